@@ -1,0 +1,556 @@
+//! Bencode (BEP 3, "bencoding"): the one encoding of the house.
+//!
+//! In scope: a reader that borrows from its input and keeps the span of every value (an info-hash is taken over the raw
+//! bytes of `info`), and a writer that sorts keys. The reader is strict: no leading zeros, no `-0`, no duplicate keys,
+//! nothing after the value; unsorted keys pass only where the caller asks for [`KeyOrder::Any`].
+//!
+//! Out of scope: what the values mean. Integers are 64-bit signed; larger ones are an error.
+//!
+//! Nesting and the number of values are bounded, so neither the stack nor the size of an allocation is the sender's choice.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// How deep lists and dictionaries may nest.
+pub const MAX_DEPTH: usize = 64;
+/// How many values (integers, strings, lists, dictionaries) one input may hold.
+pub const MAX_VALUES: usize = 1_000_000;
+
+/// Which orders of dictionary keys the reader takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyOrder {
+    /// Sorted as raw strings, as BEP 3 asks: the canonical form.
+    Sorted,
+    /// Any order, for files that others wrote. Duplicate keys are refused all the same.
+    Any,
+}
+
+/// What is wrong with an input; every offset is in bytes from its start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The input ends inside a value.
+    #[error("bencode ends too early, at byte {0}")]
+    Truncated(usize),
+    /// A byte that starts no value, or a missing delimiter.
+    #[error("unexpected byte in bencode at byte {0}")]
+    Unexpected(usize),
+    /// An integer with leading zeros, `-0`, no digits, or outside 64 bits; or such a string length.
+    #[error("malformed number in bencode at byte {0}")]
+    Number(usize),
+    /// Lists and dictionaries nest deeper than [`MAX_DEPTH`].
+    #[error("bencode nests deeper than {MAX_DEPTH} levels at byte {0}")]
+    TooDeep(usize),
+    /// More than [`MAX_VALUES`] values.
+    #[error("bencode holds more than {MAX_VALUES} values")]
+    TooMany,
+    /// Keys out of order where [`KeyOrder::Sorted`] was asked for.
+    #[error("dictionary keys are not sorted at byte {0}")]
+    Unsorted(usize),
+    /// One key twice in a dictionary.
+    #[error("a dictionary key stands twice, at byte {0}")]
+    DuplicateKey(usize),
+    /// Bytes after the value.
+    #[error("bytes after the end of the bencoded value, at byte {0}")]
+    Trailing(usize),
+}
+
+/// One value together with the bytes it was read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Value<'a> {
+    raw: &'a [u8],
+    kind: Kind<'a>,
+}
+
+/// What a [`Value`] is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind<'a> {
+    /// `i42e`.
+    Integer(i64),
+    /// `4:spam`: bytes, not necessarily text.
+    Bytes(&'a [u8]),
+    /// `l...e`.
+    List(Vec<Value<'a>>),
+    /// `d...e`.
+    Dictionary(Dictionary<'a>),
+}
+
+/// A dictionary, kept sorted by key whatever order it arrived in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dictionary<'a> {
+    entries: Vec<(&'a [u8], Value<'a>)>,
+}
+
+impl<'a> Value<'a> {
+    /// Reads one value that fills `input` to its end.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub fn parse(input: &'a [u8], order: KeyOrder) -> Result<Self, Error> {
+        let (value, rest) = Self::parse_prefix(input, order)?;
+        if rest.is_empty() {
+            Ok(value)
+        } else {
+            Err(Error::Trailing(input.len() - rest.len()))
+        }
+    }
+
+    /// Reads one value from the front of `input` and gives what follows it (BEP 9 sends data after a dictionary).
+    ///
+    /// # Errors
+    /// Any [`Error`] but [`Error::Trailing`].
+    pub fn parse_prefix(input: &'a [u8], order: KeyOrder) -> Result<(Self, &'a [u8]), Error> {
+        let mut reader = Reader {
+            input,
+            at: 0,
+            values: 0,
+            order,
+        };
+        let value = reader.value(0)?;
+        Ok((value, input.get(reader.at..).unwrap_or_default()))
+    }
+
+    /// The bytes this value was read from, delimiters and all.
+    pub fn raw(&self) -> &'a [u8] {
+        self.raw
+    }
+
+    /// What the value is.
+    pub fn kind(&self) -> &Kind<'a> {
+        &self.kind
+    }
+
+    /// The integer, if it is one.
+    pub fn integer(&self) -> Option<i64> {
+        if let Kind::Integer(number) = self.kind {
+            Some(number)
+        } else {
+            None
+        }
+    }
+
+    /// The bytes of a string, if it is one.
+    pub fn bytes(&self) -> Option<&'a [u8]> {
+        if let Kind::Bytes(bytes) = self.kind {
+            Some(bytes)
+        } else {
+            None
+        }
+    }
+
+    /// The bytes of a string as text, if it is a string of UTF-8.
+    pub fn text(&self) -> Option<&'a str> {
+        self.bytes()
+            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+    }
+
+    /// The items of a list, if it is one.
+    pub fn list(&self) -> Option<&[Value<'a>]> {
+        if let Kind::List(items) = &self.kind {
+            Some(items)
+        } else {
+            None
+        }
+    }
+
+    /// The dictionary, if it is one.
+    pub fn dictionary(&self) -> Option<&Dictionary<'a>> {
+        if let Kind::Dictionary(dictionary) = &self.kind {
+            Some(dictionary)
+        } else {
+            None
+        }
+    }
+}
+
+impl<'a> Dictionary<'a> {
+    /// The value under `key`.
+    pub fn value(&self, key: &str) -> Option<&Value<'a>> {
+        let at = self
+            .entries
+            .binary_search_by_key(&key.as_bytes(), |(key, _)| key)
+            .ok()?;
+        self.entries.get(at).map(|(_, value)| value)
+    }
+
+    /// All entries, sorted by key.
+    pub fn entries(&self) -> impl Iterator<Item = (&'a [u8], &Value<'a>)> {
+        self.entries.iter().map(|(key, value)| (*key, value))
+    }
+}
+
+struct Reader<'a> {
+    input: &'a [u8],
+    at: usize,
+    values: usize,
+    order: KeyOrder,
+}
+
+impl<'a> Reader<'a> {
+    fn value(&mut self, depth: usize) -> Result<Value<'a>, Error> {
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            return Err(Error::TooMany);
+        }
+        let start = self.at;
+        let kind = match self.peek()? {
+            b'i' => {
+                self.at += 1;
+                Kind::Integer(self.number(b'e')?)
+            }
+            b'0'..=b'9' => Kind::Bytes(self.string()?),
+            b'l' | b'd' if depth == MAX_DEPTH => return Err(Error::TooDeep(start)),
+            b'l' => {
+                self.at += 1;
+                let mut items = Vec::new();
+                while !self.end()? {
+                    items.push(self.value(depth + 1)?);
+                }
+                Kind::List(items)
+            }
+            b'd' => {
+                self.at += 1;
+                Kind::Dictionary(self.dictionary(depth)?)
+            }
+            _ => return Err(Error::Unexpected(start)),
+        };
+        Ok(Value {
+            raw: self.slice(start..self.at)?,
+            kind,
+        })
+    }
+
+    fn dictionary(&mut self, depth: usize) -> Result<Dictionary<'a>, Error> {
+        let mut entries: Vec<(&[u8], Value<'_>)> = Vec::new();
+        let mut sorted = true;
+        while !self.end()? {
+            let start = self.at;
+            let key = self.string()?;
+            match entries.last().map(|(last, _)| (*last).cmp(key)) {
+                Some(std::cmp::Ordering::Equal) => return Err(Error::DuplicateKey(start)),
+                Some(std::cmp::Ordering::Greater) if self.order == KeyOrder::Sorted => {
+                    return Err(Error::Unsorted(start));
+                }
+                Some(std::cmp::Ordering::Greater) => sorted = false,
+                _ => {}
+            }
+            entries.push((key, self.value(depth + 1)?));
+        }
+        if !sorted {
+            entries.sort_by_key(|(key, _)| *key);
+            if entries
+                .windows(2)
+                .any(|pair| matches!(pair, [(first, _), (second, _)] if first == second))
+            {
+                return Err(Error::DuplicateKey(self.at));
+            }
+        }
+        Ok(Dictionary { entries })
+    }
+
+    fn string(&mut self) -> Result<&'a [u8], Error> {
+        let start = self.at;
+        if !self.peek()?.is_ascii_digit() {
+            return Err(Error::Unexpected(start));
+        }
+        let length = usize::try_from(self.number(b':')?).map_err(|_| Error::Number(start))?;
+        let end = self.at.checked_add(length).ok_or(Error::Number(start))?;
+        let bytes = self.slice(self.at..end)?;
+        self.at = end;
+        Ok(bytes)
+    }
+
+    /// Reads digits up to `delimiter` and the delimiter itself.
+    fn number(&mut self, delimiter: u8) -> Result<i64, Error> {
+        let start = self.at;
+        // 20 characters hold every 64-bit number; a longer run of digits need not be read to its end.
+        let window = self
+            .input
+            .get(start..self.input.len().min(start + 21))
+            .unwrap_or_default();
+        let Some(length) = window
+            .iter()
+            .position(|byte| !matches!(byte, b'0'..=b'9' | b'-'))
+        else {
+            return Err(if start + window.len() == self.input.len() {
+                Error::Truncated(self.input.len())
+            } else {
+                Error::Number(start)
+            });
+        };
+        let (digits, _) = window.split_at(length);
+        self.at += length;
+        if self.peek()? != delimiter {
+            return Err(Error::Unexpected(self.at));
+        }
+        self.at += 1;
+        let unsigned = digits.strip_prefix(b"-").unwrap_or(digits);
+        let canonical = match unsigned {
+            [b'0'] => unsigned.len() == digits.len(),
+            [first, ..] => *first != b'0',
+            [] => false,
+        };
+        let text = std::str::from_utf8(digits).map_err(|_| Error::Number(start))?;
+        text.parse()
+            .ok()
+            .filter(|_| canonical)
+            .ok_or(Error::Number(start))
+    }
+
+    /// Whether the list or dictionary ends here; steps over the `e` if so.
+    fn end(&mut self) -> Result<bool, Error> {
+        let end = self.peek()? == b'e';
+        self.at += usize::from(end);
+        Ok(end)
+    }
+
+    fn peek(&self) -> Result<u8, Error> {
+        self.input
+            .get(self.at)
+            .copied()
+            .ok_or(Error::Truncated(self.input.len()))
+    }
+
+    fn slice(&self, range: Range<usize>) -> Result<&'a [u8], Error> {
+        self.input
+            .get(range)
+            .ok_or(Error::Truncated(self.input.len()))
+    }
+}
+
+/// A value to be written; what it holds may be borrowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item<'a> {
+    /// An integer.
+    Integer(i64),
+    /// A string.
+    Bytes(Cow<'a, [u8]>),
+    /// A list.
+    List(Vec<Item<'a>>),
+    /// A dictionary; the map keeps its keys sorted.
+    Dictionary(BTreeMap<&'a str, Item<'a>>),
+    /// Bytes that are bencode already, taken as they are.
+    Raw(&'a [u8]),
+}
+
+impl<'a> Item<'a> {
+    /// A dictionary of these entries.
+    pub fn dictionary(entries: impl IntoIterator<Item = (&'a str, Item<'a>)>) -> Self {
+        Self::Dictionary(entries.into_iter().collect())
+    }
+
+    /// The canonical encoding.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.encode_into(&mut out);
+        out
+    }
+
+    /// Appends the canonical encoding to `out`.
+    pub fn encode_into(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Integer(number) => out.extend_from_slice(format!("i{number}e").as_bytes()),
+            Self::Bytes(bytes) => encode_bytes(bytes, out),
+            Self::List(items) => {
+                out.push(b'l');
+                items.iter().for_each(|item| item.encode_into(out));
+                out.push(b'e');
+            }
+            Self::Dictionary(entries) => {
+                out.push(b'd');
+                for (key, item) in entries {
+                    encode_bytes(key.as_bytes(), out);
+                    item.encode_into(out);
+                }
+                out.push(b'e');
+            }
+            Self::Raw(raw) => out.extend_from_slice(raw),
+        }
+    }
+}
+
+fn encode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("{}:", bytes.len()).as_bytes());
+    out.extend_from_slice(bytes);
+}
+
+impl From<i64> for Item<'_> {
+    fn from(number: i64) -> Self {
+        Self::Integer(number)
+    }
+}
+
+impl From<u32> for Item<'_> {
+    fn from(number: u32) -> Self {
+        Self::Integer(number.into())
+    }
+}
+
+/// Numbers past 2^63 do not occur in what this program writes; they would be written as 2^63 - 1.
+impl From<u64> for Item<'_> {
+    fn from(number: u64) -> Self {
+        Self::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+}
+
+impl<'a> From<&'a str> for Item<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Bytes(Cow::Borrowed(text.as_bytes()))
+    }
+}
+
+impl<'a> From<&'a [u8]> for Item<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Bytes(Cow::Borrowed(bytes))
+    }
+}
+
+impl From<String> for Item<'_> {
+    fn from(text: String) -> Self {
+        Self::Bytes(Cow::Owned(text.into_bytes()))
+    }
+}
+
+impl From<Vec<u8>> for Item<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(Cow::Owned(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn good_inputs_are_read_and_written_back_to_the_byte() {
+        for input in [
+            "i0e",
+            "i-1e",
+            "i9223372036854775807e",
+            "i-9223372036854775808e",
+            "0:",
+            "4:spam",
+            "le",
+            "de",
+            "d1:ai1e1:bl1:x0:ee",
+            "lld0:0:eee",
+        ] {
+            let value = Value::parse(input.as_bytes(), KeyOrder::Sorted).unwrap();
+            assert_eq!(value.raw(), input.as_bytes());
+            assert_eq!(item_of(&value).encode(), input.as_bytes());
+        }
+    }
+
+    #[test]
+    fn each_bad_input_gets_its_own_error() {
+        let deep = "l".repeat(20_000);
+        let many = format!("l{}e", "i0e".repeat(MAX_VALUES));
+        let table: &[(&str, Error)] = &[
+            ("", Error::Truncated(0)),
+            ("i", Error::Truncated(1)),
+            ("i1", Error::Truncated(2)),
+            ("ie", Error::Number(1)),
+            ("i-e", Error::Number(1)),
+            ("i-0e", Error::Number(1)),
+            ("i007e", Error::Number(1)),
+            ("i00e", Error::Number(1)),
+            ("i1-2e", Error::Number(1)),
+            ("i+1e", Error::Unexpected(1)),
+            ("i 1e", Error::Unexpected(1)),
+            ("i9223372036854775808e", Error::Number(1)),
+            ("i99999999999999999999999999999e", Error::Number(1)),
+            ("5:spam", Error::Truncated(6)),
+            ("99999999999:", Error::Truncated(12)),
+            ("99999999999999999999999:", Error::Number(0)),
+            ("04:spam", Error::Number(0)),
+            ("4spam", Error::Unexpected(1)),
+            ("-4:spam", Error::Unexpected(0)),
+            ("l", Error::Truncated(1)),
+            ("li1e", Error::Truncated(4)),
+            ("d1:a", Error::Truncated(4)),
+            ("d1:ae", Error::Unexpected(4)),
+            ("di1ei1ee", Error::Unexpected(1)),
+            ("d1:bi1e1:ai1ee", Error::Unsorted(7)),
+            ("d1:ai1e1:ai1ee", Error::DuplicateKey(7)),
+            ("x", Error::Unexpected(0)),
+            ("i1ei2e", Error::Trailing(3)),
+            ("le ", Error::Trailing(2)),
+            (&deep, Error::TooDeep(MAX_DEPTH)),
+            (&many, Error::TooMany),
+        ];
+        for (input, error) in table {
+            let shown: String = input.chars().take(40).collect();
+            assert_eq!(
+                Value::parse(input.as_bytes(), KeyOrder::Sorted)
+                    .as_ref()
+                    .err(),
+                Some(error),
+                "{shown}"
+            );
+        }
+    }
+
+    #[test]
+    fn unsorted_keys_pass_where_asked_for_and_duplicates_never() {
+        let value = Value::parse(b"d1:bi2e1:ai1ee", KeyOrder::Any).unwrap();
+        let dictionary = value.dictionary().unwrap();
+        assert_eq!(dictionary.value("a").and_then(Value::integer), Some(1));
+        assert_eq!(dictionary.value("b").and_then(Value::integer), Some(2));
+        assert_eq!(dictionary.value("c"), None);
+        assert!(matches!(
+            Value::parse(b"d1:bi2e1:ai1e1:bi3ee", KeyOrder::Any),
+            Err(Error::DuplicateKey(_))
+        ));
+    }
+
+    #[test]
+    fn a_prefix_gives_what_follows() {
+        let (value, rest) = Value::parse_prefix(b"de\xff\x00", KeyOrder::Sorted).unwrap();
+        assert_eq!((value.raw(), rest), (&b"de"[..], &b"\xff\x00"[..]));
+    }
+
+    fn item_of<'a>(value: &Value<'a>) -> Item<'a> {
+        match value.kind() {
+            Kind::Integer(number) => Item::Integer(*number),
+            Kind::Bytes(bytes) => (*bytes).into(),
+            Kind::List(items) => Item::List(items.iter().map(item_of).collect()),
+            Kind::Dictionary(dictionary) => Item::dictionary(
+                dictionary
+                    .entries()
+                    .map(|(key, value)| (std::str::from_utf8(key).unwrap(), item_of(value))),
+            ),
+        }
+    }
+
+    fn any_item() -> impl Strategy<Value = Item<'static>> {
+        let leaf = prop_oneof![
+            any::<i64>().prop_map(Item::Integer),
+            prop::collection::vec(any::<u8>(), 0..40).prop_map(Item::from)
+        ];
+        leaf.prop_recursive(5, 60, 6, |inner| {
+            let keys = prop::sample::subsequence(vec!["", "a", "info", "name", "zz"], 0..5);
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Item::List),
+                (keys, prop::collection::vec(inner, 5))
+                    .prop_map(|(keys, items)| Item::dictionary(keys.into_iter().zip(items))),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(item in any_item()) {
+            let bytes = item.encode();
+            let value = Value::parse(&bytes, KeyOrder::Sorted).unwrap();
+            prop_assert_eq!(item_of(&value), item);
+        }
+
+        #[test]
+        fn any_bytes_give_a_value_or_an_error(bytes in prop::collection::vec(prop::sample::select(&b"ilde0123456789:-ax"[..]), 0..64)) {
+            if let Ok(value) = Value::parse(&bytes, KeyOrder::Sorted) {
+                prop_assert_eq!(item_of(&value).encode(), bytes);
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! pieceful: a private BitTorrent in one binary.
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
+pub mod bencode;
+pub mod torrent;
+pub mod wire;

@@ -1,0 +1,406 @@
+//! The `info` dictionary of a torrent (BEP 3), read strictly.
+//!
+//! In scope: what is read here needs no further check: names are safe to create, lengths add up, every piece has its
+//! hash. Unknown keys are kept in the raw bytes, over which the info-hash is taken. A hybrid of BEP 52 is read by its v1
+//! half; a torrent of v2 alone is refused. Out of scope: files on disk (see `storage`).
+
+use super::metainfo::{MetainfoError, integer, text};
+use super::path::NameError;
+use super::{FileName, FilePath, InfoHash, Lengths, PieceIndex, Sha1};
+use crate::bencode::{Dictionary, KeyOrder, Value};
+
+/// The `info` dictionary: names, lengths and hashes of what is shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Info {
+    raw: Vec<u8>,
+    info_hash: InfoHash,
+    name: FileName,
+    lengths: Lengths,
+    hashes: Vec<[u8; 20]>,
+    layout: Layout,
+    files: Vec<FileEntry>,
+    private: bool,
+}
+
+/// Whether a share is one file or a folder of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// One file, called by the share's name.
+    File,
+    /// Files in a folder called by the share's name.
+    Folder,
+}
+
+/// One file of a share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileEntry {
+    /// Its path in the share's folder; the share's name for [`Layout::File`].
+    pub path: FilePath,
+    /// Its length in bytes.
+    pub length: u64,
+    /// Its first byte, counted from the start of the share.
+    pub offset: u64,
+    /// SHA-1 of its content, where the publisher gave it (BEP 47 `sha1`).
+    pub sha1: Option<Sha1>,
+    /// What BEP 47's `attr` says of it.
+    pub attributes: Attributes,
+}
+
+/// BEP 47's `attr`, as far as it concerns this program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// `x`: may be executed.
+    pub executable: bool,
+    /// `p`: zeros between files, never stored.
+    pub padding: bool,
+}
+
+impl Info {
+    /// Reads a bare info dictionary.
+    ///
+    /// # Errors
+    /// See [`MetainfoError`].
+    pub fn parse(raw: &[u8]) -> Result<Self, MetainfoError> {
+        Self::from_value(&Value::parse(raw, KeyOrder::Any)?)
+    }
+
+    pub(super) fn from_value(value: &Value<'_>) -> Result<Self, MetainfoError> {
+        let info = value.dictionary().ok_or(MetainfoError::WrongType("info"))?;
+        if info.value("total length").is_some() {
+            return Err(MetainfoError::TotalLength);
+        }
+        let name = text(info, "name")?.ok_or(MetainfoError::Missing("name"))?;
+        let name = FileName::new(name)?;
+        let (layout, files) = match (info.value("length"), info.value("files")) {
+            (Some(_), None) => (Layout::File, vec![single_file(info, &name)?]),
+            (None, Some(files)) => (Layout::Folder, folder_files(files)?),
+            (None, None) if info.value("file tree").is_some() => return Err(MetainfoError::V2Only),
+            _ => return Err(MetainfoError::LengthOrFiles),
+        };
+        let total = files.last().map_or(0, |file| file.offset + file.length);
+        let piece_length =
+            integer(info, "piece length")?.ok_or(MetainfoError::Missing("piece length"))?;
+        let lengths = Lengths::new(total, piece_length)?;
+        let pieces = info
+            .value("pieces")
+            .ok_or(MetainfoError::Missing("pieces"))?;
+        let pieces = pieces.bytes().ok_or(MetainfoError::WrongType("pieces"))?;
+        let (hashes, rest) = pieces.as_chunks::<20>();
+        if !rest.is_empty() || hashes.len() != lengths.pieces() as usize {
+            let expected = lengths.pieces() as usize * 20;
+            return Err(MetainfoError::Pieces {
+                found: pieces.len(),
+                expected,
+            });
+        }
+        Ok(Self {
+            raw: value.raw().to_vec(),
+            info_hash: InfoHash(Sha1::of(value.raw()).0),
+            name,
+            lengths,
+            hashes: hashes.to_vec(),
+            layout,
+            files,
+            private: integer(info, "private")? == Some(1),
+        })
+    }
+
+    /// The bytes as they arrived.
+    pub fn raw(&self) -> &[u8] {
+        &self.raw
+    }
+
+    /// SHA-1 over [`Info::raw`].
+    pub fn info_hash(&self) -> InfoHash {
+        self.info_hash
+    }
+
+    /// What the share is called: the name of its file or folder.
+    pub fn name(&self) -> &FileName {
+        &self.name
+    }
+
+    /// Lengths of the share and its pieces.
+    pub fn lengths(&self) -> &Lengths {
+        &self.lengths
+    }
+
+    /// The hash that a piece must have.
+    pub fn piece_hash(&self, piece: PieceIndex) -> Sha1 {
+        // A `PieceIndex` of these lengths always has its hash; another's never matches any content.
+        Sha1(self.hashes.get(piece.index()).copied().unwrap_or_default())
+    }
+
+    /// One file or a folder.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The files in the order of their bytes.
+    pub fn files(&self) -> &[FileEntry] {
+        &self.files
+    }
+
+    /// Whether only the torrent's own trackers may be asked for peers (BEP 27).
+    pub fn private(&self) -> bool {
+        self.private
+    }
+}
+
+fn single_file(info: &Dictionary<'_>, name: &FileName) -> Result<FileEntry, MetainfoError> {
+    file_entry(info, FilePath::new(vec![name.clone()])?, 0)
+}
+
+fn folder_files(files: &Value<'_>) -> Result<Vec<FileEntry>, MetainfoError> {
+    let list = files.list().ok_or(MetainfoError::WrongType("files"))?;
+    let mut offset = 0u64;
+    let mut entries = Vec::with_capacity(list.len());
+    for file in list {
+        let file = file.dictionary().ok_or(MetainfoError::WrongType("files"))?;
+        let path = file.value("path").ok_or(MetainfoError::Missing("path"))?;
+        let path = path.list().ok_or(MetainfoError::WrongType("path"))?;
+        let names = path.iter().map(|component| {
+            let bytes = component.bytes().ok_or(MetainfoError::WrongType("path"))?;
+            let name = std::str::from_utf8(bytes).map_err(|_| NameError::NotText)?;
+            Ok(FileName::new(name)?)
+        });
+        let path = FilePath::new(names.collect::<Result<_, MetainfoError>>()?)?;
+        let entry = file_entry(file, path, offset)?;
+        offset = end_of(&entry)?;
+        entries.push(entry);
+    }
+    if entries.is_empty() {
+        return Err(MetainfoError::NoFiles);
+    }
+    check_conflicts(&entries)?;
+    Ok(entries)
+}
+
+fn file_entry(
+    file: &Dictionary<'_>,
+    path: FilePath,
+    offset: u64,
+) -> Result<FileEntry, MetainfoError> {
+    let length = integer(file, "length")?.ok_or(MetainfoError::Missing("length"))?;
+    let length = u64::try_from(length).map_err(|_| MetainfoError::NegativeLength(length))?;
+    let attributes = text(file, "attr")?.unwrap_or_default();
+    if attributes.contains('l') || file.value("symlink path").is_some() {
+        return Err(MetainfoError::Symlink(path.to_string()));
+    }
+    let attributes = Attributes {
+        executable: attributes.contains('x'),
+        padding: attributes.contains('p'),
+    };
+    let sha1 = match file.value("sha1") {
+        None => None,
+        Some(value) => {
+            let hash = value.bytes().and_then(|bytes| bytes.try_into().ok());
+            Some(Sha1(hash.ok_or(MetainfoError::WrongType("sha1"))?))
+        }
+    };
+    let entry = FileEntry {
+        path,
+        length,
+        offset,
+        sha1,
+        attributes,
+    };
+    end_of(&entry)?;
+    Ok(entry)
+}
+
+fn end_of(file: &FileEntry) -> Result<u64, MetainfoError> {
+    let end = file.offset.checked_add(file.length);
+    end.filter(|end| i64::try_from(*end).is_ok())
+        .ok_or(MetainfoError::LengthOverflow)
+}
+
+/// In sorted order, whatever lies below a path follows directly after it.
+fn check_conflicts(files: &[FileEntry]) -> Result<(), MetainfoError> {
+    let stored = files.iter().filter(|file| !file.attributes.padding);
+    let mut paths: Vec<&FilePath> = stored.map(|file| &file.path).collect();
+    paths.sort_unstable();
+    for pair in paths.windows(2) {
+        if let [first, second] = pair
+            && second.components().starts_with(first.components())
+        {
+            return Err(MetainfoError::Conflict(
+                first.to_string(),
+                second.to_string(),
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{LengthsError, MAX_METAINFO, Metainfo};
+    use super::*;
+
+    /// One defect each, in an otherwise sound info dictionary.
+    #[test]
+    fn each_defect_gets_its_own_error() {
+        type Check = fn(&MetainfoError) -> bool;
+        let hashes = "x".repeat(20);
+        let sound = |length: &str, piece: &str, name: &str, pieces: &str| {
+            format!(
+                "d6:length{length}4:name{}:{name}12:piece length{piece}6:pieces{}:{pieces}e",
+                name.len(),
+                pieces.len()
+            )
+        };
+        let files = |files: &str| {
+            format!("d5:files{files}4:name1:x12:piece lengthi16384e6:pieces20:{hashes}e")
+        };
+        let one = |path: &str| files(&format!("ld6:lengthi1e4:pathl{path}eee"));
+        let table: Vec<(String, Check)> = vec![
+            (sound("i1e", "i0e", "x", &hashes), |e| {
+                matches!(e, MetainfoError::Lengths(LengthsError::PieceLength(0)))
+            }),
+            (sound("i1e", "i-16384e", "x", &hashes), |e| {
+                matches!(e, MetainfoError::Lengths(LengthsError::PieceLength(_)))
+            }),
+            (sound("i1e", "i4294967296e", "x", &hashes), |e| {
+                matches!(e, MetainfoError::Lengths(_))
+            }),
+            (sound("i1e", "4:1638", "x", &hashes), |e| {
+                *e == MetainfoError::WrongType("piece length")
+            }),
+            (sound("i-1e", "i16384e", "x", &hashes), |e| {
+                *e == MetainfoError::NegativeLength(-1)
+            }),
+            (sound("i16385e", "i16384e", "x", &hashes), |e| {
+                matches!(
+                    e,
+                    MetainfoError::Pieces {
+                        found: 20,
+                        expected: 40
+                    }
+                )
+            }),
+            (sound("i0e", "i16384e", "x", &hashes), |e| {
+                matches!(
+                    e,
+                    MetainfoError::Pieces {
+                        found: 20,
+                        expected: 0
+                    }
+                )
+            }),
+            (sound("i1e", "i16384e", "x", &hashes[1..]), |e| {
+                matches!(e, MetainfoError::Pieces { found: 19, .. })
+            }),
+            (
+                sound("i9223372036854775807e", "i16384e", "x", &hashes),
+                |e| matches!(e, MetainfoError::Lengths(_)),
+            ),
+            (sound("le", "i16384e", "x", &hashes), |e| {
+                *e == MetainfoError::WrongType("length")
+            }),
+            (sound("i1e", "i16384e", "..", &hashes), |e| {
+                matches!(e, MetainfoError::Name(NameError::Dots(_)))
+            }),
+            (sound("i1e", "i16384e", "", &hashes), |e| {
+                *e == MetainfoError::Name(NameError::Empty)
+            }),
+            (sound("i1e", "i16384e", "a/b", &hashes), |e| {
+                matches!(e, MetainfoError::Name(NameError::Separator(_)))
+            }),
+            ("d6:lengthi1e4:name1:xe".into(), |e| {
+                *e == MetainfoError::Missing("piece length")
+            }),
+            ("d6:lengthi1e12:piece lengthi1ee".into(), |e| {
+                *e == MetainfoError::Missing("name")
+            }),
+            ("d6:lengthi1e4:name1:x12:piece lengthi1ee".into(), |e| {
+                *e == MetainfoError::Missing("pieces")
+            }),
+            (
+                "d6:lengthi1e4:name1:x12:piece lengthi1e6:piecesl20:xee".into(),
+                |e| matches!(e, MetainfoError::Bencode(_)),
+            ),
+            (
+                "d6:lengthi1e4:name1:x12:piece lengthi1e6:pieceslee".into(),
+                |e| *e == MetainfoError::WrongType("pieces"),
+            ),
+            ("d4:name1:x12:piece lengthi1e6:pieces0:e".into(), |e| {
+                *e == MetainfoError::LengthOrFiles
+            }),
+            (
+                "d5:filesle6:lengthi1e4:name1:x12:piece lengthi1e6:pieces0:e".into(),
+                |e| *e == MetainfoError::LengthOrFiles,
+            ),
+            (
+                "d9:file treede4:name1:x12:piece lengthi16384ee".into(),
+                |e| *e == MetainfoError::V2Only,
+            ),
+            ("d6:lengthi1e4:name1:x12:total lengthi1ee".into(), |e| {
+                *e == MetainfoError::TotalLength
+            }),
+            ("le".into(), |e| *e == MetainfoError::WrongType("info")),
+            (
+                "d6:lengthi1e4:name2:\u{e9}e".replace('\u{e9}', "\u{fffd}"),
+                |e| matches!(e, MetainfoError::Bencode(_)),
+            ),
+            (files("le"), |e| *e == MetainfoError::NoFiles),
+            (files("de"), |e| *e == MetainfoError::WrongType("files")),
+            (files("ldee"), |e| *e == MetainfoError::Missing("path")),
+            (files("ld4:pathl1:aeee"), |e| {
+                *e == MetainfoError::Missing("length")
+            }),
+            (one(""), |e| *e == MetainfoError::Name(NameError::Empty)),
+            (one("2:.."), |e| {
+                matches!(e, MetainfoError::Name(NameError::Dots(_)))
+            }),
+            (one("4:/etc"), |e| {
+                matches!(e, MetainfoError::Name(NameError::Separator(_)))
+            }),
+            (one("3:a\\b"), |e| {
+                matches!(e, MetainfoError::Name(NameError::Separator(_)))
+            }),
+            (one("3:a\0b"), |e| {
+                matches!(e, MetainfoError::Name(NameError::Control(_)))
+            }),
+            (one("i1e"), |e| *e == MetainfoError::WrongType("path")),
+            (one(&"1:d".repeat(102)), |e| {
+                *e == MetainfoError::Name(NameError::TooDeep(102))
+            }),
+            (files("ld4:attr1:l6:lengthi0e4:pathl1:aeee"), |e| {
+                matches!(e, MetainfoError::Symlink(_))
+            }),
+            (files("ld6:lengthi0e4:pathl1:ae4:sha13:abcee"), |e| {
+                *e == MetainfoError::WrongType("sha1")
+            }),
+            (
+                files("ld6:lengthi1e4:pathl1:aeed6:lengthi0e4:pathl1:aeee"),
+                |e| matches!(e, MetainfoError::Conflict(..)),
+            ),
+            (
+                files("ld6:lengthi1e4:pathl1:a1:beed6:lengthi0e4:pathl1:aeee"),
+                |e| matches!(e, MetainfoError::Conflict(..)),
+            ),
+            (
+                files("ld6:lengthi9223372036854775807e4:pathl1:aeed6:lengthi1e4:pathl1:beee"),
+                |e| *e == MetainfoError::LengthOverflow,
+            ),
+        ];
+        for (info, expected) in table {
+            let error = Metainfo::parse(format!("d4:info{info}e").as_bytes()).unwrap_err();
+            assert!(expected(&error), "{info}: {error}");
+        }
+        assert!(matches!(
+            Metainfo::parse(b"de"),
+            Err(MetainfoError::Missing("info"))
+        ));
+        assert!(matches!(
+            Metainfo::parse(&vec![b'l'; MAX_METAINFO + 1]),
+            Err(MetainfoError::TooLarge(_))
+        ));
+        let name_not_text = b"d4:infod6:lengthi1e4:name1:\xffee";
+        assert_eq!(
+            Metainfo::parse(name_not_text),
+            Err(MetainfoError::Name(NameError::NotText))
+        );
+    }
+}

@@ -1,0 +1,211 @@
+//! Magnet links (BEP 9, "magnet URI format"): an info-hash, a name to show, trackers.
+
+use super::{HexError, InfoHash};
+use std::fmt;
+use std::str::FromStr;
+
+/// The longest link that is read, in bytes.
+const MAX_LINK: usize = 64 << 10;
+
+/// What a magnet link says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Magnet {
+    /// Which swarm.
+    pub info_hash: InfoHash,
+    /// `dn`: a name to show until the metainfo is there. Not checked: never a path.
+    pub name: Option<String>,
+    /// `tr`: announce URLs in their order.
+    pub trackers: Vec<String>,
+}
+
+/// Why text is no magnet link that this program can follow.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MagnetError {
+    /// It does not start with `magnet:?`, or is absurdly long.
+    #[error("a magnet link starts with magnet:? and has at most {MAX_LINK} bytes")]
+    NotMagnet,
+    /// No `xt=urn:btih:`.
+    #[error("the magnet link names no BitTorrent v1 swarm (xt=urn:btih:...)")]
+    NoInfoHash,
+    /// Two different swarms in one link.
+    #[error("the magnet link names two swarms")]
+    TwoInfoHashes,
+    /// An info-hash that is neither 40 hex digits nor 32 of base 32.
+    #[error("the magnet link's info-hash is neither 40 hex digits nor 32 base-32 digits")]
+    InfoHash(#[source] HexError),
+    /// A `%` that two hex digits do not follow, or bytes that are not UTF-8.
+    #[error("the magnet link holds a malformed %-escape")]
+    Escape,
+}
+
+impl FromStr for Magnet {
+    type Err = MagnetError;
+
+    fn from_str(link: &str) -> Result<Self, MagnetError> {
+        let is_magnet = link
+            .get(..8)
+            .is_some_and(|start| start.eq_ignore_ascii_case("magnet:?"));
+        let query = link
+            .get(8..)
+            .filter(|_| is_magnet && link.len() <= MAX_LINK)
+            .ok_or(MagnetError::NotMagnet)?;
+        let (mut info_hash, mut name, mut trackers) = (None, None, Vec::new());
+        for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+            let value = unescape(value)?;
+            // BEP 9 lets parameters be numbered: tr.1, tr.2.
+            match key.split('.').next().unwrap_or(key) {
+                "xt" => {
+                    let Some(hash) = value.strip_prefix("urn:btih:") else {
+                        continue;
+                    };
+                    let hash = parse_hash(hash)?;
+                    if info_hash.is_some_and(|known| known != hash) {
+                        return Err(MagnetError::TwoInfoHashes);
+                    }
+                    info_hash = Some(hash);
+                }
+                "dn" => name = Some(value),
+                "tr" => trackers.push(value),
+                _ => {}
+            }
+        }
+        Ok(Self {
+            info_hash: info_hash.ok_or(MagnetError::NoInfoHash)?,
+            name,
+            trackers,
+        })
+    }
+}
+
+impl fmt::Display for Magnet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "magnet:?xt=urn:btih:{}", self.info_hash)?;
+        if let Some(name) = &self.name {
+            write!(f, "&dn={}", escape(name))?;
+        }
+        self.trackers
+            .iter()
+            .try_for_each(|tracker| write!(f, "&tr={}", escape(tracker)))
+    }
+}
+
+fn parse_hash(text: &str) -> Result<InfoHash, MagnetError> {
+    if text.len() == 32 {
+        let mut bytes = [0u8; 20];
+        let (mut buffer, mut bits, mut out) = (0u32, 0, bytes.iter_mut());
+        for digit in text.bytes() {
+            let value = match digit.to_ascii_uppercase() {
+                letter @ b'A'..=b'Z' => letter - b'A',
+                number @ b'2'..=b'7' => number - b'2' + 26,
+                _ => return text.parse().map_err(MagnetError::InfoHash),
+            };
+            buffer = (buffer << 5 | u32::from(value)) & 0xffff;
+            bits += 5;
+            if bits >= 8 {
+                bits -= 8;
+                if let Some(byte) = out.next() {
+                    *byte = (buffer >> bits & 0xff) as u8;
+                }
+            }
+        }
+        return Ok(InfoHash(bytes));
+    }
+    text.parse().map_err(MagnetError::InfoHash)
+}
+
+fn unescape(text: &str) -> Result<String, MagnetError> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        out.push(match byte {
+            b'%' => {
+                let mut digit = || {
+                    bytes
+                        .next()
+                        .and_then(|digit| char::from(digit).to_digit(16))
+                };
+                let (high, low) = (
+                    digit().ok_or(MagnetError::Escape)?,
+                    digit().ok_or(MagnetError::Escape)?,
+                );
+                u8::try_from(high << 4 | low).map_err(|_| MagnetError::Escape)?
+            }
+            b'+' => b' ',
+            other => other,
+        });
+    }
+    String::from_utf8(out).map_err(|_| MagnetError::Escape)
+}
+
+fn escape(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(byte))
+            }
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    #[test]
+    fn a_link_is_read_and_written_back() {
+        let magnet = Magnet {
+            info_hash: HASH.parse().unwrap(),
+            name: Some("big file ü&.iso".into()),
+            trackers: vec![
+                "http://127.0.0.1:5000/announce".into(),
+                "http://[::1]:5001/announce?a=b".into(),
+            ],
+        };
+        assert_eq!(magnet.to_string().parse(), Ok(magnet));
+    }
+
+    #[test]
+    fn base_32_and_numbered_parameters_are_read() {
+        let link = "MAGNET:?xt.1=urn:btih:AERUKZ4JVPG66AJDIVTYTK6N54ASGRLH&tr.1=a&tr.2=b&xl=5";
+        let magnet: Magnet = link.parse().unwrap();
+        assert_eq!(magnet.info_hash.to_string(), HASH);
+        assert_eq!(
+            (magnet.name, magnet.trackers),
+            (None, vec!["a".into(), "b".into()])
+        );
+    }
+
+    #[test]
+    fn each_bad_link_gets_its_own_error() {
+        let other = HASH.replace('0', "1");
+        let two = format!("magnet:?xt=urn:btih:{HASH}&xt=urn:btih:{other}");
+        let table: &[(&str, fn(&MagnetError) -> bool)] = &[
+            ("http://x", |error| *error == MagnetError::NotMagnet),
+            ("magnet:", |error| *error == MagnetError::NotMagnet),
+            ("magnet:?dn=x", |error| *error == MagnetError::NoInfoHash),
+            ("magnet:?xt=urn:btmh:1220", |error| {
+                *error == MagnetError::NoInfoHash
+            }),
+            ("magnet:?xt=urn:btih:0123", |error| {
+                matches!(error, MagnetError::InfoHash(_))
+            }),
+            (
+                "magnet:?xt=urn:btih:1ERUKZ4JVPG66AJDIVTYTK6N54ASGRLH",
+                |error| matches!(error, MagnetError::InfoHash(_)),
+            ),
+            ("magnet:?dn=%4", |error| *error == MagnetError::Escape),
+            ("magnet:?dn=%ff", |error| *error == MagnetError::Escape),
+            (&two, |error| *error == MagnetError::TwoInfoHashes),
+        ];
+        for (link, expected) in table {
+            assert!(
+                link.parse::<Magnet>().is_err_and(|error| expected(&error)),
+                "{link}"
+            );
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Metainfo: a `.torrent` file (BEP 3, "metainfo files"; BEP 12 for its trackers).
+//!
+//! In scope: reading in any key order, as other programs write them, and writing canonically. The `info` dictionary is
+//! `info.rs`'s matter.
+
+use super::path::NameError;
+use super::{Info, LengthsError};
+use crate::bencode::{self, Dictionary, Item, KeyOrder, Value};
+
+/// The largest `.torrent` that is read, in bytes.
+pub const MAX_METAINFO: usize = 16 << 20;
+/// The most trackers one `.torrent` may name; further ones are dropped.
+const MAX_TRACKERS: usize = 64;
+
+/// Why bytes are no metainfo that this program takes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MetainfoError {
+    /// More than [`MAX_METAINFO`] bytes.
+    #[error("a torrent of {0} bytes is larger than {MAX_METAINFO}")]
+    TooLarge(usize),
+    /// Not bencode.
+    #[error("not a torrent: {0}")]
+    Bencode(#[from] bencode::Error),
+    /// A key that must be there is not.
+    #[error("the torrent lacks {0:?}")]
+    Missing(&'static str),
+    /// A value of another type or form than its key asks for.
+    #[error("{0:?} in the torrent has the wrong type")]
+    WrongType(&'static str),
+    /// Both `length` and `files`, or neither.
+    #[error("a torrent has either \"length\" or \"files\"")]
+    LengthOrFiles,
+    /// `total length`, which is no key of BEP 3.
+    #[error(
+        "\"total length\" is no key of a torrent: \"length\" (one file) or \"files\" belongs there"
+    )]
+    TotalLength,
+    /// Only BEP 52's v2 half.
+    #[error("a torrent of BitTorrent v2 alone; a v1 or hybrid one is needed")]
+    V2Only,
+    /// A file length below 0.
+    #[error("a file length of {0}")]
+    NegativeLength(i64),
+    /// The lengths of all files exceed 63 bits.
+    #[error("the lengths of the files overflow")]
+    LengthOverflow,
+    /// A piece length or number of pieces that cannot be.
+    #[error(transparent)]
+    Lengths(#[from] LengthsError),
+    /// `pieces` does not hold 20 bytes for each piece.
+    #[error("\"pieces\" has {found} bytes where {expected} are due")]
+    Pieces {
+        /// Bytes in the torrent.
+        found: usize,
+        /// 20 for each piece.
+        expected: usize,
+    },
+    /// A name that is unsafe or impossible.
+    #[error("unsafe name in the torrent: {0}")]
+    Name(#[from] NameError),
+    /// `files` holds nothing.
+    #[error("the torrent holds no files")]
+    NoFiles,
+    /// A symbolic link (BEP 47 `l`).
+    #[error("{0} in the torrent is a symbolic link, which is not followed")]
+    Symlink(String),
+    /// Two files of one path, or a file where another needs a folder.
+    #[error("{0} and {1} in the torrent cannot both exist")]
+    Conflict(String, String),
+}
+
+/// A `.torrent`: what is shared and which trackers know who has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metainfo {
+    info: Info,
+    trackers: Vec<Vec<String>>,
+}
+
+impl Metainfo {
+    /// Joins an info dictionary with tiers of announce URLs (BEP 12).
+    pub fn new(info: Info, trackers: Vec<Vec<String>>) -> Self {
+        Self { info, trackers }
+    }
+
+    /// Reads a `.torrent`; keys may stand in any order, as other programs write them.
+    ///
+    /// # Errors
+    /// See [`MetainfoError`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, MetainfoError> {
+        if bytes.len() > MAX_METAINFO {
+            return Err(MetainfoError::TooLarge(bytes.len()));
+        }
+        let value = Value::parse(bytes, KeyOrder::Any)?;
+        let top = value
+            .dictionary()
+            .ok_or(MetainfoError::WrongType("torrent"))?;
+        let info = top.value("info").ok_or(MetainfoError::Missing("info"))?;
+        Ok(Self {
+            info: Info::from_value(info)?,
+            trackers: trackers(top)?,
+        })
+    }
+
+    /// The bytes of the `.torrent`.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut top = vec![
+            (
+                "created by",
+                Item::from(concat!("pieceful ", env!("CARGO_PKG_VERSION"))),
+            ),
+            ("info", Item::Raw(self.info.raw())),
+        ];
+        if let Some(first) = self.trackers.first().and_then(|tier| tier.first()) {
+            top.push(("announce", first.as_str().into()));
+            let tier = |urls: &'_ Vec<String>| {
+                Item::List(urls.iter().map(|url| Item::from(url.clone())).collect())
+            };
+            top.push((
+                "announce-list",
+                Item::List(self.trackers.iter().map(tier).collect()),
+            ));
+        }
+        Item::dictionary(top).encode()
+    }
+
+    /// What is shared.
+    pub fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// Announce URLs by tiers (BEP 12).
+    pub fn trackers(&self) -> &[Vec<String>] {
+        &self.trackers
+    }
+}
+
+fn trackers(top: &Dictionary<'_>) -> Result<Vec<Vec<String>>, MetainfoError> {
+    let mut left = MAX_TRACKERS;
+    let mut tiers = Vec::new();
+    if let Some(list) = top.value("announce-list") {
+        let wrong = MetainfoError::WrongType("announce-list");
+        for tier in list.list().ok_or(wrong.clone())? {
+            let urls = tier.list().ok_or(wrong.clone())?;
+            let urls: Vec<String> = urls
+                .iter()
+                .filter_map(Value::text)
+                .filter(|url| !url.is_empty())
+                .take(left)
+                .map(str::to_owned)
+                .collect();
+            left -= urls.len();
+            if !urls.is_empty() {
+                tiers.push(urls);
+            }
+        }
+    }
+    if tiers.is_empty()
+        && let Some(url) = text(top, "announce")?.filter(|url| !url.is_empty())
+    {
+        tiers.push(vec![url.to_owned()]);
+    }
+    Ok(tiers)
+}
+
+pub(super) fn integer(
+    dictionary: &Dictionary<'_>,
+    key: &'static str,
+) -> Result<Option<i64>, MetainfoError> {
+    let value = dictionary.value(key);
+    value
+        .map(|value| value.integer().ok_or(MetainfoError::WrongType(key)))
+        .transpose()
+}
+
+pub(super) fn text<'a>(
+    dictionary: &Dictionary<'a>,
+    key: &'static str,
+) -> Result<Option<&'a str>, MetainfoError> {
+    let Some(value) = dictionary.value(key) else {
+        return Ok(None);
+    };
+    let bytes = value.bytes().ok_or(MetainfoError::WrongType(key))?;
+    std::str::from_utf8(bytes)
+        .map(Some)
+        .map_err(|_| MetainfoError::Name(NameError::NotText))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{InfoHash, Sha1, new_info::tests::folder};
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let info = folder().build().unwrap();
+        let tiers = vec![
+            vec!["http://[::1]:1/announce".to_owned()],
+            vec!["b".to_owned(), "c".to_owned()],
+        ];
+        let metainfo = Metainfo::new(info, tiers);
+        let bytes = metainfo.encode();
+        assert_eq!(Metainfo::parse(&bytes), Ok(metainfo.clone()));
+        Value::parse(&bytes, KeyOrder::Sorted).expect("canonical");
+        let info = metainfo.info();
+        assert_eq!(
+            (info.lengths().total(), info.private(), info.files().len()),
+            (70_001, true, 3)
+        );
+        assert_eq!(
+            (info.files()[2].offset, info.files()[1].sha1),
+            (70_000, Some(Sha1::of(b"b")))
+        );
+        assert_eq!(
+            info.piece_hash(info.lengths().piece(1).unwrap()),
+            Sha1::of(b"2")
+        );
+    }
+
+    #[test]
+    fn the_info_hash_is_over_the_raw_bytes() {
+        let raw = b"d4:name1:x6:lengthi0e6:pieces0:12:piece lengthi1e7:unknownlee";
+        let torrent = [&b"d4:info"[..], raw, b"e"].concat();
+        let metainfo = Metainfo::parse(&torrent).unwrap();
+        assert_eq!(metainfo.info().info_hash(), InfoHash(Sha1::of(raw).0));
+        assert_eq!(metainfo.info().raw(), raw);
+    }
+}

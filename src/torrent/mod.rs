@@ -1,0 +1,25 @@
+//! What is shared: hashes, lengths, sets of pieces, metainfo and magnet links.
+//!
+//! In scope: the types of BEP 3's metainfo with their rules, as values that cannot be wrong once they exist. Out of
+//! scope: files, sockets, threads and clocks; bytes are handed in.
+
+mod hash;
+mod info;
+mod lengths;
+mod magnet;
+mod metainfo;
+mod new_info;
+mod path;
+mod piece_set;
+
+pub use hash::{Hasher, HexError, InfoHash, Sha1};
+pub use info::{Attributes, FileEntry, Info, Layout};
+pub use lengths::{
+    BLOCK, BlockError, BlockRange, Lengths, LengthsError, MAX_BLOCK, MAX_PIECE_LENGTH, MAX_PIECES,
+    PieceIndex,
+};
+pub use magnet::{Magnet, MagnetError};
+pub use metainfo::{MAX_METAINFO, Metainfo, MetainfoError};
+pub use new_info::{NewFile, NewInfo};
+pub use path::{FileName, FilePath, NameError};
+pub use piece_set::{BitfieldError, PieceSet};

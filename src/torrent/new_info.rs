@@ -1,0 +1,136 @@
+//! Making an `info` dictionary (BEP 3; BEP 47 for `attr` and `sha1`).
+
+use super::metainfo::MetainfoError;
+use super::{FileName, FilePath, Info, Layout, Sha1};
+use crate::bencode::Item;
+
+/// What a new info dictionary is made of.
+#[derive(Clone, Debug)]
+pub struct NewInfo {
+    /// The name of the file or folder.
+    pub name: FileName,
+    /// One file or a folder.
+    pub layout: Layout,
+    /// The files in the order of their bytes; exactly one for [`Layout::File`].
+    pub files: Vec<NewFile>,
+    /// Length of a piece in bytes.
+    pub piece_length: u32,
+    /// The hash of each piece.
+    pub pieces: Vec<Sha1>,
+    /// Whether it is private (BEP 27).
+    pub private: bool,
+}
+
+/// One file of a [`NewInfo`].
+#[derive(Clone, Debug)]
+pub struct NewFile {
+    /// Its path in the folder; not used for [`Layout::File`].
+    pub path: FilePath,
+    /// Its length in bytes.
+    pub length: u64,
+    /// SHA-1 of its content, if it shall be in the torrent.
+    pub sha1: Option<Sha1>,
+    /// Whether it may be executed.
+    pub executable: bool,
+}
+
+impl NewInfo {
+    /// Encodes it and reads it back by the strict reader, so that nothing is made here that would be refused elsewhere.
+    ///
+    /// # Errors
+    /// See [`MetainfoError`].
+    pub fn build(&self) -> Result<Info, MetainfoError> {
+        let mut info = vec![
+            ("name", Item::from(self.name.as_str())),
+            ("piece length", self.piece_length.into()),
+            (
+                "pieces",
+                self.pieces
+                    .iter()
+                    .flat_map(|hash| hash.0)
+                    .collect::<Vec<u8>>()
+                    .into(),
+            ),
+        ];
+        if self.private {
+            info.push(("private", Item::Integer(1)));
+        }
+        match (self.layout, self.files.as_slice()) {
+            (Layout::File, [file]) => info.extend(file.entries()),
+            (Layout::File, _) => return Err(MetainfoError::LengthOrFiles),
+            (Layout::Folder, files) => {
+                let files = files.iter().map(|file| {
+                    let path = file.path.components().iter();
+                    let path = Item::List(path.map(|name| name.as_str().into()).collect());
+                    Item::dictionary(file.entries().chain([("path", path)]))
+                });
+                info.push(("files", Item::List(files.collect())));
+            }
+        }
+        Info::parse(&Item::dictionary(info).encode())
+    }
+}
+
+impl NewFile {
+    fn entries<'a>(&'a self) -> impl Iterator<Item = (&'a str, Item<'a>)> {
+        let attributes = self.executable.then_some(("attr", Item::from("x")));
+        let sha1 = self
+            .sha1
+            .as_ref()
+            .map(|hash| ("sha1", Item::from(&hash.0[..])));
+        [("length", Item::from(self.length))]
+            .into_iter()
+            .chain(attributes)
+            .chain(sha1)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    fn path(text: &str) -> FilePath {
+        FilePath::new(
+            text.split('/')
+                .map(|name| FileName::new(name).unwrap())
+                .collect(),
+        )
+        .unwrap()
+    }
+
+    pub(in crate::torrent) fn folder() -> NewInfo {
+        let file = |name: &str, length, sha1| NewFile {
+            path: path(name),
+            length,
+            sha1,
+            executable: false,
+        };
+        NewInfo {
+            name: FileName::new("set").unwrap(),
+            layout: Layout::Folder,
+            files: vec![
+                file("a", 0, None),
+                file("sub/b", 70_000, Some(Sha1::of(b"b"))),
+                file("sub/c", 1, None),
+            ],
+            piece_length: 65_536,
+            pieces: vec![Sha1::of(b"1"), Sha1::of(b"2")],
+            private: true,
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_files_are_no_trouble() {
+        let mut info = folder();
+        info.files = (0..100_000)
+            .map(|number| NewFile {
+                path: path(&format!("d{}/f{number}", number % 100)),
+                length: 0,
+                sha1: None,
+                executable: true,
+            })
+            .collect();
+        info.pieces.clear();
+        assert_eq!(info.build().unwrap().files().len(), 100_000);
+    }
+}
