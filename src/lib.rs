@@ -5,5 +5,6 @@
 )]
 
 pub mod bencode;
+pub mod net;
 pub mod torrent;
 pub mod wire;

@@ -1,0 +1,106 @@
+//! Whole-exchange deadlines: a peer that sends a byte now and then must not hold a line for ever.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+/// Reads from a socket until a deadline that covers all reads together.
+#[derive(Debug)]
+pub struct DeadlineReader<'a> {
+    stream: &'a TcpStream,
+    deadline: Instant,
+}
+
+impl<'a> DeadlineReader<'a> {
+    /// A reader that has `limit` from now for everything it reads.
+    pub fn new(stream: &'a TcpStream, limit: Duration) -> Self {
+        Self {
+            stream,
+            deadline: Instant::now() + limit,
+        }
+    }
+
+    /// Starts a new deadline, `limit` from now.
+    pub fn set_deadline(&mut self, limit: Duration) {
+        self.deadline = Instant::now() + limit;
+    }
+}
+
+impl Read for DeadlineReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream
+            .set_read_timeout(Some(remaining(self.deadline)?))?;
+        let mut stream = self.stream;
+        stream.read(buffer).map_err(timed_out)
+    }
+}
+
+/// Fills `buffer` within `limit`.
+///
+/// # Errors
+/// `TimedOut` once the time is over, else what the socket says.
+pub fn read_exact_by(stream: &TcpStream, buffer: &mut [u8], limit: Duration) -> io::Result<()> {
+    DeadlineReader::new(stream, limit).read_exact(buffer)
+}
+
+/// Writes all of `bytes` within `limit`.
+///
+/// # Errors
+/// `TimedOut` once the time is over, else what the socket says.
+pub fn write_all_by(mut stream: &TcpStream, mut bytes: &[u8], limit: Duration) -> io::Result<()> {
+    let deadline = Instant::now() + limit;
+    while !bytes.is_empty() {
+        stream.set_write_timeout(Some(remaining(deadline)?))?;
+        match stream.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(timed_out(error)),
+        }
+    }
+    Ok(())
+}
+
+/// The time left, never zero (which a socket would take for "no limit").
+fn remaining(deadline: Instant) -> io::Result<Duration> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    Ok(left.max(Duration::from_millis(1)))
+}
+
+/// Linux says `WouldBlock` when a socket's time is over.
+fn timed_out(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::WouldBlock {
+        io::ErrorKind::TimedOut.into()
+    } else {
+        error
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_byte_now_and_then_does_not_move_the_deadline() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut slow = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        let stop = crate::net::Stop::new();
+        let trickling = stop.clone();
+        let trickle = std::thread::spawn(move || {
+            while !trickling.wait(Duration::from_millis(20)) {
+                let _ = slow.write_all(b"x");
+            }
+        });
+        let started = Instant::now();
+        let error = read_exact_by(&stream, &mut [0; 1000], Duration::from_millis(200)).unwrap_err();
+        stop.stop();
+        trickle.join().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(started.elapsed() < Duration::from_secs(5));
+    }
+}

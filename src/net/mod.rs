@@ -1,0 +1,14 @@
+//! Sockets and threads: accept loops, the fixed pool, deadlines, stopping.
+//!
+//! In scope: whatever holds a thread or bounds a wait, without knowing what is said over the lines. Every thread here has
+//! an owner that ends it, a name, and no wait without a bound.
+
+mod deadline;
+mod pool;
+mod server;
+mod stop;
+
+pub use deadline::{DeadlineReader, read_exact_by, write_all_by};
+pub use pool::Pool;
+pub use server::{Caps, Incoming, Server};
+pub use stop::Stop;

@@ -1,0 +1,60 @@
+//! One flag that ends everything that waits for it.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// A flag that is raised once and wakes whoever waits; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<Flag>);
+
+#[derive(Debug, Default)]
+struct Flag {
+    raised: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Stop {
+    /// A flag that is down.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Raises the flag and wakes all who wait.
+    pub fn stop(&self) {
+        *self.raised() = true;
+        self.0.changed.notify_all();
+    }
+
+    /// Whether the flag is up.
+    pub fn is_stopped(&self) -> bool {
+        *self.raised()
+    }
+
+    /// Waits until the flag is up, `limit` at most; says whether it is.
+    pub fn wait(&self, limit: Duration) -> bool {
+        let waited = self
+            .0
+            .changed
+            .wait_timeout_while(self.raised(), limit, |raised| !*raised);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn raised(&self) -> MutexGuard<'_, bool> {
+        self.0.raised.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_waiting_thread_is_woken() {
+        let stop = Stop::new();
+        assert!(!stop.wait(Duration::ZERO));
+        let waiting = stop.clone();
+        let waiter = std::thread::spawn(move || waiting.wait(Duration::from_secs(60)));
+        stop.stop();
+        assert!(waiter.join().unwrap() && stop.is_stopped());
+    }
+}
