@@ -1,0 +1,439 @@
+//! The answer to an announce (BEP 3, "trackers"; BEP 23 compact peers; BEP 7 `peers6`; BEP 24 `external ip`).
+//!
+//! In scope: answer to bytes, and bytes to answer. Reading takes what other trackers send, but bounded: their number of
+//! peers, their interval and the length of their text are not theirs to choose. Out of scope: HTTP.
+
+use super::PeerId;
+use crate::bencode::{self, Dictionary, Item, KeyOrder, Value};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+/// The longest answer that is read, in bytes.
+pub const MAX_RESPONSE: usize = 1 << 20;
+/// The most peers taken from one answer; the rest is passed over.
+pub const MAX_PEERS: usize = 2_000;
+
+/// The interval assumed where an answer names none.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(30 * 60);
+/// The shortest interval taken from a tracker that is not ours.
+const MIN_INTERVAL: Duration = Duration::from_secs(60);
+/// The shortest interval taken from one of our trackers.
+const MIN_OWN_INTERVAL: Duration = Duration::from_secs(1);
+/// The longest interval taken from any tracker.
+const MAX_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+/// How much of a failure reason is kept, in characters.
+const MAX_REASON: usize = 300;
+
+/// What a tracker answers to an announce that it took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnnounceResponse {
+    /// When to announce again, in whole seconds. Read: from a minute (one of ours: a second) to a day.
+    pub interval: Duration,
+    /// How soon an announce may come before that, in whole seconds.
+    pub min_interval: Option<Duration>,
+    /// Seeds in the swarm.
+    pub complete: Option<u32>,
+    /// Peers in the swarm that are not seeds.
+    pub incomplete: Option<u32>,
+    /// Other peers. Read: only addresses that can be connected to, IPv4 before IPv6.
+    pub peers: Vec<SwarmPeer>,
+    /// The address that the announce came from (BEP 24).
+    pub external_ip: Option<IpAddr>,
+    /// Whether the tracker is one of ours, and knows the peer for one of ours; the key `pieceful` is our own.
+    pub pieceful: bool,
+}
+
+/// One peer of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SwarmPeer {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its id, where the answer tells.
+    pub id: Option<PeerId>,
+}
+
+/// How peers are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerList {
+    /// 6 bytes each under `peers`, 18 under `peers6` (BEP 23, BEP 7).
+    Compact,
+    /// A list of dictionaries under `peers` (BEP 3).
+    Dictionaries,
+}
+
+/// Why bytes are no answer that can be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResponseError {
+    /// The tracker refuses, and says why; unprintable characters are escaped.
+    #[error("the tracker refuses: {0}")]
+    Refused(String),
+    /// More than [`MAX_RESPONSE`] bytes.
+    #[error("the tracker's answer is longer than {MAX_RESPONSE} bytes")]
+    TooLong,
+    /// Not bencode.
+    #[error("the tracker's answer is not bencode")]
+    Bencode(#[from] bencode::Error),
+    /// Bencode, but no dictionary.
+    #[error("the tracker's answer is not a dictionary")]
+    NotDictionary,
+    /// A value of the wrong kind or length.
+    #[error("{0} in the tracker's answer is malformed")]
+    Malformed(&'static str),
+}
+
+impl AnnounceResponse {
+    /// The bencoded answer.
+    pub fn encode(&self, list: PeerList) -> Vec<u8> {
+        let mut entries = vec![("interval", self.interval.as_secs().into())];
+        let optional = [
+            (
+                "min interval",
+                self.min_interval.map(|min| min.as_secs().into()),
+            ),
+            ("complete", self.complete.map(Item::from)),
+            ("incomplete", self.incomplete.map(Item::from)),
+            ("external ip", self.external_ip.map(|ip| octets(ip).into())),
+            ("pieceful", self.pieceful.then_some(Item::Integer(1))),
+        ];
+        entries.extend(
+            optional
+                .into_iter()
+                .filter_map(|(key, item)| Some((key, item?))),
+        );
+        match list {
+            PeerList::Compact => {
+                let (mut v4, mut v6) = (Vec::with_capacity(6 * self.peers.len()), Vec::new());
+                for peer in &self.peers {
+                    let out = if peer.address.is_ipv4() {
+                        &mut v4
+                    } else {
+                        &mut v6
+                    };
+                    out.extend(octets(peer.address.ip()));
+                    out.extend(peer.address.port().to_be_bytes());
+                }
+                entries.push(("peers", v4.into()));
+                if !v6.is_empty() {
+                    entries.push(("peers6", v6.into()));
+                }
+            }
+            PeerList::Dictionaries => {
+                let peers = self.peers.iter().map(|peer| {
+                    let mut entries = vec![
+                        ("ip", peer.address.ip().to_string().into()),
+                        ("port", u32::from(peer.address.port()).into()),
+                    ];
+                    entries.extend(
+                        peer.id
+                            .as_ref()
+                            .map(|id| ("peer id", id.0.as_slice().into())),
+                    );
+                    Item::dictionary(entries)
+                });
+                entries.push(("peers", Item::List(peers.collect())));
+            }
+        }
+        Item::dictionary(entries).encode()
+    }
+
+    /// Reads an answer. Addresses that nobody can be reached at (port 0, 0.0.0.0, multicast) are dropped.
+    ///
+    /// # Errors
+    /// Any [`ResponseError`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, ResponseError> {
+        let value = parse_response(bytes)?;
+        let dictionary = value.dictionary().ok_or(ResponseError::NotDictionary)?;
+        let pieceful = integer(dictionary, "pieceful")? == Some(1);
+        let least = if pieceful {
+            MIN_OWN_INTERVAL
+        } else {
+            MIN_INTERVAL
+        };
+        let seconds = |number: i64| {
+            Duration::from_secs(u64::try_from(number).unwrap_or(0)).clamp(least, MAX_INTERVAL)
+        };
+        let count = |key| {
+            integer(dictionary, key)
+                .map(|number| number.and_then(|number| u32::try_from(number).ok()))
+        };
+        Ok(Self {
+            interval: integer(dictionary, "interval")?.map_or(DEFAULT_INTERVAL, seconds),
+            min_interval: integer(dictionary, "min interval")?.map(seconds),
+            complete: count("complete")?,
+            incomplete: count("incomplete")?,
+            peers: peers(dictionary)?,
+            external_ip: dictionary
+                .value("external ip")
+                .and_then(Value::bytes)
+                .and_then(address),
+            pieceful,
+        })
+    }
+}
+
+/// The answer that refuses an announce or a scrape (BEP 3, "failure reason").
+pub fn encode_failure(reason: &str) -> Vec<u8> {
+    Item::dictionary([("failure reason", reason.into())]).encode()
+}
+
+/// Reads the value of an answer of any kind and tells refusals from the others.
+pub(super) fn parse_response(bytes: &[u8]) -> Result<Value<'_>, ResponseError> {
+    if bytes.len() > MAX_RESPONSE {
+        return Err(ResponseError::TooLong);
+    }
+    let value = Value::parse(bytes, KeyOrder::Any)?;
+    let reason = value
+        .dictionary()
+        .and_then(|dictionary| dictionary.value("failure reason"));
+    match reason.map(Value::bytes) {
+        None => Ok(value),
+        Some(None) => Err(ResponseError::Malformed("failure reason")),
+        Some(Some(reason)) => {
+            let reason = String::from_utf8_lossy(reason);
+            Err(ResponseError::Refused(printable(&reason)))
+        }
+    }
+}
+
+/// An integer that may be absent.
+pub(super) fn integer(
+    dictionary: &Dictionary<'_>,
+    key: &'static str,
+) -> Result<Option<i64>, ResponseError> {
+    let value = dictionary.value(key);
+    value
+        .map(|value| value.integer().ok_or(ResponseError::Malformed(key)))
+        .transpose()
+}
+
+fn printable(text: &str) -> String {
+    text.chars().take(MAX_REASON).fold(String::new(), |mut out, letter| {
+        // Formatting characters such as the bidirectional ones hide what stands there just as control characters do.
+        if letter.is_control() || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}') {
+            out.extend(letter.escape_unicode());
+        } else {
+            out.push(letter);
+        }
+        out
+    })
+}
+
+fn peers(dictionary: &Dictionary<'_>) -> Result<Vec<SwarmPeer>, ResponseError> {
+    let mut peers = Vec::new();
+    match dictionary.value("peers") {
+        None => {}
+        Some(value) => match (value.bytes(), value.list()) {
+            (Some(compact), _) => compact_peers(compact, 4, "peers", &mut peers)?,
+            (_, Some(list)) => peers.extend(list.iter().filter_map(dictionary_peer)),
+            _ => return Err(ResponseError::Malformed("peers")),
+        },
+    }
+    if let Some(value) = dictionary.value("peers6") {
+        let compact = value.bytes().ok_or(ResponseError::Malformed("peers6"))?;
+        compact_peers(compact, 16, "peers6", &mut peers)?;
+    }
+    peers.retain(|peer| is_reachable(peer.address));
+    peers.truncate(MAX_PEERS);
+    Ok(peers)
+}
+
+/// Reads addresses of `length` bytes with two bytes of port after each.
+fn compact_peers(
+    bytes: &[u8],
+    length: usize,
+    key: &'static str,
+    peers: &mut Vec<SwarmPeer>,
+) -> Result<(), ResponseError> {
+    let entries = bytes.chunks_exact(length + 2);
+    if !entries.remainder().is_empty() {
+        return Err(ResponseError::Malformed(key));
+    }
+    peers.extend(entries.filter_map(|entry| {
+        let (ip, port) = entry.split_last_chunk::<2>()?;
+        Some(SwarmPeer {
+            address: SocketAddr::new(address(ip)?, u16::from_be_bytes(*port)),
+            id: None,
+        })
+    }));
+    Ok(())
+}
+
+/// One peer of BEP 3's list. Its `ip` may be a DNS name there: such peers are passed over, as this reader asks nobody.
+fn dictionary_peer(value: &Value<'_>) -> Option<SwarmPeer> {
+    let entries = value.dictionary()?;
+    let ip: IpAddr = entries.value("ip")?.text()?.parse().ok()?;
+    let port = u16::try_from(entries.value("port")?.integer()?).ok()?;
+    let id = entries.value("peer id").and_then(Value::bytes);
+    Some(SwarmPeer {
+        address: SocketAddr::new(ip.to_canonical(), port),
+        id: id.and_then(|id| id.try_into().ok()).map(PeerId),
+    })
+}
+
+fn is_reachable(address: SocketAddr) -> bool {
+    let ip = address.ip();
+    address.port() != 0
+        && !ip.is_unspecified()
+        && !ip.is_multicast()
+        && ip != IpAddr::V4(Ipv4Addr::BROADCAST)
+}
+
+fn octets(ip: IpAddr) -> Vec<u8> {
+    match ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    }
+}
+
+fn address(octets: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(octets).map(|octets| Ipv4Addr::from(octets).into());
+    v4.or_else(|_| <[u8; 16]>::try_from(octets).map(|octets| Ipv6Addr::from(octets).to_canonical()))
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn response() -> AnnounceResponse {
+        AnnounceResponse {
+            interval: Duration::from_secs(120),
+            min_interval: None,
+            complete: None,
+            incomplete: None,
+            peers: vec![],
+            external_ip: None,
+            pieceful: false,
+        }
+    }
+
+    fn peer(address: &str) -> SwarmPeer {
+        SwarmPeer {
+            address: address.parse().unwrap(),
+            id: None,
+        }
+    }
+
+    /// Answers, how each is written, and its bytes.
+    fn table() -> Vec<(AnnounceResponse, PeerList, &'static [u8])> {
+        let full = AnnounceResponse {
+            interval: Duration::from_secs(20),
+            min_interval: Some(Duration::from_secs(10)),
+            complete: Some(2),
+            incomplete: Some(0),
+            peers: vec![peer("1.2.3.4:258"), peer("[::1]:6881")],
+            external_ip: Some([9, 8, 7, 6].into()),
+            pieceful: true,
+        };
+        let mut named = peer("[::1]:6881");
+        named.id = Some(PeerId([b'a'; 20]));
+        let listed = AnnounceResponse {
+            peers: vec![named, peer("1.2.3.4:258")],
+            ..response()
+        };
+        vec![
+            (response(), PeerList::Compact, b"d8:intervali120e5:peers0:e"),
+            (
+                full,
+                PeerList::Compact,
+                b"d8:completei2e11:external ip4:\x09\x08\x07\x0610:incompletei0e8:intervali20e12:min intervali10e\
+                  5:peers6:\x01\x02\x03\x04\x01\x026:peers618:\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x1a\xe1\
+                  8:piecefuli1ee",
+            ),
+            (
+                listed,
+                PeerList::Dictionaries,
+                b"d8:intervali120e5:peersld2:ip3:::17:peer id20:aaaaaaaaaaaaaaaaaaaa4:porti6881ee\
+                  d2:ip7:1.2.3.44:porti258eeee",
+            ),
+        ]
+    }
+
+    #[test]
+    fn each_answer_is_written_and_read_back() {
+        for (response, list, bytes) in table() {
+            assert_eq!(
+                response.encode(list).escape_ascii().to_string(),
+                bytes.escape_ascii().to_string()
+            );
+            assert_eq!(AnnounceResponse::parse(bytes), Ok(response));
+        }
+    }
+
+    #[test]
+    fn what_other_trackers_send_is_read_within_bounds() {
+        let interval = |bytes: &str| {
+            AnnounceResponse::parse(bytes.as_bytes())
+                .unwrap()
+                .interval
+                .as_secs()
+        };
+        assert_eq!(interval("d8:intervali0e5:peers0:e"), 60);
+        assert_eq!(interval("d8:intervali-5e5:peers0:e"), 60);
+        assert_eq!(interval("d8:intervali2147483648e5:peers0:e"), 86_400);
+        assert_eq!(interval("d8:intervali5e8:piecefuli1e5:peers0:e"), 5);
+        assert_eq!(interval("d8:intervali0e8:piecefuli1e5:peers0:e"), 1);
+        assert_eq!(interval("de"), 1_800);
+
+        let odd = b"d5:peersld2:ip11:example.com4:porti1eed2:ip7:1.2.3.44:porti65536eed2:ip7:1.2.3.44:porti0ee\
+            d2:ip7:0.0.0.04:porti1eei5ed2:ip14:::ffff:1.2.3.44:porti9eee8:completei-1ee";
+        let odd = AnnounceResponse::parse(odd).unwrap();
+        assert_eq!((odd.complete, odd.peers), (None, vec![peer("1.2.3.4:9")]));
+
+        let unreachable = b"d5:peers24:\0\0\0\0\x01\x01\x01\x01\x01\x01\0\0\xff\xff\xff\xff\x01\x01\xe0\0\0\x01\x01\x016:peers60:e";
+        assert_eq!(AnnounceResponse::parse(unreachable).unwrap().peers, []);
+
+        let mut many = format!("d5:peers{}:", 6 * (MAX_PEERS + 1)).into_bytes();
+        many.extend([1, 2, 3, 4, 5, 6].repeat(MAX_PEERS + 1));
+        many.push(b'e');
+        assert_eq!(
+            AnnounceResponse::parse(&many).unwrap().peers.len(),
+            MAX_PEERS
+        );
+    }
+
+    #[test]
+    fn each_bad_answer_gets_its_own_error() {
+        let long = [b"d1:a1048570:".as_slice(), &vec![b'x'; MAX_RESPONSE]].concat();
+        let table: &[(&[u8], ResponseError)] = &[
+            (b"", ResponseError::Bencode(bencode::Error::Truncated(0))),
+            (
+                b"<html>",
+                ResponseError::Bencode(bencode::Error::Unexpected(0)),
+            ),
+            (b"le", ResponseError::NotDictionary),
+            (b"d5:peersi5ee", ResponseError::Malformed("peers")),
+            (b"d5:peers5:aaaaae", ResponseError::Malformed("peers")),
+            (
+                b"d6:peers617:aaaaaaaaaaaaaaaaae",
+                ResponseError::Malformed("peers6"),
+            ),
+            (b"d6:peers6lee", ResponseError::Malformed("peers6")),
+            (b"d8:interval1:5e", ResponseError::Malformed("interval")),
+            (
+                b"d14:failure reasoni5ee",
+                ResponseError::Malformed("failure reason"),
+            ),
+            (
+                b"d14:failure reason6:a\x1bb\xe2\x80\xaee",
+                ResponseError::Refused(r"a\u{1b}b\u{202e}".into()),
+            ),
+            (&long, ResponseError::TooLong),
+        ];
+        for (bytes, error) in table {
+            assert_eq!(AnnounceResponse::parse(bytes).as_ref(), Err(error));
+        }
+        let refused = AnnounceResponse::parse(&encode_failure("no"));
+        assert_eq!(refused, Err(ResponseError::Refused("no".into())));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_give_an_answer_or_an_error(bytes: Vec<u8>) {
+            let peers = [format!("d5:peers{}:", bytes.len()).as_bytes(), &bytes, b"e"].concat();
+            prop_assert_eq!(AnnounceResponse::parse(&peers).is_ok(), bytes.len() % 6 == 0);
+            let _ = AnnounceResponse::parse(&bytes);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Peer ids (BEP 3, "peer_id"; BEP 20, peer id conventions).
+//!
+//! In scope: making one of our own, and naming the client behind somebody's. Out of scope: randomness, which is handed in.
+
+use std::fmt;
+
+/// What every peer id of this version starts with (BEP 20, Azureus style: name, version, dashes).
+const OWN_PREFIX: &[u8; 8] = b"-PF0100-";
+
+/// The two letters of well-known clients (BEP 20).
+const CLIENTS: &[(&[u8; 2], &str)] = &[
+    (b"PF", "pieceful"),
+    (b"LT", "libtorrent"),
+    (b"lt", "rTorrent"),
+    (b"TR", "Transmission"),
+    (b"qB", "qBittorrent"),
+    (b"DE", "Deluge"),
+    (b"UT", "uTorrent"),
+    (b"AZ", "Vuze"),
+    (b"BI", "BiglyBT"),
+    (b"KT", "KTorrent"),
+    (b"WW", "WebTorrent"),
+    (b"GT", "anacrolix/torrent"),
+    (b"rQ", "rqbit"),
+];
+
+/// The 20 bytes by which a peer calls itself in announces and handshakes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerId(pub [u8; 20]);
+
+impl PeerId {
+    /// An id of this program: `-PF0100-` and these bytes, which the caller draws at random.
+    pub fn new(random: [u8; 12]) -> Self {
+        let mut bytes = [0; 20];
+        let own = OWN_PREFIX.iter().chain(&random);
+        bytes
+            .iter_mut()
+            .zip(own)
+            .for_each(|(byte, own)| *byte = *own);
+        Self(bytes)
+    }
+
+    /// The client that such ids come from, as far as they tell: `pieceful 0.1.0`, `libtorrent 2.0.9`, else the id's
+    /// first eight bytes with everything unprintable escaped. Safe to show on a terminal.
+    pub fn client(&self) -> String {
+        match self.0 {
+            [b'-', a, b, major, minor, patch, _, b'-', ..] => {
+                let known = CLIENTS.iter().find(|(letters, _)| **letters == [a, b]);
+                let version: Option<Vec<String>> = [major, minor, patch]
+                    .into_iter()
+                    .map(|digit| Some(char::from(digit).to_digit(36)?.to_string()))
+                    .collect();
+                if let (Some((_, name)), Some(version)) = (known, version) {
+                    return format!("{name} {}", version.join("."));
+                }
+            }
+            [b'A', b'2', b'-', ..] => return "aria2".into(),
+            _ => {}
+        }
+        let start = self.0.first_chunk::<8>().map_or(&self.0[..], |start| start);
+        start.escape_ascii().to_string()
+    }
+}
+
+/// All 20 bytes, the unprintable ones escaped.
+impl fmt::Display for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.escape_ascii().fmt(f)
+    }
+}
+
+impl fmt::Debug for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_ids_carry_the_version_of_this_package() {
+        let id = PeerId::new(*b"abcdefghijkl");
+        assert_eq!(&id.0, b"-PF0100-abcdefghijkl");
+        assert_eq!(id.client(), concat!("pieceful ", env!("CARGO_PKG_VERSION")));
+    }
+
+    #[test]
+    fn clients_are_named_and_strangers_escaped() {
+        for (id, client) in [
+            (b"-LT2090-abcdefghijkl", "libtorrent 2.0.9"),
+            (b"-TR410Z-abcdefghijkl", "Transmission 4.1.0"),
+            (b"-qB51A0-abcdefghijkl", "qBittorrent 5.1.10"),
+            (b"A2-1-36-0-abcdefghij", "aria2"),
+            (b"-XX1234-abcdefghijkl", "-XX1234-"),
+            (b"-TR\x1b[0m-abcdefghijk\n", r"-TR\x1b[0m-"),
+            (b"\0\xff\r\n                ", r"\x00\xff\r\n    "),
+        ] {
+            assert_eq!(PeerId(*id).client(), client);
+        }
+        assert_eq!(PeerId([b'\n'; 20]).to_string(), r"\n".repeat(20));
+    }
+}

@@ -1,0 +1,127 @@
+//! Query strings of HTTP announces and scrapes: `key=value` pairs with `%`-escapes (RFC 3986, section 2.1).
+//!
+//! In scope: splitting and unescaping, into arrays of known size so that nothing is allocated, and escaping. Out of
+//! scope: what the keys mean.
+
+/// What is wrong with a query string as such.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// A `%` that two hex digits do not follow.
+    #[error("the query holds a malformed %-escape")]
+    Escape,
+    /// A part between two `&` that has no `=`.
+    #[error("the query holds a part without =")]
+    NoValue,
+}
+
+/// The pairs of `query`, still escaped. Nothing between two `&` is passed over.
+///
+/// # Errors
+/// [`QueryError::Escape`] for a malformed escape anywhere; an item is [`QueryError::NoValue`] where a `=` is missing.
+pub(super) fn pairs(
+    query: &str,
+) -> Result<impl Iterator<Item = Result<(&str, &str), QueryError>>, QueryError> {
+    let escaped = query.split('%').skip(1).all(|after| {
+        matches!(after.as_bytes(), [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
+    });
+    if !escaped {
+        return Err(QueryError::Escape);
+    }
+    Ok(query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| pair.split_once('=').ok_or(QueryError::NoValue)))
+}
+
+/// The bytes that `value` stands for. `+` is a blank, as in HTML forms: clients that mean a plus escape it.
+pub(super) fn unescaped(value: &str) -> impl Iterator<Item = u8> {
+    let mut bytes = value.bytes();
+    std::iter::from_fn(move || {
+        Some(match bytes.next()? {
+            b'%' => hex(bytes.next()?)? << 4 | hex(bytes.next()?)?,
+            b'+' => b' ',
+            byte => byte,
+        })
+    })
+}
+
+/// The 20 bytes that `value` stands for, if they are 20.
+pub(super) fn twenty_bytes(value: &str) -> Option<[u8; 20]> {
+    let mut out = [0; 20];
+    let mut bytes = unescaped(value);
+    for byte in &mut out {
+        *byte = bytes.next()?;
+    }
+    bytes.next().is_none().then_some(out)
+}
+
+/// Appends `bytes`, everything but unreserved characters (RFC 3986, section 2.3) escaped.
+pub(super) fn escape_into(bytes: &[u8], out: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for &byte in bytes {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            for digit in [byte >> 4, byte & 15] {
+                out.push(
+                    DIGITS
+                        .get(usize::from(digit))
+                        .copied()
+                        .map_or('0', char::from),
+                );
+            }
+        }
+    }
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn malformed_queries_are_told_apart() {
+        let all = |query: &str| -> Result<Vec<_>, QueryError> {
+            pairs(query)?
+                .map(|pair| pair.map(|(k, v)| format!("{k}:{v}")))
+                .collect()
+        };
+        assert_eq!(all("a=1&&b=&"), Ok(vec!["a:1".into(), "b:".into()]));
+        assert_eq!(all("a=%41=%42"), Ok(vec!["a:%41=%42".into()]));
+        assert_eq!(all(""), Ok(vec![]));
+        for escape in ["a=%", "a=%4", "a=%4&b=1", "a=%g0", "%=1", "a=%%41", "a=%4é"] {
+            assert_eq!(all(escape), Err(QueryError::Escape), "{escape}");
+        }
+        for bare in ["a", "a=1&b", "?"] {
+            assert_eq!(all(bare), Err(QueryError::NoValue), "{bare}");
+        }
+    }
+
+    #[test]
+    fn twenty_bytes_are_twenty() {
+        assert_eq!(
+            twenty_bytes("a%62+%2bcccccccccccccccc"),
+            Some(*b"ab +cccccccccccccccc")
+        );
+        assert_eq!(twenty_bytes(&"a".repeat(19)), None);
+        assert_eq!(twenty_bytes(&"%00".repeat(21)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_escaped_is_unescaped(bytes: Vec<u8>) {
+            let mut text = String::new();
+            escape_into(&bytes, &mut text);
+            let query = format!("a={text}");
+            prop_assert!(pairs(&query).unwrap().all(|pair| pair == Ok(("a", text.as_str()))));
+            prop_assert_eq!(unescaped(&text).collect::<Vec<_>>(), bytes);
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Scrapes (BEP 48): how many seeds and leeches a swarm has.
+//!
+//! In scope: query string to request and back, answer to bytes and back. Out of scope: a scrape of all swarms, which
+//! a request without info-hashes would be: what a tracker serves is not for strangers to list.
+
+use super::ResponseError;
+use super::announce_response::{integer, parse_response};
+use super::query::{self, QueryError};
+use crate::bencode::{Item, Value};
+use crate::torrent::InfoHash;
+use std::collections::BTreeMap;
+
+/// The most swarms one scrape may name.
+pub const MAX_SCRAPE: usize = 128;
+
+/// The swarms that a scrape asks about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScrapeRequest {
+    info_hashes: Vec<InfoHash>,
+}
+
+/// Why a query string is no scrape. What it displays is fit to be the tracker's `failure reason`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScrapeError {
+    /// The query string itself is malformed.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// An info-hash that is not 20 bytes.
+    #[error("info_hash must be 20 bytes")]
+    NotTwentyBytes,
+    /// No info-hash.
+    #[error("a scrape must name an info_hash")]
+    Missing,
+    /// Too many info-hashes.
+    #[error("a scrape may name at most {MAX_SCRAPE} info-hashes")]
+    TooMany,
+}
+
+impl ScrapeRequest {
+    /// A scrape of these swarms.
+    ///
+    /// # Errors
+    /// [`ScrapeError::Missing`] and [`ScrapeError::TooMany`].
+    pub fn new(info_hashes: Vec<InfoHash>) -> Result<Self, ScrapeError> {
+        match info_hashes.len() {
+            0 => Err(ScrapeError::Missing),
+            1..=MAX_SCRAPE => Ok(Self { info_hashes }),
+            _ => Err(ScrapeError::TooMany),
+        }
+    }
+
+    /// Reads a query string, what follows the `?`. Keys other than `info_hash` are passed over.
+    ///
+    /// # Errors
+    /// Any [`ScrapeError`].
+    pub fn parse(query: &str) -> Result<Self, ScrapeError> {
+        let mut info_hashes = Vec::new();
+        for pair in query::pairs(query)? {
+            if let ("info_hash", value) = pair? {
+                if info_hashes.len() == MAX_SCRAPE {
+                    return Err(ScrapeError::TooMany);
+                }
+                let bytes = query::twenty_bytes(value).ok_or(ScrapeError::NotTwentyBytes)?;
+                info_hashes.push(InfoHash(bytes));
+            }
+        }
+        Self::new(info_hashes)
+    }
+
+    /// The query string that says this, without the `?`.
+    pub fn to_query(&self) -> String {
+        let mut out = String::new();
+        for info_hash in &self.info_hashes {
+            out.push_str(if out.is_empty() {
+                "info_hash="
+            } else {
+                "&info_hash="
+            });
+            query::escape_into(&info_hash.0, &mut out);
+        }
+        out
+    }
+
+    /// The swarms asked about, at least one, in the order of the query.
+    pub fn info_hashes(&self) -> &[InfoHash] {
+        &self.info_hashes
+    }
+}
+
+/// What a tracker answers to a scrape: the swarms that it knows among those asked about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScrapeResponse {
+    /// The counts of each swarm.
+    pub files: BTreeMap<InfoHash, SwarmCounts>,
+}
+
+/// How many peers of each kind a swarm has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SwarmCounts {
+    /// Seeds.
+    pub complete: u32,
+    /// How often a download has been completed.
+    pub downloaded: u32,
+    /// Peers that are not seeds.
+    pub incomplete: u32,
+}
+
+impl ScrapeResponse {
+    /// The bencoded answer.
+    pub fn encode(&self) -> Vec<u8> {
+        // Info-hashes are keys that are no text, which `Item` does not write; the map holds them in bencode's order.
+        let mut files = vec![b'd'];
+        for (info_hash, counts) in &self.files {
+            Item::from(info_hash.0.as_slice()).encode_into(&mut files);
+            let counts = [
+                ("complete", counts.complete.into()),
+                ("downloaded", counts.downloaded.into()),
+                ("incomplete", counts.incomplete.into()),
+            ];
+            Item::dictionary(counts).encode_into(&mut files);
+        }
+        files.push(b'e');
+        Item::dictionary([("files", Item::Raw(&files))]).encode()
+    }
+
+    /// Reads an answer. Counts that are absent or negative are 0.
+    ///
+    /// # Errors
+    /// Any [`ResponseError`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, ResponseError> {
+        let value = parse_response(bytes)?;
+        let dictionary = value.dictionary().ok_or(ResponseError::NotDictionary)?;
+        let files = dictionary.value("files").and_then(Value::dictionary);
+        let mut response = Self::default();
+        for (key, counts) in files.ok_or(ResponseError::Malformed("files"))?.entries() {
+            let info_hash = key
+                .try_into()
+                .map_err(|_| ResponseError::Malformed("files"))?;
+            let counts = counts
+                .dictionary()
+                .ok_or(ResponseError::Malformed("files"))?;
+            let count = |key| {
+                integer(counts, key).map(|count| u32::try_from(count.unwrap_or(0)).unwrap_or(0))
+            };
+            let counts = SwarmCounts {
+                complete: count("complete")?,
+                downloaded: count("downloaded")?,
+                incomplete: count("incomplete")?,
+            };
+            response.files.insert(InfoHash(info_hash), counts);
+        }
+        Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_request_is_written_and_read_back() {
+        let (a, b) = (InfoHash([b'a'; 20]), InfoHash([0xff; 20]));
+        let escaped = "%FF".repeat(20);
+        for (hashes, query) in [
+            (vec![a], "info_hash=aaaaaaaaaaaaaaaaaaaa".to_string()),
+            (
+                vec![b, a],
+                format!("info_hash={escaped}&info_hash=aaaaaaaaaaaaaaaaaaaa"),
+            ),
+        ] {
+            let request = ScrapeRequest::new(hashes).unwrap();
+            assert_eq!(request.to_query(), query);
+            assert_eq!(ScrapeRequest::parse(&query), Ok(request));
+        }
+    }
+
+    #[test]
+    fn each_bad_request_gets_its_own_error() {
+        let hash = "info_hash=aaaaaaaaaaaaaaaaaaaa&";
+        for (query, error) in [
+            (String::new(), ScrapeError::Missing),
+            ("a=b".into(), ScrapeError::Missing),
+            ("info_hash=a".into(), ScrapeError::NotTwentyBytes),
+            (
+                "info_hash=%a".into(),
+                ScrapeError::Query(QueryError::Escape),
+            ),
+            ("info_hash".into(), ScrapeError::Query(QueryError::NoValue)),
+            (hash.repeat(MAX_SCRAPE + 1), ScrapeError::TooMany),
+        ] {
+            assert_eq!(ScrapeRequest::parse(&query), Err(error), "{query}");
+        }
+        assert!(ScrapeRequest::parse(&hash.repeat(MAX_SCRAPE)).is_ok());
+    }
+
+    #[test]
+    fn each_answer_is_written_and_read_back() {
+        let counts = SwarmCounts {
+            complete: 1,
+            downloaded: 22,
+            incomplete: 3,
+        };
+        let two = [
+            (InfoHash([b'b'; 20]), SwarmCounts::default()),
+            (InfoHash([b'a'; 20]), counts),
+        ];
+        let two = ScrapeResponse { files: two.into() };
+        for (response, bytes) in [
+            (ScrapeResponse::default(), "d5:filesdee"),
+            (
+                two,
+                "d5:filesd20:aaaaaaaaaaaaaaaaaaaad8:completei1e10:downloadedi22e10:incompletei3ee\
+                 20:bbbbbbbbbbbbbbbbbbbbd8:completei0e10:downloadedi0e10:incompletei0eeee",
+            ),
+        ] {
+            assert_eq!(response.encode(), bytes.as_bytes());
+            assert_eq!(ScrapeResponse::parse(bytes.as_bytes()), Ok(response));
+        }
+    }
+
+    #[test]
+    fn each_bad_answer_gets_its_own_error() {
+        for (bytes, error) in [
+            ("le", ResponseError::NotDictionary),
+            ("de", ResponseError::Malformed("files")),
+            ("d5:filesd1:adeee", ResponseError::Malformed("files")),
+            (
+                "d5:filesd20:aaaaaaaaaaaaaaaaaaaai1eee",
+                ResponseError::Malformed("files"),
+            ),
+            (
+                "d5:filesd20:aaaaaaaaaaaaaaaaaaaad8:complete0:eee",
+                ResponseError::Malformed("complete"),
+            ),
+            (
+                "d14:failure reason2:noe",
+                ResponseError::Refused("no".into()),
+            ),
+        ] {
+            assert_eq!(
+                ScrapeResponse::parse(bytes.as_bytes()),
+                Err(error),
+                "{bytes}"
+            );
+        }
+    }
+}

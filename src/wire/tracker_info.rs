@@ -1,0 +1,273 @@
+//! The text of a TRACKER_INFO file: the trackers of a cluster in order, and the fingerprint that pins it.
+//!
+//! One `HOST:PORT` a line (IPv6 as `[::1]:5000`); `#` starts a comment; an optional line `fingerprint sha256:HEX`. In
+//! scope: reading it. Out of scope: the file itself, and asking anybody what a host name means.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::str::FromStr;
+
+/// What a TRACKER_INFO file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrackerInfo {
+    /// The trackers in order; the first is tracker number 1.
+    pub addresses: Vec<HostPort>,
+    /// SHA-256 of the cluster's certificate, where the file pins it.
+    pub fingerprint: Option<[u8; 32]>,
+}
+
+/// A host, by name or address, and a port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HostPort {
+    /// A DNS name or an IP address, an IPv6 address without its brackets.
+    pub host: String,
+    /// The port; 0 lets a tracker bind a free one.
+    pub port: u16,
+}
+
+/// Why a text is no TRACKER_INFO.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TrackerInfoError {
+    /// A line that is neither an address nor a fingerprint.
+    #[error("line {line}: {source}")]
+    Address {
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: HostPortError,
+    },
+    /// A fingerprint line of another form.
+    #[error("line {line}: a fingerprint is written as: fingerprint sha256: and 64 hex digits")]
+    Fingerprint {
+        /// The line, counted from 1.
+        line: usize,
+    },
+    /// A second fingerprint.
+    #[error("line {line}: a second fingerprint; a cluster has one")]
+    SecondFingerprint {
+        /// The line, counted from 1.
+        line: usize,
+    },
+    /// A tracker's number that no line has.
+    #[error(
+        "there is no tracker {number}: the file names {count} (numbers count its address lines from 1)"
+    )]
+    NoSuchTracker {
+        /// The number asked for.
+        number: u32,
+        /// How many addresses there are.
+        count: usize,
+    },
+}
+
+/// Why a text is no `HOST:PORT`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HostPortError {
+    /// No colon before a port.
+    #[error("{0:?} lacks a port; write HOST:PORT, as in 127.0.0.1:5000")]
+    NoPort(String),
+    /// The port is not a number up to 65535.
+    #[error("{0:?} is not a port; it must be a number from 0 to 65535")]
+    Port(String),
+    /// The host is empty or holds what no host name or address does.
+    #[error(
+        "{0:?} is not a host name or address (an IPv6 address stands in brackets, as in [::1]:5000)"
+    )]
+    Host(String),
+}
+
+impl TrackerInfo {
+    /// The address of tracker `number`, counted from 1.
+    ///
+    /// # Errors
+    /// [`TrackerInfoError::NoSuchTracker`].
+    pub fn address(&self, number: u32) -> Result<&HostPort, TrackerInfoError> {
+        let index = usize::try_from(number)
+            .ok()
+            .and_then(|number| number.checked_sub(1));
+        index
+            .and_then(|index| self.addresses.get(index))
+            .ok_or(TrackerInfoError::NoSuchTracker {
+                number,
+                count: self.addresses.len(),
+            })
+    }
+}
+
+impl FromStr for TrackerInfo {
+    type Err = TrackerInfoError;
+
+    fn from_str(text: &str) -> Result<Self, TrackerInfoError> {
+        let mut info = Self::default();
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        for (line, content) in (1..).zip(text.lines()) {
+            let content = content.split('#').next().unwrap_or_default().trim();
+            let mut words = content.split_whitespace();
+            match words.next() {
+                None => {}
+                Some("fingerprint") => {
+                    let hash = words.next().and_then(fingerprint);
+                    let hash = hash
+                        .filter(|_| words.next().is_none())
+                        .ok_or(TrackerInfoError::Fingerprint { line })?;
+                    if info.fingerprint.replace(hash).is_some() {
+                        return Err(TrackerInfoError::SecondFingerprint { line });
+                    }
+                }
+                Some(_) => {
+                    let address = content.parse();
+                    let address =
+                        address.map_err(|source| TrackerInfoError::Address { line, source })?;
+                    info.addresses.push(address);
+                }
+            }
+        }
+        Ok(info)
+    }
+}
+
+impl FromStr for HostPort {
+    type Err = HostPortError;
+
+    fn from_str(text: &str) -> Result<Self, HostPortError> {
+        let shown = |text: &str| text.chars().take(80).collect::<String>();
+        let (host, port) = text
+            .rsplit_once(':')
+            .filter(|(host, _)| !host.starts_with('[') || host.ends_with(']'))
+            .ok_or_else(|| HostPortError::NoPort(shown(text)))?;
+        let bracketed = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
+        let is_host = match bracketed {
+            Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+            None => is_name(host),
+        };
+        if !is_host {
+            return Err(HostPortError::Host(shown(host)));
+        }
+        let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+        let number = port.parse().ok().filter(|_| is_number);
+        Ok(Self {
+            host: bracketed.unwrap_or(host).to_owned(),
+            port: number.ok_or_else(|| HostPortError::Port(shown(port)))?,
+        })
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Whether `host` is a DNS name (RFC 1123, section 2.1, and underscores, which occur) or an IPv4 address.
+fn is_name(host: &str) -> bool {
+    host.len() <= 253
+        && host.trim_end_matches('.').split('.').all(|label| {
+            let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+            (1..=63).contains(&label.len()) && label.bytes().all(legal)
+        })
+}
+
+fn fingerprint(word: &str) -> Option<[u8; 32]> {
+    let digits: Vec<u8> = word
+        .strip_prefix("sha256:")?
+        .chars()
+        .map(|digit| {
+            digit
+                .to_digit(16)
+                .and_then(|digit| u8::try_from(digit).ok())
+        })
+        .collect::<Option<_>>()?;
+    let bytes: Vec<u8> = digits
+        .chunks(2)
+        .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
+        .collect();
+    bytes.try_into().ok().filter(|_| digits.len() == 64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read() {
+        let hex = "00ff".repeat(16);
+        let text = format!(
+            "\u{feff}# our trackers\r\n127.0.0.1:5000\n\n  tracker-2.example.org:65535  # the twin\n\
+             fingerprint  sha256:{hex}\n[::1]:0"
+        );
+        let info: TrackerInfo = text.parse().unwrap();
+        let shown: Vec<_> = info.addresses.iter().map(HostPort::to_string).collect();
+        assert_eq!(
+            shown,
+            ["127.0.0.1:5000", "tracker-2.example.org:65535", "[::1]:0"]
+        );
+        assert_eq!(info.fingerprint.unwrap()[..4], [0, 255, 0, 255]);
+        assert_eq!(
+            info.address(3),
+            Ok(&HostPort {
+                host: "::1".into(),
+                port: 0
+            })
+        );
+        for number in [0, 4, u32::MAX] {
+            assert_eq!(
+                info.address(number),
+                Err(TrackerInfoError::NoSuchTracker { number, count: 3 })
+            );
+        }
+        assert_eq!("".parse(), Ok(TrackerInfo::default()));
+    }
+
+    #[test]
+    fn each_bad_address_gets_its_own_error() {
+        use HostPortError::*;
+        let long = "a".repeat(254);
+        for (text, error) in [
+            ("localhost", NoPort("localhost".into())),
+            ("[::1]", NoPort("[::1]".into())),
+            ("", NoPort("".into())),
+            ("localhost:", Port("".into())),
+            ("localhost:65536", Port("65536".into())),
+            ("localhost:+80", Port("+80".into())),
+            ("localhost:http", Port("http".into())),
+            (":5000", Host("".into())),
+            ("::1:5000", Host("::1".into())),
+            ("[::1]x:5000", NoPort("[::1]x:5000".into())),
+            ("[localhost]:5000", Host("[localhost]".into())),
+            ("a..b:5000", Host("a..b".into())),
+            ("a b:5000", Host("a b".into())),
+            ("http://localhost:5000", Host("http://localhost".into())),
+            ("\x1b[0m:5000", Host("\x1b[0m".into())),
+            (&format!("{long}:1"), Host("a".repeat(80))),
+        ] {
+            assert_eq!(text.parse::<HostPort>(), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_line() {
+        let hex = "ab".repeat(32);
+        let pin = format!("fingerprint sha256:{hex}");
+        for (text, start) in [
+            ("a:1\n\nb", "line 3: \"b\" lacks a port"),
+            ("fingerprint", "line 1: a fingerprint is written"),
+            ("fingerprint sha256:12", "line 1: a fingerprint is written"),
+            (
+                &format!("#\nfingerprint md5:{hex}"),
+                "line 2: a fingerprint is written",
+            ),
+            (&format!("{pin}0"), "line 1: a fingerprint is written"),
+            (&format!("{pin} x"), "line 1: a fingerprint is written"),
+            (&format!("{pin}\n{pin}"), "line 2: a second fingerprint"),
+        ] {
+            let error = text.parse::<TrackerInfo>().unwrap_err().to_string();
+            assert!(error.starts_with(start), "{text}: {error}");
+        }
+    }
+}
