@@ -6,5 +6,6 @@
 
 pub mod bencode;
 pub mod net;
+pub mod swarm;
 pub mod torrent;
 pub mod wire;

@@ -17,3 +17,8 @@ pub use peer_id::PeerId;
 pub use query::QueryError;
 pub use scrape::{MAX_SCRAPE, ScrapeError, ScrapeRequest, ScrapeResponse, SwarmCounts};
 pub use tracker_info::{HostPort, HostPortError, TrackerInfo, TrackerInfoError};
+pub mod extension;
+pub mod handshake;
+pub mod peer;
+pub mod control;
+pub mod frame;

@@ -1,0 +1,250 @@
+//! Pieces that are being fetched, cut into runs of blocks.
+//!
+//! A run is what is buffered and written as one: at most [`RUN_BLOCKS`] consecutive blocks of a piece. A piece of the
+//! usual 512 KiB is one run; one of 64 MiB is 128, so that buffers stay bounded whatever the length of a piece.
+
+use super::LinkId;
+use crate::torrent::{BlockRange, Lengths, PieceIndex};
+use std::time::Duration;
+
+/// The most blocks of one run: 512 KiB.
+pub const RUN_BLOCKS: u32 = 32;
+
+/// A run: blocks `first` to `first + blocks - 1` of a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Run {
+    /// The piece.
+    pub piece: PieceIndex,
+    /// Which run of the piece, from 0.
+    pub number: u32,
+    /// How many blocks it has.
+    pub blocks: u32,
+}
+
+impl Run {
+    /// The number of its first block.
+    pub fn first_block(&self) -> u32 {
+        self.number * RUN_BLOCKS
+    }
+}
+
+/// What is known of one block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Block {
+    Free,
+    /// Asked of a link at a time, in endgame of a second one too.
+    Asked {
+        of: LinkId,
+        at: Duration,
+        again: Option<LinkId>,
+    },
+    Arrived,
+}
+
+/// A piece that is being fetched.
+#[derive(Debug)]
+pub(super) struct ActivePiece {
+    pub(super) piece: PieceIndex,
+    runs: Vec<Vec<Block>>,
+    /// How many runs were begun; the others' blocks are not to be asked for yet.
+    begun: u32,
+    /// Blocks of begun runs that are free.
+    free: u32,
+    /// Blocks that did not arrive.
+    missing: u32,
+    /// Links that blocks came from.
+    pub(super) sources: Vec<LinkId>,
+    /// Who began its latest run: a fast link finishes its own runs before it begins another.
+    pub(super) opener: Option<LinkId>,
+    /// A piece that failed with several sources is fetched from one alone, to tell who lies.
+    pub(super) alone: bool,
+    /// Which one that is.
+    pub(super) only: Option<LinkId>,
+}
+
+/// What came of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Arrived {
+    /// Another link that was asked for it too.
+    pub(super) also_asked: Option<LinkId>,
+    /// The run, if this was its last block.
+    pub(super) completed: Option<Run>,
+}
+
+impl ActivePiece {
+    pub(super) fn new(piece: PieceIndex, lengths: &Lengths, opener: LinkId, alone: bool) -> Self {
+        let blocks = lengths.blocks(piece);
+        let runs = (0..blocks.div_ceil(RUN_BLOCKS))
+            .map(|run| vec![Block::Free; RUN_BLOCKS.min(blocks - run * RUN_BLOCKS) as usize]);
+        Self {
+            piece,
+            runs: runs.collect(),
+            begun: 0,
+            free: 0,
+            missing: blocks,
+            sources: Vec::new(),
+            opener: Some(opener),
+            alone,
+            only: alone.then_some(opener),
+        }
+    }
+
+    /// Whether `link` may be asked for blocks of it.
+    pub(super) fn open_to(&self, link: LinkId) -> bool {
+        self.only.is_none_or(|only| only == link)
+    }
+
+    /// Whether blocks of begun runs are free.
+    pub(super) fn has_free(&self) -> bool {
+        self.free > 0
+    }
+
+    /// Whether every block has arrived.
+    pub(super) fn is_complete(&self) -> bool {
+        self.missing == 0
+    }
+
+    /// The next run that was not begun.
+    pub(super) fn next_run(&self) -> Option<Run> {
+        let blocks = self.runs.get(self.begun as usize)?;
+        Some(Run {
+            piece: self.piece,
+            number: self.begun,
+            blocks: blocks.len() as u32,
+        })
+    }
+
+    /// Begins what [`ActivePiece::next_run`] names.
+    pub(super) fn begin_run(&mut self) {
+        if let Some(run) = self.next_run() {
+            self.begun += 1;
+            self.free += run.blocks;
+        }
+    }
+
+    /// Takes up to `count` free blocks for `link`.
+    pub(super) fn take(
+        &mut self,
+        link: LinkId,
+        now: Duration,
+        count: usize,
+        lengths: &Lengths,
+        out: &mut Vec<BlockRange>,
+    ) {
+        let mut left = count;
+        let runs = self
+            .runs
+            .iter_mut()
+            .take(self.begun as usize)
+            .flatten()
+            .enumerate();
+        for (number, block) in runs {
+            if left == 0 || self.free == 0 {
+                return;
+            }
+            if *block == Block::Free
+                && let Some(range) = lengths.block(self.piece, number as u32)
+            {
+                *block = Block::Asked {
+                    of: link,
+                    at: now,
+                    again: None,
+                };
+                self.free -= 1;
+                left -= 1;
+                out.push(range);
+            }
+        }
+    }
+
+    /// Takes, for a second link, up to `count` blocks that another was asked for at `before` or earlier.
+    pub(super) fn take_again(
+        &mut self,
+        link: LinkId,
+        before: Duration,
+        count: usize,
+        lengths: &Lengths,
+        out: &mut Vec<BlockRange>,
+    ) {
+        let mut left = count;
+        for (number, block) in self.runs.iter_mut().flatten().enumerate() {
+            if left == 0 {
+                return;
+            }
+            if let Block::Asked {
+                of,
+                at,
+                again: again @ None,
+            } = block
+                && *of != link
+                && *at <= before
+                && let Some(range) = lengths.block(self.piece, number as u32)
+            {
+                *again = Some(link);
+                left -= 1;
+                out.push(range);
+            }
+        }
+    }
+
+    /// A block came from `link`; `None` if it was here already or not asked for since its run was begun.
+    pub(super) fn arrived(&mut self, link: LinkId, number: u32) -> Option<Arrived> {
+        let run = number / RUN_BLOCKS;
+        if run >= self.begun {
+            return None;
+        }
+        let blocks = self.runs.get_mut(run as usize)?;
+        let block = blocks.get_mut((number % RUN_BLOCKS) as usize)?;
+        let also_asked = match *block {
+            Block::Arrived => return None,
+            Block::Free => {
+                self.free -= 1;
+                None
+            }
+            Block::Asked { of, again, .. } if of == link => again,
+            Block::Asked { of, .. } => Some(of),
+        };
+        *block = Block::Arrived;
+        self.missing -= 1;
+        if !self.sources.contains(&link) {
+            self.sources.push(link);
+        }
+        let whole = blocks.iter().all(|block| *block == Block::Arrived);
+        let completed = whole.then_some(Run {
+            piece: self.piece,
+            number: run,
+            blocks: blocks.len() as u32,
+        });
+        Some(Arrived {
+            also_asked,
+            completed,
+        })
+    }
+
+    /// A block will not come from `link`.
+    pub(super) fn release(&mut self, link: LinkId, number: u32) {
+        let run = self.runs.get_mut((number / RUN_BLOCKS) as usize);
+        let Some(block) = run.and_then(|run| run.get_mut((number % RUN_BLOCKS) as usize)) else {
+            return;
+        };
+        if let Block::Asked { of, at, again } = *block {
+            *block = match again {
+                Some(second) if of == link => Block::Asked {
+                    of: second,
+                    at,
+                    again: None,
+                },
+                Some(second) if second == link => Block::Asked {
+                    of,
+                    at,
+                    again: None,
+                },
+                None if of == link => {
+                    self.free += 1;
+                    Block::Free
+                }
+                _ => return,
+            };
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Addresses where owners may be: whom to call next, and when again after a failure.
+
+use fastrand::Rng;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The most addresses kept for one swarm; further ones are passed over.
+pub const MAX_CANDIDATES: usize = 1_000;
+/// The pause after the first failure; it doubles with each.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause between two calls of one address.
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+/// Failures after which an address is forgotten until a tracker names it again.
+const MOST_FAILURES: u32 = 12;
+
+/// The addresses of one swarm.
+#[derive(Debug, Default)]
+pub struct Candidates {
+    addresses: HashMap<SocketAddr, Candidate>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    state: State,
+    failures: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// May be called from this time on.
+    Waiting(Duration),
+    /// A call is under way or the link stands.
+    Busy,
+    /// Never to be called: ourselves, or one that sent a bad piece.
+    Barred,
+}
+
+impl Candidates {
+    /// A tracker or a person names an address. One that waits after failures keeps waiting.
+    pub fn add(&mut self, address: SocketAddr) {
+        if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
+            return;
+        }
+        if self.addresses.len() < MAX_CANDIDATES {
+            let fresh = Candidate {
+                state: State::Waiting(Duration::ZERO),
+                failures: 0,
+            };
+            self.addresses.entry(address).or_insert(fresh);
+        }
+    }
+
+    /// An address to call now: of those due, one of the least failed ones, at random. It counts as busy from then on.
+    pub fn next(&mut self, now: Duration, rng: &mut Rng) -> Option<SocketAddr> {
+        let due = self
+            .addresses
+            .iter()
+            .filter(|(_, candidate)| candidate.is_due(now));
+        let chosen = due.min_by_key(|(_, candidate)| (candidate.failures, rng.u32(..)));
+        let address = *chosen?.0;
+        self.set(address, State::Busy);
+        Some(address)
+    }
+
+    /// The soonest time at which an address is due.
+    pub fn next_due(&self) -> Option<Duration> {
+        let waiting = self
+            .addresses
+            .values()
+            .filter_map(|candidate| match candidate.state {
+                State::Waiting(until) => Some(until),
+                _ => None,
+            });
+        waiting.min()
+    }
+
+    /// A link with the address stands, whoever called.
+    pub fn linked(&mut self, address: SocketAddr) {
+        self.set(address, State::Busy);
+        if let Some(candidate) = self.addresses.get_mut(&address) {
+            candidate.failures = 0;
+        }
+    }
+
+    /// The call failed or the link ended; the next try waits longer with each failure in a row.
+    pub fn failed(&mut self, address: SocketAddr, now: Duration, rng: &mut Rng) {
+        let Some(candidate) = self.addresses.get_mut(&address) else {
+            return;
+        };
+        if candidate.state == State::Barred {
+            return;
+        }
+        candidate.failures += 1;
+        if candidate.failures > MOST_FAILURES {
+            self.addresses.remove(&address);
+            return;
+        }
+        let doubled = FIRST_PAUSE.saturating_mul(1 << (candidate.failures - 1).min(16));
+        // Half of the pause is random, so that many peers do not call a returned owner in one moment.
+        let pause = doubled.min(LONGEST_PAUSE).mul_f64(0.5 + 0.5 * rng.f64());
+        candidate.state = State::Waiting(now + pause);
+    }
+
+    /// The address is free again without blame: it was let go for reasons of our own.
+    pub fn released(&mut self, address: SocketAddr, until: Duration) {
+        if self
+            .addresses
+            .get(&address)
+            .is_some_and(|candidate| candidate.state == State::Busy)
+        {
+            self.set(address, State::Waiting(until));
+        }
+    }
+
+    /// Never call the address again: it is ourselves, or it sent a bad piece.
+    pub fn bar(&mut self, address: SocketAddr) {
+        self.addresses.insert(
+            address,
+            Candidate {
+                state: State::Barred,
+                failures: 0,
+            },
+        );
+    }
+
+    /// Whether the address is barred.
+    pub fn is_barred(&self, address: SocketAddr) -> bool {
+        self.addresses
+            .get(&address)
+            .is_some_and(|candidate| candidate.state == State::Barred)
+    }
+
+    /// All addresses that are not barred.
+    pub fn known(&self) -> impl Iterator<Item = SocketAddr> {
+        let kept = self
+            .addresses
+            .iter()
+            .filter(|(_, candidate)| candidate.state != State::Barred);
+        kept.map(|(address, _)| *address)
+    }
+
+    fn set(&mut self, address: SocketAddr, state: State) {
+        if let Some(candidate) = self.addresses.get_mut(&address)
+            && candidate.state != State::Barred
+        {
+            candidate.state = state;
+        }
+    }
+}
+
+impl Candidate {
+    fn is_due(&self, now: Duration) -> bool {
+        matches!(self.state, State::Waiting(until) if until <= now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    #[test]
+    fn failures_double_the_pause_and_a_link_forgives_them() {
+        let (mut candidates, mut rng) = (Candidates::default(), Rng::with_seed(1));
+        candidates.add(address(1));
+        let mut now = Duration::ZERO;
+        for failure in 0..MOST_FAILURES {
+            assert_eq!(candidates.next(now, &mut rng), Some(address(1)));
+            assert_eq!(candidates.next(now, &mut rng), None, "busy");
+            candidates.failed(address(1), now, &mut rng);
+            let due = candidates.next_due().unwrap() - now;
+            let full = Duration::from_secs(1 << failure).min(LONGEST_PAUSE);
+            assert!(due >= full / 2 && due <= full, "{due:?} after {failure}");
+            now += full;
+        }
+        candidates.next(now, &mut rng);
+        candidates.linked(address(1));
+        candidates.failed(address(1), now, &mut rng);
+        assert!(candidates.next_due().unwrap() - now <= FIRST_PAUSE);
+    }
+
+    #[test]
+    fn one_that_never_answers_is_forgotten_and_one_that_is_barred_never_called() {
+        let (mut candidates, mut rng) = (Candidates::default(), Rng::with_seed(1));
+        candidates.add(address(1));
+        for _ in 0..=MOST_FAILURES {
+            candidates.failed(address(1), Duration::ZERO, &mut rng);
+        }
+        assert_eq!(candidates.known().count(), 0);
+        candidates.bar(address(2));
+        candidates.add(address(2));
+        candidates.failed(address(2), Duration::ZERO, &mut rng);
+        assert!(candidates.is_barred(address(2)));
+        assert_eq!(candidates.next(Duration::MAX, &mut rng), None);
+    }
+
+    #[test]
+    fn what_is_no_address_is_passed_over_and_the_number_is_bounded() {
+        let mut candidates = Candidates::default();
+        for odd in ["0.0.0.0:1", "[::]:1", "127.0.0.1:0", "224.0.0.1:1"] {
+            candidates.add(odd.parse().unwrap());
+        }
+        assert_eq!(candidates.known().count(), 0);
+        (1..=2_000).for_each(|port| candidates.add(address(port)));
+        assert_eq!(candidates.known().count(), MAX_CANDIDATES);
+    }
+}

@@ -1,0 +1,529 @@
+//! Which blocks to ask of which link: rarest first, no block twice outside endgame.
+
+use super::active::ActivePiece;
+use super::rarity::Rarity;
+use super::{RUN_BLOCKS, Run, Window};
+use crate::torrent::{BlockRange, Lengths, PieceIndex, PieceSet};
+use fastrand::Rng;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::time::Duration;
+
+/// A block may be asked of a second link once the first was asked this long ago.
+const ENDGAME_AFTER: Duration = Duration::from_millis(200);
+/// A link that delivers nothing for this long loses its blocks to others.
+const STALLED: Duration = Duration::from_secs(6);
+/// How many blocks a link may still send after they were taken from it.
+const FORGIVEN: usize = 1_024;
+
+/// One link of a swarm, numbered by whoever holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkId(pub u64);
+
+/// What came of a block that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It was never asked of this link: a breach of the protocol.
+    Unasked,
+    /// It is not needed any more; its bytes are to be dropped.
+    Late,
+    /// It is wanted.
+    Fresh {
+        /// A link to which the same request is to be cancelled.
+        cancel: Option<LinkId>,
+        /// The run, if this was its last missing block.
+        completed: Option<Run>,
+    },
+}
+
+/// Who is to blame for a piece that did not verify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// All of it came from this link: it is proven to send bad data.
+    Proven(LinkId),
+    /// It came from several; it will be fetched anew from one alone.
+    Unclear,
+}
+
+/// The bookkeeping of one download.
+#[derive(Debug)]
+pub struct Picker {
+    lengths: Lengths,
+    owned: PieceSet,
+    rarity: Rarity,
+    active: BTreeMap<PieceIndex, ActivePiece>,
+    /// Active pieces with blocks to give out, in the order they were begun.
+    open: VecDeque<PieceIndex>,
+    links: HashMap<LinkId, Link>,
+    /// Pieces that failed with several sources.
+    doubtful: HashSet<PieceIndex>,
+    rng: Rng,
+}
+
+#[derive(Debug)]
+struct Link {
+    has: PieceSet,
+    /// Pieces it has that are not owned here.
+    wanted: u32,
+    choked: bool,
+    window: Window,
+    in_flight: VecDeque<(BlockRange, Duration)>,
+    forgiven: HashSet<BlockRange>,
+    /// When something last arrived, or the first request of an idle link went out.
+    heard: Duration,
+}
+
+impl Picker {
+    /// The bookkeeping for a share of which `owned` is here already. Equal seeds give equal choices.
+    pub fn new(lengths: Lengths, owned: PieceSet, seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let missing = lengths.all_pieces().filter(|piece| !owned.contains(*piece));
+        let rarity = Rarity::new(lengths.pieces(), missing, &mut rng);
+        Self {
+            lengths,
+            owned,
+            rarity,
+            active: BTreeMap::new(),
+            open: VecDeque::new(),
+            links: HashMap::new(),
+            doubtful: HashSet::new(),
+            rng,
+        }
+    }
+
+    /// The pieces that were verified.
+    pub fn owned(&self) -> &PieceSet {
+        &self.owned
+    }
+
+    /// Whether every piece is owned.
+    pub fn is_complete(&self) -> bool {
+        self.owned.is_full()
+    }
+
+    /// A link came up; it is choked and has told of no piece. At most `largest_window` blocks are asked of it at a time.
+    pub fn add_link(&mut self, id: LinkId, largest_window: u32) {
+        let link = Link {
+            has: PieceSet::empty(&self.lengths),
+            wanted: 0,
+            choked: true,
+            window: Window::new(largest_window),
+            in_flight: VecDeque::new(),
+            forgiven: HashSet::new(),
+            heard: Duration::ZERO,
+        };
+        self.links.insert(id, link);
+    }
+
+    /// A link is gone; what it was asked for is free again.
+    pub fn remove_link(&mut self, id: LinkId) {
+        self.release_all(id);
+        let Some(link) = self.links.remove(&id) else {
+            return;
+        };
+        for active in self
+            .active
+            .values_mut()
+            .filter(|active| active.only == Some(id))
+        {
+            active.only = None;
+        }
+        if !link.has.is_full() {
+            for piece in self
+                .lengths
+                .all_pieces()
+                .filter(|piece| link.has.contains(*piece))
+            {
+                self.rarity.decrease(piece, &mut self.rng);
+            }
+        }
+    }
+
+    /// The link told of all its pieces at once.
+    pub fn has(&mut self, id: LinkId, has: PieceSet) {
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        let missing = self
+            .lengths
+            .all_pieces()
+            .filter(|piece| !self.owned.contains(*piece));
+        link.wanted = missing.filter(|piece| has.contains(*piece)).count() as u32;
+        if !has.is_full() {
+            for piece in self
+                .lengths
+                .all_pieces()
+                .filter(|piece| has.contains(*piece))
+            {
+                self.rarity.increase(piece, &mut self.rng);
+            }
+        }
+        link.has = has;
+    }
+
+    /// The link owns one piece more.
+    pub fn have(&mut self, id: LinkId, piece: PieceIndex) {
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        if !link.has.insert(piece) {
+            return;
+        }
+        link.wanted += u32::from(!self.owned.contains(piece));
+        if link.has.is_full() {
+            // Owners of everything are not counted: take back what was counted of this one.
+            for other in self.lengths.all_pieces().filter(|other| *other != piece) {
+                self.rarity.decrease(other, &mut self.rng);
+            }
+        } else {
+            self.rarity.increase(piece, &mut self.rng);
+        }
+    }
+
+    /// The pieces a link told of.
+    pub fn pieces_of(&self, id: LinkId) -> Option<&PieceSet> {
+        self.links.get(&id).map(|link| &link.has)
+    }
+
+    /// Whether the link has a piece that is wanted here.
+    pub fn is_interesting(&self, id: LinkId) -> bool {
+        self.links.get(&id).is_some_and(|link| link.wanted > 0)
+    }
+
+    /// Whether blocks of the link are under way.
+    pub fn is_fetching(&self, id: LinkId) -> bool {
+        self.links
+            .get(&id)
+            .is_some_and(|link| !link.in_flight.is_empty())
+    }
+
+    /// The link serves requests, or does so no more. With `forget`, what it was asked for will not come (BEP 3: a choke
+    /// drops requests; with BEP 6 each is rejected on its own).
+    pub fn choked(&mut self, id: LinkId, choked: bool, forget: bool) {
+        if choked && forget {
+            self.release_all(id);
+        }
+        if let Some(link) = self.links.get_mut(&id) {
+            link.choked = choked;
+        }
+    }
+
+    /// The other side keeps at most this many requests.
+    pub fn limit_window(&mut self, id: LinkId, largest: u32) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.window.limit(largest);
+        }
+    }
+
+    /// Appends to `out` the blocks to ask of a link now. Before a run is begun, `reserve` is asked for buffers for its
+    /// blocks; where it gives none, only blocks of runs already begun are taken.
+    pub fn next_blocks(
+        &mut self,
+        id: LinkId,
+        now: Duration,
+        reserve: &mut dyn FnMut(u32) -> bool,
+        out: &mut Vec<BlockRange>,
+    ) {
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        let (window, flying) = (link.window.blocks() as usize, link.in_flight.len());
+        let room = window.saturating_sub(flying);
+        // Requests go in batches: a trickle of single ones costs a system call each.
+        if link.choked || link.wanted == 0 || room < (window / 4).max(1) && flying > 0 {
+            return;
+        }
+        let start = out.len();
+        let fast = window >= RUN_BLOCKS as usize / 2;
+        loop {
+            let left = (start + room).saturating_sub(out.len());
+            let begun = fast
+                && left > 0
+                && (self.take_begun_by(id, now, left, out) || self.begin_run(id, reserve));
+            let more = begun
+                || left > 0
+                    && (self.take_open(id, now, left, out)
+                        || !fast && self.begin_run(id, reserve));
+            if !more {
+                break;
+            }
+        }
+        if out.len() == start && flying == 0 {
+            self.take_again(id, now, room, out);
+        }
+        let asked = out.get(start..).unwrap_or_default();
+        if let Some(link) = self.links.get_mut(&id) {
+            if flying == 0 {
+                link.heard = now;
+            }
+            for range in asked {
+                link.forgiven.remove(range);
+                link.in_flight.push_back((*range, now));
+            }
+        }
+    }
+
+    /// Whether a range is among what the link was asked for.
+    pub fn is_asked(&self, id: LinkId, range: BlockRange) -> bool {
+        self.links.get(&id).is_some_and(|link| {
+            link.in_flight.iter().any(|(asked, _)| *asked == range)
+                || link.forgiven.contains(&range)
+        })
+    }
+
+    /// A block arrived whole.
+    pub fn arrived(&mut self, id: LinkId, range: BlockRange, now: Duration) -> Arrival {
+        let Some(link) = self.links.get_mut(&id) else {
+            return Arrival::Unasked;
+        };
+        if let Some(asked) = take_flight(&mut link.in_flight, range) {
+            link.heard = now;
+            link.window.arrived(now, asked, range.length());
+        } else if !link.forgiven.remove(&range) {
+            return Arrival::Unasked;
+        }
+        let active = self.active.get_mut(&range.piece());
+        let Some(active) = active.filter(|active| active.open_to(id)) else {
+            return Arrival::Late;
+        };
+        let Some(arrived) = active.arrived(id, range.number()) else {
+            return Arrival::Late;
+        };
+        if let Some(other) = arrived
+            .also_asked
+            .and_then(|other| self.links.get_mut(&other))
+        {
+            take_flight(&mut other.in_flight, range);
+            forgive(other, range);
+        }
+        Arrival::Fresh {
+            cancel: arrived.also_asked,
+            completed: arrived.completed,
+        }
+    }
+
+    /// The link will not send this block.
+    pub fn rejected(&mut self, id: LinkId, range: BlockRange) {
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        if take_flight(&mut link.in_flight, range).is_some() {
+            self.release(id, range);
+        }
+    }
+
+    /// A piece is here, verified and written. Its run buffers are no matter of the picker's.
+    pub fn verified(&mut self, piece: PieceIndex) {
+        self.forget_active(piece);
+        self.doubtful.remove(&piece);
+        if self.owned.insert(piece) {
+            self.rarity.remove(piece);
+            for link in self
+                .links
+                .values_mut()
+                .filter(|link| link.has.contains(piece))
+            {
+                link.wanted -= 1;
+            }
+        }
+    }
+
+    /// A piece was complete and did not verify; it waits to be fetched again.
+    pub fn failed(&mut self, piece: PieceIndex) -> Verdict {
+        let sources = self.forget_active(piece);
+        self.rarity.insert(piece, &mut self.rng);
+        match sources.as_slice() {
+            [only] => Verdict::Proven(*only),
+            _ => {
+                self.doubtful.insert(piece);
+                Verdict::Unclear
+            }
+        }
+    }
+
+    /// Whether every block of an active piece arrived.
+    pub fn all_arrived(&self, piece: PieceIndex) -> bool {
+        self.active
+            .get(&piece)
+            .is_some_and(ActivePiece::is_complete)
+    }
+
+    /// Takes their blocks from links that deliver nothing; names them.
+    pub fn take_from_stalled(&mut self, now: Duration) -> Vec<LinkId> {
+        let stalled =
+            |link: &Link| !link.in_flight.is_empty() && now.saturating_sub(link.heard) >= STALLED;
+        let stalled = self.links.iter().filter(|(_, link)| stalled(link));
+        let stalled: Vec<LinkId> = stalled.map(|(id, _)| *id).collect();
+        for id in &stalled {
+            self.release_all(*id);
+            if let Some(link) = self.links.get_mut(id) {
+                link.window.stalled();
+            }
+        }
+        stalled
+    }
+
+    /// Missing pieces that no link has.
+    pub fn without_owner(&self) -> impl Iterator<Item = PieceIndex> {
+        let any_full = self.links.values().any(|link| link.has.is_full());
+        let missing = self
+            .lengths
+            .all_pieces()
+            .filter(move |piece| !any_full && !self.owned.contains(*piece));
+        missing.filter(|piece| self.rarity.owners(*piece) == 0 && !self.all_arrived(*piece))
+    }
+
+    fn take_begun_by(
+        &mut self,
+        id: LinkId,
+        now: Duration,
+        left: usize,
+        out: &mut Vec<BlockRange>,
+    ) -> bool {
+        self.take_where(id, now, left, out, |active| active.opener == Some(id))
+    }
+
+    fn take_open(
+        &mut self,
+        id: LinkId,
+        now: Duration,
+        left: usize,
+        out: &mut Vec<BlockRange>,
+    ) -> bool {
+        self.take_where(id, now, left, out, |_| true)
+    }
+
+    /// Takes free blocks of the first open piece that will do.
+    fn take_where(
+        &mut self,
+        id: LinkId,
+        now: Duration,
+        left: usize,
+        out: &mut Vec<BlockRange>,
+        suits: impl Fn(&ActivePiece) -> bool,
+    ) -> bool {
+        let Some(link) = self.links.get(&id) else {
+            return false;
+        };
+        let found = self.open.iter().enumerate().find(|(_, piece)| {
+            let active = self.active.get(piece);
+            link.has.contains(**piece)
+                && active
+                    .is_some_and(|active| active.has_free() && active.open_to(id) && suits(active))
+        });
+        let Some((at, piece)) = found.map(|(at, piece)| (at, *piece)) else {
+            return false;
+        };
+        let Some(active) = self.active.get_mut(&piece) else {
+            return false;
+        };
+        if active.alone && active.only.is_none() {
+            active.only = Some(id);
+        }
+        active.take(id, now, left, &self.lengths, out);
+        if !active.has_free() && active.next_run().is_none() {
+            self.open.remove(at);
+        }
+        true
+    }
+
+    /// Begins the next run of an open piece, or the rarest piece that the link has.
+    fn begin_run(&mut self, id: LinkId, reserve: &mut dyn FnMut(u32) -> bool) -> bool {
+        let Some(link) = self.links.get(&id) else {
+            return false;
+        };
+        let open = self.open.iter().copied().find(|piece| {
+            let active = self.active.get(piece);
+            link.has.contains(*piece)
+                && active.is_some_and(|active| active.open_to(id) && active.next_run().is_some())
+        });
+        let Some(piece) = open.or_else(|| {
+            self.rarity
+                .rarest_first()
+                .find(|piece| link.has.contains(*piece))
+        }) else {
+            return false;
+        };
+        if open.is_none() {
+            let alone = self.doubtful.contains(&piece);
+            let fresh = ActivePiece::new(piece, &self.lengths, id, alone);
+            if !fresh.next_run().is_some_and(|run| reserve(run.blocks)) {
+                return false;
+            }
+            self.rarity.remove(piece);
+            self.open.push_back(piece);
+            self.active.entry(piece).or_insert(fresh).begin_run();
+            return true;
+        }
+        let Some(active) = self.active.get_mut(&piece) else {
+            return false;
+        };
+        if !active.next_run().is_some_and(|run| reserve(run.blocks)) {
+            return false;
+        }
+        active.begin_run();
+        active.opener = Some(id);
+        true
+    }
+
+    /// Endgame: nothing is left to ask for but what others were asked for a while ago.
+    fn take_again(&mut self, id: LinkId, now: Duration, room: usize, out: &mut Vec<BlockRange>) {
+        let Some(before) = now.checked_sub(ENDGAME_AFTER) else {
+            return;
+        };
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        let end = out.len() + room;
+        let suits =
+            |active: &&mut ActivePiece| active.open_to(id) && link.has.contains(active.piece);
+        for active in self.active.values_mut().filter(suits) {
+            active.take_again(id, before, end - out.len(), &self.lengths, out);
+        }
+    }
+
+    fn release_all(&mut self, id: LinkId) {
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        for (range, _) in std::mem::take(&mut link.in_flight) {
+            if let Some(link) = self.links.get_mut(&id) {
+                forgive(link, range);
+            }
+            self.release(id, range);
+        }
+    }
+
+    fn release(&mut self, id: LinkId, range: BlockRange) {
+        if let Some(active) = self.active.get_mut(&range.piece()) {
+            active.release(id, range.number());
+            if active.has_free() && !self.open.contains(&range.piece()) {
+                self.open.push_front(range.piece());
+            }
+        }
+    }
+
+    /// An active piece is done with; gives the links it came from.
+    fn forget_active(&mut self, piece: PieceIndex) -> Vec<LinkId> {
+        self.open.retain(|open| *open != piece);
+        let Some(active) = self.active.remove(&piece) else {
+            return Vec::new();
+        };
+        active.sources
+    }
+
+}
+
+fn take_flight(
+    in_flight: &mut VecDeque<(BlockRange, Duration)>,
+    range: BlockRange,
+) -> Option<Duration> {
+    let at = in_flight.iter().position(|(asked, _)| *asked == range)?;
+    in_flight.remove(at).map(|(_, asked)| asked)
+}
+
+fn forgive(link: &mut Link, range: BlockRange) {
+    if link.forgiven.len() >= FORGIVEN {
+        link.forgiven.clear();
+    }
+    link.forgiven.insert(range);
+}

@@ -1,0 +1,193 @@
+//! Pieces that are wanted and not begun, ordered by how few owners they have.
+
+use crate::torrent::PieceIndex;
+use fastrand::Rng;
+
+const ABSENT: u32 = u32::MAX;
+
+/// Pieces in buckets of equal availability, the rarest first; in random order within a bucket.
+///
+/// A change of one piece's availability costs one swap, whatever the number of pieces. Owners of everything are not
+/// counted here, since they move all pieces alike.
+#[derive(Debug)]
+pub(super) struct Rarity {
+    /// All waiting pieces, bucket after bucket.
+    order: Vec<PieceIndex>,
+    /// Where in `order` each piece stands, or `ABSENT`.
+    position: Vec<u32>,
+    /// How many partial owners each piece has, waiting or not.
+    owners: Vec<u32>,
+    /// Where the bucket of each availability ends in `order`.
+    ends: Vec<usize>,
+}
+
+impl Rarity {
+    /// Pieces that all wait and have no owner yet; `waiting` names them.
+    pub(super) fn new(
+        pieces: u32,
+        waiting: impl Iterator<Item = PieceIndex>,
+        rng: &mut Rng,
+    ) -> Self {
+        let mut order: Vec<PieceIndex> = waiting.collect();
+        rng.shuffle(&mut order);
+        let mut position = vec![ABSENT; pieces as usize];
+        for (at, piece) in order.iter().enumerate() {
+            position[piece.index()] = at as u32;
+        }
+        let ends = vec![order.len()];
+        Self {
+            order,
+            position,
+            owners: vec![0; pieces as usize],
+            ends,
+        }
+    }
+
+    /// How many partial owners a piece has.
+    pub(super) fn owners(&self, piece: PieceIndex) -> u32 {
+        self.owners[piece.index()]
+    }
+
+    /// The waiting pieces, the rarest first.
+    pub(super) fn rarest_first(&self) -> impl Iterator<Item = PieceIndex> {
+        self.order.iter().copied()
+    }
+
+    /// One more partial owner has the piece.
+    pub(super) fn increase(&mut self, piece: PieceIndex, rng: &mut Rng) {
+        let bucket = self.owners[piece.index()] as usize;
+        self.owners[piece.index()] += 1;
+        if self.waits(piece) {
+            self.move_up(piece, bucket);
+            self.mix(piece, bucket + 1, rng);
+        }
+    }
+
+    /// One partial owner fewer has the piece.
+    pub(super) fn decrease(&mut self, piece: PieceIndex, rng: &mut Rng) {
+        let Some(bucket) = (self.owners[piece.index()] as usize).checked_sub(1) else {
+            return;
+        };
+        self.owners[piece.index()] -= 1;
+        if self.waits(piece) {
+            self.move_down(piece, bucket + 1);
+            self.mix(piece, bucket, rng);
+        }
+    }
+
+    /// The piece waits no longer: it was begun or is owned.
+    pub(super) fn remove(&mut self, piece: PieceIndex) {
+        if !self.waits(piece) {
+            return;
+        }
+        for bucket in self.owners(piece) as usize..self.ends.len() {
+            self.move_up(piece, bucket);
+        }
+        // The last bucket has grown by the piece, which stands last.
+        self.ends.truncate(self.ends.len() - 1);
+        self.order.pop();
+        self.position[piece.index()] = ABSENT;
+    }
+
+    /// The piece waits again: what was begun came to nothing.
+    pub(super) fn insert(&mut self, piece: PieceIndex, rng: &mut Rng) {
+        if self.waits(piece) {
+            return;
+        }
+        let bucket = self.owners(piece) as usize;
+        while self.ends.len() <= bucket {
+            self.ends.push(self.order.len());
+        }
+        self.position[piece.index()] = self.order.len() as u32;
+        self.order.push(piece);
+        if let Some(last) = self.ends.last_mut() {
+            *last += 1;
+        }
+        for above in (bucket + 1..self.ends.len()).rev() {
+            self.move_down(piece, above);
+        }
+        self.mix(piece, bucket, rng);
+    }
+
+    fn waits(&self, piece: PieceIndex) -> bool {
+        self.position[piece.index()] != ABSENT
+    }
+
+    /// From the end of its bucket to the start of the next.
+    fn move_up(&mut self, piece: PieceIndex, bucket: usize) {
+        self.swap(piece, self.ends[bucket] - 1);
+        self.ends[bucket] -= 1;
+        if self.ends.len() == bucket + 1 {
+            self.ends.push(self.order.len());
+        }
+    }
+
+    /// From the start of its bucket to the end of the one before.
+    fn move_down(&mut self, piece: PieceIndex, bucket: usize) {
+        self.swap(piece, self.ends[bucket - 1]);
+        self.ends[bucket - 1] += 1;
+    }
+
+    /// Changes places with a random piece of its bucket.
+    fn mix(&mut self, piece: PieceIndex, bucket: usize, rng: &mut Rng) {
+        let start = bucket.checked_sub(1).map_or(0, |below| self.ends[below]);
+        self.swap(piece, rng.usize(start..self.ends[bucket]));
+    }
+
+    fn swap(&mut self, piece: PieceIndex, to: usize) {
+        let from = self.position[piece.index()] as usize;
+        let other = self.order[to];
+        self.order.swap(from, to);
+        self.position[piece.index()] = to as u32;
+        self.position[other.index()] = from as u32;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::torrent::Lengths;
+    use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
+
+    proptest! {
+        #[test]
+        fn any_changes_keep_the_rarest_first(
+            steps in prop::collection::vec((0u32..12, 0..4), 0..300),
+            seed in any::<u64>(),
+        ) {
+            let lengths = Lengths::new(12, 1).unwrap();
+            let mut rng = Rng::with_seed(seed);
+            let mut rarity = Rarity::new(12, lengths.all_pieces(), &mut rng);
+            let mut model: Vec<(u32, bool)> = vec![(0, true); 12];
+            for (number, step) in steps {
+                let piece = lengths.piece(number).unwrap();
+                let entry = &mut model[piece.index()];
+                match step {
+                    0 => { rarity.increase(piece, &mut rng); entry.0 += 1; }
+                    1 => { rarity.decrease(piece, &mut rng); entry.0 = entry.0.saturating_sub(1); }
+                    2 => { rarity.remove(piece); entry.1 = false; }
+                    _ => { rarity.insert(piece, &mut rng); entry.1 = true; }
+                }
+                let listed: Vec<PieceIndex> = rarity.rarest_first().collect();
+                let counts: Vec<u32> = listed.iter().map(|piece| model[piece.index()].0).collect();
+                prop_assert!(counts.is_sorted(), "{counts:?}");
+                let mut waiting: Vec<usize> = listed.iter().map(|piece| piece.index()).collect();
+                waiting.sort_unstable();
+                let expected: Vec<usize> = (0..12).filter(|at| model[*at].1).collect();
+                prop_assert_eq!(waiting, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn equals_come_in_random_order() {
+        let lengths = Lengths::new(50, 1).unwrap();
+        let first = |seed| {
+            let mut rng = Rng::with_seed(seed);
+            let rarity = Rarity::new(50, lengths.all_pieces(), &mut rng);
+            rarity.rarest_first().next().unwrap()
+        };
+        let firsts: std::collections::HashSet<PieceIndex> = (0..40).map(first).collect();
+        assert!(firsts.len() > 10, "{firsts:?}");
+    }
+}

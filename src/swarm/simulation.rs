@@ -1,0 +1,346 @@
+//! Swarms of one downloader and several owners, simulated: every schedule must end with every piece fetched once.
+
+use super::{Arrival, LinkId, Picker, Run, Verdict};
+use crate::torrent::{BlockRange, Lengths, PieceIndex, PieceSet};
+use fastrand::Rng;
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof, proptest};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::time::Duration;
+
+/// How an owner behaves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Manner {
+    Sound,
+    /// Answers nothing.
+    Silent,
+    /// Its blocks are wrong.
+    Lying,
+    /// Rejects every other request.
+    Rejecting,
+    /// Goes away after this many blocks.
+    Leaving(u32),
+}
+
+#[derive(Clone, Debug)]
+struct Owner {
+    manner: Manner,
+    /// Microseconds a block.
+    pace: u64,
+    /// Of 100 pieces, how many it has.
+    share: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Block(LinkId, u32, u32),
+    Reject(LinkId, u32, u32),
+    Tick,
+}
+
+struct World {
+    lengths: Lengths,
+    picker: Picker,
+    rng: Rng,
+    now: Duration,
+    events: BinaryHeap<Reverse<(Duration, u64, Event)>>,
+    order: u64,
+    free_at: HashMap<LinkId, Duration>,
+    owners: HashMap<LinkId, (Owner, PieceSet)>,
+    /// Buffers in use, and how many there are.
+    buffers: (u32, u32),
+    asked: HashMap<(LinkId, BlockRange), u32>,
+    open_asks: HashMap<BlockRange, HashSet<LinkId>>,
+    bad: HashSet<PieceIndex>,
+    sent: HashMap<LinkId, u32>,
+    fetched: HashMap<PieceIndex, u32>,
+    banned: HashSet<LinkId>,
+    endgame_asks: u32,
+}
+
+impl World {
+    fn new(lengths: Lengths, owners: &[Owner], buffers: u32, seed: u64) -> Self {
+        let picker = Picker::new(lengths, PieceSet::empty(&lengths), seed);
+        let mut world = Self {
+            lengths,
+            picker,
+            rng: Rng::with_seed(seed),
+            now: Duration::from_secs(1),
+            events: BinaryHeap::new(),
+            order: 0,
+            free_at: HashMap::new(),
+            owners: HashMap::new(),
+            buffers: (0, buffers),
+            asked: HashMap::new(),
+            open_asks: HashMap::new(),
+            bad: HashSet::new(),
+            sent: HashMap::new(),
+            fetched: HashMap::new(),
+            banned: HashSet::new(),
+            endgame_asks: 0,
+        };
+        for (at, owner) in owners.iter().enumerate() {
+            let id = LinkId(at as u64);
+            let mut has = PieceSet::empty(&lengths);
+            for piece in lengths.all_pieces() {
+                if at == 0 || world.rng.u8(0..100) < owner.share {
+                    has.insert(piece);
+                }
+            }
+            world.picker.add_link(id, 500);
+            world.picker.has(id, has.clone());
+            world.picker.choked(id, false, false);
+            world.owners.insert(id, (owner.clone(), has));
+        }
+        world.at(Duration::ZERO, Event::Tick);
+        world
+    }
+
+    fn at(&mut self, after: Duration, event: Event) {
+        self.order += 1;
+        self.events
+            .push(Reverse((self.now + after, self.order, event)));
+    }
+
+    fn ask(&mut self, id: LinkId) {
+        let mut blocks = Vec::new();
+        let buffers = &mut self.buffers;
+        let mut reserve = |count: u32| {
+            let fits = buffers.0 + count <= buffers.1;
+            buffers.0 += if fits { count } else { 0 };
+            fits
+        };
+        self.picker
+            .next_blocks(id, self.now, &mut reserve, &mut blocks);
+        let Some((owner, has)) = self.owners.get(&id).cloned() else {
+            assert!(blocks.is_empty(), "a link that is gone was asked");
+            return;
+        };
+        for range in blocks {
+            assert!(
+                has.contains(range.piece()),
+                "asked for a piece the owner lacks"
+            );
+            let holders = self.open_asks.entry(range).or_default();
+            assert!(holders.insert(id), "asked of one link twice");
+            self.endgame_asks += u32::from(holders.len() == 2);
+            assert!(holders.len() <= 2, "asked of more than two links");
+            *self.asked.entry((id, range)).or_default() += 1;
+            let free_at = self.free_at.entry(id).or_insert(self.now).to_owned();
+            let done = free_at.max(self.now) + Duration::from_micros(owner.pace);
+            self.free_at.insert(id, done);
+            let (piece, begin) = (range.piece().number(), range.begin());
+            let event = match owner.manner {
+                Manner::Silent => continue,
+                Manner::Rejecting if self.rng.bool() => Event::Reject(id, piece, begin),
+                _ => Event::Block(id, piece, begin),
+            };
+            self.at(done - self.now, event);
+        }
+    }
+
+    fn block_of(&self, piece: u32, begin: u32) -> BlockRange {
+        let piece = self.lengths.piece(piece).unwrap();
+        self.lengths
+            .block(piece, begin / crate::torrent::BLOCK)
+            .unwrap()
+    }
+
+    fn remove(&mut self, id: LinkId) {
+        self.owners.remove(&id);
+        self.picker.remove_link(id);
+        self.open_asks.values_mut().for_each(|holders| {
+            holders.remove(&id);
+        });
+    }
+
+    fn block(&mut self, id: LinkId, range: BlockRange) {
+        let Some((owner, _)) = self.owners.get(&id).cloned() else {
+            return;
+        };
+        if let Some(holders) = self.open_asks.get_mut(&range) {
+            holders.remove(&id);
+        }
+        match self.picker.arrived(id, range, self.now) {
+            Arrival::Unasked => panic!("an asked block counts as unasked"),
+            Arrival::Late => {}
+            Arrival::Fresh { cancel, completed } => {
+                if let Some(other) = cancel {
+                    self.open_asks.entry(range).or_default().remove(&other);
+                }
+                if owner.manner == Manner::Lying {
+                    self.bad.insert(range.piece());
+                }
+                if let Some(run) = completed {
+                    self.complete(run);
+                }
+            }
+        }
+        let sent = self.sent.entry(id).or_default();
+        *sent += 1;
+        if matches!(owner.manner, Manner::Leaving(most) if *sent >= most) {
+            self.remove(id);
+        }
+    }
+
+    fn complete(&mut self, run: Run) {
+        self.buffers.0 -= run.blocks;
+        if !self.picker.all_arrived(run.piece) {
+            return;
+        }
+        if self.bad.remove(&run.piece) {
+            if let Verdict::Proven(liar) = self.picker.failed(run.piece) {
+                assert_eq!(
+                    self.owners[&liar].0.manner,
+                    Manner::Lying,
+                    "a sound owner is blamed"
+                );
+                self.banned.insert(liar);
+                self.remove(liar);
+            }
+        } else {
+            self.picker.verified(run.piece);
+            *self.fetched.entry(run.piece).or_default() += 1;
+        }
+    }
+
+    /// Runs until complete; gives how long that took.
+    fn run(&mut self) -> Duration {
+        let start = self.now;
+        while !self.picker.is_complete() {
+            let Reverse((at, _, event)) = self.events.pop().expect("ticks go on for ever");
+            self.now = at;
+            assert!(
+                self.now - start < Duration::from_secs(3_600),
+                "it does not end: {:?}",
+                self.picker
+            );
+            match event {
+                Event::Block(id, piece, begin) => {
+                    self.block(id, self.block_of(piece, begin));
+                    self.ask(id);
+                }
+                Event::Reject(id, piece, begin) => {
+                    let range = self.block_of(piece, begin);
+                    if let Some(holders) = self.open_asks.get_mut(&range) {
+                        holders.remove(&id);
+                    }
+                    self.picker.rejected(id, range);
+                    self.ask(id);
+                }
+                Event::Tick => {
+                    for id in self.picker.take_from_stalled(self.now) {
+                        self.open_asks.values_mut().for_each(|holders| {
+                            holders.remove(&id);
+                        });
+                    }
+                    let mut ids: Vec<LinkId> = self.owners.keys().copied().collect();
+                    ids.sort();
+                    ids.into_iter().for_each(|id| self.ask(id));
+                    self.at(Duration::from_millis(100), Event::Tick);
+                }
+            }
+        }
+        assert_eq!(self.buffers.0, 0, "a buffer is lost");
+        for piece in self.lengths.all_pieces() {
+            assert_eq!(self.fetched[&piece], 1);
+        }
+        self.now - start
+    }
+}
+
+fn owner(manner: Manner, pace: u64, share: u8) -> Owner {
+    Owner {
+        manner,
+        pace,
+        share,
+    }
+}
+
+fn any_owner() -> impl Strategy<Value = Owner> {
+    let manner = prop_oneof![
+        3 => Just(Manner::Sound),
+        1 => Just(Manner::Silent),
+        1 => Just(Manner::Lying),
+        1 => Just(Manner::Rejecting),
+        1 => (1u32..60).prop_map(Manner::Leaving),
+    ];
+    (manner, 10u64..20_000, 0u8..=100).prop_map(|(manner, pace, share)| owner(manner, pace, share))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn every_schedule_ends_with_every_piece_fetched_once(
+        total in 1u64..3_000_000,
+        piece_length in prop::sample::select(vec![1_000i64, 16_384, 20_000, 65_536, 524_288, 1_500_000]),
+        owners in prop::collection::vec(any_owner(), 0..6),
+        buffers in 32u32..300,
+        seed in any::<u64>(),
+    ) {
+        let lengths = Lengths::new(total, piece_length).unwrap();
+        let mut all = vec![owner(Manner::Sound, 500, 100)];
+        all.extend(owners);
+        World::new(lengths, &all, buffers, seed).run();
+    }
+}
+
+#[test]
+fn owners_of_one_pace_give_alike() {
+    let lengths = Lengths::new(64 << 20, 512 << 10).unwrap();
+    let owners = vec![owner(Manner::Sound, 200, 100); 4];
+    let mut world = World::new(lengths, &owners, 1_024, 7);
+    world.run();
+    let blocks = (64 << 20) / crate::torrent::BLOCK;
+    for (id, sent) in &world.sent {
+        assert!(
+            (blocks / 5..blocks / 3).contains(sent),
+            "{id:?} gave {sent} of {blocks}"
+        );
+    }
+}
+
+#[test]
+fn outside_endgame_no_block_is_asked_for_twice() {
+    let lengths = Lengths::new(32 << 20, 512 << 10).unwrap();
+    let owners = [
+        owner(Manner::Sound, 100, 100),
+        owner(Manner::Sound, 300, 60),
+        owner(Manner::Sound, 900, 30),
+    ];
+    let mut world = World::new(lengths, &owners, 1_024, 3);
+    world.run();
+    let asked: u32 = world.asked.values().sum();
+    let blocks = (32 << 20) / crate::torrent::BLOCK;
+    assert!(
+        asked <= blocks + world.endgame_asks && world.endgame_asks < 64,
+        "{asked} for {blocks}"
+    );
+}
+
+#[test]
+fn a_silent_owner_does_not_hold_up_the_end() {
+    let lengths = Lengths::new(4 << 20, 512 << 10).unwrap();
+    let owners = [
+        owner(Manner::Sound, 100, 100),
+        owner(Manner::Silent, 1, 100),
+    ];
+    let took = World::new(lengths, &owners, 1_024, 5).run();
+    assert!(
+        took < Duration::from_secs(1),
+        "endgame comes before the time-out: {took:?}"
+    );
+}
+
+#[test]
+fn a_liar_among_sound_owners_is_found_and_nobody_else_blamed() {
+    let lengths = Lengths::new(8 << 20, 512 << 10).unwrap();
+    let owners = [
+        owner(Manner::Sound, 100, 100),
+        owner(Manner::Lying, 100, 100),
+        owner(Manner::Sound, 150, 100),
+    ];
+    let mut world = World::new(lengths, &owners, 256, 11);
+    world.run();
+    assert_eq!(world.banned, HashSet::from([LinkId(1)]));
+}

@@ -1,0 +1,93 @@
+//! The extension handshake of BEP 10: what a peer says of itself once.
+
+use crate::bencode::{self, Item, KeyOrder, Value};
+
+/// The longest text of another's handshake that is kept, in characters.
+const MAX_TEXT: usize = 64;
+
+/// The keys of the handshake that concern this program; others are passed over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExtensionHandshake {
+    /// `v`: the program and its version.
+    pub client: Option<String>,
+    /// `name`: what the peer's owner calls it. A key of pieceful's own.
+    pub name: Option<String>,
+    /// `reqq`: how many requests the peer keeps before it drops some.
+    pub request_queue: Option<u32>,
+    /// `p`: the port the peer listens on.
+    pub port: Option<u16>,
+}
+
+impl ExtensionHandshake {
+    /// Reads a handshake; keys of another type are passed over, as are control characters in text.
+    ///
+    /// # Errors
+    /// When it is not bencode or no dictionary.
+    pub fn parse(payload: &[u8]) -> Result<Self, bencode::Error> {
+        let value = Value::parse(payload, KeyOrder::Any)?;
+        let dictionary = value.dictionary().ok_or(bencode::Error::Unexpected(0))?;
+        let text = |key| {
+            let text = dictionary.value(key).and_then(Value::text)?;
+            let kept: String = text
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(MAX_TEXT)
+                .collect();
+            (!kept.is_empty()).then_some(kept)
+        };
+        let number = |key| dictionary.value(key).and_then(Value::integer);
+        Ok(Self {
+            client: text("v"),
+            name: text("name"),
+            request_queue: number("reqq").and_then(|number| u32::try_from(number).ok()),
+            port: number("p")
+                .and_then(|number| u16::try_from(number).ok())
+                .filter(|port| *port > 0),
+        })
+    }
+
+    /// The bytes of the handshake.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut entries = vec![("m", Item::dictionary([]))];
+        entries.extend(self.client.as_deref().map(|text| ("v", text.into())));
+        entries.extend(self.name.as_deref().map(|text| ("name", text.into())));
+        entries.extend(self.request_queue.map(|number| ("reqq", number.into())));
+        entries.extend(self.port.map(|port| ("p", u32::from(port).into())));
+        Item::dictionary(entries).encode()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handshake_is_written_and_read() {
+        let handshake = ExtensionHandshake {
+            client: Some("pieceful 0.1.0".into()),
+            name: Some("desk".into()),
+            request_queue: Some(500),
+            port: Some(6881),
+        };
+        assert_eq!(
+            ExtensionHandshake::parse(&handshake.encode()),
+            Ok(handshake)
+        );
+    }
+
+    #[test]
+    fn what_is_odd_is_passed_over_and_what_is_broken_is_refused() {
+        let odd = b"d1:mi1e4:name2:\x1b[1:pi0e4:reqqi-1e1:vle1:zi1ee";
+        let read = ExtensionHandshake::parse(odd).unwrap();
+        assert_eq!(
+            read,
+            ExtensionHandshake {
+                name: Some("[".into()),
+                ..Default::default()
+            }
+        );
+        for bad in [&b""[..], b"le", b"d", b"d1:v99:xe"] {
+            assert!(ExtensionHandshake::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

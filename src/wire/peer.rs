@@ -1,0 +1,469 @@
+//! The messages between peers: BEP 3 "peer messages", BEP 6 (fast extension) and BEP 10 (extension protocol).
+//!
+//! In scope: exact length per message id; ids that nobody here knows are skipped by their length. A `piece` message is
+//! given as its header alone, so that its block can go from the socket straight to its place. Out of scope: whether an
+//! index belongs to the share at hand (`torrent::Lengths` says that).
+
+use crate::torrent::MAX_BLOCK;
+
+/// The longest message that is skipped when its id is unknown, in bytes.
+pub const MAX_UNKNOWN: u32 = 1 << 20;
+/// The longest `extended` message that is read, in bytes.
+pub const MAX_EXTENDED: u32 = 64 << 10;
+/// Length of a `piece` message up to its block: length prefix, id, index, begin.
+pub const PIECE_HEADER: usize = 13;
+
+/// A block as it is named on the wire, unchecked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Number of the piece.
+    pub index: u32,
+    /// First byte, from the start of the piece.
+    pub begin: u32,
+    /// Number of bytes.
+    pub length: u32,
+}
+
+/// One message, borrowing what it carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message<'a> {
+    /// Length 0: says nothing but that the line is alive.
+    KeepAlive,
+    /// Requests will not be served.
+    Choke,
+    /// Requests will be served.
+    Unchoke,
+    /// The sender wants pieces that the receiver has.
+    Interested,
+    /// The sender wants nothing.
+    NotInterested,
+    /// The sender owns this piece now.
+    Have(u32),
+    /// The pieces that the sender owns; only as the first message.
+    Bitfield(&'a [u8]),
+    /// Asks for a block.
+    Request(Ask),
+    /// A block.
+    Piece {
+        /// Number of the piece.
+        index: u32,
+        /// First byte, from the start of the piece.
+        begin: u32,
+        /// The block itself.
+        block: &'a [u8],
+    },
+    /// Takes a request back.
+    Cancel(Ask),
+    /// The sender's DHT port (BEP 5); read and ignored.
+    Port(u16),
+    /// BEP 6: a piece that would suit the sender.
+    Suggest(u32),
+    /// BEP 6: the sender owns every piece.
+    HaveAll,
+    /// BEP 6: the sender owns no piece.
+    HaveNone,
+    /// BEP 6: a request that will not be served.
+    Reject(Ask),
+    /// BEP 6: a piece that may be asked for while choked.
+    AllowedFast(u32),
+    /// BEP 10: a message of an extension; id 0 is the extension handshake.
+    Extended {
+        /// Which extension, as the receiver numbered it.
+        id: u8,
+        /// What it says.
+        payload: &'a [u8],
+    },
+}
+
+/// What stands at the front of the bytes read so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// Nothing whole yet: this many bytes must be there first.
+    Incomplete(usize),
+    /// A message, and how many bytes it took.
+    Message(Message<'a>, usize),
+    /// The [`PIECE_HEADER`] of a `piece` message; its block follows.
+    Piece(Ask),
+    /// A message of an unknown id: this many bytes are to be skipped.
+    Unknown(usize),
+}
+
+/// What ends a line to a peer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    /// A known message of another length than its id asks for.
+    #[error("message {id} has length {length}")]
+    Length {
+        /// The message's id.
+        id: u8,
+        /// Its length prefix.
+        length: u32,
+    },
+    /// A message longer than any that is read.
+    #[error("a message of {0} bytes")]
+    TooLong(u32),
+}
+
+/// Looks at the front of `bytes`. A bitfield may have at most `max_bitfield` bytes (a share's own number, see
+/// `PieceSet::bytes_for`; its exact length is checked with the share at hand).
+///
+/// # Errors
+/// See [`MessageError`]; the line is of no further use then.
+pub fn decode(bytes: &[u8], max_bitfield: usize) -> Result<Step<'_>, MessageError> {
+    let Some((prefix, rest)) = bytes.split_first_chunk::<4>() else {
+        return Ok(Step::Incomplete(4));
+    };
+    let length = u32::from_be_bytes(*prefix);
+    if length == 0 {
+        return Ok(Step::Message(Message::KeepAlive, 4));
+    }
+    if length > MAX_UNKNOWN {
+        return Err(MessageError::TooLong(length));
+    }
+    let Some(id) = rest.first().copied() else {
+        return Ok(Step::Incomplete(5));
+    };
+    let body_length = length - 1;
+    let fits = match id {
+        0..=3 | 14 | 15 => body_length == 0,
+        4 | 13 | 17 => body_length == 4,
+        5 => body_length as usize <= max_bitfield,
+        6 | 8 | 16 => body_length == 12,
+        7 => body_length > 8 && body_length - 8 <= MAX_BLOCK,
+        9 => body_length == 2,
+        20 => (1..MAX_EXTENDED).contains(&body_length),
+        _ => return Ok(Step::Unknown(4 + length as usize)),
+    };
+    if !fits {
+        return Err(MessageError::Length { id, length });
+    }
+    let whole = if id == 7 {
+        PIECE_HEADER
+    } else {
+        4 + length as usize
+    };
+    let Some(body) = bytes.get(5..whole) else {
+        return Ok(Step::Incomplete(whole));
+    };
+    let message = match (id, body) {
+        (0, _) => Message::Choke,
+        (1, _) => Message::Unchoke,
+        (2, _) => Message::Interested,
+        (3, _) => Message::NotInterested,
+        (4, _) => Message::Have(number(body, 0)),
+        (5, _) => Message::Bitfield(body),
+        (6, _) => Message::Request(ask(body)),
+        (7, _) => {
+            let (index, begin) = (number(body, 0), number(body, 1));
+            return Ok(Step::Piece(Ask {
+                index,
+                begin,
+                length: body_length - 8,
+            }));
+        }
+        (8, _) => Message::Cancel(ask(body)),
+        (9, &[high, low]) => Message::Port(u16::from_be_bytes([high, low])),
+        (13, _) => Message::Suggest(number(body, 0)),
+        (14, _) => Message::HaveAll,
+        (15, _) => Message::HaveNone,
+        (16, _) => Message::Reject(ask(body)),
+        (17, _) => Message::AllowedFast(number(body, 0)),
+        (20, [id, payload @ ..]) => Message::Extended { id: *id, payload },
+        _ => return Err(MessageError::Length { id, length }),
+    };
+    Ok(Step::Message(message, whole))
+}
+
+/// Number `at` of a body whose length is known to fit.
+fn number(body: &[u8], at: usize) -> u32 {
+    let (numbers, _) = body.as_chunks::<4>();
+    numbers
+        .get(at)
+        .map_or(0, |bytes| u32::from_be_bytes(*bytes))
+}
+
+fn ask(body: &[u8]) -> Ask {
+    Ask {
+        index: number(body, 0),
+        begin: number(body, 1),
+        length: number(body, 2),
+    }
+}
+
+impl Message<'_> {
+    /// Appends the message as it goes over the line.
+    pub fn encode_into(&self, out: &mut Vec<u8>) {
+        match *self {
+            Self::KeepAlive => out.extend_from_slice(&[0; 4]),
+            Self::Choke => put(out, 0, &[], &[]),
+            Self::Unchoke => put(out, 1, &[], &[]),
+            Self::Interested => put(out, 2, &[], &[]),
+            Self::NotInterested => put(out, 3, &[], &[]),
+            Self::Have(index) => put(out, 4, &[index], &[]),
+            Self::Bitfield(bits) => put(out, 5, &[], bits),
+            Self::Request(ask) => put(out, 6, &[ask.index, ask.begin, ask.length], &[]),
+            Self::Piece {
+                index,
+                begin,
+                block,
+            } => put(out, 7, &[index, begin], block),
+            Self::Cancel(ask) => put(out, 8, &[ask.index, ask.begin, ask.length], &[]),
+            Self::Port(port) => put(out, 9, &[], &port.to_be_bytes()),
+            Self::Suggest(index) => put(out, 13, &[index], &[]),
+            Self::HaveAll => put(out, 14, &[], &[]),
+            Self::HaveNone => put(out, 15, &[], &[]),
+            Self::Reject(ask) => put(out, 16, &[ask.index, ask.begin, ask.length], &[]),
+            Self::AllowedFast(index) => put(out, 17, &[index], &[]),
+            Self::Extended { id, payload } => {
+                out.extend_from_slice(&(2 + payload.len() as u32).to_be_bytes());
+                out.extend_from_slice(&[20, id]);
+                out.extend_from_slice(payload);
+            }
+        }
+    }
+}
+
+/// The header of a `piece` message, whose block is sent after it.
+pub fn piece_header(ask: Ask) -> [u8; PIECE_HEADER] {
+    let mut header = [7; PIECE_HEADER];
+    let numbers = [(0, 9 + ask.length), (5, ask.index), (9, ask.begin)];
+    for (at, number) in numbers {
+        header[at..at + 4].copy_from_slice(&number.to_be_bytes());
+    }
+    header
+}
+
+fn put(out: &mut Vec<u8>, id: u8, numbers: &[u32], bytes: &[u8]) {
+    let length = 1 + 4 * numbers.len() + bytes.len();
+    out.extend_from_slice(&(length as u32).to_be_bytes());
+    out.push(id);
+    numbers
+        .iter()
+        .for_each(|number| out.extend_from_slice(&number.to_be_bytes()));
+    out.extend_from_slice(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ASK: Ask = Ask {
+        index: 1,
+        begin: 0x4000,
+        length: 2,
+    };
+
+    /// Each message and its bytes: what is written, what is read, and back.
+    const TABLE: &[(Message<'static>, &[u8])] = &[
+        (Message::KeepAlive, &[0, 0, 0, 0]),
+        (Message::Choke, &[0, 0, 0, 1, 0]),
+        (Message::Unchoke, &[0, 0, 0, 1, 1]),
+        (Message::Interested, &[0, 0, 0, 1, 2]),
+        (Message::NotInterested, &[0, 0, 0, 1, 3]),
+        (Message::Have(0x01020304), &[0, 0, 0, 5, 4, 1, 2, 3, 4]),
+        (Message::Bitfield(&[]), &[0, 0, 0, 1, 5]),
+        (Message::Bitfield(&[0xf0, 1]), &[0, 0, 0, 3, 5, 0xf0, 1]),
+        (
+            Message::Request(ASK),
+            &[0, 0, 0, 13, 6, 0, 0, 0, 1, 0, 0, 0x40, 0, 0, 0, 0, 2],
+        ),
+        (
+            Message::Piece {
+                index: 1,
+                begin: 0x4000,
+                block: &[8, 9],
+            },
+            &[0, 0, 0, 11, 7, 0, 0, 0, 1, 0, 0, 0x40, 0, 8, 9],
+        ),
+        (
+            Message::Cancel(ASK),
+            &[0, 0, 0, 13, 8, 0, 0, 0, 1, 0, 0, 0x40, 0, 0, 0, 0, 2],
+        ),
+        (Message::Port(6881), &[0, 0, 0, 3, 9, 0x1a, 0xe1]),
+        (Message::Suggest(7), &[0, 0, 0, 5, 13, 0, 0, 0, 7]),
+        (Message::HaveAll, &[0, 0, 0, 1, 14]),
+        (Message::HaveNone, &[0, 0, 0, 1, 15]),
+        (
+            Message::Reject(ASK),
+            &[0, 0, 0, 13, 16, 0, 0, 0, 1, 0, 0, 0x40, 0, 0, 0, 0, 2],
+        ),
+        (Message::AllowedFast(7), &[0, 0, 0, 5, 17, 0, 0, 0, 7]),
+        (
+            Message::Extended {
+                id: 0,
+                payload: b"de",
+            },
+            &[0, 0, 0, 4, 20, 0, b'd', b'e'],
+        ),
+        (
+            Message::Extended {
+                id: 3,
+                payload: b"",
+            },
+            &[0, 0, 0, 2, 20, 3],
+        ),
+    ];
+
+    /// Reads all whole messages from the front, as a link does; gives what is left.
+    fn read_all<'a>(mut bytes: &'a [u8], out: &mut Vec<Message<'a>>) -> &'a [u8] {
+        loop {
+            match decode(bytes, 8).unwrap() {
+                Step::Incomplete(needed) => {
+                    assert!(needed > bytes.len());
+                    return bytes;
+                }
+                Step::Message(message, taken) => {
+                    out.push(message);
+                    bytes = &bytes[taken..];
+                }
+                Step::Piece(ask) => {
+                    let end = PIECE_HEADER + ask.length as usize;
+                    let Some(block) = bytes.get(PIECE_HEADER..end) else {
+                        return bytes;
+                    };
+                    out.push(Message::Piece {
+                        index: ask.index,
+                        begin: ask.begin,
+                        block,
+                    });
+                    bytes = &bytes[end..];
+                }
+                Step::Unknown(taken) => bytes = &bytes[taken..],
+            }
+        }
+    }
+
+    #[test]
+    fn the_table_is_written_and_read() {
+        for (message, bytes) in TABLE {
+            let mut written = Vec::new();
+            message.encode_into(&mut written);
+            assert_eq!(written, *bytes, "{message:?}");
+            let mut read = Vec::new();
+            assert!(read_all(bytes, &mut read).is_empty());
+            assert_eq!(read, [*message]);
+        }
+        assert_eq!(
+            piece_header(ASK)[..],
+            [0, 0, 0, 11, 7, 0, 0, 0, 1, 0, 0, 0x40, 0]
+        );
+    }
+
+    #[test]
+    fn bad_bytes_get_their_error() {
+        let table: &[(&[u8], MessageError)] = &[
+            (&[0xff, 0xff, 0xff, 0xff], MessageError::TooLong(u32::MAX)),
+            (&[0x80, 0, 0, 0, 5], MessageError::TooLong(1 << 31)),
+            (&[0, 0x10, 0, 1, 7], MessageError::TooLong(MAX_UNKNOWN + 1)),
+            (
+                &[0, 0, 0, 2, 0, 0],
+                MessageError::Length { id: 0, length: 2 },
+            ),
+            (&[0, 0, 0, 2, 3], MessageError::Length { id: 3, length: 2 }),
+            (&[0, 0, 0, 4, 4], MessageError::Length { id: 4, length: 4 }),
+            (&[0, 0, 0, 6, 4], MessageError::Length { id: 4, length: 6 }),
+            (
+                &[0, 0, 0, 10, 5],
+                MessageError::Length { id: 5, length: 10 },
+            ),
+            (
+                &[0, 0, 0, 12, 6],
+                MessageError::Length { id: 6, length: 12 },
+            ),
+            (&[0, 0, 0, 1, 7], MessageError::Length { id: 7, length: 1 }),
+            (&[0, 0, 0, 9, 7], MessageError::Length { id: 7, length: 9 }),
+            (
+                &[0, 2, 0, 10, 7],
+                MessageError::Length {
+                    id: 7,
+                    length: (128 << 10) + 10,
+                },
+            ),
+            (
+                &[0, 0, 0, 14, 8],
+                MessageError::Length { id: 8, length: 14 },
+            ),
+            (&[0, 0, 0, 1, 9], MessageError::Length { id: 9, length: 1 }),
+            (
+                &[0, 0, 0, 1, 13],
+                MessageError::Length { id: 13, length: 1 },
+            ),
+            (
+                &[0, 0, 0, 5, 14],
+                MessageError::Length { id: 14, length: 5 },
+            ),
+            (
+                &[0, 0, 0, 2, 15],
+                MessageError::Length { id: 15, length: 2 },
+            ),
+            (
+                &[0, 0, 0, 1, 16],
+                MessageError::Length { id: 16, length: 1 },
+            ),
+            (
+                &[0, 0, 0, 6, 17],
+                MessageError::Length { id: 17, length: 6 },
+            ),
+            (
+                &[0, 0, 0, 1, 20],
+                MessageError::Length { id: 20, length: 1 },
+            ),
+            (
+                &[0, 1, 0, 1, 20],
+                MessageError::Length {
+                    id: 20,
+                    length: 0x10001,
+                },
+            ),
+        ];
+        for (bytes, error) in table {
+            assert_eq!(decode(bytes, 8).as_ref(), Err(error), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn unknown_ids_are_skipped_by_their_length() {
+        let bytes = [0, 0, 0, 3, 99, 1, 2, 0, 0, 0, 1, 1];
+        let mut read = Vec::new();
+        assert!(read_all(&bytes, &mut read).is_empty());
+        assert_eq!(read, [Message::Unchoke]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_sequence_cut_anywhere_is_the_same_sequence(
+            order in prop::collection::vec(0..TABLE.len(), 1..12),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        ) {
+            let expected: Vec<Message<'_>> = order.iter().map(|at| TABLE[*at].0).collect();
+            let bytes: Vec<u8> = order.iter().flat_map(|at| TABLE[*at].1).copied().collect();
+            let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len())).collect();
+            ends.extend([0, bytes.len()]);
+            ends.sort_unstable();
+            let mut start = 0;
+            let mut read = Vec::new();
+            for end in ends {
+                let before = bytes[start..end].len();
+                let left = read_all(&bytes[start..end], &mut read).len();
+                start += before - left;
+            }
+            prop_assert_eq!(start, bytes.len());
+            prop_assert_eq!(read, expected);
+        }
+
+        #[test]
+        fn every_message_cut_at_every_byte_asks_for_more(at in 0..TABLE.len(), cut in any::<prop::sample::Index>()) {
+            let bytes = TABLE[at].1;
+            let mut read = Vec::new();
+            let part = &bytes[..cut.index(bytes.len())];
+            prop_assert_eq!(read_all(part, &mut read), part);
+            prop_assert!(read.is_empty());
+        }
+
+        #[test]
+        fn no_bytes_break_the_reader(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let _ = decode(&bytes, 8);
+        }
+    }
+}
