@@ -1,0 +1,123 @@
+//! The entries of a message's dictionary, taken one by one and counted, so that no key goes unread.
+
+use super::{ControlError, InfoPart, Line, MAX_PAGE};
+use crate::bencode::{Dictionary, Value};
+use crate::torrent::{FileName, InfoHash};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU16;
+
+/// The keys of one message.
+pub(super) struct Fields<'a> {
+    entries: &'a Dictionary<'a>,
+    taken: usize,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn new(value: &'a Value<'a>) -> Result<Self, ControlError> {
+        let entries = value.dictionary().ok_or(ControlError::NoDictionary)?;
+        Ok(Self { entries, taken: 0 })
+    }
+
+    /// Ends a message of that kind: every key must have been taken.
+    pub(super) fn end(self, kind: &'static str) -> Result<(), ControlError> {
+        if self.entries.entries().count() == self.taken {
+            Ok(())
+        } else {
+            Err(ControlError::ExtraKey(kind))
+        }
+    }
+
+    pub(super) fn number<T: TryFrom<u32>>(&mut self, key: &'static str) -> Result<T, ControlError> {
+        let number = self.value(key)?.integer();
+        let number = number.and_then(|number| u32::try_from(number).ok());
+        let number = number.and_then(|number| T::try_from(number).ok());
+        number.ok_or(ControlError::WrongValue(key))
+    }
+
+    pub(super) fn port(&mut self, key: &'static str) -> Result<NonZeroU16, ControlError> {
+        let port = u16::try_from(self.number::<u32>(key)?).ok();
+        let port = port.and_then(NonZeroU16::new);
+        port.ok_or(ControlError::WrongValue(key))
+    }
+
+    pub(super) fn text(&mut self, key: &'static str) -> Result<&'a str, ControlError> {
+        self.value(key)?.text().ok_or(ControlError::WrongValue(key))
+    }
+
+    pub(super) fn line(&mut self, key: &'static str) -> Result<Line, ControlError> {
+        line(self.value(key)?, key)
+    }
+
+    pub(super) fn name(&mut self, key: &'static str) -> Result<FileName, ControlError> {
+        Ok(FileName::new(self.text(key)?)?)
+    }
+
+    pub(super) fn info_hash(&mut self, key: &'static str) -> Result<InfoHash, ControlError> {
+        let hash = self.value(key)?.bytes();
+        let hash = hash.and_then(|bytes| bytes.try_into().ok());
+        Ok(InfoHash(hash.ok_or(ControlError::WrongValue(key))?))
+    }
+
+    pub(super) fn info_part(&mut self) -> Result<InfoPart, ControlError> {
+        let (offset, total) = (self.number("offset")?, self.number("total")?);
+        let bytes = self.value("bytes")?.bytes();
+        let bytes = bytes.ok_or(ControlError::WrongValue("bytes"))?;
+        Ok(InfoPart::new(offset, total, bytes.to_vec())?)
+    }
+
+    pub(super) fn list<T>(
+        &mut self,
+        key: &'static str,
+        entry: impl FnMut(&'a Value<'a>) -> Result<T, ControlError>,
+    ) -> Result<Vec<T>, ControlError> {
+        let items = self.value(key)?.list();
+        let items = items.ok_or(ControlError::WrongValue(key))?;
+        if items.len() > MAX_PAGE {
+            return Err(ControlError::LongList(items.len()));
+        }
+        items.iter().map(entry).collect()
+    }
+
+    fn value(&mut self, key: &'static str) -> Result<&'a Value<'a>, ControlError> {
+        self.taken += 1;
+        let value = self.entries.value(key);
+        value.ok_or(ControlError::Missing(key))
+    }
+}
+
+pub(super) fn line(value: &Value<'_>, key: &'static str) -> Result<Line, ControlError> {
+    let text = value.text().ok_or(ControlError::WrongValue(key))?;
+    Some(Line::new(text))
+        .filter(|line| line.as_str() == text)
+        .ok_or(ControlError::WrongValue(key))
+}
+
+/// An address as BEP 23 and BEP 7 write it: 4 or 16 bytes of IP and 2 of port, big-endian.
+pub(super) fn compact(address: SocketAddr) -> Vec<u8> {
+    let mut bytes = match address.ip() {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    };
+    bytes.extend(address.port().to_be_bytes());
+    bytes
+}
+
+/// Reads what [`compact`] writes; port 0 is no address.
+pub(super) fn address(value: &Value<'_>) -> Result<SocketAddr, ControlError> {
+    let wrong = ControlError::WrongValue("addresses");
+    let (ip, port) = value
+        .bytes()
+        .and_then(<[u8]>::split_last_chunk::<2>)
+        .ok_or(wrong.clone())?;
+    let ip = if let Ok(octets) = <[u8; 4]>::try_from(ip) {
+        Ipv4Addr::from(octets).into()
+    } else if let Ok(octets) = <[u8; 16]>::try_from(ip) {
+        Ipv6Addr::from(octets).into()
+    } else {
+        return Err(wrong);
+    };
+    match u16::from_be_bytes(*port) {
+        0 => Err(wrong),
+        port => Ok(SocketAddr::new(ip, port)),
+    }
+}

@@ -1,0 +1,54 @@
+//! One line of text for a person, safe to send and to show.
+
+use std::fmt;
+
+/// The most bytes of a [`Line`].
+const MAX_LINE: usize = 800;
+
+/// At most 800 bytes of text without control characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line(String);
+
+impl Line {
+    /// `text` with each control character replaced by U+FFFD, and cut to the length.
+    pub fn new(text: &str) -> Self {
+        let mut line = String::new();
+        for character in text.chars() {
+            let shown = if character.is_control() {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                character
+            };
+            if line.len() + shown.len_utf8() > MAX_LINE {
+                break;
+            }
+            line.push(shown);
+        }
+        Self(line)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_one_line_of_bounded_length() {
+        assert_eq!(Line::new("a\nb\x1b[2J").as_str(), "a\u{fffd}b\u{fffd}[2J");
+        let long = Line::new(&"\u{e9}\0".repeat(1000));
+        assert_eq!(long.as_str().len(), MAX_LINE);
+        assert_eq!(Line::new(long.as_str()), long);
+        assert_eq!(Line::new(&"\u{20ac}".repeat(1000)).as_str().len(), 798);
+    }
+}

@@ -1,0 +1,131 @@
+//! Frames of the control lines: a length of 4 bytes, big-endian, then so many bytes.
+//!
+//! In scope: splitting a frame off the front of what has arrived, and putting a length before a body. The largest body
+//! is the caller's choice and is checked on the length alone, before anything is allocated. Out of scope: what a body
+//! means (see `control`), reading it from a socket, and the messages between peers, which frame themselves (BEP 3).
+
+/// Bytes of the length before each body.
+pub const HEADER: usize = 4;
+
+/// Why bytes are no frame.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// A body larger than the cap.
+    #[error("a frame of {length} bytes is larger than {cap}")]
+    TooLarge {
+        /// Bytes of the body.
+        length: usize,
+        /// The most it may have.
+        cap: u32,
+    },
+    /// A body of no bytes, which no message has.
+    #[error("an empty frame")]
+    Empty,
+}
+
+/// The body of the first frame in `input` and the bytes that follow the frame; `None` while its end has not arrived.
+///
+/// # Errors
+/// See [`FrameError`]; known as soon as the length has arrived.
+pub fn decode(input: &[u8], cap: u32) -> Result<Option<(&[u8], &[u8])>, FrameError> {
+    let Some((header, rest)) = input.split_first_chunk::<HEADER>() else {
+        return Ok(None);
+    };
+    let prefix = u32::from_be_bytes(*header);
+    let length = usize::try_from(prefix).unwrap_or(usize::MAX);
+    match prefix {
+        0 => Err(FrameError::Empty),
+        _ if prefix > cap => Err(FrameError::TooLarge { length, cap }),
+        _ => Ok(rest.split_at_checked(length)),
+    }
+}
+
+/// Appends `body` with its length before it to `out`.
+///
+/// # Errors
+/// See [`FrameError`]; `out` is then as it was.
+pub fn encode(body: &[u8], cap: u32, out: &mut Vec<u8>) -> Result<(), FrameError> {
+    match u32::try_from(body.len()) {
+        Ok(0) => Err(FrameError::Empty),
+        Ok(length) if length <= cap => {
+            out.extend_from_slice(&length.to_be_bytes());
+            out.extend_from_slice(body);
+            Ok(())
+        }
+        _ => Err(FrameError::TooLarge {
+            length: body.len(),
+            cap,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const CAP: u32 = 1000;
+
+    #[test]
+    fn bodies_up_to_the_cap_pass_both_ways() {
+        for length in [1, 2, 255, 256, 1000] {
+            let body = vec![7; length];
+            let mut bytes = Vec::new();
+            encode(&body, CAP, &mut bytes).unwrap();
+            assert_eq!(bytes.len(), length + HEADER);
+            assert_eq!(decode(&bytes, CAP), Ok(Some((&body[..], &b""[..]))));
+        }
+    }
+
+    #[test]
+    fn bad_lengths_are_refused_before_the_body_arrives() {
+        let too_large = |length| Err(FrameError::TooLarge { length, cap: CAP });
+        let table: &[(&[u8], _)] = &[
+            (b"\xff\xff\xff\xff", too_large(0xffff_ffff)),
+            (b"\x80\x00\x00\x00", too_large(0x8000_0000)),
+            (b"\x00\x00\x03\xe9", too_large(1001)),
+            (b"GET / HTTP", too_large(0x4745_5420)),
+            (b"\x00\x00\x00\x00", Err(FrameError::Empty)),
+            (b"\x00\x00\x03\xe8", Ok(None)),
+            (b"\xff\xff\xff", Ok(None)),
+            (b"", Ok(None)),
+        ];
+        for (bytes, expected) in table {
+            assert_eq!(decode(bytes, CAP), *expected, "{bytes:?}");
+        }
+        let mut out = vec![1];
+        assert!(encode(&[0; 1001], CAP, &mut out).is_err());
+        assert!(encode(&[], CAP, &mut out).is_err());
+        assert_eq!(out, [1]);
+    }
+
+    proptest! {
+        #[test]
+        fn frames_come_out_whole_however_they_are_cut(
+            bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 1..6),
+            cuts in prop::collection::vec(1usize..50, 1..60),
+        ) {
+            let mut bytes = Vec::new();
+            for body in &bodies {
+                encode(body, CAP, &mut bytes).unwrap();
+            }
+            let mut found = Vec::new();
+            let mut buffer = Vec::new();
+            let mut rest = bytes.as_slice();
+            for cut in cuts.iter().cycle() {
+                let (arrived, later) = rest.split_at(rest.len().min(*cut));
+                buffer.extend_from_slice(arrived);
+                while let Some((body, after)) = decode(&buffer, CAP).unwrap() {
+                    found.push(body.to_vec());
+                    buffer = after.to_vec();
+                }
+                rest = later;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            prop_assert!(buffer.is_empty());
+            prop_assert_eq!(found, bodies);
+        }
+    }
+}
