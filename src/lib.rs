@@ -8,4 +8,5 @@ pub mod bencode;
 pub mod net;
 pub mod swarm;
 pub mod torrent;
+pub mod tracker;
 pub mod wire;

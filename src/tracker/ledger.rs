@@ -1,0 +1,149 @@
+//! Who takes how much of a tracker's memory: caps in all, per swarm and per address.
+
+use super::swarm::Origin;
+use super::swarms::Refusal;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// How much a tracker holds at most. A peer takes about 300 bytes, a swarm about 500 more. An address is one of IPv4, or
+/// a network of 64 leading bits of IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Swarms in all.
+    pub swarms: usize,
+    /// Peers in all swarms together.
+    pub peers: usize,
+    /// Peers of one swarm.
+    pub peers_per_swarm: usize,
+    /// Swarms that one address was the first to announce to.
+    pub swarms_per_address: usize,
+    /// Peers that announced from one address, in all swarms together.
+    pub peers_per_address: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            swarms: 50_000,
+            peers: 500_000,
+            peers_per_swarm: 50_000,
+            swarms_per_address: 10_000,
+            peers_per_address: 100_000,
+        }
+    }
+}
+
+/// The count of swarms and peers, in all and by address. It is touched only when one comes or goes, not by those who
+/// merely announce again.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    limits: Limits,
+    swarms: AtomicUsize,
+    peers: AtomicUsize,
+    held: Mutex<HashMap<Origin, Held>>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    swarms: usize,
+    peers: usize,
+}
+
+impl Ledger {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            swarms: AtomicUsize::new(0),
+            peers: AtomicUsize::new(0),
+            held: Mutex::default(),
+        }
+    }
+
+    pub(super) fn swarms(&self) -> usize {
+        self.swarms.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn peers(&self) -> usize {
+        self.peers.load(Ordering::Relaxed)
+    }
+
+    /// Books a peer of `origin` that joins a swarm of `size` peers.
+    pub(super) fn peer_joins(&self, origin: Origin, size: usize) -> Result<(), Refusal> {
+        if size >= self.limits.peers_per_swarm {
+            return Err(Refusal::SwarmFull);
+        }
+        self.book(origin, 0)
+    }
+
+    /// Books a swarm and its first peer, both of `origin`.
+    pub(super) fn swarm_starts(&self, origin: Origin) -> Result<(), Refusal> {
+        self.book(origin, 1)
+    }
+
+    pub(super) fn peer_left(&self, origin: Origin) {
+        self.release(
+            origin,
+            Held {
+                swarms: 0,
+                peers: 1,
+            },
+        );
+    }
+
+    pub(super) fn swarm_left(&self, founder: Origin) {
+        self.release(
+            founder,
+            Held {
+                swarms: 1,
+                peers: 0,
+            },
+        );
+    }
+
+    fn book(&self, origin: Origin, swarms: usize) -> Result<(), Refusal> {
+        let mut held = self.held();
+        // The totals change under this lock alone; they are atomic for those who only look.
+        if self.peers() >= self.limits.peers || self.swarms() + swarms > self.limits.swarms {
+            return Err(Refusal::TrackerFull);
+        }
+        let Held {
+            swarms: founded,
+            peers,
+        } = held.get(&origin).copied().unwrap_or_default();
+        if peers >= self.limits.peers_per_address
+            || founded + swarms > self.limits.swarms_per_address
+        {
+            return Err(Refusal::AddressFull);
+        }
+        held.insert(
+            origin,
+            Held {
+                swarms: founded + swarms,
+                peers: peers + 1,
+            },
+        );
+        self.peers.fetch_add(1, Ordering::Relaxed);
+        self.swarms.fetch_add(swarms, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn release(&self, origin: Origin, gone: Held) {
+        let mut held = self.held();
+        if let Entry::Occupied(mut entry) = held.entry(origin) {
+            let left = entry.get_mut();
+            left.swarms = left.swarms.saturating_sub(gone.swarms);
+            left.peers = left.peers.saturating_sub(gone.peers);
+            if left.swarms + left.peers == 0 {
+                entry.remove();
+            }
+            self.peers.fetch_sub(gone.peers, Ordering::Relaxed);
+            self.swarms.fetch_sub(gone.swarms, Ordering::Relaxed);
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<Origin, Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
