@@ -3,9 +3,15 @@
 //! In scope: what one tracker process serves on its port. Out of scope: arguments, and the bytes of each message, which
 //! are [`crate::wire`]'s.
 
+mod connection;
+mod http;
 mod ledger;
+mod server;
+mod service;
 mod swarm;
 mod swarms;
 
+pub use connection::Deadlines;
 pub use ledger::Limits;
+pub use server::{ControlHandler, DEFAULT_INTERVAL, Options, Tracker, TrackerError, bind};
 pub use swarms::{Refusal, Swarms};

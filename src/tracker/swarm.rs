@@ -361,7 +361,7 @@ mod tests {
             }
         }
         assert_eq!(drawn.len(), 100);
-        // 400 expected of each; 20 standard deviations to either side would be 380.
+        // 400 expected of each, with a standard deviation of 19.
         assert!(
             drawn.values().all(|&times| (200..650).contains(&times)),
             "{drawn:?}"

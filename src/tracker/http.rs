@@ -1,0 +1,287 @@
+//! The little of HTTP that announces and scrapes need (RFC 9112): one request head in, one response out.
+//!
+//! In scope: reading a head out of bytes that may hold less or more than one, and writing responses. Out of scope:
+//! sockets and deadlines, and requests with a body: nothing here takes one, and what is not read as a body cannot be
+//! smuggled in as the next request.
+
+/// The longest head that is read, in bytes.
+pub(super) const MAX_HEAD: usize = 8 << 10;
+/// The most header lines.
+const MAX_HEADERS: usize = 64;
+
+/// A request, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Request<'a> {
+    /// `HEAD`: the response goes without its body.
+    pub(super) head_only: bool,
+    /// The path of the target, without the query.
+    pub(super) path: &'a str,
+    /// What follows the `?`.
+    pub(super) query: &'a str,
+    /// Whether another request may follow on the connection.
+    pub(super) keep_alive: bool,
+    /// HTTP/1.0, whose clients must be told that the connection stays open.
+    pub(super) old: bool,
+}
+
+/// Why a request is not served; the connection ends after the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum HttpError {
+    #[error("the request is not HTTP/1: {0}")]
+    Malformed(#[from] httparse::Error),
+    #[error("the request's head has more than {MAX_HEAD} bytes or {MAX_HEADERS} headers")]
+    TooLarge,
+    #[error("this tracker answers GET and HEAD only")]
+    Method,
+    #[error("a request with a body is not taken")]
+    Body,
+    #[error("the request's head did not arrive in time")]
+    TooSlow,
+}
+
+impl HttpError {
+    fn status(self) -> &'static str {
+        match self {
+            Self::Malformed(_) | Self::Body => "400 Bad Request",
+            Self::TooLarge => "431 Request Header Fields Too Large",
+            Self::Method => "405 Method Not Allowed",
+            Self::TooSlow => "408 Request Timeout",
+        }
+    }
+
+    /// Appends the response that tells this and ends the connection.
+    pub(super) fn write(self, out: &mut Vec<u8>) {
+        let status = self.status();
+        let allow = if self == Self::Method {
+            "Allow: GET, HEAD\r\n"
+        } else {
+            ""
+        };
+        let body = format!("{self}\n");
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\n{allow}Content-Length: {}\r\n\
+             Connection: close\r\n\r\n",
+            body.len()
+        );
+        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(body.as_bytes());
+    }
+}
+
+/// Reads the head at the start of `bytes`: the request and the length of its head, or `None` if there is more to come.
+pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, HttpError> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut request = httparse::Request::new(&mut headers);
+    let length = match request.parse(bytes) {
+        Ok(httparse::Status::Complete(length)) if length <= MAX_HEAD => length,
+        Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD => return Ok(None),
+        Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(HttpError::TooLarge),
+        Err(error) => return Err(error.into()),
+    };
+    let old = request.version == Some(0);
+    let mut keep_alive = !old;
+    for header in &*request.headers {
+        if header.name.eq_ignore_ascii_case("connection") {
+            for word in header.value.split(|byte| *byte == b',') {
+                let word = word.trim_ascii();
+                if word.eq_ignore_ascii_case(b"close") {
+                    keep_alive = false;
+                } else if word.eq_ignore_ascii_case(b"keep-alive") && old {
+                    keep_alive = true;
+                }
+            }
+        }
+        let is_length = header.name.eq_ignore_ascii_case("content-length");
+        if header.name.eq_ignore_ascii_case("transfer-encoding")
+            || (is_length && header.value.trim_ascii() != b"0")
+        {
+            return Err(HttpError::Body);
+        }
+    }
+    let head_only = match request.method {
+        Some("GET") => false,
+        Some("HEAD") => true,
+        _ => return Err(HttpError::Method),
+    };
+    let target = request.path.unwrap_or_default();
+    // A target may be a whole URL (RFC 9112, section 3.2.2), of which only the path matters.
+    let target = match target.strip_prefix("http://") {
+        Some(rest) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/"),
+        None => target,
+    };
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let request = Request {
+        head_only,
+        path,
+        query,
+        keep_alive,
+        old,
+    };
+    Ok(Some((request, length)))
+}
+
+/// Appends a response to `request` with this status (`200 OK`) and body.
+pub(super) fn respond(request: &Request<'_>, status: &str, body: &[u8], out: &mut Vec<u8>) {
+    let connection = match (request.keep_alive, request.old) {
+        (true, true) => "Connection: keep-alive\r\n",
+        (true, false) => "",
+        (false, _) => "Connection: close\r\n",
+    };
+    let length = body.len().to_string();
+    let parts = [
+        "HTTP/1.1 ",
+        status,
+        "\r\nContent-Type: text/plain\r\nContent-Length: ",
+        &length,
+        "\r\n",
+        connection,
+        "\r\n",
+    ];
+    parts
+        .iter()
+        .for_each(|part| out.extend_from_slice(part.as_bytes()));
+    if !request.head_only {
+        out.extend_from_slice(body);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(head: &str) -> Result<Option<(Request<'_>, usize)>, HttpError> {
+        parse(head.as_bytes())
+    }
+
+    #[test]
+    fn heads_are_read_and_what_follows_is_left() {
+        let table: &[(&str, Request<'_>)] = &[
+            (
+                "GET /announce?a=b?c HTTP/1.1\r\nHost: x\r\n\r\n",
+                Request {
+                    head_only: false,
+                    path: "/announce",
+                    query: "a=b?c",
+                    keep_alive: true,
+                    old: false,
+                },
+            ),
+            (
+                "\r\nHEAD / HTTP/1.0\nConnection: x, Keep-Alive\n\n",
+                Request {
+                    head_only: true,
+                    path: "/",
+                    query: "",
+                    keep_alive: true,
+                    old: true,
+                },
+            ),
+            (
+                "GET http://a:80/scrape? HTTP/1.0\r\nContent-Length: 0\r\n\r\n",
+                Request {
+                    head_only: false,
+                    path: "/scrape",
+                    query: "",
+                    keep_alive: false,
+                    old: true,
+                },
+            ),
+            (
+                "GET http://a HTTP/1.1\r\nconnection:  keep-alive,CLOSE \r\n\r\n",
+                Request {
+                    head_only: false,
+                    path: "/",
+                    query: "",
+                    keep_alive: false,
+                    old: false,
+                },
+            ),
+        ];
+        for (head, request) in table {
+            let expected = Ok(Some((*request, head.len())));
+            assert_eq!(read(head), expected, "{head}");
+            assert_eq!(read(&format!("{head}GET / HTTP/9")), expected, "{head}");
+            for cut in 0..head.len() {
+                assert_eq!(read(&head[..cut]), Ok(None), "{head} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_bad_head_gets_its_own_error() {
+        let lines = |count| format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(count));
+        assert!(read(&lines(MAX_HEADERS)).is_ok_and(|read| read.is_some()));
+        let malformed = [
+            "G\0T / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/2.0\r\n\r\n",
+            "GET / HTTP/1.1\r\nno colon\r\n\r\n",
+            "GET / HTTP/1.1\r\nTransfer-Encoding : chunked\r\n\r\n",
+            "GET / /announce HTTP/1.1\r\n\r\n",
+        ];
+        for head in malformed {
+            assert!(matches!(read(head), Err(HttpError::Malformed(_))), "{head}");
+        }
+        let long = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(MAX_HEAD));
+        let table: &[(&str, HttpError)] = &[
+            (&lines(MAX_HEADERS + 1), HttpError::TooLarge),
+            (&lines(10_000), HttpError::TooLarge),
+            (&long, HttpError::TooLarge),
+            (&"\r\n".repeat(MAX_HEAD / 2), HttpError::TooLarge),
+            ("POST / HTTP/1.1\r\n\r\n", HttpError::Method),
+            (
+                "GET / HTTP/1.1\r\nContent-Length: 1\r\n\r\n",
+                HttpError::Body,
+            ),
+            (
+                "GET / HTTP/1.1\r\ncontent-length: 00\r\n\r\n",
+                HttpError::Body,
+            ),
+            (
+                "GET / HTTP/1.1\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\n",
+                HttpError::Body,
+            ),
+            (
+                "GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n",
+                HttpError::Body,
+            ),
+        ];
+        for (head, error) in table {
+            let shown: String = head.chars().take(80).collect();
+            assert_eq!(read(head), Err(*error), "{shown}");
+        }
+    }
+
+    #[test]
+    fn responses_say_their_length_and_whether_the_connection_stays() {
+        let request = |keep_alive, old, head_only| Request {
+            head_only,
+            path: "/",
+            query: "",
+            keep_alive,
+            old,
+        };
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n";
+        for (request, tail) in [
+            (request(true, false, false), "\r\nde"),
+            (
+                request(true, true, false),
+                "Connection: keep-alive\r\n\r\nde",
+            ),
+            (request(false, true, false), "Connection: close\r\n\r\nde"),
+            (request(false, false, true), "Connection: close\r\n\r\n"),
+        ] {
+            let mut out = Vec::new();
+            respond(&request, "200 OK", b"de", &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), format!("{head}{tail}"));
+        }
+        let mut out = Vec::new();
+        HttpError::Method.write(&mut out);
+        let text = String::from_utf8(out).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.starts_with("HTTP/1.1 405 Method Not Allowed\r\n")
+                && head.contains("Allow: GET, HEAD\r\n")
+        );
+        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())));
+    }
+}

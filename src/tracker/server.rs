@@ -1,0 +1,221 @@
+//! The tracker as a process holds it: its port, its threads, its end.
+//!
+//! In scope: binding, telling kinds of connection apart by their first byte, dropping silent peers, stopping. Out of
+//! scope: arguments and signals.
+
+use super::connection::{self, Deadlines};
+use super::ledger::Limits;
+use super::service::{Access, Service};
+use super::swarms::Swarms;
+use crate::net::{Caps, Incoming, Server, Stop};
+use crate::wire::HostPort;
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How often our own peers announce unless the tracker is told otherwise.
+pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(20);
+
+/// Bytes of stack of a connection's thread.
+const STACK: usize = 256 << 10;
+/// The longest time between two looks for silent peers.
+const SWEEP: Duration = Duration::from_secs(5);
+/// How long a waiting thread sleeps between two looks at nothing: the flag wakes it.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// Takes over a connection whose first byte, not read yet, is that of a control frame.
+pub type ControlHandler = Arc<dyn Fn(Incoming) + Send + Sync>;
+
+/// How a tracker runs.
+pub struct Options {
+    /// Which line of TRACKER_INFO it is, counted from 1; for the log.
+    pub number: u32,
+    /// Its port, from [`bind`].
+    pub listener: TcpListener,
+    /// How often our own peers announce; one that misses two is dropped. Whole seconds, at least one.
+    pub interval: Duration,
+    /// Whether it serves swarms to anybody.
+    pub open: bool,
+    /// Who serves a closed run's control frames; with one, announces and scrapes are refused.
+    pub closed_run: Option<ControlHandler>,
+    /// Ends the tracker when raised, whoever raises it.
+    pub stop: Stop,
+    /// How much it holds at most.
+    pub limits: Limits,
+    /// How many connections it holds at most.
+    pub caps: Caps,
+    /// How long HTTP clients may take.
+    pub deadlines: Deadlines,
+}
+
+impl Options {
+    /// A tracker with number 1 at this port that serves no open swarms, everything else as by default.
+    pub fn new(listener: TcpListener) -> Self {
+        Self {
+            number: 1,
+            listener,
+            interval: DEFAULT_INTERVAL,
+            open: false,
+            closed_run: None,
+            stop: Stop::new(),
+            limits: Limits::default(),
+            caps: Caps {
+                total: 2_000,
+                per_address: 1_000,
+            },
+            deadlines: Deadlines::default(),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("number", &self.number)
+            .field("listener", &self.listener)
+            .field("interval", &self.interval)
+            .field("open", &self.open)
+            .field("closed_run", &self.closed_run.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a tracker cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum TrackerError {
+    /// Its port cannot be had.
+    #[error("cannot listen on {address}: {source}; another address can be given with --listen")]
+    Bind {
+        /// The address asked for.
+        address: HostPort,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The system gives no thread, or the socket has no address.
+    #[error("cannot start the tracker: {0}")]
+    Start(#[source] io::Error),
+}
+
+/// Binds a tracker's port; port 0 takes a free one. A name is asked for here, and its first address that can be had is it.
+///
+/// # Errors
+/// [`TrackerError::Bind`].
+pub fn bind(address: &HostPort) -> Result<TcpListener, TrackerError> {
+    TcpListener::bind((address.host.as_str(), address.port)).map_err(|source| TrackerError::Bind {
+        address: address.clone(),
+        source,
+    })
+}
+
+/// A running tracker. It ends when it is dropped, if not before.
+#[derive(Debug)]
+pub struct Tracker {
+    server: Server,
+    stop: Stop,
+    expiry: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Tracker {
+    /// Starts serving.
+    ///
+    /// # Errors
+    /// [`TrackerError::Start`].
+    pub fn start(options: Options) -> Result<Self, TrackerError> {
+        let Options {
+            number,
+            listener,
+            interval,
+            closed_run,
+            stop,
+            deadlines,
+            ..
+        } = options;
+        let service = Arc::new(Service {
+            swarms: Swarms::new(interval, options.limits),
+            access: match (&closed_run, options.open) {
+                (Some(_), _) => Access::ClosedRun,
+                (None, true) => Access::Open,
+                (None, false) => Access::NotOpen,
+            },
+        });
+        let epoch = Instant::now();
+        let serving = Arc::clone(&service);
+        let handler = move |incoming: Incoming| {
+            let address = incoming.address;
+            let served = match &closed_run {
+                Some(control) if begins_with_zero(&incoming.stream, deadlines.head) => {
+                    control(incoming);
+                    Ok(())
+                }
+                _ => connection::serve(&incoming.stream, address.ip(), &serving, deadlines, epoch),
+            };
+            if let Err(error) = served {
+                log::debug!("the connection of {address} ended: {error}");
+            }
+        };
+        let server = Server::start("tracker", listener, options.caps, STACK, handler);
+        let server = server.map_err(TrackerError::Start)?;
+        let address = server.address();
+        let expiring = stop.clone();
+        let expiry = thread::Builder::new()
+            .name("expiry".into())
+            .spawn(move || expire(&service.swarms, &expiring, interval, epoch))
+            .map_err(TrackerError::Start)?;
+        log::info!("tracker {number} listens on {address}");
+        Ok(Self {
+            server,
+            stop,
+            expiry: Mutex::new(Some(expiry)),
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Ends all connections and threads, and returns when they have ended.
+    pub fn stop(&self) {
+        self.stop.stop();
+        self.server.stop();
+        let mut expiry = self.expiry.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(expiry) = expiry.take() {
+            let _ = expiry.join();
+            log::info!("the tracker on {} has stopped", self.address());
+        }
+    }
+
+    /// Waits until somebody raises the stop flag or calls [`Tracker::stop`], then ends everything as that does.
+    pub fn wait_until_stopped(&self) {
+        while !self.stop.wait(LONG) {}
+        self.stop();
+    }
+}
+
+impl Drop for Tracker {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn expire(swarms: &Swarms, stop: &Stop, interval: Duration, epoch: Instant) {
+    let pause = (interval / 4).clamp(Duration::from_millis(50), SWEEP);
+    while !stop.wait(pause) {
+        let dropped = swarms.expire(epoch.elapsed());
+        if dropped > 0 {
+            log::info!("{dropped} silent peers dropped");
+        }
+    }
+}
+
+/// Whether the first byte, which stays unread, is 0, as that of every control frame is (its length is below 2^24).
+fn begins_with_zero(stream: &TcpStream, limit: Duration) -> bool {
+    let mut first = [1];
+    let peeked = stream
+        .set_read_timeout(Some(limit))
+        .and_then(|()| stream.peek(&mut first));
+    matches!((peeked, first), (Ok(1), [0]))
+}
