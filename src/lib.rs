@@ -6,6 +6,7 @@
 
 pub mod bencode;
 pub mod net;
+pub mod scenario;
 pub mod swarm;
 pub mod torrent;
 pub mod tracker;

@@ -1,0 +1,380 @@
+//! Reading an `inR.txt` file.
+//!
+//! In scope: the format. A count of owned files; for each a line `NAME SEGMENTS` and that many lines, one identifier
+//! each; a count of wanted files; for each a line with its name. A segment's content is its identifier's line with the
+//! newline, so all identifiers of a file have one length. White space at the end of a line does not count, blank lines
+//! at the end of the file neither. Every defect is named with its line, and no count chooses the size of an allocation.
+//!
+//! Out of scope: files on disk, and what a client does with what it owns and wants.
+
+use crate::torrent::{FileName, MAX_METAINFO, MAX_PIECE_LENGTH, NameError};
+use std::collections::HashSet;
+
+/// The most segments a file may have: so many hashes fit the largest metainfo.
+pub const MAX_SEGMENTS: u32 = ((MAX_METAINFO - 4096) / 20) as u32;
+
+/// What one client of a closed run owns and wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scenario {
+    /// The files it owns, whole.
+    pub owned: Vec<OwnedFile>,
+    /// The names of the files it wants.
+    pub wanted: Vec<FileName>,
+}
+
+/// A file that a client owns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedFile {
+    name: FileName,
+    content: Vec<u8>,
+    segment: u32,
+}
+
+/// What is wrong with an `inR.txt`, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {defect}")]
+pub struct ScenarioError {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong there.
+    pub defect: Defect,
+}
+
+/// The kinds of a [`ScenarioError`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Defect {
+    /// Fewer lines than promised.
+    #[error("the file ends where {0} is due")]
+    Ends(String),
+    /// No decimal number where a count is due, or one past 32 bits.
+    #[error("{found:?} is no number of {of} from 0 to 4294967295")]
+    Count {
+        /// What is counted.
+        of: &'static str,
+        /// What stands there.
+        found: String,
+    },
+    /// No blank between a name and a number.
+    #[error("{0:?} is no file name and number of segments")]
+    Header(String),
+    /// A name that is unsafe.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A wanted name too long to be written as `clientR_NAME`.
+    #[error("a wanted name of {0} bytes is longer than {MAX_WANTED_NAME}")]
+    LongName(usize),
+    /// A file owned twice.
+    #[error("{0} is owned twice")]
+    OwnedTwice(FileName),
+    /// A file wanted twice.
+    #[error("{0} is wanted twice")]
+    WantedTwice(FileName),
+    /// More than [`MAX_SEGMENTS`].
+    #[error("{0} segments are more than {MAX_SEGMENTS}")]
+    TooManySegments(u32),
+    /// A blank line where an identifier is due.
+    #[error("an empty identifier")]
+    EmptyIdentifier,
+    /// An identifier as long as a piece may not be.
+    #[error("an identifier of {0} bytes is too long")]
+    LongIdentifier(usize),
+    /// An identifier of another length than the first of its file.
+    #[error("an identifier of {found} bytes in a file whose first has {first}")]
+    OtherLength {
+        /// Bytes of this identifier.
+        found: usize,
+        /// Bytes of the first one.
+        first: usize,
+    },
+    /// Text after the last wanted file.
+    #[error("{0:?} follows after the last wanted file")]
+    Trailing(String),
+}
+
+/// The longest name that fits after `client4294967295_` in a file name of 255 bytes.
+const MAX_WANTED_NAME: usize = 255 - "client4294967295_".len();
+
+impl Scenario {
+    /// Reads the text of an `inR.txt`.
+    ///
+    /// # Errors
+    /// See [`ScenarioError`].
+    pub fn parse(text: &[u8]) -> Result<Self, ScenarioError> {
+        let mut lines = Lines {
+            rest: Some(text).filter(|text| !text.is_empty()),
+            number: 0,
+        };
+        let count = lines.count("owned files")?;
+        let (mut owned, mut names) = (Vec::new(), HashSet::new());
+        for number in 1..=count {
+            let file = lines.owned_file(number, count, &mut names)?;
+            owned.push(file);
+        }
+        let count = lines.count("wanted files")?;
+        let (mut wanted, mut names) = (Vec::new(), HashSet::new());
+        for number in 1..=count {
+            let line = lines.due(|| format!("wanted file {number} of {count}"))?;
+            let name = lines.name(line)?;
+            if name.as_str().len() > MAX_WANTED_NAME {
+                return Err(lines.error(Defect::LongName(name.as_str().len())));
+            }
+            if !names.insert(name.clone()) {
+                return Err(lines.error(Defect::WantedTwice(name)));
+            }
+            wanted.push(name);
+        }
+        while let Some(line) = lines.next() {
+            if !line.is_empty() {
+                return Err(lines.error(Defect::Trailing(shown(line))));
+            }
+        }
+        Ok(Self { owned, wanted })
+    }
+}
+
+impl OwnedFile {
+    /// What it is called.
+    pub fn name(&self) -> &FileName {
+        &self.name
+    }
+
+    /// Its identifiers in order, a newline after each.
+    pub fn content(&self) -> &[u8] {
+        &self.content
+    }
+
+    /// Bytes of a segment with its newline; 0 for an empty file.
+    pub fn segment_length(&self) -> u32 {
+        self.segment
+    }
+}
+
+/// The lines of a file with their numbers.
+struct Lines<'a> {
+    /// What follows the last line taken; `None` after the last newline.
+    rest: Option<&'a [u8]>,
+    number: usize,
+}
+
+impl<'a> Lines<'a> {
+    /// The next line without the white space at its end.
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let rest = self.rest?;
+        let (line, after) = match rest.iter().position(|byte| *byte == b'\n') {
+            Some(at) => (rest.get(..at)?, rest.get(at + 1..)),
+            None => (rest, None),
+        };
+        self.rest = after.filter(|after| !after.is_empty());
+        self.number += 1;
+        Some(line.trim_ascii_end())
+    }
+
+    fn due(&mut self, what: impl FnOnce() -> String) -> Result<&'a [u8], ScenarioError> {
+        self.next().ok_or_else(|| ScenarioError {
+            line: self.number + 1,
+            defect: Defect::Ends(what()),
+        })
+    }
+
+    fn error(&self, defect: Defect) -> ScenarioError {
+        ScenarioError {
+            line: self.number,
+            defect,
+        }
+    }
+
+    fn count(&mut self, of: &'static str) -> Result<u32, ScenarioError> {
+        let line = self.due(|| format!("the number of {of}"))?;
+        self.number(line, of)
+    }
+
+    fn number(&self, field: &[u8], of: &'static str) -> Result<u32, ScenarioError> {
+        let digits = field.trim_ascii_start();
+        std::str::from_utf8(digits)
+            .ok()
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))
+            .and_then(|digits| digits.parse().ok())
+            .ok_or_else(|| {
+                self.error(Defect::Count {
+                    of,
+                    found: shown(field),
+                })
+            })
+    }
+
+    fn name(&self, field: &[u8]) -> Result<FileName, ScenarioError> {
+        std::str::from_utf8(field.trim_ascii())
+            .map_err(|_| NameError::NotText)
+            .and_then(FileName::new)
+            .map_err(|error| self.error(error.into()))
+    }
+
+    fn owned_file(
+        &mut self,
+        number: u32,
+        count: u32,
+        names: &mut HashSet<FileName>,
+    ) -> Result<OwnedFile, ScenarioError> {
+        let line = self.due(|| format!("owned file {number} of {count}"))?;
+        let blank = line.iter().rposition(u8::is_ascii_whitespace);
+        let (name, segments) = blank
+            .and_then(|at| line.split_at_checked(at))
+            .ok_or_else(|| self.error(Defect::Header(shown(line))))?;
+        let name = self.name(name)?;
+        let segments = self.number(segments, "segments")?;
+        if segments > MAX_SEGMENTS {
+            return Err(self.error(Defect::TooManySegments(segments)));
+        }
+        if !names.insert(name.clone()) {
+            return Err(self.error(Defect::OwnedTwice(name)));
+        }
+        let (mut content, mut first) = (Vec::new(), None);
+        for segment in 1..=segments {
+            let line = self.due(|| format!("identifier {segment} of {segments} of {name}"))?;
+            let first = *first.get_or_insert(line.len());
+            if line.is_empty() {
+                return Err(self.error(Defect::EmptyIdentifier));
+            }
+            if line.len() != first {
+                let found = line.len();
+                return Err(self.error(Defect::OtherLength { found, first }));
+            }
+            if line.len() >= MAX_PIECE_LENGTH as usize {
+                return Err(self.error(Defect::LongIdentifier(line.len())));
+            }
+            content.extend_from_slice(line);
+            content.push(b'\n');
+        }
+        let segment = first.map_or(0, |first| first + 1);
+        Ok(OwnedFile {
+            name,
+            content,
+            // Shorter than `MAX_PIECE_LENGTH`, as checked above.
+            segment: u32::try_from(segment).unwrap_or(MAX_PIECE_LENGTH),
+        })
+    }
+}
+
+fn shown(line: &[u8]) -> String {
+    String::from_utf8_lossy(line).chars().take(60).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn name(name: &str) -> FileName {
+        FileName::new(name).unwrap()
+    }
+
+    #[test]
+    fn a_file_is_read_whatever_its_line_ends() {
+        let text = "2\nfile1 3\naaa\nbbb\naaa\nmy file 0\n1\nfile2\n";
+        let expected = Scenario {
+            owned: vec![
+                OwnedFile {
+                    name: name("file1"),
+                    content: b"aaa\nbbb\naaa\n".to_vec(),
+                    segment: 4,
+                },
+                OwnedFile {
+                    name: name("my file"),
+                    content: Vec::new(),
+                    segment: 0,
+                },
+            ],
+            wanted: vec![name("file2")],
+        };
+        for text in [
+            text.to_owned(),
+            text.trim_end().to_owned(),
+            text.replace('\n', "\r\n"),
+            text.replace('\n', " \t\r\n"),
+            format!("{text}\n \n\r\n"),
+        ] {
+            assert_eq!(Scenario::parse(text.as_bytes()), Ok(expected.clone()));
+        }
+        let nothing = Scenario {
+            owned: Vec::new(),
+            wanted: Vec::new(),
+        };
+        assert_eq!(Scenario::parse(b"0\n0"), Ok(nothing));
+    }
+
+    #[test]
+    fn every_defect_is_named_with_its_line() {
+        let ends = |what: &str| Defect::Ends(what.to_owned());
+        let count = |of, found: &str| Defect::Count {
+            of,
+            found: found.to_owned(),
+        };
+        let long = "x".repeat(239);
+        let long = format!("0\n1\n{long}\n");
+        let table: Vec<(&[u8], usize, Defect)> = vec![
+            (b"", 1, ends("the number of owned files")),
+            (b"\n", 1, count("owned files", "")),
+            (b"one\n", 1, count("owned files", "one")),
+            (b"-1\n", 1, count("owned files", "-1")),
+            (b"+1\n", 1, count("owned files", "+1")),
+            (b"4294967296\n", 1, count("owned files", "4294967296")),
+            (b"1\n", 2, ends("owned file 1 of 1")),
+            (b"4294967295\na 0\n", 3, ends("owned file 2 of 4294967295")),
+            (b"1\nfile1\n", 2, Defect::Header("file1".into())),
+            (b"1\n\n", 2, Defect::Header(String::new())),
+            (b"1\nfile1 x\n", 2, count("segments", " x")),
+            (b"1\nf 4294967295\n", 2, Defect::TooManySegments(u32::MAX)),
+            (
+                b"1\n../f 1\n",
+                2,
+                NameError::Separator("../f".into()).into(),
+            ),
+            (b"1\n\xff 1\n", 2, NameError::NotText.into()),
+            (b"1\n 1\n", 2, NameError::Empty.into()),
+            (b"1\nf 2\naa\n", 4, ends("identifier 2 of 2 of f")),
+            (b"1\nf 2\naa\n\n0\n", 4, Defect::EmptyIdentifier),
+            (b"1\nf 1\n  \n0\n", 3, Defect::EmptyIdentifier),
+            (
+                b"1\nf 2\naa\naaa\n0\n",
+                4,
+                Defect::OtherLength { found: 3, first: 2 },
+            ),
+            (b"2\nf 0\nf 0\n0\n", 3, Defect::OwnedTwice(name("f"))),
+            (b"0\n", 2, ends("the number of wanted files")),
+            (b"0\nx\n", 2, count("wanted files", "x")),
+            (b"0\n2\na\n", 4, ends("wanted file 2 of 2")),
+            (b"0\n1\n..\n", 3, NameError::Dots("..".into()).into()),
+            (b"0\n1\n\n", 3, NameError::Empty.into()),
+            (b"0\n2\na\na\n", 4, Defect::WantedTwice(name("a"))),
+            (long.as_bytes(), 3, Defect::LongName(239)),
+            (b"0\n1\na\n\nb\n", 5, Defect::Trailing("b".into())),
+        ];
+        for (text, line, defect) in table {
+            let shown = String::from_utf8_lossy(text);
+            assert_eq!(
+                Scenario::parse(text),
+                Err(ScenarioError { line, defect }),
+                "{shown:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_promise_of_too_many_segments_is_refused_before_they_are_read() {
+        let text = format!("1\nf {}\n", MAX_SEGMENTS + 1);
+        let error = Scenario::parse(text.as_bytes()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "line 2: 838657 segments are more than 838656"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_a_scenario_or_a_line_of_it(text in "[0-3ab ./\r\n]{0,60}") {
+            if let Err(error) = Scenario::parse(text.as_bytes()) {
+                prop_assert!((1..=text.lines().count() + 1).contains(&error.line));
+            }
+        }
+    }
+}
