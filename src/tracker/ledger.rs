@@ -1,6 +1,6 @@
 //! Who takes how much of a tracker's memory: caps in all, per swarm and per address.
 
-use super::swarm::Origin;
+use super::announcing::Origin;
 use super::swarms::Refusal;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

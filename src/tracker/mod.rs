@@ -3,6 +3,7 @@
 //! In scope: what one tracker process serves on its port. Out of scope: arguments, and the bytes of each message, which
 //! are [`crate::wire`]'s.
 
+mod announcing;
 mod connection;
 mod http;
 mod ledger;

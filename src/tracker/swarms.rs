@@ -4,8 +4,9 @@
 //! memory. Out of scope: sockets and clocks: the time is handed in, since an epoch of the caller's choosing. Order of
 //! locks: a shard's before one of the ledger's, never two of a kind.
 
+use super::announcing::{Announcing, Origin};
 use super::ledger::{Ledger, Limits};
-use super::swarm::{Announcing, Origin, Renewed, Swarm};
+use super::swarm::{Renewed, Swarm};
 use crate::torrent::InfoHash;
 use crate::wire::{AnnounceRequest, AnnounceResponse, Event, ScrapeRequest, ScrapeResponse};
 use std::collections::HashMap;

@@ -1,0 +1,207 @@
+//! HTTP as such: connections, deadlines, malformed requests, and what is not HTTP at all.
+
+use crate::client::{Client, HASH, announce, options, tracker};
+use pieceful::net::{Incoming, Stop};
+use pieceful::tracker::{Deadlines, Options, Tracker, bind};
+use pieceful::wire::AnnounceResponse;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+#[test]
+fn connections_stay_as_http_says() {
+    let tracker = tracker();
+    let mut new = Client::new(tracker.address());
+    let text = new.get("/");
+    assert!(text.is("200") && text.body.starts_with(b"pieceful "));
+    assert!(new.get("/admin").is("404"));
+    assert!(new.get(&announce('b', 1, "")).is("200"));
+    new.send("GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
+    assert!(new.response().head.contains("Connection: close") && new.is_closed());
+
+    let mut old = Client::new(tracker.address());
+    old.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    assert!(old.response().head.contains("Connection: keep-alive"));
+    old.send("GET / HTTP/1.0\r\n\r\n");
+    assert!(old.response().is("200") && old.is_closed());
+
+    let mut head = Client::new(tracker.address());
+    head.send("HEAD / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n");
+    assert!(head.head().contains("Content-Length: "));
+    assert!(
+        head.response().is("200"),
+        "no body came before the next response"
+    );
+}
+
+#[test]
+fn requests_may_be_sent_ahead_and_split_anywhere() {
+    let tracker = tracker();
+    let one = format!("GET {} HTTP/1.1\r\nHost: x\r\n\r\n", announce('b', 1, ""));
+    let mut ahead = Client::new(tracker.address());
+    ahead.send(one.repeat(1_000));
+    for _ in 0..1_000 {
+        assert!(ahead.response().is("200"));
+    }
+    let two = format!("{one}GET / HTTP/1.1\r\n\r\n");
+    let mut split = Client::new(tracker.address());
+    for cut in 1..two.len() {
+        split.send(&two[..cut]).send(&two[cut..]);
+        let (first, second) = (split.response(), split.response());
+        assert!(AnnounceResponse::parse(&first.body).is_ok(), "cut at {cut}");
+        assert!(second.body.starts_with(b"pieceful "), "cut at {cut}");
+    }
+    let mut bytes = Client::new(tracker.address());
+    two.bytes().for_each(|byte| {
+        bytes.send([byte]);
+    });
+    assert!(bytes.response().is("200") && bytes.response().is("200"));
+}
+
+#[test]
+fn a_head_that_trickles_meets_its_deadline() {
+    let quick = Options {
+        deadlines: Deadlines {
+            head: Duration::from_millis(300),
+            idle: Duration::from_millis(300),
+        },
+        ..options("127.0.0.1:0")
+    };
+    let tracker = Tracker::start(quick).unwrap();
+    let mut client = Client::new(tracker.address());
+    let mut trickling = client.stream.try_clone().unwrap();
+    let answered = Stop::new();
+    let ended = answered.clone();
+    let trickle = std::thread::spawn(move || {
+        let mut head = b"GET /announce?".iter().chain([b'a'; 5_000].iter());
+        while !ended.wait(Duration::from_millis(10)) {
+            if head
+                .next()
+                .is_none_or(|byte| trickling.write_all(&[*byte]).is_err())
+            {
+                break;
+            }
+        }
+    });
+    let response = client.response();
+    answered.stop();
+    trickle.join().unwrap();
+    assert!(response.is("408"), "{}", response.head);
+
+    assert!(Client::new(tracker.address()).is_closed(), "says nothing");
+    let mut idle = Client::new(tracker.address());
+    assert!(idle.get("/").is("200") && idle.is_closed());
+}
+
+#[test]
+fn what_is_not_http_is_refused_and_the_connection_ends() {
+    let tracker = tracker();
+    let lines = |count| format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(count));
+    let long = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(9_000));
+    for (sent, status) in [
+        ("GET / HTTP/3\r\n\r\n", "400"),
+        (
+            "GET / HTTP/1.1\r\nTransfer-Encoding : chunked\r\nContent-Length: 5\r\n\r\n",
+            "400",
+        ),
+        (
+            "GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "400",
+        ),
+        (
+            "GET / HTTP/1.1\r\nContent-Length: 28\r\n\r\nGET /announce HTTP/1.1\r\n\r\n",
+            "400",
+        ),
+        ("POST /announce HTTP/1.1\r\n\r\n", "405"),
+        (&lines(65), "431"),
+        (&lines(10_000), "431"),
+        (&long, "431"),
+        (&"x".repeat(100_000), "431"),
+    ] {
+        let mut client = Client::new(tracker.address());
+        let response = client.send(sent).response();
+        let shown: String = sent.chars().take(60).collect();
+        assert!(response.is(status), "{shown}: {}", response.head);
+        assert!(response.head.contains("Connection: close"));
+        assert!(client.is_closed(), "{shown}");
+    }
+    for silent in [[0, 0, 0, 2], [0x16, 3, 1, 0], [0xff; 4]] {
+        let mut client = Client::new(tracker.address());
+        client
+            .send(silent)
+            .stream
+            .shutdown(Shutdown::Write)
+            .unwrap();
+        assert!(client.is_closed());
+    }
+    assert!(
+        Client::new(tracker.address()).get("/").is("200"),
+        "it lives"
+    );
+}
+
+#[test]
+fn only_an_open_tracker_takes_announces() {
+    let shut = Tracker::start(Options {
+        open: false,
+        ..options("127.0.0.1:0")
+    });
+    let mut client = Client::new(shut.as_ref().unwrap().address());
+    let reason = "this tracker serves no open swarms (start it with --open)";
+    assert_eq!(client.get(&announce('b', 1, "")).refusal(), reason);
+    assert_eq!(client.get(&format!("/scrape?{HASH}")).refusal(), reason);
+
+    let control = |incoming: Incoming| {
+        let mut frame = [0; 6];
+        let mut stream = &*incoming.stream;
+        stream.read_exact(&mut frame).unwrap();
+        stream.write_all(&frame).unwrap();
+    };
+    let closed = Tracker::start(Options {
+        closed_run: Some(Arc::new(control)),
+        ..options("127.0.0.1:0")
+    });
+    let closed = closed.unwrap();
+    let mut client = Client::new(closed.address());
+    let refusal = client.get(&announce('b', 1, "")).refusal();
+    assert!(
+        refusal.starts_with("this tracker serves a closed run"),
+        "{refusal}"
+    );
+    let mut client = Client::new(closed.address());
+    client.send(b"\0\0\0\x02de");
+    while client.unread.len() < 6 {
+        assert_ne!(client.read(), 0);
+    }
+    assert_eq!(client.unread, b"\0\0\0\x02de");
+}
+
+#[test]
+fn a_raised_flag_ends_everything_at_once() {
+    let stop = Stop::new();
+    let tracker = Tracker::start(Options {
+        stop: stop.clone(),
+        ..options("127.0.0.1:0")
+    });
+    let tracker = tracker.unwrap();
+    let mut idle = Client::new(tracker.address());
+    assert!(idle.get("/").is("200"));
+    let raised = Instant::now();
+    stop.stop();
+    tracker.wait_until_stopped();
+    assert!(raised.elapsed() < Duration::from_secs(5));
+    assert!(idle.is_closed());
+    tracker.stop();
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let tracker = tracker();
+    let address = tracker.address().to_string().parse().unwrap();
+    let error = bind(&address).unwrap_err().to_string();
+    assert!(
+        error.starts_with(&format!("cannot listen on {address}: ")),
+        "{error}"
+    );
+}
