@@ -346,6 +346,10 @@ mod tests {
         let chosen = swarm(10, 0).choose(&restarted, 50, Duration::ZERO);
         assert_eq!(chosen.len(), 9);
         assert!(chosen.iter().all(|peer| peer.address != restarted.address));
+        let mut moved = announcing(7, false);
+        moved.address = announcing(500, false).address;
+        let chosen = swarm(10, 0).choose(&moved, 50, Duration::ZERO);
+        assert!(chosen.iter().all(|peer| peer.id != Some(moved.id)));
     }
 
     #[test]

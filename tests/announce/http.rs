@@ -47,9 +47,14 @@ fn requests_may_be_sent_ahead_and_split_anywhere() {
     let two = format!("{one}GET / HTTP/1.1\r\n\r\n");
     let mut split = Client::new(tracker.address());
     for cut in 1..two.len() {
-        split.send(&two[..cut]).send(&two[cut..]);
-        let (first, second) = (split.response(), split.response());
+        // The first answer shows that what came before the cut has been taken, where that is more than a request.
+        let (before, after) = two.split_at(cut);
+        split.send(before);
+        let taken = (cut >= one.len()).then(|| split.response());
+        split.send(after);
+        let first = taken.unwrap_or_else(|| split.response());
         assert!(AnnounceResponse::parse(&first.body).is_ok(), "cut at {cut}");
+        let second = split.response();
         assert!(second.body.starts_with(b"pieceful "), "cut at {cut}");
     }
     let mut bytes = Client::new(tracker.address());
@@ -88,8 +93,31 @@ fn a_head_that_trickles_meets_its_deadline() {
     answered.stop();
     trickle.join().unwrap();
     assert!(response.is("408"), "{}", response.head);
+}
 
+#[test]
+fn a_silent_client_meets_the_deadline_of_what_it_is_at() {
+    let (quick, slow) = (Duration::from_millis(200), Duration::from_secs(60));
+    let with = |head, idle| {
+        let deadlines = Deadlines { head, idle };
+        let options = options("127.0.0.1:0");
+        Tracker::start(Options {
+            deadlines,
+            ..options
+        })
+        .unwrap()
+    };
+    let tracker = with(quick, slow);
     assert!(Client::new(tracker.address()).is_closed(), "says nothing");
+    let mut first = Client::new(tracker.address());
+    assert!(first.send("GE").response().is("408"));
+    let mut second = Client::new(tracker.address());
+    second.send("GET / HTTP/1.1\r\n\r\nGE");
+    assert!(second.response().is("200") && second.response().is("408"));
+    let mut later = Client::new(tracker.address());
+    assert!(later.get("/").is("200") && later.send("GE").response().is("408"));
+
+    let tracker = with(slow, quick);
     let mut idle = Client::new(tracker.address());
     assert!(idle.get("/").is("200") && idle.is_closed());
 }
