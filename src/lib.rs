@@ -6,7 +6,9 @@
 
 pub mod bencode;
 pub mod net;
+pub mod peer;
 pub mod scenario;
+pub mod storage;
 pub mod swarm;
 pub mod torrent;
 pub mod tracker;

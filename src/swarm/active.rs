@@ -4,7 +4,7 @@
 //! usual 512 KiB is one run; one of 64 MiB is 128, so that buffers stay bounded whatever the length of a piece.
 
 use super::LinkId;
-use crate::torrent::{BlockRange, Lengths, PieceIndex};
+use crate::torrent::{BLOCK, BlockRange, Lengths, PieceIndex};
 use std::time::Duration;
 
 /// The most blocks of one run: 512 KiB.
@@ -22,6 +22,43 @@ pub struct Run {
 }
 
 impl Run {
+    /// How many runs a piece has.
+    pub fn count(lengths: &Lengths, piece: PieceIndex) -> u32 {
+        lengths.blocks(piece).div_ceil(RUN_BLOCKS)
+    }
+
+    /// Run `number` of a piece.
+    pub fn numbered(lengths: &Lengths, piece: PieceIndex, number: u32) -> Self {
+        let left = lengths.blocks(piece).saturating_sub(number * RUN_BLOCKS);
+        Self {
+            piece,
+            number,
+            blocks: left.min(RUN_BLOCKS),
+        }
+    }
+
+    /// The run that a block belongs to.
+    pub fn containing(lengths: &Lengths, block: BlockRange) -> Self {
+        Self::numbered(lengths, block.piece(), block.number() / RUN_BLOCKS)
+    }
+
+    /// Whether the piece has no other run.
+    pub fn is_whole_piece(&self, lengths: &Lengths) -> bool {
+        self.blocks == lengths.blocks(self.piece)
+    }
+
+    /// Where it starts, in bytes from the start of the share.
+    pub fn offset(&self, lengths: &Lengths) -> u64 {
+        lengths.offset(self.piece) + u64::from(self.first_block()) * u64::from(BLOCK)
+    }
+
+    /// How many bytes it has.
+    pub fn bytes(&self, lengths: &Lengths) -> u64 {
+        let after = u64::from(lengths.length(self.piece))
+            - u64::from(self.first_block()) * u64::from(BLOCK);
+        after.min(u64::from(self.blocks) * u64::from(BLOCK))
+    }
+
     /// The number of its first block.
     pub fn first_block(&self) -> u32 {
         self.number * RUN_BLOCKS

@@ -62,6 +62,8 @@ pub struct Picker {
 #[derive(Debug)]
 struct Link {
     has: PieceSet,
+    /// It has told which pieces it has.
+    told: bool,
     /// Pieces it has that are not owned here.
     wanted: u32,
     choked: bool,
@@ -104,6 +106,7 @@ impl Picker {
     pub fn add_link(&mut self, id: LinkId, largest_window: u32) {
         let link = Link {
             has: PieceSet::empty(&self.lengths),
+            told: false,
             wanted: 0,
             choked: true,
             window: Window::new(largest_window),
@@ -158,6 +161,7 @@ impl Picker {
             }
         }
         link.has = has;
+        link.told = true;
     }
 
     /// The link owns one piece more.
@@ -165,6 +169,7 @@ impl Picker {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
+        link.told = true;
         if !link.has.insert(piece) {
             return;
         }
@@ -241,8 +246,7 @@ impl Picker {
                 && (self.take_begun_by(id, now, left, out) || self.begin_run(id, reserve));
             let more = begun
                 || left > 0
-                    && (self.take_open(id, now, left, out)
-                        || !fast && self.begin_run(id, reserve));
+                    && (self.take_open(id, now, left, out) || !fast && self.begin_run(id, reserve));
             if !more {
                 break;
             }
@@ -360,6 +364,22 @@ impl Picker {
             }
         }
         stalled
+    }
+
+    /// Gives up what is half fetched, so that its buffers can serve others; it waits to be fetched anew. To be called
+    /// only while no run is on its way to the disk.
+    pub fn abandon_active(&mut self) {
+        let ids: Vec<LinkId> = self.links.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.release_all(id));
+        for piece in std::mem::take(&mut self.active).into_keys() {
+            self.rarity.insert(piece, &mut self.rng);
+        }
+        self.open.clear();
+    }
+
+    /// Whether the link has told which pieces it has.
+    pub fn has_told(&self, id: LinkId) -> bool {
+        self.links.get(&id).is_some_and(|link| link.told)
     }
 
     /// Missing pieces that no link has.
@@ -510,7 +530,6 @@ impl Picker {
         };
         active.sources
     }
-
 }
 
 fn take_flight(

@@ -1,0 +1,84 @@
+//! What can go wrong with a command of a peer.
+
+use crate::storage::{CreateError, RecordError, StoreError};
+use crate::torrent::MetainfoError;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Why a command of a peer failed. Each has a [`PeerError::kind`] for scripts.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// The address to listen on cannot be bound.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system gave no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] io::Error),
+    /// A file that a command names cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A `.torrent` that cannot be taken.
+    #[error("{}: {source}", path.display())]
+    Torrent {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: MetainfoError,
+    },
+    /// No tracker is known, so nobody would hear of a share.
+    #[error("{0}")]
+    NoTracker(String),
+    /// Making a metainfo failed.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// The files of a share or download cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What a command said could not be recorded.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The same content is shared or downloaded already.
+    #[error("{name} is already {what} here")]
+    Already {
+        /// The share's name.
+        name: String,
+        /// "shared" or "downloading".
+        what: &'static str,
+    },
+    /// No download of that name.
+    #[error("there is no download called {0:?}; show_downloads lists them")]
+    NoSuchDownload(String),
+    /// The peer is ending.
+    #[error("the peer is stopping")]
+    Stopping,
+}
+
+impl PeerError {
+    /// The error's word in JSON, of a closed list.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Listen { .. } => "listen",
+            Self::Thread(_) => "system",
+            Self::File { .. } => "file",
+            Self::Torrent { .. } => "bad-torrent",
+            Self::NoTracker(_) => "no-tracker",
+            Self::Create(_) => "create",
+            Self::Store(_) => "storage",
+            Self::Record(_) => "record",
+            Self::Already { .. } => "already",
+            Self::NoSuchDownload(_) => "no-such-download",
+            Self::Stopping => "stopping",
+        }
+    }
+}

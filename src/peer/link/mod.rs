@@ -1,0 +1,116 @@
+//! A link: one line to one peer in one swarm.
+//!
+//! A link has two threads of its own with small stacks: one reads (and owns the link from its start to its end), one
+//! writes. Neither holds a lock over I/O. What is to be written is left in the [`Outbox`].
+
+mod handshake;
+mod outbox;
+mod reader;
+mod writer;
+
+pub(super) use handshake::{accept, call};
+pub(super) use outbox::Outbox;
+pub(super) use reader::Ended;
+
+use super::status::LinkStatus;
+use super::transfer::Transfer;
+use crate::swarm::LinkId;
+use crate::torrent::PieceSet;
+use crate::wire::PeerId;
+use crate::wire::extension::ExtensionHandshake;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// The stack of a link's threads, in bytes.
+pub(super) const STACK: usize = 256 << 10;
+/// How long a call or a handshake may take.
+pub(super) const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+/// How many requests of another are kept, as told in the extension handshake.
+pub(super) const REQUEST_QUEUE: u32 = 1_000;
+/// How many requests are kept of one that does not heed that.
+pub(super) const MAX_REQUEST_QUEUE: usize = 2_000;
+
+/// A link that stands.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) id: LinkId,
+    pub(super) stream: Arc<TcpStream>,
+    /// The other end of the connection.
+    pub(super) address: SocketAddr,
+    /// Whether we called.
+    pub(super) outgoing: bool,
+    pub(super) peer_id: PeerId,
+    /// BEP 6 on both sides.
+    pub(super) fast: bool,
+    /// BEP 10 on both sides.
+    pub(super) extensions: bool,
+    pub(super) outbox: Outbox,
+    pub(super) downloaded: AtomicU64,
+    pub(super) uploaded: AtomicU64,
+    about: Mutex<About>,
+}
+
+/// What the other side tells of itself later.
+#[derive(Debug, Default)]
+struct About {
+    handshake: ExtensionHandshake,
+    /// Why we end the link, if we do.
+    reason: Option<String>,
+}
+
+impl Link {
+    /// Ends the link: both threads meet a closed socket. The first reason counts.
+    pub(super) fn close(&self, reason: impl Into<String>) {
+        self.about().reason.get_or_insert_with(|| reason.into());
+        self.outbox.close();
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    /// Why it was ended from here.
+    pub(super) fn reason(&self) -> Option<String> {
+        self.about().reason.clone()
+    }
+
+    /// Where the other side can be called: for a caller, the port it told of.
+    pub(super) fn listens_at(&self) -> Option<SocketAddr> {
+        if self.outgoing {
+            return Some(self.address);
+        }
+        self.about()
+            .handshake
+            .port
+            .map(|port| SocketAddr::new(self.address.ip(), port))
+    }
+
+    /// The address that stands for the other side in what a person sees.
+    pub(super) fn shown_address(&self) -> SocketAddr {
+        self.listens_at().unwrap_or(self.address)
+    }
+
+    pub(super) fn told(&self, handshake: ExtensionHandshake) {
+        self.about().handshake = handshake;
+    }
+
+    pub(super) fn status(&self, transfer: &Transfer, pieces: Option<&PieceSet>) -> LinkStatus {
+        let told = self.about().handshake.clone();
+        LinkStatus {
+            share: transfer.name().to_owned(),
+            address: self.shown_address(),
+            name: told.name,
+            client: told.client.unwrap_or_else(|| self.peer_id.client()),
+            outgoing: self.outgoing,
+            pieces: (
+                pieces.map_or(0, PieceSet::count),
+                transfer.info().lengths().pieces(),
+            ),
+            downloaded: self.downloaded.load(Ordering::Relaxed),
+            uploaded: self.uploaded.load(Ordering::Relaxed),
+        }
+    }
+
+    fn about(&self) -> MutexGuard<'_, About> {
+        self.about.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,368 @@
+//! The reading thread of a link: the other side's messages, and its blocks straight into their buffers.
+
+use super::writer::{self, ask};
+use super::{Link, REQUEST_QUEUE, STACK};
+use crate::bencode;
+use crate::peer::shared::Shared;
+use crate::peer::stock::BlockBuffer;
+use crate::peer::transfer::Transfer;
+use crate::torrent::{BLOCK, BitfieldError, BlockError, BlockRange, PieceSet};
+use crate::wire::extension::ExtensionHandshake;
+use crate::wire::peer::{Ask, Message, MessageError, PIECE_HEADER, Step, decode};
+use std::io::{self, IoSliceMut, Read};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A side that sends nothing for this long is gone (BEP 3: keep-alives come every two minutes).
+const SILENCE: Duration = Duration::from_secs(150);
+/// A message that has begun must be here whole after this long.
+const WHOLE: Duration = Duration::from_secs(60);
+/// How much is read ahead of what is needed, at most.
+const AHEAD: usize = 4 << 10;
+
+/// Why a link ended, seen from its reading thread. Each names the rule that was broken, if one was.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::peer) enum Ended {
+    #[error("closed by the other side")]
+    Closed,
+    #[error("reading failed: {0}")]
+    Socket(#[source] io::Error),
+    #[error("nothing came for {} seconds", SILENCE.as_secs())]
+    Silent,
+    #[error("a message did not come whole in {} seconds", WHOLE.as_secs())]
+    Slow,
+    #[error("bad message: {0}")]
+    Message(#[from] MessageError),
+    #[error("bad bitfield: {0}")]
+    Bitfield(#[from] BitfieldError),
+    #[error("a bitfield that is not the first message")]
+    LateBitfield,
+    #[error("have for piece {0}, which the share lacks")]
+    Have(u32),
+    #[error("bad block: {0}")]
+    Block(#[from] BlockError),
+    #[error("a block that was not asked for: piece {index}, bytes {begin}+{length}")]
+    Unasked { index: u32, begin: u32, length: u32 },
+    #[error("a message of the fast extension that was not agreed on")]
+    NotFast,
+    #[error("a message of the extension protocol that was not agreed on")]
+    NotExtended,
+    #[error("bad extension handshake: {0}")]
+    Extension(#[from] bencode::Error),
+    #[error("more requests than are kept")]
+    Flood,
+    #[error("the system gave no thread: {0}")]
+    Thread(#[source] io::Error),
+    #[error("ended here")]
+    Here,
+}
+
+impl Ended {
+    /// Whether the other side broke the protocol.
+    pub(in crate::peer) fn is_breach(&self) -> bool {
+        !matches!(
+            self,
+            Self::Closed | Self::Socket(_) | Self::Silent | Self::Thread(_) | Self::Here
+        )
+    }
+}
+
+/// Runs an admitted link to its end; the writing thread is ended and joined before this returns.
+pub(super) fn serve(shared: &Arc<Shared>, transfer: &Arc<Transfer>, link: &Arc<Link>) -> Ended {
+    let Some((owned, told)) = shared.owned.snapshot(transfer.info_hash()) else {
+        return Ended::Here;
+    };
+    introduce(shared, link, &owned);
+    let writer = {
+        let (shared, transfer, link) = (Arc::clone(shared), Arc::clone(transfer), Arc::clone(link));
+        let name = thread::current().name().unwrap_or("link").to_owned() + "-write";
+        let thread = thread::Builder::new().name(name).stack_size(STACK);
+        thread.spawn(move || writer::write(&shared, &transfer, &link, told))
+    };
+    let writer = match writer {
+        Ok(writer) => writer,
+        Err(error) => return Ended::Thread(error),
+    };
+    let mut reader = Reader {
+        shared,
+        transfer,
+        link,
+        bytes: Vec::with_capacity(AHEAD),
+        begun: None,
+        spare: None,
+        first: true,
+    };
+    let ended = match reader.run() {
+        Ok(()) => Ended::Here,
+        Err(ended) => ended,
+    };
+    link.close(ended.to_string());
+    let _ = writer.join();
+    ended
+}
+
+/// The messages that open a link: our pieces first (BEP 3, BEP 6), then the extension handshake (BEP 10).
+fn introduce(shared: &Shared, link: &Link, owned: &PieceSet) {
+    let pieces = match (link.fast, owned.is_full(), owned.is_empty()) {
+        (true, true, _) => Some(Message::HaveAll),
+        (true, _, true) => Some(Message::HaveNone),
+        (false, _, true) => None,
+        _ => Some(Message::Bitfield(owned.as_bitfield())),
+    };
+    link.outbox.send(pieces);
+    if link.extensions {
+        let payload = shared.extension_handshake(REQUEST_QUEUE).encode();
+        link.outbox.send([Message::Extended {
+            id: 0,
+            payload: &payload,
+        }]);
+    }
+}
+
+struct Reader<'a> {
+    shared: &'a Arc<Shared>,
+    transfer: &'a Arc<Transfer>,
+    link: &'a Arc<Link>,
+    /// What was read and not yet understood.
+    bytes: Vec<u8>,
+    /// When the message at the front of `bytes` began.
+    begun: Option<Instant>,
+    /// A buffer for the next block.
+    spare: Option<BlockBuffer>,
+    /// No message has come yet.
+    first: bool,
+}
+
+impl Reader<'_> {
+    fn run(&mut self) -> Result<(), Ended> {
+        self.link
+            .stream
+            .set_read_timeout(Some(SILENCE))
+            .map_err(Ended::Socket)?;
+        let max_bitfield = PieceSet::bytes_for(self.transfer.info().lengths().pieces());
+        let mut at = 0;
+        loop {
+            let rest = self.bytes.get(at..).unwrap_or_default();
+            match decode(rest, max_bitfield)? {
+                Step::Incomplete(needed) => {
+                    self.bytes.drain(..at);
+                    at = 0;
+                    self.fill(needed)?;
+                }
+                Step::Piece(ask) => {
+                    self.first = false;
+                    self.bytes.drain(..at + PIECE_HEADER);
+                    at = 0;
+                    self.block(ask)?;
+                }
+                Step::Unknown(length) => {
+                    self.bytes.drain(..at);
+                    at = 0;
+                    self.skip(length)?;
+                }
+                Step::Message(message, length) => {
+                    at += length;
+let first = self.first;
+                    self.first &= message == Message::KeepAlive;
+                    Dispatch {
+                        shared: self.shared,
+                        transfer: self.transfer,
+                        link: self.link,
+                    }
+                    .message(message, first)?;
+                }
+            }
+        }
+    }
+
+    /// Reads until `needed` bytes are there, perhaps some more.
+    fn fill(&mut self, needed: usize) -> Result<(), Ended> {
+        self.begun = if self.bytes.is_empty() {
+            None
+        } else {
+            self.begun.or_else(|| Some(Instant::now()))
+        };
+        while self.bytes.len() < needed {
+            let have = self.bytes.len();
+            self.bytes.resize(needed.max(AHEAD), 0);
+            let room = self.bytes.get_mut(have..).unwrap_or_default();
+            let read = read(|| (&*self.link.stream).read(room));
+            self.bytes.truncate(have + *read.as_ref().unwrap_or(&0));
+            read?;
+            let begun = self.begun.get_or_insert_with(Instant::now);
+            if self.bytes.len() < needed && begun.elapsed() > WHOLE {
+                return Err(Ended::Slow);
+            }
+        }
+        self.begun = None;
+        Ok(())
+    }
+
+    /// Lets a message pass that nobody here knows, without keeping it.
+    fn skip(&mut self, length: usize) -> Result<(), Ended> {
+        let mut left = length;
+        loop {
+            let here = left.min(self.bytes.len());
+            self.bytes.drain(..here);
+            left -= here;
+            if left == 0 {
+                return Ok(());
+            }
+            self.fill(1)?;
+        }
+    }
+
+    /// Reads a block into its buffer, along with the header of what follows, and hands it on.
+    fn block(&mut self, ask: Ask) -> Result<(), Ended> {
+        let range = self
+            .transfer
+            .info()
+            .lengths()
+            .range(ask.index, ask.begin, ask.length)?;
+        if range.length() > BLOCK {
+            return Err(Ended::Unasked {
+                index: ask.index,
+                begin: ask.begin,
+                length: ask.length,
+            });
+        }
+        let mut buffer = self
+            .spare
+            .take()
+            .unwrap_or_else(|| self.shared.stock.buffer());
+        buffer.set_length(range.length());
+        let mut got = self.bytes.len().min(buffer.len());
+        if let (Some(start), Some(here)) = (buffer.get_mut(..got), self.bytes.get(..got)) {
+            start.copy_from_slice(here);
+        }
+        self.bytes.drain(..got);
+        let begun = Instant::now();
+        let mut header = [0; PIECE_HEADER];
+        while got < buffer.len() {
+            let rest = buffer.get_mut(got..).unwrap_or_default();
+            let room = rest.len();
+            let mut slices = [IoSliceMut::new(rest), IoSliceMut::new(&mut header)];
+            let read = read(|| (&*self.link.stream).read_vectored(&mut slices))?;
+            got += read.min(room);
+            self.bytes
+                .extend_from_slice(header.get(..read.saturating_sub(room)).unwrap_or_default());
+            if got < buffer.len() && begun.elapsed() > WHOLE {
+                return Err(Ended::Slow);
+            }
+        }
+        self.link
+            .downloaded
+            .fetch_add(range.length().into(), Ordering::Relaxed);
+        let unneeded = self.transfer.block(self.shared, self.link, range, buffer);
+        self.spare = unneeded.map_err(|()| Ended::Unasked {
+            index: ask.index,
+            begin: ask.begin,
+            length: ask.length,
+        })?;
+        Ok(())
+    }
+}
+
+/// One read; no bytes mean that the other side closed.
+fn read(mut call: impl FnMut() -> io::Result<usize>) -> Result<usize, Ended> {
+    loop {
+        return match call() {
+            Ok(0) => Err(Ended::Closed),
+            Ok(read) => Ok(read),
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => continue,
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Err(Ended::Silent),
+                _ => Err(Ended::Socket(error)),
+            },
+        };
+    }
+}
+
+/// What each message does.
+struct Dispatch<'a> {
+    shared: &'a Arc<Shared>,
+    transfer: &'a Arc<Transfer>,
+    link: &'a Arc<Link>,
+}
+
+impl Dispatch<'_> {
+    fn message(&self, message: Message<'_>, first: bool) -> Result<(), Ended> {
+        let (shared, transfer, link) = (self.shared, self.transfer, self.link);
+        let lengths = transfer.info().lengths();
+        match message {
+            Message::KeepAlive | Message::Port(_) | Message::NotInterested => {}
+            Message::Choke => transfer.choked(shared, link, true),
+            Message::Unchoke => transfer.choked(shared, link, false),
+            Message::Interested => link.outbox.send([Message::Unchoke]),
+            Message::Have(index) => {
+                let piece = lengths.piece(index).ok_or(Ended::Have(index))?;
+                transfer.have(shared, link, piece);
+            }
+            Message::Bitfield(_) | Message::HaveAll | Message::HaveNone if !first => {
+                return Err(Ended::LateBitfield);
+            }
+            Message::Bitfield(bits) => {
+                transfer.has(shared, link, PieceSet::from_bitfield(bits, lengths)?);
+            }
+            Message::HaveAll if link.fast => transfer.has(shared, link, PieceSet::full(lengths)),
+            Message::HaveNone if link.fast => transfer.has(shared, link, PieceSet::empty(lengths)),
+            Message::Request(asked) => self.request(self.range(asked)?)?,
+            Message::Cancel(asked) => {
+                let range = self.range(asked)?;
+                // BEP 6: each request gets its block or a reject, a cancelled one too.
+                if link.outbox.cancel_block(range) && link.fast {
+                    link.outbox.send([Message::Reject(ask(range))]);
+                }
+            }
+            Message::Reject(asked) if link.fast => {
+                transfer.rejected(shared, link, self.range(asked)?);
+            }
+            Message::Suggest(index) | Message::AllowedFast(index) if link.fast => {
+                lengths.piece(index).ok_or(Ended::Have(index))?;
+            }
+            Message::HaveAll
+            | Message::HaveNone
+            | Message::Reject(_)
+            | Message::Suggest(_)
+            | Message::AllowedFast(_) => return Err(Ended::NotFast),
+            Message::Extended { .. } if !link.extensions => return Err(Ended::NotExtended),
+            Message::Extended { id: 0, payload } => {
+                let told = ExtensionHandshake::parse(payload)?;
+                transfer.told(shared, link, told);
+            }
+            // No extension was offered under another id.
+            Message::Extended { .. } => {}
+            // Blocks come by another way: see `Step::Piece`.
+            Message::Piece { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn range(&self, asked: Ask) -> Result<BlockRange, BlockError> {
+        self.transfer
+            .info()
+            .lengths()
+            .range(asked.index, asked.begin, asked.length)
+    }
+
+    fn request(&self, range: BlockRange) -> Result<(), Ended> {
+        let link = self.link;
+        if !self
+            .shared
+            .owned
+            .has(self.transfer.info_hash(), range.piece())
+        {
+            if link.fast {
+                link.outbox.send([Message::Reject(ask(range))]);
+            }
+            return Ok(());
+        }
+        if link.outbox.push_block(range) {
+            Ok(())
+        } else {
+            Err(Ended::Flood)
+        }
+    }
+}

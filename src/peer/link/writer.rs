@@ -1,0 +1,145 @@
+//! The writing thread of a link: messages first, then one block at a time by `sendfile`.
+
+use super::Link;
+use super::outbox::Next;
+use crate::peer::shared::Shared;
+use crate::peer::transfer::Transfer;
+use crate::storage::{Span, StoreError};
+use crate::torrent::BlockRange;
+use crate::wire::peer::{Ask, Message, piece_header};
+use nix::errno::Errno;
+use nix::sys::sendfile::sendfile64;
+use nix::sys::socket::{self, MsgFlags};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::sync::atomic::Ordering;
+
+/// "More follows": the header of a piece leaves with the first bytes of its block.
+const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
+
+/// Why writing ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WriteError {
+    #[error("{0}")]
+    Socket(#[from] io::Error),
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("the file under the share was cut short")]
+    Cut,
+}
+
+/// Sends until the outbox is closed or the line breaks. `told` is the place in the journal up to which the other side
+/// knows of our pieces.
+pub(super) fn write(shared: &Shared, transfer: &Transfer, link: &Link, mut told: usize) {
+    let mut spare = Vec::new();
+    while let Some(next) = link.outbox.next(spare) {
+        spare = match send(shared, transfer, link, next, &mut told) {
+            Ok(spare) => spare,
+            Err(WriteError::Socket(error)) => {
+                return link.close(format!("writing failed: {error}"));
+            }
+            Err(error) => {
+                transfer.set_trouble(format!("cannot serve it: {error}"));
+                return link.close(error.to_string());
+            }
+        };
+    }
+    link.close("closed");
+}
+
+fn send(
+    shared: &Shared,
+    transfer: &Transfer,
+    link: &Link,
+    next: Next,
+    told: &mut usize,
+) -> Result<Vec<u8>, WriteError> {
+    let Next {
+        mut bytes,
+        haves,
+        block,
+    } = next;
+    if haves {
+        for piece in shared.owned.since(transfer.info_hash(), told) {
+            Message::Have(piece.number()).encode_into(&mut bytes);
+        }
+    }
+    let block = block.filter(|block| {
+        let owned = shared.owned.has(transfer.info_hash(), block.piece());
+        if !owned && link.fast {
+            Message::Reject(ask(*block)).encode_into(&mut bytes);
+        }
+        owned
+    });
+    if bytes.is_empty() && !haves && block.is_none() {
+        Message::KeepAlive.encode_into(&mut bytes);
+    }
+    (&*link.stream).write_all(&bytes)?;
+    bytes.clear();
+    if let Some(block) = block {
+        send_block(transfer, link, block)?;
+        link.uploaded
+            .fetch_add(block.length().into(), Ordering::Relaxed);
+        transfer.uploaded(block.length().into());
+    }
+    Ok(bytes)
+}
+
+/// The header goes with `MSG_MORE`, the block straight from the page cache: nothing is read into this process.
+fn send_block(transfer: &Transfer, link: &Link, block: BlockRange) -> Result<(), WriteError> {
+    let store = transfer.store().ok_or(WriteError::Cut)?;
+    let offset = transfer.info().lengths().range_offset(block);
+    let spans = store.spans(offset, block.length().into())?;
+    let header = piece_header(ask(block));
+    let mut sent = 0;
+    while let Some(rest) = header.get(sent..).filter(|rest| !rest.is_empty()) {
+        sent += retry(|| socket::send(link.stream.as_raw_fd(), rest, MSG_MORE))?;
+    }
+    for span in spans {
+        match span? {
+            Span::Padding(length) => {
+                let zeros = [0; 4096];
+                let mut left = length;
+                while left > 0 {
+                    let part = left.min(zeros.len() as u64);
+                    (&*link.stream).write_all(zeros.get(..part as usize).unwrap_or_default())?;
+                    left -= part;
+                }
+            }
+            Span::File {
+                file,
+                offset,
+                length,
+                ..
+            } => {
+                let mut at = i64::try_from(offset).map_err(|_| WriteError::Cut)?;
+                let mut left = length as usize;
+                while left > 0 {
+                    let sent = retry(|| sendfile64(&link.stream, &file, Some(&mut at), left))?;
+                    if sent == 0 {
+                        return Err(WriteError::Cut);
+                    }
+                    left = left.saturating_sub(sent);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn retry(mut call: impl FnMut() -> nix::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            other => return Ok(other?),
+        }
+    }
+}
+
+pub(super) fn ask(block: BlockRange) -> Ask {
+    Ask {
+        index: block.piece().number(),
+        begin: block.begin(),
+        length: block.length(),
+    }
+}

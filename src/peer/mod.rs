@@ -1,0 +1,481 @@
+//! A running peer: listener, links, downloads, uploads, owned segments, its line to the trackers.
+//!
+//! In scope: everything that happens after a command was understood. Out of scope: what a person types or sees (`cli`),
+//! and the decisions of a swarm (`swarm`), which are taken there from what is handed in here.
+
+mod announcer;
+mod error;
+mod link;
+mod owned;
+mod pieces;
+mod rate;
+mod report;
+mod restore;
+mod shared;
+mod status;
+mod stock;
+mod tick;
+mod transfer;
+mod unlisted;
+
+pub use error::PeerError;
+pub use status::{DownloadState, DownloadStatus, LinkStatus, ShareStatus, Status, TrackerStatus};
+pub use unlisted::{Missing, Unlisted};
+
+use crate::net::{Caps, Pool, Server};
+use crate::storage::{CreateOptions, Place, Records, StateFolder, Store, create};
+use crate::torrent::{InfoHash, MAX_METAINFO, Metainfo, PieceSet};
+use crate::wire::PeerId;
+use announcer::Announcer;
+use shared::Shared;
+use std::io::{self, Read};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use transfer::{Kind, Phase, Transfer};
+
+/// How many connections others may hold, in all and from one address.
+const CAPS: Caps = Caps {
+    total: 1_000,
+    per_address: 500,
+};
+
+/// What a peer is started with.
+#[derive(Debug)]
+pub struct Options {
+    /// Where to listen; port 0 binds a free one.
+    pub listen: SocketAddr,
+    /// The TRACKER_INFO file, which need not exist yet.
+    pub tracker_info: PathBuf,
+    /// Where the peer keeps what it must remember.
+    pub folder: StateFolder,
+    /// What others see it called; may be empty.
+    pub name: String,
+    /// How many pieces are hashed and written at once.
+    pub threads: usize,
+    /// The most links of one share.
+    pub max_peers: usize,
+}
+
+/// What `send` did.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// The name of the share.
+    pub name: String,
+    /// Its swarm.
+    pub info_hash: InfoHash,
+    /// The `.torrent` that was written.
+    pub torrent: PathBuf,
+    /// Its length in bytes.
+    pub length: u64,
+    /// Its number of pieces.
+    pub pieces: u32,
+}
+
+/// What `download` began.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// The name of the share.
+    pub name: String,
+    /// Its swarm.
+    pub info_hash: InfoHash,
+    /// Where it will stand.
+    pub path: PathBuf,
+}
+
+/// A running peer. Dropping it stops it.
+#[derive(Debug)]
+pub struct Peer {
+    shared: Arc<Shared>,
+    server: Server,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    folder: StateFolder,
+    /// Raised to end hashing early.
+    interrupt: Arc<AtomicBool>,
+}
+
+impl Peer {
+    /// Binds, and takes up what the folder remembers, in the background.
+    ///
+    /// # Errors
+    /// When the address cannot be bound, the records cannot be opened, or the system gives no thread.
+    pub fn start(options: Options) -> Result<Self, PeerError> {
+        let address = options.listen;
+        let listener =
+            TcpListener::bind(address).map_err(|source| PeerError::Listen { address, source })?;
+        let address = listener.local_addr().map_err(PeerError::Thread)?;
+        let records = Records::open(&options.folder)?;
+        let pool = Pool::start("piece", options.threads).map_err(PeerError::Thread)?;
+        let peer_id = PeerId::new(std::array::from_fn(|_| fastrand::alphanumeric() as u8));
+        let announcer = Announcer::new(options.tracker_info);
+        let shared = Shared::new(
+            peer_id,
+            address,
+            options.name,
+            options.max_peers.max(1),
+            pool,
+            records,
+            announcer,
+        );
+        let shared = Arc::new(shared);
+        let serving = Arc::clone(&shared);
+        let server = Server::start("link", listener, CAPS, link::STACK, move |incoming| {
+            link::accept(&serving, incoming);
+        });
+        let server = server.map_err(PeerError::Thread)?;
+        let interrupt = Arc::new(AtomicBool::new(false));
+        let peer = Self {
+            shared,
+            server,
+            threads: Mutex::default(),
+            folder: options.folder,
+            interrupt,
+        };
+        peer.spawn("tick".to_owned(), |shared, _| tick::run(shared))?;
+        for number in 1..=announcer::THREADS {
+            peer.spawn(format!("announce-{number}"), |shared, _| {
+                shared.announcer.run(shared)
+            })?;
+        }
+        peer.restore()?;
+        log::info!("listening on {address}");
+        Ok(peer)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.shared.address
+    }
+
+    /// The folder it keeps its state in.
+    pub fn folder(&self) -> &StateFolder {
+        &self.folder
+    }
+
+    /// Hashes a file or folder, writes its `.torrent`, remembers and offers it. `progress` is told bytes done and all
+    /// bytes. An existing file that is not the same torrent is left alone.
+    ///
+    /// # Errors
+    /// When there is no tracker to name, something cannot be read or written, or the peer is stopping.
+    pub fn send(
+        &self,
+        path: &Path,
+        torrent: &Path,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<Sent, PeerError> {
+        let urls = announcer::tracker_urls(self.shared.announcer.tracker_info());
+        if urls.is_empty() {
+            return Err(PeerError::NoTracker(self.shared.announcer.no_tracker()));
+        }
+        let file = |source| PeerError::File {
+            path: path.to_owned(),
+            source,
+        };
+        let path = std::path::absolute(path).map_err(file)?;
+        let options = CreateOptions {
+            piece_length: None,
+            private: false,
+            file_sha1: false,
+        };
+        let info = create(&path, &options, progress, &self.interrupt)?;
+        let tiers = urls.into_iter().map(|url| vec![url]).collect();
+        let metainfo = Metainfo::new(info, tiers);
+        let info = metainfo.info();
+        let sent = Sent {
+            name: info.name().to_string(),
+            info_hash: info.info_hash(),
+            torrent: torrent.to_owned(),
+            length: info.lengths().total(),
+            pieces: info.lengths().pieces(),
+        };
+        write_torrent(torrent, &metainfo)?;
+        let store = Store::open_share(Arc::new(info.clone()), &path)?;
+        let transfer = Transfer::new(&self.shared, metainfo, Kind::Share(path), true);
+        match self.enter(transfer)? {
+            Ok(transfer) => {
+                transfer.set_store(Arc::new(store));
+                transfer.begin(
+                    &self.shared,
+                    PieceSet::full(transfer.info().lengths()),
+                    true,
+                );
+                transfer.save(&self.shared)?;
+            }
+            // What is shared already goes on as it is.
+            Err(other) => log::info!("{}: is here already", other.name()),
+        }
+        Ok(sent)
+    }
+
+    /// Starts fetching what a `.torrent` names: into `destination` if that is a folder, under that name if not; without
+    /// one into the current folder.
+    ///
+    /// # Errors
+    /// When the torrent or the destination cannot be used, or it is here already.
+    pub fn download(
+        &self,
+        torrent: &Path,
+        destination: Option<&Path>,
+    ) -> Result<Started, PeerError> {
+        let metainfo = read_torrent(torrent)?;
+        let place = place(&metainfo, destination)?;
+        let started = Started {
+            name: metainfo.info().name().to_string(),
+            info_hash: metainfo.info().info_hash(),
+            path: place.path(),
+        };
+        if let Some(other) = self
+            .shared
+            .transfer(started.info_hash)
+            .filter(|other| !other.has_failed())
+        {
+            return Err(already(&other));
+        }
+        let store = Arc::new(Store::open_download(
+            Arc::new(metainfo.info().clone()),
+            &place,
+        )?);
+        let transfer = Transfer::new(&self.shared, metainfo, Kind::Download(place), true);
+        let transfer = self.enter(transfer)?.map_err(|other| already(&other))?;
+        transfer.set_store(store);
+        if let Err(error) = transfer.save(&self.shared) {
+            self.shared.forget(started.info_hash);
+            return Err(error);
+        }
+        self.check_and_begin(transfer)?;
+        Ok(started)
+    }
+
+    /// Ends a download and removes what is there of it; a complete one or a share is not touched.
+    ///
+    /// # Errors
+    /// When there is no unfinished download of that name.
+    pub fn cancel(&self, name: &str) -> Result<(), PeerError> {
+        let transfers = self.shared.transfers();
+        let found = transfers.into_iter().find(|transfer| {
+            transfer.is_download()
+                && transfer.is_called(name)
+                && transfer.state().phase != Phase::Complete
+        });
+        let transfer = found.ok_or_else(|| PeerError::NoSuchDownload(name.to_owned()))?;
+        let info_hash = transfer.info_hash();
+        transfer.fail(&self.shared, "cancelled");
+        self.shared
+            .announcer
+            .farewell(&self.shared, Some(info_hash));
+        self.shared.forget(info_hash);
+        self.shared.records.remove(info_hash)?;
+        transfer.wait_for_pool(&self.shared);
+        if let Some(store) = transfer.store() {
+            store.discard()?;
+        }
+        self.shared.notify_change();
+        Ok(())
+    }
+
+    /// All downloads, the oldest first.
+    pub fn downloads(&self) -> Vec<DownloadStatus> {
+        let transfers = self.sorted_transfers();
+        let downloads = transfers
+            .iter()
+            .filter(|transfer| transfer.is_download() && transfer.listed);
+        downloads
+            .map(|transfer| transfer.download_status(&self.shared))
+            .collect()
+    }
+
+    /// All links.
+    pub fn links(&self) -> Vec<LinkStatus> {
+        self.sorted_transfers()
+            .iter()
+            .flat_map(|transfer| transfer.link_statuses())
+            .collect()
+    }
+
+    /// The peer as a whole.
+    pub fn status(&self) -> Status {
+        let transfers = self.sorted_transfers();
+        let shares = transfers
+            .iter()
+            .filter_map(|transfer| transfer.share_status());
+        Status {
+            address: self.address(),
+            name: self.shared.name.clone(),
+            shares: shares.collect(),
+            downloads: self.downloads(),
+            trackers: self.shared.announcer.status(),
+            links: transfers
+                .iter()
+                .map(|transfer| transfer.state().links.len())
+                .sum(),
+        }
+    }
+
+    /// How many changes of downloads there were; see [`Peer::wait_for_change`].
+    pub fn changes(&self) -> u64 {
+        self.shared.changes()
+    }
+
+    /// Waits until a download changed its state after the count `seen`, `limit` at most.
+    pub fn wait_for_change(&self, seen: u64, limit: Duration) {
+        self.shared.wait_for_change(seen, limit);
+    }
+
+    /// Ends hashing that a command waits for, at a person's wish to stop.
+    pub fn interrupt(&self) {
+        self.interrupt
+            .store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Tells the trackers, ends all links and threads and leaves the records as they should be found again.
+    pub fn stop(&self) {
+        self.interrupt();
+        if self.shared.stop.is_stopped() {
+            return;
+        }
+        self.shared.stop.stop();
+        self.shared.announcer.farewell(&self.shared, None);
+        for transfer in self.shared.transfers() {
+            transfer.close_links("the peer stops");
+        }
+        self.server.stop();
+        self.shared.join_callers();
+        self.shared.pool.stop();
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            let _ = thread.join();
+        }
+        self.shared.notify_change();
+        log::info!("stopped");
+    }
+
+    /// Runs something on a thread of its own, which [`Peer::stop`] waits for.
+    fn spawn(
+        &self,
+        name: String,
+        run: impl FnOnce(&Arc<Shared>, &AtomicBool) + Send + 'static,
+    ) -> Result<(), PeerError> {
+        let (shared, interrupt) = (Arc::clone(&self.shared), Arc::clone(&self.interrupt));
+        let thread = thread::Builder::new()
+            .name(name)
+            .spawn(move || run(&shared, &interrupt));
+        let thread = thread.map_err(PeerError::Thread)?;
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.retain(|thread| !thread.is_finished());
+        threads.push(thread);
+        Ok(())
+    }
+
+    fn enter(&self, transfer: Transfer) -> Result<Result<Arc<Transfer>, Arc<Transfer>>, PeerError> {
+        if self.shared.stop.is_stopped() {
+            return Err(PeerError::Stopping);
+        }
+        let transfer = Arc::new(transfer);
+        Ok(self.shared.enter(Arc::clone(&transfer)).map(|()| transfer))
+    }
+
+    fn sorted_transfers(&self) -> Vec<Arc<Transfer>> {
+        let mut transfers = self.shared.transfers();
+        transfers.sort_by_key(|transfer| (transfer.added_ms, transfer.info_hash()));
+        transfers
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn already(other: &Transfer) -> PeerError {
+    let what = match (other.is_download(), &other.state().phase) {
+        (false, _) => "shared",
+        (true, Phase::Complete) => "downloaded and shared",
+        (true, _) => "downloading",
+    };
+    PeerError::Already {
+        name: other.name().to_owned(),
+        what,
+    }
+}
+
+fn read_torrent(path: &Path) -> Result<Metainfo, PeerError> {
+    let file = |source| PeerError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(path).map_err(file)?;
+    // One byte more than is taken, so that a larger file is seen to be one.
+    opened
+        .take(MAX_METAINFO as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(file)?;
+    Metainfo::parse(&bytes).map_err(|source| PeerError::Torrent {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Writes a `.torrent` whole or not at all. The same torrent is replaced, any other file is not.
+fn write_torrent(path: &Path, metainfo: &Metainfo) -> Result<(), PeerError> {
+    let file = |source| PeerError::File {
+        path: path.to_owned(),
+        source,
+    };
+    if path.symlink_metadata().is_ok() {
+        let same = read_torrent(path)
+            .is_ok_and(|other| other.info().info_hash() == metainfo.info().info_hash());
+        if !same {
+            let taken = "exists already and is another; name another file for the torrent";
+            return Err(file(io::Error::new(io::ErrorKind::AlreadyExists, taken)));
+        }
+    }
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let temporary =
+        tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(file)?;
+    io::Write::write_all(&mut temporary.as_file(), &metainfo.encode()).map_err(file)?;
+    // A torrent is to be handed on; the temporary file was the owner's alone.
+    let shown = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    temporary.as_file().set_permissions(shown).map_err(file)?;
+    temporary.persist(path).map_err(|error| file(error.error))?;
+    Ok(())
+}
+
+fn place(metainfo: &Metainfo, destination: Option<&Path>) -> Result<Place, PeerError> {
+    let name = metainfo.info().name().as_str();
+    let destination = destination.unwrap_or(Path::new("."));
+    let file = |source| PeerError::File {
+        path: destination.to_owned(),
+        source,
+    };
+    let ends_as_folder = destination.as_os_str().as_encoded_bytes().ends_with(b"/");
+    let absolute = std::path::absolute(destination).map_err(file)?;
+    if ends_as_folder || absolute.is_dir() {
+        return Ok(Place {
+            folder: absolute,
+            name: name.to_owned(),
+        });
+    }
+    let unusable = || {
+        file(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "no name for a file or folder",
+        ))
+    };
+    let folder = absolute.parent().ok_or_else(unusable)?.to_owned();
+    let name = absolute
+        .file_name()
+        .and_then(|name| name.to_str())
+        .ok_or_else(unusable)?;
+    Ok(Place {
+        folder,
+        name: name.to_owned(),
+    })
+}

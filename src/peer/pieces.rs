@@ -1,0 +1,351 @@
+//! The way of a piece after its blocks have arrived: SHA-1, file, owned map, `have`. Runs on the pool's workers.
+
+use super::shared::Shared;
+use super::transfer::{Kind, Parked, Phase, State, Transfer};
+use crate::storage::{BadFile, Record, RecordKind, RecordState, Store, StoreError};
+use crate::swarm::{Run, Verdict};
+use crate::torrent::{Hasher, PieceIndex, Sha1};
+use crate::wire::Event;
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// How much is read back at a time when a run was written before its turn to be hashed came, in bytes.
+const READ_BACK: usize = 64 << 10;
+
+/// The hash of a piece of several runs, which arrive in any order but are hashed in theirs.
+#[derive(Debug)]
+pub(super) struct PieceHash {
+    /// Away while a worker hashes.
+    hasher: Option<Hasher>,
+    /// The next run to hash.
+    next: u32,
+    /// Runs that were written before their turn.
+    waiting: BTreeSet<u32>,
+    sources: HashMap<SocketAddr, u64>,
+}
+
+impl Transfer {
+    /// All blocks of a run are here: hashes and writes them, and publishes the piece if it was the last run.
+    pub(super) fn finish_run(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        run: Run,
+        blocks: Vec<Parked>,
+    ) {
+        let finished = match self.store() {
+            Some(store) if self.state().phase == Phase::Active => {
+                self.hash_and_write(store, run, &blocks)
+            }
+            _ => Ok(None),
+        };
+        drop(blocks);
+        shared.stock.release(run.blocks);
+        {
+            let mut state = self.state();
+            state.reserved -= run.blocks;
+            state.with_pool -= run.blocks;
+        }
+        match finished {
+            Ok(Some((hash, sources))) if hash == self.info().piece_hash(run.piece) => {
+                self.publish(shared, run.piece, sources);
+            }
+            Ok(Some(_)) => self.reject_piece(run.piece),
+            Ok(None) => {}
+            Err(error) => self.fail(shared, &error.to_string()),
+        }
+    }
+
+    /// Gives the hash of the whole piece and its sources once its last run was hashed.
+    fn hash_and_write(
+        &self,
+        store: &Store,
+        run: Run,
+        blocks: &[Parked],
+    ) -> Result<Option<(Sha1, Sources)>, StoreError> {
+        let lengths = self.info().lengths();
+        let slices: Vec<&[u8]> = blocks.iter().map(|block| &*block.buffer).collect();
+        let offset = run.offset(lengths);
+        if run.is_whole_piece(lengths) {
+            let mut hasher = Hasher::new();
+            slices.iter().for_each(|block| hasher.update(block));
+            let hash = hasher.finish();
+            // What does not verify is not written at all.
+            if hash == self.info().piece_hash(run.piece) {
+                store.write(offset, &slices)?;
+            }
+            let mut sources = Sources::new();
+            add_sources(&mut sources, blocks);
+            return Ok(Some((hash, sources)));
+        }
+        store.write(offset, &slices)?;
+        self.hash_in_order(store, run, &slices, blocks)
+    }
+
+    fn hash_in_order(
+        &self,
+        store: &Store,
+        run: Run,
+        slices: &[&[u8]],
+        blocks: &[Parked],
+    ) -> Result<Option<(Sha1, Sources)>, StoreError> {
+        let Some((mut hasher, mut next)) = self.take_turn(run, blocks) else {
+            return Ok(None);
+        };
+        slices.iter().for_each(|block| hasher.update(block));
+        loop {
+            next += 1;
+            if next == Run::count(self.info().lengths(), run.piece) {
+                let done = self.state().hashes.remove(&run.piece);
+                return Ok(done.map(|done| (hasher.finish(), done.sources)));
+            }
+            {
+                let mut state = self.state();
+                let Some(hash) = state.hashes.get_mut(&run.piece) else {
+                    return Ok(None);
+                };
+                if !hash.waiting.remove(&next) {
+                    hash.next = next;
+                    hash.hasher = Some(hasher);
+                    return Ok(None);
+                }
+            }
+            self.read_back(store, run.piece, next, &mut hasher)?;
+        }
+    }
+
+    /// The piece's hasher, if it is this run's turn and no other worker hashes; else the run waits on disk.
+    fn take_turn(&self, run: Run, blocks: &[Parked]) -> Option<(Hasher, u32)> {
+        let mut state = self.state();
+        let fresh = || PieceHash {
+            hasher: Some(Hasher::new()),
+            next: 0,
+            waiting: BTreeSet::new(),
+            sources: Sources::new(),
+        };
+        let hash = state.hashes.entry(run.piece).or_insert_with(fresh);
+        add_sources(&mut hash.sources, blocks);
+        let turn = hash.next == run.number;
+        let hasher = if turn { hash.hasher.take() } else { None };
+        if hasher.is_none() {
+            hash.waiting.insert(run.number);
+        }
+        hasher.map(|hasher| (hasher, run.number))
+    }
+
+    fn read_back(
+        &self,
+        store: &Store,
+        piece: PieceIndex,
+        run: u32,
+        hasher: &mut Hasher,
+    ) -> Result<(), StoreError> {
+        let lengths = self.info().lengths();
+        let run = Run::numbered(lengths, piece, run);
+        let mut offset = run.offset(lengths);
+        let mut left = run.bytes(lengths);
+        let mut buffer = vec![0; READ_BACK];
+        while left > 0 {
+            let part = buffer
+                .get_mut(..left.min(READ_BACK as u64) as usize)
+                .unwrap_or_default();
+            store.read(offset, part)?;
+            hasher.update(part);
+            offset += part.len() as u64;
+            left -= part.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// A piece is verified and written: from now on it is served.
+    fn publish(self: &Arc<Self>, shared: &Arc<Shared>, piece: PieceIndex, sources: Sources) {
+        shared.owned.publish(self.info_hash(), piece);
+        let (owned, complete) = {
+            let mut state = self.state();
+            state.picker.verified(piece);
+            state.verified_bytes += u64::from(self.info().lengths().length(piece));
+            for (source, bytes) in sources {
+                *state.sources.entry(source.to_string()).or_default() += bytes;
+            }
+            state
+                .links
+                .values()
+                .for_each(|link| link.outbox.notify_haves());
+            let owned = self
+                .file_hashes
+                .is_some()
+                .then(|| state.picker.owned().clone());
+            (owned, state.picker.is_complete())
+        };
+        if let (Some(owned), Some(store), Some(hashes)) = (&owned, self.store(), &self.file_hashes)
+            && let Err(error) = hashes.advance(store, |piece| owned.contains(piece))
+        {
+            return self.fail(shared, &error.to_string());
+        }
+        if complete {
+            self.complete(shared);
+        }
+    }
+
+    fn reject_piece(&self, piece: PieceIndex) {
+        let mut state = self.state();
+        state.hashes.remove(&piece);
+        match state.picker.failed(piece) {
+            Verdict::Proven(id) => {
+                log::warn!(
+                    "{}: piece {} does not verify; all of it came from one peer",
+                    self.name(),
+                    piece.number()
+                );
+                if let Some(link) = state.links.get(&id).cloned() {
+                    state.candidates.bar(link.shown_address());
+                    link.close(format!("piece {} from it does not verify", piece.number()));
+                }
+            }
+            Verdict::Unclear => {
+                log::warn!(
+                    "{}: piece {} does not verify; it is fetched again from one peer alone",
+                    self.name(),
+                    piece.number()
+                );
+            }
+        }
+    }
+
+    /// Every piece is owned: checks whole files where the torrent can, and gives them their final name. The worker that
+    /// published the last piece comes here; nobody else can.
+    pub(super) fn complete(self: &Arc<Self>, shared: &Arc<Shared>) {
+        let Some(store) = self.store() else { return };
+        if self.state().phase != Phase::Active {
+            return;
+        }
+        if let Err(reason) = self
+            .check_files(store)
+            .and_then(|()| store.finish().map(drop).map_err(|error| error.to_string()))
+        {
+            return self.fail(shared, &reason);
+        }
+        let now = shared.now();
+        {
+            let mut state = self.state();
+            state.phase = Phase::Complete;
+            state.ended = Some(now);
+            state.trouble = None;
+            let seeds = state.links.values().filter(|link| {
+                state
+                    .picker
+                    .pieces_of(link.id)
+                    .is_some_and(crate::torrent::PieceSet::is_full)
+            });
+            seeds.for_each(|link| link.close("both sides have everything"));
+        }
+        shared.stock.share(false);
+        self.record(shared);
+        log::info!("{}: complete", self.name());
+        if self.listed {
+            shared.announcer.announce(self, Some(Event::Completed));
+        }
+        shared.notify_change();
+    }
+
+    fn check_files(&self, store: &Store) -> Result<(), String> {
+        let Some(hashes) = &self.file_hashes else {
+            return Ok(());
+        };
+        let bad = hashes
+            .finish(store, &AtomicBool::new(false))
+            .map_err(|error| error.to_string())?;
+        bad.first().map_or(Ok(()), |bad| {
+            let BadFile { path, found, expected } = bad;
+            Err(format!("{} has SHA-1 {found} where the torrent says {expected}", path.display()))
+        })
+    }
+
+    /// Ends a download or share with a reason; what is on disk stays for another try.
+    pub(super) fn fail(&self, shared: &Shared, reason: &str) {
+        let was_active = {
+            let mut state = self.state();
+            if matches!(state.phase, Phase::Failed(_)) {
+                return;
+            }
+            let was_active = state.phase == Phase::Active;
+            state.phase = Phase::Failed(reason.to_owned());
+            state.ended = Some(shared.now());
+            state.drop_parked(shared);
+            state.links.values().for_each(|link| link.close(reason));
+            was_active
+        };
+        log::error!("{}: stopped: {reason}", self.name());
+        shared.owned.remove(self.info_hash());
+        if was_active {
+            shared.stock.share(false);
+        }
+        shared.announcer.forget(self.info_hash());
+        self.record(shared);
+        shared.notify_change();
+    }
+
+    /// Writes to the state folder what is to be known after a restart.
+    pub(super) fn record(&self, shared: &Shared) {
+        if !self.listed {
+            return;
+        }
+        if let Err(error) = shared.records.update(&self.to_record()) {
+            log::error!("{}: cannot be recorded: {error}", self.name());
+        }
+    }
+
+    /// What the state folder keeps of it.
+    pub(super) fn to_record(&self) -> Record {
+        let state = self.state();
+        let stamps = || self.store().and_then(|store| store.stamps().ok());
+        let recorded = match &state.phase {
+            Phase::Failed(reason) => RecordState::Failed {
+                reason: reason.clone(),
+            },
+            Phase::Complete => stamps().map_or(RecordState::Partial, |stamps| {
+                RecordState::Complete { stamps }
+            }),
+            Phase::Checking | Phase::Active => RecordState::Partial,
+        };
+        let kind = match &self.kind {
+            Kind::Share(path) => RecordKind::Share { path: path.clone() },
+            Kind::Download(place) => RecordKind::Download {
+                place: place.clone(),
+            },
+        };
+        let mut sources: Vec<(String, u64)> = state
+            .sources
+            .iter()
+            .map(|(source, bytes)| (source.clone(), *bytes))
+            .collect();
+        sources.sort();
+        Record {
+            info_hash: self.info_hash(),
+            kind,
+            state: recorded,
+            trackers: self.metainfo.trackers().to_vec(),
+            sources,
+            added_ms: self.added_ms,
+        }
+    }
+}
+
+impl State {
+    /// Drops blocks of runs that will not be completed, and what was reserved for them.
+    pub(super) fn drop_parked(&mut self, shared: &Shared) {
+        self.parked.clear();
+        self.hashes.clear();
+        shared.stock.release(self.reserved - self.with_pool);
+        self.reserved = self.with_pool;
+    }
+}
+
+type Sources = HashMap<SocketAddr, u64>;
+
+fn add_sources(sources: &mut Sources, blocks: &[Parked]) {
+    for block in blocks {
+        *sources.entry(block.source).or_default() += block.buffer.len() as u64;
+    }
+}

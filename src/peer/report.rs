@@ -1,0 +1,126 @@
+//! What a transfer tells of itself to whoever asks.
+
+use super::shared::Shared;
+use super::status::{DownloadState, DownloadStatus, LinkStatus, ShareStatus};
+use super::transfer::{Kind, Phase, State, Transfer};
+use std::path::PathBuf;
+
+/// The source of bytes that were here at the start and that nobody is known to have sent.
+const DISK: &str = "disk";
+
+impl Transfer {
+    /// The state of a download.
+    pub(super) fn download_status(&self, shared: &Shared) -> DownloadStatus {
+        let tracker_trouble = if self.listed {
+            shared.announcer.trouble(self.info_hash())
+        } else {
+            None
+        };
+        let now = shared.now();
+        let state = self.state();
+        let elapsed = state.ended.unwrap_or(now).saturating_sub(state.started);
+        let done = state.verified_bytes;
+        let fetched = done - state.sources.get(DISK).copied().unwrap_or(0).min(done);
+        let mut from: Vec<(String, u64)> = state
+            .sources
+            .iter()
+            .map(|(source, bytes)| (source.clone(), *bytes))
+            .collect();
+        from.sort_by(|(a, more), (b, less)| less.cmp(more).then_with(|| a.cmp(b)));
+        let rate = match state.phase {
+            Phase::Active => state.rate.bytes_per_second(now),
+            _ if elapsed.is_zero() => 0,
+            _ => (fetched as f64 / elapsed.as_secs_f64()) as u64,
+        };
+        DownloadStatus {
+            info_hash: self.info_hash(),
+            name: self.name().to_owned(),
+            group: None,
+            state: match &state.phase {
+                Phase::Checking => DownloadState::Checking,
+                Phase::Active => DownloadState::Downloading,
+                Phase::Complete => DownloadState::Complete,
+                Phase::Failed(reason) => DownloadState::Failed(reason.clone()),
+            },
+            bytes_done: done,
+            bytes_total: self.info().lengths().total(),
+            elapsed,
+            rate,
+            peers: state.links.len(),
+            from,
+            path: self.path(),
+            trouble: state.why_nothing_comes(tracker_trouble),
+        }
+    }
+
+    /// What is served of it; `None` for a download that is not complete.
+    pub(super) fn share_status(&self) -> Option<ShareStatus> {
+        let state = self.state();
+        let trouble = match &state.phase {
+            Phase::Failed(reason) if !self.is_download() => Some(reason.clone()),
+            Phase::Checking if !self.is_download() => Some("being checked".to_owned()),
+            Phase::Complete => state.trouble.clone(),
+            _ => return None,
+        };
+        Some(ShareStatus {
+            info_hash: self.info_hash(),
+            name: self.name().to_owned(),
+            length: self.info().lengths().total(),
+            uploaded: self.uploaded_bytes(),
+            peers: state.links.len(),
+            trouble,
+        })
+    }
+
+    pub(super) fn link_statuses(&self) -> Vec<LinkStatus> {
+        let state = self.state();
+        let mut links: Vec<LinkStatus> = state
+            .links
+            .values()
+            .map(|link| link.status(self, state.picker.pieces_of(link.id)))
+            .collect();
+        links.sort_by_key(|link| link.address);
+        links
+    }
+
+    fn path(&self) -> PathBuf {
+        match &self.kind {
+            Kind::Share(path) => path.clone(),
+            Kind::Download(place) => place.path(),
+        }
+    }
+}
+
+impl State {
+    /// Bytes that were found here and are not known to come from a peer count as from disk, so that all sources add up
+    /// to what is verified.
+    pub(super) fn account_for_disk(&mut self) {
+        let known: u64 = self.sources.values().sum();
+        if known > self.verified_bytes {
+            self.sources.clear();
+        }
+        let known: u64 = self.sources.values().sum();
+        if self.verified_bytes > known {
+            *self.sources.entry(DISK.to_owned()).or_default() += self.verified_bytes - known;
+        }
+    }
+
+    fn why_nothing_comes(&self, tracker_trouble: Option<String>) -> Option<String> {
+        if self.phase != Phase::Active {
+            return self.trouble.clone();
+        }
+        let known = self.candidates.known().count();
+        let interesting = self.links.keys().any(|id| self.picker.is_interesting(*id));
+        match (interesting, self.links.is_empty(), known) {
+            (true, ..) => self.trouble.clone(),
+            (false, false, _) => Some("no connected peer has the missing pieces".to_owned()),
+            (false, true, 0) => {
+                tracker_trouble.or_else(|| Some("no owner is known yet".to_owned()))
+            }
+            (false, true, _) => Some(match tracker_trouble {
+                Some(trouble) => format!("no owner can be reached; {trouble}"),
+                None => "no owner can be reached".to_owned(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! From the files on disk to a transfer that is served: at a command, and at the start for all that was recorded.
+
+use super::link::Link;
+use super::shared::Shared;
+use super::transfer::{Kind, Phase, Transfer};
+use super::{Peer, PeerError};
+use crate::storage::{Record, RecordKind, RecordState, Store, StoreError, verify};
+use crate::swarm::Picker;
+use crate::torrent::PieceSet;
+use crate::wire::Event;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::Duration;
+
+/// How long a cancelled download waits for workers that still write to it.
+const POOL_WAIT: Duration = Duration::from_secs(5);
+
+impl Peer {
+    /// Takes up all that was recorded; the checking of files goes on in the background.
+    pub(super) fn restore(&self) -> Result<(), PeerError> {
+        let mut found = Vec::new();
+        for loaded in self.shared.records.load_all() {
+            match loaded {
+                Ok((record, metainfo)) => {
+                    let kind = match &record.kind {
+                        RecordKind::Share { path } => Kind::Share(path.clone()),
+                        RecordKind::Download { place } => Kind::Download(place.clone()),
+                    };
+                    let mut transfer = Transfer::new(&self.shared, metainfo, kind, true);
+                    transfer.added_ms = record.added_ms;
+                    transfer.state().sources = record.sources.iter().cloned().collect();
+                    if let Ok(transfer) = self.enter(transfer)? {
+                        found.push((transfer, record.state));
+                    }
+                }
+                Err(error) => log::error!("{error}"),
+            }
+        }
+        if found.is_empty() {
+            return Ok(());
+        }
+        self.spawn("restore".to_owned(), move |shared, interrupt| {
+            for (transfer, recorded) in found {
+                if shared.stop.is_stopped() {
+                    return;
+                }
+                if let Err(error) = transfer.reopen(shared, &recorded, interrupt) {
+                    transfer.stop_unless_interrupted(shared, &error);
+                }
+            }
+        })
+    }
+
+    /// Finds out, in the background, what of an opened download is there already, and fetches the rest.
+    pub(super) fn check_and_begin(&self, transfer: Arc<Transfer>) -> Result<(), PeerError> {
+        self.spawn("check".to_owned(), move |shared, interrupt| {
+            if let Err(error) = transfer.check(shared, interrupt) {
+                transfer.stop_unless_interrupted(shared, &error);
+            }
+        })
+    }
+}
+
+impl Transfer {
+    /// Opens the files of a recorded transfer and begins with what of them can be trusted.
+    fn reopen(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        recorded: &RecordState,
+        interrupt: &AtomicBool,
+    ) -> Result<(), StoreError> {
+        let whole = match &self.kind {
+            Kind::Share(path) => path.clone(),
+            Kind::Download(place) => {
+                let whole = place.path();
+                let known_complete = matches!(recorded, RecordState::Complete { .. });
+                // A crash between the renaming and the recording leaves a whole file that is recorded as partial.
+                if !known_complete && whole.symlink_metadata().is_err() {
+                    self.set_store(Arc::new(Store::open_download(
+                        Arc::clone(self.info()),
+                        place,
+                    )?));
+                    return self.check(shared, interrupt);
+                }
+                whole
+            }
+        };
+        self.reopen_whole(shared, &whole, recorded, interrupt)
+    }
+
+    fn reopen_whole(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        path: &Path,
+        recorded: &RecordState,
+        interrupt: &AtomicBool,
+    ) -> Result<(), StoreError> {
+        let store = Arc::new(Store::open_share(Arc::clone(self.info()), path)?);
+        let unchanged =
+            matches!(recorded, RecordState::Complete { stamps } if store.unchanged(stamps));
+        if !unchanged {
+            log::info!(
+                "{}: changed or not known to be whole; checking it",
+                self.name()
+            );
+            let owned = self.verified(&store, interrupt)?;
+            if !owned.is_full() {
+                return Err(StoreError::Changed(path.to_owned()));
+            }
+        }
+        self.set_store(store);
+        self.begin(shared, PieceSet::full(self.info().lengths()), true);
+        if !unchanged {
+            self.record(shared);
+        }
+        Ok(())
+    }
+
+    /// Checks an opened download and begins.
+    fn check(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        interrupt: &AtomicBool,
+    ) -> Result<(), StoreError> {
+        let Some(store) = self.store() else {
+            return Ok(());
+        };
+        let owned = self.verified(store, interrupt)?;
+        self.begin(shared, owned, false);
+        Ok(())
+    }
+
+    fn verified(&self, store: &Store, interrupt: &AtomicBool) -> Result<PieceSet, StoreError> {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        verify(
+            store,
+            self.info().lengths().all_pieces(),
+            threads,
+            interrupt,
+            &|_| {},
+        )
+    }
+
+    fn stop_unless_interrupted(&self, shared: &Shared, error: &StoreError) {
+        if !matches!(error, StoreError::Stopped) {
+            self.fail(shared, &error.to_string());
+        }
+    }
+
+    /// Serves what is owned, and fetches what is not. `whole` says that the files stand in their final place.
+    pub(super) fn begin(self: &Arc<Self>, shared: &Arc<Shared>, owned: PieceSet, whole: bool) {
+        {
+            let mut state = self.state();
+            if state.phase != Phase::Checking {
+                return;
+            }
+            let lengths = *self.info().lengths();
+            let bytes = lengths.all_pieces().filter(|piece| owned.contains(*piece));
+            state.verified_bytes = bytes.map(|piece| u64::from(lengths.length(piece))).sum();
+            state.account_for_disk();
+            state.picker = Picker::new(lengths, owned.clone(), fastrand::u64(..));
+            state.started = shared.now();
+            state.ended = whole.then_some(state.started);
+            state.phase = if whole {
+                Phase::Complete
+            } else {
+                Phase::Active
+            };
+            // Inside the lock, so that a download that fails at once is taken out after it was put in.
+            shared.owned.insert(Arc::clone(self), owned);
+        }
+        if !whole {
+            shared.stock.share(true);
+        }
+        if self.listed {
+            shared.announcer.announce(self, Some(Event::Started));
+        }
+        shared.notify_change();
+        if !whole && self.state().picker.is_complete() {
+            self.complete(shared);
+        }
+    }
+
+    /// Keeps what of a share is known for the next start, for the first time.
+    pub(super) fn save(&self, shared: &Shared) -> Result<(), PeerError> {
+        let record: Record = self.to_record();
+        Ok(shared.records.save(&record, &self.metainfo)?)
+    }
+
+    /// Whether a person may mean this transfer by `name`.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        let file = match &self.kind {
+            Kind::Share(path) => path.file_name().and_then(|file| file.to_str()),
+            Kind::Download(place) => Some(place.name.as_str()),
+        };
+        self.name() == name || file == Some(name) || self.info_hash().to_string() == name
+    }
+
+    pub(super) fn close_links(&self, reason: &str) {
+        let links: Vec<Arc<Link>> = self.state().links.values().cloned().collect();
+        links.iter().for_each(|link| link.close(reason));
+    }
+
+    /// Waits until no worker writes to it any more.
+    pub(super) fn wait_for_pool(&self, shared: &Shared) {
+        let until = shared.now() + POOL_WAIT;
+        while self.state().with_pool > 0 && shared.now() < until {
+            shared.stop.wait(Duration::from_millis(5));
+        }
+    }
+}

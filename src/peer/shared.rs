@@ -1,0 +1,191 @@
+//! What all threads of a peer share.
+
+use super::announcer::Announcer;
+use super::link::{self, STACK};
+use super::owned::Owned;
+use super::stock::Stock;
+use super::transfer::Transfer;
+use crate::net::{Pool, Stop};
+use crate::storage::Records;
+use crate::swarm::LinkId;
+use crate::torrent::InfoHash;
+use crate::wire::PeerId;
+use crate::wire::extension::ExtensionHandshake;
+use crate::wire::handshake::Handshake;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How many calls of ours may be under way or stand at once.
+const MAX_CALLS: usize = 1_000;
+
+/// One of it lives as long as the peer.
+///
+/// Order of locks, outermost first: `transfers`, a transfer's own state, `owned`, an outbox, `changes`. No lock is held
+/// over I/O.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) peer_id: PeerId,
+    pub(super) address: SocketAddr,
+    pub(super) name: String,
+    pub(super) max_peers: usize,
+    pub(super) owned: Owned,
+    pub(super) stock: Arc<Stock>,
+    pub(super) pool: Pool,
+    pub(super) records: Records,
+    pub(super) announcer: Announcer,
+    pub(super) stop: Stop,
+    epoch: Instant,
+    transfers: Mutex<HashMap<InfoHash, Arc<Transfer>>>,
+    links: AtomicU64,
+    callers: Mutex<Vec<JoinHandle<()>>>,
+    changes: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Shared {
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn new(
+        peer_id: PeerId,
+        address: SocketAddr,
+        name: String,
+        max_peers: usize,
+        pool: Pool,
+        records: Records,
+        announcer: Announcer,
+    ) -> Self {
+        Self {
+            peer_id,
+            address,
+            name,
+            max_peers,
+            owned: Owned::default(),
+            stock: Stock::new(),
+            pool,
+            records,
+            announcer,
+            stop: Stop::new(),
+            epoch: Instant::now(),
+            transfers: Mutex::default(),
+            links: AtomicU64::new(0),
+            callers: Mutex::default(),
+            changes: Mutex::new(0),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// The time as the decisions of `swarm` take it.
+    pub(super) fn now(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+
+    pub(super) fn next_link(&self) -> LinkId {
+        LinkId(self.links.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(super) fn handshake(&self, info_hash: InfoHash) -> Handshake {
+        Handshake {
+            info_hash,
+            peer_id: self.peer_id,
+            fast: true,
+            extensions: true,
+        }
+    }
+
+    pub(super) fn extension_handshake(&self, request_queue: u32) -> ExtensionHandshake {
+        ExtensionHandshake {
+            client: Some(concat!("pieceful ", env!("CARGO_PKG_VERSION")).to_owned()),
+            name: Some(self.name.clone()).filter(|name| !name.is_empty()),
+            request_queue: Some(request_queue),
+            port: Some(self.address.port()),
+        }
+    }
+
+    /// All shares and downloads.
+    pub(super) fn transfers(&self) -> Vec<Arc<Transfer>> {
+        self.transfer_map().values().cloned().collect()
+    }
+
+    pub(super) fn transfer(&self, info_hash: InfoHash) -> Option<Arc<Transfer>> {
+        self.transfer_map().get(&info_hash).cloned()
+    }
+
+    /// Takes a transfer in; gives the one of that info-hash that is here already, if it still lives.
+    pub(super) fn enter(&self, transfer: Arc<Transfer>) -> Result<(), Arc<Transfer>> {
+        let mut transfers = self.transfer_map();
+        match transfers.get(&transfer.info_hash()) {
+            Some(other) if !other.has_failed() => Err(Arc::clone(other)),
+            _ => {
+                transfers.insert(transfer.info_hash(), transfer);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn forget(&self, info_hash: InfoHash) {
+        self.transfer_map().remove(&info_hash);
+    }
+
+    /// Calls an address on a thread of its own, which then is the link's reading thread.
+    pub(super) fn spawn_call(self: &Arc<Self>, transfer: &Arc<Transfer>, address: SocketAddr) {
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        callers.retain(|caller| !caller.is_finished());
+        if callers.len() >= MAX_CALLS || self.stop.is_stopped() {
+            drop(callers);
+            return transfer.call_ended(address);
+        }
+        let (shared, called) = (Arc::clone(self), Arc::clone(transfer));
+        let thread = thread::Builder::new()
+            .name("call".to_owned())
+            .stack_size(STACK);
+        let spawned = thread.spawn(move || {
+            link::call(&shared, &called, address);
+            called.call_ended(address);
+        });
+        match spawned {
+            Ok(caller) => callers.push(caller),
+            Err(error) => {
+                log::warn!("{}: cannot call {address}: {error}", transfer.name());
+                transfer.call_ended(address);
+            }
+        }
+    }
+
+    /// Waits for all calling threads; their links must have been closed.
+    pub(super) fn join_callers(&self) {
+        let callers =
+            std::mem::take(&mut *self.callers.lock().unwrap_or_else(PoisonError::into_inner));
+        for caller in callers {
+            let _ = caller.join();
+        }
+    }
+
+    /// A download changed its state.
+    pub(super) fn notify_change(&self) {
+        *self.changes.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.changed.notify_all();
+    }
+
+    /// How many changes there were so far.
+    pub(super) fn changes(&self) -> u64 {
+        *self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there were more than `seen` changes, `limit` at most.
+    pub(super) fn wait_for_change(&self, seen: u64, limit: Duration) {
+        let changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(
+            self.changed
+                .wait_timeout_while(changes, limit, |changes| *changes <= seen),
+        );
+    }
+
+    fn transfer_map(&self) -> MutexGuard<'_, HashMap<InfoHash, Arc<Transfer>>> {
+        self.transfers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

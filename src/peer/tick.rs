@@ -1,0 +1,85 @@
+//! What happens by the clock: requests that went stale, idle links, calls, lines nobody reads.
+
+use super::shared::Shared;
+use super::transfer::{Phase, Transfer};
+use crate::wire::peer::Message;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often the clock is looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// A side that takes nothing for this long while we send is closed.
+const UNREAD: Duration = Duration::from_secs(60);
+/// A link whose requests went stale so often in a row is closed.
+const MOST_STALLS: u32 = 10;
+/// A download into which nothing came for this long lends its buffers to others.
+const IDLE: Duration = Duration::from_secs(15);
+/// How many calls of one swarm may be under way at once.
+const MAX_CALLING: usize = 16;
+
+/// Ticks until the peer stops. Runs on the thread `tick`.
+pub(super) fn run(shared: &Arc<Shared>) {
+    while !shared.stop.wait(TICK) {
+        for transfer in shared.transfers() {
+            for address in transfer.tick(shared) {
+                shared.spawn_call(&transfer, address);
+            }
+        }
+    }
+}
+
+impl Transfer {
+    /// Does what is due and gives the addresses to call now.
+    fn tick(&self, shared: &Shared) -> Vec<SocketAddr> {
+        let now = shared.now();
+        let mut guard = self.state();
+        let state = &mut *guard;
+        if !matches!(state.phase, Phase::Active | Phase::Complete) {
+            return Vec::new();
+        }
+        for id in state.picker.take_from_stalled(now) {
+            let stalls = state.stalls.entry(id).or_default();
+            *stalls += 1;
+            if let Some(link) = state.links.get(&id) {
+                log::info!(
+                    "{}: {} delivers nothing; others are asked",
+                    self.name(),
+                    link.shown_address()
+                );
+                if *stalls >= MOST_STALLS {
+                    link.close("it delivers nothing");
+                }
+            }
+        }
+        let links: Vec<_> = state.links.values().cloned().collect();
+        for link in &links {
+            if link.outbox.busy_for() > UNREAD {
+                link.close("it does not read what it is sent");
+            }
+            if state.interested.contains(&link.id) && !state.picker.is_interesting(link.id) {
+                state.interested.remove(&link.id);
+                link.outbox.send([Message::NotInterested]);
+            }
+            if !state.picker.is_fetching(link.id) {
+                self.request(shared, state, link, now);
+            }
+        }
+        if state.reserved > 0
+            && state.with_pool == 0
+            && now.saturating_sub(state.last_arrival) > IDLE
+        {
+            state.picker.abandon_active();
+            state.drop_parked(shared);
+        }
+        let mut calls = Vec::new();
+        while state.links.len() + state.calling() < shared.max_peers
+            && state.calling() < MAX_CALLING
+            && let Some(address) = state.candidates.next(now, &mut fastrand::Rng::new())
+        {
+            state.calls.insert(address);
+            calls.push(address);
+        }
+        calls
+    }
+}

@@ -1,0 +1,466 @@
+//! One share or download of this peer: its links, its picker, what of it is under way.
+//!
+//! In scope: what the events of links mean for a swarm. The steps after a run of blocks has arrived are in `pieces.rs`,
+//! what happens by the clock in `tick.rs`.
+
+use super::link::{Ended, Link};
+use super::pieces::PieceHash;
+use super::rate::Rate;
+use super::shared::Shared;
+use super::stock::BlockBuffer;
+use crate::storage::{FileHashes, Place, Store};
+use crate::swarm::{Arrival, Candidates, LinkId, Picker, Run};
+use crate::torrent::{BlockRange, Info, InfoHash, Metainfo, PieceIndex, PieceSet};
+use crate::wire::extension::ExtensionHandshake;
+use crate::wire::peer::{Ask, Message};
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The most blocks asked of one link at a time: 8 MiB.
+const LARGEST_WINDOW: u32 = 512;
+/// Requests kept by a program that does not say how many it keeps (what libtorrent and others take as given).
+const USUAL_REQUEST_QUEUE: u32 = 250;
+/// After this long an address that turned out to be linked already, or a fellow seed, may be called again.
+const CALL_AGAIN: Duration = Duration::from_secs(60);
+
+/// Whether a transfer offers what its user has or fetches what he wants.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    /// The file or folder at this place is offered.
+    Share(PathBuf),
+    /// It is fetched to this place.
+    Download(Place),
+}
+
+/// Where a transfer is in its life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// What is on disk is being checked; nothing is served or fetched yet.
+    Checking,
+    /// Under way.
+    Active,
+    /// Everything is owned.
+    Complete,
+    /// Stopped for this reason.
+    Failed(String),
+}
+
+/// Why a peer is not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("too many links")]
+    Full,
+    #[error("linked already")]
+    Linked,
+    #[error("barred for bad data")]
+    Barred,
+    #[error("not served now")]
+    NotServed,
+}
+
+/// A share or download.
+#[derive(Debug)]
+pub(super) struct Transfer {
+    pub(super) metainfo: Metainfo,
+    pub(super) kind: Kind,
+    /// Whether trackers and the state folder are told of it; a closed run does neither.
+    pub(super) listed: bool,
+    info: Arc<Info>,
+    store: OnceLock<Arc<Store>>,
+    /// Where the metainfo carries the SHA-1 of whole files.
+    pub(super) file_hashes: Option<FileHashes>,
+    /// When it was first asked for, in milliseconds since 1970.
+    pub(super) added_ms: u64,
+    uploaded: AtomicU64,
+    state: Mutex<State>,
+}
+
+/// What changes, behind the transfer's lock.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) phase: Phase,
+    pub(super) picker: Picker,
+    pub(super) links: HashMap<LinkId, Arc<Link>>,
+    pub(super) candidates: Candidates,
+    /// Addresses being called or linked by a call.
+    pub(super) calls: HashSet<SocketAddr>,
+    /// Links that were told of our interest.
+    pub(super) interested: HashSet<LinkId>,
+    /// How often in a row a link let its requests go stale.
+    pub(super) stalls: HashMap<LinkId, u32>,
+    /// Blocks of runs that are not complete.
+    pub(super) parked: HashMap<Run, Vec<Option<Parked>>>,
+    /// Hashes of pieces of several runs.
+    pub(super) hashes: HashMap<PieceIndex, PieceHash>,
+    /// Blocks reserved of the stock, and how many of them are with the pool.
+    pub(super) reserved: u32,
+    pub(super) with_pool: u32,
+    /// Verified bytes by source.
+    pub(super) sources: HashMap<String, u64>,
+    pub(super) rate: Rate,
+    pub(super) verified_bytes: u64,
+    /// When a wanted block last came.
+    pub(super) last_arrival: Duration,
+    pub(super) started: Duration,
+    pub(super) ended: Option<Duration>,
+    pub(super) trouble: Option<String>,
+}
+
+/// A block that arrived, and from where.
+#[derive(Debug)]
+pub(super) struct Parked {
+    pub(super) buffer: BlockBuffer,
+    pub(super) source: SocketAddr,
+}
+
+impl Transfer {
+    /// A transfer that is being checked.
+    pub(super) fn new(shared: &Shared, metainfo: Metainfo, kind: Kind, listed: bool) -> Self {
+        let info = Arc::new(metainfo.info().clone());
+        let lengths = *info.lengths();
+        let state = State {
+            phase: Phase::Checking,
+            picker: Picker::new(lengths, PieceSet::empty(&lengths), fastrand::u64(..)),
+            links: HashMap::new(),
+            candidates: Candidates::default(),
+            calls: HashSet::new(),
+            interested: HashSet::new(),
+            stalls: HashMap::new(),
+            parked: HashMap::new(),
+            hashes: HashMap::new(),
+            reserved: 0,
+            with_pool: 0,
+            sources: HashMap::new(),
+            rate: Rate::default(),
+            verified_bytes: 0,
+            last_arrival: shared.now(),
+            started: shared.now(),
+            ended: None,
+            trouble: None,
+        };
+        Self {
+            file_hashes: FileHashes::new(&info),
+            added_ms: now_ms(),
+            metainfo,
+            kind,
+            listed,
+            info,
+            store: OnceLock::new(),
+            uploaded: AtomicU64::new(0),
+            state: Mutex::new(state),
+        }
+    }
+
+    pub(super) fn info(&self) -> &Arc<Info> {
+        &self.info
+    }
+
+    pub(super) fn info_hash(&self) -> InfoHash {
+        self.info.info_hash()
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.info.name().as_str()
+    }
+
+    pub(super) fn is_download(&self) -> bool {
+        matches!(self.kind, Kind::Download(_))
+    }
+
+    /// Its files, once they are open.
+    pub(super) fn store(&self) -> Option<&Arc<Store>> {
+        self.store.get()
+    }
+
+    pub(super) fn set_store(&self, store: Arc<Store>) {
+        let _ = self.store.set(store);
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self.state().phase, Phase::Failed(_))
+    }
+
+    pub(super) fn uploaded(&self, bytes: u64) {
+        self.uploaded.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn uploaded_bytes(&self) -> u64 {
+        self.uploaded.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_trouble(&self, trouble: String) {
+        log::warn!("{}: {trouble}", self.name());
+        self.state().trouble = Some(trouble);
+    }
+
+    /// Addresses that a tracker or a person names.
+    pub(super) fn add_candidates(&self, addresses: impl IntoIterator<Item = SocketAddr>) {
+        let mut state = self.state();
+        addresses
+            .into_iter()
+            .for_each(|address| state.candidates.add(address));
+    }
+
+    pub(super) fn bar(&self, address: SocketAddr) {
+        self.state().candidates.bar(address);
+    }
+
+    pub(super) fn call_failed(&self, shared: &Shared, address: SocketAddr) {
+        self.state()
+            .candidates
+            .failed(address, shared.now(), &mut fastrand::Rng::new());
+    }
+
+    /// The thread that called the address ends.
+    pub(super) fn call_ended(&self, address: SocketAddr) {
+        self.state().calls.remove(&address);
+    }
+
+    /// Lets a link in. Two peers that call each other at once keep the call of the one with the lower id, on both sides.
+    pub(super) fn admit(&self, shared: &Shared, link: &Arc<Link>) -> Result<(), Refusal> {
+        let now = shared.now();
+        let mut state = self.state();
+        if !matches!(state.phase, Phase::Active | Phase::Complete) || shared.stop.is_stopped() {
+            return Err(Refusal::NotServed);
+        }
+        if state.candidates.is_barred(link.address) {
+            return Err(Refusal::Barred);
+        }
+        let other = state
+            .links
+            .values()
+            .find(|other| other.peer_id == link.peer_id)
+            .cloned();
+        if let Some(other) = other {
+            let due = |outgoing: bool| outgoing == (shared.peer_id.0 < link.peer_id.0);
+            if due(other.outgoing) || !due(link.outgoing) {
+                if link.outgoing {
+                    state.candidates.released(link.address, now + CALL_AGAIN);
+                }
+                return Err(Refusal::Linked);
+            }
+            self.detach(&mut state, other.id);
+            other.close("another line to the same peer takes its place");
+        } else if state.links.len() >= shared.max_peers {
+            return Err(Refusal::Full);
+        }
+        if link.outgoing {
+            state.candidates.linked(link.address);
+        }
+        let window = if link.extensions {
+            LARGEST_WINDOW
+        } else {
+            USUAL_REQUEST_QUEUE
+        };
+        state.picker.add_link(link.id, window);
+        state.links.insert(link.id, Arc::clone(link));
+        Ok(())
+    }
+
+    /// A link has ended.
+    pub(super) fn dismiss(&self, shared: &Shared, link: &Link, ended: &Ended) {
+        let now = shared.now();
+        let mut state = self.state();
+        if !self.detach(&mut state, link.id) {
+            return;
+        }
+        let Some(address) = link.listens_at() else {
+            return;
+        };
+        // One that keeps its end of the protocol but goes is called again soon; one that breaks it, later each time.
+        state
+            .candidates
+            .failed(address, now, &mut fastrand::Rng::new());
+        if ended.is_breach() {
+            log::warn!("{}: {address}: {ended}", self.name());
+        }
+    }
+
+    fn detach(&self, state: &mut State, id: LinkId) -> bool {
+        state.picker.remove_link(id);
+        state.interested.remove(&id);
+        state.stalls.remove(&id);
+        state.links.remove(&id).is_some()
+    }
+
+    /// The other side told of all its pieces.
+    pub(super) fn has(&self, shared: &Shared, link: &Link, pieces: PieceSet) {
+        let mut state = self.state();
+        state.picker.has(link.id, pieces);
+        self.follow_up(shared, &mut state, link);
+    }
+
+    /// The other side owns a piece more.
+    pub(super) fn have(&self, shared: &Shared, link: &Link, piece: PieceIndex) {
+        let mut state = self.state();
+        state.picker.have(link.id, piece);
+        self.follow_up(shared, &mut state, link);
+    }
+
+    /// The other side chokes us, or does so no more.
+    pub(super) fn choked(&self, shared: &Shared, link: &Link, choked: bool) {
+        let mut state = self.state();
+        state.picker.choked(link.id, choked, !link.fast);
+        self.follow_up(shared, &mut state, link);
+    }
+
+    /// The other side will not send a block.
+    pub(super) fn rejected(&self, shared: &Shared, link: &Link, range: BlockRange) {
+        let mut state = self.state();
+        state.picker.rejected(link.id, range);
+        self.follow_up(shared, &mut state, link);
+    }
+
+    /// The other side told of itself.
+    pub(super) fn told(&self, shared: &Shared, link: &Link, handshake: ExtensionHandshake) {
+        let queue = handshake.request_queue.unwrap_or(USUAL_REQUEST_QUEUE);
+        link.told(handshake);
+        let mut state = self.state();
+        state
+            .picker
+            .limit_window(link.id, queue.clamp(1, LARGEST_WINDOW));
+        if let Some(address) = link.listens_at() {
+            state.candidates.add(address);
+            state.candidates.linked(address);
+        }
+        self.follow_up(shared, &mut state, link);
+    }
+
+    /// A block arrived. Gives the buffer back if the block is not needed.
+    ///
+    /// # Errors
+    /// When the block was not asked for.
+    pub(super) fn block(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        link: &Link,
+        range: BlockRange,
+        buffer: BlockBuffer,
+    ) -> Result<Option<BlockBuffer>, ()> {
+        let now = shared.now();
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let mut completed = None;
+        let spare = match state.picker.arrived(link.id, range, now) {
+            Arrival::Unasked => return Err(()),
+            Arrival::Late => Some(buffer),
+            Arrival::Fresh {
+                cancel,
+                completed: run,
+            } => {
+                state.stalls.remove(&link.id);
+                state.last_arrival = now;
+                state.rate.add(now, range.length().into());
+                if let Some(other) = cancel.and_then(|other| state.links.get(&other)) {
+                    other.outbox.send([Message::Cancel(ask(range))]);
+                }
+                let parked = Parked {
+                    buffer,
+                    source: link.shown_address(),
+                };
+                let key = Run::containing(self.info().lengths(), range);
+                let blocks = state.parked.entry(key).or_insert_with(|| {
+                    std::iter::repeat_with(|| None)
+                        .take(key.blocks as usize)
+                        .collect()
+                });
+                if let Some(place) = blocks.get_mut((range.number() - key.first_block()) as usize) {
+                    *place = Some(parked);
+                }
+                if let Some(run) = run {
+                    let blocks = state.parked.remove(&run).unwrap_or_default();
+                    state.with_pool += run.blocks;
+                    completed = Some((run, blocks.into_iter().flatten().collect::<Vec<_>>()));
+                }
+                None
+            }
+        };
+        self.request(shared, state, link, now);
+        drop(guard);
+        if let Some((run, blocks)) = completed {
+            let (shared, transfer) = (Arc::clone(shared), Arc::clone(self));
+            let pool = Arc::clone(&shared);
+            pool.pool
+                .submit(move || transfer.finish_run(&shared, run, blocks));
+        }
+        Ok(spare)
+    }
+
+    /// Interest and requests after whatever a link told.
+    fn follow_up(&self, shared: &Shared, state: &mut State, link: &Link) {
+        let complete = state.phase == Phase::Complete;
+        if complete
+            && state
+                .picker
+                .pieces_of(link.id)
+                .is_some_and(PieceSet::is_full)
+        {
+            if let Some(address) = link.listens_at() {
+                state
+                    .candidates
+                    .released(address, shared.now() + CALL_AGAIN);
+            }
+            return link.close("both sides have everything");
+        }
+        if state.picker.is_interesting(link.id) && state.interested.insert(link.id) {
+            link.outbox.send([Message::Interested]);
+        }
+        self.request(shared, state, link, shared.now());
+    }
+
+    /// Asks a link for as many blocks as its window has room for.
+    pub(super) fn request(&self, shared: &Shared, state: &mut State, link: &Link, now: Duration) {
+        if state.phase != Phase::Active {
+            return;
+        }
+        let mut blocks = Vec::new();
+        let State {
+            picker, reserved, ..
+        } = state;
+        let mut reserve = |count| {
+            let got = shared.stock.reserve(*reserved, count);
+            *reserved += if got { count } else { 0 };
+            got
+        };
+        picker.next_blocks(link.id, now, &mut reserve, &mut blocks);
+        if !blocks.is_empty() {
+            link.outbox
+                .send(blocks.into_iter().map(|block| Message::Request(ask(block))));
+        }
+    }
+}
+
+fn ask(block: BlockRange) -> Ask {
+    Ask {
+        index: block.piece().number(),
+        begin: block.begin(),
+        length: block.length(),
+    }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl State {
+    /// How many calls are under way, without those whose link stands.
+    pub(super) fn calling(&self) -> usize {
+        let linked = self
+            .links
+            .values()
+            .filter(|link| self.calls.contains(&link.address))
+            .count();
+        self.calls.len() - linked.min(self.calls.len())
+    }
+}
