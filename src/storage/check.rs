@@ -1,0 +1,203 @@
+//! Which pieces of a share lie on disk and are right.
+
+use super::parallel::{for_each, hash};
+use super::store::Segment;
+use super::{Store, StoreError};
+use crate::torrent::{Hasher, PieceIndex, PieceSet, Sha1};
+use nix::errno::Errno;
+use nix::unistd::{Whence, lseek};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// Hashes `pieces` on up to `threads` threads and gives those that verify. A piece that cannot be read does not count,
+/// as if it were not there; holes are not read. Memory is bounded whatever the piece length. `progress` hears from any
+/// thread how many bytes are done so far; now and then a smaller number comes after a larger one.
+///
+/// # Errors
+/// [`StoreError::Stopped`], once `stop` is set.
+pub fn verify(
+    store: &Store,
+    pieces: impl Iterator<Item = PieceIndex> + Send,
+    threads: usize,
+    stop: &AtomicBool,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<PieceSet, StoreError> {
+    let lengths = store.info.lengths();
+    let good = Mutex::new(PieceSet::empty(lengths));
+    let zeros = Zeros::new(lengths.piece_length().into());
+    let done = AtomicU64::new(0);
+    let told = AtomicBool::new(false);
+    for_each(pieces, threads, stop, |piece, buffer| {
+        let advance = |bytes| progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes);
+        match piece_hash(store, piece, buffer, stop, &zeros, &advance) {
+            Ok(found) if found == store.info.piece_hash(piece) => {
+                let mut good = good.lock().unwrap_or_else(PoisonError::into_inner);
+                good.insert(piece);
+            }
+            Ok(_) => {}
+            Err(StoreError::Stopped) => return Err(StoreError::Stopped),
+            Err(error) => {
+                if !told.swap(true, Ordering::Relaxed) {
+                    log::warn!("a piece does not count: {error}");
+                }
+            }
+        }
+        Ok(())
+    })?;
+    Ok(good.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// SHA-1 of a piece as it is on disk; `read` hears of each part, in bytes.
+pub(super) fn piece_hash(
+    store: &Store,
+    piece: PieceIndex,
+    buffer: &mut [u8],
+    stop: &AtomicBool,
+    zeros: &Zeros,
+    read: &dyn Fn(u64),
+) -> Result<Sha1, StoreError> {
+    let lengths = store.info.lengths();
+    let (offset, length) = (lengths.offset(piece), lengths.length(piece).into());
+    if is_hole(store, offset, length) {
+        read(length);
+        return Ok(zeros.hash(length));
+    }
+    hash(store, offset, length, buffer, stop, read)
+}
+
+/// SHA-1 of nothing but zeros, computed once for whole pieces.
+#[derive(Debug)]
+pub(super) struct Zeros {
+    piece_length: u64,
+    piece: OnceLock<Sha1>,
+}
+
+impl Zeros {
+    /// For pieces of `piece_length` bytes.
+    pub(super) fn new(piece_length: u64) -> Self {
+        Self {
+            piece_length,
+            piece: OnceLock::new(),
+        }
+    }
+
+    fn hash(&self, length: u64) -> Sha1 {
+        let compute = || {
+            let block = [0; 16 << 10];
+            let mut hasher = Hasher::new();
+            for _ in 0..length / block.len() as u64 {
+                hasher.update(&block);
+            }
+            let rest = length % block.len() as u64;
+            hasher.update(block.get(..rest as usize).unwrap_or_default());
+            hasher.finish()
+        };
+        if length == self.piece_length {
+            *self.piece.get_or_init(compute)
+        } else {
+            compute()
+        }
+    }
+}
+
+/// Whether these bytes are stored nowhere, so that they are all zeros. In doubt they are not.
+fn is_hole(store: &Store, offset: u64, length: u64) -> bool {
+    let segments = store.segments(offset, length);
+    segments.is_ok_and(|mut segments| segments.all(|segment| is_hole_in_file(store, segment)))
+}
+
+fn is_hole_in_file(store: &Store, segment: Segment) -> bool {
+    let file = match store.file(segment.index) {
+        Ok(Some(file)) => file,
+        Ok(None) => return true,
+        Err(_) => return false,
+    };
+    let Ok(start) = i64::try_from(segment.offset) else {
+        return false;
+    };
+    let end = segment.offset.saturating_add(segment.length);
+    // The file may have been cut since it was opened; past its end there is no hole either.
+    if file.metadata().map_or(0, |metadata| metadata.len()) < end {
+        return false;
+    }
+    // It moves the file's own position, which nothing here uses.
+    match lseek(&file, start, Whence::SeekData) {
+        Ok(data) => u64::try_from(data).is_ok_and(|data| data >= end),
+        // No data up to the end of the file.
+        Err(errno) => errno == Errno::ENXIO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Sample, sample};
+    use super::*;
+    use std::os::unix::fs::FileExt;
+
+    fn all(store: &Store) -> PieceSet {
+        let stop = AtomicBool::new(false);
+        let largest = AtomicU64::new(0);
+        let good = verify(
+            store,
+            store.info.lengths().all_pieces(),
+            3,
+            &stop,
+            &|done| {
+                largest.fetch_max(done, Ordering::Relaxed);
+            },
+        );
+        let good = good.unwrap();
+        if good.is_full() {
+            assert_eq!(largest.into_inner(), store.info.lengths().total());
+        }
+        good
+    }
+
+    #[test]
+    fn only_what_verifies_is_owned() {
+        let Sample { folder, info, .. } = sample();
+        let store = Store::open_share(info.clone(), &folder.path().join("set")).unwrap();
+        assert!(all(&store).is_full());
+        let big = std::fs::File::options()
+            .write(true)
+            .open(folder.path().join("set/sub/big"))
+            .unwrap();
+        // One flipped byte in the second piece of the share, which `big` alone fills.
+        let piece = info.lengths().piece(1).unwrap();
+        let at = info.lengths().offset(piece) - info.files()[2].offset;
+        big.write_all_at(b"\xff", at).unwrap();
+        let good = all(&store);
+        assert_eq!(good.count(), info.lengths().pieces() - 1);
+        assert!(!good.contains(piece));
+        // Cut short, what lies past the end is not owned, and nothing fails.
+        big.set_len(at).unwrap();
+        assert!(all(&store).count() < info.lengths().pieces() - 1);
+        // Gone, only what lies in other files remains.
+        std::fs::remove_file(folder.path().join("set/sub/big")).unwrap();
+        let unchecked = Store::open_unchecked(info.clone(), &folder.path().join("set")).unwrap();
+        assert!(all(&unchecked).count() <= 1);
+        let stop = AtomicBool::new(true);
+        let stopped = verify(&store, info.lengths().all_pieces(), 2, &stop, &|_| ());
+        assert!(matches!(stopped, Err(StoreError::Stopped)));
+    }
+
+    #[test]
+    fn a_sparse_file_of_zeros_is_owned_and_a_hole_in_other_content_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("image");
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_len(40 << 20).unwrap();
+        file.write_all_at(b"in the middle", 20 << 20).unwrap();
+        let info = super::super::testing::info_of(&path);
+        let store = Store::open_share(info.clone(), &path).unwrap();
+        assert!(all(&store).is_full());
+        // The same length, all hole.
+        let other = folder.path().join("hole");
+        std::fs::File::create(&other)
+            .unwrap()
+            .set_len(40 << 20)
+            .unwrap();
+        let store = Store::open_share(info.clone(), &other).unwrap();
+        assert_eq!(all(&store).count(), info.lengths().pieces() - 1);
+    }
+}

@@ -1,0 +1,350 @@
+//! A metainfo made out of a file or a folder.
+//!
+//! In scope: which files, in which order, with which piece length, and their hashes. Out of scope: trackers, and where
+//! the `.torrent` goes.
+
+use super::check::{Zeros, piece_hash};
+use super::parallel::{for_each, hash};
+use super::walk::walk;
+use super::{Store, StoreError};
+use crate::torrent::{
+    Info, LengthsError, MAX_METAINFO, MAX_PIECE_LENGTH, MetainfoError, NameError, NewFile, NewInfo,
+    PieceIndex, Sha1,
+};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+/// The piece length unless asked otherwise, in bytes.
+const PIECE_LENGTH: u32 = 512 << 10;
+/// The most pieces a share gets unless a piece length is given.
+const MOST_PIECES: u64 = 16_384;
+/// Bytes of a `.torrent` kept free for what stands beside `info`: the trackers.
+const BESIDE_INFO: usize = 64 << 10;
+
+/// How a metainfo is made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CreateOptions {
+    /// Bytes of a piece, 1 to 1 GiB. Without it 512 KiB, doubled until there are at most 16,384 pieces.
+    pub piece_length: Option<u32>,
+    /// Whether only the torrent's own trackers may be asked for peers (BEP 27).
+    pub private: bool,
+    /// Whether it holds the SHA-1 of each file (BEP 47 `sha1`).
+    pub file_sha1: bool,
+}
+
+/// Why no metainfo can be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// A file or folder that cannot be read or is not there.
+    #[error("cannot read {}: {source}", .path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A link inside the folder.
+    #[error("{} is a symbolic link, which cannot be shared: put the file itself there", .0.display())]
+    Symlink(PathBuf),
+    /// A device, a pipe or a socket.
+    #[error("{} is neither a file nor a folder", .0.display())]
+    Special(PathBuf),
+    /// A folder without any file.
+    #[error("{} holds no files", .0.display())]
+    Empty(PathBuf),
+    /// A name that is not UTF-8.
+    #[error("the name of {} is not UTF-8: rename it", .0.display())]
+    NotText(PathBuf),
+    /// A name that other machines could not or should not create.
+    #[error("cannot share {}: {source}: rename it", .path.display())]
+    Name {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What is wrong with its name.
+        source: NameError,
+    },
+    /// A file that was written to while it was hashed.
+    #[error("{} changed while it was hashed: try again when nothing writes to it", .0.display())]
+    Changed(PathBuf),
+    /// A piece length of 0 or over 1 GiB, or one that makes too many pieces.
+    #[error("{0}: choose another piece length")]
+    Lengths(LengthsError),
+    /// A `.torrent` that would be larger than is read anywhere.
+    #[error("{} makes a torrent larger than {MAX_METAINFO} bytes: choose longer pieces or share it in parts", .0.display())]
+    TooLarge(PathBuf),
+    /// Any other reason why the torrent would be refused.
+    #[error("cannot share {}: {source}", .path.display())]
+    Metainfo {
+        /// What was to be shared.
+        path: PathBuf,
+        /// Why not.
+        source: MetainfoError,
+    },
+    /// Reading failed, or the caller asked to stop.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Makes the info dictionary of the file or folder at `path`: the same for the same content, whatever the machine. Pieces
+/// are hashed on all cores with bounded memory. `progress` hears from any thread of bytes done and bytes in all; now and
+/// then a smaller number comes after a larger one.
+///
+/// # Errors
+/// See [`CreateError`]; [`StoreError::Stopped`], once `stop` is set.
+pub fn create(
+    path: &Path,
+    options: &CreateOptions,
+    progress: &(dyn Fn(u64, u64) + Sync),
+    stop: &AtomicBool,
+) -> Result<Info, CreateError> {
+    let walk = walk(path)?;
+    let file = |file: &super::walk::Found| NewFile {
+        path: file.path.clone(),
+        length: file.length,
+        sha1: options.file_sha1.then_some(Sha1([0; 20])),
+        executable: file.executable,
+    };
+    let total = walk
+        .files
+        .iter()
+        .try_fold(0u64, |sum, file| sum.checked_add(file.length));
+    let total = total.ok_or_else(|| build_error(path, MetainfoError::LengthOverflow))?;
+    let piece_length = options
+        .piece_length
+        .unwrap_or_else(|| usual_piece_length(total));
+    let lengths =
+        crate::torrent::Lengths::new(total, piece_length.into()).map_err(CreateError::Lengths)?;
+    let mut new = NewInfo {
+        name: walk.name,
+        layout: walk.layout,
+        files: walk.files.iter().map(file).collect(),
+        piece_length,
+        pieces: vec![Sha1([0; 20]); lengths.pieces() as usize],
+        private: options.private,
+    };
+    // Everything but the hashes stands: whatever makes it impossible is known before hours of hashing.
+    let draft = new.build().map_err(|error| build_error(path, error))?;
+    if draft.raw().len() > MAX_METAINFO - BESIDE_INFO {
+        return Err(CreateError::TooLarge(path.to_owned()));
+    }
+    let store = Store::open_share(Arc::new(draft), path).map_err(changed)?;
+    let hashes = hash_all(&store, options.file_sha1, progress, stop)?;
+    new.pieces = hashes.pieces;
+    for (file, sha1) in new.files.iter_mut().zip(hashes.files) {
+        file.sha1 = sha1;
+    }
+    new.build().map_err(|error| build_error(path, error))
+}
+
+struct Hashes {
+    pieces: Vec<Sha1>,
+    files: Vec<Option<Sha1>>,
+}
+
+enum Job {
+    File(usize),
+    Piece(PieceIndex),
+}
+
+fn hash_all(
+    store: &Store,
+    file_sha1: bool,
+    progress: &(dyn Fn(u64, u64) + Sync),
+    stop: &AtomicBool,
+) -> Result<Hashes, CreateError> {
+    let (info, lengths) = (&store.info, store.info.lengths());
+    let before = store.stamps().map_err(changed)?;
+    let passes = if file_sha1 { 2 } else { 1 };
+    let total = lengths.total().saturating_mul(passes);
+    let done = AtomicU64::new(0);
+    let advance = |bytes| progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
+    let hashes = Mutex::new(Hashes {
+        pieces: vec![Sha1([0; 20]); lengths.pieces() as usize],
+        files: vec![None; info.files().len()],
+    });
+    let zeros = Zeros::new(lengths.piece_length().into());
+    // A file is hashed in one go; the longest should not come last and alone.
+    let mut files: Vec<usize> = (0..info.files().len()).filter(|_| file_sha1).collect();
+    files.sort_by_key(|index| std::cmp::Reverse(info.files().get(*index).map(|file| file.length)));
+    let files = files.into_iter().map(Job::File);
+    let jobs = files.chain(lengths.all_pieces().map(Job::Piece));
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    for_each(jobs, threads, stop, |job, buffer| {
+        match job {
+            Job::File(index) => {
+                if let Some(file) = info.files().get(index) {
+                    let found = hash(store, file.offset, file.length, buffer, stop, &advance)?;
+                    let mut hashes = hashes.lock().unwrap_or_else(PoisonError::into_inner);
+                    if let Some(sha1) = hashes.files.get_mut(index) {
+                        *sha1 = Some(found);
+                    }
+                }
+            }
+            Job::Piece(piece) => {
+                let found = piece_hash(store, piece, buffer, stop, &zeros, &advance)?;
+                let mut hashes = hashes.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(sha1) = hashes.pieces.get_mut(piece.index()) {
+                    *sha1 = found;
+                }
+            }
+        }
+        Ok(())
+    })
+    .map_err(changed)?;
+    let after = store.stamps().map_err(changed)?;
+    let mut pairs = before.iter().zip(&after).zip(store.stored_files());
+    if let Some((_, index)) = pairs.find(|((before, after), _)| before != after) {
+        return Err(CreateError::Changed(store.file_path(index)));
+    }
+    Ok(hashes.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// 512 KiB, doubled until there are few enough pieces.
+fn usual_piece_length(total: u64) -> u32 {
+    let mut length = PIECE_LENGTH;
+    while length < MAX_PIECE_LENGTH && total.div_ceil(length.into()) > MOST_PIECES {
+        length *= 2;
+    }
+    length
+}
+
+/// What a store says of a share that was there a moment ago.
+fn changed(error: StoreError) -> CreateError {
+    match error {
+        StoreError::Length { path, .. } | StoreError::Cut(path) | StoreError::Missing(path) => {
+            CreateError::Changed(path)
+        }
+        StoreError::Denied { path, source, .. } => CreateError::Unreadable { path, source },
+        error => error.into(),
+    }
+}
+
+fn build_error(path: &Path, source: MetainfoError) -> CreateError {
+    let path = path.to_owned();
+    match source {
+        MetainfoError::Lengths(error) => CreateError::Lengths(error),
+        MetainfoError::Bencode(crate::bencode::Error::TooMany) => CreateError::TooLarge(path),
+        source => CreateError::Metainfo { path, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn make(path: &Path, options: &CreateOptions) -> Result<Info, CreateError> {
+        create(path, options, &|_, _| (), &AtomicBool::new(false))
+    }
+
+    #[test]
+    fn the_hashes_are_those_of_the_bytes_in_order_of_path() {
+        let temporary = tempfile::tempdir().unwrap();
+        let top = temporary.path().join("set");
+        fs::create_dir_all(top.join("b/c")).unwrap();
+        let parts = [
+            ("a", vec![1; 700]),
+            ("b/c/x", vec![]),
+            ("b/d", vec![2; 999]),
+            ("c", vec![3]),
+        ];
+        for (name, bytes) in &parts {
+            fs::write(top.join(name), bytes).unwrap();
+        }
+        fs::set_permissions(top.join("b/d"), fs::Permissions::from_mode(0o755)).unwrap();
+        let options = CreateOptions {
+            piece_length: Some(512),
+            private: true,
+            file_sha1: true,
+        };
+        let seen = AtomicU64::new(0);
+        let stop = AtomicBool::new(false);
+        let progress = |done, total| {
+            assert_eq!(total, 3_400);
+            seen.fetch_max(done, Ordering::Relaxed);
+        };
+        let info = create(&top, &options, &progress, &stop).unwrap();
+        assert_eq!(seen.into_inner(), 3_400);
+        let all: Vec<u8> = parts.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
+        for (piece, bytes) in info.lengths().all_pieces().zip(all.chunks(512)) {
+            assert_eq!(info.piece_hash(piece), Sha1::of(bytes));
+        }
+        for (file, (name, bytes)) in info.files().iter().zip(&parts) {
+            assert_eq!(
+                (file.path.to_string(), file.sha1),
+                (name.to_string(), Some(Sha1::of(bytes)))
+            );
+            assert_eq!(file.attributes.executable, *name == "b/d");
+        }
+        assert!(info.private() && info.name().as_str() == "set");
+        // Through a link, and by a path that does not name it, the result is the same but for the name.
+        symlink(&top, temporary.path().join("link")).unwrap();
+        let linked = make(&temporary.path().join("link"), &options).unwrap();
+        assert_eq!(linked.files(), info.files());
+        assert_eq!(make(&top.join("b/.."), &options).unwrap(), info);
+    }
+
+    #[test]
+    fn a_piece_length_is_taken_or_chosen_by_the_number_of_pieces() {
+        for (total, expected) in [
+            (0, 512 << 10),
+            (16_384 * (512 << 10), 512 << 10),
+            (16_384 * (512 << 10) + 1, 1 << 20),
+            (1 << 40, 64 << 20),
+            (u64::MAX, 1 << 30),
+        ] {
+            assert_eq!(usual_piece_length(total), expected, "{total}");
+        }
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("x");
+        fs::File::create(&path).unwrap().set_len(3 << 20).unwrap();
+        let with = |length| {
+            let piece_length = Some(length);
+            make(
+                &path,
+                &CreateOptions {
+                    piece_length,
+                    ..CreateOptions::default()
+                },
+            )
+        };
+        assert_eq!(with(1_000_003).unwrap().lengths().pieces(), 4);
+        for length in [0, 1, u32::MAX] {
+            assert!(
+                matches!(with(length), Err(CreateError::Lengths(_))),
+                "{length}"
+            );
+        }
+        // 1,572,864 hashes are more than a torrent holds.
+        assert!(matches!(with(2), Err(CreateError::TooLarge(_))));
+        fs::File::create(&path).unwrap();
+        assert_eq!(with(1).unwrap().lengths().pieces(), 0);
+    }
+
+    #[test]
+    fn a_file_that_changes_meanwhile_is_named() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("log");
+        type Change = fn(&fs::File);
+        let changes: [Change; 3] = [
+            |file| file.set_len(5 << 20).unwrap(),
+            |file| file.set_len(1).unwrap(),
+            |file| file.set_modified(std::time::UNIX_EPOCH).unwrap(),
+        ];
+        for change in changes {
+            fs::write(&path, vec![7; 4 << 20]).unwrap();
+            let file = fs::File::options().write(true).open(&path).unwrap();
+            let progress = |_, _| change(&file);
+            let stop = AtomicBool::new(false);
+            let error = create(&path, &CreateOptions::default(), &progress, &stop).unwrap_err();
+            assert!(
+                matches!(&error, CreateError::Changed(changed) if *changed == path),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The SHA-1 of each file (BEP 47 `sha1`), computed in order beside the transfer and compared before a download counts as
+//! complete.
+//!
+//! What is hashed was written a moment ago, so it is read from the page cache. Out of scope: shares without such hashes
+//! cost nothing, see [`FileHashes::new`].
+
+use super::parallel::BUFFER;
+use super::{Store, StoreError};
+use crate::torrent::{Hasher, Info, PieceIndex, Sha1};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError, TryLockError};
+
+/// At least so many bytes may be hashed in one call of [`FileHashes::advance`], or two pieces if that is more: with one
+/// call a piece it keeps up.
+const STEP: u64 = 4 << 20;
+
+/// The hashes of the files of one download.
+#[derive(Debug)]
+pub struct FileHashes {
+    cursor: Mutex<Cursor>,
+}
+
+/// A file whose content is not what the publisher said, though its pieces are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadFile {
+    /// The file.
+    pub path: PathBuf,
+    /// SHA-1 of its content.
+    pub found: Sha1,
+    /// SHA-1 in the torrent.
+    pub expected: Sha1,
+}
+
+#[derive(Debug)]
+struct Cursor {
+    /// The file being hashed, an index into [`Info::files`].
+    file: usize,
+    /// How far, in bytes of that file.
+    within: u64,
+    hasher: Hasher,
+    bad: Vec<(usize, Sha1, Sha1)>,
+    buffer: Vec<u8>,
+}
+
+impl FileHashes {
+    /// Ready for the files of `info`; none if it gives no file's SHA-1.
+    pub fn new(info: &Info) -> Option<Self> {
+        let any = info.files().iter().any(|file| file.sha1.is_some());
+        any.then(|| Self {
+            cursor: Mutex::new(Cursor {
+                file: 0,
+                within: 0,
+                hasher: Hasher::new(),
+                bad: Vec::new(),
+                buffer: Vec::new(),
+            }),
+        })
+    }
+
+    /// Hashes on as long as the next piece is `owned`, but a few pieces at most. While another thread does so, it returns
+    /// at once.
+    ///
+    /// # Errors
+    /// When reading fails.
+    pub fn advance(
+        &self,
+        store: &Store,
+        owned: impl Fn(PieceIndex) -> bool,
+    ) -> Result<(), StoreError> {
+        let mut cursor = match self.cursor.try_lock() {
+            Ok(cursor) => cursor,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(()),
+        };
+        let piece_length = u64::from(store.info.lengths().piece_length());
+        let mut left = STEP.max(piece_length.saturating_mul(2));
+        while left > 0 {
+            let hashed = cursor.step(store, &owned)?;
+            if hashed == 0 {
+                break;
+            }
+            left = left.saturating_sub(hashed);
+        }
+        Ok(())
+    }
+
+    /// Hashes what is left of a download whose pieces are all owned, and gives the files that are not as the torrent says.
+    ///
+    /// # Errors
+    /// When reading fails; [`StoreError::Stopped`], once `stop` is set.
+    pub fn finish(&self, store: &Store, stop: &AtomicBool) -> Result<Vec<BadFile>, StoreError> {
+        let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
+        while cursor.step(store, &|_| true)? > 0 {
+            if stop.load(Ordering::Relaxed) {
+                return Err(StoreError::Stopped);
+            }
+        }
+        let bad = cursor.bad.iter().map(|(index, found, expected)| BadFile {
+            path: store.file_path(*index),
+            found: *found,
+            expected: *expected,
+        });
+        Ok(bad.collect())
+    }
+}
+
+impl Cursor {
+    /// Hashes on a little, to the end of a piece at most, and says how many bytes; 0 if it cannot go on.
+    fn step(
+        &mut self,
+        store: &Store,
+        owned: &dyn Fn(PieceIndex) -> bool,
+    ) -> Result<u64, StoreError> {
+        let lengths = store.info.lengths();
+        while let Some(file) = store.info.files().get(self.file) {
+            let left = match file.sha1 {
+                Some(_) => file.length.saturating_sub(self.within),
+                None => 0,
+            };
+            if left == 0 {
+                let found = std::mem::take(&mut self.hasher).finish();
+                if let Some(expected) = file.sha1.filter(|expected| *expected != found) {
+                    self.bad.push((self.file, found, expected));
+                }
+                self.file += 1;
+                self.within = 0;
+                continue;
+            }
+            let offset = file.offset + self.within;
+            let number = offset / u64::from(lengths.piece_length());
+            let piece = u32::try_from(number)
+                .ok()
+                .and_then(|number| lengths.piece(number));
+            let Some(piece) = piece.filter(|piece| owned(*piece)) else {
+                return Ok(0);
+            };
+            let in_piece = lengths.offset(piece) + u64::from(lengths.length(piece)) - offset;
+            let size = left.min(in_piece).min(BUFFER as u64);
+            self.buffer.resize(BUFFER, 0);
+            let part = self.buffer.get_mut(..size as usize).unwrap_or_default();
+            store.read(offset, part)?;
+            self.hasher.update(part);
+            self.within += size;
+            return Ok(size);
+        }
+        self.buffer = Vec::new();
+        Ok(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Sample, info_of, sample};
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+
+    #[test]
+    fn files_are_hashed_in_order_as_far_as_pieces_are_owned() {
+        let Sample { folder, info, .. } = sample();
+        let store = Store::open_share(info.clone(), &folder.path().join("set")).unwrap();
+        let hashes = FileHashes::new(&info).unwrap();
+        let at = |hashes: &FileHashes| {
+            let cursor = hashes.cursor.lock().unwrap();
+            (cursor.file, cursor.within)
+        };
+        hashes.advance(&store, |_| false).unwrap();
+        assert_eq!(at(&hashes), (0, 0));
+        hashes.advance(&store, |piece| piece.number() == 0).unwrap();
+        assert_eq!(at(&hashes), (2, (256 << 10) - 100_000));
+        let stop = AtomicBool::new(false);
+        assert_eq!(hashes.finish(&store, &stop).unwrap(), []);
+        assert_eq!(at(&hashes), (4, 0));
+    }
+
+    #[test]
+    fn a_file_with_another_sha1_is_named_and_a_call_is_bounded() {
+        let Sample { folder, info, .. } = sample();
+        let top = folder.path().join("set");
+        std::fs::write(top.join("sub/deep/z"), vec![9; 100_000]).unwrap();
+        let store = Store::open_share(info.clone(), &top).unwrap();
+        let hashes = FileHashes::new(&info).unwrap();
+        let stop = AtomicBool::new(false);
+        let bad = hashes.finish(&store, &stop).unwrap();
+        assert_eq!(bad.len(), 1);
+        assert_eq!(bad[0].path, top.join("sub/deep/z"));
+        assert_eq!(bad[0].found, Sha1::of(&[9; 100_000]));
+        let asked = AtomicUsize::new(0);
+        let big = folder.path().join("big");
+        std::fs::File::create(&big)
+            .unwrap()
+            .set_len(64 << 20)
+            .unwrap();
+        assert!(FileHashes::new(&info_of(&big)).is_none());
+        let options = super::super::CreateOptions {
+            file_sha1: true,
+            ..Default::default()
+        };
+        let info = super::super::create(&big, &options, &|_, _| (), &stop).unwrap();
+        let store = Store::open_share(info.clone().into(), &big).unwrap();
+        let hashes = FileHashes::new(&info).unwrap();
+        let count = |_| asked.fetch_add(1, Ordering::Relaxed) < usize::MAX;
+        hashes.advance(&store, count).unwrap();
+        assert_eq!(asked.into_inner() * BUFFER, STEP as usize);
+        stop.store(true, Ordering::Relaxed);
+        let stopped = hashes.finish(&store, &stop);
+        assert!(matches!(stopped, Err(StoreError::Stopped)));
+    }
+}

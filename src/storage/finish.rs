@@ -1,0 +1,383 @@
+//! The end of a download: under its final name when whole, or gone when cancelled.
+
+use super::download::Download;
+use super::store::{Base, Root};
+use super::tree::{Access, Folder};
+use super::{Store, StoreError};
+use crate::torrent::{FilePath, Layout};
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, renameat};
+use nix::unistd::{linkat, syncfs};
+use std::collections::BTreeSet;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+/// From so many files on, the whole file system is synced at once instead of each file.
+const MANY: usize = 128;
+
+impl Store {
+    /// Makes a whole download last and puts it under its final name, which is given back; nothing that stands there is
+    /// ever replaced. Reads go on meanwhile and afterwards; writes are refused from then on. Finished already, it only
+    /// gives the path. That every piece was verified is the caller's matter.
+    ///
+    /// # Errors
+    /// When the final name is taken, a file changed its length, the partial file was moved, or syncing failed: then the
+    /// data still lies in the partial file, unless only syncing the folder failed.
+    pub fn finish(&self) -> Result<PathBuf, StoreError> {
+        let Some(download) = &self.download else {
+            return Err(StoreError::ReadOnly(self.path().to_owned()));
+        };
+        let Download { parent, part, name } = download;
+        let path = parent.path().join(name);
+        if self.finished.get().is_some() {
+            return Ok(path);
+        }
+        self.sync()?;
+        if !self.root.base.stands_at(parent, part)? {
+            return Err(StoreError::Moved(self.path().to_owned()));
+        }
+        rename_new(parent, part, name, self.info.layout())?;
+        let base = match &self.root.base {
+            Base::File(file) => Base::File(file.clone()),
+            Base::Folder(folder) => Base::Folder(folder.renamed(path.clone())?),
+        };
+        let root = Root {
+            path: path.clone(),
+            base,
+        };
+        // A second caller at the same time has found the partial file moved.
+        let _ = self.finished.set(root);
+        parent.sync()?;
+        Ok(path)
+    }
+
+    /// Removes what a download left so far: the files of this share and the folders that thereby become empty.
+    ///
+    /// # Errors
+    /// When the store is no download in progress, or something cannot be removed.
+    pub fn discard(&self) -> Result<(), StoreError> {
+        let download = self.download.as_ref().filter(|_| self.is_writable());
+        let Some(Download { parent, part, .. }) = download else {
+            return Err(StoreError::ReadOnly(self.path().to_owned()));
+        };
+        if !self.root.base.stands_at(parent, part)? {
+            return Ok(());
+        }
+        match &self.root.base {
+            Base::File(_) => parent.remove_file(part)?,
+            Base::Folder(folder) => {
+                let files = self.stored_files().filter_map(|index| {
+                    let file = self.info.files().get(index)?;
+                    Some(&file.path)
+                });
+                for path in files {
+                    missing_is_fine(folder.below(path, false, Folder::remove_file))?;
+                }
+                for path in self.inner_folders().iter().rev() {
+                    let removed = folder.below(path, false, Folder::remove_empty_folder);
+                    missing_is_fine(removed)?;
+                }
+                parent.remove_empty_folder(part)?;
+            }
+        }
+        parent.sync()
+    }
+
+    /// Gives the files their executable bits and makes them and the folders they are in last.
+    fn sync(&self) -> Result<(), StoreError> {
+        let many = self.stored_files().count() >= MANY;
+        for index in self.stored_files() {
+            let file = self.open_file(index, Access::Write)?;
+            self.stamp(index, &file)?;
+            let entry = self.info.files().get(index);
+            let path = || self.file_path(index);
+            if entry.is_some_and(|file| file.attributes.executable) {
+                allow_execution(&file)
+                    .map_err(|error| StoreError::io("make executable", &path(), error))?;
+            }
+            if !many {
+                file.sync_all()
+                    .map_err(|error| StoreError::io("sync", &path(), error))?;
+            }
+        }
+        match &self.root.base {
+            Base::File(_) => Ok(()),
+            Base::Folder(folder) if many => {
+                syncfs(folder.as_file()).map_err(|errno| StoreError::io("sync", self.path(), errno))
+            }
+            Base::Folder(folder) => {
+                for path in self.inner_folders() {
+                    folder.below(&path, false, |above, name| above.folder(name)?.sync())?;
+                }
+                folder.sync()
+            }
+        }
+    }
+
+    /// The folders inside the share, each before those in it.
+    fn inner_folders(&self) -> BTreeSet<FilePath> {
+        let mut folders = BTreeSet::new();
+        for index in self.stored_files() {
+            let Some(file) = self.info.files().get(index) else {
+                continue;
+            };
+            let mut above = file.path.components();
+            while let [rest @ .., _] = above
+                && let Ok(path) = FilePath::new(rest.to_vec())
+                && folders.insert(path)
+            {
+                above = rest;
+            }
+        }
+        folders
+    }
+}
+
+fn missing_is_fine(result: Result<(), StoreError>) -> Result<(), StoreError> {
+    match result {
+        Err(StoreError::Missing(_)) => Ok(()),
+        other => other,
+    }
+}
+
+/// Execution for everyone who may read.
+fn allow_execution(file: &File) -> std::io::Result<()> {
+    let mode = file.metadata()?.permissions().mode();
+    file.set_permissions(Permissions::from_mode(mode | (mode & 0o444) >> 2))
+}
+
+/// Renames without replacing anything.
+fn rename_new(parent: &Folder, from: &str, to: &str, layout: Layout) -> Result<(), StoreError> {
+    #[cfg(target_env = "gnu")]
+    {
+        use nix::fcntl::{RenameFlags, renameat2};
+        let folder = parent.as_file();
+        match renameat2(folder, from, folder, to, RenameFlags::RENAME_NOREPLACE) {
+            // Network file systems know no such flag.
+            Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {}
+            result => return result.map_err(|errno| rename_error(parent, to, errno)),
+        }
+    }
+    rename_by_placeholder(parent, from, to, layout).map_err(|errno| rename_error(parent, to, errno))
+}
+
+/// The same for file systems that cannot rename so: the name is taken first, by what fails where something stands.
+fn rename_by_placeholder(
+    parent: &Folder,
+    from: &str,
+    to: &str,
+    layout: Layout,
+) -> Result<(), Errno> {
+    use nix::fcntl::{OFlag, openat};
+    use nix::sys::stat::{Mode, mkdirat};
+    use nix::unistd::{UnlinkatFlags, unlinkat};
+    let folder = parent.as_file();
+    match layout {
+        // An empty folder may be renamed over, and only an empty one.
+        Layout::Folder => mkdirat(folder, to, Mode::from_bits_truncate(0o700))?,
+        Layout::File => match linkat(folder, from, folder, to, AtFlags::empty()) {
+            Ok(()) => return unlinkat(folder, from, UnlinkatFlags::NoRemoveDir),
+            // No hard links here.
+            Err(Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS) => {
+                let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+                openat(folder, to, flags, Mode::from_bits_truncate(0o600))?;
+            }
+            Err(errno) => return Err(errno),
+        },
+    }
+    renameat(folder, from, folder, to)
+}
+
+fn rename_error(parent: &Folder, to: &str, errno: Errno) -> StoreError {
+    let path = parent.path().join(to);
+    match errno {
+        Errno::EEXIST | Errno::ENOTEMPTY => StoreError::Exists(path),
+        errno => StoreError::io("rename the download to", &path, errno),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Sample, names, padded, sample};
+    use super::super::{Place, Span};
+    use super::*;
+    use std::fs;
+    use std::sync::Arc;
+
+    fn open(sample: &Sample, target: &tempfile::TempDir) -> Store {
+        let place = Place {
+            folder: target.path().to_owned(),
+            name: "done".into(),
+        };
+        Store::open_download(sample.info.clone(), &place).unwrap()
+    }
+
+    #[test]
+    fn a_folder_stands_under_its_name_only_when_it_is_whole() {
+        let sample = sample();
+        let target = tempfile::tempdir().unwrap();
+        let store = open(&sample, &target);
+        let empty = names(target.path());
+        let expected = [
+            "",
+            "/a",
+            "/empty",
+            "/sub",
+            "/sub/big",
+            "/sub/deep",
+            "/sub/deep/z",
+        ];
+        assert_eq!(empty, expected.map(|path| format!("done.part{path}")));
+        let big = target.path().join("done.part/sub/big");
+        assert_eq!(big.metadata().unwrap().len(), 1_500_000);
+        let blocks: Vec<&[u8]> = sample.bytes.chunks(16 << 10).collect();
+        let (later, first) = (&blocks[50..], &blocks[..50]);
+        store.write(50 << 14, later).unwrap();
+        store.write(0, first).unwrap();
+        let open_before = store.spans(0, 1).unwrap().next().unwrap().unwrap();
+        let path = store.finish().unwrap();
+        assert_eq!(path, target.path().join("done"));
+        assert_eq!(
+            names(target.path()),
+            expected.map(|path| format!("done{path}"))
+        );
+        // Again, by the files that were open and by others.
+        assert_eq!(
+            (store.finish().unwrap(), store.path()),
+            (path.clone(), &*path)
+        );
+        assert_eq!(store.file_path(0), path.join("a"));
+        let mut read = vec![0; sample.bytes.len()];
+        store.read(0, &mut read).unwrap();
+        assert!(read == sample.bytes);
+        assert!(matches!(open_before, Span::File { length: 1, .. }));
+        assert!(matches!(
+            store.write(0, &[b"x"]),
+            Err(StoreError::ReadOnly(_))
+        ));
+        assert!(store.discard().is_err());
+        let again = Store::open_share(sample.info.clone(), &path).unwrap();
+        assert!(again.unchanged(&store.stamps().unwrap()));
+    }
+
+    #[test]
+    fn nothing_is_replaced_and_what_was_tampered_with_is_not_finished() {
+        let sample = sample();
+        let target = tempfile::tempdir().unwrap();
+        let store = open(&sample, &target);
+        let (part, done) = (target.path().join("done.part"), target.path().join("done"));
+        let makes: [fn(&PathBuf) -> std::io::Result<()>; 2] =
+            [|path| fs::write(path, "mine"), |path| fs::create_dir(path)];
+        for make in makes {
+            make(&done).unwrap();
+            assert!(matches!(store.finish(), Err(StoreError::Exists(path)) if path == done));
+            assert!(part.join("a").exists());
+            let _ = fs::remove_file(&done);
+            let _ = fs::remove_dir(&done);
+        }
+        let file = fs::File::options()
+            .write(true)
+            .open(part.join("a"))
+            .unwrap();
+        file.set_len(3).unwrap();
+        assert!(matches!(
+            store.finish(),
+            Err(StoreError::Length { found: 3, .. })
+        ));
+        file.set_len(100_000).unwrap();
+        fs::rename(&part, target.path().join("moved")).unwrap();
+        fs::create_dir(&part).unwrap();
+        assert!(matches!(store.finish(), Err(StoreError::Moved(_))));
+        // What stands there now is not this download's to remove.
+        store.discard().unwrap();
+        assert!(part.exists() && !done.exists());
+    }
+
+    #[test]
+    fn without_a_rename_that_replaces_nothing_the_name_is_taken_first() {
+        for layout in [Layout::File, Layout::Folder] {
+            let target = tempfile::tempdir().unwrap();
+            let parent = Folder::open(target.path()).unwrap();
+            let make = |name: &str| match layout {
+                Layout::File => fs::write(target.path().join(name), name).unwrap(),
+                Layout::Folder => fs::create_dir_all(target.path().join(name).join("in")).unwrap(),
+            };
+            make("from");
+            rename_by_placeholder(&parent, "from", "to", layout).unwrap();
+            let after = names(target.path());
+            assert!(
+                after[0] == "to" && !after.contains(&"from".to_owned()),
+                "{after:?}"
+            );
+            make("from");
+            let taken = rename_by_placeholder(&parent, "from", "to", layout);
+            assert_eq!(taken, Err(Errno::EEXIST));
+            assert!(target.path().join("from").exists());
+        }
+    }
+
+    #[test]
+    fn a_cancelled_download_removes_its_own_files_alone() {
+        let sample = sample();
+        let target = tempfile::tempdir().unwrap();
+        open(&sample, &target).discard().unwrap();
+        assert_eq!(names(target.path()), Vec::<String>::new());
+        let store = open(&sample, &target);
+        fs::write(target.path().join("done.part/sub/notes"), "mine").unwrap();
+        store.discard().unwrap();
+        let left = ["done.part", "done.part/sub", "done.part/sub/notes"];
+        assert_eq!(names(target.path()), left);
+    }
+
+    #[test]
+    fn padding_is_not_stored_and_executable_files_may_be_executed() {
+        let info = Arc::new(padded());
+        let target = tempfile::tempdir().unwrap();
+        let place = Place {
+            folder: target.path().to_owned(),
+            name: "p".into(),
+        };
+        let store = Store::open_download(info, &place).unwrap();
+        store.write(0, &[&[1; 10], &[2; 6], &[3; 4]]).unwrap();
+        let mut read = [9; 20];
+        store.read(0, &mut read).unwrap();
+        assert_eq!(
+            read,
+            [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 3, 3, 3, 3]
+        );
+        let spans: Vec<Span> = store.spans(0, 20).unwrap().map(Result::unwrap).collect();
+        assert!(matches!(
+            spans[..],
+            [Span::File { .. }, Span::Padding(6), Span::File { .. }]
+        ));
+        let path = store.finish().unwrap();
+        assert_eq!(names(&path), ["run", "text"]);
+        let mode = |name: &str| path.join(name).metadata().unwrap().permissions().mode() & 0o111;
+        assert!(mode("run") & 0o100 != 0 && mode("text") == 0);
+    }
+
+    #[test]
+    fn more_files_than_stay_open_are_written_finished_and_read() {
+        let source = tempfile::tempdir().unwrap();
+        let top = source.path().join("many");
+        fs::create_dir(&top).unwrap();
+        for number in 0..400 {
+            fs::write(top.join(format!("{number:03}")), format!("{number:03}")).unwrap();
+        }
+        let info = super::super::testing::info_of(&top);
+        let target = tempfile::tempdir().unwrap();
+        let place = Place {
+            folder: target.path().to_owned(),
+            name: "many".into(),
+        };
+        let store = Store::open_download(info, &place).unwrap();
+        let all: String = (0..400).map(|number| format!("{number:03}")).collect();
+        store.write(0, &[all.as_bytes()]).unwrap();
+        let path = store.finish().unwrap();
+        let mut read = vec![0; 1_200];
+        store.read(0, &mut read).unwrap();
+        assert_eq!(read, all.as_bytes());
+        assert_eq!(fs::read(path.join("399")).unwrap(), b"399");
+    }
+}

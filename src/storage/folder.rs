@@ -1,0 +1,195 @@
+//! The folder in which a process keeps what must outlive it.
+//!
+//! In scope: where it is, that it is private, and that one process alone uses it. What lies in it is `records.rs`'s
+//! matter, and the tracker's.
+
+use nix::fcntl::OFlag;
+use std::ffi::OsStr;
+use std::fs::{DirBuilder, File, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// A state folder in use by this process: nobody else gets it until this is dropped.
+#[derive(Debug)]
+pub struct StateFolder {
+    path: PathBuf,
+    /// Locked as long as it is open.
+    _lock: File,
+    /// Removes the folder when dropped.
+    _temporary: Option<TempDir>,
+}
+
+/// Which process keeps its state in a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateKind {
+    /// A peer (`--dir`).
+    Peer,
+    /// A tracker (`--data`).
+    Tracker,
+}
+
+/// Why there is no state folder to use.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// Another process uses it.
+    #[error("{} is in use by another process: stop that one or choose another folder", .0.display())]
+    InUse(PathBuf),
+    /// It cannot be made, opened or locked.
+    #[error("cannot use the folder {}: {source}", .path.display())]
+    Io {
+        /// The folder, or what in it.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Nothing says where it should be.
+    #[error("neither XDG_DATA_HOME nor HOME is set: name a folder with {0}")]
+    NoHome(&'static str),
+}
+
+impl StateFolder {
+    /// Opens the folder at `path` for this process alone, made with access for its user only if it is not there.
+    ///
+    /// # Errors
+    /// When another process uses it, or the system does not let it be made, opened or locked.
+    pub fn open(path: &Path) -> Result<Self, FolderError> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(|source| FolderError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::lock(path.to_owned(), None)
+    }
+
+    /// A new folder that goes when this is dropped.
+    ///
+    /// # Errors
+    /// When the system does not let it be made.
+    pub fn temporary() -> Result<Self, FolderError> {
+        let temporary = tempfile::Builder::new()
+            .prefix("pieceful-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir();
+        let temporary = temporary.map_err(|source| FolderError::Io {
+            path: std::env::temp_dir(),
+            source,
+        })?;
+        Self::lock(temporary.path().to_owned(), Some(temporary))
+    }
+
+    /// Where the state of the process on `port` lies unless an option names a folder: `pieceful/KIND-PORT` in
+    /// `$XDG_DATA_HOME`, else in `$HOME/.local/share`. Empty and, as the XDG specification asks, relative values count
+    /// as not set.
+    ///
+    /// # Errors
+    /// When neither is set; the error names the option.
+    pub fn default_for(
+        kind: StateKind,
+        port: u16,
+        xdg_data_home: Option<&OsStr>,
+        home: Option<&OsStr>,
+    ) -> Result<PathBuf, FolderError> {
+        let usable =
+            |value: Option<&OsStr>| value.map(PathBuf::from).filter(|path| path.is_absolute());
+        let data = usable(xdg_data_home);
+        let data = data.or_else(|| usable(home).map(|home| home.join(".local/share")));
+        let (word, option) = match kind {
+            StateKind::Peer => ("peer", "--dir"),
+            StateKind::Tracker => ("tracker", "--data"),
+        };
+        let data = data.ok_or(FolderError::NoHome(option))?;
+        Ok(data.join("pieceful").join(format!("{word}-{port}")))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn lock(path: PathBuf, temporary: Option<TempDir>) -> Result<Self, FolderError> {
+        let file = path.join("lock");
+        let lock = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
+            .open(&file)
+            .map_err(|source| FolderError::Io {
+                path: file.clone(),
+                source,
+            })?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self {
+                path,
+                _lock: lock,
+                _temporary: temporary,
+            }),
+            Err(TryLockError::WouldBlock) => Err(FolderError::InUse(path)),
+            Err(TryLockError::Error(source)) => Err(FolderError::Io { path: file, source }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_private_and_one_process_s_alone() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("a/b");
+        let folder = StateFolder::open(&path).unwrap();
+        let mode = path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        let second = StateFolder::open(&path).unwrap_err();
+        assert!(matches!(&second, FolderError::InUse(used) if *used == path));
+        assert!(second.to_string().contains("a/b is in use"));
+        drop(folder);
+        StateFolder::open(&path).unwrap();
+        let file = temporary.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert!(matches!(
+            StateFolder::open(&file),
+            Err(FolderError::Io { .. })
+        ));
+        assert!(matches!(
+            StateFolder::open(&file.join("x")),
+            Err(FolderError::Io { .. })
+        ));
+    }
+
+    #[test]
+    fn a_temporary_folder_goes_with_all_that_is_in_it() {
+        let folder = StateFolder::temporary().unwrap();
+        let path = folder.path().to_owned();
+        std::fs::write(path.join("x"), "x").unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        drop(folder);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_default_follows_the_environment() {
+        let os = |text: &'static str| Some(OsStr::new(text));
+        let peer = |xdg, home| StateFolder::default_for(StateKind::Peer, 6881, xdg, home);
+        for (xdg, home, expected) in [
+            (os("/x"), os("/h"), "/x/pieceful/peer-6881"),
+            (None, os("/h"), "/h/.local/share/pieceful/peer-6881"),
+            (os(""), os("/h"), "/h/.local/share/pieceful/peer-6881"),
+            (os("x"), os("/h"), "/h/.local/share/pieceful/peer-6881"),
+        ] {
+            assert_eq!(peer(xdg, home).unwrap(), Path::new(expected));
+        }
+        assert!(matches!(
+            peer(None, os("")),
+            Err(FolderError::NoHome("--dir"))
+        ));
+        let tracker = StateFolder::default_for(StateKind::Tracker, 5000, None, None);
+        assert!(matches!(tracker, Err(FolderError::NoHome("--data"))));
+        let tracker = StateFolder::default_for(StateKind::Tracker, 5000, os("/x"), None);
+        assert_eq!(tracker.unwrap(), Path::new("/x/pieceful/tracker-5000"));
+    }
+}

@@ -1,0 +1,116 @@
+//! Blocks that lie apart in memory, written as one run of bytes (`pwritev`).
+
+use nix::sys::uio::pwritev;
+use std::fs::File;
+use std::io::{self, IoSlice};
+
+/// How many slices one call may take on Linux (`IOV_MAX`).
+const MAX_SLICES: usize = 1024;
+
+/// What is left to write of some blocks.
+#[derive(Debug)]
+pub(super) struct Gather<'a> {
+    blocks: &'a [&'a [u8]],
+    /// How far into the first block.
+    within: usize,
+}
+
+impl<'a> Gather<'a> {
+    /// All of `blocks`.
+    pub(super) fn new(blocks: &'a [&'a [u8]]) -> Self {
+        Self { blocks, within: 0 }
+    }
+
+    /// Drops the next `length` bytes.
+    pub(super) fn skip(&mut self, mut length: u64) {
+        while let [first, rest @ ..] = self.blocks {
+            let left = first.len().saturating_sub(self.within);
+            match usize::try_from(length) {
+                Ok(length) if length < left => {
+                    self.within += length;
+                    return;
+                }
+                _ => {
+                    length -= left as u64;
+                    self.blocks = rest;
+                    self.within = 0;
+                }
+            }
+        }
+    }
+
+    /// Writes the next `length` bytes to `file` from `offset` on. A short write goes on where it ended.
+    ///
+    /// # Errors
+    /// What the system says; `WriteZero` if it takes no byte and says nothing.
+    pub(super) fn write(
+        &mut self,
+        file: &File,
+        mut offset: u64,
+        mut length: u64,
+    ) -> io::Result<()> {
+        let mut slices = Vec::with_capacity(self.blocks.len().min(MAX_SLICES));
+        while length > 0 {
+            slices.clear();
+            self.fill(&mut slices, length);
+            let position = i64::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
+            let written = match pwritev(file, &slices, position) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => written as u64,
+                Err(nix::errno::Errno::EINTR) => continue,
+                Err(errno) => return Err(errno.into()),
+            };
+            self.skip(written);
+            offset += written;
+            length = length.saturating_sub(written);
+        }
+        Ok(())
+    }
+
+    fn fill(&self, slices: &mut Vec<IoSlice<'a>>, mut length: u64) {
+        let mut within = self.within;
+        for block in self.blocks.iter().take(MAX_SLICES) {
+            let left = block.get(within..).unwrap_or_default();
+            within = 0;
+            let taken = usize::try_from(length).map_or(left.len(), |most| most.min(left.len()));
+            slices.push(IoSlice::new(left.get(..taken).unwrap_or_default()));
+            length -= taken as u64;
+            if length == 0 {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::FileExt;
+
+    #[test]
+    fn blocks_land_in_order_across_files_and_batches() {
+        let bytes: Vec<u8> = (0..5_000u32).map(|number| number as u8).collect();
+        // More slices than one call takes, an empty one among them.
+        let mut blocks: Vec<&[u8]> = bytes.chunks(3).collect();
+        blocks.insert(700, &[]);
+        let mut gather = Gather::new(&blocks);
+        let [first, second] = [0, 1].map(|_| tempfile::tempfile().unwrap());
+        gather.write(&first, 10, 1_000).unwrap();
+        gather.skip(7);
+        gather.write(&second, 0, 3_993).unwrap();
+        let mut read = vec![0; 1_000];
+        first.read_exact_at(&mut read, 10).unwrap();
+        assert_eq!(read, bytes[..1_000]);
+        let mut read = vec![0; 3_993];
+        second.read_exact_at(&mut read, 0).unwrap();
+        assert_eq!(read, bytes[1_007..]);
+        assert_eq!(second.metadata().unwrap().len(), 3_993);
+    }
+
+    #[test]
+    fn a_device_that_is_full_is_an_error() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let error = Gather::new(&[b"abc"]).write(&full, 0, 3).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    }
+}

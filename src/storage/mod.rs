@@ -1,0 +1,42 @@
+//! Bytes that last: the files of a share, what a peer remembers of it, a metainfo made out of files.
+//!
+//! In scope: positioned reads and writes over the files of one share, downloads that stand under their name only when
+//! they are whole, hashing what lies on disk, the state folder and its records. Linux is the target. Out of scope: who
+//! sends what to whom (`peer`), and which piece comes next (`swarm`).
+//!
+//! What is assumed of a file system: a rename is atomic, and what was synced is there after a crash. Whatever else it
+//! may have lost is found by hashing: nothing of a partial download is trusted that does not verify.
+
+mod check;
+mod create;
+mod download;
+mod error;
+mod file_hashes;
+mod finish;
+mod folder;
+mod gather;
+mod open_files;
+mod parallel;
+mod record;
+mod records;
+mod report;
+mod reserve;
+mod stamp;
+mod store;
+mod tree;
+mod walk;
+
+pub use check::verify;
+pub use create::{CreateError, CreateOptions, create};
+pub use download::Place;
+pub use error::StoreError;
+pub use file_hashes::{BadFile, FileHashes};
+pub use folder::{FolderError, StateFolder, StateKind};
+pub use record::{Record, RecordError, RecordKind, RecordState};
+pub use records::Records;
+pub use report::{FileFault, Report, check};
+pub use stamp::Stamp;
+pub use store::{Span, Store};
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,359 @@
+//! What a peer remembers of one share, and its bytes.
+//!
+//! A record is a bencoded dictionary followed by the SHA-1 of it, so that no bit of it can flip unnoticed. It also holds
+//! the SHA-1 of the `.torrent` it belongs to.
+
+use super::{Place, Stamp};
+use crate::bencode::{Dictionary, Item, KeyOrder, Value};
+use crate::torrent::{FileName, InfoHash, Sha1};
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// The version that is written, and the only one that is read.
+const VERSION: i64 = 1;
+
+/// What a peer remembers of one share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Of which share.
+    pub info_hash: InfoHash,
+    /// The user's own file or folder, or a download.
+    pub kind: RecordKind,
+    /// How far it has come.
+    pub state: RecordState,
+    /// Announce URLs by tiers (BEP 12).
+    pub trackers: Vec<Vec<String>>,
+    /// How many verified bytes came from whom: address and bytes.
+    pub sources: Vec<(String, u64)>,
+    /// When it was added, in milliseconds since 1970.
+    pub added_ms: u64,
+}
+
+/// Where the data of a record lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordKind {
+    /// The user's own data, which stays where it is.
+    Share {
+        /// The file or folder itself.
+        path: PathBuf,
+    },
+    /// A download.
+    Download {
+        /// Where it stands, or will stand when it is whole.
+        place: Place,
+    },
+}
+
+/// How far a recorded share has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordState {
+    /// Not whole, or not known to be: which pieces are there is found by hashing.
+    Partial,
+    /// Whole when these stamps were taken.
+    Complete {
+        /// A stamp of each stored file, see [`super::Store::stamps`].
+        stamps: Vec<Stamp>,
+    },
+    /// Ended by an error.
+    Failed {
+        /// What to tell the user.
+        reason: String,
+    },
+}
+
+/// Why a record is not read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Cut, changed, or never a record.
+    #[error("{} is damaged ({what}) and is not used: remove it, and add the share or download again", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// Written by another version of this program.
+    #[error("{} has version {version}, this program reads {VERSION}: use the program that wrote it", .path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: i64,
+    },
+    /// A sound file under the name of another, or of another torrent than lies beside it.
+    #[error("{} does not belong to the torrent of its name and is not used: remove it, and add the share or download again", .0.display())]
+    Mismatch(PathBuf),
+    /// A record to be updated that was never saved, or was removed.
+    #[error("nothing is recorded of {0}")]
+    Unknown(InfoHash),
+    /// Reading or writing failed.
+    #[error("cannot {action} {}: {source}", .path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Record {
+    /// The bytes of the record of the share whose `.torrent` has the SHA-1 `torrent`.
+    pub(super) fn encode(&self, torrent: Sha1) -> Vec<u8> {
+        let source = |(address, bytes): &(String, u64)| {
+            Item::List(vec![address.clone().into(), (*bytes).into()])
+        };
+        let mut entries = vec![
+            ("version", Item::Integer(VERSION)),
+            ("info hash", Item::from(&self.info_hash.0[..])),
+            ("torrent", torrent.0.to_vec().into()),
+            (
+                "trackers",
+                Item::List(self.trackers.iter().map(|tier| tier_item(tier)).collect()),
+            ),
+            (
+                "sources",
+                Item::List(self.sources.iter().map(source).collect()),
+            ),
+            ("added", self.added_ms.into()),
+        ];
+        match &self.kind {
+            RecordKind::Share { path } => entries.push(("share", path_item(path))),
+            RecordKind::Download { place } => {
+                entries.push(("folder", path_item(&place.folder)));
+                entries.push(("name", place.name.as_str().into()));
+            }
+        }
+        match &self.state {
+            RecordState::Partial => {}
+            RecordState::Complete { stamps } => {
+                let stamps: Vec<u8> = stamps.iter().flat_map(Stamp::encode).collect();
+                entries.push(("complete", stamps.into()));
+            }
+            RecordState::Failed { reason } => entries.push(("failed", reason.as_str().into())),
+        }
+        let mut bytes = Item::dictionary(entries).encode();
+        let trailer = Sha1::of(&bytes);
+        bytes.extend_from_slice(&trailer.0);
+        bytes
+    }
+
+    /// Reads what [`Record::encode`] wrote; `path` is named in errors.
+    pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<(Self, Sha1), RecordError> {
+        let damaged = |what: &str| RecordError::Damaged {
+            path: path.to_owned(),
+            what: what.to_owned(),
+        };
+        let (body, trailer) = bytes
+            .split_last_chunk::<20>()
+            .ok_or_else(|| damaged("too short"))?;
+        if Sha1::of(body).0 != *trailer {
+            return Err(damaged("its checksum is wrong"));
+        }
+        let value = Value::parse(body, KeyOrder::Sorted);
+        let value = value.map_err(|error| damaged(&error.to_string()))?;
+        let fields = value.dictionary().ok_or_else(|| damaged("no dictionary"))?;
+        match fields.value("version").and_then(Value::integer) {
+            Some(VERSION) => {}
+            Some(version) => {
+                let path = path.to_owned();
+                return Err(RecordError::Version { path, version });
+            }
+            None => return Err(damaged("no version")),
+        }
+        read(fields).ok_or_else(|| damaged("a field is missing or has the wrong type"))
+    }
+}
+
+fn read(fields: &Dictionary<'_>) -> Option<(Record, Sha1)> {
+    let hash = |key| <[u8; 20]>::try_from(fields.value(key)?.bytes()?).ok();
+    let path = |value: &Value<'_>| Some(PathBuf::from(OsStr::from_bytes(value.bytes()?)));
+    let kind = match (fields.value("share"), fields.value("folder")) {
+        (Some(share), None) => RecordKind::Share { path: path(share)? },
+        (None, Some(folder)) => {
+            let name = fields.value("name")?.text()?;
+            let name = FileName::new(name).ok()?.as_str().to_owned();
+            let folder = path(folder)?;
+            RecordKind::Download {
+                place: Place { folder, name },
+            }
+        }
+        _ => return None,
+    };
+    let state = match (fields.value("complete"), fields.value("failed")) {
+        (None, None) => RecordState::Partial,
+        (Some(stamps), None) => {
+            let (stamps, []) = stamps.bytes()?.as_chunks::<{ Stamp::ENCODED }>() else {
+                return None;
+            };
+            RecordState::Complete {
+                stamps: stamps.iter().map(Stamp::decode).collect(),
+            }
+        }
+        (None, Some(reason)) => RecordState::Failed {
+            reason: reason.text()?.to_owned(),
+        },
+        _ => return None,
+    };
+    let tier = |tier: &Value<'_>| {
+        let urls = tier.list()?.iter();
+        urls.map(|url| url.text().map(str::to_owned)).collect()
+    };
+    let source = |source: &Value<'_>| match source.list()? {
+        [address, bytes] => {
+            let bytes = u64::try_from(bytes.integer()?).ok()?;
+            Some((address.text()?.to_owned(), bytes))
+        }
+        _ => None,
+    };
+    let record = Record {
+        info_hash: InfoHash(hash("info hash")?),
+        kind,
+        state,
+        trackers: fields
+            .value("trackers")?
+            .list()?
+            .iter()
+            .map(tier)
+            .collect::<Option<_>>()?,
+        sources: fields
+            .value("sources")?
+            .list()?
+            .iter()
+            .map(source)
+            .collect::<Option<_>>()?,
+        added_ms: u64::try_from(fields.value("added")?.integer()?).ok()?,
+    };
+    Some((record, Sha1(hash("torrent")?)))
+}
+
+fn tier_item(urls: &[String]) -> Item<'_> {
+    Item::List(urls.iter().map(|url| Item::from(url.as_str())).collect())
+}
+
+fn path_item(path: &Path) -> Item<'_> {
+    path.as_os_str().as_bytes().into()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::storage) fn records() -> Vec<Record> {
+        let stamp = Stamp {
+            length: 7,
+            modified_ns: -1,
+            inode: 9,
+        };
+        let partial = Record {
+            info_hash: InfoHash([7; 20]),
+            kind: RecordKind::Download {
+                place: Place {
+                    folder: PathBuf::from(OsStr::from_bytes(b"/not \xff text")),
+                    name: "set".into(),
+                },
+            },
+            state: RecordState::Partial,
+            trackers: vec![
+                vec!["http://a/announce".into()],
+                vec!["b".into(), "c".into()],
+            ],
+            sources: vec![("[::1]:6881".into(), 1 << 40), ("10.0.0.1:1".into(), 0)],
+            added_ms: 1_700_000_000_000,
+        };
+        let share = RecordKind::Share {
+            path: "/a/b".into(),
+        };
+        let complete = Record {
+            kind: share,
+            state: RecordState::Complete {
+                stamps: vec![stamp; 3],
+            },
+            trackers: vec![],
+            ..partial.clone()
+        };
+        let failed = Record {
+            state: RecordState::Failed {
+                reason: "the disk is full".into(),
+            },
+            sources: vec![],
+            ..partial.clone()
+        };
+        vec![partial, complete, failed]
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for record in records() {
+            let bytes = record.encode(Sha1([1; 20]));
+            let read = Record::decode(&bytes, Path::new("x")).unwrap();
+            assert_eq!(read, (record, Sha1([1; 20])));
+        }
+    }
+
+    #[test]
+    fn whatever_is_cut_off_or_flipped_is_an_error() {
+        for record in records() {
+            let mut bytes = record.encode(Sha1([1; 20]));
+            for length in 0..bytes.len() {
+                let cut = Record::decode(&bytes[..length], Path::new("x"));
+                assert!(matches!(cut, Err(RecordError::Damaged { .. })), "{length}");
+            }
+            for bit in 0..bytes.len() * 8 {
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                let flipped = Record::decode(&bytes, Path::new("x"));
+                assert!(matches!(flipped, Err(RecordError::Damaged { .. })), "{bit}");
+                bytes[bit / 8] ^= 1 << (bit % 8);
+            }
+        }
+    }
+
+    #[test]
+    fn a_sound_checksum_does_not_make_a_record() {
+        let seal = |body: &[u8]| [body, &Sha1::of(body).0].concat();
+        for body in [
+            &b""[..],
+            b"le",
+            b"i1e",
+            b"de",
+            b"d7:versioni1ee",
+            b"d7:version1:1e",
+        ] {
+            let read = Record::decode(&seal(body), Path::new("x"));
+            assert!(matches!(read, Err(RecordError::Damaged { .. })), "{body:?}");
+        }
+        let newer = Record::decode(&seal(b"d7:versioni2ee"), Path::new("x"));
+        assert!(matches!(
+            newer,
+            Err(RecordError::Version { version: 2, .. })
+        ));
+        // A field left out or swapped for another type, in an otherwise sound record.
+        let bytes = records()[1].encode(Sha1([1; 20]));
+        let body = &bytes[..bytes.len() - 20];
+        let value = Value::parse(body, KeyOrder::Sorted).unwrap();
+        let fields = value.dictionary().unwrap();
+        for (broken, _) in fields.entries() {
+            for replaced in [false, true] {
+                let entries = fields.entries().filter_map(|(key, value)| {
+                    let name = std::str::from_utf8(key).unwrap();
+                    match (key == broken, replaced) {
+                        (false, _) => Some((name, Item::Raw(value.raw()))),
+                        (true, true) => Some((name, Item::dictionary([]))),
+                        (true, false) => None,
+                    }
+                });
+                let bytes = seal(&Item::dictionary(entries).encode());
+                // Without its stamps a record is one of a partial share.
+                let fine = broken == b"complete" && !replaced;
+                assert_eq!(
+                    Record::decode(&bytes, Path::new("x")).is_ok(),
+                    fine,
+                    "{broken:?}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! The records of a peer in its state folder: `torrents/INFOHASH.torrent` and `records/INFOHASH`.
+//!
+//! In scope: what is saved is there after a crash, whole or as it was before; what was damaged meanwhile is told and
+//! left out. A record counts once it stands under its name; its torrent is written before it and removed after it.
+
+use super::{Record, RecordError, StateFolder};
+use crate::torrent::{InfoHash, MAX_METAINFO, Metainfo, Sha1};
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// How names of files start that are not yet whole.
+const NEW: &str = ".new-";
+/// The largest record that is read, in bytes: stamps of a million files and then some.
+const MAX_RECORD: usize = 64 << 20;
+
+/// The records in a state folder.
+#[derive(Debug)]
+pub struct Records {
+    records: PathBuf,
+    torrents: PathBuf,
+    /// The SHA-1 of each recorded `.torrent`. Held while a record is written, so that one removed does not come back.
+    known: Mutex<HashMap<InfoHash, Sha1>>,
+}
+
+impl Records {
+    /// The records in `folder`; [`Records::load_all`] reads them. What a crash left half-written is removed.
+    ///
+    /// # Errors
+    /// When the folders for them cannot be made or listed.
+    pub fn open(folder: &StateFolder) -> Result<Self, RecordError> {
+        let records = folder.path().join("records");
+        let torrents = folder.path().join("torrents");
+        for path in [&records, &torrents] {
+            fs::create_dir_all(path).map_err(|source| error("make", path, source))?;
+            for name in names(path)? {
+                if name.starts_with(NEW) {
+                    remove_file(&path.join(name))?;
+                }
+            }
+        }
+        sync(folder.path())?;
+        let all = Self {
+            records,
+            torrents,
+            known: Mutex::default(),
+        };
+        for name in names(&all.torrents)? {
+            let hash = name
+                .strip_suffix(".torrent")
+                .and_then(|hash| hash.parse().ok());
+            if hash.is_some_and(|hash: InfoHash| !all.record_path(hash).exists()) {
+                remove_file(&all.torrents.join(name))?;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Records a share with its metainfo; when it returns, both will be there after a crash.
+    ///
+    /// # Errors
+    /// When the metainfo is another share's, or writing fails.
+    pub fn save(&self, record: &Record, metainfo: &Metainfo) -> Result<(), RecordError> {
+        let hash = record.info_hash;
+        if metainfo.info().info_hash() != hash {
+            return Err(RecordError::Mismatch(self.torrent_path(hash)));
+        }
+        let torrent = metainfo.encode();
+        let mut known = self.known();
+        replace(&self.torrents, &self.torrent_path(hash), &torrent)?;
+        let torrent = Sha1::of(&torrent);
+        replace(
+            &self.records,
+            &self.record_path(hash),
+            &record.encode(torrent),
+        )?;
+        known.insert(hash, torrent);
+        Ok(())
+    }
+
+    /// Replaces the record of a share that was saved or loaded.
+    ///
+    /// # Errors
+    /// When nothing is recorded of it, or writing fails: then the former record is still there.
+    pub fn update(&self, record: &Record) -> Result<(), RecordError> {
+        let hash = record.info_hash;
+        let known = self.known();
+        let torrent = *known.get(&hash).ok_or(RecordError::Unknown(hash))?;
+        replace(
+            &self.records,
+            &self.record_path(hash),
+            &record.encode(torrent),
+        )
+    }
+
+    /// Forgets a share; it need not be recorded.
+    ///
+    /// # Errors
+    /// When a file cannot be removed.
+    pub fn remove(&self, hash: InfoHash) -> Result<(), RecordError> {
+        let mut known = self.known();
+        known.remove(&hash);
+        remove_file(&self.record_path(hash))?;
+        sync(&self.records)?;
+        remove_file(&self.torrent_path(hash))
+    }
+
+    /// Reads every record; each that is damaged, foreign or of another torrent is an error that names its file. The
+    /// metainfo has the trackers of its record.
+    pub fn load_all(&self) -> Vec<Result<(Record, Metainfo), RecordError>> {
+        let mut names = match names(&self.records) {
+            Ok(names) => names,
+            Err(error) => return vec![Err(error)],
+        };
+        names.sort_unstable();
+        let names = names.into_iter();
+        names.map(|name| self.load(&name)).collect()
+    }
+
+    fn load(&self, name: &str) -> Result<(Record, Metainfo), RecordError> {
+        let path = self.records.join(name);
+        let (record, torrent) = Record::decode(&read(&path, MAX_RECORD)?, &path)?;
+        let hash = record.info_hash;
+        if self.record_path(hash) != path {
+            return Err(RecordError::Mismatch(path));
+        }
+        let torrent_path = self.torrent_path(hash);
+        let bytes = read(&torrent_path, MAX_METAINFO)?;
+        let metainfo = Metainfo::parse(&bytes).map_err(|error| RecordError::Damaged {
+            path: torrent_path.clone(),
+            what: error.to_string(),
+        })?;
+        if Sha1::of(&bytes) != torrent || metainfo.info().info_hash() != hash {
+            return Err(RecordError::Mismatch(torrent_path));
+        }
+        self.known().insert(hash, torrent);
+        let metainfo = Metainfo::new(metainfo.info().clone(), record.trackers.clone());
+        Ok((record, metainfo))
+    }
+
+    fn record_path(&self, hash: InfoHash) -> PathBuf {
+        self.records.join(hash.to_string())
+    }
+
+    fn torrent_path(&self, hash: InfoHash) -> PathBuf {
+        self.torrents.join(format!("{hash}.torrent"))
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<InfoHash, Sha1>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Puts `bytes` under `path` in `folder` such that there is always either the former file or the new one, whole.
+fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
+    let write = || {
+        let mut file = tempfile::Builder::new().prefix(NEW).tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().map_err(|source| error("write", path, source))?;
+    sync(folder)
+}
+
+fn read(path: &Path, most: usize) -> Result<Vec<u8>, RecordError> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(most as u64 + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(_) if bytes.len() > most => Err(RecordError::Damaged {
+            path: path.to_owned(),
+            what: format!("longer than {most} bytes"),
+        }),
+        Ok(_) => Ok(bytes),
+        Err(source) => Err(error("read", path, source)),
+    }
+}
+
+/// The names in a folder; those that are no text are none of ours.
+fn names(folder: &Path) -> Result<Vec<String>, RecordError> {
+    let list = || {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            names.extend(entry?.file_name().into_string());
+        }
+        Ok(names)
+    };
+    list().map_err(|source| error("list", folder, source))
+}
+
+fn remove_file(path: &Path) -> Result<(), RecordError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(error("remove", path, source))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn sync(folder: &Path) -> Result<(), RecordError> {
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|source| error("sync", folder, source))
+}
+
+fn error(action: &'static str, path: &Path, source: io::Error) -> RecordError {
+    RecordError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::tests::records;
+    use super::super::testing::info_of;
+    use super::super::{RecordState, Stamp};
+    use super::*;
+
+    struct Fixture {
+        folder: StateFolder,
+        metainfo: Metainfo,
+        record: Record,
+    }
+
+    fn fixture() -> Fixture {
+        let folder = StateFolder::temporary().unwrap();
+        let path = folder.path().join("data");
+        fs::write(&path, "data").unwrap();
+        let info = info_of(&path);
+        let mut record = records().remove(0);
+        record.info_hash = info.info_hash();
+        let metainfo = Metainfo::new(info.as_ref().clone(), record.trackers.clone());
+        Fixture {
+            folder,
+            metainfo,
+            record,
+        }
+    }
+
+    #[test]
+    fn what_is_saved_and_updated_is_there_at_the_next_start() {
+        let Fixture {
+            folder,
+            metainfo,
+            mut record,
+        } = fixture();
+        let before = Records::open(&folder).unwrap();
+        assert!(matches!(
+            before.update(&record),
+            Err(RecordError::Unknown(_))
+        ));
+        before.save(&record, &metainfo).unwrap();
+        let after = Records::open(&folder).unwrap();
+        let loaded = after.load_all().pop().unwrap().unwrap();
+        assert_eq!(loaded, (record.clone(), metainfo.clone()));
+        let stamps = vec![Stamp {
+            length: 4,
+            modified_ns: 5,
+            inode: 6,
+        }];
+        record.state = RecordState::Complete { stamps };
+        record.trackers = vec![vec!["http://other/announce".into()]];
+        after.update(&record).unwrap();
+        let later = Records::open(&folder).unwrap();
+        let (read, metainfo) = later.load_all().pop().unwrap().unwrap();
+        assert_eq!(metainfo.trackers(), record.trackers);
+        assert_eq!(read, record);
+        later.remove(record.info_hash).unwrap();
+        later.remove(record.info_hash).unwrap();
+        assert!(matches!(
+            later.update(&record),
+            Err(RecordError::Unknown(_))
+        ));
+        assert!(later.load_all().is_empty());
+        assert_eq!(names(&later.torrents).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_torrent_that_is_cut_flipped_or_gone_is_told_and_the_rest_is_loaded() {
+        let Fixture {
+            folder,
+            metainfo,
+            record,
+        } = fixture();
+        let records = Records::open(&folder).unwrap();
+        records.save(&record, &metainfo).unwrap();
+        let path = records.torrent_path(record.info_hash);
+        let sound = fs::read(&path).unwrap();
+        let load = || {
+            let mut all = records.load_all();
+            assert_eq!(all.len(), 1);
+            all.remove(0)
+        };
+        for length in 0..sound.len() {
+            fs::write(&path, &sound[..length]).unwrap();
+            assert!(load().is_err(), "{length}");
+        }
+        let mut flipped = sound.clone();
+        for bit in 0..sound.len() * 8 {
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            fs::write(&path, &flipped).unwrap();
+            let error = load().unwrap_err();
+            assert!(error.to_string().contains(".torrent"), "{bit}: {error}");
+            flipped[bit / 8] ^= 1 << (bit % 8);
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(load(), Err(RecordError::Io { .. })));
+        fs::write(&path, &sound).unwrap();
+        // A sound record under another's name, and one that is none at all.
+        let other = records.records.join("00".repeat(20));
+        fs::copy(records.record_path(record.info_hash), &other).unwrap();
+        fs::write(records.records.join("zzz"), "x").unwrap();
+        let all = records.load_all();
+        assert!(matches!(&all[0], Err(RecordError::Mismatch(path)) if *path == other));
+        assert!(all[1].is_ok());
+        assert!(matches!(&all[2], Err(RecordError::Damaged { .. })));
+    }
+
+    #[test]
+    fn what_a_crash_left_is_cleared_away() {
+        let Fixture {
+            folder,
+            metainfo,
+            record,
+        } = fixture();
+        let records = Records::open(&folder).unwrap();
+        records.save(&record, &metainfo).unwrap();
+        fs::write(records.records.join(".new-abc"), "half").unwrap();
+        let orphan = records
+            .torrents
+            .join(format!("{}.torrent", "00".repeat(20)));
+        fs::write(&orphan, "x").unwrap();
+        let records = Records::open(&folder).unwrap();
+        assert_eq!(names(&records.records).unwrap().len(), 1);
+        assert!(!orphan.exists());
+        assert!(records.load_all().pop().unwrap().is_ok());
+        let mut other = record;
+        other.info_hash = InfoHash([0; 20]);
+        assert!(matches!(
+            records.save(&other, &metainfo),
+            Err(RecordError::Mismatch(_))
+        ));
+    }
+}

@@ -1,0 +1,216 @@
+//! `torrent check`: each file of a share that is not as its torrent says.
+
+use super::check::{Zeros, piece_hash};
+use super::parallel::{for_each, hash};
+use super::{Store, StoreError};
+use crate::torrent::{Info, PieceIndex, PieceSet, Sha1};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::tree::Access;
+
+/// How a share on disk compares to its torrent.
+#[derive(Debug)]
+pub struct Report {
+    /// The pieces that verify.
+    pub good: PieceSet,
+    /// What is wrong with each file that is not as it should be, in the order of the torrent; none if all is well.
+    pub faults: Vec<(PathBuf, FileFault)>,
+}
+
+/// What is wrong with a file.
+#[derive(Debug, thiserror::Error)]
+pub enum FileFault {
+    /// It is missing, no regular file, a link, too short, too long or unreadable; the error names it.
+    #[error(transparent)]
+    File(#[from] StoreError),
+    /// Pieces that touch it do not verify.
+    #[error("{0} bad pieces")]
+    Pieces(u64),
+    /// Its content does not have the SHA-1 that the torrent gives for the file (BEP 47).
+    #[error("SHA-1 {found} where the torrent says {expected}")]
+    Sha1 {
+        /// Of the content.
+        found: Sha1,
+        /// In the torrent.
+        expected: Sha1,
+    },
+}
+
+impl Report {
+    /// Whether everything is there and right.
+    pub fn is_whole(&self) -> bool {
+        self.good.is_full() && self.faults.is_empty()
+    }
+}
+
+enum Job {
+    File(usize),
+    Piece(PieceIndex),
+}
+
+/// Compares what lies at `path` (the file or folder itself) to `info`: lengths, every piece, and the SHA-1 of each file
+/// where the torrent gives it. A piece that spans files is held against a missing or cut one alone. `progress` hears of
+/// bytes done and bytes in all, from any thread.
+///
+/// # Errors
+/// When there is nothing at `path`, or once `stop` is set.
+pub fn check(
+    info: Arc<Info>,
+    path: &Path,
+    threads: usize,
+    stop: &AtomicBool,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<Report, StoreError> {
+    let store = Store::open_unchecked(info, path)?;
+    let (info, lengths) = (&store.info, store.info.lengths());
+    let faults = Mutex::new(BTreeMap::new());
+    let fault = |index: usize, fault: FileFault| {
+        let mut faults = faults.lock().unwrap_or_else(PoisonError::into_inner);
+        faults.entry(index).or_insert(fault);
+    };
+    let mut sound = Vec::new();
+    for index in store.stored_files() {
+        let opened = store.open_file(index, Access::Read);
+        match opened.and_then(|file| store.stamp(index, &file)) {
+            Ok(_) => sound.push(index),
+            Err(error) => fault(index, error.into()),
+        }
+    }
+    let with_sha1 = |index: &usize| {
+        let file = info.files().get(*index);
+        file.is_some_and(|file| file.sha1.is_some())
+    };
+    let hashed: Vec<usize> = sound.into_iter().filter(with_sha1).collect();
+    let of_files = hashed.iter().filter_map(|index| info.files().get(*index));
+    let of_files: u64 = of_files.map(|file| file.length).sum();
+    let total = lengths.total().saturating_add(of_files);
+    let done = AtomicU64::new(0);
+    let advance = |bytes| progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
+    let good = Mutex::new(PieceSet::empty(lengths));
+    let zeros = Zeros::new(lengths.piece_length().into());
+    let files = hashed.into_iter().map(Job::File);
+    let jobs = files.chain(lengths.all_pieces().map(Job::Piece));
+    for_each(jobs, threads, stop, |job, buffer| match job {
+        Job::File(index) => {
+            let Some(file) = info.files().get(index) else {
+                return Ok(());
+            };
+            match hash(&store, file.offset, file.length, buffer, stop, &advance) {
+                Ok(found) if file.sha1.is_none_or(|expected| expected == found) => {}
+                Ok(found) => {
+                    let expected = file.sha1.unwrap_or(found);
+                    fault(index, FileFault::Sha1 { found, expected });
+                }
+                Err(StoreError::Stopped) => return Err(StoreError::Stopped),
+                Err(error) => fault(index, error.into()),
+            }
+            Ok(())
+        }
+        Job::Piece(piece) => {
+            match piece_hash(&store, piece, buffer, stop, &zeros, &advance) {
+                Ok(found) if found == info.piece_hash(piece) => {
+                    let mut good = good.lock().unwrap_or_else(PoisonError::into_inner);
+                    good.insert(piece);
+                }
+                Err(StoreError::Stopped) => return Err(StoreError::Stopped),
+                // The file it could not be read from is named below, if it is not yet.
+                Ok(_) | Err(_) => {}
+            }
+            Ok(())
+        }
+    })?;
+    let good = good.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut faults = faults.into_inner().unwrap_or_else(PoisonError::into_inner);
+    blame_pieces(&store, &good, &mut faults)?;
+    let faults = faults.into_iter();
+    let faults = faults.map(|(index, fault)| (store.file_path(index), fault));
+    Ok(Report {
+        faults: faults.collect(),
+        good,
+    })
+}
+
+/// Counts each bad piece for the files it touches, unless one of them explains it already.
+fn blame_pieces(
+    store: &Store,
+    good: &PieceSet,
+    faults: &mut BTreeMap<usize, FileFault>,
+) -> Result<(), StoreError> {
+    let lengths = store.info.lengths();
+    let mut counts: BTreeMap<usize, u64> = BTreeMap::new();
+    for piece in lengths.all_pieces().filter(|piece| !good.contains(*piece)) {
+        let segments = store.segments(lengths.offset(piece), lengths.length(piece).into())?;
+        let files: Vec<usize> = segments.map(|segment| segment.index).collect();
+        let explained = |index: &usize| matches!(faults.get(index), Some(FileFault::File(_)));
+        if !files.iter().any(explained) {
+            for index in files {
+                *counts.entry(index).or_default() += 1;
+            }
+        }
+    }
+    for (index, count) in counts {
+        faults.entry(index).or_insert(FileFault::Pieces(count));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Sample, sample};
+    use super::*;
+    use std::os::unix::fs::FileExt;
+
+    fn faults(sample: &Sample) -> Vec<(String, String)> {
+        let stop = AtomicBool::new(false);
+        let top = sample.folder.path().join("set");
+        let report = check(sample.info.clone(), &top, 2, &stop, &|_, _| ()).unwrap();
+        assert_eq!(report.is_whole(), report.faults.is_empty());
+        let faults = report.faults.into_iter().map(|(path, fault)| {
+            let path = path.strip_prefix(&top).unwrap();
+            (path.display().to_string(), fault.to_string())
+        });
+        faults.collect()
+    }
+
+    #[test]
+    fn each_file_that_differs_is_named_with_what_is_wrong() {
+        let sample = sample();
+        let top = sample.folder.path().join("set");
+        assert_eq!(faults(&sample), []);
+        let big = std::fs::File::options()
+            .write(true)
+            .open(top.join("sub/big"))
+            .unwrap();
+        big.write_all_at(b"\xff", 600_000).unwrap();
+        let found = faults(&sample);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].0, "sub/big");
+        assert!(found[0].1.starts_with("SHA-1 "), "{found:?}");
+        big.set_len(700_000).unwrap();
+        std::fs::remove_file(top.join("empty")).unwrap();
+        let found = faults(&sample);
+        let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["empty", "sub/big"]);
+        assert!(found[0].1.ends_with("is missing"), "{found:?}");
+        assert!(found[1].1.contains("700000 bytes where"), "{found:?}");
+    }
+
+    #[test]
+    fn without_a_sha1_of_the_file_the_bad_pieces_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, vec![1; 2_000_000]).unwrap();
+        let info = super::super::testing::info_of(&path);
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.write_all_at(b"\xff", 3).unwrap();
+        file.write_all_at(b"\xff", 1_999_999).unwrap();
+        let stop = AtomicBool::new(false);
+        let report = check(info.clone(), &path, 2, &stop, &|_, _| ()).unwrap();
+        assert!(matches!(report.faults[..], [(_, FileFault::Pieces(2))]));
+        let nowhere = check(info, &folder.path().join("nowhere"), 2, &stop, &|_, _| ());
+        assert!(matches!(nowhere, Err(StoreError::Missing(_))));
+    }
+}

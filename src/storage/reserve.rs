@@ -1,0 +1,95 @@
+//! Room on the disk for a download, before its first byte arrives.
+
+use super::StoreError;
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
+use nix::sys::statfs::{
+    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, XFS_SUPER_MAGIC,
+    fstatfs,
+};
+use nix::sys::statvfs::fstatvfs;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// Refuses a download of `needed` further bytes that the file system of `folder` has no room for.
+pub(super) fn check_space(folder: &File, path: &Path, needed: u64) -> Result<(), StoreError> {
+    let system = fstatvfs(folder).map_err(|errno| StoreError::io("look at", path, errno))?;
+    // The types are the platform's; some file systems tell nothing and say 0.
+    #[allow(clippy::useless_conversion)]
+    let (all, free, unit) = (
+        u64::from(system.blocks()),
+        u64::from(system.blocks_available()),
+        u64::from(system.fragment_size()),
+    );
+    let free = free.saturating_mul(unit);
+    if all > 0 && needed > free {
+        let path = path.to_owned();
+        return Err(StoreError::NoSpace { path, needed, free });
+    }
+    Ok(())
+}
+
+/// Whether the file system reserves room without writing it. On others, as `tmpfs`, reserving would cost what the
+/// download itself costs.
+pub(super) fn is_cheap(folder: &File) -> bool {
+    let cheap = [
+        BTRFS_SUPER_MAGIC,
+        EXT4_SUPER_MAGIC,
+        F2FS_SUPER_MAGIC,
+        OVERLAYFS_SUPER_MAGIC,
+        XFS_SUPER_MAGIC,
+    ];
+    fstatfs(folder).is_ok_and(|system| cheap.contains(&system.filesystem_type()))
+}
+
+/// Gives an empty file its length. The room is reserved first, so that a file has either no length or its full one.
+pub(super) fn reserve(file: &File, length: u64, cheap: bool) -> io::Result<()> {
+    let size = i64::try_from(length).map_err(|_| io::ErrorKind::FileTooLarge)?;
+    if cheap && size > 0 {
+        let keep = FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        let mut result = Err(Errno::EINTR);
+        while result == Err(Errno::EINTR) {
+            result = fallocate(file, keep, 0, size);
+        }
+        match result {
+            Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    file.set_len(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn a_share_larger_than_the_disk_is_refused_with_both_numbers() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = File::open(temporary.path()).unwrap();
+        assert!(check_space(&folder, temporary.path(), 1).is_ok());
+        let error = check_space(&folder, temporary.path(), u64::MAX).unwrap_err();
+        assert!(matches!(
+            error,
+            StoreError::NoSpace {
+                needed: u64::MAX,
+                free: 1..,
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn reserving_gives_the_length_and_on_most_disks_the_room() {
+        let file = tempfile::tempfile().unwrap();
+        let cheap = is_cheap(&file);
+        reserve(&file, 1 << 20, cheap).unwrap();
+        let metadata = file.metadata().unwrap();
+        assert_eq!(metadata.len(), 1 << 20);
+        if cheap {
+            assert!(metadata.blocks() * 512 >= 1 << 20);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Stamps of files: whether a file is still the one that was hashed, told without reading it.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+
+/// Length, time of the last change and identity of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Length in bytes.
+    pub length: u64,
+    /// When its content last changed, in nanoseconds since 1970.
+    pub modified_ns: i64,
+    /// Its number on its file system.
+    pub inode: u64,
+}
+
+impl Stamp {
+    /// The bytes of one stamp in a record.
+    pub(super) const ENCODED: usize = 24;
+
+    /// The stamp of a file with this metadata.
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        let seconds = metadata.mtime().saturating_mul(1_000_000_000);
+        Self {
+            length: metadata.len(),
+            modified_ns: seconds.saturating_add(metadata.mtime_nsec()),
+            inode: metadata.ino(),
+        }
+    }
+
+    /// Length, time and number, each big-endian.
+    pub(super) fn encode(&self) -> [u8; Self::ENCODED] {
+        let mut bytes = [0; Self::ENCODED];
+        let (length, rest) = bytes.split_at_mut(8);
+        let (modified, inode) = rest.split_at_mut(8);
+        length.copy_from_slice(&self.length.to_be_bytes());
+        modified.copy_from_slice(&self.modified_ns.to_be_bytes());
+        inode.copy_from_slice(&self.inode.to_be_bytes());
+        bytes
+    }
+
+    /// Reads what [`Stamp::encode`] wrote.
+    pub(super) fn decode(bytes: &[u8; Self::ENCODED]) -> Self {
+        let (words, _) = bytes.as_chunks::<8>();
+        let word = |at: usize| words.get(at).copied().unwrap_or_default();
+        Self {
+            length: u64::from_be_bytes(word(0)),
+            modified_ns: i64::from_be_bytes(word(1)),
+            inode: u64::from_be_bytes(word(2)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let stamp = Stamp {
+            length: 1,
+            modified_ns: -2,
+            inode: u64::MAX,
+        };
+        assert_eq!(Stamp::decode(&stamp.encode()), stamp);
+    }
+}

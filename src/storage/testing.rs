@@ -1,0 +1,87 @@
+//! Shares for the tests of this folder.
+
+use super::{CreateOptions, create};
+use crate::torrent::{FileName, FilePath, Info};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use tempfile::TempDir;
+
+/// A folder `set` of four files, with its info and its bytes.
+pub(super) struct Sample {
+    pub(super) folder: TempDir,
+    pub(super) info: Arc<Info>,
+    pub(super) bytes: Vec<u8>,
+}
+
+pub(super) fn sample() -> Sample {
+    let folder = tempfile::tempdir().unwrap();
+    let top = folder.path().join("set");
+    fs::create_dir_all(top.join("sub/deep")).unwrap();
+    let random: Vec<u8> = (0..1_700_000u32)
+        .map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    let (first, rest) = random.split_at(100_000);
+    let (second, third) = rest.split_at(1_500_000);
+    fs::write(top.join("a"), first).unwrap();
+    fs::write(top.join("empty"), "").unwrap();
+    fs::write(top.join("sub/big"), second).unwrap();
+    fs::write(top.join("sub/deep/z"), third).unwrap();
+    let options = CreateOptions {
+        piece_length: Some(256 << 10),
+        file_sha1: true,
+        ..CreateOptions::default()
+    };
+    let info = create(&top, &options, &|_, _| (), &AtomicBool::new(false)).unwrap();
+    Sample {
+        folder,
+        info: Arc::new(info),
+        bytes: random,
+    }
+}
+
+pub(super) fn info_of(path: &Path) -> Arc<Info> {
+    let stop = AtomicBool::new(false);
+    let info = create(path, &CreateOptions::default(), &|_, _| (), &stop);
+    Arc::new(info.unwrap())
+}
+
+pub(super) fn path(text: &str) -> FilePath {
+    let names = text.split('/').map(|name| FileName::new(name).unwrap());
+    FilePath::new(names.collect()).unwrap()
+}
+
+/// A folder of two files of 10 and 4 bytes, the first executable, with padding to 16 bytes between them.
+pub(super) fn padded() -> Info {
+    let file = |name: &str, length: u32, attribute: &str| {
+        let attribute = match attribute {
+            "" => String::new(),
+            attribute => format!("4:attr1:{attribute}"),
+        };
+        let path = format!("4:pathl{}:{name}e", name.len());
+        format!("d{attribute}6:lengthi{length}e{path}e")
+    };
+    let files = [file("run", 10, "x"), file("6", 6, "p"), file("text", 4, "")].concat();
+    let hash = "x".repeat(20);
+    let info = format!("d5:filesl{files}e4:name1:p12:piece lengthi65536e6:pieces20:{hash}e");
+    Info::parse(info.as_bytes()).unwrap()
+}
+
+/// Everything below a folder, sorted.
+pub(super) fn names(folder: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(at) = folders.pop() {
+        for entry in fs::read_dir(&at).unwrap() {
+            let entry = entry.unwrap();
+            let path = entry.path();
+            names.push(path.strip_prefix(folder).unwrap().display().to_string());
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    names.sort();
+    names
+}

@@ -1,0 +1,220 @@
+//! Opening what lies below a folder without ever going through a symbolic link.
+//!
+//! Each component is opened in the folder opened before it (`openat` with `O_NOFOLLOW`), so a link put there at the wrong
+//! moment leads nowhere either. The paths kept here are for messages alone.
+
+use super::StoreError;
+use crate::torrent::FilePath;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// To be read.
+    Read,
+    /// To be read and written.
+    Write,
+    /// To be read and written, made if it is not there.
+    Create,
+}
+
+/// An open folder.
+#[derive(Debug)]
+pub(super) struct Folder {
+    file: File,
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Opens a folder that the user named: here links are followed.
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        let file = File::options()
+            .read(true)
+            .custom_flags(OFlag::O_DIRECTORY.bits())
+            .open(path)
+            .map_err(|error| StoreError::io("open", path, error))?;
+        let path = path.to_owned();
+        Ok(Self { file, path })
+    }
+
+    /// The same folder, called by another path in messages.
+    pub(super) fn renamed(&self, path: PathBuf) -> Result<Self, StoreError> {
+        let file = self.file.try_clone();
+        let file = file.map_err(|error| StoreError::io("open", &path, error))?;
+        Ok(Self { file, path })
+    }
+
+    /// The descriptor.
+    pub(super) fn as_file(&self) -> &File {
+        &self.file
+    }
+
+    /// Where it stands.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What stands under `name`, a link being a link.
+    pub(super) fn entry(&self, name: &str) -> Result<Option<FileStat>, StoreError> {
+        match fstatat(&self.file, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(StoreError::io("look at", &self.path.join(name), errno)),
+        }
+    }
+
+    /// The folder `name` in this one.
+    pub(super) fn folder(&self, name: &str) -> Result<Self, StoreError> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let path = self.path.join(name);
+        match openat(&self.file, name, flags, Mode::empty()) {
+            Ok(file) => Ok(Self {
+                file: file.into(),
+                path,
+            }),
+            // Linux says so of a link to a folder too.
+            Err(Errno::ENOTDIR) if self.entry(name)?.is_some_and(|stat| is_link(&stat)) => {
+                Err(StoreError::Symlink(path))
+            }
+            Err(errno) => Err(StoreError::io("open", &path, errno)),
+        }
+    }
+
+    /// The folder `name` in this one, made if it is not there.
+    pub(super) fn create_folder(&self, name: &str) -> Result<Self, StoreError> {
+        match mkdirat(&self.file, name, Mode::from_bits_truncate(0o777)) {
+            Ok(()) | Err(Errno::EEXIST) => self.folder(name),
+            Err(errno) => Err(StoreError::io("make", &self.path.join(name), errno)),
+        }
+    }
+
+    /// The regular file `name` in this folder.
+    pub(super) fn file(&self, name: &str, access: Access) -> Result<File, StoreError> {
+        // Opening a pipe must not wait for its other end.
+        let always = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let flags = always
+            | match access {
+                Access::Read => OFlag::O_RDONLY,
+                Access::Write => OFlag::O_RDWR,
+                Access::Create => OFlag::O_RDWR | OFlag::O_CREAT,
+            };
+        let path = || self.path.join(name);
+        let file = match openat(&self.file, name, flags, Mode::from_bits_truncate(0o666)) {
+            Ok(file) => File::from(file),
+            Err(Errno::EISDIR | Errno::ENXIO) => return Err(StoreError::NotAFile(path())),
+            Err(errno) => return Err(StoreError::io("open", &path(), errno)),
+        };
+        regular(file, path)
+    }
+
+    /// Hands `act` the folder that `path` ends in, and its last name.
+    pub(super) fn below<T>(
+        &self,
+        path: &FilePath,
+        create: bool,
+        act: impl FnOnce(&Self, &str) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let Some((name, folders)) = path.components().split_last() else {
+            return Err(StoreError::NotAFile(self.path.clone()));
+        };
+        let mut at: Option<Self> = None;
+        for folder in folders {
+            let above = at.as_ref().unwrap_or(self);
+            at = Some(if create {
+                above.create_folder(folder.as_str())?
+            } else {
+                above.folder(folder.as_str())?
+            });
+        }
+        act(at.as_ref().unwrap_or(self), name.as_str())
+    }
+
+    /// Removes the file `name`, if it is there.
+    pub(super) fn remove_file(&self, name: &str) -> Result<(), StoreError> {
+        match unlinkat(&self.file, name, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(StoreError::io("remove", &self.path.join(name), errno)),
+        }
+    }
+
+    /// Removes the folder `name`, if it is there and empty.
+    pub(super) fn remove_empty_folder(&self, name: &str) -> Result<(), StoreError> {
+        match unlinkat(&self.file, name, UnlinkatFlags::RemoveDir) {
+            Ok(()) | Err(Errno::ENOENT | Errno::ENOTEMPTY | Errno::EEXIST) => Ok(()),
+            Err(errno) => Err(StoreError::io("remove", &self.path.join(name), errno)),
+        }
+    }
+
+    /// Makes what was created, renamed and removed in it last.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        let synced = self.file.sync_all();
+        synced.map_err(|error| StoreError::io("sync", &self.path, error))
+    }
+}
+
+/// Opens a file that the user named, for reading: here links are followed.
+pub(super) fn open_named_file(path: &Path) -> Result<File, StoreError> {
+    let file = File::options()
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(path)
+        .map_err(|error| StoreError::io("open", path, error))?;
+    regular(file, || path.to_owned())
+}
+
+/// Whether an entry is a symbolic link.
+pub(super) fn is_link(stat: &FileStat) -> bool {
+    stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFLNK.bits()
+}
+
+fn regular(file: File, path: impl Fn() -> PathBuf) -> Result<File, StoreError> {
+    match file.metadata() {
+        Ok(metadata) if metadata.is_file() => Ok(file),
+        Ok(_) => Err(StoreError::NotAFile(path())),
+        Err(error) => Err(StoreError::io("look at", &path(), error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::path;
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn links_and_special_files_are_refused_whatever_they_are_opened_for() {
+        let temporary = tempfile::tempdir().unwrap();
+        let top = temporary.path();
+        std::fs::create_dir(top.join("folder")).unwrap();
+        std::fs::write(top.join("folder/file"), "x").unwrap();
+        symlink("folder", top.join("link")).unwrap();
+        symlink("file", top.join("folder/leaf")).unwrap();
+        symlink("nowhere", top.join("folder/dangling")).unwrap();
+        nix::unistd::mkfifo(&top.join("pipe"), Mode::from_bits_truncate(0o600)).unwrap();
+        let folder = Folder::open(top).unwrap();
+        for access in [Access::Read, Access::Write, Access::Create] {
+            let open = |name: &str| {
+                folder.below(&path(name), access == Access::Create, |folder, name| {
+                    folder.file(name, access)
+                })
+            };
+            assert!(open("folder/file").is_ok());
+            for name in ["link/file", "folder/leaf", "folder/dangling", "link"] {
+                assert!(matches!(open(name), Err(StoreError::Symlink(_))), "{name}");
+            }
+            for name in ["folder", "pipe"] {
+                assert!(matches!(open(name), Err(StoreError::NotAFile(_))), "{name}");
+            }
+            let below_a_file = open("folder/file/x").unwrap_err();
+            assert!(matches!(below_a_file, StoreError::NotAFolder(_)));
+        }
+        assert!(!top.join("nowhere").exists());
+        assert!(Folder::open(&top.join("link")).is_ok());
+    }
+}
