@@ -7,6 +7,9 @@
 /// Bytes of the length before each body.
 pub const HEADER: usize = 4;
 
+/// The body of a frame and what follows it.
+pub type Split<'a> = (&'a [u8], &'a [u8]);
+
 /// Why bytes are no frame.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
@@ -27,7 +30,7 @@ pub enum FrameError {
 ///
 /// # Errors
 /// See [`FrameError`]; known as soon as the length has arrived.
-pub fn decode(input: &[u8], cap: u32) -> Result<Option<(&[u8], &[u8])>, FrameError> {
+pub fn decode(input: &[u8], cap: u32) -> Result<Option<Split<'_>>, FrameError> {
     let Some((header, rest)) = input.split_first_chunk::<HEADER>() else {
         return Ok(None);
     };
