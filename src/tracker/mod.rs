@@ -4,7 +4,9 @@
 //! are [`crate::wire`]'s.
 
 mod announcing;
+mod closed_run;
 mod connection;
+mod control;
 mod http;
 mod ledger;
 mod server;
@@ -12,7 +14,11 @@ mod service;
 mod swarm;
 mod swarms;
 
+pub use closed_run::{
+    ClosedRun, ConnectionId, DEFAULT_WAIT, Effect, HELLO, NO_LIVING_OWNER, Outcome, SILENCE,
+};
 pub use connection::Deadlines;
+pub use control::RunningRun;
 pub use ledger::Limits;
 pub use server::{ControlHandler, DEFAULT_INTERVAL, Options, Tracker, TrackerError, bind};
 pub use swarms::{Refusal, Swarms};

@@ -1,0 +1,68 @@
+//! The files of a closed run: one content under each name, and its info dictionary.
+
+use super::Refused;
+use crate::torrent::{FileName, Info, InfoHash, Layout};
+use crate::wire::control::{ClientNumber, ErrorKind};
+use std::collections::HashMap;
+
+/// The most bytes of info dictionaries kept for a run.
+const MAX_BYTES: usize = 256 << 20;
+
+/// Every file that some client reported.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    names: HashMap<FileName, (InfoHash, ClientNumber)>,
+    infos: HashMap<InfoHash, Vec<u8>>,
+    bytes: usize,
+}
+
+/// A file that was added.
+#[derive(Debug)]
+pub(super) struct Added {
+    pub(super) info_hash: InfoHash,
+    /// Its name and another client that reported other content under it.
+    pub(super) conflict: Option<(FileName, ClientNumber)>,
+}
+
+impl Files {
+    /// Adds the file with the info dictionary `raw`, which `client` owns.
+    pub(super) fn add(&mut self, raw: &[u8], client: ClientNumber) -> Result<Added, Refused> {
+        let info = Info::parse(raw).map_err(|error| (ErrorKind::BadInfo, error.to_string()))?;
+        if info.layout() != Layout::File {
+            let message = format!("{} is a folder, not a file", info.name());
+            return Err((ErrorKind::BadInfo, message));
+        }
+        let info_hash = info.info_hash();
+        let conflict = match self.names.get(info.name()) {
+            Some((known, _)) if *known == info_hash => None,
+            Some((_, owner)) if *owner == client => {
+                let message = format!("{} has two contents", info.name());
+                return Err((ErrorKind::BadInfo, message));
+            }
+            Some((_, owner)) => Some((info.name().clone(), *owner)),
+            None => {
+                let bytes = self.bytes.saturating_add(raw.len());
+                if bytes > MAX_BYTES {
+                    let message = format!("more than {MAX_BYTES} bytes of metainfo");
+                    return Err((ErrorKind::TooMuch, message));
+                }
+                self.bytes = bytes;
+                self.names.insert(info.name().clone(), (info_hash, client));
+                self.infos.insert(info_hash, raw.to_vec());
+                None
+            }
+        };
+        Ok(Added {
+            info_hash,
+            conflict,
+        })
+    }
+
+    pub(super) fn info_hash(&self, name: &FileName) -> Option<InfoHash> {
+        self.names.get(name).map(|(info_hash, _)| *info_hash)
+    }
+
+    pub(super) fn info(&self, info_hash: &InfoHash) -> Option<&[u8]> {
+        self.infos.get(info_hash).map(Vec::as_slice)
+    }
+}

@@ -1,0 +1,455 @@
+use super::*;
+use crate::scenario::Scenario;
+use crate::torrent::Info;
+use std::num::NonZeroU16;
+
+const WAIT: Duration = Duration::from_secs(60);
+
+fn number(number: u32) -> ClientNumber {
+    ClientNumber::new(number).unwrap()
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn name(name: &str) -> FileName {
+    FileName::new(name).unwrap()
+}
+
+/// A file of that name with one segment.
+fn file(name: &str, identifier: &str) -> Info {
+    let text = format!("1\n{name} 1\n{identifier}\n0\n");
+    let scenario = Scenario::parse(text.as_bytes()).unwrap();
+    scenario.owned[0].info().unwrap()
+}
+
+fn own(info: &Info) -> Ask {
+    let parts = vec![InfoPart::of(info.raw(), 0).unwrap()];
+    Ask::Own { parts }
+}
+
+fn want(names: &[&str]) -> Ask {
+    let names = names.iter().copied().map(name).collect();
+    Ask::Want { names }
+}
+
+fn complete(file: &str) -> Ask {
+    Ask::Complete { name: name(file) }
+}
+
+fn lookup(file: &str) -> Ask {
+    let (name, offset) = (name(file), 0);
+    Ask::Lookup { name, offset }
+}
+
+fn released(connections: &[u64]) -> Vec<Effect> {
+    let release = |id: &u64| Effect::Send(ConnectionId(*id), Notice::Release);
+    connections.iter().map(release).collect()
+}
+
+fn ended(connections: &[u64], failures: &[&str]) -> Vec<Effect> {
+    let failures: Vec<Line> = failures.iter().map(|line| Line::new(line)).collect();
+    let end = |id: &u64| {
+        let (id, failures) = (ConnectionId(*id), failures.clone());
+        [
+            Effect::Send(id, Notice::End { failures }),
+            Effect::Close(id),
+        ]
+    };
+    connections.iter().flat_map(end).collect()
+}
+
+/// A run and its time. The connection of a client has the client's number.
+struct Run {
+    run: ClosedRun,
+    now: Duration,
+}
+
+impl Run {
+    fn of(expected: u32) -> Self {
+        Self {
+            run: ClosedRun::new(number(expected), WAIT),
+            now: Duration::ZERO,
+        }
+    }
+
+    /// All of these clients report what `files` gives them, in order.
+    fn released(clients: &[(u32, &[&Info], &[&str])]) -> Self {
+        let mut run = Self::of(clients.len() as u32);
+        for (client, files, wanted) in clients {
+            run.hello(*client);
+            for file in *files {
+                run.ok(*client, own(file));
+            }
+            run.ok(*client, want(wanted));
+            run.ok(*client, Ask::Reported);
+        }
+        assert_eq!(run.run.phase, Phase::Released);
+        run
+    }
+
+    fn connect(&mut self, connection: u64) {
+        let ip = "127.0.0.1".parse().unwrap();
+        let connection = ConnectionId(connection);
+        assert_eq!(self.run.connected(connection, ip, self.now), []);
+    }
+
+    fn hello(&mut self, client: u32) {
+        self.connect(client.into());
+        self.ok(client, hello(client));
+    }
+
+    /// The answer to a request on a connection, and what else comes of it.
+    fn ask(&mut self, connection: u32, ask: Ask) -> (Answer, Vec<Effect>) {
+        let connection = ConnectionId(connection.into());
+        let mut effects = self
+            .run
+            .request(connection, Request { id: 7, ask }, self.now);
+        match effects.remove(0) {
+            Effect::Send(to, Notice::Answer { id: 7, answer }) if to == connection => {
+                (answer, effects)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What comes of a request that must be answered with `Ok`.
+    fn ok(&mut self, connection: u32, ask: Ask) -> Vec<Effect> {
+        let (answer, effects) = self.ask(connection, ask);
+        assert_eq!(answer, Answer::Ok);
+        effects
+    }
+
+    /// The error that a request must be answered with.
+    fn refused(&mut self, connection: u32, ask: Ask) -> (ErrorKind, String, Vec<Effect>) {
+        match self.ask(connection, ask) {
+            (Answer::Error { kind, message }, effects) => {
+                (kind, message.as_str().to_owned(), effects)
+            }
+            (other, _) => panic!("{other:?}"),
+        }
+    }
+
+    fn gone(&mut self, connection: u64) -> Vec<Effect> {
+        self.run.gone(ConnectionId(connection))
+    }
+
+    fn tick(&mut self, now: Duration) -> Vec<Effect> {
+        self.now = now;
+        self.run.tick(now)
+    }
+
+    fn failures(&self) -> Vec<&str> {
+        let outcome = self.run.outcome().expect("the run has ended");
+        outcome.failures.iter().map(Line::as_str).collect()
+    }
+}
+
+fn hello(client: u32) -> Ask {
+    Ask::Hello {
+        client: number(client),
+        port: NonZeroU16::new(1000 + client as u16).unwrap(),
+    }
+}
+
+#[test]
+fn all_are_held_until_the_last_has_reported_and_end_when_the_last_has_finished() {
+    let f = file("f", "a");
+    let mut run = Run::of(2);
+    run.hello(1);
+    assert_eq!(run.ok(1, own(&f)), []);
+    assert_eq!(run.ok(1, Ask::Reported), []);
+    run.hello(12);
+    assert_eq!(run.ok(12, want(&["f"])), []);
+    assert_eq!(run.refused(12, lookup("f")).0, ErrorKind::OutOfOrder);
+    assert_eq!(run.ok(12, Ask::Reported), released(&[1, 12]));
+    assert_eq!(run.ok(1, Ask::Finished), []);
+    let (answer, _) = run.ask(12, lookup("f"));
+    let part = InfoPart::of(f.raw(), 0).unwrap();
+    assert_eq!(answer, Answer::Info { part });
+    assert_eq!(run.refused(12, Ask::Finished).0, ErrorKind::OutOfOrder);
+    assert_eq!(run.ok(12, complete("f")), []);
+    assert_eq!(run.run.outcome(), None);
+    assert_eq!(run.ok(12, Ask::Finished), ended(&[1, 12], &[]));
+    assert!(run.failures().is_empty());
+    assert_eq!((run.gone(1), run.tick(WAIT * 2)), (vec![], vec![]));
+    assert!(
+        run.failures().is_empty(),
+        "leaving after the end is no death"
+    );
+}
+
+#[test]
+fn owners_are_those_alive_that_have_the_file_whole_or_look_for_it() {
+    let f = file("f", "a");
+    let mut run = Run::released(&[
+        (1, &[&f], &[]),
+        (2, &[&f], &["f"]),
+        (3, &[], &["f"]),
+        (4, &[], &["f"]),
+        (5, &[], &[]),
+    ]);
+    let owners = |run: &mut Run, client| {
+        let info_hash = f.info_hash();
+        match run.ask(client, Ask::Owners { info_hash }).0 {
+            Answer::Owners { addresses, whole } => {
+                let ports = addresses.iter().map(|address| address.port() - 1000);
+                (ports.collect(), whole)
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    run.ask(3, lookup("f"));
+    assert_eq!(owners(&mut run, 3), (vec![1, 2], 2), "not itself");
+    assert_eq!(owners(&mut run, 2), (vec![1, 3], 1), "whole ones first");
+    assert_eq!(owners(&mut run, 1), (vec![2, 3], 1), "behind itself");
+    run.ask(4, lookup("f"));
+    run.ok(3, complete("f"));
+    assert_eq!(owners(&mut run, 4), (vec![1, 2, 3], 3));
+    run.gone(1);
+    run.gone(2);
+    assert_eq!(owners(&mut run, 3), (vec![4], 0));
+    assert_eq!(owners(&mut run, 5), (vec![3, 4], 1));
+    run.gone(3);
+    run.gone(4);
+    assert_eq!(owners(&mut run, 5), (vec![], 0));
+    let (kind, message, _) = run.refused(5, lookup("f"));
+    assert_eq!(
+        (kind, message.as_str()),
+        (ErrorKind::NoOwner, NO_LIVING_OWNER)
+    );
+}
+
+#[test]
+fn a_file_nobody_owns_fails_its_client_and_the_others_finish() {
+    let f = file("f", "a");
+    let mut run = Run::released(&[(1, &[&f], &[]), (4, &[], &["f", "file7"])]);
+    assert_eq!(run.refused(4, lookup("file7")).0, ErrorKind::NoOwner);
+    assert_eq!(run.refused(4, complete("file7")).0, ErrorKind::OutOfOrder);
+    let failed = |file: &str| Ask::Failed {
+        name: name(file),
+        reason: Line::new(NO_LIVING_OWNER),
+    };
+    assert_eq!(run.ok(4, failed("file7")), []);
+    assert_eq!(run.refused(4, failed("file7")).0, ErrorKind::OutOfOrder);
+    assert_eq!(run.refused(4, failed("other")).0, ErrorKind::OutOfOrder);
+    run.ok(4, complete("f"));
+    assert_eq!(run.refused(4, complete("f")).0, ErrorKind::OutOfOrder);
+    run.ok(4, Ask::Finished);
+    let lines = ["client 4: file7: no living owner"];
+    assert_eq!(run.ok(1, Ask::Finished), ended(&[1, 4], &lines));
+    assert_eq!(run.failures(), lines);
+}
+
+#[test]
+fn a_client_that_wants_what_it_owns_completes_it() {
+    let f = file("f", "a");
+    let mut run = Run::released(&[(1, &[&f], &["f"])]);
+    run.ok(1, complete("f"));
+    assert_eq!(run.ok(1, Ask::Finished), ended(&[1], &[]));
+}
+
+#[test]
+fn a_dead_client_counts_as_ended_whenever_it_dies() {
+    let lines = ["client 2 is gone"];
+
+    let mut before_its_report = Run::of(2);
+    before_its_report.hello(1);
+    before_its_report.hello(2);
+    before_its_report.ok(1, Ask::Reported);
+    assert_eq!(before_its_report.gone(2), released(&[1]));
+    let end = before_its_report.ok(1, Ask::Finished);
+    assert_eq!(end, ended(&[1], &lines));
+
+    let mut while_held = Run::of(2);
+    while_held.hello(2);
+    while_held.ok(2, Ask::Reported);
+    assert_eq!(while_held.gone(2), []);
+    while_held.hello(1);
+    assert_eq!(while_held.ok(1, Ask::Reported), released(&[1]));
+
+    let mut in_the_middle = Run::released(&[(1, &[], &[]), (2, &[], &["f"])]);
+    in_the_middle.ok(1, Ask::Finished);
+    assert_eq!(in_the_middle.gone(2), ended(&[1], &lines));
+    assert_eq!(in_the_middle.failures(), lines);
+
+    let mut when_finished = Run::released(&[(1, &[], &[]), (2, &[], &[])]);
+    when_finished.ok(2, Ask::Finished);
+    assert_eq!(when_finished.gone(2), []);
+    assert_eq!(when_finished.ok(1, Ask::Finished), ended(&[1], &lines));
+}
+
+#[test]
+fn silence_is_death_and_a_ping_is_not() {
+    let mut run = Run::released(&[(1, &[], &[]), (2, &[], &[])]);
+    assert_eq!(run.run.next_tick(), Some(SILENCE));
+    run.now = seconds(10);
+    run.ok(1, Ask::Ping);
+    assert_eq!(run.tick(SILENCE - Duration::from_millis(1)), []);
+    let close = vec![Effect::Close(ConnectionId(2))];
+    assert_eq!(run.tick(SILENCE), close);
+    assert_eq!(run.run.next_tick(), Some(seconds(30)));
+    assert_eq!(run.gone(2), [], "gone only once");
+    let end = run.ok(1, Ask::Finished);
+    assert_eq!(end, ended(&[1], &["client 2 is gone"]));
+}
+
+#[test]
+fn clients_that_do_not_report_in_time_are_named_and_the_others_go_on() {
+    let mut run = Run::of(4);
+    run.hello(1);
+    run.hello(3);
+    run.ok(1, Ask::Reported);
+    run.now = WAIT - seconds(1);
+    run.ok(1, Ask::Ping);
+    run.ok(3, Ask::Ping);
+    assert_eq!(run.run.next_tick(), Some(WAIT));
+    let late = "client 3 did not report within 60 s";
+    let effects = [ended(&[3], &[late]), released(&[1])].concat();
+    assert_eq!(run.tick(WAIT), effects);
+    run.connect(4);
+    let (kind, _, effects) = run.refused(4, hello(4));
+    assert_eq!(kind, ErrorKind::RunStarted);
+    assert_eq!(effects, [Effect::Close(ConnectionId(4))]);
+    run.ok(1, Ask::Finished);
+    let missing = [2, 4].map(|client| format!("client {client} did not report within 60 s"));
+    assert_eq!(run.failures(), [late, &missing[0], &missing[1]]);
+}
+
+#[test]
+fn those_missing_are_counted_where_their_numbers_are_not_clear() {
+    let mut run = Run::of(3);
+    run.hello(7);
+    run.ok(7, Ask::Reported);
+    run.now = WAIT;
+    run.ok(7, Ask::Ping);
+    assert_eq!(run.tick(WAIT), released(&[7]));
+    run.ok(7, Ask::Finished);
+    assert_eq!(run.failures(), ["2 clients did not report within 60 s"]);
+}
+
+#[test]
+fn a_run_nobody_comes_to_ends_in_time() {
+    let mut run = Run::of(u32::MAX);
+    assert_eq!(run.tick(WAIT), []);
+    let failures = run.failures();
+    assert_eq!(failures.len(), MAX_TOLD + 1);
+    assert_eq!(failures[0], "client 1 did not report within 60 s");
+    assert_eq!(
+        failures[MAX_TOLD],
+        "4294967195 more clients did not report within 60 s"
+    );
+}
+
+#[test]
+fn different_content_under_one_name_ends_the_run_naming_both_owners() {
+    let mut run = Run::of(3);
+    for client in [2, 3, 1] {
+        run.hello(client);
+    }
+    run.ok(3, own(&file("f", "a")));
+    assert_eq!(run.ok(2, own(&file("f", "a"))), [], "the same content");
+    run.ok(2, own(&file("g", "a")));
+    let line = "clients 1 and 3 own different content under the name f";
+    assert_eq!(run.ok(1, own(&file("f", "b"))), ended(&[1, 2, 3], &[line]));
+    assert_eq!(run.failures(), [line]);
+}
+
+#[test]
+fn a_number_taken_a_run_full_or_started_and_a_first_message_else_are_refused() {
+    let mut run = Run::of(2);
+    run.hello(1);
+    for (ask, expected) in [
+        (hello(1), ErrorKind::NumberTaken),
+        (Ask::Ping, ErrorKind::OutOfOrder),
+        (Ask::Reported, ErrorKind::OutOfOrder),
+    ] {
+        run.connect(99);
+        let (kind, _, effects) = run.refused(99, ask);
+        assert_eq!(kind, expected);
+        assert_eq!(effects, [Effect::Close(ConnectionId(99))]);
+    }
+    run.hello(2);
+    run.connect(99);
+    assert_eq!(run.refused(99, hello(3)).0, ErrorKind::RunFull);
+    let (kind, _, effects) = run.refused(1, hello(3));
+    assert_eq!((kind, effects), (ErrorKind::OutOfOrder, vec![]));
+    run.gone(2);
+    run.connect(99);
+    let (kind, message, _) = run.refused(99, hello(2));
+    assert_eq!(
+        kind,
+        ErrorKind::NumberTaken,
+        "not even when the first is dead"
+    );
+    assert_eq!(message, "there is a client 2 already");
+}
+
+#[test]
+fn reports_after_the_report_or_the_release_are_refused() {
+    let f = file("f", "a");
+    let mut run = Run::of(2);
+    run.hello(1);
+    run.ok(1, Ask::Reported);
+    for ask in [own(&f), want(&["f"]), Ask::Reported, Ask::Finished] {
+        assert_eq!(run.refused(1, ask).0, ErrorKind::OutOfOrder);
+    }
+    run.hello(2);
+    run.ok(2, Ask::Reported);
+    for ask in [own(&f), want(&["f"]), Ask::Reported] {
+        assert_eq!(run.refused(1, ask).0, ErrorKind::RunStarted);
+    }
+}
+
+#[test]
+fn info_dictionaries_that_are_none_are_refused() {
+    let parts = |offset, total, bytes: &[u8]| Ask::Own {
+        parts: vec![InfoPart::new(offset, total, bytes.to_vec()).unwrap()],
+    };
+    let folder = b"d5:filesld6:lengthi0e4:pathl1:aeee4:name1:x12:piece lengthi1e6:pieces0:e";
+    let mut run = Run::of(1);
+    run.hello(1);
+    run.ok(1, own(&file("f", "a")));
+    for ask in [
+        parts(0, 2, b"de"),
+        parts(0, 2, b"xx"),
+        parts(1, 2, b"x"),
+        parts(0, folder.len() as u32, folder),
+        own(&file("f", "b")),
+    ] {
+        assert_eq!(run.refused(1, ask).0, ErrorKind::BadInfo);
+    }
+    run.ok(1, parts(0, 9, b"d"));
+    assert_eq!(run.refused(1, Ask::Reported).0, ErrorKind::BadInfo);
+}
+
+#[test]
+fn a_connection_that_says_nothing_is_closed_and_is_nobody() {
+    let mut run = Run::of(1);
+    run.connect(5);
+    assert_eq!(run.run.next_tick(), Some(HELLO));
+    assert_eq!(run.tick(HELLO), [Effect::Close(ConnectionId(5))]);
+    run.connect(6);
+    assert_eq!(run.gone(6), []);
+    run.hello(1);
+    run.ok(1, Ask::Reported);
+    run.ok(1, Ask::Finished);
+    assert!(run.failures().is_empty());
+    let late = run
+        .run
+        .connected(ConnectionId(8), "::1".parse().unwrap(), run.now);
+    assert_eq!(late, [Effect::Close(ConnectionId(8))]);
+}
+
+#[test]
+fn an_aborted_run_is_a_failure() {
+    let mut run = Run::of(2);
+    run.hello(1);
+    run.connect(5);
+    let mut effects = ended(&[1], &["stopped"]);
+    effects.push(Effect::Close(ConnectionId(5)));
+    assert_eq!(run.run.abort("stopped"), effects);
+    assert_eq!(run.failures(), ["stopped"]);
+    assert_eq!(run.run.abort("again"), []);
+}

@@ -1,0 +1,194 @@
+use super::*;
+use crate::net::{Caps, Server};
+use crate::wire::control::{Answer, Ask, ClientNumber, ErrorKind, Line, Notice};
+use std::io::Write;
+use std::net::TcpListener;
+use std::num::NonZeroU16;
+
+const LONG: Duration = Duration::from_secs(60);
+
+struct Tracker {
+    run: Arc<RunningRun>,
+    server: Server,
+}
+
+impl Tracker {
+    fn of(expected: u32) -> Self {
+        let run = RunningRun::start(NonZeroU32::new(expected).unwrap(), LONG).unwrap();
+        let run = Arc::new(run);
+        let serving = Arc::clone(&run);
+        let caps = Caps {
+            total: 100,
+            per_address: 100,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Server::start("test", listener, caps, 256 << 10, move |incoming| {
+            serving.serve(&incoming.stream, incoming.address);
+        });
+        let server = server.unwrap();
+        Self { run, server }
+    }
+
+    fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.server.address()).unwrap()
+    }
+
+    /// A client that has said hello.
+    fn client(&self, client: u32) -> TcpStream {
+        let line = self.connect();
+        let ask = Ask::Hello {
+            client: ClientNumber::new(client).unwrap(),
+            port: NonZeroU16::MIN,
+        };
+        send(&line, ask);
+        assert_eq!(answer(&line), Answer::Ok);
+        line
+    }
+}
+
+fn send(line: &TcpStream, ask: Ask) {
+    let body = Request { id: 7, ask }.encode();
+    write_frame(line, &body, MAX_FRAME, LONG).unwrap();
+}
+
+/// The next notice; read a byte at a time, so that nothing of the one after it is lost.
+fn notice(mut line: &TcpStream) -> Notice {
+    use std::io::Read;
+    let mut header = [0; 4];
+    line.set_read_timeout(Some(LONG)).unwrap();
+    line.read_exact(&mut header).unwrap();
+    let mut body = vec![0; u32::from_be_bytes(header) as usize];
+    line.read_exact(&mut body).unwrap();
+    Notice::decode(&body).unwrap()
+}
+
+fn answer(line: &TcpStream) -> Answer {
+    match notice(line) {
+        Notice::Answer { id: 7, answer } => answer,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn assert_closed(line: &TcpStream) {
+    let end = FrameReader::new(line, MAX_FRAME).next(LONG, LONG).err();
+    assert!(
+        matches!(
+            end,
+            Some(FrameIoError::Closed | FrameIoError::Io(_) | FrameIoError::CutOff)
+        ),
+        "{end:?}"
+    );
+}
+
+#[test]
+fn bad_bytes_end_their_own_line_and_the_run_goes_on() {
+    let tracker = Tracker::of(2);
+    let good = tracker.client(1);
+    for bytes in [
+        &b"\xff\xff\xff\xff"[..],
+        b"\0\x10\0\x01",
+        b"\0\0\0\0",
+        b"\0\0\0\x05hello",
+        b"\0\0\0\x02le",
+        b"\0\0\0\x15d2:idi7e4:type4:pinge\0\0\0\x01x",
+    ] {
+        let mut bad = tracker.connect();
+        bad.write_all(bytes).unwrap();
+        if bytes.len() > 20 {
+            let refused = answer(&bad);
+            assert!(matches!(
+                refused,
+                Answer::Error {
+                    kind: ErrorKind::OutOfOrder,
+                    ..
+                }
+            ));
+        }
+        assert_closed(&bad);
+    }
+    let mut bad = tracker.client(2);
+    send(&good, Ask::Reported);
+    assert_eq!(answer(&good), Answer::Ok);
+    bad.write_all(b"\0\0\0\x02xx").unwrap();
+    assert_eq!(notice(&good), Notice::Release);
+    send(&good, Ask::Finished);
+    assert_eq!(answer(&good), Answer::Ok);
+    let failures = vec![Line::new("client 2 is gone")];
+    let end = Notice::End {
+        failures: failures.clone(),
+    };
+    assert_eq!(notice(&good), end);
+    assert_closed(&good);
+    drop(good);
+    assert_eq!(tracker.run.wait_until_ended(), Outcome { failures });
+}
+
+#[test]
+fn requests_cut_anywhere_or_sent_together_are_answered_in_order() {
+    let tracker = Tracker::of(1);
+    let mut line = tracker.client(1);
+    let mut bytes = Vec::new();
+    for id in 0..100 {
+        let ask = if id % 2 == 0 {
+            Ask::Ping
+        } else {
+            Ask::Finished
+        };
+        let body = Request { id, ask }.encode();
+        crate::wire::frame::encode(&body, MAX_FRAME, &mut bytes).unwrap();
+    }
+    let (first, rest) = bytes.split_at(7);
+    line.set_nodelay(true).unwrap();
+    line.write_all(first).unwrap();
+    line.write_all(rest).unwrap();
+    for expected in 0..100 {
+        match notice(&line) {
+            Notice::Answer { id, answer } => {
+                assert_eq!(id, expected);
+                assert_eq!(answer == Answer::Ok, id % 2 == 0);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn everybody_is_told_the_end_before_the_run_counts_as_ended() {
+    let tracker = Tracker::of(20);
+    let lines: Vec<TcpStream> = (1..=20).map(|client| tracker.client(client)).collect();
+    let run = Arc::clone(&tracker.run);
+    let waiting = thread::spawn(move || run.wait_until_ended());
+    tracker.run.abort("the tracker was stopped");
+    let failures = vec![Line::new("the tracker was stopped")];
+    for line in lines {
+        let end = Notice::End {
+            failures: failures.clone(),
+        };
+        assert_eq!(notice(&line), end);
+        assert_closed(&line);
+    }
+    assert_eq!(waiting.join().unwrap(), Outcome { failures });
+    assert_closed(&tracker.connect());
+}
+
+#[test]
+fn a_client_that_reads_nothing_holds_up_nobody() {
+    let tracker = Tracker::of(2);
+    let deaf = tracker.client(1);
+    deaf.set_write_timeout(Some(Duration::from_millis(200)))
+        .unwrap();
+    let body = Request {
+        id: 7,
+        ask: Ask::Ping,
+    }
+    .encode();
+    // Until its answers fill both sides' buffers and the tracker reads no further.
+    while write_frame(&deaf, &body, MAX_FRAME, Duration::from_millis(200)).is_ok() {}
+    let other = tracker.client(2);
+    send(&other, Ask::Reported);
+    assert_eq!(answer(&other), Answer::Ok);
+    tracker.run.abort("enough");
+    assert!(matches!(notice(&other), Notice::End { .. }));
+    drop((deaf, other));
+    assert_eq!(tracker.run.wait_until_ended().failures.len(), 1);
+}
