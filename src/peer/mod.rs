@@ -4,6 +4,7 @@
 //! and the decisions of a swarm (`swarm`), which are taken there from what is handed in here.
 
 mod announcer;
+mod control_line;
 mod error;
 mod link;
 mod owned;
@@ -18,6 +19,7 @@ mod tick;
 mod transfer;
 mod unlisted;
 
+pub use control_line::{ControlLine, ControlLineError, Owners};
 pub use error::PeerError;
 pub use status::{DownloadState, DownloadStatus, LinkStatus, ShareStatus, Status, TrackerStatus};
 pub use unlisted::{Missing, Unlisted};

@@ -1,0 +1,250 @@
+use super::*;
+use crate::net::{Caps, Server};
+use crate::scenario::Scenario;
+use crate::tracker::RunningRun;
+use crate::wire::control::ErrorKind;
+use std::net::TcpListener;
+use std::num::NonZeroU32;
+use std::time::Instant;
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// A tracker for a run of that many clients.
+struct Tracker {
+    run: Arc<RunningRun>,
+    server: Server,
+}
+
+impl Tracker {
+    fn of(expected: u32, wait: Duration) -> Self {
+        let run = RunningRun::start(NonZeroU32::new(expected).unwrap(), wait).unwrap();
+        let run = Arc::new(run);
+        let serving = Arc::clone(&run);
+        let caps = Caps {
+            total: 100,
+            per_address: 100,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Server::start("test", listener, caps, 256 << 10, move |incoming| {
+            serving.serve(&incoming.stream, incoming.address);
+        });
+        let server = server.unwrap();
+        Self { run, server }
+    }
+
+    fn connect(&self, client: u32) -> Result<ControlLine, ControlLineError> {
+        let port = NonZeroU16::new(1000 + client as u16).unwrap();
+        let client = ClientNumber::new(client).unwrap();
+        ControlLine::connect(self.server.address(), client, port)
+    }
+
+    fn failures(&self) -> Vec<String> {
+        let failures = self.run.wait_until_ended().failures;
+        failures.iter().map(Line::to_string).collect()
+    }
+}
+
+fn name(name: &str) -> FileName {
+    FileName::new(name).unwrap()
+}
+
+fn infos(text: &str) -> Vec<Info> {
+    let scenario = Scenario::parse(text.as_bytes()).unwrap();
+    let infos = scenario.owned.iter().map(|file| file.info().unwrap());
+    infos.collect()
+}
+
+#[test]
+fn a_run_goes_from_reports_to_the_end() {
+    let tracker = Tracker::of(2, LONG);
+    let owned = infos("2\nf 2\na\nb\nempty 0\n0\n");
+    let (first, second) = (tracker.connect(1).unwrap(), tracker.connect(2).unwrap());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            first.report(&owned, &[]).unwrap();
+            first.wait_released().unwrap();
+            first.finished().unwrap();
+            assert_eq!(first.wait_end().unwrap(), []);
+        });
+        let wanted = [name("f"), name("empty")];
+        second.report(&[], &wanted).unwrap();
+        second.wait_released().unwrap();
+        for (wanted, owned) in wanted.iter().zip(&owned) {
+            assert_eq!(second.lookup(wanted).unwrap(), *owned);
+            let owners = second.owners(owned.info_hash()).unwrap();
+            let addresses = vec!["127.0.0.1:1001".parse().unwrap()];
+            assert_eq!(
+                owners,
+                Owners {
+                    addresses,
+                    whole: 1
+                }
+            );
+            second.complete(wanted).unwrap();
+        }
+        assert!(second.ended().is_none());
+        second.finished().unwrap();
+        assert_eq!(second.wait_end().unwrap(), []);
+        assert!(matches!(
+            second.lookup(&wanted[0]),
+            Err(ControlLineError::Ended(_))
+        ));
+    });
+    assert!(tracker.failures().is_empty());
+}
+
+#[test]
+fn a_large_info_dictionary_goes_both_ways_in_parts() {
+    let tracker = Tracker::of(1, LONG);
+    let owned = infos(&format!("1\nf 60000\n{}0\n", "x\n".repeat(60_000)));
+    let line = tracker.connect(1).unwrap();
+    line.report(&owned, &[]).unwrap();
+    line.wait_released().unwrap();
+    assert_eq!(line.lookup(&name("f")).unwrap(), owned[0]);
+}
+
+#[test]
+fn many_threads_ask_at_once_and_get_their_own_answers() {
+    let tracker = Tracker::of(1, LONG);
+    let files: String = (0..20)
+        .map(|file| format!("f{file} 1\n{file:02}\n"))
+        .collect();
+    let owned = infos(&format!("20\n{files}0\n"));
+    let line = tracker.connect(1).unwrap();
+    line.report(&owned, &[]).unwrap();
+    line.wait_released().unwrap();
+    thread::scope(|scope| {
+        for info in &owned {
+            let line = &line;
+            scope.spawn(move || {
+                for _ in 0..20 {
+                    assert_eq!(line.lookup(info.name()).unwrap(), *info);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn refusals_say_why() {
+    let tracker = Tracker::of(1, LONG);
+    let line = tracker.connect(1).unwrap();
+    let refused = |result: Result<(), ControlLineError>| match result {
+        Err(ControlLineError::Refused { kind, .. }) => kind,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        refused(tracker.connect(1).map(drop)),
+        ErrorKind::NumberTaken
+    );
+    assert_eq!(refused(tracker.connect(2).map(drop)), ErrorKind::RunFull);
+    assert_eq!(refused(line.finished()), ErrorKind::OutOfOrder);
+    line.report(&[], &[name("file7")]).unwrap();
+    line.wait_released().unwrap();
+    let error = line.lookup(&name("file7")).unwrap_err();
+    assert_eq!(error.to_string(), "the tracker refuses: no living owner");
+    assert_eq!(refused(line.report(&[], &[])), ErrorKind::RunStarted);
+    line.failed(&name("file7"), "no living owner").unwrap();
+    line.finished().unwrap();
+    let failures = ["client 1: file7: no living owner"];
+    assert_eq!(line.wait_end().unwrap(), failures.map(Line::new));
+    assert_eq!(tracker.failures(), failures);
+}
+
+#[test]
+fn two_contents_under_one_name_end_everyones_run() {
+    let tracker = Tracker::of(3, LONG);
+    let lines = [1, 2, 3].map(|client| tracker.connect(client).unwrap());
+    lines[1].report(&infos("1\nf 1\na\n0\n"), &[]).unwrap();
+    let _ = lines[2].report(&infos("1\nf 1\nb\n0\n"), &[]);
+    let failures = ["clients 2 and 3 own different content under the name f"];
+    for line in &lines {
+        assert_eq!(line.wait_end().unwrap(), failures.map(Line::new));
+        let error = line.wait_released().unwrap_err();
+        assert!(matches!(error, ControlLineError::Ended(lines) if lines.len() == 1));
+    }
+    assert_eq!(tracker.failures(), failures);
+}
+
+#[test]
+fn clients_that_die_or_do_not_report_are_named_and_the_rest_finish() {
+    let tracker = Tracker::of(4, Duration::from_secs(1));
+    let dead = tracker.connect(1).unwrap();
+    let late = tracker.connect(2).unwrap();
+    let last = tracker.connect(4).unwrap();
+    dead.report(&[], &[]).unwrap();
+    drop(dead);
+    last.report(&[], &[]).unwrap();
+    last.wait_released().unwrap();
+    let failures = [
+        "client 1 is gone",
+        "client 2 did not report within 1 s",
+        "client 3 did not report within 1 s",
+    ];
+    assert_eq!(late.wait_end().unwrap(), [Line::new(failures[1])]);
+    last.finished().unwrap();
+    assert_eq!(last.wait_end().unwrap(), failures.map(Line::new));
+    assert_eq!(tracker.failures(), failures);
+}
+
+#[test]
+fn a_stop_wakes_whoever_waits() {
+    let tracker = Tracker::of(2, LONG);
+    let line = tracker.connect(1).unwrap();
+    line.report(&[], &[]).unwrap();
+    let started = Instant::now();
+    thread::scope(|scope| {
+        let waiting = [
+            scope.spawn(|| line.wait_released().unwrap_err()),
+            scope.spawn(|| line.wait_end().unwrap_err()),
+        ];
+        line.stop();
+        for waiting in waiting {
+            assert!(matches!(waiting.join().unwrap(), ControlLineError::Stopped));
+        }
+    });
+    assert!(started.elapsed() < LONG / 2);
+}
+
+#[test]
+fn a_tracker_that_goes_or_talks_nonsense_ends_the_line() {
+    let connect = |listener: &TcpListener| {
+        let address = listener.local_addr().unwrap();
+        let port = NonZeroU16::MIN;
+        ControlLine::connect(address, ClientNumber::MIN, port).unwrap_err()
+    };
+    for (sent, expected) in [
+        (
+            &b""[..],
+            "the line to the tracker is lost: the line was closed",
+        ),
+        (
+            b"\0\0\0\x05hello",
+            "the tracker sent no control message: unexpected byte in bencode at byte 0",
+        ),
+        (
+            b"\xff\xff\xff\xff",
+            "the line to the tracker is lost: a frame of 4294967295 bytes is larger than 1048576",
+        ),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let error = thread::scope(|scope| {
+            scope.spawn(|| {
+                let (stream, _) = listener.accept().unwrap();
+                FrameReader::new(&stream, MAX_FRAME)
+                    .next(LONG, LONG)
+                    .unwrap();
+                io::Write::write_all(&mut &stream, sent).unwrap();
+                let _ = stream.shutdown(Shutdown::Write);
+                let _ = FrameReader::new(&stream, MAX_FRAME).next(LONG, LONG);
+            });
+            connect(&listener)
+        });
+        assert_eq!(error.to_string(), expected);
+    }
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = closed.local_addr().unwrap();
+    drop(closed);
+    let refused = ControlLine::connect(address, ClientNumber::MIN, NonZeroU16::MIN);
+    assert!(matches!(refused, Err(ControlLineError::Connect { .. })));
+}
