@@ -2,6 +2,8 @@
 
 mod file;
 mod info;
+#[cfg(test)]
+mod tests;
 
 pub use file::{Defect, MAX_SEGMENTS, OwnedFile, Scenario, ScenarioError};
 pub use info::{BadFileName, EMPTY_FILE_PIECE, client_number, output_name};
