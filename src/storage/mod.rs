@@ -39,4 +39,6 @@ pub use stamp::Stamp;
 pub use store::{Span, Store};
 
 #[cfg(test)]
+mod disk_tests;
+#[cfg(test)]
 mod testing;

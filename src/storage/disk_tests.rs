@@ -1,0 +1,134 @@
+//! Full and read-only disks: real ones, small and mounted for a test, where the tests may mount.
+
+use super::testing::{info_of, names};
+use super::{Place, RecordState, Records, StateFolder, Store, StoreError};
+use crate::torrent::Metainfo;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+/// A file system in memory of 1 MiB.
+struct Disk {
+    folder: TempDir,
+}
+
+impl Disk {
+    /// None, with the reason printed, where this user may not mount.
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("mount");
+        command.args(["-t", "tmpfs", "-o", "size=1m", "pieceful-test"]);
+        let status = command.arg(folder.path()).stderr(Stdio::null()).status();
+        if status.is_ok_and(|status| status.success()) {
+            return Some(Self { folder });
+        }
+        println!("skipped: a small file system cannot be mounted by this user");
+        None
+    }
+
+    fn make_read_only(&self) {
+        let mut command = Command::new("mount");
+        let status = command.args(["-o", "remount,ro"]).arg(self.path()).status();
+        assert!(status.unwrap().success());
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn place(&self) -> Place {
+        Place {
+            folder: self.path().to_owned(),
+            name: "x".into(),
+        }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let status = Command::new("umount").arg(self.path()).status();
+        assert!(status.unwrap().success() || std::thread::panicking());
+    }
+}
+
+/// A source file of so many KiB, outside the small disk, with its info.
+fn source(kib: usize) -> (TempDir, std::sync::Arc<crate::torrent::Info>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x");
+    fs::write(&path, vec![5; kib << 10]).unwrap();
+    let info = info_of(&path);
+    (folder, info)
+}
+
+#[test]
+fn a_download_larger_than_the_disk_is_refused_and_leaves_nothing() {
+    let Some(disk) = Disk::mount() else { return };
+    let (_source, info) = source(2_048);
+    let error = Store::open_download(info, &disk.place()).unwrap_err();
+    let StoreError::NoSpace { needed, free, .. } = &error else {
+        panic!("{error}");
+    };
+    assert!(*needed == 2 << 20 && *free <= 1 << 20);
+    assert!(
+        error.to_string().contains("needs 2097152 bytes, only"),
+        "{error}"
+    );
+    assert_eq!(names(disk.path()), Vec::<String>::new());
+}
+
+#[test]
+fn a_disk_that_fills_up_meanwhile_is_an_error_and_the_download_can_go_on() {
+    let Some(disk) = Disk::mount() else { return };
+    let (_source, info) = source(900);
+    let store = Store::open_download(info.clone(), &disk.place()).unwrap();
+    fs::write(disk.path().join("other"), vec![1; 500 << 10]).unwrap();
+    let block = [5; 16 << 10];
+    let blocks = [&block[..]; 50];
+    // The first part of it fits, so the system's first answer is a short write.
+    let error = store.write(0, &blocks).unwrap_err();
+    assert!(
+        matches!(&error, StoreError::DiskFull { path, .. } if path.ends_with("x.part")),
+        "{error}"
+    );
+    assert!(!disk.path().join("x").exists());
+    fs::remove_file(disk.path().join("other")).unwrap();
+    store.write(0, &blocks).unwrap();
+    let mut read = vec![0; 50 << 14];
+    store.read(0, &mut read).unwrap();
+    assert!(read.iter().all(|byte| *byte == 5));
+    // Continued, it needs no room but for what is not there yet.
+    drop(store);
+    fs::write(disk.path().join("other"), vec![1; 60 << 10]).unwrap();
+    Store::open_download(info, &disk.place()).unwrap();
+}
+
+#[test]
+fn a_read_only_disk_is_told() {
+    let Some(disk) = Disk::mount() else { return };
+    let (_source, info) = source(1);
+    disk.make_read_only();
+    let error = Store::open_download(info, &disk.place()).unwrap_err();
+    assert!(matches!(error, StoreError::Denied { .. }), "{error}");
+}
+
+#[test]
+fn a_record_that_does_not_fit_leaves_the_former_one() {
+    let Some(disk) = Disk::mount() else { return };
+    let (_source, info) = source(1);
+    let folder = StateFolder::open(&disk.path().join("state")).unwrap();
+    let records = Records::open(&folder).unwrap();
+    let mut record = super::record::tests::records().remove(0);
+    record.info_hash = info.info_hash();
+    let metainfo = Metainfo::new(info.as_ref().clone(), record.trackers.clone());
+    records.save(&record, &metainfo).unwrap();
+    let before = record.clone();
+    record.state = RecordState::Failed {
+        reason: "x".repeat(2 << 20),
+    };
+    let error = records.update(&record).unwrap_err().to_string();
+    assert!(error.contains("No space left"), "{error}");
+    let loaded = records.load_all();
+    assert_eq!(loaded.len(), 1);
+    assert_eq!(loaded.into_iter().next().unwrap().unwrap().0, before);
+}
