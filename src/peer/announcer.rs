@@ -413,7 +413,7 @@ fn request(shared: &Shared, transfer: &Transfer, event: Option<Event>) -> Option
         }),
         compact: true,
         no_peer_id: true,
-        key: None,
+        key: Some(shared.key.as_bytes().to_vec()),
         pieceful: true,
     })
 }

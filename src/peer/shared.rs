@@ -29,6 +29,8 @@ const MAX_CALLS: usize = 1_000;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) peer_id: PeerId,
+    /// What only trackers learn, by which they know us at another address (BEP 7).
+    pub(super) key: String,
     pub(super) address: SocketAddr,
     pub(super) name: String,
     pub(super) max_peers: usize,
@@ -59,6 +61,7 @@ impl Shared {
     ) -> Self {
         Self {
             peer_id,
+            key: std::iter::repeat_with(fastrand::alphanumeric).take(16).collect(),
             address,
             name,
             max_peers,

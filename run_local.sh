@@ -1,0 +1,194 @@
+#!/usr/bin/env bash
+# Trackers and peers on this machine, from nothing to a finished run.
+#
+#   ./run_local.sh              one tracker, four peers, one real file of over 100 MB
+#   ./run_local.sh FILE [PEERS] the same with your file and number of peers
+#   ./run_local.sh DIR          a closed run: DIR holds in1.txt, in2.txt, ...; writes to $OUT or a temporary folder
+#
+# $PIECEFUL names a binary to use instead of building one.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+started=()
+work=$(mktemp -d)
+
+say() { printf '%s\n' "$*"; }
+fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# Ends what this script started, and nothing else, whatever ended it.
+clean_up() {
+    local code=$?
+    trap - EXIT INT TERM
+    local id
+    for id in "${started[@]}"; do kill -TERM "$id" 2>/dev/null || true; done
+    for id in "${started[@]}"; do wait "$id" 2>/dev/null || true; done
+    rm -rf "$work"
+    exit "$code"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+build() {
+    if [ -n "${PIECEFUL:-}" ]; then return; fi
+    say "building ..."
+    cargo build --release --locked --quiet --manifest-path "$here/Cargo.toml"
+    local target
+    target=$(cargo metadata --format-version 1 --no-deps --manifest-path "$here/Cargo.toml" |
+        sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+    PIECEFUL=$target/release/pieceful
+}
+
+# Waits until the process `$1` has written a line into the file `$2` that matches `$3`.
+wait_for() {
+    while ! grep -q -- "$3" "$2" 2>/dev/null; do
+        kill -0 "$1" 2>/dev/null || { cat "$2" "${2%.out}.err" >&2 2>/dev/null; fail "process $1 ended early"; }
+        sleep 0.05
+    done
+}
+
+# Starts a tracker with the options given and writes TRACKER_INFO.
+start_tracker() {
+    "$PIECEFUL" tracker --listen 127.0.0.1:0 --data "$work/tracker" "$@" >"$work/tracker.out" 2>"$work/tracker.err" </dev/null &
+    tracker=$!
+    started+=("$tracker")
+    wait_for "$tracker" "$work/tracker.out" 'listening on'
+    sed -n 's/^tracker .* listening on //p' "$work/tracker.out" >"$work/tracker_info.txt"
+    say "tracker at $(cat "$work/tracker_info.txt")"
+}
+
+# Starts peer number `$1` with further options; its id is in `peer`.
+start_peer() {
+    local number=$1
+    shift
+    mkdir -p "$work/peer$number"
+    "$PIECEFUL" peer 127.0.0.1:0 "$work/tracker_info.txt" --dir "$work/state$number" --name "peer $number" "$@" \
+        >"$work/peer$number.out" 2>"$work/peer$number.err" </dev/null &
+    peer=$!
+    started+=("$peer")
+}
+
+address_of() { sed -n 's/^peer listening on //p' "$work/peer$1.out"; }
+
+share_file() {
+    local file=$1 peers=$2 number size hash copy ok=0
+    file=$(realpath -- "$file")
+    size=$(stat -c %s -- "$file")
+    hash=$(sha1sum <"$file" | cut -d' ' -f1)
+    say "sharing $(basename -- "$file"), $size bytes, SHA-1 $hash"
+    start_tracker --open
+    start_peer 1 --json --stay -c "send '${file//\'/\'\\\'\'}' '$work/share.torrent'"
+    wait_for "$peer" "$work/peer1.out" '^{.*}$'
+    grep -q '"ok":true' "$work/peer1.out" || fail "$(tail -n 1 "$work/peer1.out")"
+    wait_for "$peer" "$work/peer1.out" 'listening on'
+    for number in $(seq 2 "$peers"); do
+        start_peer "$number" --json --stay \
+            -c "download '$work/share.torrent' '$work/peer$number/copy'" -c wait -c show_downloads
+        ids[number]=$peer
+    done
+    for number in $(seq 2 "$peers"); do
+        wait_for "${ids[number]}" "$work/peer$number.out" '^{"command":"show_downloads"'
+    done
+    say ""
+    say "peer 1 at $(address_of 1): SHA-1 $hash (the original)"
+    for number in $(seq 2 "$peers"); do
+        grep -q '^{"command":"wait","ok":true' "$work/peer$number.out" || fail "peer $number: $(grep '"wait"' "$work/peer$number.out")"
+        copy=$(sha1sum <"$work/peer$number/copy" | cut -d' ' -f1)
+        [ "$copy" = "$hash" ] || { ok=1; say "peer $number holds another content"; }
+        report "$number" "$copy"
+    done
+    summary "$peers" "$size"
+    return "$ok"
+}
+
+# One peer's SHA-1 as measured on its copy, its time and speed, and who sent it how much.
+report() {
+    local number=$1 line seconds rate
+    line=$(grep '^{"command":"show_downloads"' "$work/peer$number.out")
+    seconds=$(field seconds "$line")
+    rate=$(field rate "$line")
+    say "peer $number at $(address_of "$number"): SHA-1 $2, $seconds s, $((rate / 1000000)) MB/s"
+    sed 's/.*"from":{\([^}]*\)}.*/\1/' <<<"$line" | tr ',' '\n' | sed 's/^"\(.*\)":\([0-9]*\)$/\1 \2/' |
+        while read -r source bytes; do
+            say "    from $(name_of "$source"): $bytes bytes"
+            printf '%s %s\n' "$source" "$bytes" >>"$work/sent"
+        done
+}
+
+field() { sed "s/.*\"$1\":\([0-9.]*\).*/\1/" <<<"$2"; }
+
+name_of() {
+    local out
+    out=$(grep -lx -- "peer listening on $1" "$work"/peer*.out | head -n 1 || true)
+    if [ -n "$out" ]; then out=${out##*/peer}; printf 'peer %s' "${out%.out}"; else printf '%s' "$1"; fi
+}
+
+summary() {
+    local first all
+    first=$(awk -v a="$(address_of 1)" '$1 == a { n += $2 } END { printf "%.0f", n }' "$work/sent")
+    all=$(awk '{ n += $2 } END { printf "%.0f", n }' "$work/sent")
+    say ""
+    [ "$all" = "$((($1 - 1) * $2))" ] || fail "the sources add up to $all bytes, not $((($1 - 1) * $2))"
+    if [ "$all" -gt 0 ]; then
+        say "$all bytes moved; $((100 - 100 * first / all)) % of them did not come from peer 1"
+    fi
+}
+
+run_scenario() {
+    local folder=$1 out code=0 number file expected
+    local count
+    count=$(find "$folder" -maxdepth 1 -name 'in*.txt' | wc -l)
+    [ "$count" -gt 0 ] || fail "$folder holds no in1.txt"
+    out=${OUT:-$work/out}
+    mkdir -p "$out"
+    start_tracker --expect "$count" --wait "${WAIT:-60}"
+    number=0
+    while read -r file; do
+        number=$((number + 1))
+        start_peer "$number" --scenario "$file" --out "$out"
+        ids[number]=$peer
+    done < <(find "$folder" -maxdepth 1 -name 'in*.txt' | sort -V)
+    for number in $(seq 1 "$count"); do
+        wait "${ids[number]}" || { code=1; cat "$work/peer$number.err" >&2; }
+    done
+    wait "$tracker" || { code=1; cat "$work/tracker.err" >&2; }
+    if [ -d "$folder/expected" ]; then
+        for expected in "$folder"/expected/client*; do
+            [ -e "$expected" ] || continue
+            file=$out/$(basename -- "$expected")
+            if [ ! -f "$file" ]; then
+                code=1
+                say "$(basename -- "$expected") was not written"
+            elif [ "$(sed 's/[[:space:]]*$//' "$expected")" != "$(sed 's/[[:space:]]*$//' "$file")" ]; then
+                code=1
+                say "$(basename -- "$expected") is not as expected"
+            fi
+        done
+    fi
+    say "$(find "$out" -maxdepth 1 -name 'client*' | wc -l) files written by $count clients$([ -n "${OUT:-}" ] && printf ' to %s' "$out")"
+    return "$code"
+}
+
+largest_file() {
+    find "$(rustc --print sysroot)" -type f -size +100M -printf '%s %p\n' 2>/dev/null | sort -rn | head -n 1 | cut -d' ' -f2-
+}
+
+main() {
+    local peers=${2:-4}
+    [ $# -le 2 ] || fail "usage: run_local.sh [FILE [PEERS] | DIR]"
+    case $peers in '' | *[!0-9]*) fail "PEERS is a number, not $peers" ;; esac
+    [ "$peers" -ge 2 ] && [ "$peers" -le 100 ] || fail "PEERS is between 2 and 100"
+    declare -A ids=()
+    local file=${1:-}
+    if [ -z "$file" ]; then
+        file=$(largest_file)
+        [ -n "$file" ] || fail "no file of over 100 MB below $(rustc --print sysroot); name one"
+    fi
+    [ -e "$file" ] || fail "$file does not exist"
+    build
+    if [ -d "$file" ]; then
+        run_scenario "$file"
+    else
+        share_file "$file" "$peers"
+    fi
+}
+
+main "$@"
