@@ -257,8 +257,15 @@ impl Transfer {
             .finish(store, &AtomicBool::new(false))
             .map_err(|error| error.to_string())?;
         bad.first().map_or(Ok(()), |bad| {
-            let BadFile { path, found, expected } = bad;
-            Err(format!("{} has SHA-1 {found} where the torrent says {expected}", path.display()))
+            let BadFile {
+                path,
+                found,
+                expected,
+            } = bad;
+            Err(format!(
+                "{} has SHA-1 {found} where the torrent says {expected}",
+                path.display()
+            ))
         })
     }
 

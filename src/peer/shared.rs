@@ -61,7 +61,9 @@ impl Shared {
     ) -> Self {
         Self {
             peer_id,
-            key: std::iter::repeat_with(fastrand::alphanumeric).take(16).collect(),
+            key: std::iter::repeat_with(fastrand::alphanumeric)
+                .take(16)
+                .collect(),
             address,
             name,
             max_peers,

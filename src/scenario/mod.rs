@@ -2,8 +2,10 @@
 
 mod file;
 mod info;
+mod run;
 #[cfg(test)]
 mod tests;
 
 pub use file::{Defect, MAX_SEGMENTS, OwnedFile, Scenario, ScenarioError};
+pub use run::{Part, RunError, run};
 pub use info::{BadFileName, EMPTY_FILE_PIECE, client_number, output_name};

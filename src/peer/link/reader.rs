@@ -164,7 +164,7 @@ impl Reader<'_> {
                 }
                 Step::Message(message, length) => {
                     at += length;
-let first = self.first;
+                    let first = self.first;
                     self.first &= message == Message::KeepAlive;
                     Dispatch {
                         shared: self.shared,
