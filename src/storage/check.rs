@@ -191,6 +191,11 @@ mod tests {
         let info = super::super::testing::info_of(&path);
         let store = Store::open_share(info.clone(), &path).unwrap();
         assert!(all(&store).is_full());
+        // Where the file system keeps holes, they are found, and only they.
+        if std::os::unix::fs::MetadataExt::blocks(&file.metadata().unwrap()) < 1 << 10 {
+            assert!(is_hole(&store, 1 << 20, 8 << 20) && is_hole(&store, 30 << 20, 10 << 20));
+        }
+        assert!(!is_hole(&store, 16 << 20, 8 << 20));
         // The same length, all hole.
         let other = folder.path().join("hole");
         std::fs::File::create(&other)
@@ -199,5 +204,10 @@ mod tests {
             .unwrap();
         let store = Store::open_share(info.clone(), &other).unwrap();
         assert_eq!(all(&store).count(), info.lengths().pieces() - 1);
+        // What was cut off is no hole.
+        let cut = std::fs::File::options().write(true).open(&other).unwrap();
+        cut.set_len(1 << 20).unwrap();
+        assert!(!is_hole(&store, 30 << 20, 1 << 20) && !is_hole(&store, 0, 2 << 20));
+        assert_eq!(all(&store).count(), 2);
     }
 }

@@ -260,7 +260,6 @@ impl Store {
         let files = files.iter().enumerate().skip(first);
         Ok(files
             .take_while(move |(_, file)| file.offset < end)
-            .filter(|(_, file)| file.length > 0)
             .map(move |(index, file)| {
                 let from = offset.max(file.offset);
                 Segment {
@@ -268,7 +267,8 @@ impl Store {
                     offset: from - file.offset,
                     length: end.min(file.offset + file.length) - from,
                 }
-            }))
+            })
+            .filter(|segment| segment.length > 0))
     }
 
     /// File `index`, open; none for padding.
@@ -355,6 +355,7 @@ mod tests {
                 else {
                     panic!("there is no padding here");
                 };
+                assert!(length > 0, "an empty span looks like the end of a file");
                 let mut part = vec![0; length as usize];
                 file.read_exact_at(&mut part, offset).unwrap();
                 spanned.extend(part);
