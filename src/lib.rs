@@ -5,6 +5,7 @@
 )]
 
 pub mod bencode;
+pub mod cli;
 pub mod net;
 pub mod peer;
 pub mod scenario;

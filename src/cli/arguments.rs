@@ -1,0 +1,203 @@
+//! The arguments of the binary, read into types.
+//!
+//! In scope: which options there are, their help, and which go together; wrong usage becomes one line and exit code 2.
+//! Out of scope: doing anything.
+
+mod peer;
+mod torrent;
+mod tracker;
+
+pub(super) use peer::{PeerArguments, ScenarioArguments};
+pub(super) use torrent::{CreateArguments, TorrentArguments};
+pub(super) use tracker::{ClosedRunArguments, TrackerArguments};
+
+use super::values;
+use clap::error::ErrorKind;
+use clap::{Arg, ArgMatches, Command};
+use log::LevelFilter;
+use std::ffi::OsString;
+
+/// What the binary is asked to do.
+#[derive(Debug)]
+pub(super) enum Invocation {
+    /// Run a tracker.
+    Tracker(TrackerArguments),
+    /// Run a peer.
+    Peer(PeerArguments),
+    /// Work on a `.torrent`.
+    Torrent(TorrentArguments),
+    /// Print this text, for `--help` and `--version`.
+    Print(String),
+}
+
+/// Reads the arguments, the binary's own name first.
+///
+/// # Errors
+/// What is wrong, in one line.
+pub(super) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, String> {
+    let matches = match definition().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) => return explain(&error),
+    };
+    match matches.subcommand() {
+        Some(("tracker", matches)) => Ok(Invocation::Tracker(tracker::read(matches))),
+        Some(("peer", matches)) => Ok(Invocation::Peer(peer::read(matches))),
+        Some(("torrent", matches)) => torrent::read(matches)
+            .map(Invocation::Torrent)
+            .ok_or_else(no_subcommand),
+        _ => Err(no_subcommand()),
+    }
+}
+
+fn definition() -> Command {
+    Command::new("pieceful")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Private BitTorrent for a team: peers, trackers and the swarm in one binary")
+        .after_help(
+            "Two terminals are enough to try it:\n  \
+             pieceful tracker --open\n  \
+             echo 127.0.0.1:5000 > tracker_info.txt && pieceful peer -c 'send disk.img' --stay\n\
+             and on another machine, with tracker_info.txt and disk.img.torrent copied there:\n  \
+             pieceful peer -c 'download disk.img.torrent' -c wait\n\n\
+             pieceful SUBCOMMAND --help tells more of each.",
+        )
+        .subcommand_required(true)
+        .subcommand_value_name("SUBCOMMAND")
+        .subcommand_help_heading("Subcommands")
+        .disable_help_subcommand(true)
+        .subcommand(tracker::definition())
+        .subcommand(peer::definition())
+        .subcommand(torrent::definition())
+}
+
+/// `--help` and `--version` are errors to clap, too.
+fn explain(error: &clap::Error) -> Result<Invocation, String> {
+    let text = error.render().to_string();
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    ) {
+        return Ok(Invocation::Print(text.trim_end().to_owned()));
+    }
+    let words = |part: &str| part.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut parts = text.split("\n\n").map(words);
+    let what = parts.next().unwrap_or_default();
+    let what = what.strip_prefix("error: ").unwrap_or(&what);
+    let tip = parts.find_map(|part| part.strip_prefix("tip: ").map(|tip| format!(" ({tip})")));
+    Err(format!(
+        "{what}{}; --help tells more",
+        tip.unwrap_or_default()
+    ))
+}
+
+fn no_subcommand() -> String {
+    "a subcommand is missing; --help tells more".to_owned()
+}
+
+/// `--log LEVEL`, which tracker and peer have in common.
+fn log_option() -> Arg {
+    Arg::new("log")
+        .long("log")
+        .value_name("LEVEL")
+        .default_value("info")
+        .ignore_case(true)
+        .value_parser(["error", "warn", "info", "debug", "trace"])
+        .hide_possible_values(true)
+        .help("How much goes into the log in the state folder: error, warn, info, debug or trace")
+}
+
+fn log_level(matches: &ArgMatches) -> LevelFilter {
+    let level = matches
+        .get_one::<String>("log")
+        .and_then(|level| level.parse().ok());
+    level.unwrap_or(LevelFilter::Info)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn parse(line: &str) -> Result<Invocation, String> {
+        let words = super::super::words::split(line).unwrap();
+        read(
+            ["pieceful".to_owned()]
+                .into_iter()
+                .chain(words)
+                .map(OsString::from),
+        )
+    }
+
+    #[test]
+    fn the_definitions_are_sound() {
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn help_and_version_are_printed() {
+        for line in [
+            "--help",
+            "-h",
+            "tracker --help",
+            "peer --help",
+            "torrent --help",
+            "torrent create --help",
+        ] {
+            match parse(line) {
+                Ok(Invocation::Print(text)) => assert!(text.contains("Usage:"), "{line}: {text}"),
+                other => panic!("{line}: {other:?}"),
+            }
+        }
+        assert!(
+            matches!(parse("--version"), Ok(Invocation::Print(text)) if text.starts_with("pieceful 0"))
+        );
+        for subcommand in [
+            "tracker",
+            "peer",
+            "torrent",
+            "torrent create",
+            "torrent show",
+            "torrent check",
+        ] {
+            let help = parse(&format!("{subcommand} --help"));
+            assert!(
+                matches!(help, Ok(Invocation::Print(text)) if text.contains("Example")),
+                "{subcommand}"
+            );
+        }
+    }
+
+    #[test]
+    fn wrong_usage_is_one_line() {
+        for (line, part) in [
+            ("", "subcommand"),
+            (
+                "peeer",
+                "unrecognized subcommand 'peeer' (a similar subcommand exists: 'peer')",
+            ),
+            ("peer 127.0.0.1", "127.0.0.1"),
+            ("peer --bogus", "--bogus"),
+            ("peer --threads 0", "a number from 1 to"),
+            ("peer --out x", "--scenario"),
+            ("peer -c quit --scenario in1.txt", "cannot be used with"),
+            ("peer --log loud", "loud"),
+            ("peer a:1 b c", "'c'"),
+            ("peer --name ''", "--name"),
+            ("tracker info 0", "a number from 1 to"),
+            ("tracker --wait 5", "--expect"),
+            ("tracker --expect 2 --open", "cannot be used with"),
+            ("tracker --interval 0", "a number from 1 to"),
+            ("torrent", "subcommand"),
+            ("torrent create", "PATH"),
+            ("torrent create x --piece-length 3G", "a length in bytes"),
+            ("torrent create x -t ftp://x", "an announce URL"),
+            ("torrent check x", "PATH"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert!(
+                error.contains(part) && !error.contains('\n'),
+                "{line}: {error}"
+            );
+            assert!(!error.starts_with("error"), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! `pieceful tracker`.
+
+use super::{log_level, log_option, values};
+use crate::wire::HostPort;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use log::LevelFilter;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a tracker shall run.
+#[derive(Debug)]
+pub(in crate::cli) struct TrackerArguments {
+    /// The file that names the trackers.
+    pub(in crate::cli) tracker_info: Option<PathBuf>,
+    /// Which of its lines, counted from 1.
+    pub(in crate::cli) number: u32,
+    /// Where to listen instead of that line's address.
+    pub(in crate::cli) listen: Option<HostPort>,
+    /// The state folder.
+    pub(in crate::cli) data: Option<PathBuf>,
+    /// Whether anybody may announce.
+    pub(in crate::cli) open: bool,
+    /// How often our own peers announce.
+    pub(in crate::cli) interval: Duration,
+    /// A closed run instead of a service.
+    pub(in crate::cli) closed_run: Option<ClosedRunArguments>,
+    /// What goes into the log.
+    pub(in crate::cli) log: LevelFilter,
+}
+
+/// A closed run.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::cli) struct ClosedRunArguments {
+    /// How many clients take part.
+    pub(in crate::cli) expect: NonZeroU32,
+    /// How long they may take to report.
+    pub(in crate::cli) wait: Duration,
+}
+
+pub(super) fn definition() -> Command {
+    Command::new("tracker")
+        .about("Run a tracker: it tells peers of one another")
+        .after_help(
+            "Examples:\n  \
+             pieceful tracker --open                     on 127.0.0.1:5000, for anybody who has a .torrent\n  \
+             pieceful tracker tracker_info.txt 2 --open  the second tracker of tracker_info.txt\n  \
+             pieceful tracker --listen 0.0.0.0:0         on a free port, which the first line of output tells\n  \
+             pieceful tracker --expect 3                 a closed run of three clients\n\n\
+             TRACKER_INFO is a text file, one HOST:PORT a line ([::1]:5000 for IPv6); # starts a comment.\n\
+             Ctrl-C ends the tracker, a second one at once. Exit codes: 0 done; 1 failed; 2 wrong usage; 130 killed by a \
+             second Ctrl-C.",
+        )
+        .args([
+            Arg::new("tracker_info")
+                .value_name("TRACKER_INFO")
+                .value_parser(value_parser!(PathBuf))
+                .help("The file that names the trackers; without it this is the only one, on 127.0.0.1:5000"),
+            Arg::new("number")
+                .value_name("NUMBER")
+                .value_parser(values::count(1_000_000))
+                .help("Which address line of TRACKER_INFO this tracker is, counted from 1 [default: 1]"),
+            Arg::new("listen")
+                .long("listen")
+                .value_name("ADDR")
+                .value_parser(value_parser!(HostPort))
+                .help("HOST:PORT to listen on instead of that line's; port 0 takes a free one"),
+            Arg::new("data")
+                .long("data")
+                .value_name("DIR")
+                .value_parser(value_parser!(PathBuf))
+                .help("The state folder [default: $XDG_DATA_HOME/pieceful/tracker-PORT; with port 0 a temporary one]"),
+            Arg::new("open")
+                .long("open")
+                .action(ArgAction::SetTrue)
+                .help("Serve open swarms: anybody who has a .torrent may announce"),
+            Arg::new("interval")
+                .long("interval")
+                .value_name("SECONDS")
+                .default_value("20")
+                .value_parser(values::whole_seconds)
+                .help("How often pieceful peers announce; one that misses two is dropped"),
+            Arg::new("expect")
+                .long("expect")
+                .value_name("N")
+                .value_parser(value_parser!(NonZeroU32))
+                .conflicts_with("open")
+                .help("A closed run: hold N clients until all have reported, end when all have finished"),
+            Arg::new("wait")
+                .long("wait")
+                .value_name("SECONDS")
+                .value_parser(values::seconds)
+                .requires("expect")
+                .help("How long the clients of a closed run may take to report [default: 60]"),
+            log_option(),
+        ])
+}
+
+pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
+    let number = matches.get_one("number").copied().unwrap_or(1usize);
+    let wait = matches.get_one("wait").copied();
+    TrackerArguments {
+        tracker_info: matches.get_one("tracker_info").cloned(),
+        number: u32::try_from(number).unwrap_or(u32::MAX),
+        listen: matches.get_one("listen").cloned(),
+        data: matches.get_one("data").cloned(),
+        open: matches.get_flag("open"),
+        interval: matches
+            .get_one("interval")
+            .copied()
+            .unwrap_or(crate::tracker::DEFAULT_INTERVAL),
+        closed_run: matches.get_one("expect").map(|expect| ClosedRunArguments {
+            expect: *expect,
+            wait: wait.unwrap_or(crate::tracker::DEFAULT_WAIT),
+        }),
+        log: log_level(matches),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Invocation, tests::parse};
+    use super::*;
+
+    fn tracker(line: &str) -> TrackerArguments {
+        match parse(line) {
+            Ok(Invocation::Tracker(arguments)) => arguments,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_one_tracker() {
+        let plain = tracker("tracker");
+        assert_eq!(
+            (plain.tracker_info, plain.number, plain.listen),
+            (None, 1, None)
+        );
+        assert_eq!(
+            (plain.open, plain.interval, plain.log),
+            (false, Duration::from_secs(20), LevelFilter::Info)
+        );
+        assert_eq!(plain.closed_run, None);
+    }
+
+    #[test]
+    fn every_option_is_read() {
+        let line = "tracker info.txt 12 --listen [::1]:0 --data d --open --interval 5 --log DEBUG";
+        let all = tracker(line);
+        assert_eq!(
+            (all.tracker_info, all.number),
+            (Some("info.txt".into()), 12)
+        );
+        assert_eq!(all.listen.unwrap().to_string(), "[::1]:0");
+        assert_eq!((all.data, all.open), (Some("d".into()), true));
+        assert_eq!(
+            (all.interval, all.log),
+            (Duration::from_secs(5), LevelFilter::Debug)
+        );
+        let run = tracker("tracker --expect 12 --wait 2.5")
+            .closed_run
+            .unwrap();
+        assert_eq!(
+            (run.expect.get(), run.wait),
+            (12, Duration::from_millis(2500))
+        );
+        assert_eq!(
+            tracker("tracker --expect 1").closed_run.unwrap().wait,
+            Duration::from_secs(60)
+        );
+    }
+}

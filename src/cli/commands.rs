@@ -1,0 +1,340 @@
+//! The commands of a peer: one table that drives reading, help and completion.
+//!
+//! In scope: words to [`Command`]. Out of scope: doing it (`execute`).
+
+mod nearest;
+mod table;
+
+pub(super) use table::{Entry, TABLE, What};
+
+use super::escape::escape;
+use super::failure::Failure;
+use super::words;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a person asks of a peer.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Command {
+    /// Make a `.torrent` of a file or folder and share it.
+    Send {
+        /// The file or folder.
+        path: PathBuf,
+        /// Where the `.torrent` goes; without it `NAME.torrent` in the current folder.
+        torrent: Option<PathBuf>,
+    },
+    /// Start a download.
+    Download {
+        /// The `.torrent`.
+        torrent: PathBuf,
+        /// A folder to put it in, or the new file or folder's own path.
+        destination: Option<PathBuf>,
+    },
+    /// List downloads.
+    ShowDownloads,
+    /// List links.
+    ShowPeers,
+    /// End a download and forget it.
+    Cancel(String),
+    /// Wait for downloads, as long as it takes or this long.
+    Wait(Option<Duration>),
+    /// Tell of the peer as a whole.
+    Status,
+    /// Tell of all commands or of one.
+    Help(Option<&'static Entry>),
+    /// End the peer.
+    Quit,
+}
+
+/// The arguments as typed; as many as the entry allows.
+struct Words<'a> {
+    entry: &'static Entry,
+    words: &'a [String],
+}
+
+/// A line read: the command's name as JSON has it, and the command.
+pub(super) struct Line {
+    /// The name of the table, else the first word as typed.
+    pub(super) name: String,
+    /// What is to be done, or why the line means nothing.
+    pub(super) command: Result<Command, Failure>,
+}
+
+/// Reads a line; `None` if it holds no words.
+pub(super) fn read(line: &str) -> Option<Line> {
+    let words = match words::split(line) {
+        Ok(words) => words,
+        Err(error) => {
+            let name = line
+                .split_whitespace()
+                .next()
+                .unwrap_or_default()
+                .to_owned();
+            return Some(Line {
+                name,
+                command: Err(error.into()),
+            });
+        }
+    };
+    let (name, arguments) = words.split_first()?;
+    Some(match find(name) {
+        Ok(entry) => {
+            let command = entry.read(arguments);
+            let entry = command.as_ref().map_or(entry, Command::entry);
+            Line {
+                name: entry.name.to_owned(),
+                command,
+            }
+        }
+        Err(failure) => Line {
+            name: name.clone(),
+            command: Err(failure),
+        },
+    })
+}
+
+fn find(name: &str) -> Result<&'static Entry, Failure> {
+    let entry = TABLE.iter().find(|entry| entry.name == name);
+    entry.ok_or_else(|| Failure::Unknown {
+        word: escape(&name.chars().take(60).collect::<String>()).into_owned(),
+        nearest: nearest::nearest(name),
+    })
+}
+
+impl Entry {
+    fn read(&'static self, words: &[String]) -> Result<Command, Failure> {
+        let least = self
+            .arguments
+            .iter()
+            .filter(|argument| argument.required)
+            .count();
+        let missing = self
+            .arguments
+            .get(words.len())
+            .filter(|_| words.len() < least);
+        let words = Words { entry: self, words };
+        match (missing, words.words.get(self.arguments.len())) {
+            (Some(missing), _) => Err(words.wrong(format!("{} is missing", missing.name))),
+            (_, Some(extra)) => Err(words.wrong(format!("{extra:?} is one word too many"))),
+            _ => (self.read)(words),
+        }
+    }
+}
+
+impl Command {
+    /// Its row of the table.
+    fn entry(&self) -> &'static Entry {
+        let name = match self {
+            Self::Send { .. } => "send",
+            Self::Download { .. } => "download",
+            Self::ShowDownloads => "show_downloads",
+            Self::ShowPeers => "show_peers",
+            Self::Cancel(_) => "cancel",
+            Self::Wait(_) => "wait",
+            Self::Status => "status",
+            Self::Help(_) => "help",
+            Self::Quit => "quit",
+        };
+        TABLE
+            .iter()
+            .find(|entry| entry.name == name)
+            .unwrap_or(&TABLE[0])
+    }
+}
+
+impl Words<'_> {
+    fn word(&self, at: usize) -> Result<&str, Failure> {
+        let word = self.words.get(at).filter(|word| !word.is_empty());
+        word.map(String::as_str)
+            .ok_or_else(|| self.wrong("a name is empty".to_owned()))
+    }
+
+    fn path(&self, at: usize) -> Result<PathBuf, Failure> {
+        self.word(at).map(PathBuf::from)
+    }
+
+    fn optional_path(&self, at: usize) -> Result<Option<PathBuf>, Failure> {
+        self.words.get(at).map(|_| self.path(at)).transpose()
+    }
+
+    fn is_magnet(&self, at: usize) -> bool {
+        let start = self.words.get(at).and_then(|word| word.get(..7));
+        start.is_some_and(|start| start.eq_ignore_ascii_case("magnet:"))
+    }
+
+    /// `torrent -setMode send FILE` and its like.
+    fn other_spelling(&self) -> Result<Command, Failure> {
+        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            ["exit"] | ["-setMode", "exit"] => Ok(Command::Quit),
+            ["-setMode", "send" | "upload", ..] => {
+                find("send")?.read(self.words.get(2..).unwrap_or_default())
+            }
+            ["-setMode", "download", ..] => {
+                find("download")?.read(self.words.get(2..).unwrap_or_default())
+            }
+            _ => Err(self.wrong("the mode is one of send, upload, download and exit".to_owned())),
+        }
+    }
+
+    fn wrong(&self, what: String) -> Failure {
+        Failure::Arguments(what, self.entry.usage())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ok(line: &str) -> (String, Command) {
+        let line = read(line).unwrap();
+        (line.name, line.command.unwrap())
+    }
+
+    fn failure(line: &str) -> (String, Failure) {
+        let line = read(line).unwrap();
+        (line.name, line.command.unwrap_err())
+    }
+
+    #[test]
+    fn every_command_is_read() {
+        let send = |torrent: Option<&str>| Command::Send {
+            path: "a b".into(),
+            torrent: torrent.map(PathBuf::from),
+        };
+        let download = |destination: Option<&str>| Command::Download {
+            torrent: "x.torrent".into(),
+            destination: destination.map(PathBuf::from),
+        };
+        for (line, name, command) in [
+            ("send 'a b'", "send", send(None)),
+            ("send a\\ b out.torrent", "send", send(Some("out.torrent"))),
+            ("torrent -setMode send 'a b'", "send", send(None)),
+            ("torrent -setMode upload 'a b'", "send", send(None)),
+            ("download x.torrent", "download", download(None)),
+            ("download x.torrent d", "download", download(Some("d"))),
+            (
+                "torrent -setMode download x.torrent",
+                "download",
+                download(None),
+            ),
+            ("show_downloads", "show_downloads", Command::ShowDownloads),
+            ("show_peers", "show_peers", Command::ShowPeers),
+            ("cancel x", "cancel", Command::Cancel("x".into())),
+            ("wait", "wait", Command::Wait(None)),
+            (
+                "wait 1.5",
+                "wait",
+                Command::Wait(Some(Duration::from_millis(1500))),
+            ),
+            ("status", "status", Command::Status),
+            ("help", "help", Command::Help(None)),
+            ("quit", "quit", Command::Quit),
+            ("torrent exit", "quit", Command::Quit),
+            ("torrent -setMode exit", "quit", Command::Quit),
+        ] {
+            assert_eq!(ok(line), (name.to_owned(), command), "{line}");
+        }
+        assert!(matches!(ok("help send").1, Command::Help(Some(entry)) if entry.name == "send"));
+        assert!(read(" \t").is_none());
+    }
+
+    #[test]
+    fn each_bad_line_has_its_kind_and_says_what_is_wrong() {
+        for (line, name, kind, message) in [
+            (
+                "send",
+                "send",
+                "arguments",
+                "PATH is missing; usage: send PATH [OUT.torrent]",
+            ),
+            ("send ''", "send", "arguments", "a name is empty"),
+            (
+                "quit now",
+                "quit",
+                "arguments",
+                "\"now\" is one word too many; usage: quit",
+            ),
+            (
+                "send a b c",
+                "send",
+                "arguments",
+                "\"c\" is one word too many",
+            ),
+            (
+                "wait soon",
+                "wait",
+                "arguments",
+                "a time in seconds is asked for",
+            ),
+            (
+                "wait -1",
+                "wait",
+                "arguments",
+                "a time in seconds is asked for",
+            ),
+            (
+                "sned x",
+                "sned",
+                "unknown-command",
+                "there is no command \"sned\", did you mean send?",
+            ),
+            (
+                "Show_Download",
+                "Show_Download",
+                "unknown-command",
+                "there is no command \"Show_Download\", did you mean show_downloads?",
+            ),
+            (
+                "# x",
+                "#",
+                "unknown-command",
+                "there is no command \"#\"; help lists all",
+            ),
+            (
+                "help me",
+                "help",
+                "unknown-command",
+                "there is no command \"me\"",
+            ),
+            ("send 'x", "send", "syntax", "the quote ' is not closed"),
+            (
+                "download magnet:?xt=urn:btih:1",
+                "download",
+                "unsupported",
+                "a magnet link cannot",
+            ),
+            (
+                "torrent -setMode download MAGNET:?x",
+                "torrent",
+                "unsupported",
+                "a magnet link cannot",
+            ),
+            (
+                "torrent -setMode fly x",
+                "torrent",
+                "arguments",
+                "the mode is one of",
+            ),
+            (
+                "torrent",
+                "torrent",
+                "arguments",
+                "-setMode MODE|exit is missing",
+            ),
+            (
+                "torrent -setMode send",
+                "torrent",
+                "arguments",
+                "PATH is missing; usage: send PATH",
+            ),
+        ] {
+            let (found, failure) = failure(line);
+            assert_eq!((found.as_str(), failure.kind()), (name, kind), "{line}");
+            assert!(
+                failure.to_string().starts_with(message),
+                "{line}: {failure}"
+            );
+        }
+    }
+}

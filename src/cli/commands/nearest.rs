@@ -1,0 +1,72 @@
+//! Which command somebody may have meant.
+
+use super::TABLE;
+
+/// The command that takes the fewest changed letters, three at most and half of it at most.
+pub(super) fn nearest(word: &str) -> Option<&'static str> {
+    let word = word.to_lowercase();
+    if word == "exit" {
+        return Some("quit");
+    }
+    let names = TABLE
+        .iter()
+        .map(|entry| (distance(&word, entry.name), entry.name));
+    let best = names.min_by_key(|(distance, _)| *distance);
+    best.filter(|(distance, name)| *distance <= 3 && *distance * 2 <= name.len())
+        .map(|(_, name)| name)
+}
+
+/// Levenshtein's distance, over a prefix of `typed` that bounds the work.
+fn distance(typed: &str, name: &str) -> usize {
+    let mut row: Vec<usize> = (0..=name.len()).collect();
+    for (line, letter) in typed.chars().take(64).enumerate() {
+        let mut corner = line;
+        let mut left = line + 1;
+        for (cell, other) in row
+            .iter_mut()
+            .zip([' '].into_iter().chain(name.chars()))
+            .skip(1)
+        {
+            let changed = corner + usize::from(letter != other);
+            corner = *cell;
+            left = changed.min(*cell + 1).min(left + 1);
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = line + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_are_levenshteins() {
+        for (typed, name, expected) in [
+            ("kitten", "sitting", 3),
+            ("", "abc", 3),
+            ("abc", "abc", 0),
+            ("wiat", "wait", 2),
+        ] {
+            assert_eq!(distance(typed, name), expected);
+        }
+    }
+
+    #[test]
+    fn slips_of_the_finger_are_understood() {
+        for (typed, meant) in [
+            ("sned", Some("send")),
+            ("DOWNLOAD", Some("download")),
+            ("show_download", Some("show_downloads")),
+            ("exit", Some("quit")),
+            ("", None),
+            ("ls", None),
+            ("frobnicate", None),
+        ] {
+            assert_eq!(nearest(typed), meant, "{typed}");
+        }
+    }
+}

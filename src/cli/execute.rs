@@ -1,0 +1,211 @@
+//! Commands carried out against a running peer, one at a time, and told of.
+//!
+//! In scope: what each command calls, what is printed of it, whether all succeeded. Out of scope: where lines come from.
+
+use super::commands::{Command, Entry, Line, read};
+use super::failure::Failure;
+use super::hashing::Hashing;
+use super::output::Output;
+use super::progress::is_running;
+use super::wait::{self, Covered};
+use super::{json, render};
+use crate::net::Stop;
+use crate::peer::{DownloadStatus, LinkStatus, Peer, Sent, Started, Status};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What a command brought about.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// `send`.
+    Sent(Sent),
+    /// `download`.
+    Started(Started),
+    /// `show_downloads`.
+    Downloads(Vec<DownloadStatus>),
+    /// `show_peers`.
+    Links(Vec<LinkStatus>),
+    /// `cancel`, with the name.
+    Cancelled(String),
+    /// `wait`, with the downloads that are complete.
+    Waited(Vec<DownloadStatus>),
+    /// `status`.
+    Status(Status),
+    /// `help`, of one command or all.
+    Help(Option<&'static Entry>),
+    /// `quit`.
+    Quit,
+}
+
+/// The commands of one run.
+#[derive(Debug)]
+pub(super) struct Session<'a> {
+    peer: &'a Peer,
+    output: &'a Output,
+    stop: &'a Stop,
+    covered: Covered,
+    all_succeeded: bool,
+    has_quit: bool,
+}
+
+impl<'a> Session<'a> {
+    /// Commands for `peer`, until `stop` is raised.
+    pub(super) fn new(peer: &'a Peer, output: &'a Output, stop: &'a Stop) -> Self {
+        let covered = Covered::new(&peer.downloads());
+        Self {
+            peer,
+            output,
+            stop,
+            covered,
+            all_succeeded: true,
+            has_quit: false,
+        }
+    }
+
+    /// Carries out a line; one without words does nothing.
+    pub(super) fn run(&mut self, line: &str) {
+        let Some(Line { name, command }) = read(line) else {
+            return;
+        };
+        log::debug!("command {name}");
+        let result = command.and_then(|command| self.execute(command));
+        self.tell(&name, &result);
+    }
+
+    /// Tells of a line that is no text.
+    pub(super) fn refuse(&mut self, failure: Failure) {
+        self.tell("", &Err(failure));
+    }
+
+    /// Whether every command so far succeeded.
+    pub(super) fn all_succeeded(&self) -> bool {
+        self.all_succeeded
+    }
+
+    /// Whether `quit` was among them.
+    pub(super) fn has_quit(&self) -> bool {
+        self.has_quit
+    }
+
+    fn execute(&mut self, command: Command) -> Result<Outcome, Failure> {
+        if self.stop.is_stopped() {
+            return Err(Failure::Interrupted);
+        }
+        match command {
+            Command::Send { path, torrent } => self.send(&path, torrent),
+            Command::Download {
+                torrent,
+                destination,
+            } => {
+                let started = self.peer.download(&torrent, destination.as_deref())?;
+                self.covered.started(started.info_hash);
+                Ok(Outcome::Started(started))
+            }
+            Command::ShowDownloads => Ok(Outcome::Downloads(self.peer.downloads())),
+            Command::ShowPeers => Ok(Outcome::Links(self.peer.links())),
+            Command::Cancel(name) => {
+                self.peer.cancel(&name)?;
+                Ok(Outcome::Cancelled(name))
+            }
+            Command::Wait(limit) => {
+                wait::wait(self.peer, &mut self.covered, limit, self.stop, self.output)
+                    .map(Outcome::Waited)
+            }
+            Command::Status => Ok(Outcome::Status(self.peer.status())),
+            Command::Help(entry) => Ok(Outcome::Help(entry)),
+            Command::Quit => {
+                self.has_quit = true;
+                Ok(Outcome::Quit)
+            }
+        }
+    }
+
+    fn send(&self, path: &Path, torrent: Option<PathBuf>) -> Result<Outcome, Failure> {
+        let torrent = match torrent {
+            Some(torrent) => torrent,
+            None => torrent_name(path).map_err(|source| crate::peer::PeerError::File {
+                path: path.to_owned(),
+                source,
+            })?,
+        };
+        let hashing = Hashing::new("hashing", self.output);
+        let sent = self
+            .peer
+            .send(path, &torrent, &|done, total| hashing.step(done, total));
+        hashing.finish();
+        match sent {
+            Err(_) if self.stop.is_stopped() => Err(Failure::Interrupted),
+            sent => Ok(Outcome::Sent(sent?)),
+        }
+    }
+
+    fn tell(&mut self, name: &str, result: &Result<Outcome, Failure>) {
+        self.all_succeeded &= result.is_ok();
+        match result {
+            _ if self.output.is_json() => {
+                self.output.result(&json::line(name, result));
+            }
+            Ok(outcome) => {
+                for line in render::lines(outcome) {
+                    self.output.result(&line);
+                }
+            }
+            Err(failure) => {
+                for line in failure.lines() {
+                    self.output.error(&line);
+                }
+            }
+        }
+        if let Err(failure) = result {
+            log::warn!("command {name} failed: {failure}");
+        }
+    }
+
+    /// Names on standard error the downloads that end before they are complete.
+    pub(super) fn tell_of_unfinished(&self) {
+        for download in self.peer.downloads() {
+            if is_running(&download) {
+                let (name, percent) = (&download.name, render::percent(&download));
+                self.output.note(&format!(
+                    "{name}: cut short at {percent}%; it goes on at the next start with the same --dir"
+                ));
+            }
+        }
+    }
+}
+
+/// `NAME.torrent` in the current folder.
+pub(super) fn torrent_name(path: &Path) -> io::Result<PathBuf> {
+    let mut name = match path.file_name() {
+        Some(name) => name.to_owned(),
+        // `.` and `..` have no name of their own.
+        None => path
+            .canonicalize()?
+            .file_name()
+            .unwrap_or_default()
+            .to_owned(),
+    };
+    name.push(".torrent");
+    Ok(name.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torrent_is_called_as_what_it_describes() {
+        assert_eq!(
+            torrent_name(Path::new("/a/b.iso")).unwrap(),
+            Path::new("b.iso.torrent")
+        );
+        assert_eq!(
+            torrent_name(Path::new("a/")).unwrap(),
+            Path::new("a.torrent")
+        );
+        let here = std::env::current_dir().unwrap();
+        let here = format!("{}.torrent", here.file_name().unwrap().to_str().unwrap());
+        assert_eq!(torrent_name(Path::new(".")).unwrap(), Path::new(&here));
+        assert!(torrent_name(Path::new("/nowhere/..")).is_err());
+    }
+}

@@ -1,0 +1,162 @@
+//! Why a command failed, and the closed list of kinds that scripts see in JSON.
+
+use super::words::WordsError;
+use crate::peer::PeerError;
+
+/// Every `kind` an error in JSON can have, and what it means. A script may rely on this list: kinds may be added to it,
+/// none changes its meaning.
+pub(super) const KINDS: &[(&str, &str)] = &[
+    (
+        "syntax",
+        "the line cannot be split into words, or is no UTF-8 text",
+    ),
+    ("unknown-command", "there is no command of that name"),
+    (
+        "arguments",
+        "a command got too few or too many words, or one it cannot read",
+    ),
+    ("unsupported", "this version cannot do that"),
+    (
+        "interrupted",
+        "the peer was told to stop before the command was done",
+    ),
+    ("download-failed", "a download that wait covers failed"),
+    (
+        "not-complete",
+        "a download that wait covers was not complete in time",
+    ),
+    ("no-such-download", "there is no download of that name"),
+    ("already", "it is shared or downloading already"),
+    ("bad-torrent", "the .torrent is malformed or unsafe"),
+    ("create", "no torrent can be made of the file or folder"),
+    (
+        "file",
+        "a file that the command names cannot be read or written",
+    ),
+    ("storage", "the files of a share or download cannot be used"),
+    ("record", "the state folder cannot be written"),
+    ("no-tracker", "no tracker is known"),
+    ("listen", "the address cannot be bound"),
+    ("system", "the system refused a thread or another resource"),
+    ("stopping", "the peer is ending"),
+];
+
+/// Why a command failed. Every variant has a kind of [`KINDS`].
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The line cannot be split.
+    #[error(transparent)]
+    Words(#[from] WordsError),
+    /// The line is not UTF-8.
+    #[error("the line is not UTF-8 text")]
+    NotText,
+    /// No such command.
+    #[error("there is no command {word:?}{}; help lists all", suggestion(.nearest))]
+    Unknown {
+        /// As typed.
+        word: String,
+        /// What may have been meant.
+        nearest: Option<&'static str>,
+    },
+    /// Too few or too many words.
+    #[error("{0}; usage: {1}")]
+    Arguments(String, String),
+    /// Not in this version.
+    #[error("{0}")]
+    Unsupported(&'static str),
+    /// The peer was told to stop.
+    #[error("stopped before it was done")]
+    Interrupted,
+    /// Downloads that failed (and perhaps others that were not complete in time), each with its reason.
+    #[error("{}", .0.join("; "))]
+    DownloadFailed(Vec<String>),
+    /// Downloads that were not complete in time, each with what is known of it.
+    #[error("{}", .0.join("; "))]
+    NotComplete(Vec<String>),
+    /// The peer refused.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+}
+
+impl Failure {
+    /// The word for it in JSON: one of [`KINDS`].
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Words(_) | Self::NotText => "syntax",
+            Self::Unknown { .. } => "unknown-command",
+            Self::Arguments(..) => "arguments",
+            Self::Unsupported(_) => "unsupported",
+            Self::Interrupted => "interrupted",
+            Self::DownloadFailed(_) => "download-failed",
+            Self::NotComplete(_) => "not-complete",
+            Self::Peer(error) => error.kind(),
+        }
+    }
+
+    /// The message as lines for a person, one a download where there are several.
+    pub(super) fn lines(&self) -> Vec<String> {
+        match self {
+            Self::DownloadFailed(each) | Self::NotComplete(each) => each.clone(),
+            other => vec![other.to_string()],
+        }
+    }
+}
+
+fn suggestion(nearest: &Option<&'static str>) -> String {
+    nearest.map_or_else(String::new, |name| format!(", did you mean {name}?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::path::PathBuf;
+
+    #[test]
+    fn every_kind_is_in_the_list_once() {
+        let source = || io::Error::other("x");
+        let failures = [
+            Failure::Words(WordsError::Backslash),
+            Failure::NotText,
+            Failure::Unknown {
+                word: "x".into(),
+                nearest: None,
+            },
+            Failure::Arguments("x".into(), "y".into()),
+            Failure::Unsupported("x"),
+            Failure::Interrupted,
+            Failure::DownloadFailed(Vec::new()),
+            Failure::NotComplete(Vec::new()),
+            PeerError::Listen {
+                address: ([127, 0, 0, 1], 1).into(),
+                source: source(),
+            }
+            .into(),
+            PeerError::Thread(source()).into(),
+            PeerError::File {
+                path: PathBuf::new(),
+                source: source(),
+            }
+            .into(),
+            PeerError::Torrent {
+                path: PathBuf::new(),
+                source: crate::torrent::MetainfoError::NoFiles,
+            }
+            .into(),
+            PeerError::NoTracker("x".into()).into(),
+            PeerError::Create(crate::storage::CreateError::Empty(PathBuf::new())).into(),
+            PeerError::Store(crate::storage::StoreError::Stopped).into(),
+            PeerError::Already {
+                name: "x".into(),
+                what: "shared",
+            }
+            .into(),
+            PeerError::NoSuchDownload("x".into()).into(),
+            PeerError::Stopping.into(),
+        ];
+        for failure in &failures {
+            let found = KINDS.iter().filter(|(kind, _)| *kind == failure.kind());
+            assert_eq!(found.count(), 1, "{failure:?}");
+        }
+    }
+}

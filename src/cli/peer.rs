@@ -1,0 +1,178 @@
+//! Running a peer: its commands, then sharing on if asked to, then a graceful end.
+
+use super::arguments::PeerArguments;
+use super::completion::Typing;
+use super::execute::Session;
+use super::failure::Failure;
+use super::output::Output;
+use super::prompt::{Input, Lines};
+use super::{Exit, logging, scenario, signals, state};
+use crate::net::Stop;
+use crate::peer::{Options, Peer};
+use crate::storage::{FolderError, StateKind};
+use crate::wire::HostPort;
+use std::io::{self, BufReader};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// How long a thread sleeps between two looks at nothing: the flag wakes it.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// Why a peer did not run, and the exit code of that.
+type Refused = (String, Exit);
+
+/// Runs the peer that the arguments describe.
+pub(super) fn run(arguments: PeerArguments) -> Exit {
+    let output = Output::new(arguments.json);
+    let exit = serve(arguments, &output).unwrap_or_else(|(message, exit)| {
+        output.error(&message);
+        exit
+    });
+    if output.finish() { exit } else { Exit::Failure }
+}
+
+fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, Refused> {
+    let part = arguments
+        .scenario
+        .as_ref()
+        .map(scenario::read)
+        .transpose()
+        .map_err(failure)?;
+    let listen = resolve(&arguments.listen).map_err(failure)?;
+    let folder =
+        state::open(StateKind::Peer, arguments.dir.clone(), listen.port()).map_err(|error| {
+            let exit = if matches!(error, FolderError::NoHome(_)) {
+                Exit::Usage
+            } else {
+                Exit::Failure
+            };
+            (error.to_string(), exit)
+        })?;
+    logging::start(folder.path(), "peer.log", arguments.log).map_err(failure)?;
+    let stop = signals::watch().map_err(failure)?.stop;
+    let options = Options {
+        listen,
+        tracker_info: arguments.tracker_info.clone(),
+        folder,
+        name: arguments.name.clone(),
+        threads: arguments.threads,
+        max_peers: arguments.max_peers,
+    };
+    let peer = Arc::new(Peer::start(options).map_err(|error| failure(error.to_string()))?);
+    output.result(&format!("peer listening on {}", peer.address()));
+    let watcher =
+        watch(&peer, &stop).map_err(|error| failure(format!("cannot start a thread: {error}")))?;
+    let succeeded = match &part {
+        Some((client, scenario)) => {
+            scenario::play(&peer, &arguments, *client, scenario, &stop, output)
+        }
+        None => commands(&peer, &arguments, output, &stop),
+    };
+    stop.stop();
+    let _ = watcher.join();
+    peer.stop();
+    Ok(Exit::of(succeeded))
+}
+
+/// Carries out all commands; says whether each succeeded.
+fn commands(peer: &Arc<Peer>, arguments: &PeerArguments, output: &Output, stop: &Stop) -> bool {
+    let mut session = Session::new(peer, output, stop);
+    let mut told_to_end = false;
+    let mut input_failed = None;
+    if arguments.commands.is_empty() {
+        match lines(peer, output, stop) {
+            Ok(lines) => {
+                while !session.has_quit() && !told_to_end && input_failed.is_none() {
+                    match lines.next() {
+                        Input::Line(line) => session.run(&line),
+                        Input::NotText => session.refuse(Failure::NotText),
+                        Input::End => break,
+                        Input::Quit | Input::Stopped => told_to_end = true,
+                        Input::Failed(why) => input_failed = Some(why),
+                    }
+                }
+            }
+            Err(error) => input_failed = Some(error.to_string()),
+        }
+    }
+    for command in &arguments.commands {
+        if !session.has_quit() {
+            session.run(command);
+        }
+    }
+    if let Some(why) = &input_failed {
+        output.error(&format!("cannot read commands: {why}"));
+    }
+    if arguments.stay && !session.has_quit() && !told_to_end {
+        while !stop.wait(LONG) {}
+    }
+    session.tell_of_unfinished();
+    session.all_succeeded() && input_failed.is_none()
+}
+
+/// Where commands come from if none stand among the arguments.
+fn lines(peer: &Arc<Peer>, output: &Output, stop: &Stop) -> io::Result<Lines> {
+    if !output.is_interactive() {
+        return Lines::plain(BufReader::new(io::stdin()), stop);
+    }
+    // Weak, as the thread that reads is never joined and must not keep the peer.
+    let asked = Arc::downgrade(peer);
+    let names = move || {
+        let downloads = asked
+            .upgrade()
+            .map(|peer| peer.downloads())
+            .unwrap_or_default();
+        downloads
+            .into_iter()
+            .map(|download| download.name)
+            .collect()
+    };
+    output.note("help lists the commands; Ctrl-D leaves");
+    Lines::prompt(
+        peer.folder().path().join("history"),
+        Typing::new(Box::new(names)),
+        stop,
+    )
+}
+
+/// Lets a wish to stop end the hashing that a command waits for.
+fn watch(peer: &Arc<Peer>, stop: &Stop) -> io::Result<JoinHandle<()>> {
+    let (peer, stop) = (Arc::downgrade(peer), stop.clone());
+    thread::Builder::new().name("stop".into()).spawn(move || {
+        while !stop.wait(LONG) {}
+        if let Some(peer) = peer.upgrade() {
+            peer.interrupt();
+        }
+    })
+}
+
+/// The first address of a host.
+fn resolve(address: &HostPort) -> Result<SocketAddr, String> {
+    let unknown = |why: String| format!("cannot listen on {address}: {why}");
+    let mut found = (address.host.as_str(), address.port)
+        .to_socket_addrs()
+        .map_err(|error| unknown(error.to_string()))?;
+    found
+        .next()
+        .ok_or_else(|| unknown("the name has no address".into()))
+}
+
+fn failure(message: String) -> Refused {
+    (message, Exit::Failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_and_names_are_found() {
+        for (text, found) in [("127.0.0.1:5", "127.0.0.1:5"), ("[::1]:0", "[::1]:0")] {
+            assert_eq!(resolve(&text.parse().unwrap()), Ok(found.parse().unwrap()));
+        }
+        let local = resolve(&"localhost:7".parse().unwrap()).unwrap();
+        assert!(local.ip().is_loopback() && local.port() == 7);
+    }
+}

@@ -1,0 +1,220 @@
+//! Commands from standard input: a prompt with history and completion on a terminal, plain lines otherwise.
+//!
+//! In scope: reading on a thread of its own, so that a wish to stop is heard while nobody types. Out of scope: what the
+//! lines mean.
+
+use super::completion::Typing;
+use crate::net::Stop;
+use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
+use nix::sys::termios::{self, SetArg, Termios};
+use rustyline::config::Configurer;
+use rustyline::error::ReadlineError;
+use rustyline::history::FileHistory;
+use rustyline::{CompletionType, Config, Editor};
+use std::io::{self, BufRead, Read};
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+/// The longest line that is read, in bytes.
+const MAX_LINE: u64 = 64 << 10;
+/// How many lines of history are kept.
+const HISTORY: usize = 1_000;
+/// How long a thread sleeps between two looks at nothing: the flag wakes it.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// What standard input brings next.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// A line without its end.
+    Line(String),
+    /// A line that is not UTF-8.
+    NotText,
+    /// The end of input.
+    End,
+    /// Ctrl-C at an empty prompt: a wish to end gracefully.
+    Quit,
+    /// The stop flag was raised.
+    Stopped,
+    /// Reading failed.
+    Failed(String),
+}
+
+/// Lines, one at a time and each only when it is asked for: no prompt stands while a command runs.
+#[derive(Debug)]
+pub(super) struct Lines {
+    ask: Sender<()>,
+    answers: Receiver<Input>,
+    stop: Stop,
+    /// How the terminal was, as a prompt that is left standing keeps it in raw mode.
+    terminal: Option<Termios>,
+}
+
+impl Lines {
+    /// A prompt on the terminal, its history kept in the file `history`.
+    ///
+    /// # Errors
+    /// When the terminal cannot be set up or the system gives no thread.
+    pub(super) fn prompt(history: PathBuf, typing: Typing, stop: &Stop) -> io::Result<Self> {
+        let terminal = termios::tcgetattr(io::stdin()).ok();
+        let config = Config::builder()
+            .completion_type(CompletionType::List)
+            .bracketed_paste(false)
+            .auto_add_history(true)
+            .max_history_size(HISTORY)
+            .map_err(io::Error::other)?
+            .build();
+        let mut editor =
+            Editor::<Typing, FileHistory>::with_config(config).map_err(io::Error::other)?;
+        editor.set_helper(Some(typing));
+        editor.set_history_ignore_space(true);
+        // There is none at the first start.
+        let _ = editor.load_history(&history);
+        Self::start(terminal, stop, move || {
+            let input = ask(&mut editor);
+            if let Err(error) = editor.append_history(&history) {
+                log::warn!("cannot write {}: {error}", history.display());
+            }
+            input
+        })
+    }
+
+    /// Plain lines, without a prompt.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(super) fn plain(mut input: impl BufRead + Send + 'static, stop: &Stop) -> io::Result<Self> {
+        Self::start(None, stop, move || read_line(&mut input))
+    }
+
+    /// The next line, waiting for it.
+    pub(super) fn next(&self) -> Input {
+        if self.stop.is_stopped() || self.ask.send(()).is_err() {
+            return Input::Stopped;
+        }
+        self.answers.recv().unwrap_or(Input::End)
+    }
+
+    fn start(
+        terminal: Option<Termios>,
+        stop: &Stop,
+        mut read: impl FnMut() -> Input + Send + 'static,
+    ) -> io::Result<Self> {
+        let (ask, asked) = bounded(1);
+        let (answer, answers) = unbounded();
+        let (stopping, stopped) = (stop.clone(), answer.clone());
+        // Neither thread is joined: one may be in a read that only a key or the end of the process ends.
+        thread::Builder::new().name("input".into()).spawn(move || {
+            while asked.recv().is_ok() && answer.send(read()).is_ok() {}
+        })?;
+        thread::Builder::new()
+            .name("input-stop".into())
+            .spawn(move || {
+                while !stopping.wait(LONG) {}
+                let _ = stopped.send(Input::Stopped);
+            })?;
+        Ok(Self {
+            ask,
+            answers,
+            stop: stop.clone(),
+            terminal,
+        })
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        if let Some(terminal) = &self.terminal {
+            // A terminal that is gone needs nothing.
+            let _ = termios::tcsetattr(io::stdin(), SetArg::TCSADRAIN, terminal);
+        }
+    }
+}
+
+fn ask(editor: &mut Editor<Typing, FileHistory>) -> Input {
+    loop {
+        if let Some(typing) = editor.helper() {
+            typing.begin_line();
+        }
+        match editor.readline("pieceful> ") {
+            Ok(line) => return Input::Line(line),
+            Err(ReadlineError::Eof) => return Input::End,
+            // As in a shell, Ctrl-C throws away what was typed.
+            Err(ReadlineError::Interrupted) if editor.helper().is_some_and(Typing::has_typed) => {}
+            Err(ReadlineError::Interrupted) => return Input::Quit,
+            Err(error) => return Input::Failed(error.to_string()),
+        }
+    }
+}
+
+fn read_line(input: &mut impl BufRead) -> Input {
+    let mut line = Vec::new();
+    match input
+        .by_ref()
+        .take(MAX_LINE + 1)
+        .read_until(b'\n', &mut line)
+    {
+        Ok(0) => return Input::End,
+        Ok(_) => {}
+        Err(error) => return Input::Failed(error.to_string()),
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    } else if line.len() as u64 > MAX_LINE {
+        return Input::Failed(format!("a line is longer than {MAX_LINE} bytes"));
+    }
+    String::from_utf8(line).map_or(Input::NotText, Input::Line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufReader, Cursor};
+
+    fn plain(bytes: &[u8], stop: &Stop) -> Lines {
+        Lines::plain(Cursor::new(bytes.to_vec()), stop).unwrap()
+    }
+
+    #[test]
+    fn lines_come_one_by_one_to_the_end() {
+        let lines = plain(b"one\ntwo\r\n\n\xff\nlast", &Stop::new());
+        assert!(matches!(lines.next(), Input::Line(line) if line == "one"));
+        assert!(matches!(lines.next(), Input::Line(line) if line == "two\r"));
+        assert!(matches!(lines.next(), Input::Line(line) if line.is_empty()));
+        assert!(matches!(lines.next(), Input::NotText));
+        assert!(matches!(lines.next(), Input::Line(line) if line == "last"));
+        assert!(matches!(lines.next(), Input::End));
+    }
+
+    #[test]
+    fn a_line_without_end_is_bounded() {
+        let long = vec![b'x'; MAX_LINE as usize + 1];
+        assert!(matches!(
+            plain(&long, &Stop::new()).next(),
+            Input::Failed(_)
+        ));
+        let mut fits = long;
+        fits[MAX_LINE as usize] = b'\n';
+        assert!(matches!(plain(&fits, &Stop::new()).next(), Input::Line(_)));
+    }
+
+    #[test]
+    fn a_wish_to_stop_is_heard_while_a_read_waits() {
+        let (reader, writer) = io::pipe().unwrap();
+        let stop = Stop::new();
+        let lines = Lines::plain(BufReader::new(reader), &stop).unwrap();
+        let stopper = stop.clone();
+        let (asked, asking) = bounded(0);
+        let waiting = thread::spawn(move || {
+            asked.send(()).unwrap();
+            (lines.next(), lines.next())
+        });
+        asking.recv().unwrap();
+        stopper.stop();
+        assert!(matches!(
+            waiting.join().unwrap(),
+            (Input::Stopped, Input::Stopped)
+        ));
+        drop(writer);
+    }
+}

@@ -1,0 +1,330 @@
+//! Results as text for a person.
+//!
+//! In scope: lines, numbers with units, names made fit for a terminal. Out of scope: JSON (`json`), and progress bars.
+
+use super::commands::{Entry, TABLE};
+use super::escape::escape;
+use super::execute::Outcome;
+use crate::peer::{DownloadState, DownloadStatus, LinkStatus, Status};
+use std::time::Duration;
+
+/// The lines that tell of a command's outcome.
+pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
+    match outcome {
+        Outcome::Sent(sent) => vec![format!(
+            "sharing {}  {}  {} pieces  info-hash {}  torrent {}",
+            escape(&sent.name),
+            size(sent.length),
+            sent.pieces,
+            sent.info_hash,
+            escape(&sent.torrent.to_string_lossy()),
+        )],
+        Outcome::Started(started) => vec![format!(
+            "downloading {}  info-hash {}  to {}",
+            escape(&started.name),
+            started.info_hash,
+            escape(&started.path.to_string_lossy()),
+        )],
+        Outcome::Downloads(downloads) => downloads.iter().map(download).collect(),
+        Outcome::Waited(downloads) => downloads.iter().map(completed).collect(),
+        Outcome::Links(links) => links.iter().map(link).collect(),
+        Outcome::Cancelled(name) => vec![format!("cancelled {}", escape(name))],
+        Outcome::Status(status) => status_lines(status),
+        Outcome::Help(None) => help(),
+        Outcome::Help(Some(entry)) => help_of(entry),
+        Outcome::Quit => Vec::new(),
+    }
+}
+
+/// One download, as `show_downloads` has it.
+pub(super) fn download(download: &DownloadStatus) -> String {
+    let group = download.group.as_deref().unwrap_or("-");
+    let (group, name) = (escape(group), escape(&download.name));
+    match &download.state {
+        DownloadState::Complete => format!("[C] [{group}] {name}"),
+        DownloadState::Failed(reason) => format!("[F] [{group}] {name}  {}", escape(reason)),
+        DownloadState::Checking | DownloadState::Downloading => {
+            format!(
+                "[D] [{group}] {name}  {}%  {}",
+                percent(download),
+                pace(download)
+            )
+        }
+    }
+}
+
+/// How fast a download runs, from how many peers, and how long it will take.
+pub(super) fn pace(download: &DownloadStatus) -> String {
+    let left = download.bytes_total.saturating_sub(download.bytes_done);
+    let eta = match left.checked_div(download.rate) {
+        Some(seconds) => duration(Duration::from_secs(seconds)),
+        None => "-".to_owned(),
+    };
+    format!(
+        "{}/s  {} peers  eta {eta}",
+        size(download.rate),
+        download.peers
+    )
+}
+
+/// Whole percents of the bytes that are here; 100 only if all are.
+pub(super) fn percent(download: &DownloadStatus) -> u64 {
+    let done = u128::from(download.bytes_done) * 100;
+    let percent = done.checked_div(download.bytes_total.into()).unwrap_or(0);
+    u64::try_from(percent).unwrap_or(100).min(100)
+}
+
+/// Bytes in the largest unit that leaves at least 1, one decimal.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let mut value = bytes as f64;
+    let mut unit = None;
+    for larger in UNITS {
+        // What would be written as 1024.0 belongs to the next unit.
+        if value < 1023.95 {
+            break;
+        }
+        value /= 1024.0;
+        unit = Some(larger);
+    }
+    match unit {
+        Some(unit) => format!("{value:.1} {unit}"),
+        None => format!("{bytes} B"),
+    }
+}
+
+/// A time in at most two units: `12s`, `3m 5s`, `2h 10m`, `4d 3h`.
+pub(super) fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{minutes}m {}s", seconds % 60),
+        3600..86_400 => format!("{hours}h {}m", minutes % 60),
+        _ => format!("{days}d {}h", hours % 24),
+    }
+}
+
+fn completed(download: &DownloadStatus) -> String {
+    let name = escape(&download.name);
+    let (all, seconds) = (size(download.bytes_total), download.elapsed.as_secs_f64());
+    format!(
+        "complete {name}  {all}  in {seconds:.1}s  {}/s",
+        size(download.rate)
+    )
+}
+
+fn link(link: &LinkStatus) -> String {
+    let name = link.name.as_deref().unwrap_or("-");
+    format!(
+        "{}  {}  {}  {}  {}  {}/{} pieces  down {}  up {}",
+        escape(&link.share),
+        link.address,
+        escape(name),
+        escape(&link.client),
+        if link.outgoing { "out" } else { "in" },
+        link.pieces.0,
+        link.pieces.1,
+        size(link.downloaded),
+        size(link.uploaded),
+    )
+}
+
+fn status_lines(status: &Status) -> Vec<String> {
+    let name = if status.name.is_empty() {
+        "-"
+    } else {
+        &status.name
+    };
+    let mut lines = vec![format!(
+        "peer {}  on {}  {} links",
+        escape(name),
+        status.address,
+        status.links
+    )];
+    for tracker in &status.trackers {
+        let state = match tracker.reachable {
+            Some(true) => "answers",
+            Some(false) => "does not answer",
+            None => "not asked yet",
+        };
+        let trouble = trouble(tracker.trouble.as_deref());
+        lines.push(format!(
+            "tracker {}  {state}{trouble}",
+            escape(&tracker.url)
+        ));
+    }
+    for share in &status.shares {
+        let (all, up) = (size(share.length), size(share.uploaded));
+        let trouble = trouble(share.trouble.as_deref());
+        lines.push(format!(
+            "share {}  {all}  up {up}  {} peers{trouble}",
+            escape(&share.name),
+            share.peers
+        ));
+    }
+    for status in &status.downloads {
+        let trouble = trouble(status.trouble.as_deref());
+        lines.push(format!("download {}{trouble}", download(status)));
+    }
+    lines
+}
+
+fn trouble(trouble: Option<&str>) -> String {
+    trouble.map_or_else(String::new, |trouble| format!("  ({})", escape(trouble)))
+}
+
+fn help() -> Vec<String> {
+    let width = TABLE
+        .iter()
+        .map(|entry| entry.usage().len())
+        .max()
+        .unwrap_or_default();
+    TABLE
+        .iter()
+        .map(|entry| format!("{:width$}  {}", entry.usage(), entry.summary))
+        .collect()
+}
+
+fn help_of(entry: &Entry) -> Vec<String> {
+    let head = format!("{}: {}", entry.usage(), entry.summary);
+    [head]
+        .into_iter()
+        .chain(entry.details.lines().map(str::to_owned))
+        .collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::peer::{ShareStatus, TrackerStatus};
+    use crate::torrent::InfoHash;
+
+    pub(in crate::cli) fn running(name: &str) -> DownloadStatus {
+        DownloadStatus {
+            info_hash: InfoHash([7; 20]),
+            name: name.into(),
+            group: None,
+            state: DownloadState::Downloading,
+            bytes_done: 420,
+            bytes_total: 1000,
+            elapsed: Duration::from_millis(2500),
+            rate: 124_046_540,
+            peers: 5,
+            from: vec![("127.0.0.1:6881".into(), 400), ("disk".into(), 20)],
+            path: "/srv/x".into(),
+            trouble: None,
+        }
+    }
+
+    #[test]
+    fn downloads_are_shown_as_scripts_expect() {
+        let mut status = running("a b.iso");
+        status.bytes_total = 1_000_000_000_000;
+        status.bytes_done = status.bytes_total / 100 * 42;
+        status.rate = 118 << 20;
+        assert_eq!(
+            download(&status),
+            "[D] [-] a b.iso  42%  118.0 MiB/s  5 peers  eta 1h 18m"
+        );
+        status.rate = 0;
+        status.state = DownloadState::Checking;
+        status.bytes_done = status.bytes_total - 1;
+        assert_eq!(
+            download(&status),
+            "[D] [-] a b.iso  99%  0 B/s  5 peers  eta -"
+        );
+        status.state = DownloadState::Complete;
+        status.group = Some("lab\n3".into());
+        assert_eq!(download(&status), "[C] [lab\\n3] a b.iso");
+        status.name = "\x1b[2J".into();
+        status.state = DownloadState::Failed("disk full".into());
+        assert_eq!(download(&status), "[F] [lab\\n3] \\u{1b}[2J  disk full");
+        status.bytes_total = 0;
+        assert_eq!(percent(&status), 0);
+    }
+
+    #[test]
+    fn sizes_and_times_have_units() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (124_046_540, "118.3 MiB"),
+            ((1 << 20) - 1, "1.0 MiB"),
+            (u64::MAX, "16.0 EiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+        for (seconds, text) in [
+            (0, "0s"),
+            (59, "59s"),
+            (60, "1m 0s"),
+            (7850, "2h 10m"),
+            (100_000, "1d 3h"),
+        ] {
+            assert_eq!(duration(Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn a_status_tells_all_on_lines_of_their_own() {
+        let mut stuck = running("x");
+        stuck.trouble = Some("no owner".into());
+        let status = Status {
+            address: "127.0.0.1:6881".parse().unwrap(),
+            name: "Lab\n3".into(),
+            shares: vec![ShareStatus {
+                info_hash: InfoHash([1; 20]),
+                name: "s\u{202e}".into(),
+                length: 1024,
+                uploaded: 5,
+                peers: 1,
+                trouble: Some("gone".into()),
+            }],
+            downloads: vec![stuck],
+            trackers: vec![TrackerStatus {
+                url: "http://t/".into(),
+                reachable: None,
+                trouble: None,
+            }],
+            links: 2,
+        };
+        let lines = lines(&Outcome::Status(status));
+        assert_eq!(
+            lines[..3],
+            [
+                "peer Lab\\n3  on 127.0.0.1:6881  2 links",
+                "tracker http://t/  not asked yet",
+                "share s\\u{202e}  1.0 KiB  up 5 B  1 peers  (gone)",
+            ]
+        );
+        assert!(lines[3].ends_with("(no owner)") && lines.len() == 4);
+    }
+
+    #[test]
+    fn a_link_shows_no_control_characters() {
+        let status = LinkStatus {
+            share: "x".into(),
+            address: "[::1]:1".parse().unwrap(),
+            name: Some("\x07".into()),
+            client: "\x1b]0;".into(),
+            outgoing: true,
+            pieces: (1, 2),
+            downloaded: 1,
+            uploaded: 2,
+        };
+        let text = lines(&Outcome::Links(vec![status])).concat();
+        assert_eq!(
+            text,
+            "x  [::1]:1  \\u{7}  \\u{1b}]0;  out  1/2 pieces  down 1 B  up 2 B"
+        );
+    }
+
+    #[test]
+    fn help_lists_every_command() {
+        assert_eq!(lines(&Outcome::Help(None)).len(), TABLE.len());
+        let one = lines(&Outcome::Help(TABLE.first()));
+        assert!(one[0].starts_with("send PATH [OUT.torrent]: share") && one.len() > 1);
+    }
+}

@@ -1,0 +1,213 @@
+//! `pieceful torrent`: making, showing and checking a `.torrent`.
+
+use super::arguments::{CreateArguments, TorrentArguments};
+use super::escape::escape;
+use super::execute::torrent_name;
+use super::hashing::Hashing;
+use super::output::Output;
+use super::render::size;
+use super::{Exit, signals};
+use crate::storage::{CreateOptions, FileFault, check, create};
+use crate::torrent::{Layout, MAX_METAINFO, Magnet, Metainfo};
+use std::fs::{File, Permissions};
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+/// Does what the arguments ask for.
+pub(super) fn run(arguments: TorrentArguments) -> Exit {
+    let output = Output::new(false);
+    let done = match &arguments {
+        TorrentArguments::Create(arguments) => make(arguments, &output),
+        TorrentArguments::Show { torrent } => show(torrent, &output),
+        TorrentArguments::Check { torrent, path } => compare(torrent, path, &output),
+    };
+    let succeeded = done.unwrap_or_else(|message| {
+        output.error(&message);
+        false
+    });
+    Exit::of(output.finish() && succeeded)
+}
+
+fn make(arguments: &CreateArguments, output: &Output) -> Result<bool, String> {
+    let path = &arguments.path;
+    let target = match &arguments.output {
+        Some(target) => target.clone(),
+        None => torrent_name(path).map_err(|error| format!("{}: {error}", path.display()))?,
+    };
+    // Known before hours of hashing; the write refuses it all the same.
+    if !arguments.force && target.symlink_metadata().is_ok() {
+        return Err(exists(&target));
+    }
+    let flag = signals::watch()?.flag;
+    let options = CreateOptions {
+        piece_length: arguments.piece_length,
+        private: arguments.private,
+        file_sha1: arguments.file_sha1,
+    };
+    let hashing = Hashing::new("hashing", output);
+    let info = create(
+        path,
+        &options,
+        &|done, total| hashing.step(done, total),
+        &flag,
+    );
+    hashing.finish();
+    let info = info.map_err(|error| error.to_string())?;
+    let trackers = arguments
+        .trackers
+        .iter()
+        .map(|url| vec![url.clone()])
+        .collect();
+    let metainfo = Metainfo::new(info, trackers);
+    write(&target, &metainfo.encode(), arguments.force)?;
+    let info = metainfo.info();
+    output.result(&format!(
+        "created {}  {}  {}  {} pieces  info-hash {}",
+        escape(&target.to_string_lossy()),
+        escape(info.name().as_str()),
+        size(info.lengths().total()),
+        info.lengths().pieces(),
+        info.info_hash(),
+    ));
+    Ok(true)
+}
+
+/// Writes the file whole or not at all.
+fn write(target: &Path, bytes: &[u8], force: bool) -> Result<(), String> {
+    let failed =
+        |error: &dyn std::fmt::Display| format!("cannot write {}: {error}", target.display());
+    let folder = target
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let mut file = tempfile::Builder::new()
+        .prefix(".torrent-")
+        // What the user's umask leaves of it: a torrent is made to be handed on.
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder.unwrap_or(Path::new(".")))
+        .map_err(|error| failed(&error))?;
+    file.write_all(bytes).map_err(|error| failed(&error))?;
+    if force {
+        file.persist(target).map_err(|error| failed(&error.error))?;
+    } else {
+        file.persist_noclobber(target)
+            .map_err(|error| match error.error.kind() {
+                std::io::ErrorKind::AlreadyExists => exists(target),
+                _ => failed(&error.error),
+            })?;
+    }
+    Ok(())
+}
+
+fn exists(target: &Path) -> String {
+    format!(
+        "{} exists already: name another file with -o, or replace it with --force",
+        target.display()
+    )
+}
+
+fn read(path: &Path) -> Result<Metainfo, String> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        // One byte more than is taken, so that a larger file is seen to be one.
+        .and_then(|file| file.take(MAX_METAINFO as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    Metainfo::parse(&bytes).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn show(path: &Path, output: &Output) -> Result<bool, String> {
+    let metainfo = read(path)?;
+    // Nobody may want all of the lines (`| head`).
+    let _ = description(&metainfo).all(|line| output.result(&line));
+    Ok(true)
+}
+
+fn description(metainfo: &Metainfo) -> impl Iterator<Item = String> {
+    let info = metainfo.info();
+    let (lengths, files) = (info.lengths(), info.files());
+    let magnet = Magnet {
+        info_hash: info.info_hash(),
+        name: Some(info.name().to_string()),
+        trackers: metainfo.trackers().concat(),
+    };
+    let kind = match info.layout() {
+        Layout::File => "file".to_owned(),
+        Layout::Folder => format!(
+            "folder of {} files",
+            files.iter().filter(|file| !file.attributes.padding).count()
+        ),
+    };
+    let head = [
+        format!("name       {}", escape(info.name().as_str())),
+        format!("kind       {kind}"),
+        format!(
+            "size       {} ({} bytes)",
+            size(lengths.total()),
+            lengths.total()
+        ),
+        format!(
+            "pieces     {} of {}",
+            lengths.pieces(),
+            size(lengths.piece_length().into())
+        ),
+        format!("info-hash  {}", info.info_hash()),
+        format!("private    {}", if info.private() { "yes" } else { "no" }),
+    ];
+    let trackers = (1..).zip(metainfo.trackers()).flat_map(|(tier, urls)| {
+        urls.iter()
+            .map(move |url| format!("tracker    {} (tier {tier})", escape(url)))
+    });
+    let files = files
+        .iter()
+        .filter(|file| !file.attributes.padding)
+        .map(|file| {
+            let path = file.path.to_string();
+            let sha1 = file
+                .sha1
+                .map_or_else(String::new, |sha1| format!("  sha1 {sha1}"));
+            format!("file       {}  {} bytes{sha1}", escape(&path), file.length)
+        });
+    head.into_iter()
+        .chain(trackers)
+        .chain([format!("magnet     {magnet}")])
+        .chain(files)
+}
+
+fn compare(torrent: &Path, path: &Path, output: &Output) -> Result<bool, String> {
+    let metainfo = read(torrent)?;
+    let flag = signals::watch()?.flag;
+    let threads = available_parallelism().map_or(1, usize::from);
+    let hashing = Hashing::new("checking", output);
+    let info = Arc::new(metainfo.info().clone());
+    let report = check(info, path, threads, &flag, &|done, total| {
+        hashing.step(done, total)
+    });
+    hashing.finish();
+    let report = report.map_err(|error| error.to_string())?;
+    let pieces = metainfo.info().lengths().pieces();
+    for (file, fault) in &report.faults {
+        output.error(&fault_line(file, fault));
+    }
+    if report.is_whole() {
+        output.result(&format!(
+            "{} is as the torrent says: all {pieces} pieces verify",
+            escape(&path.to_string_lossy())
+        ));
+        return Ok(true);
+    }
+    Err(format!(
+        "{} is not as the torrent says: {} of {pieces} pieces verify",
+        path.display(),
+        report.good.count()
+    ))
+}
+
+fn fault_line(file: &Path, fault: &FileFault) -> String {
+    match fault {
+        // These name the file themselves.
+        FileFault::File(error) => error.to_string(),
+        other => format!("{}: {other}", file.display()),
+    }
+}

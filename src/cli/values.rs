@@ -1,0 +1,163 @@
+//! The values that options and commands take: times, sizes, counts, names.
+//!
+//! In scope: text to value, with an error that says what is asked for. Out of scope: addresses, which are
+//! [`crate::wire`]'s.
+
+use crate::torrent::MAX_PIECE_LENGTH;
+use std::time::Duration;
+
+/// The longest time that can be asked for, in seconds: ten years.
+const MAX_SECONDS: f64 = 10.0 * 365.0 * 86_400.0;
+/// The longest name of a peer, in bytes.
+const MAX_NAME: usize = 64;
+
+/// A time in seconds, fractions allowed: `20`, `0.5`.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    let digits = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    text.parse::<f64>()
+        .ok()
+        .filter(|seconds| digits && *seconds <= MAX_SECONDS)
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "a time in seconds is asked for, such as 20 or 0.5".to_owned())
+}
+
+/// A time in whole seconds, from 1 to a day.
+pub(super) fn whole_seconds(text: &str) -> Result<Duration, String> {
+    let number = count(86_400)(text)?;
+    Ok(Duration::from_secs(number as u64))
+}
+
+/// The length of a piece: bytes, or with `K` or `M` behind.
+pub(super) fn piece_length(text: &str) -> Result<u32, String> {
+    let split = text
+        .find(|letter: char| !letter.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (digits, unit) = text.split_at(split);
+    let unit: Option<u32> = match unit.to_ascii_lowercase().as_str() {
+        "" => Some(1),
+        "k" | "kib" => Some(1 << 10),
+        "m" | "mib" => Some(1 << 20),
+        _ => None,
+    };
+    digits
+        .parse::<u32>()
+        .ok()
+        .zip(unit)
+        .and_then(|(number, unit)| number.checked_mul(unit))
+        .filter(|length| (1..=MAX_PIECE_LENGTH).contains(length))
+        .ok_or_else(|| {
+            "a length in bytes is asked for, such as 524288, 512K or 1M, at most 1024M".to_owned()
+        })
+}
+
+/// A count from 1 to `most`.
+pub(super) fn count(most: usize) -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync {
+    move |text| {
+        let number = text.parse().ok().filter(|count| (1..=most).contains(count));
+        number.ok_or_else(|| format!("a number from 1 to {most} is asked for"))
+    }
+}
+
+/// The name of a peer: what others may show in a terminal.
+pub(super) fn peer_name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > MAX_NAME || super::escape::escape(text) != text {
+        return Err(format!(
+            "a name of 1 to {MAX_NAME} bytes without control characters is asked for"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// An announce URL.
+pub(super) fn announce_url(text: &str) -> Result<String, String> {
+    let rest = ["http://", "https://", "udp://"]
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme));
+    let plain = !text.contains(|letter: char| letter.is_whitespace() || letter.is_control());
+    if rest.is_some_and(|rest| !rest.is_empty()) && plain {
+        return Ok(text.to_owned());
+    }
+    Err("an announce URL is asked for, such as http://127.0.0.1:5000/announce".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read() {
+        assert_eq!(seconds("0"), Ok(Duration::ZERO));
+        assert_eq!(seconds("1.25"), Ok(Duration::from_millis(1250)));
+        for bad in [
+            "",
+            ".",
+            "-1",
+            "1e3",
+            "inf",
+            "NaN",
+            "+1",
+            "5s",
+            "1.2.3",
+            "99999999999",
+            "٣",
+        ] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+        assert_eq!(whole_seconds("20"), Ok(Duration::from_secs(20)));
+        assert!(
+            ["0", "0.5", "86401"]
+                .iter()
+                .all(|text| whole_seconds(text).is_err())
+        );
+    }
+
+    #[test]
+    fn piece_lengths_are_read() {
+        for (text, length) in [
+            ("524288", 512 << 10),
+            ("512K", 512 << 10),
+            ("1m", 1 << 20),
+            ("1024MiB", 1 << 30),
+            ("7", 7),
+        ] {
+            assert_eq!(piece_length(text), Ok(length), "{text}");
+        }
+        for bad in [
+            "",
+            "0",
+            "K",
+            "1025M",
+            "4294967295M",
+            "-1",
+            "1G",
+            "1.5M",
+            "1 M",
+        ] {
+            assert!(piece_length(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn counts_names_and_urls_are_bounded() {
+        assert_eq!(count(4)("4"), Ok(4));
+        assert!(
+            ["0", "5", "-1", "x", ""]
+                .iter()
+                .all(|text| count(4)(text).is_err())
+        );
+        assert!(peer_name("Lab 3 ü").is_ok());
+        assert!(
+            ["", "a\nb", "\u{202e}", &"x".repeat(65)]
+                .iter()
+                .all(|text| peer_name(text).is_err())
+        );
+        assert!(announce_url("http://[::1]:5000/announce").is_ok());
+        assert!(
+            ["http://", "127.0.0.1:5000", "ftp://x/", "http://a b/"]
+                .iter()
+                .all(|text| announce_url(text).is_err())
+        );
+    }
+}
