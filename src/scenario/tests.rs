@@ -51,7 +51,7 @@ fn every_scenario_is_read_and_its_expected_files_are_its_content() {
 fn every_malformed_file_is_refused_at_the_line_in_its_name() {
     for path in testdata("scenarios-malformed") {
         let name = path.file_name().unwrap().to_str().unwrap();
-        let line = name.split('-').nth(1).unwrap().parse().unwrap();
+        let line: usize = name.split('-').nth(1).unwrap().parse().unwrap();
         let error = Scenario::parse(&fs::read(&path).unwrap()).unwrap_err();
         assert_eq!(error.line, line, "{name}: {error}");
     }
