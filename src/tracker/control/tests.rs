@@ -4,6 +4,7 @@ use crate::wire::control::{Answer, Ask, ClientNumber, ErrorKind, Line, Notice};
 use std::io::Write;
 use std::net::TcpListener;
 use std::num::NonZeroU16;
+use std::sync::mpsc;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -153,21 +154,27 @@ fn requests_cut_anywhere_or_sent_together_are_answered_in_order() {
 }
 
 #[test]
-fn everybody_is_told_the_end_before_the_run_counts_as_ended() {
+fn the_run_is_over_when_everybody_was_told_and_has_left() {
     let tracker = Tracker::of(20);
     let lines: Vec<TcpStream> = (1..=20).map(|client| tracker.client(client)).collect();
+    let (ended, outcome) = mpsc::channel();
     let run = Arc::clone(&tracker.run);
-    let waiting = thread::spawn(move || run.wait_until_ended());
+    let waiting = thread::spawn(move || ended.send(run.wait_until_ended()).unwrap());
     tracker.run.abort("the tracker was stopped");
     let failures = vec![Line::new("the tracker was stopped")];
-    for line in lines {
+    for line in &lines {
         let end = Notice::End {
             failures: failures.clone(),
         };
-        assert_eq!(notice(&line), end);
-        assert_closed(&line);
+        assert_eq!(notice(line), end);
+        assert_closed(line);
     }
-    assert_eq!(waiting.join().unwrap(), Outcome { failures });
+    assert!(outcome.recv_timeout(Duration::from_millis(100)).is_err());
+    drop(lines);
+    let left = Instant::now();
+    assert_eq!(outcome.recv_timeout(LONG), Ok(Outcome { failures }));
+    assert!(left.elapsed() < LINGER, "not held up by those that left");
+    waiting.join().unwrap();
     assert_closed(&tracker.connect());
 }
 
