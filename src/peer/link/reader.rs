@@ -165,7 +165,7 @@ impl Reader<'_> {
                 Step::Message(message, length) => {
                     at += length;
                     let first = self.first;
-                    self.first &= message == Message::KeepAlive;
+                    self.first &= opens_before_pieces(&message);
                     Dispatch {
                         shared: self.shared,
                         transfer: self.transfer,
@@ -263,6 +263,15 @@ impl Reader<'_> {
         })?;
         Ok(())
     }
+}
+
+/// Whether the message may stand before the one that tells of all pieces. BEP 3 has the bitfield directly after the
+/// handshake; BEP 10 allows its own handshake at once too, which widespread programs send first, as some do the port.
+fn opens_before_pieces(message: &Message<'_>) -> bool {
+    matches!(
+        message,
+        Message::KeepAlive | Message::Port(_) | Message::Extended { .. }
+    )
 }
 
 /// One read; no bytes mean that the other side closed.

@@ -44,7 +44,8 @@ pub(super) fn write(shared: &Shared, transfer: &Transfer, link: &Link, mut told:
             }
         };
     }
-    link.close("closed");
+    // Whoever else closes an outbox gives the reason first.
+    link.close("it does not read what it is sent");
 }
 
 fn send(
