@@ -83,7 +83,10 @@ fn explain(error: &clap::Error) -> Result<Invocation, String> {
     let mut parts = text.split("\n\n").map(words);
     let what = parts.next().unwrap_or_default();
     let what = what.strip_prefix("error: ").unwrap_or(&what);
-    let tip = parts.find_map(|part| part.strip_prefix("tip: ").map(|tip| format!(" ({tip})")));
+    let tip = parts.find_map(|part| {
+        part.strip_prefix("tip: a similar ")
+            .map(|tip| format!(" (a similar {tip})"))
+    });
     Err(format!(
         "{what}{}; --help tells more",
         tip.unwrap_or_default()

@@ -320,7 +320,7 @@ mod tests {
                 "torrent",
                 "torrent",
                 "arguments",
-                "-setMode MODE|exit is missing",
+                "-setMode|exit is missing",
             ),
             (
                 "torrent -setMode send",

@@ -99,7 +99,19 @@ impl Completer for Typing {
         let before = line.get(..position).unwrap_or_default();
         match self.words(before) {
             Some(found) => Ok(found),
-            None => self.files.complete_path(line, position),
+            None => {
+                let (start, mut files) = self.files.complete_path(line, position)?;
+                let is_quoted = before
+                    .get(..start)
+                    .is_some_and(|left| left.ends_with(['"', '\'']));
+                if let [only] = files.as_mut_slice()
+                    && !only.replacement.ends_with('/')
+                    && !is_quoted
+                {
+                    only.replacement.push(' ');
+                }
+                Ok((start, files))
+            }
         }
     }
 }

@@ -68,7 +68,7 @@ impl<'a> Session<'a> {
             return;
         };
         log::debug!("command {name}");
-        let result = command.and_then(|command| self.execute(command));
+        let result = command.and_then(|command| self.execute(&name, command));
         self.tell(&name, &result);
     }
 
@@ -87,9 +87,9 @@ impl<'a> Session<'a> {
         self.has_quit
     }
 
-    fn execute(&mut self, command: Command) -> Result<Outcome, Failure> {
+    fn execute(&mut self, name: &str, command: Command) -> Result<Outcome, Failure> {
         if self.stop.is_stopped() {
-            return Err(Failure::Interrupted);
+            return Err(Failure::not_run(name));
         }
         match command {
             Command::Send { path, torrent } => self.send(&path, torrent),
@@ -134,7 +134,7 @@ impl<'a> Session<'a> {
             .send(path, &torrent, &|done, total| hashing.step(done, total));
         hashing.finish();
         match sent {
-            Err(_) if self.stop.is_stopped() => Err(Failure::Interrupted),
+            Err(_) if self.stop.is_stopped() => Err(Failure::cut_short("send")),
             sent => Ok(Outcome::Sent(sent?)),
         }
     }
@@ -161,14 +161,19 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Names on standard error the downloads that end before they are complete.
-    pub(super) fn tell_of_unfinished(&self) {
+    /// Names on standard error the downloads that end before they are complete. `lasts` says whether the state folder is
+    /// there at the next start.
+    pub(super) fn tell_of_unfinished(&self, lasts: bool) {
+        let then = if lasts {
+            "it goes on at the next start with the same --dir"
+        } else {
+            "start it again with the same destination to go on (with --dir it would by itself)"
+        };
         for download in self.peer.downloads() {
             if is_running(&download) {
                 let (name, percent) = (&download.name, render::percent(&download));
-                self.output.note(&format!(
-                    "{name}: cut short at {percent}%; it goes on at the next start with the same --dir"
-                ));
+                self.output
+                    .note(&format!("{name}: cut short at {percent}%; {then}"));
             }
         }
     }

@@ -64,9 +64,9 @@ pub(super) enum Failure {
     /// Not in this version.
     #[error("{0}")]
     Unsupported(&'static str),
-    /// The peer was told to stop.
-    #[error("stopped before it was done")]
-    Interrupted,
+    /// The peer was told to stop; the command, and how far it was.
+    #[error("{0}: {1}")]
+    Interrupted(String, &'static str),
     /// Downloads that failed (and perhaps others that were not complete in time), each with its reason.
     #[error("{}", .0.join("; "))]
     DownloadFailed(Vec<String>),
@@ -79,6 +79,16 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// `command` runs and is ended by a wish to stop.
+    pub(super) fn cut_short(command: &str) -> Self {
+        Self::Interrupted(command.to_owned(), "stopped before it was done")
+    }
+
+    /// `command` comes after a wish to stop.
+    pub(super) fn not_run(command: &str) -> Self {
+        Self::Interrupted(command.to_owned(), "not run, as the peer was told to stop")
+    }
+
     /// The word for it in JSON: one of [`KINDS`].
     pub(super) fn kind(&self) -> &'static str {
         match self {
@@ -86,7 +96,7 @@ impl Failure {
             Self::Unknown { .. } => "unknown-command",
             Self::Arguments(..) => "arguments",
             Self::Unsupported(_) => "unsupported",
-            Self::Interrupted => "interrupted",
+            Self::Interrupted(..) => "interrupted",
             Self::DownloadFailed(_) => "download-failed",
             Self::NotComplete(_) => "not-complete",
             Self::Peer(error) => error.kind(),
@@ -124,7 +134,7 @@ mod tests {
             },
             Failure::Arguments("x".into(), "y".into()),
             Failure::Unsupported("x"),
-            Failure::Interrupted,
+            Failure::Interrupted("x".into(), "y"),
             Failure::DownloadFailed(Vec::new()),
             Failure::NotComplete(Vec::new()),
             PeerError::Listen {

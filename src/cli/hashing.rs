@@ -91,3 +91,18 @@ fn bar(what: &'static str, total: u64) -> ProgressBar {
     bar.set_prefix(what);
     bar
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_a_moment_shows_nothing_and_numbers_never_fall() {
+        let output = Output::new(false);
+        let hashing = Hashing::new("hashing", &output);
+        hashing.step(7, 10);
+        hashing.step(3, 10);
+        let state = hashing.state.lock().unwrap();
+        assert!(state.bar.is_none() && state.most == 7);
+    }
+}

@@ -282,10 +282,10 @@ mod tests {
 
     #[test]
     fn errors_have_kind_and_message() {
-        let text = line("\"x\n", &Err(Failure::Interrupted));
+        let text = line("\"x\n", &Err(Failure::cut_short("wait")));
         assert_eq!(
             text,
-            "{\"command\":\"\\\"x\\n\",\"ok\":false,\"error\":{\"kind\":\"interrupted\",\"message\":\"stopped before it was done\"}}"
+            "{\"command\":\"\\\"x\\n\",\"ok\":false,\"error\":{\"kind\":\"interrupted\",\"message\":\"wait: stopped before it was done\"}}"
         );
     }
 

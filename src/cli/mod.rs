@@ -29,6 +29,7 @@ mod words;
 use arguments::Invocation;
 use output::Output;
 use std::ffi::OsString;
+use std::fmt;
 use std::process::ExitCode;
 
 /// How a run ended.
@@ -61,6 +62,13 @@ impl Exit {
             Self::Failure
         }
     }
+}
+
+/// Why a run did not come to its work, for a person, and the exit code of that.
+type Refused = (String, Exit);
+
+fn failure(why: impl fmt::Display) -> Refused {
+    (why.to_string(), Exit::Failure)
 }
 
 /// Does what the arguments ask for, the binary's own name first, and says how it ended. To be called once in a process:

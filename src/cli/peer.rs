@@ -6,22 +6,16 @@ use super::execute::Session;
 use super::failure::Failure;
 use super::output::Output;
 use super::prompt::{Input, Lines};
-use super::{Exit, logging, scenario, signals, state};
+use super::signals::Stopped;
+use super::{Exit, Refused, failure, logging, scenario, signals, state};
 use crate::net::Stop;
 use crate::peer::{Options, Peer};
-use crate::storage::{FolderError, StateKind};
+use crate::storage::StateKind;
 use crate::wire::HostPort;
 use std::io::{self, BufReader};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
-
-/// How long a thread sleeps between two looks at nothing: the flag wakes it.
-const LONG: Duration = Duration::from_secs(3600);
-
-/// Why a peer did not run, and the exit code of that.
-type Refused = (String, Exit);
 
 /// Runs the peer that the arguments describe.
 pub(super) fn run(arguments: PeerArguments) -> Exit {
@@ -41,17 +35,13 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, Refused> {
         .transpose()
         .map_err(failure)?;
     let listen = resolve(&arguments.listen).map_err(failure)?;
-    let folder =
-        state::open(StateKind::Peer, arguments.dir.clone(), listen.port()).map_err(|error| {
-            let exit = if matches!(error, FolderError::NoHome(_)) {
-                Exit::Usage
-            } else {
-                Exit::Failure
-            };
-            (error.to_string(), exit)
-        })?;
+    let folder = state::open(StateKind::Peer, arguments.dir.clone(), listen.port())?;
     logging::start(folder.path(), "peer.log", arguments.log).map_err(failure)?;
-    let stop = signals::watch().map_err(failure)?.stop;
+    let signals = signals::watch().map_err(failure)?;
+    if arguments.dir.is_none() && listen.port() == 0 {
+        signals.remove_when_killed(folder.path());
+    }
+    let stop = signals.stop;
     let options = Options {
         listen,
         tracker_info: arguments.tracker_info.clone(),
@@ -60,7 +50,7 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, Refused> {
         threads: arguments.threads,
         max_peers: arguments.max_peers,
     };
-    let peer = Arc::new(Peer::start(options).map_err(|error| failure(error.to_string()))?);
+    let peer = Arc::new(Peer::start(options).map_err(failure)?);
     output.result(&format!("peer listening on {}", peer.address()));
     let watcher =
         watch(&peer, &stop).map_err(|error| failure(format!("cannot start a thread: {error}")))?;
@@ -106,9 +96,10 @@ fn commands(peer: &Arc<Peer>, arguments: &PeerArguments, output: &Output, stop: 
         output.error(&format!("cannot read commands: {why}"));
     }
     if arguments.stay && !session.has_quit() && !told_to_end {
-        while !stop.wait(LONG) {}
+        Stopped::wait(stop);
     }
-    session.tell_of_unfinished();
+    // With port 0 and no folder named, the state folder is temporary.
+    session.tell_of_unfinished(arguments.dir.is_some() || arguments.listen.port != 0);
     session.all_succeeded() && input_failed.is_none()
 }
 
@@ -141,7 +132,7 @@ fn lines(peer: &Arc<Peer>, output: &Output, stop: &Stop) -> io::Result<Lines> {
 fn watch(peer: &Arc<Peer>, stop: &Stop) -> io::Result<JoinHandle<()>> {
     let (peer, stop) = (Arc::downgrade(peer), stop.clone());
     thread::Builder::new().name("stop".into()).spawn(move || {
-        while !stop.wait(LONG) {}
+        Stopped::wait(&stop);
         if let Some(peer) = peer.upgrade() {
             peer.interrupt();
         }
@@ -157,10 +148,6 @@ fn resolve(address: &HostPort) -> Result<SocketAddr, String> {
     found
         .next()
         .ok_or_else(|| unknown("the name has no address".into()))
-}
-
-fn failure(message: String) -> Refused {
-    (message, Exit::Failure)
 }
 
 #[cfg(test)]

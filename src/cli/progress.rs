@@ -5,7 +5,7 @@ use super::output::Output;
 use super::render;
 use crate::peer::{DownloadState, DownloadStatus};
 use crate::torrent::InfoHash;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -86,11 +86,11 @@ impl Bars {
             if self.each.len() >= MOST_BARS && !self.each.contains_key(&download.info_hash) {
                 continue;
             }
+            let all = &self.all;
             let bar = self
                 .each
                 .entry(download.info_hash)
-                .or_insert_with(|| self.all.add(bar(&download.name)));
-            bar.set_length(download.bytes_total);
+                .or_insert_with(|| all.add(bar(&download.name, download.bytes_total)));
             bar.set_position(download.bytes_done);
             bar.set_message(message(download));
         }
@@ -106,7 +106,8 @@ fn message(download: &DownloadStatus) -> String {
     }
 }
 
-fn bar(name: &str) -> ProgressBar {
+/// Hidden until it is added to the others: alone it would draw where they do not know of it.
+fn bar(name: &str, total: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix} [{bar:24}] {wide_msg}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     let name = escape(name);
@@ -115,7 +116,8 @@ fn bar(name: &str) -> ProgressBar {
         shown.pop();
         shown.push('…');
     }
-    let bar = ProgressBar::new(0).with_style(style.progress_chars("=> "));
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
+    bar.set_style(style.progress_chars("=> "));
     bar.set_prefix(format!("{shown:NAME_WIDTH$}"));
     bar
 }
@@ -139,8 +141,8 @@ mod tests {
 
     #[test]
     fn long_and_odd_names_keep_the_bars_in_line() {
-        let shown = bar(&"ü".repeat(40)).prefix();
+        let shown = bar(&"ü".repeat(40), 1).prefix();
         assert_eq!(shown, format!("{}…", "ü".repeat(29)));
-        assert_eq!(bar("a\x1b").prefix().trim_end(), "a\\u{1b}");
+        assert_eq!(bar("a\x1b", 1).prefix().trim_end(), "a\\u{1b}");
     }
 }

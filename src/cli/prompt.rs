@@ -4,6 +4,7 @@
 //! lines mean.
 
 use super::completion::Typing;
+use super::signals::Stopped;
 use crate::net::Stop;
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use nix::sys::termios::{self, SetArg, Termios};
@@ -11,18 +12,14 @@ use rustyline::config::Configurer;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, Read, Write};
 use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
 
 /// The longest line that is read, in bytes.
 const MAX_LINE: u64 = 64 << 10;
 /// How many lines of history are kept.
 const HISTORY: usize = 1_000;
-/// How long a thread sleeps between two looks at nothing: the flag wakes it.
-const LONG: Duration = Duration::from_secs(3600);
-
 /// What standard input brings next.
 #[derive(Debug)]
 pub(super) enum Input {
@@ -92,7 +89,12 @@ impl Lines {
         if self.stop.is_stopped() || self.ask.send(()).is_err() {
             return Input::Stopped;
         }
-        self.answers.recv().unwrap_or(Input::End)
+        let input = self.answers.recv().unwrap_or(Input::End);
+        if matches!(input, Input::Stopped) && self.terminal.is_some() {
+            // What is told next shall not stand behind what was typed.
+            let _ = io::stdout().write_all(b"\r\n");
+        }
+        input
     }
 
     fn start(
@@ -110,7 +112,7 @@ impl Lines {
         thread::Builder::new()
             .name("input-stop".into())
             .spawn(move || {
-                while !stopping.wait(LONG) {}
+                Stopped::wait(&stopping);
                 let _ = stopped.send(Input::Stopped);
             })?;
         Ok(Self {

@@ -2,8 +2,13 @@
 
 use super::Exit;
 use crate::net::Stop;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long a thread sleeps between two looks at nothing: the flag wakes it.
+const LONG: Duration = Duration::from_secs(3600);
 
 /// What the first signal raises.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +17,19 @@ pub(super) struct Stopped {
     pub(super) stop: Stop,
     /// For whoever looks now and then while it computes.
     pub(super) flag: Arc<AtomicBool>,
+    folder: Arc<Mutex<Option<PathBuf>>>,
+}
+
+impl Stopped {
+    /// Waits for the first signal, or for whoever else raises the flag.
+    pub(super) fn wait(stop: &Stop) {
+        while !stop.wait(LONG) {}
+    }
+
+    /// A second signal removes this folder before it ends the process.
+    pub(super) fn remove_when_killed(&self, folder: &Path) {
+        *self.folder.lock().unwrap_or_else(PoisonError::into_inner) = Some(folder.to_owned());
+    }
 }
 
 /// Takes the signals over. To be called once in a process.
@@ -23,6 +41,13 @@ pub(super) fn watch() -> Result<Stopped, String> {
     let raised = stopped.clone();
     let handler = move || {
         if raised.flag.swap(true, Ordering::SeqCst) {
+            let folder = raised
+                .folder
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            // Whatever cannot be removed stays: the process ends now.
+            let _ = folder.map(std::fs::remove_dir_all);
             std::process::exit(Exit::Killed.code().into());
         }
         raised.stop.stop();

@@ -1,5 +1,6 @@
 //! Which folder a tracker or peer keeps its state in.
 
+use super::{Exit, Refused};
 use crate::storage::{FolderError, StateFolder, StateKind};
 use std::path::PathBuf;
 
@@ -11,14 +12,38 @@ pub(super) fn open(
     kind: StateKind,
     named: Option<PathBuf>,
     port: u16,
-) -> Result<StateFolder, FolderError> {
-    let path = match (named, port) {
-        (Some(named), _) => named,
-        (None, 0) => return StateFolder::temporary(),
+) -> Result<StateFolder, Refused> {
+    let opened = match (named, port) {
+        (Some(named), _) => StateFolder::open(&named),
+        (None, 0) => StateFolder::temporary(),
         (None, port) => {
             let (data, home) = (std::env::var_os("XDG_DATA_HOME"), std::env::var_os("HOME"));
-            StateFolder::default_for(kind, port, data.as_deref(), home.as_deref())?
+            StateFolder::default_for(kind, port, data.as_deref(), home.as_deref())
+                .and_then(|path| StateFolder::open(&path))
         }
     };
-    StateFolder::open(&path)
+    opened.map_err(|error| match &error {
+        FolderError::NoHome(_) => (error.to_string(), Exit::Usage),
+        _ => (error.to_string(), Exit::Failure),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_in_use_is_refused_and_a_temporary_one_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let named = || open(StateKind::Peer, Some(folder.path().join("state")), 0);
+        let first = named().unwrap();
+        assert!(matches!(named(), Err((message, Exit::Failure)) if message.contains("in use")));
+        drop(first);
+        named().unwrap();
+        let temporary = open(StateKind::Tracker, None, 0).unwrap();
+        let path = temporary.path().to_owned();
+        assert!(path.is_dir());
+        drop(temporary);
+        assert!(!path.exists());
+    }
 }

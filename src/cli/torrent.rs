@@ -134,10 +134,11 @@ fn description(metainfo: &Metainfo) -> impl Iterator<Item = String> {
     };
     let kind = match info.layout() {
         Layout::File => "file".to_owned(),
-        Layout::Folder => format!(
-            "folder of {} files",
-            files.iter().filter(|file| !file.attributes.padding).count()
-        ),
+        Layout::Folder => {
+            let stored = files.iter().filter(|file| !file.attributes.padding).count();
+            let plural = if stored == 1 { "" } else { "s" };
+            format!("folder of {stored} file{plural}")
+        }
     };
     let head = [
         format!("name       {}", escape(info.name().as_str())),

@@ -2,21 +2,15 @@
 
 use super::arguments::{ClosedRunArguments, TrackerArguments};
 use super::output::Output;
-use super::{Exit, logging, signals, state};
+use super::signals::Stopped;
+use super::{Exit, Refused, failure, logging, signals, state};
 use crate::net::{Incoming, Stop};
-use crate::storage::{FolderError, StateKind};
+use crate::storage::StateKind;
 use crate::tracker::{Options, RunningRun, Tracker, bind};
 use crate::wire::{HostPort, TrackerInfo, TrackerInfoError};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
-
-/// How long a thread sleeps between two looks at nothing: the flag wakes it.
-const LONG: Duration = Duration::from_secs(3600);
-
-/// Why a tracker did not run, and the exit code of that.
-type Refused = (String, Exit);
 
 /// Runs the tracker that the arguments describe.
 pub(super) fn run(arguments: TrackerArguments) -> Exit {
@@ -32,18 +26,15 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> 
     let number = arguments.number;
     let line = address(arguments.tracker_info.as_deref(), number)?;
     let address = arguments.listen.unwrap_or(line);
-    let folder =
-        state::open(StateKind::Tracker, arguments.data, address.port).map_err(|error| {
-            let exit = if matches!(error, FolderError::NoHome(_)) {
-                Exit::Usage
-            } else {
-                Exit::Failure
-            };
-            (error.to_string(), exit)
-        })?;
+    let is_temporary = arguments.data.is_none() && address.port == 0;
+    let folder = state::open(StateKind::Tracker, arguments.data, address.port)?;
     logging::start(folder.path(), "tracker.log", arguments.log).map_err(failure)?;
-    let stop = signals::watch().map_err(failure)?.stop;
-    let listener = bind(&address).map_err(|error| failure(error.to_string()))?;
+    let signals = signals::watch().map_err(failure)?;
+    if is_temporary {
+        signals.remove_when_killed(folder.path());
+    }
+    let stop = signals.stop;
+    let listener = bind(&address).map_err(failure)?;
     let bound = listener
         .local_addr()
         .map_err(|error| failure(format!("cannot listen on {address}: {error}")))?;
@@ -55,7 +46,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> 
     options.stop = stop.clone();
     match arguments.closed_run {
         None => {
-            let tracker = Tracker::start(options).map_err(|error| failure(error.to_string()))?;
+            let tracker = Tracker::start(options).map_err(failure)?;
             tracker.wait_until_stopped();
             Ok(Exit::Success)
         }
@@ -102,10 +93,10 @@ fn run_closed(
     options.closed_run = Some(Arc::new(move |incoming: Incoming| {
         serving.serve(&incoming.stream, incoming.address);
     }));
-    let tracker = Tracker::start(options).map_err(|error| failure(error.to_string()))?;
+    let tracker = Tracker::start(options).map_err(failure)?;
     let (ending, aborting) = (stop.clone(), Arc::clone(&run));
     let watcher = thread::Builder::new().name("stop".into()).spawn(move || {
-        while !ending.wait(LONG) {}
+        Stopped::wait(&ending);
         aborting.abort("the tracker was stopped");
     });
     let watcher = watcher.map_err(thread)?;
@@ -120,10 +111,6 @@ fn run_closed(
         output.note(&format!("all {} clients have finished", closed_run.expect));
     }
     Ok(Exit::of(outcome.failures.is_empty()))
-}
-
-fn failure(message: String) -> Refused {
-    (message, Exit::Failure)
 }
 
 #[cfg(test)]

@@ -100,7 +100,7 @@ pub(super) fn wait(
             return covered.end(&downloads);
         }
         if stop.is_stopped() {
-            return Err(Failure::Interrupted);
+            return Err(Failure::cut_short("wait"));
         }
         progress.show(&downloads);
         peer.wait_for_change(seen, left.map_or(LOOK, |left| left.min(LOOK)));

@@ -185,8 +185,8 @@ pub(in crate::cli) static TABLE: &[Entry] = &[
     Entry {
         name: "torrent",
         arguments: &[
-            required("-setMode MODE|exit", What::Other),
-            optional("send|upload|download|exit", What::Other),
+            required("-setMode|exit", What::Other),
+            optional("MODE", What::Other),
             optional("FILE", What::Path),
             optional("DEST", What::Path),
         ],
