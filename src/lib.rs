@@ -1,4 +1,5 @@
 //! pieceful: a private BitTorrent in one binary.
+#![warn(unreachable_pub)]
 #![cfg_attr(
     not(test),
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)

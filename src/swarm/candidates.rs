@@ -88,8 +88,11 @@ impl Candidates {
         let Some(candidate) = self.addresses.get_mut(&address) else {
             return;
         };
-        if candidate.state == State::Barred {
-            return;
+        match candidate.state {
+            State::Barred => return,
+            // It was let go for reasons of our own before its link ended.
+            State::Waiting(until) if until > now => return,
+            State::Waiting(_) | State::Busy => {}
         }
         candidate.failures += 1;
         if candidate.failures > MOST_FAILURES {

@@ -1,6 +1,7 @@
 //! How many blocks to keep asked for on one link: bandwidth x delay, measured.
 //!
-//! The window grows by a block for each that arrives (doubling each round trip) as long as the rate grows with it; after
+//! The window grows by a block for each that arrives (doubling each round trip), to four times what fills the link, as long
+//! as the rate grows with it; after
 //! that it follows twice the best recent rate times the shortest delay seen. A slack of some milliseconds is added to
 //! the delay, so that a sender whose thread sleeps for a moment does not run dry. Never a fixed pipeline: a far, fat
 //! link is filled, a slow one holds few blocks that others could fetch.
@@ -12,7 +13,7 @@ const SMALLEST: u32 = 4;
 /// What a window starts with, in blocks.
 const FIRST: u32 = 16;
 /// Added to the measured delay: threads of a busy machine are not always at hand.
-const SLACK: Duration = Duration::from_millis(20);
+const SLACK: Duration = Duration::from_millis(5);
 /// A rate is measured over at least this long.
 const ROUND: Duration = Duration::from_millis(10);
 /// Rounds over which the best rate counts.
@@ -99,13 +100,18 @@ impl Window {
         self.growing &= self.flat_rounds < 3;
         self.rates[self.round % ROUNDS] = rate;
         self.round += 1;
-        if !self.growing {
-            let block = self.round_bytes as f64 / f64::from(self.round_blocks);
-            let best = self.rates.iter().copied().fold(0.0, f64::max);
-            let due = 2.0 * best * (shortest + SLACK).as_secs_f64() / block;
-            // Casting a float saturates, whatever the measurement was.
-            self.blocks = (due as u32).clamp(SMALLEST.min(self.largest), self.largest);
-        }
+        let block = self.round_bytes as f64 / f64::from(self.round_blocks);
+        let best = self.rates.iter().copied().fold(0.0, f64::max);
+        let filled = best * (shortest + SLACK).as_secs_f64() / block;
+        // Casting a float saturates, whatever the measurement was.
+        let due = |factor: f64| {
+            ((factor * filled) as u32).clamp(SMALLEST.min(self.largest), self.largest)
+        };
+        self.blocks = if self.growing {
+            self.blocks.min(due(4.0))
+        } else {
+            due(2.0)
+        };
         (self.round_start, self.round_bytes, self.round_blocks) = (Some(now), 0, 0);
     }
 }

@@ -1,0 +1,133 @@
+//! Peers that die, return, or never come: downloads go on with whoever is left, and by themselves.
+
+use crate::downloads::send;
+use crate::support::{Peer, Sandbox};
+use std::fs;
+
+/// A download that is under way but cannot have finished: the seed's upload is held up by stopping its process.
+fn in_the_middle(leech: &mut Peer, name: &str) {
+    leech.until(name, |download| {
+        let done = download["bytes_done"].as_u64().unwrap_or(0);
+        done > 0 || download["state"] == "complete"
+    });
+}
+
+#[test]
+fn a_seed_killed_in_the_middle_does_not_stop_a_download_with_a_second_owner() {
+    let sandbox = Sandbox::new();
+    let _tracker = sandbox.tracker(&["--interval", "1"]);
+    let file = sandbox.file("big.bin", 48 << 20, 1);
+    let (mut first, mut second) = (sandbox.peer("first"), sandbox.peer("second"));
+    let torrent = send(&mut first, &sandbox, &file, "big.torrent");
+    send(&mut second, &sandbox, &file, "second.torrent");
+    let mut leech = sandbox.peer("leech");
+    leech.run(&format!("download '{torrent}'"));
+    in_the_middle(&mut leech, "big.bin");
+    first.process.kill();
+    leech.run("wait 60");
+    assert!(fs::read(sandbox.path("leech/big.bin")).unwrap() == fs::read(&file).unwrap());
+}
+
+#[test]
+fn without_an_owner_wait_fails_with_the_reason_and_the_download_goes_on_when_one_returns() {
+    let sandbox = Sandbox::new();
+    let _tracker = sandbox.tracker(&["--interval", "1"]);
+    let file = sandbox.file("big.bin", 4 << 20, 1);
+    let mut seed = sandbox.peer("seed");
+    let torrent = send(&mut seed, &sandbox, &file, "big.torrent");
+    seed.process.kill();
+    let mut leech = sandbox.peer("leech");
+    leech.run(&format!("download '{torrent}'"));
+    let waited = leech.try_run("wait 1");
+    assert_eq!(
+        (&waited["ok"], &waited["error"]["kind"]),
+        (&false.into(), &"not-complete".into()),
+        "{waited}"
+    );
+    let message = waited["error"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("big.bin") && message.contains("owner"),
+        "{message}"
+    );
+    // The same state folder: nothing is sent again by a person.
+    let _seed = sandbox.peer("seed");
+    leech.run("wait 60");
+    assert!(fs::read(sandbox.path("leech/big.bin")).unwrap() == fs::read(&file).unwrap());
+}
+
+#[test]
+fn a_killed_peer_goes_on_downloading_and_sharing_with_the_same_folder() {
+    let sandbox = Sandbox::new();
+    let _tracker = sandbox.tracker(&["--interval", "1"]);
+    let file = sandbox.file("big.bin", 48 << 20, 1);
+    let mut seed = sandbox.peer("seed");
+    let torrent = send(&mut seed, &sandbox, &file, "big.torrent");
+    let mut leech = sandbox.peer("leech");
+    leech.run(&format!("download '{torrent}'"));
+    in_the_middle(&mut leech, "big.bin");
+    // Stopped, not killed: it keeps its links but sends no more, so that the leech dies with a part.
+    seed.process.signal("-STOP");
+    let had = leech.download("big.bin")["bytes_done"].as_u64().unwrap();
+    leech.process.kill();
+    let mut leech = sandbox.peer("leech");
+    let found = leech.until("big.bin", |download| download["state"] != "checking");
+    assert!(
+        found["bytes_done"].as_u64().unwrap() >= had,
+        "{had} were verified: {found}"
+    );
+    seed.process.signal("-CONT");
+    leech.run("wait 60");
+    assert!(fs::read(sandbox.path("leech/big.bin")).unwrap() == fs::read(&file).unwrap());
+    // And it seeds by itself after another kill: the first seed is gone, a third peer fetches from it.
+    seed.process.kill();
+    leech.process.kill();
+    let leech = sandbox.peer("leech");
+    let mut third = sandbox.peer("third");
+    third.run(&format!("download '{torrent}'"));
+    third.run("wait 60");
+    let from = third.download("big.bin")["from"].clone();
+    assert_eq!(from[leech.process.address.to_string()], 48 << 20, "{from}");
+}
+
+#[test]
+fn cancel_ends_a_download_and_leaves_nothing() {
+    let sandbox = Sandbox::new();
+    let _tracker = sandbox.tracker(&[]);
+    let file = sandbox.file("big.bin", 4 << 20, 1);
+    let mut seed = sandbox.peer("seed");
+    let torrent = send(&mut seed, &sandbox, &file, "big.torrent");
+    seed.process.kill();
+    let mut leech = sandbox.peer("leech");
+    leech.run(&format!("download '{torrent}'"));
+    leech.run("cancel big.bin");
+    assert_eq!(
+        leech.try_run("cancel big.bin")["error"]["kind"],
+        "no-such-download"
+    );
+    assert_eq!(fs::read_dir(sandbox.path("leech")).unwrap().count(), 0);
+    assert_eq!(
+        leech.run("show_downloads")["downloads"]
+            .as_array()
+            .unwrap()
+            .len(),
+        0
+    );
+    // It can be begun anew.
+    leech.run(&format!("download '{torrent}'"));
+}
+
+#[test]
+fn a_tracker_that_comes_late_or_at_another_address_is_found() {
+    let sandbox = Sandbox::new();
+    let tracker = sandbox.tracker(&["--interval", "1"]);
+    let file = sandbox.file("f", 1 << 20, 1);
+    let mut seed = sandbox.peer("seed");
+    let torrent = send(&mut seed, &sandbox, &file, "f.torrent");
+    tracker.kill();
+    let mut leech = sandbox.peer("leech");
+    leech.run(&format!("download '{torrent}'"));
+    assert_eq!(leech.try_run("wait 1")["ok"], false);
+    // At another port; only TRACKER_INFO tells.
+    let _tracker = sandbox.tracker(&["--interval", "1"]);
+    leech.run("wait 60");
+}

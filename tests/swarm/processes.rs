@@ -1,0 +1,193 @@
+//! Processes as scripts see them: first lines, exit codes, streams, signals.
+
+use crate::downloads::send;
+use crate::support::{Process, Sandbox, bytes, run};
+use std::fs;
+
+#[test]
+fn commands_from_a_script_succeed_or_fail_by_exit_code() {
+    let sandbox = Sandbox::new();
+    let _tracker = sandbox.tracker(&[]);
+    let info = sandbox.tracker_info();
+    let folder = sandbox.folder("work");
+    fs::write(folder.join("data"), bytes(100_000, 1)).unwrap();
+    let peer = |extra: &[&str], input: &str| {
+        let mut all = vec!["peer", "127.0.0.1:0", info.to_str().unwrap()];
+        all.extend(extra);
+        run(&folder, &all, input)
+    };
+    let good = peer(&["-c", "send data", "-c", "status"], "");
+    assert_eq!(good.code, Some(0), "{good:?}");
+    assert!(
+        good.stdout.starts_with("peer listening on 127.0.0.1:"),
+        "{}",
+        good.stdout
+    );
+    assert!(folder.join("data.torrent").exists());
+    let bad = peer(&["-c", "send missing", "-c", "status"], "");
+    assert_eq!(bad.code, Some(1));
+    assert!(
+        bad.stderr.starts_with("error: ") && bad.stderr.contains("missing"),
+        "{}",
+        bad.stderr
+    );
+    let piped = peer(&[], "help\nfrobnicate\n");
+    assert_eq!(piped.code, Some(1));
+    assert!(piped.stderr.contains("frobnicate"), "{}", piped.stderr);
+    assert_eq!(peer(&["--no-such-option"], "").code, Some(2));
+    assert_eq!(run(&folder, &["peer", "nowhere", "x"], "").code, Some(2));
+    assert_eq!(
+        run(&folder, &["--version"], "").stdout.trim(),
+        concat!("pieceful ", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn json_is_one_object_a_command_after_the_first_line() {
+    let sandbox = Sandbox::new();
+    let _tracker = sandbox.tracker(&[]);
+    let folder = sandbox.folder("work");
+    let info = sandbox.tracker_info();
+    let arguments = ["peer", "127.0.0.1:0", info.to_str().unwrap(), "--json"];
+    let output = run(
+        &folder,
+        &arguments,
+        "status\nsend nothing\ndownload\n'open\nhelp\nwait\nquit\n",
+    );
+    let mut lines = output.stdout.lines();
+    assert!(lines.next().unwrap().starts_with("peer listening on "));
+    let objects: Vec<serde_json::Value> = lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let told: Vec<(bool, &str)> = objects
+        .iter()
+        .map(|object| {
+            (
+                object["ok"].as_bool().unwrap(),
+                object["error"]["kind"].as_str().unwrap_or(""),
+            )
+        })
+        .collect();
+    let expected = [
+        (true, ""),
+        (false, "create"),
+        (false, "arguments"),
+        (false, "syntax"),
+        (true, ""),
+        (true, ""),
+        (true, ""),
+    ];
+    assert_eq!(told, expected, "{}", output.stdout);
+    assert!(output.stdout.contains(r#"{"command":"status","ok":true,"#));
+    assert_eq!(output.code, Some(1));
+}
+
+#[test]
+fn the_spellings_with_torrent_mean_the_same() {
+    let sandbox = Sandbox::new();
+    let _tracker = sandbox.tracker(&[]);
+    let file = sandbox.file("f", 200_000, 1);
+    let mut seed = sandbox.peer("seed");
+    seed.run(&format!("torrent -setMode send '{}'", file.display()));
+    seed.run(&format!("torrent -setMode upload '{}'", file.display()));
+    let mut leech = sandbox.peer("leech");
+    leech.run(&format!(
+        "torrent -setMode download '{}'",
+        sandbox.path("seed/f.torrent").display()
+    ));
+    leech.run("wait 60");
+    leech.process.write_line("torrent exit");
+    let (status, _) = leech.process.wait();
+    assert_eq!(status.code(), Some(0));
+    seed.process.write_line("torrent -setMode exit");
+    assert_eq!(seed.process.wait().0.code(), Some(0));
+}
+
+#[test]
+fn stay_shares_until_a_signal_and_quit_ends_it_all_the_same() {
+    let sandbox = Sandbox::new();
+    let tracker = sandbox.tracker(&[]);
+    let file = sandbox.file("f", 300_000, 1);
+    let mut seed = sandbox.peer_with("seed", &["--stay"]);
+    let torrent = send(&mut seed, &sandbox, &file, "f.torrent");
+    seed.process.close_stdin();
+    let mut leech = sandbox.peer("leech");
+    leech.run(&format!("download '{torrent}'"));
+    leech.run("wait 60");
+    for (process, signal) in [(seed.process, "-INT"), (tracker, "-TERM")] {
+        process.signal(signal);
+        assert_eq!(process.wait().0.code(), Some(0));
+    }
+    let mut quits = sandbox.peer_with("quits", &["--stay"]);
+    quits.process.write_line("quit");
+    assert_eq!(quits.process.wait().0.code(), Some(0));
+}
+
+#[test]
+fn a_download_cut_short_by_the_end_is_named() {
+    let sandbox = Sandbox::new();
+    let _tracker = sandbox.tracker(&[]);
+    let file = sandbox.file("f", 300_000, 1);
+    let mut seed = sandbox.peer("seed");
+    let torrent = send(&mut seed, &sandbox, &file, "f.torrent");
+    seed.process.kill();
+    let mut leech = sandbox.peer("leech");
+    leech.run(&format!("download '{torrent}'"));
+    leech.process.close_stdin();
+    let (status, told) = leech.process.wait();
+    assert!(
+        status.success() && told.contains('f') && told.lines().count() == 1,
+        "{told}"
+    );
+}
+
+#[test]
+fn a_state_folder_in_use_is_refused() {
+    let sandbox = Sandbox::new();
+    let _peer = sandbox.peer("one");
+    let state = sandbox.path("one.state");
+    let arguments = [
+        "peer",
+        "127.0.0.1:0",
+        "--dir",
+        state.to_str().unwrap(),
+        "-c",
+        "status",
+    ];
+    let second = run(&sandbox.folder("work"), &arguments, "");
+    assert_eq!(second.code, Some(1));
+    assert!(second.stderr.contains("one.state"), "{}", second.stderr);
+    let data = sandbox.path("data");
+    let arguments = [
+        "tracker",
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        data.to_str().unwrap(),
+    ];
+    let _tracker = Process::start(&sandbox.folder("work"), &arguments);
+    let second = run(&sandbox.folder("work"), &arguments, "");
+    assert_eq!(second.code, Some(1), "{}", second.stderr);
+}
+
+#[test]
+fn two_downloads_to_one_place_and_a_taken_name_are_refused() {
+    let sandbox = Sandbox::new();
+    let _tracker = sandbox.tracker(&[]);
+    let file = sandbox.file("f", 300_000, 1);
+    let mut seed = sandbox.peer("seed");
+    let torrent = send(&mut seed, &sandbox, &file, "f.torrent");
+    seed.process.kill();
+    let mut leech = sandbox.peer("leech");
+    leech.run(&format!("download '{torrent}'"));
+    assert_eq!(
+        leech.try_run(&format!("download '{torrent}'"))["error"]["kind"],
+        "already"
+    );
+    let mut other = sandbox.peer("other");
+    fs::write(sandbox.path("other/f"), "mine").unwrap();
+    let refused = other.try_run(&format!("download '{torrent}'"));
+    assert_eq!(refused["error"]["kind"], "storage", "{refused}");
+    assert_eq!(fs::read_to_string(sandbox.path("other/f")).unwrap(), "mine");
+    other.run(&format!("download '{torrent}' mine.bin"));
+}

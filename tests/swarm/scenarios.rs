@@ -1,0 +1,173 @@
+//! Closed runs: every scenario folder through `run_local.sh`, and the ways in which clients fail.
+
+use crate::run_local::run_local;
+use crate::support::{Process, Sandbox, run};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn folders(path: &str) -> Vec<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let Ok(entries) = fs::read_dir(&path) else {
+        println!("skipped: there is no {}", path.display());
+        return Vec::new();
+    };
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn every_scenario_gives_what_it_must() {
+    let all = folders("testdata/scenarios");
+    assert!(
+        all.iter()
+            .any(|folder| fs::read_dir(folder).unwrap().count() > 12),
+        "one has 12 clients"
+    );
+    for folder in all.into_iter().chain(folders("../shared/cases/scenarios")) {
+        let output = run_local(&folder, &[]);
+        assert_eq!(output.code, Some(0), "{}: {output:?}", folder.display());
+    }
+}
+
+#[test]
+fn every_failing_scenario_fails_with_its_reason_and_the_others_finish() {
+    for folder in folders("testdata/scenarios-failing") {
+        let output = run_local(&folder, &[]);
+        assert_eq!(output.code, Some(1), "{}: {output:?}", folder.display());
+        let expected = fs::read_to_string(folder.join("expected_error.txt")).unwrap();
+        assert!(
+            output.stderr.contains(expected.trim()),
+            "{}: {output:?}",
+            folder.display()
+        );
+        assert!(!output.stdout.contains("not as expected"), "{output:?}");
+    }
+}
+
+#[test]
+fn a_malformed_file_is_refused_with_its_line_before_anything_starts() {
+    let sandbox = Sandbox::new();
+    for file in folders("testdata/scenarios-malformed") {
+        let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+        let line = name.split('-').nth(1).unwrap();
+        let folder = sandbox.folder(&name);
+        fs::copy(&file, folder.join("in1.txt")).unwrap();
+        let output = run(
+            &folder,
+            &[
+                "peer",
+                "127.0.0.1:0",
+                "--scenario",
+                "in1.txt",
+                "--out",
+                "out",
+            ],
+            "",
+        );
+        assert_ne!(output.code, Some(0));
+        assert!(
+            output.stderr.contains(&format!("in1.txt: line {line}")),
+            "{name}: {}",
+            output.stderr
+        );
+        assert!(
+            output.stdout.is_empty() && !folder.join("out").exists(),
+            "{name}"
+        );
+    }
+}
+
+/// A closed run of `count` clients whose tracker is up.
+struct Run {
+    sandbox: Sandbox,
+    tracker: Process,
+}
+
+impl Run {
+    fn new(count: u32, wait: &str) -> Self {
+        let sandbox = Sandbox::new();
+        let arguments = [
+            "tracker",
+            "--listen",
+            "127.0.0.1:0",
+            "--expect",
+            &count.to_string(),
+            "--wait",
+            wait,
+        ];
+        let tracker = Process::start(&sandbox.folder("tracker"), &arguments);
+        fs::write(sandbox.tracker_info(), format!("{}\n", tracker.address)).unwrap();
+        Self { sandbox, tracker }
+    }
+
+    fn client(&self, number: u32, input: &str) -> Process {
+        let folder = self.sandbox.folder(&format!("client{number}"));
+        fs::write(folder.join(format!("in{number}.txt")), input).unwrap();
+        let (file, info) = (format!("in{number}.txt"), self.sandbox.tracker_info());
+        let arguments = [
+            "peer",
+            "127.0.0.1:0",
+            info.to_str().unwrap(),
+            "--scenario",
+            &file,
+            "--out",
+            "out",
+        ];
+        Process::start(&folder, &arguments)
+    }
+
+    fn output(&self, client: u32, name: &str) -> PathBuf {
+        self.sandbox
+            .path(&format!("client{client}/out/client{client}_{name}"))
+    }
+}
+
+#[test]
+fn a_client_that_never_reports_is_named_and_the_others_finish() {
+    let run = Run::new(3, "1");
+    let owner = run.client(1, "1\na 2\nx\ny\n0\n");
+    let wanter = run.client(2, "0\n1\na\n");
+    assert_eq!(wanter.wait().0.code(), Some(0));
+    assert_eq!(owner.wait().0.code(), Some(0));
+    let copy = fs::read_to_string(run.output(2, "a")).unwrap();
+    assert_eq!(copy, "x\ny\n");
+    let (status, told) = run.tracker.wait();
+    assert_eq!(status.code(), Some(1));
+    assert!(told.contains("client 3"), "{told}");
+}
+
+#[test]
+fn a_client_that_dies_is_named_and_what_it_alone_owned_fails() {
+    let run = Run::new(3, "60");
+    let lonely = run.client(1, "1\nalone 1\nx\n0\n");
+    let owner = run.client(2, "1\na 1\ny\n0\n");
+    lonely.signal("-STOP");
+    // It has reported or not; either way it answers nobody from here on.
+    let wanter = run.client(3, "0\n2\na\nalone\n");
+    lonely.kill();
+    let (status, told) = wanter.wait();
+    assert_eq!(status.code(), Some(1), "{told}");
+    assert!(told.contains("alone"), "{told}");
+    assert_eq!(fs::read_to_string(run.output(3, "a")).unwrap(), "y\n");
+    assert!(!run.output(3, "alone").exists());
+    assert_eq!(owner.wait().0.code(), Some(0));
+    let (status, told) = run.tracker.wait();
+    assert_eq!(status.code(), Some(1));
+    assert!(
+        told.contains("client 1") && told.contains("client 3"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_second_client_of_one_number_is_refused() {
+    let run = Run::new(2, "60");
+    let first = run.client(1, "1\na 1\nx\n0\n");
+    let again = run.client(1, "1\na 1\nx\n0\n");
+    // One of the two is first, the other is turned away; a client 2 ends the run.
+    let other = run.client(2, "0\n1\na\n");
+    assert_eq!(other.wait().0.code(), Some(0));
+    let mut codes = [first.wait().0.code(), again.wait().0.code()];
+    codes.sort();
+    assert_eq!(codes, [Some(0), Some(1)]);
+    assert_eq!(run.tracker.wait().0.code(), Some(0));
+}
