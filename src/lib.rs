@@ -1,4 +1,20 @@
-//! pieceful: a private BitTorrent in one binary.
+//! pieceful gets large files to everyone in a team, and to no one else: a private BitTorrent in one binary.
+//!
+//! The house, floor by floor; each uses only those below it:
+//!
+//! | floor | rooms |
+//! |---|---|
+//! | 6 | [`cli`]: what a person sees: arguments, prompt, commands, tables, progress, JSON |
+//! | 5 | [`scenario`]: a closed run from `inR.txt` files |
+//! | 4 | [`peer`]: a running peer; [`tracker`]: a running tracker |
+//! | 3 | [`storage`]: bytes that last; [`net`]: sockets and threads |
+//! | 2 | [`wire`]: bytes to messages and back; [`swarm`]: which piece next, from whom, how much in flight |
+//! | 1 | [`torrent`]: what is shared: hashes, lengths, metainfo, magnet links |
+//! | 0 | [`bencode`]: the one encoding |
+//!
+//! `bencode`, `torrent`, `wire` and `swarm` hold no socket, file, thread or clock: bytes and the time are handed in.
+//!
+//! `DESIGN.md` beside the sources tells the way of a piece, the threads, the locks and what is assumed.
 #![warn(unreachable_pub)]
 #![cfg_attr(
     not(test),

@@ -1,5 +1,8 @@
 //! Real processes for the tests: trackers and peers as a person would start them, on free ports, in a folder that goes.
 
+// Several test binaries have this file in them; none uses all of it.
+#![allow(dead_code)]
+
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -175,6 +178,10 @@ impl Process {
         assert!(status.success());
     }
 
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
 
     /// Waits for its end; gives its exit status and what it said on standard error.
     pub fn wait(mut self) -> (ExitStatus, String) {
