@@ -12,6 +12,9 @@ use std::time::Duration;
 const ENDGAME_AFTER: Duration = Duration::from_millis(200);
 /// A link that delivers nothing for this long loses its blocks to others.
 const STALLED: Duration = Duration::from_secs(6);
+/// A link that refused a request is asked for nothing this long, so that others get the block. Without it, one that
+/// refuses each request at once is asked again at once and keeps the last blocks from all others.
+const AFTER_REFUSAL: Duration = Duration::from_millis(250);
 /// How many blocks a link may still send after they were taken from it.
 const FORGIVEN: usize = 1_024;
 
@@ -72,6 +75,10 @@ struct Link {
     forgiven: HashSet<BlockRange>,
     /// When something last arrived, or the first request of an idle link went out.
     heard: Duration,
+    /// It refused requests since it was last asked.
+    refused: bool,
+    /// Asked for nothing before this.
+    quiet_until: Duration,
 }
 
 impl Picker {
@@ -113,6 +120,8 @@ impl Picker {
             in_flight: VecDeque::new(),
             forgiven: HashSet::new(),
             heard: Duration::ZERO,
+            refused: false,
+            quiet_until: Duration::ZERO,
         };
         self.links.insert(id, link);
     }
@@ -204,11 +213,12 @@ impl Picker {
     /// The link serves requests, or does so no more. With `forget`, what it was asked for will not come (BEP 3: a choke
     /// drops requests; with BEP 6 each is rejected on its own).
     pub fn choked(&mut self, id: LinkId, choked: bool, forget: bool) {
-        if choked && forget {
-            self.release_all(id);
-        }
         if let Some(link) = self.links.get_mut(&id) {
             link.choked = choked;
+            link.refused |= choked && forget && !link.in_flight.is_empty();
+        }
+        if choked && forget {
+            self.release_all(id);
         }
     }
 
@@ -228,9 +238,15 @@ impl Picker {
         reserve: &mut dyn FnMut(u32) -> bool,
         out: &mut Vec<BlockRange>,
     ) {
-        let Some(link) = self.links.get(&id) else {
+        let Some(link) = self.links.get_mut(&id) else {
             return;
         };
+        if std::mem::take(&mut link.refused) {
+            link.quiet_until = now + AFTER_REFUSAL;
+        }
+        if now < link.quiet_until {
+            return;
+        }
         let (window, flying) = (link.window.blocks() as usize, link.in_flight.len());
         let room = window.saturating_sub(flying);
         // Requests go in batches: a trickle of single ones costs a system call each.
@@ -311,6 +327,7 @@ impl Picker {
             return;
         };
         if take_flight(&mut link.in_flight, range).is_some() {
+            link.refused = true;
             self.release(id, range);
         }
     }
@@ -516,6 +533,10 @@ impl Picker {
     fn release(&mut self, id: LinkId, range: BlockRange) {
         if let Some(active) = self.active.get_mut(&range.piece()) {
             active.release(id, range.number());
+            // One that was to deliver it alone, and does not, must not keep it from others.
+            if active.only == Some(id) {
+                active.only = None;
+            }
             if active.has_free() && !self.open.contains(&range.piece()) {
                 self.open.push_front(range.piece());
             }
