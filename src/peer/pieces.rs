@@ -1,7 +1,7 @@
 //! The way of a piece after its blocks have arrived: SHA-1, file, owned map, `have`. Runs on the pool's workers.
 
 use super::shared::Shared;
-use super::transfer::{Kind, Parked, Phase, State, Transfer};
+use super::transfer::{CALL_AGAIN, Kind, Parked, Phase, State, Transfer};
 use crate::storage::{BadFile, Record, RecordKind, RecordState, Store, StoreError};
 use crate::swarm::{Run, Verdict};
 use crate::torrent::{Hasher, PieceIndex, Sha1};
@@ -51,7 +51,7 @@ impl Transfer {
             Ok(Some((hash, sources))) if hash == self.info().piece_hash(run.piece) => {
                 self.publish(shared, run.piece, sources);
             }
-            Ok(Some(_)) => self.reject_piece(run.piece),
+            Ok(Some((_, sources))) => self.reject_piece(run.piece, &sources),
             Ok(None) => {}
             Err(error) => self.fail(shared, &error.to_string()),
         }
@@ -188,7 +188,7 @@ impl Transfer {
         }
     }
 
-    fn reject_piece(&self, piece: PieceIndex) {
+    fn reject_piece(&self, piece: PieceIndex, sources: &Sources) {
         let mut state = self.state();
         state.hashes.remove(&piece);
         match state.picker.failed(piece) {
@@ -198,8 +198,11 @@ impl Transfer {
                     self.name(),
                     piece.number()
                 );
+                // The link may have ended since; its address is known all the same.
+                for source in sources.keys() {
+                    state.candidates.bar(*source);
+                }
                 if let Some(link) = state.links.get(&id).cloned() {
-                    state.candidates.bar(link.shown_address());
                     link.close(format!("piece {} from it does not verify", piece.number()));
                 }
             }
@@ -232,13 +235,23 @@ impl Transfer {
             state.phase = Phase::Complete;
             state.ended = Some(now);
             state.trouble = None;
-            let seeds = state.links.values().filter(|link| {
-                state
-                    .picker
+            let State {
+                links,
+                picker,
+                candidates,
+                ..
+            } = &mut *state;
+            let seeds = links.values().filter(|link| {
+                picker
                     .pieces_of(link.id)
                     .is_some_and(crate::torrent::PieceSet::is_full)
             });
-            seeds.for_each(|link| link.close("both sides have everything"));
+            for link in seeds {
+                if let Some(address) = link.listens_at() {
+                    candidates.released(address, now + CALL_AGAIN);
+                }
+                link.close("both sides have everything");
+            }
         }
         shared.stock.share(false);
         self.record(shared);

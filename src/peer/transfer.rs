@@ -25,7 +25,7 @@ const LARGEST_WINDOW: u32 = 512;
 /// Requests kept by a program that does not say how many it keeps (what libtorrent and others take as given).
 const USUAL_REQUEST_QUEUE: u32 = 250;
 /// After this long an address that turned out to be linked already, or a fellow seed, may be called again.
-const CALL_AGAIN: Duration = Duration::from_secs(60);
+pub(super) const CALL_AGAIN: Duration = Duration::from_secs(60);
 
 /// Whether a transfer offers what its user has or fetches what he wants.
 #[derive(Clone, Debug)]

@@ -190,8 +190,10 @@ mod tests {
     fn one_that_never_answers_is_forgotten_and_one_that_is_barred_never_called() {
         let (mut candidates, mut rng) = (Candidates::default(), Rng::with_seed(1));
         candidates.add(address(1));
-        for _ in 0..=MOST_FAILURES {
-            candidates.failed(address(1), Duration::ZERO, &mut rng);
+        for call in 0..=MOST_FAILURES {
+            let now = LONGEST_PAUSE * call;
+            assert_eq!(candidates.next(now, &mut rng), Some(address(1)));
+            candidates.failed(address(1), now, &mut rng);
         }
         assert_eq!(candidates.known().count(), 0);
         candidates.bar(address(2));
@@ -199,6 +201,17 @@ mod tests {
         candidates.failed(address(2), Duration::ZERO, &mut rng);
         assert!(candidates.is_barred(address(2)));
         assert_eq!(candidates.next(Duration::MAX, &mut rng), None);
+    }
+
+    #[test]
+    fn the_end_of_a_link_that_was_let_go_does_not_shorten_its_pause() {
+        let (mut candidates, mut rng) = (Candidates::default(), Rng::with_seed(1));
+        candidates.add(address(1));
+        candidates.next(Duration::ZERO, &mut rng);
+        candidates.linked(address(1));
+        candidates.released(address(1), Duration::from_secs(60));
+        candidates.failed(address(1), Duration::from_secs(1), &mut rng);
+        assert_eq!(candidates.next_due(), Some(Duration::from_secs(60)));
     }
 
     #[test]
