@@ -39,12 +39,13 @@ pub(in crate::peer) fn accept(shared: &Arc<Shared>, incoming: Incoming) {
             theirs.info_hash
         );
     };
-    if theirs.peer_id == shared.peer_id {
-        return log::debug!("{address}: a call from ourselves");
-    }
     let ours = shared.handshake(theirs.info_hash);
     if let Err(error) = write_all_by(&stream, &ours.encode(), HANDSHAKE_LIMIT) {
         return log::info!("{address}: answering the handshake failed: {error}");
+    }
+    // After the answer, from which the calling thread of ours learns whom it called.
+    if theirs.peer_id == shared.peer_id {
+        return log::debug!("{address}: a call from ourselves");
     }
     begin(shared, &transfer, stream, address, false, &theirs);
 }
