@@ -74,6 +74,7 @@ fn failure(why: impl fmt::Display) -> Refused {
 /// Does what the arguments ask for, the binary's own name first, and says how it ended. To be called once in a process:
 /// it takes over signals and the log.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    crate::net::raise_descriptor_limit();
     let exit = match arguments::read(arguments) {
         Ok(Invocation::Tracker(arguments)) => tracker::run(arguments),
         Ok(Invocation::Peer(arguments)) => peer::run(arguments),

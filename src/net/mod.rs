@@ -4,12 +4,14 @@
 //! an owner that ends it, a name, and no wait without a bound.
 
 mod deadline;
+mod descriptors;
 mod frames;
 mod pool;
 mod server;
 mod stop;
 
 pub use deadline::{DeadlineReader, read_exact_by, write_all_by};
+pub use descriptors::raise_descriptor_limit;
 pub use frames::{FrameIoError, FrameReader, write_frame};
 pub use pool::Pool;
 pub use server::{Caps, Incoming, Server};

@@ -10,6 +10,7 @@ use super::transfer::{Phase, Transfer};
 use crate::torrent::InfoHash;
 use crate::wire::{AnnounceRequest, AnnounceResponse, Event, MAX_RESPONSE, TrackerInfo};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -184,7 +185,8 @@ impl Announcer {
         while let Some((key, transfer, event)) = self.next_due() {
             self.follow_tracker_info(&transfer);
             let outcome = self.ask(shared, &transfer, &key.1, event, ANSWER);
-            self.settle(&key, &transfer, event, outcome);
+            let found = self.settle(&key, &transfer, event, outcome);
+            transfer.add_candidates(shared, found);
         }
     }
 
@@ -315,12 +317,12 @@ impl Announcer {
         transfer: &Arc<Transfer>,
         event: Option<Event>,
         outcome: Result<AnnounceResponse, String>,
-    ) {
+    ) -> Vec<SocketAddr> {
         let hungry = transfer.is_hungry();
         let now = Instant::now();
         let mut schedule = self.schedule();
         let Some(task) = schedule.tasks.get_mut(key) else {
-            return;
+            return Vec::new();
         };
         task.running = false;
         let found = match outcome {
@@ -371,7 +373,7 @@ impl Announcer {
         }
         drop(schedule);
         self.changed.notify_all();
-        transfer.add_candidates(found.into_iter().map(|peer| peer.address));
+        found.into_iter().map(|peer| peer.address).collect()
     }
 
     fn schedule(&self) -> MutexGuard<'_, Schedule> {

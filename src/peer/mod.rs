@@ -339,6 +339,7 @@ impl Peer {
             return;
         }
         self.shared.stop.stop();
+        self.shared.tick_now();
         self.shared.announcer.farewell(&self.shared, None);
         for transfer in self.shared.transfers() {
             transfer.close_links("the peer stops");

@@ -46,6 +46,9 @@ pub(super) struct Shared {
     callers: Mutex<Vec<JoinHandle<()>>>,
     changes: Mutex<u64>,
     changed: Condvar,
+    /// Addresses came in: the next tick is due now.
+    early_tick: Mutex<bool>,
+    tick_due: Condvar,
 }
 
 impl Shared {
@@ -79,6 +82,8 @@ impl Shared {
             callers: Mutex::default(),
             changes: Mutex::new(0),
             changed: Condvar::new(),
+            early_tick: Mutex::new(false),
+            tick_due: Condvar::new(),
         }
     }
 
@@ -166,6 +171,28 @@ impl Shared {
         for caller in callers {
             let _ = caller.join();
         }
+    }
+
+    /// Has the next tick come at once.
+    pub(super) fn tick_now(&self) {
+        *self
+            .early_tick
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = true;
+        self.tick_due.notify_all();
+    }
+
+    /// Waits for the next tick; `false` at the end.
+    pub(super) fn wait_for_tick(&self, pause: Duration) -> bool {
+        let early = self
+            .early_tick
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let waited = self
+            .tick_due
+            .wait_timeout_while(early, pause, |early| !*early);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+        !self.stop.is_stopped()
     }
 
     /// A download changed its state.

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often the clock is looked at.
+/// How often the clock is looked at; new addresses are called at once.
 const TICK: Duration = Duration::from_millis(100);
 /// A side that takes nothing for this long while we send is closed.
 const UNREAD: Duration = Duration::from_secs(60);
@@ -20,7 +20,7 @@ const MAX_CALLING: usize = 16;
 
 /// Ticks until the peer stops. Runs on the thread `tick`.
 pub(super) fn run(shared: &Arc<Shared>) {
-    while !shared.stop.wait(TICK) {
+    while shared.wait_for_tick(TICK) {
         for transfer in shared.transfers() {
             for address in transfer.tick(shared) {
                 shared.spawn_call(&transfer, address);

@@ -201,12 +201,18 @@ impl Transfer {
         self.state().trouble = Some(trouble);
     }
 
-    /// Addresses that a tracker or a person names.
-    pub(super) fn add_candidates(&self, addresses: impl IntoIterator<Item = SocketAddr>) {
+    /// Addresses that a tracker or a person names; they are called at once.
+    pub(super) fn add_candidates(
+        &self,
+        shared: &Shared,
+        addresses: impl IntoIterator<Item = SocketAddr>,
+    ) {
         let mut state = self.state();
         addresses
             .into_iter()
             .for_each(|address| state.candidates.add(address));
+        drop(state);
+        shared.tick_now();
     }
 
     pub(super) fn bar(&self, address: SocketAddr) {

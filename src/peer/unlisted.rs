@@ -68,7 +68,7 @@ impl Peer {
                 .iter()
                 .copied()
                 .filter(|owner| *owner != self.address());
-            transfer.add_candidates(others);
+            transfer.add_candidates(&self.shared, others);
         }
     }
 

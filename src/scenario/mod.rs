@@ -7,5 +7,5 @@ mod run;
 mod tests;
 
 pub use file::{Defect, MAX_SEGMENTS, OwnedFile, Scenario, ScenarioError};
-pub use run::{Part, RunError, run};
 pub use info::{BadFileName, EMPTY_FILE_PIECE, client_number, output_name};
+pub use run::{Part, RunError, run};

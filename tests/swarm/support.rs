@@ -178,7 +178,6 @@ impl Process {
         assert!(status.success());
     }
 
-
     pub fn id(&self) -> u32 {
         self.child.id()
     }

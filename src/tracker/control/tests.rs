@@ -173,7 +173,10 @@ fn the_run_is_over_when_everybody_was_told_and_has_left() {
     drop(lines);
     let left = Instant::now();
     assert_eq!(outcome.recv_timeout(LONG), Ok(Outcome { failures }));
-    assert!(left.elapsed() < LINGER / 2, "not held up by those that left");
+    assert!(
+        left.elapsed() < LINGER / 2,
+        "not held up by those that left"
+    );
     waiting.join().unwrap();
     assert_closed(&tracker.connect());
 }
