@@ -46,6 +46,13 @@ struct Schedule {
     ended: bool,
 }
 
+/// A task that a thread takes on.
+struct Due {
+    key: (InfoHash, String),
+    transfer: Arc<Transfer>,
+    event: Option<Event>,
+}
+
 /// One swarm at one tracker.
 #[derive(Debug)]
 struct Task {
@@ -182,7 +189,12 @@ impl Announcer {
 
     /// Works on what is due until the peer stops. Runs on the threads `announce-N`.
     pub(super) fn run(&self, shared: &Shared) {
-        while let Some((key, transfer, event)) = self.next_due() {
+        while let Some(Due {
+            key,
+            transfer,
+            event,
+        }) = self.next_due()
+        {
             self.follow_tracker_info(&transfer);
             let outcome = self.ask(shared, &transfer, &key.1, event, ANSWER);
             let found = self.settle(&key, &transfer, event, outcome);
@@ -230,7 +242,7 @@ impl Announcer {
     }
 
     /// A task that is due, marked as running; waits for one. `None` at the end.
-    fn next_due(&self) -> Option<((InfoHash, String), Arc<Transfer>, Option<Event>)> {
+    fn next_due(&self) -> Option<Due> {
         let mut schedule = self.schedule();
         loop {
             if schedule.ended {
@@ -242,7 +254,11 @@ impl Announcer {
             let pause = match next {
                 Some((key, task)) if task.due.max(task.not_before) <= now => {
                     task.running = true;
-                    return Some((key.clone(), Arc::clone(&task.transfer), task.event));
+                    return Some(Due {
+                        key: key.clone(),
+                        transfer: Arc::clone(&task.transfer),
+                        event: task.event,
+                    });
                 }
                 Some((_, task)) => task.due.max(task.not_before) - now,
                 None => Duration::from_secs(60),

@@ -183,7 +183,8 @@ mod tests {
     fn each_bad_link_gets_its_own_error() {
         let other = HASH.replace('0', "1");
         let two = format!("magnet:?xt=urn:btih:{HASH}&xt=urn:btih:{other}");
-        let table: &[(&str, fn(&MagnetError) -> bool)] = &[
+        type Check = fn(&MagnetError) -> bool;
+        let table: &[(&str, Check)] = &[
             ("http://x", |error| *error == MagnetError::NotMagnet),
             ("magnet:", |error| *error == MagnetError::NotMagnet),
             ("magnet:?dn=x", |error| *error == MagnetError::NoInfoHash),

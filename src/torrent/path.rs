@@ -121,7 +121,8 @@ mod tests {
     #[test]
     fn names_that_lead_elsewhere_are_refused() {
         let long = "x".repeat(256);
-        let table: &[(&str, fn(&NameError) -> bool)] = &[
+        type Check = fn(&NameError) -> bool;
+        let table: &[(&str, Check)] = &[
             ("", |error| *error == NameError::Empty),
             (".", |error| matches!(error, NameError::Dots(_))),
             ("..", |error| matches!(error, NameError::Dots(_))),
