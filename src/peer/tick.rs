@@ -1,7 +1,7 @@
 //! What happens by the clock: requests that went stale, idle links, calls, lines nobody reads.
 
 use super::shared::Shared;
-use super::transfer::{Phase, Transfer};
+use super::transfer::{Phase, Transfer, USELESS};
 use crate::wire::peer::Message;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -73,7 +73,11 @@ impl Transfer {
             state.drop_parked(shared);
         }
         let mut calls = Vec::new();
-        while state.links.len() + state.calling() < shared.max_peers
+        // A download into which nothing comes calls others though all its places are taken: one will make room.
+        let starves =
+            state.phase == Phase::Active && now.saturating_sub(state.last_arrival) >= USELESS;
+        let places = shared.max_peers + if starves { MAX_CALLING } else { 0 };
+        while state.links.len() + state.calling() < places
             && state.calling() < MAX_CALLING
             && let Some(address) = state.candidates.next(now, &mut fastrand::Rng::new())
         {

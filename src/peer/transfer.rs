@@ -27,6 +27,9 @@ const USUAL_REQUEST_QUEUE: u32 = 250;
 /// After this long an address that turned out to be linked already, or a fellow seed, may be called again.
 pub(super) const CALL_AGAIN: Duration = Duration::from_secs(60);
 
+/// A link over which no block goes for this long may have to make room for another.
+pub(super) const USELESS: Duration = Duration::from_secs(5);
+
 /// Whether a transfer offers what its user has or fetches what he wants.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
@@ -255,7 +258,7 @@ impl Transfer {
             }
             self.detach(&mut state, other.id);
             other.close("another line to the same peer takes its place");
-        } else if state.links.len() >= shared.max_peers {
+        } else if state.links.len() >= shared.max_peers && !self.make_room(&mut state, now) {
             return Err(Refusal::Full);
         }
         if link.outgoing {
@@ -288,6 +291,26 @@ impl Transfer {
         if ended.is_breach() {
             log::warn!("{}: {address}: {ended}", self.name());
         }
+    }
+
+    /// When all places are taken, one over which no block went for a while is for another; first one that has nothing we
+    /// want, and of those the one that was of no use for longest.
+    fn make_room(&self, state: &mut State, now: Duration) -> bool {
+        let useless = state
+            .links
+            .values()
+            .filter(|link| now.saturating_sub(link.last_use()) >= USELESS);
+        let chosen =
+            useless.min_by_key(|link| (state.picker.is_interesting(link.id), link.last_use()));
+        let Some(link) = chosen.cloned() else {
+            return false;
+        };
+        if let Some(address) = link.listens_at() {
+            state.candidates.released(address, now + CALL_AGAIN);
+        }
+        self.detach(state, link.id);
+        link.close("it makes room for another");
+        true
     }
 
     fn detach(&self, state: &mut State, id: LinkId) -> bool {

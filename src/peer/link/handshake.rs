@@ -107,8 +107,10 @@ fn begin(
         outbox: Outbox::default(),
         downloaded: AtomicU64::new(0),
         uploaded: AtomicU64::new(0),
+        used: AtomicU64::new(0),
         about: Mutex::new(About::default()),
     });
+    link.use_at(shared.now());
     match transfer.admit(shared, &link) {
         Ok(()) => {
             let way = if outgoing { "called" } else { "was called by" };

@@ -49,6 +49,8 @@ pub(super) struct Link {
     pub(super) outbox: Outbox,
     pub(super) downloaded: AtomicU64,
     pub(super) uploaded: AtomicU64,
+    /// When a block last went either way, or the link began, in milliseconds.
+    used: AtomicU64,
     about: Mutex<About>,
 }
 
@@ -66,6 +68,17 @@ impl Link {
         self.about().reason.get_or_insert_with(|| reason.into());
         self.outbox.close();
         let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    /// A block went either way.
+    fn use_at(&self, now: Duration) {
+        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        self.used.store(now, Ordering::Relaxed);
+    }
+
+    /// When a block last went either way; at first, when the link began.
+    pub(super) fn last_use(&self) -> Duration {
+        Duration::from_millis(self.used.load(Ordering::Relaxed))
     }
 
     /// Why it was ended from here.

@@ -255,6 +255,7 @@ impl Reader<'_> {
         self.link
             .downloaded
             .fetch_add(range.length().into(), Ordering::Relaxed);
+        self.link.use_at(self.shared.now());
         let unneeded = self.transfer.block(self.shared, self.link, range, buffer);
         self.spare = unneeded.map_err(|()| Ended::Unasked {
             index: ask.index,

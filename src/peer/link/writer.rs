@@ -82,6 +82,7 @@ fn send(
         link.uploaded
             .fetch_add(block.length().into(), Ordering::Relaxed);
         transfer.uploaded(block.length().into());
+        link.use_at(shared.now());
     }
     Ok(bytes)
 }
