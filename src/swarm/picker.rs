@@ -1,8 +1,10 @@
 //! Which blocks to ask of which link: rarest first, no block twice outside endgame.
 
+mod choice;
+
 use super::active::ActivePiece;
 use super::rarity::Rarity;
-use super::{RUN_BLOCKS, Run, Window};
+use super::{Run, Window};
 use crate::torrent::{BlockRange, Lengths, PieceIndex, PieceSet};
 use fastrand::Rng;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -229,67 +231,6 @@ impl Picker {
         }
     }
 
-    /// Appends to `out` the blocks to ask of a link now. Before a run is begun, `reserve` is asked for buffers for its
-    /// blocks; where it gives none, only blocks of runs already begun are taken.
-    pub fn next_blocks(
-        &mut self,
-        id: LinkId,
-        now: Duration,
-        reserve: &mut dyn FnMut(u32) -> bool,
-        out: &mut Vec<BlockRange>,
-    ) {
-        let Some(link) = self.links.get_mut(&id) else {
-            return;
-        };
-        if std::mem::take(&mut link.refused) {
-            link.quiet_until = now + AFTER_REFUSAL;
-        }
-        if now < link.quiet_until {
-            return;
-        }
-        let (window, flying) = (link.window.blocks() as usize, link.in_flight.len());
-        let room = window.saturating_sub(flying);
-        // Requests go in batches: a trickle of single ones costs a system call each.
-        if link.choked || link.wanted == 0 || room < (window / 4).max(1) && flying > 0 {
-            return;
-        }
-        let start = out.len();
-        let fast = window >= RUN_BLOCKS as usize / 2;
-        loop {
-            let left = (start + room).saturating_sub(out.len());
-            let begun = fast
-                && left > 0
-                && (self.take_begun_by(id, now, left, out) || self.begin_run(id, reserve));
-            let more = begun
-                || left > 0
-                    && (self.take_open(id, now, left, out) || !fast && self.begin_run(id, reserve));
-            if !more {
-                break;
-            }
-        }
-        if out.len() == start && flying == 0 {
-            self.take_again(id, now, room, out);
-        }
-        let asked = out.get(start..).unwrap_or_default();
-        if let Some(link) = self.links.get_mut(&id) {
-            if flying == 0 {
-                link.heard = now;
-            }
-            for range in asked {
-                link.forgiven.remove(range);
-                link.in_flight.push_back((*range, now));
-            }
-        }
-    }
-
-    /// Whether a range is among what the link was asked for.
-    pub fn is_asked(&self, id: LinkId, range: BlockRange) -> bool {
-        self.links.get(&id).is_some_and(|link| {
-            link.in_flight.iter().any(|(asked, _)| *asked == range)
-                || link.forgiven.contains(&range)
-        })
-    }
-
     /// A block arrived whole.
     pub fn arrived(&mut self, id: LinkId, range: BlockRange, now: Duration) -> Arrival {
         let Some(link) = self.links.get_mut(&id) else {
@@ -407,115 +348,6 @@ impl Picker {
             .all_pieces()
             .filter(move |piece| !any_full && !self.owned.contains(*piece));
         missing.filter(|piece| self.rarity.owners(*piece) == 0 && !self.all_arrived(*piece))
-    }
-
-    fn take_begun_by(
-        &mut self,
-        id: LinkId,
-        now: Duration,
-        left: usize,
-        out: &mut Vec<BlockRange>,
-    ) -> bool {
-        self.take_where(id, now, left, out, |active| active.opener == Some(id))
-    }
-
-    fn take_open(
-        &mut self,
-        id: LinkId,
-        now: Duration,
-        left: usize,
-        out: &mut Vec<BlockRange>,
-    ) -> bool {
-        self.take_where(id, now, left, out, |_| true)
-    }
-
-    /// Takes free blocks of the first open piece that will do.
-    fn take_where(
-        &mut self,
-        id: LinkId,
-        now: Duration,
-        left: usize,
-        out: &mut Vec<BlockRange>,
-        suits: impl Fn(&ActivePiece) -> bool,
-    ) -> bool {
-        let Some(link) = self.links.get(&id) else {
-            return false;
-        };
-        let found = self.open.iter().enumerate().find(|(_, piece)| {
-            let active = self.active.get(piece);
-            link.has.contains(**piece)
-                && active
-                    .is_some_and(|active| active.has_free() && active.open_to(id) && suits(active))
-        });
-        let Some((at, piece)) = found.map(|(at, piece)| (at, *piece)) else {
-            return false;
-        };
-        let Some(active) = self.active.get_mut(&piece) else {
-            return false;
-        };
-        if active.alone && active.only.is_none() {
-            active.only = Some(id);
-        }
-        active.take(id, now, left, &self.lengths, out);
-        if !active.has_free() && active.next_run().is_none() {
-            self.open.remove(at);
-        }
-        true
-    }
-
-    /// Begins the next run of an open piece, or the rarest piece that the link has.
-    fn begin_run(&mut self, id: LinkId, reserve: &mut dyn FnMut(u32) -> bool) -> bool {
-        let Some(link) = self.links.get(&id) else {
-            return false;
-        };
-        let open = self.open.iter().copied().find(|piece| {
-            let active = self.active.get(piece);
-            link.has.contains(*piece)
-                && active.is_some_and(|active| active.open_to(id) && active.next_run().is_some())
-        });
-        let Some(piece) = open.or_else(|| {
-            self.rarity
-                .rarest_first()
-                .find(|piece| link.has.contains(*piece))
-        }) else {
-            return false;
-        };
-        if open.is_none() {
-            let alone = self.doubtful.contains(&piece);
-            let fresh = ActivePiece::new(piece, &self.lengths, id, alone);
-            if !fresh.next_run().is_some_and(|run| reserve(run.blocks)) {
-                return false;
-            }
-            self.rarity.remove(piece);
-            self.open.push_back(piece);
-            self.active.entry(piece).or_insert(fresh).begin_run();
-            return true;
-        }
-        let Some(active) = self.active.get_mut(&piece) else {
-            return false;
-        };
-        if !active.next_run().is_some_and(|run| reserve(run.blocks)) {
-            return false;
-        }
-        active.begin_run();
-        active.opener = Some(id);
-        true
-    }
-
-    /// Endgame: nothing is left to ask for but what others were asked for a while ago.
-    fn take_again(&mut self, id: LinkId, now: Duration, room: usize, out: &mut Vec<BlockRange>) {
-        let Some(before) = now.checked_sub(ENDGAME_AFTER) else {
-            return;
-        };
-        let Some(link) = self.links.get(&id) else {
-            return;
-        };
-        let end = out.len() + room;
-        let suits =
-            |active: &&mut ActivePiece| active.open_to(id) && link.has.contains(active.piece);
-        for active in self.active.values_mut().filter(suits) {
-            active.take_again(id, before, end - out.len(), &self.lengths, out);
-        }
     }
 
     fn release_all(&mut self, id: LinkId) {
