@@ -140,6 +140,12 @@ impl Announcer {
         self.changed.notify_all();
     }
 
+    /// Whether a transfer is announced to some tracker; if not, TRACKER_INFO may come to name one.
+    pub(super) fn announces(&self, info_hash: InfoHash) -> bool {
+        let schedule = self.schedule();
+        schedule.tasks.keys().any(|(hash, _)| *hash == info_hash)
+    }
+
     /// Announces a transfer no more.
     pub(super) fn forget(&self, info_hash: InfoHash) {
         self.schedule()

@@ -15,13 +15,23 @@ const UNREAD: Duration = Duration::from_secs(60);
 const MOST_STALLS: u32 = 10;
 /// A download into which nothing came for this long lends its buffers to others.
 const IDLE: Duration = Duration::from_secs(15);
+/// How often it is seen whether TRACKER_INFO by now names a tracker for a transfer that has none.
+const TRACKERS: Duration = Duration::from_secs(2);
 /// How many calls of one swarm may be under way at once.
 const MAX_CALLING: usize = 16;
 
 /// Ticks until the peer stops. Runs on the thread `tick`.
 pub(super) fn run(shared: &Arc<Shared>) {
+    let mut looked = shared.now();
     while shared.wait_for_tick(TICK) {
+        let look = shared.now().saturating_sub(looked) >= TRACKERS;
+        if look {
+            looked = shared.now();
+        }
         for transfer in shared.transfers() {
+            if look && transfer.lacks_a_tracker(shared) {
+                shared.announcer.announce(&transfer, None);
+            }
             for address in transfer.tick(shared) {
                 shared.spawn_call(&transfer, address);
             }
@@ -30,6 +40,12 @@ pub(super) fn run(shared: &Arc<Shared>) {
 }
 
 impl Transfer {
+    fn lacks_a_tracker(&self, shared: &Shared) -> bool {
+        self.listed
+            && matches!(self.state().phase, Phase::Active | Phase::Complete)
+            && !shared.announcer.announces(self.info_hash())
+    }
+
     /// Does what is due and gives the addresses to call now.
     fn tick(&self, shared: &Shared) -> Vec<SocketAddr> {
         let now = shared.now();
