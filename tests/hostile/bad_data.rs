@@ -1,0 +1,239 @@
+//! Owners that send wrong data, or none, beside one that is sound.
+
+use crate::calling::{Logged, TORRENT, leech, peer};
+use crate::lying_tracker::{announce_to, downloading, naming};
+use crate::script::*;
+use crate::support::Sandbox;
+use crate::torrent::{Torrent, word};
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Barrier, Mutex};
+
+fn spoiled(_: (u32, u32, u32), block: &[u8]) -> Vec<u8> {
+    let mut block = block.to_vec();
+    block[0] ^= 1;
+    block
+}
+
+/// A sound owner that tells of its pieces only when told to.
+fn held_owner(torrent: &Torrent) -> (SocketAddr, Sender<()>) {
+    let (go, gate): (_, Receiver<()>) = channel();
+    let (owned, gate) = (torrent.clone(), Mutex::new(gate));
+    let address = listen(torrent, "sound", move |wire, _| {
+        let _ = gate.lock().unwrap().recv();
+        serve(wire, &owned, |_, block| block.to_vec());
+    });
+    (address, go)
+}
+
+fn assert_whole(sandbox: &Sandbox, torrent: &Torrent) {
+    assert!(
+        fs::read(sandbox.path("leech/copy")).unwrap() == torrent.content,
+        "the copy differs"
+    );
+}
+
+#[test]
+fn one_that_sends_a_whole_bad_piece_is_barred_and_another_is_asked() {
+    let sandbox = Sandbox::new();
+    let (owner, go) = held_owner(&TORRENT);
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let liar = listen(&TORRENT, "liar", move |wire, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        serve(wire, &TORRENT, spoiled);
+    });
+    let mut peer = downloading(&sandbox, naming(&[liar, owner]));
+    logged(
+        &peer.log,
+        &[
+            &format!("link with {liar} ended"),
+            "from it does not verify",
+        ],
+    );
+    go.send(()).unwrap();
+    peer.run("wait 30");
+    assert_whole(&sandbox, &TORRENT);
+    assert_eq!(calls.load(Ordering::SeqCst), 1, "the liar was called again");
+    assert_eq!(
+        peer.download("share")["from"],
+        serde_json::json!({ owner.to_string(): TORRENT.content.len() })
+    );
+}
+
+#[test]
+fn one_that_hangs_up_after_a_bad_piece_is_barred_all_the_same() {
+    let sandbox = Sandbox::new();
+    let liar = listen(&TORRENT, "liar", |mut wire, _| {
+        wire.send(&[have_all(), unchoke()].concat());
+        let (index, ..) = asked(&wire.until(6).unwrap());
+        let piece_length = if index == 19 { 20_000 } else { 32_768 };
+        let blocks = (0..piece_length).step_by(BLOCK as usize).map(|begin| {
+            let length = BLOCK.min(piece_length - begin);
+            piece(
+                index,
+                begin,
+                &spoiled((index, begin, length), TORRENT.block(index, begin, length)),
+            )
+        });
+        // The second request may still be on its way; a block that comes before it would be unasked.
+        let blocks: Vec<Vec<u8>> = blocks.collect();
+        if blocks.len() > 1 {
+            wire.until(6).unwrap();
+        }
+        wire.send(&blocks.concat());
+    });
+    let mut peer = downloading(&sandbox, naming(&[liar]));
+    logged(&peer.log, &["does not verify"]);
+    // With nobody left to call, no owner is known; a liar that is to be called again counts as one.
+    let download = peer.until("share", |download| {
+        download["trouble"]
+            .as_str()
+            .is_some_and(|trouble| trouble.starts_with("no owner"))
+    });
+    assert_eq!(download["trouble"], "no owner is known yet");
+}
+
+#[test]
+fn of_two_that_made_a_bad_piece_together_only_the_liar_is_barred() {
+    let torrent = Torrent::new("share", 32 * BLOCK as usize, 32 * BLOCK as usize, 3);
+    let sandbox = Sandbox::new();
+    // Both unchoke at once and both wait until the other one was asked too: each gets its part of the only piece.
+    let meet = Arc::new(Barrier::new(2));
+    let owner = |id: &'static str, twist: fn((u32, u32, u32), &[u8]) -> Vec<u8>| {
+        let (meet, owned) = (meet.clone(), torrent.clone());
+        listen(&torrent, id, move |mut wire, number| {
+            if number > 0 {
+                return serve(wire, &owned, twist);
+            }
+            meet.wait();
+            wire.send(&[have_all(), unchoke()].concat());
+            let first = asked(&wire.until(6).unwrap());
+            meet.wait();
+            wire.send(&piece(
+                first.0,
+                first.1,
+                &twist(first, owned.block(first.0, first.1, first.2)),
+            ));
+            while let Some(body) = wire.until(6) {
+                let (index, begin, length) = asked(&body);
+                wire.send(&piece(
+                    index,
+                    begin,
+                    &twist((index, begin, length), owned.block(index, begin, length)),
+                ));
+            }
+        })
+    };
+    let liar = owner("liar", spoiled);
+    let sound = owner("sound", |_, block| block.to_vec());
+    announce_to(&sandbox, naming(&[liar, sound]));
+    let mut peer = peer(&sandbox, "leech", &[]);
+    let file = torrent.write(&sandbox, "share.torrent");
+    peer.run(&format!("download {} copy", word(&file)));
+    peer.run("wait 30");
+    assert_whole(&sandbox, &torrent);
+    logged(&peer.log, &["it is fetched again from one peer alone"]);
+    assert_eq!(
+        line_with(&peer.log, &[&sound.to_string(), "from it does not verify"]),
+        None
+    );
+    assert_eq!(
+        peer.download("share")["from"],
+        serde_json::json!({ sound.to_string(): torrent.content.len() })
+    );
+}
+
+/// Runs a download from `bad`, which gets the first requests, and then from a sound owner beside it.
+fn completes_beside(bad: impl Fn(Wire, Sender<()>) + Send + Sync + 'static) -> (Sandbox, Logged) {
+    let sandbox = Sandbox::new();
+    let (owner, go) = held_owner(&TORRENT);
+    let (was_asked, asked) = channel();
+    let was_asked = Mutex::new(was_asked);
+    let bad = listen(&TORRENT, "bad", move |wire, _| {
+        bad(wire, was_asked.lock().unwrap().clone())
+    });
+    let mut peer = downloading(&sandbox, naming(&[bad, owner]));
+    asked.recv_timeout(crate::support::PATIENCE).unwrap();
+    go.send(()).unwrap();
+    let waited = peer.try_run("wait 25");
+    assert_eq!(
+        waited["ok"],
+        true,
+        "{waited}\n{}",
+        fs::read_to_string(&peer.log).unwrap()
+    );
+    assert_whole(&sandbox, &TORRENT);
+    (sandbox, peer)
+}
+
+#[test]
+fn one_that_chokes_after_the_first_request_does_not_stop_a_download() {
+    completes_beside(|mut wire, asked| {
+        wire.send(&[have_all(), unchoke()].concat());
+        wire.until(6);
+        wire.send(&frame(0, &[]));
+        let _ = asked.send(());
+        wire.drain();
+    });
+}
+
+#[test]
+fn one_that_rejects_everything_does_not_stop_a_download() {
+    completes_beside(|mut wire, asked| {
+        wire.send(&[have_all(), unchoke()].concat());
+        while let Some(body) = wire.until(6) {
+            wire.send(&frame(16, &body));
+            let _ = asked.send(());
+        }
+    });
+}
+
+#[test]
+fn one_that_chokes_and_unchokes_at_each_request_does_not_stop_a_download() {
+    completes_beside(|mut wire, asked| {
+        wire.send(&[have_all(), unchoke()].concat());
+        while let Some(body) = wire.until(6) {
+            wire.send(&[frame(0, &[]), frame(16, &body), unchoke()].concat());
+            let _ = asked.send(());
+        }
+    });
+}
+
+#[test]
+fn one_that_goes_silent_in_the_middle_of_a_block_does_not_stop_a_download() {
+    completes_beside(|mut wire, was_asked| {
+        wire.send(&[have_all(), unchoke()].concat());
+        let (index, begin, length) = asked(&wire.until(6).unwrap());
+        let whole = piece(index, begin, TORRENT.block(index, begin, length));
+        wire.send(&whole[..whole.len() / 2]);
+        let _ = was_asked.send(());
+        wire.drain();
+    });
+}
+
+#[test]
+fn a_block_that_was_not_asked_for_ends_the_link_of_a_downloader_too() {
+    let sandbox = Sandbox::new();
+    let leech = leech(&sandbox, "leech", &TORRENT);
+    let mut wire = Wire::greet(leech.process.address, &TORRENT, BOTH, "eager");
+    wire.send(&[have_all(), unchoke()].concat());
+    let (index, begin, length) = asked(&wire.until(6).unwrap());
+    // Another length than was asked for is another block.
+    wire.send(&piece(
+        index,
+        begin,
+        &TORRENT.block(index, begin, length)[1..],
+    ));
+    wire.drain();
+    logged(
+        &leech.log,
+        &[
+            &format!("link with {} ended", wire.local()),
+            "a block that was not asked for",
+        ],
+    );
+    assert!(!sandbox.path("leech/copy").exists());
+}

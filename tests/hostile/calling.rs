@@ -1,0 +1,250 @@
+//! Callers of a peer that has everything: what is odd but allowed, and what is too much.
+
+use crate::script::*;
+use crate::support::{Peer, Sandbox};
+use crate::torrent::{Torrent, word};
+use std::ops::{Deref, DerefMut};
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::thread;
+
+/// Twenty pieces of two blocks; the last one is short.
+pub(crate) static TORRENT: LazyLock<Torrent> =
+    LazyLock::new(|| Torrent::new("share", 19 * 32_768 + 20_000, 32_768, 1));
+
+/// A running peer and its log.
+pub(crate) struct Logged {
+    peer: Peer,
+    pub(crate) log: PathBuf,
+}
+
+impl Deref for Logged {
+    type Target = Peer;
+
+    fn deref(&self) -> &Peer {
+        &self.peer
+    }
+}
+
+impl DerefMut for Logged {
+    fn deref_mut(&mut self) -> &mut Peer {
+        &mut self.peer
+    }
+}
+
+pub(crate) fn peer(sandbox: &Sandbox, name: &str, arguments: &[&str]) -> Logged {
+    let log = sandbox.path(&format!("{name}.state/peer.log"));
+    Logged {
+        peer: sandbox.peer_with(name, &[&["--log", "debug"], arguments].concat()),
+        log,
+    }
+}
+
+/// A peer that downloads the torrent to `NAME/copy` and is ready for callers.
+pub(crate) fn leech(sandbox: &Sandbox, name: &str, torrent: &Torrent) -> Logged {
+    let mut peer = peer(sandbox, name, &[]);
+    let file = torrent.write(sandbox, &format!("{name}.torrent"));
+    peer.run(&format!("download {} copy", word(&file)));
+    // An owner that is known already may have been quicker.
+    peer.until("share", |download| download["state"] != "checking");
+    peer
+}
+
+/// A peer that has got the whole torrent from a caller.
+pub(crate) fn seed(sandbox: &Sandbox, name: &str, torrent: &Torrent) -> Logged {
+    let mut peer = leech(sandbox, name, torrent);
+    let wire = Wire::greet(peer.process.address, torrent, BOTH, "giver");
+    let owned = torrent.clone();
+    let giver = thread::spawn(move || serve(wire, &owned, |_, block| block.to_vec()));
+    peer.run("wait 30");
+    giver.join().unwrap();
+    peer
+}
+
+/// Asks the peer for a block on a line of its own.
+pub(crate) fn assert_serves(peer: &Logged, torrent: &Torrent) {
+    let mut wire = Wire::greet(peer.process.address, torrent, BOTH, "sound");
+    assert_eq!(wire.fetch(0, 0, BLOCK).unwrap(), torrent.block(0, 0, BLOCK));
+}
+
+#[test]
+fn what_is_odd_but_allowed_keeps_the_link() {
+    let sandbox = Sandbox::new();
+    let seed = seed(&sandbox, "seed", &TORRENT);
+    let bitfield = frame(5, &[0x80, 0, 0]);
+    let hello = frame(20, b"\0d1:md6:ut_pexi1ee1:pi1e4:reqqi-5e1:v3:x\x1bye");
+    let table: [(&str, Vec<u8>); 14] = [
+        ("keep-alives", KEEP_ALIVE.repeat(1000)),
+        ("an id that nobody knows", frame(99, &[1, 2, 3])),
+        (
+            "1 MiB under an id that nobody knows",
+            frame(99, &vec![1; (1 << 20) - 1]),
+        ),
+        ("an extension that was not offered", frame(20, &[7, 1, 2])),
+        (
+            "the extension handshake before the bitfield",
+            [hello.clone(), bitfield.clone()].concat(),
+        ),
+        (
+            "the extension handshake twice",
+            [hello.clone(), hello].concat(),
+        ),
+        (
+            "a DHT port before the bitfield",
+            [frame(9, &[0x1a, 0xe1]), bitfield.clone()].concat(),
+        ),
+        (
+            "a keep-alive before the bitfield",
+            [KEEP_ALIVE.to_vec(), bitfield].concat(),
+        ),
+        (
+            "have twice",
+            [frame(4, &[0, 0, 0, 3]), frame(4, &[0, 0, 0, 3])].concat(),
+        ),
+        (
+            "a cancel of what was not asked for",
+            frame(8, &numbers(&[0, 0, BLOCK])),
+        ),
+        (
+            "a reject of what was not asked for",
+            frame(16, &numbers(&[0, 0, BLOCK])),
+        ),
+        (
+            "choke, unchoke, interest and its end, twice",
+            [0, 1, 2, 3, 0, 1, 2, 3]
+                .iter()
+                .flat_map(|id| frame(*id, &[]))
+                .collect(),
+        ),
+        (
+            "suggest and allowed fast",
+            [frame(13, &[0; 4]), frame(17, &[0; 4])].concat(),
+        ),
+        ("have none", frame(15, &[])),
+    ];
+    for (number, (name, bytes)) in table.into_iter().enumerate() {
+        let mut wire = Wire::greet(
+            seed.process.address,
+            &TORRENT,
+            BOTH,
+            &format!("odd{number}"),
+        );
+        wire.send(&bytes);
+        let block = wire.fetch(3, 16, 100);
+        let line = line_with(&seed.log, &[&format!("link with {} ended", wire.local())]);
+        assert_eq!(
+            block.as_deref(),
+            Some(TORRENT.block(3, 16, 100)),
+            "{name}: {line:?}"
+        );
+    }
+}
+
+#[test]
+fn messages_may_come_in_single_bytes_or_all_at_once() {
+    let sandbox = Sandbox::new();
+    let seed = seed(&sandbox, "seed", &TORRENT);
+    let messages = [
+        KEEP_ALIVE.to_vec(),
+        frame(20, b"\0de"),
+        frame(5, &[0x40, 0, 0]),
+        frame(4, &numbers(&[2])),
+        frame(2, &[]),
+        KEEP_ALIVE.to_vec(),
+        frame(99, b"unknown"),
+        request(5, 0, BLOCK),
+        frame(8, &numbers(&[6, 0, 1])),
+        frame(9, &[1, 2]),
+        request(19, BLOCK, 3616),
+        KEEP_ALIVE.to_vec(),
+    ];
+    let messages = messages.concat();
+    let all = |id: &str| [handshake(TORRENT.info_hash, BOTH, id), messages.clone()].concat();
+    let answers = |mut wire: Wire| {
+        assert!(wire.handshake().is_some());
+        let blocks = [wire.until(7).unwrap(), wire.until(7).unwrap()];
+        assert!(
+            blocks[0][8..] == *TORRENT.block(5, 0, BLOCK)
+                && blocks[1][8..] == *TORRENT.block(19, BLOCK, 3616)
+        );
+    };
+    let mut whole = Wire::call(seed.process.address);
+    whole.send(&all("whole"));
+    answers(whole);
+    let mut bytewise = Wire::call(seed.process.address);
+    all("bytewise")
+        .iter()
+        .for_each(|byte| bytewise.send(&[*byte]));
+    answers(bytewise);
+    for cut in 1..all("").len() {
+        let all = all(&format!("cut{cut}"));
+        let mut wire = Wire::call(seed.process.address);
+        wire.send(&all[..cut]);
+        wire.send(&all[cut..]);
+        answers(wire);
+    }
+}
+
+#[test]
+fn ten_thousand_requests_at_once_end_the_link_and_cost_no_memory() {
+    let sandbox = Sandbox::new();
+    let seed = seed(&sandbox, "seed", &TORRENT);
+    let before = resident(seed.process.id());
+    let mut greedy = Wire::greet(seed.process.address, &TORRENT, BOTH, "greedy");
+    greedy.send(&request(0, 0, BLOCK).repeat(10_000));
+    let address = greedy.local().to_string();
+    let line = logged(&seed.log, &[&format!("link with {address} ended")]);
+    assert!(line.contains("more requests than are kept"), "{line}");
+    assert_serves(&seed, &TORRENT);
+    let grown = resident(seed.process.id()).saturating_sub(before);
+    assert!(grown < 8 << 10, "{grown} KiB more than before");
+}
+
+#[test]
+fn one_that_reads_nothing_stops_no_other() {
+    let sandbox = Sandbox::new();
+    let seed = seed(&sandbox, "seed", &TORRENT);
+    // Each fills its own line: 1,000 blocks are 16 MiB, more than sockets hold.
+    let deaf: Vec<Wire> = (0..20)
+        .map(|number| {
+            let mut wire = Wire::greet(
+                seed.process.address,
+                &TORRENT,
+                BOTH,
+                &format!("deaf{number}"),
+            );
+            wire.send(&request(0, 0, BLOCK).repeat(1000));
+            wire
+        })
+        .collect();
+    let mut sound = Wire::greet(seed.process.address, &TORRENT, BOTH, "sound");
+    for index in 0..20 {
+        assert_eq!(
+            sound.fetch(index, 0, 16).unwrap(),
+            TORRENT.block(index, 0, 16)
+        );
+    }
+    let grown = resident(seed.process.id());
+    assert!(grown < 64 << 10, "{grown} KiB");
+    drop(deaf);
+}
+
+#[test]
+fn a_piece_that_is_not_here_is_rejected_and_not_made_up() {
+    let sandbox = Sandbox::new();
+    let leech = leech(&sandbox, "leech", &TORRENT);
+    let before = resident(leech.process.id());
+    let mut wire = Wire::greet(leech.process.address, &TORRENT, BOTH, "early");
+    wire.send(&request(4, 0, BLOCK));
+    assert_eq!(wire.until(16).unwrap(), numbers(&[4, 0, BLOCK]));
+    // Without BEP 6 there is no word for it; the link lives all the same.
+    let mut plain = Wire::greet(leech.process.address, &TORRENT, PLAIN, "plain");
+    plain.send(&[request(4, 0, BLOCK), frame(2, &[])].concat());
+    assert_eq!(plain.message().unwrap(), (1, vec![]));
+    // Nobody reads these rejects.
+    wire.send(&request(4, 0, BLOCK).repeat(400_000));
+    plain.send(&frame(2, &[]));
+    assert_eq!(plain.message().unwrap(), (1, vec![]));
+    let grown = resident(leech.process.id()).saturating_sub(before);
+    assert!(grown < 8 << 10, "{grown} KiB more than before");
+}

@@ -1,0 +1,179 @@
+//! kill -9 and what stands on disk afterwards.
+
+use crate::calling::{Logged, TORRENT, assert_serves, peer, seed};
+use crate::lying_tracker::{announce_to, naming};
+use crate::script::*;
+use crate::support::Sandbox;
+use crate::torrent::{Torrent, word};
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+/// Bytes that a process has read, from files and sockets.
+fn read_so_far(id: u32) -> u64 {
+    let io = fs::read_to_string(format!("/proc/{id}/io")).unwrap();
+    io.lines()
+        .find_map(|line| line.strip_prefix("rchar: "))
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+fn only_file(folder: PathBuf) -> PathBuf {
+    fs::read_dir(folder)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path()
+}
+
+fn state(peer: &mut Logged, name: &str) -> String {
+    peer.download(name)["state"]
+        .as_str()
+        .unwrap_or("none")
+        .to_owned()
+}
+
+#[test]
+fn a_download_killed_in_the_middle_goes_on_from_there_by_itself() {
+    let sandbox = Sandbox::new();
+    let served = Arc::new(AtomicUsize::new(0));
+    let counted = served.clone();
+    // Its first caller gets half of the blocks, later ones all.
+    let owner = listen(&TORRENT, "owner", move |mut wire, number| {
+        wire.send(&[have_all(), unchoke()].concat());
+        for sent in 0.. {
+            let Some(body) = wire.until(6) else { return };
+            let (index, begin, length) = asked(&body);
+            if number == 0 && sent == 20 {
+                return wire.drain();
+            }
+            counted.fetch_add(1, Ordering::SeqCst);
+            wire.send(&piece(index, begin, TORRENT.block(index, begin, length)));
+        }
+    });
+    announce_to(&sandbox, naming(&[owner]));
+    let mut first = peer(&sandbox, "leech", &[]);
+    let file = TORRENT.write(&sandbox, "share.torrent");
+    first.run(&format!("download {} copy", word(&file)));
+    first.until("share", |download| {
+        download["bytes_done"].as_u64().unwrap() >= 8 * 32_768
+    });
+    first.process.signal("-KILL");
+    wait_for(
+        || {
+            fs::read_to_string(format!("/proc/{}/stat", first.process.id()))
+                .ok()
+                .filter(|stat| stat.contains(" Z "))
+        },
+        || "it lives on".into(),
+    );
+    drop(first);
+    assert!(sandbox.path("leech/copy.part").exists() && !sandbox.path("leech/copy").exists());
+    let mut again = peer(&sandbox, "leech", &[]);
+    let download = again.until("share", |download| download["state"] == "complete");
+    assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
+    assert!(
+        download["from"]["disk"].as_u64().unwrap() >= 8 * 32_768,
+        "{download}"
+    );
+    // 40 blocks, those of the pieces that were not complete twice.
+    let served = served.load(Ordering::SeqCst);
+    assert!(served <= 20 + 40 - 16, "{served} blocks were sent");
+}
+
+#[test]
+fn a_complete_file_is_read_again_only_if_it_changed() {
+    let torrent = Torrent::new("share", 8 << 20, 1 << 20, 4);
+    let sandbox = Sandbox::new();
+    drop(seed(&sandbox, "seed", &torrent));
+    let mut again = peer(&sandbox, "seed", &[]);
+    wait_for(
+        || (state(&mut again, "share") == "complete").then_some(()),
+        || "it is not taken up".into(),
+    );
+    assert_serves(&again, &torrent);
+    let read = read_so_far(again.process.id());
+    assert!(read < 2 << 20, "{read} bytes were read");
+    assert_eq!(line_with(&again.log, &["checking it"]), None);
+    drop(again);
+    // Touched, but the same: read, and served.
+    let copy = sandbox.path("seed/copy");
+    let touch = |seconds| {
+        File::options()
+            .write(true)
+            .open(&copy)
+            .unwrap()
+            .set_modified(SystemTime::now() + Duration::from_secs(seconds))
+            .unwrap()
+    };
+    touch(10);
+    let mut touched = peer(&sandbox, "seed", &[]);
+    wait_for(
+        || (state(&mut touched, "share") == "complete").then_some(()),
+        || "it is not taken up".into(),
+    );
+    logged(
+        &touched.log,
+        &["changed or not known to be whole; checking it"],
+    );
+    assert!(read_so_far(touched.process.id()) > 8 << 20);
+    assert_serves(&touched, &torrent);
+    drop(touched);
+    // One bit: not served any more.
+    let mut content = torrent.content.clone();
+    content[5 << 20] ^= 1;
+    fs::write(&copy, &content).unwrap();
+    let mut changed = peer(&sandbox, "seed", &[]);
+    let download = changed.until("share", |download| download["state"] == "failed");
+    assert!(
+        download["reason"]
+            .as_str()
+            .unwrap()
+            .contains("was changed since it was whole"),
+        "{download}"
+    );
+    let mut wire = Wire::call(changed.process.address);
+    wire.send(&handshake(torrent.info_hash, BOTH, "asker"));
+    assert!(wire.handshake().is_none());
+    assert!(fs::read(&copy).unwrap() == content, "it is the user's file");
+}
+
+#[test]
+fn a_damaged_record_is_told_and_the_others_are_taken_up() {
+    let other = Torrent::new("other", 40_000, 16_384, 5);
+    let damages: [(&str, fn(&mut Vec<u8>)); 5] = [
+        ("records", |bytes| bytes.truncate(bytes.len() / 2)),
+        ("records", |bytes| bytes.clear()),
+        ("records", |bytes| {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 0x10;
+        }),
+        ("records", |bytes| *bytes = b"l".repeat(20_000)),
+        ("torrents", |bytes| {
+            *bytes = [bytes.as_slice(), b"x"].concat()
+        }),
+    ];
+    for (number, (folder, damage)) in damages.into_iter().enumerate() {
+        let sandbox = Sandbox::new();
+        drop(seed(&sandbox, "seed", &TORRENT));
+        let path = only_file(sandbox.path("seed.state").join(folder));
+        let mut bytes = fs::read(&path).unwrap();
+        damage(&mut bytes);
+        fs::write(&path, bytes).unwrap();
+        let mut peer = peer(&sandbox, "seed", &[]);
+        logged(
+            &peer.log,
+            &["ERROR", path.file_name().unwrap().to_str().unwrap()],
+        );
+        assert_eq!(state(&mut peer, "share"), "none", "damage {number}");
+        // It still does its work.
+        let file = other.write(&sandbox, "other.torrent");
+        peer.run(&format!("download {} other", word(&file)));
+        peer.until("other", |download| download["state"] == "downloading");
+        assert!(fs::read(sandbox.path("seed/copy")).unwrap() == TORRENT.content);
+    }
+}

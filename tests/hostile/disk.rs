@@ -1,0 +1,290 @@
+//! Destinations that must not be written, disks that fill up, files that change while they are shared.
+
+use crate::calling::{Logged, TORRENT, assert_serves, leech, peer, seed};
+use crate::lying_tracker::{announce_to, naming};
+use crate::script::*;
+use crate::support::{Process, Sandbox, bytes, command};
+use crate::torrent::word;
+use serde_json::Value;
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+
+/// Downloads to `destination`, which must be refused; gives the message.
+fn refused(peer: &mut Logged, sandbox: &Sandbox, destination: &Path) -> String {
+    let file = TORRENT.write(sandbox, "share.torrent");
+    let answer = peer.try_run(&format!("download {} {}", word(&file), word(destination)));
+    assert_eq!(answer["error"]["kind"], "storage", "{answer}");
+    assert_eq!(
+        peer.run("show_downloads")["downloads"],
+        serde_json::json!([])
+    );
+    answer["error"]["message"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn no_destination_is_overwritten_or_written_through_a_link() {
+    let sandbox = Sandbox::new();
+    let mut peer = peer(&sandbox, "leech", &[]);
+    let victim = sandbox.path("authorized_keys");
+    fs::write(&victim, "mine").unwrap();
+    let message = refused(&mut peer, &sandbox, &victim);
+    assert!(
+        message.contains("authorized_keys exists already"),
+        "{message}"
+    );
+    let link = sandbox.path("link");
+    symlink(&victim, &link).unwrap();
+    assert!(refused(&mut peer, &sandbox, &link).contains("exists already"));
+    let dangling = sandbox.path("dangling");
+    symlink(sandbox.path("nothing"), &dangling).unwrap();
+    assert!(refused(&mut peer, &sandbox, &dangling).contains("exists already"));
+    symlink(&victim, sandbox.path("new.part")).unwrap();
+    let message = refused(&mut peer, &sandbox, &sandbox.path("new"));
+    assert!(
+        message.contains("new.part") && message.contains("symbolic link"),
+        "{message}"
+    );
+    fs::write(sandbox.path("other.part"), "a file of somebody else").unwrap();
+    let message = refused(&mut peer, &sandbox, &sandbox.path("other"));
+    assert!(
+        message.contains("other.part") && message.contains("not of this download"),
+        "{message}"
+    );
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
+    assert!(!sandbox.path("nothing").exists() && !sandbox.path("new").exists());
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_told() {
+    let sandbox = Sandbox::new();
+    let mut peer = peer(&sandbox, "leech", &[]);
+    // Not even root makes a file there.
+    let message = refused(&mut peer, &sandbox, Path::new("/sys/kernel/pieceful-test"));
+    assert!(message.contains("/sys/kernel"), "{message}");
+    let message = refused(&mut peer, &sandbox, &sandbox.path("missing/copy"));
+    assert!(message.contains("missing"), "{message}");
+}
+
+#[test]
+fn a_partial_file_that_another_process_writes_is_left_to_it() {
+    let sandbox = Sandbox::new();
+    let first = leech(&sandbox, "leech", &TORRENT);
+    let mut second = peer(&sandbox, "second", &[]);
+    let message = refused(&mut second, &sandbox, &sandbox.path("leech/copy"));
+    assert!(
+        message.contains("copy.part is in use by another download"),
+        "{message}"
+    );
+    drop(second);
+    assert!(sandbox.path("leech/copy.part").exists());
+    drop(first);
+}
+
+/// What `status` says of the only share.
+fn trouble(peer: &mut Logged) -> Value {
+    peer.run("status")["shares"][0]["trouble"].clone()
+}
+
+#[test]
+fn a_file_cut_while_it_is_seeded_ends_the_link_and_is_told() {
+    let sandbox = Sandbox::new();
+    let mut seed = seed(&sandbox, "seed", &TORRENT);
+    let file = File::options()
+        .write(true)
+        .open(sandbox.path("seed/copy"))
+        .unwrap();
+    // In the middle of a block.
+    file.set_len(32_768 * 5 + 1000).unwrap();
+    for (index, name) in [(5, "half there"), (9, "gone")] {
+        let mut wire = Wire::greet(seed.process.address, &TORRENT, BOTH, name);
+        assert_eq!(wire.fetch(index, 0, BLOCK), None, "a block that is {name}");
+    }
+    let told = wait_for(
+        || Some(trouble(&mut seed)).filter(|told| !told.is_null()),
+        || "status tells nothing".into(),
+    );
+    assert!(told.as_str().unwrap().contains("cut short"), "{told}");
+    // What is still there is still served.
+    assert_serves(&seed, &TORRENT);
+}
+
+#[test]
+fn bytes_changed_while_they_are_seeded_never_reach_a_copy() {
+    let sandbox = Sandbox::new();
+    let seed = seed(&sandbox, "seed", &TORRENT);
+    fs::write(sandbox.path("seed/copy"), bytes(TORRENT.content.len(), 99)).unwrap();
+    announce_to(&sandbox, naming(&[seed.process.address]));
+    let mut leech = leech(&sandbox, "leech", &TORRENT);
+    logged(
+        &leech.log,
+        &[
+            &format!("link with {} ended", seed.process.address),
+            "does not verify",
+        ],
+    );
+    let download = leech.download("share");
+    assert_eq!(
+        (&download["bytes_done"], &download["state"]),
+        (&0.into(), &"downloading".into())
+    );
+    assert!(!sandbox.path("leech/copy").exists());
+}
+
+/// A download with `limit` on what may be written, by a shell before it.
+fn under(sandbox: &Sandbox, limit: &str, folder: &Path) -> Command {
+    let plain = command(folder, &[]);
+    let file = TORRENT.write(sandbox, "share.torrent");
+    let download = format!("download {} {}", word(&file), word(&folder.join("copy")));
+    let mut shell = Command::new("unshare");
+    shell
+        .args([
+            "--mount",
+            "bash",
+            "-c",
+            &format!("{limit} && exec \"$@\"; echo skipped"),
+            "bash",
+        ])
+        .arg(plain.get_program());
+    shell
+        .arg("peer")
+        .arg("127.0.0.1:0")
+        .arg(sandbox.tracker_info())
+        .arg("--dir")
+        .arg(sandbox.path("state"));
+    shell.args([
+        "--json",
+        "--log",
+        "debug",
+        "-c",
+        &download,
+        "-c",
+        "wait 30",
+        "-c",
+        "show_downloads",
+    ]);
+    shell
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    shell
+}
+
+#[test]
+fn a_file_larger_than_the_system_allows_is_refused_before_it_is_begun() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.folder("small");
+    let output = under(&sandbox, "trap '' XFSZ && ulimit -f 300", &folder)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    if text.contains("skipped") || text.is_empty() {
+        return println!(
+            "skipped: no unshare here: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    assert!(
+        text.contains("\"kind\":\"storage\"") && text.contains("copy.part"),
+        "{text}"
+    );
+    assert_eq!(
+        fs::read_dir(&folder).unwrap().count(),
+        0,
+        "something was left"
+    );
+}
+
+#[test]
+fn a_disk_that_fills_up_stops_the_download_with_the_reason() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.folder("small");
+    // The owner sends nothing before the disk is full.
+    let (go, gate) = channel();
+    let gate = Mutex::new(gate);
+    let owner = listen(&TORRENT, "owner", move |wire, _| {
+        let _: Result<(), _> = gate.lock().unwrap().recv();
+        serve(wire, &TORRENT, |_, block| block.to_vec());
+    });
+    announce_to(&sandbox, naming(&[owner]));
+    let mount = format!("mount -t tmpfs -o size=1m tmpfs {}", word(&folder));
+    let child = under(&sandbox, &mount, &folder).spawn().unwrap();
+    let log = sandbox.path("state/peer.log");
+    let mut child = Killed(Some(child));
+    let id = child.0.as_ref().unwrap().id();
+    let started = wait_for(
+        || {
+            let called = line_with(&log, &["called"]).map(|_| true);
+            called.or_else(|| child.0.as_mut().unwrap().try_wait().unwrap().map(|_| false))
+        },
+        || "it never begins".into(),
+    );
+    if !started {
+        return println!("skipped: no file system can be mounted here");
+    }
+    let inside = Path::new("/proc")
+        .join(id.to_string())
+        .join("root")
+        .join(folder.strip_prefix("/").unwrap());
+    assert!(inside.join("copy.part").exists());
+    // Takes what is left of it.
+    assert!(fs::write(inside.join("filler"), vec![1; 2 << 20]).is_err());
+    go.send(()).unwrap();
+    let output = child.0.take().unwrap().wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let shown: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    let download = &shown["downloads"][0];
+    assert_eq!(download["state"], "failed", "{text}");
+    assert!(
+        download["reason"]
+            .as_str()
+            .unwrap()
+            .contains("the disk or the quota is full"),
+        "{download}"
+    );
+    assert!(
+        text.contains("\"kind\":\"download-failed\"") && !output.status.success(),
+        "{text}"
+    );
+    assert_eq!(line_with(&log, &["share: complete"]), None);
+}
+
+/// A process that ends with its test.
+struct Killed(Option<std::process::Child>);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+#[test]
+fn a_state_folder_in_use_is_refused() {
+    let sandbox = Sandbox::new();
+    let first = peer(&sandbox, "one", &[]);
+    let state = sandbox.path("one.state");
+    let output = crate::support::run(
+        &sandbox.folder("two"),
+        &[
+            "peer",
+            "127.0.0.1:0",
+            "t.txt",
+            "--dir",
+            state.to_str().unwrap(),
+        ],
+        "",
+    );
+    assert_eq!(
+        (output.code, output.stdout.as_str()),
+        (Some(1), ""),
+        "{output:?}"
+    );
+    assert!(output.stderr.contains("one.state"), "{output:?}");
+    let _: &Process = &first.process;
+}

@@ -1,0 +1,143 @@
+//! Lines that do not begin as they should.
+
+use crate::calling::{TORRENT, assert_serves, seed};
+use crate::script::*;
+use crate::support::Sandbox;
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+#[test]
+fn what_is_no_handshake_for_a_swarm_of_ours_is_closed_without_a_word() {
+    let sandbox = Sandbox::new();
+    let seed = seed(&sandbox, "seed", &TORRENT);
+    let sound = handshake(TORRENT.info_hash, BOTH, "stranger");
+    let changed = |at: usize, byte: u8| {
+        let mut bytes = sound.clone();
+        bytes[at] = byte;
+        bytes
+    };
+    let other = handshake([9; 20], BOTH, "stranger");
+    let table = [
+        (
+            "a name of 18 bytes",
+            changed(0, 18),
+            "not a BitTorrent handshake (first byte 0x12)",
+        ),
+        (
+            "a name of 255 bytes",
+            changed(0, 255),
+            "not a BitTorrent handshake (first byte 0xff)",
+        ),
+        (
+            "another name",
+            changed(19, b'L'),
+            "not a BitTorrent handshake",
+        ),
+        (
+            "another swarm",
+            other,
+            "asks for 0909090909090909090909090909090909090909, which is not served here",
+        ),
+        (
+            "HTTP",
+            b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+            "not a BitTorrent handshake (first byte 0x47)",
+        ),
+        (
+            "TLS",
+            b"\x16\x03\x01\x02\x00".to_vec(),
+            "not a BitTorrent handshake (first byte 0x16)",
+        ),
+        (
+            "zeros",
+            vec![0; 68],
+            "not a BitTorrent handshake (first byte 0x00)",
+        ),
+    ];
+    for (name, bytes, rule) in table {
+        let mut wire = Wire::call(seed.process.address);
+        wire.send(&bytes);
+        assert_eq!(
+            wire.stream.read(&mut [0; 1]).unwrap_or(0),
+            0,
+            "{name}: it was answered"
+        );
+        logged(&seed.log, &[&format!("{}: ", wire.local()), rule]);
+    }
+    let mut wire = Wire::call(seed.process.address);
+    wire.send(&sound[..67]);
+    let address = wire.local();
+    drop(wire);
+    logged(
+        &seed.log,
+        &[&format!("{address}: "), "the handshake did not come whole"],
+    );
+    assert_serves(&seed, &TORRENT);
+}
+
+#[test]
+fn a_peer_does_not_link_with_itself() {
+    let sandbox = Sandbox::new();
+    let seed = seed(&sandbox, "seed", &TORRENT);
+    let mut wire = Wire::call(seed.process.address);
+    wire.send(&handshake(TORRENT.info_hash, BOTH, "asker"));
+    let answer = wire.handshake().unwrap();
+    let own_id = String::from_utf8(answer[48..].to_vec()).unwrap();
+    let mut mirror = Wire::call(seed.process.address);
+    mirror.send(&handshake(TORRENT.info_hash, BOTH, &own_id));
+    // The answer tells the caller whom it called; nothing comes after it.
+    assert_eq!(&mirror.handshake().unwrap()[48..], own_id.as_bytes());
+    assert!(mirror.message().is_none());
+    logged(
+        &seed.log,
+        &[&format!("{}: a call from ourselves", mirror.local())],
+    );
+}
+
+#[test]
+fn an_id_that_is_linked_already_gets_no_second_link() {
+    let sandbox = Sandbox::new();
+    let seed = seed(&sandbox, "seed", &TORRENT);
+    let mut first = Wire::greet(seed.process.address, &TORRENT, BOTH, "twin");
+    assert_eq!(first.fetch(0, 0, 1).unwrap(), TORRENT.block(0, 0, 1));
+    for _ in 0..3 {
+        let mut second = Wire::greet(seed.process.address, &TORRENT, BOTH, "twin");
+        second.drain();
+        logged(&seed.log, &[&second.local().to_string(), "linked already"]);
+    }
+    assert_eq!(first.fetch(1, 0, 1).unwrap(), TORRENT.block(1, 0, 1));
+}
+
+#[test]
+fn a_handshake_that_never_ends_is_cut_off_though_bytes_trickle_in() {
+    let sandbox = Sandbox::new();
+    let seed = seed(&sandbox, "seed", &TORRENT);
+    let sound = handshake(TORRENT.info_hash, BOTH, "slow");
+    let start = Instant::now();
+    let mut lines: Vec<Wire> = (0..50).map(|_| Wire::call(seed.process.address)).collect();
+    let mut next = 0;
+    let mut open = true;
+    while open {
+        for wire in &mut lines {
+            wire.send(&sound[next..=next]);
+        }
+        next = (next + 1).min(60);
+        assert_serves(&seed, &TORRENT);
+        // The pause between two bytes of each; the end is seen by reading.
+        let first = &mut lines[0].stream;
+        first
+            .set_read_timeout(Some(Duration::from_millis(500)))
+            .unwrap();
+        open = first.read(&mut [0; 1]).is_err_and(|error| {
+            matches!(
+                error.kind(),
+                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+            )
+        });
+        assert!(
+            start.elapsed() < Duration::from_secs(25),
+            "it waits for ever"
+        );
+    }
+    logged(&seed.log, &["the handshake did not come whole"]);
+}

@@ -1,0 +1,17 @@
+//! What others may send, and what disks may do: the real binary against scripted peers, lying trackers and bad media.
+
+#[path = "../swarm/support.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod support;
+
+mod bad_data;
+mod calling;
+mod crash;
+mod crowd;
+mod disk;
+mod handshakes;
+mod lying_tracker;
+mod metainfo;
+mod script;
+mod torrent;
+mod wire_table;

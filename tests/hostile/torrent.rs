@@ -1,0 +1,58 @@
+//! Torrents made by hand, so that no code of the product judges itself.
+
+use crate::support::{Sandbox, bytes};
+use sha1::{Digest, Sha1};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A torrent of one file.
+#[derive(Clone)]
+pub(crate) struct Torrent {
+    pub(crate) content: Vec<u8>,
+    pub(crate) piece_length: usize,
+    pub(crate) info_hash: [u8; 20],
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Torrent {
+    pub(crate) fn new(name: &str, length: usize, piece_length: usize, seed: u64) -> Self {
+        let content = bytes(length, seed);
+        let hashes: Vec<u8> = content
+            .chunks(piece_length)
+            .flat_map(Sha1::digest)
+            .collect();
+        let mut info = format!(
+            "d6:lengthi{length}e4:name{}:{name}12:piece lengthi{piece_length}e6:pieces{}:",
+            name.len(),
+            hashes.len()
+        )
+        .into_bytes();
+        info.extend(&hashes);
+        info.push(b'e');
+        let bytes = [b"d4:info", info.as_slice(), b"e"].concat();
+        Self {
+            content,
+            piece_length,
+            info_hash: Sha1::digest(&info).into(),
+            bytes,
+        }
+    }
+
+    /// The bytes of a block.
+    pub(crate) fn block(&self, index: u32, begin: u32, length: u32) -> &[u8] {
+        let start = index as usize * self.piece_length + begin as usize;
+        &self.content[start..start + length as usize]
+    }
+
+    /// Writes the `.torrent`; gives its path.
+    pub(crate) fn write(&self, sandbox: &Sandbox, name: &str) -> PathBuf {
+        let path = sandbox.path(name);
+        fs::write(&path, &self.bytes).unwrap();
+        path
+    }
+}
+
+/// A path as a word of a command.
+pub(crate) fn word(path: &Path) -> String {
+    format!("'{}'", path.display())
+}

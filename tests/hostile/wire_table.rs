@@ -1,0 +1,305 @@
+//! Each message that breaks the protocol ends its link, and the log names the rule.
+
+use crate::calling::{TORRENT, seed};
+use crate::script::*;
+use crate::support::Sandbox;
+
+/// What is sent after the handshakes, and what the log must say of it.
+type Row = (&'static str, [u8; 8], Vec<u8>, &'static str);
+
+/// A length and an id, and nothing after them: more must not be needed to judge.
+fn claim(length: u32, id: u8) -> Vec<u8> {
+    [length.to_be_bytes().as_slice(), &[id]].concat()
+}
+
+fn bodies(id: u8, values: &[u32]) -> Vec<u8> {
+    frame(id, &numbers(values))
+}
+
+fn lengths() -> Vec<Row> {
+    let wrong = [
+        (0, 2, "message 0 has length 2"),
+        (1, 2, "message 1 has length 2"),
+        (2, 2, "message 2 has length 2"),
+        (3, 2, "message 3 has length 2"),
+        (4, 4, "message 4 has length 4"),
+        (4, 6, "message 4 has length 6"),
+        (5, 5, "message 5 has length 5"),
+        (6, 12, "message 6 has length 12"),
+        (6, 14, "message 6 has length 14"),
+        (7, 1, "message 7 has length 1"),
+        (7, 8, "message 7 has length 8"),
+        (7, 9, "message 7 has length 9"),
+        (7, 500_009, "message 7 has length 500009"),
+        (8, 12, "message 8 has length 12"),
+        (9, 1, "message 9 has length 1"),
+        (13, 1, "message 13 has length 1"),
+        (14, 2, "message 14 has length 2"),
+        (15, 5, "message 15 has length 5"),
+        (16, 1, "message 16 has length 1"),
+        (17, 6, "message 17 has length 6"),
+        (20, 1, "message 20 has length 1"),
+        (20, 65_537, "message 20 has length 65537"),
+    ];
+    let rows = wrong.map(|(id, length, rule)| {
+        (
+            "a length that its id cannot have",
+            BOTH,
+            claim(length, id),
+            rule,
+        )
+    });
+    let prefixes = [
+        (u32::MAX, "a message of 4294967295 bytes"),
+        (1 << 31, "a message of 2147483648 bytes"),
+        ((1 << 20) + 1, "a message of 1048577 bytes"),
+    ];
+    let prefixes =
+        prefixes.map(|(length, rule)| ("a length beyond all", BOTH, claim(length, 7), rule));
+    rows.into_iter().chain(prefixes).collect()
+}
+
+fn pieces_told() -> Vec<Row> {
+    let one = frame(5, &[0x80, 0, 0]);
+    vec![
+        (
+            "a short bitfield",
+            BOTH,
+            frame(5, &[0, 0]),
+            "a bitfield of 2 bytes where 3 are due",
+        ),
+        (
+            "an empty bitfield",
+            BOTH,
+            frame(5, &[]),
+            "a bitfield of 0 bytes where 3 are due",
+        ),
+        (
+            "a long bitfield",
+            BOTH,
+            frame(5, &[0; 4]),
+            "message 5 has length 5",
+        ),
+        (
+            "spare bits",
+            BOTH,
+            frame(5, &[0, 0, 1]),
+            "a spare bit of the bitfield is set",
+        ),
+        (
+            "a second bitfield",
+            BOTH,
+            [one.clone(), one.clone()].concat(),
+            "a bitfield that is not the first message",
+        ),
+        (
+            "a bitfield after have",
+            BOTH,
+            [bodies(4, &[1]), one.clone()].concat(),
+            "a bitfield that is not the first message",
+        ),
+        (
+            "have none after a bitfield",
+            BOTH,
+            [one, frame(15, &[])].concat(),
+            "a bitfield that is not the first message",
+        ),
+        (
+            "have of piece 20 of 20",
+            BOTH,
+            bodies(4, &[20]),
+            "have for piece 20, which the share lacks",
+        ),
+        (
+            "have of the last number",
+            BOTH,
+            bodies(4, &[u32::MAX]),
+            "have for piece 4294967295, which the share lacks",
+        ),
+        (
+            "have all without BEP 6",
+            PLAIN,
+            frame(14, &[]),
+            "the fast extension that was not agreed on",
+        ),
+        (
+            "reject without BEP 6",
+            PLAIN,
+            bodies(16, &[0, 0, BLOCK]),
+            "the fast extension that was not agreed on",
+        ),
+        (
+            "suggest of no piece",
+            BOTH,
+            bodies(13, &[20]),
+            "have for piece 20, which the share lacks",
+        ),
+        (
+            "allowed fast of no piece",
+            BOTH,
+            bodies(17, &[u32::MAX]),
+            "have for piece 4294967295, which the share lacks",
+        ),
+    ]
+}
+
+fn blocks() -> Vec<Row> {
+    let block = [7; BLOCK as usize];
+    vec![
+        (
+            "a block nobody asked for",
+            BOTH,
+            piece(0, 0, &block),
+            "a block that was not asked for: piece 0, bytes 0+16384",
+        ),
+        (
+            "a block of twice the length",
+            BOTH,
+            piece(0, 0, &[7; 2 * BLOCK as usize]),
+            "a block that was not asked for: piece 0, bytes 0+32768",
+        ),
+        (
+            "a block of piece 20 of 20",
+            BOTH,
+            piece(20, 0, &block),
+            "bad block: piece 20 of 20",
+        ),
+        (
+            "a block of a piece far outside",
+            BOTH,
+            piece(3_581_935_998, 0, &block),
+            "bad block: piece 3581935998 of 20",
+        ),
+        (
+            "a block that leaves its piece",
+            BOTH,
+            piece(0, BLOCK + 1, &block),
+            "bad block: bytes 16385+16384 of a piece of 32768",
+        ),
+        (
+            "a block whose end overflows",
+            BOTH,
+            piece(0, u32::MAX, &block),
+            "bad block: bytes 4294967295+16384 of a piece of 32768",
+        ),
+        (
+            "a whole block in the short last piece",
+            BOTH,
+            piece(19, BLOCK, &block),
+            "bad block: bytes 16384+16384 of a piece of 20000",
+        ),
+        (
+            "a request of nothing",
+            BOTH,
+            request(0, 0, 0),
+            "a block of 0 bytes",
+        ),
+        (
+            "a request over 128 KiB",
+            BOTH,
+            request(0, 0, (128 << 10) + 1),
+            "a block of 131073 bytes",
+        ),
+        (
+            "a request of 4 GiB",
+            BOTH,
+            request(0, 0, u32::MAX),
+            "a block of 4294967295 bytes",
+        ),
+        (
+            "a request that leaves its piece",
+            BOTH,
+            request(0, 32_768, 1),
+            "bytes 32768+1 of a piece of 32768",
+        ),
+        (
+            "a request whose end overflows",
+            BOTH,
+            request(0, u32::MAX, 2),
+            "bytes 4294967295+2 of a piece of 32768",
+        ),
+        (
+            "a request of no piece",
+            BOTH,
+            request(20, 0, 1),
+            "piece 20 of 20",
+        ),
+        (
+            "a cancel of no piece",
+            BOTH,
+            bodies(8, &[20, 0, 1]),
+            "piece 20 of 20",
+        ),
+        (
+            "a reject that overflows",
+            BOTH,
+            bodies(16, &[0, u32::MAX, 2]),
+            "bytes 4294967295+2 of a piece of 32768",
+        ),
+    ]
+}
+
+fn extensions() -> Vec<Row> {
+    let deep = [&[0], "l".repeat(20_000).as_bytes()].concat();
+    let huge = [&[0], b"d1:v99999999999:x".as_slice()].concat();
+    vec![
+        (
+            "extended without BEP 10",
+            PLAIN,
+            frame(20, b"\0de"),
+            "the extension protocol that was not agreed on",
+        ),
+        (
+            "an extension handshake that is no bencode",
+            BOTH,
+            frame(20, b"\0x"),
+            "bad extension handshake",
+        ),
+        (
+            "an extension handshake that is a list",
+            BOTH,
+            frame(20, b"\0le"),
+            "bad extension handshake",
+        ),
+        (
+            "20,000 lists in one another",
+            BOTH,
+            frame(20, &deep),
+            "bad extension handshake",
+        ),
+        (
+            "a text of 99999999999 bytes",
+            BOTH,
+            frame(20, &huge),
+            "bad extension handshake",
+        ),
+    ]
+}
+
+#[test]
+fn every_breach_ends_its_link_by_name_and_no_other() {
+    let sandbox = Sandbox::new();
+    let seed = seed(&sandbox, "seed", &TORRENT);
+    let before = resident(seed.process.id());
+    let mut bystander = Wire::greet(seed.process.address, &TORRENT, BOTH, "bystander");
+    let rows = [lengths(), pieces_told(), blocks(), extensions()].concat();
+    for (number, (name, reserved, bytes, rule)) in rows.into_iter().enumerate() {
+        let mut wire = Wire::greet(
+            seed.process.address,
+            &TORRENT,
+            reserved,
+            &format!("breaker{number}"),
+        );
+        wire.send(&bytes);
+        wire.drain();
+        let address = wire.local().to_string();
+        let line = logged(&seed.log, &[&format!("link with {address} ended")]);
+        assert!(line.contains(rule), "{name}: {line}");
+    }
+    assert_eq!(
+        bystander.fetch(19, BLOCK, 3616).unwrap(),
+        TORRENT.block(19, BLOCK, 3616)
+    );
+    let grown = resident(seed.process.id()).saturating_sub(before);
+    assert!(grown < 8 << 10, "{grown} KiB more than before");
+}
