@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier, Mutex};
 
+/// What is sent instead of a block that was asked for.
+type Twist = fn((u32, u32, u32), &[u8]) -> Vec<u8>;
+
 fn spoiled(_: (u32, u32, u32), block: &[u8]) -> Vec<u8> {
     let mut block = block.to_vec();
     block[0] ^= 1;
@@ -102,7 +105,7 @@ fn of_two_that_made_a_bad_piece_together_only_the_liar_is_barred() {
     let sandbox = Sandbox::new();
     // Both unchoke at once and both wait until the other one was asked too: each gets its part of the only piece.
     let meet = Arc::new(Barrier::new(2));
-    let owner = |id: &'static str, twist: fn((u32, u32, u32), &[u8]) -> Vec<u8>| {
+    let owner = |id: &'static str, twist: Twist| {
         let (meet, owned) = (meet.clone(), torrent.clone());
         listen(&torrent, id, move |mut wire, number| {
             if number > 0 {

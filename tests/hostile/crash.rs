@@ -21,6 +21,9 @@ fn read_so_far(id: u32) -> u64 {
         .unwrap()
 }
 
+/// What happens to the bytes of a file.
+type Damage = fn(&mut Vec<u8>);
+
 fn only_file(folder: PathBuf) -> PathBuf {
     fs::read_dir(folder)
         .unwrap()
@@ -145,7 +148,7 @@ fn a_complete_file_is_read_again_only_if_it_changed() {
 #[test]
 fn a_damaged_record_is_told_and_the_others_are_taken_up() {
     let other = Torrent::new("other", 40_000, 16_384, 5);
-    let damages: [(&str, fn(&mut Vec<u8>)); 5] = [
+    let damages: [(&str, Damage); 5] = [
         ("records", |bytes| bytes.truncate(bytes.len() / 2)),
         ("records", |bytes| bytes.clear()),
         ("records", |bytes| {

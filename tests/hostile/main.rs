@@ -1,7 +1,7 @@
 //! What others may send, and what disks may do: the real binary against scripted peers, lying trackers and bad media.
 
 #[path = "../swarm/support.rs"]
-#[allow(dead_code, unreachable_pub)]
+#[allow(unreachable_pub)]
 mod support;
 
 mod bad_data;
