@@ -1,8 +1,10 @@
 //! Processes as scripts see them: first lines, exit codes, streams, signals.
 
 use crate::downloads::send;
-use crate::support::{Process, Sandbox, bytes, run};
+use crate::support::{Process, Sandbox, bytes, command, run};
+use nix::pty::openpty;
 use std::fs;
+use std::io::{Read, Write};
 
 #[test]
 fn commands_from_a_script_succeed_or_fail_by_exit_code() {
@@ -190,4 +192,43 @@ fn two_downloads_to_one_place_and_a_taken_name_are_refused() {
     assert_eq!(refused["error"]["kind"], "storage", "{refused}");
     assert_eq!(fs::read_to_string(sandbox.path("other/f")).unwrap(), "mine");
     other.run(&format!("download '{torrent}' mine.bin"));
+}
+
+#[test]
+fn lines_pasted_at_the_prompt_all_run() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.folder("work");
+    let terminal = openpty(None, None).unwrap();
+    let (ours, theirs) = (terminal.master, terminal.slave);
+    let mut command = command(&folder, &["peer", "127.0.0.1:0"]);
+    command
+        .env("TERM", "xterm")
+        .stdin(theirs.try_clone().unwrap())
+        .stdout(theirs.try_clone().unwrap())
+        .stderr(theirs);
+    let mut child = command.spawn().unwrap();
+    // It holds the other end of the terminal, whose end is the end of what is read below.
+    drop(command);
+    let mut ours = fs::File::from(ours);
+    let mut told = Vec::new();
+    let mut pasted = false;
+    let mut buffer = [0; 4096];
+    // Reading a terminal that nobody holds any more is an error.
+    while let Ok(read @ 1..) = ours.read(&mut buffer) {
+        told.extend(&buffer[..read]);
+        let text = String::from_utf8_lossy(&told);
+        if !pasted && text.contains("pieceful> ") {
+            ours.write_all(b"help wait\rhelp cancel\rfrobnicate\rquit\r")
+                .unwrap();
+            pasted = true;
+        } else if text.matches("pieceful> ").count() > 1 && !text.contains("help cancel") {
+            // The second line was lost: end it, so that the test fails instead of hanging.
+            ours.write_all(b"\x04").unwrap();
+        }
+    }
+    let text = String::from_utf8_lossy(&told);
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{text}");
+    for expected in ["wait [SECONDS]: ", "cancel NAME: ", "frobnicate"] {
+        assert!(text.contains(expected), "{text}");
+    }
 }
