@@ -77,7 +77,7 @@ share_file() {
     start_tracker --open
     start_peer 1 --json --stay -c "send '${file//\'/\'\\\'\'}' '$work/share.torrent'"
     wait_for "$peer" "$work/peer1.out" '^{.*}$'
-    grep -q '"ok":true' "$work/peer1.out" || fail "$(tail -n 1 "$work/peer1.out")"
+    grep -q '^{.*"ok":true' "$work/peer1.out" || fail "$(message "$(tail -n 1 "$work/peer1.out")")"
     wait_for "$peer" "$work/peer1.out" 'listening on'
     for number in $(seq 2 "$peers"); do
         start_peer "$number" --json --stay \
@@ -90,7 +90,7 @@ share_file() {
     say ""
     say "peer 1 at $(address_of 1): SHA-1 $hash (the original)"
     for number in $(seq 2 "$peers"); do
-        grep -q '^{"command":"wait","ok":true' "$work/peer$number.out" || fail "peer $number: $(grep '"wait"' "$work/peer$number.out")"
+        grep -q '^{"command":"wait","ok":true' "$work/peer$number.out" || fail "peer $number: $(message "$(grep '"ok":false' "$work/peer$number.out" | head -n 1)")"
         copy=$(sha1sum <"$work/peer$number/copy" | cut -d' ' -f1)
         [ "$copy" = "$hash" ] || { ok=1; say "peer $number holds another content"; }
         report "$number" "$copy"
@@ -108,44 +108,64 @@ report() {
     say "peer $number at $(address_of "$number"): SHA-1 $2, $seconds s, $((rate / 1000000)) MB/s"
     sed 's/.*"from":{\([^}]*\)}.*/\1/' <<<"$line" | tr ',' '\n' | sed 's/^"\(.*\)":\([0-9]*\)$/\1 \2/' |
         while read -r source bytes; do
+            # An empty file comes from nobody.
+            [ -n "$bytes" ] || continue
             say "    from $(name_of "$source"): $bytes bytes"
             printf '%s %s\n' "$source" "$bytes" >>"$work/sent"
         done
 }
 
+# The message of a command's error, as a person would see it.
+message() { sed 's/.*"message":"\(.*\)"}}$/\1/; s/\\\(["\\]\)/\1/g' <<<"$1"; }
+
 field() { sed "s/.*\"$1\":\([0-9.]*\).*/\1/" <<<"$2"; }
 
 name_of() {
     local out
+    # Pieces of zeros are in the new file already and need no sending.
+    if [ "$1" = disk ]; then printf 'nobody, being zeros'; return; fi
     out=$(grep -lx -- "peer listening on $1" "$work"/peer*.out | head -n 1 || true)
     if [ -n "$out" ]; then out=${out##*/peer}; printf 'peer %s' "${out%.out}"; else printf '%s' "$1"; fi
 }
 
 summary() {
-    local first all
+    local first all moved
+    touch "$work/sent"
     first=$(awk -v a="$(address_of 1)" '$1 == a { n += $2 } END { printf "%.0f", n }' "$work/sent")
     all=$(awk '{ n += $2 } END { printf "%.0f", n }' "$work/sent")
+    moved=$(awk '$1 != "disk" { n += $2 } END { printf "%.0f", n }' "$work/sent")
     say ""
     [ "$all" = "$((($1 - 1) * $2))" ] || fail "the sources add up to $all bytes, not $((($1 - 1) * $2))"
-    if [ "$all" -gt 0 ]; then
-        say "$all bytes moved; $((100 - 100 * first / all)) % of them did not come from peer 1"
+    if [ "$moved" -gt 0 ]; then
+        say "$moved bytes moved; $((100 - 100 * first / moved)) % of them did not come from peer 1"
+    else
+        say "no bytes had to move"
     fi
 }
 
 run_scenario() {
     local folder=$1 out code=0 number file expected
     local count
-    count=$(find "$folder" -maxdepth 1 -name 'in*.txt' | wc -l)
+    # Not in.txt, input.txt or the like, which are no clients.
+    find "$folder" -maxdepth 1 -regex '.*/in[1-9][0-9]*\.txt' -print0 | sort -zV >"$work/files"
+    count=$(tr -dc '\0' <"$work/files" | wc -c)
     [ "$count" -gt 0 ] || fail "$folder holds no in1.txt"
     out=${OUT:-$work/out}
     mkdir -p "$out"
     start_tracker --expect "$count" --wait "${WAIT:-60}"
     number=0
-    while read -r file; do
+    while IFS= read -r -d '' file; do
         number=$((number + 1))
         start_peer "$number" --scenario "$file" --out "$out"
         ids[number]=$peer
-    done < <(find "$folder" -maxdepth 1 -name 'in*.txt' | sort -V)
+    done <"$work/files"
+    # A file that cannot be read ends the run now, rather than when its client has not reported for long enough.
+    for number in $(seq 1 "$count"); do
+        until [ -s "$work/peer$number.out" ]; do
+            kill -0 "${ids[number]}" 2>/dev/null || [ -s "$work/peer$number.out" ] || { cat "$work"/peer*.err >&2; exit 1; }
+            sleep 0.05
+        done
+    done
     for number in $(seq 1 "$count"); do
         wait "${ids[number]}" || { code=1; cat "$work/peer$number.err" >&2; }
     done
@@ -173,6 +193,7 @@ largest_file() {
 
 main() {
     local peers=${2:-4}
+    case ${1:-} in -h | --help) sed -n '2,/^set /s/^# \{0,1\}//p' "$0"; return ;; esac
     [ $# -le 2 ] || fail "usage: run_local.sh [FILE [PEERS] | DIR]"
     case $peers in '' | *[!0-9]*) fail "PEERS is a number, not $peers" ;; esac
     [ "$peers" -ge 2 ] && [ "$peers" -le 100 ] || fail "PEERS is between 2 and 100"
@@ -183,6 +204,7 @@ main() {
         [ -n "$file" ] || fail "no file of over 100 MB below $(rustc --print sysroot); name one"
     fi
     [ -e "$file" ] || fail "$file does not exist"
+    [ -d "$file" ] || [ -f "$file" ] || fail "$file is neither a file nor a folder"
     build
     if [ -d "$file" ]; then
         run_scenario "$file"

@@ -38,3 +38,41 @@ fn a_file_that_is_missing_is_told() {
     assert_eq!(output.code, Some(1));
     assert!(output.stderr.contains("/no/such/file"), "{output:?}");
 }
+
+#[test]
+fn a_malformed_scenario_file_ends_the_run_at_once() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.folder("scenario");
+    std::fs::write(folder.join("in1.txt"), "0\n0\n").unwrap();
+    std::fs::write(folder.join("in2.txt"), "none\n").unwrap();
+    std::fs::write(folder.join("input.txt"), "no client's file").unwrap();
+    let output = run_local(&folder, &[("WAIT", "3600")]);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.stderr.contains("in2.txt: line 1:"), "{output:?}");
+    assert!(!output.stderr.contains("input.txt"), "{output:?}");
+}
+
+#[test]
+fn an_empty_file_needs_no_bytes() {
+    let sandbox = Sandbox::new();
+    let output = run_local(&sandbox.file("empty", 0, 1), &[]);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(
+        output.stdout.contains("no bytes had to move"),
+        "{}",
+        output.stdout
+    );
+    assert!(!output.stdout.contains("from "), "{}", output.stdout);
+}
+
+#[test]
+fn a_name_that_cannot_be_shared_is_told_as_to_a_person() {
+    let sandbox = Sandbox::new();
+    let output = run_local(&sandbox.file("a\\b \"c\"", 10, 1), &[]);
+    assert_eq!(output.code, Some(1));
+    assert!(
+        output.stderr.starts_with("error: cannot share /"),
+        "{output:?}"
+    );
+    assert!(!output.stderr.contains("\"ok\""), "{output:?}");
+}
