@@ -12,7 +12,7 @@ use crate::storage::{FileHashes, Place, Store};
 use crate::swarm::{Arrival, Candidates, LinkId, Picker, Run};
 use crate::torrent::{BlockRange, Info, InfoHash, Metainfo, PieceIndex, PieceSet};
 use crate::wire::extension::ExtensionHandshake;
-use crate::wire::peer::{Ask, Message};
+use crate::wire::peer::Message;
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -389,7 +389,7 @@ impl Transfer {
                 state.last_arrival = now;
                 state.rate.add(now, range.length().into());
                 if let Some(other) = cancel.and_then(|other| state.links.get(&other)) {
-                    other.outbox.send([Message::Cancel(ask(range))]);
+                    other.outbox.send([Message::Cancel(range.into())]);
                 }
                 let parked = Parked {
                     buffer,
@@ -461,17 +461,12 @@ impl Transfer {
         };
         picker.next_blocks(link.id, now, &mut reserve, &mut blocks);
         if !blocks.is_empty() {
-            link.outbox
-                .send(blocks.into_iter().map(|block| Message::Request(ask(block))));
+            link.outbox.send(
+                blocks
+                    .into_iter()
+                    .map(|block| Message::Request(block.into())),
+            );
         }
-    }
-}
-
-fn ask(block: BlockRange) -> Ask {
-    Ask {
-        index: block.piece().number(),
-        begin: block.begin(),
-        length: block.length(),
     }
 }
 

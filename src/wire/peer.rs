@@ -4,7 +4,7 @@
 //! given as its header alone, so that its block can go from the socket straight to its place. Out of scope: whether an
 //! index belongs to the share at hand (`torrent::Lengths` says that).
 
-use crate::torrent::MAX_BLOCK;
+use crate::torrent::{BlockRange, MAX_BLOCK};
 
 /// The longest message that is skipped when its id is unknown, in bytes.
 pub const MAX_UNKNOWN: u32 = 1 << 20;
@@ -22,6 +22,16 @@ pub struct Ask {
     pub begin: u32,
     /// Number of bytes.
     pub length: u32,
+}
+
+impl From<BlockRange> for Ask {
+    fn from(block: BlockRange) -> Self {
+        Self {
+            index: block.piece().number(),
+            begin: block.begin(),
+            length: block.length(),
+        }
+    }
 }
 
 /// One message, borrowing what it carries.

@@ -1,6 +1,6 @@
 //! The reading thread of a link: the other side's messages, and its blocks straight into their buffers.
 
-use super::writer::{self, ask};
+use super::writer;
 use super::{Link, REQUEST_QUEUE, STACK};
 use crate::bencode;
 use crate::peer::shared::Shared;
@@ -323,7 +323,7 @@ impl Dispatch<'_> {
                 let range = self.range(asked)?;
                 // BEP 6: each request gets its block or a reject, a cancelled one too.
                 if link.outbox.cancel_block(range) && link.fast {
-                    link.outbox.send([Message::Reject(ask(range))]);
+                    link.outbox.send([Message::Reject(range.into())]);
                 }
             }
             Message::Reject(asked) if link.fast => {
@@ -365,7 +365,7 @@ impl Dispatch<'_> {
             .has(self.transfer.info_hash(), range.piece())
         {
             if link.fast {
-                link.outbox.send([Message::Reject(ask(range))]);
+                link.outbox.send([Message::Reject(range.into())]);
             }
             return Ok(());
         }

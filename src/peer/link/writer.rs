@@ -6,7 +6,7 @@ use crate::peer::shared::Shared;
 use crate::peer::transfer::Transfer;
 use crate::storage::{Span, StoreError};
 use crate::torrent::BlockRange;
-use crate::wire::peer::{Ask, Message, piece_header};
+use crate::wire::peer::{Message, piece_header};
 use nix::errno::Errno;
 use nix::sys::sendfile::sendfile64;
 use nix::sys::socket::{self, MsgFlags};
@@ -68,7 +68,7 @@ fn send(
     let block = block.filter(|block| {
         let owned = shared.owned.has(transfer.info_hash(), block.piece());
         if !owned && link.fast {
-            Message::Reject(ask(*block)).encode_into(&mut bytes);
+            Message::Reject((*block).into()).encode_into(&mut bytes);
         }
         owned
     });
@@ -92,7 +92,7 @@ fn send_block(transfer: &Transfer, link: &Link, block: BlockRange) -> Result<(),
     let store = transfer.store().ok_or(WriteError::Cut)?;
     let offset = transfer.info().lengths().range_offset(block);
     let spans = store.spans(offset, block.length().into())?;
-    let header = piece_header(ask(block));
+    let header = piece_header(block.into());
     let mut sent = 0;
     while let Some(rest) = header.get(sent..).filter(|rest| !rest.is_empty()) {
         sent += retry(|| socket::send(link.stream.as_raw_fd(), rest, MSG_MORE))?;
@@ -135,13 +135,5 @@ fn retry(mut call: impl FnMut() -> nix::Result<usize>) -> io::Result<usize> {
             Err(Errno::EINTR) => {}
             other => return Ok(other?),
         }
-    }
-}
-
-pub(super) fn ask(block: BlockRange) -> Ask {
-    Ask {
-        index: block.piece().number(),
-        begin: block.begin(),
-        length: block.length(),
     }
 }
