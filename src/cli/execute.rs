@@ -10,7 +10,9 @@ use super::progress::is_running;
 use super::wait::{self, Covered};
 use super::{json, render};
 use crate::net::Stop;
-use crate::peer::{DownloadStatus, LinkStatus, Peer, Sent, Started, Status};
+use crate::peer::{
+    DownloadState, DownloadStatus, LinkStatus, Peer, PeerError, Sent, Started, Status,
+};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -103,10 +105,13 @@ impl<'a> Session<'a> {
             }
             Command::ShowDownloads => Ok(Outcome::Downloads(self.peer.downloads())),
             Command::ShowPeers => Ok(Outcome::Links(self.peer.links())),
-            Command::Cancel(name) => {
-                self.peer.cancel(&name)?;
-                Ok(Outcome::Cancelled(name))
-            }
+            Command::Cancel(name) => match self.peer.cancel(&name) {
+                Ok(()) => Ok(Outcome::Cancelled(name)),
+                Err(PeerError::NoSuchDownload(_)) if self.is_complete(&name) => {
+                    Err(Failure::Complete(name))
+                }
+                Err(error) => Err(error.into()),
+            },
             Command::Wait(limit) => {
                 wait::wait(self.peer, &mut self.covered, limit, self.stop, self.output)
                     .map(Outcome::Waited)
@@ -120,10 +125,17 @@ impl<'a> Session<'a> {
         }
     }
 
+    fn is_complete(&self, name: &str) -> bool {
+        self.peer
+            .downloads()
+            .iter()
+            .any(|download| download.name == name && download.state == DownloadState::Complete)
+    }
+
     fn send(&self, path: &Path, torrent: Option<PathBuf>) -> Result<Outcome, Failure> {
         let torrent = match torrent {
             Some(torrent) => torrent,
-            None => torrent_name(path).map_err(|source| crate::peer::PeerError::File {
+            None => torrent_name(path).map_err(|source| PeerError::File {
                 path: path.to_owned(),
                 source,
             })?,

@@ -25,7 +25,10 @@ pub(super) const KINDS: &[(&str, &str)] = &[
         "not-complete",
         "a download that wait covers was not complete in time",
     ),
-    ("no-such-download", "there is no download of that name"),
+    (
+        "no-such-download",
+        "there is no unfinished download of that name",
+    ),
     ("already", "it is shared or downloading already"),
     ("bad-torrent", "the .torrent is malformed or unsafe"),
     ("create", "no torrent can be made of the file or folder"),
@@ -51,9 +54,9 @@ pub(super) enum Failure {
     #[error("the line is not UTF-8 text")]
     NotText,
     /// No such command.
-    #[error("there is no command {word:?}{}; help lists all", suggestion(.nearest))]
+    #[error("there is no command \"{word}\"{}; help lists all", suggestion(.nearest))]
     Unknown {
-        /// As typed.
+        /// As typed, made fit for a terminal.
         word: String,
         /// What may have been meant.
         nearest: Option<&'static str>,
@@ -73,6 +76,9 @@ pub(super) enum Failure {
     /// Downloads that were not complete in time, each with what is known of it.
     #[error("{}", .0.join("; "))]
     NotComplete(Vec<String>),
+    /// A download that shall be cancelled is complete.
+    #[error("{0} is complete, so there is nothing to cancel; it stays and is shared")]
+    Complete(String),
     /// The peer refused.
     #[error(transparent)]
     Peer(#[from] PeerError),
@@ -99,6 +105,7 @@ impl Failure {
             Self::Interrupted(..) => "interrupted",
             Self::DownloadFailed(_) => "download-failed",
             Self::NotComplete(_) => "not-complete",
+            Self::Complete(_) => "no-such-download",
             Self::Peer(error) => error.kind(),
         }
     }
@@ -137,6 +144,7 @@ mod tests {
             Failure::Interrupted("x".into(), "y"),
             Failure::DownloadFailed(Vec::new()),
             Failure::NotComplete(Vec::new()),
+            Failure::Complete("x".into()),
             PeerError::Listen {
                 address: ([127, 0, 0, 1], 1).into(),
                 source: source(),

@@ -9,7 +9,7 @@ use super::prompt::{Input, Lines};
 use super::signals::Stopped;
 use super::{Exit, Refused, failure, logging, scenario, signals, state};
 use crate::net::Stop;
-use crate::peer::{Options, Peer};
+use crate::peer::{DownloadState, Options, Peer};
 use crate::storage::StateKind;
 use crate::wire::HostPort;
 use std::io::{self, BufReader};
@@ -117,6 +117,8 @@ fn lines(peer: &Arc<Peer>, output: &Output, stop: &Stop) -> io::Result<Lines> {
             .unwrap_or_default();
         downloads
             .into_iter()
+            // What can be cancelled.
+            .filter(|download| download.state != DownloadState::Complete)
             .map(|download| download.name)
             .collect()
     };

@@ -144,6 +144,26 @@ fn a_download_cut_short_by_the_end_is_named() {
 }
 
 #[test]
+fn a_complete_download_is_not_cancelled_but_told_of() {
+    let sandbox = Sandbox::new();
+    let _tracker = sandbox.tracker(&[]);
+    let file = sandbox.file("f", 300_000, 1);
+    let mut seed = sandbox.peer("seed");
+    let torrent = send(&mut seed, &sandbox, &file, "f.torrent");
+    let mut leech = sandbox.peer("leech");
+    leech.run(&format!("download '{torrent}'"));
+    leech.run("wait 60");
+    let refused = leech.try_run("cancel f");
+    assert_eq!(refused["error"]["kind"], "no-such-download");
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(message.contains("f is complete"), "{message}");
+    assert!(sandbox.path("leech/f").exists());
+    let unknown = leech.try_run("cancel g");
+    let message = unknown["error"]["message"].as_str().unwrap();
+    assert!(!message.contains("complete"), "{message}");
+}
+
+#[test]
 fn a_state_folder_in_use_is_refused() {
     let sandbox = Sandbox::new();
     let _peer = sandbox.peer("one");

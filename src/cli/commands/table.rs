@@ -138,8 +138,9 @@ pub(in crate::cli) static TABLE: &[Entry] = &[
     Entry {
         name: "cancel",
         arguments: &[required("NAME", What::Download)],
-        summary: "end a download and forget it",
-        details: "NAME is the download's name as show_downloads tells it.\nExample: cancel disk.img",
+        summary: "end a download and remove what is there of it",
+        details: "NAME is the download's name as show_downloads tells it. A complete download is not touched.\n\
+                  Example: cancel disk.img",
         read: |words| Ok(Command::Cancel(words.word(0)?.to_owned())),
     },
     Entry {
