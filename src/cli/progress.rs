@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// The most bars shown at once; a terminal is not higher than that in most cases.
 const MOST_BARS: usize = 20;
 /// Characters of a name that a bar shows.
-const NAME_WIDTH: usize = 30;
+const NAME_WIDTH: usize = 20;
 
 /// What is shown of downloads; nothing is left of it when it is dropped.
 #[derive(Debug)]
@@ -108,7 +108,8 @@ fn message(download: &DownloadStatus) -> String {
 
 /// Hidden until it is added to the others: alone it would draw where they do not know of it.
 fn bar(name: &str, total: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix} [{bar:24}] {wide_msg}");
+    // Narrow enough that all of a pace stands in 80 columns.
+    let style = ProgressStyle::with_template("{prefix} [{bar:14}] {wide_msg}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     let name = escape(name);
     let mut shown: String = name.chars().take(NAME_WIDTH).collect();
@@ -142,7 +143,7 @@ mod tests {
     #[test]
     fn long_and_odd_names_keep_the_bars_in_line() {
         let shown = bar(&"ü".repeat(40), 1).prefix();
-        assert_eq!(shown, format!("{}…", "ü".repeat(29)));
+        assert_eq!(shown, format!("{}…", "ü".repeat(19)));
         assert_eq!(bar("a\x1b", 1).prefix().trim_end(), "a\\u{1b}");
     }
 }

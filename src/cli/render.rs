@@ -145,7 +145,8 @@ fn status_lines(status: &Status) -> Vec<String> {
     for tracker in &status.trackers {
         let state = match tracker.reachable {
             Some(true) => "answers",
-            Some(false) => "does not answer",
+            // It may not answer, or answer that it refuses: the trouble tells.
+            Some(false) => "fails",
             None => "not asked yet",
         };
         let trouble = trouble(tracker.trouble.as_deref());
