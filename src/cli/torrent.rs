@@ -9,8 +9,9 @@ use super::render::size;
 use super::{Exit, signals};
 use crate::storage::{CreateOptions, FileFault, check, create};
 use crate::torrent::{Layout, MAX_METAINFO, Magnet, Metainfo};
+use std::fmt::Display;
 use std::fs::{File, Permissions};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -77,8 +78,7 @@ fn make(arguments: &CreateArguments, output: &Output) -> Result<bool, String> {
 
 /// Writes the file whole or not at all.
 fn write(target: &Path, bytes: &[u8], force: bool) -> Result<(), String> {
-    let failed =
-        |error: &dyn std::fmt::Display| format!("cannot write {}: {error}", target.display());
+    let failed = |error: &dyn Display| format!("cannot write {}: {error}", target.display());
     let folder = target
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
@@ -87,18 +87,28 @@ fn write(target: &Path, bytes: &[u8], force: bool) -> Result<(), String> {
         // What the user's umask leaves of it: a torrent is made to be handed on.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder.unwrap_or(Path::new(".")))
-        .map_err(|error| failed(&error))?;
+        .map_err(|error| failed(&plain(&error)))?;
     file.write_all(bytes).map_err(|error| failed(&error))?;
     if force {
         file.persist(target).map_err(|error| failed(&error.error))?;
     } else {
         file.persist_noclobber(target)
             .map_err(|error| match error.error.kind() {
-                std::io::ErrorKind::AlreadyExists => exists(target),
+                io::ErrorKind::AlreadyExists => exists(target),
                 _ => failed(&error.error),
             })?;
     }
     Ok(())
+}
+
+/// The error without the name of the temporary file, which nobody chose.
+fn plain(error: &io::Error) -> String {
+    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
+    match error.kind() {
+        NotFound => "its folder does not exist".to_owned(),
+        kind @ (NotADirectory | PermissionDenied | ReadOnlyFilesystem) => kind.to_string(),
+        _ => error.to_string(),
+    }
 }
 
 fn exists(target: &Path) -> String {
@@ -210,5 +220,24 @@ fn fault_line(file: &Path, fault: &FileFault) -> String {
         // These name the file themselves.
         FileFault::File(error) => error.to_string(),
         other => format!("{}: {other}", file.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torrent_that_cannot_be_written_is_told_by_its_own_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("missing/x.torrent");
+        let told = write(&target, b"d", false).unwrap_err();
+        assert_eq!(
+            told,
+            format!(
+                "cannot write {}: its folder does not exist",
+                target.display()
+            )
+        );
     }
 }

@@ -83,7 +83,7 @@ pub(super) fn definition() -> Command {
             Arg::new("expect")
                 .long("expect")
                 .value_name("N")
-                .value_parser(value_parser!(NonZeroU32))
+                .value_parser(clients)
                 .conflicts_with("open")
                 .help("A closed run: hold N clients until all have reported, end when all have finished"),
             Arg::new("wait")
@@ -94,6 +94,11 @@ pub(super) fn definition() -> Command {
                 .help("How long the clients of a closed run may take to report [default: 60]"),
             log_option(),
         ])
+}
+
+fn clients(text: &str) -> Result<NonZeroU32, String> {
+    let clients = text.parse().ok();
+    clients.ok_or_else(|| format!("a number from 1 to {} is asked for", u32::MAX))
 }
 
 pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
@@ -164,6 +169,10 @@ mod tests {
             (run.expect.get(), run.wait),
             (12, Duration::from_millis(2500))
         );
+        for bad in ["0", "x", "-1", ""] {
+            let told = clients(bad).unwrap_err();
+            assert_eq!(told, "a number from 1 to 4294967295 is asked for", "{bad}");
+        }
         assert_eq!(
             tracker("tracker --expect 1").closed_run.unwrap().wait,
             Duration::from_secs(60)
