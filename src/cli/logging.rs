@@ -5,7 +5,8 @@
 
 use super::escape::escape;
 use log::{Level, LevelFilter};
-use std::path::Path;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// Starts the log in the file `name` of `folder`, behind what it holds already. To be called once in a process.
@@ -16,6 +17,11 @@ pub(super) fn start(folder: &Path, name: &str, level: LevelFilter) -> Result<(),
     let path = folder.join(name);
     let file = fern::log_file(&path)
         .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    let log = Lasting {
+        to: BufWriter::new(file),
+        path,
+        has_failed: false,
+    };
     fern::Dispatch::new()
         .format(|out, message, record| {
             let message = message.to_string();
@@ -27,9 +33,47 @@ pub(super) fn start(folder: &Path, name: &str, level: LevelFilter) -> Result<(),
         // What libraries tell of themselves is no event of ours.
         .level(level.min(LevelFilter::Warn))
         .level_for("pieceful", level)
-        .chain(file)
+        .chain(Box::new(log) as Box<dyn Write + Send>)
         .apply()
         .map_err(|error| format!("cannot start the log: {error}"))
+}
+
+/// A log that goes on without what cannot be written, such as on a full disk, and says so once on standard error.
+struct Lasting<W> {
+    to: W,
+    path: PathBuf,
+    has_failed: bool,
+}
+
+impl<W> Lasting<W> {
+    fn tell(&mut self, result: io::Result<()>) {
+        if let Err(error) = result
+            && !self.has_failed
+        {
+            self.has_failed = true;
+            let path = self.path.to_string_lossy();
+            let told = format!(
+                "error: cannot write {}: {error}: events are not logged",
+                escape(&path)
+            );
+            // Without standard error there is nobody to tell.
+            let _ = writeln!(io::stderr(), "{told}");
+        }
+    }
+}
+
+impl<W: Write> Write for Lasting<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.to.write_all(bytes);
+        self.tell(written);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let written = self.to.flush();
+        self.tell(written);
+        Ok(())
+    }
 }
 
 fn line(time: SystemTime, level: Level, target: &str, message: &str) -> String {
@@ -56,5 +100,26 @@ mod tests {
             text,
             "2023-11-14T22:13:20.123Z WARN  peer::link: 127.0.0.1:5 is called \"a\\nb\\u{1b}[2J\""
         );
+    }
+
+    #[test]
+    fn a_full_disk_costs_the_log_and_nothing_else() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                self.write(&[]).map(drop)
+            }
+        }
+        let mut log = Lasting {
+            to: Full,
+            path: "peer.log".into(),
+            has_failed: false,
+        };
+        assert_eq!(log.write(b"event").unwrap(), 5);
+        assert!(log.has_failed);
+        log.flush().unwrap();
     }
 }
