@@ -289,7 +289,11 @@ pub fn command(folder: &Path, arguments: &[&str]) -> Command {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     // State folders by default lie below HOME; a test must not find a person's.
-    command.env("HOME", folder).env_remove("XDG_DATA_HOME");
+    // And with port 0 in a temporary folder, which a killed process leaves behind.
+    command
+        .env("HOME", folder)
+        .env("TMPDIR", folder)
+        .env_remove("XDG_DATA_HOME");
     command
 }
 
