@@ -9,6 +9,7 @@ mod connection;
 mod control;
 mod http;
 mod ledger;
+pub mod registry;
 mod server;
 mod service;
 mod swarm;

@@ -1,0 +1,219 @@
+//! Operations on accounts, sessions and invites.
+
+use super::id::{RowId, Version};
+use super::name::{Label, UserName};
+use super::register::Register;
+use super::replication::Update;
+use super::row::{Account, Invite, Revocation, Row};
+use super::secret::{CodeHash, PasswordHash};
+use super::stamp::{Stamp, millis};
+use super::{Refusal, Registry};
+use std::time::Duration;
+
+/// An account to be made.
+#[derive(Clone, Debug)]
+pub struct NewAccount {
+    /// A random id.
+    pub id: RowId,
+    /// Its name.
+    pub name: UserName,
+    /// The hash of its password.
+    pub password: PasswordHash,
+}
+
+impl Registry {
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// [`Refusal::NameTaken`], [`Refusal::IdInUse`].
+    pub fn create_account(&self, new: NewAccount, now: Duration) -> Result<Update, Refusal> {
+        let version = self.next_version(now);
+        let account = self.new_account(new, version)?;
+        self.write(version, &[account.id], [Row::Account(account)])
+    }
+
+    /// Makes an invite code good until `expires` (since 1970).
+    ///
+    /// # Errors
+    /// [`Refusal::IdInUse`], also where the code is known already.
+    pub fn invite(
+        &self,
+        id: RowId,
+        code: CodeHash,
+        expires: Duration,
+        now: Duration,
+    ) -> Result<Update, Refusal> {
+        if self.index.invites.contains_key(&code) {
+            return Err(Refusal::IdInUse(id));
+        }
+        let version = self.next_version(now);
+        let invite = Invite {
+            id,
+            created: version,
+            code,
+            expires: millis(expires),
+            used: None,
+        };
+        self.write(version, &[id], [Row::Invite(invite)])
+    }
+
+    /// Makes an account with an invite code, and uses the code up.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownInvite`], [`Refusal::InviteUsed`], [`Refusal::InviteExpired`], and those of
+    /// [`Registry::create_account`], which leave the code good.
+    pub fn redeem(
+        &self,
+        code: CodeHash,
+        new: NewAccount,
+        now: Duration,
+    ) -> Result<Update, Refusal> {
+        let id = self.index.invites.get(&code);
+        let Some(Row::Invite(invite)) = id.and_then(|id| self.rows.get(id)) else {
+            return Err(Refusal::UnknownInvite);
+        };
+        if invite.used.is_some() {
+            return Err(Refusal::InviteUsed);
+        }
+        if invite.expires <= millis(now) {
+            return Err(Refusal::InviteExpired);
+        }
+        let version = self.next_version(now);
+        let account = self.new_account(new, version)?;
+        let mut invite = invite.clone();
+        invite.used = Some(Register {
+            version,
+            value: account.id,
+        });
+        let rows = [Row::Invite(invite), Row::Account(account.clone())];
+        self.write(version, &[account.id], rows)
+    }
+
+    /// Gives an account another password. All its sessions end.
+    ///
+    /// # Errors
+    /// [`Refusal::AccountGone`].
+    pub fn change_password(
+        &self,
+        account: RowId,
+        password: PasswordHash,
+        now: Duration,
+    ) -> Result<Update, Refusal> {
+        let version = self.next_version(now);
+        let mut account = self.acting(account)?.clone();
+        account.password = Register {
+            version,
+            value: password,
+        };
+        self.write(version, &[], [Row::Account(account)])
+    }
+
+    /// Ends all sessions of an account.
+    ///
+    /// # Errors
+    /// [`Refusal::AccountGone`].
+    pub fn revoke_tokens(&self, account: RowId, now: Duration) -> Result<Update, Refusal> {
+        let version = self.next_version(now);
+        let mut account = self.acting(account)?.clone();
+        account.revoked = Some(Register { version, value: () });
+        self.write(version, &[], [Row::Account(account)])
+    }
+
+    /// Ends one session of an account. At `expires` (since 1970) no token of it may be valid any more, were the log-out
+    /// known everywhere now.
+    ///
+    /// # Errors
+    /// [`Refusal::AccountGone`], [`Refusal::SessionEnded`] if it has ended.
+    pub fn log_out(
+        &self,
+        account: RowId,
+        session: RowId,
+        expires: Duration,
+        now: Duration,
+    ) -> Result<Update, Refusal> {
+        self.acting(account)?;
+        if matches!(self.rows.get(&session), Some(Row::Revocation(_))) {
+            return Err(Refusal::SessionEnded);
+        }
+        let version = self.next_version(now);
+        let revocation = Revocation {
+            id: session,
+            account,
+            created: version,
+            expires: millis(expires),
+        };
+        self.write(version, &[session], [Row::Revocation(revocation)])
+    }
+
+    /// Gives another name to an account whose name is held by another one.
+    ///
+    /// # Errors
+    /// [`Refusal::AccountGone`], [`Refusal::NameKept`] if it holds its name, [`Refusal::NameTaken`].
+    pub fn rename_account(
+        &self,
+        account: RowId,
+        name: UserName,
+        now: Duration,
+    ) -> Result<Update, Refusal> {
+        let mut account = self.acting(account)?.clone();
+        if self.index.accounts.holder(&account.name.value) == Some(account.id) {
+            return Err(Refusal::NameKept(Label::from(&account.name.value)));
+        }
+        self.free_user_name(&name)?;
+        let version = self.next_version(now);
+        account.name = Register {
+            version,
+            value: name,
+        };
+        self.write(version, &[], [Row::Account(account)])
+    }
+
+    /// Whether a session is good that was begun under `credential` (see [`Account::credential`]), its dates apart.
+    ///
+    /// # Errors
+    /// [`Refusal::AccountGone`], [`Refusal::SessionEnded`].
+    pub fn check_session(
+        &self,
+        account: RowId,
+        session: RowId,
+        credential: Stamp,
+    ) -> Result<&Account, Refusal> {
+        let account = self.acting(account)?;
+        let ended = matches!(self.rows.get(&session), Some(Row::Revocation(_)));
+        if ended || account.credential() != credential {
+            return Err(Refusal::SessionEnded);
+        }
+        Ok(account)
+    }
+
+    pub(super) fn acting(&self, account: RowId) -> Result<&Account, Refusal> {
+        match self.rows.get(&account) {
+            Some(Row::Account(account)) => Ok(account),
+            _ => Err(Refusal::AccountGone),
+        }
+    }
+
+    fn new_account(&self, new: NewAccount, version: Version) -> Result<Account, Refusal> {
+        self.free_user_name(&new.name)?;
+        Ok(Account {
+            id: new.id,
+            created: version,
+            name: Register {
+                version,
+                value: new.name,
+            },
+            password: Register {
+                version,
+                value: new.password,
+            },
+            revoked: None,
+        })
+    }
+
+    fn free_user_name(&self, name: &UserName) -> Result<(), Refusal> {
+        match self.index.accounts.holder(name) {
+            None => Ok(()),
+            Some(_) => Err(Refusal::NameTaken(Label::from(name))),
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Rows, changes and version vectors as canonical bencode, for the database and the wire. Reading is strict: exactly the
+//! keys of the kind, sorted, each in its range; lists sorted and without repetition.
+//!
+//! | what | encoding |
+//! |---|---|
+//! | version | a string of 36 bytes: origin (16), wall ms (8), counter (4), sequence (8), big-endian |
+//! | field | a list: version, value (an end's values are its reason and who; a bare mark has none) |
+//! | row | a dictionary: `kind`, `id`, `created`, and the fields that have been written |
+//! | change | `covers`: lists of origin, after, upto; `rows`: rows |
+//! | version vector | a list of lists of origin, sequence |
+
+mod fields;
+
+use super::change::{Change, Span, VersionVector};
+use super::id::{Origin, RowId, Sequence, Version};
+use super::name::NameError;
+use super::row::{Account, Contradiction, End, Group, Invite, Membership, Revocation, Row};
+use super::secret::{CodeHash, PasswordHash, PasswordHashError};
+use crate::bencode::{self, Item, KeyOrder, Value};
+use fields::Fields;
+
+/// Why bytes are no row, change or version vector.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Not canonical bencode.
+    #[error(transparent)]
+    Bencode(#[from] bencode::Error),
+    /// Not the dictionary or list that should be there.
+    #[error("{0} has the wrong shape")]
+    Shape(&'static str),
+    /// A kind of row that this version does not know.
+    #[error("unknown kind of row {0:?}: was it written by a newer version?")]
+    UnknownKind(String),
+    /// A key that must be there is not.
+    #[error("a registry row lacks {0:?}")]
+    Missing(&'static str),
+    /// A key that this kind of row does not have.
+    #[error("a key too many in a registry row of kind {0:?}")]
+    ExtraKey(&'static str),
+    /// A value of another type or outside its range.
+    #[error("{0:?} in a registry row has the wrong type or range")]
+    WrongValue(&'static str),
+    /// Entries that are not in ascending order, or one of them twice.
+    #[error("{0:?} is not sorted")]
+    Unsorted(&'static str),
+    /// A name that breaks the rule for names.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A password's hash that cannot be one.
+    #[error(transparent)]
+    Password(#[from] PasswordHashError),
+    /// Two rows under one id.
+    #[error(transparent)]
+    Contradiction(#[from] Contradiction),
+}
+
+impl Row {
+    /// Its canonical encoding.
+    pub fn encode(&self) -> Vec<u8> {
+        self.item().encode()
+    }
+
+    /// Reads one row.
+    ///
+    /// # Errors
+    /// Any [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        Self::read(&Value::parse(bytes, KeyOrder::Sorted)?)
+    }
+
+    fn item(&self) -> Item<'_> {
+        let mut entries = vec![
+            ("id", self.id().0.to_vec().into()),
+            ("kind", self.kind().into()),
+            ("created", version(self.created())),
+        ];
+        match self {
+            Self::Account(row) => {
+                entries.extend([
+                    (
+                        "name",
+                        field(row.name.version, [row.name.value.as_str().into()]),
+                    ),
+                    (
+                        "password",
+                        field(row.password.version, [row.password.value.expose().into()]),
+                    ),
+                ]);
+                if let Some(revoked) = &row.revoked {
+                    entries.push(("revoked", field(revoked.version, [])));
+                }
+            }
+            Self::Group(row) => entries.extend([(
+                "name",
+                field(row.name.version, [row.name.value.as_str().into()]),
+            )]),
+            Self::Membership(row) => {
+                entries.extend([
+                    ("group", Item::from(&row.group.0[..])),
+                    ("account", Item::from(&row.account.0[..])),
+                ]);
+                if let Some(accepted) = &row.accepted {
+                    let by = Item::from(&accepted.value.0[..]);
+                    entries.push(("accepted", field(accepted.version, [by])));
+                }
+                if let Some(ended) = &row.ended {
+                    let End { reason, by } = &ended.value;
+                    let values = [reason.as_str().into(), Item::from(&by.0[..])];
+                    entries.push(("ended", field(ended.version, values)));
+                }
+            }
+            Self::Revocation(row) => entries.extend([
+                ("account", Item::from(&row.account.0[..])),
+                ("expires", row.expires.into()),
+            ]),
+            Self::Invite(row) => {
+                entries.extend([
+                    ("code", Item::from(&row.code.0[..])),
+                    ("expires", row.expires.into()),
+                ]);
+                if let Some(used) = &row.used {
+                    let by = Item::from(&used.value.0[..]);
+                    entries.push(("used", field(used.version, [by])));
+                }
+            }
+        }
+        Item::dictionary(entries)
+    }
+
+    fn read(value: &Value<'_>) -> Result<Self, DecodeError> {
+        let mut fields = Fields::new(value)?;
+        let id = RowId(fields.array("id")?);
+        let created = fields.version("created")?;
+        let kind = fields.text("kind")?;
+        let row = match kind {
+            "account" => Self::Account(Account {
+                id,
+                created,
+                name: fields.register("name", |name| Ok(name.parse()?))?,
+                password: fields.register("password", |hash| Ok(PasswordHash::new(hash)?))?,
+                revoked: fields.mark("revoked")?,
+            }),
+            "group" => Self::Group(Group {
+                id,
+                created,
+                name: fields.register("name", |name| Ok(name.parse()?))?,
+            }),
+            "membership" => Self::Membership(Membership {
+                id,
+                group: RowId(fields.array("group")?),
+                account: RowId(fields.array("account")?),
+                created,
+                accepted: fields.row_register("accepted")?,
+                ended: fields.end_register("ended")?,
+            }),
+            "revocation" => Self::Revocation(Revocation {
+                id,
+                account: RowId(fields.array("account")?),
+                created,
+                expires: fields.number("expires")?,
+            }),
+            "invite" => Self::Invite(Invite {
+                id,
+                created,
+                code: CodeHash(fields.array("code")?),
+                expires: fields.number("expires")?,
+                used: fields.row_register("used")?,
+            }),
+            other => return Err(DecodeError::UnknownKind(other.chars().take(60).collect())),
+        };
+        fields.end(row.kind())?;
+        Ok(row)
+    }
+}
+
+impl Change {
+    /// Its canonical encoding.
+    pub fn encode(&self) -> Vec<u8> {
+        let covers = self.covers.iter().map(|(origin, span)| {
+            Item::List(vec![
+                Item::from(&origin.0[..]),
+                span.after.number().into(),
+                span.upto.number().into(),
+            ])
+        });
+        Item::dictionary([
+            ("covers", Item::List(covers.collect())),
+            (
+                "rows",
+                Item::List(self.rows.values().map(Row::item).collect()),
+            ),
+        ])
+        .encode()
+    }
+
+    /// Reads one change.
+    ///
+    /// # Errors
+    /// Any [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let value = Value::parse(bytes, KeyOrder::Sorted)?;
+        let mut fields = Fields::new(&value)?;
+        let mut change = Self::default();
+        for entry in fields.list("covers")? {
+            let wrong = DecodeError::WrongValue("covers");
+            let Some([origin, after, upto]) = entry.list() else {
+                return Err(wrong);
+            };
+            let origin = Origin(fields::array(origin, "covers")?);
+            let (after, upto) = (sequence(after), sequence(upto));
+            let (Some(after), Some(upto)) = (after, upto) else {
+                return Err(wrong);
+            };
+            if after >= upto {
+                return Err(wrong);
+            }
+            let last = change.covers.last_key_value();
+            if last.is_some_and(|(last, _)| *last >= origin) {
+                return Err(DecodeError::Unsorted("covers"));
+            }
+            change.covers.insert(origin, Span { after, upto });
+        }
+        for entry in fields.list("rows")? {
+            let row = Row::read(entry)?;
+            let last = change.rows.last_key_value();
+            if last.is_some_and(|(last, _)| *last >= row.id()) {
+                return Err(DecodeError::Unsorted("rows"));
+            }
+            change.rows.insert(row.id(), row);
+        }
+        fields.end("change")?;
+        Ok(change)
+    }
+}
+
+impl VersionVector {
+    /// Its canonical encoding.
+    pub fn encode(&self) -> Vec<u8> {
+        let entries = self.entries().map(|(origin, sequence)| {
+            Item::List(vec![origin.0.to_vec().into(), sequence.number().into()])
+        });
+        Item::List(entries.collect()).encode()
+    }
+
+    /// Reads one version vector.
+    ///
+    /// # Errors
+    /// Any [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let shape = DecodeError::Shape("a version vector");
+        let value = Value::parse(bytes, KeyOrder::Sorted)?;
+        let mut vector = Self::new();
+        let mut last = None;
+        for entry in value.list().ok_or(shape.clone())? {
+            let Some([origin, number]) = entry.list() else {
+                return Err(shape);
+            };
+            let origin = Origin(fields::array(origin, "version vector")?);
+            let number = sequence(number).filter(|number| *number > Sequence::ZERO);
+            if last.is_some_and(|last| last >= origin) {
+                return Err(DecodeError::Unsorted("version vector"));
+            }
+            last = Some(origin);
+            vector.note(
+                origin,
+                number.ok_or(DecodeError::WrongValue("version vector"))?,
+            );
+        }
+        Ok(vector)
+    }
+}
+
+fn sequence(value: &Value<'_>) -> Option<Sequence> {
+    let number = value
+        .integer()
+        .and_then(|number| u64::try_from(number).ok());
+    number.and_then(Sequence::new)
+}
+
+fn version(version: Version) -> Item<'static> {
+    let stamp = version.stamp;
+    let mut bytes = stamp.origin().0.to_vec();
+    bytes.extend(stamp.wall().to_be_bytes());
+    bytes.extend(stamp.counter().to_be_bytes());
+    bytes.extend(version.sequence.number().to_be_bytes());
+    bytes.into()
+}
+
+fn field<'a, const N: usize>(at: Version, values: [Item<'a>; N]) -> Item<'a> {
+    let mut list = vec![version(at)];
+    list.extend(values);
+    Item::List(list)
+}
+
+#[cfg(test)]
+mod tests;

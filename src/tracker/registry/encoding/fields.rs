@@ -1,0 +1,149 @@
+//! The entries of a row's dictionary, taken one by one and counted, so that no key goes unread.
+
+use super::super::id::{Origin, RowId, Sequence, Version};
+use super::super::register::Register;
+use super::super::row::{End, EndReason};
+use super::super::stamp::Stamp;
+use super::DecodeError;
+use crate::bencode::{Dictionary, Value};
+
+pub(super) struct Fields<'a> {
+    entries: &'a Dictionary<'a>,
+    taken: usize,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn new(value: &'a Value<'a>) -> Result<Self, DecodeError> {
+        let entries = value.dictionary();
+        let entries = entries.ok_or(DecodeError::Shape("a registry row or change"))?;
+        Ok(Self { entries, taken: 0 })
+    }
+
+    /// Ends a dictionary of that kind: every key must have been taken.
+    pub(super) fn end(self, kind: &'static str) -> Result<(), DecodeError> {
+        if self.entries.entries().count() == self.taken {
+            Ok(())
+        } else {
+            Err(DecodeError::ExtraKey(kind))
+        }
+    }
+
+    pub(super) fn array<const N: usize>(
+        &mut self,
+        key: &'static str,
+    ) -> Result<[u8; N], DecodeError> {
+        array(self.value(key)?, key)
+    }
+
+    pub(super) fn version(&mut self, key: &'static str) -> Result<Version, DecodeError> {
+        version(self.value(key)?, key)
+    }
+
+    pub(super) fn text(&mut self, key: &'static str) -> Result<&'a str, DecodeError> {
+        let text = self.value(key)?.text();
+        text.ok_or(DecodeError::WrongValue(key))
+    }
+
+    pub(super) fn number(&mut self, key: &'static str) -> Result<u64, DecodeError> {
+        let number = self.value(key)?.integer();
+        let number = number.and_then(|number| u64::try_from(number).ok());
+        number.ok_or(DecodeError::WrongValue(key))
+    }
+
+    pub(super) fn list(&mut self, key: &'static str) -> Result<&'a [Value<'a>], DecodeError> {
+        let list = self.value(key)?.list();
+        list.ok_or(DecodeError::WrongValue(key))
+    }
+
+    pub(super) fn register<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&'a str) -> Result<T, DecodeError>,
+    ) -> Result<Register<T>, DecodeError> {
+        let wrong = DecodeError::WrongValue(key);
+        let Some([at, text]) = self.value(key)?.list() else {
+            return Err(wrong);
+        };
+        Ok(Register {
+            version: version(at, key)?,
+            value: read(text.text().ok_or(wrong)?)?,
+        })
+    }
+
+    pub(super) fn row_register(
+        &mut self,
+        key: &'static str,
+    ) -> Result<Option<Register<RowId>>, DecodeError> {
+        match self.optional(key).map(Value::list) {
+            None => Ok(None),
+            Some(Some([at, id])) => Ok(Some(Register {
+                version: version(at, key)?,
+                value: RowId(array(id, key)?),
+            })),
+            Some(_) => Err(DecodeError::WrongValue(key)),
+        }
+    }
+
+    pub(super) fn end_register(
+        &mut self,
+        key: &'static str,
+    ) -> Result<Option<Register<End>>, DecodeError> {
+        match self.optional(key).map(Value::list) {
+            None => Ok(None),
+            Some(Some([at, reason, by])) => {
+                let reason = reason.text().and_then(EndReason::from_word);
+                let reason = reason.ok_or(DecodeError::WrongValue(key))?;
+                let by = RowId(array(by, key)?);
+                Ok(Some(Register {
+                    version: version(at, key)?,
+                    value: End { reason, by },
+                }))
+            }
+            Some(_) => Err(DecodeError::WrongValue(key)),
+        }
+    }
+
+    pub(super) fn mark(&mut self, key: &'static str) -> Result<Option<Register<()>>, DecodeError> {
+        match self.optional(key).map(Value::list) {
+            None => Ok(None),
+            Some(Some([at])) => Ok(Some(Register {
+                version: version(at, key)?,
+                value: (),
+            })),
+            Some(_) => Err(DecodeError::WrongValue(key)),
+        }
+    }
+
+    fn value(&mut self, key: &'static str) -> Result<&'a Value<'a>, DecodeError> {
+        self.optional(key).ok_or(DecodeError::Missing(key))
+    }
+
+    fn optional(&mut self, key: &'static str) -> Option<&'a Value<'a>> {
+        let value = self.entries.value(key)?;
+        self.taken += 1;
+        Some(value)
+    }
+}
+
+pub(super) fn array<const N: usize>(
+    value: &Value<'_>,
+    key: &'static str,
+) -> Result<[u8; N], DecodeError> {
+    let bytes = value.bytes().and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or(DecodeError::WrongValue(key))
+}
+
+fn version(value: &Value<'_>, key: &'static str) -> Result<Version, DecodeError> {
+    let wrong = DecodeError::WrongValue(key);
+    let bytes: [u8; 36] = array(value, key)?;
+    let (origin, rest) = bytes.split_first_chunk::<16>().ok_or(wrong.clone())?;
+    let (wall, rest) = rest.split_first_chunk::<8>().ok_or(wrong.clone())?;
+    let (counter, rest) = rest.split_first_chunk::<4>().ok_or(wrong.clone())?;
+    let sequence = rest.first_chunk::<8>().ok_or(wrong.clone())?;
+    let (wall, counter) = (u64::from_be_bytes(*wall), u32::from_be_bytes(*counter));
+    let sequence = Sequence::new(u64::from_be_bytes(*sequence));
+    Ok(Version {
+        stamp: Stamp::new(wall, counter, Origin(*origin)).ok_or(wrong.clone())?,
+        sequence: sequence.filter(|it| *it > Sequence::ZERO).ok_or(wrong)?,
+    })
+}

@@ -1,0 +1,124 @@
+//! Who and which: the ids that rows, data folders and writes bear.
+
+use super::stamp::Stamp;
+use std::fmt;
+use std::str::FromStr;
+
+/// Text that is not 32 hex digits.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not an id of 32 hex digits")]
+pub struct IdError(String);
+
+macro_rules! random_id {
+    ($(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub [u8; 16]);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                bytes_of_hex(text).map(Self)
+            }
+        }
+    };
+}
+
+random_id! {
+    /// One life of one data folder: 128 random bits, made with the folder and anew by a restore.
+    ///
+    /// It is never a tracker's number: a tracker that lost its disk must not be taken for its former self.
+    Origin
+}
+
+random_id! {
+    /// A row, under 128 random bits that its maker draws. Two trackers never make the same one.
+    RowId
+}
+
+fn bytes_of_hex(text: &str) -> Result<[u8; 16], IdError> {
+    let error = || IdError(text.chars().take(60).collect());
+    if text.len() != 32 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(error());
+    }
+    u128::from_str_radix(text, 16)
+        .map(u128::to_be_bytes)
+        .map_err(|_| error())
+}
+
+/// The number of a write of one origin, from 1, without gaps; 0 stands before the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Sequence(u64);
+
+impl Sequence {
+    /// Before the first write.
+    pub const ZERO: Self = Self(0);
+
+    /// The sequence with that number, if it is one that bencode can write: below 2^63.
+    pub fn new(number: u64) -> Option<Self> {
+        i64::try_from(number).is_ok().then_some(Self(number))
+    }
+
+    /// Its number.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The one after it.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+/// One write: when it was made, by which origin (in the stamp), and as which of that origin's writes.
+///
+/// All rows and fields that one operation writes bear the same version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Version {
+    /// When and by whom.
+    pub stamp: Stamp,
+    /// The how-manieth write of that origin.
+    pub sequence: Sequence,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_written_and_read_as_hex() {
+        let text = "000102030405060708090a0b0c0d0eff";
+        let id: RowId = text.parse().unwrap();
+        assert_eq!((id.0[1], id.0[15]), (1, 255));
+        assert_eq!(id.to_string(), text);
+        for bad in [
+            "",
+            "00",
+            "+00102030405060708090a0b0c0d0eff",
+            "g00102030405060708090a0b0c0d0eff",
+            &format!("{text}0"),
+        ] {
+            assert!(bad.parse::<Origin>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_sequence_fits_into_bencode() {
+        assert_eq!(Sequence::new(1 << 63), None);
+        assert_eq!(Sequence::new(7).map(Sequence::next), Sequence::new(8));
+    }
+}

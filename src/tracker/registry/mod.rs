@@ -1,0 +1,131 @@
+//! The registry: accounts, groups and who is in them, right for any number of trackers that write at the same time.
+//!
+//! In scope: the rows, the rules of every operation, how the rows of two trackers become the same, what follows from
+//! them, and their encoding. Out of scope: files, sockets, threads and clocks; hashing of passwords and signing of tokens.
+//! Random ids, hashes and the time (since 1970) are handed in.
+//!
+//! # How a write goes
+//! An operation looks at the registry and gives an [`Update`] or a [`Refusal`]; it changes nothing. Whoever runs it makes
+//! the update's rows and version vector durable in one commit, hands it to [`Registry::apply`], pushes its [`Change`] to
+//! the other trackers and then answers. What others push or send goes the same way through [`Registry::merge`]. To commit
+//! several writes at once, apply each in turn, commit them together, and only then push and answer; if that commit fails,
+//! what is in memory is ahead of the disk and must be thrown away.
+//!
+//! # How rows become the same
+//! Rows stand under random ids. A row's kind and the facts of its creation never change; each of its fields is a
+//! [`Register`] with the [`Version`] that wrote it, and two states of a row merge field by field, so that merging is
+//! commutative, associative and idempotent. Everything else (who holds a name, who is a member, who owns a group, whether
+//! it exists) is no row but follows from the set of rows, so that two registries with the same rows cannot disagree about it.
+//!
+//! A [`VersionVector`] says up to which write of each [`Origin`] a registry knows all that still stands;
+//! [`Registry::since`] gives what another one lacks, in bounded batches.
+//!
+//! # Conflicts
+//! "Earlier" and "later" are by [`Stamp`]: what was done in knowledge of something is later than it, whatever the clocks say.
+//!
+//! | on one side | on the other | outcome |
+//! |---|---|---|
+//! | a user or group name is given | the same name is given | the earlier claim holds the name; the other row is kept, stands under `NAME~TAG`, and may take another name (only then may a name be changed) |
+//! | a name is changed | it is changed | the later change stays |
+//! | password changed | password changed | the later one stays; sessions made under any other one end |
+//! | password changed, or all sessions ended | log-in, or renewal of a token | a token is bound to the credential it was made under: it ends |
+//! | log-out | renewal of the token | the session has ended, with all its tokens |
+//! | a request is accepted | it is accepted | the earlier acceptance counts for standing |
+//! | a request is accepted | it is rejected | rejected |
+//! | a member does something | that member is removed | what was done stays; the member is out |
+//! | a member leaves, or is removed | a request of the same user made **earlier** is accepted | out: an end overtakes every request made before it, whichever row it is in |
+//! | a member leaves, or is removed | the same user asks anew, **later** | the request stands |
+//! | two requests of one user for one group | either is accepted | one membership; the other request lapses |
+//! | a member leaves | the same member is removed | out; the later reason is told |
+//! | the owner leaves | the member who would own the group leaves | the group is the next one's who has been a member longest |
+//! | the owner leaves and another takes over | the old owner accepts, rejects or removes | what was done stays |
+//! | the last member leaves: the group ends | somebody is accepted into it | the group goes on, and belongs to that member |
+//! | a group ends, and its name is given anew | somebody is accepted into the ended one | both go on; the older claim holds the name |
+//! | an invite is redeemed | it is redeemed | both accounts are kept; the earlier one stands as its user |
+//!
+//! # What is dropped
+//! Memberships that ended are kept: they are what keeps a removed member out, against an old backup too. Log-outs and
+//! invites past their time say nothing any more and may be dropped once every tracker has them ([`Registry::droppable`]).
+
+mod accounts;
+mod change;
+mod dump;
+mod encoding;
+mod groups;
+mod id;
+mod index;
+mod name;
+mod names;
+mod queries;
+mod refusal;
+mod register;
+mod replication;
+mod row;
+mod secret;
+mod stamp;
+#[cfg(test)]
+mod tests;
+
+pub use accounts::NewAccount;
+pub use change::{Change, Span, VersionVector};
+pub use dump::{AccountDump, Dump, GroupDump, InviteDump, MembershipDump, RevocationDump};
+pub use encoding::DecodeError;
+pub use groups::{Leaving, NewGroup};
+pub use id::{IdError, Origin, RowId, Sequence, Version};
+pub use name::{GroupName, Label, LabelError, MAX_NAME, NameError, UserName};
+pub use queries::{
+    Answer, Cursor, CursorError, GroupView, MAX_PAGE, MemberView, Outcome, Page, RequestView,
+    Standing,
+};
+pub use refusal::Refusal;
+pub use register::Register;
+pub use replication::{LoadError, MergeError, Stale, Update};
+pub use row::{Account, Contradiction, End, EndReason, Group, Invite, Membership, Revocation, Row};
+pub use secret::{CodeHash, MAX_PASSWORD_HASH, PasswordHash, PasswordHashError};
+pub use stamp::{Clock, Drift, MAX_DRIFT, MAX_WALL, Stamp};
+
+use index::{Index, Rows};
+
+/// All rows one tracker knows, and what follows from them.
+#[derive(Debug)]
+pub struct Registry {
+    clock: Clock,
+    versions: VersionVector,
+    rows: Rows,
+    index: Index,
+    /// How many updates have been applied: an update fits only the state it was made from.
+    applied: u64,
+}
+
+impl Registry {
+    /// An empty registry of that origin.
+    pub fn new(origin: Origin) -> Self {
+        Self {
+            clock: Clock::new(origin),
+            versions: VersionVector::new(),
+            rows: Rows::new(),
+            index: Index::default(),
+            applied: 0,
+        }
+    }
+
+    /// Whose writes this registry makes.
+    pub fn origin(&self) -> Origin {
+        self.clock.origin()
+    }
+
+    /// Up to which write of each origin it knows all that still stands.
+    pub fn version_vector(&self) -> &VersionVector {
+        &self.versions
+    }
+
+    /// The row of that id.
+    pub fn row(&self, id: RowId) -> Option<&Row> {
+        self.rows.get(&id)
+    }
+
+    /// All rows, sorted by id.
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.rows.values()
+    }
+}

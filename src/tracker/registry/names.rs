@@ -1,0 +1,81 @@
+//! Who holds a name: of all that claim it, the one with the earliest claim.
+
+use super::id::RowId;
+use super::name::{Label, tag_of};
+use super::stamp::Stamp;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+
+/// The claims to names of one kind, sorted by name, then id.
+#[derive(Debug)]
+pub(super) struct Names<N>(BTreeMap<(N, RowId), Stamp>);
+
+impl<N> Default for Names<N> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<N: Ord + Clone + Display + FromStr> Names<N> {
+    pub(super) fn claim(&mut self, name: &N, id: RowId, since: Stamp) {
+        self.0.insert((name.clone(), id), since);
+    }
+
+    pub(super) fn release(&mut self, name: &N, id: RowId) {
+        self.0.remove(&(name.clone(), id));
+    }
+
+    /// All that claim the name, earliest claim first: the first one holds it.
+    pub(super) fn claimants(&self, name: &N) -> Vec<RowId> {
+        let mut claims: Vec<_> = self.of(name).map(|(id, since)| (since, id)).collect();
+        claims.sort_unstable();
+        claims.into_iter().map(|(_, id)| id).collect()
+    }
+
+    pub(super) fn holder(&self, name: &N) -> Option<RowId> {
+        self.of(name)
+            .min_by_key(|(id, since)| (*since, *id))
+            .map(|(id, _)| id)
+    }
+
+    /// The label of a row that claims the name.
+    pub(super) fn label(&self, name: &N, id: RowId) -> Label {
+        let label = Label::tagged(&name.to_string(), id);
+        if self.holder(name).is_some_and(|holder| holder != id) {
+            label
+        } else {
+            label.untagged()
+        }
+    }
+
+    /// Whom a label names: the holder, or of the others the one with that tag, if it is only one.
+    pub(super) fn find(&self, label: &Label) -> Option<RowId> {
+        let name = label.name().parse::<N>().ok()?;
+        let Some(tag) = label.tag() else {
+            return self.holder(&name);
+        };
+        let mut tagged = self.of(&name).filter(|(id, _)| tag_of(*id) == tag);
+        match (tagged.next(), tagged.next()) {
+            (Some((id, _)), None) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// All claims, sorted, from `after` on or from the start.
+    pub(super) fn from<'a>(
+        &'a self,
+        after: Option<(N, RowId)>,
+    ) -> Box<dyn Iterator<Item = (&'a N, RowId)> + 'a> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let start = after.map_or(Unbounded, Excluded);
+        let claims = self.0.range((start, Unbounded));
+        Box::new(claims.map(|((name, id), _)| (name, *id)))
+    }
+
+    fn of(&self, name: &N) -> impl Iterator<Item = (RowId, Stamp)> {
+        let (first, last) = (RowId([0; 16]), RowId([u8::MAX; 16]));
+        let claims = self.0.range((name.clone(), first)..=(name.clone(), last));
+        claims.map(|((_, id), since)| (*id, *since))
+    }
+}

@@ -1,0 +1,39 @@
+//! A field of a row: a value together with the write it came by.
+
+use super::id::Version;
+
+/// A value and its version. Two of them merge into one of them, whichever way round.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Register<T> {
+    /// The write it came by.
+    pub version: Version,
+    /// The value.
+    pub value: T,
+}
+
+impl<T: Ord> Register<T> {
+    /// The last writer wins. (Of two values under one version, which cannot be, the greater: merging is commutative
+    /// whatever arrives.)
+    #[must_use]
+    pub fn latest(self, other: Self) -> Self {
+        self.max(other)
+    }
+
+    /// The first writer wins.
+    #[must_use]
+    pub fn first(self, other: Self) -> Self {
+        self.min(other)
+    }
+}
+
+/// Merges fields that may not have been written yet.
+pub(super) fn merge<T>(
+    ours: Option<Register<T>>,
+    theirs: Option<Register<T>>,
+    rule: impl FnOnce(Register<T>, Register<T>) -> Register<T>,
+) -> Option<Register<T>> {
+    match (ours, theirs) {
+        (Some(ours), Some(theirs)) => Some(rule(ours, theirs)),
+        (ours, theirs) => ours.or(theirs),
+    }
+}

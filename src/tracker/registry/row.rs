@@ -1,0 +1,345 @@
+//! The rows: what they hold, and how two states of one row become one.
+
+use super::id::{RowId, Version};
+use super::name::{GroupName, UserName};
+use super::register::{Register, merge};
+use super::secret::{CodeHash, PasswordHash};
+use super::stamp::Stamp;
+
+/// A row of the registry. Its id, kind and the facts of its creation never change; each field is merged by its own rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Row {
+    /// Somebody who can log in.
+    Account(Account),
+    /// A group, whose members and owner follow from its memberships.
+    Group(Group),
+    /// Somebody's way into a group and out of it.
+    Membership(Membership),
+    /// A session that was logged out.
+    Revocation(Revocation),
+    /// A code that one account may be made with.
+    Invite(Invite),
+}
+
+/// Somebody who can log in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The row.
+    pub id: RowId,
+    /// The write that made it.
+    pub created: Version,
+    /// The name it claims; the last writer wins. Its version is the claim's: of several claims the earliest holds.
+    pub name: Register<UserName>,
+    /// The last writer wins.
+    pub password: Register<PasswordHash>,
+    /// When all sessions were last ended at once; the last writer wins.
+    pub revoked: Option<Register<()>>,
+}
+
+/// A group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// The row.
+    pub id: RowId,
+    /// The write that made it.
+    pub created: Version,
+    /// The name it claims, as an account's.
+    pub name: Register<GroupName>,
+}
+
+/// Somebody's way into a group: a request, then perhaps a membership, then an end that is final for this row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// The row.
+    pub id: RowId,
+    /// The group.
+    pub group: RowId,
+    /// Who asks or is a member.
+    pub account: RowId,
+    /// The write that made it: the request, or the making of the group.
+    pub created: Version,
+    /// Who accepted it (for the maker of a group, the same account); the first writer wins.
+    pub accepted: Option<Register<RowId>>,
+    /// How it ended; the last writer wins, and no acceptance undoes it.
+    pub ended: Option<Register<End>>,
+}
+
+/// How a membership or a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct End {
+    /// Why.
+    pub reason: EndReason,
+    /// Who did it.
+    pub by: RowId,
+}
+
+/// Why a membership or a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EndReason {
+    /// The owner rejected the request.
+    Rejected,
+    /// The member left.
+    Left,
+    /// The owner removed the member.
+    Removed,
+}
+
+/// A session that was logged out; its id is the row's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    /// The session, and the row.
+    pub id: RowId,
+    /// Whose.
+    pub account: RowId,
+    /// The write that made it.
+    pub created: Version,
+    /// From when on no token of the session is valid anyway, in milliseconds since 1970.
+    pub expires: u64,
+}
+
+/// A code that one account may be made with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invite {
+    /// The row.
+    pub id: RowId,
+    /// The write that made it.
+    pub created: Version,
+    /// The hash of the code.
+    pub code: CodeHash,
+    /// From when on it is refused, in milliseconds since 1970.
+    pub expires: u64,
+    /// The account made with it; the first writer wins.
+    pub used: Option<Register<RowId>>,
+}
+
+/// Two rows under one id that are not states of one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "two different rows have the id {0}: the other tracker's data are not of this cluster or are damaged; compare both"
+)]
+pub struct Contradiction(pub RowId);
+
+impl Row {
+    /// Its id.
+    pub fn id(&self) -> RowId {
+        match self {
+            Self::Account(row) => row.id,
+            Self::Group(row) => row.id,
+            Self::Membership(row) => row.id,
+            Self::Revocation(row) => row.id,
+            Self::Invite(row) => row.id,
+        }
+    }
+
+    /// The word for its kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Account(_) => "account",
+            Self::Group(_) => "group",
+            Self::Membership(_) => "membership",
+            Self::Revocation(_) => "revocation",
+            Self::Invite(_) => "invite",
+        }
+    }
+
+    /// The write that made it.
+    pub fn created(&self) -> Version {
+        match self {
+            Self::Account(row) => row.created,
+            Self::Group(row) => row.created,
+            Self::Membership(row) => row.created,
+            Self::Revocation(row) => row.created,
+            Self::Invite(row) => row.created,
+        }
+    }
+
+    /// The versions of its creation and of all its fields.
+    pub fn versions(&self) -> Vec<Version> {
+        let mut versions = vec![self.created()];
+        match self {
+            Self::Account(row) => {
+                versions.extend([row.name.version, row.password.version]);
+                versions.extend(row.revoked.iter().map(|field| field.version));
+            }
+            Self::Group(row) => versions.push(row.name.version),
+            Self::Membership(row) => {
+                versions.extend(row.accepted.iter().map(|field| field.version));
+                versions.extend(row.ended.iter().map(|field| field.version));
+            }
+            Self::Revocation(_) => {}
+            Self::Invite(row) => versions.extend(row.used.iter().map(|field| field.version)),
+        }
+        versions.sort_unstable();
+        versions.dedup();
+        versions
+    }
+
+    /// From when on it says nothing any more, for the kinds that have such a time; milliseconds since 1970.
+    pub fn expires(&self) -> Option<u64> {
+        match self {
+            Self::Revocation(row) => Some(row.expires),
+            Self::Invite(row) => Some(row.expires),
+            Self::Account(_) | Self::Group(_) | Self::Membership(_) => None,
+        }
+    }
+
+    /// Two states of one row become one: commutative, associative, idempotent.
+    ///
+    /// # Errors
+    /// They are not states of one row.
+    pub fn merge(self, other: Self) -> Result<Self, Contradiction> {
+        let contradiction = Contradiction(self.id());
+        let facts = |row: &Self| match row {
+            Self::Account(row) => (0, row.id, row.created, None, None, None),
+            Self::Group(row) => (1, row.id, row.created, None, None, None),
+            Self::Membership(row) => {
+                let pair = Some((row.group, row.account));
+                (2, row.id, row.created, pair, None, None)
+            }
+            Self::Revocation(row) => {
+                let pair = Some((row.account, row.account));
+                (3, row.id, row.created, pair, Some(row.expires), None)
+            }
+            Self::Invite(row) => {
+                let (expires, code) = (Some(row.expires), Some(row.code));
+                (4, row.id, row.created, None, expires, code)
+            }
+        };
+        if facts(&self) != facts(&other) {
+            return Err(contradiction);
+        }
+        Ok(match (self, other) {
+            (Self::Account(ours), Self::Account(theirs)) => Self::Account(Account {
+                name: ours.name.latest(theirs.name),
+                password: ours.password.latest(theirs.password),
+                revoked: merge(ours.revoked, theirs.revoked, Register::latest),
+                ..ours
+            }),
+            (Self::Group(ours), Self::Group(theirs)) => Self::Group(Group {
+                name: ours.name.latest(theirs.name),
+                ..ours
+            }),
+            (Self::Membership(ours), Self::Membership(theirs)) => Self::Membership(Membership {
+                accepted: merge(ours.accepted, theirs.accepted, Register::first),
+                ended: merge(ours.ended, theirs.ended, Register::latest),
+                ..ours
+            }),
+            (Self::Revocation(ours), Self::Revocation(_)) => Self::Revocation(ours),
+            (Self::Invite(ours), Self::Invite(theirs)) => Self::Invite(Invite {
+                used: merge(ours.used, theirs.used, Register::first),
+                ..ours
+            }),
+            _ => return Err(contradiction),
+        })
+    }
+}
+
+impl Account {
+    /// What a session token is bound to: the last change of password or end of all sessions. A token made under another
+    /// one is not valid.
+    pub fn credential(&self) -> Stamp {
+        let revoked = self.revoked.iter().map(|field| field.version.stamp);
+        revoked.fold(self.password.version.stamp, Stamp::max)
+    }
+}
+
+impl EndReason {
+    /// Its word in rows, logs and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::Left => "left",
+            Self::Removed => "removed",
+        }
+    }
+
+    /// The reason of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Rejected, Self::Left, Self::Removed]
+            .into_iter()
+            .find(|reason| reason.as_str() == word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::id::{Origin, Sequence};
+    use super::*;
+
+    fn at(wall: u64) -> Version {
+        let stamp = Stamp::new(wall, 0, Origin([1; 16])).unwrap();
+        let sequence = Sequence::new(wall).unwrap();
+        Version { stamp, sequence }
+    }
+
+    fn request() -> Membership {
+        Membership {
+            id: RowId([1; 16]),
+            group: RowId([2; 16]),
+            account: RowId([3; 16]),
+            created: at(1),
+            accepted: None,
+            ended: None,
+        }
+    }
+
+    #[test]
+    fn merging_is_commutative_associative_and_idempotent() {
+        let (one, two) = (RowId([4; 16]), RowId([5; 16]));
+        let accepted = [None, Some((2, one)), Some((3, two)), Some((3, one))];
+        let ended = [None, Some((2, one)), Some((4, two))];
+        let mut states = Vec::new();
+        for accepted in accepted {
+            for ended in ended {
+                states.push(Row::Membership(Membership {
+                    accepted: accepted.map(|(wall, value)| Register {
+                        version: at(wall),
+                        value,
+                    }),
+                    ended: ended.map(|(wall, by)| Register {
+                        version: at(wall),
+                        value: End {
+                            reason: EndReason::Left,
+                            by,
+                        },
+                    }),
+                    ..request()
+                }));
+            }
+        }
+        let merge = |a: &Row, b: &Row| a.clone().merge(b.clone()).unwrap();
+        for a in &states {
+            assert_eq!(merge(a, a), *a);
+            for b in &states {
+                assert_eq!(merge(a, b), merge(b, a));
+                for c in &states {
+                    assert_eq!(merge(&merge(a, b), c), merge(a, &merge(b, c)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_that_differ_in_their_facts_do_not_merge() {
+        let row = Row::Membership(request());
+        let others = [
+            Row::Membership(Membership {
+                group: RowId([9; 16]),
+                ..request()
+            }),
+            Row::Membership(Membership {
+                created: at(9),
+                ..request()
+            }),
+            Row::Revocation(Revocation {
+                id: row.id(),
+                account: RowId([3; 16]),
+                created: at(1),
+                expires: 5,
+            }),
+        ];
+        for other in others {
+            assert_eq!(row.clone().merge(other), Err(Contradiction(row.id())));
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Hybrid logical clock stamps, and the clock that issues them.
+//!
+//! A stamp is wall time where clocks agree and a logical clock where they do not: the clock never issues one that is not
+//! later than all it issued or witnessed, so what was done in knowledge of something bears the later stamp, however
+//! wrong the clocks are (Kulkarni, Demirbas and others, "Logical Physical Clocks", 2014).
+
+use super::id::Origin;
+use std::time::Duration;
+
+/// The latest wall time a stamp may bear: the end of the year 9999, in milliseconds since 1970.
+pub const MAX_WALL: u64 = 253_402_300_799_999;
+/// How far a foreign stamp may lie ahead of the own wall time before it is reported.
+pub const MAX_DRIFT: Duration = Duration::from_secs(60);
+
+/// When something was written, and by whom. Stamps are totally ordered: by wall time, then counter, then origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Stamp {
+    wall: u64,
+    counter: u32,
+    origin: Origin,
+}
+
+impl Stamp {
+    /// A stamp of these parts, `wall` in milliseconds since 1970; none if `wall` is past [`MAX_WALL`].
+    pub fn new(wall: u64, counter: u32, origin: Origin) -> Option<Self> {
+        (wall <= MAX_WALL).then_some(Self {
+            wall,
+            counter,
+            origin,
+        })
+    }
+
+    /// Wall time in milliseconds since 1970, as its origin believed it to be, or later.
+    pub fn wall(&self) -> u64 {
+        self.wall
+    }
+
+    /// Orders stamps of one millisecond.
+    pub fn counter(&self) -> u32 {
+        self.counter
+    }
+
+    /// Who wrote.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+}
+
+/// A foreign stamp from further in the future than [`MAX_DRIFT`]: one of the two clocks is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drift {
+    /// Whose stamp it is.
+    pub origin: Origin,
+    /// How far ahead of the own wall time.
+    pub ahead: Duration,
+}
+
+/// The clock of one origin. It holds no time of its own: wall time is handed in, as the time since 1970.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    origin: Origin,
+    last: (u64, u32),
+}
+
+impl Clock {
+    /// A clock that has issued and witnessed nothing.
+    pub fn new(origin: Origin) -> Self {
+        Self {
+            origin,
+            last: (0, 0),
+        }
+    }
+
+    /// Whose clock it is.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// The stamp the clock issues at `now`: later than every stamp it has witnessed. It is the same until it is
+    /// witnessed itself, so that a write that came to nothing leaves no mark.
+    pub fn next(&self, now: Duration) -> Stamp {
+        let wall = millis(now);
+        let (last_wall, last_counter) = self.last;
+        let (wall, counter) = if wall > last_wall {
+            (wall, 0)
+        } else {
+            match last_counter.checked_add(1) {
+                Some(counter) => (last_wall, counter),
+                None => (last_wall.saturating_add(1).min(MAX_WALL), 0),
+            }
+        };
+        Stamp {
+            wall,
+            counter,
+            origin: self.origin,
+        }
+    }
+
+    /// Takes note of a stamp. Nothing is refused for being from the future: order counts, not the time of day.
+    pub fn witness(&mut self, stamp: &Stamp) {
+        self.last = self.last.max((stamp.wall, stamp.counter));
+    }
+
+    /// Whether a foreign stamp lies too far ahead of `now`; the own ones never count.
+    pub fn drift(&self, stamp: &Stamp, now: Duration) -> Option<Drift> {
+        let ahead = Duration::from_millis(stamp.wall.saturating_sub(millis(now)));
+        (stamp.origin != self.origin && ahead > MAX_DRIFT).then_some(Drift {
+            origin: stamp.origin,
+            ahead,
+        })
+    }
+}
+
+/// Whole milliseconds, at most [`MAX_WALL`].
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).map_or(MAX_WALL, |millis| millis.min(MAX_WALL))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Origin = Origin([1; 16]);
+    const B: Origin = Origin([2; 16]);
+
+    fn at(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn stamps_never_go_backwards_when_the_wall_clock_does() {
+        let mut clock = Clock::new(A);
+        let mut last = clock.next(at(0));
+        clock.witness(&last);
+        for now in [5, 5, 900, 3, 0, 900, 901, 2] {
+            let stamp = clock.next(at(now));
+            assert!(stamp > last, "{stamp:?} after {last:?}");
+            clock.witness(&stamp);
+            last = stamp;
+        }
+        assert_eq!((last.wall(), last.counter()), (901, 1));
+    }
+
+    #[test]
+    fn a_stamp_is_later_than_a_foreign_one_witnessed_before_and_a_full_counter_carries() {
+        let mut clock = Clock::new(A);
+        clock.witness(&Stamp::new(5000, u32::MAX, B).unwrap());
+        let next = clock.next(at(10));
+        assert_eq!((next.wall(), next.counter()), (5001, 0));
+        assert_eq!(Stamp::new(MAX_WALL + 1, 0, A), None);
+        assert_eq!(clock.next(Duration::MAX).wall(), MAX_WALL);
+    }
+
+    #[test]
+    fn only_foreign_stamps_from_far_ahead_are_reported() {
+        let clock = Clock::new(A);
+        let stamp = |origin| Stamp::new(100_000, 0, origin).unwrap();
+        assert_eq!(clock.drift(&stamp(B), at(40_000)), None);
+        assert_eq!(clock.drift(&stamp(A), at(0)), None);
+        let drift = clock.drift(&stamp(B), at(39_999)).unwrap();
+        assert_eq!((drift.origin, drift.ahead), (B, at(60_001)));
+    }
+}

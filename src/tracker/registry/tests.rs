@@ -1,0 +1,168 @@
+//! Tests of the registry as a whole.
+
+mod conflicts;
+mod convergence;
+mod rules;
+mod scale;
+
+use super::*;
+use std::time::Duration;
+
+/// A registry with a wall clock and a source of ids, for tests that tell a story.
+struct Side {
+    registry: Registry,
+    now: u64,
+    ids: u64,
+}
+
+impl Side {
+    fn new(number: u8) -> Self {
+        Self {
+            registry: Registry::new(Origin([number; 16])),
+            now: 1_000,
+            ids: 0,
+        }
+    }
+
+    fn id(&mut self) -> RowId {
+        self.ids += 1;
+        let mut id = self.registry.origin().0;
+        id[8..].copy_from_slice(&self.ids.to_be_bytes());
+        id[0] = self.ids.to_le_bytes()[0];
+        RowId(id)
+    }
+
+    /// The time, a second later each time it is asked for.
+    fn time(&mut self) -> Duration {
+        self.now += 1_000;
+        Duration::from_millis(self.now)
+    }
+
+    fn apply(&mut self, update: Result<Update, Refusal>) -> Result<(), Refusal> {
+        self.registry.apply(update?).unwrap();
+        Ok(())
+    }
+
+    fn user(&mut self, name: &str) -> Result<RowId, Refusal> {
+        let new = self.new_account(name);
+        let (id, now) = (new.id, self.time());
+        self.apply(self.registry.create_account(new, now))?;
+        Ok(id)
+    }
+
+    fn new_account(&mut self, name: &str) -> NewAccount {
+        NewAccount {
+            id: self.id(),
+            name: name.parse().unwrap(),
+            password: password("secret"),
+        }
+    }
+
+    fn group(&mut self, actor: RowId, name: &str) -> Result<RowId, Refusal> {
+        let (id, membership) = (self.id(), self.id());
+        let name = name.parse().unwrap();
+        let new = NewGroup {
+            id,
+            membership,
+            name,
+        };
+        let now = self.time();
+        self.apply(self.registry.create_group(actor, new, now))?;
+        Ok(id)
+    }
+
+    fn request(&mut self, actor: RowId, group: &str) -> Result<(), Refusal> {
+        let (id, now) = (self.id(), self.time());
+        let update = self
+            .registry
+            .request_membership(actor, &label(group), id, now);
+        self.apply(update)
+    }
+
+    fn accept(&mut self, actor: RowId, group: &str, user: &str) -> Result<(), Refusal> {
+        let now = self.time();
+        let update = self
+            .registry
+            .accept(actor, &label(group), &label(user), now);
+        self.apply(update)
+    }
+
+    fn reject(&mut self, actor: RowId, group: &str, user: &str) -> Result<(), Refusal> {
+        let now = self.time();
+        let update = self
+            .registry
+            .reject(actor, &label(group), &label(user), now);
+        self.apply(update)
+    }
+
+    fn remove(&mut self, actor: RowId, group: &str, user: &str) -> Result<(), Refusal> {
+        let now = self.time();
+        let update = self
+            .registry
+            .remove_member(actor, &label(group), &label(user), now);
+        self.apply(update)
+    }
+
+    fn leave(&mut self, actor: RowId, group: &str) -> Result<(), Refusal> {
+        let now = self.time();
+        let update = self
+            .registry
+            .leave(actor, &label(group), Leaving::EndGroup, now);
+        self.apply(update)
+    }
+
+    /// A user of that name who has been let into the group.
+    fn member(&mut self, owner: RowId, group: &str, name: &str) -> RowId {
+        let user = self.user(name).unwrap();
+        self.request(user, group).unwrap();
+        self.accept(owner, group, name).unwrap();
+        user
+    }
+
+    fn standing(&self, group: RowId, account: RowId) -> Standing {
+        self.registry.standing(group, account)
+    }
+
+    /// Takes over all that `other` has, in batches as small as they come.
+    fn pull(&mut self, other: &Self) {
+        let now = self.time();
+        let mut batches = 0;
+        while let Some(change) = other.registry.since(self.registry.version_vector(), 1) {
+            let change = Change::decode(&change.encode()).unwrap();
+            let update = self.registry.merge(&change, now).unwrap();
+            assert_eq!(update.gaps(), []);
+            self.registry.apply(update).unwrap();
+            batches += 1;
+            assert!(batches < 10_000, "catching up has no end");
+        }
+    }
+}
+
+/// Both take over what the other has; they are equal then.
+fn sync(a: &mut Side, b: &mut Side) {
+    a.pull(b);
+    b.pull(a);
+    assert_eq!(a.registry.dump(), b.registry.dump());
+    assert_eq!(a.registry.version_vector(), b.registry.version_vector());
+}
+
+/// Two sides that know a group `lab` of `olga`, who owns it.
+fn pair_with_group() -> (Side, Side, RowId, RowId) {
+    let (mut a, mut b) = (Side::new(1), Side::new(2));
+    let olga = a.user("olga").unwrap();
+    let lab = a.group(olga, "lab").unwrap();
+    sync(&mut a, &mut b);
+    (a, b, olga, lab)
+}
+
+fn label(text: &str) -> Label {
+    text.parse().unwrap()
+}
+
+fn password(text: &str) -> PasswordHash {
+    PasswordHash::new(text).unwrap()
+}
+
+fn kind<T>(result: Result<T, Refusal>) -> &'static str {
+    result.err().map_or("ok", |refusal| refusal.kind())
+}

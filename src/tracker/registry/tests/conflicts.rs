@@ -1,0 +1,412 @@
+//! The table of conflicts, row by row: two registries write while apart, then meet.
+
+use super::*;
+
+/// Lets the wall clock of one side run ahead, so that what it does is later.
+fn later(side: &mut Side, than: &Side) {
+    side.now = side.now.max(than.now + 100_000);
+}
+
+#[test]
+fn a_user_name_given_twice_is_the_earlier_ones_and_the_other_takes_another() {
+    let (mut a, mut b) = (Side::new(1), Side::new(2));
+    let second = b.user("x").and_then(|_| b.user("nik")).unwrap();
+    let first = a.user("nik").unwrap();
+    sync(&mut a, &mut b);
+    let name = "nik".parse().unwrap();
+    let named: Vec<_> = a
+        .registry
+        .accounts_named(&name)
+        .iter()
+        .map(|it| it.id)
+        .collect();
+    assert_eq!(named, [first, second]);
+    assert!(a.registry.lost_name(second) && !a.registry.lost_name(first));
+    let tagged = a.registry.account_label(second).unwrap();
+    assert_eq!(a.registry.account_id(&tagged), Ok(second));
+    assert_eq!(a.registry.account_id(&label("nik")), Ok(first));
+    let now = b.time();
+    let taken = b.registry.rename_account(second, "x".parse().unwrap(), now);
+    assert_eq!(kind(taken), "name-taken");
+    b.apply(
+        b.registry
+            .rename_account(second, "neo".parse().unwrap(), now),
+    )
+    .unwrap();
+    sync(&mut a, &mut b);
+    assert_eq!(a.registry.account_label(second), Some(label("neo")));
+    assert_eq!(kind(a.user("neo")), "name-taken");
+}
+
+#[test]
+fn a_group_name_given_twice_is_the_earlier_ones_and_both_groups_live() {
+    let (mut a, mut b, olga, _) = pair_with_group();
+    let first = a.group(olga, "club").unwrap();
+    later(&mut b, &a);
+    let second = b.group(olga, "club").unwrap();
+    sync(&mut a, &mut b);
+    assert_eq!(b.registry.group_id(&label("club")), Ok(first));
+    let tagged = b.registry.group_label(second).unwrap().to_string();
+    assert_ne!(tagged, "club");
+    let nik = b.user("nik").unwrap();
+    b.request(nik, &tagged).unwrap();
+    b.accept(olga, &tagged, "nik").unwrap();
+    assert_eq!(b.standing(second, nik), Standing::Member);
+    let now = b.time();
+    let renamed = b
+        .registry
+        .rename_group(olga, &label(&tagged), "team".parse().unwrap(), now);
+    b.apply(renamed).unwrap();
+    sync(&mut a, &mut b);
+    assert_eq!(a.registry.group_id(&label("team")), Ok(second));
+    assert_eq!(
+        a.registry.groups_of(nik, None, 9).items[0].label,
+        label("team")
+    );
+}
+
+#[test]
+fn of_two_changes_of_a_name_the_later_stays() {
+    let (mut a, mut b) = (Side::new(1), Side::new(2));
+    a.user("nik").unwrap();
+    later(&mut b, &a);
+    let nik = b.user("nik").unwrap();
+    sync(&mut a, &mut b);
+    let (now, even_later) = (a.time(), b.time() * 2);
+    a.apply(a.registry.rename_account(nik, "one".parse().unwrap(), now))
+        .unwrap();
+    b.apply(
+        b.registry
+            .rename_account(nik, "two".parse().unwrap(), even_later),
+    )
+    .unwrap();
+    sync(&mut a, &mut b);
+    assert_eq!(a.registry.account_label(nik), Some(label("two")));
+    assert_eq!(kind(a.registry.account_id(&label("one"))), "unknown-user");
+}
+
+#[test]
+fn of_two_passwords_the_later_stays_and_ends_sessions_of_the_other() {
+    let (mut a, mut b) = (Side::new(1), Side::new(2));
+    let nik = a.user("nik").unwrap();
+    sync(&mut a, &mut b);
+    let now = a.time();
+    a.apply(a.registry.change_password(nik, password("one"), now))
+        .unwrap();
+    later(&mut b, &a);
+    let now = b.time();
+    b.apply(b.registry.change_password(nik, password("two"), now))
+        .unwrap();
+    let credential = |side: &Side| side.registry.account(nik).unwrap().credential();
+    let (one, two) = (credential(&a), credential(&b));
+    sync(&mut a, &mut b);
+    assert_eq!(
+        a.registry.account(nik).unwrap().password.value.expose(),
+        "two"
+    );
+    let session = a.id();
+    assert_eq!(
+        kind(a.registry.check_session(nik, session, one)),
+        "session-ended"
+    );
+    assert_eq!(kind(a.registry.check_session(nik, session, two)), "ok");
+}
+
+#[test]
+fn a_log_out_ends_the_session_where_its_token_was_renewed() {
+    let (mut a, mut b) = (Side::new(1), Side::new(2));
+    let nik = a.user("nik").unwrap();
+    sync(&mut a, &mut b);
+    let (session, now) = (a.id(), a.time());
+    let credential = a.registry.account(nik).unwrap().credential();
+    a.apply(a.registry.log_out(nik, session, now * 2, now))
+        .unwrap();
+    assert_eq!(
+        kind(b.registry.check_session(nik, session, credential)),
+        "ok"
+    );
+    sync(&mut a, &mut b);
+    let renewed = b.registry.check_session(nik, session, credential);
+    assert_eq!(kind(renewed), "session-ended");
+}
+
+#[test]
+fn the_earlier_of_two_acceptances_counts_for_standing() {
+    let (mut a, mut b, olga, lab) = pair_with_group();
+    let (nik, mayank) = (a.user("nik").unwrap(), a.user("mayank").unwrap());
+    a.request(nik, "lab").unwrap();
+    a.request(mayank, "lab").unwrap();
+    sync(&mut a, &mut b);
+    a.accept(olga, "lab", "nik").unwrap();
+    later(&mut b, &a);
+    b.accept(olga, "lab", "mayank").unwrap();
+    b.accept(olga, "lab", "nik").unwrap();
+    b.leave(olga, "lab").unwrap();
+    assert_eq!(b.registry.owner(lab), Some(mayank));
+    sync(&mut a, &mut b);
+    assert_eq!(b.registry.owner(lab), Some(nik));
+}
+
+#[test]
+fn a_rejection_overrules_an_acceptance_whichever_is_later() {
+    for accepted_later in [false, true] {
+        let (mut a, mut b, olga, lab) = pair_with_group();
+        let nik = a.user("nik").unwrap();
+        a.request(nik, "lab").unwrap();
+        sync(&mut a, &mut b);
+        if accepted_later {
+            later(&mut b, &a);
+        } else {
+            later(&mut a, &b);
+        }
+        a.reject(olga, "lab", "nik").unwrap();
+        b.accept(olga, "lab", "nik").unwrap();
+        sync(&mut a, &mut b);
+        assert_eq!(a.standing(lab, nik), Standing::Stranger);
+    }
+}
+
+#[test]
+fn what_a_member_did_before_learning_of_a_removal_stays() {
+    let (mut a, mut b, olga, lab) = pair_with_group();
+    let nik = a.member(olga, "lab", "nik");
+    let mayank = a.user("mayank").unwrap();
+    a.request(mayank, "lab").unwrap();
+    sync(&mut a, &mut b);
+    a.remove(olga, "lab", "nik").unwrap();
+    b.leave(olga, "lab").unwrap();
+    b.accept(nik, "lab", "mayank").unwrap();
+    sync(&mut a, &mut b);
+    assert_eq!(a.standing(lab, nik), Standing::Stranger);
+    assert_eq!(a.standing(lab, olga), Standing::Stranger);
+    assert_eq!(a.standing(lab, mayank), Standing::Owner);
+}
+
+#[test]
+fn an_end_overtakes_a_request_made_before_it_on_the_other_side_though_accepted_later() {
+    let (mut a, mut b, olga, lab) = pair_with_group();
+    let nik = a.user("nik").unwrap();
+    sync(&mut a, &mut b);
+    b.request(nik, "lab").unwrap();
+    a.request(nik, "lab").unwrap();
+    a.accept(olga, "lab", "nik").unwrap();
+    later(&mut a, &b);
+    a.remove(olga, "lab", "nik").unwrap();
+    later(&mut b, &a);
+    b.accept(olga, "lab", "nik").unwrap();
+    sync(&mut a, &mut b);
+    assert_eq!(a.standing(lab, nik), Standing::Stranger);
+}
+
+#[test]
+fn a_request_made_after_a_removal_stands_however_wrong_the_clock() {
+    let (mut a, mut b, olga, lab) = pair_with_group();
+    let nik = a.member(olga, "lab", "nik");
+    a.now += 7_200_000;
+    a.remove(olga, "lab", "nik").unwrap();
+    sync(&mut a, &mut b);
+    // Hours behind, but in knowledge of the removal.
+    b.now = 10;
+    b.request(nik, "lab").unwrap();
+    b.accept(olga, "lab", "nik").unwrap();
+    sync(&mut a, &mut b);
+    assert_eq!(a.standing(lab, nik), Standing::Member);
+}
+
+#[test]
+fn two_requests_make_one_membership_and_none_outlives_its_end() {
+    let (mut a, mut b, olga, lab) = pair_with_group();
+    let nik = a.user("nik").unwrap();
+    sync(&mut a, &mut b);
+    a.request(nik, "lab").unwrap();
+    b.request(nik, "lab").unwrap();
+    sync(&mut a, &mut b);
+    let requests = |side: &Side| {
+        side.registry
+            .requests(olga, &label("lab"), None, 9)
+            .unwrap()
+    };
+    assert_eq!(requests(&a).items.len(), 1);
+    a.accept(olga, "lab", "nik").unwrap();
+    assert_eq!(requests(&a).items.len(), 0);
+    a.remove(olga, "lab", "nik").unwrap();
+    assert_eq!(requests(&a).items.len(), 0);
+    sync(&mut a, &mut b);
+    assert_eq!(b.standing(lab, nik), Standing::Stranger);
+}
+
+#[test]
+fn a_member_who_leaves_and_is_removed_is_out() {
+    let (mut a, mut b, olga, lab) = pair_with_group();
+    let nik = a.member(olga, "lab", "nik");
+    sync(&mut a, &mut b);
+    a.leave(nik, "lab").unwrap();
+    later(&mut b, &a);
+    b.remove(olga, "lab", "nik").unwrap();
+    sync(&mut a, &mut b);
+    assert_eq!(a.standing(lab, nik), Standing::Stranger);
+    let answers = a
+        .registry
+        .answers(nik, &VersionVector::new(), None, 9)
+        .items;
+    assert_eq!(answers[0].outcome, Outcome::Removed);
+}
+
+#[test]
+fn when_the_owner_and_the_next_one_leave_the_one_after_owns() {
+    let (mut a, mut b, olga, lab) = pair_with_group();
+    let second = a.member(olga, "lab", "second");
+    let third = a.member(olga, "lab", "third");
+    sync(&mut a, &mut b);
+    a.leave(olga, "lab").unwrap();
+    b.leave(second, "lab").unwrap();
+    assert_eq!(
+        (a.registry.owner(lab), b.registry.owner(lab)),
+        (Some(second), Some(olga))
+    );
+    sync(&mut a, &mut b);
+    assert_eq!(a.registry.owner(lab), Some(third));
+}
+
+#[test]
+fn what_the_old_owner_did_while_another_took_over_stays() {
+    let (mut a, mut b, olga, lab) = pair_with_group();
+    let second = a.member(olga, "lab", "second");
+    let third = a.member(olga, "lab", "third");
+    let nik = a.user("nik").unwrap();
+    a.request(nik, "lab").unwrap();
+    sync(&mut a, &mut b);
+    a.leave(olga, "lab").unwrap();
+    b.accept(olga, "lab", "nik").unwrap();
+    b.remove(olga, "lab", "third").unwrap();
+    sync(&mut a, &mut b);
+    assert_eq!(a.registry.owner(lab), Some(second));
+    assert_eq!(a.standing(lab, nik), Standing::Member);
+    assert_eq!(a.standing(lab, third), Standing::Stranger);
+}
+
+#[test]
+fn a_group_that_ended_goes_on_for_one_accepted_meanwhile_and_has_the_older_claim() {
+    let (mut a, mut b, olga, lab) = pair_with_group();
+    let nik = a.user("nik").unwrap();
+    a.request(nik, "lab").unwrap();
+    sync(&mut a, &mut b);
+    a.leave(olga, "lab").unwrap();
+    let anew = a.group(olga, "lab").unwrap();
+    b.accept(olga, "lab", "nik").unwrap();
+    sync(&mut a, &mut b);
+    assert_eq!(a.standing(lab, nik), Standing::Owner);
+    assert_eq!(a.standing(anew, olga), Standing::Owner);
+    assert_eq!(a.registry.group_id(&label("lab")), Ok(lab));
+    assert_ne!(a.registry.group_label(anew), Some(label("lab")));
+}
+
+#[test]
+fn an_invite_redeemed_twice_keeps_both_accounts_and_the_earlier_user() {
+    let (mut a, mut b) = (Side::new(1), Side::new(2));
+    let (id, code, now) = (a.id(), CodeHash([3; 32]), a.time());
+    a.apply(a.registry.invite(id, code, now * 100, now))
+        .unwrap();
+    sync(&mut a, &mut b);
+    let (one, two) = (a.new_account("one"), b.new_account("two"));
+    a.apply(a.registry.redeem(code, one.clone(), now)).unwrap();
+    b.apply(b.registry.redeem(code, two.clone(), now * 2))
+        .unwrap();
+    sync(&mut a, &mut b);
+    assert!(a.registry.account(two.id).is_some());
+    let Some(Row::Invite(invite)) = a.registry.row(id) else {
+        panic!("no invite")
+    };
+    assert_eq!(invite.used.as_ref().map(|used| used.value), Some(one.id));
+}
+
+#[test]
+fn a_gap_is_told_and_filled_and_a_wrong_clock_is_told() {
+    let (mut a, mut b) = (Side::new(1), Side::new(2));
+    let now = a.time();
+    let (one, two) = (a.new_account("one"), a.new_account("two"));
+    let first = a.registry.create_account(one, now).unwrap();
+    a.registry.apply(first).unwrap();
+    let far = now + Duration::from_secs(3_600);
+    let second = a.registry.create_account(two, far).unwrap();
+    a.registry.apply(second.clone()).unwrap();
+    let update = b.registry.merge(second.change().unwrap(), now).unwrap();
+    assert_eq!(update.gaps(), [a.registry.origin()]);
+    let ahead = update
+        .drift()
+        .map(|drift| (drift.origin, drift.ahead.as_secs()));
+    assert_eq!(ahead, Some((a.registry.origin(), 3_600)));
+    b.registry.apply(update).unwrap();
+    assert_eq!(
+        b.registry.version_vector().of(a.registry.origin()),
+        Sequence::ZERO
+    );
+    sync(&mut a, &mut b);
+    assert_eq!(b.registry.accounts(None, 9).items.len(), 2);
+}
+
+#[test]
+fn an_older_copy_of_the_own_data_and_a_foreign_row_under_a_known_id_are_refused() {
+    let (mut a, mut b) = (Side::new(1), Side::new(2));
+    a.user("nik").unwrap();
+    sync(&mut a, &mut b);
+    let old = Registry::new(a.registry.origin());
+    let change = b.registry.since(old.version_vector(), 9999).unwrap();
+    let error = old.merge(&change, Duration::ZERO).unwrap_err();
+    assert_eq!(error, MergeError::Rewound { known: 0, heard: 1 });
+    let mut c = Side::new(3);
+    let mut stolen = c.new_account("other");
+    stolen.id = a.registry.accounts(None, 9).items[0].0;
+    let now = c.time();
+    c.apply(c.registry.create_account(stolen, now)).unwrap();
+    let change = c.registry.since(&VersionVector::new(), 9999).unwrap();
+    let error = a.registry.merge(&change, now).unwrap_err();
+    assert!(matches!(error, MergeError::Contradiction(_)), "{error}");
+}
+
+#[test]
+fn what_expired_is_dropped_once_all_have_it_and_does_not_come_back() {
+    let (mut a, mut b) = (Side::new(1), Side::new(2));
+    let nik = a.user("nik").unwrap();
+    sync(&mut a, &mut b);
+    let (session, now) = (a.id(), a.time());
+    let expires = now + Duration::from_secs(60);
+    a.apply(a.registry.log_out(nik, session, expires, now))
+        .unwrap();
+    let droppable = |a: &Side, b: &Side, at| {
+        let others = [b.registry.version_vector().clone()];
+        a.registry.droppable(at, &others)
+    };
+    assert_eq!(droppable(&a, &b, expires), []);
+    b.pull(&a);
+    assert_eq!(droppable(&a, &b, now), []);
+    assert_eq!(droppable(&a, &b, expires), [session]);
+    a.registry.forget(&[session, nik]);
+    assert!(a.registry.row(session).is_none() && a.registry.row(nik).is_some());
+    a.pull(&b);
+    assert!(a.registry.row(session).is_none());
+}
+
+#[test]
+fn nobody_removed_since_is_a_member_again_by_an_old_backup() {
+    let (mut a, mut b, olga, lab) = pair_with_group();
+    let nik = a.member(olga, "lab", "nik");
+    sync(&mut a, &mut b);
+    let backup: Vec<Row> = a.registry.rows().cloned().collect();
+    let versions = a.registry.version_vector().clone();
+    b.remove(olga, "lab", "nik").unwrap();
+    sync(&mut a, &mut b);
+    // The backup starts under a new origin, and an empty tracker joins too.
+    let mut restored = Side::new(3);
+    restored.registry = Registry::load(Origin([3; 16]), versions, backup).unwrap();
+    assert_eq!(restored.standing(lab, nik), Standing::Member);
+    sync(&mut restored, &mut b);
+    assert_eq!(restored.standing(lab, nik), Standing::Stranger);
+    let mut empty = Side::new(4);
+    sync(&mut empty, &mut restored);
+    assert_eq!(empty.standing(lab, nik), Standing::Stranger);
+    // What the restored one writes from now on is new to all.
+    restored.user("mayank").unwrap();
+    sync(&mut b, &mut restored);
+    assert!(b.registry.account_id(&label("mayank")).is_ok());
+}

@@ -1,0 +1,461 @@
+//! Random operations on registries that are cut off from each other, with clocks that are wrong and jump, messages that
+//! are lost, repeated and reordered, and restarts from what was stored. In the end all have the same rows, every
+//! acknowledged write is there or was overruled by a rule of the table, and no end is undone.
+
+use super::*;
+use fastrand::Rng;
+use proptest::prelude::{ProptestConfig, any, proptest};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is wrong on purpose, to see that the test sees it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mutation {
+    None,
+    /// What others tell of ends is ignored.
+    IgnoreEnds,
+    /// What others tell of passwords is ignored.
+    IgnorePasswords,
+}
+
+/// An acknowledged end: whom it concerned, and which rows it was made in knowledge of.
+struct Ended {
+    group: RowId,
+    account: RowId,
+    at: Stamp,
+    known: BTreeSet<RowId>,
+}
+
+struct Tracker {
+    registry: Registry,
+    /// What its disk holds.
+    disk: (BTreeMap<RowId, Vec<u8>>, Vec<u8>),
+    /// Milliseconds its clock is wrong by.
+    skew: i64,
+}
+
+struct World {
+    rng: Rng,
+    trackers: Vec<Tracker>,
+    /// Messages under way: to whom, and the bytes.
+    network: Vec<(usize, Vec<u8>)>,
+    now: i64,
+    ids: u64,
+    acknowledged: Vec<(Version, Row)>,
+    ends: Vec<Ended>,
+    mutation: Mutation,
+    /// Whether nothing goes between trackers at present.
+    cut: bool,
+}
+
+const HOUR: i64 = 3_600_000;
+const USERS: [&str; 4] = ["nik", "mayank", "olga", "ada"];
+const GROUPS: [&str; 2] = ["lab", "club"];
+
+impl World {
+    fn new(seed: u64, mutation: Mutation) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let trackers = (0..rng.u8(2..=3)).map(|number| Tracker {
+            registry: Registry::new(Origin([number + 1; 16])),
+            disk: (BTreeMap::new(), VersionVector::new().encode()),
+            skew: rng.i64(-3 * HOUR..=3 * HOUR) * i64::from(rng.bool()),
+        });
+        Self {
+            trackers: trackers.collect(),
+            rng,
+            network: Vec::new(),
+            now: 100 * HOUR,
+            ids: 0,
+            acknowledged: Vec::new(),
+            ends: Vec::new(),
+            mutation,
+            cut: false,
+        }
+    }
+
+    fn id(&mut self) -> RowId {
+        self.ids += 1;
+        let random = self.rng.u64(..).to_be_bytes();
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&random);
+        id[8..].copy_from_slice(&self.ids.to_be_bytes());
+        RowId(id)
+    }
+
+    fn clock(&self, at: usize) -> Duration {
+        let millis = self.now + self.trackers[at].skew;
+        Duration::from_millis(u64::try_from(millis).unwrap())
+    }
+
+    fn step(&mut self) -> Result<(), String> {
+        self.now += self.rng.i64(0..2_000);
+        let at = self.rng.usize(..self.trackers.len());
+        if self.rng.u8(..40) == 0 {
+            self.cut = !self.cut;
+        }
+        let kinds = if self.cut { 20..40 } else { 0..40 };
+        match self.rng.u8(kinds) {
+            0 | 20 => self.trackers[at].skew = self.rng.i64(-3 * HOUR..=3 * HOUR),
+            1 | 21 => self.restart(at)?,
+            2..=6 => {
+                let to = self.rng.usize(..self.trackers.len());
+                let known = self.trackers[to].registry.version_vector();
+                let length = self.rng.usize(1..2_000);
+                if let Some(change) = self.trackers[at].registry.since(known, length) {
+                    self.network.push((to, change.encode()));
+                }
+            }
+            7..=13 if !self.network.is_empty() => {
+                let message = self.rng.usize(..self.network.len());
+                let (to, bytes) = match self.rng.u8(..4) {
+                    0 => self.network[message].clone(),
+                    _ => self.network.swap_remove(message),
+                };
+                self.deliver(to, &bytes)?;
+            }
+            14 if !self.network.is_empty() => {
+                let message = self.rng.usize(..self.network.len());
+                self.network.swap_remove(message);
+            }
+            _ => self.operate(at)?,
+        }
+        Ok(())
+    }
+
+    /// One operation of somebody; most are refused by some rule.
+    fn operate(&mut self, at: usize) -> Result<(), String> {
+        let (id, other, now) = (self.id(), self.id(), self.clock(at));
+        let rng = &mut self.rng;
+        let registry = &self.trackers[at].registry;
+        let accounts = registry.accounts(None, 99).items;
+        let groups = registry.groups(None, None, 99).items;
+        let (actor, user) = match (rng.choice(&accounts), rng.choice(&accounts)) {
+            (Some((actor, _)), Some((_, user))) => (*actor, user.clone()),
+            _ => (id, label("nobody")),
+        };
+        let group = rng.choice(&groups).map(|it| it.label.clone());
+        let group = group.unwrap_or(label("none"));
+        // Most acts of owners are tried as the owner, or little would ever happen.
+        let owner = registry
+            .group_id(&group)
+            .ok()
+            .and_then(|id| registry.owner(id));
+        let boss = owner.filter(|_| rng.u8(..8) > 0).unwrap_or(actor);
+        let asking = registry.requests(boss, &group, None, 99);
+        let asking = asking.map_or_else(|_| Vec::new(), |page| page.items);
+        let requester = rng.choice(&asking).map(|it| it.label.clone());
+        let requester = requester.unwrap_or(user.clone());
+        let inside = registry.members(boss, &group, None, 99);
+        let inside = inside.map_or_else(|_| Vec::new(), |page| page.items);
+        let member = rng.choice(&inside).map(|it| it.label.clone());
+        let member = member.unwrap_or(user);
+        let name = *rng.choice(&USERS).unwrap();
+        let new = NewAccount {
+            id,
+            name: name.parse().unwrap(),
+            password: password(&format!("first of {id}")),
+        };
+        let code = CodeHash([rng.u8(..6); 32]);
+        let update = match rng.u8(..24) {
+            0 => registry.create_account(new, now),
+            2 => registry.change_password(actor, password(&format!("{id}")), now),
+            3 => registry.revoke_tokens(actor, now),
+            4 => registry.log_out(actor, id, now * 2, now),
+            5 => registry.invite(id, code, now * 2, now),
+            6 => registry.redeem(code, new, now),
+            7 => registry.rename_account(actor, format!("a{}", rng.u8(..3)).parse().unwrap(), now),
+            8 => registry.rename_group(
+                boss,
+                &group,
+                format!("g{}", rng.u8(..3)).parse().unwrap(),
+                now,
+            ),
+            9 => {
+                let name = rng.choice(&GROUPS).unwrap().parse().unwrap();
+                let new = NewGroup {
+                    id,
+                    membership: other,
+                    name,
+                };
+                registry.create_group(actor, new, now)
+            }
+            10..=13 => registry.request_membership(actor, &group, id, now),
+            14..=17 => registry.accept(boss, &group, &requester, now),
+            18 => registry.reject(boss, &group, &requester, now),
+            19 => registry.leave(actor, &group, Leaving::EndGroup, now),
+            20 => registry.leave(actor, &group, Leaving::KeepGroup, now),
+            _ => registry.remove_member(boss, &group, &member, now),
+        };
+        match update {
+            Ok(update) => self.acknowledge(at, update),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Makes an own update durable, applies, records and pushes it.
+    fn acknowledge(&mut self, at: usize, update: Update) -> Result<(), String> {
+        let change = update.change().cloned().ok_or("no change to push")?;
+        let origin = self.trackers[at].registry.origin();
+        let sequence = update.versions().of(origin);
+        let known = self.trackers[at]
+            .registry
+            .rows()
+            .map(Row::id)
+            .collect::<BTreeSet<_>>();
+        for row in change.rows() {
+            let versions = row.versions();
+            let own = versions
+                .iter()
+                .find(|version| (version.stamp.origin(), version.sequence) == (origin, sequence));
+            let version = *own.ok_or("a row without the write that wrote it")?;
+            self.acknowledged.push((version, row.clone()));
+            if let Row::Membership(row) = row
+                && row
+                    .ended
+                    .as_ref()
+                    .is_some_and(|ended| ended.version == version)
+            {
+                self.ends.push(Ended {
+                    group: row.group,
+                    account: row.account,
+                    at: version.stamp,
+                    known: known.clone(),
+                });
+            }
+        }
+        self.store(at, update)?;
+        let registry = &self.trackers[at].registry;
+        if let Some(end) = self.ends.last()
+            && end.at.origin() == origin
+            && change.rows().any(|row| matches!(row, Row::Membership(row) if row.ended.as_ref().is_some_and(|it| it.version.stamp == end.at)))
+            && registry.standing(end.group, end.account) != Standing::Stranger
+        {
+            return Err(format!("{} is still in {}", end.account, end.group));
+        }
+        for to in 0..self.trackers.len() {
+            if to != at && self.rng.u8(..3) > 0 {
+                self.network.push((to, change.encode()));
+            }
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, to: usize, bytes: &[u8]) -> Result<(), String> {
+        let mut change = Change::decode(bytes).map_err(|error| error.to_string())?;
+        let registry = &self.trackers[to].registry;
+        for row in change.rows.values_mut() {
+            match (self.mutation, row) {
+                (Mutation::IgnoreEnds, Row::Membership(row)) => row.ended = None,
+                (Mutation::IgnorePasswords, Row::Account(theirs)) => {
+                    if let Some(ours) = registry.account(theirs.id) {
+                        theirs.password = ours.password.clone();
+                    }
+                }
+                _ => {}
+            }
+        }
+        let update = registry.merge(&change, self.clock(to));
+        self.store(to, update.map_err(|error| error.to_string())?)
+    }
+
+    fn store(&mut self, at: usize, update: Update) -> Result<(), String> {
+        let tracker = &mut self.trackers[at];
+        for row in update.rows() {
+            tracker.disk.0.insert(row.id(), row.encode());
+        }
+        tracker.disk.1 = update.versions().encode();
+        tracker
+            .registry
+            .apply(update)
+            .map_err(|error| error.to_string())
+    }
+
+    fn restart(&mut self, at: usize) -> Result<(), String> {
+        let tracker = &mut self.trackers[at];
+        let rows = tracker
+            .disk
+            .0
+            .values()
+            .map(|bytes| Row::decode(bytes).unwrap());
+        let versions = VersionVector::decode(&tracker.disk.1).unwrap();
+        let loaded = Registry::load(tracker.registry.origin(), versions, rows);
+        let loaded = loaded.map_err(|error| error.to_string())?;
+        if loaded.dump() != tracker.registry.dump() {
+            return Err("a restart changed the registry".to_owned());
+        }
+        tracker.registry = loaded;
+        Ok(())
+    }
+
+    /// Everyone takes over what everyone has.
+    fn heal(&mut self) -> Result<(), String> {
+        for _ in 0..2 {
+            for from in 0..self.trackers.len() {
+                for to in 0..self.trackers.len() {
+                    loop {
+                        let known = self.trackers[to].registry.version_vector();
+                        let change = self.trackers[from].registry.since(known, 700);
+                        let Some(change) = change else { break };
+                        self.deliver(to, &change.encode())?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let first = &self.trackers[0].registry;
+        for tracker in &self.trackers[1..] {
+            if tracker.registry.version_vector() != first.version_vector() {
+                return Err("the version vectors differ".to_owned());
+            }
+            if !tracker.registry.rows().eq(first.rows()) || tracker.registry.dump() != first.dump()
+            {
+                return Err("the registries differ".to_owned());
+            }
+        }
+        for (version, written) in &self.acknowledged {
+            stands(first, *version, written)
+                .then_some(())
+                .ok_or_else(|| format!("lost: write {version:?} of {written:?}"))?;
+        }
+        self.ends.iter().try_for_each(|end| holds(first, end))?;
+        names_are_held_by_the_earliest(first)
+    }
+}
+
+/// Whether what a write wrote into a row is there, or a write that goes before it by the rule of its field.
+fn stands(registry: &Registry, version: Version, written: &Row) -> bool {
+    fn later<T>(now: &Register<T>, then: &Register<T>, version: Version) -> bool {
+        then.version != version || now.version.stamp >= version.stamp
+    }
+    fn earlier<T>(now: Option<&Register<T>>, then: Option<&Register<T>>, version: Version) -> bool {
+        then.is_none_or(|then| then.version != version)
+            || now.is_some_and(|now| now.version.stamp <= version.stamp)
+    }
+    match (registry.row(written.id()), written) {
+        (Some(Row::Account(now)), Row::Account(then)) => {
+            let revoked = then.revoked.as_ref().is_none_or(|then| {
+                now.revoked
+                    .as_ref()
+                    .is_some_and(|now| later(now, then, version))
+            });
+            let password = later(&now.password, &then.password, version);
+            revoked && password && later(&now.name, &then.name, version)
+        }
+        (Some(Row::Group(now)), Row::Group(then)) => later(&now.name, &then.name, version),
+        (Some(Row::Membership(now)), Row::Membership(then)) => {
+            let ended = then.ended.as_ref().is_none_or(|then| {
+                now.ended
+                    .as_ref()
+                    .is_some_and(|now| later(now, then, version))
+            });
+            ended && earlier(now.accepted.as_ref(), then.accepted.as_ref(), version)
+        }
+        (Some(Row::Invite(now)), Row::Invite(then)) => {
+            earlier(now.used.as_ref(), then.used.as_ref(), version)
+        }
+        (Some(now), then) => now == then,
+        (None, _) => false,
+    }
+}
+
+/// Whether an end holds: whoever is in the group all the same is there by a request that the end knew nothing of, that
+/// is later than it, and, for a member, that was accepted.
+fn holds(registry: &Registry, end: &Ended) -> Result<(), String> {
+    let standing = registry.standing(end.group, end.account);
+    let anew = registry.rows().any(|row| match row {
+        Row::Membership(row) => {
+            let pair = (row.group, row.account) == (end.group, end.account);
+            let later = row.created.stamp > end.at && !end.known.contains(&row.id);
+            let accepted = row.accepted.is_some() || standing == Standing::Requester;
+            pair && later && accepted && row.ended.is_none()
+        }
+        _ => false,
+    });
+    if standing == Standing::Stranger || anew {
+        Ok(())
+    } else {
+        Err(format!("{} is in {} again", end.account, end.group))
+    }
+}
+
+fn names_are_held_by_the_earliest(registry: &Registry) -> Result<(), String> {
+    let mut earliest: BTreeMap<&UserName, (Stamp, RowId)> = BTreeMap::new();
+    for row in registry.rows() {
+        if let Row::Account(row) = row {
+            let claim = (row.name.version.stamp, row.id);
+            let first = earliest.entry(&row.name.value).or_insert(claim);
+            *first = (*first).min(claim);
+        }
+    }
+    for (name, (_, id)) in earliest {
+        if registry.account_id(&Label::from(name)) != Ok(id) {
+            return Err(format!("{name} is not held by the earliest claim"));
+        }
+    }
+    Ok(())
+}
+
+/// Runs a whole story; gives what went wrong.
+fn run(seed: u64, steps: usize, mutation: Mutation) -> Result<World, String> {
+    let mut world = World::new(seed, mutation);
+    for _ in 0..steps {
+        world.step()?;
+    }
+    world.heal()?;
+    world.check()?;
+    Ok(world)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_all_become_the_same_and_nothing_acknowledged_is_lost(seed in any::<u64>(), steps in 20usize..400) {
+        if let Err(error) = run(seed, steps, Mutation::None) {
+            panic!("run({seed}, {steps}, Mutation::None): {error}");
+        }
+    }
+}
+
+#[test]
+fn the_stories_reach_conflicts_of_every_kind() {
+    let (mut ended, mut accepted, mut flagged, mut overtaken, mut twice) = (0, 0, 0, 0, 0);
+    for seed in 0..40 {
+        let world = run(seed, 400, Mutation::None).unwrap();
+        let registry = &world.trackers[0].registry;
+        for row in registry.rows() {
+            match row {
+                Row::Account(row) => flagged += usize::from(registry.lost_name(row.id)),
+                Row::Membership(row) => {
+                    let stranger = registry.standing(row.group, row.account) == Standing::Stranger;
+                    let open = row.ended.is_none();
+                    ended += usize::from(row.ended.is_some());
+                    accepted += usize::from(row.accepted.is_some());
+                    overtaken += usize::from(open && row.accepted.is_some() && stranger);
+                    let pair = registry
+                        .index
+                        .memberships(&registry.rows, row.group, row.account);
+                    twice += usize::from(pair.filter(|row| row.ended.is_none()).count() > 1);
+                }
+                _ => {}
+            }
+        }
+    }
+    let all = [ended, accepted, flagged, overtaken, twice];
+    assert!(all.iter().all(|count| *count > 3), "{all:?}");
+}
+
+#[test]
+fn a_registry_that_ignored_ends_or_passwords_would_be_caught() {
+    for mutation in [Mutation::IgnoreEnds, Mutation::IgnorePasswords] {
+        let caught = (0..40)
+            .filter(|seed| run(*seed, 300, mutation).is_err())
+            .count();
+        assert!(
+            caught > 20,
+            "{mutation:?} was caught in {caught} of 40 stories"
+        );
+    }
+}

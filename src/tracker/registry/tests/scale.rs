@@ -1,0 +1,93 @@
+//! Many rows: lists in pages, indexes that agree with the rows, and a registry loaded from what was stored.
+
+use super::*;
+
+/// A registry of 2,000 users and 200 groups, each user a member of nine groups and requester of one: 22,000 rows.
+fn large() -> Side {
+    let mut side = Side::new(1);
+    let users: Vec<RowId> = (0..2_000)
+        .map(|number| side.user(&format!("user{number:04}")).unwrap())
+        .collect();
+    for (number, user) in users.iter().take(200).enumerate() {
+        side.group(*user, &format!("group{number:03}")).unwrap();
+    }
+    for (number, user) in users.iter().enumerate() {
+        for step in 1..=10 {
+            let group = (number + step * 17) % 200;
+            let name = format!("group{group:03}");
+            side.request(*user, &name).unwrap();
+            if step < 10 {
+                side.accept(users[group], &name, &format!("user{number:04}"))
+                    .unwrap();
+            }
+        }
+    }
+    side
+}
+
+#[test]
+fn pages_of_a_large_registry_are_sorted_whole_and_the_same_after_loading() {
+    let side = large();
+    let registry = &side.registry;
+    assert_eq!(registry.rows().count(), 22_400);
+    let mut labels = Vec::new();
+    let mut after: Option<Cursor> = None;
+    loop {
+        let page = registry.groups(None, after.as_ref(), 33);
+        assert!(page.items.len() <= 33);
+        labels.extend(page.items.iter().map(|group| group.label.to_string()));
+        let Some(next) = page.next else { break };
+        after = Some(next.to_string().parse().unwrap());
+    }
+    assert!(
+        labels.is_sorted() && labels.len() == 200,
+        "{}",
+        labels.len()
+    );
+    let user = registry.account_id(&label("user1234")).unwrap();
+    let groups = registry.groups_of(user, None, 100).items;
+    let standings = |wanted| groups.iter().filter(|it| it.standing == wanted).count();
+    assert_eq!(
+        (standings(Standing::Member), standings(Standing::Requester)),
+        (9, 1)
+    );
+    let owner = registry.account_id(&label("user0007")).unwrap();
+    let group = label("group007");
+    let members = registry.members(owner, &group, None, 1_000).unwrap();
+    assert_eq!((members.items.len(), members.next), (91, None));
+    assert_eq!(members.items.iter().filter(|it| it.owner).count(), 1);
+    let requests = registry.requests(owner, &group, None, 4).unwrap();
+    let rest = registry
+        .requests(owner, &group, requests.next.as_ref(), 1_000)
+        .unwrap();
+    assert_eq!(requests.items.len() + rest.items.len(), 10);
+
+    let rows = registry
+        .rows()
+        .map(|row| Row::decode(&row.encode()).unwrap());
+    let versions = registry.version_vector().clone();
+    let loaded = Registry::load(registry.origin(), versions.clone(), rows).unwrap();
+    assert_eq!(loaded.dump(), registry.dump());
+    let row = registry.rows().next().unwrap().clone();
+    let twice = Registry::load(registry.origin(), versions, [row.clone(), row.clone()]);
+    assert_eq!(twice.unwrap_err(), LoadError::Twice(row.id()));
+    let newer = Registry::load(registry.origin(), VersionVector::new(), [row.clone()]);
+    assert_eq!(newer.unwrap_err(), LoadError::Newer(row.id()));
+}
+
+#[test]
+fn catching_up_comes_in_batches_of_the_length_asked_for() {
+    let mut a = Side::new(1);
+    for number in 0..500 {
+        a.user(&format!("user{number}")).unwrap();
+    }
+    let mut known = VersionVector::new();
+    let mut rows = 0;
+    while let Some(change) = a.registry.since(&known, 4_096) {
+        assert!(change.encode().len() < 5_000, "{}", change.encode().len());
+        rows += change.rows().count();
+        change.extend(&mut known);
+    }
+    assert_eq!(rows, 500);
+    assert_eq!(&known, a.registry.version_vector());
+}
