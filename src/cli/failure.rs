@@ -167,6 +167,7 @@ mod tests {
             PeerError::Already {
                 name: "x".into(),
                 what: "shared",
+                path: PathBuf::new(),
             }
             .into(),
             PeerError::NoSuchDownload("x".into()).into(),

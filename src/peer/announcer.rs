@@ -13,7 +13,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -61,6 +60,10 @@ struct Task {
     /// Not before this, whatever happens: the tracker said so.
     not_before: Instant,
     event: Option<Event>,
+    /// What is to be told after that.
+    then: Option<Event>,
+    /// The task ends once `stopped` was tried.
+    last: bool,
     /// A thread is at it.
     running: bool,
     /// The tracker has heard `started`.
@@ -68,6 +71,24 @@ struct Task {
     failures: u32,
     trouble: Option<String>,
     reached: Option<bool>,
+}
+
+impl Task {
+    fn new(transfer: &Arc<Transfer>, now: Instant) -> Self {
+        Self {
+            transfer: Arc::clone(transfer),
+            due: now,
+            not_before: now,
+            event: Some(Event::Started),
+            then: None,
+            last: false,
+            running: false,
+            started: false,
+            failures: 0,
+            trouble: None,
+            reached: None,
+        }
+    }
 }
 
 impl Announcer {
@@ -116,24 +137,23 @@ impl Announcer {
         let mut schedule = self.schedule();
         let now = Instant::now();
         for url in urls {
-            let task = schedule
-                .tasks
-                .entry((transfer.info_hash(), url))
-                .or_insert_with(|| Task {
-                    transfer: Arc::clone(transfer),
-                    due: now,
-                    not_before: now,
-                    event: Some(Event::Started),
-                    running: false,
-                    started: false,
-                    failures: 0,
-                    trouble: None,
-                    reached: None,
-                });
-            // A tracker that has not heard of us yet hears `started` first and then whatever is the case.
-            if task.started {
-                task.event = event.or(task.event);
-                task.due = now;
+            let key = (transfer.info_hash(), url);
+            match schedule.tasks.get_mut(&key).filter(|task| !task.last) {
+                // A tracker that has not heard of us yet hears `started` first and then whatever came since.
+                Some(task) if !task.started => {
+                    task.then = event.filter(|event| *event != Event::Started)
+                }
+                Some(task) => {
+                    task.event = event.or(task.event);
+                    task.due = now;
+                    // An interval is for peers with nothing to tell.
+                    if event.is_some() {
+                        task.not_before = now;
+                    }
+                }
+                None => {
+                    schedule.tasks.insert(key, Task::new(transfer, now));
+                }
             }
         }
         drop(schedule);
@@ -146,43 +166,45 @@ impl Announcer {
         schedule.tasks.keys().any(|(hash, _)| *hash == info_hash)
     }
 
-    /// Announces a transfer no more.
-    pub(super) fn forget(&self, info_hash: InfoHash) {
-        self.schedule()
-            .tasks
-            .retain(|(hash, _), _| *hash != info_hash);
+    /// Tells the trackers that have heard of a transfer that it ends here, and forgets it.
+    pub(super) fn leave(&self, info_hash: InfoHash) {
+        let now = Instant::now();
+        self.schedule().tasks.retain(|(hash, _), task| {
+            if *hash == info_hash {
+                task.last = true;
+                (task.event, task.then) = (Some(Event::Stopped), None);
+                (task.due, task.not_before) = (now, now);
+            }
+            *hash != info_hash || task.started || task.running
+        });
+        self.changed.notify_all();
     }
 
-    /// Tells the trackers that a transfer ends here, without waiting for longer than a moment.
-    pub(super) fn farewell(&self, shared: &Shared, info_hash: Option<InfoHash>) {
-        let mut told = Vec::new();
+    /// Tells all trackers that the peer ends, without waiting for longer than a moment. Nothing is announced after that.
+    pub(super) fn farewell(&self, shared: &Shared) {
+        let mut by_url: BTreeMap<String, Vec<Task>> = BTreeMap::new();
         {
             let mut schedule = self.schedule();
-            schedule.ended |= info_hash.is_none();
-            schedule.tasks.retain(|(hash, url), task| {
-                let ends = info_hash.is_none_or(|ends| ends == *hash);
-                if ends && task.started {
-                    told.push((url.clone(), Arc::clone(&task.transfer)));
-                }
-                !ends
-            });
+            schedule.ended = true;
+            for ((_, url), task) in schedule.tasks.drain().filter(|(_, task)| task.started) {
+                by_url.entry(url).or_default().push(task);
+            }
         }
         self.changed.notify_all();
         let deadline = Instant::now() + FAREWELL;
         thread::scope(|scope| {
-            let mut by_url: BTreeMap<String, Vec<Arc<Transfer>>> = BTreeMap::new();
-            for (url, transfer) in told {
-                by_url.entry(url).or_default().push(transfer);
-            }
-            for (url, transfers) in by_url {
-                let name = thread::Builder::new().name("farewell".to_owned());
-                let spawned = name.spawn_scoped(scope, move || {
-                    for transfer in transfers.iter().take_while(|_| Instant::now() < deadline) {
-                        if self
-                            .ask(shared, transfer, &url, Some(Event::Stopped), FAREWELL)
-                            .is_err()
-                        {
-                            return;
+            for (url, tasks) in by_url {
+                let thread = thread::Builder::new().name("farewell".to_owned());
+                let spawned = thread.spawn_scoped(scope, move || {
+                    for task in tasks {
+                        // A download that has just become complete is told before the end is.
+                        let completed = task.event.filter(|event| *event == Event::Completed);
+                        for event in completed.into_iter().chain([Event::Stopped]) {
+                            let left = deadline.saturating_duration_since(Instant::now());
+                            let asked = self.ask(shared, &task.transfer, &url, Some(event), left);
+                            if left.is_zero() || asked.is_err() {
+                                return;
+                            }
                         }
                     }
                 });
@@ -201,7 +223,9 @@ impl Announcer {
             event,
         }) = self.next_due()
         {
-            self.follow_tracker_info(&transfer);
+            if event != Some(Event::Stopped) && !self.follow_tracker_info(&transfer, &key) {
+                continue;
+            }
             let outcome = self.ask(shared, &transfer, &key.1, event, ANSWER);
             let found = self.settle(&key, &transfer, event, outcome);
             transfer.add_candidates(shared, found);
@@ -274,8 +298,10 @@ impl Announcer {
         }
     }
 
-    /// TRACKER_INFO may have been written or changed since: trackers that it names newly are announced to as well.
-    fn follow_tracker_info(&self, transfer: &Arc<Transfer>) {
+    /// TRACKER_INFO may have been written or changed since: trackers that it names newly are announced to as well, and
+    /// one that nothing names any more is forgotten. Says whether the one at hand is still named.
+    fn follow_tracker_info(&self, transfer: &Arc<Transfer>, key: &(InfoHash, String)) -> bool {
+        let urls = self.urls(transfer);
         let known: BTreeSet<String> = {
             let schedule = self.schedule();
             let ours = schedule
@@ -284,9 +310,14 @@ impl Announcer {
                 .filter(|(hash, _)| *hash == transfer.info_hash());
             ours.map(|(_, url)| url.clone()).collect()
         };
-        if self.urls(transfer).iter().any(|url| !known.contains(url)) {
+        if urls.iter().any(|url| !known.contains(url)) {
             self.announce(transfer, None);
         }
+        let named = urls.contains(&key.1);
+        if !named {
+            self.schedule().tasks.remove(key);
+        }
+        named
     }
 
     fn urls(&self, transfer: &Transfer) -> Vec<String> {
@@ -343,6 +374,12 @@ impl Announcer {
         let hungry = transfer.is_hungry();
         let now = Instant::now();
         let mut schedule = self.schedule();
+        if event == Some(Event::Stopped) {
+            if schedule.tasks.get(key).is_some_and(|task| task.last) {
+                schedule.tasks.remove(key);
+            }
+            return Vec::new();
+        }
         let Some(task) = schedule.tasks.get_mut(key) else {
             return Vec::new();
         };
@@ -356,7 +393,7 @@ impl Announcer {
                 task.failures = 0;
                 // What came up while this one was under way is still to be told.
                 if task.event == event {
-                    task.event = None;
+                    task.event = task.then.take();
                 }
                 task.started = true;
                 let pause = response.interval;
@@ -415,11 +452,6 @@ pub(super) fn tracker_urls(tracker_info: &Path) -> Vec<String> {
 
 fn request(shared: &Shared, transfer: &Transfer, event: Option<Event>) -> Option<AnnounceRequest> {
     let state = transfer.state();
-    let downloaded = state
-        .links
-        .values()
-        .map(|link| link.downloaded.load(Ordering::Relaxed))
-        .sum();
     let left = transfer.info().lengths().total()
         - owned_bytes(transfer, &state.phase, state.verified_bytes);
     Some(AnnounceRequest {
@@ -427,7 +459,7 @@ fn request(shared: &Shared, transfer: &Transfer, event: Option<Event>) -> Option
         peer_id: shared.peer_id,
         port: NonZeroU16::new(shared.address.port())?,
         uploaded: transfer.uploaded_bytes(),
-        downloaded,
+        downloaded: transfer.downloaded_bytes(),
         left,
         event,
         num_want: Some(if event == Some(Event::Stopped) {

@@ -49,12 +49,14 @@ pub enum PeerError {
     #[error(transparent)]
     Record(#[from] RecordError),
     /// The same content is shared or downloaded already.
-    #[error("{name} is already {what} here")]
+    #[error("{name} is already {what} here: {}", path.display())]
     Already {
         /// The share's name.
         name: String,
         /// "shared" or "downloading".
         what: &'static str,
+        /// Where it is or will be.
+        path: PathBuf,
     },
     /// No download of that name.
     #[error("there is no download called {0:?}; show_downloads lists them")]

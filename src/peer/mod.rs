@@ -29,13 +29,14 @@ use crate::storage::{CreateOptions, Place, Records, StateFolder, Store, create};
 use crate::torrent::{InfoHash, MAX_METAINFO, Metainfo, PieceSet};
 use crate::wire::PeerId;
 use announcer::Announcer;
+use crossbeam::channel::{Receiver, Sender, bounded};
 use shared::Shared;
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::Duration;
 use transfer::{Kind, Phase, Transfer};
 
@@ -44,6 +45,9 @@ const CAPS: Caps = Caps {
     total: 1_000,
     per_address: 500,
 };
+
+/// How long a stop waits for announces that are under way.
+const ANNOUNCED: Duration = Duration::from_secs(1);
 
 /// What a peer is started with.
 #[derive(Debug)]
@@ -93,10 +97,9 @@ pub struct Started {
 pub struct Peer {
     shared: Arc<Shared>,
     server: Server,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Disconnected once no thread announces any more.
+    announced: Receiver<()>,
     folder: StateFolder,
-    /// Raised to end hashing early.
-    interrupt: Arc<AtomicBool>,
 }
 
 impl Peer {
@@ -128,19 +131,16 @@ impl Peer {
             link::accept(&serving, incoming);
         });
         let server = server.map_err(PeerError::Thread)?;
-        let interrupt = Arc::new(AtomicBool::new(false));
+        let (announcing, announced) = bounded(0);
         let peer = Self {
             shared,
             server,
-            threads: Mutex::default(),
+            announced,
             folder: options.folder,
-            interrupt,
         };
-        peer.spawn("tick".to_owned(), |shared, _| tick::run(shared))?;
+        peer.spawn("tick", tick::run)?;
         for number in 1..=announcer::THREADS {
-            peer.spawn(format!("announce-{number}"), |shared, _| {
-                shared.announcer.run(shared)
-            })?;
+            peer.spawn_announcer(number, announcing.clone())?;
         }
         peer.restore()?;
         log::info!("listening on {address}");
@@ -172,6 +172,10 @@ impl Peer {
         if urls.is_empty() {
             return Err(PeerError::NoTracker(self.shared.announcer.no_tracker()));
         }
+        // Told before the hashing, which may take long; what is there may still turn out to be the same torrent.
+        if torrent.symlink_metadata().is_ok() {
+            read_torrent(torrent)?;
+        }
         let file = |source| PeerError::File {
             path: path.to_owned(),
             source,
@@ -182,7 +186,7 @@ impl Peer {
             private: false,
             file_sha1: false,
         };
-        let info = create(&path, &options, progress, &self.interrupt)?;
+        let info = create(&path, &options, progress, &self.shared.interrupt)?;
         let tiers = urls.into_iter().map(|url| vec![url]).collect();
         let metainfo = Metainfo::new(info, tiers);
         let info = metainfo.info();
@@ -193,21 +197,22 @@ impl Peer {
             length: info.lengths().total(),
             pieces: info.lengths().pieces(),
         };
-        write_torrent(torrent, &metainfo)?;
         let store = Store::open_share(Arc::new(info.clone()), &path)?;
-        let transfer = Transfer::new(&self.shared, metainfo, Kind::Share(path), true);
+        let transfer = Transfer::new(&self.shared, metainfo, Kind::Share(path.clone()), true);
         match self.enter(transfer)? {
             Ok(transfer) => {
                 transfer.set_store(Arc::new(store));
-                transfer.begin(
-                    &self.shared,
-                    PieceSet::full(transfer.info().lengths()),
-                    true,
-                );
-                transfer.save(&self.shared)?;
+                let written = write_torrent(torrent, &transfer.metainfo);
+                if let Err(error) = written.and_then(|()| transfer.save(&self.shared)) {
+                    self.shared.forget(sent.info_hash);
+                    return Err(error);
+                }
+                let owned = PieceSet::full(transfer.info().lengths());
+                transfer.begin(&self.shared, owned, true);
             }
-            // What is shared already goes on as it is.
-            Err(other) => log::info!("{}: is here already", other.name()),
+            // What is offered from that place already goes on as it is.
+            Err(other) if other.path() == path => write_torrent(torrent, &other.metainfo)?,
+            Err(other) => return Err(already(&other)),
         }
         Ok(sent)
     }
@@ -257,21 +262,19 @@ impl Peer {
     /// When there is no unfinished download of that name.
     pub fn cancel(&self, name: &str) -> Result<(), PeerError> {
         let transfers = self.shared.transfers();
-        let found = transfers.into_iter().find(|transfer| {
-            transfer.is_download()
-                && transfer.is_called(name)
-                && transfer.state().phase != Phase::Complete
-        });
-        let transfer = found.ok_or_else(|| PeerError::NoSuchDownload(name.to_owned()))?;
+        let mut found = transfers
+            .into_iter()
+            .filter(|transfer| transfer.is_download() && transfer.is_called(name));
+        let transfer =
+            found.find(|transfer| transfer.wait_until_finished(&self.shared) != Phase::Complete);
+        let transfer = transfer.ok_or_else(|| PeerError::NoSuchDownload(name.to_owned()))?;
         let info_hash = transfer.info_hash();
+        let store = transfer.take_store().or_else(|| transfer.open_part());
         transfer.fail(&self.shared, "cancelled");
-        self.shared
-            .announcer
-            .farewell(&self.shared, Some(info_hash));
         self.shared.forget(info_hash);
         self.shared.records.remove(info_hash)?;
         transfer.wait_for_pool(&self.shared);
-        if let Some(store) = transfer.store() {
+        if let Some(store) = store {
             store.discard()?;
         }
         self.shared.notify_change();
@@ -328,8 +331,7 @@ impl Peer {
 
     /// Ends hashing that a command waits for, at a person's wish to stop.
     pub fn interrupt(&self) {
-        self.interrupt
-            .store(true, std::sync::atomic::Ordering::Relaxed);
+        self.shared.interrupt.store(true, Ordering::Relaxed);
     }
 
     /// Tells the trackers, ends all links and threads and leaves the records as they should be found again.
@@ -340,18 +342,15 @@ impl Peer {
         }
         self.shared.stop.stop();
         self.shared.tick_now();
-        self.shared.announcer.farewell(&self.shared, None);
+        self.shared.announcer.farewell(&self.shared);
         for transfer in self.shared.transfers() {
             transfer.close_links("the peer stops");
         }
         self.server.stop();
-        self.shared.join_callers();
+        self.shared.join();
         self.shared.pool.stop();
-        let threads =
-            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        for thread in threads {
-            let _ = thread.join();
-        }
+        // One that waits for a tracker which does not answer holds nothing, and must not hold up the end.
+        let _ = self.announced.recv_timeout(ANNOUNCED);
         self.shared.notify_change();
         log::info!("stopped");
     }
@@ -359,18 +358,21 @@ impl Peer {
     /// Runs something on a thread of its own, which [`Peer::stop`] waits for.
     fn spawn(
         &self,
-        name: String,
-        run: impl FnOnce(&Arc<Shared>, &AtomicBool) + Send + 'static,
+        name: &str,
+        run: impl FnOnce(&Arc<Shared>) + Send + 'static,
     ) -> Result<(), PeerError> {
-        let (shared, interrupt) = (Arc::clone(&self.shared), Arc::clone(&self.interrupt));
-        let thread = thread::Builder::new()
-            .name(name)
-            .spawn(move || run(&shared, &interrupt));
-        let thread = thread.map_err(PeerError::Thread)?;
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        threads.retain(|thread| !thread.is_finished());
-        threads.push(thread);
-        Ok(())
+        self.shared.spawn(name, run).map_err(PeerError::Thread)
+    }
+
+    /// Starts an announcing thread; it holds `alive` as long as it runs.
+    fn spawn_announcer(&self, number: usize, alive: Sender<()>) -> Result<(), PeerError> {
+        let shared = Arc::clone(&self.shared);
+        let thread = thread::Builder::new().name(format!("announce-{number}"));
+        let spawned = thread.spawn(move || {
+            shared.announcer.run(&shared);
+            drop(alive);
+        });
+        spawned.map(drop).map_err(PeerError::Thread)
     }
 
     fn enter(&self, transfer: Transfer) -> Result<Result<Arc<Transfer>, Arc<Transfer>>, PeerError> {
@@ -403,6 +405,7 @@ fn already(other: &Transfer) -> PeerError {
     PeerError::Already {
         name: other.name().to_owned(),
         what,
+        path: other.path(),
     }
 }
 
@@ -441,8 +444,9 @@ fn write_torrent(path: &Path, metainfo: &Metainfo) -> Result<(), PeerError> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
-    let temporary =
-        tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(file)?;
+    // The temporary file's name is nobody's matter.
+    let temporary = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
+        .map_err(|error| file(error.kind().into()))?;
     io::Write::write_all(&mut temporary.as_file(), &metainfo.encode()).map_err(file)?;
     // A torrent is to be handed on; the temporary file was the owner's alone.
     let shown = std::os::unix::fs::PermissionsExt::from_mode(0o644);

@@ -1,7 +1,7 @@
 //! The way of a piece after its blocks have arrived: SHA-1, file, owned map, `have`. Runs on the pool's workers.
 
 use super::shared::Shared;
-use super::transfer::{CALL_AGAIN, Kind, Parked, Phase, State, Transfer};
+use super::transfer::{Kind, Parked, Phase, SEED_AGAIN, State, Transfer};
 use crate::storage::{BadFile, Record, RecordKind, RecordState, Store, StoreError};
 use crate::swarm::{Run, Verdict};
 use crate::torrent::{Hasher, PieceIndex, Sha1};
@@ -9,10 +9,45 @@ use crate::wire::Event;
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 /// How much is read back at a time when a run was written before its turn to be hashed came, in bytes.
 const READ_BACK: usize = 64 << 10;
+
+/// How long one that sent a bad piece is left alone; not for ever, since it may be the only owner and mend its disk.
+const BARRED: Duration = Duration::from_secs(600);
+
+/// Why a download of which every piece is here cannot be finished.
+#[derive(Debug, thiserror::Error)]
+enum FinishError {
+    #[error("{} has SHA-1 {} where the torrent says {}", .0.path.display(), .0.found, .0.expected)]
+    Bad(BadFile),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Blocks of the stock that are with a worker; given back when dropped, whatever became of the job.
+struct Held<'a> {
+    shared: &'a Shared,
+    transfer: &'a Transfer,
+    blocks: u32,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let now = self.shared.now();
+        let mut state = self.transfer.state();
+        state.with_pool = state.with_pool.saturating_sub(self.blocks);
+        self.shared.stock.release(&mut state.reserved, self.blocks);
+        // Links that found the stock empty need not wait for the next tick.
+        let links: Vec<_> = state.links.values().cloned().collect();
+        for link in links {
+            if !state.picker.is_fetching(link.id) {
+                self.transfer.request(self.shared, &mut state, &link, now);
+            }
+        }
+    }
+}
 
 /// The hash of a piece of several runs, which arrive in any order but are hashed in theirs.
 #[derive(Debug)]
@@ -34,24 +69,24 @@ impl Transfer {
         run: Run,
         blocks: Vec<Parked>,
     ) {
+        let held = Held {
+            shared,
+            transfer: self,
+            blocks: run.blocks,
+        };
         let finished = match self.store() {
             Some(store) if self.state().phase == Phase::Active => {
-                self.hash_and_write(store, run, &blocks)
+                self.hash_and_write(&store, run, &blocks)
             }
             _ => Ok(None),
         };
         drop(blocks);
-        shared.stock.release(run.blocks);
-        {
-            let mut state = self.state();
-            state.reserved -= run.blocks;
-            state.with_pool -= run.blocks;
-        }
+        drop(held);
         match finished {
             Ok(Some((hash, sources))) if hash == self.info().piece_hash(run.piece) => {
                 self.publish(shared, run.piece, sources);
             }
-            Ok(Some((_, sources))) => self.reject_piece(run.piece, &sources),
+            Ok(Some((_, sources))) => self.reject_piece(shared, run.piece, &sources),
             Ok(None) => {}
             Err(error) => self.fail(shared, &error.to_string()),
         }
@@ -179,16 +214,17 @@ impl Transfer {
             (owned, state.picker.is_complete())
         };
         if let (Some(owned), Some(store), Some(hashes)) = (&owned, self.store(), &self.file_hashes)
-            && let Err(error) = hashes.advance(store, |piece| owned.contains(piece))
+            && let Err(error) = hashes.advance(&store, |piece| owned.contains(piece))
         {
             return self.fail(shared, &error.to_string());
         }
         if complete {
-            self.complete(shared);
+            self.spawn_completion(shared);
         }
     }
 
-    fn reject_piece(&self, piece: PieceIndex, sources: &Sources) {
+    fn reject_piece(&self, shared: &Shared, piece: PieceIndex, sources: &Sources) {
+        let until = shared.now() + BARRED;
         let mut state = self.state();
         state.hashes.remove(&piece);
         match state.picker.failed(piece) {
@@ -200,7 +236,8 @@ impl Transfer {
                 );
                 // The link may have ended since; its address is known all the same.
                 for source in sources.keys() {
-                    state.candidates.bar(*source);
+                    state.candidates.bar(*source, until);
+                    state.barred = true;
                 }
                 if let Some(link) = state.links.get(&id).cloned() {
                     link.close(format!("piece {} from it does not verify", piece.number()));
@@ -216,22 +253,41 @@ impl Transfer {
         }
     }
 
-    /// Every piece is owned: checks whole files where the torrent can, and gives them their final name. The worker that
-    /// published the last piece comes here; nobody else can.
-    pub(super) fn complete(self: &Arc<Self>, shared: &Arc<Shared>) {
-        let Some(store) = self.store() else { return };
-        if self.state().phase != Phase::Active {
-            return;
-        }
-        if let Err(reason) = self
-            .check_files(store)
-            .and_then(|()| store.finish().map(drop).map_err(|error| error.to_string()))
+    /// Every piece is owned: the rest is done on a thread of its own, since hashing and syncing large files would keep a
+    /// worker from all other downloads.
+    pub(super) fn spawn_completion(self: &Arc<Self>, shared: &Arc<Shared>) {
         {
-            return self.fail(shared, &reason);
+            let mut state = self.state();
+            if state.phase != Phase::Active {
+                return;
+            }
+            state.phase = Phase::Finishing;
+        }
+        let transfer = Arc::clone(self);
+        if let Err(error) = shared.spawn("finish", move |shared| transfer.complete(shared)) {
+            self.fail(shared, &format!("cannot start a thread: {error}"));
+        }
+    }
+
+    /// Checks whole files where the torrent can, and gives them their final name.
+    fn complete(self: &Arc<Self>, shared: &Shared) {
+        let Some(store) = self.store() else { return };
+        let finished = self.check_files(shared, &store).and_then(|()| {
+            store.finish()?;
+            Ok(())
+        });
+        match finished {
+            Ok(()) => {}
+            // The next start finds every piece and comes here again.
+            Err(FinishError::Store(StoreError::Stopped)) => return,
+            Err(error) => return self.fail(shared, &error.to_string()),
         }
         let now = shared.now();
         {
             let mut state = self.state();
+            if state.phase != Phase::Finishing {
+                return;
+            }
             state.phase = Phase::Complete;
             state.ended = Some(now);
             state.trouble = None;
@@ -248,12 +304,11 @@ impl Transfer {
             });
             for link in seeds {
                 if let Some(address) = link.listens_at() {
-                    candidates.released(address, now + CALL_AGAIN);
+                    candidates.released(address, now + SEED_AGAIN);
                 }
                 link.close("both sides have everything");
             }
         }
-        shared.stock.share(false);
         self.record(shared);
         log::info!("{}: complete", self.name());
         if self.listed {
@@ -262,46 +317,33 @@ impl Transfer {
         shared.notify_change();
     }
 
-    fn check_files(&self, store: &Store) -> Result<(), String> {
+    fn check_files(&self, shared: &Shared, store: &Store) -> Result<(), FinishError> {
         let Some(hashes) = &self.file_hashes else {
             return Ok(());
         };
-        let bad = hashes
-            .finish(store, &AtomicBool::new(false))
-            .map_err(|error| error.to_string())?;
-        bad.first().map_or(Ok(()), |bad| {
-            let BadFile {
-                path,
-                found,
-                expected,
-            } = bad;
-            Err(format!(
-                "{} has SHA-1 {found} where the torrent says {expected}",
-                path.display()
-            ))
-        })
+        let bad = hashes.finish(store, &shared.interrupt)?;
+        bad.into_iter()
+            .next()
+            .map_or(Ok(()), |bad| Err(FinishError::Bad(bad)))
     }
 
     /// Ends a download or share with a reason; what is on disk stays for another try.
     pub(super) fn fail(&self, shared: &Shared, reason: &str) {
-        let was_active = {
+        {
             let mut state = self.state();
             if matches!(state.phase, Phase::Failed(_)) {
                 return;
             }
-            let was_active = state.phase == Phase::Active;
             state.phase = Phase::Failed(reason.to_owned());
             state.ended = Some(shared.now());
             state.drop_parked(shared);
             state.links.values().for_each(|link| link.close(reason));
-            was_active
-        };
+        }
         log::error!("{}: stopped: {reason}", self.name());
         shared.owned.remove(self.info_hash());
-        if was_active {
-            shared.stock.share(false);
-        }
-        shared.announcer.forget(self.info_hash());
+        shared.announcer.leave(self.info_hash());
+        // Its files are free for another try.
+        self.take_store();
         self.record(shared);
         shared.notify_change();
     }
@@ -318,16 +360,16 @@ impl Transfer {
 
     /// What the state folder keeps of it.
     pub(super) fn to_record(&self) -> Record {
+        let stamps = self.store().and_then(|store| store.stamps().ok());
         let state = self.state();
-        let stamps = || self.store().and_then(|store| store.stamps().ok());
         let recorded = match &state.phase {
             Phase::Failed(reason) => RecordState::Failed {
                 reason: reason.clone(),
             },
-            Phase::Complete => stamps().map_or(RecordState::Partial, |stamps| {
+            Phase::Complete => stamps.map_or(RecordState::Partial, |stamps| {
                 RecordState::Complete { stamps }
             }),
-            Phase::Checking | Phase::Active => RecordState::Partial,
+            Phase::Checking | Phase::Active | Phase::Finishing => RecordState::Partial,
         };
         let kind = match &self.kind {
             Kind::Share(path) => RecordKind::Share { path: path.clone() },
@@ -357,8 +399,8 @@ impl State {
     pub(super) fn drop_parked(&mut self, shared: &Shared) {
         self.parked.clear();
         self.hashes.clear();
-        shared.stock.release(self.reserved - self.with_pool);
-        self.reserved = self.with_pool;
+        let idle = self.reserved.saturating_sub(self.with_pool);
+        shared.stock.release(&mut self.reserved, idle);
     }
 }
 

@@ -28,7 +28,7 @@ impl Transfer {
             .collect();
         from.sort_by(|(a, more), (b, less)| less.cmp(more).then_with(|| a.cmp(b)));
         let rate = match state.phase {
-            Phase::Active => state.rate.bytes_per_second(now),
+            Phase::Active | Phase::Finishing => state.rate.bytes_per_second(now),
             _ if elapsed.is_zero() => 0,
             _ => (fetched as f64 / elapsed.as_secs_f64()) as u64,
         };
@@ -38,7 +38,7 @@ impl Transfer {
             group: None,
             state: match &state.phase {
                 Phase::Checking => DownloadState::Checking,
-                Phase::Active => DownloadState::Downloading,
+                Phase::Active | Phase::Finishing => DownloadState::Downloading,
                 Phase::Complete => DownloadState::Complete,
                 Phase::Failed(reason) => DownloadState::Failed(reason.clone()),
             },
@@ -83,7 +83,8 @@ impl Transfer {
         links
     }
 
-    fn path(&self) -> PathBuf {
+    /// Where its file or folder stands or will stand.
+    pub(super) fn path(&self) -> PathBuf {
         match &self.kind {
             Kind::Share(path) => path.clone(),
             Kind::Download(place) => place.path(),
@@ -114,6 +115,9 @@ impl State {
         match (interesting, self.links.is_empty(), known) {
             (true, ..) => self.trouble.clone(),
             (false, false, _) => Some("no connected peer has the missing pieces".to_owned()),
+            (false, true, 0) if self.barred => {
+                Some("every owner sent bad data and is left alone for some minutes".to_owned())
+            }
             (false, true, 0) => {
                 tracker_trouble.or_else(|| Some("no owner is known yet".to_owned()))
             }

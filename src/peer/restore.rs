@@ -16,9 +16,12 @@ use std::time::Duration;
 
 /// How long a cancelled download waits for workers that still write to it.
 const POOL_WAIT: Duration = Duration::from_secs(5);
+/// How long a cancel waits for one that is being finished.
+const FINISH_WAIT: Duration = Duration::from_secs(60);
 
 impl Peer {
-    /// Takes up all that was recorded; the checking of files goes on in the background.
+    /// Takes up all that was recorded: what is complete and unchanged at once, the rest, which has to be checked, in the
+    /// background.
     pub(super) fn restore(&self) -> Result<(), PeerError> {
         let mut found = Vec::new();
         for loaded in self.shared.records.load_all() {
@@ -31,7 +34,9 @@ impl Peer {
                     let mut transfer = Transfer::new(&self.shared, metainfo, kind, true);
                     transfer.added_ms = record.added_ms;
                     transfer.state().sources = record.sources.iter().cloned().collect();
-                    if let Ok(transfer) = self.enter(transfer)? {
+                    if let Ok(transfer) = self.enter(transfer)?
+                        && !transfer.reopen_unchanged(&self.shared, &record.state)
+                    {
                         found.push((transfer, record.state));
                     }
                 }
@@ -41,7 +46,8 @@ impl Peer {
         if found.is_empty() {
             return Ok(());
         }
-        self.spawn("restore".to_owned(), move |shared, interrupt| {
+        self.spawn("restore", move |shared| {
+            let interrupt = &shared.interrupt;
             for (transfer, recorded) in found {
                 if shared.stop.is_stopped() {
                     return;
@@ -55,7 +61,8 @@ impl Peer {
 
     /// Finds out, in the background, what of an opened download is there already, and fetches the rest.
     pub(super) fn check_and_begin(&self, transfer: Arc<Transfer>) -> Result<(), PeerError> {
-        self.spawn("check".to_owned(), move |shared, interrupt| {
+        self.spawn("check", move |shared| {
+            let interrupt = &shared.interrupt;
             if let Err(error) = transfer.check(shared, interrupt) {
                 transfer.stop_unless_interrupted(shared, &error);
             }
@@ -64,6 +71,20 @@ impl Peer {
 }
 
 impl Transfer {
+    /// Begins at once with a recorded transfer that was complete and whose files are unchanged; says whether it is one.
+    fn reopen_unchanged(self: &Arc<Self>, shared: &Arc<Shared>, recorded: &RecordState) -> bool {
+        let RecordState::Complete { stamps } = recorded else {
+            return false;
+        };
+        let opened = Store::open_share(Arc::clone(self.info()), &self.path());
+        let Some(store) = opened.ok().filter(|store| store.unchanged(stamps)) else {
+            return false;
+        };
+        self.set_store(Arc::new(store));
+        self.begin(shared, PieceSet::full(self.info().lengths()), true);
+        true
+    }
+
     /// Opens the files of a recorded transfer and begins with what of them can be trusted.
     fn reopen(
         self: &Arc<Self>,
@@ -127,7 +148,7 @@ impl Transfer {
         let Some(store) = self.store() else {
             return Ok(());
         };
-        let owned = self.verified(store, interrupt)?;
+        let owned = self.verified(&store, interrupt)?;
         self.begin(shared, owned, false);
         Ok(())
     }
@@ -151,6 +172,7 @@ impl Transfer {
 
     /// Serves what is owned, and fetches what is not. `whole` says that the files stand in their final place.
     pub(super) fn begin(self: &Arc<Self>, shared: &Arc<Shared>, owned: PieceSet, whole: bool) {
+        let finished = owned.is_full() && !whole;
         {
             let mut state = self.state();
             if state.phase != Phase::Checking {
@@ -171,15 +193,12 @@ impl Transfer {
             // Inside the lock, so that a download that fails at once is taken out after it was put in.
             shared.owned.insert(Arc::clone(self), owned);
         }
-        if !whole {
-            shared.stock.share(true);
-        }
         if self.listed {
             shared.announcer.announce(self, Some(Event::Started));
         }
         shared.notify_change();
-        if !whole && self.state().picker.is_complete() {
-            self.complete(shared);
+        if finished {
+            self.spawn_completion(shared);
         }
     }
 
@@ -196,6 +215,28 @@ impl Transfer {
             Kind::Download(place) => Some(place.name.as_str()),
         };
         self.name() == name || file == Some(name) || self.info_hash().to_string() == name
+    }
+
+    /// The partial data of a download that let go of it.
+    pub(super) fn open_part(&self) -> Option<Arc<Store>> {
+        let Kind::Download(place) = &self.kind else {
+            return None;
+        };
+        let opened = Store::open_download(Arc::clone(self.info()), place);
+        opened.ok().map(Arc::new)
+    }
+
+    /// Waits for a download of which every piece is here to be complete or to fail.
+    pub(super) fn wait_until_finished(&self, shared: &Shared) -> Phase {
+        let until = shared.now() + FINISH_WAIT;
+        loop {
+            let seen = shared.changes();
+            let phase = self.state().phase.clone();
+            if phase != Phase::Finishing || shared.now() > until {
+                return phase;
+            }
+            shared.wait_for_change(seen, Duration::from_millis(100));
+        }
     }
 
     pub(super) fn close_links(&self, reason: &str) {

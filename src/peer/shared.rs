@@ -13,8 +13,9 @@ use crate::wire::PeerId;
 use crate::wire::extension::ExtensionHandshake;
 use crate::wire::handshake::Handshake;
 use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -44,6 +45,12 @@ pub(super) struct Shared {
     transfers: Mutex<HashMap<InfoHash, Arc<Transfer>>>,
     links: AtomicU64,
     callers: Mutex<Vec<JoinHandle<()>>>,
+    /// Sockets of calls whose handshake is under way, so that a stop can end them.
+    calling: Mutex<HashMap<u64, Arc<TcpStream>>>,
+    /// Threads for one task each: checking, restoring, finishing.
+    helpers: Mutex<Vec<JoinHandle<()>>>,
+    /// Raised to end hashing early.
+    pub(super) interrupt: AtomicBool,
     changes: Mutex<u64>,
     changed: Condvar,
     /// Addresses came in: the next tick is due now.
@@ -80,6 +87,9 @@ impl Shared {
             transfers: Mutex::default(),
             links: AtomicU64::new(0),
             callers: Mutex::default(),
+            calling: Mutex::default(),
+            helpers: Mutex::default(),
+            interrupt: AtomicBool::new(false),
             changes: Mutex::new(0),
             changed: Condvar::new(),
             early_tick: Mutex::new(false),
@@ -143,33 +153,71 @@ impl Shared {
     pub(super) fn spawn_call(self: &Arc<Self>, transfer: &Arc<Transfer>, address: SocketAddr) {
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
         callers.retain(|caller| !caller.is_finished());
+        let ended = CallEnded {
+            shared: Arc::clone(self),
+            transfer: Arc::clone(transfer),
+            address,
+        };
         if callers.len() >= MAX_CALLS || self.stop.is_stopped() {
             drop(callers);
-            return transfer.call_ended(address);
+            return drop(ended);
         }
-        let (shared, called) = (Arc::clone(self), Arc::clone(transfer));
         let thread = thread::Builder::new()
             .name("call".to_owned())
             .stack_size(STACK);
         let spawned = thread.spawn(move || {
-            link::call(&shared, &called, address);
-            called.call_ended(address);
+            link::call(&ended.shared, &ended.transfer, ended.address);
+            drop(ended);
         });
         match spawned {
             Ok(caller) => callers.push(caller),
-            Err(error) => {
-                log::warn!("{}: cannot call {address}: {error}", transfer.name());
-                transfer.call_ended(address);
-            }
+            Err(error) => log::warn!("{}: cannot call {address}: {error}", transfer.name()),
         }
     }
 
-    /// Waits for all calling threads; their links must have been closed.
-    pub(super) fn join_callers(&self) {
-        let callers =
-            std::mem::take(&mut *self.callers.lock().unwrap_or_else(PoisonError::into_inner));
-        for caller in callers {
-            let _ = caller.join();
+    /// Keeps the socket of a call in reach of a stop until the guard is dropped.
+    pub(super) fn register_call(&self, stream: &Arc<TcpStream>) -> RegisteredCall<'_> {
+        let number = self.links.fetch_add(1, Ordering::Relaxed);
+        self.calling_map().insert(number, Arc::clone(stream));
+        if self.stop.is_stopped() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        RegisteredCall {
+            shared: self,
+            number,
+        }
+    }
+
+    fn calling_map(&self) -> MutexGuard<'_, HashMap<u64, Arc<TcpStream>>> {
+        self.calling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs something on a thread of its own, which [`Shared::join`] waits for.
+    pub(super) fn spawn(
+        self: &Arc<Self>,
+        name: &str,
+        run: impl FnOnce(&Arc<Self>) + Send + 'static,
+    ) -> io::Result<()> {
+        let shared = Arc::clone(self);
+        let thread = thread::Builder::new().name(name.to_owned());
+        let thread = thread.spawn(move || run(&shared))?;
+        let mut helpers = self.helpers.lock().unwrap_or_else(PoisonError::into_inner);
+        helpers.retain(|helper| !helper.is_finished());
+        helpers.push(thread);
+        Ok(())
+    }
+
+    /// Ends calls under way and waits for all calling threads and helpers; links must have been closed.
+    pub(super) fn join(&self) {
+        for stream in self.calling_map().values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        for threads in [&self.callers, &self.helpers] {
+            let threads =
+                std::mem::take(&mut *threads.lock().unwrap_or_else(PoisonError::into_inner));
+            for thread in threads {
+                let _ = thread.join();
+            }
         }
     }
 
@@ -219,5 +267,30 @@ impl Shared {
         self.transfers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Frees an address when the call to it ends, however it ends.
+struct CallEnded {
+    shared: Arc<Shared>,
+    transfer: Arc<Transfer>,
+    address: SocketAddr,
+}
+
+impl Drop for CallEnded {
+    fn drop(&mut self) {
+        self.transfer.call_ended(&self.shared, self.address);
+    }
+}
+
+/// See [`Shared::register_call`].
+pub(super) struct RegisteredCall<'a> {
+    shared: &'a Shared,
+    number: u64,
+}
+
+impl Drop for RegisteredCall<'_> {
+    fn drop(&mut self) {
+        self.shared.calling_map().remove(&self.number);
     }
 }

@@ -17,8 +17,8 @@ const BLOCKS: u32 = 768;
 pub(super) struct Stock {
     free: ArrayQueue<Box<[u8]>>,
     reserved: AtomicU32,
-    /// Downloads that share the stock.
-    downloads: AtomicU32,
+    /// Downloads that hold some of it.
+    holders: AtomicU32,
 }
 
 impl Stock {
@@ -28,35 +28,39 @@ impl Stock {
         Arc::new(Self {
             free,
             reserved: AtomicU32::new(0),
-            downloads: AtomicU32::new(0),
+            holders: AtomicU32::new(0),
         })
     }
 
-    /// One download more (or, with -1, one fewer) shares the stock.
-    pub(super) fn share(&self, more: bool) {
-        if more {
-            self.downloads.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.downloads.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Reserves `count` blocks for a download that holds `held` already. Beyond an even share of the stock it gets none,
-    /// but enough for one run it always gets once others return theirs.
-    pub(super) fn reserve(&self, held: u32, count: u32) -> bool {
-        let even = BLOCKS / self.downloads.load(Ordering::Relaxed).max(1);
-        if held > 0 && held + count > even {
+    /// Reserves `count` blocks for a download that holds `held` already, and counts them there. Beyond an even share
+    /// among all that hold some it gets none, but enough for one run it always gets once others return theirs.
+    pub(super) fn reserve(&self, held: &mut u32, count: u32) -> bool {
+        let even = BLOCKS / self.holders.load(Ordering::Relaxed).max(1);
+        if *held > 0 && *held + count > even {
             return false;
         }
         let add = |reserved: u32| (reserved + count <= BLOCKS).then_some(reserved + count);
-        self.reserved
+        let got = self
+            .reserved
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
-            .is_ok()
+            .is_ok();
+        if got {
+            self.holders
+                .fetch_add(u32::from(*held == 0), Ordering::Relaxed);
+            *held += count;
+        }
+        got
     }
 
-    /// Gives back what was reserved.
-    pub(super) fn release(&self, count: u32) {
-        self.reserved.fetch_sub(count, Ordering::Relaxed);
+    /// Gives back `count` of the blocks that a download holds, at most all of them.
+    pub(super) fn release(&self, held: &mut u32, count: u32) {
+        let count = count.min(*held);
+        if count > 0 {
+            *held -= count;
+            self.reserved.fetch_sub(count, Ordering::Relaxed);
+            self.holders
+                .fetch_sub(u32::from(*held == 0), Ordering::Relaxed);
+        }
     }
 
     /// A buffer of one block.
@@ -127,15 +131,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn downloads_share_the_stock_evenly_and_one_run_is_always_possible() {
+    fn holders_share_the_stock_evenly_and_one_run_is_always_possible() {
         let stock = Stock::new();
-        stock.share(true);
-        assert!(stock.reserve(0, BLOCKS) && !stock.reserve(0, 1));
-        stock.release(BLOCKS);
-        stock.share(true);
-        assert!(stock.reserve(0, 32) && !stock.reserve(BLOCKS / 2, 32));
-        stock.share(false);
-        assert!(stock.reserve(BLOCKS / 2, 32));
+        let (mut first, mut second) = (0, 0);
+        assert!(stock.reserve(&mut first, BLOCKS) && !stock.reserve(&mut first, 1));
+        assert!(!stock.reserve(&mut second, 32), "nothing is left");
+        stock.release(&mut first, 64);
+        assert!(stock.reserve(&mut second, 32));
+        assert!(!stock.reserve(&mut first, 32), "more than half");
+        stock.release(&mut first, BLOCKS);
+        assert!(stock.reserve(&mut second, BLOCKS - 32), "alone again");
+        stock.release(&mut second, 2 * BLOCKS);
+        let left = (
+            stock.reserved.load(Ordering::Relaxed),
+            stock.holders.load(Ordering::Relaxed),
+        );
+        assert_eq!(left, (0, 0));
     }
 
     #[test]

@@ -41,9 +41,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
 
 impl Transfer {
     fn lacks_a_tracker(&self, shared: &Shared) -> bool {
-        self.listed
-            && matches!(self.state().phase, Phase::Active | Phase::Complete)
-            && !shared.announcer.announces(self.info_hash())
+        self.listed && self.state().phase.serves() && !shared.announcer.announces(self.info_hash())
     }
 
     /// Does what is due and gives the addresses to call now.
@@ -51,13 +49,17 @@ impl Transfer {
         let now = shared.now();
         let mut guard = self.state();
         let state = &mut *guard;
-        if !matches!(state.phase, Phase::Active | Phase::Complete) {
+        if !state.phase.serves() {
             return Vec::new();
         }
-        for id in state.picker.take_from_stalled(now) {
+        for (id, blocks) in state.picker.take_from_stalled(now) {
             let stalls = state.stalls.entry(id).or_default();
             *stalls += 1;
             if let Some(link) = state.links.get(&id) {
+                let cancels = blocks
+                    .into_iter()
+                    .map(|block| Message::Cancel(block.into()));
+                link.outbox.send(cancels);
                 log::info!(
                     "{}: {} delivers nothing; others are asked",
                     self.name(),
@@ -81,7 +83,7 @@ impl Transfer {
                 self.request(shared, state, link, now);
             }
         }
-        if state.reserved > 0
+        if state.picker.has_active()
             && state.with_pool == 0
             && now.saturating_sub(state.last_arrival) > IDLE
         {

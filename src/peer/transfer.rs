@@ -17,7 +17,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The most blocks asked of one link at a time: 8 MiB.
@@ -25,10 +25,17 @@ const LARGEST_WINDOW: u32 = 512;
 /// Requests kept by a program that does not say how many it keeps (what libtorrent and others take as given).
 const USUAL_REQUEST_QUEUE: u32 = 250;
 /// After this long an address that turned out to be linked already, or a fellow seed, may be called again.
-pub(super) const CALL_AGAIN: Duration = Duration::from_secs(60);
+const CALL_AGAIN: Duration = Duration::from_secs(60);
 
 /// A link over which no block goes for this long may have to make room for another.
 pub(super) const USELESS: Duration = Duration::from_secs(5);
+
+/// Fellow seeds have nothing for each other; they call each other again after so long, should one have lost something.
+pub(super) const SEED_AGAIN: Duration = Duration::from_secs(1_800);
+/// A line over which nothing went for so long gives way to a new one of the same peer.
+const LOST: Duration = Duration::from_secs(10);
+/// A link that stood for so long was no failure.
+const PROVED: Duration = Duration::from_secs(60);
 
 /// Whether a transfer offers what its user has or fetches what he wants.
 #[derive(Clone, Debug)]
@@ -46,10 +53,19 @@ pub(super) enum Phase {
     Checking,
     /// Under way.
     Active,
+    /// Every piece is owned; whole files are checked and get their final name.
+    Finishing,
     /// Everything is owned.
     Complete,
     /// Stopped for this reason.
     Failed(String),
+}
+
+impl Phase {
+    /// Whether owned pieces are served.
+    pub(super) fn serves(&self) -> bool {
+        matches!(self, Self::Active | Self::Finishing | Self::Complete)
+    }
 }
 
 /// Why a peer is not admitted.
@@ -73,12 +89,13 @@ pub(super) struct Transfer {
     /// Whether trackers and the state folder are told of it; a closed run does neither.
     pub(super) listed: bool,
     info: Arc<Info>,
-    store: OnceLock<Arc<Store>>,
+    store: Mutex<Option<Arc<Store>>>,
     /// Where the metainfo carries the SHA-1 of whole files.
     pub(super) file_hashes: Option<FileHashes>,
     /// When it was first asked for, in milliseconds since 1970.
     pub(super) added_ms: u64,
     uploaded: AtomicU64,
+    downloaded: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -111,6 +128,8 @@ pub(super) struct State {
     pub(super) started: Duration,
     pub(super) ended: Option<Duration>,
     pub(super) trouble: Option<String>,
+    /// Some peer was barred for bad data.
+    pub(super) barred: bool,
 }
 
 /// A block that arrived, and from where.
@@ -144,6 +163,7 @@ impl Transfer {
             started: shared.now(),
             ended: None,
             trouble: None,
+            barred: false,
         };
         Self {
             file_hashes: FileHashes::new(&info),
@@ -152,8 +172,9 @@ impl Transfer {
             kind,
             listed,
             info,
-            store: OnceLock::new(),
+            store: Mutex::new(None),
             uploaded: AtomicU64::new(0),
+            downloaded: AtomicU64::new(0),
             state: Mutex::new(state),
         }
     }
@@ -175,12 +196,21 @@ impl Transfer {
     }
 
     /// Its files, once they are open.
-    pub(super) fn store(&self) -> Option<&Arc<Store>> {
-        self.store.get()
+    pub(super) fn store(&self) -> Option<Arc<Store>> {
+        self.store_slot().clone()
     }
 
     pub(super) fn set_store(&self, store: Arc<Store>) {
-        let _ = self.store.set(store);
+        *self.store_slot() = Some(store);
+    }
+
+    /// Lets go of its files, so that another transfer may have them.
+    pub(super) fn take_store(&self) -> Option<Arc<Store>> {
+        self.store_slot().take()
+    }
+
+    fn store_slot(&self) -> MutexGuard<'_, Option<Arc<Store>>> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -193,6 +223,11 @@ impl Transfer {
 
     pub(super) fn uploaded(&self, bytes: u64) {
         self.uploaded.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes taken from others since the start.
+    pub(super) fn downloaded_bytes(&self) -> u64 {
+        self.downloaded.load(Ordering::Relaxed)
     }
 
     pub(super) fn uploaded_bytes(&self) -> u64 {
@@ -218,8 +253,9 @@ impl Transfer {
         shared.tick_now();
     }
 
-    pub(super) fn bar(&self, address: SocketAddr) {
-        self.state().candidates.bar(address);
+    /// The address is this peer itself.
+    pub(super) fn is_ourselves(&self, address: SocketAddr) {
+        self.state().candidates.bar(address, Duration::MAX);
     }
 
     pub(super) fn call_failed(&self, shared: &Shared, address: SocketAddr) {
@@ -228,19 +264,29 @@ impl Transfer {
             .failed(address, shared.now(), &mut fastrand::Rng::new());
     }
 
-    /// The thread that called the address ends.
-    pub(super) fn call_ended(&self, address: SocketAddr) {
-        self.state().calls.remove(&address);
+    /// The thread that called the address ends; unless another link stands for the address, it may be called again.
+    pub(super) fn call_ended(&self, shared: &Shared, address: SocketAddr) {
+        let mut state = self.state();
+        state.calls.remove(&address);
+        let linked = state
+            .links
+            .values()
+            .any(|link| link.listens_at() == Some(address));
+        if !linked {
+            state
+                .candidates
+                .released(address, shared.now() + CALL_AGAIN);
+        }
     }
 
     /// Lets a link in. Two peers that call each other at once keep the call of the one with the lower id, on both sides.
     pub(super) fn admit(&self, shared: &Shared, link: &Arc<Link>) -> Result<(), Refusal> {
         let now = shared.now();
         let mut state = self.state();
-        if !matches!(state.phase, Phase::Active | Phase::Complete) || shared.stop.is_stopped() {
+        if !state.phase.serves() || shared.stop.is_stopped() {
             return Err(Refusal::NotServed);
         }
-        if state.candidates.is_barred(link.address) {
+        if state.candidates.is_barred(link.address, now) {
             return Err(Refusal::Barred);
         }
         let other = state
@@ -250,7 +296,10 @@ impl Transfer {
             .cloned();
         if let Some(other) = other {
             let due = |outgoing: bool| outgoing == (shared.peer_id.0 < link.peer_id.0);
-            if due(other.outgoing) || !due(link.outgoing) {
+            // One that calls again by the same way has lost its former line, though we may not have noticed.
+            let lost =
+                other.outgoing == link.outgoing && now.saturating_sub(other.last_use()) > LOST;
+            if !lost && (due(other.outgoing) || !due(link.outgoing)) {
                 if link.outgoing {
                     state.candidates.released(link.address, now + CALL_AGAIN);
                 }
@@ -284,7 +333,10 @@ impl Transfer {
         let Some(address) = link.listens_at() else {
             return;
         };
-        // One that keeps its end of the protocol but goes is called again soon; one that breaks it, later each time.
+        // One that was of use and goes is called again soon; one that never was, later each time.
+        if now.saturating_sub(link.since) > PROVED || link.moved_anything() {
+            state.candidates.proved(address);
+        }
         state
             .candidates
             .failed(address, now, &mut fastrand::Rng::new());
@@ -352,7 +404,14 @@ impl Transfer {
     pub(super) fn told(&self, shared: &Shared, link: &Link, handshake: ExtensionHandshake) {
         let queue = handshake.request_queue.unwrap_or(USUAL_REQUEST_QUEUE);
         link.told(handshake);
+        let now = shared.now();
         let mut state = self.state();
+        if link
+            .listens_at()
+            .is_some_and(|address| state.candidates.is_barred(address, now))
+        {
+            return link.close("it sent bad data a while ago");
+        }
         state
             .picker
             .limit_window(link.id, queue.clamp(1, LARGEST_WINDOW));
@@ -375,12 +434,16 @@ impl Transfer {
         buffer: BlockBuffer,
     ) -> Result<Option<BlockBuffer>, ()> {
         let now = shared.now();
+        self.downloaded
+            .fetch_add(range.length().into(), Ordering::Relaxed);
         let mut guard = self.state();
         let state = &mut *guard;
         let mut completed = None;
         let spare = match state.picker.arrived(link.id, range, now) {
             Arrival::Unasked => return Err(()),
             Arrival::Late => Some(buffer),
+            // What still comes in after a download was ended is nobody's: its buffers were given back.
+            Arrival::Fresh { .. } if state.phase != Phase::Active => Some(buffer),
             Arrival::Fresh {
                 cancel,
                 completed: run,
@@ -454,11 +517,7 @@ impl Transfer {
         let State {
             picker, reserved, ..
         } = state;
-        let mut reserve = |count| {
-            let got = shared.stock.reserve(*reserved, count);
-            *reserved += if got { count } else { 0 };
-            got
-        };
+        let mut reserve = |count| shared.stock.reserve(reserved, count);
         picker.next_blocks(link.id, now, &mut reserve, &mut blocks);
         if !blocks.is_empty() {
             link.outbox.send(

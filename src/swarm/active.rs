@@ -224,6 +224,14 @@ impl ActivePiece {
         }
     }
 
+    /// Whether `link` is asked for blocks of it.
+    pub(super) fn is_asked_of(&self, link: LinkId) -> bool {
+        let mut blocks = self.runs.iter().flatten();
+        blocks.any(|block| {
+            matches!(block, Block::Asked { of, again, .. } if *of == link || *again == Some(link))
+        })
+    }
+
     /// A block came from `link`; `None` if it was here already or not asked for since its run was begun.
     pub(super) fn arrived(&mut self, link: LinkId, number: u32) -> Option<Arrived> {
         let run = number / RUN_BLOCKS;

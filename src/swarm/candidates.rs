@@ -32,8 +32,8 @@ enum State {
     Waiting(Duration),
     /// A call is under way or the link stands.
     Busy,
-    /// Never to be called: ourselves, or one that sent a bad piece.
-    Barred,
+    /// Not to be called before this: one that sent a bad piece, or, for ever, ourselves.
+    Barred(Duration),
 }
 
 impl Candidates {
@@ -42,13 +42,27 @@ impl Candidates {
         if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
             return;
         }
-        if self.addresses.len() < MAX_CANDIDATES {
-            let fresh = Candidate {
-                state: State::Waiting(Duration::ZERO),
-                failures: 0,
-            };
-            self.addresses.entry(address).or_insert(fresh);
+        if self.addresses.contains_key(&address) || !self.has_room() {
+            return;
         }
+        let fresh = Candidate {
+            state: State::Waiting(Duration::ZERO),
+            failures: 0,
+        };
+        self.addresses.insert(address, fresh);
+    }
+
+    /// Whether one more address can be kept; the one that failed most often gives way.
+    fn has_room(&mut self) -> bool {
+        if self.addresses.len() < MAX_CANDIDATES {
+            return true;
+        }
+        let idle = self.addresses.iter().filter(|(_, candidate)| {
+            candidate.failures > 0 && matches!(candidate.state, State::Waiting(_))
+        });
+        let worst = idle.max_by_key(|(_, candidate)| candidate.failures);
+        let worst = worst.map(|(address, _)| *address);
+        worst.is_some_and(|address| self.addresses.remove(&address).is_some())
     }
 
     /// An address to call now: of those due, one of the least failed ones, at random. It counts as busy from then on.
@@ -58,8 +72,11 @@ impl Candidates {
             .iter()
             .filter(|(_, candidate)| candidate.is_due(now));
         let chosen = due.min_by_key(|(_, candidate)| (candidate.failures, rng.u32(..)));
-        let address = *chosen?.0;
-        self.set(address, State::Busy);
+        let (address, failures) =
+            chosen.map(|(address, candidate)| (*address, candidate.failures))?;
+        let state = State::Busy;
+        self.addresses
+            .insert(address, Candidate { state, failures });
         Some(address)
     }
 
@@ -77,7 +94,16 @@ impl Candidates {
 
     /// A link with the address stands, whoever called.
     pub fn linked(&mut self, address: SocketAddr) {
-        self.set(address, State::Busy);
+        if let Some(candidate) = self.addresses.get_mut(&address)
+            && !matches!(candidate.state, State::Barred(_))
+        {
+            candidate.state = State::Busy;
+        }
+    }
+
+    /// The link with the address was of use: what failed before counts no more. A handshake alone is no use; whoever
+    /// answers one and then goes would be called again every second for ever.
+    pub fn proved(&mut self, address: SocketAddr) {
         if let Some(candidate) = self.addresses.get_mut(&address) {
             candidate.failures = 0;
         }
@@ -89,7 +115,7 @@ impl Candidates {
             return;
         };
         match candidate.state {
-            State::Barred => return,
+            State::Barred(_) => return,
             // It was let go for reasons of our own before its link ended.
             State::Waiting(until) if until > now => return,
             State::Waiting(_) | State::Busy => {}
@@ -107,31 +133,27 @@ impl Candidates {
 
     /// The address is free again without blame: it was let go for reasons of our own.
     pub fn released(&mut self, address: SocketAddr, until: Duration) {
-        if self
-            .addresses
-            .get(&address)
-            .is_some_and(|candidate| candidate.state == State::Busy)
+        if let Some(candidate) = self.addresses.get_mut(&address)
+            && candidate.state == State::Busy
         {
-            self.set(address, State::Waiting(until));
+            candidate.state = State::Waiting(until);
         }
     }
 
-    /// Never call the address again: it is ourselves, or it sent a bad piece.
-    pub fn bar(&mut self, address: SocketAddr) {
-        self.addresses.insert(
-            address,
-            Candidate {
-                state: State::Barred,
-                failures: 0,
-            },
-        );
+    /// Do not call the address before `until`: it is ourselves, or it sent a bad piece.
+    pub fn bar(&mut self, address: SocketAddr, until: Duration) {
+        if self.addresses.contains_key(&address) || self.has_room() {
+            let state = State::Barred(until);
+            self.addresses
+                .insert(address, Candidate { state, failures: 0 });
+        }
     }
 
     /// Whether the address is barred.
-    pub fn is_barred(&self, address: SocketAddr) -> bool {
-        self.addresses
-            .get(&address)
-            .is_some_and(|candidate| candidate.state == State::Barred)
+    pub fn is_barred(&self, address: SocketAddr, now: Duration) -> bool {
+        let candidate = self.addresses.get(&address);
+        candidate
+            .is_some_and(|candidate| matches!(candidate.state, State::Barred(until) if until > now))
     }
 
     /// All addresses that are not barred.
@@ -139,22 +161,14 @@ impl Candidates {
         let kept = self
             .addresses
             .iter()
-            .filter(|(_, candidate)| candidate.state != State::Barred);
+            .filter(|(_, candidate)| !matches!(candidate.state, State::Barred(_)));
         kept.map(|(address, _)| *address)
-    }
-
-    fn set(&mut self, address: SocketAddr, state: State) {
-        if let Some(candidate) = self.addresses.get_mut(&address)
-            && candidate.state != State::Barred
-        {
-            candidate.state = state;
-        }
     }
 }
 
 impl Candidate {
     fn is_due(&self, now: Duration) -> bool {
-        matches!(self.state, State::Waiting(until) if until <= now)
+        matches!(self.state, State::Waiting(until) | State::Barred(until) if until <= now)
     }
 }
 
@@ -182,6 +196,7 @@ mod tests {
         }
         candidates.next(now, &mut rng);
         candidates.linked(address(1));
+        candidates.proved(address(1));
         candidates.failed(address(1), now, &mut rng);
         assert!(candidates.next_due().unwrap() - now <= FIRST_PAUSE);
     }
@@ -196,11 +211,15 @@ mod tests {
             candidates.failed(address(1), now, &mut rng);
         }
         assert_eq!(candidates.known().count(), 0);
-        candidates.bar(address(2));
+        candidates.bar(address(2), Duration::from_secs(9));
         candidates.add(address(2));
         candidates.failed(address(2), Duration::ZERO, &mut rng);
-        assert!(candidates.is_barred(address(2)));
-        assert_eq!(candidates.next(Duration::MAX, &mut rng), None);
+        assert!(candidates.is_barred(address(2), Duration::ZERO));
+        assert_eq!(candidates.next(Duration::from_secs(8), &mut rng), None);
+        assert_eq!(
+            candidates.next(Duration::from_secs(9), &mut rng),
+            Some(address(2))
+        );
     }
 
     #[test]

@@ -74,7 +74,7 @@ struct Link {
     choked: bool,
     window: Window,
     in_flight: VecDeque<(BlockRange, Duration)>,
-    forgiven: HashSet<BlockRange>,
+    forgiven: VecDeque<BlockRange>,
     /// When something last arrived, or the first request of an idle link went out.
     heard: Duration,
     /// It refused requests since it was last asked.
@@ -120,7 +120,7 @@ impl Picker {
             choked: true,
             window: Window::new(largest_window),
             in_flight: VecDeque::new(),
-            forgiven: HashSet::new(),
+            forgiven: VecDeque::new(),
             heard: Duration::ZERO,
             refused: false,
             quiet_until: Duration::ZERO,
@@ -134,13 +134,7 @@ impl Picker {
         let Some(link) = self.links.remove(&id) else {
             return;
         };
-        for active in self
-            .active
-            .values_mut()
-            .filter(|active| active.only == Some(id))
-        {
-            active.only = None;
-        }
+        self.let_others_fetch(id);
         if !link.has.is_full() {
             for piece in self
                 .lengths
@@ -222,6 +216,9 @@ impl Picker {
         if choked && forget {
             self.release_all(id);
         }
+        if choked {
+            self.let_others_fetch(id);
+        }
     }
 
     /// The other side keeps at most this many requests.
@@ -239,7 +236,7 @@ impl Picker {
         if let Some(asked) = take_flight(&mut link.in_flight, range) {
             link.heard = now;
             link.window.arrived(now, asked, range.length());
-        } else if !link.forgiven.remove(&range) {
+        } else if !take_forgiven(link, range) {
             return Arrival::Unasked;
         }
         let active = self.active.get_mut(&range.piece());
@@ -270,6 +267,8 @@ impl Picker {
         if take_flight(&mut link.in_flight, range).is_some() {
             link.refused = true;
             self.release(id, range);
+        } else {
+            take_forgiven(link, range);
         }
     }
 
@@ -309,13 +308,20 @@ impl Picker {
             .is_some_and(ActivePiece::is_complete)
     }
 
-    /// Takes their blocks from links that deliver nothing; names them.
-    pub fn take_from_stalled(&mut self, now: Duration) -> Vec<LinkId> {
+    /// Takes their blocks from links that deliver nothing; names both, so that the requests can be cancelled.
+    pub fn take_from_stalled(&mut self, now: Duration) -> Vec<(LinkId, Vec<BlockRange>)> {
         let stalled =
             |link: &Link| !link.in_flight.is_empty() && now.saturating_sub(link.heard) >= STALLED;
         let stalled = self.links.iter().filter(|(_, link)| stalled(link));
-        let stalled: Vec<LinkId> = stalled.map(|(id, _)| *id).collect();
-        for id in &stalled {
+        let stalled: Vec<(LinkId, Vec<BlockRange>)> = stalled
+            .map(|(id, link)| {
+                (
+                    *id,
+                    link.in_flight.iter().map(|(range, _)| *range).collect(),
+                )
+            })
+            .collect();
+        for (id, _) in &stalled {
             self.release_all(*id);
             if let Some(link) = self.links.get_mut(id) {
                 link.window.stalled();
@@ -335,6 +341,11 @@ impl Picker {
         self.open.clear();
     }
 
+    /// Whether pieces are half fetched.
+    pub fn has_active(&self) -> bool {
+        !self.active.is_empty()
+    }
+
     /// Whether the link has told which pieces it has.
     pub fn has_told(&self, id: LinkId) -> bool {
         self.links.get(&id).is_some_and(|link| link.told)
@@ -348,6 +359,17 @@ impl Picker {
             .all_pieces()
             .filter(move |piece| !any_full && !self.owned.contains(*piece));
         missing.filter(|piece| self.rarity.owners(*piece) == 0 && !self.all_arrived(*piece))
+    }
+
+    /// Pieces that the link was to deliver alone are for others.
+    fn let_others_fetch(&mut self, id: LinkId) {
+        for active in self
+            .active
+            .values_mut()
+            .filter(|active| active.only == Some(id))
+        {
+            active.only = None;
+        }
     }
 
     fn release_all(&mut self, id: LinkId) {
@@ -366,7 +388,7 @@ impl Picker {
         if let Some(active) = self.active.get_mut(&range.piece()) {
             active.release(id, range.number());
             // One that was to deliver it alone, and does not, must not keep it from others.
-            if active.only == Some(id) {
+            if active.only == Some(id) && !active.is_asked_of(id) {
                 active.only = None;
             }
             if active.has_free() && !self.open.contains(&range.piece()) {
@@ -393,9 +415,15 @@ fn take_flight(
     in_flight.remove(at).map(|(_, asked)| asked)
 }
 
+/// The block may still come, and is no breach then.
 fn forgive(link: &mut Link, range: BlockRange) {
     if link.forgiven.len() >= FORGIVEN {
-        link.forgiven.clear();
+        link.forgiven.pop_front();
     }
-    link.forgiven.insert(range);
+    link.forgiven.push_back(range);
+}
+
+fn take_forgiven(link: &mut Link, range: BlockRange) -> bool {
+    let at = link.forgiven.iter().position(|forgiven| *forgiven == range);
+    at.and_then(|at| link.forgiven.remove(at)).is_some()
 }

@@ -229,7 +229,7 @@ impl World {
                     self.ask(id);
                 }
                 Event::Tick => {
-                    for id in self.picker.take_from_stalled(self.now) {
+                    for (id, _) in self.picker.take_from_stalled(self.now) {
                         self.open_asks.values_mut().for_each(|holders| {
                             holders.remove(&id);
                         });

@@ -1,7 +1,7 @@
 //! How a link begins: by a call of ours or of another.
 
 use super::outbox::Outbox;
-use super::{About, HANDSHAKE_LIMIT, Link, reader};
+use super::{About, CONNECT_LIMIT, HANDSHAKE_LIMIT, Link, reader};
 use crate::net::{Incoming, read_exact_by, write_all_by};
 use crate::peer::shared::Shared;
 use crate::peer::transfer::{Refusal, Transfer};
@@ -56,7 +56,7 @@ pub(in crate::peer) fn call(shared: &Arc<Shared>, transfer: &Arc<Transfer>, addr
         Ok((stream, theirs)) if theirs.peer_id == shared.peer_id => {
             drop(stream);
             log::debug!("{address} is this peer itself");
-            transfer.bar(address);
+            transfer.is_ourselves(address);
         }
         Ok((stream, theirs)) => begin(shared, transfer, stream, address, true, &theirs),
         Err(error) => {
@@ -71,7 +71,8 @@ fn greet(
     transfer: &Transfer,
     address: SocketAddr,
 ) -> std::io::Result<(Arc<TcpStream>, Handshake)> {
-    let stream = TcpStream::connect_timeout(&address, HANDSHAKE_LIMIT)?;
+    let stream = Arc::new(TcpStream::connect_timeout(&address, CONNECT_LIMIT)?);
+    let _registered = shared.register_call(&stream);
     let ours = shared.handshake(transfer.info_hash());
     write_all_by(&stream, &ours.encode(), HANDSHAKE_LIMIT)?;
     let mut bytes = [0; HANDSHAKE];
@@ -81,7 +82,7 @@ fn greet(
     if theirs.info_hash != transfer.info_hash() {
         return Err(invalid("it answers for another swarm"));
     }
-    Ok((Arc::new(stream), theirs))
+    Ok((stream, theirs))
 }
 
 fn begin(
@@ -108,6 +109,7 @@ fn begin(
         downloaded: AtomicU64::new(0),
         uploaded: AtomicU64::new(0),
         used: AtomicU64::new(0),
+        since: shared.now(),
         about: Mutex::new(About::default()),
     });
     link.use_at(shared.now());

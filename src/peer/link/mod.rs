@@ -27,6 +27,8 @@ use std::time::Duration;
 pub(super) const STACK: usize = 256 << 10;
 /// How long a call or a handshake may take.
 pub(super) const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+/// How long a call may take until it is taken, which also bounds how long a stop waits for it.
+pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// How many requests of another are kept, as told in the extension handshake.
 pub(super) const REQUEST_QUEUE: u32 = 1_000;
 /// How many requests are kept of one that does not heed that.
@@ -51,6 +53,8 @@ pub(super) struct Link {
     pub(super) uploaded: AtomicU64,
     /// When a block last went either way, or the link began, in milliseconds.
     used: AtomicU64,
+    /// When it was made.
+    pub(super) since: Duration,
     about: Mutex<About>,
 }
 
@@ -58,6 +62,8 @@ pub(super) struct Link {
 #[derive(Debug, Default)]
 struct About {
     handshake: ExtensionHandshake,
+    /// The port of the first handshake, once one has come.
+    port: Option<Option<u16>>,
     /// Why we end the link, if we do.
     reason: Option<String>,
 }
@@ -92,8 +98,8 @@ impl Link {
             return Some(self.address);
         }
         self.about()
-            .handshake
             .port
+            .flatten()
             .map(|port| SocketAddr::new(self.address.ip(), port))
     }
 
@@ -102,8 +108,19 @@ impl Link {
         self.listens_at().unwrap_or(self.address)
     }
 
+    /// Whether a block went over it, either way.
+    pub(super) fn moved_anything(&self) -> bool {
+        self.downloaded.load(Ordering::Relaxed) + self.uploaded.load(Ordering::Relaxed) > 0
+    }
+
+    /// Takes what the other side tells of itself; the port of the first time counts, or it could name any number of them.
     pub(super) fn told(&self, handshake: ExtensionHandshake) {
-        self.about().handshake = handshake;
+        let mut about = self.about();
+        let first = about.port.is_none();
+        if first {
+            about.port = Some(handshake.port);
+        }
+        about.handshake = handshake;
     }
 
     pub(super) fn status(&self, transfer: &Transfer, pieces: Option<&PieceSet>) -> LinkStatus {

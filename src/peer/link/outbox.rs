@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// Nothing sent for this long makes a keep-alive due (BEP 3: links end after two minutes of silence).
 const KEEP_ALIVE: Duration = Duration::from_secs(90);
 /// Control bytes that may wait; a side that lets more pile up reads nothing.
-const MAX_WAITING: usize = 1 << 20;
+const MAX_WAITING: usize = 256 << 10;
 
 /// Filled by whoever has something to say, emptied by the writing thread.
 #[derive(Debug, Default)]

@@ -54,7 +54,6 @@ impl Picker {
                 link.heard = now;
             }
             for range in asked {
-                link.forgiven.remove(range);
                 link.in_flight.push_back((*range, now));
             }
         }
