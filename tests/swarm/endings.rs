@@ -1,0 +1,177 @@
+//! What is left after a download ended: for the next download, for the trackers, for the end of the process.
+
+use crate::downloads::send;
+use crate::support::{Sandbox, bytes, run};
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+/// What a tracker's scrape says of one swarm.
+fn scrape(tracker: SocketAddr, info_hash: &str) -> String {
+    let escaped: String = info_hash
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| format!("%{}", str::from_utf8(pair).unwrap()))
+        .collect();
+    let mut stream = TcpStream::connect(tracker).unwrap();
+    write!(stream, "GET /scrape?info_hash={escaped} HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[test]
+fn downloads_cancelled_in_the_middle_take_nothing_from_the_next() {
+    let sandbox = Sandbox::new();
+    let _tracker = sandbox.tracker(&["--interval", "1"]);
+    let file = sandbox.file("big.bin", 64 << 20, 1);
+    let mut seed = sandbox.peer("seed");
+    let torrent = send(&mut seed, &sandbox, &file, "big.torrent");
+    let mut leech = sandbox.peer("leech");
+    for _ in 0..4 {
+        leech.run(&format!("download '{torrent}'"));
+        let download = leech.until("big.bin", |download| download["bytes_done"] != 0);
+        if download["state"] != "complete" {
+            leech.try_run("cancel big.bin");
+        }
+        if leech.download("big.bin")["state"] == "complete" {
+            break;
+        }
+    }
+    leech.try_run(&format!("download '{torrent}'"));
+    leech.run("wait 30");
+    assert!(fs::read(sandbox.path("leech/big.bin")).unwrap() == fs::read(&file).unwrap());
+}
+
+#[test]
+fn downloads_without_an_owner_do_not_slow_one_that_has_one() {
+    let sandbox = Sandbox::new();
+    let _tracker = sandbox.tracker(&[]);
+    let (mut gone, mut seed) = (sandbox.peer("gone"), sandbox.peer("seed"));
+    let mut leech = sandbox.peer("leech");
+    for number in 0..14 {
+        let file = sandbox.file(&format!("f{number}"), 1 << 20, number);
+        let torrent = send(&mut gone, &sandbox, &file, &format!("f{number}.torrent"));
+        if number == 13 {
+            gone.process.kill();
+            for number in 0..14 {
+                let torrent = torrent.replace("f13.torrent", &format!("f{number}.torrent"));
+                leech.run(&format!("download '{torrent}'"));
+            }
+            break;
+        }
+    }
+    let file = sandbox.file("big.bin", 64 << 20, 1);
+    let torrent = send(&mut seed, &sandbox, &file, "big.torrent");
+    leech.run(&format!("download '{torrent}'"));
+    let start = Instant::now();
+    leech.until("big.bin", |download| download["state"] == "complete");
+    assert!(
+        start.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[test]
+fn a_failed_download_can_be_started_again() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.file("f", 600_000, 1);
+    let folder = sandbox.folder("leech");
+    let arguments = [
+        "torrent",
+        "create",
+        file.to_str().unwrap(),
+        "-o",
+        "f.torrent",
+        "--file-sha1",
+    ];
+    assert_eq!(run(&folder, &arguments, "").code, Some(0));
+    // All pieces are right, the publisher's SHA-1 of the whole file is not.
+    let mut torrent = fs::read(folder.join("f.torrent")).unwrap();
+    let at = torrent
+        .windows(8)
+        .position(|bytes| bytes == b"4:sha120")
+        .unwrap();
+    torrent[at + 10] ^= 1;
+    fs::write(folder.join("f.torrent"), torrent).unwrap();
+    fs::write(folder.join("f.part"), bytes(600_000, 1)).unwrap();
+    let mut leech = sandbox.peer("leech");
+    for _ in 0..2 {
+        leech.run("download f.torrent");
+        let waited = leech.try_run("wait 30");
+        assert_eq!(waited["error"]["kind"], "download-failed", "{waited}");
+        assert!(
+            waited["error"]["message"]
+                .as_str()
+                .unwrap()
+                .contains("SHA-1"),
+            "{waited}"
+        );
+        assert!(!folder.join("f").exists());
+    }
+    leech.run("cancel f");
+    assert!(!folder.join("f.part").exists());
+}
+
+#[test]
+fn trackers_hear_of_completion_and_of_the_end() {
+    let sandbox = Sandbox::new();
+    let tracker = sandbox.tracker(&[]);
+    let file = sandbox.file("f", 600_000, 1);
+    let mut seed = sandbox.peer("seed");
+    let torrent = send(&mut seed, &sandbox, &file, "f.torrent");
+    let info_hash = seed.run("status")["shares"][0]["info_hash"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let mut leech = sandbox.peer("leech");
+    leech.run(&format!("download '{torrent}'"));
+    leech.run("wait 30");
+    leech.process.write_line("quit");
+    assert_eq!(leech.process.wait().0.code(), Some(0));
+    let told = scrape(tracker.address, &info_hash);
+    assert!(
+        told.contains("8:completei1e10:downloadedi1e10:incompletei0e"),
+        "{told}"
+    );
+    seed.process.write_line("quit");
+    assert_eq!(seed.process.wait().0.code(), Some(0));
+    let told = scrape(tracker.address, &info_hash);
+    assert!(!told.contains("8:completei1e"), "{told}");
+    // Nobody is left to finish it: it can only be cancelled.
+    let mut other = sandbox.peer("other");
+    other.run(&format!("download '{torrent}'"));
+    assert_eq!(other.try_run("wait 1")["ok"], false);
+    other.run("cancel f");
+    let start = Instant::now();
+    while scrape(tracker.address, &info_hash).contains("10:incompletei1e") {
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "it is still in the swarm"
+        );
+        other.try_run("wait 0.1");
+    }
+}
+
+#[test]
+fn a_tracker_that_does_not_answer_does_not_hold_up_the_end() {
+    let sandbox = Sandbox::new();
+    // It takes connections and never reads them.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    fs::write(sandbox.tracker_info(), format!("{address}\n")).unwrap();
+    let file = sandbox.file("f", 600_000, 1);
+    let mut seed = sandbox.peer("seed");
+    send(&mut seed, &sandbox, &file, "f.torrent");
+    let _announce = silent.accept().unwrap();
+    let start = Instant::now();
+    seed.process.signal("-INT");
+    assert_eq!(seed.process.wait().0.code(), Some(0));
+    assert!(
+        start.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        start.elapsed()
+    );
+}
