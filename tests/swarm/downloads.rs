@@ -1,6 +1,6 @@
 //! What one peer sends, others have: files, folders, many at once, by whom.
 
-use crate::support::{Peer, Sandbox, bytes};
+use crate::support::{Peer, Process, Sandbox, bytes};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -195,4 +195,37 @@ fn peers_are_shown_by_the_name_they_were_given() {
         .as_u64()
         .unwrap();
     assert!(sent >= 3 << 20, "{sent}");
+}
+
+#[test]
+fn a_swarm_over_ipv6_and_a_peer_with_one_worker() {
+    let sandbox = Sandbox::new();
+    let arguments = ["tracker", "--listen", "[::1]:0", "--open"];
+    let tracker = Process::start(&sandbox.folder("tracker"), &arguments);
+    assert!(tracker.address.is_ipv6());
+    fs::write(sandbox.tracker_info(), format!("{}\n", tracker.address)).unwrap();
+    let file = sandbox.file("f", 5_000_001, 1);
+    let info = sandbox.tracker_info();
+    let peer = |name: &str| {
+        let arguments = [
+            "peer",
+            "[::1]:0",
+            info.to_str().unwrap(),
+            "--json",
+            "--threads",
+            "1",
+        ];
+        let process = Process::start(&sandbox.folder(name), &arguments);
+        Peer { process }
+    };
+    let (mut seed, mut leech) = (peer("seed"), peer("leech"));
+    let torrent = send(&mut seed, &sandbox, &file, "f.torrent");
+    leech.run(&format!("download '{torrent}'"));
+    leech.run("wait 60");
+    let download = leech.download("f");
+    assert_eq!(
+        download["from"][seed.process.address.to_string()],
+        5_000_001
+    );
+    assert!(fs::read(sandbox.path("leech/f")).unwrap() == bytes(5_000_001, 1));
 }
