@@ -23,6 +23,8 @@ pub(super) const THREADS: usize = 4;
 const ANSWER: Duration = Duration::from_secs(10);
 /// How long the farewell to all trackers may take at the end, and to one.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// How long the farewell waits for announces that are under way.
+const UNDER_WAY: Duration = Duration::from_secs(1);
 /// A download that has no owner to ask announces this often, unless the tracker asks for longer pauses.
 const HUNGRY: Duration = Duration::from_secs(5);
 /// The pause after a failure; it doubles with each, up to the second.
@@ -186,6 +188,14 @@ impl Announcer {
         {
             let mut schedule = self.schedule();
             schedule.ended = true;
+            self.changed.notify_all();
+            // A word under way that came after the farewell would bring the peer back.
+            let speaking =
+                |schedule: &mut Schedule| schedule.tasks.values().any(|task| task.running);
+            let waited = self
+                .changed
+                .wait_timeout_while(schedule, UNDER_WAY, speaking);
+            let mut schedule = waited.unwrap_or_else(PoisonError::into_inner).0;
             for ((_, url), task) in schedule.tasks.drain().filter(|(_, task)| task.started) {
                 by_url.entry(url).or_default().push(task);
             }
@@ -198,7 +208,9 @@ impl Announcer {
                 let spawned = thread.spawn_scoped(scope, move || {
                     for task in tasks {
                         // A download that has just become complete is told before the end is.
-                        let completed = task.event.filter(|event| *event == Event::Completed);
+                        let completed = task
+                            .event
+                            .filter(|event| *event == Event::Completed && !task.running);
                         for event in completed.into_iter().chain([Event::Stopped]) {
                             let left = deadline.saturating_duration_since(Instant::now());
                             let asked = self.ask(shared, &task.transfer, &url, Some(event), left);

@@ -213,9 +213,13 @@ impl Transfer {
                 .then(|| state.picker.owned().clone());
             (owned, state.picker.is_complete())
         };
-        if let (Some(owned), Some(store), Some(hashes)) = (&owned, self.store(), &self.file_hashes)
-            && let Err(error) = hashes.advance(&store, |piece| owned.contains(piece))
-        {
+        let hashed = match (&owned, self.store(), &self.file_hashes) {
+            (Some(owned), Some(store), Some(hashes)) => {
+                hashes.advance(&store, |piece| owned.contains(piece))
+            }
+            _ => Ok(()),
+        };
+        if let Err(error) = hashed {
             return self.fail(shared, &error.to_string());
         }
         if complete {
@@ -276,6 +280,8 @@ impl Transfer {
             store.finish()?;
             Ok(())
         });
+        // A download that failed is to leave its files to another try.
+        drop(store);
         match finished {
             Ok(()) => {}
             // The next start finds every piece and comes here again.
@@ -329,6 +335,8 @@ impl Transfer {
 
     /// Ends a download or share with a reason; what is on disk stays for another try.
     pub(super) fn fail(&self, shared: &Shared, reason: &str) {
+        // Its files are free for another try before anybody can know of the failure.
+        self.take_store();
         {
             let mut state = self.state();
             if matches!(state.phase, Phase::Failed(_)) {
@@ -342,8 +350,6 @@ impl Transfer {
         log::error!("{}: stopped: {reason}", self.name());
         shared.owned.remove(self.info_hash());
         shared.announcer.leave(self.info_hash());
-        // Its files are free for another try.
-        self.take_store();
         self.record(shared);
         shared.notify_change();
     }
