@@ -9,10 +9,10 @@
 //! | 4 | [`peer`]: a running peer; [`tracker`]: a running tracker |
 //! | 3 | [`storage`]: bytes that last; [`net`]: sockets and threads |
 //! | 2 | [`wire`]: bytes to messages and back; [`swarm`]: which piece next, from whom, how much in flight |
-//! | 1 | [`torrent`]: what is shared: hashes, lengths, metainfo, magnet links |
+//! | 1 | [`torrent`]: what is shared: hashes, lengths, metainfo, magnet links; [`certificate`]: certificates made and signed |
 //! | 0 | [`bencode`]: the one encoding |
 //!
-//! `bencode`, `torrent`, `wire` and `swarm` hold no socket, file, thread or clock: bytes and the time are handed in.
+//! `bencode`, `certificate`, `torrent`, `wire` and `swarm` hold no socket, file, thread or clock: bytes and the time are handed in.
 //!
 //! `DESIGN.md` beside the sources tells the way of a piece, the threads, the locks and what is assumed.
 #![warn(unreachable_pub)]
@@ -22,6 +22,7 @@
 )]
 
 pub mod bencode;
+pub mod certificate;
 pub mod cli;
 pub mod net;
 pub mod peer;

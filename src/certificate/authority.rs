@@ -1,0 +1,286 @@
+//! An authority and what it issues.
+
+use super::x509::{
+    authority_extensions, leaf_extensions, name, public_key_and_subject, public_key_info, sign,
+    verify,
+};
+use super::{Fingerprint, pem};
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+use rustls::pki_types::pem::{PemObject, SectionKind};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use std::fmt;
+
+const CERTIFICATE_LABEL: &str = "CERTIFICATE";
+const KEY_LABEL: &str = "PRIVATE KEY";
+
+/// An authority: its self-signed certificate, and the key that signs others.
+pub struct Authority {
+    certificate: CertificateDer<'static>,
+    /// The key as PKCS #8 (RFC 5958).
+    key: PrivatePkcs8KeyDer<'static>,
+    pair: EcdsaKeyPair,
+    /// Its name, as issued certificates repeat it: a whole DER value.
+    subject: Vec<u8>,
+}
+
+/// A certificate with its key, to show to others.
+#[derive(Debug)]
+pub struct Identity {
+    /// The certificate, then its authority's.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The certificate's key.
+    pub key: PrivateKeyDer<'static>,
+}
+
+/// Why there is no authority or certificate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateError {
+    /// The text is no PEM, or ends early.
+    #[error("it is not PEM text, or it was cut off")]
+    NotPem,
+    /// The text holds something else than one certificate and one key.
+    #[error("it does not hold exactly one certificate and one private key")]
+    Contents,
+    /// The certificate is not one of an authority of this kind, or was changed.
+    #[error("its certificate is damaged, or was not made by pieceful")]
+    Certificate,
+    /// The key is not on P-256, or was changed.
+    #[error("its private key is damaged, or was not made by pieceful")]
+    Key,
+    /// Certificate and key do not belong together.
+    #[error("its private key is not that of its certificate")]
+    OtherKey,
+    /// The system gives no randomness.
+    #[error("the system gives no random numbers")]
+    NoRandomness,
+}
+
+impl Authority {
+    /// A new authority with a new key.
+    ///
+    /// # Errors
+    /// [`CertificateError::NoRandomness`].
+    pub fn generate(common_name: &str) -> Result<Self, CertificateError> {
+        let (key, pair) = new_key()?;
+        let subject = name(common_name);
+        let certificate = sign(
+            &pair,
+            &subject,
+            &subject,
+            &pair,
+            &authority_extensions(&pair),
+        )?;
+        Ok(Self {
+            certificate,
+            key,
+            pair,
+            subject,
+        })
+    }
+
+    /// Reads what [`Authority::to_pem`] wrote. Whatever is changed in it but its white space is found.
+    ///
+    /// # Errors
+    /// See [`CertificateError`].
+    pub fn from_pem(text: &[u8]) -> Result<Self, CertificateError> {
+        let (mut certificates, mut keys) = (Vec::new(), Vec::new());
+        for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text) {
+            match section.map_err(|_| CertificateError::NotPem)? {
+                (SectionKind::Certificate, der) => certificates.push(der),
+                (SectionKind::PrivateKey, der) => keys.push(der),
+                _ => return Err(CertificateError::Contents),
+            }
+        }
+        let (certificate, key) = match (certificates.pop(), keys.pop()) {
+            (None, None) => return Err(CertificateError::NotPem),
+            (Some(certificate), Some(key)) if certificates.is_empty() && keys.is_empty() => {
+                (certificate, key)
+            }
+            _ => return Err(CertificateError::Contents),
+        };
+        let pair = pair(&key).ok_or(CertificateError::Key)?;
+        let certificate = CertificateDer::from(certificate);
+        let (found, subject) = public_key_and_subject(&certificate)?;
+        if found != public_key_info(&pair) {
+            return Err(CertificateError::OtherKey);
+        }
+        verify(&certificate, &pair)?;
+        Ok(Self {
+            certificate,
+            key: key.into(),
+            pair,
+            subject,
+        })
+    }
+
+    /// Certificate and key as text: whoever has it can sign for this authority.
+    pub fn to_pem(&self) -> String {
+        let mut text = String::new();
+        pem::write(CERTIFICATE_LABEL, &self.certificate, &mut text);
+        pem::write(KEY_LABEL, self.key.secret_pkcs8_der(), &mut text);
+        text
+    }
+
+    /// The fingerprint of its certificate.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.certificate)
+    }
+
+    /// An identity with a new key under this DNS name, for servers and clients, without an end.
+    ///
+    /// # Errors
+    /// [`CertificateError::NoRandomness`].
+    pub fn issue(&self, dns_name: &str) -> Result<Identity, CertificateError> {
+        let (key, pair) = new_key()?;
+        let extensions = leaf_extensions(&pair, &self.pair, dns_name);
+        let leaf = sign(
+            &self.pair,
+            &self.subject,
+            &name(dns_name),
+            &pair,
+            &extensions,
+        )?;
+        Ok(Identity {
+            chain: vec![leaf, self.certificate.clone()],
+            key: key.into(),
+        })
+    }
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Authority")
+            .field(&self.fingerprint())
+            .finish()
+    }
+}
+
+fn new_key() -> Result<(PrivatePkcs8KeyDer<'static>, EcdsaKeyPair), CertificateError> {
+    let (random, algorithm) = (SystemRandom::new(), &ECDSA_P256_SHA256_ASN1_SIGNING);
+    let key = EcdsaKeyPair::generate_pkcs8(algorithm, &random);
+    let key = key.map_err(|_| CertificateError::NoRandomness)?;
+    let pair = pair(key.as_ref()).ok_or(CertificateError::Key)?;
+    Ok((key.as_ref().to_vec().into(), pair))
+}
+
+fn pair(pkcs8: &[u8]) -> Option<EcdsaKeyPair> {
+    let random = SystemRandom::new();
+    EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8, &random).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::RootCertStore;
+    use rustls::client::WebPkiServerVerifier;
+    use rustls::client::danger::ServerCertVerifier;
+    use rustls::pki_types::{ServerName, UnixTime};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    fn accepts(trusted: &Authority, identity: &Identity, name: &str, now: Duration) -> bool {
+        let mut roots = RootCertStore::empty();
+        roots.add(trusted.certificate.clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .unwrap();
+        let name = ServerName::try_from(name).unwrap();
+        let now = UnixTime::since_unix_epoch(now);
+        verifier
+            .verify_server_cert(&identity.chain[0], &[], &name, &[], now)
+            .is_ok()
+    }
+
+    #[test]
+    fn what_an_authority_issues_is_its_own_at_any_time() {
+        let ours = Authority::generate("ours").unwrap();
+        let identity = ours.issue("tracker").unwrap();
+        for years in [31, 56, 130, 7000] {
+            let now = Duration::from_secs(years * 365 * 86_400);
+            assert!(accepts(&ours, &identity, "tracker", now), "{years}");
+        }
+        let now = Duration::from_secs(1_800_000_000);
+        assert!(!accepts(&ours, &identity, "other", now));
+        let others = Authority::generate("ours").unwrap();
+        assert!(!accepts(&others, &identity, "tracker", now));
+        assert_ne!(ours.fingerprint(), others.fingerprint());
+        assert_eq!(Fingerprint::of(&identity.chain[1]), ours.fingerprint());
+    }
+
+    #[test]
+    fn an_authority_is_read_as_it_was_written() {
+        let made = Authority::generate("ours").unwrap();
+        let text = made.to_pem();
+        let read = Authority::from_pem(text.as_bytes()).unwrap();
+        assert_eq!(read.fingerprint(), made.fingerprint());
+        assert_eq!(read.to_pem(), text);
+        let now = Duration::from_secs(1_800_000_000);
+        assert!(accepts(
+            &made,
+            &read.issue("tracker").unwrap(),
+            "tracker",
+            now
+        ));
+        assert!(!format!("{read:?}").contains(text.lines().nth(1).unwrap()));
+    }
+
+    #[test]
+    fn each_defect_has_its_error() {
+        let (ours, other) = (
+            Authority::generate("a").unwrap(),
+            Authority::generate("a").unwrap(),
+        );
+        let (text, other) = (ours.to_pem(), other.to_pem());
+        let split = |text: &str| {
+            let at = text.find("-----BEGIN PRIVATE").unwrap();
+            (text[..at].to_owned(), text[at..].to_owned())
+        };
+        let ((certificate, key), (_, other_key)) = (split(&text), split(&other));
+        let cut = text[..text.len() - 20].to_owned();
+        let other_label = key.replace("PRIVATE KEY", "EC PRIVATE KEY");
+        for (text, expected) in [
+            (String::new(), CertificateError::NotPem),
+            ("hello\n".into(), CertificateError::NotPem),
+            (cut, CertificateError::NotPem),
+            (certificate.clone(), CertificateError::Contents),
+            (key.clone(), CertificateError::Contents),
+            (format!("{text}{text}"), CertificateError::Contents),
+            (
+                format!("{certificate}{other_label}"),
+                CertificateError::Contents,
+            ),
+            (
+                format!("{certificate}{other_key}"),
+                CertificateError::OtherKey,
+            ),
+        ] {
+            let error = Authority::from_pem(text.as_bytes()).unwrap_err();
+            assert_eq!(error, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn no_changed_byte_goes_unnoticed() {
+        let ours = Authority::generate("a").unwrap();
+        let write = |certificate: &[u8], key: &[u8]| {
+            let mut text = String::new();
+            pem::write(CERTIFICATE_LABEL, certificate, &mut text);
+            pem::write(KEY_LABEL, key, &mut text);
+            Authority::from_pem(text.as_bytes()).is_ok()
+        };
+        let key = ours.key.secret_pkcs8_der();
+        assert!(write(&ours.certificate, key));
+        for at in 0..ours.certificate.len() {
+            let mut changed = ours.certificate.to_vec();
+            changed[at] ^= 1;
+            assert!(!write(&changed, key), "byte {at} of the certificate");
+        }
+        for at in 0..key.len() {
+            let mut changed = key.to_vec();
+            changed[at] ^= 1;
+            assert!(!write(&ours.certificate, &changed), "byte {at} of the key");
+        }
+    }
+}

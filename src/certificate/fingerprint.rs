@@ -1,0 +1,81 @@
+//! What a person compares: SHA-256 of a certificate.
+
+use ring::digest;
+use std::fmt;
+use std::str::FromStr;
+
+/// SHA-256 of a certificate's DER, written `sha256:` and 64 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+/// Why a text is no fingerprint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a fingerprint is written as sha256: and 64 hex digits")]
+pub struct FingerprintError;
+
+impl Fingerprint {
+    /// That of a certificate.
+    pub fn of(certificate: &[u8]) -> Self {
+        let mut bytes = [0; 32];
+        let hash = digest::digest(&digest::SHA256, certificate);
+        for (byte, found) in bytes.iter_mut().zip(hash.as_ref()) {
+            *byte = *found;
+        }
+        Self(bytes)
+    }
+}
+
+impl FromStr for Fingerprint {
+    type Err = FingerprintError;
+
+    fn from_str(text: &str) -> Result<Self, FingerprintError> {
+        let digits: Vec<u8> = text
+            .strip_prefix("sha256:")
+            .ok_or(FingerprintError)?
+            .chars()
+            .map(|digit| digit.to_digit(16))
+            .map(|digit| digit.and_then(|digit| u8::try_from(digit).ok()))
+            .collect::<Option<_>>()
+            .ok_or(FingerprintError)?;
+        let bytes: Vec<u8> = digits
+            .chunks(2)
+            .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
+            .collect();
+        let bytes = bytes.try_into().ok().filter(|_| digits.len() == 64);
+        bytes.map(Self).ok_or(FingerprintError)
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("sha256:")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_is_read_as_it_is_written() {
+        // FIPS 180-2, appendix B.1.
+        let text = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let abc = Fingerprint::of(b"abc");
+        assert_eq!(abc.to_string(), text);
+        let upper = text.to_uppercase().replace("SHA256", "sha256");
+        assert_eq!((text.parse(), upper.parse()), (Ok(abc), Ok(abc)));
+        let odd = text.get(..text.len() - 1).unwrap();
+        let long = format!("{text}0");
+        let sign = text.replace("ba78", "+a78");
+        for bad in ["", "sha256:", &text[7..], odd, &long, &sign] {
+            assert_eq!(bad.parse::<Fingerprint>(), Err(FingerprintError), "{bad}");
+        }
+    }
+}
