@@ -45,14 +45,15 @@ wait_for() {
     done
 }
 
-# Starts a tracker with the options given and writes TRACKER_INFO.
+# Starts a tracker with the options given and writes TRACKER_INFO, which pins it.
 start_tracker() {
     "$PIECEFUL" tracker --listen 127.0.0.1:0 --data "$work/tracker" "$@" >"$work/tracker.out" 2>"$work/tracker.err" </dev/null &
     tracker=$!
     started+=("$tracker")
-    wait_for "$tracker" "$work/tracker.out" 'listening on'
-    sed -n 's/^tracker .* listening on //p' "$work/tracker.out" >"$work/tracker_info.txt"
-    say "tracker at $(cat "$work/tracker_info.txt")"
+    wait_for "$tracker" "$work/tracker.out" '^fingerprint '
+    # Where it is, and the fingerprint that lets the peers talk to no other.
+    sed -e 's/^tracker .* listening on //' "$work/tracker.out" >"$work/tracker_info.txt"
+    say "tracker at $(head -n 1 "$work/tracker_info.txt")"
 }
 
 # Starts peer number `$1` with further options; its id is in `peer`.

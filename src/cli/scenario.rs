@@ -3,7 +3,7 @@
 use super::arguments::{PeerArguments, ScenarioArguments};
 use super::output::Output;
 use crate::net::Stop;
-use crate::peer::Peer;
+use crate::peer::{FirstUse, Peer};
 use crate::scenario::{Part, Scenario, client_number, run};
 use crate::wire::control::ClientNumber;
 
@@ -32,11 +32,13 @@ pub(super) fn play(
     let Some(files) = &arguments.scenario else {
         return false;
     };
+    let first_use = |first: FirstUse<'_>| output.note(&first_use_note(first));
     let part = Part {
         client,
         scenario,
         tracker_info: &arguments.tracker_info,
         out: &files.out,
+        first_use: &first_use,
     };
     match run(peer, &part, stop) {
         Ok(()) => {
@@ -48,6 +50,16 @@ pub(super) fn play(
             false
         }
     }
+}
+
+/// What a person is told who may compare the fingerprint with the one that the tracker printed.
+fn first_use_note(first: FirstUse<'_>) -> String {
+    format!(
+        "the tracker at {} is new to this peer: fingerprint {}, stored in {}",
+        first.address,
+        first.fingerprint,
+        first.path.display()
+    )
 }
 
 #[cfg(test)]

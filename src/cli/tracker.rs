@@ -4,10 +4,14 @@ use super::arguments::{ClosedRunArguments, TrackerArguments};
 use super::output::Output;
 use super::signals::Stopped;
 use super::{Exit, Refused, failure, logging, signals, state};
-use crate::net::{Incoming, Stop};
-use crate::storage::StateKind;
+use crate::certificate::{Authority, Fingerprint};
+use crate::net::{Stop, TRACKER_NAME, TlsServer, TlsStream};
+use crate::storage::{
+    CLUSTER_FILE, CLUSTER_WAIT, StateKind, make_or_open_cluster, wait_for_cluster,
+};
 use crate::tracker::{Options, RunningRun, Tracker, bind};
 use crate::wire::{HostPort, TrackerInfo, TrackerInfoError};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -24,7 +28,8 @@ pub(super) fn run(arguments: TrackerArguments) -> Exit {
 
 fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> {
     let number = arguments.number;
-    let line = address(arguments.tracker_info.as_deref(), number)?;
+    let info = trackers(arguments.tracker_info.as_deref())?;
+    let line = address(&info, arguments.tracker_info.as_deref(), number)?;
     let address = arguments.listen.unwrap_or(line);
     let is_temporary = arguments.data.is_none() && address.port == 0;
     let folder = state::open(StateKind::Tracker, arguments.data, address.port)?;
@@ -38,11 +43,22 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> 
     let bound = listener
         .local_addr()
         .map_err(|error| failure(format!("cannot listen on {address}: {error}")))?;
+    let key = match (arguments.cluster, &arguments.tracker_info) {
+        (Some(named), _) => named,
+        (None, Some(info)) => info.with_file_name(CLUSTER_FILE),
+        (None, None) => folder.path().join(CLUSTER_FILE),
+    };
+    let cluster = cluster(&key, number, &stop)?;
+    check_pin(&cluster, &key, info.fingerprint)?;
+    let identity = cluster.issue(TRACKER_NAME).map_err(failure)?;
+    let tls = TlsServer::new(identity).map_err(failure)?;
     output.result(&format!("tracker {number} listening on {bound}"));
+    output.result(&format!("fingerprint {}", cluster.fingerprint()));
     let mut options = Options::new(listener);
     options.number = number;
     options.interval = arguments.interval;
     options.open = arguments.open;
+    options.tls = Some(tls);
     options.stop = stop.clone();
     match arguments.closed_run {
         None => {
@@ -54,23 +70,29 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> 
     }
 }
 
-/// Where tracker `number` listens, as the file says; without a file there is one, on loopback.
-fn address(tracker_info: Option<&Path>, number: u32) -> Result<HostPort, Refused> {
-    let info = match tracker_info {
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| failure(format!("{}: {error}", path.display())))?;
-            text.parse::<TrackerInfo>()
-                .map_err(|error| failure(format!("{}: {error}", path.display())))?
-        }
-        None => TrackerInfo {
+/// What the file says; without it there is one tracker, on loopback.
+fn trackers(tracker_info: Option<&Path>) -> Result<TrackerInfo, Refused> {
+    let Some(path) = tracker_info else {
+        return Ok(TrackerInfo {
             addresses: vec![HostPort {
                 host: "127.0.0.1".into(),
                 port: 5000,
             }],
             fingerprint: None,
-        },
+        });
     };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| failure(format!("{}: {error}", path.display())))?;
+    text.parse::<TrackerInfo>()
+        .map_err(|error| failure(format!("{}: {error}", path.display())))
+}
+
+/// Where tracker `number` listens.
+fn address(
+    info: &TrackerInfo,
+    tracker_info: Option<&Path>,
+    number: u32,
+) -> Result<HostPort, Refused> {
     let address = info.address(number).cloned();
     address.map_err(|error| match (error, tracker_info) {
         (error @ TrackerInfoError::NoSuchTracker { .. }, Some(path)) => {
@@ -78,6 +100,27 @@ fn address(tracker_info: Option<&Path>, number: u32) -> Result<HostPort, Refused
         }
         (error, _) => (error.to_string(), Exit::Usage),
     })
+}
+
+/// The cluster that this tracker is of: number 1 makes it, others wait for it.
+fn cluster(key: &Path, number: u32, stop: &Stop) -> Result<Authority, Refused> {
+    let opened = match number {
+        1 => make_or_open_cluster(key),
+        _ => wait_for_cluster(key, CLUSTER_WAIT, |pause| stop.wait(pause)),
+    };
+    opened.map_err(failure)
+}
+
+fn check_pin(cluster: &Authority, key: &Path, pinned: Option<Fingerprint>) -> Result<(), Refused> {
+    let found = cluster.fingerprint();
+    match pinned.filter(|pinned| *pinned != found) {
+        None => Ok(()),
+        Some(pinned) => Err(failure(format!(
+            "{} has the fingerprint {found}, but TRACKER_INFO pins {pinned}: put the key of that cluster there, or \
+             correct the fingerprint line",
+            key.display()
+        ))),
+    }
 }
 
 fn run_closed(
@@ -90,8 +133,8 @@ fn run_closed(
     let run = RunningRun::start(closed_run.expect, closed_run.wait).map_err(thread)?;
     let run = Arc::new(run);
     let serving = Arc::clone(&run);
-    options.closed_run = Some(Arc::new(move |incoming: Incoming| {
-        serving.serve(&incoming.stream, incoming.address);
+    options.closed_run = Some(Arc::new(move |line: &TlsStream, from: SocketAddr| {
+        serving.serve(line, from);
     }));
     let tracker = Tracker::start(options).map_err(failure)?;
     let (ending, aborting) = (stop.clone(), Arc::clone(&run));
@@ -116,6 +159,10 @@ fn run_closed(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn address(path: Option<&Path>, number: u32) -> Result<HostPort, Refused> {
+        super::address(&trackers(path)?, path, number)
+    }
 
     #[test]
     fn the_file_says_where_each_tracker_listens() {

@@ -14,10 +14,12 @@ pub struct DeadlineReader<'a> {
 impl<'a> DeadlineReader<'a> {
     /// A reader that has `limit` from now for everything it reads.
     pub fn new(stream: &'a TcpStream, limit: Duration) -> Self {
-        Self {
-            stream,
-            deadline: Instant::now() + limit,
-        }
+        Self::until(stream, Instant::now() + limit)
+    }
+
+    /// A reader that has until `deadline` for everything it reads.
+    pub fn until(stream: &'a TcpStream, deadline: Instant) -> Self {
+        Self { stream, deadline }
     }
 
     /// Starts a new deadline, `limit` from now.
@@ -47,8 +49,16 @@ pub fn read_exact_by(stream: &TcpStream, buffer: &mut [u8], limit: Duration) -> 
 ///
 /// # Errors
 /// `TimedOut` once the time is over, else what the socket says.
-pub fn write_all_by(mut stream: &TcpStream, mut bytes: &[u8], limit: Duration) -> io::Result<()> {
-    let deadline = Instant::now() + limit;
+pub fn write_all_by(stream: &TcpStream, bytes: &[u8], limit: Duration) -> io::Result<()> {
+    write_all_until(stream, bytes, Instant::now() + limit)
+}
+
+/// Writes all of `bytes` by `deadline`.
+pub(super) fn write_all_until(
+    mut stream: &TcpStream,
+    mut bytes: &[u8],
+    deadline: Instant,
+) -> io::Result<()> {
     while !bytes.is_empty() {
         stream.set_write_timeout(Some(remaining(deadline)?))?;
         match stream.write(bytes) {

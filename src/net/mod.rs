@@ -1,4 +1,4 @@
-//! Sockets and threads: accept loops, the fixed pool, deadlines, stopping.
+//! Sockets and threads: accept loops, the fixed pool, deadlines, TLS, stopping.
 //!
 //! In scope: whatever holds a thread or bounds a wait, without knowing what is said over the lines. Every thread here has
 //! an owner that ends it, a name, and no wait without a bound.
@@ -9,6 +9,7 @@ mod frames;
 mod pool;
 mod server;
 mod stop;
+mod tls;
 
 pub use deadline::{DeadlineReader, read_exact_by, write_all_by};
 pub use descriptors::raise_descriptor_limit;
@@ -16,3 +17,6 @@ pub use frames::{FrameIoError, FrameReader, write_frame};
 pub use pool::Pool;
 pub use server::{Caps, Incoming, Server};
 pub use stop::Stop;
+#[cfg(test)]
+pub(crate) use tls::testing as tls_testing;
+pub use tls::{TRACKER_NAME, TlsError, TlsServer, TlsStream, connect_tls};

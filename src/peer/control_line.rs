@@ -14,14 +14,15 @@ mod tests;
 
 pub use error::ControlLineError;
 
-use crate::net::{FrameReader, Stop, write_frame};
+use super::Trust;
+use crate::net::{FrameReader, Stop, TlsStream, write_frame};
 use crate::torrent::{FileName, Info, InfoHash};
 use crate::wire::control::{
     Answer, Ask, ClientNumber, InfoParts, Line, MAX_FRAME, MAX_PAGE, Notice, Request,
 };
 use std::collections::HashMap;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -31,8 +32,6 @@ use std::time::Duration;
 const PING: Duration = Duration::from_secs(2);
 /// How long the tracker, which answers those, may be silent.
 const SILENCE: Duration = Duration::from_secs(20);
-/// How long a connection to the tracker may take.
-const CONNECT: Duration = Duration::from_secs(5);
 /// How long a frame may take to be sent or, once begun, to arrive.
 const FRAME: Duration = Duration::from_secs(10);
 /// How long an answer may take.
@@ -60,7 +59,7 @@ pub struct Owners {
 
 #[derive(Debug)]
 struct Shared {
-    stream: TcpStream,
+    stream: TlsStream,
     /// Whether frames may still be written: none after one that was cut short.
     writing: Mutex<bool>,
     state: Mutex<State>,
@@ -82,18 +81,15 @@ impl ControlLine {
     /// Connects and says that client `client` listens on `port`.
     ///
     /// # Errors
-    /// When the tracker cannot be reached or refuses this client.
+    /// When the tracker cannot be reached, is not trusted, or refuses this client.
     pub fn connect(
         tracker: SocketAddr,
         client: ClientNumber,
         port: NonZeroU16,
+        trust: &Trust<'_>,
     ) -> Result<Self, ControlLineError> {
-        let failed = |source: io::Error| ControlLineError::Connect {
-            address: tracker,
-            source: Arc::new(source),
-        };
-        let stream = TcpStream::connect_timeout(&tracker, CONNECT).map_err(failed)?;
-        stream.set_nodelay(true).map_err(failed)?;
+        let stream = trust.connect(tracker)?;
+        let failed = |source: io::Error| ControlLineError::Thread(Arc::new(source));
         let shared = Arc::new(Shared {
             stream,
             writing: Mutex::new(true),
@@ -304,7 +300,7 @@ impl Shared {
         drop(state);
         self.changed.notify_all();
         self.stop.stop();
-        let _ = self.stream.shutdown(Shutdown::Both);
+        self.stream.hang_up();
     }
 
     fn send(&self, request: &Request) {
@@ -318,7 +314,7 @@ impl Shared {
             // The end of the run may be on its way to the reading thread: only that thread ends the line.
             log::debug!("the control line takes nothing more: {error}");
             *writing = false;
-            let _ = self.stream.shutdown(Shutdown::Write);
+            self.stream.finish(FRAME);
         }
     }
 

@@ -17,11 +17,13 @@ mod status;
 mod stock;
 mod tick;
 mod transfer;
+mod trust;
 mod unlisted;
 
 pub use control_line::{ControlLine, ControlLineError, Owners};
 pub use error::PeerError;
 pub use status::{DownloadState, DownloadStatus, LinkStatus, ShareStatus, Status, TrackerStatus};
+pub use trust::{FirstUse, Trust, TrustError};
 pub use unlisted::{Missing, Unlisted};
 
 use crate::net::{Caps, Pool, Server};

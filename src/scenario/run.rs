@@ -4,13 +4,17 @@
 //! as any share. Out of scope: the tracker's side (`tracker::RunningRun`).
 
 use super::{Scenario, output_name};
+use crate::certificate::Fingerprint;
 use crate::net::Stop;
-use crate::peer::{ControlLine, ControlLineError, DownloadState, Missing, Peer, PeerError};
+use crate::peer::{
+    ControlLine, ControlLineError, DownloadState, FirstUse, Missing, Peer, PeerError, Trust,
+};
 use crate::storage::Place;
 use crate::torrent::{FileName, Info, InfoHash, MetainfoError};
 use crate::wire::TrackerInfo;
 use crate::wire::control::{ClientNumber, ErrorKind};
 use std::collections::HashMap;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -34,7 +38,6 @@ const TRACKER_PAUSE: Duration = Duration::from_millis(100);
 const UNREACHABLE: Duration = Duration::from_secs(20);
 
 /// What a client is to do.
-#[derive(Debug)]
 pub struct Part<'a> {
     /// Its number.
     pub client: ClientNumber,
@@ -44,6 +47,18 @@ pub struct Part<'a> {
     pub tracker_info: &'a Path,
     /// Where `clientR_NAME` is written for each wanted file.
     pub out: &'a Path,
+    /// Is told of a cluster met for the first time.
+    pub first_use: &'a (dyn Fn(FirstUse<'_>) + Sync),
+}
+
+impl fmt::Debug for Part<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Part")
+            .field("client", &self.client)
+            .field("tracker_info", &self.tracker_info)
+            .field("out", &self.out)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a client's part failed.
@@ -203,14 +218,21 @@ fn reach_tracker(peer: &Peer, part: &Part<'_>, stop: &Stop) -> Result<ControlLin
     let port = port.ok_or_else(|| RunError::NoTracker("this peer has no port".to_owned()))?;
     let begun = Instant::now();
     loop {
-        let trouble = match tracker_addresses(part.tracker_info) {
+        let trouble = match trackers(part.tracker_info) {
             Err(trouble) => trouble,
-            Ok(addresses) => {
+            Ok((addresses, pinned)) => {
+                let trust = Trust::new(pinned, peer.folder().path(), part.first_use);
                 let mut trouble = format!("{} names none", part.tracker_info.display());
                 for address in addresses {
-                    match ControlLine::connect(address, part.client, port) {
+                    match ControlLine::connect(address, part.client, port, &trust) {
                         Ok(line) => return Ok(line),
-                        Err(error @ ControlLineError::Refused { .. }) => return Err(error.into()),
+                        Err(ControlLineError::NoLine(error)) if error.may_pass() => {
+                            trouble = error.to_string();
+                        }
+                        Err(
+                            error
+                            @ (ControlLineError::Refused { .. } | ControlLineError::NoLine(_)),
+                        ) => return Err(error.into()),
                         Err(error) => trouble = error.to_string(),
                     }
                 }
@@ -226,7 +248,10 @@ fn reach_tracker(peer: &Peer, part: &Part<'_>, stop: &Stop) -> Result<ControlLin
     }
 }
 
-fn tracker_addresses(tracker_info: &Path) -> Result<Vec<SocketAddr>, String> {
+/// Where the trackers are, and which cluster they must be of.
+type Trackers = (Vec<SocketAddr>, Option<Fingerprint>);
+
+fn trackers(tracker_info: &Path) -> Result<Trackers, String> {
     let shown = tracker_info.display();
     let text = fs::read_to_string(tracker_info).map_err(|error| format!("{shown}: {error}"))?;
     let info: TrackerInfo = text.parse().map_err(|error| format!("{shown}: {error}"))?;
@@ -235,7 +260,7 @@ fn tracker_addresses(tracker_info: &Path) -> Result<Vec<SocketAddr>, String> {
         let found = (tracker.host.as_str(), tracker.port).to_socket_addrs();
         addresses.extend(found.map_err(|error| format!("{shown}: {tracker}: {error}"))?);
     }
-    Ok(addresses)
+    Ok((addresses, info.fingerprint))
 }
 
 /// Why a wanted file could not be begun: a matter of this file, or the end of the run.

@@ -1,13 +1,14 @@
 //! Bytes that last: the files of a share, what a peer remembers of it, a metainfo made out of files.
 //!
 //! In scope: positioned reads and writes over the files of one share, downloads that stand under their name only when
-//! they are whole, hashing what lies on disk, the state folder and its records. Linux is the target. Out of scope: who
+//! they are whole, hashing what lies on disk, the state folder and its records, a cluster's key. Linux is the target. Out of scope: who
 //! sends what to whom (`peer`), and which piece comes next (`swarm`).
 //!
 //! What is assumed of a file system: a rename is atomic, and what was synced is there after a crash. Whatever else it
 //! may have lost is found by hashing: nothing of a partial download is trusted that does not verify.
 
 mod check;
+mod cluster;
 mod create;
 mod download;
 mod error;
@@ -15,6 +16,7 @@ mod file_hashes;
 mod finish;
 mod folder;
 mod gather;
+mod known_cluster;
 mod open_files;
 mod parallel;
 mod record;
@@ -27,11 +29,15 @@ mod tree;
 mod walk;
 
 pub use check::verify;
+pub use cluster::{
+    CLUSTER_FILE, CLUSTER_WAIT, ClusterError, make_or_open_cluster, wait_for_cluster,
+};
 pub use create::{CreateError, CreateOptions, create};
 pub use download::Place;
 pub use error::StoreError;
 pub use file_hashes::{BadFile, FileHashes};
 pub use folder::{FolderError, StateFolder, StateKind};
+pub use known_cluster::{KnownCluster, KnownClusterError};
 pub use record::{Record, RecordError, RecordKind, RecordState};
 pub use records::Records;
 pub use report::{FileFault, Report, check};

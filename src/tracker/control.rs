@@ -2,7 +2,7 @@
 //!
 //! In scope: reading requests and writing notices within deadlines, feeding the run's decisions ([`ClosedRun`]) with
 //! what happens and when, telling when it has ended. Bad bytes end the line they came on and nothing else. Out of scope:
-//! the decisions, accepting connections, exit codes.
+//! the decisions, accepting connections, TLS, exit codes.
 //!
 //! Each line has the thread that calls [`RunningRun::serve`], which reads, and one that writes; the run has one thread
 //! that looks at the time. Locks: the run's state, then a line's outbox; none is held while a socket is used.
@@ -12,12 +12,12 @@ mod outbox;
 mod tests;
 
 use super::closed_run::{ClosedRun, ConnectionId, Effect, Outcome};
-use crate::net::{FrameIoError, FrameReader, write_frame};
+use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
 use crate::wire::control::{ControlError, MAX_FRAME, Request};
 use outbox::Outbox;
 use std::collections::HashMap;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -96,9 +96,7 @@ impl RunningRun {
     }
 
     /// Serves one client's line until it ends.
-    pub fn serve(&self, stream: &TcpStream, address: SocketAddr) {
-        // Messages are written whole; waiting to fill a packet would only delay them.
-        let _ = stream.set_nodelay(true);
+    pub fn serve(&self, stream: &TlsStream, address: SocketAddr) {
         let outbox = Arc::new(Outbox::default());
         let connection = self.shared.enter(address, &outbox);
         thread::scope(|scope| {
@@ -117,7 +115,7 @@ impl RunningRun {
                 Err(error) => log::warn!("the control line of {address} has no thread: {error}"),
             }
         });
-        let _ = stream.shutdown(Shutdown::Both);
+        stream.hang_up();
         self.shared.state().serving -= 1;
         self.shared.changed.notify_all();
     }
@@ -221,7 +219,7 @@ struct Serving<'a> {
 }
 
 impl Serving<'_> {
-    fn read(&self, stream: &TcpStream) -> Result<(), LineError> {
+    fn read(&self, stream: &TlsStream) -> Result<(), LineError> {
         let mut reader = FrameReader::new(stream, MAX_FRAME);
         loop {
             self.outbox.wait_for_room();
@@ -244,16 +242,16 @@ impl Drop for Serving<'_> {
 }
 
 /// Writes what comes into the outbox until it is closed and empty, then gives the other side time to leave.
-fn write(stream: &TcpStream, outbox: &Outbox) {
+fn write(stream: &TlsStream, outbox: &Outbox) {
     while let Some(notice) = outbox.next() {
         if let Err(error) = write_frame(stream, &notice.encode(), MAX_FRAME, FRAME) {
             log::info!("a control line takes nothing more: {error}");
             outbox.give_up();
-            let _ = stream.shutdown(Shutdown::Both);
+            stream.hang_up();
             return;
         }
     }
-    let _ = stream.shutdown(Shutdown::Write);
+    stream.finish(FRAME);
     outbox.wait_for_reader(LINGER);
-    let _ = stream.shutdown(Shutdown::Both);
+    stream.hang_up();
 }

@@ -7,7 +7,7 @@ use super::connection::{self, Deadlines};
 use super::ledger::Limits;
 use super::service::{Access, Service};
 use super::swarms::Swarms;
-use crate::net::{Caps, Incoming, Server, Stop};
+use crate::net::{Caps, Incoming, Server, Stop, TlsServer, TlsStream};
 use crate::wire::HostPort;
 use std::fmt;
 use std::io;
@@ -26,8 +26,11 @@ const SWEEP: Duration = Duration::from_secs(5);
 /// How long a waiting thread sleeps between two looks at nothing: the flag wakes it.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Takes over a connection whose first byte, not read yet, is that of a control frame.
-pub type ControlHandler = Arc<dyn Fn(Incoming) + Send + Sync>;
+/// Serves a control line until it ends.
+pub type ControlHandler = Arc<dyn Fn(&TlsStream, SocketAddr) + Send + Sync>;
+
+/// The first byte of a TLS handshake (RFC 8446, section 5.1).
+const TLS: u8 = 0x16;
 
 /// How a tracker runs.
 pub struct Options {
@@ -39,7 +42,9 @@ pub struct Options {
     pub interval: Duration,
     /// Whether it serves swarms to anybody.
     pub open: bool,
-    /// Who serves a closed run's control frames; with one, announces and scrapes are refused.
+    /// What it shows to those who open a control line; without it there are none.
+    pub tls: Option<TlsServer>,
+    /// Who serves a closed run's control lines; with one, announces and scrapes are refused.
     pub closed_run: Option<ControlHandler>,
     /// Ends the tracker when raised, whoever raises it.
     pub stop: Stop,
@@ -47,7 +52,7 @@ pub struct Options {
     pub limits: Limits,
     /// How many connections it holds at most.
     pub caps: Caps,
-    /// How long HTTP clients may take.
+    /// How long HTTP clients, and handshakes of control lines, may take.
     pub deadlines: Deadlines,
 }
 
@@ -59,6 +64,7 @@ impl Options {
             listener,
             interval: DEFAULT_INTERVAL,
             open: false,
+            tls: None,
             closed_run: None,
             stop: Stop::new(),
             limits: Limits::default(),
@@ -128,6 +134,7 @@ impl Tracker {
             number,
             listener,
             interval,
+            tls,
             closed_run,
             stop,
             deadlines,
@@ -144,16 +151,26 @@ impl Tracker {
         let epoch = Instant::now();
         let serving = Arc::clone(&service);
         let handler = move |incoming: Incoming| {
-            let address = incoming.address;
-            let served = match &closed_run {
-                Some(control) if begins_with_zero(&incoming.stream, deadlines.head) => {
-                    control(incoming);
-                    Ok(())
-                }
-                _ => connection::serve(&incoming.stream, address.ip(), &serving, deadlines, epoch),
+            let Incoming { stream, address } = incoming;
+            let begun = Instant::now();
+            let Some(first) = first_byte(&stream, deadlines.head) else {
+                return;
             };
-            if let Err(error) = served {
-                log::debug!("the connection of {address} ended: {error}");
+            match &tls {
+                Some(tls) if first == TLS => {
+                    let left = deadlines.head.saturating_sub(begun.elapsed());
+                    match tls.accept(stream, left) {
+                        Ok(line) => serve_control(&line, address, closed_run.as_ref()),
+                        Err(error) => log::info!("no control line from {address}: {error}"),
+                    }
+                }
+                _ => {
+                    let served =
+                        connection::serve(&stream, address.ip(), &serving, deadlines, epoch);
+                    if let Err(error) = served {
+                        log::debug!("the connection of {address} ended: {error}");
+                    }
+                }
             }
         };
         let server = Server::start("tracker", listener, options.caps, STACK, handler);
@@ -211,11 +228,22 @@ fn expire(swarms: &Swarms, stop: &Stop, interval: Duration, epoch: Instant) {
     }
 }
 
-/// Whether the first byte, which stays unread, is 0, as that of every control frame is (its length is below 2^24).
-fn begins_with_zero(stream: &TcpStream, limit: Duration) -> bool {
-    let mut first = [1];
+/// A tracker that holds no closed run has nothing to say on a control line, and ends it as such.
+fn serve_control(line: &TlsStream, address: SocketAddr, closed_run: Option<&ControlHandler>) {
+    match closed_run {
+        Some(serve) => serve(line, address),
+        None => {
+            log::info!("the control line of {address} ended: this tracker holds no closed run");
+            line.hang_up();
+        }
+    }
+}
+
+/// The first byte, which stays unread, if it comes in time.
+fn first_byte(stream: &TcpStream, limit: Duration) -> Option<u8> {
+    let mut first = [0];
     let peeked = stream
         .set_read_timeout(Some(limit))
         .and_then(|()| stream.peek(&mut first));
-    matches!((peeked, first), (Ok(1), [0]))
+    matches!(peeked, Ok(1)).then_some(first[0])
 }

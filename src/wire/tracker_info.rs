@@ -3,6 +3,7 @@
 //! One `HOST:PORT` a line (IPv6 as `[::1]:5000`); `#` starts a comment; an optional line `fingerprint sha256:HEX`. In
 //! scope: reading it. Out of scope: the file itself, and asking anybody what a host name means.
 
+use crate::certificate::Fingerprint;
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
@@ -12,8 +13,8 @@ use std::str::FromStr;
 pub struct TrackerInfo {
     /// The trackers in order; the first is tracker number 1.
     pub addresses: Vec<HostPort>,
-    /// SHA-256 of the cluster's certificate, where the file pins it.
-    pub fingerprint: Option<[u8; 32]>,
+    /// The cluster's, where the file pins it.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 /// A host, by name or address, and a port.
@@ -106,7 +107,7 @@ impl FromStr for TrackerInfo {
             match words.next() {
                 None => {}
                 Some("fingerprint") => {
-                    let hash = words.next().and_then(fingerprint);
+                    let hash = words.next().and_then(|word| word.parse().ok());
                     let hash = hash
                         .filter(|_| words.next().is_none())
                         .ok_or(TrackerInfoError::Fingerprint { line })?;
@@ -173,23 +174,6 @@ fn is_name(host: &str) -> bool {
         })
 }
 
-fn fingerprint(word: &str) -> Option<[u8; 32]> {
-    let digits: Vec<u8> = word
-        .strip_prefix("sha256:")?
-        .chars()
-        .map(|digit| {
-            digit
-                .to_digit(16)
-                .and_then(|digit| u8::try_from(digit).ok())
-        })
-        .collect::<Option<_>>()?;
-    let bytes: Vec<u8> = digits
-        .chunks(2)
-        .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
-        .collect();
-    bytes.try_into().ok().filter(|_| digits.len() == 64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,7 +191,10 @@ mod tests {
             shown,
             ["127.0.0.1:5000", "tracker-2.example.org:65535", "[::1]:0"]
         );
-        assert_eq!(info.fingerprint.unwrap()[..4], [0, 255, 0, 255]);
+        assert_eq!(
+            info.fingerprint.unwrap().to_string(),
+            format!("sha256:{hex}")
+        );
         assert_eq!(
             info.address(3),
             Ok(&HostPort {

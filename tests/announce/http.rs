@@ -1,11 +1,12 @@
 //! HTTP as such: connections, deadlines, malformed requests, and what is not HTTP at all.
 
 use crate::client::{Client, HASH, announce, options, tracker};
-use pieceful::net::{Incoming, Stop};
+use pieceful::certificate::Authority;
+use pieceful::net::{Stop, TRACKER_NAME, TlsServer, TlsStream, connect_tls};
 use pieceful::tracker::{Deadlines, Options, Tracker, bind};
 use pieceful::wire::AnnounceResponse;
-use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::io::Write;
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -180,14 +181,17 @@ fn only_an_open_tracker_takes_announces() {
     assert_eq!(client.get(&announce('b', 1, "")).refusal(), reason);
     assert_eq!(client.get(&format!("/scrape?{HASH}")).refusal(), reason);
 
-    let control = |incoming: Incoming| {
+    let authority = Authority::generate("test").unwrap();
+    let identity = authority.issue(TRACKER_NAME).unwrap();
+    let echo = |line: &TlsStream, _: SocketAddr| {
         let mut frame = [0; 6];
-        let mut stream = &*incoming.stream;
-        stream.read_exact(&mut frame).unwrap();
-        stream.write_all(&frame).unwrap();
+        let soon = Instant::now() + Duration::from_secs(20);
+        assert_eq!(line.read_until(&mut frame, soon).unwrap(), 6);
+        line.write_all_until(&frame, soon).unwrap();
     };
     let closed = Tracker::start(Options {
-        closed_run: Some(Arc::new(control)),
+        tls: Some(TlsServer::new(identity).unwrap()),
+        closed_run: Some(Arc::new(echo)),
         ..options("127.0.0.1:0")
     });
     let closed = closed.unwrap();
@@ -197,12 +201,18 @@ fn only_an_open_tracker_takes_announces() {
         refusal.starts_with("this tracker serves a closed run"),
         "{refusal}"
     );
-    let mut client = Client::new(closed.address());
-    client.send(b"\0\0\0\x02de");
-    while client.unread.len() < 6 {
-        assert_ne!(client.read(), 0);
-    }
-    assert_eq!(client.unread, b"\0\0\0\x02de");
+    let socket = Arc::new(TcpStream::connect(closed.address()).unwrap());
+    let limit = Duration::from_secs(20);
+    let (line, found) = connect_tls(socket, Some(authority.fingerprint()), limit).unwrap();
+    assert_eq!(found, authority.fingerprint());
+    let soon = Instant::now() + limit;
+    line.write_all_until(b"\0\0\0\x02de", soon).unwrap();
+    let mut echoed = [0; 10];
+    assert_eq!(line.read_until(&mut echoed, soon).unwrap(), 6);
+    assert_eq!(&echoed[..6], b"\0\0\0\x02de");
+    let mut plain = Client::new(closed.address());
+    plain.send(b"\0\0\0\x02de");
+    assert!(plain.is_closed(), "frames in the clear are not answered");
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub(in crate::cli) struct TrackerArguments {
     pub(in crate::cli) listen: Option<HostPort>,
     /// The state folder.
     pub(in crate::cli) data: Option<PathBuf>,
+    /// The file with the cluster's key, if not in its usual place.
+    pub(in crate::cli) cluster: Option<PathBuf>,
     /// Whether anybody may announce.
     pub(in crate::cli) open: bool,
     /// How often our own peers announce.
@@ -47,7 +49,8 @@ pub(super) fn definition() -> Command {
              pieceful tracker tracker_info.txt 2 --open  the second tracker of tracker_info.txt\n  \
              pieceful tracker --listen 0.0.0.0:0         on a free port, which the first line of output tells\n  \
              pieceful tracker --expect 3                 a closed run of three clients\n\n\
-             TRACKER_INFO is a text file, one HOST:PORT a line ([::1]:5000 for IPv6); # starts a comment.\n\
+             TRACKER_INFO is a text file, one HOST:PORT a line ([::1]:5000 for IPv6); # starts a comment; a line\n\
+             fingerprint sha256:HEX, as the tracker prints it, lets peers talk to trackers of that cluster only.\n\
              Ctrl-C ends the tracker, a second one at once. Exit codes: 0 done; 1 failed; 2 wrong usage; 130 killed by a \
              second Ctrl-C.",
         )
@@ -70,6 +73,11 @@ pub(super) fn definition() -> Command {
                 .value_name("DIR")
                 .value_parser(value_parser!(PathBuf))
                 .help("The state folder [default: $XDG_DATA_HOME/pieceful/tracker-PORT; with port 0 a temporary one]"),
+            Arg::new("cluster")
+                .long("cluster")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("The cluster's key, the same for all its trackers; tracker 1 makes it [default: cluster.pem beside TRACKER_INFO, or in the state folder]"),
             Arg::new("open")
                 .long("open")
                 .action(ArgAction::SetTrue)
@@ -109,6 +117,7 @@ pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
         number: u32::try_from(number).unwrap_or(u32::MAX),
         listen: matches.get_one("listen").cloned(),
         data: matches.get_one("data").cloned(),
+        cluster: matches.get_one("cluster").cloned(),
         open: matches.get_flag("open"),
         interval: matches
             .get_one("interval")
@@ -141,6 +150,7 @@ mod tests {
             (plain.tracker_info, plain.number, plain.listen),
             (None, 1, None)
         );
+        assert_eq!(plain.cluster, None);
         assert_eq!(
             (plain.open, plain.interval, plain.log),
             (false, Duration::from_secs(20), LevelFilter::Info)
@@ -150,7 +160,7 @@ mod tests {
 
     #[test]
     fn every_option_is_read() {
-        let line = "tracker info.txt 12 --listen [::1]:0 --data d --open --interval 5 --log DEBUG";
+        let line = "tracker info.txt 12 --listen [::1]:0 --data d --cluster k.pem --open --interval 5 --log DEBUG";
         let all = tracker(line);
         assert_eq!(
             (all.tracker_info, all.number),
@@ -158,6 +168,7 @@ mod tests {
         );
         assert_eq!(all.listen.unwrap().to_string(), "[::1]:0");
         assert_eq!((all.data, all.open), (Some("d".into()), true));
+        assert_eq!(all.cluster, Some("k.pem".into()));
         assert_eq!(
             (all.interval, all.log),
             (Duration::from_secs(5), LevelFilter::Debug)

@@ -1,23 +1,21 @@
 //! Why something could not be had over a control line.
 
 use crate::net::FrameIoError;
+use crate::peer::TrustError;
 use crate::torrent::MetainfoError;
 use crate::wire::control::{ControlError, ErrorKind, Line, PartError};
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Why a request failed or a line ended. Everyone who waits on a line gets the same, hence the shared sources.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ControlLineError {
-    /// The tracker cannot be reached.
-    #[error("cannot reach the tracker at {address}: {source}")]
-    Connect {
-        /// Where it should be.
-        address: SocketAddr,
-        /// What the system says.
-        source: Arc<io::Error>,
-    },
+    /// The tracker cannot be reached, or is not trusted.
+    #[error(transparent)]
+    NoLine(#[from] TrustError),
+    /// The system gives no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] Arc<io::Error>),
     /// The line broke: the tracker is gone or silent.
     #[error("the line to the tracker is lost: {0}")]
     Lost(#[source] Arc<FrameIoError>),

@@ -1,5 +1,6 @@
 use super::*;
-use crate::net::{Caps, Server};
+use crate::net::{Caps, Server, tls_testing};
+use crate::peer::{FirstUse, TrustError};
 use crate::scenario::Scenario;
 use crate::tracker::RunningRun;
 use crate::wire::control::ErrorKind;
@@ -25,8 +26,10 @@ impl Tracker {
             per_address: 100,
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let tls = tls_testing::server();
         let server = Server::start("test", listener, caps, 256 << 10, move |incoming| {
-            serving.serve(&incoming.stream, incoming.address);
+            let line = tls.accept(incoming.stream, LONG).unwrap();
+            serving.serve(&line, incoming.address);
         });
         let server = server.unwrap();
         Self { run, server }
@@ -35,13 +38,25 @@ impl Tracker {
     fn connect(&self, client: u32) -> Result<ControlLine, ControlLineError> {
         let port = NonZeroU16::new(1000 + client as u16).unwrap();
         let client = ClientNumber::new(client).unwrap();
-        ControlLine::connect(self.server.address(), client, port)
+        connect(self.server.address(), client, port)
     }
 
     fn failures(&self) -> Vec<String> {
         let failures = self.run.wait_until_ended().failures;
         failures.iter().map(Line::to_string).collect()
     }
+}
+
+/// A client that trusts any tracker.
+fn connect(
+    tracker: SocketAddr,
+    client: ClientNumber,
+    port: NonZeroU16,
+) -> Result<ControlLine, ControlLineError> {
+    let folder = tempfile::tempdir().unwrap();
+    let first_use = |_: FirstUse<'_>| {};
+    let trust = Trust::new(None, folder.path(), &first_use);
+    ControlLine::connect(tracker, client, port, &trust)
 }
 
 fn name(name: &str) -> FileName {
@@ -208,11 +223,6 @@ fn a_stop_wakes_whoever_waits() {
 
 #[test]
 fn a_tracker_that_goes_or_talks_nonsense_ends_the_line() {
-    let connect = |listener: &TcpListener| {
-        let address = listener.local_addr().unwrap();
-        let port = NonZeroU16::MIN;
-        ControlLine::connect(address, ClientNumber::MIN, port).unwrap_err()
-    };
     for (sent, expected) in [
         (
             &b""[..],
@@ -230,21 +240,25 @@ fn a_tracker_that_goes_or_talks_nonsense_ends_the_line() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let error = thread::scope(|scope| {
             scope.spawn(|| {
-                let (stream, _) = listener.accept().unwrap();
-                FrameReader::new(&stream, MAX_FRAME)
-                    .next(LONG, LONG)
-                    .unwrap();
-                io::Write::write_all(&mut &stream, sent).unwrap();
-                let _ = stream.shutdown(Shutdown::Write);
-                let _ = FrameReader::new(&stream, MAX_FRAME).next(LONG, LONG);
+                let socket = Arc::new(listener.accept().unwrap().0);
+                let line = tls_testing::server().accept(socket, LONG).unwrap();
+                let mut reader = FrameReader::new(&line, MAX_FRAME);
+                reader.next(LONG, LONG).unwrap();
+                line.write_all_until(sent, Instant::now() + LONG).unwrap();
+                line.finish(LONG);
+                while reader.next(LONG, LONG).is_ok() {}
             });
-            connect(&listener)
+            let address = listener.local_addr().unwrap();
+            connect(address, ClientNumber::MIN, NonZeroU16::MIN).unwrap_err()
         });
         assert_eq!(error.to_string(), expected);
     }
     let closed = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = closed.local_addr().unwrap();
     drop(closed);
-    let refused = ControlLine::connect(address, ClientNumber::MIN, NonZeroU16::MIN);
-    assert!(matches!(refused, Err(ControlLineError::Connect { .. })));
+    let refused = connect(address, ClientNumber::MIN, NonZeroU16::MIN);
+    assert!(matches!(
+        refused,
+        Err(ControlLineError::NoLine(TrustError::Connect { .. }))
+    ));
 }

@@ -1,7 +1,6 @@
 use super::*;
-use crate::net::{Caps, Server};
+use crate::net::{Caps, Server, tls_testing};
 use crate::wire::control::{Answer, Ask, ClientNumber, ErrorKind, Line, Notice};
-use std::io::Write;
 use std::net::TcpListener;
 use std::num::NonZeroU16;
 use std::sync::mpsc;
@@ -23,19 +22,21 @@ impl Tracker {
             per_address: 100,
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let tls = tls_testing::server();
         let server = Server::start("test", listener, caps, 256 << 10, move |incoming| {
-            serving.serve(&incoming.stream, incoming.address);
+            let line = tls.accept(incoming.stream, LONG).unwrap();
+            serving.serve(&line, incoming.address);
         });
         let server = server.unwrap();
         Self { run, server }
     }
 
-    fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.server.address()).unwrap()
+    fn connect(&self) -> TlsStream {
+        tls_testing::connect(self.server.address())
     }
 
     /// A client that has said hello.
-    fn client(&self, client: u32) -> TcpStream {
+    fn client(&self, client: u32) -> TlsStream {
         let line = self.connect();
         let ask = Ask::Hello {
             client: ClientNumber::new(client).unwrap(),
@@ -47,30 +48,40 @@ impl Tracker {
     }
 }
 
-fn send(line: &TcpStream, ask: Ask) {
+fn send(line: &TlsStream, ask: Ask) {
     let body = Request { id: 7, ask }.encode();
     write_frame(line, &body, MAX_FRAME, LONG).unwrap();
 }
 
-/// The next notice; read a byte at a time, so that nothing of the one after it is lost.
-fn notice(mut line: &TcpStream) -> Notice {
-    use std::io::Read;
+fn write(line: &TlsStream, bytes: &[u8]) {
+    line.write_all_until(bytes, Instant::now() + LONG).unwrap();
+}
+
+fn fill(line: &TlsStream, mut buffer: &mut [u8]) {
+    while !buffer.is_empty() {
+        let read = line.read_until(buffer, Instant::now() + LONG).unwrap();
+        assert_ne!(read, 0, "the line ended");
+        buffer = &mut buffer[read..];
+    }
+}
+
+/// The next notice, and no byte of the one after it.
+fn notice(line: &TlsStream) -> Notice {
     let mut header = [0; 4];
-    line.set_read_timeout(Some(LONG)).unwrap();
-    line.read_exact(&mut header).unwrap();
+    fill(line, &mut header);
     let mut body = vec![0; u32::from_be_bytes(header) as usize];
-    line.read_exact(&mut body).unwrap();
+    fill(line, &mut body);
     Notice::decode(&body).unwrap()
 }
 
-fn answer(line: &TcpStream) -> Answer {
+fn answer(line: &TlsStream) -> Answer {
     match notice(line) {
         Notice::Answer { id: 7, answer } => answer,
         other => panic!("{other:?}"),
     }
 }
 
-fn assert_closed(line: &TcpStream) {
+fn assert_closed(line: &TlsStream) {
     let end = FrameReader::new(line, MAX_FRAME).next(LONG, LONG).err();
     assert!(
         matches!(
@@ -93,8 +104,8 @@ fn bad_bytes_end_their_own_line_and_the_run_goes_on() {
         b"\0\0\0\x02le",
         b"\0\0\0\x15d2:idi7e4:type4:pinge\0\0\0\x01x",
     ] {
-        let mut bad = tracker.connect();
-        bad.write_all(bytes).unwrap();
+        let bad = tracker.connect();
+        write(&bad, bytes);
         if bytes.len() > 20 {
             let refused = answer(&bad);
             assert!(matches!(
@@ -107,10 +118,10 @@ fn bad_bytes_end_their_own_line_and_the_run_goes_on() {
         }
         assert_closed(&bad);
     }
-    let mut bad = tracker.client(2);
+    let bad = tracker.client(2);
     send(&good, Ask::Reported);
     assert_eq!(answer(&good), Answer::Ok);
-    bad.write_all(b"\0\0\0\x02xx").unwrap();
+    write(&bad, b"\0\0\0\x02xx");
     assert_eq!(notice(&good), Notice::Release);
     send(&good, Ask::Finished);
     assert_eq!(answer(&good), Answer::Ok);
@@ -127,7 +138,7 @@ fn bad_bytes_end_their_own_line_and_the_run_goes_on() {
 #[test]
 fn requests_cut_anywhere_or_sent_together_are_answered_in_order() {
     let tracker = Tracker::of(1);
-    let mut line = tracker.client(1);
+    let line = tracker.client(1);
     let mut bytes = Vec::new();
     for id in 0..100 {
         let ask = if id % 2 == 0 {
@@ -139,9 +150,8 @@ fn requests_cut_anywhere_or_sent_together_are_answered_in_order() {
         crate::wire::frame::encode(&body, MAX_FRAME, &mut bytes).unwrap();
     }
     let (first, rest) = bytes.split_at(7);
-    line.set_nodelay(true).unwrap();
-    line.write_all(first).unwrap();
-    line.write_all(rest).unwrap();
+    write(&line, first);
+    write(&line, rest);
     for expected in 0..100 {
         match notice(&line) {
             Notice::Answer { id, answer } => {
@@ -156,7 +166,7 @@ fn requests_cut_anywhere_or_sent_together_are_answered_in_order() {
 #[test]
 fn the_run_is_over_when_everybody_was_told_and_has_left() {
     let tracker = Tracker::of(20);
-    let lines: Vec<TcpStream> = (1..=20).map(|client| tracker.client(client)).collect();
+    let lines: Vec<TlsStream> = (1..=20).map(|client| tracker.client(client)).collect();
     let (ended, outcome) = mpsc::channel();
     let run = Arc::clone(&tracker.run);
     let waiting = thread::spawn(move || ended.send(run.wait_until_ended()).unwrap());
@@ -170,7 +180,9 @@ fn the_run_is_over_when_everybody_was_told_and_has_left() {
         assert_closed(line);
     }
     assert!(outcome.recv_timeout(Duration::from_millis(100)).is_err());
-    drop(lines);
+    for line in &lines {
+        line.hang_up();
+    }
     let left = Instant::now();
     assert_eq!(outcome.recv_timeout(LONG), Ok(Outcome { failures }));
     assert!(
@@ -185,8 +197,6 @@ fn the_run_is_over_when_everybody_was_told_and_has_left() {
 fn a_client_that_reads_nothing_holds_up_nobody() {
     let tracker = Tracker::of(2);
     let deaf = tracker.client(1);
-    deaf.set_write_timeout(Some(Duration::from_millis(200)))
-        .unwrap();
     let body = Request {
         id: 7,
         ask: Ask::Ping,

@@ -1,0 +1,258 @@
+//! TLS 1.3 on a socket that one thread reads while another writes.
+//!
+//! In scope: handshakes, whole-exchange deadlines, ending a line so that the other side knows it was meant. Out of scope:
+//! what is said over the line, and where certificates come from. Sessions are never resumed: a handshake each time.
+//!
+//! Locks: `inbound` while one thread reads, `sending` while one writes, each over its socket calls so that bytes keep
+//! their order; `connection` inside either, for a moment and never over a socket call.
+
+mod client;
+mod server;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use client::connect_tls;
+pub use server::TlsServer;
+
+use super::deadline::{DeadlineReader, write_all_until};
+use crate::certificate::Fingerprint;
+use rustls::Connection;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
+
+/// The name that the leaf certificates of trackers carry.
+pub const TRACKER_NAME: &str = "tracker";
+/// How much is read off the socket at a time, in bytes.
+const CHUNK: usize = 16 << 10;
+/// How long a last word may take, an alert or a goodbye, when the line is to end at once.
+const LAST_WORD: Duration = Duration::from_millis(200);
+
+/// A line under TLS 1.3. Its methods take `&self`: one thread may read while another writes.
+#[derive(Debug)]
+pub struct TlsStream {
+    socket: Arc<TcpStream>,
+    connection: Mutex<Connection>,
+    inbound: Mutex<Inbound>,
+    sending: Mutex<Sending>,
+}
+
+/// Bytes off the socket that the connection has not taken yet.
+#[derive(Debug, Default)]
+struct Inbound {
+    arrived: Vec<u8>,
+    taken: usize,
+}
+
+/// Bytes for the socket; whether a record was cut short, after which nothing more may follow.
+#[derive(Debug, Default)]
+struct Sending {
+    ready: Vec<u8>,
+    is_cut: bool,
+}
+
+/// Why there is no line under TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The handshake failed: no TLS 1.3, a bad certificate, too slow, or the connection broke.
+    #[error("no TLS handshake: {0}")]
+    Handshake(#[source] io::Error),
+    /// The other side is of another cluster than expected.
+    #[error("the fingerprint is {found}, not {expected}")]
+    OtherCluster {
+        /// What was expected.
+        expected: Fingerprint,
+        /// What it showed.
+        found: Fingerprint,
+    },
+    /// Certificate and key cannot be used.
+    #[error("the certificate cannot be used: {0}")]
+    Certificate(#[source] rustls::Error),
+}
+
+impl TlsStream {
+    /// Fills the front of `buffer` by `deadline` and says how far: 0 when the other side said that it ends.
+    ///
+    /// # Errors
+    /// `TimedOut` once the time is over, `UnexpectedEof` when the line was cut off, `InvalidData` when what came is not
+    /// TLS or was changed on its way; else what the socket says.
+    pub fn read_until(&self, buffer: &mut [u8], deadline: Instant) -> io::Result<usize> {
+        let mut inbound = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match self.connection().reader().read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+            self.advance(&mut inbound, deadline)?;
+        }
+    }
+
+    /// Writes all of `bytes` by `deadline`.
+    ///
+    /// # Errors
+    /// `TimedOut` once the time is over, else what the socket says; nothing more can be written then.
+    pub fn write_all_until(&self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
+        let mut sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let mut connection = self.connection();
+            let written = connection.writer().write(bytes)?;
+            take_ready(&mut connection, &mut sending)?;
+            drop(connection);
+            bytes = bytes.get(written..).unwrap_or_default();
+            sending.flush(&self.socket, deadline)?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+        }
+    }
+
+    /// Says that nothing more will be written, and goes on reading.
+    pub fn finish(&self, limit: Duration) {
+        let mut sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        self.say_goodbye(&mut sending, limit);
+        let _ = self.socket.shutdown(Shutdown::Write);
+    }
+
+    /// Ends the line both ways at once, with a goodbye if nobody is writing; wakes whoever reads or writes.
+    pub fn hang_up(&self) {
+        match self.sending.try_lock() {
+            Ok(mut sending) => self.say_goodbye(&mut sending, LAST_WORD),
+            Err(TryLockError::Poisoned(sending)) => {
+                self.say_goodbye(&mut sending.into_inner(), LAST_WORD);
+            }
+            Err(TryLockError::WouldBlock) => {}
+        }
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+
+    /// A line whose handshake is done, within `limit`.
+    fn handshake(
+        socket: Arc<TcpStream>,
+        connection: Connection,
+        limit: Duration,
+    ) -> Result<Self, io::Error> {
+        let deadline = Instant::now() + limit;
+        // Records are written whole; waiting to fill a packet would only delay them.
+        socket.set_nodelay(true)?;
+        let stream = Self {
+            socket,
+            connection: Mutex::new(connection),
+            inbound: Mutex::default(),
+            sending: Mutex::default(),
+        };
+        let mut inbound = stream
+            .inbound
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        loop {
+            stream.write_all_until(&[], deadline)?;
+            if !stream.connection().is_handshaking() {
+                break;
+            }
+            stream.advance(&mut inbound, deadline)?;
+        }
+        drop(inbound);
+        Ok(stream)
+    }
+
+    /// Gives the connection what has arrived, or waits for more to arrive.
+    fn advance(&self, inbound: &mut Inbound, deadline: Instant) -> io::Result<()> {
+        if inbound.is_empty() {
+            let ended = inbound.fill(&self.socket, deadline)? == 0;
+            if ended {
+                let mut connection = self.connection();
+                connection.read_tls(&mut io::empty())?;
+                if connection.is_handshaking() {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                return Ok(());
+            }
+        }
+        let mut connection = self.connection();
+        let processed = inbound.feed(&mut connection);
+        drop(connection);
+        processed.inspect_err(|_| self.send_alert())
+    }
+
+    /// Tells the other side why its bytes were refused, if that goes quickly and nobody is writing.
+    fn send_alert(&self) {
+        if let Ok(mut sending) = self.sending.try_lock() {
+            let taken = take_ready(&mut self.connection(), &mut sending);
+            let deadline = Instant::now() + LAST_WORD;
+            let _ = taken.and_then(|()| sending.flush(&self.socket, deadline));
+        }
+    }
+
+    fn say_goodbye(&self, sending: &mut Sending, limit: Duration) {
+        let mut connection = self.connection();
+        connection.send_close_notify();
+        let taken = take_ready(&mut connection, sending);
+        drop(connection);
+        let _ = taken.and_then(|()| sending.flush(&self.socket, Instant::now() + limit));
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inbound {
+    fn is_empty(&self) -> bool {
+        self.taken >= self.arrived.len()
+    }
+
+    /// Waits for bytes and says how many came, 0 at the end.
+    fn fill(&mut self, socket: &TcpStream, deadline: Instant) -> io::Result<usize> {
+        self.arrived.resize(CHUNK, 0);
+        self.taken = self.arrived.len();
+        let read = loop {
+            match DeadlineReader::until(socket, deadline).read(&mut self.arrived) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
+        self.arrived.truncate(read);
+        self.taken = 0;
+        Ok(read)
+    }
+
+    /// One step of the connection: its room for what it has decrypted is bounded, so the rest may have to wait.
+    fn feed(&mut self, connection: &mut Connection) -> io::Result<()> {
+        let mut waiting = self.arrived.get(self.taken..).unwrap_or_default();
+        match connection.read_tls(&mut waiting)? {
+            // After a goodbye nothing more is taken.
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            taken => self.taken += taken,
+        }
+        let processed = connection.process_new_packets();
+        processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        Ok(())
+    }
+}
+
+impl Sending {
+    fn flush(&mut self, socket: &TcpStream, deadline: Instant) -> io::Result<()> {
+        if self.is_cut {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let written = write_all_until(socket, &self.ready, deadline);
+        self.is_cut = written.is_err();
+        self.ready.clear();
+        written
+    }
+}
+
+fn take_ready(connection: &mut Connection, sending: &mut Sending) -> io::Result<()> {
+    while connection.wants_write() {
+        connection.write_tls(&mut sending.ready)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,201 @@
+use super::testing::{pair, server};
+use super::*;
+use crate::certificate::Authority;
+use crate::net::Stop;
+use std::net::TcpListener;
+use std::thread;
+
+const LONG: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(200);
+
+fn late() -> Instant {
+    Instant::now() + LONG
+}
+
+fn soon() -> Instant {
+    Instant::now() + SHORT
+}
+
+/// Both ends of a connection.
+fn sockets() -> (Arc<TcpStream>, Arc<TcpStream>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (Arc::new(near), Arc::new(listener.accept().unwrap().0))
+}
+
+fn bytes(length: usize, seed: u64) -> Vec<u8> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    (0..length).map(|_| rng.u8(..)).collect()
+}
+
+fn read_all(stream: &TlsStream) -> Vec<u8> {
+    let (mut all, mut buffer) = (Vec::new(), vec![0; 50_000]);
+    loop {
+        match stream.read_until(&mut buffer, late()).unwrap() {
+            0 => return all,
+            read => all.extend_from_slice(&buffer[..read]),
+        }
+    }
+}
+
+#[test]
+fn both_sides_read_and_write_at_once() {
+    let (near, far, _) = pair();
+    let (there, back) = (bytes(5_000_000, 1), bytes(7_000_000, 2));
+    thread::scope(|scope| {
+        for (stream, sent) in [(&near, &there), (&far, &back)] {
+            scope.spawn(move || {
+                for part in sent.chunks(99_999) {
+                    stream.write_all_until(part, late()).unwrap();
+                }
+                stream.finish(LONG);
+            });
+        }
+        let got = scope.spawn(|| read_all(&near));
+        assert!(read_all(&far) == there);
+        assert!(got.join().unwrap() == back);
+    });
+}
+
+#[test]
+fn a_goodbye_and_a_cut_are_told_apart() {
+    let (near, far, _) = pair();
+    far.write_all_until(b"last", late()).unwrap();
+    far.hang_up();
+    assert_eq!(read_all(&near), b"last");
+    let (near, _far, socket) = pair();
+    socket.shutdown(Shutdown::Both).unwrap();
+    let error = near.read_until(&mut [0], late()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+}
+
+#[test]
+fn bytes_that_are_no_tls_end_the_line() {
+    let (near, far, socket) = pair();
+    (&*socket)
+        .write_all(b"\x17\x03\x03\0\x20 this was not encrypted by us..")
+        .unwrap();
+    (&*socket).write_all(&[0; 100]).unwrap();
+    let error = near.read_until(&mut [0], late()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    let error = far.read_until(&mut [0], late()).unwrap_err();
+    assert!(error.to_string().contains("alert"), "told why: {error}");
+}
+
+#[test]
+fn a_read_has_its_deadline_however_records_trickle() {
+    let (near, far, _) = pair();
+    let error = near.read_until(&mut [0], soon()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    far.write_all_until(b"x", late()).unwrap();
+    assert_eq!(near.read_until(&mut [0], late()).unwrap(), 1);
+    // A record begun and never ended, a byte at a time.
+    let (near, _far, socket) = pair();
+    let stop = Stop::new();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            (&*socket).write_all(b"\x17\x03\x03\x40\0").unwrap();
+            while !stop.wait(Duration::from_millis(20)) {
+                let _ = (&*socket).write_all(b"x");
+            }
+        });
+        let error = near.read_until(&mut [0], soon()).unwrap_err();
+        stop.stop();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    });
+}
+
+#[test]
+fn a_write_that_nobody_takes_has_its_deadline_and_is_the_last() {
+    let (near, _far, _) = pair();
+    let large = vec![0; 1 << 20];
+    let error = (0..100).find_map(|_| near.write_all_until(&large, soon()).err());
+    assert_eq!(error.unwrap().kind(), io::ErrorKind::TimedOut);
+    let error = near.write_all_until(b"x", late()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    near.hang_up();
+}
+
+#[test]
+fn a_reader_is_woken_when_the_line_is_hung_up() {
+    let (near, _far, _) = pair();
+    let started = Instant::now();
+    thread::scope(|scope| {
+        let reading = scope.spawn(|| near.read_until(&mut [0], late()));
+        near.hang_up();
+        assert!(matches!(reading.join().unwrap(), Ok(0) | Err(_)));
+    });
+    assert!(started.elapsed() < LONG / 2);
+}
+
+#[test]
+fn a_handshake_that_stalls_or_trickles_is_given_up() {
+    let (near, far) = sockets();
+    let started = Instant::now();
+    let stop = Stop::new();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            (&*near).write_all(b"\x16\x03\x01\x02\0\x01").unwrap();
+            while !stop.wait(Duration::from_millis(20)) {
+                let _ = (&*near).write_all(b"\0");
+            }
+        });
+        let error = server().accept(Arc::clone(&far), SHORT).unwrap_err();
+        stop.stop();
+        assert!(
+            matches!(&error, TlsError::Handshake(error) if error.kind() == io::ErrorKind::TimedOut),
+            "{error}"
+        );
+    });
+    let (near, _far) = sockets();
+    let error = connect_tls(near, None, SHORT).unwrap_err();
+    assert!(
+        matches!(&error, TlsError::Handshake(error) if error.kind() == io::ErrorKind::TimedOut)
+    );
+    assert!(started.elapsed() < LONG / 2);
+}
+
+#[test]
+fn a_client_that_hangs_up_in_the_handshake_is_no_line() {
+    let (near, far) = sockets();
+    drop(near);
+    let error = server().accept(far, LONG).unwrap_err();
+    assert!(matches!(error, TlsError::Handshake(_)));
+}
+
+/// Connects to a server with that identity.
+fn meet(
+    identity: crate::certificate::Identity,
+    expected: Option<Fingerprint>,
+) -> Result<Fingerprint, TlsError> {
+    let (near, far) = sockets();
+    let server = TlsServer::new(identity).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(move || server.accept(far, LONG));
+        connect_tls(near, expected, LONG).map(|(_, found)| found)
+    })
+}
+
+#[test]
+fn only_a_tracker_of_the_expected_cluster_is_talked_to() {
+    let (ours, other) = (
+        Authority::generate("a").unwrap(),
+        Authority::generate("a").unwrap(),
+    );
+    let pin = Some(ours.fingerprint());
+    let issue = |authority: &Authority| authority.issue(TRACKER_NAME).unwrap();
+    assert_eq!(meet(issue(&ours), None).unwrap(), ours.fingerprint());
+    assert_eq!(meet(issue(&ours), pin).unwrap(), ours.fingerprint());
+    let refused = meet(issue(&other), pin).unwrap_err();
+    assert!(matches!(refused, TlsError::OtherCluster { expected, found }
+            if expected == ours.fingerprint() && found == other.fingerprint()));
+    // Whoever copies the authority's public certificate has not its key.
+    let mut forged = issue(&other);
+    forged.chain[1] = issue(&ours).chain[1].clone();
+    assert!(matches!(meet(forged, pin), Err(TlsError::Handshake(_))));
+    let misnamed = ours.issue("peer").unwrap();
+    assert!(matches!(meet(misnamed, pin), Err(TlsError::Handshake(_))));
+    let mut alone = issue(&ours);
+    alone.chain.truncate(1);
+    assert!(matches!(meet(alone, pin), Err(TlsError::Handshake(_))));
+}
