@@ -1,0 +1,173 @@
+//! `cluster.pem` with real trackers: made once, private, never touched again.
+
+use crate::support::{Output, Process, Sandbox, run};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::thread;
+
+/// Arguments of tracker `number` with the sandbox's TRACKER_INFO and a state folder of its own.
+fn arguments<'a>(info: &'a Path, number: &'a str, data: &'a Path) -> [&'a str; 7] {
+    let (info, data) = (info.to_str().unwrap(), data.to_str().unwrap());
+    [
+        "tracker",
+        info,
+        number,
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        data,
+    ]
+}
+
+/// A sandbox whose TRACKER_INFO names two trackers.
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.tracker_info(), "127.0.0.1:1\n127.0.0.1:2\n").unwrap();
+    sandbox
+}
+
+/// The second line of a tracker.
+fn start(sandbox: &Sandbox, number: &str, data: &str) -> (Process, String) {
+    let (info, data) = (sandbox.tracker_info(), sandbox.path(data));
+    let mut tracker = Process::start(&sandbox.folder("work"), &arguments(&info, number, &data));
+    let fingerprint = tracker.line();
+    (tracker, fingerprint)
+}
+
+/// A tracker that refuses to start.
+fn refused(sandbox: &Sandbox, number: &str) -> Output {
+    let (info, data) = (sandbox.tracker_info(), sandbox.path("refused"));
+    let output = run(
+        &sandbox.folder("work"),
+        &arguments(&info, number, &data),
+        "",
+    );
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert_eq!(output.stdout, "");
+    output
+}
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().unwrap().permissions().mode() & 0o7777
+}
+
+#[test]
+fn the_key_is_private_and_its_fingerprint_the_second_line() {
+    let sandbox = sandbox();
+    let (tracker, first) = start(&sandbox, "1", "data");
+    let hex = first.strip_prefix("fingerprint sha256:").unwrap();
+    assert!(hex.len() == 64 && hex.bytes().all(|digit| digit.is_ascii_hexdigit()));
+    assert_eq!(mode(&sandbox.path("cluster.pem")), 0o600);
+    tracker.kill();
+    let (_tracker, again) = start(&sandbox, "1", "data");
+    assert_eq!(again, first);
+    let (_twin, twin) = start(&sandbox, "2", "twin");
+    assert_eq!(twin, first);
+    assert!(!sandbox.path("twin/cluster.pem").exists());
+}
+
+#[test]
+fn without_tracker_info_it_lies_in_the_state_folder_or_where_it_is_told() {
+    let sandbox = Sandbox::new();
+    let work = sandbox.folder("work");
+    let (data, named) = (sandbox.path("data"), sandbox.path("named.pem"));
+    let mut all = vec!["tracker", "--listen", "127.0.0.1:0", "--data"];
+    all.push(data.to_str().unwrap());
+    let mut tracker = Process::start(&work, &all);
+    assert!(tracker.line().starts_with("fingerprint sha256:"));
+    assert_eq!(mode(&data.join("cluster.pem")), 0o600);
+    tracker.kill();
+    all.extend(["--cluster", named.to_str().unwrap()]);
+    Process::start(&work, &all).kill();
+    assert_eq!(mode(&named), 0o600);
+}
+
+#[test]
+fn two_that_start_at_once_are_of_one_cluster() {
+    for _ in 0..20 {
+        let sandbox = sandbox();
+        let (one, other) = thread::scope(|scope| {
+            let one = scope.spawn(|| start(&sandbox, "1", "one").1);
+            let other = scope.spawn(|| start(&sandbox, "1", "other").1);
+            (one.join().unwrap(), other.join().unwrap())
+        });
+        assert_eq!(one, other);
+        let hidden = fs::read_dir(sandbox.path("")).unwrap();
+        let hidden = hidden.filter(|entry| {
+            let name = entry.as_ref().unwrap().file_name();
+            name.to_string_lossy().contains("cluster-")
+        });
+        assert_eq!(hidden.count(), 0, "nothing half-made is left");
+    }
+}
+
+#[test]
+fn a_second_tracker_waits_for_the_first_to_make_it() {
+    let sandbox = sandbox();
+    thread::scope(|scope| {
+        let second = scope.spawn(|| start(&sandbox, "2", "second").1);
+        let first = start(&sandbox, "1", "first").1;
+        assert_eq!(second.join().unwrap(), first);
+    });
+}
+
+#[test]
+fn a_second_tracker_without_it_says_how_to_copy_it() {
+    let sandbox = sandbox();
+    let told = refused(&sandbox, "2").stderr;
+    assert!(
+        told.contains("cluster.pem") && told.contains("scp -p"),
+        "{told}"
+    );
+    assert!(!sandbox.path("cluster.pem").exists());
+}
+
+#[test]
+fn one_that_others_may_read_or_that_is_damaged_is_refused_and_left_alone() {
+    let sandbox = sandbox();
+    let key = sandbox.path("cluster.pem");
+    start(&sandbox, "1", "data").0.kill();
+    let sound = fs::read(&key).unwrap();
+    fs::set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
+    let told = refused(&sandbox, "1").stderr;
+    assert!(
+        told.contains("0640") && told.contains("chmod 600"),
+        "{told}"
+    );
+    assert_eq!(
+        (fs::read(&key).unwrap(), mode(&key)),
+        (sound.clone(), 0o640)
+    );
+    fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+    for content in [
+        &sound[..sound.len() / 2],
+        b"not a key\n",
+        b"",
+        &[0xff; 1000],
+    ] {
+        fs::write(&key, content).unwrap();
+        for number in ["1", "2"] {
+            let told = refused(&sandbox, number).stderr;
+            assert!(told.contains("cannot be used"), "{told}");
+        }
+        assert_eq!(fs::read(&key).unwrap(), content);
+    }
+}
+
+#[test]
+fn a_tracker_of_another_cluster_than_pinned_does_not_start() {
+    let sandbox = sandbox();
+    let (tracker, fingerprint) = start(&sandbox, "1", "data");
+    tracker.kill();
+    let pin = |line: &str| {
+        fs::write(sandbox.tracker_info(), format!("127.0.0.1:1\n{line}\n")).unwrap();
+    };
+    pin(&fingerprint);
+    start(&sandbox, "1", "data").0.kill();
+    let other = format!("sha256:{}", "ab".repeat(32));
+    pin(&format!("fingerprint {other}"));
+    let told = refused(&sandbox, "1").stderr;
+    let shown = fingerprint.strip_prefix("fingerprint ").unwrap();
+    assert!(told.contains(shown) && told.contains(&other), "{told}");
+}

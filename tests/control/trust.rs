@@ -1,0 +1,106 @@
+//! Whom a peer talks to: on first use, pinned, changed.
+
+use crate::support::{Output, Process, Sandbox, run};
+use std::fs;
+
+/// A closed run of one client, by the cluster whose key lies in the sandbox under `cluster`.
+pub(crate) struct Run<'a> {
+    pub(crate) sandbox: &'a Sandbox,
+    pub(crate) tracker: Process,
+    pub(crate) fingerprint: String,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(sandbox: &'a Sandbox, cluster: &str) -> Self {
+        let key = sandbox.path(cluster);
+        let mut all = vec!["tracker", "--listen", "127.0.0.1:0", "--expect", "1"];
+        all.extend(["--cluster", key.to_str().unwrap()]);
+        let mut tracker = Process::start(&sandbox.folder("work"), &all);
+        let line = tracker.line();
+        let fingerprint = line.strip_prefix("fingerprint ").unwrap().to_owned();
+        let run = Self {
+            sandbox,
+            tracker,
+            fingerprint,
+        };
+        run.info("");
+        run
+    }
+
+    /// Writes TRACKER_INFO.
+    fn info(&self, pin: &str) {
+        let text = format!("{}\n{pin}\n", self.tracker.address);
+        fs::write(self.sandbox.tracker_info(), text).unwrap();
+    }
+
+    /// Client 1 of the run, with the sandbox's state folder `state`.
+    pub(crate) fn client(&self) -> Output {
+        let folder = self.sandbox.folder("client");
+        fs::write(folder.join("in1.txt"), "1\nsecret-name 1\nx\n0\n").unwrap();
+        let (info, state) = (self.sandbox.tracker_info(), self.sandbox.path("state"));
+        let mut all = vec!["peer", "127.0.0.1:0", info.to_str().unwrap()];
+        all.extend(["--dir", state.to_str().unwrap(), "--scenario", "in1.txt"]);
+        run(&folder, &all, "")
+    }
+
+    /// The run ended well.
+    pub(crate) fn ends(self) {
+        let (status, told) = self.tracker.wait();
+        assert!(status.success(), "{told}");
+    }
+}
+
+#[test]
+fn a_first_fingerprint_is_told_once_stored_and_then_held_to() {
+    let sandbox = Sandbox::new();
+    let stored = sandbox.path("state/cluster_fingerprint");
+    let first = Run::new(&sandbox, "ours.pem");
+    let ours = first.fingerprint.clone();
+    let output = first.client();
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let told: Vec<&str> = output
+        .stderr
+        .lines()
+        .filter(|line| line.contains(&ours) && !line.starts_with("error"))
+        .collect();
+    assert_eq!(told.len(), 1, "{output:?}");
+    assert_eq!(fs::read_to_string(&stored).unwrap().trim(), ours);
+    first.ends();
+
+    let again = Run::new(&sandbox, "ours.pem");
+    let output = again.client();
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(!output.stderr.contains("sha256:"), "{output:?}");
+    again.ends();
+
+    let other = Run::new(&sandbox, "other.pem");
+    let output = other.client();
+    assert_eq!(output.code, Some(1), "{output:?}");
+    for part in [&ours, &other.fingerprint, stored.to_str().unwrap()] {
+        assert!(output.stderr.contains(part), "{output:?}");
+    }
+    assert_eq!(fs::read_to_string(&stored).unwrap().trim(), ours);
+    // What the error says to do, done.
+    fs::remove_file(&stored).unwrap();
+    assert_eq!(other.client().code, Some(0));
+    other.ends();
+}
+
+#[test]
+fn a_pinned_fingerprint_is_held_to_and_nothing_stored() {
+    let sandbox = Sandbox::new();
+    let run = Run::new(&sandbox, "ours.pem");
+    let wrong = format!("sha256:{}", "0123456789abcdef".repeat(4));
+    run.info(&format!("fingerprint {wrong}"));
+    let output = run.client();
+    assert_eq!(output.code, Some(1), "{output:?}");
+    for part in [&wrong, &run.fingerprint] {
+        assert!(output.stderr.contains(part), "{output:?}");
+    }
+    run.info(&format!("fingerprint {}", run.fingerprint));
+    let output = run.client();
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(!output.stderr.contains("sha256:"), "{output:?}");
+    assert!(!sandbox.path("state/cluster_fingerprint").exists());
+    run.ends();
+}

@@ -1,0 +1,166 @@
+//! The tracker's port as strangers and eavesdroppers see it.
+
+use crate::support::{PATIENCE, Sandbox};
+use crate::trust::Run;
+use pieceful::certificate::Authority;
+use pieceful::net::{TRACKER_NAME, TlsServer};
+use pieceful::tracker::{Deadlines, Options, Tracker, bind};
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// All that comes until the other side ends the connection, one way or another.
+fn answer(mut stream: &TcpStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut all) {
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
+    all
+}
+
+#[test]
+fn one_port_tells_tls_from_http_and_answers_no_frame_in_the_clear() {
+    let sandbox = Sandbox::new();
+    let run = Run::new(&sandbox, "ours.pem");
+    let address = run.tracker.address;
+    for plain in [&b"\0\0\0\x15d2:idi7e4:type4:pinge"[..], b"\x17\x03\x03"] {
+        let mut stream = connect(address);
+        stream.write_all(plain).unwrap();
+        assert_eq!(answer(&stream), b"");
+    }
+    let mut http = connect(address);
+    http.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    assert!(answer(&http).starts_with(b"HTTP/1.1 200 "));
+    assert_eq!(run.client().code, Some(0), "the run goes on");
+    run.ends();
+}
+
+/// The hello of a client that knows TLS 1.2 and nothing newer (RFC 5246, section 7.4.1.2).
+fn tls12_hello() -> Vec<u8> {
+    let extensions = [
+        // Groups: secp256r1. Signatures: ECDSA with SHA-256 on it.
+        &b"\x00\x0a\x00\x04\x00\x02\x00\x17"[..],
+        b"\x00\x0d\x00\x04\x00\x02\x04\x03",
+    ]
+    .concat();
+    let mut body = b"\x03\x03".to_vec();
+    body.extend([7; 32]);
+    // No session; ECDHE-ECDSA with AES-128-GCM; no compression.
+    body.extend(b"\x00\x00\x02\xc0\x2b\x01\x00");
+    body.extend(u16::try_from(extensions.len()).unwrap().to_be_bytes());
+    body.extend(extensions);
+    let mut hello = vec![0x16, 3, 1];
+    hello.extend(u16::try_from(body.len() + 4).unwrap().to_be_bytes());
+    hello.extend([1, 0]);
+    hello.extend(u16::try_from(body.len()).unwrap().to_be_bytes());
+    hello.extend(body);
+    hello
+}
+
+#[test]
+fn a_client_of_tls_1_2_is_refused_with_the_reason() {
+    let sandbox = Sandbox::new();
+    let run = Run::new(&sandbox, "ours.pem");
+    let mut stream = connect(run.tracker.address);
+    stream.write_all(&tls12_hello()).unwrap();
+    let answer = answer(&stream);
+    // A fatal alert, protocol_version (RFC 8446, section 6.2).
+    assert!(
+        answer.len() == 7 && answer[0] == 0x15 && answer[5..] == [2, 70],
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn a_handshake_that_stalls_or_trickles_is_ended() {
+    let identity = Authority::generate("test")
+        .unwrap()
+        .issue(TRACKER_NAME)
+        .unwrap();
+    let tracker = Tracker::start(Options {
+        tls: Some(TlsServer::new(identity).unwrap()),
+        deadlines: Deadlines {
+            head: Duration::from_millis(300),
+            ..Deadlines::default()
+        },
+        ..Options::new(bind(&"127.0.0.1:0".parse().unwrap()).unwrap())
+    });
+    let tracker = tracker.unwrap();
+    let hello = tls12_hello();
+    let started = Instant::now();
+    let mut silent = connect(tracker.address());
+    silent.write_all(&hello[..1]).unwrap();
+    let mut half = connect(tracker.address());
+    half.write_all(&hello[..30]).unwrap();
+    let trickling = connect(tracker.address());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut stream = &trickling;
+            for byte in b"\x16\x03\x01\x40\x00".iter().chain([0; 16_000].iter()) {
+                if stream.write_all(&[*byte]).is_err() {
+                    return;
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+        });
+        for stream in [&silent, &half, &trickling] {
+            assert_eq!(answer(stream), b"");
+        }
+    });
+    assert!(started.elapsed() < PATIENCE / 4);
+    assert!(started.elapsed() >= Duration::from_millis(300));
+}
+
+/// Passes one connection on to `to`, and gives what went each way.
+fn record(listener: &TcpListener, to: SocketAddr) -> (Vec<u8>, Vec<u8>) {
+    let (near, far) = (listener.accept().unwrap().0, connect(to));
+    let pass = |mut from: &TcpStream, mut to: &TcpStream| {
+        let (mut all, mut buffer) = (Vec::new(), [0; 4096]);
+        while let Ok(read @ 1..) = from.read(&mut buffer) {
+            all.extend_from_slice(&buffer[..read]);
+            if to.write_all(&buffer[..read]).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(Shutdown::Write);
+        all
+    };
+    thread::scope(|scope| {
+        let up = scope.spawn(|| pass(&near, &far));
+        let down = pass(&far, &near);
+        (up.join().unwrap(), down)
+    })
+}
+
+#[test]
+fn whoever_records_the_line_reads_nothing_of_the_frames() {
+    let sandbox = Sandbox::new();
+    let run = Run::new(&sandbox, "ours.pem");
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, tracker) = (proxy.local_addr().unwrap(), run.tracker.address);
+    fs::write(sandbox.tracker_info(), format!("{address}\n")).unwrap();
+    let (up, down) = thread::scope(|scope| {
+        let recorded = scope.spawn(|| record(&proxy, tracker));
+        assert_eq!(run.client().code, Some(0));
+        recorded.join().unwrap()
+    });
+    run.ends();
+    assert!(up.len() > 500 && down.len() > 500);
+    assert_eq!((up[0], down[0]), (0x16, 0x16), "TLS from the first byte");
+    for bytes in [up, down] {
+        for word in ["secret-name", "hello", "reported", "4:type", "2:id"] {
+            let found = bytes
+                .windows(word.len())
+                .any(|window| window == word.as_bytes());
+            assert!(!found, "{word} stands in the clear");
+        }
+    }
+}
