@@ -137,11 +137,11 @@ fn a_client_that_never_reports_is_named_and_the_others_finish() {
 
 #[test]
 fn a_client_that_dies_is_named_and_what_it_alone_owned_fails() {
-    let run = Run::new(3, "60");
+    let run = Run::new(3, "10");
     let lonely = run.client(1, "1\nalone 1\nx\n0\n");
     let owner = run.client(2, "1\na 1\ny\n0\n");
     lonely.signal("-STOP");
-    // It has reported or not; either way it answers nobody from here on.
+    // It has reported, or not even said hello; either way it answers nobody from here on.
     let wanter = run.client(3, "0\n2\na\nalone\n");
     lonely.kill();
     let (status, told) = wanter.wait();
