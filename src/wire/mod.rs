@@ -21,4 +21,5 @@ pub mod control;
 pub mod extension;
 pub mod frame;
 pub mod handshake;
+pub mod name;
 pub mod peer;

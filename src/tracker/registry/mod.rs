@@ -54,7 +54,6 @@ mod encoding;
 mod groups;
 mod id;
 mod index;
-mod name;
 mod names;
 mod queries;
 mod refusal;
@@ -66,13 +65,13 @@ mod stamp;
 #[cfg(test)]
 mod tests;
 
+pub use crate::wire::name::{GroupName, Label, LabelError, MAX_NAME, NameError, UserName};
 pub use accounts::NewAccount;
 pub use change::{Change, Span, VersionVector};
 pub use dump::{AccountDump, Dump, GroupDump, InviteDump, MembershipDump, RevocationDump};
 pub use encoding::DecodeError;
 pub use groups::{Leaving, NewGroup};
 pub use id::{IdError, Origin, RowId, Sequence, Version};
-pub use name::{GroupName, Label, LabelError, MAX_NAME, NameError, UserName};
 pub use queries::{
     Answer, Cursor, CursorError, GroupView, MAX_PAGE, MemberView, Outcome, Page, RequestView,
     Standing,
@@ -84,6 +83,7 @@ pub use row::{Account, Contradiction, End, EndReason, Group, Invite, Membership,
 pub use secret::{CodeHash, MAX_PASSWORD_HASH, PasswordHash, PasswordHashError};
 pub use stamp::{Clock, Drift, MAX_DRIFT, MAX_WALL, Stamp};
 
+use crate::wire::name;
 use index::{Index, Rows};
 
 /// All rows one tracker knows, and what follows from them.

@@ -1,10 +1,9 @@
 //! Who holds a name: of all that claim it, the one with the earliest claim.
 
 use super::id::RowId;
-use super::name::{Label, tag_of};
+use super::name::Label;
 use super::stamp::Stamp;
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::str::FromStr;
 
 /// The claims to names of one kind, sorted by name, then id.
@@ -17,7 +16,10 @@ impl<N> Default for Names<N> {
     }
 }
 
-impl<N: Ord + Clone + Display + FromStr> Names<N> {
+impl<N: Ord + Clone + FromStr> Names<N>
+where
+    for<'n> Label: From<&'n N>,
+{
     pub(super) fn claim(&mut self, name: &N, id: RowId, since: Stamp) {
         self.0.insert((name.clone(), id), since);
     }
@@ -41,11 +43,11 @@ impl<N: Ord + Clone + Display + FromStr> Names<N> {
 
     /// The label of a row that claims the name.
     pub(super) fn label(&self, name: &N, id: RowId) -> Label {
-        let label = Label::tagged(&name.to_string(), id);
+        let label = Label::from(name);
         if self.holder(name).is_some_and(|holder| holder != id) {
-            label
+            label.tagged(tag_of(id))
         } else {
-            label.untagged()
+            label
         }
     }
 
@@ -78,4 +80,10 @@ impl<N: Ord + Clone + Display + FromStr> Names<N> {
         let claims = self.0.range((name.clone(), first)..=(name.clone(), last));
         claims.map(|((_, id), since)| (*id, *since))
     }
+}
+
+/// The tag of a row in a label: its first 4 bytes.
+fn tag_of(id: RowId) -> [u8; 4] {
+    let [a, b, c, d, ..] = id.0;
+    [a, b, c, d]
 }

@@ -1,6 +1,5 @@
 //! Names of users and groups, and the labels by which people name a row whose name is another's.
 
-use super::id::RowId;
 use std::fmt;
 use std::str::FromStr;
 
@@ -81,7 +80,7 @@ fn checked(text: &str) -> Result<&str, NameError> {
 }
 
 /// How a person names an account or a group: `NAME` for the one that holds the name, `NAME~TAG` for another one that
-/// bears the same name because two trackers gave it while apart; TAG is the first 8 hex digits of its id.
+/// bears the same name because two trackers gave it while apart; TAG is 8 hex digits of its own.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Label {
     name: String,
@@ -89,32 +88,24 @@ pub struct Label {
 }
 
 impl Label {
-    /// The label of a row that bears `name` without holding it.
-    pub(super) fn tagged(name: &str, id: RowId) -> Self {
+    /// The same name with a tag: for one that bears it without holding it.
+    #[must_use]
+    pub fn tagged(self, tag: [u8; 4]) -> Self {
         Self {
-            name: name.to_owned(),
-            tag: Some(tag_of(id)),
+            tag: Some(tag),
+            ..self
         }
     }
 
-    #[must_use]
-    pub(super) fn untagged(self) -> Self {
-        Self { tag: None, ..self }
-    }
-
-    pub(super) fn name(&self) -> &str {
+    /// The name.
+    pub fn name(&self) -> &str {
         &self.name
     }
 
-    pub(super) fn tag(&self) -> Option<[u8; 4]> {
+    /// The tag, if it names one that does not hold the name.
+    pub fn tag(&self) -> Option<[u8; 4]> {
         self.tag
     }
-}
-
-/// What the tag of a label says of a row.
-pub(super) fn tag_of(id: RowId) -> [u8; 4] {
-    let [a, b, c, d, ..] = id.0;
-    [a, b, c, d]
 }
 
 /// Text that is no label.
@@ -199,7 +190,8 @@ mod tests {
         for bad in ["nik~", "nik~00AB12FF", "nik~+0ab12ff", "~00ab12ff", "n~1~2"] {
             assert!(bad.parse::<Label>().is_err(), "{bad}");
         }
-        let tagged = Label::tagged("nik", RowId([0xab; 16]));
+        let name: UserName = "nik".parse().unwrap();
+        let tagged = Label::from(&name).tagged([0xab; 4]);
         assert_eq!(tagged.to_string(), "nik~abababab");
     }
 }
