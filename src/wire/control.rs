@@ -19,7 +19,7 @@ pub use parts::{InfoPart, InfoParts, MAX_PART, PartError};
 
 use crate::bencode::{self, Item, KeyOrder, Value};
 use crate::torrent::{FileName, InfoHash, NameError};
-use fields::Fields;
+pub(super) use fields::{Fields, line as read_line};
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
 
@@ -268,7 +268,7 @@ impl Request {
                 reason: fields.line("reason")?,
             },
             "finished" => Ask::Finished,
-            other => return Err(unknown(other)),
+            other => return Err(ControlError::unknown(other)),
         };
         fields.end(ask.kind())?;
         Ok(Self { id, ask })
@@ -359,7 +359,7 @@ impl Notice {
             "end" => Self::End {
                 failures: fields.list("failures", |item| fields::line(item, "failures"))?,
             },
-            other => return Err(unknown(other)),
+            other => return Err(ControlError::unknown(other)),
         };
         fields.end(notice.kind())?;
         Ok(notice)
@@ -410,6 +410,9 @@ impl ErrorKind {
     }
 }
 
-fn unknown(kind: &str) -> ControlError {
-    ControlError::UnknownType(kind.chars().take(40).collect())
+impl ControlError {
+    /// No message of that kind goes this way.
+    pub(super) fn unknown(kind: &str) -> Self {
+        Self::UnknownType(kind.chars().take(40).collect())
+    }
 }

@@ -7,19 +7,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 
 /// The keys of one message.
-pub(super) struct Fields<'a> {
+pub(in crate::wire) struct Fields<'a> {
     entries: &'a Dictionary<'a>,
     taken: usize,
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn new(value: &'a Value<'a>) -> Result<Self, ControlError> {
+    pub(in crate::wire) fn new(value: &'a Value<'a>) -> Result<Self, ControlError> {
         let entries = value.dictionary().ok_or(ControlError::NoDictionary)?;
         Ok(Self { entries, taken: 0 })
     }
 
     /// Ends a message of that kind: every key must have been taken.
-    pub(super) fn end(self, kind: &'static str) -> Result<(), ControlError> {
+    pub(in crate::wire) fn end(self, kind: &'static str) -> Result<(), ControlError> {
         if self.entries.entries().count() == self.taken {
             Ok(())
         } else {
@@ -27,7 +27,10 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub(super) fn number<T: TryFrom<u32>>(&mut self, key: &'static str) -> Result<T, ControlError> {
+    pub(in crate::wire) fn number<T: TryFrom<u32>>(
+        &mut self,
+        key: &'static str,
+    ) -> Result<T, ControlError> {
         let number = self.value(key)?.integer();
         let number = number.and_then(|number| u32::try_from(number).ok());
         let number = number.and_then(|number| T::try_from(number).ok());
@@ -40,11 +43,11 @@ impl<'a> Fields<'a> {
         port.ok_or(ControlError::WrongValue(key))
     }
 
-    pub(super) fn text(&mut self, key: &'static str) -> Result<&'a str, ControlError> {
+    pub(in crate::wire) fn text(&mut self, key: &'static str) -> Result<&'a str, ControlError> {
         self.value(key)?.text().ok_or(ControlError::WrongValue(key))
     }
 
-    pub(super) fn line(&mut self, key: &'static str) -> Result<Line, ControlError> {
+    pub(in crate::wire) fn line(&mut self, key: &'static str) -> Result<Line, ControlError> {
         line(self.value(key)?, key)
     }
 
@@ -65,7 +68,7 @@ impl<'a> Fields<'a> {
         Ok(InfoPart::new(offset, total, bytes.to_vec())?)
     }
 
-    pub(super) fn list<T>(
+    pub(in crate::wire) fn list<T>(
         &mut self,
         key: &'static str,
         entry: impl FnMut(&'a Value<'a>) -> Result<T, ControlError>,
@@ -78,14 +81,28 @@ impl<'a> Fields<'a> {
         items.iter().map(entry).collect()
     }
 
-    fn value(&mut self, key: &'static str) -> Result<&'a Value<'a>, ControlError> {
+    /// A value that may be missing.
+    pub(in crate::wire) fn optional<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&'a Value<'a>) -> Result<T, ControlError>,
+    ) -> Result<Option<T>, ControlError> {
+        let value = self.entries.value(key);
+        self.taken += usize::from(value.is_some());
+        value.map(read).transpose()
+    }
+
+    pub(in crate::wire) fn value(
+        &mut self,
+        key: &'static str,
+    ) -> Result<&'a Value<'a>, ControlError> {
         self.taken += 1;
         let value = self.entries.value(key);
         value.ok_or(ControlError::Missing(key))
     }
 }
 
-pub(super) fn line(value: &Value<'_>, key: &'static str) -> Result<Line, ControlError> {
+pub(in crate::wire) fn line(value: &Value<'_>, key: &'static str) -> Result<Line, ControlError> {
     let text = value.text().ok_or(ControlError::WrongValue(key))?;
     Some(Line::new(text))
         .filter(|line| line.as_str() == text)

@@ -1,0 +1,203 @@
+//! The entries of lists.
+
+use super::fields::parsed;
+use crate::bencode::{Item, Value};
+use crate::wire::control::{ControlError, Fields};
+use crate::wire::name::Label;
+
+/// What the asker is to a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing.
+    Stranger,
+    /// It has asked and has not been answered.
+    Requester,
+    /// A member.
+    Member,
+    /// The member that owns it.
+    Owner,
+}
+
+/// What became of the asker's request or membership by the act of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The request was accepted.
+    Accepted,
+    /// The request was rejected.
+    Rejected,
+    /// The owner removed the member.
+    Removed,
+    /// The group ended before the request was answered.
+    GroupEnded,
+}
+
+macro_rules! words {
+    ($name:ident { $($variant:ident => $word:literal),* $(,)? }) => {
+        impl $name {
+            /// Every value.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// Its word.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),* }
+            }
+
+            fn parse(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|value| value.as_str() == text)
+            }
+        }
+    };
+}
+
+words!(Standing { Stranger => "stranger", Requester => "requester", Member => "member", Owner => "owner" });
+words!(Outcome { Accepted => "accepted", Rejected => "rejected", Removed => "removed", GroupEnded => "group-ended" });
+
+/// A group in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupEntry {
+    /// Its name.
+    pub name: Label,
+    /// Who owns it; none while that is not known to the tracker.
+    pub owner: Option<Label>,
+    /// How many members it has.
+    pub members: u32,
+    /// What the asker is to it.
+    pub standing: Standing,
+}
+
+/// A member in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberEntry {
+    /// Its name.
+    pub name: Label,
+    /// Since when, in milliseconds since 1970.
+    pub since: u64,
+    /// Whether it owns the group.
+    pub owner: bool,
+}
+
+/// A request in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestEntry {
+    /// Who asks.
+    pub name: Label,
+    /// When it asked, in milliseconds since 1970.
+    pub at: u64,
+}
+
+/// A decision about the asker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewsEntry {
+    /// The group; if it has ended, by the name it had.
+    pub group: Label,
+    /// What was decided.
+    pub outcome: Outcome,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+}
+
+/// An entry of a list of one kind.
+pub(super) trait Entry: Sized {
+    /// The kind of the message it comes in.
+    const KIND: &'static str;
+
+    fn item(&self) -> Item<'static>;
+    fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError>;
+
+    fn decode(value: &Value<'_>) -> Result<Self, ControlError> {
+        let mut fields = Fields::new(value)?;
+        let entry = Self::read(&mut fields)?;
+        fields.end(Self::KIND)?;
+        Ok(entry)
+    }
+}
+
+fn text(label: &Label) -> Item<'static> {
+    label.to_string().into()
+}
+
+fn word<T>(
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    parse: fn(&str) -> Option<T>,
+) -> Result<T, ControlError> {
+    parse(fields.text(key)?).ok_or(ControlError::WrongValue(key))
+}
+
+impl Entry for GroupEntry {
+    const KIND: &'static str = "groups";
+
+    fn item(&self) -> Item<'static> {
+        let mut entries = vec![
+            ("members", Item::from(self.members)),
+            ("name", text(&self.name)),
+            ("standing", self.standing.as_str().into()),
+        ];
+        entries.extend(self.owner.as_ref().map(|owner| ("owner", text(owner))));
+        Item::dictionary(entries)
+    }
+
+    fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
+        Ok(Self {
+            name: fields.parsed("name")?,
+            owner: fields.optional("owner", |value| parsed(value, "owner"))?,
+            members: fields.number("members")?,
+            standing: word(fields, "standing", Standing::parse)?,
+        })
+    }
+}
+
+impl Entry for MemberEntry {
+    const KIND: &'static str = "members";
+
+    fn item(&self) -> Item<'static> {
+        Item::dictionary([
+            ("name", text(&self.name)),
+            ("owner", u32::from(self.owner).into()),
+            ("since", self.since.into()),
+        ])
+    }
+
+    fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
+        Ok(Self {
+            name: fields.parsed("name")?,
+            since: fields.millis("since")?,
+            owner: fields.flag("owner")?,
+        })
+    }
+}
+
+impl Entry for RequestEntry {
+    const KIND: &'static str = "requests";
+
+    fn item(&self) -> Item<'static> {
+        Item::dictionary([("at", self.at.into()), ("name", text(&self.name))])
+    }
+
+    fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
+        Ok(Self {
+            name: fields.parsed("name")?,
+            at: fields.millis("at")?,
+        })
+    }
+}
+
+impl Entry for NewsEntry {
+    const KIND: &'static str = "news";
+
+    fn item(&self) -> Item<'static> {
+        Item::dictionary([
+            ("at", self.at.into()),
+            ("group", text(&self.group)),
+            ("outcome", self.outcome.as_str().into()),
+        ])
+    }
+
+    fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
+        Ok(Self {
+            group: fields.parsed("group")?,
+            outcome: word(fields, "outcome", Outcome::parse)?,
+            at: fields.millis("at")?,
+        })
+    }
+}

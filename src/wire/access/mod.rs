@@ -1,0 +1,294 @@
+//! Messages of the control line about accounts and groups: what a peer asks, what a tracker answers.
+//!
+//! In scope: the messages and their exact encoding. Each is the body of one frame (see `frame`, capped at [`MAX_FRAME`]):
+//! one bencoded dictionary in canonical form, its kind under `type`, with exactly the keys of that kind. A [`Request`]
+//! carries a number of the peer's choosing which its [`Reply`] repeats, and the token of a session where it needs one;
+//! nothing is remembered of a line, so that any request may go to any tracker. Lists come in pages of at most
+//! [`MAX_PAGE`] entries.
+//!
+//! Out of scope: who may ask what, and what it does (see `tracker`). A closed run has messages of its own
+//! ([`control`](super::control)).
+
+mod entry;
+mod error;
+mod fields;
+mod reply;
+#[cfg(test)]
+mod tests;
+
+pub use entry::{GroupEntry, MemberEntry, NewsEntry, Outcome, RequestEntry, Standing};
+pub use error::{ERROR_KINDS, ErrorKind};
+pub use fields::{MAX_SEEN, MAX_TOKEN, Place, Seen, Token};
+pub use reply::{Answer, Page, Refused, Reply};
+
+use super::control::{ControlError, Fields};
+use super::name::{GroupName, Label, UserName};
+use super::password::Password;
+use crate::bencode::{Item, KeyOrder, Value};
+
+pub use super::control::{MAX_FRAME, MAX_PAGE};
+
+/// What a peer asks of a tracker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The number that the reply repeats.
+    pub id: u32,
+    /// The session in whose name it is asked; none before a log-in.
+    pub token: Option<Token>,
+    /// What is asked.
+    pub ask: Ask,
+}
+
+/// The kinds of a [`Request`]. Each is answered by [`Answer::Done`] unless it says otherwise, or refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Make an account.
+    CreateUser {
+        /// Its name.
+        user: UserName,
+        /// Its password.
+        password: Password,
+        /// An invite code, where accounts need one; as the person typed it.
+        invite: Option<Place>,
+    },
+    /// Begin a session; answered by [`Answer::Session`].
+    Login {
+        /// Who.
+        user: Label,
+        /// The account's password.
+        password: Password,
+    },
+    /// End the session.
+    Logout,
+    /// Change the password, which ends all other sessions; answered by [`Answer::Session`].
+    ChangePassword {
+        /// The one so far.
+        old: Password,
+        /// The one from now on.
+        new: Password,
+    },
+    /// Make a group, which the asker owns.
+    CreateGroup {
+        /// Its name.
+        group: GroupName,
+    },
+    /// Ask the owner of a group to be let in.
+    JoinGroup {
+        /// The group.
+        group: Label,
+    },
+    /// Leave a group.
+    LeaveGroup {
+        /// The group.
+        group: Label,
+        /// Whether to leave as its last member too, which ends the group.
+        end: bool,
+    },
+    /// All groups; answered by [`Answer::Groups`].
+    ListGroups {
+        /// Where the page before ended.
+        after: Option<Place>,
+    },
+    /// The members of a group; answered by [`Answer::Members`].
+    ListMembers {
+        /// The group.
+        group: Label,
+        /// Where the page before ended.
+        after: Option<Place>,
+    },
+    /// Who waits to be let in; answered by [`Answer::Requests`].
+    ListRequests {
+        /// The group.
+        group: Label,
+        /// Where the page before ended.
+        after: Option<Place>,
+    },
+    /// Let somebody in who has asked.
+    AcceptRequest {
+        /// The group.
+        group: Label,
+        /// Who.
+        user: Label,
+    },
+    /// Turn somebody away who has asked.
+    RejectRequest {
+        /// The group.
+        group: Label,
+        /// Who.
+        user: Label,
+    },
+    /// Put a member out.
+    RemoveMember {
+        /// The group.
+        group: Label,
+        /// Who.
+        user: Label,
+    },
+    /// What others decided about the asker that it has not seen; answered by [`Answer::News`].
+    News {
+        /// What it has seen: what the last answer said.
+        seen: Seen,
+        /// Where the page before ended.
+        after: Option<Place>,
+    },
+}
+
+impl Request {
+    /// The body of its frame.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut entries = vec![
+            ("id", Item::from(self.id)),
+            ("type", self.ask.kind().into()),
+        ];
+        if let Some(token) = &self.token {
+            entries.push(("token", Item::from(token.as_bytes())));
+        }
+        let (group, user) = self.ask.names();
+        entries.extend(group.map(|group| ("group", group.into())));
+        entries.extend(user.map(|user| ("user", user.into())));
+        match &self.ask {
+            Ask::CreateUser {
+                password, invite, ..
+            } => {
+                entries.push(("password", password.expose().into()));
+                entries.extend(invite.iter().map(|code| ("invite", code.as_str().into())));
+            }
+            Ask::Login { password, .. } => entries.push(("password", password.expose().into())),
+            Ask::ChangePassword { old, new } => entries.extend([
+                ("new", Item::from(new.expose())),
+                ("old", old.expose().into()),
+            ]),
+            Ask::LeaveGroup { end, .. } => entries.push(("end", u32::from(*end).into())),
+            Ask::News { seen, after } => {
+                entries.push(("seen", Item::from(seen.as_bytes())));
+                entries.extend(fields::after(after));
+            }
+            Ask::ListGroups { after }
+            | Ask::ListMembers { after, .. }
+            | Ask::ListRequests { after, .. } => entries.extend(fields::after(after)),
+            Ask::Logout
+            | Ask::CreateGroup { .. }
+            | Ask::JoinGroup { .. }
+            | Ask::AcceptRequest { .. }
+            | Ask::RejectRequest { .. }
+            | Ask::RemoveMember { .. } => {}
+        }
+        Item::dictionary(entries).encode()
+    }
+
+    /// Reads the body of a frame that came from a peer.
+    ///
+    /// # Errors
+    /// See [`ControlError`].
+    pub fn decode(body: &[u8]) -> Result<Self, ControlError> {
+        let value = Value::parse(body, KeyOrder::Sorted)?;
+        let mut fields = Fields::new(&value)?;
+        let (kind, id) = (fields.text("type")?, fields.number("id")?);
+        let token = fields.optional("token", |value| fields::token(value, "token"))?;
+        let ask = match kind {
+            "create_user" => Ask::CreateUser {
+                user: fields.parsed("user")?,
+                password: fields.password("password")?,
+                invite: fields.optional("invite", |value| fields::place(value, "invite"))?,
+            },
+            "login" => Ask::Login {
+                user: fields.parsed("user")?,
+                password: fields.password("password")?,
+            },
+            "logout" => Ask::Logout,
+            "change_password" => Ask::ChangePassword {
+                old: fields.password("old")?,
+                new: fields.password("new")?,
+            },
+            "create_group" => Ask::CreateGroup {
+                group: fields.parsed("group")?,
+            },
+            "join_group" => Ask::JoinGroup {
+                group: fields.parsed("group")?,
+            },
+            "leave_group" => Ask::LeaveGroup {
+                group: fields.parsed("group")?,
+                end: fields.flag("end")?,
+            },
+            "list_groups" => Ask::ListGroups {
+                after: fields.after()?,
+            },
+            "list_members" => Ask::ListMembers {
+                group: fields.parsed("group")?,
+                after: fields.after()?,
+            },
+            "list_requests" => Ask::ListRequests {
+                group: fields.parsed("group")?,
+                after: fields.after()?,
+            },
+            "accept_request" => Ask::AcceptRequest {
+                group: fields.parsed("group")?,
+                user: fields.parsed("user")?,
+            },
+            "reject_request" => Ask::RejectRequest {
+                group: fields.parsed("group")?,
+                user: fields.parsed("user")?,
+            },
+            "remove_member" => Ask::RemoveMember {
+                group: fields.parsed("group")?,
+                user: fields.parsed("user")?,
+            },
+            "news" => Ask::News {
+                seen: fields.seen()?,
+                after: fields.after()?,
+            },
+            other => return Err(ControlError::unknown(other)),
+        };
+        fields.end(ask.kind())?;
+        Ok(Self { id, token, ask })
+    }
+}
+
+impl Ask {
+    /// The name of its kind on the wire: what the person types, where there is such a command.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::CreateUser { .. } => "create_user",
+            Self::Login { .. } => "login",
+            Self::Logout => "logout",
+            Self::ChangePassword { .. } => "change_password",
+            Self::CreateGroup { .. } => "create_group",
+            Self::JoinGroup { .. } => "join_group",
+            Self::LeaveGroup { .. } => "leave_group",
+            Self::ListGroups { .. } => "list_groups",
+            Self::ListMembers { .. } => "list_members",
+            Self::ListRequests { .. } => "list_requests",
+            Self::AcceptRequest { .. } => "accept_request",
+            Self::RejectRequest { .. } => "reject_request",
+            Self::RemoveMember { .. } => "remove_member",
+            Self::News { .. } => "news",
+        }
+    }
+
+    /// Whether it is asked in the name of a session.
+    pub fn needs_session(&self) -> bool {
+        !matches!(self, Self::CreateUser { .. } | Self::Login { .. })
+    }
+
+    /// What it names as group and as user.
+    fn names(&self) -> (Option<String>, Option<String>) {
+        match self {
+            Self::CreateUser { user, .. } => (None, Some(user.to_string())),
+            Self::Login { user, .. } => (None, Some(user.to_string())),
+            Self::CreateGroup { group } => (Some(group.to_string()), None),
+            Self::JoinGroup { group }
+            | Self::LeaveGroup { group, .. }
+            | Self::ListMembers { group, .. }
+            | Self::ListRequests { group, .. } => (Some(group.to_string()), None),
+            Self::AcceptRequest { group, user }
+            | Self::RejectRequest { group, user }
+            | Self::RemoveMember { group, user } => {
+                (Some(group.to_string()), Some(user.to_string()))
+            }
+            Self::Logout
+            | Self::ChangePassword { .. }
+            | Self::ListGroups { .. }
+            | Self::News { .. } => (None, None),
+        }
+    }
+}

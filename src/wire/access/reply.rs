@@ -1,0 +1,165 @@
+//! What a tracker answers.
+
+use super::entry::{Entry, GroupEntry, MemberEntry, NewsEntry, RequestEntry};
+use super::error::ErrorKind;
+use super::fields::{self, Place, Seen, Token};
+use crate::bencode::{Item, KeyOrder, Value};
+use crate::wire::control::{ControlError, Fields, Line, read_line};
+use crate::wire::name::Label;
+
+/// What a tracker answers to one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The number of the request.
+    pub id: u32,
+    /// A token to use from now on: the one that came with the request grows old.
+    pub renewed: Option<Token>,
+    /// The answer, or why there is none.
+    pub result: Result<Answer, Refused>,
+}
+
+/// A request that was refused, or could not be carried out. Unless its kind says otherwise, nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refused {
+    /// What kind of error.
+    pub kind: ErrorKind,
+    /// The error for a person.
+    pub message: Line,
+}
+
+/// The kinds of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It was done, and is durable.
+    Done,
+    /// A session has begun.
+    Session {
+        /// What proves it.
+        token: Token,
+        /// How the account is named.
+        user: Label,
+        /// What the person should know, if anything.
+        note: Option<Line>,
+    },
+    /// Groups.
+    Groups(Page<GroupEntry>),
+    /// Members of a group.
+    Members(Page<MemberEntry>),
+    /// Open requests.
+    Requests(Page<RequestEntry>),
+    /// Decisions.
+    News {
+        /// The decisions.
+        page: Page<NewsEntry>,
+        /// What has been seen once all pages were read.
+        seen: Seen,
+    },
+}
+
+/// A part of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The entries.
+    pub entries: Vec<T>,
+    /// Where it ended; none at the end of the list.
+    pub next: Option<Place>,
+}
+
+impl Reply {
+    /// The body of its frame.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut entries = vec![("id", Item::from(self.id)), ("type", self.kind().into())];
+        let renewed = self.renewed.as_ref();
+        entries.extend(renewed.map(|token| ("renewed", Item::from(token.as_bytes()))));
+        match &self.result {
+            Err(refused) => entries.extend([
+                ("kind", Item::from(refused.kind.as_str())),
+                ("message", refused.message.as_str().into()),
+            ]),
+            Ok(Answer::Done) => {}
+            Ok(Answer::Session { token, user, note }) => {
+                entries.extend([
+                    ("token", Item::from(token.as_bytes())),
+                    ("user", user.to_string().into()),
+                ]);
+                entries.extend(note.as_ref().map(|note| ("note", note.as_str().into())));
+            }
+            Ok(Answer::Groups(page)) => page.put(&mut entries),
+            Ok(Answer::Members(page)) => page.put(&mut entries),
+            Ok(Answer::Requests(page)) => page.put(&mut entries),
+            Ok(Answer::News { page, seen }) => {
+                entries.push(("seen", Item::from(seen.as_bytes())));
+                page.put(&mut entries);
+            }
+        }
+        Item::dictionary(entries).encode()
+    }
+
+    /// Reads the body of a frame that came from a tracker.
+    ///
+    /// # Errors
+    /// See [`ControlError`].
+    pub fn decode(body: &[u8]) -> Result<Self, ControlError> {
+        let value = Value::parse(body, KeyOrder::Sorted)?;
+        let mut fields = Fields::new(&value)?;
+        let (kind, id) = (fields.text("type")?, fields.number("id")?);
+        let renewed = fields.optional("renewed", |value| fields::token(value, "renewed"))?;
+        let result = match kind {
+            "error" => Err(Refused {
+                kind: ErrorKind::parse(fields.text("kind")?)
+                    .ok_or(ControlError::WrongValue("kind"))?,
+                message: fields.line("message")?,
+            }),
+            "done" => Ok(Answer::Done),
+            "session" => Ok(Answer::Session {
+                token: fields::token(fields.value("token")?, "token")?,
+                user: fields.parsed("user")?,
+                note: fields.optional("note", |value| read_line(value, "note"))?,
+            }),
+            GroupEntry::KIND => Ok(Answer::Groups(Page::read(&mut fields)?)),
+            MemberEntry::KIND => Ok(Answer::Members(Page::read(&mut fields)?)),
+            RequestEntry::KIND => Ok(Answer::Requests(Page::read(&mut fields)?)),
+            NewsEntry::KIND => Ok(Answer::News {
+                seen: fields.seen()?,
+                page: Page::read(&mut fields)?,
+            }),
+            other => return Err(ControlError::unknown(other)),
+        };
+        let reply = Self {
+            id,
+            renewed,
+            result,
+        };
+        fields.end(reply.kind())?;
+        Ok(reply)
+    }
+
+    fn kind(&self) -> &'static str {
+        match &self.result {
+            Err(_) => "error",
+            Ok(Answer::Done) => "done",
+            Ok(Answer::Session { .. }) => "session",
+            Ok(Answer::Groups(_)) => GroupEntry::KIND,
+            Ok(Answer::Members(_)) => MemberEntry::KIND,
+            Ok(Answer::Requests(_)) => RequestEntry::KIND,
+            Ok(Answer::News { .. }) => NewsEntry::KIND,
+        }
+    }
+}
+
+impl<T: Entry> Page<T> {
+    fn put<'a>(&'a self, entries: &mut Vec<(&'static str, Item<'a>)>) {
+        let list = self.entries.iter().map(Entry::item).collect();
+        entries.push(("entries", Item::List(list)));
+        let next = self.next.as_ref();
+        entries.extend(next.map(|next| ("next", next.as_str().into())));
+    }
+
+    fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
+        Ok(Self {
+            entries: fields.list("entries", T::decode)?,
+            next: fields.optional("next", |value| fields::place(value, "next"))?,
+        })
+    }
+}

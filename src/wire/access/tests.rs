@@ -1,0 +1,309 @@
+use super::*;
+use crate::wire::control::Line;
+use proptest::prelude::*;
+
+fn label(text: &str) -> Label {
+    text.parse().unwrap()
+}
+
+fn password(text: &str) -> Password {
+    Password::new(text).unwrap()
+}
+
+fn token() -> Token {
+    Token::new(b"t\0k").unwrap()
+}
+
+/// Every kind of request with its bytes.
+fn requests() -> Vec<(Ask, &'static [u8])> {
+    let user = || "nik".parse().unwrap();
+    let place = |text: &str| Place::new(text).unwrap();
+    vec![
+        (
+            Ask::CreateUser {
+                user: user(),
+                password: password("p w"),
+                invite: None,
+            },
+            b"d2:idi7e8:password3:p w5:token3:t\0k4:type11:create_user4:user3:nike",
+        ),
+        (
+            Ask::CreateUser {
+                user: user(),
+                password: password("p"),
+                invite: Some(place("ab-cd")),
+            },
+            b"d2:idi7e6:invite5:ab-cd8:password1:p5:token3:t\0k4:type11:create_user4:user3:nike",
+        ),
+        (
+            Ask::Login {
+                user: label("nik~00ab12ff"),
+                password: password("p"),
+            },
+            b"d2:idi7e8:password1:p5:token3:t\0k4:type5:login4:user12:nik~00ab12ffe",
+        ),
+        (Ask::Logout, b"d2:idi7e5:token3:t\0k4:type6:logoute"),
+        (
+            Ask::ChangePassword {
+                old: password("a"),
+                new: password("b"),
+            },
+            b"d2:idi7e3:new1:b3:old1:a5:token3:t\0k4:type15:change_passworde",
+        ),
+        (
+            Ask::CreateGroup {
+                group: "lab".parse().unwrap(),
+            },
+            b"d5:group3:lab2:idi7e5:token3:t\0k4:type12:create_groupe",
+        ),
+        (
+            Ask::JoinGroup {
+                group: label("lab"),
+            },
+            b"d5:group3:lab2:idi7e5:token3:t\0k4:type10:join_groupe",
+        ),
+        (
+            Ask::LeaveGroup {
+                group: label("lab"),
+                end: true,
+            },
+            b"d3:endi1e5:group3:lab2:idi7e5:token3:t\0k4:type11:leave_groupe",
+        ),
+        (
+            Ask::ListGroups {
+                after: Some(place("lab/00")),
+            },
+            b"d5:after6:lab/002:idi7e5:token3:t\0k4:type11:list_groupse",
+        ),
+        (
+            Ask::ListMembers {
+                group: label("lab"),
+                after: None,
+            },
+            b"d5:group3:lab2:idi7e5:token3:t\0k4:type12:list_memberse",
+        ),
+        (
+            Ask::ListRequests {
+                group: label("lab"),
+                after: None,
+            },
+            b"d5:group3:lab2:idi7e5:token3:t\0k4:type13:list_requestse",
+        ),
+        (
+            Ask::AcceptRequest {
+                group: label("lab"),
+                user: label("nik"),
+            },
+            b"d5:group3:lab2:idi7e5:token3:t\0k4:type14:accept_request4:user3:nike",
+        ),
+        (
+            Ask::RejectRequest {
+                group: label("lab"),
+                user: label("nik"),
+            },
+            b"d5:group3:lab2:idi7e5:token3:t\0k4:type14:reject_request4:user3:nike",
+        ),
+        (
+            Ask::RemoveMember {
+                group: label("lab"),
+                user: label("nik"),
+            },
+            b"d5:group3:lab2:idi7e5:token3:t\0k4:type13:remove_member4:user3:nike",
+        ),
+        (
+            Ask::News {
+                seen: Seen::new(b"\xff".to_vec()).unwrap(),
+                after: None,
+            },
+            b"d2:idi7e4:seen1:\xff5:token3:t\0k4:type4:newse",
+        ),
+    ]
+}
+
+fn page<T>(entries: Vec<T>) -> Page<T> {
+    Page {
+        entries,
+        next: Place::new("x"),
+    }
+}
+
+/// Every kind of answer with its bytes.
+fn replies() -> Vec<(Result<Answer, Refused>, &'static [u8])> {
+    vec![
+        (Ok(Answer::Done), b"d2:idi7e4:type4:donee"),
+        (
+            Ok(Answer::Session {
+                token: token(),
+                user: label("nik"),
+                note: Some(Line::new("hm")),
+            }),
+            b"d2:idi7e4:note2:hm5:token3:t\0k4:type7:session4:user3:nike",
+        ),
+        (
+            Ok(Answer::Groups(page(vec![GroupEntry {
+                name: label("lab"),
+                owner: Some(label("nik")),
+                members: 2,
+                standing: Standing::Member,
+            }]))),
+            b"d7:entriesld7:membersi2e4:name3:lab5:owner3:nik8:standing6:memberee2:idi7e4:next1:x4:type6:groupse",
+        ),
+        (
+            Ok(Answer::Members(page(vec![MemberEntry {
+                name: label("nik"),
+                since: 1 << 40,
+                owner: true,
+            }]))),
+            b"d7:entriesld4:name3:nik5:owneri1e5:sincei1099511627776eee2:idi7e4:next1:x4:type7:memberse",
+        ),
+        (
+            Ok(Answer::Requests(page(vec![RequestEntry {
+                name: label("nik"),
+                at: 5,
+            }]))),
+            b"d7:entriesld2:ati5e4:name3:nikee2:idi7e4:next1:x4:type8:requestse",
+        ),
+        (
+            Ok(Answer::News {
+                page: page(vec![NewsEntry {
+                    group: label("lab"),
+                    outcome: Outcome::GroupEnded,
+                    at: 5,
+                }]),
+                seen: Seen::default(),
+            }),
+            b"d7:entriesld2:ati5e5:group3:lab7:outcome11:group-endedee2:idi7e4:next1:x4:seen0:4:type4:newse",
+        ),
+        (
+            Err(Refused {
+                kind: ErrorKind::BUSY,
+                message: Line::new("later"),
+            }),
+            b"d2:idi7e4:kind4:busy7:message5:later4:type5:errore",
+        ),
+    ]
+}
+
+#[test]
+fn one_table_drives_writing_reading_and_round_trip() {
+    for (ask, bytes) in requests() {
+        let token = Some(token());
+        let request = Request { id: 7, token, ask };
+        let shown = String::from_utf8_lossy(bytes);
+        assert_eq!(
+            String::from_utf8_lossy(&request.encode()),
+            shown,
+            "{request:?}"
+        );
+        assert_eq!(Request::decode(bytes).as_ref(), Ok(&request), "{shown}");
+        let bare = Request {
+            token: None,
+            ..request
+        };
+        assert_eq!(Request::decode(&bare.encode()), Ok(bare));
+    }
+    for (result, bytes) in replies() {
+        let reply = Reply {
+            id: 7,
+            renewed: None,
+            result,
+        };
+        let shown = String::from_utf8_lossy(bytes);
+        assert_eq!(String::from_utf8_lossy(&reply.encode()), shown, "{reply:?}");
+        assert_eq!(Reply::decode(bytes).as_ref(), Ok(&reply), "{shown}");
+        let renewed = Reply {
+            renewed: Some(token()),
+            ..reply
+        };
+        assert_eq!(Reply::decode(&renewed.encode()), Ok(renewed));
+    }
+}
+
+#[test]
+fn bad_bytes_get_their_error() {
+    use ControlError::{ExtraKey, Missing, NoDictionary, UnknownType, WrongValue};
+    let long = format!(
+        "d2:idi7e8:password{}:{}4:type5:login4:user3:nike",
+        1025,
+        "x".repeat(1025)
+    );
+    let table: &[(&[u8], ControlError)] = &[
+        (b"li1ee", NoDictionary),
+        (b"d2:idi7ee", Missing("type")),
+        (b"d4:type6:logoute", Missing("id")),
+        (b"d2:idi7e4:type3:flye", UnknownType("fly".into())),
+        (b"d2:idi7e4:type5:hello1:xi1ee", UnknownType("hello".into())),
+        (b"d2:idi7e4:type6:logout1:xi1ee", ExtraKey("logout")),
+        (b"d2:idi7e5:token0:4:type6:logoute", WrongValue("token")),
+        (b"d2:idi7e5:tokeni1e4:type6:logoute", WrongValue("token")),
+        (b"d2:idi-1e4:type6:logoute", WrongValue("id")),
+        (
+            b"d5:group0:2:idi7e4:type10:join_groupe",
+            WrongValue("group"),
+        ),
+        (
+            b"d5:group3:a b2:idi7e4:type12:create_groupe",
+            WrongValue("group"),
+        ),
+        (
+            b"d5:group12:lab~00ab12ff2:idi7e4:type12:create_groupe",
+            WrongValue("group"),
+        ),
+        (
+            b"d3:endi2e5:group3:lab2:idi7e4:type11:leave_groupe",
+            WrongValue("end"),
+        ),
+        (
+            b"d2:idi7e8:password0:4:type5:login4:user3:nike",
+            WrongValue("password"),
+        ),
+        (
+            b"d2:idi7e8:password3:a\nb4:type5:login4:user3:nike",
+            WrongValue("password"),
+        ),
+        (long.as_bytes(), WrongValue("password")),
+        (
+            b"d5:after0:2:idi7e4:type11:list_groupse",
+            WrongValue("after"),
+        ),
+        (b"d2:idi7e4:seeni1e4:type4:newse", WrongValue("seen")),
+    ];
+    for (bytes, error) in table {
+        let shown = String::from_utf8_lossy(bytes);
+        assert_eq!(Request::decode(bytes).as_ref(), Err(error), "{shown}");
+    }
+    assert_eq!(
+        Reply::decode(b"d2:idi7e4:kind3:foo7:message0:4:type5:errore"),
+        Err(WrongValue("kind"))
+    );
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    for (ask, _) in requests() {
+        let request = Request {
+            id: 7,
+            token: Some(token()),
+            ask,
+        };
+        let shown = format!("{request:?}");
+        assert!(
+            !shown.contains("p w") && !shown.contains("ab-cd"),
+            "{shown}"
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_break_it(at in 0usize..15, cut in 0usize..200, byte: u8, place in 0usize..200) {
+        let all = requests();
+        let mut bytes = all[at % all.len()].1.to_vec();
+        if let Some(changed) = bytes.get_mut(place) {
+            *changed = byte;
+        }
+        bytes.truncate(cut.max(1));
+        let _ = Request::decode(&bytes);
+        let _ = Reply::decode(&bytes);
+    }
+}

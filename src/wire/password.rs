@@ -1,0 +1,80 @@
+//! A password as a person chose it.
+
+use std::fmt;
+
+/// The most bytes of a password.
+pub const MAX_PASSWORD: usize = 1024;
+
+/// 1 to [`MAX_PASSWORD`] bytes of text without control characters. It is never shown, and wiped when it is dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+/// Text that cannot be a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordError {
+    /// No text at all.
+    #[error("a password cannot be empty")]
+    Empty,
+    /// Longer than [`MAX_PASSWORD`].
+    #[error("a password has at most {MAX_PASSWORD} bytes")]
+    Long,
+    /// Something that cannot be typed again.
+    #[error("a password holds no control characters")]
+    Control,
+}
+
+impl Password {
+    /// Takes a password.
+    ///
+    /// # Errors
+    /// See [`PasswordError`], which does not repeat the text.
+    pub fn new(text: impl Into<String>) -> Result<Self, PasswordError> {
+        let password = Self(text.into());
+        match password.0.len() {
+            0 => Err(PasswordError::Empty),
+            1..=MAX_PASSWORD if password.0.chars().any(char::is_control) => {
+                Err(PasswordError::Control)
+            }
+            1..=MAX_PASSWORD => Ok(password),
+            _ => Err(PasswordError::Long),
+        }
+    }
+
+    /// The text, for whoever hashes or sends it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Drop for Password {
+    fn drop(&mut self) {
+        // As well as safe code can: the bytes are overwritten before their memory is given back.
+        let mut bytes = std::mem::take(&mut self.0).into_bytes();
+        bytes.fill(0);
+        std::hint::black_box(&bytes);
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_one_is_refused_and_none_is_shown() {
+        assert_eq!(Password::new(""), Err(PasswordError::Empty));
+        assert_eq!(
+            Password::new("x".repeat(MAX_PASSWORD + 1)),
+            Err(PasswordError::Long)
+        );
+        assert_eq!(Password::new("a\nb"), Err(PasswordError::Control));
+        let password = Password::new("ü secret").unwrap();
+        assert_eq!(password.expose(), "ü secret");
+        assert!(!format!("{password:?}").contains("secret"));
+    }
+}
