@@ -288,12 +288,16 @@ impl Transfer {
             Err(FinishError::Store(StoreError::Stopped)) => return,
             Err(error) => return self.fail(shared, &error.to_string()),
         }
+        if self.state().phase != Phase::Finishing {
+            return;
+        }
+        // Whoever sees that it is complete may end the peer at once, and trackers shall have heard of it by then.
+        if self.listed {
+            shared.announcer.announce(self, Some(Event::Completed));
+        }
         let now = shared.now();
         {
             let mut state = self.state();
-            if state.phase != Phase::Finishing {
-                return;
-            }
             state.phase = Phase::Complete;
             state.ended = Some(now);
             state.trouble = None;
@@ -317,9 +321,6 @@ impl Transfer {
         }
         self.record(shared);
         log::info!("{}: complete", self.name());
-        if self.listed {
-            shared.announcer.announce(self, Some(Event::Completed));
-        }
         shared.notify_change();
     }
 
