@@ -1,7 +1,8 @@
 //! Bytes that last: the files of a share, what a peer remembers of it, a metainfo made out of files.
 //!
 //! In scope: positioned reads and writes over the files of one share, downloads that stand under their name only when
-//! they are whole, hashing what lies on disk, the state folder and its records, a cluster's key. Linux is the target. Out of scope: who
+//! they are whole, hashing what lies on disk, the state folder and its records, a cluster's key, the
+//! tracker's database. Linux is the target. Out of scope: who
 //! sends what to whom (`peer`), and which piece comes next (`swarm`).
 //!
 //! What is assumed of a file system: a rename is atomic, and what was synced is there after a crash. Whatever else it
@@ -10,6 +11,7 @@
 mod check;
 mod cluster;
 mod create;
+mod database;
 mod download;
 mod error;
 mod file_hashes;
@@ -33,6 +35,7 @@ pub use cluster::{
     CLUSTER_FILE, CLUSTER_WAIT, ClusterError, make_or_open_cluster, wait_for_cluster,
 };
 pub use create::{CreateError, CreateOptions, create};
+pub use database::{Batch, DATABASE_FILE, Database, DatabaseError, Stored};
 pub use download::Place;
 pub use error::StoreError;
 pub use file_hashes::{BadFile, FileHashes};

@@ -1,0 +1,217 @@
+//! A file that stays as it is, whatever is written to it: what is written stays in memory.
+
+use redb::{BackendError, StorageBackend};
+use std::collections::HashMap;
+use std::io;
+use std::ops::Bound;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Bytes that are replaced together.
+const PAGE: usize = 4096;
+
+/// Another backend, read through pages of its own.
+#[derive(Debug)]
+pub(super) struct Overlay<B> {
+    below: B,
+    /// Held over reads from below: one thread at a time uses it.
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    length: u64,
+    /// How much of what is below still counts.
+    kept: u64,
+    pages: HashMap<u64, Box<[u8; PAGE]>>,
+}
+
+impl<B: StorageBackend> Overlay<B> {
+    pub(super) fn new(below: B) -> io::Result<Self> {
+        let length = below.len()?;
+        Ok(Self {
+            below,
+            state: Mutex::new(State {
+                length,
+                kept: length,
+                pages: HashMap::new(),
+            }),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A page as it is below, zeros where that ends.
+    fn page(&self, kept: u64, page: u64) -> io::Result<Box<[u8; PAGE]>> {
+        let mut bytes = Box::new([0; PAGE]);
+        let start = page.saturating_mul(PAGE as u64);
+        let there = usize::try_from(kept.saturating_sub(start)).unwrap_or(PAGE);
+        if let Some(there) = bytes.get_mut(..there.min(PAGE)).filter(|it| !it.is_empty()) {
+            self.below.read(start, there)?;
+        }
+        Ok(bytes)
+    }
+}
+
+/// The parts of a range of the file: page, first byte in it, count.
+fn parts(offset: u64, length: usize) -> impl Iterator<Item = (u64, usize, usize)> {
+    let (mut at, mut left) = (offset, length);
+    std::iter::from_fn(move || {
+        let within = usize::try_from(at % PAGE as u64).ok()?;
+        let count = left.min(PAGE - within);
+        let part = (at / PAGE as u64, within, count);
+        at = at.checked_add(count as u64)?;
+        left -= count;
+        (count > 0).then_some(part)
+    })
+}
+
+impl<B: StorageBackend> StorageBackend for Overlay<B> {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.state().length)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let state = self.state();
+        let end = offset.checked_add(out.len() as u64);
+        if end.is_none_or(|end| end > state.length) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut rest = out;
+        for (page, within, count) in parts(offset, rest.len()) {
+            let (part, others) = rest.split_at_mut(count);
+            rest = others;
+            let below;
+            let bytes = match state.pages.get(&page) {
+                Some(bytes) => bytes,
+                None => {
+                    below = self.page(state.kept, page)?;
+                    &below
+                }
+            };
+            let bytes = bytes.iter().skip(within);
+            part.iter_mut()
+                .zip(bytes)
+                .for_each(|(to, from)| *to = *from);
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        let mut state = self.state();
+        let page = length / PAGE as u64;
+        if length < state.length {
+            state.kept = state.kept.min(length);
+            state.pages.retain(|it, _| *it <= page);
+            if let Some(bytes) = state.pages.get_mut(&page) {
+                let within = usize::try_from(length % PAGE as u64).unwrap_or_default();
+                bytes.iter_mut().skip(within).for_each(|byte| *byte = 0);
+            }
+        }
+        state.length = length;
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut state = self.state();
+        let mut rest = data;
+        for (page, within, count) in parts(offset, data.len()) {
+            let (part, others) = rest.split_at(count);
+            rest = others;
+            if !state.pages.contains_key(&page) {
+                let bytes = self.page(state.kept, page)?;
+                state.pages.insert(page, bytes);
+            }
+            if let Some(bytes) = state.pages.get_mut(&page) {
+                let bytes = bytes.iter_mut().skip(within);
+                bytes.zip(part).for_each(|(to, from)| *to = *from);
+            }
+        }
+        let end = offset.saturating_add(data.len() as u64);
+        state.length = state.length.max(end);
+        Ok(())
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.below.close()
+    }
+
+    // A file that is only read can only be locked in common with others that read.
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.below.try_lock_shared_range(start, end)
+    }
+
+    fn try_lock_shared_range(
+        &self,
+        start: Bound<u64>,
+        end: Bound<u64>,
+    ) -> Result<bool, BackendError> {
+        self.below.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.below.lock_shared_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.below.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.below.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.below.query_lock_range(start, end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redb::backends::InMemoryBackend;
+
+    #[test]
+    fn it_reads_like_a_file_and_what_is_below_stays() {
+        let below = InMemoryBackend::new();
+        let before: Vec<u8> = (0..10_000u32).map(|at| (at % 251) as u8).collect();
+        below.set_len(10_000).unwrap();
+        below.write(0, &before).unwrap();
+        let overlay = Overlay::new(below).unwrap();
+        let mut model = before.clone();
+        for seed in 0..500u64 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let offset = random.usize(..model.len() + 1);
+            if random.u8(..4) == 0 {
+                let length = random.usize(..20_000);
+                overlay.set_len(length as u64).unwrap();
+                model.resize(length, 0);
+            } else if random.bool() {
+                let count = random.usize(..9000).min(model.len() - offset);
+                let data: Vec<u8> = (0..count).map(|_| random.u8(..)).collect();
+                overlay.write(offset as u64, &data).unwrap();
+                model[offset..offset + count].copy_from_slice(&data);
+            }
+            let mut read = vec![0; model.len()];
+            overlay.read(0, &mut read).unwrap();
+            assert!(read == model, "{seed}");
+            let count = random.usize(..model.len() + 1);
+            let mut part = vec![0; count];
+            overlay
+                .read((model.len() - count) as u64, &mut part)
+                .unwrap();
+            assert!(part == model[model.len() - count..], "{seed}");
+            let past = overlay.read(model.len() as u64, &mut [0]);
+            assert_eq!(past.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        }
+        let mut after = vec![0; 10_000];
+        overlay.below.read(0, &mut after).unwrap();
+        assert!(after == before);
+    }
+}

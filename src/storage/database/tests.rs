@@ -1,0 +1,417 @@
+use super::*;
+use std::collections::{BTreeMap, HashMap};
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+fn id(number: u32) -> [u8; 16] {
+    let mut id = [0; 16];
+    id[..4].copy_from_slice(&number.to_be_bytes());
+    id
+}
+
+fn batch(rows: impl IntoIterator<Item = (u32, Vec<u8>)>) -> Batch {
+    let mut batch = Batch::new();
+    for (number, row) in rows {
+        batch.put_row(id(number), row);
+    }
+    batch
+}
+
+/// A folder with a database of 300 rows, written by three commits.
+fn filled() -> (TempDir, Stored) {
+    let folder = tempfile::tempdir().unwrap();
+    let (database, _) = Database::open(folder.path()).unwrap();
+    for part in 0..3u32 {
+        let row = |number: u32| (number, vec![number as u8; (number as usize * 37) % 2000]);
+        let mut batch = batch((part * 100..part * 100 + 100).map(row));
+        batch.put_versions(vec![part as u8; 40]);
+        batch.put_blob([part as u8; 20], vec![7; 10_000]);
+        database.commit(batch).unwrap();
+    }
+    drop(database);
+    let stored = Database::read(folder.path()).unwrap();
+    assert_eq!(stored.rows.len(), 300);
+    (folder, stored)
+}
+
+#[test]
+fn what_is_committed_is_there_after_the_next_opening() {
+    let folder = tempfile::tempdir().unwrap();
+    let (database, new) = Database::open(folder.path()).unwrap();
+    assert!(new.rows.is_empty() && new.versions.is_empty());
+    let path = folder.path().join(DATABASE_FILE);
+    let mode = path.metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+
+    let mut first = batch([(2, b"two".to_vec()), (1, vec![]), (3, vec![3; 100_000])]);
+    first.put_versions(b"v1".to_vec());
+    first.put_blob([9; 20], vec![5; 1 << 20]);
+    first.put_blob([8; 20], vec![]);
+    database.commit(first).unwrap();
+    let mut second = batch([(2, b"two, anew".to_vec())]);
+    second.remove_row(id(1));
+    second.remove_row(id(77));
+    second.remove_blob([8; 20]);
+    database.commit(second).unwrap();
+    assert_eq!(database.blob(&[9; 20]).unwrap(), Some(vec![5; 1 << 20]));
+    assert_eq!(database.blob(&[8; 20]).unwrap(), None);
+    let second = Database::open(folder.path()).unwrap_err();
+    assert!(matches!(second, DatabaseError::InUse(_)), "{second}");
+    let second = Database::read(folder.path()).unwrap_err();
+    assert!(matches!(second, DatabaseError::InUse(_)), "{second}");
+    drop(database);
+
+    let expected = Stored {
+        origin: new.origin,
+        versions: b"v1".to_vec(),
+        rows: vec![(id(2), b"two, anew".to_vec()), (id(3), vec![3; 100_000])],
+    };
+    let before = fs::read(&path).unwrap();
+    assert_eq!(Database::read(folder.path()).unwrap(), expected);
+    assert!(fs::read(&path).unwrap() == before);
+    let (database, stored) = Database::open(folder.path()).unwrap();
+    assert_eq!(stored, expected);
+    assert_eq!(database.blob(&[9; 20]).unwrap(), Some(vec![5; 1 << 20]));
+    let other = tempfile::tempdir().unwrap();
+    assert_ne!(Database::open(other.path()).unwrap().1.origin, new.origin);
+}
+
+#[test]
+fn reading_makes_nothing_and_a_new_one_replaces_what_a_crash_left_of_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = Database::read(folder.path()).unwrap_err();
+    assert!(matches!(error, DatabaseError::Missing(_)), "{error}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    fs::write(folder.path().join(NEW), "half").unwrap();
+    Database::open(folder.path()).unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    let error = Database::open(&folder.path().join("none")).unwrap_err();
+    let make = matches!(error, DatabaseError::Io { action: "make", .. });
+    assert!(make, "{error}");
+}
+
+/// Both ways to open `bytes` fail alike and leave them alone.
+fn refused(folder: &Path, bytes: &[u8]) -> DatabaseError {
+    let path = folder.join(DATABASE_FILE);
+    fs::write(&path, bytes).unwrap();
+    let error = Database::open(folder).unwrap_err();
+    assert!(fs::read(&path).unwrap() == bytes, "{error}");
+    let read = Database::read(folder).unwrap_err();
+    assert_eq!(read.to_string(), error.to_string());
+    assert!(fs::read(&path).unwrap() == bytes, "{error}");
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 1);
+    assert!(error.to_string().contains(DATABASE_FILE), "{error}");
+    error
+}
+
+fn foreign(fill: impl FnOnce(&redb::WriteTransaction)) -> Vec<u8> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let database = redb::Database::create(file.path()).unwrap();
+    let transaction = database.begin_write().unwrap();
+    fill(&transaction);
+    transaction.commit().unwrap();
+    drop(database);
+    fs::read(file.path()).unwrap()
+}
+
+#[test]
+fn what_is_not_a_tracker_s_database_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "accounts\n".repeat(10_000);
+    let mut magic = vec![0; 8192];
+    magic[..9].copy_from_slice(&MAGIC);
+    let empty = foreign(|_| {});
+    let other = TableDefinition::<u64, u64>::new("other");
+    let tables = foreign(|it| drop(it.open_table(other).unwrap().insert(1, 2)));
+    let same_name = TableDefinition::<u64, u64>::new("about");
+    let types = foreign(|it| drop(it.open_table(same_name).unwrap().insert(1, 2)));
+    let unlike = foreign(|it| {
+        it.open_table(ABOUT)
+            .unwrap()
+            .insert(KIND, b"x".as_slice())
+            .unwrap();
+    });
+    for (bytes, foreign) in [
+        (b"".as_slice(), true),
+        (b"redb", true),
+        (text.as_bytes(), true),
+        (&[0; 100_000], true),
+        (&MAGIC, false),
+        (&magic, false),
+        (&empty, true),
+        (&tables, true),
+        (&types, true),
+        (&unlike, true),
+    ] {
+        let error = refused(folder.path(), bytes);
+        let expected = match error {
+            DatabaseError::Foreign(_) => foreign,
+            DatabaseError::Damaged { .. } => !foreign,
+            _ => false,
+        };
+        assert!(expected, "{error}");
+    }
+    let newer = foreign(|it| {
+        let mut about = it.open_table(ABOUT).unwrap();
+        about.insert(KIND, REGISTRY).unwrap();
+        about.insert(FORMAT, 2u32.to_be_bytes().as_slice()).unwrap();
+    });
+    let error = refused(folder.path(), &newer);
+    let told = matches!(error, DatabaseError::Format { format: 2, .. });
+    assert!(told, "{error}");
+
+    let path = folder.path().join(DATABASE_FILE);
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("elsewhere", &path).unwrap();
+    let error = Database::open(folder.path()).unwrap_err();
+    assert!(matches!(error, DatabaseError::Io { .. }), "{error}");
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    let error = Database::read(folder.path()).unwrap_err();
+    assert!(matches!(error, DatabaseError::NotAFile(_)), "{error}");
+}
+
+#[test]
+fn one_cut_off_anywhere_is_refused_and_left_alone() {
+    let (folder, _) = filled();
+    let whole = fs::read(folder.path().join(DATABASE_FILE)).unwrap();
+    for length in [9, 64, 319, 320, 4095, 4096, 5000, 8192, 12_288, 100_000] {
+        let error = refused(folder.path(), &whole[..length]);
+        assert!(matches!(error, DatabaseError::Damaged { .. }), "{error}");
+    }
+    let error = refused(folder.path(), &whole[..whole.len() - 4096]);
+    assert!(matches!(error, DatabaseError::Damaged { .. }), "{error}");
+}
+
+/// Where the header tells which of the last two commits counts, and whether it was closed: see the module's words.
+const UNCHECKED: usize = 9;
+
+#[test]
+fn a_changed_byte_is_found_or_changes_nothing() {
+    let (folder, stored) = filled();
+    let path = folder.path().join(DATABASE_FILE);
+    let whole = fs::read(&path).unwrap();
+    let mut random = fastrand::Rng::with_seed(1);
+    let places = (0..320)
+        .step_by(3)
+        .chain((0..whole.len() / 4096).map(|page| page * 4096 + page * 7 % 64));
+    let mut found = 0;
+    for at in places.filter(|at| *at != UNCHECKED) {
+        let mut changed = whole.clone();
+        changed[at] ^= 1 << random.u8(..8);
+        fs::write(&path, &changed).unwrap();
+        match Database::read(folder.path()) {
+            Ok(read) => assert!(read == stored, "byte {at}"),
+            Err(error) => {
+                found += 1;
+                refused(folder.path(), &changed);
+                let told = matches!(
+                    error,
+                    DatabaseError::Damaged { .. } | DatabaseError::Foreign(_)
+                );
+                assert!(told, "byte {at}: {error}");
+            }
+        }
+    }
+    assert!(found > 40, "{found}");
+}
+
+#[test]
+fn no_bytes_make_it_panic() {
+    let (folder, _) = filled();
+    let path = folder.path().join(DATABASE_FILE);
+    let whole = fs::read(&path).unwrap();
+    for seed in 0..40 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut changed = whole.clone();
+        for _ in 0..random.usize(1..2000) {
+            let at = random.usize(9..changed.len());
+            changed[at] = random.u8(..);
+        }
+        fs::write(&path, &changed).unwrap();
+        if Database::open(folder.path()).is_err() {
+            assert!(fs::read(&path).unwrap() == changed, "{seed}");
+        }
+    }
+}
+
+/// A disk that forgets at a crash what was not synced, or keeps some of it, and that fails when told to.
+#[derive(Clone, Debug, Default)]
+struct Disk(Arc<Mutex<Platter>>);
+
+#[derive(Debug, Default)]
+struct Platter {
+    now: Vec<u8>,
+    synced: Vec<u8>,
+    /// Since the last sync.
+    written: Vec<(usize, Vec<u8>)>,
+    /// How many writes and syncs go well before all fail.
+    left: Option<usize>,
+}
+
+impl Platter {
+    fn step(&mut self) -> io::Result<()> {
+        match &mut self.left {
+            None => Ok(()),
+            Some(0) => Err(io::Error::other("the disk is gone")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Disk {
+    fn holding(bytes: Vec<u8>) -> Self {
+        Self(Arc::new(Mutex::new(Platter {
+            now: bytes.clone(),
+            synced: bytes,
+            ..Platter::default()
+        })))
+    }
+
+    fn platter(&self) -> std::sync::MutexGuard<'_, Platter> {
+        self.0.lock().unwrap()
+    }
+
+    /// What is left after a crash: of what was not synced some is there, some is not, some in part.
+    fn crash(&self, random: &mut fastrand::Rng) -> Vec<u8> {
+        let platter = self.platter();
+        let mut left = platter.synced.clone();
+        left.resize(left.len().max(platter.now.len()), 0);
+        let mut written = platter.written.clone();
+        random.shuffle(&mut written);
+        for (at, bytes) in written {
+            let count = match random.u8(..3) {
+                0 => 0,
+                1 => bytes.len(),
+                _ => random.usize(..=bytes.len()),
+            };
+            left[at..at + count].copy_from_slice(&bytes[..count]);
+        }
+        left
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.platter().now.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let at = offset as usize;
+        let platter = self.platter();
+        let bytes = platter.now.get(at..at + out.len());
+        out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        let mut platter = self.platter();
+        platter.step()?;
+        platter.now.resize(length as usize, 0);
+        let length = length as usize;
+        platter
+            .written
+            .retain(|(at, bytes)| at + bytes.len() <= length);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut platter = self.platter();
+        platter.step()?;
+        platter.synced = platter.now.clone();
+        platter.written.clear();
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let at = offset as usize;
+        let mut platter = self.platter();
+        platter.step()?;
+        platter.now[at..at + data.len()].copy_from_slice(data);
+        platter.written.push((at, data.to_vec()));
+        Ok(())
+    }
+}
+
+fn on(disk: &Disk) -> Database {
+    Database {
+        path: DATABASE_FILE.into(),
+        inner: open_on(disk.clone()).unwrap(),
+        failed: Mutex::new(false),
+    }
+}
+
+type Rows = HashMap<[u8; 16], Vec<u8>>;
+
+#[test]
+fn after_a_crash_all_that_was_acknowledged_is_there_and_nothing_by_halves() {
+    let disk = Disk::default();
+    initialize(&open_on(disk.clone()).unwrap(), [1; 16]).unwrap();
+    let start = disk.platter().synced.clone();
+    let mut cut_short = 0;
+    for seed in 0..200 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let disk = Disk::holding(start.clone());
+        let database = on(&disk);
+        disk.platter().left = Some(random.usize(..60));
+        let (mut acknowledged, mut tried) = (Rows::new(), Rows::new());
+        loop {
+            let rows: BTreeMap<u32, Vec<u8>> = (0..random.usize(1..20))
+                .map(|_| (random.u32(..50), vec![random.u8(..); random.usize(..6000)]))
+                .collect();
+            let gone = id(random.u32(50..60));
+            tried.extend(rows.iter().map(|(number, row)| (id(*number), row.clone())));
+            tried.remove(&gone);
+            let mut batch = batch(rows);
+            batch.remove_row(gone);
+            if database.commit(batch).is_err() {
+                break;
+            }
+            acknowledged = tried.clone();
+        }
+        let failed = database.commit(Batch::new()).unwrap_err();
+        assert!(matches!(failed, DatabaseError::Failed(_)), "{failed}");
+        let left = Disk::holding(disk.crash(&mut random));
+        drop(database);
+        let stored = load(&open_on(left).unwrap()).unwrap();
+        let found: Rows = stored.rows.into_iter().collect();
+        assert!(found == acknowledged || found == tried, "{seed}");
+        assert_eq!(stored.origin, [1; 16]);
+        cut_short += usize::from(found == acknowledged && acknowledged != tried);
+    }
+    assert!(cut_short > 25, "{cut_short}");
+}
+
+#[test]
+fn after_a_failed_write_nothing_more_is_written_even_if_the_disk_recovers() {
+    let disk = Disk::default();
+    initialize(&open_on(disk.clone()).unwrap(), [1; 16]).unwrap();
+    let database = on(&disk);
+    database.commit(batch([(1, b"one".to_vec())])).unwrap();
+    disk.platter().left = Some(0);
+    let error = database.commit(batch([(2, b"two".to_vec())])).unwrap_err();
+    let told = matches!(
+        error,
+        DatabaseError::Io {
+            action: "write",
+            ..
+        }
+    );
+    assert!(told, "{error}");
+    disk.platter().left = None;
+    for _ in 0..3 {
+        let error = database
+            .commit(batch([(3, b"three".to_vec())]))
+            .unwrap_err();
+        assert!(matches!(error, DatabaseError::Failed(_)), "{error}");
+    }
+    let left = Disk::holding(disk.platter().synced.clone());
+    drop(database);
+    let stored = load(&open_on(left).unwrap()).unwrap();
+    assert_eq!(stored.rows, [(id(1), b"one".to_vec())]);
+}
