@@ -5,6 +5,7 @@ use super::x509::{
     verify,
 };
 use super::{Fingerprint, pem};
+use ring::hmac::{self, HMAC_SHA256};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use rustls::pki_types::pem::{PemObject, SectionKind};
@@ -146,6 +147,20 @@ impl Authority {
             key: key.into(),
         })
     }
+
+    /// A secret key that whoever has the authority's private key can derive, and nobody else: another one for each label
+    /// (HKDF with SHA-256, RFC 5869, over the key's PKCS #8 bytes).
+    pub fn derive_key(&self, label: &str) -> [u8; 32] {
+        // By its two steps, which cannot fail for one block; `ring`'s own form may.
+        let salt = hmac::Key::new(HMAC_SHA256, &[0; 32]);
+        let secret = hmac::sign(&salt, self.key.secret_pkcs8_der());
+        let secret = hmac::Key::new(HMAC_SHA256, secret.as_ref());
+        let block = hmac::sign(&secret, &[label.as_bytes(), &[1]].concat());
+        let mut key = [0; 32];
+        let pairs = key.iter_mut().zip(block.as_ref());
+        pairs.for_each(|(to, from)| *to = *from);
+        key
+    }
 }
 
 impl fmt::Debug for Authority {
@@ -172,6 +187,7 @@ fn pair(pkcs8: &[u8]) -> Option<EcdsaKeyPair> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ring::hkdf::{HKDF_SHA256, Salt};
     use rustls::RootCertStore;
     use rustls::client::WebPkiServerVerifier;
     use rustls::client::danger::ServerCertVerifier;
@@ -224,6 +240,24 @@ mod tests {
             now
         ));
         assert!(!format!("{read:?}").contains(text.lines().nth(1).unwrap()));
+    }
+
+    #[test]
+    fn derived_keys_follow_from_key_and_label() {
+        let (one, other) = (
+            Authority::generate("a").unwrap(),
+            Authority::generate("a").unwrap(),
+        );
+        let copy = Authority::from_pem(one.to_pem().as_bytes()).unwrap();
+        assert_eq!(one.derive_key("x"), copy.derive_key("x"));
+        let mut expected = [0; 32];
+        let salt = Salt::new(HKDF_SHA256, &[]);
+        let secret = salt.extract(one.key.secret_pkcs8_der());
+        let output = secret.expand(&[b"x"], HKDF_SHA256).unwrap();
+        output.fill(&mut expected).unwrap();
+        assert_eq!(one.derive_key("x"), expected);
+        assert_ne!(one.derive_key("x"), one.derive_key("y"));
+        assert_ne!(one.derive_key("x"), other.derive_key("x"));
     }
 
     #[test]

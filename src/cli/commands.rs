@@ -2,10 +2,12 @@
 //!
 //! In scope: words to [`Command`]. Out of scope: doing it (`execute`).
 
+mod account;
 mod nearest;
 mod table;
 
-pub(super) use table::{Entry, TABLE, What};
+pub(super) use account::AccountCommand;
+pub(super) use table::{AREAS, Entry, What, entries};
 
 use super::escape::escape;
 use super::failure::Failure;
@@ -42,14 +44,20 @@ pub(super) enum Command {
     Status,
     /// Tell of all commands or of one.
     Help(Option<&'static Entry>),
+    /// Something about accounts and groups.
+    Account(AccountCommand),
     /// End the peer.
     Quit,
 }
+
+/// Flags that stand in a line, each with what follows it.
+type Flags = Vec<(&'static str, String)>;
 
 /// The arguments as typed; as many as the entry allows.
 struct Words<'a> {
     entry: &'static Entry,
     words: &'a [String],
+    flags: &'a Flags,
 }
 
 /// A line read: the command's name as JSON has it, and the command.
@@ -94,7 +102,7 @@ pub(super) fn read(line: &str) -> Option<Line> {
 }
 
 fn find(name: &str) -> Result<&'static Entry, Failure> {
-    let entry = TABLE.iter().find(|entry| entry.name == name);
+    let entry = entries().find(|entry| entry.name == name);
     entry.ok_or_else(|| Failure::Unknown {
         word: escape(&name.chars().take(60).collect::<String>()).into_owned(),
         nearest: nearest::nearest(name),
@@ -103,6 +111,7 @@ fn find(name: &str) -> Result<&'static Entry, Failure> {
 
 impl Entry {
     fn read(&'static self, words: &[String]) -> Result<Command, Failure> {
+        let (words, flags) = self.sort(words)?;
         let least = self
             .arguments
             .iter()
@@ -112,11 +121,81 @@ impl Entry {
             .arguments
             .get(words.len())
             .filter(|_| words.len() < least);
-        let words = Words { entry: self, words };
+        let words = Words {
+            entry: self,
+            words: &words,
+            flags: &flags,
+        };
         match (missing, words.words.get(self.arguments.len())) {
             (Some(missing), _) => Err(words.wrong(format!("{} is missing", missing.name))),
+            // It may be part of a password.
+            (_, Some(_)) if self.takes_secrets() => {
+                Err(words.wrong("there are words too many".to_owned()))
+            }
             (_, Some(extra)) => Err(words.wrong(format!("{extra:?} is one word too many"))),
             _ => (self.read)(words),
+        }
+    }
+
+    /// Takes the flags of this command out of the words.
+    fn sort(&self, words: &[String]) -> Result<(Vec<String>, Flags), Failure> {
+        let (mut rest, mut flags) = (Vec::new(), Flags::new());
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            match self.flags.iter().find(|flag| flag.name == word) {
+                None => rest.push(word.clone()),
+                Some(flag) => {
+                    let value = match flag.value {
+                        None => Some(String::new()),
+                        Some(_) => words.next().cloned(),
+                    };
+                    let value = value.ok_or_else(|| {
+                        let what = format!("nothing follows {}", flag.name);
+                        Failure::Arguments(what, self.usage())
+                    })?;
+                    flags.push((flag.name, value));
+                }
+            }
+        }
+        Ok((rest, flags))
+    }
+
+    /// Whether passwords may follow it.
+    fn takes_secrets(&self) -> bool {
+        let mut arguments = self.arguments.iter();
+        arguments.any(|argument| argument.what == What::Secret)
+    }
+}
+
+/// Whether a line holds a password.
+pub(super) fn holds_password(line: &Line) -> bool {
+    matches!(&line.command, Ok(Command::Account(command)) if command.holds_password())
+}
+
+/// A line as it may be kept and shown again: without passwords. None if nothing of it may, as where a command that takes
+/// passwords was mistyped.
+pub(super) fn without_passwords(line: &str) -> Option<String> {
+    let words = words::split(line).ok()?;
+    let name = words.first()?;
+    match find(name) {
+        Ok(entry) if entry.takes_secrets() => {
+            let before = entry
+                .arguments
+                .iter()
+                .take_while(|argument| argument.what != What::Secret);
+            let kept = words.iter().take(before.count() + 1);
+            let plain = |word: &&String| {
+                !word.starts_with("--") && !word.contains([' ', '\t', '\'', '"', '\\'])
+            };
+            let kept: Vec<&str> = kept.take_while(plain).map(String::as_str).collect();
+            Some(kept.join(" "))
+        }
+        Ok(_) => Some(line.to_owned()),
+        Err(_) => {
+            let meant = nearest::nearest(name).and_then(|name| find(name).ok());
+            meant
+                .is_none_or(|entry| !entry.takes_secrets())
+                .then(|| line.to_owned())
         }
     }
 }
@@ -134,15 +213,25 @@ impl Command {
             Self::Status => "status",
             Self::Help(_) => "help",
             Self::Quit => "quit",
+            Self::Account(command) => command.name(),
         };
-        TABLE
-            .iter()
-            .find(|entry| entry.name == name)
-            .unwrap_or(&TABLE[0])
+        let found = entries().find(|entry| entry.name == name);
+        // Each command was read from its row.
+        found.unwrap_or(&AREAS[0].entries[0])
     }
 }
 
 impl Words<'_> {
+    /// What follows a flag; nothing if the flag is not there.
+    fn flag(&self, name: &str) -> Option<&str> {
+        let found = self.flags.iter().find(|(flag, _)| *flag == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    fn has(&self, flag: &str) -> bool {
+        self.flag(flag).is_some()
+    }
+
     fn word(&self, at: usize) -> Result<&str, Failure> {
         let word = self.words.get(at).filter(|word| !word.is_empty());
         word.map(String::as_str)

@@ -1,11 +1,12 @@
 //! What Tab offers at the prompt: commands, then what the command's argument names.
 
-use super::commands::{TABLE, What};
+use super::commands::{What, entries};
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
-use rustyline::highlight::Highlighter;
+use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
 use rustyline::validate::Validator;
 use rustyline::{Context, Helper};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,6 +18,7 @@ pub(super) struct Typing {
     files: FilenameCompleter,
     downloads: Names,
     typed: AtomicBool,
+    hidden: AtomicBool,
 }
 
 impl Typing {
@@ -26,12 +28,22 @@ impl Typing {
             files: FilenameCompleter::new(),
             downloads,
             typed: AtomicBool::new(false),
+            hidden: AtomicBool::new(false),
         }
     }
 
     /// A new line begins.
     pub(super) fn begin_line(&self) {
         self.typed.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether what is typed is kept from view.
+    pub(super) fn hide(&self, hidden: bool) {
+        self.hidden.store(hidden, Ordering::Relaxed);
+    }
+
+    fn is_hidden(&self) -> bool {
+        self.hidden.load(Ordering::Relaxed)
     }
 
     /// Whether the line holds anything.
@@ -45,12 +57,12 @@ impl Typing {
         let (earlier, word) = before.split_at(start);
         let mut earlier = earlier.split_whitespace();
         let candidates: Vec<String> = match earlier.next() {
-            None => TABLE.iter().map(|entry| entry.name.to_owned()).collect(),
+            None => entries().map(|entry| entry.name.to_owned()).collect(),
             Some(command) => match what(command, earlier.count())? {
-                What::Command => TABLE.iter().map(|entry| entry.name.to_owned()).collect(),
+                What::Command => entries().map(|entry| entry.name.to_owned()).collect(),
                 What::Download => (self.downloads)().iter().map(|name| quote(name)).collect(),
                 What::Path => return None,
-                What::Other => Vec::new(),
+                What::Other | What::Secret => Vec::new(),
             },
         };
         let fitting = candidates
@@ -66,7 +78,7 @@ impl Typing {
 
 /// What the argument number `at` of `command` names.
 fn what(command: &str, at: usize) -> Option<What> {
-    let entry = TABLE.iter().find(|entry| entry.name == command)?;
+    let entry = entries().find(|entry| entry.name == command)?;
     Some(
         entry
             .arguments
@@ -96,6 +108,9 @@ impl Completer for Typing {
         position: usize,
         _: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
+        if self.is_hidden() {
+            return Ok((position, Vec::new()));
+        }
         let before = line.get(..position).unwrap_or_default();
         match self.words(before) {
             Some(found) => Ok(found),
@@ -126,7 +141,21 @@ impl Hinter for Typing {
     }
 }
 
-impl Highlighter for Typing {}
+impl Highlighter for Typing {
+    /// What is hidden is shown as nothing, as wide as it is.
+    fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
+        if self.is_hidden() {
+            Cow::Owned(" ".repeat(line.chars().count()))
+        } else {
+            Cow::Borrowed(line)
+        }
+    }
+
+    fn highlight_char(&self, _: &str, _: usize, _: CmdKind) -> bool {
+        self.is_hidden()
+    }
+}
+
 impl Validator for Typing {}
 impl Helper for Typing {}
 

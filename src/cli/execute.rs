@@ -2,11 +2,13 @@
 //!
 //! In scope: what each command calls, what is printed of it, whether all succeeded. Out of scope: where lines come from.
 
-use super::commands::{Command, Entry, Line, read};
+use super::account::{AccountOutcome, Teller};
+use super::commands::{Command, Entry, Line, holds_password, read};
 use super::failure::Failure;
 use super::hashing::Hashing;
 use super::output::Output;
 use super::progress::is_running;
+use super::prompt::Lines;
 use super::wait::{self, Covered};
 use super::{json, render};
 use crate::net::Stop;
@@ -35,6 +37,8 @@ pub(super) enum Outcome {
     Status(Status),
     /// `help`, of one command or all.
     Help(Option<&'static Entry>),
+    /// Something about accounts and groups.
+    Account(AccountOutcome),
     /// `quit`.
     Quit,
 }
@@ -44,6 +48,7 @@ pub(super) enum Outcome {
 pub(super) struct Session<'a> {
     peer: &'a Peer,
     output: &'a Output,
+    lines: &'a Lines,
     stop: &'a Stop,
     covered: Covered,
     all_succeeded: bool,
@@ -51,12 +56,18 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Commands for `peer`, until `stop` is raised.
-    pub(super) fn new(peer: &'a Peer, output: &'a Output, stop: &'a Stop) -> Self {
+    /// Commands for `peer`, until `stop` is raised; what they ask for comes from `lines`.
+    pub(super) fn new(
+        peer: &'a Peer,
+        output: &'a Output,
+        lines: &'a Lines,
+        stop: &'a Stop,
+    ) -> Self {
         let covered = Covered::new(&peer.downloads());
         Self {
             peer,
             output,
+            lines,
             stop,
             covered,
             all_succeeded: true,
@@ -72,6 +83,17 @@ impl<'a> Session<'a> {
         log::debug!("command {name}");
         let result = command.and_then(|command| self.execute(&name, command));
         self.tell(&name, &result);
+    }
+
+    /// Carries out a line that stands among the arguments, where everybody on the machine can read it.
+    pub(super) fn run_argument(&mut self, line: &str) {
+        if read(line).is_some_and(|line| holds_password(&line)) {
+            self.output.note(
+                "a password in an argument can be seen by others on this machine: left out, it is asked for, or read from \
+                 standard input",
+            );
+        }
+        self.run(line);
     }
 
     /// Tells of a line that is no text.
@@ -118,6 +140,14 @@ impl<'a> Session<'a> {
             }
             Command::Status => Ok(Outcome::Status(self.peer.status())),
             Command::Help(entry) => Ok(Outcome::Help(entry)),
+            Command::Account(command) => {
+                let teller = Teller {
+                    peer: self.peer,
+                    lines: self.lines,
+                    output: self.output,
+                };
+                teller.run(command).map(Outcome::Account)
+            }
             Command::Quit => {
                 self.has_quit = true;
                 Ok(Outcome::Quit)

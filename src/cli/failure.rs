@@ -1,11 +1,13 @@
 //! Why a command failed, and the closed list of kinds that scripts see in JSON.
 
 use super::words::WordsError;
-use crate::peer::PeerError;
+use crate::peer::{AccountError, PeerError};
+use crate::wire::access::ERROR_KINDS;
+use crate::wire::password::PasswordError;
 
 /// Every `kind` an error in JSON can have, and what it means. A script may rely on this list: kinds may be added to it,
 /// none changes its meaning.
-pub(super) const KINDS: &[(&str, &str)] = &[
+const KINDS: &[(&str, &str)] = &[
     (
         "syntax",
         "the line cannot be split into words, or is no UTF-8 text",
@@ -42,7 +44,23 @@ pub(super) const KINDS: &[(&str, &str)] = &[
     ("listen", "the address cannot be bound"),
     ("system", "the system refused a thread or another resource"),
     ("stopping", "the peer is ending"),
+    ("bad-name", "the name is none that a user or group can have"),
+    (
+        "bad-password",
+        "no password was given, or one that cannot be",
+    ),
+    ("logged-in", "another user is logged in at this peer"),
+    ("unreachable", "no tracker answers as it should"),
+    (
+        "untrusted",
+        "the tracker has another fingerprint than it should have",
+    ),
 ];
+
+/// The whole list: what a peer finds by itself, then what a tracker refuses.
+pub(super) fn kinds() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    KINDS.iter().chain(ERROR_KINDS)
+}
 
 /// Why a command failed. Every variant has a kind of [`KINDS`].
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +97,23 @@ pub(super) enum Failure {
     /// A download that shall be cancelled is complete.
     #[error("{0} is complete, so there is nothing to cancel; it stays and is shared")]
     Complete(String),
+    /// A name that no user or group can have.
+    #[error("{0}")]
+    BadName(String),
+    /// A password that cannot be one.
+    #[error(transparent)]
+    BadPassword(#[from] PasswordError),
+    /// The two passwords typed are not the same.
+    #[error("the two passwords are not the same; nothing was changed")]
+    PasswordsDiffer,
+    /// No password came.
+    #[error(
+        "a password is asked for: give it at the prompt, or as the next line of standard input"
+    )]
+    NoPassword,
+    /// Something about accounts and groups.
+    #[error(transparent)]
+    Account(#[from] AccountError),
     /// The peer refused.
     #[error(transparent)]
     Peer(#[from] PeerError),
@@ -106,6 +141,9 @@ impl Failure {
             Self::DownloadFailed(_) => "download-failed",
             Self::NotComplete(_) => "not-complete",
             Self::Complete(_) => "no-such-download",
+            Self::BadName(_) => "bad-name",
+            Self::BadPassword(_) | Self::PasswordsDiffer | Self::NoPassword => "bad-password",
+            Self::Account(error) => error.kind(),
             Self::Peer(error) => error.kind(),
         }
     }
@@ -174,7 +212,7 @@ mod tests {
             PeerError::Stopping.into(),
         ];
         for failure in &failures {
-            let found = KINDS.iter().filter(|(kind, _)| *kind == failure.kind());
+            let found = kinds().filter(|(kind, _)| *kind == failure.kind());
             assert_eq!(found.count(), 1, "{failure:?}");
         }
     }

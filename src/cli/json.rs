@@ -1,9 +1,13 @@
 //! Results as JSON for scripts: one object a command, on one line, keys in the order written here.
 
-use super::commands::{Entry, TABLE};
+mod account;
+
+use super::account::AccountOutcome;
+use super::commands::{Entry, entries};
 use super::execute::Outcome;
 use super::failure::Failure;
 use crate::peer::{DownloadState, DownloadStatus, LinkStatus, ShareStatus, TrackerStatus};
+use account::{Group, Member, News, Request};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -68,6 +72,7 @@ enum Body<'a> {
     Status {
         address: String,
         name: &'a str,
+        user: Option<&'a str>,
         links: usize,
         trackers: Vec<Tracker<'a>>,
         shares: Vec<Share<'a>>,
@@ -75,6 +80,21 @@ enum Body<'a> {
     },
     Help {
         commands: Vec<Help>,
+    },
+    Said {},
+    LoggedIn {
+        user: String,
+        news: Vec<News>,
+    },
+    Groups {
+        groups: Vec<Group>,
+        news: Vec<News>,
+    },
+    Members {
+        members: Vec<Member>,
+    },
+    Requests {
+        requests: Vec<Request>,
     },
     Nothing {},
 }
@@ -179,18 +199,40 @@ fn body(outcome: &Outcome) -> Body<'_> {
         Outcome::Status(status) => Body::Status {
             address: status.address.to_string(),
             name: &status.name,
+            user: status.user.as_deref(),
             links: status.links,
             trackers: status.trackers.iter().map(tracker).collect(),
             shares: status.shares.iter().map(share).collect(),
             downloads: status.downloads.iter().map(download).collect(),
         },
         Outcome::Help(None) => Body::Help {
-            commands: TABLE.iter().map(help).collect(),
+            commands: entries().map(help).collect(),
         },
         Outcome::Help(Some(entry)) => Body::Help {
             commands: vec![help(entry)],
         },
+        Outcome::Account(outcome) => account(outcome),
         Outcome::Quit => Body::Nothing {},
+    }
+}
+
+fn account(outcome: &AccountOutcome) -> Body<'static> {
+    match outcome {
+        AccountOutcome::Said(_) => Body::Said {},
+        AccountOutcome::LoggedIn { user, news } => Body::LoggedIn {
+            user: user.to_string(),
+            news: news.iter().map(News::from).collect(),
+        },
+        AccountOutcome::Groups { groups, news } => Body::Groups {
+            groups: groups.iter().map(Group::from).collect(),
+            news: news.iter().map(News::from).collect(),
+        },
+        AccountOutcome::Members(members) => Body::Members {
+            members: members.iter().map(Member::from).collect(),
+        },
+        AccountOutcome::Requests(requests) => Body::Requests {
+            requests: requests.iter().map(Request::from).collect(),
+        },
     }
 }
 

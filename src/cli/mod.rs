@@ -3,15 +3,18 @@
 //! In scope: the command line as scripts and people rely on it, exit codes, signals, the log file. Out of scope: what the
 //! commands do, which is the matter of the floors below.
 
+mod account;
 mod arguments;
 mod commands;
 mod completion;
+mod console;
 mod escape;
 mod execute;
 mod failure;
 mod hashing;
 mod json;
 mod logging;
+mod news;
 mod output;
 mod peer;
 mod progress;

@@ -4,12 +4,13 @@ use super::arguments::PeerArguments;
 use super::completion::Typing;
 use super::execute::Session;
 use super::failure::Failure;
+use super::news::NewsTeller;
 use super::output::Output;
 use super::prompt::{Input, Lines};
 use super::signals::Stopped;
 use super::{Exit, Refused, failure, logging, scenario, signals, state};
 use crate::net::Stop;
-use crate::peer::{DownloadState, Options, Peer};
+use crate::peer::{DownloadState, FirstUseNotice, Options, Peer};
 use crate::storage::StateKind;
 use crate::wire::HostPort;
 use std::io::{self, BufReader};
@@ -49,6 +50,9 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, Refused> {
         name: arguments.name.clone(),
         threads: arguments.threads,
         max_peers: arguments.max_peers,
+        first_use: FirstUseNotice::new(|first| {
+            Output::new(false).note(&scenario::first_use_note(first));
+        }),
     };
     let peer = Arc::new(Peer::start(options).map_err(failure)?);
     output.result(&format!("peer listening on {}", peer.address()));
@@ -68,28 +72,30 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, Refused> {
 
 /// Carries out all commands; says whether each succeeded.
 fn commands(peer: &Arc<Peer>, arguments: &PeerArguments, output: &Output, stop: &Stop) -> bool {
-    let mut session = Session::new(peer, output, stop);
+    let from_input = arguments.commands.is_empty();
+    let (lines, news) = match lines(peer, from_input && output.is_interactive(), output, stop) {
+        Ok(lines) => lines,
+        Err(error) => {
+            output.error(&format!("cannot read commands: {error}"));
+            return false;
+        }
+    };
+    let mut session = Session::new(peer, output, &lines, stop);
     let mut told_to_end = false;
     let mut input_failed = None;
-    if arguments.commands.is_empty() {
-        match lines(peer, output, stop) {
-            Ok(lines) => {
-                while !session.has_quit() && !told_to_end && input_failed.is_none() {
-                    match lines.next() {
-                        Input::Line(line) => session.run(&line),
-                        Input::NotText => session.refuse(Failure::NotText),
-                        Input::End => break,
-                        Input::Quit | Input::Stopped => told_to_end = true,
-                        Input::Failed(why) => input_failed = Some(why),
-                    }
-                }
-            }
-            Err(error) => input_failed = Some(error.to_string()),
+    while from_input && !session.has_quit() && !told_to_end && input_failed.is_none() {
+        match lines.next() {
+            Input::Line(line) => session.run(&line),
+            Input::NotText => session.refuse(Failure::NotText),
+            Input::End => break,
+            Input::Quit | Input::Stopped => told_to_end = true,
+            Input::Failed(why) => input_failed = Some(why),
         }
     }
+    drop(news);
     for command in &arguments.commands {
         if !session.has_quit() {
-            session.run(command);
+            session.run_argument(command);
         }
     }
     if let Some(why) = &input_failed {
@@ -103,10 +109,16 @@ fn commands(peer: &Arc<Peer>, arguments: &PeerArguments, output: &Output, stop: 
     session.all_succeeded() && input_failed.is_none()
 }
 
-/// Where commands come from if none stand among the arguments.
-fn lines(peer: &Arc<Peer>, output: &Output, stop: &Stop) -> io::Result<Lines> {
-    if !output.is_interactive() {
-        return Lines::plain(BufReader::new(io::stdin()), stop);
+/// Where commands and answers come from; and, at a prompt, who tells what is new.
+fn lines(
+    peer: &Arc<Peer>,
+    at_prompt: bool,
+    output: &Output,
+    stop: &Stop,
+) -> io::Result<(Lines, Option<NewsTeller>)> {
+    if !at_prompt {
+        let lines = Lines::plain(BufReader::new(io::stdin()), stop)?;
+        return Ok((lines, None));
     }
     // Weak, as the thread that reads is never joined and must not keep the peer.
     let asked = Arc::downgrade(peer);
@@ -123,11 +135,9 @@ fn lines(peer: &Arc<Peer>, output: &Output, stop: &Stop) -> io::Result<Lines> {
             .collect()
     };
     output.note("help lists the commands; Ctrl-D leaves");
-    Lines::prompt(
-        peer.folder().path().join("history"),
-        Typing::new(Box::new(names)),
-        stop,
-    )
+    let history = peer.folder().path().join("history");
+    let (lines, printer) = Lines::prompt(history, Typing::new(Box::new(names)), stop)?;
+    Ok((lines, Some(NewsTeller::start(peer, printer)?)))
 }
 
 /// Lets a wish to stop end the hashing that a command waits for.

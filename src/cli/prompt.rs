@@ -3,17 +3,18 @@
 //! In scope: reading on a thread of its own, so that a wish to stop is heard while nobody types. Out of scope: what the
 //! lines mean.
 
+use super::commands::without_passwords;
 use super::completion::Typing;
 use super::signals::Stopped;
 use crate::net::Stop;
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
-use nix::sys::termios::{self, SetArg, Termios};
+use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
 use rustyline::config::Configurer;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
-use rustyline::{CompletionType, Config, Editor};
-use std::io::{self, BufRead, Read, Write};
-use std::path::PathBuf;
+use rustyline::{ColorMode, CompletionType, Config, Editor, ExternalPrinter};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
 use std::thread;
 
 /// The longest line that is read, in bytes.
@@ -37,10 +38,21 @@ pub(super) enum Input {
     Failed(String),
 }
 
+/// What is read next, and how.
+#[derive(Debug)]
+enum Wanted {
+    /// A command.
+    Command,
+    /// The answer to a question, which is no command.
+    Answer(String),
+    /// An answer that nobody shall see: it is neither echoed nor kept.
+    Hidden(String),
+}
+
 /// Lines, one at a time and each only when it is asked for: no prompt stands while a command runs.
 #[derive(Debug)]
 pub(super) struct Lines {
-    ask: Sender<()>,
+    wanted: Sender<Wanted>,
     answers: Receiver<Input>,
     stop: Stop,
     /// How the terminal was, as a prompt that is left standing keeps it in raw mode.
@@ -48,16 +60,21 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// A prompt on the terminal, its history kept in the file `history`.
+    /// A prompt on the terminal, its history kept in the file `history`; and what prints above a standing prompt.
     ///
     /// # Errors
     /// When the terminal cannot be set up or the system gives no thread.
-    pub(super) fn prompt(history: PathBuf, typing: Typing, stop: &Stop) -> io::Result<Self> {
-        let terminal = termios::tcgetattr(io::stdin()).ok();
+    pub(super) fn prompt(
+        history: PathBuf,
+        typing: Typing,
+        stop: &Stop,
+    ) -> io::Result<(Self, impl ExternalPrinter + Send + 'static)> {
         let config = Config::builder()
             .completion_type(CompletionType::List)
             .bracketed_paste(false)
-            .auto_add_history(true)
+            // What is hidden is hidden by its highlighting.
+            .color_mode(ColorMode::Forced)
+            .auto_add_history(false)
             .max_history_size(HISTORY)
             .map_err(io::Error::other)?
             .build();
@@ -67,13 +84,25 @@ impl Lines {
         editor.set_history_ignore_space(true);
         // There is none at the first start.
         let _ = editor.load_history(&history);
-        Self::start(terminal, stop, move || {
-            let input = ask(&mut editor);
-            if let Err(error) = editor.append_history(&history) {
-                log::warn!("cannot write {}: {error}", history.display());
+        let printer = editor.create_external_printer().map_err(io::Error::other)?;
+        let lines = Self::start(stop, move |wanted| match wanted {
+            Wanted::Command => {
+                let input = ask(&mut editor, "pieceful> ");
+                if let Input::Line(line) = &input {
+                    keep(&mut editor, line, &history);
+                }
+                input
             }
-            input
-        })
+            Wanted::Answer(question) => ask(&mut editor, &question),
+            Wanted::Hidden(question) => {
+                let _quiet = Quiet::begin();
+                hide(&mut editor, true);
+                let input = ask(&mut editor, &question);
+                hide(&mut editor, false);
+                input
+            }
+        })?;
+        Ok((lines, printer))
     }
 
     /// Plain lines, without a prompt.
@@ -81,12 +110,48 @@ impl Lines {
     /// # Errors
     /// When the system gives no thread.
     pub(super) fn plain(mut input: impl BufRead + Send + 'static, stop: &Stop) -> io::Result<Self> {
-        Self::start(None, stop, move || read_line(&mut input))
+        Self::start(stop, move |wanted| match wanted {
+            Wanted::Command => read_line(&mut input),
+            Wanted::Answer(question) => {
+                show(&question);
+                read_line(&mut input)
+            }
+            Wanted::Hidden(question) => {
+                let quiet = Quiet::begin();
+                if quiet.is_some() {
+                    show(&question);
+                }
+                let line = read_line(&mut input);
+                if quiet.is_some() {
+                    show("\n");
+                }
+                line
+            }
+        })
     }
 
     /// The next line, waiting for it.
     pub(super) fn next(&self) -> Input {
-        if self.stop.is_stopped() || self.ask.send(()).is_err() {
+        self.want(Wanted::Command)
+    }
+
+    /// Whether a person at a terminal can be asked something.
+    pub(super) fn can_ask(&self) -> bool {
+        self.terminal.is_some() && io::stderr().is_terminal()
+    }
+
+    /// The answer of a person at the terminal.
+    pub(super) fn ask(&self, question: &str) -> Input {
+        self.want(Wanted::Answer(question.to_owned()))
+    }
+
+    /// An answer that is not echoed on a terminal; off one, the next line.
+    pub(super) fn hidden(&self, question: &str) -> Input {
+        self.want(Wanted::Hidden(question.to_owned()))
+    }
+
+    fn want(&self, wanted: Wanted) -> Input {
+        if self.stop.is_stopped() || self.wanted.send(wanted).is_err() {
             return Input::Stopped;
         }
         let input = self.answers.recv().unwrap_or(Input::End);
@@ -98,16 +163,19 @@ impl Lines {
     }
 
     fn start(
-        terminal: Option<Termios>,
         stop: &Stop,
-        mut read: impl FnMut() -> Input + Send + 'static,
+        mut read: impl FnMut(Wanted) -> Input + Send + 'static,
     ) -> io::Result<Self> {
-        let (ask, asked) = bounded(1);
+        let (wanted, asked) = bounded(1);
         let (answer, answers) = unbounded();
         let (stopping, stopped) = (stop.clone(), answer.clone());
         // Neither thread is joined: one may be in a read that only a key or the end of the process ends.
         thread::Builder::new().name("input".into()).spawn(move || {
-            while asked.recv().is_ok() && answer.send(read()).is_ok() {}
+            while let Ok(wanted) = asked.recv() {
+                if answer.send(read(wanted)).is_err() {
+                    break;
+                }
+            }
         })?;
         thread::Builder::new()
             .name("input-stop".into())
@@ -116,10 +184,10 @@ impl Lines {
                 let _ = stopped.send(Input::Stopped);
             })?;
         Ok(Self {
-            ask,
+            wanted,
             answers,
             stop: stop.clone(),
-            terminal,
+            terminal: termios::tcgetattr(io::stdin()).ok(),
         })
     }
 }
@@ -133,12 +201,56 @@ impl Drop for Lines {
     }
 }
 
-fn ask(editor: &mut Editor<Typing, FileHistory>) -> Input {
+/// A terminal without echo, until it is dropped.
+struct Quiet(Termios);
+
+impl Quiet {
+    /// None if standard input is no terminal.
+    fn begin() -> Option<Self> {
+        let before = termios::tcgetattr(io::stdin()).ok()?;
+        let mut quiet = before.clone();
+        quiet.local_flags.remove(LocalFlags::ECHO);
+        termios::tcsetattr(io::stdin(), SetArg::TCSADRAIN, &quiet).ok()?;
+        Some(Self(before))
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        let _ = termios::tcsetattr(io::stdin(), SetArg::TCSADRAIN, &self.0);
+    }
+}
+
+/// Text of a question, which belongs to no result.
+fn show(text: &str) {
+    let mut stderr = io::stderr().lock();
+    let _ = stderr
+        .write_all(text.as_bytes())
+        .and_then(|()| stderr.flush());
+}
+
+/// Keeps a line in the history, without its passwords.
+fn keep(editor: &mut Editor<Typing, FileHistory>, line: &str, history: &Path) {
+    if let Some(kept) = without_passwords(line) {
+        let added = editor.add_history_entry(kept);
+        if let Err(error) = added.and_then(|_| editor.append_history(history)) {
+            log::warn!("cannot write {}: {error}", history.display());
+        }
+    }
+}
+
+fn hide(editor: &mut Editor<Typing, FileHistory>, hidden: bool) {
+    if let Some(typing) = editor.helper() {
+        typing.hide(hidden);
+    }
+}
+
+fn ask(editor: &mut Editor<Typing, FileHistory>, prompt: &str) -> Input {
     loop {
         if let Some(typing) = editor.helper() {
             typing.begin_line();
         }
-        match editor.readline("pieceful> ") {
+        match editor.readline(prompt) {
             Ok(line) => return Input::Line(line),
             Err(ReadlineError::Eof) => return Input::End,
             // As in a shell, Ctrl-C throws away what was typed.

@@ -2,7 +2,11 @@
 //!
 //! In scope: lines, numbers with units, names made fit for a terminal. Out of scope: JSON (`json`), and progress bars.
 
-use super::commands::{Entry, TABLE};
+mod account;
+
+pub(super) use account::{news, time};
+
+use super::commands::{AREAS, Entry, entries};
 use super::escape::escape;
 use super::execute::Outcome;
 use crate::peer::{DownloadState, DownloadStatus, LinkStatus, Status};
@@ -32,6 +36,7 @@ pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
         Outcome::Status(status) => status_lines(status),
         Outcome::Help(None) => help(),
         Outcome::Help(Some(entry)) => help_of(entry),
+        Outcome::Account(outcome) => account::lines(outcome),
         Outcome::Quit => Vec::new(),
     }
 }
@@ -142,6 +147,10 @@ fn status_lines(status: &Status) -> Vec<String> {
         status.address,
         status.links
     )];
+    lines.push(match &status.user {
+        Some(user) => format!("user {user}"),
+        None => "user -  (login USER logs in)".to_owned(),
+    });
     for tracker in &status.trackers {
         let state = match tracker.reachable {
             Some(true) => "answers",
@@ -176,15 +185,17 @@ fn trouble(trouble: Option<&str>) -> String {
 }
 
 fn help() -> Vec<String> {
-    let width = TABLE
-        .iter()
+    let width = entries()
         .map(|entry| entry.usage().len())
         .max()
         .unwrap_or_default();
-    TABLE
-        .iter()
-        .map(|entry| format!("{:width$}  {}", entry.usage(), entry.summary))
-        .collect()
+    let mut lines = Vec::new();
+    for area in AREAS {
+        lines.push(format!("{}:", area.title));
+        let entries = area.entries.iter();
+        lines.extend(entries.map(|entry| format!("  {:width$}  {}", entry.usage(), entry.summary)));
+    }
+    lines
 }
 
 fn help_of(entry: &Entry) -> Vec<String> {
@@ -273,6 +284,7 @@ pub(super) mod tests {
         let mut stuck = running("x");
         stuck.trouble = Some("no owner".into());
         let status = Status {
+            user: None,
             address: "127.0.0.1:6881".parse().unwrap(),
             name: "Lab\n3".into(),
             shares: vec![ShareStatus {
@@ -324,8 +336,11 @@ pub(super) mod tests {
 
     #[test]
     fn help_lists_every_command() {
-        assert_eq!(lines(&Outcome::Help(None)).len(), TABLE.len());
-        let one = lines(&Outcome::Help(TABLE.first()));
+        assert_eq!(
+            lines(&Outcome::Help(None)).len(),
+            entries().count() + AREAS.len()
+        );
+        let one = lines(&Outcome::Help(entries().find(|entry| entry.name == "send")));
         assert!(one[0].starts_with("send PATH [OUT.torrent]: share") && one.len() > 1);
     }
 }

@@ -53,7 +53,7 @@ pub(super) fn play(
 }
 
 /// What a person is told who may compare the fingerprint with the one that the tracker printed.
-fn first_use_note(first: FirstUse<'_>) -> String {
+pub(super) fn first_use_note(first: FirstUse<'_>) -> String {
     format!(
         "the tracker at {} is new to this peer: fingerprint {}, stored in {}",
         first.address,

@@ -16,16 +16,21 @@ pub(super) fn open(
     let opened = match (named, port) {
         (Some(named), _) => StateFolder::open(&named),
         (None, 0) => StateFolder::temporary(),
-        (None, port) => {
-            let (data, home) = (std::env::var_os("XDG_DATA_HOME"), std::env::var_os("HOME"));
-            StateFolder::default_for(kind, port, data.as_deref(), home.as_deref())
-                .and_then(|path| StateFolder::open(&path))
-        }
+        (None, port) => default(kind, port).and_then(|path| StateFolder::open(&path)),
     };
     opened.map_err(|error| match &error {
         FolderError::NoHome(_) => (error.to_string(), Exit::Usage),
         _ => (error.to_string(), Exit::Failure),
     })
+}
+
+/// The folder of `port` unless an option names one.
+///
+/// # Errors
+/// [`FolderError::NoHome`].
+pub(super) fn default(kind: StateKind, port: u16) -> Result<PathBuf, FolderError> {
+    let (data, home) = (std::env::var_os("XDG_DATA_HOME"), std::env::var_os("HOME"));
+    StateFolder::default_for(kind, port, data.as_deref(), home.as_deref())
 }
 
 #[cfg(test)]

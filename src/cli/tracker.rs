@@ -1,20 +1,25 @@
 //! Running a tracker until it is told to end, or until its closed run has ended.
 
 use super::arguments::{ClosedRunArguments, TrackerArguments};
+use super::console::Console;
 use super::output::Output;
 use super::signals::Stopped;
 use super::{Exit, Refused, failure, logging, signals, state};
 use crate::certificate::{Authority, Fingerprint};
 use crate::net::{Stop, TRACKER_NAME, TlsServer, TlsStream};
 use crate::storage::{
-    CLUSTER_FILE, CLUSTER_WAIT, StateKind, make_or_open_cluster, wait_for_cluster,
+    CLUSTER_FILE, CLUSTER_WAIT, DATABASE_FILE, StateKind, make_or_open_cluster, wait_for_cluster,
 };
-use crate::tracker::{Options, RunningRun, Tracker, bind};
+use crate::tracker::{Keeper, Options, Registrar, Registration, RunningRun, Tracker, bind};
 use crate::wire::{HostPort, TrackerInfo, TrackerInfoError};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
+
+/// How often rows that say nothing any more are dropped.
+const TIDY: Duration = Duration::from_secs(3600);
 
 /// Runs the tracker that the arguments describe.
 pub(super) fn run(arguments: TrackerArguments) -> Exit {
@@ -31,6 +36,9 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> 
     let info = trackers(arguments.tracker_info.as_deref())?;
     let line = address(&info, arguments.tracker_info.as_deref(), number)?;
     let address = arguments.listen.unwrap_or(line);
+    if arguments.dump {
+        return dump(arguments.data, address.port, output);
+    }
     let is_temporary = arguments.data.is_none() && address.port == 0;
     let folder = state::open(StateKind::Tracker, arguments.data, address.port)?;
     logging::start(folder.path(), "tracker.log", arguments.log).map_err(failure)?;
@@ -52,6 +60,11 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> 
     check_pin(&cluster, &key, info.fingerprint)?;
     let identity = cluster.issue(TRACKER_NAME).map_err(failure)?;
     let tls = TlsServer::new(identity).map_err(failure)?;
+    let registrar = match arguments.closed_run {
+        // It serves nothing else.
+        Some(_) => None,
+        None => Some(registrar(folder.path(), &cluster, arguments.registration)?),
+    };
     output.result(&format!("tracker {number} listening on {bound}"));
     output.result(&format!("fingerprint {}", cluster.fingerprint()));
     let mut options = Options::new(listener);
@@ -60,14 +73,84 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> 
     options.open = arguments.open;
     options.tls = Some(tls);
     options.stop = stop.clone();
-    match arguments.closed_run {
-        None => {
-            let tracker = Tracker::start(options).map_err(failure)?;
-            tracker.wait_until_stopped();
-            Ok(Exit::Success)
+    match (arguments.closed_run, registrar) {
+        (Some(closed_run), _) => run_closed(&closed_run, options, &stop, output),
+        (None, Some(registrar)) => {
+            // Only a cluster of one knows by itself that nobody else needs what has expired.
+            let alone = info.addresses.len() == 1;
+            run_service(options, &registrar, alone, &stop, output)
         }
-        Some(closed_run) => run_closed(&closed_run, options, &stop, output),
+        (None, None) => Ok(Exit::Failure),
     }
+}
+
+fn registrar(
+    folder: &Path,
+    cluster: &Authority,
+    registration: Registration,
+) -> Result<Arc<Registrar>, Refused> {
+    let keeper = Keeper::open(folder).map_err(failure)?;
+    let registrar = Registrar::start(Arc::new(keeper), cluster, registration);
+    registrar
+        .map(Arc::new)
+        .map_err(|error| failure(format!("cannot start a thread: {error}")))
+}
+
+fn run_service(
+    mut options: Options,
+    registrar: &Arc<Registrar>,
+    alone: bool,
+    stop: &Stop,
+    output: &Output,
+) -> Result<Exit, Refused> {
+    let serving = Arc::clone(registrar);
+    options.control = Some(Arc::new(move |line: &TlsStream, from: SocketAddr| {
+        serving.serve(line, from);
+    }));
+    let open = options.open;
+    let tracker = Tracker::start(options).map_err(failure)?;
+    let thread = |error| failure(format!("cannot start a thread: {error}"));
+    let console = Console {
+        registrar: Arc::clone(registrar),
+        address: tracker.address(),
+        open,
+        stop: stop.clone(),
+    };
+    let console = console.start(output.is_interactive()).map_err(thread)?;
+    loop {
+        if alone {
+            registrar.tidy();
+        }
+        if stop.wait(TIDY) {
+            break;
+        }
+    }
+    // Whoever waits for a password to be checked is told of the end, and its line then ends.
+    registrar.stop();
+    tracker.stop();
+    let _ = console.join();
+    Ok(Exit::Success)
+}
+
+/// Prints the state of a tracker that does not run.
+fn dump(data: Option<PathBuf>, port: u16, output: &Output) -> Result<Exit, Refused> {
+    let Some(path) = data.map_or_else(|| state::default(StateKind::Tracker, port).ok(), Some)
+    else {
+        return Err((
+            "which tracker? name its state folder with --data DIR".to_owned(),
+            Exit::Usage,
+        ));
+    };
+    // Opening a state folder makes it.
+    if !path.join(DATABASE_FILE).exists() {
+        let shown = path.display();
+        return Err(failure(format!("{shown} holds no tracker's registry")));
+    }
+    let folder = state::open(StateKind::Tracker, Some(path), port)?;
+    let registry = Keeper::look(folder.path()).map_err(failure)?;
+    let text = serde_json::to_string_pretty(&registry.dump()).map_err(failure)?;
+    output.result(&text);
+    Ok(Exit::Success)
 }
 
 /// What the file says; without it there is one tracker, on loopback.
@@ -133,7 +216,8 @@ fn run_closed(
     let run = RunningRun::start(closed_run.expect, closed_run.wait).map_err(thread)?;
     let run = Arc::new(run);
     let serving = Arc::clone(&run);
-    options.closed_run = Some(Arc::new(move |line: &TlsStream, from: SocketAddr| {
+    options.closed_run = true;
+    options.control = Some(Arc::new(move |line: &TlsStream, from: SocketAddr| {
         serving.serve(line, from);
     }));
     let tracker = Tracker::start(options).map_err(failure)?;

@@ -1,5 +1,6 @@
 //! What can go wrong with a command of a peer.
 
+use super::account::AccountError;
 use crate::storage::{CreateError, RecordError, StoreError};
 use crate::torrent::MetainfoError;
 use std::io;
@@ -61,6 +62,9 @@ pub enum PeerError {
     /// No download of that name.
     #[error("there is no download called {0:?}; show_downloads lists them")]
     NoSuchDownload(String),
+    /// Something about the user, accounts or groups.
+    #[error(transparent)]
+    Account(#[from] Box<AccountError>),
     /// The peer is ending.
     #[error("the peer is stopping")]
     Stopping,
@@ -80,6 +84,7 @@ impl PeerError {
             Self::Record(_) => "record",
             Self::Already { .. } => "already",
             Self::NoSuchDownload(_) => "no-such-download",
+            Self::Account(error) => error.kind(),
             Self::Stopping => "stopping",
         }
     }

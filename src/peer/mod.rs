@@ -3,6 +3,7 @@
 //! In scope: everything that happens after a command was understood. Out of scope: what a person types or sees (`cli`),
 //! and the decisions of a swarm (`swarm`), which are taken there from what is handed in here.
 
+mod account;
 mod announcer;
 mod control_line;
 mod error;
@@ -20,6 +21,7 @@ mod transfer;
 mod trust;
 mod unlisted;
 
+pub use account::{Account, AccountError, FirstUseNotice, LoggedIn};
 pub use control_line::{ControlLine, ControlLineError, Owners};
 pub use error::PeerError;
 pub use status::{DownloadState, DownloadStatus, LinkStatus, ShareStatus, Status, TrackerStatus};
@@ -66,6 +68,8 @@ pub struct Options {
     pub threads: usize,
     /// The most links of one share.
     pub max_peers: usize,
+    /// Is told of a cluster that is met for the first time.
+    pub first_use: FirstUseNotice,
 }
 
 /// What `send` did.
@@ -102,6 +106,7 @@ pub struct Peer {
     /// Disconnected once no thread announces any more.
     announced: Receiver<()>,
     folder: StateFolder,
+    account: Account,
 }
 
 impl Peer {
@@ -115,6 +120,9 @@ impl Peer {
             TcpListener::bind(address).map_err(|source| PeerError::Listen { address, source })?;
         let address = listener.local_addr().map_err(PeerError::Thread)?;
         let records = Records::open(&options.folder)?;
+        let info = options.tracker_info.clone();
+        let account = Account::open(info, options.folder.path(), options.first_use);
+        let account = account.map_err(Box::new)?;
         let pool = Pool::start("piece", options.threads).map_err(PeerError::Thread)?;
         let peer_id = PeerId::new(std::array::from_fn(|_| fastrand::alphanumeric() as u8));
         let announcer = Announcer::new(options.tracker_info);
@@ -139,6 +147,7 @@ impl Peer {
             server,
             announced,
             folder: options.folder,
+            account,
         };
         peer.spawn("tick", tick::run)?;
         for number in 1..=announcer::THREADS {
@@ -157,6 +166,11 @@ impl Peer {
     /// The folder it keeps its state in.
     pub fn folder(&self) -> &StateFolder {
         &self.folder
+    }
+
+    /// Its user at the trackers.
+    pub fn account(&self) -> &Account {
+        &self.account
     }
 
     /// Hashes a file or folder, writes its `.torrent`, remembers and offers it. `progress` is told bytes done and all
@@ -311,6 +325,7 @@ impl Peer {
         Status {
             address: self.address(),
             name: self.shared.name.clone(),
+            user: self.account.user().map(|user| user.to_string()),
             shares: shares.collect(),
             downloads: self.downloads(),
             trackers: self.shared.announcer.status(),

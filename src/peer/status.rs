@@ -103,6 +103,8 @@ pub struct Status {
     pub address: SocketAddr,
     /// What its owner calls it.
     pub name: String,
+    /// Who is logged in here.
+    pub user: Option<String>,
     /// What it serves.
     pub shares: Vec<ShareStatus>,
     /// What it downloads or downloaded.

@@ -84,8 +84,9 @@ impl Database {
     pub fn open(folder: &Path) -> Result<(Self, Stored), DatabaseError> {
         let path = folder.join(DATABASE_FILE);
         match path.symlink_metadata() {
+            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => make(folder, &path)?,
-            about => drop(about.map_err(|error| error::io("open", &path, error))?),
+            Err(error) => return Err(error::io("open", &path, error)),
         }
         let stored = inspect(&path)?;
         let file = open_file(&path, true)?;

@@ -25,6 +25,7 @@ mod record;
 mod records;
 mod report;
 mod reserve;
+mod session;
 mod stamp;
 mod store;
 mod tree;
@@ -44,6 +45,7 @@ pub use known_cluster::{KnownCluster, KnownClusterError};
 pub use record::{Record, RecordError, RecordKind, RecordState};
 pub use records::Records;
 pub use report::{FileFault, Report, check};
+pub use session::{SessionFile, SessionFileError, StoredSession};
 pub use stamp::Stamp;
 pub use store::{Span, Store};
 

@@ -3,11 +3,13 @@
 //! In scope: what one tracker process serves on its port. Out of scope: arguments, and the bytes of each message, which
 //! are [`crate::wire`]'s.
 
+mod access;
 mod announcing;
 mod closed_run;
 mod connection;
 mod control;
 mod http;
+mod keeper;
 mod ledger;
 pub mod registry;
 mod server;
@@ -15,11 +17,13 @@ mod service;
 mod swarm;
 mod swarms;
 
+pub use access::{Counts, INVITE, InviteCode, Registrar, Registration};
 pub use closed_run::{
     ClosedRun, ConnectionId, DEFAULT_WAIT, Effect, HELLO, NO_LIVING_OWNER, Outcome, SILENCE,
 };
 pub use connection::Deadlines;
 pub use control::RunningRun;
+pub use keeper::{Keeper, OpenError, WriteError};
 pub use ledger::Limits;
 pub use server::{ControlHandler, DEFAULT_INTERVAL, Options, Tracker, TrackerError, bind};
 pub use swarms::{Refusal, Swarms};

@@ -44,8 +44,10 @@ pub struct Options {
     pub open: bool,
     /// What it shows to those who open a control line; without it there are none.
     pub tls: Option<TlsServer>,
-    /// Who serves a closed run's control lines; with one, announces and scrapes are refused.
-    pub closed_run: Option<ControlHandler>,
+    /// Whether it holds a closed run: then announces and scrapes are refused.
+    pub closed_run: bool,
+    /// Who serves control lines.
+    pub control: Option<ControlHandler>,
     /// Ends the tracker when raised, whoever raises it.
     pub stop: Stop,
     /// How much it holds at most.
@@ -65,7 +67,8 @@ impl Options {
             interval: DEFAULT_INTERVAL,
             open: false,
             tls: None,
-            closed_run: None,
+            closed_run: false,
+            control: None,
             stop: Stop::new(),
             limits: Limits::default(),
             caps: Caps {
@@ -84,7 +87,7 @@ impl fmt::Debug for Options {
             .field("listener", &self.listener)
             .field("interval", &self.interval)
             .field("open", &self.open)
-            .field("closed_run", &self.closed_run.is_some())
+            .field("closed_run", &self.closed_run)
             .finish_non_exhaustive()
     }
 }
@@ -136,16 +139,17 @@ impl Tracker {
             interval,
             tls,
             closed_run,
+            control,
             stop,
             deadlines,
             ..
         } = options;
         let service = Arc::new(Service {
             swarms: Swarms::new(interval, options.limits),
-            access: match (&closed_run, options.open) {
-                (Some(_), _) => Access::ClosedRun,
-                (None, true) => Access::Open,
-                (None, false) => Access::NotOpen,
+            access: match (closed_run, options.open) {
+                (true, _) => Access::ClosedRun,
+                (false, true) => Access::Open,
+                (false, false) => Access::NotOpen,
             },
         });
         let epoch = Instant::now();
@@ -160,7 +164,7 @@ impl Tracker {
                 Some(tls) if first == TLS => {
                     let left = deadlines.head.saturating_sub(begun.elapsed());
                     match tls.accept(stream, left) {
-                        Ok(line) => serve_control(&line, address, closed_run.as_ref()),
+                        Ok(line) => serve_control(&line, address, control.as_ref()),
                         Err(error) => log::info!("no control line from {address}: {error}"),
                     }
                 }
@@ -228,12 +232,11 @@ fn expire(swarms: &Swarms, stop: &Stop, interval: Duration, epoch: Instant) {
     }
 }
 
-/// A tracker that holds no closed run has nothing to say on a control line, and ends it as such.
-fn serve_control(line: &TlsStream, address: SocketAddr, closed_run: Option<&ControlHandler>) {
-    match closed_run {
+fn serve_control(line: &TlsStream, address: SocketAddr, control: Option<&ControlHandler>) {
+    match control {
         Some(serve) => serve(line, address),
         None => {
-            log::info!("the control line of {address} ended: this tracker holds no closed run");
+            log::info!("the control line of {address} ended: this tracker serves none");
             line.hang_up();
         }
     }

@@ -148,6 +148,8 @@ pub enum ErrorKind {
     RunStarted,
     /// No living client has the file.
     NoOwner,
+    /// The tracker holds no closed run.
+    NoRun,
     /// The request makes no sense at this point.
     OutOfOrder,
     /// More than the tracker keeps.
@@ -381,11 +383,12 @@ impl Notice {
 
 impl ErrorKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::NumberTaken,
         Self::RunFull,
         Self::RunStarted,
         Self::NoOwner,
+        Self::NoRun,
         Self::OutOfOrder,
         Self::TooMuch,
         Self::BadInfo,
@@ -398,6 +401,7 @@ impl ErrorKind {
             Self::RunFull => "run-full",
             Self::RunStarted => "run-started",
             Self::NoOwner => "no-owner",
+            Self::NoRun => "no-run",
             Self::OutOfOrder => "out-of-order",
             Self::TooMuch => "too-much",
             Self::BadInfo => "bad-info",

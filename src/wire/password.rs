@@ -1,6 +1,7 @@
 //! A password as a person chose it.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// The most bytes of a password.
 pub const MAX_PASSWORD: usize = 1024;
@@ -43,6 +44,14 @@ impl Password {
     /// The text, for whoever hashes or sends it.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl FromStr for Password {
+    type Err = PasswordError;
+
+    fn from_str(text: &str) -> Result<Self, PasswordError> {
+        Self::new(text)
     }
 }
 

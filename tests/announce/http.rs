@@ -191,7 +191,8 @@ fn only_an_open_tracker_takes_announces() {
     };
     let closed = Tracker::start(Options {
         tls: Some(TlsServer::new(identity).unwrap()),
-        closed_run: Some(Arc::new(echo)),
+        closed_run: true,
+        control: Some(Arc::new(echo)),
         ..options("127.0.0.1:0")
     });
     let closed = closed.unwrap();

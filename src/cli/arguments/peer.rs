@@ -1,7 +1,7 @@
 //! `pieceful peer`.
 
-use super::super::commands::TABLE;
-use super::super::failure::KINDS;
+use super::super::commands::entries;
+use super::super::failure::kinds;
 use super::{log_level, log_option, values};
 use crate::net::Pool;
 use crate::wire::HostPort;
@@ -137,14 +137,12 @@ fn examples() -> String {
         rows.collect::<String>()
     };
     let commands = rows(
-        TABLE
-            .iter()
+        entries()
             .map(|entry| (entry.usage(), entry.summary))
             .collect(),
     );
     let kinds = rows(
-        KINDS
-            .iter()
+        kinds()
             .map(|(kind, meaning)| ((*kind).to_owned(), *meaning))
             .collect(),
     );

@@ -1,6 +1,7 @@
 //! `pieceful tracker`.
 
 use super::{log_level, log_option, values};
+use crate::tracker::Registration;
 use crate::wire::HostPort;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use log::LevelFilter;
@@ -25,6 +26,10 @@ pub(in crate::cli) struct TrackerArguments {
     pub(in crate::cli) open: bool,
     /// How often our own peers announce.
     pub(in crate::cli) interval: Duration,
+    /// Who may make an account.
+    pub(in crate::cli) registration: Registration,
+    /// Whether to print the state of a tracker that does not run, and nothing else.
+    pub(in crate::cli) dump: bool,
     /// A closed run instead of a service.
     pub(in crate::cli) closed_run: Option<ClosedRunArguments>,
     /// What goes into the log.
@@ -48,7 +53,10 @@ pub(super) fn definition() -> Command {
              pieceful tracker --open                     on 127.0.0.1:5000, for anybody who has a .torrent\n  \
              pieceful tracker tracker_info.txt 2 --open  the second tracker of tracker_info.txt\n  \
              pieceful tracker --listen 0.0.0.0:0         on a free port, which the first line of output tells\n  \
+             pieceful tracker --registration closed      accounts by invitation only\n  \
+             pieceful tracker --data DIR --dump          the state of a stopped tracker, as JSON\n  \
              pieceful tracker --expect 3                 a closed run of three clients\n\n\
+             While it runs, standard input is its console: status, users, groups, create_user USER, invite, help, quit.\n\n\
              TRACKER_INFO is a text file, one HOST:PORT a line ([::1]:5000 for IPv6); # starts a comment; a line\n\
              fingerprint sha256:HEX, as the tracker prints it, lets peers talk to trackers of that cluster only.\n\
              Ctrl-C ends the tracker, a second one at once. Exit codes: 0 done; 1 failed; 2 wrong usage; 130 killed by a \
@@ -82,6 +90,17 @@ pub(super) fn definition() -> Command {
                 .long("open")
                 .action(ArgAction::SetTrue)
                 .help("Serve open swarms: anybody who has a .torrent may announce"),
+            Arg::new("registration")
+                .long("registration")
+                .value_name("open|closed")
+                .default_value("open")
+                .value_parser(["open", "closed"])
+                .help("Who may make an account: anybody who reaches the tracker, or only holders of an invite code"),
+            Arg::new("dump")
+                .long("dump")
+                .action(ArgAction::SetTrue)
+                .conflicts_with_all(["expect", "open"])
+                .help("Print all of a stopped tracker's accounts and groups as JSON, without secrets, and leave"),
             Arg::new("interval")
                 .long("interval")
                 .value_name("SECONDS")
@@ -123,6 +142,11 @@ pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
             .get_one("interval")
             .copied()
             .unwrap_or(crate::tracker::DEFAULT_INTERVAL),
+        registration: match matches.get_one::<String>("registration") {
+            Some(word) if word == "closed" => Registration::Closed,
+            _ => Registration::Open,
+        },
+        dump: matches.get_flag("dump"),
         closed_run: matches.get_one("expect").map(|expect| ClosedRunArguments {
             expect: *expect,
             wait: wait.unwrap_or(crate::tracker::DEFAULT_WAIT),
@@ -156,6 +180,10 @@ mod tests {
             (false, Duration::from_secs(20), LevelFilter::Info)
         );
         assert_eq!(plain.closed_run, None);
+        assert_eq!(
+            (plain.registration, plain.dump),
+            (Registration::Open, false)
+        );
     }
 
     #[test]
@@ -179,6 +207,11 @@ mod tests {
         assert_eq!(
             (run.expect.get(), run.wait),
             (12, Duration::from_millis(2500))
+        );
+        let closed = tracker("tracker --registration closed --data d --dump");
+        assert_eq!(
+            (closed.registration, closed.dump),
+            (Registration::Closed, true)
         );
         for bad in ["0", "x", "-1", ""] {
             let told = clients(bad).unwrap_err();

@@ -1,6 +1,6 @@
 //! Which command somebody may have meant.
 
-use super::TABLE;
+use super::entries;
 
 /// The command that takes the fewest changed letters, three at most and half of it at most.
 pub(super) fn nearest(word: &str) -> Option<&'static str> {
@@ -8,9 +8,7 @@ pub(super) fn nearest(word: &str) -> Option<&'static str> {
     if word == "exit" {
         return Some("quit");
     }
-    let names = TABLE
-        .iter()
-        .map(|entry| (distance(&word, entry.name), entry.name));
+    let names = entries().map(|entry| (distance(&word, entry.name), entry.name));
     let best = names.min_by_key(|(distance, _)| *distance);
     best.filter(|(distance, name)| *distance <= 3 && *distance * 2 <= name.len())
         .map(|(_, name)| name)

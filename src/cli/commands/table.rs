@@ -1,8 +1,10 @@
-//! The table of all commands.
+//! The table of all commands, by area.
+
+mod account;
+mod run;
 
 use super::super::failure::Failure;
-use super::super::values;
-use super::{Command, Words, find};
+use super::{Command, Words};
 
 /// One command of the table.
 #[derive(Debug)]
@@ -11,6 +13,8 @@ pub(in crate::cli) struct Entry {
     pub(in crate::cli) name: &'static str,
     /// What follows it.
     pub(in crate::cli) arguments: &'static [Argument],
+    /// What may stand anywhere behind it.
+    pub(in crate::cli) flags: &'static [Flag],
     /// What it does, in one line.
     pub(in crate::cli) summary: &'static str,
     /// What else there is to know, with an example.
@@ -27,6 +31,15 @@ pub(in crate::cli) struct Argument {
     pub(in crate::cli) what: What,
 }
 
+/// A word that changes what a command does.
+#[derive(Debug)]
+pub(in crate::cli) struct Flag {
+    /// As it is typed.
+    pub(in crate::cli) name: &'static str,
+    /// What must follow it, if anything.
+    pub(in crate::cli) value: Option<&'static str>,
+}
+
 /// What an argument names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cli) enum What {
@@ -36,6 +49,8 @@ pub(in crate::cli) enum What {
     Download,
     /// A command.
     Command,
+    /// A password: never kept, never shown.
+    Secret,
     /// Something that cannot be completed.
     Other,
 }
@@ -43,16 +58,20 @@ pub(in crate::cli) enum What {
 impl Entry {
     /// The command with its arguments, as help shows it.
     pub(in crate::cli) fn usage(&self) -> String {
-        self.arguments
-            .iter()
-            .fold(self.name.to_owned(), |usage, argument| {
-                let Argument { name, required, .. } = argument;
-                if *required {
-                    format!("{usage} {name}")
-                } else {
-                    format!("{usage} [{name}]")
-                }
-            })
+        let mut usage = self.name.to_owned();
+        for Argument { name, required, .. } in self.arguments {
+            let word = if *required {
+                format!(" {name}")
+            } else {
+                format!(" [{name}]")
+            };
+            usage.push_str(&word);
+        }
+        for Flag { name, value } in self.flags {
+            let value = value.map_or_else(String::new, |value| format!(" {value}"));
+            usage.push_str(&format!(" [{name}{value}]"));
+        }
+        usage
     }
 }
 
@@ -78,133 +97,48 @@ const fn optional(name: &'static str, what: What) -> Argument {
     }
 }
 
+/// Commands that belong together.
+#[derive(Debug)]
+pub(in crate::cli) struct Area {
+    /// What they are about.
+    pub(in crate::cli) title: &'static str,
+    /// The commands.
+    pub(in crate::cli) entries: &'static [Entry],
+}
+
 /// All commands, in the order in which `help` lists them.
-pub(in crate::cli) static TABLE: &[Entry] = &[
-    Entry {
-        name: "send",
-        arguments: &[
-            required("PATH", What::Path),
-            optional("OUT.torrent", What::Path),
-        ],
-        summary: "share a file or folder and write its .torrent",
-        details: "Hashes the file or folder, writes NAME.torrent into the current folder (or OUT.torrent) and shares it \
-                  from then on, also after a restart. Hand the .torrent to whoever shall download it.\n\
-                  Example: send disk.img",
-        read: |words| {
-            Ok(Command::Send {
-                path: words.path(0)?,
-                torrent: words.optional_path(1)?,
-            })
-        },
+pub(in crate::cli) static AREAS: &[Area] = &[
+    Area {
+        title: "account",
+        entries: account::ACCOUNT,
     },
-    Entry {
-        name: "download",
-        arguments: &[
-            required("FILE.torrent", What::Path),
-            optional("DEST", What::Path),
-        ],
-        summary: "start a download in the background",
-        details: "Downloads what FILE.torrent describes into the current folder, or to DEST: a folder that exists, or \
-                  the new file's own name. `wait` waits for it, `show_downloads` shows how far it is. What is here is \
-                  shared on at once.\nExample: download disk.img.torrent /srv/images",
-        read: |words| {
-            if words.is_magnet(0) {
-                return Err(Failure::Unsupported(
-                    "a magnet link cannot be downloaded: ask for the .torrent file",
-                ));
-            }
-            Ok(Command::Download {
-                torrent: words.path(0)?,
-                destination: words.optional_path(1)?,
-            })
-        },
+    Area {
+        title: "groups",
+        entries: account::GROUPS,
     },
-    Entry {
-        name: "show_downloads",
-        arguments: &[],
-        summary: "list downloads and how far they are",
-        details: "One line a download: [D] running, [C] complete, [F] failed; its group (- for none); its name; how \
-                  much is here, how fast, from how many peers, and the time left.",
-        read: |_| Ok(Command::ShowDownloads),
+    Area {
+        title: "open swarms",
+        entries: run::OPEN,
     },
-    Entry {
-        name: "show_peers",
-        arguments: &[],
-        summary: "list connected peers",
-        details: "One line a connection: the share, the other side's address, name and program, who called, how many \
-                  pieces it has, and how much went each way.",
-        read: |_| Ok(Command::ShowPeers),
-    },
-    Entry {
-        name: "cancel",
-        arguments: &[required("NAME", What::Download)],
-        summary: "end a download and remove what is there of it",
-        details: "NAME is the download's name as show_downloads tells it. A complete download is not touched.\n\
-                  Example: cancel disk.img",
-        read: |words| Ok(Command::Cancel(words.word(0)?.to_owned())),
-    },
-    Entry {
-        name: "wait",
-        arguments: &[optional("SECONDS", What::Other)],
-        summary: "wait until downloads are complete",
-        details: "Covers downloads that run now or ended since the last wait. Fails if one failed, or was not complete \
-                  in SECONDS; without SECONDS there is no limit.\nExample: wait 60",
-        read: |words| {
-            let limit = words.words.first().map(|text| values::seconds(text));
-            Ok(Command::Wait(
-                limit.transpose().map_err(|what| words.wrong(what))?,
-            ))
-        },
-    },
-    Entry {
-        name: "status",
-        arguments: &[],
-        summary: "tell of shares, downloads, trackers and links",
-        details: "Shows where this peer listens, its trackers and how they answered, what it shares and what it \
-                  downloads.",
-        read: |_| Ok(Command::Status),
-    },
-    Entry {
-        name: "help",
-        arguments: &[optional("COMMAND", What::Command)],
-        summary: "list commands, or tell of one",
-        details: "Example: help wait",
-        read: |words| {
-            Ok(Command::Help(
-                words.words.first().map(|name| find(name)).transpose()?,
-            ))
-        },
-    },
-    Entry {
-        name: "quit",
-        arguments: &[],
-        summary: "end this peer",
-        details: "Tells the trackers and ends, even with --stay. Downloads cut short go on at the next start with the \
-                  same --dir.",
-        read: |_| Ok(Command::Quit),
-    },
-    Entry {
-        name: "torrent",
-        arguments: &[
-            required("-setMode|exit", What::Other),
-            optional("MODE", What::Other),
-            optional("FILE", What::Path),
-            optional("DEST", What::Path),
-        ],
-        summary: "other spellings of send, download and quit",
-        details: "torrent -setMode send FILE and torrent -setMode upload FILE mean send FILE; torrent -setMode download \
-                  FILE means download FILE; torrent -setMode exit and torrent exit mean quit.",
-        read: |words| words.other_spelling(),
+    Area {
+        title: "run",
+        entries: run::RUN,
     },
 ];
 
+/// All commands.
+pub(in crate::cli) fn entries() -> impl Iterator<Item = &'static Entry> {
+    AREAS.iter().flat_map(|area| area.entries)
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::find;
     use super::*;
 
     #[test]
     fn the_table_is_sound() {
-        for entry in TABLE {
+        for entry in entries() {
             let first_optional = entry
                 .arguments
                 .iter()

@@ -270,6 +270,20 @@ impl Ask {
         !matches!(self, Self::CreateUser { .. } | Self::Login { .. })
     }
 
+    /// Whether a refusal of that kind, to a request sent a second time because the first got no answer, says that the
+    /// first was carried out. Of a name that is taken this cannot be told: somebody else may have been faster.
+    pub fn says_done(&self, kind: ErrorKind) -> bool {
+        let word = kind.as_str();
+        match self {
+            Self::JoinGroup { .. } => matches!(word, "already-requested" | "already-a-member"),
+            Self::LeaveGroup { .. } => matches!(word, "not-a-member" | "unknown-group"),
+            Self::AcceptRequest { .. } | Self::RejectRequest { .. } => word == "no-request",
+            Self::RemoveMember { .. } => word == "unknown-member",
+            Self::Logout => word == "session-ended",
+            _ => false,
+        }
+    }
+
     /// What it names as group and as user.
     fn names(&self) -> (Option<String>, Option<String>) {
         match self {

@@ -85,12 +85,12 @@ impl Reply {
                 ]);
                 entries.extend(note.as_ref().map(|note| ("note", note.as_str().into())));
             }
-            Ok(Answer::Groups(page)) => page.put(&mut entries),
-            Ok(Answer::Members(page)) => page.put(&mut entries),
-            Ok(Answer::Requests(page)) => page.put(&mut entries),
+            Ok(Answer::Groups(page)) => put(page, &mut entries),
+            Ok(Answer::Members(page)) => put(page, &mut entries),
+            Ok(Answer::Requests(page)) => put(page, &mut entries),
             Ok(Answer::News { page, seen }) => {
                 entries.push(("seen", Item::from(seen.as_bytes())));
-                page.put(&mut entries);
+                put(page, &mut entries);
             }
         }
         Item::dictionary(entries).encode()
@@ -117,12 +117,12 @@ impl Reply {
                 user: fields.parsed("user")?,
                 note: fields.optional("note", |value| read_line(value, "note"))?,
             }),
-            GroupEntry::KIND => Ok(Answer::Groups(Page::read(&mut fields)?)),
-            MemberEntry::KIND => Ok(Answer::Members(Page::read(&mut fields)?)),
-            RequestEntry::KIND => Ok(Answer::Requests(Page::read(&mut fields)?)),
+            GroupEntry::KIND => Ok(Answer::Groups(read(&mut fields)?)),
+            MemberEntry::KIND => Ok(Answer::Members(read(&mut fields)?)),
+            RequestEntry::KIND => Ok(Answer::Requests(read(&mut fields)?)),
             NewsEntry::KIND => Ok(Answer::News {
                 seen: fields.seen()?,
-                page: Page::read(&mut fields)?,
+                page: read(&mut fields)?,
             }),
             other => return Err(ControlError::unknown(other)),
         };
@@ -148,18 +148,16 @@ impl Reply {
     }
 }
 
-impl<T: Entry> Page<T> {
-    fn put<'a>(&'a self, entries: &mut Vec<(&'static str, Item<'a>)>) {
-        let list = self.entries.iter().map(Entry::item).collect();
-        entries.push(("entries", Item::List(list)));
-        let next = self.next.as_ref();
-        entries.extend(next.map(|next| ("next", next.as_str().into())));
-    }
+fn put<'a, T: Entry>(page: &'a Page<T>, entries: &mut Vec<(&'static str, Item<'a>)>) {
+    let list = page.entries.iter().map(Entry::item).collect();
+    entries.push(("entries", Item::List(list)));
+    let next = page.next.as_ref();
+    entries.extend(next.map(|next| ("next", next.as_str().into())));
+}
 
-    fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
-        Ok(Self {
-            entries: fields.list("entries", T::decode)?,
-            next: fields.optional("next", |value| fields::place(value, "next"))?,
-        })
-    }
+fn read<T: Entry>(fields: &mut Fields<'_>) -> Result<Page<T>, ControlError> {
+    Ok(Page {
+        entries: fields.list("entries", T::decode)?,
+        next: fields.optional("next", |value| fields::place(value, "next"))?,
+    })
 }

@@ -1,0 +1,193 @@
+//! Commands about accounts and groups.
+
+use super::super::{AccountCommand, Command};
+use super::{Entry, Flag, What, optional, required};
+
+const YES: Flag = Flag {
+    name: "--yes",
+    value: None,
+};
+
+/// Accounts and sessions.
+pub(super) static ACCOUNT: &[Entry] = &[
+    Entry {
+        name: "create_user",
+        arguments: &[
+            required("USER", What::Other),
+            optional("PASSWORD", What::Secret),
+        ],
+        flags: &[Flag {
+            name: "--invite",
+            value: Some("CODE"),
+        }],
+        summary: "make an account",
+        details: "A name has 1 to 64 letters, digits, '.', '_' and '-'. Without PASSWORD it is asked for, without echo; off \
+                  a terminal it is the next line of standard input. Where the tracker's registration is closed, its \
+                  operator gives out invite codes.\nExample: create_user nik",
+        read: |words| {
+            Ok(Command::Account(AccountCommand::CreateUser {
+                user: words.parsed(0)?,
+                password: words.password(1)?,
+                invite: words.invite()?,
+            }))
+        },
+    },
+    Entry {
+        name: "login",
+        arguments: &[
+            required("USER", What::Other),
+            optional("PASSWORD", What::Secret),
+        ],
+        flags: &[],
+        summary: "log in",
+        details: "A peer has one user at a time, who stays logged in across restarts with the same --dir. Without PASSWORD \
+                  it is asked for, without echo; off a terminal it is the next line of standard input.\nExample: login nik",
+        read: |words| {
+            Ok(Command::Account(AccountCommand::Login {
+                user: words.parsed(0)?,
+                password: words.password(1)?,
+            }))
+        },
+    },
+    Entry {
+        name: "logout",
+        arguments: &[],
+        flags: &[],
+        summary: "log out",
+        details: "Ends the session here and at the trackers; sessions of the same user at other peers go on.",
+        read: |_| Ok(Command::Account(AccountCommand::Logout)),
+    },
+    Entry {
+        name: "change_password",
+        arguments: &[optional("OLD", What::Secret), optional("NEW", What::Secret)],
+        flags: &[],
+        summary: "change the password",
+        details: "Ends all other sessions of the user. Without OLD and NEW both are asked for.",
+        read: |words| {
+            let (old, new) = (words.password(0)?, words.password(1)?);
+            if old.is_some() != new.is_some() {
+                return Err(words.wrong("NEW is missing".to_owned()));
+            }
+            Ok(Command::Account(AccountCommand::ChangePassword {
+                old,
+                new,
+            }))
+        },
+    },
+];
+
+/// Groups.
+pub(super) static GROUPS: &[Entry] = &[
+    Entry {
+        name: "create_group",
+        arguments: &[required("G", What::Other)],
+        flags: &[],
+        summary: "make a group, which you own",
+        details: "A name has 1 to 64 letters, digits, '.', '_' and '-'. Everybody who can log in sees it; only members see who \
+                  is in it.\nExample: create_group lab",
+        read: |words| {
+            Ok(Command::Account(AccountCommand::CreateGroup {
+                group: words.parsed(0)?,
+            }))
+        },
+    },
+    Entry {
+        name: "join_group",
+        arguments: &[required("G", What::Other)],
+        flags: &[],
+        summary: "ask the owner of a group to let you in",
+        details: "The owner sees the request in list_requests. You are told the answer at the prompt, at the next login and by \
+                  list_groups.",
+        read: |words| {
+            Ok(Command::Account(AccountCommand::JoinGroup {
+                group: words.parsed(0)?,
+            }))
+        },
+    },
+    Entry {
+        name: "leave_group",
+        arguments: &[required("G", What::Other)],
+        flags: &[YES],
+        summary: "leave a group",
+        details: "If you own it, it belongs to whoever has been a member longest from then on. When its last member leaves, \
+                  the group ends; that is asked about before, and --yes is the answer.",
+        read: |words| {
+            Ok(Command::Account(AccountCommand::LeaveGroup {
+                group: words.parsed(0)?,
+                end: words.has("--yes"),
+            }))
+        },
+    },
+    Entry {
+        name: "list_groups",
+        arguments: &[],
+        flags: &[],
+        summary: "list all groups, and what you are to each",
+        details: "One line a group: its name, its owner, how many members it has, and whether you own it, are a member or \
+                  have asked to be one.",
+        read: |_| Ok(Command::Account(AccountCommand::ListGroups)),
+    },
+    Entry {
+        name: "list_members",
+        arguments: &[required("G", What::Other)],
+        flags: &[],
+        summary: "list the members of a group of yours",
+        details: "One line a member, with the time since when.",
+        read: |words| {
+            Ok(Command::Account(AccountCommand::ListMembers {
+                group: words.parsed(0)?,
+            }))
+        },
+    },
+    Entry {
+        name: "list_requests",
+        arguments: &[required("G", What::Other)],
+        flags: &[],
+        summary: "list who asks to be let into a group that you own",
+        details: "One line a request, with the time when it was made.",
+        read: |words| {
+            Ok(Command::Account(AccountCommand::ListRequests {
+                group: words.parsed(0)?,
+            }))
+        },
+    },
+    Entry {
+        name: "accept_request",
+        arguments: &[required("G", What::Other), required("USER", What::Other)],
+        flags: &[],
+        summary: "let somebody in",
+        details: "For the owner of the group.\nExample: accept_request lab mayank",
+        read: |words| {
+            Ok(Command::Account(AccountCommand::AcceptRequest {
+                group: words.parsed(0)?,
+                user: words.parsed(1)?,
+            }))
+        },
+    },
+    Entry {
+        name: "reject_request",
+        arguments: &[required("G", What::Other), required("USER", What::Other)],
+        flags: &[],
+        summary: "turn somebody away",
+        details: "For the owner of the group. Who was turned away may ask again.",
+        read: |words| {
+            Ok(Command::Account(AccountCommand::RejectRequest {
+                group: words.parsed(0)?,
+                user: words.parsed(1)?,
+            }))
+        },
+    },
+    Entry {
+        name: "remove_member",
+        arguments: &[required("G", What::Other), required("USER", What::Other)],
+        flags: &[],
+        summary: "put a member out of a group",
+        details: "For the owner of the group. Who was removed may ask again, and keeps what was downloaded.",
+        read: |words| {
+            Ok(Command::Account(AccountCommand::RemoveMember {
+                group: words.parsed(0)?,
+                user: words.parsed(1)?,
+            }))
+        },
+    },
+];

@@ -1,0 +1,140 @@
+//! Commands about open swarms, and about the run itself.
+
+use super::super::super::failure::Failure;
+use super::super::super::values;
+use super::super::{Command, find};
+use super::{Entry, What, optional, required};
+
+/// Open swarms.
+pub(super) static OPEN: &[Entry] = &[
+    Entry {
+        name: "send",
+        arguments: &[
+            required("PATH", What::Path),
+            optional("OUT.torrent", What::Path),
+        ],
+        flags: &[],
+        summary: "share a file or folder and write its .torrent",
+        details: "Hashes the file or folder, writes NAME.torrent into the current folder (or OUT.torrent) and shares it \
+                  from then on, also after a restart. Hand the .torrent to whoever shall download it.\n\
+                  Example: send disk.img",
+        read: |words| {
+            Ok(Command::Send {
+                path: words.path(0)?,
+                torrent: words.optional_path(1)?,
+            })
+        },
+    },
+    Entry {
+        name: "download",
+        arguments: &[
+            required("FILE.torrent", What::Path),
+            optional("DEST", What::Path),
+        ],
+        flags: &[],
+        summary: "start a download in the background",
+        details: "Downloads what FILE.torrent describes into the current folder, or to DEST: a folder that exists, or \
+                  the new file's own name. `wait` waits for it, `show_downloads` shows how far it is. What is here is \
+                  shared on at once.\nExample: download disk.img.torrent /srv/images",
+        read: |words| {
+            if words.is_magnet(0) {
+                return Err(Failure::Unsupported(
+                    "a magnet link cannot be downloaded: ask for the .torrent file",
+                ));
+            }
+            Ok(Command::Download {
+                torrent: words.path(0)?,
+                destination: words.optional_path(1)?,
+            })
+        },
+    },
+];
+
+/// Downloads, and the run.
+pub(super) static RUN: &[Entry] = &[
+    Entry {
+        name: "show_downloads",
+        arguments: &[],
+        flags: &[],
+        summary: "list downloads and how far they are",
+        details: "One line a download: [D] running, [C] complete, [F] failed; its group (- for none); its name; how \
+                  much is here, how fast, from how many peers, and the time left.",
+        read: |_| Ok(Command::ShowDownloads),
+    },
+    Entry {
+        name: "show_peers",
+        arguments: &[],
+        flags: &[],
+        summary: "list connected peers",
+        details: "One line a connection: the share, the other side's address, name and program, who called, how many \
+                  pieces it has, and how much went each way.",
+        read: |_| Ok(Command::ShowPeers),
+    },
+    Entry {
+        name: "cancel",
+        arguments: &[required("NAME", What::Download)],
+        flags: &[],
+        summary: "end a download and remove what is there of it",
+        details: "NAME is the download's name as show_downloads tells it. A complete download is not touched.\n\
+                  Example: cancel disk.img",
+        read: |words| Ok(Command::Cancel(words.word(0)?.to_owned())),
+    },
+    Entry {
+        name: "wait",
+        arguments: &[optional("SECONDS", What::Other)],
+        flags: &[],
+        summary: "wait until downloads are complete",
+        details: "Covers downloads that run now or ended since the last wait. Fails if one failed, or was not complete \
+                  in SECONDS; without SECONDS there is no limit.\nExample: wait 60",
+        read: |words| {
+            let limit = words.words.first().map(|text| values::seconds(text));
+            Ok(Command::Wait(
+                limit.transpose().map_err(|what| words.wrong(what))?,
+            ))
+        },
+    },
+    Entry {
+        name: "status",
+        arguments: &[],
+        flags: &[],
+        summary: "tell of shares, downloads, trackers and links",
+        details: "Shows where this peer listens, its trackers and how they answered, what it shares and what it \
+                  downloads.",
+        read: |_| Ok(Command::Status),
+    },
+    Entry {
+        name: "help",
+        arguments: &[optional("COMMAND", What::Command)],
+        flags: &[],
+        summary: "list commands, or tell of one",
+        details: "Example: help wait",
+        read: |words| {
+            Ok(Command::Help(
+                words.words.first().map(|name| find(name)).transpose()?,
+            ))
+        },
+    },
+    Entry {
+        name: "quit",
+        arguments: &[],
+        flags: &[],
+        summary: "end this peer",
+        details: "Tells the trackers and ends, even with --stay. Downloads cut short go on at the next start with the \
+                  same --dir.",
+        read: |_| Ok(Command::Quit),
+    },
+    Entry {
+        name: "torrent",
+        arguments: &[
+            required("-setMode|exit", What::Other),
+            optional("MODE", What::Other),
+            optional("FILE", What::Path),
+            optional("DEST", What::Path),
+        ],
+        flags: &[],
+        summary: "other spellings of send, download and quit",
+        details: "torrent -setMode send FILE and torrent -setMode upload FILE mean send FILE; torrent -setMode download \
+                  FILE means download FILE; torrent -setMode exit and torrent exit mean quit.",
+        read: |words| words.other_spelling(),
+    },
+];

@@ -1,0 +1,200 @@
+//! The tracker's console: what its operator types, or pipes, into standard input.
+//!
+//! In scope: reading and answering, a line at a time; the end of input leaves the tracker running. Out of scope: what the
+//! commands do (`tracker::Registrar`).
+
+use super::failure::Failure;
+use super::output::Output;
+use super::prompt::{Input, Lines};
+use super::words;
+use crate::net::Stop;
+use crate::tracker::{Registrar, Registration};
+use crate::wire::access::Refused;
+use crate::wire::name::{NameError, UserName};
+use crate::wire::password::{Password, PasswordError};
+use std::io::{self, BufReader};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+/// What can be typed, and what it does.
+const COMMANDS: &[(&str, &str)] = &[
+    (
+        "status",
+        "where this tracker listens, and how much it holds",
+    ),
+    ("users", "all users, one a line"),
+    ("groups", "all groups, one a line"),
+    (
+        "create_user USER",
+        "make an account; the password is the next line, hidden on a terminal",
+    ),
+    (
+        "invite",
+        "a code that one account may be made with, good for 7 days",
+    ),
+    ("help", "this list"),
+    ("quit", "end the tracker"),
+];
+
+/// What the console is for.
+#[derive(Debug)]
+pub(super) struct Console {
+    pub(super) registrar: Arc<Registrar>,
+    pub(super) address: SocketAddr,
+    /// Whether open swarms are served.
+    pub(super) open: bool,
+    pub(super) stop: Stop,
+}
+
+/// Why a line of the console failed.
+#[derive(Debug, thiserror::Error)]
+enum ConsoleError {
+    #[error(transparent)]
+    Words(#[from] words::WordsError),
+    #[error("there is no command {0:?}; help lists all")]
+    Unknown(String),
+    #[error("usage: {0}")]
+    Usage(&'static str),
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    #[error("{0}")]
+    NoPassword(String),
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
+impl Console {
+    /// Reads standard input on a thread of its own until it ends, `quit` is typed, or the tracker stops.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(super) fn start(self, interactive: bool) -> io::Result<JoinHandle<()>> {
+        let lines = Lines::plain(BufReader::new(io::stdin()), &self.stop)?;
+        let started = Instant::now();
+        thread::Builder::new()
+            .name("console".into())
+            .spawn(move || {
+                let output = Output::new(false);
+                if interactive {
+                    output.note("help lists the console's commands; Ctrl-C ends the tracker");
+                }
+                while let Some(line) = next(&lines, &output) {
+                    if let Err(error) = self.run(&line, &lines, started, &output) {
+                        output.error(&error.to_string());
+                    }
+                }
+            })
+    }
+
+    fn run(
+        &self,
+        line: &str,
+        lines: &Lines,
+        started: Instant,
+        output: &Output,
+    ) -> Result<(), ConsoleError> {
+        let words = words::split(line)?;
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let told: Vec<String> = match words.as_slice() {
+            [] => Vec::new(),
+            ["status"] => vec![self.status(started)],
+            ["users"] => {
+                let users = self.registrar.users();
+                users.iter().map(ToString::to_string).collect()
+            }
+            ["groups"] => {
+                let groups = self.registrar.groups();
+                let shown = groups.iter().map(|group| {
+                    let owner = group.owner.as_ref().map(ToString::to_string);
+                    let owner = owner.unwrap_or_else(|| "-".to_owned());
+                    format!("{}  owner {owner}  {} members", group.label, group.members)
+                });
+                shown.collect()
+            }
+            ["create_user", name] => {
+                let name: UserName = name.parse()?;
+                let password = password(lines, &name)?;
+                self.registrar.make_user(name.clone(), &password)?;
+                vec![format!("user {name} is made")]
+            }
+            ["create_user", ..] => return Err(ConsoleError::Usage("create_user USER")),
+            ["invite"] => vec![format!("invite {}", self.registrar.invite()?)],
+            ["help"] => {
+                let shown = COMMANDS.iter();
+                shown
+                    .map(|(usage, what)| format!("{usage:16}  {what}"))
+                    .collect()
+            }
+            ["quit"] => {
+                self.stop.stop();
+                Vec::new()
+            }
+            [
+                "status" | "users" | "groups" | "invite" | "help" | "quit",
+                ..,
+            ] => {
+                return Err(ConsoleError::Usage("this command takes nothing after it"));
+            }
+            [other, ..] => {
+                let other = other.chars().take(60).collect();
+                return Err(ConsoleError::Unknown(other));
+            }
+        };
+        for line in told {
+            output.result(&line);
+        }
+        Ok(())
+    }
+
+    fn status(&self, started: Instant) -> String {
+        let counts = self.registrar.counts();
+        let registration = match self.registrar.registration() {
+            Registration::Open => "open",
+            Registration::Closed => "closed",
+        };
+        let open = if self.open { "served" } else { "not served" };
+        format!(
+            "tracker on {}  {} users  {} groups  registration {registration}  open swarms {open}  up {}",
+            self.address,
+            counts.users,
+            counts.groups,
+            super::render::duration(started.elapsed()),
+        )
+    }
+}
+
+/// The next line; none at the end.
+fn next(lines: &Lines, output: &Output) -> Option<String> {
+    loop {
+        match lines.next() {
+            Input::Line(line) => return Some(line),
+            Input::NotText => output.error(&Failure::NotText.to_string()),
+            Input::End | Input::Quit | Input::Stopped => return None,
+            Input::Failed(why) => {
+                output.error(&format!("cannot read the console's input: {why}"));
+                return None;
+            }
+        }
+    }
+}
+
+fn password(lines: &Lines, user: &UserName) -> Result<Password, ConsoleError> {
+    let first = read_password(lines, &format!("password for {user}: "))?;
+    if lines.can_ask() && read_password(lines, "the same again: ")? != first {
+        return Err(ConsoleError::NoPassword(
+            Failure::PasswordsDiffer.to_string(),
+        ));
+    }
+    Ok(first)
+}
+
+fn read_password(lines: &Lines, question: &str) -> Result<Password, ConsoleError> {
+    match lines.hidden(question) {
+        Input::Line(line) => Ok(Password::new(line.trim_end_matches('\r'))?),
+        _ => Err(ConsoleError::NoPassword(Failure::NoPassword.to_string())),
+    }
+}

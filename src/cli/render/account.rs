@@ -1,0 +1,95 @@
+//! Accounts and groups, as lines for a person.
+
+use super::super::account::AccountOutcome;
+use crate::wire::access::{GroupEntry, MemberEntry, NewsEntry, Outcome, RequestEntry, Standing};
+use std::time::{Duration, SystemTime};
+
+/// The lines that tell of an outcome.
+pub(super) fn lines(outcome: &AccountOutcome) -> Vec<String> {
+    match outcome {
+        AccountOutcome::Said(said) => vec![said.clone()],
+        AccountOutcome::LoggedIn { user, news: told } => {
+            let mut lines = vec![format!("logged in as {user}")];
+            lines.extend(told.iter().map(news));
+            lines
+        }
+        AccountOutcome::Groups { groups, news: told } => {
+            let groups = groups.iter().map(group);
+            groups.chain(told.iter().map(news)).collect()
+        }
+        AccountOutcome::Members(members) => members.iter().map(member).collect(),
+        AccountOutcome::Requests(requests) => requests.iter().map(request).collect(),
+    }
+}
+
+/// What was decided about the user, as a line.
+pub(in crate::cli) fn news(entry: &NewsEntry) -> String {
+    let group = &entry.group;
+    match entry.outcome {
+        Outcome::Accepted => format!("{group}: your request was accepted: you are a member"),
+        Outcome::Rejected => format!("{group}: your request was rejected"),
+        Outcome::Removed => format!("{group}: its owner removed you"),
+        Outcome::GroupEnded => format!("{group}: the group ended before your request was answered"),
+    }
+}
+
+fn group(group: &GroupEntry) -> String {
+    let owner = group.owner.as_ref().map(ToString::to_string);
+    let members = match group.members {
+        1 => "1 member".to_owned(),
+        count => format!("{count} members"),
+    };
+    let standing = match group.standing {
+        Standing::Stranger => "",
+        Standing::Requester => "  you have asked to join",
+        Standing::Member => "  you are a member",
+        Standing::Owner => "  you own it",
+    };
+    let owner = owner.unwrap_or_else(|| "-".to_owned());
+    format!("{}  owner {owner}  {members}{standing}", group.name)
+}
+
+fn member(member: &MemberEntry) -> String {
+    let owner = if member.owner { "  owner" } else { "" };
+    format!("{}  since {}{owner}", member.name, time(member.since))
+}
+
+fn request(request: &RequestEntry) -> String {
+    format!("{}  asked {}", request.name, time(request.at))
+}
+
+/// A time in milliseconds since 1970, as people and programs write it (RFC 3339, whole seconds, UTC).
+pub(in crate::cli) fn time(millis: u64) -> String {
+    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis));
+    let shown = time.map(humantime::format_rfc3339_seconds);
+    // What lies outside the years that it writes is no time of ours.
+    let mut text = String::new();
+    match shown {
+        Some(shown) if std::fmt::write(&mut text, format_args!("{shown}")).is_ok() => text,
+        _ => "-".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_one_line_that_says_what_one_is_to_it() {
+        let shown = |standing, members| {
+            group(&GroupEntry {
+                name: "lab".parse().unwrap(),
+                owner: Some("nik".parse().unwrap()),
+                members,
+                standing,
+            })
+        };
+        assert_eq!(shown(Standing::Stranger, 2), "lab  owner nik  2 members");
+        assert_eq!(
+            shown(Standing::Owner, 1),
+            "lab  owner nik  1 member  you own it"
+        );
+        assert_eq!(time(1_700_000_000_123), "2023-11-14T22:13:20Z");
+        assert_eq!(time(u64::MAX), "-");
+    }
+}

@@ -1,0 +1,382 @@
+//! A peer's user at the trackers: the session, and what is asked in its name.
+//!
+//! In scope: who is logged in, across restarts; renewing a token when a tracker gives another; giving a session up when a
+//! tracker says it is over. Out of scope: what a person types, and what a tracker decides.
+//!
+//! Locks: `session`, held over the writing of its file, which puts changes in order; never over a request.
+
+mod error;
+mod line;
+
+pub use error::AccountError;
+pub use line::FirstUseNotice;
+
+use crate::storage::{SessionFile, StoredSession};
+use crate::wire::access::{
+    Answer, Ask, ErrorKind, GroupEntry, MemberEntry, NewsEntry, Page, Place, Reply, RequestEntry,
+    Seen, Token,
+};
+use crate::wire::name::{GroupName, Label, UserName};
+use crate::wire::password::Password;
+use error::TrackerLineError;
+use line::{Told, Trackers};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The user of a peer.
+#[derive(Debug)]
+pub struct Account {
+    trackers: Trackers,
+    file: SessionFile,
+    session: Mutex<Option<StoredSession>>,
+}
+
+/// What a log-in gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedIn {
+    /// How the account is named.
+    pub user: Label,
+    /// What the tracker says that the person should know.
+    pub note: Option<String>,
+}
+
+/// A session that is here, as it was when it was looked at.
+struct Session {
+    user: Label,
+    token: Token,
+}
+
+impl Account {
+    /// The one of a state folder.
+    ///
+    /// # Errors
+    /// When the stored session cannot be read.
+    pub(super) fn open(
+        tracker_info: PathBuf,
+        folder: &Path,
+        first_use: FirstUseNotice,
+    ) -> Result<Self, AccountError> {
+        let file = SessionFile::new(folder);
+        let session = file.load()?;
+        Ok(Self {
+            trackers: Trackers::new(tracker_info, folder, first_use),
+            file,
+            session: Mutex::new(session),
+        })
+    }
+
+    /// Who is logged in here.
+    pub fn user(&self) -> Option<Label> {
+        self.current().ok().map(|session| session.user)
+    }
+
+    /// Makes an account; nobody is logged in by that.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn create_user(
+        &self,
+        user: UserName,
+        password: Password,
+        invite: Option<Place>,
+    ) -> Result<(), AccountError> {
+        let ask = Ask::CreateUser {
+            user,
+            password,
+            invite,
+        };
+        done(&ask, self.ask(&ask, None)?)
+    }
+
+    /// Logs in.
+    ///
+    /// # Errors
+    /// [`AccountError::LoggedIn`] if another user is, else see [`AccountError`].
+    pub fn login(&self, user: &Label, password: Password) -> Result<LoggedIn, AccountError> {
+        if let Some(other) = self.user().filter(|other| other != user) {
+            return Err(AccountError::LoggedIn(other));
+        }
+        let ask = Ask::Login {
+            user: user.clone(),
+            password,
+        };
+        self.begin(&ask, None)
+    }
+
+    /// Ends the session, here and at the trackers.
+    ///
+    /// # Errors
+    /// See [`AccountError`]; the session is as it was.
+    pub fn logout(&self) -> Result<(), AccountError> {
+        let session = self.current()?;
+        match self.ask_done(&Ask::Logout) {
+            // A session that is over was forgotten by that.
+            Err(AccountError::Refused(refused)) if ends_session(refused.kind) => {}
+            result => result?,
+        }
+        self.forget(&session.token)
+    }
+
+    /// Changes the password. All other sessions of the user end.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn change_password(&self, old: Password, new: Password) -> Result<(), AccountError> {
+        let session = self.current()?;
+        let ask = Ask::ChangePassword { old, new };
+        self.begin(&ask, Some(&session)).map(drop)
+    }
+
+    /// Asks for something that gives nothing back.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    fn ask_done(&self, ask: &Ask) -> Result<(), AccountError> {
+        let session = self.current()?;
+        done(ask, self.ask(ask, Some(&session))?)
+    }
+
+    /// Makes a group.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn create_group(&self, group: GroupName) -> Result<(), AccountError> {
+        self.ask_done(&Ask::CreateGroup { group })
+    }
+
+    /// Asks to be let into a group.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn join_group(&self, group: Label) -> Result<(), AccountError> {
+        self.ask_done(&Ask::JoinGroup { group })
+    }
+
+    /// Leaves a group; as its last member only if `end` says so, which ends the group.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn leave_group(&self, group: Label, end: bool) -> Result<(), AccountError> {
+        self.ask_done(&Ask::LeaveGroup { group, end })
+    }
+
+    /// Lets somebody in who has asked.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn accept_request(&self, group: Label, user: Label) -> Result<(), AccountError> {
+        self.ask_done(&Ask::AcceptRequest { group, user })
+    }
+
+    /// Turns somebody away who has asked.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn reject_request(&self, group: Label, user: Label) -> Result<(), AccountError> {
+        self.ask_done(&Ask::RejectRequest { group, user })
+    }
+
+    /// Puts a member out of a group.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn remove_member(&self, group: Label, user: Label) -> Result<(), AccountError> {
+        self.ask_done(&Ask::RemoveMember { group, user })
+    }
+
+    /// All groups, sorted by name.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn groups(&self) -> Result<Vec<GroupEntry>, AccountError> {
+        self.pages(
+            |after| Ask::ListGroups { after },
+            |answer| match answer {
+                Answer::Groups(page) => Some(page),
+                _ => None,
+            },
+        )
+    }
+
+    /// The members of a group, sorted by name.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn members(&self, group: &Label) -> Result<Vec<MemberEntry>, AccountError> {
+        self.pages(
+            |after| Ask::ListMembers {
+                group: group.clone(),
+                after,
+            },
+            |answer| match answer {
+                Answer::Members(page) => Some(page),
+                _ => None,
+            },
+        )
+    }
+
+    /// Who waits to be let into a group, sorted by name.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn requests(&self, group: &Label) -> Result<Vec<RequestEntry>, AccountError> {
+        self.pages(
+            |after| Ask::ListRequests {
+                group: group.clone(),
+                after,
+            },
+            |answer| match answer {
+                Answer::Requests(page) => Some(page),
+                _ => None,
+            },
+        )
+    }
+
+    /// What others decided about the user that it has not been told here; each is given once.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn news(&self) -> Result<Vec<NewsEntry>, AccountError> {
+        let before = self.stored().as_ref().map(|session| session.seen.clone());
+        let before = before.unwrap_or_default();
+        // What held when the first page was read has been seen once the last was.
+        let mut now_seen: Option<Seen> = None;
+        let news = self.pages(
+            |after| Ask::News {
+                seen: before.clone(),
+                after,
+            },
+            |answer| match answer {
+                Answer::News { page, seen } => {
+                    now_seen.get_or_insert(seen);
+                    Some(page)
+                }
+                _ => None,
+            },
+        )?;
+        let mut stored = self.stored();
+        if let (Some(session), Some(seen)) = (stored.as_mut(), now_seen)
+            && session.seen == before
+            && seen != before
+        {
+            session.seen = seen;
+            self.file.store(session)?;
+        }
+        Ok(news)
+    }
+
+    fn pages<T>(
+        &self,
+        ask: impl Fn(Option<Place>) -> Ask,
+        mut page: impl FnMut(Answer) -> Option<Page<T>>,
+    ) -> Result<Vec<T>, AccountError> {
+        let session = self.current()?;
+        let (mut entries, mut after) = (Vec::new(), None);
+        loop {
+            let ask = ask(after);
+            let told = self.ask(&ask, Some(&session))?;
+            let found = told.reply.result.map_err(AccountError::Refused)?;
+            let found = page(found).ok_or(AccountError::OtherAnswer(ask.kind()))?;
+            let empty = found.entries.is_empty();
+            entries.extend(found.entries);
+            after = found.next;
+            // One that goes on without end is no list.
+            if after.is_none() || empty {
+                return Ok(entries);
+            }
+        }
+    }
+
+    /// Asks for what begins a session, and stores that.
+    fn begin(&self, ask: &Ask, session: Option<&Session>) -> Result<LoggedIn, AccountError> {
+        let told = self.ask(ask, session)?;
+        let Answer::Session { token, user, note } = told.reply.result? else {
+            return Err(AccountError::OtherAnswer(ask.kind()));
+        };
+        let mut stored = self.stored();
+        let seen = stored
+            .take_if(|stored| stored.user == user)
+            .map(|stored| stored.seen);
+        let session = StoredSession {
+            user: user.clone(),
+            token: Some(token),
+            seen: seen.unwrap_or_default(),
+        };
+        self.file.store(&session)?;
+        *stored = Some(session);
+        log::info!("{user} is logged in");
+        Ok(LoggedIn {
+            user,
+            note: note.map(|note| note.to_string()),
+        })
+    }
+
+    /// Asks the trackers, and takes note of what the reply says of the session.
+    fn ask(&self, ask: &Ask, session: Option<&Session>) -> Result<Told, AccountError> {
+        let token = session.map(|session| &session.token);
+        let told = self.trackers.ask(ask, token)?;
+        if let Some(token) = token {
+            match &told.reply {
+                Reply {
+                    renewed: Some(renewed),
+                    ..
+                } => self.renew(token, renewed)?,
+                Reply {
+                    result: Err(refused),
+                    ..
+                } if ends_session(refused.kind) => self.forget(token)?,
+                _ => {}
+            }
+        }
+        Ok(told)
+    }
+
+    fn current(&self) -> Result<Session, AccountError> {
+        let stored = self.stored();
+        let session = stored.as_ref().and_then(|stored| {
+            Some(Session {
+                user: stored.user.clone(),
+                token: stored.token.clone()?,
+            })
+        });
+        session.ok_or(AccountError::NotLoggedIn)
+    }
+
+    fn renew(&self, token: &Token, renewed: &Token) -> Result<(), AccountError> {
+        self.replace(token, Some(renewed))
+    }
+
+    /// The session of that token is over; what its user has seen is kept.
+    fn forget(&self, token: &Token) -> Result<(), AccountError> {
+        self.replace(token, None)
+    }
+
+    fn replace(&self, token: &Token, by: Option<&Token>) -> Result<(), AccountError> {
+        let mut stored = self.stored();
+        if let Some(session) = stored.as_mut()
+            && session.token.as_ref() == Some(token)
+        {
+            session.token = by.cloned();
+            self.file.store(session)?;
+        }
+        Ok(())
+    }
+
+    fn stored(&self) -> MutexGuard<'_, Option<StoredSession>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn ends_session(kind: ErrorKind) -> bool {
+    kind == ErrorKind::SESSION_ENDED || kind == ErrorKind::ACCOUNT_GONE
+}
+
+/// The end of a request that gives nothing back. One that was sent twice is done if the refusal says that it is.
+fn done(ask: &Ask, told: Told) -> Result<(), AccountError> {
+    match told.reply.result {
+        Ok(Answer::Done) => Ok(()),
+        Ok(_) => Err(AccountError::OtherAnswer(ask.kind())),
+        Err(refused) if told.again && ask.says_done(refused.kind) => Ok(()),
+        Err(refused) => Err(refused.into()),
+    }
+}

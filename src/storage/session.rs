@@ -1,0 +1,164 @@
+//! Who is logged in at a peer: one small file in its state folder, of mode 0600, replaced whole.
+
+use crate::bencode::{Item, KeyOrder, Value};
+use crate::wire::access::{Seen, Token};
+use crate::wire::name::Label;
+use std::fs::{File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// The file's name in the state folder.
+const FILE: &str = "session";
+/// The longest file that may be one, in bytes.
+const LONGEST: u64 = 1 << 20;
+
+/// A session as it lasts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredSession {
+    /// How the account is named.
+    pub user: Label,
+    /// What proves the session; none once it is over.
+    pub token: Option<Token>,
+    /// What that user has seen of decisions about it.
+    pub seen: Seen,
+}
+
+/// Where a peer's session lies.
+#[derive(Clone, Debug)]
+pub struct SessionFile {
+    folder: PathBuf,
+    path: PathBuf,
+}
+
+/// Why the session cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionFileError {
+    /// It is not what this program wrote.
+    #[error("{} is damaged: remove it and log in again", .0.display())]
+    Damaged(PathBuf),
+    /// Reading or writing failed.
+    #[error("cannot {action} {}: {source}", .path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl SessionFile {
+    /// The one of a state folder, which its process alone uses.
+    pub fn new(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            path: folder.join(FILE),
+        }
+    }
+
+    /// The session that was stored last; none before the first log-in.
+    ///
+    /// # Errors
+    /// See [`SessionFileError`]; the file is as it was.
+    pub fn load(&self) -> Result<Option<StoredSession>, SessionFileError> {
+        let file = match File::open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file.map_err(|error| self.io("read", error))?,
+        };
+        let mut bytes = Vec::new();
+        let read = file.take(LONGEST).read_to_end(&mut bytes);
+        read.map_err(|error| self.io("read", error))?;
+        let session = decode(&bytes);
+        session
+            .map(Some)
+            .ok_or_else(|| SessionFileError::Damaged(self.path.clone()))
+    }
+
+    /// Stores a session in place of the one before; it is there after a crash.
+    ///
+    /// # Errors
+    /// See [`SessionFileError`].
+    pub fn store(&self, session: &StoredSession) -> Result<(), SessionFileError> {
+        let write = || {
+            let mut file = tempfile::Builder::new()
+                .permissions(Permissions::from_mode(0o600))
+                .tempfile_in(&self.folder)?;
+            file.write_all(&encode(session))?;
+            file.as_file().sync_all()?;
+            file.persist(&self.path)?;
+            File::open(&self.folder)?.sync_all()
+        };
+        write().map_err(|error: io::Error| self.io("write", error))
+    }
+
+    fn io(&self, action: &'static str, source: io::Error) -> SessionFileError {
+        SessionFileError::Io {
+            action,
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+fn encode(session: &StoredSession) -> Vec<u8> {
+    let mut entries = vec![
+        ("seen", Item::from(session.seen.as_bytes())),
+        ("user", session.user.to_string().into()),
+    ];
+    let token = session.token.as_ref();
+    entries.extend(token.map(|token| ("token", Item::from(token.as_bytes()))));
+    Item::dictionary(entries).encode()
+}
+
+fn decode(bytes: &[u8]) -> Option<StoredSession> {
+    let value = Value::parse(bytes, KeyOrder::Sorted).ok()?;
+    let entries = value.dictionary()?;
+    let token = match entries.value("token") {
+        None => None,
+        Some(token) => Some(Token::new(token.bytes()?)?),
+    };
+    Some(StoredSession {
+        user: entries.value("user")?.text()?.parse().ok()?,
+        token,
+        seen: Seen::new(entries.value("seen")?.bytes()?.to_vec())?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_found_again_and_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = SessionFile::new(folder.path());
+        assert_eq!(file.load().unwrap(), None);
+        let mut session = StoredSession {
+            user: "nik~00ab12ff".parse().unwrap(),
+            token: Token::new(b"secret"),
+            seen: Seen::new(vec![1, 2]).unwrap(),
+        };
+        file.store(&session).unwrap();
+        assert_eq!(file.load().unwrap().as_ref(), Some(&session));
+        session.token = None;
+        file.store(&session).unwrap();
+        assert_eq!(file.load().unwrap(), Some(session));
+        let mode = file.path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_damaged_one_is_told_of_and_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = SessionFile::new(folder.path());
+        for bytes in [&b""[..], b"hello", b"de", b"d4:seen0:5:token0:4:user3:nike"] {
+            std::fs::write(&file.path, bytes).unwrap();
+            let error = file.load().unwrap_err();
+            assert!(matches!(error, SessionFileError::Damaged(_)), "{error}");
+            assert_eq!(std::fs::read(&file.path).unwrap(), bytes);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! One control line of a peer: requests in, replies out, in order.
+//!
+//! In scope: deadlines, what is answered to bytes that are no request. Out of scope: what a request means.
+//!
+//! The connection's own thread reads, has each request answered and writes the reply before it reads the next.
+
+use super::Registrar;
+use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
+use crate::wire::access::{ErrorKind, MAX_FRAME, Refused, Reply, Request};
+use crate::wire::control::{self, Answer, Line, Notice};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How long a line may be silent: its peer opens another when it has something to ask.
+const IDLE: Duration = Duration::from_secs(60);
+/// How long a frame that has begun may take to arrive, and a reply to be taken.
+const FRAME: Duration = Duration::from_secs(10);
+
+impl Registrar {
+    /// Serves a line until it ends.
+    pub fn serve(&self, stream: &TlsStream, from: SocketAddr) {
+        match self.converse(stream, from) {
+            Ok(()) | Err(FrameIoError::Closed) => log::debug!("the control line of {from} ended"),
+            Err(error) => log::info!("the control line of {from} ended: {error}"),
+        }
+        stream.finish(FRAME);
+        stream.hang_up();
+    }
+
+    fn converse(&self, stream: &TlsStream, from: SocketAddr) -> Result<(), FrameIoError> {
+        let mut reader = FrameReader::new(stream, MAX_FRAME);
+        loop {
+            let body = match reader.next(IDLE, FRAME) {
+                Err(FrameIoError::TooSlow(IDLE)) => return Ok(()),
+                body => body?,
+            };
+            let request = match Request::decode(body) {
+                Ok(request) => request,
+                Err(error) => {
+                    log::info!("no request from {from}: {error}");
+                    let reply = refusal(body, &error.to_string());
+                    return write_frame(stream, &reply, MAX_FRAME, FRAME);
+                }
+            };
+            let reply = self.answer(request, from.ip()).encode();
+            write_frame(stream, &reply, MAX_FRAME, FRAME)?;
+        }
+    }
+}
+
+/// What is told to somebody whose bytes are no request, before the line is closed.
+fn refusal(body: &[u8], error: &str) -> Vec<u8> {
+    // A client of a closed run reads errors of its own kinds only.
+    if let Ok(request) = control::Request::decode(body) {
+        let answer = Answer::Error {
+            kind: control::ErrorKind::NoRun,
+            message: Line::new("this tracker holds no closed run (start one with --expect)"),
+        };
+        return Notice::Answer {
+            id: request.id,
+            answer,
+        }
+        .encode();
+    }
+    let result = Err(Refused {
+        kind: ErrorKind::BAD_REQUEST,
+        message: Line::new(&format!("this is no request: {error}")),
+    });
+    Reply {
+        id: 0,
+        renewed: None,
+        result,
+    }
+    .encode()
+}

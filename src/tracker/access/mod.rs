@@ -1,0 +1,18 @@
+//! Access: accounts, sessions, groups and invites, as peers ask for them over control lines and the operator at the console.
+//!
+//! In scope: who is asking, what is refused and how it is told, passwords and tokens. Out of scope: the rules of accounts
+//! and groups themselves ([`registry`](super::registry)), and how they last ([`keeper`](super::keeper)).
+
+mod code;
+mod console;
+mod line;
+mod passwords;
+mod phc;
+mod registrar;
+mod throttle;
+mod token;
+mod views;
+
+pub use code::InviteCode;
+pub use console::Counts;
+pub use registrar::{INVITE, Registrar, Registration};

@@ -1,0 +1,314 @@
+//! Hashing and checking passwords, on a few threads of its own so that a storm of log-ins stops nothing else.
+//!
+//! Argon2id (RFC 9106) with 19 MiB, two passes and one lane: the least that OWASP's "Password Storage Cheat Sheet"
+//! recommends, about 20 ms of one core. A worker keeps its 19 MiB for the next password. What has no place in the
+//! queue is refused at once.
+
+use super::phc::Parts;
+use crate::tracker::registry::PasswordHash;
+use crate::wire::password::Password;
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use crossbeam::channel::{Receiver, Sender, bounded};
+use ring::rand::{SecureRandom, SystemRandom};
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// How many passwords may wait for a worker.
+const WAITING: usize = 64;
+/// How long a caller waits for its answer at most.
+const PATIENCE: Duration = Duration::from_secs(10);
+const SALT: usize = 16;
+const OUTPUT: usize = 32;
+
+/// Why a password was neither hashed nor checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum PasswordsError {
+    /// Too many wait, or this one waited too long.
+    #[error("the tracker is busy with log-ins: try again in a few seconds")]
+    Busy,
+    /// The tracker stops.
+    #[error("the tracker stops: use another one, or try again when it is back")]
+    Stopped,
+    /// The system gives no randomness or no memory.
+    #[error("the tracker cannot hash passwords: its system gives no random numbers or no memory")]
+    Unable,
+}
+
+/// The threads that hash.
+#[derive(Debug)]
+pub(super) struct Passwords {
+    queue: Mutex<Option<Sender<Job>>>,
+    workers: Mutex<Vec<JoinHandle<()>>>,
+    patience: Duration,
+}
+
+struct Job {
+    password: Password,
+    task: Task,
+}
+
+enum Task {
+    Hash(Sender<Result<PasswordHash, PasswordsError>>),
+    /// Against the hash of an account; of none if there is no such account.
+    Verify(Option<PasswordHash>, Sender<Result<bool, PasswordsError>>),
+}
+
+impl Passwords {
+    /// Starts a worker for each core.
+    ///
+    /// # Errors
+    /// When the system gives no further thread.
+    pub(super) fn start() -> io::Result<Self> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        Self::start_with(cores, WAITING, PATIENCE)
+    }
+
+    fn start_with(workers: usize, waiting: usize, patience: Duration) -> io::Result<Self> {
+        let (queue, jobs) = bounded(waiting);
+        let passwords = Self {
+            queue: Mutex::new(Some(queue)),
+            workers: Mutex::default(),
+            patience,
+        };
+        for number in 1..=workers {
+            let jobs = jobs.clone();
+            let worker = thread::Builder::new()
+                .name(format!("password-{number}"))
+                .spawn(move || work(&jobs))?;
+            let mut workers = passwords.workers.lock();
+            workers
+                .as_mut()
+                .unwrap_or_else(|poisoned| poisoned.get_mut())
+                .push(worker);
+        }
+        Ok(passwords)
+    }
+
+    /// The hash of a password under a new salt. Blocks for 10 s at most.
+    ///
+    /// # Errors
+    /// See [`PasswordsError`].
+    pub(super) fn hash(&self, password: Password) -> Result<PasswordHash, PasswordsError> {
+        self.run(password, Task::Hash)
+    }
+
+    /// Whether it is the password of that hash, whatever costs it was made with. With no hash, as for a user who does
+    /// not exist, it is not, which takes as long. Blocks for 10 s at most.
+    ///
+    /// # Errors
+    /// See [`PasswordsError`].
+    pub(super) fn verify(
+        &self,
+        password: Password,
+        hash: Option<&PasswordHash>,
+    ) -> Result<bool, PasswordsError> {
+        let hash = hash.cloned();
+        self.run(password, |answer| Task::Verify(hash, answer))
+    }
+
+    /// Takes nothing more, works off what waits and ends the workers.
+    pub(super) fn stop(&self) {
+        drop(lock(&self.queue).take());
+        let workers = std::mem::take(&mut *lock(&self.workers));
+        for worker in workers {
+            let _ = worker.join();
+        }
+    }
+
+    fn run<T>(
+        &self,
+        password: Password,
+        task: impl FnOnce(Sender<Result<T, PasswordsError>>) -> Task,
+    ) -> Result<T, PasswordsError> {
+        let (answer, answers) = bounded(1);
+        let job = Job {
+            password,
+            task: task(answer),
+        };
+        let sent = match lock(&self.queue).as_ref() {
+            Some(queue) => queue.try_send(job),
+            None => return Err(PasswordsError::Stopped),
+        };
+        sent.map_err(|_| PasswordsError::Busy)?;
+        let answer = answers.recv_timeout(self.patience);
+        answer.unwrap_or(Err(PasswordsError::Busy))
+    }
+}
+
+impl Drop for Passwords {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn work(jobs: &Receiver<Job>) {
+    let mut memory = Vec::new();
+    for Job { password, task } in jobs {
+        // Whoever asked may have given up.
+        let _ = match task {
+            Task::Hash(answer) => answer.send(hash(&password, &mut memory)).is_ok(),
+            Task::Verify(known, answer) => {
+                let verified = verify(&password, known.as_ref(), &mut memory);
+                answer.send(verified).is_ok()
+            }
+        };
+    }
+}
+
+fn hash(password: &Password, memory: &mut Vec<Block>) -> Result<PasswordHash, PasswordsError> {
+    let mut parts = Parts {
+        params: Params::DEFAULT,
+        salt: vec![0; SALT],
+        output: vec![0; OUTPUT],
+    };
+    let random = SystemRandom::new();
+    let filled = random.fill(&mut parts.salt);
+    filled.map_err(|_| PasswordsError::Unable)?;
+    parts.output = derive(password, &parts, memory)?;
+    PasswordHash::new(parts.to_text()).map_err(|_| PasswordsError::Unable)
+}
+
+fn verify(
+    password: &Password,
+    hash: Option<&PasswordHash>,
+    memory: &mut Vec<Block>,
+) -> Result<bool, PasswordsError> {
+    let known = hash.and_then(|hash| Parts::from_text(hash.expose()));
+    let exists = known.is_some();
+    let parts = known.unwrap_or_else(|| Parts {
+        params: Params::DEFAULT,
+        salt: vec![0; SALT],
+        output: vec![0; OUTPUT],
+    });
+    let output = derive(password, &parts, memory)?;
+    let pairs = output.iter().zip(&parts.output);
+    let difference = pairs.fold(0, |difference, (a, b)| difference | (a ^ b));
+    Ok(exists && output.len() == parts.output.len() && difference == 0)
+}
+
+/// The output for a password under the costs and the salt of `parts`.
+fn derive(
+    password: &Password,
+    parts: &Parts,
+    memory: &mut Vec<Block>,
+) -> Result<Vec<u8>, PasswordsError> {
+    let blocks = parts.params.block_count();
+    if memory.len() < blocks {
+        let more = blocks.saturating_sub(memory.len());
+        let room = memory.try_reserve_exact(more);
+        room.map_err(|_| PasswordsError::Unable)?;
+        memory.resize(blocks, Block::default());
+    }
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, parts.params.clone());
+    let mut output = vec![0; parts.output.len()];
+    let password = password.expose().as_bytes();
+    let done = argon2.hash_password_into_with_memory(
+        password,
+        &parts.salt,
+        &mut output,
+        memory.as_mut_slice(),
+    );
+    memory.truncate(Params::DEFAULT.block_count());
+    memory.shrink_to_fit();
+    done.map_err(|_| PasswordsError::Unable)?;
+    Ok(output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    fn password(text: &str) -> Password {
+        Password::new(text).unwrap()
+    }
+
+    fn old(text: &str) -> PasswordHash {
+        PasswordHash::new(text).unwrap()
+    }
+
+    #[test]
+    fn a_password_verifies_against_its_hash_alone() {
+        let passwords = Passwords::start().unwrap();
+        let hash = passwords.hash(password("correct horse")).unwrap();
+        let again = passwords.hash(password("correct horse")).unwrap();
+        assert_ne!(hash, again);
+        assert!(hash.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+        let verify = |text, hash| passwords.verify(password(text), hash).unwrap();
+        assert!(verify("correct horse", Some(&hash)));
+        assert!(verify("correct horse", Some(&again)));
+        assert!(!verify("correct horsf", Some(&hash)));
+        assert!(!verify("correct horse", None));
+        assert!(!verify("correct horse", Some(&old("$argon2id$damaged"))));
+    }
+
+    #[test]
+    fn hashes_with_other_costs_verify() {
+        // From the test vectors of the reference implementation, version 13.
+        let passwords = Passwords::start().unwrap();
+        for text in [
+            "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+            "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+            "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc",
+        ] {
+            let hash = old(text);
+            let good = passwords.verify(password("password"), Some(&hash));
+            assert_eq!(good, Ok(true), "{text}");
+            let bad = passwords.verify(password("Password"), Some(&hash));
+            assert_eq!(bad, Ok(false), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_user_takes_as_long_as_a_wrong_password() {
+        let passwords = Passwords::start_with(1, 1, PATIENCE).unwrap();
+        let hash = passwords.hash(password("x")).unwrap();
+        let fastest = |hash: Option<&PasswordHash>| {
+            let times = (0..10).map(|_| {
+                let start = Instant::now();
+                assert_eq!(passwords.verify(password("y"), hash), Ok(false));
+                start.elapsed()
+            });
+            times.min().unwrap()
+        };
+        let (known, unknown) = (fastest(Some(&hash)), fastest(None));
+        let ratio = unknown.as_secs_f64() / known.as_secs_f64();
+        assert!((0.5..2.0).contains(&ratio), "{known:?} {unknown:?}");
+    }
+
+    #[test]
+    fn a_full_queue_refuses_at_once_and_a_wait_has_an_end() {
+        let short = Duration::from_millis(1);
+        let idle = Passwords::start_with(0, 1, short).unwrap();
+        assert_eq!(idle.hash(password("x")), Err(PasswordsError::Busy));
+        // The first one still has the only place: the second would wait for an hour.
+        let full = Passwords {
+            queue: Mutex::new(lock(&idle.queue).take()),
+            workers: Mutex::default(),
+            patience: Duration::from_secs(3600),
+        };
+        assert_eq!(full.hash(password("x")), Err(PasswordsError::Busy));
+        full.stop();
+        let stopped = full.verify(password("x"), None);
+        assert_eq!(stopped, Err(PasswordsError::Stopped));
+    }
+
+    #[test]
+    fn a_storm_is_worked_off_or_refused() {
+        let passwords = Passwords::start_with(2, 4, PATIENCE).unwrap();
+        let answers: Vec<_> = thread::scope(|scope| {
+            let storm = || scope.spawn(|| passwords.verify(password("x"), None));
+            let threads: Vec<_> = (0..40).map(|_| storm()).collect();
+            threads.into_iter().map(|it| it.join().unwrap()).collect()
+        });
+        assert!(answers.contains(&Ok(false)));
+        let known = [Ok(false), Err(PasswordsError::Busy)];
+        assert!(answers.iter().all(|answer| known.contains(answer)));
+    }
+}

@@ -1,0 +1,140 @@
+//! The text of an Argon2id hash, as `argon2`'s reference writes it:
+//! `$argon2id$v=19$m=KIB,t=PASSES,p=LANES$SALT$OUTPUT` with both in base64 without padding (RFC 4648, section 4).
+
+use argon2::Params;
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+/// The largest costs that are worked off: what a hash asks for must not stop a tracker.
+const MAX_KIB: u32 = 256 << 10;
+const MAX_PASSES: u32 = 16;
+const MAX_LANES: u32 = 16;
+
+/// A hash, its costs and its salt.
+#[derive(Clone)]
+pub(super) struct Parts {
+    pub(super) params: Params,
+    pub(super) salt: Vec<u8>,
+    pub(super) output: Vec<u8>,
+}
+
+impl Parts {
+    pub(super) fn to_text(&self) -> String {
+        let params = &self.params;
+        format!(
+            "$argon2id$v=19$m={},t={},p={}${}${}",
+            params.m_cost(),
+            params.t_cost(),
+            params.p_cost(),
+            encode(&self.salt),
+            encode(&self.output)
+        )
+    }
+
+    /// None if it is no such text or costs too much.
+    pub(super) fn from_text(text: &str) -> Option<Self> {
+        let mut fields = text.strip_prefix("$argon2id$v=19$")?.split('$');
+        let mut costs = fields.next()?.split(',');
+        let mut cost = |name: &str, most: u32| -> Option<u32> {
+            let cost = costs.next()?.strip_prefix(name)?.strip_prefix('=')?;
+            cost.parse().ok().filter(|cost| *cost <= most)
+        };
+        let (kib, passes) = (cost("m", MAX_KIB)?, cost("t", MAX_PASSES)?);
+        let lanes = cost("p", MAX_LANES)?;
+        let (salt, output) = (decode(fields.next()?)?, decode(fields.next()?)?);
+        if costs.next().is_some() || fields.next().is_some() {
+            return None;
+        }
+        let lengths = (8..=64).contains(&salt.len()) && (16..=64).contains(&output.len());
+        let params = Params::new(kib, passes, lanes, Some(output.len())).ok();
+        params.filter(|_| lengths).map(|params| Self {
+            params,
+            salt,
+            output,
+        })
+    }
+}
+
+fn encode(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for group in bytes.chunks(3) {
+        let bits = (0..3).fold(0, |bits, at| {
+            bits << 8 | usize::from(group.get(at).copied().unwrap_or(0))
+        });
+        for digit in 0..=group.len() {
+            let character = ALPHABET.get(bits >> (18 - 6 * digit) & 63);
+            text.extend(character.copied().map(char::from));
+        }
+    }
+    text
+}
+
+/// None unless `encode` gives the text again.
+fn decode(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for group in text.as_bytes().chunks(4) {
+        let mut bits = 0u32;
+        for at in 0..4 {
+            let digit = match group.get(at) {
+                Some(digit) => ALPHABET.iter().position(|it| it == digit)?,
+                None => 0,
+            };
+            bits = bits << 6 | u32::try_from(digit).ok()?;
+        }
+        let [_, three @ ..] = bits.to_be_bytes();
+        bytes.extend(three.iter().take(group.len().saturating_sub(1)));
+    }
+    (encode(&bytes) == text).then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_canonical() {
+        for (bytes, text) in [
+            (b"".as_slice(), ""),
+            (b"f", "Zg"),
+            (b"fo", "Zm8"),
+            (b"foo", "Zm9v"),
+            (b"foobar", "Zm9vYmFy"),
+            (&[0xff, 0xef], "/+8"),
+        ] {
+            assert_eq!(encode(bytes), text);
+            assert_eq!(decode(text).unwrap(), bytes);
+        }
+        for bad in ["Z", "Zh", "Zg==", "Zm9", "Z!", "Zm9vY"] {
+            assert_eq!(decode(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_affordable_hashes_are_read() {
+        let text = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+        let parts = Parts::from_text(text).unwrap();
+        assert_eq!(
+            (parts.params.m_cost(), parts.salt.as_slice()),
+            (65_536, b"somesalt".as_slice())
+        );
+        assert_eq!(parts.to_text(), text);
+        let with = |from: &str, to: &str| text.replace(from, to);
+        for bad in [
+            String::new(),
+            "x".into(),
+            with("argon2id", "argon2i"),
+            with("v=19", "v=16"),
+            with("m=65536", "m=4294967295"),
+            with("m=65536", "m=1"),
+            with("t=2", "t=1000"),
+            with("t=2", "t=0"),
+            with("p=1", "p=17"),
+            with("p=1", "p=1,x=2"),
+            with("c29tZXNhbHQ", "c29t"),
+            with("$c29tZXNhbHQ", ""),
+            format!("{text}$"),
+            format!("{text}="),
+        ] {
+            assert!(Parts::from_text(&bad).is_none(), "{bad}");
+        }
+    }
+}

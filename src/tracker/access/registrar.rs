@@ -1,0 +1,551 @@
+//! Who may have what: answers requests about accounts and groups.
+//!
+//! In scope: which request needs which session, passwords, tokens, what is refused and how it is told, the log of what
+//! was changed by whom. The rules themselves are the registry's. Out of scope: lines and frames.
+
+use super::code::InviteCode;
+use super::passwords::{Passwords, PasswordsError};
+use super::throttle::Throttle;
+use super::token::{LIFETIME, Session, TokenKey};
+use super::views::{self, PAGE};
+use crate::certificate::Authority;
+use crate::tracker::keeper::{Keeper, WriteError, since_1970};
+use crate::tracker::registry::{
+    Account, Leaving, NewAccount, NewGroup, PasswordHash, Refusal, Registry, RowId, Stamp, Update,
+    VersionVector,
+};
+use crate::wire::access::{Answer, Ask, ErrorKind, Place, Refused, Reply, Request, Seen, Token};
+use crate::wire::control::Line;
+use crate::wire::name::{GroupName, Label, UserName};
+use crate::wire::password::Password;
+use ring::rand::{SecureRandom, SystemRandom};
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long an invite is good.
+pub const INVITE: Duration = Duration::from_secs(7 * 86_400);
+
+/// Who may make an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Registration {
+    /// Whoever reaches the tracker.
+    #[default]
+    Open,
+    /// Whoever has an invite code; others only by the tracker's console.
+    Closed,
+}
+
+/// Answers requests about accounts and groups.
+#[derive(Debug)]
+pub struct Registrar {
+    pub(super) keeper: Arc<Keeper>,
+    pub(super) passwords: Passwords,
+    tokens: TokenKey,
+    throttle: Mutex<Throttle>,
+    epoch: Instant,
+    pub(super) registration: Registration,
+    pub(super) random: SystemRandom,
+}
+
+/// Somebody who asks: with a session that holds, and from where.
+struct Asker<'a> {
+    session: &'a Session,
+    from: IpAddr,
+}
+
+impl Registrar {
+    /// For the cluster of that authority, over that registry.
+    ///
+    /// # Errors
+    /// When the system gives no threads for hashing.
+    pub fn start(
+        keeper: Arc<Keeper>,
+        cluster: &Authority,
+        registration: Registration,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            keeper,
+            passwords: Passwords::start()?,
+            tokens: TokenKey::of(cluster),
+            throttle: Mutex::default(),
+            epoch: Instant::now(),
+            registration,
+            random: SystemRandom::new(),
+        })
+    }
+
+    /// Answers one request that came from that address.
+    pub fn answer(&self, request: Request, from: IpAddr) -> Reply {
+        let Request { id, token, ask } = request;
+        let kind = ask.kind();
+        let (renewed, result) = match self.dispatch(token, ask, from) {
+            Ok((renewed, answer)) => (renewed, Ok(answer)),
+            Err(refused) => {
+                log::info!("refused {from}: {kind}: {}", refused.kind.as_str());
+                (None, Err(refused))
+            }
+        };
+        Reply {
+            id,
+            renewed,
+            result,
+        }
+    }
+
+    fn dispatch(
+        &self,
+        token: Option<Token>,
+        ask: Ask,
+        from: IpAddr,
+    ) -> Result<(Option<Token>, Answer), Refused> {
+        match ask {
+            Ask::CreateUser {
+                user,
+                password,
+                invite,
+            } => {
+                self.create_user(user, &password, invite.as_ref(), from)?;
+                return Ok((None, Answer::Done));
+            }
+            Ask::Login { user, password } => {
+                return Ok((None, self.login(&user, &password, from)?));
+            }
+            _ => {}
+        }
+        let token = token.ok_or_else(|| {
+            refused(
+                ErrorKind::NOT_LOGGED_IN,
+                "you are not logged in; login USER does that",
+            )
+        })?;
+        let now = since_1970();
+        let session = self.tokens.open(token.as_bytes(), now);
+        let session =
+            session.map_err(|error| refused(ErrorKind::SESSION_ENDED, &error.to_string()))?;
+        self.keeper
+            .read(|registry| self.check(registry, &session))?;
+        let asker = Asker {
+            session: &session,
+            from,
+        };
+        let ends_session = matches!(ask, Ask::Logout | Ask::ChangePassword { .. });
+        let answer = self.answer_member(&asker, ask)?;
+        let renewed = (!ends_session && session.is_due(now))
+            .then(|| self.sign(&session.renewed(now)))
+            .transpose()?;
+        Ok((renewed, answer))
+    }
+
+    fn check(&self, registry: &Registry, session: &Session) -> Result<(), Refused> {
+        let found = registry.check_session(session.account, session.session, session.credential);
+        found.map(drop).map_err(told)
+    }
+
+    fn answer_member(&self, asker: &Asker<'_>, ask: Ask) -> Result<Answer, Refused> {
+        let account = asker.session.account;
+        match ask {
+            // Answered above.
+            Ask::CreateUser { .. } | Ask::Login { .. } => Err(refused(
+                ErrorKind::BAD_REQUEST,
+                "this is asked without a session",
+            )),
+            Ask::Logout => {
+                let session = asker.session.session;
+                self.change(asker, "logs out", |registry, now| {
+                    registry.log_out(account, session, now + LIFETIME, now)
+                })
+            }
+            Ask::ChangePassword { old, new } => self.change_password(asker, &old, &new),
+            Ask::CreateGroup { group } => self.create_group(asker, group),
+            Ask::JoinGroup { group } => {
+                let id = self.draw()?;
+                let what = format!("asks to join {group}");
+                self.change(asker, &what, |registry, now| {
+                    registry.request_membership(account, &group, id, now)
+                })
+            }
+            Ask::LeaveGroup { group, end } => {
+                let leaving = if end {
+                    Leaving::EndGroup
+                } else {
+                    Leaving::KeepGroup
+                };
+                self.change(asker, &format!("leaves {group}"), |registry, now| {
+                    registry.leave(account, &group, leaving, now)
+                })
+            }
+            Ask::AcceptRequest { group, user } => {
+                let what = format!("accepts {user} into {group}");
+                self.change(asker, &what, |registry, now| {
+                    registry.accept(account, &group, &user, now)
+                })
+            }
+            Ask::RejectRequest { group, user } => {
+                let what = format!("rejects {user} for {group}");
+                self.change(asker, &what, |registry, now| {
+                    registry.reject(account, &group, &user, now)
+                })
+            }
+            Ask::RemoveMember { group, user } => {
+                let what = format!("removes {user} from {group}");
+                self.change(asker, &what, |registry, now| {
+                    registry.remove_member(account, &group, &user, now)
+                })
+            }
+            Ask::ListGroups { after } => self.list_groups(account, after.as_ref()),
+            Ask::ListMembers { group, after } => self.list_members(account, &group, after.as_ref()),
+            Ask::ListRequests { group, after } => {
+                self.list_requests(account, &group, after.as_ref())
+            }
+            Ask::News { seen, after } => self.news(account, &seen, after.as_ref()),
+        }
+    }
+
+    /// Carries out an operation in the asker's name; `what` is what the log says of it.
+    fn change(
+        &self,
+        asker: &Asker<'_>,
+        what: &str,
+        operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
+    ) -> Result<Answer, Refused> {
+        let session = asker.session;
+        // Checked again with the write itself: the session may have been ended meanwhile.
+        self.keeper
+            .write(|registry, now| {
+                registry.check_session(session.account, session.session, session.credential)?;
+                operation(registry, now)
+            })
+            .map_err(unwritten)?;
+        let name = self.shown(session.account);
+        log::info!("{name} at {} {what}", asker.from);
+        Ok(Answer::Done)
+    }
+
+    fn create_group(&self, asker: &Asker<'_>, name: GroupName) -> Result<Answer, Refused> {
+        let what = format!("makes group {name}");
+        let new = NewGroup {
+            id: self.draw()?,
+            membership: self.draw()?,
+            name,
+        };
+        let account = asker.session.account;
+        self.change(asker, &what, |registry, now| {
+            registry.create_group(account, new, now)
+        })
+    }
+
+    fn create_user(
+        &self,
+        name: UserName,
+        password: &Password,
+        invite: Option<&Place>,
+        from: IpAddr,
+    ) -> Result<(), Refused> {
+        let code = match (invite, self.registration) {
+            (None, Registration::Closed) => {
+                return Err(refused(
+                    ErrorKind::INVITE_NEEDED,
+                    "accounts are made here with an invite code only: ask the tracker's operator for one, then \
+                     create_user USER --invite CODE",
+                ));
+            }
+            (None, Registration::Open) => None,
+            (Some(code), _) => {
+                let code: Option<InviteCode> = code.as_str().parse().ok();
+                Some(code.ok_or_else(|| told(Refusal::UnknownInvite))?)
+            }
+        };
+        // Told before the work of hashing; the write looks again.
+        let label = Label::from(&name);
+        if self
+            .keeper
+            .read(|registry| registry.account_id(&label))
+            .is_ok()
+        {
+            return Err(told(Refusal::NameTaken(label)));
+        }
+        let what = format!("user {name} is made from {from}");
+        let new = NewAccount {
+            id: self.draw()?,
+            name,
+            password: self.hash(password)?,
+        };
+        let written = self.keeper.write(|registry, now| match code {
+            None => registry.create_account(new, now),
+            Some(code) => registry.redeem(code.hash(), new, now),
+        });
+        written.map_err(unwritten)?;
+        log::info!("{what}");
+        Ok(())
+    }
+
+    fn login(&self, user: &Label, password: &Password, from: IpAddr) -> Result<Answer, Refused> {
+        self.admit(user, from)?;
+        let accounts: Vec<Account> = self.keeper.read(|registry| named(registry, user));
+        // An unknown name takes as long as a wrong password.
+        let mut found = None;
+        if accounts.is_empty() {
+            self.verify(password, None)?;
+        }
+        for account in accounts {
+            if self.verify(password, Some(&account.password.value))? {
+                found = Some(account);
+                break;
+            }
+        }
+        let Some(account) = found else {
+            self.failed(user, from);
+            log::warn!("log-in as {user} from {from} refused");
+            return Err(refused(
+                ErrorKind::LOGIN_REFUSED,
+                "there is no user of that name with that password; check both",
+            ));
+        };
+        self.throttle()
+            .succeeded(user.name(), from, self.epoch.elapsed());
+        log::info!("{user} at {from} logs in");
+        let token = self.begin(account.id, account.credential())?;
+        self.session(account.id, token)
+    }
+
+    fn change_password(
+        &self,
+        asker: &Asker<'_>,
+        old: &Password,
+        new: &Password,
+    ) -> Result<Answer, Refused> {
+        let id = asker.session.account;
+        let account = self.keeper.read(|registry| registry.account(id).cloned());
+        let account = account.ok_or_else(|| told(Refusal::AccountGone))?;
+        let label = self.name_of(id)?;
+        self.admit(&label, asker.from)?;
+        if !self.verify(old, Some(&account.password.value))? {
+            self.failed(&label, asker.from);
+            return Err(refused(
+                ErrorKind::LOGIN_REFUSED,
+                "the old password is wrong; nothing was changed",
+            ));
+        }
+        let hash = self.hash(new)?;
+        self.change(asker, "changes the password", |registry, now| {
+            registry.change_password(id, hash, now)
+        })?;
+        let credential = self.keeper.read(|registry| {
+            let account = registry.account(id);
+            account.map(Account::credential)
+        });
+        let credential = credential.ok_or_else(|| told(Refusal::AccountGone))?;
+        let token = self.begin(id, credential)?;
+        self.session(id, token)
+    }
+
+    fn session(&self, account: RowId, token: Token) -> Result<Answer, Refused> {
+        let user = self.name_of(account)?;
+        let lost = self.keeper.read(|registry| registry.lost_name(account));
+        let note = lost.then(|| {
+            let name = user.name();
+            Line::new(&format!(
+                "the name {name} was given twice while trackers were apart and the other account has it: yours is {user}"
+            ))
+        });
+        Ok(Answer::Session { token, user, note })
+    }
+
+    fn news(&self, account: RowId, seen: &Seen, after: Option<&Place>) -> Result<Answer, Refused> {
+        let seen = match seen.as_bytes() {
+            [] => VersionVector::new(),
+            bytes => VersionVector::decode(bytes).map_err(|error| {
+                let message = format!("what was seen cannot be read: {error}");
+                refused(ErrorKind::BAD_REQUEST, &message)
+            })?,
+        };
+        let after = views::cursor(after)?;
+        Ok(self.keeper.read(|registry| {
+            let page = registry.answers(account, &seen, after.as_ref(), PAGE);
+            let mut known = seen.clone();
+            known.join(registry.version_vector());
+            Answer::News {
+                page: views::page(page, views::news),
+                seen: Seen::new(known.encode()).unwrap_or_default(),
+            }
+        }))
+    }
+
+    fn admit(&self, user: &Label, from: IpAddr) -> Result<(), Refused> {
+        let now = self.epoch.elapsed();
+        self.throttle()
+            .check(user.name(), from, now)
+            .map_err(|wait| {
+                let seconds = wait.as_secs().max(1);
+                let message = format!("too many failed tries; try again in {seconds} s");
+                refused(ErrorKind::SLOW_DOWN, &message)
+            })
+    }
+
+    fn failed(&self, user: &Label, from: IpAddr) {
+        let now = self.epoch.elapsed();
+        self.throttle().failed(user.name(), from, now);
+    }
+
+    fn throttle(&self) -> MutexGuard<'_, Throttle> {
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn hash(&self, password: &Password) -> Result<PasswordHash, Refused> {
+        self.passwords.hash(password.clone()).map_err(overloaded)
+    }
+
+    fn verify(&self, password: &Password, hash: Option<&PasswordHash>) -> Result<bool, Refused> {
+        self.passwords
+            .verify(password.clone(), hash)
+            .map_err(overloaded)
+    }
+
+    /// The token of a new session.
+    fn begin(&self, account: RowId, credential: Stamp) -> Result<Token, Refused> {
+        let now = since_1970();
+        self.sign(&Session::begin(account, self.draw()?, credential, now))
+    }
+
+    fn sign(&self, session: &Session) -> Result<Token, Refused> {
+        let token = Token::new(&self.tokens.sign(session));
+        // A token's length is fixed, and a message takes it.
+        token.ok_or_else(|| refused(ErrorKind::BUSY, "no session can be made; try again"))
+    }
+
+    fn name_of(&self, account: RowId) -> Result<Label, Refused> {
+        let label = self.keeper.read(|registry| registry.account_label(account));
+        label.ok_or_else(|| told(Refusal::AccountGone))
+    }
+
+    /// How the log names an account.
+    fn shown(&self, account: RowId) -> String {
+        let label = self.keeper.read(|registry| registry.account_label(account));
+        label.map_or_else(|| account.to_string(), |label| label.to_string())
+    }
+
+    /// Who may make an account.
+    pub fn registration(&self) -> Registration {
+        self.registration
+    }
+
+    /// Drops what has expired from the registry of a tracker that is alone.
+    pub fn tidy(&self) {
+        match self.keeper.tidy(&[]) {
+            Ok(0) => {}
+            Ok(count) => log::info!("{count} expired rows are dropped"),
+            Err(error) => log::error!("expired rows cannot be dropped: {error}"),
+        }
+    }
+
+    /// Ends the threads that hash; log-ins are refused from then on.
+    pub fn stop(&self) {
+        self.passwords.stop();
+    }
+
+    /// A random id.
+    pub(super) fn draw(&self) -> Result<RowId, Refused> {
+        let mut id = [0; 16];
+        match self.random.fill(&mut id) {
+            Ok(()) => Ok(RowId(id)),
+            Err(_) => Err(no_randomness()),
+        }
+    }
+
+    fn list_groups(&self, account: RowId, after: Option<&Place>) -> Result<Answer, Refused> {
+        let after = views::cursor(after)?;
+        let page = self
+            .keeper
+            .read(|registry| registry.groups(Some(account), after.as_ref(), PAGE));
+        Ok(Answer::Groups(views::page(page, views::group)))
+    }
+
+    fn list_members(
+        &self,
+        account: RowId,
+        group: &Label,
+        after: Option<&Place>,
+    ) -> Result<Answer, Refused> {
+        let after = views::cursor(after)?;
+        let page = self
+            .keeper
+            .read(|registry| registry.members(account, group, after.as_ref(), PAGE));
+        Ok(Answer::Members(views::page(
+            page.map_err(told)?,
+            views::member,
+        )))
+    }
+
+    fn list_requests(
+        &self,
+        account: RowId,
+        group: &Label,
+        after: Option<&Place>,
+    ) -> Result<Answer, Refused> {
+        let after = views::cursor(after)?;
+        let page = self
+            .keeper
+            .read(|registry| registry.requests(account, group, after.as_ref(), PAGE));
+        Ok(Answer::Requests(views::page(
+            page.map_err(told)?,
+            views::request,
+        )))
+    }
+}
+
+/// The accounts that a log-in under that label may mean.
+fn named(registry: &Registry, user: &Label) -> Vec<Account> {
+    if user.tag().is_some() {
+        let id = registry.account_id(user).ok();
+        return id
+            .and_then(|id| registry.account(id))
+            .cloned()
+            .into_iter()
+            .collect();
+    }
+    let name: Option<UserName> = user.name().parse().ok();
+    let accounts = name.map(|name| registry.accounts_named(&name));
+    accounts.unwrap_or_default().into_iter().cloned().collect()
+}
+
+fn refused(kind: ErrorKind, message: &str) -> Refused {
+    Refused {
+        kind,
+        message: Line::new(message),
+    }
+}
+
+/// A rule's refusal as it is sent.
+pub(super) fn told(refusal: Refusal) -> Refused {
+    let kind = ErrorKind::parse(refusal.kind()).unwrap_or(ErrorKind::BAD_REQUEST);
+    refused(kind, &refusal.to_string())
+}
+
+/// Why nothing was written, as it is sent: what the disk says is for the operator's log.
+pub(super) fn unwritten(error: WriteError) -> Refused {
+    match error {
+        WriteError::Refused(refusal) => told(refusal),
+        WriteError::NotSaved(error) => {
+            log::error!("nothing can be written: {error}");
+            refused(
+                ErrorKind::NOT_SAVED,
+                "the tracker cannot write its database; tell its operator (its log says why), and look whether the change \
+                 is there once it runs again",
+            )
+        }
+    }
+}
+
+pub(super) fn no_randomness() -> Refused {
+    refused(
+        ErrorKind::BUSY,
+        "the tracker's system gives no random numbers; try again",
+    )
+}
+
+fn overloaded(error: PasswordsError) -> Refused {
+    log::warn!("a password was not checked: {error}");
+    refused(ErrorKind::BUSY, &error.to_string())
+}

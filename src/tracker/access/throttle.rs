@@ -1,0 +1,272 @@
+//! The limit on failed log-ins.
+//!
+//! Failures are counted by pair of user and address, by address, and by user in all; a count is forgotten 15 minutes after
+//! its last failure. From the fifth failure on of a pair or an address, its next try must wait: 1 s, then twice as long
+//! after each failure, up to 5 minutes. A name that does not exist counts like one that does.
+//!
+//! A user must not be locked out by somebody elsewhere. So failures from other addresses slow a user down only from
+//! the fiftieth on, by 30 s at most: enough against guesses from many addresses. And from an address where
+//! the user has logged in before, only their own failures there count: neither a stranger's
+//! storm on the name nor a neighbour behind the same address keeps them out.
+//!
+//! An address is one of IPv4 or the first 64 bits of one of IPv6, which one machine has whole. 10,000 entries of each kind are
+//! kept; the ones untouched for longest go first. Tries under way at the same time are not counted yet: how many these can be is
+//! bounded by those who check passwords.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+/// Failures of a pair or an address from which on it is slowed down.
+const FREE: u32 = 5;
+/// Failures of a user in all from which on others are slowed down.
+const FREE_IN_ALL: u32 = 50;
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+const LONGEST_WAIT_IN_ALL: Duration = Duration::from_secs(30);
+/// After how long without a failure they are forgotten.
+const MEMORY: Duration = Duration::from_secs(900);
+/// Entries of each kind.
+const ENTRIES: usize = 10_000;
+/// Characters of a user's name that count.
+const NAME: usize = 100;
+
+/// Failed log-ins, and who logged in from where. Times are since any fixed moment.
+#[derive(Debug, Default)]
+pub(super) struct Throttle {
+    pairs: Tallies<(String, Ipv6Addr)>,
+    addresses: Tallies<Ipv6Addr>,
+    users: Tallies<String>,
+    /// Pairs that have logged in; they are not forgotten.
+    known: Tallies<(String, Ipv6Addr)>,
+}
+
+impl Throttle {
+    /// Whether somebody at `address` may try to log in as `user` now.
+    ///
+    /// # Errors
+    /// How long to wait; such a try is not counted.
+    pub(super) fn check(&self, user: &str, address: IpAddr, now: Duration) -> Result<(), Duration> {
+        let pair = pair(user, address);
+        let mut wait = self.pairs.wait(&pair, FREE, LONGEST_WAIT, now);
+        if !self.known.entries.contains_key(&pair) {
+            let (user, address) = &pair;
+            let by_address = self.addresses.wait(address, FREE, LONGEST_WAIT, now);
+            let in_all = self.users.wait(user, FREE_IN_ALL, LONGEST_WAIT_IN_ALL, now);
+            wait = wait.max(by_address).max(in_all);
+        }
+        if wait.is_zero() { Ok(()) } else { Err(wait) }
+    }
+
+    /// Counts a wrong password, or a user who does not exist.
+    pub(super) fn failed(&mut self, user: &str, address: IpAddr, now: Duration) {
+        let pair = pair(user, address);
+        self.addresses.count(pair.1, now);
+        self.users.count(pair.0.clone(), now);
+        self.pairs.count(pair, now);
+    }
+
+    /// Notes a right password: the pair's failures are forgotten, not the address's, whose user may be guessing at others.
+    pub(super) fn succeeded(&mut self, user: &str, address: IpAddr, now: Duration) {
+        let pair = pair(user, address);
+        self.pairs.forget(&pair);
+        self.known.count(pair, now);
+    }
+}
+
+fn pair(user: &str, address: IpAddr) -> (String, Ipv6Addr) {
+    let user = user.chars().take(NAME).collect();
+    let address = match address.to_canonical() {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64),
+    };
+    (user, address)
+}
+
+/// Counts by key, the ones touched last.
+#[derive(Debug)]
+struct Tallies<K> {
+    entries: HashMap<K, Tally>,
+    by_age: BTreeSet<(Duration, K)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Tally {
+    count: u32,
+    last: Duration,
+}
+
+impl<K> Default for Tallies<K> {
+    fn default() -> Self {
+        Self {
+            entries: HashMap::new(),
+            by_age: BTreeSet::new(),
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash + Ord> Tallies<K> {
+    fn count(&mut self, key: K, now: Duration) {
+        let before = self.forget(&key);
+        let count = before
+            .filter(|tally| now.saturating_sub(tally.last) < MEMORY)
+            .map_or(0, |tally| tally.count);
+        if self.entries.len() >= ENTRIES
+            && let Some((_, oldest)) = self.by_age.pop_first()
+        {
+            self.entries.remove(&oldest);
+        }
+        let tally = Tally {
+            count: count.saturating_add(1),
+            last: now,
+        };
+        self.by_age.insert((now, key.clone()));
+        self.entries.insert(key, tally);
+    }
+
+    fn forget(&mut self, key: &K) -> Option<Tally> {
+        let (key, tally) = self.entries.remove_entry(key)?;
+        self.by_age.remove(&(tally.last, key));
+        Some(tally)
+    }
+
+    /// How long `key` must still wait.
+    fn wait(&self, key: &K, free: u32, longest: Duration, now: Duration) -> Duration {
+        let Some(tally) = self.entries.get(key) else {
+            return Duration::ZERO;
+        };
+        let past = now.saturating_sub(tally.last);
+        match tally.count.checked_sub(free) {
+            Some(more) if past < MEMORY => {
+                let factor = 2u32.checked_pow(more).unwrap_or(u32::MAX);
+                FIRST_WAIT
+                    .saturating_mul(factor)
+                    .min(longest)
+                    .saturating_sub(past)
+            }
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(1_000_000 + seconds)
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn fail(throttle: &mut Throttle, times: u32, user: &str, address: &str, now: Duration) {
+        for _ in 0..times {
+            throttle.failed(user, ip(address), now);
+        }
+    }
+
+    #[test]
+    fn the_fifth_failure_slows_the_pair_and_the_address_and_nobody_else() {
+        let mut throttle = Throttle::default();
+        fail(&mut throttle, 4, "nik", "10.0.0.1", at(0));
+        assert_eq!(throttle.check("nik", ip("10.0.0.1"), at(0)), Ok(()));
+        fail(&mut throttle, 1, "nik", "10.0.0.1", at(0));
+        let wait = Err(Duration::from_secs(1));
+        for user in ["nik", "mayank", "nobody"] {
+            assert_eq!(throttle.check(user, ip("10.0.0.1"), at(0)), wait, "{user}");
+            assert_eq!(
+                throttle.check(user, ip("10.0.0.2"), at(0)),
+                Ok(()),
+                "{user}"
+            );
+        }
+        assert_eq!(throttle.check("nik", ip("::ffff:10.0.0.1"), at(0)), wait);
+        assert_eq!(throttle.check("nik", ip("10.0.0.1"), at(1)), Ok(()));
+    }
+
+    #[test]
+    fn the_wait_doubles_to_five_minutes_and_is_forgotten_after_fifteen() {
+        let mut throttle = Throttle::default();
+        fail(&mut throttle, 4, "nik", "10.0.0.1", at(0));
+        for seconds in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
+            fail(&mut throttle, 1, "nik", "10.0.0.1", at(0));
+            let wait = throttle.check("nik", ip("10.0.0.1"), at(0));
+            assert_eq!(wait, Err(Duration::from_secs(seconds)));
+        }
+        fail(&mut throttle, 1_000_000, "nik", "10.0.0.1", at(0));
+        let wait = throttle.check("nik", ip("10.0.0.1"), at(100));
+        assert_eq!(wait, Err(Duration::from_secs(200)));
+        assert_eq!(throttle.check("nik", ip("10.0.0.1"), at(300)), Ok(()));
+        fail(&mut throttle, 4, "nik", "10.0.0.1", at(900));
+        assert_eq!(throttle.check("nik", ip("10.0.0.1"), at(900)), Ok(()));
+    }
+
+    #[test]
+    fn guesses_from_many_addresses_are_slowed_and_do_not_lock_the_user_out() {
+        let mut throttle = Throttle::default();
+        throttle.succeeded("nik", ip("10.0.0.1"), at(0));
+        for number in 0..49 {
+            throttle.failed("nik", ip(&format!("10.1.0.{number}")), at(1));
+        }
+        assert_eq!(throttle.check("nik", ip("10.2.0.1"), at(1)), Ok(()));
+        for number in 0..49 {
+            throttle.failed("nik", ip(&format!("10.3.0.{number}")), at(1));
+        }
+        let wait = throttle.check("nik", ip("10.2.0.1"), at(1));
+        assert_eq!(wait, Err(Duration::from_secs(30)));
+        assert_eq!(throttle.check("nik", ip("10.0.0.1"), at(1)), Ok(()));
+        assert_eq!(throttle.check("mayank", ip("10.2.0.1"), at(1)), Ok(()));
+        // From where the user is known, their own failures count all the same.
+        fail(&mut throttle, 5, "nik", "10.0.0.1", at(1));
+        assert!(throttle.check("nik", ip("10.0.0.1"), at(1)).is_err());
+    }
+
+    #[test]
+    fn a_success_clears_the_pair_and_not_the_address() {
+        let mut throttle = Throttle::default();
+        fail(&mut throttle, 5, "nik", "10.0.0.1", at(0));
+        throttle.succeeded("nik", ip("10.0.0.1"), at(5));
+        assert_eq!(throttle.check("nik", ip("10.0.0.1"), at(0)), Ok(()));
+        assert!(throttle.check("mayank", ip("10.0.0.1"), at(0)).is_err());
+    }
+
+    #[test]
+    fn a_network_of_ipv6_counts_as_one() {
+        let mut throttle = Throttle::default();
+        for host in 0..5 {
+            throttle.failed("nik", ip(&format!("2001:db8:0:1::{host}")), at(0));
+        }
+        let check = |text| throttle.check("nik", ip(text), at(0));
+        assert!(check("2001:db8:0:1:ffff::1").is_err());
+        assert_eq!(check("2001:db8:0:2::1"), Ok(()));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_oldest_go_first() {
+        let mut throttle = Throttle::default();
+        fail(&mut throttle, 5, "first", "10.0.0.1", at(0));
+        fail(&mut throttle, 5, "second", "10.0.0.2", at(1));
+        for number in 0..9999u32 {
+            let address = IpAddr::V4(number.into());
+            throttle.failed(&format!("{number}{}", "x".repeat(5000)), address, at(2));
+            throttle.succeeded(&number.to_string(), address, at(2));
+        }
+        let sizes = [
+            throttle.pairs.entries.len(),
+            throttle.addresses.by_age.len(),
+        ];
+        assert_eq!(sizes, [ENTRIES, ENTRIES]);
+        assert!(
+            throttle
+                .users
+                .by_age
+                .iter()
+                .all(|(_, name)| name.len() <= NAME)
+        );
+        assert_eq!(throttle.check("first", ip("10.0.0.1"), at(0)), Ok(()));
+        assert!(throttle.check("second", ip("10.0.0.2"), at(1)).is_err());
+    }
+}

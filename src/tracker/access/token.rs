@@ -1,0 +1,202 @@
+//! Session tokens: who logged in, until when, signed so that every tracker of the cluster takes them and nobody else
+//! makes them.
+//!
+//! A token is 1 byte of format, the account, the session, the credential it was made under (wall time, counter, origin),
+//! the times it was issued and ends, and 32 bytes of HMAC-SHA256 (RFC 2104) over all of these; numbers are big-endian,
+//! times in milliseconds since 1970. Whether the session was ended before its time is the registry's to know.
+
+use crate::certificate::Authority;
+use crate::tracker::registry::{Origin, RowId, Stamp};
+use ring::hmac::{HMAC_SHA256, Key, sign, verify};
+use std::time::Duration;
+
+/// How long a token is good.
+pub(super) const LIFETIME: Duration = Duration::from_secs(12 * 3600);
+
+const LABEL: &str = "pieceful session token v1";
+const FORMAT: u8 = 1;
+const SIGNATURE: usize = 32;
+const LENGTH: usize = 1 + 16 + 16 + 8 + 4 + 16 + 8 + 8 + SIGNATURE;
+
+/// What a token says. Times are since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Session {
+    /// Who logged in.
+    pub(super) account: RowId,
+    /// The session; the same through all renewals.
+    pub(super) session: RowId,
+    /// The account's credential at the log-in.
+    pub(super) credential: Stamp,
+    /// When this token was made.
+    pub(super) issued: Duration,
+    /// From when on it is refused.
+    pub(super) expires: Duration,
+}
+
+/// Why a token is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum TokenError {
+    /// It is not of the length or format of a token.
+    #[error("the session token is malformed: log in anew")]
+    Malformed,
+    /// This cluster did not sign it.
+    #[error("the session token is not of this cluster: log in anew")]
+    Forged,
+    /// Its time is over.
+    #[error("the session has expired: log in anew")]
+    Expired,
+}
+
+impl Session {
+    /// A new session under a random id.
+    pub(super) fn begin(account: RowId, session: RowId, credential: Stamp, now: Duration) -> Self {
+        Self {
+            account,
+            session,
+            credential,
+            issued: now,
+            expires: now.saturating_add(LIFETIME),
+        }
+    }
+
+    /// The same session for another [`LIFETIME`] from now.
+    #[must_use]
+    pub(super) fn renewed(&self, now: Duration) -> Self {
+        Self::begin(self.account, self.session, self.credential, now)
+    }
+
+    /// Whether the token should be renewed: a quarter of its life is over.
+    pub(super) fn is_due(&self, now: Duration) -> bool {
+        now >= self.issued.saturating_add(LIFETIME / 4)
+    }
+}
+
+/// The key that signs tokens.
+#[derive(Debug)]
+pub(super) struct TokenKey(Key);
+
+impl TokenKey {
+    /// The one of a cluster.
+    pub(super) fn of(cluster: &Authority) -> Self {
+        Self(Key::new(HMAC_SHA256, &cluster.derive_key(LABEL)))
+    }
+
+    /// The token of a session: 109 bytes. Times are cut to milliseconds.
+    pub(super) fn sign(&self, session: &Session) -> Vec<u8> {
+        let mut token = Vec::with_capacity(LENGTH);
+        token.push(FORMAT);
+        token.extend(session.account.0);
+        token.extend(session.session.0);
+        token.extend(session.credential.wall().to_be_bytes());
+        token.extend(session.credential.counter().to_be_bytes());
+        token.extend(session.credential.origin().0);
+        token.extend(millis(session.issued).to_be_bytes());
+        token.extend(millis(session.expires).to_be_bytes());
+        let signature = sign(&self.0, &token);
+        token.extend(signature.as_ref());
+        token
+    }
+
+    /// What a token says, if this cluster signed it and `now` is before its end.
+    ///
+    /// # Errors
+    /// See [`TokenError`].
+    pub(super) fn open(&self, token: &[u8], now: Duration) -> Result<Session, TokenError> {
+        if token.len() != LENGTH {
+            return Err(TokenError::Malformed);
+        }
+        let (content, signature) = token
+            .split_last_chunk::<SIGNATURE>()
+            .ok_or(TokenError::Malformed)?;
+        verify(&self.0, content, signature).map_err(|_| TokenError::Forged)?;
+        let session = parse(content).ok_or(TokenError::Malformed)?;
+        if now >= session.expires {
+            return Err(TokenError::Expired);
+        }
+        Ok(session)
+    }
+}
+
+fn parse(content: &[u8]) -> Option<Session> {
+    let (format, rest) = content.split_first()?;
+    let (account, rest) = rest.split_first_chunk::<16>()?;
+    let (session, rest) = rest.split_first_chunk::<16>()?;
+    let (wall, rest) = rest.split_first_chunk::<8>()?;
+    let (counter, rest) = rest.split_first_chunk::<4>()?;
+    let (origin, rest) = rest.split_first_chunk::<16>()?;
+    let (issued, rest) = rest.split_first_chunk::<8>()?;
+    let (expires, rest) = rest.split_first_chunk::<8>()?;
+    let (wall, counter) = (u64::from_be_bytes(*wall), u32::from_be_bytes(*counter));
+    let credential = Stamp::new(wall, counter, Origin(*origin))?;
+    (*format == FORMAT && rest.is_empty()).then_some(Session {
+        account: RowId(*account),
+        session: RowId(*session),
+        credential,
+        issued: Duration::from_millis(u64::from_be_bytes(*issued)),
+        expires: Duration::from_millis(u64::from_be_bytes(*expires)),
+    })
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_millis(1_800_000_000_123);
+
+    fn session() -> Session {
+        let credential = Stamp::new(1_700_000_000_000, 3, Origin([3; 16])).unwrap();
+        Session::begin(RowId([1; 16]), RowId([2; 16]), credential, NOW)
+    }
+
+    fn key() -> TokenKey {
+        TokenKey::of(&Authority::generate("test").unwrap())
+    }
+
+    #[test]
+    fn a_token_is_good_at_every_tracker_of_its_cluster_until_its_end() {
+        let cluster = Authority::generate("test").unwrap();
+        let copy = Authority::from_pem(cluster.to_pem().as_bytes()).unwrap();
+        let (one, other) = (TokenKey::of(&cluster), TokenKey::of(&copy));
+        let token = one.sign(&session());
+        assert_eq!(token.len(), 109);
+        assert_eq!(other.open(&token, NOW), Ok(session()));
+        let last = NOW + LIFETIME - Duration::from_millis(1);
+        assert_eq!(other.open(&token, last), Ok(session()));
+        let end = other.open(&token, NOW + LIFETIME);
+        assert_eq!(end, Err(TokenError::Expired));
+        assert_eq!(key().open(&token, NOW), Err(TokenError::Forged));
+    }
+
+    #[test]
+    fn no_changed_or_cut_token_is_taken() {
+        let key = key();
+        let token = key.sign(&session());
+        for at in 0..token.len() {
+            for bit in 0..8 {
+                let mut changed = token.clone();
+                changed[at] ^= 1 << bit;
+                assert_eq!(key.open(&changed, NOW), Err(TokenError::Forged), "{at}");
+            }
+            let cut = key.open(&token[..at], NOW);
+            assert_eq!(cut, Err(TokenError::Malformed), "{at}");
+        }
+        let longer = [token.as_slice(), &[0]].concat();
+        assert_eq!(key.open(&longer, NOW), Err(TokenError::Malformed));
+    }
+
+    #[test]
+    fn a_token_is_renewed_after_a_quarter_of_its_life() {
+        let begun = session();
+        let quarter = NOW + LIFETIME / 4;
+        assert!(!begun.is_due(quarter - Duration::from_millis(1)));
+        assert!(begun.is_due(quarter));
+        let renewed = begun.renewed(quarter);
+        assert_eq!(renewed.session, begun.session);
+        assert_eq!(renewed.expires, quarter + LIFETIME);
+        assert!(!renewed.is_due(quarter));
+    }
+}

@@ -1,0 +1,70 @@
+//! What the registry shows, as the wire has it.
+
+use crate::tracker::registry::{self, Cursor, GroupView, MemberView, RequestView};
+use crate::wire::access::{
+    ErrorKind, GroupEntry, MemberEntry, NewsEntry, Outcome, Page, Place, Refused, RequestEntry,
+    Standing,
+};
+use crate::wire::control::Line;
+
+/// How many entries of a list are sent at a time: a page of the longest names is a small part of a frame.
+pub(super) const PAGE: usize = 500;
+
+/// A page as it is sent.
+pub(super) fn page<T, U>(page: registry::Page<T>, entry: fn(T) -> U) -> Page<U> {
+    Page {
+        entries: page.items.into_iter().map(entry).collect(),
+        next: page.next.and_then(|next| Place::new(next.to_string())),
+    }
+}
+
+/// Where a page is to begin.
+pub(super) fn cursor(after: Option<&Place>) -> Result<Option<Cursor>, Refused> {
+    let cursor = after.map(|after| after.as_str().parse()).transpose();
+    cursor.map_err(|error: registry::CursorError| Refused {
+        kind: ErrorKind::BAD_REQUEST,
+        message: Line::new(&error.to_string()),
+    })
+}
+
+pub(super) fn group(view: GroupView) -> GroupEntry {
+    GroupEntry {
+        name: view.label,
+        owner: view.owner,
+        members: u32::try_from(view.members).unwrap_or(u32::MAX),
+        standing: match view.standing {
+            registry::Standing::Stranger => Standing::Stranger,
+            registry::Standing::Requester => Standing::Requester,
+            registry::Standing::Member => Standing::Member,
+            registry::Standing::Owner => Standing::Owner,
+        },
+    }
+}
+
+pub(super) fn member(view: MemberView) -> MemberEntry {
+    MemberEntry {
+        name: view.label,
+        since: view.since.wall(),
+        owner: view.owner,
+    }
+}
+
+pub(super) fn request(view: RequestView) -> RequestEntry {
+    RequestEntry {
+        name: view.label,
+        at: view.at.wall(),
+    }
+}
+
+pub(super) fn news(answer: registry::Answer) -> NewsEntry {
+    NewsEntry {
+        group: answer.label,
+        outcome: match answer.outcome {
+            registry::Outcome::Accepted => Outcome::Accepted,
+            registry::Outcome::Rejected => Outcome::Rejected,
+            registry::Outcome::Removed => Outcome::Removed,
+            registry::Outcome::GroupEnded => Outcome::GroupEnded,
+        },
+        at: answer.at.wall(),
+    }
+}
