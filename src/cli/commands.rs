@@ -329,6 +329,45 @@ mod tests {
     }
 
     #[test]
+    fn passwords_are_taken_out_of_what_is_kept() {
+        for (line, kept) in [
+            ("login nik secret", Some("login nik")),
+            ("login  'n k' secret", Some("login")),
+            ("login nik", Some("login nik")),
+            ("create_user --invite AB nik secret", Some("create_user")),
+            ("change_password old new", Some("change_password")),
+            ("list_members 'a b'", Some("list_members 'a b'")),
+            ("logn nik secret", None),
+            ("sned x", Some("sned x")),
+            ("login 'x", None),
+            ("", None),
+        ] {
+            assert_eq!(without_passwords(line).as_deref(), kept, "{line}");
+        }
+        for line in ["login nik a b", "change_password a b c"] {
+            let (_, failure) = failure(line);
+            assert!(!failure.to_string().contains('"'), "{failure}");
+        }
+    }
+
+    #[test]
+    fn flags_stand_anywhere() {
+        let leave = |end| {
+            let group = "lab".parse().unwrap();
+            Command::Account(AccountCommand::LeaveGroup { group, end })
+        };
+        for (line, end) in [
+            ("leave_group lab", false),
+            ("leave_group lab --yes", true),
+            ("leave_group --yes lab", true),
+        ] {
+            assert_eq!(ok(line).1, leave(end), "{line}");
+        }
+        let (_, failure) = failure("create_user nik --invite");
+        assert!(failure.to_string().starts_with("nothing follows --invite"));
+    }
+
+    #[test]
     fn each_bad_line_has_its_kind_and_says_what_is_wrong() {
         for (line, name, kind, message) in [
             (

@@ -343,6 +343,6 @@ mod tests {
             "{\"command\":\"cancel\",\"ok\":true,\"name\":\"x\"}"
         );
         let help = line("help", &Ok(Outcome::Help(None)));
-        assert!(help.starts_with("{\"command\":\"help\",\"ok\":true,\"commands\":[{\"name\":\"send\",\"usage\":\"send PATH"));
+        assert!(help.starts_with("{\"command\":\"help\",\"ok\":true,\"commands\":[{\"name\":\"create_user\",\"usage\":\"create_user USER"));
     }
 }

@@ -305,14 +305,15 @@ pub(super) mod tests {
         };
         let lines = lines(&Outcome::Status(status));
         assert_eq!(
-            lines[..3],
+            lines[..4],
             [
                 "peer Lab\\n3  on 127.0.0.1:6881  2 links",
+                "user -  (login USER logs in)",
                 "tracker http://t/  not asked yet",
                 "share s\\u{202e}  1.0 KiB  up 5 B  1 peers  (gone)",
             ]
         );
-        assert!(lines[3].ends_with("(no owner)") && lines.len() == 4);
+        assert!(lines[4].ends_with("(no owner)") && lines.len() == 5);
     }
 
     #[test]
