@@ -219,6 +219,37 @@ fn a_changed_byte_is_found_or_changes_nothing() {
 }
 
 #[test]
+fn a_damaged_last_commit_does_not_bring_back_the_one_before() {
+    let (folder, before) = filled();
+    let path = folder.path().join(DATABASE_FILE);
+    let (database, _) = Database::open(folder.path()).unwrap();
+    let mut last = Batch::new();
+    last.remove_row(id(7));
+    database.commit(last).unwrap();
+    // As after kill -9.
+    let killed = fs::read(&path).unwrap();
+    drop(database);
+    let other = tempfile::tempdir().unwrap();
+    fs::write(other.path().join(DATABASE_FILE), &killed).unwrap();
+    let stored = Database::read(other.path()).unwrap();
+    assert_eq!(stored.rows.len(), before.rows.len() - 1);
+    // The lowest bit of the byte without a checksum names one of the two commit slots, of 128 bytes each from 64 on.
+    let slot = 64 + 128 * usize::from(killed[UNCHECKED] & 1);
+    for at in slot..slot + 128 {
+        let mut changed = killed.clone();
+        changed[at] ^= 1;
+        let error = refused(other.path(), &changed);
+        assert!(
+            matches!(
+                error,
+                DatabaseError::Damaged { .. } | DatabaseError::Foreign(_)
+            ),
+            "byte {at}: {error}"
+        );
+    }
+}
+
+#[test]
 fn no_bytes_make_it_panic() {
     let (folder, _) = filled();
     let path = folder.path().join(DATABASE_FILE);
