@@ -1,18 +1,18 @@
 //! An authority and what it issues.
 
+use super::validity::Validity;
 use super::x509::{
-    authority_extensions, leaf_extensions, name, public_key_and_subject, public_key_info, sign,
-    verify,
+    CLIENT_AUTH, Contents, Parts, SERVER_AUTH, authority_extensions, leaf_extensions, name, sign,
 };
 use super::{Fingerprint, pem};
 use ring::hmac::{self, HMAC_SHA256};
 use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::fmt;
 
-const CERTIFICATE_LABEL: &str = "CERTIFICATE";
+pub(super) const CERTIFICATE_LABEL: &str = "CERTIFICATE";
 const KEY_LABEL: &str = "PRIVATE KEY";
 
 /// An authority: its self-signed certificate, and the key that signs others.
@@ -52,6 +52,12 @@ pub enum CertificateError {
     /// Certificate and key do not belong together.
     #[error("its private key is not that of its certificate")]
     OtherKey,
+    /// A name that no certificate made here carries.
+    #[error("a certificate's name has 1 to 64 visible characters of ASCII")]
+    Name,
+    /// A date past the year 9999.
+    #[error("a certificate cannot hold past the year 9999")]
+    Date,
     /// The system gives no randomness.
     #[error("the system gives no random numbers")]
     NoRandomness,
@@ -65,13 +71,15 @@ impl Authority {
     pub fn generate(common_name: &str) -> Result<Self, CertificateError> {
         let (key, pair) = new_key()?;
         let subject = name(common_name);
-        let certificate = sign(
-            &pair,
-            &subject,
-            &subject,
-            &pair,
-            &authority_extensions(&pair),
-        )?;
+        let point = pair.public_key().as_ref();
+        let contents = Contents {
+            issuer: &subject,
+            subject: &subject,
+            point,
+            validity: Validity::ALWAYS,
+            extensions: &authority_extensions(point),
+        };
+        let certificate = sign(&pair, &contents)?;
         Ok(Self {
             certificate,
             key,
@@ -102,11 +110,15 @@ impl Authority {
         };
         let pair = pair(&key).ok_or(CertificateError::Key)?;
         let certificate = CertificateDer::from(certificate);
-        let (found, subject) = public_key_and_subject(&certificate)?;
-        if found != public_key_info(&pair) {
+        let parts = Parts::of(&certificate).ok_or(CertificateError::Certificate)?;
+        let point = parts.point.ok_or(CertificateError::Certificate)?;
+        if point != pair.public_key().as_ref() {
             return Err(CertificateError::OtherKey);
         }
-        verify(&certificate, &pair)?;
+        if !parts.is_signed_by(point) {
+            return Err(CertificateError::Certificate);
+        }
+        let subject = parts.subject.to_vec();
         Ok(Self {
             certificate,
             key: key.into(),
@@ -134,14 +146,9 @@ impl Authority {
     /// [`CertificateError::NoRandomness`].
     pub fn issue(&self, dns_name: &str) -> Result<Identity, CertificateError> {
         let (key, pair) = new_key()?;
-        let extensions = leaf_extensions(&pair, &self.pair, dns_name);
-        let leaf = sign(
-            &self.pair,
-            &self.subject,
-            &name(dns_name),
-            &pair,
-            &extensions,
-        )?;
+        let point = pair.public_key().as_ref();
+        let uses = [SERVER_AUTH, CLIENT_AUTH];
+        let leaf = self.sign_leaf(point, dns_name, dns_name, Validity::ALWAYS, &uses)?;
         Ok(Identity {
             chain: vec![leaf, self.certificate.clone()],
             key: key.into(),
@@ -161,6 +168,38 @@ impl Authority {
         pairs.for_each(|(to, from)| *to = *from);
         key
     }
+
+    /// Its certificate.
+    pub(super) fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
+    /// Its own key, as if it were a member's.
+    #[cfg(test)]
+    pub(super) fn member_key(&self) -> super::MemberKey {
+        let point = self.pair.public_key().as_ref().try_into().unwrap();
+        super::MemberKey::from_parts(self.key.clone_key(), point)
+    }
+
+    /// A leaf for the key `point`.
+    pub(super) fn sign_leaf(
+        &self,
+        point: &[u8],
+        common_name: &str,
+        dns_name: &str,
+        validity: Validity,
+        uses: &[&[u8]],
+    ) -> Result<CertificateDer<'static>, CertificateError> {
+        let issuer = self.pair.public_key().as_ref();
+        let contents = Contents {
+            issuer: &self.subject,
+            subject: &name(common_name),
+            point,
+            validity,
+            extensions: &leaf_extensions(point, issuer, dns_name, uses),
+        };
+        sign(&self.pair, &contents)
+    }
 }
 
 impl fmt::Debug for Authority {
@@ -171,7 +210,7 @@ impl fmt::Debug for Authority {
     }
 }
 
-fn new_key() -> Result<(PrivatePkcs8KeyDer<'static>, EcdsaKeyPair), CertificateError> {
+pub(super) fn new_key() -> Result<(PrivatePkcs8KeyDer<'static>, EcdsaKeyPair), CertificateError> {
     let (random, algorithm) = (SystemRandom::new(), &ECDSA_P256_SHA256_ASN1_SIGNING);
     let key = EcdsaKeyPair::generate_pkcs8(algorithm, &random);
     let key = key.map_err(|_| CertificateError::NoRandomness)?;

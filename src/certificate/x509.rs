@@ -2,10 +2,10 @@
 
 use super::CertificateError;
 use super::der::{self, value};
+use super::validity::Validity;
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
-use ring::signature::{ECDSA_P256_SHA256_ASN1, EcdsaKeyPair, KeyPair, UnparsedPublicKey};
-use rustls::RootCertStore;
+use ring::signature::{ECDSA_P256_SHA256_ASN1, EcdsaKeyPair, UnparsedPublicKey};
 use rustls::pki_types::CertificateDer;
 
 // Object identifiers, as DER has them (RFC 5480, sections 2.1.1 and 2.1.1.1; RFC 5758, section 3.2; RFC 5280, section 4.2.1).
@@ -19,13 +19,24 @@ const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 const AUTHORITY_KEY_ID: &[u8] = &[0x55, 0x1d, 0x23];
 const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
-const SERVER_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01];
-const CLIENT_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02];
+pub(super) const SERVER_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01];
+pub(super) const CLIENT_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02];
 
-/// Dates that no clock is outside of: these certificates are trusted by fingerprint, not by date. The end is the one that
-/// RFC 5280, section 4.1.2.5, has for certificates without one.
-const NOT_BEFORE: &[u8] = b"000101000000Z";
-const NOT_AFTER: &[u8] = b"99991231235959Z";
+/// The length of an uncompressed point on P-256 (SEC 1, section 2.3.3).
+pub(super) const POINT: usize = 65;
+
+/// What a certificate is to say, beside its serial number and its signature.
+pub(super) struct Contents<'a> {
+    /// The signer's name, a whole DER value.
+    pub(super) issuer: &'a [u8],
+    /// The name of whom it is for, likewise.
+    pub(super) subject: &'a [u8],
+    /// The public key of whom it is for, an uncompressed point.
+    pub(super) point: &'a [u8],
+    pub(super) validity: Validity,
+    /// Extensions, one after the other.
+    pub(super) extensions: &'a [u8],
+}
 
 /// A name of one attribute (RFC 5280, section 4.1.2.4).
 pub(super) fn name(common_name: &str) -> Vec<u8> {
@@ -40,7 +51,7 @@ pub(super) fn name(common_name: &str) -> Vec<u8> {
 }
 
 /// The subject's public key (RFC 5480, section 2).
-pub(super) fn public_key_info(pair: &EcdsaKeyPair) -> Vec<u8> {
+pub(super) fn public_key_info(point: &[u8]) -> Vec<u8> {
     let algorithm = value(
         der::SEQUENCE,
         &[
@@ -48,13 +59,12 @@ pub(super) fn public_key_info(pair: &EcdsaKeyPair) -> Vec<u8> {
             &value(der::OID, &[P256]),
         ],
     );
-    let point = der::bits(pair.public_key().as_ref());
-    value(der::SEQUENCE, &[&algorithm, &point])
+    value(der::SEQUENCE, &[&algorithm, &der::bits(point)])
 }
 
 /// By which a key is found (RFC 7093, section 2, method 1).
-fn key_id(pair: &EcdsaKeyPair) -> Vec<u8> {
-    let hash = digest(&SHA256, pair.public_key().as_ref());
+fn key_id(point: &[u8]) -> Vec<u8> {
+    let hash = digest(&SHA256, point);
     hash.as_ref().iter().take(20).copied().collect()
 }
 
@@ -79,7 +89,7 @@ fn extension(id: &[u8], critical: bool, content: &[u8]) -> Vec<u8> {
 }
 
 /// It may sign certificates and nothing else, and none of an authority below it.
-pub(super) fn authority_extensions(pair: &EcdsaKeyPair) -> Vec<u8> {
+pub(super) fn authority_extensions(point: &[u8]) -> Vec<u8> {
     let constraints = [der::BOOLEAN, 1, 0xff, der::INTEGER, 1, 0];
     [
         extension(
@@ -92,19 +102,21 @@ pub(super) fn authority_extensions(pair: &EcdsaKeyPair) -> Vec<u8> {
         extension(
             SUBJECT_KEY_ID,
             false,
-            &value(der::OCTET_STRING, &[&key_id(pair)]),
+            &value(der::OCTET_STRING, &[&key_id(point)]),
         ),
     ]
     .concat()
 }
 
+/// It signs nothing but handshakes of these uses; `issuer` is the signer's key.
 pub(super) fn leaf_extensions(
-    pair: &EcdsaKeyPair,
-    issuer: &EcdsaKeyPair,
+    point: &[u8],
+    issuer: &[u8],
     dns_name: &str,
+    uses: &[&[u8]],
 ) -> Vec<u8> {
     let names = value(der::implicit(2), &[dns_name.as_bytes()]);
-    let uses = [SERVER_AUTH, CLIENT_AUTH].map(|id| value(der::OID, &[id]));
+    let uses: Vec<_> = uses.iter().map(|id| value(der::OID, &[id])).collect();
     let issuer = value(der::implicit(0), &[&key_id(issuer)]);
     [
         // digitalSignature, bit 0.
@@ -118,20 +130,17 @@ pub(super) fn leaf_extensions(
         extension(
             SUBJECT_KEY_ID,
             false,
-            &value(der::OCTET_STRING, &[&key_id(pair)]),
+            &value(der::OCTET_STRING, &[&key_id(point)]),
         ),
         extension(AUTHORITY_KEY_ID, false, &value(der::SEQUENCE, &[&issuer])),
     ]
     .concat()
 }
 
-/// A certificate for the key `subject_pair`, signed by `signer` (RFC 5280, section 4.1).
+/// A certificate of these contents, signed by `signer` (RFC 5280, section 4.1).
 pub(super) fn sign(
     signer: &EcdsaKeyPair,
-    issuer: &[u8],
-    subject: &[u8],
-    subject_pair: &EcdsaKeyPair,
-    extensions: &[u8],
+    contents: &Contents<'_>,
 ) -> Result<CertificateDer<'static>, CertificateError> {
     let random = SystemRandom::new();
     let mut serial = [0u8; 16];
@@ -139,21 +148,20 @@ pub(super) fn sign(
     filled.map_err(|_| CertificateError::NoRandomness)?;
     // A positive number without a leading zero.
     serial[0] = serial[0] & 0x7f | 0x40;
-    let validity = [
-        value(der::UTC_TIME, &[NOT_BEFORE]),
-        value(der::GENERALIZED_TIME, &[NOT_AFTER]),
-    ];
     let signed = value(
         der::SEQUENCE,
         &[
             &value(der::explicit(0), &[&[der::INTEGER, 1, 2]]),
             &value(der::INTEGER, &[&serial]),
             &signature_algorithm(),
-            issuer,
-            &value(der::SEQUENCE, &[&validity.concat()]),
-            subject,
-            &public_key_info(subject_pair),
-            &value(der::explicit(3), &[&value(der::SEQUENCE, &[extensions])]),
+            contents.issuer,
+            &contents.validity.to_der(),
+            contents.subject,
+            &public_key_info(contents.point),
+            &value(
+                der::explicit(3),
+                &[&value(der::SEQUENCE, &[contents.extensions])],
+            ),
         ],
     );
     let signature = signer.sign(&random, &signed);
@@ -166,33 +174,68 @@ pub(super) fn sign(
     .into())
 }
 
-/// What a certificate says of its key and its name, each a whole DER value.
-pub(super) fn public_key_and_subject(
-    certificate: &CertificateDer<'static>,
-) -> Result<(Vec<u8>, Vec<u8>), CertificateError> {
-    let mut roots = RootCertStore::empty();
-    let added = roots.add(certificate.clone());
-    added.map_err(|_| CertificateError::Certificate)?;
-    let root = roots.roots.pop().ok_or(CertificateError::Certificate)?;
-    Ok((
-        value(der::SEQUENCE, &[&root.subject_public_key_info]),
-        value(der::SEQUENCE, &[&root.subject]),
-    ))
+/// What a certificate says, as far as it can be read without trusting it.
+#[derive(Debug)]
+pub(super) struct Parts<'a> {
+    /// The signer's name, a whole DER value.
+    pub(super) issuer: &'a [u8],
+    /// The name of whom it is for, likewise.
+    pub(super) subject: &'a [u8],
+    pub(super) validity: Validity,
+    /// The public key, an uncompressed point, if it is one on P-256.
+    pub(super) point: Option<&'a [u8]>,
+    signed: &'a [u8],
+    signature: &'a [u8],
+    by_ecdsa: bool,
 }
 
-/// Checks that an authority's certificate carries its own signature, and nothing after it.
-pub(super) fn verify(certificate: &[u8], pair: &EcdsaKeyPair) -> Result<(), CertificateError> {
-    let signature = || {
+impl<'a> Parts<'a> {
+    /// Takes a certificate of version 3 apart, with nothing after it.
+    pub(super) fn of(certificate: &'a [u8]) -> Option<Self> {
         let (content, _, after) = der::take(der::SEQUENCE, certificate)?;
-        let (_, signed, rest) = der::take(der::SEQUENCE, content)?;
+        let (inner, signed, rest) = der::take(der::SEQUENCE, content)?;
         let (_, algorithm, rest) = der::take(der::SEQUENCE, rest)?;
         let (bits, _, end) = der::take(der::BIT_STRING, rest)?;
         let (unused, signature) = bits.split_first()?;
-        let ends = *unused == 0 && after.is_empty() && end.is_empty();
-        (ends && algorithm == signature_algorithm()).then_some((signed, signature))
-    };
-    let (signed, signature) = signature().ok_or(CertificateError::Certificate)?;
-    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, pair.public_key().as_ref());
-    let verified = key.verify(signed, signature);
-    verified.map_err(|_| CertificateError::Certificate)
+        if *unused != 0 || !after.is_empty() || !end.is_empty() {
+            return None;
+        }
+        let (version, _, rest) = der::take(der::explicit(0), inner)?;
+        let (_, _, rest) = der::take(der::INTEGER, rest)?;
+        let (_, inner_algorithm, rest) = der::take(der::SEQUENCE, rest)?;
+        let (_, issuer, rest) = der::take(der::SEQUENCE, rest)?;
+        let (validity, _, rest) = der::take(der::SEQUENCE, rest)?;
+        let (_, subject, rest) = der::take(der::SEQUENCE, rest)?;
+        let (_, key, _) = der::take(der::SEQUENCE, rest)?;
+        if version != [der::INTEGER, 1, 2] || algorithm != inner_algorithm {
+            return None;
+        }
+        let point = key.len().checked_sub(POINT).and_then(|at| key.get(at..));
+        Some(Self {
+            issuer,
+            subject,
+            validity: Validity::parse(validity)?,
+            point: point.filter(|point| public_key_info(point) == key),
+            signed,
+            signature,
+            by_ecdsa: algorithm == signature_algorithm(),
+        })
+    }
+
+    /// Whether this key has signed it.
+    pub(super) fn is_signed_by(&self, point: &[u8]) -> bool {
+        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point);
+        self.by_ecdsa && key.verify(self.signed, self.signature).is_ok()
+    }
+}
+
+/// The text of a name that [`name`] has made.
+pub(super) fn common_name(name_der: &[u8]) -> Option<&str> {
+    let (sets, _, _) = der::take(der::SEQUENCE, name_der)?;
+    let (attribute, _, _) = der::take(der::SET, sets)?;
+    let (pair, _, _) = der::take(der::SEQUENCE, attribute)?;
+    let (_, _, text) = der::take(der::OID, pair)?;
+    let (text, _, _) = der::take(der::UTF8_STRING, text)?;
+    let text = std::str::from_utf8(text).ok()?;
+    (name(text) == name_der).then_some(text)
 }

@@ -3,7 +3,7 @@
 //! In scope: making it once however many start at once, waiting for it, refusing one that others may read or that is
 //! not whole. It is never changed. Out of scope: what is in it (`certificate`), and who makes it (tracker number 1).
 
-use crate::certificate::{Authority, CertificateError};
+use crate::certificate::{Authority, CLUSTER_AUTHORITY, CertificateError};
 use nix::fcntl::OFlag;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -16,8 +16,6 @@ pub const CLUSTER_FILE: &str = "cluster.pem";
 /// How long a tracker that does not make the file waits for it.
 pub const CLUSTER_WAIT: Duration = Duration::from_secs(10);
 
-/// The name in the authority's certificate.
-const AUTHORITY: &str = "pieceful cluster";
 /// The longest file that may be one, in bytes.
 const LONGEST: u64 = 64 << 10;
 /// The pause between two looks for the file.
@@ -80,7 +78,7 @@ pub fn make_or_open_cluster(path: &Path) -> Result<Authority, ClusterError> {
     if let Some(found) = open(path)? {
         return Ok(found);
     }
-    let made = Authority::generate(AUTHORITY).map_err(|source| ClusterError::Key {
+    let made = Authority::generate(CLUSTER_AUTHORITY).map_err(|source| ClusterError::Key {
         path: path.to_owned(),
         source,
     })?;
@@ -248,7 +246,7 @@ mod tests {
     fn what_cannot_be_used_is_refused_and_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(CLUSTER_FILE);
-        let pem = Authority::generate(AUTHORITY).unwrap().to_pem();
+        let pem = Authority::generate(CLUSTER_AUTHORITY).unwrap().to_pem();
         let half = &pem[..pem.len() / 2];
         let with = |text: &str, mode| {
             fs::write(&path, text).unwrap();
