@@ -306,11 +306,6 @@ impl fmt::Debug for GroupCertificate {
 }
 
 impl Member {
-    /// Whom a certificate (DER) names that was checked already.
-    pub(crate) fn of_checked(leaf: &[u8]) -> Option<Self> {
-        Parts::of(leaf).and_then(|parts| Self::of(&parts))
-    }
-
     fn of(parts: &Parts<'_>) -> Option<Self> {
         let user = common_name(parts.subject).filter(|name| is_name(name))?;
         Some(Self {

@@ -19,4 +19,7 @@ pub use server::{Caps, Incoming, Server};
 pub use stop::Stop;
 #[cfg(test)]
 pub(crate) use tls::testing as tls_testing;
-pub use tls::{TRACKER_NAME, TlsError, TlsServer, TlsStream, connect_tls};
+pub use tls::{
+    GroupLine, GroupTls, GroupTlsError, Refusal, TLS_FIRST_BYTE, TRACKER_NAME, TlsError, TlsServer,
+    TlsStream, accept_group, connect_tls,
+};

@@ -7,6 +7,7 @@
 //! their order; `connection` inside either, for a moment and never over a socket call.
 
 mod client;
+mod group;
 mod server;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -14,20 +15,25 @@ pub(crate) mod testing;
 mod tests;
 
 pub use client::connect_tls;
+pub use group::{GroupLine, GroupTls, GroupTlsError, Refusal, TLS_FIRST_BYTE, accept_group};
 pub use server::TlsServer;
 
 use super::deadline::{DeadlineReader, write_all_until};
 use crate::certificate::Fingerprint;
 use rustls::Connection;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSliceMut, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 /// The name that the leaf certificates of trackers carry.
 pub const TRACKER_NAME: &str = "tracker";
-/// How much is read off the socket at a time, in bytes.
+/// How much is read off the socket at a time, in bytes, and kept for writing by a line with little to say.
 const CHUNK: usize = 16 << 10;
+/// The same for a line on which much comes.
+const LARGE_CHUNK: usize = 64 << 10;
+/// From how many bytes on what is to be written goes to the socket, if there is more to come.
+const BURST: usize = 256 << 10;
 /// How long a last word may take, an alert or a goodbye, when the line is to end at once.
 const LAST_WORD: Duration = Duration::from_millis(200);
 
@@ -43,8 +49,9 @@ pub struct TlsStream {
 /// Bytes off the socket that the connection has not taken yet.
 #[derive(Debug, Default)]
 struct Inbound {
-    arrived: Vec<u8>,
+    buffer: Vec<u8>,
     taken: usize,
+    arrived: usize,
 }
 
 /// Bytes for the socket; whether a record was cut short, after which nothing more may follow.
@@ -80,14 +87,40 @@ impl TlsStream {
     /// `TimedOut` once the time is over, `UnexpectedEof` when the line was cut off, `InvalidData` when what came is not
     /// TLS or was changed on its way; else what the socket says.
     pub fn read_until(&self, buffer: &mut [u8], deadline: Instant) -> io::Result<usize> {
+        self.read_vectored_until(&mut [IoSliceMut::new(buffer)], deadline)
+    }
+
+    /// Fills the front of `buffers`, one after the other, as [`TlsStream::read_until`] does with one.
+    ///
+    /// # Errors
+    /// As [`TlsStream::read_until`].
+    pub fn read_vectored_until(
+        &self,
+        buffers: &mut [IoSliceMut<'_>],
+        deadline: Instant,
+    ) -> io::Result<usize> {
         let mut inbound = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            match self.connection().reader().read(buffer) {
+            match take_plaintext(&mut self.connection(), buffers) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return read,
             }
             self.advance(&mut inbound, deadline)?;
         }
+    }
+
+    /// Fills all of `buffer` by `deadline`.
+    ///
+    /// # Errors
+    /// As [`TlsStream::read_until`]; `UnexpectedEof` also when the other side ended before.
+    pub fn read_exact_until(&self, mut buffer: &mut [u8], deadline: Instant) -> io::Result<()> {
+        while !buffer.is_empty() {
+            match self.read_until(buffer, deadline)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                read => buffer = buffer.get_mut(read..).unwrap_or_default(),
+            }
+        }
+        Ok(())
     }
 
     /// Writes all of `bytes` by `deadline`.
@@ -101,13 +134,16 @@ impl TlsStream {
             let written = connection.writer().write(bytes)?;
             take_ready(&mut connection, &mut sending)?;
             drop(connection);
+            let stuck = written == 0 && !bytes.is_empty();
             bytes = bytes.get(written..).unwrap_or_default();
-            sending.flush(&self.socket, deadline)?;
+            if bytes.is_empty() || stuck || sending.ready.len() >= BURST {
+                sending.flush(&self.socket, deadline)?;
+            }
+            if stuck {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
             if bytes.is_empty() {
                 return Ok(());
-            }
-            if written == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
             }
         }
     }
@@ -131,10 +167,11 @@ impl TlsStream {
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 
-    /// A line whose handshake is done, within `limit`.
+    /// A line whose handshake is done, within `limit`; `inbound` came off the socket before.
     fn handshake(
         socket: Arc<TcpStream>,
         connection: Connection,
+        inbound: Inbound,
         limit: Duration,
     ) -> Result<Self, io::Error> {
         let deadline = Instant::now() + limit;
@@ -143,7 +180,7 @@ impl TlsStream {
         let stream = Self {
             socket,
             connection: Mutex::new(connection),
-            inbound: Mutex::default(),
+            inbound: Mutex::new(inbound),
             sending: Mutex::default(),
         };
         let mut inbound = stream
@@ -205,36 +242,65 @@ impl TlsStream {
 }
 
 impl Inbound {
+    /// These bytes came first.
+    fn of(bytes: &[u8]) -> Self {
+        Self {
+            buffer: bytes.to_vec(),
+            taken: 0,
+            arrived: bytes.len(),
+        }
+    }
+
+    fn waiting(&self) -> &[u8] {
+        self.buffer
+            .get(self.taken..self.arrived)
+            .unwrap_or_default()
+    }
+
+    fn take(&mut self, count: usize) {
+        self.taken += count;
+    }
+
     fn is_empty(&self) -> bool {
-        self.taken >= self.arrived.len()
+        self.taken >= self.arrived
     }
 
     /// Waits for bytes and says how many came, 0 at the end.
     fn fill(&mut self, socket: &TcpStream, deadline: Instant) -> io::Result<usize> {
-        self.arrived.resize(CHUNK, 0);
-        self.taken = self.arrived.len();
-        let read = loop {
-            match DeadlineReader::until(socket, deadline).read(&mut self.arrived) {
+        // A line that fills its buffer gets a larger one, until less comes.
+        let room = match self.arrived {
+            CHUNK.. => LARGE_CHUNK,
+            _ => CHUNK,
+        };
+        (self.taken, self.arrived) = (0, 0);
+        if self.buffer.len() != room {
+            self.buffer.resize(room, 0);
+            self.buffer.shrink_to(room);
+        }
+        self.arrived = loop {
+            match DeadlineReader::until(socket, deadline).read(&mut self.buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 read => break read?,
             }
         };
-        self.arrived.truncate(read);
-        self.taken = 0;
-        Ok(read)
+        Ok(self.arrived)
     }
 
-    /// One step of the connection: its room for what it has decrypted is bounded, so the rest may have to wait.
+    /// Hands on what has arrived until the connection has something to read: its room for what it has decrypted is
+    /// bounded, so the rest may have to wait.
     fn feed(&mut self, connection: &mut Connection) -> io::Result<()> {
-        let mut waiting = self.arrived.get(self.taken..).unwrap_or_default();
-        match connection.read_tls(&mut waiting)? {
-            // After a goodbye nothing more is taken.
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            taken => self.taken += taken,
+        loop {
+            match connection.read_tls(&mut self.waiting())? {
+                // After a goodbye nothing more is taken.
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                taken => self.take(taken),
+            }
+            let processed = connection.process_new_packets();
+            processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            if self.is_empty() || !connection.wants_read() {
+                return Ok(());
+            }
         }
-        let processed = connection.process_new_packets();
-        processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        Ok(())
     }
 }
 
@@ -245,9 +311,33 @@ impl Sending {
         }
         let written = write_all_until(socket, &self.ready, deadline);
         self.is_cut = written.is_err();
+        // Room for a burst is given back once the line has little to say again.
+        let kept = if self.ready.len() < CHUNK {
+            CHUNK
+        } else {
+            BURST
+        };
         self.ready.clear();
+        self.ready.shrink_to(kept);
         written
     }
+}
+
+/// Takes what was decrypted, as much as is here.
+fn take_plaintext(
+    connection: &mut Connection,
+    buffers: &mut [IoSliceMut<'_>],
+) -> io::Result<usize> {
+    let (mut reader, mut taken) = (connection.reader(), 0);
+    for buffer in buffers {
+        match reader.read(buffer) {
+            Ok(read) => taken += read,
+            // What is wrong with the rest is said to whoever reads that.
+            Err(_) if taken > 0 => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(taken)
 }
 
 fn take_ready(connection: &mut Connection, sending: &mut Sending) -> io::Result<()> {

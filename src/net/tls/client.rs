@@ -1,6 +1,6 @@
 //! The side that checks the other's certificate: by the fingerprint of its cluster, never by date or address.
 
-use super::{TRACKER_NAME, TlsError, TlsStream};
+use super::{Inbound, TRACKER_NAME, TlsError, TlsStream};
 use crate::certificate::Fingerprint;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
@@ -42,7 +42,7 @@ pub fn connect_tls(
     let name = ServerName::try_from(TRACKER_NAME).map_err(invalid)?;
     let connection = ClientConnection::new(Arc::new(config), name);
     let connection = connection.map_err(TlsError::Certificate)?;
-    let done = TlsStream::handshake(socket, connection.into(), limit);
+    let done = TlsStream::handshake(socket, connection.into(), Inbound::default(), limit);
     match (done, verifier.shown.get(), expected) {
         (_, Some(&found), Some(expected)) if found != expected => {
             Err(TlsError::OtherCluster { expected, found })

@@ -1,6 +1,6 @@
 //! The side that shows a certificate and asks for none.
 
-use super::{TlsError, TlsStream};
+use super::{Inbound, TlsError, TlsStream};
 use crate::certificate::Identity;
 use rustls::server::NoServerSessionStorage;
 use rustls::{ServerConfig, ServerConnection, version};
@@ -37,7 +37,8 @@ impl TlsServer {
     pub fn accept(&self, socket: Arc<TcpStream>, limit: Duration) -> Result<TlsStream, TlsError> {
         let connection = ServerConnection::new(Arc::clone(&self.0));
         let connection = connection.map_err(TlsError::Certificate)?;
-        TlsStream::handshake(socket, connection.into(), limit).map_err(explained)
+        TlsStream::handshake(socket, connection.into(), Inbound::default(), limit)
+            .map_err(explained)
     }
 }
 

@@ -58,6 +58,55 @@ fn both_sides_read_and_write_at_once() {
 }
 
 #[test]
+fn several_buffers_are_filled_in_their_order() {
+    let (near, far, _) = pair();
+    let sent = bytes(3_000_000, 3);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            far.write_all_until(&sent, late()).unwrap();
+            far.finish(LONG);
+        });
+        let (mut got, mut block, mut header) = (Vec::new(), vec![0; 16_384], [0; 13]);
+        let mut both = 0;
+        loop {
+            let mut slices = [IoSliceMut::new(&mut block), IoSliceMut::new(&mut header)];
+            let read = near.read_vectored_until(&mut slices, late()).unwrap();
+            if read == 0 {
+                break;
+            }
+            let (first, second) = (read.min(16_384), read.saturating_sub(16_384));
+            both += usize::from(second > 0);
+            got.extend_from_slice(&block[..first]);
+            got.extend_from_slice(&header[..second]);
+        }
+        assert!(got == sent && both > 0);
+    });
+    assert_eq!(near.read_until(&mut [0], late()).unwrap(), 0);
+}
+
+#[test]
+fn a_burst_and_what_follows_it_arrive_whole_and_leave_little_room_behind() {
+    let (near, far, _) = pair();
+    let sent = bytes(2 * BURST + 77, 4);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            far.write_all_until(&sent, late()).unwrap();
+            far.write_all_until(b"last", late()).unwrap();
+        });
+        let mut got = vec![0; sent.len()];
+        near.read_exact_until(&mut got, late()).unwrap();
+        assert!(got == sent);
+        let mut last = [0; 4];
+        near.read_exact_until(&mut last, late()).unwrap();
+        assert_eq!(&last, b"last");
+    });
+    assert!(far.sending.lock().unwrap().ready.capacity() <= CHUNK);
+    far.hang_up();
+    let error = near.read_exact_until(&mut [0], late()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+}
+
+#[test]
 fn a_goodbye_and_a_cut_are_told_apart() {
     let (near, far, _) = pair();
     far.write_all_until(b"last", late()).unwrap();

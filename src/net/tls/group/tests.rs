@@ -1,0 +1,382 @@
+use super::*;
+use crate::certificate::group_testing::{
+    DAY, Shown, issued, issued_for, itself, member, now, pretender,
+};
+use crate::certificate::{Authority, CLUSTER_AUTHORITY, GroupAuthority, Use};
+use crate::net::Stop;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::io::Write;
+use std::net::TcpListener;
+use std::thread;
+
+const LONG: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(200);
+const SWARM: InfoHash = InfoHash([0xab; 20]);
+const OTHER_SWARM: InfoHash = InfoHash([0xcd; 20]);
+const OURS: &[u8; 68] = &[19; 68];
+
+fn group() -> GroupAuthority {
+    GroupAuthority::generate("5f3a").unwrap()
+}
+
+fn tls(identity: GroupIdentity) -> GroupTls {
+    GroupTls::new(identity).unwrap()
+}
+
+fn sockets() -> (Arc<TcpStream>, Arc<TcpStream>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (Arc::new(near), Arc::new(listener.accept().unwrap().0))
+}
+
+/// What comes of a call: for the caller, who says its handshake and waits for the answer, and for the called, who answers.
+fn meet(
+    caller: &GroupTls,
+    swarm: InfoHash,
+    called: &GroupTls,
+) -> (
+    Result<Member, GroupTlsError>,
+    Result<GroupLine, GroupTlsError>,
+) {
+    let (near, far) = sockets();
+    thread::scope(|scope| {
+        let calling = scope.spawn(move || {
+            let line = caller.connect(near, swarm, LONG)?;
+            line.exchange(OURS, &mut [0; 68], LONG)?;
+            Ok(line.member)
+        });
+        let groups = |named| (named == SWARM).then(|| called.clone());
+        let accepted = accept_group(far, &[], groups, LONG);
+        let accepted = accepted.inspect(|line| {
+            line.exchange(OURS, &mut [0; 68], LONG).unwrap();
+        });
+        (calling.join().unwrap(), accepted)
+    })
+}
+
+/// What a member answers to these raw bytes: its error, and every byte that the caller gets.
+fn say(bytes: &[u8]) -> (GroupTlsError, Vec<u8>) {
+    let called = tls(member(&group(), "alice"));
+    let (near, far) = sockets();
+    (&*near).write_all(bytes).unwrap();
+    near.shutdown(Shutdown::Write).unwrap();
+    let groups = |named| (named == SWARM).then(|| called.clone());
+    let error = accept_group(far, &[], groups, LONG).unwrap_err();
+    let mut told = Vec::new();
+    let _ = (&*near).read_to_end(&mut told);
+    (error, told)
+}
+
+/// A caller built by hand: whatever configuration, whatever name.
+fn call_by_hand(
+    config: ClientConfig,
+    name: ServerName<'static>,
+) -> (io::Result<Vec<u8>>, GroupTlsError) {
+    let called = tls(member(&group(), "alice"));
+    let (near, far) = sockets();
+    thread::scope(|scope| {
+        let calling = scope.spawn(move || {
+            let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+            let line = TlsStream::handshake(near, connection.into(), Inbound::default(), LONG)?;
+            let mut got = vec![0; 100];
+            let _ = line.write_all_until(OURS, Instant::now() + LONG);
+            let read = line.read_until(&mut got, Instant::now() + LONG)?;
+            got.truncate(read);
+            Ok(got)
+        });
+        let groups = |named| (named == SWARM).then(|| called.clone());
+        let error = accept_group(far, &[], groups, LONG).unwrap_err();
+        (calling.join().unwrap(), error)
+    })
+}
+
+/// A caller that takes any server for a member's, and shows nothing.
+fn stranger() -> ClientConfig {
+    let group = group();
+    let insider = tls(member(&group, "eve"));
+    ClientConfig::builder_with_provider(Arc::clone(&insider.provider))
+        .with_protocol_versions(&[&version::TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anything(GroupVerifier::new(&insider))))
+        .with_no_client_auth()
+}
+
+#[derive(Debug)]
+struct Anything(GroupVerifier);
+
+impl ServerCertVerifier for Anything {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: rustls::pki_types::UnixTime,
+    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+        Ok(rustls::client::danger::ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        ServerCertVerifier::verify_tls12_signature(&self.0, message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        ServerCertVerifier::verify_tls13_signature(&self.0, message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        ServerCertVerifier::supported_verify_schemes(&self.0)
+    }
+}
+
+fn swarm_name(swarm: InfoHash) -> ServerName<'static> {
+    swarm.to_string().try_into().unwrap()
+}
+
+#[test]
+fn members_meet_and_know_each_other() {
+    let ours = group();
+    let (alice, bob) = (tls(member(&ours, "alice")), tls(member(&ours, "bob")));
+    let (called, caller) = meet(&alice, SWARM, &bob);
+    let (called, caller) = (called.unwrap(), caller.unwrap());
+    assert_eq!(
+        (called.user.as_str(), caller.member.user.as_str()),
+        ("bob", "alice")
+    );
+    assert_eq!(caller.info_hash, SWARM);
+    assert_eq!(caller.member, *alice.identity().member());
+    let end = caller.member.validity.not_after.since_1970();
+    assert!(end > now() && end <= now() + DAY);
+}
+
+/// Certificates that are no member's, and what is said of each by a side to which it is shown for that use.
+fn no_members(ours: &GroupAuthority, usage: Use) -> Vec<(&'static str, Shown, Refusal)> {
+    let other = GroupAuthority::generate("77aa").unwrap();
+    let cluster = Authority::generate(CLUSTER_AUTHORITY).unwrap().to_pem();
+    let cluster = GroupAuthority::from_pem(cluster.as_bytes()).unwrap();
+    let opposite = match usage {
+        Use::Client => Use::Server,
+        Use::Server => Use::Client,
+    };
+    let eve = |authority, at| issued(authority, "eve", at);
+    vec![
+        (
+            "signed by another authority (77aa)",
+            eve(&other, now()),
+            Refusal::Group,
+        ),
+        ("has not signed it", eve(&group(), now()), Refusal::Group),
+        (
+            "a cluster of trackers",
+            eve(&cluster, now()),
+            Refusal::Group,
+        ),
+        ("self-signed", itself(&other), Refusal::Group),
+        ("it held until", eve(ours, now() - 2 * DAY), Refusal::Dates),
+        ("it holds from", eve(ours, now() + DAY), Refusal::Dates),
+        (
+            "not meant for a",
+            issued_for(ours, opposite),
+            Refusal::Certificate,
+        ),
+    ]
+}
+
+#[test]
+fn callers_that_are_no_members_are_refused_and_learn_why() {
+    let ours = group();
+    let alice = tls(member(&ours, "alice"));
+    for (reason, shown, refusal) in no_members(&ours, Use::Client) {
+        let eve = tls(pretender(&ours, shown));
+        let (calling, called) = meet(&eve, SWARM, &alice);
+        let error = called.unwrap_err();
+        assert!(
+            matches!(&error, GroupTlsError::Member(_)),
+            "{reason}: {error}"
+        );
+        assert!(error.to_string().contains(reason), "{reason}: {error}");
+        let error = calling.unwrap_err();
+        assert!(
+            matches!(error, GroupTlsError::Refused(found) if found == refusal),
+            "{reason}: {error}"
+        );
+    }
+}
+
+#[test]
+fn false_servers_are_refused_before_anything_is_said_to_them() {
+    let ours = group();
+    let alice = tls(member(&ours, "alice"));
+    for (reason, shown, refusal) in no_members(&ours, Use::Server) {
+        let eve = tls(pretender(&ours, shown));
+        let (calling, called) = meet(&alice, SWARM, &eve);
+        let error = calling.unwrap_err();
+        assert!(
+            matches!(&error, GroupTlsError::Member(_)),
+            "{reason}: {error}"
+        );
+        assert!(error.to_string().contains(reason), "{reason}: {error}");
+        let error = called.unwrap_err();
+        assert!(
+            matches!(error, GroupTlsError::Refused(found) if found == refusal),
+            "{reason}: {error}"
+        );
+    }
+}
+
+#[test]
+fn whoever_copies_a_certificate_has_not_its_key() {
+    let ours = group();
+    let alice = tls(member(&ours, "alice"));
+    let copied = CertificateDer::from(issued(&ours, "eve", now()).leaf);
+    let other = PrivateKeyDer::from(member(&ours, "eve").key());
+    let key = rustls::crypto::ring::sign::any_ecdsa_type(&other).unwrap();
+    let mut eve = alice.clone();
+    eve.shown = Arc::new(CertifiedKey::new(vec![copied], key).into());
+    let (calling, called) = meet(&eve, SWARM, &alice);
+    assert!(matches!(called.unwrap_err(), GroupTlsError::Tls(_)));
+    assert!(calling.is_err());
+    let (calling, called) = meet(&alice, SWARM, &eve);
+    assert!(matches!(calling.unwrap_err(), GroupTlsError::Tls(_)));
+    assert!(called.is_err());
+}
+
+#[test]
+fn a_member_that_names_another_swarm_is_told_nothing() {
+    let ours = group();
+    let (alice, bob) = (tls(member(&ours, "alice")), tls(member(&ours, "bob")));
+    let (calling, called) = meet(&alice, OTHER_SWARM, &bob);
+    assert!(
+        matches!(called.unwrap_err(), GroupTlsError::UnknownSwarm(swarm) if swarm == OTHER_SWARM)
+    );
+    let error = calling.unwrap_err();
+    assert!(
+        matches!(error, GroupTlsError::Cut | GroupTlsError::Io(_)),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_stranger_without_a_certificate_gets_nothing_of_the_swarm() {
+    let (got, error) = call_by_hand(stranger(), swarm_name(SWARM));
+    assert!(matches!(error, GroupTlsError::NoCertificate), "{error}");
+    let error = GroupTlsError::of_io(got.unwrap_err(), LONG);
+    assert!(
+        matches!(error, GroupTlsError::Refused(Refusal::Required)),
+        "{error}"
+    );
+}
+
+#[test]
+fn names_that_are_no_info_hash_are_told_nothing() {
+    let short = SWARM.to_string()[1..].to_owned();
+    for name in [short, "tracker".to_owned(), format!("{SWARM}.ab")] {
+        let (got, error) = call_by_hand(stranger(), name.clone().try_into().unwrap());
+        assert!(
+            matches!(error, GroupTlsError::ServerName),
+            "{name}: {error}"
+        );
+        let error = GroupTlsError::of_io(got.unwrap_err(), LONG);
+        assert!(
+            !matches!(error, GroupTlsError::Refused(_)),
+            "{name}: {error}"
+        );
+    }
+    let mut nameless = stranger();
+    nameless.enable_sni = false;
+    let (got, error) = call_by_hand(nameless, swarm_name(SWARM));
+    assert!(matches!(error, GroupTlsError::NoServerName), "{error}");
+    assert!(got.is_err());
+}
+
+#[test]
+fn what_is_no_tls_is_told_nothing() {
+    let mut plain = [0; 68];
+    plain[..20].copy_from_slice(b"\x13BitTorrent protocol");
+    plain[28..48].copy_from_slice(&SWARM.0);
+    for (bytes, is_tls) in [
+        (&plain[..], false),
+        (b"GET / HTTP/1.1\r\n\r\n", false),
+        (b"\x16\x03\x01\0\x04junk of which nothing is a hello", false),
+        (b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", true),
+        (b"", true),
+    ] {
+        let (error, told) = say(bytes);
+        let shown = bytes.escape_ascii();
+        assert_eq!(
+            matches!(error, GroupTlsError::Cut),
+            is_tls,
+            "{shown}: {error}"
+        );
+        assert!(
+            is_tls || matches!(error, GroupTlsError::NotTls),
+            "{shown}: {error}"
+        );
+        assert_eq!(told, b"", "{shown}");
+    }
+}
+
+#[test]
+fn bytes_that_were_read_already_count() {
+    let ours = group();
+    let (alice, bob) = (tls(member(&ours, "alice")), tls(member(&ours, "bob")));
+    let (near, far) = sockets();
+    thread::scope(|scope| {
+        scope.spawn(|| alice.connect(near, SWARM, LONG).unwrap());
+        let mut first = [0];
+        (&*far).read_exact(&mut first).unwrap();
+        assert_eq!(first, [TLS_FIRST_BYTE]);
+        let line = accept_group(far, &first, |_| Some(bob.clone()), LONG).unwrap();
+        assert_eq!(line.member.user, "alice");
+    });
+}
+
+#[test]
+fn a_hello_that_trickles_and_a_server_that_is_silent_are_given_up() {
+    let alice = tls(member(&group(), "alice"));
+    let (near, far) = sockets();
+    let stop = Stop::new();
+    let started = Instant::now();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            (&*near).write_all(b"\x16\x03\x01\x02\0\x01").unwrap();
+            while !stop.wait(Duration::from_millis(20)) {
+                let _ = (&*near).write_all(b"\0");
+            }
+        });
+        let error = accept_group(far, &[], |_| None, SHORT).unwrap_err();
+        stop.stop();
+        assert!(matches!(error, GroupTlsError::TimedOut(SHORT)), "{error}");
+    });
+    let (near, _far) = sockets();
+    let error = alice.connect(near, SWARM, SHORT).unwrap_err();
+    assert!(matches!(error, GroupTlsError::TimedOut(SHORT)), "{error}");
+    assert!(started.elapsed() < LONG / 2);
+}
+
+#[test]
+fn every_info_hash_but_one_of_digits_alone_can_be_named() {
+    let alice = tls(member(&group(), "alice"));
+    let digits = InfoHash([0x12; 20]);
+    let error = alice.connect(sockets().0, digits, SHORT).unwrap_err();
+    assert!(matches!(error, GroupTlsError::Unnameable(_)), "{error}");
+    for (name, expected) in [
+        (SWARM.to_string(), Some(SWARM)),
+        (digits.to_string(), Some(digits)),
+        (SWARM.to_string().to_uppercase(), None),
+        (String::new(), None),
+    ] {
+        assert_eq!(named(&name), expected, "{name}");
+    }
+}

@@ -1,0 +1,154 @@
+//! What rustls asks about the other side's certificate, answered by the group's authority.
+
+use super::GroupTls;
+use crate::certificate::{GroupCertificate, Member, MemberError, Use};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, PeerIncompatible, SignatureScheme,
+};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// Asks the other side for a member's certificate; remembers for one handshake what came of it.
+#[derive(Debug)]
+pub(super) struct GroupVerifier {
+    group: GroupCertificate,
+    provider: Arc<CryptoProvider>,
+    outcome: OnceLock<Result<Member, MemberError>>,
+}
+
+impl GroupVerifier {
+    pub(super) fn new(tls: &GroupTls) -> Self {
+        Self {
+            group: tls.identity.group().clone(),
+            provider: Arc::clone(&tls.provider),
+            outcome: OnceLock::new(),
+        }
+    }
+
+    /// Who the other side is, or why it is nobody; `None` while it has shown nothing.
+    pub(super) fn outcome(&self) -> Option<Result<Member, MemberError>> {
+        self.outcome.get().cloned()
+    }
+
+    fn check(&self, leaf: &[u8], usage: Use, now: UnixTime) -> Result<(), rustls::Error> {
+        let now = Duration::from_secs(now.as_secs());
+        let checked = self.group.check(leaf, usage, now);
+        let outcome = self.outcome.get_or_init(|| checked);
+        match outcome {
+            Ok(_) => Ok(()),
+            Err(error) => Err(told(error).into()),
+        }
+    }
+
+    fn verify_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+}
+
+/// As which alert the other side learns of it.
+fn told(error: &MemberError) -> CertificateError {
+    match error {
+        MemberError::Expired(_) => CertificateError::Expired,
+        MemberError::NotYetValid(_) => CertificateError::NotValidYet,
+        MemberError::SelfSigned
+        | MemberError::Cluster
+        | MemberError::OtherAuthority(_)
+        | MemberError::NotSigned => CertificateError::UnknownIssuer,
+        MemberError::WrongUse(_) => CertificateError::InvalidPurpose,
+        MemberError::Damaged
+        | MemberError::Kind
+        | MemberError::Key
+        | MemberError::Name
+        | MemberError::OtherKey => CertificateError::BadEncoding,
+    }
+}
+
+/// What leaves sign with: ECDSA on P-256, and nothing else.
+fn schemes() -> Vec<SignatureScheme> {
+    vec![SignatureScheme::ECDSA_NISTP256_SHA256]
+}
+
+impl ServerCertVerifier for GroupVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let checked = self.check(end_entity, Use::Server, now);
+        checked.map(|()| ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(PeerIncompatible::Tls12NotOffered.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verify_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        schemes()
+    }
+}
+
+impl ClientCertVerifier for GroupVerifier {
+    /// None: a caller that is no member need not learn which authority it lacks.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let checked = self.check(end_entity, Use::Client, now);
+        checked.map(|()| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(PeerIncompatible::Tls12NotOffered.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verify_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        schemes()
+    }
+}
