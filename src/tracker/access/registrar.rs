@@ -8,11 +8,11 @@ use super::passwords::{Passwords, PasswordsError};
 use super::throttle::Throttle;
 use super::token::{LIFETIME, Session, TokenKey};
 use super::views::{self, PAGE};
-use crate::certificate::Authority;
+use crate::certificate::{Authority, GroupAuthority};
 use crate::tracker::keeper::{Keeper, WriteError, since_1970};
 use crate::tracker::registry::{
-    Account, Leaving, NewAccount, NewGroup, PasswordHash, Refusal, Registry, RowId, Stamp, Update,
-    VersionVector,
+    Account, GroupKey, Leaving, NewAccount, NewGroup, PasswordHash, Refusal, Registry, RowId,
+    Stamp, Update, VersionVector,
 };
 use crate::wire::access::{Answer, Ask, ErrorKind, Place, Refused, Reply, Request, Seen, Token};
 use crate::wire::control::Line;
@@ -225,10 +225,21 @@ impl Registrar {
 
     fn create_group(&self, asker: &Asker<'_>, name: GroupName) -> Result<Answer, Refused> {
         let what = format!("makes group {name}");
+        let id = self.draw()?;
+        // Its id, not its name: whoever calls a member sees what its authority is called.
+        let authority = GroupAuthority::generate(&id.to_string()).map_err(|error| {
+            log::error!("no key for group {name}: {error}");
+            no_randomness()
+        })?;
+        let key = GroupKey::new(authority.to_pem()).map_err(|error| {
+            log::error!("no key for group {name}: {error}");
+            no_randomness()
+        })?;
         let new = NewGroup {
-            id: self.draw()?,
+            id,
             membership: self.draw()?,
             name,
+            key,
         };
         let account = asker.session.account;
         self.change(asker, &what, |registry, now| {

@@ -20,6 +20,8 @@ pub struct Dump {
     pub revocations: Vec<RevocationDump>,
     /// Invites, by id, without their codes.
     pub invites: Vec<InviteDump>,
+    /// Shares, by id.
+    pub shares: Vec<ShareDump>,
 }
 
 /// An account.
@@ -101,6 +103,27 @@ pub struct InviteDump {
     pub used: Option<(String, String)>,
 }
 
+/// A share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ShareDump {
+    /// Its id.
+    pub id: String,
+    /// The group.
+    pub group: String,
+    /// How the catalogue names it: with a tag if another one holds its name.
+    pub name: String,
+    /// Its swarm.
+    pub info_hash: String,
+    /// Its length in bytes.
+    pub length: u64,
+    /// Who put it there.
+    pub publisher: String,
+    /// The write that made it.
+    pub created: String,
+    /// The write that took it off the catalogue, and who.
+    pub withdrawn: Option<(String, String)>,
+}
+
 impl Registry {
     /// Everything but the secrets.
     pub fn dump(&self) -> Dump {
@@ -152,6 +175,16 @@ impl Registry {
                     created,
                     expires: row.expires,
                     used: row.used.as_ref().map(by),
+                }),
+                Row::Share(row) => dump.shares.push(ShareDump {
+                    id,
+                    group: row.group.to_string(),
+                    name: self.index.catalogue.shown(row),
+                    info_hash: row.info_hash.to_string(),
+                    length: row.length,
+                    publisher: row.publisher.to_string(),
+                    created,
+                    withdrawn: row.withdrawn.as_ref().map(by),
                 }),
             }
         }

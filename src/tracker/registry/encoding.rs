@@ -14,9 +14,10 @@ mod fields;
 use super::change::{Change, Span, VersionVector};
 use super::id::{Origin, RowId, Sequence, Version};
 use super::name::NameError;
-use super::row::{Account, Contradiction, End, Group, Invite, Membership, Revocation, Row};
-use super::secret::{CodeHash, PasswordHash, PasswordHashError};
+use super::row::{Account, Contradiction, End, Group, Invite, Membership, Revocation, Row, Share};
+use super::secret::{CodeHash, GroupKey, GroupKeyError, PasswordHash, PasswordHashError};
 use crate::bencode::{self, Item, KeyOrder, Value};
+use crate::torrent::{FileName, InfoHash};
 use fields::Fields;
 
 /// Why bytes are no row, change or version vector.
@@ -46,6 +47,12 @@ pub enum DecodeError {
     /// A name that breaks the rule for names.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// A share's name that breaks the rule for file names.
+    #[error(transparent)]
+    ShareName(#[from] crate::torrent::NameError),
+    /// A group's key that cannot be one.
+    #[error(transparent)]
+    Key(#[from] GroupKeyError),
     /// A password's hash that cannot be one.
     #[error(transparent)]
     Password(#[from] PasswordHashError),
@@ -90,10 +97,13 @@ impl Row {
                     entries.push(("revoked", field(revoked.version, [])));
                 }
             }
-            Self::Group(row) => entries.extend([(
-                "name",
-                field(row.name.version, [row.name.value.as_str().into()]),
-            )]),
+            Self::Group(row) => entries.extend([
+                (
+                    "name",
+                    field(row.name.version, [row.name.value.as_str().into()]),
+                ),
+                ("key", row.key.expose().into()),
+            ]),
             Self::Membership(row) => {
                 entries.extend([
                     ("group", Item::from(&row.group.0[..])),
@@ -123,6 +133,19 @@ impl Row {
                     entries.push(("used", field(used.version, [by])));
                 }
             }
+            Self::Share(row) => {
+                entries.extend([
+                    ("group", Item::from(&row.group.0[..])),
+                    ("publisher", Item::from(&row.publisher.0[..])),
+                    ("name", row.name.as_str().into()),
+                    ("info hash", Item::from(&row.info_hash.0[..])),
+                    ("length", row.length.into()),
+                ]);
+                if let Some(withdrawn) = &row.withdrawn {
+                    let by = Item::from(&withdrawn.value.0[..]);
+                    entries.push(("withdrawn", field(withdrawn.version, [by])));
+                }
+            }
         }
         Item::dictionary(entries)
     }
@@ -144,6 +167,7 @@ impl Row {
                 id,
                 created,
                 name: fields.register("name", |name| Ok(name.parse()?))?,
+                key: GroupKey::new(fields.text("key")?)?,
             }),
             "membership" => Self::Membership(Membership {
                 id,
@@ -165,6 +189,16 @@ impl Row {
                 code: CodeHash(fields.array("code")?),
                 expires: fields.number("expires")?,
                 used: fields.row_register("used")?,
+            }),
+            "share" => Self::Share(Share {
+                id,
+                group: RowId(fields.array("group")?),
+                publisher: RowId(fields.array("publisher")?),
+                created,
+                name: FileName::new(fields.text("name")?)?,
+                info_hash: InfoHash(fields.array("info hash")?),
+                length: fields.number("length")?,
+                withdrawn: fields.row_register("withdrawn")?,
             }),
             other => return Err(DecodeError::UnknownKind(other.chars().take(60).collect())),
         };

@@ -6,6 +6,7 @@ use super::name::{GroupName, Label};
 use super::register::Register;
 use super::replication::Update;
 use super::row::{End, EndReason, Group, Membership, Row};
+use super::secret::GroupKey;
 use super::{Refusal, Registry};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub struct NewGroup {
     pub membership: RowId,
     /// Its name.
     pub name: GroupName,
+    /// The key of its own authority.
+    pub key: GroupKey,
 }
 
 /// Whether the last member of a group may leave it.
@@ -50,6 +53,7 @@ impl Registry {
                 version,
                 value: new.name,
             },
+            key: new.key,
         };
         let membership = Membership {
             id: new.membership,

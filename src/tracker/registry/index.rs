@@ -3,6 +3,7 @@
 //!
 //! Everything here is a function of the set of rows, whatever order they came in.
 
+use super::catalogue::Catalogue;
 use super::id::{Origin, RowId, Sequence};
 use super::name::{GroupName, UserName};
 use super::names::Names;
@@ -20,6 +21,8 @@ pub(super) struct Index {
     /// Claims of the groups that have members: one that has ended holds no name.
     pub(super) groups: Names<GroupName>,
     pub(super) invites: HashMap<CodeHash, RowId>,
+    /// The shares that stand, whether their group does or not.
+    pub(super) catalogue: Catalogue,
     /// The rows in which something of that write still stands.
     pub(super) writes: BTreeMap<(Origin, Sequence), BTreeSet<RowId>>,
     companies: HashMap<RowId, Company>,
@@ -118,6 +121,8 @@ impl Index {
             Row::Invite(row) => {
                 self.invites.insert(row.code, id);
             }
+            Row::Share(row) if row.withdrawn.is_none() => self.catalogue.enter(row),
+            Row::Share(row) => self.catalogue.leave(row),
             Row::Revocation(_) => {}
         }
     }

@@ -41,6 +41,9 @@
 //! | the owner leaves and another takes over | the old owner accepts, rejects or removes | what was done stays |
 //! | the last member leaves: the group ends | somebody is accepted into it | the group goes on, and belongs to that member |
 //! | a group ends, and its name is given anew | somebody is accepted into the ended one | both go on; the older claim holds the name |
+//! | a share is published | one of the same name is | the earlier one holds the name; the other stands as `NAME~TAG` |
+//! | a share is published | the group ends | the share is out of reach with its group, and back if the group goes on |
+//! | a share is withdrawn | it is withdrawn | withdrawn |
 //! | an invite is redeemed | it is redeemed | both accounts are kept; the earlier one stands as its user |
 //!
 //! # What is dropped
@@ -48,6 +51,7 @@
 //! invites past their time say nothing any more and may be dropped once every tracker has them ([`Registry::droppable`]).
 
 mod accounts;
+mod catalogue;
 mod change;
 mod dump;
 mod encoding;
@@ -67,8 +71,11 @@ mod tests;
 
 pub use crate::wire::name::{GroupName, Label, LabelError, MAX_NAME, NameError, UserName};
 pub use accounts::NewAccount;
+pub use catalogue::{NewShare, SharePlace, SharePlaceError, ShareView};
 pub use change::{Change, Span, VersionVector};
-pub use dump::{AccountDump, Dump, GroupDump, InviteDump, MembershipDump, RevocationDump};
+pub use dump::{
+    AccountDump, Dump, GroupDump, InviteDump, MembershipDump, RevocationDump, ShareDump,
+};
 pub use encoding::DecodeError;
 pub use groups::{Leaving, NewGroup};
 pub use id::{IdError, Origin, RowId, Sequence, Version};
@@ -79,8 +86,13 @@ pub use queries::{
 pub use refusal::Refusal;
 pub use register::Register;
 pub use replication::{LoadError, MergeError, Stale, Update};
-pub use row::{Account, Contradiction, End, EndReason, Group, Invite, Membership, Revocation, Row};
-pub use secret::{CodeHash, MAX_PASSWORD_HASH, PasswordHash, PasswordHashError};
+pub use row::{
+    Account, Contradiction, End, EndReason, Group, Invite, Membership, Revocation, Row, Share,
+};
+pub use secret::{
+    CodeHash, GroupKey, GroupKeyError, MAX_GROUP_KEY, MAX_PASSWORD_HASH, PasswordHash,
+    PasswordHashError,
+};
 pub use stamp::{Clock, Drift, MAX_DRIFT, MAX_WALL, Stamp};
 
 use crate::wire::name;

@@ -57,6 +57,30 @@ pub enum Refusal {
     /// The code's time is over.
     #[error("this invite code has expired; ask for a new one")]
     InviteExpired,
+    /// No share of that name in the group's catalogue.
+    #[error("there is no share {share} in {group}; list_files shows those there are")]
+    UnknownShare {
+        /// The group.
+        group: Label,
+        /// The name asked for.
+        share: String,
+    },
+    /// A share of that name is in the group's catalogue already.
+    #[error("{group} has a share {share} already; rename yours, or stop_share the other one")]
+    ShareExists {
+        /// The group.
+        group: Label,
+        /// The name.
+        share: String,
+    },
+    /// The acting account neither published the share nor owns the group.
+    #[error("only who shared {share} or the owner of {group} can take it off the catalogue")]
+    NotPublisher {
+        /// The group.
+        group: Label,
+        /// The share.
+        share: String,
+    },
     /// The random id handed in names a row already.
     #[error("the id {0} names another row already; draw another")]
     IdInUse(RowId),
@@ -64,7 +88,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All words that [`Refusal::kind`] gives, sorted.
-    pub const KINDS: [&'static str; 18] = [
+    pub const KINDS: [&'static str; 21] = [
         "account-gone",
         "already-a-member",
         "already-requested",
@@ -77,11 +101,14 @@ impl Refusal {
         "no-request",
         "not-a-member",
         "not-the-owner",
+        "not-the-publisher",
         "own-removal",
         "session-ended",
+        "share-exists",
         "unknown-group",
         "unknown-invite",
         "unknown-member",
+        "unknown-share",
         "unknown-user",
     ];
 
@@ -105,6 +132,9 @@ impl Refusal {
             Self::UnknownInvite => "unknown-invite",
             Self::InviteUsed => "invite-used",
             Self::InviteExpired => "invite-expired",
+            Self::UnknownShare { .. } => "unknown-share",
+            Self::ShareExists { .. } => "share-exists",
+            Self::NotPublisher { .. } => "not-the-publisher",
             Self::IdInUse(_) => "id-in-use",
         }
     }

@@ -3,8 +3,9 @@
 use super::id::{RowId, Version};
 use super::name::{GroupName, UserName};
 use super::register::{Register, merge};
-use super::secret::{CodeHash, PasswordHash};
+use super::secret::{CodeHash, GroupKey, PasswordHash};
 use super::stamp::Stamp;
+use crate::torrent::{FileName, InfoHash};
 
 /// A row of the registry. Its id, kind and the facts of its creation never change; each field is merged by its own rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum Row {
     Revocation(Revocation),
     /// A code that one account may be made with.
     Invite(Invite),
+    /// A file or folder that a group has.
+    Share(Share),
 }
 
 /// Somebody who can log in.
@@ -45,6 +48,8 @@ pub struct Group {
     pub created: Version,
     /// The name it claims, as an account's.
     pub name: Register<GroupName>,
+    /// The key of its own authority, made with it; never another one.
+    pub key: GroupKey,
 }
 
 /// Somebody's way into a group: a request, then perhaps a membership, then an end that is final for this row.
@@ -112,6 +117,27 @@ pub struct Invite {
     pub used: Option<Register<RowId>>,
 }
 
+/// A file or folder in the catalogue of a group. What it is never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// The row.
+    pub id: RowId,
+    /// The group.
+    pub group: RowId,
+    /// Who put it there.
+    pub publisher: RowId,
+    /// The write that made it.
+    pub created: Version,
+    /// The name it claims in the catalogue: of several claims the earliest holds.
+    pub name: FileName,
+    /// Its swarm. The info dictionary of that hash is kept beside the rows.
+    pub info_hash: InfoHash,
+    /// Its length in bytes.
+    pub length: u64,
+    /// Who took it off the catalogue; the last writer wins.
+    pub withdrawn: Option<Register<RowId>>,
+}
+
 /// Two rows under one id that are not states of one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -128,6 +154,7 @@ impl Row {
             Self::Membership(row) => row.id,
             Self::Revocation(row) => row.id,
             Self::Invite(row) => row.id,
+            Self::Share(row) => row.id,
         }
     }
 
@@ -139,6 +166,7 @@ impl Row {
             Self::Membership(_) => "membership",
             Self::Revocation(_) => "revocation",
             Self::Invite(_) => "invite",
+            Self::Share(_) => "share",
         }
     }
 
@@ -150,6 +178,7 @@ impl Row {
             Self::Membership(row) => row.created,
             Self::Revocation(row) => row.created,
             Self::Invite(row) => row.created,
+            Self::Share(row) => row.created,
         }
     }
 
@@ -168,6 +197,7 @@ impl Row {
             }
             Self::Revocation(_) => {}
             Self::Invite(row) => versions.extend(row.used.iter().map(|field| field.version)),
+            Self::Share(row) => versions.extend(row.withdrawn.iter().map(|field| field.version)),
         }
         versions.sort_unstable();
         versions.dedup();
@@ -179,7 +209,7 @@ impl Row {
         match self {
             Self::Revocation(row) => Some(row.expires),
             Self::Invite(row) => Some(row.expires),
-            Self::Account(_) | Self::Group(_) | Self::Membership(_) => None,
+            Self::Account(_) | Self::Group(_) | Self::Membership(_) | Self::Share(_) => None,
         }
     }
 
@@ -204,8 +234,19 @@ impl Row {
                 let (expires, code) = (Some(row.expires), Some(row.code));
                 (4, row.id, row.created, None, expires, code)
             }
+            Self::Share(row) => {
+                let pair = Some((row.group, row.publisher));
+                (5, row.id, row.created, pair, Some(row.length), None)
+            }
         };
-        if facts(&self) != facts(&other) {
+        let named = match (&self, &other) {
+            (Self::Share(ours), Self::Share(theirs)) => {
+                ours.name == theirs.name && ours.info_hash == theirs.info_hash
+            }
+            (Self::Group(ours), Self::Group(theirs)) => ours.key == theirs.key,
+            _ => true,
+        };
+        if !named || facts(&self) != facts(&other) {
             return Err(contradiction);
         }
         Ok(match (self, other) {
@@ -227,6 +268,10 @@ impl Row {
             (Self::Revocation(ours), Self::Revocation(_)) => Self::Revocation(ours),
             (Self::Invite(ours), Self::Invite(theirs)) => Self::Invite(Invite {
                 used: merge(ours.used, theirs.used, Register::first),
+                ..ours
+            }),
+            (Self::Share(ours), Self::Share(theirs)) => Self::Share(Share {
+                withdrawn: merge(ours.withdrawn, theirs.withdrawn, Register::latest),
                 ..ours
             }),
             _ => return Err(contradiction),

@@ -1,11 +1,13 @@
 //! Tests of the registry as a whole.
 
+mod catalogue;
 mod conflicts;
 mod convergence;
 mod rules;
 mod scale;
 
 use super::*;
+use crate::torrent::{FileName, InfoHash};
 use std::time::Duration;
 
 /// A registry with a wall clock and a source of ids, for tests that tell a story.
@@ -65,6 +67,7 @@ impl Side {
             id,
             membership,
             name,
+            key: key(),
         };
         let now = self.time();
         self.apply(self.registry.create_group(actor, new, now))?;
@@ -119,6 +122,40 @@ impl Side {
         user
     }
 
+    fn publish(&mut self, actor: RowId, group: &str, name: &str) -> Result<RowId, Refusal> {
+        let (id, now) = (self.id(), self.time());
+        let mut info_hash = [0; 20];
+        info_hash[..16].copy_from_slice(&id.0);
+        let new = NewShare {
+            id,
+            name: FileName::new(name).unwrap(),
+            info_hash: InfoHash(info_hash),
+            length: 7,
+        };
+        self.apply(self.registry.publish(actor, &label(group), new, now))?;
+        Ok(id)
+    }
+
+    fn withdraw(&mut self, actor: RowId, group: &str, name: &str) -> Result<(), Refusal> {
+        let now = self.time();
+        self.apply(self.registry.withdraw(actor, &label(group), name, now))
+    }
+
+    /// The names in a catalogue, read in pages of one.
+    fn shares(&self, actor: RowId, group: &str) -> Result<Vec<String>, Refusal> {
+        let (mut names, mut after) = (Vec::new(), None);
+        loop {
+            let (page, next) = self
+                .registry
+                .shares(actor, &label(group), after.as_ref(), 1)?;
+            names.extend(page.into_iter().map(|share| share.name));
+            match next {
+                Some(next) => after = Some(next.to_string().parse().unwrap()),
+                None => return Ok(names),
+            }
+        }
+    }
+
     fn standing(&self, group: RowId, account: RowId) -> Standing {
         self.registry.standing(group, account)
     }
@@ -157,6 +194,10 @@ fn pair_with_group() -> (Side, Side, RowId, RowId) {
 
 fn label(text: &str) -> Label {
     text.parse().unwrap()
+}
+
+fn key() -> GroupKey {
+    GroupKey::new("key").unwrap()
 }
 
 fn password(text: &str) -> PasswordHash {

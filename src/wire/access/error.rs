@@ -23,12 +23,18 @@ pub const ERROR_KINDS: &[(&str, &str)] = &[
     ("not-logged-in", "log in first"),
     ("not-saved", "the tracker cannot write its database"),
     ("not-the-owner", "for the owner of the group only"),
+    (
+        "not-the-publisher",
+        "for who shared it or owns the group only",
+    ),
     ("own-removal", "one cannot remove oneself"),
     ("session-ended", "the session is over; log in again"),
+    ("share-exists", "the group has a share of that name already"),
     ("slow-down", "too many failed tries; wait"),
     ("unknown-group", "there is no such group"),
     ("unknown-invite", "there is no such invite code"),
     ("unknown-member", "that user is not in the group"),
+    ("unknown-share", "the group has no such share"),
     ("unknown-user", "there is no such user"),
 ];
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::torrent::{FileName, InfoHash};
 use crate::tracker::registry::register::Register;
 use crate::tracker::registry::row::EndReason;
 use crate::tracker::registry::stamp::{MAX_WALL, Stamp};
@@ -42,6 +43,16 @@ fn examples() -> Vec<Row> {
         expires: 77,
         used: None,
     };
+    let share = Share {
+        id: RowId([4; 16]),
+        group,
+        publisher: account,
+        created,
+        name: FileName::new("f ü").unwrap(),
+        info_hash: InfoHash([9; 20]),
+        length: 1 << 40,
+        withdrawn: None,
+    };
     let ended = |reason| {
         Some(written(End {
             reason,
@@ -58,7 +69,13 @@ fn examples() -> Vec<Row> {
             id: group,
             created,
             name: written("lab".parse().unwrap()),
+            key: GroupKey::new("k").unwrap(),
         }),
+        Row::Share(Share {
+            withdrawn: Some(written(account)),
+            ..share.clone()
+        }),
+        Row::Share(share),
         Row::Membership(Membership {
             accepted: Some(written(account)),
             ended: ended(EndReason::Removed),
@@ -114,6 +131,7 @@ fn the_bytes_of_a_row_are_these() {
             version: at(1, 2),
             value: "lab".parse().unwrap(),
         },
+        key: GroupKey::new("k").unwrap(),
     });
     let version = [
         &b"36:"[..],
@@ -125,7 +143,7 @@ fn the_bytes_of_a_row_are_these() {
     let expected = [
         &b"d7:created"[..],
         &version,
-        b"2:id16:abcdefghijklmnop4:kind5:group4:namel",
+        b"2:id16:abcdefghijklmnop3:key1:k4:kind5:group4:namel",
         &version,
         b"3:labee",
     ]
@@ -151,7 +169,7 @@ fn group_bytes(version: &[u8], name: &str, more: &str) -> Vec<u8> {
     [
         &b"d7:created"[..],
         &field,
-        b"2:id16:abcdefghijklmnop4:kind5:group4:namel",
+        b"2:id16:abcdefghijklmnop3:key1:k4:kind5:group4:namel",
         &field,
         name.as_bytes(),
         more.as_bytes(),

@@ -175,6 +175,7 @@ impl World {
                     id,
                     membership: other,
                     name,
+                    key: super::key(),
                 };
                 registry.create_group(actor, new, now)
             }

@@ -161,6 +161,7 @@ fn ids_are_given_once() {
         id: RowId([5; 16]),
         membership: RowId([5; 16]),
         name: "lab".parse().unwrap(),
+        key: key(),
     };
     assert_eq!(kind(side.registry.create_group(nik, new, now)), "id-in-use");
 }

@@ -1,0 +1,97 @@
+//! The catalogue's rules, on one tracker and on two that were apart.
+
+use super::*;
+
+#[test]
+fn members_publish_and_list_and_only_publisher_or_owner_withdraws() {
+    let mut side = Side::new(1);
+    let olga = side.user("olga").unwrap();
+    side.group(olga, "lab").unwrap();
+    let nik = side.member(olga, "lab", "nik");
+    let may = side.member(olga, "lab", "may");
+    let stranger = side.user("eve").unwrap();
+    for name in ["b", "a~1", "c d"] {
+        side.publish(nik, "lab", name).unwrap();
+    }
+    assert_eq!(side.shares(may, "lab").unwrap(), ["a~1", "b", "c d"]);
+    assert_eq!(kind(side.publish(may, "lab", "b")), "share-exists");
+    assert_eq!(kind(side.publish(stranger, "lab", "x")), "not-a-member");
+    assert_eq!(kind(side.publish(nik, "none", "x")), "unknown-group");
+    assert_eq!(kind(side.shares(stranger, "lab")), "not-a-member");
+    let lab = label("lab");
+    assert_eq!(
+        kind(side.registry.share(stranger, &lab, "b")),
+        "not-a-member"
+    );
+    assert_eq!(
+        kind(side.registry.group_key(stranger, &lab)),
+        "not-a-member"
+    );
+    assert!(side.registry.group_key(may, &lab).is_ok());
+    assert_eq!(kind(side.withdraw(may, "lab", "b")), "not-the-publisher");
+    assert_eq!(kind(side.withdraw(stranger, "lab", "b")), "not-a-member");
+    assert_eq!(kind(side.withdraw(may, "lab", "none")), "unknown-share");
+    side.withdraw(nik, "lab", "b").unwrap();
+    side.withdraw(olga, "lab", "c d").unwrap();
+    assert_eq!(side.shares(may, "lab").unwrap(), ["a~1"]);
+    // The name is free again.
+    side.publish(may, "lab", "b").unwrap();
+    assert_eq!(side.shares(may, "lab").unwrap(), ["a~1", "b"]);
+}
+
+#[test]
+fn a_swarm_is_for_members_of_its_group_as_long_as_it_stands() {
+    let mut side = Side::new(1);
+    let olga = side.user("olga").unwrap();
+    let lab_id = side.group(olga, "lab").unwrap();
+    let nik = side.member(olga, "lab", "nik");
+    side.publish(olga, "lab", "f").unwrap();
+    let lab = label("lab");
+    let info_hash = side.registry.share(nik, &lab, "f").unwrap().info_hash;
+    assert_eq!(side.registry.may_enter(nik, info_hash), Some(lab_id));
+    let eve = side.user("eve").unwrap();
+    side.request(eve, "lab").unwrap();
+    assert_eq!(side.registry.may_enter(eve, info_hash), None);
+    side.remove(olga, "lab", "nik").unwrap();
+    assert_eq!(side.registry.may_enter(nik, info_hash), None);
+    assert!(side.registry.is_shared(info_hash));
+    side.leave(olga, "lab").unwrap();
+    assert_eq!(side.registry.may_enter(olga, info_hash), None);
+    assert!(!side.registry.is_shared(info_hash), "the group has ended");
+}
+
+#[test]
+fn one_name_given_on_both_sides_keeps_both_and_the_earlier_holds_it() {
+    let (mut a, mut b, olga, _) = pair_with_group();
+    let first = a.publish(olga, "lab", "f").unwrap();
+    b.now = a.now + 60_000;
+    let second = b.publish(olga, "lab", "f").unwrap();
+    sync(&mut a, &mut b);
+    let tagged = format!("f~{}", &second.to_string()[..8]);
+    assert_eq!(a.shares(olga, "lab").unwrap().len(), 2);
+    let lab = label("lab");
+    assert_eq!(a.registry.share(olga, &lab, "f").unwrap().id, first);
+    assert_eq!(b.registry.share(olga, &lab, &tagged).unwrap().id, second);
+    // When the holder goes, the other one has the name.
+    a.withdraw(olga, "lab", "f").unwrap();
+    sync(&mut a, &mut b);
+    assert_eq!(b.shares(olga, "lab").unwrap(), ["f"]);
+    assert_eq!(b.registry.share(olga, &lab, "f").unwrap().id, second);
+}
+
+#[test]
+fn a_share_published_while_the_group_ended_elsewhere_is_out_of_reach_with_it() {
+    let (mut a, mut b, olga, _) = pair_with_group();
+    let nik = a.member(olga, "lab", "nik");
+    sync(&mut a, &mut b);
+    a.publish(nik, "lab", "f").unwrap();
+    let lab = label("lab");
+    let info_hash = a.registry.share(nik, &lab, "f").unwrap().info_hash;
+    b.remove(olga, "lab", "nik").unwrap();
+    b.leave(olga, "lab").unwrap();
+    sync(&mut a, &mut b);
+    for side in [&a, &b] {
+        assert!(!side.registry.is_shared(info_hash));
+        assert_eq!(kind(side.shares(nik, "lab")), "unknown-group");
+    }
+}
