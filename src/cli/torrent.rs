@@ -47,6 +47,7 @@ fn make(arguments: &CreateArguments, output: &Output) -> Result<bool, String> {
         piece_length: arguments.piece_length,
         private: arguments.private,
         file_sha1: arguments.file_sha1,
+        ssl_cert: None,
     };
     let hashing = Hashing::new("hashing", output);
     let info = create(

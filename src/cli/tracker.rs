@@ -10,16 +10,18 @@ use crate::net::{Stop, TRACKER_NAME, TlsServer, TlsStream};
 use crate::storage::{
     CLUSTER_FILE, CLUSTER_WAIT, DATABASE_FILE, StateKind, make_or_open_cluster, wait_for_cluster,
 };
-use crate::tracker::{Keeper, Options, Registrar, Registration, RunningRun, Tracker, bind};
+use crate::tracker::{Keeper, Options, Registrar, RunningRun, Terms, Tracker, bind};
 use crate::wire::{HostPort, TrackerInfo, TrackerInfoError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often rows that say nothing any more are dropped.
 const TIDY: Duration = Duration::from_secs(3600);
+/// How often silent peers of groups' swarms are looked for.
+const EXPIRE: Duration = Duration::from_secs(1);
 
 /// Runs the tracker that the arguments describe.
 pub(super) fn run(arguments: TrackerArguments) -> Exit {
@@ -63,7 +65,15 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> 
     let registrar = match arguments.closed_run {
         // It serves nothing else.
         Some(_) => None,
-        None => Some(registrar(folder.path(), &cluster, arguments.registration)?),
+        None => Some(registrar(
+            folder.path(),
+            &cluster,
+            Terms {
+                registration: arguments.registration,
+                interval: arguments.interval,
+                certificate: arguments.certificate_life,
+            },
+        )?),
     };
     output.result(&format!("tracker {number} listening on {bound}"));
     output.result(&format!("fingerprint {}", cluster.fingerprint()));
@@ -84,13 +94,9 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> 
     }
 }
 
-fn registrar(
-    folder: &Path,
-    cluster: &Authority,
-    registration: Registration,
-) -> Result<Arc<Registrar>, Refused> {
+fn registrar(folder: &Path, cluster: &Authority, terms: Terms) -> Result<Arc<Registrar>, Refused> {
     let keeper = Keeper::open(folder).map_err(failure)?;
-    let registrar = Registrar::start(Arc::new(keeper), cluster, registration);
+    let registrar = Registrar::start(Arc::new(keeper), cluster, terms);
     registrar
         .map(Arc::new)
         .map_err(|error| failure(format!("cannot start a thread: {error}")))
@@ -117,13 +123,16 @@ fn run_service(
         stop: stop.clone(),
     };
     let console = console.start(output.is_interactive()).map_err(thread)?;
+    let mut tidied: Option<Instant> = None;
     loop {
-        if alone {
+        if alone && tidied.is_none_or(|at| at.elapsed() > TIDY) {
             registrar.tidy();
+            tidied = Some(Instant::now());
         }
-        if stop.wait(TIDY) {
+        if stop.wait(EXPIRE) {
             break;
         }
+        registrar.expire();
     }
     // Whoever waits for a password to be checked is told of the end, and its line then ends.
     registrar.stop();

@@ -201,6 +201,7 @@ impl Peer {
             piece_length: None,
             private: false,
             file_sha1: false,
+            ssl_cert: None,
         };
         let info = create(&path, &options, progress, &self.shared.interrupt)?;
         let tiers = urls.into_iter().map(|url| vec![url]).collect();

@@ -61,6 +61,7 @@ impl OwnedFile {
             piece_length,
             pieces: pieces.collect(),
             private: false,
+            ssl_cert: None,
         };
         info.build()
     }

@@ -26,13 +26,15 @@ const BESIDE_INFO: usize = 64 << 10;
 
 /// How a metainfo is made.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct CreateOptions {
+pub struct CreateOptions<'a> {
     /// Bytes of a piece, 1 to 1 GiB. Without it 512 KiB, doubled until there are at most 16,384 pieces.
     pub piece_length: Option<u32>,
     /// Whether only the torrent's own trackers may be asked for peers (BEP 27).
     pub private: bool,
     /// Whether it holds the SHA-1 of each file (BEP 47 `sha1`).
     pub file_sha1: bool,
+    /// The certificate of the authority whose members alone may enter the swarm, as PEM text.
+    pub ssl_cert: Option<&'a str>,
 }
 
 /// Why no metainfo can be made.
@@ -96,7 +98,7 @@ pub enum CreateError {
 /// See [`CreateError`]; [`StoreError::Stopped`], once `stop` is set.
 pub fn create(
     path: &Path,
-    options: &CreateOptions,
+    options: &CreateOptions<'_>,
     progress: &(dyn Fn(u64, u64) + Sync),
     stop: &AtomicBool,
 ) -> Result<Info, CreateError> {
@@ -124,6 +126,7 @@ pub fn create(
         piece_length,
         pieces: vec![Sha1([0; 20]); lengths.pieces() as usize],
         private: options.private,
+        ssl_cert: options.ssl_cert.map(str::to_owned),
     };
     // Everything but the hashes stands: whatever makes it impossible is known before hours of hashing.
     let draft = new.build().map_err(|error| build_error(path, error))?;
@@ -260,6 +263,7 @@ mod tests {
             piece_length: Some(512),
             private: true,
             file_sha1: true,
+            ssl_cert: None,
         };
         let seen = AtomicU64::new(0);
         let stop = AtomicBool::new(false);

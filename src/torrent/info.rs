@@ -20,6 +20,7 @@ pub struct Info {
     layout: Layout,
     files: Vec<FileEntry>,
     private: bool,
+    ssl_cert: Option<String>,
 }
 
 /// Whether a share is one file or a folder of files.
@@ -102,6 +103,7 @@ impl Info {
             layout,
             files,
             private: integer(info, "private")? == Some(1),
+            ssl_cert: ssl_cert(info)?,
         })
     }
 
@@ -145,6 +147,20 @@ impl Info {
     pub fn private(&self) -> bool {
         self.private
     }
+
+    /// The certificate, as PEM text, of the authority whose members alone may enter the swarm (libtorrent manual, "SSL
+    /// torrents"); none for a swarm that is open.
+    pub fn ssl_cert(&self) -> Option<&str> {
+        self.ssl_cert.as_deref()
+    }
+}
+
+fn ssl_cert(info: &Dictionary<'_>) -> Result<Option<String>, MetainfoError> {
+    let Some(value) = info.value("ssl-cert") else {
+        return Ok(None);
+    };
+    let text = value.text().ok_or(MetainfoError::WrongType("ssl-cert"))?;
+    Ok(Some(text.to_owned()))
 }
 
 fn single_file(info: &Dictionary<'_>, name: &FileName) -> Result<FileEntry, MetainfoError> {

@@ -19,6 +19,8 @@ pub struct NewInfo {
     pub pieces: Vec<Sha1>,
     /// Whether it is private (BEP 27).
     pub private: bool,
+    /// The certificate of the authority whose members alone may enter the swarm, as PEM text.
+    pub ssl_cert: Option<String>,
 }
 
 /// One file of a [`NewInfo`].
@@ -55,6 +57,8 @@ impl NewInfo {
         if self.private {
             info.push(("private", Item::Integer(1)));
         }
+        let ssl_cert = self.ssl_cert.as_deref();
+        info.extend(ssl_cert.map(|pem| ("ssl-cert", Item::from(pem))));
         match (self.layout, self.files.as_slice()) {
             (Layout::File, [file]) => info.extend(file.entries()),
             (Layout::File, _) => return Err(MetainfoError::LengthOrFiles),
@@ -116,6 +120,7 @@ pub(super) mod tests {
             piece_length: 65_536,
             pieces: vec![Sha1::of(b"1"), Sha1::of(b"2")],
             private: true,
+            ssl_cert: Some("pem".to_owned()),
         }
     }
 

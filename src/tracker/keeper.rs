@@ -10,6 +10,7 @@ use super::registry::{
     DecodeError, LoadError, Origin, Refusal, Registry, Row, RowId, Update, VersionVector,
 };
 use crate::storage::{Batch, Database, DatabaseError, Stored};
+use crate::torrent::{Info, InfoHash};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
@@ -89,11 +90,23 @@ impl Keeper {
         &self,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
     ) -> Result<(), WriteError> {
+        self.write_with(None, operation)
+    }
+
+    /// Carries out one operation whose rows name an info dictionary, which lasts together with them.
+    pub(super) fn write_with(
+        &self,
+        info: Option<&Info>,
+        operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
+    ) -> Result<(), WriteError> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let update = self.read(|registry| operation(registry, since_1970()))?;
         let mut batch = Batch::new();
         for row in update.rows() {
             batch.put_row(row.id().0, row.encode());
+        }
+        if let Some(info) = info {
+            batch.put_blob(info.info_hash().0, info.raw().to_vec());
         }
         batch.put_versions(update.versions().encode());
         self.database.commit(batch)?;
@@ -106,6 +119,11 @@ impl Keeper {
             log::error!("{stale}");
         }
         Ok(())
+    }
+
+    /// The info dictionary of that info-hash, if some row named it.
+    pub(super) fn info(&self, info_hash: InfoHash) -> Result<Option<Vec<u8>>, DatabaseError> {
+        self.database.blob(&info_hash.0)
     }
 
     /// Drops rows that say nothing any more and that all `others` have; gives how many.

@@ -17,7 +17,7 @@ mod service;
 mod swarm;
 mod swarms;
 
-pub use access::{Counts, INVITE, InviteCode, Registrar, Registration};
+pub use access::{Counts, INVITE, InviteCode, Registrar, Registration, Terms};
 pub use closed_run::{
     ClosedRun, ConnectionId, DEFAULT_WAIT, Effect, HELLO, NO_LIVING_OWNER, Outcome, SILENCE,
 };

@@ -8,6 +8,7 @@ use super::announcing::{Announcing, Origin};
 use super::ledger::{Ledger, Limits};
 use super::swarm::{Renewed, Swarm};
 use crate::torrent::InfoHash;
+use crate::wire::SwarmCounts;
 use crate::wire::{AnnounceRequest, AnnounceResponse, Event, ScrapeRequest, ScrapeResponse};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -118,6 +119,12 @@ impl Swarms {
         ScrapeResponse {
             files: counts.collect(),
         }
+    }
+
+    /// How many peers a swarm has.
+    pub(super) fn counts(&self, info_hash: &InfoHash) -> SwarmCounts {
+        let shard = self.shard(info_hash);
+        shard.get(info_hash).map(Swarm::counts).unwrap_or_default()
     }
 
     /// Drops the peers that have been silent for too long, and swarms that nobody is left in; says how many peers.

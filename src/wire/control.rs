@@ -19,7 +19,7 @@ pub use parts::{InfoPart, InfoParts, MAX_PART, PartError};
 
 use crate::bencode::{self, Item, KeyOrder, Value};
 use crate::torrent::{FileName, InfoHash, NameError};
-pub(super) use fields::{Fields, line as read_line};
+pub(super) use fields::{Fields, address as read_address, compact, line as read_line};
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
 

@@ -28,6 +28,8 @@ pub(in crate::cli) struct TrackerArguments {
     pub(in crate::cli) interval: Duration,
     /// Who may make an account.
     pub(in crate::cli) registration: Registration,
+    /// How long a certificate of a group's member holds.
+    pub(in crate::cli) certificate_life: Duration,
     /// Whether to print the state of a tracker that does not run, and nothing else.
     pub(in crate::cli) dump: bool,
     /// A closed run instead of a service.
@@ -96,6 +98,12 @@ pub(super) fn definition() -> Command {
                 .default_value("open")
                 .value_parser(["open", "closed"])
                 .help("Who may make an account: anybody who reaches the tracker, or only holders of an invite code"),
+            Arg::new("certificate_life")
+                .long("certificate-life")
+                .value_name("SECONDS")
+                .default_value("86400")
+                .value_parser(values::whole_seconds)
+                .help("How long a certificate of a group's member holds; peers fetch a new one in time"),
             Arg::new("dump")
                 .long("dump")
                 .action(ArgAction::SetTrue)
@@ -146,6 +154,10 @@ pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
             Some(word) if word == "closed" => Registration::Closed,
             _ => Registration::Open,
         },
+        certificate_life: matches
+            .get_one("certificate_life")
+            .copied()
+            .unwrap_or(Duration::from_secs(86_400)),
         dump: matches.get_flag("dump"),
         closed_run: matches.get_one("expect").map(|expect| ClosedRunArguments {
             expect: *expect,

@@ -1,8 +1,9 @@
-//! Access: accounts, sessions, groups and invites, as peers ask for them over control lines and the operator at the console.
+//! Access: accounts, sessions, groups, what these share, and invites, as peers ask for them over control lines and the operator at the console.
 //!
 //! In scope: who is asking, what is refused and how it is told, passwords and tokens. Out of scope: the rules of accounts
 //! and groups themselves ([`registry`](super::registry)), and how they last ([`keeper`](super::keeper)).
 
+mod catalogue;
 mod code;
 mod console;
 mod line;
@@ -11,8 +12,9 @@ mod phc;
 mod registrar;
 mod throttle;
 mod token;
+mod uploads;
 mod views;
 
 pub use code::InviteCode;
 pub use console::Counts;
-pub use registrar::{INVITE, Registrar, Registration};
+pub use registrar::{INVITE, Registrar, Registration, Terms};

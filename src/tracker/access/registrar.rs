@@ -7,13 +7,17 @@ use super::code::InviteCode;
 use super::passwords::{Passwords, PasswordsError};
 use super::throttle::Throttle;
 use super::token::{LIFETIME, Session, TokenKey};
+use super::uploads::Uploads;
 use super::views::{self, PAGE};
 use crate::certificate::{Authority, GroupAuthority};
+use crate::torrent::Info;
+use crate::tracker::Limits;
 use crate::tracker::keeper::{Keeper, WriteError, since_1970};
 use crate::tracker::registry::{
     Account, GroupKey, Leaving, NewAccount, NewGroup, PasswordHash, Refusal, Registry, RowId,
     Stamp, Update, VersionVector,
 };
+use crate::tracker::swarms::Swarms;
 use crate::wire::access::{Answer, Ask, ErrorKind, Place, Refused, Reply, Request, Seen, Token};
 use crate::wire::control::Line;
 use crate::wire::name::{GroupName, Label, UserName};
@@ -37,22 +41,39 @@ pub enum Registration {
     Closed,
 }
 
+/// What a tracker grants.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Who may make an account.
+    pub registration: Registration,
+    /// How often peers announce to the swarms of groups; one that misses two is dropped.
+    pub interval: Duration,
+    /// How long a member's certificate holds.
+    pub certificate: Duration,
+}
+
+/// Somebody who asks: with a session that holds, and from where.
+pub(super) struct Asker<'a> {
+    pub(super) session: &'a Session,
+    pub(super) token: &'a Token,
+    pub(super) from: IpAddr,
+}
+
 /// Answers requests about accounts and groups.
 #[derive(Debug)]
 pub struct Registrar {
     pub(super) keeper: Arc<Keeper>,
     pub(super) passwords: Passwords,
     tokens: TokenKey,
+    pub(super) uploads: Uploads,
+    /// The swarms of groups: nobody else's, whatever is announced over HTTP.
+    pub(super) swarms: Swarms,
+    /// How long a certificate of a member holds.
+    pub(super) certificate: Duration,
     throttle: Mutex<Throttle>,
-    epoch: Instant,
+    pub(super) epoch: Instant,
     pub(super) registration: Registration,
     pub(super) random: SystemRandom,
-}
-
-/// Somebody who asks: with a session that holds, and from where.
-struct Asker<'a> {
-    session: &'a Session,
-    from: IpAddr,
 }
 
 impl Registrar {
@@ -60,12 +81,16 @@ impl Registrar {
     ///
     /// # Errors
     /// When the system gives no threads for hashing.
-    pub fn start(
-        keeper: Arc<Keeper>,
-        cluster: &Authority,
-        registration: Registration,
-    ) -> io::Result<Self> {
+    pub fn start(keeper: Arc<Keeper>, cluster: &Authority, terms: Terms) -> io::Result<Self> {
+        let Terms {
+            registration,
+            interval,
+            certificate,
+        } = terms;
         Ok(Self {
+            uploads: Uploads::default(),
+            swarms: Swarms::new(interval, Limits::default()),
+            certificate,
             keeper,
             passwords: Passwords::start()?,
             tokens: TokenKey::of(cluster),
@@ -128,6 +153,7 @@ impl Registrar {
             .read(|registry| self.check(registry, &session))?;
         let asker = Asker {
             session: &session,
+            token: &token,
             from,
         };
         let ends_session = matches!(ask, Ask::Logout | Ask::ChangePassword { .. });
@@ -199,21 +225,47 @@ impl Registrar {
             Ask::ListRequests { group, after } => {
                 self.list_requests(account, &group, after.as_ref())
             }
+            Ask::Certify { group, request } => self.certify(asker, &group, &request),
+            Ask::Publish { group, part } => self.publish(asker, &group, &part),
+            Ask::ListFiles { group, after } => self.list_files(account, &group, after.as_ref()),
+            Ask::Metainfo {
+                group,
+                name,
+                offset,
+            } => self.metainfo(account, &group, &name, offset),
+            Ask::Withdraw { group, name } => {
+                let what = format!("takes {} off {group}", name.as_str());
+                self.change(asker, &what, |registry, now| {
+                    registry.withdraw(account, &group, name.as_str(), now)
+                })
+            }
+            Ask::Announce(announce) => self.announce(asker, &announce),
             Ask::News { seen, after } => self.news(account, &seen, after.as_ref()),
         }
     }
 
     /// Carries out an operation in the asker's name; `what` is what the log says of it.
-    fn change(
+    pub(super) fn change(
         &self,
         asker: &Asker<'_>,
         what: &str,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
     ) -> Result<Answer, Refused> {
+        self.change_with(asker, what, None, operation)
+    }
+
+    /// The same for an operation whose rows name an info dictionary.
+    pub(super) fn change_with(
+        &self,
+        asker: &Asker<'_>,
+        what: &str,
+        info: Option<&Info>,
+        operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
+    ) -> Result<Answer, Refused> {
         let session = asker.session;
         // Checked again with the write itself: the session may have been ended meanwhile.
         self.keeper
-            .write(|registry, now| {
+            .write_with(info, |registry, now| {
                 registry.check_session(session.account, session.session, session.credential)?;
                 operation(registry, now)
             })
@@ -426,7 +478,7 @@ impl Registrar {
         token.ok_or_else(|| refused(ErrorKind::BUSY, "no session can be made; try again"))
     }
 
-    fn name_of(&self, account: RowId) -> Result<Label, Refused> {
+    pub(super) fn name_of(&self, account: RowId) -> Result<Label, Refused> {
         let label = self.keeper.read(|registry| registry.account_label(account));
         label.ok_or_else(|| told(Refusal::AccountGone))
     }
@@ -521,7 +573,7 @@ fn named(registry: &Registry, user: &Label) -> Vec<Account> {
     accounts.unwrap_or_default().into_iter().cloned().collect()
 }
 
-fn refused(kind: ErrorKind, message: &str) -> Refused {
+pub(super) fn refused(kind: ErrorKind, message: &str) -> Refused {
     Refused {
         kind,
         message: Line::new(message),

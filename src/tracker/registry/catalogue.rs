@@ -11,7 +11,7 @@ use super::register::Register;
 use super::replication::Update;
 use super::row::{Row, Share};
 use super::secret::GroupKey;
-use super::stamp::Stamp;
+use super::stamp::{Stamp, millis};
 use super::{Refusal, Registry};
 use crate::torrent::{FileName, InfoHash};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -283,7 +283,26 @@ impl Registry {
         })
     }
 
-    /// A group and the key of its authority; for its members only.
+    /// Who was a member of a group and is none any more since `since` (since 1970) or later; `limit` of them at most.
+    pub fn gone_since(&self, group: RowId, since: Duration, limit: usize) -> Vec<Label> {
+        let since = millis(since);
+        let rows = self.index.memberships_of_group(&self.rows, group);
+        let gone = rows.filter(|row| {
+            let ended = row.ended.as_ref();
+            row.accepted.is_some() && ended.is_some_and(|end| end.version.stamp.wall() >= since)
+        });
+        let gone: BTreeSet<RowId> = gone.map(|row| row.account).collect();
+        let gone = gone.into_iter().filter(|account| {
+            !matches!(
+                self.standing(group, *account),
+                Standing::Member | Standing::Owner
+            )
+        });
+        let labels = gone.filter_map(|account| self.account_label(account));
+        labels.take(limit).collect()
+    }
+
+    /// The key of a group's authority; for its members only.
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`].

@@ -1,7 +1,8 @@
 //! The entries of lists.
 
-use super::fields::parsed;
+use super::fields::{Place, parsed};
 use crate::bencode::{Item, Value};
+use crate::torrent::InfoHash;
 use crate::wire::control::{ControlError, Fields};
 use crate::wire::name::Label;
 
@@ -96,6 +97,25 @@ pub struct NewsEntry {
     pub at: u64,
 }
 
+/// A share in the catalogue of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileEntry {
+    /// Its name: what it is asked for by.
+    pub name: Place,
+    /// Its swarm.
+    pub info_hash: InfoHash,
+    /// Its length in bytes.
+    pub length: u64,
+    /// Who shared it; none while that is not known to the tracker.
+    pub publisher: Option<Label>,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+    /// How many peers that are there now have all of it.
+    pub complete: u32,
+    /// How many peers that are there now have a part of it or none.
+    pub partial: u32,
+}
+
 /// An entry of a list of one kind.
 pub(super) trait Entry: Sized {
     /// The kind of the message it comes in.
@@ -161,7 +181,7 @@ impl Entry for MemberEntry {
     fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
             name: fields.parsed("name")?,
-            since: fields.millis("since")?,
+            since: fields.large("since")?,
             owner: fields.flag("owner")?,
         })
     }
@@ -177,7 +197,7 @@ impl Entry for RequestEntry {
     fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
             name: fields.parsed("name")?,
-            at: fields.millis("at")?,
+            at: fields.large("at")?,
         })
     }
 }
@@ -197,7 +217,37 @@ impl Entry for NewsEntry {
         Ok(Self {
             group: fields.parsed("group")?,
             outcome: word(fields, "outcome", Outcome::parse)?,
-            at: fields.millis("at")?,
+            at: fields.large("at")?,
+        })
+    }
+}
+
+impl Entry for FileEntry {
+    const KIND: &'static str = "files";
+
+    fn item(&self) -> Item<'static> {
+        let mut entries = vec![
+            ("at", self.at.into()),
+            ("complete", Item::from(self.complete)),
+            ("info hash", self.info_hash.0.to_vec().into()),
+            ("length", self.length.into()),
+            ("name", self.name.as_str().to_owned().into()),
+            ("partial", self.partial.into()),
+        ];
+        let publisher = self.publisher.as_ref();
+        entries.extend(publisher.map(|publisher| ("publisher", text(publisher))));
+        Item::dictionary(entries)
+    }
+
+    fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
+        Ok(Self {
+            name: fields.place("name")?,
+            info_hash: fields.info_hash("info hash")?,
+            length: fields.large("length")?,
+            publisher: fields.optional("publisher", |value| parsed(value, "publisher"))?,
+            at: fields.large("at")?,
+            complete: fields.number("complete")?,
+            partial: fields.number("partial")?,
         })
     }
 }

@@ -20,6 +20,10 @@ pub const ERROR_KINDS: &[(&str, &str)] = &[
     ("name-taken", "the name belongs to somebody else"),
     ("no-request", "that user has no open request"),
     ("not-a-member", "for members of the group only"),
+    (
+        "not-in-catalogue",
+        "no group of the user has the share (any more)",
+    ),
     ("not-logged-in", "log in first"),
     ("not-saved", "the tracker cannot write its database"),
     ("not-the-owner", "for the owner of the group only"),
@@ -53,6 +57,8 @@ impl ErrorKind {
     pub const INVITE_NEEDED: Self = Self("invite-needed");
     /// Unknown user or wrong password.
     pub const LOGIN_REFUSED: Self = Self("login-refused");
+    /// The swarm is not of a group of the asker.
+    pub const NOT_IN_CATALOGUE: Self = Self("not-in-catalogue");
     /// No session came with the request.
     pub const NOT_LOGGED_IN: Self = Self("not-logged-in");
     /// The database failed.
@@ -89,6 +95,7 @@ mod tests {
             ErrorKind::BUSY,
             ErrorKind::INVITE_NEEDED,
             ErrorKind::LOGIN_REFUSED,
+            ErrorKind::NOT_IN_CATALOGUE,
             ErrorKind::NOT_LOGGED_IN,
             ErrorKind::NOT_SAVED,
             ErrorKind::SESSION_ENDED,

@@ -11,7 +11,7 @@ pub const MAX_TOKEN: usize = 256;
 /// The most bytes that say what has been seen.
 pub const MAX_SEEN: usize = 64 << 10;
 /// The most bytes of a place.
-const MAX_PLACE: usize = 200;
+const MAX_PLACE: usize = 320;
 
 /// What proves a session to any tracker: 1 to [`MAX_TOKEN`] bytes that mean nothing to whoever holds them.
 #[derive(Clone, PartialEq, Eq)]
@@ -59,7 +59,8 @@ impl fmt::Debug for Seen {
     }
 }
 
-/// A short text that one side hands to the other as it is: where a page ended, an invite code. 1 to 200 bytes without
+/// A short text that one side hands to the other as it is: where a page ended, an invite code, the name
+/// of a share. 1 to 320 bytes without
 /// control characters.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Place(String);
@@ -84,7 +85,42 @@ impl fmt::Debug for Place {
     }
 }
 
+/// The bytes of a [`KeyRequest`].
+pub const KEY_REQUEST: usize = 129;
+
+/// A public key with the proof that the private one is at hand; read by `certificate::MemberPublicKey`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct KeyRequest(pub [u8; KEY_REQUEST]);
+
+impl fmt::Debug for KeyRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyRequest(..)")
+    }
+}
+
 impl<'a> Fields<'a> {
+    pub(super) fn key_request(&mut self, key: &'static str) -> Result<KeyRequest, ControlError> {
+        let bytes = self.value(key)?.bytes();
+        let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
+        bytes.map(KeyRequest).ok_or(ControlError::WrongValue(key))
+    }
+
+    pub(super) fn place(&mut self, key: &'static str) -> Result<Place, ControlError> {
+        place(self.value(key)?, key)
+    }
+
+    pub(super) fn bytes(
+        &mut self,
+        key: &'static str,
+        most: usize,
+    ) -> Result<Vec<u8>, ControlError> {
+        let bytes = self.value(key)?.bytes();
+        let bytes = bytes.filter(|bytes| (1..=most).contains(&bytes.len()));
+        bytes
+            .map(<[u8]>::to_vec)
+            .ok_or(ControlError::WrongValue(key))
+    }
+
     /// A name or label, by its own rule.
     pub(super) fn parsed<T: FromStr>(&mut self, key: &'static str) -> Result<T, ControlError> {
         parsed(self.value(key)?, key)
@@ -112,8 +148,8 @@ impl<'a> Fields<'a> {
         seen.ok_or(ControlError::WrongValue("seen"))
     }
 
-    /// A time in milliseconds since 1970.
-    pub(super) fn millis(&mut self, key: &'static str) -> Result<u64, ControlError> {
+    /// A time in milliseconds since 1970, or a count of bytes.
+    pub(super) fn large(&mut self, key: &'static str) -> Result<u64, ControlError> {
         let number = self.value(key)?.integer();
         let number = number.and_then(|number| u64::try_from(number).ok());
         number.ok_or(ControlError::WrongValue(key))

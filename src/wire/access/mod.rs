@@ -1,4 +1,4 @@
-//! Messages of the control line about accounts and groups: what a peer asks, what a tracker answers.
+//! Messages of the control line about accounts, groups and what these share: what a peer asks, what a tracker answers.
 //!
 //! In scope: the messages and their exact encoding. Each is the body of one frame (see `frame`, capped at [`MAX_FRAME`]):
 //! one bencoded dictionary in canonical form, its kind under `type`, with exactly the keys of that kind. A [`Request`]
@@ -9,6 +9,7 @@
 //! Out of scope: who may ask what, and what it does (see `tracker`). A closed run has messages of its own
 //! ([`control`](super::control)).
 
+mod announce;
 mod entry;
 mod error;
 mod fields;
@@ -16,12 +17,13 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
-pub use entry::{GroupEntry, MemberEntry, NewsEntry, Outcome, RequestEntry, Standing};
+pub use announce::{Announce, AnnounceEvent, Peers};
+pub use entry::{FileEntry, GroupEntry, MemberEntry, NewsEntry, Outcome, RequestEntry, Standing};
 pub use error::{ERROR_KINDS, ErrorKind};
-pub use fields::{MAX_SEEN, MAX_TOKEN, Place, Seen, Token};
+pub use fields::{KEY_REQUEST, KeyRequest, MAX_SEEN, MAX_TOKEN, Place, Seen, Token};
 pub use reply::{Answer, Page, Refused, Reply};
 
-use super::control::{ControlError, Fields};
+use super::control::{ControlError, Fields, InfoPart};
 use super::name::{GroupName, Label, UserName};
 use super::password::Password;
 use crate::bencode::{Item, KeyOrder, Value};
@@ -124,6 +126,45 @@ pub enum Ask {
         /// Who.
         user: Label,
     },
+    /// A certificate of a group's authority for the asker's key; answered by [`Answer::Certificate`].
+    Certify {
+        /// The group.
+        group: Label,
+        /// The public key, with a proof that the asker has the private one (see `certificate::MemberKey`).
+        request: KeyRequest,
+    },
+    /// Part of the info dictionary of a new share; with the last one the share is in the catalogue.
+    Publish {
+        /// The group.
+        group: Label,
+        /// The part; the parts of one dictionary follow one another.
+        part: InfoPart,
+    },
+    /// The catalogue of a group; answered by [`Answer::Files`].
+    ListFiles {
+        /// The group.
+        group: Label,
+        /// Where the page before ended.
+        after: Option<Place>,
+    },
+    /// Part of the info dictionary of a share; answered by [`Answer::Metainfo`].
+    Metainfo {
+        /// The group.
+        group: Label,
+        /// The share's name, as the catalogue shows it.
+        name: Place,
+        /// First byte of the part.
+        offset: u32,
+    },
+    /// Take a share off the catalogue.
+    Withdraw {
+        /// The group.
+        group: Label,
+        /// The share's name, as the catalogue shows it.
+        name: Place,
+    },
+    /// Take part in a group's swarm, or leave it; answered by [`Answer::Peers`].
+    Announce(Announce),
     /// What others decided about the asker that it has not seen; answered by [`Answer::News`].
     News {
         /// What it has seen: what the last answer said.
@@ -163,7 +204,16 @@ impl Request {
                 entries.push(("seen", Item::from(seen.as_bytes())));
                 entries.extend(fields::after(after));
             }
-            Ask::ListGroups { after }
+            Ask::Certify { request, .. } => entries.push(("key", Item::from(&request.0[..]))),
+            Ask::Publish { part, .. } => entries.extend(part.entries()),
+            Ask::Metainfo { name, offset, .. } => entries.extend([
+                ("name", Item::from(name.as_str())),
+                ("offset", (*offset).into()),
+            ]),
+            Ask::Withdraw { name, .. } => entries.push(("name", name.as_str().into())),
+            Ask::Announce(announce) => announce.put(&mut entries),
+            Ask::ListFiles { after, .. }
+            | Ask::ListGroups { after }
             | Ask::ListMembers { after, .. }
             | Ask::ListRequests { after, .. } => entries.extend(fields::after(after)),
             Ask::Logout
@@ -233,6 +283,28 @@ impl Request {
                 group: fields.parsed("group")?,
                 user: fields.parsed("user")?,
             },
+            "certify" => Ask::Certify {
+                group: fields.parsed("group")?,
+                request: fields.key_request("key")?,
+            },
+            "publish" => Ask::Publish {
+                group: fields.parsed("group")?,
+                part: fields.info_part()?,
+            },
+            "list_files" => Ask::ListFiles {
+                group: fields.parsed("group")?,
+                after: fields.after()?,
+            },
+            "metainfo" => Ask::Metainfo {
+                group: fields.parsed("group")?,
+                name: fields.place("name")?,
+                offset: fields.number("offset")?,
+            },
+            "withdraw" => Ask::Withdraw {
+                group: fields.parsed("group")?,
+                name: fields.place("name")?,
+            },
+            "announce" => Ask::Announce(Announce::read(&mut fields)?),
             "news" => Ask::News {
                 seen: fields.seen()?,
                 after: fields.after()?,
@@ -261,6 +333,12 @@ impl Ask {
             Self::AcceptRequest { .. } => "accept_request",
             Self::RejectRequest { .. } => "reject_request",
             Self::RemoveMember { .. } => "remove_member",
+            Self::Certify { .. } => "certify",
+            Self::Publish { .. } => "publish",
+            Self::ListFiles { .. } => "list_files",
+            Self::Metainfo { .. } => "metainfo",
+            Self::Withdraw { .. } => "withdraw",
+            Self::Announce(_) => "announce",
             Self::News { .. } => "news",
         }
     }
@@ -279,6 +357,8 @@ impl Ask {
             Self::LeaveGroup { .. } => matches!(word, "not-a-member" | "unknown-group"),
             Self::AcceptRequest { .. } | Self::RejectRequest { .. } => word == "no-request",
             Self::RemoveMember { .. } => word == "unknown-member",
+            Self::Publish { .. } => word == "share-exists",
+            Self::Withdraw { .. } => word == "unknown-share",
             Self::Logout => word == "session-ended",
             _ => false,
         }
@@ -293,7 +373,12 @@ impl Ask {
             Self::JoinGroup { group }
             | Self::LeaveGroup { group, .. }
             | Self::ListMembers { group, .. }
-            | Self::ListRequests { group, .. } => (Some(group.to_string()), None),
+            | Self::ListRequests { group, .. }
+            | Self::Certify { group, .. }
+            | Self::Publish { group, .. }
+            | Self::ListFiles { group, .. }
+            | Self::Metainfo { group, .. }
+            | Self::Withdraw { group, .. } => (Some(group.to_string()), None),
             Self::AcceptRequest { group, user }
             | Self::RejectRequest { group, user }
             | Self::RemoveMember { group, user } => {
@@ -302,6 +387,7 @@ impl Ask {
             Self::Logout
             | Self::ChangePassword { .. }
             | Self::ListGroups { .. }
+            | Self::Announce(_)
             | Self::News { .. } => (None, None),
         }
     }

@@ -1,11 +1,15 @@
 //! What a tracker answers.
 
-use super::entry::{Entry, GroupEntry, MemberEntry, NewsEntry, RequestEntry};
+use super::announce::Peers;
+use super::entry::{Entry, FileEntry, GroupEntry, MemberEntry, NewsEntry, RequestEntry};
 use super::error::ErrorKind;
 use super::fields::{self, Place, Seen, Token};
 use crate::bencode::{Item, KeyOrder, Value};
-use crate::wire::control::{ControlError, Fields, Line, read_line};
+use crate::wire::control::{ControlError, Fields, InfoPart, Line, read_line};
 use crate::wire::name::Label;
+
+/// The most bytes of a certificate, as DER or PEM.
+const MAX_CERTIFICATE: usize = 8 << 10;
 
 /// What a tracker answers to one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +52,19 @@ pub enum Answer {
     Members(Page<MemberEntry>),
     /// Open requests.
     Requests(Page<RequestEntry>),
+    /// A certificate for the asker's key.
+    Certificate {
+        /// The certificate (DER).
+        leaf: Vec<u8>,
+        /// The certificate of the group's authority (PEM), as it stands in the group's torrents.
+        authority: Vec<u8>,
+    },
+    /// Shares.
+    Files(Page<FileEntry>),
+    /// A part of an info dictionary.
+    Metainfo(InfoPart),
+    /// Who else is in a swarm.
+    Peers(Peers),
     /// Decisions.
     News {
         /// The decisions.
@@ -88,6 +105,13 @@ impl Reply {
             Ok(Answer::Groups(page)) => put(page, &mut entries),
             Ok(Answer::Members(page)) => put(page, &mut entries),
             Ok(Answer::Requests(page)) => put(page, &mut entries),
+            Ok(Answer::Certificate { leaf, authority }) => entries.extend([
+                ("authority", Item::from(authority.as_slice())),
+                ("leaf", Item::from(leaf.as_slice())),
+            ]),
+            Ok(Answer::Files(page)) => put(page, &mut entries),
+            Ok(Answer::Metainfo(part)) => entries.extend(part.entries()),
+            Ok(Answer::Peers(peers)) => peers.put(&mut entries),
             Ok(Answer::News { page, seen }) => {
                 entries.push(("seen", Item::from(seen.as_bytes())));
                 put(page, &mut entries);
@@ -120,6 +144,13 @@ impl Reply {
             GroupEntry::KIND => Ok(Answer::Groups(read(&mut fields)?)),
             MemberEntry::KIND => Ok(Answer::Members(read(&mut fields)?)),
             RequestEntry::KIND => Ok(Answer::Requests(read(&mut fields)?)),
+            "certificate" => Ok(Answer::Certificate {
+                leaf: fields.bytes("leaf", MAX_CERTIFICATE)?,
+                authority: fields.bytes("authority", MAX_CERTIFICATE)?,
+            }),
+            FileEntry::KIND => Ok(Answer::Files(read(&mut fields)?)),
+            "metainfo" => Ok(Answer::Metainfo(fields.info_part()?)),
+            "peers" => Ok(Answer::Peers(Peers::read(&mut fields)?)),
             NewsEntry::KIND => Ok(Answer::News {
                 seen: fields.seen()?,
                 page: read(&mut fields)?,
@@ -143,6 +174,10 @@ impl Reply {
             Ok(Answer::Groups(_)) => GroupEntry::KIND,
             Ok(Answer::Members(_)) => MemberEntry::KIND,
             Ok(Answer::Requests(_)) => RequestEntry::KIND,
+            Ok(Answer::Certificate { .. }) => "certificate",
+            Ok(Answer::Files(_)) => FileEntry::KIND,
+            Ok(Answer::Metainfo(_)) => "metainfo",
+            Ok(Answer::Peers(_)) => "peers",
             Ok(Answer::News { .. }) => NewsEntry::KIND,
         }
     }

@@ -1,6 +1,9 @@
 use super::*;
+use crate::torrent::InfoHash;
+use crate::wire::PeerId;
 use crate::wire::control::Line;
 use proptest::prelude::*;
+use std::num::NonZeroU16;
 
 fn label(text: &str) -> Label {
     text.parse().unwrap()
@@ -111,6 +114,54 @@ fn requests() -> Vec<(Ask, &'static [u8])> {
             b"d5:group3:lab2:idi7e5:token3:t\0k4:type13:remove_member4:user3:nike",
         ),
         (
+            Ask::Certify {
+                group: label("lab"),
+                request: KeyRequest([b'k'; KEY_REQUEST]),
+            },
+            b"d5:group3:lab2:idi7e3:key129:kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk5:token3:t\0k4:type7:certifye",
+        ),
+        (
+            Ask::Publish {
+                group: label("lab"),
+                part: InfoPart::new(4, 7, b"\xff\x00".to_vec()).unwrap(),
+            },
+            b"d5:bytes2:\xff\x005:group3:lab2:idi7e6:offseti4e5:token3:t\0k5:totali7e4:type7:publishe",
+        ),
+        (
+            Ask::ListFiles {
+                group: label("lab"),
+                after: None,
+            },
+            b"d5:group3:lab2:idi7e5:token3:t\0k4:type10:list_filese",
+        ),
+        (
+            Ask::Metainfo {
+                group: label("lab"),
+                name: place("f \u{fc}"),
+                offset: 9,
+            },
+            b"d5:group3:lab2:idi7e4:name4:f \xc3\xbc6:offseti9e5:token3:t\0k4:type8:metainfoe",
+        ),
+        (
+            Ask::Withdraw {
+                group: label("lab"),
+                name: place("f"),
+            },
+            b"d5:group3:lab2:idi7e4:name1:f5:token3:t\0k4:type8:withdrawe",
+        ),
+        (
+            Ask::Announce(Announce {
+                info_hash: InfoHash([b'h'; 20]),
+                peer_id: PeerId([b'p'; 20]),
+                port: NonZeroU16::new(6881).unwrap(),
+                uploaded: 1 << 40,
+                downloaded: 2,
+                left: 3,
+                event: Some(AnnounceEvent::Started),
+            }),
+            b"d10:downloadedi2e5:event7:started2:idi7e9:info hash20:hhhhhhhhhhhhhhhhhhhh4:lefti3e7:peer id20:pppppppppppppppppppp4:porti6881e5:token3:t\0k4:type8:announce8:uploadedi1099511627776ee",
+        ),
+        (
             Ask::News {
                 seen: Seen::new(b"\xff".to_vec()).unwrap(),
                 after: None,
@@ -162,6 +213,39 @@ fn replies() -> Vec<(Result<Answer, Refused>, &'static [u8])> {
                 at: 5,
             }]))),
             b"d7:entriesld2:ati5e4:name3:nikee2:idi7e4:next1:x4:type8:requestse",
+        ),
+        (
+            Ok(Answer::Certificate {
+                leaf: vec![1],
+                authority: b"pem".to_vec(),
+            }),
+            b"d9:authority3:pem2:idi7e4:leaf1:\x014:type11:certificatee",
+        ),
+        (
+            Ok(Answer::Files(page(vec![FileEntry {
+                name: Place::new("f").unwrap(),
+                info_hash: InfoHash([b'h'; 20]),
+                length: 9,
+                publisher: Some(label("nik")),
+                at: 5,
+                complete: 1,
+                partial: 2,
+            }]))),
+            b"d7:entriesld2:ati5e8:completei1e9:info hash20:hhhhhhhhhhhhhhhhhhhh6:lengthi9e4:name1:f7:partiali2e9:publisher3:nikee2:idi7e4:next1:x4:type5:filese",
+        ),
+        (
+            Ok(Answer::Metainfo(
+                InfoPart::new(0, 2, b"de".to_vec()).unwrap(),
+            )),
+            b"d5:bytes2:de2:idi7e6:offseti0e5:totali2e4:type8:metainfoe",
+        ),
+        (
+            Ok(Answer::Peers(Peers {
+                addresses: vec!["1.2.3.4:258".parse().unwrap()],
+                interval: 20,
+                barred: vec![label("eve")],
+            })),
+            b"d9:addressesl6:\x01\x02\x03\x04\x01\x02e6:barredl3:evee2:idi7e8:intervali20e4:type5:peerse",
         ),
         (
             Ok(Answer::News {
@@ -296,7 +380,7 @@ fn secrets_are_not_shown() {
 
 proptest! {
     #[test]
-    fn no_bytes_break_it(at in 0usize..15, cut in 0usize..200, byte: u8, place in 0usize..200) {
+    fn no_bytes_break_it(at in 0usize..21, cut in 0usize..200, byte: u8, place in 0usize..200) {
         let all = requests();
         let mut bytes = all[at % all.len()].1.to_vec();
         if let Some(changed) = bytes.get_mut(place) {

@@ -37,7 +37,7 @@ impl<'a> Fields<'a> {
         number.ok_or(ControlError::WrongValue(key))
     }
 
-    pub(super) fn port(&mut self, key: &'static str) -> Result<NonZeroU16, ControlError> {
+    pub(in crate::wire) fn port(&mut self, key: &'static str) -> Result<NonZeroU16, ControlError> {
         let port = u16::try_from(self.number::<u32>(key)?).ok();
         let port = port.and_then(NonZeroU16::new);
         port.ok_or(ControlError::WrongValue(key))
@@ -55,13 +55,16 @@ impl<'a> Fields<'a> {
         Ok(FileName::new(self.text(key)?)?)
     }
 
-    pub(super) fn info_hash(&mut self, key: &'static str) -> Result<InfoHash, ControlError> {
+    pub(in crate::wire) fn info_hash(
+        &mut self,
+        key: &'static str,
+    ) -> Result<InfoHash, ControlError> {
         let hash = self.value(key)?.bytes();
         let hash = hash.and_then(|bytes| bytes.try_into().ok());
         Ok(InfoHash(hash.ok_or(ControlError::WrongValue(key))?))
     }
 
-    pub(super) fn info_part(&mut self) -> Result<InfoPart, ControlError> {
+    pub(in crate::wire) fn info_part(&mut self) -> Result<InfoPart, ControlError> {
         let (offset, total) = (self.number("offset")?, self.number("total")?);
         let bytes = self.value("bytes")?.bytes();
         let bytes = bytes.ok_or(ControlError::WrongValue("bytes"))?;
@@ -110,7 +113,7 @@ pub(in crate::wire) fn line(value: &Value<'_>, key: &'static str) -> Result<Line
 }
 
 /// An address as BEP 23 and BEP 7 write it: 4 or 16 bytes of IP and 2 of port, big-endian.
-pub(super) fn compact(address: SocketAddr) -> Vec<u8> {
+pub(in crate::wire) fn compact(address: SocketAddr) -> Vec<u8> {
     let mut bytes = match address.ip() {
         IpAddr::V4(ip) => ip.octets().to_vec(),
         IpAddr::V6(ip) => ip.octets().to_vec(),
@@ -120,7 +123,7 @@ pub(super) fn compact(address: SocketAddr) -> Vec<u8> {
 }
 
 /// Reads what [`compact`] writes; port 0 is no address.
-pub(super) fn address(value: &Value<'_>) -> Result<SocketAddr, ControlError> {
+pub(in crate::wire) fn address(value: &Value<'_>) -> Result<SocketAddr, ControlError> {
     let wrong = ControlError::WrongValue("addresses");
     let (ip, port) = value
         .bytes()

@@ -94,7 +94,7 @@ impl InfoPart {
         u32::try_from(self.bytes.len()).map_or(self.total, |length| self.offset + length)
     }
 
-    pub(super) fn entries(&self) -> [(&'static str, Item<'_>); 3] {
+    pub(in crate::wire) fn entries(&self) -> [(&'static str, Item<'_>); 3] {
         [
             ("bytes", Item::from(self.bytes.as_slice())),
             ("offset", self.offset.into()),

@@ -1,0 +1,236 @@
+//! What groups share: publishing, the catalogue, certificates of members, and the swarms of groups.
+//!
+//! In scope: what members are given and nobody else. Out of scope: the rules of the catalogue (`registry`), and links
+//! between members, which never pass here.
+
+use super::registrar::{Asker, Registrar, no_randomness, refused, told};
+use super::uploads::UploadError;
+use super::views::PAGE;
+use crate::certificate::{GroupAuthority, GroupCertificate, MemberPublicKey};
+use crate::torrent::{Info, InfoHash};
+use crate::tracker::keeper::since_1970;
+use crate::tracker::registry::{
+    Label, NewShare, Refusal, RowId, SharePlace, SharePlaceError, ShareView,
+};
+use crate::wire::access::{
+    Announce, AnnounceEvent, Answer, ErrorKind, FileEntry, KeyRequest, Page, Peers, Place, Refused,
+};
+use crate::wire::control::{InfoPart, MAX_PAGE};
+use crate::wire::{AnnounceRequest, Event};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// For how long after somebody is no member any more others are told to have no link with him, beyond the life of a
+/// certificate: clocks differ.
+const MARGIN: Duration = Duration::from_secs(3600);
+
+impl Registrar {
+    pub(super) fn certify(
+        &self,
+        asker: &Asker<'_>,
+        group: &Label,
+        request: &KeyRequest,
+    ) -> Result<Answer, Refused> {
+        let account = asker.session.account;
+        let authority = self.authority(account, group)?;
+        let user = self.name_of(account)?.to_string();
+        // Bound to the session, so that nobody can pass it off as his own.
+        let key = MemberPublicKey::proven(&request.0, asker.token.as_bytes());
+        let key = key.map_err(|error| refused(ErrorKind::BAD_REQUEST, &error.to_string()))?;
+        let unusable = |error| {
+            log::error!("no certificate for {user} of {group}: {error}");
+            no_randomness()
+        };
+        let leaf = authority
+            .issue(&user, &key, since_1970(), self.certificate)
+            .map_err(unusable)?;
+        let certificate = authority.certificate().map_err(unusable)?;
+        log::info!("{user} at {} gets a certificate of {group}", asker.from);
+        Ok(Answer::Certificate {
+            leaf,
+            authority: certificate.to_pem().into_bytes(),
+        })
+    }
+
+    pub(super) fn publish(
+        &self,
+        asker: &Asker<'_>,
+        group: &Label,
+        part: &InfoPart,
+    ) -> Result<Answer, Refused> {
+        let account = asker.session.account;
+        // Nobody else shall make the tracker keep anything.
+        let authority = self.authority(account, group)?;
+        let now = self.epoch.elapsed();
+        let added = self.uploads.add(asker.session.session, group, part, now);
+        let whole = added.map_err(|error| {
+            let kind = match &error {
+                UploadError::Busy => ErrorKind::BUSY,
+                UploadError::Part(_) => ErrorKind::BAD_REQUEST,
+            };
+            refused(kind, &error.to_string())
+        })?;
+        let Some(raw) = whole else {
+            return Ok(Answer::Done);
+        };
+        let bad = |what: &str| {
+            let message = format!("this cannot be shared with {group}: {what}");
+            refused(ErrorKind::BAD_REQUEST, &message)
+        };
+        let info = Info::parse(&raw).map_err(|error| bad(&error.to_string()))?;
+        let named = info.ssl_cert();
+        let named = named.and_then(|pem| GroupCertificate::from_pem(pem.as_bytes()).ok());
+        let ours = authority.certificate().map_err(|error| {
+            log::error!("the key of {group} has no certificate: {error}");
+            no_randomness()
+        })?;
+        if !info.private() || named.map(|named| named.fingerprint()) != Some(ours.fingerprint()) {
+            return Err(bad("it is not made for this group's members alone"));
+        }
+        let new = NewShare {
+            id: self.draw()?,
+            name: info.name().clone(),
+            info_hash: info.info_hash(),
+            length: info.lengths().total(),
+        };
+        let what = format!("shares {} with {group}", info.name());
+        self.change_with(asker, &what, Some(&info), |registry, now| {
+            registry.publish(account, group, new, now)
+        })
+    }
+
+    pub(super) fn list_files(
+        &self,
+        account: RowId,
+        group: &Label,
+        after: Option<&Place>,
+    ) -> Result<Answer, Refused> {
+        let after = after.map(|after| after.as_str().parse::<SharePlace>());
+        let after = after.transpose().map_err(|error: SharePlaceError| {
+            refused(ErrorKind::BAD_REQUEST, &error.to_string())
+        })?;
+        let listed = self
+            .keeper
+            .read(|registry| registry.shares(account, group, after.as_ref(), PAGE));
+        let (shares, next) = listed.map_err(told)?;
+        let entries = shares.into_iter().filter_map(|share| self.file(share));
+        Ok(Answer::Files(Page {
+            entries: entries.collect(),
+            next: next.and_then(|next| Place::new(next.to_string())),
+        }))
+    }
+
+    fn file(&self, share: ShareView) -> Option<FileEntry> {
+        let counts = self.swarms.counts(&share.info_hash);
+        Some(FileEntry {
+            name: Place::new(share.name)?,
+            info_hash: share.info_hash,
+            length: share.length,
+            publisher: share.publisher,
+            at: share.at.wall(),
+            complete: counts.complete,
+            partial: counts.incomplete,
+        })
+    }
+
+    pub(super) fn metainfo(
+        &self,
+        account: RowId,
+        group: &Label,
+        name: &Place,
+        offset: u32,
+    ) -> Result<Answer, Refused> {
+        let info_hash = self.keeper.read(|registry| {
+            let share = registry.share(account, group, name.as_str());
+            share.map(|share| share.info_hash).map_err(told)
+        })?;
+        let missing = |what: &dyn std::fmt::Display| {
+            log::error!("the info dictionary {info_hash} of {group} cannot be read: {what}");
+            refused(
+                ErrorKind::NOT_SAVED,
+                "the tracker cannot read what it keeps of this share; tell its operator",
+            )
+        };
+        let raw = self
+            .keeper
+            .info(info_hash)
+            .map_err(|error| missing(&error))?;
+        let raw = raw.ok_or_else(|| missing(&"it is not there"))?;
+        let part = InfoPart::of(&raw, offset);
+        part.map(Answer::Metainfo)
+            .map_err(|error| refused(ErrorKind::BAD_REQUEST, &error.to_string()))
+    }
+
+    pub(super) fn announce(
+        &self,
+        asker: &Asker<'_>,
+        announce: &Announce,
+    ) -> Result<Answer, Refused> {
+        let account = asker.session.account;
+        let group = self
+            .keeper
+            .read(|registry| registry.may_enter(account, announce.info_hash));
+        let group = group.ok_or_else(|| {
+            refused(
+                ErrorKind::NOT_IN_CATALOGUE,
+                "no group of yours has this share any more",
+            )
+        })?;
+        let request = AnnounceRequest {
+            info_hash: announce.info_hash,
+            peer_id: announce.peer_id,
+            port: announce.port,
+            uploaded: announce.uploaded,
+            downloaded: announce.downloaded,
+            left: announce.left,
+            event: announce.event.map(|event| match event {
+                AnnounceEvent::Started => Event::Started,
+                AnnounceEvent::Completed => Event::Completed,
+                AnnounceEvent::Stopped => Event::Stopped,
+            }),
+            num_want: None,
+            compact: true,
+            no_peer_id: true,
+            key: None,
+            pieceful: true,
+        };
+        let now = self.epoch.elapsed();
+        let answered = self.swarms.announce(now, &request, asker.from);
+        let answered =
+            answered.map_err(|refusal| refused(ErrorKind::BUSY, &refusal.to_string()))?;
+        let gone = since_1970().saturating_sub(self.certificate + MARGIN);
+        let barred = self
+            .keeper
+            .read(|registry| registry.gone_since(group, gone, MAX_PAGE));
+        let addresses = answered.peers.iter().map(|peer| peer.address);
+        Ok(Answer::Peers(Peers {
+            addresses: addresses.collect::<Vec<SocketAddr>>(),
+            interval: u32::try_from(answered.interval.as_secs()).unwrap_or(u32::MAX),
+            barred,
+        }))
+    }
+
+    /// Drops peers of groups' swarms that have been silent for too long.
+    pub fn expire(&self) {
+        let dropped = self.swarms.expire(self.epoch.elapsed());
+        if dropped > 0 {
+            log::info!("{dropped} silent peers of groups dropped");
+        }
+    }
+
+    /// Whether a swarm is a group's, so that nobody is told of it over HTTP or UDP.
+    pub fn is_shared(&self, info_hash: InfoHash) -> bool {
+        self.keeper.read(|registry| registry.is_shared(info_hash))
+    }
+
+    fn authority(&self, account: RowId, group: &Label) -> Result<GroupAuthority, Refused> {
+        let key = self.keeper.read(|registry| {
+            let key = registry.group_key(account, group);
+            key.cloned().map_err(told)
+        })?;
+        GroupAuthority::from_pem(key.expose().as_bytes()).map_err(|error| {
+            log::error!("the key of {group} cannot be used: {error}");
+            told(Refusal::UnknownGroup(group.clone()))
+        })
+    }
+}

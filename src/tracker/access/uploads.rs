@@ -1,0 +1,107 @@
+//! Info dictionaries on their way in, part by part.
+//!
+//! They are kept by session, so that the parts may come over several lines. How many there are at a time, and how long one
+//! may rest, is bounded, and with it the memory they take.
+
+use crate::tracker::registry::{Label, RowId};
+use crate::wire::control::{InfoPart, InfoParts, PartError};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// How many may be under way at a time; each is at most 16 MiB.
+const MOST: usize = 8;
+/// How long one may rest before another may take its place.
+const REST: Duration = Duration::from_secs(30);
+
+/// Dictionaries under way.
+#[derive(Debug, Default)]
+pub(super) struct Uploads(Mutex<HashMap<RowId, Upload>>);
+
+#[derive(Debug)]
+struct Upload {
+    group: Label,
+    parts: InfoParts,
+    touched: Duration,
+}
+
+/// Why a part was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum UploadError {
+    /// Too many at once.
+    #[error("too many shares are being published at once; try again in a moment")]
+    Busy,
+    /// It does not follow the one before.
+    #[error(transparent)]
+    Part(#[from] PartError),
+}
+
+impl Uploads {
+    /// Takes the next part of a session's upload to a group; the whole dictionary if it was the last. A first part begins
+    /// anew. After an error nothing is kept.
+    pub(super) fn add(
+        &self,
+        session: RowId,
+        group: &Label,
+        part: &InfoPart,
+        now: Duration,
+    ) -> Result<Option<Vec<u8>>, UploadError> {
+        let mut uploads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        uploads.retain(|_, upload| now.saturating_sub(upload.touched) < REST);
+        let before = uploads.remove(&session);
+        if before.is_none() && uploads.len() >= MOST {
+            return Err(UploadError::Busy);
+        }
+        let continued = before.filter(|before| before.group == *group && part.offset() > 0);
+        let mut upload = continued.unwrap_or_else(|| Upload {
+            group: group.clone(),
+            parts: InfoParts::new(),
+            touched: now,
+        });
+        upload.touched = now;
+        let whole = upload.parts.add(part)?;
+        if whole.is_none() {
+            uploads.insert(session, upload);
+        }
+        Ok(whole)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(offset: u32, total: u32, bytes: &[u8]) -> InfoPart {
+        InfoPart::new(offset, total, bytes.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn parts_in_order_make_a_whole_and_a_new_first_part_begins_anew() {
+        let uploads = Uploads::default();
+        let group: Label = "lab".parse().unwrap();
+        let add = |session, part: &InfoPart| {
+            uploads.add(RowId([session; 16]), &group, part, Duration::ZERO)
+        };
+        assert_eq!(add(1, &part(0, 4, b"ab")), Ok(None));
+        assert_eq!(add(2, &part(0, 2, b"xy")), Ok(Some(b"xy".to_vec())));
+        assert_eq!(add(1, &part(0, 4, b"cd")), Ok(None));
+        assert_eq!(add(1, &part(2, 4, b"ef")), Ok(Some(b"cdef".to_vec())));
+        assert!(matches!(
+            add(1, &part(2, 4, b"ef")),
+            Err(UploadError::Part(_))
+        ));
+    }
+
+    #[test]
+    fn their_number_is_bounded_and_one_at_rest_makes_room() {
+        let uploads = Uploads::default();
+        let group: Label = "lab".parse().unwrap();
+        let add = |session, now| uploads.add(RowId([session; 16]), &group, &part(0, 4, b"ab"), now);
+        for session in 0..MOST as u8 {
+            assert_eq!(add(session, Duration::ZERO), Ok(None));
+        }
+        assert_eq!(add(99, Duration::ZERO), Err(UploadError::Busy));
+        assert_eq!(add(0, Duration::ZERO), Ok(None), "one that is under way");
+        assert_eq!(add(99, REST), Ok(None));
+    }
+}
