@@ -176,6 +176,11 @@ pub fn encode_failure(reason: &str) -> Vec<u8> {
     Item::dictionary([("failure reason", reason.into())]).encode()
 }
 
+/// The interval taken from a tracker that is not known for one of ours and names this one.
+pub(super) fn taken_interval(named: Duration) -> Duration {
+    named.clamp(MIN_INTERVAL, MAX_INTERVAL)
+}
+
 /// Reads the value of an answer of any kind and tells refusals from the others.
 pub(super) fn parse_response(bytes: &[u8]) -> Result<Value<'_>, ResponseError> {
     if bytes.len() > MAX_RESPONSE {
@@ -206,7 +211,8 @@ pub(super) fn integer(
         .transpose()
 }
 
-fn printable(text: &str) -> String {
+/// Text fit to be shown: cut, and whatever could hide something escaped.
+pub(super) fn printable(text: &str) -> String {
     text.chars().take(MAX_REASON).fold(String::new(), |mut out, letter| {
         // Formatting characters such as the bidirectional ones hide what stands there just as control characters do.
         if letter.is_control() || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}') {
@@ -270,7 +276,8 @@ fn dictionary_peer(value: &Value<'_>) -> Option<SwarmPeer> {
     })
 }
 
-fn is_reachable(address: SocketAddr) -> bool {
+/// Whether anybody could be reached there.
+pub(super) fn is_reachable(address: SocketAddr) -> bool {
     let ip = address.ip();
     address.port() != 0
         && !ip.is_unspecified()

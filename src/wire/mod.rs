@@ -25,3 +25,4 @@ pub mod handshake;
 pub mod name;
 pub mod password;
 pub mod peer;
+pub mod udp_tracker;

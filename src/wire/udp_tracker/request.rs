@@ -1,0 +1,486 @@
+//! What a client sends.
+
+use super::fields::Fields;
+use super::{ConnectionId, NO_CONNECTION, TransactionId, action};
+use crate::torrent::{InfoHash, Sha1};
+use crate::wire::{AnnounceRequest, Event, MAX_NUM_WANT, PeerId, ScrapeRequest};
+use std::num::NonZeroU16;
+
+/// The most swarms one scrape may name: what fits a datagram that no network cuts (BEP 15, "scrape": about 74).
+pub const MAX_SCRAPE: usize = 74;
+
+/// Bytes of a request that asks for a connection, and of the start that all requests share.
+const HEAD: usize = 16;
+/// Bytes of an announce without options.
+const ANNOUNCE: usize = 98;
+/// The most bytes of BEP 41's URL data that are kept or sent.
+const MAX_URL_DATA: usize = 1_024;
+
+/// A request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Asks for a connection id.
+    Connect {
+        /// To be repeated.
+        transaction: TransactionId,
+    },
+    /// Announces a peer.
+    Announce {
+        /// Shows that the client is where it says.
+        connection: ConnectionId,
+        /// To be repeated.
+        transaction: TransactionId,
+        /// What the peer tells of itself. Read: compact, without ids, not known for one of ours, and with a `key` of 8
+        /// hex digits. Written: a `key` of another form goes as the first four bytes of its SHA-1.
+        announce: AnnounceRequest,
+        /// Path and query of the announce URL (BEP 41); empty if not told.
+        url_data: Vec<u8>,
+    },
+    /// Asks how many peers swarms have.
+    Scrape {
+        /// Shows that the client is where it says.
+        connection: ConnectionId,
+        /// To be repeated.
+        transaction: TransactionId,
+        /// Which swarms.
+        scrape: ScrapeRequest,
+    },
+}
+
+/// What all requests begin with: enough to tell whether the rest deserves an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// What it shows; [`NO_CONNECTION`] when it asks for one.
+    pub connection: ConnectionId,
+    /// To be repeated.
+    pub transaction: TransactionId,
+    action: u32,
+}
+
+/// Why a datagram is no request. What it displays is fit to be sent back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// Shorter or longer than what it says it is.
+    #[error("a request of {0} bytes has the wrong length")]
+    Length(usize),
+    /// An action that is none of BEP 15's requests.
+    #[error("action {0} is none that a tracker knows")]
+    Action(u32),
+    /// Asks for a connection without the magic number.
+    #[error("a connect request must carry the protocol's magic number")]
+    Magic,
+    /// An event that does not exist.
+    #[error("event {0} is none of started, completed and stopped")]
+    Event(u32),
+    /// Port 0.
+    #[error("port must be a number from 1 to 65535")]
+    Port,
+    /// More than [`MAX_SCRAPE`] info-hashes.
+    #[error("a scrape over UDP may name at most {MAX_SCRAPE} info-hashes")]
+    TooMany,
+}
+
+impl Head {
+    /// Reads the start of a datagram; `None` for one that is too short to be any request.
+    pub fn parse(datagram: &[u8]) -> Option<Self> {
+        let mut fields = Fields(datagram);
+        Some(Self {
+            connection: ConnectionId(fields.bytes()?),
+            action: fields.u32()?,
+            transaction: TransactionId(fields.bytes()?),
+        })
+    }
+
+    /// Whether it asks for a connection id.
+    pub fn is_connect(&self) -> bool {
+        self.action == action::CONNECT && self.connection == NO_CONNECTION
+    }
+}
+
+impl Request {
+    /// Reads a datagram.
+    ///
+    /// # Errors
+    /// Any [`RequestError`].
+    pub fn parse(datagram: &[u8]) -> Result<Self, RequestError> {
+        let wrong = RequestError::Length(datagram.len());
+        let head = Head::parse(datagram).ok_or(wrong)?;
+        let (connection, transaction) = (head.connection, head.transaction);
+        let body = Fields(datagram.get(HEAD..).unwrap_or_default());
+        match head.action {
+            action::CONNECT if connection != NO_CONNECTION => Err(RequestError::Magic),
+            action::CONNECT if datagram.len() != HEAD => Err(wrong),
+            action::CONNECT => Ok(Self::Connect { transaction }),
+            action::ANNOUNCE => {
+                let mut fields = body;
+                let announce = announce(&mut fields).ok_or(wrong)??;
+                Ok(Self::Announce {
+                    connection,
+                    transaction,
+                    announce,
+                    url_data: url_data(fields),
+                })
+            }
+            action::SCRAPE => {
+                let (hashes, rest) = body.0.as_chunks();
+                if hashes.is_empty() || !rest.is_empty() {
+                    return Err(wrong);
+                }
+                let hashes: Vec<_> = hashes.iter().copied().map(InfoHash).collect();
+                if hashes.len() > MAX_SCRAPE {
+                    return Err(RequestError::TooMany);
+                }
+                let scrape = ScrapeRequest::new(hashes).map_err(|_| RequestError::TooMany)?;
+                Ok(Self::Scrape {
+                    connection,
+                    transaction,
+                    scrape,
+                })
+            }
+            other => Err(RequestError::Action(other)),
+        }
+    }
+
+    /// The datagram that says this.
+    pub fn encode(&self) -> Vec<u8> {
+        let (connection, action, transaction) = match self {
+            Self::Connect { transaction } => (&NO_CONNECTION, action::CONNECT, transaction),
+            Self::Announce {
+                connection,
+                transaction,
+                ..
+            } => (connection, action::ANNOUNCE, transaction),
+            Self::Scrape {
+                connection,
+                transaction,
+                ..
+            } => (connection, action::SCRAPE, transaction),
+        };
+        let mut out = Vec::with_capacity(ANNOUNCE + HEAD);
+        out.extend(connection.0);
+        out.extend(action.to_be_bytes());
+        out.extend(transaction.0);
+        match self {
+            Self::Connect { .. } => {}
+            Self::Announce {
+                announce, url_data, ..
+            } => {
+                encode_announce(announce, &mut out);
+                encode_url_data(url_data, &mut out);
+            }
+            Self::Scrape { scrape, .. } => scrape
+                .info_hashes()
+                .iter()
+                .for_each(|info_hash| out.extend(info_hash.0)),
+        }
+        out
+    }
+}
+
+/// The fixed part of an announce; `None` if it is cut.
+fn announce(fields: &mut Fields<'_>) -> Option<Result<AnnounceRequest, RequestError>> {
+    let (info_hash, peer_id) = (InfoHash(fields.bytes()?), PeerId(fields.bytes()?));
+    let (downloaded, left, uploaded) = (fields.u64()?, fields.u64()?, fields.u64()?);
+    let (event, _ip, key) = (fields.u32()?, fields.u32()?, fields.u32()?);
+    let (num_want, port) = (fields.u32()?, fields.u16()?);
+    let event = match event {
+        // 4 is `paused` of BEP 21 as libtorrent sends it.
+        0 | 4 => None,
+        1 => Some(Event::Completed),
+        2 => Some(Event::Started),
+        3 => Some(Event::Stopped),
+        other => return Some(Err(RequestError::Event(other))),
+    };
+    let Some(port) = NonZeroU16::new(port) else {
+        return Some(Err(RequestError::Port));
+    };
+    Some(Ok(AnnounceRequest {
+        info_hash,
+        peer_id,
+        port,
+        uploaded,
+        downloaded,
+        left,
+        event,
+        // -1 leaves it to the tracker, and so does any other negative number.
+        num_want: i32::try_from(num_want)
+            .is_ok()
+            .then(|| num_want.min(MAX_NUM_WANT)),
+        compact: true,
+        no_peer_id: true,
+        // As the clients that announce over both write the same number in HTTP.
+        key: Some(format!("{key:08X}").into_bytes()),
+        pieceful: false,
+    }))
+}
+
+fn encode_announce(announce: &AnnounceRequest, out: &mut Vec<u8>) {
+    out.extend(announce.info_hash.0);
+    out.extend(announce.peer_id.0);
+    for number in [announce.downloaded, announce.left, announce.uploaded] {
+        out.extend(number.to_be_bytes());
+    }
+    let event: u32 = match announce.event {
+        None => 0,
+        Some(Event::Completed) => 1,
+        Some(Event::Started) => 2,
+        Some(Event::Stopped) => 3,
+    };
+    out.extend(event.to_be_bytes());
+    out.extend([0; 4]);
+    out.extend(key(announce.key.as_deref().unwrap_or_default()).to_be_bytes());
+    let num_want = announce.num_want.unwrap_or(u32::MAX);
+    out.extend(num_want.to_be_bytes());
+    out.extend(announce.port.get().to_be_bytes());
+}
+
+/// The 32 bits that stand for a `key`.
+fn key(key: &[u8]) -> u32 {
+    let digits = str::from_utf8(key).ok().filter(|digits| {
+        digits.len() == 8 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+    });
+    let number = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+    number.unwrap_or_else(|| match Sha1::of(key).0 {
+        [a, b, c, d, ..] => u32::from_be_bytes([a, b, c, d]),
+    })
+}
+
+/// The options of BEP 41, each a type, and but for the first two a length and as many bytes.
+mod option {
+    pub(super) const END: u8 = 0;
+    pub(super) const NOP: u8 = 1;
+    pub(super) const URL_DATA: u8 = 2;
+}
+
+/// The URL data among the options; what is cut, unknown or too long is passed over.
+fn url_data(mut options: Fields<'_>) -> Vec<u8> {
+    let mut data = Vec::new();
+    while let Some([kind]) = options.bytes() {
+        match kind {
+            option::END => break,
+            option::NOP => {}
+            _ => {
+                let Some([length]) = options.bytes() else {
+                    break;
+                };
+                let Some(value) = options.slice(usize::from(length)) else {
+                    break;
+                };
+                if kind == option::URL_DATA && data.len() + value.len() <= MAX_URL_DATA {
+                    data.extend_from_slice(value);
+                }
+            }
+        }
+    }
+    data
+}
+
+fn encode_url_data(data: &[u8], out: &mut Vec<u8>) {
+    for part in data
+        .get(..data.len().min(MAX_URL_DATA))
+        .unwrap_or_default()
+        .chunks(255)
+    {
+        out.push(option::URL_DATA);
+        out.push(u8::try_from(part.len()).unwrap_or(u8::MAX));
+        out.extend_from_slice(part);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TRANSACTION: TransactionId = TransactionId(*b"tran");
+    const CONNECTION: ConnectionId = ConnectionId(*b"connecti");
+
+    fn a() -> InfoHash {
+        InfoHash([b'a'; 20])
+    }
+
+    fn announce() -> AnnounceRequest {
+        AnnounceRequest {
+            info_hash: a(),
+            peer_id: PeerId([b'b'; 20]),
+            port: NonZeroU16::new(0x1ae1).unwrap(),
+            uploaded: 3,
+            downloaded: 1,
+            left: u64::MAX,
+            event: None,
+            num_want: None,
+            compact: true,
+            no_peer_id: true,
+            key: Some(b"0000BEEF".to_vec()),
+            pieceful: false,
+        }
+    }
+
+    fn announced(announce: AnnounceRequest, url_data: &[u8]) -> Request {
+        Request::Announce {
+            connection: CONNECTION,
+            transaction: TRANSACTION,
+            announce,
+            url_data: url_data.to_vec(),
+        }
+    }
+
+    fn scrape(hashes: Vec<InfoHash>) -> Request {
+        Request::Scrape {
+            connection: CONNECTION,
+            transaction: TRANSACTION,
+            scrape: ScrapeRequest::new(hashes).unwrap(),
+        }
+    }
+
+    /// The bytes of an announce, given those of its event and what follows its key.
+    fn bytes(event: u8, tail: &[u8]) -> Vec<u8> {
+        [
+            b"connecti\0\0\0\x01tran".as_slice(),
+            &[b'a'; 20],
+            &[b'b'; 20],
+            b"\0\0\0\0\0\0\0\x01\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0\0\0\0\x03",
+            &[0, 0, 0, event, 0, 0, 0, 0, 0, 0, 0xbe, 0xef],
+            tail,
+        ]
+        .concat()
+    }
+
+    const TAIL: &[u8] = b"\xff\xff\xff\xff\x1a\xe1";
+
+    /// Requests and the datagram each is written as and read from.
+    fn table() -> Vec<(Request, Vec<u8>)> {
+        let transaction = TRANSACTION;
+        let with = |event, num_want| AnnounceRequest {
+            event,
+            num_want,
+            ..announce()
+        };
+        let long = [b'/'; 300];
+        let two = [b"connecti\0\0\0\x02tran".as_slice(), &[b'a'; 20], &[0; 20]].concat();
+        vec![
+            (
+                Request::Connect { transaction },
+                b"\0\0\x04\x17\x27\x10\x19\x80\0\0\0\0tran".to_vec(),
+            ),
+            (announced(announce(), b""), bytes(0, TAIL)),
+            (
+                announced(with(Some(Event::Completed), Some(0)), b""),
+                bytes(1, b"\0\0\0\0\x1a\xe1"),
+            ),
+            (
+                announced(with(Some(Event::Started), Some(200)), b"/a?b"),
+                bytes(2, b"\0\0\0\xc8\x1a\xe1\x02\x04/a?b"),
+            ),
+            (
+                announced(with(Some(Event::Stopped), None), &long),
+                bytes(
+                    3,
+                    &[TAIL, b"\x02\xff", &long[..255], b"\x02\x2d", &long[..45]].concat(),
+                ),
+            ),
+            (scrape(vec![a(), InfoHash([0; 20])]), two),
+        ]
+    }
+
+    #[test]
+    fn each_request_is_written_and_read_back() {
+        for (request, datagram) in table() {
+            assert_eq!(request.encode(), datagram, "{request:?}");
+            assert_eq!(Request::parse(&datagram), Ok(request));
+        }
+    }
+
+    #[test]
+    fn what_other_clients_write_is_read() {
+        let read = |event, tail: &[u8]| match Request::parse(&bytes(event, tail)) {
+            Ok(Request::Announce {
+                announce, url_data, ..
+            }) => (announce, url_data),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(read(4, TAIL).0, announce(), "paused");
+        assert_eq!(read(0, b"\x80\0\0\0\x1a\xe1").0, announce());
+        let huge = read(0, b"\x7f\xff\xff\xff\x1a\xe1").0;
+        assert_eq!(huge.num_want, Some(MAX_NUM_WANT));
+        for (options, data) in [
+            (&b"\0\x02\x01x"[..], &b""[..]),
+            (b"\x01\x01\x02\x02/a\x01\x02\x01b\0\x02\x01c", b"/ab"),
+            (b"\x09\x02xx\x02\x01a", b"a"),
+            (b"\x02", b""),
+            (b"\x02\x01a\x02\x05abcd", b"a"),
+            (b"\x02\0\xff\xff", b""),
+        ] {
+            let tail = [TAIL, options].concat();
+            assert_eq!(read(0, &tail), (announce(), data.to_vec()), "{options:?}");
+        }
+        let endless = [
+            TAIL,
+            &[b"\x02\xff".as_slice(), &[b'a'; 255]].concat().repeat(9),
+        ]
+        .concat();
+        assert_eq!(read(0, &endless).1.len(), 1_020);
+    }
+
+    #[test]
+    fn keys_of_other_forms_become_a_number_that_stays() {
+        let of = |text: &str| key(text.as_bytes());
+        assert_eq!((of("0000BEEF"), of("ffffffff")), (0xbeef, u32::MAX));
+        assert_eq!(of("abc"), 0xa999_3e36, "SHA-1 of abc");
+        assert_eq!(of("+000BEEF"), key(b"+000BEEF"));
+        assert_ne!(of("+000BEEF"), 0xbeef);
+    }
+
+    #[test]
+    fn each_bad_datagram_gets_its_own_error() {
+        use RequestError::*;
+        let start = |action: u8| [b"connecti\0\0\0".as_slice(), &[action], b"tran"].concat();
+        let hashes = |count| [start(2), vec![0; 20 * count]].concat();
+        let connect = b"\0\0\x04\x17\x27\x10\x19\x80\0\0\0\0tran".as_slice();
+        let mut table = vec![
+            (connect[..15].to_vec(), Length(15)),
+            ([connect, b"x"].concat(), Length(17)),
+            (start(0), Magic),
+            (start(3), Action(3)),
+            (start(255), Action(255)),
+            (start(2), Length(16)),
+            ([hashes(1), vec![0]].concat(), Length(37)),
+            (hashes(MAX_SCRAPE + 1), TooMany),
+            (bytes(5, TAIL), Event(5)),
+            (bytes(255, TAIL), Event(255)),
+            (bytes(0, b"\xff\xff\xff\xff\0\0"), Port),
+        ];
+        for cut in 0..16 {
+            table.push((start(1)[..cut].to_vec(), Length(cut)));
+        }
+        for cut in 16..ANNOUNCE {
+            table.push((bytes(0, TAIL)[..cut].to_vec(), Length(cut)));
+        }
+        for (datagram, error) in table {
+            assert_eq!(Request::parse(&datagram), Err(error), "{datagram:?}");
+        }
+        assert!(Request::parse(&hashes(MAX_SCRAPE)).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(action in 0u8..5, body: Vec<u8>, tail in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Request::parse(&body);
+            let _ = Head::parse(&body);
+            let _ = Request::parse(&[b"connecti\0\0\0".as_slice(), &[action], b"tran", &body].concat());
+            let options = [bytes(0, TAIL), tail].concat();
+            prop_assert!(Request::parse(&options).is_ok());
+        }
+
+        #[test]
+        fn what_is_read_is_written_the_same(mut datagram in proptest::collection::vec(any::<u8>(), 98), event in 0u8..4, num_want in 0u8..=200) {
+            datagram[8..12].copy_from_slice(&[0, 0, 0, 1]);
+            datagram[80..84].copy_from_slice(&[0, 0, 0, event]);
+            datagram[84..88].fill(0);
+            datagram[92..96].copy_from_slice(&[0, 0, 0, num_want]);
+            datagram[96] |= 1;
+            let request = Request::parse(&datagram).unwrap();
+            prop_assert_eq!(request.encode(), datagram);
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! What a tracker answers.
+
+use super::fields::Fields;
+use super::{ConnectionId, Family, TransactionId, action};
+use crate::wire::announce_response::{is_reachable, printable, taken_interval};
+use crate::wire::{AnnounceResponse, SwarmCounts, SwarmPeer};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// The longest datagram that is sent, in bytes: what any IPv6 network carries uncut (RFC 8200, section 5), less the
+/// headers of IPv6 and UDP.
+pub const MAX_DATAGRAM: usize = 1_232;
+
+/// A response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Response {
+    /// Here is a connection id.
+    Connect {
+        /// The request's.
+        transaction: TransactionId,
+        /// To be shown from now on.
+        connection: ConnectionId,
+    },
+    /// The announce was taken.
+    Announce {
+        /// The request's.
+        transaction: TransactionId,
+        /// What the peer is told.
+        announced: Announced,
+    },
+    /// How many peers the swarms have.
+    Scrape {
+        /// The request's.
+        transaction: TransactionId,
+        /// In the order asked for; all zero for a swarm that is not known.
+        counts: Vec<SwarmCounts>,
+    },
+    /// The request is refused.
+    Error {
+        /// The request's.
+        transaction: TransactionId,
+        /// Why. Read: unprintable characters are escaped.
+        message: String,
+    },
+}
+
+/// What a peer is told that announced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announced {
+    /// Seconds after which to announce again.
+    pub interval: u32,
+    /// Peers in the swarm that are not seeds.
+    pub leechers: u32,
+    /// Seeds in the swarm.
+    pub seeders: u32,
+    /// Other peers. Written: only those of the family, as many as a datagram holds.
+    pub peers: Vec<SocketAddr>,
+}
+
+/// Why a datagram is no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResponseError {
+    /// Shorter or longer than what it says it is.
+    #[error("the tracker's datagram of {0} bytes has the wrong length")]
+    Length(usize),
+    /// An action that is none of BEP 15's responses.
+    #[error("the tracker's datagram has the unknown action {0}")]
+    Action(u32),
+}
+
+impl Response {
+    /// The request's transaction.
+    pub fn transaction(&self) -> TransactionId {
+        match self {
+            Self::Connect { transaction, .. }
+            | Self::Announce { transaction, .. }
+            | Self::Scrape { transaction, .. }
+            | Self::Error { transaction, .. } => *transaction,
+        }
+    }
+
+    /// Reads a datagram that came over a socket of `family`.
+    ///
+    /// # Errors
+    /// Any [`ResponseError`].
+    pub fn parse(datagram: &[u8], family: Family) -> Result<Self, ResponseError> {
+        let wrong = ResponseError::Length(datagram.len());
+        let mut fields = Fields(datagram);
+        let action = fields.u32().ok_or(wrong)?;
+        let transaction = TransactionId(fields.bytes().ok_or(wrong)?);
+        let response = match action {
+            action::CONNECT => fields.bytes().map(|connection| Self::Connect {
+                transaction,
+                connection: ConnectionId(connection),
+            }),
+            action::ANNOUNCE => announced(&mut fields, family).map(|announced| Self::Announce {
+                transaction,
+                announced,
+            }),
+            action::SCRAPE => {
+                let mut counts = Vec::new();
+                while let Some(swarm) = swarm_counts(&mut fields) {
+                    counts.push(swarm);
+                }
+                Some(Self::Scrape {
+                    transaction,
+                    counts,
+                })
+            }
+            action::ERROR => {
+                let message = printable(&String::from_utf8_lossy(fields.0));
+                fields.0 = &[];
+                Some(Self::Error {
+                    transaction,
+                    message,
+                })
+            }
+            other => return Err(ResponseError::Action(other)),
+        };
+        response.filter(|_| fields.0.is_empty()).ok_or(wrong)
+    }
+
+    /// Replaces `out` with the datagram that says this over a socket of `family`, of [`MAX_DATAGRAM`] bytes at most.
+    pub fn encode_into(&self, family: Family, out: &mut Vec<u8>) {
+        out.clear();
+        let action = match self {
+            Self::Connect { .. } => action::CONNECT,
+            Self::Announce { .. } => action::ANNOUNCE,
+            Self::Scrape { .. } => action::SCRAPE,
+            Self::Error { .. } => action::ERROR,
+        };
+        out.extend(action.to_be_bytes());
+        out.extend(self.transaction().0);
+        match self {
+            Self::Connect { connection, .. } => out.extend(connection.0),
+            Self::Announce { announced, .. } => {
+                let Announced {
+                    interval,
+                    leechers,
+                    seeders,
+                    peers,
+                } = announced;
+                for number in [interval, leechers, seeders] {
+                    out.extend(number.to_be_bytes());
+                }
+                for peer in peers {
+                    if out.len() + family.entry() > MAX_DATAGRAM {
+                        break;
+                    }
+                    match (family, peer.ip()) {
+                        (Family::V4, IpAddr::V4(ip)) => out.extend(ip.octets()),
+                        (Family::V6, IpAddr::V6(ip)) => out.extend(ip.octets()),
+                        _ => continue,
+                    }
+                    out.extend(peer.port().to_be_bytes());
+                }
+            }
+            Self::Scrape { counts, .. } => {
+                for swarm in counts {
+                    for number in [swarm.complete, swarm.downloaded, swarm.incomplete] {
+                        out.extend(number.to_be_bytes());
+                    }
+                }
+            }
+            Self::Error { message, .. } => {
+                out.extend(message.bytes().take(MAX_DATAGRAM - out.len()));
+            }
+        }
+    }
+}
+
+impl Announced {
+    /// As an answer over HTTP would say it, its interval bounded in the same way and peers dropped that nobody can reach.
+    pub fn into_response(self) -> AnnounceResponse {
+        let peers = self.peers.into_iter().filter(|peer| is_reachable(*peer));
+        AnnounceResponse {
+            interval: taken_interval(Duration::from_secs(self.interval.into())),
+            min_interval: None,
+            complete: Some(self.seeders),
+            incomplete: Some(self.leechers),
+            peers: peers
+                .map(|address| SwarmPeer { address, id: None })
+                .collect(),
+            external_ip: None,
+            pieceful: false,
+        }
+    }
+}
+
+fn announced(fields: &mut Fields<'_>, family: Family) -> Option<Announced> {
+    let (interval, leechers, seeders) = (fields.u32()?, fields.u32()?, fields.u32()?);
+    let mut peers = Vec::with_capacity(fields.0.len() / family.entry());
+    while !fields.0.is_empty() {
+        let ip: IpAddr = match family {
+            Family::V4 => fields.bytes::<4>()?.into(),
+            Family::V6 => fields.bytes::<16>().map(IpAddr::from)?.to_canonical(),
+        };
+        peers.push(SocketAddr::new(ip, fields.u16()?));
+    }
+    Some(Announced {
+        interval,
+        leechers,
+        seeders,
+        peers,
+    })
+}
+
+/// The next swarm's counts; a rest that is too short for them is left.
+fn swarm_counts(fields: &mut Fields<'_>) -> Option<SwarmCounts> {
+    let mut ahead = *fields;
+    let counts = SwarmCounts {
+        complete: ahead.u32()?,
+        downloaded: ahead.u32()?,
+        incomplete: ahead.u32()?,
+    };
+    *fields = ahead;
+    Some(counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TRANSACTION: TransactionId = TransactionId(*b"tran");
+
+    fn announced(peers: &[&str]) -> Response {
+        Response::Announce {
+            transaction: TRANSACTION,
+            announced: Announced {
+                interval: 1_800,
+                leechers: 2,
+                seeders: 1,
+                peers: peers.iter().map(|peer| peer.parse().unwrap()).collect(),
+            },
+        }
+    }
+
+    const COUNTS: &[u8] = b"\0\0\x07\x08\0\0\0\x02\0\0\0\x01";
+
+    /// Responses, the family of the socket, and the datagram each is written as and read from.
+    fn table() -> Vec<(Response, Family, Vec<u8>)> {
+        let transaction = TRANSACTION;
+        let counts = SwarmCounts {
+            complete: 1,
+            downloaded: 2,
+            incomplete: 3,
+        };
+        let start = |action: u8| [&[0, 0, 0, action], b"tran".as_slice()].concat();
+        let with = |action, rest: &[u8]| [start(action), rest.to_vec()].concat();
+        vec![
+            (
+                Response::Connect {
+                    transaction,
+                    connection: ConnectionId(*b"connecti"),
+                },
+                Family::V4,
+                with(0, b"connecti"),
+            ),
+            (announced(&[]), Family::V4, with(1, COUNTS)),
+            (
+                announced(&["10.0.0.1:6881", "10.0.0.2:80"]),
+                Family::V4,
+                with(
+                    1,
+                    &[COUNTS, b"\x0a\0\0\x01\x1a\xe1\x0a\0\0\x02\0\x50"].concat(),
+                ),
+            ),
+            (
+                announced(&["[2001:db8::1]:6881"]),
+                Family::V6,
+                with(
+                    1,
+                    &[
+                        COUNTS,
+                        b"\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x1a\xe1",
+                    ]
+                    .concat(),
+                ),
+            ),
+            (
+                Response::Scrape {
+                    transaction,
+                    counts: vec![counts, SwarmCounts::default()],
+                },
+                Family::V6,
+                with(
+                    2,
+                    &[b"\0\0\0\x01\0\0\0\x02\0\0\0\x03".as_slice(), &[0; 12]].concat(),
+                ),
+            ),
+            (
+                Response::Error {
+                    transaction,
+                    message: "no".into(),
+                },
+                Family::V4,
+                with(3, b"no"),
+            ),
+        ]
+    }
+
+    #[test]
+    fn each_response_is_written_and_read_back() {
+        let mut out = b"what was there".to_vec();
+        for (response, family, datagram) in table() {
+            response.encode_into(family, &mut out);
+            assert_eq!(out, datagram, "{response:?}");
+            assert_eq!(Response::parse(&datagram, family), Ok(response));
+        }
+    }
+
+    #[test]
+    fn each_bad_datagram_gets_its_own_error() {
+        let start = |action: u8| [&[0, 0, 0, action], b"tran".as_slice()].concat();
+        for (datagram, error) in [
+            (vec![], ResponseError::Length(0)),
+            (start(0)[..7].to_vec(), ResponseError::Length(7)),
+            (start(0), ResponseError::Length(8)),
+            ([start(0), vec![0; 9]].concat(), ResponseError::Length(17)),
+            ([start(1), vec![0; 11]].concat(), ResponseError::Length(19)),
+            ([start(1), vec![0; 17]].concat(), ResponseError::Length(25)),
+            ([start(2), vec![0; 13]].concat(), ResponseError::Length(21)),
+            (start(4), ResponseError::Action(4)),
+        ] {
+            assert_eq!(
+                Response::parse(&datagram, Family::V6),
+                Err(error),
+                "{datagram:?}"
+            );
+        }
+        let six = [start(1), vec![0; 12 + 6]].concat();
+        assert!(Response::parse(&six, Family::V4).is_ok());
+        assert_eq!(
+            Response::parse(&six, Family::V6),
+            Err(ResponseError::Length(26))
+        );
+    }
+
+    #[test]
+    fn a_datagram_is_never_longer_than_networks_carry() {
+        let mut out = Vec::new();
+        for (peer, family, length) in [
+            ("10.0.0.1:1", Family::V4, 1_232),
+            ("[2001:db8::1]:1", Family::V6, 1_226),
+        ] {
+            announced(&[peer; 500]).encode_into(family, &mut out);
+            assert_eq!(out.len(), length);
+            let mixed = announced(&["10.0.0.1:1", "[2001:db8::1]:1"]);
+            mixed.encode_into(family, &mut out);
+            assert_eq!(out.len(), 20 + family.entry());
+        }
+        let error = Response::Error {
+            transaction: TRANSACTION,
+            message: "x".repeat(5_000),
+        };
+        error.encode_into(Family::V4, &mut out);
+        assert_eq!(out.len(), MAX_DATAGRAM);
+    }
+
+    #[test]
+    fn what_a_tracker_tells_is_bounded() {
+        let told = |interval, peer: &str| {
+            let announced = Announced {
+                interval,
+                leechers: 0,
+                seeders: 0,
+                peers: vec![peer.parse().unwrap()],
+            };
+            let response = announced.into_response();
+            (response.interval.as_secs(), response.peers.len())
+        };
+        assert_eq!(told(0, "0.0.0.0:1"), (60, 0));
+        assert_eq!(told(1_800, "10.0.0.1:0"), (1_800, 0));
+        assert_eq!(told(u32::MAX, "10.0.0.1:1"), (86_400, 1));
+        let odd = [b"\0\0\0\x03tran\x1b[0m\xff".as_slice()].concat();
+        let read = Response::parse(&odd, Family::V4);
+        assert!(
+            matches!(&read, Ok(Response::Error { message, .. }) if !message.contains('\x1b')),
+            "{read:?}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(action in 0u8..5, body: Vec<u8>) {
+            let datagram = [&[0, 0, 0, action], b"tran".as_slice(), &body].concat();
+            for family in [Family::V4, Family::V6] {
+                let _ = Response::parse(&body, family);
+                if let Ok(Response::Announce { announced, .. }) = Response::parse(&datagram, family) {
+                    let _ = announced.into_response();
+                }
+            }
+        }
+    }
+}
