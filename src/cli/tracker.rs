@@ -8,9 +8,12 @@ use super::{Exit, Refused, failure, logging, signals, state};
 use crate::certificate::{Authority, Fingerprint};
 use crate::net::{Stop, TRACKER_NAME, TlsServer, TlsStream};
 use crate::storage::{
-    CLUSTER_FILE, CLUSTER_WAIT, DATABASE_FILE, StateKind, make_or_open_cluster, wait_for_cluster,
+    CLUSTER_FILE, CLUSTER_WAIT, DATABASE_FILE, StateKind, SwarmsFile, make_or_open_cluster,
+    wait_for_cluster,
 };
-use crate::tracker::{Keeper, Options, Registrar, RunningRun, Terms, Tracker, bind};
+use crate::tracker::{
+    Keeper, Options, Registrar, RunningRun, Terms, Tracker, bind, bind_with_udp,
+};
 use crate::wire::{HostPort, TrackerInfo, TrackerInfoError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -49,7 +52,11 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> 
         signals.remove_when_killed(folder.path());
     }
     let stop = signals.stop;
-    let listener = bind(&address).map_err(failure)?;
+    let (listener, udp) = match arguments.open {
+        true => bind_with_udp(&address).map(|(listener, udp)| (listener, Some(udp))),
+        false => bind(&address).map(|listener| (listener, None)),
+    }
+    .map_err(failure)?;
     let bound = listener
         .local_addr()
         .map_err(|error| failure(format!("cannot listen on {address}: {error}")))?;
@@ -81,6 +88,8 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> 
     options.number = number;
     options.interval = arguments.interval;
     options.open = arguments.open;
+    options.udp = udp;
+    options.swarms = Some(SwarmsFile::new(folder.path()));
     options.tls = Some(tls);
     options.stop = stop.clone();
     match (arguments.closed_run, registrar) {

@@ -2,7 +2,7 @@
 //!
 //! In scope: positioned reads and writes over the files of one share, downloads that stand under their name only when
 //! they are whole, hashing what lies on disk, the state folder and its records, a cluster's key, the
-//! tracker's database. Linux is the target. Out of scope: who
+//! tracker's database and swarms. Linux is the target. Out of scope: who
 //! sends what to whom (`peer`), and which piece comes next (`swarm`).
 //!
 //! What is assumed of a file system: a rename is atomic, and what was synced is there after a crash. Whatever else it
@@ -28,6 +28,7 @@ mod reserve;
 mod session;
 mod stamp;
 mod store;
+mod swarms_file;
 mod tree;
 mod walk;
 
@@ -48,6 +49,7 @@ pub use report::{FileFault, Report, check};
 pub use session::{SessionFile, SessionFileError, StoredSession};
 pub use stamp::Stamp;
 pub use store::{Span, Store};
+pub use swarms_file::SwarmsFile;
 
 #[cfg(test)]
 mod disk_tests;

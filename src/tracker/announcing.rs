@@ -1,7 +1,7 @@
 //! An announce as a swarm takes it, and whose it is.
 
 use crate::wire::{AnnounceRequest, Event, PeerId};
-use std::hash::{BuildHasher, RandomState};
+use ring::digest::{SHA256, digest};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -18,18 +18,29 @@ impl Origin {
             ip => ip,
         })
     }
+
+    /// The address that stands for it.
+    pub(super) fn ip(self) -> IpAddr {
+        self.0
+    }
 }
 
 /// An announce as a swarm takes it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Announcing {
     pub(super) id: PeerId,
-    /// A keyed hash of the peer's `key`, which need not be kept itself.
+    /// A hash of the peer's `key`, which need not be kept itself.
     pub(super) key: Option<u64>,
     /// Where it listens: the address it announces from, with the port it names.
     pub(super) address: SocketAddr,
     pub(super) is_seed: bool,
     pub(super) event: Option<Event>,
+    /// Bytes as it tells them, since its start.
+    pub(super) uploaded: u64,
+    pub(super) downloaded: u64,
+    /// Whether it can only be told addresses of its own family (BEP 15).
+    pub(super) own_family_only: bool,
+    pub(super) now: Duration,
     /// When it counts as gone unless it announces again.
     pub(super) until: Duration,
 }
@@ -38,18 +49,30 @@ impl Announcing {
     pub(super) fn new(
         request: &AnnounceRequest,
         from: IpAddr,
+        own_family_only: bool,
+        now: Duration,
         until: Duration,
-        keyed: &RandomState,
     ) -> Self {
         Self {
             id: request.peer_id,
-            key: request.key.as_ref().map(|key| keyed.hash_one(key)),
+            key: request.key.as_deref().map(hash),
             address: SocketAddr::new(from.to_canonical(), request.port.get()),
             is_seed: request.left == 0,
             event: request.event,
+            uploaded: request.uploaded,
+            downloaded: request.downloaded,
+            own_family_only,
+            now,
             until,
         }
     }
+}
+
+/// The start of a key's SHA-256: the same after a restart, and nobody finds another key for it.
+fn hash(key: &[u8]) -> u64 {
+    let digest = digest(&SHA256, key);
+    let start = digest.as_ref().first_chunk().copied();
+    start.map_or(0, u64::from_be_bytes)
 }
 
 #[cfg(test)]

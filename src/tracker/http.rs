@@ -120,8 +120,19 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, HttpEr
     Ok(Some((request, length)))
 }
 
-/// Appends a response to `request` with this status (`200 OK`) and body.
+/// Appends a response to `request` with this status (`200 OK`) and a body of plain text.
 pub(super) fn respond(request: &Request<'_>, status: &str, body: &[u8], out: &mut Vec<u8>) {
+    respond_as(request, status, "text/plain", body, out);
+}
+
+/// Appends a response to `request` with this status and a body of this media type.
+pub(super) fn respond_as(
+    request: &Request<'_>,
+    status: &str,
+    media_type: &str,
+    body: &[u8],
+    out: &mut Vec<u8>,
+) {
     let connection = match (request.keep_alive, request.old) {
         (true, true) => "Connection: keep-alive\r\n",
         (true, false) => "",
@@ -131,7 +142,9 @@ pub(super) fn respond(request: &Request<'_>, status: &str, body: &[u8], out: &mu
     let parts = [
         "HTTP/1.1 ",
         status,
-        "\r\nContent-Type: text/plain\r\nContent-Length: ",
+        "\r\nContent-Type: ",
+        media_type,
+        "\r\nContent-Length: ",
         &length,
         "\r\n",
         connection,

@@ -74,12 +74,17 @@ impl Ledger {
         if size >= self.limits.peers_per_swarm {
             return Err(Refusal::SwarmFull);
         }
-        self.book(origin, 0)
+        self.book(origin, origin, 0)
     }
 
     /// Books a swarm and its first peer, both of `origin`.
     pub(super) fn swarm_starts(&self, origin: Origin) -> Result<(), Refusal> {
-        self.book(origin, 1)
+        self.book(origin, origin, 1)
+    }
+
+    /// Books a swarm of `founder` that comes back with a peer of `origin`.
+    pub(super) fn swarm_restored(&self, founder: Origin, origin: Origin) -> Result<(), Refusal> {
+        self.book(founder, origin, 1)
     }
 
     pub(super) fn peer_left(&self, origin: Origin) {
@@ -102,28 +107,20 @@ impl Ledger {
         );
     }
 
-    fn book(&self, origin: Origin, swarms: usize) -> Result<(), Refusal> {
+    fn book(&self, founder: Origin, origin: Origin, swarms: usize) -> Result<(), Refusal> {
         let mut held = self.held();
         // The totals change under this lock alone; they are atomic for those who only look.
         if self.peers() >= self.limits.peers || self.swarms() + swarms > self.limits.swarms {
             return Err(Refusal::TrackerFull);
         }
-        let Held {
-            swarms: founded,
-            peers,
-        } = held.get(&origin).copied().unwrap_or_default();
-        if peers >= self.limits.peers_per_address
-            || founded + swarms > self.limits.swarms_per_address
+        let of = |origin| held.get(&origin).copied().unwrap_or_default();
+        if of(origin).peers >= self.limits.peers_per_address
+            || of(founder).swarms + swarms > self.limits.swarms_per_address
         {
             return Err(Refusal::AddressFull);
         }
-        held.insert(
-            origin,
-            Held {
-                swarms: founded + swarms,
-                peers: peers + 1,
-            },
-        );
+        held.entry(origin).or_default().peers += 1;
+        held.entry(founder).or_default().swarms += swarms;
         self.peers.fetch_add(1, Ordering::Relaxed);
         self.swarms.fetch_add(swarms, Ordering::Relaxed);
         Ok(())

@@ -1,4 +1,4 @@
-//! A running tracker: announces and scrapes over HTTP, the swarms it keeps, closed runs.
+//! A running tracker: announces and scrapes over HTTP and UDP, the swarms it keeps, closed runs.
 //!
 //! In scope: what one tracker process serves on its port. Out of scope: arguments, and the bytes of each message, which
 //! are [`crate::wire`]'s.
@@ -12,10 +12,14 @@ mod http;
 mod keeper;
 mod ledger;
 pub mod registry;
+mod saved;
 mod server;
 mod service;
 mod swarm;
 mod swarms;
+mod totals;
+mod udp;
+mod watch;
 
 pub use access::{Counts, INVITE, InviteCode, Registrar, Registration, Terms};
 pub use closed_run::{
@@ -25,5 +29,9 @@ pub use connection::Deadlines;
 pub use control::RunningRun;
 pub use keeper::{Keeper, OpenError, WriteError};
 pub use ledger::Limits;
-pub use server::{ControlHandler, DEFAULT_INTERVAL, Options, Tracker, TrackerError, bind};
-pub use swarms::{Refusal, Swarms};
+pub use saved::SavedError;
+pub use server::{
+    ControlHandler, DEFAULT_INTERVAL, Options, Tracker, TrackerError, bind, bind_with_udp,
+};
+pub use swarms::{Reach, Refusal, Swarms};
+pub use totals::Stats;

@@ -1,20 +1,23 @@
 //! The tracker as a process holds it: its port, its threads, its end.
 //!
-//! In scope: binding, telling kinds of connection apart by their first byte, dropping silent peers, stopping. Out of
-//! scope: arguments and signals.
+//! In scope: binding, telling kinds of connection apart by their first byte, dropping silent peers, keeping the swarms over
+//! a restart, stopping. Out of scope: arguments and signals.
 
 use super::connection::{self, Deadlines};
 use super::ledger::Limits;
+use super::saved::MAX_SAVED;
 use super::service::{Access, Service};
 use super::swarms::Swarms;
+use super::udp::UdpServer;
 use crate::net::{Caps, Incoming, Server, Stop, TlsServer, TlsStream};
+use crate::storage::SwarmsFile;
 use crate::wire::HostPort;
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How often our own peers announce unless the tracker is told otherwise.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(20);
@@ -23,6 +26,8 @@ pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(20);
 const STACK: usize = 256 << 10;
 /// The longest time between two looks for silent peers.
 const SWEEP: Duration = Duration::from_secs(5);
+/// How many ports are tried until one is free for TCP and UDP.
+const TRIES: usize = 100;
 /// How long a waiting thread sleeps between two looks at nothing: the flag wakes it.
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -38,6 +43,10 @@ pub struct Options {
     pub number: u32,
     /// Its port, from [`bind`].
     pub listener: TcpListener,
+    /// The UDP socket of the same number, from [`bind_with_udp`]; read only where open swarms are served.
+    pub udp: Option<UdpSocket>,
+    /// Where open swarms lie between a graceful stop and the next start; without it they go with the process.
+    pub swarms: Option<SwarmsFile>,
     /// How often our own peers announce; one that misses two is dropped. Whole seconds, at least one.
     pub interval: Duration,
     /// Whether it serves swarms to anybody.
@@ -64,6 +73,8 @@ impl Options {
         Self {
             number: 1,
             listener,
+            udp: None,
+            swarms: None,
             interval: DEFAULT_INTERVAL,
             open: false,
             tls: None,
@@ -103,6 +114,16 @@ pub enum TrackerError {
         /// What the system says.
         source: io::Error,
     },
+    /// The UDP port of the same number cannot be had.
+    #[error(
+        "cannot listen on {address} for UDP: {source}; another address can be given with --listen"
+    )]
+    BindUdp {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The system gives no thread, or the socket has no address.
     #[error("cannot start the tracker: {0}")]
     Start(#[source] io::Error),
@@ -119,10 +140,40 @@ pub fn bind(address: &HostPort) -> Result<TcpListener, TrackerError> {
     })
 }
 
+/// Binds a tracker's port for TCP and for UDP. If port 0 gave a number that is taken in UDP, both are bound anew.
+///
+/// # Errors
+/// [`TrackerError::Bind`] and [`TrackerError::BindUdp`].
+pub fn bind_with_udp(address: &HostPort) -> Result<(TcpListener, UdpSocket), TrackerError> {
+    let mut tries = 0;
+    loop {
+        let listener = bind(address)?;
+        let bound = listener.local_addr().map_err(TrackerError::Start)?;
+        tries += 1;
+        match UdpSocket::bind(bound) {
+            Ok(udp) => return Ok((listener, udp)),
+            Err(error)
+                if address.port == 0
+                    && tries < TRIES
+                    && error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(source) => {
+                return Err(TrackerError::BindUdp {
+                    address: bound,
+                    source,
+                });
+            }
+        }
+    }
+}
+
 /// A running tracker. It ends when it is dropped, if not before.
 #[derive(Debug)]
 pub struct Tracker {
     server: Server,
+    udp: Option<UdpServer>,
+    service: Arc<Service>,
+    swarms: Option<SwarmsFile>,
+    epoch: Instant,
     stop: Stop,
     expiry: Mutex<Option<JoinHandle<()>>>,
 }
@@ -144,15 +195,18 @@ impl Tracker {
             deadlines,
             ..
         } = options;
-        let service = Arc::new(Service {
-            swarms: Swarms::new(interval, options.limits),
-            access: match (closed_run, options.open) {
-                (true, _) => Access::ClosedRun,
-                (false, true) => Access::Open,
-                (false, false) => Access::NotOpen,
-            },
-        });
+        let access = match (closed_run, options.open) {
+            (true, _) => Access::ClosedRun,
+            (false, true) => Access::Open,
+            (false, false) => Access::NotOpen,
+        };
+        let swarms = Swarms::new(interval, options.limits);
         let epoch = Instant::now();
+        let kept = options.swarms.filter(|_| access == Access::Open);
+        if let Some(file) = &kept {
+            restore(&swarms, file, epoch);
+        }
+        let service = Arc::new(Service::new(swarms, access));
         let serving = Arc::clone(&service);
         let handler = move |incoming: Incoming| {
             let Incoming { stream, address } = incoming;
@@ -180,14 +234,24 @@ impl Tracker {
         let server = Server::start("tracker", listener, options.caps, STACK, handler);
         let server = server.map_err(TrackerError::Start)?;
         let address = server.address();
-        let expiring = stop.clone();
+        let udp = options.udp.filter(|_| access == Access::Open);
+        let udp = udp.map(|socket| {
+            UdpServer::start(socket, Arc::clone(&service), epoch, stop.clone())
+                .map_err(TrackerError::Start)
+        });
+        let udp = udp.transpose()?;
+        let (expiring, stopping) = (Arc::clone(&service), stop.clone());
         let expiry = thread::Builder::new()
             .name("expiry".into())
-            .spawn(move || expire(&service.swarms, &expiring, interval, epoch))
+            .spawn(move || expire(&expiring.swarms, &stopping, interval, epoch))
             .map_err(TrackerError::Start)?;
         log::info!("tracker {number} listens on {address}");
         Ok(Self {
             server,
+            udp,
+            service,
+            swarms: kept,
+            epoch,
             stop,
             expiry: Mutex::new(Some(expiry)),
         })
@@ -198,13 +262,19 @@ impl Tracker {
         self.server.address()
     }
 
-    /// Ends all connections and threads, and returns when they have ended.
+    /// Ends all connections and threads, and returns when they have ended and the swarms are on disk.
     pub fn stop(&self) {
         self.stop.stop();
+        if let Some(udp) = &self.udp {
+            udp.stop();
+        }
         self.server.stop();
         let mut expiry = self.expiry.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(expiry) = expiry.take() {
             let _ = expiry.join();
+            if let Some(file) = &self.swarms {
+                save(&self.service.swarms, file, self.epoch);
+            }
             log::info!("the tracker on {} has stopped", self.address());
         }
     }
@@ -220,6 +290,40 @@ impl Drop for Tracker {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Takes the swarms back that the process before left. They are taken once: the file goes, lest an older one come back after a kill.
+fn restore(swarms: &Swarms, file: &SwarmsFile, epoch: Instant) {
+    let path = file.path().display();
+    let restored = match file.load(MAX_SAVED) {
+        Ok(None) => return,
+        Ok(Some(bytes)) => swarms
+            .restore(&bytes, epoch.elapsed(), wall_clock())
+            .map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    match restored {
+        Ok(peers) => {
+            log::info!("{peers} peers of {} swarms are back", swarms.swarms());
+            if let Err(error) = file.remove() {
+                log::warn!("{path} cannot be removed: {error}");
+            }
+        }
+        Err(error) => log::warn!("{path} is not used, swarms begin empty: {error}"),
+    }
+}
+
+fn save(swarms: &Swarms, file: &SwarmsFile, epoch: Instant) {
+    let bytes = swarms.save(epoch.elapsed(), wall_clock());
+    if let Err(error) = file.replace(&bytes) {
+        log::warn!("{} cannot be written: {error}", file.path().display());
+    }
+}
+
+/// The time since the Unix epoch; a clock that is set before it counts as standing there.
+fn wall_clock() -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default()
 }
 
 fn expire(swarms: &Swarms, stop: &Stop, interval: Duration, epoch: Instant) {

@@ -1,14 +1,19 @@
-//! What a tracker answers to each HTTP request: which path leads where, and who may announce.
+//! What a tracker answers to each HTTP request, and to announces and scrapes of any kind: which path leads where, and who
+//! may announce.
 //!
 //! In scope: request to response, the time handed in. Out of scope: sockets.
 
 use super::http::{self, Request};
-use super::swarms::Swarms;
-use crate::wire::{AnnounceRequest, Event, PeerList, ScrapeRequest, encode_failure};
+use super::swarms::{Reach, Swarms};
+use super::watch;
+use crate::wire::{
+    AnnounceRequest, AnnounceResponse, Event, PeerList, ScrapeRequest, ScrapeResponse,
+    encode_failure,
+};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// Whom a tracker lets announce and scrape over HTTP.
+/// Whom a tracker lets announce and scrape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
     /// Anybody, any swarm.
@@ -23,10 +28,14 @@ pub(super) enum Access {
 #[derive(Debug)]
 pub(super) struct Service {
     pub(super) swarms: Swarms,
-    pub(super) access: Access,
+    access: Access,
 }
 
 impl Service {
+    pub(super) fn new(swarms: Swarms, access: Access) -> Self {
+        Self { swarms, access }
+    }
+
     /// Appends the response to `request`, which came from `from`. A refusal is a `failure reason` under status 200, as
     /// clients read no other answer's body.
     pub(super) fn respond(
@@ -37,14 +46,23 @@ impl Service {
         out: &mut Vec<u8>,
     ) {
         let answer = match request.path {
-            "/announce" => self.announce(request.query, from, now),
-            "/scrape" => self.scrape(request.query),
+            "/announce" => self.announce_query(request.query, from, now),
+            "/scrape" => self.scrape_query(request.query),
+            "/stats" if self.access != Access::ClosedRun => {
+                let text = watch::json(&self.swarms.stats(), now);
+                return http::respond_as(request, "200 OK", watch::JSON, text.as_bytes(), out);
+            }
+            "/metrics" if self.access != Access::ClosedRun => {
+                let text = watch::metrics(&self.swarms.stats(), now);
+                return http::respond_as(request, "200 OK", watch::METRICS, text.as_bytes(), out);
+            }
             "/" => {
                 let text = concat!("pieceful ", env!("CARGO_PKG_VERSION"), " tracker\n");
                 return http::respond(request, "200 OK", text.as_bytes(), out);
             }
             _ => {
-                let text = b"nothing here: this tracker answers /announce and /scrape\n";
+                let text =
+                    b"nothing here: this tracker answers /announce, /scrape, /stats and /metrics\n";
                 return http::respond(request, "404 Not Found", text, out);
             }
         };
@@ -55,10 +73,16 @@ impl Service {
         http::respond(request, "200 OK", &body, out);
     }
 
-    fn announce(&self, query: &str, from: IpAddr, now: Duration) -> Result<Vec<u8>, String> {
+    /// Takes an announce, however it came.
+    pub(super) fn announce(
+        &self,
+        request: &AnnounceRequest,
+        from: IpAddr,
+        now: Duration,
+        reach: Reach,
+    ) -> Result<AnnounceResponse, String> {
         self.admit()?;
-        let request = AnnounceRequest::parse(query).map_err(|error| error.to_string())?;
-        let response = self.swarms.announce(now, &request, from);
+        let response = self.swarms.announce(now, request, from, reach);
         let response = response.map_err(|refusal| refusal.to_string())?;
         if let Some(event) = request.event {
             let what = match event {
@@ -69,6 +93,19 @@ impl Service {
             let (id, swarm, port) = (request.peer_id, request.info_hash, request.port);
             log::debug!("peer {id} at {from} port {port} {what} {swarm}");
         }
+        Ok(response)
+    }
+
+    /// Answers a scrape, however it came.
+    pub(super) fn scrape(&self, request: &ScrapeRequest) -> Result<ScrapeResponse, String> {
+        self.admit()?;
+        Ok(self.swarms.scrape(request))
+    }
+
+    fn announce_query(&self, query: &str, from: IpAddr, now: Duration) -> Result<Vec<u8>, String> {
+        self.admit()?;
+        let request = AnnounceRequest::parse(query).map_err(|error| error.to_string())?;
+        let response = self.announce(&request, from, now, Reach::Both)?;
         Ok(response.encode(if request.compact {
             PeerList::Compact
         } else {
@@ -76,10 +113,10 @@ impl Service {
         }))
     }
 
-    fn scrape(&self, query: &str) -> Result<Vec<u8>, String> {
+    fn scrape_query(&self, query: &str) -> Result<Vec<u8>, String> {
         self.admit()?;
         let request = ScrapeRequest::parse(query).map_err(|error| error.to_string())?;
-        Ok(self.swarms.scrape(&request).encode())
+        Ok(self.scrape(&request)?.encode())
     }
 
     fn admit(&self) -> Result<(), String> {

@@ -6,7 +6,9 @@
 
 use super::announcing::{Announcing, Origin};
 use super::ledger::{Ledger, Limits};
-use super::swarm::{Renewed, Swarm};
+use super::saved::{Saved, SavedError, SavedSwarm};
+use super::swarm::{Renewed, Swarm, Traffic};
+use super::totals::{Stats, Totals};
 use crate::torrent::InfoHash;
 use crate::wire::SwarmCounts;
 use crate::wire::{AnnounceRequest, AnnounceResponse, Event, ScrapeRequest, ScrapeResponse};
@@ -34,7 +36,17 @@ pub struct Swarms {
     interval: Duration,
     shards: Box<[Mutex<HashMap<InfoHash, Swarm>>; SHARDS]>,
     ledger: Ledger,
+    totals: Totals,
     keyed: RandomState,
+}
+
+/// What kinds of addresses an answer can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Both, those of the asking peer's own family first.
+    Both,
+    /// Only those of the asking peer's family, as over UDP (BEP 15).
+    OwnFamily,
 }
 
 /// Why an announce is not taken. What it displays is fit to be the tracker's `failure reason`.
@@ -63,6 +75,7 @@ impl Swarms {
             interval,
             shards: Box::new(std::array::from_fn(|_| Mutex::default())),
             ledger: Ledger::new(limits),
+            totals: Totals::default(),
             keyed: RandomState::new(),
         }
     }
@@ -76,9 +89,11 @@ impl Swarms {
         now: Duration,
         request: &AnnounceRequest,
         from: IpAddr,
+        reach: Reach,
     ) -> Result<AnnounceResponse, Refusal> {
         let (interval, lifetime) = self.terms(request.pieceful);
-        let peer = Announcing::new(request, from, now + lifetime, &self.keyed);
+        let family = reach == Reach::OwnFamily;
+        let peer = Announcing::new(request, from, family, now, now + lifetime);
         let amount = match request.event {
             Some(Event::Stopped) => 0,
             _ => request
@@ -93,6 +108,7 @@ impl Swarms {
         let amount = usize::try_from(amount).unwrap_or(0);
         let mut peers = swarm.map_or_else(Vec::new, |swarm| swarm.choose(&peer, amount, now));
         drop(shard);
+        self.totals.count_announce();
         if request.no_peer_id {
             peers.iter_mut().for_each(|peer| peer.id = None);
         }
@@ -112,6 +128,7 @@ impl Swarms {
 
     /// The counts of the swarms asked about, as far as there are any.
     pub fn scrape(&self, request: &ScrapeRequest) -> ScrapeResponse {
+        self.totals.count_scrape();
         let counts = request.info_hashes().iter().filter_map(|info_hash| {
             let shard = self.shard(info_hash);
             Some((*info_hash, shard.get(info_hash)?.counts()))
@@ -133,10 +150,12 @@ impl Swarms {
         for shard in self.shards.iter() {
             let mut shard = lock(shard);
             shard.retain(|_, swarm| {
+                let seeds = swarm.seeds();
                 swarm.expire(now, |origin| {
                     dropped += 1;
                     self.ledger.peer_left(origin);
                 });
+                self.totals.seeds_changed(seeds, swarm.seeds());
                 if swarm.len() == 0 {
                     self.ledger.swarm_left(swarm.founder);
                 }
@@ -159,6 +178,78 @@ impl Swarms {
         self.ledger.swarms()
     }
 
+    /// How much there is of everything, naming nothing.
+    pub fn stats(&self) -> Stats {
+        self.totals.stats(self.swarms(), self.peers())
+    }
+
+    /// All of it as bytes, for [`Swarms::restore`] of a later process. `wall_clock` is the time since the Unix epoch.
+    pub fn save(&self, now: Duration, wall_clock: Duration) -> Vec<u8> {
+        let swarms = self.shards.iter().flat_map(|shard| {
+            let shard = lock(shard);
+            let saved = shard.iter().map(|(info_hash, swarm)| {
+                let (downloaded, peers) = swarm.save(now);
+                SavedSwarm {
+                    info_hash: *info_hash,
+                    downloaded,
+                    founder: swarm.founder.ip(),
+                    peers,
+                }
+            });
+            saved.collect::<Vec<_>>()
+        });
+        Saved::encode(wall_clock, swarms)
+    }
+
+    /// Takes back what [`Swarms::save`] gave, but for what has expired since by the wall clock; says how many peers.
+    /// What is here already stays as it is, and limits hold.
+    ///
+    /// # Errors
+    /// Any [`SavedError`]; nothing has changed then.
+    pub fn restore(
+        &self,
+        bytes: &[u8],
+        now: Duration,
+        wall_clock: Duration,
+    ) -> Result<usize, SavedError> {
+        let saved = Saved::parse(bytes)?;
+        // A clock that was set back makes the age nothing, not a failure.
+        let age = wall_clock.saturating_sub(saved.wall_clock);
+        let mut restored = 0;
+        for swarm in saved.swarms {
+            let mut shard = self.shard(&swarm.info_hash);
+            let founder = Origin::of(swarm.founder);
+            for mut peer in swarm.peers {
+                peer.grow_older(age, OTHER_LIFETIME);
+                let Some(origin) = peer.origin() else {
+                    continue;
+                };
+                let booked = match shard.entry(swarm.info_hash) {
+                    Entry::Occupied(known) if known.get().knows(&peer.id) => continue,
+                    Entry::Occupied(known) => self
+                        .ledger
+                        .peer_joins(origin, known.get().len())
+                        .map(|()| known.into_mut()),
+                    Entry::Vacant(vacant) => {
+                        let started = self.ledger.swarm_restored(founder, origin);
+                        started.map(|()| {
+                            let known = vacant.insert(Swarm::new(founder));
+                            known.set_downloaded(swarm.downloaded);
+                            known
+                        })
+                    }
+                };
+                if let Ok(known) = booked {
+                    let seeds = known.seeds();
+                    known.restore(&peer, origin, now);
+                    self.totals.seeds_changed(seeds, known.seeds());
+                    restored += 1;
+                }
+            }
+        }
+        Ok(restored)
+    }
+
     /// The interval a peer is told, and how long it may be silent. Our own do what they are told: one that missed two
     /// announces, and half an interval for the way of the third, is gone.
     fn terms(&self, pieceful: bool) -> (Duration, Duration) {
@@ -176,7 +267,17 @@ impl Swarms {
         peer: &Announcing,
     ) -> Result<(), Refusal> {
         let renewed = match shard.get_mut(info_hash) {
-            Some(swarm) => swarm.renew(peer).map_err(|_| Refusal::IdTaken)?,
+            Some(swarm) => {
+                let seeds = swarm.seeds();
+                let renewed = swarm.renew(peer).map_err(|_| Refusal::IdTaken)?;
+                self.totals.seeds_changed(seeds, swarm.seeds());
+                let Traffic {
+                    uploaded,
+                    downloaded,
+                } = swarm.take_traffic();
+                self.totals.count_traffic(uploaded, downloaded);
+                renewed
+            }
             None => None,
         };
         match renewed {
@@ -203,6 +304,7 @@ impl Swarms {
                         vacant.insert(Swarm::new(origin)).join(peer);
                     }
                 }
+                self.totals.seeds_changed(0, usize::from(peer.is_seed));
             }
         }
         Ok(())
@@ -248,13 +350,22 @@ mod tests {
         }
     }
 
+    fn announce(
+        swarms: &Swarms,
+        now: Duration,
+        request: &AnnounceRequest,
+        from: IpAddr,
+    ) -> Result<AnnounceResponse, Refusal> {
+        swarms.announce(now, request, from, Reach::Both)
+    }
+
     fn ip(number: u8) -> IpAddr {
         [10, 0, 0, number].into()
     }
 
     fn seen(swarms: &Swarms, seconds: u64, peer: u8) -> usize {
         let now = Duration::from_secs(seconds);
-        let response = swarms.announce(now, &request(1, peer), ip(peer)).unwrap();
+        let response = announce(swarms, now, &request(1, peer), ip(peer)).unwrap();
         response.peers.len()
     }
 
@@ -277,13 +388,11 @@ mod tests {
             pieceful: false,
             ..request(1, 1)
         };
-        let told = swarms.announce(Duration::ZERO, &other, ip(1)).unwrap();
+        let told = announce(&swarms, Duration::ZERO, &other, ip(1)).unwrap();
         assert_eq!((told.interval, told.min_interval), (OTHER_INTERVAL, None));
         assert_eq!(seen(&swarms, 899, 2), 1);
         assert_eq!(seen(&swarms, 900, 2), 0);
-        let told = swarms
-            .announce(Duration::ZERO, &request(2, 1), ip(1))
-            .unwrap();
+        let told = announce(&swarms, Duration::ZERO, &request(2, 1), ip(1)).unwrap();
         assert_eq!(
             (told.interval, told.min_interval),
             (INTERVAL, Some(INTERVAL / 2))
@@ -298,7 +407,7 @@ mod tests {
             ..request(1, 1)
         };
         for _ in 0..2 {
-            let told = swarms.announce(Duration::ZERO, &stopped, ip(1)).unwrap();
+            let told = announce(&swarms, Duration::ZERO, &stopped, ip(1)).unwrap();
             assert_eq!(
                 (swarms.swarms(), told.peers.len()),
                 (0, 0),
@@ -306,13 +415,13 @@ mod tests {
             );
             assert_eq!(seen(&swarms, 0, 1), 0);
             assert_eq!(seen(&swarms, 0, 2), 1);
-            let told = swarms.announce(Duration::ZERO, &stopped, ip(1)).unwrap();
+            let told = announce(&swarms, Duration::ZERO, &stopped, ip(1)).unwrap();
             assert_eq!((told.incomplete, told.peers.len()), (Some(1), 0));
             let other = AnnounceRequest {
                 peer_id: PeerId([2; 20]),
                 ..stopped.clone()
             };
-            swarms.announce(Duration::ZERO, &other, ip(2)).unwrap();
+            announce(&swarms, Duration::ZERO, &other, ip(2)).unwrap();
             assert_eq!((swarms.peers(), swarms.swarms()), (0, 0));
         }
     }
@@ -321,9 +430,7 @@ mod tests {
     fn as_many_as_wanted_fifty_by_default_two_hundred_at_most() {
         let swarms = swarms();
         for number in 0..=255 {
-            swarms
-                .announce(Duration::ZERO, &request(1, number), ip(number))
-                .unwrap();
+            announce(&swarms, Duration::ZERO, &request(1, number), ip(number)).unwrap();
         }
         for (want, given) in [
             (None, 50),
@@ -336,7 +443,7 @@ mod tests {
                 num_want: want,
                 ..request(1, 0)
             };
-            let told = swarms.announce(Duration::ZERO, &request, ip(0)).unwrap();
+            let told = announce(&swarms, Duration::ZERO, &request, ip(0)).unwrap();
             assert_eq!(told.peers.len(), given);
         }
     }
@@ -345,13 +452,9 @@ mod tests {
     fn an_ipv4_peer_over_an_ipv6_socket_is_an_ipv4_peer() {
         let swarms = swarms();
         let mapped = "::ffff:10.0.0.7".parse().unwrap();
-        let told = swarms
-            .announce(Duration::ZERO, &request(1, 7), mapped)
-            .unwrap();
+        let told = announce(&swarms, Duration::ZERO, &request(1, 7), mapped).unwrap();
         assert_eq!(told.external_ip, Some(ip(7)));
-        let told = swarms
-            .announce(Duration::ZERO, &request(1, 8), ip(8))
-            .unwrap();
+        let told = announce(&swarms, Duration::ZERO, &request(1, 8), ip(8)).unwrap();
         assert_eq!(told.peers[0].address.ip(), ip(7));
     }
 
@@ -364,7 +467,7 @@ mod tests {
                 no_peer_id,
                 ..request(1, 2)
             };
-            let told = swarms.announce(Duration::ZERO, &request, ip(2)).unwrap();
+            let told = announce(&swarms, Duration::ZERO, &request, ip(2)).unwrap();
             assert_eq!(told.peers[0].id.is_none(), no_peer_id);
         }
     }
@@ -380,9 +483,7 @@ mod tests {
         };
         let swarms = Swarms::new(INTERVAL, limits);
         let come = |swarm, peer, from| {
-            swarms
-                .announce(Duration::ZERO, &request(swarm, peer), ip(from))
-                .map(drop)
+            announce(&swarms, Duration::ZERO, &request(swarm, peer), ip(from)).map(drop)
         };
         assert_eq!([come(1, 1, 1), come(2, 1, 1)], [Ok(()); 2]);
         assert_eq!(
@@ -407,7 +508,7 @@ mod tests {
             event: Some(Event::Stopped),
             ..request(2, 1)
         };
-        swarms.announce(Duration::ZERO, &stopped, ip(1)).unwrap();
+        announce(&swarms, Duration::ZERO, &stopped, ip(1)).unwrap();
         assert_eq!((swarms.swarms(), swarms.peers()), (3, 5));
         assert_eq!(come(5, 1, 1), Ok(()));
         assert_eq!(swarms.expire(INTERVAL * 3), 6);
@@ -424,7 +525,7 @@ mod tests {
             event: Some(Event::Completed),
             ..request(1, 2)
         };
-        swarms.announce(Duration::ZERO, &done, ip(2)).unwrap();
+        announce(&swarms, Duration::ZERO, &done, ip(2)).unwrap();
         let asked = vec![InfoHash([1; 20]), InfoHash([2; 20]), InfoHash([1; 20])];
         let told = swarms.scrape(&ScrapeRequest::new(asked).unwrap());
         assert_eq!(told.files.len(), 1);
@@ -432,6 +533,100 @@ mod tests {
         assert_eq!(
             (counts.complete, counts.downloaded, counts.incomplete),
             (1, 1, 1)
+        );
+    }
+
+    #[test]
+    fn the_stats_count_and_name_nobody() {
+        let swarms = swarms();
+        let told = |peer, left, bytes, event, at| {
+            let request = AnnounceRequest {
+                left,
+                uploaded: bytes,
+                downloaded: 2 * bytes,
+                event,
+                ..request(1, peer)
+            };
+            announce(&swarms, Duration::from_secs(at), &request, ip(peer)).unwrap();
+            let stats = swarms.stats();
+            (stats.swarms, stats.seeds, stats.leeches)
+        };
+        assert_eq!(told(1, 1, 100, None, 0), (1, 0, 1));
+        assert_eq!(told(2, 0, 0, None, 0), (1, 1, 1));
+        assert_eq!(told(1, 0, 150, Some(Event::Completed), 1), (1, 2, 0));
+        assert_eq!(told(2, 0, 7, Some(Event::Stopped), 1), (1, 1, 0));
+        let stats = swarms.stats();
+        assert_eq!((stats.uploaded, stats.downloaded), (57, 114));
+        let asked = vec![InfoHash([1; 20])];
+        swarms.scrape(&ScrapeRequest::new(asked).unwrap());
+        let stats = swarms.stats();
+        assert_eq!((stats.announces, stats.scrapes), (4, 1));
+        swarms.expire(Duration::from_secs(1_000));
+        let stats = swarms.stats();
+        assert_eq!((stats.swarms, stats.seeds, stats.leeches), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_restart_keeps_whoever_has_not_expired_meanwhile() {
+        let before = swarms();
+        let wall = |seconds: u64| Duration::from_secs(1_000_000 + seconds);
+        let other = AnnounceRequest {
+            pieceful: false,
+            left: 0,
+            key: Some(b"secret".to_vec()),
+            ..request(1, 1)
+        };
+        announce(&before, Duration::ZERO, &other, ip(1)).unwrap();
+        seen(&before, 0, 2);
+        announce(&before, Duration::ZERO, &request(2, 3), ip(3)).unwrap();
+        let saved = before.save(Duration::from_secs(10), wall(0));
+
+        // 10 s before the save and 39 after it make less than the 50 s that our own may be silent.
+        let after = swarms();
+        assert_eq!(after.restore(&saved, Duration::ZERO, wall(39)), Ok(3));
+        assert_eq!(
+            (after.swarms(), after.peers(), after.stats().seeds),
+            (2, 3, 1)
+        );
+        assert_eq!(seen(&after, 0, 9), 2);
+        assert_eq!(seen(&after, 1, 9), 1, "with their time");
+        assert_eq!(
+            after.restore(&saved, Duration::ZERO, wall(0)),
+            Ok(0),
+            "once"
+        );
+
+        let after = swarms();
+        assert_eq!(after.restore(&saved, Duration::ZERO, wall(41)), Ok(1));
+        assert_eq!(after.swarms(), 1);
+        let moved = announce(&after, Duration::ZERO, &other, ip(77));
+        assert!(moved.is_ok(), "it is known by its key");
+        let stranger = AnnounceRequest {
+            key: Some(b"guess".to_vec()),
+            ..other
+        };
+        let stranger = announce(&after, Duration::ZERO, &stranger, ip(88));
+        assert_eq!(stranger, Err(Refusal::IdTaken));
+        after.expire(Duration::from_secs(10_000));
+        assert_eq!((after.swarms(), after.peers()), (0, 0));
+
+        let backwards = swarms();
+        assert_eq!(
+            backwards.restore(&saved, Duration::ZERO, Duration::ZERO),
+            Ok(3)
+        );
+        let late = swarms();
+        assert_eq!(late.restore(&saved, Duration::ZERO, wall(100_000)), Ok(0));
+        assert_eq!(late.swarms(), 0);
+        let one = Limits {
+            peers: 1,
+            ..Limits::default()
+        };
+        let small = Swarms::new(INTERVAL, one);
+        assert_eq!(
+            small.restore(&saved, Duration::ZERO, wall(0)),
+            Ok(1),
+            "limits hold"
         );
     }
 }

@@ -1,0 +1,105 @@
+//! The file in which a tracker's swarms outlive a restart. What the bytes say is the tracker's matter.
+
+use nix::fcntl::OFlag;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// The file's name in the state folder.
+const FILE: &str = "swarms";
+
+/// Where the swarms lie.
+#[derive(Clone, Debug)]
+pub struct SwarmsFile {
+    folder: PathBuf,
+    path: PathBuf,
+}
+
+impl SwarmsFile {
+    /// The one of a state folder, which its process alone uses.
+    pub fn new(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            path: folder.join(FILE),
+        }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What was stored, up to `longest` bytes; `None` if nothing is.
+    ///
+    /// # Errors
+    /// When it cannot be read or is longer than that.
+    pub fn load(&self, longest: usize) -> io::Result<Option<Vec<u8>>> {
+        let opened = File::options()
+            .read(true)
+            .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
+            .open(&self.path);
+        let file = match opened {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let (mut bytes, limit) = (Vec::new(), u64::try_from(longest).unwrap_or(u64::MAX));
+        file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+        if bytes.len() > longest {
+            return Err(io::Error::other(format!(
+                "it is longer than {longest} bytes"
+            )));
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Puts `bytes` in the place of what was stored: after a crash either is there whole.
+    ///
+    /// # Errors
+    /// What the system says; what was stored still is then.
+    pub fn replace(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(&self.path)?;
+        File::open(&self.folder)?.sync_all()
+    }
+
+    /// Forgets what is stored.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn remove(&self) -> io::Result<()> {
+        fs::remove_file(&self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_is_whole_bounded_and_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = SwarmsFile::new(folder.path());
+        assert_eq!(file.load(10).unwrap(), None);
+        for bytes in [&b"first"[..], b"second one", b""] {
+            file.replace(bytes).unwrap();
+            assert_eq!(file.load(10).unwrap().as_deref(), Some(bytes));
+        }
+        file.replace(b"eleven long").unwrap();
+        assert!(
+            file.load(10)
+                .unwrap_err()
+                .to_string()
+                .contains("longer than 10")
+        );
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let mode = std::os::unix::fs::MetadataExt::mode(&file.path().metadata().unwrap());
+        assert_eq!(mode & 0o777, 0o600);
+        file.remove().unwrap();
+        assert_eq!(file.load(10).unwrap(), None);
+        std::os::unix::fs::symlink("/etc/passwd", file.path()).unwrap();
+        assert!(file.load(1 << 20).is_err(), "links are not followed");
+    }
+}

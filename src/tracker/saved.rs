@@ -1,0 +1,312 @@
+//! Swarms as bytes that outlive a restart.
+//!
+//! In scope: the form of the file. Out of scope: the file itself, and who of those in it has expired. Layout: [`MAGIC`];
+//! the wall clock in milliseconds (8 bytes); each swarm with its peers; SHA-256 of all that. Numbers are big-endian.
+
+use super::swarm::{Place, SavedPeer, Traffic};
+use crate::torrent::InfoHash;
+use crate::wire::PeerId;
+use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// The longest file, in bytes: about what the most peers that a tracker holds take. Further swarms are left out.
+pub(super) const MAX_SAVED: usize = 64 << 20;
+
+/// What the file begins with; the number is the layout's.
+const MAGIC: &[u8; 18] = b"pieceful swarms 1\n";
+
+/// What a peer has, as bits.
+mod has {
+    pub(super) const ALL_PIECES: u8 = 1;
+    pub(super) const KEY: u8 = 2;
+    pub(super) const V4: u8 = 4;
+    pub(super) const V6: u8 = 8;
+}
+
+/// All swarms of a tracker at one time.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Saved {
+    /// When, since the Unix epoch.
+    pub(super) wall_clock: Duration,
+    pub(super) swarms: Vec<SavedSwarm>,
+}
+
+/// One swarm.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct SavedSwarm {
+    pub(super) info_hash: InfoHash,
+    pub(super) downloaded: u32,
+    /// Who pays for it.
+    pub(super) founder: IpAddr,
+    pub(super) peers: Vec<SavedPeer>,
+}
+
+/// Why saved swarms cannot be taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SavedError {
+    /// Of another program or version.
+    #[error("it does not hold swarms as this version writes them")]
+    Foreign,
+    /// Cut, or changed since it was written.
+    #[error("it is damaged")]
+    Damaged,
+}
+
+impl Saved {
+    /// The bytes of these swarms, but for those for which there is no room.
+    pub(super) fn encode(
+        wall_clock: Duration,
+        swarms: impl Iterator<Item = SavedSwarm>,
+    ) -> Vec<u8> {
+        let mut out = MAGIC.to_vec();
+        let milliseconds = u64::try_from(wall_clock.as_millis()).unwrap_or(u64::MAX);
+        out.extend(milliseconds.to_be_bytes());
+        for swarm in swarms {
+            let before = out.len();
+            encode_swarm(&swarm, &mut out);
+            if out.len() + SHA256_OUTPUT_LEN > MAX_SAVED {
+                out.truncate(before);
+                break;
+            }
+        }
+        let sum = digest(&SHA256, &out);
+        out.extend_from_slice(sum.as_ref());
+        out
+    }
+
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, SavedError> {
+        if !bytes.starts_with(MAGIC) {
+            return Err(SavedError::Foreign);
+        }
+        let (content, sum) = bytes
+            .split_last_chunk::<SHA256_OUTPUT_LEN>()
+            .ok_or(SavedError::Damaged)?;
+        if digest(&SHA256, content).as_ref() != sum {
+            return Err(SavedError::Damaged);
+        }
+        let content = content.get(MAGIC.len()..).unwrap_or_default();
+        all(Reader(content)).ok_or(SavedError::Damaged)
+    }
+}
+
+fn encode_swarm(swarm: &SavedSwarm, out: &mut Vec<u8>) {
+    out.extend(swarm.info_hash.0);
+    out.extend(swarm.downloaded.to_be_bytes());
+    // IPv4 addresses go mapped into IPv6.
+    let founder = match swarm.founder {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    out.extend(founder.octets());
+    let count = u32::try_from(swarm.peers.len()).unwrap_or(u32::MAX);
+    out.extend(count.to_be_bytes());
+    for peer in &swarm.peers {
+        encode_peer(peer, out);
+    }
+}
+
+fn encode_peer(peer: &SavedPeer, out: &mut Vec<u8>) {
+    let [v4, v6] = &peer.places;
+    let bit = |has: bool, bit: u8| if has { bit } else { 0 };
+    out.extend(peer.id.0);
+    out.push(
+        bit(peer.is_seed, has::ALL_PIECES)
+            | bit(peer.key.is_some(), has::KEY)
+            | bit(v4.is_some(), has::V4)
+            | bit(v6.is_some(), has::V6),
+    );
+    let Traffic {
+        uploaded,
+        downloaded,
+    } = peer.told;
+    for number in [uploaded, downloaded, peer.recent]
+        .into_iter()
+        .chain(peer.key)
+    {
+        out.extend(number.to_be_bytes());
+    }
+    for place in peer.places.iter().flatten() {
+        match place.address.ip() {
+            IpAddr::V4(ip) => out.extend(ip.octets()),
+            IpAddr::V6(ip) => out.extend(ip.octets()),
+        }
+        out.extend(place.address.port().to_be_bytes());
+        let left = u32::try_from(place.until.as_millis()).unwrap_or(u32::MAX);
+        out.extend(left.to_be_bytes());
+    }
+}
+
+/// What is left of the bytes.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (bytes, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.bytes().map(u64::from_be_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.bytes().map(u32::from_be_bytes)
+    }
+}
+
+fn all(mut reader: Reader<'_>) -> Option<Saved> {
+    let wall_clock = Duration::from_millis(reader.u64()?);
+    let mut swarms = Vec::new();
+    while !reader.0.is_empty() {
+        swarms.push(swarm(&mut reader)?);
+    }
+    Some(Saved { wall_clock, swarms })
+}
+
+fn swarm(reader: &mut Reader<'_>) -> Option<SavedSwarm> {
+    let info_hash = InfoHash(reader.bytes()?);
+    let downloaded = reader.u32()?;
+    let founder = IpAddr::from(reader.bytes::<16>()?).to_canonical();
+    let count = reader.u32()?;
+    let peers: Option<Vec<_>> = (0..count).map(|_| peer(reader)).collect();
+    Some(SavedSwarm {
+        info_hash,
+        downloaded,
+        founder,
+        peers: peers?,
+    })
+}
+
+fn peer(reader: &mut Reader<'_>) -> Option<SavedPeer> {
+    let id = PeerId(reader.bytes()?);
+    let [has] = reader.bytes()?;
+    let told = Traffic {
+        uploaded: reader.u64()?,
+        downloaded: reader.u64()?,
+    };
+    let recent = reader.u64()?;
+    let key = match has & has::KEY {
+        0 => None,
+        _ => Some(reader.u64()?),
+    };
+    let v4 = match has & has::V4 {
+        0 => None,
+        _ => Some(place(reader.bytes::<4>()?.into(), reader)?),
+    };
+    let v6 = match has & has::V6 {
+        0 => None,
+        _ => Some(place(reader.bytes::<16>()?.into(), reader)?),
+    };
+    Some(SavedPeer {
+        id,
+        key,
+        is_seed: has & has::ALL_PIECES != 0,
+        places: [v4, v6],
+        told,
+        recent,
+    })
+}
+
+fn place(ip: IpAddr, reader: &mut Reader<'_>) -> Option<Place> {
+    let port = u16::from_be_bytes(reader.bytes()?);
+    let left = Duration::from_millis(reader.u32()?.into());
+    Some(Place {
+        address: SocketAddr::new(ip, port),
+        until: left,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn place(address: &str, seconds: u64) -> Option<Place> {
+        Some(Place {
+            address: address.parse().unwrap(),
+            until: Duration::from_secs(seconds),
+        })
+    }
+
+    fn saved() -> Saved {
+        let peer = |id, is_seed, key, places| SavedPeer {
+            id: PeerId([id; 20]),
+            key,
+            is_seed,
+            places,
+            told: Traffic {
+                uploaded: 1 << 40,
+                downloaded: 7,
+            },
+            recent: u64::from(id),
+        };
+        let v4 = place("10.0.0.1:6881", 50);
+        let v6 = place("[2001:db8::1]:1", 900);
+        let swarm = |info_hash, founder: &str, peers| SavedSwarm {
+            info_hash: InfoHash([info_hash; 20]),
+            downloaded: 3,
+            founder: founder.parse().unwrap(),
+            peers,
+        };
+        Saved {
+            wall_clock: Duration::from_millis(1_790_000_000_123),
+            swarms: vec![
+                swarm(1, "10.0.0.1", vec![peer(1, true, Some(5), [v4, None])]),
+                swarm(
+                    2,
+                    "2001:db8::",
+                    vec![
+                        peer(2, false, None, [None, v6]),
+                        peer(3, false, Some(u64::MAX), [v4, v6]),
+                    ],
+                ),
+                swarm(3, "10.0.0.2", vec![]),
+            ],
+        }
+    }
+
+    fn encode(saved: &Saved) -> Vec<u8> {
+        Saved::encode(saved.wall_clock, saved.swarms.iter().cloned())
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let saved = saved();
+        assert_eq!(Saved::parse(&encode(&saved)), Ok(saved.clone()));
+        let empty = Saved {
+            swarms: vec![],
+            ..saved
+        };
+        assert_eq!(Saved::parse(&encode(&empty)), Ok(empty));
+    }
+
+    #[test]
+    fn a_file_that_is_cut_or_changed_anywhere_is_refused() {
+        let whole = encode(&saved());
+        for cut in 0..whole.len() {
+            assert!(Saved::parse(&whole[..cut]).is_err(), "cut at {cut}");
+            let mut changed = whole.clone();
+            changed[cut] ^= 0x10;
+            assert!(Saved::parse(&changed).is_err(), "changed at {cut}");
+        }
+        let long = [whole.as_slice(), b"x"].concat();
+        assert_eq!(Saved::parse(&long), Err(SavedError::Damaged));
+        assert_eq!(
+            Saved::parse(b"pieceful swarms 2\n"),
+            Err(SavedError::Foreign)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_content_makes_it_panic(content: Vec<u8>) {
+            let mut bytes = [MAGIC.as_slice(), &content].concat();
+            let _ = Saved::parse(&bytes);
+            let sum = digest(&SHA256, &bytes);
+            bytes.extend_from_slice(sum.as_ref());
+            let _ = Saved::parse(&bytes);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Counts over all swarms, for those who watch a tracker: they name no swarm and no peer.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// How much a tracker holds and has done since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Swarms with at least one peer.
+    pub swarms: usize,
+    /// Peers, in all swarms together.
+    pub peers: usize,
+    /// Those of them that have everything.
+    pub seeds: usize,
+    /// The others.
+    pub leeches: usize,
+    /// Announces taken.
+    pub announces: u64,
+    /// Scrapes answered.
+    pub scrapes: u64,
+    /// Bytes uploaded, as peers told it.
+    pub uploaded: u64,
+    /// Bytes downloaded, as peers told it.
+    pub downloaded: u64,
+}
+
+/// What is counted as it happens.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    seeds: AtomicUsize,
+    announces: AtomicU64,
+    scrapes: AtomicU64,
+    uploaded: AtomicU64,
+    downloaded: AtomicU64,
+}
+
+impl Totals {
+    pub(super) fn count_announce(&self) {
+        self.announces.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_scrape(&self) {
+        self.scrapes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_traffic(&self, uploaded: u64, downloaded: u64) {
+        if uploaded > 0 {
+            self.uploaded.fetch_add(uploaded, Ordering::Relaxed);
+        }
+        if downloaded > 0 {
+            self.downloaded.fetch_add(downloaded, Ordering::Relaxed);
+        }
+    }
+
+    /// A swarm's seeds have become more or fewer.
+    pub(super) fn seeds_changed(&self, before: usize, after: usize) {
+        if after > before {
+            self.seeds.fetch_add(after - before, Ordering::Relaxed);
+        } else if before > after {
+            self.seeds.fetch_sub(before - after, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn stats(&self, swarms: usize, peers: usize) -> Stats {
+        let seeds = self.seeds.load(Ordering::Relaxed);
+        Stats {
+            swarms,
+            peers,
+            seeds,
+            // The counts are not of one instant.
+            leeches: peers.saturating_sub(seeds),
+            announces: self.announces.load(Ordering::Relaxed),
+            scrapes: self.scrapes.load(Ordering::Relaxed),
+            uploaded: self.uploaded.load(Ordering::Relaxed),
+            downloaded: self.downloaded.load(Ordering::Relaxed),
+        }
+    }
+}

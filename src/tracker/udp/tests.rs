@@ -1,0 +1,190 @@
+//! Which datagram gets which answer.
+
+use super::*;
+use crate::torrent::InfoHash;
+use crate::tracker::ledger::Limits;
+use crate::tracker::service::Access;
+use crate::tracker::swarms::Swarms;
+use crate::wire::udp_tracker::{ConnectionId, NO_CONNECTION, TransactionId};
+use crate::wire::{AnnounceRequest, PeerId, ScrapeRequest, SwarmCounts};
+use proptest::prelude::*;
+use ring::hmac;
+use std::num::NonZeroU16;
+
+const TRANSACTION: TransactionId = TransactionId(*b"tran");
+const NOW: Duration = Duration::from_secs(1_000);
+
+fn udp(access: Access) -> UdpService {
+    let swarms = Swarms::new(Duration::from_secs(20), Limits::default());
+    UdpService {
+        service: Arc::new(Service::new(swarms, access)),
+        connections: Connections::new(hmac::Key::new(hmac::HMAC_SHA256, b"key")),
+    }
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn announce(connection: ConnectionId, peer: u8, left: u64) -> Vec<u8> {
+    let announce = AnnounceRequest {
+        info_hash: InfoHash([1; 20]),
+        peer_id: PeerId([peer; 20]),
+        port: NonZeroU16::new(1_000 + u16::from(peer)).unwrap(),
+        uploaded: 0,
+        downloaded: 0,
+        left,
+        event: None,
+        num_want: None,
+        compact: true,
+        no_peer_id: true,
+        key: None,
+        pieceful: false,
+    };
+    Request::Announce {
+        connection,
+        transaction: TRANSACTION,
+        announce,
+        url_data: Vec::new(),
+    }
+    .encode()
+}
+
+fn scrape(connection: ConnectionId, swarms: &[u8]) -> Vec<u8> {
+    let hashes = swarms.iter().map(|swarm| InfoHash([*swarm; 20]));
+    Request::Scrape {
+        connection,
+        transaction: TRANSACTION,
+        scrape: ScrapeRequest::new(hashes.collect()).unwrap(),
+    }
+    .encode()
+}
+
+fn connect(udp: &UdpService, from: &str) -> ConnectionId {
+    let request = Request::Connect {
+        transaction: TRANSACTION,
+    };
+    match udp.answer(&request.encode(), ip(from), NOW) {
+        Some(Response::Connect { connection, .. }) => connection,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn announced(udp: &UdpService, from: &str, peer: u8, left: u64) -> Announced {
+    let connection = connect(udp, from);
+    match udp.answer(&announce(connection, peer, left), ip(from), NOW) {
+        Some(Response::Announce { announced, .. }) => announced,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn peers_of_one_family_are_told_of_each_other_and_a_scrape_counts_all() {
+    let udp = udp(Access::Open);
+    assert_eq!(announced(&udp, "10.0.0.1", 1, 0).peers, []);
+    let second = announced(&udp, "10.0.0.2", 2, 5);
+    assert_eq!(second.peers, ["10.0.0.1:1001".parse().unwrap()]);
+    assert_eq!(
+        (second.seeders, second.leechers, second.interval),
+        (1, 1, 120)
+    );
+    let third = announced(&udp, "2001:db8::3", 3, 5);
+    assert_eq!((third.peers.len(), third.leechers), (0, 2));
+    let mapped = announced(&udp, "::ffff:10.0.0.4", 4, 5);
+    assert_eq!(mapped.peers.len(), 2);
+    let asked = scrape(connect(&udp, "10.0.0.2"), &[9, 1, 9]);
+    let counts = SwarmCounts {
+        complete: 1,
+        downloaded: 0,
+        incomplete: 3,
+    };
+    let told = udp.answer(&asked, ip("10.0.0.2"), NOW);
+    let none = SwarmCounts::default();
+    assert!(
+        matches!(&told, Some(Response::Scrape { counts: all, .. }) if *all == [none, counts, none]),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn who_has_no_valid_id_gets_no_answer_whatever_it_sends() {
+    let udp = udp(Access::Open);
+    let theirs = connect(&udp, "10.0.0.9");
+    let old = udp.connections.issue(ip("10.0.0.1"), Duration::ZERO);
+    for connection in [theirs, old, NO_CONNECTION, ConnectionId([0; 8])] {
+        let whole = announce(connection, 1, 5);
+        for datagram in [
+            &whole[..],
+            &whole[..97],
+            &whole[..16],
+            &whole[..15],
+            &scrape(connection, &[1]),
+            b"",
+        ] {
+            let told = udp.answer(datagram, ip("10.0.0.1"), NOW);
+            assert_eq!(told, None, "{connection:?} {datagram:?}");
+        }
+    }
+    assert_eq!(udp.service.swarms.peers(), 0);
+    let request = Request::Connect {
+        transaction: TRANSACTION,
+    };
+    let long = [request.encode(), vec![0; 100]].concat();
+    assert_eq!(udp.answer(&long, ip("10.0.0.1"), NOW), None);
+}
+
+#[test]
+fn who_has_one_is_told_what_is_wrong() {
+    for (access, start) in [
+        (Access::Open, "a request of 97 bytes"),
+        (Access::NotOpen, "a request of 97 bytes"),
+    ] {
+        let udp = udp(access);
+        let cut = &announce(connect(&udp, "::1"), 1, 5)[..97];
+        let told = udp.answer(cut, ip("::1"), NOW);
+        assert!(
+            matches!(&told, Some(Response::Error { message, transaction })
+                if message.starts_with(start) && *transaction == TRANSACTION),
+            "{told:?}"
+        );
+    }
+    let shut = udp(Access::NotOpen);
+    let whole = announce(connect(&shut, "::1"), 1, 5);
+    let told = shut.answer(&whole, ip("::1"), NOW);
+    assert!(
+        matches!(&told, Some(Response::Error { message, .. }) if message.contains("--open")),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn an_answer_holds_as_many_peers_as_a_datagram() {
+    let udp = udp(Access::Open);
+    for peer in 0..=255 {
+        let from = format!("2001:db8::{peer:x}");
+        announced(&udp, &from, peer, 5);
+    }
+    let connection = connect(&udp, "::1");
+    let mut datagram = announce(connection, 7, 5);
+    datagram[92..96].copy_from_slice(&200u32.to_be_bytes());
+    datagram[36..56].fill(0xaa);
+    let told = udp.answer(&datagram, ip("::1"), NOW).unwrap();
+    let mut out = Vec::new();
+    told.encode_into(Family::V6, &mut out);
+    assert_eq!(out.len(), 20 + 67 * 18);
+}
+
+proptest! {
+    #[test]
+    fn no_datagram_makes_it_panic_nor_says_more_than_it_got(body: Vec<u8>, proven: bool, action in 0u8..5) {
+        let udp = udp(Access::Open);
+        let connection = if proven { connect(&udp, "10.0.0.1") } else { NO_CONNECTION };
+        let datagram = [&connection.0[..], &[0, 0, 0, action], b"tran", &body].concat();
+        let mut out = Vec::new();
+        if let Some(told) = udp.answer(&datagram, ip("10.0.0.1"), NOW) {
+            told.encode_into(Family::V4, &mut out);
+        }
+        prop_assert!(proven || out.len() <= datagram.len());
+        prop_assert!(udp.answer(&body, ip("10.0.0.1"), NOW).is_none());
+    }
+}
