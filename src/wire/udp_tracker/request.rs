@@ -98,6 +98,15 @@ impl Head {
 }
 
 impl Request {
+    /// What the response repeats.
+    pub fn transaction(&self) -> TransactionId {
+        match self {
+            Self::Connect { transaction }
+            | Self::Announce { transaction, .. }
+            | Self::Scrape { transaction, .. } => *transaction,
+        }
+    }
+
     /// Reads a datagram.
     ///
     /// # Errors
@@ -143,23 +152,15 @@ impl Request {
 
     /// The datagram that says this.
     pub fn encode(&self) -> Vec<u8> {
-        let (connection, action, transaction) = match self {
-            Self::Connect { transaction } => (&NO_CONNECTION, action::CONNECT, transaction),
-            Self::Announce {
-                connection,
-                transaction,
-                ..
-            } => (connection, action::ANNOUNCE, transaction),
-            Self::Scrape {
-                connection,
-                transaction,
-                ..
-            } => (connection, action::SCRAPE, transaction),
+        let (connection, action) = match self {
+            Self::Connect { .. } => (&NO_CONNECTION, action::CONNECT),
+            Self::Announce { connection, .. } => (connection, action::ANNOUNCE),
+            Self::Scrape { connection, .. } => (connection, action::SCRAPE),
         };
         let mut out = Vec::with_capacity(ANNOUNCE + HEAD);
         out.extend(connection.0);
         out.extend(action.to_be_bytes());
-        out.extend(transaction.0);
+        out.extend(self.transaction().0);
         match self {
             Self::Connect { .. } => {}
             Self::Announce {

@@ -1,34 +1,37 @@
-//! Announces to trackers over HTTP (BEP 3): who we are, what we have, who else is there.
+//! Announces to trackers (BEP 3, BEP 15): who we are, what we have, who else is there.
 //!
 //! A few threads of its own work through what is due, so that a tracker that does not answer holds up no other for long.
-//! Each transfer is announced to every tracker of its metainfo and, unless it is private (BEP 27), to those of
-//! TRACKER_INFO, which is read again before each try.
+//! Each transfer is announced to trackers of its metainfo, which ones `tiers.rs` says, and, unless it is private (BEP 27), to all
+//! of TRACKER_INFO, which is read again before each try.
+
+mod http;
+mod schedule;
+mod tiers;
+mod udp;
 
 use super::shared::Shared;
 use super::status::TrackerStatus;
 use super::transfer::{Phase, Transfer};
 use crate::torrent::InfoHash;
-use crate::wire::{AnnounceRequest, AnnounceResponse, Event, MAX_RESPONSE, TrackerInfo};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use crate::wire::{AnnounceRequest, AnnounceResponse, Event, TrackerInfo};
+use http::HttpTrackers;
+use schedule::{Due, Schedule, Task};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+use udp::UdpTrackers;
 
 /// How many threads announce.
 pub(super) const THREADS: usize = 4;
-/// How long a tracker may take to answer.
-const ANSWER: Duration = Duration::from_secs(10);
 /// How long the farewell to all trackers may take at the end, and to one.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// How long the farewell waits for announces that are under way.
 const UNDER_WAY: Duration = Duration::from_secs(1);
-/// A download that has no owner to ask announces this often, unless the tracker asks for longer pauses.
-const HUNGRY: Duration = Duration::from_secs(5);
-/// The pause after a failure; it doubles with each, up to the second.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How many peers are asked for.
 const NUM_WANT: u32 = 50;
 
@@ -36,79 +39,23 @@ const NUM_WANT: u32 = 50;
 #[derive(Debug)]
 pub(super) struct Announcer {
     tracker_info: PathBuf,
-    agent: ureq::Agent,
+    http: HttpTrackers,
+    udp: UdpTrackers,
     schedule: Mutex<Schedule>,
     changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Schedule {
-    tasks: HashMap<(InfoHash, String), Task>,
-    ended: bool,
-}
-
-/// A task that a thread takes on.
-struct Due {
-    key: (InfoHash, String),
-    transfer: Arc<Transfer>,
-    event: Option<Event>,
-}
-
-/// One swarm at one tracker.
-#[derive(Debug)]
-struct Task {
-    transfer: Arc<Transfer>,
-    due: Instant,
-    /// Not before this, whatever happens: the tracker said so.
-    not_before: Instant,
-    event: Option<Event>,
-    /// What is to be told after that.
-    then: Option<Event>,
-    /// The task ends once `stopped` was tried.
-    last: bool,
-    /// A thread is at it.
-    running: bool,
-    /// The tracker has heard `started`.
-    started: bool,
-    failures: u32,
-    trouble: Option<String>,
-    reached: Option<bool>,
-}
-
-impl Task {
-    fn new(transfer: &Arc<Transfer>, now: Instant) -> Self {
-        Self {
-            transfer: Arc::clone(transfer),
-            due: now,
-            not_before: now,
-            event: Some(Event::Started),
-            then: None,
-            last: false,
-            running: false,
-            started: false,
-            failures: 0,
-            trouble: None,
-            reached: None,
-        }
-    }
+    /// Only the farewell is still said.
+    ending: AtomicBool,
 }
 
 impl Announcer {
     pub(super) fn new(tracker_info: PathBuf) -> Self {
-        let config = ureq::Agent::config_builder()
-            .timeout_global(Some(ANSWER))
-            .timeout_connect(Some(ANSWER / 2))
-            .http_status_as_error(false)
-            .max_redirects(3)
-            .max_idle_connections(16)
-            .proxy(None)
-            .user_agent(concat!("pieceful/", env!("CARGO_PKG_VERSION")))
-            .build();
         Self {
             tracker_info,
-            agent: config.into(),
+            http: HttpTrackers::default(),
+            udp: UdpTrackers::default(),
             schedule: Mutex::default(),
             changed: Condvar::new(),
+            ending: AtomicBool::new(false),
         }
     }
 
@@ -133,32 +80,11 @@ impl Announcer {
         }
     }
 
-    /// Announces a transfer to all its trackers as soon as possible, and from then on.
+    /// Announces a transfer to its trackers as soon as possible, and from then on.
     pub(super) fn announce(&self, transfer: &Arc<Transfer>, event: Option<Event>) {
-        let urls = self.urls(transfer);
-        let mut schedule = self.schedule();
-        let now = Instant::now();
-        for url in urls {
-            let key = (transfer.info_hash(), url);
-            match schedule.tasks.get_mut(&key).filter(|task| !task.last) {
-                // A tracker that has not heard of us yet hears `started` first and then whatever came since.
-                Some(task) if !task.started => {
-                    task.then = event.filter(|event| *event != Event::Started)
-                }
-                Some(task) => {
-                    task.event = event.or(task.event);
-                    task.due = now;
-                    // An interval is for peers with nothing to tell.
-                    if event.is_some() {
-                        task.not_before = now;
-                    }
-                }
-                None => {
-                    schedule.tasks.insert(key, Task::new(transfer, now));
-                }
-            }
-        }
-        drop(schedule);
+        let ours = self.ours(transfer);
+        self.schedule()
+            .announce(transfer, &ours, event, Instant::now());
         self.changed.notify_all();
     }
 
@@ -170,15 +96,7 @@ impl Announcer {
 
     /// Tells the trackers that have heard of a transfer that it ends here, and forgets it.
     pub(super) fn leave(&self, info_hash: InfoHash) {
-        let now = Instant::now();
-        self.schedule().tasks.retain(|(hash, _), task| {
-            if *hash == info_hash {
-                task.last = true;
-                (task.event, task.then) = (Some(Event::Stopped), None);
-                (task.due, task.not_before) = (now, now);
-            }
-            *hash != info_hash || task.started || task.running
-        });
+        self.schedule().leave(info_hash, Instant::now());
         self.changed.notify_all();
     }
 
@@ -188,6 +106,7 @@ impl Announcer {
         {
             let mut schedule = self.schedule();
             schedule.ended = true;
+            self.ending.store(true, Ordering::Relaxed);
             self.changed.notify_all();
             // A word under way that came after the farewell would bring the peer back.
             let speaking =
@@ -213,7 +132,13 @@ impl Announcer {
                             .filter(|event| *event == Event::Completed && !task.running);
                         for event in completed.into_iter().chain([Event::Stopped]) {
                             let left = deadline.saturating_duration_since(Instant::now());
-                            let asked = self.ask(shared, &task.transfer, &url, Some(event), left);
+                            let asked = self.ask(
+                                shared,
+                                &task.transfer,
+                                &url,
+                                Some(event),
+                                Limit::Farewell(left),
+                            );
                             if left.is_zero() || asked.is_err() {
                                 return;
                             }
@@ -235,11 +160,18 @@ impl Announcer {
             event,
         }) = self.next_due()
         {
-            if event != Some(Event::Stopped) && !self.follow_tracker_info(&transfer, &key) {
+            // TRACKER_INFO may have been written or changed since.
+            let ours = self.ours(&transfer);
+            if event != Some(Event::Stopped)
+                && !self
+                    .schedule()
+                    .confirm(&key, &transfer, &ours, Instant::now())
+            {
+                self.changed.notify_all();
                 continue;
             }
-            let outcome = self.ask(shared, &transfer, &key.1, event, ANSWER);
-            let found = self.settle(&key, &transfer, event, outcome);
+            let outcome = self.ask(shared, &transfer, &key.1, event, Limit::Usual);
+            let found = self.settle(&key, &transfer, &ours, event, outcome);
             transfer.add_candidates(shared, found);
         }
     }
@@ -267,7 +199,7 @@ impl Announcer {
         let mut tasks = schedule
             .tasks
             .iter()
-            .filter(|((hash, _), _)| *hash == info_hash)
+            .filter(|((hash, _), task)| *hash == info_hash && !task.last)
             .peekable();
         if tasks.peek().is_none() {
             return Some("it names no tracker, and TRACKER_INFO names none".to_owned());
@@ -290,62 +222,22 @@ impl Announcer {
             if schedule.ended {
                 return None;
             }
-            let now = Instant::now();
-            let waiting = schedule.tasks.iter_mut().filter(|(_, task)| !task.running);
-            let next = waiting.min_by_key(|(_, task)| task.due.max(task.not_before));
-            let pause = match next {
-                Some((key, task)) if task.due.max(task.not_before) <= now => {
-                    task.running = true;
-                    return Some(Due {
-                        key: key.clone(),
-                        transfer: Arc::clone(&task.transfer),
-                        event: task.event,
-                    });
-                }
-                Some((_, task)) => task.due.max(task.not_before) - now,
-                None => Duration::from_secs(60),
+            let pause = match schedule.take_due(Instant::now()) {
+                Ok(due) => return Some(due),
+                Err(pause) => pause,
             };
             let waited = self.changed.wait_timeout(schedule, pause);
             schedule = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    /// TRACKER_INFO may have been written or changed since: trackers that it names newly are announced to as well, and
-    /// one that nothing names any more is forgotten. Says whether the one at hand is still named.
-    fn follow_tracker_info(&self, transfer: &Arc<Transfer>, key: &(InfoHash, String)) -> bool {
-        let urls = self.urls(transfer);
-        let known: BTreeSet<String> = {
-            let schedule = self.schedule();
-            let ours = schedule
-                .tasks
-                .keys()
-                .filter(|(hash, _)| *hash == transfer.info_hash());
-            ours.map(|(_, url)| url.clone()).collect()
-        };
-        if urls.iter().any(|url| !known.contains(url)) {
-            self.announce(transfer, None);
+    /// The cluster's own trackers, where a transfer may be announced to them.
+    fn ours(&self, transfer: &Transfer) -> Vec<String> {
+        if transfer.info().private() {
+            Vec::new()
+        } else {
+            tracker_urls(&self.tracker_info)
         }
-        let named = urls.contains(&key.1);
-        if !named {
-            self.schedule().tasks.remove(key);
-        }
-        named
-    }
-
-    fn urls(&self, transfer: &Transfer) -> Vec<String> {
-        let mut urls: Vec<String> = transfer
-            .metainfo
-            .trackers()
-            .iter()
-            .flatten()
-            .cloned()
-            .collect();
-        if !transfer.info().private() {
-            urls.extend(tracker_urls(&self.tracker_info));
-        }
-        let mut seen = BTreeSet::new();
-        urls.retain(|url| seen.insert(url.clone()));
-        urls
     }
 
     fn ask(
@@ -354,102 +246,55 @@ impl Announcer {
         transfer: &Transfer,
         url: &str,
         event: Option<Event>,
-        limit: Duration,
+        limit: Limit,
     ) -> Result<AnnounceResponse, String> {
-        if !url.starts_with("http://") {
-            return Err("only http:// trackers are announced to".to_owned());
-        }
         let request = request(shared, transfer, event).ok_or("no port to be reached at")?;
-        let call = self
-            .agent
-            .get(request.url(url))
-            .config()
-            .timeout_global(Some(limit))
-            .build();
-        let mut response = call.call().map_err(|error| error.to_string())?;
-        let status = response.status();
-        if !status.is_success() {
-            return Err(format!("HTTP status {status}"));
+        let within = |usual| match limit {
+            Limit::Usual => usual,
+            Limit::Farewell(left) => left,
+        };
+        match url.split_once("://") {
+            Some(("http" | "https", _)) => self.http.announce(url, &request, within(http::ANSWER)),
+            Some(("udp", _)) => {
+                let gives_up = || limit == Limit::Usual && self.ending.load(Ordering::Relaxed);
+                self.udp
+                    .announce(url, &request, within(udp::ANSWER), &gives_up)
+            }
+            _ => Err("only http://, https:// and udp:// trackers are announced to".to_owned()),
         }
-        let body = response.body_mut().with_config().limit(MAX_RESPONSE as u64);
-        let body = body.read_to_vec().map_err(|error| error.to_string())?;
-        AnnounceResponse::parse(&body).map_err(|error| error.to_string())
     }
 
+    /// Notes how an announce went; gives the peers it brought.
     fn settle(
         &self,
         key: &(InfoHash, String),
         transfer: &Arc<Transfer>,
+        ours: &[String],
         event: Option<Event>,
         outcome: Result<AnnounceResponse, String>,
     ) -> Vec<SocketAddr> {
         let hungry = transfer.is_hungry();
         let now = Instant::now();
         let mut schedule = self.schedule();
-        if event == Some(Event::Stopped) {
-            if schedule.tasks.get(key).is_some_and(|task| task.last) {
-                schedule.tasks.remove(key);
-            }
-            return Vec::new();
-        }
-        let Some(task) = schedule.tasks.get_mut(key) else {
-            return Vec::new();
-        };
-        task.running = false;
-        let found = match outcome {
-            Ok(response) => {
-                if task.trouble.take().is_some() || task.reached.is_none() {
-                    log::info!("{}: {} answers", transfer.name(), key.1);
-                }
-                task.reached = Some(true);
-                task.failures = 0;
-                // What came up while this one was under way is still to be told.
-                if task.event == event {
-                    task.event = task.then.take();
-                }
-                task.started = true;
-                let pause = response.interval;
-                let soonest = response.min_interval.unwrap_or(pause).min(pause);
-                task.not_before = now
-                    + if task.event.is_some() {
-                        Duration::ZERO
-                    } else {
-                        soonest
-                    };
-                task.due = now
-                    + if hungry {
-                        soonest.max(HUNGRY).min(pause)
-                    } else {
-                        pause
-                    };
-                response.peers
-            }
-            Err(trouble) => {
-                if task.trouble.as_ref() != Some(&trouble) {
-                    log::warn!("{}: {}: {trouble}", transfer.name(), key.1);
-                }
-                task.trouble = Some(trouble);
-                task.reached = Some(false);
-                task.failures = task.failures.saturating_add(1);
-                let pause = RETRY
-                    .0
-                    .saturating_mul(1 << (task.failures - 1).min(8))
-                    .min(RETRY.1);
-                task.due = now + if hungry { pause.min(HUNGRY) } else { pause };
-                Vec::new()
-            }
-        };
-        if task.event.is_some() && task.started {
-            task.due = task.due.min(now + Duration::from_secs(1));
-        }
+        let found = schedule.settle(key, event, outcome, hungry, now);
+        schedule.follow(transfer, ours, now);
         drop(schedule);
         self.changed.notify_all();
-        found.into_iter().map(|peer| peer.address).collect()
+        found
     }
 
     fn schedule(&self) -> MutexGuard<'_, Schedule> {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How long an announce may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Limit {
+    /// As long as one of its kind may, or until the peer ends.
+    Usual,
+    /// This long, as the peer ends.
+    Farewell(Duration),
 }
 
 /// The announce URLs of the trackers in a TRACKER_INFO file; none if it cannot be read.

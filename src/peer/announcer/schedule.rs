@@ -1,0 +1,271 @@
+//! What is announced where, and when next; the time is handed in.
+
+use super::super::transfer::Transfer;
+use super::tiers::Tiers;
+use crate::torrent::InfoHash;
+use crate::wire::{AnnounceResponse, Event};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A download that has no owner to ask announces this often, unless the tracker asks for longer pauses.
+const HUNGRY: Duration = Duration::from_secs(5);
+/// The pause after a failure; it doubles with each, up to the second.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// The longest wait for something to become due.
+const LONG: Duration = Duration::from_secs(60);
+
+/// All that is announced.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    pub(super) tasks: HashMap<(InfoHash, String), Task>,
+    tiers: HashMap<InfoHash, Tiers>,
+    pub(super) ended: bool,
+}
+
+/// A task that a thread takes on.
+pub(super) struct Due {
+    pub(super) key: (InfoHash, String),
+    pub(super) transfer: Arc<Transfer>,
+    pub(super) event: Option<Event>,
+}
+
+/// One swarm at one tracker.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) transfer: Arc<Transfer>,
+    due: Instant,
+    /// Not before this, whatever happens: the tracker said so.
+    not_before: Instant,
+    pub(super) event: Option<Event>,
+    /// What is to be told after that.
+    then: Option<Event>,
+    /// The task ends once `stopped` was tried.
+    pub(super) last: bool,
+    /// A thread is at it.
+    pub(super) running: bool,
+    /// The tracker has heard `started`.
+    pub(super) started: bool,
+    failures: u32,
+    pub(super) trouble: Option<String>,
+    pub(super) reached: Option<bool>,
+}
+
+impl Task {
+    fn new(transfer: &Arc<Transfer>, now: Instant) -> Self {
+        Self {
+            transfer: Arc::clone(transfer),
+            due: now,
+            not_before: now,
+            event: Some(Event::Started),
+            then: None,
+            last: false,
+            running: false,
+            started: false,
+            failures: 0,
+            trouble: None,
+            reached: None,
+        }
+    }
+}
+
+impl Schedule {
+    /// Has a transfer announced to its trackers as soon as possible; `ours` are those of TRACKER_INFO.
+    pub(super) fn announce(
+        &mut self,
+        transfer: &Arc<Transfer>,
+        ours: &[String],
+        event: Option<Event>,
+        now: Instant,
+    ) {
+        for task in self.of(transfer.info_hash()) {
+            // A tracker that has not heard of us yet hears `started` first and then whatever came since.
+            if !task.started {
+                let event = event.filter(|event| *event != Event::Started);
+                task.then = event.or(task.then);
+                continue;
+            }
+            task.event = event.or(task.event);
+            task.due = now;
+            // An interval is for peers with nothing to tell.
+            if event.is_some() {
+                task.not_before = now;
+            }
+        }
+        let tiers = self.tiers.entry(transfer.info_hash());
+        tiers.or_insert_with(|| Tiers::new(transfer.metainfo.trackers()));
+        self.follow(transfer, ours, now);
+    }
+
+    /// Begins at the trackers that a transfer is to be announced to by now, and ends at those that it is not.
+    pub(super) fn follow(&mut self, transfer: &Arc<Transfer>, ours: &[String], now: Instant) {
+        let info_hash = transfer.info_hash();
+        let Some(tiers) = self.tiers.get(&info_hash).filter(|_| !self.ended) else {
+            return;
+        };
+        let mut wanted = tiers.wanted(|url| {
+            let task = self.tasks.get(&(info_hash, url.to_owned()));
+            task.is_some_and(|task| task.reached == Some(false))
+        });
+        wanted.extend_from_slice(ours);
+        let mut kept = HashSet::new();
+        for url in wanted {
+            match self.tasks.entry((info_hash, url.clone())) {
+                Entry::Occupied(task) if !task.get().last => {}
+                entry => drop(entry.insert_entry(Task::new(transfer, now))),
+            }
+            kept.insert(url);
+        }
+        self.tasks.retain(|(hash, url), task| {
+            *hash != info_hash || task.last || kept.contains(url) || task.end(now)
+        });
+    }
+
+    /// Has the trackers told that have heard of a transfer that it ends here, and forgets it.
+    pub(super) fn leave(&mut self, info_hash: InfoHash, now: Instant) {
+        self.tiers.remove(&info_hash);
+        self.tasks
+            .retain(|(hash, _), task| *hash != info_hash || task.end(now));
+    }
+
+    /// A task that is due, marked as running, or for how long there is none.
+    pub(super) fn take_due(&mut self, now: Instant) -> Result<Due, Duration> {
+        let waiting = self.tasks.iter_mut().filter(|(_, task)| !task.running);
+        let next = waiting.min_by_key(|(_, task)| task.due.max(task.not_before));
+        match next {
+            Some((key, task)) if task.due.max(task.not_before) <= now => {
+                task.running = true;
+                Ok(Due {
+                    key: key.clone(),
+                    transfer: Arc::clone(&task.transfer),
+                    event: task.event,
+                })
+            }
+            Some((_, task)) => Err(task.due.max(task.not_before) - now),
+            None => Err(LONG),
+        }
+    }
+
+    /// Says whether a task taken on is still to be done, given what TRACKER_INFO says by now.
+    pub(super) fn confirm(
+        &mut self,
+        key: &(InfoHash, String),
+        transfer: &Arc<Transfer>,
+        ours: &[String],
+        now: Instant,
+    ) -> bool {
+        self.follow(transfer, ours, now);
+        let Some(task) = self.tasks.get_mut(key) else {
+            return false;
+        };
+        if !task.last {
+            return true;
+        }
+        task.running = false;
+        if !task.started {
+            self.tasks.remove(key);
+        }
+        false
+    }
+
+    /// Notes how an announce went; gives the peers it brought.
+    pub(super) fn settle(
+        &mut self,
+        key: &(InfoHash, String),
+        event: Option<Event>,
+        outcome: Result<AnnounceResponse, String>,
+        hungry: bool,
+        now: Instant,
+    ) -> Vec<SocketAddr> {
+        if event == Some(Event::Stopped) {
+            if self.tasks.get(key).is_some_and(|task| task.last) {
+                self.tasks.remove(key);
+            }
+            return Vec::new();
+        }
+        if let (Ok(response), Some(tiers)) = (&outcome, self.tiers.get_mut(&key.0)) {
+            tiers.answered(&key.1, response.pieceful);
+        }
+        let Some(task) = self.tasks.get_mut(key) else {
+            return Vec::new();
+        };
+        task.settle(&key.1, event, outcome, hungry, now)
+    }
+
+    fn of(&mut self, info_hash: InfoHash) -> impl Iterator<Item = &mut Task> {
+        let tasks = self.tasks.iter_mut();
+        tasks
+            .filter(move |((hash, _), task)| *hash == info_hash && !task.last)
+            .map(|(_, task)| task)
+    }
+}
+
+impl Task {
+    /// Makes it the last that the tracker is told; says whether there is anything to tell.
+    fn end(&mut self, now: Instant) -> bool {
+        self.last = true;
+        (self.event, self.then) = (Some(Event::Stopped), None);
+        (self.due, self.not_before) = (now, now);
+        self.started || self.running
+    }
+
+    fn settle(
+        &mut self,
+        url: &str,
+        event: Option<Event>,
+        outcome: Result<AnnounceResponse, String>,
+        hungry: bool,
+        now: Instant,
+    ) -> Vec<SocketAddr> {
+        self.running = false;
+        let found = match outcome {
+            Ok(response) => {
+                if self.trouble.take().is_some() || self.reached.is_none() {
+                    log::info!("{}: {url} answers", self.transfer.name());
+                }
+                self.reached = Some(true);
+                self.failures = 0;
+                // What came up while this one was under way is still to be told.
+                if self.event == event {
+                    self.event = self.then.take();
+                }
+                self.started = true;
+                let pause = response.interval;
+                let soonest = response.min_interval.unwrap_or(pause).min(pause);
+                self.not_before = now
+                    + if self.event.is_some() {
+                        Duration::ZERO
+                    } else {
+                        soonest
+                    };
+                self.due = now
+                    + if hungry {
+                        soonest.max(HUNGRY).min(pause)
+                    } else {
+                        pause
+                    };
+                response.peers
+            }
+            Err(trouble) => {
+                if self.trouble.as_ref() != Some(&trouble) {
+                    log::warn!("{}: {url}: {trouble}", self.transfer.name());
+                }
+                self.trouble = Some(trouble);
+                self.reached = Some(false);
+                self.failures = self.failures.saturating_add(1);
+                let pause = RETRY
+                    .0
+                    .saturating_mul(1 << (self.failures - 1).min(8))
+                    .min(RETRY.1);
+                self.due = now + if hungry { pause.min(HUNGRY) } else { pause };
+                Vec::new()
+            }
+        };
+        if self.event.is_some() && self.started {
+            self.due = self.due.min(now + Duration::from_secs(1));
+        }
+        found.into_iter().map(|peer| peer.address).collect()
+    }
+}

@@ -1,0 +1,209 @@
+//! Announces to trackers that answer, lie, refuse and are silent, on loopback.
+
+use super::*;
+use crate::torrent::InfoHash;
+use crate::wire::PeerId;
+use crate::wire::udp_tracker::Announced;
+use std::num::NonZeroU16;
+use std::thread;
+
+fn announce() -> AnnounceRequest {
+    AnnounceRequest {
+        info_hash: InfoHash([1; 20]),
+        peer_id: PeerId([2; 20]),
+        port: NonZeroU16::MIN,
+        uploaded: 0,
+        downloaded: 0,
+        left: 1,
+        event: None,
+        num_want: None,
+        compact: true,
+        no_peer_id: true,
+        key: None,
+        pieceful: true,
+    }
+}
+
+/// A tracker that answers each request with these datagrams, until it has heard an announce; gives what it heard.
+fn tracker(
+    address: &str,
+    answers: impl Fn(&Request) -> Vec<Vec<u8>> + Send + 'static,
+) -> (String, thread::JoinHandle<Vec<Request>>) {
+    let socket = UdpSocket::bind(address).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let url = format!("udp://{}/announce?a=b", socket.local_addr().unwrap());
+    let heard = thread::spawn(move || {
+        let (mut heard, mut datagram) = (Vec::new(), [0; 2_000]);
+        loop {
+            let (length, from) = socket.recv_from(&mut datagram).unwrap();
+            let request = Request::parse(&datagram[..length]).unwrap();
+            for answer in answers(&request) {
+                socket.send_to(&answer, from).unwrap();
+            }
+            heard.push(request);
+            if matches!(heard.last(), Some(Request::Announce { .. })) {
+                return heard;
+            }
+        }
+    });
+    (url, heard)
+}
+
+fn encode(response: &Response, family: Family) -> Vec<u8> {
+    let mut out = Vec::new();
+    response.encode_into(family, &mut out);
+    out
+}
+
+/// What an honest tracker answers that knows one peer.
+fn honest(request: &Request, peer: &str) -> Response {
+    let transaction = request.transaction();
+    match request {
+        Request::Announce { .. } => Response::Announce {
+            transaction,
+            announced: Announced {
+                interval: 5,
+                leechers: 2,
+                seeders: 1,
+                peers: vec![peer.parse().unwrap()],
+            },
+        },
+        _ => Response::Connect {
+            transaction,
+            connection: ConnectionId(*b"identity"),
+        },
+    }
+}
+
+fn ask(url: &str, limit: Duration) -> Result<AnnounceResponse, String> {
+    UdpTrackers::default().announce(url, &announce(), limit, &|| false)
+}
+
+#[test]
+fn an_announce_over_either_family_brings_peers() {
+    for (address, peer, family) in [
+        ("127.0.0.1:0", "10.0.0.1:6881", Family::V4),
+        ("[::1]:0", "[2001:db8::1]:6881", Family::V6),
+    ] {
+        let (url, heard) = tracker(address, move |request| {
+            let answer = encode(&honest(request, peer), family);
+            // Noise before it: cut, foreign, of another transaction, of another kind.
+            let mut other = answer.clone();
+            other[4] ^= 1;
+            let mut kind = answer.clone();
+            kind[3] = 2;
+            kind.truncate(8);
+            vec![
+                vec![],
+                answer[..7].to_vec(),
+                b"noise".to_vec(),
+                other,
+                kind,
+                answer,
+            ]
+        });
+        let told = ask(&url, ANSWER).unwrap();
+        assert_eq!(told.peers.len(), 1);
+        assert_eq!(told.peers[0].address, peer.parse().unwrap());
+        assert_eq!(
+            told.interval,
+            Duration::from_secs(60),
+            "not as often as that"
+        );
+        let heard = heard.join().unwrap();
+        assert!(
+            matches!(&heard[..], [Request::Connect { .. }, Request::Announce { connection, url_data, .. }]
+                if connection.0 == *b"identity" && url_data == b"/announce?a=b"),
+            "{heard:?}"
+        );
+        assert_ne!(heard[0].transaction(), heard[1].transaction());
+    }
+}
+
+#[test]
+fn a_refusal_is_told() {
+    let (url, heard) = tracker("127.0.0.1:0", |request| {
+        let transaction = request.transaction();
+        let response = match request {
+            Request::Announce { .. } => Response::Error {
+                transaction,
+                message: "not here".to_owned(),
+            },
+            _ => honest(request, "10.0.0.1:1"),
+        };
+        vec![encode(&response, Family::V4)]
+    });
+    assert_eq!(
+        ask(&url, ANSWER),
+        Err("the tracker refuses: not here".to_owned())
+    );
+    heard.join().unwrap();
+}
+
+#[test]
+fn one_that_does_not_answer_is_left_alone_for_longer_each_time() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let url = format!("udp://{}", silent.local_addr().unwrap());
+    let trackers = UdpTrackers::default();
+    let ask = || trackers.announce(&url, &announce(), Duration::from_millis(1), &|| false);
+    assert!(ask().unwrap_err().ends_with("does not answer over UDP"));
+    assert!(ask().unwrap_err().ends_with("does not answer over UDP"));
+    silent
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let mut datagram = [0; 100];
+    assert_eq!(silent.recv(&mut datagram).unwrap(), 16);
+    silent.set_nonblocking(true).unwrap();
+    assert!(
+        silent.recv(&mut datagram).is_err(),
+        "nothing was sent the second time"
+    );
+    let pauses: Vec<u64> = (0..6).map(|times| pause(times).as_secs()).collect();
+    assert_eq!(pauses, [15, 30, 60, 120, 120, 120]);
+    assert_eq!(pause(u32::MAX), LONGEST);
+}
+
+#[test]
+fn the_end_of_the_peer_ends_a_wait() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let url = format!("udp://{}", silent.local_addr().unwrap());
+    let begun = Instant::now();
+    let told = UdpTrackers::default().announce(&url, &announce(), ANSWER, &|| true);
+    assert_eq!(told, Err("the peer ends".to_owned()));
+    assert!(begun.elapsed() < WAIT);
+}
+
+#[test]
+fn a_port_that_nobody_listens_on_is_known_at_once() {
+    let free = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let url = format!("udp://{}", free.local_addr().unwrap());
+    drop(free);
+    let begun = Instant::now();
+    assert!(ask(&url, ANSWER).unwrap_err().contains("refused"));
+    assert!(begun.elapsed() < WAIT);
+}
+
+#[test]
+fn urls_are_taken_apart() {
+    for (url, host, url_data) in [
+        ("udp://a:1", "a:1", ""),
+        ("udp://a.example:6969/", "a.example:6969", ""),
+        ("udp://[::1]:80/announce", "[::1]:80", "/announce"),
+        ("udp://1.2.3.4:5?x=/y#z", "1.2.3.4:5", "?x=/y"),
+    ] {
+        let (found, data) = target(url).unwrap();
+        assert_eq!((found.to_string().as_str(), data), (host, url_data));
+    }
+    for url in [
+        "udp://a",
+        "udp://a/announce",
+        "udp://:1",
+        "udp://user@a:1",
+        "udp://a:0",
+        "udp://",
+    ] {
+        assert!(target(url).is_err(), "{url}");
+    }
+}
