@@ -1,7 +1,13 @@
-//! Announces and scrapes as strangers send them: raw HTTP to a real tracker on loopback.
+//! Announces and scrapes as strangers send them, over HTTP and UDP, to real trackers on loopback; real peers and the
+//! tiers of their trackers.
 
 mod client;
 mod http;
+mod restart;
+#[path = "../swarm/support.rs"]
+mod support;
+mod tiers;
+mod udp;
 
 use client::{Client, HASH, addresses, announce, options, tracker};
 use pieceful::bencode::{KeyOrder, Value};
@@ -89,6 +95,46 @@ fn one_that_stops_is_gone_at_once_and_a_scrape_counts() {
         client.get("/scrape").refusal(),
         "a scrape must name an info_hash"
     );
+}
+
+#[test]
+fn counts_are_told_to_everybody_and_name_nobody() {
+    let shut = Tracker::start(Options {
+        open: false,
+        ..options("127.0.0.1:0")
+    });
+    let (open, shut) = (tracker(), shut.unwrap());
+    Client::new(open.address()).announce('b', 1001, "&uploaded=5");
+    Client::new(open.address()).announce('b', 1001, "&uploaded=12");
+    for (tracker, peers, announces) in [(&open, 1, 2), (&shut, 0, 0)] {
+        let mut client = Client::new(tracker.address());
+        let stats = client.get("/stats");
+        assert!(stats.is("200") && stats.head.contains("Content-Type: application/json\r\n"));
+        let told: serde_json::Value = serde_json::from_slice(&stats.body).unwrap();
+        assert_eq!(
+            (&told["peers"], &told["announces"]),
+            (&peers.into(), &announces.into())
+        );
+        assert_eq!(told["version"], env!("CARGO_PKG_VERSION"));
+        let metrics = client.get("/metrics");
+        assert!(
+            metrics
+                .head
+                .contains("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n")
+        );
+        let text = String::from_utf8(metrics.body).unwrap();
+        assert!(
+            text.contains(&format!("\npieceful_announces_total {announces}\n")),
+            "{text}"
+        );
+        assert!(
+            text.contains(&format!("\npieceful_peers{{kind=\"leech\"}} {peers}\n")),
+            "{text}"
+        );
+        for told in [&text, &told.to_string()] {
+            assert!(!told.contains("aaaa") && !told.contains("6161") && !told.contains("127.0"));
+        }
+    }
 }
 
 #[test]

@@ -61,6 +61,8 @@ pub(super) fn definition() -> Command {
              While it runs, standard input is its console: status, users, groups, create_user USER, invite, help, quit.\n\n\
              TRACKER_INFO is a text file, one HOST:PORT a line ([::1]:5000 for IPv6); # starts a comment; a line\n\
              fingerprint sha256:HEX, as the tracker prints it, lets peers talk to trackers of that cluster only.\n\
+             With --open it takes announces over HTTP and, on the same number, over UDP. GET /stats (JSON) and /metrics\n\
+             (Prometheus) tell counts to everybody. Swarms last over a restart, in the state folder.\n\
              Ctrl-C ends the tracker, a second one at once. Exit codes: 0 done; 1 failed; 2 wrong usage; 130 killed by a \
              second Ctrl-C.",
         )

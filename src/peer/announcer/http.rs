@@ -1,6 +1,7 @@
 //! Announces over HTTP and HTTPS (BEP 3).
 
 use crate::wire::{AnnounceRequest, AnnounceResponse, MAX_RESPONSE};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
@@ -42,7 +43,9 @@ impl HttpTrackers {
         request: &AnnounceRequest,
         limit: Duration,
     ) -> Result<AnnounceResponse, String> {
-        let client = self.client.get_or_init(Client::new);
+        let client = self
+            .client
+            .get_or_init(|| Client::new(authorities(std::env::var_os(AUTHORITIES_VARIABLE))));
         if url.starts_with("https://") && !client.has_authorities {
             return Err(format!(
                 "no file with this system's certificate authorities is found; name one in {AUTHORITIES_VARIABLE}"
@@ -66,8 +69,7 @@ impl HttpTrackers {
 }
 
 impl Client {
-    fn new() -> Self {
-        let authorities = authorities();
+    fn new(authorities: Vec<Certificate<'static>>) -> Self {
         let has_authorities = !authorities.is_empty();
         let tls = TlsConfig::builder()
             .provider(TlsProvider::Rustls)
@@ -91,18 +93,17 @@ impl Client {
     }
 }
 
-/// The certificate authorities that this system trusts; none if their file is nowhere. What in it is no certificate is
-/// passed over.
-fn authorities() -> Vec<Certificate<'static>> {
-    let named = std::env::var_os(AUTHORITIES_VARIABLE).filter(|name| !name.is_empty());
-    let places = match named {
+/// The certificate authorities in the file named, else those that this system trusts; none if their file is nowhere. What
+/// in it is no certificate is passed over.
+fn authorities(named: Option<OsString>) -> Vec<Certificate<'static>> {
+    let places = match named.filter(|name| !name.is_empty()) {
         Some(name) => vec![PathBuf::from(name)],
         None => AUTHORITIES.iter().map(PathBuf::from).collect(),
     };
     for place in places {
         let mut text = Vec::new();
-        let read =
-            File::open(&place).and_then(|file| file.take(MAX_AUTHORITIES).read_to_end(&mut text));
+        let file = File::open(&place);
+        let read = file.and_then(|file| file.take(MAX_AUTHORITIES).read_to_end(&mut text));
         if read.is_ok() {
             let certificates = parse_pem(&text).filter_map(|item| match item {
                 Ok(PemItem::Certificate(certificate)) => Some(certificate),
@@ -112,4 +113,99 @@ fn authorities() -> Vec<Certificate<'static>> {
         }
     }
     Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::Authority;
+    use crate::net::TlsServer;
+    use crate::torrent::InfoHash;
+    use crate::wire::{PeerId, encode_failure};
+    use std::io::Write;
+    use std::net::TcpListener;
+    use std::num::NonZeroU16;
+    use std::thread;
+    use std::time::Instant;
+
+    fn request() -> AnnounceRequest {
+        AnnounceRequest {
+            info_hash: InfoHash([1; 20]),
+            peer_id: PeerId([2; 20]),
+            port: NonZeroU16::MIN,
+            uploaded: 0,
+            downloaded: 0,
+            left: 1,
+            event: None,
+            num_want: None,
+            compact: true,
+            no_peer_id: true,
+            key: None,
+            pieceful: true,
+        }
+    }
+
+    fn trackers(named: Option<OsString>) -> HttpTrackers {
+        HttpTrackers {
+            client: OnceLock::from(Client::new(authorities(named))),
+        }
+    }
+
+    /// The answer to an announce at a tracker under TLS whose certificate is for `name`, by a peer that trusts those
+    /// who signed it or, if it is a stranger, another.
+    fn announce(name: &str, is_stranger: bool) -> Result<AnnounceResponse, String> {
+        let authority = Authority::generate("test").unwrap();
+        let server = TlsServer::new(authority.issue(name).unwrap()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let limit = Duration::from_secs(20);
+        let serving = thread::spawn(move || {
+            let stream = Arc::new(listener.accept().unwrap().0);
+            let Ok(line) = server.accept(stream, limit) else {
+                return;
+            };
+            let (mut head, soon) = ([0; 2_000], Instant::now() + limit);
+            let Ok(1..) = line.read_until(&mut head, soon) else {
+                return;
+            };
+            assert!(head.starts_with(b"GET /announce?info_hash=%01"));
+            let body = encode_failure("heard");
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+            line.write_all_until(&[head.as_bytes(), &body].concat(), soon)
+                .unwrap();
+        });
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let trusted = match is_stranger {
+            true => Authority::generate("other").unwrap(),
+            false => authority,
+        };
+        write!(file, "# ours\n{}", trusted.to_pem()).unwrap();
+        let trackers = trackers(Some(file.path().as_os_str().to_owned()));
+        let url = format!("https://localhost:{port}/announce");
+        let told = trackers.announce(&url, &request(), limit);
+        drop(trackers);
+        serving.join().unwrap();
+        told
+    }
+
+    #[test]
+    fn an_https_tracker_is_heard_if_its_certificate_is_good() {
+        let told = announce("localhost", false);
+        assert_eq!(told, Err("the tracker refuses: heard".to_owned()));
+        for (name, is_stranger) in [("localhost", true), ("elsewhere", false)] {
+            let told = announce(name, is_stranger).unwrap_err();
+            assert!(told.contains("certificate"), "{told}");
+        }
+    }
+
+    #[test]
+    fn without_authorities_https_is_refused_with_what_to_do() {
+        let nowhere = tempfile::tempdir().unwrap().path().join("none");
+        let told = trackers(Some(nowhere.into())).announce(
+            "https://localhost:1/announce",
+            &request(),
+            ANSWER,
+        );
+        assert!(told.unwrap_err().contains("SSL_CERT_FILE"));
+    }
 }

@@ -1,0 +1,211 @@
+//! How many announces a second a tracker answers to one client thread: over HTTP on a connection that stays, one at a time
+//! and sent ahead, and over UDP, one at a time and several at once.
+//!
+//! `cargo bench --bench announces` starts the tracker as a process of its own on loopback, fills 1,000 swarms with 50 peers each and
+//! prints one line a way: the rate, and the tracker's own processor time for one announce, which says more on a machine that
+//! others use. Every answer names 49 peers.
+
+use pieceful::torrent::InfoHash;
+use pieceful::wire::udp_tracker::{ConnectionId, Family, Request, Response, TransactionId};
+use pieceful::wire::{AnnounceRequest, PeerId};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::num::NonZeroU16;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const SWARMS: u32 = 1_000;
+const PEERS: u32 = 50;
+/// How long each way is measured.
+const RUN: Duration = Duration::from_secs(5);
+
+fn main() {
+    let (mut tracker, address) = start();
+    let mut http = Http::new(address);
+    let all = SWARMS * PEERS;
+    for number in 0..all {
+        http.announce(number, 1);
+    }
+    for ahead in [1, 16] {
+        let name = format!("HTTP, one connection, {ahead} at a time");
+        measure(&name, &tracker, ahead, |number| {
+            http.announce(number, ahead)
+        });
+    }
+    let mut udp = Udp::new(address);
+    for at_once in [1, 16] {
+        let name = format!("UDP, {at_once} at a time");
+        measure(&name, &tracker, at_once, |number| {
+            udp.announce(number, at_once)
+        });
+    }
+    // Gracefully, so that it takes its temporary folder with it.
+    let id = tracker.id().to_string();
+    assert!(Command::new("kill").arg(id).status().unwrap().success());
+    tracker.wait().unwrap();
+}
+
+fn start() -> (Child, SocketAddr) {
+    let mut tracker = Command::new(env!("CARGO_BIN_EXE_pieceful"))
+        .args(["tracker", "--open", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    let mut lines = BufReader::new(tracker.stdout.take().unwrap());
+    lines.read_line(&mut first).unwrap();
+    let address = first.trim().rsplit(' ').next().unwrap().parse().unwrap();
+    (tracker, address)
+}
+
+/// Runs `some`, which makes `count` announces beginning with the number it is given.
+fn measure(name: &str, tracker: &Child, count: u32, mut some: impl FnMut(u32)) {
+    let (begun, busy, mut done) = (Instant::now(), processor_time(tracker), 0u32);
+    while begun.elapsed() < RUN {
+        some(done);
+        done += count;
+    }
+    let rate = f64::from(done) / begun.elapsed().as_secs_f64();
+    let busy = processor_time(tracker).saturating_sub(busy);
+    let each = busy.as_secs_f64() * 1e6 / f64::from(done);
+    println!("{name}: {rate:.0} announces/s, {each:.1} us of the tracker's processor time each");
+}
+
+/// What a process has used so far (proc(5), fields 14 and 15 of `stat`, in hundredths of a second).
+fn processor_time(process: &Child) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.id())).unwrap();
+    let fields = stat.rsplit(')').next().unwrap().split_whitespace().skip(11);
+    let ticks: u64 = fields
+        .take(2)
+        .map(|ticks| ticks.parse::<u64>().unwrap())
+        .sum();
+    Duration::from_millis(ticks * 10)
+}
+
+fn announce(number: u32) -> AnnounceRequest {
+    let (swarm, peer) = (number % SWARMS, number / SWARMS % PEERS);
+    let (mut info_hash, mut peer_id) = ([1; 20], [b'p'; 20]);
+    info_hash[..4].copy_from_slice(&swarm.to_be_bytes());
+    peer_id[..4].copy_from_slice(&peer.to_be_bytes());
+    AnnounceRequest {
+        info_hash: InfoHash(info_hash),
+        peer_id: PeerId(peer_id),
+        port: NonZeroU16::new(1_000 + peer as u16).unwrap(),
+        uploaded: u64::from(number),
+        downloaded: 0,
+        left: 1,
+        event: None,
+        num_want: None,
+        compact: true,
+        no_peer_id: true,
+        key: Some(b"0000BEEF".to_vec()),
+        pieceful: false,
+    }
+}
+
+struct Http {
+    stream: TcpStream,
+    unread: Vec<u8>,
+}
+
+impl Http {
+    fn new(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self {
+            stream,
+            unread: Vec::new(),
+        }
+    }
+
+    fn announce(&mut self, number: u32, ahead: u32) {
+        let mut requests = String::new();
+        for number in number..number + ahead {
+            let query = announce(number).to_query();
+            requests += &format!("GET /announce?{query} HTTP/1.1\r\nHost: x\r\n\r\n");
+        }
+        self.stream.write_all(requests.as_bytes()).unwrap();
+        for _ in 0..ahead {
+            self.response();
+        }
+    }
+
+    fn response(&mut self) {
+        loop {
+            let end = self.unread.windows(4).position(|four| four == b"\r\n\r\n");
+            if let Some(end) = end {
+                let head = str::from_utf8(&self.unread[..end]).unwrap();
+                let length = head.split("Content-Length: ").nth(1).unwrap();
+                let length: usize = length.lines().next().unwrap().parse().unwrap();
+                if self.unread.len() >= end + 4 + length {
+                    assert!(
+                        head.starts_with("HTTP/1.1 200 ") && length > 40,
+                        "a refusal"
+                    );
+                    self.unread.drain(..end + 4 + length);
+                    return;
+                }
+            }
+            let mut bytes = [0; 32 << 10];
+            let read = self.stream.read(&mut bytes).unwrap();
+            assert_ne!(read, 0);
+            self.unread.extend(&bytes[..read]);
+        }
+    }
+}
+
+struct Udp {
+    socket: UdpSocket,
+    connection: ConnectionId,
+    connected: Instant,
+}
+
+impl Udp {
+    fn new(address: SocketAddr) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(address).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
+        let connection = connect(&socket);
+        Self {
+            socket,
+            connection,
+            connected: Instant::now(),
+        }
+    }
+
+    fn announce(&mut self, number: u32, at_once: u32) {
+        // As clients do, which may use an id for a minute.
+        if self.connected.elapsed() > Duration::from_secs(60) {
+            (self.connection, self.connected) = (connect(&self.socket), Instant::now());
+        }
+        for number in number..number + at_once {
+            let request = Request::Announce {
+                connection: self.connection,
+                transaction: TransactionId(number.to_be_bytes()),
+                announce: announce(number),
+                url_data: Vec::new(),
+            };
+            self.socket.send(&request.encode()).unwrap();
+        }
+        let mut datagram = [0; 2_000];
+        for _ in 0..at_once {
+            let length = self.socket.recv(&mut datagram).unwrap();
+            assert_eq!(length, 20 + 49 * 6, "a refusal, or few peers");
+        }
+    }
+}
+
+fn connect(socket: &UdpSocket) -> ConnectionId {
+    let transaction = TransactionId(*b"conn");
+    socket
+        .send(&Request::Connect { transaction }.encode())
+        .unwrap();
+    let mut datagram = [0; 2_000];
+    let length = socket.recv(&mut datagram).unwrap();
+    match Response::parse(&datagram[..length], Family::V4) {
+        Ok(Response::Connect { connection, .. }) => connection,
+        other => panic!("{other:?}"),
+    }
+}

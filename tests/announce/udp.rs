@@ -1,0 +1,187 @@
+//! Announces and scrapes over UDP, as they should be and as strangers send them.
+
+use crate::client::{Client, HASH, Udp, addresses, announce, options, tracker, udp_tracker};
+use crate::support::{Process, Sandbox};
+use pieceful::torrent::InfoHash;
+use pieceful::tracker::{Tracker, bind_with_udp};
+use pieceful::wire::udp_tracker::{ConnectionId, NO_CONNECTION, Request, Response, TransactionId};
+use pieceful::wire::{ScrapeRequest, SwarmCounts};
+use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+#[test]
+fn http_and_udp_swarms_are_one_over_both_families() {
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let tracker = udp_tracker(address);
+        let at = |port| SocketAddr::new(tracker.address().ip(), port);
+        let (mut http, mut udp) = (Client::new(tracker.address()), Udp::new(tracker.address()));
+        http.announce('b', 1001, "");
+        let told = udp.announce(b'c', 1002);
+        assert_eq!(
+            (told.peers, told.leechers, told.seeders),
+            (vec![at(1001)], 2, 0)
+        );
+        assert_eq!(told.interval, 120);
+        assert_eq!(addresses(&http.announce('b', 1001, "")), [at(1002)]);
+        let connection = udp.connect();
+        let scrape = ScrapeRequest::new(vec![InfoHash([0; 20]), InfoHash([b'a'; 20])]).unwrap();
+        let answer = udp.ask(|transaction| Request::Scrape {
+            connection,
+            transaction,
+            scrape: scrape.clone(),
+        });
+        let known = SwarmCounts {
+            incomplete: 2,
+            ..SwarmCounts::default()
+        };
+        assert!(
+            matches!(&answer, Response::Scrape { counts, .. } if *counts == [SwarmCounts::default(), known]),
+            "{answer:?}"
+        );
+        tracker.stop();
+    }
+}
+
+#[test]
+fn one_socket_of_both_families_tells_each_its_own() {
+    let tracker = udp_tracker("[::]:0");
+    let port = tracker.address().port();
+    let mut v4 = Udp::new(([127, 0, 0, 1], port).into());
+    let mut v6 = Udp::new(("::1".parse::<std::net::IpAddr>().unwrap(), port).into());
+    v4.announce(b'b', 1001);
+    let told = v6.announce(b'c', 1002);
+    assert_eq!((told.peers.len(), told.leechers), (0, 2));
+    let told = v4.announce(b'd', 1003);
+    assert_eq!(told.peers, ["127.0.0.1:1001".parse().unwrap()]);
+    let told = v6.announce(b'e', 1004);
+    assert_eq!(told.peers, ["[::1]:1002".parse().unwrap()]);
+}
+
+#[test]
+fn what_proves_nothing_gets_no_answer() {
+    let tracker = udp_tracker("127.0.0.1:0");
+    let mut honest = Udp::new(tracker.address());
+    let stolen = honest.connect();
+    let elsewhere = Udp::from("127.0.0.2:0", tracker.address());
+    let whole = Udp::announce_bytes(stolen, b'b', 1001);
+    elsewhere.socket.send(&whole).unwrap();
+    let stranger = Udp::new(tracker.address());
+    for forged in [NO_CONNECTION, ConnectionId([0; 8]), ConnectionId([0xff; 8])] {
+        let whole = Udp::announce_bytes(forged, b'b', 1001);
+        for cut in 0..=whole.len() {
+            // A whole connect request is what nobody may send here: 16 bytes with the magic number and action 0.
+            stranger.socket.send(&whole[..cut]).unwrap();
+        }
+        stranger
+            .socket
+            .send(&[whole, vec![0; 5_000]].concat())
+            .unwrap();
+    }
+    for length in [0, 1, 15, 17, 100, 2_000, 60_000] {
+        let mut connect = Request::Connect {
+            transaction: TransactionId(*b"long"),
+        }
+        .encode();
+        connect.resize(length, 0);
+        stranger.socket.send(&connect).unwrap();
+    }
+    // Everything sent before this one has been looked at once the tracker has stopped.
+    assert_eq!(honest.announce(b'c', 1002).leechers, 1);
+    tracker.stop();
+    for socket in [stranger.socket, elsewhere.socket] {
+        socket.set_nonblocking(true).unwrap();
+        let mut answer = [0; 2_000];
+        assert!(socket.recv(&mut answer).is_err(), "an answer came");
+    }
+}
+
+#[test]
+fn a_cut_announce_of_an_honest_client_is_told_what_is_wrong() {
+    let tracker = udp_tracker("127.0.0.1:0");
+    let mut client = Udp::new(tracker.address());
+    let connection = client.connect();
+    let whole = Udp::announce_bytes(connection, b'b', 1001);
+    for cut in 16..whole.len() {
+        client.socket.send(&whole[..cut]).unwrap();
+        let answer = client.receive();
+        assert!(
+            matches!(&answer, Response::Error { message, .. } if message.contains("wrong length")),
+            "cut at {cut}: {answer:?}"
+        );
+    }
+    let options = [whole, b"\x02\x09/announce\x02\xffcut".to_vec()].concat();
+    client.socket.send(&options).unwrap();
+    assert!(matches!(client.receive(), Response::Announce { .. }));
+}
+
+#[test]
+fn a_flood_of_garbage_harms_nobody() {
+    let tracker = udp_tracker("127.0.0.1:0");
+    let flood = Udp::new(tracker.address());
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut honest = Udp::new(tracker.address());
+    let connection = honest.connect();
+    let whole = Udp::announce_bytes(connection, b'b', 1001);
+    for round in 0..20_000 {
+        let mut garbage = match round % 3 {
+            0 => whole.clone(),
+            1 => Udp::announce_bytes(ConnectionId([7; 8]), b'x', 7),
+            _ => vec![0; random.usize(..300)],
+        };
+        match round % 3 {
+            0 => garbage[random.usize(8..98)] ^= 1 << random.u32(..8),
+            1 => garbage[random.usize(..16)] = random.u8(..),
+            _ => random.fill(&mut garbage),
+        }
+        // A full buffer drops datagrams, and is no error of the test's.
+        let _ = flood.socket.send(&garbage);
+    }
+    let told = honest.announce(b'c', 1002);
+    assert!(told.leechers >= 1);
+    let mut http = Client::new(tracker.address());
+    assert!(http.get(&announce('d', 1003, "")).is("200"));
+}
+
+#[test]
+fn udp_is_served_with_open_alone_and_stops_at_once() {
+    let tracker = udp_tracker("127.0.0.1:0");
+    let address = tracker.address();
+    assert!(UdpSocket::bind(address).is_err(), "it is the tracker's");
+    let told = bind_with_udp(&address.to_string().parse().unwrap());
+    assert!(told.is_err());
+    let stopped = Instant::now();
+    tracker.stop();
+    assert!(
+        stopped.elapsed() < Duration::from_secs(1),
+        "no wait ran out"
+    );
+    drop(tracker);
+    UdpSocket::bind(address).unwrap();
+
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let error = bind_with_udp(&address.to_string().parse().unwrap()).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.starts_with(&format!("cannot listen on {address} for UDP: ")),
+        "{error}"
+    );
+
+    let sandbox = Sandbox::new();
+    let open = sandbox.tracker(&[]);
+    let mut client = Udp::new(open.address);
+    client.announce(b'b', 1001);
+    let shut = Process::start(
+        &sandbox.folder("shut"),
+        &["tracker", "--listen", "127.0.0.1:0"],
+    );
+    UdpSocket::bind(shut.address).expect("without --open nothing listens");
+    let plain = self::tracker();
+    UdpSocket::bind(plain.address()).unwrap();
+    let both = Tracker::start(options("127.0.0.1:0")).unwrap();
+    assert!(
+        Client::new(both.address())
+            .get(&format!("/scrape?{HASH}"))
+            .is("200")
+    );
+}
