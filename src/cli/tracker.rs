@@ -12,7 +12,7 @@ use crate::storage::{
     wait_for_cluster,
 };
 use crate::tracker::{
-    Keeper, Options, Registrar, RunningRun, Terms, Tracker, bind, bind_with_udp,
+    ClosedSwarms, Keeper, Options, Registrar, RunningRun, Terms, Tracker, bind, bind_with_udp,
 };
 use crate::wire::{HostPort, TrackerInfo, TrackerInfoError};
 use std::net::SocketAddr;
@@ -122,6 +122,8 @@ fn run_service(
     options.control = Some(Arc::new(move |line: &TlsStream, from: SocketAddr| {
         serving.serve(line, from);
     }));
+    let known = Arc::clone(registrar);
+    options.closed_swarms = Some(ClosedSwarms::new(move |swarm| known.is_shared(swarm)));
     let open = options.open;
     let tracker = Tracker::start(options).map_err(failure)?;
     let thread = |error| failure(format!("cannot start a thread: {error}"));

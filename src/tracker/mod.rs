@@ -33,5 +33,6 @@ pub use saved::SavedError;
 pub use server::{
     ControlHandler, DEFAULT_INTERVAL, Options, Tracker, TrackerError, bind, bind_with_udp,
 };
+pub use service::ClosedSwarms;
 pub use swarms::{Reach, Refusal, Swarms};
 pub use totals::Stats;

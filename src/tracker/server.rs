@@ -6,7 +6,7 @@
 use super::connection::{self, Deadlines};
 use super::ledger::Limits;
 use super::saved::MAX_SAVED;
-use super::service::{Access, Service};
+use super::service::{Access, ClosedSwarms, Service};
 use super::swarms::Swarms;
 use super::udp::UdpServer;
 use crate::net::{Caps, Incoming, Server, Stop, TlsServer, TlsStream};
@@ -55,6 +55,8 @@ pub struct Options {
     pub tls: Option<TlsServer>,
     /// Whether it holds a closed run: then announces and scrapes are refused.
     pub closed_run: bool,
+    /// Which swarms are groups', and not for announces over HTTP and UDP.
+    pub closed_swarms: Option<ClosedSwarms>,
     /// Who serves control lines.
     pub control: Option<ControlHandler>,
     /// Ends the tracker when raised, whoever raises it.
@@ -79,6 +81,7 @@ impl Options {
             open: false,
             tls: None,
             closed_run: false,
+            closed_swarms: None,
             control: None,
             stop: Stop::new(),
             limits: Limits::default(),
@@ -206,7 +209,7 @@ impl Tracker {
         if let Some(file) = &kept {
             restore(&swarms, file, epoch);
         }
-        let service = Arc::new(Service::new(swarms, access));
+        let service = Arc::new(Service::new(swarms, access, options.closed_swarms));
         let serving = Arc::clone(&service);
         let handler = move |incoming: Incoming| {
             let Incoming { stream, address } = incoming;

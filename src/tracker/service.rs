@@ -6,11 +6,14 @@
 use super::http::{self, Request};
 use super::swarms::{Reach, Swarms};
 use super::watch;
+use crate::torrent::InfoHash;
 use crate::wire::{
     AnnounceRequest, AnnounceResponse, Event, PeerList, ScrapeRequest, ScrapeResponse,
     encode_failure,
 };
+use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Whom a tracker lets announce and scrape.
@@ -29,11 +32,33 @@ pub(super) enum Access {
 pub(super) struct Service {
     pub(super) swarms: Swarms,
     access: Access,
+    closed: Option<ClosedSwarms>,
+}
+
+/// Says whether a swarm is a group's, which nobody enters by an announce of this kind.
+#[derive(Clone)]
+pub struct ClosedSwarms(Arc<dyn Fn(InfoHash) -> bool + Send + Sync>);
+
+impl ClosedSwarms {
+    /// Asks that.
+    pub fn new(is_closed: impl Fn(InfoHash) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(is_closed))
+    }
+}
+
+impl fmt::Debug for ClosedSwarms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClosedSwarms")
+    }
 }
 
 impl Service {
-    pub(super) fn new(swarms: Swarms, access: Access) -> Self {
-        Self { swarms, access }
+    pub(super) fn new(swarms: Swarms, access: Access, closed: Option<ClosedSwarms>) -> Self {
+        Self {
+            swarms,
+            access,
+            closed,
+        }
     }
 
     /// Appends the response to `request`, which came from `from`. A refusal is a `failure reason` under status 200, as
@@ -82,6 +107,10 @@ impl Service {
         reach: Reach,
     ) -> Result<AnnounceResponse, String> {
         self.admit()?;
+        let closed = self.closed.as_ref();
+        if closed.is_some_and(|closed| closed.0(request.info_hash)) {
+            return Err("this torrent is not served here".into());
+        }
         let response = self.swarms.announce(now, request, from, reach);
         let response = response.map_err(|refusal| refusal.to_string())?;
         if let Some(event) = request.event {

@@ -8,6 +8,7 @@ use super::uploads::UploadError;
 use super::views::PAGE;
 use crate::certificate::{GroupAuthority, GroupCertificate, MemberPublicKey};
 use crate::torrent::{Info, InfoHash};
+use crate::tracker::Reach;
 use crate::tracker::keeper::since_1970;
 use crate::tracker::registry::{
     Label, NewShare, Refusal, RowId, SharePlace, SharePlaceError, ShareView,
@@ -195,7 +196,7 @@ impl Registrar {
             pieceful: true,
         };
         let now = self.epoch.elapsed();
-        let answered = self.swarms.announce(now, &request, asker.from);
+        let answered = self.swarms.announce(now, &request, asker.from, Reach::Both);
         let answered =
             answered.map_err(|refusal| refused(ErrorKind::BUSY, &refusal.to_string()))?;
         let gone = since_1970().saturating_sub(self.certificate + MARGIN);
