@@ -19,6 +19,8 @@ const STALLED: Duration = Duration::from_secs(6);
 const AFTER_REFUSAL: Duration = Duration::from_millis(250);
 /// How many blocks a link may still send after they were taken from it.
 const FORGIVEN: usize = 1_024;
+/// How many pieces are kept that a link allows while it chokes us, and how many that it suggests; BEP 6 has ten of them.
+const HINTS: usize = 32;
 
 /// One link of a swarm, numbered by whoever holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -72,6 +74,10 @@ struct Link {
     /// Pieces it has that are not owned here.
     wanted: u32,
     choked: bool,
+    /// Pieces that may be asked for while choked.
+    allowed: Vec<PieceIndex>,
+    /// Pieces that it would like to send, the latest last.
+    suggested: Vec<PieceIndex>,
     window: Window,
     in_flight: VecDeque<(BlockRange, Duration)>,
     forgiven: VecDeque<BlockRange>,
@@ -118,6 +124,8 @@ impl Picker {
             told: false,
             wanted: 0,
             choked: true,
+            allowed: Vec::new(),
+            suggested: Vec::new(),
             window: Window::new(largest_window),
             in_flight: VecDeque::new(),
             forgiven: VecDeque::new(),
@@ -221,6 +229,39 @@ impl Picker {
         }
     }
 
+    /// Whether the link does not serve requests.
+    pub fn is_choked(&self, id: LinkId) -> bool {
+        self.links.get(&id).is_none_or(|link| link.choked)
+    }
+
+    /// The link will send this piece even while it chokes us (BEP 6, "allowed fast").
+    pub fn allowed(&mut self, id: LinkId, piece: PieceIndex) {
+        if let Some(link) = self.links.get_mut(&id)
+            && link.allowed.len() < HINTS
+            && !link.allowed.contains(&piece)
+        {
+            link.allowed.push(piece);
+        }
+    }
+
+    /// The link would like to send this piece before others (BEP 6, "suggest piece").
+    pub fn suggested(&mut self, id: LinkId, piece: PieceIndex) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.suggested.retain(|other| *other != piece);
+            if link.suggested.len() >= HINTS {
+                link.suggested.remove(0);
+            }
+            link.suggested.push(piece);
+        }
+    }
+
+    /// That nothing arrived from the link is not its fault: it is we who do not read on.
+    pub fn excuse(&mut self, id: LinkId, now: Duration) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.heard = now;
+        }
+    }
+
     /// The other side keeps at most this many requests.
     pub fn limit_window(&mut self, id: LinkId, largest: u32) {
         if let Some(link) = self.links.get_mut(&id) {
@@ -266,6 +307,10 @@ impl Picker {
         };
         if take_flight(&mut link.in_flight, range).is_some() {
             link.refused = true;
+            if link.choked {
+                // BEP 6: what is refused though it was allowed is not asked for again.
+                link.allowed.retain(|piece| *piece != range.piece());
+            }
             self.release(id, range);
         } else {
             take_forgiven(link, range);
@@ -404,6 +449,13 @@ impl Picker {
             return Vec::new();
         };
         active.sources
+    }
+}
+
+impl Link {
+    /// Whether it has the piece and would send it.
+    fn offers(&self, piece: PieceIndex) -> bool {
+        self.has.contains(piece) && (!self.choked || self.allowed.contains(&piece))
     }
 }
 

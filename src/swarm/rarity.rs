@@ -109,7 +109,7 @@ impl Rarity {
         self.mix(piece, bucket, rng);
     }
 
-    fn waits(&self, piece: PieceIndex) -> bool {
+    pub(super) fn waits(&self, piece: PieceIndex) -> bool {
         self.position[piece.index()] != ABSENT
     }
 

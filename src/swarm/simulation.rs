@@ -20,6 +20,12 @@ enum Manner {
     Rejecting,
     /// Goes away after this many blocks.
     Leaving(u32),
+    /// Chokes for this many milliseconds after each eight blocks and drops what it was asked for: with BEP 6 by rejecting
+    /// each, without it silently.
+    Choking {
+        pause: u64,
+        fast: bool,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -35,6 +41,7 @@ struct Owner {
 enum Event {
     Block(LinkId, u32, u32),
     Reject(LinkId, u32, u32),
+    Unchoke(LinkId),
     Tick,
 }
 
@@ -53,6 +60,8 @@ struct World {
     open_asks: HashMap<BlockRange, HashSet<LinkId>>,
     bad: HashSet<PieceIndex>,
     sent: HashMap<LinkId, u32>,
+    /// Owners that choke now.
+    choking: HashSet<LinkId>,
     fetched: HashMap<PieceIndex, u32>,
     banned: HashSet<LinkId>,
     endgame_asks: u32,
@@ -75,6 +84,7 @@ impl World {
             open_asks: HashMap::new(),
             bad: HashSet::new(),
             sent: HashMap::new(),
+            choking: HashSet::new(),
             fetched: HashMap::new(),
             banned: HashSet::new(),
             endgame_asks: 0,
@@ -116,6 +126,10 @@ impl World {
             assert!(blocks.is_empty(), "a link that is gone was asked");
             return;
         };
+        assert!(
+            blocks.is_empty() || !self.choking.contains(&id),
+            "one that chokes is asked"
+        );
         for range in blocks {
             assert!(
                 has.contains(range.piece()),
@@ -178,9 +192,37 @@ impl World {
         }
         let sent = self.sent.entry(id).or_default();
         *sent += 1;
-        if matches!(owner.manner, Manner::Leaving(most) if *sent >= most) {
-            self.remove(id);
+        match owner.manner {
+            Manner::Leaving(most) if *sent >= most => self.remove(id),
+            Manner::Choking { pause, fast } if sent.is_multiple_of(8) => {
+                self.choke(id, pause, fast)
+            }
+            _ => {}
         }
+    }
+
+    /// The owner chokes: all that it was asked for is dropped.
+    fn choke(&mut self, id: LinkId, pause: u64, fast: bool) {
+        self.choking.insert(id);
+        let mut dropped = Vec::new();
+        self.events.retain(|Reverse((_, _, event))| match event {
+            Event::Block(of, piece, begin) if *of == id => {
+                dropped.push((*piece, *begin));
+                false
+            }
+            _ => true,
+        });
+        self.picker.choked(id, true, !fast);
+        for (piece, begin) in dropped {
+            let range = self.block_of(piece, begin);
+            if let Some(holders) = self.open_asks.get_mut(&range) {
+                holders.remove(&id);
+            }
+            if fast {
+                self.picker.rejected(id, range);
+            }
+        }
+        self.at(Duration::from_millis(pause), Event::Unchoke(id));
     }
 
     fn complete(&mut self, run: Run) {
@@ -228,6 +270,11 @@ impl World {
                     self.picker.rejected(id, range);
                     self.ask(id);
                 }
+                Event::Unchoke(id) => {
+                    self.choking.remove(&id);
+                    self.picker.choked(id, false, false);
+                    self.ask(id);
+                }
                 Event::Tick => {
                     for (id, _) in self.picker.take_from_stalled(self.now) {
                         self.open_asks.values_mut().for_each(|holders| {
@@ -264,6 +311,7 @@ fn any_owner() -> impl Strategy<Value = Owner> {
         1 => Just(Manner::Lying),
         1 => Just(Manner::Rejecting),
         1 => (1u32..60).prop_map(Manner::Leaving),
+        2 => (1u64..30_000, any::<bool>()).prop_map(|(pause, fast)| Manner::Choking { pause, fast }),
     ];
     (manner, 10u64..20_000, 0u8..=100).prop_map(|(manner, pace, share)| owner(manner, pace, share))
 }
@@ -330,6 +378,85 @@ fn a_silent_owner_does_not_hold_up_the_end() {
         took < Duration::from_secs(1),
         "endgame comes before the time-out: {took:?}"
     );
+}
+
+#[test]
+fn owners_that_choke_again_and_again_do_not_stall_a_download() {
+    let lengths = Lengths::new(4 << 20, 512 << 10).unwrap();
+    for fast in [false, true] {
+        let pause = 2_000;
+        let owners = [
+            owner(Manner::Choking { pause, fast }, 100, 100),
+            owner(Manner::Choking { pause, fast }, 150, 100),
+        ];
+        let took = World::new(lengths, &owners, 1_024, 5).run();
+        // 256 blocks, eight at a time from each of the two.
+        assert!(took < Duration::from_millis(16 * pause + 1_000), "{took:?}");
+    }
+    let owners = [
+        owner(Manner::Sound, 100, 100),
+        owner(
+            Manner::Choking {
+                pause: 3_600_000,
+                fast: true,
+            },
+            100,
+            100,
+        ),
+    ];
+    let took = World::new(lengths, &owners, 1_024, 5).run();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
+fn while_choked_only_allowed_pieces_are_asked_for_and_a_refusal_ends_it() {
+    let lengths = Lengths::new(20 * 32_768, 32_768).unwrap();
+    let piece = |number| lengths.piece(number).unwrap();
+    let id = LinkId(1);
+    let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
+    let now = Duration::from_secs(1);
+    let ask = |picker: &mut Picker, now| {
+        let mut blocks = Vec::new();
+        picker.next_blocks(id, now, &mut |_| true, &mut blocks);
+        blocks
+            .iter()
+            .map(|block| block.piece().number())
+            .collect::<Vec<_>>()
+    };
+    picker.add_link(id, 100);
+    let mut has = PieceSet::full(&lengths);
+    has.remove(piece(9));
+    picker.has(id, has);
+    assert!(ask(&mut picker, now).is_empty());
+    // One that the link does not have itself waits until it has.
+    picker.allowed(id, piece(9));
+    assert!(ask(&mut picker, now).is_empty());
+    picker.allowed(id, piece(7));
+    assert_eq!(ask(&mut picker, now), [7, 7]);
+    picker.rejected(id, lengths.block(piece(7), 0).unwrap());
+    picker.rejected(id, lengths.block(piece(7), 1).unwrap());
+    assert!(ask(&mut picker, now).is_empty());
+    assert!(ask(&mut picker, now + Duration::from_secs(1)).is_empty());
+    picker.choked(id, false, false);
+    assert!(!ask(&mut picker, now + Duration::from_secs(2)).is_empty());
+}
+
+#[test]
+fn what_is_suggested_comes_first_and_the_list_is_bounded() {
+    let lengths = Lengths::new(1_000 * 16_384, 16_384).unwrap();
+    let piece = |number| lengths.piece(number).unwrap();
+    let id = LinkId(1);
+    let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
+    picker.add_link(id, 1);
+    picker.has(id, PieceSet::full(&lengths));
+    picker.choked(id, false, false);
+    for number in 0..1_000 {
+        picker.suggested(id, piece(number));
+        picker.allowed(id, piece(number));
+    }
+    let mut blocks = Vec::new();
+    picker.next_blocks(id, Duration::from_secs(1), &mut |_| true, &mut blocks);
+    assert_eq!(blocks[0].piece(), piece(999));
 }
 
 #[test]

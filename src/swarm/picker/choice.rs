@@ -28,7 +28,13 @@ impl Picker {
         let (window, flying) = (link.window.blocks() as usize, link.in_flight.len());
         let room = window.saturating_sub(flying);
         // Requests go in batches: a trickle of single ones costs a system call each.
-        if link.choked || link.wanted == 0 || room < (window / 4).max(1) && flying > 0 {
+        let owned = &self.owned;
+        let serves = !link.choked
+            || link
+                .allowed
+                .iter()
+                .any(|piece| link.has.contains(*piece) && !owned.contains(*piece));
+        if !serves || link.wanted == 0 || room < (window / 4).max(1) && flying > 0 {
             return;
         }
         let start = out.len();
@@ -93,7 +99,7 @@ impl Picker {
         };
         let found = self.open.iter().enumerate().find(|(_, piece)| {
             let active = self.active.get(piece);
-            link.has.contains(**piece)
+            link.offers(**piece)
                 && active
                     .is_some_and(|active| active.has_free() && active.open_to(id) && suits(active))
         });
@@ -120,14 +126,18 @@ impl Picker {
         };
         let open = self.open.iter().copied().find(|piece| {
             let active = self.active.get(piece);
-            link.has.contains(*piece)
+            link.offers(*piece)
                 && active.is_some_and(|active| active.open_to(id) && active.next_run().is_some())
         });
-        let Some(piece) = open.or_else(|| {
-            self.rarity
-                .rarest_first()
-                .find(|piece| link.has.contains(*piece))
-        }) else {
+        let hinted = || {
+            let suggested = link.suggested.iter().rev().copied();
+            let mut waiting = suggested.filter(|piece| self.rarity.waits(*piece));
+            waiting.find(|piece| link.offers(*piece))
+        };
+        let Some(piece) = open
+            .or_else(hinted)
+            .or_else(|| self.rarity.rarest_first().find(|piece| link.offers(*piece)))
+        else {
             return false;
         };
         if open.is_none() {
@@ -161,8 +171,7 @@ impl Picker {
             return;
         };
         let end = out.len() + room;
-        let suits =
-            |active: &&mut ActivePiece| active.open_to(id) && link.has.contains(active.piece);
+        let suits = |active: &&mut ActivePiece| active.open_to(id) && link.offers(active.piece);
         for active in self.active.values_mut().filter(suits) {
             active.take_again(id, before, end - out.len(), &self.lengths, out);
         }

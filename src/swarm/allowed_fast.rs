@@ -1,0 +1,81 @@
+//! The pieces that a choked peer may ask for all the same (BEP 6, "allowed fast set generation").
+
+use crate::torrent::{InfoHash, Lengths, PieceIndex, Sha1};
+use std::net::IpAddr;
+
+/// How many pieces the set has at most.
+const MOST_PIECES: u32 = 10;
+/// How many bytes it has at most: it comes on top of what those get who are unchoked.
+const MOST_BYTES: u32 = 4 << 20;
+
+/// The set for whoever is at `address`: the same for all of its /24 network, so that an address more is of no use.
+/// Whoever owns as many pieces as it has gets no more by it. BEP 6 defines it for IPv4 alone; others get none.
+pub fn allowed_fast(address: IpAddr, info_hash: InfoHash, lengths: &Lengths) -> Vec<PieceIndex> {
+    let IpAddr::V4(address) = address.to_canonical() else {
+        return Vec::new();
+    };
+    let [a, b, c, _] = address.octets();
+    let pieces = lengths.pieces();
+    let most = MOST_PIECES.min(MOST_BYTES / lengths.piece_length());
+    let due = most.min(pieces) as usize;
+    let mut set = Vec::with_capacity(due);
+    let mut bytes = vec![a, b, c, 0];
+    bytes.extend(info_hash.0);
+    while set.len() < due {
+        let Sha1(hash) = Sha1::of(&bytes);
+        let (numbers, _) = hash.as_chunks::<4>();
+        for number in numbers {
+            let index = u32::from_be_bytes(*number) % pieces.max(1);
+            if let Some(piece) = lengths.piece(index)
+                && set.len() < due
+                && !set.contains(&piece)
+            {
+                set.push(piece);
+            }
+        }
+        bytes = hash.to_vec();
+    }
+    set
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_the_set_of_the_standards_example() {
+        let lengths = Lengths::new(1313 * 16_384, 16_384).unwrap();
+        let set = allowed_fast([80, 4, 4, 200].into(), InfoHash([0xaa; 20]), &lengths);
+        let numbers: Vec<u32> = set.iter().map(|piece| piece.number()).collect();
+        assert_eq!(
+            numbers[..9],
+            [1059, 431, 808, 1217, 287, 376, 1188, 353, 508]
+        );
+        assert_eq!(numbers.len(), 10);
+    }
+
+    #[test]
+    fn long_pieces_are_few_or_none() {
+        for (length, due) in [(512 << 10, 8), (1 << 20, 4), (4 << 20, 1), (8 << 20, 0)] {
+            let lengths = Lengths::new(1 << 30, length).unwrap();
+            let set = allowed_fast([127, 0, 0, 1].into(), InfoHash([7; 20]), &lengths);
+            assert_eq!(set.len(), due);
+        }
+    }
+
+    #[test]
+    fn a_small_share_is_allowed_whole_and_other_networks_get_nothing() {
+        for pieces in [1, 3, 10] {
+            let lengths = Lengths::new(pieces * 1_000, 1_000).unwrap();
+            let set = allowed_fast([127, 0, 0, 1].into(), InfoHash([7; 20]), &lengths);
+            assert_eq!(set.len() as u64, pieces);
+        }
+        let lengths = Lengths::new(100_000, 1_000).unwrap();
+        let six = "2001:db8::1".parse().unwrap();
+        assert!(allowed_fast(six, InfoHash([7; 20]), &lengths).is_empty());
+        let empty = Lengths::new(0, 16_384);
+        assert!(empty.is_ok_and(|empty| {
+            allowed_fast([127, 0, 0, 1].into(), InfoHash([7; 20]), &empty).is_empty()
+        }));
+    }
+}

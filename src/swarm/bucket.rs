@@ -1,0 +1,123 @@
+//! A limit on a rate, shared by many: a token bucket whose tokens are reserved in the order they are asked for.
+//!
+//! Whoever wants to move bytes reserves them and is told when it may. As each asks for one block at a time and waits for
+//! its turn, links that always have something to move get alike, and a lost reservation costs a block at most.
+
+use crate::torrent::BLOCK;
+use std::time::Duration;
+
+/// Time that nobody used counts for this long, so that a thread that wakes late does not lose by it. It bounds what goes
+/// beyond the rate: a tenth of a second's worth.
+const CREDIT: Duration = Duration::from_millis(100);
+
+/// The lowest limit in bytes a second: a block takes 16 seconds then, which other programs still wait for.
+pub const MIN_LIMIT: u64 = 1 << 10;
+/// The highest limit in bytes a second: 1 TiB.
+pub const MAX_LIMIT: u64 = 1 << 40;
+
+/// The bucket of one direction.
+#[derive(Debug)]
+pub struct Bucket {
+    bytes_per_second: f64,
+    /// When all that was reserved so far will have moved.
+    free: Duration,
+}
+
+impl Bucket {
+    /// A bucket for so many bytes a second, at least [`MIN_LIMIT`] and at most [`MAX_LIMIT`].
+    pub fn new(bytes_per_second: u64) -> Self {
+        Self {
+            bytes_per_second: bytes_per_second.clamp(MIN_LIMIT, MAX_LIMIT) as f64,
+            free: Duration::ZERO,
+        }
+    }
+
+    /// Reserves up to a block; gives from when on so many bytes may move. More than a block is reserved in turns.
+    pub fn reserve(&mut self, now: Duration, bytes: u32) -> Duration {
+        let due = self.free.max(now.saturating_sub(CREDIT));
+        let takes = f64::from(bytes.min(BLOCK)) / self.bytes_per_second;
+        self.free = due + Duration::from_secs_f64(takes);
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Each of `links` reserves a block, waits for it, up to `late` microseconds longer if it has to wait at all, and
+    /// reserves the next 20 microseconds later; gives who moved a block when.
+    fn moved(rate: u64, links: usize, seconds: u64, late: u64) -> Vec<(usize, Duration)> {
+        let mut bucket = Bucket::new(rate);
+        let mut rng = fastrand::Rng::with_seed(rate);
+        let start = Duration::from_secs(7);
+        let mut wakes = |now: Duration, due: Duration| {
+            let late = Duration::from_micros(rng.u64(0..=late));
+            if due > now { due + late } else { now }
+        };
+        let mut next: Vec<Duration> = (0..links)
+            .map(|_| wakes(start, bucket.reserve(start, BLOCK)))
+            .collect();
+        let mut moved = Vec::new();
+        loop {
+            let (link, now) = (0..links)
+                .map(|link| (link, next[link]))
+                .min_by_key(|(_, at)| *at)
+                .unwrap();
+            if now > start + Duration::from_secs(seconds) {
+                return moved;
+            }
+            moved.push((link, now));
+            let now = now + Duration::from_micros(20);
+            next[link] = wakes(now, bucket.reserve(now, BLOCK));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn any_five_seconds_hold_what_the_limit_says(
+            rate in (512u64 << 10)..(16 << 20),
+            links in 1usize..20,
+            late in 0u64..3_000,
+        ) {
+            let moved = moved(rate, links, 12, late);
+            let mut sums = Vec::new();
+            for from in [7, 8, 10, 13] {
+                let window = Duration::from_secs(from)..Duration::from_secs(from + 5);
+                let bytes: u64 = moved
+                    .iter()
+                    .filter(|(_, at)| window.contains(at))
+                    .map(|_| u64::from(BLOCK))
+                    .sum();
+                sums.push(bytes as f64 / (5 * rate) as f64);
+            }
+            prop_assert!(sums.iter().all(|sum| (0.9..1.1).contains(sum)), "{sums:?}");
+        }
+
+        #[test]
+        fn links_share_it_fairly(rate in (1u64 << 20)..(16 << 20), links in 2usize..12) {
+            let moved = moved(rate, links, 5, 500);
+            let mut blocks = vec![0usize; links];
+            moved.iter().for_each(|(link, _)| blocks[*link] += 1);
+            let (least, most) = (blocks.iter().min().unwrap(), blocks.iter().max().unwrap());
+            prop_assert!(most - least <= 2 + most / 10, "{blocks:?}");
+        }
+    }
+
+    #[test]
+    fn idle_time_is_no_store_and_the_limit_is_kept_in_its_bounds() {
+        let mut bucket = Bucket::new(1 << 20);
+        let now = Duration::from_secs(3_600);
+        let mut at_once = 0;
+        while bucket.reserve(now, BLOCK) <= now {
+            at_once += 1;
+        }
+        assert!((1..=8).contains(&at_once), "{at_once} blocks at once");
+        let mut slowest = Bucket::new(0);
+        slowest.reserve(now, BLOCK);
+        let due = slowest.reserve(now, BLOCK);
+        assert_eq!((due - now).as_secs(), 15);
+    }
+}
