@@ -45,7 +45,7 @@ peak() { awk '/VmHWM/ { all = $2 } /RssFile/ { file = $2 } END { print all - fil
 "$pieceful" tracker --listen 127.0.0.1:0 --open --data "$work/tracker" >"$work/tracker.out" </dev/null &
 started+=("$!")
 wait_for "$work/tracker.out" listening
-sed 's/.* //' "$work/tracker.out" >"$work/info"
+sed -n 's/^tracker .* listening on //p' "$work/tracker.out" >"$work/info"
 head -c "$((mib << 20))" /dev/urandom >"$work/big"
 head -c "$((1 << 20))" /dev/urandom >"$work/small"
 start_peer seed "send '$work/big' '$work/big.torrent'" "send '$work/small' '$work/small.torrent'" status
