@@ -53,6 +53,7 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, Refused> {
         first_use: FirstUseNotice::new(|first| {
             Output::new(false).note(&scenario::first_use_note(first));
         }),
+        limits: arguments.limits,
     };
     let peer = Arc::new(Peer::start(options).map_err(failure)?);
     output.result(&format!("peer listening on {}", peer.address()));

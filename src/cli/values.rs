@@ -3,6 +3,7 @@
 //! In scope: text to value, with an error that says what is asked for. Out of scope: addresses, which are
 //! [`crate::wire`]'s.
 
+use crate::swarm::{MAX_LIMIT, MIN_LIMIT};
 use crate::torrent::MAX_PIECE_LENGTH;
 use std::time::Duration;
 
@@ -49,6 +50,34 @@ pub(super) fn piece_length(text: &str) -> Result<u32, String> {
         .filter(|length| (1..=MAX_PIECE_LENGTH).contains(length))
         .ok_or_else(|| {
             "a length in bytes is asked for, such as 524288, 512K or 1M, at most 1024M".to_owned()
+        })
+}
+
+/// A rate in bytes a second: digits, perhaps with a fraction, and a unit behind or not.
+pub(super) fn rate(text: &str) -> Result<u64, String> {
+    let split = text
+        .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
+        .unwrap_or(text.len());
+    let (digits, unit) = text.split_at(split);
+    let unit: Option<u64> = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => Some(1),
+        "k" | "kib" => Some(1 << 10),
+        "m" | "mib" => Some(1 << 20),
+        "g" | "gib" => Some(1 << 30),
+        "kb" => Some(1_000),
+        "mb" => Some(1_000_000),
+        "gb" => Some(1_000_000_000),
+        _ => None,
+    };
+    digits
+        .parse::<f64>()
+        .ok()
+        .zip(unit)
+        // Casting a float saturates, however long the digits are.
+        .map(|(number, unit)| (number * unit as f64) as u64)
+        .filter(|rate| (MIN_LIMIT..=MAX_LIMIT).contains(rate))
+        .ok_or_else(|| {
+            "bytes a second are asked for, such as 500K, 10M or 1.5MiB, at least 1K".to_owned()
         })
 }
 
@@ -136,6 +165,45 @@ mod tests {
             "1 M",
         ] {
             assert!(piece_length(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rates_are_read() {
+        for (text, rate) in [
+            ("1024", 1 << 10),
+            ("500K", 500 << 10),
+            ("10M", 10 << 20),
+            ("1.5MiB", 3 << 19),
+            ("1.5mb", 1_500_000),
+            ("2kB", 2_000),
+            (".5g", 1 << 29),
+            ("1024G", 1 << 40),
+        ] {
+            assert_eq!(super::rate(text), Ok(rate), "{text}");
+        }
+        for bad in [
+            "",
+            "0",
+            "0M",
+            "K",
+            ".",
+            "1.2.3M",
+            "1023",
+            "-1M",
+            "+1M",
+            "1e9",
+            "inf",
+            "NaN",
+            "1 M",
+            "M1",
+            "1M/s",
+            "1025G",
+            "99999999999999999999999G",
+            "٣M",
+            "1T",
+        ] {
+            assert!(super::rate(bad).is_err(), "{bad}");
         }
     }
 

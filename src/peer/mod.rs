@@ -10,9 +10,9 @@ mod error;
 mod link;
 mod owned;
 mod pieces;
-mod rate;
 mod report;
 mod restore;
+mod serving;
 mod shared;
 mod status;
 mod stock;
@@ -24,6 +24,7 @@ mod unlisted;
 pub use account::{Account, AccountError, FirstUseNotice, LoggedIn};
 pub use control_line::{ControlLine, ControlLineError, Owners};
 pub use error::PeerError;
+pub use serving::Limits;
 pub use status::{DownloadState, DownloadStatus, LinkStatus, ShareStatus, Status, TrackerStatus};
 pub use trust::{FirstUse, Trust, TrustError};
 pub use unlisted::{Missing, Unlisted};
@@ -70,6 +71,8 @@ pub struct Options {
     pub max_peers: usize,
     /// Is told of a cluster that is met for the first time.
     pub first_use: FirstUseNotice,
+    /// How much it gives and takes.
+    pub limits: Limits,
 }
 
 /// What `send` did.
@@ -131,6 +134,7 @@ impl Peer {
             address,
             options.name,
             options.max_peers.max(1),
+            options.limits,
             pool,
             records,
             announcer,

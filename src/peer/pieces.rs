@@ -1,7 +1,7 @@
 //! The way of a piece after its blocks have arrived: SHA-1, file, owned map, `have`. Runs on the pool's workers.
 
 use super::shared::Shared;
-use super::transfer::{Kind, Parked, Phase, SEED_AGAIN, State, Transfer};
+use super::transfer::{Kind, NOTHING_TO_FETCH, Parked, Phase, SEED_AGAIN, State, Transfer};
 use crate::storage::{BadFile, Record, RecordKind, RecordState, Store, StoreError};
 use crate::swarm::{Run, Verdict};
 use crate::torrent::{Hasher, PieceIndex, Sha1};
@@ -301,23 +301,15 @@ impl Transfer {
             state.phase = Phase::Complete;
             state.ended = Some(now);
             state.trouble = None;
-            let State {
-                links,
-                picker,
-                candidates,
-                ..
-            } = &mut *state;
-            let seeds = links.values().filter(|link| {
-                picker
-                    .pieces_of(link.id)
-                    .is_some_and(crate::torrent::PieceSet::is_full)
-            });
-            for link in seeds {
+            let links = state.links.values();
+            let idle = links.filter(|link| state.fetches_nothing(link));
+            for link in idle.cloned().collect::<Vec<_>>() {
                 if let Some(address) = link.listens_at() {
-                    candidates.released(address, now + SEED_AGAIN);
+                    state.candidates.released(address, now + SEED_AGAIN);
                 }
-                link.close("both sides have everything");
+                link.close(NOTHING_TO_FETCH);
             }
+            state.tell_upload_only(shared);
         }
         self.record(shared);
         log::info!("{}: complete", self.name());

@@ -1,13 +1,14 @@
 //! What all threads of a peer share.
 
 use super::announcer::Announcer;
-use super::link::{self, STACK};
+use super::link::{self, REQUEST_QUEUE, STACK};
 use super::owned::Owned;
+use super::serving::{Limits, Throttle};
 use super::stock::Stock;
 use super::transfer::Transfer;
 use crate::net::{Pool, Stop};
 use crate::storage::Records;
-use crate::swarm::LinkId;
+use crate::swarm::{LinkId, UploadSlots};
 use crate::torrent::InfoHash;
 use crate::wire::PeerId;
 use crate::wire::extension::ExtensionHandshake;
@@ -25,7 +26,7 @@ const MAX_CALLS: usize = 1_000;
 
 /// One of it lives as long as the peer.
 ///
-/// Order of locks, outermost first: `transfers`, a transfer's own state, `owned`, an outbox, `changes`. No lock is held
+/// Order of locks, outermost first: `transfers`, a transfer's own state, `owned`, an outbox, a limit, `changes`. No lock is held
 /// over I/O.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -35,6 +36,10 @@ pub(super) struct Shared {
     pub(super) address: SocketAddr,
     pub(super) name: String,
     pub(super) max_peers: usize,
+    pub(super) upload_slots: UploadSlots,
+    /// What is sent and what is read, if that is limited.
+    pub(super) up: Option<Throttle>,
+    pub(super) down: Option<Throttle>,
     pub(super) owned: Owned,
     pub(super) stock: Arc<Stock>,
     pub(super) pool: Pool,
@@ -65,6 +70,7 @@ impl Shared {
         address: SocketAddr,
         name: String,
         max_peers: usize,
+        limits: Limits,
         pool: Pool,
         records: Records,
         announcer: Announcer,
@@ -77,6 +83,9 @@ impl Shared {
             address,
             name,
             max_peers,
+            upload_slots: limits.slots(),
+            up: limits.up.map(Throttle::new),
+            down: limits.down.map(Throttle::new),
             owned: Owned::default(),
             stock: Stock::new(),
             pool,
@@ -115,12 +124,13 @@ impl Shared {
         }
     }
 
-    pub(super) fn extension_handshake(&self, request_queue: u32) -> ExtensionHandshake {
+    pub(super) fn extension_handshake(&self, upload_only: bool) -> ExtensionHandshake {
         ExtensionHandshake {
             client: Some(concat!("pieceful ", env!("CARGO_PKG_VERSION")).to_owned()),
             name: Some(self.name.clone()).filter(|name| !name.is_empty()),
-            request_queue: Some(request_queue),
+            request_queue: Some(REQUEST_QUEUE),
             port: Some(self.address.port()),
+            upload_only: upload_only.then_some(true),
         }
     }
 

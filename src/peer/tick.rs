@@ -52,6 +52,8 @@ impl Transfer {
         if !state.phase.serves() {
             return Vec::new();
         }
+        state.observe_links(now);
+        state.serve(now);
         for (id, blocks) in state.picker.take_from_stalled(now) {
             let stalls = state.stalls.entry(id).or_default();
             *stalls += 1;

@@ -5,11 +5,10 @@
 
 use super::link::{Ended, Link};
 use super::pieces::PieceHash;
-use super::rate::Rate;
 use super::shared::Shared;
 use super::stock::BlockBuffer;
 use crate::storage::{FileHashes, Place, Store};
-use crate::swarm::{Arrival, Candidates, LinkId, Picker, Run};
+use crate::swarm::{Arrival, Candidates, Choker, LinkId, Picker, Rate, Run};
 use crate::torrent::{BlockRange, Info, InfoHash, Metainfo, PieceIndex, PieceSet};
 use crate::wire::extension::ExtensionHandshake;
 use crate::wire::peer::Message;
@@ -36,6 +35,12 @@ pub(super) const SEED_AGAIN: Duration = Duration::from_secs(1_800);
 const LOST: Duration = Duration::from_secs(10);
 /// A link that stood for so long was no failure.
 const PROVED: Duration = Duration::from_secs(60);
+
+/// Over how long the rate that a person sees is taken.
+const SHOWN_RATE: Duration = Duration::from_secs(3);
+
+/// Why two sides that fetch nothing end their line.
+pub(super) const NOTHING_TO_FETCH: &str = "neither side fetches anything";
 
 /// Whether a transfer offers what its user has or fetches what he wants.
 #[derive(Clone, Debug)]
@@ -104,6 +109,7 @@ pub(super) struct Transfer {
 pub(super) struct State {
     pub(super) phase: Phase,
     pub(super) picker: Picker,
+    pub(super) choker: Choker,
     pub(super) links: HashMap<LinkId, Arc<Link>>,
     pub(super) candidates: Candidates,
     /// Addresses being called or linked by a call.
@@ -147,6 +153,7 @@ impl Transfer {
         let state = State {
             phase: Phase::Checking,
             picker: Picker::new(lengths, PieceSet::empty(&lengths), fastrand::u64(..)),
+            choker: Choker::new(shared.upload_slots, fastrand::u64(..)),
             links: HashMap::new(),
             candidates: Candidates::default(),
             calls: HashSet::new(),
@@ -157,7 +164,7 @@ impl Transfer {
             reserved: 0,
             with_pool: 0,
             sources: HashMap::new(),
-            rate: Rate::default(),
+            rate: Rate::over(SHOWN_RATE),
             verified_bytes: 0,
             last_arrival: shared.now(),
             started: shared.now(),
@@ -319,6 +326,7 @@ impl Transfer {
             USUAL_REQUEST_QUEUE
         };
         state.picker.add_link(link.id, window);
+        state.choker.add(link.id);
         state.links.insert(link.id, Arc::clone(link));
         Ok(())
     }
@@ -330,6 +338,7 @@ impl Transfer {
         if !self.detach(&mut state, link.id) {
             return;
         }
+        state.serve(now);
         let Some(address) = link.listens_at() else {
             return;
         };
@@ -346,14 +355,20 @@ impl Transfer {
     }
 
     /// When all places are taken, one over which no block went for a while is for another; first one that has nothing we
-    /// want, and of those the one that was of no use for longest.
+    /// want and wants nothing, and of those the one that was of no use for longest.
     fn make_room(&self, state: &mut State, now: Duration) -> bool {
         let useless = state
             .links
             .values()
             .filter(|link| now.saturating_sub(link.last_use()) >= USELESS);
-        let chosen =
-            useless.min_by_key(|link| (state.picker.is_interesting(link.id), link.last_use()));
+        let chosen = useless.min_by_key(|link| {
+            let (id, last_use) = (link.id, link.last_use());
+            (
+                state.picker.is_interesting(id),
+                state.choker.is_interested(id),
+                last_use,
+            )
+        });
         let Some(link) = chosen.cloned() else {
             return false;
         };
@@ -367,6 +382,7 @@ impl Transfer {
 
     fn detach(&self, state: &mut State, id: LinkId) -> bool {
         state.picker.remove_link(id);
+        state.choker.remove(id);
         state.interested.remove(&id);
         state.stalls.remove(&id);
         state.links.remove(&id).is_some()
@@ -390,7 +406,22 @@ impl Transfer {
     pub(super) fn choked(&self, shared: &Shared, link: &Link, choked: bool) {
         let mut state = self.state();
         state.picker.choked(link.id, choked, !link.fast);
+        if choked {
+            state.choker.owes_nothing(link.id);
+        }
         self.follow_up(shared, &mut state, link);
+    }
+
+    /// The other side will send a piece even while it chokes us.
+    pub(super) fn allowed(&self, shared: &Shared, link: &Link, piece: PieceIndex) {
+        let mut state = self.state();
+        state.picker.allowed(link.id, piece);
+        self.follow_up(shared, &mut state, link);
+    }
+
+    /// The other side would like to send a piece before others.
+    pub(super) fn suggested(&self, link: &Link, piece: PieceIndex) {
+        self.state().picker.suggested(link.id, piece);
     }
 
     /// The other side will not send a block.
@@ -402,8 +433,8 @@ impl Transfer {
 
     /// The other side told of itself.
     pub(super) fn told(&self, shared: &Shared, link: &Link, handshake: ExtensionHandshake) {
-        let queue = handshake.request_queue.unwrap_or(USUAL_REQUEST_QUEUE);
         link.told(handshake);
+        let queue = link.request_queue().unwrap_or(USUAL_REQUEST_QUEUE);
         let now = shared.now();
         let mut state = self.state();
         if link
@@ -488,19 +519,13 @@ impl Transfer {
 
     /// Interest and requests after whatever a link told.
     fn follow_up(&self, shared: &Shared, state: &mut State, link: &Link) {
-        let complete = state.phase == Phase::Complete;
-        if complete
-            && state
-                .picker
-                .pieces_of(link.id)
-                .is_some_and(PieceSet::is_full)
-        {
+        if state.phase == Phase::Complete && state.fetches_nothing(link) {
             if let Some(address) = link.listens_at() {
                 state
                     .candidates
                     .released(address, shared.now() + CALL_AGAIN);
             }
-            return link.close("both sides have everything");
+            return link.close(NOTHING_TO_FETCH);
         }
         if state.picker.is_interesting(link.id) && state.interested.insert(link.id) {
             link.outbox.send([Message::Interested]);
@@ -537,6 +562,13 @@ fn now_ms() -> u64 {
 }
 
 impl State {
+    /// Whether the other side has everything, or says that it only uploads (BEP 21).
+    pub(super) fn fetches_nothing(&self, link: &Link) -> bool {
+        let full = self.picker.pieces_of(link.id);
+        full.is_some_and(PieceSet::is_full)
+            || link.only_uploads() && !self.choker.is_interested(link.id)
+    }
+
     /// How many calls are under way, without those whose link stands.
     pub(super) fn calling(&self) -> usize {
         let linked = self

@@ -1,4 +1,4 @@
-//! The extension handshake of BEP 10: what a peer says of itself once.
+//! The extension handshake of BEP 10: what a peer says of itself, at first and when something of it changes.
 
 use crate::bencode::{self, Item, KeyOrder, Value};
 
@@ -16,6 +16,8 @@ pub struct ExtensionHandshake {
     pub request_queue: Option<u32>,
     /// `p`: the port the peer listens on.
     pub port: Option<u16>,
+    /// BEP 21, `upload_only`: the peer fetches nothing, whether or not it has everything.
+    pub upload_only: Option<bool>,
 }
 
 impl ExtensionHandshake {
@@ -43,7 +45,20 @@ impl ExtensionHandshake {
             port: number("p")
                 .and_then(|number| u16::try_from(number).ok())
                 .filter(|port| *port > 0),
+            upload_only: number("upload_only").map(|number| number != 0),
         })
+    }
+
+    /// Takes over what a later handshake of the same peer says; what it does not speak of stays.
+    pub fn update(&mut self, later: Self) {
+        let known = std::mem::take(self);
+        *self = Self {
+            client: later.client.or(known.client),
+            name: later.name.or(known.name),
+            request_queue: later.request_queue.or(known.request_queue),
+            port: later.port.or(known.port),
+            upload_only: later.upload_only.or(known.upload_only),
+        };
     }
 
     /// The bytes of the handshake.
@@ -53,6 +68,8 @@ impl ExtensionHandshake {
         entries.extend(self.name.as_deref().map(|text| ("name", text.into())));
         entries.extend(self.request_queue.map(|number| ("reqq", number.into())));
         entries.extend(self.port.map(|port| ("p", u32::from(port).into())));
+        let upload_only = self.upload_only.map(u32::from);
+        entries.extend(upload_only.map(|number| ("upload_only", number.into())));
         Item::dictionary(entries).encode()
     }
 }
@@ -68,10 +85,27 @@ mod tests {
             name: Some("desk".into()),
             request_queue: Some(500),
             port: Some(6881),
+            upload_only: Some(true),
         };
         assert_eq!(
             ExtensionHandshake::parse(&handshake.encode()),
             Ok(handshake)
+        );
+    }
+
+    #[test]
+    fn a_later_handshake_changes_only_what_it_speaks_of() {
+        let mut known = ExtensionHandshake::parse(b"d1:pi7e4:reqqi9e1:v1:xe").unwrap();
+        known.update(ExtensionHandshake::parse(b"d4:reqqi5e11:upload_onlyi1ee").unwrap());
+        assert_eq!((known.port, known.request_queue), (Some(7), Some(5)));
+        assert_eq!(
+            (known.client.as_deref(), known.upload_only),
+            (Some("x"), Some(true))
+        );
+        known.update(ExtensionHandshake::parse(b"d11:upload_onlyi0ee").unwrap());
+        assert_eq!(
+            (known.request_queue, known.upload_only),
+            (Some(5), Some(false))
         );
     }
 

@@ -1,65 +1,11 @@
 //! Callers of a peer that has everything: what is odd but allowed, and what is too much.
 
+pub(crate) use crate::peers::{Logged, TORRENT, leech, peer, seed};
+
+use crate::peers::seed_with;
 use crate::script::*;
-use crate::support::{Peer, Sandbox};
-use crate::torrent::{Torrent, word};
-use std::ops::{Deref, DerefMut};
-use std::path::PathBuf;
-use std::sync::LazyLock;
-use std::thread;
-
-/// Twenty pieces of two blocks; the last one is short.
-pub(crate) static TORRENT: LazyLock<Torrent> =
-    LazyLock::new(|| Torrent::new("share", 19 * 32_768 + 20_000, 32_768, 1));
-
-/// A running peer and its log.
-pub(crate) struct Logged {
-    peer: Peer,
-    pub(crate) log: PathBuf,
-}
-
-impl Deref for Logged {
-    type Target = Peer;
-
-    fn deref(&self) -> &Peer {
-        &self.peer
-    }
-}
-
-impl DerefMut for Logged {
-    fn deref_mut(&mut self) -> &mut Peer {
-        &mut self.peer
-    }
-}
-
-pub(crate) fn peer(sandbox: &Sandbox, name: &str, arguments: &[&str]) -> Logged {
-    let log = sandbox.path(&format!("{name}.state/peer.log"));
-    Logged {
-        peer: sandbox.peer_with(name, &[&["--log", "debug"], arguments].concat()),
-        log,
-    }
-}
-
-/// A peer that downloads the torrent to `NAME/copy` and is ready for callers.
-pub(crate) fn leech(sandbox: &Sandbox, name: &str, torrent: &Torrent) -> Logged {
-    let mut peer = peer(sandbox, name, &[]);
-    let file = torrent.write(sandbox, &format!("{name}.torrent"));
-    peer.run(&format!("download {} copy", word(&file)));
-    // An owner that is known already may have been quicker.
-    peer.until("share", |download| download["state"] != "checking");
-    peer
-}
-
-/// A peer that has got the whole torrent from a caller.
-pub(crate) fn seed(sandbox: &Sandbox, name: &str, torrent: &Torrent) -> Logged {
-    let mut peer = leech(sandbox, name, torrent);
-    let wire = Wire::greet(peer.process.address, torrent, BOTH, "giver");
-    let owned = torrent.clone();
-    let giver = thread::spawn(move || serve(wire, &owned, |_, block| block.to_vec()));
-    peer.run("wait 30");
-    giver.join().unwrap();
-    peer
-}
+use crate::support::Sandbox;
+use crate::torrent::Torrent;
 
 /// Asks the peer for a block on a line of its own.
 pub(crate) fn assert_serves(peer: &Logged, torrent: &Torrent) {
@@ -143,7 +89,7 @@ fn what_is_odd_but_allowed_keeps_the_link() {
 #[test]
 fn messages_may_come_in_single_bytes_or_all_at_once() {
     let sandbox = Sandbox::new();
-    let seed = seed(&sandbox, "seed", &TORRENT);
+    let seed = seed_with(&sandbox, "seed", &TORRENT, &["--upload-slots", "200"]);
     let messages = [
         KEEP_ALIVE.to_vec(),
         frame(20, b"\0de"),
@@ -191,6 +137,8 @@ fn ten_thousand_requests_at_once_end_the_link_and_cost_no_memory() {
     let seed = seed(&sandbox, "seed", &TORRENT);
     let before = resident(seed.process.id());
     let mut greedy = Wire::greet(seed.process.address, &TORRENT, BOTH, "greedy");
+    greedy.send(&interested());
+    greedy.until(1).unwrap();
     greedy.send(&request(0, 0, BLOCK).repeat(10_000));
     let address = greedy.local().to_string();
     let line = logged(&seed.log, &[&format!("link with {address} ended")]);
@@ -203,7 +151,7 @@ fn ten_thousand_requests_at_once_end_the_link_and_cost_no_memory() {
 #[test]
 fn one_that_reads_nothing_stops_no_other() {
     let sandbox = Sandbox::new();
-    let seed = seed(&sandbox, "seed", &TORRENT);
+    let seed = seed_with(&sandbox, "seed", &TORRENT, &["--upload-slots", "200"]);
     // Each fills its own line: 1,000 blocks are 16 MiB, more than sockets hold.
     let deaf: Vec<Wire> = (0..20)
         .map(|number| {
@@ -213,6 +161,8 @@ fn one_that_reads_nothing_stops_no_other() {
                 BOTH,
                 &format!("deaf{number}"),
             );
+            wire.send(&interested());
+            wire.until(1).unwrap();
             wire.send(&request(0, 0, BLOCK).repeat(1000));
             wire
         })
@@ -243,8 +193,9 @@ fn a_piece_that_is_not_here_is_rejected_and_not_made_up() {
     assert_eq!(plain.message().unwrap(), (1, vec![]));
     // Nobody reads these rejects.
     wire.send(&request(4, 0, BLOCK).repeat(400_000));
-    plain.send(&frame(2, &[]));
-    assert_eq!(plain.message().unwrap(), (1, vec![]));
+    let mut later = Wire::greet(leech.process.address, &TORRENT, BOTH, "later");
+    later.send(&interested());
+    assert_eq!(later.until(1), Some(vec![]));
     let grown = resident(leech.process.id()).saturating_sub(before);
     assert!(grown < 8 << 10, "{grown} KiB more than before");
 }

@@ -12,6 +12,7 @@ mod disk;
 mod handshakes;
 mod lying_tracker;
 mod metainfo;
+mod peers;
 mod script;
 mod torrent;
 mod wire_table;

@@ -1,5 +1,8 @@
 //! A peer whose every byte a test chooses.
 
+// Another test binary has this file in it too; neither uses all of it.
+#![allow(dead_code)]
+
 use crate::support::PATIENCE;
 use crate::torrent::Torrent;
 use std::fs;
@@ -18,6 +21,8 @@ pub(crate) const PLAIN: [u8; 8] = [0; 8];
 /// One end of a line.
 pub(crate) struct Wire {
     pub(crate) stream: TcpStream,
+    /// The other side unchoked us.
+    unchoked: bool,
 }
 
 /// A message as it came: its id and body.
@@ -28,7 +33,10 @@ impl Wire {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream }
+        Self {
+            stream,
+            unchoked: false,
+        }
     }
 
     pub(crate) fn call(address: SocketAddr) -> Self {
@@ -77,6 +85,9 @@ impl Wire {
             open(self.stream.read_exact(&mut body))?;
             if !body.is_empty() {
                 let id = body.remove(0);
+                if id < 2 {
+                    self.unchoked = id == 1;
+                }
                 return Some((id, body));
             }
         }
@@ -100,8 +111,12 @@ impl Wire {
         }
     }
 
-    /// Asks for a block and gives what came.
+    /// Asks for a block, once unchoked, and gives what came.
     pub(crate) fn fetch(&mut self, index: u32, begin: u32, length: u32) -> Option<Vec<u8>> {
+        if !self.unchoked {
+            self.send(&interested());
+            self.until(1)?;
+        }
         self.send(&request(index, begin, length));
         loop {
             let body = self.until(7)?;
@@ -166,6 +181,10 @@ pub(crate) const KEEP_ALIVE: [u8; 4] = [0; 4];
 
 pub(crate) fn have_all() -> Vec<u8> {
     frame(14, &[])
+}
+
+pub(crate) fn interested() -> Vec<u8> {
+    frame(2, &[])
 }
 
 pub(crate) fn unchoke() -> Vec<u8> {

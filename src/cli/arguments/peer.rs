@@ -4,6 +4,7 @@ use super::super::commands::entries;
 use super::super::failure::kinds;
 use super::{log_level, log_option, values};
 use crate::net::Pool;
+use crate::peer::Limits;
 use crate::wire::HostPort;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use log::LevelFilter;
@@ -33,6 +34,8 @@ pub(in crate::cli) struct PeerArguments {
     pub(in crate::cli) threads: usize,
     /// Links of a download at most.
     pub(in crate::cli) max_peers: usize,
+    /// How much it gives and takes.
+    pub(in crate::cli) limits: Limits,
     /// A closed run instead of commands.
     pub(in crate::cli) scenario: Option<ScenarioArguments>,
     /// What goes into the log.
@@ -53,6 +56,7 @@ pub(super) fn definition() -> Command {
         .about("Run a peer: it shares files and downloads them")
         .after_help(examples())
         .args(general_options())
+        .args(limits())
         .args([
             Arg::new("scenario")
                 .long("scenario")
@@ -124,6 +128,24 @@ fn general_options() -> [Arg; 9] {
     ]
 }
 
+fn limits() -> [Arg; 3] {
+    let rate = |name: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .value_name("RATE")
+            .value_parser(values::rate)
+    };
+    [
+        Arg::new("upload_slots")
+            .long("upload-slots")
+            .value_name("N")
+            .value_parser(values::count(2_000))
+            .help("How many peers are served at one time, for each share [default: as many as the rate allows, at least 8]"),
+        rate("up").help("The most that is sent, in bytes of files a second, such as 500K, 10M or 1.5MiB [default: no limit]"),
+        rate("down").help("The most that is received, likewise [default: no limit]"),
+    ]
+}
+
 fn examples() -> String {
     let rows = |rows: Vec<(String, &str)>| {
         let width = rows
@@ -183,6 +205,11 @@ pub(super) fn read(matches: &ArgMatches) -> PeerArguments {
             .copied()
             .unwrap_or_else(Pool::default_size),
         max_peers: matches.get_one("max_peers").copied().unwrap_or(MAX_PEERS),
+        limits: Limits {
+            upload_slots: matches.get_one("upload_slots").copied(),
+            up: matches.get_one("up").copied(),
+            down: matches.get_one("down").copied(),
+        },
         scenario: matches
             .get_one::<PathBuf>("scenario")
             .map(|file| ScenarioArguments {
@@ -212,6 +239,8 @@ mod tests {
         assert_eq!(plain.tracker_info, PathBuf::from("tracker_info.txt"));
         assert_eq!((plain.dir, plain.stay, plain.json), (None, false, false));
         assert!(plain.commands.is_empty() && plain.scenario.is_none());
+        let limits = plain.limits;
+        assert!(limits.up.is_none() && limits.down.is_none() && limits.upload_slots.is_none());
         assert_eq!(
             (plain.threads, plain.max_peers),
             (Pool::default_size(), MAX_PEERS)
@@ -235,6 +264,14 @@ mod tests {
             (vec!["send a".into(), "wait".into()], "Lab 3".into())
         );
         assert_eq!((all.threads, all.max_peers), (7, 9));
+        let limited = peer("peer --upload-slots 3 --up 500K --down 1.5MiB").limits;
+        assert_eq!(
+            (limited.upload_slots, limited.up, limited.down),
+            (Some(3), Some(500 << 10), Some(3 << 19))
+        );
+        for bad in ["--up 0", "--down x", "--up 0.5K", "--upload-slots 0"] {
+            assert!(parse(&format!("peer {bad}")).is_err(), "{bad}");
+        }
         let run = peer("peer localhost:0 --scenario in12.txt --out o").scenario;
         assert_eq!(
             run,

@@ -5,9 +5,10 @@ use super::{About, CONNECT_LIMIT, HANDSHAKE_LIMIT, Link, reader};
 use crate::net::{Incoming, read_exact_by, write_all_by};
 use crate::peer::shared::Shared;
 use crate::peer::transfer::{Refusal, Transfer};
+use crate::swarm::allowed_fast;
 use crate::wire::handshake::{FIRST_BYTE, HANDSHAKE, Handshake};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 /// Serves a caller until the link ends. What is not the start of a handshake for a swarm served here is closed without
@@ -106,6 +107,13 @@ fn begin(
         fast: theirs.fast,
         extensions: theirs.extensions,
         outbox: Outbox::default(),
+        allowed_fast: if theirs.fast {
+            let lengths = transfer.info().lengths();
+            allowed_fast(address.ip(), transfer.info_hash(), lengths)
+        } else {
+            Vec::new()
+        },
+        paused: AtomicBool::new(false),
         downloaded: AtomicU64::new(0),
         uploaded: AtomicU64::new(0),
         used: AtomicU64::new(0),

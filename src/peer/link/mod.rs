@@ -9,17 +9,17 @@ mod reader;
 mod writer;
 
 pub(super) use handshake::{accept, call};
-pub(super) use outbox::Outbox;
+pub(super) use outbox::{Outbox, Queued};
 pub(super) use reader::Ended;
 
 use super::status::LinkStatus;
 use super::transfer::Transfer;
 use crate::swarm::LinkId;
-use crate::torrent::PieceSet;
+use crate::torrent::{PieceIndex, PieceSet};
 use crate::wire::PeerId;
 use crate::wire::extension::ExtensionHandshake;
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -49,6 +49,10 @@ pub(super) struct Link {
     /// BEP 10 on both sides.
     pub(super) extensions: bool,
     pub(super) outbox: Outbox,
+    /// Pieces that the other side may ask for while choked.
+    pub(super) allowed_fast: Vec<PieceIndex>,
+    /// Its reading thread waits for its part of a limit.
+    paused: AtomicBool,
     pub(super) downloaded: AtomicU64,
     pub(super) uploaded: AtomicU64,
     /// When a block last went either way, or the link began, in milliseconds.
@@ -74,6 +78,11 @@ impl Link {
         self.about().reason.get_or_insert_with(|| reason.into());
         self.outbox.close();
         let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    /// Whether we do not read on at present, to keep a limit.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
     }
 
     /// A block went either way.
@@ -120,7 +129,18 @@ impl Link {
         if first {
             about.port = Some(handshake.port);
         }
-        about.handshake = handshake;
+        // A later handshake says what has changed (BEP 10).
+        about.handshake.update(handshake);
+    }
+
+    /// How many requests the other side keeps, if it said so.
+    pub(super) fn request_queue(&self) -> Option<u32> {
+        self.about().handshake.request_queue
+    }
+
+    /// Whether the other side says that it fetches nothing (BEP 21).
+    pub(super) fn only_uploads(&self) -> bool {
+        self.about().handshake.upload_only == Some(true)
     }
 
     pub(super) fn status(&self, transfer: &Transfer, pieces: Option<&PieceSet>) -> LinkStatus {

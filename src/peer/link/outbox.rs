@@ -1,7 +1,11 @@
 //! What a link's writing thread has to send: control messages, `have`s and blocks that were asked for.
+//!
+//! The choke state of the other side stands here, behind the same lock as the queue of blocks: what was asked for before a
+//! choke and what comes after it is told apart exactly.
 
 use super::MAX_REQUEST_QUEUE;
-use crate::torrent::BlockRange;
+use crate::peer::serving::Throttle;
+use crate::torrent::{BLOCK, BlockRange, PieceIndex};
 use crate::wire::peer::Message;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,6 +15,8 @@ use std::time::{Duration, Instant};
 const KEEP_ALIVE: Duration = Duration::from_secs(90);
 /// Control bytes that may wait; a side that lets more pile up reads nothing.
 const MAX_WAITING: usize = 256 << 10;
+/// How many bytes a link gets while it is choked, at most: twice what the allowed pieces can have.
+const MAX_ALLOWED: u64 = 8 << 20;
 
 /// Filled by whoever has something to say, emptied by the writing thread.
 #[derive(Debug, Default)]
@@ -19,10 +25,28 @@ pub(in crate::peer) struct Outbox {
     changed: Condvar,
 }
 
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::peer) enum Queued {
+    /// It will be served.
+    Yes,
+    /// The other side is choked.
+    Choked,
+    /// Too many wait already.
+    Full,
+}
+
 #[derive(Debug, Default)]
 struct Waiting {
     bytes: Vec<u8>,
     blocks: VecDeque<BlockRange>,
+    /// The other side's requests are served; a link starts choked (BEP 3).
+    unchoked: bool,
+    /// Bytes of blocks that were queued while choked.
+    allowed: u64,
+    /// What is reserved of the limit for the block at the front, and when the last part of it is due.
+    paid: u32,
+    due: Option<Instant>,
     haves: bool,
     closed: bool,
     /// Since when the writing thread has been busy with one thing.
@@ -61,16 +85,60 @@ impl Outbox {
         self.changed.notify_all();
     }
 
-    /// Queues a block; `false` when too many wait.
-    pub(super) fn push_block(&self, range: BlockRange) -> bool {
-        let mut waiting = self.waiting();
-        let room = waiting.blocks.len() < MAX_REQUEST_QUEUE;
-        if room {
-            waiting.blocks.push_back(range);
+    /// Queues a block unless the other side is choked.
+    pub(in crate::peer) fn push_block(&self, range: BlockRange) -> Queued {
+        let waiting = self.waiting();
+        if !waiting.unchoked {
+            return Queued::Choked;
         }
+        self.push(waiting, range)
+    }
+
+    /// Queues a block of a piece that may be asked for while choked. What one link gets so is bounded.
+    pub(in crate::peer) fn push_allowed(&self, range: BlockRange) -> Queued {
+        let mut waiting = self.waiting();
+        if waiting.allowed >= MAX_ALLOWED {
+            return Queued::Choked;
+        }
+        waiting.allowed += u64::from(range.length());
+        self.push(waiting, range)
+    }
+
+    fn push(&self, mut waiting: MutexGuard<'_, Waiting>, range: BlockRange) -> Queued {
+        if waiting.blocks.len() >= MAX_REQUEST_QUEUE {
+            return Queued::Full;
+        }
+        waiting.blocks.push_back(range);
         drop(waiting);
         self.changed.notify_all();
-        room
+        Queued::Yes
+    }
+
+    /// Serves the other side's requests from now on.
+    pub(in crate::peer) fn unchoke(&self) {
+        let mut waiting = self.waiting();
+        waiting.unchoked = true;
+        Message::Unchoke.encode_into(&mut waiting.bytes);
+        drop(waiting);
+        self.changed.notify_all();
+    }
+
+    /// Serves the other side's requests no more; those that wait are dropped. Between two sides that know BEP 6 each is
+    /// rejected after the choke, and those for `allowed` pieces stay.
+    pub(in crate::peer) fn choke(&self, fast: bool, allowed: &[PieceIndex]) {
+        let mut waiting = self.waiting();
+        waiting.unchoked = false;
+        Message::Choke.encode_into(&mut waiting.bytes);
+        let Waiting { bytes, blocks, .. } = &mut *waiting;
+        blocks.retain(|block| {
+            let stays = fast && allowed.contains(&block.piece());
+            if fast && !stays {
+                Message::Reject((*block).into()).encode_into(bytes);
+            }
+            stays
+        });
+        drop(waiting);
+        self.changed.notify_all();
     }
 
     /// Takes a queued block back; `false` if it is not there any more.
@@ -86,28 +154,46 @@ impl Outbox {
         self.changed.notify_all();
     }
 
-    /// Waits for the next thing to send; `None` at the end. `spare` is an empty buffer to swap in.
-    pub(super) fn next(&self, spare: Vec<u8>) -> Option<Next> {
+    /// Waits for the next thing to send; `None` at the end. `spare` is an empty buffer to swap in. A block has to wait
+    /// for its part of `limit`; messages do not wait behind it.
+    pub(super) fn next(&self, spare: Vec<u8>, limit: Option<&Throttle>) -> Option<Next> {
         let mut waiting = self.waiting();
         waiting.busy = None;
-        let idle = |waiting: &mut Waiting| {
-            !waiting.closed
-                && waiting.bytes.is_empty()
-                && waiting.blocks.is_empty()
-                && !waiting.haves
-        };
-        let waited = self.changed.wait_timeout_while(waiting, KEEP_ALIVE, idle);
-        let (mut waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if waiting.closed {
-            return None;
+        let begun = Instant::now();
+        let mut now = begun;
+        loop {
+            if waiting.closed {
+                return None;
+            }
+            let due = waiting.block_due(limit, now);
+            let ready = due.is_some_and(|due| due <= now);
+            let silent = now.saturating_duration_since(begun) >= KEEP_ALIVE;
+            if ready || silent || waiting.haves || !waiting.bytes.is_empty() {
+                waiting.busy = Some(now);
+                let block = ready.then(|| waiting.pop_block()).flatten();
+                return Some(Next {
+                    bytes: std::mem::replace(&mut waiting.bytes, spare),
+                    haves: std::mem::take(&mut waiting.haves),
+                    block,
+                });
+            }
+            let end = begun + KEEP_ALIVE;
+            let until = due.map_or(end, |due| due.min(end));
+            let waited = self
+                .changed
+                .wait_timeout(waiting, until.saturating_duration_since(now));
+            (waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            now = Instant::now();
         }
-        waiting.busy = Some(Instant::now());
-        let bytes = std::mem::replace(&mut waiting.bytes, spare);
-        Some(Next {
-            bytes,
-            haves: std::mem::take(&mut waiting.haves),
-            block: waiting.blocks.pop_front(),
-        })
+    }
+
+    /// Waits until `due`, or shorter if the link is closed; says whether it is.
+    pub(super) fn is_closed_by(&self, due: Instant) -> bool {
+        let pause = due.saturating_duration_since(Instant::now());
+        let waited = self
+            .changed
+            .wait_timeout_while(self.waiting(), pause, |waiting| !waiting.closed);
+        waited.unwrap_or_else(PoisonError::into_inner).0.closed
     }
 
     /// How long the writing thread has been busy with one thing: long means that the other side does not read.
@@ -119,5 +205,110 @@ impl Outbox {
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    /// When the block at the front may be sent, if there is one. What is more than 16 KiB is reserved in parts, so that
+    /// whoever asks for long blocks gets no more than others.
+    fn block_due(&mut self, limit: Option<&Throttle>, now: Instant) -> Option<Instant> {
+        let length = self.blocks.front()?.length();
+        let Some(limit) = limit else { return Some(now) };
+        loop {
+            match self.due {
+                Some(due) if due > now || self.paid >= length => return Some(due),
+                _ => {
+                    let part = length.saturating_sub(self.paid).min(BLOCK);
+                    self.due = Some(limit.reserve(part));
+                    self.paid += part;
+                }
+            }
+        }
+    }
+
+    fn pop_block(&mut self) -> Option<BlockRange> {
+        (self.paid, self.due) = (0, None);
+        self.blocks.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::torrent::Lengths;
+
+    fn block(lengths: &Lengths, piece: u32) -> BlockRange {
+        lengths.block(lengths.piece(piece).unwrap(), 0).unwrap()
+    }
+
+    fn messages(messages: &[Message<'_>]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        messages
+            .iter()
+            .for_each(|message| message.encode_into(&mut bytes));
+        bytes
+    }
+
+    #[test]
+    fn a_choke_drops_requests_with_rejects_where_those_are_known() {
+        let lengths = Lengths::new(8 * 16_384, 16_384).unwrap();
+        let pieces: Vec<BlockRange> = (0..4).map(|piece| block(&lengths, piece)).collect();
+        let allowed = [pieces[2].piece()];
+        for (fast, kept) in [(true, 1), (false, 0)] {
+            let outbox = Outbox::default();
+            assert_eq!(outbox.push_block(pieces[0]), Queued::Choked);
+            outbox.unchoke();
+            for piece in &pieces {
+                assert_eq!(outbox.push_block(*piece), Queued::Yes);
+            }
+            outbox.choke(fast, &allowed);
+            assert_eq!(outbox.push_block(pieces[0]), Queued::Choked);
+            let next = outbox.next(Vec::new(), None).unwrap();
+            let mut expected = vec![Message::Unchoke, Message::Choke];
+            if fast {
+                expected.extend([0, 1, 3].map(|at: usize| Message::Reject(pieces[at].into())));
+            }
+            assert_eq!(next.bytes, messages(&expected));
+            assert_eq!(next.block, (kept == 1).then_some(pieces[2]));
+        }
+    }
+
+    #[test]
+    fn queues_are_bounded_while_choked_too() {
+        let lengths = Lengths::new(8 * 16_384, 16_384).unwrap();
+        let outbox = Outbox::default();
+        let served = (0..10_000).take_while(|_| {
+            let queued = outbox.push_allowed(block(&lengths, 0)) == Queued::Yes;
+            outbox.waiting().blocks.clear();
+            queued
+        });
+        assert_eq!(served.count() as u64, MAX_ALLOWED / 16_384);
+        outbox.unchoke();
+        let queued =
+            (0..10_000).take_while(|_| outbox.push_block(block(&lengths, 0)) == Queued::Yes);
+        assert_eq!(queued.count(), MAX_REQUEST_QUEUE);
+    }
+
+    #[test]
+    fn messages_do_not_wait_behind_a_block_that_has_to() {
+        let lengths = Lengths::new(1 << 20, 1 << 20).unwrap();
+        let limit = Throttle::new(64 << 10);
+        let outbox = Outbox::default();
+        outbox.unchoke();
+        assert!(outbox.next(Vec::new(), Some(&limit)).is_some());
+        // Eight parts of 16 KiB, each a quarter of a second.
+        let long = lengths.range(0, 0, 128 << 10).unwrap();
+        assert_eq!(outbox.push_block(long), Queued::Yes);
+        let begun = Instant::now();
+        outbox.send([Message::Interested]);
+        let next = outbox.next(Vec::new(), Some(&limit)).unwrap();
+        assert_eq!(
+            (next.bytes.as_slice(), next.block),
+            (&[0, 0, 0, 1, 2][..], None)
+        );
+        assert!(begun.elapsed() < Duration::from_millis(500));
+        let next = outbox.next(Vec::new(), Some(&limit)).unwrap();
+        assert_eq!(next.block, Some(long));
+        assert!(begun.elapsed() > Duration::from_millis(1_500));
     }
 }

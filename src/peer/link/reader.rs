@@ -1,7 +1,7 @@
 //! The reading thread of a link: the other side's messages, and its blocks straight into their buffers.
 
 use super::writer;
-use super::{Link, REQUEST_QUEUE, STACK};
+use super::{Link, Queued, STACK};
 use crate::bencode;
 use crate::peer::shared::Shared;
 use crate::peer::stock::BlockBuffer;
@@ -74,7 +74,7 @@ pub(super) fn serve(shared: &Arc<Shared>, transfer: &Arc<Transfer>, link: &Arc<L
     let Some((owned, told)) = shared.owned.snapshot(transfer.info_hash()) else {
         return Ended::Here;
     };
-    introduce(shared, link, &owned);
+    introduce(shared, transfer, link, &owned);
     let writer = {
         let (shared, transfer, link) = (Arc::clone(shared), Arc::clone(transfer), Arc::clone(link));
         let name = thread::current().name().unwrap_or("link").to_owned() + "-write";
@@ -103,8 +103,9 @@ pub(super) fn serve(shared: &Arc<Shared>, transfer: &Arc<Transfer>, link: &Arc<L
     ended
 }
 
-/// The messages that open a link: our pieces first (BEP 3, BEP 6), then the extension handshake (BEP 10).
-fn introduce(shared: &Shared, link: &Link, owned: &PieceSet) {
+/// The messages that open a link: our pieces first (BEP 3), then the extension handshake (BEP 10) and what may be asked
+/// for while choked (BEP 6).
+fn introduce(shared: &Shared, transfer: &Transfer, link: &Link, owned: &PieceSet) {
     let pieces = match (link.fast, owned.is_full(), owned.is_empty()) {
         (true, true, _) => Some(Message::HaveAll),
         (true, _, true) => Some(Message::HaveNone),
@@ -113,12 +114,17 @@ fn introduce(shared: &Shared, link: &Link, owned: &PieceSet) {
     };
     link.outbox.send(pieces);
     if link.extensions {
-        let payload = shared.extension_handshake(REQUEST_QUEUE).encode();
+        let upload_only = transfer.state().only_uploads();
+        let payload = shared.extension_handshake(upload_only).encode();
         link.outbox.send([Message::Extended {
             id: 0,
             payload: &payload,
         }]);
     }
+    let allowed = link.allowed_fast.iter();
+    let allowed = allowed.filter(|piece| owned.contains(**piece));
+    link.outbox
+        .send(allowed.map(|piece| Message::AllowedFast(piece.number())));
 }
 
 struct Reader<'a> {
@@ -238,6 +244,7 @@ impl Reader<'_> {
             start.copy_from_slice(here);
         }
         self.bytes.drain(..got);
+        self.keep_limit(range.length())?;
         let begun = Instant::now();
         let mut header = [0; PIECE_HEADER];
         while got < buffer.len() {
@@ -263,6 +270,21 @@ impl Reader<'_> {
             length: ask.length,
         })?;
         Ok(())
+    }
+
+    /// Waits until so many bytes may be read, if reading is limited.
+    fn keep_limit(&self, bytes: u32) -> Result<(), Ended> {
+        let Some(limit) = &self.shared.down else {
+            return Ok(());
+        };
+        let due = limit.reserve(bytes);
+        if due <= Instant::now() {
+            return Ok(());
+        }
+        self.link.paused.store(true, Ordering::Relaxed);
+        let closed = self.link.outbox.is_closed_by(due);
+        self.link.paused.store(false, Ordering::Relaxed);
+        if closed { Err(Ended::Here) } else { Ok(()) }
     }
 }
 
@@ -302,10 +324,11 @@ impl Dispatch<'_> {
         let (shared, transfer, link) = (self.shared, self.transfer, self.link);
         let lengths = transfer.info().lengths();
         match message {
-            Message::KeepAlive | Message::Port(_) | Message::NotInterested => {}
+            Message::KeepAlive | Message::Port(_) => {}
             Message::Choke => transfer.choked(shared, link, true),
             Message::Unchoke => transfer.choked(shared, link, false),
-            Message::Interested => link.outbox.send([Message::Unchoke]),
+            Message::Interested => transfer.interested(shared, link, true),
+            Message::NotInterested => transfer.interested(shared, link, false),
             Message::Have(index) => {
                 let piece = lengths.piece(index).ok_or(Ended::Have(index))?;
                 transfer.have(shared, link, piece);
@@ -329,8 +352,13 @@ impl Dispatch<'_> {
             Message::Reject(asked) if link.fast => {
                 transfer.rejected(shared, link, self.range(asked)?);
             }
-            Message::Suggest(index) | Message::AllowedFast(index) if link.fast => {
-                lengths.piece(index).ok_or(Ended::Have(index))?;
+            Message::Suggest(index) if link.fast => {
+                let piece = lengths.piece(index).ok_or(Ended::Have(index))?;
+                transfer.suggested(link, piece);
+            }
+            Message::AllowedFast(index) if link.fast => {
+                let piece = lengths.piece(index).ok_or(Ended::Have(index))?;
+                transfer.allowed(shared, link, piece);
             }
             Message::HaveAll
             | Message::HaveNone
@@ -358,21 +386,20 @@ impl Dispatch<'_> {
     }
 
     fn request(&self, range: BlockRange) -> Result<(), Ended> {
-        let link = self.link;
-        if !self
-            .shared
-            .owned
-            .has(self.transfer.info_hash(), range.piece())
-        {
-            if link.fast {
-                link.outbox.send([Message::Reject(range.into())]);
-            }
-            return Ok(());
-        }
-        if link.outbox.push_block(range) {
-            Ok(())
+        let (link, transfer) = (self.link, self.transfer);
+        let owned = self.shared.owned.has(transfer.info_hash(), range.piece());
+        let queued = if owned {
+            transfer.queue(link, range)
         } else {
-            Err(Ended::Flood)
+            Queued::Choked
+        };
+        match queued {
+            Queued::Yes => {}
+            Queued::Full => return Err(Ended::Flood),
+            // Without BEP 6 nothing tells of it; who is choked knows (BEP 3).
+            Queued::Choked if !link.fast => {}
+            Queued::Choked => link.outbox.send([Message::Reject(range.into())]),
         }
+        Ok(())
     }
 }
