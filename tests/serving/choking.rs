@@ -1,0 +1,171 @@
+//! Whom a peer serves, and what becomes of requests when it chokes.
+
+use crate::peers::{Logged, TORRENT, seed_with};
+use crate::script::*;
+use crate::support::Sandbox;
+use std::collections::HashSet;
+use std::fs;
+
+/// One slot, and so slow that requests wait long enough to be dropped: a block a second.
+const ONE_SLOW_SLOT: [&str; 4] = ["--upload-slots", "1", "--up", "16K"];
+
+/// Every block of the first 19 pieces.
+fn all_requests() -> Vec<[u32; 3]> {
+    (0..19)
+        .flat_map(|piece| [[piece, 0, BLOCK], [piece, BLOCK, BLOCK]])
+        .collect()
+}
+
+fn send_all(wire: &mut Wire) {
+    for [index, begin, length] in all_requests() {
+        wire.send(&request(index, begin, length));
+    }
+}
+
+/// The pieces that a caller is told it may ask for while choked.
+fn allowed_to(wire: &mut Wire) -> HashSet<u32> {
+    let numbers = (0..10).map(|_| wire.until(17).unwrap().try_into().unwrap());
+    numbers.map(u32::from_be_bytes).collect()
+}
+
+/// A caller that is known to wait for a slot.
+fn one_that_waits(seed: &Logged, id: &str) -> Wire {
+    let mut wire = Wire::greet(seed.process.address, &TORRENT, BOTH, id);
+    let allowed = allowed_to(&mut wire);
+    let other = (0..20).find(|piece| !allowed.contains(piece)).unwrap();
+    wire.send(&[interested(), request(other, 0, 1)].concat());
+    assert_eq!(wire.message(), Some((16, numbers(&[other, 0, 1]))));
+    wire
+}
+
+#[test]
+fn a_choke_rejects_what_was_asked_for_and_serves_another() {
+    let sandbox = Sandbox::new();
+    let seed = seed_with(&sandbox, "seed", &TORRENT, &ONE_SLOW_SLOT);
+    let mut first = Wire::greet(seed.process.address, &TORRENT, BOTH, "first");
+    let allowed = allowed_to(&mut first);
+    first.send(&interested());
+    first.until(1).unwrap();
+    send_all(&mut first);
+    let mut second = one_that_waits(&seed, "second");
+    // What waits is dropped when the slot is given up while another waits for it.
+    let block = first.until(7).unwrap();
+    first.send(&frame(3, &[]));
+    let mut answered = HashSet::from([block[..8].to_vec()]);
+    let mut choked = false;
+    let is_allowed = |body: &[u8]| allowed.contains(&asked(&[&body[..8], &[0; 4]].concat()).0);
+    // All that is not allowed gets its reject at once; only allowed pieces may follow.
+    let dropped = all_requests()
+        .iter()
+        .map(|request| numbers(request))
+        .filter(|body| !is_allowed(body))
+        .count();
+    while answered.iter().filter(|body| !is_allowed(body)).count() < dropped {
+        let (id, body) = first.message().unwrap();
+        match id {
+            0 => choked = true,
+            7 => assert!(!choked || is_allowed(&body), "a block after the choke"),
+            16 => assert!(choked && !is_allowed(&body), "a reject before the choke"),
+            _ => continue,
+        }
+        if id != 0 {
+            assert!(answered.insert(body[..8].to_vec()), "answered twice");
+        }
+    }
+    assert!(choked);
+    assert_eq!(second.until(1), Some(vec![]));
+    // Asked again while choked it is refused at once.
+    let refused = (0..19).find(|piece| !allowed.contains(piece));
+    let again = [refused.unwrap(), 0, BLOCK];
+    first.send(&frame(6, &numbers(&again)));
+    assert_eq!(first.until(16), Some(numbers(&again)));
+}
+
+#[test]
+fn without_bep_6_a_choke_drops_requests_silently() {
+    let sandbox = Sandbox::new();
+    let seed = seed_with(&sandbox, "seed", &TORRENT, &ONE_SLOW_SLOT);
+    let mut plain = Wire::greet(seed.process.address, &TORRENT, PLAIN, "plain");
+    plain.send(&interested());
+    plain.until(1).unwrap();
+    send_all(&mut plain);
+    let mut second = one_that_waits(&seed, "second");
+    plain.until(7).unwrap();
+    plain.send(&frame(3, &[]));
+    second.until(1).unwrap();
+    plain.until(0).unwrap();
+    // Dropped, and told of by nothing: the next that comes is an unchoke, and after it the one block asked for since.
+    plain.send(&[request(5, 0, 7), interested()].concat());
+    drop(second);
+    assert_eq!(plain.message(), Some((1, vec![])));
+    plain.send(&request(9, 3, 77));
+    let (id, body) = plain.message().unwrap();
+    assert_eq!((id, &body[..8]), (7, &numbers(&[9, 3])[..]));
+}
+
+#[test]
+fn who_is_choked_may_have_the_allowed_pieces_until_it_has_as_many() {
+    let sandbox = Sandbox::new();
+    let seed = seed_with(&sandbox, "seed", &TORRENT, &["--upload-slots", "1"]);
+    let mut holder = Wire::greet(seed.process.address, &TORRENT, BOTH, "holder");
+    holder.send(&interested());
+    holder.until(1).unwrap();
+    let mut wire = Wire::greet(seed.process.address, &TORRENT, BOTH, "choked");
+    let set = allowed_to(&mut wire);
+    let allowed: Vec<u32> = set.into_iter().collect();
+    let other = (0..20).find(|piece| !allowed.contains(piece)).unwrap();
+    wire.send(&request(other, 0, 9));
+    assert_eq!(wire.message(), Some((16, numbers(&[other, 0, 9]))));
+    wire.send(&request(allowed[0], 4, 9));
+    let (id, body) = wire.message().unwrap();
+    assert_eq!(
+        (id, &body[8..]),
+        (7, TORRENT.block(allowed[0], 4, 9)),
+        "an allowed piece"
+    );
+    for piece in 0..10 {
+        wire.send(&frame(4, &numbers(&[piece])));
+    }
+    wire.send(&request(allowed[0], 4, 9));
+    assert_eq!(wire.message(), Some((16, numbers(&[allowed[0], 4, 9]))));
+    // A cancelled request is answered by a reject, once.
+    holder.send(&frame(8, &numbers(&[1, 0, BLOCK])));
+    holder.send(&request(1, 0, 5));
+    assert_eq!(holder.message().unwrap().0, 7);
+}
+
+#[test]
+fn more_leeches_than_slots_all_complete() {
+    const LENGTH: usize = 6 << 20;
+    let sandbox = Sandbox::new();
+    let _tracker = sandbox.tracker(&[]);
+    let slots = ["--upload-slots", "2"];
+    let mut seed = sandbox.peer_with("seed", &slots);
+    let file = sandbox.file("share", LENGTH, 5);
+    let torrent = sandbox.path("share.torrent");
+    seed.run(&format!(
+        "send '{}' '{}'",
+        file.display(),
+        torrent.display()
+    ));
+    let mut leeches: Vec<_> = (0..7)
+        .map(|number| sandbox.peer_with(&format!("leech{number}"), &slots))
+        .collect();
+    for leech in &mut leeches {
+        leech.run(&format!("download '{}' copy", torrent.display()));
+    }
+    let mut from_seed = 0;
+    for (number, leech) in leeches.iter_mut().enumerate() {
+        leech.run("wait 60");
+        assert!(
+            fs::read(sandbox.path(&format!("leech{number}/copy"))).unwrap()
+                == fs::read(&file).unwrap()
+        );
+        let from = leech.download("share")["from"].clone();
+        from_seed += from[seed.process.address.to_string()].as_u64().unwrap_or(0);
+    }
+    assert!(
+        from_seed < 7 * LENGTH as u64,
+        "nothing was traded: {from_seed}"
+    );
+}

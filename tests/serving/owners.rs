@@ -1,0 +1,112 @@
+//! Owners that choke: those who never serve, those who stop in the middle.
+
+use crate::peers::{Logged, TORRENT, leech};
+use crate::script::*;
+use crate::support::Sandbox;
+use crate::torrent::Torrent;
+use std::fs;
+use std::thread::{self, JoinHandle};
+
+fn serve_on(peer: &Logged, torrent: &Torrent, id: &str) -> JoinHandle<()> {
+    let wire = Wire::greet(peer.process.address, torrent, BOTH, id);
+    let owned = torrent.clone();
+    thread::spawn(move || serve(wire, &owned, |_, block| block.to_vec()))
+}
+
+fn assert_whole(sandbox: &Sandbox) {
+    assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
+}
+
+/// Answers a request.
+fn answer(wire: &mut Wire, body: &[u8]) {
+    let (index, begin, length) = asked(body);
+    wire.send(&piece(index, begin, TORRENT.block(index, begin, length)));
+}
+
+#[test]
+fn one_that_never_unchokes_is_asked_only_for_what_it_allows() {
+    let sandbox = Sandbox::new();
+    let mut leech = leech(&sandbox, "leech", &TORRENT);
+    let mut miser = Wire::greet(leech.process.address, &TORRENT, BOTH, "miser");
+    miser.send(&[have_all(), frame(17, &numbers(&[3]))].concat());
+    let mut requests = Vec::new();
+    for _ in 0..2 {
+        let body = miser.until(6).unwrap();
+        answer(&mut miser, &body);
+        requests.push(asked(&body));
+    }
+    assert_eq!(requests, [(3, 0, BLOCK), (3, BLOCK, BLOCK)]);
+    let sound = serve_on(&leech, &TORRENT, "sound");
+    leech.run("wait 30");
+    assert_whole(&sandbox);
+    sound.join().unwrap();
+    while let Some((id, body)) = miser.message() {
+        assert_ne!(id, 6, "asked while choked: {body:?}");
+    }
+    assert_eq!(
+        leech.download("share")["from"][miser.local().to_string()],
+        32_768
+    );
+}
+
+#[test]
+fn one_that_unchokes_and_delivers_nothing_does_not_hold_up_a_download() {
+    let sandbox = Sandbox::new();
+    let mut leech = leech(&sandbox, "leech", &TORRENT);
+    let mut snub = Wire::greet(leech.process.address, &TORRENT, BOTH, "snub");
+    snub.send(&[have_all(), unchoke()].concat());
+    snub.until(6).unwrap();
+    let sound = serve_on(&leech, &TORRENT, "sound");
+    leech.run("wait 30");
+    assert_whole(&sandbox);
+    sound.join().unwrap();
+}
+
+/// An owner that chokes after each block, with and without BEP 6, and unchokes once it has dropped what it was asked for.
+fn chokes_after_each_block(reserved: [u8; 8], rejects: bool) {
+    let sandbox = Sandbox::new();
+    let mut leech = leech(&sandbox, "leech", &TORRENT);
+    let mut wire = Wire::greet(leech.process.address, &TORRENT, reserved, "fickle");
+    let has = if reserved == PLAIN {
+        frame(5, &[0xff, 0xff, 0xf0])
+    } else {
+        have_all()
+    };
+    let fickle = thread::spawn(move || {
+        wire.send(&[has, unchoke()].concat());
+        while let Some(body) = wire.until(6) {
+            // Whatever else is asked for by now is dropped by the choke.
+            wire.stream.set_nonblocking(true).unwrap();
+            let mut dropped = vec![0; 64 << 10];
+            let here = wire.stream.peek(&mut dropped).unwrap_or(0);
+            wire.stream.set_nonblocking(false).unwrap();
+            let whole = dropped[..here].chunks_exact(17);
+            let whole: Vec<Vec<u8>> = whole
+                .take_while(|message| message[..5] == [0, 0, 0, 13, 6])
+                .map(|message| message[5..].to_vec())
+                .collect();
+            answer(&mut wire, &body);
+            wire.send(&frame(0, &[]));
+            for body in whole {
+                assert_eq!(wire.until(6).as_ref(), Some(&body));
+                if rejects {
+                    wire.send(&frame(16, &body));
+                }
+            }
+            wire.send(&unchoke());
+        }
+    });
+    leech.run("wait 50");
+    assert_whole(&sandbox);
+    fickle.join().unwrap();
+}
+
+#[test]
+fn one_that_chokes_after_each_block_is_asked_again() {
+    chokes_after_each_block(BOTH, true);
+}
+
+#[test]
+fn one_that_chokes_after_each_block_without_bep_6_is_asked_again() {
+    chokes_after_each_block(PLAIN, false);
+}
