@@ -54,11 +54,11 @@ impl Teller<'_> {
             }
             AccountCommand::Login { user, password } => {
                 let password = self.password(password, &format!("password of {user}: "))?;
-                return Ok(self.logged_in(account.login(&user, password)?));
+                return Ok(self.logged_in(self.peer.login(&user, password)?));
             }
             AccountCommand::Logout => {
                 let user = account.user().ok_or(AccountError::NotLoggedIn)?;
-                account.logout()?;
+                self.peer.logout()?;
                 format!("{user} is logged out")
             }
             AccountCommand::ChangePassword { old, new } => {

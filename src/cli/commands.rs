@@ -3,10 +3,12 @@
 //! In scope: words to [`Command`]. Out of scope: doing it (`execute`).
 
 mod account;
+mod file;
 mod nearest;
 mod table;
 
 pub(super) use account::AccountCommand;
+pub(super) use file::FileCommand;
 pub(super) use table::{AREAS, Entry, What, entries};
 
 use super::escape::escape;
@@ -46,6 +48,8 @@ pub(super) enum Command {
     Help(Option<&'static Entry>),
     /// Something about accounts and groups.
     Account(AccountCommand),
+    /// Something about what groups share.
+    File(FileCommand),
     /// End the peer.
     Quit,
 }
@@ -214,6 +218,7 @@ impl Command {
             Self::Help(_) => "help",
             Self::Quit => "quit",
             Self::Account(command) => command.name(),
+            Self::File(command) => command.name(),
         };
         let found = entries().find(|entry| entry.name == name);
         // Each command was read from its row.

@@ -3,7 +3,7 @@
 //! In scope: what each command calls, what is printed of it, whether all succeeded. Out of scope: where lines come from.
 
 use super::account::{AccountOutcome, Teller};
-use super::commands::{Command, Entry, Line, holds_password, read};
+use super::commands::{Command, Entry, FileCommand, Line, holds_password, read};
 use super::failure::Failure;
 use super::hashing::Hashing;
 use super::output::Output;
@@ -13,7 +13,8 @@ use super::wait::{self, Covered};
 use super::{json, render};
 use crate::net::Stop;
 use crate::peer::{
-    DownloadState, DownloadStatus, LinkStatus, Peer, PeerError, Sent, Started, Status,
+    DownloadState, DownloadStatus, LinkStatus, ListedFile, Peer, PeerError, Sent, Started, Status,
+    Uploaded,
 };
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,6 +40,12 @@ pub(super) enum Outcome {
     Help(Option<&'static Entry>),
     /// Something about accounts and groups.
     Account(AccountOutcome),
+    /// `upload_file`.
+    Uploaded(Uploaded),
+    /// `list_files`.
+    Files(Vec<ListedFile>),
+    /// `stop_share`: the name, and whether it is off the catalogue.
+    StoppedShare(String, bool),
     /// `quit`.
     Quit,
 }
@@ -148,9 +155,41 @@ impl<'a> Session<'a> {
                 };
                 teller.run(command).map(Outcome::Account)
             }
+            Command::File(command) => self.file(command),
             Command::Quit => {
                 self.has_quit = true;
                 Ok(Outcome::Quit)
+            }
+        }
+    }
+
+    fn file(&mut self, command: FileCommand) -> Result<Outcome, Failure> {
+        match command {
+            FileCommand::Upload { group, path } => {
+                let hashing = Hashing::new("hashing", self.output);
+                let step = |done, total| hashing.step(done, total);
+                let uploaded = self.peer.upload_file(&group, &path, &step);
+                hashing.finish();
+                match uploaded {
+                    Err(_) if self.stop.is_stopped() => Err(Failure::cut_short("upload_file")),
+                    uploaded => Ok(Outcome::Uploaded(uploaded?)),
+                }
+            }
+            FileCommand::List { group } => Ok(Outcome::Files(self.peer.list_files(&group)?)),
+            FileCommand::Download {
+                group,
+                name,
+                destination,
+                force,
+            } => {
+                let destination = destination.as_deref();
+                let started = self.peer.download_file(&group, &name, destination, force)?;
+                self.covered.started(started.info_hash);
+                Ok(Outcome::Started(started))
+            }
+            FileCommand::Stop { group, name } => {
+                let withdrawn = self.peer.stop_share(&group, &name)?;
+                Ok(Outcome::StoppedShare(name, withdrawn))
             }
         }
     }

@@ -49,6 +49,14 @@ const KINDS: &[(&str, &str)] = &[
         "bad-password",
         "no password was given, or one that cannot be",
     ),
+    (
+        "of-a-group",
+        "the torrent is a group's, for its members only",
+    ),
+    (
+        "exists",
+        "something else stands where the download is to go",
+    ),
     ("logged-in", "another user is logged in at this peer"),
     ("unreachable", "no tracker answers as it should"),
     (

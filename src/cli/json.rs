@@ -7,7 +7,7 @@ use super::commands::{Entry, entries};
 use super::execute::Outcome;
 use super::failure::Failure;
 use crate::peer::{DownloadState, DownloadStatus, LinkStatus, ShareStatus, TrackerStatus};
-use account::{Group, Member, News, Request};
+use account::{File, Group, Member, News, Request};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -80,6 +80,20 @@ enum Body<'a> {
     },
     Help {
         commands: Vec<Help>,
+    },
+    Uploaded {
+        name: &'a str,
+        info_hash: String,
+        length: u64,
+        pieces: u32,
+        again: bool,
+    },
+    Files {
+        files: Vec<File>,
+    },
+    StoppedShare {
+        name: &'a str,
+        withdrawn: bool,
     },
     Said {},
     LoggedIn {
@@ -212,6 +226,20 @@ fn body(outcome: &Outcome) -> Body<'_> {
             commands: vec![help(entry)],
         },
         Outcome::Account(outcome) => account(outcome),
+        Outcome::Uploaded(uploaded) => Body::Uploaded {
+            name: &uploaded.name,
+            info_hash: uploaded.info_hash.to_string(),
+            length: uploaded.length,
+            pieces: uploaded.pieces,
+            again: uploaded.again,
+        },
+        Outcome::Files(files) => Body::Files {
+            files: files.iter().map(File::from).collect(),
+        },
+        Outcome::StoppedShare(name, withdrawn) => Body::StoppedShare {
+            name,
+            withdrawn: *withdrawn,
+        },
         Outcome::Quit => Body::Nothing {},
     }
 }

@@ -37,6 +37,28 @@ pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
         Outcome::Help(None) => help(),
         Outcome::Help(Some(entry)) => help_of(entry),
         Outcome::Account(outcome) => account::lines(outcome),
+        Outcome::Uploaded(uploaded) => vec![format!(
+            "sharing {}  {}  {} pieces  info-hash {}{}",
+            escape(&uploaded.name),
+            size(uploaded.length),
+            uploaded.pieces,
+            uploaded.info_hash,
+            if uploaded.again {
+                "  (the group has it already; it is shared from here too)"
+            } else {
+                ""
+            },
+        )],
+        Outcome::Files(files) => files.iter().map(account::file).collect(),
+        Outcome::StoppedShare(name, withdrawn) => vec![format!(
+            "{} is not shared from here any more{}",
+            escape(name),
+            if *withdrawn {
+                ", and off the catalogue"
+            } else {
+                ""
+            },
+        )],
         Outcome::Quit => Vec::new(),
     }
 }

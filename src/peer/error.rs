@@ -1,6 +1,7 @@
 //! What can go wrong with a command of a peer.
 
 use super::account::AccountError;
+use crate::certificate::CertificateError;
 use crate::storage::{CreateError, RecordError, StoreError};
 use crate::torrent::MetainfoError;
 use std::io;
@@ -62,12 +63,27 @@ pub enum PeerError {
     /// No download of that name.
     #[error("there is no download called {0:?}; show_downloads lists them")]
     NoSuchDownload(String),
+    /// A torrent that only members of a group can download.
+    #[error("{} is of a group, and only its members can have it: log in and use download_file", .0.display())]
+    OfGroup(PathBuf),
+    /// Something else stands at the destination.
+    #[error("{} exists already and is not what the share is: move it away, choose another destination, or say --force to replace it", .0.display())]
+    OtherContent(PathBuf),
+    /// No key can be made.
+    #[error("cannot make a key: {0}")]
+    Key(#[source] CertificateError),
     /// Something about the user, accounts or groups.
     #[error(transparent)]
     Account(#[from] Box<AccountError>),
     /// The peer is ending.
     #[error("the peer is stopping")]
     Stopping,
+}
+
+impl From<AccountError> for PeerError {
+    fn from(error: AccountError) -> Self {
+        Self::Account(Box::new(error))
+    }
 }
 
 impl PeerError {
@@ -84,6 +100,9 @@ impl PeerError {
             Self::Record(_) => "record",
             Self::Already { .. } => "already",
             Self::NoSuchDownload(_) => "no-such-download",
+            Self::OfGroup(_) => "of-a-group",
+            Self::OtherContent(_) => "exists",
+            Self::Key(_) => "system",
             Self::Account(error) => error.kind(),
             Self::Stopping => "stopping",
         }

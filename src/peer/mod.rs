@@ -7,6 +7,7 @@ mod account;
 mod announcer;
 mod control_line;
 mod error;
+mod group;
 mod link;
 mod owned;
 mod pieces;
@@ -24,17 +25,20 @@ mod unlisted;
 pub use account::{Account, AccountError, FirstUseNotice, LoggedIn};
 pub use control_line::{ControlLine, ControlLineError, Owners};
 pub use error::PeerError;
+pub use group::{ListedFile, Uploaded};
 pub use serving::Limits;
 pub use status::{DownloadState, DownloadStatus, LinkStatus, ShareStatus, Status, TrackerStatus};
 pub use trust::{FirstUse, Trust, TrustError};
 pub use unlisted::{Missing, Unlisted};
 
+use crate::certificate::MemberKey;
 use crate::net::{Caps, Pool, Server};
 use crate::storage::{CreateOptions, Place, Records, StateFolder, Store, create};
 use crate::torrent::{InfoHash, MAX_METAINFO, Metainfo, PieceSet};
 use crate::wire::PeerId;
 use announcer::Announcer;
 use crossbeam::channel::{Receiver, Sender, bounded};
+use group::Groups;
 use shared::Shared;
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener};
@@ -109,7 +113,6 @@ pub struct Peer {
     /// Disconnected once no thread announces any more.
     announced: Receiver<()>,
     folder: StateFolder,
-    account: Account,
 }
 
 impl Peer {
@@ -138,6 +141,8 @@ impl Peer {
             pool,
             records,
             announcer,
+            Groups::new(MemberKey::generate().map_err(PeerError::Key)?),
+            account,
         );
         let shared = Arc::new(shared);
         let serving = Arc::clone(&shared);
@@ -151,9 +156,14 @@ impl Peer {
             server,
             announced,
             folder: options.folder,
-            account,
         };
         peer.spawn("tick", tick::run)?;
+        let shared = Arc::clone(&peer.shared);
+        // Not joined: it may wait for a tracker that does not answer, and holds nothing.
+        thread::Builder::new()
+            .name("group-announce".to_owned())
+            .spawn(move || shared.group_announcer.run(&shared))
+            .map_err(PeerError::Thread)?;
         for number in 1..=announcer::THREADS {
             peer.spawn_announcer(number, announcing.clone())?;
         }
@@ -174,7 +184,7 @@ impl Peer {
 
     /// Its user at the trackers.
     pub fn account(&self) -> &Account {
-        &self.account
+        &self.shared.account
     }
 
     /// Hashes a file or folder, writes its `.torrent`, remembers and offers it. `progress` is told bytes done and all
@@ -249,6 +259,9 @@ impl Peer {
         destination: Option<&Path>,
     ) -> Result<Started, PeerError> {
         let metainfo = read_torrent(torrent)?;
+        if metainfo.info().ssl_cert().is_some() {
+            return Err(PeerError::OfGroup(torrent.to_owned()));
+        }
         let place = place(&metainfo, destination)?;
         let started = Started {
             name: metainfo.info().name().to_string(),
@@ -330,7 +343,7 @@ impl Peer {
         Status {
             address: self.address(),
             name: self.shared.name.clone(),
-            user: self.account.user().map(|user| user.to_string()),
+            user: self.shared.account.user().map(|user| user.to_string()),
             shares: shares.collect(),
             downloads: self.downloads(),
             trackers: self.shared.announcer.status(),
@@ -365,6 +378,7 @@ impl Peer {
         self.shared.stop.stop();
         self.shared.tick_now();
         self.shared.announcer.farewell(&self.shared);
+        self.shared.group_announcer.farewell(&self.shared);
         for transfer in self.shared.transfers() {
             transfer.close_links("the peer stops");
         }

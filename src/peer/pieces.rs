@@ -293,7 +293,7 @@ impl Transfer {
         }
         // Whoever sees that it is complete may end the peer at once, and trackers shall have heard of it by then.
         if self.listed {
-            shared.announcer.announce(self, Some(Event::Completed));
+            shared.announce(self, Some(Event::Completed));
         }
         let now = shared.now();
         {
@@ -342,7 +342,7 @@ impl Transfer {
         }
         log::error!("{}: stopped: {reason}", self.name());
         shared.owned.remove(self.info_hash());
-        shared.announcer.leave(self.info_hash());
+        shared.leave(self);
         self.record(shared);
         shared.notify_change();
     }
@@ -383,6 +383,10 @@ impl Transfer {
             .collect();
         sources.sort();
         Record {
+            group: self
+                .group
+                .as_ref()
+                .map(|group| (group.user.clone(), group.label.clone())),
             info_hash: self.info_hash(),
             kind,
             state: recorded,

@@ -12,7 +12,10 @@ impl Transfer {
     /// The state of a download.
     pub(super) fn download_status(&self, shared: &Shared) -> DownloadStatus {
         let tracker_trouble = if self.listed {
-            shared.announcer.trouble(self.info_hash())
+            match &self.group {
+                Some(_) => shared.group_announcer.trouble(self.info_hash()),
+                None => shared.announcer.trouble(self.info_hash()),
+            }
         } else {
             None
         };
@@ -35,7 +38,7 @@ impl Transfer {
         DownloadStatus {
             info_hash: self.info_hash(),
             name: self.name().to_owned(),
-            group: None,
+            group: self.group.as_ref().map(|group| group.label.to_string()),
             state: match &state.phase {
                 Phase::Checking => DownloadState::Checking,
                 Phase::Active | Phase::Finishing => DownloadState::Downloading,

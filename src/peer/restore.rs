@@ -33,6 +33,8 @@ impl Peer {
                     };
                     let mut transfer = Transfer::new(&self.shared, metainfo, kind, true);
                     transfer.added_ms = record.added_ms;
+                    let group = record.group.as_ref();
+                    transfer.group = group.map(|(user, group)| self.shared.groups.of(user, group));
                     transfer.state().sources = record.sources.iter().cloned().collect();
                     if let Ok(transfer) = self.enter(transfer)?
                         && !transfer.reopen_unchanged(&self.shared, &record.state)
@@ -194,7 +196,7 @@ impl Transfer {
             shared.owned.insert(Arc::clone(self), owned);
         }
         if self.listed {
-            shared.announcer.announce(self, Some(Event::Started));
+            shared.announce(self, Some(Event::Started));
         }
         shared.notify_change();
         if finished {

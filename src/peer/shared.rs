@@ -1,6 +1,8 @@
 //! What all threads of a peer share.
 
+use super::account::Account;
 use super::announcer::Announcer;
+use super::group::{GroupAnnouncer, Groups};
 use super::link::{self, REQUEST_QUEUE, STACK};
 use super::owned::Owned;
 use super::serving::{Limits, Throttle};
@@ -10,9 +12,9 @@ use crate::net::{Pool, Stop};
 use crate::storage::Records;
 use crate::swarm::{LinkId, UploadSlots};
 use crate::torrent::InfoHash;
-use crate::wire::PeerId;
 use crate::wire::extension::ExtensionHandshake;
 use crate::wire::handshake::Handshake;
+use crate::wire::{Event, PeerId};
 use std::collections::HashMap;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -45,6 +47,9 @@ pub(super) struct Shared {
     pub(super) pool: Pool,
     pub(super) records: Records,
     pub(super) announcer: Announcer,
+    pub(super) groups: Groups,
+    pub(super) group_announcer: GroupAnnouncer,
+    pub(super) account: Account,
     pub(super) stop: Stop,
     epoch: Instant,
     transfers: Mutex<HashMap<InfoHash, Arc<Transfer>>>,
@@ -74,6 +79,8 @@ impl Shared {
         pool: Pool,
         records: Records,
         announcer: Announcer,
+        groups: Groups,
+        account: Account,
     ) -> Self {
         Self {
             peer_id,
@@ -91,6 +98,9 @@ impl Shared {
             pool,
             records,
             announcer,
+            groups,
+            group_announcer: GroupAnnouncer::default(),
+            account,
             stop: Stop::new(),
             epoch: Instant::now(),
             transfers: Mutex::default(),
@@ -131,6 +141,29 @@ impl Shared {
             request_queue: Some(REQUEST_QUEUE),
             port: Some(self.address.port()),
             upload_only: upload_only.then_some(true),
+        }
+    }
+
+    /// Tells the trackers of a transfer, and goes on telling them.
+    pub(super) fn announce(&self, transfer: &Arc<Transfer>, event: Option<Event>) {
+        if transfer.group.is_some() {
+            self.group_announcer.announce(transfer, event);
+        } else {
+            self.announcer.announce(transfer, event);
+        }
+    }
+
+    /// Whether a transfer is announced anywhere.
+    pub(super) fn announces(&self, info_hash: InfoHash) -> bool {
+        self.announcer.announces(info_hash) || self.group_announcer.announces(info_hash)
+    }
+
+    /// A transfer ends here.
+    pub(super) fn leave(&self, transfer: &Transfer) {
+        if transfer.group.is_some() {
+            self.group_announcer.leave(transfer.info_hash());
+        } else {
+            self.announcer.leave(transfer.info_hash());
         }
     }
 

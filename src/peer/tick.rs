@@ -30,7 +30,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
         }
         for transfer in shared.transfers() {
             if look && transfer.lacks_a_tracker(shared) {
-                shared.announcer.announce(&transfer, None);
+                shared.announce(&transfer, None);
             }
             for address in transfer.tick(shared) {
                 shared.spawn_call(&transfer, address);
@@ -41,7 +41,10 @@ pub(super) fn run(shared: &Arc<Shared>) {
 
 impl Transfer {
     fn lacks_a_tracker(&self, shared: &Shared) -> bool {
-        self.listed && self.state().phase.serves() && !shared.announcer.announces(self.info_hash())
+        self.listed
+            && self.group.is_none()
+            && self.state().phase.serves()
+            && !shared.announces(self.info_hash())
     }
 
     /// Does what is due and gives the addresses to call now.

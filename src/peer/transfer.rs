@@ -3,6 +3,7 @@
 //! In scope: what the events of links mean for a swarm. The steps after a run of blocks has arrived are in `pieces.rs`,
 //! what happens by the clock in `tick.rs`.
 
+use super::group::Group;
 use super::link::{Ended, Link};
 use super::pieces::PieceHash;
 use super::shared::Shared;
@@ -93,6 +94,8 @@ pub(super) struct Transfer {
     pub(super) kind: Kind,
     /// Whether trackers and the state folder are told of it; a closed run does neither.
     pub(super) listed: bool,
+    /// Whose share it is, if it is a group's.
+    pub(super) group: Option<Arc<Group>>,
     info: Arc<Info>,
     store: Mutex<Option<Arc<Store>>>,
     /// Where the metainfo carries the SHA-1 of whole files.
@@ -178,6 +181,7 @@ impl Transfer {
             metainfo,
             kind,
             listed,
+            group: None,
             info,
             store: Mutex::new(None),
             uploaded: AtomicU64::new(0),
@@ -230,6 +234,19 @@ impl Transfer {
 
     pub(super) fn uploaded(&self, bytes: u64) {
         self.uploaded.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that are not here yet.
+    pub(super) fn bytes_left(&self) -> u64 {
+        let state = self.state();
+        match state.phase {
+            Phase::Complete => 0,
+            _ => self
+                .info
+                .lengths()
+                .total()
+                .saturating_sub(state.verified_bytes),
+        }
     }
 
     /// Bytes taken from others since the start.

@@ -6,6 +6,7 @@
 use super::{Place, Stamp};
 use crate::bencode::{Dictionary, Item, KeyOrder, Value};
 use crate::torrent::{FileName, InfoHash, Sha1};
+use crate::wire::name::Label;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -29,6 +30,8 @@ pub struct Record {
     pub sources: Vec<(String, u64)>,
     /// When it was added, in milliseconds since 1970.
     pub added_ms: u64,
+    /// The user it belongs to and the group whose it is; none for an open swarm.
+    pub group: Option<(Label, Label)>,
 }
 
 /// Where the data of a record lies.
@@ -120,6 +123,10 @@ impl Record {
             ),
             ("added", self.added_ms.into()),
         ];
+        if let Some((user, group)) = &self.group {
+            entries.push(("user", user.to_string().into()));
+            entries.push(("group", group.to_string().into()));
+        }
         match &self.kind {
             RecordKind::Share { path } => entries.push(("share", path_item(path))),
             RecordKind::Download { place } => {
@@ -198,6 +205,12 @@ fn read(fields: &Dictionary<'_>) -> Option<(Record, Sha1)> {
         },
         _ => return None,
     };
+    let label = |value: &Value<'_>| value.text()?.parse().ok();
+    let group = match (fields.value("user"), fields.value("group")) {
+        (None, None) => None,
+        (Some(user), Some(group)) => Some((label(user)?, label(group)?)),
+        _ => return None,
+    };
     let tier = |tier: &Value<'_>| {
         let urls = tier.list()?.iter();
         urls.map(|url| url.text().map(str::to_owned)).collect()
@@ -211,6 +224,7 @@ fn read(fields: &Dictionary<'_>) -> Option<(Record, Sha1)> {
     };
     let record = Record {
         info_hash: InfoHash(hash("info hash")?),
+        group,
         kind,
         state,
         trackers: fields
@@ -249,6 +263,7 @@ pub(super) mod tests {
             inode: 9,
         };
         let partial = Record {
+            group: Some(("nik".parse().unwrap(), "lab".parse().unwrap())),
             info_hash: InfoHash([7; 20]),
             kind: RecordKind::Download {
                 place: Place {
@@ -268,6 +283,7 @@ pub(super) mod tests {
             path: "/a/b".into(),
         };
         let complete = Record {
+            group: None,
             kind: share,
             state: RecordState::Complete {
                 stamps: vec![stamp; 3],

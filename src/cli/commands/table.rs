@@ -117,6 +117,10 @@ pub(in crate::cli) static AREAS: &[Area] = &[
         entries: account::GROUPS,
     },
     Area {
+        title: "files of groups",
+        entries: account::FILES,
+    },
+    Area {
         title: "open swarms",
         entries: run::OPEN,
     },

@@ -1,6 +1,7 @@
 //! Accounts and groups, as objects.
 
 use super::super::render::time;
+use crate::peer::ListedFile;
 use crate::wire::access::{GroupEntry, MemberEntry, NewsEntry, RequestEntry};
 use serde::Serialize;
 
@@ -34,6 +35,35 @@ pub(super) struct News {
     group: String,
     outcome: &'static str,
     at: String,
+}
+
+/// A share.
+#[derive(Serialize)]
+pub(super) struct File {
+    name: String,
+    length: u64,
+    publisher: Option<String>,
+    at: String,
+    complete: u32,
+    partial: u32,
+    here: bool,
+    info_hash: String,
+}
+
+impl From<&ListedFile> for File {
+    fn from(file: &ListedFile) -> Self {
+        let entry = &file.entry;
+        Self {
+            name: entry.name.as_str().to_owned(),
+            length: entry.length,
+            publisher: entry.publisher.as_ref().map(ToString::to_string),
+            at: time(entry.at),
+            complete: entry.complete,
+            partial: entry.partial,
+            here: file.here,
+            info_hash: entry.info_hash.to_string(),
+        }
+    }
 }
 
 impl From<&GroupEntry> for Group {

@@ -1,6 +1,9 @@
 //! Accounts and groups, as lines for a person.
 
 use super::super::account::AccountOutcome;
+use super::super::escape::escape;
+use super::size;
+use crate::peer::ListedFile;
 use crate::wire::access::{GroupEntry, MemberEntry, NewsEntry, Outcome, RequestEntry, Standing};
 use std::time::{Duration, SystemTime};
 
@@ -47,6 +50,22 @@ fn group(group: &GroupEntry) -> String {
     };
     let owner = owner.unwrap_or_else(|| "-".to_owned());
     format!("{}  owner {owner}  {members}{standing}", group.name)
+}
+
+/// A share, as `list_files` shows it.
+pub(super) fn file(file: &ListedFile) -> String {
+    let entry = &file.entry;
+    let by = entry.publisher.as_ref().map(ToString::to_string);
+    let here = if file.here { "  here" } else { "" };
+    format!(
+        "{}  {}  by {}  {}  {} complete  {} partial{here}",
+        escape(entry.name.as_str()),
+        size(entry.length),
+        by.as_deref().unwrap_or("-"),
+        time(entry.at),
+        entry.complete,
+        entry.partial,
+    )
 }
 
 fn member(member: &MemberEntry) -> String {

@@ -36,6 +36,12 @@ pub enum AccountError {
     /// The tracker's answer is of another kind than the request.
     #[error("the tracker gave an answer that does not belong to {0}; it may be of another version")]
     OtherAnswer(&'static str),
+    /// What the tracker gave cannot be used.
+    #[error("what the tracker gave cannot be used: {0}")]
+    Certificate(String),
+    /// Text that no share is called.
+    #[error("there is no share called {0:?}; list_files shows those there are")]
+    NoSuchName(String),
     /// The session cannot be read or stored.
     #[error(transparent)]
     Session(#[from] SessionFileError),
@@ -65,7 +71,8 @@ impl AccountError {
             Self::NotLoggedIn => "not-logged-in",
             Self::LoggedIn(_) => "logged-in",
             Self::TrackerInfo(_) => "no-tracker",
-            Self::NoTracker { .. } | Self::OtherAnswer(_) => "unreachable",
+            Self::NoTracker { .. } | Self::OtherAnswer(_) | Self::Certificate(_) => "unreachable",
+            Self::NoSuchName(_) => "unknown-share",
             Self::Untrusted(_) => "untrusted",
             Self::Refused(refused) => refused.kind.as_str(),
             Self::Session(_) => "record",

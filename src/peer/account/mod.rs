@@ -11,11 +11,15 @@ mod line;
 pub use error::AccountError;
 pub use line::FirstUseNotice;
 
+use super::group::sent_name;
+use crate::certificate::MemberKey;
 use crate::storage::{SessionFile, StoredSession};
+use crate::torrent::Info;
 use crate::wire::access::{
-    Answer, Ask, ErrorKind, GroupEntry, MemberEntry, NewsEntry, Page, Place, Reply, RequestEntry,
-    Seen, Token,
+    Announce, Answer, Ask, ErrorKind, FileEntry, GroupEntry, KeyRequest, MemberEntry, NewsEntry,
+    Page, Peers, Place, Reply, RequestEntry, Seen, Token,
 };
+use crate::wire::control::{InfoPart, InfoParts};
 use crate::wire::name::{GroupName, Label, UserName};
 use crate::wire::password::Password;
 use error::TrackerLineError;
@@ -92,7 +96,7 @@ impl Account {
     ///
     /// # Errors
     /// [`AccountError::LoggedIn`] if another user is, else see [`AccountError`].
-    pub fn login(&self, user: &Label, password: Password) -> Result<LoggedIn, AccountError> {
+    pub(super) fn login(&self, user: &Label, password: Password) -> Result<LoggedIn, AccountError> {
         if let Some(other) = self.user().filter(|other| other != user) {
             return Err(AccountError::LoggedIn(other));
         }
@@ -107,7 +111,7 @@ impl Account {
     ///
     /// # Errors
     /// See [`AccountError`]; the session is as it was.
-    pub fn logout(&self) -> Result<(), AccountError> {
+    pub(super) fn logout(&self) -> Result<(), AccountError> {
         let session = self.current()?;
         match self.ask_done(&Ask::Logout) {
             // A session that is over was forgotten by that.
@@ -263,6 +267,97 @@ impl Account {
             self.file.store(session)?;
         }
         Ok(news)
+    }
+
+    /// A certificate (DER) of a group's authority for our key, and that of the authority itself (PEM).
+    pub(super) fn certify(
+        &self,
+        group: &Label,
+        key: &MemberKey,
+    ) -> Result<(Vec<u8>, Vec<u8>), AccountError> {
+        let session = self.current()?;
+        let request = key.request(session.token.as_bytes());
+        let request = request.map_err(|error| AccountError::Certificate(error.to_string()))?;
+        let ask = Ask::Certify {
+            group: group.clone(),
+            request: KeyRequest(request),
+        };
+        match self.ask(&ask, Some(&session))?.reply.result? {
+            Answer::Certificate { leaf, authority } => Ok((leaf, authority)),
+            _ => Err(AccountError::OtherAnswer(ask.kind())),
+        }
+    }
+
+    /// Puts a share into a group's catalogue.
+    pub(super) fn publish(&self, group: &Label, info: &Info) -> Result<(), AccountError> {
+        let mut offset = 0;
+        loop {
+            let part = InfoPart::of(info.raw(), offset);
+            let part = part.map_err(|error| AccountError::Certificate(error.to_string()))?;
+            let (end, total) = (part.end(), part.total());
+            let group = group.clone();
+            self.ask_done(&Ask::Publish { group, part })?;
+            if end >= total {
+                return Ok(());
+            }
+            offset = end;
+        }
+    }
+
+    /// The bytes of a share's info dictionary.
+    pub(super) fn raw_metainfo(&self, group: &Label, name: &str) -> Result<Vec<u8>, AccountError> {
+        let session = self.current()?;
+        let mut parts = InfoParts::new();
+        loop {
+            let ask = Ask::Metainfo {
+                group: group.clone(),
+                name: sent_name(name)?,
+                offset: parts.offset(),
+            };
+            let Answer::Metainfo(part) = self.ask(&ask, Some(&session))?.reply.result? else {
+                return Err(AccountError::OtherAnswer(ask.kind()));
+            };
+            let whole = parts.add(&part);
+            let whole = whole.map_err(|error| AccountError::Certificate(error.to_string()))?;
+            if let Some(whole) = whole {
+                return Ok(whole);
+            }
+        }
+    }
+
+    /// Takes a share off a group's catalogue.
+    pub(super) fn withdraw(&self, group: &Label, name: &str) -> Result<(), AccountError> {
+        self.ask_done(&Ask::Withdraw {
+            group: group.clone(),
+            name: sent_name(name)?,
+        })
+    }
+
+    /// Announces to a group's swarm; gives who else is there.
+    pub(super) fn announce(&self, announce: Announce) -> Result<Peers, AccountError> {
+        let session = self.current()?;
+        let ask = Ask::Announce(announce);
+        match self.ask(&ask, Some(&session))?.reply.result? {
+            Answer::Peers(peers) => Ok(peers),
+            _ => Err(AccountError::OtherAnswer(ask.kind())),
+        }
+    }
+
+    /// The catalogue of a group, sorted by name.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn files(&self, group: &Label) -> Result<Vec<FileEntry>, AccountError> {
+        self.pages(
+            |after| Ask::ListFiles {
+                group: group.clone(),
+                after,
+            },
+            |answer| match answer {
+                Answer::Files(page) => Some(page),
+                _ => None,
+            },
+        )
     }
 
     fn pages<T>(

@@ -1,40 +1,52 @@
 //! How a link begins: by a call of ours or of another.
 
 use super::outbox::Outbox;
+use super::stream::LinkStream;
 use super::{About, CONNECT_LIMIT, HANDSHAKE_LIMIT, Link, reader};
-use crate::net::{Incoming, read_exact_by, write_all_by};
+use crate::certificate::Member;
+use crate::net::{
+    GroupTlsError, Incoming, TLS_FIRST_BYTE, accept_group, read_exact_by, write_all_by,
+};
 use crate::peer::shared::Shared;
 use crate::peer::transfer::{Refusal, Transfer};
 use crate::swarm::allowed_fast;
-use crate::wire::handshake::{FIRST_BYTE, HANDSHAKE, Handshake};
+use crate::wire::handshake::{FIRST_BYTE, HANDSHAKE, Handshake, NotBitTorrent};
+use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 /// Serves a caller until the link ends. What is not the start of a handshake for a swarm served here is closed without
 /// a word, whatever is wrong with it.
 pub(in crate::peer) fn accept(shared: &Arc<Shared>, incoming: Incoming) {
     let Incoming { stream, address } = incoming;
-    let mut bytes = [0; HANDSHAKE];
     // The first byte alone tells what the caller speaks; a stranger need not send 68 to be turned away.
-    let (first, rest) = bytes.split_at_mut(1);
-    if let Err(error) = read_exact_by(&stream, first, HANDSHAKE_LIMIT) {
+    let mut first = [0];
+    if let Err(error) = read_exact_by(&stream, &mut first, HANDSHAKE_LIMIT) {
         return log::debug!("{address}: no handshake: {error}");
     }
-    if *first != [FIRST_BYTE] {
-        return log::info!(
-            "{address}: not a BitTorrent handshake (first byte {:#04x})",
-            first[0]
-        );
+    match first {
+        [FIRST_BYTE] => accept_plain(shared, stream, address),
+        [TLS_FIRST_BYTE] => accept_member(shared, stream, address),
+        [other] => log::info!("{address}: not a BitTorrent handshake (first byte {other:#04x})"),
     }
-    if let Err(error) = read_exact_by(&stream, rest, HANDSHAKE_LIMIT) {
+}
+
+/// A caller to an open swarm. One that names a group's is answered like one that names no swarm.
+fn accept_plain(shared: &Arc<Shared>, stream: Arc<TcpStream>, address: SocketAddr) {
+    let mut bytes = [FIRST_BYTE; HANDSHAKE];
+    if let Some(rest) = bytes.get_mut(1..)
+        && let Err(error) = read_exact_by(&stream, rest, HANDSHAKE_LIMIT)
+    {
         return log::info!("{address}: the handshake did not come whole: {error}");
     }
     let theirs = match Handshake::parse(&bytes) {
         Ok(theirs) => theirs,
         Err(error) => return log::info!("{address}: {error}"),
     };
-    let Some(transfer) = shared.owned.transfer(theirs.info_hash) else {
+    let transfer = shared.owned.transfer(theirs.info_hash);
+    let Some(transfer) = transfer.filter(|transfer| transfer.group.is_none()) else {
         return log::info!(
             "{address}: asks for {}, which is not served here",
             theirs.info_hash
@@ -48,18 +60,79 @@ pub(in crate::peer) fn accept(shared: &Arc<Shared>, incoming: Incoming) {
     if theirs.peer_id == shared.peer_id {
         return log::debug!("{address}: a call from ourselves");
     }
-    begin(shared, &transfer, stream, address, false, &theirs);
+    let stream = LinkStream::Plain(stream);
+    begin(shared, &transfer, stream, None, address, false, &theirs);
+}
+
+/// A caller to a group's swarm: TLS between members, then BEP 3 as anywhere.
+fn accept_member(shared: &Arc<Shared>, socket: Arc<TcpStream>, address: SocketAddr) {
+    let served = |info_hash| {
+        let transfer = shared.owned.transfer(info_hash)?;
+        transfer.group.as_ref()?.tls()
+    };
+    let line = accept_group(
+        Arc::clone(&socket),
+        &[TLS_FIRST_BYTE],
+        served,
+        HANDSHAKE_LIMIT,
+    );
+    let line = match line {
+        Ok(line) => line,
+        Err(error) => return log::info!("{address}: refused: {error}"),
+    };
+    let user = line.member.user.clone();
+    let Some(transfer) = shared.owned.transfer(line.info_hash) else {
+        return log::info!("{address} ({user}): {} went away", line.info_hash);
+    };
+    let deadline = Instant::now() + HANDSHAKE_LIMIT;
+    let mut bytes = [0; HANDSHAKE];
+    if let Err(error) = line.stream.read_exact_until(&mut bytes, deadline) {
+        return log::info!("{address} ({user}): no handshake: {error}");
+    }
+    let theirs = match Handshake::parse(&bytes) {
+        Ok(theirs) if theirs.info_hash == line.info_hash => theirs,
+        Ok(theirs) => {
+            return log::info!(
+                "{address} ({user}): refused: called for {} and asks for {}",
+                line.info_hash,
+                theirs.info_hash
+            );
+        }
+        Err(error) => return log::info!("{address} ({user}): {error}"),
+    };
+    if is_barred(&transfer, &user) {
+        return log::info!("{address}: refused: {user} is no member any more");
+    }
+    let ours = shared.handshake(theirs.info_hash).encode();
+    if let Err(error) = line.stream.write_all_until(&ours, deadline) {
+        return log::info!("{address} ({user}): answering the handshake failed: {error}");
+    }
+    if theirs.peer_id == shared.peer_id {
+        return log::debug!("{address}: a call from ourselves");
+    }
+    let member = Some(line.member);
+    let stream = LinkStream::Group {
+        line: Box::new(line.stream),
+        socket,
+    };
+    begin(shared, &transfer, stream, member, address, false, &theirs);
+}
+
+fn is_barred(transfer: &Transfer, user: &str) -> bool {
+    let group = transfer.group.as_ref();
+    group.is_some_and(|group| group.is_barred(user))
 }
 
 /// Calls an address and serves the link until it ends.
 pub(in crate::peer) fn call(shared: &Arc<Shared>, transfer: &Arc<Transfer>, address: SocketAddr) {
     match greet(shared, transfer, address) {
-        Ok((stream, theirs)) if theirs.peer_id == shared.peer_id => {
-            drop(stream);
+        Ok((_, _, theirs)) if theirs.peer_id == shared.peer_id => {
             log::debug!("{address} is this peer itself");
             transfer.is_ourselves(address);
         }
-        Ok((stream, theirs)) => begin(shared, transfer, stream, address, true, &theirs),
+        Ok((stream, member, theirs)) => {
+            begin(shared, transfer, stream, member, address, true, &theirs);
+        }
         Err(error) => {
             log::debug!("{}: calling {address}: {error}", transfer.name());
             transfer.call_failed(shared, address);
@@ -67,40 +140,73 @@ pub(in crate::peer) fn call(shared: &Arc<Shared>, transfer: &Arc<Transfer>, addr
     }
 }
 
+/// Why a call came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum CallError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Group(#[from] GroupTlsError),
+    #[error(transparent)]
+    Handshake(#[from] NotBitTorrent),
+    #[error("it answers for another swarm")]
+    OtherSwarm,
+    #[error("{0} is no member any more")]
+    Barred(String),
+    #[error("nobody of the group is logged in here")]
+    Suspended,
+}
+
 fn greet(
     shared: &Shared,
     transfer: &Transfer,
     address: SocketAddr,
-) -> std::io::Result<(Arc<TcpStream>, Handshake)> {
-    let stream = Arc::new(TcpStream::connect_timeout(&address, CONNECT_LIMIT)?);
-    let _registered = shared.register_call(&stream);
-    let ours = shared.handshake(transfer.info_hash());
-    write_all_by(&stream, &ours.encode(), HANDSHAKE_LIMIT)?;
+) -> Result<(LinkStream, Option<Member>, Handshake), CallError> {
+    let socket = Arc::new(TcpStream::connect_timeout(&address, CONNECT_LIMIT)?);
+    let _registered = shared.register_call(&socket);
+    let info_hash = transfer.info_hash();
+    let ours = shared.handshake(info_hash).encode();
     let mut bytes = [0; HANDSHAKE];
-    read_exact_by(&stream, &mut bytes, HANDSHAKE_LIMIT)?;
-    let invalid = |text: &str| std::io::Error::new(std::io::ErrorKind::InvalidData, text);
-    let theirs = Handshake::parse(&bytes).map_err(|error| invalid(&error.to_string()))?;
-    if theirs.info_hash != transfer.info_hash() {
-        return Err(invalid("it answers for another swarm"));
+    let (stream, member) = match &transfer.group {
+        None => {
+            write_all_by(&socket, &ours, HANDSHAKE_LIMIT)?;
+            read_exact_by(&socket, &mut bytes, HANDSHAKE_LIMIT)?;
+            (LinkStream::Plain(socket), None)
+        }
+        Some(group) => {
+            let tls = group.tls().ok_or(CallError::Suspended)?;
+            let line = tls.connect(Arc::clone(&socket), info_hash, HANDSHAKE_LIMIT)?;
+            if group.is_barred(&line.member.user) {
+                return Err(CallError::Barred(line.member.user));
+            }
+            line.exchange(&ours, &mut bytes, HANDSHAKE_LIMIT)?;
+            let stream = LinkStream::Group {
+                line: Box::new(line.stream),
+                socket,
+            };
+            (stream, Some(line.member))
+        }
+    };
+    let theirs = Handshake::parse(&bytes)?;
+    if theirs.info_hash != info_hash {
+        return Err(CallError::OtherSwarm);
     }
-    Ok((stream, theirs))
+    Ok((stream, member, theirs))
 }
 
 fn begin(
     shared: &Arc<Shared>,
     transfer: &Arc<Transfer>,
-    stream: Arc<TcpStream>,
+    stream: LinkStream,
+    member: Option<Member>,
     address: SocketAddr,
     outgoing: bool,
     theirs: &Handshake,
 ) {
-    // Requests are small and must not wait for one another.
-    if let Err(error) = stream.set_nodelay(true) {
-        return log::debug!("{address}: {error}");
-    }
     let link = Arc::new(Link {
         id: shared.next_link(),
         stream,
+        member,
         address,
         outgoing,
         peer_id: theirs.peer_id,

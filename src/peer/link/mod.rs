@@ -6,21 +6,24 @@
 mod handshake;
 mod outbox;
 mod reader;
+mod stream;
 mod writer;
 
 pub(super) use handshake::{accept, call};
 pub(super) use outbox::{Outbox, Queued};
 pub(super) use reader::Ended;
+use stream::LinkStream;
 
 use super::status::LinkStatus;
 use super::transfer::Transfer;
+use crate::certificate::Member;
 use crate::swarm::LinkId;
 use crate::torrent::{PieceIndex, PieceSet};
 use crate::wire::PeerId;
 use crate::wire::extension::ExtensionHandshake;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The stack of a link's threads, in bytes.
@@ -38,7 +41,9 @@ pub(super) const MAX_REQUEST_QUEUE: usize = 2_000;
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) id: LinkId,
-    pub(super) stream: Arc<TcpStream>,
+    stream: LinkStream,
+    /// Who the other side is, in a group's swarm.
+    pub(super) member: Option<Member>,
     /// The other end of the connection.
     pub(super) address: SocketAddr,
     /// Whether we called.
@@ -77,7 +82,7 @@ impl Link {
     pub(super) fn close(&self, reason: impl Into<String>) {
         self.about().reason.get_or_insert_with(|| reason.into());
         self.outbox.close();
-        let _ = self.stream.shutdown(Shutdown::Both);
+        self.stream.shut();
     }
 
     /// Whether we do not read on at present, to keep a limit.
@@ -148,7 +153,9 @@ impl Link {
         LinkStatus {
             share: transfer.name().to_owned(),
             address: self.shown_address(),
-            name: told.name,
+            name: told
+                .name
+                .or_else(|| self.member.as_ref().map(|member| member.user.clone())),
             client: told.client.unwrap_or_else(|| self.peer_id.client()),
             outgoing: self.outgoing,
             pieces: (

@@ -9,7 +9,7 @@ use crate::peer::transfer::Transfer;
 use crate::torrent::{BLOCK, BitfieldError, BlockError, BlockRange, PieceSet};
 use crate::wire::extension::ExtensionHandshake;
 use crate::wire::peer::{Ask, Message, MessageError, PIECE_HEADER, Step, decode};
-use std::io::{self, IoSliceMut, Read};
+use std::io::{self, IoSliceMut};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -143,10 +143,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn run(&mut self) -> Result<(), Ended> {
-        self.link
-            .stream
-            .set_read_timeout(Some(SILENCE))
-            .map_err(Ended::Socket)?;
+        self.link.stream.prepare(SILENCE).map_err(Ended::Socket)?;
         let max_bitfield = PieceSet::bytes_for(self.transfer.info().lengths().pieces());
         let mut at = 0;
         loop {
@@ -194,7 +191,7 @@ impl Reader<'_> {
             let have = self.bytes.len();
             self.bytes.resize(needed.max(AHEAD), 0);
             let room = self.bytes.get_mut(have..).unwrap_or_default();
-            let read = read(|| (&*self.link.stream).read(room));
+            let read = read(|| self.link.stream.read(room, SILENCE));
             self.bytes.truncate(have + *read.as_ref().unwrap_or(&0));
             read?;
             let begun = self.begun.get_or_insert_with(Instant::now);
@@ -251,7 +248,7 @@ impl Reader<'_> {
             let rest = buffer.get_mut(got..).unwrap_or_default();
             let room = rest.len();
             let mut slices = [IoSliceMut::new(rest), IoSliceMut::new(&mut header)];
-            let read = read(|| (&*self.link.stream).read_vectored(&mut slices))?;
+            let read = read(|| self.link.stream.read_vectored(&mut slices, SILENCE))?;
             got += read.min(room);
             self.bytes
                 .extend_from_slice(header.get(..read.saturating_sub(room)).unwrap_or_default());
@@ -306,6 +303,8 @@ fn read(mut call: impl FnMut() -> io::Result<usize>) -> Result<usize, Ended> {
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => continue,
                 io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Err(Ended::Silent),
+                // Under TLS: nobody says goodbye there, as BEP 3 knows where messages end.
+                io::ErrorKind::UnexpectedEof => Err(Ended::Closed),
                 _ => Err(Ended::Socket(error)),
             },
         };

@@ -1,21 +1,14 @@
-//! The writing thread of a link: messages first, then one block at a time by `sendfile`.
+//! The writing thread of a link: messages first, then one block at a time.
 
 use super::Link;
 use super::outbox::Next;
 use crate::peer::shared::Shared;
 use crate::peer::transfer::Transfer;
-use crate::storage::{Span, StoreError};
+use crate::storage::StoreError;
 use crate::torrent::BlockRange;
 use crate::wire::peer::{Message, piece_header};
-use nix::errno::Errno;
-use nix::sys::sendfile::sendfile64;
-use nix::sys::socket::{self, MsgFlags};
-use std::io::{self, Write};
-use std::os::fd::AsRawFd;
+use std::io;
 use std::sync::atomic::Ordering;
-
-/// "More follows": the header of a piece leaves with the first bytes of its block.
-const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
 
 /// Why writing ended.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +68,7 @@ fn send(
     if bytes.is_empty() && !haves && block.is_none() {
         Message::KeepAlive.encode_into(&mut bytes);
     }
-    (&*link.stream).write_all(&bytes)?;
+    link.stream.write_all(&bytes)?;
     bytes.clear();
     if let Some(block) = block {
         send_block(transfer, link, block)?;
@@ -87,53 +80,10 @@ fn send(
     Ok(bytes)
 }
 
-/// The header goes with `MSG_MORE`, the block straight from the page cache: nothing is read into this process.
 fn send_block(transfer: &Transfer, link: &Link, block: BlockRange) -> Result<(), WriteError> {
     let store = transfer.store().ok_or(WriteError::Cut)?;
     let offset = transfer.info().lengths().range_offset(block);
     let spans = store.spans(offset, block.length().into())?;
     let header = piece_header(block.into());
-    let mut sent = 0;
-    while let Some(rest) = header.get(sent..).filter(|rest| !rest.is_empty()) {
-        sent += retry(|| socket::send(link.stream.as_raw_fd(), rest, MSG_MORE))?;
-    }
-    for span in spans {
-        match span? {
-            Span::Padding(length) => {
-                let zeros = [0; 4096];
-                let mut left = length;
-                while left > 0 {
-                    let part = left.min(zeros.len() as u64);
-                    (&*link.stream).write_all(zeros.get(..part as usize).unwrap_or_default())?;
-                    left -= part;
-                }
-            }
-            Span::File {
-                file,
-                offset,
-                length,
-                ..
-            } => {
-                let mut at = i64::try_from(offset).map_err(|_| WriteError::Cut)?;
-                let mut left = length as usize;
-                while left > 0 {
-                    let sent = retry(|| sendfile64(&link.stream, &file, Some(&mut at), left))?;
-                    if sent == 0 {
-                        return Err(WriteError::Cut);
-                    }
-                    left = left.saturating_sub(sent);
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-fn retry(mut call: impl FnMut() -> nix::Result<usize>) -> io::Result<usize> {
-    loop {
-        match call() {
-            Err(Errno::EINTR) => {}
-            other => return Ok(other?),
-        }
-    }
+    link.stream.send_block(&header, spans)
 }

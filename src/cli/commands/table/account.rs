@@ -1,6 +1,6 @@
-//! Commands about accounts and groups.
+//! Commands about accounts, groups and what these share.
 
-use super::super::{AccountCommand, Command};
+use super::super::{AccountCommand, Command, FileCommand};
 use super::{Entry, Flag, What, optional, required};
 
 const YES: Flag = Flag {
@@ -187,6 +187,74 @@ pub(super) static GROUPS: &[Entry] = &[
             Ok(Command::Account(AccountCommand::RemoveMember {
                 group: words.parsed(0)?,
                 user: words.parsed(1)?,
+            }))
+        },
+    },
+];
+
+/// What groups share.
+pub(super) static FILES: &[Entry] = &[
+    Entry {
+        name: "upload_file",
+        arguments: &[required("G", What::Other), required("PATH", What::Path)],
+        flags: &[],
+        summary: "share a file or folder with a group",
+        details: "Hashes the file or folder, puts it into the group's catalogue under its own name and serves it from then on, \
+                  also after a restart. Only members of the group can have it.\nExample: upload_file lab disk.img",
+        read: |words| {
+            Ok(Command::File(FileCommand::Upload {
+                group: words.parsed(0)?,
+                path: words.path(1)?,
+            }))
+        },
+    },
+    Entry {
+        name: "list_files",
+        arguments: &[required("G", What::Other)],
+        flags: &[],
+        summary: "list what a group shares",
+        details: "One line a share: its name, how large it is, who shared it and when, and how many peers have all of it or a \
+                  part of it now.",
+        read: |words| {
+            Ok(Command::File(FileCommand::List {
+                group: words.parsed(0)?,
+            }))
+        },
+    },
+    Entry {
+        name: "download_file",
+        arguments: &[
+            required("G", What::Other),
+            required("NAME", What::Other),
+            optional("DEST", What::Path),
+        ],
+        flags: &[Flag {
+            name: "--force",
+            value: None,
+        }],
+        summary: "start a download from a group in the background",
+        details: "NAME is what list_files shows. It goes into the current folder, or to DEST: a folder that exists, or the new \
+                  file's own name. A file that is there with the same content is taken as it is; another one is replaced only \
+                  with --force. What is here is shared on at once.\nExample: download_file lab disk.img /srv/images",
+        read: |words| {
+            Ok(Command::File(FileCommand::Download {
+                group: words.parsed(0)?,
+                name: words.word(1)?.to_owned(),
+                destination: words.optional_path(2)?,
+                force: words.has("--force"),
+            }))
+        },
+    },
+    Entry {
+        name: "stop_share",
+        arguments: &[required("G", What::Other), required("NAME", What::Other)],
+        flags: &[],
+        summary: "end the sharing of a file from here",
+        details: "Files stay where they are. If you shared it, or own the group, it is also taken off the group's catalogue.",
+        read: |words| {
+            Ok(Command::File(FileCommand::Stop {
+                group: words.parsed(0)?,
+                name: words.word(1)?.to_owned(),
             }))
         },
     },

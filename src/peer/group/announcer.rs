@@ -1,0 +1,380 @@
+//! Announces to the swarms of groups, over the control line of whoever is logged in.
+//!
+//! One thread goes through what is due; each announce is one request over a line that stays open. It also fetches
+//! certificates in time, and ends links with those who are no members any more.
+
+use super::{Group, now};
+use crate::peer::account::AccountError;
+use crate::peer::shared::Shared;
+use crate::peer::transfer::{Phase, Transfer};
+use crate::torrent::InfoHash;
+use crate::wire::Event;
+use crate::wire::access::{Announce, AnnounceEvent};
+use std::collections::HashMap;
+use std::num::NonZeroU16;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The longest time between two looks at who is logged in and at the links.
+const LOOK: Duration = Duration::from_secs(1);
+/// A download that has nobody to ask announces this often.
+const HUNGRY: Duration = Duration::from_secs(3);
+/// The pause after a failure; it doubles with each, up to the second.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// How long the farewell may take.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// What is announced, and when next.
+#[derive(Debug, Default)]
+pub(in crate::peer) struct GroupAnnouncer {
+    schedule: Mutex<Schedule>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Schedule {
+    tasks: HashMap<InfoHash, Task>,
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct Task {
+    transfer: Arc<Transfer>,
+    due: Instant,
+    event: Option<AnnounceEvent>,
+    /// A tracker has heard of it.
+    started: bool,
+    /// It ends once `stopped` was tried.
+    last: bool,
+    failures: u32,
+    trouble: Option<String>,
+}
+
+/// What came of an announce.
+enum Outcome {
+    /// Announce again after so long.
+    Again(Duration),
+    /// Nobody of the group is logged in.
+    Suspended(String),
+    /// It is not to be shared with this user any more.
+    Out(String),
+    /// It could not be said.
+    Failed(String),
+}
+
+impl GroupAnnouncer {
+    /// Announces a transfer as soon as possible, and from then on.
+    pub(in crate::peer) fn announce(&self, transfer: &Arc<Transfer>, event: Option<Event>) {
+        let event = event.map(|event| match event {
+            Event::Started => AnnounceEvent::Started,
+            Event::Completed => AnnounceEvent::Completed,
+            Event::Stopped => AnnounceEvent::Stopped,
+        });
+        let mut schedule = self.schedule();
+        let task = schedule
+            .tasks
+            .entry(transfer.info_hash())
+            .or_insert_with(|| Task {
+                transfer: Arc::clone(transfer),
+                due: Instant::now(),
+                event: Some(AnnounceEvent::Started),
+                started: false,
+                last: false,
+                failures: 0,
+                trouble: None,
+            });
+        if task.last {
+            // The same share, begun anew.
+            *task = Task {
+                transfer: Arc::clone(transfer),
+                due: Instant::now(),
+                event: Some(AnnounceEvent::Started),
+                started: false,
+                last: false,
+                failures: 0,
+                trouble: None,
+            };
+        }
+        if task.started {
+            task.event = event.or(task.event);
+        }
+        task.due = Instant::now();
+        drop(schedule);
+        self.changed.notify_all();
+    }
+
+    /// Somebody has logged in: what was suspended may go on.
+    pub(in crate::peer) fn wake(&self) {
+        let now = Instant::now();
+        for task in self.schedule().tasks.values_mut() {
+            task.due = now;
+        }
+        self.changed.notify_all();
+    }
+
+    /// Has a tracker told that a transfer ends here, if one has heard of it, and forgets it.
+    pub(in crate::peer) fn leave(&self, info_hash: InfoHash) {
+        let mut schedule = self.schedule();
+        let now = Instant::now();
+        schedule.tasks.retain(|hash, task| {
+            if *hash == info_hash {
+                task.last = true;
+                task.event = Some(AnnounceEvent::Stopped);
+                task.due = now;
+            }
+            *hash != info_hash || task.started
+        });
+        drop(schedule);
+        self.changed.notify_all();
+    }
+
+    /// Whether it is announced.
+    pub(in crate::peer) fn announces(&self, info_hash: InfoHash) -> bool {
+        let schedule = self.schedule();
+        schedule
+            .tasks
+            .get(&info_hash)
+            .is_some_and(|task| !task.last)
+    }
+
+    /// The latest trouble with it, if there is one.
+    pub(in crate::peer) fn trouble(&self, info_hash: InfoHash) -> Option<String> {
+        self.schedule().tasks.get(&info_hash)?.trouble.clone()
+    }
+
+    /// Tells that everything ends here, without waiting for longer than a moment. Nothing is announced after that.
+    pub(in crate::peer) fn farewell(&self, shared: &Arc<Shared>) {
+        let tasks = {
+            let mut schedule = self.schedule();
+            schedule.ended = true;
+            std::mem::take(&mut schedule.tasks)
+        };
+        self.changed.notify_all();
+        let started: Vec<Task> = tasks.into_values().filter(|task| task.started).collect();
+        if started.is_empty() {
+            return;
+        }
+        let (done, finished) = crossbeam::channel::bounded::<()>(0);
+        let shared = Arc::clone(shared);
+        let spawned = thread::Builder::new()
+            .name("farewell".to_owned())
+            .spawn(move || {
+                let done = done;
+                for task in started {
+                    if say(&shared, &task.transfer, Some(AnnounceEvent::Stopped)).is_err() {
+                        break;
+                    }
+                }
+                drop(done);
+            });
+        match spawned {
+            // One that waits for a tracker which does not answer holds nothing, and must not hold up the end.
+            Ok(_) => drop(finished.recv_timeout(FAREWELL)),
+            Err(error) => log::warn!("trackers are not told of the end: {error}"),
+        }
+    }
+
+    /// Works on what is due until the peer stops. Runs on the thread `group-announce`.
+    pub(in crate::peer) fn run(&self, shared: &Arc<Shared>) {
+        let mut looked = Instant::now();
+        while let Some(due) = self.next_due() {
+            if looked.elapsed() >= LOOK {
+                look_at_links(shared);
+                looked = Instant::now();
+            }
+            let Some((transfer, event)) = due else {
+                continue;
+            };
+            let outcome = attempt(shared, &transfer, event);
+            self.settle(shared, &transfer, event, outcome);
+        }
+    }
+
+    /// What is due; nothing for now, or `None` at the end.
+    #[allow(clippy::type_complexity)]
+    fn next_due(&self) -> Option<Option<(Arc<Transfer>, Option<AnnounceEvent>)>> {
+        let mut schedule = self.schedule();
+        let begun = Instant::now();
+        loop {
+            if schedule.ended {
+                return None;
+            }
+            let now = Instant::now();
+            let next = schedule.tasks.values().min_by_key(|task| task.due);
+            match next {
+                Some(task) if task.due <= now => {
+                    return Some(Some((Arc::clone(&task.transfer), task.event)));
+                }
+                _ if now.duration_since(begun) >= LOOK => return Some(None),
+                _ => {}
+            }
+            let pause = next.map_or(LOOK, |task| task.due.saturating_duration_since(now));
+            let waited = self.changed.wait_timeout(schedule, pause.min(LOOK));
+            schedule = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn settle(
+        &self,
+        shared: &Arc<Shared>,
+        transfer: &Arc<Transfer>,
+        event: Option<AnnounceEvent>,
+        outcome: Outcome,
+    ) {
+        let mut schedule = self.schedule();
+        let Some(task) = schedule.tasks.get_mut(&transfer.info_hash()) else {
+            return;
+        };
+        if task.last && event == Some(AnnounceEvent::Stopped) {
+            schedule.tasks.remove(&transfer.info_hash());
+            return;
+        }
+        let now = Instant::now();
+        let trouble = match outcome {
+            Outcome::Again(pause) => {
+                task.started = true;
+                task.failures = 0;
+                // What came up while this one was under way is still to be told.
+                if task.event == event {
+                    task.event = None;
+                    task.due = now + pause;
+                }
+                None
+            }
+            Outcome::Suspended(trouble) => {
+                task.started = false;
+                task.event = Some(AnnounceEvent::Started);
+                task.due = now + LOOK;
+                Some(trouble)
+            }
+            Outcome::Failed(trouble) => {
+                task.failures = task.failures.saturating_add(1);
+                let pause = RETRY.0 * (1 << (task.failures - 1).min(8));
+                task.due = now + pause.min(RETRY.1);
+                Some(trouble)
+            }
+            Outcome::Out(reason) => {
+                schedule.tasks.remove(&transfer.info_hash());
+                drop(schedule);
+                return transfer.out_of_group(shared, &reason);
+            }
+        };
+        if trouble.is_some() && trouble != task.trouble {
+            let told = trouble.as_deref().unwrap_or_default();
+            log::warn!("{}: {told}", transfer.name());
+        }
+        task.trouble = trouble;
+    }
+
+    fn schedule(&self) -> MutexGuard<'_, Schedule> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says it, with a certificate at hand, and takes in what the answer tells.
+fn attempt(shared: &Shared, transfer: &Transfer, event: Option<AnnounceEvent>) -> Outcome {
+    let Some(group) = &transfer.group else {
+        return Outcome::Failed("it is of no group".to_owned());
+    };
+    if shared.account.user().as_ref() != Some(&group.user) {
+        group.suspend();
+        transfer.close_links("its user is not logged in");
+        let user = &group.user;
+        return Outcome::Suspended(format!("suspended until {user} is logged in here"));
+    }
+    if group.needs_certificate()
+        && let Err(error) = shared.groups.certify(&shared.account, group)
+    {
+        return failed(group, error);
+    }
+    let pause = match say(shared, transfer, event) {
+        Ok(pause) => pause,
+        Err(error) => return failed(group, error),
+    };
+    Outcome::Again(if transfer.is_without_owner() {
+        pause.min(HUNGRY)
+    } else {
+        pause
+    })
+}
+
+fn failed(group: &Group, error: AccountError) -> Outcome {
+    match error.kind() {
+        "not-in-catalogue" | "not-a-member" | "unknown-group" => {
+            Outcome::Out(format!("{}: {error}", group.label))
+        }
+        "not-logged-in" | "session-ended" | "account-gone" => {
+            group.suspend();
+            Outcome::Suspended(format!("suspended until {} is logged in here", group.user))
+        }
+        _ => Outcome::Failed(error.to_string()),
+    }
+}
+
+fn say(
+    shared: &Shared,
+    transfer: &Transfer,
+    event: Option<AnnounceEvent>,
+) -> Result<Duration, AccountError> {
+    let Some(port) = NonZeroU16::new(shared.address.port()) else {
+        return Ok(RETRY.1);
+    };
+    let announce = Announce {
+        info_hash: transfer.info_hash(),
+        peer_id: shared.peer_id,
+        port,
+        uploaded: transfer.uploaded_bytes(),
+        downloaded: transfer.downloaded_bytes(),
+        left: transfer.bytes_left(),
+        event,
+    };
+    let peers = shared.account.announce(announce)?;
+    if let Some(group) = &transfer.group {
+        group.bar(&peers.barred);
+    }
+    if event != Some(AnnounceEvent::Stopped) {
+        transfer.add_candidates(shared, peers.addresses);
+    }
+    Ok(Duration::from_secs(peers.interval.max(1).into()))
+}
+
+/// Ends links whose other side is no member any more, or whose certificate has ended.
+fn look_at_links(shared: &Shared) {
+    let now = now();
+    for transfer in shared.transfers() {
+        let Some(group) = &transfer.group else {
+            continue;
+        };
+        let links: Vec<_> = transfer.state().links.values().cloned().collect();
+        for link in links {
+            let Some(member) = &link.member else { continue };
+            if group.is_barred(&member.user) {
+                link.close(format!("{} is no member any more", member.user));
+            } else if member.validity.not_after.since_1970() <= now {
+                link.close(format!("the certificate of {} has ended", member.user));
+            }
+        }
+    }
+}
+
+impl Transfer {
+    /// A download that has nobody to ask.
+    fn is_without_owner(&self) -> bool {
+        let state = self.state();
+        let asks = |id| state.picker.is_interesting(id);
+        state.phase == Phase::Active && !state.links.keys().any(|id| asks(*id))
+    }
+
+    /// Its user may not have it any more, or it is off the catalogue.
+    fn out_of_group(&self, shared: &Shared, reason: &str) {
+        let is_here = self.is_download() && self.state().phase == Phase::Complete;
+        if !is_here {
+            return self.fail(shared, reason);
+        }
+        // The file stays its user's, and stays complete.
+        shared.owned.remove(self.info_hash());
+        self.close_links(reason);
+        self.set_trouble(format!("not shared any more: {reason}"));
+    }
+}

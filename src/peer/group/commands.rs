@@ -1,0 +1,335 @@
+//! What a person does with the shares of groups.
+
+use crate::peer::error::PeerError;
+use crate::peer::transfer::{Kind, Phase, Transfer};
+use crate::peer::{Account, AccountError, LoggedIn, Peer, Started, already, place};
+use crate::storage::{CreateOptions, Place, Store, StoreError, create, verify};
+use crate::torrent::{Info, InfoHash, Metainfo, PieceSet};
+use crate::wire::access::FileEntry;
+use crate::wire::access::Place as Name;
+use crate::wire::name::Label;
+use crate::wire::password::Password;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+/// A share that a group has by now.
+#[derive(Clone, Debug)]
+pub struct Uploaded {
+    /// Its name in the catalogue.
+    pub name: String,
+    /// Its swarm.
+    pub info_hash: InfoHash,
+    /// Its length in bytes.
+    pub length: u64,
+    /// Its number of pieces.
+    pub pieces: u32,
+    /// Whether somebody had shared the same already: it is shared from here too.
+    pub again: bool,
+}
+
+/// A share in a group's catalogue.
+#[derive(Clone, Debug)]
+pub struct ListedFile {
+    /// What the catalogue says.
+    pub entry: FileEntry,
+    /// Whether it is shared or downloaded here.
+    pub here: bool,
+}
+
+impl Peer {
+    /// Logs in; what is shared and downloaded in groups in that user's name goes on.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn login(&self, user: &Label, password: Password) -> Result<LoggedIn, AccountError> {
+        let session = self.account().login(user, password)?;
+        self.shared.group_announcer.wake();
+        Ok(session)
+    }
+
+    /// Logs out; what is shared and downloaded in groups in that user's name rests until the next log-in.
+    ///
+    /// # Errors
+    /// See [`AccountError`]; the session is as it was.
+    pub fn logout(&self) -> Result<(), AccountError> {
+        self.account().logout()?;
+        for group in self.shared.groups.all() {
+            group.suspend();
+        }
+        for transfer in self.shared.transfers() {
+            if transfer.group.is_some() {
+                transfer.close_links("its user has logged out");
+            }
+        }
+        self.shared.group_announcer.wake();
+        self.shared.notify_change();
+        Ok(())
+    }
+
+    /// Hashes a file or folder, puts it into a group's catalogue, remembers and offers it. `progress` is told bytes done
+    /// and all bytes.
+    ///
+    /// # Errors
+    /// When the user may not, something cannot be read or written, or the peer is stopping.
+    pub fn upload_file(
+        &self,
+        group: &Label,
+        path: &Path,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<Uploaded, PeerError> {
+        let group = self.group(group)?;
+        let account = self.account();
+        let certificate = self.shared.groups.certify(account, &group)?;
+        let path = std::path::absolute(path).map_err(|source| PeerError::File {
+            path: path.to_owned(),
+            source,
+        })?;
+        let pem = certificate.to_pem();
+        let options = CreateOptions {
+            piece_length: None,
+            private: true,
+            file_sha1: true,
+            ssl_cert: Some(&pem),
+        };
+        let info = create(&path, &options, progress, &self.shared.interrupt)?;
+        let mut uploaded = Uploaded {
+            name: info.name().to_string(),
+            info_hash: info.info_hash(),
+            length: info.lengths().total(),
+            pieces: info.lengths().pieces(),
+            again: false,
+        };
+        // What is to be served must be there before others learn of it.
+        let store = Store::open_share(Arc::new(info.clone()), &path)?;
+        match account.publish(&group.label, &info) {
+            Ok(()) => {}
+            Err(AccountError::Refused(refused)) if refused.kind.as_str() == "share-exists" => {
+                if !self.is_in_catalogue(&group.label, &info)? {
+                    return Err(AccountError::Refused(refused).into());
+                }
+                uploaded.again = true;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let metainfo = Metainfo::new(info, Vec::new());
+        let mut transfer = Transfer::new(&self.shared, metainfo, Kind::Share(path.clone()), true);
+        transfer.group = Some(group);
+        match self.enter(transfer)? {
+            Ok(transfer) => {
+                transfer.set_store(Arc::new(store));
+                if let Err(error) = transfer.save(&self.shared) {
+                    self.shared.forget(uploaded.info_hash);
+                    return Err(error);
+                }
+                let owned = PieceSet::full(transfer.info().lengths());
+                transfer.begin(&self.shared, owned, true);
+            }
+            // What is offered from that place already goes on as it is.
+            Err(other) if other.path() == path => {}
+            Err(other) => return Err(already(&other)),
+        }
+        Ok(uploaded)
+    }
+
+    /// The catalogue of a group, sorted by name.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn list_files(&self, group: &Label) -> Result<Vec<ListedFile>, AccountError> {
+        let files = self.account().files(group)?;
+        let listed = files.into_iter().map(|entry| ListedFile {
+            here: self
+                .shared
+                .transfer(entry.info_hash)
+                .is_some_and(|transfer| !transfer.has_failed()),
+            entry,
+        });
+        Ok(listed.collect())
+    }
+
+    /// Starts fetching a share of a group: into `destination` if that is a folder, under that name if not; without one
+    /// into the current folder. A file that is there is kept if it has the same content, and with `force` replaced if not.
+    ///
+    /// # Errors
+    /// When the user may not, the destination cannot be used, or it is here already.
+    pub fn download_file(
+        &self,
+        group: &Label,
+        name: &str,
+        destination: Option<&Path>,
+        force: bool,
+    ) -> Result<Started, PeerError> {
+        let group = self.group(group)?;
+        let info = self.account().metainfo(&group.label, name)?;
+        let metainfo = Metainfo::new(info, Vec::new());
+        let place = place(&metainfo, destination)?;
+        let started = Started {
+            name: metainfo.info().name().to_string(),
+            info_hash: metainfo.info().info_hash(),
+            path: place.path(),
+        };
+        if let Some(other) = self
+            .shared
+            .transfer(started.info_hash)
+            .filter(|other| !other.has_failed())
+        {
+            return Err(already(&other));
+        }
+        let info = Arc::new(metainfo.info().clone());
+        let opened = match Store::open_download(Arc::clone(&info), &place) {
+            Err(StoreError::Exists(path)) => match self.same_content(&info, &path)? {
+                Some(store) => Err(store),
+                None if force => {
+                    remove(&path)?;
+                    Ok(Store::open_download(info, &place)?)
+                }
+                None => {
+                    return Err(PeerError::OtherContent(path));
+                }
+            },
+            opened => Ok(opened?),
+        };
+        self.take_up(metainfo, place, group, opened)?;
+        Ok(started)
+    }
+
+    /// Ends the sharing of a share, or a download, of a group from here; and takes it off the group's catalogue if the
+    /// user published it or owns the group. Says whether it is off the catalogue.
+    ///
+    /// # Errors
+    /// When it is neither here nor the user's to withdraw.
+    pub fn stop_share(&self, group: &Label, name: &str) -> Result<bool, PeerError> {
+        let group = self.group(group)?;
+        let info = self.account().metainfo(&group.label, name);
+        let withdrawn = match self.account().withdraw(&group.label, name) {
+            Ok(()) => true,
+            Err(AccountError::Refused(refused))
+                if matches!(
+                    refused.kind.as_str(),
+                    "not-the-publisher" | "unknown-share" | "not-a-member" | "unknown-group"
+                ) =>
+            {
+                let here = self.shared.transfers().into_iter().any(|transfer| {
+                    transfer.name() == name
+                        && transfer.group.as_ref().map(|group| &group.label) == Some(&group.label)
+                });
+                if !here {
+                    return Err(AccountError::Refused(refused).into());
+                }
+                false
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let info_hash = info.ok().map(|info| info.info_hash());
+        for transfer in self.shared.transfers() {
+            let of_group = transfer.group.as_ref().map(|group| &group.label) == Some(&group.label);
+            let is_it = Some(transfer.info_hash()) == info_hash
+                || (info_hash.is_none() && transfer.name() == name);
+            if of_group && is_it {
+                self.end_sharing(&transfer)?;
+            }
+        }
+        self.shared.notify_change();
+        Ok(withdrawn)
+    }
+
+    fn end_sharing(&self, transfer: &Arc<Transfer>) -> Result<(), PeerError> {
+        let info_hash = transfer.info_hash();
+        if transfer.wait_until_finished(&self.shared) == Phase::Complete {
+            self.shared.group_announcer.leave(info_hash);
+            self.shared.owned.remove(info_hash);
+            transfer.close_links("it is not shared any more");
+        } else {
+            transfer.fail(&self.shared, "not shared any more");
+        }
+        self.shared.forget(info_hash);
+        Ok(self.shared.records.remove(info_hash)?)
+    }
+
+    /// The group of that name, as whoever is logged in is in it.
+    fn group(&self, label: &Label) -> Result<Arc<super::Group>, AccountError> {
+        let user = self.account().user().ok_or(AccountError::NotLoggedIn)?;
+        Ok(self.shared.groups.of(&user, label))
+    }
+
+    /// Whether the catalogue has exactly this under its name.
+    fn is_in_catalogue(&self, group: &Label, info: &Info) -> Result<bool, AccountError> {
+        let other = self.account().metainfo(group, info.name().as_str())?;
+        Ok(other.info_hash() == info.info_hash())
+    }
+
+    /// The files at `path`, if they are what the share is.
+    fn same_content(&self, info: &Arc<Info>, path: &Path) -> Result<Option<Store>, PeerError> {
+        let Ok(store) = Store::open_share(Arc::clone(info), path) else {
+            return Ok(None);
+        };
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let owned = verify(
+            &store,
+            info.lengths().all_pieces(),
+            threads,
+            &self.shared.interrupt,
+            &|_| {},
+        )?;
+        Ok(owned.is_full().then_some(store))
+    }
+
+    /// Enters a download whose files are open: new ones, or (as the error) whole ones that are here.
+    fn take_up(
+        &self,
+        metainfo: Metainfo,
+        place: Place,
+        group: Arc<super::Group>,
+        opened: Result<Store, Store>,
+    ) -> Result<(), PeerError> {
+        let info_hash = metainfo.info().info_hash();
+        let mut transfer = Transfer::new(&self.shared, metainfo, Kind::Download(place), true);
+        transfer.group = Some(group);
+        let transfer = self.enter(transfer)?.map_err(|other| already(&other))?;
+        let whole = opened.is_err();
+        transfer.set_store(Arc::new(opened.unwrap_or_else(|whole| whole)));
+        if let Err(error) = transfer.save(&self.shared) {
+            self.shared.forget(info_hash);
+            return Err(error);
+        }
+        if whole {
+            let owned = PieceSet::full(transfer.info().lengths());
+            transfer.begin(&self.shared, owned, true);
+            transfer.record(&self.shared);
+            return Ok(());
+        }
+        self.check_and_begin(transfer)
+    }
+}
+
+/// Makes way for a download that shall replace what is there.
+fn remove(path: &Path) -> Result<(), PeerError> {
+    let removed = match path.symlink_metadata() {
+        Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
+        _ => std::fs::remove_file(path),
+    };
+    removed.map_err(|source| PeerError::File {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+impl Account {
+    /// The info dictionary of a share.
+    pub(in crate::peer) fn metainfo(
+        &self,
+        group: &Label,
+        name: &str,
+    ) -> Result<Info, AccountError> {
+        let raw = self.raw_metainfo(group, name)?;
+        Info::parse(&raw).map_err(|error| {
+            AccountError::Certificate(format!("{name} in {group} is no share: {error}"))
+        })
+    }
+}
+
+/// A share's name as it is sent; one that cannot be is no share's.
+pub(in crate::peer) fn sent_name(name: &str) -> Result<Name, AccountError> {
+    Name::new(name).ok_or_else(|| AccountError::NoSuchName(name.chars().take(80).collect()))
+}

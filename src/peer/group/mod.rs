@@ -1,0 +1,143 @@
+//! The groups whose shares this peer has: what it shows to other members, and whom it has no link with.
+//!
+//! In scope: certificates, who is no member any more, what is suspended while its user is not logged in. Out of scope:
+//! the handshakes (`net`), and what a tracker decides.
+
+mod announcer;
+mod commands;
+
+pub(super) use announcer::GroupAnnouncer;
+pub(super) use commands::sent_name;
+pub use commands::{ListedFile, Uploaded};
+
+use super::account::{Account, AccountError};
+use crate::certificate::{GroupCertificate, GroupIdentity, MemberKey};
+use crate::net::GroupTls;
+use crate::wire::name::Label;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// One group, as one user is in it.
+#[derive(Debug)]
+pub(super) struct Group {
+    /// Whose membership counts.
+    pub(super) user: Label,
+    /// The group.
+    pub(super) label: Label,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    tls: Option<GroupTls>,
+    /// From when on another certificate is fetched, since 1970.
+    renew: Duration,
+    barred: HashSet<String>,
+}
+
+impl Group {
+    /// What handshakes are done with; none while its user is not logged in, or before there is a certificate.
+    pub(super) fn tls(&self) -> Option<GroupTls> {
+        self.state().tls.clone()
+    }
+
+    /// Whether somebody of that name is to have no link.
+    pub(super) fn is_barred(&self, user: &str) -> bool {
+        self.state().barred.contains(user)
+    }
+
+    /// Has no certificate any more, until another one is fetched.
+    pub(super) fn suspend(&self) {
+        self.state().tls = None;
+    }
+
+    fn bar(&self, users: &[Label]) {
+        let users = users.iter().map(ToString::to_string);
+        self.state().barred = users.collect();
+    }
+
+    fn needs_certificate(&self) -> bool {
+        let state = self.state();
+        state.tls.is_none() || now() >= state.renew
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All groups of this peer, and its key.
+#[derive(Debug)]
+pub(super) struct Groups {
+    /// Made anew at each start; only its public half leaves the process.
+    key: MemberKey,
+    groups: Mutex<HashMap<(Label, Label), Arc<Group>>>,
+}
+
+impl Groups {
+    pub(super) fn new(key: MemberKey) -> Self {
+        Self {
+            key,
+            groups: Mutex::default(),
+        }
+    }
+
+    /// The group of that name, as that user is in it.
+    pub(super) fn of(&self, user: &Label, label: &Label) -> Arc<Group> {
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let group = groups
+            .entry((user.clone(), label.clone()))
+            .or_insert_with(|| {
+                Arc::new(Group {
+                    user: user.clone(),
+                    label: label.clone(),
+                    state: Mutex::default(),
+                })
+            });
+        Arc::clone(group)
+    }
+
+    /// All of them.
+    fn all(&self) -> Vec<Arc<Group>> {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.values().cloned().collect()
+    }
+
+    /// Fetches a certificate for our key; gives that of the group's authority.
+    pub(super) fn certify(
+        &self,
+        account: &Account,
+        group: &Group,
+    ) -> Result<GroupCertificate, AccountError> {
+        let (leaf, authority) = account.certify(&group.label, &self.key)?;
+        let unusable = |what: String| AccountError::Certificate(what);
+        let certificate =
+            GroupCertificate::from_pem(&authority).map_err(|error| unusable(error.to_string()))?;
+        let at = now();
+        let identity = GroupIdentity::new(certificate.clone(), leaf, &self.key, at)
+            .map_err(|error| unusable(error.to_string()))?;
+        let validity = identity.member().validity;
+        let end = validity.not_after.since_1970();
+        let tls = GroupTls::new(identity).map_err(|error| unusable(error.to_string()))?;
+        let mut state = group.state();
+        // A quarter of its life is left for a tracker that does not answer.
+        state.renew = at + end.saturating_sub(at) * 3 / 4;
+        state.tls = Some(tls);
+        drop(state);
+        log::info!(
+            "{} has a certificate of {} for {} s",
+            group.user,
+            group.label,
+            end.saturating_sub(at).as_secs()
+        );
+        Ok(certificate)
+    }
+}
+
+/// The wall clock, by which certificates are dated.
+fn now() -> Duration {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+}

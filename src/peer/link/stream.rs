@@ -1,0 +1,169 @@
+//! What a link goes over: a plain socket, or TLS between members of a group.
+
+use super::writer::WriteError;
+use crate::net::TlsStream;
+use crate::storage::Span;
+use nix::errno::Errno;
+use nix::sys::sendfile::sendfile64;
+use nix::sys::socket::{self, MsgFlags};
+use std::io::{self, IoSliceMut, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// "More follows": the header of a piece leaves with the first bytes of its block.
+const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
+/// A side that takes nothing for so long is given up; one that takes little is seen to by the clock before that.
+const TAKEN: Duration = Duration::from_secs(150);
+
+/// A connection that one thread reads while another writes.
+#[derive(Debug)]
+pub(in crate::peer) enum LinkStream {
+    /// BEP 3 as it is.
+    Plain(Arc<TcpStream>),
+    /// Inside TLS.
+    Group {
+        /// The line.
+        line: Box<TlsStream>,
+        /// What it goes over.
+        socket: Arc<TcpStream>,
+    },
+}
+
+impl LinkStream {
+    /// Ends it at once, both ways; whoever reads or writes meets a closed socket.
+    pub(super) fn shut(&self) {
+        let _ = self.socket().shutdown(Shutdown::Both);
+    }
+
+    /// Requests are small and must not wait for one another; a read gives up after so long.
+    pub(super) fn prepare(&self, silence: Duration) -> io::Result<()> {
+        self.socket().set_nodelay(true)?;
+        self.socket().set_read_timeout(Some(silence))
+    }
+
+    pub(super) fn read(&self, room: &mut [u8], silence: Duration) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => (&**socket).read(room),
+            Self::Group { line, .. } => line.read_until(room, Instant::now() + silence),
+        }
+    }
+
+    pub(super) fn read_vectored(
+        &self,
+        room: &mut [IoSliceMut<'_>],
+        silence: Duration,
+    ) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => (&**socket).read_vectored(room),
+            Self::Group { line, .. } => line.read_vectored_until(room, Instant::now() + silence),
+        }
+    }
+
+    pub(super) fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => (&**socket).write_all(bytes),
+            Self::Group { line, .. } => line.write_all_until(bytes, Instant::now() + TAKEN),
+        }
+    }
+
+    /// Sends the header of a piece and its block. On a plain link the block goes straight from the page cache: nothing is
+    /// read into this process.
+    pub(super) fn send_block(
+        &self,
+        header: &[u8],
+        spans: impl Iterator<Item = Result<Span, crate::storage::StoreError>>,
+    ) -> Result<(), WriteError> {
+        match self {
+            Self::Plain(socket) => send_plain(socket, header, spans),
+            Self::Group { .. } => {
+                let mut bytes = header.to_vec();
+                for span in spans {
+                    read_span(span?, &mut bytes)?;
+                }
+                Ok(self.write_all(&bytes)?)
+            }
+        }
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(socket) | Self::Group { socket, .. } => socket,
+        }
+    }
+}
+
+fn read_span(span: Span, bytes: &mut Vec<u8>) -> Result<(), WriteError> {
+    let have = bytes.len();
+    match span {
+        Span::Padding(length) => {
+            bytes.resize(have + usize::try_from(length).unwrap_or(0), 0);
+            Ok(())
+        }
+        Span::File {
+            file,
+            offset,
+            length,
+            ..
+        } => {
+            bytes.resize(have + usize::try_from(length).unwrap_or(0), 0);
+            let room = bytes.get_mut(have..).unwrap_or_default();
+            match file.read_exact_at(room, offset) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(WriteError::Cut),
+                read => Ok(read?),
+            }
+        }
+    }
+}
+
+fn send_plain(
+    socket: &TcpStream,
+    header: &[u8],
+    spans: impl Iterator<Item = Result<Span, crate::storage::StoreError>>,
+) -> Result<(), WriteError> {
+    let mut sent = 0;
+    while let Some(rest) = header.get(sent..).filter(|rest| !rest.is_empty()) {
+        sent += retry(|| socket::send(socket.as_raw_fd(), rest, MSG_MORE))?;
+    }
+    for span in spans {
+        match span? {
+            Span::Padding(length) => {
+                let zeros = [0; 4096];
+                let mut left = length;
+                while left > 0 {
+                    let part = left.min(zeros.len() as u64);
+                    (&*socket).write_all(zeros.get(..part as usize).unwrap_or_default())?;
+                    left -= part;
+                }
+            }
+            Span::File {
+                file,
+                offset,
+                length,
+                ..
+            } => {
+                let mut at = i64::try_from(offset).map_err(|_| WriteError::Cut)?;
+                let mut left = length as usize;
+                while left > 0 {
+                    let sent = retry(|| sendfile64(socket, &file, Some(&mut at), left))?;
+                    if sent == 0 {
+                        return Err(WriteError::Cut);
+                    }
+                    left = left.saturating_sub(sent);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn retry(mut call: impl FnMut() -> nix::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            other => return Ok(other?),
+        }
+    }
+}
