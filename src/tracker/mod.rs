@@ -12,6 +12,7 @@ mod http;
 mod keeper;
 mod ledger;
 pub mod registry;
+pub mod replication;
 mod saved;
 mod server;
 mod service;

@@ -25,4 +25,5 @@ pub mod handshake;
 pub mod name;
 pub mod password;
 pub mod peer;
+pub mod twin;
 pub mod udp_tracker;

@@ -1,8 +1,9 @@
 //! What trackers tell each other: version vectors, and changes that say which writes they cover.
 
 use super::id::{Origin, RowId, Sequence};
-use super::row::Row;
+use super::row::{Contradiction, Row};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Of each origin, up to which of its writes one has all that still stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,6 +84,54 @@ impl Change {
     /// Its rows, sorted by id.
     pub fn rows(&self) -> impl Iterator<Item = &Row> {
         self.rows.values()
+    }
+
+    /// Whether one who knows `known` and merges it knows every write that its rows bear: those it covers and all those in
+    /// whose knowledge they were made.
+    pub fn complete_for(&self, known: &VersionVector) -> bool {
+        let mut after = known.clone();
+        self.extend(&mut after);
+        let covered = self
+            .covers()
+            .all(|(origin, span)| after.of(origin) >= span.upto);
+        let versions = self.rows().flat_map(Row::versions);
+        covered
+            && versions
+                .into_iter()
+                .all(|version| after.of(version.stamp.origin()) >= version.sequence)
+    }
+
+    /// Takes in a later batch of the same catching up, so that all of it can be merged in one step.
+    ///
+    /// # Errors
+    /// Two different rows under one id.
+    pub fn join(&mut self, later: Self) -> Result<(), Contradiction> {
+        for (origin, span) in later.covers {
+            match self.covers.entry(origin) {
+                Entry::Vacant(entry) => {
+                    entry.insert(span);
+                }
+                Entry::Occupied(mut entry) => {
+                    let ours = entry.get_mut();
+                    if ours.upto >= span.after && span.upto >= ours.after {
+                        ours.after = ours.after.min(span.after);
+                        ours.upto = ours.upto.max(span.upto);
+                    }
+                }
+            }
+        }
+        for (id, row) in later.rows {
+            match self.rows.entry(id) {
+                Entry::Vacant(entry) => {
+                    entry.insert(row);
+                }
+                Entry::Occupied(mut entry) => {
+                    let merged = entry.get().clone().merge(row)?;
+                    entry.insert(merged);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether it says nothing.

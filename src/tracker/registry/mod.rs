@@ -67,7 +67,7 @@ mod row;
 mod secret;
 mod stamp;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use crate::wire::name::{GroupName, Label, LabelError, MAX_NAME, NameError, UserName};
 pub use accounts::NewAccount;

@@ -2,7 +2,7 @@
 
 mod catalogue;
 mod conflicts;
-mod convergence;
+pub(super) mod convergence;
 mod rules;
 mod scale;
 

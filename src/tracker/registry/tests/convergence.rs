@@ -18,11 +18,34 @@ enum Mutation {
 }
 
 /// An acknowledged end: whom it concerned, and which rows it was made in knowledge of.
-struct Ended {
+#[derive(Clone)]
+pub(crate) struct Ended {
     group: RowId,
     account: RowId,
-    at: Stamp,
+    pub(crate) at: Stamp,
     known: BTreeSet<RowId>,
+}
+
+impl Ended {
+    /// The ends in a change that was made in this registry's present state.
+    pub(crate) fn by(change: &Change, registry: &Registry) -> Vec<Self> {
+        let (origin, mut ends) = (registry.origin(), Vec::new());
+        for row in change.rows() {
+            if let Row::Membership(row) = row
+                && let Some(ended) = &row.ended
+                && ended.version.stamp.origin() == origin
+                && ended.version.sequence > registry.version_vector().of(origin)
+            {
+                ends.push(Self {
+                    group: row.group,
+                    account: row.account,
+                    at: ended.version.stamp,
+                    known: registry.rows().map(Row::id).collect(),
+                });
+            }
+        }
+        ends
+    }
 }
 
 struct Tracker {
@@ -33,7 +56,7 @@ struct Tracker {
     skew: i64,
 }
 
-struct World {
+pub(crate) struct World {
     rng: Rng,
     trackers: Vec<Tracker>,
     /// Messages under way: to whom, and the bytes.
@@ -124,8 +147,18 @@ impl World {
     /// One operation of somebody; most are refused by some rule.
     fn operate(&mut self, at: usize) -> Result<(), String> {
         let (id, other, now) = (self.id(), self.id(), self.clock(at));
-        let rng = &mut self.rng;
         let registry = &self.trackers[at].registry;
+        let update = Self::operation(&mut self.rng, registry, (id, other), now);
+        update.map_or(Ok(()), |update| self.acknowledge(at, update))
+    }
+
+    /// An operation of somebody on a registry, under random ids.
+    pub(crate) fn operation(
+        rng: &mut Rng,
+        registry: &Registry,
+        (id, other): (RowId, RowId),
+        now: Duration,
+    ) -> Result<Update, Refusal> {
         let accounts = registry.accounts(None, 99).items;
         let groups = registry.groups(None, None, 99).items;
         let (actor, user) = match (rng.choice(&accounts), rng.choice(&accounts)) {
@@ -155,7 +188,7 @@ impl World {
             password: password(&format!("first of {id}")),
         };
         let code = CodeHash([rng.u8(..6); 32]);
-        let update = match rng.u8(..24) {
+        match rng.u8(..24) {
             0 => registry.create_account(new, now),
             2 => registry.change_password(actor, password(&format!("{id}")), now),
             3 => registry.revoke_tokens(actor, now),
@@ -185,10 +218,6 @@ impl World {
             19 => registry.leave(actor, &group, Leaving::EndGroup, now),
             20 => registry.leave(actor, &group, Leaving::KeepGroup, now),
             _ => registry.remove_member(boss, &group, &member, now),
-        };
-        match update {
-            Ok(update) => self.acknowledge(at, update),
-            Err(_) => Ok(()),
         }
     }
 
@@ -197,11 +226,8 @@ impl World {
         let change = update.change().cloned().ok_or("no change to push")?;
         let origin = self.trackers[at].registry.origin();
         let sequence = update.versions().of(origin);
-        let known = self.trackers[at]
-            .registry
-            .rows()
-            .map(Row::id)
-            .collect::<BTreeSet<_>>();
+        let ends = Ended::by(&change, &self.trackers[at].registry);
+        self.ends.extend(ends);
         for row in change.rows() {
             let versions = row.versions();
             let own = versions
@@ -209,19 +235,6 @@ impl World {
                 .find(|version| (version.stamp.origin(), version.sequence) == (origin, sequence));
             let version = *own.ok_or("a row without the write that wrote it")?;
             self.acknowledged.push((version, row.clone()));
-            if let Row::Membership(row) = row
-                && row
-                    .ended
-                    .as_ref()
-                    .is_some_and(|ended| ended.version == version)
-            {
-                self.ends.push(Ended {
-                    group: row.group,
-                    account: row.account,
-                    at: version.stamp,
-                    known: known.clone(),
-                });
-            }
         }
         self.store(at, update)?;
         let registry = &self.trackers[at].registry;
@@ -326,7 +339,7 @@ impl World {
 }
 
 /// Whether what a write wrote into a row is there, or a write that goes before it by the rule of its field.
-fn stands(registry: &Registry, version: Version, written: &Row) -> bool {
+pub(crate) fn stands(registry: &Registry, version: Version, written: &Row) -> bool {
     fn later<T>(now: &Register<T>, then: &Register<T>, version: Version) -> bool {
         then.version != version || now.version.stamp >= version.stamp
     }
@@ -363,7 +376,7 @@ fn stands(registry: &Registry, version: Version, written: &Row) -> bool {
 
 /// Whether an end holds: whoever is in the group all the same is there by a request that the end knew nothing of, that
 /// is later than it, and, for a member, that was accepted.
-fn holds(registry: &Registry, end: &Ended) -> Result<(), String> {
+pub(crate) fn holds(registry: &Registry, end: &Ended) -> Result<(), String> {
     let standing = registry.standing(end.group, end.account);
     let anew = registry.rows().any(|row| match row {
         Row::Membership(row) => {
@@ -381,7 +394,7 @@ fn holds(registry: &Registry, end: &Ended) -> Result<(), String> {
     }
 }
 
-fn names_are_held_by_the_earliest(registry: &Registry) -> Result<(), String> {
+pub(crate) fn names_are_held_by_the_earliest(registry: &Registry) -> Result<(), String> {
     let mut earliest: BTreeMap<&UserName, (Stamp, RowId)> = BTreeMap::new();
     for row in registry.rows() {
         if let Row::Account(row) = row {
@@ -396,6 +409,16 @@ fn names_are_held_by_the_earliest(registry: &Registry) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The change as whoever ignores ends would see it.
+pub(crate) fn without_ends(mut change: Change) -> Change {
+    for row in change.rows.values_mut() {
+        if let Row::Membership(row) = row {
+            row.ended = None;
+        }
+    }
+    change
 }
 
 /// Runs a whole story; gives what went wrong.

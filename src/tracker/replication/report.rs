@@ -1,0 +1,88 @@
+//! What the operator is told, a line each.
+
+use super::start::Halt;
+use crate::torrent::InfoHash;
+use crate::tracker::registry::Origin;
+use crate::wire::twin::TrackerNumber;
+use std::fmt;
+use std::time::Duration;
+
+/// Something for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// This tracker serves from now on.
+    Serves,
+    /// It refuses to serve from now on.
+    Halted(Halt),
+    /// A twin is gone.
+    Split {
+        /// Which.
+        twin: TrackerNumber,
+    },
+    /// A twin is here, and both know the same.
+    Healed {
+        /// Which.
+        twin: TrackerNumber,
+    },
+    /// A twin's clock differs from the own one by more than [`MAX_DRIFT`](crate::tracker::registry::MAX_DRIFT), or does no more.
+    ClockOffset {
+        /// Which.
+        twin: TrackerNumber,
+        /// By how many milliseconds it is ahead.
+        ahead: i64,
+    },
+    /// Writes are stamped from the future.
+    Drift {
+        /// By which origin.
+        origin: Origin,
+        /// How far ahead of the own clock.
+        ahead: Duration,
+    },
+    /// No replication with a twin, or none that works; told once as long as the reason stays the same.
+    Trouble {
+        /// Which; none if it did not say, or is none that is listed.
+        twin: Option<TrackerNumber>,
+        /// Why.
+        reason: String,
+    },
+    /// A row names a blob that its twin has not got.
+    BlobMissing {
+        /// Which blob.
+        info_hash: InfoHash,
+    },
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Serves => f.write_str("serving accounts and groups"),
+            Self::Halted(halt) => write!(f, "refusing to serve: {halt}"),
+            Self::Split { twin } => write!(f, "lost tracker {twin}: writes are kept for it"),
+            Self::Healed { twin } => write!(f, "in step with tracker {twin}"),
+            Self::ClockOffset { twin, ahead } => {
+                let seconds = ahead.unsigned_abs() / 1_000;
+                let way = if *ahead < 0 { "behind" } else { "ahead of" };
+                write!(
+                    f,
+                    "the clock of tracker {twin} is {seconds} s {way} the one here: set the wrong one"
+                )
+            }
+            Self::Drift { origin, ahead } => write!(
+                f,
+                "writes of origin {origin} are stamped {} s in the future: a clock is or was wrong",
+                ahead.as_secs()
+            ),
+            Self::Trouble {
+                twin: Some(twin),
+                reason,
+            } => write!(f, "no replication with tracker {twin}: {reason}"),
+            Self::Trouble { twin: None, reason } => {
+                write!(f, "a tracker was turned away: {reason}")
+            }
+            Self::BlobMissing { info_hash } => write!(
+                f,
+                "the metainfo {info_hash} is at neither tracker; it is asked of each that comes"
+            ),
+        }
+    }
+}
