@@ -2,7 +2,7 @@
 
 mod catalogue;
 mod conflicts;
-pub(super) mod convergence;
+pub(in crate::tracker) mod convergence;
 mod rules;
 mod scale;
 

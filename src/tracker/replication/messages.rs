@@ -1,7 +1,7 @@
 //! What is done about each message.
 
 use super::lines::Hello;
-use super::{BATCH, Effect, LineId, Moment, Replica};
+use super::{Effect, LineId, Moment, Replica};
 use crate::tracker::registry::{Change, MAX_DRIFT, Origin, Sequence, VersionVector};
 use crate::wire::twin::{Encoded, Message, TrackerNumber};
 use std::time::Duration;
@@ -105,7 +105,7 @@ impl Replica {
         if self.is_rewound(known) {
             return;
         }
-        let change = self.registry.since(known, BATCH);
+        let change = self.registry.since(known, self.batch);
         let mut after = known.clone();
         if let Some(change) = &change {
             change.extend(&mut after);

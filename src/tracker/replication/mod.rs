@@ -122,6 +122,8 @@ pub struct Settings {
     pub number: TrackerNumber,
     /// The numbers of all trackers listed, its own among them or not.
     pub listed: Vec<TrackerNumber>,
+    /// About how many bytes one batch of changes has, as [`BATCH`].
+    pub batch: usize,
     /// What rows have to do with blobs.
     pub blobs: Blobs,
 }
@@ -195,6 +197,7 @@ pub struct Replica {
     writes: BTreeMap<Sequence, Waiting>,
     catch_up: Option<CatchUp>,
     pulls: u32,
+    batch: usize,
     blobs: Blobs,
     /// The blobs that are here.
     stored: BTreeSet<InfoHash>,
@@ -241,6 +244,7 @@ impl Replica {
             writes: BTreeMap::new(),
             catch_up: None,
             pulls: 0,
+            batch: settings.batch,
             blobs: settings.blobs,
             stored,
             lacking,

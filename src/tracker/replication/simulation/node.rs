@@ -1,0 +1,138 @@
+//! A simulated tracker: its replica while it runs, its disk, and the commits that are not on it yet.
+
+use super::super::{Blobs, Commit, LineId, Moment, Replica, Settings, Start};
+use super::Failure;
+use super::oracle::Request;
+use crate::torrent::InfoHash;
+use crate::tracker::registry::{Origin, Registry, Row, RowId, Sequence, VersionVector};
+use crate::wire::twin::TrackerNumber;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// What survives a crash.
+#[derive(Clone, Debug)]
+pub(super) struct Disk {
+    pub(super) origin: Origin,
+    pub(super) rows: BTreeMap<RowId, Row>,
+    pub(super) versions: VersionVector,
+    pub(super) blobs: BTreeSet<InfoHash>,
+}
+
+impl Disk {
+    pub(super) fn new(origin: Origin) -> Self {
+        Self {
+            origin,
+            rows: BTreeMap::new(),
+            versions: VersionVector::new(),
+            blobs: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn store(&mut self, commit: Commit) {
+        for id in commit.forgotten {
+            self.rows.remove(&id);
+        }
+        self.rows
+            .extend(commit.rows.into_iter().map(|row| (row.id(), row)));
+        self.versions = commit.versions;
+        self.blobs
+            .extend(commit.blobs.into_iter().map(|(hash, _)| hash));
+    }
+}
+
+pub(super) struct Node {
+    /// None while the process is down.
+    pub(super) replica: Option<Replica>,
+    /// How many times it has started: what belongs to a former life says nothing to a later one.
+    pub(super) life: u32,
+    pub(super) disk: Disk,
+    pub(super) backup: Option<Disk>,
+    /// Handed to the disk and not durable yet.
+    pub(super) commits: VecDeque<Commit>,
+    /// The lines it holds, and who is at the other end.
+    pub(super) lines: BTreeMap<LineId, usize>,
+    /// Milliseconds its wall clock is wrong by.
+    pub(super) skew: i64,
+    /// Until when it stands still.
+    pub(super) stopped: u64,
+    /// Whether it was last started from a backup.
+    pub(super) restored: bool,
+    pub(super) requests: BTreeMap<Sequence, Request>,
+}
+
+impl Node {
+    pub(super) fn new(origin: Origin) -> Self {
+        Self {
+            replica: None,
+            life: 0,
+            disk: Disk::new(origin),
+            backup: None,
+            commits: VecDeque::new(),
+            lines: BTreeMap::new(),
+            skew: 0,
+            stopped: 0,
+            restored: false,
+            requests: BTreeMap::new(),
+        }
+    }
+
+    /// Starts the process from what is on the disk.
+    pub(super) fn start(
+        &mut self,
+        at: usize,
+        nodes: usize,
+        batch: usize,
+        now: Moment,
+    ) -> Result<(), Failure> {
+        let Disk {
+            origin,
+            rows,
+            versions,
+            blobs,
+        } = self.disk.clone();
+        let start = match (self.restored, versions == VersionVector::new()) {
+            (true, _) => Start::Restored,
+            (false, true) => Start::Empty,
+            (false, false) => Start::Resumed,
+        };
+        let loaded = Registry::load(origin, versions, rows.into_values());
+        let registry = loaded.map_err(|error| Failure(format!("tracker {at}: {error}")))?;
+        let settings = Settings {
+            number: number(at),
+            listed: (0..nodes).map(number).collect(),
+            batch,
+            blobs: Blobs {
+                named_by,
+                is_sound: |hash, bytes| bytes == blob(hash),
+            },
+        };
+        self.replica = Some(Replica::new(settings, registry, blobs, start, now));
+        Ok(())
+    }
+
+    /// Ends the process: what was not durable is gone, but for the first `kept` commits, of which nobody was told.
+    pub(super) fn crash(&mut self, kept: usize) {
+        for commit in self.commits.drain(..).take(kept) {
+            self.disk.store(commit);
+        }
+        self.replica = None;
+        self.life += 1;
+        self.lines.clear();
+        self.requests.clear();
+    }
+}
+
+pub(super) fn number(at: usize) -> TrackerNumber {
+    TrackerNumber::new(at as u32 + 1).unwrap()
+}
+
+/// Here a group names a blob.
+pub(super) fn named_by(row: &Row) -> Option<InfoHash> {
+    let Row::Group(row) = row else { return None };
+    let mut hash = [0; 20];
+    hash[..16].copy_from_slice(&row.id.0);
+    Some(InfoHash(hash))
+}
+
+pub(super) fn blob(hash: InfoHash) -> Vec<u8> {
+    hash.0.repeat(3)
+}

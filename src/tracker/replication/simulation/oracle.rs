@@ -1,0 +1,199 @@
+//! What was promised to whom, and whether it was kept.
+
+use super::super::Copies;
+use super::Failure;
+use super::node::{Disk, Node, named_by};
+use crate::tracker::registry::tests::convergence::{
+    Ended, holds, names_are_held_by_the_earliest, stands,
+};
+use crate::tracker::registry::{Change, Registry, Row, Version};
+
+/// A write that waits for its acknowledgement.
+pub(super) struct Request {
+    pub(super) version: Version,
+    pub(super) rows: Vec<Row>,
+    pub(super) ends: Vec<Ended>,
+}
+
+/// A write that was acknowledged.
+struct Acknowledged {
+    request: Request,
+    copies: Copies,
+}
+
+/// How often what has happened.
+#[derive(Default)]
+pub(crate) struct Counts {
+    entries: std::collections::BTreeMap<&'static str, u32>,
+}
+
+impl Counts {
+    pub(super) fn note(&mut self, what: &'static str) {
+        *self.entries.entry(what).or_default() += 1;
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        for (what, count) in &other.entries {
+            *self.entries.entry(what).or_default() += count;
+        }
+    }
+
+    /// All kinds, and how often each occurred.
+    pub(super) fn list(&self) -> Vec<(&'static str, u32)> {
+        let kinds = [
+            "acknowledged with two copies",
+            "acknowledged with one copy",
+            "backup restored",
+            "catching up in several batches",
+            "clock jump",
+            "crash",
+            "crash between commit and acknowledgement",
+            "cut line",
+            "day",
+            "disk lost",
+            "disk lost with what only it had",
+            "end",
+            "forgotten row",
+            "one-way partition",
+            "stop",
+            "write refused while not serving",
+        ];
+        let of = |what| (what, self.entries.get(what).copied().unwrap_or_default());
+        kinds.into_iter().map(of).collect()
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Oracle {
+    acknowledged: Vec<Acknowledged>,
+    /// Whether any disk has been lost.
+    pub(super) losses: u32,
+    pub(super) counts: Counts,
+}
+
+impl Request {
+    /// What the operation that made this change, in this registry's present state, will have promised.
+    pub(super) fn new(change: &Change, registry: &Registry) -> Option<Self> {
+        let origin = registry.origin();
+        let known = registry.version_vector().of(origin);
+        let rows: Vec<Row> = change.rows().cloned().collect();
+        let mut versions = rows.iter().flat_map(Row::versions);
+        let own = |version: &Version| version.stamp.origin() == origin && version.sequence > known;
+        let version = versions.find(own)?;
+        let ends = Ended::by(change, registry);
+        Some(Self {
+            version,
+            rows,
+            ends,
+        })
+    }
+
+    fn is_on(&self, disk: &Disk) -> bool {
+        disk.versions.of(self.version.stamp.origin()) >= self.version.sequence
+    }
+}
+
+impl Oracle {
+    /// The tracker `at` has acknowledged a write.
+    pub(super) fn acknowledged(
+        &mut self,
+        request: Request,
+        copies: Copies,
+        at: usize,
+        nodes: &[Node],
+    ) -> Result<(), Failure> {
+        let on = |node: &Node| request.is_on(&node.disk);
+        if !on(&nodes[at]) {
+            return Err(Failure(format!(
+                "{:?} was acknowledged before it was durable",
+                request.version
+            )));
+        }
+        let mut others = nodes.iter().enumerate().filter(|(it, _)| *it != at);
+        if copies == Copies::Two && self.losses == 0 && !others.any(|(_, node)| on(node)) {
+            return Err(Failure(format!(
+                "{:?} was acknowledged with two copies and has one",
+                request.version
+            )));
+        }
+        self.counts.note(match copies {
+            Copies::Two => "acknowledged with two copies",
+            Copies::OnlyHere => "acknowledged with one copy",
+        });
+        for _ in &request.ends {
+            self.counts.note("end");
+        }
+        self.acknowledged.push(Acknowledged { request, copies });
+        Ok(())
+    }
+
+    /// The tracker `at` has lost its disk and has another: what only it had is lost, if that was said.
+    pub(super) fn lost(&mut self, at: usize, nodes: &[Node]) -> Result<(), Failure> {
+        let mut broken = None;
+        self.acknowledged.retain(|it| {
+            let kept = nodes.iter().any(|node| it.request.is_on(&node.disk));
+            if !kept && it.copies == Copies::Two {
+                broken = Some(it.request.version);
+            }
+            kept
+        });
+        match broken {
+            None => Ok(()),
+            Some(version) => Err(Failure(format!(
+                "{version:?} was acknowledged with two copies and lost with the disk of {at}"
+            ))),
+        }
+    }
+
+    /// All hold the same, and all that was promised.
+    pub(super) fn check(&self, nodes: &[Node]) -> Result<(), Failure> {
+        let fail = |text: String| Err(Failure(text));
+        let registries: Vec<&Registry> = nodes
+            .iter()
+            .filter_map(|node| Some(node.replica.as_ref()?.registry()))
+            .collect();
+        let Some(first) = registries
+            .first()
+            .filter(|_| registries.len() == nodes.len())
+        else {
+            return fail("a tracker is down".to_owned());
+        };
+        for (at, (registry, node)) in registries.iter().zip(nodes).enumerate() {
+            if registry.version_vector() != first.version_vector() {
+                return fail(format!("the version vector of tracker {at} differs"));
+            }
+            if !registry.rows().eq(first.rows()) {
+                return fail(format!("the rows of tracker {at} differ"));
+            }
+            if registry.dump() != first.dump() {
+                return fail(format!("the dump of tracker {at} differs"));
+            }
+            if !registry.rows().eq(node.disk.rows.values())
+                || node.disk.versions != *registry.version_vector()
+            {
+                return fail(format!("the disk of tracker {at} differs from its memory"));
+            }
+            let mut blobs = registry.rows().filter_map(named_by);
+            if let Some(blob) = blobs.find(|blob| !node.disk.blobs.contains(blob)) {
+                return fail(format!("tracker {at} has a row and not its blob {blob}"));
+            }
+        }
+        for it in &self.acknowledged {
+            let version = it.request.version;
+            for row in &it.request.rows {
+                if !stands(first, version, row) && !is_forgotten(first, row) {
+                    return fail(format!("lost: write {version:?} of {row:?}"));
+                }
+            }
+            for end in &it.request.ends {
+                holds(first, end).map_err(Failure)?;
+            }
+        }
+        names_are_held_by_the_earliest(first).map_err(Failure)
+    }
+}
+
+/// Rows with a time may go once all know them; that they go only after it, the world checks.
+fn is_forgotten(registry: &Registry, row: &Row) -> bool {
+    row.expires().is_some() && registry.row(row.id()).is_none()
+}
