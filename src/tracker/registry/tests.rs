@@ -200,7 +200,7 @@ fn key() -> GroupKey {
     GroupKey::new("key").unwrap()
 }
 
-fn password(text: &str) -> PasswordHash {
+pub(in crate::tracker) fn password(text: &str) -> PasswordHash {
     PasswordHash::new(text).unwrap()
 }
 

@@ -92,7 +92,7 @@ impl Replica {
             return self.send(line, Message::WantBlob { info_hash, offset });
         };
         if !(self.blobs.is_sound)(info_hash, &bytes) {
-            return self.no_blob(line, info_hash);
+            return self.no_blob(line, info_hash, now);
         }
         self.fetch = None;
         self.stored.insert(info_hash);
@@ -102,7 +102,7 @@ impl Replica {
     }
 
     /// A twin has not got a blob that it was asked for. Rows do not wait for what is not to be had.
-    pub(super) fn no_blob(&mut self, line: LineId, info_hash: InfoHash) {
+    pub(super) fn no_blob(&mut self, line: LineId, info_hash: InfoHash, now: Moment) {
         let fetch = self
             .fetch
             .take_if(|it| (it.line, it.info_hash) == (line, info_hash));
@@ -116,5 +116,6 @@ impl Replica {
         if self.lacking.insert(info_hash) {
             self.report(Report::BlobMissing { info_hash });
         }
+        self.finish_catching_up(now);
     }
 }

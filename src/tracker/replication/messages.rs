@@ -96,7 +96,7 @@ impl Replica {
                 }
             }
             Message::Blob { info_hash, part } => self.blob_part(line, info_hash, &part, now),
-            Message::NoBlob { info_hash } => self.no_blob(line, info_hash),
+            Message::NoBlob { info_hash } => self.no_blob(line, info_hash, now),
         }
     }
 

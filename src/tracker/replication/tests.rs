@@ -1,1 +1,600 @@
+//! One story a rule: replicas whose messages and commits the test hands on by itself.
 
+use super::*;
+use crate::tracker::registry::tests::password;
+use crate::tracker::registry::{Change, NewAccount, NewGroup, Origin, Refusal, Update};
+use crate::wire::control::InfoPart;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn number(number: u32) -> TrackerNumber {
+    TrackerNumber::new(number).unwrap()
+}
+
+fn settings(own: u32) -> Settings {
+    Settings {
+        number: number(own),
+        listed: [1, 2].map(number).to_vec(),
+        batch: BATCH,
+        blobs: Blobs {
+            named_by: |row| match row {
+                Row::Group(row) if row.name.value.as_str() == "blob" => Some(BLOB),
+                _ => None,
+            },
+            is_sound: |_, bytes| bytes.iter().all(|byte| *byte == 7),
+        },
+    }
+}
+
+const BLOB: InfoHash = InfoHash([9; 20]);
+
+/// A tracker that does as it is told at once, unless the test holds something back.
+struct Side {
+    replica: Replica,
+    disk: Vec<Commit>,
+    /// Commits that are not durable yet, while the disk is slow.
+    slow: Option<Vec<Commit>>,
+    sent: Vec<(LineId, Message)>,
+    told: Vec<(u64, Copies)>,
+    reports: Vec<Report>,
+    closed: Vec<LineId>,
+    abandoned: usize,
+    now: Moment,
+    ids: u8,
+}
+
+impl Side {
+    fn new(own: u32, start: Start) -> Self {
+        Self::of(own, Registry::new(Origin([own as u8; 16])), start)
+    }
+
+    fn of(own: u32, registry: Registry, start: Start) -> Self {
+        let now = Moment {
+            elapsed: Duration::from_secs(100),
+            wall: Duration::from_secs(1_000_000),
+        };
+        let mut side = Self {
+            replica: Replica::new(settings(own), registry, [], start, now),
+            disk: Vec::new(),
+            slow: None,
+            sent: Vec::new(),
+            told: Vec::new(),
+            reports: Vec::new(),
+            closed: Vec::new(),
+            abandoned: 0,
+            now,
+            ids: 0,
+        };
+        let effects = side.replica.tick(now);
+        side.perform(effects);
+        side
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Send(line, message) => self.sent.push((line, message)),
+                Effect::SendBlob {
+                    line,
+                    info_hash,
+                    offset,
+                } => {
+                    let mut blobs = self.disk.iter().flat_map(|commit| &commit.blobs);
+                    let blob = blobs.find(|(hash, _)| *hash == info_hash);
+                    let bytes = blob.map(|(_, bytes)| bytes.as_slice());
+                    let message = Message::blob(info_hash, offset, bytes).unwrap();
+                    self.sent.push((line, message));
+                }
+                Effect::Close(line) => self.closed.push(line),
+                Effect::Commit(commit) => match &mut self.slow {
+                    Some(slow) => slow.push(commit),
+                    None => {
+                        let number = commit.number;
+                        self.disk.push(commit);
+                        let effects = self.replica.committed(number, self.now);
+                        self.perform(effects);
+                    }
+                },
+                Effect::Acknowledge { write, copies } => self.told.push((write.number(), copies)),
+                Effect::Abandon { .. } => self.abandoned += 1,
+                Effect::Report(report) => self.reports.push(report),
+            }
+        }
+    }
+
+    fn write(
+        &mut self,
+        blobs: Vec<(InfoHash, Vec<u8>)>,
+        operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
+    ) -> Result<u64, WriteError> {
+        let (write, effects) = self.replica.write(blobs, self.now, operation)?;
+        self.perform(effects);
+        Ok(write.number())
+    }
+
+    fn id(&mut self) -> RowId {
+        self.ids += 1;
+        let mut id = self.replica.registry().origin().0;
+        id[0] = self.ids;
+        RowId(id)
+    }
+
+    fn user(&mut self, name: &str) -> Result<u64, WriteError> {
+        let new = NewAccount {
+            id: self.id(),
+            name: name.parse().unwrap(),
+            password: password("first"),
+        };
+        self.write(Vec::new(), |registry, now| {
+            registry.create_account(new, now)
+        })
+    }
+
+    /// Makes a group that names the blob.
+    fn group_with_blob(&mut self, blob: Vec<(InfoHash, Vec<u8>)>) -> Result<u64, WriteError> {
+        let actor = self.replica.registry().rows().next().unwrap().id();
+        let (id, membership) = (self.id(), self.id());
+        let name = "blob".parse().unwrap();
+        let new = NewGroup {
+            id,
+            membership,
+            name,
+        };
+        self.write(blob, |registry, now| registry.create_group(actor, new, now))
+    }
+
+    fn receive(&mut self, line: LineId, message: Message) {
+        let effects = self.replica.received(line, message, self.now);
+        self.perform(effects);
+    }
+
+    fn up(&mut self, line: u64) {
+        let effects = self.replica.line_up(LineId(line), self.now);
+        self.perform(effects);
+    }
+
+    fn down(&mut self, line: u64) {
+        let effects = self.replica.line_down(LineId(line), self.now);
+        self.perform(effects);
+        self.sent.clear();
+    }
+
+    fn later(&mut self, passed: Duration) {
+        self.now.elapsed += passed;
+        self.now.wall += passed;
+        let effects = self.replica.tick(self.now);
+        self.perform(effects);
+    }
+
+    /// The disk is done.
+    fn sync(&mut self) {
+        for commit in self.slow.take().unwrap_or_default() {
+            self.perform(vec![Effect::Commit(commit)]);
+        }
+    }
+
+    fn serves(&self) -> bool {
+        self.replica.serving() == Serving::Yes
+    }
+
+    fn kinds(&self) -> Vec<&'static str> {
+        self.sent
+            .iter()
+            .map(|(_, message)| message.kind())
+            .collect()
+    }
+}
+
+/// Hands messages on, each way, until there are none.
+fn talk(a: &mut Side, b: &mut Side) {
+    while !a.sent.is_empty() || !b.sent.is_empty() {
+        for (line, message) in std::mem::take(&mut a.sent) {
+            b.receive(line, message);
+        }
+        for (line, message) in std::mem::take(&mut b.sent) {
+            a.receive(line, message);
+        }
+    }
+}
+
+fn connect(a: &mut Side, b: &mut Side, line: u64) {
+    a.up(line);
+    b.up(line);
+    talk(a, b);
+}
+
+/// Two that are in step.
+fn pair() -> (Side, Side) {
+    let (mut a, mut b) = (Side::new(1, Start::Empty), Side::new(2, Start::Empty));
+    connect(&mut a, &mut b, 1);
+    assert!(a.serves() && b.serves());
+    assert!(a.reports.contains(&Report::Healed { twin: number(2) }));
+    (a, b)
+}
+
+#[test]
+fn a_write_is_on_the_disk_then_pushed_then_acknowledged() {
+    let (mut a, mut b) = pair();
+    a.slow = Some(Vec::new());
+    assert_eq!(a.user("olga"), Ok(1));
+    assert!(a.sent.is_empty() && a.told.is_empty(), "not durable yet");
+    a.sync();
+    assert_eq!(a.kinds(), ["push"]);
+    assert_eq!(a.told, []);
+    b.slow = Some(Vec::new());
+    talk(&mut a, &mut b);
+    assert_eq!(a.told, [], "not durable at the twin yet");
+    b.sync();
+    assert_eq!(b.kinds(), ["pushed"]);
+    talk(&mut a, &mut b);
+    assert_eq!(a.told, [(1, Copies::Two)]);
+    assert_eq!(a.replica.registry().dump(), b.replica.registry().dump());
+}
+
+#[test]
+fn without_a_twin_a_write_is_acknowledged_at_once_and_told_when_it_comes() {
+    let (mut a, mut b) = pair();
+    a.down(1);
+    b.down(1);
+    assert!(a.reports.contains(&Report::Split { twin: number(2) }));
+    a.user("olga").unwrap();
+    assert_eq!(a.told, [(1, Copies::OnlyHere)]);
+    assert_eq!(a.replica.status(a.now).twins[0].it_lacks, Some(1));
+    connect(&mut a, &mut b, 2);
+    assert_eq!(b.replica.registry().rows().count(), 1);
+    assert_eq!(a.replica.status(a.now).twins[0].it_lacks, Some(0));
+}
+
+#[test]
+fn a_twin_that_stands_still_is_waited_for_once() {
+    let (mut a, mut b) = pair();
+    a.user("olga").unwrap();
+    a.later(PUSH_WAIT - Duration::from_millis(1));
+    assert_eq!(a.told, []);
+    a.later(Duration::from_millis(1));
+    assert_eq!(a.told, [(1, Copies::OnlyHere)]);
+    a.user("nik").unwrap();
+    assert_eq!(a.told.len(), 2, "the second does not wait");
+    talk(&mut a, &mut b);
+    a.later(PING);
+    talk(&mut a, &mut b);
+    assert!(a.replica.status(a.now).twins[0].current, "until it is back");
+    a.user("ada").unwrap();
+    talk(&mut a, &mut b);
+    assert_eq!(a.told[2], (3, Copies::Two));
+}
+
+#[test]
+fn a_silent_line_is_closed_and_what_comes_over_it_later_ignored() {
+    let (mut a, mut b) = pair();
+    b.user("olga").unwrap();
+    let late = std::mem::take(&mut b.sent);
+    a.later(SILENCE);
+    assert_eq!(a.closed, [LineId(1)]);
+    for (line, message) in late {
+        a.receive(line, message);
+    }
+    assert_eq!(a.replica.registry().rows().count(), 0);
+}
+
+#[test]
+fn catching_up_goes_in_batches_and_is_merged_in_one_step() {
+    let (mut a, mut b) = (Side::new(1, Start::Alone), Side::new(2, Start::Empty));
+    a.replica.batch = 1;
+    for name in ["nik", "olga", "ada"] {
+        a.user(name).unwrap();
+    }
+    a.up(1);
+    b.up(1);
+    let mut batches = 0;
+    while !b.serves() {
+        assert_eq!(b.replica.registry().rows().count(), 0, "all or nothing");
+        batches += a.kinds().iter().filter(|it| **it == "changes").count();
+        for (line, message) in std::mem::take(&mut a.sent) {
+            b.receive(line, message);
+        }
+        for (line, message) in std::mem::take(&mut b.sent) {
+            a.receive(line, message);
+        }
+    }
+    assert_eq!((batches, b.replica.registry().rows().count()), (3, 3));
+    assert_eq!(b.disk.len(), 1, "one commit");
+}
+
+#[test]
+fn a_push_made_in_knowledge_of_what_is_not_known_here_is_caught_up_with() {
+    let (mut a, mut b) = pair();
+    a.user("olga").unwrap();
+    let lost = std::mem::take(&mut a.sent);
+    assert_eq!(lost.len(), 1);
+    a.user("nik").unwrap();
+    let (line, message) = a.sent.remove(0);
+    b.receive(line, message);
+    assert_eq!(b.replica.registry().rows().count(), 0);
+    assert_eq!(b.kinds(), ["pull"]);
+    talk(&mut a, &mut b);
+    assert_eq!(b.replica.registry().rows().count(), 2);
+    assert_eq!(a.told, [(1, Copies::Two), (2, Copies::Two)]);
+}
+
+#[test]
+fn rows_wait_for_their_blob_and_both_are_acknowledged_together() {
+    let (mut a, mut b) = pair();
+    a.user("olga").unwrap();
+    talk(&mut a, &mut b);
+    assert_eq!(a.group_with_blob(Vec::new()), Err(WriteError::NoBlob(BLOB)));
+    // Two parts and a bit.
+    let blob = vec![7; (1 << 20) + 5];
+    a.group_with_blob(vec![(BLOB, blob.clone())]).unwrap();
+    assert_eq!(a.kinds(), ["push"]);
+    let mut parts = 0;
+    while a.told.len() < 2 {
+        parts += a.kinds().iter().filter(|it| **it == "blob").count();
+        let groups = b.replica.registry().dump().groups.len();
+        assert_eq!(groups, 0, "the blob is not there yet");
+        for (line, message) in std::mem::take(&mut a.sent) {
+            b.receive(line, message);
+        }
+        for (line, message) in std::mem::take(&mut b.sent) {
+            a.receive(line, message);
+        }
+    }
+    assert_eq!((parts, a.told[1]), (3, (2, Copies::Two)));
+    let stored = b
+        .disk
+        .iter()
+        .position(|commit| commit.blobs == [(BLOB, blob.clone())]);
+    let rows = b.disk.iter().position(|commit| commit.rows.len() == 2);
+    assert!(stored.is_some() && stored <= rows);
+}
+
+#[test]
+fn a_blob_that_is_nowhere_or_false_does_not_hold_up_the_rows_and_is_asked_for_again() {
+    let (mut a, mut b) = pair();
+    a.user("olga").unwrap();
+    talk(&mut a, &mut b);
+    a.group_with_blob(vec![(BLOB, vec![8; 3])]).unwrap();
+    talk(&mut a, &mut b);
+    assert_eq!(b.replica.registry().dump().groups.len(), 1);
+    assert!(b.reports.contains(&Report::BlobMissing { info_hash: BLOB }));
+    assert_eq!(b.replica.status(b.now).lacking_blobs, 1);
+    // A tracker that has it comes.
+    b.down(1);
+    a.down(1);
+    b.up(2);
+    a.up(2);
+    for (line, message) in std::mem::take(&mut a.sent) {
+        b.receive(line, message);
+    }
+    let asks = b.sent.iter().any(|(_, it)| it.kind() == "want-blob");
+    assert!(asks, "{:?}", b.sent);
+    let part = InfoPart::new(0, 3, vec![7; 3]).unwrap();
+    let info_hash = BLOB;
+    b.receive(LineId(2), Message::Blob { info_hash, part });
+    assert_eq!(b.replica.status(b.now).lacking_blobs, 0);
+}
+
+#[test]
+fn a_resumed_tracker_waits_for_the_first_word_of_a_twin_or_two_seconds() {
+    let mut a = Side::new(1, Start::Resumed);
+    assert_eq!(
+        a.user("olga"),
+        Err(WriteError::NotServing(Serving::Waiting))
+    );
+    a.later(START_WAIT);
+    assert!(a.serves());
+    let (mut a, mut b) = (Side::new(1, Start::Resumed), Side::new(2, Start::Alone));
+    connect(&mut a, &mut b, 1);
+    assert!(a.serves());
+}
+
+#[test]
+fn a_restored_tracker_serves_only_when_it_has_caught_up_with_one_that_serves() {
+    let (mut a, mut b) = (Side::new(1, Start::Restored), Side::new(2, Start::Restored));
+    connect(&mut a, &mut b, 1);
+    a.later(START_WAIT * 2);
+    assert_eq!(a.replica.serving(), Serving::Restoring);
+    assert_eq!(b.replica.serving(), Serving::Restoring);
+    let (mut a, mut b) = (Side::new(1, Start::Restored), Side::new(2, Start::Alone));
+    b.user("olga").unwrap();
+    a.up(1);
+    b.up(1);
+    for (line, message) in std::mem::take(&mut b.sent) {
+        a.receive(line, message);
+    }
+    assert!(!a.serves(), "it has not caught up");
+    talk(&mut a, &mut b);
+    assert!(a.serves() && a.replica.registry().rows().count() == 1);
+}
+
+#[test]
+fn an_older_copy_of_the_data_does_not_serve() {
+    let (mut a, mut b) = pair();
+    a.user("olga").unwrap();
+    talk(&mut a, &mut b);
+    b.down(1);
+    let mut older = Side::new(1, Start::Alone);
+    older.user("nik").unwrap();
+    older.user("ada").unwrap();
+    assert_eq!(older.told.len(), 2);
+    let mut oldest = Side::new(1, Start::Resumed);
+    connect(&mut oldest, &mut b, 2);
+    let halt = Halt::Rewound { known: 0, heard: 1 };
+    assert_eq!(oldest.replica.serving(), Serving::Halted(halt));
+    assert!(oldest.reports.contains(&Report::Halted(halt)));
+    assert!(oldest.closed.contains(&LineId(2)));
+    assert!(matches!(oldest.user("x"), Err(WriteError::NotServing(_))));
+    oldest.up(3);
+    assert_eq!(oldest.closed.last(), Some(&LineId(3)));
+}
+
+#[test]
+fn what_waits_when_a_tracker_halts_is_abandoned() {
+    let (mut a, mut b) = pair();
+    a.user("olga").unwrap();
+    let versions = {
+        let mut versions = VersionVector::new();
+        versions.note(a.replica.registry().origin(), Sequence::new(9).unwrap());
+        crate::wire::twin::Encoded::new(versions.encode()).unwrap()
+    };
+    let (clock, serving) = (0, true);
+    a.receive(
+        LineId(1),
+        Message::Ping {
+            clock,
+            versions,
+            serving,
+        },
+    );
+    assert_eq!((a.abandoned, a.told.len()), (1, 0));
+    b.sent.clear();
+}
+
+#[test]
+fn a_copy_of_ones_own_folder_halts_both() {
+    let (mut a, mut b) = (Side::new(1, Start::Alone), Side::new(2, Start::Alone));
+    b.replica.registry = Registry::new(Origin([1; 16]));
+    a.up(1);
+    b.up(1);
+    let (from_a, from_b) = (a.sent.remove(0), b.sent.remove(0));
+    a.receive(from_b.0, from_b.1);
+    b.receive(from_a.0, from_a.1);
+    let of = |twin| Serving::Halted(Halt::Copied { twin: number(twin) });
+    assert_eq!((a.replica.serving(), b.replica.serving()), (of(2), of(1)));
+}
+
+#[test]
+fn strangers_and_other_versions_are_turned_away_and_reported_once() {
+    let mut a = Side::new(1, Start::Alone);
+    let hello = |protocol, of: u32| Message::Hello {
+        protocol,
+        number: number(of),
+        origin: [77; 16],
+        versions: crate::wire::twin::Encoded::new(b"le".to_vec()).unwrap(),
+        serving: true,
+    };
+    for (line, (protocol, of)) in [(1, 3), (1, 3), (1, 1), (2, 2), (2, 2)].iter().enumerate() {
+        let line = line as u64;
+        a.up(line);
+        a.receive(LineId(line), hello(*protocol, *of));
+        assert_eq!(a.closed.last(), Some(&LineId(line)));
+    }
+    let troubles = a.reports.iter();
+    let troubles = troubles.filter(|report| matches!(report, Report::Trouble { .. }));
+    assert_eq!(troubles.count(), 3, "{:?}", a.reports);
+}
+
+#[test]
+fn a_newer_line_takes_the_place_of_the_older_one() {
+    let (mut a, mut b) = pair();
+    connect(&mut a, &mut b, 2);
+    assert_eq!(
+        (a.closed.as_slice(), b.closed.as_slice()),
+        (&[LineId(1)][..], &[LineId(1)][..])
+    );
+    a.user("olga").unwrap();
+    talk(&mut a, &mut b);
+    assert_eq!(a.told, [(1, Copies::Two)]);
+}
+
+#[test]
+fn a_clock_that_is_hours_ahead_is_reported_once_and_again_when_it_is_right() {
+    let (mut a, mut b) = pair();
+    b.now.wall += SECOND * 7_200;
+    for _ in 0..3 {
+        a.later(PING);
+        talk(&mut a, &mut b);
+    }
+    let ahead = |side: &Side| {
+        let all = side.reports.iter();
+        let found = all.filter_map(|report| match report {
+            Report::ClockOffset { ahead, .. } => Some(*ahead),
+            _ => None,
+        });
+        found.collect::<Vec<_>>()
+    };
+    assert_eq!(ahead(&a), [7_200_000 - 1_000]);
+    b.user("olga").unwrap();
+    talk(&mut a, &mut b);
+    assert!(
+        a.reports
+            .iter()
+            .any(|it| matches!(it, Report::Drift { .. }))
+    );
+    b.now = a.now;
+    a.later(PING);
+    talk(&mut a, &mut b);
+    assert_eq!(ahead(&a).len(), 2);
+}
+
+#[test]
+fn expired_rows_go_a_day_later_when_all_have_them_and_not_while_a_clock_is_wrong() {
+    let (mut a, mut b) = pair();
+    a.user("olga").unwrap();
+    let actor = a.replica.registry().rows().next().unwrap().id();
+    let session = a.id();
+    let end = a.now.wall + SECOND;
+    a.write(Vec::new(), |registry, now| {
+        registry.log_out(actor, session, end, now)
+    })
+    .unwrap();
+    talk(&mut a, &mut b);
+    let has = |side: &Side| side.replica.registry().row(session).is_some();
+    let day = |side: &mut Side| side.now.wall += KEEP + SECOND;
+    day(&mut a);
+    a.later(PING);
+    talk(&mut a, &mut b);
+    a.later(FORGET);
+    assert!(has(&a), "the two clocks are a day apart");
+    day(&mut b);
+    b.later(FORGET + PING);
+    connect(&mut a, &mut b, 2);
+    a.later(FORGET);
+    assert!(!has(&a));
+    assert!(a.disk.last().unwrap().forgotten == [session]);
+    b.later(FORGET);
+    assert!(!has(&b), "each by itself");
+}
+
+#[test]
+fn what_cannot_be_read_ends_the_line() {
+    let (mut a, _) = pair();
+    let rubbish = || crate::wire::twin::Encoded::new(b"i1e".to_vec()).unwrap();
+    a.receive(
+        LineId(1),
+        Message::Push {
+            id: 1,
+            change: rubbish(),
+        },
+    );
+    assert_eq!(a.closed, [LineId(1)]);
+    assert!(matches!(
+        a.reports.last(),
+        Some(Report::Split { .. } | Report::Trouble { .. })
+    ));
+    assert!(Change::decode(b"de").is_err());
+}
+
+#[test]
+fn a_question_that_is_not_answered_is_given_up_and_asked_again() {
+    let (mut a, mut b) = pair();
+    a.down(1);
+    b.down(1);
+    a.user("olga").unwrap();
+    a.up(2);
+    b.up(2);
+    for (line, message) in std::mem::take(&mut a.sent) {
+        b.receive(line, message);
+    }
+    let pulls = |side: &Side| side.kinds().iter().filter(|it| **it == "pull").count();
+    assert_eq!(pulls(&b), 1);
+    b.sent.clear();
+    for _ in 0..8 {
+        b.later(SECOND / 2);
+        a.later(SECOND / 2);
+        for (line, message) in std::mem::take(&mut a.sent) {
+            b.receive(line, message);
+        }
+    }
+    assert_eq!(pulls(&b), 1, "{:?}", b.kinds());
+}

@@ -44,6 +44,8 @@ impl Counts {
             "acknowledged with two copies",
             "acknowledged with one copy",
             "backup restored",
+            "blob lost",
+            "blob not there",
             "catching up in several batches",
             "clock jump",
             "crash",

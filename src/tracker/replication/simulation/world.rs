@@ -15,7 +15,7 @@ use std::time::Duration;
 
 const HOUR: i64 = 3_600_000;
 /// Milliseconds between two ticks of a tracker.
-const TICK: u64 = 250;
+const TICK: u64 = 400;
 /// Milliseconds between two tries to call another tracker.
 const CALL: u64 = 900;
 /// Milliseconds in which all must be well again once nothing is wrong any more.
@@ -58,7 +58,7 @@ pub(crate) struct World {
 impl World {
     pub(super) fn new(seed: u64, mutation: Mutation, trace: bool) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let count = *rng.choice(&[2, 2, 2, 3, 3, 4, 5]).unwrap_or(&2);
+        let count = *rng.choice(&[2, 2, 2, 2, 3, 3, 3, 4, 5]).unwrap_or(&2);
         let mut world = Self {
             rng,
             nodes: Vec::new(),
@@ -93,7 +93,9 @@ impl World {
 
     /// The part of the schedule in which things go wrong.
     pub(super) fn suffer(&mut self) -> Result<(), Failure> {
-        let steps = self.rng.u32(20..70);
+        let steps = self.rng.u32(10..45);
+        let first = self.rng.u64(..2_500);
+        self.pass(first)?;
         for _ in 0..steps {
             let pause = match self.rng.u8(..12) {
                 0 => 3_000,
@@ -126,12 +128,21 @@ impl World {
                     self.oracle.counts.note("stop");
                     self.say(|| format!("{at} stands still"));
                 }
-                14 if self.rng.u8(..3) == 0 => {
+                14 if self.rng.u8(..6) == 0 => {
                     self.wall += 30 * HOUR;
                     self.days += 1;
                     self.oracle.counts.note("day");
                 }
-                _ => self.operate(at)?,
+                15 => {
+                    self.crash(at);
+                    self.lose_blob(at);
+                }
+                _ => {
+                    for _ in 0..self.rng.u8(1..4) {
+                        let at = self.rng.usize(..self.nodes.len());
+                        self.operate(at)?;
+                    }
+                }
             }
         }
         Ok(())
@@ -166,7 +177,7 @@ impl World {
             self.write(at, |_, registry| registry.invite(id, code, good, now.wall))?;
         }
         self.settle()?;
-        if self.days > 0 || self.rng.u8(..16) == 0 {
+        if self.days > 0 {
             self.wall += 30 * HOUR;
             self.pass(u64::try_from(FORGET.as_millis()).unwrap() + 2 * TICK)?;
             self.settle()?;
@@ -189,7 +200,7 @@ impl World {
     fn settle(&mut self) -> Result<(), Failure> {
         let end = self.now + PATIENCE;
         loop {
-            self.pass(300)?;
+            self.pass(500)?;
             match self.unsettled() {
                 None => return Ok(()),
                 Some(reason) if self.now >= end => {
@@ -330,6 +341,9 @@ impl World {
         };
         if let Message::Changes { more: true, .. } = &message {
             self.oracle.counts.note("catching up in several batches");
+        }
+        if let Message::NoBlob { .. } = &message {
+            self.oracle.counts.note("blob not there");
         }
         let effects = replica.received(line, message, now);
         self.perform(to, effects)
@@ -529,6 +543,9 @@ impl World {
         self.say(|| format!("{at} crashes, {kept} of {waiting} commits kept"));
         let lines: Vec<_> = self.nodes[at].lines.clone().into_iter().collect();
         self.nodes[at].crash(kept);
+        if self.rng.bool() {
+            self.lose_blob(at);
+        }
         for (line, other) in lines {
             self.tell_of_end(at, other, line);
         }
@@ -538,6 +555,18 @@ impl World {
         };
         let start = self.now + self.rng.u64(..away);
         self.starts.insert(at, start);
+    }
+
+    /// A blob cannot be read any more, if another tracker still has it.
+    fn lose_blob(&mut self, at: usize) {
+        let others = self.nodes.iter().enumerate().filter(|(it, _)| *it != at);
+        let others: Vec<&Node> = others.map(|(_, node)| node).collect();
+        let mut blobs = self.nodes[at].disk.blobs.iter();
+        let spare = blobs.find(|blob| others.iter().any(|it| it.disk.blobs.contains(blob)));
+        if let Some(blob) = spare.copied() {
+            self.nodes[at].disk.blobs.remove(&blob);
+            self.oracle.counts.note("blob lost");
+        }
     }
 
     /// A tracker loses its disk. The first time it may be one that holds writes that nobody else has; later ones have
@@ -571,9 +600,13 @@ impl World {
 
     fn replace_disk(&mut self, at: usize, disk: Disk, restored: bool) -> Result<(), Failure> {
         let lost = &self.nodes[at].disk.versions;
-        let mut others = self.nodes.iter().enumerate().filter(|(it, _)| *it != at);
-        let spare = others.any(|(_, other)| other.disk.versions.includes(lost));
-        if !spare && self.oracle.losses > 0 {
+        let others = self.nodes.iter().enumerate().filter(|(it, _)| *it != at);
+        let others: Vec<&Disk> = others.map(|(_, node)| &node.disk).collect();
+        let spare = others.iter().any(|disk| disk.versions.includes(lost));
+        // A blob that was lost elsewhere must not be lost here too.
+        let rows = others.iter().flat_map(|disk| disk.rows.values());
+        let kept = |blob| others.iter().any(|disk| disk.blobs.contains(&blob));
+        if (!spare && self.oracle.losses > 0) || !rows.filter_map(named_by).all(kept) {
             return Ok(());
         }
         self.crash(at);
@@ -608,7 +641,7 @@ impl World {
                 _ if accounts.len() < 3 => registry.create_account(new_account(rng, id), wall),
                 _ => {
                     let mut story = || Story::operation(rng, registry, (id, other), wall);
-                    (0..6).fold(story(), |made, _| made.or_else(|_| story()))
+                    (0..4).fold(story(), |made, _| made.or_else(|_| story()))
                 }
             }
         })
