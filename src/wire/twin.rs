@@ -1,7 +1,7 @@
 //! Messages of the line between two trackers of a cluster.
 //!
 //! In scope: the messages and their exact encoding. Each is the body of one frame (see `frame`, capped at
-//! [`MAX_FRAME`](super::control::MAX_FRAME)): one bencoded dictionary in canonical form, its kind under `type`, with exactly
+//! [`MAX_FRAME`]): one bencoded dictionary in canonical form, its kind under `type`, with exactly
 //! the keys of that kind. Both ends speak the same messages; the first one each sends is [`Message::Hello`].
 //!
 //! Version vectors and changes are carried as they are, as [`Encoded`] strings of bytes: whoever keeps a registry reads

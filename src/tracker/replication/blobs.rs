@@ -8,6 +8,9 @@ use crate::wire::twin::{Message, TrackerNumber};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+/// How long a twin that has not got a blob is not asked for it again.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
+
 /// What rows have to do with blobs.
 #[derive(Clone, Copy, Debug)]
 pub struct Blobs {
@@ -61,7 +64,8 @@ impl Replica {
         self.lacking.iter().find_map(|blob| {
             self.twins.iter().find_map(|(number, twin)| {
                 let session = twin.session.as_ref()?;
-                let asked = session.without.contains(blob) || twin.pause > now.elapsed;
+                let again = session.without.get(blob).copied().unwrap_or_default();
+                let asked = again.max(twin.pause) > now.elapsed;
                 (!asked).then_some((*number, session.line, *blob))
             })
         })
@@ -111,7 +115,7 @@ impl Replica {
         };
         let twin = self.twins.get_mut(&fetch.twin);
         if let Some(session) = twin.and_then(|twin| twin.session.as_mut()) {
-            session.without.insert(info_hash);
+            session.without.insert(info_hash, now.elapsed + ASK_AGAIN);
         }
         if self.lacking.insert(info_hash) {
             self.report(Report::BlobMissing { info_hash });

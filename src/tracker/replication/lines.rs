@@ -4,7 +4,7 @@ use super::twin::Session;
 use super::{Effect, Line, LineId, Moment, Replica, Report};
 use crate::tracker::registry::{DecodeError, Origin, Sequence, VersionVector};
 use crate::wire::twin::{Encoded, Message, PROTOCOL, TrackerNumber};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// What another tracker says of itself.
 pub(super) struct Hello<'a> {
@@ -96,7 +96,7 @@ impl Replica {
             ping: None,
             next_ping: now.elapsed,
             healed: false,
-            without: BTreeSet::new(),
+            without: BTreeMap::new(),
         });
         twin.serving = hello.serving;
         twin.pause = now.elapsed;

@@ -99,7 +99,7 @@ pub const PAUSE: Duration = Duration::from_secs(1);
 pub const BATCH: usize = 256 << 10;
 /// How long past its time a row is kept at least: clocks that are wrong by hours drop nothing too early.
 pub const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
-/// How often it is looked for rows to forget.
+/// How often it is looked for rows to forget; the first time when a line has had time to come up.
 pub const FORGET: Duration = Duration::from_secs(60);
 
 /// When something happens.
@@ -250,7 +250,7 @@ impl Replica {
             lacking,
             fetch: None,
             stage: start::Stage::new(start, now),
-            next_forget: now.elapsed + FORGET,
+            next_forget: now.elapsed + SILENCE,
             drifts: BTreeMap::new(),
             stranger: None,
             effects: Vec::new(),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::tracker::registry::tests::password;
-use crate::tracker::registry::{Change, NewAccount, NewGroup, Origin, Refusal, Update};
+use crate::tracker::registry::{Change, GroupKey, NewAccount, NewGroup, Origin, Refusal, Update};
 use crate::wire::control::InfoPart;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -139,6 +139,7 @@ impl Side {
             id,
             membership,
             name,
+            key: GroupKey::new("key").unwrap(),
         };
         self.write(blob, |registry, now| registry.create_group(actor, new, now))
     }

@@ -3,7 +3,7 @@
 use super::LineId;
 use crate::torrent::InfoHash;
 use crate::tracker::registry::{Origin, Sequence, VersionVector};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A listed tracker, reached or not.
@@ -41,6 +41,6 @@ pub(super) struct Session {
     pub(super) next_ping: Duration,
     /// Whether both have been seen to know the same.
     pub(super) healed: bool,
-    /// Blobs it has not got.
-    pub(super) without: BTreeSet<InfoHash>,
+    /// Blobs it has not got, and when to ask again.
+    pub(super) without: BTreeMap<InfoHash, Duration>,
 }

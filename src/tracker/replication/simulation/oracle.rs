@@ -45,7 +45,6 @@ impl Counts {
             "acknowledged with one copy",
             "backup restored",
             "blob lost",
-            "blob not there",
             "catching up in several batches",
             "clock jump",
             "crash",
