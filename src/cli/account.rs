@@ -62,8 +62,15 @@ impl Teller<'_> {
                 format!("{user} is logged out")
             }
             AccountCommand::ChangePassword { old, new } => {
-                let user = account.user().ok_or(AccountError::NotLoggedIn)?;
-                let old = self.password(old, &format!("old password of {user}: "))?;
+                let Some(user) = account.user() else {
+                    self.lines.drop_passwords(if old.is_none() { 2 } else { 0 });
+                    return Err(AccountError::NotLoggedIn.into());
+                };
+                let old = self.password(old, &format!("old password of {user}: "));
+                if old.is_err() && new.is_none() {
+                    self.lines.drop_passwords(1);
+                }
+                let old = old?;
                 let new = self.new_password(new, &format!("new password of {user}: "))?;
                 account.change_password(old, new)?;
                 format!("the password of {user} is changed; other sessions have ended")

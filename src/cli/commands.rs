@@ -176,6 +176,25 @@ pub(super) fn holds_password(line: &Line) -> bool {
     matches!(&line.command, Ok(Command::Account(command)) if command.holds_password())
 }
 
+/// How many lines of standard input belong to a line, off a terminal: the passwords that it leaves out. So many are taken even
+/// if the command fails before it asks for them: read as commands, they would be shown and logged.
+pub(super) fn passwords_that_follow(line: &str) -> usize {
+    let Ok(words) = words::split(line) else {
+        return 0;
+    };
+    let Some((entry, words)) = words
+        .split_first()
+        .and_then(|(name, words)| Some((find(name).ok()?, words)))
+    else {
+        return 0;
+    };
+    let given = entry.sort(words).map_or(0, |(words, _)| words.len());
+    let all = entry.arguments.iter();
+    let secrets = all.filter(|argument| argument.what == What::Secret).count();
+    let others = entry.arguments.len() - secrets;
+    if given > others { 0 } else { secrets }
+}
+
 /// A line as it may be kept and shown again: without passwords. None if nothing of it may, as where a command that takes
 /// passwords was mistyped.
 pub(super) fn without_passwords(line: &str) -> Option<String> {

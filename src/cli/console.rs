@@ -116,7 +116,11 @@ impl Console {
                 shown.collect()
             }
             ["create_user", name] => {
-                let name: UserName = name.parse()?;
+                let name: Result<UserName, NameError> = name.parse();
+                if name.is_err() {
+                    lines.drop_passwords(1);
+                }
+                let name = name?;
                 let password = password(lines, &name)?;
                 self.registrar.make_user(name.clone(), &password)?;
                 vec![format!("user {name} is made")]

@@ -3,7 +3,9 @@
 //! In scope: what each command calls, what is printed of it, whether all succeeded. Out of scope: where lines come from.
 
 use super::account::{AccountOutcome, Teller};
-use super::commands::{Command, Entry, FileCommand, Line, holds_password, read};
+use super::commands::{
+    Command, Entry, FileCommand, Line, holds_password, passwords_that_follow, read,
+};
 use super::failure::Failure;
 use super::hashing::Hashing;
 use super::output::Output;
@@ -88,6 +90,9 @@ impl<'a> Session<'a> {
             return;
         };
         log::debug!("command {name}");
+        if command.is_err() {
+            self.lines.drop_passwords(passwords_that_follow(line));
+        }
         let result = command.and_then(|command| self.execute(&name, command));
         self.tell(&name, &result);
     }

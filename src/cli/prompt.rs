@@ -150,6 +150,14 @@ impl Lines {
         self.want(Wanted::Hidden(question.to_owned()))
     }
 
+    /// Takes lines that hold passwords which nobody asks for any more: read as commands, they would be shown and logged. At
+    /// a terminal nobody has typed any.
+    pub(super) fn drop_passwords(&self, count: usize) {
+        if self.terminal.is_none() {
+            (0..count).for_each(|_| drop(self.hidden("")));
+        }
+    }
+
     fn want(&self, wanted: Wanted) -> Input {
         if self.stop.is_stopped() || self.wanted.send(wanted).is_err() {
             return Input::Stopped;

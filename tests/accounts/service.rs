@@ -1,0 +1,264 @@
+//! A tracker of accounts as a process, and lines to it that speak the wire themselves: what a peer of ours would never send
+//! can be sent too.
+
+use crate::support::{PATIENCE, Process, Sandbox};
+use pieceful::net::{FrameIoError, FrameReader, TlsStream, connect_tls, write_frame};
+use pieceful::wire::access::{
+    Answer, Ask, GroupEntry, MAX_FRAME, Place, Refused, Reply, Request, Token,
+};
+use pieceful::wire::password::Password;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A tracker in a sandbox; its state lies in `data`, its first two lines are read.
+pub(crate) struct Service {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) tracker: Process,
+}
+
+impl Service {
+    pub(crate) fn new() -> Self {
+        Self::with(&[])
+    }
+
+    pub(crate) fn with(arguments: &[&str]) -> Self {
+        let sandbox = Sandbox::new();
+        let tracker = start(&sandbox, arguments);
+        Self { sandbox, tracker }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.tracker.address
+    }
+
+    pub(crate) fn line(&self) -> Line {
+        Line::open(self.address()).unwrap()
+    }
+
+    /// Makes an account and logs it in.
+    pub(crate) fn user(&self, name: &str) -> User {
+        let mut line = self.line();
+        line.ask(None, create_user(name)).unwrap();
+        User::login(line, name)
+    }
+
+    /// What one line of the console gives.
+    pub(crate) fn console(&mut self, line: &str) -> String {
+        self.tracker.write_line(line);
+        self.tracker.line()
+    }
+
+    /// Ends the tracker; gives what `--dump` prints then.
+    pub(crate) fn stop_and_dump(self) -> (Sandbox, String) {
+        let Self {
+            sandbox,
+            mut tracker,
+        } = self;
+        tracker.write_line("quit");
+        let (status, told) = tracker.wait();
+        assert!(status.success(), "{told}");
+        let text = dump(&sandbox);
+        (sandbox, text)
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(self) -> Sandbox {
+        self.tracker.kill();
+        self.sandbox
+    }
+
+    /// The same tracker again, at another address.
+    pub(crate) fn again(sandbox: Sandbox) -> Self {
+        let tracker = start(&sandbox, &[]);
+        Self { sandbox, tracker }
+    }
+}
+
+fn start(sandbox: &Sandbox, arguments: &[&str]) -> Process {
+    let data = sandbox.folder("data");
+    let mut all = vec!["--data", data.to_str().unwrap(), "--log", "debug"];
+    all.extend(arguments);
+    let mut tracker = sandbox.tracker(&all);
+    let fingerprint = tracker.line();
+    assert!(
+        fingerprint.starts_with("fingerprint sha256:"),
+        "{fingerprint}"
+    );
+    tracker
+}
+
+/// The state of a stopped tracker.
+pub(crate) fn dump(sandbox: &Sandbox) -> String {
+    let data = sandbox.path("data");
+    let all = ["tracker", "--data", data.to_str().unwrap(), "--dump"];
+    let output = crate::support::run(&sandbox.folder("dump"), &all, "");
+    assert_eq!(output.code, Some(0), "{output:?}");
+    output.stdout
+}
+
+/// A control line.
+pub(crate) struct Line {
+    pub(crate) stream: TlsStream,
+    last_id: u32,
+}
+
+impl Line {
+    /// None if nobody answers there any more.
+    pub(crate) fn open(address: SocketAddr) -> Option<Self> {
+        let socket = TcpStream::connect(address).ok()?;
+        socket.set_nodelay(true).ok()?;
+        let (stream, _) = connect_tls(Arc::new(socket), None, PATIENCE).ok()?;
+        Some(Self { stream, last_id: 0 })
+    }
+
+    /// What is answered; an error if the line ended first.
+    pub(crate) fn try_ask(
+        &mut self,
+        token: Option<&Token>,
+        ask: Ask,
+    ) -> Result<Result<Answer, Refused>, FrameIoError> {
+        self.last_id += 1;
+        let request = Request {
+            id: self.last_id,
+            token: token.cloned(),
+            ask,
+        };
+        let reply = self.exchange(&request.encode())?;
+        assert_eq!(reply.id, self.last_id, "{reply:?}");
+        Ok(reply.result)
+    }
+
+    /// What is answered to that body of a frame.
+    pub(crate) fn exchange(&mut self, body: &[u8]) -> Result<Reply, FrameIoError> {
+        write_frame(&self.stream, body, MAX_FRAME, PATIENCE)?;
+        let mut reader = FrameReader::new(&self.stream, MAX_FRAME);
+        let body = reader.next(PATIENCE, PATIENCE)?;
+        Ok(Reply::decode(body).expect("a reply"))
+    }
+
+    pub(crate) fn ask(&mut self, token: Option<&Token>, ask: Ask) -> Result<Answer, Refused> {
+        self.try_ask(token, ask).expect("an answer")
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.stream.finish(Duration::from_millis(100));
+        self.stream.hang_up();
+    }
+}
+
+/// Somebody who is logged in.
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) token: Token,
+    pub(crate) line: Line,
+}
+
+impl User {
+    pub(crate) fn login(mut line: Line, name: &str) -> Self {
+        match line.ask(None, login(name, &password(name))).unwrap() {
+            Answer::Session { token, user, .. } if user.to_string() == name => Self {
+                name: name.to_owned(),
+                token,
+                line,
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn ask(&mut self, ask: Ask) -> Result<Answer, Refused> {
+        self.line.ask(Some(&self.token), ask)
+    }
+
+    /// What is done for it.
+    pub(crate) fn does(&mut self, ask: Ask) {
+        let shown = format!("{} {ask:?}", self.name);
+        assert_eq!(self.ask(ask), Ok(Answer::Done), "{shown}");
+    }
+
+    /// All groups, whatever the number of pages.
+    pub(crate) fn groups(&mut self) -> Vec<GroupEntry> {
+        let (mut groups, mut after) = (Vec::new(), None);
+        loop {
+            match self.ask(Ask::ListGroups { after }) {
+                Ok(Answer::Groups(page)) => {
+                    groups.extend(page.entries);
+                    after = page.next;
+                }
+                other => panic!("{other:?}"),
+            }
+            if after.is_none() {
+                return groups;
+            }
+        }
+    }
+}
+
+/// The password of the user of that name in all these tests.
+pub(crate) fn password(user: &str) -> Password {
+    Password::new(format!("pw of {user}")).unwrap()
+}
+
+pub(crate) fn login(user: &str, password: &Password) -> Ask {
+    Ask::Login {
+        user: user.parse().unwrap(),
+        password: password.clone(),
+    }
+}
+
+pub(crate) fn create_user(user: &str) -> Ask {
+    create_user_with(user, None)
+}
+
+pub(crate) fn create_user_with(user: &str, invite: Option<&str>) -> Ask {
+    Ask::CreateUser {
+        user: user.parse().unwrap(),
+        password: password(user),
+        invite: invite.map(|code| Place::new(code).unwrap()),
+    }
+}
+
+/// A request about a group, as a person would type it; `leave_group` with `--yes` ends it.
+pub(crate) fn group(typed: &str) -> Ask {
+    let words: Vec<&str> = typed.split(' ').collect();
+    let label = |at: usize| words[at].parse().unwrap();
+    match words[0] {
+        "create_group" => Ask::CreateGroup {
+            group: words[1].parse().unwrap(),
+        },
+        "join_group" => Ask::JoinGroup { group: label(1) },
+        "leave_group" => Ask::LeaveGroup {
+            group: label(1),
+            end: words.get(2) == Some(&"--yes"),
+        },
+        "list_groups" => Ask::ListGroups { after: None },
+        "list_members" => Ask::ListMembers {
+            group: label(1),
+            after: None,
+        },
+        "list_requests" => Ask::ListRequests {
+            group: label(1),
+            after: None,
+        },
+        "accept_request" => Ask::AcceptRequest {
+            group: label(1),
+            user: label(2),
+        },
+        "reject_request" => Ask::RejectRequest {
+            group: label(1),
+            user: label(2),
+        },
+        "remove_member" => Ask::RemoveMember {
+            group: label(1),
+            user: label(2),
+        },
+        "news" => Ask::News {
+            seen: Default::default(),
+            after: None,
+        },
+        "logout" => Ask::Logout,
+        other => panic!("{other}"),
+    }
+}

@@ -1,0 +1,270 @@
+//! The course work's story: nik makes a group, mayank asks to be let in, nik sees that and accepts. Typed at a prompt, from a
+//! script, as arguments and in JSON, it comes to the same.
+
+use crate::service::Service;
+use crate::support::{Output, Peer, Sandbox, run};
+use crate::terminal::Terminal;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Who does what, and the lines that tell of it; a time is `TIME`. Passwords are asked for.
+const STORY: &[(&str, &str, &[&str])] = &[
+    (
+        "nik",
+        "create_user nik",
+        &["user nik is made; login nik logs in"],
+    ),
+    (
+        "mayank",
+        "create_user mayank",
+        &["user mayank is made; login mayank logs in"],
+    ),
+    ("nik", "login nik", &["logged in as nik"]),
+    ("mayank", "login mayank", &["logged in as mayank"]),
+    (
+        "nik",
+        "create_group lab",
+        &["group lab is made; you own it"],
+    ),
+    ("mayank", "list_groups", &["lab  owner nik  1 member"]),
+    (
+        "mayank",
+        "join_group lab",
+        &["asked to join lab; its owner decides"],
+    ),
+    (
+        "mayank",
+        "list_groups",
+        &["lab  owner nik  1 member  you have asked to join"],
+    ),
+    ("nik", "list_requests lab", &["mayank  asked TIME"]),
+    (
+        "nik",
+        "accept_request lab mayank",
+        &["mayank is a member of lab"],
+    ),
+    ("nik", "list_requests lab", &[]),
+    (
+        "mayank",
+        "list_groups",
+        &[
+            "lab  owner nik  2 members  you are a member",
+            "lab: your request was accepted: you are a member",
+        ],
+    ),
+    (
+        "mayank",
+        "list_members lab",
+        &["mayank  since TIME", "nik  since TIME  owner"],
+    ),
+    ("nik", "leave_group lab", &["left lab"]),
+    (
+        "mayank",
+        "list_groups",
+        &["lab  owner mayank  1 member  you own it"],
+    ),
+    ("nik", "list_groups", &["lab  owner mayank  1 member"]),
+    ("nik", "logout", &["nik is logged out"]),
+    ("mayank", "leave_group lab --yes", &["left lab"]),
+    ("mayank", "list_groups", &[]),
+];
+
+/// What is told above the prompt, or by the next `list_groups`.
+const NEWS: &str = "lab: your request was accepted: you are a member";
+
+fn secret(user: &str) -> String {
+    format!("secret-of-{user}")
+}
+
+fn asks_password(typed: &str) -> bool {
+    typed.starts_with("create_user") || typed.starts_with("login")
+}
+
+/// A line with `TIME` for each time.
+fn masked(line: &str) -> String {
+    let is_time = |word: &str| word.len() == 20 && word.starts_with("20") && word.ends_with('Z');
+    let words = line.split(' ');
+    let masked: Vec<&str> = words
+        .map(|word| if is_time(word) { "TIME" } else { word })
+        .collect();
+    masked.join(" ")
+}
+
+/// Runs one step as a process of its own, which the session outlives.
+fn step(sandbox: &Sandbox, user: &str, arguments: &[&str], input: &str) -> Vec<String> {
+    let (state, info) = (
+        sandbox.path(&format!("{user}.state")),
+        sandbox.tracker_info(),
+    );
+    let mut all = vec!["peer", "127.0.0.1:0", info.to_str().unwrap()];
+    all.extend(["--dir", state.to_str().unwrap()]);
+    all.extend(arguments);
+    let Output {
+        code,
+        stdout,
+        stderr,
+    } = run(&sandbox.folder(user), &all, input);
+    assert_eq!(code, Some(0), "{arguments:?} {input:?}: {stderr}");
+    assert!(
+        !stderr.contains("error") && !stderr.contains("secret-of"),
+        "{stderr}"
+    );
+    let lines = stdout.lines().skip(1);
+    lines.map(masked).collect()
+}
+
+#[test]
+fn from_scripts_on_standard_input() {
+    let service = Service::new();
+    for (user, typed, told) in STORY {
+        let mut input = format!("{typed}\n");
+        if asks_password(typed) {
+            input.push_str(&format!("{}\n", secret(user)));
+        }
+        let lines = step(&service.sandbox, user, &[], &input);
+        assert_eq!(lines, *told, "{typed}");
+    }
+}
+
+#[test]
+fn as_arguments() {
+    let service = Service::new();
+    for (user, typed, told) in STORY {
+        // Both ways: the password among the arguments, and as the next line of standard input.
+        let (line, input) = match *typed {
+            "create_user nik" => (format!("{typed} {}", secret(user)), String::new()),
+            _ if asks_password(typed) => (typed.to_string(), format!("{}\n", secret(user))),
+            _ => (typed.to_string(), String::new()),
+        };
+        let lines = step(&service.sandbox, user, &["-c", &line], &input);
+        assert_eq!(lines, *told, "{typed}");
+    }
+}
+
+#[test]
+fn at_the_prompt() {
+    let service = Service::new();
+    let mut peers: BTreeMap<&str, Terminal> = ["nik", "mayank"]
+        .map(|user| (user, Terminal::peer(&service.sandbox, user)))
+        .into();
+    for (user, typed, told) in STORY {
+        let peer = peers.get_mut(user).unwrap();
+        peer.press(&format!("{typed}\r"));
+        if asks_password(typed) {
+            peer.shows(&format!("{user}: "));
+            peer.press(&format!("{}\r", secret(user)));
+        }
+        if typed.starts_with("create_user") {
+            peer.shows("the same again: ");
+            peer.press(&format!("{}\r", secret(user)));
+        }
+        peer.shows("\n");
+        let shown = masked_lines(&peer.shows("pieceful> "));
+        for line in told.iter().filter(|line| **line != NEWS) {
+            assert!(
+                shown.iter().any(|it| it == line),
+                "{typed}: no {line:?} in {shown:?}"
+            );
+        }
+        if told.is_empty() {
+            assert!(
+                shown.iter().all(|line| !line.starts_with("lab")),
+                "{shown:?}"
+            );
+        }
+    }
+    for (user, mut peer) in peers {
+        assert_eq!(
+            peer.all().matches(NEWS).count(),
+            usize::from(user == "mayank")
+        );
+        peer.press("\x04");
+        assert!(peer.wait().success());
+        let shown = peer.all();
+        assert!(
+            !shown.contains("secret-of") && !shown.contains("error"),
+            "{shown}"
+        );
+    }
+}
+
+fn masked_lines(shown: &str) -> Vec<String> {
+    shown.lines().map(masked).collect()
+}
+
+#[test]
+fn in_json() {
+    let service = Service::new();
+    let mut peers: BTreeMap<&str, Peer> = ["nik", "mayank"]
+        .map(|user| (user, service.sandbox.peer(user)))
+        .into();
+    for (user, typed, told) in STORY {
+        let peer = peers.get_mut(user).unwrap();
+        let mut typed = typed.to_string();
+        if asks_password(&typed) {
+            typed.push_str(&format!("\n{}", secret(user)));
+        }
+        let object = peer.run(&typed);
+        assert_eq!(object["command"], typed.split([' ', '\n']).next().unwrap());
+        assert_eq!(in_words(&object, &typed), *told, "{object}");
+    }
+}
+
+/// What an object says, in the words of the text form.
+fn in_words(object: &Value, typed: &str) -> Vec<String> {
+    let list = |key: &str| object[key].as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let mut lines: Vec<String> = Vec::new();
+    for group in list("groups") {
+        let members = match group["members"].as_u64().unwrap() {
+            1 => "1 member".to_owned(),
+            count => format!("{count} members"),
+        };
+        let standing = match text(&group["standing"]).as_str() {
+            "stranger" => "",
+            "requester" => "  you have asked to join",
+            "member" => "  you are a member",
+            "owner" => "  you own it",
+            other => panic!("{other}"),
+        };
+        let (name, owner) = (text(&group["name"]), text(&group["owner"]));
+        lines.push(format!("{name}  owner {owner}  {members}{standing}"));
+    }
+    for news in list("news") {
+        assert_eq!(news["outcome"], "accepted");
+        assert_eq!(masked(&text(&news["at"])), "TIME");
+        let group = text(&news["group"]);
+        lines.push(format!(
+            "{group}: your request was accepted: you are a member"
+        ));
+    }
+    for member in list("members") {
+        let owner = if member["owner"] == true {
+            "  owner"
+        } else {
+            ""
+        };
+        let (name, since) = (text(&member["name"]), masked(&text(&member["since"])));
+        lines.push(format!("{name}  since {since}{owner}"));
+    }
+    for request in list("requests") {
+        let (name, asked) = (text(&request["name"]), masked(&text(&request["asked"])));
+        lines.push(format!("{name}  asked {asked}"));
+    }
+    let first_line = typed.lines().next().unwrap();
+    if let Some(user) = first_line.strip_prefix("login ") {
+        assert_eq!(object["user"], user);
+        lines.insert(0, format!("logged in as {user}"));
+    }
+    // What is done and gives nothing has no more to say than `ok`.
+    let done = match first_line.split(' ').collect::<Vec<_>>()[..] {
+        ["create_user", user] => format!("user {user} is made; login {user} logs in"),
+        ["create_group", group] => format!("group {group} is made; you own it"),
+        ["join_group", group] => format!("asked to join {group}; its owner decides"),
+        ["accept_request", group, user] => format!("{user} is a member of {group}"),
+        ["leave_group", group, ..] => format!("left {group}"),
+        ["logout"] => "nik is logged out".to_owned(),
+        _ => return lines,
+    };
+    vec![done]
+}
