@@ -179,13 +179,13 @@ pub(super) fn holds_password(line: &Line) -> bool {
 /// How many lines of standard input belong to a line, off a terminal: the passwords that it leaves out. So many are taken even
 /// if the command fails before it asks for them: read as commands, they would be shown and logged.
 pub(super) fn passwords_that_follow(line: &str) -> usize {
-    let Ok(words) = words::split(line) else {
+    // A line with a quote too many is split as well as can be.
+    let words =
+        words::split(line).unwrap_or_else(|_| line.split_whitespace().map(str::to_owned).collect());
+    let Some((name, words)) = words.split_first() else {
         return 0;
     };
-    let Some((entry, words)) = words
-        .split_first()
-        .and_then(|(name, words)| Some((find(name).ok()?, words)))
-    else {
+    let Ok(entry) = find(name) else {
         return 0;
     };
     let given = entry.sort(words).map_or(0, |(words, _)| words.len());

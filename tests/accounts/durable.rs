@@ -179,7 +179,9 @@ impl Pair {
                 user.line = Line::open(address).unwrap();
             }
             self.check();
-            checked.send(()).unwrap();
+            if checked.send(()).is_err() {
+                break;
+            }
             self.write();
         }
         self.acknowledged

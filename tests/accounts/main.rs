@@ -4,6 +4,7 @@
 #[allow(unreachable_pub)]
 mod support;
 
+mod commands;
 mod durable;
 mod roles;
 mod service;

@@ -1,0 +1,332 @@
+//! Commands in every wrong state and with every bad input: each error has its `kind` and one line that says what to do, and
+//! no password stands anywhere it can be read later.
+
+use crate::service::Service;
+use crate::support::Peer;
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+/// The error of a command that fails.
+fn error(peer: &mut Peer, typed: &str) -> (String, String) {
+    let object = peer.try_run(typed);
+    assert_eq!(object["ok"], false, "{typed}: {object}");
+    let text = |key: &str| object["error"][key].as_str().unwrap().to_owned();
+    let message = text("message");
+    assert!(
+        !message.is_empty() && !message.contains('\n') && message.len() < 300,
+        "{typed}: {message}"
+    );
+    (text("kind"), message)
+}
+
+fn expect(peer: &mut Peer, typed: &str, kind: &str, says: &str) {
+    let (found, message) = error(peer, typed);
+    assert_eq!(found, kind, "{typed:?}: {message}");
+    assert!(
+        message.contains(says),
+        "{typed:?}: {message:?} says nothing of {says:?}"
+    );
+}
+
+/// A peer with somebody logged in.
+fn peer(service: &Service, user: &str) -> Peer {
+    let mut peer = service.sandbox.peer(user);
+    peer.run(&format!("create_user {user} pw-{user}"));
+    peer.run(&format!("login {user} pw-{user}"));
+    peer
+}
+
+/// Every command that is asked in somebody's name, as it would work if somebody were logged in.
+const NEED_A_LOGIN: [&str; 11] = [
+    "logout",
+    "create_group lab",
+    "join_group lab",
+    "leave_group lab",
+    "list_groups",
+    "list_members lab",
+    "list_requests lab",
+    "accept_request lab mayank",
+    "reject_request lab mayank",
+    "remove_member lab mayank",
+    "change_password old-one new-one",
+];
+
+#[test]
+fn who_is_not_logged_in_is_told_to_log_in() {
+    let service = Service::new();
+    let mut peer = service.sandbox.peer("nobody");
+    for typed in NEED_A_LOGIN {
+        expect(&mut peer, typed, "not-logged-in", "login USER");
+    }
+    // And after a log-out.
+    peer.run("create_user nik pw-nik");
+    peer.run("login nik pw-nik");
+    peer.run("logout");
+    for typed in NEED_A_LOGIN {
+        expect(&mut peer, typed, "not-logged-in", "login USER");
+    }
+}
+
+#[test]
+fn every_wrong_state_has_its_own_error() {
+    let service = Service::new();
+    let [mut nik, mut mayank, mut uma] = ["nik", "mayank", "uma"].map(|user| peer(&service, user));
+    nik.run("create_group lab");
+    for (typed, kind, says) in [
+        (
+            "create_user mayank pw",
+            "name-taken",
+            "mayank is taken; choose another",
+        ),
+        ("login mayank pw-mayank", "logged-in", "logout first"),
+        ("login nik wrong", "login-refused", "check both"),
+        (
+            "change_password wrong new-one",
+            "login-refused",
+            "nothing was changed",
+        ),
+        ("create_group lab", "name-taken", "choose another"),
+        (
+            "join_group lab",
+            "already-a-member",
+            "member of lab already",
+        ),
+        ("join_group none", "unknown-group", "list_groups shows"),
+        ("leave_group none", "unknown-group", "list_groups shows"),
+        ("leave_group lab", "last-member", "--yes"),
+        ("list_members none", "unknown-group", "list_groups shows"),
+        ("list_requests none", "unknown-group", "list_groups shows"),
+        (
+            "accept_request lab mayank",
+            "no-request",
+            "list_requests shows",
+        ),
+        (
+            "reject_request lab mayank",
+            "no-request",
+            "list_requests shows",
+        ),
+        ("accept_request lab none", "unknown-user", "check the name"),
+        ("reject_request lab none", "unknown-user", "check the name"),
+        ("remove_member lab none", "unknown-user", "check the name"),
+        (
+            "remove_member lab uma",
+            "unknown-member",
+            "list_members shows",
+        ),
+        ("remove_member lab nik", "own-removal", "leave_group"),
+    ] {
+        expect(&mut nik, typed, kind, says);
+    }
+    for typed in [
+        "leave_group lab",
+        "list_members lab",
+        "list_requests lab",
+        "accept_request lab mayank",
+        "reject_request lab mayank",
+        "remove_member lab nik",
+    ] {
+        expect(&mut uma, typed, "not-a-member", "join_group asks");
+    }
+    mayank.run("join_group lab");
+    expect(
+        &mut mayank,
+        "join_group lab",
+        "already-requested",
+        "not answered yet",
+    );
+    nik.run("accept_request lab mayank");
+    for typed in [
+        "list_requests lab",
+        "accept_request lab uma",
+        "reject_request lab uma",
+        "remove_member lab nik",
+    ] {
+        expect(&mut mayank, typed, "not-the-owner", "only the owner of lab");
+    }
+}
+
+#[test]
+fn words_too_few_and_too_many_show_the_usage() {
+    let service = Service::new();
+    let mut peer = service.sandbox.peer("nobody");
+    for (command, least, most) in [
+        ("create_user", 1, 2),
+        ("login", 1, 2),
+        ("logout", 0, 0),
+        ("change_password", 0, 2),
+        ("create_group", 1, 1),
+        ("join_group", 1, 1),
+        ("leave_group", 1, 1),
+        ("list_groups", 0, 0),
+        ("list_members", 1, 1),
+        ("list_requests", 1, 1),
+        ("accept_request", 2, 2),
+        ("reject_request", 2, 2),
+        ("remove_member", 2, 2),
+    ] {
+        let usage = format!("usage: {command}");
+        let mut wrong = vec!["x ".repeat(most + 1)];
+        if least > 0 {
+            wrong.push("x ".repeat(least - 1));
+        }
+        for words in wrong {
+            let mut typed = format!("{command} {words}");
+            // What would be the password that is left out.
+            if words.is_empty() && matches!(command, "create_user" | "login") {
+                typed.push_str("\nsecret");
+            }
+            expect(&mut peer, typed.trim_end_matches(' '), "arguments", &usage);
+        }
+    }
+    expect(
+        &mut peer,
+        "change_password old-one",
+        "arguments",
+        "NEW is missing",
+    );
+    for (typed, says) in [
+        ("create_user x --invite", "nothing follows --invite"),
+        ("create_user x --invite ''", "an invite code is asked for"),
+    ] {
+        expect(&mut peer, &format!("{typed}\nsecret"), "arguments", says);
+    }
+    assert_eq!(peer.try_run("status")["ok"], true, "no line is left over");
+}
+
+#[test]
+fn names_that_cannot_be_are_refused_by_the_peer() {
+    let service = Service::new();
+    let mut peer = peer(&service, "nik");
+    let long = "x".repeat(65);
+    let bad = [
+        ("''", "1 to 64 characters, not 0"),
+        (long.as_str(), "1 to 64 characters, not 65"),
+        ("'a\u{1b}[2Jb'", "letters a to z"),
+        ("'a\tb'", "letters a to z"),
+        ("'a b'", "letters a to z"),
+        ("\u{fc}ber", "letters a to z"),
+        ("a/b", "letters a to z"),
+        ("a\u{202e}b", "letters a to z"),
+    ];
+    for (name, says) in bad {
+        for typed in [
+            format!("create_user {name} pw"),
+            format!("create_user {name}\npw"),
+            format!("login {name} pw"),
+            format!("login {name}\npw"),
+            format!("create_group {name}"),
+            format!("join_group {name}"),
+            format!("leave_group {name} --yes"),
+            format!("list_members {name}"),
+            format!("list_requests {name}"),
+            format!("accept_request {name} mayank"),
+            format!("accept_request lab {name}"),
+            format!("reject_request {name} mayank"),
+            format!("reject_request lab {name}"),
+            format!("remove_member {name} mayank"),
+            format!("remove_member lab {name}"),
+        ] {
+            let (kind, message) = error(&mut peer, &typed);
+            assert_eq!(kind, "bad-name", "{typed:?}: {message}");
+            assert!(message.contains(says), "{typed:?}: {message}");
+            let plain = |c: char| !c.is_control() && c != '\u{202e}';
+            assert!(message.chars().all(plain), "{message:?}");
+        }
+    }
+    // The longest that can be, and all that it may hold.
+    peer.run(&format!("create_group {}", "x".repeat(64)));
+    peer.run("create_group A.z_0-9");
+    assert_eq!(
+        peer.run("list_groups")["groups"].as_array().unwrap().len(),
+        2
+    );
+}
+
+/// All that a process may have left: the files of its folders, whole.
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(files(&path));
+        } else {
+            all.push((path.display().to_string(), fs::read(&path).unwrap()));
+        }
+    }
+    all
+}
+
+#[test]
+fn bad_passwords_are_refused_and_no_password_is_shown_logged_or_kept() {
+    let service = Service::new();
+    let mut peer = service.sandbox.peer_with("peer", &["--log", "debug"]);
+    let mut objects: Vec<Value> = Vec::new();
+    let long = "hunter2".repeat(200);
+    for (typed, kind) in [
+        ("create_user nik ''", "bad-password"),
+        ("create_user nik\n", "bad-password"),
+        ("create_user nik 'hunter2\tx'", "bad-password"),
+        ("create_user nik\nhunter2\u{7}", "bad-password"),
+        (&format!("create_user nik {long}"), "bad-password"),
+        (&format!("create_user nik\n{long}"), "bad-password"),
+        ("create_user nik hunter2 hunter2", "arguments"),
+        ("create_user n!k\nhunter2", "bad-name"),
+        ("create_user 'nik\nhunter2", "syntax"),
+        ("create_user\nhunter2", "arguments"),
+        ("login\nhunter2", "arguments"),
+        ("login n!k\nhunter2", "bad-name"),
+        ("login nik hunter2 hunter2", "arguments"),
+        ("login nik hunter2", "login-refused"),
+        ("login nik\nhunter2", "login-refused"),
+        ("login 'nik' 'hunter2", "syntax"),
+        ("change_password\nhunter2\nhunter2", "not-logged-in"),
+        ("change_password hunter2", "arguments"),
+        ("create_user nik hunter2", ""),
+        ("create_user nik\nhunter2", "name-taken"),
+        ("login nik\nhunter2", ""),
+        ("login mayank\nhunter2", "logged-in"),
+        ("change_password\n\nhunter2", "bad-password"),
+        ("change_password\nhunter2-wrong\nhunter2", "login-refused"),
+        ("change_password hunter2 hunter2 hunter2", "arguments"),
+        ("change_password\nhunter2\nhunter2-new", ""),
+        ("change_password hunter2-new hunter2", ""),
+    ] {
+        let object = peer.try_run(typed);
+        let found = object["error"]["kind"].as_str().unwrap_or_default();
+        assert_eq!(found, kind, "{typed:?}: {object}");
+        objects.push(object);
+    }
+    let status = peer.run("status");
+    assert_eq!(status["user"], "nik", "no line is left over");
+    peer.process.close_stdin();
+    let (status, stderr) = peer.process.wait();
+    assert_eq!(status.code(), Some(1), "commands failed");
+    let token = fs::read(service.sandbox.path("peer.state/session")).unwrap();
+    let token = token_in(&token);
+    let (sandbox, dump) = service.stop_and_dump();
+    let mut all = files(&sandbox.path(""));
+    assert!(all.iter().any(|(name, _)| name.ends_with("tracker.log")));
+    assert!(all.iter().any(|(name, _)| name.ends_with("peer.log")));
+    all.push(("standard error".to_owned(), stderr.into_bytes()));
+    all.push(("dump".to_owned(), dump.into_bytes()));
+    for object in objects {
+        all.push((object.to_string(), object.to_string().into_bytes()));
+    }
+    let hex: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
+    for (name, bytes) in &all {
+        let holds = |text: &[u8]| bytes.windows(text.len()).any(|part| part == text);
+        assert!(!holds(b"hunter2"), "{name} holds a password");
+        assert!(!holds(&hex.as_bytes()[..32]), "{name} holds a token");
+        let kept = name.ends_with("session");
+        assert_eq!(holds(&token), kept, "{name} holds a token");
+    }
+}
+
+/// The token that a session file holds.
+fn token_in(session: &[u8]) -> Vec<u8> {
+    let at = session.windows(10).position(|part| part == b"5:token109");
+    let at = at.expect("a token") + 11;
+    session[at..at + 109].to_vec()
+}
