@@ -2,6 +2,7 @@
 
 use super::Stop;
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
+use nix::sys::socket::{self, Backlog};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -76,6 +77,8 @@ impl Server {
         handler: impl Fn(Incoming) + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let address = listener.local_addr()?;
+        // Room for a crowd that comes at once: what finds the 128 places of `std` taken tries again after a second.
+        socket::listen(&listener, Backlog::MAXCONN)?;
         let shared = Arc::new(Shared {
             name: name.to_owned(),
             caps,

@@ -2,12 +2,14 @@
 //! can be sent too.
 
 use crate::support::{PATIENCE, Process, Sandbox};
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
 use pieceful::net::{FrameIoError, FrameReader, TlsStream, connect_tls, write_frame};
 use pieceful::wire::access::{
     Answer, Ask, GroupEntry, MAX_FRAME, Place, Refused, Reply, Request, Token,
 };
 use pieceful::wire::password::Password;
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,7 +108,11 @@ pub(crate) struct Line {
 impl Line {
     /// None if nobody answers there any more.
     pub(crate) fn open(address: SocketAddr) -> Option<Self> {
-        let socket = TcpStream::connect(address).ok()?;
+        Self::over(TcpStream::connect(address).ok()?)
+    }
+
+    /// Over that connection.
+    pub(crate) fn over(socket: TcpStream) -> Option<Self> {
         socket.set_nodelay(true).ok()?;
         let (stream, _) = connect_tls(Arc::new(socket), None, PATIENCE).ok()?;
         Some(Self { stream, last_id: 0 })
@@ -147,6 +153,19 @@ impl Drop for Line {
         self.stream.finish(Duration::from_millis(100));
         self.stream.hang_up();
     }
+}
+
+/// A connection from host `host` of 127.0.0.0/8, as if of another machine.
+pub(crate) fn connect_from(host: u16, to: SocketAddr) -> TcpStream {
+    let [high, low] = host.to_be_bytes();
+    let (kind, none) = (SockType::Stream, SockFlag::SOCK_CLOEXEC);
+    let socket = socket::socket(AddressFamily::Inet, kind, none, None).unwrap();
+    let SocketAddr::V4(to) = to else {
+        panic!("{to} is not of IPv4")
+    };
+    socket::bind(socket.as_raw_fd(), &SockaddrIn::new(127, 1, high, low, 0)).unwrap();
+    socket::connect(socket.as_raw_fd(), &SockaddrIn::from(to)).unwrap();
+    TcpStream::from(socket)
 }
 
 /// Somebody who is logged in.

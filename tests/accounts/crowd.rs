@@ -1,0 +1,146 @@
+//! A storm of log-ins while many peers announce: nobody's announce waits for it.
+
+use crate::http::Client;
+use crate::service::{Line, Service, User, connect_from, create_user, login, password};
+use pieceful::net::raise_descriptor_limit;
+use pieceful::wire::AnnounceResponse;
+use pieceful::wire::access::Answer;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const PEERS: u16 = 500;
+const LOGINS: u16 = 50;
+/// Threads that announce; each speaks for some of the peers.
+const SPEAKERS: u16 = 10;
+/// How long each peer waits until it announces again; real ones wait 20 times as long.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// The longest that an announce may wait.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// A peer that is logged in, its line to the tracker open.
+struct Peer {
+    number: u16,
+    _user: User,
+}
+
+impl Peer {
+    fn new(number: u16, tracker: SocketAddr) -> Self {
+        let line = Line::over(connect_from(number, tracker)).unwrap();
+        Self {
+            number,
+            _user: User::login(line, "nik"),
+        }
+    }
+
+    /// A connection for its announces.
+    fn connect(&self, tracker: SocketAddr) -> Client {
+        let stream = connect_from(self.number, tracker);
+        stream.set_nodelay(true).unwrap();
+        Client {
+            stream,
+            unread: Vec::new(),
+        }
+    }
+
+    /// How long the answer to an announce took.
+    fn announce(&self, http: &mut Client) -> Duration {
+        let (id, port) = (format!("{:020}", self.number), 1024 + self.number);
+        let target = format!(
+            "/announce?info_hash=aaaaaaaaaaaaaaaaaaaa&peer_id={id}&port={port}&left=1&compact=1"
+        );
+        let start = Instant::now();
+        let response = http.get(&target);
+        let took = start.elapsed();
+        let response = AnnounceResponse::parse(&response.body).unwrap();
+        assert!(response.peers.len() < usize::from(PEERS));
+        took
+    }
+}
+
+/// Connects all its peers at once, which counts too, and announces for them, evenly over the interval, until told to end;
+/// gives how long each took.
+fn speak(peers: &[Peer], tracker: SocketAddr, end: &AtomicBool) -> Vec<Duration> {
+    let mut all = Vec::new();
+    let mut connected: Vec<(&Peer, Client)> = Vec::new();
+    for peer in peers {
+        let start = Instant::now();
+        connected.push((peer, peer.connect(tracker)));
+        all.push(start.elapsed());
+    }
+    let start = Instant::now();
+    let pause = INTERVAL / u32::try_from(peers.len()).unwrap();
+    for turn in 0.. {
+        if end.load(Ordering::Relaxed) {
+            break;
+        }
+        let (peer, http) = &mut connected[turn % peers.len()];
+        all.push(peer.announce(http));
+        let due = pause * u32::try_from(turn + 1).unwrap();
+        thread::sleep(due.saturating_sub(start.elapsed()));
+    }
+    all
+}
+
+#[test]
+fn no_announce_waits_for_a_storm_of_logins() {
+    raise_descriptor_limit();
+    let service = Service::new();
+    service.line().ask(None, create_user("nik")).unwrap();
+    let tracker = service.address();
+    let peers: Vec<Vec<Peer>> = thread::scope(|scope| {
+        let speakers: Vec<_> = (0..SPEAKERS)
+            .map(|speaker| {
+                let numbers = (1..=PEERS).filter(move |number| number % SPEAKERS == speaker);
+                scope.spawn(move || numbers.map(|number| Peer::new(number, tracker)).collect())
+            })
+            .collect();
+        let peers = speakers.into_iter();
+        peers.map(|speaker| speaker.join().unwrap()).collect()
+    });
+    let end = AtomicBool::new(false);
+    let (mut announces, mut logins) = thread::scope(|scope| {
+        let speakers: Vec<_> = peers
+            .iter()
+            .map(|peers| scope.spawn(|| speak(peers, tracker, &end)))
+            .collect();
+        // Every peer has announced at least once, about, when the storm begins.
+        thread::sleep(INTERVAL);
+        let storm: Vec<_> = (0..LOGINS)
+            .map(|number| {
+                scope.spawn(move || {
+                    let socket = connect_from(PEERS + 1 + number, tracker);
+                    let start = Instant::now();
+                    let mut line = Line::over(socket).unwrap();
+                    let answer = line.ask(None, login("nik", &password("nik")));
+                    assert!(matches!(answer, Ok(Answer::Session { .. })), "{answer:?}");
+                    start.elapsed()
+                })
+            })
+            .collect();
+        let logins: Vec<Duration> = storm
+            .into_iter()
+            .map(|login| login.join().unwrap())
+            .collect();
+        end.store(true, Ordering::Relaxed);
+        let announces = speakers.into_iter();
+        let announces: Vec<Duration> = announces
+            .flat_map(|speaker| speaker.join().unwrap())
+            .collect();
+        (announces, logins)
+    });
+    announces.sort_unstable();
+    logins.sort_unstable();
+    let longest = *announces.last().unwrap();
+    println!(
+        "{} connections and announces: half within {:.1?}, all within {longest:.1?}; {LOGINS} log-ins at once: half within {:.0?}, all within \
+         {:.0?}",
+        announces.len(),
+        announces[announces.len() / 2],
+        logins[logins.len() / 2],
+        logins[logins.len() - 1],
+    );
+    assert!(announces.len() > usize::from(PEERS));
+    assert!(longest <= LONGEST, "an announce waited {longest:?}");
+}
