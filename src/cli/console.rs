@@ -111,7 +111,8 @@ impl Console {
                 let shown = groups.iter().map(|group| {
                     let owner = group.owner.as_ref().map(ToString::to_string);
                     let owner = owner.unwrap_or_else(|| "-".to_owned());
-                    format!("{}  owner {owner}  {} members", group.label, group.members)
+                    let members = counted(group.members, "member");
+                    format!("{}  owner {owner}  {members}", group.label)
                 });
                 shown.collect()
             }
@@ -162,12 +163,19 @@ impl Console {
         };
         let open = if self.open { "served" } else { "not served" };
         format!(
-            "tracker on {}  {} users  {} groups  registration {registration}  open swarms {open}  up {}",
+            "tracker on {}  {}  {}  registration {registration}  open swarms {open}  up {}",
             self.address,
-            counts.users,
-            counts.groups,
+            counted(counts.users, "user"),
+            counted(counts.groups, "group"),
             super::render::duration(started.elapsed()),
         )
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
     }
 }
 

@@ -8,10 +8,14 @@ mod http;
 mod support;
 
 mod commands;
+mod console;
 mod crowd;
 mod durable;
+mod hostile;
+mod login;
 mod roles;
 mod scale;
+mod secrets;
 mod service;
 mod story;
 mod terminal;

@@ -25,9 +25,7 @@ impl Service {
     }
 
     pub(crate) fn with(arguments: &[&str]) -> Self {
-        let sandbox = Sandbox::new();
-        let tracker = start(&sandbox, arguments);
-        Self { sandbox, tracker }
+        Self::with_data(Sandbox::new(), arguments)
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -43,6 +41,16 @@ impl Service {
         let mut line = self.line();
         line.ask(None, create_user(name)).unwrap();
         User::login(line, name)
+    }
+
+    /// The token that a peer of the sandbox keeps.
+    pub(crate) fn token(&self, peer: &str) -> Vec<u8> {
+        let session = self.sandbox.path(&format!("{peer}.state/session"));
+        let session = std::fs::read(session).unwrap();
+        let mark = b"5:token109:";
+        let at = session.windows(mark.len()).position(|part| part == mark);
+        let at = at.expect("a token") + mark.len();
+        session[at..at + 109].to_vec()
     }
 
     /// What one line of the console gives.
@@ -72,7 +80,12 @@ impl Service {
 
     /// The same tracker again, at another address.
     pub(crate) fn again(sandbox: Sandbox) -> Self {
-        let tracker = start(&sandbox, &[]);
+        Self::with_data(sandbox, &[])
+    }
+
+    /// A tracker over the state that lies in a sandbox.
+    pub(crate) fn with_data(sandbox: Sandbox, arguments: &[&str]) -> Self {
+        let tracker = start(&sandbox, arguments);
         Self { sandbox, tracker }
     }
 }

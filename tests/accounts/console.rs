@@ -1,0 +1,168 @@
+//! The tracker's console, as its operator pipes lines into it.
+
+use crate::service::{Service, User, create_user, create_user_with, group, login};
+use crate::support::run;
+use pieceful::wire::access::Answer;
+use pieceful::wire::password::Password;
+use std::thread;
+
+#[test]
+fn it_tells_what_there_is_and_makes_accounts_and_invites() {
+    let mut service = Service::new();
+    let status = service.console("status");
+    let address = service.address().to_string();
+    for part in [
+        address.as_str(),
+        "0 users",
+        "0 groups",
+        "registration open",
+        "open swarms served",
+    ] {
+        assert!(status.contains(part), "{status}");
+    }
+    service.tracker.write_line("create_user nik");
+    assert_eq!(service.console("secret of nik"), "user nik is made");
+    let mut line = service.line();
+    let secret = Password::new("secret of nik").unwrap();
+    let answer = line.ask(None, login("nik", &secret));
+    assert!(matches!(answer, Ok(Answer::Session { .. })), "{answer:?}");
+    let mut uma = service.user("uma");
+    uma.does(group("create_group lab"));
+    assert_eq!(service.console("users"), "nik");
+    assert_eq!(service.tracker.line(), "uma");
+    assert_eq!(service.console("groups"), "lab  owner uma  1 member");
+    let invite = service.console("invite");
+    let code = invite.strip_prefix("invite ").unwrap();
+    assert_eq!(code.split('-').map(str::len).collect::<Vec<_>>(), [4; 4]);
+    let listed = service.console("help");
+    assert!(listed.starts_with("status"), "{listed}");
+    let commands: Vec<String> = (0..6).map(|_| service.tracker.line()).collect();
+    for name in [
+        "users",
+        "groups",
+        "create_user USER",
+        "invite",
+        "help",
+        "quit",
+    ] {
+        let found = commands.iter().filter(|line| line.starts_with(name));
+        assert_eq!(found.count(), 1, "{name} in {commands:?}");
+    }
+    service.tracker.write_line("quit");
+    let (status, told) = service.tracker.wait();
+    assert!(status.success() && told.is_empty(), "{told}");
+}
+
+#[test]
+fn bad_lines_are_told_of_and_the_end_of_input_leaves_it_running() {
+    let mut service = Service::new();
+    service.user("nik");
+    let bad = [
+        ("stauts", "there is no command"),
+        ("status now", "takes nothing after it"),
+        ("users 'x", "quote"),
+        ("create_user", "usage: create_user USER"),
+        ("create_user a b", "usage: create_user USER"),
+        ("create_user n!k\nhunter2", "letters a to z"),
+        ("create_user nik\nhunter2", "taken"),
+        ("create_user uma\n", "password cannot be empty"),
+        ("\u{1b}[2J", "there is no command"),
+        ("   ", ""),
+    ];
+    for (line, _) in bad {
+        service.tracker.write_line(line);
+    }
+    assert_eq!(service.console("users"), "nik");
+    service.tracker.close_stdin();
+    // It serves on; that its input has ended it has had all the time to see.
+    let mut uma = service.user("uma");
+    uma.does(group("create_group lab"));
+    service.tracker.signal("-TERM");
+    let (status, told) = service.tracker.wait();
+    assert!(status.success(), "{told}");
+    let expected = bad.iter().filter(|(_, says)| !says.is_empty());
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines.len(), expected.clone().count(), "{told}");
+    for (line, (typed, says)) in lines.iter().zip(expected) {
+        assert!(
+            line.starts_with("error: ") && line.contains(says),
+            "{typed:?}: {line}"
+        );
+    }
+    assert!(
+        !told.contains("hunter2") && !told.contains('\u{1b}'),
+        "{told}"
+    );
+}
+
+#[test]
+fn without_any_input_it_runs_and_a_dump_of_it_is_refused() {
+    let mut service = Service::new();
+    service.tracker.close_stdin();
+    let data = service.sandbox.path("data");
+    let all = ["tracker", "--data", data.to_str().unwrap(), "--dump"];
+    let output = run(&service.sandbox.folder("dump"), &all, "");
+    assert!(
+        output.code == Some(1) && output.stdout.is_empty(),
+        "{output:?}"
+    );
+    assert!(output.stderr.contains("in use"), "{output:?}");
+    service.user("nik");
+}
+
+#[test]
+fn where_registration_is_closed_accounts_are_by_invitation() {
+    let mut service = Service::with(&["--registration", "closed"]);
+    let mut line = service.line();
+    let refused = line.ask(None, create_user("uma")).unwrap_err();
+    assert_eq!(refused.kind.as_str(), "invite-needed", "{refused}");
+    assert!(refused.message.as_str().contains("--invite CODE"));
+    service.tracker.write_line("create_user nik");
+    assert_eq!(service.console("pw of nik"), "user nik is made");
+    User::login(service.line(), "nik");
+    let invite = service.console("invite");
+    let code = invite.strip_prefix("invite ").unwrap();
+    for (code, kind) in [
+        ("garbage", "unknown-invite"),
+        ("0000-0000-0000-0000", "unknown-invite"),
+    ] {
+        let refused = line.ask(None, create_user_with("uma", Some(code)));
+        assert_eq!(refused.unwrap_err().kind.as_str(), kind);
+    }
+    // A name that is taken does not cost the code.
+    let refused = line.ask(None, create_user_with("nik", Some(code)));
+    assert_eq!(refused.unwrap_err().kind.as_str(), "name-taken");
+    // Of eight who use it at once one gets an account.
+    let made: Vec<bool> = thread::scope(|scope| {
+        let users = (0..8).map(|number| (service.line(), format!("guest{number}")));
+        let users: Vec<_> = users
+            .map(|(mut line, name)| {
+                scope.spawn(
+                    move || match line.ask(None, create_user_with(&name, Some(code))) {
+                        Ok(answer) => answer == Answer::Done,
+                        Err(refused) => {
+                            assert_eq!(refused.kind.as_str(), "invite-used", "{refused}");
+                            false
+                        }
+                    },
+                )
+            })
+            .collect();
+        users.into_iter().map(|user| user.join().unwrap()).collect()
+    });
+    assert_eq!(made.iter().filter(|made| **made).count(), 1);
+    let (sandbox, dump) = service.stop_and_dump();
+    assert!(!dump.contains(code) && !dump.contains(&code.replace('-', "")));
+    // At a peer's prompt too, and it holds through a restart.
+    let mut service = Service::with_data(sandbox, &["--registration", "closed"]);
+    let used = line_of(&service, &format!("create_user zoe pw --invite {code}"));
+    assert_eq!(used["error"]["kind"], "invite-used", "{used}");
+    let invite = service.console("invite");
+    let code = invite.strip_prefix("invite ").unwrap().to_lowercase();
+    let made = line_of(&service, &format!("create_user zoe pw --invite {code}"));
+    assert_eq!(made["ok"], true, "{made}");
+}
+
+fn line_of(service: &Service, typed: &str) -> serde_json::Value {
+    service.sandbox.peer("zoe").try_run(typed)
+}

@@ -1,0 +1,273 @@
+//! Bytes on a control line that are no request: an error reply or a closed line, never more, while others are served.
+
+use crate::service::{Line, Service, User, connect_from, group};
+use crate::support::PATIENCE;
+use pieceful::bencode::Item;
+use pieceful::net::{FrameIoError, FrameReader, TlsStream, raise_descriptor_limit};
+use pieceful::wire::access::{Answer, MAX_FRAME, Reply};
+use std::io::Read;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+/// Within how much more than its deadline a tracker under load is expected to act.
+const SLACK: Duration = Duration::from_secs(20);
+
+/// A frame around that body.
+fn framed(body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len()).unwrap().to_be_bytes();
+    [&length, body].concat()
+}
+
+/// A sound request with one entry put in or replaced.
+fn with(kind: &str, entries: Vec<(&'static str, Item<'_>)>) -> Vec<u8> {
+    let mut all = vec![("id", Item::from(7u32)), ("type", kind.to_owned().into())];
+    for (key, item) in entries {
+        all.retain(|(other, _)| *other != key);
+        all.push((key, item));
+    }
+    framed(&Item::dictionary(all).encode())
+}
+
+fn text(text: &str) -> Item<'static> {
+    text.to_owned().into()
+}
+
+/// What is sent, by what is wrong with it.
+fn hostile() -> Vec<(&'static str, Vec<u8>)> {
+    let deep = [vec![b'l'; 20_000], vec![b'e'; 20_000]].concat();
+    let many = [b"l".to_vec(), b"i0e".repeat(300_000), b"e".to_vec()].concat();
+    let largest = vec![b'x'; MAX_FRAME as usize];
+    vec![
+        ("the longest length", vec![0xff; 4]),
+        (
+            "a length one too long",
+            (MAX_FRAME + 1).to_be_bytes().to_vec(),
+        ),
+        ("a negative length", vec![0x80, 0, 0, 0]),
+        ("an empty frame", framed(b"")),
+        ("the largest frame, no bencode", framed(&largest)),
+        ("text", framed(b"hello")),
+        ("zeros", framed(&[0; 100])),
+        ("a list", framed(b"le")),
+        ("a number", framed(b"i7e")),
+        ("an empty dictionary", framed(b"de")),
+        ("a dictionary without end", framed(b"d2:idi7e")),
+        ("a string longer than the frame", framed(b"99999999999:")),
+        ("depth", framed(&deep)),
+        ("a great many values", framed(&many)),
+        ("bytes behind the end", framed(b"d2:idi7e4:type6:logoutex")),
+        ("unsorted keys", framed(b"d4:type6:logout2:idi7ee")),
+        ("a key twice", framed(b"d2:idi7e2:idi7e4:type6:logoute")),
+        ("no id", framed(b"d4:type6:logoute")),
+        ("no type", framed(b"d2:idi7ee")),
+        ("a negative id", framed(b"d2:idi-1e4:type6:logoute")),
+        (
+            "an id too large",
+            framed(b"d2:idi4294967296e4:type6:logoute"),
+        ),
+        (
+            "an id that is text",
+            with("logout", vec![("id", text("7"))]),
+        ),
+        ("a type that is a number", framed(b"d2:idi7e4:typei7ee")),
+        ("an unknown request", with("become_owner", vec![])),
+        ("an answer", with("done", vec![])),
+        ("a key too many", with("logout", vec![("zebra", text("x"))])),
+        (
+            "a group too many",
+            with("logout", vec![("group", text("lab"))]),
+        ),
+        ("an empty token", with("logout", vec![("token", text(""))])),
+        (
+            "a token too long",
+            with("logout", vec![("token", text(&"x".repeat(257)))]),
+        ),
+        (
+            "a token that is a number",
+            with("logout", vec![("token", Item::from(7u32))]),
+        ),
+        ("no group", with("join_group", vec![])),
+        (
+            "a name with control characters",
+            with("join_group", vec![("group", text("a\u{1b}[2J"))]),
+        ),
+        (
+            "a name too long",
+            with("create_group", vec![("group", text(&"x".repeat(65)))]),
+        ),
+        (
+            "a name that is no UTF-8",
+            framed(b"d5:group2:\xff\xfe2:idi7e4:type10:join_groupe"),
+        ),
+        (
+            "an empty name",
+            with(
+                "create_user",
+                vec![("user", text("")), ("password", text("x"))],
+            ),
+        ),
+        (
+            "an empty password",
+            with(
+                "create_user",
+                vec![("user", text("x")), ("password", text(""))],
+            ),
+        ),
+        (
+            "a password too long",
+            with(
+                "login",
+                vec![("user", text("x")), ("password", text(&"p".repeat(1025)))],
+            ),
+        ),
+        (
+            "a flag that is neither",
+            with(
+                "leave_group",
+                vec![("end", Item::from(2u32)), ("group", text("lab"))],
+            ),
+        ),
+        (
+            "too much seen",
+            with("news", vec![("seen", text(&"x".repeat((64 << 10) + 1)))]),
+        ),
+    ]
+}
+
+/// What comes back: a refusal, or nothing; and then the end of the line.
+fn answer(line: &TlsStream) -> Option<Reply> {
+    let mut reader = FrameReader::new(line, MAX_FRAME);
+    let reply = match reader.next(PATIENCE, PATIENCE) {
+        Ok(body) => Reply::decode(body).expect("a reply"),
+        Err(FrameIoError::TooSlow(limit)) => panic!("neither an answer nor an end in {limit:?}"),
+        Err(_) => return None,
+    };
+    match reader.next(PATIENCE, PATIENCE) {
+        Ok(more) => panic!("more than one answer: {more:?}"),
+        Err(FrameIoError::TooSlow(_)) => panic!("the line goes on"),
+        Err(_) => Some(reply),
+    }
+}
+
+fn send(line: &Line, bytes: &[u8]) {
+    // The tracker may have had enough before all is sent.
+    let _ = line
+        .stream
+        .write_all_until(bytes, Instant::now() + PATIENCE);
+}
+
+fn is_served(user: &mut User) -> bool {
+    matches!(user.ask(group("list_groups")), Ok(Answer::Groups(_)))
+}
+
+#[test]
+fn bytes_that_are_no_request_get_an_error_or_a_closed_line() {
+    let service = Service::new();
+    let mut nik = service.user("nik");
+    let mut refused = 0;
+    for (what, bytes) in hostile() {
+        let line = service.line();
+        send(&line, &bytes);
+        if let Some(reply) = answer(&line.stream) {
+            let error = reply.result.expect_err(what);
+            assert_eq!(error.kind.as_str(), "bad-request", "{what}: {error}");
+            let message = error.message.as_str();
+            assert!(
+                message.len() < 300 && !message.contains("xxxx"),
+                "{what}: {message}"
+            );
+            refused += 1;
+        }
+        assert!(is_served(&mut nik), "{what}");
+    }
+    assert!(refused >= 30, "whoever can be told is told: {refused}");
+    // Sound requests first, and all are answered before the line ends.
+    let line = service.line();
+    let sound = with("list_groups", vec![]);
+    send(&line, &[sound.repeat(100), framed(b"hello")].concat());
+    let mut reader = FrameReader::new(&line.stream, MAX_FRAME);
+    for _ in 0..100 {
+        let reply = Reply::decode(reader.next(PATIENCE, PATIENCE).unwrap()).unwrap();
+        assert_eq!(reply.result.unwrap_err().kind.as_str(), "not-logged-in");
+    }
+    let last = Reply::decode(reader.next(PATIENCE, PATIENCE).unwrap()).unwrap();
+    assert_eq!(last.result.unwrap_err().kind.as_str(), "bad-request");
+    assert!(is_served(&mut nik));
+}
+
+#[test]
+fn a_line_that_is_cut_off_is_nobodys_trouble() {
+    let service = Service::new();
+    let mut nik = service.user("nik");
+    let request = with("create_group", vec![("group", text("cut"))]);
+    for length in 0..request.len() {
+        let line = service.line();
+        send(&line, &request[..length]);
+        // By turns with TLS's goodbye and without.
+        if length % 2 == 0 {
+            drop(line);
+        } else {
+            line.stream.hang_up();
+        }
+        assert!(length % 10 != 0 || is_served(&mut nik));
+    }
+    assert!(is_served(&mut nik));
+}
+
+#[test]
+fn a_frame_that_trickles_is_ended_and_keeps_nobody_waiting() {
+    let service = Service::new();
+    let mut nik = service.user("nik");
+    let line = service.line();
+    let start = Instant::now();
+    let mut frame = framed(&vec![b'x'; 1000]).into_iter();
+    // A byte each 100 ms: the whole would take 100 s, and a frame has 10.
+    let ended = loop {
+        let byte = frame.next().expect("it ended before all was sent");
+        let until = Instant::now() + PATIENCE;
+        if line.stream.write_all_until(&[byte], until).is_err() {
+            break start.elapsed();
+        }
+        let asked = Instant::now();
+        assert!(is_served(&mut nik) && asked.elapsed() < SLACK);
+        match line
+            .stream
+            .read_until(&mut [0; 100], Instant::now() + Duration::from_millis(100))
+        {
+            Err(error) if error.kind() == std::io::ErrorKind::TimedOut => {}
+            _ => break start.elapsed(),
+        }
+    };
+    assert!(ended >= Duration::from_secs(9), "{ended:?}");
+    assert!(ended < Duration::from_secs(10) + SLACK, "{ended:?}");
+}
+
+#[test]
+fn lines_that_say_nothing_take_no_other_hosts_place() {
+    raise_descriptor_limit();
+    let service = Service::new();
+    let mut nik = service.user("nik");
+    // Some under TLS; and from another host, as many as one may have, that do not even begin it.
+    let idle: Vec<Line> = (0..50).map(|_| service.line()).collect();
+    let mut silent: Vec<TcpStream> = Vec::new();
+    let turned_away = loop {
+        assert!(silent.len() < 1100, "no cap for one host");
+        let mut stream = connect_from(1, service.address());
+        if silent.len() < 990 {
+            silent.push(stream);
+            continue;
+        }
+        let wait = Duration::from_millis(200);
+        stream.set_read_timeout(Some(wait)).unwrap();
+        match stream.read(&mut [0; 1]) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => silent.push(stream),
+            // Turned away.
+            _ => break silent.len(),
+        }
+    };
+    assert!((1000..1050).contains(&turned_away), "{turned_away}");
+    assert!(is_served(&mut nik));
+    assert!(Line::over(connect_from(2, service.address())).is_some());
+    drop((idle, silent));
+    assert!(is_served(&mut nik));
+}

@@ -1,0 +1,186 @@
+//! Log-ins: who is slowed down, what ends a session and what does not, one user at many peers.
+
+use crate::service::{Line, Service, User, connect_from, create_user, login, password};
+use crate::support::{PATIENCE, Peer};
+use pieceful::wire::access::{Answer, Ask, Refused, Token};
+use pieceful::wire::password::Password;
+use std::time::{Duration, Instant};
+
+/// A try to log in from that host.
+fn from(service: &Service, host: u16, user: &str, secret: &Password) -> Result<Answer, Refused> {
+    let mut line = Line::over(connect_from(host, service.address())).unwrap();
+    line.ask(None, login(user, secret))
+}
+
+fn wrong() -> Password {
+    Password::new("guessed").unwrap()
+}
+
+fn kind(answer: Result<Answer, Refused>) -> String {
+    match answer {
+        Ok(_) => "in".to_owned(),
+        Err(refused) => refused.kind.as_str().to_owned(),
+    }
+}
+
+#[test]
+fn five_failed_tries_slow_that_user_and_that_host_down() {
+    let service = Service::new();
+    for user in ["nik", "uma", "mayank"] {
+        service.line().ask(None, create_user(user)).unwrap();
+    }
+    let right = |host, user: &str| kind(from(&service, host, user, &password(user)));
+    // uma has logged in from there before: the failures of others do not keep her out.
+    assert_eq!(right(1, "uma"), "in");
+    let start = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(kind(from(&service, 1, "nik", &wrong())), "login-refused");
+    }
+    let refused = from(&service, 1, "nik", &password("nik"));
+    // On a machine that needs a second for five tries the wait is over.
+    if start.elapsed() < Duration::from_secs(1) {
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.kind.as_str(), "slow-down");
+        assert!(
+            refused.message.as_str().contains("try again in 1 s"),
+            "{refused}"
+        );
+    }
+    // The next failure doubles the wait, from its own moment on.
+    while kind(from(&service, 1, "nik", &wrong())) == "slow-down" {
+        assert!(start.elapsed() < PATIENCE);
+    }
+    assert_eq!(right(1, "nik"), "slow-down", "that user");
+    assert_eq!(right(1, "mayank"), "slow-down", "others from that host");
+    assert_eq!(kind(from(&service, 1, "none", &wrong())), "slow-down");
+    assert_eq!(right(1, "uma"), "in");
+    assert_eq!(right(2, "nik"), "in", "that user from elsewhere");
+    assert_eq!(right(2, "mayank"), "in");
+    // Waiting helps.
+    while right(1, "nik") != "in" {
+        assert!(start.elapsed() < PATIENCE);
+    }
+}
+
+#[test]
+fn a_wrong_old_password_counts_as_a_failed_try() {
+    let service = Service::new();
+    let mut nik = service.user("nik");
+    let change = || Ask::ChangePassword {
+        old: wrong(),
+        new: password("nik"),
+    };
+    let mut tries = 0;
+    while kind(nik.ask(change())) == "login-refused" {
+        tries += 1;
+        assert!(tries < 50, "guesses go on without end");
+    }
+    assert!(tries >= 5);
+    assert_eq!(kind(nik.ask(change())), "slow-down");
+}
+
+#[test]
+fn an_unknown_user_and_a_wrong_password_look_alike() {
+    let service = Service::new();
+    service.line().ask(None, create_user("nik")).unwrap();
+    let mut told: Vec<Refused> = Vec::new();
+    let (mut unknown, mut wrongs): (Vec<Duration>, Vec<Duration>) = Default::default();
+    // Each from a host of its own, by turns.
+    for host in 0..20 {
+        for (user, times) in [("none", &mut unknown), ("nik", &mut wrongs)] {
+            let mut line = Line::over(connect_from(1 + host * 2, service.address())).unwrap();
+            let start = Instant::now();
+            told.push(line.ask(None, login(user, &wrong())).unwrap_err());
+            times.push(start.elapsed());
+        }
+    }
+    assert!(told.iter().all(|refused| *refused == told[0]), "{told:?}");
+    assert_eq!(told[0].kind.as_str(), "login-refused");
+    let median = |times: &mut Vec<Duration>| {
+        times.sort_unstable();
+        times[times.len() / 2]
+    };
+    let (unknown, wrong) = (median(&mut unknown), median(&mut wrongs));
+    // Without the work of hashing one would be a hundredth of the other.
+    assert!(
+        unknown < wrong * 3 && wrong < unknown * 3,
+        "{unknown:?} {wrong:?}"
+    );
+}
+
+/// The kind of the error that a command gives; empty if it is done.
+fn failure(peer: &mut Peer, typed: &str) -> String {
+    let object = peer.try_run(typed);
+    let kind = object["error"]["kind"].as_str().unwrap_or_default();
+    kind.to_owned()
+}
+
+#[test]
+fn one_user_at_several_peers_and_what_ends_which_session() {
+    let service = Service::new();
+    let [mut one, mut two, mut three] =
+        ["one", "two", "three"].map(|name| service.sandbox.peer(name));
+    one.run("create_user nik first");
+    for peer in [&mut one, &mut two, &mut three] {
+        peer.run("login nik first");
+        assert_eq!(peer.run("status")["user"], "nik");
+    }
+    one.run("create_group lab");
+    two.run("list_members lab");
+    // A log-out ends the session of its peer alone.
+    three.run("logout");
+    assert_eq!(failure(&mut three, "list_groups"), "not-logged-in");
+    one.run("list_groups");
+    three.run("login nik first");
+    // A new password ends all sessions but the one that changed it.
+    one.run("change_password first second");
+    one.run("list_groups");
+    for peer in [&mut two, &mut three] {
+        assert_eq!(failure(peer, "create_group other"), "session-ended");
+        assert_eq!(failure(peer, "list_groups"), "not-logged-in");
+        assert_eq!(peer.run("status")["user"], serde_json::Value::Null);
+    }
+    assert_eq!(failure(&mut two, "login nik first"), "login-refused");
+    two.run("login nik second");
+    // Whoever is not logged in may be another user next.
+    one.run("create_user uma pw");
+    three.run("login uma pw");
+    assert_eq!(failure(&mut three, "login nik second"), "logged-in");
+    assert_eq!(three.run("status")["user"], "uma");
+    assert_eq!(failure(&mut three, "list_members lab"), "not-a-member");
+}
+
+#[test]
+fn a_session_outlives_the_peer_and_the_tracker() {
+    let service = Service::new();
+    let mut peer = service.sandbox.peer("nik");
+    peer.run("create_user nik pw");
+    peer.run("login nik pw");
+    peer.run("create_group lab");
+    peer.process.kill();
+    let mut peer = service.sandbox.peer("nik");
+    assert_eq!(peer.run("status")["user"], "nik");
+    peer.run("list_members lab");
+    // The tracker's next life is at another address, which TRACKER_INFO tells.
+    let service = Service::again(service.kill());
+    peer.run("list_members lab");
+    peer.run("logout");
+    peer.process.kill();
+    let mut peer = service.sandbox.peer("nik");
+    assert_eq!(failure(&mut peer, "list_groups"), "not-logged-in");
+}
+
+#[test]
+fn a_revoked_token_stays_revoked_after_a_restart() {
+    let service = Service::new();
+    let mut nik = service.user("nik");
+    let other = User::login(service.line(), "nik");
+    assert_eq!(nik.ask(Ask::Logout), Ok(Answer::Done));
+    let ended = |service: &Service, token: &Token| {
+        let ask = Ask::ListGroups { after: None };
+        kind(service.line().ask(Some(token), ask))
+    };
+    let service = Service::again(service.kill());
+    assert_eq!(ended(&service, &nik.token), "session-ended");
+    assert_eq!(ended(&service, &other.token), "in");
+}
