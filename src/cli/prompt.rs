@@ -87,17 +87,17 @@ impl Lines {
         let printer = editor.create_external_printer().map_err(io::Error::other)?;
         let lines = Self::start(stop, move |wanted| match wanted {
             Wanted::Command => {
-                let input = ask(&mut editor, "pieceful> ");
+                let input = ask(&mut editor, "pieceful> ", true);
                 if let Input::Line(line) = &input {
                     keep(&mut editor, line, &history);
                 }
                 input
             }
-            Wanted::Answer(question) => ask(&mut editor, &question),
+            Wanted::Answer(question) => ask(&mut editor, &question, false),
             Wanted::Hidden(question) => {
                 let _quiet = Quiet::begin();
                 hide(&mut editor, true);
-                let input = ask(&mut editor, &question);
+                let input = ask(&mut editor, &question, false);
                 hide(&mut editor, false);
                 input
             }
@@ -253,7 +253,8 @@ fn hide(editor: &mut Editor<Typing, FileHistory>, hidden: bool) {
     }
 }
 
-fn ask(editor: &mut Editor<Typing, FileHistory>, prompt: &str) -> Input {
+/// With `again`, Ctrl-C throws away what was typed, as in a shell; a question is ended by it, whatever was typed.
+fn ask(editor: &mut Editor<Typing, FileHistory>, prompt: &str, again: bool) -> Input {
     loop {
         if let Some(typing) = editor.helper() {
             typing.begin_line();
@@ -261,8 +262,8 @@ fn ask(editor: &mut Editor<Typing, FileHistory>, prompt: &str) -> Input {
         match editor.readline(prompt) {
             Ok(line) => return Input::Line(line),
             Err(ReadlineError::Eof) => return Input::End,
-            // As in a shell, Ctrl-C throws away what was typed.
-            Err(ReadlineError::Interrupted) if editor.helper().is_some_and(Typing::has_typed) => {}
+            Err(ReadlineError::Interrupted)
+                if again && editor.helper().is_some_and(Typing::has_typed) => {}
             Err(ReadlineError::Interrupted) => return Input::Quit,
             Err(error) => return Input::Failed(error.to_string()),
         }

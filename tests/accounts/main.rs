@@ -13,6 +13,7 @@ mod crowd;
 mod durable;
 mod hostile;
 mod login;
+mod prompt;
 mod roles;
 mod scale;
 mod secrets;
