@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Trackers and peers on this machine, from nothing to a finished run.
 #
-#   ./run_local.sh              one tracker, four peers, one real file of over 100 MB
+#   ./run_local.sh              one tracker and four peers with a user each; one of them makes a group, lets the others in
+#                               and shares one real file of over 100 MB, which the others download at once
 #   ./run_local.sh FILE [PEERS] the same with your file and number of peers
 #   ./run_local.sh DIR          a closed run: DIR holds in1.txt, in2.txt, ...; writes to $OUT or a temporary folder
 #
@@ -69,29 +70,84 @@ start_peer() {
 
 address_of() { sed -n 's/^peer listening on //p' "$work/peer$1.out"; }
 
+# Starts peer number `$1` as a person has it: commands come in by `say_to`, one answer each.
+start_person() {
+    local number=$1
+    mkfifo "$work/in$number"
+    exec {lines[$number]}<>"$work/in$number"
+    mkdir -p "$work/peer$number"
+    "$PIECEFUL" peer 127.0.0.1:0 "$work/tracker_info.txt" --dir "$work/state$number" --name "peer $number" --json \
+        >"$work/peer$number.out" 2>"$work/peer$number.err" <"$work/in$number" &
+    ids[number]=$!
+    started+=("$!")
+    asked[number]=0
+    wait_for "$!" "$work/peer$number.out" '^peer listening on '
+}
+
+# Gives peer `$1` a command, and the lines that follow it if it asks for any.
+say_to() {
+    local number=$1
+    shift
+    asked[number]=$((asked[number] + 1))
+    printf '%s\n' "$@" >&"${lines[$number]}"
+}
+
+# Waits for the answer to the last command of peer `$1`; one that failed ends the run. The answer is in `answer`.
+hear() {
+    local number=$1
+    while [ "$(grep -c '^{' "$work/peer$number.out")" -lt "${asked[number]}" ]; do
+        kill -0 "${ids[number]}" 2>/dev/null || { cat "$work/peer$number.err" >&2; fail "peer $number ended early"; }
+        sleep 0.02
+    done
+    answer=$(grep '^{' "$work/peer$number.out" | sed -n "${asked[number]}p")
+    case $answer in *'"ok":true'*) ;; *) fail "peer $number: $(message "$answer")" ;; esac
+}
+
+# The same for a command and its answer.
+ask() {
+    say_to "$@"
+    hear "$1"
+}
+
+quoted() { printf "'%s'" "${1//\'/\'\\\'\'}"; }
+
 share_file() {
-    local file=$1 peers=$2 number size hash copy ok=0
+    local file=$1 peers=$2 number size hash copy password ok=0 answer name
+    local -a lines=() asked=()
     file=$(realpath -- "$file")
+    name=$(basename -- "$file")
     size=$(stat -c %s -- "$file")
     hash=$(sha1sum <"$file" | cut -d' ' -f1)
-    say "sharing $(basename -- "$file"), $size bytes, SHA-1 $hash"
-    start_tracker --open
-    start_peer 1 --json --stay -c "send '${file//\'/\'\\\'\'}' '$work/share.torrent'"
-    wait_for "$peer" "$work/peer1.out" '^{.*}$'
-    grep -q '^{.*"ok":true' "$work/peer1.out" || fail "$(message "$(tail -n 1 "$work/peer1.out")")"
-    wait_for "$peer" "$work/peer1.out" 'listening on'
+    start_tracker
+    for number in $(seq 1 "$peers"); do start_person "$number"; done
+    for number in $(seq 1 "$peers"); do
+        password=$(head -c 12 /dev/urandom | od -An -tx1 | tr -d ' \n')
+        ask "$number" "create_user user$number" "$password"
+        ask "$number" "login user$number" "$password"
+    done
+    say "$peers users are made and logged in"
+    ask 1 "create_group team"
     for number in $(seq 2 "$peers"); do
-        start_peer "$number" --json --stay \
-            -c "download '$work/share.torrent' '$work/peer$number/copy'" -c wait -c show_downloads
-        ids[number]=$peer
+        ask "$number" "join_group team"
+        ask 1 "accept_request team user$number"
+    done
+    say "user1 owns the group team and has let the others in"
+    say "sharing $name, $size bytes, SHA-1 $hash"
+    ask 1 "upload_file team $(quoted "$file")"
+    for number in $(seq 2 "$peers"); do
+        say_to "$number" "download_file team $(quoted "$name") $(quoted "$work/peer$number/copy")"
     done
     for number in $(seq 2 "$peers"); do
-        wait_for "${ids[number]}" "$work/peer$number.out" '^{"command":"show_downloads"'
+        hear "$number"
+        say_to "$number" wait
+    done
+    for number in $(seq 2 "$peers"); do
+        hear "$number"
+        ask "$number" show_downloads
     done
     say ""
     say "peer 1 at $(address_of 1): SHA-1 $hash (the original)"
     for number in $(seq 2 "$peers"); do
-        grep -q '^{"command":"wait","ok":true' "$work/peer$number.out" || fail "peer $number: $(message "$(grep '"ok":false' "$work/peer$number.out" | head -n 1)")"
         copy=$(sha1sum <"$work/peer$number/copy" | cut -d' ' -f1)
         [ "$copy" = "$hash" ] || { ok=1; say "peer $number holds another content"; }
         report "$number" "$copy"
@@ -198,7 +254,8 @@ main() {
     [ $# -le 2 ] || fail "usage: run_local.sh [FILE [PEERS] | DIR]"
     case $peers in '' | *[!0-9]*) fail "PEERS is a number, not $peers" ;; esac
     [ "$peers" -ge 2 ] && [ "$peers" -le 100 ] || fail "PEERS is between 2 and 100"
-    declare -A ids=()
+    # Indexed, so that a subscript is the number that the variable holds.
+    declare -a ids=()
     local file=${1:-}
     if [ -z "$file" ]; then
         file=$(largest_file)
