@@ -2,11 +2,15 @@
 //! shows it, and tells nothing.
 
 use crate::service::{Service, User, create_user, group, login, password};
-use pieceful::certificate::Authority;
-use pieceful::wire::access::{Answer, Ask, Refused, Standing, Token};
+use pieceful::certificate::{Authority, MemberKey};
+use pieceful::torrent::Info;
+use pieceful::wire::PeerId;
+use pieceful::wire::access::{Announce, Answer, Ask, KeyRequest, Place, Refused, Standing, Token};
+use pieceful::wire::control::InfoPart;
 use pieceful::wire::password::Password;
 use ring::hmac::{HMAC_SHA256, Key, sign};
 use std::fs;
+use std::num::NonZeroU16;
 
 /// Whoever has a session: what they are to the group `lab`, of which nik is the owner.
 const USERS: [&str; 5] = ["uma", "rita", "mayank", "remi", "nik"];
@@ -48,10 +52,7 @@ const TABLE: &[(&str, [&str; 5])] = &[
     ),
     ("leave_group none", ["unknown-group"; 5]),
     ("list_groups", ["+"; 5]),
-    (
-        "list_members lab",
-        ["not-a-member", "not-a-member", "+", "not-a-member", "+"],
-    ),
+    ("list_members lab", MEMBERS),
     ("list_members none", ["unknown-group"; 5]),
     ("list_requests lab", OWNER),
     ("list_requests none", ["unknown-group"; 5]),
@@ -72,6 +73,43 @@ const TABLE: &[(&str, [&str; 5])] = &[
     ("remove_member lab nik", owner_gets("own-removal")),
     ("remove_member lab nobody", owner_gets("unknown-user")),
     ("remove_member none mayank", ["unknown-group"; 5]),
+    ("certify lab", MEMBERS),
+    ("certify lab stolen", members_get("bad-request")),
+    ("certify none", ["unknown-group"; 5]),
+    ("publish lab fresh", MEMBERS),
+    ("publish lab data", members_get("share-exists")),
+    ("publish lab open", members_get("bad-request")),
+    ("publish none fresh", ["unknown-group"; 5]),
+    ("list_files lab", MEMBERS),
+    ("list_files none", ["unknown-group"; 5]),
+    ("metainfo lab data", MEMBERS),
+    ("metainfo lab nothing", members_get("unknown-share")),
+    ("metainfo none data", ["unknown-group"; 5]),
+    // The one who shared it, and the owner.
+    ("withdraw lab data", MEMBERS),
+    (
+        "withdraw lab niks",
+        [
+            "not-a-member",
+            "not-a-member",
+            "not-the-publisher",
+            "not-a-member",
+            "+",
+        ],
+    ),
+    ("withdraw lab nothing", members_get("unknown-share")),
+    ("withdraw none data", ["unknown-group"; 5]),
+    (
+        "announce data",
+        [
+            "not-in-catalogue",
+            "not-in-catalogue",
+            "+",
+            "not-in-catalogue",
+            "+",
+        ],
+    ),
+    ("announce fresh", ["not-in-catalogue"; 5]),
     ("news", ["+"; 5]),
     ("create_user nik", ["name-taken"; 5]),
     ("create_user new", ["+"; 5]),
@@ -79,6 +117,13 @@ const TABLE: &[(&str, [&str; 5])] = &[
     ("change_password right", ["+"; 5]),
     ("change_password wrong", ["login-refused"; 5]),
 ];
+
+/// For members.
+const MEMBERS: [&str; 5] = members_get("+");
+
+const fn members_get(kind: &'static str) -> [&'static str; 5] {
+    ["not-a-member", "not-a-member", kind, "not-a-member", kind]
+}
 
 /// For the owner alone.
 const OWNER: [&str; 5] = owner_gets("+");
@@ -93,38 +138,115 @@ const fn owner_gets(kind: &'static str) -> [&'static str; 5] {
     ]
 }
 
-fn ask(typed: &str, user: &str) -> Ask {
-    match typed.split_once(' ').unwrap_or((typed, "")) {
-        ("create_user", name) => create_user(name),
-        ("login", _) => login(user, &password(user)),
-        ("change_password", old) => Ask::ChangePassword {
+/// What a user types, as a request; what it needs of the group `lab` beyond names is `lab`.
+fn ask(typed: &str, user: &User, lab: &Lab) -> Ask {
+    let words: Vec<&str> = typed.split(' ').collect();
+    let name = user.name.as_str();
+    let place = || Place::new(words[2]).unwrap();
+    match words[..] {
+        ["create_user", name] => create_user(name),
+        ["login"] => login(name, &password(name)),
+        ["change_password", old] => Ask::ChangePassword {
             old: match old {
-                "right" => password(user),
+                "right" => password(name),
                 _ => Password::new("guessed").unwrap(),
             },
             new: Password::new("another").unwrap(),
         },
+        ["certify", group, ..] => {
+            // The proof is bound to the session: another's is of no use.
+            let context = match words.get(2) {
+                None => user.token.as_bytes(),
+                Some(_) => b"of another session",
+            };
+            let request = MemberKey::generate().unwrap().request(context).unwrap();
+            Ask::Certify {
+                group: group.parse().unwrap(),
+                request: KeyRequest(request),
+            }
+        }
+        ["publish", group, share] => Ask::Publish {
+            group: group.parse().unwrap(),
+            part: InfoPart::of(&lab.info(share), 0).unwrap(),
+        },
+        ["list_files", group] => Ask::ListFiles {
+            group: group.parse().unwrap(),
+            after: None,
+        },
+        ["metainfo", group, _] => Ask::Metainfo {
+            group: group.parse().unwrap(),
+            name: place(),
+            offset: 0,
+        },
+        ["withdraw", group, _] => Ask::Withdraw {
+            group: group.parse().unwrap(),
+            name: place(),
+        },
+        ["announce", share] => Ask::Announce(Announce {
+            info_hash: Info::parse(&lab.info(share)).unwrap().info_hash(),
+            peer_id: PeerId([7; 20]),
+            port: NonZeroU16::MIN,
+            uploaded: 0,
+            downloaded: 0,
+            left: 1,
+            event: None,
+        }),
         _ => group(typed),
     }
 }
 
+/// What members know of the group `lab`.
+struct Lab {
+    /// The certificate of its authority.
+    authority: String,
+}
+
+impl Lab {
+    /// The info dictionary of a share of that name; `open` is one for everybody.
+    fn info(&self, name: &str) -> Vec<u8> {
+        let hash = "h".repeat(20);
+        let mut info = format!(
+            "d6:lengthi5e4:name{}:{name}12:piece lengthi16384e6:pieces20:{hash}",
+            name.len()
+        );
+        if name != "open" {
+            let pem = &self.authority;
+            info.push_str(&format!("7:privatei1e8:ssl-cert{}:{pem}", pem.len()));
+        }
+        info.push('e');
+        info.into_bytes()
+    }
+}
+
 /// A tracker where every one of [`USERS`] is what it shall be.
-fn service() -> (Service, Vec<User>) {
+fn service() -> (Service, Vec<User>, Lab) {
     let service = Service::new();
     let mut users: Vec<User> = USERS.iter().map(|name| service.user(name)).collect();
-    let mut does = |user: &str, typed: &str| {
-        let at = USERS.iter().position(|name| *name == user).unwrap();
-        users[at].does(group(typed));
+    let mut lab = Lab {
+        authority: String::new(),
     };
-    does("nik", "create_group lab");
-    does("nik", "create_group own");
+    let mut does = |user: &str, typed: &str, lab: &Lab| {
+        let user = users.iter_mut().find(|it| it.name == user).unwrap();
+        let ask = ask(typed, user, lab);
+        user.ask(ask).unwrap()
+    };
+    does("nik", "create_group lab", &lab);
+    does("nik", "create_group own", &lab);
     for user in ["mayank", "remi", "rita"] {
-        does(user, "join_group lab");
+        does(user, "join_group lab", &lab);
     }
-    does("nik", "accept_request lab mayank");
-    does("nik", "accept_request lab remi");
-    does("nik", "remove_member lab remi");
-    (service, users)
+    does("nik", "accept_request lab mayank", &lab);
+    does("nik", "accept_request lab remi", &lab);
+    does("nik", "remove_member lab remi", &lab);
+    match does("nik", "certify lab", &lab) {
+        Answer::Certificate { authority, .. } => {
+            lab.authority = String::from_utf8(authority).unwrap();
+        }
+        other => panic!("{other:?}"),
+    }
+    does("mayank", "publish lab data", &lab);
+    does("nik", "publish lab niks", &lab);
+    (service, users, lab)
 }
 
 /// The same users on lines to the tracker's next life.
@@ -137,7 +259,10 @@ fn move_to(service: &Service, users: &mut [User]) {
 /// The refusal names nothing but what was asked about.
 fn tells_nothing(refused: &Refused, typed: &str, asker: &str) {
     let message = refused.message.as_str();
-    for name in USERS.iter().chain(&["lab", "own", "nobody"]) {
+    for name in USERS
+        .iter()
+        .chain(&["lab", "own", "nobody", "data", "niks"])
+    {
         let mut words = message.split(|c: char| !c.is_ascii_alphanumeric());
         let asked = typed.split(' ').any(|word| word == *name) || *name == asker;
         assert!(
@@ -149,19 +274,21 @@ fn tells_nothing(refused: &Refused, typed: &str, asker: &str) {
 
 #[test]
 fn every_request_of_the_wire_stands_in_the_table() {
+    let (_service, users, lab) = service();
+    let nik = &users[4];
     let mut kinds: Vec<&str> = TABLE
         .iter()
-        .map(|(typed, _)| ask(typed, "nik").kind())
+        .map(|(typed, _)| ask(typed, nik, &lab).kind())
         .collect();
     kinds.sort_unstable();
     kinds.dedup();
     // Those that `Ask` has; one that is added there belongs into the table.
-    assert_eq!(kinds.len(), 14, "{kinds:?}");
+    assert_eq!(kinds.len(), 20, "{kinds:?}");
 }
 
 #[test]
 fn what_a_role_may_not_do_is_refused_changes_nothing_and_tells_nothing() {
-    let (service, mut users) = service();
+    let (service, mut users, lab) = service();
     let (sandbox, before) = service.stop_and_dump();
     let service = Service::again(sandbox);
     move_to(&service, &mut users);
@@ -172,7 +299,7 @@ fn what_a_role_may_not_do_is_refused_changes_nothing_and_tells_nothing() {
                 continue;
             }
             let shown = format!("{} {typed}", user.name);
-            let ask = ask(typed, &user.name);
+            let ask = ask(typed, user, &lab);
             let refused = user.ask(ask).expect_err(&shown);
             assert_eq!(refused.kind.as_str(), *expected, "{shown}: {refused}");
             tells_nothing(&refused, typed, &user.name);
@@ -185,18 +312,24 @@ fn what_a_role_may_not_do_is_refused_changes_nothing_and_tells_nothing() {
 
 #[test]
 fn what_a_role_may_do_is_done() {
-    let (shared, mut shared_users) = service();
+    let (shared, mut shared_users, shared_lab) = service();
     for (typed, expected) in TABLE {
         for (at, name) in USERS.iter().enumerate() {
             if expected[at] != "+" {
                 continue;
             }
             // What is done in the group changes what the next may do there.
-            let changes = typed.contains(" lab") && !typed.starts_with("list");
+            let reads = ["list", "certify", "metainfo"];
+            let changes =
+                typed.contains(" lab") && !reads.iter().any(|read| typed.starts_with(read));
             let mut own = changes.then(service);
-            let users = own.as_mut().map_or(&mut shared_users, |own| &mut own.1);
+            let (users, lab) = match &mut own {
+                Some((_, users, lab)) => (users, &*lab),
+                None => (&mut shared_users, &shared_lab),
+            };
             let typed = typed.replace(" new", &format!(" new-of-{name}"));
-            let answer = users[at].ask(ask(&typed, name));
+            let asked = ask(&typed, &users[at], lab);
+            let answer = users[at].ask(asked);
             done(&typed, name, answer, users);
             if typed == "logout" {
                 users[at] = User::login(shared.line(), name);
@@ -243,6 +376,13 @@ fn done(typed: &str, name: &str, answer: Result<Answer, Refused>, users: &mut [U
         ("list_requests lab", Answer::Requests(page)) => {
             page.entries.len() == 1 && page.entries[0].name.to_string() == "rita"
         }
+        ("certify lab", Answer::Certificate { .. }) => true,
+        ("publish lab fresh", Answer::Done) => files(&mut users[4]) == ["data", "fresh", "niks"],
+        ("withdraw lab data", Answer::Done) => files(&mut users[4]) == ["niks"],
+        ("withdraw lab niks", Answer::Done) => files(&mut users[4]) == ["data"],
+        ("list_files lab", Answer::Files(page)) => page.entries.len() == 2,
+        ("metainfo lab data", Answer::Metainfo(_)) => true,
+        ("announce data", Answer::Peers(_)) => true,
         ("news", Answer::News { page, .. }) => page.entries.len() <= 2,
         ("logout", Answer::Done) => true,
         ("login" | "change_password right", Answer::Session { user, .. }) => {
@@ -251,6 +391,24 @@ fn done(typed: &str, name: &str, answer: Result<Answer, Refused>, users: &mut [U
         _ => false,
     };
     assert!(right, "{shown}");
+}
+
+/// The names of what `lab` shares.
+fn files(owner: &mut User) -> Vec<String> {
+    let ask = Ask::ListFiles {
+        group: "lab".parse().unwrap(),
+        after: None,
+    };
+    match owner.ask(ask) {
+        Ok(Answer::Files(page)) => {
+            let names = page
+                .entries
+                .iter()
+                .map(|file| file.name.as_str().to_owned());
+            names.collect()
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Tokens that prove nothing.
@@ -314,7 +472,7 @@ fn signed(token: &[u8], cluster: &Authority) -> Token {
 
 #[test]
 fn without_a_session_that_holds_nothing_is_done_or_told() {
-    let (service, mut users) = service();
+    let (service, mut users, lab) = service();
     let nik = users.pop().unwrap();
     let pem = fs::read(service.sandbox.path("data/cluster.pem")).unwrap();
     let same = signed(nik.token.as_bytes(), &Authority::from_pem(&pem).unwrap());
@@ -324,7 +482,7 @@ fn without_a_session_that_holds_nothing_is_done_or_told() {
     let service = Service::again(sandbox);
     let mut line = service.line();
     for (typed, _) in TABLE {
-        let ask = ask(typed, "nik");
+        let ask = ask(typed, &nik, &lab);
         if !ask.needs_session() {
             continue;
         }
