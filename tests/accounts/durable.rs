@@ -216,7 +216,7 @@ fn what_was_acknowledged_outlives_200_kills() {
         }
         for _ in 0..KILLS {
             begin_life(&lives, service.address());
-            thread::sleep(Duration::from_micros(rng.u64(..120_000)));
+            thread::sleep(Duration::from_micros(rng.u64(..80_000)));
             service = Service::again(service.kill());
         }
         // The last restart is looked at too.
