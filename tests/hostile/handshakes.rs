@@ -44,9 +44,9 @@ fn what_is_no_handshake_for_a_swarm_of_ours_is_closed_without_a_word() {
             "not a BitTorrent handshake (first byte 0x47)",
         ),
         (
-            "TLS",
-            b"\x16\x03\x01\x02\x00".to_vec(),
-            "not a BitTorrent handshake (first byte 0x16)",
+            "TLS that is none",
+            b"\x16\x03\x01\x00\x04none".to_vec(),
+            "refused: what came is not TLS",
         ),
         (
             "zeros",

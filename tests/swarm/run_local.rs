@@ -71,7 +71,7 @@ fn a_name_that_cannot_be_shared_is_told_as_to_a_person() {
     let output = run_local(&sandbox.file("a\\b \"c\"", 10, 1), &[]);
     assert_eq!(output.code, Some(1));
     assert!(
-        output.stderr.starts_with("error: cannot share /"),
+        output.stderr.starts_with("error: peer 1: cannot share /"),
         "{output:?}"
     );
     assert!(!output.stderr.contains("\"ok\""), "{output:?}");
