@@ -6,7 +6,7 @@
 use super::check::{Zeros, piece_hash};
 use super::parallel::{for_each, hash};
 use super::walk::walk;
-use super::{Store, StoreError};
+use super::{Stamp, Store, StoreError};
 use crate::torrent::{
     Info, LengthsError, MAX_METAINFO, MAX_PIECE_LENGTH, MetainfoError, NameError, NewFile, NewInfo,
     PieceIndex, Sha1,
@@ -102,6 +102,19 @@ pub fn create(
     progress: &(dyn Fn(u64, u64) + Sync),
     stop: &AtomicBool,
 ) -> Result<Info, CreateError> {
+    create_stamped(path, options, progress, stop).map(|(info, _)| info)
+}
+
+/// As [`create`]; with the stamps of the files as they were while they were hashed, for [`Store::seal`].
+///
+/// # Errors
+/// As [`create`].
+pub fn create_stamped(
+    path: &Path,
+    options: &CreateOptions<'_>,
+    progress: &(dyn Fn(u64, u64) + Sync),
+    stop: &AtomicBool,
+) -> Result<(Info, Vec<Stamp>), CreateError> {
     let walk = walk(path)?;
     let file = |file: &super::walk::Found| NewFile {
         path: file.path.clone(),
@@ -139,12 +152,14 @@ pub fn create(
     for (file, sha1) in new.files.iter_mut().zip(hashes.files) {
         file.sha1 = sha1;
     }
-    new.build().map_err(|error| build_error(path, error))
+    let info = new.build().map_err(|error| build_error(path, error))?;
+    Ok((info, hashes.stamps))
 }
 
 struct Hashes {
     pieces: Vec<Sha1>,
     files: Vec<Option<Sha1>>,
+    stamps: Vec<Stamp>,
 }
 
 enum Job {
@@ -167,6 +182,7 @@ fn hash_all(
     let hashes = Mutex::new(Hashes {
         pieces: vec![Sha1([0; 20]); lengths.pieces() as usize],
         files: vec![None; info.files().len()],
+        stamps: before.clone(),
     });
     let zeros = Zeros::new(lengths.piece_length().into());
     // A file is hashed in one go; the longest should not come last and alone.

@@ -73,7 +73,7 @@ pub enum StoreError {
         expected: u64,
     },
     /// A whole file or folder that is not what the torrent says any more.
-    #[error("{} was changed since it was whole: what is there now is not served; send it anew, or move it away and download it again", .0.display())]
+    #[error("{} was changed since it was whole: what is there now is not served; put it back, share it anew, or move it away and download it again", .0.display())]
     Changed(PathBuf),
     /// A file ended in the middle of a read: it was cut while it was shared.
     #[error("{} ends early: it was changed while it was shared", .0.display())]

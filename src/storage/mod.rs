@@ -25,6 +25,7 @@ mod record;
 mod records;
 mod report;
 mod reserve;
+mod sealed;
 mod session;
 mod stamp;
 mod store;
@@ -36,7 +37,7 @@ pub use check::verify;
 pub use cluster::{
     CLUSTER_FILE, CLUSTER_WAIT, ClusterError, make_or_open_cluster, wait_for_cluster,
 };
-pub use create::{CreateError, CreateOptions, create};
+pub use create::{CreateError, CreateOptions, create, create_stamped};
 pub use database::{Batch, DATABASE_FILE, Database, DatabaseError, Stored};
 pub use download::Place;
 pub use error::StoreError;

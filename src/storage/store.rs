@@ -25,6 +25,8 @@ pub struct Store {
     pub(super) download: Option<Download>,
     /// Where a download stands once it is finished.
     pub(super) finished: OnceLock<Root>,
+    /// The stamp of each stored file as it was verified, once the share is whole.
+    pub(super) sealed: OnceLock<Vec<Option<Stamp>>>,
     open_files: OpenFiles,
 }
 
@@ -95,6 +97,7 @@ impl Store {
             root,
             download,
             finished: OnceLock::new(),
+            sealed: OnceLock::new(),
             open_files: OpenFiles::new(),
         }
     }
