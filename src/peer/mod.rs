@@ -21,6 +21,7 @@ mod tick;
 mod transfer;
 mod trust;
 mod unlisted;
+mod watch;
 
 pub use account::{Account, AccountError, FirstUseNotice, LoggedIn};
 pub use control_line::{ControlLine, ControlLineError, Owners};
@@ -33,7 +34,7 @@ pub use unlisted::{Missing, Unlisted};
 
 use crate::certificate::MemberKey;
 use crate::net::{Caps, Pool, Server};
-use crate::storage::{CreateOptions, Place, Records, StateFolder, Store, create};
+use crate::storage::{CreateOptions, Place, Records, StateFolder, Store, create_stamped};
 use crate::torrent::{InfoHash, MAX_METAINFO, Metainfo, PieceSet};
 use crate::wire::PeerId;
 use announcer::Announcer;
@@ -158,6 +159,7 @@ impl Peer {
             folder: options.folder,
         };
         peer.spawn("tick", tick::run)?;
+        peer.spawn("watch", watch::run)?;
         let shared = Arc::clone(&peer.shared);
         // Not joined: it may wait for a tracker that does not answer, and holds nothing.
         thread::Builder::new()
@@ -217,7 +219,7 @@ impl Peer {
             file_sha1: false,
             ssl_cert: None,
         };
-        let info = create(&path, &options, progress, &self.shared.interrupt)?;
+        let (info, stamps) = create_stamped(&path, &options, progress, &self.shared.interrupt)?;
         let tiers = urls.into_iter().map(|url| vec![url]).collect();
         let metainfo = Metainfo::new(info, tiers);
         let info = metainfo.info();
@@ -229,6 +231,7 @@ impl Peer {
             pieces: info.lengths().pieces(),
         };
         let store = Store::open_share(Arc::new(info.clone()), &path)?;
+        store.seal(&stamps);
         let transfer = Transfer::new(&self.shared, metainfo, Kind::Share(path.clone()), true);
         match self.enter(transfer)? {
             Ok(transfer) => {
@@ -299,8 +302,10 @@ impl Peer {
         let mut found = transfers
             .into_iter()
             .filter(|transfer| transfer.is_download() && transfer.is_called(name));
-        let transfer =
-            found.find(|transfer| transfer.wait_until_finished(&self.shared) != Phase::Complete);
+        let transfer = found.find(|transfer| {
+            let phase = transfer.wait_until_finished(&self.shared);
+            !matches!(phase, Phase::Complete | Phase::Lost(_))
+        });
         let transfer = transfer.ok_or_else(|| PeerError::NoSuchDownload(name.to_owned()))?;
         let info_hash = transfer.info_hash();
         let store = transfer.take_store().or_else(|| transfer.open_part());

@@ -278,8 +278,10 @@ impl Transfer {
         let Some(store) = self.store() else { return };
         let finished = self.check_files(shared, &store).and_then(|()| {
             store.finish()?;
+            store.seal(&store.stamps()?);
             Ok(())
         });
+        let sealed = store.sealed();
         // A download that failed is to leave its files to another try.
         drop(store);
         match finished {
@@ -299,6 +301,7 @@ impl Transfer {
         {
             let mut state = self.state();
             state.phase = Phase::Complete;
+            state.sealed = sealed;
             state.ended = Some(now);
             state.trouble = None;
             let links = state.links.values();
@@ -359,15 +362,20 @@ impl Transfer {
 
     /// What the state folder keeps of it.
     pub(super) fn to_record(&self) -> Record {
-        let stamps = self.store().and_then(|store| store.stamps().ok());
         let state = self.state();
+        // Never as they are now: nobody has verified that.
+        let whole = || {
+            let stamps = state.sealed.clone();
+            stamps.map_or(RecordState::Partial, |stamps| RecordState::Complete {
+                stamps,
+            })
+        };
         let recorded = match &state.phase {
             Phase::Failed(reason) => RecordState::Failed {
                 reason: reason.clone(),
             },
-            Phase::Complete => stamps.map_or(RecordState::Partial, |stamps| {
-                RecordState::Complete { stamps }
-            }),
+            Phase::Complete | Phase::Lost(_) => whole(),
+            Phase::Checking if !self.is_download() => whole(),
             Phase::Checking | Phase::Active | Phase::Finishing => RecordState::Partial,
         };
         let kind = match &self.kind {

@@ -43,7 +43,9 @@ impl Transfer {
                 Phase::Checking => DownloadState::Checking,
                 Phase::Active | Phase::Finishing => DownloadState::Downloading,
                 Phase::Complete => DownloadState::Complete,
-                Phase::Failed(reason) => DownloadState::Failed(reason.clone()),
+                Phase::Lost(reason) | Phase::Failed(reason) => {
+                    DownloadState::Failed(reason.clone())
+                }
             },
             bytes_done: done,
             bytes_total: self.info().lengths().total(),
@@ -56,12 +58,13 @@ impl Transfer {
         }
     }
 
-    /// What is served of it; `None` for a download that is not complete.
+    /// What is served of it; `None` for a download that was never complete.
     pub(super) fn share_status(&self) -> Option<ShareStatus> {
         let state = self.state();
         let trouble = match &state.phase {
             Phase::Failed(reason) if !self.is_download() => Some(reason.clone()),
             Phase::Checking if !self.is_download() => Some("being checked".to_owned()),
+            Phase::Lost(reason) => Some(reason.clone()),
             Phase::Complete => state.trouble.clone(),
             _ => return None,
         };

@@ -54,8 +54,9 @@ impl Peer {
                 if shared.stop.is_stopped() {
                     return;
                 }
-                if let Err(error) = transfer.reopen(shared, &recorded, interrupt) {
-                    transfer.stop_unless_interrupted(shared, &error);
+                match transfer.reopen(shared, &recorded, interrupt) {
+                    Ok(()) | Err(StoreError::Stopped) => {}
+                    Err(error) => transfer.is_lost(shared, &recorded, &error.to_string()),
                 }
             }
         })
@@ -82,6 +83,7 @@ impl Transfer {
         let Some(store) = opened.ok().filter(|store| store.unchanged(stamps)) else {
             return false;
         };
+        store.seal(stamps);
         self.set_store(Arc::new(store));
         self.begin(shared, PieceSet::full(self.info().lengths()), true);
         true
@@ -121,6 +123,7 @@ impl Transfer {
         interrupt: &AtomicBool,
     ) -> Result<(), StoreError> {
         let store = Arc::new(Store::open_share(Arc::clone(self.info()), path)?);
+        store.seal(&store.stamps()?);
         let unchanged =
             matches!(recorded, RecordState::Complete { stamps } if store.unchanged(stamps));
         if !unchanged {
@@ -155,7 +158,11 @@ impl Transfer {
         Ok(())
     }
 
-    fn verified(&self, store: &Store, interrupt: &AtomicBool) -> Result<PieceSet, StoreError> {
+    pub(super) fn verified(
+        &self,
+        store: &Store,
+        interrupt: &AtomicBool,
+    ) -> Result<PieceSet, StoreError> {
         let threads = thread::available_parallelism().map_or(1, usize::from);
         verify(
             store,

@@ -8,7 +8,8 @@ use super::link::{Ended, Link};
 use super::pieces::PieceHash;
 use super::shared::Shared;
 use super::stock::BlockBuffer;
-use crate::storage::{FileHashes, Place, Store};
+use super::watch::Found;
+use crate::storage::{FileHashes, Place, Stamp, Store};
 use crate::swarm::{Arrival, Candidates, Choker, LinkId, Picker, Rate, Run};
 use crate::torrent::{BlockRange, Info, InfoHash, Metainfo, PieceIndex, PieceSet};
 use crate::wire::extension::ExtensionHandshake;
@@ -63,6 +64,8 @@ pub(super) enum Phase {
     Finishing,
     /// Everything is owned.
     Complete,
+    /// Everything was owned, but the files are not what was verified any more, for this reason; nothing is served.
+    Lost(String),
     /// Stopped for this reason.
     Failed(String),
 }
@@ -139,6 +142,10 @@ pub(super) struct State {
     pub(super) trouble: Option<String>,
     /// Some peer was barred for bad data.
     pub(super) barred: bool,
+    /// How the files of a whole share were when they were verified.
+    pub(super) sealed: Option<Vec<Stamp>>,
+    /// What was found of files that are not as they were.
+    pub(super) found: Found,
 }
 
 /// A block that arrived, and from where.
@@ -174,6 +181,8 @@ impl Transfer {
             ended: None,
             trouble: None,
             barred: false,
+            sealed: None,
+            found: Found::default(),
         };
         Self {
             file_hashes: FileHashes::new(&info),
@@ -211,7 +220,11 @@ impl Transfer {
         self.store_slot().clone()
     }
 
+    /// Opens it; if its files are sealed, that is how they count from now on.
     pub(super) fn set_store(&self, store: Arc<Store>) {
+        if let Some(sealed) = store.sealed() {
+            self.state().sealed = Some(sealed);
+        }
         *self.store_slot() = Some(store);
     }
 
@@ -228,8 +241,9 @@ impl Transfer {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether another try may take its place.
     pub(super) fn has_failed(&self) -> bool {
-        matches!(self.state().phase, Phase::Failed(_))
+        matches!(self.state().phase, Phase::Failed(_) | Phase::Lost(_))
     }
 
     pub(super) fn uploaded(&self, bytes: u64) {

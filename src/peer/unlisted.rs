@@ -102,7 +102,9 @@ impl Peer {
                 Phase::Checking => DownloadState::Checking,
                 Phase::Active | Phase::Finishing => DownloadState::Downloading,
                 Phase::Complete => DownloadState::Complete,
-                Phase::Failed(reason) => DownloadState::Failed(reason.clone()),
+                Phase::Lost(reason) | Phase::Failed(reason) => {
+                    DownloadState::Failed(reason.clone())
+                }
             },
             verified: state.picker.owned().count(),
             missing,

@@ -3,7 +3,7 @@
 use crate::peer::error::PeerError;
 use crate::peer::transfer::{Kind, Phase, Transfer};
 use crate::peer::{Account, AccountError, LoggedIn, Peer, Started, already, place};
-use crate::storage::{CreateOptions, Place, Store, StoreError, create, verify};
+use crate::storage::{CreateOptions, Place, Store, StoreError, create_stamped, verify};
 use crate::torrent::{Info, InfoHash, Metainfo, PieceSet};
 use crate::wire::access::FileEntry;
 use crate::wire::access::Place as Name;
@@ -92,7 +92,7 @@ impl Peer {
             file_sha1: true,
             ssl_cert: Some(&pem),
         };
-        let info = create(&path, &options, progress, &self.shared.interrupt)?;
+        let (info, stamps) = create_stamped(&path, &options, progress, &self.shared.interrupt)?;
         let mut uploaded = Uploaded {
             name: info.name().to_string(),
             info_hash: info.info_hash(),
@@ -102,6 +102,7 @@ impl Peer {
         };
         // What is to be served must be there before others learn of it.
         let store = Store::open_share(Arc::new(info.clone()), &path)?;
+        store.seal(&stamps);
         match account.publish(&group.label, &info) {
             Ok(()) => {}
             Err(AccountError::Refused(refused)) if refused.kind.as_str() == "share-exists" => {
@@ -236,7 +237,8 @@ impl Peer {
 
     fn end_sharing(&self, transfer: &Arc<Transfer>) -> Result<(), PeerError> {
         let info_hash = transfer.info_hash();
-        if transfer.wait_until_finished(&self.shared) == Phase::Complete {
+        let phase = transfer.wait_until_finished(&self.shared);
+        if matches!(phase, Phase::Complete | Phase::Lost(_)) {
             self.shared.group_announcer.leave(info_hash);
             self.shared.owned.remove(info_hash);
             transfer.close_links("it is not shared any more");
@@ -264,6 +266,7 @@ impl Peer {
         let Ok(store) = Store::open_share(Arc::clone(info), path) else {
             return Ok(None);
         };
+        store.seal(&store.stamps()?);
         let threads = thread::available_parallelism().map_or(1, usize::from);
         let owned = verify(
             &store,

@@ -2,7 +2,7 @@
 
 use super::writer::WriteError;
 use crate::net::TlsStream;
-use crate::storage::Span;
+use crate::storage::{Span, Store, StoreError};
 use nix::errno::Errno;
 use nix::sys::sendfile::sendfile64;
 use nix::sys::socket::{self, MsgFlags};
@@ -69,19 +69,32 @@ impl LinkStream {
         }
     }
 
-    /// Sends the header of a piece and its block. On a plain link the block goes straight from the page cache: nothing is
-    /// read into this process.
+    /// Sends the header of a piece and its block, `length` bytes from `offset` on, as long as the files are those that were
+    /// verified. On a plain link the block goes straight from the page cache: nothing is read into this process.
     pub(super) fn send_block(
         &self,
         header: &[u8],
-        spans: impl Iterator<Item = Result<Span, crate::storage::StoreError>>,
+        store: &Store,
+        offset: u64,
+        length: u64,
     ) -> Result<(), WriteError> {
+        let spans = store.spans(offset, length)?;
         match self {
-            Self::Plain(socket) => send_plain(socket, header, spans),
+            Self::Plain(socket) => {
+                let vouched = |span: Result<Span, StoreError>| {
+                    let span = span?;
+                    store.vouch(&span)?;
+                    Ok(span)
+                };
+                send_plain(socket, header, spans.map(vouched))
+            }
             Self::Group { .. } => {
                 let mut bytes = header.to_vec();
                 for span in spans {
-                    read_span(span?, &mut bytes)?;
+                    let span = span?;
+                    read_span(&span, &mut bytes)?;
+                    // After the reading: what was read is what was verified.
+                    store.vouch(&span)?;
                 }
                 Ok(self.write_all(&bytes)?)
             }
@@ -95,11 +108,11 @@ impl LinkStream {
     }
 }
 
-fn read_span(span: Span, bytes: &mut Vec<u8>) -> Result<(), WriteError> {
+fn read_span(span: &Span, bytes: &mut Vec<u8>) -> Result<(), WriteError> {
     let have = bytes.len();
     match span {
         Span::Padding(length) => {
-            bytes.resize(have + usize::try_from(length).unwrap_or(0), 0);
+            bytes.resize(have + usize::try_from(*length).unwrap_or(0), 0);
             Ok(())
         }
         Span::File {
@@ -108,9 +121,9 @@ fn read_span(span: Span, bytes: &mut Vec<u8>) -> Result<(), WriteError> {
             length,
             ..
         } => {
-            bytes.resize(have + usize::try_from(length).unwrap_or(0), 0);
+            bytes.resize(have + usize::try_from(*length).unwrap_or(0), 0);
             let room = bytes.get_mut(have..).unwrap_or_default();
-            match file.read_exact_at(room, offset) {
+            match file.read_exact_at(room, *offset) {
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(WriteError::Cut),
                 read => Ok(read?),
             }
@@ -121,7 +134,7 @@ fn read_span(span: Span, bytes: &mut Vec<u8>) -> Result<(), WriteError> {
 fn send_plain(
     socket: &TcpStream,
     header: &[u8],
-    spans: impl Iterator<Item = Result<Span, crate::storage::StoreError>>,
+    spans: impl Iterator<Item = Result<Span, StoreError>>,
 ) -> Result<(), WriteError> {
     let mut sent = 0;
     while let Some(rest) = header.get(sent..).filter(|rest| !rest.is_empty()) {

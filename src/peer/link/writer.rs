@@ -32,7 +32,7 @@ pub(super) fn write(shared: &Shared, transfer: &Transfer, link: &Link, mut told:
                 return link.close(format!("writing failed: {error}"));
             }
             Err(error) => {
-                transfer.set_trouble(format!("cannot serve it: {error}"));
+                transfer.cannot_serve(shared, &error.to_string());
                 return link.close(error.to_string());
             }
         };
@@ -83,7 +83,7 @@ fn send(
 fn send_block(transfer: &Transfer, link: &Link, block: BlockRange) -> Result<(), WriteError> {
     let store = transfer.store().ok_or(WriteError::Cut)?;
     let offset = transfer.info().lengths().range_offset(block);
-    let spans = store.spans(offset, block.length().into())?;
     let header = piece_header(block.into());
-    link.stream.send_block(&header, spans)
+    link.stream
+        .send_block(&header, &store, offset, block.length().into())
 }
