@@ -1,0 +1,314 @@
+//! A share whose files change or vanish: no wrong byte goes out, others hear that it is not owned any more, `status` says so, and
+//! it comes back with the files.
+
+use crate::service::Service;
+use crate::support::{Peer, Process, bytes};
+use crate::team::{entry, log_of, logged, peer, session, share, team, until, word};
+use crate::wire::{BLOCK, Bytes, Leech, call, call_tls, certify};
+use serde_json::Value;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+const PIECE: usize = 512 << 10;
+const LENGTH: usize = 3 * PIECE + 12_345;
+
+/// What may happen to a file, and how it is undone.
+#[derive(Clone, Copy, Debug)]
+enum Harm {
+    /// Other bytes in the middle.
+    InPlace,
+    Cut,
+    /// Another file under its name.
+    Replaced,
+    Deleted,
+}
+
+impl Harm {
+    fn hurt(self, file: &Path) {
+        let open = || File::options().write(true).open(file).unwrap();
+        match self {
+            Self::InPlace => open().write_all_at(&[0xff; 3 * BLOCK], 100_000).unwrap(),
+            Self::Cut => open().set_len(50_000).unwrap(),
+            Self::Replaced => {
+                fs::hard_link(file, aside(file)).unwrap();
+                let new = file.with_extension("new");
+                fs::write(&new, vec![0xff; fs::metadata(file).unwrap().len() as usize]).unwrap();
+                fs::rename(new, file).unwrap();
+            }
+            Self::Deleted => {
+                fs::hard_link(file, aside(file)).unwrap();
+                fs::remove_file(file).unwrap();
+            }
+        }
+    }
+
+    fn undo(self, file: &Path, content: &[u8]) {
+        match self {
+            Self::InPlace | Self::Cut => fs::write(file, content).unwrap(),
+            Self::Replaced | Self::Deleted => fs::rename(aside(file), file).unwrap(),
+        }
+    }
+}
+
+fn aside(file: &Path) -> PathBuf {
+    file.with_extension("aside")
+}
+
+/// What is shared: the whole content, and the file of it that is harmed.
+struct Shared {
+    info_hash: String,
+    name: &'static str,
+    path: PathBuf,
+    content: Vec<u8>,
+    harmed: PathBuf,
+    /// Where the harmed file's bytes lie in the content.
+    at: usize,
+}
+
+impl Shared {
+    /// A file, or a folder of two.
+    fn new(service: &Service, name: &'static str, folder: bool) -> Self {
+        let (content, path) = (bytes(LENGTH, 7), service.sandbox.path(name));
+        let (harmed, at) = if folder {
+            fs::create_dir_all(&path).unwrap();
+            fs::write(path.join("a"), &content[..BLOCK]).unwrap();
+            (path.join("b"), BLOCK)
+        } else {
+            (path.clone(), 0)
+        };
+        fs::write(&harmed, &content[at..]).unwrap();
+        Self {
+            info_hash: String::new(),
+            name,
+            path,
+            content,
+            harmed,
+            at,
+        }
+    }
+
+    /// One block right, and with the rest whatever is asked for until the line ends: never a wrong byte.
+    fn drain<B: Bytes>(&self, leech: &mut Leech<B>, harm: Harm) {
+        self.fetch(leech, 0).expect("it is served");
+        harm.hurt(&self.harmed);
+        let mut block = 1;
+        while let Some(()) = self.fetch(leech, block) {
+            block = block % (LENGTH / BLOCK) + 1;
+        }
+    }
+
+    fn fetch<B: Bytes>(&self, leech: &mut Leech<B>, block: usize) -> Option<()> {
+        let start = block * BLOCK;
+        let length = BLOCK.min(LENGTH - start);
+        let (piece, begin) = (start / PIECE, start % PIECE);
+        let got = leech.fetch(piece as u32, begin as u32, length as u32)?;
+        assert!(
+            got == self.content[start..start + length],
+            "wrong bytes of block {block}"
+        );
+        Some(())
+    }
+
+    /// Waits until `status` says that it is not served, and why.
+    fn is_lost(&self, peer: &mut Peer) -> String {
+        let mut trouble = Value::Null;
+        until(
+            || {
+                trouble = share(peer, self.name)["trouble"].clone();
+                !trouble.is_null()
+            },
+            || "no trouble is seen".to_owned(),
+        );
+        let trouble = trouble.as_str().unwrap().to_owned();
+        let shown = self.harmed.display().to_string();
+        assert!(
+            trouble.contains(&shown) || trouble.contains(&self.path.display().to_string()),
+            "{trouble}"
+        );
+        trouble
+    }
+
+    fn is_back(&self, peer: &mut Peer) {
+        until(
+            || share(peer, self.name)["trouble"].is_null(),
+            || "it is not served again".to_owned(),
+        );
+    }
+}
+
+const HARMS: [(Harm, bool); 5] = [
+    (Harm::InPlace, false),
+    (Harm::Cut, false),
+    (Harm::Replaced, false),
+    (Harm::Deleted, false),
+    (Harm::InPlace, true),
+];
+
+#[test]
+fn an_open_share_is_served_as_long_as_its_files_are_what_they_were() {
+    for (harm, folder) in HARMS {
+        let service = Service::new();
+        let mut shared = Shared::new(&service, "open", folder);
+        let mut seed = peer(&service.sandbox, "seed", &[]);
+        let sent = seed.run(&format!("send {} x.torrent", word(&shared.path)));
+        shared.info_hash = sent["info_hash"].as_str().unwrap().to_owned();
+        let address = seed.process.address;
+        let greet = || Leech::greet(call(address), &shared.info_hash, "leech");
+        let mut leech = greet().unwrap();
+        shared.drain(&mut leech, harm);
+        shared.is_lost(&mut seed);
+        assert!(greet().is_none(), "{harm:?}: nobody gets in");
+        harm.undo(&shared.harmed, &shared.content[shared.at..]);
+        shared.is_back(&mut seed);
+        let mut leech = greet().unwrap();
+        shared.fetch(&mut leech, 8).expect("it is served again");
+    }
+}
+
+#[test]
+fn a_group_share_is_served_as_long_as_its_files_are_what_they_were() {
+    for (harm, folder) in HARMS {
+        let service = Service::new();
+        let [mut nik, mut mayank] = team(&service, ["nik", "mayank"]);
+        let mut shared = Shared::new(&service, "gift", folder);
+        let uploaded = nik.run(&format!("upload_file lab {}", word(&shared.path)));
+        shared.info_hash = uploaded["info_hash"].as_str().unwrap().to_owned();
+        let complete = |peer: &mut Peer| entry(peer, "gift")["complete"].clone();
+        until(
+            || complete(&mut mayank) == 1,
+            || "nobody hears of the share".to_owned(),
+        );
+        let (shown, _) = certify(&mut session(&service, "mayank"), "lab");
+        let address = nik.process.address;
+        let greet = || {
+            let line = call_tls(address, &shared.info_hash, Some(&shown));
+            Leech::greet(line, &shared.info_hash, "leech")
+        };
+        let mut leech = greet().unwrap();
+        shared.drain(&mut leech, harm);
+        shared.is_lost(&mut nik);
+        assert!(greet().is_none(), "{harm:?}: nobody gets in");
+        until(
+            || complete(&mut mayank) == 0,
+            || "others still take it for an owner".to_owned(),
+        );
+        harm.undo(&shared.harmed, &shared.content[shared.at..]);
+        shared.is_back(&mut nik);
+        let mut leech = greet().unwrap();
+        shared.fetch(&mut leech, 8).expect("it is served again");
+        until(
+            || complete(&mut mayank) == 1,
+            || "others do not hear of its return".to_owned(),
+        );
+    }
+}
+
+#[test]
+fn a_download_waits_for_the_files_to_come_back() {
+    let service = Service::new();
+    let [mut nik, _] = team(&service, ["nik", "uma"]);
+    let path = service.sandbox.file("gift", 8 << 20, 3);
+    nik.run(&format!("upload_file lab {}", word(&path)));
+    let mut mayank = crate::team::logged_in(&service, "mayank", &["--down", "4M"]);
+    crate::team::join(&mut nik, &mut mayank, "mayank");
+    mayank.run("download_file lab gift copy");
+    mayank.until("gift", |download| {
+        download["bytes_done"].as_u64().unwrap() >= 1 << 20
+    });
+    let right = fs::read(&path).unwrap();
+    Harm::InPlace.hurt(&path);
+    until(
+        || !share(&mut nik, "gift")["trouble"].is_null(),
+        || "no trouble is seen".to_owned(),
+    );
+    fs::write(&path, &right).unwrap();
+    mayank.run("wait 50");
+    assert!(fs::read(service.sandbox.path("mayank/copy")).unwrap() == right);
+    let log = fs::read_to_string(log_of(&service.sandbox, "mayank")).unwrap();
+    assert!(!log.contains("bad"), "no bad piece came: {log}");
+}
+
+/// A peer that shares `gift` with `lab` and ended since.
+fn stopped_sharer(service: &Service) -> PathBuf {
+    let [mut nik] = team(service, ["nik"]);
+    let path = service.sandbox.file("gift", LENGTH, 7);
+    nik.run(&format!("upload_file lab {}", word(&path)));
+    nik.process.close_stdin();
+    assert!(nik.process.wait().0.success());
+    path
+}
+
+#[test]
+fn after_a_restart_a_changed_file_is_checked_and_refused() {
+    let service = Service::new();
+    let path = stopped_sharer(&service);
+    Harm::InPlace.hurt(&path);
+    let mut nik = peer(&service.sandbox, "nik", &[]);
+    until(
+        || {
+            let trouble = share(&mut nik, "gift")["trouble"].to_string();
+            trouble.contains("was changed since it was whole")
+        },
+        || "no trouble is seen".to_owned(),
+    );
+    let log = log_of(&service.sandbox, "nik");
+    logged(&log, &["gift: changed or not known to be whole; checking it"]);
+    // What is what it was, but for the times, is served after the check.
+    nik.process.close_stdin();
+    nik.process.wait();
+    fs::write(&path, bytes(LENGTH, 7)).unwrap();
+    let mut nik = peer(&service.sandbox, "nik", &[]);
+    until(
+        || share(&mut nik, "gift")["trouble"].is_null(),
+        || "it is not served again".to_owned(),
+    );
+}
+
+#[test]
+fn after_a_restart_a_file_of_the_same_length_time_and_inode_is_not_hashed_again() {
+    let service = Service::new();
+    let path = stopped_sharer(&service);
+    // Only reading it could tell that it is another one.
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    Harm::InPlace.hurt(&path);
+    let file = File::options().write(true).open(&path).unwrap();
+    file.set_modified(time).unwrap();
+    let mut nik = peer(&service.sandbox, "nik", &[]);
+    assert!(share(&mut nik, "gift")["trouble"].is_null());
+    let log = fs::read_to_string(log_of(&service.sandbox, "nik")).unwrap();
+    assert!(!log.contains("checking it"), "{log}");
+}
+
+#[test]
+fn a_person_sees_what_is_not_served_and_why() {
+    let service = Service::new();
+    let path = service.sandbox.file("gift", LENGTH, 7);
+    let (state, info) = (
+        service.sandbox.path("state"),
+        service.sandbox.tracker_info(),
+    );
+    let (state, info) = (state.to_str().unwrap(), info.to_str().unwrap());
+    let all = ["peer", "127.0.0.1:0", info, "--dir", state];
+    let mut seed = Process::start(&service.sandbox.folder("seed"), &all);
+    seed.write_line(&format!("send {} x.torrent", word(&path)));
+    assert!(seed.line().starts_with("sharing gift"));
+    fs::remove_file(&path).unwrap();
+    let mut line = String::new();
+    until(
+        || {
+            seed.write_line("status");
+            loop {
+                line = seed.line();
+                if line.starts_with("share ") {
+                    return line.contains("is missing");
+                }
+            }
+        },
+        || "it is not shown".to_owned(),
+    );
+    assert!(
+        line.starts_with("share gift  1.5 MiB") && line.contains(&path.display().to_string()),
+        "{line}"
+    );
+}

@@ -1,0 +1,15 @@
+//! Shares of groups end to end: the binary, real lines, real kills, and members and strangers who speak the wire themselves.
+
+#[path = "../accounts/service.rs"]
+#[allow(dead_code)]
+mod service;
+#[path = "../swarm/support.rs"]
+#[allow(unreachable_pub)]
+mod support;
+#[path = "../accounts/terminal.rs"]
+#[allow(dead_code)]
+mod terminal;
+
+mod changed;
+mod team;
+mod wire;
