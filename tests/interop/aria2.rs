@@ -1,0 +1,91 @@
+//! aria2: one process a torrent.
+
+use crate::exchange::{Client, Over, Swarm, they_fetch_what_we_seed, we_fetch_what_they_seed};
+use crate::others::{Other, Running, are_here, command, free_port, until};
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+/// Its downloads end when they are complete; its seeds do not.
+pub(crate) struct Aria2 {
+    home: PathBuf,
+    downloads: Vec<Running>,
+    seeds: Vec<Running>,
+    logs: Vec<PathBuf>,
+}
+
+impl Aria2 {
+    pub(crate) fn new(swarm: &Swarm) -> Self {
+        Self {
+            home: swarm.sandbox.folder("aria2"),
+            downloads: Vec::new(),
+            seeds: Vec::new(),
+            logs: Vec::new(),
+        }
+    }
+
+    fn start(&mut self, torrent: &Path, folder: &Path, more: &[&str]) -> Running {
+        let port = free_port(Ipv4Addr::LOCALHOST.into());
+        let log = self.home.join(format!("{}.log", self.logs.len()));
+        let mut aria2 = command("aria2c", &self.home);
+        aria2
+            .args(["--no-conf", "--interface=127.0.0.1", "--disable-ipv6"])
+            .args(["--enable-dht=false", "--bt-enable-lpd=false"])
+            .args(["--log-level=notice", "--quiet", "--file-allocation=none"])
+            .arg(format!("--listen-port={port}"))
+            .arg(format!("--log={}", log.display()))
+            .arg(format!("--dir={}", folder.display()))
+            .args(more)
+            .arg(torrent);
+        self.logs.push(log);
+        Running(aria2.stdout(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Client for Aria2 {
+    fn seed(&mut self, torrent: &Path, folder: &Path) {
+        let seed = self.start(torrent, folder, &["--check-integrity", "--seed-ratio=0.0"]);
+        self.seeds.push(seed);
+    }
+
+    fn fetch(&mut self, torrent: &Path, folder: &Path) {
+        let download = self.start(torrent, folder, &["--seed-time=0"]);
+        self.downloads.push(download);
+    }
+
+    fn until_complete(&mut self) {
+        for download in &mut self.downloads {
+            let status = until("aria2 ends", || download.ended());
+            assert!(status.success(), "{status}");
+        }
+    }
+
+    fn complaints(&mut self) -> Vec<String> {
+        let logs = self.logs.iter().map(|log| fs::read_to_string(log).unwrap());
+        let lines: Vec<_> = logs
+            .flat_map(|log| log.lines().map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        let is_complaint = |line: &String| line.contains("[ERROR]") || line.contains("[WARN]");
+        lines.into_iter().filter(is_complaint).collect()
+    }
+}
+
+fn exchange(exchange: fn(&Swarm, &mut dyn Client, Over)) {
+    if !are_here(&[Other::Aria2]) {
+        return;
+    }
+    let swarm = Swarm::new("127.0.0.1");
+    let mut aria2 = Aria2::new(&swarm);
+    exchange(&swarm, &mut aria2, Over::Http);
+}
+
+#[test]
+fn it_fetches_what_we_seed() {
+    exchange(they_fetch_what_we_seed);
+}
+
+#[test]
+fn we_fetch_what_it_seeds() {
+    exchange(we_fetch_what_they_seed);
+}

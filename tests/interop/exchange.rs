@@ -1,0 +1,214 @@
+//! A tracker of ours, peers of ours, and whoever else there is: who has what goes to the others.
+
+use crate::contents::{self, NAMES, assert_same};
+use crate::others::until;
+use crate::support::{Peer, Process, Sandbox, run};
+use pieceful::torrent::Metainfo;
+use serde_json::Value;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// A client that nobody here wrote. A method panics where the client fails.
+pub(crate) trait Client {
+    /// Writes the `.torrent` of `path`; by a program of ours where the client has none for it.
+    fn make(&mut self, path: &Path, url: &str, torrent: &Path) {
+        make(path, url, torrent);
+    }
+
+    /// Offers what lies in `folder` already.
+    fn seed(&mut self, torrent: &Path, folder: &Path);
+
+    /// Starts a download into `folder`.
+    fn fetch(&mut self, torrent: &Path, folder: &Path);
+
+    /// Waits until everything is complete.
+    fn until_complete(&mut self);
+
+    /// What it found wrong with others: bad data, broken rules, bans.
+    fn complaints(&mut self) -> Vec<String>;
+}
+
+/// Has a program of ours make a `.torrent`.
+pub(crate) fn make(path: &Path, url: &str, torrent: &Path) {
+    let (folder, name) = (path.parent().unwrap(), path.to_str().unwrap());
+    let arguments = [
+        "torrent",
+        "create",
+        name,
+        "-o",
+        torrent.to_str().unwrap(),
+        "-t",
+        url,
+    ];
+    let made = run(folder, &arguments, "");
+    assert_eq!(made.code, Some(0), "{made:?}");
+}
+
+/// How clients reach the tracker.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Over {
+    Http,
+    Udp,
+}
+
+impl Over {
+    /// The announce URL of a tracker there.
+    pub(crate) fn url(self, tracker: SocketAddr) -> String {
+        let scheme = match self {
+            Self::Http => "http",
+            Self::Udp => "udp",
+        };
+        format!("{scheme}://{tracker}/announce")
+    }
+}
+
+/// A sandbox with contents and a tracker of ours.
+pub(crate) struct Swarm {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) tracker: Process,
+    pub(crate) owned: PathBuf,
+    ip: IpAddr,
+}
+
+impl Swarm {
+    /// On the loopback address given.
+    pub(crate) fn new(ip: &str) -> Self {
+        let (sandbox, ip) = (Sandbox::new(), ip.parse().unwrap());
+        let listen = SocketAddr::new(ip, 0).to_string();
+        // Later options count: this is where it listens.
+        let folder = sandbox.folder("tracker");
+        let arguments = [
+            "tracker",
+            "--listen",
+            &listen,
+            "--open",
+            "--interval",
+            "1",
+            "--data",
+            ".",
+        ];
+        let tracker = Process::start(&folder, &arguments);
+        fs::write(sandbox.tracker_info(), format!("{}\n", tracker.address)).unwrap();
+        Self {
+            owned: sandbox.path("owned"),
+            sandbox,
+            tracker,
+            ip,
+        }
+    }
+
+    /// A peer of ours; it downloads into a folder of its name.
+    pub(crate) fn peer(&self, name: &str, more: &[&str]) -> Peer {
+        let listen = SocketAddr::new(self.ip, 0).to_string();
+        let (state, info) = (self.state(name), self.sandbox.tracker_info());
+        let mut arguments = vec![
+            "peer",
+            &listen,
+            info.to_str().unwrap(),
+            "--json",
+            "--dir",
+            state.to_str().unwrap(),
+            "--log",
+            "debug",
+        ];
+        arguments.extend(more);
+        Peer {
+            process: Process::start(&self.sandbox.folder(name), &arguments),
+        }
+    }
+
+    fn state(&self, name: &str) -> PathBuf {
+        self.sandbox.path(&format!("{name}.state"))
+    }
+
+    /// What the peer of that name has logged.
+    pub(crate) fn log(&self, name: &str) -> String {
+        fs::read_to_string(self.state(name).join("peer.log")).unwrap()
+    }
+
+    /// From now on no peer of ours knows a tracker but by a torrent.
+    pub(crate) fn hide_tracker(&self) {
+        fs::write(self.sandbox.tracker_info(), "# nobody\n").unwrap();
+    }
+
+    /// A figure of the tracker's `/stats`.
+    pub(crate) fn figure(&self, key: &str) -> u64 {
+        let mut response = ureq::get(format!("http://{}/stats", self.tracker.address))
+            .call()
+            .unwrap();
+        let told = response.body_mut().read_to_string().unwrap();
+        let told: Value = serde_json::from_str(&told).unwrap();
+        told[key].as_u64().unwrap()
+    }
+
+    /// Waits until the tracker knows so many seeds, of all swarms together.
+    pub(crate) fn until_seeds(&self, count: u64) {
+        until("the tracker hears of every seed", || {
+            (self.figure("seeds") == count).then_some(())
+        });
+    }
+
+    /// Has a peer of ours send something; its torrent names the tracker at `url` alone.
+    pub(crate) fn send(&self, seed: &mut Peer, path: &Path, url: &str) -> PathBuf {
+        let torrent = path.with_extension("torrent");
+        seed.run(&format!("send {} {}", path.display(), torrent.display()));
+        let sent = Metainfo::parse(&fs::read(&torrent).unwrap()).unwrap();
+        let named = self
+            .sandbox
+            .path(path.file_name().unwrap().to_str().unwrap());
+        let named = named.with_extension("named.torrent");
+        let tiers = vec![vec![url.to_owned()]];
+        fs::write(&named, Metainfo::new(sent.info().clone(), tiers).encode()).unwrap();
+        named
+    }
+}
+
+/// Every content goes from a peer of ours to the client, found by our tracker.
+pub(crate) fn they_fetch_what_we_seed(swarm: &Swarm, client: &mut dyn Client, over: Over) {
+    let url = over.url(swarm.tracker.address);
+    let owned = contents::write(&swarm.sandbox);
+    let mut seed = swarm.peer("seed", &[]);
+    let torrents = NAMES.map(|name| swarm.send(&mut seed, &owned.join(name), &url));
+    swarm.until_seeds(NAMES.len() as u64);
+    let copies = swarm.sandbox.folder("copies");
+    for torrent in torrents {
+        client.fetch(&torrent, &copies);
+    }
+    client.until_complete();
+    for name in NAMES {
+        assert_same(&owned.join(name), &copies.join(name));
+    }
+    assert_content(swarm, client, "seed");
+}
+
+/// Every content goes from the client to a peer of ours, found by our tracker.
+pub(crate) fn we_fetch_what_they_seed(swarm: &Swarm, client: &mut dyn Client, over: Over) {
+    let url = over.url(swarm.tracker.address);
+    let owned = contents::write(&swarm.sandbox);
+    let torrents = NAMES.map(|name| {
+        let torrent = swarm.sandbox.path(&format!("{name}.torrent"));
+        client.make(&owned.join(name), &url, &torrent);
+        client.seed(&torrent, &owned);
+        torrent
+    });
+    swarm.until_seeds(NAMES.len() as u64);
+    swarm.hide_tracker();
+    let mut leech = swarm.peer("leech", &[]);
+    for torrent in torrents {
+        leech.run(&format!("download {}", torrent.display()));
+    }
+    leech.run("wait 60");
+    for name in NAMES {
+        assert_same(&owned.join(name), &swarm.sandbox.path("leech").join(name));
+    }
+    assert_content(swarm, client, "leech");
+}
+
+/// Neither the client nor our peers found anything wrong with each other.
+pub(crate) fn assert_content(swarm: &Swarm, client: &mut dyn Client, ours: &str) {
+    assert_eq!(client.complaints(), Vec::<String>::new());
+    let log = swarm.log(ours);
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains("WARN")).collect();
+    assert_eq!(warnings, Vec::<&str>::new());
+}

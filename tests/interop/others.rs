@@ -1,0 +1,122 @@
+//! Programs of others: which are here, and how their processes are held.
+
+use crate::support::PATIENCE;
+use std::env;
+use std::io::{Write, stderr};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A program that a test needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Other {
+    Libtorrent,
+    Aria2,
+    Transmission,
+    Opentracker,
+}
+
+impl Other {
+    /// A command that succeeds where it is installed.
+    fn probe(self) -> Command {
+        let (program, arguments): (PathBuf, &[&str]) = match self {
+            Self::Libtorrent => (python(), &["-c", "import libtorrent"]),
+            Self::Aria2 => ("aria2c".into(), &["--version"]),
+            Self::Transmission => ("transmission-daemon".into(), &["--version"]),
+            Self::Opentracker => ("opentracker".into(), &["-h"]),
+        };
+        let mut command = Command::new(program);
+        command.args(arguments);
+        command
+    }
+
+    fn is_here(self) -> bool {
+        let mut probe = self.probe();
+        probe
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        match (self, probe.status()) {
+            // Its help ends with another code.
+            (Self::Opentracker, Ok(_)) => true,
+            (_, Ok(status)) => status.success(),
+            (_, Err(_)) => false,
+        }
+    }
+}
+
+/// Whether all of them are here. If not, tells what is missing, past the capture of a test's output; where
+/// `PIECEFUL_INTEROP` is `required`, that fails the test.
+pub(crate) fn are_here(needed: &[Other]) -> bool {
+    let missing: Vec<_> = needed.iter().filter(|other| !other.is_here()).collect();
+    if missing.is_empty() {
+        return true;
+    }
+    let test = thread::current().name().unwrap_or_default().to_owned();
+    let required = env::var_os("PIECEFUL_INTEROP").is_some_and(|value| value == "required");
+    assert!(!required, "{test}: not installed: {missing:?}");
+    writeln!(stderr(), "{test}: skipped, not installed: {missing:?}").unwrap();
+    false
+}
+
+/// The interpreter that has libtorrent.
+pub(crate) fn python() -> PathBuf {
+    env::var_os("PIECEFUL_INTEROP_PYTHON").map_or_else(|| "python3".into(), PathBuf::from)
+}
+
+/// A command that ends with the thread that starts it, if that ends first.
+pub(crate) fn command(program: impl AsRef<Path>, home: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL"])
+        .arg(program.as_ref())
+        .env("HOME", home)
+        .env("TMPDIR", home)
+        .stdin(Stdio::null());
+    for proxy in ["http_proxy", "https_proxy", "all_proxy", "ALL_PROXY"] {
+        command.env_remove(proxy);
+    }
+    command
+}
+
+/// A process that is killed when dropped.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Running {
+    /// How it ended, once it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A port that is free there now, in TCP and UDP, for programs that take no zero.
+pub(crate) fn free_port(address: IpAddr) -> u16 {
+    loop {
+        let listener = TcpListener::bind(SocketAddr::new(address, 0)).unwrap();
+        let free = listener.local_addr().unwrap();
+        if UdpSocket::bind(free).is_ok() {
+            return free.port();
+        }
+    }
+}
+
+/// Asks until there is an answer.
+pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(start.elapsed() < PATIENCE, "it never came true: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}

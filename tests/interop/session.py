@@ -1,0 +1,136 @@
+"""A libtorrent session that a test drives.
+
+Takes one JSON object a line on standard input, {"do": COMMAND, ...}, and answers each with one on standard output.
+Ends with its input. Its only argument is an object of settings that add to those below.
+"""
+
+import json
+import os
+import sys
+import time
+
+import libtorrent as lt
+
+# On one machine everyone has the same address. Nobody is to be found but by the trackers; nothing is to wait for its turn
+# or for an attempt over uTP.
+SETTINGS = {
+    "listen_interfaces": "127.0.0.1:0",
+    "allow_multiple_connections_per_ip": True,
+    "enable_outgoing_utp": False,
+    "active_downloads": -1,
+    "active_seeds": -1,
+    "active_limit": -1,
+    "enable_dht": False,
+    "enable_lsd": False,
+    "enable_upnp": False,
+    "enable_natpmp": False,
+    "alert_mask": lt.alert.category_t.error_notification
+    | lt.alert.category_t.status_notification
+    | lt.alert.category_t.storage_notification
+    | lt.alert.category_t.tracker_notification
+    | lt.alert.category_t.peer_notification
+    | lt.alert.category_t.connect_notification,
+    "alert_queue_size": 100_000,
+}
+
+# What a peer that keeps to the rules, on a disk that works, never causes.
+COMPLAINTS = (
+    lt.peer_ban_alert,
+    lt.peer_error_alert,
+    lt.hash_failed_alert,
+    lt.invalid_request_alert,
+    lt.file_error_alert,
+    lt.torrent_error_alert,
+    lt.tracker_error_alert,
+    lt.tracker_warning_alert,
+    lt.udp_error_alert,
+    lt.alerts_dropped_alert,
+)
+
+
+class Session:
+    def __init__(self, settings):
+        self.session = lt.session({**SETTINGS, **settings})
+        self.torrents = []
+        self.complaints = []
+        self.said = []
+
+    def listen(self, _):
+        """Where it listens, once it does."""
+        return {"port": self.session.listen_port(), "version": lt.__version__}
+
+    def make(self, asked):
+        """Writes a .torrent of the first version."""
+        path = asked["path"]
+        files = lt.file_storage()
+        lt.add_files(files, path)
+        made = lt.create_torrent(files, asked.get("piece_length", 0), lt.create_torrent.v1_only)
+        for tier, url in enumerate(asked["trackers"]):
+            made.add_tracker(url, tier)
+        lt.set_piece_hashes(made, os.path.dirname(path))
+        with open(asked["out"], "wb") as out:
+            out.write(lt.bencode(made.generate()))
+        return {}
+
+    def add(self, asked):
+        """Takes a torrent in; what is in its folder already is checked."""
+        parameters = lt.load_torrent_file(asked["torrent"])
+        parameters.save_path = asked["folder"]
+        handle = self.session.add_torrent(parameters)
+        self.torrents.append(handle)
+        return {"info_hash": str(handle.info_hashes().v1)}
+
+    def wait(self, asked):
+        """Until every torrent is complete and on the disk, or time is up."""
+        end = time.monotonic() + asked["seconds"]
+        self.hear_until(end, lambda: all(torrent.status().is_seeding for torrent in self.torrents))
+        written = self.count("cache_flushed") + len(self.torrents)
+        for torrent in self.torrents:
+            torrent.flush_cache()
+        self.hear_until(end, lambda: self.count("cache_flushed") >= written)
+        return self.told()
+
+    def wait_for(self, asked):
+        """Until an alert of that kind has come, or time is up."""
+        end = time.monotonic() + asked["seconds"]
+        self.hear_until(end, lambda: self.count(asked["alert"]) > 0)
+        return self.told()
+
+    def count(self, alert):
+        return sum(kind == alert for kind, _ in self.said)
+
+    def hear_until(self, end, holds):
+        while not holds():
+            left = end - time.monotonic()
+            if left <= 0:
+                return
+            self.hear(min(left, 0.05))
+
+    def hear(self, seconds):
+        self.session.wait_for_alert(int(seconds * 1000) + 1)
+        for alert in self.session.pop_alerts():
+            self.said.append((alert.what(), alert.message()))
+            if isinstance(alert, COMPLAINTS):
+                self.complaints.append(f"{alert.what()}: {alert.message()}")
+
+    def told(self):
+        every = [torrent.status() for torrent in self.torrents]
+        return {
+            "complete": all(status.is_seeding for status in every),
+            "states": [f"{status.name}: {status.state}, {status.progress:.0%}" for status in every],
+            "failed_bytes": sum(status.total_failed_bytes for status in every),
+            "downloaded": sum(status.total_payload_download for status in every),
+            "complaints": self.complaints,
+            "said": [f"{kind}: {message}" for kind, message in self.said[-40:]],
+        }
+
+
+def main():
+    session = Session(json.loads(sys.argv[1]))
+    for line in sys.stdin:
+        asked = json.loads(line)
+        answer = getattr(session, asked["do"])(asked)
+        print(json.dumps(answer), flush=True)
+
+
+main()
