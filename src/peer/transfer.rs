@@ -426,6 +426,14 @@ impl Transfer {
         self.follow_up(shared, &mut state, link);
     }
 
+    /// The other side told again of all it owns. Gives whether nothing is taken back; if something is, nothing changes.
+    pub(super) fn has_more(&self, shared: &Shared, link: &Link, pieces: &PieceSet) -> bool {
+        let mut state = self.state();
+        let more = state.picker.has_more(link.id, pieces);
+        self.follow_up(shared, &mut state, link);
+        more
+    }
+
     /// The other side owns a piece more.
     pub(super) fn have(&self, shared: &Shared, link: &Link, piece: PieceIndex) {
         let mut state = self.state();

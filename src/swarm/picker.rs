@@ -177,6 +177,28 @@ impl Picker {
         link.told = true;
     }
 
+    /// The link told again of all its pieces. Gives `false`, and changes nothing, if it takes back what it told before.
+    pub fn has_more(&mut self, id: LinkId, has: &PieceSet) -> bool {
+        let Some(link) = self.links.get_mut(&id) else {
+            return true;
+        };
+        if link.has.is_full() {
+            return has.is_full();
+        }
+        let mut told = self.lengths.all_pieces();
+        if told.any(|piece| link.has.contains(piece) && !has.contains(piece)) {
+            return false;
+        }
+        link.told = true;
+        let more = self.lengths.all_pieces();
+        let more = more.filter(|piece| has.contains(*piece) && !link.has.contains(*piece));
+        let more: Vec<PieceIndex> = more.collect();
+        for piece in more {
+            self.have(id, piece);
+        }
+        true
+    }
+
     /// The link owns one piece more.
     pub fn have(&mut self, id: LinkId, piece: PieceIndex) {
         let Some(link) = self.links.get_mut(&id) else {
@@ -479,3 +501,6 @@ fn take_forgiven(link: &mut Link, range: BlockRange) -> bool {
     let at = link.forgiven.iter().position(|forgiven| *forgiven == range);
     at.and_then(|at| link.forgiven.remove(at)).is_some()
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ fn what_is_odd_but_allowed_keeps_the_link() {
     let seed = seed(&sandbox, "seed", &TORRENT);
     let bitfield = frame(5, &[0x80, 0, 0]);
     let hello = frame(20, b"\0d1:md6:ut_pexi1ee1:pi1e4:reqqi-5e1:v3:x\x1bye");
-    let table: [(&str, Vec<u8>); 14] = [
+    let table: [(&str, Vec<u8>); 16] = [
         ("keep-alives", KEEP_ALIVE.repeat(1000)),
         ("an id that nobody knows", frame(99, &[1, 2, 3])),
         (
@@ -41,7 +41,15 @@ fn what_is_odd_but_allowed_keeps_the_link() {
         ),
         (
             "a keep-alive before the bitfield",
-            [KEEP_ALIVE.to_vec(), bitfield].concat(),
+            [KEEP_ALIVE.to_vec(), bitfield.clone()].concat(),
+        ),
+        (
+            "the same bitfield twice",
+            [bitfield.clone(), bitfield.clone()].concat(),
+        ),
+        (
+            "bitfields that add pieces, in the place of have",
+            [frame(15, &[]), bitfield, frame(5, &[0xa0, 0, 0])].concat(),
         ),
         (
             "have twice",

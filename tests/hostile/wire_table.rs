@@ -87,22 +87,22 @@ fn pieces_told() -> Vec<Row> {
             "a spare bit of the bitfield is set",
         ),
         (
-            "a second bitfield",
+            "a second bitfield without the piece of the first",
             BOTH,
-            [one.clone(), one.clone()].concat(),
-            "a bitfield that is not the first message",
+            [one.clone(), frame(5, &[0x40, 0, 0])].concat(),
+            "a later bitfield takes back pieces that were told of",
         ),
         (
-            "a bitfield after have",
+            "a bitfield without the piece of a have before it",
             BOTH,
             [bodies(4, &[1]), one.clone()].concat(),
-            "a bitfield that is not the first message",
+            "a later bitfield takes back pieces that were told of",
         ),
         (
             "have none after a bitfield",
             BOTH,
             [one, frame(15, &[])].concat(),
-            "a bitfield that is not the first message",
+            "a later bitfield takes back pieces that were told of",
         ),
         (
             "have of piece 20 of 20",

@@ -29,7 +29,9 @@ pub(in crate::peer) fn accept(shared: &Arc<Shared>, incoming: Incoming) {
     match first {
         [FIRST_BYTE] => accept_plain(shared, stream, address),
         [TLS_FIRST_BYTE] => accept_member(shared, stream, address),
-        [other] => log::info!("{address}: not a BitTorrent handshake (first byte {other:#04x})"),
+        [other] => log::info!(
+            "{address}: not a BitTorrent handshake (first byte {other:#04x}); encrypted ones are not understood here"
+        ),
     }
 }
 

@@ -37,8 +37,8 @@ pub(in crate::peer) enum Ended {
     Message(#[from] MessageError),
     #[error("bad bitfield: {0}")]
     Bitfield(#[from] BitfieldError),
-    #[error("a bitfield that is not the first message")]
-    LateBitfield,
+    #[error("a later bitfield takes back pieces that were told of")]
+    TakenBack,
     #[error("have for piece {0}, which the share lacks")]
     Have(u32),
     #[error("bad block: {0}")]
@@ -332,14 +332,10 @@ impl Dispatch<'_> {
                 let piece = lengths.piece(index).ok_or(Ended::Have(index))?;
                 transfer.have(shared, link, piece);
             }
-            Message::Bitfield(_) | Message::HaveAll | Message::HaveNone if !first => {
-                return Err(Ended::LateBitfield);
-            }
-            Message::Bitfield(bits) => {
-                transfer.has(shared, link, PieceSet::from_bitfield(bits, lengths)?);
-            }
-            Message::HaveAll if link.fast => transfer.has(shared, link, PieceSet::full(lengths)),
-            Message::HaveNone if link.fast => transfer.has(shared, link, PieceSet::empty(lengths)),
+            Message::Bitfield(bits) => self.has(PieceSet::from_bitfield(bits, lengths)?, first)?,
+            Message::HaveAll if link.fast => self.has(PieceSet::full(lengths), first)?,
+            Message::HaveNone if link.fast && !first => return Err(Ended::TakenBack),
+            Message::HaveNone if link.fast => self.has(PieceSet::empty(lengths), first)?,
             Message::Request(asked) => self.request(self.range(asked)?)?,
             Message::Cancel(asked) => {
                 let range = self.range(asked)?;
@@ -375,6 +371,19 @@ impl Dispatch<'_> {
             Message::Piece { .. } => {}
         }
         Ok(())
+    }
+
+    /// BEP 3 has a bitfield only as the first message. But aria2 sends one, or BEP 6's have all, in the place of several
+    /// `have`s, where that is shorter: with few pieces for each piece that it gets.
+    fn has(&self, pieces: PieceSet, first: bool) -> Result<(), Ended> {
+        if first {
+            self.transfer.has(self.shared, self.link, pieces);
+            Ok(())
+        } else if self.transfer.has_more(self.shared, self.link, &pieces) {
+            Ok(())
+        } else {
+            Err(Ended::TakenBack)
+        }
     }
 
     fn range(&self, asked: Ask) -> Result<BlockRange, BlockError> {
