@@ -20,6 +20,6 @@ pub use stop::Stop;
 #[cfg(test)]
 pub(crate) use tls::testing as tls_testing;
 pub use tls::{
-    GroupLine, GroupTls, GroupTlsError, Refusal, TLS_FIRST_BYTE, TRACKER_NAME, TlsError, TlsServer,
-    TlsStream, accept_group, connect_tls,
+    ClusterTls, GroupLine, GroupTls, GroupTlsError, Purpose, Refusal, TLS_FIRST_BYTE, TRACKER_NAME,
+    TlsError, TlsServer, TlsStream, accept_group, connect_tls,
 };

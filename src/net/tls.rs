@@ -7,6 +7,7 @@
 //! their order; `connection` inside either, for a moment and never over a socket call.
 
 mod client;
+mod cluster;
 mod group;
 mod server;
 #[cfg(test)]
@@ -15,6 +16,7 @@ pub(crate) mod testing;
 mod tests;
 
 pub use client::connect_tls;
+pub use cluster::{ClusterTls, Purpose};
 pub use group::{GroupLine, GroupTls, GroupTlsError, Refusal, TLS_FIRST_BYTE, accept_group};
 pub use server::TlsServer;
 

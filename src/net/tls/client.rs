@@ -25,11 +25,7 @@ pub fn connect_tls(
     limit: Duration,
 ) -> Result<(TlsStream, Fingerprint), TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = Arc::new(ClusterVerifier {
-        expected,
-        shown: OnceLock::new(),
-        provider: Arc::clone(&provider),
-    });
+    let verifier = Arc::new(ClusterVerifier::new(expected, Arc::clone(&provider)));
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&version::TLS13])
         .map_err(TlsError::Certificate)?;
@@ -58,10 +54,25 @@ pub fn connect_tls(
 /// Accepts a leaf called [`TRACKER_NAME`] that the authority beside it in the chain has signed, if that authority is the
 /// expected one.
 #[derive(Debug)]
-struct ClusterVerifier {
+pub(super) struct ClusterVerifier {
     expected: Option<Fingerprint>,
     shown: OnceLock<Fingerprint>,
     provider: Arc<CryptoProvider>,
+}
+
+impl ClusterVerifier {
+    pub(super) fn new(expected: Option<Fingerprint>, provider: Arc<CryptoProvider>) -> Self {
+        Self {
+            expected,
+            shown: OnceLock::new(),
+            provider,
+        }
+    }
+
+    /// The cluster that the other side showed.
+    pub(super) fn found(&self) -> Option<Fingerprint> {
+        self.shown.get().copied()
+    }
 }
 
 impl ServerCertVerifier for ClusterVerifier {

@@ -1,0 +1,262 @@
+//! Lines between those who hold the cluster's key: both sides show a leaf called [`TRACKER_NAME`] of its authority.
+//!
+//! The caller says by ALPN (RFC 7301) what for it calls. One port takes such lines and those of peers, who say nothing by
+//! ALPN and show nothing. A caller that says it and shows no leaf of this cluster is refused within the handshake.
+
+use super::client::ClusterVerifier;
+use super::{Inbound, TRACKER_NAME, TlsError, TlsStream};
+use crate::certificate::{Fingerprint, Identity};
+use rustls::client::{Resumption, verify_server_name};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier,
+};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, RootCertStore, ServerConfig, version,
+};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What somebody calls a tracker for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To ask as a peer does.
+    Peer,
+    /// As another tracker of the cluster.
+    Twin,
+    /// As its operator, who has the cluster's key.
+    Operator,
+}
+
+/// What ALPN calls the purposes that need the cluster's key.
+const PROTOCOLS: [(Purpose, &[u8]); 2] = [
+    (Purpose::Twin, b"pieceful-twin"),
+    (Purpose::Operator, b"pieceful-operator"),
+];
+
+/// What a holder of the cluster's key shows to others that hold it; clones share it.
+#[derive(Clone, Debug)]
+pub struct ClusterTls {
+    shown: Arc<SingleCertAndKey>,
+    authority: CertificateDer<'static>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ClusterTls {
+    /// Shows this identity, a leaf and the cluster's authority.
+    ///
+    /// # Errors
+    /// [`TlsError::Certificate`].
+    pub fn new(identity: &Identity) -> Result<Self, TlsError> {
+        let provider = rustls::crypto::ring::default_provider();
+        let authority = identity.chain.get(1).cloned();
+        let authority = authority.ok_or(TlsError::Certificate(
+            rustls::Error::NoCertificatesPresented,
+        ))?;
+        let (chain, key) = (identity.chain.clone(), identity.key.clone_key());
+        let shown = CertifiedKey::from_der(chain, key, &provider);
+        Ok(Self {
+            shown: Arc::new(shown.map_err(TlsError::Certificate)?.into()),
+            authority,
+            provider: Arc::new(provider),
+        })
+    }
+
+    /// Calls a tracker of the same cluster within `limit`.
+    ///
+    /// # Errors
+    /// [`TlsError::OtherCluster`] before anything was said; else see [`TlsError`]. That it refuses our leaf is told by the
+    /// first read.
+    pub fn connect(
+        &self,
+        socket: Arc<TcpStream>,
+        purpose: Purpose,
+        limit: Duration,
+    ) -> Result<TlsStream, TlsError> {
+        let expected = Fingerprint::of(&self.authority);
+        let verifier = Arc::new(ClusterVerifier::new(
+            Some(expected),
+            Arc::clone(&self.provider),
+        ));
+        let shown = Arc::clone(&self.shown);
+        let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_protocol_versions(&[&version::TLS13])
+            .map_err(TlsError::Certificate)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::clone(&verifier) as _)
+            .with_client_cert_resolver(shown);
+        config.resumption = Resumption::disabled();
+        let named = PROTOCOLS.iter().filter(|(named, _)| *named == purpose);
+        config.alpn_protocols = named.map(|(_, name)| name.to_vec()).collect();
+        let connection = ClientConnection::new(Arc::new(config), name()?);
+        let connection = connection.map_err(TlsError::Certificate)?;
+        let done = TlsStream::handshake(socket, connection.into(), Inbound::default(), limit);
+        done.map_err(|error| match verifier.found() {
+            Some(found) if found != expected => TlsError::OtherCluster { expected, found },
+            _ => TlsError::Handshake(error),
+        })
+    }
+
+    /// What a tracker does handshakes with that need the key.
+    pub(super) fn server(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        let mut roots = RootCertStore::empty();
+        let added = roots.add(self.authority.clone());
+        added.map_err(TlsError::Certificate)?;
+        let provider = Arc::clone(&self.provider);
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+                .build()
+                .map_err(|error| {
+                    TlsError::Certificate(rustls::Error::General(error.to_string()))
+                })?;
+        let shown = Arc::clone(&self.shown);
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&version::TLS13])
+            .map_err(TlsError::Certificate)?
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(shown);
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        config.alpn_protocols = PROTOCOLS.iter().map(|(_, name)| name.to_vec()).collect();
+        Ok(Arc::new(config))
+    }
+}
+
+/// Whether a caller names a purpose that needs the key.
+pub(super) fn needs_key(hello: &ClientHello<'_>) -> bool {
+    let mut named = hello.alpn().into_iter().flatten();
+    named.any(|named| PROTOCOLS.iter().any(|(_, name)| *name == named))
+}
+
+/// What for a line was opened whose other side has shown a leaf of the cluster's authority.
+pub(super) fn purpose(stream: &TlsStream) -> Result<Purpose, TlsError> {
+    let connection = stream.connection();
+    let unnamed = || TlsError::Certificate(CertificateError::NotValidForName.into());
+    let leaf = connection
+        .peer_certificates()
+        .and_then(|chain| chain.first())
+        .ok_or_else(unnamed)?;
+    let leaf = ParsedCertificate::try_from(leaf).map_err(TlsError::Certificate)?;
+    verify_server_name(&leaf, &name()?).map_err(TlsError::Certificate)?;
+    let named = connection.alpn_protocol();
+    let found = PROTOCOLS.iter().find(|(_, name)| Some(*name) == named);
+    found.map(|(purpose, _)| *purpose).ok_or_else(unnamed)
+}
+
+fn name() -> Result<ServerName<'static>, TlsError> {
+    let invalid = |_| TlsError::Certificate(rustls::Error::General("the name".to_owned()));
+    ServerName::try_from(TRACKER_NAME).map_err(invalid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::{Authority, CLUSTER_AUTHORITY};
+    use crate::net::TlsServer;
+    use crate::net::connect_tls;
+    use std::net::TcpListener;
+    use std::time::Instant;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn authority() -> Authority {
+        Authority::generate(CLUSTER_AUTHORITY).unwrap()
+    }
+
+    fn tls(authority: &Authority, name: &str) -> ClusterTls {
+        ClusterTls::new(&authority.issue(name).unwrap()).unwrap()
+    }
+
+    /// What the tracker makes of a caller.
+    fn accepted<T: Send>(
+        authority: &Authority,
+        call: impl FnOnce(Arc<TcpStream>) -> T + Send,
+    ) -> (Result<Purpose, TlsError>, T) {
+        let identity = authority.issue(TRACKER_NAME).unwrap();
+        let members = ClusterTls::new(&identity).unwrap();
+        let server = TlsServer::new(identity).unwrap();
+        let server = server.with_members(&members).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::scope(|scope| {
+            let calling = scope.spawn(|| call(Arc::new(TcpStream::connect(address).unwrap())));
+            let socket = Arc::new(listener.accept().unwrap().0);
+            let accepted = server.accept_any(socket, LONG);
+            if let Ok((stream, _)) = &accepted {
+                stream.write_all_until(b"!", Instant::now() + LONG).unwrap();
+            }
+            let purpose = accepted.map(|(_, purpose)| purpose);
+            (purpose, calling.join().unwrap())
+        })
+    }
+
+    /// A tracker's word, by which a caller learns that it was taken.
+    fn heard(stream: &TlsStream) -> bool {
+        let mut word = [0];
+        stream
+            .read_exact_until(&mut word, Instant::now() + LONG)
+            .is_ok()
+    }
+
+    #[test]
+    fn the_purpose_is_told_and_the_key_is_proven() {
+        let ours = authority();
+        for purpose in [Purpose::Twin, Purpose::Operator] {
+            let tls = tls(&ours, TRACKER_NAME);
+            let (found, taken) = accepted(&ours, |socket| {
+                heard(&tls.connect(socket, purpose, LONG).unwrap())
+            });
+            assert_eq!((found.unwrap(), taken), (purpose, true));
+        }
+        let (found, taken) = accepted(&ours, |socket| {
+            heard(&connect_tls(socket, None, LONG).unwrap().0)
+        });
+        assert_eq!((found.unwrap(), taken), (Purpose::Peer, true));
+    }
+
+    #[test]
+    fn nobody_else_gets_a_twins_line() {
+        let ours = authority();
+        // Another cluster's key: the caller finds that out by itself.
+        let foreign = tls(&authority(), TRACKER_NAME);
+        let (found, told) = accepted(&ours, |socket| {
+            foreign.connect(socket, Purpose::Twin, LONG).map(drop)
+        });
+        assert!(found.is_err() && matches!(told, Err(TlsError::OtherCluster { .. })));
+        // It shows what another cluster signed, and trusts us.
+        let mut liar = tls(&authority(), TRACKER_NAME);
+        liar.authority = tls(&ours, TRACKER_NAME).authority;
+        let (found, taken) = accepted(&ours, |socket| {
+            liar.connect(socket, Purpose::Twin, LONG)
+                .is_ok_and(|stream| heard(&stream))
+        });
+        assert!(found.is_err() && !taken);
+        // Of this cluster, and no tracker.
+        let other = tls(&ours, "other");
+        let (found, taken) = accepted(&ours, |socket| {
+            let stream = other.connect(socket, Purpose::Operator, LONG);
+            stream.is_ok_and(|stream| heard(&stream))
+        });
+        assert!(matches!(found, Err(TlsError::Certificate(_))) && !taken);
+        // No certificate at all.
+        let (found, taken) = accepted(&ours, |socket| {
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let verifier = Arc::new(ClusterVerifier::new(None, Arc::clone(&provider)));
+            let mut config = ClientConfig::builder_with_provider(provider)
+                .with_protocol_versions(&[&version::TLS13])
+                .unwrap()
+                .dangerous()
+                .with_custom_certificate_verifier(verifier)
+                .with_no_client_auth();
+            config.alpn_protocols = vec![b"pieceful-twin".to_vec()];
+            let connection = ClientConnection::new(Arc::new(config), name().unwrap()).unwrap();
+            let inbound = Inbound::default();
+            TlsStream::handshake(socket, connection.into(), inbound, LONG)
+                .is_ok_and(|stream| heard(&stream))
+        });
+        assert!(matches!(found, Err(TlsError::Handshake(_))) && !taken);
+    }
+}
