@@ -6,23 +6,24 @@ use super::output::Output;
 use super::signals::Stopped;
 use super::{Exit, Refused, failure, logging, signals, state};
 use crate::certificate::{Authority, Fingerprint};
-use crate::net::{Stop, TRACKER_NAME, TlsServer, TlsStream};
+use crate::net::{ClusterTls, Purpose, Stop, TRACKER_NAME, TlsServer, TlsStream};
 use crate::storage::{
     CLUSTER_FILE, CLUSTER_WAIT, DATABASE_FILE, StateKind, SwarmsFile, make_or_open_cluster,
     wait_for_cluster,
 };
 use crate::tracker::{
-    ClosedSwarms, Keeper, Options, Registrar, RunningRun, Terms, Tracker, bind, bind_with_udp,
+    ClosedSwarms, Keeper, MAX_TRACKERS, Options, Position, Registrar, RunningRun, Terms, Tracker,
+    Twins, bind, bind_with_udp, numbers, serve_twin,
 };
+use crate::wire::twin::TrackerNumber;
 use crate::wire::{HostPort, TrackerInfo, TrackerInfoError};
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How often rows that say nothing any more are dropped.
-const TIDY: Duration = Duration::from_secs(3600);
 /// How often silent peers of groups' swarms are looked for.
 const EXPIRE: Duration = Duration::from_secs(1);
 
@@ -68,13 +69,16 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> 
     let cluster = cluster(&key, number, &stop)?;
     check_pin(&cluster, &key, info.fingerprint)?;
     let identity = cluster.issue(TRACKER_NAME).map_err(failure)?;
-    let tls = TlsServer::new(identity).map_err(failure)?;
-    let registrar = match arguments.closed_run {
+    let members = ClusterTls::new(&identity).map_err(failure)?;
+    let tls = TlsServer::new(identity).and_then(|tls| tls.with_members(&members));
+    let tls = tls.map_err(failure)?;
+    let service = match arguments.closed_run {
         // It serves nothing else.
         Some(_) => None,
-        None => Some(registrar(
+        None => Some(service(
             folder.path(),
             &cluster,
+            position(&info, number)?,
             Terms {
                 registration: arguments.registration,
                 interval: arguments.interval,
@@ -92,62 +96,102 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> 
     options.swarms = Some(SwarmsFile::new(folder.path()));
     options.tls = Some(tls);
     options.stop = stop.clone();
-    match (arguments.closed_run, registrar) {
+    match (arguments.closed_run, service) {
         (Some(closed_run), _) => run_closed(&closed_run, options, &stop, output),
-        (None, Some(registrar)) => {
-            // Only a cluster of one knows by itself that nobody else needs what has expired.
-            let alone = info.addresses.len() == 1;
-            run_service(options, &registrar, alone, &stop, output)
+        (None, Some(service)) => {
+            // Without the file there is nobody else.
+            let others = arguments.tracker_info.map(|info| (info, members));
+            run_service(options, &service, others, &stop, output)
         }
         (None, None) => Ok(Exit::Failure),
     }
 }
 
-fn registrar(folder: &Path, cluster: &Authority, terms: Terms) -> Result<Arc<Registrar>, Refused> {
-    let keeper = Keeper::open(folder).map_err(failure)?;
-    let registrar = Registrar::start(Arc::new(keeper), cluster, terms);
-    registrar
-        .map(Arc::new)
-        .map_err(|error| failure(format!("cannot start a thread: {error}")))
+/// What answers about accounts and groups.
+struct Service {
+    keeper: Arc<Keeper>,
+    registrar: Arc<Registrar>,
+    number: TrackerNumber,
+}
+
+/// Which tracker of the listed ones this is.
+fn position(info: &TrackerInfo, number: u32) -> Result<Position, Refused> {
+    let count = info.addresses.len();
+    if count > MAX_TRACKERS {
+        return Err(failure(format!(
+            "TRACKER_INFO names {count} trackers; a cluster has {MAX_TRACKERS} at most"
+        )));
+    }
+    Ok(Position {
+        number: TrackerNumber::new(number).unwrap_or(TrackerNumber::MIN),
+        listed: numbers(count),
+        alone: false,
+    })
+}
+
+fn service(
+    folder: &Path,
+    cluster: &Authority,
+    position: Position,
+    terms: Terms,
+) -> Result<Service, Refused> {
+    let number = position.number;
+    let keeper = Arc::new(Keeper::open(folder, position).map_err(failure)?);
+    let registrar = Registrar::start(Arc::clone(&keeper), cluster, terms);
+    let registrar = registrar.map(Arc::new).map_err(no_thread)?;
+    Ok(Service {
+        keeper,
+        registrar,
+        number,
+    })
+}
+
+fn no_thread(error: io::Error) -> Refused {
+    failure(format!("cannot start a thread: {error}"))
 }
 
 fn run_service(
     mut options: Options,
-    registrar: &Arc<Registrar>,
-    alone: bool,
+    service: &Service,
+    others: Option<(PathBuf, ClusterTls)>,
     stop: &Stop,
     output: &Output,
 ) -> Result<Exit, Refused> {
-    let serving = Arc::clone(registrar);
-    options.control = Some(Arc::new(move |line: &TlsStream, from: SocketAddr| {
-        serving.serve(line, from);
-    }));
+    let (keeper, registrar) = (&service.keeper, &service.registrar);
+    let (kept, serving) = (Arc::clone(keeper), Arc::clone(registrar));
+    options.control = Some(Arc::new(
+        move |line: &TlsStream, from: SocketAddr, purpose| match purpose {
+            Purpose::Peer => serving.serve(line, from),
+            Purpose::Twin => serve_twin(&kept, line, from),
+            Purpose::Operator => line.hang_up(),
+        },
+    ));
     let known = Arc::clone(registrar);
     options.closed_swarms = Some(ClosedSwarms::new(move |swarm| known.is_shared(swarm)));
     let open = options.open;
     let tracker = Tracker::start(options).map_err(failure)?;
-    let thread = |error| failure(format!("cannot start a thread: {error}"));
+    let twins =
+        others.map(|(info, tls)| Twins::start(Arc::clone(keeper), tls, info, service.number));
+    let twins = twins.transpose().map_err(no_thread)?;
     let console = Console {
         registrar: Arc::clone(registrar),
         address: tracker.address(),
         open,
         stop: stop.clone(),
     };
-    let console = console.start(output.is_interactive()).map_err(thread)?;
-    let mut tidied: Option<Instant> = None;
-    loop {
-        if alone && tidied.is_none_or(|at| at.elapsed() > TIDY) {
-            registrar.tidy();
-            tidied = Some(Instant::now());
-        }
-        if stop.wait(EXPIRE) {
-            break;
-        }
+    let console = console.start(output.is_interactive()).map_err(no_thread)?;
+    while !stop.wait(EXPIRE) {
         registrar.expire();
     }
     // Whoever waits for a password to be checked is told of the end, and its line then ends.
     registrar.stop();
+    // Whoever waits for another tracker is answered.
+    if let Some(twins) = &twins {
+        twins.stop();
+    }
+    keeper.close_lines();
     tracker.stop();
+    keeper.stop();
     let _ = console.join();
     Ok(Exit::Success)
 }
@@ -232,21 +276,23 @@ fn run_closed(
     stop: &Stop,
     output: &Output,
 ) -> Result<Exit, Refused> {
-    let thread = |error| failure(format!("cannot start a thread: {error}"));
-    let run = RunningRun::start(closed_run.expect, closed_run.wait).map_err(thread)?;
+    let run = RunningRun::start(closed_run.expect, closed_run.wait).map_err(no_thread)?;
     let run = Arc::new(run);
     let serving = Arc::clone(&run);
     options.closed_run = true;
-    options.control = Some(Arc::new(move |line: &TlsStream, from: SocketAddr| {
-        serving.serve(line, from);
-    }));
+    options.control = Some(Arc::new(
+        move |line: &TlsStream, from: SocketAddr, purpose| match purpose {
+            Purpose::Peer => serving.serve(line, from),
+            Purpose::Twin | Purpose::Operator => line.hang_up(),
+        },
+    ));
     let tracker = Tracker::start(options).map_err(failure)?;
     let (ending, aborting) = (stop.clone(), Arc::clone(&run));
     let watcher = thread::Builder::new().name("stop".into()).spawn(move || {
         Stopped::wait(&ending);
         aborting.abort("the tracker was stopped");
     });
-    let watcher = watcher.map_err(thread)?;
+    let watcher = watcher.map_err(no_thread)?;
     let outcome = run.wait_until_ended();
     tracker.stop();
     stop.stop();

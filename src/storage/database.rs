@@ -50,6 +50,8 @@ const KIND: &str = "kind";
 const FORMAT: &str = "format";
 const ORIGIN: &str = "origin";
 const VERSIONS: &str = "versions";
+/// There from a restore until it has caught up.
+const RESTORED: &str = "restored";
 /// What stands under [`KIND`].
 const REGISTRY: &[u8] = b"pieceful registry";
 /// What stands under [`FORMAT`], in big-endian order.
@@ -64,7 +66,7 @@ pub struct Database {
     failed: Mutex<bool>,
 }
 
-/// What was in a database when it was opened, blobs apart.
+/// What was in a database when it was opened, the bytes of blobs apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// The random bits made with the file.
@@ -73,6 +75,10 @@ pub struct Stored {
     pub versions: Vec<u8>,
     /// All rows, sorted by id.
     pub rows: Vec<([u8; 16], Vec<u8>)>,
+    /// The info-hashes of all blobs, sorted.
+    pub blobs: Vec<[u8; 20]>,
+    /// Whether it was restored from a backup and has not caught up since ([`Batch::caught_up`]).
+    pub restored: bool,
 }
 
 impl Database {
@@ -213,9 +219,12 @@ fn write(database: &redb::Database, batch: &Batch) -> Result<(), Fault> {
                 None => blobs.remove(info_hash)?,
             };
         }
+        let mut about = transaction.open_table(ABOUT)?;
         if let Some(versions) = &batch.versions {
-            let mut about = transaction.open_table(ABOUT)?;
             about.insert(VERSIONS, versions.as_slice())?;
+        }
+        if batch.caught_up {
+            about.remove(RESTORED)?;
         }
     }
     Ok(transaction.commit()?)
@@ -271,7 +280,10 @@ fn load(database: &redb::Database) -> Result<Stored, Fault> {
         format => return Err(Fault::Format(format)),
     }
     let origin = <[u8; 16]>::try_from(value(ORIGIN)?).map_err(|_| Fault::Foreign)?;
-    transaction.open_table(BLOBS)?;
+    let mut blobs = Vec::new();
+    for blob in transaction.open_table(BLOBS)?.iter()? {
+        blobs.push(blob?.0.value());
+    }
     let mut rows = Vec::new();
     for row in transaction.open_table(ROWS)?.iter()? {
         let (id, row) = row?;
@@ -281,6 +293,8 @@ fn load(database: &redb::Database) -> Result<Stored, Fault> {
         origin,
         versions: value(VERSIONS)?,
         rows,
+        blobs,
+        restored: about.get(RESTORED)?.is_some(),
     })
 }
 

@@ -1,26 +1,82 @@
-//! The registry of one tracker with the database below it: what it says is durable.
+//! The registry of one tracker, with the database below it and the other trackers beside it: what it says is durable.
 //!
-//! In scope: opening, reading, writing one operation at a time. A write is in the database, synced, before anything
-//! here shows it; after a failed commit nothing is written any more. Out of scope: who may do what, and other trackers.
+//! In scope: opening, reading, writing one operation at a time, and driving the [`Replica`] that owns the registry: its
+//! commits go to the thread `registry`, its messages to the outboxes of lines, its time comes from the thread `replica`.
+//! Out of scope: who may do what, what is told to whom (`replication`), and the lines themselves (`twins`).
 //!
-//! Locks: `writing`, then `registry`. `writing` is held over the commit, as that is what puts writes in order; whoever reads
-//! takes `registry` alone, which is never held over I/O.
+//! A write returns when it is durable here and at a twin, or here alone if none is in step. Only whoever asked for it
+//! waits: the registry is free for others meanwhile. After a failed commit memory is ahead of the disk: nothing is read,
+//! written or told to anybody any more.
+//!
+//! Locks: `state`, then the queue of `saves` or an outbox. `state` is never held over I/O or a wait.
+
+mod saving;
 
 use super::registry::{
-    DecodeError, LoadError, Origin, Refusal, Registry, Row, RowId, Update, VersionVector,
+    DecodeError, LoadError, Origin, Refusal, Registry, Row, RowId, Sequence, Update, VersionVector,
 };
-use crate::storage::{Batch, Database, DatabaseError, Stored};
+use super::replication::{
+    BATCH, Blobs, Copies, Effect, LineId, Moment, Replica, Report, Serving, Settings, Start,
+    Status, WriteError as ReplicaError,
+};
+use super::twins::{Outbox, Outgoing};
+use crate::net::Stop;
+use crate::storage::{Database, DatabaseError, Stored};
 use crate::torrent::{Info, InfoHash};
+use crate::wire::twin::{Message, TrackerNumber};
+use saving::{Save, Saves};
+use std::collections::HashMap;
+use std::io;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
 
-/// A registry and where it lasts.
+/// How often time passes for the replica.
+const TICK: Duration = Duration::from_millis(100);
+/// How long a write or an answer waits for a disk that does not get on.
+const DISK: Duration = Duration::from_secs(60);
+
+/// A registry, where it lasts, and its other copies.
 #[derive(Debug)]
 pub struct Keeper {
-    writing: Mutex<()>,
-    registry: RwLock<Registry>,
+    shared: Arc<Shared>,
+    stop: Stop,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Which tracker this is.
+#[derive(Clone, Debug)]
+pub struct Position {
+    /// Its number.
+    pub number: TrackerNumber,
+    /// The numbers of all trackers listed.
+    pub listed: Vec<TrackerNumber>,
+    /// Whether it serves at once, whatever its data: the operator says that no other tracker has newer ones.
+    pub alone: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: RwLock<State>,
+    saves: Saves,
     database: Database,
+    epoch: Instant,
+}
+
+#[derive(Debug)]
+struct State {
+    replica: Replica,
+    lines: HashMap<LineId, Arc<Outbox>>,
+    last_line: u64,
+    /// Who waits for which write.
+    waiting: HashMap<Sequence, SyncSender<Copies>>,
+    /// The last commit handed out.
+    issued: u64,
+    /// Restored, and not caught up so far as the disk knows.
+    restored: bool,
+    failed: bool,
 }
 
 /// Why the registry cannot be opened.
@@ -45,17 +101,29 @@ pub enum OpenError {
         /// What is wrong.
         source: LoadError,
     },
+    /// The system gives no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] io::Error),
 }
 
 /// Why something was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// A rule forbids it; nothing was changed.
+    /// A rule forbids it, or this tracker does not serve; nothing was changed.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Replica(#[from] ReplicaError),
     /// It could not be made durable. Whether it was is known when the tracker is started again.
-    #[error(transparent)]
-    NotSaved(#[from] DatabaseError),
+    #[error("the tracker cannot write its database; its log says why")]
+    NotSaved,
+}
+
+/// Where what was written is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// At each tracker that there must be: two, or the only one.
+    Safe,
+    /// Only here so far, though others are listed.
+    OnlyHere,
 }
 
 impl Keeper {
@@ -63,13 +131,58 @@ impl Keeper {
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub fn open(folder: &Path) -> Result<Self, OpenError> {
+    pub fn open(folder: &Path, position: Position) -> Result<Self, OpenError> {
         let (database, stored) = Database::open(folder)?;
-        Ok(Self {
-            writing: Mutex::new(()),
-            registry: RwLock::new(load(folder, stored)?),
+        let blobs: Vec<InfoHash> = stored.blobs.iter().copied().map(InfoHash).collect();
+        let restored = stored.restored;
+        let start = match (position.alone, restored, stored.versions.is_empty()) {
+            (true, _, _) => Start::Alone,
+            (_, true, _) => Start::Restored,
+            (_, _, true) => Start::Empty,
+            _ => Start::Resumed,
+        };
+        let settings = Settings {
+            number: position.number,
+            listed: position.listed,
+            batch: BATCH,
+            blobs: Blobs {
+                named_by,
+                is_sound: |hash, bytes| Info::parse(bytes).is_ok_and(|it| it.info_hash() == hash),
+            },
+        };
+        let epoch = Instant::now();
+        let registry = load(folder, stored)?;
+        let replica = Replica::new(settings, registry, blobs, start, moment(epoch));
+        let shared = Arc::new(Shared {
+            state: RwLock::new(State {
+                replica,
+                lines: HashMap::new(),
+                last_line: 0,
+                waiting: HashMap::new(),
+                issued: 0,
+                restored,
+                failed: false,
+            }),
+            saves: Saves::default(),
             database,
-        })
+            epoch,
+        });
+        let keeper = Self {
+            shared,
+            stop: Stop::new(),
+            threads: Mutex::default(),
+        };
+        // What followed from the start is done now, before anybody asks.
+        keeper.shared.happens(Replica::tick);
+        let saving = Arc::clone(&keeper.shared);
+        keeper.start("registry", move || saving.save())?;
+        let (ticking, stop) = (Arc::clone(&keeper.shared), keeper.stop.clone());
+        keeper.start("replica", move || {
+            while !stop.wait(TICK) {
+                ticking.happens(Replica::tick);
+            }
+        })?;
+        Ok(keeper)
     }
 
     /// The registry in the state folder of a tracker that does not run; nothing is changed there.
@@ -80,16 +193,60 @@ impl Keeper {
         load(folder, Database::read(folder)?)
     }
 
-    /// Looks at the registry as it is now.
+    /// Ends all lines to other trackers, and takes no more: nothing waits for them from now on.
+    pub fn close_lines(&self) {
+        self.stop.stop();
+        let lines = self.shared.state().close_lines();
+        for line in lines {
+            self.line_down(line);
+        }
+    }
+
+    /// Ends the lines and, once all is saved, the threads.
+    pub fn stop(&self) {
+        self.close_lines();
+        self.shared.saves.end();
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+
+    /// Whether this tracker serves; after a failed commit it does not.
+    pub(super) fn serving(&self) -> Result<(), WriteError> {
+        let state = self.shared.look();
+        match state.replica.serving() {
+            _ if state.failed => Err(WriteError::NotSaved),
+            Serving::Yes => Ok(()),
+            why => Err(ReplicaError::NotServing(why).into()),
+        }
+    }
+
+    /// How it stands with the other trackers.
+    pub fn status(&self) -> Status {
+        let now = moment(self.shared.epoch);
+        self.shared.look().replica.status(now)
+    }
+
+    /// Looks at the registry as it is now. It may not be on the disk yet: see [`Keeper::settle`].
     pub(super) fn read<T>(&self, look: impl FnOnce(&Registry) -> T) -> T {
-        look(&self.registry.read().unwrap_or_else(PoisonError::into_inner))
+        look(self.shared.look().replica.registry())
+    }
+
+    /// Waits until all that could be read so far is durable.
+    pub(super) fn settle(&self) -> Result<(), WriteError> {
+        let issued = self.shared.look().issued;
+        match self.shared.saves.wait_for(issued, DISK) {
+            true => Ok(()),
+            false => Err(WriteError::NotSaved),
+        }
     }
 
     /// Carries out one operation; when it returns, the outcome is durable.
     pub(super) fn write(
         &self,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
-    ) -> Result<(), WriteError> {
+    ) -> Result<Written, WriteError> {
         self.write_with(None, operation)
     }
 
@@ -98,52 +255,197 @@ impl Keeper {
         &self,
         info: Option<&Info>,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
-    ) -> Result<(), WriteError> {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let update = self.read(|registry| operation(registry, since_1970()))?;
-        let mut batch = Batch::new();
-        for row in update.rows() {
-            batch.put_row(row.id().0, row.encode());
+    ) -> Result<Written, WriteError> {
+        let blobs = info.map(|info| (info.info_hash(), info.raw().to_vec()));
+        let (done, single) = {
+            let now = moment(self.shared.epoch);
+            let mut state = self.shared.state();
+            if state.failed {
+                return Err(WriteError::NotSaved);
+            }
+            let blobs = blobs.into_iter().collect();
+            let (write, effects) = state.replica.write(blobs, now, operation)?;
+            let done = state.wait_for(write);
+            self.shared.act(&mut state, effects);
+            (done, state.replica.is_single())
+        };
+        match done.recv_timeout(DISK) {
+            Ok(Copies::OnlyHere) if !single => Ok(Written::OnlyHere),
+            Ok(_) => Ok(Written::Safe),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                Err(WriteError::NotSaved)
+            }
         }
-        if let Some(info) = info {
-            batch.put_blob(info.info_hash().0, info.raw().to_vec());
-        }
-        batch.put_versions(update.versions().encode());
-        self.database.commit(batch)?;
-        let mut registry = self
-            .registry
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Err(stale) = registry.apply(update) {
-            // Writes are made one at a time: nothing came in between.
-            log::error!("{stale}");
-        }
-        Ok(())
     }
 
     /// The info dictionary of that info-hash, if some row named it.
     pub(super) fn info(&self, info_hash: InfoHash) -> Result<Option<Vec<u8>>, DatabaseError> {
-        self.database.blob(&info_hash.0)
+        self.shared.database.blob(&info_hash.0)
     }
 
-    /// Drops rows that say nothing any more and that all `others` have; gives how many.
-    pub(super) fn tidy(&self, others: &[VersionVector]) -> Result<usize, DatabaseError> {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = self.read(|registry| registry.droppable(since_1970(), others));
-        if old.is_empty() {
-            return Ok(0);
+    /// These trackers are listed now.
+    pub(super) fn list(&self, listed: Vec<TrackerNumber>) {
+        self.shared
+            .happens(|replica, now| replica.list(listed, now));
+    }
+
+    /// A line to another tracker is up, and takes messages by that outbox.
+    pub(super) fn line_up(&self, outbox: &Arc<Outbox>) -> LineId {
+        let mut state = self.shared.state();
+        state.last_line += 1;
+        let line = LineId(state.last_line);
+        if state.failed || self.stop.is_stopped() {
+            outbox.close();
+            return line;
         }
-        let mut batch = Batch::new();
-        for id in &old {
-            batch.remove_row(id.0);
+        state.lines.insert(line, Arc::clone(outbox));
+        let effects = state.replica.line_up(line, moment(self.shared.epoch));
+        self.shared.act(&mut state, effects);
+        line
+    }
+
+    /// A message has come over a line.
+    pub(super) fn received(&self, line: LineId, message: Message) {
+        self.shared
+            .happens(|replica, now| replica.received(line, message, now));
+    }
+
+    /// A line has ended.
+    pub(super) fn line_down(&self, line: LineId) {
+        self.shared.state().lines.remove(&line);
+        self.shared
+            .happens(|replica, now| replica.line_down(line, now));
+    }
+
+    fn start(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), OpenError> {
+        let started = thread::Builder::new().name(name.to_owned()).spawn(run);
+        let started = started.map_err(OpenError::Thread)?;
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.push(started);
+        Ok(())
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Shared {
+    fn look(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the replica what has happened and does what it says, in one go.
+    fn happens(&self, event: impl FnOnce(&mut Replica, Moment) -> Vec<Effect>) {
+        let mut state = self.state();
+        if state.failed {
+            return;
         }
-        self.database.commit(batch)?;
-        let mut registry = self
-            .registry
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        registry.forget(&old);
-        Ok(old.len())
+        let effects = event(&mut state.replica, moment(self.epoch));
+        self.act(&mut state, effects);
+    }
+
+    fn act(&self, state: &mut State, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Send(line, message) => state.send(line, Outgoing::Message(message)),
+                Effect::SendBlob {
+                    line,
+                    info_hash,
+                    offset,
+                } => state.send(line, Outgoing::Blob(info_hash, offset)),
+                Effect::Close(line) => {
+                    if let Some(outbox) = state.lines.remove(&line) {
+                        outbox.close();
+                    }
+                }
+                Effect::Commit(commit) => {
+                    state.issued = commit.number;
+                    self.saves.push(Save::Commit(commit));
+                }
+                Effect::Acknowledge { write, copies } => {
+                    if let Some(waiting) = state.waiting.remove(&write) {
+                        // Who has given up waiting is told nothing.
+                        let _ = waiting.try_send(copies);
+                    }
+                }
+                Effect::Abandon { write } => drop(state.waiting.remove(&write)),
+                Effect::Report(report) => {
+                    tell(&report);
+                    if report == Report::Serves && std::mem::take(&mut state.restored) {
+                        self.saves.push(Save::CaughtUp);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Saves until the end. Runs on the thread `registry`.
+    fn save(&self) {
+        let saved = self.saves.save(&self.database, |last| {
+            self.happens(|replica, now| replica.committed(last, now));
+        });
+        if let Err(error) = saved {
+            log::error!("accounts and groups are not served any more: {error}");
+            let mut state = self.state();
+            state.failed = true;
+            state.waiting.clear();
+            state.close_lines();
+        }
+    }
+}
+
+impl State {
+    fn send(&self, line: LineId, outgoing: Outgoing) {
+        if let Some(outbox) = self.lines.get(&line) {
+            outbox.push(outgoing);
+        }
+    }
+
+    fn wait_for(&mut self, write: Sequence) -> Receiver<Copies> {
+        let (done, waiting) = sync_channel(1);
+        self.waiting.insert(write, done);
+        waiting
+    }
+
+    fn close_lines(&mut self) -> Vec<LineId> {
+        let lines = self.lines.drain();
+        lines
+            .map(|(line, outbox)| {
+                outbox.close();
+                line
+            })
+            .collect()
+    }
+}
+
+/// Tells the operator.
+fn tell(report: &Report) {
+    match report {
+        Report::Halted(_) => log::error!("{report}"),
+        Report::Serves | Report::Healed { .. } => log::info!("{report}"),
+        _ => log::warn!("{report}"),
+    }
+}
+
+/// The info dictionary that a row needs beside it.
+fn named_by(row: &Row) -> Option<InfoHash> {
+    match row {
+        Row::Share(share) if share.withdrawn.is_none() => Some(share.info_hash),
+        _ => None,
+    }
+}
+
+fn moment(epoch: Instant) -> Moment {
+    Moment {
+        elapsed: epoch.elapsed(),
+        wall: since_1970(),
     }
 }
 

@@ -19,6 +19,7 @@ mod service;
 mod swarm;
 mod swarms;
 mod totals;
+mod twins;
 mod udp;
 mod watch;
 
@@ -28,7 +29,7 @@ pub use closed_run::{
 };
 pub use connection::Deadlines;
 pub use control::RunningRun;
-pub use keeper::{Keeper, OpenError, WriteError};
+pub use keeper::{Keeper, OpenError, Position, WriteError, Written};
 pub use ledger::Limits;
 pub use saved::SavedError;
 pub use server::{
@@ -37,3 +38,4 @@ pub use server::{
 pub use service::ClosedSwarms;
 pub use swarms::{Reach, Refusal, Swarms};
 pub use totals::Stats;
+pub use twins::{MAX_TRACKERS, Twins, numbers, serve_twin};

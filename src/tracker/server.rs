@@ -9,7 +9,7 @@ use super::saved::MAX_SAVED;
 use super::service::{Access, ClosedSwarms, Service};
 use super::swarms::Swarms;
 use super::udp::UdpServer;
-use crate::net::{Caps, Incoming, Server, Stop, TlsServer, TlsStream};
+use crate::net::{Caps, Incoming, Purpose, Server, Stop, TlsServer, TlsStream};
 use crate::storage::SwarmsFile;
 use crate::wire::HostPort;
 use std::fmt;
@@ -31,8 +31,8 @@ const TRIES: usize = 100;
 /// How long a waiting thread sleeps between two looks at nothing: the flag wakes it.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Serves a control line until it ends.
-pub type ControlHandler = Arc<dyn Fn(&TlsStream, SocketAddr) + Send + Sync>;
+/// Serves a line under TLS, opened for that purpose, until it ends.
+pub type ControlHandler = Arc<dyn Fn(&TlsStream, SocketAddr, Purpose) + Send + Sync>;
 
 /// The first byte of a TLS handshake (RFC 8446, section 5.1).
 const TLS: u8 = 0x16;
@@ -220,8 +220,10 @@ impl Tracker {
             match &tls {
                 Some(tls) if first == TLS => {
                     let left = deadlines.head.saturating_sub(begun.elapsed());
-                    match tls.accept(stream, left) {
-                        Ok(line) => serve_control(&line, address, control.as_ref()),
+                    match tls.accept_any(stream, left) {
+                        Ok((line, purpose)) => {
+                            serve_control(&line, address, purpose, control.as_ref());
+                        }
                         Err(error) => log::info!("no control line from {address}: {error}"),
                     }
                 }
@@ -339,9 +341,14 @@ fn expire(swarms: &Swarms, stop: &Stop, interval: Duration, epoch: Instant) {
     }
 }
 
-fn serve_control(line: &TlsStream, address: SocketAddr, control: Option<&ControlHandler>) {
+fn serve_control(
+    line: &TlsStream,
+    address: SocketAddr,
+    purpose: Purpose,
+    control: Option<&ControlHandler>,
+) {
     match control {
-        Some(serve) => serve(line, address),
+        Some(serve) => serve(line, address, purpose),
         None => {
             log::info!("the control line of {address} ended: this tracker serves none");
             line.hang_up();

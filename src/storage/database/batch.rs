@@ -9,6 +9,7 @@ pub struct Batch {
     pub(super) rows: BTreeMap<[u8; 16], Option<Vec<u8>>>,
     pub(super) blobs: BTreeMap<[u8; 20], Option<Vec<u8>>>,
     pub(super) versions: Option<Vec<u8>>,
+    pub(super) caught_up: bool,
 }
 
 impl Batch {
@@ -41,6 +42,11 @@ impl Batch {
     pub fn put_versions(&mut self, versions: Vec<u8>) {
         self.versions = Some(versions);
     }
+
+    /// Says that the database, if it was restored from a backup, has caught up since.
+    pub fn caught_up(&mut self) {
+        self.caught_up = true;
+    }
 }
 
 /// Rows hold what nobody should see in a log: only their number is shown.
@@ -50,6 +56,7 @@ impl fmt::Debug for Batch {
             .field("rows", &self.rows.len())
             .field("blobs", &self.blobs.len())
             .field("versions", &self.versions.is_some())
+            .field("caught_up", &self.caught_up)
             .finish()
     }
 }

@@ -69,6 +69,7 @@ fn refusal(body: &[u8], error: &str) -> Vec<u8> {
     Reply {
         id: 0,
         renewed: None,
+        only_here: false,
         result,
     }
     .encode()

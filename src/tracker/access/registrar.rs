@@ -12,17 +12,19 @@ use super::views::{self, PAGE};
 use crate::certificate::{Authority, GroupAuthority};
 use crate::torrent::Info;
 use crate::tracker::Limits;
-use crate::tracker::keeper::{Keeper, WriteError, since_1970};
+use crate::tracker::keeper::{Keeper, WriteError, Written, since_1970};
 use crate::tracker::registry::{
     Account, GroupKey, Leaving, NewAccount, NewGroup, PasswordHash, Refusal, Registry, RowId,
     Stamp, Update, VersionVector,
 };
+use crate::tracker::replication::WriteError as ReplicaError;
 use crate::tracker::swarms::Swarms;
 use crate::wire::access::{Answer, Ask, ErrorKind, Place, Refused, Reply, Request, Seen, Token};
 use crate::wire::control::Line;
 use crate::wire::name::{GroupName, Label, UserName};
 use crate::wire::password::Password;
 use ring::rand::{SecureRandom, SystemRandom};
+use std::cell::Cell;
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -57,6 +59,25 @@ pub(super) struct Asker<'a> {
     pub(super) session: &'a Session,
     pub(super) token: &'a Token,
     pub(super) from: IpAddr,
+    /// Whether something was written that is only here so far.
+    only_here: Cell<bool>,
+}
+
+/// What came of a request.
+struct Done {
+    renewed: Option<Token>,
+    answer: Answer,
+    written: Written,
+}
+
+impl From<Answer> for Done {
+    fn from(answer: Answer) -> Self {
+        Self {
+            renewed: None,
+            answer,
+            written: Written::Safe,
+        }
+    }
 }
 
 /// Answers requests about accounts and groups.
@@ -105,40 +126,49 @@ impl Registrar {
     pub fn answer(&self, request: Request, from: IpAddr) -> Reply {
         let Request { id, token, ask } = request;
         let kind = ask.kind();
-        let (renewed, result) = match self.dispatch(token, ask, from) {
-            Ok((renewed, answer)) => (renewed, Ok(answer)),
-            Err(refused) => {
-                log::info!("refused {from}: {kind}: {}", refused.kind.as_str());
-                (None, Err(refused))
-            }
-        };
+        let (mut renewed, mut only_here) = (None, false);
+        let is_announce = matches!(ask, Ask::Announce(_));
+        let mut result = self.dispatch(token, ask, from).map(|done| {
+            (renewed, only_here) = (done.renewed, done.written == Written::OnlyHere);
+            done.answer
+        });
+        // Nobody is told what a crash could undo, in a refusal neither; announces tell nothing that lasts.
+        if !is_announce && let Err(error) = self.keeper.settle() {
+            result = Err(unwritten(error));
+        }
+        if let Err(refused) = &result {
+            log::info!("refused {from}: {kind}: {}", refused.kind.as_str());
+        }
         Reply {
             id,
             renewed,
+            only_here,
             result,
         }
     }
 
-    fn dispatch(
-        &self,
-        token: Option<Token>,
-        ask: Ask,
-        from: IpAddr,
-    ) -> Result<(Option<Token>, Answer), Refused> {
-        match ask {
+    fn dispatch(&self, token: Option<Token>, ask: Ask, from: IpAddr) -> Result<Done, Refused> {
+        self.keeper.serving().map_err(unwritten)?;
+        Ok(match ask {
             Ask::CreateUser {
                 user,
                 password,
                 invite,
-            } => {
-                self.create_user(user, &password, invite.as_ref(), from)?;
-                return Ok((None, Answer::Done));
-            }
-            Ask::Login { user, password } => {
-                return Ok((None, self.login(&user, &password, from)?));
-            }
-            _ => {}
-        }
+            } => Done {
+                written: self.create_user(user, &password, invite.as_ref(), from)?,
+                ..Done::from(Answer::Done)
+            },
+            Ask::Login { user, password } => self.login(&user, &password, from)?.into(),
+            ask => self.dispatch_member(token, ask, from)?,
+        })
+    }
+
+    fn dispatch_member(
+        &self,
+        token: Option<Token>,
+        ask: Ask,
+        from: IpAddr,
+    ) -> Result<Done, Refused> {
         let token = token.ok_or_else(|| {
             refused(
                 ErrorKind::NOT_LOGGED_IN,
@@ -155,13 +185,21 @@ impl Registrar {
             session: &session,
             token: &token,
             from,
+            only_here: Cell::new(false),
         };
         let ends_session = matches!(ask, Ask::Logout | Ask::ChangePassword { .. });
         let answer = self.answer_member(&asker, ask)?;
         let renewed = (!ends_session && session.is_due(now))
             .then(|| self.sign(&session.renewed(now)))
             .transpose()?;
-        Ok((renewed, answer))
+        Ok(Done {
+            renewed,
+            answer,
+            written: match asker.only_here.get() {
+                true => Written::OnlyHere,
+                false => Written::Safe,
+            },
+        })
     }
 
     fn check(&self, registry: &Registry, session: &Session) -> Result<(), Refused> {
@@ -264,12 +302,13 @@ impl Registrar {
     ) -> Result<Answer, Refused> {
         let session = asker.session;
         // Checked again with the write itself: the session may have been ended meanwhile.
-        self.keeper
-            .write_with(info, |registry, now| {
-                registry.check_session(session.account, session.session, session.credential)?;
-                operation(registry, now)
-            })
-            .map_err(unwritten)?;
+        let written = self.keeper.write_with(info, |registry, now| {
+            registry.check_session(session.account, session.session, session.credential)?;
+            operation(registry, now)
+        });
+        if written.map_err(unwritten)? == Written::OnlyHere {
+            asker.only_here.set(true);
+        }
         let name = self.shown(session.account);
         log::info!("{name} at {} {what}", asker.from);
         Ok(Answer::Done)
@@ -305,7 +344,7 @@ impl Registrar {
         password: &Password,
         invite: Option<&Place>,
         from: IpAddr,
-    ) -> Result<(), Refused> {
+    ) -> Result<Written, Refused> {
         let code = match (invite, self.registration) {
             (None, Registration::Closed) => {
                 return Err(refused(
@@ -339,9 +378,9 @@ impl Registrar {
             None => registry.create_account(new, now),
             Some(code) => registry.redeem(code.hash(), new, now),
         });
-        written.map_err(unwritten)?;
+        let written = written.map_err(unwritten)?;
         log::info!("{what}");
-        Ok(())
+        Ok(written)
     }
 
     fn login(&self, user: &Label, password: &Password, from: IpAddr) -> Result<Answer, Refused> {
@@ -494,15 +533,6 @@ impl Registrar {
         self.registration
     }
 
-    /// Drops what has expired from the registry of a tracker that is alone.
-    pub fn tidy(&self) {
-        match self.keeper.tidy(&[]) {
-            Ok(0) => {}
-            Ok(count) => log::info!("{count} expired rows are dropped"),
-            Err(error) => log::error!("expired rows cannot be dropped: {error}"),
-        }
-    }
-
     /// Ends the threads that hash; log-ins are refused from then on.
     pub fn stop(&self) {
         self.passwords.stop();
@@ -589,15 +619,16 @@ pub(super) fn told(refusal: Refusal) -> Refused {
 /// Why nothing was written, as it is sent: what the disk says is for the operator's log.
 pub(super) fn unwritten(error: WriteError) -> Refused {
     match error {
-        WriteError::Refused(refusal) => told(refusal),
-        WriteError::NotSaved(error) => {
-            log::error!("nothing can be written: {error}");
-            refused(
-                ErrorKind::NOT_SAVED,
-                "the tracker cannot write its database; tell its operator (its log says why), and look whether the change \
-                 is there once it runs again",
-            )
+        WriteError::Replica(ReplicaError::Refused(refusal)) => told(refusal),
+        WriteError::Replica(error @ ReplicaError::NotServing(_)) => {
+            refused(ErrorKind::NOT_SERVING, &error.to_string())
         }
+        WriteError::Replica(error) => refused(ErrorKind::BAD_REQUEST, &error.to_string()),
+        WriteError::NotSaved => refused(
+            ErrorKind::NOT_SAVED,
+            "the tracker cannot write its database; tell its operator (its log says why), and look whether the change \
+             is there once it runs again",
+        ),
     }
 }
 

@@ -4,7 +4,7 @@ use super::twin::Session;
 use super::{Effect, Line, LineId, Moment, Replica, Report};
 use crate::tracker::registry::{DecodeError, Origin, Sequence, VersionVector};
 use crate::wire::twin::{Encoded, Message, PROTOCOL, TrackerNumber};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What another tracker says of itself.
 pub(super) struct Hello<'a> {
@@ -16,6 +16,32 @@ pub(super) struct Hello<'a> {
 }
 
 impl Replica {
+    /// These are the numbers of all trackers listed now, its own among them or not.
+    pub fn list(
+        &mut self,
+        listed: impl IntoIterator<Item = TrackerNumber>,
+        now: Moment,
+    ) -> Vec<Effect> {
+        let listed: BTreeSet<TrackerNumber> = listed.into_iter().collect();
+        let gone = self
+            .twins
+            .iter()
+            .filter(|(number, _)| !listed.contains(number));
+        let sessions = gone.filter_map(|(_, twin)| twin.session.as_ref());
+        let lines: Vec<LineId> = sessions.map(|session| session.line).collect();
+        for line in lines {
+            self.close(line);
+        }
+        self.twins.retain(|number, _| listed.contains(number));
+        for number in listed.into_iter().filter(|number| *number != self.number) {
+            self.twins.entry(number).or_default();
+        }
+        if !self.awaits_twins() {
+            self.acknowledge_alone(None);
+        }
+        self.done(now)
+    }
+
     /// A line is up; both ends have proved that they are of the cluster.
     pub fn line_up(&mut self, line: LineId, now: Moment) -> Vec<Effect> {
         if self.is_halted() {

@@ -23,9 +23,9 @@
 //!    [`Message::Pushed`] speaks for both. A blob that the twin has not got either does not hold up the rows: it is reported,
 //!    and asked of every twin that comes.
 //! 6. **An older copy does not serve.** If any twin knows an own write that is not known here, these data were rewound, and
-//!    to write on would give two writes one number: the replica halts ([`Halt`]). To notice in time, a tracker waits up to
-//!    [`START_WAIT`] for the first word of a twin before it serves; a new, empty one serves when it has caught up with whom
-//!    it reached; a restored one only when it has caught up with a twin that serves, however long that takes.
+//!    to write on would give two writes one number: the replica halts ([`Halt`]). To notice in time, and lest it answer out
+//!    of what has changed meanwhile, a tracker waits up to [`START_WAIT`] to be in step with a twin before it serves; a new,
+//!    empty one serves when it has caught up with whom it reached; a restored one only when it has caught up with a twin that serves, however long that takes.
 //! 7. **Tombstones** are forgotten when they have said nothing for [`KEEP`], every listed tracker has told in this run that
 //!    it has them, and no clock is known to be wrong.
 //!
@@ -36,7 +36,7 @@
 //! leaves memory ahead of the disk: the process must end. [`Replica::tick`] is called about every 100 ms.
 //!
 //! Of two trackers the one with the higher number calls the other, again about once a second while there is no line, so that
-//! there is one line for both directions. A line that both ends have authenticated is given to [`Replica::line_up`] under a
+//! there is one line for both directions. [`Replica::list`] is told when other trackers are listed than at the start. A line that both ends have authenticated is given to [`Replica::line_up`] under a
 //! number greater than all before it, its messages to [`Replica::received`] in order, and its end to [`Replica::line_down`].
 //! Messages may all the same be lost, late, repeated or out of order: then things take longer, and stay right.
 //!
@@ -85,7 +85,7 @@ use writes::Waiting;
 
 /// How long a write waits for a twin to have it.
 pub const PUSH_WAIT: Duration = Duration::from_secs(2);
-/// How long after the start the first word of a twin is waited for.
+/// How long after the start it is waited for a twin to be in step with.
 pub const START_WAIT: Duration = Duration::from_secs(2);
 /// How often a twin is told what is known here.
 pub const PING: Duration = Duration::from_secs(1);

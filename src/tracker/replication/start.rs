@@ -25,7 +25,7 @@ pub enum Serving {
     /// It does.
     #[error("serving")]
     Yes,
-    /// It waits for a twin: for its first word, or to have caught up with it.
+    /// It waits for a twin: to be in step with one.
     #[error("this tracker has just started and waits for another one; try again")]
     Waiting,
     /// A restored one waits for a twin that serves, as long as that takes.
@@ -110,7 +110,7 @@ impl Replica {
         let waited = now.elapsed >= since + START_WAIT;
         let ready = match start {
             Start::Alone => true,
-            Start::Resumed => up().next().is_some() || waited,
+            Start::Resumed => up().any(|twin| includes(&twin.told)) || waited,
             Start::Empty => {
                 up().any(|twin| includes(&twin.told)) || (up().next().is_none() && waited)
             }

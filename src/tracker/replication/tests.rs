@@ -376,7 +376,7 @@ fn a_blob_that_is_nowhere_or_false_does_not_hold_up_the_rows_and_is_asked_for_ag
 }
 
 #[test]
-fn a_resumed_tracker_waits_for_the_first_word_of_a_twin_or_two_seconds() {
+fn a_resumed_tracker_waits_to_be_in_step_with_a_twin_or_two_seconds() {
     let mut a = Side::new(1, Start::Resumed);
     assert_eq!(
         a.user("olga"),
@@ -385,8 +385,36 @@ fn a_resumed_tracker_waits_for_the_first_word_of_a_twin_or_two_seconds() {
     a.later(START_WAIT);
     assert!(a.serves());
     let (mut a, mut b) = (Side::new(1, Start::Resumed), Side::new(2, Start::Alone));
+    b.user("olga").unwrap();
+    a.up(1);
+    b.up(1);
+    for (line, message) in std::mem::take(&mut b.sent) {
+        a.receive(line, message);
+    }
+    assert!(!a.serves(), "it would answer out of what has changed");
+    talk(&mut a, &mut b);
+    assert!(a.serves() && a.replica.registry().rows().count() == 1);
+}
+
+#[test]
+fn a_tracker_that_is_listed_later_is_a_twin_and_one_that_is_no_more_is_not() {
+    let (mut a, mut b) = (Side::new(1, Start::Alone), Side::new(2, Start::Empty));
+    let effects = a.replica.list([number(1)], a.now);
+    a.perform(effects);
+    assert!(a.replica.is_single());
+    a.user("olga").unwrap();
     connect(&mut a, &mut b, 1);
-    assert!(a.serves());
+    assert!(!b.serves() && a.closed == [LineId(1)]);
+    let effects = a.replica.list([1, 2].map(number), a.now);
+    a.perform(effects);
+    b.down(1);
+    connect(&mut a, &mut b, 2);
+    assert!(b.serves() && b.replica.registry().rows().count() == 1);
+    a.user("nik").unwrap();
+    let effects = a.replica.list([number(1)], a.now);
+    a.perform(effects);
+    assert_eq!(a.told.last(), Some(&(2, Copies::OnlyHere)));
+    assert!(a.replica.is_single() && a.closed.ends_with(&[LineId(2)]));
 }
 
 #[test]

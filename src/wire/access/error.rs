@@ -26,6 +26,10 @@ pub const ERROR_KINDS: &[(&str, &str)] = &[
     ),
     ("not-logged-in", "log in first"),
     ("not-saved", "the tracker cannot write its database"),
+    (
+        "not-serving",
+        "the tracker has just started or has old data; another may serve",
+    ),
     ("not-the-owner", "for the owner of the group only"),
     (
         "not-the-publisher",
@@ -63,6 +67,10 @@ impl ErrorKind {
     pub const NOT_LOGGED_IN: Self = Self("not-logged-in");
     /// The database failed.
     pub const NOT_SAVED: Self = Self("not-saved");
+    /// The tracker answers nobody now; nothing was done.
+    pub const NOT_SERVING: Self = Self("not-serving");
+    /// The name belongs to somebody.
+    pub const NAME_TAKEN: Self = Self("name-taken");
     /// The session was ended, or its time is over.
     pub const SESSION_ENDED: Self = Self("session-ended");
     /// Too many failed tries.
@@ -98,6 +106,8 @@ mod tests {
             ErrorKind::NOT_IN_CATALOGUE,
             ErrorKind::NOT_LOGGED_IN,
             ErrorKind::NOT_SAVED,
+            ErrorKind::NOT_SERVING,
+            ErrorKind::NAME_TAKEN,
             ErrorKind::SESSION_ENDED,
             ErrorKind::SLOW_DOWN,
             ErrorKind::UNKNOWN_INVITE,

@@ -18,6 +18,9 @@ pub struct Reply {
     pub id: u32,
     /// A token to use from now on: the one that came with the request grows old.
     pub renewed: Option<Token>,
+    /// Whether what was done is durable at this tracker alone, though others are listed: it is told to them when they are
+    /// back.
+    pub only_here: bool,
     /// The answer, or why there is none.
     pub result: Result<Answer, Refused>,
 }
@@ -89,6 +92,9 @@ impl Reply {
         let mut entries = vec![("id", Item::from(self.id)), ("type", self.kind().into())];
         let renewed = self.renewed.as_ref();
         entries.extend(renewed.map(|token| ("renewed", Item::from(token.as_bytes()))));
+        if self.only_here {
+            entries.push(("copies", 1u32.into()));
+        }
         match &self.result {
             Err(refused) => entries.extend([
                 ("kind", Item::from(refused.kind.as_str())),
@@ -129,6 +135,11 @@ impl Reply {
         let mut fields = Fields::new(&value)?;
         let (kind, id) = (fields.text("type")?, fields.number("id")?);
         let renewed = fields.optional("renewed", |value| fields::token(value, "renewed"))?;
+        let only_here = fields.optional("copies", |value| match value.integer() {
+            Some(1) => Ok(()),
+            _ => Err(ControlError::WrongValue("copies")),
+        })?;
+        let only_here = only_here.is_some();
         let result = match kind {
             "error" => Err(Refused {
                 kind: ErrorKind::parse(fields.text("kind")?)
@@ -160,6 +171,7 @@ impl Reply {
         let reply = Self {
             id,
             renewed,
+            only_here,
             result,
         };
         fields.end(reply.kind())?;

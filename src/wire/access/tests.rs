@@ -288,6 +288,7 @@ fn one_table_drives_writing_reading_and_round_trip() {
     }
     for (result, bytes) in replies() {
         let reply = Reply {
+            only_here: false,
             id: 7,
             renewed: None,
             result,
@@ -296,6 +297,7 @@ fn one_table_drives_writing_reading_and_round_trip() {
         assert_eq!(String::from_utf8_lossy(&reply.encode()), shown, "{reply:?}");
         assert_eq!(Reply::decode(bytes).as_ref(), Ok(&reply), "{shown}");
         let renewed = Reply {
+            only_here: true,
             renewed: Some(token()),
             ..reply
         };

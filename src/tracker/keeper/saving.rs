@@ -1,0 +1,113 @@
+//! The queue to the database, and what is durable: the one thread that writes goes through it, and takes all that waits in
+//! one commit.
+
+use crate::storage::{Batch, Database, DatabaseError};
+use crate::tracker::replication::Commit;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// What is to be saved.
+#[derive(Debug)]
+pub(super) enum Save {
+    /// What the replica hands out.
+    Commit(Commit),
+    /// A restored registry has caught up.
+    CaughtUp,
+}
+
+/// What waits to be saved.
+#[derive(Debug, Default)]
+pub(super) struct Saves {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Vec<Save>,
+    /// The last commit that is on the disk.
+    durable: u64,
+    /// Nothing more comes.
+    ended: bool,
+    failed: bool,
+}
+
+impl Saves {
+    pub(super) fn push(&self, save: Save) {
+        self.queue().waiting.push(save);
+        self.changed.notify_all();
+    }
+
+    /// Has [`Saves::save`] end when all is saved.
+    pub(super) fn end(&self) {
+        self.queue().ended = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until a commit, and all before it, are durable; says whether they are.
+    pub(super) fn wait_for(&self, commit: u64, limit: Duration) -> bool {
+        let pending = |queue: &mut Queue| queue.durable < commit && !queue.failed;
+        let waited = self
+            .changed
+            .wait_timeout_while(self.queue(), limit, pending);
+        waited.unwrap_or_else(PoisonError::into_inner).0.durable >= commit
+    }
+
+    /// Saves what comes until the end. `done` is told the last commit of each batch; after a failure nothing is saved.
+    pub(super) fn save(
+        &self,
+        database: &Database,
+        mut done: impl FnMut(u64),
+    ) -> Result<(), DatabaseError> {
+        while let Some(saves) = self.next() {
+            let (batch, last) = batch(saves);
+            if let Err(error) = database.commit(batch) {
+                self.queue().failed = true;
+                self.changed.notify_all();
+                return Err(error);
+            }
+            if let Some(last) = last {
+                done(last);
+                self.queue().durable = last;
+                self.changed.notify_all();
+            }
+        }
+        Ok(())
+    }
+
+    /// All that waits, once there is something; `None` at the end.
+    fn next(&self) -> Option<Vec<Save>> {
+        let idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.ended;
+        let waited = self.changed.wait_while(self.queue(), idle);
+        let mut queue = waited.unwrap_or_else(PoisonError::into_inner);
+        let saves = std::mem::take(&mut queue.waiting);
+        (!saves.is_empty()).then_some(saves)
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All of it as one batch, and the number of the last commit in it.
+fn batch(saves: Vec<Save>) -> (Batch, Option<u64>) {
+    let (mut batch, mut last) = (Batch::new(), None);
+    for save in saves {
+        let Save::Commit(commit) = save else {
+            batch.caught_up();
+            continue;
+        };
+        for id in commit.forgotten {
+            batch.remove_row(id.0);
+        }
+        for row in commit.rows {
+            batch.put_row(row.id().0, row.encode());
+        }
+        for (info_hash, blob) in commit.blobs {
+            batch.put_blob(info_hash.0, blob);
+        }
+        batch.put_versions(commit.versions.encode());
+        last = Some(commit.number);
+    }
+    (batch, last)
+}

@@ -1,0 +1,107 @@
+//! One line to another tracker, from the moment both ends have proved that they hold the cluster's key to its end.
+
+use super::outbox::{Outbox, Outgoing};
+use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
+use crate::torrent::InfoHash;
+use crate::tracker::keeper::Keeper;
+use crate::tracker::replication::{LineId, SILENCE};
+use crate::wire::control::{ControlError, MAX_FRAME};
+use crate::wire::twin::Message;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+/// How long a line may be silent as far as its socket goes; the replica's own rule is stricter and closes it before.
+const IDLE: Duration = SILENCE.saturating_mul(2);
+/// How long a frame that has begun may take to arrive, and one that is sent to be taken.
+const FRAME: Duration = Duration::from_secs(10);
+/// Bytes of stack of a writing thread.
+const STACK: usize = 128 << 10;
+
+/// Why a line ended from this side.
+#[derive(Debug, thiserror::Error)]
+enum LineError {
+    #[error(transparent)]
+    Frame(#[from] FrameIoError),
+    #[error(transparent)]
+    Message(#[from] ControlError),
+}
+
+/// Serves a line until it ends. Reads on the calling thread, writes on one called `twin-write`.
+pub(super) fn serve(keeper: &Keeper, stream: &TlsStream, address: SocketAddr) {
+    let outbox = Arc::new(Outbox::default());
+    let reading = Reading {
+        keeper,
+        line: keeper.line_up(&outbox),
+        outbox: &outbox,
+    };
+    thread::scope(|scope| {
+        let reading = reading;
+        let writer = thread::Builder::new()
+            .name("twin-write".into())
+            .stack_size(STACK)
+            .spawn_scoped(scope, || write(keeper, stream, &outbox));
+        match writer.map(|_| reading.read(stream)) {
+            Ok(Ok(())) => log::debug!("the line of the tracker at {address} ended"),
+            Ok(Err(error)) => log::info!("the line of the tracker at {address} ended: {error}"),
+            Err(error) => log::warn!("the line of the tracker at {address} has no thread: {error}"),
+        }
+    });
+    stream.hang_up();
+}
+
+/// A line being read; when that ends, by a panic too, the replica knows and the line's writer ends.
+struct Reading<'a> {
+    keeper: &'a Keeper,
+    line: LineId,
+    outbox: &'a Outbox,
+}
+
+impl Reading<'_> {
+    fn read(&self, stream: &TlsStream) -> Result<(), LineError> {
+        let mut reader = FrameReader::new(stream, MAX_FRAME);
+        loop {
+            let message = match reader.next(IDLE, FRAME) {
+                Err(FrameIoError::Closed) => return Ok(()),
+                body => Message::decode(body?)?,
+            };
+            self.keeper.received(self.line, message);
+        }
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.keeper.line_down(self.line);
+        self.outbox.close();
+    }
+}
+
+/// Writes what comes into the outbox until it is closed, then ends the line.
+fn write(keeper: &Keeper, stream: &TlsStream, outbox: &Outbox) {
+    while let Some(outgoing) = outbox.next() {
+        let message = match outgoing {
+            Outgoing::Message(message) => Some(message),
+            Outgoing::Blob(info_hash, offset) => blob(keeper, info_hash, offset),
+        };
+        let Some(message) = message else { break };
+        if let Err(error) = write_frame(stream, &message.encode(), MAX_FRAME, FRAME) {
+            log::debug!("a line to a tracker takes nothing more: {error}");
+            break;
+        }
+    }
+    outbox.close();
+    stream.hang_up();
+}
+
+/// The part of a blob; none if it cannot be had.
+fn blob(keeper: &Keeper, info_hash: InfoHash, offset: u32) -> Option<Message> {
+    let bytes = keeper.info(info_hash).map_err(|error| {
+        log::error!("the info dictionary {info_hash} cannot be read: {error}");
+    });
+    let part = Message::blob(info_hash, offset, bytes.ok()?.as_deref()).map_err(|error| {
+        log::info!("a tracker asks for what {info_hash} has not got: {error}");
+    });
+    part.ok()
+}

@@ -1,0 +1,247 @@
+//! The lines to the other trackers of TRACKER_INFO: who calls whom, and when again.
+//!
+//! In scope: calling, taking calls, ending with the tracker. TRACKER_INFO is read again before each call, and each second
+//! for who is listed. Out of scope: what is said (`replication`), and proving who one is (`net`).
+//!
+//! Of two trackers the one with the higher number calls, on a thread of its own for each; the threads are called
+//! `twin-call-N`, and the one that reads who is listed `twins`.
+
+mod line;
+mod outbox;
+
+pub(super) use outbox::{Outbox, Outgoing};
+
+use super::keeper::Keeper;
+use crate::net::{ClusterTls, Purpose, Stop, TlsError, TlsStream};
+use crate::wire::TrackerInfo;
+use crate::wire::twin::TrackerNumber;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// The most trackers of a cluster.
+pub const MAX_TRACKERS: usize = 5;
+
+/// How often it is looked who is listed.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(2);
+/// How long its handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// The pause before another call: at first, and at most. It doubles with each call in vain.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// How long a line must have lived for the next call to be a first one.
+const LIVED: Duration = Duration::from_secs(5);
+/// Bytes of stack of a calling thread.
+const STACK: usize = 256 << 10;
+
+/// The lines to other trackers.
+#[derive(Debug)]
+pub struct Twins {
+    shared: Arc<Shared>,
+    stop: Stop,
+    listing: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    keeper: Arc<Keeper>,
+    tls: ClusterTls,
+    tracker_info: PathBuf,
+    number: TrackerNumber,
+    /// The lines that were called, to be ended at the stop.
+    called: Mutex<BTreeMap<TrackerNumber, Arc<TcpStream>>>,
+}
+
+/// Why there is no line to another tracker.
+#[derive(Debug, thiserror::Error)]
+enum CallError {
+    #[error("{0}")]
+    TrackerInfo(String),
+    #[error("cannot reach {0}: {1}")]
+    Connect(SocketAddr, #[source] io::Error),
+    #[error("the one at {0}: {1}")]
+    Tls(SocketAddr, #[source] TlsError),
+    #[error("the port of tracker {0} is not known yet")]
+    NoPort(TrackerNumber),
+}
+
+impl Twins {
+    /// Calls the trackers that TRACKER_INFO lists before `number`, and keeps to who is listed.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(
+        keeper: Arc<Keeper>,
+        tls: ClusterTls,
+        tracker_info: PathBuf,
+        number: TrackerNumber,
+    ) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            keeper,
+            tls,
+            tracker_info,
+            number,
+            called: Mutex::default(),
+        });
+        let stop = Stop::new();
+        let (listing, stopping) = (Arc::clone(&shared), stop.clone());
+        let listing = thread::Builder::new()
+            .name("twins".into())
+            .spawn(move || list(&listing, &stopping))?;
+        Ok(Self {
+            shared,
+            stop,
+            listing: Mutex::new(Some(listing)),
+        })
+    }
+
+    /// Ends the lines and joins the threads.
+    pub fn stop(&self) {
+        self.stop.stop();
+        for socket in self.shared.called().values() {
+            let _ = socket.shutdown(std::net::Shutdown::Both);
+        }
+        let mut listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(listing) = listing.take() {
+            let _ = listing.join();
+        }
+    }
+}
+
+impl Drop for Twins {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Serves a line that another tracker opened until it ends.
+pub fn serve_twin(keeper: &Keeper, stream: &TlsStream, address: SocketAddr) {
+    log::debug!("a tracker calls from {address}");
+    line::serve(keeper, stream, address);
+}
+
+/// The numbers of that many trackers.
+pub fn numbers(count: usize) -> Vec<TrackerNumber> {
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    (1..=count).filter_map(TrackerNumber::new).collect()
+}
+
+/// Keeps to who is listed, and has each called that is to be. Runs on the thread `twins`.
+fn list(shared: &Arc<Shared>, stop: &Stop) {
+    let mut calling: BTreeMap<TrackerNumber, JoinHandle<()>> = BTreeMap::new();
+    let mut count = None;
+    loop {
+        // One that cannot be read is being written, or its trouble is told by who calls.
+        let listed = shared.info().ok().map(|info| info.addresses.len());
+        let listed = listed.filter(|listed| (1..=MAX_TRACKERS).contains(listed));
+        if let Some(listed) = listed.filter(|listed| count != Some(*listed)) {
+            shared.keeper.list(numbers(listed));
+            count = Some(listed);
+        }
+        for number in numbers(count.unwrap_or_default()) {
+            if number >= shared.number || calling.contains_key(&number) {
+                continue;
+            }
+            let (shared, stop) = (Arc::clone(shared), stop.clone());
+            let thread = thread::Builder::new()
+                .name(format!("twin-call-{number}"))
+                .stack_size(STACK)
+                .spawn(move || call(&shared, number, &stop));
+            match thread {
+                Ok(thread) => drop(calling.insert(number, thread)),
+                Err(error) => log::warn!("tracker {number} is not called: {error}"),
+            }
+        }
+        if stop.wait(LOOK) {
+            break;
+        }
+    }
+    for thread in calling.into_values() {
+        let _ = thread.join();
+    }
+}
+
+/// Calls one tracker again and again.
+fn call(shared: &Shared, number: TrackerNumber, stop: &Stop) {
+    let mut pause = PAUSE.0;
+    let mut told = String::new();
+    while !stop.is_stopped() {
+        match shared.call(number, stop) {
+            Ok(lived) => {
+                told.clear();
+                if lived >= LIVED {
+                    pause = PAUSE.0;
+                }
+            }
+            Err(error) => {
+                let trouble = error.to_string();
+                if trouble != told {
+                    log::info!("no line to tracker {number}: {trouble}");
+                    told = trouble;
+                }
+            }
+        }
+        if stop.wait(pause) {
+            return;
+        }
+        pause = (pause * 2).min(PAUSE.1);
+    }
+}
+
+impl Shared {
+    /// Calls a tracker, and serves the line until it ends; gives how long that was.
+    fn call(&self, number: TrackerNumber, stop: &Stop) -> Result<Duration, CallError> {
+        let info = self.info()?;
+        let unlisted = |error: &dyn std::fmt::Display| CallError::TrackerInfo(error.to_string());
+        let tracker = info
+            .address(number.get())
+            .map_err(|error| unlisted(&error))?;
+        if tracker.port == 0 {
+            return Err(CallError::NoPort(number));
+        }
+        let found = (tracker.host.as_str(), tracker.port).to_socket_addrs();
+        let found = found.map_err(|error| unlisted(&format!("{tracker}: {error}")))?;
+        let mut last = unlisted(&format!("{tracker} has no address"));
+        for address in found {
+            let socket = match TcpStream::connect_timeout(&address, CONNECT) {
+                Ok(socket) => Arc::new(socket),
+                Err(error) => {
+                    last = CallError::Connect(address, error);
+                    continue;
+                }
+            };
+            self.called().insert(number, Arc::clone(&socket));
+            if stop.is_stopped() {
+                return Ok(Duration::ZERO);
+            }
+            match self.tls.connect(socket, Purpose::Twin, HANDSHAKE) {
+                Ok(stream) => {
+                    let begun = Instant::now();
+                    line::serve(&self.keeper, &stream, address);
+                    self.called().remove(&number);
+                    return Ok(begun.elapsed());
+                }
+                Err(error) => last = CallError::Tls(address, error),
+            }
+            self.called().remove(&number);
+        }
+        Err(last)
+    }
+
+    fn info(&self) -> Result<TrackerInfo, CallError> {
+        let shown = self.tracker_info.display();
+        let text = std::fs::read_to_string(&self.tracker_info)
+            .map_err(|error| CallError::TrackerInfo(format!("{shown}: {error}")))?;
+        text.parse()
+            .map_err(|error| CallError::TrackerInfo(format!("{shown}: {error}")))
+    }
+
+    fn called(&self) -> std::sync::MutexGuard<'_, BTreeMap<TrackerNumber, Arc<TcpStream>>> {
+        self.called.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
