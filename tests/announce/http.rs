@@ -2,7 +2,7 @@
 
 use crate::client::{Client, HASH, announce, options, tracker};
 use pieceful::certificate::Authority;
-use pieceful::net::{Stop, TRACKER_NAME, TlsServer, TlsStream, connect_tls};
+use pieceful::net::{Purpose, Stop, TRACKER_NAME, TlsServer, TlsStream, connect_tls};
 use pieceful::tracker::{Deadlines, Options, Tracker, bind};
 use pieceful::wire::AnnounceResponse;
 use std::io::Write;
@@ -183,7 +183,7 @@ fn only_an_open_tracker_takes_announces() {
 
     let authority = Authority::generate("test").unwrap();
     let identity = authority.issue(TRACKER_NAME).unwrap();
-    let echo = |line: &TlsStream, _: SocketAddr| {
+    let echo = |line: &TlsStream, _: SocketAddr, _: Purpose| {
         let mut frame = [0; 6];
         let soon = Instant::now() + Duration::from_secs(20);
         assert_eq!(line.read_until(&mut frame, soon).unwrap(), 6);
