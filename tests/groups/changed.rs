@@ -253,7 +253,10 @@ fn after_a_restart_a_changed_file_is_checked_and_refused() {
         || "no trouble is seen".to_owned(),
     );
     let log = log_of(&service.sandbox, "nik");
-    logged(&log, &["gift: changed or not known to be whole; checking it"]);
+    logged(
+        &log,
+        &["gift: changed or not known to be whole; checking it"],
+    );
     // What is what it was, but for the times, is served after the check.
     nik.process.close_stdin();
     nik.process.wait();

@@ -1,13 +1,13 @@
 //! Destinations that must not be written, disks that fill up, files that change while they are shared.
 
-use crate::calling::{Logged, TORRENT, assert_serves, leech, peer, seed};
+use crate::calling::{Logged, TORRENT, leech, peer, seed};
 use crate::lying_tracker::{announce_to, naming};
 use crate::script::*;
 use crate::support::{Process, Sandbox, bytes, command};
 use crate::torrent::word;
 use serde_json::Value;
 use std::fs::{self, File};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -93,30 +93,39 @@ fn trouble(peer: &mut Logged) -> Value {
 fn a_file_cut_while_it_is_seeded_ends_the_link_and_is_told() {
     let sandbox = Sandbox::new();
     let mut seed = seed(&sandbox, "seed", &TORRENT);
+    let mut wire = Wire::greet(seed.process.address, &TORRENT, BOTH, "leech");
+    assert!(wire.fetch(0, 0, BLOCK).is_some());
     let file = File::options()
         .write(true)
         .open(sandbox.path("seed/copy"))
         .unwrap();
     // In the middle of a block.
     file.set_len(32_768 * 5 + 1000).unwrap();
-    for (index, name) in [(5, "half there"), (9, "gone")] {
-        let mut wire = Wire::greet(seed.process.address, &TORRENT, BOTH, name);
-        assert_eq!(wire.fetch(index, 0, BLOCK), None, "a block that is {name}");
-    }
+    assert_eq!(wire.fetch(5, 0, BLOCK), None, "a block that is half there");
     let told = wait_for(
         || Some(trouble(&mut seed)).filter(|told| !told.is_null()),
         || "status tells nothing".into(),
     );
-    assert!(told.as_str().unwrap().contains("cut short"), "{told}");
-    // What is still there is still served.
-    assert_serves(&seed, &TORRENT);
+    assert!(told.as_str().unwrap().contains("was changed"), "{told}");
+    // Nothing of it is served any more, though part of it is still there.
+    let mut wire = Wire::call(seed.process.address);
+    wire.send(&handshake(TORRENT.info_hash, BOTH, "another"));
+    assert!(wire.handshake().is_none());
 }
 
 #[test]
 fn bytes_changed_while_they_are_seeded_never_reach_a_copy() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    fs::write(sandbox.path("seed/copy"), bytes(TORRENT.content.len(), 99)).unwrap();
+    // So that only reading them could tell.
+    let file = File::options()
+        .write(true)
+        .open(sandbox.path("seed/copy"))
+        .unwrap();
+    let time = file.metadata().unwrap().modified().unwrap();
+    let changed = bytes(TORRENT.content.len(), 99);
+    file.write_all_at(&changed, 0).unwrap();
+    file.set_modified(time).unwrap();
     announce_to(&sandbox, naming(&[seed.process.address]));
     let mut leech = leech(&sandbox, "leech", &TORRENT);
     logged(
