@@ -7,7 +7,7 @@ fn a_later_bitfield_adds_pieces_and_takes_none_back() {
     let lengths = Lengths::new(10 * 16_384, 16_384).unwrap();
     let set = |bytes: [u8; 2]| PieceSet::from_bitfield(&bytes, &lengths).unwrap();
     let owned = set([0x80, 0]);
-    let mut picker = Picker::new(lengths.clone(), owned, 1);
+    let mut picker = Picker::new(lengths, owned, 1);
     picker.add_link(OWNER, 100);
     assert!(picker.has_more(OWNER, &set([0x80, 0])));
     assert!(!picker.is_interesting(OWNER));

@@ -4,8 +4,8 @@
 //! was changed by whom. The rules themselves are the registry's. Out of scope: lines and frames.
 
 use super::code::InviteCode;
+use super::gate::{Closed, Gate, Try};
 use super::passwords::{Passwords, PasswordsError};
-use super::throttle::Throttle;
 use super::token::{LIFETIME, Session, TokenKey};
 use super::uploads::Uploads;
 use super::views::{self, PAGE};
@@ -27,7 +27,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use std::cell::Cell;
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long an invite is good.
@@ -91,7 +91,7 @@ pub struct Registrar {
     pub(super) swarms: Swarms,
     /// How long a certificate of a member holds.
     pub(super) certificate: Duration,
-    throttle: Mutex<Throttle>,
+    gate: Gate,
     pub(super) epoch: Instant,
     pub(super) registration: Registration,
     pub(super) random: SystemRandom,
@@ -115,7 +115,7 @@ impl Registrar {
             keeper,
             passwords: Passwords::start()?,
             tokens: TokenKey::of(cluster),
-            throttle: Mutex::default(),
+            gate: Gate::new(),
             epoch: Instant::now(),
             registration,
             random: SystemRandom::new(),
@@ -359,15 +359,18 @@ impl Registrar {
                 Some(code.ok_or_else(|| told(Refusal::UnknownInvite))?)
             }
         };
-        // Told before the work of hashing; the write looks again.
+        // Told before the work of hashing; the write looks again. Without a good code nobody learns who has an account.
         let label = Label::from(&name);
-        if self
-            .keeper
-            .read(|registry| registry.account_id(&label))
-            .is_ok()
-        {
-            return Err(told(Refusal::NameTaken(label)));
-        }
+        self.keeper.read(|registry| {
+            if let Some(code) = &code {
+                registry.check_invite(&code.hash(), since_1970()).map_err(told)?;
+            }
+            match registry.account_id(&label) {
+                Ok(_) => Err(told(Refusal::NameTaken(label))),
+                Err(_) => Ok(()),
+            }
+        })?;
+        let _turn = self.admit(None, from)?;
         let what = format!("user {name} is made from {from}");
         let new = NewAccount {
             id: self.draw()?,
@@ -384,7 +387,7 @@ impl Registrar {
     }
 
     fn login(&self, user: &Label, password: &Password, from: IpAddr) -> Result<Answer, Refused> {
-        self.admit(user, from)?;
+        let admitted = self.admit(Some(user), from)?;
         let accounts: Vec<Account> = self.keeper.read(|registry| named(registry, user));
         // An unknown name takes as long as a wrong password.
         let mut found = None;
@@ -398,15 +401,14 @@ impl Registrar {
             }
         }
         let Some(account) = found else {
-            self.failed(user, from);
+            admitted.failed();
             log::warn!("log-in as {user} from {from} refused");
             return Err(refused(
                 ErrorKind::LOGIN_REFUSED,
                 "there is no user of that name with that password; check both",
             ));
         };
-        self.throttle()
-            .succeeded(user.name(), from, self.epoch.elapsed());
+        admitted.succeeded();
         log::info!("{user} at {from} logs in");
         let token = self.begin(account.id, account.credential())?;
         self.session(account.id, token)
@@ -422,9 +424,9 @@ impl Registrar {
         let account = self.keeper.read(|registry| registry.account(id).cloned());
         let account = account.ok_or_else(|| told(Refusal::AccountGone))?;
         let label = self.name_of(id)?;
-        self.admit(&label, asker.from)?;
+        let admitted = self.admit(Some(&label), asker.from)?;
         if !self.verify(old, Some(&account.password.value))? {
-            self.failed(&label, asker.from);
+            admitted.failed();
             return Err(refused(
                 ErrorKind::LOGIN_REFUSED,
                 "the old password is wrong; nothing was changed",
@@ -475,24 +477,17 @@ impl Registrar {
         }))
     }
 
-    fn admit(&self, user: &Label, from: IpAddr) -> Result<(), Refused> {
-        let now = self.epoch.elapsed();
-        self.throttle()
-            .check(user.name(), from, now)
-            .map_err(|wait| {
+    /// Lets somebody try the password of a user, or with none have a new one hashed.
+    fn admit(&self, user: Option<&Label>, from: IpAddr) -> Result<Try<'_>, Refused> {
+        let entered = self.gate.enter(user.map(Label::name), from);
+        entered.map_err(|closed| match closed {
+            Closed::Slow(wait) => {
                 let seconds = wait.as_secs().max(1);
                 let message = format!("too many failed tries; try again in {seconds} s");
                 refused(ErrorKind::SLOW_DOWN, &message)
-            })
-    }
-
-    fn failed(&self, user: &Label, from: IpAddr) {
-        let now = self.epoch.elapsed();
-        self.throttle().failed(user.name(), from, now);
-    }
-
-    fn throttle(&self) -> MutexGuard<'_, Throttle> {
-        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+            }
+            Closed::Busy => overloaded(PasswordsError::Busy),
+        })
     }
 
     pub(super) fn hash(&self, password: &Password) -> Result<PasswordHash, Refused> {

@@ -10,8 +10,7 @@
 //! storm on the name nor a neighbour behind the same address keeps them out.
 //!
 //! An address is one of IPv4 or the first 64 bits of one of IPv6, which one machine has whole. 10,000 entries of each kind are
-//! kept; the ones untouched for longest go first. Tries under way at the same time are not counted yet: how many these can be is
-//! bounded by those who check passwords.
+//! kept; the ones untouched for longest go first. Out of scope: tries under way (`gate`).
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
@@ -35,19 +34,45 @@ const NAME: usize = 100;
 /// Failed log-ins, and who logged in from where. Times are since any fixed moment.
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
-    pairs: Tallies<(String, Ipv6Addr)>,
-    addresses: Tallies<Ipv6Addr>,
+    pairs: Tallies<(String, Network)>,
+    addresses: Tallies<Network>,
     users: Tallies<String>,
     /// Pairs that have logged in; they are not forgotten.
-    known: Tallies<(String, Ipv6Addr)>,
+    known: Tallies<(String, Network)>,
+}
+
+/// What counts as one address: one of IPv4, or the first 64 bits of one of IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Network(Ipv6Addr);
+
+impl Network {
+    /// The one of an address.
+    pub(super) fn of(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V4(address) => address.to_ipv6_mapped(),
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64),
+        })
+    }
 }
 
 impl Throttle {
-    /// Whether somebody at `address` may try to log in as `user` now.
+    /// How many tries of somebody at `address` to log in as `user` may fail from now on before the next has to wait; at
+    /// least one.
     ///
     /// # Errors
-    /// How long to wait; such a try is not counted.
-    pub(super) fn check(&self, user: &str, address: IpAddr, now: Duration) -> Result<(), Duration> {
+    /// How long to wait before that one.
+    pub(super) fn room(&self, user: &str, address: IpAddr, now: Duration) -> Result<u32, Duration> {
+        self.check(user, address, now)?;
+        let failures = self.pairs.failures(&pair(user, address), now);
+        Ok(FREE.saturating_sub(failures).max(1))
+    }
+
+    /// What of a user's name counts.
+    pub(super) fn counted(user: &str) -> String {
+        user.chars().take(NAME).collect()
+    }
+
+    fn check(&self, user: &str, address: IpAddr, now: Duration) -> Result<(), Duration> {
         let pair = pair(user, address);
         let mut wait = self.pairs.wait(&pair, FREE, LONGEST_WAIT, now);
         if !self.known.entries.contains_key(&pair) {
@@ -75,13 +100,8 @@ impl Throttle {
     }
 }
 
-fn pair(user: &str, address: IpAddr) -> (String, Ipv6Addr) {
-    let user = user.chars().take(NAME).collect();
-    let address = match address.to_canonical() {
-        IpAddr::V4(address) => address.to_ipv6_mapped(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64),
-    };
-    (user, address)
+fn pair(user: &str, address: IpAddr) -> (String, Network) {
+    (Throttle::counted(user), Network::of(address))
 }
 
 /// Counts by key, the ones touched last.
@@ -129,6 +149,12 @@ impl<K: Clone + Eq + Hash + Ord> Tallies<K> {
         let (key, tally) = self.entries.remove_entry(key)?;
         self.by_age.remove(&(tally.last, key));
         Some(tally)
+    }
+
+    fn failures(&self, key: &K, now: Duration) -> u32 {
+        let tally = self.entries.get(key);
+        let recent = tally.filter(|tally| now.saturating_sub(tally.last) < MEMORY);
+        recent.map_or(0, |tally| tally.count)
     }
 
     /// How long `key` must still wait.

@@ -68,25 +68,23 @@ impl Registry {
         new: NewAccount,
         now: Duration,
     ) -> Result<Update, Refusal> {
-        let id = self.index.invites.get(&code);
-        let Some(Row::Invite(invite)) = id.and_then(|id| self.rows.get(id)) else {
-            return Err(Refusal::UnknownInvite);
-        };
-        if invite.used.is_some() {
-            return Err(Refusal::InviteUsed);
-        }
-        if invite.expires <= millis(now) {
-            return Err(Refusal::InviteExpired);
-        }
+        let mut invite = self.good_invite(&code, now)?.clone();
         let version = self.next_version(now);
         let account = self.new_account(new, version)?;
-        let mut invite = invite.clone();
         invite.used = Some(Register {
             version,
             value: account.id,
         });
         let rows = [Row::Invite(invite), Row::Account(account.clone())];
         self.write(version, &[account.id], rows)
+    }
+
+    /// Whether an account may be made with an invite code now.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownInvite`], [`Refusal::InviteUsed`], [`Refusal::InviteExpired`].
+    pub fn check_invite(&self, code: &CodeHash, now: Duration) -> Result<(), Refusal> {
+        self.good_invite(code, now).map(drop)
     }
 
     /// Gives an account another password. All its sessions end.
@@ -191,6 +189,20 @@ impl Registry {
             Some(Row::Account(account)) => Ok(account),
             _ => Err(Refusal::AccountGone),
         }
+    }
+
+    fn good_invite(&self, code: &CodeHash, now: Duration) -> Result<&Invite, Refusal> {
+        let id = self.index.invites.get(code);
+        let Some(Row::Invite(invite)) = id.and_then(|id| self.rows.get(id)) else {
+            return Err(Refusal::UnknownInvite);
+        };
+        if invite.used.is_some() {
+            return Err(Refusal::InviteUsed);
+        }
+        if invite.expires <= millis(now) {
+            return Err(Refusal::InviteExpired);
+        }
+        Ok(invite)
     }
 
     fn new_account(&self, new: NewAccount, version: Version) -> Result<Account, Refusal> {
