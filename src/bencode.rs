@@ -14,7 +14,7 @@ use std::ops::Range;
 
 /// How deep lists and dictionaries may nest.
 pub const MAX_DEPTH: usize = 64;
-/// How many values (integers, strings, lists, dictionaries) one input may hold.
+/// How many values (integers, strings, lists, dictionaries) one input may hold, unless the caller takes fewer.
 pub const MAX_VALUES: usize = 1_000_000;
 
 /// Which orders of dictionary keys the reader takes.
@@ -41,9 +41,9 @@ pub enum Error {
     /// Lists and dictionaries nest deeper than [`MAX_DEPTH`].
     #[error("bencode nests deeper than {MAX_DEPTH} levels at byte {0}")]
     TooDeep(usize),
-    /// More than [`MAX_VALUES`] values.
-    #[error("bencode holds more than {MAX_VALUES} values")]
-    TooMany,
+    /// More values than the caller takes.
+    #[error("bencode holds more than {0} values")]
+    TooMany(usize),
     /// Keys out of order where [`KeyOrder::Sorted`] was asked for.
     #[error("dictionary keys are not sorted at byte {0}")]
     Unsorted(usize),
@@ -87,7 +87,16 @@ impl<'a> Value<'a> {
     /// # Errors
     /// Any [`Error`].
     pub fn parse(input: &'a [u8], order: KeyOrder) -> Result<Self, Error> {
-        let (value, rest) = Self::parse_prefix(input, order)?;
+        Self::parse_few(input, order, MAX_VALUES)
+    }
+
+    /// The same of at most so many values: each takes a multiple of its bytes, so that an input of the caller's cap may
+    /// else take more memory than the caller means to give.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub fn parse_few(input: &'a [u8], order: KeyOrder, most: usize) -> Result<Self, Error> {
+        let (value, rest) = Self::read(input, order, most)?;
         if rest.is_empty() {
             Ok(value)
         } else {
@@ -100,10 +109,15 @@ impl<'a> Value<'a> {
     /// # Errors
     /// Any [`Error`] but [`Error::Trailing`].
     pub fn parse_prefix(input: &'a [u8], order: KeyOrder) -> Result<(Self, &'a [u8]), Error> {
+        Self::read(input, order, MAX_VALUES)
+    }
+
+    fn read(input: &'a [u8], order: KeyOrder, most: usize) -> Result<(Self, &'a [u8]), Error> {
         let mut reader = Reader {
             input,
             at: 0,
             values: 0,
+            most,
             order,
         };
         let value = reader.value(0)?;
@@ -183,14 +197,16 @@ struct Reader<'a> {
     input: &'a [u8],
     at: usize,
     values: usize,
+    /// How many there may be.
+    most: usize,
     order: KeyOrder,
 }
 
 impl<'a> Reader<'a> {
     fn value(&mut self, depth: usize) -> Result<Value<'a>, Error> {
         self.values += 1;
-        if self.values > MAX_VALUES {
-            return Err(Error::TooMany);
+        if self.values > self.most {
+            return Err(Error::TooMany(self.most));
         }
         let start = self.at;
         let kind = match self.peek()? {

@@ -58,7 +58,7 @@ fn each_bad_input_gets_its_own_error() {
         ("i1ei2e", Error::Trailing(3)),
         ("le ", Error::Trailing(2)),
         (&deep, Error::TooDeep(MAX_DEPTH)),
-        (&many, Error::TooMany),
+        (&many, Error::TooMany(MAX_VALUES)),
     ];
     for (input, error) in table {
         let shown: String = input.chars().take(40).collect();

@@ -245,7 +245,7 @@ fn build_error(path: &Path, source: MetainfoError) -> CreateError {
     let path = path.to_owned();
     match source {
         MetainfoError::Lengths(error) => CreateError::Lengths(error),
-        MetainfoError::Bencode(crate::bencode::Error::TooMany) => CreateError::TooLarge(path),
+        MetainfoError::Bencode(crate::bencode::Error::TooMany(_)) => CreateError::TooLarge(path),
         source => CreateError::Metainfo { path, source },
     }
 }

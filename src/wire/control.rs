@@ -17,9 +17,9 @@ mod tests;
 pub use line::Line;
 pub use parts::{InfoPart, InfoParts, MAX_PART, PartError};
 
-use crate::bencode::{self, Item, KeyOrder, Value};
+use crate::bencode::{self, Item};
 use crate::torrent::{FileName, InfoHash, NameError};
-pub(super) use fields::{Fields, address as read_address, compact, line as read_line};
+pub(super) use fields::{Fields, address as read_address, compact, line as read_line, parse};
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
 
@@ -231,7 +231,7 @@ impl Request {
     /// # Errors
     /// See [`ControlError`].
     pub fn decode(body: &[u8]) -> Result<Self, ControlError> {
-        let value = Value::parse(body, KeyOrder::Sorted)?;
+        let value = parse(body)?;
         let mut fields = Fields::new(&value)?;
         let (kind, id) = (fields.text("type")?, fields.number("id")?);
         let ask = match kind {
@@ -331,7 +331,7 @@ impl Notice {
     /// # Errors
     /// See [`ControlError`].
     pub fn decode(body: &[u8]) -> Result<Self, ControlError> {
-        let value = Value::parse(body, KeyOrder::Sorted)?;
+        let value = parse(body)?;
         let mut fields = Fields::new(&value)?;
         let kind = fields.text("type")?;
         let mut answer = |answer: fn(&mut Fields<'_>) -> Result<Answer, ControlError>| {

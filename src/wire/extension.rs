@@ -4,6 +4,8 @@ use crate::bencode::{self, Item, KeyOrder, Value};
 
 /// The longest text of another's handshake that is kept, in characters.
 const MAX_TEXT: usize = 64;
+/// How many values a handshake may hold.
+const MAX_VALUES: usize = 1_000;
 
 /// The keys of the handshake that concern this program; others are passed over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,7 +28,7 @@ impl ExtensionHandshake {
     /// # Errors
     /// When it is not bencode or no dictionary.
     pub fn parse(payload: &[u8]) -> Result<Self, bencode::Error> {
-        let value = Value::parse(payload, KeyOrder::Any)?;
+        let value = Value::parse_few(payload, KeyOrder::Any, MAX_VALUES)?;
         let dictionary = value.dictionary().ok_or(bencode::Error::Unexpected(0))?;
         let text = |key| {
             let text = dictionary.value(key).and_then(Value::text)?;

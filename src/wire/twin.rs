@@ -13,8 +13,8 @@
 #[cfg(test)]
 mod tests;
 
-use super::control::{ControlError, Fields, InfoPart, MAX_FRAME, PartError};
-use crate::bencode::{Item, KeyOrder, Value};
+use super::control::{self, ControlError, Fields, InfoPart, MAX_FRAME, PartError};
+use crate::bencode::{Item, Value};
 use crate::torrent::InfoHash;
 use std::fmt;
 use std::num::NonZeroU32;
@@ -206,7 +206,7 @@ impl Message {
     /// # Errors
     /// See [`ControlError`].
     pub fn decode(body: &[u8]) -> Result<Self, ControlError> {
-        let value = Value::parse(body, KeyOrder::Sorted)?;
+        let value = control::parse(body)?;
         let mut fields = Fields::new(&value)?;
         let message = match fields.text("type")? {
             "hello" => Self::Hello {

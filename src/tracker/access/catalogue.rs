@@ -3,6 +3,7 @@
 //! In scope: what members are given and nobody else. Out of scope: the rules of the catalogue (`registry`), and links
 //! between members, which never pass here.
 
+use super::dictionaries::DictionaryError;
 use super::registrar::{Asker, Registrar, no_randomness, refused, told};
 use super::uploads::UploadError;
 use super::views::PAGE;
@@ -63,7 +64,7 @@ impl Registrar {
         // Nobody else shall make the tracker keep anything.
         let authority = self.authority(account, group)?;
         let now = self.epoch.elapsed();
-        let added = self.uploads.add(asker.session.session, group, part, now);
+        let added = self.uploads.add(account, group, part, now);
         let whole = added.map_err(|error| {
             let kind = match &error {
                 UploadError::Busy => ErrorKind::BUSY,
@@ -152,14 +153,14 @@ impl Registrar {
                 "the tracker cannot read what it keeps of this share; tell its operator",
             )
         };
-        let raw = self
-            .keeper
-            .info(info_hash)
-            .map_err(|error| missing(&error))?;
-        let raw = raw.ok_or_else(|| missing(&"it is not there"))?;
-        let part = InfoPart::of(&raw, offset);
-        part.map(Answer::Metainfo)
-            .map_err(|error| refused(ErrorKind::BAD_REQUEST, &error.to_string()))
+        let read = || self.keeper.info(info_hash);
+        match self.dictionaries.part(info_hash, offset, read) {
+            Ok(part) => Ok(Answer::Metainfo(part)),
+            Err(DictionaryError::Part(error)) => {
+                Err(refused(ErrorKind::BAD_REQUEST, &error.to_string()))
+            }
+            Err(error) => Err(missing(&error)),
+        }
     }
 
     pub(super) fn announce(

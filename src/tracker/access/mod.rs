@@ -6,6 +6,7 @@
 mod catalogue;
 mod code;
 mod console;
+mod dictionaries;
 mod gate;
 mod line;
 mod passwords;

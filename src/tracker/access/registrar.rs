@@ -4,6 +4,7 @@
 //! was changed by whom. The rules themselves are the registry's. Out of scope: lines and frames.
 
 use super::code::InviteCode;
+use super::dictionaries::Dictionaries;
 use super::gate::{Closed, Gate, Try};
 use super::passwords::{Passwords, PasswordsError};
 use super::token::{LIFETIME, Session, TokenKey};
@@ -87,6 +88,7 @@ pub struct Registrar {
     pub(super) passwords: Passwords,
     tokens: TokenKey,
     pub(super) uploads: Uploads,
+    pub(super) dictionaries: Dictionaries,
     /// The swarms of groups: nobody else's, whatever is announced over HTTP.
     pub(super) swarms: Swarms,
     /// How long a certificate of a member holds.
@@ -110,6 +112,7 @@ impl Registrar {
         } = terms;
         Ok(Self {
             uploads: Uploads::default(),
+            dictionaries: Dictionaries::default(),
             swarms: Swarms::new(interval, Limits::default()),
             certificate,
             keeper,
@@ -363,7 +366,9 @@ impl Registrar {
         let label = Label::from(&name);
         self.keeper.read(|registry| {
             if let Some(code) = &code {
-                registry.check_invite(&code.hash(), since_1970()).map_err(told)?;
+                registry
+                    .check_invite(&code.hash(), since_1970())
+                    .map_err(told)?;
             }
             match registry.account_id(&label) {
                 Ok(_) => Err(told(Refusal::NameTaken(label))),

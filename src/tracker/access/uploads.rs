@@ -1,7 +1,8 @@
 //! Info dictionaries on their way in, part by part.
 //!
-//! They are kept by session, so that the parts may come over several lines. How many there are at a time, and how long one
-//! may rest, is bounded, and with it the memory they take.
+//! They are kept by account, one each, so that the parts may come over several lines and nobody takes the place of others by
+//! having many sessions. How many there are at a time, and how long one may rest, is bounded, and with it the memory they
+//! take. One that comes whole needs no place.
 
 use crate::tracker::registry::{Label, RowId};
 use crate::wire::control::{InfoPart, InfoParts, PartError};
@@ -11,8 +12,10 @@ use std::time::Duration;
 
 /// How many may be under way at a time; each is at most 16 MiB.
 const MOST: usize = 8;
-/// How long one may rest before another may take its place.
+/// How long one may rest before it is dropped.
 const REST: Duration = Duration::from_secs(30);
+/// How long one may rest before another may take its place: a peer sends one part after the other.
+const GIVES_WAY: Duration = Duration::from_secs(3);
 
 /// Dictionaries under way.
 #[derive(Debug, Default)]
@@ -37,21 +40,18 @@ pub(super) enum UploadError {
 }
 
 impl Uploads {
-    /// Takes the next part of a session's upload to a group; the whole dictionary if it was the last. A first part begins
+    /// Takes the next part of an account's upload to a group; the whole dictionary if it was the last. A first part begins
     /// anew. After an error nothing is kept.
     pub(super) fn add(
         &self,
-        session: RowId,
+        account: RowId,
         group: &Label,
         part: &InfoPart,
         now: Duration,
     ) -> Result<Option<Vec<u8>>, UploadError> {
         let mut uploads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         uploads.retain(|_, upload| now.saturating_sub(upload.touched) < REST);
-        let before = uploads.remove(&session);
-        if before.is_none() && uploads.len() >= MOST {
-            return Err(UploadError::Busy);
-        }
+        let before = uploads.remove(&account);
         let continued = before.filter(|before| before.group == *group && part.offset() > 0);
         let mut upload = continued.unwrap_or_else(|| Upload {
             group: group.clone(),
@@ -61,10 +61,24 @@ impl Uploads {
         upload.touched = now;
         let whole = upload.parts.add(part)?;
         if whole.is_none() {
-            uploads.insert(session, upload);
+            if uploads.len() >= MOST {
+                make_room(&mut uploads, now)?;
+            }
+            uploads.insert(account, upload);
         }
         Ok(whole)
     }
+}
+
+/// Drops the one that has rested longest, if that is long enough.
+fn make_room(uploads: &mut HashMap<RowId, Upload>, now: Duration) -> Result<(), UploadError> {
+    let oldest = uploads.iter().min_by_key(|(_, upload)| upload.touched);
+    let resting = oldest.filter(|(_, upload)| now.saturating_sub(upload.touched) >= GIVES_WAY);
+    let account = resting
+        .map(|(account, _)| *account)
+        .ok_or(UploadError::Busy)?;
+    uploads.remove(&account);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -79,8 +93,8 @@ mod tests {
     fn parts_in_order_make_a_whole_and_a_new_first_part_begins_anew() {
         let uploads = Uploads::default();
         let group: Label = "lab".parse().unwrap();
-        let add = |session, part: &InfoPart| {
-            uploads.add(RowId([session; 16]), &group, part, Duration::ZERO)
+        let add = |account, part: &InfoPart| {
+            uploads.add(RowId([account; 16]), &group, part, Duration::ZERO)
         };
         assert_eq!(add(1, &part(0, 4, b"ab")), Ok(None));
         assert_eq!(add(2, &part(0, 2, b"xy")), Ok(Some(b"xy".to_vec())));
@@ -96,12 +110,17 @@ mod tests {
     fn their_number_is_bounded_and_one_at_rest_makes_room() {
         let uploads = Uploads::default();
         let group: Label = "lab".parse().unwrap();
-        let add = |session, now| uploads.add(RowId([session; 16]), &group, &part(0, 4, b"ab"), now);
-        for session in 0..MOST as u8 {
-            assert_eq!(add(session, Duration::ZERO), Ok(None));
+        let add = |account, now| uploads.add(RowId([account; 16]), &group, &part(0, 4, b"ab"), now);
+        for account in 0..MOST as u8 {
+            assert_eq!(add(account, Duration::ZERO), Ok(None));
         }
         assert_eq!(add(99, Duration::ZERO), Err(UploadError::Busy));
-        assert_eq!(add(0, Duration::ZERO), Ok(None), "one that is under way");
-        assert_eq!(add(99, REST), Ok(None));
+        let whole = uploads.add(RowId([99; 16]), &group, &part(0, 1, b"a"), Duration::ZERO);
+        assert_eq!(whole, Ok(Some(b"a".to_vec())), "it needs no place");
+        assert_eq!(add(0, GIVES_WAY), Ok(None), "one that is under way");
+        assert_eq!(add(99, GIVES_WAY), Ok(None), "in the place of another");
+        let uploads = uploads.0.lock().unwrap();
+        assert_eq!(uploads.len(), MOST);
+        assert!(uploads.contains_key(&RowId([0; 16])));
     }
 }

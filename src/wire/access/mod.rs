@@ -23,10 +23,10 @@ pub use error::{ERROR_KINDS, ErrorKind};
 pub use fields::{KEY_REQUEST, KeyRequest, MAX_SEEN, MAX_TOKEN, Place, Seen, Token};
 pub use reply::{Answer, Page, Refused, Reply};
 
-use super::control::{ControlError, Fields, InfoPart};
+use super::control::{self, ControlError, Fields, InfoPart};
 use super::name::{GroupName, Label, UserName};
 use super::password::Password;
-use crate::bencode::{Item, KeyOrder, Value};
+use crate::bencode::Item;
 
 pub use super::control::{MAX_FRAME, MAX_PAGE};
 
@@ -231,7 +231,7 @@ impl Request {
     /// # Errors
     /// See [`ControlError`].
     pub fn decode(body: &[u8]) -> Result<Self, ControlError> {
-        let value = Value::parse(body, KeyOrder::Sorted)?;
+        let value = control::parse(body)?;
         let mut fields = Fields::new(&value)?;
         let (kind, id) = (fields.text("type")?, fields.number("id")?);
         let token = fields.optional("token", |value| fields::token(value, "token"))?;

@@ -4,8 +4,8 @@ use super::announce::Peers;
 use super::entry::{Entry, FileEntry, GroupEntry, MemberEntry, NewsEntry, RequestEntry};
 use super::error::ErrorKind;
 use super::fields::{self, Place, Seen, Token};
-use crate::bencode::{Item, KeyOrder, Value};
-use crate::wire::control::{ControlError, Fields, InfoPart, Line, read_line};
+use crate::bencode::Item;
+use crate::wire::control::{self, ControlError, Fields, InfoPart, Line, read_line};
 use crate::wire::name::Label;
 
 /// The most bytes of a certificate, as DER or PEM.
@@ -131,7 +131,7 @@ impl Reply {
     /// # Errors
     /// See [`ControlError`].
     pub fn decode(body: &[u8]) -> Result<Self, ControlError> {
-        let value = Value::parse(body, KeyOrder::Sorted)?;
+        let value = control::parse(body)?;
         let mut fields = Fields::new(&value)?;
         let (kind, id) = (fields.text("type")?, fields.number("id")?);
         let renewed = fields.optional("renewed", |value| fields::token(value, "renewed"))?;

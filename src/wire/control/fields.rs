@@ -1,10 +1,18 @@
 //! The entries of a message's dictionary, taken one by one and counted, so that no key goes unread.
 
 use super::{ControlError, InfoPart, Line, MAX_PAGE};
-use crate::bencode::{Dictionary, Value};
+use crate::bencode::{self, Dictionary, KeyOrder, Value};
 use crate::torrent::{FileName, InfoHash};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
+
+/// How many values a message may hold: a page of the longest list, and room.
+const MAX_VALUES: usize = 20 * MAX_PAGE;
+
+/// Reads the body of a frame.
+pub(in crate::wire) fn parse(body: &[u8]) -> Result<Value<'_>, bencode::Error> {
+    Value::parse_few(body, KeyOrder::Sorted, MAX_VALUES)
+}
 
 /// The keys of one message.
 pub(in crate::wire) struct Fields<'a> {

@@ -1,0 +1,89 @@
+//! Info dictionaries on their way out, part by part.
+//!
+//! The last one read is kept, as its parts are asked for one after the other, and only one is read from the disk at a time:
+//! what they take of memory does not grow with those who ask.
+
+use crate::torrent::InfoHash;
+use crate::wire::control::{InfoPart, PartError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The dictionary read last.
+#[derive(Debug, Default)]
+pub(super) struct Dictionaries(Mutex<Option<(InfoHash, Arc<[u8]>)>>);
+
+/// Why there is no such part.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DictionaryError<E> {
+    /// It cannot be read.
+    #[error("{0}")]
+    Unreadable(E),
+    /// It is not there.
+    #[error("it is not there")]
+    Missing,
+    /// It has no such part.
+    #[error(transparent)]
+    Part(#[from] PartError),
+}
+
+impl Dictionaries {
+    /// The part of a dictionary that starts at `offset`; it is read by `read` if another was the last.
+    ///
+    /// # Errors
+    /// See [`DictionaryError`].
+    pub(super) fn part<E>(
+        &self,
+        info_hash: InfoHash,
+        offset: u32,
+        read: impl FnOnce() -> Result<Option<Vec<u8>>, E>,
+    ) -> Result<InfoPart, DictionaryError<E>> {
+        let dictionary = {
+            let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            match last.as_ref().filter(|(hash, _)| *hash == info_hash) {
+                Some((_, dictionary)) => Arc::clone(dictionary),
+                None => {
+                    // Two are never held for one who asks.
+                    *last = None;
+                    let read = read().map_err(DictionaryError::Unreadable)?;
+                    let dictionary: Arc<[u8]> = read.ok_or(DictionaryError::Missing)?.into();
+                    *last = Some((info_hash, Arc::clone(&dictionary)));
+                    dictionary
+                }
+            }
+        };
+        Ok(InfoPart::of(&dictionary, offset)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: InfoHash = InfoHash([1; 20]);
+    const B: InfoHash = InfoHash([2; 20]);
+
+    #[test]
+    fn one_is_read_once_for_all_its_parts() {
+        let dictionaries = Dictionaries::default();
+        let found = |bytes: &[u8]| Ok::<_, String>(Some(bytes.to_vec()));
+        let unread = || -> Result<Option<Vec<u8>>, String> { unreachable!("it is kept") };
+        let part = dictionaries.part(A, 0, || found(b"abc")).unwrap();
+        assert_eq!(part, InfoPart::new(0, 3, b"abc".to_vec()).unwrap());
+        let part = dictionaries.part(A, 2, unread).unwrap();
+        assert_eq!(part, InfoPart::new(2, 3, b"c".to_vec()).unwrap());
+        let past = dictionaries.part(A, 3, unread);
+        assert!(matches!(past, Err(DictionaryError::Part(_))));
+        let other = dictionaries.part(B, 0, || found(b"xy")).unwrap();
+        assert_eq!(other, InfoPart::new(0, 2, b"xy".to_vec()).unwrap());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_and_nothing_is_kept() {
+        let dictionaries = Dictionaries::default();
+        let missing = dictionaries.part(A, 0, || Ok::<_, String>(None));
+        assert!(matches!(missing, Err(DictionaryError::Missing)));
+        let unreadable = dictionaries.part(A, 0, || Err("a broken disk"));
+        assert_eq!(unreadable.unwrap_err().to_string(), "a broken disk");
+        let part = dictionaries.part(A, 0, || Ok::<_, String>(Some(vec![1])));
+        assert!(part.is_ok());
+    }
+}
