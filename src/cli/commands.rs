@@ -195,32 +195,29 @@ pub(super) fn passwords_that_follow(line: &str) -> usize {
     if given > others { 0 } else { secrets }
 }
 
-/// A line as it may be kept and shown again: without passwords. None if nothing of it may, as where a command that takes
-/// passwords was mistyped.
+/// A line as it may be kept and shown again: without passwords. None if nothing of it may: where no command is known, it may
+/// be one that takes passwords mistyped, or a password alone.
 pub(super) fn without_passwords(line: &str) -> Option<String> {
     let words = words::split(line).ok()?;
-    let name = words.first()?;
-    match find(name) {
-        Ok(entry) if entry.takes_secrets() => {
-            let before = entry
-                .arguments
-                .iter()
-                .take_while(|argument| argument.what != What::Secret);
-            let kept = words.iter().take(before.count() + 1);
-            let plain = |word: &&String| {
-                !word.starts_with("--") && !word.contains([' ', '\t', '\'', '"', '\\'])
-            };
-            let kept: Vec<&str> = kept.take_while(plain).map(String::as_str).collect();
-            Some(kept.join(" "))
-        }
-        Ok(_) => Some(line.to_owned()),
-        Err(_) => {
-            let meant = nearest::nearest(name).and_then(|name| find(name).ok());
-            meant
-                .is_none_or(|entry| !entry.takes_secrets())
-                .then(|| line.to_owned())
-        }
-    }
+    let entry = find(words.first()?).ok()?;
+    let arguments = entry.arguments.iter();
+    let kept = match entry.name {
+        // What is asked about is a word; what follows may be all that the person was about to type.
+        "help" => 1,
+        _ if !entry.takes_secrets() => return Some(line.to_owned()),
+        _ => arguments
+            .take_while(|argument| argument.what != What::Secret)
+            .count(),
+    };
+    let plain =
+        |word: &&String| !word.starts_with("--") && !word.contains([' ', '\t', '\'', '"', '\\']);
+    let kept: Vec<&str> = words
+        .iter()
+        .take(kept + 1)
+        .take_while(plain)
+        .map(String::as_str)
+        .collect();
+    Some(kept.join(" "))
 }
 
 impl Command {
@@ -362,7 +359,10 @@ mod tests {
             ("change_password old new", Some("change_password")),
             ("list_members 'a b'", Some("list_members 'a b'")),
             ("logn nik secret", None),
-            ("sned x", Some("sned x")),
+            ("sned x", None),
+            ("secret", None),
+            ("signin nik secret", None),
+            ("help login nik secret", Some("help login")),
             ("login 'x", None),
             ("", None),
         ] {

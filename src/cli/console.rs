@@ -126,7 +126,10 @@ impl Console {
                 self.registrar.make_user(name.clone(), &password)?;
                 vec![format!("user {name} is made")]
             }
-            ["create_user", ..] => return Err(ConsoleError::Usage("create_user USER")),
+            ["create_user", ..] => {
+                lines.drop_passwords(1);
+                return Err(ConsoleError::Usage("create_user USER"));
+            }
             ["invite"] => vec![format!("invite {}", self.registrar.invite()?)],
             ["help"] => {
                 let shown = COMMANDS.iter();

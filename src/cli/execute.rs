@@ -89,7 +89,10 @@ impl<'a> Session<'a> {
         let Some(Line { name, command }) = read(line) else {
             return;
         };
-        log::debug!("command {name}");
+        // What is no command may be a password.
+        if !matches!(command, Err(Failure::Unknown { .. })) {
+            log::debug!("command {name}");
+        }
         if command.is_err() {
             self.lines.drop_passwords(passwords_that_follow(line));
         }
@@ -242,8 +245,12 @@ impl<'a> Session<'a> {
                 }
             }
         }
-        if let Err(failure) = result {
-            log::warn!("command {name} failed: {failure}");
+        match result {
+            Err(Failure::Unknown { .. }) => {
+                log::warn!("a command failed: there is none of that name")
+            }
+            Err(failure) => log::warn!("command {name} failed: {failure}"),
+            Ok(_) => {}
         }
     }
 

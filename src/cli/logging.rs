@@ -5,7 +5,9 @@
 
 use super::escape::escape;
 use log::{Level, LevelFilter};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -15,8 +17,7 @@ use std::time::SystemTime;
 /// Why there can be no log, as text for a person.
 pub(super) fn start(folder: &Path, name: &str, level: LevelFilter) -> Result<(), String> {
     let path = folder.join(name);
-    let file = fern::log_file(&path)
-        .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    let file = open(&path).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     let log = Lasting {
         to: BufWriter::new(file),
         path,
@@ -36,6 +37,12 @@ pub(super) fn start(folder: &Path, name: &str, level: LevelFilter) -> Result<(),
         .chain(Box::new(log) as Box<dyn Write + Send>)
         .apply()
         .map_err(|error| format!("cannot start the log: {error}"))
+}
+
+/// Who shares what with whom is for the owner of the folder to read, also where the folder itself is open to others.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.create(true).append(true).mode(0o600).open(path)
 }
 
 /// A log that goes on without what cannot be written, such as on a full disk, and says so once on standard error.

@@ -6,8 +6,9 @@
 use super::{Record, RecordError, StateFolder};
 use crate::torrent::{InfoHash, MAX_METAINFO, Metainfo, Sha1};
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -34,7 +35,9 @@ impl Records {
         let records = folder.path().join("records");
         let torrents = folder.path().join("torrents");
         for path in [&records, &torrents] {
-            fs::create_dir_all(path).map_err(|source| error("make", path, source))?;
+            let mut made = DirBuilder::new();
+            let made = made.recursive(true).mode(0o700).create(path);
+            made.map_err(|source| error("make", path, source))?;
             for name in names(path)? {
                 if name.starts_with(NEW) {
                     remove_file(&path.join(name))?;
