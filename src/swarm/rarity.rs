@@ -53,6 +53,11 @@ impl Rarity {
         self.order.iter().copied()
     }
 
+    /// Whether no partial owner has the piece.
+    pub(super) fn is_unique(&self, piece: PieceIndex) -> bool {
+        self.owners.get(piece.index()) == Some(&0)
+    }
+
     /// One more partial owner has the piece.
     pub(super) fn increase(&mut self, piece: PieceIndex, rng: &mut Rng) {
         let bucket = self.owners[piece.index()] as usize;

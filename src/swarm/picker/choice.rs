@@ -41,7 +41,9 @@ impl Picker {
         let fast = window >= RUN_BLOCKS as usize / 2;
         loop {
             let left = (start + room).saturating_sub(out.len());
-            let begun = fast
+            // A seed's blocks go to what nobody else has yet: others can give the rest of an open piece.
+            let own = fast || self.offers_unique(id);
+            let begun = own
                 && left > 0
                 && (self.take_begun_by(id, now, left, out) || self.begin_run(id, reserve));
             let more = begun
@@ -63,6 +65,15 @@ impl Picker {
                 link.in_flight.push_back((*range, now));
             }
         }
+    }
+
+    /// Whether the link has a piece that waits and that no partial owner has.
+    fn offers_unique(&self, id: LinkId) -> bool {
+        let rarest = self.rarity.rarest_first().next();
+        let link = self.links.get(&id);
+        rarest.zip(link).is_some_and(|(piece, link)| {
+            self.rarity.is_unique(piece) && link.has.is_full() && self.links.len() > 1
+        })
     }
 
     fn take_begun_by(
