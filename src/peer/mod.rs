@@ -344,7 +344,7 @@ impl Peer {
         let transfers = self.sorted_transfers();
         let shares = transfers
             .iter()
-            .filter_map(|transfer| transfer.share_status());
+            .filter_map(|transfer| transfer.share_status(&self.shared));
         Status {
             address: self.address(),
             name: self.shared.name.clone(),

@@ -19,6 +19,7 @@ impl Transfer {
         } else {
             None
         };
+        let suspended = self.suspended(shared);
         let now = shared.now();
         let state = self.state();
         let elapsed = state.ended.unwrap_or(now).saturating_sub(state.started);
@@ -54,18 +55,19 @@ impl Transfer {
             peers: state.links.len(),
             from,
             path: self.path(),
-            trouble: state.why_nothing_comes(tracker_trouble),
+            trouble: suspended.or_else(|| state.why_nothing_comes(tracker_trouble)),
         }
     }
 
     /// What is served of it; `None` for a download that was never complete.
-    pub(super) fn share_status(&self) -> Option<ShareStatus> {
+    pub(super) fn share_status(&self, shared: &Shared) -> Option<ShareStatus> {
+        let suspended = self.suspended(shared);
         let state = self.state();
         let trouble = match &state.phase {
             Phase::Failed(reason) if !self.is_download() => Some(reason.clone()),
             Phase::Checking if !self.is_download() => Some("being checked".to_owned()),
             Phase::Lost(reason) => Some(reason.clone()),
-            Phase::Complete => state.trouble.clone(),
+            Phase::Complete => state.trouble.clone().or(suspended),
             _ => return None,
         };
         Some(ShareStatus {
@@ -76,6 +78,14 @@ impl Transfer {
             peers: state.links.len(),
             trouble,
         })
+    }
+
+    /// Why it rests, if it is of a group and its user is not logged in here.
+    fn suspended(&self, shared: &Shared) -> Option<String> {
+        let user = &self.group.as_ref()?.user;
+        let is_here = shared.account.user().as_ref() == Some(user);
+        let ended = matches!(self.state().phase, Phase::Failed(_));
+        (!is_here && !ended).then(|| format!("suspended until {user} is logged in here"))
     }
 
     pub(super) fn link_statuses(&self) -> Vec<LinkStatus> {
