@@ -10,6 +10,13 @@ mod support;
 #[allow(dead_code)]
 mod terminal;
 
+mod catalogue;
 mod changed;
+mod eavesdropper;
+mod input;
+mod interruptions;
+mod liar;
+mod refusals;
 mod team;
+mod tour;
 mod wire;

@@ -1,0 +1,283 @@
+//! Bad input to the commands about shares: each wrong state and each bad argument has its kind and one line that says what it is.
+
+use crate::service::Service;
+use crate::support::{Process, bytes};
+use crate::team::{error, logged_in, refuses, team, until, word};
+use serde_json::Value;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+#[test]
+fn every_wrong_state_has_its_own_error() {
+    let service = Service::new();
+    let [mut nik, mut mayank] = team(&service, ["nik", "mayank"]);
+    let mut uma = logged_in(&service, "uma", &[]);
+    let mut nobody = service.sandbox.peer("nobody");
+    let file = service.sandbox.file("gift", 100_000, 1);
+    let upload = format!("upload_file lab {}", word(&file));
+    nik.run(&upload);
+    for typed in [
+        &upload,
+        "list_files lab",
+        "download_file lab gift",
+        "stop_share lab gift",
+    ] {
+        refuses(&mut nobody, typed, "not-logged-in", "login USER");
+        refuses(&mut uma, typed, "not-a-member", "join_group asks");
+        let none = typed.replacen(" lab", " none", 1);
+        refuses(&mut mayank, &none, "unknown-group", "list_groups shows");
+        let bad = typed.replacen(" lab", " 'l b'", 1);
+        refuses(&mut mayank, &bad, "bad-name", "letters a to z");
+    }
+    let long = "n".repeat(2_000);
+    for name in [
+        "nothing",
+        "../gift",
+        "'gift\u{202e}'",
+        "'gi\tft'",
+        "/gift",
+        &long,
+    ] {
+        for command in ["download_file", "stop_share"] {
+            let typed = format!("{command} lab {name}");
+            let (kind, message) = error(&mut mayank, &typed);
+            assert_eq!(kind, "unknown-share", "{typed}: {message}");
+        }
+    }
+    refuses(
+        &mut mayank,
+        "stop_share lab gift",
+        "not-the-publisher",
+        "gift",
+    );
+    mayank.run("download_file lab gift");
+    refuses(
+        &mut mayank,
+        "download_file lab gift other",
+        "already",
+        "gift",
+    );
+    refuses(
+        &mut nik,
+        "download_file lab gift other",
+        "already",
+        "shared",
+    );
+}
+
+#[test]
+fn words_too_few_and_too_many_show_the_usage() {
+    let service = Service::new();
+    let mut peer = service.sandbox.peer("nobody");
+    for (command, least, most) in [
+        ("upload_file", 2, 2),
+        ("list_files", 1, 1),
+        ("download_file", 2, 3),
+        ("stop_share", 2, 2),
+    ] {
+        for words in ["x ".repeat(most + 1), "x ".repeat(least - 1)] {
+            let typed = format!("{command} {words}");
+            refuses(
+                &mut peer,
+                typed.trim_end(),
+                "arguments",
+                &format!("usage: {command}"),
+            );
+        }
+    }
+    refuses(
+        &mut peer,
+        "upload_file lab x --force",
+        "arguments",
+        "--force",
+    );
+}
+
+#[test]
+fn what_cannot_be_shared_is_refused_with_the_reason_and_leaves_nothing() {
+    let service = Service::new();
+    let [mut nik] = team(&service, ["nik"]);
+    let make = |name: &str| {
+        let folder = service.sandbox.folder(name);
+        fs::write(folder.join("file"), b"x").unwrap();
+        folder
+    };
+    let missing = service.sandbox.path("missing");
+    let empty = service.sandbox.folder("empty");
+    let folders = service.sandbox.folder("folders");
+    fs::create_dir_all(folders.join("a/b")).unwrap();
+    let linked = make("linked");
+    symlink("file", linked.join("link")).unwrap();
+    let strange = make("strange");
+    fs::write(strange.join("a\\b"), b"x").unwrap();
+    let bell = make("bell");
+    fs::write(bell.join("a\u{7}b"), b"x").unwrap();
+    let drive = make("drive");
+    fs::write(drive.join("C:x"), b"x").unwrap();
+    let long = "n".repeat(250);
+    let inner = make("pipe");
+    nix::unistd::mkfifo(&inner.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for (path, says) in [
+        (&missing, "missing"),
+        (&empty, "holds no files"),
+        (&folders, "holds no files"),
+        (&linked, "symbolic link"),
+        (&strange, "rename it"),
+        (&bell, "rename it"),
+        (&drive, "rename it"),
+        (&inner, "neither a file nor a folder"),
+        (
+            &Path::new("/dev/null").to_owned(),
+            "neither a file nor a folder",
+        ),
+        (&service.sandbox.path(&long).join("x"), "cannot read"),
+    ] {
+        refuses(
+            &mut nik,
+            &format!("upload_file lab {}", word(path)),
+            "create",
+            says,
+        );
+    }
+    refuses(&mut nik, "upload_file lab ''", "arguments", "empty");
+    assert_eq!(nik.run("list_files lab")["files"], serde_json::json!([]));
+    assert_eq!(nik.run("status")["shares"], serde_json::json!([]));
+}
+
+#[test]
+fn a_folder_that_may_not_be_read_is_told() {
+    let service = Service::new();
+    let secret = service.sandbox.folder("set/secret");
+    fs::write(secret.join("file"), b"x").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0)).unwrap();
+    if fs::read_dir(&secret).is_ok() {
+        return println!("skipped: this user may read everything");
+    }
+    let [mut nik] = team(&service, ["nik"]);
+    let upload = format!("upload_file lab {}", word(&service.sandbox.path("set")));
+    refuses(&mut nik, &upload, "create", "cannot read");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o755)).unwrap();
+    nik.run(&upload);
+}
+
+#[test]
+fn a_file_that_grows_while_it_is_hashed_is_not_shared() {
+    let service = Service::new();
+    let [mut nik] = team(&service, ["nik"]);
+    let path = service.sandbox.file("growing", 1 << 20, 1);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut file = File::options().append(true).open(&path).unwrap();
+            while !stop.load(Ordering::Relaxed) {
+                file.write_all(&[1]).unwrap();
+            }
+        });
+        let upload = format!("upload_file lab {}", word(&path));
+        let object = nik.try_run(&upload);
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(object["error"]["kind"], "create", "{object}");
+        let message = object["error"]["message"].as_str().unwrap();
+        assert!(message.contains("changed while it was hashed"), "{message}");
+    });
+    assert_eq!(nik.run("list_files lab")["files"], serde_json::json!([]));
+}
+
+#[test]
+fn destinations_that_cannot_be_are_refused_before_anything_is_fetched() {
+    let service = Service::new();
+    let [mut nik, mut mayank] = team(&service, ["nik", "mayank"]);
+    let file = service.sandbox.file("gift", 100_000, 1);
+    nik.run(&format!("upload_file lab {}", word(&file)));
+    for (destination, says) in [
+        // Not even root makes a file there.
+        ("/sys/kernel", "/sys/kernel/gift"),
+        ("/sys/kernel/copy", "/sys/kernel/copy"),
+        ("missing/copy", "missing"),
+        (&"n".repeat(300), "n"),
+    ] {
+        refuses(
+            &mut mayank,
+            &format!("download_file lab gift {destination}"),
+            "storage",
+            says,
+        );
+    }
+    assert_eq!(
+        mayank.run("show_downloads")["downloads"],
+        serde_json::json!([])
+    );
+    mayank.run("download_file lab gift copy");
+    mayank.run("wait");
+}
+
+/// A process that ends with its test.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_destination_that_is_full_fails_the_download_with_the_reason() {
+    let service = Service::new();
+    let [mut nik, mayank] = team(&service, ["nik", "mayank"]);
+    let file = service.sandbox.path("gift");
+    fs::write(&file, bytes(3 << 20, 1)).unwrap();
+    nik.run(&format!("upload_file lab {}", word(&file)));
+    // The same peer, with a small disk of its own to download to.
+    drop::<Process>(mayank.process);
+    let (folder, info) = (
+        service.sandbox.folder("small"),
+        service.sandbox.tracker_info(),
+    );
+    let state = service.sandbox.path("mayank.state");
+    let mount = format!(
+        "mount -t tmpfs -o size=1m tmpfs {} && exec \"$@\"; echo skipped",
+        word(&folder)
+    );
+    let plain = crate::support::command(&folder, &[]);
+    let mut shell = Command::new("unshare");
+    shell.args(["--mount", "bash", "-c", &mount, "bash"]);
+    shell.arg(plain.get_program()).args(["peer", "127.0.0.1:0"]);
+    shell.arg(&info).arg("--dir").arg(&state).arg("--json");
+    let download = format!("download_file lab gift {}", word(&folder));
+    shell.args(["-c", &download, "-c", "wait 40", "-c", "show_downloads"]);
+    shell.stdin(Stdio::null()).stdout(Stdio::piped());
+    let Ok(child) = shell.stderr(Stdio::piped()).spawn() else {
+        return println!("skipped: no unshare here");
+    };
+    let mut child = Killed(child);
+    let mut text = String::new();
+    std::io::Read::read_to_string(child.0.stdout.as_mut().unwrap(), &mut text).unwrap();
+    if text.contains("skipped") || text.is_empty() {
+        return println!("skipped: no file system can be mounted here");
+    }
+    let objects: Vec<Value> = text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    let (first, last) = (&objects[0], &objects[objects.len() - 1]);
+    // Told at the start, where the space is reserved, or when it runs out.
+    let reason = match &first["error"]["message"] {
+        Value::Null => &last["downloads"][0]["reason"],
+        message => message,
+    };
+    let reason = reason.as_str().unwrap_or_else(|| panic!("{text}"));
+    assert!(
+        reason.contains("only 1048576 free: make room") || reason.contains("full"),
+        "{reason}"
+    );
+    until(
+        || nik.run("status")["links"] == 0,
+        || "a link stands".to_owned(),
+    );
+}
