@@ -13,6 +13,7 @@ use super::member::{MemberKey, MemberPublicKey};
 use super::validity::{Date, Validity};
 use super::x509::{CLIENT_AUTH, Parts, SERVER_AUTH, common_name};
 use super::{CLUSTER_AUTHORITY, Fingerprint, pem};
+use ring::digest::{SHA256, digest};
 use rustls::RootCertStore;
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::ring::default_provider;
@@ -20,6 +21,7 @@ use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,9 @@ const ANY_TORRENT: &str = "*";
 const BEFORE: Duration = Duration::from_secs(3_600);
 /// The most characters of a name (RFC 5280, appendix A.1, `ub-common-name`).
 const MAX_NAME: usize = 64;
+
+/// How many bytes of its SHA-256 stand for the rest of a name that is too long.
+const HASHED: usize = 12;
 
 /// The authority of a group, with its key: what the trackers hold.
 #[derive(Debug)]
@@ -47,7 +52,7 @@ pub struct GroupCertificate {
 /// A member as its certificate tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// The user's name: 1 to 64 visible ASCII characters, safe to show.
+    /// The user, see [`member_name`]: 1 to 64 visible ASCII characters, safe to show.
     pub user: String,
     /// From when until when the certificate holds.
     pub validity: Validity,
@@ -112,6 +117,21 @@ pub enum MemberError {
     OtherKey,
 }
 
+/// How a certificate names that user: as it is, or, where that takes more than 64 characters, by its beginning, a `#` and
+/// the start of its SHA-256. No user's name has a `#`.
+pub fn member_name(user: &str) -> Cow<'_, str> {
+    if user.len() <= MAX_NAME {
+        return Cow::Borrowed(user);
+    }
+    let hash = digest(&SHA256, user.as_bytes());
+    let hash = hash.as_ref().iter().take(HASHED);
+    let hash: String = hash.map(|byte| format!("{byte:02x}")).collect();
+    let kept = user.char_indices().map(|(at, _)| at);
+    let kept = kept.take_while(|at| at + 1 + hash.len() <= MAX_NAME).last();
+    let (kept, _) = user.split_at(kept.unwrap_or(0));
+    Cow::Owned(format!("{kept}#{hash}"))
+}
+
 impl GroupAuthority {
     /// A new authority with a new key. `name` is public, as whoever calls a member can see it: an id, not the group's name.
     ///
@@ -145,11 +165,11 @@ impl GroupAuthority {
         GroupCertificate::new(self.0.certificate().clone())
     }
 
-    /// A certificate (DER) for the user's key, that holds from an hour before `now` until `life` after it. `now` is since
-    /// 1970.
+    /// A certificate (DER) for the key of the user, whom it names as [`member_name`] says, that holds from an hour before
+    /// `now` until `life` after it. `now` is since 1970.
     ///
     /// # Errors
-    /// [`CertificateError::Name`] for a name that is not 1 to 64 visible ASCII characters, [`CertificateError::Date`],
+    /// [`CertificateError::Name`] for a name that is not of visible ASCII characters, [`CertificateError::Date`],
     /// [`CertificateError::NoRandomness`].
     pub fn issue(
         &self,
@@ -169,9 +189,10 @@ impl GroupAuthority {
         life: Duration,
         uses: &[&[u8]],
     ) -> Result<Vec<u8>, CertificateError> {
-        if !is_name(user) {
+        if !is_visible(user) {
             return Err(CertificateError::Name);
         }
+        let user = &*member_name(user);
         let (begin, end) = (now.saturating_sub(BEFORE), now.saturating_add(life));
         let validity = Validity {
             not_before: Date::new(begin).ok_or(CertificateError::Date)?,
@@ -368,5 +389,9 @@ impl fmt::Debug for GroupIdentity {
 }
 
 fn is_name(text: &str) -> bool {
-    (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+    text.len() <= MAX_NAME && is_visible(text)
+}
+
+fn is_visible(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -21,7 +21,9 @@ pub use authority::{Authority, CertificateError, Identity};
 pub use fingerprint::{Fingerprint, FingerprintError};
 #[cfg(test)]
 pub(crate) use group::testing as group_testing;
-pub use group::{GroupAuthority, GroupCertificate, GroupIdentity, Member, MemberError, Use};
+pub use group::{
+    GroupAuthority, GroupCertificate, GroupIdentity, Member, MemberError, Use, member_name,
+};
 pub use member::{KEY_REQUEST, KeyRequestError, MemberKey, MemberPublicKey};
 pub use validity::{Date, Validity};
 

@@ -102,16 +102,36 @@ fn an_authority_and_its_public_half_are_read_as_they_were_written() {
 #[test]
 fn names_and_dates_that_no_certificate_carries_are_not_issued() {
     let (ours, (_, public)) = (group(), key());
-    for bad in ["", "a b", "a\n", "ä", &"x".repeat(65)] {
+    let long = format!("{}\n", "x".repeat(64));
+    for bad in ["", "a b", "a\n", "ä", &long] {
         let error = ours.issue(bad, &public, NOON, DAY).unwrap_err();
         assert_eq!(error, CertificateError::Name, "{bad:?}");
         assert!(GroupAuthority::generate(bad).is_err());
     }
+    assert!(GroupAuthority::generate(&"x".repeat(65)).is_err());
     assert!(ours.issue(&"x".repeat(64), &public, NOON, DAY).is_ok());
     let error = ours.issue("x", &public, NOON, Duration::MAX).unwrap_err();
     assert_eq!(error, CertificateError::Date);
     // An hour before 1970 began there is no date: it holds from the beginning.
     assert!(ours.issue("x", &public, Duration::ZERO, DAY).is_ok());
+}
+
+#[test]
+fn a_name_that_no_certificate_has_room_for_is_shortened_to_one_that_is_nobody_elses() {
+    let (group, name) = (group(), "x".repeat(64));
+    assert_eq!(member_name(&name), name);
+    let labels = ["~00ab12ff", "~00ab12fe"].map(|tag| format!("{name}{tag}"));
+    let named = labels.each_ref().map(|label| {
+        let Shown { leaf, key } = issued(&group, label, now());
+        let certificate = group.certificate().unwrap();
+        let identity = GroupIdentity::new(certificate, leaf, &key, now()).unwrap();
+        identity.member().user.clone()
+    });
+    for (label, named) in labels.iter().zip(&named) {
+        assert_eq!((named.len(), &**named), (64, &*member_name(label)));
+        assert!(named.starts_with(&"x".repeat(39)) && named.contains('#'));
+    }
+    assert_ne!(named[0], named[1]);
 }
 
 #[test]

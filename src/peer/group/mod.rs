@@ -11,7 +11,7 @@ pub(super) use commands::sent_name;
 pub use commands::{ListedFile, Uploaded};
 
 use super::account::{Account, AccountError};
-use crate::certificate::{GroupCertificate, GroupIdentity, MemberKey};
+use crate::certificate::{GroupCertificate, GroupIdentity, MemberKey, member_name};
 use crate::net::GroupTls;
 use crate::wire::name::Label;
 use std::collections::{HashMap, HashSet};
@@ -53,7 +53,9 @@ impl Group {
     }
 
     fn bar(&self, users: &[Label]) {
-        let users = users.iter().map(ToString::to_string);
+        // As their certificates name them.
+        let users = users.iter().map(|user| user.to_string());
+        let users = users.map(|user| member_name(&user).into_owned());
         self.state().barred = users.collect();
     }
 

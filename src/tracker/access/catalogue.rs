@@ -7,13 +7,13 @@ use super::dictionaries::DictionaryError;
 use super::registrar::{Asker, Registrar, no_randomness, refused, told};
 use super::uploads::UploadError;
 use super::views::PAGE;
-use crate::certificate::{GroupAuthority, GroupCertificate, MemberPublicKey};
+use crate::certificate::{
+    CertificateError, GroupAuthority, GroupCertificate, MemberPublicKey,
+};
 use crate::torrent::{Info, InfoHash};
 use crate::tracker::Reach;
 use crate::tracker::keeper::since_1970;
-use crate::tracker::registry::{
-    Label, NewShare, Refusal, RowId, SharePlace, SharePlaceError, ShareView,
-};
+use crate::tracker::registry::{Label, NewShare, RowId, SharePlace, SharePlaceError, ShareView};
 use crate::wire::access::{
     Announce, AnnounceEvent, Answer, ErrorKind, FileEntry, KeyRequest, Page, Peers, Place, Refused,
 };
@@ -39,10 +39,7 @@ impl Registrar {
         // Bound to the session, so that nobody can pass it off as his own.
         let key = MemberPublicKey::proven(&request.0, asker.token.as_bytes());
         let key = key.map_err(|error| refused(ErrorKind::BAD_REQUEST, &error.to_string()))?;
-        let unusable = |error| {
-            log::error!("no certificate for {user} of {group}: {error}");
-            no_randomness()
-        };
+        let unusable = |error| no_certificate(&format!("for {user} of {group}"), &error);
         let leaf = authority
             .issue(&user, &key, since_1970(), self.certificate)
             .map_err(unusable)?;
@@ -82,10 +79,8 @@ impl Registrar {
         let info = Info::parse(&raw).map_err(|error| bad(&error.to_string()))?;
         let named = info.ssl_cert();
         let named = named.and_then(|pem| GroupCertificate::from_pem(pem.as_bytes()).ok());
-        let ours = authority.certificate().map_err(|error| {
-            log::error!("the key of {group} has no certificate: {error}");
-            no_randomness()
-        })?;
+        let ours = authority.certificate();
+        let ours = ours.map_err(|error| no_certificate(&format!("of {group} itself"), &error))?;
         if !info.private() || named.map(|named| named.fingerprint()) != Some(ours.fingerprint()) {
             return Err(bad("it is not made for this group's members alone"));
         }
@@ -230,9 +225,36 @@ impl Registrar {
             let key = registry.group_key(account, group);
             key.cloned().map_err(told)
         })?;
-        GroupAuthority::from_pem(key.expose().as_bytes()).map_err(|error| {
-            log::error!("the key of {group} cannot be used: {error}");
-            told(Refusal::UnknownGroup(group.clone()))
-        })
+        GroupAuthority::from_pem(key.expose().as_bytes())
+            .map_err(|error| no_certificate(&format!("of {group} itself"), &error))
+    }
+}
+
+/// Why there is no certificate. Only where the system has no random numbers is it of use to try again soon; that the group's
+/// key cannot be read says nothing about the asker's place in the group.
+fn no_certificate(whose: &str, error: &CertificateError) -> Refused {
+    log::error!("no certificate {whose}: {error}");
+    match error {
+        CertificateError::NoRandomness => no_randomness(),
+        _ => refused(
+            ErrorKind::NOT_SAVED,
+            "the tracker cannot use what it keeps of this group's key; tell its operator",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_lack_of_randomness_passes_by_itself() {
+        for (error, kind) in [
+            (CertificateError::NoRandomness, ErrorKind::BUSY),
+            (CertificateError::NotPem, ErrorKind::NOT_SAVED),
+            (CertificateError::Name, ErrorKind::NOT_SAVED),
+        ] {
+            assert_eq!(no_certificate("of lab", &error).kind, kind, "{error}");
+        }
     }
 }
