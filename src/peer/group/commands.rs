@@ -203,6 +203,20 @@ impl Peer {
     pub fn stop_share(&self, group: &Label, name: &str) -> Result<bool, PeerError> {
         let group = self.group(group)?;
         let info = self.account().metainfo(&group.label, name);
+        let info_hash = info.ok().map(|info| info.info_hash());
+        let of_group = self.shared.transfers().into_iter().filter(|transfer| {
+            let other = transfer.group.as_ref().map(|group| &group.label);
+            other == Some(&group.label)
+        });
+        let (same, others): (Vec<_>, Vec<_>) =
+            of_group.partition(|transfer| Some(transfer.info_hash()) == info_hash);
+        // What the catalogue has under the name now may be another share than the one that came from here.
+        let here = if same.is_empty() {
+            let called = others.into_iter().filter(|other| other.name() == name);
+            called.collect()
+        } else {
+            same
+        };
         let withdrawn = match self.account().withdraw(&group.label, name) {
             Ok(()) => true,
             Err(AccountError::Refused(refused))
@@ -211,25 +225,15 @@ impl Peer {
                     "not-the-publisher" | "unknown-share" | "not-a-member" | "unknown-group"
                 ) =>
             {
-                let here = self.shared.transfers().into_iter().any(|transfer| {
-                    transfer.name() == name
-                        && transfer.group.as_ref().map(|group| &group.label) == Some(&group.label)
-                });
-                if !here {
+                if here.is_empty() {
                     return Err(AccountError::Refused(refused).into());
                 }
                 false
             }
             Err(error) => return Err(error.into()),
         };
-        let info_hash = info.ok().map(|info| info.info_hash());
-        for transfer in self.shared.transfers() {
-            let of_group = transfer.group.as_ref().map(|group| &group.label) == Some(&group.label);
-            let is_it = Some(transfer.info_hash()) == info_hash
-                || (info_hash.is_none() && transfer.name() == name);
-            if of_group && is_it {
-                self.end_sharing(&transfer)?;
-            }
+        for transfer in here {
+            self.end_sharing(&transfer)?;
         }
         self.shared.notify_change();
         Ok(withdrawn)
