@@ -4,7 +4,7 @@ use super::commands::AccountCommand;
 use super::failure::Failure;
 use super::output::Output;
 use super::prompt::{Input, Lines};
-use crate::peer::{Account, AccountError, LoggedIn, Peer};
+use crate::peer::{AccountError, LoggedIn, Peer};
 use crate::wire::access::{GroupEntry, MemberEntry, NewsEntry, RequestEntry};
 use crate::wire::name::Label;
 use crate::wire::password::Password;
@@ -84,7 +84,7 @@ impl Teller<'_> {
                 format!("asked to join {group}; its owner decides")
             }
             AccountCommand::LeaveGroup { group, end } => {
-                self.leave(account, &group, end)?;
+                self.leave(&group, end)?;
                 format!("left {group}")
             }
             AccountCommand::AcceptRequest { group, user } => {
@@ -130,8 +130,8 @@ impl Teller<'_> {
     }
 
     /// Leaves a group; whether it shall end is asked of a person at a terminal.
-    fn leave(&self, account: &Account, group: &Label, end: bool) -> Result<(), Failure> {
-        let left = account.leave_group(group.clone(), end);
+    fn leave(&self, group: &Label, end: bool) -> Result<(), Failure> {
+        let left = self.peer.leave_group(group, end);
         let Err(AccountError::Refused(refused)) = &left else {
             return Ok(left?);
         };
@@ -142,7 +142,7 @@ impl Teller<'_> {
         }
         match self.lines.ask(&question) {
             Input::Line(answer) if matches!(answer.trim(), "y" | "Y" | "yes") => {
-                Ok(account.leave_group(group.clone(), true)?)
+                Ok(self.peer.leave_group(group, true)?)
             }
             _ => Ok(left?),
         }

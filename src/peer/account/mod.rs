@@ -160,7 +160,7 @@ impl Account {
     ///
     /// # Errors
     /// See [`AccountError`].
-    pub fn leave_group(&self, group: Label, end: bool) -> Result<(), AccountError> {
+    pub(super) fn leave_group(&self, group: Label, end: bool) -> Result<(), AccountError> {
         self.ask_done(&Ask::LeaveGroup { group, end })
     }
 

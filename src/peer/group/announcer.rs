@@ -24,6 +24,8 @@ const HUNGRY: Duration = Duration::from_secs(3);
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How long the farewell may take.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// How long a log-out waits until trackers have heard of it.
+const REST: Duration = Duration::from_secs(2);
 
 /// What is announced, and when next.
 #[derive(Debug, Default)]
@@ -47,6 +49,8 @@ struct Task {
     started: bool,
     /// It ends once `stopped` was tried.
     last: bool,
+    /// After `stopped`, it is not announced until it is woken.
+    resting: bool,
     failures: u32,
     trouble: Option<String>,
 }
@@ -75,28 +79,12 @@ impl GroupAnnouncer {
         let task = schedule
             .tasks
             .entry(transfer.info_hash())
-            .or_insert_with(|| Task {
-                transfer: Arc::clone(transfer),
-                due: Instant::now(),
-                event: Some(AnnounceEvent::Started),
-                started: false,
-                last: false,
-                failures: 0,
-                trouble: None,
-            });
+            .or_insert_with(|| Task::new(transfer));
         if task.last {
             // The same share, begun anew.
-            *task = Task {
-                transfer: Arc::clone(transfer),
-                due: Instant::now(),
-                event: Some(AnnounceEvent::Started),
-                started: false,
-                last: false,
-                failures: 0,
-                trouble: None,
-            };
+            *task = Task::new(transfer);
         }
-        if task.started {
+        if task.started && !task.resting {
             task.event = event.or(task.event);
         }
         task.due = Instant::now();
@@ -109,8 +97,37 @@ impl GroupAnnouncer {
         let now = Instant::now();
         for task in self.schedule().tasks.values_mut() {
             task.due = now;
+            if std::mem::take(&mut task.resting) && !task.last {
+                task.started = false;
+                task.event = Some(AnnounceEvent::Started);
+            }
         }
         self.changed.notify_all();
+    }
+
+    /// Has a tracker told that what is shared and downloaded in these groups stops, while that may still be said in its
+    /// user's name; waits for that, but not for long. None of it is announced until [`GroupAnnouncer::wake`].
+    pub(in crate::peer) fn rest(&self, whose: impl Fn(&Group) -> bool) {
+        let mut schedule = self.schedule();
+        let until = Instant::now() + REST;
+        for task in schedule.tasks.values_mut() {
+            let is_whose = task.transfer.group.as_deref().is_some_and(&whose);
+            if is_whose && !task.last {
+                task.resting = true;
+                task.due = Instant::now();
+                task.event = task.started.then_some(AnnounceEvent::Stopped);
+            }
+        }
+        self.changed.notify_all();
+        while schedule.tasks.values().any(Task::is_stopping) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                log::info!("trackers were not told in time that sharing stops");
+                return;
+            }
+            let waited = self.changed.wait_timeout(schedule, left);
+            schedule = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// Has a tracker told that a transfer ends here, if one has heard of it, and forgets it.
@@ -201,7 +218,8 @@ impl GroupAnnouncer {
                 return None;
             }
             let now = Instant::now();
-            let next = schedule.tasks.values().min_by_key(|task| task.due);
+            let due = schedule.tasks.values().filter(|task| !task.rests());
+            let next = due.min_by_key(|task| task.due);
             match next {
                 Some(task) if task.due <= now => {
                     return Some(Some((Arc::clone(&task.transfer), task.event)));
@@ -228,6 +246,17 @@ impl GroupAnnouncer {
         };
         if task.last && event == Some(AnnounceEvent::Stopped) {
             schedule.tasks.remove(&transfer.info_hash());
+            return;
+        }
+        if task.resting {
+            if event == Some(AnnounceEvent::Stopped) {
+                // Said or not, it is not tried again: whoever waits goes on then.
+                task.event = None;
+                self.changed.notify_all();
+            } else if matches!(outcome, Outcome::Again(_)) {
+                // What was under way has made it known once more.
+                task.event = Some(AnnounceEvent::Stopped);
+            }
             return;
         }
         let now = Instant::now();
@@ -272,6 +301,31 @@ impl GroupAnnouncer {
     }
 }
 
+impl Task {
+    fn new(transfer: &Arc<Transfer>) -> Self {
+        Self {
+            transfer: Arc::clone(transfer),
+            due: Instant::now(),
+            event: Some(AnnounceEvent::Started),
+            started: false,
+            last: false,
+            resting: false,
+            failures: 0,
+            trouble: None,
+        }
+    }
+
+    /// Whether somebody waits until `stopped` was tried.
+    fn is_stopping(&self) -> bool {
+        self.resting && self.event == Some(AnnounceEvent::Stopped)
+    }
+
+    /// Whether it is not announced now.
+    fn rests(&self) -> bool {
+        self.resting && self.event.is_none()
+    }
+}
+
 /// Says it, with a certificate at hand, and takes in what the answer tells.
 fn attempt(shared: &Shared, transfer: &Transfer, event: Option<AnnounceEvent>) -> Outcome {
     let Some(group) = &transfer.group else {
@@ -283,7 +337,8 @@ fn attempt(shared: &Shared, transfer: &Transfer, event: Option<AnnounceEvent>) -
         let user = &group.user;
         return Outcome::Suspended(format!("suspended until {user} is logged in here"));
     }
-    if group.needs_certificate()
+    if event != Some(AnnounceEvent::Stopped)
+        && group.needs_certificate()
         && let Err(error) = shared.groups.certify(&shared.account, group)
     {
         return failed(group, error);

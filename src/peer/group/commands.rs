@@ -53,18 +53,51 @@ impl Peer {
     /// # Errors
     /// See [`AccountError`]; the session is as it was.
     pub fn logout(&self) -> Result<(), AccountError> {
-        self.account().logout()?;
-        for group in self.shared.groups.all() {
-            group.suspend();
-        }
-        for transfer in self.shared.transfers() {
-            if transfer.group.is_some() {
-                transfer.close_links("its user has logged out");
+        let user = self.account().user().ok_or(AccountError::NotLoggedIn)?;
+        let is_theirs = |group: &super::Group| group.user == user;
+        self.end_session("its user has logged out", is_theirs, || {
+            self.account().logout()
+        })
+    }
+
+    /// Leaves a group; as its last member only if `end` says so, which ends the group. Nothing of it is shared or
+    /// downloaded here any more.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn leave_group(&self, label: &Label, end: bool) -> Result<(), AccountError> {
+        let user = self.account().user().ok_or(AccountError::NotLoggedIn)?;
+        let is_it = |group: &super::Group| group.user == user && group.label == *label;
+        self.end_session("its user has left the group", is_it, || {
+            self.account().leave_group(label.clone(), end)
+        })
+    }
+
+    /// Does what ends somebody's part in these groups, for this reason: the trackers are told first, as nobody can say it
+    /// any more afterwards, and what is under way ends with it. If it is not done, all of it goes on.
+    fn end_session(
+        &self,
+        reason: &str,
+        whose: impl Fn(&super::Group) -> bool,
+        end: impl FnOnce() -> Result<(), AccountError>,
+    ) -> Result<(), AccountError> {
+        self.shared.group_announcer.rest(&whose);
+        let ended = end();
+        if ended.is_ok() {
+            for group in self.shared.groups.all() {
+                if whose(&group) {
+                    group.suspend();
+                }
+            }
+            for transfer in self.shared.transfers() {
+                if transfer.group.as_deref().is_some_and(&whose) {
+                    transfer.close_links(reason);
+                }
             }
         }
         self.shared.group_announcer.wake();
         self.shared.notify_change();
-        Ok(())
+        ended
     }
 
     /// Hashes a file or folder, puts it into a group's catalogue, remembers and offers it. `progress` is told bytes done

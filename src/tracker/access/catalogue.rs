@@ -7,9 +7,7 @@ use super::dictionaries::DictionaryError;
 use super::registrar::{Asker, Registrar, no_randomness, refused, told};
 use super::uploads::UploadError;
 use super::views::PAGE;
-use crate::certificate::{
-    CertificateError, GroupAuthority, GroupCertificate, MemberPublicKey,
-};
+use crate::certificate::{CertificateError, GroupAuthority, GroupCertificate, MemberPublicKey};
 use crate::torrent::{Info, InfoHash};
 use crate::tracker::Reach;
 use crate::tracker::keeper::since_1970;
