@@ -101,7 +101,7 @@ impl Teller<'_> {
             }
             AccountCommand::ListGroups => {
                 let groups = account.groups()?;
-                let news = account.news()?;
+                let news = self.peer.news()?;
                 return Ok(AccountOutcome::Groups { groups, news });
             }
             AccountCommand::ListMembers { group } => {
@@ -119,7 +119,7 @@ impl Teller<'_> {
             self.output.note(note);
         }
         // The session stands, whatever becomes of this.
-        let news = self.peer.account().news().unwrap_or_else(|error| {
+        let news = self.peer.news().unwrap_or_else(|error| {
             log::warn!("what is new could not be asked: {error}");
             Vec::new()
         });

@@ -36,7 +36,7 @@ impl NewsTeller {
                 if peer.account().user().is_none() {
                     continue;
                 }
-                match peer.account().news() {
+                match peer.news() {
                     Ok(news) => {
                         for entry in &news {
                             // A terminal that is gone needs nothing.

@@ -194,6 +194,7 @@ impl Transfer {
             state.picker = Picker::new(lengths, owned.clone(), fastrand::u64(..));
             state.started = shared.now();
             state.ended = whole.then_some(state.started);
+            state.out = false;
             state.phase = if whole {
                 Phase::Complete
             } else {

@@ -9,6 +9,7 @@ use super::pieces::PieceHash;
 use super::shared::Shared;
 use super::stock::BlockBuffer;
 use super::watch::Found;
+use crate::certificate::{Fingerprint, GroupCertificate};
 use crate::storage::{FileHashes, Place, Stamp, Store};
 use crate::swarm::{Arrival, Candidates, Choker, LinkId, Picker, Rate, Run};
 use crate::torrent::{BlockRange, Info, InfoHash, Metainfo, PieceIndex, PieceSet};
@@ -99,6 +100,8 @@ pub(super) struct Transfer {
     pub(super) listed: bool,
     /// Whose share it is, if it is a group's.
     pub(super) group: Option<Arc<Group>>,
+    /// By which authority's certificates its links are made: a group that comes to bear the same name has another one.
+    pub(super) authority: Option<Fingerprint>,
     info: Arc<Info>,
     store: Mutex<Option<Arc<Store>>>,
     /// Where the metainfo carries the SHA-1 of whole files.
@@ -142,6 +145,8 @@ pub(super) struct State {
     pub(super) trouble: Option<String>,
     /// Some peer was barred for bad data.
     pub(super) barred: bool,
+    /// Complete, but not served: its user may not have it now, or it is off the catalogue.
+    pub(super) out: bool,
     /// How the files of a whole share were when they were verified.
     pub(super) sealed: Option<Vec<Stamp>>,
     /// What was found of files that are not as they were.
@@ -181,10 +186,14 @@ impl Transfer {
             ended: None,
             trouble: None,
             barred: false,
+            out: false,
             sealed: None,
             found: Found::default(),
         };
+        let authority = info.ssl_cert();
+        let authority = authority.and_then(|pem| GroupCertificate::from_pem(pem.as_bytes()).ok());
         Self {
+            authority: authority.map(|authority| authority.fingerprint()),
             file_hashes: FileHashes::new(&info),
             added_ms: now_ms(),
             metainfo,
@@ -243,7 +252,8 @@ impl Transfer {
 
     /// Whether another try may take its place.
     pub(super) fn has_failed(&self) -> bool {
-        matches!(self.state().phase, Phase::Failed(_) | Phase::Lost(_))
+        let state = self.state();
+        state.out || matches!(state.phase, Phase::Failed(_) | Phase::Lost(_))
     }
 
     pub(super) fn uploaded(&self, bytes: u64) {
@@ -321,7 +331,7 @@ impl Transfer {
     pub(super) fn admit(&self, shared: &Shared, link: &Arc<Link>) -> Result<(), Refusal> {
         let now = shared.now();
         let mut state = self.state();
-        if !state.phase.serves() || shared.stop.is_stopped() {
+        if !state.phase.serves() || state.out || shared.stop.is_stopped() {
             return Err(Refusal::NotServed);
         }
         if state.candidates.is_barred(link.address, now) {

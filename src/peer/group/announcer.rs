@@ -7,9 +7,9 @@ use super::{Group, now};
 use crate::peer::account::AccountError;
 use crate::peer::shared::Shared;
 use crate::peer::transfer::{Phase, Transfer};
-use crate::torrent::InfoHash;
+use crate::torrent::{InfoHash, PieceSet};
 use crate::wire::Event;
-use crate::wire::access::{Announce, AnnounceEvent};
+use crate::wire::access::{Announce, AnnounceEvent, Peers};
 use std::collections::HashMap;
 use std::num::NonZeroU16;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -22,6 +22,10 @@ const LOOK: Duration = Duration::from_secs(1);
 const HUNGRY: Duration = Duration::from_secs(3);
 /// The pause after a failure; it doubles with each, up to the second.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// How often it is asked whether what is complete may be shared again that may not be now.
+const OUTSIDE: Duration = Duration::from_secs(30);
+/// The interval of a peer that listens nowhere, in seconds: it has nothing to announce.
+const NOWHERE: u32 = 60;
 /// How long the farewell may take.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// How long a log-out waits until trackers have heard of it.
@@ -80,7 +84,7 @@ impl GroupAnnouncer {
             .tasks
             .entry(transfer.info_hash())
             .or_insert_with(|| Task::new(transfer));
-        if task.last {
+        if task.last || !Arc::ptr_eq(&task.transfer, transfer) {
             // The same share, begun anew.
             *task = Task::new(transfer);
         }
@@ -240,8 +244,14 @@ impl GroupAnnouncer {
         event: Option<AnnounceEvent>,
         outcome: Outcome,
     ) {
+        // What becomes of the transfer takes its own locks.
+        let stays = match &outcome {
+            Outcome::Out(reason) => transfer.goes_out(shared, reason),
+            _ => true,
+        };
         let mut schedule = self.schedule();
-        let Some(task) = schedule.tasks.get_mut(&transfer.info_hash()) else {
+        let task = schedule.tasks.get_mut(&transfer.info_hash());
+        let Some(task) = task.filter(|task| Arc::ptr_eq(&task.transfer, transfer)) else {
             return;
         };
         if task.last && event == Some(AnnounceEvent::Stopped) {
@@ -283,10 +293,16 @@ impl GroupAnnouncer {
                 task.due = now + pause.min(RETRY.1);
                 Some(trouble)
             }
+            Outcome::Out(_) if stays => {
+                task.started = false;
+                task.event = Some(AnnounceEvent::Started);
+                task.due = now + OUTSIDE;
+                return;
+            }
             Outcome::Out(reason) => {
                 schedule.tasks.remove(&transfer.info_hash());
                 drop(schedule);
-                return transfer.out_of_group(shared, &reason);
+                return transfer.fail(shared, &reason);
             }
         };
         if trouble.is_some() && trouble != task.trouble {
@@ -327,7 +343,7 @@ impl Task {
 }
 
 /// Says it, with a certificate at hand, and takes in what the answer tells.
-fn attempt(shared: &Shared, transfer: &Transfer, event: Option<AnnounceEvent>) -> Outcome {
+fn attempt(shared: &Shared, transfer: &Arc<Transfer>, event: Option<AnnounceEvent>) -> Outcome {
     let Some(group) = &transfer.group else {
         return Outcome::Failed("it is of no group".to_owned());
     };
@@ -337,16 +353,36 @@ fn attempt(shared: &Shared, transfer: &Transfer, event: Option<AnnounceEvent>) -
         let user = &group.user;
         return Outcome::Suspended(format!("suspended until {user} is logged in here"));
     }
-    if event != Some(AnnounceEvent::Stopped)
+    let stops = event == Some(AnnounceEvent::Stopped);
+    if !stops
         && group.needs_certificate()
         && let Err(error) = shared.groups.certify(&shared.account, group)
     {
         return failed(group, error);
     }
-    let pause = match say(shared, transfer, event) {
-        Ok(pause) => pause,
+    let peers = match say(shared, transfer, event) {
+        Ok(peers) => peers,
         Err(error) => return failed(group, error),
     };
+    let pause = Duration::from_secs(peers.interval.max(1).into());
+    if stops {
+        return Outcome::Again(pause);
+    }
+    // The group of the share is the asker's, but the certificate is of another one: that of an earlier group of that name.
+    if group.tls(transfer.authority).is_none() {
+        if let Err(error) = shared.groups.certify(&shared.account, group) {
+            return failed(group, error);
+        }
+        if group.tls(transfer.authority).is_none() {
+            return Outcome::Failed(format!(
+                "{} is another group now than the one that has this share",
+                group.label
+            ));
+        }
+    }
+    group.bar(&peers.barred);
+    transfer.comes_back(shared);
+    transfer.add_candidates(shared, peers.addresses);
     Outcome::Again(if transfer.is_without_owner() {
         pause.min(HUNGRY)
     } else {
@@ -356,7 +392,13 @@ fn attempt(shared: &Shared, transfer: &Transfer, event: Option<AnnounceEvent>) -
 
 fn failed(group: &Group, error: AccountError) -> Outcome {
     match error.kind() {
-        "not-in-catalogue" | "not-a-member" | "unknown-group" => {
+        // One share may be off the catalogue while others of the group are on it.
+        "not-in-catalogue" => {
+            group.doubt();
+            Outcome::Out(format!("{}: {error}", group.label))
+        }
+        "not-a-member" | "unknown-group" => {
+            group.suspend();
             Outcome::Out(format!("{}: {error}", group.label))
         }
         "not-logged-in" | "session-ended" | "account-gone" => {
@@ -371,11 +413,15 @@ fn say(
     shared: &Shared,
     transfer: &Transfer,
     event: Option<AnnounceEvent>,
-) -> Result<Duration, AccountError> {
+) -> Result<Peers, AccountError> {
     let Some(port) = NonZeroU16::new(shared.address.port()) else {
-        return Ok(RETRY.1);
+        return Ok(Peers {
+            addresses: Vec::new(),
+            interval: NOWHERE,
+            barred: Vec::new(),
+        });
     };
-    let announce = Announce {
+    shared.account.announce(Announce {
         info_hash: transfer.info_hash(),
         peer_id: shared.peer_id,
         port,
@@ -383,15 +429,7 @@ fn say(
         downloaded: transfer.downloaded_bytes(),
         left: transfer.bytes_left(),
         event,
-    };
-    let peers = shared.account.announce(announce)?;
-    if let Some(group) = &transfer.group {
-        group.bar(&peers.barred);
-    }
-    if event != Some(AnnounceEvent::Stopped) {
-        transfer.add_candidates(shared, peers.addresses);
-    }
-    Ok(Duration::from_secs(peers.interval.max(1).into()))
+    })
 }
 
 /// Ends links whose other side is no member any more, or whose certificate has ended.
@@ -421,15 +459,46 @@ impl Transfer {
         state.phase == Phase::Active && !state.links.keys().any(|id| asks(*id))
     }
 
-    /// Its user may not have it any more, or it is off the catalogue.
-    fn out_of_group(&self, shared: &Shared, reason: &str) {
-        let is_here = self.is_download() && self.state().phase == Phase::Complete;
-        if !is_here {
-            return self.fail(shared, reason);
+    /// Its user may not have it any more, or it is off the catalogue. Says whether it stays here, to come back: what is
+    /// complete does, as the file is its user's.
+    fn goes_out(&self, shared: &Shared, reason: &str) -> bool {
+        {
+            let mut state = self.state();
+            match state.phase {
+                Phase::Complete if state.out => return true,
+                Phase::Complete => state.out = true,
+                // These are not announced, and say why themselves.
+                Phase::Lost(_) | Phase::Failed(_) => return true,
+                _ => return false,
+            }
         }
-        // The file stays its user's, and stays complete.
         shared.owned.remove(self.info_hash());
         self.close_links(reason);
         self.set_trouble(format!("not shared any more: {reason}"));
+        shared.notify_change();
+        true
+    }
+
+    /// Its user may have it: if it was complete and could not be shared, it is from now on. Says whether that is so.
+    pub(super) fn comes_back(self: &Arc<Self>, shared: &Shared) -> bool {
+        let current = shared.transfer(self.info_hash());
+        if !current.is_some_and(|current| Arc::ptr_eq(&current, self)) {
+            return false;
+        }
+        {
+            let mut state = self.state();
+            if !std::mem::take(&mut state.out) {
+                return false;
+            }
+            state.trouble = None;
+            if state.phase != Phase::Complete {
+                return false;
+            }
+            let whole = PieceSet::full(self.info().lengths());
+            shared.owned.insert(Arc::clone(self), whole);
+        }
+        log::info!("{}: shared again", self.name());
+        shared.notify_change();
+        true
     }
 }

@@ -5,8 +5,8 @@ use crate::peer::transfer::{Kind, Phase, Transfer};
 use crate::peer::{Account, AccountError, LoggedIn, Peer, Started, already, place};
 use crate::storage::{CreateOptions, Place, Store, StoreError, create_stamped, verify};
 use crate::torrent::{Info, InfoHash, Metainfo, PieceSet};
-use crate::wire::access::FileEntry;
 use crate::wire::access::Place as Name;
+use crate::wire::access::{FileEntry, NewsEntry, Outcome};
 use crate::wire::name::Label;
 use crate::wire::password::Password;
 use std::path::Path;
@@ -172,11 +172,12 @@ impl Peer {
     /// See [`AccountError`].
     pub fn list_files(&self, group: &Label) -> Result<Vec<ListedFile>, AccountError> {
         let files = self.account().files(group)?;
+        let user = self.account().user();
         let listed = files.into_iter().map(|entry| ListedFile {
             here: self
                 .shared
                 .transfer(entry.info_hash)
-                .is_some_and(|transfer| !transfer.has_failed()),
+                .is_some_and(|transfer| !transfer.has_failed() && transfer.is_of(user.as_ref())),
             entry,
         });
         Ok(listed.collect())
@@ -203,12 +204,21 @@ impl Peer {
             info_hash: metainfo.info().info_hash(),
             path: place.path(),
         };
-        if let Some(other) = self
-            .shared
-            .transfer(started.info_hash)
-            .filter(|other| !other.has_failed())
-        {
-            return Err(already(&other));
+        if let Some(other) = self.shared.transfer(started.info_hash) {
+            if !other.has_failed() && !other.is_of(Some(&group.user)) {
+                return Err(of_another(&other));
+            }
+            if !other.has_failed() {
+                return Err(already(&other));
+            }
+            // Its user may have it again: what is here is shared from here.
+            if other.is_of(Some(&group.user))
+                && other.path() == started.path
+                && other.comes_back(&self.shared)
+            {
+                self.shared.group_announcer.wake();
+                return Ok(started);
+            }
         }
         let info = Arc::new(metainfo.info().clone());
         let opened = match Store::open_download(Arc::clone(&info), &place) {
@@ -292,6 +302,18 @@ impl Peer {
         Ok(self.shared.groups.of(&user, label))
     }
 
+    /// What others decided about the user, as [`Account::news`] has it; who is a member again shares again what is here.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn news(&self) -> Result<Vec<NewsEntry>, AccountError> {
+        let news = self.account().news()?;
+        if news.iter().any(|entry| entry.outcome == Outcome::Accepted) {
+            self.shared.group_announcer.wake();
+        }
+        Ok(news)
+    }
+
     /// Whether the catalogue has exactly this under its name.
     fn is_in_catalogue(&self, group: &Label, info: &Info) -> Result<bool, AccountError> {
         let other = self.account().metainfo(group, info.name().as_str())?;
@@ -353,6 +375,22 @@ fn remove(path: &Path) -> Result<(), PeerError> {
         path: path.to_owned(),
         source,
     })
+}
+
+/// It is here for a user who is not logged in, so that it is not shared now.
+fn of_another(other: &Transfer) -> PeerError {
+    PeerError::Already {
+        name: other.name().to_owned(),
+        what: "here for another user, who is not logged in",
+        path: other.path(),
+    }
+}
+
+impl Transfer {
+    /// Whether it is shared and downloaded in that user's name.
+    fn is_of(&self, user: Option<&Label>) -> bool {
+        self.group.as_ref().map(|group| &group.user) == user
+    }
 }
 
 impl Account {

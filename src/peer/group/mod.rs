@@ -11,12 +11,15 @@ pub(super) use commands::sent_name;
 pub use commands::{ListedFile, Uploaded};
 
 use super::account::{Account, AccountError};
-use crate::certificate::{GroupCertificate, GroupIdentity, MemberKey, member_name};
+use crate::certificate::{Fingerprint, GroupCertificate, GroupIdentity, MemberKey, member_name};
 use crate::net::GroupTls;
 use crate::wire::name::Label;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
+
+/// How long a certificate counts as new: whoever doubts it sooner is more likely to be behind himself.
+const DOUBT: Duration = Duration::from_secs(60);
 
 /// One group, as one user is in it.
 #[derive(Debug)]
@@ -30,16 +33,29 @@ pub(super) struct Group {
 
 #[derive(Debug, Default)]
 struct State {
-    tls: Option<GroupTls>,
+    tls: Option<Certified>,
     /// From when on another certificate is fetched, since 1970.
     renew: Duration,
     barred: HashSet<String>,
 }
 
+/// What is shown to other members, and by which authority's word.
+#[derive(Debug)]
+struct Certified {
+    tls: GroupTls,
+    authority: Fingerprint,
+    /// When it was fetched, since 1970.
+    at: Duration,
+}
+
 impl Group {
-    /// What handshakes are done with; none while its user is not logged in, or before there is a certificate.
-    pub(super) fn tls(&self) -> Option<GroupTls> {
-        self.state().tls.clone()
+    /// What handshakes for shares of that authority are done with; none while its user is not logged in, before there is a
+    /// certificate, or if the group that bears the name now has another authority.
+    pub(super) fn tls(&self, authority: Option<Fingerprint>) -> Option<GroupTls> {
+        let state = self.state();
+        let certified = state.tls.as_ref();
+        let certified = certified.filter(|certified| Some(certified.authority) == authority);
+        certified.map(|certified| certified.tls.clone())
     }
 
     /// Whether somebody of that name is to have no link.
@@ -50,6 +66,16 @@ impl Group {
     /// Has no certificate any more, until another one is fetched.
     pub(super) fn suspend(&self) {
         self.state().tls = None;
+    }
+
+    /// What it shows may not be what the group wants any more: another certificate is fetched before the next announce, unless
+    /// this one is new.
+    pub(super) fn doubt(&self) {
+        let mut state = self.state();
+        let is_new = |certified: &Certified| now().saturating_sub(certified.at) < DOUBT;
+        if !state.tls.as_ref().is_some_and(is_new) {
+            state.renew = Duration::ZERO;
+        }
     }
 
     fn bar(&self, users: &[Label]) {
@@ -125,7 +151,11 @@ impl Groups {
         let mut state = group.state();
         // A quarter of its life is left for a tracker that does not answer.
         state.renew = at + end.saturating_sub(at) * 3 / 4;
-        state.tls = Some(tls);
+        state.tls = Some(Certified {
+            tls,
+            authority: certificate.fingerprint(),
+            at,
+        });
         drop(state);
         log::info!(
             "{} has a certificate of {} for {} s",

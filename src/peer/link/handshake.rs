@@ -5,7 +5,8 @@ use super::stream::LinkStream;
 use super::{About, CONNECT_LIMIT, HANDSHAKE_LIMIT, Link, reader};
 use crate::certificate::Member;
 use crate::net::{
-    GroupTlsError, Incoming, TLS_FIRST_BYTE, accept_group, read_exact_by, write_all_by,
+    GroupTlsError, Incoming, Refusal as Alert, TLS_FIRST_BYTE, accept_group, read_exact_by,
+    write_all_by,
 };
 use crate::peer::shared::Shared;
 use crate::peer::transfer::{Refusal, Transfer};
@@ -70,7 +71,7 @@ fn accept_plain(shared: &Arc<Shared>, stream: Arc<TcpStream>, address: SocketAdd
 fn accept_member(shared: &Arc<Shared>, socket: Arc<TcpStream>, address: SocketAddr) {
     let served = |info_hash| {
         let transfer = shared.owned.transfer(info_hash)?;
-        transfer.group.as_ref()?.tls()
+        transfer.group.as_ref()?.tls(transfer.authority)
     };
     let line = accept_group(
         Arc::clone(&socket),
@@ -176,12 +177,20 @@ fn greet(
             (LinkStream::Plain(socket), None)
         }
         Some(group) => {
-            let tls = group.tls().ok_or(CallError::Suspended)?;
-            let line = tls.connect(Arc::clone(&socket), info_hash, HANDSHAKE_LIMIT)?;
+            let tls = group.tls(transfer.authority);
+            let tls = tls.ok_or(CallError::Suspended)?;
+            let doubted = |error: &GroupTlsError| {
+                if matches!(error, GroupTlsError::Refused(Alert::Group)) {
+                    group.doubt();
+                }
+            };
+            let line = tls.connect(Arc::clone(&socket), info_hash, HANDSHAKE_LIMIT);
+            let line = line.inspect_err(doubted)?;
             if group.is_barred(&line.member.user) {
                 return Err(CallError::Barred(line.member.user));
             }
-            line.exchange(&ours, &mut bytes, HANDSHAKE_LIMIT)?;
+            line.exchange(&ours, &mut bytes, HANDSHAKE_LIMIT)
+                .inspect_err(doubted)?;
             let stream = LinkStream::Group {
                 line: Box::new(line.stream),
                 socket,
