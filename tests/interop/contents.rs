@@ -1,12 +1,20 @@
 //! What is shared: files and folders at the edges of pieces and blocks.
 
-use crate::support::Sandbox;
+use crate::support::{PATIENCE, Sandbox};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Content by path.
+type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 /// The names of what [`write`] makes.
 pub(crate) const NAMES: [&str; 4] = ["odd.bin", "many", "piece.bin", "byte.bin"];
+
+/// The file of no bytes.
+pub(crate) const EMPTY: &str = "many/d3/empty";
 
 /// Writes into `owned`: a file whose length is no multiple of a block, a folder of a thousand small files and an empty
 /// one, exactly one piece, and one byte.
@@ -16,35 +24,49 @@ pub(crate) fn write(sandbox: &Sandbox) -> PathBuf {
         let path = format!("owned/many/d{}/f{number}", number % 10);
         sandbox.file(&path, 1 + (number as usize * 7) % 900, number);
     }
-    sandbox.file("owned/many/d3/empty", 0, 2);
+    sandbox.file(&format!("owned/{EMPTY}"), 0, 2);
     sandbox.file("owned/piece.bin", 512 << 10, 3);
     sandbox.file("owned/byte.bin", 1, 4);
     sandbox.path("owned")
 }
 
-/// Both hold the same files with the same content, and no others.
+/// Waits until both hold the same files with the same content, and no others: some clients say that they are done
+/// before the last of it is written.
 pub(crate) fn assert_same(owned: &Path, copy: &Path) {
-    let (owned, copied) = (files(owned), files(copy));
-    let names = |files: &BTreeMap<PathBuf, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
-    let (those, these) = (names(&owned), names(&copied));
-    let other = those.iter().zip(&these).find(|(one, other)| one != other);
-    let (here, there) = (these.len(), those.len());
-    assert!(those == these, "{here} files for {there}, first {other:?}");
-    for (name, content) in owned {
-        assert!(copied[&name] == content, "{} differs", name.display());
+    let (owned, start) = (files(owned), Instant::now());
+    loop {
+        match difference(&owned, &files(copy)) {
+            None => return,
+            Some(difference) if start.elapsed() > PATIENCE => panic!("{difference}"),
+            Some(_) => thread::sleep(Duration::from_millis(100)),
+        }
     }
 }
 
+fn difference(owned: &Files, copied: &Files) -> Option<String> {
+    let missing = owned.keys().find(|name| !copied.contains_key(*name));
+    let added = copied.keys().find(|name| !owned.contains_key(*name));
+    let changed = owned
+        .keys()
+        .find(|name| copied.contains_key(*name) && copied[*name] != owned[*name]);
+    (owned != copied).then(|| {
+        let (many, all) = (copied.len(), owned.len());
+        format!("{many} files for {all}; missing {missing:?}, added {added:?}, changed {changed:?}")
+    })
+}
+
 /// Every file below `root` by its path there; a single file is named by an empty one.
-fn files(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+fn files(root: &Path) -> Files {
     let (mut files, mut folders) = (BTreeMap::new(), vec![root.to_owned()]);
     while let Some(path) = folders.pop() {
         if path.is_dir() {
             let entries = fs::read_dir(&path).unwrap();
-            folders.extend(entries.map(|entry| entry.unwrap().path()));
+            folders.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
         } else {
-            let content = fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-            files.insert(path.strip_prefix(root).unwrap().to_owned(), content);
+            // It may not be there yet, or be renamed this moment.
+            let content = fs::read(&path).ok();
+            let name = path.strip_prefix(root).unwrap().to_owned();
+            files.extend(content.map(|content| (name, content)));
         }
     }
     files

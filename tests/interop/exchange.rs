@@ -1,6 +1,6 @@
 //! A tracker of ours, peers of ours, and whoever else there is: who has what goes to the others.
 
-use crate::contents::{self, NAMES, assert_same};
+use crate::contents::{self, EMPTY, NAMES, assert_same};
 use crate::others::until;
 use crate::support::{Peer, Process, Sandbox, run};
 use pieceful::torrent::Metainfo;
@@ -21,6 +21,11 @@ pub(crate) trait Client {
 
     /// Starts a download into `folder`.
     fn fetch(&mut self, torrent: &Path, folder: &Path);
+
+    /// Whether a download brings a file of no bytes into being.
+    fn makes_empty_files(&self) -> bool {
+        true
+    }
 
     /// Waits until everything is complete.
     fn until_complete(&mut self);
@@ -68,7 +73,7 @@ pub(crate) struct Swarm {
     pub(crate) sandbox: Sandbox,
     pub(crate) tracker: Process,
     pub(crate) owned: PathBuf,
-    ip: IpAddr,
+    pub(crate) ip: IpAddr,
 }
 
 impl Swarm {
@@ -176,6 +181,9 @@ pub(crate) fn they_fetch_what_we_seed(swarm: &Swarm, client: &mut dyn Client, ov
         client.fetch(&torrent, &copies);
     }
     client.until_complete();
+    if !client.makes_empty_files() {
+        fs::write(copies.join(EMPTY), "").unwrap();
+    }
     for name in NAMES {
         assert_same(&owned.join(name), &copies.join(name));
     }

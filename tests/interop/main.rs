@@ -12,3 +12,4 @@ mod others;
 #[path = "../swarm/support.rs"]
 #[allow(unreachable_pub)]
 mod support;
+mod transmission;
