@@ -25,7 +25,7 @@ pub struct Handshake {
 
 /// What is wrong with the first bytes of a line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a BitTorrent handshake")]
+#[error("not a BitTorrent handshake; encrypted ones are not understood here")]
 pub struct NotBitTorrent;
 
 impl Handshake {

@@ -1,11 +1,15 @@
 //! libtorrent, by its Python package.
 
-use crate::exchange::{Client, Over, Swarm, they_fetch_what_we_seed, we_fetch_what_they_seed};
-use crate::others::{Other, Running, are_here, command, python};
+use crate::exchange::{
+    Client, Over, Swarm, assert_content, they_fetch_what_we_seed, we_fetch_what_they_seed,
+};
+use crate::others::{Other, Running, are_here, command, python, until};
 use crate::support::PATIENCE;
 use serde_json::{Value, json};
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Stdio};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/session.py");
@@ -115,4 +119,92 @@ fn we_fetch_what_it_seeds_over_udp() {
 fn it_fetches_what_we_seed_after_trying_utp() {
     let settings = json!({"enable_outgoing_utp": true});
     exchange(they_fetch_what_we_seed, Over::Http, &settings);
+}
+
+/// A file with holes whose blocks lie past 32 bits, and a mark on each side of where counting could go wrong.
+#[test]
+fn offsets_past_32_bits_arrive_in_both_directions() {
+    const LENGTH: u64 = (4 << 30) + 54_321;
+    const MARKS: [u64; 4] = [0, (2 << 30) - 3, (4 << 30) - 3, LENGTH - 6];
+    if !are_here(&[Other::Libtorrent]) {
+        return;
+    }
+    let swarm = Swarm::new("127.0.0.1");
+    let holes = swarm.owned.join("holes.bin");
+    fs::create_dir(&swarm.owned).unwrap();
+    let file = File::create(&holes).unwrap();
+    file.set_len(LENGTH).unwrap();
+    for at in MARKS {
+        file.write_all_at(b"marked", at).unwrap();
+    }
+    let assert_marked = |path: PathBuf| {
+        let file = File::open(&path).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), LENGTH);
+        for at in MARKS {
+            let mut read = [0; 6];
+            file.read_exact_at(&mut read, at).unwrap();
+            assert_eq!(&read, b"marked", "at {at}");
+        }
+        fs::remove_file(path).unwrap();
+    };
+
+    let mut seed = swarm.peer("seed", &[]);
+    let torrent = swarm.send(&mut seed, &holes, &Over::Http.url(swarm.tracker.address));
+    swarm.until_seeds(1);
+    let mut theirs = Libtorrent::start(&swarm, &json!({}));
+    let copies = swarm.sandbox.folder("copies");
+    theirs.add(&torrent, &copies);
+    theirs.until_complete();
+    assert_content(&swarm, &mut theirs, "seed");
+    drop(theirs);
+    assert_marked(copies.join("holes.bin"));
+    seed.process.write_line("quit");
+    seed.process.wait();
+
+    let mut theirs = Libtorrent::start(&swarm, &json!({}));
+    let believed =
+        json!({"do": "add", "torrent": torrent, "folder": swarm.owned, "believed": true});
+    theirs.ask(&believed);
+    swarm.until_seeds(1);
+    swarm.hide_tracker();
+    let mut leech = swarm.peer("leech", &[]);
+    leech.run(&format!("download {}", torrent.display()));
+    leech.run("wait 60");
+    assert_content(&swarm, &mut theirs, "leech");
+    assert_marked(swarm.sandbox.path("leech/holes.bin"));
+}
+
+/// The wire is not obfuscated here: the log says so where it calls, the download where it is called.
+#[test]
+fn one_that_insists_on_encryption_is_refused_clearly() {
+    if !are_here(&[Other::Libtorrent]) {
+        return;
+    }
+    let swarm = Swarm::new("127.0.0.1");
+    let file = swarm.sandbox.file("owned/file", 300_000, 1);
+    let settings = json!({"out_enc_policy": 0, "in_enc_policy": 0});
+    let mut seed = swarm.peer("seed", &[]);
+    let torrent = swarm.send(&mut seed, &file, &Over::Http.url(swarm.tracker.address));
+    swarm.until_seeds(1);
+    let mut theirs = Libtorrent::start(&swarm, &settings);
+    theirs.fetch(&torrent, &swarm.sandbox.folder("copies"));
+    until("the log names what is wrong", || {
+        let log = swarm.log("seed");
+        // One encrypted line in 256 begins as TLS does.
+        let named = ["encrypted ones are not understood", "is not TLS"];
+        named.iter().any(|rule| log.contains(rule)).then_some(())
+    });
+    drop(theirs);
+    seed.process.kill();
+
+    let mut theirs = Libtorrent::start(&swarm, &settings);
+    theirs.seed(&torrent, &swarm.owned);
+    let mut leech = swarm.peer("leech", &[]);
+    leech.run(&format!("download {}", torrent.display()));
+    until("the log names what may be wrong", || {
+        let log = swarm.log("leech");
+        let named = "it closed the line instead of answering";
+        log.contains(named).then_some(())
+    });
+    assert_eq!(leech.download("file")["bytes_done"], 0);
 }

@@ -8,6 +8,7 @@ mod aria2;
 mod contents;
 mod exchange;
 mod libtorrent;
+mod opentracker;
 mod others;
 #[path = "../swarm/support.rs"]
 #[allow(unreachable_pub)]

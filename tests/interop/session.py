@@ -73,9 +73,11 @@ class Session:
         return {}
 
     def add(self, asked):
-        """Takes a torrent in; what is in its folder already is checked."""
+        """Takes a torrent in; what is in its folder already is checked, or believed to be whole."""
         parameters = lt.load_torrent_file(asked["torrent"])
         parameters.save_path = asked["folder"]
+        if asked.get("believed"):
+            parameters.flags |= lt.torrent_flags.seed_mode
         handle = self.session.add_torrent(parameters)
         self.torrents.append(handle)
         return {"info_hash": str(handle.info_hashes().v1)}

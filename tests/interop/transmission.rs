@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Stdio;
+use std::thread::{self, Builder};
 
 /// A daemon with every torrent of a test. It calls nobody on loopback, v4 or v6: others have to call it.
 pub(crate) struct Transmission {
@@ -123,41 +124,36 @@ impl Client for Transmission {
     }
 }
 
-fn exchange(exchange: fn(&Swarm, &mut dyn Client, Over), ip: &str, over: Over) {
+type Exchange = fn(&Swarm, &mut dyn Client, Over);
+
+/// All ways at once: a daemon takes a while to announce, and unchokes every ten seconds.
+fn every_way(exchange: Exchange) {
     if !are_here(&[Other::Transmission]) {
         return;
     }
-    let swarm = Swarm::new(ip);
-    let mut transmission = Transmission::start(&swarm);
-    exchange(&swarm, &mut transmission, over);
+    let one_way = |ip, over| {
+        let swarm = Swarm::new(ip);
+        let mut transmission = Transmission::start(&swarm);
+        exchange(&swarm, &mut transmission, over);
+    };
+    thread::scope(|scope| {
+        for (ip, over) in [
+            ("127.0.0.1", Over::Http),
+            ("127.0.0.1", Over::Udp),
+            ("::1", Over::Http),
+        ] {
+            let way = Builder::new().name(format!("{over:?} on {ip}"));
+            way.spawn_scoped(scope, move || one_way(ip, over)).unwrap();
+        }
+    });
 }
 
 #[test]
-fn it_fetches_what_we_seed_over_http() {
-    exchange(they_fetch_what_we_seed, "127.0.0.1", Over::Http);
+fn it_fetches_what_we_seed_over_http_udp_and_ipv6() {
+    every_way(they_fetch_what_we_seed);
 }
 
 #[test]
-fn it_fetches_what_we_seed_over_udp() {
-    exchange(they_fetch_what_we_seed, "127.0.0.1", Over::Udp);
-}
-
-#[test]
-fn it_fetches_what_we_seed_over_ipv6() {
-    exchange(they_fetch_what_we_seed, "::1", Over::Http);
-}
-
-#[test]
-fn we_fetch_what_it_seeds_over_http() {
-    exchange(we_fetch_what_they_seed, "127.0.0.1", Over::Http);
-}
-
-#[test]
-fn we_fetch_what_it_seeds_over_udp() {
-    exchange(we_fetch_what_they_seed, "127.0.0.1", Over::Udp);
-}
-
-#[test]
-fn we_fetch_what_it_seeds_over_ipv6() {
-    exchange(we_fetch_what_they_seed, "::1", Over::Http);
+fn we_fetch_what_it_seeds_over_http_udp_and_ipv6() {
+    every_way(we_fetch_what_they_seed);
 }

@@ -152,6 +152,11 @@ enum CallError {
     Group(#[from] GroupTlsError),
     #[error(transparent)]
     Handshake(#[from] NotBitTorrent),
+    #[error(
+        "it closed the line instead of answering: it does not share this, or takes encrypted lines only, which are not \
+         understood here"
+    )]
+    HungUp,
     #[error("it answers for another swarm")]
     OtherSwarm,
     #[error("{0} is no member any more")]
@@ -173,7 +178,7 @@ fn greet(
     let (stream, member) = match &transfer.group {
         None => {
             write_all_by(&socket, &ours, HANDSHAKE_LIMIT)?;
-            read_exact_by(&socket, &mut bytes, HANDSHAKE_LIMIT)?;
+            read_exact_by(&socket, &mut bytes, HANDSHAKE_LIMIT).map_err(no_answer)?;
             (LinkStream::Plain(socket), None)
         }
         Some(group) => {
@@ -203,6 +208,13 @@ fn greet(
         return Err(CallError::OtherSwarm);
     }
     Ok((stream, member, theirs))
+}
+
+fn no_answer(error: io::Error) -> CallError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => CallError::HungUp,
+        _ => error.into(),
+    }
 }
 
 fn begin(
