@@ -8,6 +8,7 @@ mod aria2;
 mod contents;
 mod exchange;
 mod libtorrent;
+mod mixed;
 mod opentracker;
 mod others;
 #[path = "../swarm/support.rs"]

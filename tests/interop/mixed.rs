@@ -1,0 +1,73 @@
+//! One swarm of everybody: a seed and five leeches by four authors.
+
+use crate::aria2::Aria2;
+use crate::contents::assert_same;
+use crate::exchange::{Client, Over, Swarm, assert_content};
+use crate::libtorrent::Libtorrent;
+use crate::others::{Other, are_here, until};
+use crate::transmission::Transmission;
+use serde_json::json;
+
+const LENGTH: usize = (24 << 20) + 77;
+
+#[test]
+fn one_seed_and_five_leeches_of_four_kinds_trade_and_ban_nobody() {
+    if !are_here(&[Other::Libtorrent, Other::Aria2, Other::Transmission]) {
+        return;
+    }
+    let swarm = Swarm::new("127.0.0.1");
+    let file = swarm.sandbox.file("owned/file", LENGTH, 1);
+    // Slower than they are among each other, as the first seed of a large file is.
+    let mut seed = swarm.peer("seed", &["--up", "4M"]);
+    let torrent = swarm.send(&mut seed, &file, &Over::Http.url(swarm.tracker.address));
+    let copy = |name: &str| swarm.sandbox.path(name).join("file");
+
+    // Transmission calls nobody on loopback, so all others are to hear of it, and are after it.
+    let mut transmission = Transmission::start(&swarm);
+    transmission.fetch(&torrent, &swarm.sandbox.folder("of transmission"));
+    until_leeches(&swarm, 1);
+    let mut libtorrent = Libtorrent::start(&swarm, &json!({}));
+    libtorrent.fetch(&torrent, &swarm.sandbox.folder("of libtorrent"));
+    let mut aria2 = Aria2::new(&swarm);
+    aria2.fetch(&torrent, &swarm.sandbox.folder("of aria2"));
+    let mut ours = ["one", "other"].map(|name| swarm.peer(name, &["--stay"]));
+    for peer in &mut ours {
+        peer.run(&format!("download {}", torrent.display()));
+    }
+
+    for peer in &mut ours {
+        peer.run("wait 60");
+    }
+    libtorrent.until_complete();
+    aria2.until_complete();
+    transmission.until_complete();
+    for folder in [
+        "of transmission",
+        "of libtorrent",
+        "of aria2",
+        "one",
+        "other",
+    ] {
+        assert_same(&file, &copy(folder));
+    }
+    let clients: [&mut dyn Client; 3] = [&mut transmission, &mut libtorrent, &mut aria2];
+    for (client, ours) in clients.into_iter().zip(["seed", "one", "other"]) {
+        assert_content(&swarm, client, ours);
+    }
+    let status = seed.run("status");
+    let sent = status["shares"][0]["uploaded"].as_u64().unwrap();
+    println!(
+        "the first seed sent {:.2} times the file",
+        sent as f64 / LENGTH as f64
+    );
+    assert!(
+        sent <= 2 * LENGTH as u64,
+        "{sent} bytes from the first seed"
+    );
+}
+
+fn until_leeches(swarm: &Swarm, count: u64) {
+    until("the tracker hears of the leeches", || {
+        (swarm.figure("peers") - swarm.figure("seeds") == count).then_some(())
+    });
+}
