@@ -8,6 +8,7 @@ mod aria2;
 mod contents;
 mod exchange;
 mod libtorrent;
+mod metainfo;
 mod mixed;
 mod opentracker;
 mod others;

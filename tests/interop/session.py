@@ -60,17 +60,22 @@ class Session:
         return {"port": self.session.listen_port(), "version": lt.__version__}
 
     def make(self, asked):
-        """Writes a .torrent of the first version."""
+        """Writes a .torrent of the first version, or one of both."""
         path = asked["path"]
         files = lt.file_storage()
         lt.add_files(files, path)
-        made = lt.create_torrent(files, asked.get("piece_length", 0), lt.create_torrent.v1_only)
+        kind = 0 if asked.get("hybrid") else lt.create_torrent.v1_only
+        made = lt.create_torrent(files, asked.get("piece_length", 0), kind)
         for tier, url in enumerate(asked["trackers"]):
             made.add_tracker(url, tier)
         lt.set_piece_hashes(made, os.path.dirname(path))
         with open(asked["out"], "wb") as out:
             out.write(lt.bencode(made.generate()))
         return {}
+
+    def read(self, asked):
+        """What each .torrent is to libtorrent: its info-hash of the first version, or why it refuses it."""
+        return {"read": [read(torrent) for torrent in asked["torrents"]]}
 
     def add(self, asked):
         """Takes a torrent in; what is in its folder already is checked, or believed to be whole."""
@@ -121,6 +126,13 @@ class Session:
             "complaints": self.complaints,
             "said": [f"{kind}: {message}" for kind, message in self.said[-40:]],
         }
+
+
+def read(torrent):
+    try:
+        return {"info_hash": str(lt.load_torrent_file(torrent).info_hashes.v1)}
+    except RuntimeError as error:
+        return {"error": str(error)}
 
 
 def main():

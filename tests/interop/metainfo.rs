@@ -1,0 +1,727 @@
+//! Torrents, sound and with one defect each: what libtorrent makes of them, and what we do.
+
+use crate::contents;
+use crate::exchange::Swarm;
+use crate::libtorrent::Libtorrent;
+use crate::others::{Other, are_here};
+use pieceful::torrent::Metainfo;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::PathBuf;
+
+/// A bencoded value.
+type Bencode = Vec<u8>;
+
+fn text(text: impl AsRef<[u8]>) -> Bencode {
+    let text = text.as_ref();
+    [text.len().to_string().as_bytes(), b":", text].concat()
+}
+
+fn number(number: impl ToString) -> Bencode {
+    format!("i{}e", number.to_string()).into_bytes()
+}
+
+fn list(values: impl IntoIterator<Item = Bencode>) -> Bencode {
+    let values: Bencode = values.into_iter().flatten().collect();
+    [b"l", &values[..], b"e"].concat()
+}
+
+/// A dictionary with its keys in the order given.
+#[derive(Clone)]
+struct Fields(Vec<(&'static str, Bencode)>);
+
+impl Fields {
+    /// Replaces a value, or adds one where the order of keys wants it.
+    fn with(mut self, key: &'static str, value: Bencode) -> Self {
+        self.0.retain(|(other, _)| *other != key);
+        let at = self.0.partition_point(|(other, _)| *other < key);
+        self.0.insert(at, (key, value));
+        self
+    }
+
+    fn without(mut self, key: &str) -> Self {
+        self.0.retain(|(other, _)| *other != key);
+        self
+    }
+
+    fn reversed(mut self) -> Self {
+        self.0.reverse();
+        self
+    }
+
+    fn encode(&self) -> Bencode {
+        let pairs = self.0.iter();
+        let pairs: Bencode = pairs
+            .flat_map(|(key, value)| [text(key), value.clone()].concat())
+            .collect();
+        [b"d", &pairs[..], b"e"].concat()
+    }
+
+    /// A `.torrent` with this `info` and nothing else.
+    fn torrent(&self) -> Bencode {
+        Self(vec![("info", self.encode())]).encode()
+    }
+}
+
+fn hashes(count: usize) -> Bencode {
+    text(vec![b'h'; 20 * count])
+}
+
+/// A file of 40,000 bytes in pieces of 16 KiB.
+fn file() -> Fields {
+    Fields(vec![
+        ("length", number(40_000)),
+        ("name", text("name")),
+        ("piece length", number(16_384)),
+        ("pieces", hashes(3)),
+    ])
+}
+
+/// A folder of these files, in one piece.
+fn folder(files: impl IntoIterator<Item = Bencode>) -> Fields {
+    let info = file().without("length").with("pieces", hashes(1));
+    info.with("files", list(files))
+}
+
+/// A file of one byte.
+fn member(path: &[&[u8]]) -> Fields {
+    Fields(vec![
+        ("length", number(1)),
+        ("path", list(path.iter().map(text))),
+    ])
+}
+
+/// A folder with one file of one byte.
+fn path(path: &[&[u8]]) -> Fields {
+    folder([member(path).encode()])
+}
+
+fn paths(paths: &[&[&[u8]]]) -> Fields {
+    folder(paths.iter().map(|path| member(path).encode()))
+}
+
+/// A `.torrent` with more than its `info`.
+fn top(key: &'static str, value: Bencode) -> Bencode {
+    let torrent = Fields(vec![("info", file().encode())]);
+    torrent.with(key, value).encode()
+}
+
+/// Those that are sound to both.
+fn sound() -> Vec<(&'static str, Bencode)> {
+    let many = (0..100_000).map(|at| member(&[b"d", format!("{at}").as_bytes()]).encode());
+    let many = folder(many).with("piece length", number(131_072));
+    let empty = member(&[b"empty"]).with("length", number(0)).encode();
+    let deep = [&b"d"[..]; 90];
+    let attribute = |attribute: &str| {
+        let member = member(&[b"x"]).with("attr", text(attribute));
+        folder([member.encode()]).torrent()
+    };
+    vec![
+        ("a file", file().torrent()),
+        ("a folder", path(&[b"d", b"x"]).torrent()),
+        ("100,000 files", many.torrent()),
+        (
+            "an empty file in a folder",
+            folder([empty, member(&[b"x"]).encode()]).torrent(),
+        ),
+        ("90 folders deep", path(&deep).torrent()),
+        ("unsorted keys", file().reversed().torrent()),
+        (
+            "an unknown key in info",
+            file().with("source", text("us")).torrent(),
+        ),
+        (
+            "an unknown dictionary in info",
+            file()
+                .with(
+                    "x",
+                    Fields(vec![("b", number(1)), ("a", list([]))]).encode(),
+                )
+                .torrent(),
+        ),
+        ("unknown keys beside info", top("x", list([number(-1)]))),
+        ("private", file().with("private", number(1)).torrent()),
+        ("an executable", attribute("x")),
+        ("a padding file", attribute("p")),
+        ("an attribute of the future", attribute("z")),
+        (
+            "pieces of 100,000 bytes",
+            file()
+                .with("piece length", number(100_000))
+                .with("pieces", hashes(1))
+                .torrent(),
+        ),
+        (
+            "pieces of 256 MiB",
+            file()
+                .with("piece length", number(256 << 20))
+                .with("pieces", hashes(1))
+                .torrent(),
+        ),
+        (
+            "names in many scripts",
+            path(&["Größe".as_bytes(), "日本".as_bytes()]).torrent(),
+        ),
+        ("a hidden file", file().with("name", text(".x")).torrent()),
+        (
+            "a name that Windows reserves",
+            file().with("name", text("aux.c")).torrent(),
+        ),
+        (
+            "a name that ends in a dot",
+            file().with("name", text("x.")).torrent(),
+        ),
+        (
+            "a name of 255 bytes",
+            file().with("name", text("n".repeat(255))).torrent(),
+        ),
+        ("a tracker", top("announce", text("http://x/announce"))),
+        (
+            "tiers",
+            top("announce-list", list([list([text("udp://x:1")]), list([])])),
+        ),
+    ]
+}
+
+/// What libtorrent does with what we refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum They {
+    Refuse,
+    /// The table in DESIGN.md says why we do not.
+    Read,
+}
+use They::{Read, Refuse};
+
+/// One defect each, and what our refusal names.
+fn defects() -> Vec<(&'static str, Bencode, &'static str, They)> {
+    let piece_length = |length: &str| {
+        file()
+            .with("piece length", number(length))
+            .with("pieces", hashes(1))
+            .torrent()
+    };
+    let length = |length: &str| file().with("length", number(length)).torrent();
+    let with = |key, value| file().with(key, value).torrent();
+    let member_with = |key, value| folder([member(&[b"x"]).with(key, value).encode()]).torrent();
+    let raw = |bytes: &[u8]| bytes.to_vec();
+    let twice = [&b"d"[..], &text("a"), b"i1e", &text("a"), b"i1e", b"e"].concat();
+    let many_pieces = 3_000_000;
+    vec![
+        (
+            "piece length 0",
+            piece_length("0"),
+            "piece length 0",
+            Refuse,
+        ),
+        (
+            "negative piece length",
+            piece_length("-16384"),
+            "piece length -16384",
+            Refuse,
+        ),
+        (
+            "pieces of 4 GiB",
+            piece_length("4294967296"),
+            "piece length 4294967296",
+            Refuse,
+        ),
+        (
+            "pieces of 2^63-1 bytes",
+            piece_length("9223372036854775807"),
+            "piece length",
+            Refuse,
+        ),
+        (
+            "pieces of 2^64 bytes",
+            piece_length("18446744073709551616"),
+            "malformed number",
+            Refuse,
+        ),
+        ("no info", raw(b"d1:ai1ee"), "lacks \"info\"", Refuse),
+        (
+            "no name",
+            file().without("name").torrent(),
+            "lacks \"name\"",
+            Refuse,
+        ),
+        (
+            "no piece length",
+            file().without("piece length").torrent(),
+            "lacks \"piece length\"",
+            Refuse,
+        ),
+        (
+            "no pieces",
+            file().without("pieces").torrent(),
+            "lacks \"pieces\"",
+            Refuse,
+        ),
+        (
+            "neither length nor files",
+            file().without("length").torrent(),
+            "either \"length\" or \"files\"",
+            Refuse,
+        ),
+        (
+            "both length and files",
+            path(&[b"x"]).with("length", number(1)).torrent(),
+            "either \"length\" or \"files\"",
+            Read,
+        ),
+        ("no files", folder([]).torrent(), "no files", Refuse),
+        (
+            "a member without length",
+            folder([member(&[b"x"]).without("length").encode()]).torrent(),
+            "lacks \"length\"",
+            Refuse,
+        ),
+        (
+            "a member without path",
+            folder([member(&[b"x"]).without("path").encode()]).torrent(),
+            "lacks \"path\"",
+            Refuse,
+        ),
+        (
+            "total length",
+            file()
+                .without("length")
+                .with("total length", number(40_000))
+                .torrent(),
+            "total length",
+            Refuse,
+        ),
+        (
+            "a list for a torrent",
+            raw(b"le"),
+            "\"torrent\" in the torrent has the wrong type",
+            Refuse,
+        ),
+        ("a list for info", raw(b"d4:infolee"), "\"info\"", Refuse),
+        (
+            "a text for length",
+            with("length", text("40000")),
+            "\"length\" in",
+            Refuse,
+        ),
+        (
+            "a number for name",
+            with("name", number(1)),
+            "\"name\"",
+            Refuse,
+        ),
+        (
+            "a text for piece length",
+            with("piece length", text("16384")),
+            "\"piece length\"",
+            Refuse,
+        ),
+        (
+            "a list for pieces",
+            with("pieces", list([hashes(3)])),
+            "\"pieces\"",
+            Refuse,
+        ),
+        (
+            "a text for files",
+            folder([]).with("files", text("x")).torrent(),
+            "\"files\"",
+            Refuse,
+        ),
+        (
+            "a number for a member",
+            folder([number(1)]).torrent(),
+            "\"files\"",
+            Refuse,
+        ),
+        (
+            "a text for path",
+            member_with("path", text("x")),
+            "\"path\"",
+            Refuse,
+        ),
+        (
+            "a number in a path",
+            member_with("path", list([number(1)])),
+            "\"path\"",
+            Refuse,
+        ),
+        (
+            "a text for private",
+            with("private", text("1")),
+            "\"private\"",
+            Read,
+        ),
+        (
+            "a number for announce",
+            top("announce", number(1)),
+            "\"announce\"",
+            Read,
+        ),
+        (
+            "a text for announce-list",
+            top("announce-list", text("x")),
+            "\"announce-list\"",
+            Read,
+        ),
+        (
+            "texts for tiers",
+            top("announce-list", list([text("udp://x:1")])),
+            "\"announce-list\"",
+            Read,
+        ),
+        (
+            "a name that is no UTF-8",
+            with("name", text(b"\xff\xfe")),
+            "not UTF-8",
+            Read,
+        ),
+        (
+            "a path that is no UTF-8",
+            path(&[b"\xc3\x28"]).torrent(),
+            "not UTF-8",
+            Read,
+        ),
+        (
+            "the name ..",
+            with("name", text("..")),
+            "leads to another folder",
+            Refuse,
+        ),
+        (
+            "the name .",
+            with("name", text(".")),
+            "leads to another folder",
+            Refuse,
+        ),
+        (
+            "an empty name",
+            with("name", text("")),
+            "an empty name",
+            Refuse,
+        ),
+        (
+            "a path with ..",
+            path(&[b"..", b"x"]).torrent(),
+            "leads to another folder",
+            Read,
+        ),
+        (
+            "a path of .. alone",
+            path(&[b".."]).torrent(),
+            "leads to another folder",
+            Read,
+        ),
+        (
+            "a path with .",
+            path(&[b".", b"x"]).torrent(),
+            "leads to another folder",
+            Read,
+        ),
+        (
+            "an empty component",
+            path(&[b"d", b"", b"x"]).torrent(),
+            "an empty name",
+            Read,
+        ),
+        (
+            "an empty path",
+            path(&[]).torrent(),
+            "an empty name",
+            Refuse,
+        ),
+        (
+            "an absolute name",
+            with("name", text("/etc/passwd")),
+            "path separator",
+            Read,
+        ),
+        (
+            "a slash in a component",
+            path(&[b"../../x"]).torrent(),
+            "path separator",
+            Read,
+        ),
+        (
+            "a backslash",
+            path(&[b"..\\x"]).torrent(),
+            "path separator",
+            Read,
+        ),
+        ("a drive", with("name", text("C:x")), "like a drive", Read),
+        (
+            "a NUL in a name",
+            with("name", text("a\0b")),
+            "control character",
+            Read,
+        ),
+        (
+            "an escape in a path",
+            path(&[b"\x1b[2J"]).torrent(),
+            "control character",
+            Read,
+        ),
+        (
+            "a name of 256 bytes",
+            with("name", text("n".repeat(256))),
+            "longer than 255",
+            Read,
+        ),
+        (
+            "a path of 200 folders",
+            path(&[&b"d"[..]; 201]).torrent(),
+            "deeper than",
+            Refuse,
+        ),
+        (
+            "two files of one path",
+            paths(&[&[b"x"], &[b"x"]]).torrent(),
+            "cannot both exist",
+            Read,
+        ),
+        (
+            "a file where a folder is needed",
+            paths(&[&[b"x"], &[b"x", b"y"]]).torrent(),
+            "cannot both exist",
+            Read,
+        ),
+        (
+            "a symbolic link",
+            folder([
+                member(&[b"x"]).encode(),
+                member(&[b"l"])
+                    .with("attr", text("l"))
+                    .with("symlink path", list([text("x")]))
+                    .with("length", number(0))
+                    .encode(),
+            ])
+            .torrent(),
+            "symbolic link",
+            Read,
+        ),
+        (
+            "negative length",
+            length("-1"),
+            "a file length of -1",
+            Refuse,
+        ),
+        (
+            "length 2^63",
+            length("9223372036854775808"),
+            "malformed number",
+            Refuse,
+        ),
+        (
+            "length 2^63-1",
+            length("9223372036854775807"),
+            "pieces",
+            Refuse,
+        ),
+        (
+            "lengths that overflow together",
+            folder([
+                member(&[b"x"])
+                    .with("length", number("9223372036854775807"))
+                    .encode(),
+                member(&[b"y"]).encode(),
+            ])
+            .torrent(),
+            "overflow",
+            Refuse,
+        ),
+        (
+            "a negative member",
+            member_with("length", number(-1)),
+            "a file length of -1",
+            Refuse,
+        ),
+        (
+            "a hash too few",
+            with("pieces", hashes(2)),
+            "40 bytes where 60 are due",
+            Refuse,
+        ),
+        (
+            "a hash too many",
+            with("pieces", hashes(4)),
+            "80 bytes where 60 are due",
+            Refuse,
+        ),
+        (
+            "half a hash",
+            with("pieces", text([b'h'; 50])),
+            "50 bytes where 60 are due",
+            Refuse,
+        ),
+        (
+            "no hash",
+            with("pieces", text("")),
+            "0 bytes where 60 are due",
+            Refuse,
+        ),
+        (
+            "too many pieces",
+            file()
+                .with("length", number(many_pieces * 16_384))
+                .with("pieces", hashes(many_pieces))
+                .torrent(),
+            "larger than",
+            Refuse,
+        ),
+        (
+            "lists 100,000 deep",
+            top("x", [b"l".repeat(100_000), b"e".repeat(100_000)].concat()),
+            "nests deeper",
+            Refuse,
+        ),
+        (
+            "dictionaries 100,000 deep",
+            b"d1:a".repeat(100_000),
+            "nests deeper",
+            Refuse,
+        ),
+        ("a leading zero", length("040000"), "malformed number", Read),
+        (
+            "minus zero",
+            top("x", number("-0")),
+            "malformed number",
+            Read,
+        ),
+        ("no digits", length(""), "malformed number", Refuse),
+        (
+            "a leading zero of a text's length",
+            top("x", raw(b"02:ab")),
+            "malformed number",
+            Read,
+        ),
+        (
+            "trailing bytes",
+            [file().torrent(), raw(b"x")].concat(),
+            "bytes after the end",
+            Read,
+        ),
+        ("a key twice", top("x", twice.clone()), "stands twice", Read),
+        (
+            "a key twice in info",
+            with("x", twice),
+            "stands twice",
+            Read,
+        ),
+        (
+            "a number for a key",
+            raw(b"di1ei1ee"),
+            "unexpected byte",
+            Refuse,
+        ),
+        (
+            "a text longer than all",
+            raw(b"d4:info99999999999:x"),
+            "too early",
+            Refuse,
+        ),
+        (
+            "cut short",
+            file().torrent()[..40].to_vec(),
+            "too early",
+            Refuse,
+        ),
+        ("nothing", raw(b""), "too early", Refuse),
+        ("HTML", raw(b"<html></html>"), "unexpected byte", Refuse),
+    ]
+}
+
+struct Corpus {
+    swarm: Swarm,
+    libtorrent: Libtorrent,
+}
+
+impl Corpus {
+    fn new() -> Option<Self> {
+        are_here(&[Other::Libtorrent]).then(|| {
+            let swarm = Swarm::new("127.0.0.1");
+            let libtorrent = Libtorrent::start(&swarm, &json!({}));
+            Self { swarm, libtorrent }
+        })
+    }
+
+    /// What libtorrent says of each.
+    fn read<'a>(&mut self, torrents: impl Iterator<Item = &'a Bencode>) -> Vec<Value> {
+        let folder = self.swarm.sandbox.folder("corpus");
+        let write = |(at, bytes): (usize, &Bencode)| {
+            let path = folder.join(format!("{at}.torrent"));
+            fs::write(&path, bytes).unwrap();
+            path
+        };
+        let paths: Vec<PathBuf> = torrents.enumerate().map(write).collect();
+        let told = self
+            .libtorrent
+            .ask(&json!({"do": "read", "torrents": paths}));
+        told["read"].as_array().unwrap().clone()
+    }
+}
+
+#[test]
+fn a_sound_torrent_has_the_info_hash_that_libtorrent_gives_it() {
+    let Some(mut corpus) = Corpus::new() else {
+        return;
+    };
+    let torrents = sound();
+    let read = corpus.read(torrents.iter().map(|(_, bytes)| bytes));
+    let mut other = Vec::new();
+    for ((name, bytes), theirs) in torrents.iter().zip(read) {
+        let ours = Metainfo::parse(bytes).map(|read| read.info().info_hash().to_string());
+        if ours.as_ref().ok().map(String::as_str) != theirs["info_hash"].as_str() {
+            other.push(format!("{name}: {ours:?}, libtorrent {theirs}"));
+        }
+    }
+    assert!(other.is_empty(), "{}", other.join("\n"));
+}
+
+#[test]
+fn a_defect_is_refused_by_name_and_the_design_tells_where_libtorrent_reads_on() {
+    let Some(mut corpus) = Corpus::new() else {
+        return;
+    };
+    let torrents = defects();
+    let read = corpus.read(torrents.iter().map(|(_, bytes, ..)| bytes));
+    let mut other = Vec::new();
+    for ((name, bytes, rule, expected), theirs) in torrents.iter().zip(read) {
+        let ours = Metainfo::parse(bytes).map(|read| read.info().info_hash().to_string());
+        let named = ours
+            .as_ref()
+            .is_err_and(|error| error.to_string().contains(rule));
+        let they = if theirs["error"].is_null() {
+            Read
+        } else {
+            Refuse
+        };
+        if !named || they != *expected {
+            let ours = ours.map_err(|error| error.to_string());
+            other.push(format!("{name}: {ours:?}, libtorrent {theirs}"));
+        }
+    }
+    assert!(other.is_empty(), "{}", other.join("\n"));
+}
+
+#[test]
+fn torrents_that_libtorrent_makes_have_its_info_hash() {
+    let Some(mut corpus) = Corpus::new() else {
+        return;
+    };
+    let owned = contents::write(&corpus.swarm.sandbox);
+    for (name, hybrid) in contents::NAMES
+        .into_iter()
+        .flat_map(|name| [(name, false), (name, true)])
+    {
+        let torrent = corpus.swarm.sandbox.path("made.torrent");
+        let make = json!({"do": "make", "path": owned.join(name), "trackers": [], "out": torrent, "hybrid": hybrid});
+        corpus.libtorrent.ask(&make);
+        let bytes = fs::read(&torrent).unwrap();
+        let theirs = corpus.read([&bytes].into_iter());
+        let ours = Metainfo::parse(&bytes)
+            .unwrap()
+            .info()
+            .info_hash()
+            .to_string();
+        assert_eq!(theirs[0]["info_hash"], ours, "{name}, hybrid: {hybrid}");
+    }
+}
