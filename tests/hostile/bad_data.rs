@@ -244,3 +244,53 @@ fn a_block_that_was_not_asked_for_ends_the_link_of_a_downloader_too() {
     );
     assert!(!sandbox.path("leech/copy").exists());
 }
+
+#[test]
+fn a_block_sent_twice_ends_the_link_and_counts_once() {
+    let (_sandbox, mut peer) = completes_beside(|mut wire, was_asked| {
+        wire.send(&[have_all(), unchoke()].concat());
+        let (index, begin, length) = asked(&wire.until(6).unwrap());
+        let whole = piece(index, begin, TORRENT.block(index, begin, length));
+        wire.send(&whole.repeat(2));
+        wire.drain();
+        let _ = was_asked.send(());
+    });
+    logged(&peer.log, &["ended", "a block that was not asked for"]);
+    let from = peer.download("share")["from"].clone();
+    let counted = from.as_object().unwrap().values();
+    let counted: u64 = counted.map(|bytes| bytes.as_u64().unwrap()).sum();
+    assert_eq!(counted, TORRENT.content.len() as u64);
+}
+
+#[test]
+fn a_block_that_comes_after_its_own_choke_is_late_and_no_breach() {
+    let (_sandbox, peer) = completes_beside(|mut wire, was_asked| {
+        wire.send(&[have_all(), unchoke()].concat());
+        let body = wire.until(6).unwrap();
+        let (index, begin, length) = asked(&body);
+        let late = piece(index, begin, TORRENT.block(index, begin, length));
+        wire.send(&[frame(0, &[]), late, unchoke()].concat());
+        // It is still served as anyone.
+        assert!(wire.until(6).is_some());
+        let _ = was_asked.send(());
+        serve(wire, &TORRENT, |_, block| block.to_vec());
+    });
+    assert_eq!(line_with(&peer.log, &["was not asked for"]), None);
+}
+
+#[test]
+fn pieces_that_end_inside_a_block_arrive_whole() {
+    let sandbox = Sandbox::new();
+    for (number, piece_length) in [1, 1_000, 16_383, 16_385, 100_000].into_iter().enumerate() {
+        let length = 3 * piece_length + piece_length / 2;
+        let torrent = Torrent::new("share", length, piece_length, number as u64);
+        let owner = sound_owner(&torrent, "sound");
+        announce_to(&sandbox, naming(&[owner]));
+        let mut peer = peer(&sandbox, &format!("leech{number}"), &[]);
+        let file = torrent.write(&sandbox, "share.torrent");
+        peer.run(&format!("download {} copy", word(&file)));
+        peer.run("wait 30");
+        let copy = fs::read(sandbox.path(&format!("leech{number}/copy"))).unwrap();
+        assert!(copy == torrent.content, "pieces of {piece_length}");
+    }
+}

@@ -1,6 +1,7 @@
 //! What is shared: files and folders at the edges of pieces and blocks.
 
-use crate::support::{PATIENCE, Sandbox};
+use crate::others::PATIENCE;
+use crate::support::Sandbox;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

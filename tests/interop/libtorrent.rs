@@ -1,10 +1,10 @@
 //! libtorrent, by its Python package.
 
 use crate::exchange::{
-    Client, Over, Swarm, assert_content, they_fetch_what_we_seed, we_fetch_what_they_seed,
+    Client, Over, Swarm, assert_content, they_fetch_what_we_seed, until_fetched,
+    we_fetch_what_they_seed,
 };
-use crate::others::{Other, Running, are_here, command, python, until};
-use crate::support::PATIENCE;
+use crate::others::{Other, PATIENCE, Running, are_here, command, python, until};
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -174,7 +174,7 @@ fn offsets_past_32_bits_arrive_in_both_directions() {
     swarm.hide_tracker();
     let mut leech = swarm.peer("leech", &[]);
     leech.run(&format!("download {}", torrent.display()));
-    leech.run("wait 60");
+    until_fetched(&mut leech);
     assert_content(&swarm, &mut theirs, "leech");
     assert_marked(swarm.sandbox.path("leech/holes.bin"));
 }

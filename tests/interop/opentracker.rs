@@ -1,7 +1,7 @@
 //! Swarms whose tracker is opentracker, over HTTP and UDP.
 
 use crate::contents::assert_same;
-use crate::exchange::{Client, Over, Swarm, assert_content, make};
+use crate::exchange::{Client, Over, Swarm, assert_content, make, until_fetched};
 use crate::libtorrent::Libtorrent;
 use crate::others::{Other, Running, are_here, command, free_port, until};
 use pieceful::torrent::Metainfo;
@@ -109,7 +109,7 @@ fn fetch_and_compare(swarm: &Swarm, file: &Path, torrent: &Path) {
     let mut theirs = Libtorrent::start(swarm, &json!({}));
     let copies = swarm.sandbox.folder("copies");
     theirs.fetch(torrent, &copies);
-    leech.run("wait 60");
+    until_fetched(&mut leech);
     theirs.until_complete();
     assert_same(file, &swarm.sandbox.path("leech/file"));
     assert_same(file, &copies.join("file"));

@@ -1,6 +1,5 @@
 //! Programs of others: which are here, and how their processes are held.
 
-use crate::support::PATIENCE;
 use std::env;
 use std::io::{Write, stderr};
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
@@ -8,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// How long anything may take that is expected to happen, here: some programs act every ten seconds only.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A program that a test needs.
 #[derive(Clone, Copy, Debug)]
