@@ -9,7 +9,7 @@ mod tracker;
 
 pub(super) use peer::{PeerArguments, ScenarioArguments};
 pub(super) use torrent::{CreateArguments, TorrentArguments};
-pub(super) use tracker::{ClosedRunArguments, TrackerArguments};
+pub(super) use tracker::{ClosedRunArguments, Instead, TrackerArguments};
 
 use super::values;
 use clap::error::ErrorKind;

@@ -8,6 +8,7 @@ use super::output::Output;
 use super::prompt::{Input, Lines};
 use super::words;
 use crate::net::Stop;
+use crate::tracker::replication::{Serving, Status, TwinStatus};
 use crate::tracker::{Registrar, Registration};
 use crate::wire::access::Refused;
 use crate::wire::name::{NameError, UserName};
@@ -16,13 +17,13 @@ use std::io::{self, BufReader};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What can be typed, and what it does.
 const COMMANDS: &[(&str, &str)] = &[
     (
         "status",
-        "where this tracker listens, and how much it holds",
+        "where this tracker listens, how much it holds, and how the others of TRACKER_INFO do",
     ),
     ("users", "all users, one a line"),
     ("groups", "all groups, one a line"),
@@ -101,7 +102,11 @@ impl Console {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let told: Vec<String> = match words.as_slice() {
             [] => Vec::new(),
-            ["status"] => vec![self.status(started)],
+            ["status"] => {
+                let mut told = vec![self.status(started)];
+                told.extend(cluster(&self.registrar.cluster()));
+                told
+            }
             ["users"] => {
                 let users = self.registrar.users();
                 users.iter().map(ToString::to_string).collect()
@@ -173,6 +178,55 @@ impl Console {
             super::render::duration(started.elapsed()),
         )
     }
+}
+
+/// A line for each other tracker, and one if this one does not serve.
+fn cluster(status: &Status) -> Vec<String> {
+    let mut lines = Vec::new();
+    if status.serving != Serving::Yes {
+        lines.push(format!("not serving: {}", status.serving));
+    }
+    if status.lacking_blobs > 0 {
+        let count = counted(status.lacking_blobs, "info dictionary");
+        lines.push(format!("shares whose metainfo is at no tracker: {count}"));
+    }
+    lines.extend(status.twins.iter().map(twin));
+    lines
+}
+
+fn twin(twin: &TwinStatus) -> String {
+    let state = match (twin.is_up(), twin.current) {
+        (false, _) => "not reachable",
+        (true, true) => "in step",
+        (true, false) => "catching up",
+    };
+    let lacks = match twin.it_lacks {
+        Some(lacks) => format!("lacks {}", counted_long(lacks, "write")),
+        None => "not heard of since the start".to_owned(),
+    };
+    let mut line = format!("tracker {}  {state}  {lacks}", twin.number);
+    if twin.we_lack > 0 {
+        line.push_str(&format!(
+            "  has {} more",
+            counted_long(twin.we_lack, "write")
+        ));
+    }
+    if let Some(silent) = twin.last_contact {
+        line.push_str(&format!(
+            "  last heard of {:.1} s ago",
+            silent.as_secs_f64()
+        ));
+    }
+    if let Some(ahead) = twin.clock_ahead {
+        let seconds = Duration::from_millis(ahead.unsigned_abs()).as_secs_f64();
+        let sign = if ahead < 0 { '-' } else { '+' };
+        line.push_str(&format!("  clock {sign}{seconds:.3} s"));
+    }
+    line
+}
+
+fn counted_long(count: u64, what: &str) -> String {
+    counted(usize::try_from(count).unwrap_or(usize::MAX), what)
 }
 
 fn counted(count: usize, what: &str) -> String {

@@ -230,9 +230,14 @@ impl<'a> Session<'a> {
 
     fn tell(&mut self, name: &str, result: &Result<Outcome, Failure>) {
         self.all_succeeded &= result.is_ok();
+        let only_one = self.peer.account().take_only_one();
+        if only_one && !self.output.is_json() {
+            self.output
+                .note("one tracker alone has this so far; the others get it when they are back");
+        }
         match result {
             _ if self.output.is_json() => {
-                self.output.result(&json::line(name, result));
+                self.output.result(&json::line(name, result, only_one));
             }
             Ok(outcome) => {
                 for line in render::lines(outcome) {

@@ -11,12 +11,14 @@ use account::{File, Group, Member, News, Request};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-/// The object that tells how `command` ended.
-pub(super) fn line(command: &str, result: &Result<Outcome, Failure>) -> String {
+/// The object that tells how `command` ended, and whether only one tracker of several has what it did.
+pub(super) fn line(command: &str, result: &Result<Outcome, Failure>, only_one: bool) -> String {
+    let copies = only_one.then_some(1);
     let reply = match result {
         Ok(outcome) => Reply {
             command,
             ok: true,
+            copies,
             body: body(outcome),
         },
         Err(failure) => {
@@ -24,6 +26,7 @@ pub(super) fn line(command: &str, result: &Result<Outcome, Failure>) -> String {
             Reply {
                 command,
                 ok: false,
+                copies,
                 body: Body::Error {
                     error: Error { kind, message },
                 },
@@ -38,6 +41,8 @@ pub(super) fn line(command: &str, result: &Result<Outcome, Failure>) -> String {
 struct Reply<'a> {
     command: &'a str,
     ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    copies: Option<u32>,
     #[serde(flatten)]
     body: Body<'a>,
 }
@@ -169,6 +174,8 @@ struct Tracker<'a> {
     url: &'a str,
     reachable: Option<bool>,
     trouble: Option<&'a str>,
+    state: Option<&'static str>,
+    lag: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -303,10 +310,16 @@ fn link(link: &LinkStatus) -> Link<'_> {
 }
 
 fn tracker(tracker: &TrackerStatus) -> Tracker<'_> {
+    let line = tracker.line.as_ref();
     Tracker {
         url: &tracker.url,
         reachable: tracker.reachable,
-        trouble: tracker.trouble.as_deref(),
+        trouble: tracker
+            .trouble
+            .as_deref()
+            .or(line.and_then(|line| line.trouble.as_deref())),
+        state: line.map(|line| line.state.as_str()),
+        lag: line.and_then(|line| line.lag),
     }
 }
 
@@ -339,7 +352,11 @@ mod tests {
     fn keys_stand_in_the_order_of_the_contract() {
         let mut status = running("a\n\u{202e}\"");
         status.state = DownloadState::Failed("disk full".into());
-        let text = line("show_downloads", &Ok(Outcome::Downloads(vec![status])));
+        let text = line(
+            "show_downloads",
+            &Ok(Outcome::Downloads(vec![status])),
+            false,
+        );
         let start = "{\"command\":\"show_downloads\",\"ok\":true,\"downloads\":[{\"name\":\"a\\n\u{202e}\\\"\",\
                      \"group\":null,\"state\":\"failed\",\"bytes_done\":420,\"bytes_total\":1000,\"seconds\":2.5,\
                      \"rate\":124046540,\"peers\":5,\"from\":{\"127.0.0.1:6881\":400,\"disk\":20},";
@@ -352,7 +369,7 @@ mod tests {
 
     #[test]
     fn errors_have_kind_and_message() {
-        let text = line("\"x\n", &Err(Failure::cut_short("wait")));
+        let text = line("\"x\n", &Err(Failure::cut_short("wait")), false);
         assert_eq!(
             text,
             "{\"command\":\"\\\"x\\n\",\"ok\":false,\"error\":{\"kind\":\"interrupted\",\"message\":\"wait: stopped before it was done\"}}"
@@ -362,15 +379,19 @@ mod tests {
     #[test]
     fn what_has_no_result_is_ok_alone() {
         assert_eq!(
-            line("quit", &Ok(Outcome::Quit)),
+            line("quit", &Ok(Outcome::Quit), false),
             "{\"command\":\"quit\",\"ok\":true}"
         );
-        let cancelled = line("cancel", &Ok(Outcome::Cancelled("x".into())));
+        assert_eq!(
+            line("quit", &Ok(Outcome::Quit), true),
+            "{\"command\":\"quit\",\"ok\":true,\"copies\":1}"
+        );
+        let cancelled = line("cancel", &Ok(Outcome::Cancelled("x".into())), false);
         assert_eq!(
             cancelled,
             "{\"command\":\"cancel\",\"ok\":true,\"name\":\"x\"}"
         );
-        let help = line("help", &Ok(Outcome::Help(None)));
+        let help = line("help", &Ok(Outcome::Help(None)), false);
         assert!(help.starts_with("{\"command\":\"help\",\"ok\":true,\"commands\":[{\"name\":\"create_user\",\"usage\":\"create_user USER"));
     }
 }

@@ -9,7 +9,7 @@ pub(super) use account::{news, time};
 use super::commands::{AREAS, Entry, entries};
 use super::escape::escape;
 use super::execute::Outcome;
-use crate::peer::{DownloadState, DownloadStatus, LinkStatus, Status};
+use crate::peer::{DownloadState, DownloadStatus, LinkStatus, Status, TrackerLine, TrackerState};
 use std::time::Duration;
 
 /// The lines that tell of a command's outcome.
@@ -178,11 +178,13 @@ fn status_lines(status: &Status) -> Vec<String> {
             Some(true) => "answers",
             // It may not answer, or answer that it refuses: the trouble tells.
             Some(false) => "fails",
+            None if tracker.line.is_some() => "not announced to",
             None => "not asked yet",
         };
         let trouble = trouble(tracker.trouble.as_deref());
+        let line = tracker.line.as_ref().map_or_else(String::new, tracker_line);
         lines.push(format!(
-            "tracker {}  {state}{trouble}",
+            "tracker {}  {state}{trouble}{line}",
             escape(&tracker.url)
         ));
     }
@@ -200,6 +202,23 @@ fn status_lines(status: &Status) -> Vec<String> {
         lines.push(format!("download {}{trouble}", download(status)));
     }
     lines
+}
+
+/// How a tracker does for accounts and groups.
+fn tracker_line(line: &TrackerLine) -> String {
+    let state = match line.state {
+        TrackerState::Serving => "serving",
+        TrackerState::NotServing => "not serving yet",
+        TrackerState::Unreachable => "unreachable",
+        TrackerState::Untrusted => "not trusted",
+    };
+    let lag = match line.lag {
+        Some(0) => "  up to date".to_owned(),
+        Some(1) => "  1 write behind".to_owned(),
+        Some(lag) => format!("  {lag} writes behind"),
+        None => String::new(),
+    };
+    format!("  {state}{lag}{}", trouble(line.trouble.as_deref()))
 }
 
 fn trouble(trouble: Option<&str>) -> String {
@@ -318,24 +337,39 @@ pub(super) mod tests {
                 trouble: Some("gone".into()),
             }],
             downloads: vec![stuck],
-            trackers: vec![TrackerStatus {
-                url: "http://t/".into(),
-                reachable: None,
-                trouble: None,
-            }],
+            trackers: vec![
+                TrackerStatus {
+                    url: "http://t/".into(),
+                    reachable: None,
+                    trouble: None,
+                    line: None,
+                },
+                TrackerStatus {
+                    url: "http://u/".into(),
+                    reachable: Some(true),
+                    trouble: None,
+                    line: Some(TrackerLine {
+                        tracker: "u:1".into(),
+                        state: TrackerState::Unreachable,
+                        lag: Some(2),
+                        trouble: Some("refused".into()),
+                    }),
+                },
+            ],
             links: 2,
         };
         let lines = lines(&Outcome::Status(status));
         assert_eq!(
-            lines[..4],
+            lines[..5],
             [
                 "peer Lab\\n3  on 127.0.0.1:6881  2 links",
                 "user -  (login USER logs in)",
                 "tracker http://t/  not asked yet",
+                "tracker http://u/  answers  unreachable  2 writes behind  (refused)",
                 "share s\\u{202e}  1.0 KiB  up 5 B  1 peers  (gone)",
             ]
         );
-        assert!(lines[4].ends_with("(no owner)") && lines.len() == 5);
+        assert!(lines[5].ends_with("(no owner)") && lines.len() == 6);
     }
 
     #[test]

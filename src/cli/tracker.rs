@@ -1,6 +1,8 @@
 //! Running a tracker until it is told to end, or until its closed run has ended.
 
-use super::arguments::{ClosedRunArguments, TrackerArguments};
+mod instead;
+
+use super::arguments::{ClosedRunArguments, Instead, TrackerArguments};
 use super::console::Console;
 use super::output::Output;
 use super::signals::Stopped;
@@ -8,12 +10,12 @@ use super::{Exit, Refused, failure, logging, signals, state};
 use crate::certificate::{Authority, Fingerprint};
 use crate::net::{ClusterTls, Purpose, Stop, TRACKER_NAME, TlsServer, TlsStream};
 use crate::storage::{
-    CLUSTER_FILE, CLUSTER_WAIT, DATABASE_FILE, StateKind, SwarmsFile, make_or_open_cluster,
+    CLUSTER_FILE, CLUSTER_WAIT, Database, Running, StateKind, SwarmsFile, make_or_open_cluster,
     wait_for_cluster,
 };
 use crate::tracker::{
-    ClosedSwarms, Keeper, MAX_TRACKERS, Options, Position, Registrar, RunningRun, Terms, Tracker,
-    Twins, bind, bind_with_udp, numbers, serve_twin,
+    ClosedSwarms, ClusterWatch, Keeper, MAX_TRACKERS, Options, Position, Registrar, RunningRun,
+    Terms, Tracker, Twins, bind, bind_with_udp, numbers, serve_operator, serve_twin,
 };
 use crate::wire::twin::TrackerNumber;
 use crate::wire::{HostPort, TrackerInfo, TrackerInfoError};
@@ -39,11 +41,19 @@ pub(super) fn run(arguments: TrackerArguments) -> Exit {
 
 fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> {
     let number = arguments.number;
+    if let Some(Instead::Check(first, second)) = &arguments.instead {
+        return instead::check(first, second, output);
+    }
     let info = trackers(arguments.tracker_info.as_deref())?;
     let line = address(&info, arguments.tracker_info.as_deref(), number)?;
     let address = arguments.listen.unwrap_or(line);
-    if arguments.dump {
-        return dump(arguments.data, address.port, output);
+    let (data, port) = (arguments.data.clone(), address.port);
+    match &arguments.instead {
+        Some(Instead::Dump) => return instead::dump(data, port, output),
+        Some(Instead::Backup(file)) => {
+            return instead::backup(data, port, arguments.cluster, file, output);
+        }
+        Some(Instead::Check(..)) | None => {}
     }
     let is_temporary = arguments.data.is_none() && address.port == 0;
     let folder = state::open(StateKind::Tracker, arguments.data, address.port)?;
@@ -78,7 +88,8 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> 
         None => Some(service(
             folder.path(),
             &cluster,
-            position(&info, number)?,
+            arguments.restore.as_deref(),
+            position(&info, number, arguments.alone)?,
             Terms {
                 registration: arguments.registration,
                 interval: arguments.interval,
@@ -88,6 +99,13 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> 
     };
     output.result(&format!("tracker {number} listening on {bound}"));
     output.result(&format!("fingerprint {}", cluster.fingerprint()));
+    let running = Running {
+        address: bound,
+        cluster: key,
+    };
+    if let Err(error) = running.store(folder.path()) {
+        log::warn!("no backup can be asked for: {error}");
+    }
     let mut options = Options::new(listener);
     options.number = number;
     options.interval = arguments.interval;
@@ -96,7 +114,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> 
     options.swarms = Some(SwarmsFile::new(folder.path()));
     options.tls = Some(tls);
     options.stop = stop.clone();
-    match (arguments.closed_run, service) {
+    let ended = match (arguments.closed_run, service) {
         (Some(closed_run), _) => run_closed(&closed_run, options, &stop, output),
         (None, Some(service)) => {
             // Without the file there is nobody else.
@@ -104,7 +122,9 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> 
             run_service(options, &service, others, &stop, output)
         }
         (None, None) => Ok(Exit::Failure),
-    }
+    };
+    Running::remove(folder.path());
+    ended
 }
 
 /// What answers about accounts and groups.
@@ -115,7 +135,7 @@ struct Service {
 }
 
 /// Which tracker of the listed ones this is.
-fn position(info: &TrackerInfo, number: u32) -> Result<Position, Refused> {
+fn position(info: &TrackerInfo, number: u32, alone: bool) -> Result<Position, Refused> {
     let count = info.addresses.len();
     if count > MAX_TRACKERS {
         return Err(failure(format!(
@@ -125,16 +145,20 @@ fn position(info: &TrackerInfo, number: u32) -> Result<Position, Refused> {
     Ok(Position {
         number: TrackerNumber::new(number).unwrap_or(TrackerNumber::MIN),
         listed: numbers(count),
-        alone: false,
+        alone,
     })
 }
 
 fn service(
     folder: &Path,
     cluster: &Authority,
+    restore: Option<&Path>,
     position: Position,
     terms: Terms,
 ) -> Result<Service, Refused> {
+    if let Some(backup) = restore {
+        Database::restore(folder, backup).map_err(failure)?;
+    }
     let number = position.number;
     let keeper = Arc::new(Keeper::open(folder, position).map_err(failure)?);
     let registrar = Registrar::start(Arc::clone(&keeper), cluster, terms);
@@ -163,9 +187,11 @@ fn run_service(
         move |line: &TlsStream, from: SocketAddr, purpose| match purpose {
             Purpose::Peer => serving.serve(line, from),
             Purpose::Twin => serve_twin(&kept, line, from),
-            Purpose::Operator => line.hang_up(),
+            Purpose::Operator => serve_operator(&kept, line, from),
         },
     ));
+    let watched = Arc::clone(keeper);
+    options.cluster = Some(ClusterWatch::new(move || watched.status()));
     let known = Arc::clone(registrar);
     options.closed_swarms = Some(ClosedSwarms::new(move |swarm| known.is_shared(swarm)));
     let open = options.open;
@@ -193,27 +219,6 @@ fn run_service(
     tracker.stop();
     keeper.stop();
     let _ = console.join();
-    Ok(Exit::Success)
-}
-
-/// Prints the state of a tracker that does not run.
-fn dump(data: Option<PathBuf>, port: u16, output: &Output) -> Result<Exit, Refused> {
-    let Some(path) = data.map_or_else(|| state::default(StateKind::Tracker, port).ok(), Some)
-    else {
-        return Err((
-            "which tracker? name its state folder with --data DIR".to_owned(),
-            Exit::Usage,
-        ));
-    };
-    // Opening a state folder makes it.
-    if !path.join(DATABASE_FILE).exists() {
-        let shown = path.display();
-        return Err(failure(format!("{shown} holds no tracker's registry")));
-    }
-    let folder = state::open(StateKind::Tracker, Some(path), port)?;
-    let registry = Keeper::look(folder.path()).map_err(failure)?;
-    let text = serde_json::to_string_pretty(&registry.dump()).map_err(failure)?;
-    output.result(&text);
     Ok(Exit::Success)
 }
 

@@ -28,7 +28,10 @@ pub use control_line::{ControlLine, ControlLineError, Owners};
 pub use error::PeerError;
 pub use group::{ListedFile, Uploaded};
 pub use serving::Limits;
-pub use status::{DownloadState, DownloadStatus, LinkStatus, ShareStatus, Status, TrackerStatus};
+pub use status::{
+    DownloadState, DownloadStatus, LinkStatus, ShareStatus, Status, TrackerLine, TrackerState,
+    TrackerStatus,
+};
 pub use trust::{FirstUse, Trust, TrustError};
 pub use unlisted::{Missing, Unlisted};
 
@@ -351,12 +354,35 @@ impl Peer {
             user: self.shared.account.user().map(|user| user.to_string()),
             shares: shares.collect(),
             downloads: self.downloads(),
-            trackers: self.shared.announcer.status(),
+            trackers: self.trackers(),
             links: transfers
                 .iter()
                 .map(|transfer| transfer.state().links.len())
                 .sum(),
         }
+    }
+
+    /// The trackers of TRACKER_INFO, in their order and asked now, then others that are announced to.
+    fn trackers(&self) -> Vec<TrackerStatus> {
+        let mut announced = self.shared.announcer.status();
+        let listed = self.shared.account.trackers().into_iter().map(|line| {
+            let url = announcer::url_of(&line.tracker);
+            let at = announced.iter().position(|status| status.url == url);
+            let status = at.map(|at| announced.remove(at));
+            let status = status.unwrap_or(TrackerStatus {
+                url,
+                reachable: None,
+                trouble: None,
+                line: None,
+            });
+            TrackerStatus {
+                line: Some(line),
+                ..status
+            }
+        });
+        let mut trackers: Vec<_> = listed.collect();
+        trackers.append(&mut announced);
+        trackers
     }
 
     /// How many changes of downloads there were; see [`Peer::wait_for_change`].

@@ -94,6 +94,46 @@ pub struct TrackerStatus {
     pub reachable: Option<bool>,
     /// The latest failure.
     pub trouble: Option<String>,
+    /// How it does for accounts and groups, if TRACKER_INFO lists it.
+    pub line: Option<TrackerLine>,
+}
+
+/// How a tracker of TRACKER_INFO does for accounts and groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackerLine {
+    /// Its `HOST:PORT`.
+    pub tracker: String,
+    /// Whether it answers.
+    pub state: TrackerState,
+    /// Writes that it lacks, as the trackers that answer know; none if none of them knows.
+    pub lag: Option<u64>,
+    /// Why it does not answer.
+    pub trouble: Option<String>,
+}
+
+/// Whether a tracker answers for accounts and groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrackerState {
+    /// It does.
+    Serving,
+    /// It answers that it does not: it has just started, or has old data.
+    NotServing,
+    /// It does not answer.
+    Unreachable,
+    /// It is of another cluster.
+    Untrusted,
+}
+
+impl TrackerState {
+    /// Its word in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::NotServing => "not-serving",
+            Self::Unreachable => "unreachable",
+            Self::Untrusted => "untrusted",
+        }
+    }
 }
 
 /// The peer as a whole.

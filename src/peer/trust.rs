@@ -109,11 +109,24 @@ impl<'a> Trust<'a> {
     /// # Errors
     /// See [`TrustError`].
     pub fn connect(&self, address: SocketAddr) -> Result<TlsStream, TrustError> {
+        self.connect_within(address, CONNECT, HANDSHAKE)
+    }
+
+    /// The same where connection and handshake may take these times.
+    ///
+    /// # Errors
+    /// See [`TrustError`].
+    pub fn connect_within(
+        &self,
+        address: SocketAddr,
+        connection: Duration,
+        handshake: Duration,
+    ) -> Result<TlsStream, TrustError> {
         let stored = match self.pinned {
             Some(_) => None,
             None => self.known.load().map_err(known)?,
         };
-        let connected = TcpStream::connect_timeout(&address, CONNECT);
+        let connected = TcpStream::connect_timeout(&address, connection);
         let socket = connected.map_err(|source| TrustError::Connect {
             address,
             source: Arc::new(source),
@@ -124,7 +137,7 @@ impl<'a> Trust<'a> {
             found,
             path: self.known.path().to_owned(),
         };
-        let met = connect_tls(Arc::new(socket), self.pinned.or(stored), HANDSHAKE);
+        let met = connect_tls(Arc::new(socket), self.pinned.or(stored), handshake);
         let (line, fingerprint) = met.map_err(|error| match (error, self.pinned) {
             (TlsError::OtherCluster { expected, found }, Some(_)) => TrustError::Pinned {
                 address,

@@ -18,8 +18,9 @@ mod overlay;
 mod tests;
 
 pub use batch::Batch;
-pub use error::DatabaseError;
+pub use error::{DatabaseError, RestoreError};
 
+use super::backup::{self, BackupError, BackupWriter};
 use error::{Fault, contain};
 use nix::fcntl::OFlag;
 use overlay::Overlay;
@@ -27,7 +28,7 @@ use redb::backends::FileBackend;
 use redb::{Durability, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -91,7 +92,7 @@ impl Database {
         let path = folder.join(DATABASE_FILE);
         match path.symlink_metadata() {
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => make(folder, &path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make(folder, &path, None)?,
             Err(error) => return Err(error::io("open", &path, error)),
         }
         let stored = inspect(&path)?;
@@ -131,6 +132,43 @@ impl Database {
         Ok(())
     }
 
+    /// Writes a backup of all that is durable now, whatever is written meanwhile.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`]; what `out` says among it.
+    pub fn back_up(&self, out: &mut dyn Write) -> Result<(), DatabaseError> {
+        let written = contain(|| {
+            let transaction = self.inner.begin_read()?;
+            let mut writer = BackupWriter::begin(out)?;
+            let about = transaction.open_table(ABOUT)?;
+            let versions = about.get(VERSIONS)?.ok_or(Fault::Foreign)?;
+            writer.versions(versions.value())?;
+            for row in transaction.open_table(ROWS)?.iter()? {
+                let (id, row) = row?;
+                writer.row(&id.value(), row.value())?;
+            }
+            for blob in transaction.open_table(BLOBS)?.iter()? {
+                let (info_hash, blob) = blob?;
+                writer.blob(&info_hash.value(), blob.value())?;
+            }
+            Ok(writer.end()?)
+        });
+        written.map_err(|fault| fault.at("back up", &self.path))
+    }
+
+    /// Makes the database of a folder that has none out of a backup, under a new origin.
+    ///
+    /// # Errors
+    /// [`RestoreError`]. What was in the folder is as it was.
+    pub fn restore(folder: &Path, backup: &Path) -> Result<(), RestoreError> {
+        let path = folder.join(DATABASE_FILE);
+        if path.symlink_metadata().is_ok() {
+            return Err(RestoreError::Exists(path));
+        }
+        make(folder, &path, Some(&read_backup(backup)?))?;
+        Ok(())
+    }
+
     /// The blob of an info-hash.
     ///
     /// # Errors
@@ -145,15 +183,37 @@ impl Database {
     }
 }
 
+/// Reads a backup whole.
+///
+/// # Errors
+/// See [`BackupError`].
+pub fn read_backup(path: &Path) -> Result<Batch, BackupError> {
+    let io = |source| BackupError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let mut file = io::BufReader::new(File::open(path).map_err(io)?);
+    match backup::read(&mut file) {
+        Ok(Some(batch)) => Ok(batch),
+        Ok(None) => Err(BackupError::Foreign(path.to_owned())),
+        Err(error) => match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
+                Err(BackupError::Damaged(path.to_owned()))
+            }
+            _ => Err(io(error)),
+        },
+    }
+}
+
 /// Makes a database that stands under its name only when it is whole.
-fn make(folder: &Path, path: &Path) -> Result<(), DatabaseError> {
+fn make(folder: &Path, path: &Path, restored: Option<&Batch>) -> Result<(), DatabaseError> {
     let mut origin = [0; 16];
     let random = SystemRandom::new();
     random
         .fill(&mut origin)
         .map_err(|_| DatabaseError::NoRandomness(path.to_owned()))?;
     let new = folder.join(NEW);
-    let made = fill(&new, origin).map_err(|fault| fault.at("make", path));
+    let made = fill(&new, origin, restored).map_err(|fault| fault.at("make", path));
     let placed = made.and_then(|()| {
         let place = || {
             fs::rename(&new, path)?;
@@ -167,7 +227,7 @@ fn make(folder: &Path, path: &Path) -> Result<(), DatabaseError> {
     placed
 }
 
-fn fill(new: &Path, origin: [u8; 16]) -> Result<(), Fault> {
+fn fill(new: &Path, origin: [u8; 16], restored: Option<&Batch>) -> Result<(), Fault> {
     // A crash may have left one.
     match fs::remove_file(new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
@@ -183,6 +243,14 @@ fn fill(new: &Path, origin: [u8; 16]) -> Result<(), Fault> {
     contain(|| {
         let database = open_on(FileBackend::new(file)?)?;
         initialize(&database, origin)?;
+        if let Some(batch) = restored {
+            write(&database, batch)?;
+            let transaction = begin(&database)?;
+            transaction
+                .open_table(ABOUT)?
+                .insert(RESTORED, [].as_slice())?;
+            transaction.commit()?;
+        }
         Ok(database.close()?)
     })?;
     Ok(whole.sync_all()?)

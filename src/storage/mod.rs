@@ -8,6 +8,7 @@
 //! What is assumed of a file system: a rename is atomic, and what was synced is there after a crash. Whatever else it
 //! may have lost is found by hashing: nothing of a partial download is trusted that does not verify.
 
+mod backup;
 mod check;
 mod cluster;
 mod create;
@@ -25,6 +26,7 @@ mod record;
 mod records;
 mod report;
 mod reserve;
+mod running;
 mod sealed;
 mod session;
 mod stamp;
@@ -33,12 +35,15 @@ mod swarms_file;
 mod tree;
 mod walk;
 
+pub use backup::BackupError;
 pub use check::verify;
 pub use cluster::{
     CLUSTER_FILE, CLUSTER_WAIT, ClusterError, make_or_open_cluster, wait_for_cluster,
 };
 pub use create::{CreateError, CreateOptions, create, create_stamped};
-pub use database::{Batch, DATABASE_FILE, Database, DatabaseError, Stored};
+pub use database::{
+    Batch, DATABASE_FILE, Database, DatabaseError, RestoreError, Stored, read_backup,
+};
 pub use download::Place;
 pub use error::StoreError;
 pub use file_hashes::{BadFile, FileHashes};
@@ -47,6 +52,7 @@ pub use known_cluster::{KnownCluster, KnownClusterError};
 pub use record::{Record, RecordError, RecordKind, RecordState};
 pub use records::Records;
 pub use report::{FileFault, Report, check};
+pub use running::Running;
 pub use session::{SessionFile, SessionFileError, StoredSession};
 pub use stamp::Stamp;
 pub use store::{Span, Store};

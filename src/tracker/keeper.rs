@@ -25,8 +25,8 @@ use crate::storage::{Database, DatabaseError, Stored};
 use crate::torrent::{Info, InfoHash};
 use crate::wire::twin::{Message, TrackerNumber};
 use saving::{Save, Saves};
-use std::collections::HashMap;
-use std::io;
+use std::collections::{BTreeSet, HashMap};
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -185,12 +185,20 @@ impl Keeper {
         Ok(keeper)
     }
 
-    /// The registry in the state folder of a tracker that does not run; nothing is changed there.
+    /// The registry in the state folder of a tracker that does not run, and the info dictionaries beside it; nothing is
+    /// changed there.
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub fn look(folder: &Path) -> Result<Registry, OpenError> {
-        load(folder, Database::read(folder)?)
+    pub fn look(folder: &Path) -> Result<(Registry, BTreeSet<InfoHash>), OpenError> {
+        let stored = Database::read(folder)?;
+        let blobs = stored.blobs.iter().copied().map(InfoHash).collect();
+        Ok((load(folder, stored)?, blobs))
+    }
+
+    /// Writes a backup of all that is durable now.
+    pub(super) fn back_up(&self, out: &mut dyn Write) -> Result<(), DatabaseError> {
+        self.shared.database.back_up(out)
     }
 
     /// Ends all lines to other trackers, and takes no more: nothing waits for them from now on.
@@ -450,7 +458,7 @@ fn moment(epoch: Instant) -> Moment {
 }
 
 /// The wall clock; before 1970 it stands still.
-pub(super) fn since_1970() -> Duration {
+pub(crate) fn since_1970() -> Duration {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()

@@ -11,6 +11,7 @@ mod control;
 mod http;
 mod keeper;
 mod ledger;
+mod operator;
 pub mod registry;
 pub mod replication;
 mod saved;
@@ -29,13 +30,15 @@ pub use closed_run::{
 };
 pub use connection::Deadlines;
 pub use control::RunningRun;
+pub(crate) use keeper::since_1970;
 pub use keeper::{Keeper, OpenError, Position, WriteError, Written};
 pub use ledger::Limits;
+pub use operator::{OperatorError, fetch_backup, serve_operator};
 pub use saved::SavedError;
 pub use server::{
     ControlHandler, DEFAULT_INTERVAL, Options, Tracker, TrackerError, bind, bind_with_udp,
 };
-pub use service::ClosedSwarms;
+pub use service::{ClosedSwarms, ClusterWatch};
 pub use swarms::{Reach, Refusal, Swarms};
 pub use totals::Stats;
 pub use twins::{MAX_TRACKERS, Twins, numbers, serve_twin};

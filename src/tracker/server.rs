@@ -6,7 +6,7 @@
 use super::connection::{self, Deadlines};
 use super::ledger::Limits;
 use super::saved::MAX_SAVED;
-use super::service::{Access, ClosedSwarms, Service};
+use super::service::{Access, ClosedSwarms, ClusterWatch, Service};
 use super::swarms::Swarms;
 use super::udp::UdpServer;
 use crate::net::{Caps, Incoming, Purpose, Server, Stop, TlsServer, TlsStream};
@@ -57,6 +57,8 @@ pub struct Options {
     pub closed_run: bool,
     /// Which swarms are groups', and not for announces over HTTP and UDP.
     pub closed_swarms: Option<ClosedSwarms>,
+    /// How it stands with the other trackers, for `/metrics`.
+    pub cluster: Option<ClusterWatch>,
     /// Who serves control lines.
     pub control: Option<ControlHandler>,
     /// Ends the tracker when raised, whoever raises it.
@@ -82,6 +84,7 @@ impl Options {
             tls: None,
             closed_run: false,
             closed_swarms: None,
+            cluster: None,
             control: None,
             stop: Stop::new(),
             limits: Limits::default(),
@@ -209,7 +212,12 @@ impl Tracker {
         if let Some(file) = &kept {
             restore(&swarms, file, epoch);
         }
-        let service = Arc::new(Service::new(swarms, access, options.closed_swarms));
+        let service = Arc::new(Service::new(
+            swarms,
+            access,
+            options.closed_swarms,
+            options.cluster,
+        ));
         let serving = Arc::clone(&service);
         let handler = move |incoming: Incoming| {
             let Incoming { stream, address } = incoming;

@@ -4,6 +4,7 @@
 //! In scope: request to response, the time handed in. Out of scope: sockets.
 
 use super::http::{self, Request};
+use super::replication::Status;
 use super::swarms::{Reach, Swarms};
 use super::watch;
 use crate::torrent::InfoHash;
@@ -33,6 +34,7 @@ pub(super) struct Service {
     pub(super) swarms: Swarms,
     access: Access,
     closed: Option<ClosedSwarms>,
+    cluster: Option<ClusterWatch>,
 }
 
 /// Says whether a swarm is a group's, which nobody enters by an announce of this kind.
@@ -52,12 +54,35 @@ impl fmt::Debug for ClosedSwarms {
     }
 }
 
+/// Says how a tracker stands with the others of its cluster.
+#[derive(Clone)]
+pub struct ClusterWatch(Arc<dyn Fn() -> Status + Send + Sync>);
+
+impl ClusterWatch {
+    /// Asks that.
+    pub fn new(status: impl Fn() -> Status + Send + Sync + 'static) -> Self {
+        Self(Arc::new(status))
+    }
+}
+
+impl fmt::Debug for ClusterWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClusterWatch")
+    }
+}
+
 impl Service {
-    pub(super) fn new(swarms: Swarms, access: Access, closed: Option<ClosedSwarms>) -> Self {
+    pub(super) fn new(
+        swarms: Swarms,
+        access: Access,
+        closed: Option<ClosedSwarms>,
+        cluster: Option<ClusterWatch>,
+    ) -> Self {
         Self {
             swarms,
             access,
             closed,
+            cluster,
         }
     }
 
@@ -78,7 +103,10 @@ impl Service {
                 return http::respond_as(request, "200 OK", watch::JSON, text.as_bytes(), out);
             }
             "/metrics" if self.access != Access::ClosedRun => {
-                let text = watch::metrics(&self.swarms.stats(), now);
+                let mut text = watch::metrics(&self.swarms.stats(), now);
+                if let Some(cluster) = &self.cluster {
+                    watch::cluster_metrics(&cluster.0(), &mut text);
+                }
                 return http::respond_as(request, "200 OK", watch::METRICS, text.as_bytes(), out);
             }
             "/" => {

@@ -1,6 +1,7 @@
 //! What a tracker tells those who watch it: counts over all swarms, which name no swarm, no peer and no address, so that
 //! everybody may see them.
 
+use super::replication::{Serving, Status, TwinStatus};
 use super::totals::Stats;
 use serde::Serialize;
 use std::fmt::Write;
@@ -105,9 +106,77 @@ pub(super) fn metrics(stats: &Stats, uptime: Duration) -> String {
     out
 }
 
+/// The same of the cluster, appended: whether this tracker serves, and how it stands with each other one.
+pub(super) fn cluster_metrics(status: &Status, out: &mut String) {
+    let flag = |flag: bool| if flag { "1" } else { "0" }.to_owned();
+    let seconds = |time: Duration| format!("{:.3}", time.as_secs_f64());
+    let mut metric = |name: &str, help: &str, samples: Vec<(String, String)>| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "# HELP pieceful_{name} {help}");
+        let _ = writeln!(out, "# TYPE pieceful_{name} gauge");
+        for (labels, value) in samples {
+            let _ = writeln!(out, "pieceful_{name}{labels} {value}");
+        }
+    };
+    let one = |value: String| vec![(String::new(), value)];
+    metric(
+        "serving",
+        "Whether this tracker serves accounts and groups.",
+        one(flag(status.serving == Serving::Yes)),
+    );
+    metric(
+        "waiting_writes",
+        "Writes that wait for the disk or another tracker.",
+        one(status.waiting.to_string()),
+    );
+    metric(
+        "lacking_info_dictionaries",
+        "Info dictionaries of shares that are not here yet.",
+        one(status.lacking_blobs.to_string()),
+    );
+    let each = |value: &dyn Fn(&TwinStatus) -> Option<String>| -> Vec<(String, String)> {
+        let twins = status.twins.iter();
+        twins
+            .filter_map(|twin| Some((format!("{{tracker=\"{}\"}}", twin.number), value(twin)?)))
+            .collect()
+    };
+    metric(
+        "twin_reachable",
+        "Whether there is a line to the other tracker.",
+        each(&|twin| Some(flag(twin.is_up()))),
+    );
+    metric(
+        "twin_lacks_writes",
+        "Writes known here that the other tracker lacks, as last told.",
+        each(&|twin| twin.it_lacks.map(|lacks| lacks.to_string())),
+    );
+    metric(
+        "twin_ahead_writes",
+        "Writes the other tracker has told of that are not known here.",
+        each(&|twin| Some(twin.we_lack.to_string())),
+    );
+    metric(
+        "twin_last_contact_seconds",
+        "Time since the other tracker was last heard of.",
+        each(&|twin| twin.last_contact.map(seconds)),
+    );
+    metric(
+        "twin_clock_offset_seconds",
+        "By how much the other tracker's clock is ahead of the one here.",
+        each(&|twin| {
+            let millis = twin.clock_ahead?;
+            let sign = if millis < 0 { "-" } else { "" };
+            let offset = Duration::from_millis(millis.unsigned_abs());
+            Some(format!("{sign}{}", seconds(offset)))
+        }),
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tracker::registry::Origin;
+    use crate::wire::twin::TrackerNumber;
 
     const STATS: Stats = Stats {
         swarms: 2,
@@ -159,5 +228,47 @@ mod tests {
         assert_eq!(samples, 9);
         assert!(text.contains("\npieceful_peers{kind=\"seed\"} 3\n"));
         assert!(text.contains("\npieceful_uploaded_bytes_total 1099511627776\n"));
+    }
+
+    #[test]
+    fn each_other_tracker_has_its_samples() {
+        let number = |number| TrackerNumber::new(number).unwrap();
+        let twin = |of: u32, last_contact: Option<Duration>| TwinStatus {
+            number: number(of),
+            origin: last_contact.map(|_| Origin([of as u8; 16])),
+            serving: true,
+            current: true,
+            it_lacks: last_contact.map(|_| 4),
+            we_lack: 0,
+            last_contact,
+            clock_ahead: last_contact.map(|_| -7_250),
+        };
+        let status = Status {
+            number: number(1),
+            origin: Origin([1; 16]),
+            serving: Serving::Waiting,
+            waiting: 3,
+            lacking_blobs: 0,
+            twins: vec![twin(2, Some(Duration::from_millis(1_500))), twin(3, None)],
+        };
+        let mut text = String::new();
+        cluster_metrics(&status, &mut text);
+        let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(
+            samples,
+            [
+                "pieceful_serving 0",
+                "pieceful_waiting_writes 3",
+                "pieceful_lacking_info_dictionaries 0",
+                "pieceful_twin_reachable{tracker=\"2\"} 1",
+                "pieceful_twin_reachable{tracker=\"3\"} 0",
+                "pieceful_twin_lacks_writes{tracker=\"2\"} 4",
+                "pieceful_twin_ahead_writes{tracker=\"2\"} 0",
+                "pieceful_twin_ahead_writes{tracker=\"3\"} 0",
+                "pieceful_twin_last_contact_seconds{tracker=\"2\"} 1.500",
+                "pieceful_twin_clock_offset_seconds{tracker=\"2\"} -7.250",
+            ]
+        );
+        assert_eq!(text.matches("# TYPE").count(), 8);
     }
 }

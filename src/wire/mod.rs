@@ -23,6 +23,7 @@ pub mod extension;
 pub mod frame;
 pub mod handshake;
 pub mod name;
+pub mod operator;
 pub mod password;
 pub mod peer;
 pub mod twin;

@@ -154,7 +154,7 @@ fn a_folder_that_may_not_be_read_is_told() {
     let service = Service::new();
     let secret = service.sandbox.folder("set/secret");
     fs::write(secret.join("file"), b"x").unwrap();
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read_dir(&secret).is_ok() {
         return println!("skipped: this user may read everything");
     }

@@ -30,12 +30,27 @@ pub(in crate::cli) struct TrackerArguments {
     pub(in crate::cli) registration: Registration,
     /// How long a certificate of a group's member holds.
     pub(in crate::cli) certificate_life: Duration,
-    /// Whether to print the state of a tracker that does not run, and nothing else.
-    pub(in crate::cli) dump: bool,
+    /// What to do instead of running a tracker.
+    pub(in crate::cli) instead: Option<Instead>,
+    /// The backup to start from.
+    pub(in crate::cli) restore: Option<PathBuf>,
+    /// Whether it serves at once, whatever its data.
+    pub(in crate::cli) alone: bool,
     /// A closed run instead of a service.
     pub(in crate::cli) closed_run: Option<ClosedRunArguments>,
     /// What goes into the log.
     pub(in crate::cli) log: LevelFilter,
+}
+
+/// Something else than running a tracker.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::cli) enum Instead {
+    /// Print the state of one that does not run.
+    Dump,
+    /// Take a backup of one that runs, into this file.
+    Backup(PathBuf),
+    /// Compare the state of two that do not run.
+    Check(PathBuf, PathBuf),
 }
 
 /// A closed run.
@@ -57,6 +72,8 @@ pub(super) fn definition() -> Command {
              pieceful tracker --listen 0.0.0.0:0         on a free port, which the first line of output tells\n  \
              pieceful tracker --registration closed      accounts by invitation only\n  \
              pieceful tracker --data DIR --dump          the state of a stopped tracker, as JSON\n  \
+             pieceful tracker --data DIR --backup FILE   a copy of all that the running tracker of DIR keeps\n  \
+             pieceful tracker --check DIR DIR            what differs between two stopped trackers\n  \
              pieceful tracker --expect 3                 a closed run of three clients\n\n\
              While it runs, standard input is its console: status, users, groups, create_user USER, invite, help, quit.\n\n\
              TRACKER_INFO is a text file, one HOST:PORT a line ([::1]:5000 for IPv6); # starts a comment; a line\n\
@@ -111,6 +128,30 @@ pub(super) fn definition() -> Command {
                 .action(ArgAction::SetTrue)
                 .conflicts_with_all(["expect", "open"])
                 .help("Print all of a stopped tracker's accounts and groups as JSON, without secrets, and leave"),
+            Arg::new("backup")
+                .long("backup")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .conflicts_with_all(["expect", "open", "dump", "restore"])
+                .help("Write all that the running tracker of --data keeps to FILE, which then holds secret keys, and leave"),
+            Arg::new("restore")
+                .long("restore")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .conflicts_with_all(["expect", "dump"])
+                .help("Start from a backup; it serves once it has caught up with another tracker"),
+            Arg::new("alone")
+                .long("alone")
+                .action(ArgAction::SetTrue)
+                .conflicts_with_all(["expect", "dump", "backup"])
+                .help("Serve at once: no other tracker has newer data"),
+            Arg::new("check")
+                .long("check")
+                .value_name("DIR")
+                .value_parser(value_parser!(PathBuf))
+                .num_args(2)
+                .conflicts_with_all(["expect", "open", "dump", "backup", "restore", "data"])
+                .help("Compare the state folders of two stopped trackers, name each difference, and leave"),
             Arg::new("interval")
                 .long("interval")
                 .value_name("SECONDS")
@@ -160,13 +201,31 @@ pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
             .get_one("certificate_life")
             .copied()
             .unwrap_or(Duration::from_secs(86_400)),
-        dump: matches.get_flag("dump"),
+        instead: instead(matches),
+        restore: matches.get_one("restore").cloned(),
+        alone: matches.get_flag("alone"),
         closed_run: matches.get_one("expect").map(|expect| ClosedRunArguments {
             expect: *expect,
             wait: wait.unwrap_or(crate::tracker::DEFAULT_WAIT),
         }),
         log: log_level(matches),
     }
+}
+
+fn instead(matches: &ArgMatches) -> Option<Instead> {
+    let mut folders = matches
+        .get_many::<PathBuf>("check")
+        .into_iter()
+        .flatten()
+        .cloned();
+    if let (Some(first), Some(second)) = (folders.next(), folders.next()) {
+        return Some(Instead::Check(first, second));
+    }
+    if matches.get_flag("dump") {
+        return Some(Instead::Dump);
+    }
+    let backup = matches.get_one::<PathBuf>("backup");
+    backup.map(|file| Instead::Backup(file.clone()))
 }
 
 #[cfg(test)]
@@ -195,8 +254,13 @@ mod tests {
         );
         assert_eq!(plain.closed_run, None);
         assert_eq!(
-            (plain.registration, plain.dump),
-            (Registration::Open, false)
+            (
+                plain.registration,
+                plain.instead,
+                plain.restore,
+                plain.alone
+            ),
+            (Registration::Open, None, None, false)
         );
     }
 
@@ -224,9 +288,18 @@ mod tests {
         );
         let closed = tracker("tracker --registration closed --data d --dump");
         assert_eq!(
-            (closed.registration, closed.dump),
-            (Registration::Closed, true)
+            (closed.registration, closed.instead),
+            (Registration::Closed, Some(Instead::Dump))
         );
+        let backup = tracker("tracker --data d --backup f");
+        assert_eq!(backup.instead, Some(Instead::Backup("f".into())));
+        let check = tracker("tracker --check a b");
+        assert_eq!(check.instead, Some(Instead::Check("a".into(), "b".into())));
+        let restored = tracker("tracker info.txt 2 --data d --restore f --alone");
+        assert_eq!((restored.restore, restored.alone), (Some("f".into()), true));
+        for bad in ["--check a", "--dump --backup f", "--backup f --restore f"] {
+            assert!(parse(&format!("tracker {bad}")).is_err(), "{bad}");
+        }
         for bad in ["0", "x", "-1", ""] {
             let told = clients(bad).unwrap_err();
             assert_eq!(told, "a number from 1 to 4294967295 is asked for", "{bad}");

@@ -7,11 +7,13 @@
 
 mod error;
 mod line;
+mod trackers;
 
 pub use error::AccountError;
-pub use line::FirstUseNotice;
+pub use trackers::FirstUseNotice;
 
 use super::group::sent_name;
+use super::status::TrackerLine;
 use crate::certificate::MemberKey;
 use crate::storage::{SessionFile, StoredSession};
 use crate::torrent::Info;
@@ -23,9 +25,13 @@ use crate::wire::control::{InfoPart, InfoParts};
 use crate::wire::name::{GroupName, Label, UserName};
 use crate::wire::password::Password;
 use error::TrackerLineError;
-use line::{Told, Trackers};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use trackers::{Told, Trackers};
+
+/// How often an upload is begun, as trackers that go take its parts with them.
+const UPLOADS: u32 = 4;
 
 /// The user of a peer.
 #[derive(Debug)]
@@ -33,6 +39,8 @@ pub struct Account {
     trackers: Trackers,
     file: SessionFile,
     session: Mutex<Option<StoredSession>>,
+    /// Whether something asked for is at one tracker only so far.
+    only_one: AtomicBool,
 }
 
 /// What a log-in gave.
@@ -66,12 +74,24 @@ impl Account {
             trackers: Trackers::new(tracker_info, folder, first_use),
             file,
             session: Mutex::new(session),
+            only_one: AtomicBool::new(false),
         })
     }
 
     /// Who is logged in here.
     pub fn user(&self) -> Option<Label> {
         self.current().ok().map(|session| session.user)
+    }
+
+    /// Whether anything done since this was last asked is at one tracker only so far: the others are told of it when they
+    /// are back.
+    pub fn take_only_one(&self) -> bool {
+        self.only_one.swap(false, Ordering::Relaxed)
+    }
+
+    /// How each tracker of TRACKER_INFO does, asked now.
+    pub(super) fn trackers(&self) -> Vec<TrackerLine> {
+        self.trackers.status()
     }
 
     /// Makes an account; nobody is logged in by that.
@@ -84,12 +104,24 @@ impl Account {
         password: Password,
         invite: Option<Place>,
     ) -> Result<(), AccountError> {
+        let login = Ask::Login {
+            user: Label::from(&user),
+            password: password.clone(),
+        };
         let ask = Ask::CreateUser {
             user,
             password,
             invite,
         };
-        done(&ask, self.ask(&ask, None)?)
+        let told = self.ask(&ask, None)?;
+        // Sent twice: whoever can log in made it the first time.
+        if told.again
+            && matches!(&told.reply.result, Err(refused) if refused.kind == ErrorKind::NAME_TAKEN)
+            && self.ask(&login, None)?.reply.result.is_ok()
+        {
+            return Ok(());
+        }
+        done(&ask, told)
     }
 
     /// Logs in.
@@ -127,8 +159,20 @@ impl Account {
     /// See [`AccountError`].
     pub fn change_password(&self, old: Password, new: Password) -> Result<(), AccountError> {
         let session = self.current()?;
+        let login = Ask::Login {
+            user: session.user.clone(),
+            password: new.clone(),
+        };
         let ask = Ask::ChangePassword { old, new };
-        self.begin(&ask, Some(&session)).map(drop)
+        let told = self.ask(&ask, Some(&session))?;
+        // Sent twice: if it was changed the first time, the new one holds.
+        if told.again
+            && matches!(&told.reply.result, Err(refused)
+                if refused.kind == ErrorKind::LOGIN_REFUSED || ends_session(refused.kind))
+        {
+            return self.begin(&login, None).map(drop);
+        }
+        self.enter(&ask, told).map(drop)
     }
 
     /// Asks for something that gives nothing back.
@@ -145,7 +189,21 @@ impl Account {
     /// # Errors
     /// See [`AccountError`].
     pub fn create_group(&self, group: GroupName) -> Result<(), AccountError> {
-        self.ask_done(&Ask::CreateGroup { group })
+        let session = self.current()?;
+        let label = Label::from(&group);
+        let ask = Ask::CreateGroup { group };
+        let told = self.ask(&ask, Some(&session))?;
+        // Sent twice: whoever owns it made it the first time.
+        if told.again
+            && matches!(&told.reply.result, Err(refused) if refused.kind == ErrorKind::NAME_TAKEN)
+        {
+            let members = self.members(&label).unwrap_or_default();
+            let mut owners = members.iter().filter(|member| member.owner);
+            if owners.any(|owner| owner.name == session.user) {
+                return Ok(());
+            }
+        }
+        done(&ask, told)
     }
 
     /// Asks to be let into a group.
@@ -290,13 +348,22 @@ impl Account {
 
     /// Puts a share into a group's catalogue.
     pub(super) fn publish(&self, group: &Label, info: &Info) -> Result<(), AccountError> {
-        let mut offset = 0;
+        let (mut offset, mut begun) = (0, 1);
         loop {
             let part = InfoPart::of(info.raw(), offset);
             let part = part.map_err(|error| AccountError::Certificate(error.to_string()))?;
             let (end, total) = (part.end(), part.total());
             let group = group.clone();
-            self.ask_done(&Ask::Publish { group, part })?;
+            match self.ask_done(&Ask::Publish { group, part }) {
+                // Another tracker than that of the parts before.
+                Err(AccountError::Refused(refused))
+                    if refused.kind == ErrorKind::BAD_REQUEST && offset > 0 && begun < UPLOADS =>
+                {
+                    (offset, begun) = (0, begun + 1);
+                    continue;
+                }
+                result => result?,
+            }
             if end >= total {
                 return Ok(());
             }
@@ -333,13 +400,56 @@ impl Account {
         })
     }
 
-    /// Announces to a group's swarm; gives who else is there.
-    pub(super) fn announce(&self, announce: Announce) -> Result<Peers, AccountError> {
+    /// Announces to a group's swarm at every tracker; hands on who else is there as each tells it. It is done if any tracker
+    /// took it.
+    pub(super) fn announce(
+        &self,
+        announce: Announce,
+        mut found: impl FnMut(Peers),
+    ) -> Result<(), AccountError> {
         let session = self.current()?;
         let ask = Ask::Announce(announce);
-        match self.ask(&ask, Some(&session))?.reply.result? {
-            Answer::Peers(peers) => Ok(peers),
-            _ => Err(AccountError::OtherAnswer(ask.kind())),
+        let (mut taken, mut refused, mut troubles) = (false, None, Vec::new());
+        self.trackers
+            .ask_all(&ask, Some(&session.token), |told| match told {
+                Ok(reply) => {
+                    if let Some(renewed) = &reply.renewed
+                        && let Err(error) = self.renew(&session.token, renewed)
+                    {
+                        troubles.push(error.to_string());
+                    }
+                    match reply.result {
+                        Ok(Answer::Peers(peers)) => {
+                            taken = true;
+                            found(peers);
+                        }
+                        Ok(_) => {
+                            troubles.push(AccountError::OtherAnswer(ask.kind()).to_string());
+                        }
+                        Err(error) if error.kind == ErrorKind::NOT_SERVING => {
+                            troubles.push(error.to_string());
+                        }
+                        Err(error) => refused = Some(error),
+                    }
+                }
+                Err(trouble) => troubles.push(trouble),
+            })?;
+        match refused {
+            _ if taken => Ok(()),
+            // A tracker that does not answer may know better.
+            Some(refused) if troubles.is_empty() => {
+                if ends_session(refused.kind) {
+                    self.forget(&session.token)?;
+                }
+                Err(AccountError::Refused(refused))
+            }
+            refused => {
+                troubles.extend(refused.map(|refused| refused.to_string()));
+                Err(AccountError::NoTracker {
+                    troubles: troubles.join("; "),
+                    sent: false,
+                })
+            }
         }
     }
 
@@ -384,7 +494,10 @@ impl Account {
 
     /// Asks for what begins a session, and stores that.
     fn begin(&self, ask: &Ask, session: Option<&Session>) -> Result<LoggedIn, AccountError> {
-        let told = self.ask(ask, session)?;
+        self.enter(ask, self.ask(ask, session)?)
+    }
+
+    fn enter(&self, ask: &Ask, told: Told) -> Result<LoggedIn, AccountError> {
         let Answer::Session { token, user, note } = told.reply.result? else {
             return Err(AccountError::OtherAnswer(ask.kind()));
         };
@@ -410,6 +523,9 @@ impl Account {
     fn ask(&self, ask: &Ask, session: Option<&Session>) -> Result<Told, AccountError> {
         let token = session.map(|session| &session.token);
         let told = self.trackers.ask(ask, token)?;
+        if told.reply.only_here {
+            self.only_one.store(true, Ordering::Relaxed);
+        }
         if let Some(token) = token {
             match &told.reply {
                 Reply {
@@ -419,7 +535,7 @@ impl Account {
                 Reply {
                     result: Err(refused),
                     ..
-                } if ends_session(refused.kind) => self.forget(token)?,
+                } if ends_session(refused.kind) && told.unanimous => self.forget(token)?,
                 _ => {}
             }
         }

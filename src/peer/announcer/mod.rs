@@ -186,6 +186,7 @@ impl Announcer {
                     url: url.clone(),
                     reachable: None,
                     trouble: None,
+                    line: None,
                 });
             status.reachable = status.reachable.max(task.reached);
             status.trouble = status.trouble.take().or_else(|| task.trouble.clone());
@@ -303,8 +304,13 @@ pub(super) fn tracker_urls(tracker_info: &Path) -> Vec<String> {
     let info: TrackerInfo = text.parse().unwrap_or_default();
     info.addresses
         .iter()
-        .map(|address| format!("http://{address}/announce"))
+        .map(|address| url_of(&address.to_string()))
         .collect()
+}
+
+/// The announce URL of a tracker of ours at `HOST:PORT`.
+pub(super) fn url_of(tracker: &str) -> String {
+    format!("http://{tracker}/announce")
 }
 
 fn request(shared: &Shared, transfer: &Transfer, event: Option<Event>) -> Option<AnnounceRequest> {

@@ -183,7 +183,7 @@ impl GroupAnnouncer {
             .spawn(move || {
                 let done = done;
                 for task in started {
-                    if say(&shared, &task.transfer, Some(AnnounceEvent::Stopped)).is_err() {
+                    if say(&shared, &task.transfer, Some(AnnounceEvent::Stopped), drop).is_err() {
                         break;
                     }
                 }
@@ -360,11 +360,21 @@ fn attempt(shared: &Shared, transfer: &Arc<Transfer>, event: Option<AnnounceEven
     {
         return failed(group, error);
     }
-    let peers = match say(shared, transfer, event) {
-        Ok(peers) => peers,
-        Err(error) => return failed(group, error),
-    };
-    let pause = Duration::from_secs(peers.interval.max(1).into());
+    let (mut interval, mut barred, mut early) = (u32::MAX, Vec::new(), Vec::new());
+    let said = say(shared, transfer, event, |peers| {
+        interval = interval.min(peers.interval.max(1));
+        barred.extend(peers.barred);
+        // What one tracker knows is of use before the next has answered.
+        if !stops && group.tls(transfer.authority).is_some() {
+            transfer.add_candidates(shared, peers.addresses);
+        } else {
+            early.extend(peers.addresses);
+        }
+    });
+    if let Err(error) = said {
+        return failed(group, error);
+    }
+    let pause = Duration::from_secs(interval.into());
     if stops {
         return Outcome::Again(pause);
     }
@@ -380,9 +390,9 @@ fn attempt(shared: &Shared, transfer: &Arc<Transfer>, event: Option<AnnounceEven
             ));
         }
     }
-    group.bar(&peers.barred);
+    group.bar(&barred);
     transfer.comes_back(shared);
-    transfer.add_candidates(shared, peers.addresses);
+    transfer.add_candidates(shared, early);
     Outcome::Again(if transfer.is_without_owner() {
         pause.min(HUNGRY)
     } else {
@@ -409,19 +419,22 @@ fn failed(group: &Group, error: AccountError) -> Outcome {
     }
 }
 
+/// Tells all trackers; `found` takes in what each answers.
 fn say(
     shared: &Shared,
     transfer: &Transfer,
     event: Option<AnnounceEvent>,
-) -> Result<Peers, AccountError> {
+    mut found: impl FnMut(Peers),
+) -> Result<(), AccountError> {
     let Some(port) = NonZeroU16::new(shared.address.port()) else {
-        return Ok(Peers {
+        found(Peers {
             addresses: Vec::new(),
             interval: NOWHERE,
             barred: Vec::new(),
         });
+        return Ok(());
     };
-    shared.account.announce(Announce {
+    let announce = Announce {
         info_hash: transfer.info_hash(),
         peer_id: shared.peer_id,
         port,
@@ -429,7 +442,8 @@ fn say(
         downloaded: transfer.downloaded_bytes(),
         left: transfer.bytes_left(),
         event,
-    })
+    };
+    shared.account.announce(announce, found)
 }
 
 /// Ends links whose other side is no member any more, or whose certificate has ended.

@@ -1,5 +1,6 @@
 //! What can go wrong with a tracker's database.
 
+use crate::storage::backup::BackupError;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -51,6 +52,20 @@ pub enum DatabaseError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// Why there is no database out of a backup.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// There is one already.
+    #[error("{} exists: a restore begins in a folder without a registry; to go on with this one, leave --restore out", .0.display())]
+    Exists(PathBuf),
+    /// The backup cannot be used.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// It cannot be made.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
 }
 
 pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> DatabaseError {

@@ -5,6 +5,7 @@
 use super::code::InviteCode;
 use super::registrar::{INVITE, Registrar, no_randomness, told, unwritten};
 use crate::tracker::registry::{GroupView, Label, NewAccount, Refusal, UserName};
+use crate::tracker::replication::Status;
 use crate::wire::access::Refused;
 use crate::wire::password::Password;
 
@@ -48,6 +49,11 @@ impl Registrar {
                 None => return groups,
             }
         }
+    }
+
+    /// How it stands with the other trackers.
+    pub fn cluster(&self) -> Status {
+        self.keeper.status()
     }
 
     /// How much there is.

@@ -130,13 +130,13 @@ impl Registrar {
         let Request { id, token, ask } = request;
         let kind = ask.kind();
         let (mut renewed, mut only_here) = (None, false);
-        let is_announce = matches!(ask, Ask::Announce(_));
+        let lasts = !matches!(ask, Ask::Announce(_) | Ask::Cluster);
         let mut result = self.dispatch(token, ask, from).map(|done| {
             (renewed, only_here) = (done.renewed, done.written == Written::OnlyHere);
             done.answer
         });
-        // Nobody is told what a crash could undo, in a refusal neither; announces tell nothing that lasts.
-        if !is_announce && let Err(error) = self.keeper.settle() {
+        // Nobody is told what a crash could undo, in a refusal neither.
+        if lasts && let Err(error) = self.keeper.settle() {
             result = Err(unwritten(error));
         }
         if let Err(refused) = &result {
@@ -151,6 +151,9 @@ impl Registrar {
     }
 
     fn dispatch(&self, token: Option<Token>, ask: Ask, from: IpAddr) -> Result<Done, Refused> {
+        if ask == Ask::Cluster {
+            return Ok(Answer::Cluster(views::cluster(&self.keeper.status())).into());
+        }
         self.keeper.serving().map_err(unwritten)?;
         Ok(match ask {
             Ask::CreateUser {
@@ -214,7 +217,7 @@ impl Registrar {
         let account = asker.session.account;
         match ask {
             // Answered above.
-            Ask::CreateUser { .. } | Ask::Login { .. } => Err(refused(
+            Ask::CreateUser { .. } | Ask::Login { .. } | Ask::Cluster => Err(refused(
                 ErrorKind::BAD_REQUEST,
                 "this is asked without a session",
             )),

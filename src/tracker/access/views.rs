@@ -1,9 +1,10 @@
 //! What the registry shows, as the wire has it.
 
 use crate::tracker::registry::{self, Cursor, GroupView, MemberView, RequestView};
+use crate::tracker::replication::{Serving, Status};
 use crate::wire::access::{
-    ErrorKind, GroupEntry, MemberEntry, NewsEntry, Outcome, Page, Place, Refused, RequestEntry,
-    Standing,
+    ClusterView, ErrorKind, GroupEntry, MemberEntry, NewsEntry, Outcome, Page, Place, Refused,
+    RequestEntry, Standing, TwinView,
 };
 use crate::wire::control::Line;
 
@@ -53,6 +54,24 @@ pub(super) fn request(view: RequestView) -> RequestEntry {
     RequestEntry {
         name: view.label,
         at: view.at.wall(),
+    }
+}
+
+/// How the tracker stands with the others.
+pub(super) fn cluster(status: &Status) -> ClusterView {
+    let twins = status.twins.iter().map(|twin| TwinView {
+        number: twin.number.get(),
+        up: twin.is_up(),
+        it_lacks: twin.it_lacks,
+        we_lack: twin.we_lack,
+        silent: twin
+            .last_contact
+            .map(|silent| u64::try_from(silent.as_millis()).unwrap_or(u64::MAX)),
+    });
+    ClusterView {
+        number: status.number.get(),
+        serving: status.serving == Serving::Yes,
+        twins: twins.collect(),
     }
 }
 

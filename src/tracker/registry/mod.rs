@@ -53,6 +53,7 @@
 mod accounts;
 mod catalogue;
 mod change;
+mod compare;
 mod dump;
 mod encoding;
 mod groups;
@@ -73,6 +74,7 @@ pub use crate::wire::name::{GroupName, Label, LabelError, MAX_NAME, NameError, U
 pub use accounts::NewAccount;
 pub use catalogue::{NewShare, SharePlace, SharePlaceError, ShareView};
 pub use change::{Change, Span, VersionVector};
+pub use compare::{Difference, Differing};
 pub use dump::{
     AccountDump, Dump, GroupDump, InviteDump, MembershipDump, RevocationDump, ShareDump,
 };

@@ -17,7 +17,7 @@ const NOW: Duration = Duration::from_secs(1_000);
 fn udp(access: Access) -> UdpService {
     let swarms = Swarms::new(Duration::from_secs(20), Limits::default());
     UdpService {
-        service: Arc::new(Service::new(swarms, access, None)),
+        service: Arc::new(Service::new(swarms, access, None, None)),
         connections: Connections::new(hmac::Key::new(hmac::HMAC_SHA256, b"key")),
     }
 }

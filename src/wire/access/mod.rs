@@ -10,6 +10,7 @@
 //! ([`control`](super::control)).
 
 mod announce;
+mod cluster;
 mod entry;
 mod error;
 mod fields;
@@ -18,6 +19,7 @@ mod reply;
 mod tests;
 
 pub use announce::{Announce, AnnounceEvent, Peers};
+pub use cluster::{ClusterView, TwinView};
 pub use entry::{FileEntry, GroupEntry, MemberEntry, NewsEntry, Outcome, RequestEntry, Standing};
 pub use error::{ERROR_KINDS, ErrorKind};
 pub use fields::{KEY_REQUEST, KeyRequest, MAX_SEEN, MAX_TOKEN, Place, Seen, Token};
@@ -165,6 +167,8 @@ pub enum Ask {
     },
     /// Take part in a group's swarm, or leave it; answered by [`Answer::Peers`].
     Announce(Announce),
+    /// How the tracker stands with the others of its cluster; answered by [`Answer::Cluster`], whether it serves or not.
+    Cluster,
     /// What others decided about the asker that it has not seen; answered by [`Answer::News`].
     News {
         /// What it has seen: what the last answer said.
@@ -217,6 +221,7 @@ impl Request {
             | Ask::ListMembers { after, .. }
             | Ask::ListRequests { after, .. } => entries.extend(fields::after(after)),
             Ask::Logout
+            | Ask::Cluster
             | Ask::CreateGroup { .. }
             | Ask::JoinGroup { .. }
             | Ask::AcceptRequest { .. }
@@ -304,6 +309,7 @@ impl Request {
                 group: fields.parsed("group")?,
                 name: fields.place("name")?,
             },
+            "cluster" => Ask::Cluster,
             "announce" => Ask::Announce(Announce::read(&mut fields)?),
             "news" => Ask::News {
                 seen: fields.seen()?,
@@ -339,13 +345,44 @@ impl Ask {
             Self::Metainfo { .. } => "metainfo",
             Self::Withdraw { .. } => "withdraw",
             Self::Announce(_) => "announce",
+            Self::Cluster => "cluster",
             Self::News { .. } => "news",
         }
     }
 
     /// Whether it is asked in the name of a session.
     pub fn needs_session(&self) -> bool {
-        !matches!(self, Self::CreateUser { .. } | Self::Login { .. })
+        !matches!(
+            self,
+            Self::CreateUser { .. } | Self::Login { .. } | Self::Cluster
+        )
+    }
+
+    /// Whether it changes what the trackers keep.
+    pub fn is_write(&self) -> bool {
+        match self {
+            Self::CreateUser { .. }
+            | Self::Logout
+            | Self::ChangePassword { .. }
+            | Self::CreateGroup { .. }
+            | Self::JoinGroup { .. }
+            | Self::LeaveGroup { .. }
+            | Self::AcceptRequest { .. }
+            | Self::RejectRequest { .. }
+            | Self::RemoveMember { .. }
+            | Self::Publish { .. }
+            | Self::Withdraw { .. } => true,
+            Self::Login { .. }
+            | Self::ListGroups { .. }
+            | Self::ListMembers { .. }
+            | Self::ListRequests { .. }
+            | Self::Certify { .. }
+            | Self::ListFiles { .. }
+            | Self::Metainfo { .. }
+            | Self::Announce(_)
+            | Self::Cluster
+            | Self::News { .. } => false,
+        }
     }
 
     /// Whether a refusal of that kind, to a request sent a second time because the first got no answer, says that the
@@ -388,6 +425,7 @@ impl Ask {
             | Self::ChangePassword { .. }
             | Self::ListGroups { .. }
             | Self::Announce(_)
+            | Self::Cluster
             | Self::News { .. } => (None, None),
         }
     }

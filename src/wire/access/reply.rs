@@ -1,6 +1,7 @@
 //! What a tracker answers.
 
 use super::announce::Peers;
+use super::cluster::ClusterView;
 use super::entry::{Entry, FileEntry, GroupEntry, MemberEntry, NewsEntry, RequestEntry};
 use super::error::ErrorKind;
 use super::fields::{self, Place, Seen, Token};
@@ -68,6 +69,8 @@ pub enum Answer {
     Metainfo(InfoPart),
     /// Who else is in a swarm.
     Peers(Peers),
+    /// How the tracker stands with the others.
+    Cluster(ClusterView),
     /// Decisions.
     News {
         /// The decisions.
@@ -118,6 +121,7 @@ impl Reply {
             Ok(Answer::Files(page)) => put(page, &mut entries),
             Ok(Answer::Metainfo(part)) => entries.extend(part.entries()),
             Ok(Answer::Peers(peers)) => peers.put(&mut entries),
+            Ok(Answer::Cluster(view)) => view.put(&mut entries),
             Ok(Answer::News { page, seen }) => {
                 entries.push(("seen", Item::from(seen.as_bytes())));
                 put(page, &mut entries);
@@ -162,6 +166,7 @@ impl Reply {
             FileEntry::KIND => Ok(Answer::Files(read(&mut fields)?)),
             "metainfo" => Ok(Answer::Metainfo(fields.info_part()?)),
             "peers" => Ok(Answer::Peers(Peers::read(&mut fields)?)),
+            "cluster" => Ok(Answer::Cluster(ClusterView::read(&mut fields)?)),
             NewsEntry::KIND => Ok(Answer::News {
                 seen: fields.seen()?,
                 page: read(&mut fields)?,
@@ -190,6 +195,7 @@ impl Reply {
             Ok(Answer::Files(_)) => FileEntry::KIND,
             Ok(Answer::Metainfo(_)) => "metainfo",
             Ok(Answer::Peers(_)) => "peers",
+            Ok(Answer::Cluster(_)) => "cluster",
             Ok(Answer::News { .. }) => NewsEntry::KIND,
         }
     }

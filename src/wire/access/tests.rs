@@ -46,6 +46,7 @@ fn requests() -> Vec<(Ask, &'static [u8])> {
             b"d2:idi7e8:password1:p5:token3:t\0k4:type5:login4:user12:nik~00ab12ffe",
         ),
         (Ask::Logout, b"d2:idi7e5:token3:t\0k4:type6:logoute"),
+        (Ask::Cluster, b"d2:idi7e5:token3:t\0k4:type7:clustere"),
         (
             Ask::ChangePassword {
                 old: password("a"),
@@ -248,6 +249,20 @@ fn replies() -> Vec<(Result<Answer, Refused>, &'static [u8])> {
             b"d9:addressesl6:\x01\x02\x03\x04\x01\x02e6:barredl3:evee2:idi7e8:intervali20e4:type5:peerse",
         ),
         (
+            Ok(Answer::Cluster(ClusterView {
+                number: 1,
+                serving: true,
+                twins: vec![TwinView {
+                    number: 2,
+                    up: false,
+                    it_lacks: Some(3),
+                    we_lack: 4,
+                    silent: Some(5),
+                }],
+            })),
+            b"d2:idi7e6:numberi1e7:servingi1e5:twinsld8:it lacksi3e6:numberi2e6:silenti5e2:upi0e7:we lacki4eee4:type7:clustere",
+        ),
+        (
             Ok(Answer::News {
                 page: page(vec![NewsEntry {
                     group: label("lab"),
@@ -382,7 +397,7 @@ fn secrets_are_not_shown() {
 
 proptest! {
     #[test]
-    fn no_bytes_break_it(at in 0usize..21, cut in 0usize..200, byte: u8, place in 0usize..200) {
+    fn no_bytes_break_it(at in 0usize..22, cut in 0usize..200, byte: u8, place in 0usize..200) {
         let all = requests();
         let mut bytes = all[at % all.len()].1.to_vec();
         if let Some(changed) = bytes.get_mut(place) {

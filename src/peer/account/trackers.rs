@@ -1,0 +1,480 @@
+//! Requests to the trackers of TRACKER_INFO: which one is asked, over which line, and which one next.
+//!
+//! In scope: trying one tracker after the other, going back to the first when it answers again, using an open line again.
+//! Out of scope: what is asked, and whose session it is.
+//!
+//! The first tracker listed is asked as long as it answers. One that fails, or does not serve, is asked last for a while:
+//! a second at first, longer each time. A request that a tracker took and did not answer goes on at the next one, and its
+//! reply says so ([`Told::again`]). While nobody serves but one is about to, that one is waited for, [`STARTING`] at most.
+//!
+//! Locks: `known`, for a look or an insertion; a line is taken out to be used.
+
+use super::line::{OpenLine, Patience};
+use super::{AccountError, TrackerLineError};
+use crate::net::FrameIoError;
+use crate::peer::status::{TrackerLine, TrackerState};
+use crate::peer::{FirstUse, Trust, TrustError};
+use crate::wire::access::{Answer, Ask, ClusterView, ErrorKind, Reply, Token};
+use crate::wire::{HostPort, TrackerInfo};
+use std::collections::HashMap;
+use std::fmt;
+use std::net::ToSocketAddrs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long trackers that have just started are waited for.
+const STARTING: Duration = Duration::from_secs(5);
+/// The pause between two looks at them.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long a tracker that failed is asked last: at first, and at most. It doubles with each failure.
+const AVOIDED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// Is told of a cluster that is met for the first time.
+#[derive(Clone)]
+pub struct FirstUseNotice(Arc<dyn Fn(FirstUse<'_>) + Send + Sync>);
+
+impl FirstUseNotice {
+    /// Calls that.
+    pub fn new(tell: impl Fn(FirstUse<'_>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+}
+
+impl fmt::Debug for FirstUseNotice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FirstUseNotice")
+    }
+}
+
+/// The trackers a peer may ask.
+#[derive(Debug)]
+pub(super) struct Trackers {
+    tracker_info: PathBuf,
+    folder: PathBuf,
+    first_use: FirstUseNotice,
+    known: Mutex<HashMap<HostPort, Known>>,
+}
+
+/// What is remembered of a tracker.
+#[derive(Debug, Default)]
+struct Known {
+    /// A line that nobody uses at the moment.
+    idle: Option<OpenLine>,
+    failures: u32,
+    /// Until when others are asked before it.
+    avoided: Option<Instant>,
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) reply: Reply,
+    /// Whether it was sent before, to a tracker that gave no answer: what it asks for may have been done then.
+    pub(super) again: bool,
+    /// Whether every tracker listed gave this answer, where it says that a session is over.
+    pub(super) unanimous: bool,
+}
+
+/// Why one tracker gave no answer.
+enum Trouble {
+    /// It is not the one it should be.
+    Untrusted(TrustError),
+    /// It was not reached, or said nothing that can be used.
+    Silent {
+        what: String,
+        /// Whether it had been asked.
+        sent: bool,
+        /// Whether it might have answered later.
+        late: bool,
+    },
+}
+
+impl Trackers {
+    pub(super) fn new(tracker_info: PathBuf, folder: &Path, first_use: FirstUseNotice) -> Self {
+        Self {
+            tracker_info,
+            folder: folder.to_owned(),
+            first_use,
+            known: Mutex::default(),
+        }
+    }
+
+    /// Asks the first tracker that answers.
+    ///
+    /// # Errors
+    /// When none does, or one is not to be trusted and none of the others answers.
+    pub(super) fn ask(&self, ask: &Ask, token: Option<&Token>) -> Result<Told, AccountError> {
+        let begun = Instant::now();
+        let mut again = false;
+        let mut patient = false;
+        loop {
+            let mut round = Round::default();
+            let info = self.info()?;
+            let only = info.addresses.len() == 1;
+            let first_use = |first: FirstUse<'_>| (self.first_use.0)(first);
+            let trust = Trust::new(info.fingerprint, &self.folder, &first_use);
+            for tracker in self.in_order(&info) {
+                let patience = match patient || only {
+                    true => Patience::LONG,
+                    false => Patience::short(ask),
+                };
+                match self.ask_at(tracker, &trust, ask, token, patience) {
+                    Ok(reply) => {
+                        again |= round.asked_again(&reply, ask);
+                        if let Some(reply) = round.weigh(reply) {
+                            return Ok(Told {
+                                reply,
+                                again,
+                                unanimous: true,
+                            });
+                        }
+                    }
+                    Err(Trouble::Untrusted(error)) => round.untrusted = Some(error),
+                    Err(Trouble::Silent { what, sent, late }) => {
+                        again |= sent;
+                        round.late |= late;
+                        round.troubles.push(what);
+                    }
+                }
+            }
+            if round.is_starting && begun.elapsed() < STARTING {
+                thread::sleep(LOOK);
+                continue;
+            }
+            if round.late && round.refused.is_none() && !patient && !only {
+                patient = true;
+                continue;
+            }
+            return round.end(again);
+        }
+    }
+
+    /// Asks every tracker that may answer, one after the other, and hands each reply on. One that failed lately is left
+    /// out for a while.
+    pub(super) fn ask_all(
+        &self,
+        ask: &Ask,
+        token: Option<&Token>,
+        mut each: impl FnMut(Result<Reply, String>),
+    ) -> Result<(), AccountError> {
+        let info = self.info()?;
+        let first_use = |first: FirstUse<'_>| (self.first_use.0)(first);
+        let trust = Trust::new(info.fingerprint, &self.folder, &first_use);
+        let patience = match info.addresses.len() {
+            1 => Patience::LONG,
+            _ => Patience::short(ask),
+        };
+        let mut untrusted = None;
+        for tracker in self.in_order(&info) {
+            if info.addresses.len() > 1 && self.is_avoided(tracker) {
+                each(Err(format!(
+                    "the tracker at {tracker} did not answer lately"
+                )));
+                continue;
+            }
+            match self.ask_at(tracker, &trust, ask, token, patience) {
+                Ok(reply) => each(Ok(reply)),
+                Err(Trouble::Untrusted(error)) => {
+                    each(Err(error.to_string()));
+                    untrusted = Some(error);
+                }
+                Err(Trouble::Silent { what, .. }) => each(Err(what)),
+            }
+        }
+        match untrusted {
+            Some(error) if info.addresses.len() == 1 => Err(AccountError::Untrusted(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// How each tracker listed does now, in their order; nobody is waited for any longer than for a moment.
+    pub(super) fn status(&self) -> Vec<TrackerLine> {
+        let Ok(info) = self.info() else {
+            return Vec::new();
+        };
+        let views: Vec<Result<ClusterView, Trouble>> = thread::scope(|scope| {
+            let asked: Vec<_> = info
+                .addresses
+                .iter()
+                .map(|tracker| {
+                    let thread = thread::Builder::new().name("status".into());
+                    thread.spawn_scoped(scope, || self.glance(tracker, &info))
+                })
+                .collect();
+            let silent = || Trouble::silent("it could not be asked".to_owned());
+            let told = asked.into_iter().map(|thread| match thread {
+                Ok(thread) => thread.join().unwrap_or_else(|_| Err(silent())),
+                Err(_) => Err(silent()),
+            });
+            told.collect()
+        });
+        let lag = |number| {
+            let told = views.iter().flatten();
+            told.filter_map(|view| view.lag(number)).max()
+        };
+        let lines = info.addresses.iter().zip(&views).zip(1..);
+        lines
+            .map(|((tracker, view), number)| {
+                let (state, trouble) = match view {
+                    Ok(view) if view.serving => (TrackerState::Serving, None),
+                    Ok(_) => (TrackerState::NotServing, None),
+                    Err(Trouble::Untrusted(error)) => {
+                        (TrackerState::Untrusted, Some(error.to_string()))
+                    }
+                    Err(Trouble::Silent { what, .. }) => {
+                        (TrackerState::Unreachable, Some(what.clone()))
+                    }
+                };
+                TrackerLine {
+                    tracker: tracker.to_string(),
+                    state,
+                    lag: lag(number),
+                    trouble,
+                }
+            })
+            .collect()
+    }
+
+    fn glance(&self, tracker: &HostPort, info: &TrackerInfo) -> Result<ClusterView, Trouble> {
+        let first_use = |first: FirstUse<'_>| (self.first_use.0)(first);
+        let trust = Trust::new(info.fingerprint, &self.folder, &first_use);
+        let reply = self.ask_at(tracker, &trust, &Ask::Cluster, None, Patience::GLANCE)?;
+        match reply.result {
+            Ok(Answer::Cluster(view)) => Ok(view),
+            Ok(_) => Err(Trouble::silent(
+                "it gave an answer to another question".to_owned(),
+            )),
+            Err(refused) => Err(Trouble::silent(refused.to_string())),
+        }
+    }
+
+    /// Asks one tracker, over a line that is open if there is one.
+    fn ask_at(
+        &self,
+        tracker: &HostPort,
+        trust: &Trust<'_>,
+        ask: &Ask,
+        token: Option<&Token>,
+        patience: Patience,
+    ) -> Result<Reply, Trouble> {
+        let mut sent_before = false;
+        let idle = self.known().get_mut(tracker).and_then(|it| it.idle.take());
+        if let Some(mut line) = idle.filter(OpenLine::is_fresh) {
+            match line.ask(ask, token, patience.answer) {
+                Ok(reply) => return Ok(self.answered(tracker, line, reply)),
+                // It holds the line and says nothing: so it would on another one.
+                Err(error @ TrackerLineError::Frame(FrameIoError::TooSlow(_))) => {
+                    self.failed(tracker);
+                    return Err(Trouble::Silent {
+                        what: format!("the tracker at {tracker}: {error}"),
+                        sent: true,
+                        late: true,
+                    });
+                }
+                Err(error) => {
+                    log::debug!("a line to {tracker} was of no more use: {error}");
+                    sent_before = true;
+                }
+            }
+        }
+        let told = self.ask_anew(tracker, trust, ask, token, patience);
+        told.map_err(|trouble| {
+            self.failed(tracker);
+            match trouble {
+                Trouble::Silent { what, sent, late } => Trouble::Silent {
+                    what,
+                    sent: sent || sent_before,
+                    late,
+                },
+                untrusted => untrusted,
+            }
+        })
+        .map(|(line, reply)| self.answered(tracker, line, reply))
+    }
+
+    fn ask_anew(
+        &self,
+        tracker: &HostPort,
+        trust: &Trust<'_>,
+        ask: &Ask,
+        token: Option<&Token>,
+        patience: Patience,
+    ) -> Result<(OpenLine, Reply), Trouble> {
+        let found = (tracker.host.as_str(), tracker.port).to_socket_addrs();
+        let found = found.map_err(|error| Trouble::silent(format!("{tracker}: {error}")))?;
+        let mut trouble = Trouble::silent(format!("{tracker} has no address"));
+        for address in found {
+            let mut line = match OpenLine::open(trust, address, patience) {
+                Ok(line) => line,
+                Err(error) if error.may_pass() => {
+                    trouble = Trouble::Silent {
+                        what: error.to_string(),
+                        sent: false,
+                        late: is_late(&error),
+                    };
+                    continue;
+                }
+                Err(error) => return Err(Trouble::Untrusted(error)),
+            };
+            match line.ask(ask, token, patience.answer) {
+                Ok(reply) => return Ok((line, reply)),
+                Err(error) => {
+                    let what = format!("the tracker at {address}: {error}");
+                    let late = matches!(error, TrackerLineError::Frame(FrameIoError::TooSlow(_)));
+                    let sent = true;
+                    return Err(Trouble::Silent { what, sent, late });
+                }
+            }
+        }
+        Err(trouble)
+    }
+
+    /// The trackers listed: those that have failed lately last.
+    fn in_order<'a>(&self, info: &'a TrackerInfo) -> Vec<&'a HostPort> {
+        let avoided: Vec<bool> = info
+            .addresses
+            .iter()
+            .map(|tracker| self.is_avoided(tracker))
+            .collect();
+        let mut order: Vec<(bool, &HostPort)> = avoided.into_iter().zip(&info.addresses).collect();
+        order.sort_by_key(|(avoided, _)| *avoided);
+        order.into_iter().map(|(_, tracker)| tracker).collect()
+    }
+
+    fn is_avoided(&self, tracker: &HostPort) -> bool {
+        let known = self.known();
+        let until = known.get(tracker).and_then(|known| known.avoided);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn answered(&self, tracker: &HostPort, line: OpenLine, reply: Reply) -> Reply {
+        let mut known = self.known();
+        let known = known.entry(tracker.clone()).or_default();
+        let serves =
+            !matches!(&reply.result, Err(refused) if refused.kind == ErrorKind::NOT_SERVING);
+        if serves {
+            if known.failures > 0 {
+                log::info!("the tracker at {tracker} answers again");
+            }
+            (known.failures, known.avoided) = (0, None);
+        } else {
+            known.avoided = Some(Instant::now() + AVOIDED.0);
+        }
+        known.idle = Some(line);
+        reply
+    }
+
+    fn failed(&self, tracker: &HostPort) {
+        let mut known = self.known();
+        let known = known.entry(tracker.clone()).or_default();
+        let pause = AVOIDED.0 * (1 << known.failures.min(8));
+        known.failures = known.failures.saturating_add(1);
+        known.avoided = Some(Instant::now() + pause.min(AVOIDED.1));
+        known.idle = None;
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<HostPort, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The file is read before each new attempt: it may be written or changed while the peer runs.
+    fn info(&self) -> Result<TrackerInfo, AccountError> {
+        let shown = self.tracker_info.display();
+        let text = std::fs::read_to_string(&self.tracker_info)
+            .map_err(|error| AccountError::TrackerInfo(format!("{shown}: {error}")))?;
+        let info: TrackerInfo = text
+            .parse()
+            .map_err(|error| AccountError::TrackerInfo(format!("{shown}: {error}")))?;
+        if info.addresses.is_empty() {
+            let what = format!("{shown} names no tracker: write its HOST:PORT into it");
+            return Err(AccountError::TrackerInfo(what));
+        }
+        Ok(info)
+    }
+}
+
+/// What one time round all trackers gave.
+#[derive(Default)]
+struct Round {
+    /// A refusal by which another tracker may not go.
+    refused: Option<Reply>,
+    /// Somebody has just started.
+    is_starting: bool,
+    /// Somebody may only have been slow.
+    late: bool,
+    untrusted: Option<TrustError>,
+    troubles: Vec<String>,
+}
+
+impl Round {
+    /// Whether a tracker may have done what it says it has not.
+    fn asked_again(&self, reply: &Reply, ask: &Ask) -> bool {
+        let unsaved = matches!(&reply.result, Err(refused) if refused.kind == ErrorKind::NOT_SAVED);
+        unsaved && ask.is_write()
+    }
+
+    /// Gives a reply back if it is the last word.
+    fn weigh(&mut self, reply: Reply) -> Option<Reply> {
+        let Err(refused) = &reply.result else {
+            return Some(reply);
+        };
+        let kind = refused.kind;
+        self.is_starting |= kind == ErrorKind::NOT_SERVING;
+        let others_may = super::ends_session(kind)
+            || [
+                ErrorKind::NOT_SERVING,
+                ErrorKind::NOT_SAVED,
+                ErrorKind::BUSY,
+            ]
+            .contains(&kind);
+        if !others_may {
+            return Some(reply);
+        }
+        let weaker = |before: &Reply| matches!(&before.result, Err(refused) if refused.kind == ErrorKind::NOT_SERVING);
+        if self.refused.as_ref().is_none_or(weaker) {
+            self.refused = Some(reply);
+        }
+        None
+    }
+
+    fn end(self, again: bool) -> Result<Told, AccountError> {
+        if let Some(reply) = self.refused {
+            let unanimous = self.troubles.is_empty() && !self.is_starting;
+            return Ok(Told {
+                reply,
+                again,
+                unanimous,
+            });
+        }
+        match self.untrusted {
+            Some(error) => Err(AccountError::Untrusted(error)),
+            None => Err(AccountError::NoTracker {
+                troubles: self.troubles.join("; "),
+                sent: again,
+            }),
+        }
+    }
+}
+
+impl Trouble {
+    fn silent(what: String) -> Self {
+        Self::Silent {
+            what,
+            sent: false,
+            late: false,
+        }
+    }
+}
+
+fn is_late(error: &TrustError) -> bool {
+    match error {
+        TrustError::Connect { source, .. } => source.kind() == std::io::ErrorKind::TimedOut,
+        TrustError::Tls { source, .. } => match &**source {
+            crate::net::TlsError::Handshake(error) => error.kind() == std::io::ErrorKind::TimedOut,
+            _ => false,
+        },
+        _ => false,
+    }
+}

@@ -1,0 +1,206 @@
+//! A backup of a tracker's database: one file with all its rows, its version vector and its blobs as they were at one
+//! moment, and a sum that tells whether it is whole.
+//!
+//! In scope: writing and reading the format. Out of scope: where the bytes go, and what they mean.
+//!
+//! After a first line that names the format come records: a letter, the length of what follows in 4 bytes (big-endian),
+//! and that: `v` the version vector, `r` a row behind its id, `b` a blob behind its info-hash. The last one, `e`, holds
+//! SHA-256 of all before it.
+
+use super::Batch;
+use ring::digest::{Context, Digest, SHA256};
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+
+const MAGIC: &[u8] = b"pieceful backup 1\n";
+/// The longest record: a blob of 16 MiB, its info-hash, and some room.
+const LONGEST: usize = (16 << 20) + 1024;
+
+/// Why a backup cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// Something else, or of another version.
+    #[error("{} is no backup of a tracker, or of another version of this program", .0.display())]
+    Foreign(PathBuf),
+    /// It was cut off or changed.
+    #[error("{} is damaged or was cut off: take another backup", .0.display())]
+    Damaged(PathBuf),
+    /// The system does not let it be read.
+    #[error("cannot read {}: {source}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Writes a backup, record by record.
+pub(super) struct BackupWriter<'a> {
+    out: &'a mut dyn Write,
+    sum: Context,
+}
+
+impl<'a> BackupWriter<'a> {
+    pub(super) fn begin(out: &'a mut dyn Write) -> io::Result<Self> {
+        let mut writer = Self {
+            out,
+            sum: Context::new(&SHA256),
+        };
+        writer.write(MAGIC)?;
+        Ok(writer)
+    }
+
+    pub(super) fn versions(&mut self, versions: &[u8]) -> io::Result<()> {
+        self.record(b'v', &[versions])
+    }
+
+    pub(super) fn row(&mut self, id: &[u8; 16], row: &[u8]) -> io::Result<()> {
+        self.record(b'r', &[id, row])
+    }
+
+    pub(super) fn blob(&mut self, info_hash: &[u8; 20], blob: &[u8]) -> io::Result<()> {
+        self.record(b'b', &[info_hash, blob])
+    }
+
+    pub(super) fn end(mut self) -> io::Result<()> {
+        let sum = self.sum.clone().finish();
+        self.record(b'e', &[sum.as_ref()])?;
+        self.out.flush()
+    }
+
+    fn record(&mut self, kind: u8, parts: &[&[u8]]) -> io::Result<()> {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let length = u32::try_from(length).map_err(io::Error::other)?;
+        self.write(&[kind])?;
+        self.write(&length.to_be_bytes())?;
+        parts.iter().try_for_each(|part| self.write(part))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.sum.update(bytes);
+        self.out.write_all(bytes)
+    }
+}
+
+/// Reads a whole backup as one batch.
+pub(super) fn read(from: &mut dyn Read) -> io::Result<Option<Batch>> {
+    let mut reader = Reader {
+        from,
+        sum: Context::new(&SHA256),
+    };
+    let mut magic = [0; MAGIC.len()];
+    reader.fill(&mut magic)?;
+    if magic != *MAGIC {
+        return Ok(None);
+    }
+    let mut batch = Batch::new();
+    loop {
+        let sum = reader.sum();
+        let mut head = [0; 5];
+        reader.fill(&mut head)?;
+        let [kind, length @ ..] = head;
+        let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+        if length > LONGEST {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let bytes = reader.take(length)?;
+        match kind {
+            b'v' => batch.put_versions(bytes),
+            b'r' => {
+                let (id, row) = split(&bytes)?;
+                batch.put_row(id, row.to_vec());
+            }
+            b'b' => {
+                let (info_hash, blob) = split(&bytes)?;
+                batch.put_blob(info_hash, blob.to_vec());
+            }
+            b'e' if bytes == sum.as_ref() && reader.is_at_end()? => return Ok(Some(batch)),
+            _ => return Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
+fn split<const N: usize>(bytes: &[u8]) -> io::Result<([u8; N], &[u8])> {
+    let (first, rest) = bytes
+        .split_first_chunk()
+        .ok_or(io::ErrorKind::InvalidData)?;
+    Ok((*first, rest))
+}
+
+struct Reader<'a> {
+    from: &'a mut dyn Read,
+    sum: Context,
+}
+
+impl Reader<'_> {
+    fn fill(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        self.from.read_exact(bytes)?;
+        self.sum.update(bytes);
+        Ok(())
+    }
+
+    /// What has arrived counts, not what a length promises.
+    fn take(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let limit = u64::try_from(length).unwrap_or(u64::MAX);
+        self.from.take(limit).read_to_end(&mut bytes)?;
+        if bytes.len() < length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.sum.update(&bytes);
+        Ok(bytes)
+    }
+
+    fn sum(&self) -> Digest {
+        self.sum.clone().finish()
+    }
+
+    fn is_at_end(&mut self) -> io::Result<bool> {
+        Ok(self.from.read(&mut [0])? == 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backup() -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut writer = BackupWriter::begin(&mut out).unwrap();
+        writer.versions(b"v1").unwrap();
+        writer.row(&[1; 16], b"one").unwrap();
+        writer.row(&[2; 16], b"").unwrap();
+        writer.blob(&[3; 20], &[7; 1000]).unwrap();
+        writer.end().unwrap();
+        out
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let batch = read(&mut backup().as_slice()).unwrap().unwrap();
+        let mut expected = Batch::new();
+        expected.put_versions(b"v1".to_vec());
+        expected.put_row([1; 16], b"one".to_vec());
+        expected.put_row([2; 16], Vec::new());
+        expected.put_blob([3; 20], vec![7; 1000]);
+        assert!(batch == expected);
+    }
+
+    #[test]
+    fn no_cut_and_no_changed_byte_goes_unnoticed() {
+        let whole = backup();
+        for at in 0..whole.len() {
+            assert!(
+                !matches!(read(&mut &whole[..at]), Ok(Some(_))),
+                "cut at {at}"
+            );
+            let mut changed = whole.clone();
+            changed[at] ^= 4;
+            let read = read(&mut changed.as_slice());
+            assert!(!matches!(read, Ok(Some(_))), "changed at {at}");
+        }
+        let longer = [whole, vec![0]].concat();
+        assert!(read(&mut longer.as_slice()).is_err());
+    }
+}

@@ -1,0 +1,102 @@
+//! Messages of an operator's line: what somebody who has proved that it holds the cluster's key asks of a tracker.
+//!
+//! In scope: the messages and their exact encoding, each the body of one frame as on a control line. Out of scope: what a
+//! backup looks like.
+
+use super::control::{ControlError, Fields, Line};
+use crate::bencode::{Item, KeyOrder, Value};
+
+/// The most bytes of a backup in one message.
+pub const MAX_PART: usize = 256 << 10;
+
+/// What the operator asks, and what the tracker answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// Asks for a backup; answered by its [`Message::Part`]s in order and [`Message::End`].
+    Backup,
+    /// A part of a backup: 1 to [`MAX_PART`] bytes.
+    Part(Vec<u8>),
+    /// All parts have been told.
+    End,
+    /// It could not be done, for this reason.
+    Refused(Line),
+}
+
+impl Message {
+    /// The body of its frame.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut entries = vec![("type", Item::from(self.kind()))];
+        match self {
+            Self::Backup | Self::End => {}
+            Self::Part(bytes) => entries.push(("bytes", Item::from(bytes.as_slice()))),
+            Self::Refused(reason) => entries.push(("message", reason.as_str().into())),
+        }
+        Item::dictionary(entries).encode()
+    }
+
+    /// Reads the body of a frame.
+    ///
+    /// # Errors
+    /// See [`ControlError`].
+    pub fn decode(body: &[u8]) -> Result<Self, ControlError> {
+        let value = Value::parse(body, KeyOrder::Sorted)?;
+        let mut fields = Fields::new(&value)?;
+        let message = match fields.text("type")? {
+            "backup" => Self::Backup,
+            "part" => {
+                let bytes = fields.value("bytes")?.bytes();
+                let bytes = bytes.filter(|bytes| (1..=MAX_PART).contains(&bytes.len()));
+                let bytes = bytes.ok_or(ControlError::WrongValue("bytes"))?;
+                Self::Part(bytes.to_vec())
+            }
+            "end" => Self::End,
+            "refused" => Self::Refused(fields.line("message")?),
+            other => return Err(ControlError::unknown(other)),
+        };
+        fields.end(message.kind())?;
+        Ok(message)
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Part(_) => "part",
+            Self::End => "end",
+            Self::Refused(_) => "refused",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_written_and_read_back_and_nothing_else_is() {
+        for (message, bytes) in [
+            (Message::Backup, &b"d4:type6:backupe"[..]),
+            (
+                Message::Part(b"x\0".to_vec()),
+                b"d5:bytes2:x\x004:type4:parte",
+            ),
+            (Message::End, b"d4:type3:ende"),
+            (
+                Message::Refused(Line::new("no")),
+                b"d7:message2:no4:type7:refusede",
+            ),
+        ] {
+            assert_eq!(message.encode(), bytes);
+            assert_eq!(Message::decode(bytes), Ok(message));
+        }
+        let long = Message::Part(vec![0; MAX_PART + 1]).encode();
+        for bytes in [
+            b"d5:bytes0:4:type4:parte".as_slice(),
+            b"d4:type3:end1:xi1ee",
+            b"d4:type5:emptye",
+            b"le",
+            &long,
+        ] {
+            assert!(Message::decode(bytes).is_err());
+        }
+    }
+}
