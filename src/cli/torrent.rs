@@ -142,6 +142,8 @@ fn description(metainfo: &Metainfo) -> impl Iterator<Item = String> {
         info_hash: info.info_hash(),
         name: Some(info.name().to_string()),
         trackers: metainfo.trackers().concat(),
+        peers: Vec::new(),
+        web_seeds: metainfo.web_seeds().to_vec(),
     };
     let kind = match info.layout() {
         Layout::File => "file".to_owned(),

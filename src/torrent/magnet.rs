@@ -1,4 +1,4 @@
-//! Magnet links (BEP 9, "magnet URI format"): an info-hash, a name to show, trackers.
+//! Magnet links (BEP 9, "magnet URI format"): an info-hash, a name to show, trackers, peers, web seeds.
 
 use super::{HexError, InfoHash};
 use std::fmt;
@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 /// The longest link that is read, in bytes.
 const MAX_LINK: usize = 64 << 10;
+/// The most trackers, peers and web seeds that one link may name, of each; further ones are dropped.
+const MAX_NAMED: usize = 64;
 
 /// What a magnet link says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +18,10 @@ pub struct Magnet {
     pub name: Option<String>,
     /// `tr`: announce URLs in their order.
     pub trackers: Vec<String>,
+    /// `x.pe`: peers as `HOST:PORT`. Not checked.
+    pub peers: Vec<String>,
+    /// `ws`: web seeds (BEP 19). Not checked.
+    pub web_seeds: Vec<String>,
 }
 
 /// Why text is no magnet link that this program can follow.
@@ -49,11 +55,16 @@ impl FromStr for Magnet {
             .get(8..)
             .filter(|_| is_magnet && link.len() <= MAX_LINK)
             .ok_or(MagnetError::NotMagnet)?;
-        let (mut info_hash, mut name, mut trackers) = (None, None, Vec::new());
+        let (mut info_hash, mut name) = (None, None);
+        let (mut trackers, mut peers, mut web_seeds) = (Vec::new(), Vec::new(), Vec::new());
         for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
             let value = unescape(value)?;
             // BEP 9 lets parameters be numbered: tr.1, tr.2.
-            match key.split('.').next().unwrap_or(key) {
+            let named = match key {
+                "x.pe" => key,
+                _ => key.split('.').next().unwrap_or(key),
+            };
+            match named {
                 "xt" => {
                     let Some(hash) = value.strip_prefix("urn:btih:") else {
                         continue;
@@ -65,7 +76,9 @@ impl FromStr for Magnet {
                     info_hash = Some(hash);
                 }
                 "dn" => name = Some(value),
-                "tr" => trackers.push(value),
+                "tr" => add(&mut trackers, value),
+                "x.pe" => add(&mut peers, value),
+                "ws" => add(&mut web_seeds, value),
                 _ => {}
             }
         }
@@ -73,7 +86,15 @@ impl FromStr for Magnet {
             info_hash: info_hash.ok_or(MagnetError::NoInfoHash)?,
             name,
             trackers,
+            peers,
+            web_seeds,
         })
+    }
+}
+
+fn add(list: &mut Vec<String>, value: String) {
+    if list.len() < MAX_NAMED && !value.is_empty() && !list.contains(&value) {
+        list.push(value);
     }
 }
 
@@ -83,9 +104,17 @@ impl fmt::Display for Magnet {
         if let Some(name) = &self.name {
             write!(f, "&dn={}", escape(name))?;
         }
-        self.trackers
-            .iter()
-            .try_for_each(|tracker| write!(f, "&tr={}", escape(tracker)))
+        let lists = [
+            ("tr", &self.trackers),
+            ("x.pe", &self.peers),
+            ("ws", &self.web_seeds),
+        ];
+        for (key, values) in lists {
+            values
+                .iter()
+                .try_for_each(|value| write!(f, "&{key}={}", escape(value)))?;
+        }
+        Ok(())
     }
 }
 
@@ -164,6 +193,8 @@ mod tests {
                 "http://127.0.0.1:5000/announce".into(),
                 "http://[::1]:5001/announce?a=b".into(),
             ],
+            peers: vec!["127.0.0.1:6881".into(), "[::1]:1".into()],
+            web_seeds: vec!["http://mirror/a b/".into()],
         };
         assert_eq!(magnet.to_string().parse(), Ok(magnet));
     }
@@ -177,6 +208,16 @@ mod tests {
             (magnet.name, magnet.trackers),
             (None, vec!["a".into(), "b".into()])
         );
+    }
+
+    #[test]
+    fn no_more_is_taken_from_a_link_than_a_bounded_number() {
+        let mut link = format!("magnet:?xt=urn:btih:{HASH}&tr=&tr=same&tr=same");
+        (0..2_000)
+            .for_each(|number| link.push_str(&format!("&tr.{number}=t{number}&x.pe=p{number}")));
+        let magnet: Magnet = link.parse().unwrap();
+        assert_eq!((magnet.trackers.len(), magnet.peers.len()), (64, 64));
+        assert_eq!(magnet.trackers[..2], ["same", "t0"]);
     }
 
     #[test]

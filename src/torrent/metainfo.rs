@@ -12,6 +12,9 @@ pub const MAX_METAINFO: usize = 16 << 20;
 /// The most trackers one `.torrent` may name; further ones are dropped.
 const MAX_TRACKERS: usize = 64;
 
+/// The most web seeds one `.torrent` may name; further ones are dropped.
+const MAX_WEB_SEEDS: usize = 64;
+
 /// Why bytes are no metainfo that this program takes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MetainfoError {
@@ -74,12 +77,23 @@ pub enum MetainfoError {
 pub struct Metainfo {
     info: Info,
     trackers: Vec<Vec<String>>,
+    web_seeds: Vec<String>,
 }
 
 impl Metainfo {
     /// Joins an info dictionary with tiers of announce URLs (BEP 12).
     pub fn new(info: Info, trackers: Vec<Vec<String>>) -> Self {
-        Self { info, trackers }
+        Self {
+            info,
+            trackers,
+            web_seeds: Vec::new(),
+        }
+    }
+
+    /// The same with other web seeds.
+    #[must_use]
+    pub fn with_web_seeds(self, web_seeds: Vec<String>) -> Self {
+        Self { web_seeds, ..self }
     }
 
     /// Reads a `.torrent`; keys may stand in any order, as other programs write them.
@@ -98,6 +112,7 @@ impl Metainfo {
         Ok(Self {
             info: Info::from_value(info)?,
             trackers: trackers(top)?,
+            web_seeds: web_seeds(top),
         })
     }
 
@@ -120,6 +135,10 @@ impl Metainfo {
                 Item::List(self.trackers.iter().map(tier).collect()),
             ));
         }
+        if !self.web_seeds.is_empty() {
+            let urls = self.web_seeds.iter().map(|url| url.as_str().into());
+            top.push(("url-list", Item::List(urls.collect())));
+        }
         Item::dictionary(top).encode()
     }
 
@@ -132,6 +151,22 @@ impl Metainfo {
     pub fn trackers(&self) -> &[Vec<String>] {
         &self.trackers
     }
+
+    /// URLs of HTTP servers that have the share, `url-list` (BEP 19). Not checked.
+    pub fn web_seeds(&self) -> &[String] {
+        &self.web_seeds
+    }
+}
+
+/// One URL or a list of them (BEP 19, "metadata extension"); whatever else stands there is no reason to refuse a torrent.
+fn web_seeds(top: &Dictionary<'_>) -> Vec<String> {
+    let Some(value) = top.value("url-list") else {
+        return Vec::new();
+    };
+    let urls = value.list().unwrap_or(std::slice::from_ref(value));
+    let urls = urls.iter().filter_map(Value::text);
+    let urls = urls.filter(|url| !url.is_empty()).take(MAX_WEB_SEEDS);
+    urls.map(str::to_owned).collect()
 }
 
 fn trackers(top: &Dictionary<'_>) -> Result<Vec<Vec<String>>, MetainfoError> {
@@ -197,7 +232,7 @@ mod tests {
             vec!["http://[::1]:1/announce".to_owned()],
             vec!["b".to_owned(), "c".to_owned()],
         ];
-        let metainfo = Metainfo::new(info, tiers);
+        let metainfo = Metainfo::new(info, tiers).with_web_seeds(vec!["http://m/".to_owned()]);
         let bytes = metainfo.encode();
         assert_eq!(Metainfo::parse(&bytes), Ok(metainfo.clone()));
         Value::parse(&bytes, KeyOrder::Sorted).expect("canonical");
@@ -214,6 +249,23 @@ mod tests {
             info.piece_hash(info.lengths().piece(1).unwrap()),
             Sha1::of(b"2")
         );
+    }
+
+    #[test]
+    fn web_seeds_stand_alone_or_in_a_list_and_odd_ones_are_passed_over() {
+        for (list, urls) in [
+            ("", &[][..]),
+            ("8:url-list1:a", &["a"]),
+            ("8:url-listl1:a0:i1e1:be", &["a", "b"]),
+            ("8:url-list0:", &[]),
+            ("8:url-listi1e", &[]),
+            ("8:url-listde", &[]),
+        ] {
+            let info = "d6:lengthi0e4:name1:x12:piece lengthi1e6:pieces0:e";
+            let torrent = format!("d4:info{info}{list}e");
+            let metainfo = Metainfo::parse(torrent.as_bytes()).unwrap();
+            assert_eq!(metainfo.web_seeds(), urls, "{list}");
+        }
     }
 
     #[test]

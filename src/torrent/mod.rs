@@ -3,6 +3,7 @@
 //! In scope: the types of BEP 3's metainfo with their rules, as values that cannot be wrong once they exist. Out of
 //! scope: files, sockets, threads and clocks; bytes are handed in.
 
+mod glob;
 mod hash;
 mod info;
 mod lengths;
@@ -12,6 +13,7 @@ mod new_info;
 mod path;
 mod piece_set;
 
+pub use glob::{Glob, GlobError};
 pub use hash::{Hasher, HexError, InfoHash, Sha1};
 pub use info::{Attributes, FileEntry, Info, Layout};
 pub use lengths::{

@@ -1,5 +1,6 @@
 //! Names and relative paths of shared files that are safe to create below a folder.
 
+use super::InfoHash;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -68,6 +69,13 @@ impl FileName {
 impl fmt::Display for FileName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Hex digits, which are always a name.
+impl From<InfoHash> for FileName {
+    fn from(hash: InfoHash) -> Self {
+        Self(hash.to_string())
     }
 }
 

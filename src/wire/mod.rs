@@ -22,6 +22,7 @@ pub mod control;
 pub mod extension;
 pub mod frame;
 pub mod handshake;
+pub mod metadata;
 pub mod name;
 pub mod operator;
 pub mod password;

@@ -1,0 +1,202 @@
+//! Patterns that choose files of a share by their paths.
+//!
+//! `*` stands for any characters but `/`, `?` for one of them, `**` for any characters at all; `**/` also for no folder.
+//! A pattern without `/` is held against the last name of a path, wherever the file lies; one that ends in `/` means all
+//! below that folder. Every other character stands for itself.
+
+use super::FilePath;
+use std::fmt;
+use std::str::FromStr;
+
+/// The longest pattern, in bytes.
+const MAX_PATTERN: usize = 1_024;
+
+/// A pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glob {
+    pattern: String,
+    parts: Vec<Part>,
+    /// The last name of a path alone is looked at.
+    is_name: bool,
+}
+
+/// Why text is no pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GlobError {
+    /// No text.
+    #[error("the pattern is empty")]
+    Empty,
+    /// More than 1,024 bytes.
+    #[error("a pattern has at most {MAX_PATTERN} bytes")]
+    TooLong,
+    /// It starts with `/`, as no path of a share does.
+    #[error("a pattern is held against paths inside the share and does not start with /")]
+    Absolute,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// This character.
+    Exactly(char),
+    /// `?`
+    One,
+    /// `*`
+    Some,
+    /// `**`
+    All,
+    /// `**/`
+    Folders,
+}
+
+impl Glob {
+    /// Whether a file of that path is meant.
+    pub fn matches(&self, path: &FilePath) -> bool {
+        let names = path.components().iter().map(|name| name.as_str());
+        let names: Vec<&str> = names.collect();
+        let text = match (self.is_name, names.last()) {
+            (true, Some(last)) => (*last).to_owned(),
+            _ => names.join("/"),
+        };
+        self.matches_text(&text)
+    }
+
+    /// Works on all ways through the pattern at once, so that no pattern takes longer than its length times the text's.
+    fn matches_text(&self, text: &str) -> bool {
+        let text: Vec<char> = text.chars().collect();
+        // Which starts of the text the pattern so far can stand for, by their length.
+        let mut reached = vec![false; text.len() + 1];
+        if let Some(first) = reached.first_mut() {
+            *first = true;
+        }
+        for part in &self.parts {
+            let mut next = vec![false; text.len() + 1];
+            let mut open = false;
+            for (at, slot) in next.iter_mut().enumerate() {
+                let here = reached.get(at).is_some_and(|here| *here);
+                let before = at.checked_sub(1);
+                let last = before.and_then(|at| text.get(at)).copied();
+                let came = before.is_some_and(|at| reached.get(at).is_some_and(|here| *here));
+                open = match part {
+                    Part::Some => here || open && last != Some('/'),
+                    _ => here || open,
+                };
+                *slot = match part {
+                    Part::Exactly(character) => came && last == Some(*character),
+                    Part::One => came && last != Some('/'),
+                    Part::Some | Part::All => open,
+                    Part::Folders => open && last.is_none_or(|last| last == '/'),
+                };
+            }
+            reached = next;
+        }
+        reached.last().is_some_and(|whole| *whole)
+    }
+}
+
+impl FromStr for Glob {
+    type Err = GlobError;
+
+    fn from_str(pattern: &str) -> Result<Self, GlobError> {
+        match pattern {
+            "" => return Err(GlobError::Empty),
+            _ if pattern.len() > MAX_PATTERN => return Err(GlobError::TooLong),
+            _ if pattern.starts_with('/') => return Err(GlobError::Absolute),
+            _ => {}
+        }
+        let mut parts = Vec::new();
+        let mut rest = pattern.chars().peekable();
+        while let Some(character) = rest.next() {
+            parts.push(match character {
+                '?' => Part::One,
+                '*' if rest.next_if_eq(&'*').is_none() => Part::Some,
+                '*' => {
+                    while rest.next_if_eq(&'*').is_some() {}
+                    let at_start = matches!(parts.last(), None | Some(Part::Exactly('/')));
+                    match at_start && rest.next_if_eq(&'/').is_some() {
+                        true => Part::Folders,
+                        false => Part::All,
+                    }
+                }
+                other => Part::Exactly(other),
+            });
+        }
+        if pattern.ends_with('/') {
+            parts.push(Part::All);
+        }
+        Ok(Self {
+            pattern: pattern.to_owned(),
+            parts,
+            is_name: !pattern.contains('/'),
+        })
+    }
+}
+
+impl fmt::Display for Glob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.pattern)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::FileName;
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    fn matches(pattern: &str, path: &str) -> bool {
+        let names = path.split('/').map(|name| FileName::new(name).unwrap());
+        let path = FilePath::new(names.collect()).unwrap();
+        let glob: Glob = pattern.parse().unwrap();
+        assert_eq!(glob.to_string(), pattern);
+        glob.matches(&path)
+    }
+
+    #[test]
+    fn patterns_choose_paths() {
+        let table: &[(&str, &[&str], &[&str])] = &[
+            ("a", &["a", "sub/a"], &["b", "aa", "a/b"]),
+            (
+                "*.txt",
+                &["x.txt", ".txt", "a/b/x.txt"],
+                &["x.txt2", "a.txt/b"],
+            ),
+            ("?.bin", &["1.bin", "ü.bin"], &[".bin", "12.bin"]),
+            ("**", &["a", "a/b/c"], &[]),
+            ("sub/*", &["sub/a"], &["sub/a/b", "a", "other/sub/a"]),
+            ("sub/**", &["sub/a", "sub/a/b"], &["sub2/a"]),
+            ("sub/", &["sub/a", "sub/a/b"], &["sub"]),
+            ("**/b", &["b", "a/b", "a/c/b"], &["ab", "a/bb", "b/a"]),
+            ("a/**/b", &["a/b", "a/x/b", "a/x/y/b"], &["a/xb", "ab"]),
+            ("a?b/x", &["a-b/x"], &["a/b/x"]),
+            ("a*/x", &["abc/x", "a/x"], &["a/b/x"]),
+            ("a**x", &["ax", "abcx", "b/ax"], &["xa"]),
+            ("[a].{b}", &["[a].{b}"], &["a.b"]),
+        ];
+        for (pattern, meant, others) in table {
+            for path in *meant {
+                assert!(matches(pattern, path), "{pattern} {path}");
+            }
+            for path in *others {
+                assert!(!matches(pattern, path), "{pattern} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_pattern_says_why() {
+        for (pattern, error) in [
+            ("", GlobError::Empty),
+            ("/a", GlobError::Absolute),
+            (&"x".repeat(1_025), GlobError::TooLong),
+        ] {
+            assert_eq!(pattern.parse::<Glob>(), Err(error));
+        }
+    }
+
+    #[test]
+    fn no_pattern_takes_long() {
+        let begun = Instant::now();
+        assert!(!matches(&"*a".repeat(500), &"a".repeat(255)));
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    }
+}
