@@ -14,6 +14,8 @@ pub(super) use table::{AREAS, Entry, What, entries};
 use super::escape::escape;
 use super::failure::Failure;
 use super::words;
+use crate::peer::{DownloadOptions, Wishes};
+use crate::torrent::GlobError;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,10 +31,10 @@ pub(super) enum Command {
     },
     /// Start a download.
     Download {
-        /// The `.torrent`.
-        torrent: PathBuf,
-        /// A folder to put it in, or the new file or folder's own path.
-        destination: Option<PathBuf>,
+        /// What names it.
+        source: Source,
+        /// Where it goes and what of it is wanted.
+        options: DownloadOptions,
     },
     /// List downloads.
     ShowDownloads,
@@ -52,6 +54,15 @@ pub(super) enum Command {
     File(FileCommand),
     /// End the peer.
     Quit,
+}
+
+/// What names a share of an open swarm.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Source {
+    /// A `.torrent`.
+    Torrent(PathBuf),
+    /// A magnet link.
+    Magnet(String),
 }
 
 /// Flags that stand in a line, each with what follows it.
@@ -267,9 +278,23 @@ impl Words<'_> {
         self.words.get(at).map(|_| self.path(at)).transpose()
     }
 
-    fn is_magnet(&self, at: usize) -> bool {
-        let start = self.words.get(at).and_then(|word| word.get(..7));
-        start.is_some_and(|start| start.eq_ignore_ascii_case("magnet:"))
+    fn source(&self, at: usize) -> Result<Source, Failure> {
+        let word = self.word(at)?;
+        let start = word.get(..7).unwrap_or_default();
+        Ok(match start.eq_ignore_ascii_case("magnet:") {
+            true => Source::Magnet(word.to_owned()),
+            false => Source::Torrent(word.into()),
+        })
+    }
+
+    fn wishes(&self) -> Result<Wishes, Failure> {
+        let patterns = self.flags.iter().filter(|(flag, _)| *flag == "--only");
+        let only = patterns.map(|(_, pattern)| pattern.parse());
+        let only = only.collect::<Result<_, GlobError>>();
+        Ok(Wishes {
+            only: only.map_err(|error| self.wrong(error.to_string()))?,
+            sequential: self.has("--sequential"),
+        })
     }
 
     /// `torrent -setMode send FILE` and its like.
@@ -312,9 +337,17 @@ mod tests {
             path: "a b".into(),
             torrent: torrent.map(PathBuf::from),
         };
-        let download = |destination: Option<&str>| Command::Download {
-            torrent: "x.torrent".into(),
+        let options = |destination: Option<&str>, wishes| DownloadOptions {
             destination: destination.map(PathBuf::from),
+            wishes,
+        };
+        let download = |destination: Option<&str>| Command::Download {
+            source: Source::Torrent("x.torrent".into()),
+            options: options(destination, Wishes::default()),
+        };
+        let part = Wishes {
+            only: vec!["*.a".parse().unwrap(), "b/**".parse().unwrap()],
+            sequential: true,
         };
         for (line, name, command) in [
             ("send 'a b'", "send", send(None)),
@@ -327,6 +360,22 @@ mod tests {
                 "torrent -setMode download x.torrent",
                 "download",
                 download(None),
+            ),
+            (
+                "download x.torrent --only *.a d --sequential --only b/**",
+                "download",
+                Command::Download {
+                    source: Source::Torrent("x.torrent".into()),
+                    options: options(Some("d"), part),
+                },
+            ),
+            (
+                "torrent -setMode download MAGNET:?x=1&y",
+                "download",
+                Command::Download {
+                    source: Source::Magnet("MAGNET:?x=1&y".into()),
+                    options: DownloadOptions::default(),
+                },
             ),
             ("show_downloads", "show_downloads", Command::ShowDownloads),
             ("show_peers", "show_peers", Command::ShowPeers),
@@ -451,16 +500,16 @@ mod tests {
             ),
             ("send 'x", "send", "syntax", "the quote ' is not closed"),
             (
-                "download magnet:?xt=urn:btih:1",
+                "download x --only",
                 "download",
-                "unsupported",
-                "a magnet link cannot",
+                "arguments",
+                "nothing follows --only",
             ),
             (
-                "torrent -setMode download MAGNET:?x",
-                "torrent",
-                "unsupported",
-                "a magnet link cannot",
+                "download x --only /a",
+                "download",
+                "arguments",
+                "a pattern is held against paths inside the share",
             ),
             (
                 "torrent -setMode fly x",

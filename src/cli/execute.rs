@@ -4,7 +4,7 @@
 
 use super::account::{AccountOutcome, Teller};
 use super::commands::{
-    Command, Entry, FileCommand, Line, holds_password, passwords_that_follow, read,
+    Command, Entry, FileCommand, Line, Source, holds_password, passwords_that_follow, read,
 };
 use super::failure::Failure;
 use super::hashing::Hashing;
@@ -15,8 +15,8 @@ use super::wait::{self, Covered};
 use super::{json, render};
 use crate::net::Stop;
 use crate::peer::{
-    DownloadState, DownloadStatus, LinkStatus, ListedFile, Peer, PeerError, Sent, Started, Status,
-    Uploaded,
+    DownloadOptions, DownloadState, DownloadStatus, LinkStatus, ListedFile, Peer, PeerError, Sent,
+    Started, Status, Uploaded,
 };
 use std::io;
 use std::path::{Path, PathBuf};
@@ -132,14 +132,7 @@ impl<'a> Session<'a> {
         }
         match command {
             Command::Send { path, torrent } => self.send(&path, torrent),
-            Command::Download {
-                torrent,
-                destination,
-            } => {
-                let started = self.peer.download(&torrent, destination.as_deref())?;
-                self.covered.started(started.info_hash);
-                Ok(Outcome::Started(started))
-            }
+            Command::Download { source, options } => self.download(source, options),
             Command::ShowDownloads => Ok(Outcome::Downloads(self.peer.downloads())),
             Command::ShowPeers => Ok(Outcome::Links(self.peer.links())),
             Command::Cancel(name) => match self.peer.cancel(&name) {
@@ -225,6 +218,28 @@ impl<'a> Session<'a> {
         match sent {
             Err(_) if self.stop.is_stopped() => Err(Failure::cut_short("send")),
             sent => Ok(Outcome::Sent(sent?)),
+        }
+    }
+
+    fn download(&mut self, source: Source, options: DownloadOptions) -> Result<Outcome, Failure> {
+        let started = match source {
+            Source::Magnet(link) => self.peer.download_magnet(&link, options),
+            Source::Torrent(torrent) => {
+                // It is hashed only where something stands at its place.
+                let hashing = Hashing::new("hashing what is there", self.output);
+                let step = |done, total| hashing.step(done, total);
+                let started = self.peer.download(&torrent, options, &step);
+                hashing.finish();
+                started
+            }
+        };
+        match started {
+            Err(_) if self.stop.is_stopped() => Err(Failure::cut_short("download")),
+            started => {
+                let started = started?;
+                self.covered.started(started.info_hash);
+                Ok(Outcome::Started(started))
+            }
         }
     }
 

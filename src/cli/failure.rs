@@ -17,7 +17,6 @@ const KINDS: &[(&str, &str)] = &[
         "arguments",
         "a command got too few or too many words, or one it cannot read",
     ),
-    ("unsupported", "this version cannot do that"),
     (
         "interrupted",
         "the peer was told to stop before the command was done",
@@ -33,6 +32,10 @@ const KINDS: &[(&str, &str)] = &[
     ),
     ("already", "it is shared or downloading already"),
     ("bad-torrent", "the .torrent is malformed or unsafe"),
+    (
+        "bad-magnet",
+        "the magnet link is malformed, or names no swarm that can be joined",
+    ),
     ("create", "no torrent can be made of the file or folder"),
     (
         "file",
@@ -90,9 +93,6 @@ pub(super) enum Failure {
     /// Too few or too many words.
     #[error("{0}; usage: {1}")]
     Arguments(String, String),
-    /// Not in this version.
-    #[error("{0}")]
-    Unsupported(&'static str),
     /// The peer was told to stop; the command, and how far it was.
     #[error("{0}: {1}")]
     Interrupted(String, &'static str),
@@ -144,7 +144,6 @@ impl Failure {
             Self::Words(_) | Self::NotText => "syntax",
             Self::Unknown { .. } => "unknown-command",
             Self::Arguments(..) => "arguments",
-            Self::Unsupported(_) => "unsupported",
             Self::Interrupted(..) => "interrupted",
             Self::DownloadFailed(_) => "download-failed",
             Self::NotComplete(_) => "not-complete",
@@ -186,7 +185,6 @@ mod tests {
                 nearest: None,
             },
             Failure::Arguments("x".into(), "y".into()),
-            Failure::Unsupported("x"),
             Failure::Interrupted("x".into(), "y"),
             Failure::DownloadFailed(Vec::new()),
             Failure::NotComplete(Vec::new()),
@@ -207,6 +205,9 @@ mod tests {
                 source: crate::torrent::MetainfoError::NoFiles,
             }
             .into(),
+            PeerError::Magnet(crate::torrent::MagnetError::NotMagnet).into(),
+            PeerError::Metadata(crate::torrent::MetainfoError::NoFiles).into(),
+            PeerError::OfGroup(PathBuf::new()).into(),
             PeerError::NoTracker("x".into()).into(),
             PeerError::Create(crate::storage::CreateError::Empty(PathBuf::new())).into(),
             PeerError::Store(crate::storage::StoreError::Stopped).into(),

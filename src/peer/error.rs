@@ -3,7 +3,7 @@
 use super::account::AccountError;
 use crate::certificate::CertificateError;
 use crate::storage::{CreateError, RecordError, StoreError};
-use crate::torrent::MetainfoError;
+use crate::torrent::{MagnetError, MetainfoError};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -38,6 +38,12 @@ pub enum PeerError {
         /// What is wrong with it.
         source: MetainfoError,
     },
+    /// Text that is no magnet link, or one that cannot be followed.
+    #[error(transparent)]
+    Magnet(#[from] MagnetError),
+    /// Metadata that has the hash of a magnet link and cannot be taken all the same.
+    #[error("the metadata cannot be taken: {0}")]
+    Metadata(#[source] MetainfoError),
     /// No tracker is known, so nobody would hear of a share.
     #[error("{0}")]
     NoTracker(String),
@@ -94,6 +100,8 @@ impl PeerError {
             Self::Thread(_) => "system",
             Self::File { .. } => "file",
             Self::Torrent { .. } => "bad-torrent",
+            Self::Magnet(_) => "bad-magnet",
+            Self::Metadata(_) => "bad-torrent",
             Self::NoTracker(_) => "no-tracker",
             Self::Create(_) => "create",
             Self::Store(_) => "storage",

@@ -6,9 +6,12 @@
 mod account;
 mod announcer;
 mod control_line;
+mod download;
 mod error;
 mod group;
 mod link;
+mod magnet;
+mod metadata;
 mod owned;
 mod pieces;
 mod report;
@@ -25,6 +28,7 @@ mod watch;
 
 pub use account::{Account, AccountError, FirstUseNotice, LoggedIn};
 pub use control_line::{ControlLine, ControlLineError, Owners};
+pub use download::{DownloadOptions, Wishes};
 pub use error::PeerError;
 pub use group::{ListedFile, Uploaded};
 pub use serving::Limits;
@@ -254,48 +258,6 @@ impl Peer {
         Ok(sent)
     }
 
-    /// Starts fetching what a `.torrent` names: into `destination` if that is a folder, under that name if not; without
-    /// one into the current folder.
-    ///
-    /// # Errors
-    /// When the torrent or the destination cannot be used, or it is here already.
-    pub fn download(
-        &self,
-        torrent: &Path,
-        destination: Option<&Path>,
-    ) -> Result<Started, PeerError> {
-        let metainfo = read_torrent(torrent)?;
-        if metainfo.info().ssl_cert().is_some() {
-            return Err(PeerError::OfGroup(torrent.to_owned()));
-        }
-        let place = place(&metainfo, destination)?;
-        let started = Started {
-            name: metainfo.info().name().to_string(),
-            info_hash: metainfo.info().info_hash(),
-            path: place.path(),
-        };
-        if let Some(other) = self
-            .shared
-            .transfer(started.info_hash)
-            .filter(|other| !other.has_failed())
-        {
-            return Err(already(&other));
-        }
-        let store = Arc::new(Store::open_download(
-            Arc::new(metainfo.info().clone()),
-            &place,
-        )?);
-        let transfer = Transfer::new(&self.shared, metainfo, Kind::Download(place), true);
-        let transfer = self.enter(transfer)?.map_err(|other| already(&other))?;
-        transfer.set_store(store);
-        if let Err(error) = transfer.save(&self.shared) {
-            self.shared.forget(started.info_hash);
-            return Err(error);
-        }
-        self.check_and_begin(transfer)?;
-        Ok(started)
-    }
-
     /// Ends a download and removes what is there of it; a complete one or a share is not touched.
     ///
     /// # Errors
@@ -315,6 +277,7 @@ impl Peer {
         transfer.fail(&self.shared, "cancelled");
         self.shared.forget(info_hash);
         self.shared.records.remove(info_hash)?;
+        self.shared.records.remove_magnet(info_hash)?;
         transfer.wait_for_pool(&self.shared);
         if let Some(store) = store {
             store.discard()?;

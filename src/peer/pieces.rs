@@ -312,7 +312,7 @@ impl Transfer {
                 }
                 link.close(NOTHING_TO_FETCH);
             }
-            state.tell_upload_only(shared);
+            state.tell_upload_only(self, shared);
         }
         self.record(shared);
         log::info!("{}: complete", self.name());
@@ -355,13 +355,24 @@ impl Transfer {
         if !self.listed {
             return;
         }
-        if let Err(error) = shared.records.update(&self.to_record()) {
+        // A magnet link is recorded as it is, until its metadata is here.
+        let Some(record) = self.to_record() else {
+            return;
+        };
+        if let Err(error) = shared.records.update(&record) {
             log::error!("{}: cannot be recorded: {error}", self.name());
         }
     }
 
-    /// What the state folder keeps of it.
-    pub(super) fn to_record(&self) -> Record {
+    /// What the state folder keeps of it once its metadata is known.
+    pub(super) fn to_record(&self) -> Option<Record> {
+        let kind = match &self.kind {
+            Kind::Share(path) => RecordKind::Share { path: path.clone() },
+            Kind::Download(place) => RecordKind::Download {
+                place: place.clone(),
+            },
+            Kind::Magnet(_) => return None,
+        };
         let state = self.state();
         // Never as they are now: nobody has verified that.
         let whole = || {
@@ -376,13 +387,9 @@ impl Transfer {
             },
             Phase::Complete | Phase::Lost(_) => whole(),
             Phase::Checking if !self.is_download() => whole(),
-            Phase::Checking | Phase::Active | Phase::Finishing => RecordState::Partial,
-        };
-        let kind = match &self.kind {
-            Kind::Share(path) => RecordKind::Share { path: path.clone() },
-            Kind::Download(place) => RecordKind::Download {
-                place: place.clone(),
-            },
+            Phase::Seeking | Phase::Checking | Phase::Active | Phase::Finishing => {
+                RecordState::Partial
+            }
         };
         let mut sources: Vec<(String, u64)> = state
             .sources
@@ -390,7 +397,7 @@ impl Transfer {
             .map(|(source, bytes)| (source.clone(), *bytes))
             .collect();
         sources.sort();
-        Record {
+        Some(Record {
             group: self
                 .group
                 .as_ref()
@@ -401,7 +408,10 @@ impl Transfer {
             trackers: self.metainfo.trackers().to_vec(),
             sources,
             added_ms: self.added_ms,
-        }
+            only: self.wishes.patterns(),
+            sequential: self.wishes.sequential,
+            peers: self.peers.clone(),
+        })
     }
 }
 

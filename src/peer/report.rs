@@ -1,5 +1,6 @@
 //! What a transfer tells of itself to whoever asks.
 
+use super::magnet::LOOKING;
 use super::shared::Shared;
 use super::status::{DownloadState, DownloadStatus, LinkStatus, ShareStatus};
 use super::transfer::{Kind, Phase, State, Transfer};
@@ -42,7 +43,7 @@ impl Transfer {
             group: self.group.as_ref().map(|group| group.label.to_string()),
             state: match &state.phase {
                 Phase::Checking => DownloadState::Checking,
-                Phase::Active | Phase::Finishing => DownloadState::Downloading,
+                Phase::Seeking | Phase::Active | Phase::Finishing => DownloadState::Downloading,
                 Phase::Complete => DownloadState::Complete,
                 Phase::Lost(reason) | Phase::Failed(reason) => {
                     DownloadState::Failed(reason.clone())
@@ -55,7 +56,10 @@ impl Transfer {
             peers: state.links.len(),
             from,
             path: self.path(),
-            trouble: suspended.or_else(|| state.why_nothing_comes(tracker_trouble)),
+            trouble: suspended.or_else(|| match state.phase {
+                Phase::Seeking => Some(state.why_no_metadata(tracker_trouble)),
+                _ => state.why_nothing_comes(tracker_trouble),
+            }),
         }
     }
 
@@ -104,6 +108,7 @@ impl Transfer {
         match &self.kind {
             Kind::Share(path) => path.clone(),
             Kind::Download(place) => place.path(),
+            Kind::Magnet(sought) => sought.destination.clone(),
         }
     }
 }
@@ -119,6 +124,13 @@ impl State {
         let known: u64 = self.sources.values().sum();
         if self.verified_bytes > known {
             *self.sources.entry(DISK.to_owned()).or_default() += self.verified_bytes - known;
+        }
+    }
+
+    fn why_no_metadata(&self, tracker_trouble: Option<String>) -> String {
+        match tracker_trouble.filter(|_| self.candidates.known().next().is_none()) {
+            Some(trouble) => format!("{LOOKING}; {trouble}"),
+            None => LOOKING.to_owned(),
         }
     }
 

@@ -1,10 +1,11 @@
 //! From the files on disk to a transfer that is served: at a command, and at the start for all that was recorded.
 
+use super::download::Wishes;
 use super::link::Link;
 use super::shared::Shared;
 use super::transfer::{Kind, Phase, Transfer};
 use super::{Peer, PeerError};
-use crate::storage::{Record, RecordKind, RecordState, Store, StoreError, verify};
+use crate::storage::{RecordKind, RecordState, Store, StoreError, verify};
 use crate::swarm::Picker;
 use crate::torrent::PieceSet;
 use crate::wire::Event;
@@ -35,6 +36,8 @@ impl Peer {
                     transfer.added_ms = record.added_ms;
                     let group = record.group.as_ref();
                     transfer.group = group.map(|(user, group)| self.shared.groups.of(user, group));
+                    transfer.wishes = Wishes::recorded(&record.only, record.sequential);
+                    transfer.peers = record.peers.clone();
                     transfer.state().sources = record.sources.iter().cloned().collect();
                     if let Ok(transfer) = self.enter(transfer)?
                         && !transfer.reopen_unchanged(&self.shared, &record.state)
@@ -45,6 +48,7 @@ impl Peer {
                 Err(error) => log::error!("{error}"),
             }
         }
+        self.restore_magnets()?;
         if found.is_empty() {
             return Ok(());
         }
@@ -64,12 +68,7 @@ impl Peer {
 
     /// Finds out, in the background, what of an opened download is there already, and fetches the rest.
     pub(super) fn check_and_begin(&self, transfer: Arc<Transfer>) -> Result<(), PeerError> {
-        self.spawn("check", move |shared| {
-            let interrupt = &shared.interrupt;
-            if let Err(error) = transfer.check(shared, interrupt) {
-                transfer.stop_unless_interrupted(shared, &error);
-            }
-        })
+        transfer.check_and_begin(&self.shared)
     }
 }
 
@@ -87,6 +86,17 @@ impl Transfer {
         self.set_store(Arc::new(store));
         self.begin(shared, PieceSet::full(self.info().lengths()), true);
         true
+    }
+
+    /// See [`Peer::check_and_begin`].
+    pub(super) fn check_and_begin(self: Arc<Self>, shared: &Arc<Shared>) -> Result<(), PeerError> {
+        let spawned = shared.spawn("check", move |shared| {
+            let interrupt = &shared.interrupt;
+            if let Err(error) = self.check(shared, interrupt) {
+                self.stop_unless_interrupted(shared, &error);
+            }
+        });
+        spawned.map_err(PeerError::Thread)
     }
 
     /// Opens the files of a recorded transfer and begins with what of them can be trusted.
@@ -111,6 +121,8 @@ impl Transfer {
                 }
                 whole
             }
+            // It is taken up in another way.
+            Kind::Magnet(_) => return Ok(()),
         };
         self.reopen_whole(shared, &whole, recorded, interrupt)
     }
@@ -214,8 +226,14 @@ impl Transfer {
 
     /// Keeps what of a share is known for the next start, for the first time.
     pub(super) fn save(&self, shared: &Shared) -> Result<(), PeerError> {
-        let record: Record = self.to_record();
-        Ok(shared.records.save(&record, &self.metainfo)?)
+        if let Some(sought) = self.sought() {
+            let record = self.to_magnet_record(sought);
+            return Ok(shared.records.save_magnet(&record)?);
+        }
+        let record = self.to_record();
+        record.map_or(Ok(()), |record| {
+            Ok(shared.records.save(&record, &self.metainfo)?)
+        })
     }
 
     /// Whether a person may mean this transfer by `name`.
@@ -223,6 +241,7 @@ impl Transfer {
         let file = match &self.kind {
             Kind::Share(path) => path.file_name().and_then(|file| file.to_str()),
             Kind::Download(place) => Some(place.name.as_str()),
+            Kind::Magnet(_) => None,
         };
         self.name() == name || file == Some(name) || self.info_hash().to_string() == name
     }

@@ -122,8 +122,8 @@ impl State {
     }
 
     /// Tells all that are left that we fetch no more (BEP 21).
-    pub(super) fn tell_upload_only(&self, shared: &Shared) {
-        let payload = shared.extension_handshake(true).encode();
+    pub(super) fn tell_upload_only(&self, transfer: &Transfer, shared: &Shared) {
+        let payload = transfer.extension_handshake(shared, true).encode();
         for link in self.links.values().filter(|link| link.extensions) {
             let (id, payload) = (0, payload.as_slice());
             link.outbox.send([Message::Extended { id, payload }]);

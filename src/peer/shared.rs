@@ -4,6 +4,7 @@ use super::account::Account;
 use super::announcer::Announcer;
 use super::group::{GroupAnnouncer, Groups};
 use super::link::{self, REQUEST_QUEUE, STACK};
+use super::metadata::METADATA;
 use super::owned::Owned;
 use super::serving::{Limits, Throttle};
 use super::stock::Stock;
@@ -141,6 +142,9 @@ impl Shared {
             request_queue: Some(REQUEST_QUEUE),
             port: Some(self.address.port()),
             upload_only: upload_only.then_some(true),
+            metadata: Some(METADATA),
+            metadata_size: None,
+            pex: None,
         }
     }
 
@@ -185,6 +189,24 @@ impl Shared {
                 transfers.insert(transfer.info_hash(), transfer);
                 Ok(())
             }
+        }
+    }
+
+    /// Puts a transfer in the place of another; gives what is there, if that is another by now.
+    pub(super) fn replace(
+        &self,
+        former: &Arc<Transfer>,
+        transfer: Arc<Transfer>,
+    ) -> Result<(), Arc<Transfer>> {
+        let mut transfers = self.transfer_map();
+        match transfers.get(&former.info_hash()) {
+            Some(there) if !Arc::ptr_eq(there, former) => Err(Arc::clone(there)),
+            Some(_) => {
+                transfers.insert(transfer.info_hash(), transfer);
+                Ok(())
+            }
+            // It was cancelled.
+            None => Err(Arc::clone(former)),
         }
     }
 

@@ -1,7 +1,8 @@
 //! What happens by the clock: requests that went stale, idle links, calls, lines nobody reads.
 
+use super::metadata::MOST_CALLS;
 use super::shared::Shared;
-use super::transfer::{Phase, Transfer, USELESS};
+use super::transfer::{Phase, State, Transfer, USELESS};
 use crate::wire::peer::Message;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -41,10 +42,9 @@ pub(super) fn run(shared: &Arc<Shared>) {
 
 impl Transfer {
     fn lacks_a_tracker(&self, shared: &Shared) -> bool {
-        self.listed
-            && self.group.is_none()
-            && self.state().phase.serves()
-            && !shared.announces(self.info_hash())
+        let phase = self.state().phase.clone();
+        let waits = phase.serves() || phase == Phase::Seeking;
+        self.listed && self.group.is_none() && waits && !shared.announces(self.info_hash())
     }
 
     /// Does what is due and gives the addresses to call now.
@@ -52,6 +52,9 @@ impl Transfer {
         let now = shared.now();
         let mut guard = self.state();
         let state = &mut *guard;
+        if state.phase == Phase::Seeking {
+            return state.call_some(0, MOST_CALLS, now);
+        }
         if !state.phase.serves() {
             return Vec::new();
         }
@@ -95,16 +98,23 @@ impl Transfer {
             state.picker.abandon_active();
             state.drop_parked(shared);
         }
-        let mut calls = Vec::new();
         // A download into which nothing comes calls others though all its places are taken: one will make room.
         let starves =
             state.phase == Phase::Active && now.saturating_sub(state.last_arrival) >= USELESS;
         let places = shared.max_peers + if starves { MAX_CALLING } else { 0 };
-        while state.links.len() + state.calling() < places
-            && state.calling() < MAX_CALLING
-            && let Some(address) = state.candidates.next(now, &mut fastrand::Rng::new())
+        state.call_some(state.links.len(), places, now)
+    }
+}
+
+impl State {
+    /// Addresses to call now, so that no more than `places` are taken, of which `taken` are.
+    fn call_some(&mut self, taken: usize, places: usize, now: Duration) -> Vec<SocketAddr> {
+        let mut calls = Vec::new();
+        while taken + self.calling() < places
+            && self.calling() < MAX_CALLING
+            && let Some(address) = self.candidates.next(now, &mut fastrand::Rng::new())
         {
-            state.calls.insert(address);
+            self.calls.insert(address);
             calls.push(address);
         }
         calls

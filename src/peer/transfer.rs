@@ -3,8 +3,10 @@
 //! In scope: what the events of links mean for a swarm. The steps after a run of blocks has arrived are in `pieces.rs`,
 //! what happens by the clock in `tick.rs`.
 
+use super::download::Wishes;
 use super::group::Group;
 use super::link::{Ended, Link};
+use super::magnet::Sought;
 use super::pieces::PieceHash;
 use super::shared::Shared;
 use super::stock::BlockBuffer;
@@ -52,11 +54,15 @@ pub(super) enum Kind {
     Share(PathBuf),
     /// It is fetched to this place.
     Download(Place),
+    /// Its metadata is sought; what else a transfer has is empty.
+    Magnet(Arc<Sought>),
 }
 
 /// Where a transfer is in its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
+    /// The metadata is sought.
+    Seeking,
     /// What is on disk is being checked; nothing is served or fetched yet.
     Checking,
     /// Under way.
@@ -102,6 +108,10 @@ pub(super) struct Transfer {
     pub(super) group: Option<Arc<Group>>,
     /// By which authority's certificates its links are made: a group that comes to bear the same name has another one.
     pub(super) authority: Option<Fingerprint>,
+    /// What of it is wanted, and how.
+    pub(super) wishes: Wishes,
+    /// Peers that a magnet link named.
+    pub(super) peers: Vec<String>,
     info: Arc<Info>,
     store: Mutex<Option<Arc<Store>>>,
     /// Where the metainfo carries the SHA-1 of whole files.
@@ -200,6 +210,8 @@ impl Transfer {
             kind,
             listed,
             group: None,
+            wishes: Wishes::default(),
+            peers: Vec::new(),
             info,
             store: Mutex::new(None),
             uploaded: AtomicU64::new(0),
@@ -221,7 +233,12 @@ impl Transfer {
     }
 
     pub(super) fn is_download(&self) -> bool {
-        matches!(self.kind, Kind::Download(_))
+        !matches!(self.kind, Kind::Share(_))
+    }
+
+    /// The pieces that are wanted.
+    pub(super) fn needed(&self) -> PieceSet {
+        PieceSet::full(self.info.lengths())
     }
 
     /// Its files, once they are open.

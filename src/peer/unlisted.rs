@@ -100,7 +100,7 @@ impl Peer {
         Some(Unlisted {
             state: match &state.phase {
                 Phase::Checking => DownloadState::Checking,
-                Phase::Active | Phase::Finishing => DownloadState::Downloading,
+                Phase::Seeking | Phase::Active | Phase::Finishing => DownloadState::Downloading,
                 Phase::Complete => DownloadState::Complete,
                 Phase::Lost(reason) | Phase::Failed(reason) => {
                     DownloadState::Failed(reason.clone())

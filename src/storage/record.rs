@@ -32,6 +32,12 @@ pub struct Record {
     pub added_ms: u64,
     /// The user it belongs to and the group whose it is; none for an open swarm.
     pub group: Option<(Label, Label)>,
+    /// Patterns of the files that are wanted; none for all.
+    pub only: Vec<String>,
+    /// Whether pieces are to come in their order.
+    pub sequential: bool,
+    /// Peers that a magnet link named.
+    pub peers: Vec<String>,
 }
 
 /// Where the data of a record lies.
@@ -115,7 +121,7 @@ impl Record {
             ("torrent", torrent.0.to_vec().into()),
             (
                 "trackers",
-                Item::List(self.trackers.iter().map(|tier| tier_item(tier)).collect()),
+                Item::List(self.trackers.iter().map(|tier| texts(tier)).collect()),
             ),
             (
                 "sources",
@@ -126,6 +132,14 @@ impl Record {
         if let Some((user, group)) = &self.group {
             entries.push(("user", user.to_string().into()));
             entries.push(("group", group.to_string().into()));
+        }
+        for (key, list) in [("only", &self.only), ("peers", &self.peers)] {
+            if !list.is_empty() {
+                entries.push((key, texts(list)));
+            }
+        }
+        if self.sequential {
+            entries.push(("sequential", Item::Integer(1)));
         }
         match &self.kind {
             RecordKind::Share { path } => entries.push(("share", path_item(path))),
@@ -211,10 +225,7 @@ fn read(fields: &Dictionary<'_>) -> Option<(Record, Sha1)> {
         (Some(user), Some(group)) => Some((label(user)?, label(group)?)),
         _ => return None,
     };
-    let tier = |tier: &Value<'_>| {
-        let urls = tier.list()?.iter();
-        urls.map(|url| url.text().map(str::to_owned)).collect()
-    };
+    let list = |key| fields.value(key).map_or(Some(Vec::new()), read_texts);
     let source = |source: &Value<'_>| match source.list()? {
         [address, bytes] => {
             let bytes = u64::try_from(bytes.integer()?).ok()?;
@@ -231,7 +242,7 @@ fn read(fields: &Dictionary<'_>) -> Option<(Record, Sha1)> {
             .value("trackers")?
             .list()?
             .iter()
-            .map(tier)
+            .map(read_texts)
             .collect::<Option<_>>()?,
         sources: fields
             .value("sources")?
@@ -240,15 +251,26 @@ fn read(fields: &Dictionary<'_>) -> Option<(Record, Sha1)> {
             .map(source)
             .collect::<Option<_>>()?,
         added_ms: u64::try_from(fields.value("added")?.integer()?).ok()?,
+        only: list("only")?,
+        peers: list("peers")?,
+        sequential: match fields.value("sequential") {
+            None => false,
+            Some(number) => number.integer()? != 0,
+        },
     };
     Some((record, Sha1(hash("torrent")?)))
 }
 
-fn tier_item(urls: &[String]) -> Item<'_> {
-    Item::List(urls.iter().map(|url| Item::from(url.as_str())).collect())
+pub(super) fn texts(texts: &[String]) -> Item<'_> {
+    Item::List(texts.iter().map(|text| text.as_str().into()).collect())
 }
 
-fn path_item(path: &Path) -> Item<'_> {
+pub(super) fn read_texts(value: &Value<'_>) -> Option<Vec<String>> {
+    let texts = value.list()?.iter();
+    texts.map(|text| text.text().map(str::to_owned)).collect()
+}
+
+pub(super) fn path_item(path: &Path) -> Item<'_> {
     path.as_os_str().as_bytes().into()
 }
 
@@ -278,6 +300,9 @@ pub(super) mod tests {
             ],
             sources: vec![("[::1]:6881".into(), 1 << 40), ("10.0.0.1:1".into(), 0)],
             added_ms: 1_700_000_000_000,
+            only: vec!["*.txt".into()],
+            sequential: true,
+            peers: vec!["[::1]:1".into()],
         };
         let share = RecordKind::Share {
             path: "/a/b".into(),
@@ -289,6 +314,9 @@ pub(super) mod tests {
                 stamps: vec![stamp; 3],
             },
             trackers: vec![],
+            only: vec![],
+            sequential: false,
+            peers: vec![],
             ..partial.clone()
         };
         let failed = Record {

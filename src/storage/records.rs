@@ -1,4 +1,5 @@
-//! The records of a peer in its state folder: `torrents/INFOHASH.torrent` and `records/INFOHASH`.
+//! The records of a peer in its state folder: `torrents/INFOHASH.torrent` and `records/INFOHASH`; `magnets/INFOHASH` see
+//! `magnet_record.rs`.
 //!
 //! In scope: what is saved is there after a crash, whole or as it was before; what was damaged meanwhile is told and
 //! left out. A record counts once it stands under its name; its torrent is written before it and removed after it.
@@ -22,6 +23,7 @@ const MAX_RECORD: usize = 64 << 20;
 pub struct Records {
     records: PathBuf,
     torrents: PathBuf,
+    pub(super) magnets: PathBuf,
     /// The SHA-1 of each recorded `.torrent`. Held while a record is written, so that one removed does not come back.
     known: Mutex<HashMap<InfoHash, Sha1>>,
 }
@@ -34,7 +36,8 @@ impl Records {
     pub fn open(folder: &StateFolder) -> Result<Self, RecordError> {
         let records = folder.path().join("records");
         let torrents = folder.path().join("torrents");
-        for path in [&records, &torrents] {
+        let magnets = folder.path().join("magnets");
+        for path in [&records, &torrents, &magnets] {
             let mut made = DirBuilder::new();
             let made = made.recursive(true).mode(0o700).create(path);
             made.map_err(|source| error("make", path, source))?;
@@ -48,6 +51,7 @@ impl Records {
         let all = Self {
             records,
             torrents,
+            magnets,
             known: Mutex::default(),
         };
         for name in names(&all.torrents)? {
@@ -139,7 +143,9 @@ impl Records {
             return Err(RecordError::Mismatch(torrent_path));
         }
         self.known().insert(hash, torrent);
-        let metainfo = Metainfo::new(metainfo.info().clone(), record.trackers.clone());
+        let web_seeds = metainfo.web_seeds().to_vec();
+        let metainfo = Metainfo::new(metainfo.info().clone(), record.trackers.clone())
+            .with_web_seeds(web_seeds);
         Ok((record, metainfo))
     }
 
@@ -151,13 +157,13 @@ impl Records {
         self.torrents.join(format!("{hash}.torrent"))
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<InfoHash, Sha1>> {
+    pub(super) fn known(&self) -> MutexGuard<'_, HashMap<InfoHash, Sha1>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Puts `bytes` under `path` in `folder` such that there is always either the former file or the new one, whole.
-fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
+pub(super) fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
     let write = || {
         let mut file = tempfile::Builder::new().prefix(NEW).tempfile_in(folder)?;
         file.write_all(bytes)?;
@@ -169,7 +175,7 @@ fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> Result<(), RecordError> 
     sync(folder)
 }
 
-fn read(path: &Path, most: usize) -> Result<Vec<u8>, RecordError> {
+pub(super) fn read(path: &Path, most: usize) -> Result<Vec<u8>, RecordError> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(most as u64 + 1).read_to_end(&mut bytes));
     match read {
@@ -183,7 +189,7 @@ fn read(path: &Path, most: usize) -> Result<Vec<u8>, RecordError> {
 }
 
 /// The names in a folder; those that are no text are none of ours.
-fn names(folder: &Path) -> Result<Vec<String>, RecordError> {
+pub(super) fn names(folder: &Path) -> Result<Vec<String>, RecordError> {
     let list = || {
         let mut names = Vec::new();
         for entry in fs::read_dir(folder)? {
@@ -194,7 +200,7 @@ fn names(folder: &Path) -> Result<Vec<String>, RecordError> {
     list().map_err(|source| error("list", folder, source))
 }
 
-fn remove_file(path: &Path) -> Result<(), RecordError> {
+pub(super) fn remove_file(path: &Path) -> Result<(), RecordError> {
     match fs::remove_file(path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
             Err(error("remove", path, source))
@@ -203,7 +209,7 @@ fn remove_file(path: &Path) -> Result<(), RecordError> {
     }
 }
 
-fn sync(folder: &Path) -> Result<(), RecordError> {
+pub(super) fn sync(folder: &Path) -> Result<(), RecordError> {
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     synced.map_err(|source| error("sync", folder, source))
 }

@@ -149,6 +149,23 @@ impl Candidates {
         }
     }
 
+    /// The same addresses for whoever goes on in this one's place: each may be called at once, but for those barred.
+    pub fn handed_on(&self) -> Self {
+        let fresh = |candidate: &Candidate| Candidate {
+            state: match candidate.state {
+                State::Barred(until) => State::Barred(until),
+                State::Waiting(_) | State::Busy => State::Waiting(Duration::ZERO),
+            },
+            failures: 0,
+        };
+        let addresses = self.addresses.iter();
+        Self {
+            addresses: addresses
+                .map(|(address, candidate)| (*address, fresh(candidate)))
+                .collect(),
+        }
+    }
+
     /// Whether the address is barred.
     pub fn is_barred(&self, address: SocketAddr, now: Duration) -> bool {
         let candidate = self.addresses.get(&address);
@@ -178,6 +195,23 @@ mod tests {
 
     fn address(port: u16) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    #[test]
+    fn whoever_goes_on_calls_all_but_the_barred() {
+        let mut candidates = Candidates::default();
+        let mut rng = Rng::with_seed(1);
+        let address = |port| SocketAddr::from(([10, 0, 0, 1], port));
+        (1..=3).for_each(|port| candidates.add(address(port)));
+        candidates.bar(address(1), Duration::from_secs(600));
+        candidates.linked(address(2));
+        candidates.failed(address(3), Duration::ZERO, &mut rng);
+        assert_eq!(candidates.next(Duration::ZERO, &mut rng), None);
+        let mut after = candidates.handed_on();
+        let called = [(); 3].map(|()| after.next(Duration::ZERO, &mut rng));
+        assert_eq!(called.iter().flatten().count(), 2);
+        assert!(!called.contains(&Some(address(1))));
+        assert!(after.is_barred(address(1), Duration::ZERO));
     }
 
     #[test]

@@ -20,6 +20,12 @@ pub struct ExtensionHandshake {
     pub port: Option<u16>,
     /// BEP 21, `upload_only`: the peer fetches nothing, whether or not it has everything.
     pub upload_only: Option<bool>,
+    /// `ut_metadata` in `m` (BEP 9): the number under which the peer takes its messages; 0 for not at all.
+    pub metadata: Option<u8>,
+    /// BEP 9, `metadata_size`: how long the info dictionary is, from a peer that has it.
+    pub metadata_size: Option<u32>,
+    /// `ut_pex` in `m` (BEP 11): the number under which the peer takes its messages; 0 for not at all.
+    pub pex: Option<u8>,
 }
 
 impl ExtensionHandshake {
@@ -40,6 +46,11 @@ impl ExtensionHandshake {
             (!kept.is_empty()).then_some(kept)
         };
         let number = |key| dictionary.value(key).and_then(Value::integer);
+        let numbers = dictionary.value("m").and_then(Value::dictionary);
+        let extension = |key| {
+            let number = numbers?.value(key)?.integer()?;
+            u8::try_from(number).ok()
+        };
         Ok(Self {
             client: text("v"),
             name: text("name"),
@@ -48,6 +59,9 @@ impl ExtensionHandshake {
                 .and_then(|number| u16::try_from(number).ok())
                 .filter(|port| *port > 0),
             upload_only: number("upload_only").map(|number| number != 0),
+            metadata: extension("ut_metadata"),
+            metadata_size: number("metadata_size").and_then(|number| u32::try_from(number).ok()),
+            pex: extension("ut_pex"),
         })
     }
 
@@ -60,18 +74,27 @@ impl ExtensionHandshake {
             request_queue: later.request_queue.or(known.request_queue),
             port: later.port.or(known.port),
             upload_only: later.upload_only.or(known.upload_only),
+            metadata: later.metadata.or(known.metadata),
+            metadata_size: later.metadata_size.or(known.metadata_size),
+            pex: later.pex.or(known.pex),
         };
     }
 
     /// The bytes of the handshake.
     pub fn encode(&self) -> Vec<u8> {
-        let mut entries = vec![("m", Item::dictionary([]))];
+        let numbers = [("ut_metadata", self.metadata), ("ut_pex", self.pex)];
+        let numbers = numbers
+            .into_iter()
+            .filter_map(|(name, number)| Some((name, u32::from(number?).into())));
+        let mut entries = vec![("m", Item::dictionary(numbers))];
         entries.extend(self.client.as_deref().map(|text| ("v", text.into())));
         entries.extend(self.name.as_deref().map(|text| ("name", text.into())));
         entries.extend(self.request_queue.map(|number| ("reqq", number.into())));
         entries.extend(self.port.map(|port| ("p", u32::from(port).into())));
         let upload_only = self.upload_only.map(u32::from);
         entries.extend(upload_only.map(|number| ("upload_only", number.into())));
+        let size = self.metadata_size;
+        entries.extend(size.map(|number| ("metadata_size", number.into())));
         Item::dictionary(entries).encode()
     }
 }
@@ -88,6 +111,9 @@ mod tests {
             request_queue: Some(500),
             port: Some(6881),
             upload_only: Some(true),
+            metadata: Some(2),
+            metadata_size: Some(31_235),
+            pex: Some(0),
         };
         assert_eq!(
             ExtensionHandshake::parse(&handshake.encode()),
@@ -98,8 +124,10 @@ mod tests {
     #[test]
     fn a_later_handshake_changes_only_what_it_speaks_of() {
         let mut known = ExtensionHandshake::parse(b"d1:pi7e4:reqqi9e1:v1:xe").unwrap();
-        known.update(ExtensionHandshake::parse(b"d4:reqqi5e11:upload_onlyi1ee").unwrap());
+        known.update(ExtensionHandshake::parse(b"d1:md6:ut_pexi3eee").unwrap());
+        known.update(ExtensionHandshake::parse(b"d1:mi0e4:reqqi5e11:upload_onlyi1ee").unwrap());
         assert_eq!((known.port, known.request_queue), (Some(7), Some(5)));
+        assert_eq!((known.pex, known.metadata), (Some(3), None));
         assert_eq!(
             (known.client.as_deref(), known.upload_only),
             (Some("x"), Some(true))
@@ -113,7 +141,7 @@ mod tests {
 
     #[test]
     fn what_is_odd_is_passed_over_and_what_is_broken_is_refused() {
-        let odd = b"d1:mi1e4:name2:\x1b[1:pi0e4:reqqi-1e1:vle1:zi1ee";
+        let odd = b"d1:md11:ut_metadatai256e6:ut_pexi-1ee13:metadata_sizei-1e4:name2:\x1b[1:pi0e4:reqqi-1e1:vle1:zi1ee";
         let read = ExtensionHandshake::parse(odd).unwrap();
         assert_eq!(
             read,

@@ -21,6 +21,13 @@ pub(crate) struct Logged {
     pub(crate) log: PathBuf,
 }
 
+impl Logged {
+    /// kill -9.
+    pub(crate) fn kill(self) {
+        self.peer.process.kill();
+    }
+}
+
 impl Deref for Logged {
     type Target = Peer;
 
@@ -58,7 +65,7 @@ pub(crate) fn leech_with(
     let file = torrent.write(sandbox, &format!("{name}.torrent"));
     peer.run(&format!("download {} copy", word(&file)));
     // An owner that is known already may have been quicker.
-    peer.until("share", |download| download["state"] != "checking");
+    peer.until(&torrent.name, |download| download["state"] != "checking");
     peer
 }
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 /// A torrent of one file.
 #[derive(Clone)]
 pub(crate) struct Torrent {
+    pub(crate) name: String,
     pub(crate) content: Vec<u8>,
     pub(crate) piece_length: usize,
     pub(crate) info_hash: [u8; 20],
@@ -34,10 +35,26 @@ impl Torrent {
         info.push(b'e');
         let bytes = [b"d4:info", info.as_slice(), b"e"].concat();
         Self {
+            name: name.to_owned(),
             content,
             piece_length,
             info_hash: Sha1::digest(&info).into(),
             bytes,
+        }
+    }
+
+    /// One that stands in a file, without its content.
+    pub(crate) fn read(path: &Path) -> Self {
+        let bytes = fs::read(path).unwrap();
+        // The keys of a torrent are sorted, and behind `info` these have nothing.
+        let at = bytes.windows(7).position(|key| key == b"4:infod").unwrap() + 6;
+        let info = &bytes[at..bytes.len() - 1];
+        Self {
+            name: path.file_stem().unwrap().to_str().unwrap().to_owned(),
+            content: Vec::new(),
+            piece_length: 0,
+            info_hash: Sha1::digest(info).into(),
+            bytes: bytes.clone(),
         }
     }
 

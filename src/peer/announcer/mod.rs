@@ -12,7 +12,7 @@ mod udp;
 use super::shared::Shared;
 use super::status::TrackerStatus;
 use super::transfer::{Phase, Transfer};
-use crate::torrent::InfoHash;
+use crate::torrent::{BLOCK, InfoHash};
 use crate::wire::{AnnounceRequest, AnnounceResponse, Event, TrackerInfo};
 use http::HttpTrackers;
 use schedule::{Due, Schedule, Task};
@@ -315,8 +315,14 @@ pub(super) fn url_of(tracker: &str) -> String {
 
 fn request(shared: &Shared, transfer: &Transfer, event: Option<Event>) -> Option<AnnounceRequest> {
     let state = transfer.state();
-    let left = transfer.info().lengths().total()
-        - owned_bytes(transfer, &state.phase, state.verified_bytes);
+    let left = match transfer.sought() {
+        // How much it is, is not known; one without anything left would be taken for a seed.
+        Some(_) => u64::from(BLOCK),
+        None => {
+            transfer.info().lengths().total()
+                - owned_bytes(transfer, &state.phase, state.verified_bytes)
+        }
+    };
     Some(AnnounceRequest {
         info_hash: transfer.info_hash(),
         peer_id: shared.peer_id,
@@ -350,7 +356,8 @@ impl Transfer {
     /// A download that has nobody to ask.
     fn is_hungry(&self) -> bool {
         let state = self.state();
-        state.phase == Phase::Active
+        let fetches = matches!(state.phase, Phase::Active | Phase::Seeking);
+        fetches
             && !state
                 .links
                 .keys()

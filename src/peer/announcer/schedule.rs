@@ -81,6 +81,8 @@ impl Schedule {
         now: Instant,
     ) {
         for task in self.of(transfer.info_hash()) {
+            // One by magnet link gives way to another once it has its metadata.
+            task.transfer = Arc::clone(transfer);
             // A tracker that has not heard of us yet hears `started` first and then whatever came since.
             if !task.started {
                 let event = event.filter(|event| *event != Event::Started);

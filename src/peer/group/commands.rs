@@ -1,9 +1,10 @@
 //! What a person does with the shares of groups.
 
+use crate::peer::download::whole_at;
 use crate::peer::error::PeerError;
 use crate::peer::transfer::{Kind, Phase, Transfer};
 use crate::peer::{Account, AccountError, LoggedIn, Peer, Started, already, place};
-use crate::storage::{CreateOptions, Place, Store, StoreError, create_stamped, verify};
+use crate::storage::{CreateOptions, Place, Store, StoreError, create_stamped};
 use crate::torrent::{Info, InfoHash, Metainfo, PieceSet};
 use crate::wire::access::Place as Name;
 use crate::wire::access::{FileEntry, NewsEntry, Outcome};
@@ -11,7 +12,6 @@ use crate::wire::name::Label;
 use crate::wire::password::Password;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 
 /// A share that a group has by now.
 #[derive(Clone, Debug)]
@@ -222,16 +222,18 @@ impl Peer {
         }
         let info = Arc::new(metainfo.info().clone());
         let opened = match Store::open_download(Arc::clone(&info), &place) {
-            Err(StoreError::Exists(path)) => match self.same_content(&info, &path)? {
-                Some(store) => Err(store),
-                None if force => {
-                    remove(&path)?;
-                    Ok(Store::open_download(info, &place)?)
+            Err(StoreError::Exists(path)) => {
+                match whole_at(&info, &path, &|_, _| {}, &self.shared.interrupt)? {
+                    Some(store) => Err(store),
+                    None if force => {
+                        remove(&path)?;
+                        Ok(Store::open_download(info, &place)?)
+                    }
+                    None => {
+                        return Err(PeerError::OtherContent(path));
+                    }
                 }
-                None => {
-                    return Err(PeerError::OtherContent(path));
-                }
-            },
+            }
             opened => Ok(opened?),
         };
         self.take_up(metainfo, place, group, opened)?;
@@ -318,23 +320,6 @@ impl Peer {
     fn is_in_catalogue(&self, group: &Label, info: &Info) -> Result<bool, AccountError> {
         let other = self.account().metainfo(group, info.name().as_str())?;
         Ok(other.info_hash() == info.info_hash())
-    }
-
-    /// The files at `path`, if they are what the share is.
-    fn same_content(&self, info: &Arc<Info>, path: &Path) -> Result<Option<Store>, PeerError> {
-        let Ok(store) = Store::open_share(Arc::clone(info), path) else {
-            return Ok(None);
-        };
-        store.seal(&store.stamps()?);
-        let threads = thread::available_parallelism().map_or(1, usize::from);
-        let owned = verify(
-            &store,
-            info.lengths().all_pieces(),
-            threads,
-            &self.shared.interrupt,
-            &|_| {},
-        )?;
-        Ok(owned.is_full().then_some(store))
     }
 
     /// Enters a download whose files are open: new ones, or (as the error) whole ones that are here.

@@ -8,6 +8,7 @@ use crate::net::{
     GroupTlsError, Incoming, Refusal as Alert, TLS_FIRST_BYTE, accept_group, read_exact_by,
     write_all_by,
 };
+use crate::peer::metadata;
 use crate::peer::shared::Shared;
 use crate::peer::transfer::{Refusal, Transfer};
 use crate::swarm::allowed_fast;
@@ -226,6 +227,11 @@ fn begin(
     outgoing: bool,
     theirs: &Handshake,
 ) {
+    if let Some(sought) = transfer.sought()
+        && let LinkStream::Plain(stream) = &stream
+    {
+        return metadata::fetch(shared, transfer, sought, stream, address, theirs);
+    }
     let link = Arc::new(Link {
         id: shared.next_link(),
         stream,

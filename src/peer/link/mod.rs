@@ -143,6 +143,11 @@ impl Link {
         self.about().handshake.request_queue
     }
 
+    /// The number under which the other side takes messages about metadata; 0 or none for not at all.
+    pub(super) fn takes_metadata_as(&self) -> Option<u8> {
+        self.about().handshake.metadata
+    }
+
     /// Whether the other side says that it fetches nothing (BEP 21).
     pub(super) fn only_uploads(&self) -> bool {
         self.about().handshake.upload_only == Some(true)

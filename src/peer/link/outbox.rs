@@ -5,10 +5,11 @@
 
 use super::MAX_REQUEST_QUEUE;
 use crate::peer::serving::Throttle;
-use crate::torrent::{BLOCK, BlockRange, PieceIndex};
+use crate::torrent::{BLOCK, BlockRange, Info, PieceIndex};
+use crate::wire::metadata::{METADATA_PIECE, MetadataMessage, metadata_piece};
 use crate::wire::peer::Message;
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Nothing sent for this long makes a keep-alive due (BEP 3: links end after two minutes of silence).
@@ -40,6 +41,10 @@ pub(in crate::peer) enum Queued {
 struct Waiting {
     bytes: Vec<u8>,
     blocks: VecDeque<BlockRange>,
+    /// Pieces of metadata that were asked for, each with the number of the extension, and how many were so far.
+    metadata: VecDeque<(u8, u32)>,
+    info: Option<Arc<Info>>,
+    asked: usize,
     /// The other side's requests are served; a link starts choked (BEP 3).
     unchoked: bool,
     /// Bytes of blocks that were queued while choked.
@@ -148,6 +153,20 @@ impl Outbox {
         at.and_then(|at| waiting.blocks.remove(at)).is_some()
     }
 
+    /// Queues a piece of metadata; `false` if too many were asked for: nobody needs all of it more than twice.
+    pub(in crate::peer) fn push_metadata(&self, info: &Arc<Info>, id: u8, piece: u32) -> bool {
+        let mut waiting = self.waiting();
+        if waiting.asked >= 2 * info.raw().len().div_ceil(METADATA_PIECE) {
+            return false;
+        }
+        waiting.asked += 1;
+        waiting.info.get_or_insert_with(|| Arc::clone(info));
+        waiting.metadata.push_back((id, piece));
+        drop(waiting);
+        self.changed.notify_all();
+        true
+    }
+
     /// Ends the writing thread.
     pub(in crate::peer) fn close(&self) {
         self.waiting().closed = true;
@@ -165,6 +184,7 @@ impl Outbox {
             if waiting.closed {
                 return None;
             }
+            waiting.take_metadata();
             let due = waiting.block_due(limit, now);
             let ready = due.is_some_and(|due| due <= now);
             let silent = now.saturating_duration_since(begun) >= KEEP_ALIVE;
@@ -223,6 +243,25 @@ impl Waiting {
                     self.paid += part;
                 }
             }
+        }
+    }
+
+    /// Lets one piece of metadata out when nothing else waits, so that what is encoded stays little.
+    fn take_metadata(&mut self) {
+        if self.bytes.is_empty()
+            && let Some((id, piece)) = self.metadata.pop_front()
+            && let Some(info) = &self.info
+            && let Some(bytes) = metadata_piece(info.raw(), piece)
+        {
+            let total = u32::try_from(info.raw().len()).unwrap_or(u32::MAX);
+            let data = MetadataMessage::Data {
+                piece,
+                total,
+                bytes,
+            };
+            let payload = data.encode();
+            let payload = payload.as_slice();
+            Message::Extended { id, payload }.encode_into(&mut self.bytes);
         }
     }
 

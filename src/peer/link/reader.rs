@@ -3,11 +3,13 @@
 use super::writer;
 use super::{Link, Queued, STACK};
 use crate::bencode;
+use crate::peer::metadata::METADATA;
 use crate::peer::shared::Shared;
 use crate::peer::stock::BlockBuffer;
 use crate::peer::transfer::Transfer;
 use crate::torrent::{BLOCK, BitfieldError, BlockError, BlockRange, PieceSet};
 use crate::wire::extension::ExtensionHandshake;
+use crate::wire::metadata::MetadataError;
 use crate::wire::peer::{Ask, Message, MessageError, PIECE_HEADER, Step, decode};
 use std::io::{self, IoSliceMut};
 use std::sync::Arc;
@@ -51,6 +53,8 @@ pub(in crate::peer) enum Ended {
     NotExtended,
     #[error("bad extension handshake: {0}")]
     Extension(#[from] bencode::Error),
+    #[error("bad message about metadata: {0}")]
+    Metadata(#[from] MetadataError),
     #[error("more requests than are kept")]
     Flood,
     #[error("the system gave no thread: {0}")]
@@ -115,7 +119,7 @@ fn introduce(shared: &Shared, transfer: &Transfer, link: &Link, owned: &PieceSet
     link.outbox.send(pieces);
     if link.extensions {
         let upload_only = transfer.state().only_uploads();
-        let payload = shared.extension_handshake(upload_only).encode();
+        let payload = transfer.extension_handshake(shared, upload_only).encode();
         link.outbox.send([Message::Extended {
             id: 0,
             payload: &payload,
@@ -365,6 +369,10 @@ impl Dispatch<'_> {
                 let told = ExtensionHandshake::parse(payload)?;
                 transfer.told(shared, link, told);
             }
+            Message::Extended {
+                id: METADATA,
+                payload,
+            } => transfer.metadata_message(link, payload)?,
             // No extension was offered under another id.
             Message::Extended { .. } => {}
             // Blocks come by another way: see `Step::Piece`.

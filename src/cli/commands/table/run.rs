@@ -1,9 +1,9 @@
 //! Commands about open swarms, and about the run itself.
 
-use super::super::super::failure::Failure;
 use super::super::super::values;
 use super::super::{Command, find};
-use super::{Entry, What, optional, required};
+use super::{Entry, Flag, What, optional, required};
+use crate::peer::DownloadOptions;
 
 /// Open swarms.
 pub(super) static OPEN: &[Entry] = &[
@@ -28,23 +28,35 @@ pub(super) static OPEN: &[Entry] = &[
     Entry {
         name: "download",
         arguments: &[
-            required("FILE.torrent", What::Path),
+            required("FILE.torrent|MAGNET", What::Path),
             optional("DEST", What::Path),
         ],
-        flags: &[],
+        flags: &[
+            Flag {
+                name: "--only",
+                value: Some("GLOB"),
+            },
+            Flag {
+                name: "--sequential",
+                value: None,
+            },
+        ],
         summary: "start a download in the background",
-        details: "Downloads what FILE.torrent describes into the current folder, or to DEST: a folder that exists, or \
-                  the new file's own name. `wait` waits for it, `show_downloads` shows how far it is. What is here is \
-                  shared on at once.\nExample: download disk.img.torrent /srv/images",
+        details: "Downloads what FILE.torrent or a magnet link describes into the current folder, or to DEST: a folder \
+                  that exists, or the new file's own name. `wait` waits for it, `show_downloads` shows how far it is. What is \
+                  here is shared on at once; what stands at its place already is taken as it is, if it is the same.\n\
+                  --only (as often as you like) chooses files of a folder: * and ? stand for what is no /, ** for anything; a \
+                  pattern without / means names of files in any folder, FOLDER/ all below it. --sequential fetches from \
+                  front to back.\n\
+                  Example: download disk.img.torrent /srv/images\n\
+                  Example: download photos.torrent --only '*.raw' --only 2024/",
         read: |words| {
-            if words.is_magnet(0) {
-                return Err(Failure::Unsupported(
-                    "a magnet link cannot be downloaded: ask for the .torrent file",
-                ));
-            }
             Ok(Command::Download {
-                torrent: words.path(0)?,
-                destination: words.optional_path(1)?,
+                source: words.source(0)?,
+                options: DownloadOptions {
+                    destination: words.optional_path(1)?,
+                    wishes: words.wishes()?,
+                },
             })
         },
     },

@@ -1,0 +1,167 @@
+//! From a metainfo to a download that runs: where it goes, what of it is wanted, what is there already.
+
+use super::shared::Shared;
+use super::transfer::{Kind, Transfer};
+use super::{Peer, PeerError, Started, already, place, read_torrent};
+use crate::storage::{Place, Store, StoreError, verify};
+use crate::torrent::{Glob, Info, Metainfo};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+
+/// How a download is wanted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DownloadOptions {
+    /// A folder to put it in, or the new file or folder's own path; by default the current folder.
+    pub destination: Option<PathBuf>,
+    /// What of it is wanted, and in which order.
+    pub wishes: Wishes,
+}
+
+/// What of a share is wanted, and in which order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wishes {
+    /// Files that one of these means; none for all files.
+    pub only: Vec<Glob>,
+    /// Pieces in their order instead of the rarest first.
+    pub sequential: bool,
+}
+
+impl Wishes {
+    /// As a record keeps them. Patterns that are none any more mean nothing.
+    pub(super) fn recorded(only: &[String], sequential: bool) -> Self {
+        Self {
+            only: only.iter().filter_map(|text| text.parse().ok()).collect(),
+            sequential,
+        }
+    }
+
+    /// The patterns as text.
+    pub(super) fn patterns(&self) -> Vec<String> {
+        self.only.iter().map(Glob::to_string).collect()
+    }
+}
+
+/// A download that is about to be.
+pub(super) struct Planned {
+    pub(super) metainfo: Metainfo,
+    pub(super) place: Place,
+    pub(super) wishes: Wishes,
+    /// Peers that a magnet link named.
+    pub(super) peers: Vec<String>,
+    /// The download by magnet link that this one goes on with.
+    pub(super) replaces: Option<Arc<Transfer>>,
+}
+
+impl Peer {
+    /// Starts fetching what a `.torrent` names: into the destination if that is a folder, under that name if not. What
+    /// stands there already is taken as it is, if it is the share: it is hashed first, and `progress` told of bytes done and all bytes.
+    ///
+    /// # Errors
+    /// When the torrent or the destination cannot be used, or it is here already.
+    pub fn download(
+        &self,
+        torrent: &Path,
+        options: DownloadOptions,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<Started, PeerError> {
+        let metainfo = read_torrent(torrent)?;
+        if metainfo.info().ssl_cert().is_some() {
+            return Err(PeerError::OfGroup(torrent.to_owned()));
+        }
+        let place = place(&metainfo, options.destination.as_deref())?;
+        let started = Started {
+            name: metainfo.info().name().to_string(),
+            info_hash: metainfo.info().info_hash(),
+            path: place.path(),
+        };
+        let planned = Planned {
+            metainfo,
+            place,
+            wishes: options.wishes,
+            peers: Vec::new(),
+            replaces: None,
+        };
+        planned.start(&self.shared, progress)?;
+        Ok(started)
+    }
+}
+
+impl Planned {
+    /// Opens its files, records it and begins with it.
+    pub(super) fn start(
+        self,
+        shared: &Arc<Shared>,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<(), PeerError> {
+        let info_hash = self.metainfo.info().info_hash();
+        if shared.stop.is_stopped() {
+            return Err(PeerError::Stopping);
+        }
+        if self.replaces.is_none()
+            && let Some(other) = shared
+                .transfer(info_hash)
+                .filter(|other| !other.has_failed())
+        {
+            return Err(already(&other));
+        }
+        let kind = Kind::Download(self.place.clone());
+        let mut transfer = Transfer::new(shared, self.metainfo, kind, true);
+        transfer.wishes = self.wishes;
+        transfer.peers = self.peers;
+        if let Some(former) = &self.replaces {
+            transfer.added_ms = former.added_ms;
+            transfer.state().candidates = former.state().candidates.handed_on();
+        }
+        let info = Arc::clone(transfer.info());
+        let (store, whole) = match Store::open_download(Arc::clone(&info), &self.place) {
+            Ok(store) => (store, false),
+            Err(StoreError::Exists(path)) => {
+                let whole = whole_at(&info, &path, progress, &shared.interrupt)?;
+                (whole.ok_or(StoreError::Exists(path))?, true)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let transfer = Arc::new(transfer);
+        let entered = match &self.replaces {
+            None => shared.enter(Arc::clone(&transfer)),
+            Some(former) => shared.replace(former, Arc::clone(&transfer)),
+        };
+        entered.map_err(|other| already(&other))?;
+        transfer.set_store(Arc::new(store));
+        if let Err(error) = transfer.save(shared) {
+            shared.forget(info_hash);
+            return Err(error);
+        }
+        if self.replaces.is_none() {
+            transfer.call_named_peers(shared);
+        }
+        if whole {
+            let needed = transfer.needed();
+            transfer.begin(shared, needed, true);
+            transfer.record(shared);
+            return Ok(());
+        }
+        transfer.check_and_begin(shared)
+    }
+}
+
+/// The files at a place, if they are the share.
+pub(super) fn whole_at(
+    info: &Arc<Info>,
+    path: &Path,
+    progress: &(dyn Fn(u64, u64) + Sync),
+    interrupt: &AtomicBool,
+) -> Result<Option<Store>, StoreError> {
+    // Something else than the share's files stands there.
+    let Ok(store) = Store::open_share(Arc::clone(info), path) else {
+        return Ok(None);
+    };
+    store.seal(&store.stamps()?);
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let lengths = info.lengths();
+    let progress = |done| progress(done, lengths.total());
+    let good = verify(&store, lengths.all_pieces(), threads, interrupt, &progress)?;
+    Ok(good.is_full().then_some(store))
+}
