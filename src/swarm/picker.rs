@@ -56,6 +56,12 @@ pub enum Verdict {
 pub struct Picker {
     lengths: Lengths,
     owned: PieceSet,
+    /// Pieces that are to be had; the others stay missing.
+    needed: PieceSet,
+    /// How many of them are missing.
+    missing: u32,
+    /// Pieces in their order instead of the rarest first: none before this one waits.
+    in_order: Option<u32>,
     rarity: Rarity,
     active: BTreeMap<PieceIndex, ActivePiece>,
     /// Active pieces with blocks to give out, in the order they were begun.
@@ -87,17 +93,31 @@ struct Link {
     refused: bool,
     /// Asked for nothing before this.
     quiet_until: Duration,
+    /// For one that delivers long stretches best: the piece after the last that it began.
+    stretch: Option<u32>,
 }
 
 impl Picker {
     /// The bookkeeping for a share of which `owned` is here already. Equal seeds give equal choices.
     pub fn new(lengths: Lengths, owned: PieceSet, seed: u64) -> Self {
+        Self::of(lengths, owned, PieceSet::full(&lengths), seed)
+    }
+
+    /// As [`Picker::new`], for a share of which no more than `needed` is to be had.
+    pub fn of(lengths: Lengths, owned: PieceSet, needed: PieceSet, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let missing = lengths.all_pieces().filter(|piece| !owned.contains(*piece));
-        let rarity = Rarity::new(lengths.pieces(), missing, &mut rng);
+        let missing = lengths
+            .all_pieces()
+            .filter(|piece| needed.contains(*piece) && !owned.contains(*piece));
+        let missing: Vec<PieceIndex> = missing.collect();
+        let count = missing.len() as u32;
+        let rarity = Rarity::new(lengths.pieces(), missing.into_iter(), &mut rng);
         Self {
             lengths,
             owned,
+            missing: count,
+            needed,
+            in_order: None,
             rarity,
             active: BTreeMap::new(),
             open: VecDeque::new(),
@@ -112,9 +132,18 @@ impl Picker {
         &self.owned
     }
 
-    /// Whether every piece is owned.
+    /// Has pieces begun in their order, from the first on.
+    pub fn go_in_order(&mut self) {
+        self.in_order = Some(0);
+    }
+
+    /// Whether every piece that is needed is owned.
     pub fn is_complete(&self) -> bool {
-        self.owned.is_full()
+        self.missing == 0
+    }
+
+    fn wants(&self, piece: PieceIndex) -> bool {
+        self.needed.contains(piece) && !self.owned.contains(piece)
     }
 
     /// A link came up; it is choked and has told of no piece. At most `largest_window` blocks are asked of it at a time.
@@ -132,8 +161,19 @@ impl Picker {
             heard: Duration::ZERO,
             refused: false,
             quiet_until: Duration::ZERO,
+            stretch: None,
         };
         self.links.insert(id, link);
+    }
+
+    /// A source that has everything came up, and serves whatever it is asked for; long stretches of pieces best.
+    pub fn add_server(&mut self, id: LinkId, largest_window: u32) {
+        self.add_link(id, largest_window);
+        self.has(id, PieceSet::full(&self.lengths));
+        self.choked(id, false, false);
+        if let Some(link) = self.links.get_mut(&id) {
+            link.stretch = Some(0);
+        }
     }
 
     /// A link is gone; what it was asked for is free again.
@@ -159,10 +199,11 @@ impl Picker {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
+        let (owned, needed) = (&self.owned, &self.needed);
         let missing = self
             .lengths
             .all_pieces()
-            .filter(|piece| !self.owned.contains(*piece));
+            .filter(|piece| needed.contains(*piece) && !owned.contains(*piece));
         link.wanted = missing.filter(|piece| has.contains(*piece)).count() as u32;
         if !has.is_full() {
             for piece in self
@@ -201,6 +242,7 @@ impl Picker {
 
     /// The link owns one piece more.
     pub fn have(&mut self, id: LinkId, piece: PieceIndex) {
+        let wanted = self.wants(piece);
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
@@ -208,7 +250,7 @@ impl Picker {
         if !link.has.insert(piece) {
             return;
         }
-        link.wanted += u32::from(!self.owned.contains(piece));
+        link.wanted += u32::from(wanted);
         if link.has.is_full() {
             // Owners of everything are not counted: take back what was counted of this one.
             for other in self.lengths.all_pieces().filter(|other| *other != piece) {
@@ -343,7 +385,8 @@ impl Picker {
     pub fn verified(&mut self, piece: PieceIndex) {
         self.forget_active(piece);
         self.doubtful.remove(&piece);
-        if self.owned.insert(piece) {
+        if self.owned.insert(piece) && self.needed.contains(piece) {
+            self.missing -= 1;
             self.rarity.remove(piece);
             for link in self
                 .links
@@ -358,7 +401,7 @@ impl Picker {
     /// A piece was complete and did not verify; it waits to be fetched again.
     pub fn failed(&mut self, piece: PieceIndex) -> Verdict {
         let sources = self.forget_active(piece);
-        self.rarity.insert(piece, &mut self.rng);
+        self.wait_again(piece);
         match sources.as_slice() {
             [only] => Verdict::Proven(*only),
             _ => {
@@ -403,7 +446,7 @@ impl Picker {
         let ids: Vec<LinkId> = self.links.keys().copied().collect();
         ids.into_iter().for_each(|id| self.release_all(id));
         for piece in std::mem::take(&mut self.active).into_keys() {
-            self.rarity.insert(piece, &mut self.rng);
+            self.wait_again(piece);
         }
         self.open.clear();
     }
@@ -424,8 +467,15 @@ impl Picker {
         let missing = self
             .lengths
             .all_pieces()
-            .filter(move |piece| !any_full && !self.owned.contains(*piece));
+            .filter(move |piece| !any_full && self.wants(*piece));
         missing.filter(|piece| self.rarity.owners(*piece) == 0 && !self.all_arrived(*piece))
+    }
+
+    fn wait_again(&mut self, piece: PieceIndex) {
+        self.rarity.insert(piece, &mut self.rng);
+        if let Some(first) = &mut self.in_order {
+            *first = piece.number().min(*first);
+        }
     }
 
     /// Pieces that the link was to deliver alone are for others.

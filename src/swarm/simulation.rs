@@ -471,3 +471,91 @@ fn a_liar_among_sound_owners_is_found_and_nobody_else_blamed() {
     world.run();
     assert_eq!(world.banned, HashSet::from([LinkId(1)]));
 }
+
+/// Fetches everything from one sound link, a block at a time; gives the pieces in the order they were begun.
+fn fetched(picker: &mut Picker, id: LinkId) -> Vec<u32> {
+    let mut begun = Vec::new();
+    for second in 1.. {
+        let now = Duration::from_secs(second);
+        let mut blocks = Vec::new();
+        picker.next_blocks(id, now, &mut |_| true, &mut blocks);
+        if blocks.is_empty() {
+            break;
+        }
+        for block in blocks {
+            let piece = block.piece();
+            if !begun.contains(&piece.number()) {
+                begun.push(piece.number());
+            }
+            picker.arrived(id, block, now);
+            if picker.all_arrived(piece) {
+                picker.verified(piece);
+            }
+        }
+    }
+    begun
+}
+
+#[test]
+fn pieces_that_are_not_needed_are_not_asked_for_and_the_rest_is_complete_without_them() {
+    let lengths = Lengths::new(40 * 32_768, 32_768).unwrap();
+    let piece = |number| lengths.piece(number).unwrap();
+    let mut needed = PieceSet::empty(&lengths);
+    [3, 7, 8, 30].map(|number| needed.insert(piece(number)));
+    let mut owned = PieceSet::empty(&lengths);
+    [7, 20].map(|number| owned.insert(piece(number)));
+    let mut picker = Picker::of(lengths, owned, needed, 1);
+    let id = LinkId(1);
+    picker.add_link(id, 100);
+    picker.choked(id, false, false);
+    picker.has(id, PieceSet::empty(&lengths));
+    picker.have(id, piece(4));
+    assert!(!picker.is_interesting(id), "nothing that is needed");
+    (0..40).for_each(|number| picker.have(id, piece(number)));
+    assert!(picker.is_interesting(id) && !picker.is_complete());
+    let mut begun = fetched(&mut picker, id);
+    begun.sort_unstable();
+    assert_eq!(begun, [3, 8, 30]);
+    assert!(picker.is_complete() && !picker.is_interesting(id));
+    assert_eq!(picker.without_owner().count(), 0);
+}
+
+#[test]
+fn in_order_the_first_piece_comes_first_and_again_after_it_failed() {
+    let lengths = Lengths::new(60 * 32_768, 32_768).unwrap();
+    let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
+    picker.go_in_order();
+    let id = LinkId(1);
+    picker.add_link(id, 8);
+    picker.has(id, PieceSet::full(&lengths));
+    picker.choked(id, false, false);
+    picker.suggested(id, lengths.piece(50).unwrap());
+    let now = Duration::from_millis(1);
+    let mut blocks = Vec::new();
+    picker.next_blocks(id, now, &mut |_| true, &mut blocks);
+    assert_eq!(blocks[0].piece().number(), 0);
+    for block in blocks.iter().filter(|block| block.piece().number() == 0) {
+        picker.arrived(id, *block, now);
+    }
+    picker.failed(lengths.piece(0).unwrap());
+    picker.abandon_active();
+    let order: Vec<u32> = (0..60).collect();
+    assert_eq!(fetched(&mut picker, id), order);
+}
+
+#[test]
+fn a_server_is_asked_for_long_stretches_around_what_others_fetch() {
+    let lengths = Lengths::new(60 * 32_768, 32_768).unwrap();
+    let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
+    let (server, peer) = (LinkId(1), LinkId(2));
+    picker.add_link(peer, 4);
+    picker.has(peer, PieceSet::full(&lengths));
+    picker.choked(peer, false, false);
+    let mut taken = Vec::new();
+    picker.next_blocks(peer, Duration::from_millis(1), &mut |_| true, &mut taken);
+    let taken: HashSet<u32> = taken.iter().map(|block| block.piece().number()).collect();
+    picker.add_server(server, 16);
+    let begun = fetched(&mut picker, server);
+    let free: Vec<u32> = (0..60).filter(|number| !taken.contains(number)).collect();
+    assert_eq!(begun[..free.len()], free);
+}

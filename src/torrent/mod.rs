@@ -12,6 +12,7 @@ mod metainfo;
 mod new_info;
 mod path;
 mod piece_set;
+mod selection;
 
 pub use glob::{Glob, GlobError};
 pub use hash::{Hasher, HexError, InfoHash, Sha1};
@@ -25,3 +26,4 @@ pub use metainfo::{MAX_METAINFO, Metainfo, MetainfoError};
 pub use new_info::{NewFile, NewInfo};
 pub use path::{FileName, FilePath, NameError};
 pub use piece_set::{BitfieldError, PieceSet};
+pub use selection::{NothingChosen, Selection};

@@ -1,9 +1,9 @@
 //! Which blocks a link is asked for next.
 
-use super::{AFTER_REFUSAL, ENDGAME_AFTER, LinkId, Picker};
+use super::{AFTER_REFUSAL, ENDGAME_AFTER, Link, LinkId, Picker};
 use crate::swarm::RUN_BLOCKS;
 use crate::swarm::active::ActivePiece;
-use crate::torrent::BlockRange;
+use crate::torrent::{BlockRange, PieceIndex};
 use std::time::Duration;
 
 impl Picker {
@@ -28,12 +28,13 @@ impl Picker {
         let (window, flying) = (link.window.blocks() as usize, link.in_flight.len());
         let room = window.saturating_sub(flying);
         // Requests go in batches: a trickle of single ones costs a system call each.
-        let owned = &self.owned;
+        let (owned, needed) = (&self.owned, &self.needed);
+        let wants = |piece| needed.contains(piece) && !owned.contains(piece);
         let serves = !link.choked
             || link
                 .allowed
                 .iter()
-                .any(|piece| link.has.contains(*piece) && !owned.contains(*piece));
+                .any(|piece| link.has.contains(*piece) && wants(*piece));
         if !serves || link.wanted == 0 || room < (window / 4).max(1) && flying > 0 {
             return;
         }
@@ -130,8 +131,34 @@ impl Picker {
         true
     }
 
-    /// Begins the next run of an open piece, or the rarest piece that the link has.
+    /// The piece to begin with a link: one that it hints at, else the rarest of those it has; or the next in order.
+    fn waiting_piece(&self, link: &Link) -> Option<PieceIndex> {
+        let from = |first: u32| {
+            let pieces = (first..self.lengths.pieces()).filter_map(|at| self.lengths.piece(at));
+            let mut waiting = pieces.filter(|piece| self.rarity.waits(*piece));
+            waiting.find(|piece| link.offers(*piece))
+        };
+        self.rarity.rarest_first().next()?;
+        if let Some(first) = self.in_order {
+            return from(first);
+        }
+        if let Some(next) = link.stretch {
+            return from(next).or_else(|| from(0));
+        }
+        let suggested = link.suggested.iter().rev().copied();
+        let mut waiting = suggested.filter(|piece| self.rarity.waits(*piece));
+        let hinted = waiting.find(|piece| link.offers(*piece));
+        hinted.or_else(|| self.rarity.rarest_first().find(|piece| link.offers(*piece)))
+    }
+
+    /// Begins the next run of an open piece, or another piece that the link has.
     fn begin_run(&mut self, id: LinkId, reserve: &mut dyn FnMut(u32) -> bool) -> bool {
+        while let Some(first) = self.in_order
+            && let Some(piece) = self.lengths.piece(first)
+            && !self.rarity.waits(piece)
+        {
+            self.in_order = Some(first + 1);
+        }
         let Some(link) = self.links.get(&id) else {
             return false;
         };
@@ -140,15 +167,7 @@ impl Picker {
             link.offers(*piece)
                 && active.is_some_and(|active| active.open_to(id) && active.next_run().is_some())
         });
-        let hinted = || {
-            let suggested = link.suggested.iter().rev().copied();
-            let mut waiting = suggested.filter(|piece| self.rarity.waits(*piece));
-            waiting.find(|piece| link.offers(*piece))
-        };
-        let Some(piece) = open
-            .or_else(hinted)
-            .or_else(|| self.rarity.rarest_first().find(|piece| link.offers(*piece)))
-        else {
+        let Some(piece) = open.or_else(|| self.waiting_piece(link)) else {
             return false;
         };
         if open.is_none() {
@@ -160,6 +179,9 @@ impl Picker {
             self.rarity.remove(piece);
             self.open.push_back(piece);
             self.active.entry(piece).or_insert(fresh).begin_run();
+            if let Some(link) = self.links.get_mut(&id) {
+                link.stretch = link.stretch.map(|_| piece.number() + 1);
+            }
             return true;
         }
         let Some(active) = self.active.get_mut(&piece) else {

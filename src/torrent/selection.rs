@@ -1,0 +1,176 @@
+//! Which files of a share are wanted, and so which pieces.
+//!
+//! A piece at the edge of a wanted file holds bytes of its neighbour too; it is needed all the same, since only whole
+//! pieces can be verified.
+
+use super::{Glob, Info, PieceSet};
+
+/// The files of one share that are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// For each file of the share; none means all of them.
+    files: Option<Vec<bool>>,
+    needed: PieceSet,
+    bytes: u64,
+    mixed: bool,
+}
+
+/// No file of a share is meant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no file of the share is chosen by {}: `pieceful torrent show` lists its files", .patterns.join(" "))]
+pub struct NothingChosen {
+    /// The patterns that mean none.
+    pub patterns: Vec<String>,
+}
+
+impl Selection {
+    /// All of a share.
+    pub fn all(info: &Info) -> Self {
+        Self {
+            files: None,
+            needed: PieceSet::full(info.lengths()),
+            bytes: info.lengths().total(),
+            mixed: false,
+        }
+    }
+
+    /// Files that one of the patterns means; without patterns, all.
+    ///
+    /// # Errors
+    /// When there are patterns and no file is meant.
+    pub fn of(info: &Info, patterns: &[Glob]) -> Result<Self, NothingChosen> {
+        if patterns.is_empty() {
+            return Ok(Self::all(info));
+        }
+        let files = info.files().iter().map(|file| {
+            !file.attributes.padding && patterns.iter().any(|glob| glob.matches(&file.path))
+        });
+        let files: Vec<bool> = files.collect();
+        if !files.contains(&true) {
+            let patterns = patterns.iter().map(Glob::to_string).collect();
+            return Err(NothingChosen { patterns });
+        }
+        let stored = info.files().iter().filter(|file| !file.attributes.padding);
+        if files.iter().filter(|wanted| **wanted).count() == stored.count() {
+            return Ok(Self::all(info));
+        }
+        let lengths = info.lengths();
+        let mut needed = PieceSet::empty(lengths);
+        let pieces_of = |offset: u64, length: u64| {
+            let piece_length = u64::from(lengths.piece_length());
+            let end = (offset + length).div_ceil(piece_length);
+            (offset / piece_length..end)
+                .take_while(move |_| length > 0)
+                .filter_map(|number| lengths.piece(u32::try_from(number).ok()?))
+        };
+        let of_file = |at: usize| files.get(at).is_some_and(|wanted| *wanted);
+        for (at, file) in info.files().iter().enumerate() {
+            if of_file(at) {
+                for piece in pieces_of(file.offset, file.length) {
+                    needed.insert(piece);
+                }
+            }
+        }
+        let mut others = info.files().iter().enumerate();
+        let mixed = others.any(|(at, file)| {
+            let stored = !file.attributes.padding && !of_file(at);
+            let mut pieces = pieces_of(file.offset, file.length);
+            stored && pieces.any(|piece| needed.contains(piece))
+        });
+        let pieces = lengths.all_pieces().filter(|piece| needed.contains(*piece));
+        let bytes = pieces.map(|piece| u64::from(lengths.length(piece))).sum();
+        Ok(Self {
+            files: Some(files),
+            needed,
+            bytes,
+            mixed,
+        })
+    }
+
+    /// Whether all of the share is wanted.
+    pub fn is_all(&self) -> bool {
+        self.files.is_none()
+    }
+
+    /// Whether file `index` of [`Info::files`] is wanted.
+    pub fn has_file(&self, index: usize) -> bool {
+        let files = self.files.as_ref();
+        files.is_none_or(|files| files.get(index).is_some_and(|wanted| *wanted))
+    }
+
+    /// The pieces that hold bytes of wanted files.
+    pub fn needed(&self) -> &PieceSet {
+        &self.needed
+    }
+
+    /// How many bytes the needed pieces have.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether needed pieces hold bytes of files that are not wanted.
+    pub fn is_mixed(&self) -> bool {
+        self.mixed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Files a (30,000), pad (2,768), b (20,000), empty, sub/c (12,768) and d (5) in pieces of 16 KiB.
+    fn info() -> Info {
+        let file = |length: u32, path: &str, attributes: &str| {
+            format!("d{attributes}6:lengthi{length}e4:pathl{path}ee")
+        };
+        let files = [
+            file(30_000, "1:a", ""),
+            file(2_768, "3:pad", "4:attr1:p"),
+            file(20_000, "1:b", ""),
+            file(0, "5:empty", ""),
+            file(12_768, "3:sub1:c", ""),
+            file(5, "1:d", ""),
+        ]
+        .concat();
+        let hashes = "x".repeat(100);
+        let raw = format!("d5:filesl{files}e4:name1:x12:piece lengthi16384e6:pieces100:{hashes}e");
+        Info::parse(raw.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn wanted_files_need_the_pieces_at_their_edges_too() {
+        for (patterns, files, pieces, bytes, mixed) in [
+            (&["a"][..], &[0][..], &[0, 1][..], 32_768, false),
+            (&["b"], &[2], &[2, 3], 32_768, true),
+            (&["sub/"], &[4], &[3], 16_384, true),
+            (&["empty"], &[3], &[], 0, false),
+            (&["a", "d"], &[0, 5], &[0, 1, 4], 32_773, false),
+            (&["pad", "d"], &[5], &[4], 5, false),
+        ] {
+            let info = info();
+            let globs: Vec<Glob> = patterns.iter().map(|text| text.parse().unwrap()).collect();
+            let selection = Selection::of(&info, &globs).unwrap();
+            let chosen: Vec<usize> = (0..6).filter(|at| selection.has_file(*at)).collect();
+            assert_eq!(chosen, files, "{patterns:?}");
+            let needed = info.lengths().all_pieces();
+            let needed = needed.filter(|piece| selection.needed().contains(*piece));
+            let needed: Vec<u32> = needed.map(|piece| piece.number()).collect();
+            assert_eq!(needed, pieces, "{patterns:?}");
+            assert_eq!(selection.bytes(), bytes, "{patterns:?}");
+            assert_eq!(selection.is_mixed(), mixed, "{patterns:?}");
+            assert!(!selection.is_all());
+        }
+    }
+
+    #[test]
+    fn no_pattern_or_one_for_everything_means_all_and_one_for_nothing_is_an_error() {
+        let info = info();
+        for patterns in [&[][..], &["**".parse().unwrap()]] {
+            assert_eq!(Selection::of(&info, patterns), Ok(Selection::all(&info)));
+        }
+        let error = Selection::of(&info, &["*.txt".parse().unwrap()]).unwrap_err();
+        assert!(error.to_string().contains("*.txt"), "{error}");
+        let padding = Selection::of(&info, &["pad".parse().unwrap()]);
+        assert!(padding.is_err(), "padding is no file");
+    }
+}
