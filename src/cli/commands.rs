@@ -294,6 +294,7 @@ impl Words<'_> {
         Ok(Wishes {
             only: only.map_err(|error| self.wrong(error.to_string()))?,
             sequential: self.has("--sequential"),
+            force: self.has("--force"),
         })
     }
 
@@ -348,6 +349,7 @@ mod tests {
         let part = Wishes {
             only: vec!["*.a".parse().unwrap(), "b/**".parse().unwrap()],
             sequential: true,
+            force: true,
         };
         for (line, name, command) in [
             ("send 'a b'", "send", send(None)),
@@ -362,7 +364,7 @@ mod tests {
                 download(None),
             ),
             (
-                "download x.torrent --only *.a d --sequential --only b/**",
+                "download x.torrent --only *.a d --sequential --force --only b/**",
                 "download",
                 Command::Download {
                     source: Source::Torrent("x.torrent".into()),

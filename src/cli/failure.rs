@@ -32,6 +32,7 @@ const KINDS: &[(&str, &str)] = &[
     ),
     ("already", "it is shared or downloading already"),
     ("bad-torrent", "the .torrent is malformed or unsafe"),
+    ("nothing-chosen", "no file is meant by --only"),
     (
         "bad-magnet",
         "the magnet link is malformed, or names no swarm that can be joined",
@@ -204,6 +205,10 @@ mod tests {
                 path: PathBuf::new(),
                 source: crate::torrent::MetainfoError::NoFiles,
             }
+            .into(),
+            PeerError::NothingChosen(crate::torrent::NothingChosen {
+                patterns: Vec::new(),
+            })
             .into(),
             PeerError::Magnet(crate::torrent::MagnetError::NotMagnet).into(),
             PeerError::Metadata(crate::torrent::MetainfoError::NoFiles).into(),

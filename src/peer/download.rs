@@ -4,7 +4,7 @@ use super::shared::Shared;
 use super::transfer::{Kind, Transfer};
 use super::{Peer, PeerError, Started, already, place, read_torrent};
 use crate::storage::{Place, Store, StoreError, verify};
-use crate::torrent::{Glob, Info, Metainfo};
+use crate::torrent::{Glob, Info, Metainfo, Selection};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -26,14 +26,17 @@ pub struct Wishes {
     pub only: Vec<Glob>,
     /// Pieces in their order instead of the rarest first.
     pub sequential: bool,
+    /// What stands at its place and is not the share is made the share; what of it fits is kept.
+    pub force: bool,
 }
 
 impl Wishes {
     /// As a record keeps them. Patterns that are none any more mean nothing.
-    pub(super) fn recorded(only: &[String], sequential: bool) -> Self {
+    pub(super) fn recorded(only: &[String], sequential: bool, force: bool) -> Self {
         Self {
             only: only.iter().filter_map(|text| text.parse().ok()).collect(),
             sequential,
+            force,
         }
     }
 
@@ -91,7 +94,7 @@ impl Peer {
 impl Planned {
     /// Opens its files, records it and begins with it.
     pub(super) fn start(
-        self,
+        mut self,
         shared: &Arc<Shared>,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<(), PeerError> {
@@ -106,30 +109,23 @@ impl Planned {
         {
             return Err(already(&other));
         }
-        let kind = Kind::Download(self.place.clone());
+        let opened = self.open(progress, &shared.interrupt)?;
+        let kind = Kind::Download(self.place);
         let mut transfer = Transfer::new(shared, self.metainfo, kind, true);
+        transfer.selection = opened.selection;
         transfer.wishes = self.wishes;
         transfer.peers = self.peers;
         if let Some(former) = &self.replaces {
             transfer.added_ms = former.added_ms;
             transfer.state().candidates = former.state().candidates.handed_on();
         }
-        let info = Arc::clone(transfer.info());
-        let (store, whole) = match Store::open_download(Arc::clone(&info), &self.place) {
-            Ok(store) => (store, false),
-            Err(StoreError::Exists(path)) => {
-                let whole = whole_at(&info, &path, progress, &shared.interrupt)?;
-                (whole.ok_or(StoreError::Exists(path))?, true)
-            }
-            Err(error) => return Err(error.into()),
-        };
         let transfer = Arc::new(transfer);
         let entered = match &self.replaces {
             None => shared.enter(Arc::clone(&transfer)),
             Some(former) => shared.replace(former, Arc::clone(&transfer)),
         };
         entered.map_err(|other| already(&other))?;
-        transfer.set_store(Arc::new(store));
+        transfer.set_store(Arc::new(opened.store));
         if let Err(error) = transfer.save(shared) {
             shared.forget(info_hash);
             return Err(error);
@@ -137,14 +133,94 @@ impl Planned {
         if self.replaces.is_none() {
             transfer.call_named_peers(shared);
         }
-        if whole {
-            let needed = transfer.needed();
+        if opened.whole {
+            let needed = transfer.selection.needed().clone();
             transfer.begin(shared, needed, true);
             transfer.record(shared);
             return Ok(());
         }
         transfer.check_and_begin(shared)
     }
+}
+
+impl Planned {
+    /// Opens the files of a new download, a partial one, or, where something stands under the final name, that.
+    fn open(
+        &mut self,
+        progress: &(dyn Fn(u64, u64) + Sync),
+        interrupt: &AtomicBool,
+    ) -> Result<Opened, PeerError> {
+        let info = Arc::new(self.metainfo.info().clone());
+        let selection = Arc::new(Selection::of(&info, &self.wishes.only)?);
+        let (chosen, place) = (Arc::clone(&selection), &self.place);
+        let path = match Store::open_chosen_download(Arc::clone(&info), chosen, place) {
+            Ok(store) => return Ok(Opened::partial(store, selection)),
+            Err(StoreError::Exists(path)) => path,
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(store) = whole_at(&info, &path, progress, interrupt)? {
+            // All of it, whatever was wanted.
+            self.wishes.only.clear();
+            let selection = Arc::new(Selection::all(&info));
+            return Ok(Opened {
+                store,
+                selection,
+                whole: true,
+            });
+        }
+        if !selection.is_all()
+            && let Some(store) = chosen_at(&info, &selection, &path, interrupt)?
+        {
+            return Ok(Opened {
+                store,
+                selection,
+                whole: true,
+            });
+        }
+        if !self.wishes.force {
+            return Err(PeerError::OtherContent(path));
+        }
+        let store = Store::take_over(info, Arc::clone(&selection), &self.place)?;
+        Ok(Opened::partial(store, selection))
+    }
+}
+
+/// The open files of a download.
+struct Opened {
+    store: Store,
+    selection: Arc<Selection>,
+    /// They stand under their final name, and are good.
+    whole: bool,
+}
+
+impl Opened {
+    fn partial(store: Store, selection: Arc<Selection>) -> Self {
+        Self {
+            store,
+            selection,
+            whole: false,
+        }
+    }
+}
+
+/// The files at a place, if they are what was chosen of the share.
+fn chosen_at(
+    info: &Arc<Info>,
+    selection: &Arc<Selection>,
+    path: &Path,
+    interrupt: &AtomicBool,
+) -> Result<Option<Store>, StoreError> {
+    let opened = Store::open_chosen_share(Arc::clone(info), Arc::clone(selection), path);
+    let Ok(store) = opened else {
+        return Ok(None);
+    };
+    store.seal(&store.stamps()?);
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let needed = selection.needed();
+    let pieces = info.lengths().all_pieces();
+    let pieces = pieces.filter(|piece| needed.contains(*piece));
+    let good = verify(&store, pieces, threads, interrupt, &|_| {})?;
+    Ok((good == *needed).then_some(store))
 }
 
 /// The files at a place, if they are the share.

@@ -3,7 +3,7 @@
 use super::account::AccountError;
 use crate::certificate::CertificateError;
 use crate::storage::{CreateError, RecordError, StoreError};
-use crate::torrent::{MagnetError, MetainfoError};
+use crate::torrent::{MagnetError, MetainfoError, NothingChosen};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -38,6 +38,9 @@ pub enum PeerError {
         /// What is wrong with it.
         source: MetainfoError,
     },
+    /// Patterns that choose no file.
+    #[error(transparent)]
+    NothingChosen(#[from] NothingChosen),
     /// Text that is no magnet link, or one that cannot be followed.
     #[error(transparent)]
     Magnet(#[from] MagnetError),
@@ -100,6 +103,7 @@ impl PeerError {
             Self::Thread(_) => "system",
             Self::File { .. } => "file",
             Self::Torrent { .. } => "bad-torrent",
+            Self::NothingChosen(_) => "nothing-chosen",
             Self::Magnet(_) => "bad-magnet",
             Self::Metadata(_) => "bad-torrent",
             Self::NoTracker(_) => "no-tracker",

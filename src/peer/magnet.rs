@@ -48,6 +48,7 @@ impl Peer {
             destination: destination.clone(),
             only: options.wishes.patterns(),
             sequential: options.wishes.sequential,
+            force: options.wishes.force,
             added_ms: 0,
         };
         let transfer = sought(&self.shared, &record, options.wishes);
@@ -74,7 +75,7 @@ impl Peer {
                     continue;
                 }
             };
-            let wishes = Wishes::recorded(&record.only, record.sequential);
+            let wishes = Wishes::recorded(&record.only, record.sequential, record.force);
             let mut transfer = sought(&self.shared, &record, wishes);
             transfer.added_ms = record.added_ms;
             match self.enter(transfer)? {
@@ -239,6 +240,7 @@ impl Transfer {
             destination: sought.destination.clone(),
             only: self.wishes.patterns(),
             sequential: self.wishes.sequential,
+            force: self.wishes.force,
             added_ms: self.added_ms,
         }
     }

@@ -295,7 +295,8 @@ impl Transfer {
         }
         // Whoever sees that it is complete may end the peer at once, and trackers shall have heard of it by then.
         if self.listed {
-            shared.announce(self, Some(Event::Completed));
+            let all = self.selection.is_all();
+            shared.announce(self, all.then_some(Event::Completed));
         }
         let now = shared.now();
         {

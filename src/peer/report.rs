@@ -50,7 +50,7 @@ impl Transfer {
                 }
             },
             bytes_done: done,
-            bytes_total: self.info().lengths().total(),
+            bytes_total: self.selection.bytes(),
             elapsed,
             rate,
             peers: state.links.len(),

@@ -5,9 +5,9 @@ use super::link::Link;
 use super::shared::Shared;
 use super::transfer::{Kind, Phase, Transfer};
 use super::{Peer, PeerError};
-use crate::storage::{RecordKind, RecordState, Store, StoreError, verify};
+use crate::storage::{Place, RecordKind, RecordState, Store, StoreError, verify};
 use crate::swarm::Picker;
-use crate::torrent::PieceSet;
+use crate::torrent::{PieceSet, Selection};
 use crate::wire::Event;
 use std::path::Path;
 use std::sync::Arc;
@@ -36,7 +36,8 @@ impl Peer {
                     transfer.added_ms = record.added_ms;
                     let group = record.group.as_ref();
                     transfer.group = group.map(|(user, group)| self.shared.groups.of(user, group));
-                    transfer.wishes = Wishes::recorded(&record.only, record.sequential);
+                    transfer.wishes = Wishes::recorded(&record.only, record.sequential, false);
+                    transfer.choose();
                     transfer.peers = record.peers.clone();
                     transfer.state().sources = record.sources.iter().cloned().collect();
                     if let Ok(transfer) = self.enter(transfer)?
@@ -78,14 +79,40 @@ impl Transfer {
         let RecordState::Complete { stamps } = recorded else {
             return false;
         };
-        let opened = Store::open_share(Arc::clone(self.info()), &self.path());
+        let opened = self.open_whole(&self.path());
         let Some(store) = opened.ok().filter(|store| store.unchanged(stamps)) else {
             return false;
         };
         store.seal(stamps);
         self.set_store(Arc::new(store));
-        self.begin(shared, PieceSet::full(self.info().lengths()), true);
+        self.begin(shared, self.selection.needed().clone(), true);
         true
+    }
+
+    /// Applies the patterns; they meant some file when they were taken.
+    fn choose(&mut self) {
+        match Selection::of(self.info(), &self.wishes.only) {
+            Ok(selection) => self.selection = Arc::new(selection),
+            Err(error) => log::error!("{}: {error}; all of it is fetched", self.name()),
+        }
+    }
+
+    /// Whether what verifies is all that was wanted. Pieces that hold something of other files too are done without, if
+    /// that is gone from beside them.
+    pub(super) fn is_enough(&self, store: &Store, good: &PieceSet) -> bool {
+        let needed = self.selection.needed();
+        let mut pieces = self.info().lengths().all_pieces();
+        pieces.all(|piece| good.contains(piece) || !needed.contains(piece) || store.is_mixed(piece))
+    }
+
+    pub(super) fn open_whole(&self, path: &Path) -> Result<Store, StoreError> {
+        let (info, chosen) = (Arc::clone(self.info()), Arc::clone(&self.selection));
+        Store::open_chosen_share(info, chosen, path)
+    }
+
+    fn open_download(&self, place: &Place) -> Result<Store, StoreError> {
+        let (info, chosen) = (Arc::clone(self.info()), Arc::clone(&self.selection));
+        Store::open_chosen_download(info, chosen, place)
     }
 
     /// See [`Peer::check_and_begin`].
@@ -113,10 +140,7 @@ impl Transfer {
                 let known_complete = matches!(recorded, RecordState::Complete { .. });
                 // A crash between the renaming and the recording leaves a whole file that is recorded as partial.
                 if !known_complete && whole.symlink_metadata().is_err() {
-                    self.set_store(Arc::new(Store::open_download(
-                        Arc::clone(self.info()),
-                        place,
-                    )?));
+                    self.set_store(Arc::new(self.open_download(place)?));
                     return self.check(shared, interrupt);
                 }
                 whole
@@ -134,22 +158,24 @@ impl Transfer {
         recorded: &RecordState,
         interrupt: &AtomicBool,
     ) -> Result<(), StoreError> {
-        let store = Arc::new(Store::open_share(Arc::clone(self.info()), path)?);
+        let store = Arc::new(self.open_whole(path)?);
         store.seal(&store.stamps()?);
         let unchanged =
             matches!(recorded, RecordState::Complete { stamps } if store.unchanged(stamps));
+        let mut owned = self.selection.needed().clone();
         if !unchanged {
             log::info!(
                 "{}: changed or not known to be whole; checking it",
                 self.name()
             );
-            let owned = self.verified(&store, interrupt)?;
-            if !owned.is_full() {
+            let good = self.verified(&store, interrupt)?;
+            if !self.is_enough(&store, &good) {
                 return Err(StoreError::Changed(path.to_owned()));
             }
+            owned = good;
         }
         self.set_store(store);
-        self.begin(shared, PieceSet::full(self.info().lengths()), true);
+        self.begin(shared, owned, true);
         if !unchanged {
             self.record(shared);
         }
@@ -176,13 +202,9 @@ impl Transfer {
         interrupt: &AtomicBool,
     ) -> Result<PieceSet, StoreError> {
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        verify(
-            store,
-            self.info().lengths().all_pieces(),
-            threads,
-            interrupt,
-            &|_| {},
-        )
+        let pieces = self.info().lengths().all_pieces();
+        let needed = pieces.filter(|piece| self.selection.needed().contains(*piece));
+        verify(store, needed, threads, interrupt, &|_| {})
     }
 
     fn stop_unless_interrupted(&self, shared: &Shared, error: &StoreError) {
@@ -193,7 +215,7 @@ impl Transfer {
 
     /// Serves what is owned, and fetches what is not. `whole` says that the files stand in their final place.
     pub(super) fn begin(self: &Arc<Self>, shared: &Arc<Shared>, owned: PieceSet, whole: bool) {
-        let finished = owned.is_full() && !whole;
+        let finished;
         {
             let mut state = self.state();
             if state.phase != Phase::Checking {
@@ -203,7 +225,18 @@ impl Transfer {
             let bytes = lengths.all_pieces().filter(|piece| owned.contains(*piece));
             state.verified_bytes = bytes.map(|piece| u64::from(lengths.length(piece))).sum();
             state.account_for_disk();
-            state.picker = Picker::new(lengths, owned.clone(), fastrand::u64(..));
+            // One that stands in its place fetches nothing more, whatever it lacks.
+            let needed = if whole {
+                &owned
+            } else {
+                self.selection.needed()
+            };
+            let seed = fastrand::u64(..);
+            state.picker = Picker::of(lengths, owned.clone(), needed.clone(), seed);
+            if self.wishes.sequential {
+                state.picker.go_in_order();
+            }
+            finished = state.picker.is_complete() && !whole;
             state.started = shared.now();
             state.ended = whole.then_some(state.started);
             state.out = false;
@@ -251,7 +284,7 @@ impl Transfer {
         let Kind::Download(place) = &self.kind else {
             return None;
         };
-        let opened = Store::open_download(Arc::clone(self.info()), place);
+        let opened = self.open_download(place);
         opened.ok().map(Arc::new)
     }
 

@@ -14,7 +14,7 @@ use super::watch::Found;
 use crate::certificate::{Fingerprint, GroupCertificate};
 use crate::storage::{FileHashes, Place, Stamp, Store};
 use crate::swarm::{Arrival, Candidates, Choker, LinkId, Picker, Rate, Run};
-use crate::torrent::{BlockRange, Info, InfoHash, Metainfo, PieceIndex, PieceSet};
+use crate::torrent::{BlockRange, Info, InfoHash, Metainfo, PieceIndex, PieceSet, Selection};
 use crate::wire::extension::ExtensionHandshake;
 use crate::wire::peer::Message;
 use std::collections::{HashMap, HashSet};
@@ -110,6 +110,8 @@ pub(super) struct Transfer {
     pub(super) authority: Option<Fingerprint>,
     /// What of it is wanted, and how.
     pub(super) wishes: Wishes,
+    /// The files that are wanted.
+    pub(super) selection: Arc<Selection>,
     /// Peers that a magnet link named.
     pub(super) peers: Vec<String>,
     info: Arc<Info>,
@@ -211,6 +213,7 @@ impl Transfer {
             listed,
             group: None,
             wishes: Wishes::default(),
+            selection: Arc::new(Selection::all(&info)),
             peers: Vec::new(),
             info,
             store: Mutex::new(None),
@@ -236,9 +239,9 @@ impl Transfer {
         !matches!(self.kind, Kind::Share(_))
     }
 
-    /// The pieces that are wanted.
-    pub(super) fn needed(&self) -> PieceSet {
-        PieceSet::full(self.info.lengths())
+    /// Whether it has what is wanted of it, and that is not all (BEP 21, "partial seeds").
+    pub(super) fn is_partial_seed(&self, phase: &Phase) -> bool {
+        *phase == Phase::Complete && !self.selection.is_all()
     }
 
     /// Its files, once they are open.
@@ -281,7 +284,7 @@ impl Transfer {
     pub(super) fn bytes_left(&self) -> u64 {
         let state = self.state();
         match state.phase {
-            Phase::Complete => 0,
+            Phase::Complete if self.selection.is_all() => 0,
             _ => self
                 .info
                 .lengths()

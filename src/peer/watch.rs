@@ -114,7 +114,7 @@ impl Transfer {
         if self.state().found.busy {
             return;
         }
-        let opened = Store::open_share(Arc::clone(self.info()), &self.path());
+        let opened = self.open_whole(&self.path());
         let opened = opened.and_then(|store| {
             let stamps = store.stamps()?;
             store.seal(&stamps);
@@ -131,7 +131,8 @@ impl Transfer {
         };
         if state.sealed.as_ref() == Some(&stamps) {
             drop(state);
-            return self.regain(shared, store);
+            let owned = self.selection.needed().clone();
+            return self.regain(shared, store, owned);
         }
         if state.found.seen.replace(stamps.clone()).as_ref() != Some(&stamps)
             || state.found.wrong.as_ref() == Some(&stamps)
@@ -159,10 +160,10 @@ impl Transfer {
         interrupt: &AtomicBool,
     ) {
         let verified = self.verified(&store, interrupt);
-        if verified.as_ref().is_ok_and(PieceSet::is_full) {
-            return self.regain(shared, store);
-        }
         let error = match verified {
+            Ok(owned) if self.is_enough(&store, &owned) => {
+                return self.regain(shared, store, owned);
+            }
             Ok(_) => StoreError::Changed(self.path()),
             Err(error) => error,
         };
@@ -176,7 +177,7 @@ impl Transfer {
     }
 
     /// The files, open and sealed, are what was verified: it goes on.
-    fn regain(self: &Arc<Self>, shared: &Arc<Shared>, store: Store) {
+    fn regain(self: &Arc<Self>, shared: &Arc<Shared>, store: Store, owned: PieceSet) {
         let current = shared.transfer(self.info_hash());
         // Another download may have taken its place, or it may be shared no more.
         if !current.is_some_and(|current| Arc::ptr_eq(&current, self)) {
@@ -193,7 +194,7 @@ impl Transfer {
         }
         self.set_store(Arc::new(store));
         log::info!("{}: served again", self.name());
-        self.begin(shared, PieceSet::full(self.info().lengths()), true);
+        self.begin(shared, owned, true);
         self.record(shared);
     }
 }

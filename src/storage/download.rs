@@ -3,14 +3,16 @@
 //! In scope: what may be continued and what is refused, so that a download never writes into what is not its own: links,
 //! hard links, files of another length, a partial file in use. `finish.rs` puts the whole thing under its name.
 
+use super::finish::rename_new;
 use super::reserve::{check_space, is_cheap, reserve};
+use super::rest::Rest;
 use super::store::{Base, Root};
-use super::tree::{Access, Folder};
+use super::tree::{Access, Folder, is_link};
 use super::{Store, StoreError};
-use crate::torrent::{FileName, Info, InfoHash, Layout};
+use crate::torrent::{FileName, Info, InfoHash, Layout, Selection};
 use nix::errno::Errno;
 use std::collections::HashSet;
-use std::fs::{File, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
@@ -53,6 +55,71 @@ impl Store {
     /// When the final name is taken ([`StoreError::Exists`]), the partial one is in use, a link, or not of this download,
     /// when room or permission lack, or the folder is missing.
     pub fn open_download(info: Arc<Info>, place: &Place) -> Result<Self, StoreError> {
+        let all = Arc::new(Selection::all(&info));
+        Self::open_chosen_download(info, all, place)
+    }
+
+    /// As [`Store::open_download`], for no more than some files of a share: the others are not made. What needed pieces
+    /// hold of those lies in a hidden file beside the download, `.INFOHASH.rest`, which stays as long as the share is served.
+    ///
+    /// # Errors
+    /// See [`Store::open_download`].
+    pub fn open_chosen_download(
+        info: Arc<Info>,
+        selection: Arc<Selection>,
+        place: &Place,
+    ) -> Result<Self, StoreError> {
+        Self::open_part(info, selection, place, false)
+    }
+
+    /// Goes on with what stands under the final name as if it were a partial download: from then on it is one, and
+    /// [`super::verify`] tells what of it is good. Files that are too short are made longer.
+    ///
+    /// # Errors
+    /// See [`Store::open_download`]; also when one of the files is longer than in the share ([`StoreError::Foreign`]) or a
+    /// partial download stands beside it. It is left as it was then.
+    pub fn take_over(
+        info: Arc<Info>,
+        selection: Arc<Selection>,
+        place: &Place,
+    ) -> Result<Self, StoreError> {
+        FileName::new(&place.name)?;
+        let layout = info.layout();
+        let parent = Folder::open(&place.folder)?;
+        let part = part_name(&place.name, info.info_hash());
+        if parent
+            .entry(&place.name)?
+            .is_some_and(|entry| is_link(&entry))
+        {
+            return Err(StoreError::Symlink(place.path()));
+        }
+        if parent.entry(&part)?.is_some() {
+            return Err(StoreError::Exists(place.folder.join(part)));
+        }
+        let mut found = Self::open_unchecked(Arc::clone(&info), &place.path())?;
+        found.selection = Arc::clone(&selection);
+        for index in found.stored_files() {
+            match found.open_file(index, Access::Read) {
+                Ok(file) => found.fits(index, &file, true).map(drop)?,
+                Err(StoreError::Missing(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        drop(found);
+        rename_new(&parent, &place.name, &part, layout)?;
+        Self::open_part(info, selection, place, true).inspect_err(|_| {
+            if let Err(error) = rename_new(&parent, &part, &place.name, layout) {
+                log::error!("{error}");
+            }
+        })
+    }
+
+    fn open_part(
+        info: Arc<Info>,
+        selection: Arc<Selection>,
+        place: &Place,
+        may_be_short: bool,
+    ) -> Result<Self, StoreError> {
         FileName::new(&place.name)?;
         let folder = absolute(Path::new(".").join(&place.folder))
             .map_err(|error| StoreError::io("find", &place.folder, error))?;
@@ -77,8 +144,10 @@ impl Store {
         let late = taken();
         let name = place.name.clone();
         let download = Download { parent, part, name };
-        let store = Self::new(info, Root { path, base }, Some(download));
-        match late.and_then(|()| store.prepare(new)) {
+        let mut store = Self::new(info, Root { path, base }, Some(download));
+        store.selection = selection;
+        let prepared = late.and_then(|()| store.make_rest());
+        match prepared.and_then(|()| store.prepare(new, may_be_short)) {
             Ok(()) => Ok(store),
             Err(error) if new => {
                 if let Err(left) = store.discard() {
@@ -90,8 +159,15 @@ impl Store {
         }
     }
 
-    /// Makes all files, each with its length and, where that is cheap, its room on the disk.
-    fn prepare(&self, new: bool) -> Result<(), StoreError> {
+    fn make_rest(&mut self) -> Result<(), StoreError> {
+        if let Some(download) = self.download.as_ref().filter(|_| self.selection.is_mixed()) {
+            self.rest = Some(Rest::create(&self.info, &download.parent)?);
+        }
+        Ok(())
+    }
+
+    /// Makes all files that are wanted, each with its length and, where that is cheap, its room on the disk.
+    fn prepare(&self, new: bool, may_be_short: bool) -> Result<(), StoreError> {
         let reserved = if new { 0 } else { self.reserved()? };
         let total = self.stored_files().filter_map(|index| {
             let file = self.info.files().get(index)?;
@@ -105,21 +181,31 @@ impl Store {
         for index in self.stored_files() {
             let file = self.open_file(index, Access::Create)?;
             let path = || self.file_path(index);
-            let metadata = file.metadata();
-            let metadata = metadata.map_err(|error| StoreError::io("look at", &path(), error))?;
+            let metadata = self.fits(index, &file, may_be_short)?;
             if !seen.insert((metadata.dev(), metadata.ino())) {
                 return Err(StoreError::SameFile(path()));
             }
             let length = self.info.files().get(index).map_or(0, |file| file.length);
-            if metadata.nlink() > 1 || (metadata.len() != 0 && metadata.len() != length) {
-                return Err(StoreError::Foreign(path()));
-            }
             if metadata.len() != length {
                 reserve(&file, length, cheap)
                     .map_err(|error| StoreError::io("make room for", &path(), error))?;
             }
         }
         Ok(())
+    }
+
+    /// Whether a file that is there can be one of this download's.
+    fn fits(&self, index: usize, file: &File, may_be_short: bool) -> Result<Metadata, StoreError> {
+        let path = || self.file_path(index);
+        let metadata = file.metadata();
+        let metadata = metadata.map_err(|error| StoreError::io("look at", &path(), error))?;
+        let length = self.info.files().get(index).map_or(0, |file| file.length);
+        let found = metadata.len();
+        let fits = found == 0 || found == length || may_be_short && found < length;
+        if metadata.nlink() > 1 || !fits {
+            return Err(StoreError::Foreign(path()));
+        }
+        Ok(metadata)
     }
 
     /// How many bytes of the share have their room on the disk already.
@@ -273,6 +359,39 @@ mod tests {
             assert!(matches!(error, StoreError::Name(_)), "{name}");
         }
         assert_eq!(names(target.path()), ["victim"]);
+    }
+
+    #[test]
+    fn what_stands_at_the_place_is_taken_over_unless_it_does_not_fit() {
+        let Sample { info, bytes, .. } = sample();
+        let all = Arc::new(Selection::all(&info));
+        let target = tempfile::tempdir().unwrap();
+        let place = place(&target, "x");
+        let (full, part) = (target.path().join("x"), target.path().join("x.part"));
+        let take = || Store::take_over(info.clone(), all.clone(), &place);
+        fs::create_dir_all(full.join("sub")).unwrap();
+        fs::write(full.join("a"), &bytes[..100_000]).unwrap();
+        fs::write(full.join("sub/big"), vec![1; 1_500_001]).unwrap();
+        fs::write(full.join("mine"), "").unwrap();
+        let before = names(target.path());
+        assert!(matches!(take(), Err(StoreError::Foreign(path)) if path.ends_with("sub/big")));
+        assert_eq!(names(target.path()), before, "nothing happened");
+        fs::write(full.join("sub/big"), &bytes[100_000..200_000]).unwrap();
+        fs::create_dir(&part).unwrap();
+        assert!(matches!(take(), Err(StoreError::Exists(path)) if path == part));
+        fs::remove_dir(&part).unwrap();
+        let store = take().unwrap();
+        assert!(!full.exists());
+        let mut read = vec![0; 200_000];
+        store.read(0, &mut read).unwrap();
+        assert!(read == bytes[..200_000]);
+        store.finish().unwrap();
+        assert_eq!(fs::metadata(full.join("sub/big")).unwrap().len(), 1_500_000);
+        assert!(full.join("mine").exists());
+        drop(store);
+        fs::rename(&full, target.path().join("elsewhere")).unwrap();
+        symlink("elsewhere", &full).unwrap();
+        assert!(matches!(take(), Err(StoreError::Symlink(_))));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The end of a download: under its final name when whole, or gone when cancelled.
 
 use super::download::Download;
+use super::rest::Rest;
 use super::store::{Base, Root};
 use super::tree::{Access, Folder};
 use super::{Store, StoreError};
@@ -64,6 +65,9 @@ impl Store {
         if !self.root.base.stands_at(parent, part)? {
             return Ok(());
         }
+        if self.rest.is_some() {
+            parent.remove_file(&Rest::name(&self.info))?;
+        }
         match &self.root.base {
             Base::File(_) => parent.remove_file(part)?,
             Base::Folder(folder) => {
@@ -100,6 +104,10 @@ impl Store {
                 file.sync_all()
                     .map_err(|error| StoreError::io("sync", &path(), error))?;
             }
+        }
+        if let Some(rest) = &self.rest {
+            let synced = rest.file.sync_all();
+            synced.map_err(|error| StoreError::io("sync", &rest.path, error))?;
         }
         match &self.root.base {
             Base::File(_) => Ok(()),
@@ -148,7 +156,12 @@ fn allow_execution(file: &File) -> std::io::Result<()> {
 }
 
 /// Renames without replacing anything.
-fn rename_new(parent: &Folder, from: &str, to: &str, layout: Layout) -> Result<(), StoreError> {
+pub(super) fn rename_new(
+    parent: &Folder,
+    from: &str,
+    to: &str,
+    layout: Layout,
+) -> Result<(), StoreError> {
     #[cfg(target_env = "gnu")]
     {
         use nix::fcntl::{RenameFlags, renameat2};

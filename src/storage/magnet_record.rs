@@ -30,6 +30,8 @@ pub struct MagnetRecord {
     pub only: Vec<String>,
     /// Whether pieces are to come in their order.
     pub sequential: bool,
+    /// Whether what stands at the destination and is not the share may be made the share.
+    pub force: bool,
     /// When it was added, in milliseconds since 1970.
     pub added_ms: u64,
 }
@@ -86,6 +88,7 @@ impl MagnetRecord {
             ("destination", path_item(&self.destination)),
             ("only", texts(&self.only)),
             ("sequential", u32::from(self.sequential).into()),
+            ("force", u32::from(self.force).into()),
             ("added", self.added_ms.into()),
         ];
         let mut bytes = Item::dictionary(entries).encode();
@@ -133,6 +136,7 @@ fn fields(value: &Value<'_>) -> Option<MagnetRecord> {
         destination: PathBuf::from(OsStr::from_bytes(destination)),
         only: read_texts(fields.value("only")?)?,
         sequential: fields.value("sequential")?.integer()? != 0,
+        force: fields.value("force")?.integer()? != 0,
         added_ms: u64::try_from(fields.value("added")?.integer()?).ok()?,
     })
 }
@@ -150,6 +154,7 @@ mod tests {
             link,
             only: vec!["*.txt".into(), "a/**".into()],
             sequential: true,
+            force: true,
             destination: PathBuf::from(OsStr::from_bytes(b"/not \xff text")),
             added_ms: 5,
         }

@@ -27,6 +27,7 @@ mod record;
 mod records;
 mod report;
 mod reserve;
+mod rest;
 mod running;
 mod sealed;
 mod session;

@@ -11,8 +11,11 @@ impl Store {
     /// From now on the files count as they were when `stamps` were taken, by [`Store::stamps`], for good. To be given stamps
     /// from before the files were verified, so that a change meanwhile is seen.
     pub fn seal(&self, stamps: &[Stamp]) {
-        let mut sealed = vec![None; self.info.files().len()];
-        for (index, stamp) in self.stored_files().zip(stamps) {
+        let files = self.info.files().len();
+        // What lies beside the files comes last, as its stamp does.
+        let mut sealed = vec![None; files + 1];
+        let indices = self.stored_files().chain(self.rest.iter().map(|_| files));
+        for (index, stamp) in indices.zip(stamps) {
             if let Some(place) = sealed.get_mut(index) {
                 *place = Some(*stamp);
             }
@@ -56,7 +59,7 @@ impl Store {
         let files = self.info.files().len();
         let end = start.saturating_add(count).min(files);
         for index in start..end {
-            let Some(sealed) = self.sealed_file(index) else {
+            let Some(sealed) = self.sealed_file(index).filter(|_| !self.is_left_out(index)) else {
                 continue;
             };
             let path = self.file_path(index);
@@ -74,6 +77,10 @@ impl Store {
     }
 
     fn sealed_file(&self, index: usize) -> Option<Stamp> {
+        let index = match self.is_left_out(index) {
+            true => self.info.files().len(),
+            false => index,
+        };
         self.sealed.get()?.get(index).copied().flatten()
     }
 }

@@ -8,9 +8,10 @@
 use super::download::Download;
 use super::gather::Gather;
 use super::open_files::OpenFiles;
+use super::rest::Rest;
 use super::tree::{Access, Folder, open_named_file};
 use super::{Stamp, StoreError};
-use crate::torrent::{Info, Layout};
+use crate::torrent::{Info, Layout, PieceIndex, Selection};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -28,6 +29,9 @@ pub struct Store {
     /// The stamp of each stored file as it was verified, once the share is whole.
     pub(super) sealed: OnceLock<Vec<Option<Stamp>>>,
     open_files: OpenFiles,
+    pub(super) selection: Arc<Selection>,
+    /// What needed pieces hold of files that are not wanted; none where nothing does, or it is missing.
+    pub(super) rest: Option<Rest>,
 }
 
 /// The file or folder of the share itself.
@@ -76,7 +80,25 @@ impl Store {
     /// # Errors
     /// When a file is missing, not regular, cannot be opened, or has another length than the torrent says.
     pub fn open_share(info: Arc<Info>, path: &Path) -> Result<Self, StoreError> {
-        let store = Self::open_unchecked(info, path)?;
+        let all = Arc::new(Selection::all(&info));
+        Self::open_chosen_share(info, all, path)
+    }
+
+    /// As [`Store::open_share`], for a share of which no more is there than some files, as
+    /// [`Store::open_chosen_download`] leaves it.
+    ///
+    /// # Errors
+    /// See [`Store::open_share`].
+    pub fn open_chosen_share(
+        info: Arc<Info>,
+        selection: Arc<Selection>,
+        path: &Path,
+    ) -> Result<Self, StoreError> {
+        let mut store = Self::open_unchecked(info, path)?;
+        if selection.is_mixed() {
+            store.rest = Rest::open(&store.info, path);
+        }
+        store.selection = selection;
         store.stamps()?;
         Ok(store)
     }
@@ -93,12 +115,14 @@ impl Store {
 
     pub(super) fn new(info: Arc<Info>, root: Root, download: Option<Download>) -> Self {
         Self {
+            selection: Arc::new(Selection::all(&info)),
             info,
             root,
             download,
             finished: OnceLock::new(),
             sealed: OnceLock::new(),
             open_files: OpenFiles::new(),
+            rest: None,
         }
     }
 
@@ -115,6 +139,9 @@ impl Store {
     /// Where file `index` of [`Info::files`] stands at present.
     pub fn file_path(&self, index: usize) -> PathBuf {
         let root = self.root();
+        if let Some(rest) = self.rest.as_ref().filter(|_| self.is_left_out(index)) {
+            return rest.path.clone();
+        }
         match (&root.base, self.info.files().get(index)) {
             (Base::Folder(_), Some(file)) => root.path.join(file.path.to_path()),
             _ => root.path.clone(),
@@ -190,17 +217,30 @@ impl Store {
         }))
     }
 
-    /// A stamp of each file that is stored, in the order of [`Info::files`].
+    /// A stamp of each file that is stored, in the order of [`Info::files`]; behind them, of what needed pieces hold of
+    /// other files.
     ///
     /// # Errors
     /// When a file is missing, cannot be opened, or has another length than the torrent says.
     pub fn stamps(&self) -> Result<Vec<Stamp>, StoreError> {
-        self.stored_files()
-            .map(|index| {
-                let file = self.open_file(index, Access::Read)?;
-                self.stamp(index, &file)
-            })
-            .collect()
+        let stamps = self.stored_files().map(|index| {
+            let file = self.open_file(index, Access::Read)?;
+            self.stamp(index, &file)
+        });
+        let rest = self.rest.iter().map(|rest| {
+            let metadata = rest.file.metadata();
+            let metadata =
+                metadata.map_err(|error| StoreError::io("look at", &rest.path, error))?;
+            Ok(Stamp::of(&metadata))
+        });
+        stamps.chain(rest).collect()
+    }
+
+    /// Whether a piece holds bytes of a file that is not wanted.
+    pub fn is_mixed(&self, piece: PieceIndex) -> bool {
+        let lengths = self.info.lengths();
+        let segments = self.segments(lengths.offset(piece), lengths.length(piece).into());
+        segments.is_ok_and(|mut segments| segments.any(|part| self.is_left_out(part.index)))
     }
 
     /// Whether every file is still as it was when `stamps` were taken.
@@ -228,7 +268,13 @@ impl Store {
 
     /// The files that are stored, by their index.
     pub(super) fn stored_files(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.info.files().len()).filter(|index| self.is_stored(*index))
+        let wanted = |index: &usize| self.is_stored(*index) && self.selection.has_file(*index);
+        (0..self.info.files().len()).filter(wanted)
+    }
+
+    /// Whether a file is not wanted, though it is no padding.
+    pub(super) fn is_left_out(&self, index: usize) -> bool {
+        !self.selection.has_file(index) && self.is_stored(index)
     }
 
     /// Opens file `index` apart from the files that are kept open.
@@ -265,9 +311,14 @@ impl Store {
             .take_while(move |(_, file)| file.offset < end)
             .map(move |(index, file)| {
                 let from = offset.max(file.offset);
+                // What is left out lies together, where it is in the share.
+                let start = match self.is_left_out(index) {
+                    true => 0,
+                    false => file.offset,
+                };
                 Segment {
                     index,
-                    offset: from - file.offset,
+                    offset: from - start,
                     length: end.min(file.offset + file.length) - from,
                 }
             })
@@ -278,6 +329,12 @@ impl Store {
     pub(super) fn file(&self, index: usize) -> Result<Option<Arc<File>>, StoreError> {
         if !self.is_stored(index) {
             return Ok(None);
+        }
+        if self.is_left_out(index) {
+            let rest = self.rest.as_ref().map(|rest| Arc::clone(&rest.file));
+            return rest
+                .map(Some)
+                .ok_or_else(|| StoreError::Missing(self.file_path(index)));
         }
         let file = match &self.root.base {
             Base::File(file) => file.clone(),

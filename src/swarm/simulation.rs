@@ -501,9 +501,13 @@ fn pieces_that_are_not_needed_are_not_asked_for_and_the_rest_is_complete_without
     let lengths = Lengths::new(40 * 32_768, 32_768).unwrap();
     let piece = |number| lengths.piece(number).unwrap();
     let mut needed = PieceSet::empty(&lengths);
-    [3, 7, 8, 30].map(|number| needed.insert(piece(number)));
+    for number in [3, 7, 8, 30] {
+        needed.insert(piece(number));
+    }
     let mut owned = PieceSet::empty(&lengths);
-    [7, 20].map(|number| owned.insert(piece(number)));
+    for number in [7, 20] {
+        owned.insert(piece(number));
+    }
     let mut picker = Picker::of(lengths, owned, needed, 1);
     let id = LinkId(1);
     picker.add_link(id, 100);

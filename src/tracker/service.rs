@@ -146,6 +146,7 @@ impl Service {
                 Event::Started => "joins",
                 Event::Completed => "has all of",
                 Event::Stopped => "leaves",
+                Event::Paused => "has what it wants of",
             };
             let (id, swarm, port) = (request.peer_id, request.info_hash, request.port);
             log::debug!("peer {id} at {from} port {port} {what} {swarm}");

@@ -53,6 +53,8 @@ pub enum Event {
     Completed,
     /// The peer leaves the swarm.
     Stopped,
+    /// The peer has what it wants and lacks the rest (BEP 21, "partial seeds"). Only sent: read, it is no event.
+    Paused,
 }
 
 /// Why a query string is no announce. What it displays is fit to be the tracker's `failure reason`.
@@ -166,6 +168,7 @@ impl Event {
             Self::Started => "started",
             Self::Completed => "completed",
             Self::Stopped => "stopped",
+            Self::Paused => "paused",
         }
     }
 }

@@ -16,6 +16,8 @@ pub(crate) struct Torrent {
     pub(crate) piece_length: usize,
     pub(crate) info_hash: [u8; 20],
     pub(crate) bytes: Vec<u8>,
+    /// Paths, starts and lengths of the files in a folder.
+    files: Vec<(String, usize, usize)>,
 }
 
 impl Torrent {
@@ -40,7 +42,58 @@ impl Torrent {
             piece_length,
             info_hash: Sha1::digest(&info).into(),
             bytes,
+            files: Vec::new(),
         }
+    }
+
+    /// One of files in a folder: their paths, lengths and attributes (BEP 47), where `p` is padding.
+    pub(crate) fn folder(
+        name: &str,
+        files: &[(&str, usize, &str)],
+        piece_length: usize,
+        seed: u64,
+    ) -> Self {
+        let mut content = bytes(files.iter().map(|file| file.1).sum(), seed);
+        let (mut list, mut at, mut entries) = (String::new(), 0, Vec::new());
+        for (path, length, attributes) in files {
+            let attr = match attributes.len() {
+                0 => String::new(),
+                length => format!("4:attr{length}:{attributes}"),
+            };
+            let names = path.split('/');
+            let names: String = names.map(|name| format!("{}:{name}", name.len())).collect();
+            list += &format!("d{attr}6:lengthi{length}e4:pathl{names}ee");
+            if attributes.contains('p') {
+                content[at..at + length].fill(0);
+            }
+            entries.push(((*path).to_owned(), at, *length));
+            at += length;
+        }
+        let hashes = content.chunks(piece_length).flat_map(Sha1::digest);
+        let hashes: Vec<u8> = hashes.collect();
+        let mut info = format!(
+            "d5:filesl{list}e4:name{}:{name}12:piece lengthi{piece_length}e6:pieces{}:",
+            name.len(),
+            hashes.len()
+        )
+        .into_bytes();
+        info.extend(&hashes);
+        info.push(b'e');
+        Self {
+            name: name.to_owned(),
+            content,
+            piece_length,
+            info_hash: Sha1::digest(&info).into(),
+            bytes: [b"d4:info", info.as_slice(), b"e"].concat(),
+            files: entries,
+        }
+    }
+
+    /// The bytes of a file in the folder.
+    pub(crate) fn file(&self, path: &str) -> &[u8] {
+        let found = self.files.iter().find(|(name, ..)| name == path);
+        let (_, start, length) = found.unwrap();
+        &self.content[*start..start + length]
     }
 
     /// One that stands in a file, without its content.
@@ -55,6 +108,7 @@ impl Torrent {
             piece_length: 0,
             info_hash: Sha1::digest(info).into(),
             bytes: bytes.clone(),
+            files: Vec::new(),
         }
     }
 

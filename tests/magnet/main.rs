@@ -11,5 +11,6 @@ mod support;
 #[path = "../hostile/torrent.rs"]
 mod torrent;
 
+mod chosen;
 mod extension;
 mod link;

@@ -209,7 +209,7 @@ fn two_downloads_to_one_place_and_a_taken_name_are_refused() {
     let mut other = sandbox.peer("other");
     fs::write(sandbox.path("other/f"), "mine").unwrap();
     let refused = other.try_run(&format!("download '{torrent}'"));
-    assert_eq!(refused["error"]["kind"], "storage", "{refused}");
+    assert_eq!(refused["error"]["kind"], "exists", "{refused}");
     assert_eq!(fs::read_to_string(sandbox.path("other/f")).unwrap(), "mine");
     other.run(&format!("download '{torrent}' mine.bin"));
 }

@@ -330,7 +330,10 @@ fn request(shared: &Shared, transfer: &Transfer, event: Option<Event>) -> Option
         uploaded: transfer.uploaded_bytes(),
         downloaded: transfer.downloaded_bytes(),
         left,
-        event,
+        event: match event {
+            None if transfer.is_partial_seed(&state.phase) => Some(Event::Paused),
+            event => event,
+        },
         num_want: Some(if event == Some(Event::Stopped) {
             0
         } else {
@@ -345,7 +348,7 @@ fn request(shared: &Shared, transfer: &Transfer, event: Option<Event>) -> Option
 
 fn owned_bytes(transfer: &Transfer, phase: &Phase, verified: u64) -> u64 {
     let total = transfer.info().lengths().total();
-    if *phase == Phase::Complete {
+    if *phase == Phase::Complete && transfer.selection.is_all() {
         total
     } else {
         verified.min(total)

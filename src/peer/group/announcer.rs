@@ -74,10 +74,11 @@ enum Outcome {
 impl GroupAnnouncer {
     /// Announces a transfer as soon as possible, and from then on.
     pub(in crate::peer) fn announce(&self, transfer: &Arc<Transfer>, event: Option<Event>) {
-        let event = event.map(|event| match event {
-            Event::Started => AnnounceEvent::Started,
-            Event::Completed => AnnounceEvent::Completed,
-            Event::Stopped => AnnounceEvent::Stopped,
+        let event = event.and_then(|event| match event {
+            Event::Started => Some(AnnounceEvent::Started),
+            Event::Completed => Some(AnnounceEvent::Completed),
+            Event::Stopped => Some(AnnounceEvent::Stopped),
+            Event::Paused => None,
         });
         let mut schedule = self.schedule();
         let task = schedule

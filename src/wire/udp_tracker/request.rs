@@ -222,7 +222,8 @@ fn encode_announce(announce: &AnnounceRequest, out: &mut Vec<u8>) {
         out.extend(number.to_be_bytes());
     }
     let event: u32 = match announce.event {
-        None => 0,
+        // BEP 15 has no number for a partial seed.
+        None | Some(Event::Paused) => 0,
         Some(Event::Completed) => 1,
         Some(Event::Started) => 2,
         Some(Event::Stopped) => 3,

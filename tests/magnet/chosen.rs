@@ -1,0 +1,263 @@
+//! Files chosen out of a share, pieces in their order, data that is there already.
+
+use crate::extension::*;
+use crate::peers::{Logged, TORRENT, peer};
+use crate::script::*;
+use crate::support::Sandbox;
+use crate::torrent::{Torrent, word};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::LazyLock;
+use std::thread;
+
+/// Five files in pieces of 32 KiB: edges inside pieces, padding, an empty file, an executable one.
+static SET: LazyLock<Torrent> = LazyLock::new(|| {
+    Torrent::folder(
+        "set",
+        &[
+            ("a.txt", 70_000, ""),
+            ("sub/b.bin", 200_000, "x"),
+            ("empty", 0, ""),
+            (".pad/25680", 25_680, "p"),
+            ("sub/c.txt", 40_000, ""),
+            ("d.bin", 100_000, ""),
+        ],
+        32_768,
+        8,
+    )
+});
+
+fn files(folder: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(at) = folders.pop() {
+        for entry in fs::read_dir(at).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => names.push(path.strip_prefix(folder).unwrap().display().to_string()),
+            }
+        }
+    }
+    names.sort();
+    names
+}
+
+fn download(peer: &mut Logged, sandbox: &Sandbox, torrent: &Torrent, options: &str) -> String {
+    let file = torrent.write(sandbox, &format!("{}.torrent", torrent.name));
+    let line = format!("download {} {options}", word(&file));
+    peer.run(&line);
+    line
+}
+
+#[test]
+fn chosen_files_come_alone_with_the_pieces_at_their_edges_and_last_over_restarts() {
+    let sandbox = Sandbox::new();
+    let owner = listen(&SET, "owner", |mut wire, _| {
+        give(&mut wire, info(&SET).len(), |piece| data(piece, info(&SET)));
+    });
+    let mut leech = peer(&sandbox, "leech", &[]);
+    let magnet = link(&SET, &peer_parameter(owner));
+    download(&mut leech, &sandbox, &SET, "--only '*.txt'");
+    let waiting = leech.until("set", |download| download["state"] == "downloading");
+    // a.txt lies in pieces 0 to 2, c.txt in 9 and 10, where it does not begin at their start.
+    assert_eq!(waiting["bytes_total"], 5 * 32_768);
+    let mut wire = Wire::greet(leech.process.address, &SET, BOTH, "caller");
+    let served = thread::spawn(move || {
+        let mut indices = Vec::new();
+        wire.send(&[have_all(), unchoke(), hello(None, None)].concat());
+        while let Some((id, body)) = wire.message() {
+            if id == 6 {
+                let (index, begin, length) = asked(&body);
+                indices.push(index);
+                wire.send(&piece(index, begin, SET.block(index, begin, length)));
+            }
+        }
+        indices.sort_unstable();
+        indices.dedup();
+        indices
+    });
+    leech.run("wait 30");
+    let indices = served.join().unwrap();
+    assert_eq!(indices, [0, 1, 2, 9, 10]);
+    let check = || {
+        assert_eq!(files(&sandbox.path("leech/set")), ["a.txt", "sub/c.txt"]);
+        for file in ["a.txt", "sub/c.txt"] {
+            let copy = fs::read(sandbox.path("leech/set").join(file)).unwrap();
+            assert!(copy == SET.file(file), "{file}");
+        }
+    };
+    check();
+    for restart in 0..2 {
+        // It serves pieces at the edges whole, and says that it fetches nothing more (BEP 21).
+        let mut wire = Wire::greet(leech.process.address, &SET, BOTH, "asks");
+        wire.send(&[frame(15, &[]), hello(None, None)].concat());
+        let bits = wire.until(5).unwrap();
+        assert_eq!(bits, [0b1110_0000, 0b0110_0000], "restart {restart}");
+        let (_, told) = next_extended(&mut wire).unwrap();
+        let told = String::from_utf8_lossy(&told).into_owned();
+        assert!(told.contains("11:upload_onlyi1e"), "{told}");
+        for index in [2, 9] {
+            let block = wire.fetch(index, 16_384, 16_384).unwrap();
+            assert!(block == SET.block(index, 16_384, 16_384));
+        }
+        drop(wire);
+        leech.kill();
+        leech = peer(&sandbox, "leech", &[]);
+        let shown = leech.until("set", |download| download["state"] == "complete");
+        assert_eq!(shown["bytes_done"], 5 * 32_768);
+    }
+    check();
+    // Without what lay beside it, pieces at the edges are not served, the others are.
+    leech.kill();
+    let hidden = files(&sandbox.path("leech"));
+    let hidden: Vec<_> = hidden.iter().filter(|name| name.starts_with('.')).collect();
+    assert_eq!(hidden.len(), 1, "{hidden:?}");
+    fs::remove_file(sandbox.path("leech").join(hidden[0])).unwrap();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    leech.until("set", |download| download["state"] == "complete");
+    let mut wire = Wire::greet(leech.process.address, &SET, BOTH, "again");
+    wire.send(&frame(15, &[]));
+    assert_eq!(wire.until(5).unwrap(), [0b1100_0000, 0b0100_0000]);
+    // By a link the same is chosen once the files are known.
+    let mut other = peer(&sandbox, "other", &[]);
+    other.run(&format!("download {magnet} --only sub/ --sequential"));
+    other.until("set", |download| download["bytes_total"] != 0);
+}
+
+#[test]
+fn a_kill_in_the_middle_of_a_choice_loses_nothing_that_was_verified() {
+    let sandbox = Sandbox::new();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    download(&mut leech, &sandbox, &SET, "--only d.bin --only a.txt");
+    leech.until("set", |download| download["state"] == "downloading");
+    let give = |leech: &Logged, pieces: &'static [u32]| {
+        let mut wire = Wire::greet(leech.process.address, &SET, BOTH, "giver");
+        wire.send(&[frame(15, &[]), unchoke()].concat());
+        for index in pieces {
+            wire.send(&frame(4, &numbers(&[*index])));
+        }
+        thread::spawn(move || {
+            while let Some(body) = wire.until(6) {
+                let (index, begin, length) = asked(&body);
+                assert!(pieces.contains(&index), "piece {index} again or unwanted");
+                wire.send(&piece(index, begin, SET.block(index, begin, length)));
+            }
+        })
+    };
+    // Piece 2 is at the edge of a.txt, piece 1 is not.
+    let first = give(&leech, &[1, 2, 5]);
+    leech.until("set", |download| download["bytes_done"] == 2 * 32_768);
+    leech.kill();
+    first.join().unwrap();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    leech.until("set", |download| {
+        download["state"] == "downloading" && download["bytes_done"] == 2 * 32_768
+    });
+    let rest = give(&leech, &[0, 10, 11, 12, 13]);
+    leech.run("wait 30");
+    assert!(fs::read(sandbox.path("leech/set/d.bin")).unwrap() == SET.file("d.bin"));
+    assert_eq!(files(&sandbox.path("leech/set")), ["a.txt", "d.bin"]);
+    leech.kill();
+    rest.join().unwrap();
+}
+
+#[test]
+fn what_means_no_file_is_refused_and_a_cancelled_choice_leaves_nothing() {
+    let sandbox = Sandbox::new();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    let file = SET.write(&sandbox, "set.torrent");
+    let line = format!("download {} --only '*.doc'", word(&file));
+    let refused = leech.try_run(&line);
+    assert_eq!(refused["error"]["kind"], "nothing-chosen", "{refused}");
+    leech.run(&format!("download {} --only empty", word(&file)));
+    leech.run("wait 30");
+    assert_eq!(files(&sandbox.path("leech/set")), ["empty"]);
+    let mut other = peer(&sandbox, "other", &[]);
+    other.run(&format!("download {} --only '*.txt'", word(&file)));
+    other.until("set", |download| download["state"] == "downloading");
+    other.run("cancel set");
+    assert!(files(&sandbox.path("other")).is_empty());
+}
+
+#[test]
+fn padding_is_not_stored_an_empty_file_is_made_and_an_executable_one_may_be_executed() {
+    let sandbox = Sandbox::new();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    download(&mut leech, &sandbox, &SET, "");
+    leech.until("set", |download| download["state"] == "downloading");
+    let wire = Wire::greet(leech.process.address, &SET, BOTH, "giver");
+    let given = thread::spawn(|| serve(wire, &SET, |_, block| block.to_vec()));
+    leech.run("wait 30");
+    given.join().unwrap();
+    let set = sandbox.path("leech/set");
+    let names = ["a.txt", "d.bin", "empty", "sub/b.bin", "sub/c.txt"];
+    assert_eq!(files(&set), names);
+    for name in names {
+        assert!(
+            fs::read(set.join(name)).unwrap() == SET.file(name),
+            "{name}"
+        );
+        let mode = fs::metadata(set.join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o100 != 0, name == "sub/b.bin", "{name}");
+    }
+}
+
+#[test]
+fn in_order_means_from_the_first_piece_to_the_last() {
+    let sandbox = Sandbox::new();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    download(&mut leech, &sandbox, &TORRENT, "copy --sequential");
+    leech.until("share", |download| download["state"] == "downloading");
+    let mut wire = Wire::greet(leech.process.address, &TORRENT, BOTH, "giver");
+    wire.send(&[have_all(), unchoke()].concat());
+    let mut order = Vec::new();
+    while let Some(body) = wire.until(6) {
+        let (index, begin, length) = asked(&body);
+        order.push(index);
+        wire.send(&piece(index, begin, TORRENT.block(index, begin, length)));
+    }
+    order.dedup();
+    assert_eq!(order, (0..20).collect::<Vec<u32>>());
+    leech.run("wait 30");
+}
+
+#[test]
+fn data_that_is_there_is_verified_and_not_fetched_again() {
+    let sandbox = Sandbox::new();
+    let mut whole = peer(&sandbox, "whole", &[]);
+    fs::write(sandbox.path("whole/share"), &TORRENT.content).unwrap();
+    let line = download(&mut whole, &sandbox, &TORRENT, "");
+    assert_eq!(whole.download("share")["state"], "complete");
+    whole.kill();
+    let mut whole = peer(&sandbox, "whole", &[]);
+    assert_eq!(whole.download("share")["state"], "complete");
+    // Something else is not touched, with half of it right or not, unless a person insists; then what fits is kept.
+    let mut half = peer(&sandbox, "half", &[]);
+    let mut content = TORRENT.content.clone();
+    content[10 * 32_768..].fill(7);
+    content.truncate(15 * 32_768);
+    let there = sandbox.path("half/share");
+    fs::write(&there, &content).unwrap();
+    let refused = half.try_run(&line);
+    assert_eq!(refused["error"]["kind"], "exists", "{refused}");
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(message.contains("--force"), "{message}");
+    assert!(fs::read(&there).unwrap() == content);
+    half.run(&format!("{line} --force"));
+    half.until("share", |download| {
+        download["state"] == "downloading" && download["bytes_done"] == 10 * 32_768
+    });
+    let wire = Wire::greet(half.process.address, &TORRENT, BOTH, "giver");
+    let given = thread::spawn(|| {
+        serve(wire, &TORRENT, |(index, ..), block| {
+            assert!(index >= 10, "piece {index} was there");
+            block.to_vec()
+        });
+    });
+    half.run("wait 30");
+    given.join().unwrap();
+    assert!(fs::read(&there).unwrap() == TORRENT.content);
+    assert_eq!(half.download("share")["from"]["disk"], 10 * 32_768);
+}
