@@ -6,6 +6,7 @@
 
 use super::link::{HANDSHAKE_LIMIT, Link};
 use super::magnet::Sought;
+use super::pex::PEX;
 use super::shared::Shared;
 use super::transfer::{Phase, Transfer};
 use crate::bencode;
@@ -290,6 +291,7 @@ impl Transfer {
         } else {
             handshake.metadata = None;
         }
+        handshake.pex = self.allows_pex().then_some(PEX);
         handshake
     }
 

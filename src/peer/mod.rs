@@ -13,6 +13,7 @@ mod link;
 mod magnet;
 mod metadata;
 mod owned;
+mod pex;
 mod pieces;
 mod report;
 mod restore;

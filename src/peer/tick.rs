@@ -60,6 +60,9 @@ impl Transfer {
         }
         state.observe_links(now);
         state.serve(now);
+        if self.allows_pex() {
+            state.tell_contacts(now);
+        }
         for (id, blocks) in state.picker.take_from_stalled(now) {
             let stalls = state.stalls.entry(id).or_default();
             *stalls += 1;

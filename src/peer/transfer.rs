@@ -13,7 +13,7 @@ use super::stock::BlockBuffer;
 use super::watch::Found;
 use crate::certificate::{Fingerprint, GroupCertificate};
 use crate::storage::{FileHashes, Place, Stamp, Store};
-use crate::swarm::{Arrival, Candidates, Choker, LinkId, Picker, Rate, Run};
+use crate::swarm::{Arrival, Candidates, Choker, Gossip, LinkId, Picker, Rate, Run};
 use crate::torrent::{BlockRange, Info, InfoHash, Metainfo, PieceIndex, PieceSet, Selection};
 use crate::wire::extension::ExtensionHandshake;
 use crate::wire::peer::Message;
@@ -139,6 +139,8 @@ pub(super) struct State {
     pub(super) interested: HashSet<LinkId>,
     /// How often in a row a link let its requests go stale.
     pub(super) stalls: HashMap<LinkId, u32>,
+    /// What links were told of each other.
+    pub(super) gossip: HashMap<LinkId, Gossip>,
     /// Blocks of runs that are not complete.
     pub(super) parked: HashMap<Run, Vec<Option<Parked>>>,
     /// Hashes of pieces of several runs.
@@ -186,6 +188,7 @@ impl Transfer {
             calls: HashSet::new(),
             interested: HashSet::new(),
             stalls: HashMap::new(),
+            gossip: HashMap::new(),
             parked: HashMap::new(),
             hashes: HashMap::new(),
             reserved: 0,
@@ -446,6 +449,7 @@ impl Transfer {
         state.choker.remove(id);
         state.interested.remove(&id);
         state.stalls.remove(&id);
+        state.gossip.remove(&id);
         state.links.remove(&id).is_some()
     }
 

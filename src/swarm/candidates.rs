@@ -52,6 +52,13 @@ impl Candidates {
         self.addresses.insert(address, fresh);
     }
 
+    /// Another peer names an address. Such ones take no more than half of all places: trackers find the others free.
+    pub fn add_hearsay(&mut self, address: SocketAddr) {
+        if self.addresses.len() < MAX_CANDIDATES / 2 {
+            self.add(address);
+        }
+    }
+
     /// Whether one more address can be kept; the one that failed most often gives way.
     fn has_room(&mut self) -> bool {
         if self.addresses.len() < MAX_CANDIDATES {
@@ -195,6 +202,19 @@ mod tests {
 
     fn address(port: u16) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    #[test]
+    fn hearsay_leaves_half_of_the_places_free() {
+        let mut candidates = Candidates::default();
+        for port in 1..=2_000 {
+            candidates.add_hearsay(([10, 0, 0, 1], port).into());
+        }
+        assert_eq!(candidates.known().count(), MAX_CANDIDATES / 2);
+        for port in 1..=2_000 {
+            candidates.add(([10, 0, 0, 2], port).into());
+        }
+        assert_eq!(candidates.known().count(), MAX_CANDIDATES);
     }
 
     #[test]

@@ -27,5 +27,6 @@ pub mod name;
 pub mod operator;
 pub mod password;
 pub mod peer;
+pub mod pex;
 pub mod twin;
 pub mod udp_tracker;

@@ -12,5 +12,6 @@ mod support;
 mod torrent;
 
 mod chosen;
+mod contacts;
 mod extension;
 mod link;

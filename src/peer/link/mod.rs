@@ -148,6 +148,11 @@ impl Link {
         self.about().handshake.metadata
     }
 
+    /// The number under which the other side takes messages about contacts; 0 or none for not at all.
+    pub(super) fn takes_pex_as(&self) -> Option<u8> {
+        self.about().handshake.pex
+    }
+
     /// Whether the other side says that it fetches nothing (BEP 21).
     pub(super) fn only_uploads(&self) -> bool {
         self.about().handshake.upload_only == Some(true)

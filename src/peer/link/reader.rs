@@ -4,13 +4,16 @@ use super::writer;
 use super::{Link, Queued, STACK};
 use crate::bencode;
 use crate::peer::metadata::METADATA;
+use crate::peer::pex::PEX;
 use crate::peer::shared::Shared;
 use crate::peer::stock::BlockBuffer;
 use crate::peer::transfer::Transfer;
+use crate::swarm::TooOften;
 use crate::torrent::{BLOCK, BitfieldError, BlockError, BlockRange, PieceSet};
 use crate::wire::extension::ExtensionHandshake;
 use crate::wire::metadata::MetadataError;
 use crate::wire::peer::{Ask, Message, MessageError, PIECE_HEADER, Step, decode};
+use crate::wire::pex::PexError;
 use std::io::{self, IoSliceMut};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -55,6 +58,10 @@ pub(in crate::peer) enum Ended {
     Extension(#[from] bencode::Error),
     #[error("bad message about metadata: {0}")]
     Metadata(#[from] MetadataError),
+    #[error("bad message about contacts: {0}")]
+    Pex(#[from] PexError),
+    #[error("{0}")]
+    TooOften(#[from] TooOften),
     #[error("more requests than are kept")]
     Flood,
     #[error("the system gave no thread: {0}")]
@@ -373,6 +380,9 @@ impl Dispatch<'_> {
                 id: METADATA,
                 payload,
             } => transfer.metadata_message(link, payload)?,
+            Message::Extended { id: PEX, payload } => {
+                transfer.pex_message(shared, link, payload)?;
+            }
             // No extension was offered under another id.
             Message::Extended { .. } => {}
             // Blocks come by another way: see `Step::Piece`.

@@ -1,0 +1,124 @@
+//! Peers that name each other over their links (BEP 11), in open swarms that are not private (BEP 27).
+//!
+//! In scope: who is told of whom, what of the news of others is believed. How often, and how much, is `swarm`'s matter.
+
+use super::link::{Ended, Link};
+use super::shared::Shared;
+use super::transfer::{Phase, State, Transfer};
+use crate::torrent::PieceSet;
+use crate::wire::peer::Message;
+use crate::wire::pex::{FLAG_REACHABLE, FLAG_SEED, MAX_CONTACTS, PexMessage};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// The number under which messages of `ut_pex` are taken here.
+pub(super) const PEX: u8 = 3;
+
+impl Transfer {
+    /// Whether peers of this share may name each other.
+    pub(super) fn allows_pex(&self) -> bool {
+        let info = self.info();
+        let open = self.listed && self.group.is_none() && info.ssl_cert().is_none();
+        open && !info.private() && self.sought().is_none()
+    }
+
+    /// The other side of a link names others.
+    pub(super) fn pex_message(
+        &self,
+        shared: &Shared,
+        link: &Link,
+        payload: &[u8],
+    ) -> Result<(), Ended> {
+        if !self.allows_pex() {
+            return Ok(());
+        }
+        let message = PexMessage::parse(payload)?;
+        let mut state = self.state();
+        let gossip = state.gossip.entry(link.id).or_default();
+        if !gossip.hear(shared.now())? || state.phase != Phase::Active {
+            return Ok(());
+        }
+        let added = message.added.into_iter().map(|(address, _)| address);
+        for address in added.filter(|address| is_believable(*address, link.address.ip())) {
+            state.candidates.add_hearsay(address);
+        }
+        drop(state);
+        shared.tick_now();
+        Ok(())
+    }
+}
+
+impl State {
+    /// Tells links of the others, as far as it is time.
+    pub(super) fn tell_contacts(&mut self, now: Duration) {
+        let Self {
+            links,
+            gossip,
+            picker,
+            ..
+        } = self;
+        for link in links.values() {
+            let Some(id @ 1..) = link.takes_pex_as() else {
+                continue;
+            };
+            let gossip = gossip.entry(link.id).or_default();
+            if !gossip.is_due(now) {
+                continue;
+            }
+            let own = link.listens_at();
+            let others = links.values().filter_map(|other| other.listens_at());
+            let others: BTreeSet<SocketAddr> = others.filter(|other| Some(*other) != own).collect();
+            let Some(news) = gossip.tell(now, &others, MAX_CONTACTS) else {
+                continue;
+            };
+            let flags = |address: SocketAddr| {
+                let mut found = links
+                    .values()
+                    .filter(|other| other.listens_at() == Some(address));
+                found.next().map_or(0, |other| {
+                    let full = picker.pieces_of(other.id).is_some_and(PieceSet::is_full);
+                    let seed = if full || other.only_uploads() {
+                        FLAG_SEED
+                    } else {
+                        0
+                    };
+                    seed | if other.outgoing { FLAG_REACHABLE } else { 0 }
+                })
+            };
+            let added = news.added.into_iter();
+            let message = PexMessage {
+                added: added.map(|address| (address, flags(address))).collect(),
+                dropped: news.dropped,
+            };
+            let payload = message.encode();
+            let payload = payload.as_slice();
+            link.outbox.send([Message::Extended { id, payload }]);
+        }
+    }
+}
+
+/// Whoever is elsewhere knows nobody on this machine, and is not to have us call what listens on it.
+fn is_believable(address: SocketAddr, teller: IpAddr) -> bool {
+    let (ip, teller) = (address.ip().to_canonical(), teller.to_canonical());
+    !ip.is_loopback() || teller.is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_elsewhere_has_us_call_this_machine() {
+        let believable = |address: &str, teller: &str| {
+            is_believable(address.parse().unwrap(), teller.parse().unwrap())
+        };
+        assert!(believable("127.0.0.2:1", "127.0.0.1"));
+        assert!(believable("10.0.0.1:1", "192.0.2.1"));
+        assert!(believable("[::1]:1", "::ffff:127.0.0.1"));
+        for address in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1"] {
+            assert!(!believable(address, "192.0.2.1"), "{address}");
+        }
+        assert!(!believable("[::ffff:127.0.0.1]:1", "2001:db8::1"));
+    }
+}
