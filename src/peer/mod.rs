@@ -26,6 +26,7 @@ mod transfer;
 mod trust;
 mod unlisted;
 mod watch;
+mod web;
 
 pub use account::{Account, AccountError, FirstUseNotice, LoggedIn};
 pub use control_line::{ControlLine, ControlLineError, Owners};
@@ -372,6 +373,7 @@ impl Peer {
         }
         self.shared.stop.stop();
         self.shared.tick_now();
+        self.shared.web.shut_down();
         self.shared.announcer.farewell(&self.shared);
         self.shared.group_announcer.farewell(&self.shared);
         for transfer in self.shared.transfers() {

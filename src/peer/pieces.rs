@@ -1,13 +1,12 @@
 //! The way of a piece after its blocks have arrived: SHA-1, file, owned map, `have`. Runs on the pool's workers.
 
 use super::shared::Shared;
-use super::transfer::{Kind, NOTHING_TO_FETCH, Parked, Phase, SEED_AGAIN, State, Transfer};
+use super::transfer::{Kind, NOTHING_TO_FETCH, Parked, Phase, SEED_AGAIN, Source, State, Transfer};
 use crate::storage::{BadFile, Record, RecordKind, RecordState, Store, StoreError};
 use crate::swarm::{Run, Verdict};
 use crate::torrent::{Hasher, PieceIndex, Sha1};
 use crate::wire::Event;
 use std::collections::{BTreeSet, HashMap};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,7 +57,7 @@ pub(super) struct PieceHash {
     next: u32,
     /// Runs that were written before their turn.
     waiting: BTreeSet<u32>,
-    sources: HashMap<SocketAddr, u64>,
+    sources: Sources,
 }
 
 impl Transfer {
@@ -240,8 +239,13 @@ impl Transfer {
                 );
                 // The link may have ended since; its address is known all the same.
                 for source in sources.keys() {
-                    state.candidates.bar(*source, until);
-                    state.barred = true;
+                    if let Source::Peer(address) = source {
+                        state.candidates.bar(*address, until);
+                        state.barred = true;
+                    }
+                }
+                if let Some(server) = state.servers.get_mut(&id) {
+                    server.lied = true;
                 }
                 if let Some(link) = state.links.get(&id).cloned() {
                     link.close(format!("piece {} from it does not verify", piece.number()));
@@ -426,10 +430,10 @@ impl State {
     }
 }
 
-type Sources = HashMap<SocketAddr, u64>;
+type Sources = HashMap<Source, u64>;
 
 fn add_sources(sources: &mut Sources, blocks: &[Parked]) {
     for block in blocks {
-        *sources.entry(block.source).or_default() += block.buffer.len() as u64;
+        *sources.entry(block.source.clone()).or_default() += block.buffer.len() as u64;
     }
 }

@@ -141,6 +141,7 @@ impl State {
         let known = self.candidates.known().count();
         let interesting = self.links.keys().any(|id| self.picker.is_interesting(*id));
         match (interesting, self.links.is_empty(), known) {
+            _ if !self.servers.is_empty() => self.trouble.clone(),
             (true, ..) => self.trouble.clone(),
             (false, false, _) => Some("no connected peer has the missing pieces".to_owned()),
             (false, true, 0) if self.barred => {

@@ -254,6 +254,8 @@ impl Transfer {
         shared.notify_change();
         if finished {
             self.spawn_completion(shared);
+        } else if !whole {
+            self.ask_web_seeds(shared);
         }
     }
 

@@ -9,6 +9,7 @@ use super::owned::Owned;
 use super::serving::{Limits, Throttle};
 use super::stock::Stock;
 use super::transfer::Transfer;
+use super::web::WebClient;
 use crate::net::{Pool, Stop};
 use crate::storage::Records;
 use crate::swarm::{LinkId, UploadSlots};
@@ -51,6 +52,7 @@ pub(super) struct Shared {
     pub(super) groups: Groups,
     pub(super) group_announcer: GroupAnnouncer,
     pub(super) account: Account,
+    pub(super) web: WebClient,
     pub(super) stop: Stop,
     epoch: Instant,
     transfers: Mutex<HashMap<InfoHash, Arc<Transfer>>>,
@@ -102,6 +104,7 @@ impl Shared {
             groups,
             group_announcer: GroupAnnouncer::default(),
             account,
+            web: WebClient::default(),
             stop: Stop::new(),
             epoch: Instant::now(),
             transfers: Mutex::default(),

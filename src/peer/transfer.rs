@@ -11,6 +11,7 @@ use super::pieces::PieceHash;
 use super::shared::Shared;
 use super::stock::BlockBuffer;
 use super::watch::Found;
+use super::web::Server;
 use crate::certificate::{Fingerprint, GroupCertificate};
 use crate::storage::{FileHashes, Place, Stamp, Store};
 use crate::swarm::{Arrival, Candidates, Choker, Gossip, LinkId, Picker, Rate, Run};
@@ -18,6 +19,7 @@ use crate::torrent::{BlockRange, Info, InfoHash, Metainfo, PieceIndex, PieceSet,
 use crate::wire::extension::ExtensionHandshake;
 use crate::wire::peer::Message;
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -139,6 +141,8 @@ pub(super) struct State {
     pub(super) interested: HashSet<LinkId>,
     /// How often in a row a link let its requests go stale.
     pub(super) stalls: HashMap<LinkId, u32>,
+    /// Web seeds that are asked at present.
+    pub(super) servers: HashMap<LinkId, Server>,
     /// What links were told of each other.
     pub(super) gossip: HashMap<LinkId, Gossip>,
     /// Blocks of runs that are not complete.
@@ -171,7 +175,25 @@ pub(super) struct State {
 #[derive(Debug)]
 pub(super) struct Parked {
     pub(super) buffer: BlockBuffer,
-    pub(super) source: SocketAddr,
+    pub(super) source: Source,
+}
+
+/// Where bytes came from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Source {
+    /// A peer, by the address that stands for it.
+    Peer(SocketAddr),
+    /// A web seed, by its URL as it is shown.
+    Web(Arc<str>),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Peer(address) => address.fmt(f),
+            Self::Web(url) => f.write_str(url),
+        }
+    }
 }
 
 impl Transfer {
@@ -188,6 +210,7 @@ impl Transfer {
             calls: HashSet::new(),
             interested: HashSet::new(),
             stalls: HashMap::new(),
+            servers: HashMap::new(),
             gossip: HashMap::new(),
             parked: HashMap::new(),
             hashes: HashMap::new(),
@@ -537,13 +560,27 @@ impl Transfer {
         range: BlockRange,
         buffer: BlockBuffer,
     ) -> Result<Option<BlockBuffer>, ()> {
+        let source = Source::Peer(link.shown_address());
+        self.arrived(shared, link.id, &source, Some(link), range, buffer)
+    }
+
+    /// A block arrived from a source that blocks are asked of under that number.
+    pub(super) fn arrived(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        id: LinkId,
+        source: &Source,
+        link: Option<&Link>,
+        range: BlockRange,
+        buffer: BlockBuffer,
+    ) -> Result<Option<BlockBuffer>, ()> {
         let now = shared.now();
         self.downloaded
             .fetch_add(range.length().into(), Ordering::Relaxed);
         let mut guard = self.state();
         let state = &mut *guard;
         let mut completed = None;
-        let spare = match state.picker.arrived(link.id, range, now) {
+        let spare = match state.picker.arrived(id, range, now) {
             Arrival::Unasked => return Err(()),
             Arrival::Late => Some(buffer),
             // What still comes in after a download was ended is nobody's: its buffers were given back.
@@ -552,7 +589,7 @@ impl Transfer {
                 cancel,
                 completed: run,
             } => {
-                state.stalls.remove(&link.id);
+                state.stalls.remove(&id);
                 state.last_arrival = now;
                 state.rate.add(now, range.length().into());
                 if let Some(other) = cancel.and_then(|other| state.links.get(&other)) {
@@ -560,7 +597,7 @@ impl Transfer {
                 }
                 let parked = Parked {
                     buffer,
-                    source: link.shown_address(),
+                    source: source.clone(),
                 };
                 let key = Run::containing(self.info().lengths(), range);
                 let blocks = state.parked.entry(key).or_insert_with(|| {
@@ -579,7 +616,9 @@ impl Transfer {
                 None
             }
         };
-        self.request(shared, state, link, now);
+        if let Some(link) = link {
+            self.request(shared, state, link, now);
+        }
         drop(guard);
         if let Some((run, blocks)) = completed {
             let (shared, transfer) = (Arc::clone(shared), Arc::clone(self));

@@ -166,7 +166,8 @@ fn unescape(text: &str) -> Result<String, MagnetError> {
     String::from_utf8(out).map_err(|_| MagnetError::Escape)
 }
 
-fn escape(text: &str) -> String {
+/// Writes every byte that may mean something in a URL as `%` and two digits.
+pub(super) fn escape(text: &str) -> String {
     text.bytes().fold(String::new(), |mut out, byte| {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {

@@ -13,6 +13,7 @@ mod new_info;
 mod path;
 mod piece_set;
 mod selection;
+mod web_seed;
 
 pub use glob::{Glob, GlobError};
 pub use hash::{Hasher, HexError, InfoHash, Sha1};
@@ -27,3 +28,4 @@ pub use new_info::{NewFile, NewInfo};
 pub use path::{FileName, FilePath, NameError};
 pub use piece_set::{BitfieldError, PieceSet};
 pub use selection::{NothingChosen, Selection};
+pub use web_seed::FilePart;

@@ -22,6 +22,12 @@ pub(crate) struct Logged {
 }
 
 impl Logged {
+    /// Waits for its end.
+    pub(crate) fn end(self) {
+        let (status, said) = self.peer.process.wait();
+        assert!(status.success(), "{status}: {said}");
+    }
+
     /// kill -9.
     pub(crate) fn kill(self) {
         self.peer.process.kill();

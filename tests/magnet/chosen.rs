@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use std::thread;
 
 /// Five files in pieces of 32 KiB: edges inside pieces, padding, an empty file, an executable one.
-static SET: LazyLock<Torrent> = LazyLock::new(|| {
+pub(crate) static SET: LazyLock<Torrent> = LazyLock::new(|| {
     Torrent::folder(
         "set",
         &[

@@ -159,10 +159,13 @@ fn while_the_metadata_is_sought_that_is_shown_and_it_goes_on_after_a_kill() {
     let mut leech = peer(&sandbox, "leech", &[]);
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/here")).unwrap() == LONG.content);
-    let left: Vec<_> = fs::read_dir(sandbox.path("leech.state/magnets"))
-        .unwrap()
-        .collect();
-    assert!(left.is_empty(), "{left:?}");
+    wait_for(
+        || {
+            let mut left = fs::read_dir(sandbox.path("leech.state/magnets")).unwrap();
+            left.next().is_none().then_some(())
+        },
+        || "the link is kept".to_owned(),
+    );
     // Complete, it is no download by link any more.
     leech.kill();
     let mut leech = peer(&sandbox, "leech", &[]);

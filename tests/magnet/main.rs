@@ -15,3 +15,5 @@ mod chosen;
 mod contacts;
 mod extension;
 mod link;
+mod server;
+mod web;

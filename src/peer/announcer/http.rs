@@ -12,7 +12,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_p
 /// How long a tracker may take to answer.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
 /// Names the file with the certificate authorities that are trusted; as other programs have it.
-const AUTHORITIES_VARIABLE: &str = "SSL_CERT_FILE";
+pub(in crate::peer) const AUTHORITIES_VARIABLE: &str = "SSL_CERT_FILE";
 /// Where systems keep that file otherwise: Debian, Arch and Alpine; Fedora; openSUSE; others.
 const AUTHORITIES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
@@ -70,12 +70,7 @@ impl HttpTrackers {
 
 impl Client {
     fn new(authorities: Vec<Certificate<'static>>) -> Self {
-        let has_authorities = !authorities.is_empty();
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::Rustls)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .root_certs(RootCerts::Specific(Arc::new(authorities)))
-            .build();
+        let (tls, has_authorities) = tls(authorities);
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(ANSWER))
             .timeout_connect(Some(ANSWER / 2))
@@ -91,6 +86,21 @@ impl Client {
             has_authorities,
         }
     }
+}
+
+/// TLS towards servers that this system's certificate authorities vouch for; and whether there are any.
+pub(in crate::peer) fn trusted_tls() -> (TlsConfig, bool) {
+    tls(authorities(std::env::var_os(AUTHORITIES_VARIABLE)))
+}
+
+fn tls(authorities: Vec<Certificate<'static>>) -> (TlsConfig, bool) {
+    let has_authorities = !authorities.is_empty();
+    let tls = TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .root_certs(RootCerts::Specific(Arc::new(authorities)))
+        .build();
+    (tls, has_authorities)
 }
 
 /// The certificate authorities in the file named, else those that this system trusts; none if their file is nowhere. What

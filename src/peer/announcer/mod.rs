@@ -9,6 +9,8 @@ mod schedule;
 mod tiers;
 mod udp;
 
+pub(super) use http::{AUTHORITIES_VARIABLE, trusted_tls};
+
 use super::shared::Shared;
 use super::status::TrackerStatus;
 use super::transfer::{Phase, Transfer};

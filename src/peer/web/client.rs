@@ -1,0 +1,380 @@
+//! Reading a part of a file from an HTTP server (BEP 19): ranges, redirects, and servers that know neither or lie.
+//!
+//! In scope: what an answer must be so that its bytes can be those that were asked for. Out of scope: which bytes are asked for,
+//! and whether they are right.
+
+use crate::peer::announcer::{AUTHORITIES_VARIABLE, trusted_tls};
+use std::io::{self, Read};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+use ureq::http::{HeaderMap, Uri};
+
+/// How long looking up a name may take, and calling an address; both bound how long a stop waits.
+const CALL: Duration = Duration::from_secs(3);
+/// How long a server may be silent.
+const SILENCE: Duration = Duration::from_secs(20);
+/// A block that has begun must be here whole after this long.
+const WHOLE: Duration = Duration::from_secs(60);
+/// How many redirects are followed in a row.
+const MOST_REDIRECTS: usize = 5;
+/// How much is read at once of what is passed over, in bytes.
+const SKIPPED: usize = 16 << 10;
+
+/// Why a server gives no bytes.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WebError {
+    /// It did not answer, or broke off: another try may go better.
+    #[error("{0}")]
+    Transport(String),
+    #[error("HTTP status {0}")]
+    Busy(u16),
+    #[error("it sends too slowly")]
+    Slow,
+    #[error("it broke off after {0} bytes")]
+    Short(u64),
+    /// It is of no use.
+    #[error("HTTP status {0}")]
+    Status(u16),
+    #[error("the URL is none that is fetched from")]
+    Url,
+    #[error("a file of {found} bytes where the torrent says {expected}")]
+    Length { found: u64, expected: u64 },
+    #[error("it answers with another range than it was asked for: {0}")]
+    Range(String),
+    #[error("it sends the file encoded as {0}")]
+    Encoded(String),
+    #[error("a redirect to {0}, which is not followed")]
+    Redirect(String),
+    #[error("more than {MOST_REDIRECTS} redirects")]
+    Redirects,
+    #[error(
+        "no file with this system's certificate authorities is found; name one in {AUTHORITIES_VARIABLE}"
+    )]
+    NoAuthorities,
+}
+
+impl WebError {
+    /// Whether another try may go better.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Self::Transport(_) | Self::Busy(_) | Self::Slow | Self::Short(_)
+        )
+    }
+}
+
+/// A client that keeps connections open between requests.
+#[derive(Debug, Default)]
+pub(in crate::peer) struct WebClient {
+    agent: OnceLock<(Mutex<Option<ureq::Agent>>, bool)>,
+}
+
+/// An answer that is being read.
+pub(super) struct Body {
+    reader: ureq::BodyReader<'static>,
+    /// Where in the file the next byte lies.
+    position: u64,
+    /// Where in the file it ends.
+    end: u64,
+}
+
+impl WebClient {
+    /// Asks for bytes `from` to `end`, without that one, of a file of `length` bytes. What is given begins at `from`, or, from a
+    /// server that knows no ranges, at the start of the file.
+    pub(super) fn open(
+        &self,
+        url: &str,
+        from: u64,
+        end: u64,
+        length: u64,
+    ) -> Result<Body, WebError> {
+        let mut url = url.to_owned();
+        let mut local = is_local(&uri(&url)?);
+        // What serves this machine alone is not to be talked to at another's word beyond a plain file.
+        if local && url.contains('?') {
+            return Err(WebError::Url);
+        }
+        for _ in 0..=MOST_REDIRECTS {
+            let response = self.call(&url, from, end)?;
+            let (status, headers) = (response.status().as_u16(), response.headers());
+            if matches!(status, 301 | 302 | 303 | 307 | 308) {
+                let to = redirected(&url, headers)?;
+                let target = uri(&to).map_err(|_| WebError::Redirect(to.clone()))?;
+                if is_local(&target) && (!local || to.contains('?')) {
+                    return Err(WebError::Redirect(to));
+                }
+                local = is_local(&target);
+                url = to;
+                continue;
+            }
+            let (position, end) = match status {
+                200 => (0, whole(headers, length)?),
+                206 => ranged(headers, from, end, length)?,
+                408 | 425 | 429 | 500..=599 => return Err(WebError::Busy(status)),
+                _ => return Err(WebError::Status(status)),
+            };
+            let reader = response.into_body().into_with_config();
+            return Ok(Body {
+                reader: reader.limit(u64::MAX).reader(),
+                position,
+                end,
+            });
+        }
+        Err(WebError::Redirects)
+    }
+
+    /// Ends all requests under way; further ones fail.
+    pub(in crate::peer) fn shut_down(&self) {
+        let (agent, _) = self.agent.get_or_init(|| (Mutex::new(None), false));
+        let agent = agent.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(agent) = agent {
+            agent.shutdown();
+        }
+    }
+
+    fn call(
+        &self,
+        url: &str,
+        from: u64,
+        end: u64,
+    ) -> Result<ureq::http::Response<ureq::Body>, WebError> {
+        let (agent, has_authorities) = self.agent.get_or_init(|| {
+            let (agent, has_authorities) = agent();
+            (Mutex::new(Some(agent)), has_authorities)
+        });
+        let agent = agent.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let agent = agent.ok_or_else(|| WebError::Transport("the peer stops".to_owned()))?;
+        if !has_authorities
+            && url
+                .get(..6)
+                .is_some_and(|start| start.eq_ignore_ascii_case("https:"))
+        {
+            return Err(WebError::NoAuthorities);
+        }
+        let range = format!("bytes={from}-{}", end.saturating_sub(1));
+        let response = agent.get(url).header("range", range).call();
+        response.map_err(|error| match error {
+            ureq::Error::BadUri(_) => WebError::Url,
+            error => WebError::Transport(error.to_string()),
+        })
+    }
+}
+
+fn agent() -> (ureq::Agent, bool) {
+    let (tls, has_authorities) = trusted_tls();
+    let config = ureq::Agent::config_builder()
+        .timeout_resolve(Some(CALL))
+        .timeout_connect(Some(CALL))
+        .timeout_send_request(Some(SILENCE))
+        .timeout_recv_response(Some(SILENCE))
+        .timeout_per_read(Some(SILENCE))
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_idle_connections(16)
+        .proxy(None)
+        .tls_config(tls)
+        .user_agent(concat!("pieceful/", env!("CARGO_PKG_VERSION")))
+        .build();
+    (config.into(), has_authorities)
+}
+
+impl Body {
+    /// Whether it comes to that byte of the file without much being passed over; or at all, where the server sends nothing but
+    /// whole files.
+    pub(super) fn reaches(&self, offset: u64) -> bool {
+        (self.position..self.end).contains(&offset)
+    }
+
+    /// Fills `buffer` with the bytes from `offset` of the file on.
+    pub(super) fn read(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), WebError> {
+        let mut deadline = Instant::now() + WHOLE;
+        let mut passed = vec![0; SKIPPED];
+        while self.position < offset {
+            let part = offset.saturating_sub(self.position).min(SKIPPED as u64);
+            let part = passed.get_mut(..part as usize).unwrap_or_default();
+            self.fill(part, deadline)?;
+            // Whoever sends at all gets the time for it.
+            deadline = Instant::now() + WHOLE;
+        }
+        self.fill(buffer, deadline)
+    }
+
+    fn fill(&mut self, mut room: &mut [u8], deadline: Instant) -> Result<(), WebError> {
+        while !room.is_empty() {
+            let read = match self.reader.read(room) {
+                Ok(0) => return Err(WebError::Short(self.position)),
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(WebError::Transport(error.to_string())),
+            };
+            self.position += read as u64;
+            room = room.get_mut(read..).unwrap_or_default();
+            if !room.is_empty() && Instant::now() > deadline {
+                return Err(WebError::Slow);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of the end, if it is there, so that the connection serves the next request.
+    pub(super) fn finish(&mut self) {
+        if self.position >= self.end {
+            let _ = self.reader.read(&mut [0]);
+        }
+    }
+}
+
+fn uri(url: &str) -> Result<Uri, WebError> {
+    let uri: Uri = url.parse().map_err(|_| WebError::Url)?;
+    let http = matches!(uri.scheme_str(), Some("http" | "https"));
+    Some(uri)
+        .filter(|uri| http && uri.host().is_some())
+        .ok_or(WebError::Url)
+}
+
+fn is_local(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    match host.parse::<std::net::IpAddr>() {
+        Ok(address) => {
+            let address = address.to_canonical();
+            address.is_loopback() || address.is_unspecified()
+        }
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    }
+}
+
+/// Where a redirect leads to (RFC 9110, 10.2.2): a whole URL, or a path from the root or beside the one that was asked for.
+fn redirected(url: &str, headers: &HeaderMap) -> Result<String, WebError> {
+    let location = text(headers, "location").unwrap_or_default();
+    let (scheme, rest) = url.split_once("://").ok_or(WebError::Url)?;
+    let path = rest.find('/').unwrap_or(rest.len());
+    let (host, path) = rest.split_at_checked(path).unwrap_or_default();
+    let folder = path.split(['?', '#']).next().unwrap_or_default();
+    let folder = folder.rsplit_once('/').map_or("", |(folder, _)| folder);
+    match location {
+        "" => Err(WebError::Redirect(String::new())),
+        whole if whole.contains("://") => Ok(whole.to_owned()),
+        other if other.starts_with("//") => Ok(format!("{scheme}:{other}")),
+        rooted if rooted.starts_with('/') => Ok(format!("{scheme}://{host}{rooted}")),
+        beside => Ok(format!("{scheme}://{host}{folder}/{beside}")),
+    }
+}
+
+/// The end of an answer that holds the whole file.
+fn whole(headers: &HeaderMap, length: u64) -> Result<u64, WebError> {
+    is_plain(headers)?;
+    let found = text(headers, "content-length").map(str::parse);
+    match found {
+        Some(Ok(found)) if found != length => Err(WebError::Length {
+            found,
+            expected: length,
+        }),
+        _ => Ok(length),
+    }
+}
+
+/// Where an answer that holds a range begins and ends.
+fn ranged(headers: &HeaderMap, from: u64, end: u64, length: u64) -> Result<(u64, u64), WebError> {
+    is_plain(headers)?;
+    let range = text(headers, "content-range").unwrap_or_default();
+    let other = || WebError::Range(range.chars().take(80).collect());
+    let parsed = || {
+        let (span, total) = range.strip_prefix("bytes ")?.split_once('/')?;
+        let (first, last) = span.split_once('-')?;
+        let (first, last): (u64, u64) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        let total: Option<u64> = match total.trim() {
+            "*" => None,
+            total => Some(total.parse().ok()?),
+        };
+        Some((first, last.checked_add(1)?, total))
+    };
+    let (first, after, total) = parsed().ok_or_else(other)?;
+    match total {
+        Some(found) if found != length => {
+            return Err(WebError::Length {
+                found,
+                expected: length,
+            });
+        }
+        _ => {}
+    }
+    if first != from || after <= first || after > end {
+        return Err(other());
+    }
+    Ok((first, after))
+}
+
+fn is_plain(headers: &HeaderMap) -> Result<(), WebError> {
+    match text(headers, "content-encoding") {
+        None | Some("" | "identity") => Ok(()),
+        Some(other) => Err(WebError::Encoded(other.chars().take(80).collect())),
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: &'static str, value: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, value.parse().unwrap());
+        headers
+    }
+
+    #[test]
+    fn a_range_must_be_the_one_that_was_asked_for() {
+        let of = |range: &str| ranged(&headers("content-range", range), 10, 20, 100);
+        assert_eq!(of("bytes 10-19/100").unwrap(), (10, 20));
+        assert_eq!(of("bytes 10-14/*").unwrap(), (10, 15));
+        for other in [
+            "",
+            "bytes 0-19/100",
+            "bytes 10-20/100",
+            "bytes 11-19/100",
+            "bytes 10-9/100",
+            "bytes */100",
+            "bytes 10-18446744073709551615/100",
+            "items 10-19/100",
+        ] {
+            assert!(matches!(of(other), Err(WebError::Range(_))), "{other}");
+        }
+        let other_file = of("bytes 10-19/101");
+        assert!(matches!(
+            other_file,
+            Err(WebError::Length { found: 101, .. })
+        ));
+        let encoded = whole(&headers("content-encoding", "gzip"), 1);
+        assert!(matches!(encoded, Err(WebError::Encoded(_))));
+        let other_file = whole(&headers("content-length", "5"), 6);
+        assert!(matches!(other_file, Err(WebError::Length { .. })));
+    }
+
+    #[test]
+    fn a_redirect_leads_where_it_says() {
+        let to = |location: &str| redirected("http://h:1/a/b?c", &headers("location", location));
+        for (location, url) in [
+            ("https://other/x", "https://other/x"),
+            ("//other/x", "http://other/x"),
+            ("/x/y", "http://h:1/x/y"),
+            ("x", "http://h:1/a/x"),
+        ] {
+            assert_eq!(to(location).unwrap(), url);
+        }
+        assert!(to("").is_err());
+        let local = |url: &str| is_local(&uri(url).unwrap());
+        for url in [
+            "http://localhost:1/",
+            "http://127.1.2.3/",
+            "http://[::1]/x",
+            "http://0.0.0.0/",
+        ] {
+            assert!(local(url), "{url}");
+        }
+        assert!(!local("http://127.0.0.1.example/") && uri("ftp://h/").is_err());
+    }
+}

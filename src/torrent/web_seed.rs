@@ -1,0 +1,121 @@
+//! Where the bytes of a share lie at a web seed (BEP 19): the URL of each file, and which part of which file a run of bytes is.
+
+use super::magnet::escape;
+use super::{Info, Layout};
+
+/// A run of bytes inside one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FilePart {
+    /// Which of [`Info::files`].
+    pub index: usize,
+    /// Its first byte in the file.
+    pub offset: u64,
+    /// How many bytes.
+    pub length: u64,
+}
+
+impl Info {
+    /// The URL of a file at a web seed; none if the seed's own URL is not one of HTTP. One that ends in `/` is of the folder in
+    /// which the share lies; another one is of a single file itself, or of a folder whose `/` was forgotten.
+    pub fn url_at(&self, web_seed: &str, index: usize) -> Option<String> {
+        let (scheme, rest) = web_seed.split_once("://")?;
+        let http = ["http", "https"]
+            .iter()
+            .any(|known| scheme.eq_ignore_ascii_case(known));
+        if !http || rest.is_empty() || rest.contains(|byte: char| byte.is_control() || byte == ' ')
+        {
+            return None;
+        }
+        let file = self.files().get(index)?;
+        let is_folder = web_seed.ends_with('/');
+        if self.layout() == Layout::File && !is_folder {
+            return Some(web_seed.to_owned());
+        }
+        let mut url = web_seed.to_owned();
+        if !is_folder {
+            url.push('/');
+        }
+        url.push_str(&escape(self.name().as_str()));
+        if self.layout() == Layout::Folder {
+            for name in file.path.components() {
+                url.push('/');
+                url.push_str(&escape(name.as_str()));
+            }
+        }
+        Some(url)
+    }
+
+    /// The parts of files that `length` bytes from `offset` of the share on are, in order.
+    pub fn parts(&self, offset: u64, length: u64) -> impl Iterator<Item = FilePart> + '_ {
+        let end = offset.saturating_add(length);
+        let files = self.files();
+        let first = files.partition_point(|file| file.offset + file.length <= offset);
+        let files = files.iter().enumerate().skip(first);
+        let parts = files.take_while(move |(_, file)| file.offset < end);
+        let parts = parts.map(move |(index, file)| {
+            let from = offset.max(file.offset);
+            FilePart {
+                index,
+                offset: from - file.offset,
+                length: end.min(file.offset + file.length).saturating_sub(from),
+            }
+        });
+        parts.filter(|part| part.length > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file() -> Info {
+        let raw = b"d6:lengthi3e4:name5:a b#c12:piece lengthi1e6:pieces60:";
+        Info::parse(&[&raw[..], &[b'x'; 60], b"e"].concat()).unwrap()
+    }
+
+    fn folder() -> Info {
+        let files =
+            "ld6:lengthi2e4:pathl1:aeed6:lengthi0e4:pathl1:beed6:lengthi3e4:pathl1:d3:\u{fc}?eee";
+        let raw = format!(
+            "d5:files{files}4:name3:set12:piece lengthi8e6:pieces20:{}e",
+            "x".repeat(20)
+        );
+        Info::parse(raw.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn each_file_has_its_url() {
+        let (file, folder) = (file(), folder());
+        for (info, base, index, url) in [
+            (&file, "http://h/x.iso", 0, Some("http://h/x.iso")),
+            (&file, "http://h/x.iso?a=b", 0, Some("http://h/x.iso?a=b")),
+            (&file, "HTTPS://h/d/", 0, Some("HTTPS://h/d/a%20b%23c")),
+            (&folder, "http://h/d/", 0, Some("http://h/d/set/a")),
+            (&folder, "http://h/d", 2, Some("http://h/d/set/d/%C3%BC%3F")),
+            (&folder, "http://h/", 3, None),
+            (&file, "ftp://h/x", 0, None),
+            (&file, "http://", 0, None),
+            (&file, "http://h/a b", 0, None),
+            (&file, "http://h/\r\nX: y", 0, None),
+            (&file, "x", 0, None),
+        ] {
+            assert_eq!(info.url_at(base, index).as_deref(), url, "{base}");
+        }
+    }
+
+    #[test]
+    fn a_run_of_bytes_is_parts_of_files() {
+        let part = |index, offset, length| FilePart {
+            index,
+            offset,
+            length,
+        };
+        let folder = folder();
+        let parts = |offset, length| folder.parts(offset, length).collect::<Vec<_>>();
+        assert_eq!(parts(0, 5), [part(0, 0, 2), part(2, 0, 3)]);
+        assert_eq!(parts(1, 2), [part(0, 1, 1), part(2, 0, 1)]);
+        assert_eq!(parts(3, 1), [part(2, 1, 1)]);
+        assert_eq!(parts(5, 9), []);
+        assert_eq!(parts(2, 0), []);
+    }
+}
