@@ -4,7 +4,7 @@ use super::commands::AccountCommand;
 use super::failure::Failure;
 use super::output::Output;
 use super::prompt::{Input, Lines};
-use crate::peer::{AccountError, LoggedIn, Peer};
+use crate::peer::{AccountError, LoggedIn, LoggedOut, Peer};
 use crate::wire::access::{GroupEntry, MemberEntry, NewsEntry, RequestEntry};
 use crate::wire::name::Label;
 use crate::wire::password::Password;
@@ -58,8 +58,12 @@ impl Teller<'_> {
             }
             AccountCommand::Logout => {
                 let user = account.user().ok_or(AccountError::NotLoggedIn)?;
-                self.peer.logout()?;
-                format!("{user} is logged out")
+                match self.peer.logout()? {
+                    LoggedOut::Everywhere => format!("{user} is logged out"),
+                    LoggedOut::HereOnly => format!(
+                        "{user} is logged out here; no tracker could be told, where the session ends within 12 hours"
+                    ),
+                }
             }
             AccountCommand::ChangePassword { old, new } => {
                 let Some(user) = account.user() else {

@@ -6,17 +6,22 @@ use crate::peer::Peer;
 use rustyline::ExternalPrinter;
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
 use std::time::Duration;
 
 /// How often the tracker is asked.
 const PAUSE: Duration = Duration::from_secs(3);
 
+/// How long the end waits for a tracker that is being asked.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// Asks now and then as long as it lives.
 #[derive(Debug)]
 pub(super) struct NewsTeller {
     stop: Stop,
-    thread: Option<JoinHandle<()>>,
+    /// Says by its end that the thread has ended.
+    ended: Receiver<()>,
 }
 
 impl NewsTeller {
@@ -30,7 +35,9 @@ impl NewsTeller {
     ) -> io::Result<Self> {
         let stop = Stop::new();
         let (peer, stopping) = (Arc::downgrade(peer), stop.clone());
-        let thread = thread::Builder::new().name("news".into()).spawn(move || {
+        let (ending, ended) = channel();
+        thread::Builder::new().name("news".into()).spawn(move || {
+            let _ending: Sender<()> = ending;
             while !stopping.wait(PAUSE) {
                 let Some(peer) = peer.upgrade() else { return };
                 if peer.account().user().is_none() {
@@ -47,18 +54,14 @@ impl NewsTeller {
                 }
             }
         })?;
-        Ok(Self {
-            stop,
-            thread: Some(thread),
-        })
+        Ok(Self { stop, ended })
     }
 }
 
 impl Drop for NewsTeller {
     fn drop(&mut self) {
         self.stop.stop();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        // One that waits for a tracker which does not answer is left to the end of the process.
+        let _ = self.ended.recv_timeout(PATIENCE);
     }
 }

@@ -49,6 +49,11 @@ impl<'a> FrameReader<'a> {
         }
     }
 
+    /// From the next frame on, bodies may have `cap` bytes.
+    pub fn allow(&mut self, cap: u32) {
+        self.cap = cap;
+    }
+
     /// The body of the next frame. Its first byte may take `idle`; from then on the whole frame has `limit`.
     ///
     /// # Errors

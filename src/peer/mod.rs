@@ -28,7 +28,7 @@ mod unlisted;
 mod watch;
 mod web;
 
-pub use account::{Account, AccountError, FirstUseNotice, LoggedIn};
+pub use account::{Account, AccountError, FirstUseNotice, LoggedIn, LoggedOut};
 pub use control_line::{ControlLine, ControlLineError, Owners};
 pub use download::{DownloadOptions, Wishes};
 pub use error::PeerError;

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 const FILE: &str = "session";
 /// The longest file that may be one, in bytes.
 const LONGEST: u64 = 1 << 20;
+/// Of how many users who were logged in before it is kept what they have seen.
+const MOST_OTHERS: usize = 16;
 
 /// A session as it lasts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,28 @@ pub struct StoredSession {
     pub token: Option<Token>,
     /// What that user has seen of decisions about it.
     pub seen: Seen,
+    /// The same of users who were logged in before, the last one first.
+    pub others: Vec<(Label, Seen)>,
+}
+
+impl StoredSession {
+    /// A new one, which takes over what is known from the one before.
+    pub fn begin(user: Label, token: Token, before: Option<Self>) -> Self {
+        let mut others = Vec::new();
+        if let Some(before) = before {
+            others.push((before.user, before.seen));
+            others.extend(before.others);
+        }
+        let known = others.iter().position(|(other, _)| *other == user);
+        let seen = known.map(|at| others.remove(at).1);
+        others.truncate(MOST_OTHERS);
+        Self {
+            user,
+            token: Some(token),
+            seen: seen.unwrap_or_default(),
+            others,
+        }
+    }
 }
 
 /// Where a peer's session lies.
@@ -107,6 +131,13 @@ fn encode(session: &StoredSession) -> Vec<u8> {
         ("seen", Item::from(session.seen.as_bytes())),
         ("user", session.user.to_string().into()),
     ];
+    if !session.others.is_empty() {
+        let others = session.others.iter();
+        let others = others.map(|(user, seen)| {
+            Item::List(vec![user.to_string().into(), Item::from(seen.as_bytes())])
+        });
+        entries.push(("others", Item::List(others.collect())));
+    }
     let token = session.token.as_ref();
     entries.extend(token.map(|token| ("token", Item::from(token.as_bytes()))));
     Item::dictionary(entries).encode()
@@ -119,11 +150,29 @@ fn decode(bytes: &[u8]) -> Option<StoredSession> {
         None => None,
         Some(token) => Some(Token::new(token.bytes()?)?),
     };
+    let others = entries.value("others").map(|others| {
+        let others = others.list()?.iter();
+        others.map(other).collect::<Option<Vec<_>>>()
+    });
     Some(StoredSession {
         user: entries.value("user")?.text()?.parse().ok()?,
         token,
         seen: Seen::new(entries.value("seen")?.bytes()?.to_vec())?,
+        others: match others {
+            None => Vec::new(),
+            Some(others) => others?,
+        },
     })
+}
+
+fn other(value: &Value<'_>) -> Option<(Label, Seen)> {
+    match value.list()? {
+        [user, seen] => Some((
+            user.text()?.parse().ok()?,
+            Seen::new(seen.bytes()?.to_vec())?,
+        )),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -139,6 +188,7 @@ mod tests {
             user: "nik~00ab12ff".parse().unwrap(),
             token: Token::new(b"secret"),
             seen: Seen::new(vec![1, 2]).unwrap(),
+            others: vec![("uma".parse().unwrap(), Seen::new(vec![3]).unwrap())],
         };
         file.store(&session).unwrap();
         assert_eq!(file.load().unwrap().as_ref(), Some(&session));
@@ -151,10 +201,33 @@ mod tests {
     }
 
     #[test]
+    fn what_each_user_has_seen_outlives_other_users() {
+        let label = |name: &str| name.parse::<Label>().unwrap();
+        let token = || Token::new(b"secret").unwrap();
+        let mut session = StoredSession::begin(label("nik"), token(), None);
+        assert_eq!(session.seen, Seen::default());
+        session.seen = Seen::new(vec![1]).unwrap();
+        let uma = StoredSession::begin(label("uma"), token(), Some(session));
+        assert_eq!(uma.seen, Seen::default());
+        let mut nik = StoredSession::begin(label("nik"), token(), Some(uma));
+        assert_eq!(nik.seen, Seen::new(vec![1]).unwrap());
+        for number in 0..2 * MOST_OTHERS {
+            nik = StoredSession::begin(label(&format!("user{number}")), token(), Some(nik));
+        }
+        assert_eq!(nik.others.len(), MOST_OTHERS);
+    }
+
+    #[test]
     fn a_damaged_one_is_told_of_and_left() {
         let folder = tempfile::tempdir().unwrap();
         let file = SessionFile::new(folder.path());
-        for bytes in [&b""[..], b"hello", b"de", b"d4:seen0:5:token0:4:user3:nike"] {
+        for bytes in [
+            &b""[..],
+            b"hello",
+            b"de",
+            b"d4:seen0:5:token0:4:user3:nike",
+            b"d6:othersl3:umae4:seen0:4:user3:nike",
+        ] {
             std::fs::write(&file.path, bytes).unwrap();
             let error = file.load().unwrap_err();
             assert!(matches!(error, SessionFileError::Damaged(_)), "{error}");

@@ -45,6 +45,9 @@ pub enum AccountError {
     /// The session cannot be read or stored.
     #[error(transparent)]
     Session(#[from] SessionFileError),
+    /// A session has begun and cannot be stored.
+    #[error("{0}: the session has begun all the same, and is lost when this peer ends")]
+    Unstored(#[source] SessionFileError),
 }
 
 /// Why a line to a tracker gave no answer.
@@ -75,7 +78,7 @@ impl AccountError {
             Self::NoSuchName(_) => "unknown-share",
             Self::Untrusted(_) => "untrusted",
             Self::Refused(refused) => refused.kind.as_str(),
-            Self::Session(_) => "record",
+            Self::Session(_) | Self::Unstored(_) => "record",
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::TrackerLineError;
 use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
 use crate::peer::{Trust, TrustError};
-use crate::wire::access::{Ask, MAX_FRAME, Reply, Request, Token};
+use crate::wire::access::{Ask, MAX_FIRST_FRAME, MAX_FRAME, Reply, Request, Token};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,8 @@ pub(super) struct OpenLine {
     stream: TlsStream,
     last_id: u32,
     used: Instant,
+    /// Whether a session was shown on it, so that long requests are taken.
+    is_known: bool,
 }
 
 impl OpenLine {
@@ -67,6 +69,7 @@ impl OpenLine {
             stream,
             last_id: 0,
             used: Instant::now(),
+            is_known: false,
         })
     }
 
@@ -87,7 +90,13 @@ impl OpenLine {
             token: token.cloned(),
             ask: ask.clone(),
         };
-        write_frame(&self.stream, &request.encode(), MAX_FRAME, SEND.min(answer))?;
+        let body = request.encode();
+        let is_long = u32::try_from(body.len()).is_ok_and(|length| length > MAX_FIRST_FRAME);
+        if is_long && !self.is_known {
+            self.ask(&Ask::Cluster, token, answer)?;
+        }
+        self.is_known |= token.is_some();
+        write_frame(&self.stream, &body, MAX_FRAME, SEND.min(answer))?;
         // A tracker says nothing unasked: nothing of a next frame is lost with this reader.
         let mut reader = FrameReader::new(&self.stream, MAX_FRAME);
         let body = match reader.next(answer, SEND) {

@@ -52,6 +52,15 @@ pub struct LoggedIn {
     pub note: Option<String>,
 }
 
+/// Who knows of a log-out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoggedOut {
+    /// The trackers, too.
+    Everywhere,
+    /// Nobody but this peer.
+    HereOnly,
+}
+
 /// A session that is here, as it was when it was looked at.
 struct Session {
     user: Label,
@@ -136,21 +145,38 @@ impl Account {
             user: user.clone(),
             password,
         };
-        self.begin(&ask, None)
+        let before = self.current();
+        let begun = self.begin(&ask, None)?;
+        // Nobody has its token any more: it need not stand until its time is over.
+        if let Ok(before) = before
+            && let Err(error) = self.trackers.ask(&Ask::Logout, Some(&before.token))
+        {
+            log::warn!("the session before was not ended: {error}");
+        }
+        Ok(begun)
     }
 
-    /// Ends the session, here and at the trackers.
+    /// Ends the session, here in any case and at the trackers if one answers. A session that they were not told of ends by
+    /// itself; until then nobody has its token.
     ///
     /// # Errors
     /// See [`AccountError`]; the session is as it was.
-    pub(super) fn logout(&self) -> Result<(), AccountError> {
+    pub(super) fn logout(&self) -> Result<LoggedOut, AccountError> {
         let session = self.current()?;
-        match self.ask_done(&Ask::Logout) {
+        let logged_out = match self.ask_done(&Ask::Logout) {
+            Ok(()) => LoggedOut::Everywhere,
             // A session that is over was forgotten by that.
-            Err(AccountError::Refused(refused)) if ends_session(refused.kind) => {}
-            result => result?,
-        }
-        self.forget(&session.token)
+            Err(AccountError::Refused(refused)) if ends_session(refused.kind) => {
+                LoggedOut::Everywhere
+            }
+            Err(error @ AccountError::Session(_)) => return Err(error),
+            Err(error) => {
+                log::warn!("no tracker was told of the log-out: {error}");
+                LoggedOut::HereOnly
+            }
+        };
+        self.forget(&session.token)?;
+        Ok(logged_out)
     }
 
     /// Changes the password. All other sessions of the user end.
@@ -322,7 +348,10 @@ impl Account {
             && seen != before
         {
             session.seen = seen;
-            self.file.store(session)?;
+            // What is news has to be told all the same; after a restart it is told once more.
+            if let Err(error) = self.file.store(session) {
+                log::warn!("what was told as new is not kept: {error}");
+            }
         }
         Ok(news)
     }
@@ -502,16 +531,11 @@ impl Account {
             return Err(AccountError::OtherAnswer(ask.kind()));
         };
         let mut stored = self.stored();
-        let seen = stored
-            .take_if(|stored| stored.user == user)
-            .map(|stored| stored.seen);
-        let session = StoredSession {
-            user: user.clone(),
-            token: Some(token),
-            seen: seen.unwrap_or_default(),
-        };
-        self.file.store(&session)?;
+        let session = StoredSession::begin(user.clone(), token, stored.take());
+        let lasts = self.file.store(&session);
+        // The one before may be over by now, as after a change of the password.
         *stored = Some(session);
+        lasts.map_err(AccountError::Unstored)?;
         log::info!("{user} is logged in");
         Ok(LoggedIn {
             user,

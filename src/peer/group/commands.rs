@@ -3,7 +3,7 @@
 use crate::peer::download::whole_at;
 use crate::peer::error::PeerError;
 use crate::peer::transfer::{Kind, Phase, Transfer};
-use crate::peer::{Account, AccountError, LoggedIn, Peer, Started, already, place};
+use crate::peer::{Account, AccountError, LoggedIn, LoggedOut, Peer, Started, already, place};
 use crate::storage::{CreateOptions, Place, Store, StoreError, create_stamped};
 use crate::torrent::{Info, InfoHash, Metainfo, PieceSet};
 use crate::wire::access::Place as Name;
@@ -52,7 +52,7 @@ impl Peer {
     ///
     /// # Errors
     /// See [`AccountError`]; the session is as it was.
-    pub fn logout(&self) -> Result<(), AccountError> {
+    pub fn logout(&self) -> Result<LoggedOut, AccountError> {
         let user = self.account().user().ok_or(AccountError::NotLoggedIn)?;
         let is_theirs = |group: &super::Group| group.user == user;
         self.end_session("its user has logged out", is_theirs, || {
@@ -75,12 +75,12 @@ impl Peer {
 
     /// Does what ends somebody's part in these groups, for this reason: the trackers are told first, as nobody can say it
     /// any more afterwards, and what is under way ends with it. If it is not done, all of it goes on.
-    fn end_session(
+    fn end_session<T>(
         &self,
         reason: &str,
         whose: impl Fn(&super::Group) -> bool,
-        end: impl FnOnce() -> Result<(), AccountError>,
-    ) -> Result<(), AccountError> {
+        end: impl FnOnce() -> Result<T, AccountError>,
+    ) -> Result<T, AccountError> {
         self.shared.group_announcer.rest(&whose);
         let ended = end();
         if ended.is_ok() {

@@ -1,12 +1,13 @@
 //! One control line of a peer: requests in, replies out, in order.
 //!
-//! In scope: deadlines, what is answered to bytes that are no request. Out of scope: what a request means.
+//! In scope: deadlines, what is answered to bytes that are no request, long frames for those alone who have shown a session.
+//! Out of scope: what a request means.
 //!
 //! The connection's own thread reads, has each request answered and writes the reply before it reads the next.
 
 use super::Registrar;
 use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
-use crate::wire::access::{ErrorKind, MAX_FRAME, Refused, Reply, Request};
+use crate::wire::access::{ErrorKind, MAX_FIRST_FRAME, MAX_FRAME, Refused, Reply, Request};
 use crate::wire::control::{self, Answer, Line, Notice};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -28,7 +29,8 @@ impl Registrar {
     }
 
     fn converse(&self, stream: &TlsStream, from: SocketAddr) -> Result<(), FrameIoError> {
-        let mut reader = FrameReader::new(stream, MAX_FRAME);
+        let mut reader = FrameReader::new(stream, MAX_FIRST_FRAME);
+        let mut is_known = false;
         loop {
             let body = match reader.next(IDLE, FRAME) {
                 Err(FrameIoError::TooSlow(IDLE)) => return Ok(()),
@@ -42,6 +44,10 @@ impl Registrar {
                     return write_frame(stream, &reply, MAX_FRAME, FRAME);
                 }
             };
+            if !is_known && self.holds(request.token.as_ref()) {
+                is_known = true;
+                reader.allow(MAX_FRAME);
+            }
             let reply = self.answer(request, from.ip()).encode();
             write_frame(stream, &reply, MAX_FRAME, FRAME)?;
         }

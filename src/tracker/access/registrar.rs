@@ -208,6 +208,16 @@ impl Registrar {
         })
     }
 
+    /// Whether that is the token of a session that holds.
+    pub(super) fn holds(&self, token: Option<&Token>) -> bool {
+        let session = token.map(|token| self.tokens.open(token.as_bytes(), since_1970()));
+        let Some(Ok(session)) = session else {
+            return false;
+        };
+        self.keeper
+            .read(|registry| self.check(registry, &session).is_ok())
+    }
+
     fn check(&self, registry: &Registry, session: &Session) -> Result<(), Refused> {
         let found = registry.check_session(session.account, session.session, session.credential);
         found.map(drop).map_err(told)

@@ -32,6 +32,10 @@ use crate::bencode::Item;
 
 pub use super::control::{MAX_FRAME, MAX_PAGE};
 
+/// The most bytes that a frame may have before a request on its line has shown a session that holds: a tracker keeps no
+/// more for strangers. A peer that has more to say asks for something small first.
+pub const MAX_FIRST_FRAME: u32 = 16 << 10;
+
 /// What a peer asks of a tracker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
