@@ -97,7 +97,8 @@ impl Database {
         }
         let stored = inspect(&path)?;
         let file = open_file(&path, true)?;
-        let opened = contain(|| open_on(FileBackend::new(file)?));
+        // It has just been checked whole, which takes time with every blob in it.
+        let opened = contain(|| open_on(FileBackend::new(file)?, false));
         let inner = opened.map_err(|fault| fault.at("open", &path))?;
         let database = Self {
             path,
@@ -241,7 +242,7 @@ fn fill(new: &Path, origin: [u8; 16], restored: Option<&Batch>) -> Result<(), Fa
         .open(new)?;
     let whole = file.try_clone()?;
     contain(|| {
-        let database = open_on(FileBackend::new(file)?)?;
+        let database = open_on(FileBackend::new(file)?, true)?;
         initialize(&database, origin)?;
         if let Some(batch) = restored {
             write(&database, batch)?;
@@ -318,16 +319,16 @@ fn inspect(path: &Path) -> Result<Stored, DatabaseError> {
     }
     let read = contain(|| {
         let overlay = Overlay::new(FileBackend::new(file)?)?;
-        load(&open_on(overlay)?)
+        load(&open_on(overlay, true)?)
     });
     read.map_err(|fault| fault.at("read", path))
 }
 
-/// Opens the database in `backend`, checked whole; what a crash left is repaired there.
-fn open_on(backend: impl StorageBackend) -> Result<redb::Database, Fault> {
+/// Opens the database in `backend`, on demand checked whole; what a crash left is repaired there.
+fn open_on(backend: impl StorageBackend, check: bool) -> Result<redb::Database, Fault> {
     let database = redb::Builder::new()
         .set_cache_size(CACHE)
-        .set_check_integrity_on_open(true)
+        .set_check_integrity_on_open(check)
         .create_with_backend(backend)?;
     Ok(database)
 }

@@ -374,7 +374,7 @@ impl StorageBackend for Disk {
 fn on(disk: &Disk) -> Database {
     Database {
         path: DATABASE_FILE.into(),
-        inner: open_on(disk.clone()).unwrap(),
+        inner: open_on(disk.clone(), true).unwrap(),
         failed: Mutex::new(false),
     }
 }
@@ -384,7 +384,7 @@ type Rows = HashMap<[u8; 16], Vec<u8>>;
 #[test]
 fn after_a_crash_all_that_was_acknowledged_is_there_and_nothing_by_halves() {
     let disk = Disk::default();
-    initialize(&open_on(disk.clone()).unwrap(), [1; 16]).unwrap();
+    initialize(&open_on(disk.clone(), true).unwrap(), [1; 16]).unwrap();
     let start = disk.platter().synced.clone();
     let mut cut_short = 0;
     for seed in 0..200 {
@@ -412,7 +412,7 @@ fn after_a_crash_all_that_was_acknowledged_is_there_and_nothing_by_halves() {
         assert!(matches!(failed, DatabaseError::Failed(_)), "{failed}");
         let left = Disk::holding(disk.crash(&mut random));
         drop(database);
-        let stored = load(&open_on(left).unwrap()).unwrap();
+        let stored = load(&open_on(left, true).unwrap()).unwrap();
         let found: Rows = stored.rows.into_iter().collect();
         assert!(found == acknowledged || found == tried, "{seed}");
         assert_eq!(stored.origin, [1; 16]);
@@ -424,7 +424,7 @@ fn after_a_crash_all_that_was_acknowledged_is_there_and_nothing_by_halves() {
 #[test]
 fn after_a_failed_write_nothing_more_is_written_even_if_the_disk_recovers() {
     let disk = Disk::default();
-    initialize(&open_on(disk.clone()).unwrap(), [1; 16]).unwrap();
+    initialize(&open_on(disk.clone(), true).unwrap(), [1; 16]).unwrap();
     let database = on(&disk);
     database.commit(batch([(1, b"one".to_vec())])).unwrap();
     disk.platter().left = Some(0);
@@ -446,6 +446,6 @@ fn after_a_failed_write_nothing_more_is_written_even_if_the_disk_recovers() {
     }
     let left = Disk::holding(disk.platter().synced.clone());
     drop(database);
-    let stored = load(&open_on(left).unwrap()).unwrap();
+    let stored = load(&open_on(left, true).unwrap()).unwrap();
     assert_eq!(stored.rows, [(id(1), b"one".to_vec())]);
 }
