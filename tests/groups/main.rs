@@ -17,6 +17,7 @@ mod input;
 mod interruptions;
 mod liar;
 mod refusals;
+mod scale;
 mod team;
 mod tour;
 mod wire;

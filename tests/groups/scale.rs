@@ -1,0 +1,136 @@
+//! How fast catalogues are with few and with many shares, and how soon a tracker that keeps them is there again. What it prints
+//! stands in benches/README.md.
+
+use crate::service::{Service, User, group};
+use pieceful::certificate::MemberKey;
+use pieceful::wire::access::{Answer, Ask, FileEntry, KeyRequest};
+use pieceful::wire::control::InfoPart;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often each request is timed.
+const ROUNDS: usize = 200;
+
+/// Has the user make a group and share so much in it.
+fn fill(user: &mut User, name: &str, shares: usize) {
+    user.does(group(&format!("create_group {name}")));
+    let request = MemberKey::generate().unwrap();
+    let request = KeyRequest(request.request(user.token.as_bytes()).unwrap());
+    let label = || name.parse().unwrap();
+    let ask = Ask::Certify {
+        group: label(),
+        request,
+    };
+    let Ok(Answer::Certificate { authority, .. }) = user.ask(ask) else {
+        panic!("no certificate of {name}")
+    };
+    let pem = String::from_utf8(authority).unwrap();
+    for number in 0..shares {
+        let (share, length) = (format!("share{number:05}"), number + 1);
+        // Twenty pieces' hashes, as of a share of 10 MiB.
+        let seed = format!("{name}{share}");
+        let pieces = seed.bytes().cycle().take(400);
+        let mut info = format!(
+            "d6:lengthi{}e4:name{}:{share}12:piece lengthi524288e6:pieces400:",
+            19 * 524_288 + length,
+            share.len()
+        )
+        .into_bytes();
+        info.extend(pieces);
+        info.extend(format!("7:privatei1e8:ssl-cert{}:{pem}e", pem.len()).bytes());
+        user.does(Ask::Publish {
+            group: label(),
+            part: InfoPart::of(&info, 0).unwrap(),
+        });
+    }
+}
+
+/// A tracker with so many groups of 100 shares, and one called `few` of ten; who made it is called `user`.
+fn filled(groups: usize) -> Service {
+    let service = Service::new();
+    let start = Instant::now();
+    thread::scope(|scope| {
+        for part in 0..8 {
+            let mut user = service.user(&format!("user{part}"));
+            scope.spawn(move || {
+                for number in (part..groups).step_by(8) {
+                    fill(&mut user, &format!("group{number:03}"), 100);
+                }
+            });
+        }
+    });
+    fill(&mut service.user("user"), "few", 10);
+    let shares = groups * 100 + 10;
+    let made = start.elapsed().as_secs_f64();
+    println!(
+        "{shares} shares in {} groups: made in {made:.0} s",
+        groups + 1
+    );
+    service
+}
+
+/// A whole catalogue, whatever the number of pages.
+fn list(user: &mut User, name: &str) -> Vec<FileEntry> {
+    let (mut files, mut after) = (Vec::new(), None);
+    loop {
+        let group = name.parse().unwrap();
+        match user.ask(Ask::ListFiles { group, after }) {
+            Ok(Answer::Files(page)) => {
+                files.extend(page.entries);
+                after = page.next;
+            }
+            other => panic!("{other:?}"),
+        }
+        if after.is_none() {
+            return files;
+        }
+    }
+}
+
+/// The median of what a catalogue of so many shares takes.
+fn median(user: &mut User, name: &str, shares: usize) -> Duration {
+    let mut all: Vec<Duration> = (0..ROUNDS)
+        .map(|_| {
+            let start = Instant::now();
+            assert_eq!(list(user, name).len(), shares);
+            start.elapsed()
+        })
+        .collect();
+    all.sort_unstable();
+    println!(
+        "list_files of {shares}: {:.3} ms",
+        all[ROUNDS / 2].as_secs_f64() * 1e3
+    );
+    all[ROUNDS / 2]
+}
+
+/// Ends the tracker with kill -9 and starts it again; gives how long it takes until its first lines are there.
+fn restart(service: Service) -> (Service, Duration) {
+    let file = service.sandbox.path("data/registry.redb");
+    let sandbox = service.kill();
+    let start = Instant::now();
+    let service = Service::again(sandbox);
+    let time = start.elapsed();
+    println!(
+        "restart after kill -9 with {:.1} MiB: {:.2} s",
+        file.metadata().unwrap().len() as f64 / f64::from(1 << 20),
+        time.as_secs_f64()
+    );
+    (service, time)
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn catalogues_with_few_and_with_many_shares() {
+    let login = |service: &Service, name: &str| User::login(service.line(), name);
+    let service = filled(0);
+    let few = median(&mut login(&service, "user"), "few", 10);
+    drop(restart(service));
+    let service = filled(200);
+    let many = median(&mut login(&service, "user"), "few", 10);
+    median(&mut login(&service, "user4"), "group100", 100);
+    let (service, time) = restart(service);
+    assert_eq!(list(&mut login(&service, "user"), "few").len(), 10);
+    assert!(many < few * 2, "it grows slower");
+    assert!(time < Duration::from_secs(2), "it takes long to start");
+}
