@@ -94,9 +94,12 @@ impl Shared {
         self.fetch(leech, 0).expect("it is served");
         harm.hurt(&self.harmed);
         let mut block = 1;
-        while let Some(()) = self.fetch(leech, block) {
+        let ends = || {
+            let end = self.fetch(leech, block).is_none();
             block = block % (LENGTH / BLOCK) + 1;
-        }
+            end
+        };
+        until(ends, || format!("{harm:?} is not noticed"));
     }
 
     fn fetch<B: Bytes>(&self, leech: &mut Leech<B>, block: usize) -> Option<()> {

@@ -4,7 +4,7 @@
 use crate::service::{Line, Service, User, create_user, group};
 use crate::support::Peer;
 use crate::team::{log_of, logged, peer, session, share, until, word};
-use crate::wire::{BLOCK, Leech, Shown, call, call_tls, certify, handshake, public_key, rest};
+use crate::wire::{BLOCK, Leech, Shown, answer, call, call_tls, certify, handshake, public_key};
 use pieceful::certificate::{Authority, GroupAuthority};
 use pieceful::wire::access::Ask;
 use rustls::pki_types::pem::PemObject;
@@ -101,7 +101,7 @@ fn over_tls(
     let local = line.sock.local_addr().unwrap();
     let _ = line.write_all(&handshake(asked, "stranger"));
     let _ = line.flush();
-    (local, rest(&mut line))
+    (local, answer(&mut line))
 }
 
 /// The same without TLS.
@@ -109,7 +109,7 @@ fn plainly(address: SocketAddr, asked: &str) -> (SocketAddr, Vec<u8>) {
     let mut line = call(address);
     let local = line.local_addr().unwrap();
     line.write_all(&handshake(asked, "stranger")).unwrap();
-    (local, rest(&mut line))
+    (local, answer(&mut line))
 }
 
 fn has_line(log: &Path, parts: &[&str]) -> bool {
@@ -227,9 +227,10 @@ fn whoever_is_removed_loses_its_links_and_gets_no_new_one_though_its_certificate
     assert!(leech.fetch(0, 0, BLOCK as u32).is_some());
     scene.nik.run("remove_member lab mayank");
     // The link ends by itself, once the peer hears of it.
-    while leech.fetch(0, 0, BLOCK as u32).is_some() {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until(
+        || leech.fetch(0, 0, BLOCK as u32).is_none(),
+        || "the link goes on".to_owned(),
+    );
     let log = log_of(&scene.service.sandbox, "nik");
     logged(&log, &["ended: mayank is no member any more"]);
     let (local, said) = over_tls(address, &lab, Some(&shown), &lab);
@@ -276,9 +277,10 @@ fn a_link_ends_with_its_certificate() {
         || "no link".to_owned(),
     );
     let mut leech = leech.unwrap();
-    while leech.fetch(0, 0, BLOCK as u32).is_some() {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until(
+        || leech.fetch(0, 0, BLOCK as u32).is_none(),
+        || "the link goes on".to_owned(),
+    );
     let log = log_of(&service.sandbox, "nik");
     logged(&log, &["ended: the certificate of mayank has ended"]);
     // It holds through its last second.

@@ -3,7 +3,6 @@
 use crate::service::User;
 use crate::support::PATIENCE;
 use pieceful::certificate::{GroupCertificate, MemberPublicKey};
-use pieceful::net::TlsStream;
 use pieceful::wire::access::{Answer, Ask, KeyRequest};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
@@ -17,7 +16,6 @@ use rustls::{
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Length of a block.
 pub(crate) const BLOCK: usize = 16 << 10;
@@ -26,27 +24,6 @@ pub(crate) const BLOCK: usize = 16 << 10;
 pub(crate) trait Bytes: Read + Write {}
 
 impl<T: Read + Write> Bytes for T {}
-
-/// A line that `pieceful` itself dialled, for tests.
-#[allow(dead_code)]
-pub(crate) struct OfOurs(pub(crate) TlsStream);
-
-impl Read for OfOurs {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read_until(buffer, Instant::now() + PATIENCE)
-    }
-}
-
-impl Write for OfOurs {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write_all_until(bytes, Instant::now() + PATIENCE)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// A key and the certificate that it is shown with.
 pub(crate) struct Shown {
@@ -180,21 +157,18 @@ fn binary(hex: &str) -> Vec<u8> {
         .collect()
 }
 
-/// All that comes until the other side closes, whichever way it does.
-pub(crate) fn rest(stream: &mut impl Read) -> Vec<u8> {
-    let (mut all, mut buffer) = (Vec::new(), [0; 4096]);
-    loop {
-        match stream.read(&mut buffer) {
-            Ok(0) => return all,
-            Ok(read) => all.extend_from_slice(&buffer[..read]),
-            Err(error) => {
-                let waits = matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-                );
-                assert!(!waits, "the other side neither sends nor closes");
-                return all;
-            }
+/// What is said first; nothing if the other side closes without a word, whichever way it does.
+pub(crate) fn answer(stream: &mut impl Read) -> Vec<u8> {
+    let mut buffer = [0; 4096];
+    match stream.read(&mut buffer) {
+        Ok(read) => buffer[..read].to_vec(),
+        Err(error) => {
+            let waits = matches!(
+                error.kind(),
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+            );
+            assert!(!waits, "the other side neither sends nor closes");
+            Vec::new()
         }
     }
 }
