@@ -16,6 +16,7 @@ mod eavesdropper;
 mod input;
 mod interruptions;
 mod liar;
+mod membership;
 mod refusals;
 mod scale;
 mod team;
