@@ -77,6 +77,7 @@ struct State {
     /// Restored, and not caught up so far as the disk knows.
     restored: bool,
     failed: bool,
+    ending: bool,
 }
 
 /// Why the registry cannot be opened.
@@ -162,6 +163,7 @@ impl Keeper {
                 issued: 0,
                 restored,
                 failed: false,
+                ending: false,
             }),
             saves: Saves::default(),
             database,
@@ -204,7 +206,11 @@ impl Keeper {
     /// Ends all lines to other trackers, and takes no more: nothing waits for them from now on.
     pub fn close_lines(&self) {
         self.stop.stop();
-        let lines = self.shared.state().close_lines();
+        let lines = {
+            let mut state = self.shared.state();
+            state.ending = true;
+            state.close_lines()
+        };
         for line in lines {
             self.line_down(line);
         }
@@ -384,6 +390,8 @@ impl Shared {
                     }
                 }
                 Effect::Abandon { write } => drop(state.waiting.remove(&write)),
+                // An end of its own making is no news.
+                Effect::Report(Report::Split { .. }) if state.ending => {}
                 Effect::Report(report) => {
                     tell(&report);
                     if report == Report::Serves && std::mem::take(&mut state.restored) {
@@ -442,10 +450,10 @@ fn tell(report: &Report) {
     }
 }
 
-/// The info dictionary that a row needs beside it.
+/// The info dictionary that a row needs beside it; of one that was withdrawn too, so that all keep the same.
 fn named_by(row: &Row) -> Option<InfoHash> {
     match row {
-        Row::Share(share) if share.withdrawn.is_none() => Some(share.info_hash),
+        Row::Share(share) => Some(share.info_hash),
         _ => None,
     }
 }

@@ -469,7 +469,8 @@ impl Registrar {
         let note = lost.then(|| {
             let name = user.name();
             Line::new(&format!(
-                "the name {name} was given twice while trackers were apart and the other account has it: yours is {user}"
+                "the name {name} was given twice while trackers were apart, and the other account has it: yours is {user}; \
+                 log in as {user} from now on, and tell that name to those who look for you"
             ))
         });
         Ok(Answer::Session { token, user, note })

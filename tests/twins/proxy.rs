@@ -1,0 +1,148 @@
+//! What lies between two trackers: a line that can be cut, or held so that nothing passes.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, JoinHandle};
+
+/// Takes connections and hands them on to a tracker.
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    target: Option<SocketAddr>,
+    mode: Mode,
+    live: Vec<TcpStream>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Mode {
+    Open,
+    /// Connections end and no new one lasts.
+    Cut,
+    /// Connections stand and nothing comes through.
+    Held,
+    Ended,
+}
+
+impl Proxy {
+    pub(crate) fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                target: None,
+                mode: Mode::Open,
+                live: Vec::new(),
+            }),
+            changed: Condvar::new(),
+        });
+        let accepting = Arc::clone(&shared);
+        let accepting = thread::spawn(move || accept(&listener, &accepting));
+        Self {
+            address,
+            shared,
+            accepting: Some(accepting),
+        }
+    }
+
+    /// Where connections go from now on.
+    pub(crate) fn lead_to(&self, target: SocketAddr) {
+        self.shared.state.lock().unwrap().target = Some(target);
+    }
+
+    /// Ends every connection, and each new one.
+    pub(crate) fn cut(&self) {
+        self.set(Mode::Cut);
+    }
+
+    /// Lets nothing through, in neither direction; what comes meanwhile is let through afterwards.
+    pub(crate) fn hold(&self) {
+        self.set(Mode::Held);
+    }
+
+    pub(crate) fn mend(&self) {
+        self.set(Mode::Open);
+    }
+
+    fn set(&self, mode: Mode) {
+        let mut state = self.shared.state.lock().unwrap();
+        state.mode = mode;
+        if matches!(mode, Mode::Cut | Mode::Ended) {
+            for socket in state.live.drain(..) {
+                let _ = socket.shutdown(Shutdown::Both);
+            }
+        }
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.set(Mode::Ended);
+        // Wakes the accept loop.
+        let _ = TcpStream::connect(self.address);
+        let _ = self.accepting.take().unwrap().join();
+    }
+}
+
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    loop {
+        let (near, _) = listener.accept().unwrap();
+        let (mode, target) = {
+            let state = shared.state.lock().unwrap();
+            (state.mode, state.target)
+        };
+        match mode {
+            Mode::Ended => return,
+            Mode::Cut => continue,
+            Mode::Open | Mode::Held => {}
+        }
+        let Some(Ok(far)) = target.map(TcpStream::connect) else {
+            continue;
+        };
+        for socket in [&near, &far] {
+            let _ = socket.set_nodelay(true);
+        }
+        let ends = [(&near, &far), (&far, &near)].map(|(from, to)| {
+            let ends = (from.try_clone().unwrap(), to.try_clone().unwrap());
+            let shared = Arc::clone(shared);
+            (ends, shared)
+        });
+        let mut state = shared.state.lock().unwrap();
+        if matches!(state.mode, Mode::Cut | Mode::Ended) {
+            continue;
+        }
+        state.live.extend([near, far]);
+        drop(state);
+        for ((from, to), shared) in ends {
+            thread::spawn(move || copy(from, to, &shared));
+        }
+    }
+}
+
+fn copy(mut from: TcpStream, mut to: TcpStream, shared: &Shared) {
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(read @ 1..) = from.read(&mut buffer) {
+        let held = |state: &mut State| state.mode == Mode::Held;
+        let state = shared.state.lock().unwrap();
+        let state = shared.changed.wait_while(state, held).unwrap();
+        if state.mode != Mode::Open {
+            break;
+        }
+        drop(state);
+        if to.write_all(&buffer[..read]).is_err() {
+            break;
+        }
+    }
+    let _ = from.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
+}
