@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Trackers and peers on this machine, from nothing to a finished run.
 #
-#   ./run_local.sh              one tracker and four peers with a user each; one of them makes a group, lets the others in
-#                               and shares one real file of over 100 MB, which the others download at once
+#   ./run_local.sh              two trackers and four peers with a user each; one of them makes a group, lets the others in
+#                               and shares one real file of over 100 MB, which the others download at once; half-way
+#                               through, the first tracker is killed, and started again before the end
 #   ./run_local.sh FILE [PEERS] the same with your file and number of peers
 #   ./run_local.sh DIR          a closed run: DIR holds in1.txt, in2.txt, ...; writes to $OUT or a temporary folder
 #
@@ -46,7 +47,7 @@ wait_for() {
     done
 }
 
-# Starts a tracker with the options given and writes TRACKER_INFO, which pins it.
+# Starts a tracker alone with the options given and writes TRACKER_INFO, which pins it.
 start_tracker() {
     "$PIECEFUL" tracker --listen 127.0.0.1:0 --data "$work/tracker" "$@" >"$work/tracker.out" 2>"$work/tracker.err" </dev/null &
     tracker=$!
@@ -55,6 +56,47 @@ start_tracker() {
     # Where it is, and the fingerprint that lets the peers talk to no other.
     sed -e 's/^tracker .* listening on //' "$work/tracker.out" >"$work/tracker_info.txt"
     say "tracker at $(head -n 1 "$work/tracker_info.txt")"
+}
+
+# Starts tracker number `$1` of TRACKER_INFO at the address `$2`.
+start_twin() {
+    local number=$1
+    : >"$work/tracker$number.out"
+    "$PIECEFUL" tracker "$work/tracker_info.txt" "$number" --listen "$2" --data "$work/data$number" \
+        >"$work/tracker$number.out" 2>>"$work/tracker$number.err" </dev/null &
+    twins[number]=$!
+    started+=("$!")
+    wait_for "$!" "$work/tracker$number.out" '^fingerprint '
+    twin_at[number]=$(sed -n 's/^tracker .* listening on //p' "$work/tracker$number.out")
+}
+
+# Starts two trackers that keep each other current. Their ports are free ones, written down once they are known.
+start_twins() {
+    printf '127.0.0.1:0\n127.0.0.1:0\n' >"$work/tracker_info.txt"
+    start_twin 1 127.0.0.1:0
+    start_twin 2 127.0.0.1:0
+    printf '%s\n' "${twin_at[1]}" "${twin_at[2]}" "$(sed -n '/^fingerprint /p' "$work/tracker1.out")" >"$work/new_info.txt"
+    mv "$work/new_info.txt" "$work/tracker_info.txt"
+    say "trackers at ${twin_at[1]} and ${twin_at[2]}"
+}
+
+# kill -9, as a machine that loses its power.
+kill_twin() {
+    local killed=${twins[$1]} id
+    local -a left=()
+    { kill -9 "$killed" && wait "$killed"; } 2>/dev/null || true
+    for id in "${started[@]}"; do [ "$id" = "$killed" ] || left+=("$id"); done
+    started=("${left[@]}")
+}
+
+# Waits until the trackers that peer 1 sees both serve and lack nothing.
+wait_for_twins() {
+    local tries=0
+    until ask 1 status && [ "$(grep -o '"state":"serving","lag":0' <<<"$answer" | wc -l)" = 2 ]; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 300 ] || fail "the trackers are not in step: $answer"
+        sleep 0.1
+    done
 }
 
 # Starts peer number `$1` with further options; its id is in `peer`.
@@ -118,8 +160,9 @@ share_file() {
     name=$(basename -- "$file")
     size=$(stat -c %s -- "$file")
     hash=$(sha1sum <"$file" | cut -d' ' -f1)
-    start_tracker
+    start_twins
     for number in $(seq 1 "$peers"); do start_person "$number"; done
+    wait_for_twins
     for number in $(seq 1 "$peers"); do
         password=$(head -c 12 /dev/urandom | od -An -tx1 | tr -d ' \n')
         ask "$number" "create_user user$number" "$password"
@@ -137,10 +180,10 @@ share_file() {
     for number in $(seq 2 "$peers"); do
         say_to "$number" "download_file team $(quoted "$name") $(quoted "$work/peer$number/copy")"
     done
-    for number in $(seq 2 "$peers"); do
-        hear "$number"
-        say_to "$number" wait
-    done
+    for number in $(seq 2 "$peers"); do hear "$number"; done
+    kill_half_way
+    for number in $(seq 2 "$peers"); do say_to "$number" wait; done
+    start_twin 1 "${twin_at[1]}"
     for number in $(seq 2 "$peers"); do
         hear "$number"
         ask "$number" show_downloads
@@ -153,13 +196,33 @@ share_file() {
         report "$number" "$copy"
     done
     summary "$peers" "$size"
+    wait_for_twins
+    say "$killed; both trackers are in step again"
     return "$ok"
+}
+
+# Waits until peer 2 has half of its download, kills the first tracker, and has peer 1 ask something all the same. What there
+# is to say about it is in `killed`.
+kill_half_way() {
+    local done=0 total=1 begun
+    while [ "$((2 * done))" -lt "$total" ]; do
+        ask 2 show_downloads
+        done=$(field bytes_done "$answer")
+        total=$(field bytes_total "$answer")
+        case $answer in *'"state":"complete"'*) break ;; esac
+    done
+    [ "$total" -gt 0 ] || total=1 done=1
+    kill_twin 1
+    begun=$(date +%s%N)
+    ask 1 "list_files team"
+    killed="tracker 1 was killed when peer 2 had $((100 * done / total)) %, peer 1 was answered $((($(date +%s%N) - begun) / 1000000)) ms later"
+    killed+=", and tracker 1 was started again"
 }
 
 # One peer's SHA-1 as measured on its copy, its time and speed, and who sent it how much.
 report() {
     local number=$1 line seconds rate
-    line=$(grep '^{"command":"show_downloads"' "$work/peer$number.out")
+    line=$(grep '^{"command":"show_downloads"' "$work/peer$number.out" | tail -n 1)
     seconds=$(field seconds "$line")
     rate=$(field rate "$line")
     say "peer $number at $(address_of "$number"): SHA-1 $2, $seconds s, $((rate / 1000000)) MB/s"
@@ -255,7 +318,7 @@ main() {
     case $peers in '' | *[!0-9]*) fail "PEERS is a number, not $peers" ;; esac
     [ "$peers" -ge 2 ] && [ "$peers" -le 100 ] || fail "PEERS is between 2 and 100"
     # Indexed, so that a subscript is the number that the variable holds.
-    declare -a ids=()
+    declare -a ids=() twins=() twin_at=()
     local file=${1:-}
     if [ -z "$file" ]; then
         file=$(largest_file)

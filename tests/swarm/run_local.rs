@@ -30,6 +30,12 @@ fn a_file_of_ones_own_ends_on_four_peers() {
         "{}",
         output.stdout
     );
+    for part in [
+        "tracker 1 was killed",
+        "was started again; both trackers are in step",
+    ] {
+        assert!(output.stdout.contains(part), "{}", output.stdout);
+    }
 }
 
 #[test]
