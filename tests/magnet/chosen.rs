@@ -5,6 +5,7 @@ use crate::peers::{Logged, TORRENT, peer};
 use crate::script::*;
 use crate::support::Sandbox;
 use crate::torrent::{Torrent, word};
+use sha1::{Digest, Sha1};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -260,4 +261,83 @@ fn data_that_is_there_is_verified_and_not_fetched_again() {
     given.join().unwrap();
     assert!(fs::read(&there).unwrap() == TORRENT.content);
     assert_eq!(half.download("share")["from"]["disk"], 10 * 32_768);
+}
+
+/// The torrent with other bytes in its info dictionary.
+fn changed(torrent: &Torrent, changes: &[(&str, &str)]) -> Torrent {
+    let mut info = info(torrent).to_vec();
+    for (from, to) in changes {
+        let at = info
+            .windows(from.len())
+            .position(|bytes| bytes == from.as_bytes())
+            .unwrap();
+        info.splice(at..at + from.len(), to.bytes());
+    }
+    let mut changed = torrent.clone();
+    changed.info_hash = Sha1::digest(&info).into();
+    changed.bytes = [b"d4:info", info.as_slice(), b"e"].concat();
+    changed
+}
+
+#[test]
+fn a_hybrid_torrent_is_joined_by_its_first_half() {
+    let length = TORRENT.content.len();
+    let root = "r".repeat(32);
+    let tree =
+        format!("d9:file treed5:shared0:d6:lengthi{length}e11:pieces root32:{root}eee6:length");
+    let changes = [
+        ("d6:length", tree.as_str()),
+        ("4:name", "12:meta versioni2e4:name"),
+    ];
+    let mut hybrid = changed(&TORRENT, &changes);
+    hybrid.bytes.pop();
+    let layers = format!("12:piece layersd32:{root}32:{root}ee");
+    hybrid.bytes.extend(layers.as_bytes());
+    let sandbox = Sandbox::new();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    download(&mut leech, &sandbox, &hybrid, "");
+    leech.until("share", |download| download["state"] == "downloading");
+    let wire = Wire::greet(leech.process.address, &hybrid, BOTH, "giver");
+    let given = thread::spawn(move || serve(wire, &hybrid, |_, block| block.to_vec()));
+    leech.run("wait 30");
+    given.join().unwrap();
+    assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
+}
+
+#[test]
+fn what_is_refused_says_what_is_wrong_with_it_and_makes_nothing() {
+    let sandbox = Sandbox::new();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    for (torrent, says) in [
+        (
+            changed(
+                &TORRENT,
+                &[("d6:lengthi642592e", "d12:total lengthi642592e")],
+            ),
+            "\"total length\"",
+        ),
+        (
+            changed(&TORRENT, &[("d6:length", "d12:total lengthi1e6:length")]),
+            "\"total length\"",
+        ),
+        (
+            changed(&SET, &[("d4:attr1:x6:length", "d4:attr1:l6:length")]),
+            "symbolic link",
+        ),
+        (
+            changed(&SET, &[("pathl5:a.txte", "pathl2:..e")]),
+            "unsafe name",
+        ),
+        (
+            changed(&SET, &[("pathl5:d.bine", "pathl5:a.txte")]),
+            "a.txt",
+        ),
+    ] {
+        let file = torrent.write(&sandbox, "refused.torrent");
+        let refused = leech.try_run(&format!("download {}", word(&file)));
+        assert_eq!(refused["error"]["kind"], "bad-torrent", "{refused}");
+        let message = refused["error"]["message"].as_str().unwrap();
+        assert!(message.contains(says), "{says}: {message}");
+    }
+    assert!(files(&sandbox.path("leech")).is_empty());
 }
