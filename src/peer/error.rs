@@ -78,6 +78,16 @@ pub enum PeerError {
     /// Something else stands at the destination.
     #[error("{} exists already and is not what the share is: move it away, choose another destination, or say --force to replace it", .0.display())]
     OtherContent(PathBuf),
+    /// Something of another kind stands at the destination; not even `--force` replaces it.
+    #[error("{} is {found} and the share is {share}: neither replaces the other; move it away or choose another destination", path.display())]
+    OtherKind {
+        /// The destination.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+        /// What the share is.
+        share: &'static str,
+    },
     /// No key can be made.
     #[error("cannot make a key: {0}")]
     Key(#[source] CertificateError),
@@ -113,7 +123,7 @@ impl PeerError {
             Self::Already { .. } => "already",
             Self::NoSuchDownload(_) => "no-such-download",
             Self::OfGroup(_) => "of-a-group",
-            Self::OtherContent(_) => "exists",
+            Self::OtherContent(_) | Self::OtherKind { .. } => "exists",
             Self::Key(_) => "system",
             Self::Account(error) => error.kind(),
             Self::Stopping => "stopping",

@@ -403,6 +403,7 @@ impl Transfer {
             .collect();
         sources.sort();
         Some(Record {
+            replaces: self.replaces && !matches!(recorded, RecordState::Complete { .. }),
             group: self
                 .group
                 .as_ref()

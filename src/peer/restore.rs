@@ -34,6 +34,7 @@ impl Peer {
                     };
                     let mut transfer = Transfer::new(&self.shared, metainfo, kind, true);
                     transfer.added_ms = record.added_ms;
+                    transfer.replaces = record.replaces;
                     let group = record.group.as_ref();
                     transfer.group = group.map(|(user, group)| self.shared.groups.of(user, group));
                     transfer.wishes = Wishes::recorded(&record.only, record.sequential, false);
@@ -112,6 +113,9 @@ impl Transfer {
 
     fn open_download(&self, place: &Place) -> Result<Store, StoreError> {
         let (info, chosen) = (Arc::clone(self.info()), Arc::clone(&self.selection));
+        if self.replaces {
+            return Store::open_replacement(info, place);
+        }
         Store::open_chosen_download(info, chosen, place)
     }
 
@@ -138,10 +142,17 @@ impl Transfer {
             Kind::Download(place) => {
                 let whole = place.path();
                 let known_complete = matches!(recorded, RecordState::Complete { .. });
-                // A crash between the renaming and the recording leaves a whole file that is recorded as partial.
-                if !known_complete && whole.symlink_metadata().is_err() {
-                    self.set_store(Arc::new(self.open_download(place)?));
-                    return self.check(shared, interrupt);
+                if !known_complete {
+                    // A crash between the renaming and the recording leaves a whole file that is recorded as partial.
+                    let renamed = whole.symlink_metadata().is_ok()
+                        && (!self.replaces || self.stands_whole(&whole, interrupt)?);
+                    if !renamed {
+                        self.set_store(Arc::new(self.open_download(place)?));
+                        return self.check(shared, interrupt);
+                    }
+                    if self.replaces {
+                        Store::remove_replaced(self.info(), place);
+                    }
                 }
                 whole
             }
@@ -149,6 +160,14 @@ impl Transfer {
             Kind::Magnet(_) => return Ok(()),
         };
         self.reopen_whole(shared, &whole, recorded, interrupt)
+    }
+
+    /// Whether what stands there is the share, and not what a download of it is to replace.
+    fn stands_whole(&self, path: &Path, interrupt: &AtomicBool) -> Result<bool, StoreError> {
+        let Ok(store) = Store::open_share(Arc::clone(self.info()), path) else {
+            return Ok(false);
+        };
+        Ok(self.verified(&store, interrupt)?.is_full())
     }
 
     fn reopen_whole(

@@ -106,6 +106,8 @@ pub(super) struct Transfer {
     pub(super) kind: Kind,
     /// Whether trackers and the state folder are told of it; a closed run does neither.
     pub(super) listed: bool,
+    /// Whether, once complete, it may take the place of what stands under its name.
+    pub(super) replaces: bool,
     /// Whose share it is, if it is a group's.
     pub(super) group: Option<Arc<Group>>,
     /// By which authority's certificates its links are made: a group that comes to bear the same name has another one.
@@ -237,6 +239,7 @@ impl Transfer {
             metainfo,
             kind,
             listed,
+            replaces: false,
             group: None,
             wishes: Wishes::default(),
             selection: Arc::new(Selection::all(&info)),

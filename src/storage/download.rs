@@ -11,6 +11,7 @@ use super::tree::{Access, Folder, is_link};
 use super::{Store, StoreError};
 use crate::torrent::{FileName, Info, InfoHash, Layout, Selection};
 use nix::errno::Errno;
+use nix::sys::stat::{FileStat, SFlag};
 use std::collections::HashSet;
 use std::fs::{File, Metadata, TryLockError};
 use std::os::unix::fs::MetadataExt;
@@ -44,6 +45,7 @@ pub(super) struct Download {
     pub(super) parent: Folder,
     pub(super) part: String,
     pub(super) name: String,
+    pub(super) replaces: bool,
 }
 
 impl Store {
@@ -69,7 +71,17 @@ impl Store {
         selection: Arc<Selection>,
         place: &Place,
     ) -> Result<Self, StoreError> {
-        Self::open_part(info, selection, place, false)
+        Self::open_part(info, selection, place, false, false)
+    }
+
+    /// As [`Store::open_download`], for one that takes the place of what stands under its name, and only once it is whole: a
+    /// file that of a file, a folder that of a folder.
+    ///
+    /// # Errors
+    /// See [`Store::open_download`]; [`StoreError::Exists`] if what stands there is of another kind.
+    pub fn open_replacement(info: Arc<Info>, place: &Place) -> Result<Self, StoreError> {
+        let all = Arc::new(Selection::all(&info));
+        Self::open_part(info, all, place, false, true)
     }
 
     /// Goes on with what stands under the final name as if it were a partial download: from then on it is one, and
@@ -107,7 +119,7 @@ impl Store {
         }
         drop(found);
         rename_new(&parent, &place.name, &part, layout)?;
-        Self::open_part(info, selection, place, true).inspect_err(|_| {
+        Self::open_part(info, selection, place, true, false).inspect_err(|_| {
             if let Err(error) = rename_new(&parent, &part, &place.name, layout) {
                 log::error!("{error}");
             }
@@ -119,12 +131,15 @@ impl Store {
         selection: Arc<Selection>,
         place: &Place,
         may_be_short: bool,
+        replaces: bool,
     ) -> Result<Self, StoreError> {
         FileName::new(&place.name)?;
         let folder = absolute(Path::new(".").join(&place.folder))
             .map_err(|error| StoreError::io("find", &place.folder, error))?;
         let parent = Folder::open(&folder)?;
+        let layout = info.layout();
         let taken = || match parent.entry(&place.name)? {
+            Some(entry) if replaces && is_of(&entry, layout) => Ok(()),
             Some(_) => Err(StoreError::Exists(folder.join(&place.name))),
             None => Ok(()),
         };
@@ -143,7 +158,12 @@ impl Store {
         }
         let late = taken();
         let name = place.name.clone();
-        let download = Download { parent, part, name };
+        let download = Download {
+            parent,
+            part,
+            name,
+            replaces,
+        };
         let mut store = Self::new(info, Root { path, base }, Some(download));
         store.selection = selection;
         let prepared = late.and_then(|()| store.make_rest());
@@ -247,8 +267,17 @@ impl Base {
     }
 }
 
+/// Whether an entry is what a share of that layout is: a file itself, or a folder itself, no link to one.
+pub(super) fn is_of(entry: &FileStat, layout: Layout) -> bool {
+    let kind = match layout {
+        Layout::File => SFlag::S_IFREG,
+        Layout::Folder => SFlag::S_IFDIR,
+    };
+    entry.st_mode & SFlag::S_IFMT.bits() == kind.bits()
+}
+
 /// The name of the partial file: told apart by the info-hash where the name leaves no room for the suffix.
-fn part_name(name: &str, info_hash: InfoHash) -> String {
+pub(super) fn part_name(name: &str, info_hash: InfoHash) -> String {
     if name.len() + SUFFIX.len() <= MAX_NAME {
         return format!("{name}{SUFFIX}");
     }

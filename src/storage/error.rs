@@ -38,7 +38,7 @@ pub enum StoreError {
         /// What the system said.
         source: io::Error,
     },
-    /// Something stands under the final name already; it is never replaced.
+    /// Something stands under the final name already that this download may not replace.
     #[error("{} exists already: move it away or choose another destination", .0.display())]
     Exists(PathBuf),
     /// Another download holds the partial file or folder.

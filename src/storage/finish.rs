@@ -1,35 +1,40 @@
 //! The end of a download: under its final name when whole, or gone when cancelled.
 
-use super::download::Download;
+use super::download::{Download, is_of, part_name};
 use super::rest::Rest;
 use super::store::{Base, Root};
 use super::tree::{Access, Folder};
-use super::{Store, StoreError};
-use crate::torrent::{FilePath, Layout};
+use super::{Place, Store, StoreError};
+use crate::torrent::{FilePath, Info, Layout};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, renameat};
 use nix::unistd::{linkat, syncfs};
 use std::collections::BTreeSet;
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// From so many files on, the whole file system is synced at once instead of each file.
 const MANY: usize = 128;
 
 impl Store {
-    /// Makes a whole download last and puts it under its final name, which is given back; nothing that stands there is
-    /// ever replaced. Reads go on meanwhile and afterwards; writes are refused from then on. Finished already, it only
+    /// Makes a whole download last and puts it under its final name, which is given back. What stands there is replaced only
+    /// by [`Store::open_replacement`], at once and by its like, and then removed. Reads go on meanwhile and afterwards; writes are refused from then on. Finished already, it only
     /// gives the path. That every piece was verified is the caller's matter.
     ///
     /// # Errors
-    /// When the final name is taken, a file changed its length, the partial file was moved, or syncing failed: then the
+    /// When the final name is taken (by something of another kind, for a replacement), a file changed its length, the partial file was moved, or syncing failed: then the
     /// data still lies in the partial file, unless only syncing the folder failed.
     pub fn finish(&self) -> Result<PathBuf, StoreError> {
         let Some(download) = &self.download else {
             return Err(StoreError::ReadOnly(self.path().to_owned()));
         };
-        let Download { parent, part, name } = download;
+        let Download {
+            parent,
+            part,
+            name,
+            replaces,
+        } = download;
         let path = parent.path().join(name);
         if self.finished.get().is_some() {
             return Ok(path);
@@ -38,7 +43,16 @@ impl Store {
         if !self.root.base.stands_at(parent, part)? {
             return Err(StoreError::Moved(self.path().to_owned()));
         }
-        rename_new(parent, part, name, self.info.layout())?;
+        let layout = self.info.layout();
+        let left = match parent.entry(name)? {
+            Some(entry) if *replaces && is_of(&entry, layout) => {
+                rename_over(parent, part, name, layout)?
+            }
+            _ => {
+                rename_new(parent, part, name, layout)?;
+                None
+            }
+        };
         let base = match &self.root.base {
             Base::File(file) => Base::File(file.clone()),
             Base::Folder(folder) => Base::Folder(folder.renamed(path.clone())?),
@@ -50,7 +64,22 @@ impl Store {
         // A second caller at the same time has found the partial file moved.
         let _ = self.finished.set(root);
         parent.sync()?;
+        if let Some(left) = left {
+            remove_left(&parent.path().join(left));
+        }
         Ok(path)
+    }
+
+    /// A replacement of that place is whole, but the process that made it was ended before it had removed what stood there:
+    /// does that now.
+    pub fn remove_replaced(info: &Info, place: &Place) {
+        // Files give way in one step; of a folder the old one lies where the new one was fetched to.
+        if info.layout() == Layout::Folder {
+            let left = place.folder.join(part_name(&place.name, info.info_hash()));
+            if left.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+                remove_left(&left);
+            }
+        }
     }
 
     /// Removes what a download left so far: the files of this share and the folders that thereby become empty.
@@ -153,6 +182,53 @@ fn missing_is_fine(result: Result<(), StoreError>) -> Result<(), StoreError> {
 fn allow_execution(file: &File) -> std::io::Result<()> {
     let mode = file.metadata()?.permissions().mode();
     file.set_permissions(Permissions::from_mode(mode | (mode & 0o444) >> 2))
+}
+
+/// Renames over what stands there, which is of the same layout. Gives the name under which the old one is now: a file is gone
+/// with the renaming, a folder is not.
+fn rename_over(
+    parent: &Folder,
+    from: &str,
+    to: &str,
+    layout: Layout,
+) -> Result<Option<String>, StoreError> {
+    let folder = parent.as_file();
+    let result = match layout {
+        Layout::File => renameat(folder, from, folder, to).map(|()| None),
+        Layout::Folder => match exchange(parent, from, to) {
+            // Network file systems know no such flag.
+            Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
+                let aside = format!("{from}.replaced");
+                rename_new(parent, to, &aside, layout)?;
+                rename_new(parent, from, to, layout)?;
+                Ok(Some(aside))
+            }
+            exchanged => exchanged.map(|()| Some(from.to_owned())),
+        },
+    };
+    result.map_err(|errno| rename_error(parent, to, errno))
+}
+
+#[cfg(target_env = "gnu")]
+fn exchange(parent: &Folder, from: &str, to: &str) -> Result<(), Errno> {
+    use nix::fcntl::{RenameFlags, renameat2};
+    let folder = parent.as_file();
+    renameat2(folder, from, folder, to, RenameFlags::RENAME_EXCHANGE)
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn exchange(_parent: &Folder, _from: &str, _to: &str) -> Result<(), Errno> {
+    Err(Errno::ENOSYS)
+}
+
+/// What was replaced is not wanted any more; that it cannot be removed spoils nothing.
+fn remove_left(left: &Path) {
+    if let Err(error) = std::fs::remove_dir_all(left) {
+        log::warn!(
+            "{}, which was replaced, cannot be removed: {error}",
+            left.display()
+        );
+    }
 }
 
 /// Renames without replacing anything.
@@ -305,6 +381,47 @@ mod tests {
         // What stands there now is not this download's to remove.
         store.discard().unwrap();
         assert!(part.exists() && !done.exists());
+    }
+
+    #[test]
+    fn a_replacement_takes_the_place_of_its_like_and_of_nothing_else() {
+        let sample = sample();
+        let target = tempfile::tempdir().unwrap();
+        let (part, done) = (target.path().join("done.part"), target.path().join("done"));
+        let place = Place {
+            folder: target.path().to_owned(),
+            name: "done".into(),
+        };
+        let open = || Store::open_replacement(sample.info.clone(), &place);
+        fs::write(&done, "mine").unwrap();
+        assert!(matches!(open(), Err(StoreError::Exists(path)) if path == done));
+        assert!(!part.exists());
+        fs::remove_file(&done).unwrap();
+        fs::create_dir_all(done.join("sub")).unwrap();
+        fs::write(done.join("sub/mine"), "mine").unwrap();
+        // Given up, it leaves what stood there.
+        open().unwrap().discard().unwrap();
+        assert_eq!(names(target.path()), ["done", "done/sub", "done/sub/mine"]);
+        // By a file that came meanwhile it is not finished.
+        let store = open().unwrap();
+        store.write(0, &[&sample.bytes]).unwrap();
+        let aside = target.path().join("aside");
+        fs::rename(&done, &aside).unwrap();
+        fs::write(&done, "mine").unwrap();
+        assert!(matches!(store.finish(), Err(StoreError::Exists(path)) if path == done));
+        fs::remove_file(&done).unwrap();
+        fs::rename(&aside, &done).unwrap();
+        assert_eq!(store.finish().unwrap(), done);
+        let whole = Store::open_share(sample.info.clone(), &done).unwrap();
+        assert!(whole.unchanged(&store.stamps().unwrap()));
+        assert!(!part.exists() && !done.join("sub/mine").exists());
+        let mut read = vec![0; sample.bytes.len()];
+        store.read(0, &mut read).unwrap();
+        assert!(read == sample.bytes);
+        // What a crash left.
+        fs::create_dir_all(part.join("old")).unwrap();
+        Store::remove_replaced(&sample.info, &place);
+        assert!(!part.exists() && done.exists());
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct Record {
     pub sources: Vec<(String, u64)>,
     /// When it was added, in milliseconds since 1970.
     pub added_ms: u64,
+    /// Whether a download may take the place of what stands under its final name.
+    pub replaces: bool,
     /// The user it belongs to and the group whose it is; none for an open swarm.
     pub group: Option<(Label, Label)>,
     /// Patterns of the files that are wanted; none for all.
@@ -129,6 +131,9 @@ impl Record {
             ),
             ("added", self.added_ms.into()),
         ];
+        if self.replaces {
+            entries.push(("replaces", 1u32.into()));
+        }
         if let Some((user, group)) = &self.group {
             entries.push(("user", user.to_string().into()));
             entries.push(("group", group.to_string().into()));
@@ -226,6 +231,11 @@ fn read(fields: &Dictionary<'_>) -> Option<(Record, Sha1)> {
         _ => return None,
     };
     let list = |key| fields.value(key).map_or(Some(Vec::new()), read_texts);
+    let replaces = match fields.value("replaces").map(Value::integer) {
+        None => false,
+        Some(Some(1)) => true,
+        Some(_) => return None,
+    };
     let source = |source: &Value<'_>| match source.list()? {
         [address, bytes] => {
             let bytes = u64::try_from(bytes.integer()?).ok()?;
@@ -235,6 +245,7 @@ fn read(fields: &Dictionary<'_>) -> Option<(Record, Sha1)> {
     };
     let record = Record {
         info_hash: InfoHash(hash("info hash")?),
+        replaces,
         group,
         kind,
         state,
@@ -285,6 +296,7 @@ pub(super) mod tests {
             inode: 9,
         };
         let partial = Record {
+            replaces: true,
             group: Some(("nik".parse().unwrap(), "lab".parse().unwrap())),
             info_hash: InfoHash([7; 20]),
             kind: RecordKind::Download {
@@ -308,6 +320,7 @@ pub(super) mod tests {
             path: "/a/b".into(),
         };
         let complete = Record {
+            replaces: false,
             group: None,
             kind: share,
             state: RecordState::Complete {

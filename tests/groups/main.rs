@@ -13,6 +13,7 @@ mod terminal;
 mod catalogue;
 mod changed;
 mod eavesdropper;
+mod force;
 mod input;
 mod interruptions;
 mod liar;

@@ -5,7 +5,7 @@ use crate::peer::error::PeerError;
 use crate::peer::transfer::{Kind, Phase, Transfer};
 use crate::peer::{Account, AccountError, LoggedIn, LoggedOut, Peer, Started, already, place};
 use crate::storage::{CreateOptions, Place, Store, StoreError, create_stamped};
-use crate::torrent::{Info, InfoHash, Metainfo, PieceSet};
+use crate::torrent::{Info, InfoHash, Layout, Metainfo, PieceSet};
 use crate::wire::access::Place as Name;
 use crate::wire::access::{FileEntry, NewsEntry, Outcome};
 use crate::wire::name::Label;
@@ -184,7 +184,8 @@ impl Peer {
     }
 
     /// Starts fetching a share of a group: into `destination` if that is a folder, under that name if not; without one
-    /// into the current folder. A file that is there is kept if it has the same content, and with `force` replaced if not.
+    /// into the current folder. A file that is there is kept if it has the same content, and with `force` replaced if not, once
+    /// the download is whole; until then, and if it fails, it stands as it was.
     ///
     /// # Errors
     /// When the user may not, the destination cannot be used, or it is here already.
@@ -221,22 +222,24 @@ impl Peer {
             }
         }
         let info = Arc::new(metainfo.info().clone());
+        let mut replaces = false;
         let opened = match Store::open_download(Arc::clone(&info), &place) {
             Err(StoreError::Exists(path)) => {
                 match whole_at(&info, &path, &|_, _| {}, &self.shared.interrupt)? {
                     Some(store) => Err(store),
-                    None if force => {
-                        remove(&path)?;
-                        Ok(Store::open_download(info, &place)?)
-                    }
                     None => {
-                        return Err(PeerError::OtherContent(path));
+                        is_alike(&info, &path)?;
+                        if !force {
+                            return Err(PeerError::OtherContent(path));
+                        }
+                        replaces = true;
+                        Ok(Store::open_replacement(info, &place)?)
                     }
                 }
             }
             opened => Ok(opened?),
         };
-        self.take_up(metainfo, place, group, opened)?;
+        self.take_up(metainfo, place, group, opened, replaces)?;
         Ok(started)
     }
 
@@ -322,17 +325,20 @@ impl Peer {
         Ok(other.info_hash() == info.info_hash())
     }
 
-    /// Enters a download whose files are open: new ones, or (as the error) whole ones that are here.
+    /// Enters a download whose files are open: new ones, which may come to replace what stands under their name, or (as the
+    /// error) whole ones that are here.
     fn take_up(
         &self,
         metainfo: Metainfo,
         place: Place,
         group: Arc<super::Group>,
         opened: Result<Store, Store>,
+        replaces: bool,
     ) -> Result<(), PeerError> {
         let info_hash = metainfo.info().info_hash();
         let mut transfer = Transfer::new(&self.shared, metainfo, Kind::Download(place), true);
         transfer.group = Some(group);
+        transfer.replaces = replaces;
         let transfer = self.enter(transfer)?.map_err(|other| already(&other))?;
         let whole = opened.is_err();
         transfer.set_store(Arc::new(opened.unwrap_or_else(|whole| whole)));
@@ -350,15 +356,31 @@ impl Peer {
     }
 }
 
-/// Makes way for a download that shall replace what is there.
-fn remove(path: &Path) -> Result<(), PeerError> {
-    let removed = match path.symlink_metadata() {
-        Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
-        _ => std::fs::remove_file(path),
-    };
-    removed.map_err(|source| PeerError::File {
+/// Whether what stands there may give way to that share at all: a file to a file, a folder to a folder.
+fn is_alike(info: &Info, path: &Path) -> Result<(), PeerError> {
+    let found = path.symlink_metadata();
+    let found = found.map_err(|source| PeerError::File {
         path: path.to_owned(),
         source,
+    })?;
+    let kind = found.file_type();
+    let found = match (kind.is_file(), kind.is_dir(), kind.is_symlink()) {
+        (true, ..) => "a file",
+        (_, true, _) => "a folder",
+        (_, _, true) => "a symbolic link",
+        _ => "neither file nor folder",
+    };
+    let share = match info.layout() {
+        Layout::File => "a file",
+        Layout::Folder => "a folder",
+    };
+    if found == share {
+        return Ok(());
+    }
+    Err(PeerError::OtherKind {
+        path: path.to_owned(),
+        found,
+        share,
     })
 }
 

@@ -235,7 +235,8 @@ pub(super) static FILES: &[Entry] = &[
         summary: "start a download from a group in the background",
         details: "NAME is what list_files shows. It goes into the current folder, or to DEST: a folder that exists, or the new \
                   file's own name. A file that is there with the same content is taken as it is; another one is replaced only \
-                  with --force. What is here is shared on at once.\nExample: download_file lab disk.img /srv/images",
+                  with --force, a file by a file or a folder, with all that is in it, by a folder, and not before the download is \
+                  whole. What is here is shared on at once.\nExample: download_file lab disk.img /srv/images",
         read: |words| {
             Ok(Command::File(FileCommand::Download {
                 group: words.parsed(0)?,
