@@ -35,6 +35,17 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// For swarms of groups: there are no more of them than members have published shares.
+    pub fn of_groups() -> Self {
+        Self {
+            swarms: usize::MAX,
+            swarms_per_address: usize::MAX,
+            ..Self::default()
+        }
+    }
+}
+
 /// The count of swarms and peers, in all and by address. It is touched only when one comes or goes, not by those who
 /// merely announce again.
 #[derive(Debug)]
@@ -110,12 +121,14 @@ impl Ledger {
     fn book(&self, founder: Origin, origin: Origin, swarms: usize) -> Result<(), Refusal> {
         let mut held = self.held();
         // The totals change under this lock alone; they are atomic for those who only look.
-        if self.peers() >= self.limits.peers || self.swarms() + swarms > self.limits.swarms {
+        if self.peers() >= self.limits.peers
+            || self.swarms().saturating_add(swarms) > self.limits.swarms
+        {
             return Err(Refusal::TrackerFull);
         }
         let of = |origin| held.get(&origin).copied().unwrap_or_default();
         if of(origin).peers >= self.limits.peers_per_address
-            || of(founder).swarms + swarms > self.limits.swarms_per_address
+            || of(founder).swarms.saturating_add(swarms) > self.limits.swarms_per_address
         {
             return Err(Refusal::AddressFull);
         }

@@ -537,6 +537,22 @@ mod tests {
     }
 
     #[test]
+    fn one_address_may_be_in_as_many_swarms_of_groups_as_there_are() {
+        let most = Limits::default().swarms_per_address;
+        let in_all = |limits| {
+            let swarms = Swarms::new(INTERVAL, limits);
+            let taken = (0..=most as u32).map(|number| {
+                let mut request = request(0, 1);
+                request.info_hash.0[..4].copy_from_slice(&number.to_be_bytes());
+                announce(&swarms, Duration::ZERO, &request, ip(1)).map(drop)
+            });
+            taken.last()
+        };
+        assert_eq!(in_all(Limits::default()), Some(Err(Refusal::AddressFull)));
+        assert_eq!(in_all(Limits::of_groups()), Some(Ok(())));
+    }
+
+    #[test]
     fn the_stats_count_and_name_nobody() {
         let swarms = swarms();
         let told = |peer, left, bytes, event, at| {

@@ -10,6 +10,7 @@ mod support;
 #[allow(dead_code)]
 mod terminal;
 
+mod announces;
 mod catalogue;
 mod changed;
 mod eavesdropper;

@@ -18,7 +18,7 @@ use crate::certificate::MemberKey;
 use crate::storage::{SessionFile, StoredSession};
 use crate::torrent::Info;
 use crate::wire::access::{
-    Announce, Answer, Ask, ErrorKind, FileEntry, GroupEntry, KeyRequest, MemberEntry, NewsEntry,
+    Announces, Answer, Ask, ErrorKind, FileEntry, GroupEntry, KeyRequest, MemberEntry, NewsEntry,
     Page, Peers, Place, Reply, RequestEntry, Seen, Token,
 };
 use crate::wire::control::{InfoPart, InfoParts};
@@ -429,15 +429,16 @@ impl Account {
         })
     }
 
-    /// Announces to a group's swarm at every tracker; hands on who else is there as each tells it. It is done if any tracker
-    /// took it.
+    /// Announces to a group's swarms at every tracker; hands on what each answers. It is done if any tracker answered; what
+    /// keeps others from it, if anything does, is given back.
     pub(super) fn announce(
         &self,
-        announce: Announce,
+        announces: Announces,
         mut found: impl FnMut(Peers),
-    ) -> Result<(), AccountError> {
+    ) -> Result<Option<String>, AccountError> {
         let session = self.current()?;
-        let ask = Ask::Announce(announce);
+        let asked = announces.swarms().len();
+        let ask = Ask::Announce(announces);
         let (mut taken, mut refused, mut troubles) = (false, None, Vec::new());
         self.trackers
             .ask_all(&ask, Some(&session.token), |told| match told {
@@ -448,7 +449,7 @@ impl Account {
                         troubles.push(error.to_string());
                     }
                     match reply.result {
-                        Ok(Answer::Peers(peers)) => {
+                        Ok(Answer::Peers(peers)) if peers.swarms.len() == asked => {
                             taken = true;
                             found(peers);
                         }
@@ -464,7 +465,10 @@ impl Account {
                 Err(trouble) => troubles.push(trouble),
             })?;
         match refused {
-            _ if taken => Ok(()),
+            refused if taken => {
+                troubles.extend(refused.map(|refused| refused.to_string()));
+                Ok(Some(troubles.join("; ")).filter(|troubles| !troubles.is_empty()))
+            }
             // A tracker that does not answer may know better.
             Some(refused) if troubles.is_empty() => {
                 if ends_session(refused.kind) {

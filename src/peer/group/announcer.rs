@@ -1,7 +1,7 @@
 //! Announces to the swarms of groups, over the control line of whoever is logged in.
 //!
-//! One thread goes through what is due; each announce is one request over a line that stays open. It also fetches
-//! certificates in time, and ends links with those who are no members any more.
+//! One thread goes through what is due; what is due of one group at a time goes into one request, over a line that stays
+//! open. It also fetches certificates in time, and ends links with those who are no members any more.
 
 use super::{Group, now};
 use crate::peer::account::AccountError;
@@ -9,8 +9,9 @@ use crate::peer::shared::Shared;
 use crate::peer::transfer::{Phase, Transfer};
 use crate::torrent::{InfoHash, PieceSet};
 use crate::wire::Event;
-use crate::wire::access::{Announce, AnnounceEvent, Peers};
+use crate::wire::access::{Announce, AnnounceEvent, Announces, MAX_ANNOUNCES, Peers, Refused};
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -59,7 +60,15 @@ struct Task {
     trouble: Option<String>,
 }
 
+/// An announce that is due.
+#[derive(Debug)]
+struct Due {
+    transfer: Arc<Transfer>,
+    event: Option<AnnounceEvent>,
+}
+
 /// What came of an announce.
+#[derive(Clone)]
 enum Outcome {
     /// Announce again after so long.
     Again(Duration),
@@ -173,18 +182,30 @@ impl GroupAnnouncer {
             std::mem::take(&mut schedule.tasks)
         };
         self.changed.notify_all();
-        let started: Vec<Task> = tasks.into_values().filter(|task| task.started).collect();
+        let started = tasks.into_values().filter(|task| task.started);
+        let mut started: Vec<Due> = started
+            .map(|task| Due {
+                transfer: task.transfer,
+                event: Some(AnnounceEvent::Stopped),
+            })
+            .collect();
         if started.is_empty() {
             return;
         }
+        started.sort_by_key(|due| {
+            due.transfer
+                .authority
+                .map(|authority| authority.to_string())
+        });
         let (done, finished) = crossbeam::channel::bounded::<()>(0);
         let shared = Arc::clone(shared);
         let spawned = thread::Builder::new()
             .name("farewell".to_owned())
             .spawn(move || {
                 let done = done;
-                for task in started {
-                    if say(&shared, &task.transfer, Some(AnnounceEvent::Stopped), drop).is_err() {
+                let groups = started.chunk_by(|one, next| one.is_with(&next.transfer));
+                for batch in groups.flat_map(|group| group.chunks(MAX_ANNOUNCES)) {
+                    if say(&shared, batch, drop).is_err() {
                         break;
                     }
                 }
@@ -205,17 +226,14 @@ impl GroupAnnouncer {
                 look_at_links(shared);
                 looked = Instant::now();
             }
-            let Some((transfer, event)) = due else {
-                continue;
-            };
-            let outcome = attempt(shared, &transfer, event);
-            self.settle(shared, &transfer, event, outcome);
+            for (due, outcome) in due.iter().zip(attempt(shared, &due)) {
+                self.settle(shared, due, outcome);
+            }
         }
     }
 
-    /// What is due; nothing for now, or `None` at the end.
-    #[allow(clippy::type_complexity)]
-    fn next_due(&self) -> Option<Option<(Arc<Transfer>, Option<AnnounceEvent>)>> {
+    /// What is due of one group, as much as one request takes; nothing for now, or `None` at the end.
+    fn next_due(&self) -> Option<Vec<Due>> {
         let mut schedule = self.schedule();
         let begun = Instant::now();
         loop {
@@ -223,13 +241,23 @@ impl GroupAnnouncer {
                 return None;
             }
             let now = Instant::now();
-            let due = schedule.tasks.values().filter(|task| !task.rests());
-            let next = due.min_by_key(|task| task.due);
+            let awake = || schedule.tasks.values().filter(|task| !task.rests());
+            let next = awake().min_by_key(|task| task.due);
             match next {
-                Some(task) if task.due <= now => {
-                    return Some(Some((Arc::clone(&task.transfer), task.event)));
+                Some(first) if first.due <= now => {
+                    // Not what was due first alone: it goes in any case.
+                    let first = first.as_due();
+                    let others = awake().filter(|task| {
+                        task.due <= now
+                            && first.is_with(&task.transfer)
+                            && !Arc::ptr_eq(&task.transfer, &first.transfer)
+                    });
+                    let mut due: Vec<Due> =
+                        others.take(MAX_ANNOUNCES - 1).map(Task::as_due).collect();
+                    due.push(first);
+                    return Some(due);
                 }
-                _ if now.duration_since(begun) >= LOOK => return Some(None),
+                _ if now.duration_since(begun) >= LOOK => return Some(Vec::new()),
                 _ => {}
             }
             let pause = next.map_or(LOOK, |task| task.due.saturating_duration_since(now));
@@ -238,13 +266,8 @@ impl GroupAnnouncer {
         }
     }
 
-    fn settle(
-        &self,
-        shared: &Arc<Shared>,
-        transfer: &Arc<Transfer>,
-        event: Option<AnnounceEvent>,
-        outcome: Outcome,
-    ) {
+    fn settle(&self, shared: &Arc<Shared>, due: &Due, outcome: Outcome) {
+        let (transfer, event) = (&due.transfer, due.event);
         // What becomes of the transfer takes its own locks.
         let stays = match &outcome {
             Outcome::Out(reason) => transfer.goes_out(shared, reason),
@@ -332,6 +355,13 @@ impl Task {
         }
     }
 
+    fn as_due(&self) -> Due {
+        Due {
+            transfer: Arc::clone(&self.transfer),
+            event: self.event,
+        }
+    }
+
     /// Whether somebody waits until `stopped` was tried.
     fn is_stopping(&self) -> bool {
         self.resting && self.event == Some(AnnounceEvent::Stopped)
@@ -343,65 +373,125 @@ impl Task {
     }
 }
 
-/// Says it, with a certificate at hand, and takes in what the answer tells.
-fn attempt(shared: &Shared, transfer: &Arc<Transfer>, event: Option<AnnounceEvent>) -> Outcome {
-    let Some(group) = &transfer.group else {
-        return Outcome::Failed("it is of no group".to_owned());
+impl Due {
+    fn stops(&self) -> bool {
+        self.event == Some(AnnounceEvent::Stopped)
+    }
+
+    /// Whether one request may announce both: they are of one group, as one user is in it.
+    fn is_with(&self, other: &Transfer) -> bool {
+        let group = |transfer: &Transfer| transfer.group.as_ref().map(Arc::as_ptr);
+        group(&self.transfer) == group(other) && self.transfer.authority == other.authority
+    }
+}
+
+/// Says it, with a certificate at hand, and takes in what the answer tells. What is due is of one group.
+fn attempt(shared: &Shared, due: &[Due]) -> Vec<Outcome> {
+    let all = |outcome: Outcome| vec![outcome; due.len()];
+    let Some(first) = due.first() else {
+        return Vec::new();
+    };
+    let Some(group) = &first.transfer.group else {
+        return all(Outcome::Failed("it is of no group".to_owned()));
     };
     if shared.account.user().as_ref() != Some(&group.user) {
         group.suspend();
-        transfer.close_links("its user is not logged in");
+        for due in due {
+            due.transfer.close_links("its user is not logged in");
+        }
         let user = &group.user;
-        return Outcome::Suspended(format!("suspended until {user} is logged in here"));
+        let trouble = format!("suspended until {user} is logged in here");
+        return all(Outcome::Suspended(trouble));
     }
-    let stops = event == Some(AnnounceEvent::Stopped);
-    if !stops
+    let authority = first.transfer.authority;
+    let goes_on = due.iter().any(|due| !due.stops());
+    if goes_on
         && group.needs_certificate()
         && let Err(error) = shared.groups.certify(&shared.account, group)
     {
-        return failed(group, error);
+        return all(failed(group, &error));
     }
-    let (mut interval, mut barred, mut early) = (u32::MAX, Vec::new(), Vec::new());
-    let said = say(shared, transfer, event, |peers| {
-        interval = interval.min(peers.interval.max(1));
+    let (mut interval, mut barred) = (u32::MAX, Vec::new());
+    let mut heard: Vec<Heard> = due.iter().map(|_| Heard::default()).collect();
+    let said = say(shared, due, |peers| {
+        if peers.swarms.iter().any(Result::is_ok) {
+            interval = interval.min(peers.interval.max(1));
+        }
         barred.extend(peers.barred);
-        // What one tracker knows is of use before the next has answered.
-        if !stops && group.tls(transfer.authority).is_some() {
-            transfer.add_candidates(shared, peers.addresses);
-        } else {
-            early.extend(peers.addresses);
+        let certified = group.tls(authority).is_some();
+        for ((due, heard), swarm) in due.iter().zip(&mut heard).zip(peers.swarms) {
+            match swarm {
+                Err(refused) => heard.refused = Some(refused),
+                // What one tracker knows is of use before the next has answered.
+                Ok(addresses) if certified && !due.stops() => {
+                    heard.taken = true;
+                    due.transfer.add_candidates(shared, addresses);
+                }
+                Ok(addresses) => {
+                    heard.taken = true;
+                    heard.addresses.extend(addresses);
+                }
+            }
         }
     });
-    if let Err(error) = said {
-        return failed(group, error);
-    }
-    let pause = Duration::from_secs(interval.into());
-    if stops {
-        return Outcome::Again(pause);
-    }
+    let trouble = match said {
+        Ok(trouble) => trouble,
+        Err(error) => return all(failed(group, &error)),
+    };
     // The group of the share is the asker's, but the certificate is of another one: that of an earlier group of that name.
-    if group.tls(transfer.authority).is_none() {
-        if let Err(error) = shared.groups.certify(&shared.account, group) {
-            return failed(group, error);
-        }
-        if group.tls(transfer.authority).is_none() {
-            return Outcome::Failed(format!(
+    let goes_on = due.iter().zip(&heard);
+    let mut goes_on = goes_on.filter(|(due, heard)| heard.taken && !due.stops());
+    let uncertified = if goes_on.next().is_some() && group.tls(authority).is_none() {
+        match shared.groups.certify(&shared.account, group) {
+            Err(error) => Some(failed(group, &error)),
+            Ok(_) if group.tls(authority).is_none() => Some(Outcome::Failed(format!(
                 "{} is another group now than the one that has this share",
                 group.label
-            ));
+            ))),
+            Ok(_) => None,
         }
-    }
-    group.bar(&barred);
-    transfer.comes_back(shared);
-    transfer.add_candidates(shared, early);
-    Outcome::Again(if transfer.is_without_owner() {
-        pause.min(HUNGRY)
     } else {
-        pause
-    })
+        None
+    };
+    if heard.iter().any(|heard| heard.taken) {
+        group.bar(&barred);
+    }
+    let pause = Duration::from_secs(interval.into());
+    let outcomes = due.iter().zip(heard).map(|(due, heard)| {
+        match (heard.taken, heard.refused, &trouble, &uncertified) {
+            (true, _, _, Some(outcome)) if !due.stops() => outcome.clone(),
+            (true, ..) if due.stops() => Outcome::Again(pause),
+            (true, ..) => {
+                due.transfer.comes_back(shared);
+                due.transfer.add_candidates(shared, heard.addresses);
+                Outcome::Again(if due.transfer.is_without_owner() {
+                    pause.min(HUNGRY)
+                } else {
+                    pause
+                })
+            }
+            // A tracker that does not answer may know better.
+            (_, Some(refused), Some(trouble), _) => {
+                Outcome::Failed(format!("{refused}; {trouble}"))
+            }
+            (_, Some(refused), None, _) => failed(group, &AccountError::Refused(refused)),
+            (false, None, ..) => Outcome::Failed(trouble.clone().unwrap_or_default()),
+        }
+    });
+    outcomes.collect()
 }
 
-fn failed(group: &Group, error: AccountError) -> Outcome {
+/// What trackers said to one announce.
+#[derive(Default)]
+struct Heard {
+    /// One of them took it.
+    taken: bool,
+    /// Who else is in the swarm, as long as there is nothing to show to them.
+    addresses: Vec<SocketAddr>,
+    refused: Option<Refused>,
+}
+
+fn failed(group: &Group, error: &AccountError) -> Outcome {
     match error.kind() {
         // One share may be off the catalogue while others of the group are on it.
         "not-in-catalogue" => {
@@ -420,31 +510,32 @@ fn failed(group: &Group, error: AccountError) -> Outcome {
     }
 }
 
-/// Tells all trackers; `found` takes in what each answers.
+/// Tells all trackers, of announces of one group; `found` takes in what each answers. Gives back why some did not, if so.
 fn say(
     shared: &Shared,
-    transfer: &Transfer,
-    event: Option<AnnounceEvent>,
+    due: &[Due],
     mut found: impl FnMut(Peers),
-) -> Result<(), AccountError> {
-    let Some(port) = NonZeroU16::new(shared.address.port()) else {
-        found(Peers {
-            addresses: Vec::new(),
-            interval: NOWHERE,
-            barred: Vec::new(),
-        });
-        return Ok(());
-    };
-    let announce = Announce {
-        info_hash: transfer.info_hash(),
-        peer_id: shared.peer_id,
-        port,
-        uploaded: transfer.uploaded_bytes(),
-        downloaded: transfer.downloaded_bytes(),
-        left: transfer.bytes_left(),
-        event,
-    };
-    shared.account.announce(announce, found)
+) -> Result<Option<String>, AccountError> {
+    let swarms = due.iter().map(|due| Announce {
+        info_hash: due.transfer.info_hash(),
+        uploaded: due.transfer.uploaded_bytes(),
+        downloaded: due.transfer.downloaded_bytes(),
+        left: due.transfer.bytes_left(),
+        event: due.event,
+    });
+    let announces = NonZeroU16::new(shared.address.port())
+        .and_then(|port| Announces::new(shared.peer_id, port, swarms.collect()));
+    match announces {
+        Some(announces) => shared.account.announce(announces, found),
+        None => {
+            found(Peers {
+                swarms: due.iter().map(|_| Ok(Vec::new())).collect(),
+                interval: NOWHERE,
+                barred: Vec::new(),
+            });
+            Ok(None)
+        }
+    }
 }
 
 /// Ends links whose other side is no member any more, or whose certificate has ended.

@@ -13,11 +13,11 @@ use crate::tracker::Reach;
 use crate::tracker::keeper::since_1970;
 use crate::tracker::registry::{Label, NewShare, RowId, SharePlace, SharePlaceError, ShareView};
 use crate::wire::access::{
-    Announce, AnnounceEvent, Answer, ErrorKind, FileEntry, KeyRequest, Page, Peers, Place, Refused,
+    Announce, AnnounceEvent, Announces, Answer, ErrorKind, FileEntry, KeyRequest, Page, Peers,
+    Place, Refused,
 };
 use crate::wire::control::{InfoPart, MAX_PAGE};
-use crate::wire::{AnnounceRequest, Event};
-use std::net::SocketAddr;
+use crate::wire::{AnnounceRequest, AnnounceResponse, Event};
 use std::time::Duration;
 
 /// For how long after somebody is no member any more others are told to have no link with him, beyond the life of a
@@ -156,25 +156,60 @@ impl Registrar {
         }
     }
 
+    /// Takes what may be taken; each announce gets its own answer.
     pub(super) fn announce(
         &self,
         asker: &Asker<'_>,
-        announce: &Announce,
+        announces: &Announces,
     ) -> Result<Answer, Refused> {
+        let (mut group, mut interval) = (None, 0);
+        let swarms = announces.swarms().iter().map(|announce| {
+            let (of, answered) = self.announce_one(asker, announces, announce, group)?;
+            group = Some(of);
+            interval = u32::try_from(answered.interval.as_secs()).unwrap_or(u32::MAX);
+            Ok(answered.peers.iter().map(|peer| peer.address).collect())
+        });
+        let swarms = swarms.collect();
+        let gone = since_1970().saturating_sub(self.certificate + MARGIN);
+        let barred = group.map_or_else(Vec::new, |group| {
+            self.keeper
+                .read(|registry| registry.gone_since(group, gone, MAX_PAGE))
+        });
+        Ok(Answer::Peers(Peers {
+            swarms,
+            interval,
+            barred,
+        }))
+    }
+
+    /// Takes one announce to a swarm of that group, or of any if none is named; gives the group it is of.
+    fn announce_one(
+        &self,
+        asker: &Asker<'_>,
+        announces: &Announces,
+        announce: &Announce,
+        group: Option<RowId>,
+    ) -> Result<(RowId, AnnounceResponse), Refused> {
         let account = asker.session.account;
-        let group = self
+        let of = self
             .keeper
             .read(|registry| registry.may_enter(account, announce.info_hash));
-        let group = group.ok_or_else(|| {
+        let of = of.ok_or_else(|| {
             refused(
                 ErrorKind::NOT_IN_CATALOGUE,
                 "no group of yours has this share any more",
             )
         })?;
+        if group.is_some_and(|group| group != of) {
+            return Err(refused(
+                ErrorKind::BAD_REQUEST,
+                "one request announces shares of one group",
+            ));
+        }
         let request = AnnounceRequest {
             info_hash: announce.info_hash,
-            peer_id: announce.peer_id,
-            port: announce.port,
+            peer_id: announces.peer_id(),
+            port: announces.port(),
             uploaded: announce.uploaded,
             downloaded: announce.downloaded,
             left: announce.left,
@@ -193,16 +228,7 @@ impl Registrar {
         let answered = self.swarms.announce(now, &request, asker.from, Reach::Both);
         let answered =
             answered.map_err(|refusal| refused(ErrorKind::BUSY, &refusal.to_string()))?;
-        let gone = since_1970().saturating_sub(self.certificate + MARGIN);
-        let barred = self
-            .keeper
-            .read(|registry| registry.gone_since(group, gone, MAX_PAGE));
-        let addresses = answered.peers.iter().map(|peer| peer.address);
-        Ok(Answer::Peers(Peers {
-            addresses: addresses.collect::<Vec<SocketAddr>>(),
-            interval: u32::try_from(answered.interval.as_secs()).unwrap_or(u32::MAX),
-            barred,
-        }))
+        Ok((of, answered))
     }
 
     /// Drops peers of groups' swarms that have been silent for too long.

@@ -113,7 +113,7 @@ impl Registrar {
         Ok(Self {
             uploads: Uploads::default(),
             dictionaries: Dictionaries::default(),
-            swarms: Swarms::new(interval, Limits::default()),
+            swarms: Swarms::new(interval, Limits::of_groups()),
             certificate,
             keeper,
             passwords: Passwords::start()?,

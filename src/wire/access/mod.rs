@@ -18,7 +18,7 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
-pub use announce::{Announce, AnnounceEvent, Peers};
+pub use announce::{Announce, AnnounceEvent, Announces, MAX_ANNOUNCES, Peers};
 pub use cluster::{ClusterView, TwinView};
 pub use entry::{FileEntry, GroupEntry, MemberEntry, NewsEntry, Outcome, RequestEntry, Standing};
 pub use error::{ERROR_KINDS, ErrorKind};
@@ -169,8 +169,8 @@ pub enum Ask {
         /// The share's name, as the catalogue shows it.
         name: Place,
     },
-    /// Take part in a group's swarm, or leave it; answered by [`Answer::Peers`].
-    Announce(Announce),
+    /// Take part in swarms of a group, or leave them; answered by [`Answer::Peers`], which says for each whether it is taken.
+    Announce(Announces),
     /// How the tracker stands with the others of its cluster; answered by [`Answer::Cluster`], whether it serves or not.
     Cluster,
     /// What others decided about the asker that it has not seen; answered by [`Answer::News`].
@@ -219,7 +219,7 @@ impl Request {
                 ("offset", (*offset).into()),
             ]),
             Ask::Withdraw { name, .. } => entries.push(("name", name.as_str().into())),
-            Ask::Announce(announce) => announce.put(&mut entries),
+            Ask::Announce(announces) => announces.put(&mut entries),
             Ask::ListFiles { after, .. }
             | Ask::ListGroups { after }
             | Ask::ListMembers { after, .. }
@@ -314,7 +314,7 @@ impl Request {
                 name: fields.place("name")?,
             },
             "cluster" => Ask::Cluster,
-            "announce" => Ask::Announce(Announce::read(&mut fields)?),
+            "announce" => Ask::Announce(Announces::read(&mut fields)?),
             "news" => Ask::News {
                 seen: fields.seen()?,
                 after: fields.after()?,

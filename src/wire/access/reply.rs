@@ -67,7 +67,7 @@ pub enum Answer {
     Files(Page<FileEntry>),
     /// A part of an info dictionary.
     Metainfo(InfoPart),
-    /// Who else is in a swarm.
+    /// Who else is in swarms.
     Peers(Peers),
     /// How the tracker stands with the others.
     Cluster(ClusterView),

@@ -17,6 +17,19 @@ fn token() -> Token {
     Token::new(b"t\0k").unwrap()
 }
 
+/// As many announces as that.
+fn announces(count: usize) -> Announces {
+    let announce = Announce {
+        info_hash: InfoHash([b'h'; 20]),
+        uploaded: 1 << 40,
+        downloaded: 2,
+        left: 3,
+        event: Some(AnnounceEvent::Started),
+    };
+    let (id, port) = (PeerId([b'p'; 20]), NonZeroU16::new(6881).unwrap());
+    Announces::new(id, port, vec![announce; count]).unwrap()
+}
+
 /// Every kind of request with its bytes.
 fn requests() -> Vec<(Ask, &'static [u8])> {
     let user = || "nik".parse().unwrap();
@@ -151,16 +164,8 @@ fn requests() -> Vec<(Ask, &'static [u8])> {
             b"d5:group3:lab2:idi7e4:name1:f5:token3:t\0k4:type8:withdrawe",
         ),
         (
-            Ask::Announce(Announce {
-                info_hash: InfoHash([b'h'; 20]),
-                peer_id: PeerId([b'p'; 20]),
-                port: NonZeroU16::new(6881).unwrap(),
-                uploaded: 1 << 40,
-                downloaded: 2,
-                left: 3,
-                event: Some(AnnounceEvent::Started),
-            }),
-            b"d10:downloadedi2e5:event7:started2:idi7e9:info hash20:hhhhhhhhhhhhhhhhhhhh4:lefti3e7:peer id20:pppppppppppppppppppp4:porti6881e5:token3:t\0k4:type8:announce8:uploadedi1099511627776ee",
+            Ask::Announce(announces(1)),
+            b"d2:idi7e7:peer id20:pppppppppppppppppppp4:porti6881e6:swarmsld10:downloadedi2e5:event7:started9:info hash20:hhhhhhhhhhhhhhhhhhhh4:lefti3e8:uploadedi1099511627776eee5:token3:t\0k4:type8:announcee",
         ),
         (
             Ask::News {
@@ -242,11 +247,17 @@ fn replies() -> Vec<(Result<Answer, Refused>, &'static [u8])> {
         ),
         (
             Ok(Answer::Peers(Peers {
-                addresses: vec!["1.2.3.4:258".parse().unwrap()],
+                swarms: vec![
+                    Ok(vec!["1.2.3.4:258".parse().unwrap()]),
+                    Err(Refused {
+                        kind: ErrorKind::NOT_IN_CATALOGUE,
+                        message: Line::new("no"),
+                    }),
+                ],
                 interval: 20,
                 barred: vec![label("eve")],
             })),
-            b"d9:addressesl6:\x01\x02\x03\x04\x01\x02e6:barredl3:evee2:idi7e8:intervali20e4:type5:peerse",
+            b"d6:barredl3:evee2:idi7e8:intervali20e6:swarmsld9:addressesl6:\x01\x02\x03\x04\x01\x02eed4:kind16:not-in-catalogue7:message2:noee4:type5:peerse",
         ),
         (
             Ok(Answer::Cluster(ClusterView {
@@ -377,6 +388,40 @@ fn bad_bytes_get_their_error() {
         Reply::decode(b"d2:idi7e4:kind3:foo7:message0:4:type5:errore"),
         Err(WrongValue("kind"))
     );
+}
+
+#[test]
+fn as_many_swarms_as_one_request_may_name_fit_a_frame_and_their_answer_does() {
+    let (id, port) = (PeerId([b'p'; 20]), NonZeroU16::MIN);
+    let one = announces(1).swarms()[0].clone();
+    for count in [0, MAX_ANNOUNCES + 1] {
+        assert_eq!(Announces::new(id, port, vec![one.clone(); count]), None);
+    }
+    let request = Request {
+        id: 7,
+        token: Some(token()),
+        ask: Ask::Announce(announces(MAX_ANNOUNCES)),
+    };
+    assert_eq!(Request::decode(&request.encode()), Ok(request));
+    let empty = b"d2:idi7e7:peer id20:pppppppppppppppppppp4:porti6881e6:swarmsle4:type8:announcee";
+    let wrong = Err(ControlError::WrongValue("swarms"));
+    assert_eq!(Request::decode(empty), wrong);
+    let address = "[2001:db8::1]:6881".parse().unwrap();
+    let user = format!("{}~00ab12ff", "x".repeat(64));
+    let reply = Reply {
+        id: 7,
+        renewed: None,
+        only_here: false,
+        result: Ok(Answer::Peers(Peers {
+            swarms: vec![Ok(vec![address; 50]); MAX_ANNOUNCES],
+            interval: 20,
+            barred: vec![label(&user); MAX_PAGE],
+        })),
+    };
+    let bytes = reply.encode();
+    let most = usize::try_from(MAX_FRAME / 2).unwrap();
+    assert!(bytes.len() < most, "{}", bytes.len());
+    assert_eq!(Reply::decode(&bytes), Ok(reply));
 }
 
 #[test]

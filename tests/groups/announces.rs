@@ -1,0 +1,108 @@
+//! Announces of many shares in one request, and of a peer that has more shares than one request takes.
+
+use crate::service::{Service, User};
+use crate::support::Peer;
+use crate::team::{join, logged_in, peer, session, until, word};
+use pieceful::torrent::InfoHash;
+use pieceful::wire::PeerId;
+use pieceful::wire::access::{
+    Announce, AnnounceEvent, Announces, Answer, Ask, MAX_ANNOUNCES, Peers,
+};
+use std::num::NonZeroU16;
+
+/// Shares a file of the service with a group; gives its info-hash.
+fn upload(service: &Service, peer: &mut Peer, group: &str, name: &str, seed: u64) -> InfoHash {
+    let path = service.sandbox.file(name, 100, seed);
+    let uploaded = peer.run(&format!("upload_file {group} {}", word(&path)));
+    uploaded["info_hash"].as_str().unwrap().parse().unwrap()
+}
+
+fn announce(user: &mut User, swarms: &[InfoHash], event: Option<AnnounceEvent>) -> Peers {
+    let swarms = swarms.iter().map(|info_hash| Announce {
+        info_hash: *info_hash,
+        uploaded: 0,
+        downloaded: 0,
+        left: 1,
+        event,
+    });
+    let announces = Announces::new(PeerId([7; 20]), NonZeroU16::MIN, swarms.collect());
+    match user.ask(Ask::Announce(announces.unwrap())) {
+        Ok(Answer::Peers(peers)) => peers,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// How many shares of `lab` have an owner, and how many somebody who fetches, now.
+fn present(peer: &mut Peer) -> (usize, usize) {
+    let listed = peer.run("list_files lab");
+    let files = listed["files"].as_array().unwrap();
+    let some = |key: &str| files.iter().filter(|file| file[key] == 1).count();
+    (some("complete"), some("partial"))
+}
+
+#[test]
+fn each_announce_of_a_request_has_its_own_answer() {
+    let service = Service::with(&["--interval", "600"]);
+    let mut nik = logged_in(&service, "nik", &[]);
+    nik.run("create_group lab");
+    nik.run("create_group other");
+    let mut mayank = logged_in(&service, "mayank", &[]);
+    join(&mut nik, &mut mayank, "mayank");
+    let one = upload(&service, &mut nik, "lab", "one", 1);
+    let two = upload(&service, &mut nik, "lab", "two", 2);
+    let third = upload(&service, &mut nik, "other", "third", 3);
+    let unknown = InfoHash([9; 20]);
+    until(|| present(&mut nik) == (2, 0), || "an owner".to_owned());
+    let told = |peers: &Peers| -> Vec<String> {
+        let swarms = peers.swarms.iter().map(|swarm| match swarm {
+            Ok(addresses) => addresses.len().to_string(),
+            Err(refused) => refused.kind.as_str().to_owned(),
+        });
+        swarms.collect()
+    };
+    let mut user = session(&service, "mayank");
+    let peers = announce(&mut user, &[unknown, one, third, two], None);
+    let expected = ["not-in-catalogue", "1", "not-in-catalogue", "1"];
+    assert_eq!(
+        (told(&peers), peers.interval),
+        (expected.map(String::from).into(), 600)
+    );
+    assert_eq!(present(&mut nik), (2, 2));
+    let peers = announce(&mut user, &[one], Some(AnnounceEvent::Stopped));
+    assert_eq!(told(&peers), ["0"]);
+    assert_eq!(present(&mut nik), (2, 1));
+    // One who is in both groups tells of one at a time.
+    let mut user = session(&service, "nik");
+    let peers = announce(&mut user, &[one, third], None);
+    assert_eq!(told(&peers)[1], "bad-request");
+    let peers = announce(&mut user, &[unknown], None);
+    assert_eq!(
+        (told(&peers), peers.interval),
+        (vec!["not-in-catalogue".into()], 0)
+    );
+}
+
+#[test]
+fn a_peer_with_more_shares_than_one_request_takes_announces_all() {
+    let service = Service::with(&["--interval", "600"]);
+    let mut nik = logged_in(&service, "nik", &[]);
+    nik.run("create_group lab");
+    let count = MAX_ANNOUNCES + 20;
+    for number in 0..count {
+        let name = format!("many/{number}");
+        upload(&service, &mut nik, "lab", &name, number as u64);
+    }
+    let mut mayank = logged_in(&service, "mayank", &[]);
+    join(&mut nik, &mut mayank, "mayank");
+    let all = |peer: &mut Peer| until(|| present(peer).0 == count, || "all".to_owned());
+    all(&mut mayank);
+    nik.run("logout");
+    assert_eq!(present(&mut mayank), (0, 0));
+    nik.run("login nik\npw of nik");
+    all(&mut mayank);
+    nik.run("quit");
+    nik.process.wait();
+    assert_eq!(present(&mut mayank), (0, 0));
+    let mut nik = peer(&service.sandbox, "nik", &[]);
+    all(&mut nik);
+}
