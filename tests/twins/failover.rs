@@ -1,6 +1,7 @@
 //! Either tracker may go: what was acknowledged is at the other one, sessions go on, and peers do not notice.
 
 use crate::pair::{Pair, wait_for};
+use crate::proxy::Proxy;
 use crate::support::{Peer, bytes};
 use serde_json::Value;
 use std::fs;
@@ -98,6 +99,63 @@ fn downloads_go_on_without_any_tracker_and_the_other_knows_the_swarms() {
     pair.start(2, &[]);
     peers[2].run("download_file lab data.bin");
     peers[2].until("data.bin", |download| download["state"] == "complete");
+}
+
+#[test]
+fn what_was_done_and_not_answered_is_done_once() {
+    let pair = Pair::new();
+    // Between the peers and the first tracker lies something that can lose answers.
+    let between = Proxy::new();
+    between.lead_to(pair.address(1));
+    let info = pair.sandbox.tracker_info();
+    fs::write(&info, format!("{}\n{}\n", between.address, pair.address(2))).unwrap();
+    let mut nik = pair.sandbox.peer("nik");
+    let mut olga = pair.sandbox.peer("olga");
+    log_in(&mut nik, "nik");
+    log_in(&mut olga, "olga");
+    let steps = [
+        (true, "create_user extra pw-of-extra", "user extra is made"),
+        (true, "create_group lab", "nik at 127.0.0.1 makes group lab"),
+        (
+            false,
+            "join_group lab",
+            "olga at 127.0.0.1 asks to join lab",
+        ),
+        (true, "accept_request lab olga", "accepts olga into lab"),
+        (true, "remove_member lab olga", "removes olga from lab"),
+        (
+            true,
+            "change_password pw-of-nik other-pw",
+            "nik at 127.0.0.1 changes the password",
+        ),
+        (true, "leave_group lab --yes", "nik at 127.0.0.1 leaves lab"),
+        (true, "logout", "nik at 127.0.0.1 logs out"),
+    ];
+    for (is_nik, command, done) in steps {
+        let peer = if is_nik { &mut nik } else { &mut olga };
+        // Asked at the first tracker, whatever became of it before: a refusal there tells.
+        wait_for("the first is asked again", || {
+            let refusals = || pair.log(1).matches("list_members: unknown-group").count();
+            let before = refusals();
+            peer.try_run("list_members nowhere");
+            refusals() > before
+        });
+        between.hold_answers();
+        peer.process.write_line(command);
+        pair.wait_for_log(1, done);
+        between.cut();
+        let told: Value = serde_json::from_str(&peer.process.line()).unwrap();
+        assert_eq!(told["ok"], true, "{command}: {told}");
+        between.mend();
+        // Once, at one of them.
+        let times: usize = [1, 2]
+            .map(|number| pair.log(number).matches(done).count())
+            .iter()
+            .sum();
+        assert_eq!(times, 1, "{command}");
+    }
+    nik.run("login nik other-pw");
+    pair.same();
 }
 
 #[test]

@@ -30,6 +30,8 @@ enum Mode {
     Cut,
     /// Connections stand and nothing comes through.
     Held,
+    /// Connections stand, and no answer comes through.
+    Silent,
     Ended,
 }
 
@@ -69,6 +71,11 @@ impl Proxy {
         self.set(Mode::Held);
     }
 
+    /// Lets through what is asked, and no answer.
+    pub(crate) fn hold_answers(&self) {
+        self.set(Mode::Silent);
+    }
+
     pub(crate) fn mend(&self) {
         self.set(Mode::Open);
     }
@@ -104,7 +111,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         match mode {
             Mode::Ended => return,
             Mode::Cut => continue,
-            Mode::Open | Mode::Held => {}
+            Mode::Open | Mode::Held | Mode::Silent => {}
         }
         let Some(Ok(far)) = target.map(TcpStream::connect) else {
             continue;
@@ -112,10 +119,10 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         for socket in [&near, &far] {
             let _ = socket.set_nodelay(true);
         }
-        let ends = [(&near, &far), (&far, &near)].map(|(from, to)| {
+        let ends = [(&near, &far, false), (&far, &near, true)].map(|(from, to, answers)| {
             let ends = (from.try_clone().unwrap(), to.try_clone().unwrap());
             let shared = Arc::clone(shared);
-            (ends, shared)
+            (ends, shared, answers)
         });
         let mut state = shared.state.lock().unwrap();
         if matches!(state.mode, Mode::Cut | Mode::Ended) {
@@ -123,19 +130,23 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         }
         state.live.extend([near, far]);
         drop(state);
-        for ((from, to), shared) in ends {
-            thread::spawn(move || copy(from, to, &shared));
+        for ((from, to), shared, answers) in ends {
+            thread::spawn(move || copy(from, to, &shared, answers));
         }
     }
 }
 
-fn copy(mut from: TcpStream, mut to: TcpStream, shared: &Shared) {
+fn copy(mut from: TcpStream, mut to: TcpStream, shared: &Shared, answers: bool) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(read @ 1..) = from.read(&mut buffer) {
-        let held = |state: &mut State| state.mode == Mode::Held;
+        let held = |state: &mut State| match state.mode {
+            Mode::Held => true,
+            Mode::Silent => answers,
+            Mode::Open | Mode::Cut | Mode::Ended => false,
+        };
         let state = shared.state.lock().unwrap();
         let state = shared.changed.wait_while(state, held).unwrap();
-        if state.mode != Mode::Open {
+        if matches!(state.mode, Mode::Cut | Mode::Ended) {
             break;
         }
         drop(state);
