@@ -57,7 +57,7 @@ impl Announcing {
             id: request.peer_id,
             key: request.key.as_deref().map(hash),
             address: SocketAddr::new(from.to_canonical(), request.port.get()),
-            is_seed: request.left == 0,
+            is_seed: request.left == 0 && !may_seek_metadata(request),
             event: request.event,
             uploaded: request.uploaded,
             downloaded: request.downloaded,
@@ -66,6 +66,13 @@ impl Announcing {
             until,
         }
     }
+}
+
+/// aria2 says that nothing is left as long as it has a magnet link alone. As a seed it would hear of no seed, and never get the
+/// metadata from a swarm of seeds; so its first word does not make it one.
+fn may_seek_metadata(request: &AnnounceRequest) -> bool {
+    let first = request.event == Some(Event::Started) && request.downloaded == 0;
+    first && request.peer_id.0.starts_with(b"A2-")
 }
 
 /// The start of a key's SHA-256: the same after a restart, and nobody finds another key for it.
@@ -78,6 +85,33 @@ fn hash(key: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::torrent::InfoHash;
+    use std::num::NonZeroU16;
+
+    #[test]
+    fn aria2_is_no_seed_by_its_first_word() {
+        let is_seed = |id: &[u8; 20], event| {
+            let request = AnnounceRequest {
+                info_hash: InfoHash([1; 20]),
+                peer_id: PeerId(*id),
+                port: NonZeroU16::MIN,
+                uploaded: 0,
+                downloaded: 0,
+                left: 0,
+                event,
+                num_want: None,
+                compact: true,
+                no_peer_id: true,
+                key: None,
+                pieceful: false,
+            };
+            let from = [10, 0, 0, 1].into();
+            Announcing::new(&request, from, false, Duration::ZERO, Duration::ZERO).is_seed
+        };
+        assert!(!is_seed(b"A2-1-36-0-0123456789", Some(Event::Started)));
+        assert!(is_seed(b"A2-1-36-0-0123456789", None));
+        assert!(is_seed(b"-LT2110-0123456789ab", Some(Event::Started)));
+    }
 
     #[test]
     fn hosts_of_one_ipv6_network_count_as_one() {
