@@ -8,7 +8,7 @@ use super::transfer::{Phase, State, Transfer};
 use crate::torrent::PieceSet;
 use crate::wire::peer::Message;
 use crate::wire::pex::{FLAG_REACHABLE, FLAG_SEED, MAX_CONTACTS, PexMessage};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -58,35 +58,32 @@ impl State {
             picker,
             ..
         } = self;
+        let due = links.values().filter_map(|link| {
+            let id = link.takes_pex_as().filter(|id| *id > 0)?;
+            let is_due = gossip.entry(link.id).or_default().is_due(now);
+            is_due.then_some((link, id))
+        });
+        let due: Vec<_> = due.collect();
+        if due.is_empty() {
+            return;
+        }
+        let mut flags: HashMap<SocketAddr, u8> = HashMap::new();
         for link in links.values() {
-            let Some(id @ 1..) = link.takes_pex_as() else {
-                continue;
-            };
-            let gossip = gossip.entry(link.id).or_default();
-            if !gossip.is_due(now) {
-                continue;
+            if let Some(address) = link.listens_at() {
+                let full = picker.pieces_of(link.id).is_some_and(PieceSet::is_full);
+                let seed = full || link.only_uploads();
+                let seed = if seed { FLAG_SEED } else { 0 };
+                let reachable = if link.outgoing { FLAG_REACHABLE } else { 0 };
+                flags.insert(address, seed | reachable);
             }
-            let own = link.listens_at();
-            let others = links.values().filter_map(|other| other.listens_at());
-            let others: BTreeSet<SocketAddr> = others.filter(|other| Some(*other) != own).collect();
-            let Some(news) = gossip.tell(now, &others, MAX_CONTACTS) else {
-                continue;
-            };
-            let flags = |address: SocketAddr| {
-                let mut found = links
-                    .values()
-                    .filter(|other| other.listens_at() == Some(address));
-                found.next().map_or(0, |other| {
-                    let full = picker.pieces_of(other.id).is_some_and(PieceSet::is_full);
-                    let seed = if full || other.only_uploads() {
-                        FLAG_SEED
-                    } else {
-                        0
-                    };
-                    seed | if other.outgoing { FLAG_REACHABLE } else { 0 }
-                })
-            };
+        }
+        let current: BTreeSet<SocketAddr> = flags.keys().copied().collect();
+        for (link, id) in due {
+            let gossip = gossip.entry(link.id).or_default();
+            let news = gossip.tell(now, &current, link.listens_at(), MAX_CONTACTS);
+            let Some(news) = news else { continue };
             let added = news.added.into_iter();
+            let flags = |address| flags.get(&address).copied().unwrap_or(0);
             let message = PexMessage {
                 added: added.map(|address| (address, flags(address))).collect(),
                 dropped: news.dropped,

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 /// Messages go out no more often than this (BEP 11: once a minute).
 const PAUSE: Duration = Duration::from_secs(60);
-/// While there is nothing to tell, it is looked for again so soon.
+/// While there is nothing to tell, it is looked for again so soon: at first, and later.
 const LOOK: Duration = Duration::from_secs(1);
+const LOOK_LATER: Duration = Duration::from_secs(10);
 /// A message that comes sooner than this after the last is passed over; clocks and lines are not exact.
 const TOO_SOON: Duration = Duration::from_secs(45);
 /// How many of those in a row are borne.
@@ -44,22 +45,27 @@ impl Gossip {
         now >= self.next
     }
 
-    /// What to tell of `current` contacts now, at most `most` new and `most` gone ones; the others wait for the next time.
+    /// What to tell of `current` contacts now, at most `most` new and `most` gone ones; the others wait for the next time. The
+    /// link's `own` address is no news to it.
     pub fn tell(
         &mut self,
         now: Duration,
         current: &BTreeSet<SocketAddr>,
+        own: Option<SocketAddr>,
         most: usize,
     ) -> Option<News> {
         if !self.is_due(now) {
             return None;
         }
+        let added = current.difference(&self.told);
+        let added = added.filter(|address| Some(**address) != own);
         let news = News {
-            added: current.difference(&self.told).copied().take(most).collect(),
+            added: added.copied().take(most).collect(),
             dropped: self.told.difference(current).copied().take(most).collect(),
         };
         if news == News::default() {
-            self.next = now + LOOK;
+            let first = self.told.is_empty();
+            self.next = now + if first { LOOK } else { LOOK_LATER };
             return None;
         }
         self.told.extend(&news.added);
@@ -106,18 +112,31 @@ mod tests {
     #[test]
     fn news_are_told_once_a_minute_and_no_more_than_allowed_at_a_time() {
         let mut gossip = Gossip::default();
-        assert_eq!(gossip.tell(at(1), &contacts(0..0), 50), None);
+        assert_eq!(gossip.tell(at(1), &contacts(0..0), None, 50), None);
         assert!(!gossip.is_due(at(1)) && gossip.is_due(at(2)));
-        let first = gossip.tell(at(2), &contacts(0..70), 50).unwrap();
+        let first = gossip.tell(at(2), &contacts(0..70), None, 50).unwrap();
         assert_eq!((first.added.len(), first.dropped.len()), (50, 0));
         for second in 3..62 {
-            assert_eq!(gossip.tell(at(second), &contacts(0..70), 50), None);
+            assert_eq!(gossip.tell(at(second), &contacts(0..70), None, 50), None);
         }
         // 60 to 69 were never told of, so that nobody need hear that they are gone.
-        let second = gossip.tell(at(62), &contacts(10..60), 50).unwrap();
+        let second = gossip.tell(at(62), &contacts(10..60), None, 50).unwrap();
         assert_eq!(second.added.len(), 10);
         assert_eq!(second.dropped.len(), 10);
-        assert_eq!(gossip.tell(at(122), &contacts(10..60), 50), None);
+        assert_eq!(gossip.tell(at(122), &contacts(10..60), None, 50), None);
+        assert!(!gossip.is_due(at(131)) && gossip.is_due(at(132)));
+        let own = Some(([10, 0, 0, 1], 70).into());
+        assert_eq!(
+            gossip
+                .tell(at(132), &contacts(10..61), None, 50)
+                .unwrap()
+                .added
+                .len(),
+            1
+        );
+        assert_eq!(gossip.tell(at(192), &contacts(10..61), own, 50), None);
+        let others = gossip.tell(at(202), &contacts(10..72), own, 50).unwrap();
+        assert_eq!(others.added.len(), 10, "all but its own");
     }
 
     #[test]

@@ -223,6 +223,9 @@ fn of_several_that_lie_reject_or_are_silent_none_keeps_it_from_a_sound_one() {
     assert_eq!(calls.load(Ordering::SeqCst), 1);
     // A sound one calls.
     let mut wire = Wire::greet(leech.process.address, &TORRENT, BOTH, "sound");
+    // What it has is no matter yet, and cannot be checked either.
+    wire.send(&[frame(5, &[255; 9]), unchoke(), frame(99, b"?")].concat());
+    wire.send(&[frame(4, &numbers(&[u32::MAX])), KEEP_ALIVE.to_vec()].concat());
     give(&mut wire, info(&TORRENT).len(), |piece| {
         data(piece, info(&TORRENT))
     });
