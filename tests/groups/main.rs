@@ -14,6 +14,7 @@ mod announces;
 mod catalogue;
 mod changed;
 mod eavesdropper;
+mod extensions;
 mod force;
 mod input;
 mod interruptions;
