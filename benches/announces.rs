@@ -4,6 +4,9 @@
 //! `cargo bench --bench announces` starts the tracker as a process of its own on loopback, fills 1,000 swarms with 50 peers each and
 //! prints one line a way: the rate, and the tracker's own processor time for one announce, which says more on a machine that
 //! others use. Every answer names 49 peers.
+//!
+//! With the arguments `ADDRESS PROCESS [SECONDS]` it measures UDP alone, at a tracker that runs already: any that serves these
+//! swarms (see `benches/opentracker.sh`).
 
 use pieceful::torrent::InfoHash;
 use pieceful::wire::udp_tracker::{ConnectionId, Family, Request, Response, TransactionId};
@@ -16,10 +19,39 @@ use std::time::{Duration, Instant};
 
 const SWARMS: u32 = 1_000;
 const PEERS: u32 = 50;
-/// How long each way is measured.
+/// How long each way is measured, unless told otherwise.
 const RUN: Duration = Duration::from_secs(5);
 
 fn main() {
+    // Cargo adds a flag of its own.
+    let arguments = std::env::args().skip(1).filter(|word| word != "--bench");
+    match &arguments.collect::<Vec<_>>()[..] {
+        [] => measure_ours(),
+        [address, process, seconds @ ..] => {
+            let seconds = seconds.first().map(|seconds| seconds.parse().unwrap());
+            let run = seconds.map_or(RUN, Duration::from_secs);
+            measure_udp(address.parse().unwrap(), process.parse().unwrap(), run);
+        }
+        _ => panic!("no arguments, or ADDRESS PROCESS [SECONDS]"),
+    }
+}
+
+fn measure_udp(address: SocketAddr, process: u32, run: Duration) {
+    let mut udp = Udp::new(address);
+    for number in 0..SWARMS * PEERS {
+        udp.announce(number, 1);
+    }
+    for at_once in [1, 16] {
+        let name = format!("UDP, {at_once} at a time");
+        measure(&name, process, run, at_once, |number| {
+            let length = udp.announce(number, at_once);
+            // Some trackers name the asker too.
+            assert!((49..=50).contains(&((length - 20) / 6)), "{length} bytes");
+        });
+    }
+}
+
+fn measure_ours() {
     let (mut tracker, address) = start();
     let mut http = Http::new(address);
     let all = SWARMS * PEERS;
@@ -28,15 +60,16 @@ fn main() {
     }
     for ahead in [1, 16] {
         let name = format!("HTTP, one connection, {ahead} at a time");
-        measure(&name, &tracker, ahead, |number| {
+        measure(&name, tracker.id(), RUN, ahead, |number| {
             http.announce(number, ahead)
         });
     }
     let mut udp = Udp::new(address);
     for at_once in [1, 16] {
         let name = format!("UDP, {at_once} at a time");
-        measure(&name, &tracker, at_once, |number| {
-            udp.announce(number, at_once)
+        measure(&name, tracker.id(), RUN, at_once, |number| {
+            let length = udp.announce(number, at_once);
+            assert_eq!(length, 20 + 49 * 6, "a refusal, or few peers");
         });
     }
     // Gracefully, so that it takes its temporary folder with it.
@@ -59,9 +92,9 @@ fn start() -> (Child, SocketAddr) {
 }
 
 /// Runs `some`, which makes `count` announces beginning with the number it is given.
-fn measure(name: &str, tracker: &Child, count: u32, mut some: impl FnMut(u32)) {
+fn measure(name: &str, tracker: u32, run: Duration, count: u32, mut some: impl FnMut(u32)) {
     let (begun, busy, mut done) = (Instant::now(), processor_time(tracker), 0u32);
-    while begun.elapsed() < RUN {
+    while begun.elapsed() < run {
         some(done);
         done += count;
     }
@@ -72,8 +105,8 @@ fn measure(name: &str, tracker: &Child, count: u32, mut some: impl FnMut(u32)) {
 }
 
 /// What a process has used so far (proc(5), fields 14 and 15 of `stat`, in hundredths of a second).
-fn processor_time(process: &Child) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.id())).unwrap();
+fn processor_time(process: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     let fields = stat.rsplit(')').next().unwrap().split_whitespace().skip(11);
     let ticks: u64 = fields
         .take(2)
@@ -175,7 +208,8 @@ impl Udp {
         }
     }
 
-    fn announce(&mut self, number: u32, at_once: u32) {
+    /// Gives the length of the last answer.
+    fn announce(&mut self, number: u32, at_once: u32) -> usize {
         // As clients do, which may use an id for a minute.
         if self.connected.elapsed() > Duration::from_secs(60) {
             (self.connection, self.connected) = (connect(&self.socket), Instant::now());
@@ -190,10 +224,8 @@ impl Udp {
             self.socket.send(&request.encode()).unwrap();
         }
         let mut datagram = [0; 2_000];
-        for _ in 0..at_once {
-            let length = self.socket.recv(&mut datagram).unwrap();
-            assert_eq!(length, 20 + 49 * 6, "a refusal, or few peers");
-        }
+        let answers = (0..at_once).map(|_| self.socket.recv(&mut datagram).unwrap());
+        answers.last().unwrap_or_default()
     }
 }
 

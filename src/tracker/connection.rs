@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// Responses to requests sent ahead are gathered up to this many bytes before they are sent.
 const GATHERED: usize = 16 << 10;
+/// The first response goes without a time limit if it has at most this many bytes: an empty socket takes it at once.
+const UNHINDERED: usize = 4 << 10;
 /// What is read of a refused request's rest, so that the refusal is not lost with the connection.
 const DRAINED: usize = 256 << 10;
 /// How long that may take.
@@ -35,7 +37,8 @@ impl Default for Deadlines {
     }
 }
 
-/// Serves requests until the connection ends. `epoch` is when the tracker's time began.
+/// Serves requests until the connection ends. Its first byte has been waited for, within a time-out that the socket still
+/// has. `epoch` is when the tracker's time began.
 ///
 /// # Errors
 /// What the socket says; the connection is of no use any more.
@@ -46,14 +49,20 @@ pub(super) fn serve(
     deadlines: Deadlines,
     epoch: Instant,
 ) -> io::Result<()> {
-    // Responses are written whole; waiting to fill a packet would only delay them.
-    stream.set_nodelay(true)?;
-    stream.set_write_timeout(Some(deadlines.head))?;
     let mut reader = DeadlineReader::new(stream, deadlines.head);
     let mut buffer = vec![0; MAX_HEAD];
     let (mut filled, mut idle, mut out) = (0, false, Vec::new());
+    let mut stays = false;
     loop {
-        let read = match reader.read(buffer.get_mut(filled..).unwrap_or_default()) {
+        let unread = buffer.get_mut(filled..).unwrap_or_default();
+        // What is first is here already, within a time-out that was set for it.
+        let is_first = filled == 0 && !stays;
+        let mut socket = stream;
+        let read = match is_first {
+            true => socket.read(unread),
+            false => reader.read(unread),
+        };
+        let read = match read {
             Ok(0) => return Ok(()),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -75,11 +84,22 @@ pub(super) fn serve(
             match http::parse(buffer.get(start..filled).unwrap_or_default()) {
                 Ok(Some((request, length))) => {
                     service.respond(&request, from, epoch.elapsed(), &mut out);
+                    start += length;
+                    if !stays && (request.keep_alive || out.len() > UNHINDERED) {
+                        stays = true;
+                        // Responses are written whole; waiting to fill a packet would only delay them.
+                        stream.set_nodelay(true)?;
+                        stream.set_write_timeout(Some(deadlines.head))?;
+                    }
                     if !request.keep_alive {
                         send(stream, &mut out, deadlines)?;
-                        return close(stream);
+                        // With nothing left unread, closing resets nothing.
+                        return if start == filled {
+                            Ok(())
+                        } else {
+                            close(stream)
+                        };
                     }
-                    start += length;
                     if out.len() > GATHERED {
                         send(stream, &mut out, deadlines)?;
                     }
