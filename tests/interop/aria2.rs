@@ -1,7 +1,12 @@
 //! aria2: one process a torrent.
 
-use crate::exchange::{Client, Over, Swarm, they_fetch_what_we_seed, we_fetch_what_they_seed};
+use crate::contents::assert_same;
+use crate::exchange::{
+    Client, Over, Swarm, make, they_fetch_by_link, they_fetch_what_we_seed, until_fetched,
+    we_fetch_by_link, we_fetch_what_they_seed,
+};
 use crate::others::{Other, Running, are_here, command, free_port, until};
+use crate::server::{Server, sound};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -54,6 +59,13 @@ impl Client for Aria2 {
         self.downloads.push(download);
     }
 
+    fn fetch_by_link(&mut self, link: &str, folder: &Path) {
+        // What it takes for the torrent on its way is to be no file in the folder.
+        let more = ["--seed-time=0", "--follow-torrent=mem"];
+        let download = self.start(Path::new(link), folder, &more);
+        self.downloads.push(download);
+    }
+
     fn until_complete(&mut self) {
         for download in &mut self.downloads {
             let status = until("aria2 ends", || download.ended());
@@ -88,4 +100,45 @@ fn it_fetches_what_we_seed() {
 #[test]
 fn we_fetch_what_it_seeds() {
     exchange(we_fetch_what_they_seed);
+}
+
+#[test]
+fn it_fetches_by_magnet_link_what_we_seed() {
+    exchange(they_fetch_by_link);
+}
+
+#[test]
+fn we_fetch_by_magnet_link_what_it_seeds() {
+    exchange(we_fetch_by_link);
+}
+
+/// A torrent of nobody's swarm whose file lies on a server (BEP 19).
+#[test]
+fn both_fetch_what_a_web_seed_has() {
+    if !are_here(&[Other::Aria2]) {
+        return;
+    }
+    let swarm = Swarm::new("127.0.0.1");
+    let file = swarm.sandbox.file("owned/file", 5_000_003, 1);
+    let content = fs::read(&file).unwrap();
+    let server = Server::start(move |request, _, stream| sound(request, stream, &content));
+    let torrent = swarm.sandbox.path("file.torrent");
+    make(&file, &Over::Http.url(swarm.tracker.address), &torrent);
+    let mut bytes = fs::read(&torrent).unwrap();
+    assert_eq!(bytes.pop(), Some(b'e'));
+    let url = server.url("/file");
+    bytes.extend(format!("8:url-list{}:{url}e", url.len()).bytes());
+    fs::write(&torrent, bytes).unwrap();
+
+    let mut aria2 = Aria2::new(&swarm);
+    let copies = swarm.sandbox.folder("copies");
+    aria2.fetch(&torrent, &copies);
+    aria2.until_complete();
+    assert_same(&file, &copies.join("file"));
+    let mut leech = swarm.peer("leech", &[]);
+    leech.run(&format!("download {}", torrent.display()));
+    until_fetched(&mut leech);
+    assert_same(&file, &swarm.sandbox.path("leech/file"));
+    let from = leech.download("file")["from"].clone();
+    assert_eq!(from[&url], 5_000_003, "{from}");
 }

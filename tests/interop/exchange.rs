@@ -22,6 +22,9 @@ pub(crate) trait Client {
     /// Starts a download into `folder`.
     fn fetch(&mut self, torrent: &Path, folder: &Path);
 
+    /// Starts a download by magnet link into `folder`.
+    fn fetch_by_link(&mut self, link: &str, folder: &Path);
+
     /// Whether a download brings a file of no bytes into being.
     fn makes_empty_files(&self) -> bool {
         true
@@ -218,6 +221,59 @@ pub(crate) fn we_fetch_what_they_seed(swarm: &Swarm, client: &mut dyn Client, ov
     }
     until_fetched(&mut leech);
     for name in NAMES {
+        assert_same(&owned.join(name), &swarm.sandbox.path("leech").join(name));
+    }
+    assert_content(swarm, client, "leech");
+}
+
+/// What goes by magnet link: metadata of one part and of several.
+const LINKED: [&str; 2] = ["odd.bin", "many"];
+
+/// The magnet link of a torrent, with one tracker.
+pub(crate) fn link(torrent: &Path, url: &str) -> String {
+    let metainfo = Metainfo::parse(&fs::read(torrent).unwrap()).unwrap();
+    format!(
+        "magnet:?xt=urn:btih:{}&tr={url}",
+        metainfo.info().info_hash()
+    )
+}
+
+/// Files and folders go from a peer of ours to the client, which has nothing but a magnet link.
+pub(crate) fn they_fetch_by_link(swarm: &Swarm, client: &mut dyn Client, over: Over) {
+    let url = over.url(swarm.tracker.address);
+    let owned = contents::write(&swarm.sandbox);
+    let mut seed = swarm.peer("seed", &[]);
+    let links = LINKED.map(|name| link(&swarm.send(&mut seed, &owned.join(name), &url), &url));
+    swarm.until_seeds(LINKED.len() as u64);
+    let copies = swarm.sandbox.folder("copies");
+    for link in links {
+        client.fetch_by_link(&link, &copies);
+    }
+    client.until_complete();
+    for name in LINKED {
+        assert_same(&owned.join(name), &copies.join(name));
+    }
+    assert_content(swarm, client, "seed");
+}
+
+/// Files and folders go from the client to a peer of ours, which has nothing but a magnet link.
+pub(crate) fn we_fetch_by_link(swarm: &Swarm, client: &mut dyn Client, over: Over) {
+    let url = over.url(swarm.tracker.address);
+    let owned = contents::write(&swarm.sandbox);
+    let links = LINKED.map(|name| {
+        let torrent = swarm.sandbox.path(&format!("{name}.torrent"));
+        client.make(&owned.join(name), &url, &torrent);
+        client.seed(&torrent, &owned);
+        link(&torrent, &url)
+    });
+    swarm.until_seeds(LINKED.len() as u64);
+    swarm.hide_tracker();
+    let mut leech = swarm.peer("leech", &[]);
+    for link in links {
+        leech.run(&format!("download '{link}'"));
+    }
+    until_fetched(&mut leech);
+    for name in LINKED {
         assert_same(&owned.join(name), &swarm.sandbox.path("leech").join(name));
     }
     assert_content(swarm, client, "leech");

@@ -1,10 +1,12 @@
 //! libtorrent, by its Python package.
 
 use crate::exchange::{
-    Client, Over, Swarm, assert_content, they_fetch_what_we_seed, until_fetched,
-    we_fetch_what_they_seed,
+    Client, Over, Swarm, assert_content, link, they_fetch_by_link, they_fetch_what_we_seed,
+    until_fetched, we_fetch_by_link, we_fetch_what_they_seed,
 };
 use crate::others::{Other, PATIENCE, Running, are_here, command, python, until};
+use crate::support::Peer;
+use pieceful::torrent::Metainfo;
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -70,6 +72,10 @@ impl Client for Libtorrent {
         self.add(torrent, folder);
     }
 
+    fn fetch_by_link(&mut self, link: &str, folder: &Path) {
+        self.ask(&json!({"do": "add_link", "link": link, "folder": folder}));
+    }
+
     fn until_complete(&mut self) {
         let told = self.wait(PATIENCE.as_secs());
         assert_eq!(told["failed_bytes"], 0, "{told:#}");
@@ -112,6 +118,76 @@ fn we_fetch_what_it_seeds_over_http() {
 #[test]
 fn we_fetch_what_it_seeds_over_udp() {
     exchange(we_fetch_what_they_seed, Over::Udp, &json!({}));
+}
+
+#[test]
+fn it_fetches_by_magnet_link_what_we_seed() {
+    exchange(they_fetch_by_link, Over::Http, &json!({}));
+}
+
+#[test]
+fn we_fetch_by_magnet_link_what_it_seeds() {
+    exchange(we_fetch_by_link, Over::Udp, &json!({}));
+}
+
+/// A file whose seed is ours, and its torrent without a tracker. Whoever fetches it knows only whom it is told of.
+fn trackerless(swarm: &Swarm) -> (Peer, PathBuf) {
+    let file = swarm.sandbox.file("owned/file", 20_000_000, 1);
+    let mut seed = swarm.peer("seed", &[]);
+    seed.run(&format!("send {} sent.torrent", file.display()));
+    swarm.until_seeds(1);
+    let sent = fs::read(swarm.sandbox.path("seed/sent.torrent")).unwrap();
+    let info = Metainfo::parse(&sent).unwrap().info().clone();
+    let torrent = swarm.sandbox.path("trackerless.torrent");
+    fs::write(&torrent, Metainfo::new(info, Vec::new()).encode()).unwrap();
+    (seed, torrent)
+}
+
+#[test]
+fn we_hear_from_it_of_another_peer() {
+    if !are_here(&[Other::Libtorrent]) {
+        return;
+    }
+    let swarm = Swarm::new("127.0.0.1");
+    let (seed, torrent) = trackerless(&swarm);
+    // Complete it would leave the seed, and we it.
+    let slow = json!({"download_rate_limit": 50_000});
+    let mut theirs = Libtorrent::start(&swarm, &slow);
+    theirs.fetch(&torrent, &swarm.sandbox.folder("copies"));
+    let address = seed.process.address;
+    theirs.ask(&json!({"do": "connect", "ip": address.ip(), "port": address.port()}));
+    swarm.hide_tracker();
+    let mut leech = swarm.peer("leech", &[]);
+    let port = theirs.ask(&json!({"do": "listen"}))["port"].clone();
+    let link = link(&torrent, "");
+    let link = link.strip_suffix("&tr=").unwrap();
+    leech.run(&format!("download '{link}&x.pe=127.0.0.1:{port}'"));
+    until("the leech calls the seed", || {
+        let log = swarm.log("leech");
+        log.contains(&format!("called {address}")).then_some(())
+    });
+}
+
+#[test]
+fn it_hears_from_us_of_another_peer() {
+    if !are_here(&[Other::Libtorrent]) {
+        return;
+    }
+    let swarm = Swarm::new("127.0.0.1");
+    let (seed, torrent) = trackerless(&swarm);
+    // It knows the seed by the tracker, and is too slow for theirs to be done before it hears.
+    let mut between = swarm.peer("between", &["--down", "50K", "--up", "50K"]);
+    between.run(&format!("download {}", torrent.display()));
+    let mut theirs = Libtorrent::start(&swarm, &json!({}));
+    theirs.fetch(&torrent, &swarm.sandbox.folder("copies"));
+    let address = between.process.address;
+    theirs.ask(&json!({"do": "connect", "ip": address.ip(), "port": address.port()}));
+    until("it calls the seed, or the seed it", || {
+        let told = theirs.ask(&json!({"do": "wait", "seconds": 1}));
+        (told["complete"] == true).then_some(())
+    });
+    assert_content(&swarm, &mut theirs, "between");
+    drop(seed);
 }
 
 /// By default it tries uTP first, which nobody of ours listens for, and turns our calls away while it tries.

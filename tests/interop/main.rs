@@ -12,6 +12,9 @@ mod metainfo;
 mod mixed;
 mod opentracker;
 mod others;
+#[path = "../magnet/server.rs"]
+#[allow(dead_code)]
+mod server;
 #[path = "../swarm/support.rs"]
 #[allow(unreachable_pub)]
 mod support;

@@ -87,6 +87,23 @@ class Session:
         self.torrents.append(handle)
         return {"info_hash": str(handle.info_hashes().v1)}
 
+    def add_link(self, asked):
+        """Takes a magnet link."""
+        parameters = lt.parse_magnet_uri(asked["link"])
+        parameters.save_path = asked["folder"]
+        self.torrents.append(self.session.add_torrent(parameters))
+        return {}
+
+    def connect(self, asked):
+        """Calls a peer of the first torrent."""
+        self.torrents[0].connect_peer((asked["ip"], asked["port"]))
+        return {}
+
+    def peers(self, _):
+        """Whom the first torrent is connected with."""
+        peers = self.torrents[0].get_peer_info()
+        return {"peers": [f"{peer.ip[0]}:{peer.ip[1]}" for peer in peers]}
+
     def wait(self, asked):
         """Until every torrent is complete, or time is up. The last of it may be written a little later."""
         end = time.monotonic() + asked["seconds"]

@@ -103,6 +103,10 @@ impl Client for Transmission {
         self.add(torrent, folder);
     }
 
+    fn fetch_by_link(&mut self, link: &str, folder: &Path) {
+        self.add(Path::new(link), folder);
+    }
+
     fn makes_empty_files(&self) -> bool {
         false
     }

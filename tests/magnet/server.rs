@@ -74,8 +74,9 @@ fn read(reading: &mut impl BufRead) -> Option<Request> {
     for line in lines.take_while(|line| !line.is_empty()) {
         if let Some(bytes) = line.to_ascii_lowercase().strip_prefix("range: bytes=") {
             let (first, last) = bytes.split_once('-').unwrap();
-            let last: usize = last.parse().unwrap();
-            range = Some((first.parse().unwrap(), last + 1));
+            // Without a last byte it is all the rest.
+            let end = last.parse().map_or(usize::MAX, |last: usize| last + 1);
+            range = Some((first.parse().unwrap(), end));
         }
     }
     Some(Request { path, range })
