@@ -154,7 +154,10 @@ impl Registrar {
         if ask == Ask::Cluster {
             return Ok(Answer::Cluster(views::cluster(&self.keeper.status())).into());
         }
-        self.keeper.serving().map_err(unwritten)?;
+        self.keeper.serving().map_err(|error| {
+            // Nothing was tried: another tracker may be asked without a doubt.
+            refused(ErrorKind::NOT_SERVING, &error.to_string())
+        })?;
         Ok(match ask {
             Ask::CreateUser {
                 user,

@@ -1,6 +1,7 @@
 //! Tests of the registry as a whole.
 
 mod catalogue;
+mod compare;
 mod conflicts;
 pub(in crate::tracker) mod convergence;
 mod rules;

@@ -116,7 +116,8 @@ pub(super) static RUN: &[Entry] = &[
         flags: &[],
         summary: "tell of shares, downloads, trackers and links",
         details: "Shows where this peer listens, its trackers and how they answered, what it shares and what it \
-                  downloads.",
+                  downloads.\nThe trackers of TRACKER_INFO are asked now whether they serve accounts and groups, and how \
+                  many writes each lacks that another one has.",
         read: |_| Ok(Command::Status),
     },
     Entry {

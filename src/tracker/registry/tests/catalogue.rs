@@ -95,3 +95,38 @@ fn a_share_published_while_the_group_ended_elsewhere_is_out_of_reach_with_it() {
         assert_eq!(kind(side.shares(nik, "lab")), "unknown-group");
     }
 }
+
+#[test]
+fn a_share_of_a_group_that_ended_is_back_with_one_accepted_meanwhile() {
+    let (mut a, mut b, olga, _) = pair_with_group();
+    a.publish(olga, "lab", "f").unwrap();
+    let eve = a.user("eve").unwrap();
+    a.request(eve, "lab").unwrap();
+    sync(&mut a, &mut b);
+    a.leave(olga, "lab").unwrap();
+    b.accept(olga, "lab", "eve").unwrap();
+    assert_eq!(kind(a.shares(eve, "lab")), "unknown-group");
+    sync(&mut a, &mut b);
+    for side in [&a, &b] {
+        assert_eq!(side.shares(eve, "lab").unwrap(), ["f"]);
+    }
+}
+
+#[test]
+fn a_share_withdrawn_on_both_sides_is_withdrawn() {
+    let (mut a, mut b, olga, _) = pair_with_group();
+    let share = a.publish(olga, "lab", "f").unwrap();
+    sync(&mut a, &mut b);
+    a.withdraw(olga, "lab", "f").unwrap();
+    b.now = a.now + 60_000;
+    b.withdraw(olga, "lab", "f").unwrap();
+    sync(&mut a, &mut b);
+    for side in [&a, &b] {
+        assert!(side.shares(olga, "lab").unwrap().is_empty());
+        let Some(Row::Share(row)) = side.registry.row(share) else {
+            panic!("the row is kept")
+        };
+        let by = row.withdrawn.as_ref().map(|it| it.version.stamp.origin());
+        assert_eq!(by, Some(Origin([2; 16])), "the later one stays");
+    }
+}

@@ -113,6 +113,28 @@ fn of_two_passwords_the_later_stays_and_ends_sessions_of_the_other() {
 }
 
 #[test]
+fn a_session_begun_elsewhere_meanwhile_ends_with_all_others_and_with_the_password() {
+    let (mut a, mut b) = (Side::new(1), Side::new(2));
+    let nik = a.user("nik").unwrap();
+    sync(&mut a, &mut b);
+    let credential = |side: &Side| side.registry.account(nik).unwrap().credential();
+    for is_password in [false, true] {
+        let now = a.time();
+        let ended = match is_password {
+            false => a.registry.revoke_tokens(nik, now),
+            true => a.registry.change_password(nik, password("new"), now),
+        };
+        a.apply(ended).unwrap();
+        // A log-in there, or a token renewed there, is bound to what is known there.
+        let (session, bound) = (b.id(), credential(&b));
+        let check = |side: &Side| kind(side.registry.check_session(nik, session, bound));
+        assert_eq!(check(&b), "ok");
+        sync(&mut a, &mut b);
+        assert_eq!([check(&a), check(&b)], ["session-ended"; 2]);
+    }
+}
+
+#[test]
 fn a_log_out_ends_the_session_where_its_token_was_renewed() {
     let (mut a, mut b) = (Side::new(1), Side::new(2));
     let nik = a.user("nik").unwrap();
