@@ -228,9 +228,7 @@ impl Keeper {
 
     /// Whether this tracker serves; after a failed commit it does not.
     pub(super) fn serving(&self) -> Result<(), WriteError> {
-        let state = self.shared.look();
-        match state.replica.serving() {
-            _ if state.failed => Err(WriteError::NotSaved),
+        match self.shared.look().serving() {
             Serving::Yes => Ok(()),
             why => Err(ReplicaError::NotServing(why).into()),
         }
@@ -239,7 +237,11 @@ impl Keeper {
     /// How it stands with the other trackers.
     pub fn status(&self) -> Status {
         let now = moment(self.shared.epoch);
-        self.shared.look().replica.status(now)
+        let state = self.shared.look();
+        Status {
+            serving: state.serving(),
+            ..state.replica.status(now)
+        }
     }
 
     /// Looks at the registry as it is now. It may not be on the disk yet: see [`Keeper::settle`].
@@ -275,7 +277,7 @@ impl Keeper {
             let now = moment(self.shared.epoch);
             let mut state = self.shared.state();
             if state.failed {
-                return Err(WriteError::NotSaved);
+                return Err(ReplicaError::NotServing(Serving::Failed).into());
             }
             let blobs = blobs.into_iter().collect();
             let (write, effects) = state.replica.write(blobs, now, operation)?;
@@ -418,6 +420,13 @@ impl Shared {
 }
 
 impl State {
+    fn serving(&self) -> Serving {
+        match self.failed {
+            true => Serving::Failed,
+            false => self.replica.serving(),
+        }
+    }
+
     fn send(&self, line: LineId, outgoing: Outgoing) {
         if let Some(outbox) = self.lines.get(&line) {
             outbox.push(outgoing);

@@ -106,10 +106,12 @@ pub struct Process {
 impl Process {
     /// Starts it and waits for its first line, `... listening on ADDR:PORT`.
     pub fn start(folder: &Path, arguments: &[&str]) -> Self {
-        let mut child = command(folder, arguments)
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::spawn(command(folder, arguments))
+    }
+
+    /// The same of a command that ends up as the binary.
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
         thread::spawn(move || {
@@ -282,7 +284,24 @@ pub struct Output {
 }
 
 pub fn command(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pieceful"));
+    prepared(Command::new(BINARY), folder, arguments)
+}
+
+/// The binary.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_pieceful");
+
+/// The same where a file that the binary writes may have that many KiB at most: longer ones fail as on a full disk.
+pub fn limited(folder: &Path, arguments: &[&str], kibibytes: u64) -> Command {
+    let mut shell = Command::new("sh");
+    let script = format!(
+        "trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"",
+        kibibytes * 2
+    );
+    shell.args(["-c", &script, BINARY]);
+    prepared(shell, folder, arguments)
+}
+
+fn prepared(mut command: Command, folder: &Path, arguments: &[&str]) -> Command {
     command
         .args(arguments)
         .current_dir(folder)

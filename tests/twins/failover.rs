@@ -102,6 +102,38 @@ fn downloads_go_on_without_any_tracker_and_the_other_knows_the_swarms() {
 }
 
 #[test]
+fn a_tracker_whose_disk_is_full_leaves_its_peers_to_the_other() {
+    let mut pair = Pair::new();
+    let mut nik = pair.peer("nik", 1);
+    log_in(&mut nik, "nik");
+    pair.quit(1);
+    let database = pair.sandbox.path("data1/registry.redb");
+    let length = database.metadata().unwrap().len();
+    pair.start_limited(1, length.div_ceil(1024));
+    pair.wait_until_in_step();
+    // Each is done, also the one at which the first one's disk is full.
+    let mut made = 0;
+    while !pair
+        .log(1)
+        .contains("accounts and groups are not served any more")
+    {
+        nik.run(&format!("create_group group{made}"));
+        made += 1;
+        assert!(made < 10_000, "the disk is never full");
+    }
+    let status = nik.run("status");
+    assert_ne!(states(&status)[0], "serving", "{status}");
+    nik.run("create_group last");
+    let listed = nik.run("list_groups");
+    assert_eq!(listed["groups"].as_array().unwrap().len(), made + 1);
+    // With room again it is one like any other.
+    pair.kill(1);
+    pair.start(1, &[]);
+    pair.wait_until_in_step();
+    pair.same();
+}
+
+#[test]
 fn what_was_done_and_not_answered_is_done_once() {
     let pair = Pair::new();
     // Between the peers and the first tracker lies something that can lose answers.

@@ -2,7 +2,7 @@
 
 use crate::proxy::Proxy;
 use crate::service::{Line, User, create_user};
-use crate::support::{Output, PATIENCE, Peer, Process, Sandbox, run};
+use crate::support::{Output, PATIENCE, Peer, Process, Sandbox, command, limited, run};
 use pieceful::certificate::Authority;
 use pieceful::net::{ClusterTls, TRACKER_NAME};
 use pieceful::tracker::fetch_backup;
@@ -24,6 +24,8 @@ pub(crate) struct Pair {
     trackers: [Option<Process>; 2],
     /// Where each is, or was last.
     addresses: [SocketAddr; 2],
+    /// How long a file of the next tracker may be, in KiB.
+    limit: Option<u64>,
 }
 
 impl Pair {
@@ -48,6 +50,7 @@ impl Pair {
             trackers: [None, None],
             // Nobody listens there.
             addresses: ["127.0.0.1:1".parse().unwrap(); 2],
+            limit: None,
         }
     }
 
@@ -62,13 +65,27 @@ impl Pair {
         self.tell_peers();
     }
 
+    /// Starts a tracker that cannot make a file longer than that many KiB.
+    pub(crate) fn start_limited(&mut self, number: usize, kibibytes: u64) {
+        self.limit = Some(kibibytes);
+        self.start(number, &["--log", "warn"]);
+        self.limit = None;
+    }
+
     fn spawn(&self, number: usize, data: &str, arguments: &[&str]) -> Process {
         let number = number.to_string();
         let info = self.sandbox.path("cluster/info.txt");
         let mut all = vec!["tracker", info.to_str().unwrap(), &number];
-        all.extend(["--listen", "127.0.0.1:0", "--data", data, "--log", "debug"]);
+        all.extend(["--listen", "127.0.0.1:0", "--data", data]);
+        if !arguments.contains(&"--log") {
+            all.extend(["--log", "debug"]);
+        }
         all.extend(arguments);
-        let mut tracker = Process::start(&self.sandbox.folder("cluster"), &all);
+        let folder = self.sandbox.folder("cluster");
+        let mut tracker = Process::spawn(match self.limit {
+            Some(kibibytes) => limited(&folder, &all, kibibytes),
+            None => command(&folder, &all),
+        });
         let fingerprint = tracker.line();
         assert!(fingerprint.starts_with("fingerprint "), "{fingerprint}");
         tracker

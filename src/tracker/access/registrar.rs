@@ -136,7 +136,11 @@ impl Registrar {
             done.answer
         });
         // Nobody is told what a crash could undo, in a refusal neither.
-        if lasts && let Err(error) = self.keeper.settle() {
+        let serves = !matches!(&result, Err(refused) if refused.kind == ErrorKind::NOT_SERVING);
+        if lasts
+            && serves
+            && let Err(error) = self.keeper.settle()
+        {
             result = Err(unwritten(error));
         }
         if let Err(refused) = &result {
@@ -154,10 +158,7 @@ impl Registrar {
         if ask == Ask::Cluster {
             return Ok(Answer::Cluster(views::cluster(&self.keeper.status())).into());
         }
-        self.keeper.serving().map_err(|error| {
-            // Nothing was tried: another tracker may be asked without a doubt.
-            refused(ErrorKind::NOT_SERVING, &error.to_string())
-        })?;
+        self.keeper.serving().map_err(unwritten)?;
         Ok(match ask {
             Ask::CreateUser {
                 user,

@@ -36,6 +36,9 @@ pub enum Serving {
     /// It will not serve with these data.
     #[error(transparent)]
     Halted(Halt),
+    /// A commit failed, as whoever drives the replica says: memory is ahead of the disk.
+    #[error("this tracker cannot write its database; its log says why")]
+    Failed,
 }
 
 /// Why a tracker may not serve with its data.
