@@ -103,6 +103,9 @@ fn batch(saves: Vec<Save>) -> (Batch, Option<u64>) {
         for row in commit.rows {
             batch.put_row(row.id().0, row.encode());
         }
+        for info_hash in commit.dropped {
+            batch.remove_blob(info_hash.0);
+        }
         for (info_hash, blob) in commit.blobs {
             batch.put_blob(info_hash.0, blob);
         }

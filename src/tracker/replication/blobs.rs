@@ -101,7 +101,8 @@ impl Replica {
         self.fetch = None;
         self.stored.insert(info_hash);
         self.lacking.remove(&info_hash);
-        self.issue(Vec::new(), Vec::new(), vec![(info_hash, bytes)]);
+        let blobs = vec![(info_hash, bytes)];
+        self.issue(Vec::new(), Vec::new(), Vec::new(), blobs);
         self.finish_catching_up(now);
     }
 

@@ -27,7 +27,8 @@
 //!    of what has changed meanwhile, a tracker waits up to [`START_WAIT`] to be in step with a twin before it serves; a new,
 //!    empty one serves when it has caught up with whom it reached; a restored one only when it has caught up with a twin that serves, however long that takes.
 //! 7. **Tombstones** are forgotten when they have said nothing for [`KEEP`], every listed tracker has told in this run that
-//!    it has them, and no clock is known to be wrong.
+//!    it has them, and no clock is known to be wrong. Blobs that no row has named for [`FORGET`] go too; a tracker that still
+//!    has such a row has the blob as well.
 //!
 //! # How it is driven
 //! One lock guards the replica. Each call is made, and its effects are handed on in their order, under that lock; handing on
@@ -173,6 +174,8 @@ pub struct Commit {
     pub forgotten: Vec<RowId>,
     /// The version vector, replacing the stored one.
     pub versions: VersionVector,
+    /// Blobs to be deleted, before the new ones are stored.
+    pub dropped: Vec<InfoHash>,
     /// Blobs that are new.
     pub blobs: Vec<(InfoHash, Vec<u8>)>,
 }
@@ -203,6 +206,8 @@ pub struct Replica {
     stored: BTreeSet<InfoHash>,
     /// Blobs that rows name and that are not here.
     lacking: BTreeSet<InfoHash>,
+    /// Blobs that no row named at the last look.
+    unnamed: BTreeSet<InfoHash>,
     fetch: Option<blobs::Fetch>,
     stage: start::Stage,
     next_forget: Duration,
@@ -250,6 +255,7 @@ impl Replica {
             lacking,
             fetch: None,
             stage: start::Stage::new(start, now),
+            unnamed: BTreeSet::new(),
             next_forget: now.elapsed + SILENCE,
             drifts: BTreeMap::new(),
             stranger: None,

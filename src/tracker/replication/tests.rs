@@ -586,6 +586,27 @@ fn expired_rows_go_a_day_later_when_all_have_them_and_not_while_a_clock_is_wrong
 }
 
 #[test]
+fn blobs_go_once_no_row_has_named_them_for_two_looks() {
+    let other = InfoHash([8; 20]);
+    let mut a = Side::new(1, Start::Alone);
+    a.user("olga").unwrap();
+    a.group_with_blob(vec![(BLOB, vec![7])]).unwrap();
+    a.replica.stored.insert(other);
+    let dropped = |side: &Side| {
+        let commits = side.disk.iter();
+        commits
+            .flat_map(|it| it.dropped.clone())
+            .collect::<Vec<_>>()
+    };
+    a.later(FORGET);
+    assert_eq!(dropped(&a), [], "a row may be on its way");
+    a.later(FORGET);
+    a.later(FORGET);
+    assert_eq!(dropped(&a), [other], "once, and no other");
+    assert!(a.replica.stored.contains(&BLOB));
+}
+
+#[test]
 fn what_cannot_be_read_ends_the_line() {
     let (mut a, _) = pair();
     let rubbish = || crate::wire::twin::Encoded::new(b"i1e".to_vec()).unwrap();

@@ -2,8 +2,10 @@
 
 use super::messages::wall;
 use super::{FORGET, KEEP, Moment, PATIENCE, PAUSE, PING, Replica, Report, SILENCE};
+use crate::torrent::InfoHash;
 use crate::tracker::registry::{Drift, VersionVector};
 use crate::wire::twin::Message;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How long the same drift is not reported again.
@@ -35,6 +37,7 @@ impl Replica {
         if now.elapsed >= self.next_forget {
             self.next_forget = now.elapsed + FORGET;
             self.forget(now);
+            self.drop_unnamed();
         }
         self.done(now)
     }
@@ -104,7 +107,30 @@ impl Replica {
             .droppable(now.wall.saturating_sub(KEEP), &told);
         if !ids.is_empty() {
             self.registry.forget(&ids);
-            self.issue(Vec::new(), ids, Vec::new());
+            self.issue(ids, Vec::new(), Vec::new(), Vec::new());
+        }
+    }
+
+    /// Drops blobs that no row named at the look before, nor does now. What is fetched for rows that are still to come has
+    /// as long to be named.
+    fn drop_unnamed(&mut self) {
+        if self.is_halted() || self.catch_up.is_some() {
+            return;
+        }
+        let named: BTreeSet<InfoHash> = self
+            .registry
+            .rows()
+            .filter_map(self.blobs.named_by)
+            .collect();
+        let unnamed: BTreeSet<InfoHash> = self.stored.difference(&named).copied().collect();
+        let gone: Vec<InfoHash> = unnamed.intersection(&self.unnamed).copied().collect();
+        self.unnamed = unnamed;
+        for blob in &gone {
+            self.unnamed.remove(blob);
+            self.stored.remove(blob);
+        }
+        if !gone.is_empty() {
+            self.issue(Vec::new(), gone, Vec::new(), Vec::new());
         }
     }
 

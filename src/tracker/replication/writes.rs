@@ -90,7 +90,7 @@ impl Replica {
         self.stored.extend(new);
         let lacking = named.filter(|blob| !self.stored.contains(blob));
         self.lacking.extend(lacking);
-        let number = self.issue(rows, Vec::new(), blobs);
+        let number = self.issue(Vec::new(), Vec::new(), rows, blobs);
         self.confirm();
         number
     }
@@ -98,8 +98,9 @@ impl Replica {
     /// Hands out a commit of these and the present version vector.
     pub(super) fn issue(
         &mut self,
-        rows: Vec<Row>,
         forgotten: Vec<crate::tracker::registry::RowId>,
+        dropped: Vec<InfoHash>,
+        rows: Vec<Row>,
         blobs: Vec<(InfoHash, Vec<u8>)>,
     ) -> u64 {
         let number = self.commits.issue();
@@ -109,6 +110,7 @@ impl Replica {
             rows,
             forgotten,
             versions,
+            dropped,
             blobs,
         }));
         number

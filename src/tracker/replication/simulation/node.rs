@@ -34,6 +34,9 @@ impl Disk {
         self.rows
             .extend(commit.rows.into_iter().map(|row| (row.id(), row)));
         self.versions = commit.versions;
+        for blob in commit.dropped {
+            self.blobs.remove(&blob);
+        }
         self.blobs
             .extend(commit.blobs.into_iter().map(|(hash, _)| hash));
     }
