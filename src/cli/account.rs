@@ -16,6 +16,8 @@ pub(super) enum AccountOutcome {
     Said(String),
     /// `login`.
     LoggedIn { user: Label, news: Vec<NewsEntry> },
+    /// `logout`, at the trackers or here alone.
+    LoggedOut { user: Label, everywhere: bool },
     /// `list_groups`.
     Groups {
         groups: Vec<GroupEntry>,
@@ -58,12 +60,8 @@ impl Teller<'_> {
             }
             AccountCommand::Logout => {
                 let user = account.user().ok_or(AccountError::NotLoggedIn)?;
-                match self.peer.logout()? {
-                    LoggedOut::Everywhere => format!("{user} is logged out"),
-                    LoggedOut::HereOnly => format!(
-                        "{user} is logged out here; no tracker could be told, where the session ends within 12 hours"
-                    ),
-                }
+                let everywhere = self.peer.logout()? == LoggedOut::Everywhere;
+                return Ok(AccountOutcome::LoggedOut { user, everywhere });
             }
             AccountCommand::ChangePassword { old, new } => {
                 let Some(user) = account.user() else {

@@ -9,7 +9,7 @@ use super::prompt::{Input, Lines};
 use super::words;
 use crate::net::Stop;
 use crate::tracker::replication::{Serving, Status, TwinStatus};
-use crate::tracker::{Registrar, Registration};
+use crate::tracker::{Registrar, Registration, Written};
 use crate::wire::access::Refused;
 use crate::wire::name::{NameError, UserName};
 use crate::wire::password::{Password, PasswordError};
@@ -128,14 +128,18 @@ impl Console {
                 }
                 let name = name?;
                 let password = password(lines, &name)?;
-                self.registrar.make_user(name.clone(), &password)?;
+                tell_of(self.registrar.make_user(name.clone(), &password)?, output);
                 vec![format!("user {name} is made")]
             }
             ["create_user", ..] => {
                 lines.drop_passwords(1);
                 return Err(ConsoleError::Usage("create_user USER"));
             }
-            ["invite"] => vec![format!("invite {}", self.registrar.invite()?)],
+            ["invite"] => {
+                let (code, written) = self.registrar.invite()?;
+                tell_of(written, output);
+                vec![format!("invite {code}")]
+            }
             ["help"] => {
                 let shown = COMMANDS.iter();
                 shown
@@ -177,6 +181,13 @@ impl Console {
             counted(counts.groups, "group"),
             super::render::duration(started.elapsed()),
         )
+    }
+}
+
+/// Says so if what was written is only here.
+fn tell_of(written: Written, output: &Output) {
+    if written == Written::OnlyHere {
+        output.note("this tracker alone has it so far; the others get it when they are back");
     }
 }
 

@@ -101,6 +101,9 @@ enum Body<'a> {
         withdrawn: bool,
     },
     Said {},
+    LoggedOut {
+        everywhere: bool,
+    },
     LoggedIn {
         user: String,
         news: Vec<News>,
@@ -257,6 +260,9 @@ fn account(outcome: &AccountOutcome) -> Body<'static> {
         AccountOutcome::LoggedIn { user, news } => Body::LoggedIn {
             user: user.to_string(),
             news: news.iter().map(News::from).collect(),
+        },
+        AccountOutcome::LoggedOut { everywhere, .. } => Body::LoggedOut {
+            everywhere: *everywhere,
         },
         AccountOutcome::Groups { groups, news } => Body::Groups {
             groups: groups.iter().map(Group::from).collect(),

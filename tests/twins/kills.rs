@@ -131,8 +131,12 @@ impl Duo {
                 let command = format!("upload_file {group} '{}'", file.display());
                 if self.ask(true, &command) {
                     self.done.shares.push(share.clone());
-                    if kind == 10 && self.ask(true, &format!("stop_share {group} {share}")) {
-                        self.done.withdrawn.push(share);
+                    if kind == 10 {
+                        // Told to end it here alone, a peer says so.
+                        let told = self.owner.try_run(&format!("stop_share {group} {share}"));
+                        if told["withdrawn"] == true {
+                            self.done.withdrawn.push(share);
+                        }
                     }
                 }
             }
@@ -150,9 +154,9 @@ impl Duo {
                 }
             }
             _ => {
-                if self.ask(false, "logout") {
-                    self.done.log_outs += 1;
-                }
+                // With no tracker that knows the session, it ends here alone, and says so.
+                let told = self.member.try_run("logout");
+                self.done.log_outs += usize::from(told["everywhere"] == true);
                 self.log_in();
             }
         }

@@ -177,6 +177,7 @@ fn examples() -> String {
          Commands (blanks separate words; quotes and backslash as in sh):\n{commands}\n\
          With --json each command prints {{\"command\":...,\"ok\":true,...}} or\n\
          {{\"command\":...,\"ok\":false,\"error\":{{\"kind\":...,\"message\":...}}}}, where kind is one of:\n{kinds}\n\
+         Beside ok stands \"copies\":1 where one tracker of several has it so far; the others get it when they are back.\n\
          Ctrl-C ends the peer gracefully, a second one at once. Exit codes: 0 all commands succeeded; 1 one or more \
          failed; 2 wrong usage; 130 killed by a second Ctrl-C."
     )

@@ -16,6 +16,12 @@ pub(super) fn lines(outcome: &AccountOutcome) -> Vec<String> {
             lines.extend(told.iter().map(news));
             lines
         }
+        AccountOutcome::LoggedOut { user, everywhere } => vec![match everywhere {
+            true => format!("{user} is logged out"),
+            false => format!(
+                "{user} is logged out here; no tracker could be told, where the session ends within 12 hours"
+            ),
+        }],
         AccountOutcome::Groups { groups, news: told } => {
             let groups = groups.iter().map(group);
             groups.chain(told.iter().map(news)).collect()

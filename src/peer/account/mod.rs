@@ -7,6 +7,7 @@
 
 mod error;
 mod line;
+mod round;
 mod trackers;
 
 pub use error::AccountError;
@@ -25,10 +26,11 @@ use crate::wire::control::{InfoPart, InfoParts};
 use crate::wire::name::{GroupName, Label, UserName};
 use crate::wire::password::Password;
 use error::TrackerLineError;
+use round::Told;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use trackers::{Told, Trackers};
+use trackers::Trackers;
 
 /// How often an upload is begun, as trackers that go take its parts with them.
 const UPLOADS: u32 = 4;

@@ -10,6 +10,7 @@
 //! Locks: `known`, for a look or an insertion; a line is taken out to be used.
 
 use super::line::{OpenLine, Patience};
+use super::round::{Round, Told};
 use super::{AccountError, TrackerLineError};
 use crate::net::FrameIoError;
 use crate::peer::status::{TrackerLine, TrackerState};
@@ -65,16 +66,6 @@ struct Known {
     failures: u32,
     /// Until when others are asked before it.
     avoided: Option<Instant>,
-}
-
-/// What came of a request.
-#[derive(Debug)]
-pub(super) struct Told {
-    pub(super) reply: Reply,
-    /// Whether it was sent before, to a tracker that gave no answer: what it asks for may have been done then.
-    pub(super) again: bool,
-    /// Whether every tracker listed gave this answer, where it says that a session is over.
-    pub(super) unanimous: bool,
 }
 
 /// Why one tracker gave no answer.
@@ -392,69 +383,6 @@ impl Trackers {
             return Err(AccountError::TrackerInfo(what));
         }
         Ok(info)
-    }
-}
-
-/// What one time round all trackers gave.
-#[derive(Default)]
-struct Round {
-    /// A refusal by which another tracker may not go.
-    refused: Option<Reply>,
-    /// Somebody has just started.
-    is_starting: bool,
-    /// Somebody may only have been slow.
-    late: bool,
-    untrusted: Option<TrustError>,
-    troubles: Vec<String>,
-}
-
-impl Round {
-    /// Whether a tracker may have done what it says it has not.
-    fn asked_again(&self, reply: &Reply, ask: &Ask) -> bool {
-        let unsaved = matches!(&reply.result, Err(refused) if refused.kind == ErrorKind::NOT_SAVED);
-        unsaved && ask.is_write()
-    }
-
-    /// Gives a reply back if it is the last word.
-    fn weigh(&mut self, reply: Reply) -> Option<Reply> {
-        let Err(refused) = &reply.result else {
-            return Some(reply);
-        };
-        let kind = refused.kind;
-        self.is_starting |= kind == ErrorKind::NOT_SERVING;
-        let others_may = super::ends_session(kind)
-            || [
-                ErrorKind::NOT_SERVING,
-                ErrorKind::NOT_SAVED,
-                ErrorKind::BUSY,
-            ]
-            .contains(&kind);
-        if !others_may {
-            return Some(reply);
-        }
-        let weaker = |before: &Reply| matches!(&before.result, Err(refused) if refused.kind == ErrorKind::NOT_SERVING);
-        if self.refused.as_ref().is_none_or(weaker) {
-            self.refused = Some(reply);
-        }
-        None
-    }
-
-    fn end(self, again: bool) -> Result<Told, AccountError> {
-        if let Some(reply) = self.refused {
-            let unanimous = self.troubles.is_empty() && !self.is_starting;
-            return Ok(Told {
-                reply,
-                again,
-                unanimous,
-            });
-        }
-        match self.untrusted {
-            Some(error) => Err(AccountError::Untrusted(error)),
-            None => Err(AccountError::NoTracker {
-                troubles: self.troubles.join("; "),
-                sent: again,
-            }),
-        }
     }
 }
 

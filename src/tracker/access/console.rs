@@ -4,6 +4,7 @@
 
 use super::code::InviteCode;
 use super::registrar::{INVITE, Registrar, no_randomness, told, unwritten};
+use crate::tracker::keeper::Written;
 use crate::tracker::registry::{GroupView, Label, NewAccount, Refusal, UserName};
 use crate::tracker::replication::Status;
 use crate::wire::access::Refused;
@@ -75,7 +76,7 @@ impl Registrar {
     ///
     /// # Errors
     /// See [`Refused`].
-    pub fn make_user(&self, name: UserName, password: &Password) -> Result<(), Refused> {
+    pub fn make_user(&self, name: UserName, password: &Password) -> Result<Written, Refused> {
         if self.knows(&name) {
             return Err(told(Refusal::NameTaken(Label::from(&name))));
         }
@@ -88,23 +89,23 @@ impl Registrar {
         let written = self
             .keeper
             .write(|registry, now| registry.create_account(new, now));
-        written.map_err(unwritten)?;
+        let written = written.map_err(unwritten)?;
         log::info!("{said}");
-        Ok(())
+        Ok(written)
     }
 
     /// Makes an invite: a code that one account may be made with in the next 7 days.
     ///
     /// # Errors
     /// See [`Refused`].
-    pub fn invite(&self) -> Result<InviteCode, Refused> {
+    pub fn invite(&self) -> Result<(InviteCode, Written), Refused> {
         let code = InviteCode::generate().map_err(|_| no_randomness())?;
         let id = self.draw()?;
         let written = self
             .keeper
             .write(|registry, now| registry.invite(id, code.hash(), now + INVITE, now));
-        written.map_err(unwritten)?;
+        let written = written.map_err(unwritten)?;
         log::info!("invite {id} is given out on the console");
-        Ok(code)
+        Ok((code, written))
     }
 }
