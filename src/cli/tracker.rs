@@ -332,6 +332,10 @@ mod tests {
             "{message}"
         );
         assert_eq!(address(None, 2).unwrap_err().1, Exit::Usage);
+        std::fs::write(&path, "localhost:1\n".repeat(6)).unwrap();
+        let six = trackers(Some(&path)).unwrap();
+        let (message, _) = position(&six, 1, false).unwrap_err();
+        assert!(message.contains("a cluster has 5 at most"), "{message}");
         std::fs::write(&path, "localhost\n").unwrap();
         let (message, exit) = address(Some(&path), 1).unwrap_err();
         assert!(

@@ -86,3 +86,75 @@ impl Round {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::access::{Answer, Refused};
+    use crate::wire::control::Line;
+
+    fn reply(result: Result<Answer, &str>) -> Reply {
+        let refused = |kind| Refused {
+            kind: ErrorKind::parse(kind).unwrap(),
+            message: Line::new("why"),
+        };
+        Reply {
+            id: 1,
+            renewed: None,
+            only_here: false,
+            result: result.map_err(refused),
+        }
+    }
+
+    #[test]
+    fn what_another_tracker_may_know_better_is_not_the_last_word() {
+        for (kind, is_last) in [
+            ("name-taken", true),
+            ("login-refused", true),
+            ("slow-down", true),
+            ("not-serving", false),
+            ("not-saved", false),
+            ("busy", false),
+            ("session-ended", false),
+            ("account-gone", false),
+        ] {
+            let mut round = Round::default();
+            assert_eq!(round.weigh(reply(Err(kind))).is_some(), is_last, "{kind}");
+            assert_eq!(round.is_starting, kind == "not-serving");
+        }
+        let mut round = Round::default();
+        assert!(round.weigh(reply(Ok(Answer::Done))).is_some());
+        // Of several refusals that of a tracker that serves counts.
+        for kind in ["not-serving", "session-ended", "not-serving", "busy"] {
+            round.weigh(reply(Err(kind)));
+        }
+        let refused = round.refused.unwrap().result.unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::SESSION_ENDED);
+    }
+
+    #[test]
+    fn a_session_is_over_if_no_silent_tracker_may_know_better() {
+        let round = |troubles: &[&str]| {
+            let mut round = Round::default();
+            round.weigh(reply(Err("session-ended")));
+            round.troubles = troubles.iter().map(ToString::to_string).collect();
+            round
+        };
+        let told = round(&[]).end(false).unwrap();
+        assert!(told.unanimous && !told.again);
+        let error = round(&["x: gone"]).end(false).unwrap_err();
+        assert_eq!(error.kind(), "unreachable");
+        assert!(
+            error
+                .to_string()
+                .contains("x: gone; the one that answers says: why")
+        );
+        // Sent before, to the one that is silent: this may be what came of it.
+        let told = round(&["x: gone"]).end(true).unwrap();
+        assert!(told.again && !told.unanimous);
+        assert_eq!(
+            Round::default().end(false).unwrap_err().kind(),
+            "unreachable"
+        );
+    }
+}
