@@ -2,32 +2,12 @@
 
 use super::commands::AccountCommand;
 use super::failure::Failure;
+use super::outcome::AccountOutcome;
 use super::output::Output;
 use super::prompt::{Input, Lines};
 use crate::peer::{AccountError, LoggedIn, LoggedOut, Peer};
-use crate::wire::access::{GroupEntry, MemberEntry, NewsEntry, RequestEntry};
 use crate::wire::name::Label;
 use crate::wire::password::Password;
-
-/// What a command about accounts and groups brought about.
-#[derive(Debug)]
-pub(super) enum AccountOutcome {
-    /// It was done, as this says.
-    Said(String),
-    /// `login`.
-    LoggedIn { user: Label, news: Vec<NewsEntry> },
-    /// `logout`, at the trackers or here alone.
-    LoggedOut { user: Label, everywhere: bool },
-    /// `list_groups`.
-    Groups {
-        groups: Vec<GroupEntry>,
-        news: Vec<NewsEntry>,
-    },
-    /// `list_members`.
-    Members(Vec<MemberEntry>),
-    /// `list_requests`.
-    Requests(Vec<RequestEntry>),
-}
 
 /// Who carries a command out, and whom may be asked.
 #[derive(Clone, Copy, Debug)]

@@ -2,55 +2,22 @@
 //!
 //! In scope: what each command calls, what is printed of it, whether all succeeded. Out of scope: where lines come from.
 
-use super::account::{AccountOutcome, Teller};
+use super::account::Teller;
 use super::commands::{
-    Command, Entry, FileCommand, Line, Source, holds_password, passwords_that_follow, read,
+    Command, FileCommand, Line, Source, holds_password, passwords_that_follow, read,
 };
 use super::failure::Failure;
 use super::hashing::Hashing;
+use super::outcome::Outcome;
 use super::output::Output;
 use super::progress::is_running;
 use super::prompt::Lines;
 use super::wait::{self, Covered};
 use super::{json, render};
 use crate::net::Stop;
-use crate::peer::{
-    DownloadOptions, DownloadState, DownloadStatus, LinkStatus, ListedFile, Peer, PeerError, Sent,
-    Started, Status, Uploaded,
-};
+use crate::peer::{DownloadOptions, DownloadState, Peer, PeerError};
 use std::io;
 use std::path::{Path, PathBuf};
-
-/// What a command brought about.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    /// `send`.
-    Sent(Sent),
-    /// `download`.
-    Started(Started),
-    /// `show_downloads`.
-    Downloads(Vec<DownloadStatus>),
-    /// `show_peers`.
-    Links(Vec<LinkStatus>),
-    /// `cancel`, with the name.
-    Cancelled(String),
-    /// `wait`, with the downloads that are complete.
-    Waited(Vec<DownloadStatus>),
-    /// `status`.
-    Status(Status),
-    /// `help`, of one command or all.
-    Help(Option<&'static Entry>),
-    /// Something about accounts and groups.
-    Account(AccountOutcome),
-    /// `upload_file`.
-    Uploaded(Uploaded),
-    /// `list_files`.
-    Files(Vec<ListedFile>),
-    /// `stop_share`: the name, and whether it is off the catalogue.
-    StoppedShare(String, bool),
-    /// `quit`.
-    Quit,
-}
 
 /// The commands of one run.
 #[derive(Debug)]

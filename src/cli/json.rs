@@ -2,10 +2,9 @@
 
 mod account;
 
-use super::account::AccountOutcome;
 use super::commands::{Entry, entries};
-use super::execute::Outcome;
 use super::failure::Failure;
+use super::outcome::{AccountOutcome, Outcome};
 use crate::peer::{DownloadState, DownloadStatus, LinkStatus, ShareStatus, TrackerStatus};
 use account::{File, Group, Member, News, Request};
 use serde::ser::SerializeMap;

@@ -15,6 +15,7 @@ mod hashing;
 mod json;
 mod logging;
 mod news;
+mod outcome;
 mod output;
 mod peer;
 mod progress;

@@ -8,7 +8,7 @@ pub(super) use account::{news, time};
 
 use super::commands::{AREAS, Entry, entries};
 use super::escape::escape;
-use super::execute::Outcome;
+use super::outcome::Outcome;
 use crate::peer::{DownloadState, DownloadStatus, LinkStatus, Status, TrackerLine, TrackerState};
 use std::time::Duration;
 

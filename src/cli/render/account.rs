@@ -1,7 +1,7 @@
 //! Accounts and groups, as lines for a person.
 
-use super::super::account::AccountOutcome;
 use super::super::escape::escape;
+use super::super::outcome::AccountOutcome;
 use super::size;
 use crate::peer::ListedFile;
 use crate::wire::access::{GroupEntry, MemberEntry, NewsEntry, Outcome, RequestEntry, Standing};
