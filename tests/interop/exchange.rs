@@ -150,10 +150,10 @@ impl Swarm {
         told[key].as_u64().unwrap()
     }
 
-    /// Waits until the tracker knows so many seeds, of all swarms together.
-    pub(crate) fn until_seeds(&self, count: u64) {
-        until("the tracker hears of every seed", || {
-            (self.figure("seeds") == count).then_some(())
+    /// Waits until the tracker knows so many peers, of all swarms together. It need not take each for the seed that it is.
+    pub(crate) fn until_known(&self, count: u64) {
+        until("the tracker hears of everybody", || {
+            (self.figure("peers") == count).then_some(())
         });
     }
 
@@ -188,7 +188,7 @@ pub(crate) fn they_fetch_what_we_seed(swarm: &Swarm, client: &mut dyn Client, ov
     let owned = contents::write(&swarm.sandbox);
     let mut seed = swarm.peer("seed", &[]);
     let torrents = NAMES.map(|name| swarm.send(&mut seed, &owned.join(name), &url));
-    swarm.until_seeds(NAMES.len() as u64);
+    swarm.until_known(NAMES.len() as u64);
     let copies = swarm.sandbox.folder("copies");
     for torrent in torrents {
         client.fetch(&torrent, &copies);
@@ -213,7 +213,7 @@ pub(crate) fn we_fetch_what_they_seed(swarm: &Swarm, client: &mut dyn Client, ov
         client.seed(&torrent, &owned);
         torrent
     });
-    swarm.until_seeds(NAMES.len() as u64);
+    swarm.until_known(NAMES.len() as u64);
     swarm.hide_tracker();
     let mut leech = swarm.peer("leech", &[]);
     for torrent in torrents {
@@ -244,7 +244,7 @@ pub(crate) fn they_fetch_by_link(swarm: &Swarm, client: &mut dyn Client, over: O
     let owned = contents::write(&swarm.sandbox);
     let mut seed = swarm.peer("seed", &[]);
     let links = LINKED.map(|name| link(&swarm.send(&mut seed, &owned.join(name), &url), &url));
-    swarm.until_seeds(LINKED.len() as u64);
+    swarm.until_known(LINKED.len() as u64);
     let copies = swarm.sandbox.folder("copies");
     for link in links {
         client.fetch_by_link(&link, &copies);
@@ -266,7 +266,7 @@ pub(crate) fn we_fetch_by_link(swarm: &Swarm, client: &mut dyn Client, over: Ove
         client.seed(&torrent, &owned);
         link(&torrent, &url)
     });
-    swarm.until_seeds(LINKED.len() as u64);
+    swarm.until_known(LINKED.len() as u64);
     swarm.hide_tracker();
     let mut leech = swarm.peer("leech", &[]);
     for link in links {

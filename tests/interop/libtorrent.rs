@@ -131,11 +131,11 @@ fn we_fetch_by_magnet_link_what_it_seeds() {
 }
 
 /// A file whose seed is ours, and its torrent without a tracker. Whoever fetches it knows only whom it is told of.
-fn trackerless(swarm: &Swarm) -> (Peer, PathBuf) {
+fn trackerless(swarm: &Swarm, more: &[&str]) -> (Peer, PathBuf) {
     let file = swarm.sandbox.file("owned/file", 20_000_000, 1);
-    let mut seed = swarm.peer("seed", &[]);
+    let mut seed = swarm.peer("seed", more);
     seed.run(&format!("send {} sent.torrent", file.display()));
-    swarm.until_seeds(1);
+    swarm.until_known(1);
     let sent = fs::read(swarm.sandbox.path("seed/sent.torrent")).unwrap();
     let info = Metainfo::parse(&sent).unwrap().info().clone();
     let torrent = swarm.sandbox.path("trackerless.torrent");
@@ -149,10 +149,9 @@ fn we_hear_from_it_of_another_peer() {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");
-    let (seed, torrent) = trackerless(&swarm);
     // Complete it would leave the seed, and we it.
-    let slow = json!({"download_rate_limit": 50_000});
-    let mut theirs = Libtorrent::start(&swarm, &slow);
+    let (seed, torrent) = trackerless(&swarm, &["--up", "50K"]);
+    let mut theirs = Libtorrent::start(&swarm, &json!({}));
     theirs.fetch(&torrent, &swarm.sandbox.folder("copies"));
     let address = seed.process.address;
     theirs.ask(&json!({"do": "connect", "ip": address.ip(), "port": address.port()}));
@@ -174,7 +173,7 @@ fn it_hears_from_us_of_another_peer() {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");
-    let (seed, torrent) = trackerless(&swarm);
+    let (seed, torrent) = trackerless(&swarm, &[]);
     // It knows the seed by the tracker, and is too slow for theirs to be done before it hears.
     let mut between = swarm.peer("between", &["--down", "50K", "--up", "50K"]);
     between.run(&format!("download {}", torrent.display()));
@@ -231,7 +230,7 @@ fn offsets_past_32_bits_arrive_in_both_directions() {
 
     let mut seed = swarm.peer("seed", &[]);
     let torrent = swarm.send(&mut seed, &holes, &Over::Http.url(swarm.tracker.address));
-    swarm.until_seeds(1);
+    swarm.until_known(1);
     let mut theirs = Libtorrent::start(&swarm, &json!({}));
     let copies = swarm.sandbox.folder("copies");
     theirs.add(&torrent, &copies);
@@ -246,7 +245,8 @@ fn offsets_past_32_bits_arrive_in_both_directions() {
     let believed =
         json!({"do": "add", "torrent": torrent, "folder": swarm.owned, "believed": true});
     theirs.ask(&believed);
-    swarm.until_seeds(1);
+    // The one before went without a word.
+    swarm.until_known(2);
     swarm.hide_tracker();
     let mut leech = swarm.peer("leech", &[]);
     leech.run(&format!("download {}", torrent.display()));
@@ -266,7 +266,7 @@ fn one_that_insists_on_encryption_is_refused_clearly() {
     let settings = json!({"out_enc_policy": 0, "in_enc_policy": 0});
     let mut seed = swarm.peer("seed", &[]);
     let torrent = swarm.send(&mut seed, &file, &Over::Http.url(swarm.tracker.address));
-    swarm.until_seeds(1);
+    swarm.until_known(1);
     let mut theirs = Libtorrent::start(&swarm, &settings);
     theirs.fetch(&torrent, &swarm.sandbox.folder("copies"));
     until("the log names what is wrong", || {
