@@ -18,7 +18,7 @@ fn one_seed_and_five_leeches_of_four_kinds_trade_and_ban_nobody() {
     let swarm = Swarm::new("127.0.0.1");
     let file = swarm.sandbox.file("owned/file", LENGTH, 1);
     // Slower than they are among each other, on a busy machine too.
-    let mut seed = swarm.peer("seed", &["--up", "1M"]);
+    let mut seed = swarm.peer("seed", &["--up", "512K"]);
     let torrent = swarm.send(&mut seed, &file, &Over::Http.url(swarm.tracker.address));
     let copy = |name: &str| swarm.sandbox.path(name).join("file");
 
