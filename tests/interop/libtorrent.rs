@@ -4,7 +4,7 @@ use crate::exchange::{
     Client, Over, Swarm, assert_content, link, they_fetch_by_link, they_fetch_what_we_seed,
     until_fetched, we_fetch_by_link, we_fetch_what_they_seed,
 };
-use crate::others::{Other, PATIENCE, Running, are_here, command, python, until};
+use crate::others::{DISK, Other, PATIENCE, Running, are_here, command, python, until};
 use crate::support::Peer;
 use pieceful::torrent::Metainfo;
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Stdio};
+use std::sync::PoisonError;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/session.py");
 
@@ -204,6 +205,7 @@ fn offsets_past_32_bits_arrive_in_both_directions() {
     if !are_here(&[Other::Libtorrent]) {
         return;
     }
+    let _alone = DISK.lock().unwrap_or_else(PoisonError::into_inner);
     let swarm = Swarm::new("127.0.0.1");
     let holes = swarm.owned.join("holes.bin");
     fs::create_dir(&swarm.owned).unwrap();

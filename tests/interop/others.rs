@@ -5,11 +5,15 @@ use std::io::{Write, stderr};
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long anything may take that is expected to happen, here: some programs act every ten seconds only.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Held by tests that one disk cannot bear beside each other.
+pub(crate) static DISK: Mutex<()> = Mutex::new(());
 
 /// A program that a test needs.
 #[derive(Clone, Copy, Debug)]
