@@ -44,7 +44,8 @@ pub(super) fn serve(keeper: &Keeper, stream: &TlsStream, address: SocketAddr) {
             .spawn_scoped(scope, || write(keeper, stream, &outbox));
         match writer.map(|_| reading.read(stream)) {
             Ok(Ok(())) => log::debug!("the line of the tracker at {address} ended"),
-            Ok(Err(error)) => log::info!("the line of the tracker at {address} ended: {error}"),
+            // What a split means to the operator is told by the replica, in one line.
+            Ok(Err(error)) => log::debug!("the line of the tracker at {address} ended: {error}"),
             Err(error) => log::warn!("the line of the tracker at {address} has no thread: {error}"),
         }
     });

@@ -169,11 +169,12 @@ fn list(shared: &Arc<Shared>, stop: &Stop) {
 /// Calls one tracker again and again.
 fn call(shared: &Shared, number: TrackerNumber, stop: &Stop) {
     let mut pause = PAUSE.0;
-    let mut told = String::new();
+    let (mut told, mut was_up) = (String::new(), false);
     while !stop.is_stopped() {
         match shared.call(number, stop) {
             Ok(lived) => {
                 told.clear();
+                was_up = true;
                 if lived >= LIVED {
                     pause = PAUSE.0;
                 }
@@ -181,7 +182,13 @@ fn call(shared: &Shared, number: TrackerNumber, stop: &Stop) {
             Err(error) => {
                 let trouble = error.to_string();
                 if trouble != told {
-                    log::info!("no line to tracker {number}: {trouble}");
+                    // That a tracker is gone which was here has been told.
+                    let level = match error {
+                        CallError::Connect(..) if was_up => log::Level::Debug,
+                        CallError::Connect(..) | CallError::NoPort(_) => log::Level::Info,
+                        CallError::TrackerInfo(_) | CallError::Tls(..) => log::Level::Warn,
+                    };
+                    log::log!(level, "no line to tracker {number}: {trouble}");
                     told = trouble;
                 }
             }
