@@ -132,7 +132,7 @@ impl Account {
         {
             return Ok(());
         }
-        done(&ask, told)
+        self.done(&ask, told)
     }
 
     /// Logs in.
@@ -209,7 +209,7 @@ impl Account {
     /// See [`AccountError`].
     fn ask_done(&self, ask: &Ask) -> Result<(), AccountError> {
         let session = self.current()?;
-        done(ask, self.ask(ask, Some(&session))?)
+        self.done(ask, self.ask(ask, Some(&session))?)
     }
 
     /// Makes a group.
@@ -231,7 +231,7 @@ impl Account {
                 return Ok(());
             }
         }
-        done(&ask, told)
+        self.done(&ask, told)
     }
 
     /// Asks to be let into a group.
@@ -549,6 +549,28 @@ impl Account {
         })
     }
 
+    /// The end of a request that gives nothing back. One that was sent twice is done if the refusal says that it is, and
+    /// whoever says so can know.
+    fn done(&self, ask: &Ask, told: Told) -> Result<(), AccountError> {
+        match told.reply.result {
+            Ok(Answer::Done) => Ok(()),
+            Ok(_) => Err(AccountError::OtherAnswer(ask.kind())),
+            Err(refused) if told.again && ask.says_done(refused.kind) => {
+                let knows = !told.elsewhere || ask.is_proven_done(refused.kind);
+                if knows || self.trackers.knew_all(told.begun) {
+                    return Ok(());
+                }
+                Err(AccountError::NoTracker {
+                    troubles: format!(
+                        "the one that was asked first is gone, and another one, which may not know all, says: {refused}"
+                    ),
+                    sent: true,
+                })
+            }
+            Err(refused) => Err(refused.into()),
+        }
+    }
+
     /// Asks the trackers, and takes note of what the reply says of the session.
     fn ask(&self, ask: &Ask, session: Option<&Session>) -> Result<Told, AccountError> {
         let token = session.map(|session| &session.token);
@@ -610,14 +632,4 @@ impl Account {
 
 fn ends_session(kind: ErrorKind) -> bool {
     kind == ErrorKind::SESSION_ENDED || kind == ErrorKind::ACCOUNT_GONE
-}
-
-/// The end of a request that gives nothing back. One that was sent twice is done if the refusal says that it is.
-fn done(ask: &Ask, told: Told) -> Result<(), AccountError> {
-    match told.reply.result {
-        Ok(Answer::Done) => Ok(()),
-        Ok(_) => Err(AccountError::OtherAnswer(ask.kind())),
-        Err(refused) if told.again && ask.says_done(refused.kind) => Ok(()),
-        Err(refused) => Err(refused.into()),
-    }
 }

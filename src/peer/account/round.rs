@@ -3,6 +3,7 @@
 use super::{AccountError, ends_session};
 use crate::peer::TrustError;
 use crate::wire::access::{Ask, ErrorKind, Reply};
+use std::time::Instant;
 
 /// What came of a request.
 #[derive(Debug)]
@@ -10,6 +11,10 @@ pub(super) struct Told {
     pub(super) reply: Reply,
     /// Whether it was sent before, to a tracker that gave no answer: what it asks for may have been done then.
     pub(super) again: bool,
+    /// Whether that was another tracker than the one that answers.
+    pub(super) elsewhere: bool,
+    /// When the first tracker was asked.
+    pub(super) begun: Instant,
     /// Whether every tracker that is listed was heard, where the reply says that a session is over.
     pub(super) unanimous: bool,
 }
@@ -29,7 +34,7 @@ pub(super) struct Round {
 
 impl Round {
     /// Whether a tracker may have done what it says it has not.
-    pub(super) fn asked_again(&self, reply: &Reply, ask: &Ask) -> bool {
+    pub(super) fn leaves_doubt(&self, reply: &Reply, ask: &Ask) -> bool {
         let unsaved = matches!(&reply.result, Err(refused) if refused.kind == ErrorKind::NOT_SAVED);
         unsaved && ask.is_write()
     }
@@ -58,7 +63,7 @@ impl Round {
         None
     }
 
-    pub(super) fn end(mut self, again: bool) -> Result<Told, AccountError> {
+    pub(super) fn end(mut self, again: bool, begun: Instant) -> Result<Told, AccountError> {
         if let Some(reply) = self.refused {
             // A tracker that does not answer may know more of a session than one that does. One that was asked before it
             // fell silent may have ended it, as it was asked to.
@@ -72,6 +77,8 @@ impl Round {
                     return Ok(Told {
                         reply,
                         again,
+                        elsewhere: again,
+                        begun,
                         unanimous,
                     });
                 }
@@ -140,9 +147,9 @@ mod tests {
             round.troubles = troubles.iter().map(ToString::to_string).collect();
             round
         };
-        let told = round(&[]).end(false).unwrap();
+        let told = round(&[]).end(false, Instant::now()).unwrap();
         assert!(told.unanimous && !told.again);
-        let error = round(&["x: gone"]).end(false).unwrap_err();
+        let error = round(&["x: gone"]).end(false, Instant::now()).unwrap_err();
         assert_eq!(error.kind(), "unreachable");
         assert!(
             error
@@ -150,10 +157,13 @@ mod tests {
                 .contains("x: gone; the one that answers says: why")
         );
         // Sent before, to the one that is silent: this may be what came of it.
-        let told = round(&["x: gone"]).end(true).unwrap();
+        let told = round(&["x: gone"]).end(true, Instant::now()).unwrap();
         assert!(told.again && !told.unanimous);
         assert_eq!(
-            Round::default().end(false).unwrap_err().kind(),
+            Round::default()
+                .end(false, Instant::now())
+                .unwrap_err()
+                .kind(),
             "unreachable"
         );
     }

@@ -405,6 +405,13 @@ impl Ask {
         }
     }
 
+    /// Whether a refusal of that kind shows what the first request left. Others only show nothing to be done any more, and
+    /// so does a tracker that never knew that there was something.
+    pub fn is_proven_done(&self, kind: ErrorKind) -> bool {
+        let shows = matches!(self, Self::JoinGroup { .. } | Self::Publish { .. });
+        shows && self.says_done(kind)
+    }
+
     /// What it names as group and as user.
     fn names(&self) -> (Option<String>, Option<String>) {
         match self {
