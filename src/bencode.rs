@@ -104,12 +104,17 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Reads one value from the front of `input` and gives what follows it (BEP 9 sends data after a dictionary).
+    /// Reads one value of at most so many from the front of `input`, and gives what follows it (BEP 9 sends data after a
+    /// dictionary).
     ///
     /// # Errors
     /// Any [`Error`] but [`Error::Trailing`].
-    pub fn parse_prefix(input: &'a [u8], order: KeyOrder) -> Result<(Self, &'a [u8]), Error> {
-        Self::read(input, order, MAX_VALUES)
+    pub fn parse_prefix(
+        input: &'a [u8],
+        order: KeyOrder,
+        most: usize,
+    ) -> Result<(Self, &'a [u8]), Error> {
+        Self::read(input, order, most)
     }
 
     fn read(input: &'a [u8], order: KeyOrder, most: usize) -> Result<(Self, &'a [u8]), Error> {

@@ -87,8 +87,10 @@ fn unsorted_keys_pass_where_asked_for_and_duplicates_never() {
 
 #[test]
 fn a_prefix_gives_what_follows() {
-    let (value, rest) = Value::parse_prefix(b"de\xff\x00", KeyOrder::Sorted).unwrap();
+    let (value, rest) = Value::parse_prefix(b"de\xff\x00", KeyOrder::Sorted, 1).unwrap();
     assert_eq!((value.raw(), rest), (&b"de"[..], &b"\xff\x00"[..]));
+    let more = Value::parse_prefix(b"leff", KeyOrder::Sorted, 0);
+    assert_eq!(more, Err(Error::TooMany(0)));
 }
 
 fn item_of<'a>(value: &Value<'a>) -> Item<'a> {

@@ -33,12 +33,16 @@ impl Transfer {
         if !self.allows_pex() {
             return Ok(());
         }
+        {
+            let mut state = self.state();
+            let gossip = state.gossip.entry(link.id).or_default();
+            // What comes too soon is not even read.
+            if !gossip.hear(shared.now())? || state.phase != Phase::Active {
+                return Ok(());
+            }
+        }
         let message = PexMessage::parse(payload)?;
         let mut state = self.state();
-        let gossip = state.gossip.entry(link.id).or_default();
-        if !gossip.hear(shared.now())? || state.phase != Phase::Active {
-            return Ok(());
-        }
         let added = message.added.into_iter().map(|(address, _)| address);
         for address in added.filter(|address| is_believable(*address, link.address.ip())) {
             state.candidates.add_hearsay(address);

@@ -12,6 +12,9 @@ pub const METADATA_PIECE: usize = 16 << 10;
 /// How many pieces are asked of a peer at a time.
 const ASKED_AT_A_TIME: usize = 4;
 
+/// How many values a message may hold: it has three numbers, others may have some more.
+const MAX_VALUES: usize = 32;
+
 /// One message of the extension `ut_metadata`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetadataMessage<'a> {
@@ -63,7 +66,7 @@ impl<'a> MetadataMessage<'a> {
     /// # Errors
     /// See [`MetadataError`].
     pub fn parse(payload: &'a [u8]) -> Result<Option<Self>, MetadataError> {
-        let (value, bytes) = Value::parse_prefix(payload, KeyOrder::Any)?;
+        let (value, bytes) = Value::parse_prefix(payload, KeyOrder::Any, MAX_VALUES)?;
         let fields = value.dictionary().ok_or(bencode::Error::Unexpected(0))?;
         let number = |key| {
             let number = fields.value(key).and_then(Value::integer);
@@ -210,6 +213,18 @@ mod tests {
         }
         let unknown = MetadataMessage::parse(b"d8:msg_typei3e5:piecei0ee");
         assert_eq!(unknown, Ok(None));
+    }
+
+    #[test]
+    fn few_values_are_read() {
+        let long = [
+            &b"d8:msg_typei0e5:piecei0e1:xl"[..],
+            &[b'd', b'e'].repeat(30),
+            b"ee",
+        ]
+        .concat();
+        let error = MetadataError::Bencode(bencode::Error::TooMany(MAX_VALUES));
+        assert_eq!(MetadataMessage::parse(&long), Err(error));
     }
 
     #[test]

@@ -10,6 +10,9 @@ pub const MAX_CONTACTS: usize = 50;
 /// The most that are read of each; a first message may have more than others. What is beyond is passed over.
 const MAX_READ: usize = 100;
 
+/// How many values a message may hold: it has six strings, others may have some more.
+const MAX_VALUES: usize = 64;
+
 /// BEP 11, flag 0x02: the contact has everything, or fetches nothing more.
 pub const FLAG_SEED: u8 = 0x02;
 /// BEP 11, flag 0x10: the contact was reached at that address.
@@ -41,7 +44,7 @@ impl PexMessage {
     /// # Errors
     /// See [`PexError`].
     pub fn parse(payload: &[u8]) -> Result<Self, PexError> {
-        let value = Value::parse(payload, KeyOrder::Any)?;
+        let value = Value::parse_few(payload, KeyOrder::Any, MAX_VALUES)?;
         let fields = value.dictionary().ok_or(bencode::Error::Unexpected(0))?;
         let mut added = Vec::new();
         for (key, flags, of) in [("added", "added.f", 6), ("added6", "added6.f", 18)] {
@@ -170,6 +173,9 @@ mod tests {
             let error = PexMessage::parse(bytes).unwrap_err();
             assert!(matches!(error, PexError::Bencode(_)), "{bytes:?}");
         }
+        let long = [b"d1:xl".as_slice(), &[b'd', b'e'].repeat(70), b"ee"].concat();
+        let error = bencode::Error::TooMany(MAX_VALUES);
+        assert_eq!(PexMessage::parse(&long), Err(PexError::Bencode(error)));
         let many = [b"d5:added600000:".as_slice(), &vec![7; 600_000], b"e"].concat();
         assert_eq!(PexMessage::parse(&many).unwrap().added.len(), MAX_READ);
     }
