@@ -1,9 +1,10 @@
 //! From a metainfo to a download that runs: where it goes, what of it is wanted, what is there already.
 
+use super::group::is_alike;
 use super::shared::Shared;
 use super::transfer::{Kind, Transfer};
 use super::{Peer, PeerError, Started, already, place, read_torrent};
-use crate::storage::{Place, Store, StoreError, verify};
+use crate::storage::{Others, Place, Store, StoreError, verify};
 use crate::torrent::{Glob, Info, Metainfo, Selection};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,7 +27,8 @@ pub struct Wishes {
     pub only: Vec<Glob>,
     /// Pieces in their order instead of the rarest first.
     pub sequential: bool,
-    /// What stands at its place and is not the share is made the share; what of it fits is kept.
+    /// What stands at its place and is not the share gives way to it once that is whole; what of it verifies is copied, and
+    /// files in a folder that are none of the share's are kept.
     pub force: bool,
 }
 
@@ -109,10 +111,19 @@ impl Planned {
         {
             return Err(already(&other));
         }
+        // Cancelled while its metadata was read.
+        let cancelled = |former: &Option<Arc<Transfer>>| {
+            let former = former.as_ref();
+            former.is_some_and(|former| former.has_failed())
+        };
+        if cancelled(&self.replaces) {
+            return Err(PeerError::Stopping);
+        }
         let opened = self.open(progress, &shared.interrupt)?;
         let kind = Kind::Download(self.place);
         let mut transfer = Transfer::new(shared, self.metainfo, kind, true);
         transfer.selection = opened.selection;
+        transfer.replaces = opened.replaces;
         transfer.wishes = self.wishes;
         transfer.peers = self.peers;
         if let Some(former) = &self.replaces {
@@ -120,16 +131,31 @@ impl Planned {
             transfer.state().candidates = former.state().candidates.handed_on();
         }
         let transfer = Arc::new(transfer);
+        let store = Arc::new(opened.store);
+        // Whoever cancels it finds its files.
+        transfer.set_store(Arc::clone(&store));
         let entered = match &self.replaces {
             None => shared.enter(Arc::clone(&transfer)),
             Some(former) => shared.replace(former, Arc::clone(&transfer)),
         };
-        entered.map_err(|other| already(&other))?;
-        transfer.set_store(Arc::new(opened.store));
-        if let Err(error) = transfer.save(shared) {
-            shared.forget(info_hash);
+        if let Err(other) = entered {
+            store.undo();
+            return Err(already(&other));
+        }
+        let saved = transfer.save(shared);
+        // Cancelled before there was a record, or meanwhile, it leaves none.
+        if transfer.has_failed() {
+            if shared.transfer(info_hash).is_none() {
+                shared.records.remove(info_hash)?;
+            }
+            return Ok(());
+        }
+        if let Err(error) = saved {
+            shared.forget(&transfer);
+            store.undo();
             return Err(error);
         }
+        drop(store);
         if self.replaces.is_none() {
             transfer.call_named_peers(shared);
         }
@@ -166,6 +192,7 @@ impl Planned {
                 store,
                 selection,
                 whole: true,
+                replaces: false,
             });
         }
         if !selection.is_all()
@@ -175,13 +202,23 @@ impl Planned {
                 store,
                 selection,
                 whole: true,
+                replaces: false,
             });
         }
         if !self.wishes.force {
             return Err(PeerError::OtherContent(path));
         }
-        let store = Store::take_over(info, Arc::clone(&selection), &self.place)?;
-        Ok(Opened::partial(store, selection))
+        is_alike(&info, &path)?;
+        let chosen = Arc::clone(&selection);
+        let store = Store::open_replacement(info, chosen, &self.place, Others::Kept)?;
+        if let Err(error) = store.copy_replaced(interrupt) {
+            store.undo();
+            return Err(error.into());
+        }
+        Ok(Opened {
+            replaces: true,
+            ..Opened::partial(store, selection)
+        })
     }
 }
 
@@ -191,6 +228,8 @@ struct Opened {
     selection: Arc<Selection>,
     /// They stand under their final name, and are good.
     whole: bool,
+    /// What stands there gives way to them once they are whole.
+    replaces: bool,
 }
 
 impl Opened {
@@ -199,6 +238,7 @@ impl Opened {
             store,
             selection,
             whole: false,
+            replaces: false,
         }
     }
 }

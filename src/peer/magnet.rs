@@ -54,7 +54,7 @@ impl Peer {
         let transfer = sought(&self.shared, &record, options.wishes);
         let transfer = self.enter(transfer)?.map_err(|other| already(&other))?;
         if let Err(error) = transfer.save(&self.shared) {
-            self.shared.forget(transfer.info_hash());
+            self.shared.forget(&transfer);
             return Err(error);
         }
         transfer.seek(&self.shared);

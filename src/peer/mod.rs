@@ -247,7 +247,7 @@ impl Peer {
                 transfer.set_store(Arc::new(store));
                 let written = write_torrent(torrent, &transfer.metainfo);
                 if let Err(error) = written.and_then(|()| transfer.save(&self.shared)) {
-                    self.shared.forget(sent.info_hash);
+                    self.shared.forget(&transfer);
                     return Err(error);
                 }
                 let owned = PieceSet::full(transfer.info().lengths());
@@ -273,16 +273,23 @@ impl Peer {
             let phase = transfer.wait_until_finished(&self.shared);
             !matches!(phase, Phase::Complete | Phase::Lost(_))
         });
-        let transfer = transfer.ok_or_else(|| PeerError::NoSuchDownload(name.to_owned()))?;
+        let mut transfer = transfer.ok_or_else(|| PeerError::NoSuchDownload(name.to_owned()))?;
         let info_hash = transfer.info_hash();
-        let store = transfer.take_store().or_else(|| transfer.open_part());
-        transfer.fail(&self.shared, "cancelled");
-        self.shared.forget(info_hash);
-        self.shared.records.remove(info_hash)?;
-        self.shared.records.remove_magnet(info_hash)?;
-        transfer.wait_for_pool(&self.shared);
-        if let Some(store) = store {
-            store.discard()?;
+        loop {
+            let store = transfer.take_store().or_else(|| transfer.open_part());
+            transfer.fail(&self.shared, "cancelled");
+            let was_there = self.shared.forget(&transfer);
+            self.shared.records.remove(info_hash)?;
+            self.shared.records.remove_magnet(info_hash)?;
+            transfer.wait_for_pool(&self.shared);
+            if let Some(store) = store {
+                store.discard()?;
+            }
+            // The download that a magnet link's metadata was made into has come in its place: that is meant too.
+            match self.shared.transfer(info_hash) {
+                Some(next) if !was_there && transfer.sought().is_some() => transfer = next,
+                _ => break,
+            }
         }
         self.shared.notify_change();
         Ok(())

@@ -114,7 +114,7 @@ impl Transfer {
     fn open_download(&self, place: &Place) -> Result<Store, StoreError> {
         let (info, chosen) = (Arc::clone(self.info()), Arc::clone(&self.selection));
         if self.replaces {
-            return Store::open_replacement(info, place);
+            return Store::open_replacement(info, chosen, place, self.others());
         }
         Store::open_chosen_download(info, chosen, place)
     }
@@ -151,7 +151,7 @@ impl Transfer {
                         return self.check(shared, interrupt);
                     }
                     if self.replaces {
-                        Store::remove_replaced(self.info(), place);
+                        Store::remove_replaced(self.info(), place, self.others());
                     }
                 }
                 whole
@@ -164,10 +164,10 @@ impl Transfer {
 
     /// Whether what stands there is the share, and not what a download of it is to replace.
     fn stands_whole(&self, path: &Path, interrupt: &AtomicBool) -> Result<bool, StoreError> {
-        let Ok(store) = Store::open_share(Arc::clone(self.info()), path) else {
+        let Ok(store) = self.open_whole(path) else {
             return Ok(false);
         };
-        Ok(self.verified(&store, interrupt)?.is_full())
+        Ok(self.verified(&store, interrupt)? == *self.selection.needed())
     }
 
     fn reopen_whole(

@@ -204,17 +204,25 @@ impl Shared {
         let mut transfers = self.transfer_map();
         match transfers.get(&former.info_hash()) {
             Some(there) if !Arc::ptr_eq(there, former) => Err(Arc::clone(there)),
-            Some(_) => {
+            // Behind the lock of all transfers: whoever cancels the former one from now on finds the other here.
+            Some(_) if !former.has_failed() => {
                 transfers.insert(transfer.info_hash(), transfer);
                 Ok(())
             }
             // It was cancelled.
-            None => Err(Arc::clone(former)),
+            _ => Err(Arc::clone(former)),
         }
     }
 
-    pub(super) fn forget(&self, info_hash: InfoHash) {
-        self.transfer_map().remove(&info_hash);
+    /// Takes a transfer out; `false` if another has its place, or none.
+    pub(super) fn forget(&self, transfer: &Arc<Transfer>) -> bool {
+        let mut transfers = self.transfer_map();
+        let there = transfers.get(&transfer.info_hash());
+        let is_there = there.is_some_and(|there| Arc::ptr_eq(there, transfer));
+        if is_there {
+            transfers.remove(&transfer.info_hash());
+        }
+        is_there
     }
 
     /// Calls an address on a thread of its own, which then is the link's reading thread.

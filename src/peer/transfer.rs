@@ -13,7 +13,7 @@ use super::stock::BlockBuffer;
 use super::watch::Found;
 use super::web::Server;
 use crate::certificate::{Fingerprint, GroupCertificate};
-use crate::storage::{FileHashes, Place, Stamp, Store};
+use crate::storage::{FileHashes, Others, Place, Stamp, Store};
 use crate::swarm::{Arrival, Candidates, Choker, Gossip, LinkId, Picker, Rate, Run};
 use crate::torrent::{BlockRange, Info, InfoHash, Metainfo, PieceIndex, PieceSet, Selection};
 use crate::wire::extension::ExtensionHandshake;
@@ -297,6 +297,14 @@ impl Transfer {
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What becomes of what it replaces: whoever insisted on a group's share was told that all of it goes.
+    pub(super) fn others(&self) -> Others {
+        match self.group {
+            Some(_) => Others::Removed,
+            None => Others::Kept,
+        }
     }
 
     /// Whether another try may take its place.

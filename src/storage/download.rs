@@ -3,11 +3,11 @@
 //! In scope: what may be continued and what is refused, so that a download never writes into what is not its own: links,
 //! hard links, files of another length, a partial file in use. `finish.rs` puts the whole thing under its name.
 
-use super::finish::rename_new;
+use super::check::verify;
 use super::reserve::{check_space, is_cheap, reserve};
 use super::rest::Rest;
 use super::store::{Base, Root};
-use super::tree::{Access, Folder, is_link};
+use super::tree::{Access, Folder};
 use super::{Store, StoreError};
 use crate::torrent::{FileName, Info, InfoHash, Layout, Selection};
 use nix::errno::Errno;
@@ -17,9 +17,13 @@ use std::fs::{File, Metadata, TryLockError};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 /// What a partial file or folder is called after its final name.
 const SUFFIX: &str = ".part";
+/// How many bytes are copied at a time from what is replaced.
+const COPIED_AT_ONCE: usize = 1 << 20;
 /// The longest name that common file systems take, in bytes.
 const MAX_NAME: usize = 255;
 
@@ -45,7 +49,19 @@ pub(super) struct Download {
     pub(super) parent: Folder,
     pub(super) part: String,
     pub(super) name: String,
-    pub(super) replaces: bool,
+    /// Whether it takes the place of what stands under its name, and what becomes of that.
+    pub(super) replaces: Option<Others>,
+    /// Whether nothing of it was there before it was opened.
+    pub(super) new: bool,
+}
+
+/// What becomes of files inside a folder that is replaced, where the new folder has none of that name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// They go with it.
+    Removed,
+    /// They are moved into the new one.
+    Kept,
 }
 
 impl Store {
@@ -71,67 +87,82 @@ impl Store {
         selection: Arc<Selection>,
         place: &Place,
     ) -> Result<Self, StoreError> {
-        Self::open_part(info, selection, place, false, false)
+        Self::open_part(info, selection, place, None)
     }
 
-    /// As [`Store::open_download`], for one that takes the place of what stands under its name, and only once it is whole: a
-    /// file that of a file, a folder that of a folder.
+    /// As [`Store::open_chosen_download`], for one that takes the place of what stands under its name, and only once it is whole: a
+    /// file that of a file, a folder that of a folder. Until then what stands there is not touched.
     ///
     /// # Errors
     /// See [`Store::open_download`]; [`StoreError::Exists`] if what stands there is of another kind.
-    pub fn open_replacement(info: Arc<Info>, place: &Place) -> Result<Self, StoreError> {
-        let all = Arc::new(Selection::all(&info));
-        Self::open_part(info, all, place, false, true)
-    }
-
-    /// Goes on with what stands under the final name as if it were a partial download: from then on it is one, and
-    /// [`super::verify`] tells what of it is good. Files that are too short are made longer.
-    ///
-    /// # Errors
-    /// See [`Store::open_download`]; also when one of the files is longer than in the share ([`StoreError::Foreign`]) or a
-    /// partial download stands beside it. It is left as it was then.
-    pub fn take_over(
+    pub fn open_replacement(
         info: Arc<Info>,
         selection: Arc<Selection>,
         place: &Place,
+        others: Others,
     ) -> Result<Self, StoreError> {
-        FileName::new(&place.name)?;
-        let layout = info.layout();
-        let parent = Folder::open(&place.folder)?;
-        let part = part_name(&place.name, info.info_hash());
-        if parent
-            .entry(&place.name)?
-            .is_some_and(|entry| is_link(&entry))
-        {
-            return Err(StoreError::Symlink(place.path()));
-        }
-        if parent.entry(&part)?.is_some() {
-            return Err(StoreError::Exists(place.folder.join(part)));
-        }
-        let mut found = Self::open_unchecked(Arc::clone(&info), &place.path())?;
-        found.selection = Arc::clone(&selection);
-        for index in found.stored_files() {
+        Self::open_part(info, selection, place, Some(others))
+    }
+
+    /// Copies into a replacement what verifies of that which stands at its place, so that it need not be fetched. All of it is
+    /// to be verified again, as what is copied may change meanwhile.
+    ///
+    /// # Errors
+    /// When a folder stands where the share has a file or a link where it has either, the copy cannot be written, or
+    /// [`StoreError::Stopped`].
+    pub fn copy_replaced(&self, stop: &AtomicBool) -> Result<(), StoreError> {
+        let Some(download) = &self.download else {
+            return Ok(());
+        };
+        let path = download.parent.path().join(&download.name);
+        let found = Self::open_unchecked(Arc::clone(&self.info), &path)?;
+        for index in self.stored_files() {
             match found.open_file(index, Access::Read) {
-                Ok(file) => found.fits(index, &file, true).map(drop)?,
-                Err(StoreError::Missing(_)) => {}
+                Ok(_) | Err(StoreError::Missing(_)) => {}
                 Err(error) => return Err(error),
             }
         }
-        drop(found);
-        rename_new(&parent, &place.name, &part, layout)?;
-        Self::open_part(info, selection, place, true, false).inspect_err(|_| {
-            if let Err(error) = rename_new(&parent, &part, &place.name, layout) {
-                log::error!("{error}");
+        let lengths = self.info.lengths();
+        let needed = self.selection.needed();
+        let pieces = lengths.all_pieces();
+        let pieces = pieces.filter(|piece| needed.contains(*piece));
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let good = verify(&found, pieces, threads, stop, &|_| {})?;
+        let mut buffer = vec![0; COPIED_AT_ONCE];
+        for piece in lengths.all_pieces().filter(|piece| good.contains(*piece)) {
+            if stop.load(Ordering::Relaxed) {
+                return Err(StoreError::Stopped);
             }
-        })
+            let (mut offset, mut left) = (lengths.offset(piece), lengths.length(piece) as usize);
+            while left > 0 {
+                let length = left.min(COPIED_AT_ONCE);
+                let part = buffer.get_mut(..length).unwrap_or_default();
+                if let Err(error) = found.read(offset, part) {
+                    // It changed meanwhile; the piece is fetched.
+                    log::warn!("a piece is not taken over: {error}");
+                    break;
+                }
+                self.write(offset, &[part])?;
+                offset += length as u64;
+                left -= length;
+            }
+        }
+        Ok(())
+    }
+
+    /// Undoes the opening of a download that does not come to be: what there was of it before stays.
+    pub fn undo(&self) {
+        let new = self.download.as_ref().is_some_and(|download| download.new);
+        if new && let Err(left) = self.discard() {
+            log::warn!("{left}");
+        }
     }
 
     fn open_part(
         info: Arc<Info>,
         selection: Arc<Selection>,
         place: &Place,
-        may_be_short: bool,
-        replaces: bool,
+        replaces: Option<Others>,
     ) -> Result<Self, StoreError> {
         FileName::new(&place.name)?;
         let folder = absolute(Path::new(".").join(&place.folder))
@@ -139,7 +170,7 @@ impl Store {
         let parent = Folder::open(&folder)?;
         let layout = info.layout();
         let taken = || match parent.entry(&place.name)? {
-            Some(entry) if replaces && is_of(&entry, layout) => Ok(()),
+            Some(entry) if replaces.is_some() && is_of(&entry, layout) => Ok(()),
             Some(_) => Err(StoreError::Exists(folder.join(&place.name))),
             None => Ok(()),
         };
@@ -163,19 +194,17 @@ impl Store {
             part,
             name,
             replaces,
+            new,
         };
         let mut store = Self::new(info, Root { path, base }, Some(download));
         store.selection = selection;
         let prepared = late.and_then(|()| store.make_rest());
-        match prepared.and_then(|()| store.prepare(new, may_be_short)) {
+        match prepared.and_then(|()| store.prepare(new)) {
             Ok(()) => Ok(store),
-            Err(error) if new => {
-                if let Err(left) = store.discard() {
-                    log::warn!("{left}");
-                }
+            Err(error) => {
+                store.undo();
                 Err(error)
             }
-            Err(error) => Err(error),
         }
     }
 
@@ -187,7 +216,7 @@ impl Store {
     }
 
     /// Makes all files that are wanted, each with its length and, where that is cheap, its room on the disk.
-    fn prepare(&self, new: bool, may_be_short: bool) -> Result<(), StoreError> {
+    fn prepare(&self, new: bool) -> Result<(), StoreError> {
         let reserved = if new { 0 } else { self.reserved()? };
         let total = self.stored_files().filter_map(|index| {
             let file = self.info.files().get(index)?;
@@ -201,7 +230,7 @@ impl Store {
         for index in self.stored_files() {
             let file = self.open_file(index, Access::Create)?;
             let path = || self.file_path(index);
-            let metadata = self.fits(index, &file, may_be_short)?;
+            let metadata = self.fits(index, &file)?;
             if !seen.insert((metadata.dev(), metadata.ino())) {
                 return Err(StoreError::SameFile(path()));
             }
@@ -215,13 +244,13 @@ impl Store {
     }
 
     /// Whether a file that is there can be one of this download's.
-    fn fits(&self, index: usize, file: &File, may_be_short: bool) -> Result<Metadata, StoreError> {
+    fn fits(&self, index: usize, file: &File) -> Result<Metadata, StoreError> {
         let path = || self.file_path(index);
         let metadata = file.metadata();
         let metadata = metadata.map_err(|error| StoreError::io("look at", &path(), error))?;
         let length = self.info.files().get(index).map_or(0, |file| file.length);
         let found = metadata.len();
-        let fits = found == 0 || found == length || may_be_short && found < length;
+        let fits = found == 0 || found == length;
         if metadata.nlink() > 1 || !fits {
             return Err(StoreError::Foreign(path()));
         }
@@ -391,36 +420,57 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_at_the_place_is_taken_over_unless_it_does_not_fit() {
+    fn what_verifies_of_what_is_to_be_replaced_is_copied_and_the_rest_left_as_it_is() {
         let Sample { info, bytes, .. } = sample();
         let all = Arc::new(Selection::all(&info));
         let target = tempfile::tempdir().unwrap();
         let place = place(&target, "x");
         let (full, part) = (target.path().join("x"), target.path().join("x.part"));
-        let take = || Store::take_over(info.clone(), all.clone(), &place);
-        fs::create_dir_all(full.join("sub")).unwrap();
+        let open = || {
+            let all = all.clone();
+            Store::open_replacement(info.clone(), all, &place, Others::Kept).unwrap()
+        };
+        let stop = AtomicBool::new(false);
+        fs::create_dir_all(full.join("sub/own")).unwrap();
         fs::write(full.join("a"), &bytes[..100_000]).unwrap();
-        fs::write(full.join("sub/big"), vec![1; 1_500_001]).unwrap();
-        fs::write(full.join("mine"), "").unwrap();
-        let before = names(target.path());
-        assert!(matches!(take(), Err(StoreError::Foreign(path)) if path.ends_with("sub/big")));
-        assert_eq!(names(target.path()), before, "nothing happened");
-        fs::write(full.join("sub/big"), &bytes[100_000..200_000]).unwrap();
-        fs::create_dir(&part).unwrap();
-        assert!(matches!(take(), Err(StoreError::Exists(path)) if path == part));
-        fs::remove_dir(&part).unwrap();
-        let store = take().unwrap();
-        assert!(!full.exists());
-        let mut read = vec![0; 200_000];
-        store.read(0, &mut read).unwrap();
-        assert!(read == bytes[..200_000]);
-        store.finish().unwrap();
-        assert_eq!(fs::metadata(full.join("sub/big")).unwrap().len(), 1_500_000);
-        assert!(full.join("mine").exists());
+        // Too short, and good in its first two pieces of 256 KiB.
+        fs::write(full.join("sub/big"), &bytes[100_000..700_000]).unwrap();
+        for own in ["mine", "sub/own/mine"] {
+            fs::write(full.join(own), own).unwrap();
+        }
+        let before = names(&full);
+        let store = open();
+        store.copy_replaced(&stop).unwrap();
+        let pieces = || info.lengths().all_pieces();
+        let good = verify(&store, pieces(), 1, &stop, &|_| {}).unwrap();
+        let good: Vec<u32> = pieces()
+            .filter(|piece| good.contains(*piece))
+            .map(|piece| piece.number())
+            .collect();
+        assert_eq!(good, [0, 1]);
+        // Given up, it leaves what stood there.
+        store.discard().unwrap();
         drop(store);
-        fs::rename(&full, target.path().join("elsewhere")).unwrap();
-        symlink("elsewhere", &full).unwrap();
-        assert!(matches!(take(), Err(StoreError::Symlink(_))));
+        assert!(names(&full) == before && !part.exists());
+        assert_eq!(fs::metadata(full.join("sub/big")).unwrap().len(), 600_000);
+        let store = open();
+        store.write(0, &[&bytes]).unwrap();
+        store.finish().unwrap();
+        assert_eq!(
+            fs::read(full.join("sub/own/mine")).unwrap(),
+            b"sub/own/mine"
+        );
+        assert!(fs::read(full.join("sub/big")).unwrap() == bytes[100_000..1_600_000]);
+        assert!(full.join("mine").exists() && !part.exists());
+        drop(store);
+        // Where a folder stands in the place of a file, nothing is begun.
+        fs::remove_file(full.join("a")).unwrap();
+        fs::create_dir(full.join("a")).unwrap();
+        let store = open();
+        let refused = store.copy_replaced(&stop).unwrap_err();
+        assert!(matches!(refused, StoreError::NotAFile(_)), "{refused}");
+        store.undo();
+        assert!(!part.exists() && full.join("a").exists());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The end of a download: under its final name when whole, or gone when cancelled.
 
-use super::download::{Download, is_of, part_name};
+use super::download::{Download, Others, is_of, part_name};
 use super::rest::Rest;
 use super::store::{Base, Root};
 use super::tree::{Access, Folder};
@@ -11,6 +11,7 @@ use nix::fcntl::{AtFlags, renameat};
 use nix::unistd::{linkat, syncfs};
 use std::collections::BTreeSet;
 use std::fs::{File, Permissions};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +35,7 @@ impl Store {
             part,
             name,
             replaces,
+            ..
         } = download;
         let path = parent.path().join(name);
         if self.finished.get().is_some() {
@@ -45,7 +47,7 @@ impl Store {
         }
         let layout = self.info.layout();
         let left = match parent.entry(name)? {
-            Some(entry) if *replaces && is_of(&entry, layout) => {
+            Some(entry) if replaces.is_some() && is_of(&entry, layout) => {
                 rename_over(parent, part, name, layout)?
             }
             _ => {
@@ -64,20 +66,20 @@ impl Store {
         // A second caller at the same time has found the partial file moved.
         let _ = self.finished.set(root);
         parent.sync()?;
-        if let Some(left) = left {
-            remove_left(&parent.path().join(left));
+        if let (Some(left), Some(others)) = (left, replaces) {
+            remove_left(&parent.path().join(left), &path, *others);
         }
         Ok(path)
     }
 
     /// A replacement of that place is whole, but the process that made it was ended before it had removed what stood there:
     /// does that now.
-    pub fn remove_replaced(info: &Info, place: &Place) {
+    pub fn remove_replaced(info: &Info, place: &Place, others: Others) {
         // Files give way in one step; of a folder the old one lies where the new one was fetched to.
         if info.layout() == Layout::Folder {
             let left = place.folder.join(part_name(&place.name, info.info_hash()));
             if left.symlink_metadata().is_ok_and(|found| found.is_dir()) {
-                remove_left(&left);
+                remove_left(&left, &place.path(), others);
             }
         }
     }
@@ -222,13 +224,36 @@ fn exchange(_parent: &Folder, _from: &str, _to: &str) -> Result<(), Errno> {
 }
 
 /// What was replaced is not wanted any more; that it cannot be removed spoils nothing.
-fn remove_left(left: &Path) {
-    if let Err(error) = std::fs::remove_dir_all(left) {
+fn remove_left(left: &Path, new: &Path, others: Others) {
+    let kept = match others {
+        Others::Removed => Ok(()),
+        Others::Kept => move_others(left, new),
+    };
+    if let Err(error) = kept.and_then(|()| std::fs::remove_dir_all(left)) {
         log::warn!(
             "{}, which was replaced, cannot be removed: {error}",
             left.display()
         );
     }
+}
+
+/// Moves what `new` has nothing of from the folder `old` into it. Done again after a crash, it goes on.
+fn move_others(old: &Path, new: &Path) -> io::Result<()> {
+    for entry in old.read_dir()? {
+        let entry = entry?;
+        let (old, new) = (entry.path(), new.join(entry.file_name()));
+        match new.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => std::fs::rename(old, new)?,
+            Err(error) => return Err(error),
+            Ok(there) => match (entry.file_type()?.is_dir(), there.is_dir()) {
+                (true, true) => move_others(&old, &new)?,
+                // The share's own file.
+                (false, false) => {}
+                _ => return Err(io::ErrorKind::AlreadyExists.into()),
+            },
+        }
+    }
+    Ok(())
 }
 
 /// Renames without replacing anything.
@@ -291,6 +316,7 @@ mod tests {
     use super::super::testing::{Sample, names, padded, sample};
     use super::super::{Place, Span};
     use super::*;
+    use crate::torrent::Selection;
     use std::fs;
     use std::sync::Arc;
 
@@ -392,7 +418,10 @@ mod tests {
             folder: target.path().to_owned(),
             name: "done".into(),
         };
-        let open = || Store::open_replacement(sample.info.clone(), &place);
+        let open = || {
+            let all = Arc::new(Selection::all(&sample.info));
+            Store::open_replacement(sample.info.clone(), all, &place, Others::Removed)
+        };
         fs::write(&done, "mine").unwrap();
         assert!(matches!(open(), Err(StoreError::Exists(path)) if path == done));
         assert!(!part.exists());
@@ -420,7 +449,7 @@ mod tests {
         assert!(read == sample.bytes);
         // What a crash left.
         fs::create_dir_all(part.join("old")).unwrap();
-        Store::remove_replaced(&sample.info, &place);
+        Store::remove_replaced(&sample.info, &place, Others::Removed);
         assert!(!part.exists() && done.exists());
     }
 

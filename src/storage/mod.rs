@@ -46,7 +46,7 @@ pub use create::{CreateError, CreateOptions, create, create_stamped};
 pub use database::{
     Batch, DATABASE_FILE, Database, DatabaseError, RestoreError, Stored, read_backup,
 };
-pub use download::Place;
+pub use download::{Others, Place};
 pub use error::StoreError;
 pub use file_hashes::{BadFile, FileHashes};
 pub use folder::{FolderError, StateFolder, StateKind};

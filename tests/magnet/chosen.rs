@@ -246,10 +246,22 @@ fn data_that_is_there_is_verified_and_not_fetched_again() {
     let message = refused["error"]["message"].as_str().unwrap();
     assert!(message.contains("--force"), "{message}");
     assert!(fs::read(&there).unwrap() == content);
-    half.run(&format!("{line} --force"));
-    half.until("share", |download| {
-        download["state"] == "downloading" && download["bytes_done"] == 10 * 32_768
-    });
+    let forced = format!("{line} --force");
+    let begun = |half: &mut Logged| {
+        half.until("share", |download| {
+            download["state"] == "downloading" && download["bytes_done"] == 10 * 32_768
+        });
+        assert!(fs::read(&there).unwrap() == content, "it stands as it was");
+    };
+    half.run(&forced);
+    begun(&mut half);
+    half.run("cancel share");
+    assert_eq!(files(&sandbox.path("half")), ["share"]);
+    half.run(&forced);
+    begun(&mut half);
+    half.kill();
+    let mut half = peer(&sandbox, "half", &[]);
+    begun(&mut half);
     let wire = Wire::greet(half.process.address, &TORRENT, BOTH, "giver");
     let given = thread::spawn(|| {
         serve(wire, &TORRENT, |(index, ..), block| {
@@ -261,6 +273,35 @@ fn data_that_is_there_is_verified_and_not_fetched_again() {
     given.join().unwrap();
     assert!(fs::read(&there).unwrap() == TORRENT.content);
     assert_eq!(half.download("share")["from"]["disk"], 10 * 32_768);
+}
+
+#[test]
+fn a_choice_replaces_the_files_it_means_and_no_others_of_the_folder() {
+    let sandbox = Sandbox::new();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    let set = sandbox.path("leech/set");
+    fs::create_dir_all(set.join("sub")).unwrap();
+    for name in ["a.txt", "d.bin", "sub/mine"] {
+        fs::write(set.join(name), name).unwrap();
+    }
+    download(&mut leech, &sandbox, &SET, "--only '*.txt' --force");
+    leech.until("set", |download| download["state"] == "downloading");
+    leech.kill();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    leech.until("set", |download| download["state"] == "downloading");
+    assert_eq!(files(&set), ["a.txt", "d.bin", "sub/mine"]);
+    let wire = Wire::greet(leech.process.address, &SET, BOTH, "giver");
+    let given = thread::spawn(|| serve(wire, &SET, |_, block| block.to_vec()));
+    leech.run("wait 30");
+    given.join().unwrap();
+    assert_eq!(files(&set), ["a.txt", "d.bin", "sub/c.txt", "sub/mine"]);
+    for name in ["a.txt", "sub/c.txt"] {
+        assert!(fs::read(set.join(name)).unwrap() == SET.file(name));
+    }
+    for name in ["d.bin", "sub/mine"] {
+        assert_eq!(fs::read_to_string(set.join(name)).unwrap(), name);
+    }
+    assert!(!sandbox.path("leech/set.part").exists());
 }
 
 /// The torrent with other bytes in its info dictionary.

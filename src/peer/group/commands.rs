@@ -4,8 +4,8 @@ use crate::peer::download::whole_at;
 use crate::peer::error::PeerError;
 use crate::peer::transfer::{Kind, Phase, Transfer};
 use crate::peer::{Account, AccountError, LoggedIn, LoggedOut, Peer, Started, already, place};
-use crate::storage::{CreateOptions, Place, Store, StoreError, create_stamped};
-use crate::torrent::{Info, InfoHash, Layout, Metainfo, PieceSet};
+use crate::storage::{CreateOptions, Others, Place, Store, StoreError, create_stamped};
+use crate::torrent::{Info, InfoHash, Layout, Metainfo, PieceSet, Selection};
 use crate::wire::access::Place as Name;
 use crate::wire::access::{FileEntry, NewsEntry, Outcome};
 use crate::wire::name::Label;
@@ -153,7 +153,7 @@ impl Peer {
             Ok(transfer) => {
                 transfer.set_store(Arc::new(store));
                 if let Err(error) = transfer.save(&self.shared) {
-                    self.shared.forget(uploaded.info_hash);
+                    self.shared.forget(&transfer);
                     return Err(error);
                 }
                 let owned = PieceSet::full(transfer.info().lengths());
@@ -233,7 +233,8 @@ impl Peer {
                             return Err(PeerError::OtherContent(path));
                         }
                         replaces = true;
-                        Ok(Store::open_replacement(info, &place)?)
+                        let all = Arc::new(Selection::all(&info));
+                        Ok(Store::open_replacement(info, all, &place, Others::Removed)?)
                     }
                 }
             }
@@ -297,7 +298,7 @@ impl Peer {
         } else {
             transfer.fail(&self.shared, "not shared any more");
         }
-        self.shared.forget(info_hash);
+        self.shared.forget(transfer);
         Ok(self.shared.records.remove(info_hash)?)
     }
 
@@ -335,7 +336,6 @@ impl Peer {
         opened: Result<Store, Store>,
         replaces: bool,
     ) -> Result<(), PeerError> {
-        let info_hash = metainfo.info().info_hash();
         let mut transfer = Transfer::new(&self.shared, metainfo, Kind::Download(place), true);
         transfer.group = Some(group);
         transfer.replaces = replaces;
@@ -343,7 +343,7 @@ impl Peer {
         let whole = opened.is_err();
         transfer.set_store(Arc::new(opened.unwrap_or_else(|whole| whole)));
         if let Err(error) = transfer.save(&self.shared) {
-            self.shared.forget(info_hash);
+            self.shared.forget(&transfer);
             return Err(error);
         }
         if whole {
@@ -357,7 +357,7 @@ impl Peer {
 }
 
 /// Whether what stands there may give way to that share at all: a file to a file, a folder to a folder.
-fn is_alike(info: &Info, path: &Path) -> Result<(), PeerError> {
+pub(in crate::peer) fn is_alike(info: &Info, path: &Path) -> Result<(), PeerError> {
     let found = path.symlink_metadata();
     let found = found.map_err(|source| PeerError::File {
         path: path.to_owned(),

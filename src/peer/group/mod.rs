@@ -7,8 +7,8 @@ mod announcer;
 mod commands;
 
 pub(super) use announcer::GroupAnnouncer;
-pub(super) use commands::sent_name;
 pub use commands::{ListedFile, Uploaded};
+pub(super) use commands::{is_alike, sent_name};
 
 use super::account::{Account, AccountError};
 use crate::certificate::{Fingerprint, GroupCertificate, GroupIdentity, MemberKey, member_name};

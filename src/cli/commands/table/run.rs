@@ -48,8 +48,9 @@ pub(super) static OPEN: &[Entry] = &[
         summary: "start a download in the background",
         details: "Downloads what FILE.torrent or a magnet link describes into the current folder, or to DEST: a folder \
                   that exists, or the new file's own name. `wait` waits for it, `show_downloads` shows how far it is. What is \
-                  here is shared on at once; what stands at its place already is taken as it is, if it is the same; with --force what of it fits is kept and the rest \
-                  is replaced.\n\
+                  here is shared on at once; what stands at its place already is taken as it is, if it is the same; with --force it is replaced once \
+                  the download is whole: what of it fits is not fetched again, other files in a folder stay, and until then, or if it is cancelled, \
+                  all stands as it was.\n\
                   --only (as often as you like) chooses files of a folder: * and ? stand for what is no /, ** for anything; a \
                   pattern without / means names of files in any folder, FOLDER/ all below it. --sequential fetches from \
                   front to back.\n\
