@@ -459,10 +459,10 @@ fn tell(report: &Report) {
     }
 }
 
-/// The info dictionary that a row needs beside it; of one that was withdrawn too, so that all keep the same.
-fn named_by(row: &Row) -> Option<InfoHash> {
+/// The info dictionary that a row needs beside it. A share that was withdrawn needs none any more.
+pub(crate) fn named_by(row: &Row) -> Option<InfoHash> {
     match row {
-        Row::Share(share) => Some(share.info_hash),
+        Row::Share(share) if share.withdrawn.is_none() => Some(share.info_hash),
         _ => None,
     }
 }

@@ -30,8 +30,8 @@ pub use closed_run::{
 };
 pub use connection::Deadlines;
 pub use control::RunningRun;
-pub(crate) use keeper::since_1970;
 pub use keeper::{Keeper, OpenError, Position, WriteError, Written};
+pub(crate) use keeper::{named_by, since_1970};
 pub use ledger::Limits;
 pub use operator::{OperatorError, fetch_backup, serve_operator};
 pub use saved::SavedError;

@@ -9,6 +9,7 @@ use pieceful::tracker::fetch_backup;
 use pieceful::tracker::registry::{Origin, Registry, Row, VersionVector};
 use pieceful::wire::access::{Answer, Ask, ClusterView, TwinView};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -241,12 +242,11 @@ impl Pair {
 
     /// Sees to it that both running trackers hold the same to the byte, and gives what that is.
     pub(crate) fn same(&self) -> Value {
-        let [one, two] = [1, 2].map(|number| self.backup(number));
+        let [one, two] = [1, 2].map(|number| Kept::of(&self.backup(number)));
         if one != two {
-            let [one, two] = [dump(&one), dump(&two)];
-            panic!("different: {one:#} and {two:#}");
+            panic!("different: {:#} and {:#}", one.dump(), two.dump());
         }
-        dump(&one)
+        one.dump()
     }
 
     /// The same of both when they have been stopped, by the binary's own means.
@@ -268,22 +268,58 @@ impl Pair {
     }
 }
 
-/// What a backup holds, as `--dump` would print it.
-fn dump(backup: &[u8]) -> Value {
-    let (mut versions, mut rows) = (VersionVector::new(), Vec::new());
-    let mut rest = backup.strip_prefix(b"pieceful backup 1\n").unwrap();
-    while let [kind, a, b, c, d, after @ ..] = rest {
-        let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
-        let (record, after) = after.split_at(length);
-        match kind {
-            b'v' if !record.is_empty() => versions = VersionVector::decode(record).unwrap(),
-            b'r' => rows.push(Row::decode(&record[16..]).unwrap()),
-            _ => {}
+/// What a backup holds.
+#[derive(PartialEq)]
+struct Kept {
+    versions: Vec<u8>,
+    rows: Vec<Vec<u8>>,
+    /// The info dictionaries that some share names: others are dropped in time.
+    blobs: Vec<Vec<u8>>,
+}
+
+impl Kept {
+    fn of(backup: &[u8]) -> Self {
+        let (mut versions, mut rows, mut blobs) = (Vec::new(), Vec::new(), Vec::new());
+        let mut rest = backup.strip_prefix(b"pieceful backup 1\n").unwrap();
+        while let [kind, a, b, c, d, after @ ..] = rest {
+            let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
+            let (record, after) = after.split_at(length);
+            match kind {
+                b'v' => versions = record.to_vec(),
+                b'r' => rows.push(record[16..].to_vec()),
+                b'b' => blobs.push(record.to_vec()),
+                _ => {}
+            }
+            rest = after;
         }
-        rest = after;
+        let mut named = BTreeSet::new();
+        for row in &rows {
+            if let Row::Share(share) = Row::decode(row).unwrap()
+                && share.withdrawn.is_none()
+            {
+                named.insert(share.info_hash.0);
+            }
+        }
+        let before = named.len();
+        blobs.retain(|blob| named.remove(&blob[..20]));
+        assert_eq!(blobs.len(), before, "a share without its info dictionary");
+        Self {
+            versions,
+            rows,
+            blobs,
+        }
     }
-    let registry = Registry::load(Origin([0; 16]), versions, rows).unwrap();
-    serde_json::to_value(registry.dump()).unwrap()
+
+    /// As `--dump` would print it.
+    fn dump(&self) -> Value {
+        let versions = match self.versions.as_slice() {
+            [] => VersionVector::new(),
+            bytes => VersionVector::decode(bytes).unwrap(),
+        };
+        let rows = self.rows.iter().map(|row| Row::decode(row).unwrap());
+        let registry = Registry::load(Origin([0; 16]), versions, rows).unwrap();
+        serde_json::to_value(registry.dump()).unwrap()
+    }
 }
 
 /// Waits until something holds.

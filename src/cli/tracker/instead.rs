@@ -8,7 +8,7 @@ use crate::net::{ClusterTls, TRACKER_NAME};
 use crate::storage::{DATABASE_FILE, Running, StateFolder, StateKind, wait_for_cluster};
 use crate::torrent::InfoHash;
 use crate::tracker::registry::Registry;
-use crate::tracker::{Keeper, fetch_backup, since_1970};
+use crate::tracker::{Keeper, fetch_backup, named_by, since_1970};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -61,8 +61,18 @@ pub(super) fn check(first: &Path, second: &Path, output: &Output) -> Result<Exit
         .collect();
     let blob =
         |place| move |hash: &InfoHash| format!("info dictionary {hash}: in the {place} only");
-    told.extend(our_blobs.difference(&their_blobs).map(blob("first")));
-    told.extend(their_blobs.difference(&our_blobs).map(blob("second")));
+    // What no share names any more is dropped by each in its own time.
+    let named: BTreeSet<InfoHash> = ours
+        .rows()
+        .chain(theirs.rows())
+        .filter_map(named_by)
+        .collect();
+    let only = |blobs: &BTreeSet<InfoHash>, others: &BTreeSet<InfoHash>| -> BTreeSet<InfoHash> {
+        let only = blobs.difference(others).copied();
+        only.filter(|hash| named.contains(hash)).collect()
+    };
+    told.extend(only(&our_blobs, &their_blobs).iter().map(blob("first")));
+    told.extend(only(&their_blobs, &our_blobs).iter().map(blob("second")));
     let (known, theirs_known) = (ours.version_vector(), theirs.version_vector());
     for (name, lacks) in [
         ("first", known.behind(theirs_known)),

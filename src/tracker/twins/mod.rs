@@ -184,7 +184,11 @@ fn call(shared: &Shared, number: TrackerNumber, stop: &Stop) {
                 if trouble != told {
                     // That a tracker is gone which was here has been told.
                     let level = match error {
-                        CallError::Connect(..) if was_up => log::Level::Debug,
+                        CallError::Connect(..) | CallError::Tls(_, TlsError::Handshake(_))
+                            if was_up =>
+                        {
+                            log::Level::Debug
+                        }
                         CallError::Connect(..) | CallError::NoPort(_) => log::Level::Info,
                         CallError::TrackerInfo(_) | CallError::Tls(..) => log::Level::Warn,
                     };
