@@ -199,6 +199,12 @@ impl Transfer {
             let mut state = self.state();
             state.picker.verified(piece);
             state.verified_bytes += u64::from(self.info().lengths().length(piece));
+            // What came from it alone and is right speaks for it.
+            if let [Source::Web(id, _)] = sources.keys().collect::<Vec<_>>().as_slice()
+                && let Some(server) = state.servers.get_mut(id)
+            {
+                server.doubted = false;
+            }
             for (source, bytes) in sources {
                 *state.sources.entry(source.to_string()).or_default() += bytes;
             }
@@ -239,13 +245,15 @@ impl Transfer {
                 );
                 // The link may have ended since; its address is known all the same.
                 for source in sources.keys() {
-                    if let Source::Peer(address) = source {
-                        state.candidates.bar(*address, until);
-                        state.barred = true;
+                    match source {
+                        Source::Peer(address) => {
+                            state.candidates.bar(*address, until);
+                            state.barred = true;
+                        }
+                        Source::Web(id, _) => {
+                            state.servers.entry(*id).or_default().lied = true;
+                        }
                     }
-                }
-                if let Some(server) = state.servers.get_mut(&id) {
-                    server.lied = true;
                 }
                 if let Some(link) = state.links.get(&id).cloned() {
                     link.close(format!("piece {} from it does not verify", piece.number()));
@@ -257,6 +265,11 @@ impl Transfer {
                     self.name(),
                     piece.number()
                 );
+                for source in sources.keys() {
+                    if let Source::Web(id, _) = source {
+                        state.servers.entry(*id).or_default().doubted = true;
+                    }
+                }
             }
         }
     }

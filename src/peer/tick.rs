@@ -94,7 +94,10 @@ impl Transfer {
                 self.request(shared, state, link, now);
             }
         }
+        // A web seed that is being read from may take long until it comes to what is wanted; it has limits of its own.
+        let asks = state.servers.values().any(|server| server.asking);
         if state.picker.has_active()
+            && !asks
             && state.with_pool == 0
             && now.saturating_sub(state.last_arrival) > IDLE
         {

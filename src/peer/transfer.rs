@@ -143,7 +143,7 @@ pub(super) struct State {
     pub(super) interested: HashSet<LinkId>,
     /// How often in a row a link let its requests go stale.
     pub(super) stalls: HashMap<LinkId, u32>,
-    /// Web seeds that are asked at present.
+    /// Web seeds that were asked so far.
     pub(super) servers: HashMap<LinkId, Server>,
     /// What links were told of each other.
     pub(super) gossip: HashMap<LinkId, Gossip>,
@@ -185,15 +185,15 @@ pub(super) struct Parked {
 pub(super) enum Source {
     /// A peer, by the address that stands for it.
     Peer(SocketAddr),
-    /// A web seed, by its URL as it is shown.
-    Web(Arc<str>),
+    /// A web seed, by its number, and its URL as it is shown.
+    Web(LinkId, Arc<str>),
 }
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Peer(address) => address.fmt(f),
-            Self::Web(url) => f.write_str(url),
+            Self::Web(_, url) => f.write_str(url),
         }
     }
 }

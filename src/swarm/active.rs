@@ -232,6 +232,14 @@ impl ActivePiece {
         })
     }
 
+    /// Whether a block would be of use if it came from `link` now.
+    pub(super) fn awaits(&self, link: LinkId, number: u32) -> bool {
+        let run = number / RUN_BLOCKS;
+        let blocks = self.runs.get(run as usize);
+        let block = blocks.and_then(|blocks| blocks.get((number % RUN_BLOCKS) as usize));
+        run < self.begun && self.open_to(link) && block.is_some_and(|it| *it != Block::Arrived)
+    }
+
     /// A block came from `link`; `None` if it was here already or not asked for since its run was begun.
     pub(super) fn arrived(&mut self, link: LinkId, number: u32) -> Option<Arrived> {
         let run = number / RUN_BLOCKS;

@@ -364,6 +364,17 @@ impl Picker {
         }
     }
 
+    /// Whether a block that the link was asked for would still be wanted of it.
+    pub fn awaits(&self, id: LinkId, range: BlockRange) -> bool {
+        let active = self.active.get(&range.piece());
+        let awaited = active.is_some_and(|active| active.awaits(id, range.number()));
+        awaited
+            && self.links.get(&id).is_some_and(|link| {
+                let mut asked = link.in_flight.iter().map(|(asked, _)| asked);
+                asked.any(|asked| *asked == range) || link.forgiven.contains(&range)
+            })
+    }
+
     /// The link will not send this block.
     pub fn rejected(&mut self, id: LinkId, range: BlockRange) {
         let Some(link) = self.links.get_mut(&id) else {
@@ -433,7 +444,10 @@ impl Picker {
             .collect();
         for (id, _) in &stalled {
             self.release_all(*id);
-            if let Some(link) = self.links.get_mut(id) {
+            // Long stretches have long answers, of which the first byte may come late.
+            if let Some(link) = self.links.get_mut(id)
+                && link.stretch.is_none()
+            {
                 link.window.stalled();
             }
         }

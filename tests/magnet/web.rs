@@ -312,3 +312,109 @@ fn peers_and_servers_share_the_work_and_a_group_of_them_is_bounded() {
         .filter(|server| !server.requests().is_empty());
     assert!(asked.count() <= 4, "more than four at once");
 }
+
+/// A download of which all but the last pieces are here.
+fn resumed(sandbox: &Sandbox, here: usize, urls: &[String], arguments: &[&str]) -> Logged {
+    let mut leech = peer(sandbox, "leech", arguments);
+    let mut part = TORRENT.content.clone();
+    part[here..].fill(0);
+    fs::write(sandbox.path("leech/share.part"), part).unwrap();
+    leech.run(&with_seeds(sandbox, &TORRENT, urls));
+    leech
+}
+
+#[test]
+fn one_that_comes_to_what_is_wanted_late_is_waited_for() {
+    let sandbox = Sandbox::new();
+    // It knows no ranges, and it takes long until it is past what is here: that is how it is, no event is waited for.
+    let server = Server::start(|_, _, stream| {
+        let (slow, quick) = TORRENT.content.split_at(600_000);
+        let length = TORRENT.content.len();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        let sent = stream.write_all(head.as_bytes()).is_ok();
+        sent && slow.chunks(33_334).all(|part| {
+            thread::sleep(Duration::from_secs(1));
+            stream.write_all(part).is_ok()
+        }) && stream.write_all(quick).is_ok()
+    });
+    let mut leech = resumed(&sandbox, 18 * 32_768, &[server.url("/")], &[]);
+    leech.run("wait 50");
+    assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
+    assert_eq!(server.requests().len(), 1, "it is read through once");
+}
+
+#[test]
+fn one_whose_first_byte_comes_late_is_waited_for() {
+    let sandbox = Sandbox::new();
+    let server = Server::start(|request, number, stream| {
+        if number == 0 {
+            thread::sleep(Duration::from_secs(17));
+        }
+        sound(request, stream, &TORRENT.content)
+    });
+    let mut leech = download(&sandbox, &TORRENT, &[server.url("/")]);
+    complete_from(&server, &sandbox, &mut leech, TORRENT.content.len());
+    let requests = server.requests();
+    let asked = requests.iter().filter_map(|request| request.range);
+    let asked: usize = asked.map(|(from, end)| end - from).sum();
+    assert_eq!(asked, TORRENT.content.len(), "{requests:?}");
+}
+
+#[test]
+fn what_is_passed_over_ends_with_the_download_and_counts_in_the_limit() {
+    let sandbox = Sandbox::new();
+    let server = Server::start(|_, _, stream| whole(stream, &TORRENT.content));
+    // A minute would go by until the server comes to what is wanted.
+    let mut leech = resumed(
+        &sandbox,
+        18 * 32_768,
+        &[server.url("/")],
+        &["--down", "10K"],
+    );
+    wait_for(
+        || (!server.requests().is_empty()).then_some(()),
+        || "the server is not asked".to_owned(),
+    );
+    let begun = std::time::Instant::now();
+    assert_eq!(leech.download("share")["state"], "downloading");
+    leech.run("cancel share");
+    leech.process.write_line("quit");
+    leech.process.line();
+    leech.end();
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "it went on reading"
+    );
+}
+
+#[test]
+fn one_that_lies_and_hangs_up_does_not_escape() {
+    let sandbox = Sandbox::new();
+    // A wrong block each time: a piece is never of one answer alone.
+    let liar = Server::start(|request, _, stream| {
+        let (from, end) = request.range.unwrap();
+        range_head(stream, from, end, TORRENT.content.len());
+        let _ = stream.write_all(&vec![7; (end - from).min(16_384)]);
+        false
+    });
+    let leech = download(&sandbox, &TORRENT, &[liar.url("/f")]);
+    logged(
+        &leech.log,
+        &["WARN", &liar.url("/f"), "is left", "does not verify"],
+    );
+}
+
+#[test]
+fn web_seeds_are_asked_beside_each_other() {
+    let sandbox = Sandbox::new();
+    let sound_one = Server::start(|request, _, stream| sound(request, stream, &TORRENT.content));
+    let silent = Server::start(|_, _, _| {
+        thread::park_timeout(Duration::from_secs(120));
+        false
+    });
+    let urls = [silent.url("/f"), silent.url("/g"), sound_one.url("/f")];
+    let mut leech = download(&sandbox, &TORRENT, &urls);
+    // Less than one silence.
+    leech.run("wait 18");
+    assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
+}

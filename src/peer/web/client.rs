@@ -14,7 +14,7 @@ const CALL: Duration = Duration::from_secs(3);
 /// How long a server may be silent.
 const SILENCE: Duration = Duration::from_secs(20);
 /// A block that has begun must be here whole after this long.
-const WHOLE: Duration = Duration::from_secs(60);
+pub(super) const WHOLE: Duration = Duration::from_secs(60);
 /// How many redirects are followed in a row.
 const MOST_REDIRECTS: usize = 5;
 /// How much is read at once of what is passed over, in bytes.
@@ -41,6 +41,8 @@ pub(super) enum WebError {
     Length { found: u64, expected: u64 },
     #[error("it answers with another range than it was asked for: {0}")]
     Range(String),
+    #[error("it knows no ranges, and too much would have to be passed over")]
+    NoRanges,
     #[error("it sends the file encoded as {0}")]
     Encoded(String),
     #[error("a redirect to {0}, which is not followed")]
@@ -185,18 +187,22 @@ impl Body {
         (self.position..self.end).contains(&offset)
     }
 
-    /// Fills `buffer` with the bytes from `offset` of the file on.
-    pub(super) fn read(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), WebError> {
-        let mut deadline = Instant::now() + WHOLE;
-        let mut passed = vec![0; SKIPPED];
-        while self.position < offset {
-            let part = offset.saturating_sub(self.position).min(SKIPPED as u64);
-            let part = passed.get_mut(..part as usize).unwrap_or_default();
-            self.fill(part, deadline)?;
-            // Whoever sends at all gets the time for it.
-            deadline = Instant::now() + WHOLE;
-        }
-        self.fill(buffer, deadline)
+    /// How much is to be passed over next to come to byte `offset`; none if it is there.
+    pub(super) fn before(&self, offset: u64) -> Option<u32> {
+        let left = offset.saturating_sub(self.position).min(SKIPPED as u64);
+        u32::try_from(left).ok().filter(|left| *left > 0)
+    }
+
+    /// Passes over what [`Body::before`] said, by then.
+    pub(super) fn pass(&mut self, bytes: u32, deadline: Instant) -> Result<(), WebError> {
+        let mut passed = [0; SKIPPED];
+        let part = passed.get_mut(..bytes as usize).unwrap_or_default();
+        self.fill(part, deadline)
+    }
+
+    /// Fills `buffer` with the bytes that come next.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<(), WebError> {
+        self.fill(buffer, Instant::now() + WHOLE)
     }
 
     fn fill(&mut self, mut room: &mut [u8], deadline: Instant) -> Result<(), WebError> {

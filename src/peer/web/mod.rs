@@ -12,7 +12,7 @@ use super::shared::Shared;
 use super::transfer::{Phase, Source, State, Transfer};
 use crate::swarm::LinkId;
 use crate::torrent::BlockRange;
-use client::{Body, WebError};
+use client::{Body, WHOLE, WebError};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,12 +29,21 @@ const REST: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// While there is nothing to ask for, it is looked for again so soon.
 const IDLE: Duration = Duration::from_millis(100);
+/// A server that knows no ranges may be read through once; for each wanted byte that came, so many more may be passed over: 4 MiB a
+/// block.
+const PASSED_FOR_EACH: u64 = 256;
+/// What is passed over must come at least so fast: this much within the time that a block may take.
+const PASSED_IN_TIME: u64 = 1 << 20;
 
-/// A web seed that is asked at present.
-#[derive(Debug)]
+/// What is known of a web seed, from its first use to the end of the download: what it gave is blamed on it whenever that turns out.
+#[derive(Debug, Default)]
 pub(super) struct Server {
     /// A piece that came from it alone did not verify.
     pub(super) lied: bool,
+    /// A piece that it gave a part of did not verify, and since then none that came from it alone did.
+    pub(super) doubted: bool,
+    /// It was asked for blocks, and is read from or waited for.
+    pub(super) asking: bool,
 }
 
 /// Why a web seed is not asked any more.
@@ -59,9 +68,9 @@ impl Transfer {
             return;
         }
         let count = urls.len().min(MOST_AT_ONCE);
-        let waiting = urls.iter().map(|url| (url.clone(), false)).collect();
+        let waiting = urls.iter().map(|url| Seed::new(url, shared.next_link()));
         let waiting = Arc::new(Waiting {
-            urls: Mutex::new(waiting),
+            seeds: Mutex::new(waiting.collect()),
         });
         for _ in 0..count {
             let (transfer, waiting) = (Arc::clone(self), Arc::clone(&waiting));
@@ -87,24 +96,53 @@ impl Transfer {
 /// The web seeds of one share that nobody asks at present.
 #[derive(Debug)]
 struct Waiting {
-    /// Each with whether it failed again and again when it was last asked.
-    urls: Mutex<VecDeque<(String, bool)>>,
+    seeds: Mutex<VecDeque<Seed>>,
+}
+
+/// A web seed of a share.
+#[derive(Debug)]
+struct Seed {
+    url: String,
+    /// The number under which blocks are asked of it.
+    id: LinkId,
+    source: Source,
+    /// It failed again and again when it was last asked.
+    failed: bool,
+    /// Bytes that were passed over, and wanted ones that it gave.
+    passed: u64,
+    given: u64,
+}
+
+impl Seed {
+    fn new(url: &str, id: LinkId) -> Self {
+        Self {
+            url: url.to_owned(),
+            id,
+            source: Source::Web(id, shown(url).into()),
+            failed: false,
+            passed: 0,
+            given: 0,
+        }
+    }
 }
 
 impl Waiting {
     /// Asks one after the other until the download ends or none is of use.
     fn work(&self, shared: &Arc<Shared>, transfer: &Arc<Transfer>) {
-        while let Some((url, failed)) = self.urls().pop_front() {
-            if failed && !transfer.pause(shared, REST) {
+        // Not in the loop's head: there the lock would be held all along.
+        let next = || self.seeds().pop_front();
+        while let Some(mut seed) = next() {
+            if seed.failed && !transfer.pause(shared, REST) {
                 return;
             }
-            let left = ask(shared, transfer, &url);
-            let (name, seen) = (transfer.name(), shown(&url));
+            let left = ask(shared, transfer, &mut seed);
+            let (name, seen) = (transfer.name(), &seed.source);
             match left {
                 Left::Ended => return,
                 Left::Failing(_) => {
                     log::info!("{name}: the web seed {seen}: {left}");
-                    self.urls().push_back((url, true));
+                    seed.failed = true;
+                    self.seeds().push_back(seed);
                 }
                 Left::Lied | Left::Useless(_) => {
                     log::warn!("{name}: the web seed {seen} is left: {left}");
@@ -113,8 +151,8 @@ impl Waiting {
         }
     }
 
-    fn urls(&self) -> MutexGuard<'_, VecDeque<(String, bool)>> {
-        self.urls.lock().unwrap_or_else(PoisonError::into_inner)
+    fn seeds(&self) -> MutexGuard<'_, VecDeque<Seed>> {
+        self.seeds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -132,32 +170,38 @@ fn shown(url: &str) -> String {
 }
 
 /// Asks one web seed until it is left.
-fn ask(shared: &Arc<Shared>, transfer: &Arc<Transfer>, url: &str) -> Left {
+fn ask(shared: &Arc<Shared>, transfer: &Arc<Transfer>, seed: &mut Seed) -> Left {
     let mut failures = 0;
     loop {
-        let id = shared.next_link();
+        let given = seed.given;
         let mut session = Session {
             shared,
             transfer,
-            id,
-            url,
-            source: Source::Web(shown(url).into()),
+            seed,
             body: None,
-            gave: false,
         };
         if !session.begin() {
             return Left::Ended;
         }
         let ended = session.run();
-        let lied = session.end();
+        session.end();
+        // What it gave last may still turn out to be wrong.
+        transfer.wait_for_pool(shared);
+        let (lied, doubted) = {
+            let state = transfer.state();
+            let server = state.servers.get(&seed.id);
+            server.map_or((false, false), |server| (server.lied, server.doubted))
+        };
         let error = match ended {
             _ if lied => return Left::Lied,
             Ok(()) => return Left::Ended,
             Err(error) if !error.is_passing() => return Left::Useless(error),
             Err(error) => error,
         };
-        log::info!("{}: the web seed {}: {error}", transfer.name(), shown(url));
-        failures = if session.gave { 1 } else { failures + 1 };
+        log::info!("{}: the web seed {}: {error}", transfer.name(), seed.source);
+        // One that may be lying does not get round it by hanging up.
+        let is_of_use = seed.given > given && !doubted;
+        failures = if is_of_use { 1 } else { failures + 1 };
         if failures >= MOST_FAILURES {
             return Left::Failing(error);
         }
@@ -171,13 +215,18 @@ fn ask(shared: &Arc<Shared>, transfer: &Arc<Transfer>, url: &str) -> Left {
 struct Session<'a> {
     shared: &'a Arc<Shared>,
     transfer: &'a Arc<Transfer>,
-    id: LinkId,
-    url: &'a str,
-    source: Source,
+    seed: &'a mut Seed,
     /// An answer that is being read, and of which file.
     body: Option<(usize, Body)>,
-    /// A block came.
-    gave: bool,
+}
+
+/// What has come of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// The next one is to be fetched.
+    Next,
+    /// Nothing is fetched any more.
+    Over,
 }
 
 impl Session<'_> {
@@ -187,17 +236,19 @@ impl Session<'_> {
         if state.phase != Phase::Active || self.shared.stop.is_stopped() {
             return false;
         }
-        state.picker.add_server(self.id, LARGEST_WINDOW);
-        state.servers.insert(self.id, Server { lied: false });
+        state.picker.add_server(self.seed.id, LARGEST_WINDOW);
+        state.servers.entry(self.seed.id).or_default();
         true
     }
 
-    /// What it was asked for is free for others; says whether it lied.
-    fn end(&mut self) -> bool {
+    /// What it was asked for is free for others.
+    fn end(&mut self) {
         let mut state = self.transfer.state();
-        state.picker.remove_link(self.id);
-        let server = state.servers.remove(&self.id);
-        server.is_some_and(|server| server.lied)
+        state.picker.remove_link(self.seed.id);
+        state.stalls.remove(&self.seed.id);
+        if let Some(server) = state.servers.get_mut(&self.seed.id) {
+            server.asking = false;
+        }
     }
 
     fn run(&mut self) -> Result<(), WebError> {
@@ -226,7 +277,7 @@ impl Session<'_> {
                     joined.then_some(*end)
                 });
                 let end = stretch.last().unwrap_or(end_of(first));
-                if !self.fetch(*first, start, end)? {
+                if self.fetch(*first, start, end)? == Step::Over {
                     return Ok(());
                 }
                 blocks = rest;
@@ -239,23 +290,33 @@ impl Session<'_> {
         let now = self.shared.now();
         let mut guard = self.transfer.state();
         let state: &mut State = &mut guard;
-        let lied = state.servers.get(&self.id).is_none_or(|server| server.lied);
+        let id = self.seed.id;
+        let lied = state.servers.get(&id).is_none_or(|server| server.lied);
         if state.phase != Phase::Active || lied || self.shared.stop.is_stopped() {
             return None;
         }
         let State {
-            picker, reserved, ..
+            picker,
+            reserved,
+            servers,
+            ..
         } = state;
         let mut blocks = Vec::new();
         let mut reserve = |count| self.shared.stock.reserve(reserved, count);
-        picker.next_blocks(self.id, now, &mut reserve, &mut blocks);
+        picker.next_blocks(id, now, &mut reserve, &mut blocks);
+        if let Some(server) = servers.get_mut(&id) {
+            server.asking = !blocks.is_empty();
+        }
         Some(blocks)
     }
 
-    /// Fetches a block, which begins at byte `start` of the share, with a request that reaches to `end`; `false` once it is over.
-    fn fetch(&mut self, range: BlockRange, start: u64, end: u64) -> Result<bool, WebError> {
+    /// Fetches a block, which begins at byte `start` of the share, with a request that reaches to `end`.
+    fn fetch(&mut self, range: BlockRange, start: u64, end: u64) -> Result<Step, WebError> {
+        if !self.is_awaited(range) {
+            return Ok(Step::Next);
+        }
         if !self.keep_limit(range.length()) {
-            return Ok(false);
+            return Ok(Step::Over);
         }
         let mut buffer = self.shared.stock.buffer();
         buffer.set_length(range.length());
@@ -275,27 +336,77 @@ impl Session<'_> {
                 continue;
             }
             let last = end.min(file.offset + file.length) - file.offset;
-            let open = self.body.as_ref();
-            if !open.is_some_and(|(index, body)| *index == part.index && body.reaches(part.offset))
-            {
-                let url = info.url_at(self.url, part.index).ok_or(WebError::Url)?;
-                self.body = None;
-                let client = &self.shared.web;
-                let body = client.open(&url, part.offset, last, file.length)?;
+            let open = self.body.take();
+            let open =
+                open.filter(|(index, body)| *index == part.index && body.reaches(part.offset));
+            let mut body = match open {
+                Some((_, body)) => body,
+                None => {
+                    let url = info.url_at(&self.seed.url, part.index);
+                    let url = url.ok_or(WebError::Url)?;
+                    let client = &self.shared.web;
+                    client.open(&url, part.offset, last, file.length)?
+                }
+            };
+            if !self.pass_over(&mut body, part.offset, range)? {
+                // The answer may come to another block that is wanted.
                 self.body = Some((part.index, body));
+                return Ok(match self.transfer.fetches() {
+                    true => Step::Next,
+                    false => Step::Over,
+                });
             }
-            if let Some((_, body)) = &mut self.body {
-                body.read(part.offset, room)?;
-                body.finish();
+            body.read(room)?;
+            body.finish();
+            self.body = Some((part.index, body));
+        }
+        let (id, source) = (self.seed.id, &self.seed.source);
+        let arrived = self
+            .transfer
+            .arrived(self.shared, id, source, None, range, buffer);
+        // Not a breach of its own: it was asked too long ago.
+        if arrived.map_err(|()| WebError::Slow)?.is_none() {
+            self.seed.given += u64::from(range.length());
+        }
+        Ok(Step::Next)
+    }
+
+    /// Reads on to byte `offset` of a file; `false` if the block is not wanted any more by then. What is passed over counts like
+    /// any other byte, in the limit and as a sign of life.
+    fn pass_over(
+        &mut self,
+        body: &mut Body,
+        offset: u64,
+        range: BlockRange,
+    ) -> Result<bool, WebError> {
+        let total = self.transfer.info().lengths().total();
+        let (mut left, mut passed) = (WHOLE, 0);
+        while let Some(part) = body.before(offset) {
+            let most = self.seed.given.saturating_mul(PASSED_FOR_EACH);
+            self.seed.passed = self.seed.passed.saturating_add(part.into());
+            if self.seed.passed > most.saturating_add(total) {
+                return Err(WebError::NoRanges);
+            }
+            if !self.is_awaited(range) || !self.keep_limit(part) {
+                return Ok(false);
+            }
+            // The time that we wait ourselves is not its own.
+            let begun = Instant::now();
+            body.pass(part, begun + left)?;
+            left = left.saturating_sub(begun.elapsed());
+            passed += u64::from(part);
+            if passed >= PASSED_IN_TIME {
+                (left, passed) = (WHOLE, 0);
             }
         }
-        self.gave = true;
-        let arrived =
-            self.transfer
-                .arrived(self.shared, self.id, &self.source, None, range, buffer);
-        // Not a breach of its own: it was asked too long ago.
-        arrived.map_err(|()| WebError::Slow)?;
         Ok(true)
+    }
+
+    /// Whether a block that it was asked for is still to come from it.
+    fn is_awaited(&self, range: BlockRange) -> bool {
+        let state = self.transfer.state();
+        let is_active = state.phase == Phase::Active && !self.shared.stop.is_stopped();
+        is_active && state.picker.awaits(self.seed.id, range)
     }
 
     /// Waits until so many bytes may be read, if reading is limited; `false` if it is over by then.
@@ -312,7 +423,9 @@ impl Session<'_> {
             }
             // What we do not read on purpose is not late.
             let now = self.shared.now();
-            self.transfer.state().picker.excuse(self.id, now);
+            let mut state = self.transfer.state();
+            state.picker.excuse(self.seed.id, now);
+            state.last_arrival = now;
         }
         true
     }

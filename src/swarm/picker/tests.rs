@@ -22,3 +22,39 @@ fn a_later_bitfield_adds_pieces_and_takes_none_back() {
     picker.remove_link(OWNER);
     assert_eq!(picker.pieces_of(OWNER), None);
 }
+
+#[test]
+fn a_block_is_awaited_of_whoever_was_asked_until_it_is_here_and_stalling_a_server_keeps_its_window()
+{
+    let lengths = Lengths::new(40 * 16_384, 16_384).unwrap();
+    let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
+    let server = LinkId(2);
+    picker.add_server(server, 8);
+    picker.add_server(OWNER, 8);
+    let ask = |picker: &mut Picker, id, now| {
+        let mut blocks = Vec::new();
+        picker.next_blocks(id, now, &mut |_| true, &mut blocks);
+        blocks
+    };
+    let now = Duration::from_secs(1);
+    let asked = ask(&mut picker, server, now);
+    let [first, second, ..] = asked[..] else {
+        panic!("{asked:?}")
+    };
+    assert!(picker.awaits(server, first) && !picker.awaits(OWNER, first));
+    // Taken from it, it would still be of use, until another gave it.
+    let late = now + STALLED;
+    assert_eq!(picker.take_from_stalled(late).len(), 1);
+    let taken = ask(&mut picker, OWNER, late);
+    assert!(taken.contains(&first) && picker.awaits(server, first));
+    assert!(matches!(
+        picker.arrived(OWNER, first, late),
+        Arrival::Fresh { .. }
+    ));
+    assert!(!picker.awaits(server, first) && picker.awaits(server, second));
+    assert_eq!(ask(&mut picker, server, late).len(), asked.len());
+    picker.abandon_active();
+    assert!(!picker.awaits(server, second));
+    picker.remove_link(server);
+    assert!(!picker.awaits(server, second));
+}
