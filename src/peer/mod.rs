@@ -27,6 +27,7 @@ mod trust;
 mod unlisted;
 mod watch;
 mod web;
+mod zone;
 
 pub use account::{Account, AccountError, FirstUseNotice, LoggedIn, LoggedOut};
 pub use control_line::{ControlLine, ControlLineError, Owners};

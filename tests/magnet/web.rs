@@ -220,7 +220,7 @@ fn a_useless_or_lying_one_is_left_and_a_sound_one_takes_its_place() {
     );
     logged(
         &leech.log,
-        &["127.0.0.1:1/f ", "is left", "none that is fetched from"],
+        &["127.0.0.1:1/f ", "is left", "only a plain file"],
     );
     assert_eq!(leech.download("share")["state"], "downloading");
     leech.kill();

@@ -1,5 +1,6 @@
 //! Announces over HTTP and HTTPS (BEP 3).
 
+use crate::peer::zone::{Guard, Refused, Zone};
 use crate::wire::{AnnounceRequest, AnnounceResponse, MAX_RESPONSE};
 use std::ffi::OsString;
 use std::fs::File;
@@ -7,7 +8,10 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use ureq::config::Config;
+use ureq::http::Uri;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
+use ureq::unversioned::transport::DefaultConnector;
 
 /// How long a tracker may take to answer.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
@@ -57,7 +61,7 @@ impl HttpTrackers {
             .config()
             .timeout_global(Some(limit))
             .build();
-        let mut response = call.call().map_err(|error| error.to_string())?;
+        let mut response = call.call().map_err(|error| error_text(&error))?;
         let status = response.status();
         if !status.is_success() {
             return Err(format!("HTTP status {status}"));
@@ -82,9 +86,28 @@ impl Client {
             .user_agent(concat!("pieceful/", env!("CARGO_PKG_VERSION")))
             .build();
         Self {
-            agent: config.into(),
+            agent: guarded(config, may_announce),
             has_authorities,
         }
+    }
+}
+
+/// A client that calls no other addresses than `allows` says, wherever names and redirects lead.
+pub(in crate::peer) fn guarded(config: Config, allows: fn(&Uri, Zone) -> bool) -> ureq::Agent {
+    ureq::Agent::with_parts(config, DefaultConnector::default(), Guard::new(allows))
+}
+
+/// Whether a tracker may be there. On this machine and its link a request is one for what trackers answer, or none at all: a
+/// torrent or a redirect may name anything. TRACKER_INFO's are announced to at this path anyway.
+fn may_announce(url: &Uri, zone: Zone) -> bool {
+    let path = url.path();
+    zone < Zone::Machine || path.ends_with("/announce") || path.ends_with("/scrape")
+}
+
+fn error_text(error: &ureq::Error) -> String {
+    match Refused::from_error(error) {
+        Some(refused) => refused.to_string(),
+        None => error.to_string(),
     }
 }
 
@@ -206,6 +229,52 @@ mod tests {
             let told = announce(name, is_stranger).unwrap_err();
             assert!(told.contains("certificate"), "{told}");
         }
+    }
+
+    #[test]
+    fn on_this_machine_nothing_but_announces_is_asked_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let trackers = trackers(None);
+        let announce = |url: &str| trackers.announce(url, &request(), ANSWER);
+        for host in [
+            "127.0.0.1",
+            "127.1",
+            "2130706433",
+            "0x7f000001",
+            "localhost",
+            "0.0.0.0",
+            "[::ffff:127.0.0.1]",
+        ] {
+            for path in [
+                "",
+                "/",
+                "/admin",
+                "/announce/x",
+                "/x?/announce",
+                "/xannounce",
+            ] {
+                let told = announce(&format!("http://{host}:{port}{path}")).unwrap_err();
+                assert!(told.contains("nothing is asked"), "{host}{path}: {told}");
+            }
+        }
+        // Neither by a redirect.
+        let serving = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = [0; 2_000];
+            let length = std::io::Read::read(&mut stream, &mut head).unwrap();
+            let answer = "HTTP/1.1 302 Found\r\nLocation: /admin?x\r\nContent-Length: 0\r\n\r\n";
+            stream.write_all(answer.as_bytes()).unwrap();
+            // The next request on the line, or its end.
+            let more = std::io::Read::read(&mut stream, &mut [0; 2_000]);
+            drop(listener);
+            assert!(head[..length].starts_with(b"GET /key/announce?info_hash=%01"));
+            more.unwrap_or(0)
+        });
+        let told = announce(&format!("http://127.0.0.1:{port}/key/announce")).unwrap_err();
+        assert!(told.contains("nothing is asked"), "{told}");
+        drop(trackers);
+        assert_eq!(serving.join().unwrap(), 0, "/admin was asked for");
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod schedule;
 mod tiers;
 mod udp;
 
-pub(super) use http::{AUTHORITIES_VARIABLE, trusted_tls};
+pub(super) use http::{AUTHORITIES_VARIABLE, guarded, trusted_tls};
 
 use super::shared::Shared;
 use super::status::TrackerStatus;

@@ -3,7 +3,8 @@
 //! In scope: what an answer must be so that its bytes can be those that were asked for. Out of scope: which bytes are asked for,
 //! and whether they are right.
 
-use crate::peer::announcer::{AUTHORITIES_VARIABLE, trusted_tls};
+use crate::peer::announcer::{AUTHORITIES_VARIABLE, guarded, trusted_tls};
+use crate::peer::zone::{Refused, Zone};
 use std::io::{self, Read};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -37,6 +38,8 @@ pub(super) enum WebError {
     Status(u16),
     #[error("the URL is none that is fetched from")]
     Url,
+    #[error("{host} is {zone}: only a plain file is asked for there, and on this link nothing")]
+    Near { host: String, zone: Zone },
     #[error("a file of {found} bytes where the torrent says {expected}")]
     Length { found: u64, expected: u64 },
     #[error("it answers with another range than it was asked for: {0}")]
@@ -68,7 +71,33 @@ impl WebError {
 /// A client that keeps connections open between requests.
 #[derive(Debug, Default)]
 pub(in crate::peer) struct WebClient {
-    agent: OnceLock<(Mutex<Option<ureq::Agent>>, bool)>,
+    agents: OnceLock<(Mutex<Option<Agents>>, bool)>,
+}
+
+/// One for each zone that web seeds may be in, which calls no other.
+#[derive(Clone, Debug)]
+struct Agents {
+    world: ureq::Agent,
+    network: ureq::Agent,
+    machine: ureq::Agent,
+}
+
+impl Agents {
+    /// None where nothing is asked.
+    fn of(&self, zone: Zone) -> Option<&ureq::Agent> {
+        match zone {
+            Zone::World => Some(&self.world),
+            Zone::Network => Some(&self.network),
+            Zone::Machine => Some(&self.machine),
+            Zone::Link => None,
+        }
+    }
+
+    fn shut_down(self) {
+        for agent in [self.world, self.network, self.machine] {
+            agent.shutdown();
+        }
+    }
 }
 
 /// An answer that is being read.
@@ -91,21 +120,20 @@ impl WebClient {
         length: u64,
     ) -> Result<Body, WebError> {
         let mut url = url.to_owned();
-        let mut local = is_local(&uri(&url)?);
-        // What serves this machine alone is not to be talked to at another's word beyond a plain file.
-        if local && url.contains('?') {
-            return Err(WebError::Url);
-        }
-        for _ in 0..=MOST_REDIRECTS {
-            let response = self.call(&url, from, end)?;
+        // What the torrent names may be anywhere.
+        let mut nearest = Zone::Machine;
+        for hops in 0..=MOST_REDIRECTS {
+            uri(&url)?;
+            let (response, zone) = match self.call(&url, nearest, from, end) {
+                Err(WebError::Near { .. }) if hops > 0 => return Err(WebError::Redirect(url)),
+                other => other?,
+            };
             let (status, headers) = (response.status().as_u16(), response.headers());
             if matches!(status, 301 | 302 | 303 | 307 | 308) {
                 let to = redirected(&url, headers)?;
-                let target = uri(&to).map_err(|_| WebError::Redirect(to.clone()))?;
-                if is_local(&target) && (!local || to.contains('?')) {
-                    return Err(WebError::Redirect(to));
-                }
-                local = is_local(&target);
+                uri(&to).map_err(|_| WebError::Redirect(to.clone()))?;
+                // Nobody leads us nearer to this machine than they are.
+                nearest = zone;
                 url = to;
                 continue;
             }
@@ -127,25 +155,30 @@ impl WebClient {
 
     /// Ends all requests under way; further ones fail.
     pub(in crate::peer) fn shut_down(&self) {
-        let (agent, _) = self.agent.get_or_init(|| (Mutex::new(None), false));
-        let agent = agent.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(agent) = agent {
-            agent.shutdown();
+        let (agents, _) = self.agents.get_or_init(|| (Mutex::new(None), false));
+        let agents = agents.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(agents) = agents {
+            agents.shut_down();
         }
     }
 
+    /// Asks, unless that is nearer than `nearest`, or near and for more than a plain file. Gives the zone of who answers, too.
     fn call(
         &self,
         url: &str,
+        nearest: Zone,
         from: u64,
         end: u64,
-    ) -> Result<ureq::http::Response<ureq::Body>, WebError> {
-        let (agent, has_authorities) = self.agent.get_or_init(|| {
-            let (agent, has_authorities) = agent();
-            (Mutex::new(Some(agent)), has_authorities)
+    ) -> Result<(ureq::http::Response<ureq::Body>, Zone), WebError> {
+        let (agents, has_authorities) = self.agents.get_or_init(|| {
+            let (agents, has_authorities) = agents();
+            (Mutex::new(Some(agents)), has_authorities)
         });
-        let agent = agent.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let agent = agent.ok_or_else(|| WebError::Transport("the peer stops".to_owned()))?;
+        let agents = agents
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let agents = agents.ok_or_else(|| WebError::Transport("the peer stops".to_owned()))?;
         if !has_authorities
             && url
                 .get(..6)
@@ -154,30 +187,53 @@ impl WebClient {
             return Err(WebError::NoAuthorities);
         }
         let range = format!("bytes={from}-{}", end.saturating_sub(1));
-        let response = agent.get(url).header("range", range).call();
-        response.map_err(|error| match error {
-            ureq::Error::BadUri(_) => WebError::Url,
-            error => WebError::Transport(error.to_string()),
-        })
+        let mut zone = Zone::World;
+        loop {
+            let near = || WebError::Near {
+                host: uri(url).map_or_else(|_| String::new(), |uri| host(&uri).to_owned()),
+                zone,
+            };
+            if zone > nearest || zone > Zone::World && url.contains('?') {
+                return Err(near());
+            }
+            let agent = agents.of(zone).ok_or_else(near)?;
+            match agent.get(url).header("range", &range).call() {
+                Ok(response) => return Ok((response, zone)),
+                Err(ureq::Error::BadUri(_)) => return Err(WebError::Url),
+                // Where it is shows when its name is looked up; each agent looks for itself, and goes nowhere else.
+                Err(error) => match Refused::from_error(&error) {
+                    Some(refused) if refused.zone > zone => zone = refused.zone,
+                    _ => return Err(WebError::Transport(error.to_string())),
+                },
+            }
+        }
     }
 }
 
-fn agent() -> (ureq::Agent, bool) {
+fn agents() -> (Agents, bool) {
     let (tls, has_authorities) = trusted_tls();
-    let config = ureq::Agent::config_builder()
-        .timeout_resolve(Some(CALL))
-        .timeout_connect(Some(CALL))
-        .timeout_send_request(Some(SILENCE))
-        .timeout_recv_response(Some(SILENCE))
-        .timeout_per_read(Some(SILENCE))
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_idle_connections(16)
-        .proxy(None)
-        .tls_config(tls)
-        .user_agent(concat!("pieceful/", env!("CARGO_PKG_VERSION")))
-        .build();
-    (config.into(), has_authorities)
+    let agent = |allows: fn(&Uri, Zone) -> bool| {
+        let config = ureq::Agent::config_builder()
+            .timeout_resolve(Some(CALL))
+            .timeout_connect(Some(CALL))
+            .timeout_send_request(Some(SILENCE))
+            .timeout_recv_response(Some(SILENCE))
+            .timeout_per_read(Some(SILENCE))
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_idle_connections(16)
+            .proxy(None)
+            .tls_config(tls.clone())
+            .user_agent(concat!("pieceful/", env!("CARGO_PKG_VERSION")))
+            .build();
+        guarded(config, allows)
+    };
+    let agents = Agents {
+        world: agent(|_, zone| zone == Zone::World),
+        network: agent(|_, zone| zone == Zone::Network),
+        machine: agent(|_, zone| zone == Zone::Machine),
+    };
+    (agents, has_authorities)
 }
 
 impl Body {
@@ -238,16 +294,8 @@ fn uri(url: &str) -> Result<Uri, WebError> {
         .ok_or(WebError::Url)
 }
 
-fn is_local(uri: &Uri) -> bool {
-    let host = uri.host().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    match host.parse::<std::net::IpAddr>() {
-        Ok(address) => {
-            let address = address.to_canonical();
-            address.is_loopback() || address.is_unspecified()
-        }
-        Err(_) => host.eq_ignore_ascii_case("localhost"),
-    }
+fn host(uri: &Uri) -> &str {
+    uri.host().unwrap_or_default()
 }
 
 /// Where a redirect leads to (RFC 9110, 10.2.2): a whole URL, or a path from the root or beside the one that was asked for.
@@ -325,6 +373,9 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
+    use std::net::TcpListener;
+    use std::sync::Arc;
 
     fn headers(name: &'static str, value: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -372,15 +423,91 @@ mod tests {
             assert_eq!(to(location).unwrap(), url);
         }
         assert!(to("").is_err());
-        let local = |url: &str| is_local(&uri(url).unwrap());
-        for url in [
-            "http://localhost:1/",
-            "http://127.1.2.3/",
-            "http://[::1]/x",
-            "http://0.0.0.0/",
+        assert!(uri("ftp://h/").is_err());
+    }
+
+    /// A server that gives a redirect to each path that it knows, and to all others a file of one byte; and what it was asked for.
+    fn server(redirects: &'static [(&str, &str)]) -> (u16, Arc<Mutex<Vec<String>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&asked);
+        // It ends with the process of the tests.
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut head = [0; 2_000];
+                let length = stream.read(&mut head).unwrap();
+                let head = String::from_utf8_lossy(&head[..length]).into_owned();
+                let path = head.split(' ').nth(1).unwrap().to_owned();
+                let redirect = redirects.iter().find(|(from, _)| *from == path);
+                told.lock().unwrap().push(path);
+                let answer = match redirect {
+                    Some((_, to)) => {
+                        let to = to.replace("PORT", &port.to_string());
+                        format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n")
+                    }
+                    None => "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n".to_owned(),
+                };
+                let answer = format!("{answer}Connection: close\r\n\r\n");
+                let end = if redirect.is_some() { "" } else { "x" };
+                stream.write_all((answer + end).as_bytes()).unwrap();
+            }
+        });
+        (port, asked)
+    }
+
+    #[test]
+    fn on_this_machine_only_plain_files_are_asked_for_however_it_is_spelled() {
+        let (port, asked) = server(&[
+            ("/to", "/file"),
+            ("/query", "/x?order"),
+            ("/other", "http://127.1:PORT/x?order"),
+            ("/link", "http://0.0.0.0:PORT/file"),
+            ("/cloud", "http://169.254.169.254/file"),
+        ]);
+        let client = WebClient::default();
+        let open = |url: &str| client.open(&url.replace("PORT", &port.to_string()), 0, 1, 1);
+        for host in [
+            "127.0.0.1",
+            "127.1",
+            "2130706433",
+            "localhost",
+            "[::ffff:127.0.0.1]",
         ] {
-            assert!(local(url), "{url}");
+            let file = open(&format!("http://{host}:PORT/file"));
+            assert!(file.is_ok(), "{host}: {:?}", file.err());
+            let order = open(&format!("http://{host}:PORT/file?order"));
+            assert!(matches!(order, Err(WebError::Near { .. })), "{host}");
         }
-        assert!(!local("http://127.0.0.1.example/") && uri("ftp://h/").is_err());
+        for nothing in ["0.0.0.0", "0", "169.254.1.1", "[::]", "[fe80::1]"] {
+            let file = open(&format!("http://{nothing}:PORT/file"));
+            assert!(matches!(file, Err(WebError::Near { .. })), "{nothing}");
+        }
+        assert!(open("http://127.0.0.1:PORT/to").is_ok());
+        for path in ["query", "other", "link", "cloud"] {
+            let led = open(&format!("http://127.0.0.1:PORT/{path}"));
+            assert!(matches!(led, Err(WebError::Redirect(_))), "{path}");
+        }
+        let asked = asked.lock().unwrap();
+        assert!(!asked.iter().any(|path| path.contains('?')), "{asked:?}");
+    }
+
+    #[test]
+    fn nobody_leads_nearer_than_they_are() {
+        let (port, asked) = server(&[]);
+        let client = WebClient::default();
+        let call = |nearest| client.call(&format!("http://localhost:{port}/file"), nearest, 0, 1);
+        for farther in [Zone::World, Zone::Network] {
+            let near = call(farther).map(drop);
+            assert!(matches!(
+                near,
+                Err(WebError::Near {
+                    zone: Zone::Machine,
+                    ..
+                })
+            ));
+        }
+        assert!(asked.lock().unwrap().is_empty());
+        assert_eq!(call(Zone::Machine).unwrap().1, Zone::Machine);
     }
 }
