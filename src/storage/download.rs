@@ -25,7 +25,7 @@ const SUFFIX: &str = ".part";
 /// How many bytes are copied at a time from what is replaced.
 const COPIED_AT_ONCE: usize = 1 << 20;
 /// The longest name that common file systems take, in bytes.
-const MAX_NAME: usize = 255;
+pub(super) const MAX_NAME: usize = 255;
 
 /// Where the finished file or folder of a download will stand.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -78,7 +78,7 @@ impl Store {
     }
 
     /// As [`Store::open_download`], for no more than some files of a share: the others are not made. What needed pieces
-    /// hold of those lies in a hidden file beside the download, `.INFOHASH.rest`, which stays as long as the share is served.
+    /// hold of those lies in a hidden file beside the download, `.NAME.INFOHASH.rest`, which stays as long as the share is served.
     ///
     /// # Errors
     /// See [`Store::open_download`].
@@ -210,7 +210,7 @@ impl Store {
 
     fn make_rest(&mut self) -> Result<(), StoreError> {
         if let Some(download) = self.download.as_ref().filter(|_| self.selection.is_mixed()) {
-            self.rest = Some(Rest::create(&self.info, &download.parent)?);
+            self.rest = Some(Rest::create(&self.info, &download.parent, &download.name)?);
         }
         Ok(())
     }
@@ -317,7 +317,7 @@ pub(super) fn part_name(name: &str, info_hash: InfoHash) -> String {
     format!("{}{end}", name.split_at(kept).0)
 }
 
-fn lock(file: &File, path: &Path) -> Result<(), StoreError> {
+pub(super) fn lock(file: &File, path: &Path) -> Result<(), StoreError> {
     match file.try_lock() {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_owned())),

@@ -1,7 +1,6 @@
 //! The end of a download: under its final name when whole, or gone when cancelled.
 
 use super::download::{Download, Others, is_of, part_name};
-use super::rest::Rest;
 use super::store::{Base, Root};
 use super::tree::{Access, Folder};
 use super::{Place, Store, StoreError};
@@ -96,8 +95,8 @@ impl Store {
         if !self.root.base.stands_at(parent, part)? {
             return Ok(());
         }
-        if self.rest.is_some() {
-            parent.remove_file(&Rest::name(&self.info))?;
+        if let Some(rest) = &self.rest {
+            parent.remove_file(&rest.name)?;
         }
         match &self.root.base {
             Base::File(_) => parent.remove_file(part)?,

@@ -1,7 +1,9 @@
 //! What pieces at the edges of wanted files hold of files that are not wanted: one sparse file for all of it, in which each
-//! byte lies where it lies in the share.
+//! byte lies where it lies in the share. It is of one download alone, as its partial file is: it has the download's name, and is
+//! locked while that is open.
 
 use super::StoreError;
+use super::download::{MAX_NAME, lock};
 use super::tree::{Access, Folder};
 use crate::torrent::Info;
 use std::fs::File;
@@ -14,19 +16,27 @@ use std::sync::Arc;
 pub(super) struct Rest {
     pub(super) file: Arc<File>,
     pub(super) path: PathBuf,
+    pub(super) name: String,
 }
 
 impl Rest {
-    /// What it is called.
-    pub(super) fn name(info: &Info) -> String {
-        format!(".{}.rest", info.info_hash())
+    /// What it is called beside a download of that name. Of one that leaves no room for the rest only the beginning is taken: then
+    /// the lock keeps two apart.
+    fn name(info: &Info, download: &str) -> String {
+        let end = format!(".{}.rest", info.info_hash());
+        let room = MAX_NAME.saturating_sub(1 + end.len());
+        let cuts = (0..=room.min(download.len())).rev();
+        let mut cuts = cuts.filter(|at| download.is_char_boundary(*at));
+        let cut = cuts.next().unwrap_or(0);
+        format!(".{}{end}", download.get(..cut).unwrap_or_default())
     }
 
-    /// Opens it for a download, in the folder where that will stand.
-    pub(super) fn create(info: &Info, parent: &Folder) -> Result<Self, StoreError> {
-        let name = Self::name(info);
+    /// Opens it for a download of that name, in the folder where that will stand.
+    pub(super) fn create(info: &Info, parent: &Folder, download: &str) -> Result<Self, StoreError> {
+        let name = Self::name(info, download);
         let path = parent.path().join(&name);
         let file = parent.file(&name, Access::Create)?;
+        lock(&file, &path)?;
         let metadata = file.metadata();
         let metadata = metadata.map_err(|error| StoreError::io("look at", &path, error))?;
         let total = info.lengths().total();
@@ -36,14 +46,14 @@ impl Rest {
         let sized = file.set_len(total);
         sized.map_err(|error| StoreError::io("make room for", &path, error))?;
         let file = Arc::new(file);
-        Ok(Self { file, path })
+        Ok(Self { file, path, name })
     }
 
     /// Opens it beside a finished download; none if it is gone: then only pieces that hold nothing of it are served.
     pub(super) fn open(info: &Info, share: &Path) -> Option<Self> {
         let share = std::path::absolute(share).ok()?;
         let folder = share.parent()?;
-        let name = Self::name(info);
+        let name = Self::name(info, share.file_name()?.to_str()?);
         let file = Folder::open(folder).and_then(|folder| folder.file(&name, Access::Read));
         let file = file.ok().filter(|file| {
             let metadata = file.metadata();
@@ -51,7 +61,8 @@ impl Rest {
         })?;
         Some(Self {
             file: Arc::new(file),
-            path: folder.join(name),
+            path: folder.join(&name),
+            name,
         })
     }
 }
@@ -80,7 +91,7 @@ mod tests {
             folder: target.path().to_owned(),
             name: "x".into(),
         };
-        let rest = Rest::name(&info);
+        let rest = Rest::name(&info, "x");
         let read = |store: &Store| {
             let mut piece = vec![0; 256 << 10];
             store.read(0, &mut piece).unwrap();
@@ -114,6 +125,41 @@ mod tests {
     }
 
     #[test]
+    fn two_downloads_of_one_share_in_one_folder_do_not_write_into_each_other() {
+        let Sample { info, bytes, .. } = sample();
+        let target = tempfile::tempdir().unwrap();
+        let open = |name: &str| {
+            let folder = target.path().to_owned();
+            let name = name.to_owned();
+            Store::open_chosen_download(info.clone(), chosen(&info), &Place { folder, name })
+        };
+        let (one, other) = (open("one").unwrap(), open("other").unwrap());
+        one.write(0, &[&bytes[..100_000]]).unwrap();
+        other.write(0, &[&[9; 100_000]]).unwrap();
+        let mut read = vec![0; 100_000];
+        one.read(0, &mut read).unwrap();
+        assert!(read == bytes[..100_000]);
+        other.discard().unwrap();
+        one.read(0, &mut read).unwrap();
+        assert!(names(target.path())[0].starts_with(".one."));
+        // Names that begin alike and are too long for it.
+        let long = |end: char| format!("{}{end}", "\u{fc}".repeat(122));
+        assert_eq!(Rest::name(&info, &long('a')), Rest::name(&info, &long('b')));
+        assert!(Rest::name(&info, &long('a')).len() <= MAX_NAME);
+        let first = open(&long('a')).unwrap();
+        assert!(
+            matches!(open(&long('b')), Err(StoreError::InUse(path)) if path.ends_with(&first.rest.as_ref().unwrap().name))
+        );
+        drop(first);
+        let left = names(target.path());
+        assert!(
+            !left.iter().any(|name| name.ends_with("b.part")),
+            "{left:?}"
+        );
+        open(&long('b')).unwrap();
+    }
+
+    #[test]
     fn a_cancelled_one_leaves_nothing_and_what_is_not_its_own_is_left_alone() {
         let Sample { info, .. } = sample();
         let target = tempfile::tempdir().unwrap();
@@ -124,7 +170,7 @@ mod tests {
         let open = || Store::open_chosen_download(info.clone(), chosen(&info), &place);
         open().unwrap().discard().unwrap();
         assert!(names(target.path()).is_empty());
-        let rest = target.path().join(Rest::name(&info));
+        let rest = target.path().join(Rest::name(&info, "x"));
         fs::write(&rest, "mine").unwrap();
         assert!(matches!(open(), Err(StoreError::Foreign(_))));
         assert_eq!(fs::read(&rest).unwrap(), b"mine");
