@@ -5,7 +5,7 @@ use super::link::Link;
 use super::shared::Shared;
 use super::transfer::{Kind, Phase, Transfer};
 use super::{Peer, PeerError};
-use crate::storage::{Place, RecordKind, RecordState, Store, StoreError, verify};
+use crate::storage::{Place, RecordKind, RecordState, Stamp, Store, StoreError, verify};
 use crate::swarm::Picker;
 use crate::torrent::{PieceSet, Selection};
 use crate::wire::Event;
@@ -85,8 +85,9 @@ impl Transfer {
             return false;
         };
         store.seal(stamps);
+        let owned = self.unchanged_pieces(&store);
         self.set_store(Arc::new(store));
-        self.begin(shared, self.selection.needed().clone(), true);
+        self.begin(shared, owned, true);
         true
     }
 
@@ -98,12 +99,31 @@ impl Transfer {
         }
     }
 
-    /// Whether what verifies is all that was wanted. Pieces that hold something of other files too are done without, if
-    /// that is gone from beside them.
-    pub(super) fn is_enough(&self, store: &Store, good: &PieceSet) -> bool {
+    /// Whether what verifies is all that was wanted. Pieces that hold something of other files too may lack that; they are done
+    /// without as long as the wanted files are as they were `sealed`: then it is not these that do not verify.
+    pub(super) fn is_enough(
+        &self,
+        store: &Store,
+        good: &PieceSet,
+        sealed: Option<&[Stamp]>,
+    ) -> bool {
         let needed = self.selection.needed();
-        let mut pieces = self.info().lengths().all_pieces();
-        pieces.all(|piece| good.contains(piece) || !needed.contains(piece) || store.is_mixed(piece))
+        let pieces = self.info().lengths().all_pieces();
+        let mut bad = pieces.filter(|piece| needed.contains(*piece) && !good.contains(*piece));
+        let excuses = sealed.is_some_and(|sealed| store.has_files_unchanged(sealed));
+        bad.all(|piece| excuses && store.is_mixed(piece))
+    }
+
+    /// What is owned of files that are as they were.
+    pub(super) fn unchanged_pieces(&self, store: &Store) -> PieceSet {
+        let lengths = self.info().lengths();
+        let needed = self.selection.needed();
+        let mut owned = PieceSet::empty(lengths);
+        let pieces = lengths.all_pieces();
+        for piece in pieces.filter(|piece| needed.contains(*piece) && !store.lacks(*piece)) {
+            owned.insert(piece);
+        }
+        owned
     }
 
     pub(super) fn open_whole(&self, path: &Path) -> Result<Store, StoreError> {
@@ -181,14 +201,18 @@ impl Transfer {
         store.seal(&store.stamps()?);
         let unchanged =
             matches!(recorded, RecordState::Complete { stamps } if store.unchanged(stamps));
-        let mut owned = self.selection.needed().clone();
+        let mut owned = self.unchanged_pieces(&store);
         if !unchanged {
             log::info!(
                 "{}: changed or not known to be whole; checking it",
                 self.name()
             );
             let good = self.verified(&store, interrupt)?;
-            if !self.is_enough(&store, &good) {
+            let sealed = match recorded {
+                RecordState::Complete { stamps } => Some(stamps.as_slice()),
+                _ => None,
+            };
+            if !self.is_enough(&store, &good, sealed) {
                 return Err(StoreError::Changed(path.to_owned()));
             }
             owned = good;

@@ -131,7 +131,7 @@ impl Transfer {
         };
         if state.sealed.as_ref() == Some(&stamps) {
             drop(state);
-            let owned = self.selection.needed().clone();
+            let owned = self.unchanged_pieces(&store);
             return self.regain(shared, store, owned);
         }
         if state.found.seen.replace(stamps.clone()).as_ref() != Some(&stamps)
@@ -160,8 +160,9 @@ impl Transfer {
         interrupt: &AtomicBool,
     ) {
         let verified = self.verified(&store, interrupt);
+        let sealed = self.state().sealed.clone();
         let error = match verified {
-            Ok(owned) if self.is_enough(&store, &owned) => {
+            Ok(owned) if self.is_enough(&store, &owned, sealed.as_deref()) => {
                 return self.regain(shared, store, owned);
             }
             Ok(_) => StoreError::Changed(self.path()),

@@ -94,12 +94,25 @@ impl Store {
         selection: Arc<Selection>,
         path: &Path,
     ) -> Result<Self, StoreError> {
+        let store = Self::open_chosen_unseen(info, selection, path)?;
+        store.stamps()?;
+        Ok(store)
+    }
+
+    /// As [`Store::open_chosen_share`], without a look at the files: [`Store::stamps_from`] looks at them, some at a time.
+    ///
+    /// # Errors
+    /// When the file or folder of the share is missing, is none, or cannot be opened.
+    pub fn open_chosen_unseen(
+        info: Arc<Info>,
+        selection: Arc<Selection>,
+        path: &Path,
+    ) -> Result<Self, StoreError> {
         let mut store = Self::open_unchecked(info, path)?;
         if selection.is_mixed() {
             store.rest = Rest::open(&store.info, path);
         }
         store.selection = selection;
-        store.stamps()?;
         Ok(store)
     }
 
@@ -223,17 +236,51 @@ impl Store {
     /// # Errors
     /// When a file is missing, cannot be opened, or has another length than the torrent says.
     pub fn stamps(&self) -> Result<Vec<Stamp>, StoreError> {
-        let stamps = self.stored_files().map(|index| {
+        let mut stamps = Vec::new();
+        self.stamps_from(0, usize::MAX, &mut stamps)?;
+        Ok(stamps)
+    }
+
+    /// Appends what [`Store::stamps`] gives of up to `count` files from `start` of [`Info::files`] on. Gives where the next call is
+    /// to start; none at the end.
+    ///
+    /// # Errors
+    /// See [`Store::stamps`].
+    pub fn stamps_from(
+        &self,
+        start: usize,
+        count: usize,
+        stamps: &mut Vec<Stamp>,
+    ) -> Result<Option<usize>, StoreError> {
+        let files = self.info.files().len();
+        let end = start.saturating_add(count).min(files);
+        for index in (start..end).filter(|index| self.is_wanted(*index)) {
             let file = self.open_file(index, Access::Read)?;
-            self.stamp(index, &file)
-        });
-        let rest = self.rest.iter().map(|rest| {
+            stamps.push(self.stamp(index, &file)?);
+        }
+        if end < files {
+            return Ok(Some(end));
+        }
+        if let Some(rest) = &self.rest {
             let metadata = rest.file.metadata();
             let metadata =
                 metadata.map_err(|error| StoreError::io("look at", &rest.path, error))?;
-            Ok(Stamp::of(&metadata))
-        });
-        stamps.chain(rest).collect()
+            stamps.push(Stamp::of(&metadata));
+        }
+        Ok(None)
+    }
+
+    /// Whether the wanted files are as they were when `stamps` were taken, whatever became of what lies beside them.
+    pub fn has_files_unchanged(&self, stamps: &[Stamp]) -> bool {
+        let files = self.stored_files().count();
+        let then = stamps.get(..files);
+        let now = self.stamps();
+        then.is_some_and(|then| now.is_ok_and(|now| now.get(..files) == Some(then)))
+    }
+
+    /// Whether a piece holds bytes of a file that is not wanted, and they are gone from beside the files.
+    pub fn lacks(&self, piece: PieceIndex) -> bool {
+        self.rest.is_none() && self.is_mixed(piece)
     }
 
     /// Whether a piece holds bytes of a file that is not wanted.
@@ -268,8 +315,11 @@ impl Store {
 
     /// The files that are stored, by their index.
     pub(super) fn stored_files(&self) -> impl Iterator<Item = usize> + '_ {
-        let wanted = |index: &usize| self.is_stored(*index) && self.selection.has_file(*index);
-        (0..self.info.files().len()).filter(wanted)
+        (0..self.info.files().len()).filter(|index| self.is_wanted(*index))
+    }
+
+    fn is_wanted(&self, index: usize) -> bool {
+        self.is_stored(index) && self.selection.has_file(index)
     }
 
     /// Whether a file is not wanted, though it is no padding.
@@ -438,6 +488,13 @@ mod tests {
         let store = Store::open_share(info.clone(), &top).unwrap();
         let stamps = store.stamps().unwrap();
         assert!(stamps.len() == 4 && store.unchanged(&stamps));
+        let (mut some, mut next) = (Vec::new(), Some(0));
+        while let Some(start) = next {
+            next = store.stamps_from(start, 2, &mut some).unwrap();
+            assert!(next.is_none_or(|next| next == start + 2));
+        }
+        assert!(some == stamps && store.has_files_unchanged(&some));
+        assert!(!store.has_files_unchanged(&stamps[1..]));
         let open = || Store::open_share(info.clone(), &top).unwrap_err();
         let big = fs::File::options()
             .write(true)

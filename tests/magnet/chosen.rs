@@ -118,13 +118,53 @@ fn chosen_files_come_alone_with_the_pieces_at_their_edges_and_last_over_restarts
     fs::remove_file(sandbox.path("leech").join(hidden[0])).unwrap();
     let mut leech = peer(&sandbox, "leech", &[]);
     leech.until("set", |download| download["state"] == "complete");
-    let mut wire = Wire::greet(leech.process.address, &SET, BOTH, "again");
-    wire.send(&frame(15, &[]));
-    assert_eq!(wire.until(5).unwrap(), [0b1100_0000, 0b0100_0000]);
+    for restart in 0..2 {
+        let mut wire = Wire::greet(leech.process.address, &SET, BOTH, "again");
+        wire.send(&frame(15, &[]));
+        let bits = wire.until(5).unwrap();
+        assert_eq!(bits, [0b1100_0000, 0b0100_0000], "restart {restart}");
+        drop(wire);
+        leech.kill();
+        leech = peer(&sandbox, "leech", &[]);
+        leech.until("set", |download| download["state"] == "complete");
+    }
+    // But what is damaged is not excused by that.
+    leech.kill();
+    let damaged = sandbox.path("leech/set/a.txt");
+    let mut content = SET.file("a.txt").to_vec();
+    *content.last_mut().unwrap() ^= 1;
+    fs::write(&damaged, content).unwrap();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    let lost = leech.until("set", |download| download["state"] != "checking");
+    assert_eq!(lost["state"], "failed", "{lost}");
     // By a link the same is chosen once the files are known.
     let mut other = peer(&sandbox, "other", &[]);
     other.run(&format!("download {magnet} --only sub/ --sequential"));
     other.until("set", |download| download["bytes_total"] != 0);
+}
+
+#[test]
+fn a_damaged_choice_is_not_complete_though_what_lies_beside_it_is_there() {
+    let sandbox = Sandbox::new();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    download(&mut leech, &sandbox, &SET, "--only a.txt");
+    leech.until("set", |download| download["state"] == "downloading");
+    let wire = Wire::greet(leech.process.address, &SET, BOTH, "giver");
+    let given = thread::spawn(|| serve(wire, &SET, |_, block| block.to_vec()));
+    leech.run("wait 30");
+    leech.kill();
+    given.join().unwrap();
+    // Its last bytes lie in a piece that holds the beginning of another file too.
+    let path = sandbox.path("leech/set/a.txt");
+    let mut content = SET.file("a.txt").to_vec();
+    *content.last_mut().unwrap() ^= 1;
+    fs::write(&path, content).unwrap();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    let lost = leech.until("set", |download| download["state"] != "checking");
+    assert_eq!(lost["state"], "failed", "{lost}");
+    // It comes back with what it was.
+    fs::write(&path, SET.file("a.txt")).unwrap();
+    leech.until("set", |download| download["state"] == "complete");
 }
 
 #[test]
