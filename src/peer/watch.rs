@@ -26,6 +26,17 @@ pub(super) struct Found {
     wrong: Option<Vec<Stamp>>,
     /// They are being hashed, or the share is just being taken out.
     busy: bool,
+    /// Files that are opened and looked at, some at a time.
+    looking: Option<Looking>,
+}
+
+/// A look at all files of a share, which takes several turns.
+#[derive(Debug)]
+struct Looking {
+    store: Store,
+    stamps: Vec<Stamp>,
+    /// The file at which it goes on.
+    next: usize,
 }
 
 /// Looks until the peer stops. Runs on the thread `watch`.
@@ -59,7 +70,14 @@ fn look(shared: &Arc<Shared>, next: Option<(InfoHash, usize)>) -> Option<(InfoHa
                 Ok(None) => {}
                 Err(error) => transfer.cannot_serve(shared, &error.to_string()),
             },
-            (Phase::Lost(_), _) => transfer.look_for_lost(shared),
+            (Phase::Lost(_), _) => {
+                let (looked, goes_on) = transfer.look_for_lost(shared, left);
+                if goes_on {
+                    return Some((info_hash, 0));
+                }
+                left = left.saturating_sub(looked.max(1));
+                continue;
+            }
             _ => continue,
         }
         let files = transfer.info().files().len().saturating_sub(start);
@@ -109,26 +127,60 @@ impl Transfer {
         shared.notify_change();
     }
 
-    /// Looks whether the files are what was verified again: as they were then, or by their hashes.
-    fn look_for_lost(self: &Arc<Self>, shared: &Arc<Shared>) {
-        if self.state().found.busy {
-            return;
-        }
-        let opened = self.open_whole(&self.path());
-        let opened = opened.and_then(|store| {
-            let stamps = store.stamps()?;
-            store.seal(&stamps);
-            Ok((store, stamps))
+    /// Looks whether the files are what was verified again: as they were then, or by their hashes. Gives at how many it looked, no
+    /// more than `count`, and whether there are more of them.
+    fn look_for_lost(self: &Arc<Self>, shared: &Arc<Shared>, count: usize) -> (usize, bool) {
+        let looking = {
+            let mut state = self.state();
+            if state.found.busy {
+                return (0, false);
+            }
+            state.found.looking.take()
+        };
+        let opened = looking.map_or_else(|| self.open_to_look(), Ok);
+        let files = self.info().files().len();
+        let mut looked = 0;
+        let seen = opened.and_then(|mut looking| {
+            looked = count.min(files.saturating_sub(looking.next));
+            let Looking {
+                store,
+                stamps,
+                next,
+            } = &mut looking;
+            let goes_on = store.stamps_from(*next, count, stamps)?;
+            *next = goes_on.unwrap_or(files);
+            Ok((looking, goes_on.is_some()))
         });
-        let mut state = self.state();
-        let (store, stamps) = match opened {
-            Ok(opened) => opened,
+        match seen {
+            Ok((looking, true)) => {
+                self.state().found.looking = Some(looking);
+                return (looked, true);
+            }
+            Ok((Looking { store, stamps, .. }, false)) => {
+                store.seal(&stamps);
+                self.was_looked_at(shared, store, stamps);
+            }
             Err(error) => {
+                let mut state = self.state();
                 state.found = Found::default();
                 state.still_lost(&error);
-                return;
             }
-        };
+        }
+        (looked, false)
+    }
+
+    fn open_to_look(&self) -> Result<Looking, StoreError> {
+        let (info, chosen) = (Arc::clone(self.info()), Arc::clone(&self.selection));
+        Ok(Looking {
+            store: Store::open_chosen_unseen(info, chosen, &self.path())?,
+            stamps: Vec::new(),
+            next: 0,
+        })
+    }
+
+    /// All files are there, and look like this.
+    fn was_looked_at(self: &Arc<Self>, shared: &Arc<Shared>, store: Store, stamps: Vec<Stamp>) {
+        let mut state = self.state();
         if state.sealed.as_ref() == Some(&stamps) {
             drop(state);
             let owned = self.unchanged_pieces(&store);
