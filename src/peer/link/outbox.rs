@@ -45,6 +45,8 @@ struct Waiting {
     metadata: VecDeque<(u8, u32)>,
     info: Option<Arc<Info>>,
     asked: usize,
+    /// When the piece of metadata at the front is due by the limit, once it was reserved.
+    metadata_due: Option<Instant>,
     /// The other side's requests are served; a link starts choked (BEP 3).
     unchoked: bool,
     /// Bytes of blocks that were queued while choked.
@@ -184,7 +186,10 @@ impl Outbox {
             if waiting.closed {
                 return None;
             }
-            waiting.take_metadata();
+            let metadata = waiting.metadata_due(limit, now);
+            if metadata.is_some_and(|due| due <= now) {
+                waiting.take_metadata();
+            }
             let due = waiting.block_due(limit, now);
             let ready = due.is_some_and(|due| due <= now);
             let silent = now.saturating_duration_since(begun) >= KEEP_ALIVE;
@@ -198,7 +203,10 @@ impl Outbox {
                 });
             }
             let end = begun + KEEP_ALIVE;
-            let until = due.map_or(end, |due| due.min(end));
+            let until = [due, metadata]
+                .into_iter()
+                .flatten()
+                .fold(end, Instant::min);
             let waited = self
                 .changed
                 .wait_timeout(waiting, until.saturating_duration_since(now));
@@ -246,10 +254,23 @@ impl Waiting {
         }
     }
 
-    /// Lets one piece of metadata out when nothing else waits, so that what is encoded stays little.
+    /// When the piece of metadata at the front may be sent, if there is one and nothing else waits. It counts like a block.
+    fn metadata_due(&mut self, limit: Option<&Throttle>, now: Instant) -> Option<Instant> {
+        let (_, piece) = self.metadata.front()?;
+        if !self.bytes.is_empty() {
+            return None;
+        }
+        let info = self.info.as_ref()?;
+        let length = metadata_piece(info.raw(), *piece).map_or(0, <[u8]>::len);
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        let reserve = || limit.map_or(now, |limit| limit.reserve(length));
+        Some(*self.metadata_due.get_or_insert_with(reserve))
+    }
+
+    /// Lets one piece of metadata out, so that what is encoded stays little.
     fn take_metadata(&mut self) {
-        if self.bytes.is_empty()
-            && let Some((id, piece)) = self.metadata.pop_front()
+        self.metadata_due = None;
+        if let Some((id, piece)) = self.metadata.pop_front()
             && let Some(info) = &self.info
             && let Some(bytes) = metadata_piece(info.raw(), piece)
         {
@@ -326,6 +347,29 @@ mod tests {
         let queued =
             (0..10_000).take_while(|_| outbox.push_block(block(&lengths, 0)) == Queued::Yes);
         assert_eq!(queued.count(), MAX_REQUEST_QUEUE);
+    }
+
+    #[test]
+    fn metadata_waits_for_its_part_of_the_limit_as_blocks_do() {
+        let head = b"d6:lengthi16384000e4:name1:x12:piece lengthi16384e6:pieces20000:";
+        let raw = [&head[..], &[7; 20_000], b"e"].concat();
+        let info = Arc::new(Info::parse(&raw).unwrap());
+        let limit = Throttle::new(64 << 10);
+        let outbox = Outbox::default();
+        let queued = (0..9).take_while(|_| outbox.push_metadata(&info, 2, 0));
+        assert_eq!(queued.count(), 4, "all of it twice");
+        let begun = Instant::now();
+        // Each is a quarter of a second; messages do not wait for it.
+        for number in 0..4 {
+            outbox.send([Message::Interested]);
+            let next = outbox.next(Vec::new(), Some(&limit)).unwrap();
+            assert_eq!(next.bytes, [0, 0, 0, 1, 2]);
+            let next = outbox.next(Vec::new(), Some(&limit)).unwrap();
+            assert!(next.bytes.len() > METADATA_PIECE && next.block.is_none());
+            assert!(
+                begun.elapsed() + Duration::from_millis(150) > number * Duration::from_millis(250)
+            );
+        }
     }
 
     #[test]
