@@ -111,15 +111,16 @@ impl Planned {
         {
             return Err(already(&other));
         }
-        // Cancelled while its metadata was read.
-        let cancelled = |former: &Option<Arc<Transfer>>| {
-            let former = former.as_ref();
-            former.is_some_and(|former| former.has_failed())
+        let former = self.replaces.clone();
+        let interrupt = match former.as_ref().and_then(|former| former.sought()) {
+            Some(sought) => &sought.interrupt,
+            None => &shared.interrupt,
         };
-        if cancelled(&self.replaces) {
+        // Cancelled while its metadata was read.
+        if former.as_ref().is_some_and(|former| former.has_failed()) {
             return Err(PeerError::Stopping);
         }
-        let opened = self.open(progress, &shared.interrupt)?;
+        let opened = self.open(progress, interrupt)?;
         let kind = Kind::Download(self.place);
         let mut transfer = Transfer::new(shared, self.metainfo, kind, true);
         transfer.selection = opened.selection;

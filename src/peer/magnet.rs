@@ -4,6 +4,7 @@
 //! In scope: the command, the record, that step. How metadata comes over a line is `metadata.rs`'s matter.
 
 use super::download::{DownloadOptions, Planned, Wishes};
+use super::givers::Givers;
 use super::shared::Shared;
 use super::transfer::{Kind, Phase, Transfer};
 use super::{Peer, PeerError, Started, already, place};
@@ -13,7 +14,7 @@ use crate::wire::Event;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a person sees as long as there is no metadata.
 pub(super) const LOOKING: &str = "looking for the metadata";
@@ -25,8 +26,10 @@ pub(super) struct Sought {
     pub(super) magnet: Magnet,
     /// A folder to put it in, or the new file or folder's own path; absolute.
     pub(super) destination: PathBuf,
-    /// How many lines give metadata at present.
-    pub(super) fetching: AtomicUsize,
+    /// The lines that give metadata, or may.
+    pub(super) givers: Givers,
+    /// Raised to end the hashing of what is there already, for this download alone.
+    pub(super) interrupt: AtomicBool,
 }
 
 impl Peer {
@@ -100,7 +103,8 @@ fn sought(shared: &Shared, record: &MagnetRecord, wishes: Wishes) -> Transfer {
         link: record.link.clone(),
         magnet,
         destination: record.destination.clone(),
-        fetching: AtomicUsize::new(0),
+        givers: Givers::default(),
+        interrupt: AtomicBool::new(false),
     }));
     let mut transfer = Transfer::new(shared, metainfo, kind, true);
     transfer.wishes = wishes;
@@ -130,6 +134,14 @@ fn absolute_destination(destination: Option<&Path>) -> Result<PathBuf, PeerError
         return Err(file(std::io::ErrorKind::NotADirectory.into()));
     }
     Ok(absolute)
+}
+
+impl Sought {
+    /// Ends all that is done to find the metadata, or to make it into a download.
+    pub(super) fn end(&self) {
+        self.interrupt.store(true, Ordering::Relaxed);
+        self.givers.end();
+    }
 }
 
 impl Transfer {
@@ -192,6 +204,9 @@ impl Transfer {
             state.phase = Phase::Checking;
         }
         shared.owned.remove(self.info_hash());
+        if let Some(sought) = self.sought() {
+            sought.givers.end();
+        }
         let transfer = Arc::clone(self);
         // What comes now may take long: whole files that are there already are hashed.
         let spawned = shared.spawn("metadata", move |shared| {
@@ -213,6 +228,9 @@ impl Transfer {
         let Some(sought) = self.sought() else {
             return Ok(());
         };
+        if shared.interrupt.load(Ordering::Relaxed) {
+            return Err(PeerError::Stopping);
+        }
         let info = Info::parse(metadata).map_err(PeerError::Metadata)?;
         if info.ssl_cert().is_some() {
             return Err(PeerError::OfGroup(PathBuf::from(info.name().as_str())));

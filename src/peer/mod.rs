@@ -8,6 +8,7 @@ mod announcer;
 mod control_line;
 mod download;
 mod error;
+mod givers;
 mod group;
 mod link;
 mod magnet;
@@ -370,7 +371,10 @@ impl Peer {
 
     /// Ends hashing that a command waits for, at a person's wish to stop.
     pub fn interrupt(&self) {
-        self.shared.interrupt.store(true, Ordering::Relaxed);
+        self.shared.interrupt.store(true, Ordering::SeqCst);
+        let transfers = self.shared.transfers();
+        let sought = transfers.iter().filter_map(|transfer| transfer.sought());
+        sought.for_each(|sought| sought.interrupt.store(true, Ordering::Relaxed));
     }
 
     /// Tells the trackers, ends all links and threads and leaves the records as they should be found again.

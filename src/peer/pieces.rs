@@ -361,6 +361,9 @@ impl Transfer {
             state.drop_parked(shared);
             state.links.values().for_each(|link| link.close(reason));
         }
+        if let Some(sought) = self.sought() {
+            sought.end();
+        }
         log::error!("{}: stopped: {reason}", self.name());
         shared.owned.remove(self.info_hash());
         shared.leave(self);

@@ -7,6 +7,7 @@ use super::download::Wishes;
 use super::group::Group;
 use super::link::{Ended, Link};
 use super::magnet::Sought;
+use super::metadata::Given;
 use super::pieces::PieceHash;
 use super::shared::Shared;
 use super::stock::BlockBuffer;
@@ -145,6 +146,8 @@ pub(super) struct State {
     pub(super) stalls: HashMap<LinkId, u32>,
     /// Web seeds that were asked so far.
     pub(super) servers: HashMap<LinkId, Server>,
+    /// How much metadata went to whom.
+    pub(super) given: Given,
     /// What links were told of each other.
     pub(super) gossip: HashMap<LinkId, Gossip>,
     /// Blocks of runs that are not complete.
@@ -213,6 +216,7 @@ impl Transfer {
             interested: HashSet::new(),
             stalls: HashMap::new(),
             servers: HashMap::new(),
+            given: Given::default(),
             gossip: HashMap::new(),
             parked: HashMap::new(),
             hashes: HashMap::new(),

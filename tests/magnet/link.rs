@@ -241,6 +241,87 @@ fn of_several_that_lie_reject_or_are_silent_none_keeps_it_from_a_sound_one() {
 }
 
 #[test]
+fn callers_who_take_places_and_give_nothing_hold_up_nobody_whom_we_call() {
+    let sandbox = Sandbox::new();
+    let (open, opened) = channel::<()>();
+    let opened = Mutex::new(opened);
+    let owner = listen(&LONG, "owner", move |mut wire, _| {
+        let _ = opened.lock().unwrap().recv();
+        give(&mut wire, info(&LONG).len(), |piece| {
+            data(piece, info(&LONG))
+        });
+    });
+    let mut leech = peer(&sandbox, "leech", &[]);
+    leech.run(&format!("download {}", link(&LONG, &peer_parameter(owner))));
+    let silent = |number: usize| {
+        let id = format!("silent{number}");
+        let mut wire = Wire::greet(leech.process.address, &LONG, BOTH, &id);
+        assert_eq!(next_extended(&mut wire).unwrap().0, 0);
+        wire.send(&hello(Some(16 << 20), None));
+        wire
+    };
+    // Two are asked; others are ended at once, to leave places for whom we call.
+    let asked: Vec<Wire> = (0..2)
+        .map(|number| {
+            let mut wire = silent(number);
+            assert_eq!(next_extended(&mut wire).unwrap().0, OUR_METADATA);
+            wire
+        })
+        .collect();
+    for number in 2..4 {
+        assert!(next_extended(&mut silent(number)).is_none());
+    }
+    // A message that nobody knows passes however long it is, and so does a bitfield.
+    let mut other = Wire::greet(leech.process.address, &LONG, BOTH, "other");
+    other.send(&[frame(99, &vec![0; 1 << 19]), frame(5, &vec![1; 100_000])].concat());
+    other.send(&hello(None, None));
+    other.drain();
+    logged(&leech.log, &["no metadata: it has no metadata"]);
+    drop(open);
+    leech.until("long", |download| download["state"] == "downloading");
+    // It is here: whoever else was asked is not waited for.
+    asked.into_iter().for_each(|mut wire| wire.drain());
+}
+
+#[test]
+fn a_cancel_while_the_metadata_is_made_into_a_download_leaves_nothing_behind() {
+    let big = Torrent::new("big", 24 << 20, 1 << 20, 4);
+    let metadata = info(&big).to_vec();
+    let owner = listen(&big, "owner", move |mut wire, _| {
+        give(&mut wire, metadata.len(), |piece| data(piece, &metadata));
+    });
+    let sandbox = Sandbox::new();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    // It is hashed, since it may be the share.
+    let there = sandbox.path("leech/big");
+    fs::write(&there, vec![1; 24 << 20]).unwrap();
+    for _ in 0..3 {
+        let line = link(&big, &format!("&dn=big{}", peer_parameter(owner)));
+        leech.run(&format!("download {line} --force"));
+        leech.until("big", |download| {
+            download["state"] == "checking" || download["bytes_total"] != 0
+        });
+        leech.run("cancel big");
+        let shown = leech.run("show_downloads")["downloads"].clone();
+        assert_eq!(shown.as_array().unwrap().len(), 0, "{shown}");
+    }
+    let names = || -> Vec<_> {
+        let entries = fs::read_dir(sandbox.path("leech")).unwrap();
+        entries.map(|entry| entry.unwrap().file_name()).collect()
+    };
+    // What was begun before is undone.
+    wait_for(
+        || (names() == ["big"]).then_some(()),
+        || format!("it left {:?}", names()),
+    );
+    assert!(fs::read(&there).unwrap() == vec![1; 24 << 20]);
+    leech.kill();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    let shown = leech.run("show_downloads")["downloads"].clone();
+    assert_eq!(shown.as_array().unwrap().len(), 0, "{shown}");
+}
+
+#[test]
 fn metadata_is_given_to_who_asks_but_not_more_than_twice() {
     let sandbox = Sandbox::new();
     let leech = leech(&sandbox, "leech", &LONG);

@@ -230,7 +230,7 @@ fn begin(
     if let Some(sought) = transfer.sought()
         && let LinkStream::Plain(stream) = &stream
     {
-        return metadata::fetch(shared, transfer, sought, stream, address, theirs);
+        return metadata::fetch(shared, transfer, sought, stream, address, outgoing, theirs);
     }
     let link = Arc::new(Link {
         id: shared.next_link(),

@@ -379,7 +379,7 @@ impl Dispatch<'_> {
             Message::Extended {
                 id: METADATA,
                 payload,
-            } => transfer.metadata_message(link, payload)?,
+            } => transfer.metadata_message(shared, link, payload)?,
             Message::Extended { id: PEX, payload } => {
                 transfer.pex_message(shared, link, payload)?;
             }
