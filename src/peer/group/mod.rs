@@ -4,6 +4,7 @@
 //! the handshakes (`net`), and what a tracker decides.
 
 mod announcer;
+mod attempt;
 mod commands;
 
 pub(super) use announcer::GroupAnnouncer;
