@@ -213,7 +213,22 @@ impl Pair {
                 view.serving && view.twins.first().is_some_and(is_level)
             })
         };
-        wait_for("both are in step", || is_in_step(1) && is_in_step(2));
+        let start = Instant::now();
+        while !(is_in_step(1) && is_in_step(2)) {
+            if start.elapsed() > PATIENCE {
+                let seen = [1, 2].map(|number| {
+                    let log = self.log(number);
+                    let told: Vec<&str> = log
+                        .lines()
+                        .filter(|line| line.contains("keeper: ") || line.contains("twins: "))
+                        .collect();
+                    let last = told[told.len().saturating_sub(20)..].join("\n");
+                    format!("tracker {number}: {:?}\n{last}", self.view(number))
+                });
+                panic!("they do not come in step\n{}", seen.join("\n"));
+            }
+            thread::sleep(LOOK);
+        }
     }
 
     /// What a tracker has written into its log in all its lives.
