@@ -1,7 +1,8 @@
 //! The way of a piece after its blocks have arrived: SHA-1, file, owned map, `have`. Runs on the pool's workers.
 
+use super::events::NOTHING_TO_FETCH;
 use super::shared::Shared;
-use super::transfer::{Kind, NOTHING_TO_FETCH, Parked, Phase, SEED_AGAIN, Source, State, Transfer};
+use super::transfer::{Kind, Parked, Phase, SEED_AGAIN, Source, State, Transfer};
 use crate::storage::{BadFile, Record, RecordKind, RecordState, Store, StoreError};
 use crate::swarm::{Run, Verdict};
 use crate::torrent::{Hasher, PieceIndex, Sha1};

@@ -1,8 +1,9 @@
 //! What happens by the clock: requests that went stale, idle links, calls, lines nobody reads.
 
+use super::links::USELESS;
 use super::metadata::MOST_CALLS;
 use super::shared::Shared;
-use super::transfer::{Phase, State, Transfer, USELESS};
+use super::transfer::{Phase, State, Transfer};
 use crate::wire::peer::Message;
 use std::net::SocketAddr;
 use std::sync::Arc;

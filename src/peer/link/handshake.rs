@@ -8,9 +8,10 @@ use crate::net::{
     GroupTlsError, Incoming, Refusal as Alert, TLS_FIRST_BYTE, accept_group, read_exact_by,
     write_all_by,
 };
+use crate::peer::links::Refusal;
 use crate::peer::metadata;
 use crate::peer::shared::Shared;
-use crate::peer::transfer::{Refusal, Transfer};
+use crate::peer::transfer::Transfer;
 use crate::swarm::allowed_fast;
 use crate::wire::handshake::{FIRST_BYTE, HANDSHAKE, Handshake, NotBitTorrent};
 use std::io;
