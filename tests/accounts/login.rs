@@ -1,6 +1,8 @@
 //! Log-ins: who is slowed down, what ends a session and what does not, one user at many peers.
 
-use crate::service::{Line, Service, User, connect_from, create_user, login, password};
+use crate::service::{
+    Line, Service, User, connect_from, create_user, group, login, password, write,
+};
 use crate::support::{PATIENCE, Peer};
 use pieceful::wire::access::{Answer, Ask, Refused, Token};
 use pieceful::wire::password::Password;
@@ -67,6 +69,7 @@ fn a_wrong_old_password_counts_as_a_failed_try() {
     let service = Service::new();
     let mut nik = service.user("nik");
     let change = || Ask::ChangePassword {
+        write: write(),
         old: wrong(),
         new: password("nik"),
     };
@@ -175,7 +178,7 @@ fn a_revoked_token_stays_revoked_after_a_restart() {
     let service = Service::new();
     let mut nik = service.user("nik");
     let other = User::login(service.line(), "nik");
-    assert_eq!(nik.ask(Ask::Logout), Ok(Answer::Done));
+    assert_eq!(nik.ask(group("logout")), Ok(Answer::Done));
     let ended = |service: &Service, token: &Token| {
         let ask = Ask::ListGroups { after: None };
         kind(service.line().ask(Some(token), ask))

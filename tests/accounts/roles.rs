@@ -1,7 +1,7 @@
 //! Every control request against every role. What is not allowed changes nothing, by the tracker's whole state as `--dump`
 //! shows it, and tells nothing.
 
-use crate::service::{Service, User, create_user, group, login, password};
+use crate::service::{Service, User, create_user, group, login, password, write};
 use pieceful::certificate::{Authority, MemberKey};
 use pieceful::torrent::Info;
 use pieceful::wire::PeerId;
@@ -149,6 +149,7 @@ fn ask(typed: &str, user: &User, lab: &Lab) -> Ask {
         ["create_user", name] => create_user(name),
         ["login"] => login(name, &password(name)),
         ["change_password", old] => Ask::ChangePassword {
+            write: write(),
             old: match old {
                 "right" => password(name),
                 _ => Password::new("guessed").unwrap(),
@@ -168,6 +169,7 @@ fn ask(typed: &str, user: &User, lab: &Lab) -> Ask {
             }
         }
         ["publish", group, share] => Ask::Publish {
+            write: write(),
             group: group.parse().unwrap(),
             part: InfoPart::of(&lab.info(share), 0).unwrap(),
         },
@@ -181,6 +183,7 @@ fn ask(typed: &str, user: &User, lab: &Lab) -> Ask {
             offset: 0,
         },
         ["withdraw", group, _] => Ask::Withdraw {
+            write: write(),
             group: group.parse().unwrap(),
             name: place(),
         },
@@ -440,8 +443,12 @@ fn bad_tokens(service: &Service, nik: &User) -> Vec<(&'static str, Token)> {
     let logged_out = another();
     let old = another();
     let mut line = service.line();
-    assert_eq!(line.ask(Some(&logged_out), Ask::Logout), Ok(Answer::Done));
+    assert_eq!(
+        line.ask(Some(&logged_out), group("logout")),
+        Ok(Answer::Done)
+    );
     let change = Ask::ChangePassword {
+        write: write(),
         old: password("nik"),
         new: password("nik"),
     };

@@ -5,9 +5,10 @@ use crate::support::{PATIENCE, Process, Sandbox};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
 use pieceful::net::{FrameIoError, FrameReader, TlsStream, connect_tls, write_frame};
 use pieceful::wire::access::{
-    Answer, Ask, GroupEntry, MAX_FRAME, Place, Refused, Reply, Request, Token,
+    Answer, Ask, GroupEntry, MAX_FRAME, Place, Refused, Reply, Request, Token, WriteId,
 };
 use pieceful::wire::password::Password;
+use ring::rand::{SecureRandom, SystemRandom};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -228,6 +229,13 @@ impl User {
     }
 }
 
+/// A write that was never asked for before.
+pub(crate) fn write() -> WriteId {
+    let mut id = [0; 16];
+    SystemRandom::new().fill(&mut id).unwrap();
+    WriteId(id)
+}
+
 /// The password of the user of that name in all these tests.
 pub(crate) fn password(user: &str) -> Password {
     Password::new(format!("pw of {user}")).unwrap()
@@ -246,6 +254,7 @@ pub(crate) fn create_user(user: &str) -> Ask {
 
 pub(crate) fn create_user_with(user: &str, invite: Option<&str>) -> Ask {
     Ask::CreateUser {
+        write: write(),
         user: user.parse().unwrap(),
         password: password(user),
         invite: invite.map(|code| Place::new(code).unwrap()),
@@ -258,10 +267,15 @@ pub(crate) fn group(typed: &str) -> Ask {
     let label = |at: usize| words[at].parse().unwrap();
     match words[0] {
         "create_group" => Ask::CreateGroup {
+            write: write(),
             group: words[1].parse().unwrap(),
         },
-        "join_group" => Ask::JoinGroup { group: label(1) },
+        "join_group" => Ask::JoinGroup {
+            write: write(),
+            group: label(1),
+        },
         "leave_group" => Ask::LeaveGroup {
+            write: write(),
             group: label(1),
             end: words.get(2) == Some(&"--yes"),
         },
@@ -275,14 +289,17 @@ pub(crate) fn group(typed: &str) -> Ask {
             after: None,
         },
         "accept_request" => Ask::AcceptRequest {
+            write: write(),
             group: label(1),
             user: label(2),
         },
         "reject_request" => Ask::RejectRequest {
+            write: write(),
             group: label(1),
             user: label(2),
         },
         "remove_member" => Ask::RemoveMember {
+            write: write(),
             group: label(1),
             user: label(2),
         },
@@ -290,7 +307,7 @@ pub(crate) fn group(typed: &str) -> Ask {
             seen: Default::default(),
             after: None,
         },
-        "logout" => Ask::Logout,
+        "logout" => Ask::Logout { write: write() },
         other => panic!("{other}"),
     }
 }

@@ -1,7 +1,7 @@
 //! How fast catalogues are with few and with many shares, and how soon a tracker that keeps them is there again. What it prints
 //! stands in benches/README.md.
 
-use crate::service::{Service, User, group};
+use crate::service::{Service, User, group, write};
 use pieceful::certificate::MemberKey;
 use pieceful::wire::access::{Answer, Ask, FileEntry, KeyRequest};
 use pieceful::wire::control::InfoPart;
@@ -39,6 +39,7 @@ fn fill(user: &mut User, name: &str, shares: usize) {
         info.extend(pieces);
         info.extend(format!("7:privatei1e8:ssl-cert{}:{pem}e", pem.len()).bytes());
         user.does(Ask::Publish {
+            write: write(),
             group: label(),
             part: InfoPart::of(&info, 0).unwrap(),
         });

@@ -1,7 +1,7 @@
 //! What was done on both sides while the line between the trackers was cut, told to people as they see it.
 
 use crate::pair::Pair;
-use crate::service::{User, create_user_with, group, login};
+use crate::service::{User, create_user_with, group, login, write};
 use pieceful::wire::access::{Answer, Ask, Standing};
 use pieceful::wire::password::Password;
 
@@ -52,7 +52,13 @@ fn a_name_given_twice_stays_with_the_first_and_the_other_is_told_at_login() {
     let pair = apart();
     for (number, secret) in [(1, "first one's"), (2, "second one's")] {
         let ask = match create_user_with("nik", None) {
-            Ask::CreateUser { user, invite, .. } => Ask::CreateUser {
+            Ask::CreateUser {
+                write,
+                user,
+                invite,
+                ..
+            } => Ask::CreateUser {
+                write,
                 user,
                 password: password(secret),
                 invite,
@@ -122,6 +128,7 @@ fn what_each_side_did_meanwhile_follows_the_table() {
     ada2.does(group("join_group three"));
     // Passwords changed on both sides: there later.
     let change = |old: &str, new: &str| Ask::ChangePassword {
+        write: write(),
         old: password(old),
         new: password(new),
     };

@@ -36,6 +36,11 @@ pub enum AccountError {
     /// The tracker's answer is of another kind than the request.
     #[error("the tracker gave an answer that does not belong to {0}; it may be of another version")]
     OtherAnswer(&'static str),
+    /// The system gives no random numbers.
+    #[error(
+        "this machine gives no random numbers, without which nothing can be asked for; try again"
+    )]
+    NoRandomness,
     /// What the tracker gave cannot be used.
     #[error("what the tracker gave cannot be used: {0}")]
     Certificate(String),
@@ -75,6 +80,7 @@ impl AccountError {
             Self::LoggedIn(_) => "logged-in",
             Self::TrackerInfo(_) => "no-tracker",
             Self::NoTracker { .. } | Self::OtherAnswer(_) | Self::Certificate(_) => "unreachable",
+            Self::NoRandomness => "busy",
             Self::NoSuchName(_) => "unknown-share",
             Self::Untrusted(_) => "untrusted",
             Self::Refused(refused) => refused.kind.as_str(),

@@ -20,12 +20,13 @@ use crate::storage::{SessionFile, StoredSession};
 use crate::torrent::Info;
 use crate::wire::access::{
     Announces, Answer, Ask, ErrorKind, FileEntry, GroupEntry, KeyRequest, MemberEntry, NewsEntry,
-    Page, Peers, Place, Reply, RequestEntry, Seen, Token,
+    Page, Peers, Place, Reply, RequestEntry, Seen, Token, WriteId,
 };
 use crate::wire::control::{InfoPart, InfoParts};
 use crate::wire::name::{GroupName, Label, UserName};
 use crate::wire::password::Password;
 use error::TrackerLineError;
+use ring::rand::{SecureRandom, SystemRandom};
 use round::Told;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -115,24 +116,13 @@ impl Account {
         password: Password,
         invite: Option<Place>,
     ) -> Result<(), AccountError> {
-        let login = Ask::Login {
-            user: Label::from(&user),
-            password: password.clone(),
-        };
         let ask = Ask::CreateUser {
+            write: draw()?,
             user,
             password,
             invite,
         };
-        let told = self.ask(&ask, None)?;
-        // Sent twice: whoever can log in made it the first time.
-        if told.again
-            && matches!(&told.reply.result, Err(refused) if refused.kind == ErrorKind::NAME_TAKEN)
-            && self.ask(&login, None)?.reply.result.is_ok()
-        {
-            return Ok(());
-        }
-        self.done(&ask, told)
+        done(&ask, self.ask(&ask, None)?)
     }
 
     /// Logs in.
@@ -150,10 +140,14 @@ impl Account {
         let before = self.current();
         let begun = self.begin(&ask, None)?;
         // Nobody has its token any more: it need not stand until its time is over.
-        if let Ok(before) = before
-            && let Err(error) = self.trackers.ask(&Ask::Logout, Some(&before.token))
-        {
-            log::warn!("the session before was not ended: {error}");
+        if let Ok(before) = before {
+            let ended = draw().and_then(|write| {
+                let ask = Ask::Logout { write };
+                self.trackers.ask(&ask, Some(&before.token))
+            });
+            if let Err(error) = ended {
+                log::warn!("the session before was not ended: {error}");
+            }
         }
         Ok(begun)
     }
@@ -165,7 +159,7 @@ impl Account {
     /// See [`AccountError`]; the session is as it was.
     pub(super) fn logout(&self) -> Result<LoggedOut, AccountError> {
         let session = self.current()?;
-        let logged_out = match self.ask_done(&Ask::Logout) {
+        let logged_out = match self.ask_done(&Ask::Logout { write: draw()? }) {
             Ok(()) => LoggedOut::Everywhere,
             // A session that is over was forgotten by that.
             Err(AccountError::Refused(refused)) if ends_session(refused.kind) => {
@@ -187,20 +181,9 @@ impl Account {
     /// See [`AccountError`].
     pub fn change_password(&self, old: Password, new: Password) -> Result<(), AccountError> {
         let session = self.current()?;
-        let login = Ask::Login {
-            user: session.user.clone(),
-            password: new.clone(),
-        };
-        let ask = Ask::ChangePassword { old, new };
-        let told = self.ask(&ask, Some(&session))?;
-        // Sent twice: if it was changed the first time, the new one holds.
-        if told.again
-            && matches!(&told.reply.result, Err(refused)
-                if refused.kind == ErrorKind::LOGIN_REFUSED || ends_session(refused.kind))
-        {
-            return self.begin(&login, None).map(drop);
-        }
-        self.enter(&ask, told).map(drop)
+        let write = draw()?;
+        let ask = Ask::ChangePassword { write, old, new };
+        self.begin(&ask, Some(&session)).map(drop)
     }
 
     /// Asks for something that gives nothing back.
@@ -209,7 +192,7 @@ impl Account {
     /// See [`AccountError`].
     fn ask_done(&self, ask: &Ask) -> Result<(), AccountError> {
         let session = self.current()?;
-        self.done(ask, self.ask(ask, Some(&session))?)
+        done(ask, self.ask(ask, Some(&session))?)
     }
 
     /// Makes a group.
@@ -217,21 +200,8 @@ impl Account {
     /// # Errors
     /// See [`AccountError`].
     pub fn create_group(&self, group: GroupName) -> Result<(), AccountError> {
-        let session = self.current()?;
-        let label = Label::from(&group);
-        let ask = Ask::CreateGroup { group };
-        let told = self.ask(&ask, Some(&session))?;
-        // Sent twice: whoever owns it made it the first time.
-        if told.again
-            && matches!(&told.reply.result, Err(refused) if refused.kind == ErrorKind::NAME_TAKEN)
-        {
-            let members = self.members(&label).unwrap_or_default();
-            let mut owners = members.iter().filter(|member| member.owner);
-            if owners.any(|owner| owner.name == session.user) {
-                return Ok(());
-            }
-        }
-        self.done(&ask, told)
+        let write = draw()?;
+        self.ask_done(&Ask::CreateGroup { write, group })
     }
 
     /// Asks to be let into a group.
@@ -239,7 +209,8 @@ impl Account {
     /// # Errors
     /// See [`AccountError`].
     pub fn join_group(&self, group: Label) -> Result<(), AccountError> {
-        self.ask_done(&Ask::JoinGroup { group })
+        let write = draw()?;
+        self.ask_done(&Ask::JoinGroup { write, group })
     }
 
     /// Leaves a group; as its last member only if `end` says so, which ends the group.
@@ -247,7 +218,8 @@ impl Account {
     /// # Errors
     /// See [`AccountError`].
     pub(super) fn leave_group(&self, group: Label, end: bool) -> Result<(), AccountError> {
-        self.ask_done(&Ask::LeaveGroup { group, end })
+        let write = draw()?;
+        self.ask_done(&Ask::LeaveGroup { write, group, end })
     }
 
     /// Lets somebody in who has asked.
@@ -255,7 +227,8 @@ impl Account {
     /// # Errors
     /// See [`AccountError`].
     pub fn accept_request(&self, group: Label, user: Label) -> Result<(), AccountError> {
-        self.ask_done(&Ask::AcceptRequest { group, user })
+        let write = draw()?;
+        self.ask_done(&Ask::AcceptRequest { write, group, user })
     }
 
     /// Turns somebody away who has asked.
@@ -263,7 +236,8 @@ impl Account {
     /// # Errors
     /// See [`AccountError`].
     pub fn reject_request(&self, group: Label, user: Label) -> Result<(), AccountError> {
-        self.ask_done(&Ask::RejectRequest { group, user })
+        let write = draw()?;
+        self.ask_done(&Ask::RejectRequest { write, group, user })
     }
 
     /// Puts a member out of a group.
@@ -271,7 +245,8 @@ impl Account {
     /// # Errors
     /// See [`AccountError`].
     pub fn remove_member(&self, group: Label, user: Label) -> Result<(), AccountError> {
-        self.ask_done(&Ask::RemoveMember { group, user })
+        let write = draw()?;
+        self.ask_done(&Ask::RemoveMember { write, group, user })
     }
 
     /// All groups, sorted by name.
@@ -379,13 +354,14 @@ impl Account {
 
     /// Puts a share into a group's catalogue.
     pub(super) fn publish(&self, group: &Label, info: &Info) -> Result<(), AccountError> {
+        let write = draw()?;
         let (mut offset, mut begun) = (0, 1);
         loop {
             let part = InfoPart::of(info.raw(), offset);
             let part = part.map_err(|error| AccountError::Certificate(error.to_string()))?;
             let (end, total) = (part.end(), part.total());
             let group = group.clone();
-            match self.ask_done(&Ask::Publish { group, part }) {
+            match self.ask_done(&Ask::Publish { write, group, part }) {
                 // Another tracker than that of the parts before.
                 Err(AccountError::Refused(refused))
                     if refused.kind == ErrorKind::BAD_REQUEST && offset > 0 && begun < UPLOADS =>
@@ -426,6 +402,7 @@ impl Account {
     /// Takes a share off a group's catalogue.
     pub(super) fn withdraw(&self, group: &Label, name: &str) -> Result<(), AccountError> {
         self.ask_done(&Ask::Withdraw {
+            write: draw()?,
             group: group.clone(),
             name: sent_name(name)?,
         })
@@ -529,10 +506,7 @@ impl Account {
 
     /// Asks for what begins a session, and stores that.
     fn begin(&self, ask: &Ask, session: Option<&Session>) -> Result<LoggedIn, AccountError> {
-        self.enter(ask, self.ask(ask, session)?)
-    }
-
-    fn enter(&self, ask: &Ask, told: Told) -> Result<LoggedIn, AccountError> {
+        let told = self.ask(ask, session)?;
         let Answer::Session { token, user, note } = told.reply.result? else {
             return Err(AccountError::OtherAnswer(ask.kind()));
         };
@@ -547,28 +521,6 @@ impl Account {
             user,
             note: note.map(|note| note.to_string()),
         })
-    }
-
-    /// The end of a request that gives nothing back. One that was sent twice is done if the refusal says that it is, and
-    /// whoever says so can know.
-    fn done(&self, ask: &Ask, told: Told) -> Result<(), AccountError> {
-        match told.reply.result {
-            Ok(Answer::Done) => Ok(()),
-            Ok(_) => Err(AccountError::OtherAnswer(ask.kind())),
-            Err(refused) if told.again && ask.says_done(refused.kind) => {
-                let knows = !told.elsewhere || ask.is_proven_done(refused.kind);
-                if knows || self.trackers.knew_all(told.begun) {
-                    return Ok(());
-                }
-                Err(AccountError::NoTracker {
-                    troubles: format!(
-                        "the one that was asked first is gone, and another one, which may not know all, says: {refused}"
-                    ),
-                    sent: true,
-                })
-            }
-            Err(refused) => Err(refused.into()),
-        }
     }
 
     /// Asks the trackers, and takes note of what the reply says of the session.
@@ -632,4 +584,20 @@ impl Account {
 
 fn ends_session(kind: ErrorKind) -> bool {
     kind == ErrorKind::SESSION_ENDED || kind == ErrorKind::ACCOUNT_GONE
+}
+
+/// A new write. However often it is asked for, at whichever tracker, it is done once.
+fn draw() -> Result<WriteId, AccountError> {
+    let mut id = [0; 16];
+    let filled = SystemRandom::new().fill(&mut id);
+    filled.map_err(|_| AccountError::NoRandomness)?;
+    Ok(WriteId(id))
+}
+
+/// The end of a request that gives nothing back.
+fn done(ask: &Ask, told: Told) -> Result<(), AccountError> {
+    match told.reply.result? {
+        Answer::Done => Ok(()),
+        _ => Err(AccountError::OtherAnswer(ask.kind())),
+    }
 }

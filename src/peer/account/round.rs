@@ -3,18 +3,11 @@
 use super::{AccountError, ends_session};
 use crate::peer::TrustError;
 use crate::wire::access::{Ask, ErrorKind, Reply};
-use std::time::Instant;
 
 /// What came of a request.
 #[derive(Debug)]
 pub(super) struct Told {
     pub(super) reply: Reply,
-    /// Whether it was sent before, to a tracker that gave no answer: what it asks for may have been done then.
-    pub(super) again: bool,
-    /// Whether that was another tracker than the one that answers.
-    pub(super) elsewhere: bool,
-    /// When the first tracker was asked.
-    pub(super) begun: Instant,
     /// Whether every tracker that is listed was heard, where the reply says that a session is over.
     pub(super) unanimous: bool,
 }
@@ -34,7 +27,7 @@ pub(super) struct Round {
 
 impl Round {
     /// Whether a tracker may have done what it says it has not.
-    pub(super) fn leaves_doubt(&self, reply: &Reply, ask: &Ask) -> bool {
+    pub(super) fn asked_again(&self, reply: &Reply, ask: &Ask) -> bool {
         let unsaved = matches!(&reply.result, Err(refused) if refused.kind == ErrorKind::NOT_SAVED);
         unsaved && ask.is_write()
     }
@@ -63,32 +56,24 @@ impl Round {
         None
     }
 
-    pub(super) fn end(mut self, again: bool, begun: Instant) -> Result<Told, AccountError> {
+    /// No reply was the last word. `sent` is whether a tracker was asked that gave no answer.
+    pub(super) fn end(mut self, sent: bool) -> Result<Told, AccountError> {
         if let Some(reply) = self.refused {
-            // A tracker that does not answer may know more of a session than one that does. One that was asked before it
-            // fell silent may have ended it, as it was asked to.
+            // A tracker that does not answer may know more of a session than one that does.
             let unanimous = self.troubles.is_empty() && !self.is_starting;
             match &reply.result {
-                Err(refused) if ends_session(refused.kind) && !unanimous && !again => {
+                Err(refused) if ends_session(refused.kind) && !unanimous => {
                     self.troubles
                         .push(format!("the one that answers says: {refused}"));
                 }
-                _ => {
-                    return Ok(Told {
-                        reply,
-                        again,
-                        elsewhere: again,
-                        begun,
-                        unanimous,
-                    });
-                }
+                _ => return Ok(Told { reply, unanimous }),
             }
         }
         match self.untrusted {
             Some(error) => Err(AccountError::Untrusted(error)),
             None => Err(AccountError::NoTracker {
                 troubles: self.troubles.join("; "),
-                sent: again,
+                sent,
             }),
         }
     }
@@ -147,23 +132,20 @@ mod tests {
             round.troubles = troubles.iter().map(ToString::to_string).collect();
             round
         };
-        let told = round(&[]).end(false, Instant::now()).unwrap();
-        assert!(told.unanimous && !told.again);
-        let error = round(&["x: gone"]).end(false, Instant::now()).unwrap_err();
+        let told = round(&[]).end(false).unwrap();
+        assert!(told.unanimous);
+        let error = round(&["x: gone"]).end(false).unwrap_err();
         assert_eq!(error.kind(), "unreachable");
         assert!(
             error
                 .to_string()
                 .contains("x: gone; the one that answers says: why")
         );
-        // Sent before, to the one that is silent: this may be what came of it.
-        let told = round(&["x: gone"]).end(true, Instant::now()).unwrap();
-        assert!(told.again && !told.unanimous);
+        // One that ended it as it was asked to, and said nothing, left a receipt by which the other says that it is done.
+        let error = round(&["x: gone"]).end(true).unwrap_err();
+        assert_eq!(error.kind(), "unreachable");
         assert_eq!(
-            Round::default()
-                .end(false, Instant::now())
-                .unwrap_err()
-                .kind(),
+            Round::default().end(false).unwrap_err().kind(),
             "unreachable"
         );
     }

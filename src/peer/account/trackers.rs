@@ -4,8 +4,9 @@
 //! Out of scope: what is asked, and whose session it is.
 //!
 //! The first tracker listed is asked as long as it answers. One that fails, or does not serve, is asked last for a while:
-//! a second at first, longer each time. A request that a tracker took and did not answer goes on at the next one, and its
-//! reply says so ([`Told::again`]). While nobody serves but one is about to, that one is waited for, [`STARTING`] at most.
+//! a second at first, longer each time. A request that a tracker took and did not answer goes on at the next one, under
+//! the same [`WriteId`](crate::wire::access::WriteId) if it is a write, so that it is done once. While nobody serves but one
+//! is about to, that one is waited for, [`STARTING`] at most.
 //!
 //! Locks: `known`, for a look or an insertion; a line is taken out to be used.
 
@@ -27,8 +28,6 @@ use std::time::{Duration, Instant};
 
 /// How long trackers that have just started are waited for.
 const STARTING: Duration = Duration::from_secs(5);
-/// How long before a request trackers may have last heard of one another to have been in line then: they speak each second.
-const HEARD: Duration = Duration::from_secs(4);
 /// The pause between two looks at them.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long a tracker that failed is asked last: at first, and at most. It doubles with each failure.
@@ -100,8 +99,7 @@ impl Trackers {
     /// When none does, or one is not to be trusted and none of the others answers.
     pub(super) fn ask(&self, ask: &Ask, token: Option<&Token>) -> Result<Told, AccountError> {
         let begun = Instant::now();
-        // Who has taken it and not answered.
-        let mut doubts: Vec<HostPort> = Vec::new();
+        let mut again = false;
         let mut patient = false;
         loop {
             let mut round = Round::default();
@@ -115,25 +113,16 @@ impl Trackers {
                     false => Patience::short(ask),
                 };
                 match self.ask_at(tracker, &trust, ask, token, patience) {
-                    Ok((reply, sent_before)) => {
-                        if sent_before || round.leaves_doubt(&reply, ask) {
-                            doubts.push(tracker.clone());
-                        }
+                    Ok(reply) => {
+                        again |= round.asked_again(&reply, ask);
                         if let Some(reply) = round.weigh(reply) {
-                            return Ok(Told {
-                                reply,
-                                again: !doubts.is_empty(),
-                                elsewhere: doubts.iter().any(|doubt| doubt != tracker),
-                                begun,
-                                unanimous: true,
-                            });
+                            let unanimous = true;
+                            return Ok(Told { reply, unanimous });
                         }
                     }
                     Err(Trouble::Untrusted(error)) => round.untrusted = Some(error),
                     Err(Trouble::Silent { what, sent, late }) => {
-                        if sent {
-                            doubts.push(tracker.clone());
-                        }
+                        again |= sent;
                         round.late |= late;
                         round.troubles.push(what);
                     }
@@ -147,18 +136,8 @@ impl Trackers {
                 patient = true;
                 continue;
             }
-            return round.end(!doubts.is_empty(), begun);
+            return round.end(again);
         }
-    }
-
-    /// Whether the tracker that answers now knows what others acknowledged before that moment.
-    pub(super) fn knew_all(&self, begun: Instant) -> bool {
-        let Ok(told) = self.ask(&Ask::Cluster, None) else {
-            return false;
-        };
-        let ago = begun.elapsed() + HEARD;
-        let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
-        matches!(told.reply.result, Ok(Answer::Cluster(view)) if view.knew_all(ago))
     }
 
     /// Asks every tracker that may answer, one after the other, and hands each reply on. One that failed lately is left
@@ -185,7 +164,7 @@ impl Trackers {
                 continue;
             }
             match self.ask_at(tracker, &trust, ask, token, patience) {
-                Ok((reply, _)) => each(Ok(reply)),
+                Ok(reply) => each(Ok(reply)),
                 Err(Trouble::Untrusted(error)) => {
                     each(Err(error.to_string()));
                     untrusted = Some(error);
@@ -250,8 +229,7 @@ impl Trackers {
     fn glance(&self, tracker: &HostPort, info: &TrackerInfo) -> Result<ClusterView, Trouble> {
         let first_use = |first: FirstUse<'_>| (self.first_use.0)(first);
         let trust = Trust::new(info.fingerprint, &self.folder, &first_use);
-        let asked = self.ask_at(tracker, &trust, &Ask::Cluster, None, Patience::GLANCE);
-        let (reply, _) = asked?;
+        let reply = self.ask_at(tracker, &trust, &Ask::Cluster, None, Patience::GLANCE)?;
         match reply.result {
             Ok(Answer::Cluster(view)) => Ok(view),
             Ok(_) => Err(Trouble::silent(
@@ -261,7 +239,7 @@ impl Trackers {
         }
     }
 
-    /// Asks one tracker, over a line that is open if there is one; says whether it was asked before over one that broke.
+    /// Asks one tracker, over a line that is open if there is one.
     fn ask_at(
         &self,
         tracker: &HostPort,
@@ -269,12 +247,12 @@ impl Trackers {
         ask: &Ask,
         token: Option<&Token>,
         patience: Patience,
-    ) -> Result<(Reply, bool), Trouble> {
+    ) -> Result<Reply, Trouble> {
         let mut sent_before = false;
         let idle = self.known().get_mut(tracker).and_then(|it| it.idle.take());
         if let Some(mut line) = idle.filter(OpenLine::is_fresh) {
             match line.ask(ask, token, patience.answer) {
-                Ok(reply) => return Ok((self.answered(tracker, line, reply), false)),
+                Ok(reply) => return Ok(self.answered(tracker, line, reply)),
                 // It holds the line and says nothing: so it would on another one.
                 Err(error @ TrackerLineError::Frame(FrameIoError::TooSlow(_))) => {
                     self.failed(tracker);
@@ -302,7 +280,7 @@ impl Trackers {
                 untrusted => untrusted,
             }
         })
-        .map(|(line, reply)| (self.answered(tracker, line, reply), sent_before))
+        .map(|(line, reply)| self.answered(tracker, line, reply))
     }
 
     fn ask_anew(

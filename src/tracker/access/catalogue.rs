@@ -4,6 +4,7 @@
 //! between members, which never pass here.
 
 use super::dictionaries::DictionaryError;
+use super::once::Once;
 use super::registrar::{Asker, Registrar, no_randomness, refused, told};
 use super::uploads::UploadError;
 use super::views::PAGE;
@@ -52,6 +53,7 @@ impl Registrar {
     pub(super) fn publish(
         &self,
         asker: &Asker<'_>,
+        once: &Once,
         group: &Label,
         part: &InfoPart,
     ) -> Result<Answer, Refused> {
@@ -82,14 +84,15 @@ impl Registrar {
         if !info.private() || named.map(|named| named.fingerprint()) != Some(ours.fingerprint()) {
             return Err(bad("it is not made for this group's members alone"));
         }
-        let new = NewShare {
-            id: self.draw()?,
-            name: info.name().clone(),
-            info_hash: info.info_hash(),
-            length: info.lengths().total(),
-        };
         let what = format!("shares {} with {group}", info.name());
-        self.change_with(asker, &what, Some(&info), |registry, now| {
+        self.change_with(asker, once, &what, Some(&info), |registry, now| {
+            let info_hash = info.info_hash();
+            let new = NewShare {
+                id: once.share(registry.group_id(group)?, &info_hash.0),
+                name: info.name().clone(),
+                info_hash,
+                length: info.lengths().total(),
+            };
             registry.publish(account, group, new, now)
         })
     }

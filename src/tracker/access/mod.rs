@@ -9,6 +9,7 @@ mod console;
 mod dictionaries;
 mod gate;
 mod line;
+mod once;
 mod passwords;
 mod phc;
 mod registrar;

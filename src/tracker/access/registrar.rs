@@ -6,6 +6,7 @@
 use super::code::InviteCode;
 use super::dictionaries::Dictionaries;
 use super::gate::{Closed, Gate, Try};
+use super::once::{Once, RECEIPT};
 use super::passwords::{Passwords, PasswordsError};
 use super::token::{LIFETIME, Session, TokenKey};
 use super::uploads::Uploads;
@@ -161,13 +162,22 @@ impl Registrar {
         self.keeper.serving().map_err(unwritten)?;
         Ok(match ask {
             Ask::CreateUser {
+                write,
                 user,
                 password,
                 invite,
-            } => Done {
-                written: self.create_user(user, &password, invite.as_ref(), from)?,
-                ..Done::from(Answer::Done)
-            },
+            } => {
+                let once = Once::of_name(&user, write);
+                let before = self.before(&once, || format!("user {user} was made from {from}"))?;
+                let written = match before {
+                    Some(written) => written,
+                    None => self.create_user(&once, user, &password, invite.as_ref(), from)?,
+                };
+                Done {
+                    written,
+                    ..Done::from(Answer::Done)
+                }
+            }
             Ask::Login { user, password } => self.login(&user, &password, from)?.into(),
             ask => self.dispatch_member(token, ask, from)?,
         })
@@ -189,6 +199,10 @@ impl Registrar {
         let session = self.tokens.open(token.as_bytes(), now);
         let session =
             session.map_err(|error| refused(ErrorKind::SESSION_ENDED, &error.to_string()))?;
+        // Before the session is looked at: the write may have ended it.
+        if let Some(done) = self.done_before(&session, &ask, from)? {
+            return Ok(done);
+        }
         self.keeper
             .read(|registry| self.check(registry, &session))?;
         let asker = Asker {
@@ -197,7 +211,7 @@ impl Registrar {
             from,
             only_here: Cell::new(false),
         };
-        let ends_session = matches!(ask, Ask::Logout | Ask::ChangePassword { .. });
+        let ends_session = matches!(ask, Ask::Logout { .. } | Ask::ChangePassword { .. });
         let answer = self.answer_member(&asker, ask)?;
         let renewed = (!ends_session && session.is_due(now))
             .then(|| self.sign(&session.renewed(now)))
@@ -229,52 +243,56 @@ impl Registrar {
 
     fn answer_member(&self, asker: &Asker<'_>, ask: Ask) -> Result<Answer, Refused> {
         let account = asker.session.account;
+        let once = |write| Once::of_account(account, write);
         match ask {
             // Answered above.
             Ask::CreateUser { .. } | Ask::Login { .. } | Ask::Cluster => Err(refused(
                 ErrorKind::BAD_REQUEST,
                 "this is asked without a session",
             )),
-            Ask::Logout => {
+            Ask::Logout { write } => {
                 let session = asker.session.session;
-                self.change(asker, "logs out", |registry, now| {
+                self.change(asker, &once(write), "logs out", |registry, now| {
                     registry.log_out(account, session, now + LIFETIME, now)
                 })
             }
-            Ask::ChangePassword { old, new } => self.change_password(asker, &old, &new),
-            Ask::CreateGroup { group } => self.create_group(asker, group),
-            Ask::JoinGroup { group } => {
-                let id = self.draw()?;
-                let what = format!("asks to join {group}");
-                self.change(asker, &what, |registry, now| {
+            Ask::ChangePassword { write, old, new } => {
+                self.change_password(asker, &once(write), &old, &new)
+            }
+            Ask::CreateGroup { write, group } => self.create_group(asker, &once(write), group),
+            Ask::JoinGroup { write, group } => {
+                let (once, what) = (once(write), format!("asks to join {group}"));
+                self.change(asker, &once, &what, |registry, now| {
+                    let id = once.request(registry.group_id(&group)?);
                     registry.request_membership(account, &group, id, now)
                 })
             }
-            Ask::LeaveGroup { group, end } => {
+            Ask::LeaveGroup { write, group, end } => {
                 let leaving = if end {
                     Leaving::EndGroup
                 } else {
                     Leaving::KeepGroup
                 };
-                self.change(asker, &format!("leaves {group}"), |registry, now| {
+                let (once, what) = (once(write), format!("leaves {group}"));
+                self.change(asker, &once, &what, |registry, now| {
                     registry.leave(account, &group, leaving, now)
                 })
             }
-            Ask::AcceptRequest { group, user } => {
+            Ask::AcceptRequest { write, group, user } => {
                 let what = format!("accepts {user} into {group}");
-                self.change(asker, &what, |registry, now| {
+                self.change(asker, &once(write), &what, |registry, now| {
                     registry.accept(account, &group, &user, now)
                 })
             }
-            Ask::RejectRequest { group, user } => {
+            Ask::RejectRequest { write, group, user } => {
                 let what = format!("rejects {user} for {group}");
-                self.change(asker, &what, |registry, now| {
+                self.change(asker, &once(write), &what, |registry, now| {
                     registry.reject(account, &group, &user, now)
                 })
             }
-            Ask::RemoveMember { group, user } => {
+            Ask::RemoveMember { write, group, user } => {
                 let what = format!("removes {user} from {group}");
-                self.change(asker, &what, |registry, now| {
+                self.change(asker, &once(write), &what, |registry, now| {
                     registry.remove_member(account, &group, &user, now)
                 })
             }
@@ -284,16 +302,16 @@ impl Registrar {
                 self.list_requests(account, &group, after.as_ref())
             }
             Ask::Certify { group, request } => self.certify(asker, &group, &request),
-            Ask::Publish { group, part } => self.publish(asker, &group, &part),
+            Ask::Publish { write, group, part } => self.publish(asker, &once(write), &group, &part),
             Ask::ListFiles { group, after } => self.list_files(account, &group, after.as_ref()),
             Ask::Metainfo {
                 group,
                 name,
                 offset,
             } => self.metainfo(account, &group, &name, offset),
-            Ask::Withdraw { group, name } => {
+            Ask::Withdraw { write, group, name } => {
                 let what = format!("takes {} off {group}", name.as_str());
-                self.change(asker, &what, |registry, now| {
+                self.change(asker, &once(write), &what, |registry, now| {
                     registry.withdraw(account, &group, name.as_str(), now)
                 })
             }
@@ -302,41 +320,132 @@ impl Registrar {
         }
     }
 
-    /// Carries out an operation in the asker's name; `what` is what the log says of it.
+    /// Carries out an operation in the asker's name, once; `what` is what the log says of it.
     pub(super) fn change(
         &self,
         asker: &Asker<'_>,
+        once: &Once,
         what: &str,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
     ) -> Result<Answer, Refused> {
-        self.change_with(asker, what, None, operation)
+        self.change_with(asker, once, what, None, operation)
     }
 
     /// The same for an operation whose rows name an info dictionary.
     pub(super) fn change_with(
         &self,
         asker: &Asker<'_>,
+        once: &Once,
         what: &str,
         info: Option<&Info>,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
     ) -> Result<Answer, Refused> {
         let session = asker.session;
+        let name = self.shown(session.account);
+        let what = format!("{name} at {} {what}", asker.from);
         // Checked again with the write itself: the session may have been ended meanwhile.
-        let written = self.keeper.write_with(info, |registry, now| {
+        let written = self.write_once(once, &what, info, |registry, now| {
             registry.check_session(session.account, session.session, session.credential)?;
             operation(registry, now)
-        });
-        if written.map_err(unwritten)? == Written::OnlyHere {
+        })?;
+        if written == Written::OnlyHere {
             asker.only_here.set(true);
         }
-        let name = self.shown(session.account);
-        log::info!("{name} at {} {what}", asker.from);
         Ok(Answer::Done)
     }
 
-    fn create_group(&self, asker: &Asker<'_>, name: GroupName) -> Result<Answer, Refused> {
+    /// Carries out an operation and notes that it was; if it was before, it is not carried out again.
+    fn write_once(
+        &self,
+        once: &Once,
+        what: &str,
+        info: Option<&Info>,
+        operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
+    ) -> Result<Written, Refused> {
+        let receipt = once.receipt();
+        let written = self.keeper.write_with(info, |registry, now| {
+            // Looked at again: another line may have asked for the same meanwhile.
+            registry.unmade(receipt)?;
+            let update = operation(registry, now)?;
+            registry.receipted(update, receipt, now + RECEIPT, now)
+        });
+        match written {
+            Ok(written) => {
+                log::info!("{what}");
+                Ok(written)
+            }
+            Err(error) => match self.before(once, || what.to_owned())? {
+                Some(written) => Ok(written),
+                None => Err(unwritten(error)),
+            },
+        }
+    }
+
+    /// Whether a write has been made already, and where it is durable then.
+    fn before(
+        &self,
+        once: &Once,
+        what: impl FnOnce() -> String,
+    ) -> Result<Option<Written>, Refused> {
+        let receipt = once.receipt();
+        let is_ours = self.keeper.read(|registry| {
+            let found = registry.receipt(receipt);
+            found.map(|found| found.created.stamp.origin() == registry.origin())
+        });
+        let Some(is_ours) = is_ours else {
+            return Ok(None);
+        };
+        log::info!("asked for again, and done already: {}", what());
+        // What another tracker told of is on its disk and, once this request is answered, on ours. Of what was made here
+        // others may not know yet: once they know the receipt anew, they do.
+        if !is_ours {
+            return Ok(Some(Written::Safe));
+        }
+        let written = self
+            .keeper
+            .write(|registry, now| registry.confirm(receipt, now + RECEIPT, now));
+        written.map(Some).map_err(unwritten)
+    }
+
+    /// The answer to a write that the holder of a session asks for again.
+    fn done_before(
+        &self,
+        session: &Session,
+        ask: &Ask,
+        from: IpAddr,
+    ) -> Result<Option<Done>, Refused> {
+        let Some(write) = ask.write() else {
+            return Ok(None);
+        };
+        let once = Once::of_account(session.account, write);
+        let what = || {
+            format!(
+                "{} of {} at {from}",
+                ask.kind(),
+                self.shown(session.account)
+            )
+        };
+        let Some(written) = self.before(&once, what)? else {
+            return Ok(None);
+        };
+        let answer = match ask {
+            Ask::ChangePassword { new, .. } => self.password_changed(session.account, new, from)?,
+            _ => Answer::Done,
+        };
+        Ok(Some(Done {
+            written,
+            ..Done::from(answer)
+        }))
+    }
+
+    fn create_group(
+        &self,
+        asker: &Asker<'_>,
+        once: &Once,
+        name: GroupName,
+    ) -> Result<Answer, Refused> {
         let what = format!("makes group {name}");
-        let id = self.draw()?;
+        let id = once.group(name.as_str().as_bytes());
         // Its id, not its name: whoever calls a member sees what its authority is called.
         let authority = GroupAuthority::generate(&id.to_string()).map_err(|error| {
             log::error!("no key for group {name}: {error}");
@@ -348,18 +457,19 @@ impl Registrar {
         })?;
         let new = NewGroup {
             id,
-            membership: self.draw()?,
+            membership: once.making(id),
             name,
             key,
         };
         let account = asker.session.account;
-        self.change(asker, &what, |registry, now| {
+        self.change(asker, once, &what, |registry, now| {
             registry.create_group(account, new, now)
         })
     }
 
     fn create_user(
         &self,
+        once: &Once,
         name: UserName,
         password: &Password,
         invite: Option<&Place>,
@@ -395,17 +505,14 @@ impl Registrar {
         let _turn = self.admit(None, from)?;
         let what = format!("user {name} is made from {from}");
         let new = NewAccount {
-            id: self.draw()?,
+            id: once.account(),
             name,
             password: self.hash(password)?,
         };
-        let written = self.keeper.write(|registry, now| match code {
+        self.write_once(once, &what, None, |registry, now| match code {
             None => registry.create_account(new, now),
             Some(code) => registry.redeem(code.hash(), new, now),
-        });
-        let written = written.map_err(unwritten)?;
-        log::info!("{what}");
-        Ok(written)
+        })
     }
 
     fn login(&self, user: &Label, password: &Password, from: IpAddr) -> Result<Answer, Refused> {
@@ -439,6 +546,7 @@ impl Registrar {
     fn change_password(
         &self,
         asker: &Asker<'_>,
+        once: &Once,
         old: &Password,
         new: &Password,
     ) -> Result<Answer, Refused> {
@@ -455,7 +563,7 @@ impl Registrar {
             ));
         }
         let hash = self.hash(new)?;
-        self.change(asker, "changes the password", |registry, now| {
+        self.change(asker, once, "changes the password", |registry, now| {
             registry.change_password(id, hash, now)
         })?;
         let credential = self.keeper.read(|registry| {
@@ -464,6 +572,19 @@ impl Registrar {
         });
         let credential = credential.ok_or_else(|| told(Refusal::AccountGone))?;
         let token = self.begin(id, credential)?;
+        self.session(id, token)
+    }
+
+    /// A session for whoever changed a password and got no answer, if it has not been changed again.
+    fn password_changed(&self, id: RowId, new: &Password, from: IpAddr) -> Result<Answer, Refused> {
+        let account = self.keeper.read(|registry| registry.account(id).cloned());
+        let account = account.ok_or_else(|| told(Refusal::AccountGone))?;
+        let admitted = self.admit(Some(&self.name_of(id)?), from)?;
+        if !self.verify(new, Some(&account.password.value))? {
+            admitted.failed();
+            return Err(told(Refusal::SessionEnded));
+        }
+        let token = self.begin(id, account.credential())?;
         self.session(id, token)
     }
 

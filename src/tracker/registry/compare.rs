@@ -127,6 +127,7 @@ fn shown(registry: &Registry) -> BTreeMap<String, (&'static str, Map<String, Val
     add(&mut all, "log-out", &dump.revocations);
     add(&mut all, "invite", &dump.invites);
     add(&mut all, "share", &dump.shares);
+    add(&mut all, "receipt", &dump.receipts);
     all
 }
 

@@ -22,6 +22,8 @@ pub struct Dump {
     pub invites: Vec<InviteDump>,
     /// Shares, by id.
     pub shares: Vec<ShareDump>,
+    /// Writes that were made and may be asked for again, by id.
+    pub receipts: Vec<ReceiptDump>,
 }
 
 /// An account.
@@ -124,6 +126,17 @@ pub struct ShareDump {
     pub withdrawn: Option<(String, String)>,
 }
 
+/// A write that was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReceiptDump {
+    /// Its id.
+    pub id: String,
+    /// The write, or the last one that confirmed it.
+    pub created: String,
+    /// Until when it is kept, in milliseconds since 1970.
+    pub expires: u64,
+}
+
 impl Registry {
     /// Everything but the secrets.
     pub fn dump(&self) -> Dump {
@@ -175,6 +188,11 @@ impl Registry {
                     created,
                     expires: row.expires,
                     used: row.used.as_ref().map(by),
+                }),
+                Row::Receipt(row) => dump.receipts.push(ReceiptDump {
+                    id,
+                    created,
+                    expires: row.expires,
                 }),
                 Row::Share(row) => dump.shares.push(ShareDump {
                     id,

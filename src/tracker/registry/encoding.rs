@@ -14,7 +14,9 @@ mod fields;
 use super::change::{Change, Span, VersionVector};
 use super::id::{Origin, RowId, Sequence, Version};
 use super::name::NameError;
-use super::row::{Account, Contradiction, End, Group, Invite, Membership, Revocation, Row, Share};
+use super::row::{
+    Account, Contradiction, End, Group, Invite, Membership, Receipt, Revocation, Row, Share,
+};
 use super::secret::{CodeHash, GroupKey, GroupKeyError, PasswordHash, PasswordHashError};
 use crate::bencode::{self, Item, KeyOrder, Value};
 use crate::torrent::{FileName, InfoHash};
@@ -133,6 +135,7 @@ impl Row {
                     entries.push(("used", field(used.version, [by])));
                 }
             }
+            Self::Receipt(row) => entries.push(("expires", row.expires.into())),
             Self::Share(row) => {
                 entries.extend([
                     ("group", Item::from(&row.group.0[..])),
@@ -189,6 +192,11 @@ impl Row {
                 code: CodeHash(fields.array("code")?),
                 expires: fields.number("expires")?,
                 used: fields.row_register("used")?,
+            }),
+            "receipt" => Self::Receipt(Receipt {
+                id,
+                created,
+                expires: fields.number("expires")?,
             }),
             "share" => Self::Share(Share {
                 id,

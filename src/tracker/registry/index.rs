@@ -123,7 +123,7 @@ impl Index {
             }
             Row::Share(row) if row.withdrawn.is_none() => self.catalogue.enter(row),
             Row::Share(row) => self.catalogue.leave(row),
-            Row::Revocation(_) => {}
+            Row::Revocation(_) | Row::Receipt(_) => {}
         }
     }
 

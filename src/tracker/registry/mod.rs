@@ -12,9 +12,11 @@
 //! what is in memory is ahead of the disk and must be thrown away.
 //!
 //! # How rows become the same
-//! Rows stand under random ids. A row's kind and the facts of its creation never change; each of its fields is a
+//! Rows stand under random ids. A row's kind and facts never change; each of its fields is a
 //! [`Register`] with the [`Version`] that wrote it, and two states of a row merge field by field, so that merging is
-//! commutative, associative and idempotent. Everything else (who holds a name, who is a member, who owns a group, whether
+//! commutative, associative and idempotent. Whoever asks for a write again, having got no answer, hands in the same ids: where
+//! the first tracker has told of it, its [`Receipt`] says that it is done; else the row that each of them made is one row,
+//! and its later creation counts. Everything else (who holds a name, who is a member, who owns a group, whether
 //! it exists) is no row but follows from the set of rows, so that two registries with the same rows cannot disagree about it.
 //!
 //! A [`VersionVector`] says up to which write of each [`Origin`] a registry knows all that still stands;
@@ -44,11 +46,13 @@
 //! | a share is published | one of the same name is | the earlier one holds the name; the other stands as `NAME~TAG` |
 //! | a share is published | the group ends | the share is out of reach with its group, and back if the group goes on |
 //! | a share is withdrawn | it is withdrawn | withdrawn |
+//! | something is made and not answered | it is asked for again, and made | one row, as of the later making: a group keeps the later key; the earlier acceptance, as ever |
+//! | something else is done and not answered | it is asked for again, and done | done once, by the rule of its field |
 //! | an invite is redeemed | it is redeemed | both accounts are kept; the earlier one stands as its user |
 //!
 //! # What is dropped
-//! Memberships that ended are kept: they are what keeps a removed member out, against an old backup too. Log-outs and
-//! invites past their time say nothing any more and may be dropped once every tracker has them ([`Registry::droppable`]).
+//! Memberships that ended are kept: they are what keeps a removed member out, against an old backup too. Log-outs,
+//! invites and receipts past their time say nothing any more and may be dropped once every tracker has them ([`Registry::droppable`]).
 
 mod accounts;
 mod catalogue;
@@ -61,6 +65,7 @@ mod id;
 mod index;
 mod names;
 mod queries;
+mod receipts;
 mod refusal;
 mod register;
 mod replication;
@@ -76,7 +81,8 @@ pub use catalogue::{NewShare, SharePlace, SharePlaceError, ShareView};
 pub use change::{Change, Span, VersionVector};
 pub use compare::{Difference, Differing};
 pub use dump::{
-    AccountDump, Dump, GroupDump, InviteDump, MembershipDump, RevocationDump, ShareDump,
+    AccountDump, Dump, GroupDump, InviteDump, MembershipDump, ReceiptDump, RevocationDump,
+    ShareDump,
 };
 pub use encoding::DecodeError;
 pub use groups::{Leaving, NewGroup};
@@ -89,7 +95,8 @@ pub use refusal::Refusal;
 pub use register::Register;
 pub use replication::{LoadError, MergeError, Stale, Update};
 pub use row::{
-    Account, Contradiction, End, EndReason, Group, Invite, Membership, Revocation, Row, Share,
+    Account, Contradiction, End, EndReason, Group, Invite, Membership, Receipt, Revocation, Row,
+    Share,
 };
 pub use secret::{
     CodeHash, GroupKey, GroupKeyError, MAX_GROUP_KEY, MAX_PASSWORD_HASH, PasswordHash,

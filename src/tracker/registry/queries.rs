@@ -305,11 +305,11 @@ impl Registry {
         let live: Vec<&Membership> = live(rows.iter().copied()).collect();
         let accepted = live.iter().filter_map(|row| {
             let accepted = row.accepted.as_ref()?;
-            Some((accepted.version, row.created))
+            Some((accepted.version, accepted.value))
         });
-        if let Some((accepted, created)) = accepted.min() {
+        if let Some((accepted, by)) = accepted.min() {
             // The maker of a group asked nobody.
-            return (accepted != created).then_some((Outcome::Accepted, accepted));
+            return (by != account).then_some((Outcome::Accepted, accepted));
         }
         let last_end = |rows: &mut dyn Iterator<Item = &Membership>| {
             rows.filter_map(|row| row.ended.as_ref())

@@ -26,6 +26,15 @@ impl Update {
         &self.rows
     }
 
+    /// An own write of one more row.
+    pub(super) fn with(mut self, row: Row) -> Self {
+        if let Some(change) = &mut self.change {
+            change.rows.insert(row.id(), row.clone());
+        }
+        self.rows.push(row);
+        self
+    }
+
     /// The version vector to be stored with them, in the same commit.
     pub fn versions(&self) -> &VersionVector {
         &self.versions

@@ -7,7 +7,8 @@ use super::secret::{CodeHash, GroupKey, PasswordHash};
 use super::stamp::Stamp;
 use crate::torrent::{FileName, InfoHash};
 
-/// A row of the registry. Its id, kind and the facts of its creation never change; each field is merged by its own rule.
+/// A row of the registry. Its id, kind and facts never change; each field is merged by its own rule. What was created on two
+/// sides by one write that was asked for twice is one row: the later creation is the one that counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
     /// Somebody who can log in.
@@ -22,6 +23,8 @@ pub enum Row {
     Invite(Invite),
     /// A file or folder that a group has.
     Share(Share),
+    /// A write that was made, lest it be made again.
+    Receipt(Receipt),
 }
 
 /// Somebody who can log in.
@@ -48,7 +51,7 @@ pub struct Group {
     pub created: Version,
     /// The name it claims, as an account's.
     pub name: Register<GroupName>,
-    /// The key of its own authority, made with it; never another one.
+    /// The key of its own authority, made with it.
     pub key: GroupKey,
 }
 
@@ -138,6 +141,17 @@ pub struct Share {
     pub withdrawn: Option<Register<RowId>>,
 }
 
+/// A write that was made in the name of somebody. It lies beside what was written, and both are told together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The row; its id follows from the write's and from who asked for it.
+    pub id: RowId,
+    /// The write, or the last one that confirmed it.
+    pub created: Version,
+    /// From when on nobody asks for it again, in milliseconds since 1970.
+    pub expires: u64,
+}
+
 /// Two rows under one id that are not states of one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -155,6 +169,7 @@ impl Row {
             Self::Revocation(row) => row.id,
             Self::Invite(row) => row.id,
             Self::Share(row) => row.id,
+            Self::Receipt(row) => row.id,
         }
     }
 
@@ -167,6 +182,7 @@ impl Row {
             Self::Revocation(_) => "revocation",
             Self::Invite(_) => "invite",
             Self::Share(_) => "share",
+            Self::Receipt(_) => "receipt",
         }
     }
 
@@ -179,6 +195,7 @@ impl Row {
             Self::Revocation(row) => row.created,
             Self::Invite(row) => row.created,
             Self::Share(row) => row.created,
+            Self::Receipt(row) => row.created,
         }
     }
 
@@ -195,7 +212,7 @@ impl Row {
                 versions.extend(row.accepted.iter().map(|field| field.version));
                 versions.extend(row.ended.iter().map(|field| field.version));
             }
-            Self::Revocation(_) => {}
+            Self::Revocation(_) | Self::Receipt(_) => {}
             Self::Invite(row) => versions.extend(row.used.iter().map(|field| field.version)),
             Self::Share(row) => versions.extend(row.withdrawn.iter().map(|field| field.version)),
         }
@@ -209,6 +226,7 @@ impl Row {
         match self {
             Self::Revocation(row) => Some(row.expires),
             Self::Invite(row) => Some(row.expires),
+            Self::Receipt(row) => Some(row.expires),
             Self::Account(_) | Self::Group(_) | Self::Membership(_) | Self::Share(_) => None,
         }
     }
@@ -219,64 +237,91 @@ impl Row {
     /// They are not states of one row.
     pub fn merge(self, other: Self) -> Result<Self, Contradiction> {
         let contradiction = Contradiction(self.id());
-        let facts = |row: &Self| match row {
-            Self::Account(row) => (0, row.id, row.created, None, None, None),
-            Self::Group(row) => (1, row.id, row.created, None, None, None),
-            Self::Membership(row) => {
-                let pair = Some((row.group, row.account));
-                (2, row.id, row.created, pair, None, None)
-            }
-            Self::Revocation(row) => {
-                let pair = Some((row.account, row.account));
-                (3, row.id, row.created, pair, Some(row.expires), None)
-            }
-            Self::Invite(row) => {
-                let (expires, code) = (Some(row.expires), Some(row.code));
-                (4, row.id, row.created, None, expires, code)
-            }
-            Self::Share(row) => {
-                let pair = Some((row.group, row.publisher));
-                (5, row.id, row.created, pair, Some(row.length), None)
-            }
-        };
-        let named = match (&self, &other) {
-            (Self::Share(ours), Self::Share(theirs)) => {
-                ours.name == theirs.name && ours.info_hash == theirs.info_hash
-            }
-            (Self::Group(ours), Self::Group(theirs)) => ours.key == theirs.key,
-            _ => true,
-        };
-        if !named || facts(&self) != facts(&other) {
+        if self.facts() != other.facts() {
             return Err(contradiction);
         }
         Ok(match (self, other) {
             (Self::Account(ours), Self::Account(theirs)) => Self::Account(Account {
+                id: ours.id,
+                created: ours.created.max(theirs.created),
                 name: ours.name.latest(theirs.name),
                 password: ours.password.latest(theirs.password),
                 revoked: merge(ours.revoked, theirs.revoked, Register::latest),
-                ..ours
             }),
-            (Self::Group(ours), Self::Group(theirs)) => Self::Group(Group {
-                name: ours.name.latest(theirs.name),
-                ..ours
-            }),
+            (Self::Group(ours), Self::Group(theirs)) => {
+                // The key that members of the later one were given certificates by.
+                let (created, key) = (ours.created, ours.key).max((theirs.created, theirs.key));
+                Self::Group(Group {
+                    id: ours.id,
+                    created,
+                    name: ours.name.latest(theirs.name),
+                    key,
+                })
+            }
             (Self::Membership(ours), Self::Membership(theirs)) => Self::Membership(Membership {
+                created: ours.created.max(theirs.created),
                 accepted: merge(ours.accepted, theirs.accepted, Register::first),
                 ended: merge(ours.ended, theirs.ended, Register::latest),
                 ..ours
             }),
-            (Self::Revocation(ours), Self::Revocation(_)) => Self::Revocation(ours),
+            (Self::Revocation(ours), Self::Revocation(theirs)) => {
+                let (created, expires) =
+                    (ours.created, ours.expires).max((theirs.created, theirs.expires));
+                Self::Revocation(Revocation {
+                    created,
+                    expires,
+                    ..ours
+                })
+            }
             (Self::Invite(ours), Self::Invite(theirs)) => Self::Invite(Invite {
                 used: merge(ours.used, theirs.used, Register::first),
                 ..ours
             }),
             (Self::Share(ours), Self::Share(theirs)) => Self::Share(Share {
+                created: ours.created.max(theirs.created),
                 withdrawn: merge(ours.withdrawn, theirs.withdrawn, Register::latest),
                 ..ours
             }),
+            (Self::Receipt(ours), Self::Receipt(theirs)) => {
+                let (created, expires) =
+                    (ours.created, ours.expires).max((theirs.created, theirs.expires));
+                Self::Receipt(Receipt {
+                    id: ours.id,
+                    created,
+                    expires,
+                })
+            }
             _ => return Err(contradiction),
         })
     }
+
+    /// What two states of one row have in common. The creation of an invite is among it, as nobody asks for one twice.
+    fn facts(&self) -> Facts<'_> {
+        match self {
+            Self::Account(row) => Facts::Account(row.id),
+            Self::Group(row) => Facts::Group(row.id),
+            Self::Membership(row) => Facts::Membership(row.id, row.group, row.account),
+            Self::Revocation(row) => Facts::Revocation(row.id, row.account),
+            Self::Invite(row) => Facts::Invite(row.id, row.created, row.code, row.expires),
+            Self::Share(row) => Facts::Share(
+                (row.id, row.group, row.publisher),
+                (&row.name, row.info_hash, row.length),
+            ),
+            Self::Receipt(row) => Facts::Receipt(row.id),
+        }
+    }
+}
+
+/// What never changes in a row of a kind.
+#[derive(PartialEq, Eq)]
+enum Facts<'a> {
+    Account(RowId),
+    Group(RowId),
+    Membership(RowId, RowId, RowId),
+    Revocation(RowId, RowId),
+    Invite(RowId, Version, CodeHash, u64),
+    Share((RowId, RowId, RowId), (&'a FileName, InfoHash, u64)),
+    Receipt(RowId),
 }
 
 impl Account {
@@ -364,6 +409,93 @@ mod tests {
         }
     }
 
+    /// States of one row of each kind that two or three trackers may have made by one write, and what came after.
+    fn created_more_than_once() -> Vec<Vec<Row>> {
+        let id = RowId([1; 16]);
+        let text = |wall: u64| format!("n{wall}");
+        fn register<T>(wall: u64, value: T) -> Register<T> {
+            let version = at(wall);
+            Register { version, value }
+        }
+        let mut kinds = vec![Vec::new(); 6];
+        for made in [2, 3, 5] {
+            let created = at(made);
+            for later in [None, Some(4), Some(6)] {
+                let field = later.map(|wall| register(wall, RowId([9; 16])));
+                let named = later.unwrap_or(made);
+                kinds[0].push(Row::Account(Account {
+                    id,
+                    created,
+                    name: register(named, text(named).parse().unwrap()),
+                    password: register(made, PasswordHash::new(text(made)).unwrap()),
+                    revoked: later.map(|wall| register(wall, ())),
+                }));
+                kinds[1].push(Row::Group(Group {
+                    id,
+                    created,
+                    name: register(named, text(named).parse().unwrap()),
+                    key: GroupKey::new(text(made)).unwrap(),
+                }));
+                kinds[2].push(Row::Membership(Membership {
+                    created,
+                    accepted: Some(register(made, RowId([3; 16]))).filter(|_| later != Some(4)),
+                    ended: later.map(|wall| {
+                        let (reason, by) = (EndReason::Left, RowId([3; 16]));
+                        register(wall, End { reason, by })
+                    }),
+                    ..request()
+                }));
+                kinds[3].push(Row::Share(Share {
+                    id,
+                    group: RowId([2; 16]),
+                    publisher: RowId([3; 16]),
+                    created,
+                    name: FileName::new("f").unwrap(),
+                    info_hash: InfoHash([4; 20]),
+                    length: 5,
+                    withdrawn: field,
+                }));
+                kinds[4].push(Row::Revocation(Revocation {
+                    id,
+                    account: RowId([3; 16]),
+                    created,
+                    expires: 100 - made,
+                }));
+                kinds[5].push(Row::Receipt(Receipt {
+                    id,
+                    created,
+                    expires: 100 - made,
+                }));
+            }
+        }
+        kinds
+    }
+
+    #[test]
+    fn what_was_created_more_than_once_is_one_row_as_of_the_later_creation() {
+        let merge = |a: &Row, b: &Row| a.clone().merge(b.clone()).unwrap();
+        for states in created_more_than_once() {
+            for a in &states {
+                assert_eq!(merge(a, a), *a);
+                for b in &states {
+                    let both = merge(a, b);
+                    assert_eq!(both, merge(b, a));
+                    let later = if a.created() > b.created() { a } else { b };
+                    assert_eq!(both.created(), later.created());
+                    if let (Row::Group(both), Row::Group(later)) = (&both, later) {
+                        assert_eq!(both.key, later.key);
+                    }
+                    if a.created() != b.created() && both.expires().is_some() {
+                        assert_eq!(both.expires(), later.expires());
+                    }
+                    for c in &states {
+                        assert_eq!(merge(&both, c), merge(a, &merge(b, c)));
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn rows_that_differ_in_their_facts_do_not_merge() {
         let row = Row::Membership(request());
@@ -373,8 +505,13 @@ mod tests {
                 ..request()
             }),
             Row::Membership(Membership {
-                created: at(9),
+                account: RowId([9; 16]),
                 ..request()
+            }),
+            Row::Receipt(Receipt {
+                id: row.id(),
+                created: at(1),
+                expires: 5,
             }),
             Row::Revocation(Revocation {
                 id: row.id(),
@@ -386,5 +523,17 @@ mod tests {
         for other in others {
             assert_eq!(row.clone().merge(other), Err(Contradiction(row.id())));
         }
+        // Nobody asks for an invite again: two of one id are two.
+        let invite = |wall| {
+            Row::Invite(Invite {
+                id: row.id(),
+                created: at(wall),
+                code: CodeHash([1; 32]),
+                expires: 5,
+                used: None,
+            })
+        };
+        let two = invite(1).merge(invite(2));
+        assert_eq!(two, Err(Contradiction(row.id())));
     }
 }

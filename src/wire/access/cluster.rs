@@ -45,15 +45,6 @@ impl ClusterView {
         twin.and_then(|twin| twin.it_lacks)
     }
 
-    /// Whether this tracker knows all that any other one acknowledged until `ago` (in milliseconds) before now, as far as it
-    /// can tell: each is in line with it, or was until then.
-    pub fn knew_all(&self, ago: u64) -> bool {
-        self.twins.iter().all(|twin| {
-            let heard = twin.silent.is_some_and(|silent| silent <= ago);
-            twin.we_lack == 0 && (twin.up || heard)
-        })
-    }
-
     pub(super) fn put<'a>(&'a self, entries: &mut Vec<(&'static str, Item<'a>)>) {
         entries.extend([
             ("number", Item::from(self.number)),
@@ -102,37 +93,5 @@ impl TwinView {
         };
         fields.end("twins")?;
         Ok(twin)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_lacks_what_and_who_may_lack_something_follows_from_what_was_told() {
-        let twin = |number, up, silent| TwinView {
-            number,
-            up,
-            it_lacks: Some(u64::from(number)),
-            we_lack: 0,
-            silent,
-        };
-        let mut view = ClusterView {
-            number: 1,
-            serving: true,
-            twins: vec![twin(2, true, Some(100)), twin(3, false, Some(5_000))],
-        };
-        let lags = [1, 2, 3, 4].map(|number| view.lag(number));
-        assert_eq!(lags, [Some(0), Some(2), Some(3), None]);
-        assert!(view.knew_all(5_000) && !view.knew_all(4_999));
-        view.twins[1].silent = None;
-        assert!(!view.knew_all(u64::MAX), "never heard of");
-        view.twins[1] = TwinView {
-            we_lack: 7,
-            ..twin(3, true, Some(0))
-        };
-        assert_eq!(view.lag(1), Some(7));
-        assert!(!view.knew_all(u64::MAX));
     }
 }

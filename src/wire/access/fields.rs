@@ -37,6 +37,17 @@ impl fmt::Debug for Token {
     }
 }
 
+/// One write: 16 random bytes that a peer draws for each command, and sends again with each request that belongs to it. What was
+/// done under them in the name of an account is not done again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct WriteId(pub [u8; 16]);
+
+impl fmt::Debug for WriteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WriteId(..)")
+    }
+}
+
 /// What a peer has seen of the decisions about its user: bytes of the tracker's making, at most [`MAX_SEEN`]; none at first.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Seen(Vec<u8>);
@@ -103,6 +114,12 @@ impl<'a> Fields<'a> {
         let bytes = self.value(key)?.bytes();
         let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
         bytes.map(KeyRequest).ok_or(ControlError::WrongValue(key))
+    }
+
+    pub(super) fn write(&mut self) -> Result<WriteId, ControlError> {
+        let bytes = self.value("write")?.bytes();
+        let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
+        bytes.map(WriteId).ok_or(ControlError::WrongValue("write"))
     }
 
     pub(super) fn place(&mut self, key: &'static str) -> Result<Place, ControlError> {

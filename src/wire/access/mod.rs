@@ -3,7 +3,8 @@
 //! In scope: the messages and their exact encoding. Each is the body of one frame (see `frame`, capped at [`MAX_FRAME`]):
 //! one bencoded dictionary in canonical form, its kind under `type`, with exactly the keys of that kind. A [`Request`]
 //! carries a number of the peer's choosing which its [`Reply`] repeats, and the token of a session where it needs one;
-//! nothing is remembered of a line, so that any request may go to any tracker. Lists come in pages of at most
+//! nothing is remembered of a line, so that any request may go to any tracker. One that writes carries a [`WriteId`]: asked
+//! again under the same one, of any tracker, it is done once. Lists come in pages of at most
 //! [`MAX_PAGE`] entries.
 //!
 //! Out of scope: who may ask what, and what it does (see `tracker`). A closed run has messages of its own
@@ -22,7 +23,7 @@ pub use announce::{Announce, AnnounceEvent, Announces, MAX_ANNOUNCES, Peers};
 pub use cluster::{ClusterView, TwinView};
 pub use entry::{FileEntry, GroupEntry, MemberEntry, NewsEntry, Outcome, RequestEntry, Standing};
 pub use error::{ERROR_KINDS, ErrorKind};
-pub use fields::{KEY_REQUEST, KeyRequest, MAX_SEEN, MAX_TOKEN, Place, Seen, Token};
+pub use fields::{KEY_REQUEST, KeyRequest, MAX_SEEN, MAX_TOKEN, Place, Seen, Token, WriteId};
 pub use reply::{Answer, Page, Refused, Reply};
 
 use super::control::{self, ControlError, Fields, InfoPart};
@@ -52,6 +53,8 @@ pub struct Request {
 pub enum Ask {
     /// Make an account.
     CreateUser {
+        /// The write.
+        write: WriteId,
         /// Its name.
         user: UserName,
         /// Its password.
@@ -67,9 +70,14 @@ pub enum Ask {
         password: Password,
     },
     /// End the session.
-    Logout,
+    Logout {
+        /// The write.
+        write: WriteId,
+    },
     /// Change the password, which ends all other sessions; answered by [`Answer::Session`].
     ChangePassword {
+        /// The write.
+        write: WriteId,
         /// The one so far.
         old: Password,
         /// The one from now on.
@@ -77,16 +85,22 @@ pub enum Ask {
     },
     /// Make a group, which the asker owns.
     CreateGroup {
+        /// The write.
+        write: WriteId,
         /// Its name.
         group: GroupName,
     },
     /// Ask the owner of a group to be let in.
     JoinGroup {
+        /// The write.
+        write: WriteId,
         /// The group.
         group: Label,
     },
     /// Leave a group.
     LeaveGroup {
+        /// The write.
+        write: WriteId,
         /// The group.
         group: Label,
         /// Whether to leave as its last member too, which ends the group.
@@ -113,6 +127,8 @@ pub enum Ask {
     },
     /// Let somebody in who has asked.
     AcceptRequest {
+        /// The write.
+        write: WriteId,
         /// The group.
         group: Label,
         /// Who.
@@ -120,6 +136,8 @@ pub enum Ask {
     },
     /// Turn somebody away who has asked.
     RejectRequest {
+        /// The write.
+        write: WriteId,
         /// The group.
         group: Label,
         /// Who.
@@ -127,6 +145,8 @@ pub enum Ask {
     },
     /// Put a member out.
     RemoveMember {
+        /// The write.
+        write: WriteId,
         /// The group.
         group: Label,
         /// Who.
@@ -141,6 +161,8 @@ pub enum Ask {
     },
     /// Part of the info dictionary of a new share; with the last one the share is in the catalogue.
     Publish {
+        /// The write.
+        write: WriteId,
         /// The group.
         group: Label,
         /// The part; the parts of one dictionary follow one another.
@@ -164,6 +186,8 @@ pub enum Ask {
     },
     /// Take a share off the catalogue.
     Withdraw {
+        /// The write.
+        write: WriteId,
         /// The group.
         group: Label,
         /// The share's name, as the catalogue shows it.
@@ -192,6 +216,8 @@ impl Request {
         if let Some(token) = &self.token {
             entries.push(("token", Item::from(token.as_bytes())));
         }
+        let write = self.ask.write();
+        entries.extend(write.map(|write| ("write", write.0.to_vec().into())));
         let (group, user) = self.ask.names();
         entries.extend(group.map(|group| ("group", group.into())));
         entries.extend(user.map(|user| ("user", user.into())));
@@ -203,7 +229,7 @@ impl Request {
                 entries.extend(invite.iter().map(|code| ("invite", code.as_str().into())));
             }
             Ask::Login { password, .. } => entries.push(("password", password.expose().into())),
-            Ask::ChangePassword { old, new } => entries.extend([
+            Ask::ChangePassword { old, new, .. } => entries.extend([
                 ("new", Item::from(new.expose())),
                 ("old", old.expose().into()),
             ]),
@@ -224,7 +250,7 @@ impl Request {
             | Ask::ListGroups { after }
             | Ask::ListMembers { after, .. }
             | Ask::ListRequests { after, .. } => entries.extend(fields::after(after)),
-            Ask::Logout
+            Ask::Logout { .. }
             | Ask::Cluster
             | Ask::CreateGroup { .. }
             | Ask::JoinGroup { .. }
@@ -246,6 +272,7 @@ impl Request {
         let token = fields.optional("token", |value| fields::token(value, "token"))?;
         let ask = match kind {
             "create_user" => Ask::CreateUser {
+                write: fields.write()?,
                 user: fields.parsed("user")?,
                 password: fields.password("password")?,
                 invite: fields.optional("invite", |value| fields::place(value, "invite"))?,
@@ -254,18 +281,24 @@ impl Request {
                 user: fields.parsed("user")?,
                 password: fields.password("password")?,
             },
-            "logout" => Ask::Logout,
+            "logout" => Ask::Logout {
+                write: fields.write()?,
+            },
             "change_password" => Ask::ChangePassword {
+                write: fields.write()?,
                 old: fields.password("old")?,
                 new: fields.password("new")?,
             },
             "create_group" => Ask::CreateGroup {
+                write: fields.write()?,
                 group: fields.parsed("group")?,
             },
             "join_group" => Ask::JoinGroup {
+                write: fields.write()?,
                 group: fields.parsed("group")?,
             },
             "leave_group" => Ask::LeaveGroup {
+                write: fields.write()?,
                 group: fields.parsed("group")?,
                 end: fields.flag("end")?,
             },
@@ -281,14 +314,17 @@ impl Request {
                 after: fields.after()?,
             },
             "accept_request" => Ask::AcceptRequest {
+                write: fields.write()?,
                 group: fields.parsed("group")?,
                 user: fields.parsed("user")?,
             },
             "reject_request" => Ask::RejectRequest {
+                write: fields.write()?,
                 group: fields.parsed("group")?,
                 user: fields.parsed("user")?,
             },
             "remove_member" => Ask::RemoveMember {
+                write: fields.write()?,
                 group: fields.parsed("group")?,
                 user: fields.parsed("user")?,
             },
@@ -297,6 +333,7 @@ impl Request {
                 request: fields.key_request("key")?,
             },
             "publish" => Ask::Publish {
+                write: fields.write()?,
                 group: fields.parsed("group")?,
                 part: fields.info_part()?,
             },
@@ -310,6 +347,7 @@ impl Request {
                 offset: fields.number("offset")?,
             },
             "withdraw" => Ask::Withdraw {
+                write: fields.write()?,
                 group: fields.parsed("group")?,
                 name: fields.place("name")?,
             },
@@ -332,7 +370,7 @@ impl Ask {
         match self {
             Self::CreateUser { .. } => "create_user",
             Self::Login { .. } => "login",
-            Self::Logout => "logout",
+            Self::Logout { .. } => "logout",
             Self::ChangePassword { .. } => "change_password",
             Self::CreateGroup { .. } => "create_group",
             Self::JoinGroup { .. } => "join_group",
@@ -362,20 +400,20 @@ impl Ask {
         )
     }
 
-    /// Whether it changes what the trackers keep.
-    pub fn is_write(&self) -> bool {
+    /// Which write it asks for, if it changes what the trackers keep.
+    pub fn write(&self) -> Option<WriteId> {
         match self {
-            Self::CreateUser { .. }
-            | Self::Logout
-            | Self::ChangePassword { .. }
-            | Self::CreateGroup { .. }
-            | Self::JoinGroup { .. }
-            | Self::LeaveGroup { .. }
-            | Self::AcceptRequest { .. }
-            | Self::RejectRequest { .. }
-            | Self::RemoveMember { .. }
-            | Self::Publish { .. }
-            | Self::Withdraw { .. } => true,
+            Self::CreateUser { write, .. }
+            | Self::Logout { write }
+            | Self::ChangePassword { write, .. }
+            | Self::CreateGroup { write, .. }
+            | Self::JoinGroup { write, .. }
+            | Self::LeaveGroup { write, .. }
+            | Self::AcceptRequest { write, .. }
+            | Self::RejectRequest { write, .. }
+            | Self::RemoveMember { write, .. }
+            | Self::Publish { write, .. }
+            | Self::Withdraw { write, .. } => Some(*write),
             Self::Login { .. }
             | Self::ListGroups { .. }
             | Self::ListMembers { .. }
@@ -385,31 +423,13 @@ impl Ask {
             | Self::Metainfo { .. }
             | Self::Announce(_)
             | Self::Cluster
-            | Self::News { .. } => false,
+            | Self::News { .. } => None,
         }
     }
 
-    /// Whether a refusal of that kind, to a request sent a second time because the first got no answer, says that the
-    /// first was carried out. Of a name that is taken this cannot be told: somebody else may have been faster.
-    pub fn says_done(&self, kind: ErrorKind) -> bool {
-        let word = kind.as_str();
-        match self {
-            Self::JoinGroup { .. } => matches!(word, "already-requested" | "already-a-member"),
-            Self::LeaveGroup { .. } => matches!(word, "not-a-member" | "unknown-group"),
-            Self::AcceptRequest { .. } | Self::RejectRequest { .. } => word == "no-request",
-            Self::RemoveMember { .. } => word == "unknown-member",
-            Self::Publish { .. } => word == "share-exists",
-            Self::Withdraw { .. } => word == "unknown-share",
-            Self::Logout => word == "session-ended",
-            _ => false,
-        }
-    }
-
-    /// Whether a refusal of that kind shows what the first request left. Others only show nothing to be done any more, and
-    /// so does a tracker that never knew that there was something.
-    pub fn is_proven_done(&self, kind: ErrorKind) -> bool {
-        let shows = matches!(self, Self::JoinGroup { .. } | Self::Publish { .. });
-        shows && self.says_done(kind)
+    /// Whether it changes what the trackers keep.
+    pub fn is_write(&self) -> bool {
+        self.write().is_some()
     }
 
     /// What it names as group and as user.
@@ -417,8 +437,8 @@ impl Ask {
         match self {
             Self::CreateUser { user, .. } => (None, Some(user.to_string())),
             Self::Login { user, .. } => (None, Some(user.to_string())),
-            Self::CreateGroup { group } => (Some(group.to_string()), None),
-            Self::JoinGroup { group }
+            Self::CreateGroup { group, .. } => (Some(group.to_string()), None),
+            Self::JoinGroup { group, .. }
             | Self::LeaveGroup { group, .. }
             | Self::ListMembers { group, .. }
             | Self::ListRequests { group, .. }
@@ -427,12 +447,12 @@ impl Ask {
             | Self::ListFiles { group, .. }
             | Self::Metainfo { group, .. }
             | Self::Withdraw { group, .. } => (Some(group.to_string()), None),
-            Self::AcceptRequest { group, user }
-            | Self::RejectRequest { group, user }
-            | Self::RemoveMember { group, user } => {
+            Self::AcceptRequest { group, user, .. }
+            | Self::RejectRequest { group, user, .. }
+            | Self::RemoveMember { group, user, .. } => {
                 (Some(group.to_string()), Some(user.to_string()))
             }
-            Self::Logout
+            Self::Logout { .. }
             | Self::ChangePassword { .. }
             | Self::ListGroups { .. }
             | Self::Announce(_)

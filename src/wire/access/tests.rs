@@ -30,6 +30,8 @@ fn announces(count: usize) -> Announces {
     Announces::new(id, port, vec![announce; count]).unwrap()
 }
 
+const WRITE: WriteId = WriteId([b'w'; 16]);
+
 /// Every kind of request with its bytes.
 fn requests() -> Vec<(Ask, &'static [u8])> {
     let user = || "nik".parse().unwrap();
@@ -37,19 +39,21 @@ fn requests() -> Vec<(Ask, &'static [u8])> {
     vec![
         (
             Ask::CreateUser {
+                write: WRITE,
                 user: user(),
                 password: password("p w"),
                 invite: None,
             },
-            b"d2:idi7e8:password3:p w5:token3:t\0k4:type11:create_user4:user3:nike",
+            b"d2:idi7e8:password3:p w5:token3:t\0k4:type11:create_user4:user3:nik5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
             Ask::CreateUser {
+                write: WRITE,
                 user: user(),
                 password: password("p"),
                 invite: Some(place("ab-cd")),
             },
-            b"d2:idi7e6:invite5:ab-cd8:password1:p5:token3:t\0k4:type11:create_user4:user3:nike",
+            b"d2:idi7e6:invite5:ab-cd8:password1:p5:token3:t\0k4:type11:create_user4:user3:nik5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
             Ask::Login {
@@ -58,33 +62,39 @@ fn requests() -> Vec<(Ask, &'static [u8])> {
             },
             b"d2:idi7e8:password1:p5:token3:t\0k4:type5:login4:user12:nik~00ab12ffe",
         ),
-        (Ask::Logout, b"d2:idi7e5:token3:t\0k4:type6:logoute"),
+        (
+            Ask::Logout { write: WRITE },
+            b"d2:idi7e5:token3:t\0k4:type6:logout5:write16:wwwwwwwwwwwwwwwwe"),
         (Ask::Cluster, b"d2:idi7e5:token3:t\0k4:type7:clustere"),
         (
             Ask::ChangePassword {
+                write: WRITE,
                 old: password("a"),
                 new: password("b"),
             },
-            b"d2:idi7e3:new1:b3:old1:a5:token3:t\0k4:type15:change_passworde",
+            b"d2:idi7e3:new1:b3:old1:a5:token3:t\0k4:type15:change_password5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
             Ask::CreateGroup {
+                write: WRITE,
                 group: "lab".parse().unwrap(),
             },
-            b"d5:group3:lab2:idi7e5:token3:t\0k4:type12:create_groupe",
+            b"d5:group3:lab2:idi7e5:token3:t\0k4:type12:create_group5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
             Ask::JoinGroup {
+                write: WRITE,
                 group: label("lab"),
             },
-            b"d5:group3:lab2:idi7e5:token3:t\0k4:type10:join_groupe",
+            b"d5:group3:lab2:idi7e5:token3:t\0k4:type10:join_group5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
             Ask::LeaveGroup {
+                write: WRITE,
                 group: label("lab"),
                 end: true,
             },
-            b"d3:endi1e5:group3:lab2:idi7e5:token3:t\0k4:type11:leave_groupe",
+            b"d3:endi1e5:group3:lab2:idi7e5:token3:t\0k4:type11:leave_group5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
             Ask::ListGroups {
@@ -108,24 +118,27 @@ fn requests() -> Vec<(Ask, &'static [u8])> {
         ),
         (
             Ask::AcceptRequest {
+                write: WRITE,
                 group: label("lab"),
                 user: label("nik"),
             },
-            b"d5:group3:lab2:idi7e5:token3:t\0k4:type14:accept_request4:user3:nike",
+            b"d5:group3:lab2:idi7e5:token3:t\0k4:type14:accept_request4:user3:nik5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
             Ask::RejectRequest {
+                write: WRITE,
                 group: label("lab"),
                 user: label("nik"),
             },
-            b"d5:group3:lab2:idi7e5:token3:t\0k4:type14:reject_request4:user3:nike",
+            b"d5:group3:lab2:idi7e5:token3:t\0k4:type14:reject_request4:user3:nik5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
             Ask::RemoveMember {
+                write: WRITE,
                 group: label("lab"),
                 user: label("nik"),
             },
-            b"d5:group3:lab2:idi7e5:token3:t\0k4:type13:remove_member4:user3:nike",
+            b"d5:group3:lab2:idi7e5:token3:t\0k4:type13:remove_member4:user3:nik5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
             Ask::Certify {
@@ -136,10 +149,11 @@ fn requests() -> Vec<(Ask, &'static [u8])> {
         ),
         (
             Ask::Publish {
+                write: WRITE,
                 group: label("lab"),
                 part: InfoPart::new(4, 7, b"\xff\x00".to_vec()).unwrap(),
             },
-            b"d5:bytes2:\xff\x005:group3:lab2:idi7e6:offseti4e5:token3:t\0k5:totali7e4:type7:publishe",
+            b"d5:bytes2:\xff\x005:group3:lab2:idi7e6:offseti4e5:token3:t\0k5:totali7e4:type7:publish5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
             Ask::ListFiles {
@@ -158,10 +172,11 @@ fn requests() -> Vec<(Ask, &'static [u8])> {
         ),
         (
             Ask::Withdraw {
+                write: WRITE,
                 group: label("lab"),
                 name: place("f"),
             },
-            b"d5:group3:lab2:idi7e4:name1:f5:token3:t\0k4:type8:withdrawe",
+            b"d5:group3:lab2:idi7e4:name1:f5:token3:t\0k4:type8:withdraw5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
             Ask::Announce(announces(1)),
@@ -345,24 +360,36 @@ fn bad_bytes_get_their_error() {
         (b"d4:type6:logoute", Missing("id")),
         (b"d2:idi7e4:type3:flye", UnknownType("fly".into())),
         (b"d2:idi7e4:type5:hello1:xi1ee", UnknownType("hello".into())),
-        (b"d2:idi7e4:type6:logout1:xi1ee", ExtraKey("logout")),
+        (
+            b"d2:idi7e4:type6:logout5:write16:wwwwwwwwwwwwwwww1:xi1ee",
+            ExtraKey("logout"),
+        ),
+        (b"d2:idi7e4:type6:logoute", Missing("write")),
+        (
+            b"d2:idi7e4:type6:logout5:write15:wwwwwwwwwwwwwwwe",
+            WrongValue("write"),
+        ),
+        (
+            b"d2:idi7e4:type7:cluster5:write16:wwwwwwwwwwwwwwwwe",
+            ExtraKey("cluster"),
+        ),
         (b"d2:idi7e5:token0:4:type6:logoute", WrongValue("token")),
         (b"d2:idi7e5:tokeni1e4:type6:logoute", WrongValue("token")),
         (b"d2:idi-1e4:type6:logoute", WrongValue("id")),
         (
-            b"d5:group0:2:idi7e4:type10:join_groupe",
+            b"d5:group0:2:idi7e4:type10:join_group5:write16:wwwwwwwwwwwwwwwwe",
             WrongValue("group"),
         ),
         (
-            b"d5:group3:a b2:idi7e4:type12:create_groupe",
+            b"d5:group3:a b2:idi7e4:type12:create_group5:write16:wwwwwwwwwwwwwwwwe",
             WrongValue("group"),
         ),
         (
-            b"d5:group12:lab~00ab12ff2:idi7e4:type12:create_groupe",
+            b"d5:group12:lab~00ab12ff2:idi7e4:type12:create_group5:write16:wwwwwwwwwwwwwwwwe",
             WrongValue("group"),
         ),
         (
-            b"d3:endi2e5:group3:lab2:idi7e4:type11:leave_groupe",
+            b"d3:endi2e5:group3:lab2:idi7e4:type11:leave_group5:write16:wwwwwwwwwwwwwwwwe",
             WrongValue("end"),
         ),
         (

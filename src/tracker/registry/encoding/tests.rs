@@ -101,6 +101,11 @@ fn examples() -> Vec<Row> {
             ..invite.clone()
         }),
         Row::Invite(invite),
+        Row::Receipt(Receipt {
+            id: RowId([7; 16]),
+            created,
+            expires: 1 << 40,
+        }),
     ]
 }
 

@@ -377,10 +377,10 @@ fn an_older_copy_of_the_own_data_and_a_foreign_row_under_a_known_id_are_refused(
     let error = old.merge(&change, Duration::ZERO).unwrap_err();
     assert_eq!(error, MergeError::Rewound { known: 0, heard: 1 });
     let mut c = Side::new(3);
-    let mut stolen = c.new_account("other");
-    stolen.id = a.registry.accounts(None, 9).items[0].0;
+    let stolen = a.registry.accounts(None, 9).items[0].0;
     let now = c.time();
-    c.apply(c.registry.create_account(stolen, now)).unwrap();
+    c.apply(c.registry.invite(stolen, CodeHash([7; 32]), now * 2, now))
+        .unwrap();
     let change = c.registry.since(&VersionVector::new(), 9999).unwrap();
     let error = a.registry.merge(&change, now).unwrap_err();
     assert!(matches!(error, MergeError::Contradiction(_)), "{error}");

@@ -1,0 +1,134 @@
+//! What follows from the id of a write: under which id its receipt lies, and each row that it makes.
+//!
+//! All trackers come to the same ids, so that a write that two of them made is one. They are bound to who asks, so that
+//! nobody can take another's for his own, and to what the row is about, so that one write that is asked for in two ways,
+//! which no peer of ours does, makes two rows instead of two states that contradict each other.
+
+use crate::tracker::registry::{RowId, UserName};
+use crate::wire::access::WriteId;
+use ring::digest::{Context, SHA256};
+use std::time::Duration;
+
+/// How long a receipt is kept: longer than any peer goes on asking.
+pub(super) const RECEIPT: Duration = Duration::from_secs(3600);
+
+const LABEL: &[u8] = b"pieceful write v1";
+
+/// A write in somebody's name.
+#[derive(Clone, Debug)]
+pub(super) struct Once {
+    write: WriteId,
+    by: By,
+}
+
+#[derive(Clone, Debug)]
+enum By {
+    Account(RowId),
+    /// Who has no account yet goes by the name it is to have.
+    Name(UserName),
+}
+
+impl Once {
+    /// A write of an account.
+    pub(super) fn of_account(account: RowId, write: WriteId) -> Self {
+        let by = By::Account(account);
+        Self { write, by }
+    }
+
+    /// The making of an account.
+    pub(super) fn of_name(name: &UserName, write: WriteId) -> Self {
+        let by = By::Name(name.clone());
+        Self { write, by }
+    }
+
+    /// The id of its receipt.
+    pub(super) fn receipt(&self) -> RowId {
+        self.id(b"receipt", &[])
+    }
+
+    /// The id of the account it makes.
+    pub(super) fn account(&self) -> RowId {
+        self.id(b"account", &[])
+    }
+
+    /// The id of the group of that name that it makes.
+    pub(super) fn group(&self, name: &[u8]) -> RowId {
+        self.id(b"group", &[name])
+    }
+
+    /// The id of its maker's membership of a group.
+    pub(super) fn making(&self, group: RowId) -> RowId {
+        self.id(b"making", &[&group.0])
+    }
+
+    /// The id of a request to be let into a group.
+    pub(super) fn request(&self, group: RowId) -> RowId {
+        self.id(b"request", &[&group.0])
+    }
+
+    /// The id of a share of a group with that info-hash.
+    pub(super) fn share(&self, group: RowId, info_hash: &[u8]) -> RowId {
+        self.id(b"share", &[&group.0, info_hash])
+    }
+
+    /// The first 16 bytes of SHA-256 over all parts, each after its length.
+    fn id(&self, kind: &[u8], about: &[&[u8]]) -> RowId {
+        let by: [&[u8]; 2] = match &self.by {
+            By::Account(account) => [b"account", &account.0],
+            By::Name(name) => [b"name", name.as_str().as_bytes()],
+        };
+        let parts = [LABEL, kind, &self.write.0].into_iter();
+        let mut hash = Context::new(&SHA256);
+        for part in parts.chain(by).chain(about.iter().copied()) {
+            let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
+            hash.update(&length.to_be_bytes());
+            hash.update(part);
+        }
+        let mut id = [0; 16];
+        let bytes = hash.finish();
+        let pairs = id.iter_mut().zip(bytes.as_ref());
+        pairs.for_each(|(to, from)| *to = *from);
+        RowId(id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn ids_are_those_of_one_write_of_one_account_about_one_thing() {
+        let group = RowId([7; 16]);
+        let all = |once: &Once| {
+            [
+                once.receipt(),
+                once.account(),
+                once.group(b"lab"),
+                once.group(b"club"),
+                once.making(group),
+                once.request(group),
+                once.request(RowId([8; 16])),
+                once.share(group, &[1; 20]),
+                once.share(group, &[2; 20]),
+            ]
+        };
+        let write = |number| WriteId([number; 16]);
+        let account = |number, id| Once::of_account(RowId([number; 16]), write(id));
+        let name = |name: &str| Once::of_name(&name.parse().unwrap(), write(1));
+        let writes = [
+            account(1, 1),
+            account(1, 2),
+            account(2, 1),
+            name("nik"),
+            name("olga"),
+        ];
+        let ids: Vec<RowId> = writes.iter().flat_map(all).collect();
+        let distinct: BTreeSet<RowId> = ids.iter().copied().collect();
+        assert_eq!(distinct.len(), ids.len());
+        assert_eq!(all(&account(1, 1)), all(&writes[0]));
+        // All trackers of a cluster agree about them, whatever their version.
+        let id = account(1, 1).receipt().to_string();
+        assert_eq!(id, "1e6f7a5183cbaad12a907d3c65881f3e");
+    }
+}
