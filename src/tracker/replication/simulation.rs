@@ -27,6 +27,8 @@ enum Mutation {
     DropPushes,
     /// A tracker that lost its disk goes on under its former origin.
     KeepOrigin,
+    /// What is asked for again is made under other ids.
+    FreshIds,
 }
 
 /// What went wrong in a schedule.
@@ -117,4 +119,10 @@ fn trackers_that_confirmed_pushes_and_dropped_them_would_be_caught() {
 fn trackers_that_kept_their_origin_without_their_disk_would_be_caught() {
     let caught = caught(Mutation::KeepOrigin, 100);
     assert!(caught > 10, "caught in {caught} of 100 schedules");
+}
+
+#[test]
+fn trackers_that_made_again_what_was_asked_for_again_would_be_caught() {
+    let caught = caught(Mutation::FreshIds, 300);
+    assert!(caught > 10, "caught in {caught} of 300 schedules");
 }

@@ -15,6 +15,86 @@ enum Mutation {
     IgnoreEnds,
     /// What others tell of passwords is ignored.
     IgnorePasswords,
+    /// What is asked for again is made under other ids.
+    FreshIds,
+}
+
+/// What somebody asks a tracker for, under the ids handed in. Asked for again, of another tracker, too, it is one write.
+pub(crate) struct Command {
+    run: Box<Run>,
+    /// Whether somebody who got no answer asks again.
+    pub(crate) is_repeated: bool,
+}
+
+type Run = dyn Fn(&Registry, (RowId, RowId), Duration) -> Result<Update, Refusal>;
+
+impl Command {
+    /// Does it, or confirms that it was done.
+    pub(crate) fn run(
+        &self,
+        registry: &Registry,
+        ids: (RowId, RowId),
+        receipt: RowId,
+        now: Duration,
+    ) -> Result<Update, Refusal> {
+        let expires = now + Duration::from_secs(3_600);
+        if registry.receipt(receipt).is_some() {
+            return registry.confirm(receipt, expires, now);
+        }
+        let update = (self.run)(registry, ids, now)?;
+        registry.receipted(update, receipt, expires, now)
+    }
+}
+
+/// Somebody who got no answer, and will ask again.
+struct Unanswered {
+    command: Command,
+    ids: (RowId, RowId),
+    receipt: RowId,
+    /// What the first one made.
+    rows: Vec<(Version, Row)>,
+}
+
+/// The rows that were made by each command, by its receipt: of each kind one is left at most. Where a name meant one group
+/// here and another there, one in each.
+#[derive(Default)]
+pub(crate) struct Made(BTreeMap<RowId, BTreeSet<(Kind, RowId)>>);
+
+/// The kind of a row, and the group of a membership.
+type Kind = (&'static str, Option<RowId>);
+
+impl Made {
+    /// Takes note of what a command made by that write.
+    pub(crate) fn note<'a>(
+        &mut self,
+        receipt: RowId,
+        version: Version,
+        rows: impl IntoIterator<Item = &'a Row>,
+    ) {
+        let made = self.0.entry(receipt).or_default();
+        let new = rows.into_iter().filter(|row| row.created() == version);
+        made.extend(new.map(|row| {
+            let group = match row {
+                Row::Membership(row) => Some(row.group),
+                _ => None,
+            };
+            ((row.kind(), group), row.id())
+        }));
+    }
+
+    /// Whether each is there once.
+    pub(crate) fn is_single(&self, registry: &Registry) -> Result<(), String> {
+        for made in self.0.values() {
+            let mut kinds = BTreeSet::new();
+            let there = made.iter().filter(|(_, id)| registry.row(*id).is_some());
+            for (kind, id) in there {
+                if !kinds.insert(kind) {
+                    return Err(format!("one command made two rows: {kind:?} {id}"));
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// An acknowledged end: whom it concerned, and which rows it was made in knowledge of.
@@ -64,6 +144,8 @@ pub(crate) struct World {
     now: i64,
     ids: u64,
     acknowledged: Vec<(Version, Row)>,
+    unanswered: Vec<Unanswered>,
+    made: Made,
     ends: Vec<Ended>,
     mutation: Mutation,
     /// Whether nothing goes between trackers at present.
@@ -89,6 +171,8 @@ impl World {
             now: 100 * HOUR,
             ids: 0,
             acknowledged: Vec::new(),
+            unanswered: Vec::new(),
+            made: Made::default(),
             ends: Vec::new(),
             mutation,
             cut: false,
@@ -139,31 +223,63 @@ impl World {
                 let message = self.rng.usize(..self.network.len());
                 self.network.swap_remove(message);
             }
+            15 | 38 | 39 if !self.unanswered.is_empty() => self.ask_again(at)?,
             _ => self.operate(at)?,
         }
         Ok(())
     }
 
-    /// One operation of somebody; most are refused by some rule.
+    /// One operation of somebody; most are refused by some rule. Now and then nobody is told what became of it.
     fn operate(&mut self, at: usize) -> Result<(), String> {
-        let (id, other, now) = (self.id(), self.id(), self.clock(at));
+        let (ids, receipt, now) = ((self.id(), self.id()), self.id(), self.clock(at));
         let registry = &self.trackers[at].registry;
-        let update = Self::operation(&mut self.rng, registry, (id, other), now);
-        update.map_or(Ok(()), |update| self.acknowledge(at, update))
+        let command = Self::operation(&mut self.rng, registry, ids.0);
+        let Ok(update) = command.run(registry, ids, receipt, now) else {
+            return Ok(());
+        };
+        if !command.is_repeated || self.rng.u8(..4) > 0 {
+            return self.acknowledge(at, receipt, update);
+        }
+        let rows = self.written(at, receipt, &update)?;
+        self.unanswered.push(Unanswered {
+            command,
+            ids,
+            receipt,
+            rows,
+        });
+        self.store(at, update)
+    }
+
+    /// Somebody who got no answer asks a tracker again.
+    fn ask_again(&mut self, at: usize) -> Result<(), String> {
+        let asked = self.rng.usize(..self.unanswered.len());
+        let Unanswered {
+            command,
+            mut ids,
+            receipt,
+            rows,
+        } = self.unanswered.swap_remove(asked);
+        if self.mutation == Mutation::FreshIds {
+            ids = (self.id(), self.id());
+        }
+        let (registry, now) = (&self.trackers[at].registry, self.clock(at));
+        let is_done = registry.receipt(receipt).is_some();
+        let Ok(update) = command.run(registry, ids, receipt, now) else {
+            return Ok(());
+        };
+        if is_done {
+            self.acknowledged.extend(rows);
+        }
+        self.acknowledge(at, receipt, update)
     }
 
     /// An operation of somebody on a registry, under random ids.
-    pub(crate) fn operation(
-        rng: &mut Rng,
-        registry: &Registry,
-        (id, other): (RowId, RowId),
-        now: Duration,
-    ) -> Result<Update, Refusal> {
+    pub(crate) fn operation(rng: &mut Rng, registry: &Registry, seed: RowId) -> Command {
         let accounts = registry.accounts(None, 99).items;
         let groups = registry.groups(None, None, 99).items;
         let (actor, user) = match (rng.choice(&accounts), rng.choice(&accounts)) {
             (Some((actor, _)), Some((_, user))) => (*actor, user.clone()),
-            _ => (id, label("nobody")),
+            _ => (seed, label("nobody")),
         };
         let group = rng.choice(&groups).map(|it| it.label.clone());
         let group = group.unwrap_or(label("none"));
@@ -182,60 +298,91 @@ impl World {
         let member = rng.choice(&inside).map(|it| it.label.clone());
         let member = member.unwrap_or(user);
         let name = *rng.choice(&USERS).unwrap();
-        let new = NewAccount {
+        let new = move |id| NewAccount {
             id,
             name: name.parse().unwrap(),
             password: password(&format!("first of {id}")),
         };
         let code = CodeHash([rng.u8(..6); 32]);
-        match rng.u8(..24) {
-            0 => registry.create_account(new, now),
-            2 => registry.change_password(actor, password(&format!("{id}")), now),
-            3 => registry.revoke_tokens(actor, now),
-            4 => registry.log_out(actor, id, now * 2, now),
-            5 => registry.invite(id, code, now * 2, now),
-            6 => registry.redeem(code, new, now),
-            7 => registry.rename_account(actor, format!("a{}", rng.u8(..3)).parse().unwrap(), now),
-            8 => registry.rename_group(
-                boss,
-                &group,
-                format!("g{}", rng.u8(..3)).parse().unwrap(),
-                now,
-            ),
-            9 => {
-                let name = rng.choice(&GROUPS).unwrap().parse().unwrap();
+        let (one_of_three, group_name) = (rng.u8(..3), *rng.choice(&GROUPS).unwrap());
+        let kind = rng.u8(..24);
+        let run: Box<Run> = match kind {
+            0 => Box::new(move |it, (id, _), now| it.create_account(new(id), now)),
+            2 => Box::new(move |it, (id, _), now| {
+                it.change_password(actor, password(&format!("{id}")), now)
+            }),
+            3 => Box::new(move |it, _, now| it.revoke_tokens(actor, now)),
+            4 => Box::new(move |it, (id, _), now| it.log_out(actor, id, now * 2, now)),
+            5 => Box::new(move |it, (id, _), now| it.invite(id, code, now * 2, now)),
+            6 => Box::new(move |it, (id, _), now| it.redeem(code, new(id), now)),
+            7 => Box::new(move |it, _, now| {
+                let name = format!("a{one_of_three}").parse().unwrap();
+                it.rename_account(actor, name, now)
+            }),
+            8 => Box::new(move |it, _, now| {
+                let name = format!("g{one_of_three}").parse().unwrap();
+                it.rename_group(boss, &group, name, now)
+            }),
+            9 => Box::new(move |it, (id, membership), now| {
                 let new = NewGroup {
                     id,
-                    membership: other,
-                    name,
-                    key: super::key(),
+                    membership,
+                    name: group_name.parse().unwrap(),
+                    key: GroupKey::new(format!("{now:?}")).unwrap(),
                 };
-                registry.create_group(actor, new, now)
-            }
-            10..=13 => registry.request_membership(actor, &group, id, now),
-            14..=17 => registry.accept(boss, &group, &requester, now),
-            18 => registry.reject(boss, &group, &requester, now),
-            19 => registry.leave(actor, &group, Leaving::EndGroup, now),
-            20 => registry.leave(actor, &group, Leaving::KeepGroup, now),
-            _ => registry.remove_member(boss, &group, &member, now),
+                it.create_group(actor, new, now)
+            }),
+            10..=13 => Box::new(move |it, (id, _), now| {
+                // As a label may mean another group elsewhere.
+                let RowId(group_id) = it.group_id(&group)?;
+                let id = u128::from_be_bytes(id.0) ^ u128::from_be_bytes(group_id);
+                it.request_membership(actor, &group, RowId(id.to_be_bytes()), now)
+            }),
+            14..=17 => Box::new(move |it, _, now| it.accept(boss, &group, &requester, now)),
+            18 => Box::new(move |it, _, now| it.reject(boss, &group, &requester, now)),
+            19 => Box::new(move |it, _, now| it.leave(actor, &group, Leaving::EndGroup, now)),
+            20 => Box::new(move |it, _, now| it.leave(actor, &group, Leaving::KeepGroup, now)),
+            _ => Box::new(move |it, _, now| it.remove_member(boss, &group, &member, now)),
+        };
+        Command {
+            run,
+            is_repeated: kind != 5,
         }
     }
 
-    /// Makes an own update durable, applies, records and pushes it.
-    fn acknowledge(&mut self, at: usize, update: Update) -> Result<(), String> {
-        let change = update.change().cloned().ok_or("no change to push")?;
+    /// What an own update that is not applied yet writes.
+    fn written(
+        &mut self,
+        at: usize,
+        receipt: RowId,
+        update: &Update,
+    ) -> Result<Vec<(Version, Row)>, String> {
+        let change = update.change().ok_or("no change to push")?;
         let origin = self.trackers[at].registry.origin();
         let sequence = update.versions().of(origin);
-        let ends = Ended::by(&change, &self.trackers[at].registry);
-        self.ends.extend(ends);
+        let mut written = Vec::new();
         for row in change.rows() {
             let versions = row.versions();
             let own = versions
                 .iter()
                 .find(|version| (version.stamp.origin(), version.sequence) == (origin, sequence));
             let version = *own.ok_or("a row without the write that wrote it")?;
-            self.acknowledged.push((version, row.clone()));
+            written.push((version, row.clone()));
         }
+        if let Some((version, _)) = written.first() {
+            self.made.note(receipt, *version, change.rows());
+        }
+        Ok(written)
+    }
+
+    /// Makes an own update durable, applies, records and pushes it.
+    fn acknowledge(&mut self, at: usize, receipt: RowId, update: Update) -> Result<(), String> {
+        let change = update.change().cloned().ok_or("no change to push")?;
+        let origin = self.trackers[at].registry.origin();
+        let written = self.written(at, receipt, &update)?;
+        self.acknowledged.extend(written);
+        let ends = Ended::by(&change, &self.trackers[at].registry);
+        self.ends.extend(ends);
         self.store(at, update)?;
         let registry = &self.trackers[at].registry;
         if let Some(end) = self.ends.last()
@@ -334,6 +481,7 @@ impl World {
                 .ok_or_else(|| format!("lost: write {version:?} of {written:?}"))?;
         }
         self.ends.iter().try_for_each(|end| holds(first, end))?;
+        self.made.is_single(first)?;
         names_are_held_by_the_earliest(first)
     }
 }
@@ -347,7 +495,11 @@ pub(crate) fn stands(registry: &Registry, version: Version, written: &Row) -> bo
         then.is_none_or(|then| then.version != version)
             || now.is_some_and(|now| now.version.stamp <= version.stamp)
     }
-    match (registry.row(written.id()), written) {
+    let now = registry.row(written.id());
+    if now.is_some_and(|now| now.created() < written.created()) {
+        return false;
+    }
+    match (now, written) {
         (Some(Row::Account(now)), Row::Account(then)) => {
             let revoked = then.revoked.as_ref().is_none_or(|then| {
                 now.revoked
@@ -369,6 +521,8 @@ pub(crate) fn stands(registry: &Registry, version: Version, written: &Row) -> bo
         (Some(Row::Invite(now)), Row::Invite(then)) => {
             earlier(now.used.as_ref(), then.used.as_ref(), version)
         }
+        (Some(Row::Revocation(_)), Row::Revocation(_)) => true,
+        (Some(Row::Receipt(_)), Row::Receipt(_)) => true,
         (Some(now), then) => now == then,
         (None, _) => false,
     }
@@ -472,8 +626,12 @@ fn the_stories_reach_conflicts_of_every_kind() {
 }
 
 #[test]
-fn a_registry_that_ignored_ends_or_passwords_would_be_caught() {
-    for mutation in [Mutation::IgnoreEnds, Mutation::IgnorePasswords] {
+fn a_registry_that_ignored_ends_or_passwords_or_made_things_twice_would_be_caught() {
+    for mutation in [
+        Mutation::IgnoreEnds,
+        Mutation::IgnorePasswords,
+        Mutation::FreshIds,
+    ] {
         let caught = (0..40)
             .filter(|seed| run(*seed, 300, mutation).is_err())
             .count();

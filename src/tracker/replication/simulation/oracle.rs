@@ -4,15 +4,18 @@ use super::super::Copies;
 use super::Failure;
 use super::node::{Disk, Node, named_by};
 use crate::tracker::registry::tests::convergence::{
-    Ended, holds, names_are_held_by_the_earliest, stands,
+    Ended, Made, holds, names_are_held_by_the_earliest, stands,
 };
 use crate::tracker::registry::{Change, Registry, Row, Version};
 
 /// A write that waits for its acknowledgement.
+#[derive(Clone)]
 pub(super) struct Request {
     pub(super) version: Version,
     pub(super) rows: Vec<Row>,
     pub(super) ends: Vec<Ended>,
+    /// What was asked for before, and is acknowledged with this.
+    repeated: Option<Box<Request>>,
 }
 
 /// A write that was acknowledged.
@@ -43,6 +46,9 @@ impl Counts {
         let kinds = [
             "acknowledged with two copies",
             "acknowledged with one copy",
+            "answer lost",
+            "asked again and done anew",
+            "asked again and done before",
             "backup restored",
             "blob lost",
             "catching up in several batches",
@@ -67,6 +73,8 @@ impl Counts {
 #[derive(Default)]
 pub(crate) struct Oracle {
     acknowledged: Vec<Acknowledged>,
+    /// What each command made, acknowledged or not.
+    pub(super) made: Made,
     /// Whether any disk has been lost.
     pub(super) losses: u32,
     pub(super) counts: Counts,
@@ -86,7 +94,14 @@ impl Request {
             version,
             rows,
             ends,
+            repeated: None,
         })
+    }
+
+    /// The one that confirms `first`, of which nobody was told.
+    pub(super) fn repeats(self, first: Self) -> Self {
+        let repeated = Some(Box::new(first));
+        Self { repeated, ..self }
     }
 
     fn is_on(&self, disk: &Disk) -> bool {
@@ -98,11 +113,14 @@ impl Oracle {
     /// The tracker `at` has acknowledged a write.
     pub(super) fn acknowledged(
         &mut self,
-        request: Request,
+        mut request: Request,
         copies: Copies,
         at: usize,
         nodes: &[Node],
     ) -> Result<(), Failure> {
+        if let Some(first) = request.repeated.take() {
+            self.acknowledged(*first, copies, at, nodes)?;
+        }
         let on = |node: &Node| request.is_on(&node.disk);
         if !on(&nodes[at]) {
             return Err(Failure(format!(
@@ -190,6 +208,7 @@ impl Oracle {
                 holds(first, end).map_err(Failure)?;
             }
         }
+        self.made.is_single(first).map_err(Failure)?;
         names_are_held_by_the_earliest(first).map_err(Failure)
     }
 }

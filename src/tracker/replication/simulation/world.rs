@@ -4,9 +4,10 @@ use super::super::{Effect, KEEP, LineId, Moment, Replica, Report, SILENCE, Servi
 use super::node::{Disk, Node, blob, named_by};
 use super::oracle::{Oracle, Request};
 use super::{Failure, Mutation};
-use crate::tracker::registry::tests::convergence::{World as Story, without_ends};
+use crate::tracker::registry::tests::convergence::{Command, World as Story, without_ends};
 use crate::tracker::registry::{
-    Change, CodeHash, NewAccount, Origin, PasswordHash, Refusal, Registry, Row, RowId, Update,
+    Change, CodeHash, NewAccount, Origin, PasswordHash, Refusal, Registry, Row, RowId, Sequence,
+    Update,
 };
 use crate::wire::twin::{Encoded, Message};
 use fastrand::Rng;
@@ -27,6 +28,14 @@ enum Event {
     LineDown(LineId),
     Disk,
     Tick,
+}
+
+/// Somebody who asked for something and got no answer.
+struct Unanswered {
+    command: Command,
+    ids: (RowId, RowId),
+    receipt: RowId,
+    first: Request,
 }
 
 pub(crate) struct World {
@@ -50,6 +59,8 @@ pub(crate) struct World {
     /// Whether nothing is wrong any more.
     calm: bool,
     days: u32,
+    /// Those who got no answer, and will ask again.
+    unanswered: Vec<Unanswered>,
     mutation: Mutation,
     trace: bool,
     pub(super) oracle: Oracle,
@@ -74,6 +85,7 @@ impl World {
             loss: 0,
             calm: false,
             days: 0,
+            unanswered: Vec::new(),
             mutation,
             trace,
             oracle: Oracle::default(),
@@ -137,6 +149,7 @@ impl World {
                     self.crash(at);
                     self.lose_blob(at);
                 }
+                16..=24 if !self.unanswered.is_empty() => self.ask_again(at)?,
                 _ => {
                     for _ in 0..self.rng.u8(1..3) {
                         let at = self.rng.usize(..self.nodes.len());
@@ -627,26 +640,103 @@ impl World {
         self.oracle.lost(at, &self.nodes)
     }
 
-    /// A client of a tracker does something.
+    /// A client of a tracker does something. Now and then it is not told what became of it.
     fn operate(&mut self, at: usize) -> Result<(), Failure> {
         let (id, other, wall) = (self.id(), self.id(), self.moment(at).wall);
         let soon = wall + Duration::from_secs(3_600);
         let short = self.rng.u8(..12);
-        self.write(at, |rng, registry| {
-            let accounts = registry.accounts(None, 3).items;
-            match (short, accounts.first()) {
-                (0, _) => {
-                    let code = CodeHash(other.0.repeat(2).try_into().unwrap());
-                    registry.invite(id, code, soon, wall)
-                }
-                (1, Some((account, _))) => registry.log_out(*account, id, soon, wall),
-                _ if accounts.len() < 3 => registry.create_account(new_account(rng, id), wall),
-                _ => {
-                    let mut story = || Story::operation(rng, registry, (id, other), wall);
-                    (0..3).fold(story(), |made, _| made.or_else(|_| story()))
+        let Some(replica) = &self.nodes[at].replica else {
+            return Ok(());
+        };
+        let registry: &Registry = Replica::registry(replica);
+        let accounts = registry.accounts(None, 3).items;
+        match (short, accounts.first()) {
+            (0, _) => {
+                let code = CodeHash(other.0.repeat(2).try_into().unwrap());
+                return self.write(at, |_, registry| registry.invite(id, code, soon, wall));
+            }
+            (1, Some((account, _))) => {
+                let account = *account;
+                return self.write(at, |_, registry| registry.log_out(account, id, soon, wall));
+            }
+            _ if accounts.len() < 3 => {
+                return self.write(at, |rng, registry| {
+                    registry.create_account(new_account(rng, id), wall)
+                });
+            }
+            _ => {}
+        }
+        let (ids, receipt) = ((id, other), self.id());
+        for _ in 0..4 {
+            let Some(replica) = &self.nodes[at].replica else {
+                return Ok(());
+            };
+            let registry: &Registry = Replica::registry(replica);
+            let command = Story::operation(&mut self.rng, registry, id);
+            if command.run(registry, ids, receipt, wall).is_err() {
+                continue;
+            }
+            let first = self.command(at, &command, ids, receipt, |request| request)?;
+            let is_lost = command.is_repeated && self.rng.u8(..4) == 0;
+            if let Some((write, first)) = first.filter(|_| is_lost) {
+                self.say(|| format!("{at} is not heard of {}", write.number()));
+                // Nobody is told, and nothing was promised.
+                self.nodes[at].requests.remove(&write);
+                self.oracle.counts.note("answer lost");
+                self.unanswered.push(Unanswered {
+                    command,
+                    ids,
+                    receipt,
+                    first,
+                });
+                if self.rng.bool() {
+                    self.crash(at);
                 }
             }
-        })
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    /// Somebody who got no answer asks another tracker, or the same.
+    fn ask_again(&mut self, at: usize) -> Result<(), Failure> {
+        let asked = self.rng.usize(..self.unanswered.len());
+        let Unanswered {
+            command,
+            mut ids,
+            receipt,
+            first,
+        } = self.unanswered.swap_remove(asked);
+        if self.mutation == Mutation::FreshIds {
+            ids = (self.id(), self.id());
+        }
+        let Some(replica) = &self.nodes[at].replica else {
+            return Ok(());
+        };
+        let is_done = Replica::registry(replica).receipt(receipt).is_some();
+        self.oracle.counts.note(match is_done {
+            true => "asked again and done before",
+            false => "asked again and done anew",
+        });
+        let request = |request: Request| match is_done {
+            true => request.repeats(first),
+            false => request,
+        };
+        self.command(at, &command, ids, receipt, request).map(drop)
+    }
+
+    /// A tracker is asked for something.
+    fn command(
+        &mut self,
+        at: usize,
+        command: &Command,
+        ids: (RowId, RowId),
+        receipt: RowId,
+        promise: impl FnOnce(Request) -> Request,
+    ) -> Result<Option<(Sequence, Request)>, Failure> {
+        let wall = self.moment(at).wall;
+        let run = |_: &mut Rng, registry: &Registry| command.run(registry, ids, receipt, wall);
+        self.write_for(at, Some(receipt), run, promise)
     }
 
     fn write(
@@ -654,14 +744,25 @@ impl World {
         at: usize,
         operation: impl FnOnce(&mut Rng, &Registry) -> Result<Update, Refusal>,
     ) -> Result<(), Failure> {
+        let made = self.write_for(at, None, operation, |request| request);
+        made.map(drop)
+    }
+
+    fn write_for(
+        &mut self,
+        at: usize,
+        receipt: Option<RowId>,
+        operation: impl FnOnce(&mut Rng, &Registry) -> Result<Update, Refusal>,
+        promise: impl FnOnce(Request) -> Request,
+    ) -> Result<Option<(Sequence, Request)>, Failure> {
         let now = self.moment(at);
         let node = &mut self.nodes[at];
         let Some(replica) = node.replica.as_mut().filter(|_| node.stopped <= self.now) else {
-            return Ok(());
+            return Ok(None);
         };
         let registry: &Registry = Replica::registry(replica);
         let Ok(update) = operation(&mut self.rng, registry) else {
-            return Ok(());
+            return Ok(None);
         };
         let Some(change) = update.change() else {
             return Err(Failure("a write without a change".to_owned()));
@@ -673,13 +774,18 @@ impl World {
         let blobs = named.map(|hash| (hash, blob(hash))).collect();
         match replica.write(blobs, now, |_, _| Ok(update)) {
             Ok((write, effects)) => {
-                node.requests.insert(write, request);
-                self.perform(at, effects)
+                if let Some(receipt) = receipt {
+                    let rows = request.rows.iter();
+                    self.oracle.made.note(receipt, request.version, rows);
+                }
+                node.requests.insert(write, promise(request.clone()));
+                self.perform(at, effects)?;
+                Ok(Some((write, request)))
             }
             Err(WriteError::NotServing(_)) => {
                 let what = "write refused while not serving";
                 self.oracle.counts.note(what);
-                Ok(())
+                Ok(None)
             }
             Err(error) => Err(Failure(error.to_string())),
         }
