@@ -59,6 +59,29 @@ impl<'a> FrameReader<'a> {
     /// # Errors
     /// See [`FrameIoError`]; the line is of no use any more.
     pub fn next(&mut self, idle: Duration, limit: Duration) -> Result<&[u8], FrameIoError> {
+        self.take(idle, limit, None)
+    }
+
+    /// The same on a line to somebody who is trusted and may be slow: the whole frame may take as long as it likes, as long
+    /// as no two parts of it come more than `silence` apart. `arrives` is called for each that does not complete it.
+    ///
+    /// # Errors
+    /// See [`FrameIoError`]; the line is of no use any more.
+    pub fn next_slowly(
+        &mut self,
+        idle: Duration,
+        silence: Duration,
+        mut arrives: impl FnMut(),
+    ) -> Result<&[u8], FrameIoError> {
+        self.take(idle, silence, Some(&mut arrives))
+    }
+
+    fn take(
+        &mut self,
+        idle: Duration,
+        limit: Duration,
+        mut arrives: Option<&mut dyn FnMut()>,
+    ) -> Result<&[u8], FrameIoError> {
         self.arrived.drain(..self.taken);
         self.taken = 0;
         if self.arrived.is_empty() {
@@ -69,10 +92,14 @@ impl<'a> FrameReader<'a> {
                 return Err(FrameIoError::Closed);
             }
         }
-        let deadline = Instant::now() + limit;
+        let mut deadline = Instant::now() + limit;
         let length = loop {
             if let Some((body, _)) = frame::decode(&self.arrived, self.cap)? {
                 break body.len();
+            }
+            if let Some(arrives) = &mut arrives {
+                arrives();
+                deadline = Instant::now() + limit;
             }
             if read_chunk(self.stream, &mut self.arrived, deadline, limit)? == 0 {
                 return Err(FrameIoError::CutOff);
@@ -212,6 +239,53 @@ mod tests {
             assert!(matches!(result, Err(FrameIoError::TooSlow(_))));
         });
         assert!(started.elapsed() < LONG / 2);
+    }
+
+    #[test]
+    fn a_frame_that_trickles_is_taken_from_whoever_may_be_slow() {
+        let (near, far, _) = pair();
+        let mut frame = Vec::new();
+        frame::encode(&[7; 40], CAP, &mut frame).unwrap();
+        let read = thread::scope(|scope| {
+            let (next, seen) = std::sync::mpsc::channel();
+            scope.spawn(move || {
+                let mut rest = frame.chunks(10);
+                write(&far, rest.next().unwrap());
+                // Each part when the one before is here.
+                for part in rest {
+                    seen.recv_timeout(LONG).unwrap();
+                    write(&far, part);
+                }
+                far
+            });
+            let mut reader = FrameReader::new(&near, CAP);
+            let read = reader.next_slowly(LONG, LONG, || next.send(()).unwrap());
+            read.map(<[u8]>::to_vec)
+        });
+        assert_eq!(read.unwrap(), [7; 40]);
+    }
+
+    #[test]
+    fn an_end_behind_what_was_read_is_seen_at_once() {
+        for goodbye in [true, false] {
+            let (near, far, socket) = pair();
+            write_frame(&far, b"ask", CAP, LONG).unwrap();
+            let mut reader = FrameReader::new(&near, CAP);
+            assert_eq!(reader.next(LONG, LONG).unwrap(), b"ask");
+            assert!(!near.has_ended());
+            write_frame(&far, b"more", CAP, LONG).unwrap();
+            assert_eq!(reader.next(LONG, LONG).unwrap(), b"more");
+            match goodbye {
+                true => far.finish(LONG),
+                false => socket.shutdown(Shutdown::Both).unwrap(),
+            }
+            let deadline = Instant::now() + LONG;
+            while !near.has_ended() {
+                assert!(Instant::now() < deadline);
+                thread::yield_now();
+            }
+            assert!(near.has_ended() && reader.next(LONG, LONG).is_err());
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod deadline;
 mod descriptors;
 mod frames;
+mod names;
 mod pool;
 mod server;
 mod stop;
@@ -14,6 +15,7 @@ mod tls;
 pub use deadline::{DeadlineReader, read_exact_by, write_all_by};
 pub use descriptors::raise_descriptor_limit;
 pub use frames::{FrameIoError, FrameReader, write_frame};
+pub use names::Names;
 pub use pool::Pool;
 pub use server::{Caps, Incoming, Server};
 pub use stop::Stop;

@@ -22,9 +22,11 @@ pub use server::TlsServer;
 
 use super::deadline::{DeadlineReader, write_all_until};
 use crate::certificate::Fingerprint;
+use nix::sys::socket::{MsgFlags, recv};
 use rustls::Connection;
 use std::io::{self, IoSliceMut, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -108,6 +110,34 @@ impl TlsStream {
                 read => return read,
             }
             self.advance(&mut inbound, deadline)?;
+        }
+    }
+
+    /// Whether the other side has ended the line, as far as that has arrived; nothing is waited for. Not seen is an end
+    /// behind something that has not been read yet.
+    pub fn has_ended(&self) -> bool {
+        let mut inbound = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            {
+                let mut connection = self.connection();
+                match connection.process_new_packets() {
+                    Ok(state) if !state.peer_has_closed() => {}
+                    _ => return true,
+                }
+                if !connection.wants_read() {
+                    return false;
+                }
+            }
+            if inbound.is_empty() {
+                match inbound.fill_now(&self.socket) {
+                    Ok(0) => return true,
+                    Ok(_) => {}
+                    Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+                }
+            }
+            if inbound.feed(&mut self.connection()).is_err() {
+                return true;
+            }
         }
     }
 
@@ -269,6 +299,24 @@ impl Inbound {
 
     /// Waits for bytes and says how many came, 0 at the end.
     fn fill(&mut self, socket: &TcpStream, deadline: Instant) -> io::Result<usize> {
+        self.make_room();
+        self.arrived = loop {
+            match DeadlineReader::until(socket, deadline).read(&mut self.buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
+        Ok(self.arrived)
+    }
+
+    /// Takes what is there and says how much it was, 0 at the end; `WouldBlock` if nothing is.
+    fn fill_now(&mut self, socket: &TcpStream) -> io::Result<usize> {
+        self.make_room();
+        self.arrived = recv(socket.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT)?;
+        Ok(self.arrived)
+    }
+
+    fn make_room(&mut self) {
         // A line that fills its buffer gets a larger one, until less comes.
         let room = match self.arrived {
             CHUNK.. => LARGE_CHUNK,
@@ -279,13 +327,6 @@ impl Inbound {
             self.buffer.resize(room, 0);
             self.buffer.shrink_to(room);
         }
-        self.arrived = loop {
-            match DeadlineReader::until(socket, deadline).read(&mut self.buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => break read?,
-            }
-        };
-        Ok(self.arrived)
     }
 
     /// Hands on what has arrived until the connection has something to read: its room for what it has decrypted is
