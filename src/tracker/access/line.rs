@@ -1,6 +1,6 @@
 //! One control line of a peer: requests in, replies out, in order.
 //!
-//! In scope: deadlines, what is answered to bytes that are no request, long frames for those alone who have shown a session.
+//! In scope: deadlines, dropping a write whose line was ended before its turn came, what is answered to bytes that are no request, long frames for those alone who have shown a session.
 //! Out of scope: what a request means.
 //!
 //! The connection's own thread reads, has each request answered and writes the reply before it reads the next.
@@ -47,6 +47,12 @@ impl Registrar {
             if !is_known && self.holds(request.token.as_ref()) {
                 is_known = true;
                 reader.allow(MAX_FRAME);
+            }
+            // Whoever has given up asks elsewhere, and may have gone on from there since: done now, a write would be later.
+            if request.ask.is_write() && stream.has_ended() {
+                let kind = request.ask.kind();
+                log::info!("{from} has given up {kind} and ended its line: it is not done");
+                return Ok(());
             }
             let reply = self.answer(request, from.ip()).encode();
             write_frame(stream, &reply, MAX_FRAME, FRAME)?;
