@@ -9,10 +9,13 @@ use crate::net::{
 use crate::storage::{BackupError, read_backup};
 use crate::wire::control::{ControlError, Line, MAX_FRAME};
 use crate::wire::operator::{MAX_PART, Message};
-use std::fs::{File, Permissions};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
+use nix::unistd::linkat;
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::PermissionsExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,17 +148,14 @@ fn fetch(stream: &TlsStream, path: &Path) -> Result<u64, OperatorError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let mut file = tempfile::Builder::new()
-        .permissions(Permissions::from_mode(0o600))
-        .tempfile_in(folder)
-        .map_err(unwritten)?;
+    let file = Unnamed::in_folder(folder).map_err(unwritten)?;
     write_frame(stream, &Message::Backup.encode(), MAX_FRAME, FRAME)?;
     let mut reader = FrameReader::new(stream, MAX_FRAME);
     let mut length = 0u64;
     loop {
         match Message::decode(reader.next(FRAME, FRAME)?)? {
             Message::Part(bytes) => {
-                file.write_all(&bytes).map_err(unwritten)?;
+                file.as_file().write_all(&bytes).map_err(unwritten)?;
                 length = length.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
             }
             Message::End => break,
@@ -165,9 +165,113 @@ fn fetch(stream: &TlsStream, path: &Path) -> Result<u64, OperatorError> {
     }
     file.as_file().sync_all().map_err(unwritten)?;
     // It is taken for one only if it can be read as one.
-    read_backup(file.path())?;
-    file.persist(path).map_err(|error| unwritten(error.error))?;
+    read_backup(&file.path())?;
+    file.place(path).map_err(unwritten)?;
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     synced.map_err(unwritten)?;
     Ok(length)
+}
+
+/// A file that has no name until it is whole, so that nothing is left of it however the process ends. Where the file system
+/// has no such files, it has a name of its own, and is removed unless the process is killed.
+enum Unnamed {
+    Unlinked(File),
+    Named(tempfile::NamedTempFile),
+}
+
+impl Unnamed {
+    /// A new one of mode 0600.
+    fn in_folder(folder: &Path) -> io::Result<Self> {
+        let unlinked = File::options()
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .custom_flags(OFlag::O_TMPFILE.bits())
+            .open(folder);
+        match unlinked {
+            Ok(file) => Ok(Self::Unlinked(file)),
+            // Of a file system or a kernel without them.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::Unsupported | io::ErrorKind::IsADirectory
+                ) =>
+            {
+                let named = tempfile::Builder::new()
+                    .permissions(Permissions::from_mode(0o600))
+                    .tempfile_in(folder)?;
+                Ok(Self::Named(named))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn as_file(&self) -> &File {
+        match self {
+            Self::Unlinked(file) => file,
+            Self::Named(file) => file.as_file(),
+        }
+    }
+
+    /// Where it can be opened.
+    fn path(&self) -> PathBuf {
+        match self {
+            Self::Unlinked(file) => format!("/proc/self/fd/{}", file.as_raw_fd()).into(),
+            Self::Named(file) => file.path().to_owned(),
+        }
+    }
+
+    /// Gives it its name, in place of a file that has it.
+    fn place(self, path: &Path) -> io::Result<()> {
+        match self {
+            Self::Unlinked(_) => {
+                // A link replaces nothing, a rename does: between the two it stands whole under another name.
+                let mut new = path.as_os_str().to_owned();
+                new.push(".new");
+                let new = PathBuf::from(new);
+                match fs::remove_file(&new) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+                let flags = AtFlags::AT_SYMLINK_FOLLOW;
+                linkat(AT_FDCWD, &self.path(), AT_FDCWD, &new, flags)?;
+                fs::rename(&new, path).inspect_err(|_| drop(fs::remove_file(&new)))
+            }
+            Self::Named(file) => Ok(file.persist(path).map(drop)?),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_under_way_has_no_name_and_takes_the_place_of_the_last_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = || {
+            let entries = fs::read_dir(folder.path()).unwrap();
+            let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            names.collect::<Vec<_>>()
+        };
+        let path = folder.path().join("backup");
+        for text in ["first", "second"] {
+            // Left by one that was killed between the two steps.
+            fs::write(folder.path().join("backup.new"), "old").unwrap();
+            let file = Unnamed::in_folder(folder.path()).unwrap();
+            file.as_file().write_all(text.as_bytes()).unwrap();
+            if let Unnamed::Unlinked(_) = file {
+                assert!(names().len() <= 2, "{:?}", names());
+            }
+            assert_eq!(fs::read_to_string(file.path()).unwrap(), text);
+            file.place(&path).unwrap();
+            assert_eq!(names(), ["backup"]);
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+            let mode = path.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        // One that comes to nothing leaves nothing.
+        drop(Unnamed::in_folder(folder.path()).unwrap());
+        assert_eq!(names(), ["backup"]);
+    }
 }
