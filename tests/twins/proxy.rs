@@ -4,6 +4,10 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// How many bytes at a time come through a slow line.
+const SLICE: usize = 512;
 
 /// Takes connections and hands them on to a tracker.
 pub(crate) struct Proxy {
@@ -30,8 +34,10 @@ enum Mode {
     Cut,
     /// Connections stand and nothing comes through.
     Held,
-    /// Connections stand, and no answer comes through.
-    Silent,
+    /// Connections stand, and after this many no answer comes through.
+    Silent(usize),
+    /// This many bytes a second come through, each way.
+    Slow(u32),
     Ended,
 }
 
@@ -71,9 +77,14 @@ impl Proxy {
         self.set(Mode::Held);
     }
 
-    /// Lets through what is asked, and no answer.
-    pub(crate) fn hold_answers(&self) {
-        self.set(Mode::Silent);
+    /// Lets through what is asked, and that many answers.
+    pub(crate) fn hold_answers_after(&self, answers: usize) {
+        self.set(Mode::Silent(answers));
+    }
+
+    /// Lets this many bytes a second through.
+    pub(crate) fn slow_down(&self, rate: u32) {
+        self.set(Mode::Slow(rate));
     }
 
     pub(crate) fn mend(&self) {
@@ -111,7 +122,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         match mode {
             Mode::Ended => return,
             Mode::Cut => continue,
-            Mode::Open | Mode::Held | Mode::Silent => {}
+            Mode::Open | Mode::Held | Mode::Silent(_) | Mode::Slow(_) => {}
         }
         let Some(Ok(far)) = target.map(TcpStream::connect) else {
             continue;
@@ -139,18 +150,32 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 fn copy(mut from: TcpStream, mut to: TcpStream, shared: &Shared, answers: bool) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(read @ 1..) = from.read(&mut buffer) {
-        let held = |state: &mut State| match state.mode {
+        let held = |state: &mut State| match &mut state.mode {
             Mode::Held => true,
-            Mode::Silent => answers,
-            Mode::Open | Mode::Cut | Mode::Ended => false,
+            Mode::Silent(0) => answers,
+            Mode::Silent(left) => {
+                *left -= usize::from(answers);
+                false
+            }
+            Mode::Open | Mode::Cut | Mode::Slow(_) | Mode::Ended => false,
         };
         let state = shared.state.lock().unwrap();
         let state = shared.changed.wait_while(state, held).unwrap();
         if matches!(state.mode, Mode::Cut | Mode::Ended) {
             break;
         }
+        let mode = state.mode;
         drop(state);
-        if to.write_all(&buffer[..read]).is_err() {
+        let written = match mode {
+            Mode::Slow(rate) => buffer[..read].chunks(SLICE).try_for_each(|slice| {
+                thread::sleep(Duration::from_secs_f64(
+                    slice.len() as f64 / f64::from(rate),
+                ));
+                to.write_all(slice)
+            }),
+            _ => to.write_all(&buffer[..read]),
+        };
+        if written.is_err() {
             break;
         }
     }

@@ -12,6 +12,9 @@ const SEND: Duration = Duration::from_secs(10);
 /// How long a line may have been silent to be used again; trackers close lines that are silent for longer.
 const REUSE: Duration = Duration::from_secs(20);
 
+/// How long a write may take while there are other trackers.
+const WRITE: Duration = Duration::from_secs(4);
+
 /// How long a tracker may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Patience {
@@ -34,11 +37,16 @@ impl Patience {
         answer: Duration::from_secs(1),
     };
 
+    /// Whether it is long for a tracker beside which there are others: it is seen first whether the tracker answers at all.
+    pub(super) fn is_worth_a_look(self) -> bool {
+        self.connection == Self::GLANCE.connection && self.answer > WRITE
+    }
+
     /// With one while there are others to go on at. A write may wait two seconds for the tracker's twin.
     pub(super) fn short(ask: &Ask) -> Self {
         let answer = match ask {
             Ask::CreateUser { .. } | Ask::Login { .. } | Ask::ChangePassword { .. } => 12,
-            ask if ask.is_write() => 4,
+            ask if ask.is_write() => WRITE.as_secs(),
             _ => 2,
         };
         Self {

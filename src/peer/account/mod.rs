@@ -435,7 +435,8 @@ impl Account {
                         Ok(_) => {
                             troubles.push(AccountError::OtherAnswer(ask.kind()).to_string());
                         }
-                        Err(error) if error.kind == ErrorKind::NOT_SERVING => {
+                        // It says nothing of the session, nor of what is asked for.
+                        Err(error) if round::is_no_answer(error.kind) => {
                             troubles.push(error.to_string());
                         }
                         Err(error) => refused = Some(error),

@@ -17,12 +17,20 @@ pub(super) struct Told {
 pub(super) struct Round {
     /// A refusal by which another tracker may not go.
     pub(super) refused: Option<Reply>,
-    /// Somebody has just started.
+    /// Somebody is about to serve.
     pub(super) is_starting: bool,
+    /// How many were to be asked, and how many say that the session is over.
+    pub(super) asked: usize,
+    pub(super) ended: usize,
     /// Somebody may only have been slow.
     pub(super) late: bool,
     pub(super) untrusted: Option<TrustError>,
     pub(super) troubles: Vec<String>,
+}
+
+/// Whether a refusal says only that its tracker cannot tell now: another one may.
+pub(super) fn is_no_answer(kind: ErrorKind) -> bool {
+    kind.is_unserved() || kind == ErrorKind::NOT_SAVED || kind == ErrorKind::BUSY
 }
 
 impl Round {
@@ -38,18 +46,13 @@ impl Round {
             return Some(reply);
         };
         let kind = refused.kind;
-        self.is_starting |= kind == ErrorKind::NOT_SERVING;
-        let others_may = ends_session(kind)
-            || [
-                ErrorKind::NOT_SERVING,
-                ErrorKind::NOT_SAVED,
-                ErrorKind::BUSY,
-            ]
-            .contains(&kind);
-        if !others_may {
+        self.is_starting |= kind == ErrorKind::STARTING;
+        self.ended += usize::from(ends_session(kind));
+        if !ends_session(kind) && !is_no_answer(kind) {
             return Some(reply);
         }
-        let weaker = |before: &Reply| matches!(&before.result, Err(refused) if refused.kind == ErrorKind::NOT_SERVING);
+        let weaker =
+            |before: &Reply| matches!(&before.result, Err(refused) if refused.kind.is_unserved());
         if self.refused.as_ref().is_none_or(weaker) {
             self.refused = Some(reply);
         }
@@ -60,7 +63,7 @@ impl Round {
     pub(super) fn end(mut self, sent: bool) -> Result<Told, AccountError> {
         if let Some(reply) = self.refused {
             // A tracker that does not answer may know more of a session than one that does.
-            let unanimous = self.troubles.is_empty() && !self.is_starting;
+            let unanimous = self.ended == self.asked;
             match &reply.result {
                 Err(refused) if ends_session(refused.kind) && !unanimous => {
                     self.troubles
@@ -105,6 +108,7 @@ mod tests {
             ("login-refused", true),
             ("slow-down", true),
             ("not-serving", false),
+            ("starting", false),
             ("not-saved", false),
             ("busy", false),
             ("session-ended", false),
@@ -112,12 +116,18 @@ mod tests {
         ] {
             let mut round = Round::default();
             assert_eq!(round.weigh(reply(Err(kind))).is_some(), is_last, "{kind}");
-            assert_eq!(round.is_starting, kind == "not-serving");
+            assert_eq!(round.is_starting, kind == "starting");
         }
         let mut round = Round::default();
         assert!(round.weigh(reply(Ok(Answer::Done))).is_some());
         // Of several refusals that of a tracker that serves counts.
-        for kind in ["not-serving", "session-ended", "not-serving", "busy"] {
+        for kind in [
+            "starting",
+            "not-serving",
+            "session-ended",
+            "not-serving",
+            "busy",
+        ] {
             round.weigh(reply(Err(kind)));
         }
         let refused = round.refused.unwrap().result.unwrap_err();
@@ -127,7 +137,10 @@ mod tests {
     #[test]
     fn a_session_is_over_if_no_silent_tracker_may_know_better() {
         let round = |troubles: &[&str]| {
-            let mut round = Round::default();
+            let mut round = Round {
+                asked: 1 + troubles.len(),
+                ..Round::default()
+            };
             round.weigh(reply(Err("session-ended")));
             round.troubles = troubles.iter().map(ToString::to_string).collect();
             round
@@ -144,6 +157,26 @@ mod tests {
         // One that ended it as it was asked to, and said nothing, left a receipt by which the other says that it is done.
         let error = round(&["x: gone"]).end(true).unwrap_err();
         assert_eq!(error.kind(), "unreachable");
+        // One that answers and cannot tell may know better, too, and so may one that is not trusted.
+        for kind in ["busy", "not-saved", "not-serving", "starting"] {
+            for kinds in [[kind, "session-ended"], ["session-ended", kind]] {
+                let mut round = Round {
+                    asked: 2,
+                    ..Round::default()
+                };
+                for kind in kinds {
+                    round.weigh(reply(Err(kind)));
+                }
+                let told = round.end(false).map(|told| told.unanimous);
+                assert!(!told.unwrap_or_default(), "{kinds:?}");
+            }
+        }
+        let mut round = Round {
+            asked: 2,
+            ..Round::default()
+        };
+        round.weigh(reply(Err("session-ended")));
+        assert_eq!(round.end(false).unwrap_err().kind(), "unreachable");
         assert_eq!(
             Round::default().end(false).unwrap_err().kind(),
             "unreachable"

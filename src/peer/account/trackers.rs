@@ -13,14 +13,13 @@
 use super::line::{OpenLine, Patience};
 use super::round::{Round, Told};
 use super::{AccountError, TrackerLineError};
-use crate::net::FrameIoError;
+use crate::net::{FrameIoError, Names};
 use crate::peer::status::{TrackerLine, TrackerState};
 use crate::peer::{FirstUse, Trust, TrustError};
-use crate::wire::access::{Answer, Ask, ClusterView, ErrorKind, Reply, Token};
+use crate::wire::access::{Answer, Ask, ClusterView, Reply, Token};
 use crate::wire::{HostPort, TrackerInfo};
 use std::collections::HashMap;
 use std::fmt;
-use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -28,6 +27,8 @@ use std::time::{Duration, Instant};
 
 /// How long trackers that have just started are waited for.
 const STARTING: Duration = Duration::from_secs(5);
+/// How long looking up the name of a tracker may take.
+const LOOK_UP: Duration = Duration::from_secs(2);
 /// The pause between two looks at them.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long a tracker that failed is asked last: at first, and at most. It doubles with each failure.
@@ -57,6 +58,7 @@ pub(super) struct Trackers {
     folder: PathBuf,
     first_use: FirstUseNotice,
     known: Mutex<HashMap<HostPort, Known>>,
+    names: Names,
 }
 
 /// What is remembered of a tracker.
@@ -90,6 +92,7 @@ impl Trackers {
             folder: folder.to_owned(),
             first_use,
             known: Mutex::default(),
+            names: Names::default(),
         }
     }
 
@@ -102,8 +105,11 @@ impl Trackers {
         let mut again = false;
         let mut patient = false;
         loop {
-            let mut round = Round::default();
             let info = self.info()?;
+            let mut round = Round {
+                asked: info.addresses.len(),
+                ..Round::default()
+            };
             let only = info.addresses.len() == 1;
             let first_use = |first: FirstUse<'_>| (self.first_use.0)(first);
             let trust = Trust::new(info.fingerprint, &self.folder, &first_use);
@@ -251,6 +257,18 @@ impl Trackers {
         let mut sent_before = false;
         let idle = self.known().get_mut(tracker).and_then(|it| it.idle.take());
         if let Some(mut line) = idle.filter(OpenLine::is_fresh) {
+            // A machine that is gone would cost as long as an answer may take.
+            if patience.is_worth_a_look()
+                && let Err(error) = line.ask(&Ask::Cluster, None, Patience::GLANCE.answer)
+                && let TrackerLineError::Frame(FrameIoError::TooSlow(_)) = error
+            {
+                self.failed(tracker);
+                return Err(Trouble::Silent {
+                    what: format!("the tracker at {tracker}: {error}"),
+                    sent: false,
+                    late: true,
+                });
+            }
             match line.ask(ask, token, patience.answer) {
                 Ok(reply) => return Ok(self.answered(tracker, line, reply)),
                 // It holds the line and says nothing: so it would on another one.
@@ -291,7 +309,7 @@ impl Trackers {
         token: Option<&Token>,
         patience: Patience,
     ) -> Result<(OpenLine, Reply), Trouble> {
-        let found = (tracker.host.as_str(), tracker.port).to_socket_addrs();
+        let found = self.names.addresses(tracker, LOOK_UP);
         let found = found.map_err(|error| Trouble::silent(format!("{tracker}: {error}")))?;
         let mut trouble = Trouble::silent(format!("{tracker} has no address"));
         for address in found {
@@ -341,8 +359,7 @@ impl Trackers {
     fn answered(&self, tracker: &HostPort, line: OpenLine, reply: Reply) -> Reply {
         let mut known = self.known();
         let known = known.entry(tracker.clone()).or_default();
-        let serves =
-            !matches!(&reply.result, Err(refused) if refused.kind == ErrorKind::NOT_SERVING);
+        let serves = !matches!(&reply.result, Err(refused) if refused.kind.is_unserved());
         if serves {
             if known.failures > 0 {
                 log::info!("the tracker at {tracker} answers again");

@@ -19,7 +19,7 @@ use crate::tracker::registry::{
     Account, GroupKey, Leaving, NewAccount, NewGroup, PasswordHash, Refusal, Registry, RowId,
     Stamp, Update, VersionVector,
 };
-use crate::tracker::replication::WriteError as ReplicaError;
+use crate::tracker::replication::{Serving, WriteError as ReplicaError};
 use crate::tracker::swarms::Swarms;
 use crate::wire::access::{Answer, Ask, ErrorKind, Place, Refused, Reply, Request, Seen, Token};
 use crate::wire::control::Line;
@@ -137,7 +137,7 @@ impl Registrar {
             done.answer
         });
         // Nobody is told what a crash could undo, in a refusal neither.
-        let serves = !matches!(&result, Err(refused) if refused.kind == ErrorKind::NOT_SERVING);
+        let serves = !matches!(&result, Err(refused) if refused.kind.is_unserved());
         if lasts
             && serves
             && let Err(error) = self.keeper.settle()
@@ -759,6 +759,9 @@ pub(super) fn told(refusal: Refusal) -> Refused {
 pub(super) fn unwritten(error: WriteError) -> Refused {
     match error {
         WriteError::Replica(ReplicaError::Refused(refusal)) => told(refusal),
+        WriteError::Replica(error @ ReplicaError::NotServing(Serving::Waiting)) => {
+            refused(ErrorKind::STARTING, &error.to_string())
+        }
         WriteError::Replica(error @ ReplicaError::NotServing(_)) => {
             refused(ErrorKind::NOT_SERVING, &error.to_string())
         }

@@ -12,12 +12,12 @@ mod outbox;
 pub(super) use outbox::{Outbox, Outgoing};
 
 use super::keeper::Keeper;
-use crate::net::{ClusterTls, Purpose, Stop, TlsError, TlsStream};
+use crate::net::{ClusterTls, Names, Purpose, Stop, TlsError, TlsStream};
 use crate::wire::TrackerInfo;
 use crate::wire::twin::TrackerNumber;
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -28,6 +28,8 @@ pub const MAX_TRACKERS: usize = 5;
 
 /// How often it is looked who is listed.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long looking up a name may take.
+const LOOK_UP: Duration = Duration::from_secs(2);
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long its handshake may take.
@@ -55,6 +57,7 @@ struct Shared {
     number: TrackerNumber,
     /// The lines that were called, to be ended at the stop.
     called: Mutex<BTreeMap<TrackerNumber, Arc<TcpStream>>>,
+    names: Names,
 }
 
 /// Why there is no line to another tracker.
@@ -87,6 +90,7 @@ impl Twins {
             tracker_info,
             number,
             called: Mutex::default(),
+            names: Names::default(),
         });
         let stop = Stop::new();
         let (listing, stopping) = (Arc::clone(&shared), stop.clone());
@@ -215,7 +219,7 @@ impl Shared {
         if tracker.port == 0 {
             return Err(CallError::NoPort(number));
         }
-        let found = (tracker.host.as_str(), tracker.port).to_socket_addrs();
+        let found = self.names.addresses(tracker, LOOK_UP);
         let found = found.map_err(|error| unlisted(&format!("{tracker}: {error}")))?;
         let mut last = unlisted(&format!("{tracker} has no address"));
         for address in found {

@@ -28,7 +28,7 @@ pub const ERROR_KINDS: &[(&str, &str)] = &[
     ("not-saved", "the tracker cannot write its database"),
     (
         "not-serving",
-        "the tracker has just started or has old data; another may serve",
+        "the tracker does not serve with the data it has; another may",
     ),
     ("not-the-owner", "for the owner of the group only"),
     (
@@ -39,6 +39,10 @@ pub const ERROR_KINDS: &[(&str, &str)] = &[
     ("session-ended", "the session is over; log in again"),
     ("share-exists", "the group has a share of that name already"),
     ("slow-down", "too many failed tries; wait"),
+    (
+        "starting",
+        "the tracker is about to serve; try again in a moment",
+    ),
     ("unknown-group", "there is no such group"),
     ("unknown-invite", "there is no such invite code"),
     ("unknown-member", "that user is not in the group"),
@@ -67,8 +71,10 @@ impl ErrorKind {
     pub const NOT_LOGGED_IN: Self = Self("not-logged-in");
     /// The database failed.
     pub const NOT_SAVED: Self = Self("not-saved");
-    /// The tracker answers nobody now; nothing was done.
+    /// The tracker answers nobody, and will not without its operator or another tracker; nothing was done.
     pub const NOT_SERVING: Self = Self("not-serving");
+    /// The tracker answers nobody yet; nothing was done.
+    pub const STARTING: Self = Self("starting");
     /// The name belongs to somebody.
     pub const NAME_TAKEN: Self = Self("name-taken");
     /// The session was ended, or its time is over.
@@ -82,6 +88,11 @@ impl ErrorKind {
     pub fn parse(word: &str) -> Option<Self> {
         let found = ERROR_KINDS.iter().find(|(kind, _)| *kind == word);
         found.map(|(kind, _)| Self(kind))
+    }
+
+    /// Whether the tracker answers nobody, for now or altogether.
+    pub fn is_unserved(self) -> bool {
+        self == Self::NOT_SERVING || self == Self::STARTING
     }
 
     /// Its word.
@@ -107,6 +118,7 @@ mod tests {
             ErrorKind::NOT_LOGGED_IN,
             ErrorKind::NOT_SAVED,
             ErrorKind::NOT_SERVING,
+            ErrorKind::STARTING,
             ErrorKind::NAME_TAKEN,
             ErrorKind::SESSION_ENDED,
             ErrorKind::SLOW_DOWN,
