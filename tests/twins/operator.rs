@@ -51,28 +51,17 @@ fn a_split_is_seen_everywhere_and_so_is_its_end() {
     pair.wait_until_in_step();
     pair.quit(1);
     pair.quit(2);
-    // One line at the split, one at its end, on either side.
-    for (number, other) in [(1, "2"), (2, "1")] {
+    // On either side a line each time, in turn: on a busy machine there may be more than the one split.
+    for (number, other) in [(1, 2), (2, 1)] {
         let log = pair.log(number);
-        let lines: Vec<&str> = log
+        let told: Vec<bool> = log
             .lines()
-            .filter(|line| !line.contains(" DEBUG ") && line.contains(&format!("tracker {other}")))
-            .filter_map(|line| line.split_once(": ").map(|(_, told)| told))
-            .filter(|told| !told.contains("is not known yet"))
+            .filter_map(|line| {
+                let healed = line.contains(&format!("in step with tracker {other}"));
+                (healed || line.contains(&format!("lost tracker {other}"))).then_some(healed)
+            })
             .collect();
-        let expected = [
-            format!("in step with tracker {other}"),
-            format!("lost tracker {other}: writes are kept for it"),
-            format!("in step with tracker {other}"),
-        ];
-        assert!(
-            lines.starts_with(&expected.each_ref().map(String::as_str)),
-            "{lines:?}"
-        );
-        let after = &lines[expected.len()..];
-        assert!(
-            after.iter().all(|told| told.starts_with("lost tracker")),
-            "{lines:?}"
-        );
+        assert!(told.len() >= 3 && told.first() == Some(&true), "{log}");
+        assert!(told.windows(2).all(|two| two[0] != two[1]), "{log}");
     }
 }
