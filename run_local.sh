@@ -80,7 +80,7 @@ start_twins() {
     say "trackers at ${twin_at[1]} and ${twin_at[2]}"
 }
 
-# kill -9, as a machine that loses its power.
+# kill -9: the process ends at once; its machine goes on and refuses the next connection.
 kill_twin() {
     local killed=${twins[$1]} id
     local -a left=()
