@@ -70,7 +70,7 @@ pub struct Database {
 /// What was in a database when it was opened, the bytes of blobs apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// The random bits made with the file.
+    /// The random bits made with the file, or those that took their place ([`Batch::put_origin`]).
     pub origin: [u8; 16],
     /// The version vector of the last commit that gave one; empty before the first.
     pub versions: Vec<u8>,
@@ -291,6 +291,9 @@ fn write(database: &redb::Database, batch: &Batch) -> Result<(), Fault> {
         let mut about = transaction.open_table(ABOUT)?;
         if let Some(versions) = &batch.versions {
             about.insert(VERSIONS, versions.as_slice())?;
+        }
+        if let Some(origin) = &batch.origin {
+            about.insert(ORIGIN, origin.as_slice())?;
         }
         if batch.caught_up {
             about.remove(RESTORED)?;

@@ -24,6 +24,7 @@ use crate::net::Stop;
 use crate::storage::{Database, DatabaseError, Stored};
 use crate::torrent::{Info, InfoHash};
 use crate::wire::twin::{Message, TrackerNumber};
+use ring::rand::{SecureRandom, SystemRandom};
 use saving::{Save, Saves};
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Write};
@@ -150,6 +151,7 @@ impl Keeper {
                 named_by,
                 is_sound: |hash, bytes| Info::parse(bytes).is_ok_and(|it| it.info_hash() == hash),
             },
+            spare: spare(folder)?,
         };
         let epoch = Instant::now();
         let registry = load(folder, stored)?;
@@ -228,6 +230,12 @@ impl Keeper {
 
     /// Whether this tracker serves; after a failed commit it does not.
     pub(super) fn serving(&self) -> Result<(), WriteError> {
+        let now = moment(self.shared.epoch);
+        // A request that lay here while this process stood still, before the first tick since.
+        let stood_still = self.shared.look().replica.stood_still(now).is_some();
+        if stood_still {
+            self.shared.happens(Replica::tick);
+        }
         match self.shared.look().serving() {
             Serving::Yes => Ok(()),
             why => Err(ReplicaError::NotServing(why).into()),
@@ -273,7 +281,7 @@ impl Keeper {
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
     ) -> Result<Written, WriteError> {
         let blobs = info.map(|info| (info.info_hash(), info.raw().to_vec()));
-        let (done, single) = {
+        let (done, single, reports) = {
             let now = moment(self.shared.epoch);
             let mut state = self.shared.state();
             if state.failed {
@@ -282,9 +290,10 @@ impl Keeper {
             let blobs = blobs.into_iter().collect();
             let (write, effects) = state.replica.write(blobs, now, operation)?;
             let done = state.wait_for(write);
-            self.shared.act(&mut state, effects);
-            (done, state.replica.is_single())
+            let reports = self.shared.act(&mut state, effects);
+            (done, state.replica.is_single(), reports)
         };
+        reports.iter().for_each(tell);
         match done.recv_timeout(DISK) {
             Ok(Copies::OnlyHere) if !single => Ok(Written::OnlyHere),
             Ok(_) => Ok(Written::Safe),
@@ -316,7 +325,9 @@ impl Keeper {
         }
         state.lines.insert(line, Arc::clone(outbox));
         let effects = state.replica.line_up(line, moment(self.shared.epoch));
-        self.shared.act(&mut state, effects);
+        let reports = self.shared.act(&mut state, effects);
+        drop(state);
+        reports.iter().for_each(tell);
         line
     }
 
@@ -324,6 +335,12 @@ impl Keeper {
     pub(super) fn received(&self, line: LineId, message: Message) {
         self.shared
             .happens(|replica, now| replica.received(line, message, now));
+    }
+
+    /// A part of a message has come over a line.
+    pub(super) fn arriving(&self, line: LineId) {
+        self.shared
+            .happens(|replica, now| replica.arriving(line, now));
     }
 
     /// A line has ended.
@@ -364,10 +381,15 @@ impl Shared {
             return;
         }
         let effects = event(&mut state.replica, moment(self.epoch));
-        self.act(&mut state, effects);
+        let reports = self.act(&mut state, effects);
+        drop(state);
+        reports.iter().for_each(tell);
     }
 
-    fn act(&self, state: &mut State, effects: Vec<Effect>) {
+    /// Does what the replica says; gives what the operator is to be told once the lock is free, as that writes a file.
+    #[must_use]
+    fn act(&self, state: &mut State, effects: Vec<Effect>) -> Vec<Report> {
+        let mut reports = Vec::new();
         for effect in effects {
             match effect {
                 Effect::Send(line, message) => state.send(line, Outgoing::Message(message)),
@@ -395,13 +417,14 @@ impl Shared {
                 // An end of its own making is no news.
                 Effect::Report(Report::Split { .. }) if state.ending => {}
                 Effect::Report(report) => {
-                    tell(&report);
                     if report == Report::Serves && std::mem::take(&mut state.restored) {
                         self.saves.push(Save::CaughtUp);
                     }
+                    reports.push(report);
                 }
             }
         }
+        reports
     }
 
     /// Saves until the end. Runs on the thread `registry`.
@@ -479,6 +502,15 @@ pub(crate) fn since_1970() -> Duration {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()
+}
+
+/// Bits that are in use nowhere.
+fn spare(folder: &Path) -> Result<Origin, OpenError> {
+    let mut origin = Origin([0; 16]);
+    let filled = SystemRandom::new().fill(&mut origin.0);
+    let path = folder.to_owned();
+    filled.map_err(|_| OpenError::Database(DatabaseError::NoRandomness(path)))?;
+    Ok(origin)
 }
 
 fn load(folder: &Path, stored: Stored) -> Result<Registry, OpenError> {

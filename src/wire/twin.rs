@@ -24,6 +24,9 @@ pub const PROTOCOL: u32 = 1;
 /// The most bytes of an [`Encoded`]: it fits into a frame with all that stands around it.
 pub const MAX_ENCODED: usize = MAX_FRAME as usize - 1024;
 
+/// The most bytes of a blob in one message: other messages wait for it on a slow line.
+pub const BLOB_PART: usize = 128 << 10;
+
 /// The number of a tracker: its place among the addresses of `TRACKER_INFO`, from 1.
 pub type TrackerNumber = NonZeroU32;
 
@@ -141,7 +144,7 @@ impl Message {
             None => Self::NoBlob { info_hash },
             Some(bytes) => Self::Blob {
                 info_hash,
-                part: InfoPart::of(bytes, offset)?,
+                part: InfoPart::of_at_most(bytes, offset, BLOB_PART)?,
             },
         })
     }

@@ -141,6 +141,38 @@ fn an_older_copy_of_the_data_does_not_serve() {
 }
 
 #[test]
+fn an_older_copy_that_serves_alone_loses_nothing_and_gives_no_number_twice() {
+    let mut pair = Pair::new();
+    let mut nik = pair.user(1, "nik");
+    pair.quit(1);
+    let (data, copy) = (pair.data(1), pair.sandbox.path("copy"));
+    fs::copy(format!("{data}/registry.redb"), &copy).unwrap();
+    pair.start(1, &[]);
+    pair.wait_until_in_step();
+    nik = User::login(pair.line(1), &nik.name);
+    for name in ["g1", "g2"] {
+        nik.does(group(&format!("create_group {name}")));
+    }
+    // Both end; the first comes back with the older copy, and with nobody to say that it is one.
+    pair.kill(2);
+    pair.kill(1);
+    fs::copy(&copy, format!("{data}/registry.redb")).unwrap();
+    pair.start(1, &[]);
+    wait_for("it serves alone", || {
+        pair.view(1).is_some_and(|view| view.serving)
+    });
+    nik = User::login(pair.line(1), &nik.name);
+    for name in ["h1", "h2", "h3"] {
+        nik.does(group(&format!("create_group {name}")));
+    }
+    pair.start(2, &[]);
+    pair.wait_until_in_step();
+    let dump = pair.same_when_stopped();
+    let groups = dump["groups"].as_array().unwrap();
+    assert_eq!(groups.len(), 5, "{groups:?}");
+}
+
+#[test]
 fn a_tracker_listed_later_joins_without_a_restart_of_the_others() {
     let mut pair = Pair::none();
     let info = pair.sandbox.path("cluster/info.txt");

@@ -19,5 +19,6 @@ mod kills;
 mod operator;
 mod pair;
 mod proxy;
+mod standstill;
 mod strangers;
 mod waiting;

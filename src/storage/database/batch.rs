@@ -9,6 +9,7 @@ pub struct Batch {
     pub(super) rows: BTreeMap<[u8; 16], Option<Vec<u8>>>,
     pub(super) blobs: BTreeMap<[u8; 20], Option<Vec<u8>>>,
     pub(super) versions: Option<Vec<u8>>,
+    pub(super) origin: Option<[u8; 16]>,
     pub(super) caught_up: bool,
 }
 
@@ -41,6 +42,11 @@ impl Batch {
     /// Writes the version vector; left out, the one before stays.
     pub fn put_versions(&mut self, versions: Vec<u8>) {
         self.versions = Some(versions);
+    }
+
+    /// Writes the origin; left out, the one before stays.
+    pub fn put_origin(&mut self, origin: [u8; 16]) {
+        self.origin = Some(origin);
     }
 
     /// Says that the database, if it was restored from a backup, has caught up since.

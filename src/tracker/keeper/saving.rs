@@ -110,6 +110,9 @@ fn batch(saves: Vec<Save>) -> (Batch, Option<u64>) {
             batch.put_blob(info_hash.0, blob);
         }
         batch.put_versions(commit.versions.encode());
+        if let Some(origin) = commit.origin {
+            batch.put_origin(origin.0);
+        }
         last = Some(commit.number);
     }
     (batch, last)

@@ -190,6 +190,22 @@ impl Registry {
         Ok(())
     }
 
+    /// Whether all that a change says is known here already, or over and forgotten by `now`.
+    pub fn holds(&self, change: &Change, now: Duration) -> bool {
+        change
+            .rows()
+            .all(|theirs| match self.rows.get(&theirs.id()) {
+                Some(ours) => ours.clone().merge(theirs.clone()).as_ref() == Ok(ours),
+                None => theirs.expires().is_some_and(|it| it <= millis(now)),
+            })
+    }
+
+    /// From now on own writes bear that origin, which is to have made none; those made so far are another's.
+    pub fn renew(&mut self, origin: Origin) {
+        self.clock.renew(origin);
+        self.applied += 1;
+    }
+
     /// The next batch of what a registry that knows `known` lacks, of about `max_bytes` when encoded (more only when one
     /// write alone is longer); none when it lacks nothing. The batch after it is found from `known` with
     /// [`Change::extend`].

@@ -76,6 +76,11 @@ impl Clock {
         self.origin
     }
 
+    /// From now on it is the clock of that origin. What it has issued and witnessed stays.
+    pub(super) fn renew(&mut self, origin: Origin) {
+        self.origin = origin;
+    }
+
     /// The stamp the clock issues at `now`: later than every stamp it has witnessed. It is the same until it is
     /// witnessed itself, so that a write that came to nothing leaves no mark.
     pub fn next(&self, now: Duration) -> Stamp {

@@ -8,6 +8,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+/// How long what was staged is kept: far shorter than any row after its end, so that nothing forgotten comes back by it.
+const KEPT: Duration = Duration::from_secs(60);
+
 #[derive(Debug)]
 pub(super) struct CatchUp {
     pub(super) twin: TrackerNumber,
@@ -20,6 +23,16 @@ pub(super) struct CatchUp {
     reached: VersionVector,
     /// When it last got on.
     pub(super) progress: Duration,
+}
+
+/// What was staged when a catching up was given up. It is gone on from over the same line: at the other end of another one may
+/// be an older copy of that twin's data, which gives the numbers of these writes to others.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) line: LineId,
+    staged: Change,
+    reached: VersionVector,
+    since: Duration,
 }
 
 impl Replica {
@@ -41,12 +54,24 @@ impl Replica {
         let Some((_, Reverse(twin), line)) = ahead.max() else {
             return;
         };
+        let mut reached = ours.clone();
+        // What a third tracker has told since would leave a gap between it and what comes next.
+        let good = |kept: &Kept| {
+            let mut covers = kept.staged.covers();
+            kept.line == line
+                && now.elapsed < kept.since + KEPT
+                && covers.all(|(origin, span)| ours.of(origin) <= span.upto)
+        };
+        let staged = self.kept.take().filter(good).map(|kept| {
+            reached.join(&kept.reached);
+            kept.staged
+        });
         self.catch_up = Some(CatchUp {
             twin,
             line,
             pull: None,
-            staged: Change::default(),
-            reached: ours.clone(),
+            staged: staged.unwrap_or_default(),
+            reached,
             progress: now.elapsed,
         });
         self.pull();
@@ -148,5 +173,11 @@ impl Replica {
         if let Some(twin) = self.twins.get_mut(&catch_up.twin) {
             twin.pause = now.elapsed + PAUSE;
         }
+        self.kept = Some(Kept {
+            line: catch_up.line,
+            staged: catch_up.staged,
+            reached: catch_up.reached,
+            since: now.elapsed,
+        });
     }
 }

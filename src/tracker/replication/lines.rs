@@ -44,6 +44,7 @@ impl Replica {
 
     /// A line is up; both ends have proved that they are of the cluster.
     pub fn line_up(&mut self, line: LineId, now: Moment) -> Vec<Effect> {
+        self.notice_standstill(now);
         if self.is_halted() {
             return vec![Effect::Close(line)];
         }
@@ -93,6 +94,17 @@ impl Replica {
         }
         if origin == self.registry.origin() {
             return self.halt(super::Halt::Copied { twin: number });
+        }
+        // Which of the two has the copy is not known here: the one that came first is listened to.
+        let same = self.twins.iter().find(|(other, twin)| {
+            let session = twin.session.as_ref();
+            **other != number && session.is_some_and(|session| session.origin == origin)
+        });
+        if let Some((other, _)) = same {
+            let reason = format!(
+                "it runs with a copy of the data folder of tracker {other}; give one of them an empty folder, which fills itself"
+            );
+            return self.turn_away(line, Some(number), reason);
         }
         let versions = match VersionVector::decode(hello.versions.as_bytes()) {
             Ok(versions) => versions,
@@ -201,6 +213,7 @@ impl Replica {
             self.report(Report::Split { twin: number });
         }
         self.catch_up = self.catch_up.take().filter(|it| it.line != line);
+        self.kept = self.kept.take().filter(|it| it.line != line);
         self.fetch = self.fetch.take().filter(|it| it.line != line);
         if !self.awaits_twins() {
             self.acknowledge_alone(None);

@@ -9,9 +9,10 @@ use std::time::Duration;
 impl Replica {
     /// A message has come.
     pub fn received(&mut self, line: LineId, message: Message, now: Moment) -> Vec<Effect> {
+        self.notice_standstill(now);
         // What comes over a line that has ended says nothing of the present.
         let Some(state) = self.lines.get_mut(&line) else {
-            return Vec::new();
+            return self.done(now);
         };
         state.heard = now.elapsed;
         match (state.twin, message) {
@@ -41,6 +42,21 @@ impl Replica {
                     twin.last_contact = Some(now.elapsed);
                 }
                 self.told(line, twin, message, now);
+            }
+        }
+        self.done(now)
+    }
+
+    /// A part of a message has come: the line is slow, not silent, and what is asked for over it is on its way.
+    pub fn arriving(&mut self, line: LineId, now: Moment) -> Vec<Effect> {
+        self.notice_standstill(now);
+        if let Some(state) = self.lines.get_mut(&line) {
+            state.heard = now.elapsed;
+            if let Some(catch_up) = self.catch_up.as_mut().filter(|it| it.line == line) {
+                catch_up.progress = now.elapsed;
+            }
+            if let Some(fetch) = self.fetch.as_mut().filter(|it| it.line == line) {
+                fetch.progress = now.elapsed;
             }
         }
         self.done(now)
@@ -136,6 +152,10 @@ impl Replica {
         let known = versions.includes(&theirs);
         let complete = change.complete_for(versions) && self.missing_blobs(change).is_empty();
         if known {
+            if !self.registry.holds(change, now.wall) {
+                let reason = "it tells another write under a number that is known here: two trackers write under one origin".to_owned();
+                return self.turn_away(line, Some(twin), reason);
+            }
             // Told again: perhaps the confirmation was lost.
             let session = self.twins.get(&twin).and_then(|it| it.session.as_ref());
             if let Some(upto) = session.map(|session| versions.of(session.origin)) {

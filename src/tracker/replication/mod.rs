@@ -18,14 +18,21 @@
 //! 4. **Catching up** is a series of [`Message::Pull`]s, each for one batch, from one twin at a time; whoever answers keeps no
 //!    state for it. The batches are merged in one step at the end, while this tracker serves on. It begins whenever a twin
 //!    says (at its hello, once a second, at a push) that it knows more; an absence of any length, a new empty tracker and
-//!    a restored one need no other way.
+//!    a restored one need no other way. On a slow line the parts of a batch count as signs of life ([`Replica::arriving`]);
+//!    what was staged when one was given up is gone on from over the same line.
 //! 5. **Blobs first.** Rows that name a blob are merged only when the blob is here (it is fetched before them), so that
 //!    [`Message::Pushed`] speaks for both. A blob that the twin has not got either does not hold up the rows: it is reported,
 //!    and asked of every twin that comes.
-//! 6. **An older copy does not serve.** If any twin knows an own write that is not known here, these data were rewound, and
+//! 6. **No number is given twice.** If any twin knows an own write that is not known here, these data are an older copy, and
 //!    to write on would give two writes one number: the replica halts ([`Halt`]). To notice in time, and lest it answer out
-//!    of what has changed meanwhile, a tracker waits up to [`START_WAIT`] to be in step with a twin before it serves; a new,
-//!    empty one serves when it has caught up with whom it reached; a restored one only when it has caught up with a twin that serves, however long that takes.
+//!    of what has changed meanwhile, a tracker waits up to [`START_WAIT`] to hear of all twins and be in step with one before
+//!    it serves; a new, empty one serves when it has caught up with whom it reached; a restored one only when it has caught
+//!    up with a twin that serves, however long that takes. One that begins to serve without having heard of every twin
+//!    cannot know whether it has an older copy: it takes a new origin, durable before its first write, and its former
+//!    self's later writes are caught up with as anybody's. A single tracker has nobody to be confused with, and keeps its own.
+//!    **Who stood still starts again.** If no [`Replica::tick`] came for [`STANDSTILL`], by either clock, others have gone on
+//!    without this tracker, and what came meanwhile may have been given up and done elsewhere: it ends its lines and serves
+//!    again once it would after a start.
 //! 7. **Tombstones** are forgotten when they have said nothing for [`KEEP`], every listed tracker has told in this run that
 //!    it has them, and no clock is known to be wrong. Blobs that no row has named for [`FORGET`] go too; a tracker that still
 //!    has such a row has the blob as well.
@@ -46,8 +53,8 @@
 //! |---|---|
 //! | a message | one frame, 1 MiB |
 //! | a batch | [`BATCH`], more only when one write alone is longer; a write, by [`MAX_ENCODED`](crate::wire::twin::MAX_ENCODED) when it is made |
-//! | rows staged while catching up | the registry of the twin, once: one catching up at a time |
-//! | blobs in memory | one of at most 16 MiB, asked for in parts of at most 512 KiB |
+//! | rows staged while catching up | the registry of the twin, once: one catching up at a time, or what was kept of it |
+//! | blobs in memory | one of at most 16 MiB, asked for in parts of at most 128 KiB |
 //! | messages to a twin that reads nothing | those of [`PUSH_WAIT`], then answers and a ping a second until [`SILENCE`] ends the line |
 //! | time a write waits for twins | [`PUSH_WAIT`] |
 //! | time an unanswered question blocks others | [`PATIENCE`]; then another twin is asked |
@@ -74,7 +81,7 @@ pub use start::{Halt, Serving, Start};
 pub use status::{Status, TwinStatus};
 pub use writes::WriteError;
 
-use super::registry::{Registry, Row, RowId, Sequence, VersionVector};
+use super::registry::{Origin, Registry, Row, RowId, Sequence, VersionVector};
 use crate::torrent::InfoHash;
 use crate::wire::twin::{Message, TrackerNumber};
 use catch_up::CatchUp;
@@ -88,6 +95,9 @@ use writes::Waiting;
 pub const PUSH_WAIT: Duration = Duration::from_secs(2);
 /// How long after the start it is waited for a twin to be in step with.
 pub const START_WAIT: Duration = Duration::from_secs(2);
+/// How long without a tick a tracker counts as having stood still. The monotonic clock does not count a machine's sleep, the
+/// wall clock does; one that is set forward by as much looks the same, and costs a moment.
+pub const STANDSTILL: Duration = Duration::from_secs(2);
 /// How often a twin is told what is known here.
 pub const PING: Duration = Duration::from_secs(1);
 /// How long a line may be silent before it is closed.
@@ -97,7 +107,7 @@ pub const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a twin that failed an answer is not asked again.
 pub const PAUSE: Duration = Duration::from_secs(1);
 /// About how many bytes one batch of changes has.
-pub const BATCH: usize = 256 << 10;
+pub const BATCH: usize = 64 << 10;
 /// How long past its time a row is kept at least: clocks that are wrong by hours drop nothing too early.
 pub const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often it is looked for rows to forget; the first time when a line has had time to come up.
@@ -127,6 +137,8 @@ pub struct Settings {
     pub batch: usize,
     /// What rows have to do with blobs.
     pub blobs: Blobs,
+    /// Random bits that are in use nowhere, for the case that the stored origin may not be used any more.
+    pub spare: Origin,
 }
 
 /// What is to be done, in this order.
@@ -174,6 +186,8 @@ pub struct Commit {
     pub forgotten: Vec<RowId>,
     /// The version vector, replacing the stored one.
     pub versions: VersionVector,
+    /// The origin, replacing the stored one, if it is new.
+    pub origin: Option<Origin>,
     /// Blobs to be deleted, before the new ones are stored.
     pub dropped: Vec<InfoHash>,
     /// Blobs that are new.
@@ -199,6 +213,8 @@ pub struct Replica {
     commits: Commits,
     writes: BTreeMap<Sequence, Waiting>,
     catch_up: Option<CatchUp>,
+    /// What was staged when a catching up was given up.
+    kept: Option<catch_up::Kept>,
     pulls: u32,
     batch: usize,
     blobs: Blobs,
@@ -210,9 +226,14 @@ pub struct Replica {
     unnamed: BTreeSet<InfoHash>,
     fetch: Option<blobs::Fetch>,
     stage: start::Stage,
+    spare: Option<Origin>,
+    /// Whether the next commit is to store the origin.
+    origin_is_new: bool,
+    /// When the last tick was.
+    ticked: Moment,
     next_forget: Duration,
     /// Whose stamps were last reported as far ahead, and when.
-    drifts: BTreeMap<super::registry::Origin, Duration>,
+    drifts: BTreeMap<Origin, Duration>,
     /// What was last wrong with somebody who is no twin.
     stranger: Option<String>,
     effects: Vec<Effect>,
@@ -248,6 +269,7 @@ impl Replica {
             commits: Commits::default(),
             writes: BTreeMap::new(),
             catch_up: None,
+            kept: None,
             pulls: 0,
             batch: settings.batch,
             blobs: settings.blobs,
@@ -255,6 +277,9 @@ impl Replica {
             lacking,
             fetch: None,
             stage: start::Stage::new(start, now),
+            spare: Some(settings.spare),
+            origin_is_new: false,
+            ticked: now,
             unnamed: BTreeSet::new(),
             next_forget: now.elapsed + SILENCE,
             drifts: BTreeMap::new(),

@@ -14,6 +14,11 @@ pub enum Report {
     Serves,
     /// It refuses to serve from now on.
     Halted(Halt),
+    /// It has stood still, and starts again.
+    StoodStill {
+        /// For how long, by the clock that says more.
+        passed: Duration,
+    },
     /// A twin is gone.
     Split {
         /// Which.
@@ -57,6 +62,11 @@ impl fmt::Display for Report {
         match self {
             Self::Serves => f.write_str("serving accounts and groups"),
             Self::Halted(halt) => write!(f, "refusing to serve: {halt}"),
+            Self::StoodStill { passed } => write!(
+                f,
+                "this tracker stood still for {} s, or its clock was set: it serves again once it knows what has changed",
+                passed.as_secs()
+            ),
             Self::Split { twin } => write!(f, "lost tracker {twin}: writes are kept for it"),
             Self::Healed { twin } => write!(f, "in step with tracker {twin}"),
             Self::ClockOffset { twin, ahead } => {

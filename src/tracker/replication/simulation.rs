@@ -1,6 +1,6 @@
 //! Whole clusters simulated: two to five trackers on a network that loses, delays, repeats and reorders messages and is cut
 //! in one direction or both, with disks that forget what was not synced or are lost, clocks that are wrong and jump,
-//! backups restored, processes stopped and gone, and operations of every kind meanwhile. After healing all trackers hold
+//! backups restored, older copies of a disk put back, processes stopped and gone, and operations of every kind meanwhile. After healing all trackers hold
 //! the same rows and blobs, every acknowledged write is present or overruled by a rule of the registry's table, and nobody
 //! removed is a member again.
 //!
@@ -29,6 +29,8 @@ enum Mutation {
     KeepOrigin,
     /// What is asked for again is made under other ids.
     FreshIds,
+    /// A tracker that serves alone goes on under its stored origin.
+    WriteOn,
 }
 
 /// What went wrong in a schedule.
@@ -117,8 +119,14 @@ fn trackers_that_confirmed_pushes_and_dropped_them_would_be_caught() {
 
 #[test]
 fn trackers_that_kept_their_origin_without_their_disk_would_be_caught() {
-    let caught = caught(Mutation::KeepOrigin, 100);
-    assert!(caught > 10, "caught in {caught} of 100 schedules");
+    let caught = caught(Mutation::KeepOrigin, 300);
+    assert!(caught > 10, "caught in {caught} of 300 schedules");
+}
+
+#[test]
+fn trackers_that_wrote_on_with_an_older_copy_would_be_caught() {
+    let caught = caught(Mutation::WriteOn, 300);
+    assert!(caught > 10, "caught in {caught} of 300 schedules");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Whether this tracker serves: not before it knows enough, and not at all with data that others know to be old.
 
-use super::{Effect, Moment, Replica, Report, START_WAIT};
+use super::{Effect, Moment, Replica, Report, STANDSTILL, START_WAIT};
 use crate::tracker::registry::MergeError;
-use crate::tracker::registry::{Sequence, VersionVector};
+use crate::tracker::registry::{Origin, Sequence, VersionVector};
 use crate::wire::twin::TrackerNumber;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub enum Serving {
     #[error("serving")]
     Yes,
     /// It waits for a twin: to be in step with one.
-    #[error("this tracker has just started and waits for another one; try again")]
+    #[error("this tracker has just started or stood still and waits for another one; try again")]
     Waiting,
     /// A restored one waits for a twin that serves, as long as that takes.
     #[error(
@@ -111,9 +111,10 @@ impl Replica {
             told.is_some_and(|told| ours.includes(told))
         };
         let waited = now.elapsed >= since + START_WAIT;
+        let all = self.twins.values().all(|twin| twin.told.is_some());
         let ready = match start {
             Start::Alone => true,
-            Start::Resumed => up().any(|twin| includes(&twin.told)) || waited,
+            Start::Resumed => (all && up().any(|twin| includes(&twin.told))) || waited,
             Start::Empty => {
                 up().any(|twin| includes(&twin.told)) || (up().next().is_none() && waited)
             }
@@ -121,8 +122,56 @@ impl Replica {
         };
         // A single tracker that is restored has nobody to wait for.
         if ready || self.twins.is_empty() {
+            // Data that have been served once in this run are no older copy.
+            if let Some(spare) = self.spare.take().filter(|_| !all) {
+                self.take_origin(spare);
+            }
             self.stage = Stage::Serving;
             self.report(Report::Serves);
+        }
+    }
+
+    /// Somebody who has not been heard of may know own writes that are not known here: writes from now on bear an origin
+    /// that has none.
+    fn take_origin(&mut self, origin: Origin) {
+        self.registry.renew(origin);
+        self.origin_is_new = true;
+        self.issue(Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        // They were told another one.
+        self.close_all();
+    }
+
+    /// For how long this tracker has stood still at `now`, if it has.
+    pub fn stood_still(&self, now: Moment) -> Option<Duration> {
+        let elapsed = now.elapsed.saturating_sub(self.ticked.elapsed);
+        let passed = elapsed.max(now.wall.saturating_sub(self.ticked.wall));
+        let halted = self.is_halted() || self.is_single();
+        (passed >= STANDSTILL && !halted).then_some(passed)
+    }
+
+    /// Starts again if this tracker has stood still: what lies in its lines is of a time before others went on.
+    pub(super) fn notice_standstill(&mut self, now: Moment) {
+        let Some(passed) = self.stood_still(now) else {
+            return;
+        };
+        self.ticked = now;
+        self.report(Report::StoodStill { passed });
+        self.close_all();
+        for twin in self.twins.values_mut() {
+            twin.told = None;
+        }
+        let since = now.elapsed;
+        let start = match self.stage {
+            Stage::Starting { start, .. } => start,
+            _ => Start::Resumed,
+        };
+        self.stage = Stage::Starting { start, since };
+    }
+
+    fn close_all(&mut self) {
+        let lines: Vec<_> = self.lines.keys().copied().collect();
+        for line in lines {
+            self.close(line);
         }
     }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::tracker::registry::tests::password;
 use crate::tracker::registry::{Change, GroupKey, NewAccount, NewGroup, Origin, Refusal, Update};
 use crate::wire::control::InfoPart;
+use crate::wire::twin::{BLOB_PART, Encoded, PROTOCOL};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -16,6 +17,7 @@ fn settings(own: u32) -> Settings {
         number: number(own),
         listed: [1, 2].map(number).to_vec(),
         batch: BATCH,
+        spare: Origin([own as u8 + 100; 16]),
         blobs: Blobs {
             named_by: |row| match row {
                 Row::Group(row) if row.name.value.as_str() == "blob" => Some(BLOB),
@@ -160,9 +162,23 @@ impl Side {
         self.sent.clear();
     }
 
-    fn later(&mut self, passed: Duration) {
+    /// Time passes, with a tick each second.
+    fn later(&mut self, mut passed: Duration) {
+        while !passed.is_zero() {
+            let step = passed.min(SECOND);
+            self.pass(step);
+            passed -= step;
+        }
+    }
+
+    /// Time passes at once.
+    fn pass(&mut self, passed: Duration) {
         self.now.elapsed += passed;
         self.now.wall += passed;
+        self.tick();
+    }
+
+    fn tick(&mut self) {
         let effects = self.replica.tick(self.now);
         self.perform(effects);
     }
@@ -325,7 +341,7 @@ fn rows_wait_for_their_blob_and_both_are_acknowledged_together() {
     talk(&mut a, &mut b);
     assert_eq!(a.group_with_blob(Vec::new()), Err(WriteError::NoBlob(BLOB)));
     // Two parts and a bit.
-    let blob = vec![7; (1 << 20) + 5];
+    let blob = vec![7; 2 * BLOB_PART + 5];
     a.group_with_blob(vec![(BLOB, blob.clone())]).unwrap();
     assert_eq!(a.kinds(), ["push"]);
     let mut parts = 0;
@@ -458,6 +474,78 @@ fn an_older_copy_of_the_data_does_not_serve() {
 }
 
 #[test]
+fn an_older_copy_that_serves_alone_writes_under_a_new_origin() {
+    let (mut a, mut b) = pair();
+    a.user("olga").unwrap();
+    a.user("ada").unwrap();
+    talk(&mut a, &mut b);
+    b.down(1);
+    // Empty as it was before all that, and nobody there to tell.
+    let mut older = Side::new(1, Start::Resumed);
+    older.later(START_WAIT);
+    let origin = Origin([101; 16]);
+    assert_eq!(older.disk[0].origin, Some(origin), "durable before a write");
+    assert_eq!(older.user("nik"), Ok(1));
+    assert_eq!(older.disk[1].origin, None);
+    connect(&mut older, &mut b, 2);
+    assert!(older.serves() && b.serves());
+    for side in [&older, &b] {
+        assert_eq!(side.replica.registry().rows().count(), 3);
+    }
+    // In step with all who are listed, it keeps its own.
+    let (a, _) = pair_of_resumed();
+    assert_eq!(a.replica.registry().origin(), Origin([1; 16]));
+    assert!(a.disk.iter().all(|commit| commit.origin.is_none()));
+}
+
+fn pair_of_resumed() -> (Side, Side) {
+    let (mut a, mut b) = (Side::new(1, Start::Resumed), Side::new(2, Start::Resumed));
+    connect(&mut a, &mut b, 1);
+    assert!(a.serves() && b.serves());
+    (a, b)
+}
+
+#[test]
+fn a_tracker_that_stood_still_starts_again_and_says_nothing_out_of_what_has_changed() {
+    for by_wall_alone in [false, true] {
+        let (mut a, mut b) = pair();
+        b.user("olga").unwrap();
+        // Told before, and read after.
+        let late = std::mem::take(&mut b.sent);
+        let passed = STANDSTILL + SECOND;
+        a.now.wall += passed;
+        if !by_wall_alone {
+            a.now.elapsed += passed;
+        }
+        assert!(a.replica.stood_still(a.now).is_some());
+        // Whatever comes first.
+        let refused = Err(WriteError::NotServing(Serving::Waiting));
+        assert_eq!(a.user("nik"), refused);
+        for (line, message) in late {
+            a.receive(line, message);
+        }
+        assert!(!a.serves() && a.closed == [LineId(1)]);
+        assert!(a.reports.contains(&Report::StoodStill { passed }));
+        a.tick();
+        assert_eq!(a.replica.registry().rows().count(), 0);
+        b.down(1);
+        connect(&mut a, &mut b, 2);
+        assert!(a.serves() && a.replica.registry().rows().count() == 1);
+        assert_eq!(a.replica.registry().origin(), Origin([1; 16]));
+        // With nobody there it waits as after a start.
+        a.pass(STANDSTILL);
+        assert!(!a.serves());
+        a.later(START_WAIT);
+        assert!(a.serves());
+    }
+    let mut single = Side::new(1, Start::Alone);
+    let effects = single.replica.list([number(1)], single.now);
+    single.perform(effects);
+    single.now.wall += STANDSTILL * 100;
+    assert_eq!(single.user("nik"), Ok(1), "nobody went on without it");
+}
+
+#[test]
 fn what_waits_when_a_tracker_halts_is_abandoned() {
     let (mut a, mut b) = pair();
     a.user("olga").unwrap();
@@ -482,7 +570,7 @@ fn what_waits_when_a_tracker_halts_is_abandoned() {
 #[test]
 fn a_copy_of_ones_own_folder_halts_both() {
     let (mut a, mut b) = (Side::new(1, Start::Alone), Side::new(2, Start::Alone));
-    b.replica.registry = Registry::new(Origin([1; 16]));
+    b.replica.registry = Registry::new(a.replica.registry.origin());
     a.up(1);
     b.up(1);
     let (from_a, from_b) = (a.sent.remove(0), b.sent.remove(0));
@@ -490,6 +578,89 @@ fn a_copy_of_ones_own_folder_halts_both() {
     b.receive(from_a.0, from_a.1);
     let of = |twin| Serving::Halted(Halt::Copied { twin: number(twin) });
     assert_eq!((a.replica.serving(), b.replica.serving()), (of(2), of(1)));
+}
+
+#[test]
+fn of_two_others_with_one_folder_the_second_is_turned_away() {
+    let (mut a, mut b) = pair();
+    let effects = a.replica.list([1, 2, 3].map(number), a.now);
+    a.perform(effects);
+    let hello = Message::Hello {
+        protocol: PROTOCOL,
+        number: number(3),
+        origin: b.replica.registry().origin().0,
+        versions: Encoded::new(VersionVector::new().encode()).unwrap(),
+        serving: true,
+    };
+    a.up(2);
+    a.receive(LineId(2), hello);
+    assert_eq!(a.closed, [LineId(2)]);
+    assert!(
+        matches!(a.reports.last(), Some(Report::Trouble { twin, .. }) if *twin == Some(number(3)))
+    );
+    a.sent.clear();
+    // A copy that came to be while nobody looked gives another write the number of one that is known.
+    b.user("olga").unwrap();
+    let (line, push) = b.sent.remove(0);
+    a.receive(line, push.clone());
+    assert_eq!(a.kinds(), ["pushed"]);
+    a.receive(line, push);
+    assert_eq!(a.kinds(), ["pushed", "pushed"], "the same, told again");
+    let origin = b.replica.registry().origin();
+    let registry = Registry::new(origin);
+    let new = NewAccount {
+        id: RowId([77; 16]),
+        name: "nik".parse().unwrap(),
+        password: password("first"),
+    };
+    let update = registry.create_account(new, b.now.wall).unwrap();
+    let change = update.change().unwrap().encode();
+    let change = Encoded::new(change).unwrap();
+    a.receive(line, Message::Push { id: 1, change });
+    assert_eq!(a.kinds(), ["pushed", "pushed"]);
+    assert_eq!(a.closed.last(), Some(&line));
+}
+
+#[test]
+fn parts_of_a_batch_keep_a_slow_line_and_what_was_staged_outlasts_a_lost_question() {
+    let (mut a, mut b) = (Side::new(1, Start::Alone), Side::new(2, Start::Empty));
+    a.replica.batch = 1;
+    for name in ["nik", "olga", "ada"] {
+        a.user(name).unwrap();
+    }
+    a.up(1);
+    b.up(1);
+    let pull = |side: &Side| side.kinds().contains(&"pull");
+    let step = |from: &mut Side, to: &mut Side| {
+        for (line, message) in std::mem::take(&mut from.sent) {
+            to.receive(line, message);
+        }
+    };
+    step(&mut a, &mut b);
+    assert!(pull(&b));
+    step(&mut b, &mut a);
+    // The first batch takes a minute, and nothing else comes.
+    for _ in 0..60 {
+        b.later(SECOND);
+        let effects = b.replica.arriving(LineId(1), b.now);
+        b.perform(effects);
+    }
+    b.sent.clear();
+    a.later(SECOND);
+    step(&mut a, &mut b);
+    assert!(pull(&b) && b.closed.is_empty(), "{:?}", b.closed);
+    // The next question is lost.
+    b.sent.clear();
+    b.later(PATIENCE + PAUSE);
+    assert!(pull(&b) && b.closed.is_empty());
+    assert_eq!(b.replica.registry().rows().count(), 0);
+    let mut batches = 0;
+    while b.replica.registry().rows().count() < 3 {
+        batches += a.kinds().iter().filter(|it| **it == "changes").count();
+        step(&mut a, &mut b);
+        step(&mut b, &mut a);
+    }
+    assert_eq!(batches, 2, "the first was kept");
 }
 
 #[test]
@@ -530,6 +701,9 @@ fn a_newer_line_takes_the_place_of_the_older_one() {
 fn a_clock_that_is_hours_ahead_is_reported_once_and_again_when_it_is_right() {
     let (mut a, mut b) = pair();
     b.now.wall += SECOND * 7_200;
+    b.tick();
+    a.down(1);
+    connect(&mut a, &mut b, 2);
     for _ in 0..3 {
         a.later(PING);
         talk(&mut a, &mut b);
@@ -542,7 +716,7 @@ fn a_clock_that_is_hours_ahead_is_reported_once_and_again_when_it_is_right() {
         });
         found.collect::<Vec<_>>()
     };
-    assert_eq!(ahead(&a), [7_200_000 - 1_000]);
+    assert_eq!(ahead(&a), [7_200_000]);
     b.user("olga").unwrap();
     talk(&mut a, &mut b);
     assert!(
@@ -551,6 +725,9 @@ fn a_clock_that_is_hours_ahead_is_reported_once_and_again_when_it_is_right() {
             .any(|it| matches!(it, Report::Drift { .. }))
     );
     b.now = a.now;
+    b.tick();
+    a.down(2);
+    connect(&mut a, &mut b, 3);
     a.later(PING);
     talk(&mut a, &mut b);
     assert_eq!(ahead(&a).len(), 2);

@@ -14,6 +14,8 @@ const DRIFT_REPEAT: Duration = Duration::from_secs(60 * 60);
 impl Replica {
     /// Time has passed; to be called about every 100 ms.
     pub fn tick(&mut self, now: Moment) -> Vec<super::Effect> {
+        self.notice_standstill(now);
+        self.ticked = now;
         let silent: Vec<_> = self
             .lines
             .iter()

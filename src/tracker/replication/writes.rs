@@ -43,6 +43,7 @@ impl Replica {
         now: Moment,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
     ) -> Result<(Sequence, Vec<Effect>), WriteError> {
+        self.notice_standstill(now);
         if !self.serves() {
             return Err(WriteError::NotServing(self.serving()));
         }
@@ -105,11 +106,13 @@ impl Replica {
     ) -> u64 {
         let number = self.commits.issue();
         let versions = self.registry.version_vector().clone();
+        let origin = std::mem::take(&mut self.origin_is_new).then(|| self.registry.origin());
         self.effects.push(Effect::Commit(Commit {
             number,
             rows,
             forgotten,
             versions,
+            origin,
             dropped,
             blobs,
         }));

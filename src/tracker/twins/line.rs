@@ -14,8 +14,10 @@ use std::time::Duration;
 
 /// How long a line may be silent as far as its socket goes; the replica's own rule is stricter and closes it before.
 const IDLE: Duration = SILENCE.saturating_mul(2);
-/// How long a frame that has begun may take to arrive, and one that is sent to be taken.
+/// How long a frame that has begun may pause, and at least how long one that is sent may take to be taken.
 const FRAME: Duration = Duration::from_secs(10);
+/// The slowest line that is of use, in bytes a second: a long frame may take as long as it needs on that.
+const SLOWEST: usize = 4 << 10;
 /// Bytes of stack of a writing thread.
 const STACK: usize = 128 << 10;
 
@@ -35,6 +37,7 @@ pub(super) fn serve(keeper: &Keeper, stream: &TlsStream, address: SocketAddr) {
         keeper,
         line: keeper.line_up(&outbox),
         outbox: &outbox,
+        stream,
     };
     thread::scope(|scope| {
         let reading = reading;
@@ -42,7 +45,7 @@ pub(super) fn serve(keeper: &Keeper, stream: &TlsStream, address: SocketAddr) {
             .name("twin-write".into())
             .stack_size(STACK)
             .spawn_scoped(scope, || write(keeper, stream, &outbox));
-        match writer.map(|_| reading.read(stream)) {
+        match writer.map(|_| reading.read()) {
             Ok(Ok(())) => log::debug!("the line of the tracker at {address} ended"),
             // What a split means to the operator is told by the replica, in one line.
             Ok(Err(error)) => log::debug!("the line of the tracker at {address} ended: {error}"),
@@ -57,13 +60,15 @@ struct Reading<'a> {
     keeper: &'a Keeper,
     line: LineId,
     outbox: &'a Outbox,
+    stream: &'a TlsStream,
 }
 
 impl Reading<'_> {
-    fn read(&self, stream: &TlsStream) -> Result<(), LineError> {
-        let mut reader = FrameReader::new(stream, MAX_FRAME);
+    fn read(&self) -> Result<(), LineError> {
+        let mut reader = FrameReader::new(self.stream, MAX_FRAME);
         loop {
-            let message = match reader.next(IDLE, FRAME) {
+            let arrives = || self.keeper.arriving(self.line);
+            let message = match reader.next_slowly(IDLE, FRAME, arrives) {
                 Err(FrameIoError::Closed) => return Ok(()),
                 body => Message::decode(body?)?,
             };
@@ -76,6 +81,8 @@ impl Drop for Reading<'_> {
     fn drop(&mut self) {
         self.keeper.line_down(self.line);
         self.outbox.close();
+        // Its writer may be in the middle of a frame that nobody takes.
+        self.stream.hang_up();
     }
 }
 
@@ -87,7 +94,10 @@ fn write(keeper: &Keeper, stream: &TlsStream, outbox: &Outbox) {
             Outgoing::Blob(info_hash, offset) => blob(keeper, info_hash, offset),
         };
         let Some(message) = message else { break };
-        if let Err(error) = write_frame(stream, &message.encode(), MAX_FRAME, FRAME) {
+        let body = message.encode();
+        let seconds = u64::try_from(body.len() / SLOWEST).unwrap_or(u64::MAX);
+        let limit = FRAME.saturating_add(Duration::from_secs(seconds));
+        if let Err(error) = write_frame(stream, &body, MAX_FRAME, limit) {
             log::debug!("a line to a tracker takes nothing more: {error}");
             break;
         }

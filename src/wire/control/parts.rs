@@ -66,10 +66,18 @@ impl InfoPart {
     /// # Errors
     /// See [`PartError`]; an `offset` past the end gives no bytes.
     pub fn of(info: &[u8], offset: u32) -> Result<Self, PartError> {
+        Self::of_at_most(info, offset, MAX_PART)
+    }
+
+    /// The same of at most `most` bytes.
+    ///
+    /// # Errors
+    /// See [`PartError`].
+    pub fn of_at_most(info: &[u8], offset: u32, most: usize) -> Result<Self, PartError> {
         let total = u32::try_from(info.len()).map_err(|_| PartError::TooLarge(u32::MAX))?;
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let rest = info.get(start..).unwrap_or_default();
-        let bytes = rest.get(..MAX_PART).unwrap_or(rest);
+        let bytes = rest.get(..most.min(MAX_PART)).unwrap_or(rest);
         Self::new(offset, total, bytes.to_vec())
     }
 

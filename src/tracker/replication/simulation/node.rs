@@ -34,6 +34,7 @@ impl Disk {
         self.rows
             .extend(commit.rows.into_iter().map(|row| (row.id(), row)));
         self.versions = commit.versions;
+        self.origin = commit.origin.unwrap_or(self.origin);
         for blob in commit.dropped {
             self.blobs.remove(&blob);
         }
@@ -59,6 +60,8 @@ pub(super) struct Node {
     pub(super) stopped: u64,
     /// Whether it was last started from a backup.
     pub(super) restored: bool,
+    /// Whether its disk is an older copy of the one it had.
+    pub(super) older: bool,
     pub(super) requests: BTreeMap<Sequence, Request>,
 }
 
@@ -74,6 +77,7 @@ impl Node {
             skew: 0,
             stopped: 0,
             restored: false,
+            older: false,
             requests: BTreeMap::new(),
         }
     }
@@ -84,6 +88,7 @@ impl Node {
         at: usize,
         nodes: usize,
         batch: usize,
+        spare: Origin,
         now: Moment,
     ) -> Result<(), Failure> {
         let Disk {
@@ -103,6 +108,7 @@ impl Node {
             number: number(at),
             listed: (0..nodes).map(number).collect(),
             batch,
+            spare,
             blobs: Blobs {
                 named_by,
                 is_sound: |hash, bytes| bytes == blob(hash),

@@ -61,7 +61,11 @@ impl Counts {
             "disk lost with what only it had",
             "end",
             "forgotten row",
+            "older copy put back",
+            "older copy refused",
+            "older copy serves",
             "one-way partition",
+            "stood still",
             "stop",
             "write refused while not serving",
         ];

@@ -1,6 +1,8 @@
 //! The simulated network, disks, clocks and clients, and the scheduler.
 
-use super::super::{Effect, KEEP, LineId, Moment, Replica, Report, SILENCE, Serving, WriteError};
+use super::super::{
+    Effect, Halt, KEEP, LineId, Moment, Replica, Report, SILENCE, Serving, WriteError,
+};
 use super::node::{Disk, Node, blob, named_by};
 use super::oracle::{Oracle, Request};
 use super::{Failure, Mutation};
@@ -121,6 +123,7 @@ impl World {
                 0..=1 => self.crash(at),
                 2 => self.lose_disk(at)?,
                 3 => self.restore(at)?,
+                16 => self.put_older_copy_back(at)?,
                 4..=5 => self.nodes[at].backup = Some(self.nodes[at].disk.clone()),
                 6..=7 => {
                     let to = self.rng.usize(..self.nodes.len());
@@ -420,6 +423,18 @@ impl World {
                     if report == Report::Serves {
                         self.nodes[at].restored = false;
                     }
+                    if report == Report::Serves && self.nodes[at].older {
+                        self.nodes[at].older = false;
+                        self.oracle.counts.note("older copy serves");
+                    }
+                    let rewound = matches!(report, Report::Halted(Halt::Rewound { .. }));
+                    if rewound && self.nodes[at].older {
+                        self.start_under_new_origin(at);
+                        return Ok(());
+                    }
+                    if matches!(report, Report::StoodStill { .. }) {
+                        self.oracle.counts.note("stood still");
+                    }
                     if matches!(report, Report::Halted(_) | Report::Trouble { .. }) {
                         return Err(Failure(format!("tracker {at}: {report}")));
                     }
@@ -536,7 +551,11 @@ impl World {
         self.say(|| format!("{at} starts"));
         let (now, count) = (self.moment(at), self.nodes.len());
         let batch = self.rng.usize(1..3_000);
-        self.nodes[at].start(at, count, batch, now)?;
+        let spare = match self.mutation {
+            Mutation::WriteOn => self.nodes[at].disk.origin,
+            _ => self.origin(),
+        };
+        self.nodes[at].start(at, count, batch, spare, now)?;
         let life = self.nodes[at].life;
         let first = self.now + self.rng.u64(1..TICK);
         self.at(first, at, life, Event::Tick);
@@ -591,7 +610,7 @@ impl World {
             Mutation::KeepOrigin => self.nodes[at].disk.origin,
             _ => self.origin(),
         };
-        self.replace_disk(at, Disk::new(origin), false)
+        self.replace_disk(at, Disk::new(origin), false).map(|_| ())
     }
 
     /// A tracker starts from its backup, under a new origin. Only one at a time, or they would wait for each other.
@@ -610,10 +629,53 @@ impl World {
             return Ok(());
         };
         disk.origin = self.origin();
-        self.replace_disk(at, disk, true)
+        self.replace_disk(at, disk, true).map(|_| ())
     }
 
-    fn replace_disk(&mut self, at: usize, disk: Disk, restored: bool) -> Result<(), Failure> {
+    /// An older copy of its disk is put back, with the origin that is on it, and often it starts with nobody to tell it so.
+    fn put_older_copy_back(&mut self, at: usize) -> Result<(), Failure> {
+        let disk = match (self.rng.bool(), self.nodes[at].backup.clone()) {
+            (true, Some(backup)) => backup,
+            _ => {
+                let disk = self.nodes[at].disk.clone();
+                for _ in 0..self.rng.u8(1..6) {
+                    self.operate(at)?;
+                    let pause = self.rng.u64(..300);
+                    self.pass(pause)?;
+                }
+                disk
+            }
+        };
+        let disk_now = &self.nodes[at].disk;
+        let is_older = disk.origin == disk_now.origin && disk.versions != disk_now.versions;
+        if !is_older || !self.replace_disk(at, disk, false)? {
+            return Ok(());
+        }
+        self.nodes[at].older = true;
+        self.oracle.counts.note("older copy put back");
+        self.starts.insert(at, self.now);
+        if self.rng.bool() {
+            for other in 0..self.nodes.len() {
+                (self.cut[at][other], self.cut[other][at]) = (true, true);
+            }
+            self.pass(4_000)?;
+            for _ in 0..3 {
+                self.operate(at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A tracker refuses its disk as an older copy: its operator gives it a new origin, as a restore does.
+    fn start_under_new_origin(&mut self, at: usize) {
+        self.crash(at);
+        self.nodes[at].disk.origin = self.origin();
+        self.nodes[at].older = false;
+        self.oracle.counts.note("older copy refused");
+    }
+
+    /// Says whether it was done.
+    fn replace_disk(&mut self, at: usize, disk: Disk, restored: bool) -> Result<bool, Failure> {
         let lost = &self.nodes[at].disk.versions;
         let others = self.nodes.iter().enumerate().filter(|(it, _)| *it != at);
         let others: Vec<&Disk> = others.map(|(_, node)| &node.disk).collect();
@@ -621,11 +683,15 @@ impl World {
         // A blob that was lost elsewhere must not be lost here too.
         let rows = others.iter().flat_map(|disk| disk.rows.values());
         let kept = |blob| others.iter().any(|disk| disk.blobs.contains(&blob));
-        if (!spare && self.oracle.losses > 0) || !rows.filter_map(named_by).all(kept) {
-            return Ok(());
+        let mut named = disk.rows.values().filter_map(named_by);
+        let whole = named.all(|blob| disk.blobs.contains(&blob) || kept(blob));
+        let kept = whole && rows.filter_map(named_by).all(kept);
+        if (!spare && self.oracle.losses > 0) || !kept {
+            return Ok(false);
         }
         self.crash(at);
         self.nodes[at].disk = disk;
+        self.nodes[at].older = false;
         self.nodes[at].restored = restored;
         self.oracle.losses += 1;
         let counts = &mut self.oracle.counts;
@@ -637,7 +703,7 @@ impl World {
             counts.note("disk lost with what only it had");
         }
         self.say(|| format!("{at} has another disk"));
-        self.oracle.lost(at, &self.nodes)
+        self.oracle.lost(at, &self.nodes).map(|()| true)
     }
 
     /// A client of a tracker does something. Now and then it is not told what became of it.
