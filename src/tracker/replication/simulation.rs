@@ -131,6 +131,6 @@ fn trackers_that_wrote_on_with_an_older_copy_would_be_caught() {
 
 #[test]
 fn trackers_that_made_again_what_was_asked_for_again_would_be_caught() {
-    let caught = caught(Mutation::FreshIds, 300);
-    assert!(caught > 10, "caught in {caught} of 300 schedules");
+    let caught = caught(Mutation::FreshIds, 1_000);
+    assert!(caught > 10, "caught in {caught} of 1,000 schedules");
 }
