@@ -10,6 +10,7 @@ mod service;
 #[allow(unreachable_pub)]
 mod support;
 
+mod again;
 mod backups;
 mod conflicts;
 mod failover;

@@ -46,9 +46,9 @@
 //! | a share is published | one of the same name is | the earlier one holds the name; the other stands as `NAME~TAG` |
 //! | a share is published | the group ends | the share is out of reach with its group, and back if the group goes on |
 //! | a share is withdrawn | it is withdrawn | withdrawn |
-//! | something is made and not answered | it is asked for again, and made | one row, as of the later making: a group keeps the later key; the earlier acceptance, as ever |
-//! | something else is done and not answered | it is asked for again, and done | done once, by the rule of its field |
 //! | an invite is redeemed | it is redeemed | both accounts are kept; the earlier one stands as its user |
+//! | something is made, and not answered | the peer asks again, and it is made | one row, as of the later making: a group keeps the later key; the earlier acceptance, as ever |
+//! | anything else is done, and not answered | the peer asks again, and it is done | once, by the rule of its field |
 //!
 //! # What is dropped
 //! Memberships that ended are kept: they are what keeps a removed member out, against an old backup too. Log-outs,

@@ -4,6 +4,7 @@ mod catalogue;
 mod compare;
 mod conflicts;
 pub(in crate::tracker) mod convergence;
+mod receipts;
 mod rules;
 mod scale;
 
