@@ -6,11 +6,30 @@ use crate::service::{User, group};
 use crate::support::PATIENCE;
 use pieceful::net::{FrameReader, write_frame};
 use pieceful::wire::access::{Ask, MAX_FRAME, Reply, Request, Standing};
+use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long it stands still.
 const STILL: Duration = Duration::from_secs(5);
+
+/// Stops the first tracker; when this returns, none of its threads runs any more.
+fn stop(pair: &mut Pair) {
+    let tracker = pair.tracker(1);
+    tracker.signal("-STOP");
+    let tasks = format!("/proc/{}/task", tracker.id());
+    let is_stopped = |task: fs::DirEntry| {
+        let about = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        // Behind the name, which stands in brackets.
+        about
+            .rsplit_once(") ")
+            .is_none_or(|(_, rest)| rest.starts_with('T'))
+    };
+    wait_for("it stands still", || {
+        let mut tasks = fs::read_dir(&tasks).unwrap();
+        tasks.all(|task| task.is_ok_and(is_stopped))
+    });
+}
 
 fn send(user: &User, ask: Ask) {
     let request = Request {
@@ -36,7 +55,7 @@ fn what_others_did_while_a_tracker_stood_still_is_not_undone_by_what_lay_in_its_
     owner.does(group("accept_request lab eve"));
     pair.wait_until_in_step();
     let patient = User::login(pair.line(1), "owner");
-    pair.tracker(1).signal("-STOP");
+    stop(&mut pair);
     let begun = Instant::now();
     // Asked of the first, once by somebody who waits on and once by somebody who gives up.
     let remove = || group("remove_member lab eve");
@@ -72,7 +91,7 @@ fn a_write_whose_line_was_ended_behind_it_is_not_carried_out() {
     let nik = pair.user(1, "nik");
     pair.wait_until_in_step();
     // Shorter than what counts as standing still.
-    pair.tracker(1).signal("-STOP");
+    stop(&mut pair);
     send(&nik, group("create_group lab"));
     nik.line.stream.hang_up();
     pair.tracker(1).signal("-CONT");
