@@ -135,7 +135,7 @@ fn a_tracker_whose_disk_is_full_leaves_its_peers_to_the_other() {
 
 #[test]
 fn what_was_done_and_not_answered_is_done_once() {
-    let pair = Pair::new();
+    let mut pair = Pair::new();
     // Between the peers and the first tracker lies something that can lose answers.
     let between = Proxy::new();
     between.lead_to(pair.address(1));
@@ -145,8 +145,13 @@ fn what_was_done_and_not_answered_is_done_once() {
     let mut olga = pair.sandbox.peer("olga");
     log_in(&mut nik, "nik");
     log_in(&mut olga, "olga");
+    let invite = pair.console(1, "invite");
+    let code = invite.strip_prefix("invite ").unwrap();
+    let code = code.split(' ').next().unwrap();
+    let invited = format!("create_user guest pw-of-guest --invite {code}");
     let steps = [
         (true, "create_user extra pw-of-extra", "user extra is made"),
+        (true, invited.as_str(), "user guest is made"),
         (true, "create_group lab", "nik at 127.0.0.1 makes group lab"),
         (
             false,

@@ -45,7 +45,8 @@ random_id! {
 }
 
 random_id! {
-    /// A row, under 128 random bits that its maker draws. Two trackers never make the same one.
+    /// A row, under 128 bits: random ones that its maker draws, which no two trackers have in common, or ones that follow
+    /// from the random id of a write, so that two trackers that are asked for it make one row.
     RowId
 }
 

@@ -12,7 +12,7 @@
 //! what is in memory is ahead of the disk and must be thrown away.
 //!
 //! # How rows become the same
-//! Rows stand under random ids. A row's kind and facts never change; each of its fields is a
+//! Rows stand under ids that are random, or follow from what a peer drew. A row's kind and facts never change; each of its fields is a
 //! [`Register`] with the [`Version`] that wrote it, and two states of a row merge field by field, so that merging is
 //! commutative, associative and idempotent. Whoever asks for a write again, having got no answer, hands in the same ids: where
 //! the first tracker has told of it, its [`Receipt`] says that it is done; else the row that each of them made is one row,
