@@ -17,7 +17,7 @@ pub use descriptors::raise_descriptor_limit;
 pub use frames::{FrameIoError, FrameReader, write_frame};
 pub use names::Names;
 pub use pool::Pool;
-pub use server::{Caps, Incoming, Server};
+pub use server::{Caps, Incoming, Server, reachable};
 pub use stop::Stop;
 #[cfg(test)]
 pub(crate) use tls::testing as tls_testing;

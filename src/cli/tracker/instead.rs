@@ -4,13 +4,12 @@ use crate::certificate::Authority;
 use crate::cli::escape::escape;
 use crate::cli::output::Output;
 use crate::cli::{Exit, Refused, failure, state};
-use crate::net::{ClusterTls, TRACKER_NAME};
+use crate::net::{ClusterTls, TRACKER_NAME, reachable};
 use crate::storage::{DATABASE_FILE, Running, StateFolder, StateKind, wait_for_cluster};
 use crate::torrent::InfoHash;
 use crate::tracker::registry::Registry;
 use crate::tracker::{Keeper, fetch_backup, named_by, since_1970};
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -112,14 +111,4 @@ fn look(path: &Path) -> Result<(Registry, BTreeSet<InfoHash>), Refused> {
     }
     let folder = StateFolder::open(path).map_err(failure)?;
     Keeper::look(folder.path()).map_err(failure)
-}
-
-/// Where to call somebody on this machine who listens there.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }

@@ -2,12 +2,12 @@
 
 use super::UdpService;
 use super::connections::Connections;
-use crate::net::Stop;
+use crate::net::{Stop, reachable};
 use crate::tracker::service::Service;
 use ring::hmac;
 use ring::rand::SystemRandom;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -130,14 +130,4 @@ fn is_nothing(error: &io::Error) -> bool {
             | ErrorKind::Interrupted
             | ErrorKind::ConnectionRefused
     )
-}
-
-/// Where a socket bound to "any address" can be reached from this machine.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }
