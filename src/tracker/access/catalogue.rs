@@ -5,7 +5,8 @@
 
 use super::dictionaries::DictionaryError;
 use super::once::Once;
-use super::registrar::{Asker, Registrar, no_randomness, refused, told};
+use super::refusals::{no_randomness, refused, told};
+use super::registrar::{Asker, Registrar};
 use super::uploads::UploadError;
 use super::views::PAGE;
 use crate::certificate::{CertificateError, GroupAuthority, GroupCertificate, MemberPublicKey};

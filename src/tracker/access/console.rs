@@ -3,7 +3,8 @@
 //! In scope: the operations. Out of scope: reading what is typed, and showing it.
 
 use super::code::InviteCode;
-use super::registrar::{INVITE, Registrar, no_randomness, told, unwritten};
+use super::refusals::{no_randomness, told, unwritten};
+use super::registrar::{INVITE, Registrar};
 use crate::tracker::keeper::Written;
 use crate::tracker::registry::{GroupView, Label, NewAccount, Refusal, UserName};
 use crate::tracker::replication::Status;

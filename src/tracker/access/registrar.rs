@@ -1,27 +1,28 @@
 //! Who may have what: answers requests about accounts and groups.
 //!
-//! In scope: which request needs which session, passwords, tokens, what is refused and how it is told, the log of what
-//! was changed by whom. The rules themselves are the registry's. Out of scope: lines and frames.
+//! In scope: which request needs which session, passwords, tokens, the log of what was changed by whom. The rules
+//! themselves are the registry's. Out of scope: lines and frames, what is looked at only (`lists`, `catalogue`), and how a
+//! refusal is told (`refusals`).
 
 use super::code::InviteCode;
 use super::dictionaries::Dictionaries;
 use super::gate::{Closed, Gate, Try};
 use super::once::{Once, RECEIPT};
 use super::passwords::{Passwords, PasswordsError};
+use super::refusals::{no_randomness, overloaded, refused, told, unwritten};
 use super::token::{LIFETIME, Session, TokenKey};
 use super::uploads::Uploads;
-use super::views::{self, PAGE};
+use super::views;
 use crate::certificate::{Authority, GroupAuthority};
 use crate::torrent::Info;
 use crate::tracker::Limits;
-use crate::tracker::keeper::{Keeper, WriteError, Written, since_1970};
+use crate::tracker::keeper::{Keeper, Written, since_1970};
 use crate::tracker::registry::{
     Account, GroupKey, Leaving, NewAccount, NewGroup, PasswordHash, Refusal, Registry, RowId,
-    Stamp, Update, VersionVector,
+    Stamp, Update,
 };
-use crate::tracker::replication::{Serving, WriteError as ReplicaError};
 use crate::tracker::swarms::Swarms;
-use crate::wire::access::{Answer, Ask, ErrorKind, Place, Refused, Reply, Request, Seen, Token};
+use crate::wire::access::{Answer, Ask, ErrorKind, Place, Refused, Reply, Request, Token};
 use crate::wire::control::Line;
 use crate::wire::name::{GroupName, Label, UserName};
 use crate::wire::password::Password;
@@ -601,26 +602,6 @@ impl Registrar {
         Ok(Answer::Session { token, user, note })
     }
 
-    fn news(&self, account: RowId, seen: &Seen, after: Option<&Place>) -> Result<Answer, Refused> {
-        let seen = match seen.as_bytes() {
-            [] => VersionVector::new(),
-            bytes => VersionVector::decode(bytes).map_err(|error| {
-                let message = format!("what was seen cannot be read: {error}");
-                refused(ErrorKind::BAD_REQUEST, &message)
-            })?,
-        };
-        let after = views::cursor(after)?;
-        Ok(self.keeper.read(|registry| {
-            let page = registry.answers(account, &seen, after.as_ref(), PAGE);
-            let mut known = seen.clone();
-            known.join(registry.version_vector());
-            Answer::News {
-                page: views::page(page, views::news),
-                seen: Seen::new(known.encode()).unwrap_or_default(),
-            }
-        }))
-    }
-
     /// Lets somebody try the password of a user, or with none have a new one hashed.
     fn admit(&self, user: Option<&Label>, from: IpAddr) -> Result<Try<'_>, Refused> {
         let entered = self.gate.enter(user.map(Label::name), from);
@@ -685,46 +666,6 @@ impl Registrar {
             Err(_) => Err(no_randomness()),
         }
     }
-
-    fn list_groups(&self, account: RowId, after: Option<&Place>) -> Result<Answer, Refused> {
-        let after = views::cursor(after)?;
-        let page = self
-            .keeper
-            .read(|registry| registry.groups(Some(account), after.as_ref(), PAGE));
-        Ok(Answer::Groups(views::page(page, views::group)))
-    }
-
-    fn list_members(
-        &self,
-        account: RowId,
-        group: &Label,
-        after: Option<&Place>,
-    ) -> Result<Answer, Refused> {
-        let after = views::cursor(after)?;
-        let page = self
-            .keeper
-            .read(|registry| registry.members(account, group, after.as_ref(), PAGE));
-        Ok(Answer::Members(views::page(
-            page.map_err(told)?,
-            views::member,
-        )))
-    }
-
-    fn list_requests(
-        &self,
-        account: RowId,
-        group: &Label,
-        after: Option<&Place>,
-    ) -> Result<Answer, Refused> {
-        let after = views::cursor(after)?;
-        let page = self
-            .keeper
-            .read(|registry| registry.requests(account, group, after.as_ref(), PAGE));
-        Ok(Answer::Requests(views::page(
-            page.map_err(told)?,
-            views::request,
-        )))
-    }
 }
 
 /// The accounts that a log-in under that label may mean.
@@ -740,48 +681,4 @@ fn named(registry: &Registry, user: &Label) -> Vec<Account> {
     let name: Option<UserName> = user.name().parse().ok();
     let accounts = name.map(|name| registry.accounts_named(&name));
     accounts.unwrap_or_default().into_iter().cloned().collect()
-}
-
-pub(super) fn refused(kind: ErrorKind, message: &str) -> Refused {
-    Refused {
-        kind,
-        message: Line::new(message),
-    }
-}
-
-/// A rule's refusal as it is sent.
-pub(super) fn told(refusal: Refusal) -> Refused {
-    let kind = ErrorKind::parse(refusal.kind()).unwrap_or(ErrorKind::BAD_REQUEST);
-    refused(kind, &refusal.to_string())
-}
-
-/// Why nothing was written, as it is sent: what the disk says is for the operator's log.
-pub(super) fn unwritten(error: WriteError) -> Refused {
-    match error {
-        WriteError::Replica(ReplicaError::Refused(refusal)) => told(refusal),
-        WriteError::Replica(error @ ReplicaError::NotServing(Serving::Waiting)) => {
-            refused(ErrorKind::STARTING, &error.to_string())
-        }
-        WriteError::Replica(error @ ReplicaError::NotServing(_)) => {
-            refused(ErrorKind::NOT_SERVING, &error.to_string())
-        }
-        WriteError::Replica(error) => refused(ErrorKind::BAD_REQUEST, &error.to_string()),
-        WriteError::NotSaved => refused(
-            ErrorKind::NOT_SAVED,
-            "the tracker cannot write its database; tell its operator (its log says why), and look whether the change \
-             is there once it runs again",
-        ),
-    }
-}
-
-pub(super) fn no_randomness() -> Refused {
-    refused(
-        ErrorKind::BUSY,
-        "the tracker's system gives no random numbers; try again",
-    )
-}
-
-fn overloaded(error: PasswordsError) -> Refused {
-    log::warn!("a password was not checked: {error}");
-    refused(ErrorKind::BUSY, &error.to_string())
 }

@@ -1,12 +1,12 @@
 //! What the registry shows, as the wire has it.
 
+use super::refusals::refused;
 use crate::tracker::registry::{self, Cursor, GroupView, MemberView, RequestView};
 use crate::tracker::replication::{Serving, Status};
 use crate::wire::access::{
     ClusterView, ErrorKind, GroupEntry, MemberEntry, NewsEntry, Outcome, Page, Place, Refused,
     RequestEntry, Standing, TwinView,
 };
-use crate::wire::control::Line;
 
 /// How many entries of a list are sent at a time: a page of the longest names is a small part of a frame.
 pub(super) const PAGE: usize = 500;
@@ -22,10 +22,8 @@ pub(super) fn page<T, U>(page: registry::Page<T>, entry: fn(T) -> U) -> Page<U> 
 /// Where a page is to begin.
 pub(super) fn cursor(after: Option<&Place>) -> Result<Option<Cursor>, Refused> {
     let cursor = after.map(|after| after.as_str().parse()).transpose();
-    cursor.map_err(|error: registry::CursorError| Refused {
-        kind: ErrorKind::BAD_REQUEST,
-        message: Line::new(&error.to_string()),
-    })
+    cursor
+        .map_err(|error: registry::CursorError| refused(ErrorKind::BAD_REQUEST, &error.to_string()))
 }
 
 pub(super) fn group(view: GroupView) -> GroupEntry {

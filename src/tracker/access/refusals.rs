@@ -1,0 +1,52 @@
+//! Refusals as they are sent: each with its kind and one line that says what to do.
+
+use super::passwords::PasswordsError;
+use crate::tracker::keeper::WriteError;
+use crate::tracker::registry::Refusal;
+use crate::tracker::replication::{Serving, WriteError as ReplicaError};
+use crate::wire::access::{ErrorKind, Refused};
+use crate::wire::control::Line;
+
+pub(super) fn refused(kind: ErrorKind, message: &str) -> Refused {
+    Refused {
+        kind,
+        message: Line::new(message),
+    }
+}
+
+/// A rule's refusal as it is sent.
+pub(super) fn told(refusal: Refusal) -> Refused {
+    let kind = ErrorKind::parse(refusal.kind()).unwrap_or(ErrorKind::BAD_REQUEST);
+    refused(kind, &refusal.to_string())
+}
+
+/// Why nothing was written, as it is sent: what the disk says is for the operator's log.
+pub(super) fn unwritten(error: WriteError) -> Refused {
+    match error {
+        WriteError::Replica(ReplicaError::Refused(refusal)) => told(refusal),
+        WriteError::Replica(error @ ReplicaError::NotServing(Serving::Waiting)) => {
+            refused(ErrorKind::STARTING, &error.to_string())
+        }
+        WriteError::Replica(error @ ReplicaError::NotServing(_)) => {
+            refused(ErrorKind::NOT_SERVING, &error.to_string())
+        }
+        WriteError::Replica(error) => refused(ErrorKind::BAD_REQUEST, &error.to_string()),
+        WriteError::NotSaved => refused(
+            ErrorKind::NOT_SAVED,
+            "the tracker cannot write its database; tell its operator (its log says why), and look whether the change \
+             is there once it runs again",
+        ),
+    }
+}
+
+pub(super) fn no_randomness() -> Refused {
+    refused(
+        ErrorKind::BUSY,
+        "the tracker's system gives no random numbers; try again",
+    )
+}
+
+pub(super) fn overloaded(error: PasswordsError) -> Refused {
+    log::warn!("a password was not checked: {error}");
+    refused(ErrorKind::BUSY, &error.to_string())
+}
