@@ -46,7 +46,7 @@ pub use trust::{FirstUse, Trust, TrustError};
 pub use unlisted::{Missing, Unlisted};
 
 use crate::certificate::MemberKey;
-use crate::net::{Caps, Pool, Server};
+use crate::net::{Caps, Incoming, Pool, Server};
 use crate::storage::{CreateOptions, Place, Records, StateFolder, Store, create_stamped};
 use crate::torrent::{InfoHash, MAX_METAINFO, Metainfo, PieceSet};
 use crate::wire::PeerId;
@@ -160,9 +160,16 @@ impl Peer {
         );
         let shared = Arc::new(shared);
         let serving = Arc::clone(&shared);
-        let server = Server::start("link", listener, CAPS, link::STACK, move |incoming| {
-            link::accept(&serving, incoming);
-        });
+        let server = Server::start(
+            "link",
+            listener,
+            CAPS,
+            link::STACK,
+            link::HANDSHAKE_LIMIT,
+            move |incoming: Incoming| {
+                link::accept(&serving, incoming);
+            },
+        );
         let server = server.map_err(PeerError::Thread)?;
         let (announcing, announced) = bounded(0);
         let peer = Self {

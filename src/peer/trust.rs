@@ -190,7 +190,7 @@ fn known(error: KnownClusterError) -> TrustError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{Caps, Server, tls_testing};
+    use crate::net::{Caps, Incoming, Server, tls_testing};
     use std::net::TcpListener;
     use std::sync::Mutex;
 
@@ -204,9 +204,16 @@ mod tests {
             },
         );
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let server = Server::start("test", listener, caps, 256 << 10, move |incoming| {
-            let _ = tls.accept(incoming.stream, HANDSHAKE);
-        });
+        let server = Server::start(
+            "test",
+            listener,
+            caps,
+            256 << 10,
+            HANDSHAKE,
+            move |incoming: Incoming| {
+                let _ = tls.accept(incoming.stream, HANDSHAKE);
+            },
+        );
         server.unwrap()
     }
 

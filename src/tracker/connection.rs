@@ -37,8 +37,35 @@ impl Default for Deadlines {
     }
 }
 
-/// Serves requests until the connection ends. Its first byte has been waited for, within a time-out that the socket still
-/// has. `epoch` is when the tracker's time began.
+/// Answers an announce that is all a connection is for, if `said`, the beginning of what is to be read, is just that;
+/// whether it was. Waits for nothing: what is read is here, and an empty socket takes the response.
+///
+/// # Errors
+/// What the socket says; the connection is of no use any more.
+pub(super) fn serve_at_once(
+    mut stream: &TcpStream,
+    said: &[u8],
+    from: IpAddr,
+    service: &Service,
+    now: Duration,
+) -> io::Result<bool> {
+    let request = match http::parse(said) {
+        Ok(Some((request, length))) if length == said.len() => request,
+        _ => return Ok(false),
+    };
+    if request.keep_alive || request.path != "/announce" {
+        return Ok(false);
+    }
+    // With nothing left unread, closing resets nothing.
+    let mut rest = [0; MAX_HEAD];
+    stream.read_exact(rest.get_mut(..said.len()).unwrap_or_default())?;
+    let mut out = Vec::with_capacity(UNHINDERED);
+    service.respond(&request, from, now, &mut out);
+    stream.write_all(&out)?;
+    Ok(true)
+}
+
+/// Serves requests until the connection ends. Its first bytes are here. `epoch` is when the tracker's time began.
 ///
 /// # Errors
 /// What the socket says; the connection is of no use any more.
@@ -55,7 +82,7 @@ pub(super) fn serve(
     let mut stays = false;
     loop {
         let unread = buffer.get_mut(filled..).unwrap_or_default();
-        // What is first is here already, within a time-out that was set for it.
+        // What is first is here already.
         let is_first = filled == 0 && !stays;
         let mut socket = stream;
         let read = match is_first {

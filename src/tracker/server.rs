@@ -9,7 +9,7 @@ use super::saved::MAX_SAVED;
 use super::service::{Access, ClosedSwarms, ClusterWatch, Service};
 use super::swarms::Swarms;
 use super::udp::UdpServer;
-use crate::net::{Caps, Incoming, Purpose, Server, Stop, TlsServer, TlsStream};
+use crate::net::{Caps, Incoming, Purpose, Serve, Server, Stop, TlsServer, TlsStream};
 use crate::storage::SwarmsFile;
 use crate::wire::HostPort;
 use std::fmt;
@@ -218,33 +218,21 @@ impl Tracker {
             options.closed_swarms,
             options.cluster,
         ));
-        let serving = Arc::clone(&service);
-        let handler = move |incoming: Incoming| {
-            let Incoming { stream, address } = incoming;
-            let begun = Instant::now();
-            let Some(first) = first_byte(&stream, deadlines.head) else {
-                return;
-            };
-            match &tls {
-                Some(tls) if first == TLS => {
-                    let left = deadlines.head.saturating_sub(begun.elapsed());
-                    match tls.accept_any(stream, left) {
-                        Ok((line, purpose)) => {
-                            serve_control(&line, address, purpose, control.as_ref());
-                        }
-                        Err(error) => log::info!("no control line from {address}: {error}"),
-                    }
-                }
-                _ => {
-                    let served =
-                        connection::serve(&stream, address.ip(), &serving, deadlines, epoch);
-                    if let Err(error) = served {
-                        log::debug!("the connection of {address} ended: {error}");
-                    }
-                }
-            }
+        let door = Door {
+            service: Arc::clone(&service),
+            tls,
+            control,
+            deadlines,
+            epoch,
         };
-        let server = Server::start("tracker", listener, options.caps, STACK, handler);
+        let server = Server::start(
+            "tracker",
+            listener,
+            options.caps,
+            STACK,
+            deadlines.head,
+            door,
+        );
         let server = server.map_err(TrackerError::Start)?;
         let address = server.address();
         let udp = options.udp.filter(|_| access == Access::Open);
@@ -349,26 +337,64 @@ fn expire(swarms: &Swarms, stop: &Stop, interval: Duration, epoch: Instant) {
     }
 }
 
-fn serve_control(
-    line: &TlsStream,
-    address: SocketAddr,
-    purpose: Purpose,
-    control: Option<&ControlHandler>,
-) {
-    match control {
-        Some(serve) => serve(line, address, purpose),
-        None => {
-            log::info!("the control line of {address} ended: this tracker serves none");
-            line.hang_up();
+/// Where connections come in, of either kind.
+struct Door {
+    service: Arc<Service>,
+    tls: Option<TlsServer>,
+    control: Option<ControlHandler>,
+    deadlines: Deadlines,
+    epoch: Instant,
+}
+
+impl Serve for Door {
+    fn at_once(&self, incoming: &Incoming, said: &[u8]) -> bool {
+        let (from, now) = (incoming.address.ip(), self.epoch.elapsed());
+        match connection::serve_at_once(&incoming.stream, said, from, &self.service, now) {
+            Ok(served) => served,
+            Err(error) => {
+                log::debug!("the connection of {} ended: {error}", incoming.address);
+                true
+            }
+        }
+    }
+
+    fn serve(&self, incoming: Incoming) {
+        let address = incoming.address;
+        match &self.tls {
+            Some(tls) if begins_with(&incoming.stream, TLS) => {
+                let head = self.deadlines.head;
+                let left = head.saturating_sub(incoming.accepted.elapsed());
+                match tls.accept_any(incoming.stream, left) {
+                    Ok((line, purpose)) => self.serve_control(&line, address, purpose),
+                    Err(error) => log::info!("no control line from {address}: {error}"),
+                }
+            }
+            _ => {
+                let (service, deadlines) = (&self.service, self.deadlines);
+                let (stream, from) = (&incoming.stream, address.ip());
+                if let Err(error) = connection::serve(stream, from, service, deadlines, self.epoch)
+                {
+                    log::debug!("the connection of {address} ended: {error}");
+                }
+            }
         }
     }
 }
 
-/// The first byte, which stays unread, if it comes in time.
-fn first_byte(stream: &TcpStream, limit: Duration) -> Option<u8> {
+impl Door {
+    fn serve_control(&self, line: &TlsStream, address: SocketAddr, purpose: Purpose) {
+        match &self.control {
+            Some(serve) => serve(line, address, purpose),
+            None => {
+                log::info!("the control line of {address} ended: this tracker serves none");
+                line.hang_up();
+            }
+        }
+    }
+}
+
+/// Whether this is the first byte that waits to be read; it stays unread.
+fn begins_with(stream: &TcpStream, byte: u8) -> bool {
     let mut first = [0];
-    let peeked = stream
-        .set_read_timeout(Some(limit))
-        .and_then(|()| stream.peek(&mut first));
-    matches!(peeked, Ok(1)).then_some(first[0])
+    matches!(stream.peek(&mut first), Ok(1)) && first == [byte]
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::net::{Caps, Server, tls_testing};
+use crate::net::{Caps, Incoming, Server, tls_testing};
 use crate::peer::{FirstUse, TrustError};
 use crate::scenario::Scenario;
 use crate::tracker::RunningRun;
@@ -27,10 +27,17 @@ impl Tracker {
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let tls = tls_testing::server();
-        let server = Server::start("test", listener, caps, 256 << 10, move |incoming| {
-            let line = tls.accept(incoming.stream, LONG).unwrap();
-            serving.serve(&line, incoming.address);
-        });
+        let server = Server::start(
+            "test",
+            listener,
+            caps,
+            256 << 10,
+            LONG,
+            move |incoming: Incoming| {
+                let line = tls.accept(incoming.stream, LONG).unwrap();
+                serving.serve(&line, incoming.address);
+            },
+        );
         let server = server.unwrap();
         Self { run, server }
     }

@@ -23,7 +23,9 @@ use std::time::Instant;
 /// Serves a caller until the link ends. What is not the start of a handshake for a swarm served here is closed without
 /// a word, whatever is wrong with it.
 pub(in crate::peer) fn accept(shared: &Arc<Shared>, incoming: Incoming) {
-    let Incoming { stream, address } = incoming;
+    let Incoming {
+        stream, address, ..
+    } = incoming;
     // The first byte alone tells what the caller speaks; a stranger need not send 68 to be turned away.
     let mut first = [0];
     if let Err(error) = read_exact_by(&stream, &mut first, HANDSHAKE_LIMIT) {
