@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 /// The longest link that is read, in bytes.
 const MAX_LINK: usize = 64 << 10;
+/// What stands before an info-hash of BitTorrent v1, in any case (RFC 8141, section 3.1).
+const BTIH: &str = "urn:btih:";
 /// The most trackers, peers and web seeds that one link may name, of each; further ones are dropped.
 const MAX_NAMED: usize = 64;
 
@@ -39,9 +41,6 @@ pub enum MagnetError {
     /// An info-hash that is neither 40 hex digits nor 32 of base 32.
     #[error("the magnet link's info-hash is neither 40 hex digits nor 32 base-32 digits")]
     InfoHash(#[source] HexError),
-    /// A `%` that two hex digits do not follow, or bytes that are not UTF-8.
-    #[error("the magnet link holds a malformed %-escape")]
-    Escape,
 }
 
 impl FromStr for Magnet {
@@ -58,7 +57,7 @@ impl FromStr for Magnet {
         let (mut info_hash, mut name) = (None, None);
         let (mut trackers, mut peers, mut web_seeds) = (Vec::new(), Vec::new(), Vec::new());
         for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-            let value = unescape(value)?;
+            let value = unescape(value);
             // BEP 9 lets parameters be numbered: tr.1, tr.2.
             let named = match key {
                 "x.pe" => key,
@@ -66,7 +65,9 @@ impl FromStr for Magnet {
             };
             match named {
                 "xt" => {
-                    let Some(hash) = value.strip_prefix("urn:btih:") else {
+                    let hash = value.split_at_checked(BTIH.len());
+                    let Some((_, hash)) = hash.filter(|(urn, _)| urn.eq_ignore_ascii_case(BTIH))
+                    else {
                         continue;
                     };
                     let hash = parse_hash(hash)?;
@@ -142,28 +143,29 @@ fn parse_hash(text: &str) -> Result<InfoHash, MagnetError> {
     text.parse().map_err(MagnetError::InfoHash)
 }
 
-fn unescape(text: &str) -> Result<String, MagnetError> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        out.push(match byte {
-            b'%' => {
-                let mut digit = || {
-                    bytes
-                        .next()
-                        .and_then(|digit| char::from(digit).to_digit(16))
-                };
-                let (high, low) = (
-                    digit().ok_or(MagnetError::Escape)?,
-                    digit().ok_or(MagnetError::Escape)?,
-                );
-                u8::try_from(high << 4 | low).map_err(|_| MagnetError::Escape)?
+/// A `%` that two hex digits do not follow stands for itself, and what is not UTF-8 is replaced: people type and cut links.
+fn unescape(text: &str) -> String {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let (mut out, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = match (first, after) {
+            (b'%', [high, low, after @ ..]) => {
+                digit(*high).zip(digit(*low)).map(|pair| (pair, after))
             }
-            b'+' => b' ',
-            other => other,
-        });
+            _ => None,
+        };
+        rest = match escaped {
+            Some(((high, low), after)) => {
+                out.extend(u8::try_from(high << 4 | low));
+                after
+            }
+            None => {
+                out.push(if *first == b'+' { b' ' } else { *first });
+                after
+            }
+        };
     }
-    String::from_utf8(out).map_err(|_| MagnetError::Escape)
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// Writes every byte that may mean something in a URL as `%` and two digits.
@@ -212,6 +214,22 @@ mod tests {
     }
 
     #[test]
+    fn a_name_cut_off_or_in_another_encoding_is_no_reason_to_refuse_a_link() {
+        for (name, shown) in [
+            ("100%", "100%"),
+            ("100%+%4", "100% %4"),
+            ("%zz%C3%BC", "%zzü"),
+            ("%ff%fe", "\u{fffd}\u{fffd}"),
+            ("%e4%bd", "\u{fffd}"),
+        ] {
+            let link = format!("magnet:?dn={name}&xt=URN:BTIH:{HASH}");
+            let magnet: Magnet = link.parse().unwrap();
+            assert_eq!(magnet.name.as_deref(), Some(shown), "{name}");
+            assert_eq!(magnet.info_hash.to_string(), HASH);
+        }
+    }
+
+    #[test]
     fn no_more_is_taken_from_a_link_than_a_bounded_number() {
         let mut link = format!("magnet:?xt=urn:btih:{HASH}&tr=&tr=same&tr=same");
         (0..2_000)
@@ -240,8 +258,6 @@ mod tests {
                 "magnet:?xt=urn:btih:1ERUKZ4JVPG66AJDIVTYTK6N54ASGRLH",
                 |error| matches!(error, MagnetError::InfoHash(_)),
             ),
-            ("magnet:?dn=%4", |error| *error == MagnetError::Escape),
-            ("magnet:?dn=%ff", |error| *error == MagnetError::Escape),
             (&two, |error| *error == MagnetError::TwoInfoHashes),
         ];
         for (link, expected) in table {
