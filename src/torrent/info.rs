@@ -1,7 +1,8 @@
 //! The `info` dictionary of a torrent (BEP 3), read strictly.
 //!
 //! In scope: what is read here needs no further check: names are safe to create, lengths add up, every piece has its
-//! hash. Unknown keys are kept in the raw bytes, over which the info-hash is taken. A hybrid of BEP 52 is read by its v1
+//! hash. Unknown keys are kept in the raw bytes, over which the info-hash is taken. Where a name stands in UTF-8 beside one in
+//! another encoding (`name.utf-8`, `path.utf-8`: no BEP, but what older programs write), that one counts. A hybrid of BEP 52 is read by its v1
 //! half; a torrent of v2 alone is refused. Out of scope: files on disk (see `storage`).
 
 use super::metainfo::{MetainfoError, integer, text};
@@ -85,8 +86,8 @@ impl Info {
         if info.value("total length").is_some() {
             return Err(MetainfoError::TotalLength);
         }
-        let name = text(info, "name")?.ok_or(MetainfoError::Missing("name"))?;
-        let name = FileName::new(name)?;
+        let name = info.value("name.utf-8").or(info.value("name"));
+        let name = file_name(name.ok_or(MetainfoError::Missing("name"))?, "name")?;
         let (layout, files) = match (info.value("length"), info.value("files")) {
             (Some(_), None) => (Layout::File, vec![single_file(info, &name)?]),
             (None, Some(files)) => (Layout::Folder, folder_files(files)?),
@@ -182,19 +183,22 @@ fn single_file(info: &Dictionary<'_>, name: &FileName) -> Result<FileEntry, Meta
     file_entry(info, FilePath::new(vec![name.clone()])?, 0)
 }
 
+fn file_name(value: &Value<'_>, key: &'static str) -> Result<FileName, MetainfoError> {
+    let bytes = value.bytes().ok_or(MetainfoError::WrongType(key))?;
+    let name = std::str::from_utf8(bytes).map_err(|_| NameError::NotText)?;
+    Ok(FileName::new(name)?)
+}
+
 fn folder_files(files: &Value<'_>) -> Result<Vec<FileEntry>, MetainfoError> {
     let list = files.list().ok_or(MetainfoError::WrongType("files"))?;
     let mut offset = 0u64;
     let mut entries = Vec::with_capacity(list.len());
     for file in list {
         let file = file.dictionary().ok_or(MetainfoError::WrongType("files"))?;
-        let path = file.value("path").ok_or(MetainfoError::Missing("path"))?;
+        let path = file.value("path.utf-8").or(file.value("path"));
+        let path = path.ok_or(MetainfoError::Missing("path"))?;
         let path = path.list().ok_or(MetainfoError::WrongType("path"))?;
-        let names = path.iter().map(|component| {
-            let bytes = component.bytes().ok_or(MetainfoError::WrongType("path"))?;
-            let name = std::str::from_utf8(bytes).map_err(|_| NameError::NotText)?;
-            Ok(FileName::new(name)?)
-        });
+        let names = path.iter().map(|name| file_name(name, "path"));
         let path = FilePath::new(names.collect::<Result<_, MetainfoError>>()?)?;
         let entry = file_entry(file, path, offset)?;
         offset = end_of(&entry)?;
@@ -433,5 +437,32 @@ mod tests {
             Metainfo::parse(name_not_text),
             Err(MetainfoError::Name(NameError::NotText))
         );
+        let tracker_not_text =
+            b"d8:announce1:\xff4:infod6:lengthi0e4:name1:x12:piece lengthi1e6:pieces0:ee";
+        assert_eq!(
+            Metainfo::parse(tracker_not_text),
+            Err(MetainfoError::NotText("announce"))
+        );
+    }
+
+    #[test]
+    fn a_name_in_utf_8_counts_before_one_in_another_encoding() {
+        let one =
+            b"d6:lengthi0e4:name2:\xd6\xd010:name.utf-83:\xe4\xb8\xad12:piece lengthi1e6:pieces0:e";
+        assert_eq!(Info::parse(one).unwrap().name().as_str(), "中");
+        let file = b"d6:lengthi0e4:pathl2:\xd6\xd0e10:path.utf-8l1:a3:\xe4\xb8\xadee";
+        let folder = [
+            &b"d5:filesl"[..],
+            file,
+            b"e4:name1:x12:piece lengthi1e6:pieces0:e",
+        ]
+        .concat();
+        let info = Info::parse(&folder).unwrap();
+        assert_eq!(info.files()[0].path.to_string(), "a/中");
+        let unsafe_one = b"d6:lengthi0e4:name1:x10:name.utf-82:..12:piece lengthi1e6:pieces0:e";
+        assert!(matches!(
+            Info::parse(unsafe_one),
+            Err(MetainfoError::Name(_))
+        ));
     }
 }

@@ -30,6 +30,9 @@ pub enum MetainfoError {
     /// A value of another type or form than its key asks for.
     #[error("{0:?} in the torrent has the wrong type")]
     WrongType(&'static str),
+    /// Text that is not UTF-8, and names no file.
+    #[error("{0:?} in the torrent is not UTF-8 text")]
+    NotText(&'static str),
     /// Both `length` and `files`, or neither.
     #[error("a torrent has either \"length\" or \"files\"")]
     LengthOrFiles,
@@ -217,7 +220,7 @@ pub(super) fn text<'a>(
     let bytes = value.bytes().ok_or(MetainfoError::WrongType(key))?;
     std::str::from_utf8(bytes)
         .map(Some)
-        .map_err(|_| MetainfoError::Name(NameError::NotText))
+        .map_err(|_| MetainfoError::NotText(key))
 }
 
 #[cfg(test)]
