@@ -1,0 +1,164 @@
+//! Those who ask for something, and ask again where no answer came.
+
+use super::super::super::{Replica, WriteError};
+use super::super::node::{blob, named_by};
+use super::super::oracle::Request;
+use super::super::{Failure, Mutation};
+use super::{Unanswered, World, new_account};
+use crate::tracker::registry::tests::convergence::{Command, World as Story};
+use crate::tracker::registry::{CodeHash, Refusal, Registry, RowId, Sequence, Update};
+use fastrand::Rng;
+use std::time::Duration;
+
+impl World {
+    /// A client of a tracker does something. Now and then it is not told what became of it.
+    pub(super) fn operate(&mut self, at: usize) -> Result<(), Failure> {
+        let (id, other, wall) = (self.id(), self.id(), self.moment(at).wall);
+        let soon = wall + Duration::from_secs(3_600);
+        let short = self.rng.u8(..12);
+        let Some(replica) = &self.nodes[at].replica else {
+            return Ok(());
+        };
+        let registry: &Registry = Replica::registry(replica);
+        let accounts = registry.accounts(None, 3).items;
+        match (short, accounts.first()) {
+            (0, _) => {
+                let code = CodeHash(other.0.repeat(2).try_into().unwrap());
+                return self.write(at, |_, registry| registry.invite(id, code, soon, wall));
+            }
+            (1, Some((account, _))) => {
+                let account = *account;
+                return self.write(at, |_, registry| registry.log_out(account, id, soon, wall));
+            }
+            _ if accounts.len() < 3 => {
+                return self.write(at, |rng, registry| {
+                    registry.create_account(new_account(rng, id), wall)
+                });
+            }
+            _ => {}
+        }
+        let (ids, receipt) = ((id, other), self.id());
+        for _ in 0..4 {
+            let Some(replica) = &self.nodes[at].replica else {
+                return Ok(());
+            };
+            let registry: &Registry = Replica::registry(replica);
+            let command = Story::operation(&mut self.rng, registry, id);
+            if command.run(registry, ids, receipt, wall).is_err() {
+                continue;
+            }
+            let first = self.command(at, &command, ids, receipt, |request| request)?;
+            let is_lost = command.is_repeated && self.rng.u8(..4) == 0;
+            if let Some((write, first)) = first.filter(|_| is_lost) {
+                self.say(|| format!("{at} is not heard of {}", write.number()));
+                // Nobody is told, and nothing was promised.
+                self.nodes[at].requests.remove(&write);
+                self.oracle.counts.note("answer lost");
+                self.unanswered.push(Unanswered {
+                    command,
+                    ids,
+                    receipt,
+                    first,
+                });
+                if self.rng.bool() {
+                    self.crash(at);
+                }
+            }
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    /// Somebody who got no answer asks another tracker, or the same.
+    pub(super) fn ask_again(&mut self, at: usize) -> Result<(), Failure> {
+        let asked = self.rng.usize(..self.unanswered.len());
+        let Unanswered {
+            command,
+            mut ids,
+            receipt,
+            first,
+        } = self.unanswered.swap_remove(asked);
+        if self.mutation == Mutation::FreshIds {
+            ids = (self.id(), self.id());
+        }
+        let Some(replica) = &self.nodes[at].replica else {
+            return Ok(());
+        };
+        let is_done = Replica::registry(replica).receipt(receipt).is_some();
+        self.oracle.counts.note(match is_done {
+            true => "asked again and done before",
+            false => "asked again and done anew",
+        });
+        let request = |request: Request| match is_done {
+            true => request.repeats(first),
+            false => request,
+        };
+        self.command(at, &command, ids, receipt, request).map(drop)
+    }
+
+    /// A tracker is asked for something.
+    pub(super) fn command(
+        &mut self,
+        at: usize,
+        command: &Command,
+        ids: (RowId, RowId),
+        receipt: RowId,
+        promise: impl FnOnce(Request) -> Request,
+    ) -> Result<Option<(Sequence, Request)>, Failure> {
+        let wall = self.moment(at).wall;
+        let run = |_: &mut Rng, registry: &Registry| command.run(registry, ids, receipt, wall);
+        self.write_for(at, Some(receipt), run, promise)
+    }
+
+    pub(super) fn write(
+        &mut self,
+        at: usize,
+        operation: impl FnOnce(&mut Rng, &Registry) -> Result<Update, Refusal>,
+    ) -> Result<(), Failure> {
+        let made = self.write_for(at, None, operation, |request| request);
+        made.map(drop)
+    }
+
+    pub(super) fn write_for(
+        &mut self,
+        at: usize,
+        receipt: Option<RowId>,
+        operation: impl FnOnce(&mut Rng, &Registry) -> Result<Update, Refusal>,
+        promise: impl FnOnce(Request) -> Request,
+    ) -> Result<Option<(Sequence, Request)>, Failure> {
+        let now = self.moment(at);
+        let node = &mut self.nodes[at];
+        let Some(replica) = node.replica.as_mut().filter(|_| node.stopped <= self.now) else {
+            return Ok(None);
+        };
+        let registry: &Registry = Replica::registry(replica);
+        let Ok(update) = operation(&mut self.rng, registry) else {
+            return Ok(None);
+        };
+        let Some(change) = update.change() else {
+            return Err(Failure("a write without a change".to_owned()));
+        };
+        let Some(request) = Request::new(change, registry) else {
+            return Err(Failure(format!("a write without a version: {change:?}")));
+        };
+        let named = update.rows().iter().filter_map(named_by);
+        let blobs = named.map(|hash| (hash, blob(hash))).collect();
+        match replica.write(blobs, now, |_, _| Ok(update)) {
+            Ok((write, effects)) => {
+                if let Some(receipt) = receipt {
+                    let rows = request.rows.iter();
+                    self.oracle.made.note(receipt, request.version, rows);
+                }
+                node.requests.insert(write, promise(request.clone()));
+                self.perform(at, effects)?;
+                Ok(Some((write, request)))
+            }
+            Err(WriteError::NotServing(_)) => {
+                let what = "write refused while not serving";
+                self.oracle.counts.note(what);
+                Ok(None)
+            }
+            Err(error) => Err(Failure(error.to_string())),
+        }
+    }
+}

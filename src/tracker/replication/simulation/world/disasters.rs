@@ -1,0 +1,182 @@
+//! What happens to a tracker and its disk: crashes, older copies, restores.
+
+use super::super::super::Serving;
+use super::super::node::{Disk, Node, named_by};
+use super::super::{Failure, Mutation};
+use super::{Event, TICK, World};
+
+impl World {
+    pub(super) fn work_of_disk(&mut self, at: usize) {
+        let delay = match self.rng.u8(..16) {
+            _ if self.calm => 3,
+            0 => self.rng.u64(..4_000),
+            _ => self.rng.u64(1..15),
+        };
+        let life = self.nodes[at].life;
+        self.at(self.now + delay, at, life, Event::Disk);
+    }
+
+    pub(super) fn start(&mut self, at: usize) -> Result<(), Failure> {
+        self.say(|| format!("{at} starts"));
+        let (now, count) = (self.moment(at), self.nodes.len());
+        let batch = self.rng.usize(1..3_000);
+        let spare = match self.mutation {
+            Mutation::WriteOn => self.nodes[at].disk.origin,
+            _ => self.origin(),
+        };
+        self.nodes[at].start(at, count, batch, spare, now)?;
+        let life = self.nodes[at].life;
+        let first = self.now + self.rng.u64(1..TICK);
+        self.at(first, at, life, Event::Tick);
+        Ok(())
+    }
+
+    /// Ends the process; it starts again later.
+    pub(super) fn crash(&mut self, at: usize) {
+        if self.nodes[at].replica.is_none() {
+            return;
+        }
+        let waiting = self.nodes[at].commits.len();
+        let kept = self.rng.usize(..=waiting);
+        if kept > 0 {
+            let what = "crash between commit and acknowledgement";
+            self.oracle.counts.note(what);
+        }
+        self.oracle.counts.note("crash");
+        self.say(|| format!("{at} crashes, {kept} of {waiting} commits kept"));
+        let lines: Vec<_> = self.nodes[at].lines.clone().into_iter().collect();
+        self.nodes[at].crash(kept);
+        if !self.calm && self.rng.bool() {
+            self.lose_blob(at);
+        }
+        for (line, other) in lines {
+            self.tell_of_end(at, other, line);
+        }
+        let away = match self.rng.u8(..3) {
+            0 => 8_000,
+            _ => 300,
+        };
+        let start = self.now + self.rng.u64(..away);
+        self.starts.insert(at, start);
+    }
+
+    /// A blob cannot be read any more, if another tracker still has it.
+    pub(super) fn lose_blob(&mut self, at: usize) {
+        let others = self.nodes.iter().enumerate().filter(|(it, _)| *it != at);
+        let others: Vec<&Node> = others.map(|(_, node)| node).collect();
+        let mut blobs = self.nodes[at].disk.blobs.iter();
+        let spare = blobs.find(|blob| others.iter().any(|it| it.disk.blobs.contains(blob)));
+        if let Some(blob) = spare.copied() {
+            self.nodes[at].disk.blobs.remove(&blob);
+            self.oracle.counts.note("blob lost");
+        }
+    }
+
+    /// A tracker loses its disk. The first time it may be one that holds writes that nobody else has; later ones have
+    /// nothing of their own, or too much could be gone.
+    pub(super) fn lose_disk(&mut self, at: usize) -> Result<(), Failure> {
+        let origin = match self.mutation {
+            Mutation::KeepOrigin => self.nodes[at].disk.origin,
+            _ => self.origin(),
+        };
+        self.replace_disk(at, Disk::new(origin), false).map(|_| ())
+    }
+
+    /// A tracker starts from its backup, under a new origin. Only one at a time, or they would wait for each other.
+    pub(super) fn restore(&mut self, at: usize) -> Result<(), Failure> {
+        let waits = |node: &Node| {
+            node.restored
+                && node
+                    .replica
+                    .as_ref()
+                    .is_none_or(|it| it.serving() != Serving::Yes)
+        };
+        if self.nodes.iter().any(waits) {
+            return Ok(());
+        }
+        let Some(mut disk) = self.nodes[at].backup.clone() else {
+            return Ok(());
+        };
+        disk.origin = self.origin();
+        self.replace_disk(at, disk, true).map(|_| ())
+    }
+
+    /// An older copy of its disk is put back, with the origin that is on it, and often it starts with nobody to tell it so.
+    pub(super) fn put_older_copy_back(&mut self, at: usize) -> Result<(), Failure> {
+        let disk = match (self.rng.bool(), self.nodes[at].backup.clone()) {
+            (true, Some(backup)) => backup,
+            _ => {
+                let disk = self.nodes[at].disk.clone();
+                for _ in 0..self.rng.u8(1..6) {
+                    self.operate(at)?;
+                    let pause = self.rng.u64(..300);
+                    self.pass(pause)?;
+                }
+                disk
+            }
+        };
+        let disk_now = &self.nodes[at].disk;
+        let is_older = disk.origin == disk_now.origin && disk.versions != disk_now.versions;
+        if !is_older || !self.replace_disk(at, disk, false)? {
+            return Ok(());
+        }
+        self.nodes[at].older = true;
+        self.oracle.counts.note("older copy put back");
+        self.starts.insert(at, self.now);
+        if self.rng.bool() {
+            for other in 0..self.nodes.len() {
+                (self.cut[at][other], self.cut[other][at]) = (true, true);
+            }
+            self.pass(4_000)?;
+            for _ in 0..3 {
+                self.operate(at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A tracker refuses its disk as an older copy: its operator gives it a new origin, as a restore does.
+    pub(super) fn start_under_new_origin(&mut self, at: usize) {
+        self.crash(at);
+        self.nodes[at].disk.origin = self.origin();
+        self.nodes[at].older = false;
+        self.oracle.counts.note("older copy refused");
+    }
+
+    /// Says whether it was done.
+    pub(super) fn replace_disk(
+        &mut self,
+        at: usize,
+        disk: Disk,
+        restored: bool,
+    ) -> Result<bool, Failure> {
+        let lost = &self.nodes[at].disk.versions;
+        let others = self.nodes.iter().enumerate().filter(|(it, _)| *it != at);
+        let others: Vec<&Disk> = others.map(|(_, node)| &node.disk).collect();
+        let spare = others.iter().any(|disk| disk.versions.includes(lost));
+        // A blob that was lost elsewhere must not be lost here too.
+        let rows = others.iter().flat_map(|disk| disk.rows.values());
+        let kept = |blob| others.iter().any(|disk| disk.blobs.contains(&blob));
+        let mut named = disk.rows.values().filter_map(named_by);
+        let whole = named.all(|blob| disk.blobs.contains(&blob) || kept(blob));
+        let kept = whole && rows.filter_map(named_by).all(kept);
+        if (!spare && self.oracle.losses > 0) || !kept {
+            return Ok(false);
+        }
+        self.crash(at);
+        self.nodes[at].disk = disk;
+        self.nodes[at].older = false;
+        self.nodes[at].restored = restored;
+        self.oracle.losses += 1;
+        let counts = &mut self.oracle.counts;
+        counts.note(match restored {
+            true => "backup restored",
+            false => "disk lost",
+        });
+        if !spare {
+            counts.note("disk lost with what only it had");
+        }
+        self.say(|| format!("{at} has another disk"));
+        self.oracle.lost(at, &self.nodes).map(|()| true)
+    }
+}

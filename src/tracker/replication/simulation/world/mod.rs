@@ -1,0 +1,463 @@
+//! The simulated network, disks, clocks and clients, and the scheduler.
+
+mod clients;
+mod disasters;
+mod network;
+
+use super::super::{Effect, Halt, KEEP, LineId, Moment, Report, SILENCE, Serving};
+use super::node::{Node, blob};
+use super::oracle::{Oracle, Request};
+use super::{Failure, Mutation};
+use crate::tracker::registry::tests::convergence::{Command, without_ends};
+use crate::tracker::registry::{Change, CodeHash, NewAccount, Origin, PasswordHash, Row, RowId};
+use crate::wire::twin::{Encoded, Message};
+use fastrand::Rng;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+const HOUR: i64 = 3_600_000;
+/// Milliseconds between two ticks of a tracker.
+const TICK: u64 = 400;
+/// Milliseconds between two tries to call another tracker.
+const CALL: u64 = 900;
+/// Milliseconds in which all must be well again once nothing is wrong any more.
+const PATIENCE: u64 = 60_000;
+
+/// Something that will happen to a tracker, in the life it was meant for.
+enum Event {
+    Message(LineId, Message),
+    LineDown(LineId),
+    Disk,
+    Tick,
+}
+
+/// Somebody who asked for something and got no answer.
+struct Unanswered {
+    command: Command,
+    ids: (RowId, RowId),
+    receipt: RowId,
+    first: Request,
+}
+
+pub(crate) struct World {
+    rng: Rng,
+    nodes: Vec<Node>,
+    /// What is to come: when, in which order; to which tracker, in which life.
+    events: BTreeMap<(u64, u64), (usize, u32, Event)>,
+    order: u64,
+    lines: u64,
+    /// Milliseconds since the start, and since 1970.
+    now: u64,
+    wall: i64,
+    ids: u64,
+    next_call: u64,
+    /// When a tracker that is down starts.
+    starts: BTreeMap<usize, u64>,
+    /// Whether what the first sends reaches the second.
+    cut: [[bool; 5]; 5],
+    /// Of 100 messages, how many are lost.
+    loss: u8,
+    /// Whether nothing is wrong any more.
+    calm: bool,
+    days: u32,
+    /// Those who got no answer, and will ask again.
+    unanswered: Vec<Unanswered>,
+    mutation: Mutation,
+    trace: bool,
+    pub(super) oracle: Oracle,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, mutation: Mutation, trace: bool) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let count = *rng.choice(&[2, 2, 2, 2, 2, 3, 3, 3, 4, 5]).unwrap_or(&2);
+        let mut world = Self {
+            rng,
+            nodes: Vec::new(),
+            events: BTreeMap::new(),
+            order: 0,
+            lines: 0,
+            now: 0,
+            wall: 1_000 * HOUR,
+            ids: 0,
+            next_call: 0,
+            starts: BTreeMap::new(),
+            cut: Default::default(),
+            loss: 0,
+            calm: false,
+            days: 0,
+            unanswered: Vec::new(),
+            mutation,
+            trace,
+            oracle: Oracle::default(),
+        };
+        for at in 0..count {
+            let origin = world.origin();
+            world.nodes.push(Node::new(origin));
+            if world.rng.u8(..4) == 0 {
+                world.nodes[at].skew = world.rng.i64(-3 * HOUR..=3 * HOUR);
+            }
+            let late = if world.rng.u8(..4) == 0 { 4_000 } else { 5 };
+            let start = world.rng.u64(..late);
+            world.starts.insert(at, start);
+        }
+        world
+    }
+
+    /// The part of the schedule in which things go wrong.
+    pub(super) fn suffer(&mut self) -> Result<(), Failure> {
+        let steps = self.rng.u32(8..36);
+        let first = self.rng.u64(..2_500);
+        self.pass(first)?;
+        for _ in 0..steps {
+            let pause = match self.rng.u8(..12) {
+                0 => 3_000,
+                1..=3 => 300,
+                _ => 40,
+            };
+            let pause = self.rng.u64(..pause);
+            self.pass(pause)?;
+            let at = self.rng.usize(..self.nodes.len());
+            match self.rng.u8(..70) {
+                0..=1 => self.crash(at),
+                2 => self.lose_disk(at)?,
+                3 => self.restore(at)?,
+                16 => self.put_older_copy_back(at)?,
+                4..=5 => self.nodes[at].backup = Some(self.nodes[at].disk.clone()),
+                6..=7 => {
+                    let to = self.rng.usize(..self.nodes.len());
+                    self.cut[at][to] = self.rng.bool();
+                    self.oracle.counts.note("one-way partition");
+                    self.say(|| format!("cut from {at}: {:?}", self.cut[at]));
+                }
+                8 => self.cut = Default::default(),
+                9 => self.loss = *self.rng.choice(&[0, 0, 5, 30]).unwrap_or(&0),
+                10 => {
+                    self.nodes[at].skew = self.rng.i64(-3 * HOUR..=3 * HOUR);
+                    self.oracle.counts.note("clock jump");
+                }
+                11..=12 => self.cut_line(at),
+                13 => {
+                    self.nodes[at].stopped = self.now + self.rng.u64(..7_000);
+                    self.oracle.counts.note("stop");
+                    self.say(|| format!("{at} stands still"));
+                }
+                14 if self.rng.u8(..6) == 0 => {
+                    self.wall += 30 * HOUR;
+                    self.days += 1;
+                    self.oracle.counts.note("day");
+                }
+                15 => {
+                    self.crash(at);
+                    self.lose_blob(at);
+                }
+                16..=24 if !self.unanswered.is_empty() => self.ask_again(at)?,
+                _ => {
+                    for _ in 0..self.rng.u8(1..3) {
+                        let at = self.rng.usize(..self.nodes.len());
+                        self.operate(at)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing is wrong any more: all must come to the same, and serve.
+    pub(super) fn heal(&mut self) -> Result<(), Failure> {
+        self.say(|| "nothing is wrong any more".to_owned());
+        self.calm = true;
+        self.cut = Default::default();
+        self.loss = 0;
+        let due: Vec<usize> = (0..self.nodes.len()).collect();
+        for at in due {
+            self.nodes[at].skew = 0;
+            self.nodes[at].stopped = 0;
+            if let Some(start) = self.starts.get_mut(&at) {
+                *start = self.now;
+            }
+        }
+        self.settle()?;
+        for at in 0..self.nodes.len() {
+            let (id, now) = (self.id(), self.moment(at));
+            let code = CodeHash(
+                self.rng
+                    .u128(..)
+                    .to_be_bytes()
+                    .repeat(2)
+                    .try_into()
+                    .unwrap(),
+            );
+            let good = now.wall * 2;
+            self.write(at, |_, registry| registry.invite(id, code, good, now.wall))?;
+        }
+        self.settle()?;
+        if self.days > 0 {
+            self.wall += 30 * HOUR;
+            // Who has just started looks for what it may forget before long.
+            for at in 0..self.nodes.len() {
+                self.crash(at);
+                self.starts.insert(at, self.now + 1);
+            }
+            self.pass(u64::try_from(SILENCE.as_millis()).unwrap() + 2 * TICK)?;
+            self.settle()?;
+            for (at, node) in self.nodes.iter().enumerate() {
+                let over = self.moment(at).wall.saturating_sub(KEEP).as_millis();
+                let old = |row: &&Row| row.expires().is_some_and(|it| u128::from(it) <= over);
+                if let Some(row) = node.disk.rows.values().find(old) {
+                    return Err(Failure(format!("tracker {at} still has {row:?}")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        self.oracle.check(&self.nodes)
+    }
+
+    /// Lets time pass until all is well.
+    fn settle(&mut self) -> Result<(), Failure> {
+        let end = self.now + PATIENCE;
+        loop {
+            self.pass(500)?;
+            match self.unsettled() {
+                None => return Ok(()),
+                Some(reason) if self.now >= end => {
+                    return Err(Failure(format!("it does not settle: {reason}")));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn unsettled(&self) -> Option<String> {
+        for (at, node) in self.nodes.iter().enumerate() {
+            let Some(replica) = &node.replica else {
+                return Some(format!("tracker {at} is down"));
+            };
+            if replica.serving() != Serving::Yes {
+                return Some(format!("tracker {at}: {}", replica.serving()));
+            }
+            let status = replica.status(self.moment(at));
+            let behind = status
+                .twins
+                .iter()
+                .any(|twin| !twin.current || twin.it_lacks != Some(0) || twin.we_lack > 0);
+            if behind || status.waiting > 0 || status.lacking_blobs > 0 || !node.commits.is_empty()
+            {
+                return Some(format!("{status:?}, {} commits", node.commits.len()));
+            }
+        }
+        None
+    }
+
+    /// Lets time pass.
+    fn pass(&mut self, millis: u64) -> Result<(), Failure> {
+        let end = self.now + millis;
+        loop {
+            let event = self.events.first_key_value().map(|((at, _), _)| *at);
+            let start = self.starts.values().min().copied();
+            let next = [event, start, Some(self.next_call)];
+            let Some(next) = next.into_iter().flatten().min().filter(|at| *at <= end) else {
+                break;
+            };
+            self.advance(next);
+            if start == Some(next) {
+                let due = self.starts.iter().find(|(_, at)| **at == next);
+                if let Some(at) = due.map(|(at, _)| *at) {
+                    self.starts.remove(&at);
+                    self.start(at)?;
+                }
+            } else if self.next_call == next {
+                self.next_call += CALL;
+                self.call()?;
+            } else if let Some((_, (to, life, event))) = self.events.pop_first() {
+                self.happen(to, life, event)?;
+            }
+        }
+        self.advance(end);
+        Ok(())
+    }
+
+    fn advance(&mut self, to: u64) {
+        let passed = to.saturating_sub(self.now);
+        self.now += passed;
+        self.wall += i64::try_from(passed).unwrap();
+    }
+
+    fn happen(&mut self, to: usize, life: u32, event: Event) -> Result<(), Failure> {
+        if self.nodes[to].life != life {
+            return Ok(());
+        }
+        if self.nodes[to].stopped > self.now {
+            let then = self.nodes[to].stopped;
+            self.at(then, to, life, event);
+            return Ok(());
+        }
+        let now = self.moment(to);
+        let node = &mut self.nodes[to];
+        let Some(replica) = &mut node.replica else {
+            return Ok(());
+        };
+        let effects = match event {
+            Event::Message(line, message) => {
+                if self.trace {
+                    eprintln!("{:>7} {to} <- {} {message:?}", self.now, line.0);
+                }
+                return self.deliver(to, line, message);
+            }
+            Event::LineDown(line) => {
+                if node.lines.remove(&line).is_none() {
+                    return Ok(());
+                }
+                replica.line_down(line, now)
+            }
+            Event::Disk => {
+                let count = match self.rng.u8(..4) {
+                    0 => 1,
+                    _ => node.commits.len(),
+                };
+                let mut last = None;
+                for commit in node.commits.drain(..count) {
+                    last = Some(commit.number);
+                    node.disk.store(commit);
+                }
+                let more = !node.commits.is_empty();
+                let effects = last.map_or_else(Vec::new, |last| replica.committed(last, now));
+                if more {
+                    self.work_of_disk(to);
+                }
+                effects
+            }
+            Event::Tick => {
+                let effects = replica.tick(now);
+                self.at(self.now + TICK, to, life, Event::Tick);
+                effects
+            }
+        };
+        self.perform(to, effects)
+    }
+
+    fn perform(&mut self, at: usize, effects: Vec<Effect>) -> Result<(), Failure> {
+        let mut effects = VecDeque::from(effects);
+        while let Some(effect) = effects.pop_front() {
+            match effect {
+                Effect::Send(line, message) => self.transmit(at, line, message)?,
+                Effect::SendBlob {
+                    line,
+                    info_hash,
+                    offset,
+                } => {
+                    let here = self.nodes[at].disk.blobs.contains(&info_hash);
+                    let bytes = here.then(|| blob(info_hash));
+                    if bytes.is_none() {
+                        return Err(Failure(format!("tracker {at} sends a blob it has not got")));
+                    }
+                    if let Ok(message) = Message::blob(info_hash, offset, bytes.as_deref()) {
+                        self.transmit(at, line, message)?;
+                    }
+                }
+                Effect::Close(line) => {
+                    if let Some(other) = self.nodes[at].lines.remove(&line) {
+                        self.tell_of_end(at, other, line);
+                    }
+                }
+                Effect::Commit(commit) => {
+                    if !commit.forgotten.is_empty() {
+                        self.oracle.counts.note("forgotten row");
+                    }
+                    let number = commit.number;
+                    let node = &mut self.nodes[at];
+                    node.commits.push_back(commit);
+                    let first = node.commits.len() == 1;
+                    if first {
+                        self.work_of_disk(at);
+                    }
+                    if self.mutation == Mutation::TellBeforeCommit {
+                        let now = self.moment(at);
+                        if let Some(replica) = &mut self.nodes[at].replica {
+                            effects.extend(replica.committed(number, now));
+                        }
+                    }
+                }
+                Effect::Acknowledge { write, copies } => {
+                    self.say(|| format!("{at} acknowledges {} {copies:?}", write.number()));
+                    if let Some(request) = self.nodes[at].requests.remove(&write) {
+                        self.oracle.acknowledged(request, copies, at, &self.nodes)?;
+                    }
+                }
+                Effect::Abandon { write } => {
+                    self.nodes[at].requests.remove(&write);
+                }
+                Effect::Report(report) => {
+                    self.say(|| format!("{at}: {report}"));
+                    if report == Report::Serves {
+                        self.nodes[at].restored = false;
+                    }
+                    if report == Report::Serves && self.nodes[at].older {
+                        self.nodes[at].older = false;
+                        self.oracle.counts.note("older copy serves");
+                    }
+                    let rewound = matches!(report, Report::Halted(Halt::Rewound { .. }));
+                    if rewound && self.nodes[at].older {
+                        self.start_under_new_origin(at);
+                        return Ok(());
+                    }
+                    if matches!(report, Report::StoodStill { .. }) {
+                        self.oracle.counts.note("stood still");
+                    }
+                    if matches!(report, Report::Halted(_) | Report::Trouble { .. }) {
+                        return Err(Failure(format!("tracker {at}: {report}")));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn at(&mut self, when: u64, to: usize, life: u32, event: Event) {
+        self.order += 1;
+        self.events.insert((when, self.order), (to, life, event));
+    }
+
+    fn moment(&self, at: usize) -> Moment {
+        let wall = self.wall + self.nodes[at].skew;
+        Moment {
+            elapsed: Duration::from_millis(self.now),
+            wall: Duration::from_millis(u64::try_from(wall).unwrap()),
+        }
+    }
+
+    fn id(&mut self) -> RowId {
+        self.ids += 1;
+        let mut id = self.rng.u128(..).to_be_bytes();
+        id[8..].copy_from_slice(&self.ids.to_be_bytes());
+        RowId(id)
+    }
+
+    fn origin(&mut self) -> Origin {
+        Origin(self.id().0)
+    }
+
+    fn say(&self, what: impl FnOnce() -> String) {
+        if self.trace {
+            eprintln!("{:>7} {}", self.now, what());
+        }
+    }
+}
+
+fn new_account(rng: &mut Rng, id: RowId) -> NewAccount {
+    let name = ["nik", "mayank", "olga", "ada"][rng.usize(..4)];
+    NewAccount {
+        id,
+        name: name.parse().unwrap(),
+        password: PasswordHash::new("first").unwrap(),
+    }
+}
+
+/// The change as whoever ignores ends would see it.
+fn blind(change: &Encoded) -> Encoded {
+    let change = Change::decode(change.as_bytes()).unwrap();
+    Encoded::new(without_ends(change).encode()).unwrap()
+}
