@@ -4,12 +4,14 @@
 //! and groups themselves ([`registry`](super::registry)), and how they last ([`keeper`](super::keeper)).
 
 mod catalogue;
+mod changes;
 mod code;
 mod console;
 mod dictionaries;
 mod gate;
 mod line;
 mod lists;
+mod logins;
 mod once;
 mod passwords;
 mod phc;

@@ -6,24 +6,21 @@
 
 use super::code::InviteCode;
 use super::dictionaries::Dictionaries;
-use super::gate::{Closed, Gate, Try};
-use super::once::{Once, RECEIPT};
-use super::passwords::{Passwords, PasswordsError};
-use super::refusals::{no_randomness, overloaded, refused, told, unwritten};
+use super::gate::Gate;
+use super::once::Once;
+use super::passwords::Passwords;
+use super::refusals::{no_randomness, refused, told, unwritten};
 use super::token::{LIFETIME, Session, TokenKey};
 use super::uploads::Uploads;
 use super::views;
 use crate::certificate::{Authority, GroupAuthority};
-use crate::torrent::Info;
 use crate::tracker::Limits;
 use crate::tracker::keeper::{Keeper, Written, since_1970};
 use crate::tracker::registry::{
-    Account, GroupKey, Leaving, NewAccount, NewGroup, PasswordHash, Refusal, Registry, RowId,
-    Stamp, Update,
+    Account, GroupKey, Leaving, NewAccount, NewGroup, Refusal, Registry, RowId,
 };
 use crate::tracker::swarms::Swarms;
 use crate::wire::access::{Answer, Ask, ErrorKind, Place, Refused, Reply, Request, Token};
-use crate::wire::control::Line;
 use crate::wire::name::{GroupName, Label, UserName};
 use crate::wire::password::Password;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -63,14 +60,14 @@ pub(super) struct Asker<'a> {
     pub(super) token: &'a Token,
     pub(super) from: IpAddr,
     /// Whether something was written that is only here so far.
-    only_here: Cell<bool>,
+    pub(super) only_here: Cell<bool>,
 }
 
 /// What came of a request.
-struct Done {
-    renewed: Option<Token>,
-    answer: Answer,
-    written: Written,
+pub(super) struct Done {
+    pub(super) renewed: Option<Token>,
+    pub(super) answer: Answer,
+    pub(super) written: Written,
 }
 
 impl From<Answer> for Done {
@@ -88,14 +85,14 @@ impl From<Answer> for Done {
 pub struct Registrar {
     pub(super) keeper: Arc<Keeper>,
     pub(super) passwords: Passwords,
-    tokens: TokenKey,
+    pub(super) tokens: TokenKey,
     pub(super) uploads: Uploads,
     pub(super) dictionaries: Dictionaries,
     /// The swarms of groups: nobody else's, whatever is announced over HTTP.
     pub(super) swarms: Swarms,
     /// How long a certificate of a member holds.
     pub(super) certificate: Duration,
-    gate: Gate,
+    pub(super) gate: Gate,
     pub(super) epoch: Instant,
     pub(super) registration: Registration,
     pub(super) random: SystemRandom,
@@ -321,124 +318,6 @@ impl Registrar {
         }
     }
 
-    /// Carries out an operation in the asker's name, once; `what` is what the log says of it.
-    pub(super) fn change(
-        &self,
-        asker: &Asker<'_>,
-        once: &Once,
-        what: &str,
-        operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
-    ) -> Result<Answer, Refused> {
-        self.change_with(asker, once, what, None, operation)
-    }
-
-    /// The same for an operation whose rows name an info dictionary.
-    pub(super) fn change_with(
-        &self,
-        asker: &Asker<'_>,
-        once: &Once,
-        what: &str,
-        info: Option<&Info>,
-        operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
-    ) -> Result<Answer, Refused> {
-        let session = asker.session;
-        let name = self.shown(session.account);
-        let what = format!("{name} at {} {what}", asker.from);
-        // Checked again with the write itself: the session may have been ended meanwhile.
-        let written = self.write_once(once, &what, info, |registry, now| {
-            registry.check_session(session.account, session.session, session.credential)?;
-            operation(registry, now)
-        })?;
-        if written == Written::OnlyHere {
-            asker.only_here.set(true);
-        }
-        Ok(Answer::Done)
-    }
-
-    /// Carries out an operation and notes that it was; if it was before, it is not carried out again.
-    fn write_once(
-        &self,
-        once: &Once,
-        what: &str,
-        info: Option<&Info>,
-        operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
-    ) -> Result<Written, Refused> {
-        let receipt = once.receipt();
-        let written = self.keeper.write_with(info, |registry, now| {
-            // Looked at again: another line may have asked for the same meanwhile.
-            registry.unmade(receipt)?;
-            let update = operation(registry, now)?;
-            registry.receipted(update, receipt, now + RECEIPT, now)
-        });
-        match written {
-            Ok(written) => {
-                log::info!("{what}");
-                Ok(written)
-            }
-            Err(error) => match self.before(once, || what.to_owned())? {
-                Some(written) => Ok(written),
-                None => Err(unwritten(error)),
-            },
-        }
-    }
-
-    /// Whether a write has been made already, and where it is durable then.
-    fn before(
-        &self,
-        once: &Once,
-        what: impl FnOnce() -> String,
-    ) -> Result<Option<Written>, Refused> {
-        let receipt = once.receipt();
-        let is_ours = self.keeper.read(|registry| {
-            let found = registry.receipt(receipt);
-            found.map(|found| found.created.stamp.origin() == registry.origin())
-        });
-        let Some(is_ours) = is_ours else {
-            return Ok(None);
-        };
-        log::info!("asked for again, and done already: {}", what());
-        // What another tracker told of is on its disk and, once this request is answered, on ours. Of what was made here
-        // others may not know yet: once they know the receipt anew, they do.
-        if !is_ours {
-            return Ok(Some(Written::Safe));
-        }
-        let written = self
-            .keeper
-            .write(|registry, now| registry.confirm(receipt, now + RECEIPT, now));
-        written.map(Some).map_err(unwritten)
-    }
-
-    /// The answer to a write that the holder of a session asks for again.
-    fn done_before(
-        &self,
-        session: &Session,
-        ask: &Ask,
-        from: IpAddr,
-    ) -> Result<Option<Done>, Refused> {
-        let Some(write) = ask.write() else {
-            return Ok(None);
-        };
-        let once = Once::of_account(session.account, write);
-        let what = || {
-            format!(
-                "{} of {} at {from}",
-                ask.kind(),
-                self.shown(session.account)
-            )
-        };
-        let Some(written) = self.before(&once, what)? else {
-            return Ok(None);
-        };
-        let answer = match ask {
-            Ask::ChangePassword { new, .. } => self.password_changed(session.account, new, from)?,
-            _ => Answer::Done,
-        };
-        Ok(Some(Done {
-            written,
-            ..Done::from(answer)
-        }))
-    }
-
     fn create_group(
         &self,
         asker: &Asker<'_>,
@@ -516,134 +395,13 @@ impl Registrar {
         })
     }
 
-    fn login(&self, user: &Label, password: &Password, from: IpAddr) -> Result<Answer, Refused> {
-        let admitted = self.admit(Some(user), from)?;
-        let accounts: Vec<Account> = self.keeper.read(|registry| named(registry, user));
-        // An unknown name takes as long as a wrong password.
-        let mut found = None;
-        if accounts.is_empty() {
-            self.verify(password, None)?;
-        }
-        for account in accounts {
-            if self.verify(password, Some(&account.password.value))? {
-                found = Some(account);
-                break;
-            }
-        }
-        let Some(account) = found else {
-            admitted.failed();
-            log::warn!("log-in as {user} from {from} refused");
-            return Err(refused(
-                ErrorKind::LOGIN_REFUSED,
-                "there is no user of that name with that password; check both",
-            ));
-        };
-        admitted.succeeded();
-        log::info!("{user} at {from} logs in");
-        let token = self.begin(account.id, account.credential())?;
-        self.session(account.id, token)
-    }
-
-    fn change_password(
-        &self,
-        asker: &Asker<'_>,
-        once: &Once,
-        old: &Password,
-        new: &Password,
-    ) -> Result<Answer, Refused> {
-        let id = asker.session.account;
-        let account = self.keeper.read(|registry| registry.account(id).cloned());
-        let account = account.ok_or_else(|| told(Refusal::AccountGone))?;
-        let label = self.name_of(id)?;
-        let admitted = self.admit(Some(&label), asker.from)?;
-        if !self.verify(old, Some(&account.password.value))? {
-            admitted.failed();
-            return Err(refused(
-                ErrorKind::LOGIN_REFUSED,
-                "the old password is wrong; nothing was changed",
-            ));
-        }
-        let hash = self.hash(new)?;
-        self.change(asker, once, "changes the password", |registry, now| {
-            registry.change_password(id, hash, now)
-        })?;
-        let credential = self.keeper.read(|registry| {
-            let account = registry.account(id);
-            account.map(Account::credential)
-        });
-        let credential = credential.ok_or_else(|| told(Refusal::AccountGone))?;
-        let token = self.begin(id, credential)?;
-        self.session(id, token)
-    }
-
-    /// A session for whoever changed a password and got no answer, if it has not been changed again.
-    fn password_changed(&self, id: RowId, new: &Password, from: IpAddr) -> Result<Answer, Refused> {
-        let account = self.keeper.read(|registry| registry.account(id).cloned());
-        let account = account.ok_or_else(|| told(Refusal::AccountGone))?;
-        let admitted = self.admit(Some(&self.name_of(id)?), from)?;
-        if !self.verify(new, Some(&account.password.value))? {
-            admitted.failed();
-            return Err(told(Refusal::SessionEnded));
-        }
-        let token = self.begin(id, account.credential())?;
-        self.session(id, token)
-    }
-
-    fn session(&self, account: RowId, token: Token) -> Result<Answer, Refused> {
-        let user = self.name_of(account)?;
-        let lost = self.keeper.read(|registry| registry.lost_name(account));
-        let note = lost.then(|| {
-            let name = user.name();
-            Line::new(&format!(
-                "the name {name} was given twice while trackers were apart, and the other account has it: yours is {user}; \
-                 log in as {user} from now on, and tell that name to those who look for you"
-            ))
-        });
-        Ok(Answer::Session { token, user, note })
-    }
-
-    /// Lets somebody try the password of a user, or with none have a new one hashed.
-    fn admit(&self, user: Option<&Label>, from: IpAddr) -> Result<Try<'_>, Refused> {
-        let entered = self.gate.enter(user.map(Label::name), from);
-        entered.map_err(|closed| match closed {
-            Closed::Slow(wait) => {
-                let seconds = wait.as_secs().max(1);
-                let message = format!("too many failed tries; try again in {seconds} s");
-                refused(ErrorKind::SLOW_DOWN, &message)
-            }
-            Closed::Busy => overloaded(PasswordsError::Busy),
-        })
-    }
-
-    pub(super) fn hash(&self, password: &Password) -> Result<PasswordHash, Refused> {
-        self.passwords.hash(password.clone()).map_err(overloaded)
-    }
-
-    fn verify(&self, password: &Password, hash: Option<&PasswordHash>) -> Result<bool, Refused> {
-        self.passwords
-            .verify(password.clone(), hash)
-            .map_err(overloaded)
-    }
-
-    /// The token of a new session.
-    fn begin(&self, account: RowId, credential: Stamp) -> Result<Token, Refused> {
-        let now = since_1970();
-        self.sign(&Session::begin(account, self.draw()?, credential, now))
-    }
-
-    fn sign(&self, session: &Session) -> Result<Token, Refused> {
-        let token = Token::new(&self.tokens.sign(session));
-        // A token's length is fixed, and a message takes it.
-        token.ok_or_else(|| refused(ErrorKind::BUSY, "no session can be made; try again"))
-    }
-
     pub(super) fn name_of(&self, account: RowId) -> Result<Label, Refused> {
         let label = self.keeper.read(|registry| registry.account_label(account));
         label.ok_or_else(|| told(Refusal::AccountGone))
     }
 
     /// How the log names an account.
-    fn shown(&self, account: RowId) -> String {
+    pub(super) fn shown(&self, account: RowId) -> String {
         let label = self.keeper.read(|registry| registry.account_label(account));
         label.map_or_else(|| account.to_string(), |label| label.to_string())
     }
@@ -669,7 +427,7 @@ impl Registrar {
 }
 
 /// The accounts that a log-in under that label may mean.
-fn named(registry: &Registry, user: &Label) -> Vec<Account> {
+pub(super) fn named(registry: &Registry, user: &Label) -> Vec<Account> {
     if user.tag().is_some() {
         let id = registry.account_id(user).ok();
         return id

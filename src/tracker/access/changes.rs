@@ -1,0 +1,132 @@
+//! Writing once: a change carries the id that its asker drew, so that asking again changes nothing more.
+
+use super::once::{Once, RECEIPT};
+use super::refusals::unwritten;
+use super::registrar::{Asker, Done, Registrar};
+use super::token::Session;
+use crate::torrent::Info;
+use crate::tracker::keeper::Written;
+use crate::tracker::registry::{Refusal, Registry, Update};
+use crate::wire::access::{Answer, Ask, Refused};
+use std::net::IpAddr;
+use std::time::Duration;
+
+impl Registrar {
+    /// Carries out an operation in the asker's name, once; `what` is what the log says of it.
+    pub(super) fn change(
+        &self,
+        asker: &Asker<'_>,
+        once: &Once,
+        what: &str,
+        operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
+    ) -> Result<Answer, Refused> {
+        self.change_with(asker, once, what, None, operation)
+    }
+
+    /// The same for an operation whose rows name an info dictionary.
+    pub(super) fn change_with(
+        &self,
+        asker: &Asker<'_>,
+        once: &Once,
+        what: &str,
+        info: Option<&Info>,
+        operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
+    ) -> Result<Answer, Refused> {
+        let session = asker.session;
+        let name = self.shown(session.account);
+        let what = format!("{name} at {} {what}", asker.from);
+        // Checked again with the write itself: the session may have been ended meanwhile.
+        let written = self.write_once(once, &what, info, |registry, now| {
+            registry.check_session(session.account, session.session, session.credential)?;
+            operation(registry, now)
+        })?;
+        if written == Written::OnlyHere {
+            asker.only_here.set(true);
+        }
+        Ok(Answer::Done)
+    }
+
+    /// Carries out an operation and notes that it was; if it was before, it is not carried out again.
+    pub(super) fn write_once(
+        &self,
+        once: &Once,
+        what: &str,
+        info: Option<&Info>,
+        operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
+    ) -> Result<Written, Refused> {
+        let receipt = once.receipt();
+        let written = self.keeper.write_with(info, |registry, now| {
+            // Looked at again: another line may have asked for the same meanwhile.
+            registry.unmade(receipt)?;
+            let update = operation(registry, now)?;
+            registry.receipted(update, receipt, now + RECEIPT, now)
+        });
+        match written {
+            Ok(written) => {
+                log::info!("{what}");
+                Ok(written)
+            }
+            Err(error) => match self.before(once, || what.to_owned())? {
+                Some(written) => Ok(written),
+                None => Err(unwritten(error)),
+            },
+        }
+    }
+
+    /// Whether a write has been made already, and where it is durable then.
+    pub(super) fn before(
+        &self,
+        once: &Once,
+        what: impl FnOnce() -> String,
+    ) -> Result<Option<Written>, Refused> {
+        let receipt = once.receipt();
+        let is_ours = self.keeper.read(|registry| {
+            let found = registry.receipt(receipt);
+            found.map(|found| found.created.stamp.origin() == registry.origin())
+        });
+        let Some(is_ours) = is_ours else {
+            return Ok(None);
+        };
+        log::info!("asked for again, and done already: {}", what());
+        // What another tracker told of is on its disk and, once this request is answered, on ours. Of what was made here
+        // others may not know yet: once they know the receipt anew, they do.
+        if !is_ours {
+            return Ok(Some(Written::Safe));
+        }
+        let written = self
+            .keeper
+            .write(|registry, now| registry.confirm(receipt, now + RECEIPT, now));
+        written.map(Some).map_err(unwritten)
+    }
+
+    /// The answer to a write that the holder of a session asks for again.
+    pub(super) fn done_before(
+        &self,
+        session: &Session,
+        ask: &Ask,
+        from: IpAddr,
+    ) -> Result<Option<Done>, Refused> {
+        let Some(write) = ask.write() else {
+            return Ok(None);
+        };
+        let once = Once::of_account(session.account, write);
+        let what = || {
+            format!(
+                "{} of {} at {from}",
+                ask.kind(),
+                self.shown(session.account)
+            )
+        };
+        let Some(written) = self.before(&once, what)? else {
+            return Ok(None);
+        };
+        let answer = match ask {
+            Ask::ChangePassword { new, .. } => self.password_changed(session.account, new, from)?,
+            _ => Answer::Done,
+        };
+        Ok(Some(Done {
+            written,
+            ..Done::from(answer)
+        }))
+    }
+}

@@ -1,0 +1,148 @@
+//! Who is who: log-ins, passwords, sessions and their tokens.
+
+use super::gate::{Closed, Try};
+use super::once::Once;
+use super::passwords::PasswordsError;
+use super::refusals::{overloaded, refused, told};
+use super::registrar::{Asker, Registrar, named};
+use super::token::Session;
+use crate::tracker::keeper::since_1970;
+use crate::tracker::registry::{Account, PasswordHash, Refusal, RowId, Stamp};
+use crate::wire::access::{Answer, ErrorKind, Refused, Token};
+use crate::wire::control::Line;
+use crate::wire::name::Label;
+use crate::wire::password::Password;
+use std::net::IpAddr;
+
+impl Registrar {
+    pub(super) fn login(
+        &self,
+        user: &Label,
+        password: &Password,
+        from: IpAddr,
+    ) -> Result<Answer, Refused> {
+        let admitted = self.admit(Some(user), from)?;
+        let accounts: Vec<Account> = self.keeper.read(|registry| named(registry, user));
+        // An unknown name takes as long as a wrong password.
+        let mut found = None;
+        if accounts.is_empty() {
+            self.verify(password, None)?;
+        }
+        for account in accounts {
+            if self.verify(password, Some(&account.password.value))? {
+                found = Some(account);
+                break;
+            }
+        }
+        let Some(account) = found else {
+            admitted.failed();
+            log::warn!("log-in as {user} from {from} refused");
+            return Err(refused(
+                ErrorKind::LOGIN_REFUSED,
+                "there is no user of that name with that password; check both",
+            ));
+        };
+        admitted.succeeded();
+        log::info!("{user} at {from} logs in");
+        let token = self.begin(account.id, account.credential())?;
+        self.session(account.id, token)
+    }
+
+    pub(super) fn change_password(
+        &self,
+        asker: &Asker<'_>,
+        once: &Once,
+        old: &Password,
+        new: &Password,
+    ) -> Result<Answer, Refused> {
+        let id = asker.session.account;
+        let account = self.keeper.read(|registry| registry.account(id).cloned());
+        let account = account.ok_or_else(|| told(Refusal::AccountGone))?;
+        let label = self.name_of(id)?;
+        let admitted = self.admit(Some(&label), asker.from)?;
+        if !self.verify(old, Some(&account.password.value))? {
+            admitted.failed();
+            return Err(refused(
+                ErrorKind::LOGIN_REFUSED,
+                "the old password is wrong; nothing was changed",
+            ));
+        }
+        let hash = self.hash(new)?;
+        self.change(asker, once, "changes the password", |registry, now| {
+            registry.change_password(id, hash, now)
+        })?;
+        let credential = self.keeper.read(|registry| {
+            let account = registry.account(id);
+            account.map(Account::credential)
+        });
+        let credential = credential.ok_or_else(|| told(Refusal::AccountGone))?;
+        let token = self.begin(id, credential)?;
+        self.session(id, token)
+    }
+
+    /// A session for whoever changed a password and got no answer, if it has not been changed again.
+    pub(super) fn password_changed(
+        &self,
+        id: RowId,
+        new: &Password,
+        from: IpAddr,
+    ) -> Result<Answer, Refused> {
+        let account = self.keeper.read(|registry| registry.account(id).cloned());
+        let account = account.ok_or_else(|| told(Refusal::AccountGone))?;
+        let admitted = self.admit(Some(&self.name_of(id)?), from)?;
+        if !self.verify(new, Some(&account.password.value))? {
+            admitted.failed();
+            return Err(told(Refusal::SessionEnded));
+        }
+        let token = self.begin(id, account.credential())?;
+        self.session(id, token)
+    }
+
+    fn session(&self, account: RowId, token: Token) -> Result<Answer, Refused> {
+        let user = self.name_of(account)?;
+        let lost = self.keeper.read(|registry| registry.lost_name(account));
+        let note = lost.then(|| {
+            let name = user.name();
+            Line::new(&format!(
+                "the name {name} was given twice while trackers were apart, and the other account has it: yours is {user}; \
+                 log in as {user} from now on, and tell that name to those who look for you"
+            ))
+        });
+        Ok(Answer::Session { token, user, note })
+    }
+
+    /// Lets somebody try the password of a user, or with none have a new one hashed.
+    pub(super) fn admit(&self, user: Option<&Label>, from: IpAddr) -> Result<Try<'_>, Refused> {
+        let entered = self.gate.enter(user.map(Label::name), from);
+        entered.map_err(|closed| match closed {
+            Closed::Slow(wait) => {
+                let seconds = wait.as_secs().max(1);
+                let message = format!("too many failed tries; try again in {seconds} s");
+                refused(ErrorKind::SLOW_DOWN, &message)
+            }
+            Closed::Busy => overloaded(PasswordsError::Busy),
+        })
+    }
+
+    pub(super) fn hash(&self, password: &Password) -> Result<PasswordHash, Refused> {
+        self.passwords.hash(password.clone()).map_err(overloaded)
+    }
+
+    fn verify(&self, password: &Password, hash: Option<&PasswordHash>) -> Result<bool, Refused> {
+        self.passwords
+            .verify(password.clone(), hash)
+            .map_err(overloaded)
+    }
+
+    /// The token of a new session.
+    fn begin(&self, account: RowId, credential: Stamp) -> Result<Token, Refused> {
+        let now = since_1970();
+        self.sign(&Session::begin(account, self.draw()?, credential, now))
+    }
+
+    pub(super) fn sign(&self, session: &Session) -> Result<Token, Refused> {
+        let token = Token::new(&self.tokens.sign(session));
+        // A token's length is fixed, and a message takes it.
+        token.ok_or_else(|| refused(ErrorKind::BUSY, "no session can be made; try again"))
+    }
+}

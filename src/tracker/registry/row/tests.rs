@@ -1,0 +1,183 @@
+use super::super::id::{Origin, Sequence};
+use super::*;
+
+fn at(wall: u64) -> Version {
+    let stamp = Stamp::new(wall, 0, Origin([1; 16])).unwrap();
+    let sequence = Sequence::new(wall).unwrap();
+    Version { stamp, sequence }
+}
+
+fn request() -> Membership {
+    Membership {
+        id: RowId([1; 16]),
+        group: RowId([2; 16]),
+        account: RowId([3; 16]),
+        created: at(1),
+        accepted: None,
+        ended: None,
+    }
+}
+
+#[test]
+fn merging_is_commutative_associative_and_idempotent() {
+    let (one, two) = (RowId([4; 16]), RowId([5; 16]));
+    let accepted = [None, Some((2, one)), Some((3, two)), Some((3, one))];
+    let ended = [None, Some((2, one)), Some((4, two))];
+    let mut states = Vec::new();
+    for accepted in accepted {
+        for ended in ended {
+            states.push(Row::Membership(Membership {
+                accepted: accepted.map(|(wall, value)| Register {
+                    version: at(wall),
+                    value,
+                }),
+                ended: ended.map(|(wall, by)| Register {
+                    version: at(wall),
+                    value: End {
+                        reason: EndReason::Left,
+                        by,
+                    },
+                }),
+                ..request()
+            }));
+        }
+    }
+    let merge = |a: &Row, b: &Row| a.clone().merge(b.clone()).unwrap();
+    for a in &states {
+        assert_eq!(merge(a, a), *a);
+        for b in &states {
+            assert_eq!(merge(a, b), merge(b, a));
+            for c in &states {
+                assert_eq!(merge(&merge(a, b), c), merge(a, &merge(b, c)));
+            }
+        }
+    }
+}
+
+/// States of one row of each kind that two or three trackers may have made by one write, and what came after.
+fn created_more_than_once() -> Vec<Vec<Row>> {
+    let id = RowId([1; 16]);
+    let text = |wall: u64| format!("n{wall}");
+    fn register<T>(wall: u64, value: T) -> Register<T> {
+        let version = at(wall);
+        Register { version, value }
+    }
+    let mut kinds = vec![Vec::new(); 6];
+    for made in [2, 3, 5] {
+        let created = at(made);
+        for later in [None, Some(4), Some(6)] {
+            let field = later.map(|wall| register(wall, RowId([9; 16])));
+            let named = later.unwrap_or(made);
+            kinds[0].push(Row::Account(Account {
+                id,
+                created,
+                name: register(named, text(named).parse().unwrap()),
+                password: register(made, PasswordHash::new(text(made)).unwrap()),
+                revoked: later.map(|wall| register(wall, ())),
+            }));
+            kinds[1].push(Row::Group(Group {
+                id,
+                created,
+                name: register(named, text(named).parse().unwrap()),
+                key: GroupKey::new(text(made)).unwrap(),
+            }));
+            kinds[2].push(Row::Membership(Membership {
+                created,
+                accepted: Some(register(made, RowId([3; 16]))).filter(|_| later != Some(4)),
+                ended: later.map(|wall| {
+                    let (reason, by) = (EndReason::Left, RowId([3; 16]));
+                    register(wall, End { reason, by })
+                }),
+                ..request()
+            }));
+            kinds[3].push(Row::Share(Share {
+                id,
+                group: RowId([2; 16]),
+                publisher: RowId([3; 16]),
+                created,
+                name: FileName::new("f").unwrap(),
+                info_hash: InfoHash([4; 20]),
+                length: 5,
+                withdrawn: field,
+            }));
+            kinds[4].push(Row::Revocation(Revocation {
+                id,
+                account: RowId([3; 16]),
+                created,
+                expires: 100 - made,
+            }));
+            kinds[5].push(Row::Receipt(Receipt {
+                id,
+                created,
+                expires: 100 - made,
+            }));
+        }
+    }
+    kinds
+}
+
+#[test]
+fn what_was_created_more_than_once_is_one_row_as_of_the_later_creation() {
+    let merge = |a: &Row, b: &Row| a.clone().merge(b.clone()).unwrap();
+    for states in created_more_than_once() {
+        for a in &states {
+            assert_eq!(merge(a, a), *a);
+            for b in &states {
+                let both = merge(a, b);
+                assert_eq!(both, merge(b, a));
+                let later = if a.created() > b.created() { a } else { b };
+                assert_eq!(both.created(), later.created());
+                if let (Row::Group(both), Row::Group(later)) = (&both, later) {
+                    assert_eq!(both.key, later.key);
+                }
+                if a.created() != b.created() && both.expires().is_some() {
+                    assert_eq!(both.expires(), later.expires());
+                }
+                for c in &states {
+                    assert_eq!(merge(&both, c), merge(a, &merge(b, c)));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_that_differ_in_their_facts_do_not_merge() {
+    let row = Row::Membership(request());
+    let others = [
+        Row::Membership(Membership {
+            group: RowId([9; 16]),
+            ..request()
+        }),
+        Row::Membership(Membership {
+            account: RowId([9; 16]),
+            ..request()
+        }),
+        Row::Receipt(Receipt {
+            id: row.id(),
+            created: at(1),
+            expires: 5,
+        }),
+        Row::Revocation(Revocation {
+            id: row.id(),
+            account: RowId([3; 16]),
+            created: at(1),
+            expires: 5,
+        }),
+    ];
+    for other in others {
+        assert_eq!(row.clone().merge(other), Err(Contradiction(row.id())));
+    }
+    // Nobody asks for an invite again: two of one id are two.
+    let invite = |wall| {
+        Row::Invite(Invite {
+            id: row.id(),
+            created: at(wall),
+            code: CodeHash([1; 32]),
+            expires: 5,
+            used: None,
+        })
+    };
+    let two = invite(1).merge(invite(2));
+    assert_eq!(two, Err(Contradiction(row.id())));
+}

@@ -1,0 +1,322 @@
+use super::*;
+use crate::wire::PeerId;
+use std::num::NonZeroU16;
+
+const INTERVAL: Duration = Duration::from_secs(20);
+
+fn swarms() -> Swarms {
+    Swarms::new(INTERVAL, Limits::default())
+}
+
+fn request(swarm: u8, peer: u8) -> AnnounceRequest {
+    AnnounceRequest {
+        info_hash: InfoHash([swarm; 20]),
+        peer_id: PeerId([peer; 20]),
+        port: NonZeroU16::MIN,
+        uploaded: 0,
+        downloaded: 0,
+        left: 1,
+        event: None,
+        num_want: None,
+        compact: true,
+        no_peer_id: false,
+        key: None,
+        pieceful: true,
+    }
+}
+
+fn announce(
+    swarms: &Swarms,
+    now: Duration,
+    request: &AnnounceRequest,
+    from: IpAddr,
+) -> Result<AnnounceResponse, Refusal> {
+    swarms.announce(now, request, from, Reach::Both)
+}
+
+fn ip(number: u8) -> IpAddr {
+    [10, 0, 0, number].into()
+}
+
+fn seen(swarms: &Swarms, seconds: u64, peer: u8) -> usize {
+    let now = Duration::from_secs(seconds);
+    let response = announce(swarms, now, &request(1, peer), ip(peer)).unwrap();
+    response.peers.len()
+}
+
+#[test]
+fn our_own_are_gone_after_missing_two_announces_even_before_the_sweep() {
+    let swarms = swarms();
+    assert_eq!(seen(&swarms, 0, 1), 0);
+    assert_eq!(seen(&swarms, 49, 2), 1);
+    assert_eq!(seen(&swarms, 50, 2), 0);
+    assert_eq!(swarms.peers(), 2);
+    assert_eq!(swarms.expire(Duration::from_secs(50)), 1);
+    assert_eq!(swarms.expire(Duration::from_secs(100)), 1);
+    assert_eq!((swarms.peers(), swarms.swarms()), (0, 0));
+}
+
+#[test]
+fn others_are_gone_after_fifteen_minutes() {
+    let swarms = swarms();
+    let other = AnnounceRequest {
+        pieceful: false,
+        ..request(1, 1)
+    };
+    let told = announce(&swarms, Duration::ZERO, &other, ip(1)).unwrap();
+    assert_eq!((told.interval, told.min_interval), (OTHER_INTERVAL, None));
+    assert_eq!(seen(&swarms, 899, 2), 1);
+    assert_eq!(seen(&swarms, 900, 2), 0);
+    let told = announce(&swarms, Duration::ZERO, &request(2, 1), ip(1)).unwrap();
+    assert_eq!(
+        (told.interval, told.min_interval),
+        (INTERVAL, Some(INTERVAL / 2))
+    );
+}
+
+#[test]
+fn one_that_stops_is_gone_at_once_and_an_empty_swarm_with_it() {
+    let swarms = swarms();
+    let stopped = AnnounceRequest {
+        event: Some(Event::Stopped),
+        ..request(1, 1)
+    };
+    for _ in 0..2 {
+        let told = announce(&swarms, Duration::ZERO, &stopped, ip(1)).unwrap();
+        assert_eq!(
+            (swarms.swarms(), told.peers.len()),
+            (0, 0),
+            "a stranger that stops makes no swarm"
+        );
+        assert_eq!(seen(&swarms, 0, 1), 0);
+        assert_eq!(seen(&swarms, 0, 2), 1);
+        let told = announce(&swarms, Duration::ZERO, &stopped, ip(1)).unwrap();
+        assert_eq!((told.incomplete, told.peers.len()), (Some(1), 0));
+        let other = AnnounceRequest {
+            peer_id: PeerId([2; 20]),
+            ..stopped.clone()
+        };
+        announce(&swarms, Duration::ZERO, &other, ip(2)).unwrap();
+        assert_eq!((swarms.peers(), swarms.swarms()), (0, 0));
+    }
+}
+
+#[test]
+fn as_many_as_wanted_fifty_by_default_two_hundred_at_most() {
+    let swarms = swarms();
+    for number in 0..=255 {
+        announce(&swarms, Duration::ZERO, &request(1, number), ip(number)).unwrap();
+    }
+    for (want, given) in [
+        (None, 50),
+        (Some(0), 0),
+        (Some(3), 3),
+        (Some(200), 200),
+        (Some(u32::MAX), 200),
+    ] {
+        let request = AnnounceRequest {
+            num_want: want,
+            ..request(1, 0)
+        };
+        let told = announce(&swarms, Duration::ZERO, &request, ip(0)).unwrap();
+        assert_eq!(told.peers.len(), given);
+    }
+}
+
+#[test]
+fn an_ipv4_peer_over_an_ipv6_socket_is_an_ipv4_peer() {
+    let swarms = swarms();
+    let mapped = "::ffff:10.0.0.7".parse().unwrap();
+    let told = announce(&swarms, Duration::ZERO, &request(1, 7), mapped).unwrap();
+    assert_eq!(told.external_ip, Some(ip(7)));
+    let told = announce(&swarms, Duration::ZERO, &request(1, 8), ip(8)).unwrap();
+    assert_eq!(told.peers[0].address.ip(), ip(7));
+}
+
+#[test]
+fn ids_are_told_unless_not_wanted() {
+    let swarms = swarms();
+    seen(&swarms, 0, 1);
+    for no_peer_id in [false, true] {
+        let request = AnnounceRequest {
+            no_peer_id,
+            ..request(1, 2)
+        };
+        let told = announce(&swarms, Duration::ZERO, &request, ip(2)).unwrap();
+        assert_eq!(told.peers[0].id.is_none(), no_peer_id);
+    }
+}
+
+#[test]
+fn each_cap_refuses_what_is_past_it_and_what_goes_makes_room() {
+    let limits = Limits {
+        swarms: 4,
+        peers: 6,
+        peers_per_swarm: 3,
+        swarms_per_address: 2,
+        peers_per_address: 4,
+    };
+    let swarms = Swarms::new(INTERVAL, limits);
+    let come = |swarm, peer, from| {
+        announce(&swarms, Duration::ZERO, &request(swarm, peer), ip(from)).map(drop)
+    };
+    assert_eq!([come(1, 1, 1), come(2, 1, 1)], [Ok(()); 2]);
+    assert_eq!(
+        come(3, 1, 1),
+        Err(Refusal::AddressFull),
+        "a third swarm of one address"
+    );
+    assert_eq!([come(1, 2, 1), come(1, 3, 1)], [Ok(()); 2]);
+    assert_eq!(
+        come(2, 2, 1),
+        Err(Refusal::AddressFull),
+        "a fifth peer of one address"
+    );
+    assert_eq!(come(1, 4, 2), Err(Refusal::SwarmFull));
+    assert_eq!([come(3, 1, 2), come(4, 1, 2)], [Ok(()); 2]);
+    assert_eq!(come(5, 1, 3), Err(Refusal::TrackerFull), "a fifth swarm");
+    assert_eq!(come(4, 2, 3), Err(Refusal::TrackerFull), "a seventh peer");
+    assert_eq!(come(1, 1, 1), Ok(()), "who is there may stay");
+    assert_eq!((swarms.swarms(), swarms.peers()), (4, 6));
+
+    let stopped = AnnounceRequest {
+        event: Some(Event::Stopped),
+        ..request(2, 1)
+    };
+    announce(&swarms, Duration::ZERO, &stopped, ip(1)).unwrap();
+    assert_eq!((swarms.swarms(), swarms.peers()), (3, 5));
+    assert_eq!(come(5, 1, 1), Ok(()));
+    assert_eq!(swarms.expire(INTERVAL * 3), 6);
+    assert_eq!((swarms.swarms(), swarms.peers()), (0, 0));
+    assert_eq!([come(6, 1, 1), come(7, 1, 1)], [Ok(()); 2]);
+}
+
+#[test]
+fn a_scrape_counts_the_swarms_that_are_known() {
+    let swarms = swarms();
+    seen(&swarms, 0, 1);
+    let done = AnnounceRequest {
+        left: 0,
+        event: Some(Event::Completed),
+        ..request(1, 2)
+    };
+    announce(&swarms, Duration::ZERO, &done, ip(2)).unwrap();
+    let asked = vec![InfoHash([1; 20]), InfoHash([2; 20]), InfoHash([1; 20])];
+    let told = swarms.scrape(&ScrapeRequest::new(asked).unwrap());
+    assert_eq!(told.files.len(), 1);
+    let counts = told.files[&InfoHash([1; 20])];
+    assert_eq!(
+        (counts.complete, counts.downloaded, counts.incomplete),
+        (1, 1, 1)
+    );
+}
+
+#[test]
+fn one_address_may_be_in_as_many_swarms_of_groups_as_there_are() {
+    let most = Limits::default().swarms_per_address;
+    let in_all = |limits| {
+        let swarms = Swarms::new(INTERVAL, limits);
+        let taken = (0..=most as u32).map(|number| {
+            let mut request = request(0, 1);
+            request.info_hash.0[..4].copy_from_slice(&number.to_be_bytes());
+            announce(&swarms, Duration::ZERO, &request, ip(1)).map(drop)
+        });
+        taken.last()
+    };
+    assert_eq!(in_all(Limits::default()), Some(Err(Refusal::AddressFull)));
+    assert_eq!(in_all(Limits::of_groups()), Some(Ok(())));
+}
+
+#[test]
+fn the_stats_count_and_name_nobody() {
+    let swarms = swarms();
+    let told = |peer, left, bytes, event, at| {
+        let request = AnnounceRequest {
+            left,
+            uploaded: bytes,
+            downloaded: 2 * bytes,
+            event,
+            ..request(1, peer)
+        };
+        announce(&swarms, Duration::from_secs(at), &request, ip(peer)).unwrap();
+        let stats = swarms.stats();
+        (stats.swarms, stats.seeds, stats.leeches)
+    };
+    assert_eq!(told(1, 1, 100, None, 0), (1, 0, 1));
+    assert_eq!(told(2, 0, 0, None, 0), (1, 1, 1));
+    assert_eq!(told(1, 0, 150, Some(Event::Completed), 1), (1, 2, 0));
+    assert_eq!(told(2, 0, 7, Some(Event::Stopped), 1), (1, 1, 0));
+    let stats = swarms.stats();
+    assert_eq!((stats.uploaded, stats.downloaded), (57, 114));
+    let asked = vec![InfoHash([1; 20])];
+    swarms.scrape(&ScrapeRequest::new(asked).unwrap());
+    let stats = swarms.stats();
+    assert_eq!((stats.announces, stats.scrapes), (4, 1));
+    swarms.expire(Duration::from_secs(1_000));
+    let stats = swarms.stats();
+    assert_eq!((stats.swarms, stats.seeds, stats.leeches), (0, 0, 0));
+}
+
+#[test]
+fn a_restart_keeps_whoever_has_not_expired_meanwhile() {
+    let before = swarms();
+    let wall = |seconds: u64| Duration::from_secs(1_000_000 + seconds);
+    let other = AnnounceRequest {
+        pieceful: false,
+        left: 0,
+        key: Some(b"secret".to_vec()),
+        ..request(1, 1)
+    };
+    announce(&before, Duration::ZERO, &other, ip(1)).unwrap();
+    seen(&before, 0, 2);
+    announce(&before, Duration::ZERO, &request(2, 3), ip(3)).unwrap();
+    let saved = before.save(Duration::from_secs(10), wall(0));
+
+    // 10 s before the save and 39 after it make less than the 50 s that our own may be silent.
+    let after = swarms();
+    assert_eq!(after.restore(&saved, Duration::ZERO, wall(39)), Ok(3));
+    assert_eq!(
+        (after.swarms(), after.peers(), after.stats().seeds),
+        (2, 3, 1)
+    );
+    assert_eq!(seen(&after, 0, 9), 2);
+    assert_eq!(seen(&after, 1, 9), 1, "with their time");
+    assert_eq!(
+        after.restore(&saved, Duration::ZERO, wall(0)),
+        Ok(0),
+        "once"
+    );
+
+    let after = swarms();
+    assert_eq!(after.restore(&saved, Duration::ZERO, wall(41)), Ok(1));
+    assert_eq!(after.swarms(), 1);
+    let moved = announce(&after, Duration::ZERO, &other, ip(77));
+    assert!(moved.is_ok(), "it is known by its key");
+    let stranger = AnnounceRequest {
+        key: Some(b"guess".to_vec()),
+        ..other
+    };
+    let stranger = announce(&after, Duration::ZERO, &stranger, ip(88));
+    assert_eq!(stranger, Err(Refusal::IdTaken));
+    after.expire(Duration::from_secs(10_000));
+    assert_eq!((after.swarms(), after.peers()), (0, 0));
+
+    let backwards = swarms();
+    assert_eq!(
+        backwards.restore(&saved, Duration::ZERO, Duration::ZERO),
+        Ok(3)
+    );
+    let late = swarms();
+    assert_eq!(late.restore(&saved, Duration::ZERO, wall(100_000)), Ok(0));
+    assert_eq!(late.swarms(), 0);
+    let one = Limits {
+        peers: 1,
+        ..Limits::default()
+    };
+    let small = Swarms::new(INTERVAL, one);
+    assert_eq!(
+        small.restore(&saved, Duration::ZERO, wall(0)),
+        Ok(1),
+        "limits hold"
+    );
+}
