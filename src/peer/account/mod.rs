@@ -6,24 +6,19 @@
 //! Locks: `session`, held over the writing of its file, which puts changes in order; never over a request.
 
 mod error;
+mod groups;
 mod line;
 mod round;
+mod shares;
 mod trackers;
 
 pub use error::AccountError;
 pub use trackers::FirstUseNotice;
 
-use super::group::sent_name;
 use super::status::TrackerLine;
-use crate::certificate::MemberKey;
 use crate::storage::{SessionFile, StoredSession};
-use crate::torrent::Info;
-use crate::wire::access::{
-    Announces, Answer, Ask, ErrorKind, FileEntry, GroupEntry, KeyRequest, MemberEntry, NewsEntry,
-    Page, Peers, Place, Reply, RequestEntry, Seen, Token, WriteId,
-};
-use crate::wire::control::{InfoPart, InfoParts};
-use crate::wire::name::{GroupName, Label, UserName};
+use crate::wire::access::{Answer, Ask, ErrorKind, Page, Place, Reply, Token, WriteId};
+use crate::wire::name::{Label, UserName};
 use crate::wire::password::Password;
 use error::TrackerLineError;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -32,9 +27,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use trackers::Trackers;
-
-/// How often an upload is begun, as trackers that go take its parts with them.
-const UPLOADS: u32 = 4;
 
 /// The user of a peer.
 #[derive(Debug)]
@@ -193,294 +185,6 @@ impl Account {
     fn ask_done(&self, ask: &Ask) -> Result<(), AccountError> {
         let session = self.current()?;
         done(ask, self.ask(ask, Some(&session))?)
-    }
-
-    /// Makes a group.
-    ///
-    /// # Errors
-    /// See [`AccountError`].
-    pub fn create_group(&self, group: GroupName) -> Result<(), AccountError> {
-        let write = draw()?;
-        self.ask_done(&Ask::CreateGroup { write, group })
-    }
-
-    /// Asks to be let into a group.
-    ///
-    /// # Errors
-    /// See [`AccountError`].
-    pub fn join_group(&self, group: Label) -> Result<(), AccountError> {
-        let write = draw()?;
-        self.ask_done(&Ask::JoinGroup { write, group })
-    }
-
-    /// Leaves a group; as its last member only if `end` says so, which ends the group.
-    ///
-    /// # Errors
-    /// See [`AccountError`].
-    pub(super) fn leave_group(&self, group: Label, end: bool) -> Result<(), AccountError> {
-        let write = draw()?;
-        self.ask_done(&Ask::LeaveGroup { write, group, end })
-    }
-
-    /// Lets somebody in who has asked.
-    ///
-    /// # Errors
-    /// See [`AccountError`].
-    pub fn accept_request(&self, group: Label, user: Label) -> Result<(), AccountError> {
-        let write = draw()?;
-        self.ask_done(&Ask::AcceptRequest { write, group, user })
-    }
-
-    /// Turns somebody away who has asked.
-    ///
-    /// # Errors
-    /// See [`AccountError`].
-    pub fn reject_request(&self, group: Label, user: Label) -> Result<(), AccountError> {
-        let write = draw()?;
-        self.ask_done(&Ask::RejectRequest { write, group, user })
-    }
-
-    /// Puts a member out of a group.
-    ///
-    /// # Errors
-    /// See [`AccountError`].
-    pub fn remove_member(&self, group: Label, user: Label) -> Result<(), AccountError> {
-        let write = draw()?;
-        self.ask_done(&Ask::RemoveMember { write, group, user })
-    }
-
-    /// All groups, sorted by name.
-    ///
-    /// # Errors
-    /// See [`AccountError`].
-    pub fn groups(&self) -> Result<Vec<GroupEntry>, AccountError> {
-        self.pages(
-            |after| Ask::ListGroups { after },
-            |answer| match answer {
-                Answer::Groups(page) => Some(page),
-                _ => None,
-            },
-        )
-    }
-
-    /// The members of a group, sorted by name.
-    ///
-    /// # Errors
-    /// See [`AccountError`].
-    pub fn members(&self, group: &Label) -> Result<Vec<MemberEntry>, AccountError> {
-        self.pages(
-            |after| Ask::ListMembers {
-                group: group.clone(),
-                after,
-            },
-            |answer| match answer {
-                Answer::Members(page) => Some(page),
-                _ => None,
-            },
-        )
-    }
-
-    /// Who waits to be let into a group, sorted by name.
-    ///
-    /// # Errors
-    /// See [`AccountError`].
-    pub fn requests(&self, group: &Label) -> Result<Vec<RequestEntry>, AccountError> {
-        self.pages(
-            |after| Ask::ListRequests {
-                group: group.clone(),
-                after,
-            },
-            |answer| match answer {
-                Answer::Requests(page) => Some(page),
-                _ => None,
-            },
-        )
-    }
-
-    /// What others decided about the user that it has not been told here; each is given once.
-    ///
-    /// # Errors
-    /// See [`AccountError`].
-    pub fn news(&self) -> Result<Vec<NewsEntry>, AccountError> {
-        let before = self.stored().as_ref().map(|session| session.seen.clone());
-        let before = before.unwrap_or_default();
-        // What held when the first page was read has been seen once the last was.
-        let mut now_seen: Option<Seen> = None;
-        let news = self.pages(
-            |after| Ask::News {
-                seen: before.clone(),
-                after,
-            },
-            |answer| match answer {
-                Answer::News { page, seen } => {
-                    now_seen.get_or_insert(seen);
-                    Some(page)
-                }
-                _ => None,
-            },
-        )?;
-        let mut stored = self.stored();
-        if let (Some(session), Some(seen)) = (stored.as_mut(), now_seen)
-            && session.seen == before
-            && seen != before
-        {
-            session.seen = seen;
-            // What is news has to be told all the same; after a restart it is told once more.
-            if let Err(error) = self.file.store(session) {
-                log::warn!("what was told as new is not kept: {error}");
-            }
-        }
-        Ok(news)
-    }
-
-    /// A certificate (DER) of a group's authority for our key, and that of the authority itself (PEM).
-    pub(super) fn certify(
-        &self,
-        group: &Label,
-        key: &MemberKey,
-    ) -> Result<(Vec<u8>, Vec<u8>), AccountError> {
-        let session = self.current()?;
-        let request = key.request(session.token.as_bytes());
-        let request = request.map_err(|error| AccountError::Certificate(error.to_string()))?;
-        let ask = Ask::Certify {
-            group: group.clone(),
-            request: KeyRequest(request),
-        };
-        match self.ask(&ask, Some(&session))?.reply.result? {
-            Answer::Certificate { leaf, authority } => Ok((leaf, authority)),
-            _ => Err(AccountError::OtherAnswer(ask.kind())),
-        }
-    }
-
-    /// Puts a share into a group's catalogue.
-    pub(super) fn publish(&self, group: &Label, info: &Info) -> Result<(), AccountError> {
-        let write = draw()?;
-        let (mut offset, mut begun) = (0, 1);
-        loop {
-            let part = InfoPart::of(info.raw(), offset);
-            let part = part.map_err(|error| AccountError::Certificate(error.to_string()))?;
-            let (end, total) = (part.end(), part.total());
-            let group = group.clone();
-            match self.ask_done(&Ask::Publish { write, group, part }) {
-                // Another tracker than that of the parts before.
-                Err(AccountError::Refused(refused))
-                    if refused.kind == ErrorKind::BAD_REQUEST && offset > 0 && begun < UPLOADS =>
-                {
-                    (offset, begun) = (0, begun + 1);
-                    continue;
-                }
-                result => result?,
-            }
-            if end >= total {
-                return Ok(());
-            }
-            offset = end;
-        }
-    }
-
-    /// The bytes of a share's info dictionary.
-    pub(super) fn raw_metainfo(&self, group: &Label, name: &str) -> Result<Vec<u8>, AccountError> {
-        let session = self.current()?;
-        let mut parts = InfoParts::new();
-        loop {
-            let ask = Ask::Metainfo {
-                group: group.clone(),
-                name: sent_name(name)?,
-                offset: parts.offset(),
-            };
-            let Answer::Metainfo(part) = self.ask(&ask, Some(&session))?.reply.result? else {
-                return Err(AccountError::OtherAnswer(ask.kind()));
-            };
-            let whole = parts.add(&part);
-            let whole = whole.map_err(|error| AccountError::Certificate(error.to_string()))?;
-            if let Some(whole) = whole {
-                return Ok(whole);
-            }
-        }
-    }
-
-    /// Takes a share off a group's catalogue.
-    pub(super) fn withdraw(&self, group: &Label, name: &str) -> Result<(), AccountError> {
-        self.ask_done(&Ask::Withdraw {
-            write: draw()?,
-            group: group.clone(),
-            name: sent_name(name)?,
-        })
-    }
-
-    /// Announces to a group's swarms at every tracker; hands on what each answers. It is done if any tracker answered; what
-    /// keeps others from it, if anything does, is given back.
-    pub(super) fn announce(
-        &self,
-        announces: Announces,
-        mut found: impl FnMut(Peers),
-    ) -> Result<Option<String>, AccountError> {
-        let session = self.current()?;
-        let asked = announces.swarms().len();
-        let ask = Ask::Announce(announces);
-        let (mut taken, mut refused, mut troubles) = (false, None, Vec::new());
-        self.trackers
-            .ask_all(&ask, Some(&session.token), |told| match told {
-                Ok(reply) => {
-                    if let Some(renewed) = &reply.renewed
-                        && let Err(error) = self.renew(&session.token, renewed)
-                    {
-                        troubles.push(error.to_string());
-                    }
-                    match reply.result {
-                        Ok(Answer::Peers(peers)) if peers.swarms.len() == asked => {
-                            taken = true;
-                            found(peers);
-                        }
-                        Ok(_) => {
-                            troubles.push(AccountError::OtherAnswer(ask.kind()).to_string());
-                        }
-                        // It says nothing of the session, nor of what is asked for.
-                        Err(error) if round::is_no_answer(error.kind) => {
-                            troubles.push(error.to_string());
-                        }
-                        Err(error) => refused = Some(error),
-                    }
-                }
-                Err(trouble) => troubles.push(trouble),
-            })?;
-        match refused {
-            refused if taken => {
-                troubles.extend(refused.map(|refused| refused.to_string()));
-                Ok(Some(troubles.join("; ")).filter(|troubles| !troubles.is_empty()))
-            }
-            // A tracker that does not answer may know better.
-            Some(refused) if troubles.is_empty() => {
-                if ends_session(refused.kind) {
-                    self.forget(&session.token)?;
-                }
-                Err(AccountError::Refused(refused))
-            }
-            refused => {
-                troubles.extend(refused.map(|refused| refused.to_string()));
-                Err(AccountError::NoTracker {
-                    troubles: troubles.join("; "),
-                    sent: false,
-                })
-            }
-        }
-    }
-
-    /// The catalogue of a group, sorted by name.
-    ///
-    /// # Errors
-    /// See [`AccountError`].
-    pub fn files(&self, group: &Label) -> Result<Vec<FileEntry>, AccountError> {
-        self.pages(
-            |after| Ask::ListFiles {
-                group: group.clone(),
-                after,
-            },
-            |answer| match answer {
-                Answer::Files(page) => Some(page),
-                _ => None,
-            },
-        )
     }
 
     fn pages<T>(

@@ -1,0 +1,168 @@
+//! What a user asks about the shares of groups: certificates, catalogues, announces.
+
+use super::super::group::sent_name;
+use super::{Account, AccountError, draw, ends_session, round};
+use crate::certificate::MemberKey;
+use crate::torrent::Info;
+use crate::wire::access::{Announces, Answer, Ask, ErrorKind, FileEntry, KeyRequest, Peers};
+use crate::wire::control::{InfoPart, InfoParts};
+use crate::wire::name::Label;
+
+/// How often an upload is begun, as trackers that go take its parts with them.
+const UPLOADS: u32 = 4;
+
+impl Account {
+    /// A certificate (DER) of a group's authority for our key, and that of the authority itself (PEM).
+    pub(in crate::peer) fn certify(
+        &self,
+        group: &Label,
+        key: &MemberKey,
+    ) -> Result<(Vec<u8>, Vec<u8>), AccountError> {
+        let session = self.current()?;
+        let request = key.request(session.token.as_bytes());
+        let request = request.map_err(|error| AccountError::Certificate(error.to_string()))?;
+        let ask = Ask::Certify {
+            group: group.clone(),
+            request: KeyRequest(request),
+        };
+        match self.ask(&ask, Some(&session))?.reply.result? {
+            Answer::Certificate { leaf, authority } => Ok((leaf, authority)),
+            _ => Err(AccountError::OtherAnswer(ask.kind())),
+        }
+    }
+
+    /// Puts a share into a group's catalogue.
+    pub(in crate::peer) fn publish(&self, group: &Label, info: &Info) -> Result<(), AccountError> {
+        let write = draw()?;
+        let (mut offset, mut begun) = (0, 1);
+        loop {
+            let part = InfoPart::of(info.raw(), offset);
+            let part = part.map_err(|error| AccountError::Certificate(error.to_string()))?;
+            let (end, total) = (part.end(), part.total());
+            let group = group.clone();
+            match self.ask_done(&Ask::Publish { write, group, part }) {
+                // Another tracker than that of the parts before.
+                Err(AccountError::Refused(refused))
+                    if refused.kind == ErrorKind::BAD_REQUEST && offset > 0 && begun < UPLOADS =>
+                {
+                    (offset, begun) = (0, begun + 1);
+                    continue;
+                }
+                result => result?,
+            }
+            if end >= total {
+                return Ok(());
+            }
+            offset = end;
+        }
+    }
+
+    /// The bytes of a share's info dictionary.
+    pub(in crate::peer) fn raw_metainfo(
+        &self,
+        group: &Label,
+        name: &str,
+    ) -> Result<Vec<u8>, AccountError> {
+        let session = self.current()?;
+        let mut parts = InfoParts::new();
+        loop {
+            let ask = Ask::Metainfo {
+                group: group.clone(),
+                name: sent_name(name)?,
+                offset: parts.offset(),
+            };
+            let Answer::Metainfo(part) = self.ask(&ask, Some(&session))?.reply.result? else {
+                return Err(AccountError::OtherAnswer(ask.kind()));
+            };
+            let whole = parts.add(&part);
+            let whole = whole.map_err(|error| AccountError::Certificate(error.to_string()))?;
+            if let Some(whole) = whole {
+                return Ok(whole);
+            }
+        }
+    }
+
+    /// Takes a share off a group's catalogue.
+    pub(in crate::peer) fn withdraw(&self, group: &Label, name: &str) -> Result<(), AccountError> {
+        self.ask_done(&Ask::Withdraw {
+            write: draw()?,
+            group: group.clone(),
+            name: sent_name(name)?,
+        })
+    }
+
+    /// Announces to a group's swarms at every tracker; hands on what each answers. It is done if any tracker answered; what
+    /// keeps others from it, if anything does, is given back.
+    pub(in crate::peer) fn announce(
+        &self,
+        announces: Announces,
+        mut found: impl FnMut(Peers),
+    ) -> Result<Option<String>, AccountError> {
+        let session = self.current()?;
+        let asked = announces.swarms().len();
+        let ask = Ask::Announce(announces);
+        let (mut taken, mut refused, mut troubles) = (false, None, Vec::new());
+        self.trackers
+            .ask_all(&ask, Some(&session.token), |told| match told {
+                Ok(reply) => {
+                    if let Some(renewed) = &reply.renewed
+                        && let Err(error) = self.renew(&session.token, renewed)
+                    {
+                        troubles.push(error.to_string());
+                    }
+                    match reply.result {
+                        Ok(Answer::Peers(peers)) if peers.swarms.len() == asked => {
+                            taken = true;
+                            found(peers);
+                        }
+                        Ok(_) => {
+                            troubles.push(AccountError::OtherAnswer(ask.kind()).to_string());
+                        }
+                        // It says nothing of the session, nor of what is asked for.
+                        Err(error) if round::is_no_answer(error.kind) => {
+                            troubles.push(error.to_string());
+                        }
+                        Err(error) => refused = Some(error),
+                    }
+                }
+                Err(trouble) => troubles.push(trouble),
+            })?;
+        match refused {
+            refused if taken => {
+                troubles.extend(refused.map(|refused| refused.to_string()));
+                Ok(Some(troubles.join("; ")).filter(|troubles| !troubles.is_empty()))
+            }
+            // A tracker that does not answer may know better.
+            Some(refused) if troubles.is_empty() => {
+                if ends_session(refused.kind) {
+                    self.forget(&session.token)?;
+                }
+                Err(AccountError::Refused(refused))
+            }
+            refused => {
+                troubles.extend(refused.map(|refused| refused.to_string()));
+                Err(AccountError::NoTracker {
+                    troubles: troubles.join("; "),
+                    sent: false,
+                })
+            }
+        }
+    }
+
+    /// The catalogue of a group, sorted by name.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn files(&self, group: &Label) -> Result<Vec<FileEntry>, AccountError> {
+        self.pages(
+            |after| Ask::ListFiles {
+                group: group.clone(),
+                after,
+            },
+            |answer| match answer {
+                Answer::Files(page) => Some(page),
+                _ => None,
+            },
+        )
+    }
+}
