@@ -10,27 +10,30 @@
 //!
 //! Locks: `state`, then the queue of `saves` or an outbox. `state` is never held over I/O or a wait.
 
+mod driving;
+mod opening;
 mod saving;
 
-use super::registry::{
-    DecodeError, LoadError, Origin, Refusal, Registry, Row, RowId, Sequence, Update, VersionVector,
-};
+pub use opening::OpenError;
+
+use super::registry::{Refusal, Registry, Row, Update};
 use super::replication::{
-    BATCH, Blobs, Copies, Effect, LineId, Moment, Replica, Report, Serving, Settings, Start,
-    Status, WriteError as ReplicaError,
+    BATCH, Blobs, Copies, LineId, Replica, Serving, Settings, Start, Status,
+    WriteError as ReplicaError,
 };
-use super::twins::{Outbox, Outgoing};
+use super::twins::Outbox;
 use crate::net::Stop;
-use crate::storage::{Database, DatabaseError, Stored};
+use crate::storage::{Database, DatabaseError};
 use crate::torrent::{Info, InfoHash};
 use crate::wire::twin::{Message, TrackerNumber};
-use ring::rand::{SecureRandom, SystemRandom};
-use saving::{Save, Saves};
+use driving::{Shared, State, moment, tell};
+use opening::{load, spare};
+use saving::Saves;
 use std::collections::{BTreeSet, HashMap};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -56,56 +59,6 @@ pub struct Position {
     pub listed: Vec<TrackerNumber>,
     /// Whether it serves at once, whatever its data: the operator says that no other tracker has newer ones.
     pub alone: bool,
-}
-
-#[derive(Debug)]
-struct Shared {
-    state: RwLock<State>,
-    saves: Saves,
-    database: Database,
-    epoch: Instant,
-}
-
-#[derive(Debug)]
-struct State {
-    replica: Replica,
-    lines: HashMap<LineId, Arc<Outbox>>,
-    last_line: u64,
-    /// Who waits for which write.
-    waiting: HashMap<Sequence, SyncSender<Copies>>,
-    /// The last commit handed out.
-    issued: u64,
-    /// Restored, and not caught up so far as the disk knows.
-    restored: bool,
-    failed: bool,
-    ending: bool,
-}
-
-/// Why the registry cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The database cannot be opened or read.
-    #[error(transparent)]
-    Database(#[from] DatabaseError),
-    /// A stored row or version vector cannot be read.
-    #[error("the registry in {folder} cannot be read: {source}; restore a copy of it")]
-    Row {
-        /// The folder it lies in.
-        folder: String,
-        /// What is wrong.
-        source: DecodeError,
-    },
-    /// The rows contradict each other.
-    #[error("the registry in {folder}: {source}; restore a copy of it")]
-    Load {
-        /// The folder it lies in.
-        folder: String,
-        /// What is wrong.
-        source: LoadError,
-    },
-    /// The system gives no thread.
-    #[error("cannot start a thread: {0}")]
-    Thread(#[source] io::Error),
 }
 
 /// Why something was not written.
@@ -365,123 +318,6 @@ impl Drop for Keeper {
     }
 }
 
-impl Shared {
-    fn look(&self) -> RwLockReadGuard<'_, State> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn state(&self) -> RwLockWriteGuard<'_, State> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Tells the replica what has happened and does what it says, in one go.
-    fn happens(&self, event: impl FnOnce(&mut Replica, Moment) -> Vec<Effect>) {
-        let mut state = self.state();
-        if state.failed {
-            return;
-        }
-        let effects = event(&mut state.replica, moment(self.epoch));
-        let reports = self.act(&mut state, effects);
-        drop(state);
-        reports.iter().for_each(tell);
-    }
-
-    /// Does what the replica says; gives what the operator is to be told once the lock is free, as that writes a file.
-    #[must_use]
-    fn act(&self, state: &mut State, effects: Vec<Effect>) -> Vec<Report> {
-        let mut reports = Vec::new();
-        for effect in effects {
-            match effect {
-                Effect::Send(line, message) => state.send(line, Outgoing::Message(message)),
-                Effect::SendBlob {
-                    line,
-                    info_hash,
-                    offset,
-                } => state.send(line, Outgoing::Blob(info_hash, offset)),
-                Effect::Close(line) => {
-                    if let Some(outbox) = state.lines.remove(&line) {
-                        outbox.close();
-                    }
-                }
-                Effect::Commit(commit) => {
-                    state.issued = commit.number;
-                    self.saves.push(Save::Commit(commit));
-                }
-                Effect::Acknowledge { write, copies } => {
-                    if let Some(waiting) = state.waiting.remove(&write) {
-                        // Who has given up waiting is told nothing.
-                        let _ = waiting.try_send(copies);
-                    }
-                }
-                Effect::Abandon { write } => drop(state.waiting.remove(&write)),
-                // An end of its own making is no news.
-                Effect::Report(Report::Split { .. }) if state.ending => {}
-                Effect::Report(report) => {
-                    if report == Report::Serves && std::mem::take(&mut state.restored) {
-                        self.saves.push(Save::CaughtUp);
-                    }
-                    reports.push(report);
-                }
-            }
-        }
-        reports
-    }
-
-    /// Saves until the end. Runs on the thread `registry`.
-    fn save(&self) {
-        let saved = self.saves.save(&self.database, |last| {
-            self.happens(|replica, now| replica.committed(last, now));
-        });
-        if let Err(error) = saved {
-            log::error!("accounts and groups are not served any more: {error}");
-            let mut state = self.state();
-            state.failed = true;
-            state.waiting.clear();
-            state.close_lines();
-        }
-    }
-}
-
-impl State {
-    fn serving(&self) -> Serving {
-        match self.failed {
-            true => Serving::Failed,
-            false => self.replica.serving(),
-        }
-    }
-
-    fn send(&self, line: LineId, outgoing: Outgoing) {
-        if let Some(outbox) = self.lines.get(&line) {
-            outbox.push(outgoing);
-        }
-    }
-
-    fn wait_for(&mut self, write: Sequence) -> Receiver<Copies> {
-        let (done, waiting) = sync_channel(1);
-        self.waiting.insert(write, done);
-        waiting
-    }
-
-    fn close_lines(&mut self) -> Vec<LineId> {
-        let lines = self.lines.drain();
-        lines
-            .map(|(line, outbox)| {
-                outbox.close();
-                line
-            })
-            .collect()
-    }
-}
-
-/// Tells the operator.
-fn tell(report: &Report) {
-    match report {
-        Report::Halted(_) => log::error!("{report}"),
-        Report::Serves | Report::Healed { .. } => log::info!("{report}"),
-        _ => log::warn!("{report}"),
-    }
-}
-
 /// The info dictionary that a row needs beside it. A share that was withdrawn needs none any more.
 pub(crate) fn named_by(row: &Row) -> Option<InfoHash> {
     match row {
@@ -490,52 +326,9 @@ pub(crate) fn named_by(row: &Row) -> Option<InfoHash> {
     }
 }
 
-fn moment(epoch: Instant) -> Moment {
-    Moment {
-        elapsed: epoch.elapsed(),
-        wall: since_1970(),
-    }
-}
-
 /// The wall clock; before 1970 it stands still.
 pub(crate) fn since_1970() -> Duration {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()
-}
-
-/// Bits that are in use nowhere.
-fn spare(folder: &Path) -> Result<Origin, OpenError> {
-    let mut origin = Origin([0; 16]);
-    let filled = SystemRandom::new().fill(&mut origin.0);
-    let path = folder.to_owned();
-    filled.map_err(|_| OpenError::Database(DatabaseError::NoRandomness(path)))?;
-    Ok(origin)
-}
-
-fn load(folder: &Path, stored: Stored) -> Result<Registry, OpenError> {
-    let shown = || folder.display().to_string();
-    let unreadable = |source| OpenError::Row {
-        folder: shown(),
-        source,
-    };
-    let versions = match stored.versions.as_slice() {
-        [] => VersionVector::new(),
-        bytes => VersionVector::decode(bytes).map_err(unreadable)?,
-    };
-    let mut rows = Vec::with_capacity(stored.rows.len());
-    for (id, bytes) in &stored.rows {
-        let row = Row::decode(bytes).map_err(unreadable)?;
-        if row.id() != RowId(*id) {
-            return Err(OpenError::Load {
-                folder: shown(),
-                source: LoadError::Twice(row.id()),
-            });
-        }
-        rows.push(row);
-    }
-    Registry::load(Origin(stored.origin), versions, rows).map_err(|source| OpenError::Load {
-        folder: shown(),
-        source,
-    })
 }

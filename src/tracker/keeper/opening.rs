@@ -1,0 +1,70 @@
+//! A registry out of what the database holds.
+
+use super::super::registry::{DecodeError, LoadError, Origin, Registry, Row, RowId, VersionVector};
+use crate::storage::{DatabaseError, Stored};
+use ring::rand::{SecureRandom, SystemRandom};
+use std::io;
+use std::path::Path;
+
+/// Why the registry cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The database cannot be opened or read.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// A stored row or version vector cannot be read.
+    #[error("the registry in {folder} cannot be read: {source}; restore a copy of it")]
+    Row {
+        /// The folder it lies in.
+        folder: String,
+        /// What is wrong.
+        source: DecodeError,
+    },
+    /// The rows contradict each other.
+    #[error("the registry in {folder}: {source}; restore a copy of it")]
+    Load {
+        /// The folder it lies in.
+        folder: String,
+        /// What is wrong.
+        source: LoadError,
+    },
+    /// The system gives no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] io::Error),
+}
+
+/// Bits that are in use nowhere.
+pub(super) fn spare(folder: &Path) -> Result<Origin, OpenError> {
+    let mut origin = Origin([0; 16]);
+    let filled = SystemRandom::new().fill(&mut origin.0);
+    let path = folder.to_owned();
+    filled.map_err(|_| OpenError::Database(DatabaseError::NoRandomness(path)))?;
+    Ok(origin)
+}
+
+pub(super) fn load(folder: &Path, stored: Stored) -> Result<Registry, OpenError> {
+    let shown = || folder.display().to_string();
+    let unreadable = |source| OpenError::Row {
+        folder: shown(),
+        source,
+    };
+    let versions = match stored.versions.as_slice() {
+        [] => VersionVector::new(),
+        bytes => VersionVector::decode(bytes).map_err(unreadable)?,
+    };
+    let mut rows = Vec::with_capacity(stored.rows.len());
+    for (id, bytes) in &stored.rows {
+        let row = Row::decode(bytes).map_err(unreadable)?;
+        if row.id() != RowId(*id) {
+            return Err(OpenError::Load {
+                folder: shown(),
+                source: LoadError::Twice(row.id()),
+            });
+        }
+        rows.push(row);
+    }
+    Registry::load(Origin(stored.origin), versions, rows).map_err(|source| OpenError::Load {
+        folder: shown(),
+        source,
+    })
+}
