@@ -118,7 +118,7 @@ impl Info {
             hashes: hashes.to_vec(),
             layout,
             files,
-            private: integer(info, "private")? == Some(1),
+            private: integer(info, "private")?.is_some_and(|private| private != 0),
             ssl_cert: ssl_cert(info)?,
         })
     }
@@ -159,7 +159,8 @@ impl Info {
         &self.files
     }
 
-    /// Whether only the torrent's own trackers may be asked for peers (BEP 27).
+    /// Whether only the torrent's own trackers may be asked for peers (BEP 27): `private` is any number but 0, as other programs
+    /// read it.
     pub fn private(&self) -> bool {
         self.private
     }

@@ -141,6 +141,15 @@ fn sound() -> Vec<(&'static str, Bencode)> {
         ),
         ("unknown keys beside info", top("x", list([number(-1)]))),
         ("private", file().with("private", number(1)).torrent()),
+        (
+            "private by another number",
+            file().with("private", number(2)).torrent(),
+        ),
+        (
+            "private below 0",
+            file().with("private", number(-1)).torrent(),
+        ),
+        ("not private", file().with("private", number(0)).torrent()),
         ("an executable", attribute("x")),
         ("a padding file", attribute("p")),
         ("an attribute of the future", attribute("z")),
@@ -660,7 +669,7 @@ impl Corpus {
 }
 
 #[test]
-fn a_sound_torrent_has_the_info_hash_that_libtorrent_gives_it() {
+fn a_sound_torrent_has_the_info_hash_that_libtorrent_gives_it_and_is_as_private() {
     let Some(mut corpus) = Corpus::new() else {
         return;
     };
@@ -668,8 +677,11 @@ fn a_sound_torrent_has_the_info_hash_that_libtorrent_gives_it() {
     let read = corpus.read(torrents.iter().map(|(_, bytes)| bytes));
     let mut other = Vec::new();
     for ((name, bytes), theirs) in torrents.iter().zip(read) {
-        let ours = Metainfo::parse(bytes).map(|read| read.info().info_hash().to_string());
-        if ours.as_ref().ok().map(String::as_str) != theirs["info_hash"].as_str() {
+        let ours = Metainfo::parse(bytes).map(|read| {
+            let (hash, private) = (read.info().info_hash().to_string(), read.info().private());
+            json!({"info_hash": hash, "private": private})
+        });
+        if ours.as_ref() != Ok(&theirs) {
             other.push(format!("{name}: {ours:?}, libtorrent {theirs}"));
         }
     }

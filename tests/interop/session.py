@@ -147,7 +147,8 @@ class Session:
 
 def read(torrent):
     try:
-        return {"info_hash": str(lt.load_torrent_file(torrent).info_hashes.v1)}
+        found = lt.load_torrent_file(torrent)
+        return {"info_hash": str(found.info_hashes.v1), "private": found.ti.priv()}
     except RuntimeError as error:
         return {"error": str(error)}
 
