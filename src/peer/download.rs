@@ -126,10 +126,18 @@ impl Planned {
         transfer.selection = opened.selection;
         transfer.replaces = opened.replaces;
         transfer.wishes = self.wishes;
-        transfer.peers = self.peers;
+        let is_private = transfer.info().private();
+        if !is_private {
+            transfer.peers = self.peers;
+        }
         if let Some(former) = &self.replaces {
             transfer.added_ms = former.added_ms;
-            transfer.state().candidates = former.state().candidates.handed_on();
+            let known = &former.state().candidates;
+            // Of a private torrent nobody is called but whom its own tracker names from now on (BEP 27).
+            transfer.state().candidates = match is_private {
+                true => known.barred_alone(),
+                false => known.handed_on(),
+            };
         }
         let transfer = Arc::new(transfer);
         let store = Arc::new(opened.store);

@@ -49,6 +49,19 @@ impl Transfer {
         shared.tick_now();
     }
 
+    /// Ends all links and forgets who could be called, but for who is not to be.
+    pub(super) fn give_up_peers(&self, shared: &Shared, reason: &str) {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        state.candidates = state.candidates.barred_alone();
+        let links: Vec<Arc<Link>> = state.links.values().cloned().collect();
+        for link in links {
+            self.detach(state, link.id);
+            link.close(reason);
+        }
+        state.serve(shared.now());
+    }
+
     /// The address is this peer itself.
     pub(super) fn is_ourselves(&self, address: SocketAddr) {
         self.state().candidates.bar(address, Duration::MAX);

@@ -112,10 +112,9 @@ fn sought(shared: &Shared, record: &MagnetRecord, wishes: Wishes) -> Transfer {
     transfer
 }
 
-/// A link says nothing of tiers: its trackers are tried one after the other.
+/// A link says nothing of an order: its trackers are one tier.
 fn tiers(magnet: &Magnet) -> Vec<Vec<String>> {
-    let urls = magnet.trackers.iter();
-    urls.map(|url| vec![url.clone()]).collect()
+    vec![magnet.trackers.clone()]
 }
 
 /// Where it shall go, whatever the current folder is at the next start.
@@ -234,6 +233,9 @@ impl Transfer {
         let info = Info::parse(metadata).map_err(PeerError::Metadata)?;
         if info.ssl_cert().is_some() {
             return Err(PeerError::OfGroup(PathBuf::from(info.name().as_str())));
+        }
+        if info.private() {
+            shared.announcer.keep_to_one(self);
         }
         let metainfo = Metainfo::new(info, tiers(&sought.magnet))
             .with_web_seeds(sought.magnet.web_seeds.clone());

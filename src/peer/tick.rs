@@ -17,7 +17,8 @@ const UNREAD: Duration = Duration::from_secs(60);
 const MOST_STALLS: u32 = 10;
 /// A download into which nothing came for this long lends its buffers to others.
 const IDLE: Duration = Duration::from_secs(15);
-/// How often it is seen whether TRACKER_INFO by now names a tracker for a transfer that has none.
+/// How often it is seen whether TRACKER_INFO by now names a tracker for a transfer that has none, and whether those of a download
+/// bring it anything.
 const TRACKERS: Duration = Duration::from_secs(2);
 /// How many calls of one swarm may be under way at once.
 const MAX_CALLING: usize = 16;
@@ -33,6 +34,8 @@ pub(super) fn run(shared: &Arc<Shared>) {
         for transfer in shared.transfers() {
             if look && transfer.lacks_a_tracker(shared) {
                 shared.announce(&transfer, None);
+            } else if look {
+                shared.announcer.look_at_need(shared, &transfer);
             }
             for address in transfer.tick(shared) {
                 shared.spawn_call(&transfer, address);

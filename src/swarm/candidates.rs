@@ -173,6 +173,19 @@ impl Candidates {
         }
     }
 
+    /// Only those that are not to be called.
+    pub fn barred_alone(&self) -> Self {
+        let barred = self
+            .addresses
+            .iter()
+            .filter(|(_, candidate)| matches!(candidate.state, State::Barred(_)));
+        Self {
+            addresses: barred
+                .map(|(address, candidate)| (*address, *candidate))
+                .collect(),
+        }
+    }
+
     /// Whether the address is barred.
     pub fn is_barred(&self, address: SocketAddr, now: Duration) -> bool {
         let candidate = self.addresses.get(&address);
@@ -232,6 +245,10 @@ mod tests {
         assert_eq!(called.iter().flatten().count(), 2);
         assert!(!called.contains(&Some(address(1))));
         assert!(after.is_barred(address(1), Duration::ZERO));
+        let mut barred = candidates.barred_alone();
+        assert_eq!(barred.known().count(), 0);
+        assert!(barred.is_barred(address(1), Duration::ZERO));
+        assert_eq!(barred.next(Duration::ZERO, &mut rng), None);
     }
 
     #[test]

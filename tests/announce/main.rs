@@ -2,11 +2,22 @@
 //! tiers of their trackers.
 
 mod client;
+#[path = "../magnet/extension.rs"]
+mod extension;
 mod http;
+mod others;
+#[path = "../hostile/peers.rs"]
+mod peers;
+mod private;
 mod restart;
+#[path = "../hostile/script.rs"]
+mod script;
 #[path = "../swarm/support.rs"]
+#[allow(unreachable_pub)]
 mod support;
 mod tiers;
+#[path = "../hostile/torrent.rs"]
+mod torrent;
 mod udp;
 
 use client::{Client, HASH, addresses, announce, options, tracker};

@@ -1,7 +1,10 @@
 //! Real peers with trackers of several kinds and tiers (BEP 12).
 
 use crate::client::Client;
+use crate::others::Other;
+use crate::peers::{TORRENT, seed};
 use crate::support::{PATIENCE, Process, Sandbox};
+use crate::torrent::{Torrent, word};
 use pieceful::torrent::Metainfo;
 use std::fs;
 use std::net::TcpListener;
@@ -23,21 +26,26 @@ fn share() -> (Sandbox, Process, crate::support::Peer, PathBuf) {
 /// The share's torrent with other trackers.
 fn with_tiers(sandbox: &Sandbox, tiers: &[&[String]]) -> PathBuf {
     let torrent = fs::read(sandbox.path("seed/data.torrent")).unwrap();
-    let info = Metainfo::parse(&torrent).unwrap().info().clone();
+    tiered(sandbox, &torrent, tiers)
+}
+
+/// A torrent with other trackers.
+pub(crate) fn tiered(sandbox: &Sandbox, torrent: &[u8], tiers: &[&[String]]) -> PathBuf {
+    let info = Metainfo::parse(torrent).unwrap().info().clone();
     let tiers = tiers.iter().map(|tier| tier.to_vec()).collect();
     let path = sandbox.path("tiers.torrent");
     fs::write(&path, Metainfo::new(info, tiers).encode()).unwrap();
     path
 }
 
-fn announces(tracker: &Process) -> u64 {
+pub(crate) fn announces(tracker: &Process) -> u64 {
     let told = Client::new(tracker.address).get("/stats");
     let told: serde_json::Value = serde_json::from_slice(&told.body).unwrap();
     told["announces"].as_u64().unwrap()
 }
 
 /// Another open tracker, which TRACKER_INFO does not name.
-fn other_tracker(sandbox: &Sandbox) -> Process {
+pub(crate) fn other_tracker(sandbox: &Sandbox) -> Process {
     let arguments = ["tracker", "--listen", "127.0.0.1:0", "--open"];
     Process::start(&sandbox.folder("other"), &arguments)
 }
@@ -93,4 +101,84 @@ fn one_tracker_that_is_ours_has_all_of_them_announced_to() {
     while announces(&twin) == 0 {
         assert!(begun.elapsed() < PATIENCE, "the twin never heard of it");
     }
+}
+
+#[test]
+fn a_download_into_which_nothing_comes_goes_on_to_the_next_tier_and_a_seed_does_not() {
+    let sandbox = Sandbox::new();
+    let (first, second) = (Other::naming(&[]), Other::naming(&[]));
+    let torrent = tiered(&sandbox, &TORRENT.bytes, &[&[first.url()], &[second.url()]]);
+    let mut seed = sandbox.peer("seed");
+    fs::write(sandbox.path("seed/share"), &TORRENT.content).unwrap();
+    seed.run(&format!("download {}", word(&torrent)));
+    seed.run("wait 50");
+    let seed = seed.process.address;
+    first.until(|heard| heard.iter().any(|line| line.contains(&port(seed))));
+    second.name(&[seed]);
+    let mut leech = sandbox.peer("leech");
+    leech.run(&format!("download {} copy", word(&torrent)));
+    leech.run("wait 50");
+    assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
+    let leech = port(leech.process.address);
+    for other in [&first, &second] {
+        assert!(other.heard().iter().any(|line| line.contains(&leech)));
+    }
+    // The seed has been there for longer than the leech, and needed nobody else.
+    let heard = second.heard();
+    assert!(
+        heard.iter().all(|line| line.contains(&leech)),
+        "the second tier was asked without need: {heard:?}"
+    );
+}
+
+fn port(peer: std::net::SocketAddr) -> String {
+    format!("&port={}&", peer.port())
+}
+
+#[test]
+fn a_magnet_link_s_trackers_are_all_asked_at_once() {
+    let sandbox = Sandbox::new();
+    let seed = seed(&sandbox, "seed", &TORRENT);
+    let (first, second) = (Other::naming(&[]), Other::naming(&[seed.process.address]));
+    let mut leech = sandbox.peer("leech");
+    let link = magnet(&TORRENT, &[&first, &second]);
+    leech.run(&format!("download {link}"));
+    leech.run("wait 50");
+    assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
+    first.until(|heard| !heard.is_empty());
+}
+
+/// The magnet link of a torrent with these trackers.
+pub(crate) fn magnet(torrent: &Torrent, trackers: &[&Other]) -> String {
+    let trackers = trackers
+        .iter()
+        .map(|tracker| format!("&tr={}", tracker.url()));
+    crate::extension::link(torrent, &trackers.collect::<String>())
+}
+
+#[test]
+fn a_tracker_that_fails_is_left_for_the_next_and_taken_again_when_it_is_back() {
+    let sandbox = Sandbox::new();
+    let (first, second) = (Other::down(), Other::naming(&[]));
+    let torrent = tiered(&sandbox, &TORRENT.bytes, &[&[first.url()], &[second.url()]]);
+    let mut seed = sandbox.peer("seed");
+    fs::write(sandbox.path("seed/share"), &TORRENT.content).unwrap();
+    seed.run(&format!("download {}", word(&torrent)));
+    second.until(|heard| heard.iter().any(|line| line.contains("&event=started")));
+    // It is tried again though the second one answers.
+    let tries = first.heard().len();
+    first.until(|heard| heard.len() > tries + 1);
+    assert!(second.heard().iter().all(|line| !line.contains("stopped")));
+    first.name(&[]);
+    let heard = second.until(|heard| heard.iter().any(|line| line.contains("&event=stopped")));
+    assert_eq!(heard.len(), 2, "{heard:?}");
+    let heard = first.heard();
+    assert!(
+        heard.iter().all(|line| line.contains("&event=started")),
+        "{heard:?}"
+    );
+    seed.run("quit");
+    // The first is the one that hears of the end.
+    first.until(|heard| heard.iter().any(|line| line.contains("&event=stopped")));
+    assert_eq!(second.heard().len(), 2);
 }

@@ -89,6 +89,16 @@ impl Torrent {
         }
     }
 
+    /// The same, private by that number (BEP 27).
+    pub(crate) fn private(mut self, number: i64) -> Self {
+        // Behind `pieces`, the last key so far.
+        let info = &self.bytes[7..self.bytes.len() - 2];
+        let info = [info, format!("7:privatei{number}ee").as_bytes()].concat();
+        self.info_hash = Sha1::digest(&info).into();
+        self.bytes = [b"d4:info", info.as_slice(), b"e"].concat();
+        self
+    }
+
     /// The bytes of a file in the folder.
     pub(crate) fn file(&self, path: &str) -> &[u8] {
         let found = self.files.iter().find(|(name, ..)| name == path);

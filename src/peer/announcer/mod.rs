@@ -17,9 +17,8 @@ use super::transfer::{Phase, Transfer};
 use crate::torrent::{BLOCK, InfoHash};
 use crate::wire::{AnnounceRequest, AnnounceResponse, Event, TrackerInfo};
 use http::HttpTrackers;
-use schedule::{Due, Schedule, Task};
+use schedule::{Due, Found, Schedule, Task};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +33,8 @@ pub(super) const THREADS: usize = 4;
 const FAREWELL: Duration = Duration::from_secs(3);
 /// How long the farewell waits for announces that are under way.
 const UNDER_WAY: Duration = Duration::from_secs(1);
+/// A download into which something came so lately gets what it needs.
+const LATELY: Duration = Duration::from_secs(2);
 /// How many peers are asked for.
 const NUM_WANT: u32 = 50;
 
@@ -88,6 +89,30 @@ impl Announcer {
         self.schedule()
             .announce(transfer, &ours, event, Instant::now());
         self.changed.notify_all();
+    }
+
+    /// What a magnet link names turned out to be private: from now on one of its own trackers alone hears of it (BEP 27).
+    pub(super) fn keep_to_one(&self, transfer: &Arc<Transfer>) {
+        let mut schedule = self.schedule();
+        schedule.keep_to_one(transfer.info_hash());
+        schedule.follow(transfer, &[], Instant::now());
+        drop(schedule);
+        self.changed.notify_all();
+    }
+
+    /// Has more of a download's trackers asked once nothing has come for a while. Called every few seconds.
+    pub(super) fn look_at_need(&self, shared: &Shared, transfer: &Arc<Transfer>) {
+        let (now, info_hash) = (Instant::now(), transfer.info_hash());
+        let nothing_comes = transfer.starves(shared.now());
+        if self.schedule().need(info_hash, nothing_comes, now) {
+            log::info!(
+                "{}: nothing comes; more trackers are asked",
+                transfer.name()
+            );
+            let ours = self.ours(transfer);
+            self.schedule().follow(transfer, &ours, now);
+            self.changed.notify_all();
+        }
     }
 
     /// Whether a transfer is announced to some tracker; if not, TRACKER_INFO may come to name one.
@@ -174,7 +199,10 @@ impl Announcer {
             }
             let outcome = self.ask(shared, &transfer, &key.1, event, Limit::Usual);
             let found = self.settle(&key, &transfer, &ours, event, outcome);
-            transfer.add_candidates(shared, found);
+            if found.instead {
+                transfer.give_up_peers(shared, "the tracker that named it has failed");
+            }
+            transfer.add_candidates(shared, found.peers);
         }
     }
 
@@ -236,7 +264,7 @@ impl Announcer {
 
     /// The cluster's own trackers, where a transfer may be announced to them.
     fn ours(&self, transfer: &Transfer) -> Vec<String> {
-        if transfer.info().private() {
+        if transfer.info().private() || self.schedule().keeps_to_one(transfer.info_hash()) {
             Vec::new()
         } else {
             tracker_urls(&self.tracker_info)
@@ -267,7 +295,7 @@ impl Announcer {
         }
     }
 
-    /// Notes how an announce went; gives the peers it brought.
+    /// Notes how an announce went; gives what it brought.
     fn settle(
         &self,
         key: &(InfoHash, String),
@@ -275,7 +303,7 @@ impl Announcer {
         ours: &[String],
         event: Option<Event>,
         outcome: Result<AnnounceResponse, String>,
-    ) -> Vec<SocketAddr> {
+    ) -> Found {
         let hungry = transfer.is_hungry();
         let now = Instant::now();
         let mut schedule = self.schedule();
@@ -358,6 +386,12 @@ fn owned_bytes(transfer: &Transfer, phase: &Phase, verified: u64) -> u64 {
 }
 
 impl Transfer {
+    /// A download into which nothing has come lately.
+    fn starves(&self, now: Duration) -> bool {
+        let state = self.state();
+        state.phase == Phase::Active && now.saturating_sub(state.last_arrival) >= LATELY
+    }
+
     /// A download that has nobody to ask.
     fn is_hungry(&self) -> bool {
         let state = self.state();

@@ -1,7 +1,7 @@
 //! What is announced where, and when next; the time is handed in.
 
 use super::super::transfer::Transfer;
-use super::tiers::Tiers;
+use super::tiers::{Heard, Reading, Tiers};
 use crate::torrent::InfoHash;
 use crate::wire::{AnnounceResponse, Event};
 use std::collections::hash_map::Entry;
@@ -30,6 +30,15 @@ pub(super) struct Due {
     pub(super) key: (InfoHash, String),
     pub(super) transfer: Arc<Transfer>,
     pub(super) event: Option<Event>,
+}
+
+/// What an announce brought.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Found {
+    /// Peers.
+    pub(super) peers: Vec<SocketAddr>,
+    /// Those who were found before are given up for them.
+    pub(super) instead: bool,
 }
 
 /// One swarm at one tracker.
@@ -96,9 +105,37 @@ impl Schedule {
                 task.not_before = now;
             }
         }
+        let reading = match transfer.sought() {
+            _ if transfer.info().private() => Reading::One,
+            Some(_) => Reading::All,
+            None => Reading::InOrder,
+        };
         let tiers = self.tiers.entry(transfer.info_hash());
-        tiers.or_insert_with(|| Tiers::new(transfer.metainfo.trackers()));
+        tiers.or_insert_with(|| Tiers::new(transfer.metainfo.trackers(), reading));
+        if reading == Reading::One {
+            self.keep_to_one(transfer.info_hash());
+        }
         self.follow(transfer, ours, now);
+    }
+
+    /// A torrent turned out to be private.
+    pub(super) fn keep_to_one(&mut self, info_hash: InfoHash) {
+        let has_failed = |url: &str| has_failed(&self.tasks, info_hash, url);
+        if let Some(tiers) = self.tiers.get_mut(&info_hash) {
+            tiers.keep_to_one(has_failed);
+        }
+    }
+
+    /// Whether a torrent is known to be private.
+    pub(super) fn keeps_to_one(&self, info_hash: InfoHash) -> bool {
+        let tiers = self.tiers.get(&info_hash);
+        tiers.is_some_and(Tiers::keeps_to_one)
+    }
+
+    /// Something comes into a download or nothing does; says whether more of its trackers are to be announced to.
+    pub(super) fn need(&mut self, info_hash: InfoHash, nothing_comes: bool, now: Instant) -> bool {
+        let tiers = self.tiers.get_mut(&info_hash);
+        tiers.is_some_and(|tiers| tiers.need(nothing_comes, now))
     }
 
     /// Begins at the trackers that a transfer is to be announced to by now, and ends at those that it is not.
@@ -107,10 +144,7 @@ impl Schedule {
         let Some(tiers) = self.tiers.get(&info_hash).filter(|_| !self.ended) else {
             return;
         };
-        let mut wanted = tiers.wanted(|url| {
-            let task = self.tasks.get(&(info_hash, url.to_owned()));
-            task.is_some_and(|task| task.reached == Some(false))
-        });
+        let mut wanted = tiers.wanted(|url| has_failed(&self.tasks, info_hash, url));
         wanted.extend_from_slice(ours);
         let mut kept = HashSet::new();
         for url in wanted {
@@ -172,7 +206,7 @@ impl Schedule {
         false
     }
 
-    /// Notes how an announce went; gives the peers it brought.
+    /// Notes how an announce went; gives what it brought.
     pub(super) fn settle(
         &mut self,
         key: &(InfoHash, String),
@@ -180,20 +214,31 @@ impl Schedule {
         outcome: Result<AnnounceResponse, String>,
         hungry: bool,
         now: Instant,
-    ) -> Vec<SocketAddr> {
+    ) -> Found {
         if event == Some(Event::Stopped) {
             if self.tasks.get(key).is_some_and(|task| task.last) {
                 self.tasks.remove(key);
             }
-            return Vec::new();
+            return Found::default();
         }
-        if let (Ok(response), Some(tiers)) = (&outcome, self.tiers.get_mut(&key.0)) {
-            tiers.answered(&key.1, response.pieceful);
+        let mut heard = Heard::Taken;
+        if let Some(tiers) = self.tiers.get_mut(&key.0) {
+            match &outcome {
+                Ok(response) => heard = tiers.answered(&key.1, response.pieceful),
+                Err(_) => tiers.failed(&key.1),
+            }
         }
         let Some(task) = self.tasks.get_mut(key) else {
-            return Vec::new();
+            return Found::default();
         };
-        task.settle(&key.1, event, outcome, hungry, now)
+        let peers = task.settle(&key.1, event, outcome, hungry, now);
+        match heard {
+            Heard::PassedOver => Found::default(),
+            _ => Found {
+                peers,
+                instead: heard == Heard::Instead,
+            },
+        }
     }
 
     fn of(&mut self, info_hash: InfoHash) -> impl Iterator<Item = &mut Task> {
@@ -202,6 +247,12 @@ impl Schedule {
             .filter(move |((hash, _), task)| *hash == info_hash && !task.last)
             .map(|(_, task)| task)
     }
+}
+
+/// Whether the last announce there failed.
+fn has_failed(tasks: &HashMap<(InfoHash, String), Task>, info_hash: InfoHash, url: &str) -> bool {
+    let task = tasks.get(&(info_hash, url.to_owned()));
+    task.is_some_and(|task| task.reached == Some(false))
 }
 
 impl Task {

@@ -1,0 +1,165 @@
+//! Private torrents (BEP 27): one tracker of their own at a time, and nobody but whom it names.
+
+use crate::extension::{data, give, info, link, peer_parameter};
+use crate::others::Other;
+use crate::peers::peer;
+use crate::script::*;
+use crate::support::{PATIENCE, Process, Sandbox, run};
+use crate::tiers::{announces, other_tracker, tiered};
+use crate::torrent::{Torrent, word};
+use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, LazyLock, Mutex};
+
+static SECRET: LazyLock<Torrent> =
+    LazyLock::new(|| Torrent::new("secret", 5 * 32_768 + 1, 32_768, 9).private(1));
+
+#[test]
+fn one_tracker_of_ours_hears_of_it_and_neither_the_next_nor_those_of_tracker_info() {
+    let sandbox = Sandbox::new();
+    let listed = sandbox.tracker(&[]);
+    let (first, second) = (other_tracker(&sandbox), other_tracker(&sandbox));
+    sandbox.file("seed/data", 300_000, 1);
+    let url = |tracker: &Process| format!("http://{}/announce", tracker.address);
+    let (one, two) = (url(&first), url(&second));
+    let made = run(
+        &sandbox.path("seed"),
+        &[
+            "torrent",
+            "create",
+            "data",
+            "--private",
+            "-t",
+            &one,
+            "-t",
+            &two,
+        ],
+        "",
+    );
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let torrent = word(&sandbox.path("seed/data.torrent"));
+    let mut seed = sandbox.peer("seed");
+    seed.run(&format!("download {torrent}"));
+    let mut leech = sandbox.peer("leech");
+    leech.run(&format!("download {torrent}"));
+    leech.run("wait 50");
+    let copy = fs::read(sandbox.path("leech/data")).unwrap();
+    assert!(copy == fs::read(sandbox.path("seed/data")).unwrap());
+    for mut peer in [seed, leech] {
+        peer.run("quit");
+        let (exit, stderr) = peer.process.wait();
+        assert!(exit.success(), "{stderr}");
+    }
+    // Each has said that it begins and that it ends.
+    assert!(announces(&first) >= 4);
+    assert_eq!((announces(&second), announces(&listed)), (0, 0));
+}
+
+#[test]
+fn any_number_but_0_is_private() {
+    for (number, is_private) in [(1, true), (2, true), (-1, true), (0, false)] {
+        let sandbox = Sandbox::new();
+        let listed = Other::naming(&[]);
+        fs::write(sandbox.tracker_info(), format!("{}\n", listed.address())).unwrap();
+        let own = Other::naming(&[]);
+        let torrent = Torrent::new("share", 100_000, 32_768, 1).private(number);
+        let torrent = tiered(&sandbox, &torrent.bytes, &[&[own.url()]]);
+        let mut leech = sandbox.peer("leech");
+        leech.run(&format!("download {}", word(&torrent)));
+        own.until(|heard| !heard.is_empty());
+        leech.run("quit");
+        let (exit, stderr) = leech.process.wait();
+        assert!(exit.success(), "{stderr}");
+        assert_eq!(listed.heard().is_empty(), is_private, "private {number}");
+    }
+}
+
+#[test]
+fn when_its_tracker_fails_another_takes_its_place_and_whom_the_former_named_is_given_up() {
+    let sandbox = Sandbox::new();
+    let (calls, called) = channel();
+    let (ends, ended) = channel();
+    let both = Mutex::new((calls, ends));
+    let named = listen(&SECRET, "named", move |mut wire, _| {
+        let (calls, ends) = both.lock().unwrap().clone();
+        calls.send(()).unwrap();
+        wire.drain();
+        let _ = ends.send(());
+    });
+    let (first, second) = (Other::down(), Other::down());
+    first.name_often(&[named]);
+    let owner = sound_owner(&SECRET, "owner");
+    let torrent = tiered(&sandbox, &SECRET.bytes, &[&[first.url()], &[second.url()]]);
+    let mut leech = peer(&sandbox, "leech", &[]);
+    leech.run(&format!("download {} copy", word(&torrent)));
+    called.recv_timeout(PATIENCE).unwrap();
+    first.until(|heard| heard.len() > 3);
+    assert_eq!(second.heard(), [""; 0], "one at a time");
+    first.fail();
+    // As long as neither answers, nobody is given up.
+    second.until(|heard| !heard.is_empty());
+    assert!(ended.try_recv().is_err());
+    second.name(&[owner]);
+    ended.recv_timeout(PATIENCE).unwrap();
+    logged(&leech.log, &["the tracker that named it has failed"]);
+    leech.run("wait 50");
+    assert!(fs::read(sandbox.path("leech/copy")).unwrap() == SECRET.content);
+    assert!(
+        called.try_recv().is_err(),
+        "the one given up was called again"
+    );
+}
+
+#[test]
+fn a_link_whose_metadata_is_private_forgets_all_but_its_own_tracker() {
+    let sandbox = Sandbox::new();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    // The link names it, and so do the trackers.
+    let giver = listen(&SECRET, "giver", move |mut wire, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let metadata = info(&SECRET);
+        give(&mut wire, metadata.len(), |piece| data(piece, metadata));
+    });
+    let listed = Other::down();
+    listed.name_often(&[giver]);
+    fs::write(sandbox.tracker_info(), format!("{}\n", listed.address())).unwrap();
+    let own = Other::down();
+    own.name_often(&[]);
+    let mut leech = peer(&sandbox, "leech", &[]);
+    let link = link(
+        &SECRET,
+        &format!("&dn=sought&tr={}{}", own.url(), peer_parameter(giver)),
+    );
+    leech.run(&format!("download {link}"));
+    leech.until("secret", |download| download["state"] == "downloading");
+    listed.until(|heard| {
+        heard
+            .last()
+            .is_some_and(|line| line.contains("event=stopped"))
+    });
+    let (told, begun) = (listed.heard().len(), own.heard().len());
+    // Whoever is to be called is called at once.
+    own.until(|heard| heard.len() > begun + 2);
+    assert_eq!(
+        calls.load(Ordering::SeqCst),
+        1,
+        "the giver was called again"
+    );
+    assert_eq!(listed.heard().len(), told);
+    own.name_often(&[sound_owner(&SECRET, "owner")]);
+    leech.run("wait 50");
+    assert!(fs::read(sandbox.path("leech/secret")).unwrap() == SECRET.content);
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+    // Neither does the next start call it.
+    leech.kill();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    leech.until("secret", |download| download["state"] == "complete");
+    let begun = own.heard().len();
+    own.until(|heard| heard.len() > begun);
+    assert_eq!(
+        (listed.heard().len(), calls.load(Ordering::SeqCst)),
+        (told, 1)
+    );
+}
