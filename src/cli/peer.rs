@@ -10,7 +10,7 @@ use super::prompt::{Input, Lines};
 use super::signals::Stopped;
 use super::{Exit, Refused, failure, logging, scenario, signals, state};
 use crate::net::Stop;
-use crate::peer::{DownloadState, FirstUseNotice, Options, Peer};
+use crate::peer::{Deadlines, DownloadState, FirstUseNotice, Options, Peer};
 use crate::storage::StateKind;
 use crate::wire::HostPort;
 use std::io::{self, BufReader};
@@ -54,6 +54,7 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, Refused> {
             Output::new(false).note(&scenario::first_use_note(first));
         }),
         limits: arguments.limits,
+        deadlines: Deadlines::default(),
     };
     let peer = Arc::new(Peer::start(options).map_err(failure)?);
     output.result(&format!("peer listening on {}", peer.address()));

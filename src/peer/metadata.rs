@@ -5,7 +5,7 @@
 //! becomes of it (`magnet.rs`).
 
 use super::givers::{Giver, Turned, host};
-use super::link::{HANDSHAKE_LIMIT, Link};
+use super::link::Link;
 use super::magnet::Sought;
 use super::pex::PEX;
 use super::shared::Shared;
@@ -326,7 +326,8 @@ impl Line<'_> {
     }
 
     fn send(&self, bytes: &[u8]) -> Result<(), FetchError> {
-        Ok(write_all_by(self.stream, bytes, HANDSHAKE_LIMIT)?)
+        let limit = self.shared.deadlines.handshake;
+        Ok(write_all_by(self.stream, bytes, limit)?)
     }
 }
 

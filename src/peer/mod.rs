@@ -37,6 +37,7 @@ pub use control_line::{ControlLine, ControlLineError, Owners};
 pub use download::{DownloadOptions, Wishes};
 pub use error::PeerError;
 pub use group::{ListedFile, Uploaded};
+pub use link::Deadlines;
 pub use serving::Limits;
 pub use status::{
     DownloadState, DownloadStatus, LinkStatus, ShareStatus, Status, TrackerLine, TrackerState,
@@ -91,6 +92,8 @@ pub struct Options {
     pub first_use: FirstUseNotice,
     /// How much it gives and takes.
     pub limits: Limits,
+    /// How long the other sides of its links may take.
+    pub deadlines: Deadlines,
 }
 
 /// What `send` did.
@@ -152,6 +155,7 @@ impl Peer {
             options.name,
             options.max_peers.max(1),
             options.limits,
+            options.deadlines,
             pool,
             records,
             announcer,
@@ -165,7 +169,7 @@ impl Peer {
             listener,
             CAPS,
             link::STACK,
-            link::HANDSHAKE_LIMIT,
+            options.deadlines.handshake,
             move |incoming: Incoming| {
                 link::accept(&serving, incoming);
             },

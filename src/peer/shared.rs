@@ -3,7 +3,7 @@
 use super::account::Account;
 use super::announcer::Announcer;
 use super::group::{GroupAnnouncer, Groups};
-use super::link::{self, REQUEST_QUEUE, STACK};
+use super::link::{self, Deadlines, REQUEST_QUEUE, STACK};
 use super::metadata::METADATA;
 use super::owned::Owned;
 use super::serving::{Limits, Throttle};
@@ -41,6 +41,7 @@ pub(super) struct Shared {
     pub(super) name: String,
     pub(super) max_peers: usize,
     pub(super) upload_slots: UploadSlots,
+    pub(super) deadlines: Deadlines,
     /// What is sent and what is read, if that is limited.
     pub(super) up: Option<Throttle>,
     pub(super) down: Option<Throttle>,
@@ -79,6 +80,7 @@ impl Shared {
         name: String,
         max_peers: usize,
         limits: Limits,
+        deadlines: Deadlines,
         pool: Pool,
         records: Records,
         announcer: Announcer,
@@ -94,6 +96,7 @@ impl Shared {
             name,
             max_peers,
             upload_slots: limits.slots(),
+            deadlines,
             up: limits.up.map(Throttle::new),
             down: limits.down.map(Throttle::new),
             owned: Owned::default(),

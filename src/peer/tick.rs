@@ -11,10 +11,6 @@ use std::time::Duration;
 
 /// How often the clock is looked at; new addresses are called at once.
 const TICK: Duration = Duration::from_millis(100);
-/// A side that takes nothing for this long while we send is closed.
-const UNREAD: Duration = Duration::from_secs(60);
-/// A link whose requests went stale so often in a row is closed.
-const MOST_STALLS: u32 = 10;
 /// A download into which nothing came for this long lends its buffers to others.
 const IDLE: Duration = Duration::from_secs(15);
 /// How often it is seen whether TRACKER_INFO by now names a tracker for a transfer that has none, and whether those of a download
@@ -80,14 +76,14 @@ impl Transfer {
                     self.name(),
                     link.shown_address()
                 );
-                if *stalls >= MOST_STALLS {
+                if *stalls >= shared.deadlines.stalls {
                     link.close("it delivers nothing");
                 }
             }
         }
         let links: Vec<_> = state.links.values().cloned().collect();
         for link in &links {
-            if link.outbox.busy_for() > UNREAD {
+            if link.outbox.busy_for() > shared.deadlines.unread {
                 link.close("it does not read what it is sent");
             }
             if state.interested.contains(&link.id) && !state.picker.is_interesting(link.id) {

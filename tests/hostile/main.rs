@@ -10,6 +10,7 @@ mod crash;
 mod crowd;
 mod disk;
 mod handshakes;
+mod late;
 mod lying_tracker;
 mod metainfo;
 mod peers;

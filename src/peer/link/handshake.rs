@@ -2,7 +2,7 @@
 
 use super::outbox::Outbox;
 use super::stream::LinkStream;
-use super::{About, CONNECT_LIMIT, HANDSHAKE_LIMIT, Link, reader};
+use super::{About, CONNECT_LIMIT, Link, reader};
 use crate::certificate::Member;
 use crate::net::{
     GroupTlsError, Incoming, Refusal as Alert, TLS_FIRST_BYTE, accept_group, read_exact_by,
@@ -28,7 +28,7 @@ pub(in crate::peer) fn accept(shared: &Arc<Shared>, incoming: Incoming) {
     } = incoming;
     // The first byte alone tells what the caller speaks; a stranger need not send 68 to be turned away.
     let mut first = [0];
-    if let Err(error) = read_exact_by(&stream, &mut first, HANDSHAKE_LIMIT) {
+    if let Err(error) = read_exact_by(&stream, &mut first, shared.deadlines.handshake) {
         return log::debug!("{address}: no handshake: {error}");
     }
     match first {
@@ -44,7 +44,7 @@ pub(in crate::peer) fn accept(shared: &Arc<Shared>, incoming: Incoming) {
 fn accept_plain(shared: &Arc<Shared>, stream: Arc<TcpStream>, address: SocketAddr) {
     let mut bytes = [FIRST_BYTE; HANDSHAKE];
     if let Some(rest) = bytes.get_mut(1..)
-        && let Err(error) = read_exact_by(&stream, rest, HANDSHAKE_LIMIT)
+        && let Err(error) = read_exact_by(&stream, rest, shared.deadlines.handshake)
     {
         return log::info!("{address}: the handshake did not come whole: {error}");
     }
@@ -60,7 +60,7 @@ fn accept_plain(shared: &Arc<Shared>, stream: Arc<TcpStream>, address: SocketAdd
         );
     };
     let ours = shared.handshake(theirs.info_hash);
-    if let Err(error) = write_all_by(&stream, &ours.encode(), HANDSHAKE_LIMIT) {
+    if let Err(error) = write_all_by(&stream, &ours.encode(), shared.deadlines.handshake) {
         return log::info!("{address}: answering the handshake failed: {error}");
     }
     // After the answer, from which the calling thread of ours learns whom it called.
@@ -81,7 +81,7 @@ fn accept_member(shared: &Arc<Shared>, socket: Arc<TcpStream>, address: SocketAd
         Arc::clone(&socket),
         &[TLS_FIRST_BYTE],
         served,
-        HANDSHAKE_LIMIT,
+        shared.deadlines.handshake,
     );
     let line = match line {
         Ok(line) => line,
@@ -91,7 +91,7 @@ fn accept_member(shared: &Arc<Shared>, socket: Arc<TcpStream>, address: SocketAd
     let Some(transfer) = shared.owned.transfer(line.info_hash) else {
         return log::info!("{address} ({user}): {} went away", line.info_hash);
     };
-    let deadline = Instant::now() + HANDSHAKE_LIMIT;
+    let deadline = Instant::now() + shared.deadlines.handshake;
     let mut bytes = [0; HANDSHAKE];
     if let Err(error) = line.stream.read_exact_until(&mut bytes, deadline) {
         return log::info!("{address} ({user}): no handshake: {error}");
@@ -181,8 +181,8 @@ fn greet(
     let mut bytes = [0; HANDSHAKE];
     let (stream, member) = match &transfer.group {
         None => {
-            write_all_by(&socket, &ours, HANDSHAKE_LIMIT)?;
-            read_exact_by(&socket, &mut bytes, HANDSHAKE_LIMIT).map_err(no_answer)?;
+            write_all_by(&socket, &ours, shared.deadlines.handshake)?;
+            read_exact_by(&socket, &mut bytes, shared.deadlines.handshake).map_err(no_answer)?;
             (LinkStream::Plain(socket), None)
         }
         Some(group) => {
@@ -193,12 +193,12 @@ fn greet(
                     group.doubt();
                 }
             };
-            let line = tls.connect(Arc::clone(&socket), info_hash, HANDSHAKE_LIMIT);
+            let line = tls.connect(Arc::clone(&socket), info_hash, shared.deadlines.handshake);
             let line = line.inspect_err(doubted)?;
             if group.is_barred(&line.member.user) {
                 return Err(CallError::Barred(line.member.user));
             }
-            line.exchange(&ours, &mut bytes, HANDSHAKE_LIMIT)
+            line.exchange(&ours, &mut bytes, shared.deadlines.handshake)
                 .inspect_err(doubted)?;
             let stream = LinkStream::Group {
                 line: Box::new(line.stream),

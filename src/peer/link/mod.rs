@@ -3,12 +3,14 @@
 //! A link has two threads of its own with small stacks: one reads (and owns the link from its start to its end), one
 //! writes. Neither holds a lock over I/O. What is to be written is left in the [`Outbox`].
 
+mod deadlines;
 mod handshake;
 mod outbox;
 mod reader;
 mod stream;
 mod writer;
 
+pub use deadlines::Deadlines;
 pub(super) use handshake::{accept, call};
 pub(super) use outbox::{Outbox, Queued};
 pub(super) use reader::Ended;
@@ -28,8 +30,6 @@ use std::time::Duration;
 
 /// The stack of a link's threads, in bytes.
 pub(super) const STACK: usize = 256 << 10;
-/// How long a call or a handshake may take.
-pub(super) const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// How long a call may take until it is taken, which also bounds how long a stop waits for it.
 pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// How many requests of another are kept, as told in the extension handshake.

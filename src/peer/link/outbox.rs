@@ -12,8 +12,6 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Nothing sent for this long makes a keep-alive due (BEP 3: links end after two minutes of silence).
-const KEEP_ALIVE: Duration = Duration::from_secs(90);
 /// Control bytes that may wait; a side that lets more pile up reads nothing.
 const MAX_WAITING: usize = 256 << 10;
 /// How many bytes a link gets while it is choked, at most: twice what the allowed pieces can have.
@@ -176,8 +174,13 @@ impl Outbox {
     }
 
     /// Waits for the next thing to send; `None` at the end. `spare` is an empty buffer to swap in. A block has to wait
-    /// for its part of `limit`; messages do not wait behind it.
-    pub(super) fn next(&self, spare: Vec<u8>, limit: Option<&Throttle>) -> Option<Next> {
+    /// for its part of `limit`; messages do not wait behind it. After `keep_alive` without anything a keep-alive is due.
+    pub(super) fn next(
+        &self,
+        spare: Vec<u8>,
+        limit: Option<&Throttle>,
+        keep_alive: Duration,
+    ) -> Option<Next> {
         let mut waiting = self.waiting();
         waiting.busy = None;
         let begun = Instant::now();
@@ -192,7 +195,7 @@ impl Outbox {
             }
             let due = waiting.block_due(limit, now);
             let ready = due.is_some_and(|due| due <= now);
-            let silent = now.saturating_duration_since(begun) >= KEEP_ALIVE;
+            let silent = now.saturating_duration_since(begun) >= keep_alive;
             if ready || silent || waiting.haves || !waiting.bytes.is_empty() {
                 waiting.busy = Some(now);
                 let block = ready.then(|| waiting.pop_block()).flatten();
@@ -202,7 +205,7 @@ impl Outbox {
                     block,
                 });
             }
-            let end = begun + KEEP_ALIVE;
+            let end = begun + keep_alive;
             let until = [due, metadata]
                 .into_iter()
                 .flatten()
@@ -297,6 +300,8 @@ mod tests {
     use super::*;
     use crate::torrent::Lengths;
 
+    const LONG: Duration = Duration::from_secs(90);
+
     fn block(lengths: &Lengths, piece: u32) -> BlockRange {
         lengths.block(lengths.piece(piece).unwrap(), 0).unwrap()
     }
@@ -323,7 +328,7 @@ mod tests {
             }
             outbox.choke(fast, &allowed);
             assert_eq!(outbox.push_block(pieces[0]), Queued::Choked);
-            let next = outbox.next(Vec::new(), None).unwrap();
+            let next = outbox.next(Vec::new(), None, LONG).unwrap();
             let mut expected = vec![Message::Unchoke, Message::Choke];
             if fast {
                 expected.extend([0, 1, 3].map(|at: usize| Message::Reject(pieces[at].into())));
@@ -362,9 +367,9 @@ mod tests {
         // Each is a quarter of a second; messages do not wait for it.
         for number in 0..4 {
             outbox.send([Message::Interested]);
-            let next = outbox.next(Vec::new(), Some(&limit)).unwrap();
+            let next = outbox.next(Vec::new(), Some(&limit), LONG).unwrap();
             assert_eq!(next.bytes, [0, 0, 0, 1, 2]);
-            let next = outbox.next(Vec::new(), Some(&limit)).unwrap();
+            let next = outbox.next(Vec::new(), Some(&limit), LONG).unwrap();
             assert!(next.bytes.len() > METADATA_PIECE && next.block.is_none());
             assert!(
                 begun.elapsed() + Duration::from_millis(150) > number * Duration::from_millis(250)
@@ -378,19 +383,19 @@ mod tests {
         let limit = Throttle::new(64 << 10);
         let outbox = Outbox::default();
         outbox.unchoke();
-        assert!(outbox.next(Vec::new(), Some(&limit)).is_some());
+        assert!(outbox.next(Vec::new(), Some(&limit), LONG).is_some());
         // Eight parts of 16 KiB, each a quarter of a second.
         let long = lengths.range(0, 0, 128 << 10).unwrap();
         assert_eq!(outbox.push_block(long), Queued::Yes);
         let begun = Instant::now();
         outbox.send([Message::Interested]);
-        let next = outbox.next(Vec::new(), Some(&limit)).unwrap();
+        let next = outbox.next(Vec::new(), Some(&limit), LONG).unwrap();
         assert_eq!(
             (next.bytes.as_slice(), next.block),
             (&[0, 0, 0, 1, 2][..], None)
         );
         assert!(begun.elapsed() < Duration::from_millis(500));
-        let next = outbox.next(Vec::new(), Some(&limit)).unwrap();
+        let next = outbox.next(Vec::new(), Some(&limit), LONG).unwrap();
         assert_eq!(next.block, Some(long));
         assert!(begun.elapsed() > Duration::from_millis(1_500));
     }

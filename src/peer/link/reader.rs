@@ -1,7 +1,7 @@
 //! The reading thread of a link: the other side's messages, and its blocks straight into their buffers.
 
 use super::writer;
-use super::{Link, Queued, STACK};
+use super::{Deadlines, Link, Queued, STACK};
 use crate::bencode;
 use crate::peer::metadata::METADATA;
 use crate::peer::pex::PEX;
@@ -20,10 +20,6 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A side that sends nothing for this long is gone (BEP 3: keep-alives come every two minutes).
-const SILENCE: Duration = Duration::from_secs(150);
-/// A message that has begun must be here whole after this long.
-const WHOLE: Duration = Duration::from_secs(60);
 /// How much is read ahead of what is needed, at most.
 const AHEAD: usize = 4 << 10;
 
@@ -34,10 +30,10 @@ pub(in crate::peer) enum Ended {
     Closed,
     #[error("reading failed: {0}")]
     Socket(#[source] io::Error),
-    #[error("nothing came for {} seconds", SILENCE.as_secs())]
-    Silent,
-    #[error("a message did not come whole in {} seconds", WHOLE.as_secs())]
-    Slow,
+    #[error("nothing came for {} seconds", .0.as_secs())]
+    Silent(Duration),
+    #[error("a message did not come whole in {} seconds", .0.as_secs())]
+    Slow(Duration),
     #[error("bad message: {0}")]
     Message(#[from] MessageError),
     #[error("bad bitfield: {0}")]
@@ -75,7 +71,7 @@ impl Ended {
     pub(in crate::peer) fn is_breach(&self) -> bool {
         !matches!(
             self,
-            Self::Closed | Self::Socket(_) | Self::Silent | Self::Thread(_) | Self::Here
+            Self::Closed | Self::Socket(_) | Self::Silent(_) | Self::Thread(_) | Self::Here
         )
     }
 }
@@ -144,7 +140,7 @@ struct Reader<'a> {
     link: &'a Arc<Link>,
     /// What was read and not yet understood.
     bytes: Vec<u8>,
-    /// When the message at the front of `bytes` began.
+    /// When we began to wait for the rest of the message that is being read.
     begun: Option<Instant>,
     /// A buffer for the next block.
     spare: Option<BlockBuffer>,
@@ -154,7 +150,8 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn run(&mut self) -> Result<(), Ended> {
-        self.link.stream.prepare(SILENCE).map_err(Ended::Socket)?;
+        let wait = self.shared.deadlines.look();
+        self.link.stream.prepare(wait).map_err(Ended::Socket)?;
         let max_bitfield = PieceSet::bytes_for(self.transfer.info().lengths().pieces());
         let mut at = 0;
         loop {
@@ -164,6 +161,7 @@ impl Reader<'_> {
                     self.bytes.drain(..at);
                     at = 0;
                     self.fill(needed)?;
+                    continue;
                 }
                 Step::Piece(ask) => {
                     self.first = false;
@@ -188,35 +186,32 @@ impl Reader<'_> {
                     .message(message, first)?;
                 }
             }
+            self.begun = None;
         }
     }
 
     /// Reads until `needed` bytes are there, perhaps some more.
     fn fill(&mut self, needed: usize) -> Result<(), Ended> {
-        self.begun = if self.bytes.is_empty() {
-            None
-        } else {
-            self.begun.or_else(|| Some(Instant::now()))
-        };
         while self.bytes.len() < needed {
             let have = self.bytes.len();
+            if have > 0 {
+                self.begun.get_or_insert_with(Instant::now);
+            }
             self.bytes.resize(needed.max(AHEAD), 0);
             let room = self.bytes.get_mut(have..).unwrap_or_default();
-            let read = read(|| self.link.stream.read(room, SILENCE));
+            let read = read(&self.shared.deadlines, self.begun, |wait| {
+                self.link.stream.read(room, wait)
+            });
             self.bytes.truncate(have + *read.as_ref().unwrap_or(&0));
             read?;
-            let begun = self.begun.get_or_insert_with(Instant::now);
-            if self.bytes.len() < needed && begun.elapsed() > WHOLE {
-                return Err(Ended::Slow);
-            }
         }
-        self.begun = None;
         Ok(())
     }
 
     /// Lets a message pass that nobody here knows, without keeping it.
     fn skip(&mut self, length: usize) -> Result<(), Ended> {
         let mut left = length;
+        self.begun.get_or_insert_with(Instant::now);
         loop {
             let here = left.min(self.bytes.len());
             self.bytes.drain(..here);
@@ -252,20 +247,20 @@ impl Reader<'_> {
             start.copy_from_slice(here);
         }
         self.bytes.drain(..got);
+        let spent = self.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
         self.keep_limit(range.length())?;
-        let begun = Instant::now();
+        let begun = Instant::now().checked_sub(spent);
         let mut header = [0; PIECE_HEADER];
         while got < buffer.len() {
             let rest = buffer.get_mut(got..).unwrap_or_default();
             let room = rest.len();
             let mut slices = [IoSliceMut::new(rest), IoSliceMut::new(&mut header)];
-            let read = read(|| self.link.stream.read_vectored(&mut slices, SILENCE))?;
+            let read = read(&self.shared.deadlines, begun, |wait| {
+                self.link.stream.read_vectored(&mut slices, wait)
+            })?;
             got += read.min(room);
             self.bytes
                 .extend_from_slice(header.get(..read.saturating_sub(room)).unwrap_or_default());
-            if got < buffer.len() && begun.elapsed() > WHOLE {
-                return Err(Ended::Slow);
-            }
         }
         self.link
             .downloaded
@@ -305,15 +300,31 @@ fn opens_before_pieces(message: &Message<'_>) -> bool {
     )
 }
 
-/// One read; no bytes mean that the other side closed.
-fn read(mut call: impl FnMut() -> io::Result<usize>) -> Result<usize, Ended> {
+/// One read, of a message that began at `begun` if it did; no bytes mean that the other side closed. The call gives up
+/// after a while, so that it is seen what is late.
+fn read(
+    deadlines: &Deadlines,
+    begun: Option<Instant>,
+    mut call: impl FnMut(Duration) -> io::Result<usize>,
+) -> Result<usize, Ended> {
+    let since = Instant::now();
     loop {
-        return match call() {
+        if begun.is_some_and(|begun| begun.elapsed() > deadlines.message) {
+            return Err(Ended::Slow(deadlines.message));
+        }
+        return match call(deadlines.look()) {
             Ok(0) => Err(Ended::Closed),
             Ok(read) => Ok(read),
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => continue,
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Err(Ended::Silent),
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                    if since.elapsed() < deadlines.silence =>
+                {
+                    continue;
+                }
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                    Err(Ended::Silent(deadlines.silence))
+                }
                 // Under TLS: nobody says goodbye there, as BEP 3 knows where messages end.
                 io::ErrorKind::UnexpectedEof => Err(Ended::Closed),
                 _ => Err(Ended::Socket(error)),

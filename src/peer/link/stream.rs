@@ -38,27 +38,27 @@ impl LinkStream {
         let _ = self.socket().shutdown(Shutdown::Both);
     }
 
-    /// Requests are small and must not wait for one another; a read gives up after so long.
-    pub(super) fn prepare(&self, silence: Duration) -> io::Result<()> {
+    /// Requests are small and must not wait for one another; a read waits so long at most.
+    pub(super) fn prepare(&self, wait: Duration) -> io::Result<()> {
         self.socket().set_nodelay(true)?;
-        self.socket().set_read_timeout(Some(silence))
+        self.socket().set_read_timeout(Some(wait))
     }
 
-    pub(super) fn read(&self, room: &mut [u8], silence: Duration) -> io::Result<usize> {
+    pub(super) fn read(&self, room: &mut [u8], wait: Duration) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => (&**socket).read(room),
-            Self::Group { line, .. } => line.read_until(room, Instant::now() + silence),
+            Self::Group { line, .. } => line.read_until(room, Instant::now() + wait),
         }
     }
 
     pub(super) fn read_vectored(
         &self,
         room: &mut [IoSliceMut<'_>],
-        silence: Duration,
+        wait: Duration,
     ) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => (&**socket).read_vectored(room),
-            Self::Group { line, .. } => line.read_vectored_until(room, Instant::now() + silence),
+            Self::Group { line, .. } => line.read_vectored_until(room, Instant::now() + wait),
         }
     }
 

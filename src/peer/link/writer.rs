@@ -25,7 +25,8 @@ pub(super) enum WriteError {
 /// knows of our pieces.
 pub(super) fn write(shared: &Shared, transfer: &Transfer, link: &Link, mut told: usize) {
     let mut spare = Vec::new();
-    while let Some(next) = link.outbox.next(spare, shared.up.as_ref()) {
+    let keep_alive = shared.deadlines.keep_alive;
+    while let Some(next) = link.outbox.next(spare, shared.up.as_ref(), keep_alive) {
         spare = match send(shared, transfer, link, next, &mut told) {
             Ok(spare) => spare,
             Err(WriteError::Socket(error)) => {
