@@ -68,11 +68,15 @@ impl Announcing {
     }
 }
 
-/// aria2 says that nothing is left as long as it has a magnet link alone. As a seed it would hear of no seed, and never get the
-/// metadata from a swarm of seeds; so its first word does not make it one.
+/// How the peer ids of aria2 and rqbit begin, which say that nothing is left as long as they have a magnet link alone.
+const SEEKERS: [&[u8]; 2] = [b"A2-", b"-rQ"];
+
+/// As a seed it would hear of no seed, and never get the metadata from a swarm of seeds; so its first word does not make
+/// it one.
 fn may_seek_metadata(request: &AnnounceRequest) -> bool {
     let first = request.event == Some(Event::Started) && request.downloaded == 0;
-    first && request.peer_id.0.starts_with(b"A2-")
+    let id = &request.peer_id.0;
+    first && SEEKERS.iter().any(|seeker| id.starts_with(seeker))
 }
 
 /// The start of a key's SHA-256: the same after a restart, and nobody finds another key for it.
@@ -89,7 +93,7 @@ mod tests {
     use std::num::NonZeroU16;
 
     #[test]
-    fn aria2_is_no_seed_by_its_first_word() {
+    fn who_may_lack_metadata_is_no_seed_by_its_first_word() {
         let is_seed = |id: &[u8; 20], event| {
             let request = AnnounceRequest {
                 info_hash: InfoHash([1; 20]),
@@ -109,7 +113,9 @@ mod tests {
             Announcing::new(&request, from, false, Duration::ZERO, Duration::ZERO).is_seed
         };
         assert!(!is_seed(b"A2-1-36-0-0123456789", Some(Event::Started)));
+        assert!(!is_seed(b"-rQ9100-0123456789ab", Some(Event::Started)));
         assert!(is_seed(b"A2-1-36-0-0123456789", None));
+        assert!(is_seed(b"-rQ9100-0123456789ab", None));
         assert!(is_seed(b"-LT2110-0123456789ab", Some(Event::Started)));
     }
 
