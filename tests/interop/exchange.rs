@@ -193,14 +193,7 @@ pub(crate) fn they_fetch_what_we_seed(swarm: &Swarm, client: &mut dyn Client, ov
     for torrent in torrents {
         client.fetch(&torrent, &copies);
     }
-    client.until_complete();
-    if !client.makes_empty_files() {
-        fs::write(copies.join(EMPTY), "").unwrap();
-    }
-    for name in NAMES {
-        assert_same(&owned.join(name), &copies.join(name));
-    }
-    assert_content(swarm, client, "seed");
+    until_copied(swarm, client);
 }
 
 /// Every content goes from the client to a peer of ours, found by our tracker.
@@ -219,15 +212,8 @@ pub(crate) fn we_fetch_what_they_seed(swarm: &Swarm, client: &mut dyn Client, ov
     for torrent in torrents {
         leech.run(&format!("download {}", torrent.display()));
     }
-    until_fetched(&mut leech);
-    for name in NAMES {
-        assert_same(&owned.join(name), &swarm.sandbox.path("leech").join(name));
-    }
-    assert_content(swarm, client, "leech");
+    until_copied_by_us(swarm, client, &mut leech);
 }
-
-/// What goes by magnet link: metadata of one part and of several.
-const LINKED: [&str; 2] = ["odd.bin", "many"];
 
 /// The magnet link of a torrent, with one tracker.
 pub(crate) fn link(torrent: &Path, url: &str) -> String {
@@ -243,38 +229,55 @@ pub(crate) fn they_fetch_by_link(swarm: &Swarm, client: &mut dyn Client, over: O
     let url = over.url(swarm.tracker.address);
     let owned = contents::write(&swarm.sandbox);
     let mut seed = swarm.peer("seed", &[]);
-    let links = LINKED.map(|name| link(&swarm.send(&mut seed, &owned.join(name), &url), &url));
-    swarm.until_known(LINKED.len() as u64);
+    let links = NAMES.map(|name| link(&swarm.send(&mut seed, &owned.join(name), &url), &url));
+    swarm.until_known(NAMES.len() as u64);
     let copies = swarm.sandbox.folder("copies");
     for link in links {
         client.fetch_by_link(&link, &copies);
     }
-    client.until_complete();
-    for name in LINKED {
-        assert_same(&owned.join(name), &copies.join(name));
-    }
-    assert_content(swarm, client, "seed");
+    until_copied(swarm, client);
 }
 
 /// Files and folders go from the client to a peer of ours, which has nothing but a magnet link.
 pub(crate) fn we_fetch_by_link(swarm: &Swarm, client: &mut dyn Client, over: Over) {
     let url = over.url(swarm.tracker.address);
     let owned = contents::write(&swarm.sandbox);
-    let links = LINKED.map(|name| {
+    let links = NAMES.map(|name| {
         let torrent = swarm.sandbox.path(&format!("{name}.torrent"));
         client.make(&owned.join(name), &url, &torrent);
         client.seed(&torrent, &owned);
         link(&torrent, &url)
     });
-    swarm.until_known(LINKED.len() as u64);
+    swarm.until_known(NAMES.len() as u64);
     swarm.hide_tracker();
     let mut leech = swarm.peer("leech", &[]);
     for link in links {
         leech.run(&format!("download '{link}'"));
     }
-    until_fetched(&mut leech);
-    for name in LINKED {
-        assert_same(&owned.join(name), &swarm.sandbox.path("leech").join(name));
+    until_copied_by_us(swarm, client, &mut leech);
+}
+
+/// Waits until the client has every content in `copies`.
+pub(crate) fn until_copied(swarm: &Swarm, client: &mut dyn Client) {
+    client.until_complete();
+    let copies = swarm.sandbox.path("copies");
+    if !client.makes_empty_files() {
+        fs::write(copies.join(EMPTY), "").unwrap();
+    }
+    for name in NAMES {
+        assert_same(&swarm.owned.join(name), &copies.join(name));
+    }
+    assert_content(swarm, client, "seed");
+}
+
+/// Waits until our peer called `leech` has every content.
+pub(crate) fn until_copied_by_us(swarm: &Swarm, client: &mut dyn Client, leech: &mut Peer) {
+    until_fetched(leech);
+    for name in NAMES {
+        assert_same(
+            &swarm.owned.join(name),
+            &swarm.sandbox.path("leech").join(name),
+        );
     }
     assert_content(swarm, client, "leech");
 }

@@ -12,6 +12,7 @@ mod metainfo;
 mod mixed;
 mod opentracker;
 mod others;
+mod rqbit;
 #[path = "../magnet/server.rs"]
 #[allow(dead_code)]
 mod server;

@@ -21,6 +21,7 @@ pub(crate) enum Other {
     Libtorrent,
     Aria2,
     Transmission,
+    Rqbit,
     Opentracker,
 }
 
@@ -31,6 +32,7 @@ impl Other {
             Self::Libtorrent => (python(), &["-c", "import libtorrent"]),
             Self::Aria2 => ("aria2c".into(), &["--version"]),
             Self::Transmission => ("transmission-daemon".into(), &["--version"]),
+            Self::Rqbit => (rqbit(), &["--version"]),
             Self::Opentracker => ("opentracker".into(), &["-h"]),
         };
         let mut command = Command::new(program);
@@ -71,6 +73,11 @@ pub(crate) fn are_here(needed: &[Other]) -> bool {
 /// The interpreter that has libtorrent.
 pub(crate) fn python() -> PathBuf {
     env::var_os("PIECEFUL_INTEROP_PYTHON").map_or_else(|| "python3".into(), PathBuf::from)
+}
+
+/// The program of that name.
+pub(crate) fn rqbit() -> PathBuf {
+    env::var_os("PIECEFUL_INTEROP_RQBIT").map_or_else(|| "rqbit".into(), PathBuf::from)
 }
 
 /// A command that ends with the thread that starts it, if that ends first.
