@@ -123,6 +123,8 @@ impl Swarms {
             peers,
             external_ip: Some(peer.address.ip()),
             pieceful: request.pieceful,
+            tracker_id: None,
+            warning: None,
         })
     }
 

@@ -153,10 +153,16 @@ impl AnnounceRequest {
         out
     }
 
-    /// The URL to fetch, given the tracker's announce URL, which may hold a query of its own.
-    pub fn url(&self, announce: &str) -> String {
+    /// The URL to fetch, given the tracker's announce URL, which may hold a query of its own, and the `tracker id` that it
+    /// named last.
+    pub fn url(&self, announce: &str, tracker_id: Option<&[u8]>) -> String {
         let joint = if announce.contains('?') { '&' } else { '?' };
-        format!("{announce}{joint}{}", self.to_query())
+        let mut url = format!("{announce}{joint}{}", self.to_query());
+        if let Some(id) = tracker_id {
+            url.push_str("&trackerid=");
+            query::escape_into(id, &mut url);
+        }
+        url
     }
 }
 
@@ -367,8 +373,9 @@ mod tests {
             assert_eq!(request.to_query(), query);
             assert_eq!(AnnounceRequest::parse(&query), Ok(request), "{query}");
         }
-        let url = request().url("http://[::1]:5000/announce?user=1");
+        let url = request().url("http://[::1]:5000/announce?user=1", Some(b"a&\xff"));
         assert!(url.starts_with("http://[::1]:5000/announce?user=1&info_hash=aaaa"));
+        assert!(url.ends_with("&compact=1&trackerid=a%26%FF"), "{url}");
     }
 
     #[test]

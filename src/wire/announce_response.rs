@@ -1,4 +1,5 @@
-//! The answer to an announce (BEP 3, "trackers"; BEP 23 compact peers; BEP 7 `peers6`; BEP 24 `external ip`).
+//! The answer to an announce (BEP 3, "trackers"; BEP 23 compact peers; BEP 7 `peers6`; BEP 24 `external ip`; `tracker id` and
+//! `warning message` as wiki.theory.org's specification has them, "tracker response").
 //!
 //! In scope: answer to bytes, and bytes to answer. Reading takes what other trackers send, but bounded: their number of
 //! peers, their interval and the length of their text are not theirs to choose. Out of scope: HTTP.
@@ -21,8 +22,10 @@ const MIN_INTERVAL: Duration = Duration::from_secs(60);
 const MIN_OWN_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest interval taken from any tracker.
 const MAX_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
-/// How much of a failure reason is kept, in characters.
+/// How much of a failure reason or a warning is kept, in characters.
 const MAX_REASON: usize = 300;
+/// The longest `tracker id` that is taken, in bytes; it goes into a URL.
+const MAX_TRACKER_ID: usize = 200;
 
 /// What a tracker answers to an announce that it took.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +44,10 @@ pub struct AnnounceResponse {
     pub external_ip: Option<IpAddr>,
     /// Whether the tracker is one of ours, and knows the peer for one of ours; the key `pieceful` is our own.
     pub pieceful: bool,
+    /// What the tracker wants to hear again as `trackerid` with each announce from now on. Read: 1 to 200 bytes.
+    pub tracker_id: Option<Vec<u8>>,
+    /// What the peer's user should know, though the announce was taken. Read: unprintable characters are escaped.
+    pub warning: Option<String>,
 }
 
 /// One peer of an answer.
@@ -94,6 +101,8 @@ impl AnnounceResponse {
             ("incomplete", self.incomplete.map(Item::from)),
             ("external ip", self.external_ip.map(|ip| octets(ip).into())),
             ("pieceful", self.pieceful.then_some(Item::Integer(1))),
+            ("tracker id", self.tracker_id.as_deref().map(<&[u8]>::into)),
+            ("warning message", self.warning.as_deref().map(<&str>::into)),
         ];
         entries.extend(
             optional
@@ -167,6 +176,16 @@ impl AnnounceResponse {
                 .and_then(Value::bytes)
                 .and_then(address),
             pieceful,
+            tracker_id: dictionary
+                .value("tracker id")
+                .and_then(Value::bytes)
+                .filter(|id| (1..=MAX_TRACKER_ID).contains(&id.len()))
+                .map(<[u8]>::to_vec),
+            warning: dictionary
+                .value("warning message")
+                .and_then(Value::bytes)
+                .filter(|warning| !warning.is_empty())
+                .map(|warning| printable(&String::from_utf8_lossy(warning))),
         })
     }
 }
@@ -312,6 +331,8 @@ mod tests {
             peers: vec![],
             external_ip: None,
             pieceful: false,
+            tracker_id: None,
+            warning: None,
         }
     }
 
@@ -332,6 +353,8 @@ mod tests {
             peers: vec![peer("1.2.3.4:258"), peer("[::1]:6881")],
             external_ip: Some([9, 8, 7, 6].into()),
             pieceful: true,
+            tracker_id: Some(b"\xff&".to_vec()),
+            warning: Some("soon".into()),
         };
         let mut named = peer("[::1]:6881");
         named.id = Some(PeerId([b'a'; 20]));
@@ -346,7 +369,7 @@ mod tests {
                 PeerList::Compact,
                 b"d8:completei2e11:external ip4:\x09\x08\x07\x0610:incompletei0e8:intervali20e12:min intervali10e\
                   5:peers6:\x01\x02\x03\x04\x01\x026:peers618:\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x1a\xe1\
-                  8:piecefuli1ee",
+                  8:piecefuli1e10:tracker id2:\xff&15:warning message4:soone",
             ),
             (
                 listed,
@@ -387,6 +410,18 @@ mod tests {
             d2:ip7:0.0.0.04:porti1eei5ed2:ip14:::ffff:1.2.3.44:porti9eee8:completei-1ee";
         let odd = AnnounceResponse::parse(odd).unwrap();
         assert_eq!((odd.complete, odd.peers), (None, vec![peer("1.2.3.4:9")]));
+
+        let read = |bytes: &str| AnnounceResponse::parse(bytes.as_bytes()).unwrap();
+        let told = read("d15:warning message9:a\x1b[2J\u{202e}be");
+        assert_eq!(told.warning.as_deref(), Some("a\\u{1b}[2J\\u{202e}b"));
+        let long = "x".repeat(301);
+        let told = read(&format!(
+            "d10:tracker id201:{}15:warning message301:{long}e",
+            &long[..201]
+        ));
+        assert_eq!((told.tracker_id, told.warning.unwrap().len()), (None, 300));
+        let told = read("d10:tracker id0:15:warning messagei5ee");
+        assert_eq!((told.tracker_id, told.warning), (None, None));
 
         let unreachable = b"d5:peers24:\0\0\0\0\x01\x01\x01\x01\x01\x01\0\0\xff\xff\xff\xff\x01\x01\xe0\0\0\x01\x01\x016:peers60:e";
         assert_eq!(AnnounceResponse::parse(unreachable).unwrap().peers, []);

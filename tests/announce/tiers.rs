@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::others::Other;
-use crate::peers::{TORRENT, seed};
+use crate::peers::{TORRENT, peer, seed};
 use crate::support::{PATIENCE, Process, Sandbox};
 use crate::torrent::{Torrent, word};
 use pieceful::torrent::Metainfo;
@@ -181,4 +181,42 @@ fn a_tracker_that_fails_is_left_for_the_next_and_taken_again_when_it_is_back() {
     // The first is the one that hears of the end.
     first.until(|heard| heard.iter().any(|line| line.contains("&event=stopped")));
     assert_eq!(second.heard().len(), 2);
+}
+
+#[test]
+fn a_tracker_hears_its_id_again_and_its_warning_is_told_once() {
+    let sandbox = Sandbox::new();
+    let tracker = Other::naming(&[]);
+    let warning = "\x1b[2Jold \u{202e}client";
+    let answer = |more: &str| format!("d8:intervali1e5:peers0:8:piecefuli1e{more}e");
+    let warned = format!("15:warning message{}:{warning}", warning.len());
+    tracker.answer(answer(&format!("10:tracker id4:a &\x01{warned}")).as_bytes());
+    let torrent = tiered(&sandbox, &TORRENT.bytes, &[&[tracker.url()]]);
+    let mut leech = peer(&sandbox, "leech", &[]);
+    leech.run(&format!("download {}", word(&torrent)));
+    let heard = tracker.until(|heard| heard.len() > 2);
+    assert!(!heard[0].contains("trackerid"), "{heard:?}");
+    assert!(heard[1].contains("&trackerid=a%20%26%01"), "{heard:?}");
+    // One that names none any more is told the former.
+    tracker.answer(answer(&warned).as_bytes());
+    let so_far = tracker.heard().len();
+    tracker.until(|heard| heard.len() > so_far + 2);
+    leech.run("quit");
+    let log = leech.log.clone();
+    leech.end();
+    let heard = tracker.heard();
+    assert!(
+        heard[1..]
+            .iter()
+            .all(|line| line.contains("&trackerid=a%20%26%01")),
+        "{heard:?}"
+    );
+    assert!(heard.last().unwrap().contains("&event=stopped"));
+    let log = fs::read_to_string(log).unwrap();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("warns")).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains("WARN") && told[0].contains(r"\u{1b}[2Jold \u{202e}client"),
+        "{told:?}"
+    );
 }

@@ -40,11 +40,12 @@ struct Client {
 }
 
 impl HttpTrackers {
-    /// Announces, within `limit`.
+    /// Announces, within `limit`; `tracker_id` is what the tracker wanted to hear again.
     pub(super) fn announce(
         &self,
         url: &str,
         request: &AnnounceRequest,
+        tracker_id: Option<&[u8]>,
         limit: Duration,
     ) -> Result<AnnounceResponse, String> {
         let client = self
@@ -57,7 +58,7 @@ impl HttpTrackers {
         }
         let call = client
             .agent
-            .get(request.url(url))
+            .get(request.url(url, tracker_id))
             .config()
             .timeout_global(Some(limit))
             .build();
@@ -215,7 +216,7 @@ mod tests {
         write!(file, "# ours\n{}", trusted.to_pem()).unwrap();
         let trackers = trackers(Some(file.path().as_os_str().to_owned()));
         let url = format!("https://localhost:{port}/announce");
-        let told = trackers.announce(&url, &request(), limit);
+        let told = trackers.announce(&url, &request(), None, limit);
         drop(trackers);
         serving.join().unwrap();
         told
@@ -236,7 +237,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let trackers = trackers(None);
-        let announce = |url: &str| trackers.announce(url, &request(), ANSWER);
+        let announce = |url: &str| trackers.announce(url, &request(), None, ANSWER);
         for host in [
             "127.0.0.1",
             "127.1",
@@ -283,6 +284,7 @@ mod tests {
         let told = trackers(Some(nowhere.into())).announce(
             "https://localhost:1/announce",
             &request(),
+            None,
             ANSWER,
         );
         assert!(told.unwrap_err().contains("SSL_CERT_FILE"));

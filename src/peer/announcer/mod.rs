@@ -162,7 +162,7 @@ impl Announcer {
                             let asked = self.ask(
                                 shared,
                                 &task.transfer,
-                                &url,
+                                (&url, task.tracker_id.as_deref()),
                                 Some(event),
                                 Limit::Farewell(left),
                             );
@@ -185,6 +185,7 @@ impl Announcer {
             key,
             transfer,
             event,
+            tracker_id,
         }) = self.next_due()
         {
             // TRACKER_INFO may have been written or changed since.
@@ -197,7 +198,8 @@ impl Announcer {
                 self.changed.notify_all();
                 continue;
             }
-            let outcome = self.ask(shared, &transfer, &key.1, event, Limit::Usual);
+            let tracker = (key.1.as_str(), tracker_id.as_deref());
+            let outcome = self.ask(shared, &transfer, tracker, event, Limit::Usual);
             let found = self.settle(&key, &transfer, &ours, event, outcome);
             if found.instead {
                 transfer.give_up_peers(shared, "the tracker that named it has failed");
@@ -271,11 +273,12 @@ impl Announcer {
         }
     }
 
+    /// Announces to the tracker at a URL, and says what it wanted to hear again.
     fn ask(
         &self,
         shared: &Shared,
         transfer: &Transfer,
-        url: &str,
+        (url, tracker_id): (&str, Option<&[u8]>),
         event: Option<Event>,
         limit: Limit,
     ) -> Result<AnnounceResponse, String> {
@@ -285,7 +288,10 @@ impl Announcer {
             Limit::Farewell(left) => left,
         };
         match url.split_once("://") {
-            Some(("http" | "https", _)) => self.http.announce(url, &request, within(http::ANSWER)),
+            Some(("http" | "https", _)) => {
+                self.http
+                    .announce(url, &request, tracker_id, within(http::ANSWER))
+            }
             Some(("udp", _)) => {
                 let gives_up = || limit == Limit::Usual && self.ending.load(Ordering::Relaxed);
                 self.udp

@@ -30,6 +30,7 @@ pub(super) struct Due {
     pub(super) key: (InfoHash, String),
     pub(super) transfer: Arc<Transfer>,
     pub(super) event: Option<Event>,
+    pub(super) tracker_id: Option<Vec<u8>>,
 }
 
 /// What an announce brought.
@@ -58,6 +59,10 @@ pub(super) struct Task {
     /// The tracker has heard `started`.
     pub(super) started: bool,
     failures: u32,
+    /// What the tracker wants to hear again.
+    pub(super) tracker_id: Option<Vec<u8>>,
+    /// What it warned of last.
+    warning: Option<String>,
     pub(super) trouble: Option<String>,
     pub(super) reached: Option<bool>,
 }
@@ -74,6 +79,8 @@ impl Task {
             running: false,
             started: false,
             failures: 0,
+            tracker_id: None,
+            warning: None,
             trouble: None,
             reached: None,
         }
@@ -177,6 +184,7 @@ impl Schedule {
                     key: key.clone(),
                     transfer: Arc::clone(&task.transfer),
                     event: task.event,
+                    tracker_id: task.tracker_id.clone(),
                 })
             }
             Some((_, task)) => Err(task.due.max(task.not_before) - now),
@@ -280,6 +288,18 @@ impl Task {
                 }
                 self.reached = Some(true);
                 self.failures = 0;
+                // One that names no id any more still means the one it named.
+                self.tracker_id = response.tracker_id.or(self.tracker_id.take());
+                if let Some(warning) = response
+                    .warning
+                    .filter(|now| Some(now) != self.warning.as_ref())
+                {
+                    log::warn!(
+                        "{}: {url}: the tracker warns: {warning}",
+                        self.transfer.name()
+                    );
+                    self.warning = Some(warning);
+                }
                 // What came up while this one was under way is still to be told.
                 if self.event == event {
                     self.event = self.then.take();
@@ -322,3 +342,6 @@ impl Task {
         found.into_iter().map(|peer| peer.address).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

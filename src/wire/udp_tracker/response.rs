@@ -183,6 +183,8 @@ impl Announced {
                 .collect(),
             external_ip: None,
             pieceful: false,
+            tracker_id: None,
+            warning: None,
         }
     }
 }
