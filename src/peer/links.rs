@@ -3,7 +3,7 @@
 use super::link::{Ended, Link};
 use super::shared::Shared;
 use super::transfer::{State, Transfer};
-use crate::swarm::LinkId;
+use crate::swarm::{LinkId, MAX_CANDIDATES};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +65,22 @@ impl Transfer {
     /// The address is this peer itself.
     pub(super) fn is_ourselves(&self, address: SocketAddr) {
         self.state().candidates.bar(address, Duration::MAX);
+    }
+
+    /// A call was answered.
+    pub(super) fn reached(&self) {
+        self.state().unreached = None;
+    }
+
+    /// A call came to nothing, for this reason.
+    pub(super) fn unreached(&self, why: String) {
+        self.state().unreached = Some(why);
+    }
+
+    /// Notes that the address hung up at our handshake; whether that is new. Not more are noted than can be called.
+    pub(super) fn hung_up_first(&self, address: SocketAddr) -> bool {
+        let mut state = self.state();
+        state.hung_up.len() < MAX_CANDIDATES && state.hung_up.insert(address)
     }
 
     pub(super) fn call_failed(&self, shared: &Shared, address: SocketAddr) {

@@ -128,7 +128,11 @@ impl State {
     }
 
     fn why_no_metadata(&self, tracker_trouble: Option<String>) -> String {
-        match tracker_trouble.filter(|_| self.candidates.known().next().is_none()) {
+        let trouble = match self.candidates.known().next() {
+            Some(_) => self.unreached.clone(),
+            None => tracker_trouble,
+        };
+        match trouble {
             Some(trouble) => format!("{LOOKING}; {trouble}"),
             None => LOOKING.to_owned(),
         }
@@ -150,10 +154,14 @@ impl State {
             (false, true, 0) => {
                 tracker_trouble.or_else(|| Some("no owner is known yet".to_owned()))
             }
-            (false, true, _) => Some(match tracker_trouble {
-                Some(trouble) => format!("no owner can be reached; {trouble}"),
-                None => "no owner can be reached".to_owned(),
-            }),
+            (false, true, _) => {
+                let mut told = "no owner can be reached".to_owned();
+                for (between, why) in [(": ", &self.unreached), ("; ", &tracker_trouble)] {
+                    why.iter()
+                        .for_each(|why| told += &format!("{between}{why}"));
+                }
+                Some(told)
+            }
         }
     }
 }

@@ -108,6 +108,10 @@ pub(super) struct State {
     pub(super) candidates: Candidates,
     /// Addresses being called or linked by a call.
     pub(super) calls: HashSet<SocketAddr>,
+    /// Whom the last call did not reach, and why; none if it was answered.
+    pub(super) unreached: Option<String>,
+    /// Addresses that hung up at our handshake.
+    pub(super) hung_up: HashSet<SocketAddr>,
     /// Links that were told of our interest.
     pub(super) interested: HashSet<LinkId>,
     /// How often in a row a link let its requests go stale.
@@ -181,6 +185,8 @@ impl Transfer {
             links: HashMap::new(),
             candidates: Candidates::default(),
             calls: HashSet::new(),
+            unreached: None,
+            hung_up: HashSet::new(),
             interested: HashSet::new(),
             stalls: HashMap::new(),
             servers: HashMap::new(),

@@ -1,9 +1,14 @@
 //! Lines that do not begin as they should.
 
 use crate::calling::{TORRENT, assert_serves, seed};
+use crate::lying_tracker::{announce_to, naming};
 use crate::script::*;
 use crate::support::Sandbox;
+use crate::torrent::word;
+use std::fs;
 use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -140,4 +145,51 @@ fn a_handshake_that_never_ends_is_cut_off_though_bytes_trickle_in() {
         );
     }
     logged(&seed.log, &["the handshake did not come whole"]);
+}
+
+/// As a program does that takes obfuscated handshakes only: what it is sent means nothing to it.
+#[test]
+fn who_hangs_up_at_a_plain_handshake_is_named_with_the_likely_reason() {
+    let sandbox = Sandbox::new();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let owner = listen_raw(move |mut wire, _| {
+        wire.handshake();
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    announce_to(&sandbox, naming(&[owner]));
+    // At the level that is the default.
+    let mut leech = sandbox.peer("leech");
+    let file = TORRENT.write(&sandbox, "share.torrent");
+    leech.run(&format!("download {} copy", word(&file)));
+    let why = format!(
+        "{owner}: it hung up at the handshake; it does not share this, or accepts encrypted connections only"
+    );
+    let download = leech.until("share", |download| {
+        let trouble = download["trouble"].as_str().unwrap_or_default();
+        trouble.starts_with(&format!("no owner can be reached: {why}"))
+    });
+    assert_eq!(download["state"], "downloading");
+    wait_for(
+        || (calls.load(Ordering::SeqCst) >= 3).then_some(()),
+        || "it is not called again".to_owned(),
+    );
+    let log = sandbox.path("leech.state/peer.log");
+    logged(&log, &["INFO", &why]);
+    let text = fs::read_to_string(log).unwrap();
+    assert_eq!(text.matches(&format!("calling {why}")).count(), 1, "{text}");
+}
+
+#[test]
+fn who_takes_a_call_and_says_nothing_is_named() {
+    let sandbox = Sandbox::new();
+    let owner = listen_raw(|mut wire, _| while wire.message().is_some() {});
+    announce_to(&sandbox, naming(&[owner]));
+    let mut leech = sandbox.peer("leech");
+    let file = TORRENT.write(&sandbox, "share.torrent");
+    leech.run(&format!("download {} copy", word(&file)));
+    leech.until("share", |download| {
+        let trouble = download["trouble"].as_str().unwrap_or_default();
+        trouble.starts_with(&format!("no owner can be reached: {owner}: "))
+    });
 }

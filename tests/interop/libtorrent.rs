@@ -286,7 +286,7 @@ fn one_that_insists_on_encryption_is_refused_clearly() {
     leech.run(&format!("download {}", torrent.display()));
     until("the log names what may be wrong", || {
         let log = swarm.log("leech");
-        let named = "it closed the line instead of answering";
+        let named = "it hung up at the handshake";
         log.contains(named).then_some(())
     });
     assert_eq!(leech.download("file")["bytes_done"], 0);

@@ -14,6 +14,7 @@ use crate::peer::shared::Shared;
 use crate::peer::transfer::Transfer;
 use crate::swarm::allowed_fast;
 use crate::wire::handshake::{FIRST_BYTE, HANDSHAKE, Handshake, NotBitTorrent};
+use log::Level;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -138,10 +139,15 @@ pub(in crate::peer) fn call(shared: &Arc<Shared>, transfer: &Arc<Transfer>, addr
             transfer.is_ourselves(address);
         }
         Ok((stream, member, theirs)) => {
+            transfer.reached();
             begin(shared, transfer, stream, member, address, true, &theirs);
         }
         Err(error) => {
-            log::debug!("{}: calling {address}: {error}", transfer.name());
+            // A person may do something about this one; but whoever is called in vain is called many times.
+            let told = matches!(error, CallError::HungUp) && transfer.hung_up_first(address);
+            let level = if told { Level::Info } else { Level::Debug };
+            log::log!(level, "{}: calling {address}: {error}", transfer.name());
+            transfer.unreached(format!("{address}: {error}"));
             transfer.call_failed(shared, address);
         }
     }
@@ -157,7 +163,7 @@ enum CallError {
     #[error(transparent)]
     Handshake(#[from] NotBitTorrent),
     #[error(
-        "it closed the line instead of answering: it does not share this, or takes encrypted lines only, which are not \
+        "it hung up at the handshake; it does not share this, or accepts encrypted connections only, which are not \
          understood here"
     )]
     HungUp,
@@ -181,8 +187,10 @@ fn greet(
     let mut bytes = [0; HANDSHAKE];
     let (stream, member) = match &transfer.group {
         None => {
-            write_all_by(&socket, &ours, shared.deadlines.handshake)?;
-            read_exact_by(&socket, &mut bytes, shared.deadlines.handshake).map_err(no_answer)?;
+            let limit = shared.deadlines.handshake;
+            let said = write_all_by(&socket, &ours, limit)
+                .and_then(|()| read_exact_by(&socket, &mut bytes, limit));
+            said.map_err(no_answer)?;
             (LinkStream::Plain(socket), None)
         }
         Some(group) => {
@@ -216,7 +224,9 @@ fn greet(
 
 fn no_answer(error: io::Error) -> CallError {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => CallError::HungUp,
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::BrokenPipe => CallError::HungUp,
         _ => error.into(),
     }
 }
