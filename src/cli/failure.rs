@@ -218,8 +218,9 @@ mod tests {
             PeerError::Store(crate::storage::StoreError::Stopped).into(),
             PeerError::Already {
                 name: "x".into(),
-                what: "shared",
+                what: "shared".into(),
                 path: PathBuf::new(),
+                advice: String::new(),
             }
             .into(),
             PeerError::NoSuchDownload("x".into()).into(),

@@ -5,7 +5,7 @@ use super::shared::Shared;
 use super::transfer::{Kind, Transfer};
 use super::{Peer, PeerError, Started, already, place, read_torrent};
 use crate::storage::{Others, Place, Store, StoreError, verify};
-use crate::torrent::{Glob, Info, Metainfo, Selection};
+use crate::torrent::{Glob, Info, Metainfo, PieceSet, Selection};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -39,6 +39,22 @@ impl Wishes {
             only: only.iter().filter_map(|text| text.parse().ok()).collect(),
             sequential,
             force,
+        }
+    }
+
+    /// These and others: what either means.
+    pub(super) fn and(&self, more: &Self) -> Self {
+        // No pattern means everything.
+        let mut only = Vec::new();
+        if !self.only.is_empty() && !more.only.is_empty() {
+            only.clone_from(&self.only);
+            let new = more.only.iter().filter(|glob| !self.only.contains(glob));
+            only.extend(new.cloned());
+        }
+        Self {
+            only,
+            sequential: self.sequential || more.sequential,
+            force: self.force || more.force,
         }
     }
 
@@ -104,13 +120,12 @@ impl Planned {
         if shared.stop.is_stopped() {
             return Err(PeerError::Stopping);
         }
-        if self.replaces.is_none()
-            && let Some(other) = shared
-                .transfer(info_hash)
-                .filter(|other| !other.has_failed())
-        {
-            return Err(already(&other));
-        }
+        let known = shared.transfer(info_hash);
+        let widens = match known.filter(|_| self.replaces.is_none()) {
+            Some(known) if !known.has_failed() => return self.widen(shared, &known),
+            Some(known) => self.goes_on_with(&known),
+            None => false,
+        };
         let former = self.replaces.clone();
         let interrupt = match former.as_ref().and_then(|former| former.sought()) {
             Some(sought) => &sought.interrupt,
@@ -120,11 +135,15 @@ impl Planned {
         if former.as_ref().is_some_and(|former| former.has_failed()) {
             return Err(PeerError::Stopping);
         }
-        let opened = self.open(progress, interrupt)?;
+        let opened = match widens {
+            true => self.open_widened()?,
+            false => self.open(progress, interrupt)?,
+        };
         let kind = Kind::Download(self.place);
         let mut transfer = Transfer::new(shared, self.metainfo, kind, true);
         transfer.selection = opened.selection;
         transfer.replaces = opened.replaces;
+        transfer.widens = opened.widens;
         transfer.wishes = self.wishes;
         let is_private = transfer.info().private();
         if !is_private {
@@ -174,11 +193,49 @@ impl Planned {
             transfer.record(shared);
             return Ok(());
         }
-        transfer.check_and_begin(shared)
+        transfer.check_others_and_begin(shared, opened.known)
     }
 }
 
 impl Planned {
+    /// Opens the files of one that had failed, and of which some stand under the final name.
+    fn open_widened(&self) -> Result<Opened, PeerError> {
+        let info = Arc::new(self.metainfo.info().clone());
+        let selection = Arc::new(Selection::of(&info, &self.wishes.only)?);
+        let store = Store::open_widened(info, Arc::clone(&selection), &self.place)?;
+        Ok(Opened {
+            widens: true,
+            ..Opened::partial(store, selection)
+        })
+    }
+
+    /// The files, if some of those that are wanted stand under the final name and none of them is another.
+    fn begun_at(
+        &self,
+        info: &Arc<Info>,
+        selection: &Arc<Selection>,
+        interrupt: &AtomicBool,
+    ) -> Result<Option<Opened>, StoreError> {
+        let (info, chosen) = (Arc::clone(info), Arc::clone(selection));
+        let Ok(store) = Store::open_widened(info, chosen, &self.place) else {
+            return Ok(None);
+        };
+        let good = verify_needed(&store, selection, interrupt);
+        // What has no good piece may be anybody's folder.
+        let is_its_own = |good: &PieceSet| good.count() > 0 && store.check_standing(good).is_ok();
+        match good {
+            Ok(known) if is_its_own(&known) => Ok(Some(Opened {
+                widens: true,
+                known,
+                ..Opened::partial(store, Arc::clone(selection))
+            })),
+            other => {
+                store.undo();
+                other.map(|_| None)
+            }
+        }
+    }
+
     /// Opens the files of a new download, a partial one, or, where something stands under the final name, that.
     fn open(
         &mut self,
@@ -198,21 +255,20 @@ impl Planned {
             self.wishes.only.clear();
             let selection = Arc::new(Selection::all(&info));
             return Ok(Opened {
-                store,
-                selection,
                 whole: true,
-                replaces: false,
+                ..Opened::partial(store, selection)
             });
         }
         if !selection.is_all()
             && let Some(store) = chosen_at(&info, &selection, &path, interrupt)?
         {
             return Ok(Opened {
-                store,
-                selection,
                 whole: true,
-                replaces: false,
+                ..Opened::partial(store, selection)
             });
+        }
+        if let Some(begun) = self.begun_at(&info, &selection, interrupt)? {
+            return Ok(begun);
         }
         if !self.wishes.force {
             return Err(PeerError::OtherContent(path));
@@ -239,15 +295,21 @@ struct Opened {
     whole: bool,
     /// What stands there gives way to them once they are whole.
     replaces: bool,
+    /// What stands there is a part of them.
+    widens: bool,
+    /// Pieces that were found to be good.
+    known: PieceSet,
 }
 
 impl Opened {
     fn partial(store: Store, selection: Arc<Selection>) -> Self {
         Self {
+            known: PieceSet::empty(store.info().lengths()),
             store,
             selection,
             whole: false,
             replaces: false,
+            widens: false,
         }
     }
 }
@@ -264,12 +326,20 @@ fn chosen_at(
         return Ok(None);
     };
     store.seal(&store.stamps()?);
+    let good = verify_needed(&store, selection, interrupt)?;
+    Ok((good == *selection.needed()).then_some(store))
+}
+
+/// The needed pieces that are good.
+fn verify_needed(
+    store: &Store,
+    selection: &Selection,
+    interrupt: &AtomicBool,
+) -> Result<PieceSet, StoreError> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    let needed = selection.needed();
-    let pieces = info.lengths().all_pieces();
-    let pieces = pieces.filter(|piece| needed.contains(*piece));
-    let good = verify(&store, pieces, threads, interrupt, &|_| {})?;
-    Ok((good == *needed).then_some(store))
+    let pieces = store.info().lengths().all_pieces();
+    let pieces = pieces.filter(|piece| selection.needed().contains(*piece));
+    verify(store, pieces, threads, interrupt, &|_| {})
 }
 
 /// The files at a place, if they are the share.

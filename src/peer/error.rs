@@ -60,14 +60,16 @@ pub enum PeerError {
     #[error(transparent)]
     Record(#[from] RecordError),
     /// The same content is shared or downloaded already.
-    #[error("{name} is already {what} here: {}", path.display())]
+    #[error("{name} is already {what} here: {}{advice}", path.display())]
     Already {
         /// The share's name.
         name: String,
-        /// "shared" or "downloading".
-        what: &'static str,
+        /// "shared" or "downloading", and how much of it.
+        what: String,
         /// Where it is or will be.
         path: PathBuf,
+        /// What can be done, if more was asked for.
+        advice: String,
     },
     /// No download of that name.
     #[error("there is no download called {0:?}; show_downloads lists them")]

@@ -44,6 +44,12 @@ impl Peer {
         options: DownloadOptions,
     ) -> Result<Started, PeerError> {
         let magnet: Magnet = link.parse()?;
+        if let Some(known) = self.shared.transfer(magnet.info_hash)
+            && !known.has_failed()
+            && known.sought().is_none()
+        {
+            return self.download_known(&known, magnet, options);
+        }
         let destination = absolute_destination(options.destination.as_deref())?;
         let record = MagnetRecord {
             link: link.to_owned(),
@@ -66,6 +72,31 @@ impl Peer {
             info_hash: transfer.info_hash(),
             path: destination,
         })
+    }
+
+    /// The link names a share that is here: more of it may be wanted.
+    fn download_known(
+        &self,
+        known: &Transfer,
+        magnet: Magnet,
+        options: DownloadOptions,
+    ) -> Result<Started, PeerError> {
+        let metainfo = known.metainfo.clone();
+        let place = place(&metainfo, options.destination.as_deref())?;
+        let started = Started {
+            name: known.name().to_owned(),
+            info_hash: known.info_hash(),
+            path: place.path(),
+        };
+        let planned = Planned {
+            metainfo,
+            place,
+            wishes: options.wishes,
+            peers: magnet.peers,
+            replaces: None,
+        };
+        planned.start(&self.shared, &|_, _| {})?;
+        Ok(started)
     }
 
     /// Takes up the downloads by magnet link that were recorded, but for those whose metadata had come.

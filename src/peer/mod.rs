@@ -30,6 +30,7 @@ mod trust;
 mod unlisted;
 mod watch;
 mod web;
+mod widen;
 mod zone;
 
 pub use account::{Account, AccountError, FirstUseNotice, LoggedIn, LoggedOut};
@@ -63,6 +64,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 use transfer::{Kind, Phase, Transfer};
+use widen::already;
 
 /// How many connections others may hold, in all and from one address.
 const CAPS: Caps = Caps {
@@ -451,19 +453,6 @@ impl Peer {
 impl Drop for Peer {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-fn already(other: &Transfer) -> PeerError {
-    let what = match (other.is_download(), &other.state().phase) {
-        (false, _) => "shared",
-        (true, Phase::Complete) => "downloaded and shared",
-        (true, _) => "downloading",
-    };
-    PeerError::Already {
-        name: other.name().to_owned(),
-        what,
-        path: other.path(),
     }
 }
 

@@ -421,6 +421,7 @@ impl Transfer {
         sources.sort();
         Some(Record {
             replaces: self.replaces && !matches!(recorded, RecordState::Complete { .. }),
+            widens: self.widens && !matches!(recorded, RecordState::Complete { .. }),
             group: self
                 .group
                 .as_ref()

@@ -35,6 +35,7 @@ impl Peer {
                     let mut transfer = Transfer::new(&self.shared, metainfo, kind, true);
                     transfer.added_ms = record.added_ms;
                     transfer.replaces = record.replaces;
+                    transfer.widens = record.widens;
                     let group = record.group.as_ref();
                     transfer.group = group.map(|(user, group)| self.shared.groups.of(user, group));
                     transfer.wishes = Wishes::recorded(&record.only, record.sequential, false);
@@ -55,15 +56,11 @@ impl Peer {
             return Ok(());
         }
         self.spawn("restore", move |shared| {
-            let interrupt = &shared.interrupt;
             for (transfer, recorded) in found {
                 if shared.stop.is_stopped() {
                     return;
                 }
-                match transfer.reopen(shared, &recorded, interrupt) {
-                    Ok(()) | Err(StoreError::Stopped) => {}
-                    Err(error) => transfer.is_lost(shared, &recorded, &error.to_string()),
-                }
+                transfer.reopen_or_lose(shared, &recorded);
             }
         })
     }
@@ -131,8 +128,11 @@ impl Transfer {
         Store::open_chosen_share(info, chosen, path)
     }
 
-    fn open_download(&self, place: &Place) -> Result<Store, StoreError> {
+    pub(super) fn open_download(&self, place: &Place) -> Result<Store, StoreError> {
         let (info, chosen) = (Arc::clone(self.info()), Arc::clone(&self.selection));
+        if self.widens {
+            return Store::open_widened(info, chosen, place);
+        }
         if self.replaces {
             return Store::open_replacement(info, chosen, place, self.others());
         }
@@ -141,16 +141,49 @@ impl Transfer {
 
     /// See [`Peer::check_and_begin`].
     pub(super) fn check_and_begin(self: Arc<Self>, shared: &Arc<Shared>) -> Result<(), PeerError> {
+        let nothing = PieceSet::empty(self.info().lengths());
+        self.check_others_and_begin(shared, nothing)
+    }
+
+    /// The same, where some pieces are known to be good.
+    pub(super) fn check_others_and_begin(
+        self: Arc<Self>,
+        shared: &Arc<Shared>,
+        known: PieceSet,
+    ) -> Result<(), PeerError> {
         let spawned = shared.spawn("check", move |shared| {
             let interrupt = &shared.interrupt;
-            if let Err(error) = self.check(shared, interrupt) {
+            if let Err(error) = self.check(shared, known, interrupt) {
                 self.stop_unless_interrupted(shared, &error);
             }
         });
         spawned.map_err(PeerError::Thread)
     }
 
-    /// Opens the files of a recorded transfer and begins with what of them can be trusted.
+    /// Goes on with what was recorded: at once with what is complete and unchanged, else once it was checked in the background.
+    pub(super) fn go_on(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        recorded: RecordState,
+    ) -> Result<(), PeerError> {
+        if self.reopen_unchanged(shared, &recorded) {
+            return Ok(());
+        }
+        let transfer = Arc::clone(self);
+        let spawned = shared.spawn("restore", move |shared| {
+            transfer.reopen_or_lose(shared, &recorded);
+        });
+        spawned.map_err(PeerError::Thread)
+    }
+
+    /// Opens the files of a recorded transfer and begins with what of them can be trusted; ends it if that cannot be.
+    fn reopen_or_lose(self: &Arc<Self>, shared: &Arc<Shared>, recorded: &RecordState) {
+        match self.reopen(shared, recorded, &shared.interrupt) {
+            Ok(()) | Err(StoreError::Stopped) => {}
+            Err(error) => self.is_lost(shared, recorded, &error.to_string()),
+        }
+    }
+
     fn reopen(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
@@ -164,11 +197,13 @@ impl Transfer {
                 let known_complete = matches!(recorded, RecordState::Complete { .. });
                 if !known_complete {
                     // A crash between the renaming and the recording leaves a whole file that is recorded as partial.
-                    let renamed = whole.symlink_metadata().is_ok()
+                    let renamed = !self.widens
+                        && whole.symlink_metadata().is_ok()
                         && (!self.replaces || self.stands_whole(&whole, interrupt)?);
                     if !renamed {
                         self.set_store(Arc::new(self.open_download(place)?));
-                        return self.check(shared, interrupt);
+                        let nothing = PieceSet::empty(self.info().lengths());
+                        return self.check(shared, nothing, interrupt);
                     }
                     if self.replaces {
                         Store::remove_replaced(self.info(), place, self.others());
@@ -225,16 +260,18 @@ impl Transfer {
         Ok(())
     }
 
-    /// Checks an opened download and begins.
+    /// Checks what is not known of an opened download and begins.
     fn check(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
+        known: PieceSet,
         interrupt: &AtomicBool,
     ) -> Result<(), StoreError> {
         let Some(store) = self.store() else {
             return Ok(());
         };
-        let owned = self.verified(&store, interrupt)?;
+        let owned = self.verified_beside(&store, known, interrupt)?;
+        store.check_standing(&owned)?;
         self.begin(shared, owned, false);
         Ok(())
     }
@@ -244,10 +281,27 @@ impl Transfer {
         store: &Store,
         interrupt: &AtomicBool,
     ) -> Result<PieceSet, StoreError> {
+        let nothing = PieceSet::empty(self.info().lengths());
+        self.verified_beside(store, nothing, interrupt)
+    }
+
+    /// Hashes what is not known to be good; gives all that is.
+    fn verified_beside(
+        &self,
+        store: &Store,
+        mut known: PieceSet,
+        interrupt: &AtomicBool,
+    ) -> Result<PieceSet, StoreError> {
         let threads = thread::available_parallelism().map_or(1, usize::from);
+        let needed = self.selection.needed();
         let pieces = self.info().lengths().all_pieces();
-        let needed = pieces.filter(|piece| self.selection.needed().contains(*piece));
-        verify(store, needed, threads, interrupt, &|_| {})
+        let unknown = pieces.filter(|piece| needed.contains(*piece) && !known.contains(*piece));
+        let good = verify(store, unknown, threads, interrupt, &|_| {})?;
+        let pieces = self.info().lengths().all_pieces();
+        for piece in pieces.filter(|piece| good.contains(*piece)) {
+            known.insert(piece);
+        }
+        Ok(known)
     }
 
     fn stop_unless_interrupted(&self, shared: &Shared, error: &StoreError) {

@@ -77,6 +77,8 @@ pub(super) struct Transfer {
     pub(super) listed: bool,
     /// Whether, once complete, it may take the place of what stands under its name.
     pub(super) replaces: bool,
+    /// Whether what stands under its name is a part of it: a choice of files that was finished, and has been widened since.
+    pub(super) widens: bool,
     /// Whose share it is, if it is a group's.
     pub(super) group: Option<Arc<Group>>,
     /// By which authority's certificates its links are made: a group that comes to bear the same name has another one.
@@ -218,6 +220,7 @@ impl Transfer {
             kind,
             listed,
             replaces: false,
+            widens: false,
             group: None,
             wishes: Wishes::default(),
             selection: Arc::new(Selection::all(&info)),
@@ -289,6 +292,13 @@ impl Transfer {
     pub(super) fn has_failed(&self) -> bool {
         let state = self.state();
         state.out || matches!(state.phase, Phase::Failed(_) | Phase::Lost(_))
+    }
+
+    /// What it was for trackers so far is what another in its place begins with.
+    pub(super) fn count_on_from(&self, former: &Self) {
+        let (up, down) = (former.uploaded_bytes(), former.downloaded_bytes());
+        self.uploaded.store(up, Ordering::Relaxed);
+        self.downloaded.store(down, Ordering::Relaxed);
     }
 
     pub(super) fn uploaded(&self, bytes: u64) {

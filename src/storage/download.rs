@@ -6,6 +6,7 @@
 use super::check::verify;
 use super::reserve::{check_space, is_cheap, reserve};
 use super::rest::Rest;
+use super::standing::Standing;
 use super::store::{Base, Root};
 use super::tree::{Access, Folder};
 use super::{Store, StoreError};
@@ -87,7 +88,22 @@ impl Store {
         selection: Arc<Selection>,
         place: &Place,
     ) -> Result<Self, StoreError> {
-        Self::open_part(info, selection, place, None)
+        Self::open_part(info, selection, place, None, None)
+    }
+
+    /// As [`Store::open_chosen_download`], where a smaller choice of the share's files was finished before and may stand under the
+    /// final name: its files stay there as they are and are part of the share, and the others come to them in the end. Where
+    /// nothing stands there, it is a download like any other.
+    ///
+    /// # Errors
+    /// See [`Store::open_download`]; [`StoreError::Exists`] names a file that stands where a wanted one is to be and has not its length.
+    pub fn open_widened(
+        info: Arc<Info>,
+        selection: Arc<Selection>,
+        place: &Place,
+    ) -> Result<Self, StoreError> {
+        let standing = Standing::open(&info, &selection, place)?;
+        Self::open_part(info, selection, place, None, standing)
     }
 
     /// As [`Store::open_chosen_download`], for one that takes the place of what stands under its name, and only once it is whole: a
@@ -101,7 +117,7 @@ impl Store {
         place: &Place,
         others: Others,
     ) -> Result<Self, StoreError> {
-        Self::open_part(info, selection, place, Some(others))
+        Self::open_part(info, selection, place, Some(others), None)
     }
 
     /// Copies into a replacement what verifies of that which stands at its place, so that it need not be fetched. All of it is
@@ -153,7 +169,9 @@ impl Store {
     /// Undoes the opening of a download that does not come to be: what there was of it before stays.
     pub fn undo(&self) {
         let new = self.download.as_ref().is_some_and(|download| download.new);
-        if new && let Err(left) = self.discard() {
+        // What stands under the final name is served with what lies beside it.
+        let rest = self.rest.iter().filter(|_| self.standing.is_none());
+        if new && let Err(left) = self.discard_with(rest) {
             log::warn!("{left}");
         }
     }
@@ -163,6 +181,7 @@ impl Store {
         selection: Arc<Selection>,
         place: &Place,
         replaces: Option<Others>,
+        standing: Option<Standing>,
     ) -> Result<Self, StoreError> {
         FileName::new(&place.name)?;
         let folder = absolute(Path::new(".").join(&place.folder))
@@ -171,6 +190,7 @@ impl Store {
         let layout = info.layout();
         let taken = || match parent.entry(&place.name)? {
             Some(entry) if replaces.is_some() && is_of(&entry, layout) => Ok(()),
+            Some(_) if standing.is_some() => Ok(()),
             Some(_) => Err(StoreError::Exists(folder.join(&place.name))),
             None => Ok(()),
         };
@@ -198,8 +218,10 @@ impl Store {
         };
         let mut store = Self::new(info, Root { path, base }, Some(download));
         store.selection = selection;
+        store.standing = standing;
         let prepared = late.and_then(|()| store.make_rest());
-        match prepared.and_then(|()| store.prepare(new)) {
+        let prepared = prepared.and_then(|()| store.prepare(new));
+        match prepared.and_then(|()| store.take_from_rest()) {
             Ok(()) => Ok(store),
             Err(error) => {
                 store.undo();
@@ -209,8 +231,12 @@ impl Store {
     }
 
     fn make_rest(&mut self) -> Result<(), StoreError> {
-        if let Some(download) = self.download.as_ref().filter(|_| self.selection.is_mixed()) {
-            self.rest = Some(Rest::create(&self.info, &download.parent, &download.name)?);
+        let Some(Download { parent, name, .. }) = &self.download else {
+            return Ok(());
+        };
+        match self.selection.is_mixed() {
+            true => self.rest = Some(Rest::create(&self.info, parent, name)?),
+            false => self.leftover = Rest::left(&self.info, parent, name)?,
         }
         Ok(())
     }
@@ -218,7 +244,7 @@ impl Store {
     /// Makes all files that are wanted, each with its length and, where that is cheap, its room on the disk.
     fn prepare(&self, new: bool) -> Result<(), StoreError> {
         let reserved = if new { 0 } else { self.reserved()? };
-        let total = self.stored_files().filter_map(|index| {
+        let total = self.fetched_files().filter_map(|index| {
             let file = self.info.files().get(index)?;
             Some(file.length)
         });
@@ -227,7 +253,7 @@ impl Store {
         check_space(folder, self.path(), total.saturating_sub(reserved))?;
         let cheap = is_cheap(folder);
         let mut seen = HashSet::new();
-        for index in self.stored_files() {
+        for index in self.fetched_files() {
             let file = self.open_file(index, Access::Create)?;
             let path = || self.file_path(index);
             let metadata = self.fits(index, &file)?;
@@ -260,7 +286,7 @@ impl Store {
     /// How many bytes of the share have their room on the disk already.
     fn reserved(&self) -> Result<u64, StoreError> {
         let mut reserved = 0;
-        for index in self.stored_files() {
+        for index in self.fetched_files() {
             match self.open_file(index, Access::Read) {
                 Ok(file) => {
                     let metadata = file.metadata();

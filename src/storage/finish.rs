@@ -1,6 +1,7 @@
 //! The end of a download: under its final name when whole, or gone when cancelled.
 
 use super::download::{Download, Others, is_of, part_name};
+use super::rest::Rest;
 use super::store::{Base, Root};
 use super::tree::{Access, Folder};
 use super::{Place, Store, StoreError};
@@ -44,13 +45,21 @@ impl Store {
         if !self.root.base.stands_at(parent, part)? {
             return Err(StoreError::Moved(self.path().to_owned()));
         }
+        // All that it holds stands in files by now.
+        if let Some(leftover) = &self.leftover {
+            parent.remove_file(&leftover.name)?;
+        }
+        if let Some(standing) = &self.standing {
+            self.move_beside(standing, download)?;
+            return Ok(path);
+        }
         let layout = self.info.layout();
         let left = match parent.entry(name)? {
             Some(entry) if replaces.is_some() && is_of(&entry, layout) => {
                 rename_over(parent, part, name, layout)?
             }
             _ => {
-                rename_new(parent, part, name, layout)?;
+                rename_new((parent, part), (parent, name), layout)?;
                 None
             }
         };
@@ -83,11 +92,20 @@ impl Store {
         }
     }
 
-    /// Removes what a download left so far: the files of this share and the folders that thereby become empty.
+    /// Removes what a download left so far: the files of this share and the folders that thereby become empty. Files that stand
+    /// under their final name stay.
     ///
     /// # Errors
     /// When the store is no download in progress, or something cannot be removed.
     pub fn discard(&self) -> Result<(), StoreError> {
+        self.discard_with(self.rest.iter().chain(&self.leftover))
+    }
+
+    /// As [`Store::discard`], with these files beside the download.
+    pub(super) fn discard_with<'a>(
+        &self,
+        rests: impl Iterator<Item = &'a Rest>,
+    ) -> Result<(), StoreError> {
         let download = self.download.as_ref().filter(|_| self.is_writable());
         let Some(Download { parent, part, .. }) = download else {
             return Err(StoreError::ReadOnly(self.path().to_owned()));
@@ -95,20 +113,20 @@ impl Store {
         if !self.root.base.stands_at(parent, part)? {
             return Ok(());
         }
-        if let Some(rest) = &self.rest {
+        for rest in rests {
             parent.remove_file(&rest.name)?;
         }
         match &self.root.base {
             Base::File(_) => parent.remove_file(part)?,
             Base::Folder(folder) => {
-                let files = self.stored_files().filter_map(|index| {
+                let files = self.fetched_files().filter_map(|index| {
                     let file = self.info.files().get(index)?;
                     Some(&file.path)
                 });
                 for path in files {
                     missing_is_fine(folder.below(path, false, Folder::remove_file))?;
                 }
-                for path in self.inner_folders().iter().rev() {
+                for path in self.folders_of(self.stored_files()).iter().rev() {
                     let removed = folder.below(path, false, Folder::remove_empty_folder);
                     missing_is_fine(removed)?;
                 }
@@ -120,8 +138,8 @@ impl Store {
 
     /// Gives the files their executable bits and makes them and the folders they are in last.
     fn sync(&self) -> Result<(), StoreError> {
-        let many = self.stored_files().count() >= MANY;
-        for index in self.stored_files() {
+        let many = self.fetched_files().count() >= MANY;
+        for index in self.fetched_files() {
             let file = self.open_file(index, Access::Write)?;
             self.stamp(index, &file)?;
             let entry = self.info.files().get(index);
@@ -145,7 +163,7 @@ impl Store {
                 syncfs(folder.as_file()).map_err(|errno| StoreError::io("sync", self.path(), errno))
             }
             Base::Folder(folder) => {
-                for path in self.inner_folders() {
+                for path in self.folders_of(self.fetched_files()) {
                     folder.below(&path, false, |above, name| above.folder(name)?.sync())?;
                 }
                 folder.sync()
@@ -153,10 +171,10 @@ impl Store {
         }
     }
 
-    /// The folders inside the share, each before those in it.
-    fn inner_folders(&self) -> BTreeSet<FilePath> {
+    /// The folders inside the share that these files are in, each before those in it.
+    pub(super) fn folders_of(&self, files: impl Iterator<Item = usize>) -> BTreeSet<FilePath> {
         let mut folders = BTreeSet::new();
-        for index in self.stored_files() {
+        for index in files {
             let Some(file) = self.info.files().get(index) else {
                 continue;
             };
@@ -172,7 +190,7 @@ impl Store {
     }
 }
 
-fn missing_is_fine(result: Result<(), StoreError>) -> Result<(), StoreError> {
+pub(super) fn missing_is_fine(result: Result<(), StoreError>) -> Result<(), StoreError> {
     match result {
         Err(StoreError::Missing(_)) => Ok(()),
         other => other,
@@ -200,8 +218,8 @@ fn rename_over(
             // Network file systems know no such flag.
             Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
                 let aside = format!("{from}.replaced");
-                rename_new(parent, to, &aside, layout)?;
-                rename_new(parent, from, to, layout)?;
+                rename_new((parent, to), (parent, &aside), layout)?;
+                rename_new((parent, from), (parent, to), layout)?;
                 Ok(Some(aside))
             }
             exchanged => exchanged.map(|()| Some(from.to_owned())),
@@ -257,49 +275,48 @@ fn move_others(old: &Path, new: &Path) -> io::Result<()> {
 
 /// Renames without replacing anything.
 pub(super) fn rename_new(
-    parent: &Folder,
-    from: &str,
-    to: &str,
+    from: (&Folder, &str),
+    to: (&Folder, &str),
     layout: Layout,
 ) -> Result<(), StoreError> {
+    let failed = |errno| rename_error(to.0, to.1, errno);
     #[cfg(target_env = "gnu")]
     {
         use nix::fcntl::{RenameFlags, renameat2};
-        let folder = parent.as_file();
-        match renameat2(folder, from, folder, to, RenameFlags::RENAME_NOREPLACE) {
+        let (old, new) = (from.0.as_file(), to.0.as_file());
+        match renameat2(old, from.1, new, to.1, RenameFlags::RENAME_NOREPLACE) {
             // Network file systems know no such flag.
             Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {}
-            result => return result.map_err(|errno| rename_error(parent, to, errno)),
+            result => return result.map_err(failed),
         }
     }
-    rename_by_placeholder(parent, from, to, layout).map_err(|errno| rename_error(parent, to, errno))
+    rename_by_placeholder(from, to, layout).map_err(failed)
 }
 
 /// The same for file systems that cannot rename so: the name is taken first, by what fails where something stands.
 fn rename_by_placeholder(
-    parent: &Folder,
-    from: &str,
-    to: &str,
+    (old, from): (&Folder, &str),
+    (new, to): (&Folder, &str),
     layout: Layout,
 ) -> Result<(), Errno> {
     use nix::fcntl::{OFlag, openat};
     use nix::sys::stat::{Mode, mkdirat};
     use nix::unistd::{UnlinkatFlags, unlinkat};
-    let folder = parent.as_file();
+    let (old, new) = (old.as_file(), new.as_file());
     match layout {
         // An empty folder may be renamed over, and only an empty one.
-        Layout::Folder => mkdirat(folder, to, Mode::from_bits_truncate(0o700))?,
-        Layout::File => match linkat(folder, from, folder, to, AtFlags::empty()) {
-            Ok(()) => return unlinkat(folder, from, UnlinkatFlags::NoRemoveDir),
+        Layout::Folder => mkdirat(new, to, Mode::from_bits_truncate(0o700))?,
+        Layout::File => match linkat(old, from, new, to, AtFlags::empty()) {
+            Ok(()) => return unlinkat(old, from, UnlinkatFlags::NoRemoveDir),
             // No hard links here.
             Err(Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS) => {
                 let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
-                openat(folder, to, flags, Mode::from_bits_truncate(0o600))?;
+                openat(new, to, flags, Mode::from_bits_truncate(0o600))?;
             }
             Err(errno) => return Err(errno),
         },
     }
-    renameat(folder, from, folder, to)
+    renameat(old, from, new, to)
 }
 
 fn rename_error(parent: &Folder, to: &str, errno: Errno) -> StoreError {
@@ -462,14 +479,14 @@ mod tests {
                 Layout::Folder => fs::create_dir_all(target.path().join(name).join("in")).unwrap(),
             };
             make("from");
-            rename_by_placeholder(&parent, "from", "to", layout).unwrap();
+            rename_by_placeholder((&parent, "from"), (&parent, "to"), layout).unwrap();
             let after = names(target.path());
             assert!(
                 after[0] == "to" && !after.contains(&"from".to_owned()),
                 "{after:?}"
             );
             make("from");
-            let taken = rename_by_placeholder(&parent, "from", "to", layout);
+            let taken = rename_by_placeholder((&parent, "from"), (&parent, "to"), layout);
             assert_eq!(taken, Err(Errno::EEXIST));
             assert!(target.path().join("from").exists());
         }

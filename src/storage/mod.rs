@@ -32,6 +32,7 @@ mod running;
 mod sealed;
 mod session;
 mod stamp;
+mod standing;
 mod store;
 mod swarms_file;
 mod tree;

@@ -32,6 +32,8 @@ pub struct Record {
     pub added_ms: u64,
     /// Whether a download may take the place of what stands under its final name.
     pub replaces: bool,
+    /// Whether what stands under a download's final name is a part of it: a choice of files that has been widened since.
+    pub widens: bool,
     /// The user it belongs to and the group whose it is; none for an open swarm.
     pub group: Option<(Label, Label)>,
     /// Patterns of the files that are wanted; none for all.
@@ -134,6 +136,9 @@ impl Record {
         if self.replaces {
             entries.push(("replaces", 1u32.into()));
         }
+        if self.widens {
+            entries.push(("widens", 1u32.into()));
+        }
         if let Some((user, group)) = &self.group {
             entries.push(("user", user.to_string().into()));
             entries.push(("group", group.to_string().into()));
@@ -231,10 +236,10 @@ fn read(fields: &Dictionary<'_>) -> Option<(Record, Sha1)> {
         _ => return None,
     };
     let list = |key| fields.value(key).map_or(Some(Vec::new()), read_texts);
-    let replaces = match fields.value("replaces").map(Value::integer) {
-        None => false,
-        Some(Some(1)) => true,
-        Some(_) => return None,
+    let flag = |key| match fields.value(key).map(Value::integer) {
+        None => Some(false),
+        Some(Some(1)) => Some(true),
+        Some(_) => None,
     };
     let source = |source: &Value<'_>| match source.list()? {
         [address, bytes] => {
@@ -245,7 +250,8 @@ fn read(fields: &Dictionary<'_>) -> Option<(Record, Sha1)> {
     };
     let record = Record {
         info_hash: InfoHash(hash("info hash")?),
-        replaces,
+        replaces: flag("replaces")?,
+        widens: flag("widens")?,
         group,
         kind,
         state,
@@ -297,6 +303,7 @@ pub(super) mod tests {
         };
         let partial = Record {
             replaces: true,
+            widens: true,
             group: Some(("nik".parse().unwrap(), "lab".parse().unwrap())),
             info_hash: InfoHash([7; 20]),
             kind: RecordKind::Download {
@@ -321,6 +328,7 @@ pub(super) mod tests {
         };
         let complete = Record {
             replaces: false,
+            widens: false,
             group: None,
             kind: share,
             state: RecordState::Complete {

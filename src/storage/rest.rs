@@ -43,10 +43,25 @@ impl Rest {
         if metadata.nlink() > 1 || metadata.len() != 0 && metadata.len() != total {
             return Err(StoreError::Foreign(path));
         }
-        let sized = file.set_len(total);
-        sized.map_err(|error| StoreError::io("make room for", &path, error))?;
+        // Not without need: what it holds would count as changed.
+        if metadata.len() != total {
+            let sized = file.set_len(total);
+            sized.map_err(|error| StoreError::io("make room for", &path, error))?;
+        }
         let file = Arc::new(file);
         Ok(Self { file, path, name })
+    }
+
+    /// Opens what a choice of fewer files left in the folder where a download of that name will stand.
+    pub(super) fn left(
+        info: &Info,
+        parent: &Folder,
+        download: &str,
+    ) -> Result<Option<Self>, StoreError> {
+        match parent.entry(&Self::name(info, download))? {
+            Some(_) => Self::create(info, parent, download).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Opens it beside a finished download; none if it is gone: then only pieces that hold nothing of it are served.

@@ -81,7 +81,10 @@ impl Store {
             true => self.info.files().len(),
             false => index,
         };
-        self.sealed.get()?.get(index).copied().flatten()
+        match self.sealed.get() {
+            Some(sealed) => sealed.get(index).copied().flatten(),
+            None => self.standing_at(index)?.stamp(index),
+        }
     }
 }
 

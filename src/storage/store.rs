@@ -9,6 +9,7 @@ use super::download::Download;
 use super::gather::Gather;
 use super::open_files::OpenFiles;
 use super::rest::Rest;
+use super::standing::Standing;
 use super::tree::{Access, Folder, open_named_file};
 use super::{Stamp, StoreError};
 use crate::torrent::{Info, Layout, PieceIndex, Selection};
@@ -32,6 +33,10 @@ pub struct Store {
     pub(super) selection: Arc<Selection>,
     /// What needed pieces hold of files that are not wanted; none where nothing does, or it is missing.
     pub(super) rest: Option<Rest>,
+    /// The same from when fewer files were wanted, where by now nothing is left to be held so.
+    pub(super) leftover: Option<Rest>,
+    /// Files of a download that stand under their final name already.
+    pub(super) standing: Option<Standing>,
 }
 
 /// The file or folder of the share itself.
@@ -136,6 +141,8 @@ impl Store {
             sealed: OnceLock::new(),
             open_files: OpenFiles::new(),
             rest: None,
+            leftover: None,
+            standing: None,
         }
     }
 
@@ -151,7 +158,8 @@ impl Store {
 
     /// Where file `index` of [`Info::files`] stands at present.
     pub fn file_path(&self, index: usize) -> PathBuf {
-        let root = self.root();
+        let standing = self.standing_at(index);
+        let root = standing.map_or_else(|| self.root(), |standing| &standing.root);
         if let Some(rest) = self.rest.as_ref().filter(|_| self.is_left_out(index)) {
             return rest.path.clone();
         }
@@ -183,7 +191,7 @@ impl Store {
         Ok(())
     }
 
-    /// Writes consecutive `blocks` from `offset` on.
+    /// Writes consecutive `blocks` from `offset` on. Files that stand under their final name already stay as they are.
     ///
     /// # Errors
     /// When the share is not a download in progress, does not have these bytes, or a file cannot take all of them: then
@@ -195,7 +203,8 @@ impl Store {
         let length = blocks.iter().map(|block| block.len() as u64).sum();
         let mut blocks = Gather::new(blocks);
         for segment in self.segments(offset, length)? {
-            match self.file(segment.index)? {
+            let stands = self.standing_at(segment.index).is_some();
+            match self.file(segment.index)?.filter(|_| !stands) {
                 None => blocks.skip(segment.length),
                 Some(file) => blocks
                     .write(&file, segment.offset, segment.length)
@@ -318,6 +327,12 @@ impl Store {
         (0..self.info.files().len()).filter(|index| self.is_wanted(*index))
     }
 
+    /// Those of them that lie in the partial file or folder as long as the download is under way.
+    pub(super) fn fetched_files(&self) -> impl Iterator<Item = usize> + '_ {
+        let stored = self.stored_files();
+        stored.filter(|index| self.standing_at(*index).is_none())
+    }
+
     fn is_wanted(&self, index: usize) -> bool {
         self.is_stored(index) && self.selection.has_file(index)
     }
@@ -329,7 +344,10 @@ impl Store {
 
     /// Opens file `index` apart from the files that are kept open.
     pub(super) fn open_file(&self, index: usize, access: Access) -> Result<Arc<File>, StoreError> {
-        match &self.root().base {
+        let standing = self.standing_at(index);
+        let access = standing.map_or(access, |_| Access::Read);
+        let root = standing.map_or_else(|| self.root(), |standing| &standing.root);
+        match &root.base {
             Base::File(file) => Ok(file.clone()),
             Base::Folder(folder) => {
                 let file = self.info.files().get(index);
@@ -407,6 +425,13 @@ impl Store {
 
     pub(super) fn is_writable(&self) -> bool {
         self.download.is_some() && self.finished.get().is_none()
+    }
+
+    /// Where a file stands under its final name already, as long as the download is under way.
+    pub(super) fn standing_at(&self, index: usize) -> Option<&Standing> {
+        let standing = self.standing.as_ref()?;
+        let here = self.finished.get().is_none() && standing.stamp(index).is_some();
+        here.then_some(standing)
     }
 
     fn is_stored(&self, index: usize) -> bool {

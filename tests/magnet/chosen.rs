@@ -29,7 +29,7 @@ pub(crate) static SET: LazyLock<Torrent> = LazyLock::new(|| {
     )
 });
 
-fn files(folder: &Path) -> Vec<String> {
+pub(crate) fn files(folder: &Path) -> Vec<String> {
     let mut names = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(at) = folders.pop() {
@@ -45,7 +45,12 @@ fn files(folder: &Path) -> Vec<String> {
     names
 }
 
-fn download(peer: &mut Logged, sandbox: &Sandbox, torrent: &Torrent, options: &str) -> String {
+pub(crate) fn download(
+    peer: &mut Logged,
+    sandbox: &Sandbox,
+    torrent: &Torrent,
+    options: &str,
+) -> String {
     let file = torrent.write(sandbox, &format!("{}.torrent", torrent.name));
     let line = format!("download {} {options}", word(&file));
     peer.run(&line);

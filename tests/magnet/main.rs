@@ -17,3 +17,4 @@ mod extension;
 mod link;
 mod server;
 mod web;
+mod widened;

@@ -388,7 +388,8 @@ pub(in crate::peer) fn is_alike(info: &Info, path: &Path) -> Result<(), PeerErro
 fn of_another(other: &Transfer) -> PeerError {
     PeerError::Already {
         name: other.name().to_owned(),
-        what: "here for another user, who is not logged in",
+        what: "here for another user, who is not logged in".to_owned(),
+        advice: String::new(),
         path: other.path(),
     }
 }

@@ -1,0 +1,259 @@
+//! More files of a share of which some were chosen before.
+
+use crate::chosen::{SET, download, files};
+use crate::extension::*;
+use crate::peers::{Logged, peer};
+use crate::script::*;
+use crate::support::Sandbox;
+use crate::torrent::word;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::thread::{self, JoinHandle};
+
+const ALL: [&str; 5] = ["a.txt", "d.bin", "empty", "sub/b.bin", "sub/c.txt"];
+
+/// Gives these pieces alone, to the end of the line; the end tells which of them were asked for.
+fn give(leech: &Logged, pieces: &[u32]) -> JoinHandle<BTreeSet<u32>> {
+    let mut wire = Wire::greet(leech.process.address, &SET, BOTH, "giver");
+    wire.send(&[frame(15, &[]), unchoke()].concat());
+    for index in pieces {
+        wire.send(&frame(4, &numbers(&[*index])));
+    }
+    thread::spawn(move || {
+        let mut asked_for = BTreeSet::new();
+        while let Some(body) = wire.until(6) {
+            let (index, begin, length) = asked(&body);
+            asked_for.insert(index);
+            wire.send(&piece(index, begin, SET.block(index, begin, length)));
+        }
+        asked_for
+    })
+}
+
+/// A giver of all pieces, and what was asked of it once `set` is complete.
+fn complete(leech: &mut Logged) -> Vec<u32> {
+    let all: Vec<u32> = (0..14).collect();
+    let given = give(leech, &all);
+    leech.run("wait 60");
+    given.join().unwrap().into_iter().collect()
+}
+
+fn check(folder: &Path, names: &[&str]) {
+    assert_eq!(files(folder), names);
+    for name in names {
+        let copy = fs::read(folder.join(name)).unwrap();
+        assert!(copy == SET.file(name), "{name}");
+    }
+}
+
+/// What a caller is told: the pieces that are there, and whether nothing more is fetched (BEP 21).
+fn told(leech: &Logged) -> (Vec<u32>, bool) {
+    let mut wire = Wire::greet(leech.process.address, &SET, BOTH, "asks");
+    wire.send(&[frame(15, &[]), hello(None, None)].concat());
+    let (id, body) = wire.message().unwrap();
+    let pieces = (0..14).filter(|index| match id {
+        14 => true,
+        5 => body[*index as usize / 8] & (0x80 >> (index % 8)) != 0,
+        _ => false,
+    });
+    let (_, told) = next_extended(&mut wire).unwrap();
+    let told = String::from_utf8_lossy(&told).into_owned();
+    (pieces.collect(), told.contains("11:upload_onlyi1e"))
+}
+
+fn message(refused: &Value) -> &str {
+    refused["error"]["message"].as_str().unwrap()
+}
+
+#[test]
+fn a_finished_choice_is_widened_and_nothing_that_is_there_is_fetched_again() {
+    let sandbox = Sandbox::new();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    download(&mut leech, &sandbox, &SET, "--only '*.txt'");
+    leech.until("set", |download| download["state"] == "downloading");
+    assert_eq!(complete(&mut leech), [0, 1, 2, 9, 10]);
+    let set = sandbox.path("leech/set");
+    check(&set, &["a.txt", "sub/c.txt"]);
+    let inode = || fs::metadata(set.join("a.txt")).unwrap().ino();
+    let before = inode();
+    assert_eq!(told(&leech), (vec![0, 1, 2, 9, 10], true));
+
+    // The beginning of d.bin is in a piece that is here.
+    let line = download(&mut leech, &sandbox, &SET, "--only d.bin");
+    let widened = |leech: &mut Logged| {
+        let shown = leech.until("set", |download| download["state"] == "downloading");
+        assert_eq!(shown["bytes_done"], 5 * 32_768);
+        assert_eq!(told(leech), (vec![0, 1, 2, 9, 10], false));
+        check(&set, &["a.txt", "sub/c.txt"]);
+    };
+    widened(&mut leech);
+    leech.kill();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    widened(&mut leech);
+    let first = give(&leech, &[12]);
+    leech.until("set", |download| download["bytes_done"] == 6 * 32_768);
+    leech.kill();
+    assert_eq!(first.join().unwrap(), BTreeSet::from([12]));
+    let mut leech = peer(&sandbox, "leech", &[]);
+    leech.until("set", |download| download["state"] == "downloading");
+    assert_eq!(complete(&mut leech), [11, 13]);
+    check(&set, &["a.txt", "d.bin", "sub/c.txt"]);
+    assert_eq!(told(&leech), (vec![0, 1, 2, 9, 10, 11, 12, 13], true));
+    let refused = leech.try_run(&line);
+    assert_eq!(refused["error"]["kind"], "already", "{refused}");
+    let says = "set is already downloaded (3 chosen of 5 files) and shared here: ";
+    assert!(message(&refused).starts_with(says), "{refused}");
+
+    // All that is left, by a link.
+    let magnet = link(&SET, "");
+    leech.run(&format!("download {magnet}"));
+    leech.until("set", |download| download["state"] == "downloading");
+    assert_eq!(complete(&mut leech), [3, 4, 5, 6, 7, 8]);
+    let whole = |leech: &mut Logged| {
+        let shown = leech.until("set", |download| download["state"] == "complete");
+        assert_eq!(shown["bytes_done"], SET.content.len());
+        check(&set, &ALL);
+        assert_eq!(told(leech).0, (0..14).collect::<Vec<u32>>());
+        let there = files(&sandbox.path("leech"));
+        assert!(
+            there.iter().all(|name| name.starts_with("set/")),
+            "{there:?}"
+        );
+        assert!(!sandbox.path("leech/set.part").exists());
+    };
+    whole(&mut leech);
+    leech.kill();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    whole(&mut leech);
+    assert_eq!(inode(), before, "it is the file that it was");
+    let mode = fs::metadata(set.join("sub/b.bin")).unwrap().mode();
+    assert!(mode & 0o100 != 0);
+    let refused = leech.try_run(&line);
+    let says = "set is already downloaded and shared here: ";
+    assert!(message(&refused).starts_with(says), "{refused}");
+}
+
+#[test]
+fn a_choice_under_way_is_widened_and_goes_on() {
+    let sandbox = Sandbox::new();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    let line = download(&mut leech, &sandbox, &SET, "--only a.txt --only sub/c.txt");
+    leech.until("set", |download| download["state"] == "downloading");
+    let first = give(&leech, &[1, 2, 10]);
+    leech.until("set", |download| download["bytes_done"] == 3 * 32_768);
+    let refused = leech.try_run(&line);
+    let says = "set is already downloading (2 chosen of 5 files) here: ";
+    assert!(message(&refused).starts_with(says), "{refused}");
+    download(&mut leech, &sandbox, &SET, "--only d.bin --only empty");
+    assert_eq!(first.join().unwrap(), BTreeSet::from([1, 2, 10]));
+    let widened = |leech: &mut Logged| {
+        let shown = leech.until("set", |download| download["state"] == "downloading");
+        assert_eq!(shown["bytes_done"], 3 * 32_768);
+    };
+    widened(&mut leech);
+    leech.kill();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    widened(&mut leech);
+    let again = give(&leech, &[11]);
+    leech.until("set", |download| download["bytes_done"] == 4 * 32_768);
+    // While somebody gives, and all of it.
+    download(&mut leech, &sandbox, &SET, "");
+    assert_eq!(again.join().unwrap(), BTreeSet::from([11]));
+    leech.until("set", |download| download["state"] == "downloading");
+    assert_eq!(complete(&mut leech), [0, 3, 4, 5, 6, 7, 8, 9, 12, 13]);
+    check(&sandbox.path("leech/set"), &ALL);
+    assert_eq!(files(&sandbox.path("leech")).len(), ALL.len());
+}
+
+#[test]
+fn what_stands_in_the_way_is_told_and_what_was_finished_stays() {
+    let sandbox = Sandbox::new();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    let line = download(&mut leech, &sandbox, &SET, "--only a.txt");
+    leech.until("set", |download| download["state"] == "downloading");
+    assert_eq!(complete(&mut leech), [0, 1, 2]);
+    let set = sandbox.path("leech/set");
+
+    let file = word(&sandbox.path("set.torrent"));
+    let refused = leech.try_run(&format!("download {file} other"));
+    assert_eq!(refused["error"]["kind"], "already", "{refused}");
+    let told_where = message(&refused);
+    assert!(told_where.contains(set.to_str().unwrap()), "{told_where}");
+    assert!(told_where.contains("stop_share - set"), "{told_where}");
+    // Somebody's own file where one of the share is to be.
+    fs::write(set.join("d.bin"), "mine").unwrap();
+    let refused = leech.try_run(&format!("download {file} --only d.bin"));
+    assert_eq!(refused["ok"], false, "{refused}");
+    assert!(
+        message(&refused).contains("d.bin exists already"),
+        "{refused}"
+    );
+    for restart in [false, true] {
+        if restart {
+            leech.kill();
+            leech = peer(&sandbox, "leech", &[]);
+        }
+        leech.until("set", |download| download["state"] == "complete");
+        assert_eq!(told(&leech), (vec![0, 1, 2], true), "restart {restart}");
+    }
+    assert_eq!(fs::read(set.join("d.bin")).unwrap(), b"mine");
+    let there = files(&sandbox.path("leech"));
+    assert_eq!(there.len(), 3, "{there:?}");
+    assert!(leech.try_run(&line)["error"]["kind"] == "already");
+
+    // With room for it, it comes; given up, it leaves what was there.
+    fs::remove_file(set.join("d.bin")).unwrap();
+    leech.run(&format!("download {file} --only d.bin"));
+    leech.until("set", |download| download["state"] == "downloading");
+    let given = give(&leech, &[11]);
+    leech.until("set", |download| download["bytes_done"] == 4 * 32_768);
+    leech.run("cancel set");
+    given.join().unwrap();
+    check(&set, &["a.txt"]);
+    assert_eq!(files(&sandbox.path("leech")), ["set/a.txt"]);
+    // And it can be taken up again from there, but for the piece of which a part lay beside it.
+    leech.run(&line);
+    leech.until("set", |download| download["state"] == "downloading");
+    assert_eq!(complete(&mut leech), [2]);
+    leech.run(&format!("download {file}"));
+    leech.until("set", |download| download["state"] == "downloading");
+    assert_eq!(complete(&mut leech), (3..14).collect::<Vec<u32>>());
+    check(&set, &ALL);
+}
+
+#[test]
+fn a_finished_file_that_changes_meanwhile_is_not_taken_for_what_it_was() {
+    let sandbox = Sandbox::new();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    download(&mut leech, &sandbox, &SET, "--only a.txt");
+    leech.until("set", |download| download["state"] == "downloading");
+    complete(&mut leech);
+    let set = sandbox.path("leech/set");
+    let line = download(&mut leech, &sandbox, &SET, "--only d.bin");
+    leech.until("set", |download| download["state"] == "downloading");
+    let mut damaged = SET.file("a.txt").to_vec();
+    damaged[40_000] ^= 1;
+    fs::write(set.join("a.txt"), &damaged).unwrap();
+    let given = give(&leech, &[10, 11, 12, 13]);
+    let failed = leech.until("set", |download| download["state"] == "failed");
+    given.join().unwrap();
+    let says = |failed: &Value| {
+        failed["reason"]
+            .as_str()
+            .unwrap_or_default()
+            .contains("a.txt was changed")
+    };
+    assert!(says(&failed), "{failed}");
+    // Nor by the next start; with what it was, it goes on.
+    leech.kill();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    let failed = leech.until("set", |download| download["state"] == "failed");
+    assert!(says(&failed), "{failed}");
+    fs::write(set.join("a.txt"), SET.file("a.txt")).unwrap();
+    leech.run(&line);
+    leech.run("wait 60");
+    check(&set, &["a.txt", "d.bin"]);
+}
