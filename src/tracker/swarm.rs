@@ -95,7 +95,7 @@ impl Swarm {
             return Ok(self.remove(&peer.id).map(Renewed::Left));
         }
         if let Some(rank) = rank.filter(|_| traffic.uploaded > 0) {
-            self.side(slot.is_seed).best.put(peer.id, rank);
+            self.side(slot.is_seed).best.put(slot.at, rank);
         }
         if slot.is_seed != peer.is_seed {
             if let Some(moved) = self.take(slot) {
@@ -224,26 +224,20 @@ impl Swarm {
         }
     }
 
-    /// Where the best uploaders stand, most first; for a seed none but leeches.
+    /// Where the best uploaders stand in the list of leeches with that of seeds behind it, most first; for a seed none but
+    /// leeches.
     fn best(&self, for_seed: bool) -> impl Iterator<Item = usize> {
+        let behind = self.leeches.peers.len();
         let mut leeches = self.leeches.best.iter().peekable();
-        let mut seeds = self.seeds.best.iter().peekable();
+        let seeds = self.seeds.best.iter().filter(move |_| !for_seed);
+        let mut seeds = seeds.map(move |(rank, at)| (rank, behind + at)).peekable();
         std::iter::from_fn(move || {
-            let next = match (leeches.peek(), seeds.peek().filter(|_| !for_seed)) {
+            let next = match (leeches.peek(), seeds.peek()) {
                 (Some((leech, _)), Some((seed, _))) if leech < seed => seeds.next(),
                 (None, Some(_)) => seeds.next(),
                 _ => leeches.next(),
             };
-            next.map(|(_, id)| id)
-        })
-        .filter_map(|id| {
-            let slot = self.index.get(id)?;
-            let before = if slot.is_seed {
-                self.leeches.peers.len()
-            } else {
-                0
-            };
-            Some(before + slot.at)
+            next.map(|(_, position)| position)
         })
     }
 
@@ -267,7 +261,7 @@ impl Swarm {
         let side = self.side(is_seed);
         let (id, at) = (peer.id, side.peers.len());
         if let Some(rank) = peer.rank() {
-            side.best.put(id, rank);
+            side.best.put(at, rank);
         }
         side.peers.push(peer);
         self.index.insert(id, Slot { is_seed, at });
@@ -286,9 +280,11 @@ impl Swarm {
         }
         let peer = side.peers.swap_remove(slot.at);
         if peer.rank().is_some() {
-            side.best.remove(&peer.id);
+            side.best.remove(slot.at);
         }
+        let last = side.peers.len();
         if let Some(moved) = side.peers.get(slot.at).map(|moved| moved.id) {
+            side.best.moved(last, slot.at);
             self.index.insert(moved, slot);
         }
         Some(peer)

@@ -1,34 +1,43 @@
 //! The best uploaders among the peers of a list.
 
-use crate::wire::PeerId;
-
 /// How many are kept: as many as the longest answer names of them.
 const KEPT: usize = 150;
 
-/// Those that lately uploaded most, most first. Which of the others follow is not known: one enters when it uploads.
+/// Where those stand that lately uploaded most, most first. Which of the others follow is not known: one enters when it uploads.
 #[derive(Debug, Default)]
-pub(super) struct Best(Vec<(f64, PeerId)>);
+pub(super) struct Best(Vec<(f64, usize)>);
 
 impl Best {
-    /// Gives a peer its place.
-    pub(super) fn put(&mut self, id: PeerId, rank: f64) {
-        self.remove(&id);
+    /// Gives the peer at this position its place.
+    pub(super) fn put(&mut self, position: usize, rank: f64) {
+        self.remove(position);
         let at = self.0.partition_point(|(better, _)| *better >= rank);
         if at < KEPT {
             self.0.truncate(KEPT - 1);
-            self.0.insert(at, (rank, id));
+            self.0.insert(at, (rank, position));
         }
     }
 
-    /// Takes a peer out, if it is among them.
-    pub(super) fn remove(&mut self, id: &PeerId) {
-        if let Some(at) = self.0.iter().position(|(_, known)| known == id) {
+    /// Takes the peer at this position out, if it is among them.
+    pub(super) fn remove(&mut self, position: usize) {
+        if let Some(at) = self.find(position) {
             self.0.remove(at);
         }
     }
 
-    /// The peers with their ranks, best first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (f64, &PeerId)> {
-        self.0.iter().map(|(rank, id)| (*rank, id))
+    /// A peer stands at another position by now, at which none of these stood.
+    pub(super) fn moved(&mut self, from: usize, to: usize) {
+        if let Some((_, position)) = self.find(from).and_then(|at| self.0.get_mut(at)) {
+            *position = to;
+        }
+    }
+
+    /// The ranks and positions, best first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (f64, usize)> {
+        self.0.iter().copied()
+    }
+
+    fn find(&self, position: usize) -> Option<usize> {
+        self.0.iter().position(|(_, known)| *known == position)
     }
 }
