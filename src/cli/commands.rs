@@ -19,6 +19,9 @@ use crate::torrent::GlobError;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// What stands for open swarms where a group is named.
+pub(super) const OPEN_SWARMS: &str = "-";
+
 /// What a person asks of a peer.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Command {
@@ -270,6 +273,11 @@ impl Words<'_> {
             .ok_or_else(|| self.wrong("a name is empty".to_owned()))
     }
 
+    /// Whether [`OPEN_SWARMS`] stands where a group would.
+    fn names_open_swarms(&self, at: usize) -> bool {
+        self.words.get(at).is_some_and(|word| word == OPEN_SWARMS)
+    }
+
     fn path(&self, at: usize) -> Result<PathBuf, Failure> {
         self.word(at).map(PathBuf::from)
     }
@@ -382,6 +390,14 @@ mod tests {
             ("show_downloads", "show_downloads", Command::ShowDownloads),
             ("show_peers", "show_peers", Command::ShowPeers),
             ("cancel x", "cancel", Command::Cancel("x".into())),
+            (
+                "stop_share - 'a b'",
+                "stop_share",
+                Command::File(FileCommand::Stop {
+                    group: None,
+                    name: "a b".into(),
+                }),
+            ),
             ("wait", "wait", Command::Wait(None)),
             (
                 "wait 1.5",
@@ -501,6 +517,12 @@ mod tests {
                 "there is no command \"me\"",
             ),
             ("send 'x", "send", "syntax", "the quote ' is not closed"),
+            (
+                "create_group -",
+                "create_group",
+                "bad-name",
+                "- stands for open swarms",
+            ),
             (
                 "download x --only",
                 "download",

@@ -4,7 +4,7 @@
 
 use super::account::Teller;
 use super::commands::{
-    Command, FileCommand, Line, Source, holds_password, passwords_that_follow, read,
+    Command, FileCommand, Line, OPEN_SWARMS, Source, holds_password, passwords_that_follow, read,
 };
 use super::failure::Failure;
 use super::hashing::Hashing;
@@ -15,7 +15,7 @@ use super::prompt::Lines;
 use super::wait::{self, Covered};
 use super::{json, render};
 use crate::net::Stop;
-use crate::peer::{DownloadOptions, DownloadState, Peer, PeerError};
+use crate::peer::{DownloadOptions, DownloadState, DownloadStatus, Peer, PeerError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -104,8 +104,11 @@ impl<'a> Session<'a> {
             Command::ShowPeers => Ok(Outcome::Links(self.peer.links())),
             Command::Cancel(name) => match self.peer.cancel(&name) {
                 Ok(()) => Ok(Outcome::Cancelled(name)),
-                Err(PeerError::NoSuchDownload(_)) if self.is_complete(&name) => {
-                    Err(Failure::Complete(name))
+                Err(error @ PeerError::NoSuchDownload(_)) => {
+                    Err(match self.group_of_complete(&name) {
+                        Some(group) => Failure::Complete(name, group),
+                        None => error.into(),
+                    })
                 }
                 Err(error) => Err(error.into()),
             },
@@ -156,17 +159,31 @@ impl<'a> Session<'a> {
                 Ok(Outcome::Started(started))
             }
             FileCommand::Stop { group, name } => {
-                let withdrawn = self.peer.stop_share(&group, &name)?;
+                let withdrawn = match group {
+                    Some(group) => self.peer.stop_share(&group, &name)?,
+                    None => {
+                        self.peer.stop_open_share(&name)?;
+                        false
+                    }
+                };
                 Ok(Outcome::StoppedShare(name, withdrawn))
             }
         }
     }
 
-    fn is_complete(&self, name: &str) -> bool {
-        self.peer
-            .downloads()
-            .iter()
-            .any(|download| download.name == name && download.state == DownloadState::Complete)
+    /// Of a complete download of that name: whose share it is, as a command names that.
+    fn group_of_complete(&self, name: &str) -> Option<String> {
+        let downloads = self.peer.downloads();
+        let is_it = |download: &&DownloadStatus| {
+            download.name == name && download.state == DownloadState::Complete
+        };
+        let found = downloads.iter().find(is_it)?;
+        Some(
+            found
+                .group
+                .clone()
+                .unwrap_or_else(|| OPEN_SWARMS.to_owned()),
+        )
     }
 
     fn send(&self, path: &Path, torrent: Option<PathBuf>) -> Result<Outcome, Failure> {

@@ -30,6 +30,14 @@ const KINDS: &[(&str, &str)] = &[
         "no-such-download",
         "there is no unfinished download of that name",
     ),
+    (
+        "no-such-share",
+        "nothing of that name is shared or downloaded in an open swarm",
+    ),
+    (
+        "several-shares",
+        "more than one share has that name; their info-hashes tell them apart",
+    ),
     ("already", "it is shared or downloading already"),
     ("bad-torrent", "the .torrent is malformed or unsafe"),
     ("nothing-chosen", "no file is meant by --only"),
@@ -104,8 +112,10 @@ pub(super) enum Failure {
     #[error("{}", .0.join("; "))]
     NotComplete(Vec<String>),
     /// A download that shall be cancelled is complete.
-    #[error("{0} is complete, so there is nothing to cancel; it stays and is shared")]
-    Complete(String),
+    #[error(
+        "{0} is complete, so there is nothing to cancel; it stays and is shared: stop_share {1} {0} ends that"
+    )]
+    Complete(String, String),
     /// A name that no user or group can have.
     #[error("{0}")]
     BadName(String),
@@ -148,7 +158,7 @@ impl Failure {
             Self::Interrupted(..) => "interrupted",
             Self::DownloadFailed(_) => "download-failed",
             Self::NotComplete(_) => "not-complete",
-            Self::Complete(_) => "no-such-download",
+            Self::Complete(..) => "no-such-download",
             Self::BadName(_) => "bad-name",
             Self::BadPassword(_) | Self::PasswordsDiffer | Self::NoPassword => "bad-password",
             Self::Account(error) => error.kind(),
@@ -189,7 +199,7 @@ mod tests {
             Failure::Interrupted("x".into(), "y"),
             Failure::DownloadFailed(Vec::new()),
             Failure::NotComplete(Vec::new()),
-            Failure::Complete("x".into()),
+            Failure::Complete("x".into(), "-".into()),
             PeerError::Listen {
                 address: ([127, 0, 0, 1], 1).into(),
                 source: source(),
@@ -224,6 +234,8 @@ mod tests {
             }
             .into(),
             PeerError::NoSuchDownload("x".into()).into(),
+            PeerError::NoSuchShare("x".into()).into(),
+            PeerError::SeveralShares("x".into(), "y".into()).into(),
             PeerError::Stopping.into(),
         ];
         for failure in &failures {

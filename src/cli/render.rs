@@ -6,7 +6,7 @@ mod account;
 
 pub(super) use account::{news, time};
 
-use super::commands::{AREAS, Entry, entries};
+use super::commands::{AREAS, Entry, OPEN_SWARMS, entries};
 use super::escape::escape;
 use super::outcome::Outcome;
 use crate::peer::{DownloadState, DownloadStatus, LinkStatus, Status, TrackerLine, TrackerState};
@@ -65,7 +65,7 @@ pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
 
 /// One download, as `show_downloads` has it.
 pub(super) fn download(download: &DownloadStatus) -> String {
-    let group = download.group.as_deref().unwrap_or("-");
+    let group = download.group.as_deref().unwrap_or(OPEN_SWARMS);
     let (group, name) = (escape(group), escape(&download.name));
     match &download.state {
         DownloadState::Complete => format!("[C] [{group}] {name}"),

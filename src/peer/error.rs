@@ -74,6 +74,14 @@ pub enum PeerError {
     /// No download of that name.
     #[error("there is no download called {0:?}; show_downloads lists them")]
     NoSuchDownload(String),
+    /// Nothing of that name is shared or downloaded in an open swarm.
+    #[error(
+        "nothing called {0:?} is shared or downloaded here in an open swarm; status lists all, and stop_share GROUP NAME ends what is a group's"
+    )]
+    NoSuchShare(String),
+    /// Several shares have that name.
+    #[error("more than one share is called {0:?}; name one by its info-hash: {1}")]
+    SeveralShares(String, String),
     /// A torrent that only members of a group can download.
     #[error("{} is of a group, and only its members can have it: log in and use download_file", .0.display())]
     OfGroup(PathBuf),
@@ -124,6 +132,8 @@ impl PeerError {
             Self::Record(_) => "record",
             Self::Already { .. } => "already",
             Self::NoSuchDownload(_) => "no-such-download",
+            Self::NoSuchShare(_) => "no-such-share",
+            Self::SeveralShares(..) => "several-shares",
             Self::OfGroup(_) => "of-a-group",
             Self::OtherContent(_) | Self::OtherKind { .. } => "exists",
             Self::Key(_) => "system",

@@ -24,6 +24,7 @@ mod serving;
 mod shared;
 mod status;
 mod stock;
+mod stopping;
 mod tick;
 mod transfer;
 mod trust;

@@ -166,6 +166,18 @@ impl Store {
         Ok(())
     }
 
+    /// Removes what lies beside a finished choice of files, once nothing of it is served any more.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove_rest(info: &Info, place: &Place) -> Result<(), StoreError> {
+        match Folder::open(&place.folder) {
+            Ok(parent) => parent.remove_file(&Rest::name(info, &place.name)),
+            Err(StoreError::Missing(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Undoes the opening of a download that does not come to be: what there was of it before stays.
     pub fn undo(&self) {
         let new = self.download.as_ref().is_some_and(|download| download.new);

@@ -22,7 +22,7 @@ pub(super) struct Rest {
 impl Rest {
     /// What it is called beside a download of that name. Of one that leaves no room for the rest only the beginning is taken: then
     /// the lock keeps two apart.
-    fn name(info: &Info, download: &str) -> String {
+    pub(super) fn name(info: &Info, download: &str) -> String {
         let end = format!(".{}.rest", info.info_hash());
         let room = MAX_NAME.saturating_sub(1 + end.len());
         let cuts = (0..=room.min(download.len())).rev();

@@ -12,6 +12,7 @@ mod private;
 mod restart;
 #[path = "../hostile/script.rs"]
 mod script;
+mod stopped;
 #[path = "../swarm/support.rs"]
 #[allow(unreachable_pub)]
 mod support;

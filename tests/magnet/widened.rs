@@ -214,7 +214,14 @@ fn what_stands_in_the_way_is_told_and_what_was_finished_stays() {
     given.join().unwrap();
     check(&set, &["a.txt"]);
     assert_eq!(files(&sandbox.path("leech")), ["set/a.txt"]);
-    // And it can be taken up again from there, but for the piece of which a part lay beside it.
+    // It can be taken up again from there, but for the piece of which a part lay beside it.
+    leech.run(&line);
+    leech.until("set", |download| download["state"] == "downloading");
+    assert_eq!(complete(&mut leech), [2]);
+    // Shared no more, its files stay, and nothing beside them.
+    assert_eq!(files(&sandbox.path("leech")).len(), 2);
+    leech.run("stop_share - set");
+    assert_eq!(files(&sandbox.path("leech")), ["set/a.txt"]);
     leech.run(&line);
     leech.until("set", |download| download["state"] == "downloading");
     assert_eq!(complete(&mut leech), [2]);

@@ -20,7 +20,11 @@ pub(in crate::cli) enum FileCommand {
         force: bool,
     },
     /// End the sharing.
-    Stop { group: Label, name: String },
+    Stop {
+        /// Whose it is; none for an open swarm.
+        group: Option<Label>,
+        name: String,
+    },
 }
 
 impl FileCommand {

@@ -1,6 +1,7 @@
 //! Commands about accounts, groups and what these share.
 
-use super::super::{AccountCommand, Command, FileCommand};
+use super::super::super::failure::Failure;
+use super::super::{AccountCommand, Command, FileCommand, OPEN_SWARMS};
 use super::{Entry, Flag, What, optional, required};
 
 const YES: Flag = Flag {
@@ -86,6 +87,10 @@ pub(super) static GROUPS: &[Entry] = &[
         details: "A name has 1 to 64 letters, digits, '.', '_' and '-'. Everybody who can log in sees it; only members see who \
                   is in it.\nExample: create_group lab",
         read: |words| {
+            if words.names_open_swarms(0) {
+                let taken = format!("{OPEN_SWARMS} stands for open swarms, and is no group's name");
+                return Err(Failure::BadName(taken));
+            }
             Ok(Command::Account(AccountCommand::CreateGroup {
                 group: words.parsed(0)?,
             }))
@@ -251,10 +256,16 @@ pub(super) static FILES: &[Entry] = &[
         arguments: &[required("G", What::Other), required("NAME", What::Other)],
         flags: &[],
         summary: "end the sharing of a file from here",
-        details: "Files stay where they are. If you shared it, or own the group, it is also taken off the group's catalogue.",
+        details: "Files stay where they are. If you shared it, or own the group, it is also taken off the group's catalogue.\n\
+                  With - for G it ends what is shared or downloaded in an open swarm: trackers are told, and it is forgotten, also \
+                  over a restart. A download that is not complete stays as NAME.part, and goes on when it is asked for again at the \
+                  same place; cancel removes that. NAME may be an info-hash.\nExample: stop_share - disk.img",
         read: |words| {
             Ok(Command::File(FileCommand::Stop {
-                group: words.parsed(0)?,
+                group: match words.names_open_swarms(0) {
+                    true => None,
+                    false => Some(words.parsed(0)?),
+                },
                 name: words.word(1)?.to_owned(),
             }))
         },
