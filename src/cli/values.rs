@@ -30,54 +30,44 @@ pub(super) fn whole_seconds(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(number as u64))
 }
 
-/// The length of a piece: bytes, or with `K` or `M` behind.
-pub(super) fn piece_length(text: &str) -> Result<u32, String> {
+/// Splits a number and its unit, which is given in bytes: `K`, `KB` and `KiB` mean 1024 of them, `M` and `G` likewise; upper and
+/// lower case are the same.
+fn with_unit(text: &str) -> Option<(&str, u64)> {
     let split = text
-        .find(|letter: char| !letter.is_ascii_digit())
+        .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
         .unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
-    let unit: Option<u32> = match unit.to_ascii_lowercase().as_str() {
-        "" => Some(1),
-        "k" | "kib" => Some(1 << 10),
-        "m" | "mib" => Some(1 << 20),
-        _ => None,
+    let unit = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        _ => return None,
     };
-    digits
-        .parse::<u32>()
-        .ok()
-        .zip(unit)
-        .and_then(|(number, unit)| number.checked_mul(unit))
+    Some((digits, unit))
+}
+
+/// The length of a piece: bytes, or with a unit behind.
+pub(super) fn piece_length(text: &str) -> Result<u32, String> {
+    with_unit(text)
+        .and_then(|(digits, unit)| digits.parse::<u64>().ok()?.checked_mul(unit))
+        .and_then(|length| u32::try_from(length).ok())
         .filter(|length| (1..=MAX_PIECE_LENGTH).contains(length))
         .ok_or_else(|| {
             "a length in bytes is asked for, such as 524288, 512K or 1M, at most 1024M".to_owned()
         })
 }
 
-/// A rate in bytes a second: digits, perhaps with a fraction, and a unit behind or not.
+/// A rate in bytes a second: digits, perhaps with a fraction, a unit behind or not, and behind that `/s` or not.
 pub(super) fn rate(text: &str) -> Result<u64, String> {
-    let split = text
-        .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
-        .unwrap_or(text.len());
-    let (digits, unit) = text.split_at(split);
-    let unit: Option<u64> = match unit.to_ascii_lowercase().as_str() {
-        "" | "b" => Some(1),
-        "k" | "kib" => Some(1 << 10),
-        "m" | "mib" => Some(1 << 20),
-        "g" | "gib" => Some(1 << 30),
-        "kb" => Some(1_000),
-        "mb" => Some(1_000_000),
-        "gb" => Some(1_000_000_000),
-        _ => None,
-    };
-    digits
-        .parse::<f64>()
-        .ok()
-        .zip(unit)
+    with_unit(text.strip_suffix("/s").unwrap_or(text))
+        .and_then(|(digits, unit)| Some((digits.parse::<f64>().ok()?, unit)))
         // Casting a float saturates, however long the digits are.
         .map(|(number, unit)| (number * unit as f64) as u64)
         .filter(|rate| (MIN_LIMIT..=MAX_LIMIT).contains(rate))
         .ok_or_else(|| {
-            "bytes a second are asked for, such as 500K, 10M or 1.5MiB, at least 1K".to_owned()
+            "bytes a second are asked for, at least 1K, such as 500K, 10MB/s or 1.5MiB: K, KB and KiB are 1024, M and G likewise"
+                .to_owned()
         })
 }
 
@@ -149,6 +139,7 @@ mod tests {
             ("512K", 512 << 10),
             ("1m", 1 << 20),
             ("1024MiB", 1 << 30),
+            ("64kb", 64 << 10),
             ("7", 7),
         ] {
             assert_eq!(piece_length(text), Ok(length), "{text}");
@@ -160,7 +151,7 @@ mod tests {
             "1025M",
             "4294967295M",
             "-1",
-            "1G",
+            "2G",
             "1.5M",
             "1 M",
         ] {
@@ -175,8 +166,12 @@ mod tests {
             ("500K", 500 << 10),
             ("10M", 10 << 20),
             ("1.5MiB", 3 << 19),
-            ("1.5mb", 1_500_000),
-            ("2kB", 2_000),
+            ("1.5mb", 3 << 19),
+            ("2kB", 2 << 10),
+            ("5M/s", 5 << 20),
+            ("500KB/s", 500 << 10),
+            ("2048/s", 2 << 10),
+            ("1GB", 1 << 30),
             (".5g", 1 << 29),
             ("1024G", 1 << 40),
         ] {
@@ -197,7 +192,9 @@ mod tests {
             "NaN",
             "1 M",
             "M1",
-            "1M/s",
+            "1M/h",
+            "1M/s/s",
+            "8Mbit",
             "1025G",
             "99999999999999999999999G",
             "٣M",

@@ -141,7 +141,7 @@ fn limits() -> [Arg; 3] {
             .value_name("N")
             .value_parser(values::count(2_000))
             .help("How many peers are served at one time, for each share [default: as many as the rate allows, at least 8]"),
-        rate("up").help("The most that is sent, in bytes of files a second, such as 500K, 10M or 1.5MiB [default: no limit]"),
+        rate("up").help("The most that is sent, in bytes of files a second, such as 500K, 10MB/s or 1.5MiB; K, KB and KiB are 1024, M and G likewise [default: no limit]"),
         rate("down").help("The most that is received, likewise [default: no limit]"),
     ]
 }
