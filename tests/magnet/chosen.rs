@@ -60,11 +60,7 @@ pub(crate) fn download(
 #[test]
 fn chosen_files_come_alone_with_the_pieces_at_their_edges_and_last_over_restarts() {
     let sandbox = Sandbox::new();
-    let owner = listen(&SET, "owner", |mut wire, _| {
-        give(&mut wire, info(&SET).len(), |piece| data(piece, info(&SET)));
-    });
     let mut leech = peer(&sandbox, "leech", &[]);
-    let magnet = link(&SET, &peer_parameter(owner));
     download(&mut leech, &sandbox, &SET, "--only '*.txt'");
     let waiting = leech.until("set", |download| download["state"] == "downloading");
     // a.txt lies in pieces 0 to 2, c.txt in 9 and 10, where it does not begin at their start.
@@ -142,10 +138,42 @@ fn chosen_files_come_alone_with_the_pieces_at_their_edges_and_last_over_restarts
     let mut leech = peer(&sandbox, "leech", &[]);
     let lost = leech.until("set", |download| download["state"] != "checking");
     assert_eq!(lost["state"], "failed", "{lost}");
-    // By a link the same is chosen once the files are known.
-    let mut other = peer(&sandbox, "other", &[]);
-    other.run(&format!("download {magnet} --only sub/ --sequential"));
-    other.until("set", |download| download["bytes_total"] != 0);
+}
+
+#[test]
+fn by_a_link_the_same_files_are_chosen_once_they_are_known_and_come_whole() {
+    let sandbox = Sandbox::new();
+    // Its metadata and its pieces come over lines of their own.
+    let owner = listen(&SET, "owner", |mut wire, _| {
+        give(&mut wire, info(&SET).len(), |piece| data(piece, info(&SET)));
+    });
+    let mut leech = peer(&sandbox, "leech", &[]);
+    let magnet = link(&SET, &peer_parameter(owner));
+    leech.run(&format!("download {magnet} --only sub/ --sequential"));
+    let waiting = leech.until("set", |download| {
+        download["state"] == "downloading" && download["bytes_total"] != 0
+    });
+    // b.bin and c.txt lie in pieces 2 to 10, with the end of a.txt and the beginning of d.bin.
+    assert_eq!(waiting["bytes_total"], 9 * 32_768);
+    let mut wire = Wire::greet(leech.process.address, &SET, BOTH, "giver");
+    wire.send(&[have_all(), unchoke()].concat());
+    let mut order = Vec::new();
+    while let Some(body) = wire.until(6) {
+        let (index, begin, length) = asked(&body);
+        order.push(index);
+        wire.send(&piece(index, begin, SET.block(index, begin, length)));
+    }
+    order.dedup();
+    assert_eq!(order, (2..11).collect::<Vec<u32>>());
+    leech.run("wait 60");
+    let set = sandbox.path("leech/set");
+    assert_eq!(files(&set), ["sub/b.bin", "sub/c.txt"]);
+    for name in ["sub/b.bin", "sub/c.txt"] {
+        assert!(
+            fs::read(set.join(name)).unwrap() == SET.file(name),
+            "{name}"
+        );
+    }
 }
 
 #[test]
