@@ -7,7 +7,7 @@ use super::hashing::Hashing;
 use super::output::Output;
 use super::render::size;
 use super::{Exit, signals};
-use crate::storage::{CreateOptions, FileFault, check, create};
+use crate::storage::{CreateOptions, FileFault, StoreError, check, create};
 use crate::torrent::{Layout, MAX_METAINFO, Magnet, Metainfo};
 use std::fmt::Display;
 use std::fs::{File, Permissions};
@@ -185,7 +185,11 @@ fn description(metainfo: &Metainfo) -> impl Iterator<Item = String> {
         });
     head.into_iter()
         .chain(trackers)
-        .chain([format!("magnet     {magnet}")])
+        .chain([match info.private() {
+            // Its metadata is given to nobody (BEP 27): a link to it would lead nowhere.
+            true => "magnet     none: a private torrent is joined by its .torrent alone".to_owned(),
+            false => format!("magnet     {magnet}"),
+        }])
         .chain(files)
 }
 
@@ -199,15 +203,45 @@ fn compare(torrent: &Path, path: &Path, output: &Output) -> Result<bool, String>
         hashing.step(done, total)
     });
     hashing.finish();
-    let report = report.map_err(|error| error.to_string())?;
+    let inside = || {
+        let inside = path.join(metainfo.info().name().as_str());
+        let is_one = match metainfo.info().layout() {
+            Layout::File => inside.is_file(),
+            Layout::Folder => inside.is_dir(),
+        };
+        is_one.then(|| {
+            format!(
+                "{} holds nothing of what the torrent says, but {} may be it: name that one",
+                path.display(),
+                inside.display()
+            )
+        })
+    };
+    let report = match report {
+        Ok(report) if report.holds_nothing() => {
+            if let Some(hint) = inside() {
+                return Err(hint);
+            }
+            report
+        }
+        Ok(report) => report,
+        Err(error @ StoreError::NotAFile(_)) => {
+            return Err(inside().unwrap_or_else(|| error.to_string()));
+        }
+        Err(error) => return Err(error.to_string()),
+    };
     let pieces = metainfo.info().lengths().pieces();
     for (file, fault) in &report.faults {
         output.error(&fault_line(file, fault));
     }
     if report.is_whole() {
         output.result(&format!(
-            "{} is as the torrent says: all {pieces} pieces verify",
-            escape(&path.to_string_lossy())
+            "{} is as the torrent says: {}",
+            escape(&path.to_string_lossy()),
+            match pieces {
+                1 => "its one piece verifies".to_owned(),
+                _ => format!("all {pieces} pieces verify"),
+            }
         ));
         return Ok(true);
     }

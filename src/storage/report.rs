@@ -4,7 +4,7 @@ use super::check::{Zeros, piece_hash};
 use super::parallel::{for_each, hash};
 use super::{Store, StoreError};
 use crate::torrent::{Info, PieceIndex, PieceSet, Sha1};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,9 +26,12 @@ pub enum FileFault {
     /// It is missing, no regular file, a link, too short, too long or unreadable; the error names it.
     #[error(transparent)]
     File(#[from] StoreError),
-    /// Pieces that touch it do not verify.
-    #[error("{0} bad pieces")]
+    /// So many pieces that hold nothing of any other file do not verify.
+    #[error("{}", pieces(*.0))]
     Pieces(u64),
+    /// So many pieces do not verify that hold something of it and of others: which of them is bad cannot be told.
+    #[error("may be bad: {} in common with other files", pieces(*.0))]
+    Common(u64),
     /// Its content does not have the SHA-1 that the torrent gives for the file (BEP 47).
     #[error("SHA-1 {found} where the torrent says {expected}")]
     Sha1 {
@@ -39,7 +42,18 @@ pub enum FileFault {
     },
 }
 
+fn pieces(count: u64) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} bad piece{plural}")
+}
+
 impl Report {
+    /// Whether no piece verifies and no file is as long as it should be: this is another place.
+    pub fn holds_nothing(&self) -> bool {
+        let all_gone = |(_, fault): &(PathBuf, FileFault)| matches!(fault, FileFault::File(_));
+        self.good.count() == 0 && !self.faults.is_empty() && self.faults.iter().all(all_gone)
+    }
+
     /// Whether everything is there and right.
     pub fn is_whole(&self) -> bool {
         self.good.is_full() && self.faults.is_empty()
@@ -89,6 +103,7 @@ pub fn check(
     let total = lengths.total().saturating_add(of_files);
     let done = AtomicU64::new(0);
     let advance = |bytes| progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
+    let proven = Mutex::new(BTreeSet::new());
     let good = Mutex::new(PieceSet::empty(lengths));
     let zeros = Zeros::new(lengths.piece_length().into());
     let files = hashed.into_iter().map(Job::File);
@@ -99,7 +114,10 @@ pub fn check(
                 return Ok(());
             };
             match hash(&store, file.offset, file.length, buffer, stop, &advance) {
-                Ok(found) if file.sha1.is_none_or(|expected| expected == found) => {}
+                Ok(found) if file.sha1.is_none_or(|expected| expected == found) => {
+                    let mut proven = proven.lock().unwrap_or_else(PoisonError::into_inner);
+                    proven.insert(index);
+                }
                 Ok(found) => {
                     let expected = file.sha1.unwrap_or(found);
                     fault(index, FileFault::Sha1 { found, expected });
@@ -124,7 +142,8 @@ pub fn check(
     })?;
     let good = good.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut faults = faults.into_inner().unwrap_or_else(PoisonError::into_inner);
-    blame_pieces(&store, &good, &mut faults)?;
+    let proven = proven.into_inner().unwrap_or_else(PoisonError::into_inner);
+    blame_pieces(&store, &good, &proven, &mut faults);
     let faults = faults.into_iter();
     let faults = faults.map(|(index, fault)| (store.file_path(index), fault));
     Ok(Report {
@@ -133,28 +152,42 @@ pub fn check(
     })
 }
 
-/// Counts each bad piece for the files it touches, unless one of them explains it already.
+/// Counts each bad piece for the files of which it holds something, unless one of them explains it already. Files whose own SHA-1
+/// is right are `proven`.
 fn blame_pieces(
     store: &Store,
     good: &PieceSet,
+    proven: &BTreeSet<usize>,
     faults: &mut BTreeMap<usize, FileFault>,
-) -> Result<(), StoreError> {
+) {
     let lengths = store.info.lengths();
-    let mut counts: BTreeMap<usize, u64> = BTreeMap::new();
+    let mut counts: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
     for piece in lengths.all_pieces().filter(|piece| !good.contains(*piece)) {
-        let segments = store.segments(lengths.offset(piece), lengths.length(piece).into())?;
-        let files: Vec<usize> = segments.map(|segment| segment.index).collect();
-        let explained = |index: &usize| matches!(faults.get(index), Some(FileFault::File(_)));
-        if !files.iter().any(explained) {
-            for index in files {
-                *counts.entry(index).or_default() += 1;
+        let files = store
+            .files_of(piece)
+            .filter(|index| !proven.contains(index));
+        let files: Vec<usize> = files.collect();
+        if files.iter().any(|index| faults.contains_key(index)) {
+            continue;
+        }
+        match files.as_slice() {
+            [only] => counts.entry(*only).or_default().0 += 1,
+            several => {
+                for index in several {
+                    counts.entry(*index).or_default().1 += 1;
+                }
             }
         }
     }
     for (index, count) in counts {
-        faults.entry(index).or_insert(FileFault::Pieces(count));
+        faults.insert(
+            index,
+            match count {
+                (0, common) => FileFault::Common(common),
+                (own, _) => FileFault::Pieces(own),
+            },
+        );
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -212,5 +245,38 @@ mod tests {
         assert!(matches!(report.faults[..], [(_, FileFault::Pieces(2))]));
         let nowhere = check(info, &folder.path().join("nowhere"), 2, &stop, &|_, _| ());
         assert!(matches!(nowhere, Err(StoreError::Missing(_))));
+    }
+
+    #[test]
+    fn who_is_bad_is_said_only_as_far_as_it_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let top = folder.path().join("set");
+        std::fs::create_dir(&top).unwrap();
+        // In pieces of 512 KiB: `a` and `b` have the first one in common, and `b` the second one alone.
+        std::fs::write(top.join("a"), vec![1; 400_000]).unwrap();
+        std::fs::write(top.join("b"), vec![2; 1_000_000]).unwrap();
+        let info = super::super::testing::info_of(&top);
+        let stop = AtomicBool::new(false);
+        let told = || {
+            let report = check(info.clone(), &top, 2, &stop, &|_, _| ()).unwrap();
+            let faults = report.faults.iter().map(|(path, fault)| {
+                let name = path.file_name().unwrap().to_str().unwrap();
+                format!("{name}: {fault}")
+            });
+            faults.collect::<Vec<_>>()
+        };
+        let write = |name: &str, at: u64| {
+            let file = std::fs::File::options().write(true).open(top.join(name));
+            file.unwrap().write_all_at(b"\xff", at).unwrap();
+        };
+        assert!(told().is_empty());
+        write("a", 399_999);
+        let both = "may be bad: 1 bad piece in common with other files";
+        assert_eq!(told(), [format!("a: {both}"), format!("b: {both}")]);
+        write("b", 999_999);
+        assert_eq!(told(), [format!("a: {both}"), "b: 1 bad piece".to_owned()]);
+        std::fs::remove_file(top.join("b")).unwrap();
+        // What is missing explains the piece.
+        assert_eq!(told().len(), 1);
     }
 }

@@ -101,7 +101,7 @@ impl Store {
     }
 
     /// The files that hold bytes of a piece, without padding.
-    fn files_of(&self, piece: PieceIndex) -> impl Iterator<Item = usize> + '_ {
+    pub(super) fn files_of(&self, piece: PieceIndex) -> impl Iterator<Item = usize> + '_ {
         let lengths = self.info.lengths();
         let segments = self.segments(lengths.offset(piece), lengths.length(piece).into());
         let indices = segments.into_iter().flatten().map(|segment| segment.index);

@@ -7,3 +7,4 @@ mod processes;
 mod run_local;
 mod scenarios;
 mod support;
+mod torrents;
