@@ -105,6 +105,22 @@ impl Udp {
         }
     }
 
+    /// The announce that a query over HTTP would be.
+    pub(crate) fn tell(&mut self, query: &str) -> Announced {
+        let announce = AnnounceRequest::parse(query).unwrap();
+        let connection = self.connect();
+        let asked = self.ask(|transaction| Request::Announce {
+            connection,
+            transaction,
+            announce: announce.clone(),
+            url_data: Vec::new(),
+        });
+        match asked {
+            UdpResponse::Announce { announced, .. } => announced,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// The datagram of such an announce.
     pub(crate) fn announce_bytes(connection: ConnectionId, id: u8, port: u16) -> Vec<u8> {
         announcing(connection, TransactionId(*b"once"), id, port).encode()

@@ -2,6 +2,7 @@
 //! tiers of their trackers.
 
 mod client;
+mod counts;
 #[path = "../magnet/extension.rs"]
 mod extension;
 mod http;
