@@ -151,7 +151,7 @@ impl Peer {
         let account = account.map_err(Box::new)?;
         let pool = Pool::start("piece", options.threads).map_err(PeerError::Thread)?;
         let peer_id = PeerId::new(std::array::from_fn(|_| fastrand::alphanumeric() as u8));
-        let announcer = Announcer::new(options.tracker_info);
+        let announcer = Announcer::new(options.tracker_info, address.ip());
         let shared = Shared::new(
             peer_id,
             address,

@@ -14,6 +14,7 @@ mod restart;
 #[path = "../hostile/script.rs"]
 mod script;
 mod stopped;
+mod source;
 #[path = "../swarm/support.rs"]
 #[allow(unreachable_pub)]
 mod support;

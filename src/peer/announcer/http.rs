@@ -1,20 +1,25 @@
 //! Announces over HTTP and HTTPS (BEP 3).
 
+use super::bound::FromSource;
+use super::source::{Failure, Source};
 use crate::peer::zone::{Guard, Refused, Zone};
+use crate::wire::udp_tracker::Family;
 use crate::wire::{AnnounceRequest, AnnounceResponse, MAX_RESPONSE};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
-use ureq::config::Config;
+use std::time::{Duration, Instant};
+use ureq::config::{Config, IpFamily};
 use ureq::http::Uri;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
-use ureq::unversioned::transport::DefaultConnector;
+use ureq::unversioned::transport::{Connector, DefaultConnector, RustlsConnector};
 
 /// How long a tracker may take to answer.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
+/// How long an announce may take over a second family, however long the first took.
+const LEAST: Duration = Duration::from_secs(1);
 /// Names the file with the certificate authorities that are trusted; as other programs have it.
 pub(in crate::peer) const AUTHORITIES_VARIABLE: &str = "SSL_CERT_FILE";
 /// Where systems keep that file otherwise: Debian, Arch and Alpine; Fedora; openSUSE; others.
@@ -28,18 +33,29 @@ const AUTHORITIES: [&str; 4] = [
 const MAX_AUTHORITIES: u64 = 16 << 20;
 
 /// A client that keeps connections open between announces.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct HttpTrackers {
+    source: Source,
     client: OnceLock<Client>,
 }
 
 #[derive(Debug)]
 struct Client {
-    agent: ureq::Agent,
+    /// One for each family, as one alone would take a line of the other family that stands.
+    v4: ureq::Agent,
+    v6: ureq::Agent,
     has_authorities: bool,
 }
 
 impl HttpTrackers {
+    /// For a peer that announces from there.
+    pub(super) fn new(source: Source) -> Self {
+        Self {
+            source,
+            client: OnceLock::new(),
+        }
+    }
+
     /// Announces, within `limit`; `tracker_id` is what the tracker wanted to hear again.
     pub(super) fn announce(
         &self,
@@ -48,35 +64,67 @@ impl HttpTrackers {
         tracker_id: Option<&[u8]>,
         limit: Duration,
     ) -> Result<AnnounceResponse, String> {
-        let client = self
-            .client
-            .get_or_init(|| Client::new(authorities(std::env::var_os(AUTHORITIES_VARIABLE))));
+        let client = self.client.get_or_init(|| {
+            Client::new(
+                self.source,
+                authorities(std::env::var_os(AUTHORITIES_VARIABLE)),
+            )
+        });
         if url.starts_with("https://") && !client.has_authorities {
             return Err(format!(
                 "no file with this system's certificate authorities is found; name one in {AUTHORITIES_VARIABLE}"
             ));
         }
-        let call = client
-            .agent
-            .get(request.url(url, tracker_id))
-            .config()
-            .timeout_global(Some(limit))
-            .build();
-        let mut response = call.call().map_err(|error| error_text(&error))?;
-        let status = response.status();
-        if !status.is_success() {
-            return Err(format!("HTTP status {status}"));
-        }
-        let body = response.body_mut().with_config().limit(MAX_RESPONSE as u64);
-        let body = body.read_to_vec().map_err(|error| error.to_string())?;
-        AnnounceResponse::parse(&body).map_err(|error| error.to_string())
+        let (url, deadline) = (request.url(url, tracker_id), Instant::now() + limit);
+        self.source.announce(|family| {
+            let agent = match family {
+                Family::V4 => &client.v4,
+                Family::V6 => &client.v6,
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            exchange(agent, &url, left.max(LEAST))
+        })
     }
 }
 
+/// Fetches an answer.
+fn exchange(agent: &ureq::Agent, url: &str, limit: Duration) -> Result<AnnounceResponse, Failure> {
+    let call = agent.get(url).config().timeout_global(Some(limit)).build();
+    let mut response = call.call().map_err(|error| failure(&error))?;
+    let said = |reason: String| Failure::Final(reason);
+    let status = response.status();
+    if !status.is_success() {
+        return Err(said(format!("HTTP status {status}")));
+    }
+    let body = response.body_mut().with_config().limit(MAX_RESPONSE as u64);
+    let body = body
+        .read_to_vec()
+        .map_err(|error| said(error.to_string()))?;
+    AnnounceResponse::parse(&body).map_err(|error| said(error.to_string()))
+}
+
 impl Client {
-    fn new(authorities: Vec<Certificate<'static>>) -> Self {
+    fn new(source: Source, authorities: Vec<Certificate<'static>>) -> Self {
         let (tls, has_authorities) = tls(authorities);
-        let config = ureq::Agent::config_builder()
+        let agent = |family| {
+            let config = Self::config(tls.clone(), family);
+            match source.is_single() {
+                true => {
+                    let connector = FromSource(source).chain(RustlsConnector::default());
+                    ureq::Agent::with_parts(config, connector, Guard::new(may_announce))
+                }
+                false => guarded(config, may_announce),
+            }
+        };
+        Self {
+            v4: agent(IpFamily::Ipv4Only),
+            v6: agent(IpFamily::Ipv6Only),
+            has_authorities,
+        }
+    }
+
+    fn config(tls: TlsConfig, family: IpFamily) -> Config {
+        ureq::Agent::config_builder()
             .timeout_global(Some(ANSWER))
             .timeout_connect(Some(ANSWER / 2))
             .http_status_as_error(false)
@@ -85,11 +133,8 @@ impl Client {
             .proxy(None)
             .tls_config(tls)
             .user_agent(concat!("pieceful/", env!("CARGO_PKG_VERSION")))
-            .build();
-        Self {
-            agent: guarded(config, may_announce),
-            has_authorities,
-        }
+            .ip_family(family)
+            .build()
     }
 }
 
@@ -105,10 +150,12 @@ fn may_announce(url: &Uri, zone: Zone) -> bool {
     zone < Zone::Machine || path.ends_with("/announce") || path.ends_with("/scrape")
 }
 
-fn error_text(error: &ureq::Error) -> String {
-    match Refused::from_error(error) {
-        Some(refused) => refused.to_string(),
-        None => error.to_string(),
+fn failure(error: &ureq::Error) -> Failure {
+    match (Refused::from_error(error), error) {
+        // Another address may be one that may be asked.
+        (Some(refused), _) => Failure::Unheard(refused.to_string()),
+        (None, ureq::Error::HostNotFound) => Failure::NoAddress(error.to_string()),
+        (None, error) => Failure::Unheard(error.to_string()),
     }
 }
 
@@ -179,15 +226,17 @@ mod tests {
         }
     }
 
-    fn trackers(named: Option<OsString>) -> HttpTrackers {
+    fn trackers(named: Option<OsString>, listen: &str) -> HttpTrackers {
+        let source = Source::new(listen.parse().unwrap());
         HttpTrackers {
-            client: OnceLock::from(Client::new(authorities(named))),
+            source,
+            client: OnceLock::from(Client::new(source, authorities(named))),
         }
     }
 
     /// The answer to an announce at a tracker under TLS whose certificate is for `name`, by a peer that trusts those
     /// who signed it or, if it is a stranger, another.
-    fn announce(name: &str, is_stranger: bool) -> Result<AnnounceResponse, String> {
+    fn announce(name: &str, is_stranger: bool, listen: &str) -> Result<AnnounceResponse, String> {
         let authority = Authority::generate("test").unwrap();
         let server = TlsServer::new(authority.issue(name).unwrap()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -214,7 +263,7 @@ mod tests {
             false => authority,
         };
         write!(file, "# ours\n{}", trusted.to_pem()).unwrap();
-        let trackers = trackers(Some(file.path().as_os_str().to_owned()));
+        let trackers = trackers(Some(file.path().as_os_str().to_owned()), listen);
         let url = format!("https://localhost:{port}/announce");
         let told = trackers.announce(&url, &request(), None, limit);
         drop(trackers);
@@ -224,11 +273,13 @@ mod tests {
 
     #[test]
     fn an_https_tracker_is_heard_if_its_certificate_is_good() {
-        let told = announce("localhost", false);
-        assert_eq!(told, Err("the tracker refuses: heard".to_owned()));
-        for (name, is_stranger) in [("localhost", true), ("elsewhere", false)] {
-            let told = announce(name, is_stranger).unwrap_err();
-            assert!(told.contains("certificate"), "{told}");
+        for listen in ["0.0.0.0", "127.0.0.2", "::"] {
+            let told = announce("localhost", false, listen);
+            assert_eq!(told, Err("the tracker refuses: heard".to_owned()));
+            for (name, is_stranger) in [("localhost", true), ("elsewhere", false)] {
+                let told = announce(name, is_stranger, listen).unwrap_err();
+                assert!(told.contains("certificate"), "{told}");
+            }
         }
     }
 
@@ -236,8 +287,17 @@ mod tests {
     fn on_this_machine_nothing_but_announces_is_asked_for() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let trackers = trackers(None);
-        let announce = |url: &str| trackers.announce(url, &request(), None, ANSWER);
+        // Neither by the client that chooses no address of its own nor by the one that does.
+        let all = ["0.0.0.0", "127.0.0.2"].map(|listen| trackers(None, listen));
+        let announce = |url: &str| {
+            let [any, bound] = all.each_ref().map(|trackers| {
+                trackers
+                    .announce(url, &request(), None, ANSWER)
+                    .unwrap_err()
+            });
+            assert_eq!(any, bound);
+            any
+        };
         for host in [
             "127.0.0.1",
             "127.1",
@@ -255,33 +315,38 @@ mod tests {
                 "/x?/announce",
                 "/xannounce",
             ] {
-                let told = announce(&format!("http://{host}:{port}{path}")).unwrap_err();
+                let told = announce(&format!("http://{host}:{port}{path}"));
                 assert!(told.contains("nothing is asked"), "{host}{path}: {told}");
             }
         }
         // Neither by a redirect.
-        let serving = thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut head = [0; 2_000];
-            let length = std::io::Read::read(&mut stream, &mut head).unwrap();
-            let answer = "HTTP/1.1 302 Found\r\nLocation: /admin?x\r\nContent-Length: 0\r\n\r\n";
-            stream.write_all(answer.as_bytes()).unwrap();
-            // The next request on the line, or its end.
-            let more = std::io::Read::read(&mut stream, &mut [0; 2_000]);
-            drop(listener);
-            assert!(head[..length].starts_with(b"GET /key/announce?info_hash=%01"));
-            more.unwrap_or(0)
-        });
-        let told = announce(&format!("http://127.0.0.1:{port}/key/announce")).unwrap_err();
-        assert!(told.contains("nothing is asked"), "{told}");
-        drop(trackers);
-        assert_eq!(serving.join().unwrap(), 0, "/admin was asked for");
+        for trackers in all {
+            let listener = listener.try_clone().unwrap();
+            let serving = thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut head = [0; 2_000];
+                let length = std::io::Read::read(&mut stream, &mut head).unwrap();
+                let answer =
+                    "HTTP/1.1 302 Found\r\nLocation: /admin?x\r\nContent-Length: 0\r\n\r\n";
+                stream.write_all(answer.as_bytes()).unwrap();
+                // The next request on the line, or its end.
+                let more = std::io::Read::read(&mut stream, &mut [0; 2_000]);
+                assert!(head[..length].starts_with(b"GET /key/announce?info_hash=%01"));
+                more.unwrap_or(0)
+            });
+            let url = format!("http://127.0.0.1:{port}/key/announce");
+            let told = trackers.announce(&url, &request(), None, ANSWER);
+            let told = told.unwrap_err();
+            assert!(told.contains("nothing is asked"), "{told}");
+            drop(trackers);
+            assert_eq!(serving.join().unwrap(), 0, "/admin was asked for");
+        }
     }
 
     #[test]
     fn without_authorities_https_is_refused_with_what_to_do() {
         let nowhere = tempfile::tempdir().unwrap().path().join("none");
-        let told = trackers(Some(nowhere.into())).announce(
+        let told = trackers(Some(nowhere.into()), "0.0.0.0").announce(
             "https://localhost:1/announce",
             &request(),
             None,

@@ -4,8 +4,10 @@
 //! Each transfer is announced to trackers of its metainfo, which ones `tiers.rs` says, and, unless it is private (BEP 27), to all
 //! of TRACKER_INFO, which is read again before each try.
 
+mod bound;
 mod http;
 mod schedule;
+mod source;
 mod tiers;
 mod udp;
 
@@ -18,7 +20,9 @@ use crate::torrent::{BLOCK, InfoHash};
 use crate::wire::{AnnounceRequest, AnnounceResponse, Event, TrackerInfo};
 use http::HttpTrackers;
 use schedule::{Due, Found, Schedule, Task};
+use source::Source;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,11 +55,13 @@ pub(super) struct Announcer {
 }
 
 impl Announcer {
-    pub(super) fn new(tracker_info: PathBuf) -> Self {
+    /// For a peer that listens there.
+    pub(super) fn new(tracker_info: PathBuf, listen: IpAddr) -> Self {
+        let source = Source::new(listen);
         Self {
             tracker_info,
-            http: HttpTrackers::default(),
-            udp: UdpTrackers::default(),
+            http: HttpTrackers::new(source),
+            udp: UdpTrackers::new(source),
             schedule: Mutex::default(),
             changed: Condvar::new(),
             ending: AtomicBool::new(false),

@@ -5,12 +5,13 @@
 //! address, whichever torrents are announced there, and is bounded by two minutes: who waits for an hour as the standard has
 //! it finds nobody when the tracker is back.
 
+use super::source::{Failure, Source, canonical};
 use crate::wire::udp_tracker::{ConnectionId, Family, Request, Response, TransactionId};
 use crate::wire::{AnnounceRequest, AnnounceResponse, HostPort};
 use ring::rand::{SystemRandom, generate};
 use std::collections::HashMap;
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,14 +23,15 @@ const WAIT: Duration = Duration::from_secs(15);
 const LONGEST: Duration = Duration::from_secs(120);
 /// How often a wait looks whether the peer ends.
 const LOOK: Duration = Duration::from_millis(250);
-/// How many addresses of a host are tried.
+/// How many addresses of a host are tried in one family.
 const MAX_ADDRESSES: usize = 4;
 /// Room for the answer: more peers than any tracker sends.
 const ROOM: usize = 16 << 10;
 
 /// What is known of trackers that do not answer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct UdpTrackers {
+    source: Source,
     silent: Mutex<HashMap<SocketAddr, Silence>>,
 }
 
@@ -39,15 +41,15 @@ struct Silence {
     times: u32,
 }
 
-/// Why an address gave no answer.
-enum Failure {
-    /// Another address of the tracker may do better.
-    Address(String),
-    /// The tracker has spoken, or the peer ends.
-    Final(String),
-}
-
 impl UdpTrackers {
+    /// For a peer that announces from there.
+    pub(super) fn new(source: Source) -> Self {
+        Self {
+            source,
+            silent: Mutex::default(),
+        }
+    }
+
     /// Announces, within `limit`; `gives_up` says whether the peer ends.
     pub(super) fn announce(
         &self,
@@ -60,20 +62,26 @@ impl UdpTrackers {
         let deadline = Instant::now() + limit;
         let addresses = (host.host.as_str(), host.port).to_socket_addrs();
         let addresses = addresses.map_err(|error| format!("{}: {error}", host.host))?;
-        let mut trouble = format!("{} has no address", host.host);
-        for address in addresses.take(MAX_ADDRESSES) {
-            let exchange = Exchange {
-                address,
-                deadline,
-                gives_up,
-            };
-            match self.ask(&exchange, announce, url_data) {
-                Ok(response) => return Ok(response),
-                Err(Failure::Final(reason)) => return Err(reason),
-                Err(Failure::Address(reason)) => trouble = reason,
+        let addresses: Vec<SocketAddr> = addresses.map(canonical).collect();
+        self.source.announce(|family| {
+            let mut trouble = Failure::NoAddress(format!("{} has no address", host.host));
+            let addresses = addresses.iter().copied();
+            let of_family = addresses.filter(|address| Family::of(address.ip()) == family);
+            for address in of_family.take(MAX_ADDRESSES) {
+                let exchange = Exchange {
+                    source: self.source,
+                    address,
+                    deadline,
+                    gives_up,
+                };
+                match self.ask(&exchange, announce, url_data) {
+                    Err(failure @ Failure::Final(_)) => return Err(failure),
+                    Err(failure) => trouble = failure,
+                    told => return told,
+                }
             }
-        }
-        Err(trouble)
+            Err(trouble)
+        })
     }
 
     fn ask(
@@ -93,7 +101,7 @@ impl UdpTrackers {
         let answered = exchange.announce(announce, url_data);
         let mut silent = self.silent();
         match &answered {
-            Err(Failure::Address(_)) => {
+            Err(Failure::Unheard(_)) => {
                 let times = silence.map_or(0, |silence| silence.times);
                 let until = begun + pause(times);
                 let times = times.saturating_add(1);
@@ -131,6 +139,7 @@ fn target(url: &str) -> Result<(HostPort, &str), String> {
 
 /// One announce to one address.
 struct Exchange<'a> {
+    source: Source,
     address: SocketAddr,
     deadline: Instant,
     gives_up: &'a dyn Fn() -> bool,
@@ -143,11 +152,8 @@ impl Exchange<'_> {
         url_data: &str,
     ) -> Result<AnnounceResponse, Failure> {
         // A socket of its own for each: a port that is hard to guess, and word of a port that nobody listens on.
-        let any = match Family::of(self.address.ip()) {
-            Family::V4 => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-            Family::V6 => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-        };
-        let socket = UdpSocket::bind(any).and_then(|socket| {
+        let own = SocketAddr::new(self.source.towards(self.address.ip()), 0);
+        let socket = UdpSocket::bind(own).and_then(|socket| {
             socket.connect(self.address)?;
             socket.set_read_timeout(Some(LOOK))?;
             Ok(socket)
@@ -220,11 +226,11 @@ impl Exchange<'_> {
     }
 
     fn silent(&self) -> Failure {
-        Failure::Address(format!("{} does not answer over UDP", self.address))
+        Failure::Unheard(format!("{} does not answer over UDP", self.address))
     }
 
     fn failed(&self, error: &std::io::Error) -> Failure {
-        Failure::Address(format!("{}: {error}", self.address))
+        Failure::Unheard(format!("{}: {error}", self.address))
     }
 }
 

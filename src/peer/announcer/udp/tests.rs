@@ -78,7 +78,7 @@ fn honest(request: &Request, peer: &str) -> Response {
 }
 
 fn ask(url: &str, limit: Duration) -> Result<AnnounceResponse, String> {
-    UdpTrackers::default().announce(url, &announce(), limit, &|| false)
+    UdpTrackers::new(Source::new([0, 0, 0, 0].into())).announce(url, &announce(), limit, &|| false)
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_refusal_is_told() {
 fn one_that_does_not_answer_is_left_alone_for_longer_each_time() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let url = format!("udp://{}", silent.local_addr().unwrap());
-    let trackers = UdpTrackers::default();
+    let trackers = UdpTrackers::new(Source::new([0, 0, 0, 0].into()));
     let ask = || trackers.announce(&url, &announce(), Duration::from_millis(1), &|| false);
     assert!(ask().unwrap_err().ends_with("does not answer over UDP"));
     assert!(ask().unwrap_err().ends_with("does not answer over UDP"));
@@ -170,7 +170,12 @@ fn the_end_of_the_peer_ends_a_wait() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let url = format!("udp://{}", silent.local_addr().unwrap());
     let begun = Instant::now();
-    let told = UdpTrackers::default().announce(&url, &announce(), ANSWER, &|| true);
+    let told = UdpTrackers::new(Source::new([0, 0, 0, 0].into())).announce(
+        &url,
+        &announce(),
+        ANSWER,
+        &|| true,
+    );
     assert_eq!(told, Err("the peer ends".to_owned()));
     assert!(begun.elapsed() < WAIT);
 }

@@ -1,0 +1,197 @@
+//! Lines of an HTTP client that leave from a certain address, which the client itself cannot have.
+
+use super::source::{Source, canonical};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrLike, bind, connect,
+    setsockopt, socket, sockopt,
+};
+use nix::sys::time::TimeVal;
+use std::fmt;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+use ureq::Error;
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
+};
+
+/// How long a line may take to come about where nothing else says so.
+const USUAL: Duration = Duration::from_secs(5);
+
+/// Connects from where the peer listens.
+#[derive(Debug)]
+pub(super) struct FromSource(pub(super) Source);
+
+impl Connector for FromSource {
+    type Out = Line;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        _: Option<()>,
+    ) -> Result<Option<Line>, Error> {
+        let limit = details.timeout.not_zero().map_or(USUAL, |limit| *limit);
+        let deadline = Instant::now() + limit;
+        let mut failed = io::Error::from(ErrorKind::AddrNotAvailable);
+        for to in &details.addrs {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            // Half of what is left, so that another address has a chance.
+            match line(self.0, canonical(*to), left / 2) {
+                Ok(stream) => {
+                    let config = details.config;
+                    let (input, output) = (config.input_buffer_size(), config.output_buffer_size());
+                    let buffers = LazyBuffers::new(input, output);
+                    return Ok(Some(Line { stream, buffers }));
+                }
+                Err(error) => failed = error,
+            }
+        }
+        Err(Error::Io(failed))
+    }
+}
+
+/// Connects to an address, within that time.
+fn line(source: Source, to: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
+    let family = match to {
+        SocketAddr::V4(_) => AddressFamily::Inet,
+        SocketAddr::V6(_) => AddressFamily::Inet6,
+    };
+    let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    let own = SocketAddr::new(source.towards(to.ip()), 0);
+    bind(socket.as_raw_fd(), &*system_address(own))?;
+    // On Linux this bounds `connect` too (socket(7)).
+    let seconds = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
+    let limit = TimeVal::new(seconds, i64::from(limit.subsec_micros().max(1)));
+    setsockopt(&socket, sockopt::SendTimeout, &limit)?;
+    match connect(socket.as_raw_fd(), &*system_address(to)) {
+        Ok(()) => {}
+        Err(Errno::EINPROGRESS | Errno::EAGAIN) => return Err(ErrorKind::TimedOut.into()),
+        Err(error) => return Err(error.into()),
+    }
+    let stream = TcpStream::from(socket);
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+fn system_address(address: SocketAddr) -> Box<dyn SockaddrLike> {
+    match address {
+        SocketAddr::V4(address) => Box::new(SockaddrIn::from(address)),
+        SocketAddr::V6(address) => Box::new(SockaddrIn6::from(address)),
+    }
+}
+
+/// A line of the client's.
+pub(super) struct Line {
+    stream: TcpStream,
+    buffers: LazyBuffers,
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Line").field(&self.stream).finish()
+    }
+}
+
+impl Transport for Line {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        let timeout = timeout.for_write();
+        let limit = timeout.not_zero().map(|limit| *limit);
+        self.stream.set_write_timeout(limit)?;
+        let output = self.buffers.output().get(..amount).unwrap_or_default();
+        let written = self.stream.write_all(output);
+        written.map_err(|error| told(error, timeout))
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let timeout = timeout.for_read();
+        let limit = timeout.not_zero().map(|limit| *limit);
+        self.stream.set_read_timeout(limit)?;
+        let read = self.stream.read(self.buffers.input_append_buf());
+        let read = read.map_err(|error| told(error, timeout))?;
+        self.buffers.input_appended(read);
+        Ok(read > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        // Between two requests nothing is to come: neither bytes nor an end.
+        let waits = |stream: &TcpStream| {
+            stream.set_nonblocking(true)?;
+            let next = stream.peek(&mut [0]);
+            stream.set_nonblocking(false)?;
+            next
+        };
+        waits(&self.stream).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+}
+
+fn told(error: io::Error, timeout: NextTimeout) -> Error {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => Error::Timeout(timeout.reason),
+        _ => Error::Io(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{IpAddr, TcpListener};
+
+    fn from(listen: &str) -> Source {
+        Source::new(listen.parse().unwrap())
+    }
+
+    #[test]
+    fn a_line_comes_from_the_address_that_the_peer_listens_at() {
+        for (listen, at, expected) in [
+            ("127.0.0.2", "127.0.0.1:0", "127.0.0.2"),
+            ("127.0.0.2", "[::1]:0", "::1"),
+            ("::1", "[::1]:0", "::1"),
+            ("0.0.0.0", "127.0.0.1:0", "127.0.0.1"),
+        ] {
+            let listener = TcpListener::bind(at).unwrap();
+            let to = listener.local_addr().unwrap();
+            let line = line(from(listen), to, USUAL).unwrap();
+            let (_, caller) = listener.accept().unwrap();
+            assert_eq!(caller.ip(), expected.parse::<IpAddr>().unwrap());
+            assert_eq!(line.local_addr().unwrap(), caller);
+        }
+    }
+
+    #[test]
+    fn nobody_there_and_an_address_that_is_not_ours_are_told() {
+        let gone = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = gone.local_addr().unwrap();
+        drop(gone);
+        let refused = line(from("127.0.0.2"), to, USUAL).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        let elsewhere = line(from("192.0.2.1"), to, USUAL).unwrap_err();
+        assert_eq!(elsewhere.kind(), ErrorKind::AddrNotAvailable);
+    }
+
+    #[test]
+    fn a_line_that_does_not_come_about_is_given_up_in_time() {
+        // A listener takes a few callers ahead of its `accept`, and lets the others wait.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
+        let to = listener.local_addr().unwrap();
+        let mut lines = Vec::new();
+        let limit = Duration::from_millis(300);
+        let error = loop {
+            match line(from("127.0.0.2"), to, limit) {
+                Ok(line) => lines.push(line),
+                Err(error) => break error,
+            }
+            assert!(lines.len() < 100, "all of them came about");
+        };
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
+}
