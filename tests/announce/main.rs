@@ -6,6 +6,7 @@ mod counts;
 #[path = "../magnet/extension.rs"]
 mod extension;
 mod http;
+mod limits;
 mod others;
 #[path = "../hostile/peers.rs"]
 mod peers;
