@@ -1,7 +1,8 @@
-//! SIGINT, SIGTERM and SIGHUP: the first asks for a graceful end, the second ends at once.
+//! SIGINT, SIGTERM and SIGHUP: the first asks for a graceful end, the second ends at once. SIGXFSZ does nothing.
 
 use super::Exit;
 use crate::net::Stop;
+use nix::sys::signal::{SigSet, Signal};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,11 +33,15 @@ impl Stopped {
     }
 }
 
-/// Takes the signals over. To be called once in a process.
+/// Takes the signals over. To be called once in a process, before it has other threads.
 ///
 /// # Errors
 /// Why the system did not allow it, as text for a person.
 pub(super) fn watch() -> Result<Stopped, String> {
+    // A file that may not grow is a failed write like any other; the signal beside it would end the process. All threads
+    // that are started from here on have it blocked too.
+    let blocked = SigSet::from(Signal::SIGXFSZ).thread_block();
+    blocked.map_err(|errno| format!("cannot block SIGXFSZ: {errno}"))?;
     let stopped = Stopped::default();
     let raised = stopped.clone();
     let handler = move || {

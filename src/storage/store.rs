@@ -206,11 +206,17 @@ impl Store {
             let stands = self.standing_at(segment.index).is_some();
             match self.file(segment.index)?.filter(|_| !stands) {
                 None => blocks.skip(segment.length),
-                Some(file) => blocks
-                    .write(&file, segment.offset, segment.length)
-                    .map_err(|error| {
-                        StoreError::io("write", &self.file_path(segment.index), error)
-                    })?,
+                Some(file) => {
+                    // A file that somebody cut would get its length back by the next piece, and a hole for those before it.
+                    if self.is_wanted(segment.index) {
+                        self.stamp(segment.index, &file)?;
+                    }
+                    blocks
+                        .write(&file, segment.offset, segment.length)
+                        .map_err(|error| {
+                            StoreError::io("write", &self.file_path(segment.index), error)
+                        })?;
+                }
             }
         }
         Ok(())

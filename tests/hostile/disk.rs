@@ -3,15 +3,18 @@
 use crate::calling::{Logged, TORRENT, leech, peer, seed};
 use crate::lying_tracker::{announce_to, naming};
 use crate::script::*;
-use crate::support::{Process, Sandbox, bytes, command};
+use crate::support::{BINARY, Process, Sandbox, bytes, limited, wait_for_end};
 use crate::torrent::word;
 use serde_json::Value;
 use std::fs::{self, File};
+use std::io::{Write, stderr};
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
 
 /// Downloads to `destination`, which must be refused; gives the message.
 fn refused(peer: &mut Logged, sandbox: &Sandbox, destination: &Path) -> String {
@@ -144,39 +147,26 @@ fn bytes_changed_while_they_are_seeded_never_reach_a_copy() {
     assert!(!sandbox.path("leech/copy").exists());
 }
 
-/// A download with `limit` on what may be written, by a shell before it.
-fn under(sandbox: &Sandbox, limit: &str, folder: &Path) -> Command {
-    let plain = command(folder, &[]);
+/// The arguments of a peer that downloads to `folder/copy` and tells what came of it.
+fn downloading_to(sandbox: &Sandbox, folder: &Path) -> Vec<String> {
     let file = TORRENT.write(sandbox, "share.torrent");
     let download = format!("download {} {}", word(&file), word(&folder.join("copy")));
+    let (info, state) = (sandbox.tracker_info(), sandbox.path("state"));
+    let mut arguments = vec!["peer", "127.0.0.1:0", info.to_str().unwrap()];
+    arguments.extend(["--dir", state.to_str().unwrap(), "--json", "--log", "debug"]);
+    arguments.extend(["-c", &download, "-c", "wait 30", "-c", "show_downloads"]);
+    arguments.into_iter().map(str::to_owned).collect()
+}
+
+/// The same on a small file system of its own, which is mounted at `folder` for this process alone.
+fn on_small_disk(sandbox: &Sandbox, folder: &Path) -> Command {
+    let mount = format!("mount -t tmpfs -o size=1m tmpfs {}", word(folder));
     let mut shell = Command::new("unshare");
     shell
-        .args([
-            "--mount",
-            "bash",
-            "-c",
-            &format!("{limit} && exec \"$@\"; echo skipped"),
-            "bash",
-        ])
-        .arg(plain.get_program());
-    shell
-        .arg("peer")
-        .arg("127.0.0.1:0")
-        .arg(sandbox.tracker_info())
-        .arg("--dir")
-        .arg(sandbox.path("state"));
-    shell.args([
-        "--json",
-        "--log",
-        "debug",
-        "-c",
-        &download,
-        "-c",
-        "wait 30",
-        "-c",
-        "show_downloads",
-    ]);
-    shell
+        .args(["--mount", "sh", "-c"])
+        .arg(format!("{mount} && exec \"$0\" \"$@\""))
+        .arg(BINARY)
+        .args(downloading_to(sandbox, folder))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -187,19 +177,14 @@ fn under(sandbox: &Sandbox, limit: &str, folder: &Path) -> Command {
 fn a_file_larger_than_the_system_allows_is_refused_before_it_is_begun() {
     let sandbox = Sandbox::new();
     let folder = sandbox.folder("small");
-    let output = under(&sandbox, "trap '' XFSZ && ulimit -f 300", &folder)
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    if text.contains("skipped") || text.is_empty() {
-        return println!(
-            "skipped: no unshare here: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
+    let arguments = downloading_to(&sandbox, &folder);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let output = wait_for_end(limited(&folder, &arguments, 150));
+    let text = output.stdout;
     assert!(
         text.contains("\"kind\":\"storage\"") && text.contains("copy.part"),
-        "{text}"
+        "{text}{}",
+        output.stderr
     );
     assert_eq!(
         fs::read_dir(&folder).unwrap().count(),
@@ -220,8 +205,7 @@ fn a_disk_that_fills_up_stops_the_download_with_the_reason() {
         serve(wire, &TORRENT, |_, block| block.to_vec());
     });
     announce_to(&sandbox, naming(&[owner]));
-    let mount = format!("mount -t tmpfs -o size=1m tmpfs {}", word(&folder));
-    let child = under(&sandbox, &mount, &folder).spawn().unwrap();
+    let child = on_small_disk(&sandbox, &folder).spawn().unwrap();
     let log = sandbox.path("state/peer.log");
     let mut child = Killed(Some(child));
     let id = child.0.as_ref().unwrap().id();
@@ -233,7 +217,9 @@ fn a_disk_that_fills_up_stops_the_download_with_the_reason() {
         || "it never begins".into(),
     );
     if !started {
-        return println!("skipped: no file system can be mounted here");
+        let output = child.0.take().unwrap().wait_with_output().unwrap();
+        let why = String::from_utf8_lossy(&output.stderr).replace('\n', "; ");
+        return skipped(&format!("no file system can be mounted here: {why}"));
     }
     let inside = Path::new("/proc")
         .join(id.to_string())
@@ -260,6 +246,107 @@ fn a_disk_that_fills_up_stops_the_download_with_the_reason() {
         "{text}"
     );
     assert_eq!(line_with(&log, &["share: complete"]), None);
+}
+
+/// Tells that a test proves nothing here, past the capture of its output.
+fn skipped(why: &str) {
+    let test = thread::current().name().unwrap_or_default().to_owned();
+    let told = format!("{test}: skipped: {why}\n");
+    stderr().write_all(told.as_bytes()).unwrap();
+}
+
+/// An owner that serves eight pieces, and the others once `gate` says so.
+fn owner_in_two_parts(gate: Receiver<()>) -> SocketAddr {
+    let gate = Mutex::new(Some(gate));
+    listen(&TORRENT, "owner", move |mut wire, _| {
+        let mut gate = gate.lock().unwrap().take();
+        wire.send(&[have_all(), unchoke()].concat());
+        while let Some(body) = wire.until(6) {
+            let (index, begin, length) = asked(&body);
+            if index >= 8
+                && let Some(gate) = gate.take()
+            {
+                let _ = gate.recv();
+            }
+            wire.send(&piece(index, begin, TORRENT.block(index, begin, length)));
+        }
+    })
+}
+
+/// A peer that has eight pieces of `leech/copy.part`, and what lets it have the others.
+fn halfway(sandbox: &Sandbox) -> (Logged, Sender<()>) {
+    let (go, gate) = channel();
+    announce_to(sandbox, naming(&[owner_in_two_parts(gate)]));
+    let mut leech = peer(sandbox, "leech", &[]);
+    let file = TORRENT.write(sandbox, "share.torrent");
+    leech.run(&format!("download {} copy --sequential", word(&file)));
+    leech.until("share", |download| download["bytes_done"] == 8 * 32_768);
+    (leech, go)
+}
+
+/// Lets the download go on, which must fail; gives the reason.
+fn failure(leech: &mut Logged, go: &Sender<()>) -> String {
+    go.send(()).unwrap();
+    let download = leech.until("share", |download| download["state"] != "downloading");
+    assert_eq!(download["state"], "failed", "{download}");
+    assert_eq!(line_with(&leech.log, &["share: complete"]), None);
+    download["reason"].as_str().unwrap().to_owned()
+}
+
+/// Whoever set the limit does not matter: a write fails that nothing foretold.
+#[test]
+fn a_write_that_fails_in_the_middle_of_a_download_ends_it_with_the_reason() {
+    let sandbox = Sandbox::new();
+    let (mut leech, go) = halfway(&sandbox);
+    // Past the pieces that are there; what else the peer writes is shorter.
+    let limited = Command::new("prlimit")
+        .args(["--pid", &leech.process.id().to_string(), "--fsize=400000"])
+        .status();
+    if !limited.is_ok_and(|status| status.success()) {
+        return skipped("no prlimit here");
+    }
+    let reason = failure(&mut leech, &go);
+    assert!(
+        reason.contains("cannot write") && reason.contains("copy.part"),
+        "{reason}"
+    );
+    assert!(!sandbox.path("leech/copy").exists());
+    leech.kill();
+    // Without the limit it goes on from there.
+    let mut again = peer(&sandbox, "leech", &[]);
+    let download = again.until("share", |download| download["state"] == "complete");
+    assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
+    assert!(
+        download["from"]["disk"].as_u64().unwrap() >= 8 * 32_768,
+        "{download}"
+    );
+}
+
+#[test]
+fn a_partial_file_that_is_cut_under_its_download_is_not_taken_for_whole() {
+    let sandbox = Sandbox::new();
+    let (mut leech, go) = halfway(&sandbox);
+    let part = sandbox.path("leech/copy.part");
+    let file = File::options().write(true).open(&part).unwrap();
+    file.set_len(1_000).unwrap();
+    let reason = failure(&mut leech, &go);
+    assert!(
+        reason.contains("copy.part") && reason.contains("1000"),
+        "{reason}"
+    );
+    assert!(!sandbox.path("leech/copy").exists());
+}
+
+#[test]
+fn a_folder_that_is_removed_under_its_download_is_told() {
+    let sandbox = Sandbox::new();
+    let (mut leech, go) = halfway(&sandbox);
+    fs::remove_dir_all(sandbox.path("leech")).unwrap();
+    let reason = failure(&mut leech, &go);
+    assert!(reason.contains("copy.part"), "{reason}");
+    assert!(!sandbox.path("leech").exists());
+    // It goes on with its work elsewhere.
+    assert_eq!(leech.run("status")["command"], "status");
 }
 
 /// A process that ends with its test.
