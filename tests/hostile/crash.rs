@@ -1,6 +1,7 @@
 //! kill -9 and what stands on disk afterwards.
 
 use crate::calling::{Logged, TORRENT, assert_serves, peer, seed};
+use crate::disk::halfway;
 use crate::lying_tracker::{announce_to, naming};
 use crate::script::*;
 use crate::support::Sandbox;
@@ -179,4 +180,107 @@ fn a_damaged_record_is_told_and_the_others_are_taken_up() {
         peer.until("other", |download| download["state"] == "downloading");
         assert!(fs::read(sandbox.path("seed/copy")).unwrap() == TORRENT.content);
     }
+}
+
+/// The record of a torrent in a state folder.
+fn record(sandbox: &Sandbox, name: &str, torrent: &Torrent) -> PathBuf {
+    let hash = torrent.info_hash.map(|byte| format!("{byte:02x}")).concat();
+    sandbox.path(&format!("{name}.state/records/{hash}"))
+}
+
+#[test]
+fn a_record_of_another_torrent_in_the_place_of_one_is_told_and_harms_neither() {
+    let other = Torrent::new("other", 40_000, 16_384, 5);
+    let sandbox = Sandbox::new();
+    let mut both = seed(&sandbox, "seed", &TORRENT);
+    fs::write(sandbox.path("seed/other"), &other.content).unwrap();
+    let file = other.write(&sandbox, "other.torrent");
+    both.run(&format!("download {} other", word(&file)));
+    both.until("other", |download| download["state"] == "complete");
+    drop(both);
+    let ours = record(&sandbox, "seed", &TORRENT);
+    fs::copy(record(&sandbox, "seed", &other), &ours).unwrap();
+    let mut peer = peer(&sandbox, "seed", &[]);
+    logged(
+        &peer.log,
+        &["ERROR", ours.file_name().unwrap().to_str().unwrap()],
+    );
+    assert_eq!(state(&mut peer, "share"), "none");
+    assert_eq!(state(&mut peer, "other"), "complete");
+    let mut wire = Wire::greet(peer.process.address, &other, BOTH, "asker");
+    assert_eq!(wire.fetch(2, 0, 7_232).unwrap(), other.block(2, 0, 7_232));
+    // What the lost record was about is taken as it is, once asked for.
+    let file = TORRENT.write(&sandbox, "share.torrent");
+    peer.run(&format!("download {} copy", word(&file)));
+    peer.until("share", |download| download["state"] == "complete");
+    assert_serves(&peer, &TORRENT);
+}
+
+/// As a backup that is put back does: the length and the time are those of the record, the content is older.
+#[test]
+fn a_record_newer_than_the_file_is_seen_by_the_files_identity() {
+    for is_older in [true, false] {
+        let sandbox = Sandbox::new();
+        drop(seed(&sandbox, "seed", &TORRENT));
+        let (copy, backup) = (sandbox.path("seed/copy"), sandbox.path("seed/backup"));
+        let mut content = TORRENT.content.clone();
+        content[100_000] ^= u8::from(is_older);
+        fs::write(&backup, &content).unwrap();
+        let file = File::options().write(true).open(&backup).unwrap();
+        file.set_modified(copy.metadata().unwrap().modified().unwrap())
+            .unwrap();
+        fs::rename(&backup, &copy).unwrap();
+        let mut peer = peer(&sandbox, "seed", &[]);
+        let expected = if is_older { "failed" } else { "complete" };
+        peer.until("share", |download| download["state"] == expected);
+        logged(
+            &peer.log,
+            &["changed or not known to be whole; checking it"],
+        );
+        if !is_older {
+            assert_serves(&peer, &TORRENT);
+        }
+    }
+}
+
+#[test]
+fn a_record_newer_than_the_partial_file_has_the_lost_pieces_fetched_again() {
+    let sandbox = Sandbox::new();
+    let (first, go) = halfway(&sandbox);
+    let part = sandbox.path("leech/copy.part");
+    let time = part.metadata().unwrap().modified().unwrap();
+    first.kill();
+    drop(go);
+    // As it was four pieces ago.
+    let file = File::options().write(true).open(&part).unwrap();
+    let length = file.metadata().unwrap().len();
+    file.set_len(4 * 32_768).unwrap();
+    file.set_len(length).unwrap();
+    file.set_modified(time).unwrap();
+    let mut again = peer(&sandbox, "leech", &[]);
+    let download = again.until("share", |download| download["state"] == "complete");
+    assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
+    let disk = download["from"]["disk"].as_u64().unwrap_or(0);
+    assert!(disk <= 4 * 32_768, "{download}");
+}
+
+#[test]
+fn a_record_older_than_the_file_costs_nothing_but_a_check() {
+    let sandbox = Sandbox::new();
+    let (mut leech, go) = halfway(&sandbox);
+    let path = record(&sandbox, "leech", &TORRENT);
+    let older = fs::read(&path).unwrap();
+    go.send(()).unwrap();
+    leech.until("share", |download| download["state"] == "complete");
+    wait_for(
+        || (fs::read(&path).unwrap() != older).then_some(()),
+        || "its end is not recorded".to_owned(),
+    );
+    leech.kill();
+    fs::write(&path, older).unwrap();
+    // Nobody is there to fetch from.
+    fs::write(sandbox.tracker_info(), "# nobody\n").unwrap();
+    let mut again = peer(&sandbox, "leech", &[]);
+    again.until("share", |download| download["state"] == "complete");
+    assert_serves(&again, &TORRENT);
 }

