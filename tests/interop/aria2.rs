@@ -1,12 +1,12 @@
 //! aria2: one process a torrent.
 
-use crate::contents::assert_same;
+use crate::contents::{self, NAMES, assert_same};
 use crate::exchange::{
     Client, Over, Swarm, make, they_fetch_by_link, they_fetch_what_we_seed, until_fetched,
     we_fetch_by_link, we_fetch_what_they_seed,
 };
 use crate::others::{Other, Running, are_here, command, free_port, until};
-use crate::server::{Server, sound};
+use crate::server::{Server, sound, status};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -112,33 +112,43 @@ fn we_fetch_by_magnet_link_what_it_seeds() {
     exchange(we_fetch_by_link);
 }
 
-/// A torrent of nobody's swarm whose file lies on a server (BEP 19).
+/// Torrents of nobody's swarm whose files lie on a server (BEP 19).
 #[test]
 fn both_fetch_what_a_web_seed_has() {
     if !are_here(&[Other::Aria2]) {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");
-    let file = swarm.sandbox.file("owned/file", 5_000_003, 1);
-    let content = fs::read(&file).unwrap();
-    let server = Server::start(move |request, _, stream| sound(request, stream, &content));
-    let torrent = swarm.sandbox.path("file.torrent");
-    make(&file, &Over::Http.url(swarm.tracker.address), &torrent);
-    let mut bytes = fs::read(&torrent).unwrap();
-    assert_eq!(bytes.pop(), Some(b'e'));
-    let url = server.url("/file");
-    bytes.extend(format!("8:url-list{}:{url}e", url.len()).bytes());
-    fs::write(&torrent, bytes).unwrap();
-
+    let owned = contents::write(&swarm.sandbox);
+    let served = owned.clone();
+    let server =
+        Server::start(
+            move |request, _, stream| match fs::read(served.join(&request.path[1..])) {
+                Ok(content) => sound(request, stream, &content),
+                Err(_) => status(stream, "404 Not Found"),
+            },
+        );
     let mut aria2 = Aria2::new(&swarm);
     let copies = swarm.sandbox.folder("copies");
-    aria2.fetch(&torrent, &copies);
-    aria2.until_complete();
-    assert_same(&file, &copies.join("file"));
     let mut leech = swarm.peer("leech", &[]);
-    leech.run(&format!("download {}", torrent.display()));
+    for name in NAMES {
+        let torrent = swarm.sandbox.path(&format!("{name}.torrent"));
+        let file = owned.join(name);
+        make(&file, &Over::Http.url(swarm.tracker.address), &torrent);
+        let mut bytes = fs::read(&torrent).unwrap();
+        assert_eq!(bytes.pop(), Some(b'e'));
+        // For a folder it is what its name comes after.
+        let url = server.url(if name == "many" { "/" } else { "/{name}" });
+        let url = url.replace("{name}", name);
+        bytes.extend(format!("8:url-list{}:{url}e", url.len()).bytes());
+        fs::write(&torrent, bytes).unwrap();
+        aria2.fetch(&torrent, &copies);
+        leech.run(&format!("download {}", torrent.display()));
+    }
+    aria2.until_complete();
     until_fetched(&mut leech);
-    assert_same(&file, &swarm.sandbox.path("leech/file"));
-    let from = leech.download("file")["from"].clone();
-    assert_eq!(from[&url], 5_000_003, "{from}");
+    for name in NAMES {
+        assert_same(&owned.join(name), &copies.join(name));
+        assert_same(&owned.join(name), &swarm.sandbox.path("leech").join(name));
+    }
 }

@@ -1,8 +1,9 @@
 //! libtorrent, by its Python package.
 
+use crate::contents::{self, assert_same};
 use crate::exchange::{
-    Client, Over, Swarm, assert_content, link, they_fetch_by_link, they_fetch_what_we_seed,
-    until_fetched, we_fetch_by_link, we_fetch_what_they_seed,
+    Client, Over, Swarm, assert_calm, assert_content, link, they_fetch_by_link,
+    they_fetch_what_we_seed, until_fetched, we_fetch_by_link, we_fetch_what_they_seed,
 };
 use crate::others::{DISK, Other, PATIENCE, Running, are_here, command, python, until};
 use crate::support::Peer;
@@ -92,13 +93,24 @@ impl Client for Libtorrent {
     }
 }
 
-fn exchange(exchange: fn(&Swarm, &mut dyn Client, Over), over: Over, settings: &Value) {
+type Exchange = fn(&Swarm, &mut dyn Client, Over);
+
+fn exchange(exchange: Exchange, over: Over, settings: &Value) {
+    exchange_on("127.0.0.1", exchange, over, settings);
+}
+
+fn exchange_on(ip: &str, exchange: Exchange, over: Over, settings: &Value) {
     if !are_here(&[Other::Libtorrent]) {
         return;
     }
-    let swarm = Swarm::new("127.0.0.1");
+    let swarm = Swarm::new(ip);
     let mut libtorrent = Libtorrent::start(&swarm, settings);
     exchange(&swarm, &mut libtorrent, over);
+}
+
+fn exchange_on_ipv6(exchange: Exchange, over: Over) {
+    let settings = json!({"listen_interfaces": "[::1]:0"});
+    exchange_on("::1", exchange, over, &settings);
 }
 
 #[test]
@@ -131,17 +143,48 @@ fn we_fetch_by_magnet_link_what_it_seeds() {
     exchange(we_fetch_by_link, Over::Udp, &json!({}));
 }
 
-/// A file whose seed is ours, and its torrent without a tracker. Whoever fetches it knows only whom it is told of.
-fn trackerless(swarm: &Swarm, more: &[&str]) -> (Peer, PathBuf) {
-    let file = swarm.sandbox.file("owned/file", 20_000_000, 1);
-    let mut seed = swarm.peer("seed", more);
-    seed.run(&format!("send {} sent.torrent", file.display()));
-    swarm.until_known(1);
-    let sent = fs::read(swarm.sandbox.path("seed/sent.torrent")).unwrap();
-    let info = Metainfo::parse(&sent).unwrap().info().clone();
-    let torrent = swarm.sandbox.path("trackerless.torrent");
-    fs::write(&torrent, Metainfo::new(info, Vec::new()).encode()).unwrap();
-    (seed, torrent)
+#[test]
+fn on_ipv6_it_fetches_what_we_seed_over_udp() {
+    exchange_on_ipv6(they_fetch_what_we_seed, Over::Udp);
+}
+
+#[test]
+fn on_ipv6_we_fetch_what_it_seeds_over_udp() {
+    exchange_on_ipv6(we_fetch_what_they_seed, Over::Udp);
+}
+
+#[test]
+fn on_ipv6_it_fetches_by_magnet_link_what_we_seed() {
+    exchange_on_ipv6(they_fetch_by_link, Over::Udp);
+}
+
+#[test]
+fn on_ipv6_we_fetch_by_magnet_link_what_it_seeds() {
+    exchange_on_ipv6(we_fetch_by_link, Over::Http);
+}
+
+/// What takes a while, one torrent in pieces of many blocks and one of many files.
+const SLOW: [&str; 2] = ["odd.bin", "many"];
+
+/// A seed of ours, and torrents without a tracker. Whoever fetches them knows only whom it is told of.
+fn trackerless(swarm: &Swarm) -> (Peer, [PathBuf; 2]) {
+    let owned = contents::write(&swarm.sandbox);
+    let mut seed = swarm.peer("seed", &[]);
+    let torrents = SLOW.map(|name| {
+        let sent = swarm.sandbox.path(&format!("{name}.sent"));
+        let path = owned.join(name);
+        seed.run(&format!("send {} {}", path.display(), sent.display()));
+        let sent = Metainfo::parse(&fs::read(sent).unwrap()).unwrap();
+        let torrent = swarm.sandbox.path(&format!("{name}.torrent"));
+        fs::write(
+            &torrent,
+            Metainfo::new(sent.info().clone(), Vec::new()).encode(),
+        )
+        .unwrap();
+        torrent
+    });
+    swarm.until_known(2);
+    (seed, torrents)
 }
 
 #[test]
@@ -150,22 +193,34 @@ fn we_hear_from_it_of_another_peer() {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");
-    // Complete it would leave the seed, and we it.
-    let (seed, torrent) = trackerless(&swarm, &["--up", "50K"]);
+    let (seed, torrents) = trackerless(&swarm);
     let mut theirs = Libtorrent::start(&swarm, &json!({}));
-    theirs.fetch(&torrent, &swarm.sandbox.folder("copies"));
+    let copies = swarm.sandbox.folder("copies");
+    for torrent in &torrents {
+        // Complete it would leave the seed.
+        theirs.ask(&json!({"do": "add", "torrent": torrent, "folder": copies, "limit": 2_000}));
+    }
     let address = seed.process.address;
     theirs.ask(&json!({"do": "connect", "ip": address.ip(), "port": address.port()}));
     swarm.hide_tracker();
     let mut leech = swarm.peer("leech", &[]);
     let port = theirs.ask(&json!({"do": "listen"}))["port"].clone();
-    let link = link(&torrent, "");
-    let link = link.strip_suffix("&tr=").unwrap();
-    leech.run(&format!("download '{link}&x.pe=127.0.0.1:{port}'"));
-    until("the leech calls the seed", || {
-        let log = swarm.log("leech");
-        log.contains(&format!("called {address}")).then_some(())
-    });
+    for torrent in &torrents {
+        let link = link(torrent, "");
+        let link = link.strip_suffix("&tr=").unwrap();
+        leech.run(&format!("download '{link}&x.pe=127.0.0.1:{port}'"));
+    }
+    until_fetched(&mut leech);
+    for name in SLOW {
+        assert_same(
+            &swarm.owned.join(name),
+            &swarm.sandbox.path("leech").join(name),
+        );
+    }
+    // Theirs tells the seed of it too, so either may have called.
+    let log = swarm.log("leech");
+    assert!(log.contains("(pieceful "), "{log}");
+    assert_calm(&swarm, "leech");
 }
 
 #[test]
@@ -174,18 +229,22 @@ fn it_hears_from_us_of_another_peer() {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");
-    let (seed, torrent) = trackerless(&swarm, &[]);
+    let (seed, torrents) = trackerless(&swarm);
     // It knows the seed by the tracker, and is too slow for theirs to be done before it hears.
-    let mut between = swarm.peer("between", &["--down", "50K", "--up", "50K"]);
-    between.run(&format!("download {}", torrent.display()));
+    let mut between = swarm.peer("between", &["--down", "10K", "--up", "10K"]);
     let mut theirs = Libtorrent::start(&swarm, &json!({}));
-    theirs.fetch(&torrent, &swarm.sandbox.folder("copies"));
+    let copies = swarm.sandbox.folder("copies");
+    for torrent in &torrents {
+        between.run(&format!("download {}", torrent.display()));
+        theirs.fetch(torrent, &copies);
+    }
     let address = between.process.address;
     theirs.ask(&json!({"do": "connect", "ip": address.ip(), "port": address.port()}));
-    until("it calls the seed, or the seed it", || {
-        let told = theirs.ask(&json!({"do": "wait", "seconds": 1}));
-        (told["complete"] == true).then_some(())
-    });
+    theirs.until_complete();
+    for name in SLOW {
+        assert_same(&swarm.owned.join(name), &copies.join(name));
+    }
+    assert_ne!(between.download("odd.bin")["state"], "complete");
     assert_content(&swarm, &mut theirs, "between");
     drop(seed);
 }

@@ -1,7 +1,7 @@
 //! Swarms whose tracker is opentracker, over HTTP and UDP.
 
-use crate::contents::assert_same;
-use crate::exchange::{Client, Over, Swarm, assert_content, make, until_fetched};
+use crate::contents::{self, NAMES, assert_same};
+use crate::exchange::{Client, Over, Swarm, assert_calm, assert_content, make, until_fetched};
 use crate::libtorrent::Libtorrent;
 use crate::others::{Other, Running, are_here, command, free_port, until};
 use pieceful::torrent::Metainfo;
@@ -19,7 +19,7 @@ struct Opentracker {
 }
 
 impl Opentracker {
-    fn start(swarm: &Swarm, address: SocketAddr, torrents: &[&Path]) -> Self {
+    fn start(swarm: &Swarm, address: SocketAddr, torrents: &[PathBuf]) -> Self {
         // Started by root it sees nothing but this folder, as nobody.
         let home = swarm.sandbox.folder("opentracker");
         fs::set_permissions(&home, Permissions::from_mode(0o755)).unwrap();
@@ -42,20 +42,22 @@ impl Opentracker {
         }
     }
 
-    /// Waits until it knows a seed of the torrent.
-    fn until_seeded(&self, torrent: &Path) {
-        let escaped: String = info_hash(torrent)
-            .as_bytes()
-            .chunks(2)
-            .map(|byte| format!("%{}", str::from_utf8(byte).unwrap()))
-            .collect();
-        let url = format!("http://{}/scrape?info_hash={escaped}", self.address);
-        until("opentracker knows a seed", || {
-            let told = ureq::get(&url).call().ok()?.body_mut().read_to_vec().ok()?;
-            String::from_utf8_lossy(&told)
-                .contains("8:completei1e")
-                .then_some(())
-        });
+    /// Waits until it knows a seed of each torrent.
+    fn until_seeded(&self, torrents: &[PathBuf]) {
+        for torrent in torrents {
+            let escaped: String = info_hash(torrent)
+                .as_bytes()
+                .chunks(2)
+                .map(|byte| format!("%{}", str::from_utf8(byte).unwrap()))
+                .collect();
+            let url = format!("http://{}/scrape?info_hash={escaped}", self.address);
+            until("opentracker knows a seed", || {
+                let told = ureq::get(&url).call().ok()?.body_mut().read_to_vec().ok()?;
+                String::from_utf8_lossy(&told)
+                    .contains("8:completei1e")
+                    .then_some(())
+            });
+        }
     }
 }
 
@@ -64,54 +66,85 @@ fn info_hash(torrent: &Path) -> String {
     metainfo.info().info_hash().to_string()
 }
 
-/// A file, its torrent with opentracker as the only tracker, and that tracker.
-fn swarm(over: Over) -> (Swarm, Opentracker, PathBuf, PathBuf) {
+/// Every content, its torrent with opentracker as the only tracker, and that tracker. Ours is not to help.
+fn swarm(over: Over) -> (Swarm, Opentracker, [PathBuf; 4]) {
     let swarm = Swarm::new("127.0.0.1");
-    let file = swarm.sandbox.file("owned/file", 3_000_001, 1);
-    let torrent = swarm.sandbox.path("file.torrent");
+    swarm.hide_tracker();
+    let owned = contents::write(&swarm.sandbox);
     let address = SocketAddr::new(swarm.ip, free_port(swarm.ip));
-    make(&file, &over.url(address), &torrent);
-    let tracker = Opentracker::start(&swarm, address, &[&torrent]);
-    // Ours is not to help.
-    fs::write(swarm.sandbox.tracker_info(), format!("{address}\n")).unwrap();
-    (swarm, tracker, file, torrent)
+    let torrents = NAMES.map(|name| {
+        let torrent = swarm.sandbox.path(&format!("{name}.torrent"));
+        make(&owned.join(name), &over.url(address), &torrent);
+        torrent
+    });
+    let tracker = Opentracker::start(&swarm, address, &torrents);
+    (swarm, tracker, torrents)
+}
+
+fn we_seed(over: Over) {
+    if !are_here(&[Other::Opentracker, Other::Libtorrent]) {
+        return;
+    }
+    let (swarm, tracker, torrents) = swarm(over);
+    let mut seed = swarm.peer("seed", &[]);
+    for torrent in &torrents {
+        // What is there already is not fetched.
+        let (torrent, owned) = (torrent.display(), swarm.owned.display());
+        seed.run(&format!("download {torrent} {owned}"));
+    }
+    tracker.until_seeded(&torrents);
+    both_fetch(&swarm, &torrents);
+    assert_calm(&swarm, "seed");
+}
+
+fn libtorrent_seeds(over: Over) {
+    if !are_here(&[Other::Opentracker, Other::Libtorrent]) {
+        return;
+    }
+    let (swarm, tracker, torrents) = swarm(over);
+    let mut seed = Libtorrent::start(&swarm, &json!({}));
+    for torrent in &torrents {
+        seed.seed(torrent, &swarm.owned);
+    }
+    tracker.until_seeded(&torrents);
+    both_fetch(&swarm, &torrents);
+    assert_eq!(seed.complaints(), Vec::<String>::new());
+}
+
+fn both_fetch(swarm: &Swarm, torrents: &[PathBuf]) {
+    let mut leech = swarm.peer("leech", &[]);
+    let mut theirs = Libtorrent::start(swarm, &json!({}));
+    let copies = swarm.sandbox.folder("copies");
+    for torrent in torrents {
+        leech.run(&format!("download {}", torrent.display()));
+        theirs.fetch(torrent, &copies);
+    }
+    until_fetched(&mut leech);
+    theirs.until_complete();
+    for name in NAMES {
+        let owned = swarm.owned.join(name);
+        assert_same(&owned, &swarm.sandbox.path("leech").join(name));
+        assert_same(&owned, &copies.join(name));
+    }
+    assert_content(swarm, &mut theirs, "leech");
 }
 
 #[test]
 fn we_seed_and_libtorrent_and_we_fetch_over_its_http() {
-    if !are_here(&[Other::Opentracker, Other::Libtorrent]) {
-        return;
-    }
-    let (swarm, tracker, file, torrent) = swarm(Over::Http);
-    let mut seed = swarm.peer("seed", &[]);
-    seed.run(&format!("send {} sent.torrent", file.display()));
-    tracker.until_seeded(&torrent);
-    fetch_and_compare(&swarm, &file, &torrent);
+    we_seed(Over::Http);
+}
+
+#[test]
+fn we_seed_and_libtorrent_and_we_fetch_over_its_udp() {
+    we_seed(Over::Udp);
+}
+
+#[test]
+fn libtorrent_seeds_and_libtorrent_and_we_fetch_over_its_http() {
+    libtorrent_seeds(Over::Http);
 }
 
 #[test]
 fn libtorrent_seeds_and_libtorrent_and_we_fetch_over_its_udp() {
-    if !are_here(&[Other::Opentracker, Other::Libtorrent]) {
-        return;
-    }
-    let (swarm, tracker, file, torrent) = swarm(Over::Udp);
-    let mut seed = Libtorrent::start(&swarm, &json!({}));
-    seed.seed(&torrent, file.parent().unwrap());
-    tracker.until_seeded(&torrent);
-    swarm.hide_tracker();
-    fetch_and_compare(&swarm, &file, &torrent);
-    assert_eq!(seed.complaints(), Vec::<String>::new());
-}
-
-fn fetch_and_compare(swarm: &Swarm, file: &Path, torrent: &Path) {
-    let mut leech = swarm.peer("leech", &[]);
-    leech.run(&format!("download {}", torrent.display()));
-    let mut theirs = Libtorrent::start(swarm, &json!({}));
-    let copies = swarm.sandbox.folder("copies");
-    theirs.fetch(torrent, &copies);
-    until_fetched(&mut leech);
-    theirs.until_complete();
-    assert_same(file, &swarm.sandbox.path("leech/file"));
-    assert_same(file, &copies.join("file"));
-    assert_content(swarm, &mut theirs, "leech");
+    libtorrent_seeds(Over::Udp);
 }

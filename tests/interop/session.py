@@ -78,9 +78,10 @@ class Session:
         return {"read": [read(torrent) for torrent in asked["torrents"]]}
 
     def add(self, asked):
-        """Takes a torrent in; what is in its folder already is checked, or believed to be whole."""
+        """Takes a torrent in; what is in its folder already is checked, or believed to be whole. `limit` is in bytes a second."""
         parameters = lt.load_torrent_file(asked["torrent"])
         parameters.save_path = asked["folder"]
+        parameters.download_limit = asked.get("limit", -1)
         if asked.get("believed"):
             parameters.flags |= lt.torrent_flags.seed_mode
         handle = self.session.add_torrent(parameters)
@@ -95,14 +96,19 @@ class Session:
         return {}
 
     def connect(self, asked):
-        """Calls a peer of the first torrent."""
-        self.torrents[0].connect_peer((asked["ip"], asked["port"]))
+        """Calls a peer of every torrent."""
+        for torrent in self.torrents:
+            torrent.connect_peer((asked["ip"], asked["port"]))
         return {}
 
     def peers(self, _):
-        """Whom the first torrent is connected with."""
+        """Whom the first torrent is connected with, and what they say of themselves."""
+        flag = lt.peer_info.upload_only
         peers = self.torrents[0].get_peer_info()
-        return {"peers": [f"{peer.ip[0]}:{peer.ip[1]}" for peer in peers]}
+        return {
+            "have": self.torrents[0].status().num_pieces,
+            "peers": [{"have": peer.num_pieces, "upload_only": bool(peer.flags & flag)} for peer in peers],
+        }
 
     def wait(self, asked):
         """Until every torrent is complete, or time is up. The last of it may be written a little later."""

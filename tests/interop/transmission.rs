@@ -1,6 +1,9 @@
 //! Transmission: its daemon, told what to do over its JSON interface.
 
-use crate::exchange::{Client, Over, Swarm, they_fetch_what_we_seed, we_fetch_what_they_seed};
+use crate::exchange::{
+    Client, Over, Swarm, they_fetch_by_link, they_fetch_what_we_seed, we_fetch_by_link,
+    we_fetch_what_they_seed,
+};
 use crate::others::{Other, Running, are_here, command, free_port, until};
 use serde_json::{Value, json};
 use std::fs::{self, File};
@@ -160,4 +163,14 @@ fn it_fetches_what_we_seed_over_http_udp_and_ipv6() {
 #[test]
 fn we_fetch_what_it_seeds_over_http_udp_and_ipv6() {
     every_way(we_fetch_what_they_seed);
+}
+
+#[test]
+fn it_fetches_by_magnet_link_what_we_seed_over_http_udp_and_ipv6() {
+    every_way(they_fetch_by_link);
+}
+
+#[test]
+fn we_fetch_by_magnet_link_what_it_seeds_over_http_udp_and_ipv6() {
+    every_way(we_fetch_by_link);
 }
