@@ -14,8 +14,8 @@ mod private;
 mod restart;
 #[path = "../hostile/script.rs"]
 mod script;
-mod stopped;
 mod source;
+mod stopped;
 #[path = "../swarm/support.rs"]
 #[allow(unreachable_pub)]
 mod support;

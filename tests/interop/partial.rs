@@ -78,7 +78,7 @@ fn a_partial_seed_announces_that_it_is_paused_and_what_it_lacks() {
     until("it says that it is paused", || {
         let requests = tracker.requests();
         let asked = requests.iter().map(|request| request.path.as_str());
-        let paused = asked.filter(|path| path.contains("&event=paused")).last()?;
+        let paused = asked.rev().find(|path| path.contains("&event=paused"))?;
         assert!(paused.contains(&format!("&left={lacks}&")), "{paused}");
         Some(())
     });
