@@ -44,11 +44,12 @@ impl Peer {
         options: DownloadOptions,
     ) -> Result<Started, PeerError> {
         let magnet: Magnet = link.parse()?;
-        if let Some(known) = self.shared.transfer(magnet.info_hash)
-            && !known.has_failed()
-            && known.sought().is_none()
-        {
-            return self.download_known(&known, magnet, options);
+        let known = self.shared.transfer(magnet.info_hash);
+        if let Some(known) = known.filter(|known| !known.has_failed()) {
+            return match known.sought() {
+                Some(sought) => self.seek_more(&known, sought, options),
+                None => self.download_known(&known, magnet, options),
+            };
         }
         let destination = absolute_destination(options.destination.as_deref())?;
         let record = MagnetRecord {
@@ -66,6 +67,40 @@ impl Peer {
             self.shared.forget(&transfer);
             return Err(error);
         }
+        transfer.seek(&self.shared);
+        Ok(Started {
+            name: transfer.name().to_owned(),
+            info_hash: transfer.info_hash(),
+            path: destination,
+        })
+    }
+
+    /// The metadata of what the link names is sought already: once it is here, what is asked for now is wanted too.
+    fn seek_more(
+        &self,
+        known: &Arc<Transfer>,
+        former: &Sought,
+        options: DownloadOptions,
+    ) -> Result<Started, PeerError> {
+        let destination = absolute_destination(options.destination.as_deref())?;
+        let wishes = known.wishes.and(&options.wishes);
+        if destination != former.destination || wishes == known.wishes {
+            return Err(already(known));
+        }
+        let record = MagnetRecord {
+            only: wishes.patterns(),
+            sequential: wishes.sequential,
+            force: wishes.force,
+            ..known.to_magnet_record(former)
+        };
+        let mut transfer = sought(&self.shared, &record, wishes);
+        transfer.added_ms = known.added_ms;
+        transfer.state().candidates = known.state().candidates.handed_on();
+        let transfer = Arc::new(transfer);
+        self.shared.records.save_magnet(&record)?;
+        let replaced = self.shared.replace(known, Arc::clone(&transfer));
+        replaced.map_err(|other| already(&other))?;
+        known.fail(&self.shared, "more of it is wanted from now on");
         transfer.seek(&self.shared);
         Ok(Started {
             name: transfer.name().to_owned(),

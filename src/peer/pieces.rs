@@ -313,8 +313,11 @@ impl Transfer {
         }
         // Whoever sees that it is complete may end the peer at once, and trackers shall have heard of it by then.
         if self.listed {
-            let all = self.selection.is_all();
-            shared.announce(self, all.then_some(Event::Completed));
+            let event = match self.selection.is_all() {
+                true => Event::Completed,
+                false => Event::Paused,
+            };
+            shared.announce(self, Some(event));
         }
         let now = shared.now();
         {

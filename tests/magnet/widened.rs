@@ -1,16 +1,19 @@
 //! More files of a share of which some were chosen before.
 
 use crate::chosen::{SET, download, files};
-use crate::extension::*;
+use crate::extension::{self, data, hello, info, link, next_extended};
 use crate::peers::{Logged, peer};
 use crate::script::*;
-use crate::support::Sandbox;
+use crate::support::{PATIENCE, Sandbox};
 use crate::torrent::word;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 
 const ALL: [&str; 5] = ["a.txt", "d.bin", "empty", "sub/b.bin", "sub/c.txt"];
@@ -263,4 +266,113 @@ fn a_finished_file_that_changes_meanwhile_is_not_taken_for_what_it_was() {
     leech.run(&line);
     leech.run("wait 60");
     check(&set, &["a.txt", "d.bin"]);
+}
+
+/// A tracker that knows nobody, and what it is told: the path of each request.
+fn tracker() -> (SocketAddr, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, told) = channel();
+    // It ends with the process of the tests.
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let mut head = String::new();
+            while stream.read_line(&mut head).unwrap_or(0) > 2 {}
+            let answer = "d8:intervali1800e5:peers0:e";
+            let length = answer.len();
+            let _ = write!(
+                stream.get_mut(),
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{answer}"
+            );
+            let _ = sender.send(head.lines().next().unwrap_or_default().to_owned());
+        }
+    });
+    (address, told)
+}
+
+#[test]
+fn trackers_hear_that_more_is_fetched_and_when_it_is_here() {
+    let sandbox = Sandbox::new();
+    let (address, told) = tracker();
+    fs::write(sandbox.tracker_info(), format!("{address}\n")).unwrap();
+    let until = |event: Option<&str>, left: usize| {
+        let (left, mut heard) = (format!("left={left}&"), Vec::new());
+        loop {
+            let next = told.recv_timeout(PATIENCE);
+            let told = next.unwrap_or_else(|_| panic!("{event:?} {left} after {heard:?}"));
+            heard.push(told.clone());
+            let is_it = match event {
+                Some(event) => told.contains(&format!("event={event}")),
+                None => !told.contains("event="),
+            };
+            if is_it && told.contains(&left) {
+                return;
+            }
+        }
+    };
+    let all = SET.content.len();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    download(&mut leech, &sandbox, &SET, "--only a.txt");
+    until(Some("started"), all);
+    complete(&mut leech);
+    until(Some("paused"), all - 3 * 32_768);
+    download(&mut leech, &sandbox, &SET, "");
+    until(Some("started"), all - 3 * 32_768);
+    complete(&mut leech);
+    until(Some("completed"), 0);
+}
+
+#[test]
+fn a_real_seed_sends_nothing_twice_and_is_called_at_once() {
+    let sandbox = Sandbox::new();
+    let _tracker = sandbox.tracker(&[]);
+    for (name, length) in [("a", 3_000_000), ("b", 2_500_000), ("c/d", 700_000)] {
+        sandbox.file(&format!("seed/files/{name}"), length, length as u64);
+    }
+    let mut seed = peer(&sandbox, "seed", &[]);
+    seed.run("send files");
+    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut fetched = |options: &str| {
+        leech.run(&format!("download ../seed/files.torrent {options}"));
+        leech.run("wait 60");
+        let download = leech.download("files");
+        assert_eq!(download["bytes_done"], download["bytes_total"]);
+        let from = download["from"].as_object().unwrap();
+        assert_eq!(from.len(), 1, "{download}");
+        assert_eq!(from.values().next(), Some(&download["bytes_total"]));
+    };
+    fetched("--only b");
+    fetched("--only c/");
+    fetched("");
+    for name in ["a", "b", "c/d"] {
+        let copy = fs::read(sandbox.path("leech/files").join(name)).unwrap();
+        let own = fs::read(sandbox.path("seed/files").join(name)).unwrap();
+        assert!(copy == own, "{name}");
+    }
+    let status = seed.run("status");
+    assert_eq!(status["shares"][0]["uploaded"], 6_200_000);
+}
+
+#[test]
+fn what_a_link_asks_for_is_widened_before_the_files_are_known() {
+    let sandbox = Sandbox::new();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    let magnet = link(&SET, "&dn=set");
+    leech.run(&format!("download {magnet} --only a.txt"));
+    leech.run(&format!("download {magnet} --only empty"));
+    let again = leech.try_run(&format!("download {magnet} --only empty"));
+    assert_eq!(again["error"]["kind"], "already", "{again}");
+    leech.kill();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    let owner = Wire::greet(leech.process.address, &SET, BOTH, "knows");
+    let given = thread::spawn(move || {
+        let (mut wire, metadata) = (owner, info(&SET));
+        extension::give(&mut wire, metadata.len(), |piece| data(piece, metadata));
+    });
+    leech.until("set", |download| download["bytes_total"] == 3 * 32_768);
+    given.join().unwrap();
+    leech.until("set", |download| download["state"] == "downloading");
+    assert_eq!(complete(&mut leech), [0, 1, 2]);
+    check(&sandbox.path("leech/set"), &["a.txt", "empty"]);
 }

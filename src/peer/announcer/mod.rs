@@ -373,7 +373,11 @@ fn request(shared: &Shared, transfer: &Transfer, event: Option<Event>) -> Option
         downloaded: transfer.downloaded_bytes(),
         left,
         event: match event {
-            None if transfer.is_partial_seed(&state.phase) => Some(Event::Paused),
+            // Said with each announce of a partial seed (BEP 21), and the first time as it becomes one: this is said a moment before.
+            None | Some(Event::Paused) if transfer.is_partial_seed(&state.phase) => {
+                Some(Event::Paused)
+            }
+            Some(Event::Paused) if state.phase != Phase::Finishing => None,
             event => event,
         },
         num_want: Some(if event == Some(Event::Stopped) {

@@ -52,7 +52,8 @@ pub(super) static OPEN: &[Entry] = &[
                   the download is whole: what of it fits is not fetched again, other files in a folder stay, and until then, or if it is cancelled, \
                   all stands as it was.\n\
                   --only (as often as you like) chooses files of a folder: * and ? stand for what is no /, ** for anything; a \
-                  pattern without / means names of files in any folder, FOLDER/ all below it. --sequential fetches from \
+                  pattern without / means names of files in any folder, FOLDER/ all below it. Asked for again with another \
+                  choice, or with none, those files are fetched too, and what is there stays. --sequential fetches from \
                   front to back.\n\
                   Example: download disk.img.torrent /srv/images\n\
                   Example: download photos.torrent --only '*.raw' --only 2024/",
@@ -93,7 +94,8 @@ pub(super) static RUN: &[Entry] = &[
         arguments: &[required("NAME", What::Download)],
         flags: &[],
         summary: "end a download and remove what is there of it",
-        details: "NAME is the download's name as show_downloads tells it. A complete download is not touched.\n\
+        details: "NAME is the download's name as show_downloads tells it. A complete download is not touched, nor files that \
+                  were complete before more of the same share was asked for; stop_share ends the sharing of these.\n\
                   Example: cancel disk.img",
         read: |words| Ok(Command::Cancel(words.word(0)?.to_owned())),
     },
