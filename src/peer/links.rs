@@ -32,6 +32,8 @@ pub(super) enum Refusal {
     Barred,
     #[error("not served now")]
     NotServed,
+    #[error("the tracker that named it has failed")]
+    GivenUp,
 }
 
 impl Transfer {
@@ -113,6 +115,10 @@ impl Transfer {
         }
         if state.candidates.is_barred(link.address, now) {
             return Err(Refusal::Barred);
+        }
+        if link.outgoing && self.info().private() && !state.candidates.has(link.address) {
+            // It was called at the word of a tracker that has failed since (BEP 27).
+            return Err(Refusal::GivenUp);
         }
         let other = state
             .links

@@ -193,6 +193,12 @@ impl Candidates {
             .is_some_and(|candidate| matches!(candidate.state, State::Barred(until) if until > now))
     }
 
+    /// Whether it is an address that may be called, now or later.
+    pub fn has(&self, address: SocketAddr) -> bool {
+        let candidate = self.addresses.get(&address);
+        candidate.is_some_and(|candidate| !matches!(candidate.state, State::Barred(_)))
+    }
+
     /// All addresses that are not barred.
     pub fn known(&self) -> impl Iterator<Item = SocketAddr> {
         let kept = self
@@ -245,6 +251,8 @@ mod tests {
         assert_eq!(called.iter().flatten().count(), 2);
         assert!(!called.contains(&Some(address(1))));
         assert!(after.is_barred(address(1), Duration::ZERO));
+        assert!([2, 3].iter().all(|port| candidates.has(address(*port))));
+        assert!(!candidates.has(address(1)) && !candidates.has(address(9)));
         let mut barred = candidates.barred_alone();
         assert_eq!(barred.known().count(), 0);
         assert!(barred.is_barred(address(1), Duration::ZERO));

@@ -87,8 +87,17 @@ fn when_its_tracker_fails_another_takes_its_place_and_whom_the_former_named_is_g
         wire.drain();
         let _ = ends.send(());
     });
+    // One more is called and takes its time to answer.
+    let (answers, may_answer) = channel::<()>();
+    let may_answer = Mutex::new(may_answer);
+    let late = listen_raw(move |mut wire, _| {
+        assert!(wire.handshake().is_some());
+        let _ = may_answer.lock().unwrap().recv();
+        wire.send(&handshake(SECRET.info_hash, BOTH, "late"));
+        wire.drain();
+    });
     let (first, second) = (Other::down(), Other::down());
-    first.name_often(&[named]);
+    first.name_often(&[named, late]);
     let owner = sound_owner(&SECRET, "owner");
     let torrent = tiered(&sandbox, &SECRET.bytes, &[&[first.url()], &[second.url()]]);
     let mut leech = peer(&sandbox, "leech", &[]);
@@ -102,7 +111,14 @@ fn when_its_tracker_fails_another_takes_its_place_and_whom_the_former_named_is_g
     assert!(ended.try_recv().is_err());
     second.name(&[owner]);
     ended.recv_timeout(PATIENCE).unwrap();
-    logged(&leech.log, &["the tracker that named it has failed"]);
+    drop(answers);
+    for given_up in [named, late] {
+        let address = given_up.to_string();
+        logged(
+            &leech.log,
+            &[&address, "the tracker that named it has failed"],
+        );
+    }
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == SECRET.content);
     assert!(
@@ -162,4 +178,17 @@ fn a_link_whose_metadata_is_private_forgets_all_but_its_own_tracker() {
         (listed.heard().len(), calls.load(Ordering::SeqCst)),
         (told, 1)
     );
+}
+
+#[test]
+fn a_private_torrent_without_a_tracker_says_so_though_tracker_info_names_one() {
+    let sandbox = Sandbox::new();
+    let listed = Other::naming(&[]);
+    fs::write(sandbox.tracker_info(), format!("{}\n", listed.address())).unwrap();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    let torrent = SECRET.write(&sandbox, "secret.torrent");
+    leech.run(&format!("download {} copy", word(&torrent)));
+    let download = leech.until("secret", |download| download["state"] == "downloading");
+    assert_eq!(download["trouble"], "it is private, and names no tracker");
+    assert_eq!(listed.heard(), [""; 0]);
 }

@@ -241,7 +241,11 @@ impl Announcer {
             .filter(|((hash, _), task)| *hash == info_hash && !task.last)
             .peekable();
         if tasks.peek().is_none() {
-            return Some("it names no tracker, and TRACKER_INFO names none".to_owned());
+            let none = match schedule.keeps_to_one(info_hash) {
+                true => "it is private, and names no tracker",
+                false => "it names no tracker, and TRACKER_INFO names none",
+            };
+            return Some(none.to_owned());
         }
         let mut trouble = None;
         for ((_, url), task) in tasks {
