@@ -61,7 +61,10 @@ impl Planned {
         if !here || former.group.is_some() {
             return false;
         }
+        // What stands in the way is insisted on each time.
+        let force = self.wishes.force;
         self.wishes = former.wishes.and(&self.wishes);
+        self.wishes.force = force;
         former.widens
     }
 

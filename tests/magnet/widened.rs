@@ -376,3 +376,50 @@ fn what_a_link_asks_for_is_widened_before_the_files_are_known() {
     assert_eq!(complete(&mut leech), [0, 1, 2]);
     check(&sandbox.path("leech/set"), &["a.txt", "empty"]);
 }
+
+#[test]
+fn one_that_replaces_a_folder_is_widened_with_what_fits_of_it() {
+    let sandbox = Sandbox::new();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    let set = sandbox.folder("leech/set");
+    let own = [("a.txt", &b"mine"[..]), ("d.bin", SET.file("d.bin"))];
+    for (name, content) in own {
+        fs::write(set.join(name), content).unwrap();
+    }
+    download(&mut leech, &sandbox, &SET, "--only a.txt --force");
+    leech.until("set", |download| download["state"] == "downloading");
+    download(&mut leech, &sandbox, &SET, "--only d.bin");
+    let begun = |leech: &mut Logged| {
+        leech.until("set", |download| {
+            let inner = u64::from(SET.content.len() as u32 - 11 * 32_768);
+            download["state"] == "downloading" && download["bytes_done"] == inner
+        });
+        for (name, content) in own {
+            assert!(fs::read(set.join(name)).unwrap() == content, "{name}");
+        }
+    };
+    begun(&mut leech);
+    leech.kill();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    begun(&mut leech);
+    // The beginning of d.bin is in a piece of which nobody has the rest.
+    assert_eq!(complete(&mut leech), [0, 1, 2, 10]);
+    check(&set, &["a.txt", "d.bin"]);
+}
+
+#[test]
+fn a_file_that_was_removed_is_fetched_again_and_the_others_are_not() {
+    let sandbox = Sandbox::new();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    let line = download(&mut leech, &sandbox, &SET, "");
+    leech.until("set", |download| download["state"] == "downloading");
+    complete(&mut leech);
+    let set = sandbox.path("leech/set");
+    fs::remove_file(set.join("sub/b.bin")).unwrap();
+    leech.until("set", |download| download["state"] == "failed");
+    leech.run(&line);
+    leech.until("set", |download| download["state"] == "downloading");
+    assert_eq!(complete(&mut leech), [2, 3, 4, 5, 6, 7, 8]);
+    check(&set, &ALL);
+    assert!(!sandbox.path("leech/set.part").exists());
+}
