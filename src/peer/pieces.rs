@@ -319,11 +319,13 @@ impl Transfer {
             };
             shared.announce(self, Some(event));
         }
+        // And a record that it is whole is there before anybody can know.
+        self.state().sealed = sealed;
+        self.record(shared);
         let now = shared.now();
         {
             let mut state = self.state();
             state.phase = Phase::Complete;
-            state.sealed = sealed;
             state.ended = Some(now);
             state.trouble = None;
             let links = state.links.values();
@@ -336,7 +338,6 @@ impl Transfer {
             }
             state.tell_upload_only(self, shared);
         }
-        self.record(shared);
         log::info!("{}: complete", self.name());
         shared.notify_change();
     }
@@ -410,11 +411,10 @@ impl Transfer {
             Phase::Failed(reason) => RecordState::Failed {
                 reason: reason.clone(),
             },
-            Phase::Complete | Phase::Lost(_) => whole(),
+            // Sealed at its end only, when the files stand under their final names.
+            Phase::Complete | Phase::Lost(_) | Phase::Finishing => whole(),
             Phase::Checking if !self.is_download() => whole(),
-            Phase::Seeking | Phase::Checking | Phase::Active | Phase::Finishing => {
-                RecordState::Partial
-            }
+            Phase::Seeking | Phase::Checking | Phase::Active => RecordState::Partial,
         };
         let mut sources: Vec<(String, u64)> = state
             .sources

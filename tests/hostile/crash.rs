@@ -2,15 +2,18 @@
 
 use crate::calling::{Logged, TORRENT, assert_serves, peer, seed};
 use crate::disk::halfway;
+use crate::late;
 use crate::lying_tracker::{announce_to, naming};
 use crate::script::*;
-use crate::support::Sandbox;
+use crate::support::{PATIENCE, Sandbox};
 use crate::torrent::{Torrent, word};
+use pieceful::peer::{Deadlines, DownloadState};
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 /// Bytes that a process has read, from files and sockets.
 fn read_so_far(id: u32) -> u64 {
@@ -283,4 +286,24 @@ fn a_record_older_than_the_file_costs_nothing_but_a_check() {
     let mut again = peer(&sandbox, "leech", &[]);
     again.until("share", |download| download["state"] == "complete");
     assert_serves(&again, &TORRENT);
+}
+
+/// Whoever hears that it is complete may end the peer at once, and it is not to be hashed again.
+#[test]
+fn what_is_told_to_be_complete_is_recorded_as_complete() {
+    let sandbox = Sandbox::new();
+    let leech = late::peer(&sandbox, false, Deadlines::default());
+    let wire = late::greet(&leech, "giver");
+    let giver = thread::spawn(|| serve(wire, &TORRENT, |_, block| block.to_vec()));
+    let start = Instant::now();
+    while leech.downloads()[0].state != DownloadState::Complete {
+        assert!(start.elapsed() < PATIENCE, "it does not end");
+        thread::yield_now();
+    }
+    let hash = TORRENT.info_hash.map(|byte| format!("{byte:02x}")).concat();
+    let path = sandbox.path("state/records").join(hash);
+    let at_once = fs::read(&path).unwrap();
+    giver.join().unwrap();
+    leech.stop();
+    assert!(at_once == fs::read(&path).unwrap());
 }

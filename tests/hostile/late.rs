@@ -54,7 +54,7 @@ fn stands(wire: &Wire) -> bool {
 }
 
 /// A peer with the torrent, which is whole if it is `seeded`.
-fn peer(sandbox: &Sandbox, seeded: bool, deadlines: Deadlines) -> Peer {
+pub(crate) fn peer(sandbox: &Sandbox, seeded: bool, deadlines: Deadlines) -> Peer {
     static LOG: Once = Once::new();
     LOG.call_once(|| {
         log::set_logger(&Told).unwrap();
@@ -89,7 +89,7 @@ fn peer(sandbox: &Sandbox, seeded: bool, deadlines: Deadlines) -> Peer {
     peer
 }
 
-fn greet(peer: &Peer, id: &str) -> Wire {
+pub(crate) fn greet(peer: &Peer, id: &str) -> Wire {
     Wire::greet(peer.address(), &TORRENT, BOTH, id)
 }
 
