@@ -39,8 +39,13 @@ pub(crate) trait Client {
 
 /// Has a program of ours make a `.torrent`.
 pub(crate) fn make(path: &Path, url: &str, torrent: &Path) {
+    make_with(path, url, torrent, &[]);
+}
+
+/// The same with more options.
+pub(crate) fn make_with(path: &Path, url: &str, torrent: &Path, more: &[&str]) {
     let (folder, name) = (path.parent().unwrap(), path.to_str().unwrap());
-    let arguments = [
+    let mut arguments = vec![
         "torrent",
         "create",
         name,
@@ -49,6 +54,7 @@ pub(crate) fn make(path: &Path, url: &str, torrent: &Path) {
         "-t",
         url,
     ];
+    arguments.extend(more);
     let made = run(folder, &arguments, "");
     assert_eq!(made.code, Some(0), "{made:?}");
 }

@@ -1,43 +1,53 @@
-//! One swarm of everybody: a seed and five leeches by four authors.
+//! One swarm of everybody: a seed and six leeches by five authors.
 
 use crate::aria2::Aria2;
 use crate::contents::assert_same;
-use crate::exchange::{Client, Over, Swarm, assert_calm, until_fetched};
+use crate::exchange::{Client, Over, Swarm, assert_calm, make_with, until_fetched};
 use crate::libtorrent::Libtorrent;
 use crate::others::{DISK, Other, are_here, until};
+use crate::rqbit::Rqbit;
 use crate::transmission::Transmission;
 use serde_json::json;
 use std::sync::PoisonError;
 
-const LENGTH: usize = (12 << 20) + 77;
+const LENGTH: usize = (8 << 20) + 77;
 
 #[test]
-fn one_seed_and_five_leeches_of_four_kinds_trade_and_ban_nobody() {
-    if !are_here(&[Other::Libtorrent, Other::Aria2, Other::Transmission]) {
+fn one_seed_and_six_leeches_of_five_kinds_trade_and_ban_nobody() {
+    if !are_here(&[
+        Other::Libtorrent,
+        Other::Aria2,
+        Other::Transmission,
+        Other::Rqbit,
+    ]) {
         return;
     }
     let _alone = DISK.lock().unwrap_or_else(PoisonError::into_inner);
-    // Leeches that wait for a busy machine do not trade, while the first seed goes on at its rate.
-    let sent = (0..3).map(|_| sent_by_the_seed());
-    let told = |sent: &u64| {
-        println!(
-            "the first seed sent {:.2} times the file",
-            *sent as f64 / LENGTH as f64
-        )
-    };
-    assert!(sent.inspect(told).any(|sent| sent <= 2 * LENGTH as u64));
+    // Two of three: on a busy machine somebody may hear of the others late.
+    let (mut within, mut beyond) = (0, 0);
+    while within < 2 {
+        let sent = sent_by_the_seed() as f64 / LENGTH as f64;
+        println!("the first seed sent {sent:.2} times the file");
+        if sent <= 2.0 {
+            within += 1;
+        } else {
+            beyond += 1;
+        }
+        assert!(beyond < 2, "the first seed sent {sent:.2} times the file");
+    }
 }
 
 /// Runs a swarm until everybody has the file; gives the bytes that came from the first seed.
 fn sent_by_the_seed() -> u64 {
     let swarm = Swarm::new("127.0.0.1");
     let file = swarm.sandbox.file("owned/file", LENGTH, 1);
-    // Slower than they are among each other, on a busy machine too.
-    let mut seed = swarm.peer("seed", &["--up", "512K"]);
-    let torrent = swarm.send(&mut seed, &file, &Over::Http.url(swarm.tracker.address));
+    let torrent = swarm.sandbox.path("file.torrent");
+    let url = Over::Http.url(swarm.tracker.address);
+    make_with(&file, &url, &torrent, &["--piece-length", "64K"]);
     let copy = |name: &str| swarm.sandbox.path(name).join("file");
 
-    // Transmission calls nobody on loopback, so all others are to hear of it, and are after it.
+    // Transmission calls nobody on loopback, so all others are to hear of it, and are after it. It keeps one line with an
+    // address: as all have the same, that is to be one of them and not the seed, which is the last.
     let mut transmission = Transmission::start(&swarm);
     transmission.fetch(&torrent, &swarm.sandbox.folder("of transmission"));
     until_leeches(&swarm, 1);
@@ -45,10 +55,25 @@ fn sent_by_the_seed() -> u64 {
     libtorrent.fetch(&torrent, &swarm.sandbox.folder("of libtorrent"));
     let mut aria2 = Aria2::new(&swarm);
     aria2.fetch(&torrent, &swarm.sandbox.folder("of aria2"));
+    let mut rqbit = Rqbit::new(&swarm);
+    rqbit.fetch(&torrent, &swarm.sandbox.folder("of rqbit"));
     let mut ours = ["one", "other"].map(|name| swarm.peer(name, &["--stay"]));
     for peer in &mut ours {
         peer.run(&format!("download {}", torrent.display()));
     }
+
+    until_leeches(&swarm, 6);
+    until("Transmission is called", || {
+        transmission.is_connected().then_some(())
+    });
+    // Slower than they are among each other, on a busy machine too.
+    let mut seed = swarm.peer("seed", &["--up", "256K"]);
+    let owned = file.parent().unwrap();
+    seed.run(&format!(
+        "download {} {}",
+        torrent.display(),
+        owned.display()
+    ));
 
     for peer in &mut ours {
         until_fetched(peer);
@@ -56,10 +81,12 @@ fn sent_by_the_seed() -> u64 {
     libtorrent.until_complete();
     aria2.until_complete();
     transmission.until_complete();
+    rqbit.until_complete();
     for folder in [
         "of transmission",
         "of libtorrent",
         "of aria2",
+        "of rqbit",
         "one",
         "other",
     ] {
@@ -70,7 +97,8 @@ fn sent_by_the_seed() -> u64 {
         let signs = ["ban", "hash", "corrupt"];
         signs.iter().any(|sign| complaint.contains(sign))
     };
-    let clients: [&mut dyn Client; 3] = [&mut transmission, &mut libtorrent, &mut aria2];
+    let clients: [&mut dyn Client; 4] =
+        [&mut transmission, &mut libtorrent, &mut aria2, &mut rqbit];
     for client in clients {
         let bans: Vec<_> = client.complaints().into_iter().filter(is_ban).collect();
         assert_eq!(bans, Vec::<String>::new());

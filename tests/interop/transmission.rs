@@ -78,6 +78,14 @@ impl Transmission {
         Ok(serde_json::from_str(&told).unwrap())
     }
 
+    /// Whether it has a line with anybody.
+    pub(crate) fn is_connected(&mut self) -> bool {
+        let torrents = self.torrents();
+        torrents
+            .iter()
+            .any(|torrent| torrent["peersConnected"] != 0)
+    }
+
     fn torrents(&mut self) -> Vec<Value> {
         let fields = [
             "name",
@@ -86,6 +94,7 @@ impl Transmission {
             "error",
             "errorString",
             "corruptEver",
+            "peersConnected",
         ];
         let told = self.ask("torrent-get", &json!({"fields": fields}));
         told["torrents"].as_array().unwrap().clone()
