@@ -3,7 +3,7 @@
 use super::group::is_alike;
 use super::shared::Shared;
 use super::transfer::{Kind, Transfer};
-use super::{Peer, PeerError, Started, already, place, read_torrent};
+use super::{Peer, PeerError, Started, already, read_torrent};
 use crate::storage::{Others, Place, Store, StoreError, verify};
 use crate::torrent::{Glob, Info, Metainfo, PieceSet, Selection};
 use std::path::{Path, PathBuf};
@@ -91,7 +91,7 @@ impl Peer {
         if metainfo.info().ssl_cert().is_some() {
             return Err(PeerError::OfGroup(torrent.to_owned()));
         }
-        let place = place(&metainfo, options.destination.as_deref())?;
+        let place = self.place_of(&metainfo, options.destination.as_deref())?;
         let started = Started {
             name: metainfo.info().name().to_string(),
             info_hash: metainfo.info().info_hash(),

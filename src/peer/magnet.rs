@@ -117,7 +117,7 @@ impl Peer {
         options: DownloadOptions,
     ) -> Result<Started, PeerError> {
         let metainfo = known.metainfo.clone();
-        let place = place(&metainfo, options.destination.as_deref())?;
+        let place = self.place_of(&metainfo, options.destination.as_deref())?;
         let started = Started {
             name: known.name().to_owned(),
             info_hash: known.info_hash(),

@@ -6,12 +6,13 @@
 //! The record is written before anything is done to the files, and says again what it said if they cannot be used: so a crash
 //! at any step leaves one that goes on.
 
-use super::PeerError;
 use super::download::Planned;
 use super::shared::Shared;
 use super::transfer::{Kind, Phase, Transfer};
-use crate::storage::{RecordState, Store};
-use crate::torrent::{PieceSet, Selection};
+use super::{Peer, PeerError, place};
+use crate::storage::{Place, RecordState, Store};
+use crate::torrent::{Metainfo, PieceSet, Selection};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -50,6 +51,25 @@ pub(super) fn already(other: &Transfer) -> PeerError {
         what,
         path: other.path(),
         advice: String::new(),
+    }
+}
+
+impl Peer {
+    /// Where a share is to go. A folder that it stands as here already is meant as that, though it is a folder: who names a new
+    /// one twice means the same place.
+    pub(super) fn place_of(
+        &self,
+        metainfo: &Metainfo,
+        destination: Option<&Path>,
+    ) -> Result<Place, PeerError> {
+        let known = self.shared.transfer(metainfo.info().info_hash());
+        if let (Some(known), Some(named)) = (known, destination)
+            && let Kind::Download(place) = &known.kind
+            && std::path::absolute(named).is_ok_and(|named| named == place.path())
+        {
+            return Ok(place.clone());
+        }
+        place(metainfo, destination)
     }
 }
 

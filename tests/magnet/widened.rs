@@ -423,3 +423,29 @@ fn a_file_that_was_removed_is_fetched_again_and_the_others_are_not() {
     check(&set, &ALL);
     assert!(!sandbox.path("leech/set.part").exists());
 }
+
+#[test]
+fn a_folder_that_the_share_was_named_as_is_the_place_of_more_of_it() {
+    let sandbox = Sandbox::new();
+    let mut leech = peer(&sandbox, "leech", &[]);
+    download(&mut leech, &sandbox, &SET, "mine --only a.txt");
+    leech.until("set", |download| download["state"] == "downloading");
+    assert_eq!(complete(&mut leech), [0, 1, 2]);
+    let mine = sandbox.path("leech/mine");
+    check(&mine, &["a.txt"]);
+    for (asked, fetched, there) in [
+        ("mine --only empty", vec![], &["a.txt", "empty"][..]),
+        ("mine/", (3..14).collect(), &ALL),
+    ] {
+        download(&mut leech, &sandbox, &SET, asked);
+        match fetched.is_empty() {
+            true => leech.run("wait 60"),
+            false => {
+                leech.until("set", |download| download["state"] == "downloading");
+                assert_eq!(complete(&mut leech), fetched);
+                leech.run("wait 60")
+            }
+        };
+        check(&mine, there);
+    }
+}
