@@ -47,25 +47,24 @@ fn sent_by_the_seed() -> u64 {
     let copy = |name: &str| swarm.sandbox.path(name).join("file");
 
     // Transmission calls nobody on loopback, so all others are to hear of it, and are after it. It keeps one line with an
-    // address: as all have the same, that is to be one of them and not the seed, which is the last.
+    // address: as all have the same, that is to be a leech that does not leave it, and not the seed, which is the last.
     let mut transmission = Transmission::start(&swarm);
     transmission.fetch(&torrent, &swarm.sandbox.folder("of transmission"));
     until_leeches(&swarm, 1);
+    let mut ours = ["one", "other"].map(|name| swarm.peer(name, &["--stay"]));
+    for peer in &mut ours {
+        peer.run(&format!("download {}", torrent.display()));
+    }
+    until("Transmission is called", || {
+        transmission.is_connected().then_some(())
+    });
     let mut libtorrent = Libtorrent::start(&swarm, &json!({}));
     libtorrent.fetch(&torrent, &swarm.sandbox.folder("of libtorrent"));
     let mut aria2 = Aria2::new(&swarm);
     aria2.fetch(&torrent, &swarm.sandbox.folder("of aria2"));
     let mut rqbit = Rqbit::new(&swarm);
     rqbit.fetch(&torrent, &swarm.sandbox.folder("of rqbit"));
-    let mut ours = ["one", "other"].map(|name| swarm.peer(name, &["--stay"]));
-    for peer in &mut ours {
-        peer.run(&format!("download {}", torrent.display()));
-    }
-
     until_leeches(&swarm, 6);
-    until("Transmission is called", || {
-        transmission.is_connected().then_some(())
-    });
     // Slower than they are among each other, on a busy machine too.
     let mut seed = swarm.peer("seed", &["--up", "256K"]);
     let owned = file.parent().unwrap();
