@@ -2,7 +2,8 @@
 //!
 //! The rules: everyone is held until all expected clients have reported what they own, then all are released; when all
 //! have finished, all are told to end. A client that does not report in time or dies counts as ended and is named, and so
-//! is one that cannot get a file; the others go on. Two owners with different content under one name end the run.
+//! is one that cannot get a file; the others go on. Two owners with different content under one name end the run; clients
+//! that come only then are told why.
 //!
 //! In scope: these decisions. Events go in with the time they happen at, as a [`Duration`] since the run's start; what
 //! is to be done comes out as [`Effect`]s, in order. Out of scope: sockets, threads and clocks (see `control`).
@@ -18,7 +19,7 @@ use crate::wire::control::{
 };
 use client::{Client, Stage, Want};
 use files::Files;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -68,6 +69,8 @@ pub struct ClosedRun {
     files: Files,
     failures: Vec<Line>,
     outcome: Option<Outcome>,
+    /// Ended by a conflict: who came only then; none otherwise.
+    late: Option<BTreeSet<ClientNumber>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +102,17 @@ impl ClosedRun {
             files: Files::default(),
             failures: Vec::new(),
             outcome: None,
+            late: None,
         }
+    }
+
+    /// Whether a run that a conflict ended has clients that have not come yet, to be told so.
+    pub fn awaits_the_late(&self) -> bool {
+        let late = self.late.as_ref();
+        late.is_some_and(|late| {
+            let came = self.clients.len().saturating_add(late.len());
+            (came as u64) < u64::from(self.expected.get())
+        })
     }
 
     /// How the run ended, once it has.
@@ -121,7 +134,7 @@ impl ClosedRun {
         ip: IpAddr,
         now: Duration,
     ) -> Vec<Effect> {
-        if self.phase == Phase::Ended {
+        if self.phase == Phase::Ended && !self.awaits_the_late() {
             return vec![Effect::Close(connection)];
         }
         let state = Connection {
@@ -201,6 +214,7 @@ impl ClosedRun {
     /// Ends the run before its time, as a failure for that reason.
     pub fn abort(&mut self, reason: &str) -> Vec<Effect> {
         let mut effects = Vec::new();
+        self.late = None;
         if self.phase != Phase::Ended {
             self.failures.push(Line::new(reason));
             self.end(&mut effects);
@@ -214,6 +228,12 @@ impl ClosedRun {
         number: ClientNumber,
         address: SocketAddr,
     ) -> Result<Answer, Refused> {
+        if let Some(late) = &mut self.late {
+            late.insert(number);
+            let outcome = self.outcome.iter().flat_map(|outcome| &outcome.failures);
+            let why = outcome.map(Line::as_str).collect::<Vec<_>>().join("; ");
+            return Err((ErrorKind::RunStarted, format!("the run has failed: {why}")));
+        }
         if self.clients.contains_key(&number) {
             let message = format!("there is a client {number} already");
             return Err((ErrorKind::NumberTaken, message));
@@ -294,6 +314,7 @@ impl ClosedRun {
                     "clients {low} and {high} own different content under the name {name}"
                 ));
                 self.phase = Phase::Ended;
+                self.late = Some(BTreeSet::new());
                 return Ok(Answer::Ok);
             }
         }

@@ -29,6 +29,8 @@ const FRAME: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(60);
 /// How long a client may take to leave once its line is closed from this side.
 const LINGER: Duration = Duration::from_secs(5);
+/// How long a run that failed before all had come stays for those who have not, so that they are told.
+const LATE: Duration = Duration::from_secs(10);
 /// The longest time between two looks at the clock; shorter than any of the run's time-outs for new connections.
 const TICK: Duration = Duration::from_secs(1);
 /// Bytes of stack of a writing thread.
@@ -126,10 +128,12 @@ impl RunningRun {
         loop {
             if let Some(outcome) = state.run.outcome().cloned() {
                 let told = Duration::saturating_add(FRAME, LINGER);
-                let _ = self
-                    .shared
-                    .changed
-                    .wait_timeout_while(state, told, |state| state.serving > 0);
+                let changed = &self.shared.changed;
+                let state = changed.wait_timeout_while(state, told, |state| state.serving > 0);
+                let (state, _) = state.unwrap_or_else(PoisonError::into_inner);
+                let _ = changed.wait_timeout_while(state, LATE, |state| {
+                    state.run.awaits_the_late() || state.serving > 0
+                });
                 return outcome;
             }
             let woken = self.shared.changed.wait_timeout(state, TICK);

@@ -354,6 +354,36 @@ fn different_content_under_one_name_ends_the_run_naming_both_owners() {
     let line = "clients 1 and 3 own different content under the name f";
     assert_eq!(run.ok(1, own(&file("f", "b"))), ended(&[1, 2, 3], &[line]));
     assert_eq!(run.failures(), [line]);
+    assert!(!run.run.awaits_the_late());
+}
+
+#[test]
+fn who_comes_to_a_run_that_a_conflict_has_ended_is_told_why() {
+    let mut run = Run::of(4);
+    run.hello(1);
+    run.hello(3);
+    run.ok(3, own(&file("f", "a")));
+    run.ok(1, own(&file("f", "b")));
+    for (client, more) in [(2, true), (2, true), (4, false)] {
+        assert!(run.run.awaits_the_late());
+        run.connect(90);
+        let (kind, message, effects) = run.refused(90, hello(client));
+        assert_eq!(kind, ErrorKind::RunStarted);
+        let why = "the run has failed: clients 1 and 3 own different content under the name f";
+        assert_eq!(message, why);
+        assert_eq!(effects, [Effect::Close(ConnectionId(90))]);
+        assert_eq!(run.run.awaits_the_late(), more);
+    }
+    let ip = "127.0.0.1".parse().unwrap();
+    let closed = run.run.connected(ConnectionId(91), ip, Duration::ZERO);
+    assert_eq!(closed, [Effect::Close(ConnectionId(91))]);
+    let mut aborted = Run::of(3);
+    aborted.hello(1);
+    aborted.hello(3);
+    aborted.ok(3, own(&file("f", "a")));
+    aborted.ok(1, own(&file("f", "b")));
+    assert_eq!(aborted.run.abort("stopped"), []);
+    assert!(!aborted.run.awaits_the_late());
 }
 
 #[test]
