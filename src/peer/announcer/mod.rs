@@ -232,9 +232,12 @@ impl Announcer {
         trackers.into_values().collect()
     }
 
-    /// The latest trouble of a transfer with its trackers, if none of them answers.
+    /// The latest trouble of a transfer with its trackers, if none of them answers. None as long as nothing was announced.
     pub(super) fn trouble(&self, info_hash: InfoHash) -> Option<String> {
         let schedule = self.schedule();
+        if !schedule.knows(info_hash) {
+            return None;
+        }
         let mut tasks = schedule
             .tasks
             .iter()

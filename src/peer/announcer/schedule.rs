@@ -133,6 +133,11 @@ impl Schedule {
         }
     }
 
+    /// Whether a torrent has been announced, or would have been had it a tracker.
+    pub(super) fn knows(&self, info_hash: InfoHash) -> bool {
+        self.tiers.contains_key(&info_hash)
+    }
+
     /// Whether a torrent is known to be private.
     pub(super) fn keeps_to_one(&self, info_hash: InfoHash) -> bool {
         let tiers = self.tiers.get(&info_hash);
