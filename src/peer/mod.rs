@@ -13,6 +13,7 @@ mod givers;
 mod group;
 mod link;
 mod links;
+mod looking;
 mod magnet;
 mod metadata;
 mod owned;
@@ -20,6 +21,7 @@ mod pex;
 mod pieces;
 mod report;
 mod restore;
+mod sending;
 mod serving;
 mod shared;
 mod status;
@@ -40,6 +42,7 @@ pub use download::{DownloadOptions, Wishes};
 pub use error::PeerError;
 pub use group::{ListedFile, Uploaded};
 pub use link::Deadlines;
+pub use sending::Sent;
 pub use serving::Limits;
 pub use status::{
     DownloadState, DownloadStatus, LinkStatus, ShareStatus, Status, TrackerLine, TrackerState,
@@ -50,8 +53,8 @@ pub use unlisted::{Missing, Unlisted};
 
 use crate::certificate::MemberKey;
 use crate::net::{Caps, Incoming, Pool, Server};
-use crate::storage::{CreateOptions, Place, Records, StateFolder, Store, create_stamped};
-use crate::torrent::{InfoHash, MAX_METAINFO, Metainfo, PieceSet};
+use crate::storage::{Place, Records, StateFolder};
+use crate::torrent::{InfoHash, MAX_METAINFO, Metainfo};
 use crate::wire::PeerId;
 use announcer::Announcer;
 use crossbeam::channel::{Receiver, Sender, bounded};
@@ -64,7 +67,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
-use transfer::{Kind, Phase, Transfer};
+use transfer::{Phase, Transfer};
 use widen::already;
 
 /// How many connections others may hold, in all and from one address.
@@ -97,21 +100,6 @@ pub struct Options {
     pub limits: Limits,
     /// How long the other sides of its links may take.
     pub deadlines: Deadlines,
-}
-
-/// What `send` did.
-#[derive(Clone, Debug)]
-pub struct Sent {
-    /// The name of the share.
-    pub name: String,
-    /// Its swarm.
-    pub info_hash: InfoHash,
-    /// The `.torrent` that was written.
-    pub torrent: PathBuf,
-    /// Its length in bytes.
-    pub length: u64,
-    /// Its number of pieces.
-    pub pieces: u32,
 }
 
 /// What `download` began.
@@ -216,68 +204,6 @@ impl Peer {
         &self.shared.account
     }
 
-    /// Hashes a file or folder, writes its `.torrent`, remembers and offers it. `progress` is told bytes done and all
-    /// bytes. An existing file that is not the same torrent is left alone.
-    ///
-    /// # Errors
-    /// When there is no tracker to name, something cannot be read or written, or the peer is stopping.
-    pub fn send(
-        &self,
-        path: &Path,
-        torrent: &Path,
-        progress: &(dyn Fn(u64, u64) + Sync),
-    ) -> Result<Sent, PeerError> {
-        let urls = announcer::tracker_urls(self.shared.announcer.tracker_info());
-        if urls.is_empty() {
-            return Err(PeerError::NoTracker(self.shared.announcer.no_tracker()));
-        }
-        // Told before the hashing, which may take long; what is there may still turn out to be the same torrent.
-        if torrent.symlink_metadata().is_ok() {
-            read_torrent(torrent)?;
-        }
-        let file = |source| PeerError::File {
-            path: path.to_owned(),
-            source,
-        };
-        let path = std::path::absolute(path).map_err(file)?;
-        let options = CreateOptions {
-            piece_length: None,
-            private: false,
-            file_sha1: false,
-            ssl_cert: None,
-        };
-        let (info, stamps) = create_stamped(&path, &options, progress, &self.shared.interrupt)?;
-        let tiers = urls.into_iter().map(|url| vec![url]).collect();
-        let metainfo = Metainfo::new(info, tiers);
-        let info = metainfo.info();
-        let sent = Sent {
-            name: info.name().to_string(),
-            info_hash: info.info_hash(),
-            torrent: torrent.to_owned(),
-            length: info.lengths().total(),
-            pieces: info.lengths().pieces(),
-        };
-        let store = Store::open_share(Arc::new(info.clone()), &path)?;
-        store.seal(&stamps);
-        let transfer = Transfer::new(&self.shared, metainfo, Kind::Share(path.clone()), true);
-        match self.enter(transfer)? {
-            Ok(transfer) => {
-                transfer.set_store(Arc::new(store));
-                let written = write_torrent(torrent, &transfer.metainfo);
-                if let Err(error) = written.and_then(|()| transfer.save(&self.shared)) {
-                    self.shared.forget(&transfer);
-                    return Err(error);
-                }
-                let owned = PieceSet::full(transfer.info().lengths());
-                transfer.begin(&self.shared, owned, true);
-            }
-            // What is offered from that place already goes on as it is.
-            Err(other) if other.path() == path => write_torrent(torrent, &other.metainfo)?,
-            Err(other) => return Err(already(&other)),
-        }
-        Ok(sent)
-    }
-
     /// Ends a download and removes what is there of it; a complete one or a share is not touched.
     ///
     /// # Errors
@@ -311,78 +237,6 @@ impl Peer {
         }
         self.shared.notify_change();
         Ok(())
-    }
-
-    /// All downloads, the oldest first.
-    pub fn downloads(&self) -> Vec<DownloadStatus> {
-        let transfers = self.sorted_transfers();
-        let downloads = transfers
-            .iter()
-            .filter(|transfer| transfer.is_download() && transfer.listed);
-        downloads
-            .map(|transfer| transfer.download_status(&self.shared))
-            .collect()
-    }
-
-    /// All links.
-    pub fn links(&self) -> Vec<LinkStatus> {
-        self.sorted_transfers()
-            .iter()
-            .flat_map(|transfer| transfer.link_statuses())
-            .collect()
-    }
-
-    /// The peer as a whole.
-    pub fn status(&self) -> Status {
-        let transfers = self.sorted_transfers();
-        let shares = transfers
-            .iter()
-            .filter_map(|transfer| transfer.share_status(&self.shared));
-        Status {
-            address: self.address(),
-            name: self.shared.name.clone(),
-            user: self.shared.account.user().map(|user| user.to_string()),
-            shares: shares.collect(),
-            downloads: self.downloads(),
-            trackers: self.trackers(),
-            links: transfers
-                .iter()
-                .map(|transfer| transfer.state().links.len())
-                .sum(),
-        }
-    }
-
-    /// The trackers of TRACKER_INFO, in their order and asked now, then others that are announced to.
-    fn trackers(&self) -> Vec<TrackerStatus> {
-        let mut announced = self.shared.announcer.status();
-        let listed = self.shared.account.trackers().into_iter().map(|line| {
-            let url = announcer::url_of(&line.tracker);
-            let at = announced.iter().position(|status| status.url == url);
-            let status = at.map(|at| announced.remove(at));
-            let status = status.unwrap_or(TrackerStatus {
-                url,
-                reachable: None,
-                trouble: None,
-                line: None,
-            });
-            TrackerStatus {
-                line: Some(line),
-                ..status
-            }
-        });
-        let mut trackers: Vec<_> = listed.collect();
-        trackers.append(&mut announced);
-        trackers
-    }
-
-    /// How many changes of downloads there were; see [`Peer::wait_for_change`].
-    pub fn changes(&self) -> u64 {
-        self.shared.changes()
-    }
-
-    /// Waits until a download changed its state after the count `seen`, `limit` at most.
-    pub fn wait_for_change(&self, seen: u64, limit: Duration) {
-        self.shared.wait_for_change(seen, limit);
     }
 
     /// Ends hashing that a command waits for, at a person's wish to stop.
@@ -473,34 +327,6 @@ fn read_torrent(path: &Path) -> Result<Metainfo, PeerError> {
         path: path.to_owned(),
         source,
     })
-}
-
-/// Writes a `.torrent` whole or not at all. The same torrent is replaced, any other file is not.
-fn write_torrent(path: &Path, metainfo: &Metainfo) -> Result<(), PeerError> {
-    let file = |source| PeerError::File {
-        path: path.to_owned(),
-        source,
-    };
-    if path.symlink_metadata().is_ok() {
-        let same = read_torrent(path)
-            .is_ok_and(|other| other.info().info_hash() == metainfo.info().info_hash());
-        if !same {
-            let taken = "exists already and is another; name another file for the torrent";
-            return Err(file(io::Error::new(io::ErrorKind::AlreadyExists, taken)));
-        }
-    }
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    // The temporary file's name is nobody's matter.
-    let temporary = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
-        .map_err(|error| file(error.kind().into()))?;
-    io::Write::write_all(&mut temporary.as_file(), &metainfo.encode()).map_err(file)?;
-    // A torrent is to be handed on; the temporary file was the owner's alone.
-    let shown = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    temporary.as_file().set_permissions(shown).map_err(file)?;
-    temporary.persist(path).map_err(|error| file(error.error))?;
-    Ok(())
 }
 
 fn place(metainfo: &Metainfo, destination: Option<&Path>) -> Result<Place, PeerError> {
