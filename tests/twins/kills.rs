@@ -49,7 +49,7 @@ struct Acknowledged {
 }
 
 /// What a member is to a group.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
     Nobody,
     Requester,
@@ -203,7 +203,15 @@ impl Duo {
                 &mut self.done.ended
             }
         };
-        *counts.entry(group.to_owned()).or_default() += 1;
+        let count = counts.entry(group.to_owned()).or_default();
+        // Where the trackers serve apart, one may accept or end what the other had, to which it was said before: the request is
+        // the same then, and accepted or ended once. Who knew what he built on speaks of a request that was not, and each
+        // request is one of its own.
+        if before.is_some() || after == Role::Requester {
+            *count += 1;
+        } else {
+            *count = (*count).max(1);
+        }
     }
 
     /// Logs the member in again, by whichever password it has by now.
