@@ -20,9 +20,10 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/session
 
 /// A session in a process of its own, on 127.0.0.1.
 pub(crate) struct Libtorrent {
+    /// The first to be dropped: at the end of its input it would say goodbye to trackers, or not, as time allows.
+    _process: Running,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
-    _process: Running,
 }
 
 impl Libtorrent {
@@ -35,9 +36,9 @@ impl Libtorrent {
         let mut child = command.spawn().unwrap();
         let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         Self {
+            _process: Running(child),
             stdin,
             stdout: BufReader::new(stdout),
-            _process: Running(child),
         }
     }
 
