@@ -26,10 +26,14 @@ fn hidden(service: &Service, name: &str, address: &str) -> Peer {
 
 type Heard = Arc<Mutex<Vec<Vec<u8>>>>;
 
-/// Stands where others look for the peer, passes on and keeps what goes over the line, one direction of a connection each.
-fn record(peer: &Peer, heard: &Heard) {
+/// A peer that listens at another address than others look for it. Whoever stands there passes on and keeps what goes over
+/// the line, one direction of a connection each.
+fn recorded(service: &Service, name: &str, ip: &str, heard: &Heard) -> Peer {
+    // The port that is free where everybody listens comes first: nobody else listens at the other address.
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let peer = hidden(service, name, &format!("{ip}:{port}"));
     let hidden = peer.process.address;
-    let listener = TcpListener::bind(("127.0.0.1", hidden.port())).unwrap();
     let heard = Arc::clone(heard);
     // These threads end with the test's process, or with their connections.
     thread::spawn(move || {
@@ -44,6 +48,7 @@ fn record(peer: &Peer, heard: &Heard) {
             }
         }
     });
+    peer
 }
 
 fn pass(mut from: TcpStream, mut to: TcpStream, heard: &Mutex<Vec<Vec<u8>>>) {
@@ -73,10 +78,8 @@ fn holds(bytes: &[u8], part: &[u8]) -> bool {
 fn a_recorded_line_between_members_holds_neither_name_nor_content() {
     let service = Service::new();
     let heard = Heard::default();
-    let mut nik = hidden(&service, "niklas", "127.0.0.2:0");
-    record(&nik, &heard);
-    let mut mayank = hidden(&service, "mayank", "127.0.0.3:0");
-    record(&mayank, &heard);
+    let mut nik = recorded(&service, "niklas", "127.0.0.2", &heard);
+    let mut mayank = recorded(&service, "mayank", "127.0.0.3", &heard);
     nik.run("create_group laboratory");
     mayank.run("join_group laboratory");
     nik.run("accept_request laboratory mayank");
