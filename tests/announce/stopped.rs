@@ -1,23 +1,21 @@
 //! Shares and downloads of open swarms that a person ends.
 
 use crate::client::Client;
-use crate::support::{PATIENCE, Peer, Process, Sandbox, run};
+use crate::script::wait_for;
+use crate::support::{Peer, Process, Sandbox, run};
 use serde_json::Value;
 use std::fs;
-use std::time::{Duration, Instant};
 
 /// Waits until so many peers are in swarms of the tracker, by what it was told.
 fn until_peers(tracker: &Process, count: u64) {
-    let begun = Instant::now();
-    loop {
+    let told = || {
         let told = Client::new(tracker.address).get("/stats");
-        let told: Value = serde_json::from_slice(&told.body).unwrap();
-        if told["peers"] == count {
-            return;
-        }
-        assert!(begun.elapsed() < PATIENCE, "{count} awaited: {told}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        serde_json::from_slice::<Value>(&told.body).unwrap()
+    };
+    wait_for(
+        || (told()["peers"] == count).then_some(()),
+        || format!("{count} awaited: {}", told()),
+    );
 }
 
 fn shares(peer: &mut Peer) -> usize {

@@ -3,11 +3,10 @@
 use crate::exchange::{Over, Swarm, assert_calm, until_fetched};
 use crate::libtorrent::Libtorrent;
 use crate::others::{Other, are_here, until};
-use crate::server::Server;
+use crate::server::{Server, whole};
 use pieceful::torrent::Metainfo;
 use serde_json::json;
 use std::fs;
-use std::io::Write;
 
 #[test]
 fn libtorrent_gets_from_a_partial_seed_what_that_has_and_sees_that_it_only_uploads() {
@@ -60,8 +59,7 @@ fn a_partial_seed_announces_that_it_is_paused_and_what_it_lacks() {
         // Told by one of ours an interval may be short.
         let mut body = b"d8:intervali1e5:peers6:".to_vec();
         body.extend([&[127, 0, 0, 1], &port[..], b"8:piecefuli1ee"].concat());
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-        stream.write_all(&[head.as_bytes(), &body].concat()).is_ok()
+        whole(stream, &body)
     });
     let torrent = swarm.send(
         &mut seed,

@@ -4,16 +4,14 @@ use crate::chosen::{SET, download, files};
 use crate::extension::{self, data, hello, info, link, next_extended};
 use crate::peers::{Logged, peer};
 use crate::script::*;
-use crate::support::{PATIENCE, Sandbox};
+use crate::server::{Server, whole};
+use crate::support::Sandbox;
 use crate::torrent::word;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 
 const ALL: [&str; 5] = ["a.txt", "d.bin", "empty", "sub/b.bin", "sub/c.txt"];
@@ -268,59 +266,35 @@ fn a_finished_file_that_changes_meanwhile_is_not_taken_for_what_it_was() {
     check(&set, &["a.txt", "d.bin"]);
 }
 
-/// A tracker that knows nobody, and what it is told: the path of each request.
-fn tracker() -> (SocketAddr, Receiver<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let (sender, told) = channel();
-    // It ends with the process of the tests.
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = BufReader::new(stream.unwrap());
-            let mut head = String::new();
-            while stream.read_line(&mut head).unwrap_or(0) > 2 {}
-            let answer = "d8:intervali1800e5:peers0:e";
-            let length = answer.len();
-            let _ = write!(
-                stream.get_mut(),
-                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{answer}"
-            );
-            let _ = sender.send(head.lines().next().unwrap_or_default().to_owned());
-        }
-    });
-    (address, told)
-}
-
 #[test]
 fn trackers_hear_that_more_is_fetched_and_when_it_is_here() {
     let sandbox = Sandbox::new();
-    let (address, told) = tracker();
-    fs::write(sandbox.tracker_info(), format!("{address}\n")).unwrap();
-    let until = |event: Option<&str>, left: usize| {
-        let (left, mut heard) = (format!("left={left}&"), Vec::new());
-        loop {
-            let next = told.recv_timeout(PATIENCE);
-            let told = next.unwrap_or_else(|_| panic!("{event:?} {left} after {heard:?}"));
-            heard.push(told.clone());
-            let is_it = match event {
-                Some(event) => told.contains(&format!("event={event}")),
-                None => !told.contains("event="),
-            };
-            if is_it && told.contains(&left) {
-                return;
-            }
-        }
+    // It knows nobody.
+    let tracker = Server::start(|_, _, stream| whole(stream, b"d8:intervali1800e5:peers0:e"));
+    fs::write(sandbox.tracker_info(), format!("{}\n", tracker.address)).unwrap();
+    let mut heard = 0;
+    let mut until = |event: &str, left: usize| {
+        let parts = [format!("event={event}"), format!("left={left}&")];
+        heard = wait_for(
+            || {
+                let requests = tracker.requests();
+                let mut new = requests.iter().enumerate().skip(heard);
+                let found = new.find(|(_, it)| parts.iter().all(|part| it.path.contains(part)))?;
+                Some(found.0 + 1)
+            },
+            || format!("{parts:?} in {:?}", tracker.requests()),
+        );
     };
     let all = SET.content.len();
     let mut leech = peer(&sandbox, "leech", &[]);
     download(&mut leech, &sandbox, &SET, "--only a.txt");
-    until(Some("started"), all);
+    until("started", all);
     complete(&mut leech);
-    until(Some("paused"), all - 3 * 32_768);
+    until("paused", all - 3 * 32_768);
     download(&mut leech, &sandbox, &SET, "");
-    until(Some("started"), all - 3 * 32_768);
+    until("started", all - 3 * 32_768);
     complete(&mut leech);
-    until(Some("completed"), 0);
+    until("completed", 0);
 }
 
 #[test]

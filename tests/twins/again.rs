@@ -1,7 +1,7 @@
 //! A command that got no answer goes on at the other tracker, and is done once: whether the first one did it, told of it,
 //! or was killed before it could.
 
-use crate::pair::{Pair, wait_for};
+use crate::pair::{Pair, log_in, wait_for};
 use crate::proxy::Proxy;
 use crate::service::{User, create_user_with, group, login, password, write};
 use crate::support::Peer;
@@ -9,13 +9,7 @@ use pieceful::certificate::MemberKey;
 use pieceful::wire::access::{Answer, Ask, KeyRequest, Place, WriteId};
 use pieceful::wire::control::InfoPart;
 use pieceful::wire::password::Password;
-use serde_json::Value;
 use std::fs;
-
-fn log_in(peer: &mut Peer, user: &str) {
-    peer.run(&format!("create_user {user} pw-of-{user}"));
-    peer.run(&format!("login {user} pw-of-{user}"));
-}
 
 #[test]
 fn what_never_was_is_refused_after_a_tracker_died_too() {
@@ -233,20 +227,7 @@ fn what_two_trackers_made_by_one_command_is_one() {
     ];
     for (is_nik, command, done) in steps {
         let peer = if is_nik { &mut nik } else { &mut olga };
-        wait_for("the first is asked again", || {
-            let refusals = || pair.log(1).matches("list_members: unknown-group").count();
-            let before = refusals();
-            peer.try_run("list_members nowhere");
-            refusals() > before
-        });
-        // Before a password is hashed it is asked whether anybody is there.
-        between.hold_answers_after(usize::from(command.contains("pw-of")));
-        peer.process.write_line(command);
-        pair.wait_for_log(1, done);
-        between.cut();
-        let told: Value = serde_json::from_str(&peer.process.line()).unwrap();
-        assert_eq!(told["ok"], true, "{command}: {told}");
-        between.mend();
+        pair.does_without_the_answer(peer, &between, command, done);
         for number in [1, 2] {
             let log = pair.log(number);
             assert_eq!(log.matches(done).count(), 1, "{command} at {number}");

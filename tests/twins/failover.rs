@@ -1,15 +1,10 @@
 //! Either tracker may go: what was acknowledged is at the other one, sessions go on, and peers do not notice.
 
-use crate::pair::{Pair, wait_for};
+use crate::pair::{Pair, log_in, wait_for};
 use crate::proxy::Proxy;
 use crate::support::{Peer, bytes};
 use serde_json::Value;
 use std::fs;
-
-fn log_in(peer: &mut Peer, user: &str) {
-    peer.run(&format!("create_user {user} pw-of-{user}"));
-    peer.run(&format!("login {user} pw-of-{user}"));
-}
 
 fn states(status: &Value) -> Vec<&str> {
     let trackers = status["trackers"].as_array().unwrap();
@@ -170,21 +165,7 @@ fn what_was_done_and_not_answered_is_done_once() {
     ];
     for (is_nik, command, done) in steps {
         let peer = if is_nik { &mut nik } else { &mut olga };
-        // Asked at the first tracker, whatever became of it before: a refusal there tells.
-        wait_for("the first is asked again", || {
-            let refusals = || pair.log(1).matches("list_members: unknown-group").count();
-            let before = refusals();
-            peer.try_run("list_members nowhere");
-            refusals() > before
-        });
-        // Before a password is hashed it is asked whether anybody is there.
-        between.hold_answers_after(usize::from(command.contains("pw-of")));
-        peer.process.write_line(command);
-        pair.wait_for_log(1, done);
-        between.cut();
-        let told: Value = serde_json::from_str(&peer.process.line()).unwrap();
-        assert_eq!(told["ok"], true, "{command}: {told}");
-        between.mend();
+        pair.does_without_the_answer(peer, &between, command, done);
         // Once, at one of them.
         let times: usize = [1, 2]
             .map(|number| pair.log(number).matches(done).count())

@@ -4,6 +4,7 @@ use crate::pair::{Pair, wait_for};
 use crate::service::{User, group};
 use pieceful::wire::access::Standing;
 use std::fs;
+use std::path::PathBuf;
 
 /// A pair with a group that eve was a member of when tracker 1's backup was taken, and has been removed from since.
 fn removed_since(pair: &mut Pair) -> String {
@@ -112,16 +113,21 @@ fn a_restored_tracker_does_not_serve_before_it_has_caught_up() {
     eve_is_out(&pair);
 }
 
-#[test]
-fn an_older_copy_of_the_data_does_not_serve() {
-    let mut pair = Pair::new();
-    let mut nik = pair.user(1, "nik");
+/// A user who will write more, the first tracker's folder, and a copy of its registry from before that.
+fn copied(pair: &mut Pair) -> (User, String, PathBuf) {
+    let nik = pair.user(1, "nik");
     pair.quit(1);
     let (data, copy) = (pair.data(1), pair.sandbox.path("copy"));
     fs::copy(format!("{data}/registry.redb"), &copy).unwrap();
     pair.start(1, &[]);
     pair.wait_until_in_step();
-    nik = User::login(pair.line(1), &nik.name);
+    (User::login(pair.line(1), &nik.name), data, copy)
+}
+
+#[test]
+fn an_older_copy_of_the_data_does_not_serve() {
+    let mut pair = Pair::new();
+    let (mut nik, data, copy) = copied(&mut pair);
     nik.does(group("create_group lab"));
     pair.kill(1);
     fs::copy(&copy, format!("{data}/registry.redb")).unwrap();
@@ -143,13 +149,7 @@ fn an_older_copy_of_the_data_does_not_serve() {
 #[test]
 fn an_older_copy_that_serves_alone_loses_nothing_and_gives_no_number_twice() {
     let mut pair = Pair::new();
-    let mut nik = pair.user(1, "nik");
-    pair.quit(1);
-    let (data, copy) = (pair.data(1), pair.sandbox.path("copy"));
-    fs::copy(format!("{data}/registry.redb"), &copy).unwrap();
-    pair.start(1, &[]);
-    pair.wait_until_in_step();
-    nik = User::login(pair.line(1), &nik.name);
+    let (mut nik, data, copy) = copied(&mut pair);
     for name in ["g1", "g2"] {
         nik.does(group(&format!("create_group {name}")));
     }

@@ -241,6 +241,32 @@ impl Pair {
         wait_for(text, || self.log(number).contains(text));
     }
 
+    /// Has a peer ask the first tracker, through `between`, for what that logs as `done`: the tracker does it and ends before
+    /// the peer has its answer, which comes from another.
+    pub(crate) fn does_without_the_answer(
+        &self,
+        peer: &mut Peer,
+        between: &Proxy,
+        command: &str,
+        done: &str,
+    ) {
+        // Asked at the first tracker, whatever became of it before: a refusal there tells.
+        wait_for("the first is asked again", || {
+            let refusals = || self.log(1).matches("list_members: unknown-group").count();
+            let before = refusals();
+            peer.try_run("list_members nowhere");
+            refusals() > before
+        });
+        // Before a password is hashed it is asked whether anybody is there.
+        between.hold_answers_after(usize::from(command.contains("pw-of")));
+        peer.process.write_line(command);
+        self.wait_for_log(1, done);
+        between.cut();
+        let told: Value = serde_json::from_str(&peer.process.line()).unwrap();
+        assert_eq!(told["ok"], true, "{command}: {told}");
+        between.mend();
+    }
+
     /// What shows others that they hold the cluster's key.
     pub(crate) fn tls(&self) -> ClusterTls {
         let key = fs::read(self.sandbox.path("cluster/cluster.pem")).unwrap();
@@ -335,6 +361,12 @@ impl Kept {
         let registry = Registry::load(Origin([0; 16]), versions, rows).unwrap();
         serde_json::to_value(registry.dump()).unwrap()
     }
+}
+
+/// Makes a user at a peer, and logs in.
+pub(crate) fn log_in(peer: &mut Peer, user: &str) {
+    peer.run(&format!("create_user {user} pw-of-{user}"));
+    peer.run(&format!("login {user} pw-of-{user}"));
 }
 
 /// Waits until something holds.

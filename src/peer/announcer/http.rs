@@ -91,16 +91,15 @@ impl HttpTrackers {
 fn exchange(agent: &ureq::Agent, url: &str, limit: Duration) -> Result<AnnounceResponse, Failure> {
     let call = agent.get(url).config().timeout_global(Some(limit)).build();
     let mut response = call.call().map_err(|error| failure(&error))?;
-    let said = |reason: String| Failure::Final(reason);
     let status = response.status();
     if !status.is_success() {
-        return Err(said(format!("HTTP status {status}")));
+        return Err(Failure::Final(format!("HTTP status {status}")));
     }
     let body = response.body_mut().with_config().limit(MAX_RESPONSE as u64);
     let body = body
         .read_to_vec()
-        .map_err(|error| said(error.to_string()))?;
-    AnnounceResponse::parse(&body).map_err(|error| said(error.to_string()))
+        .map_err(|error| Failure::Final(error.to_string()))?;
+    AnnounceResponse::parse(&body).map_err(|error| Failure::Final(error.to_string()))
 }
 
 impl Client {
