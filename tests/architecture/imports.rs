@@ -1,0 +1,201 @@
+//! Which file uses what another one defines.
+//!
+//! Every `use` and every path counts, in macros too. A name is followed through re-exports to the
+//! file that defines it. A `pub use` is a use like any other: a parent and its child are two files.
+
+use crate::source::{Module, Source, is_test, leaves};
+use proc_macro2::{TokenStream, TokenTree};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use syn::visit::{self, Visit};
+use syn::{ImplItemFn, Item, ItemImpl, ItemUse, Macro, Type, Visibility};
+
+/// One file uses names of another.
+pub(crate) struct Import {
+    pub(crate) from: String,
+    pub(crate) to: String,
+    names: BTreeSet<String>,
+}
+
+impl Import {
+    /// Whether it leads to another room that is not on a lower floor.
+    pub(crate) fn goes_up(&self, floors: &[(&str, u32)]) -> bool {
+        let (from, to) = (room(&self.from), room(&self.to));
+        let floor = |room: &str| {
+            let found = floors.iter().find(|(name, _)| *name == room);
+            found.unwrap_or_else(|| panic!("{room} has no floor")).1
+        };
+        from != to && floor(to) >= floor(from)
+    }
+}
+
+impl fmt::Display for Import {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.names.iter().map(String::as_str).collect();
+        write!(f, "{} -> {}: {}", self.from, self.to, names.join(", "))
+    }
+}
+
+/// The room of a file: the first part of its path.
+fn room(file: &str) -> &str {
+    let first = file.split('/').next().unwrap_or(file);
+    first.strip_suffix(".rs").unwrap_or(first)
+}
+
+/// All imports between two files.
+pub(crate) fn of(source: &Source) -> Vec<Import> {
+    let mut found: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    for (path, module) in &source.modules {
+        for used in paths(module) {
+            let Some((file, name)) = definition(source, path, &used, 0) else {
+                continue;
+            };
+            if file != module.file {
+                found
+                    .entry((module.file.clone(), file))
+                    .or_default()
+                    .insert(name);
+            }
+        }
+    }
+    let import = |((from, to), names)| Import { from, to, names };
+    found.into_iter().map(import).collect()
+}
+
+/// Inherent `impl` blocks in these rooms that are not in the file of their type.
+pub(crate) fn impls_elsewhere(source: &Source, rooms: &[&str]) -> Vec<String> {
+    let mut elsewhere = Vec::new();
+    let modules = source.modules.iter();
+    for (path, module) in modules.filter(|(_, module)| rooms.contains(&room(&module.file))) {
+        for item in &module.items {
+            let Item::Impl(ItemImpl {
+                trait_: None,
+                self_ty,
+                ..
+            }) = item
+            else {
+                continue;
+            };
+            let Type::Path(named) = &**self_ty else {
+                continue;
+            };
+            let named = segments(&named.path);
+            match definition(source, path, &named, 0) {
+                Some((file, name)) if file != module.file => {
+                    elsewhere.push(format!("{}: impl {name}, which is in {file}", module.file));
+                }
+                _ => (),
+            }
+        }
+    }
+    elsewhere
+}
+
+/// The file that defines what a path names, and the name; none if that is outside the crate.
+///
+/// `at` is the module that the path is in.
+fn definition(
+    source: &Source,
+    at: &[String],
+    path: &[String],
+    depth: u32,
+) -> Option<(String, String)> {
+    assert!(depth < 20, "{path:?} in {at:?} does not end");
+    let mut at = at.to_vec();
+    let mut rest = path;
+    let mut is_first = true;
+    while let Some((name, later)) = rest.split_first() {
+        match name.as_str() {
+            "crate" | "pieceful" if is_first => at.clear(),
+            "self" if is_first => (),
+            "super" => drop(at.pop()),
+            name => {
+                let module = source.modules.get(&at)?;
+                let child = [at.as_slice(), &[name.to_owned()]].concat();
+                if source.modules.contains_key(&child) {
+                    at = child;
+                } else if let Some(used) = module.uses.get(name).filter(|path| **path != [name]) {
+                    let path = [used.as_slice(), later].concat();
+                    return definition(source, &at, &path, depth + 1);
+                } else if is_first {
+                    // An item of this module, or a crate.
+                    let is_own = module.names.contains(name);
+                    return is_own.then(|| (module.file.clone(), name.to_owned()));
+                } else {
+                    return Some((module.file.clone(), name.to_owned()));
+                }
+            }
+        }
+        is_first = false;
+        rest = later;
+    }
+    None
+}
+
+/// All paths that a module's items name.
+fn paths(module: &Module) -> Vec<Vec<String>> {
+    let mut paths = Paths(Vec::new());
+    for item in &module.items {
+        paths.visit_item(item);
+    }
+    paths.0
+}
+
+struct Paths(Vec<Vec<String>>);
+
+impl<'a> Visit<'a> for Paths {
+    fn visit_item_use(&mut self, item: &'a ItemUse) {
+        self.0
+            .extend(leaves(item).into_iter().map(|(_, path)| path));
+    }
+
+    fn visit_path(&mut self, path: &'a syn::Path) {
+        self.0.push(segments(path));
+        visit::visit_path(self, path);
+    }
+
+    fn visit_macro(&mut self, item: &'a Macro) {
+        in_tokens(item.tokens.clone(), &mut self.0);
+        visit::visit_macro(self, item);
+    }
+
+    fn visit_impl_item_fn(&mut self, item: &'a ImplItemFn) {
+        if !is_test(&item.attrs) {
+            visit::visit_impl_item_fn(self, item);
+        }
+    }
+
+    /// `pub(super)` imports nothing.
+    fn visit_visibility(&mut self, _: &'a Visibility) {}
+}
+
+fn segments(path: &syn::Path) -> Vec<String> {
+    let segments = path.segments.iter();
+    segments.map(|segment| segment.ident.to_string()).collect()
+}
+
+/// Paths in the words of a macro: names with `::` between them.
+fn in_tokens(tokens: TokenStream, paths: &mut Vec<Vec<String>>) {
+    let mut path: Vec<String> = Vec::new();
+    let mut colons = 0;
+    for token in tokens {
+        match token {
+            TokenTree::Ident(name) => {
+                if colons != 2 {
+                    paths.push(std::mem::take(&mut path));
+                }
+                path.push(name.to_string());
+                colons = 0;
+            }
+            TokenTree::Punct(sign) if sign.as_char() == ':' => colons += 1,
+            other => {
+                paths.push(std::mem::take(&mut path));
+                colons = 0;
+                if let TokenTree::Group(group) = other {
+                    in_tokens(group.stream(), paths);
+                }
+            }
+        }
+    }
+    paths.push(path);
+}

@@ -1,0 +1,136 @@
+//! The tests of the tests: faults planted in small trees are found.
+
+use crate::imports::{self, Import};
+use crate::source::Source;
+use crate::{FLOORS, circles, sizes};
+
+fn source(files: &'static [(&'static str, &'static str)]) -> Source {
+    Source::from(&|file| {
+        let found = files.iter().find(|(name, _)| *name == file);
+        found.map(|(_, text)| (*text).to_owned())
+    })
+}
+
+fn circles_of(files: &'static [(&'static str, &'static str)]) -> Vec<String> {
+    circles::of(&imports::of(&source(files)))
+}
+
+#[test]
+fn a_circle_is_found() {
+    let circles = circles_of(&[
+        ("lib.rs", "mod net;"),
+        ("net/mod.rs", "mod a; mod b; pub use a::A;"),
+        ("net/a.rs", "use super::b::B; pub struct A(B);"),
+        (
+            "net/b.rs",
+            "pub struct B; fn f() { log::info!(\"{}\", super::a::A::new()) }",
+        ),
+    ]);
+    assert_eq!(circles.len(), 1, "{circles:?}");
+    assert!(
+        circles[0].contains("net/b.rs -> net/a.rs: A"),
+        "{circles:?}"
+    );
+}
+
+#[test]
+fn a_reexport_counts_as_the_file_that_defines_the_item() {
+    let files = &[
+        ("lib.rs", "mod net; mod peer;"),
+        (
+            "net/mod.rs",
+            "mod a; mod b; pub use a::A; pub use b::B as C;",
+        ),
+        ("net/a.rs", "pub struct A;"),
+        ("net/b.rs", "pub struct B; fn f(_: super::A) {}"),
+        ("peer.rs", "use crate::net::{self, C}; fn f(_: net::A) {}"),
+    ];
+    assert!(circles_of(files).is_empty());
+    let found: Vec<_> = imports::of(&source(files))
+        .iter()
+        .map(Import::to_string)
+        .collect();
+    let expected = [
+        "net/b.rs -> net/a.rs: A",
+        "net/mod.rs -> net/a.rs: A",
+        "net/mod.rs -> net/b.rs: B",
+        "peer.rs -> net/a.rs: A",
+        "peer.rs -> net/b.rs: B",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_parent_and_its_child_are_two_files() {
+    let circles = circles_of(&[
+        ("lib.rs", "mod net;"),
+        ("net.rs", "mod a; pub struct Net(a::A);"),
+        (
+            "net/a.rs",
+            "pub struct A; impl A { fn f(_: &super::Net) {} }",
+        ),
+    ]);
+    assert_eq!(circles.len(), 1, "{circles:?}");
+}
+
+#[test]
+fn an_import_up_the_floors_is_found() {
+    let source = source(&[
+        ("lib.rs", "mod net; mod peer; mod storage;"),
+        ("net.rs", "fn f() { crate::peer::start() }"),
+        ("peer.rs", "pub fn start() { crate::storage::open() }"),
+        ("storage.rs", "pub fn open() { let _: crate::net::Net; }"),
+    ]);
+    let imports = imports::of(&source);
+    let upward = imports.iter().filter(|import| import.goes_up(&FLOORS));
+    let upward: Vec<_> = upward.map(Import::to_string).collect();
+    assert_eq!(
+        upward,
+        ["net.rs -> peer.rs: start", "storage.rs -> net.rs: Net"]
+    );
+}
+
+#[test]
+fn tests_comments_and_strings_do_not_count() {
+    let files = &[
+        ("lib.rs", "mod net; mod peer;"),
+        (
+            "net.rs",
+            "#[cfg(test)] mod tests { use crate::peer::A; }\n// crate::peer::A\npub struct N;",
+        ),
+        (
+            "peer.rs",
+            "pub struct A(crate::net::N); const A: &str = \"crate::cli::B\";",
+        ),
+    ];
+    assert!(circles_of(files).is_empty());
+}
+
+#[test]
+fn methods_in_another_file_are_found() {
+    let source = source(&[
+        ("lib.rs", "mod net;"),
+        ("net.rs", "mod a; pub struct Net;"),
+        (
+            "net/a.rs",
+            "use super::Net; impl Net {} impl Drop for Net {}",
+        ),
+    ]);
+    let found = imports::impls_elsewhere(&source, &["net"]);
+    assert_eq!(found, ["net/a.rs: impl Net, which is in net.rs"]);
+}
+
+#[test]
+fn a_long_function_and_a_wide_type_are_found() {
+    let source = Source::from(&|file| {
+        let lines = "\n".repeat(70);
+        let fields: String = (0..13).map(|field| format!("f{field}: u8,")).collect();
+        let text = format!("fn f() {{{lines}}} struct S {{ {fields} }} fn g() {{}}");
+        (file == "lib.rs").then_some(text)
+    });
+    let found: Vec<_> = sizes::too_large(&source)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(found, ["lib.rs f: 71 lines", "lib.rs S: 13 fields"]);
+}
