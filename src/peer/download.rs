@@ -2,9 +2,9 @@
 
 use super::group::is_alike;
 use super::shared::Shared;
-use super::transfer::{Kind, Transfer};
+use super::transfer::{Files, Kind, Transfer};
 use super::{Peer, PeerError, Started, already, read_torrent};
-use crate::storage::{Others, Place, Store, StoreError, verify};
+use crate::storage::{Download, FileLayout, Mode, Others, Place, Store, StoreError, verify};
 use crate::torrent::{Glob, Info, Metainfo, PieceSet, Selection};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -121,8 +121,8 @@ impl Planned {
             return Err(PeerError::Stopping);
         }
         let known = shared.transfer(info_hash);
-        let widens = match known.filter(|_| self.replaces.is_none()) {
-            Some(known) if !known.has_failed() => return self.widen(shared, &known),
+        let ours = match known.filter(|_| self.replaces.is_none()) {
+            Some(known) if !known.has_failed() => return self.extend(shared, &known),
             Some(known) => self.goes_on_with(&known),
             None => false,
         };
@@ -135,15 +135,12 @@ impl Planned {
         if former.as_ref().is_some_and(|former| former.has_failed()) {
             return Err(PeerError::Stopping);
         }
-        let opened = match widens {
-            true => self.open_widened()?,
-            false => self.open(progress, interrupt)?,
-        };
+        let opened = self.open(ours, progress, interrupt)?;
         let kind = Kind::Download(self.place);
         let mut transfer = Transfer::new(shared, self.metainfo, kind, true);
-        transfer.selection = opened.selection;
+        transfer.selection = Arc::clone(&opened.selection);
         transfer.replaces = opened.replaces;
-        transfer.widens = opened.widens;
+        transfer.extends = opened.extends;
         transfer.wishes = self.wishes;
         let is_private = transfer.info().private();
         if !is_private {
@@ -159,15 +156,14 @@ impl Planned {
             };
         }
         let transfer = Arc::new(transfer);
-        let store = Arc::new(opened.store);
         // Whoever cancels it finds its files.
-        transfer.set_store(Arc::clone(&store));
+        transfer.set_files(opened.files.clone());
         let entered = match &self.replaces {
             None => shared.enter(Arc::clone(&transfer)),
             Some(former) => shared.replace(former, Arc::clone(&transfer)),
         };
         if let Err(other) = entered {
-            store.undo();
+            opened.undo();
             return Err(already(&other));
         }
         let saved = transfer.save(shared);
@@ -180,73 +176,74 @@ impl Planned {
         }
         if let Err(error) = saved {
             shared.forget(&transfer);
-            store.undo();
+            opened.undo();
             return Err(error);
         }
-        drop(store);
+        let (whole, known) = (matches!(opened.files, Files::Whole(_)), opened.known);
+        drop(opened.files);
         if self.replaces.is_none() {
             transfer.call_named_peers(shared);
         }
-        if opened.whole {
+        if whole {
             let needed = transfer.selection.needed().clone();
             transfer.begin(shared, needed, true);
             transfer.record(shared);
             return Ok(());
         }
-        transfer.check_others_and_begin(shared, opened.known)
+        transfer.check_others_and_begin(shared, known)
     }
 }
 
 impl Planned {
-    /// Opens the files of one that had failed, and of which some stand under the final name.
-    fn open_widened(&self) -> Result<Opened, PeerError> {
-        let info = Arc::new(self.metainfo.info().clone());
-        let selection = Arc::new(Selection::of(&info, &self.wishes.only)?);
-        let store = Store::open_widened(info, Arc::clone(&selection), &self.place)?;
-        Ok(Opened {
-            widens: true,
-            ..Opened::partial(store, selection)
-        })
-    }
-
-    /// The files, if some of those that are wanted stand under the final name and none of them is another.
+    /// The files, if some of those that are wanted are under the final name, and none of them is another. `ours` says that
+    /// it is known to be so.
     fn begun_at(
         &self,
-        info: &Arc<Info>,
+        layout: &FileLayout,
         selection: &Arc<Selection>,
+        ours: bool,
         interrupt: &AtomicBool,
     ) -> Result<Option<Opened>, StoreError> {
-        let (info, chosen) = (Arc::clone(info), Arc::clone(selection));
-        let Ok(store) = Store::open_widened(info, chosen, &self.place) else {
-            return Ok(None);
+        let mode = Mode::extend(layout, &self.place);
+        let opened = mode.and_then(|mode| Download::open(layout.clone(), &self.place, mode));
+        let download = match opened {
+            Ok(download) => download,
+            Err(error) if ours => return Err(error),
+            Err(_) => return Ok(None),
         };
-        let good = verify_needed(&store, selection, interrupt);
+        let good = match ours {
+            true => Ok(PieceSet::empty(download.store().info().lengths())),
+            false => verify_needed(download.store(), selection, interrupt),
+        };
         // What has no good piece may be anybody's folder.
-        let is_its_own = |good: &PieceSet| good.count() > 0 && store.check_standing(good).is_ok();
+        let is_its_own =
+            |good: &PieceSet| good.count() > 0 && download.check_in_place(good).is_ok();
         match good {
-            Ok(known) if is_its_own(&known) => Ok(Some(Opened {
-                widens: true,
+            Ok(known) if ours || is_its_own(&known) => Ok(Some(Opened {
+                extends: true,
                 known,
-                ..Opened::partial(store, Arc::clone(selection))
+                ..Opened::partial(download, selection)
             })),
             other => {
-                store.undo();
+                download.undo();
                 other.map(|_| None)
             }
         }
     }
 
-    /// Opens the files of a new download, a partial one, or, where something stands under the final name, that.
+    /// Opens the files of a new download, a partial one, or, where something is under the final name, that. `ours` says
+    /// that it is a part of this download.
     fn open(
         &mut self,
+        ours: bool,
         progress: &(dyn Fn(u64, u64) + Sync),
         interrupt: &AtomicBool,
     ) -> Result<Opened, PeerError> {
         let info = Arc::new(self.metainfo.info().clone());
         let selection = Arc::new(Selection::of(&info, &self.wishes.only)?);
-        let (chosen, place) = (Arc::clone(&selection), &self.place);
-        let path = match Store::open_chosen_download(Arc::clone(&info), chosen, place) {
-            Ok(store) => return Ok(Opened::partial(store, selection)),
+        let layout = FileLayout::chosen(Arc::clone(&info), Arc::clone(&selection));
+        let path = match Download::open(layout.clone(), &self.place, Mode::New) {
+            Ok(download) => return Ok(Opened::partial(download, &selection)),
             Err(StoreError::Exists(path)) => path,
             Err(error) => return Err(error.into()),
         };
@@ -254,80 +251,65 @@ impl Planned {
             // All of it, whatever was wanted.
             self.wishes.only.clear();
             let selection = Arc::new(Selection::all(&info));
-            return Ok(Opened {
-                whole: true,
-                ..Opened::partial(store, selection)
-            });
+            return Ok(Opened::new(
+                Files::Whole(Arc::new(store)),
+                &info,
+                &selection,
+            ));
         }
-        if !selection.is_all()
-            && let Some(store) = chosen_at(&info, &selection, &path, interrupt)?
-        {
-            return Ok(Opened {
-                whole: true,
-                ..Opened::partial(store, selection)
-            });
-        }
-        if let Some(begun) = self.begun_at(&info, &selection, interrupt)? {
+        if let Some(begun) = self.begun_at(&layout, &selection, ours, interrupt)? {
             return Ok(begun);
         }
         if !self.wishes.force {
             return Err(PeerError::OtherContent(path));
         }
         is_alike(&info, &path)?;
-        let chosen = Arc::clone(&selection);
-        let store = Store::open_replacement(info, chosen, &self.place, Others::Kept)?;
-        if let Err(error) = store.copy_replaced(interrupt) {
-            store.undo();
+        let download = Download::open(layout, &self.place, Mode::Replace(Others::Kept))?;
+        if let Err(error) = download.copy_replaced(interrupt) {
+            download.undo();
             return Err(error.into());
         }
         Ok(Opened {
             replaces: true,
-            ..Opened::partial(store, selection)
+            ..Opened::partial(download, &selection)
         })
     }
 }
 
 /// The open files of a download.
 struct Opened {
-    store: Store,
+    files: Files,
     selection: Arc<Selection>,
-    /// They stand under their final name, and are good.
-    whole: bool,
-    /// What stands there gives way to them once they are whole.
+    /// They replace what is under the final name once they are whole.
     replaces: bool,
-    /// What stands there is a part of them.
-    widens: bool,
+    /// What is under the final name is a part of them.
+    extends: bool,
     /// Pieces that were found to be good.
     known: PieceSet,
 }
 
 impl Opened {
-    fn partial(store: Store, selection: Arc<Selection>) -> Self {
+    fn new(files: Files, info: &Info, selection: &Arc<Selection>) -> Self {
         Self {
-            known: PieceSet::empty(store.info().lengths()),
-            store,
-            selection,
-            whole: false,
+            files,
+            selection: Arc::clone(selection),
             replaces: false,
-            widens: false,
+            extends: false,
+            known: PieceSet::empty(info.lengths()),
         }
     }
-}
 
-/// The files at a place, if they are what was chosen of the share.
-fn chosen_at(
-    info: &Arc<Info>,
-    selection: &Arc<Selection>,
-    path: &Path,
-    interrupt: &AtomicBool,
-) -> Result<Option<Store>, StoreError> {
-    let opened = Store::open_chosen_share(Arc::clone(info), Arc::clone(selection), path);
-    let Ok(store) = opened else {
-        return Ok(None);
-    };
-    store.seal(&store.stamps()?);
-    let good = verify_needed(&store, selection, interrupt)?;
-    Ok((good == *selection.needed()).then_some(store))
+    fn partial(download: Download, selection: &Arc<Selection>) -> Self {
+        let info = Arc::clone(download.store().info());
+        Self::new(Files::Partial(Arc::new(download)), &info, selection)
+    }
+
+    /// Nothing came of it: what was there before stays.
+    fn undo(self) {
+        if let Files::Partial(download) = self.files {
+            download.undo();
+        }
+    }
 }
 
 /// The needed pieces that are good.
@@ -349,11 +331,14 @@ pub(super) fn whole_at(
     progress: &(dyn Fn(u64, u64) + Sync),
     interrupt: &AtomicBool,
 ) -> Result<Option<Store>, StoreError> {
-    // Something else than the share's files stands there.
-    let Ok(store) = Store::open_share(Arc::clone(info), path) else {
+    // Something else than the share's files is there.
+    let Ok(store) = Store::open(FileLayout::all(Arc::clone(info)), path) else {
         return Ok(None);
     };
-    store.seal(&store.stamps()?);
+    let Ok(stamps) = store.stamps() else {
+        return Ok(None);
+    };
+    store.seal(&stamps);
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let lengths = info.lengths();
     let progress = |done| progress(done, lengths.total());

@@ -9,6 +9,7 @@ mod control_line;
 mod download;
 mod error;
 mod events;
+mod extend;
 mod givers;
 mod group;
 mod link;
@@ -33,7 +34,6 @@ mod trust;
 mod unlisted;
 mod watch;
 mod web;
-mod widen;
 mod zone;
 
 pub use account::{Account, AccountError, FirstUseNotice, LoggedIn, LoggedOut};
@@ -58,6 +58,7 @@ use crate::torrent::{InfoHash, MAX_METAINFO, Metainfo};
 use crate::wire::PeerId;
 use announcer::Announcer;
 use crossbeam::channel::{Receiver, Sender, bounded};
+use extend::already;
 use group::Groups;
 use shared::Shared;
 use std::io::{self, Read};
@@ -68,7 +69,6 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 use transfer::{Phase, Transfer};
-use widen::already;
 
 /// How many connections others may hold, in all and from one address.
 const CAPS: Caps = Caps {
@@ -220,14 +220,14 @@ impl Peer {
         let mut transfer = transfer.ok_or_else(|| PeerError::NoSuchDownload(name.to_owned()))?;
         let info_hash = transfer.info_hash();
         loop {
-            let store = transfer.take_store().or_else(|| transfer.open_part());
+            let download = transfer.download().or_else(|| transfer.open_part());
             transfer.fail(&self.shared, "cancelled");
             let was_there = self.shared.forget(&transfer);
             self.shared.records.remove(info_hash)?;
             self.shared.records.remove_magnet(info_hash)?;
             transfer.wait_for_pool(&self.shared);
-            if let Some(store) = store {
-                store.discard()?;
+            if let Some(download) = download {
+                download.discard()?;
             }
             // The download that a magnet link's metadata was made into has come in its place: that is meant too.
             match self.shared.transfer(info_hash) {

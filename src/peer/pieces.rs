@@ -1,14 +1,16 @@
 //! The way of a piece after its blocks have arrived: SHA-1, file, owned map, `have`. Runs on the pool's workers.
 
 use super::events::NOTHING_TO_FETCH;
+use super::restore::POOL_WAIT;
 use super::shared::Shared;
 use super::transfer::{Kind, Parked, Phase, SEED_AGAIN, Source, State, Transfer};
-use crate::storage::{BadFile, Record, RecordKind, RecordState, Store, StoreError};
+use crate::storage::{BadFile, Download, Record, RecordKind, RecordState, Store, StoreError};
 use crate::swarm::{Run, Verdict};
 use crate::torrent::{Hasher, PieceIndex, Sha1};
 use crate::wire::Event;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 /// How much is read back at a time when a run was written before its turn to be hashed came, in bytes.
@@ -74,9 +76,9 @@ impl Transfer {
             transfer: self,
             blocks: run.blocks,
         };
-        let finished = match self.store() {
-            Some(store) if self.state().phase == Phase::Active => {
-                self.hash_and_write(&store, run, &blocks)
+        let finished = match self.download() {
+            Some(download) if self.state().phase == Phase::Active => {
+                self.hash_and_write(&download, run, &blocks)
             }
             _ => Ok(None),
         };
@@ -95,7 +97,7 @@ impl Transfer {
     /// Gives the hash of the whole piece and its sources once its last run was hashed.
     fn hash_and_write(
         &self,
-        store: &Store,
+        download: &Download,
         run: Run,
         blocks: &[Parked],
     ) -> Result<Option<(Sha1, Sources)>, StoreError> {
@@ -108,14 +110,14 @@ impl Transfer {
             let hash = hasher.finish();
             // What does not verify is not written at all.
             if hash == self.info().piece_hash(run.piece) {
-                store.write(offset, &slices)?;
+                download.write(offset, &slices)?;
             }
             let mut sources = Sources::new();
             add_sources(&mut sources, blocks);
             return Ok(Some((hash, sources)));
         }
-        store.write(offset, &slices)?;
-        self.hash_in_order(store, run, &slices, blocks)
+        download.write(offset, &slices)?;
+        self.hash_in_order(download.store(), run, &slices, blocks)
     }
 
     fn hash_in_order(
@@ -293,15 +295,16 @@ impl Transfer {
 
     /// Checks whole files where the torrent can, and gives them their final name.
     fn complete(self: &Arc<Self>, shared: &Shared) {
-        let Some(store) = self.store() else { return };
+        let Some(download) = self.end_writing() else {
+            return;
+        };
+        let store = Arc::clone(download.store());
         let finished = self.check_files(shared, &store).and_then(|()| {
-            store.finish()?;
+            self.last_of(shared, download)?.finish()?;
             store.seal(&store.stamps()?);
             Ok(())
         });
         let sealed = store.sealed();
-        // A download that failed is to leave its files to another try.
-        drop(store);
         match finished {
             Ok(()) => {}
             // The next start finds every piece and comes here again.
@@ -342,6 +345,23 @@ impl Transfer {
         shared.notify_change();
     }
 
+    /// The download, once no worker holds it any more: all its pieces are here, so none begins to write.
+    fn last_of(
+        &self,
+        shared: &Shared,
+        mut download: Arc<Download>,
+    ) -> Result<Download, StoreError> {
+        let until = shared.now() + POOL_WAIT;
+        loop {
+            download = match Arc::try_unwrap(download) {
+                Ok(download) => return Ok(download),
+                Err(held) if shared.now() < until => held,
+                Err(held) => return Err(StoreError::InUse(held.store().path().to_owned())),
+            };
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     fn check_files(&self, shared: &Shared, store: &Store) -> Result<(), FinishError> {
         let Some(hashes) = &self.file_hashes else {
             return Ok(());
@@ -355,7 +375,7 @@ impl Transfer {
     /// Ends a download or share with a reason; what is on disk stays for another try.
     pub(super) fn fail(&self, shared: &Shared, reason: &str) {
         // Its files are free for another try before anybody can know of the failure.
-        self.take_store();
+        self.close_files();
         {
             let mut state = self.state();
             if matches!(state.phase, Phase::Failed(_)) {
@@ -424,7 +444,7 @@ impl Transfer {
         sources.sort();
         Some(Record {
             replaces: self.replaces && !matches!(recorded, RecordState::Complete { .. }),
-            widens: self.widens && !matches!(recorded, RecordState::Complete { .. }),
+            extends: self.extends && !matches!(recorded, RecordState::Complete { .. }),
             group: self
                 .group
                 .as_ref()

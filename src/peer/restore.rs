@@ -5,7 +5,10 @@ use super::link::Link;
 use super::shared::Shared;
 use super::transfer::{Kind, Phase, Transfer};
 use super::{Peer, PeerError};
-use crate::storage::{Place, RecordKind, RecordState, Stamp, Store, StoreError, verify};
+use crate::storage::{
+    Download, FileLayout, Mode, Place, RecordKind, RecordState, Stamp, Store, StoreError,
+    remove_replaced, verify,
+};
 use crate::swarm::Picker;
 use crate::torrent::{PieceSet, Selection};
 use crate::wire::Event;
@@ -16,7 +19,7 @@ use std::thread;
 use std::time::Duration;
 
 /// How long a cancelled download waits for workers that still write to it.
-const POOL_WAIT: Duration = Duration::from_secs(5);
+pub(super) const POOL_WAIT: Duration = Duration::from_secs(5);
 /// How long a cancel waits for one that is being finished.
 const FINISH_WAIT: Duration = Duration::from_secs(60);
 
@@ -35,7 +38,7 @@ impl Peer {
                     let mut transfer = Transfer::new(&self.shared, metainfo, kind, true);
                     transfer.added_ms = record.added_ms;
                     transfer.replaces = record.replaces;
-                    transfer.widens = record.widens;
+                    transfer.extends = record.extends;
                     let group = record.group.as_ref();
                     transfer.group = group.map(|(user, group)| self.shared.groups.of(user, group));
                     transfer.wishes = Wishes::recorded(&record.only, record.sequential, false);
@@ -123,20 +126,26 @@ impl Transfer {
         owned
     }
 
-    pub(super) fn open_whole(&self, path: &Path) -> Result<Store, StoreError> {
-        let (info, chosen) = (Arc::clone(self.info()), Arc::clone(&self.selection));
-        Store::open_chosen_share(info, chosen, path)
+    /// Its files, and which of them are wanted.
+    pub(super) fn layout(&self) -> FileLayout {
+        FileLayout::chosen(Arc::clone(self.info()), Arc::clone(&self.selection))
     }
 
-    pub(super) fn open_download(&self, place: &Place) -> Result<Store, StoreError> {
-        let (info, chosen) = (Arc::clone(self.info()), Arc::clone(&self.selection));
-        if self.widens {
-            return Store::open_widened(info, chosen, place);
-        }
-        if self.replaces {
-            return Store::open_replacement(info, chosen, place, self.others());
-        }
-        Store::open_chosen_download(info, chosen, place)
+    /// Opens files that are whole; each must be there with its length.
+    pub(super) fn open_whole(&self, path: &Path) -> Result<Store, StoreError> {
+        let store = Store::open(self.layout(), path)?;
+        store.stamps()?;
+        Ok(store)
+    }
+
+    pub(super) fn open_download(&self, place: &Place) -> Result<Download, StoreError> {
+        let layout = self.layout();
+        let mode = match (self.extends, self.replaces) {
+            (true, _) => Mode::extend(&layout, place)?,
+            (false, true) => Mode::Replace(self.others()),
+            (false, false) => Mode::New,
+        };
+        Download::open(layout, place, mode)
     }
 
     /// See [`Peer::check_and_begin`].
@@ -197,16 +206,16 @@ impl Transfer {
                 let known_complete = matches!(recorded, RecordState::Complete { .. });
                 if !known_complete {
                     // A crash between the renaming and the recording leaves a whole file that is recorded as partial.
-                    let renamed = !self.widens
+                    let renamed = !self.extends
                         && whole.symlink_metadata().is_ok()
                         && (!self.replaces || self.stands_whole(&whole, interrupt)?);
                     if !renamed {
-                        self.set_store(Arc::new(self.open_download(place)?));
+                        self.set_download(Arc::new(self.open_download(place)?));
                         let nothing = PieceSet::empty(self.info().lengths());
                         return self.check(shared, nothing, interrupt);
                     }
                     if self.replaces {
-                        Store::remove_replaced(self.info(), place, self.others());
+                        remove_replaced(self.info(), place, self.others());
                     }
                 }
                 whole
@@ -267,11 +276,13 @@ impl Transfer {
         known: PieceSet,
         interrupt: &AtomicBool,
     ) -> Result<(), StoreError> {
-        let Some(store) = self.store() else {
+        let Some(download) = self.download() else {
             return Ok(());
         };
-        let owned = self.verified_beside(&store, known, interrupt)?;
-        store.check_standing(&owned)?;
+        let owned = self.verified_beside(download.store(), known, interrupt)?;
+        download.check_in_place(&owned)?;
+        // It may be finished at once, by the only one that holds it.
+        drop(download);
         self.begin(shared, owned, false);
         Ok(())
     }
@@ -379,7 +390,7 @@ impl Transfer {
     }
 
     /// The partial data of a download that let go of it.
-    pub(super) fn open_part(&self) -> Option<Arc<Store>> {
+    pub(super) fn open_part(&self) -> Option<Arc<Download>> {
         let Kind::Download(place) = &self.kind else {
             return None;
         };

@@ -1,9 +1,9 @@
 //! Sharing in open swarms: a file or folder is hashed, its `.torrent` is written, and it is offered.
 
+use super::extend::already;
 use super::transfer::{Kind, Transfer};
-use super::widen::already;
 use super::{Peer, PeerError, announcer, read_torrent};
-use crate::storage::{CreateOptions, Store, create_stamped};
+use crate::storage::{CreateOptions, FileLayout, Store, create_stamped};
 use crate::torrent::{InfoHash, Metainfo, PieceSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -66,7 +66,7 @@ impl Peer {
             length: info.lengths().total(),
             pieces: info.lengths().pieces(),
         };
-        let store = Store::open_share(Arc::new(info.clone()), &path)?;
+        let store = Store::open(FileLayout::all(Arc::new(info.clone())), &path)?;
         store.seal(&stamps);
         let transfer = Transfer::new(&self.shared, metainfo, Kind::Share(path.clone()), true);
         match self.enter(transfer)? {

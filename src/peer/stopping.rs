@@ -4,7 +4,7 @@
 
 use super::transfer::{Kind, Phase, Transfer};
 use super::{Peer, PeerError};
-use crate::storage::Store;
+use crate::storage::remove_parts_file;
 use std::sync::Arc;
 
 /// Why its links end.
@@ -51,7 +51,7 @@ impl Peer {
             shared.leave(transfer);
             shared.owned.remove(transfer.info_hash());
             transfer.close_links(NOT_SHARED);
-            transfer.take_store();
+            transfer.close_files();
         } else {
             transfer.fail(shared, NOT_SHARED);
             transfer.wait_for_pool(shared);
@@ -63,7 +63,7 @@ impl Peer {
             && whole
             && !transfer.selection.is_all()
         {
-            Store::remove_rest(transfer.info(), place)?;
+            remove_parts_file(transfer.info(), place)?;
         }
         Ok(was_there)
     }

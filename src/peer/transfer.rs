@@ -14,7 +14,7 @@ use super::stock::BlockBuffer;
 use super::watch::Found;
 use super::web::Server;
 use crate::certificate::{Fingerprint, GroupCertificate};
-use crate::storage::{FileHashes, Others, Place, Stamp, Store};
+use crate::storage::{Download, FileHashes, Others, Place, Stamp, Store};
 use crate::swarm::{Candidates, Choker, Gossip, LinkId, Picker, Rate, Run};
 use crate::torrent::{Info, InfoHash, Metainfo, PieceIndex, PieceSet, Selection};
 use std::collections::{HashMap, HashSet};
@@ -77,8 +77,8 @@ pub(super) struct Transfer {
     pub(super) listed: bool,
     /// Whether, once complete, it may take the place of what stands under its name.
     pub(super) replaces: bool,
-    /// Whether what stands under its name is a part of it: a choice of files that was finished, and has been widened since.
-    pub(super) widens: bool,
+    /// Whether files under its final name are a part of it: a choice of files that was finished and has been extended.
+    pub(super) extends: bool,
     /// Whose share it is, if it is a group's.
     pub(super) group: Option<Arc<Group>>,
     /// By which authority's certificates its links are made: a group that comes to bear the same name has another one.
@@ -90,7 +90,7 @@ pub(super) struct Transfer {
     /// Peers that a magnet link named.
     pub(super) peers: Vec<String>,
     info: Arc<Info>,
-    store: Mutex<Option<Arc<Store>>>,
+    files: Mutex<Option<Files>>,
     /// Where the metainfo carries the SHA-1 of whole files.
     pub(super) file_hashes: Option<FileHashes>,
     /// When it was first asked for, in milliseconds since 1970.
@@ -98,6 +98,15 @@ pub(super) struct Transfer {
     uploaded: AtomicU64,
     pub(super) downloaded: AtomicU64,
     state: Mutex<State>,
+}
+
+/// The open files of a transfer.
+#[derive(Clone, Debug)]
+pub(super) enum Files {
+    /// All that is wanted is there.
+    Whole(Arc<Store>),
+    /// Some is still to be written.
+    Partial(Arc<Download>),
 }
 
 /// What changes, behind the transfer's lock.
@@ -220,13 +229,13 @@ impl Transfer {
             kind,
             listed,
             replaces: false,
-            widens: false,
+            extends: false,
             group: None,
             wishes: Wishes::default(),
             selection: Arc::new(Selection::all(&info)),
             peers: Vec::new(),
             info,
-            store: Mutex::new(None),
+            files: Mutex::new(None),
             uploaded: AtomicU64::new(0),
             downloaded: AtomicU64::new(0),
             state: Mutex::new(state),
@@ -256,24 +265,60 @@ impl Transfer {
 
     /// Its files, once they are open.
     pub(super) fn store(&self) -> Option<Arc<Store>> {
-        self.store_slot().clone()
+        self.files_slot().as_ref().map(|files| match files {
+            Files::Whole(store) => Arc::clone(store),
+            Files::Partial(download) => Arc::clone(download.store()),
+        })
+    }
+
+    /// Its files, as long as they are written.
+    pub(super) fn download(&self) -> Option<Arc<Download>> {
+        match &*self.files_slot() {
+            Some(Files::Partial(download)) => Some(Arc::clone(download)),
+            _ => None,
+        }
     }
 
     /// Opens it; if its files are sealed, that is how they count from now on.
     pub(super) fn set_store(&self, store: Arc<Store>) {
-        if let Some(sealed) = store.sealed() {
+        self.set_files(Files::Whole(store));
+    }
+
+    pub(super) fn set_download(&self, download: Arc<Download>) {
+        self.set_files(Files::Partial(download));
+    }
+
+    pub(super) fn set_files(&self, files: Files) {
+        if let Files::Whole(store) = &files
+            && let Some(sealed) = store.sealed()
+        {
             self.state().sealed = Some(sealed);
         }
-        *self.store_slot() = Some(store);
+        *self.files_slot() = Some(files);
+    }
+
+    /// Its files are no longer written, only read.
+    pub(super) fn end_writing(&self) -> Option<Arc<Download>> {
+        let mut slot = self.files_slot();
+        let download = match slot.take() {
+            Some(Files::Partial(download)) => download,
+            other => {
+                *slot = other;
+                return None;
+            }
+        };
+        *slot = Some(Files::Whole(Arc::clone(download.store())));
+        Some(download)
     }
 
     /// Lets go of its files, so that another transfer may have them.
-    pub(super) fn take_store(&self) -> Option<Arc<Store>> {
-        self.store_slot().take()
+    pub(super) fn close_files(&self) {
+        // Closing may take long on some file systems: not under the lock.
+        let _files = self.files_slot().take();
     }
 
-    fn store_slot(&self) -> MutexGuard<'_, Option<Arc<Store>>> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    fn files_slot(&self) -> MutexGuard<'_, Option<Files>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

@@ -3,7 +3,7 @@
 use super::status::DownloadState;
 use super::transfer::{Kind, Phase, Transfer};
 use super::{Peer, PeerError, already};
-use crate::storage::{Place, Store};
+use crate::storage::{Download, FileLayout, Mode, Place, Store};
 use crate::torrent::{Info, InfoHash, Metainfo, PieceSet};
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -39,7 +39,8 @@ impl Peer {
     /// When the file cannot be opened or is offered already.
     pub fn offer_unlisted(&self, info: Info, path: &Path) -> Result<(), PeerError> {
         let owned = PieceSet::full(info.lengths());
-        let store = Store::open_share(Arc::new(info.clone()), path)?;
+        let store = Store::open(FileLayout::all(Arc::new(info.clone())), path)?;
+        store.stamps()?;
         let kind = Kind::Share(path.to_owned());
         let transfer = Transfer::new(&self.shared, Metainfo::new(info, Vec::new()), kind, false);
         let transfer = self.enter(transfer)?.map_err(|other| already(&other))?;
@@ -53,11 +54,12 @@ impl Peer {
     /// # Errors
     /// When the place cannot be used or the file is here already.
     pub fn fetch_unlisted(&self, info: Info, place: Place) -> Result<(), PeerError> {
-        let store = Store::open_download(Arc::new(info.clone()), &place)?;
+        let layout = FileLayout::all(Arc::new(info.clone()));
+        let download = Download::open(layout, &place, Mode::New)?;
         let kind = Kind::Download(place);
         let transfer = Transfer::new(&self.shared, Metainfo::new(info, Vec::new()), kind, false);
         let transfer = self.enter(transfer)?.map_err(|other| already(&other))?;
-        transfer.set_store(Arc::new(store));
+        transfer.set_download(Arc::new(download));
         self.check_and_begin(transfer)
     }
 

@@ -107,7 +107,7 @@ impl Transfer {
         }
         log::warn!("{}: not served any more: {reason}", self.name());
         shared.owned.remove(self.info_hash());
-        self.take_store();
+        self.close_files();
         shared.leave(self);
         // From here on it may come back: not before it is gone.
         self.state().found.busy = false;
@@ -170,9 +170,8 @@ impl Transfer {
     }
 
     fn open_to_look(&self) -> Result<Looking, StoreError> {
-        let (info, chosen) = (Arc::clone(self.info()), Arc::clone(&self.selection));
         Ok(Looking {
-            store: Store::open_chosen_unseen(info, chosen, &self.path())?,
+            store: Store::open(self.layout(), &self.path())?,
             stamps: Vec::new(),
             next: 0,
         })

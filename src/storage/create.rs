@@ -3,8 +3,9 @@
 //! In scope: which files, in which order, with which piece length, and their hashes. Out of scope: trackers, and where
 //! the `.torrent` goes.
 
-use super::check::{Zeros, piece_hash};
+use super::layout::FileLayout;
 use super::parallel::{for_each, hash};
+use super::verify::{Zeros, piece_hash};
 use super::walk::walk;
 use super::{Stamp, Store, StoreError};
 use crate::torrent::{
@@ -146,7 +147,7 @@ pub fn create_stamped(
     if draft.raw().len() > MAX_METAINFO - BESIDE_INFO {
         return Err(CreateError::TooLarge(path.to_owned()));
     }
-    let store = Store::open_share(Arc::new(draft), path).map_err(changed)?;
+    let store = Store::open(FileLayout::all(Arc::new(draft)), path).map_err(changed)?;
     let hashes = hash_all(&store, options.file_sha1, progress, stop)?;
     new.pieces = hashes.pieces;
     for (file, sha1) in new.files.iter_mut().zip(hashes.files) {
@@ -173,7 +174,7 @@ fn hash_all(
     progress: &(dyn Fn(u64, u64) + Sync),
     stop: &AtomicBool,
 ) -> Result<Hashes, CreateError> {
-    let (info, lengths) = (&store.info, store.info.lengths());
+    let (info, lengths) = (store.info(), store.info().lengths());
     let before = store.stamps().map_err(changed)?;
     let passes = if file_sha1 { 2 } else { 1 };
     let total = lengths.total().saturating_mul(passes);
@@ -214,7 +215,7 @@ fn hash_all(
     })
     .map_err(changed)?;
     let after = store.stamps().map_err(changed)?;
-    let mut pairs = before.iter().zip(&after).zip(store.stored_files());
+    let mut pairs = before.iter().zip(&after).zip(store.layout().wanted_files());
     if let Some((_, index)) = pairs.find(|((before, after), _)| before != after) {
         return Err(CreateError::Changed(store.file_path(index)));
     }

@@ -1,7 +1,7 @@
 //! Full and read-only disks: real ones, small and mounted for a test, where the tests may mount.
 
-use super::testing::{info_of, names};
-use super::{Place, RecordState, Records, StateFolder, Store, StoreError};
+use super::testing::{download, info_of, names};
+use super::{Place, RecordState, Records, StateFolder, StoreError};
 use crate::torrent::Metainfo;
 use std::fs;
 use std::path::Path;
@@ -65,7 +65,7 @@ fn source(kib: usize) -> (TempDir, std::sync::Arc<crate::torrent::Info>) {
 fn a_download_larger_than_the_disk_is_refused_and_leaves_nothing() {
     let Some(disk) = Disk::mount() else { return };
     let (_source, info) = source(2_048);
-    let error = Store::open_download(info, &disk.place()).unwrap_err();
+    let error = download(&info, &disk.place()).unwrap_err();
     let StoreError::NoSpace { needed, free, .. } = &error else {
         panic!("{error}");
     };
@@ -81,7 +81,7 @@ fn a_download_larger_than_the_disk_is_refused_and_leaves_nothing() {
 fn a_disk_that_fills_up_meanwhile_is_an_error_and_the_download_can_go_on() {
     let Some(disk) = Disk::mount() else { return };
     let (_source, info) = source(900);
-    let store = Store::open_download(info.clone(), &disk.place()).unwrap();
+    let store = download(&info, &disk.place()).unwrap();
     fs::write(disk.path().join("other"), vec![1; 500 << 10]).unwrap();
     let block = [5; 16 << 10];
     let blocks = [&block[..]; 50];
@@ -95,12 +95,12 @@ fn a_disk_that_fills_up_meanwhile_is_an_error_and_the_download_can_go_on() {
     fs::remove_file(disk.path().join("other")).unwrap();
     store.write(0, &blocks).unwrap();
     let mut read = vec![0; 50 << 14];
-    store.read(0, &mut read).unwrap();
+    store.store().read(0, &mut read).unwrap();
     assert!(read.iter().all(|byte| *byte == 5));
     // Continued, it needs no room but for what is not there yet.
     drop(store);
     fs::write(disk.path().join("other"), vec![1; 60 << 10]).unwrap();
-    Store::open_download(info, &disk.place()).unwrap();
+    download(&info, &disk.place()).unwrap();
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_read_only_disk_is_told() {
     let Some(disk) = Disk::mount() else { return };
     let (_source, info) = source(1);
     disk.make_read_only();
-    let error = Store::open_download(info, &disk.place()).unwrap_err();
+    let error = download(&info, &disk.place()).unwrap_err();
     assert!(matches!(error, StoreError::Denied { .. }), "{error}");
 }
 

@@ -84,9 +84,6 @@ pub enum StoreError {
     /// A name that cannot be a file's.
     #[error("no name for a download: {0}")]
     Name(#[from] NameError),
-    /// A write to a share that is only read: the user's own files, or a finished download.
-    #[error("{} is complete and is not written", .0.display())]
-    ReadOnly(PathBuf),
     /// Bytes that the share does not have.
     #[error("bytes {offset}+{length} of a share of {total}")]
     Outside {

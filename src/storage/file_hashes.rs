@@ -73,7 +73,7 @@ impl FileHashes {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Ok(()),
         };
-        let piece_length = u64::from(store.info.lengths().piece_length());
+        let piece_length = u64::from(store.info().lengths().piece_length());
         let mut left = STEP.max(piece_length.saturating_mul(2));
         while left > 0 {
             let hashed = cursor.step(store, &owned)?;
@@ -112,10 +112,10 @@ impl Cursor {
         store: &Store,
         owned: &dyn Fn(PieceIndex) -> bool,
     ) -> Result<u64, StoreError> {
-        let lengths = store.info.lengths();
-        while let Some(file) = store.info.files().get(self.file) {
+        let lengths = store.info().lengths();
+        while let Some(file) = store.info().files().get(self.file) {
             // One that is not wanted is not here.
-            let sha1 = file.sha1.filter(|_| !store.is_left_out(self.file));
+            let sha1 = file.sha1.filter(|_| store.layout().is_wanted(self.file));
             let left = match sha1 {
                 Some(_) => file.length.saturating_sub(self.within),
                 None => 0,
@@ -153,14 +153,15 @@ impl Cursor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Sample, info_of, sample};
+    use super::super::testing::{Sample, info_of, sample, share};
     use super::*;
+    use std::sync::Arc;
     use std::sync::atomic::AtomicUsize;
 
     #[test]
     fn files_are_hashed_in_order_as_far_as_pieces_are_owned() {
         let Sample { folder, info, .. } = sample();
-        let store = Store::open_share(info.clone(), &folder.path().join("set")).unwrap();
+        let store = share(&info, &folder.path().join("set"));
         let hashes = FileHashes::new(&info).unwrap();
         let at = |hashes: &FileHashes| {
             let cursor = hashes.cursor.lock().unwrap();
@@ -180,7 +181,7 @@ mod tests {
         let Sample { folder, info, .. } = sample();
         let top = folder.path().join("set");
         std::fs::write(top.join("sub/deep/z"), vec![9; 100_000]).unwrap();
-        let store = Store::open_share(info.clone(), &top).unwrap();
+        let store = share(&info, &top);
         let hashes = FileHashes::new(&info).unwrap();
         let stop = AtomicBool::new(false);
         let bad = hashes.finish(&store, &stop).unwrap();
@@ -199,7 +200,7 @@ mod tests {
             ..Default::default()
         };
         let info = super::super::create(&big, &options, &|_, _| (), &stop).unwrap();
-        let store = Store::open_share(info.clone().into(), &big).unwrap();
+        let store = share(&Arc::new(info.clone()), &big);
         let hashes = FileHashes::new(&info).unwrap();
         let count = |_| asked.fetch_add(1, Ordering::Relaxed) < usize::MAX;
         hashes.advance(&store, count).unwrap();

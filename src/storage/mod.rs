@@ -9,37 +9,41 @@
 //! may have lost is found by hashing: nothing of a partial download is trusted that does not verify.
 
 mod backup;
-mod check;
 mod cluster;
 mod create;
 mod database;
 mod download;
 mod error;
+mod extend;
 mod file_hashes;
-mod finish;
 mod folder;
 mod gather;
+mod in_place;
 mod known_cluster;
+mod layout;
 mod magnet_record;
 mod open_files;
 mod parallel;
+mod part;
+mod parts_file;
+mod place;
 mod record;
 mod records;
+mod rename;
+mod replace;
 mod report;
 mod reserve;
-mod rest;
+mod root;
 mod running;
-mod sealed;
 mod session;
 mod stamp;
-mod standing;
 mod store;
 mod swarms_file;
 mod tree;
+mod verify;
 mod walk;
 
 pub use backup::BackupError;
-pub use check::verify;
 pub use cluster::{
     CLUSTER_FILE, CLUSTER_WAIT, ClusterError, make_or_open_cluster, wait_for_cluster,
 };
@@ -47,22 +51,36 @@ pub use create::{CreateError, CreateOptions, create, create_stamped};
 pub use database::{
     Batch, DATABASE_FILE, Database, DatabaseError, RestoreError, Stored, read_backup,
 };
-pub use download::{Others, Place};
+pub use download::{Download, Mode};
 pub use error::StoreError;
 pub use file_hashes::{BadFile, FileHashes};
 pub use folder::{FolderError, StateFolder, StateKind};
+pub use in_place::InPlace;
 pub use known_cluster::{KnownCluster, KnownClusterError};
+pub use layout::FileLayout;
 pub use magnet_record::MagnetRecord;
+pub use parts_file::remove_parts_file;
+pub use place::Place;
 pub use record::{Record, RecordError, RecordKind, RecordState};
 pub use records::Records;
+pub use replace::{Others, remove_replaced};
 pub use report::{FileFault, Report, check};
 pub use running::Running;
 pub use session::{SessionFile, SessionFileError, StoredSession};
 pub use stamp::Stamp;
 pub use store::{Span, Store};
 pub use swarms_file::SwarmsFile;
+pub use verify::verify;
 
 #[cfg(test)]
 mod disk_tests;
+#[cfg(test)]
+mod download_tests;
+#[cfg(test)]
+mod extend_tests;
+#[cfg(test)]
+mod finish_tests;
+#[cfg(test)]
+mod store_tests;
 #[cfg(test)]
 mod testing;

@@ -32,8 +32,9 @@ pub struct Record {
     pub added_ms: u64,
     /// Whether a download may take the place of what stands under its final name.
     pub replaces: bool,
-    /// Whether what stands under a download's final name is a part of it: a choice of files that has been widened since.
-    pub widens: bool,
+    /// Whether files under a download's final name are a part of it: a finished choice of files
+    /// that has been extended.
+    pub extends: bool,
     /// The user it belongs to and the group whose it is; none for an open swarm.
     pub group: Option<(Label, Label)>,
     /// Patterns of the files that are wanted; none for all.
@@ -136,7 +137,7 @@ impl Record {
         if self.replaces {
             entries.push(("replaces", 1u32.into()));
         }
-        if self.widens {
+        if self.extends {
             entries.push(("widens", 1u32.into()));
         }
         if let Some((user, group)) = &self.group {
@@ -251,7 +252,7 @@ fn read(fields: &Dictionary<'_>) -> Option<(Record, Sha1)> {
     let record = Record {
         info_hash: InfoHash(hash("info hash")?),
         replaces: flag("replaces")?,
-        widens: flag("widens")?,
+        extends: flag("widens")?,
         group,
         kind,
         state,
@@ -303,7 +304,7 @@ pub(super) mod tests {
         };
         let partial = Record {
             replaces: true,
-            widens: true,
+            extends: true,
             group: Some(("nik".parse().unwrap(), "lab".parse().unwrap())),
             info_hash: InfoHash([7; 20]),
             kind: RecordKind::Download {
@@ -328,7 +329,7 @@ pub(super) mod tests {
         };
         let complete = Record {
             replaces: false,
-            widens: false,
+            extends: false,
             group: None,
             kind: share,
             state: RecordState::Complete {

@@ -1,15 +1,15 @@
 //! `torrent check`: each file of a share that is not as its torrent says.
 
-use super::check::{Zeros, piece_hash};
+use super::layout::FileLayout;
 use super::parallel::{for_each, hash};
+use super::tree::Access;
+use super::verify::{Zeros, piece_hash};
 use super::{Store, StoreError};
 use crate::torrent::{Info, PieceIndex, PieceSet, Sha1};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-
-use super::tree::Access;
 
 /// How a share on disk compares to its torrent.
 #[derive(Debug)]
@@ -78,15 +78,15 @@ pub fn check(
     stop: &AtomicBool,
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Report, StoreError> {
-    let store = Store::open_unchecked(info, path)?;
-    let (info, lengths) = (&store.info, store.info.lengths());
+    let store = Store::open(FileLayout::all(info), path)?;
+    let (info, lengths) = (store.info(), store.info().lengths());
     let faults = Mutex::new(BTreeMap::new());
     let fault = |index: usize, fault: FileFault| {
         let mut faults = faults.lock().unwrap_or_else(PoisonError::into_inner);
         faults.entry(index).or_insert(fault);
     };
     let mut sound = Vec::new();
-    for index in store.stored_files() {
+    for index in store.layout().wanted_files() {
         let opened = store.open_file(index, Access::Read);
         match opened.and_then(|file| store.stamp(index, &file)) {
             Ok(_) => sound.push(index),
@@ -160,10 +160,11 @@ fn blame_pieces(
     proven: &BTreeSet<usize>,
     faults: &mut BTreeMap<usize, FileFault>,
 ) {
-    let lengths = store.info.lengths();
+    let lengths = store.info().lengths();
     let mut counts: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
     for piece in lengths.all_pieces().filter(|piece| !good.contains(*piece)) {
         let files = store
+            .layout()
             .files_of(piece)
             .filter(|index| !proven.contains(index));
         let files: Vec<usize> = files.collect();

@@ -1,6 +1,6 @@
 //! Shares for the tests of this folder.
 
-use super::{CreateOptions, create};
+use super::{CreateOptions, Download, FileLayout, Mode, Place, Store, StoreError, create};
 use crate::torrent::{FileName, FilePath, Info};
 use std::fs;
 use std::path::Path;
@@ -38,6 +38,25 @@ pub(super) fn sample() -> Sample {
         folder,
         info: Arc::new(info),
         bytes: random,
+    }
+}
+
+/// A whole share that is open.
+pub(super) fn share(info: &Arc<Info>, path: &Path) -> Store {
+    let store = Store::open(FileLayout::all(Arc::clone(info)), path).unwrap();
+    store.stamps().unwrap();
+    store
+}
+
+/// A new download of all files.
+pub(super) fn download(info: &Arc<Info>, place: &Place) -> Result<Download, StoreError> {
+    Download::open(FileLayout::all(Arc::clone(info)), place, Mode::New)
+}
+
+pub(super) fn place(folder: &TempDir, name: &str) -> Place {
+    Place {
+        folder: folder.path().to_owned(),
+        name: name.into(),
     }
 }
 

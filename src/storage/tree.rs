@@ -4,12 +4,12 @@
 //! moment leads nowhere either. The paths kept here are for messages alone.
 
 use super::StoreError;
-use crate::torrent::FilePath;
+use crate::torrent::{FilePath, Layout};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -166,6 +166,38 @@ pub(super) fn open_named_file(path: &Path) -> Result<File, StoreError> {
         .open(path)
         .map_err(|error| StoreError::io("open", path, error))?;
     regular(file, || path.to_owned())
+}
+
+/// That something is missing already is no error of its removal.
+pub(super) fn missing_is_fine(result: Result<(), StoreError>) -> Result<(), StoreError> {
+    match result {
+        Err(StoreError::Missing(_)) => Ok(()),
+        other => other,
+    }
+}
+
+/// Locks a file or folder for this process alone, until it is closed or unlocked.
+pub(super) fn lock(file: &File, path: &Path) -> Result<(), StoreError> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_owned())),
+        Err(TryLockError::Error(error)) => match error.raw_os_error().map(Errno::from_raw) {
+            // Some network file systems cannot lock, or not a folder: there the lock of the state folder must do.
+            Some(
+                Errno::EBADF | Errno::ENOLCK | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL,
+            ) => Ok(()),
+            _ => Err(StoreError::io("lock", path, error)),
+        },
+    }
+}
+
+/// Whether an entry is what a share of that layout is: a file itself, or a folder itself, not a link to one.
+pub(super) fn is_of(entry: &FileStat, layout: Layout) -> bool {
+    let kind = match layout {
+        Layout::File => SFlag::S_IFREG,
+        Layout::Folder => SFlag::S_IFDIR,
+    };
+    entry.st_mode & SFlag::S_IFMT.bits() == kind.bits()
 }
 
 /// Whether an entry is a symbolic link.

@@ -2,10 +2,12 @@
 
 use crate::peer::download::whole_at;
 use crate::peer::error::PeerError;
-use crate::peer::transfer::{Kind, Phase, Transfer};
+use crate::peer::transfer::{Files, Kind, Phase, Transfer};
 use crate::peer::{Account, AccountError, LoggedIn, LoggedOut, Peer, Started, already, place};
-use crate::storage::{CreateOptions, Others, Place, Store, StoreError, create_stamped};
-use crate::torrent::{Info, InfoHash, Layout, Metainfo, PieceSet, Selection};
+use crate::storage::{
+    CreateOptions, Download, FileLayout, Mode, Others, Place, Store, StoreError, create_stamped,
+};
+use crate::torrent::{Info, InfoHash, Layout, Metainfo, PieceSet};
 use crate::wire::access::Place as Name;
 use crate::wire::access::{FileEntry, NewsEntry, Outcome};
 use crate::wire::name::Label;
@@ -134,7 +136,8 @@ impl Peer {
             again: false,
         };
         // What is to be served must be there before others learn of it.
-        let store = Store::open_share(Arc::new(info.clone()), &path)?;
+        let store = Store::open(FileLayout::all(Arc::new(info.clone())), &path)?;
+        store.stamps()?;
         store.seal(&stamps);
         match account.publish(&group.label, &info) {
             Ok(()) => {}
@@ -222,25 +225,26 @@ impl Peer {
             }
         }
         let info = Arc::new(metainfo.info().clone());
+        let layout = FileLayout::all(Arc::clone(&info));
         let mut replaces = false;
-        let opened = match Store::open_download(Arc::clone(&info), &place) {
+        let files = match Download::open(layout.clone(), &place, Mode::New) {
             Err(StoreError::Exists(path)) => {
                 match whole_at(&info, &path, &|_, _| {}, &self.shared.interrupt)? {
-                    Some(store) => Err(store),
+                    Some(store) => Files::Whole(Arc::new(store)),
                     None => {
                         is_alike(&info, &path)?;
                         if !force {
                             return Err(PeerError::OtherContent(path));
                         }
                         replaces = true;
-                        let all = Arc::new(Selection::all(&info));
-                        Ok(Store::open_replacement(info, all, &place, Others::Removed)?)
+                        let mode = Mode::Replace(Others::Removed);
+                        Files::Partial(Arc::new(Download::open(layout, &place, mode)?))
                     }
                 }
             }
-            opened => Ok(opened?),
+            opened => Files::Partial(Arc::new(opened?)),
         };
-        self.take_up(metainfo, place, group, opened, replaces)?;
+        self.take_up(metainfo, place, group, files, replaces)?;
         Ok(started)
     }
 
@@ -326,22 +330,21 @@ impl Peer {
         Ok(other.info_hash() == info.info_hash())
     }
 
-    /// Enters a download whose files are open: new ones, which may come to replace what stands under their name, or (as the
-    /// error) whole ones that are here.
+    /// Enters a download whose files are open; `replaces` says that they replace what is under the final name.
     fn take_up(
         &self,
         metainfo: Metainfo,
         place: Place,
         group: Arc<super::Group>,
-        opened: Result<Store, Store>,
+        files: Files,
         replaces: bool,
     ) -> Result<(), PeerError> {
         let mut transfer = Transfer::new(&self.shared, metainfo, Kind::Download(place), true);
         transfer.group = Some(group);
         transfer.replaces = replaces;
         let transfer = self.enter(transfer)?.map_err(|other| already(&other))?;
-        let whole = opened.is_err();
-        transfer.set_store(Arc::new(opened.unwrap_or_else(|whole| whole)));
+        let whole = matches!(files, Files::Whole(_));
+        transfer.set_files(files);
         if let Err(error) = transfer.save(&self.shared) {
             self.shared.forget(&transfer);
             return Err(error);

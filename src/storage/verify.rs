@@ -1,7 +1,7 @@
 //! Which pieces of a share lie on disk and are right.
 
+use super::layout::Segment;
 use super::parallel::{for_each, hash};
-use super::store::Segment;
 use super::{Store, StoreError};
 use crate::torrent::{Hasher, PieceIndex, PieceSet, Sha1};
 use nix::errno::Errno;
@@ -22,7 +22,7 @@ pub fn verify(
     stop: &AtomicBool,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<PieceSet, StoreError> {
-    let lengths = store.info.lengths();
+    let lengths = store.info().lengths();
     let good = Mutex::new(PieceSet::empty(lengths));
     let zeros = Zeros::new(lengths.piece_length().into());
     let done = AtomicU64::new(0);
@@ -30,7 +30,7 @@ pub fn verify(
     for_each(pieces, threads, stop, |piece, buffer| {
         let advance = |bytes| progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes);
         match piece_hash(store, piece, buffer, stop, &zeros, &advance) {
-            Ok(found) if found == store.info.piece_hash(piece) => {
+            Ok(found) if found == store.info().piece_hash(piece) => {
                 let mut good = good.lock().unwrap_or_else(PoisonError::into_inner);
                 good.insert(piece);
             }
@@ -56,7 +56,7 @@ pub(super) fn piece_hash(
     zeros: &Zeros,
     read: &dyn Fn(u64),
 ) -> Result<Sha1, StoreError> {
-    let lengths = store.info.lengths();
+    let lengths = store.info().lengths();
     let (offset, length) = (lengths.offset(piece), lengths.length(piece).into());
     if is_hole(store, offset, length) {
         read(length);
@@ -102,12 +102,12 @@ impl Zeros {
 
 /// Whether these bytes are stored nowhere, so that they are all zeros. In doubt they are not.
 fn is_hole(store: &Store, offset: u64, length: u64) -> bool {
-    let segments = store.segments(offset, length);
-    segments.is_ok_and(|mut segments| segments.all(|segment| is_hole_in_file(store, segment)))
+    let segments = store.layout().segments(offset, length);
+    segments.is_ok_and(|mut segments| segments.all(|segment| is_hole_in_file(store, &segment)))
 }
 
-fn is_hole_in_file(store: &Store, segment: Segment) -> bool {
-    let file = match store.file(segment.index) {
+fn is_hole_in_file(store: &Store, segment: &Segment) -> bool {
+    let file = match store.file(segment) {
         Ok(Some(file)) => file,
         Ok(None) => return true,
         Err(_) => return false,
@@ -130,7 +130,8 @@ fn is_hole_in_file(store: &Store, segment: Segment) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Sample, sample};
+    use super::super::layout::FileLayout;
+    use super::super::testing::{Sample, sample, share};
     use super::*;
     use std::os::unix::fs::FileExt;
 
@@ -139,7 +140,7 @@ mod tests {
         let largest = AtomicU64::new(0);
         let good = verify(
             store,
-            store.info.lengths().all_pieces(),
+            store.info().lengths().all_pieces(),
             3,
             &stop,
             &|done| {
@@ -148,7 +149,7 @@ mod tests {
         );
         let good = good.unwrap();
         if good.is_full() {
-            assert_eq!(largest.into_inner(), store.info.lengths().total());
+            assert_eq!(largest.into_inner(), store.info().lengths().total());
         }
         good
     }
@@ -156,7 +157,7 @@ mod tests {
     #[test]
     fn only_what_verifies_is_owned() {
         let Sample { folder, info, .. } = sample();
-        let store = Store::open_share(info.clone(), &folder.path().join("set")).unwrap();
+        let store = share(&info, &folder.path().join("set"));
         assert!(all(&store).is_full());
         let big = std::fs::File::options()
             .write(true)
@@ -174,7 +175,8 @@ mod tests {
         assert!(all(&store).count() < info.lengths().pieces() - 1);
         // Gone, only what lies in other files remains.
         std::fs::remove_file(folder.path().join("set/sub/big")).unwrap();
-        let unchecked = Store::open_unchecked(info.clone(), &folder.path().join("set")).unwrap();
+        let layout = FileLayout::all(info.clone());
+        let unchecked = Store::open(layout, &folder.path().join("set")).unwrap();
         assert!(all(&unchecked).count() <= 1);
         let stop = AtomicBool::new(true);
         let stopped = verify(&store, info.lengths().all_pieces(), 2, &stop, &|_| ());
@@ -189,7 +191,7 @@ mod tests {
         file.set_len(40 << 20).unwrap();
         file.write_all_at(b"in the middle", 20 << 20).unwrap();
         let info = super::super::testing::info_of(&path);
-        let store = Store::open_share(info.clone(), &path).unwrap();
+        let store = share(&info, &path);
         assert!(all(&store).is_full());
         // Where the file system keeps holes, they are found, and only they.
         if std::os::unix::fs::MetadataExt::blocks(&file.metadata().unwrap()) < 1 << 10 {
@@ -202,7 +204,7 @@ mod tests {
             .unwrap()
             .set_len(40 << 20)
             .unwrap();
-        let store = Store::open_share(info.clone(), &other).unwrap();
+        let store = share(&info, &other);
         assert_eq!(all(&store).count(), info.lengths().pieces() - 1);
         // What was cut off is no hole.
         let cut = std::fs::File::options().write(true).open(&other).unwrap();

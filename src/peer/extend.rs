@@ -1,36 +1,34 @@
-//! More of a share that is here: what was chosen before and what is asked for now, from now on.
+//! More of a share that is here: from now on the union of what was chosen before and what is asked for now is wanted.
 //!
-//! In scope: what asking again for the same share does to the transfer that it is; another takes its place, which knows what
-//! of it is good. What stands under the final name stays there (`storage/standing.rs`).
+//! In scope: what asking again for the same share does to its transfer. Another transfer takes its place, and starts with
+//! the pieces that are known to be good. Files of a finished choice stay under the final name (`storage/extend.rs`).
 //!
-//! The record is written before anything is done to the files, and says again what it said if they cannot be used: so a crash
-//! at any step leaves one that goes on.
+//! The record is written before the files are touched. It is written back if they cannot be used. So a crash at any step
+//! leaves a record that goes on.
 
 use super::download::Planned;
 use super::shared::Shared;
 use super::transfer::{Kind, Phase, Transfer};
 use super::{Peer, PeerError, place};
-use crate::storage::{Place, RecordState, Store};
+use crate::storage::{Place, RecordState};
 use crate::torrent::{Metainfo, PieceSet, Selection};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Why links end that stood while less was wanted.
+/// Why links end that were made while less was wanted.
 const MORE: &str = "more of it is wanted from now on";
-/// How long the files may still be in use after the links have ended.
-const LET_GO: Duration = Duration::from_secs(10);
 
-/// What was known of a transfer when another was to take its place.
+/// What is known of a transfer when another is to take its place.
 struct SetAside {
     /// As its record has it.
     recorded: RecordState,
-    /// The pieces that are good and hold nothing of files that were not wanted.
+    /// The pieces that are good and hold nothing of files that were left out.
     known: PieceSet,
 }
 
-/// Why a share that is here is not taken in again.
+/// The error for a share that is here already.
 pub(super) fn already(other: &Transfer) -> PeerError {
     let files = other.info().files();
     let stored = || {
@@ -55,8 +53,8 @@ pub(super) fn already(other: &Transfer) -> PeerError {
 }
 
 impl Peer {
-    /// Where a share is to go. A folder that it stands as here already is meant as that, though it is a folder: who names a new
-    /// one twice means the same place.
+    /// Where a share is to go. The folder that it is here already is its place itself, not a folder to put it in: naming a
+    /// new one twice means the same place.
     pub(super) fn place_of(
         &self,
         metainfo: &Metainfo,
@@ -75,33 +73,32 @@ impl Peer {
 
 impl Planned {
     /// A transfer of the same share has failed. What it wanted is wanted still, so that nothing is left half fetched in its
-    /// folder. Says whether some of its files stand under the final name.
+    /// folder. Returns whether some of its files are under the final name.
     pub(super) fn goes_on_with(&mut self, former: &Transfer) -> bool {
         let here = matches!(&former.kind, Kind::Download(place) if *place == self.place);
         if !here || former.group.is_some() {
             return false;
         }
-        // What stands in the way is insisted on each time.
+        // `--force` is not inherited: it must be given each time.
         let force = self.wishes.force;
         self.wishes = former.wishes.and(&self.wishes);
         self.wishes.force = force;
-        former.widens
+        former.extends
     }
 
-    /// The share is downloaded here, or is being: from now on what is asked for is wanted too.
-    pub(super) fn widen(
+    /// The share is downloaded here, or is being: what is asked for is wanted too.
+    pub(super) fn extend(
         self,
         shared: &Arc<Shared>,
         former: &Arc<Transfer>,
     ) -> Result<(), PeerError> {
-        let info = former.info();
-        let (wishes, asked) = (former.wishes.and(&self.wishes), &self.wishes.only);
-        // Patterns that mean nothing are told, whatever is here.
-        Selection::of(self.metainfo.info(), asked)?;
+        let wishes = former.wishes.and(&self.wishes);
+        // Patterns that choose no file are an error, whatever is here.
+        Selection::of(self.metainfo.info(), &self.wishes.only)?;
         let Kind::Download(place) = &former.kind else {
             return Err(already(former));
         };
-        let selection = Selection::of(info, &wishes.only)?;
+        let selection = Selection::of(former.info(), &wishes.only)?;
         if former.group.is_some() || !former.listed || selection == *former.selection {
             return Err(already(former));
         }
@@ -115,13 +112,11 @@ impl Planned {
         transfer.selection = Arc::new(selection);
         transfer.wishes = wishes;
         transfer.replaces = former.replaces && !complete;
-        transfer.widens = former.widens || complete;
+        transfer.extends = former.extends || complete;
         transfer.peers = former.peers.clone();
-        let new = self
-            .peers
-            .into_iter()
-            .filter(|peer| !former.peers.contains(peer));
-        transfer.peers.extend(new.collect::<Vec<_>>());
+        let new = self.peers.into_iter();
+        let new = new.filter(|peer| !former.peers.contains(peer));
+        transfer.peers.extend(new);
         transfer.added_ms = former.added_ms;
         transfer.count_on_from(former);
         {
@@ -130,21 +125,10 @@ impl Planned {
             state.sources.clone_from(&former.sources);
         }
         let transfer = Arc::new(transfer);
-        let opened = transfer.save(shared).and_then(|()| {
-            let store = transfer.open_download(place)?;
-            if transfer.replaces {
-                store.copy_replaced(&shared.interrupt)?;
-            }
-            transfer.set_store(Arc::new(store));
-            shared
-                .replace(former, Arc::clone(&transfer))
-                .map_err(|other| already(&other))
-        });
+        let opened = transfer.save(shared);
+        let opened = opened.and_then(|()| transfer.take_place_of(shared, former, place));
         if let Err(error) = opened {
-            if let Some(store) = transfer.take_store() {
-                store.undo();
-            }
-            former.comes_back_from(shared, aside.recorded)?;
+            former.go_on_as_recorded(shared, aside.recorded)?;
             return Err(error);
         }
         shared.notify_change();
@@ -153,7 +137,7 @@ impl Planned {
     }
 }
 
-/// It is in another place than the one named.
+/// The share is at another place than the one named.
 fn elsewhere(former: &Transfer) -> PeerError {
     let mut error = already(former);
     if let PeerError::Already { advice, .. } = &mut error {
@@ -169,65 +153,79 @@ fn elsewhere(former: &Transfer) -> PeerError {
 impl Transfer {
     /// Ends what is under way, and lets go of the files. What is being checked or finished comes to its end first.
     fn set_aside(&self, shared: &Shared) -> Result<SetAside, PeerError> {
-        let is_ended = || shared.interrupt.load(Ordering::Relaxed) || shared.stop.is_stopped();
-        loop {
+        let recorded = loop {
             let seen = shared.changes();
-            let phase = self.state().phase.clone();
-            match phase {
-                Phase::Active | Phase::Complete => break,
-                Phase::Checking | Phase::Finishing if !is_ended() => {
-                    shared.wait_for_change(seen, Duration::from_millis(100));
-                }
-                Phase::Checking | Phase::Finishing => return Err(PeerError::Stopping),
-                _ => return Err(already(self)),
-            }
-        }
-        let sealed = {
             let mut state = self.state();
-            let complete = match state.phase {
-                Phase::Active => false,
-                Phase::Complete => true,
-                _ => return Err(already(self)),
-            };
-            state.phase = Phase::Checking;
-            state.drop_parked(shared);
-            state.links.values().for_each(|link| link.close(MORE));
-            state.sealed.clone().filter(|_| complete)
+            match state.phase {
+                Phase::Active | Phase::Complete => {
+                    let sealed = state.sealed.clone();
+                    let sealed = sealed.filter(|_| state.phase == Phase::Complete);
+                    state.phase = Phase::Checking;
+                    state.drop_parked(shared);
+                    state.links.values().for_each(|link| link.close(MORE));
+                    break sealed.map_or(RecordState::Partial, |stamps| RecordState::Complete {
+                        stamps,
+                    });
+                }
+                Phase::Checking | Phase::Finishing => {}
+                _ => {
+                    drop(state);
+                    return Err(already(self));
+                }
+            }
+            drop(state);
+            if shared.interrupt.load(Ordering::Relaxed) || shared.stop.is_stopped() {
+                return Err(PeerError::Stopping);
+            }
+            shared.wait_for_change(seen, Duration::from_millis(100));
         };
         shared.owned.remove(self.info_hash());
         self.wait_for_pool(shared);
-        let store = self.take_store();
-        let until = shared.now() + LET_GO;
-        while store
-            .as_ref()
-            .is_some_and(|store| Arc::strong_count(store) > 1)
-            && shared.now() < until
-        {
-            shared.stop.wait(Duration::from_millis(5));
-        }
+        let store = self.store();
+        self.close_files();
         let mut known = PieceSet::empty(self.info().lengths());
-        let unchanged = |store: &Store| {
-            let sealed = sealed.as_ref();
-            sealed.is_none_or(|sealed| store.has_files_unchanged(sealed))
-        };
-        if let Some(store) = store.filter(|store| unchanged(store)) {
+        let unchanged = store.filter(|store| match &recorded {
+            RecordState::Complete { stamps } => store.has_files_unchanged(stamps),
+            _ => true,
+        });
+        if let Some(store) = unchanged {
             let state = self.state();
             let pieces = self.info().lengths().all_pieces();
             let good = pieces.filter(|piece| state.picker.owned().contains(*piece));
-            // What lies beside the files is to come into files, some of it.
+            // Parts of the mixed ones move from the parts file to files.
             for piece in good.filter(|piece| !store.is_mixed(*piece)) {
                 known.insert(piece);
             }
         }
-        let recorded = match sealed {
-            Some(stamps) => RecordState::Complete { stamps },
-            None => RecordState::Partial,
-        };
         Ok(SetAside { recorded, known })
     }
 
-    /// Nothing came of it: what was set aside goes on as it was.
-    fn comes_back_from(
+    /// Opens the files of a transfer that extends `former`, and enters it instead.
+    fn take_place_of(
+        self: &Arc<Self>,
+        shared: &Shared,
+        former: &Arc<Self>,
+        place: &Place,
+    ) -> Result<(), PeerError> {
+        let download = Arc::new(self.open_download(place)?);
+        self.set_download(Arc::clone(&download));
+        let copied = match self.replaces {
+            true => download.copy_replaced(&shared.interrupt),
+            false => Ok(()),
+        };
+        let entered = copied.map_err(PeerError::from).and_then(|()| {
+            let entered = shared.replace(former, Arc::clone(self));
+            entered.map_err(|other| already(&other))
+        });
+        if entered.is_err() {
+            self.close_files();
+            download.undo();
+        }
+        entered
+    }
+
+    /// Nothing came of the extension: a transfer that was set aside goes on as before.
+    fn go_on_as_recorded(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
         recorded: RecordState,

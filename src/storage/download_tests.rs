@@ -1,0 +1,210 @@
+//! Opening downloads: what is continued, what is refused, what is copied.
+
+use super::testing::{Sample, download, info_of, names, place, sample};
+use super::verify::verify;
+use super::{Download, FileLayout, Mode, Others, Place, StoreError};
+use crate::torrent::Info;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// The info of a file of 1 MiB.
+fn one_file() -> Arc<Info> {
+    let source = tempfile::tempdir().unwrap();
+    let path = source.path().join("file");
+    fs::write(&path, vec![5; 1 << 20]).unwrap();
+    info_of(&path)
+}
+
+#[test]
+fn what_stands_in_the_way_is_refused_and_left_as_it_is() {
+    let info = one_file();
+    let target = tempfile::tempdir().unwrap();
+    let open = || download(&info, &place(&target, "x"));
+    let (full, part) = (target.path().join("x"), target.path().join("x.part"));
+    let victim = target.path().join("victim");
+    type Make = fn(&Path, &Path, &Path);
+    type Check = fn(&StoreError) -> bool;
+    let table: [(Make, Check); 7] = [
+        (
+            |full, _, _| fs::write(full, "mine").unwrap(),
+            |error| matches!(error, StoreError::Exists(_)),
+        ),
+        (
+            |full, _, _| symlink("nowhere", full).unwrap(),
+            |error| matches!(error, StoreError::Exists(_)),
+        ),
+        (
+            |_, part, victim| symlink(victim, part).unwrap(),
+            |error| matches!(error, StoreError::Symlink(_)),
+        ),
+        (
+            |_, part, _| symlink("nowhere", part).unwrap(),
+            |error| matches!(error, StoreError::Symlink(_)),
+        ),
+        (
+            |_, part, victim| fs::hard_link(victim, part).unwrap(),
+            |error| matches!(error, StoreError::Foreign(_)),
+        ),
+        (
+            |_, part, _| fs::write(part, "a browser's").unwrap(),
+            |error| matches!(error, StoreError::Foreign(_)),
+        ),
+        (
+            |_, part, _| fs::create_dir(part).unwrap(),
+            |error| matches!(error, StoreError::NotAFile(_)),
+        ),
+    ];
+    for (number, (make, expected)) in table.into_iter().enumerate() {
+        fs::write(&victim, vec![1; 1 << 20]).unwrap();
+        make(&full, &part, &victim);
+        let before = names(target.path());
+        let error = open().unwrap_err();
+        assert!(expected(&error), "{number}: {error}");
+        assert_eq!(names(target.path()), before, "{number}");
+        assert_eq!(fs::read(&victim).unwrap(), vec![1; 1 << 20]);
+        for path in [&full, &part] {
+            let _ = fs::remove_file(path);
+        }
+    }
+    fs::remove_dir(&part).unwrap();
+    let nowhere = Place {
+        folder: target.path().join("nowhere"),
+        name: "x".into(),
+    };
+    let error = download(&info, &nowhere).unwrap_err();
+    assert!(matches!(error, StoreError::Missing(path) if path == nowhere.folder));
+    for name in ["", "..", "a/b", "/etc/passwd"] {
+        let error = download(&info, &place(&target, name)).unwrap_err();
+        assert!(matches!(error, StoreError::Name(_)), "{name}");
+    }
+    assert_eq!(names(target.path()), ["victim"]);
+}
+
+#[test]
+fn what_verifies_of_what_is_to_be_replaced_is_copied_and_the_rest_left_as_it_is() {
+    let Sample { info, bytes, .. } = sample();
+    let target = tempfile::tempdir().unwrap();
+    let place = place(&target, "x");
+    let (full, part) = (target.path().join("x"), target.path().join("x.part"));
+    let open = || {
+        let layout = FileLayout::all(info.clone());
+        Download::open(layout, &place, Mode::Replace(Others::Kept)).unwrap()
+    };
+    let stop = AtomicBool::new(false);
+    fs::create_dir_all(full.join("sub/own")).unwrap();
+    fs::write(full.join("a"), &bytes[..100_000]).unwrap();
+    // Too short, and good in its first two pieces of 256 KiB.
+    fs::write(full.join("sub/big"), &bytes[100_000..700_000]).unwrap();
+    for own in ["mine", "sub/own/mine"] {
+        fs::write(full.join(own), own).unwrap();
+    }
+    let before = names(&full);
+    let download = open();
+    download.copy_replaced(&stop).unwrap();
+    let pieces = || info.lengths().all_pieces();
+    let good = verify(download.store(), pieces(), 1, &stop, &|_| {}).unwrap();
+    let good: Vec<u32> = pieces()
+        .filter(|piece| good.contains(*piece))
+        .map(|piece| piece.number())
+        .collect();
+    assert_eq!(good, [0, 1]);
+    // Given up, it leaves what stood there.
+    download.discard().unwrap();
+    drop(download);
+    assert!(names(&full) == before && !part.exists());
+    assert_eq!(fs::metadata(full.join("sub/big")).unwrap().len(), 600_000);
+    let download = open();
+    download.write(0, &[&bytes]).unwrap();
+    download.finish().unwrap();
+    assert_eq!(
+        fs::read(full.join("sub/own/mine")).unwrap(),
+        b"sub/own/mine"
+    );
+    assert!(fs::read(full.join("sub/big")).unwrap() == bytes[100_000..1_600_000]);
+    assert!(full.join("mine").exists() && !part.exists());
+    // Where a folder stands in the place of a file, nothing is begun.
+    fs::remove_file(full.join("a")).unwrap();
+    fs::create_dir(full.join("a")).unwrap();
+    let download = open();
+    let refused = download.copy_replaced(&stop).unwrap_err();
+    assert!(matches!(refused, StoreError::NotAFile(_)), "{refused}");
+    download.undo();
+    assert!(!part.exists() && full.join("a").exists());
+}
+
+#[test]
+fn a_partial_download_is_one_holder_s_alone() {
+    let Sample { info, .. } = sample();
+    for info in [one_file(), info] {
+        let target = tempfile::tempdir().unwrap();
+        let open = || download(&info, &place(&target, "x"));
+        let download = open().unwrap();
+        assert!(matches!(open(), Err(StoreError::InUse(path)) if path.ends_with("x.part")));
+        assert_eq!(names(target.path())[0], "x.part");
+        drop(download);
+        open().unwrap();
+    }
+}
+
+#[test]
+fn a_folder_is_continued_but_never_through_a_link_inside_it() {
+    let Sample { info, bytes, .. } = sample();
+    let target = tempfile::tempdir().unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    let open = || download(&info, &place(&target, "x"));
+    let part = target.path().join("x.part");
+    {
+        let download = open().unwrap();
+        download.write(99_000, &[&bytes[99_000..120_000]]).unwrap();
+    }
+    let download = open().unwrap();
+    let mut read = vec![0; 21_000];
+    download.store().read(99_000, &mut read).unwrap();
+    assert!(read == bytes[99_000..120_000]);
+    drop(download);
+    fs::remove_dir_all(part.join("sub")).unwrap();
+    symlink(outside.path(), part.join("sub")).unwrap();
+    assert!(matches!(open(), Err(StoreError::Symlink(_))));
+    fs::remove_file(part.join("sub")).unwrap();
+    fs::remove_file(part.join("a")).unwrap();
+    let victim = outside.path().join("victim");
+    fs::write(&victim, vec![1; 100_000]).unwrap();
+    symlink(&victim, part.join("a")).unwrap();
+    assert!(matches!(open(), Err(StoreError::Symlink(_))));
+    fs::remove_file(part.join("a")).unwrap();
+    // A link put there while the download runs, before its file was opened for the first write.
+    let download = open().unwrap();
+    fs::rename(part.join("sub"), outside.path().join("sub")).unwrap();
+    symlink(outside.path().join("sub"), part.join("sub")).unwrap();
+    let error = download.write(200_000, &[b"x"]).unwrap_err();
+    assert!(matches!(error, StoreError::Symlink(_)), "{error}");
+    assert_eq!(fs::read(&victim).unwrap(), vec![1; 100_000]);
+    assert_eq!(
+        names(outside.path()),
+        ["sub", "sub/big", "sub/deep", "sub/deep/z", "victim"]
+    );
+}
+
+#[test]
+fn two_files_that_are_one_on_disk_are_refused() {
+    let Sample { info, .. } = sample();
+    let target = tempfile::tempdir().unwrap();
+    let part = target.path().join("x.part");
+    fs::create_dir_all(part.join("sub")).unwrap();
+    fs::write(part.join("a"), "").unwrap();
+    fs::hard_link(part.join("a"), part.join("empty")).unwrap();
+    let error = download(&info, &place(&target, "x")).unwrap_err();
+    let refused = matches!(error, StoreError::Foreign(_) | StoreError::SameFile(_));
+    assert!(refused, "{error}");
+}
+
+#[test]
+fn a_name_that_leaves_no_room_for_the_suffix_is_finished() {
+    let target = tempfile::tempdir().unwrap();
+    let name = "x".repeat(255);
+    let download = download(&one_file(), &place(&target, &name)).unwrap();
+    assert_eq!(download.finish().unwrap(), target.path().join(name));
+}

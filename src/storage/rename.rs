@@ -1,0 +1,130 @@
+//! Renames that replace nothing, and renames that replace something of the same kind.
+
+use super::StoreError;
+use super::tree::Folder;
+use crate::torrent::Layout;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, renameat};
+use nix::unistd::linkat;
+
+/// Renames without replacing anything.
+pub(super) fn rename_new(
+    from: (&Folder, &str),
+    to: (&Folder, &str),
+    layout: Layout,
+) -> Result<(), StoreError> {
+    let failed = |errno| rename_error(to.0, to.1, errno);
+    #[cfg(target_env = "gnu")]
+    {
+        use nix::fcntl::{RenameFlags, renameat2};
+        let (old, new) = (from.0.as_file(), to.0.as_file());
+        match renameat2(old, from.1, new, to.1, RenameFlags::RENAME_NOREPLACE) {
+            // Network file systems know no such flag.
+            Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {}
+            result => return result.map_err(failed),
+        }
+    }
+    rename_by_placeholder(from, to, layout).map_err(failed)
+}
+
+/// The same for file systems without such a rename: the name is taken first, by a call that fails
+/// if there is something.
+fn rename_by_placeholder(
+    (old, from): (&Folder, &str),
+    (new, to): (&Folder, &str),
+    layout: Layout,
+) -> Result<(), Errno> {
+    use nix::fcntl::{OFlag, openat};
+    use nix::sys::stat::{Mode, mkdirat};
+    use nix::unistd::{UnlinkatFlags, unlinkat};
+    let (old, new) = (old.as_file(), new.as_file());
+    match layout {
+        // An empty folder may be renamed over, and only an empty one.
+        Layout::Folder => mkdirat(new, to, Mode::from_bits_truncate(0o700))?,
+        Layout::File => match linkat(old, from, new, to, AtFlags::empty()) {
+            Ok(()) => return unlinkat(old, from, UnlinkatFlags::NoRemoveDir),
+            // No hard links here.
+            Err(Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS) => {
+                let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+                openat(new, to, flags, Mode::from_bits_truncate(0o600))?;
+            }
+            Err(errno) => return Err(errno),
+        },
+    }
+    renameat(old, from, new, to)
+}
+
+fn rename_error(parent: &Folder, to: &str, errno: Errno) -> StoreError {
+    let path = parent.path().join(to);
+    match errno {
+        Errno::EEXIST | Errno::ENOTEMPTY => StoreError::Exists(path),
+        errno => StoreError::io("rename the download to", &path, errno),
+    }
+}
+
+/// Renames over something of the same kind. Returns the name of the replaced folder; a replaced file
+/// is gone with the renaming.
+pub(super) fn rename_over(
+    parent: &Folder,
+    from: &str,
+    to: &str,
+    layout: Layout,
+) -> Result<Option<String>, StoreError> {
+    let folder = parent.as_file();
+    let result = match layout {
+        Layout::File => renameat(folder, from, folder, to).map(|()| None),
+        Layout::Folder => match exchange(parent, from, to) {
+            // Network file systems know no such flag.
+            Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
+                let aside = format!("{from}.replaced");
+                rename_new((parent, to), (parent, &aside), layout)?;
+                rename_new((parent, from), (parent, to), layout)?;
+                Ok(Some(aside))
+            }
+            exchanged => exchanged.map(|()| Some(from.to_owned())),
+        },
+    };
+    result.map_err(|errno| rename_error(parent, to, errno))
+}
+
+#[cfg(target_env = "gnu")]
+fn exchange(parent: &Folder, from: &str, to: &str) -> Result<(), Errno> {
+    use nix::fcntl::{RenameFlags, renameat2};
+    let folder = parent.as_file();
+    renameat2(folder, from, folder, to, RenameFlags::RENAME_EXCHANGE)
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn exchange(_parent: &Folder, _from: &str, _to: &str) -> Result<(), Errno> {
+    Err(Errno::ENOSYS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::names;
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn without_a_rename_that_replaces_nothing_the_name_is_taken_first() {
+        for layout in [Layout::File, Layout::Folder] {
+            let target = tempfile::tempdir().unwrap();
+            let parent = Folder::open(target.path()).unwrap();
+            let make = |name: &str| match layout {
+                Layout::File => fs::write(target.path().join(name), name).unwrap(),
+                Layout::Folder => fs::create_dir_all(target.path().join(name).join("in")).unwrap(),
+            };
+            make("from");
+            rename_by_placeholder((&parent, "from"), (&parent, "to"), layout).unwrap();
+            let after = names(target.path());
+            assert!(
+                after[0] == "to" && !after.contains(&"from".to_owned()),
+                "{after:?}"
+            );
+            make("from");
+            let taken = rename_by_placeholder((&parent, "from"), (&parent, "to"), layout);
+            assert_eq!(taken, Err(Errno::EEXIST));
+            assert!(target.path().join("from").exists());
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The open file or folder of a share, in which its files are.
+
+use super::StoreError;
+use super::tree::{Access, Folder, open_named_file};
+use crate::torrent::{FilePath, Layout};
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The file or folder itself.
+#[derive(Debug)]
+pub(super) struct Root {
+    path: PathBuf,
+    base: Base,
+}
+
+#[derive(Debug)]
+enum Base {
+    File(Arc<File>),
+    Folder(Folder),
+}
+
+impl Root {
+    /// Opens the file or folder that a person named, for reading: a link to it is followed.
+    pub(super) fn open(layout: Layout, path: &Path) -> Result<Self, StoreError> {
+        let base = match layout {
+            Layout::File => Base::File(Arc::new(open_named_file(path)?)),
+            Layout::Folder => Base::Folder(Folder::open(path)?),
+        };
+        let path = path.to_owned();
+        Ok(Self { path, base })
+    }
+
+    /// Opens the file or folder `name` for writing, and makes it if it is not there. Links are not followed.
+    pub(super) fn create(parent: &Folder, name: &str, layout: Layout) -> Result<Self, StoreError> {
+        let base = match layout {
+            Layout::File => Base::File(Arc::new(parent.file(name, Access::Create)?)),
+            Layout::Folder => Base::Folder(parent.create_folder(name)?),
+        };
+        let path = parent.path().join(name);
+        Ok(Self { path, base })
+    }
+
+    /// The files in an open folder.
+    pub(super) fn of_folder(folder: Folder) -> Self {
+        let path = folder.path().to_owned();
+        let base = Base::Folder(folder);
+        Self { path, base }
+    }
+
+    /// The same file or folder, renamed to `path`.
+    pub(super) fn renamed(&self, path: PathBuf) -> Result<Self, StoreError> {
+        let base = match &self.base {
+            Base::File(file) => Base::File(Arc::clone(file)),
+            Base::Folder(folder) => Base::Folder(folder.renamed(path.clone())?),
+        };
+        Ok(Self { path, base })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder; none if the share is a file.
+    pub(super) fn folder(&self) -> Option<&Folder> {
+        match &self.base {
+            Base::File(_) => None,
+            Base::Folder(folder) => Some(folder),
+        }
+    }
+
+    /// The descriptor.
+    pub(super) fn as_file(&self) -> &File {
+        match &self.base {
+            Base::File(file) => file,
+            Base::Folder(folder) => folder.as_file(),
+        }
+    }
+
+    /// Where a file of the share is; the path inside the folder counts only if there is one.
+    pub(super) fn file_path(&self, path: Option<&FilePath>) -> PathBuf {
+        match (&self.base, path) {
+            (Base::Folder(_), Some(path)) => self.path.join(path.to_path()),
+            _ => self.path.clone(),
+        }
+    }
+
+    /// The only file of a share without a folder.
+    pub(super) fn only_file(&self) -> Option<Arc<File>> {
+        match &self.base {
+            Base::File(file) => Some(Arc::clone(file)),
+            Base::Folder(_) => None,
+        }
+    }
+
+    /// Opens a file of the share. The only file of a share without a folder is open already.
+    pub(super) fn open_file(
+        &self,
+        path: &FilePath,
+        access: Access,
+    ) -> Result<Arc<File>, StoreError> {
+        match &self.base {
+            Base::File(file) => Ok(Arc::clone(file)),
+            Base::Folder(folder) => {
+                let create = access == Access::Create;
+                let open = |folder: &Folder, name: &str| folder.file(name, access);
+                folder.below(path, create, open).map(Arc::new)
+            }
+        }
+    }
+
+    /// Whether the entry `name` is this very file or folder.
+    pub(super) fn is_at(&self, parent: &Folder, name: &str) -> Result<bool, StoreError> {
+        let metadata = self.as_file().metadata();
+        let metadata = metadata
+            .map_err(|error| StoreError::io("look at", &parent.path().join(name), error))?;
+        let entry = parent.entry(name)?;
+        Ok(entry
+            .is_some_and(|entry| (entry.st_dev, entry.st_ino) == (metadata.dev(), metadata.ino())))
+    }
+}

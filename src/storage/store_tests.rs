@@ -1,0 +1,163 @@
+//! Reading whole shares, and seeing that their files changed.
+
+use super::layout::FileLayout;
+use super::testing::{Sample, sample, share};
+use super::{Span, Store, StoreError};
+use std::fs;
+use std::os::unix::fs::{FileExt, symlink};
+
+#[test]
+fn reads_and_spans_cross_files_and_know_their_bounds() {
+    let Sample {
+        folder,
+        info,
+        bytes,
+    } = sample();
+    // By a link to the folder, as a user may name it.
+    let link = folder.path().join("link");
+    symlink("set", &link).unwrap();
+    let store = share(&info, &link);
+    let total = bytes.len() as u64;
+    for (offset, length) in [
+        (0, total),
+        (99_999, 2),
+        (100_000, 1),
+        (1_599_990, 20),
+        (7, 0),
+    ] {
+        let expected = &bytes[offset as usize..(offset + length) as usize];
+        let mut read = vec![0; length as usize];
+        store.read(offset, &mut read).unwrap();
+        assert!(read == expected, "{offset}+{length}");
+        let mut spanned = Vec::new();
+        for span in store.spans(offset, length).unwrap() {
+            let Span::File {
+                file,
+                offset,
+                length,
+                ..
+            } = span.unwrap()
+            else {
+                panic!("there is no padding here");
+            };
+            assert!(length > 0, "an empty span looks like the end of a file");
+            let mut part = vec![0; length as usize];
+            file.read_exact_at(&mut part, offset).unwrap();
+            spanned.extend(part);
+        }
+        assert!(spanned == expected, "{offset}+{length}");
+    }
+    for (offset, length) in [(total, 1), (u64::MAX, 1), (0, total + 1)] {
+        let outside = store.spans(offset, length).err();
+        assert!(matches!(outside, Some(StoreError::Outside { .. })));
+    }
+}
+
+#[test]
+fn a_share_that_is_not_as_the_torrent_says_is_refused_by_its_file() {
+    let Sample { folder, info, .. } = sample();
+    let top = folder.path().join("set");
+    let store = share(&info, &top);
+    let stamps = store.stamps().unwrap();
+    assert!(stamps.len() == 4 && store.unchanged(&stamps));
+    let (mut some, mut next) = (Vec::new(), Some(0));
+    while let Some(start) = next {
+        next = store.stamps_from(start, 2, &mut some).unwrap();
+        assert!(next.is_none_or(|next| next == start + 2));
+    }
+    assert!(some == stamps && store.has_files_unchanged(&some));
+    assert!(!store.has_files_unchanged(&stamps[1..]));
+    let open = || {
+        let opened = Store::open(FileLayout::all(info.clone()), &top);
+        opened.and_then(|store| store.stamps()).unwrap_err()
+    };
+    let big = fs::File::options()
+        .write(true)
+        .open(top.join("sub/big"))
+        .unwrap();
+    big.set_len(1_499_999).unwrap();
+    assert!(!store.unchanged(&stamps));
+    let error = open();
+    assert!(matches!(
+        error,
+        StoreError::Length {
+            found: 1_499_999,
+            expected: 1_500_000,
+            ..
+        }
+    ));
+    assert!(error.to_string().contains("sub/big"), "{error}");
+    let mut buffer = [0; 16];
+    let cut = store.read(1_599_990, &mut buffer).unwrap_err();
+    assert!(matches!(cut, StoreError::Cut(path) if path == top.join("sub/big")));
+    fs::rename(top.join("sub"), folder.path().join("elsewhere")).unwrap();
+    symlink(folder.path().join("elsewhere"), top.join("sub")).unwrap();
+    assert!(matches!(open(), StoreError::Symlink(path) if path == top.join("sub")));
+    fs::remove_file(top.join("sub")).unwrap();
+    assert!(matches!(open(), StoreError::Missing(path) if path == top.join("sub")));
+    fs::write(top.join("sub"), "").unwrap();
+    assert!(matches!(open(), StoreError::NotAFolder(_)));
+    fs::remove_dir_all(&top).unwrap();
+    assert!(matches!(open(), StoreError::Missing(path) if path == top));
+}
+
+#[test]
+fn a_file_touched_or_replaced_is_no_longer_unchanged() {
+    let Sample { folder, info, .. } = sample();
+    let path = folder.path().join("set/a");
+    let store = share(&info, &folder.path().join("set"));
+    let stamps = store.stamps().unwrap();
+    let modified = path.metadata().unwrap().modified().unwrap();
+    let set_modified = |time| {
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(time).unwrap();
+    };
+    set_modified(std::time::UNIX_EPOCH);
+    assert!(!store.unchanged(&stamps));
+    set_modified(modified);
+    assert!(store.unchanged(&stamps));
+    let copy = folder.path().join("copy");
+    fs::copy(&path, &copy).unwrap();
+    fs::rename(&copy, &path).unwrap();
+    set_modified(modified);
+    assert!(!store.unchanged(&stamps));
+}
+
+/// What vouching for all spans and looking at all paths says.
+fn seen(store: &Store) -> (Result<(), StoreError>, Result<Option<usize>, StoreError>) {
+    let total = store.info().lengths().total();
+    let mut spans = store.spans(0, total).unwrap();
+    let vouched = spans.try_for_each(|span| store.vouch(&span?));
+    (vouched, store.look(0, usize::MAX))
+}
+
+#[test]
+fn a_change_is_seen_at_the_open_file_and_a_move_at_its_path() {
+    let Sample { folder, info, .. } = sample();
+    let top = folder.path().join("set");
+    let store = share(&info, &top);
+    assert!(store.sealed().is_none() && seen(&store).0.is_ok());
+    let stamps = store.stamps().unwrap();
+    store.seal(&stamps);
+    assert_eq!(store.sealed(), Some(stamps.clone()));
+    assert!(matches!(seen(&store), (Ok(()), Ok(None))));
+    assert!(matches!(store.look(0, 2), Ok(Some(2))));
+    assert!(matches!(store.look(2, 2), Ok(None)));
+
+    let (big, aside) = (top.join("sub/big"), folder.path().join("aside"));
+    fs::rename(&big, &aside).unwrap();
+    // What is open is still right.
+    let (vouched, looked) = seen(&store);
+    assert!(vouched.is_ok() && matches!(looked, Err(StoreError::Missing(path)) if path == big));
+    fs::copy(&aside, &big).unwrap();
+    let (vouched, looked) = seen(&store);
+    assert!(vouched.is_ok() && matches!(looked, Err(StoreError::Changed(path)) if path == big));
+    fs::rename(&aside, &big).unwrap();
+    assert!(matches!(seen(&store), (Ok(()), Ok(None))));
+
+    let written = fs::File::options().write(true).open(&big).unwrap();
+    written.set_modified(std::time::UNIX_EPOCH).unwrap();
+    let (vouched, looked) = seen(&store);
+    assert!(matches!(vouched, Err(StoreError::Changed(path)) if path == big));
+    assert!(matches!(looked, Err(StoreError::Changed(_))));
+}
