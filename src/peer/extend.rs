@@ -1,10 +1,12 @@
-//! More of a share that is here: from now on the union of what was chosen before and what is asked for now is wanted.
+//! More of a share that is here: from now on the union of what was chosen before and what is asked
+//! for now is wanted.
 //!
-//! In scope: what asking again for the same share does to its transfer. Another transfer takes its place, and starts with
-//! the pieces that are known to be good. Files of a finished choice stay under the final name (`storage/extend.rs`).
+//! In scope: what asking again for the same share does to its transfer. Another transfer takes its
+//! place, and starts with the pieces that are known to be good. Files of a finished choice stay
+//! under the final name (`storage/extend.rs`).
 //!
-//! The record is written before the files are touched. It is written back if they cannot be used. So a crash at any step
-//! leaves a record that goes on.
+//! The record is written before the files are touched. It is written back if they cannot be used.
+//! So a crash at any step leaves a record that goes on.
 
 use super::download::Planned;
 use super::shared::Shared;
@@ -53,8 +55,8 @@ pub(super) fn already(other: &Transfer) -> PeerError {
 }
 
 impl Peer {
-    /// Where a share is to go. The folder that it is here already is its place itself, not a folder to put it in: naming a
-    /// new one twice means the same place.
+    /// Where a share is to go. The folder that it is here already is its place itself, not a folder
+    /// to put it in: naming a new one twice means the same place.
     pub(super) fn place_of(
         &self,
         metainfo: &Metainfo,
@@ -72,8 +74,8 @@ impl Peer {
 }
 
 impl Planned {
-    /// A transfer of the same share has failed. What it wanted is wanted still, so that nothing is left half fetched in its
-    /// folder. Returns whether some of its files are under the final name.
+    /// A transfer of the same share has failed. What it wanted is wanted still, so that nothing is
+    /// left half fetched in its folder. Returns whether some of its files are under the final name.
     pub(super) fn goes_on_with(&mut self, former: &Transfer) -> bool {
         let here = matches!(&former.kind, Kind::Download(place) if *place == self.place);
         if !here || former.group.is_some() {
@@ -151,7 +153,8 @@ fn elsewhere(former: &Transfer) -> PeerError {
 }
 
 impl Transfer {
-    /// Ends what is under way, and lets go of the files. What is being checked or finished comes to its end first.
+    /// Ends what is under way, and lets go of the files. What is being checked or finished comes to
+    /// its end first.
     fn set_aside(&self, shared: &Shared) -> Result<SetAside, PeerError> {
         let recorded = loop {
             let seen = shared.changes();

@@ -57,7 +57,8 @@ impl Mode {
     /// Extends what is at a place; a new download if nothing is there.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] names a file with another length than the wanted one that it would be.
+    /// [`StoreError::Exists`] names a file with another length than the wanted one that it would
+    /// be.
     pub fn extend(layout: &FileLayout, place: &Place) -> Result<Self, StoreError> {
         let found = InPlace::find(layout, place)?;
         Ok(found.map_or(Self::New, |found| Self::Extend(Arc::new(found))))
@@ -78,8 +79,8 @@ impl Download {
     /// finds. Files that are left out are not made. One that cannot be opened leaves nothing.
     ///
     /// # Errors
-    /// When the final name is taken ([`StoreError::Exists`]), the partial one is in use, a link, or not of this download,
-    /// when room or permission lack, or the folder is missing.
+    /// When the final name is taken ([`StoreError::Exists`]), the partial one is in use, a link, or
+    /// not of this download, when room or permission lack, or the folder is missing.
     pub fn open(layout: FileLayout, place: &Place, mode: Mode) -> Result<Self, StoreError> {
         FileName::new(&place.name)?;
         let parent = place.open_folder()?;
@@ -145,7 +146,8 @@ impl Download {
                 blocks.skip(segment.length);
                 continue;
             };
-            // A file that somebody cut would get its length back by the next piece, and a hole for those before it.
+            // A file that somebody cut would get its length back by the next piece, and a hole for
+            // those before it.
             if segment.kind == Kind::Wanted {
                 self.store.stamp(index, &file)?;
             }
@@ -160,8 +162,8 @@ impl Download {
     /// be fetched. The caller verifies them again, since the source may change meanwhile.
     ///
     /// # Errors
-    /// When a folder is where the share has a file or a link where it has either, the copy cannot be written, or
-    /// [`StoreError::Stopped`].
+    /// When a folder is where the share has a file or a link where it has either, the copy cannot
+    /// be written, or [`StoreError::Stopped`].
     pub fn copy_replaced(&self, stop: &AtomicBool) -> Result<(), StoreError> {
         let layout = FileLayout::all(Arc::clone(self.store.info()));
         let found = Store::open(layout, &self.parent.path().join(&self.name))?;
@@ -210,9 +212,9 @@ impl Download {
     /// on without a pause. The caller has verified every piece.
     ///
     /// # Errors
-    /// When the final name is taken (by something of another kind, for a replacement), a file changed its length, the
-    /// partial file was moved, or syncing failed: then the data still lies in the partial file, unless only syncing the
-    /// folder failed.
+    /// When the final name is taken (by something of another kind, for a replacement), a file
+    /// changed its length, the partial file was moved, or syncing failed: then the data still lies
+    /// in the partial file, unless only syncing the folder failed.
     pub fn finish(self) -> Result<PathBuf, StoreError> {
         let (parent, part, name) = (&self.parent, &*self.part, &*self.name);
         let (store, layout) = (&self.store, self.store.info().layout());

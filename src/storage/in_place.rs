@@ -1,5 +1,5 @@
-//! Files of a download that are under the final name already: a finished choice of files to which more are added. They
-//! stay where they are and are not written.
+//! Files of a download that are under the final name already: a finished choice of files to which
+//! more are added. They stay where they are and are not written.
 
 use super::layout::FileLayout;
 use super::root::Root;
@@ -19,7 +19,8 @@ impl InPlace {
     /// The wanted files at a place; none if it has no folder.
     ///
     /// # Errors
-    /// When the folder cannot be read; [`StoreError::Exists`] names a file that has another length than the wanted one.
+    /// When the folder cannot be read; [`StoreError::Exists`] names a file that has another length
+    /// than the wanted one.
     pub(super) fn find(layout: &FileLayout, place: &Place) -> Result<Option<Self>, StoreError> {
         let parent = place.open_folder()?;
         match parent.entry(&place.name)? {

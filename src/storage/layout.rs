@@ -1,4 +1,5 @@
-//! Where the bytes of a share lie in its files, and which of its files are wanted. Pure: no file is opened here.
+//! Where the bytes of a share lie in its files, and which of its files are wanted. Pure: no file is
+//! opened here.
 
 use super::StoreError;
 use crate::torrent::{FilePath, Info, Layout, PieceIndex, Selection};
@@ -72,7 +73,8 @@ impl FileLayout {
         pieces.filter(|piece| self.selection.needed().contains(*piece))
     }
 
-    /// Where the bytes of a file are stored. The only file of a share without a folder is never padding.
+    /// Where the bytes of a file are stored. The only file of a share without a folder is never
+    /// padding.
     pub(super) fn kind(&self, index: usize) -> Kind {
         let file = self.info.files().get(index);
         let is_padding = file.is_none_or(|file| file.attributes.padding);

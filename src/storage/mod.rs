@@ -73,14 +73,6 @@ pub use swarms_file::SwarmsFile;
 pub use verify::verify;
 
 #[cfg(test)]
-mod disk_tests;
-#[cfg(test)]
-mod download_tests;
-#[cfg(test)]
-mod extend_tests;
-#[cfg(test)]
-mod finish_tests;
-#[cfg(test)]
-mod store_tests;
-#[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
-//! What needed pieces hold of files that are left out: one sparse file for all of it, `.NAME.INFOHASH.rest`, in which each
-//! byte has its offset in the share. It belongs to one download, like the partial file: it has the download's name, and is
-//! locked while the download is open.
+//! What needed pieces hold of files that are left out: one sparse file for all of it,
+//! `.NAME.INFOHASH.rest`, in which each byte has its offset in the share. It belongs to one
+//! download, like the partial file: it has the download's name, and is locked while the download is
+//! open.
 
 use super::StoreError;
 use super::place::{MAX_NAME, Place, beginning};
@@ -24,8 +25,8 @@ pub(super) struct PartsFile {
 }
 
 impl PartsFile {
-    /// Opens the one of a download for writing. It is made if it is `needed`; otherwise one that an earlier choice of fewer
-    /// files left is opened.
+    /// Opens the one of a download for writing. It is made if it is `needed`; otherwise one that an
+    /// earlier choice of fewer files left is opened.
     pub(super) fn of_download(
         info: &Info,
         parent: &Folder,
@@ -45,7 +46,8 @@ impl PartsFile {
         if metadata.nlink() > 1 || metadata.len() != 0 && metadata.len() != total {
             return Err(StoreError::Foreign(path));
         }
-        // Only if it must be: setting the length changes the modification time, and with it the stamp.
+        // Only if it must be: setting the length changes the modification time, and with it the
+        // stamp.
         if metadata.len() != total {
             let sized = file.set_len(total);
             sized.map_err(|error| StoreError::io("make room for", &path, error))?;
@@ -54,7 +56,8 @@ impl PartsFile {
         Ok(Some(Self { file, path, name }))
     }
 
-    /// Opens the one beside a finished share for reading. Without it only pieces that need nothing of it are served.
+    /// Opens the one beside a finished share for reading. Without it only pieces that need nothing
+    /// of it are served.
     pub(super) fn of_share(info: &Info, share: &Path) -> Option<Self> {
         let share = std::path::absolute(share).ok()?;
         let folder = share.parent()?;
@@ -111,8 +114,8 @@ pub fn remove_parts_file(info: &Info, place: &Place) -> Result<(), StoreError> {
     }
 }
 
-/// The name beside a download of that name. Of a name that leaves no room only the beginning is taken: then the lock keeps
-/// two downloads apart.
+/// The name beside a download of that name. Of a name that leaves no room only the beginning is
+/// taken: then the lock keeps two downloads apart.
 pub(super) fn name(info: &Info, download: &str) -> String {
     let end = format!(".{}.rest", info.info_hash());
     let room = MAX_NAME.saturating_sub(1 + end.len());

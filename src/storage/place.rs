@@ -31,7 +31,8 @@ impl Place {
         Folder::open(&folder.map_err(|error| StoreError::io("find", &self.folder, error))?)
     }
 
-    /// The name of the partial file or folder. It contains the info-hash if the name leaves no room for the suffix.
+    /// The name of the partial file or folder. It contains the info-hash if the name leaves no room
+    /// for the suffix.
     pub(super) fn part_name(&self, info_hash: InfoHash) -> String {
         let name = &self.name;
         if name.len() + SUFFIX.len() <= MAX_NAME {

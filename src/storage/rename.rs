@@ -62,8 +62,8 @@ fn rename_error(parent: &Folder, to: &str, errno: Errno) -> StoreError {
     }
 }
 
-/// Renames over something of the same kind. Returns the name of the replaced folder; a replaced file
-/// is gone with the renaming.
+/// Renames over something of the same kind. Returns the name of the replaced folder; a replaced
+/// file is gone with the renaming.
 pub(super) fn rename_over(
     parent: &Folder,
     from: &str,

@@ -5,7 +5,8 @@ use crate::torrent::{Info, Layout};
 use std::io;
 use std::path::Path;
 
-/// What becomes of files inside a folder that is replaced, where the new folder has none of that name.
+/// What becomes of files inside a folder that is replaced, where the new folder has none of that
+/// name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Others {
     /// They are removed with it.

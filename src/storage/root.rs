@@ -32,7 +32,8 @@ impl Root {
         Ok(Self { path, base })
     }
 
-    /// Opens the file or folder `name` for writing, and makes it if it is not there. Links are not followed.
+    /// Opens the file or folder `name` for writing, and makes it if it is not there. Links are not
+    /// followed.
     pub(super) fn create(parent: &Folder, name: &str, layout: Layout) -> Result<Self, StoreError> {
         let base = match layout {
             Layout::File => Base::File(Arc::new(parent.file(name, Access::Create)?)),

@@ -159,7 +159,8 @@ impl Store {
         Ok(())
     }
 
-    /// The bytes from `offset` on as they lie in files, in order, each opened when the iterator comes to it.
+    /// The bytes from `offset` on as they lie in files, in order, each opened when the iterator
+    /// comes to it.
     ///
     /// # Errors
     /// When the share does not have these bytes; each item, when its file cannot be opened.
@@ -182,7 +183,8 @@ impl Store {
         }))
     }
 
-    /// A stamp of each wanted file, in the order of [`Info::files`]; the one of the parts file last.
+    /// A stamp of each wanted file, in the order of [`Info::files`]; the one of the parts file
+    /// last.
     ///
     /// # Errors
     /// When a file is missing, cannot be opened, or has another length than the torrent says.
@@ -220,7 +222,8 @@ impl Store {
         Ok(None)
     }
 
-    /// Whether the wanted files are as they were when `stamps` were taken; the parts file may differ.
+    /// Whether the wanted files are as they were when `stamps` were taken; the parts file may
+    /// differ.
     pub fn has_files_unchanged(&self, stamps: &[Stamp]) -> bool {
         let files = self.layout.wanted_files().count();
         let then = stamps.get(..files);
@@ -288,7 +291,8 @@ impl Store {
     /// them; none at the end.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] or [`StoreError::Changed`] if one is not as it was sealed; when one cannot be looked at.
+    /// [`StoreError::Missing`] or [`StoreError::Changed`] if one is not as it was sealed; when one
+    /// cannot be looked at.
     pub fn look(&self, start: usize, count: usize) -> Result<Option<usize>, StoreError> {
         let files = self.layout.count();
         let end = start.saturating_add(count).min(files);
@@ -324,7 +328,8 @@ impl Store {
         Ok(stamp)
     }
 
-    /// The wanted files of a download that are not in place; they lie in its partial file or folder.
+    /// The wanted files of a download that are not in place; they lie in its partial file or
+    /// folder.
     pub(super) fn fetched_files(&self) -> impl Iterator<Item = usize> + '_ {
         let wanted = self.layout.wanted_files();
         wanted.filter(|index| !self.is_in_place(*index))

@@ -1,7 +1,7 @@
 //! Opening what lies below a folder without ever going through a symbolic link.
 //!
-//! Each component is opened in the folder opened before it (`openat` with `O_NOFOLLOW`), so a link put there at the wrong
-//! moment leads nowhere either. The paths kept here are for messages alone.
+//! Each component is opened in the folder opened before it (`openat` with `O_NOFOLLOW`), so a link
+//! put there at the wrong moment leads nowhere either. The paths kept here are for messages alone.
 
 use super::StoreError;
 use crate::torrent::{FilePath, Layout};
@@ -182,7 +182,8 @@ pub(super) fn lock(file: &File, path: &Path) -> Result<(), StoreError> {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_owned())),
         Err(TryLockError::Error(error)) => match error.raw_os_error().map(Errno::from_raw) {
-            // Some network file systems cannot lock, or not a folder: there the lock of the state folder must do.
+            // Some network file systems cannot lock, or not a folder: there the lock of the state
+            // folder must do.
             Some(
                 Errno::EBADF | Errno::ENOLCK | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL,
             ) => Ok(()),
@@ -191,7 +192,8 @@ pub(super) fn lock(file: &File, path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Whether an entry is what a share of that layout is: a file itself, or a folder itself, not a link to one.
+/// Whether an entry is what a share of that layout is: a file itself, or a folder itself, not a
+/// link to one.
 pub(super) fn is_of(entry: &FileStat, layout: Layout) -> bool {
     let kind = match layout {
         Layout::File => SFlag::S_IFREG,

@@ -9,9 +9,10 @@ use nix::unistd::{Whence, lseek};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// Hashes `pieces` on up to `threads` threads and gives those that verify. A piece that cannot be read does not count,
-/// as if it were not there; holes are not read. Memory is bounded whatever the piece length. `progress` hears from any
-/// thread how many bytes are done so far; now and then a smaller number comes after a larger one.
+/// Hashes `pieces` on up to `threads` threads and gives those that verify. A piece that cannot be
+/// read does not count, as if it were not there; holes are not read. Memory is bounded whatever the
+/// piece length. `progress` hears from any thread how many bytes are done so far; now and then a
+/// smaller number comes after a larger one.
 ///
 /// # Errors
 /// [`StoreError::Stopped`], once `stop` is set.

@@ -1,8 +1,8 @@
 //! Reading whole shares, and seeing that their files changed.
 
-use super::layout::FileLayout;
-use super::testing::{Sample, sample, share};
-use super::{Span, Store, StoreError};
+use crate::storage::layout::FileLayout;
+use crate::storage::testing::{Sample, sample, share};
+use crate::storage::{Span, Store, StoreError};
 use std::fs;
 use std::os::unix::fs::{FileExt, symlink};
 

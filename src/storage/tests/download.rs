@@ -1,8 +1,8 @@
 //! Opening downloads: what is continued, what is refused, what is copied.
 
-use super::testing::{Sample, download, info_of, names, place, sample};
-use super::verify::verify;
-use super::{Download, FileLayout, Mode, Others, Place, StoreError};
+use crate::storage::testing::{Sample, download, info_of, names, place, sample};
+use crate::storage::verify::verify;
+use crate::storage::{Download, FileLayout, Mode, Others, Place, StoreError};
 use crate::torrent::Info;
 use std::fs;
 use std::os::unix::fs::symlink;

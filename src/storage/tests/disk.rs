@@ -1,7 +1,7 @@
 //! Full and read-only disks: real ones, small and mounted for a test, where the tests may mount.
 
-use super::testing::{download, info_of, names};
-use super::{Place, RecordState, Records, StateFolder, StoreError};
+use crate::storage::testing::{download, info_of, names};
+use crate::storage::{Place, RecordState, Records, StateFolder, StoreError};
 use crate::torrent::Metainfo;
 use std::fs;
 use std::path::Path;
@@ -118,7 +118,7 @@ fn a_record_that_does_not_fit_leaves_the_former_one() {
     let (_source, info) = source(1);
     let folder = StateFolder::open(&disk.path().join("state")).unwrap();
     let records = Records::open(&folder).unwrap();
-    let mut record = super::record::tests::records().remove(0);
+    let mut record = crate::storage::record::tests::records().remove(0);
     record.info_hash = info.info_hash();
     let metainfo = Metainfo::new(info.as_ref().clone(), record.trackers.clone());
     records.save(&record, &metainfo).unwrap();

@@ -1,7 +1,7 @@
 //! Finishing and discarding downloads.
 
-use super::testing::{download, info_of, names, padded, place, sample, share};
-use super::{Download, FileLayout, Mode, Others, Span, StoreError, remove_replaced};
+use crate::storage::testing::{download, info_of, names, padded, place, sample, share};
+use crate::storage::{Download, FileLayout, Mode, Others, Span, StoreError, remove_replaced};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;

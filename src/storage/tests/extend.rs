@@ -1,10 +1,10 @@
 //! Chosen files, and more of them later.
 
-use super::parts_file;
-use super::place::MAX_NAME;
-use super::testing::{Sample, names, place, sample};
-use super::verify::verify;
-use super::{Download, FileLayout, Mode, Place, Store, StoreError};
+use crate::storage::parts_file;
+use crate::storage::place::MAX_NAME;
+use crate::storage::testing::{Sample, names, place, sample};
+use crate::storage::verify::verify;
+use crate::storage::{Download, FileLayout, Mode, Place, Store, StoreError};
 use crate::torrent::{Info, PieceSet, Selection};
 use std::fs;
 use std::os::unix::fs::symlink;
