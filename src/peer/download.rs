@@ -71,7 +71,7 @@ pub(super) struct Planned {
     pub(super) wishes: Wishes,
     /// Peers that a magnet link named.
     pub(super) peers: Vec<String>,
-    /// The download by magnet link that this one goes on with.
+    /// The download that this one goes on with: by magnet link, or of fewer files.
     pub(super) replaces: Option<Arc<Transfer>>,
 }
 
@@ -121,21 +121,33 @@ impl Planned {
             return Err(PeerError::Stopping);
         }
         let known = shared.transfer(info_hash);
-        let ours = match known.filter(|_| self.replaces.is_none()) {
-            Some(known) if !known.has_failed() => return self.extend(shared, &known),
+        let in_place = match known.filter(|_| self.replaces.is_none()) {
+            Some(known) if !known.has_failed() => return self.extend(shared, &known, progress),
             Some(known) => self.goes_on_with(&known),
             None => false,
         };
+        self.begin(shared, progress, in_place, None)
+    }
+
+    /// The same, where a part of it is known to be `in_place`, or pieces are `known` to be good.
+    pub(super) fn begin(
+        mut self,
+        shared: &Arc<Shared>,
+        progress: &(dyn Fn(u64, u64) + Sync),
+        in_place: bool,
+        known: Option<PieceSet>,
+    ) -> Result<(), PeerError> {
+        let info_hash = self.metainfo.info().info_hash();
         let former = self.replaces.clone();
         let interrupt = match former.as_ref().and_then(|former| former.sought()) {
             Some(sought) => &sought.interrupt,
             None => &shared.interrupt,
         };
-        // Cancelled while its metadata was read.
+        // Cancelled meanwhile.
         if former.as_ref().is_some_and(|former| former.has_failed()) {
             return Err(PeerError::Stopping);
         }
-        let opened = self.open(ours, progress, interrupt)?;
+        let opened = self.open(in_place, progress, interrupt)?;
         let kind = Kind::Download(self.place);
         let mut transfer = Transfer::new(shared, self.metainfo, kind, true);
         transfer.selection = Arc::clone(&opened.selection);
@@ -148,12 +160,15 @@ impl Planned {
         }
         if let Some(former) = &self.replaces {
             transfer.added_ms = former.added_ms;
-            let known = &former.state().candidates;
-            // Of a private torrent nobody is called but whom its own tracker names from now on (BEP 27).
-            transfer.state().candidates = match is_private {
+            transfer.count_on_from(former);
+            let (former_state, mut state) = (former.state(), transfer.state());
+            let known = &former_state.candidates;
+            // Of a private torrent nobody is called but whom its own tracker names (BEP 27).
+            state.candidates = match is_private && former.sought().is_some() {
                 true => known.barred_alone(),
                 false => known.handed_on(),
             };
+            state.sources.clone_from(&former_state.sources);
         }
         let transfer = Arc::new(transfer);
         // Whoever cancels it finds its files.
@@ -179,9 +194,10 @@ impl Planned {
             opened.undo();
             return Err(error);
         }
-        let (whole, known) = (matches!(opened.files, Files::Whole(_)), opened.known);
+        let whole = matches!(opened.files, Files::Whole(_));
         drop(opened.files);
-        if self.replaces.is_none() {
+        // Those of a magnet link are called already.
+        if former.is_none_or(|former| former.sought().is_none()) {
             transfer.call_named_peers(shared);
         }
         if whole {
@@ -190,28 +206,28 @@ impl Planned {
             transfer.record(shared);
             return Ok(());
         }
-        transfer.check_others_and_begin(shared, known)
+        transfer.check_others_and_begin(shared, known.unwrap_or(opened.known))
     }
 }
 
 impl Planned {
-    /// The files, if some of those that are wanted are under the final name, and none of them is another. `ours` says that
-    /// it is known to be so.
+    /// The files, if some of those that are wanted are under the final name, and none of them is
+    /// another. `in_place` says that this is known.
     fn begun_at(
         &self,
         layout: &FileLayout,
         selection: &Arc<Selection>,
-        ours: bool,
+        in_place: bool,
         interrupt: &AtomicBool,
     ) -> Result<Option<Opened>, StoreError> {
         let mode = Mode::extend(layout, &self.place);
         let opened = mode.and_then(|mode| Download::open(layout.clone(), &self.place, mode));
         let download = match opened {
             Ok(download) => download,
-            Err(error) if ours => return Err(error),
+            Err(error) if in_place => return Err(error),
             Err(_) => return Ok(None),
         };
-        let good = match ours {
+        let good = match in_place {
             true => Ok(PieceSet::empty(download.store().info().lengths())),
             false => verify_needed(download.store(), selection, interrupt),
         };
@@ -219,7 +235,7 @@ impl Planned {
         let is_its_own =
             |good: &PieceSet| good.count() > 0 && download.check_in_place(good).is_ok();
         match good {
-            Ok(known) if ours || is_its_own(&known) => Ok(Some(Opened {
+            Ok(known) if in_place || is_its_own(&known) => Ok(Some(Opened {
                 extends: true,
                 known,
                 ..Opened::partial(download, selection)
@@ -231,11 +247,11 @@ impl Planned {
         }
     }
 
-    /// Opens the files of a new download, a partial one, or, where something is under the final name, that. `ours` says
-    /// that it is a part of this download.
+    /// Opens the files of a new download, a partial one, or, where something is under the final name, that. `in_place`
+    /// says that it is a part of this download.
     fn open(
         &mut self,
-        ours: bool,
+        in_place: bool,
         progress: &(dyn Fn(u64, u64) + Sync),
         interrupt: &AtomicBool,
     ) -> Result<Opened, PeerError> {
@@ -257,7 +273,7 @@ impl Planned {
                 &selection,
             ));
         }
-        if let Some(begun) = self.begun_at(&layout, &selection, ours, interrupt)? {
+        if let Some(begun) = self.begun_at(&layout, &selection, in_place, interrupt)? {
             return Ok(begun);
         }
         if !self.wishes.force {

@@ -12,7 +12,7 @@ use super::download::Planned;
 use super::shared::Shared;
 use super::transfer::{Kind, Phase, Transfer};
 use super::{Peer, PeerError, place};
-use crate::storage::{Place, RecordState};
+use crate::storage::{Place, Record, RecordState};
 use crate::torrent::{Metainfo, PieceSet, Selection};
 use std::path::Path;
 use std::sync::Arc;
@@ -88,11 +88,13 @@ impl Planned {
         former.extends
     }
 
-    /// The share is downloaded here, or is being: what is asked for is wanted too.
+    /// The share is downloaded here, or is being: what is asked for is wanted too. That is a
+    /// download like any other, of all that is wanted by now.
     pub(super) fn extend(
-        self,
+        mut self,
         shared: &Arc<Shared>,
         former: &Arc<Transfer>,
+        progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<(), PeerError> {
         let wishes = former.wishes.and(&self.wishes);
         // Patterns that choose no file are an error, whatever is here.
@@ -109,33 +111,28 @@ impl Planned {
         }
         let aside = former.set_aside(shared)?;
         let complete = matches!(aside.recorded, RecordState::Complete { .. });
-        let kind = former.kind.clone();
-        let mut transfer = Transfer::new(shared, former.metainfo.clone(), kind, true);
-        transfer.selection = Arc::new(selection);
-        transfer.wishes = wishes;
-        transfer.replaces = former.replaces && !complete;
-        transfer.extends = former.extends || complete;
-        transfer.peers = former.peers.clone();
-        let new = self.peers.into_iter();
-        let new = new.filter(|peer| !former.peers.contains(peer));
-        transfer.peers.extend(new);
-        transfer.added_ms = former.added_ms;
-        transfer.count_on_from(former);
-        {
-            let (former, mut state) = (former.state(), transfer.state());
-            state.candidates = former.candidates.handed_on();
-            state.sources.clone_from(&former.sources);
-        }
-        let transfer = Arc::new(transfer);
-        let opened = transfer.save(shared);
-        let opened = opened.and_then(|()| transfer.take_place_of(shared, former, place));
-        if let Err(error) = opened {
+        let in_place = former.extends || complete;
+        self.metainfo = former.metainfo.clone();
+        self.wishes = wishes;
+        self.wishes.force = former.replaces && !complete;
+        self.peers.retain(|peer| !former.peers.contains(peer));
+        self.peers.splice(..0, former.peers.iter().cloned());
+        self.replaces = Some(Arc::clone(former));
+        let record = former.to_record().map(|record| Record {
+            only: self.wishes.patterns(),
+            sequential: self.wishes.sequential,
+            replaces: self.wishes.force,
+            extends: in_place,
+            state: RecordState::Partial,
+            ..record
+        });
+        let recorded = record.map_or(Ok(()), |record| shared.records.update(&record));
+        let begun = recorded.map_err(PeerError::from);
+        let begun = begun.and_then(|()| self.begin(shared, progress, in_place, Some(aside.known)));
+        if begun.is_err() {
             former.go_on_as_recorded(shared, aside.recorded)?;
-            return Err(error);
         }
-        shared.notify_change();
-        transfer.call_named_peers(shared);
-        transfer.check_others_and_begin(shared, aside.known)
+        begun
     }
 }
 
@@ -203,40 +200,19 @@ impl Transfer {
         Ok(SetAside { recorded, known })
     }
 
-    /// Opens the files of a transfer that extends `former`, and enters it instead.
-    fn take_place_of(
-        self: &Arc<Self>,
-        shared: &Shared,
-        former: &Arc<Self>,
-        place: &Place,
-    ) -> Result<(), PeerError> {
-        let download = Arc::new(self.open_download(place)?);
-        self.set_download(Arc::clone(&download));
-        let copied = match self.replaces {
-            true => download.copy_replaced(&shared.interrupt),
-            false => Ok(()),
-        };
-        let entered = copied.map_err(PeerError::from).and_then(|()| {
-            let entered = shared.replace(former, Arc::clone(self));
-            entered.map_err(|other| already(&other))
-        });
-        if entered.is_err() {
-            self.close_files();
-            download.undo();
-        }
-        entered
-    }
-
     /// Nothing came of the extension: a transfer that was set aside goes on as before.
     fn go_on_as_recorded(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
         recorded: RecordState,
     ) -> Result<(), PeerError> {
-        if let Some(mut record) = self.to_record() {
-            record.state = recorded.clone();
-            shared.records.update(&record)?;
-        }
+        let Some(mut record) = self.to_record().filter(|_| !self.has_failed()) else {
+            return Ok(());
+        };
+        // Its successor may have come and gone.
+        let _ = shared.enter(Arc::clone(self));
+        record.state = recorded.clone();
+        shared.records.update(&record)?;
         self.go_on(shared, recorded)
     }
 }

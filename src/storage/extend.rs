@@ -9,7 +9,7 @@ use super::parts_file::PartsFile;
 use super::rename::rename_new;
 use super::tree::{Access, Folder, missing_is_fine};
 use super::verify::verify;
-use super::{Stamp, Store, StoreError};
+use super::{Store, StoreError};
 use crate::torrent::{Layout, PieceSet};
 use std::sync::atomic::AtomicBool;
 use std::thread;
@@ -58,7 +58,7 @@ pub(super) fn move_files(
     parent: &Folder,
     part: &str,
 ) -> Result<(), StoreError> {
-    check_edges(store, in_place)?;
+    check_edges(store)?;
     let (Some(from), Some(to)) = (store.root().folder(), in_place.root().folder()) else {
         return Ok(());
     };
@@ -81,16 +81,10 @@ pub(super) fn move_files(
 }
 
 /// The files in place must be as they were found, and make whole pieces with what was fetched.
-fn check_edges(store: &Store, in_place: &InPlace) -> Result<(), StoreError> {
+fn check_edges(store: &Store) -> Result<(), StoreError> {
     let layout = store.layout();
     let is_in_place = |index: &usize| store.is_in_place(*index);
-    for index in layout.wanted_files().filter(is_in_place) {
-        let file = store.open_file(index, Access::Read)?;
-        let unchanged = file.metadata().map(|metadata| Stamp::of(&metadata));
-        if unchanged.ok() != in_place.stamp(index) {
-            return Err(StoreError::Changed(store.file_path(index)));
-        }
-    }
+    store.look(0, usize::MAX)?;
     let file_of = |piece| layout.files_of(piece).find(is_in_place);
     let edges = layout.needed_pieces().filter(|piece| {
         let mut files = layout.files_of(*piece);
