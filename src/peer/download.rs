@@ -154,21 +154,12 @@ impl Planned {
         transfer.replaces = opened.replaces;
         transfer.extends = opened.extends;
         transfer.wishes = self.wishes;
-        let is_private = transfer.info().private();
-        if !is_private {
+        if !transfer.info().private() {
             transfer.peers = self.peers;
         }
         if let Some(former) = &self.replaces {
             transfer.added_ms = former.added_ms;
-            transfer.count_on_from(former);
-            let (former_state, mut state) = (former.state(), transfer.state());
-            let known = &former_state.candidates;
-            // Of a private torrent nobody is called but whom its own tracker names (BEP 27).
-            state.candidates = match is_private && former.sought().is_some() {
-                true => known.barred_alone(),
-                false => known.handed_on(),
-            };
-            state.sources.clone_from(&former_state.sources);
+            inherit(&transfer, former);
         }
         let transfer = Arc::new(transfer);
         // Whoever cancels it finds its files.
@@ -290,6 +281,19 @@ impl Planned {
             ..Opened::partial(download, &selection)
         })
     }
+}
+
+/// Goes on with what a transfer of the same share counted, and with the peers that it knew.
+fn inherit(transfer: &Transfer, former: &Transfer) {
+    transfer.count_on_from(former);
+    let (former_state, mut state) = (former.state(), transfer.state());
+    let known = &former_state.candidates;
+    // Of a private torrent nobody is called but whom its own tracker names (BEP 27).
+    state.candidates = match transfer.info().private() && former.sought().is_some() {
+        true => known.barred_alone(),
+        false => known.handed_on(),
+    };
+    state.sources.clone_from(&former_state.sources);
 }
 
 /// The open files of a download.

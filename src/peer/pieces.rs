@@ -1,7 +1,6 @@
 //! The way of a piece after its blocks have arrived: SHA-1, file, owned map, `have`. Runs on the pool's workers.
 
 use super::events::NOTHING_TO_FETCH;
-use super::restore::POOL_WAIT;
 use super::shared::Shared;
 use super::transfer::{Kind, Parked, Phase, SEED_AGAIN, Source, State, Transfer};
 use crate::storage::{BadFile, Download, Record, RecordKind, RecordState, Store, StoreError};
@@ -10,7 +9,6 @@ use crate::torrent::{Hasher, PieceIndex, Sha1};
 use crate::wire::Event;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 /// How much is read back at a time when a run was written before its turn to be hashed came, in bytes.
@@ -300,7 +298,10 @@ impl Transfer {
         };
         let store = Arc::clone(download.store());
         let finished = self.check_files(shared, &store).and_then(|()| {
-            self.last_of(shared, download)?.finish()?;
+            // All pieces are here: no worker begins to write any more.
+            self.wait_for_pool(shared);
+            let in_use = || StoreError::InUse(store.path().to_owned());
+            Arc::into_inner(download).ok_or_else(in_use)?.finish()?;
             store.seal(&store.stamps()?);
             Ok(())
         });
@@ -343,23 +344,6 @@ impl Transfer {
         }
         log::info!("{}: complete", self.name());
         shared.notify_change();
-    }
-
-    /// The download, once no worker holds it any more: all its pieces are here, so none begins to write.
-    fn last_of(
-        &self,
-        shared: &Shared,
-        mut download: Arc<Download>,
-    ) -> Result<Download, StoreError> {
-        let until = shared.now() + POOL_WAIT;
-        loop {
-            download = match Arc::try_unwrap(download) {
-                Ok(download) => return Ok(download),
-                Err(held) if shared.now() < until => held,
-                Err(held) => return Err(StoreError::InUse(held.store().path().to_owned())),
-            };
-            thread::sleep(Duration::from_millis(1));
-        }
     }
 
     fn check_files(&self, shared: &Shared, store: &Store) -> Result<(), FinishError> {

@@ -19,7 +19,7 @@ use std::thread;
 use std::time::Duration;
 
 /// How long a cancelled download waits for workers that still write to it.
-pub(super) const POOL_WAIT: Duration = Duration::from_secs(5);
+const POOL_WAIT: Duration = Duration::from_secs(5);
 /// How long a cancel waits for one that is being finished.
 const FINISH_WAIT: Duration = Duration::from_secs(60);
 

@@ -300,13 +300,10 @@ impl Transfer {
     /// Its files are no longer written, only read.
     pub(super) fn end_writing(&self) -> Option<Arc<Download>> {
         let mut slot = self.files_slot();
-        let download = match slot.take() {
-            Some(Files::Partial(download)) => download,
-            other => {
-                *slot = other;
-                return None;
-            }
+        let Some(Files::Partial(download)) = &*slot else {
+            return None;
         };
+        let download = Arc::clone(download);
         *slot = Some(Files::Whole(Arc::clone(download.store())));
         Some(download)
     }
