@@ -4,17 +4,12 @@
 //! the `.torrent` goes.
 
 use super::layout::FileLayout;
-use super::parallel::{for_each, hash};
-use super::verify::{Zeros, piece_hash};
+use super::verify::{Job, hash_jobs};
 use super::walk::walk;
-use super::{Stamp, Store, StoreError};
-use crate::torrent::{
-    Info, LengthsError, MAX_METAINFO, MAX_PIECE_LENGTH, MetainfoError, NameError, NewFile, NewInfo,
-    PieceIndex, Sha1,
-};
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use super::{CreateError, Stamp, Store, StoreError};
+use crate::torrent::{Info, MAX_METAINFO, MAX_PIECE_LENGTH, MetainfoError, NewFile, NewInfo, Sha1};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -36,59 +31,6 @@ pub struct CreateOptions<'a> {
     pub file_sha1: bool,
     /// The certificate of the authority whose members alone may enter the swarm, as PEM text.
     pub ssl_cert: Option<&'a str>,
-}
-
-/// Why no metainfo can be made.
-#[derive(Debug, thiserror::Error)]
-pub enum CreateError {
-    /// A file or folder that cannot be read or is not there.
-    #[error("cannot read {}: {source}", .path.display())]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A link inside the folder.
-    #[error("{} is a symbolic link, which cannot be shared: put the file itself there", .0.display())]
-    Symlink(PathBuf),
-    /// A device, a pipe or a socket.
-    #[error("{} is neither a file nor a folder", .0.display())]
-    Special(PathBuf),
-    /// A folder without any file.
-    #[error("{} holds no files", .0.display())]
-    Empty(PathBuf),
-    /// A name that is not UTF-8.
-    #[error("the name of {} is not UTF-8: rename it", .0.display())]
-    NotText(PathBuf),
-    /// A name that other machines could not or should not create.
-    #[error("cannot share {}: {source}: rename it", .path.display())]
-    Name {
-        /// Which file or folder.
-        path: PathBuf,
-        /// What is wrong with its name.
-        source: NameError,
-    },
-    /// A file that was written to while it was hashed.
-    #[error("{} changed while it was hashed: try again when nothing writes to it", .0.display())]
-    Changed(PathBuf),
-    /// A piece length of 0 or over 1 GiB, or one that makes too many pieces.
-    #[error("{0}: choose another piece length")]
-    Lengths(LengthsError),
-    /// A `.torrent` that would be larger than is read anywhere.
-    #[error("{} makes a torrent larger than {MAX_METAINFO} bytes: choose longer pieces or share it in parts", .0.display())]
-    TooLarge(PathBuf),
-    /// Any other reason why the torrent would be refused.
-    #[error("cannot share {}: {source}", .path.display())]
-    Metainfo {
-        /// What was to be shared.
-        path: PathBuf,
-        /// Why not.
-        source: MetainfoError,
-    },
-    /// Reading failed, or the caller asked to stop.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 /// Makes the info dictionary of the file or folder at `path`: the same for the same content, whatever the machine. Pieces
@@ -163,11 +105,6 @@ struct Hashes {
     stamps: Vec<Stamp>,
 }
 
-enum Job {
-    File(usize),
-    Piece(PieceIndex),
-}
-
 fn hash_all(
     store: &Store,
     file_sha1: bool,
@@ -178,34 +115,28 @@ fn hash_all(
     let before = store.stamps().map_err(changed)?;
     let passes = if file_sha1 { 2 } else { 1 };
     let total = lengths.total().saturating_mul(passes);
-    let done = AtomicU64::new(0);
-    let advance = |bytes| progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
     let hashes = Mutex::new(Hashes {
         pieces: vec![Sha1([0; 20]); lengths.pieces() as usize],
         files: vec![None; info.files().len()],
         stamps: before.clone(),
     });
-    let zeros = Zeros::new(lengths.piece_length().into());
     // A file is hashed in one go; the longest should not come last and alone.
     let mut files: Vec<usize> = (0..info.files().len()).filter(|_| file_sha1).collect();
     files.sort_by_key(|index| std::cmp::Reverse(info.files().get(*index).map(|file| file.length)));
     let files = files.into_iter().map(Job::File);
     let jobs = files.chain(lengths.all_pieces().map(Job::Piece));
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    for_each(jobs, threads, stop, |job, buffer| {
+    let progress = |done| progress(done, total);
+    hash_jobs(store, jobs, threads, stop, &progress, |job, found| {
+        let found = found?;
+        let mut hashes = hashes.lock().unwrap_or_else(PoisonError::into_inner);
         match job {
             Job::File(index) => {
-                if let Some(file) = info.files().get(index) {
-                    let found = hash(store, file.offset, file.length, buffer, stop, &advance)?;
-                    let mut hashes = hashes.lock().unwrap_or_else(PoisonError::into_inner);
-                    if let Some(sha1) = hashes.files.get_mut(index) {
-                        *sha1 = Some(found);
-                    }
+                if let Some(sha1) = hashes.files.get_mut(index) {
+                    *sha1 = Some(found);
                 }
             }
             Job::Piece(piece) => {
-                let found = piece_hash(store, piece, buffer, stop, &zeros, &advance)?;
-                let mut hashes = hashes.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(sha1) = hashes.pieces.get_mut(piece.index()) {
                     *sha1 = found;
                 }
@@ -256,6 +187,7 @@ mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     fn make(path: &Path, options: &CreateOptions) -> Result<Info, CreateError> {
         create(path, options, &|_, _| (), &AtomicBool::new(false))

@@ -11,6 +11,7 @@
 mod backup;
 mod cluster;
 mod create;
+mod create_error;
 mod database;
 mod download;
 mod error;
@@ -28,6 +29,7 @@ mod part;
 mod parts_file;
 mod place;
 mod record;
+mod record_codec;
 mod records;
 mod rename;
 mod replace;
@@ -47,7 +49,8 @@ pub use backup::BackupError;
 pub use cluster::{
     CLUSTER_FILE, CLUSTER_WAIT, ClusterError, make_or_open_cluster, wait_for_cluster,
 };
-pub use create::{CreateError, CreateOptions, create, create_stamped};
+pub use create::{CreateOptions, create, create_stamped};
+pub use create_error::CreateError;
 pub use database::{
     Batch, DATABASE_FILE, Database, DatabaseError, RestoreError, Stored, read_backup,
 };
@@ -61,7 +64,8 @@ pub use layout::FileLayout;
 pub use magnet_record::MagnetRecord;
 pub use parts_file::remove_parts_file;
 pub use place::Place;
-pub use record::{Record, RecordError, RecordKind, RecordState};
+pub use record::{Record, RecordKind, RecordState};
+pub use record_codec::RecordError;
 pub use records::Records;
 pub use replace::{Others, remove_replaced};
 pub use report::{FileFault, Report, check};

@@ -1,7 +1,6 @@
 //! Work over what lies on disk, on all cores: jobs taken in order, a fixed buffer a thread.
 
-use super::{Store, StoreError};
-use crate::torrent::{Hasher, Sha1};
+use super::StoreError;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -53,34 +52,6 @@ pub(super) fn for_each<J: Send>(
     failed
         .unwrap_or_else(PoisonError::into_inner)
         .map_or(Ok(()), Err)
-}
-
-/// SHA-1 of `length` bytes of the share from `offset` on; `read` hears of each part read, in bytes.
-///
-/// # Errors
-/// When reading fails; [`StoreError::Stopped`].
-pub(super) fn hash(
-    store: &Store,
-    mut offset: u64,
-    mut length: u64,
-    buffer: &mut [u8],
-    stop: &AtomicBool,
-    read: &dyn Fn(u64),
-) -> Result<Sha1, StoreError> {
-    let mut hasher = Hasher::new();
-    while length > 0 {
-        if stop.load(Ordering::Relaxed) {
-            return Err(StoreError::Stopped);
-        }
-        let size = usize::try_from(length).map_or(buffer.len(), |length| length.min(buffer.len()));
-        let (part, _) = buffer.split_at_mut(size);
-        store.read(offset, part)?;
-        hasher.update(part);
-        offset += size as u64;
-        length -= size as u64;
-        read(size as u64);
-    }
-    Ok(hasher.finish())
 }
 
 fn fail(failed: &Mutex<Option<StoreError>>, error: StoreError) {

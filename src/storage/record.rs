@@ -1,19 +1,13 @@
 //! What a peer remembers of one share, and its bytes.
 //!
-//! A record is a bencoded dictionary followed by the SHA-1 of it, so that no bit of it can flip unnoticed. It also holds
-//! the SHA-1 of the `.torrent` it belongs to.
+//! It also holds the SHA-1 of the `.torrent` it belongs to.
 
-use super::{Place, Stamp};
-use crate::bencode::{Dictionary, Item, KeyOrder, Value};
+use super::record_codec::{open, path_item, read_path, read_texts, seal, texts};
+use super::{Place, RecordError, Stamp};
+use crate::bencode::{Dictionary, Item, Value};
 use crate::torrent::{FileName, InfoHash, Sha1};
 use crate::wire::name::Label;
-use std::ffi::OsStr;
-use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-
-/// The version that is written, and the only one that is read.
-const VERSION: i64 = 1;
 
 /// What a peer remembers of one share.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,43 +71,6 @@ pub enum RecordState {
     },
 }
 
-/// Why a record is not read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordError {
-    /// Cut, changed, or never a record.
-    #[error("{} is damaged ({what}) and is not used: remove it, and add the share or download again", .path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
-    /// Written by another version of this program.
-    #[error("{} has version {version}, this program reads {VERSION}: use the program that wrote it", .path.display())]
-    Version {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        version: i64,
-    },
-    /// A sound file under the name of another, or of another torrent than lies beside it.
-    #[error("{} does not belong to the torrent of its name and is not used: remove it, and add the share or download again", .0.display())]
-    Mismatch(PathBuf),
-    /// A record to be updated that was never saved, or was removed.
-    #[error("nothing is recorded of {0}")]
-    Unknown(InfoHash),
-    /// Reading or writing failed.
-    #[error("cannot {action} {}: {source}", .path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
 impl Record {
     /// The bytes of the record of the share whose `.torrent` has the SHA-1 `torrent`.
     pub(super) fn encode(&self, torrent: Sha1) -> Vec<u8> {
@@ -121,7 +78,6 @@ impl Record {
             Item::List(vec![address.clone().into(), (*bytes).into()])
         };
         let mut entries = vec![
-            ("version", Item::Integer(VERSION)),
             ("info hash", Item::from(&self.info_hash.0[..])),
             ("torrent", torrent.0.to_vec().into()),
             (
@@ -167,69 +123,17 @@ impl Record {
             }
             RecordState::Failed { reason } => entries.push(("failed", reason.as_str().into())),
         }
-        let mut bytes = Item::dictionary(entries).encode();
-        let trailer = Sha1::of(&bytes);
-        bytes.extend_from_slice(&trailer.0);
-        bytes
+        seal(entries)
     }
 
     /// Reads what [`Record::encode`] wrote; `path` is named in errors.
     pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<(Self, Sha1), RecordError> {
-        let damaged = |what: &str| RecordError::Damaged {
-            path: path.to_owned(),
-            what: what.to_owned(),
-        };
-        let (body, trailer) = bytes
-            .split_last_chunk::<20>()
-            .ok_or_else(|| damaged("too short"))?;
-        if Sha1::of(body).0 != *trailer {
-            return Err(damaged("its checksum is wrong"));
-        }
-        let value = Value::parse(body, KeyOrder::Sorted);
-        let value = value.map_err(|error| damaged(&error.to_string()))?;
-        let fields = value.dictionary().ok_or_else(|| damaged("no dictionary"))?;
-        match fields.value("version").and_then(Value::integer) {
-            Some(VERSION) => {}
-            Some(version) => {
-                let path = path.to_owned();
-                return Err(RecordError::Version { path, version });
-            }
-            None => return Err(damaged("no version")),
-        }
-        read(fields).ok_or_else(|| damaged("a field is missing or has the wrong type"))
+        open(bytes, path, read)
     }
 }
 
 fn read(fields: &Dictionary<'_>) -> Option<(Record, Sha1)> {
     let hash = |key| <[u8; 20]>::try_from(fields.value(key)?.bytes()?).ok();
-    let path = |value: &Value<'_>| Some(PathBuf::from(OsStr::from_bytes(value.bytes()?)));
-    let kind = match (fields.value("share"), fields.value("folder")) {
-        (Some(share), None) => RecordKind::Share { path: path(share)? },
-        (None, Some(folder)) => {
-            let name = fields.value("name")?.text()?;
-            let name = FileName::new(name).ok()?.as_str().to_owned();
-            let folder = path(folder)?;
-            RecordKind::Download {
-                place: Place { folder, name },
-            }
-        }
-        _ => return None,
-    };
-    let state = match (fields.value("complete"), fields.value("failed")) {
-        (None, None) => RecordState::Partial,
-        (Some(stamps), None) => {
-            let (stamps, []) = stamps.bytes()?.as_chunks::<{ Stamp::ENCODED }>() else {
-                return None;
-            };
-            RecordState::Complete {
-                stamps: stamps.iter().map(Stamp::decode).collect(),
-            }
-        }
-        (None, Some(reason)) => RecordState::Failed {
-            reason: reason.text()?.to_owned(),
-        },
-        _ => return None,
-    };
     let label = |value: &Value<'_>| value.text()?.parse().ok();
     let group = match (fields.value("user"), fields.value("group")) {
         (None, None) => None,
@@ -254,8 +158,8 @@ fn read(fields: &Dictionary<'_>) -> Option<(Record, Sha1)> {
         replaces: flag("replaces")?,
         extends: flag("widens")?,
         group,
-        kind,
-        state,
+        kind: read_kind(fields)?,
+        state: read_state(fields)?,
         trackers: fields
             .value("trackers")?
             .list()?
@@ -279,22 +183,47 @@ fn read(fields: &Dictionary<'_>) -> Option<(Record, Sha1)> {
     Some((record, Sha1(hash("torrent")?)))
 }
 
-pub(super) fn texts(texts: &[String]) -> Item<'_> {
-    Item::List(texts.iter().map(|text| text.as_str().into()).collect())
+fn read_kind(fields: &Dictionary<'_>) -> Option<RecordKind> {
+    Some(match (fields.value("share"), fields.value("folder")) {
+        (Some(share), None) => RecordKind::Share {
+            path: read_path(share)?,
+        },
+        (None, Some(folder)) => {
+            let name = fields.value("name")?.text()?;
+            let name = FileName::new(name).ok()?.as_str().to_owned();
+            let folder = read_path(folder)?;
+            RecordKind::Download {
+                place: Place { folder, name },
+            }
+        }
+        _ => return None,
+    })
 }
 
-pub(super) fn read_texts(value: &Value<'_>) -> Option<Vec<String>> {
-    let texts = value.list()?.iter();
-    texts.map(|text| text.text().map(str::to_owned)).collect()
-}
-
-pub(super) fn path_item(path: &Path) -> Item<'_> {
-    path.as_os_str().as_bytes().into()
+fn read_state(fields: &Dictionary<'_>) -> Option<RecordState> {
+    Some(match (fields.value("complete"), fields.value("failed")) {
+        (None, None) => RecordState::Partial,
+        (Some(stamps), None) => {
+            let (stamps, []) = stamps.bytes()?.as_chunks::<{ Stamp::ENCODED }>() else {
+                return None;
+            };
+            RecordState::Complete {
+                stamps: stamps.iter().map(Stamp::decode).collect(),
+            }
+        }
+        (None, Some(reason)) => RecordState::Failed {
+            reason: reason.text()?.to_owned(),
+        },
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::bencode::KeyOrder;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
 
     pub(in crate::storage) fn records() -> Vec<Record> {
         let stamp = Stamp {

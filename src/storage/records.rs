@@ -4,7 +4,7 @@
 //! In scope: what is saved is there after a crash, whole or as it was before; what was damaged meanwhile is told and
 //! left out. A record counts once it stands under its name; its torrent is written before it and removed after it.
 
-use super::{Record, RecordError, StateFolder};
+use super::{MagnetRecord, Record, RecordError, StateFolder};
 use crate::torrent::{InfoHash, MAX_METAINFO, Metainfo, Sha1};
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File};
@@ -17,13 +17,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const NEW: &str = ".new-";
 /// The largest record that is read, in bytes: stamps of a million files and then some.
 const MAX_RECORD: usize = 64 << 20;
+/// The largest record of a download by magnet link that is read, in bytes.
+const MAX_MAGNET_RECORD: usize = 1 << 20;
 
 /// The records in a state folder.
 #[derive(Debug)]
 pub struct Records {
     records: PathBuf,
     torrents: PathBuf,
-    pub(super) magnets: PathBuf,
+    magnets: PathBuf,
     /// The SHA-1 of each recorded `.torrent`. Held while a record is written, so that one removed does not come back.
     known: Mutex<HashMap<InfoHash, Sha1>>,
 }
@@ -117,13 +119,7 @@ impl Records {
     /// Reads every record; each that is damaged, foreign or of another torrent is an error that names its file. The
     /// metainfo has the trackers of its record.
     pub fn load_all(&self) -> Vec<Result<(Record, Metainfo), RecordError>> {
-        let mut names = match names(&self.records) {
-            Ok(names) => names,
-            Err(error) => return vec![Err(error)],
-        };
-        names.sort_unstable();
-        let names = names.into_iter();
-        names.map(|name| self.load(&name)).collect()
+        load_each(&self.records, |name| self.load(name))
     }
 
     fn load(&self, name: &str) -> Result<(Record, Metainfo), RecordError> {
@@ -149,6 +145,39 @@ impl Records {
         Ok((record, metainfo))
     }
 
+    /// Records a download by magnet link; when it returns, it will be there after a crash.
+    ///
+    /// # Errors
+    /// When writing fails.
+    pub fn save_magnet(&self, record: &MagnetRecord) -> Result<(), RecordError> {
+        let _one_at_a_time = self.known();
+        let path = self.magnet_path(record.magnet.info_hash);
+        replace(&self.magnets, &path, &record.encode())
+    }
+
+    /// Forgets a download by magnet link; it need not be recorded.
+    ///
+    /// # Errors
+    /// When the file cannot be removed.
+    pub fn remove_magnet(&self, hash: InfoHash) -> Result<(), RecordError> {
+        let _one_at_a_time = self.known();
+        remove_file(&self.magnet_path(hash))?;
+        sync(&self.magnets)
+    }
+
+    /// Reads every record of a download by magnet link; each that is damaged is an error that names
+    /// its file.
+    pub fn load_magnets(&self) -> Vec<Result<MagnetRecord, RecordError>> {
+        load_each(&self.magnets, |name| {
+            let path = self.magnets.join(name);
+            let record = MagnetRecord::decode(&read(&path, MAX_MAGNET_RECORD)?, &path)?;
+            if self.magnet_path(record.magnet.info_hash) != path {
+                return Err(RecordError::Mismatch(path));
+            }
+            Ok(record)
+        })
+    }
+
     fn record_path(&self, hash: InfoHash) -> PathBuf {
         self.records.join(hash.to_string())
     }
@@ -157,13 +186,17 @@ impl Records {
         self.torrents.join(format!("{hash}.torrent"))
     }
 
-    pub(super) fn known(&self) -> MutexGuard<'_, HashMap<InfoHash, Sha1>> {
+    fn magnet_path(&self, hash: InfoHash) -> PathBuf {
+        self.magnets.join(hash.to_string())
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<InfoHash, Sha1>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Puts `bytes` under `path` in `folder` such that there is always either the former file or the new one, whole.
-pub(super) fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
+fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
     let write = || {
         let mut file = tempfile::Builder::new().prefix(NEW).tempfile_in(folder)?;
         file.write_all(bytes)?;
@@ -175,7 +208,7 @@ pub(super) fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> Result<(), Re
     sync(folder)
 }
 
-pub(super) fn read(path: &Path, most: usize) -> Result<Vec<u8>, RecordError> {
+fn read(path: &Path, most: usize) -> Result<Vec<u8>, RecordError> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(most as u64 + 1).read_to_end(&mut bytes));
     match read {
@@ -189,7 +222,7 @@ pub(super) fn read(path: &Path, most: usize) -> Result<Vec<u8>, RecordError> {
 }
 
 /// The names in a folder; those that are no text are none of ours.
-pub(super) fn names(folder: &Path) -> Result<Vec<String>, RecordError> {
+fn names(folder: &Path) -> Result<Vec<String>, RecordError> {
     let list = || {
         let mut names = Vec::new();
         for entry in fs::read_dir(folder)? {
@@ -200,7 +233,21 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>, RecordError> {
     list().map_err(|source| error("list", folder, source))
 }
 
-pub(super) fn remove_file(path: &Path) -> Result<(), RecordError> {
+/// Calls `load` for each name in a folder, in order.
+fn load_each<T>(
+    folder: &Path,
+    load: impl Fn(&str) -> Result<T, RecordError>,
+) -> Vec<Result<T, RecordError>> {
+    match names(folder) {
+        Ok(mut names) => {
+            names.sort_unstable();
+            names.iter().map(|name| load(name)).collect()
+        }
+        Err(error) => vec![Err(error)],
+    }
+}
+
+fn remove_file(path: &Path) -> Result<(), RecordError> {
     match fs::remove_file(path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
             Err(error("remove", path, source))
@@ -209,7 +256,7 @@ pub(super) fn remove_file(path: &Path) -> Result<(), RecordError> {
     }
 }
 
-pub(super) fn sync(folder: &Path) -> Result<(), RecordError> {
+fn sync(folder: &Path) -> Result<(), RecordError> {
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     synced.map_err(|source| error("sync", folder, source))
 }

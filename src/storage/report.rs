@@ -1,14 +1,13 @@
 //! `torrent check`: each file of a share that is not as its torrent says.
 
 use super::layout::FileLayout;
-use super::parallel::{for_each, hash};
 use super::tree::Access;
-use super::verify::{Zeros, piece_hash};
+use super::verify::{Job, hash_jobs};
 use super::{Store, StoreError};
-use crate::torrent::{Info, PieceIndex, PieceSet, Sha1};
+use crate::torrent::{Info, PieceSet, Sha1};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How a share on disk compares to its torrent.
@@ -60,11 +59,6 @@ impl Report {
     }
 }
 
-enum Job {
-    File(usize),
-    Piece(PieceIndex),
-}
-
 /// Compares what lies at `path` (the file or folder itself) to `info`: lengths, every piece, and the SHA-1 of each file
 /// where the torrent gives it. A piece that spans files is held against a missing or cut one alone. `progress` hears of
 /// bytes done and bytes in all, from any thread.
@@ -101,44 +95,32 @@ pub fn check(
     let of_files = hashed.iter().filter_map(|index| info.files().get(*index));
     let of_files: u64 = of_files.map(|file| file.length).sum();
     let total = lengths.total().saturating_add(of_files);
-    let done = AtomicU64::new(0);
-    let advance = |bytes| progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
     let proven = Mutex::new(BTreeSet::new());
     let good = Mutex::new(PieceSet::empty(lengths));
-    let zeros = Zeros::new(lengths.piece_length().into());
     let files = hashed.into_iter().map(Job::File);
     let jobs = files.chain(lengths.all_pieces().map(Job::Piece));
-    for_each(jobs, threads, stop, |job, buffer| match job {
-        Job::File(index) => {
-            let Some(file) = info.files().get(index) else {
-                return Ok(());
-            };
-            match hash(&store, file.offset, file.length, buffer, stop, &advance) {
-                Ok(found) if file.sha1.is_none_or(|expected| expected == found) => {
-                    let mut proven = proven.lock().unwrap_or_else(PoisonError::into_inner);
-                    proven.insert(index);
+    let progress = |done| progress(done, total);
+    hash_jobs(&store, jobs, threads, stop, &progress, |job, found| {
+        match (job, found) {
+            (Job::File(index), Ok(found)) => {
+                let file = info.files().get(index);
+                match file.and_then(|file| file.sha1).unwrap_or(found) {
+                    expected if expected == found => {
+                        let mut proven = proven.lock().unwrap_or_else(PoisonError::into_inner);
+                        proven.insert(index);
+                    }
+                    expected => fault(index, FileFault::Sha1 { found, expected }),
                 }
-                Ok(found) => {
-                    let expected = file.sha1.unwrap_or(found);
-                    fault(index, FileFault::Sha1 { found, expected });
-                }
-                Err(StoreError::Stopped) => return Err(StoreError::Stopped),
-                Err(error) => fault(index, error.into()),
             }
-            Ok(())
-        }
-        Job::Piece(piece) => {
-            match piece_hash(&store, piece, buffer, stop, &zeros, &advance) {
-                Ok(found) if found == info.piece_hash(piece) => {
-                    let mut good = good.lock().unwrap_or_else(PoisonError::into_inner);
-                    good.insert(piece);
-                }
-                Err(StoreError::Stopped) => return Err(StoreError::Stopped),
-                // The file it could not be read from is named below, if it is not yet.
-                Ok(_) | Err(_) => {}
+            (Job::File(index), Err(error)) => fault(index, error.into()),
+            (Job::Piece(piece), Ok(found)) if found == info.piece_hash(piece) => {
+                let mut good = good.lock().unwrap_or_else(PoisonError::into_inner);
+                good.insert(piece);
             }
-            Ok(())
+            // The file that it could not be read from is named below, if it is not yet.
+            (Job::Piece(_), _) => {}
         }
+        Ok(())
     })?;
     let good = good.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut faults = faults.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -73,16 +73,9 @@ impl Store {
         let root = Root::open(layout.info().layout(), path)?;
         let mixed = layout.is_mixed().then(|| layout.info());
         let parts = mixed.and_then(|info| PartsFile::of_share(info, path));
-        Ok(Self {
-            layout,
-            root,
-            finished: OnceLock::new(),
-            access: Access::Read,
-            in_place: None,
-            parts: parts.map(Arc::new),
-            sealed: OnceLock::new(),
-            open_files: OpenFiles::new(),
-        })
+        let store = Self::of_download(layout, root, None, parts.map(Arc::new));
+        let access = Access::Read;
+        Ok(Self { access, ..store })
     }
 
     /// The files of a download, which opens them for writing.
@@ -215,9 +208,8 @@ impl Store {
             return Ok(Some(end));
         }
         if let Some(parts) = &self.parts {
-            stamps.push(Stamp::of(&metadata(parts.file(), || {
-                parts.path().to_owned()
-            })?));
+            let path = || parts.path().to_owned();
+            stamps.push(Stamp::of(&metadata(parts.file(), path)?));
         }
         Ok(None)
     }
@@ -344,10 +336,9 @@ impl Store {
     pub(super) fn open_file(&self, index: usize, access: Access) -> Result<Arc<File>, StoreError> {
         let path = self.layout.path(index);
         let path = path.ok_or_else(|| StoreError::Missing(self.path().to_owned()))?;
-        let access = if self.is_in_place(index) {
-            Access::Read
-        } else {
-            access
+        let access = match self.is_in_place(index) {
+            true => Access::Read,
+            false => access,
         };
         self.root_of(index).open_file(path, access)
     }

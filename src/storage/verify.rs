@@ -1,7 +1,7 @@
 //! Which pieces of a share lie on disk and are right.
 
 use super::layout::Segment;
-use super::parallel::{for_each, hash};
+use super::parallel::for_each;
 use super::{Store, StoreError};
 use crate::torrent::{Hasher, PieceIndex, PieceSet, Sha1};
 use nix::errno::Errno;
@@ -23,21 +23,17 @@ pub fn verify(
     stop: &AtomicBool,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<PieceSet, StoreError> {
-    let lengths = store.info().lengths();
-    let good = Mutex::new(PieceSet::empty(lengths));
-    let zeros = Zeros::new(lengths.piece_length().into());
-    let done = AtomicU64::new(0);
+    let good = Mutex::new(PieceSet::empty(store.info().lengths()));
     let told = AtomicBool::new(false);
-    for_each(pieces, threads, stop, |piece, buffer| {
-        let advance = |bytes| progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes);
-        match piece_hash(store, piece, buffer, stop, &zeros, &advance) {
-            Ok(found) if found == store.info().piece_hash(piece) => {
+    let jobs = pieces.map(Job::Piece);
+    hash_jobs(store, jobs, threads, stop, progress, |job, found| {
+        match (job, found) {
+            (Job::Piece(piece), Ok(found)) if found == store.info().piece_hash(piece) => {
                 let mut good = good.lock().unwrap_or_else(PoisonError::into_inner);
                 good.insert(piece);
             }
-            Ok(_) => {}
-            Err(StoreError::Stopped) => return Err(StoreError::Stopped),
-            Err(error) => {
+            (_, Ok(_)) => {}
+            (_, Err(error)) => {
                 if !told.swap(true, Ordering::Relaxed) {
                     log::warn!("a piece does not count: {error}");
                 }
@@ -48,34 +44,97 @@ pub fn verify(
     Ok(good.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// SHA-1 of a piece as it is on disk; `read` hears of each part, in bytes.
-pub(super) fn piece_hash(
+/// What is hashed in one go.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Job {
+    /// A file, by its index in [`crate::torrent::Info::files`].
+    File(usize),
+    Piece(PieceIndex),
+}
+
+/// Hashes files and pieces as they are on disk, on up to `threads` threads, and calls `found` with
+/// each SHA-1, or with the error of reading. See [`verify`] for `progress`.
+///
+/// # Errors
+/// The first error of `found`; [`StoreError::Stopped`].
+pub(super) fn hash_jobs(
     store: &Store,
-    piece: PieceIndex,
+    jobs: impl Iterator<Item = Job> + Send,
+    threads: usize,
+    stop: &AtomicBool,
+    progress: &(dyn Fn(u64) + Sync),
+    found: impl Fn(Job, Result<Sha1, StoreError>) -> Result<(), StoreError> + Sync,
+) -> Result<(), StoreError> {
+    let lengths = store.info().lengths();
+    let zeros = Zeros::new(lengths.piece_length().into());
+    let done = AtomicU64::new(0);
+    let advance = |bytes| progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes);
+    for_each(jobs, threads, stop, |job, buffer| {
+        let hashed = match job {
+            Job::File(index) => {
+                let offset = store
+                    .info()
+                    .files()
+                    .get(index)
+                    .map_or(0, |file| file.offset);
+                let length = store.layout().length(index);
+                hash(store, offset, length, buffer, stop, &advance)
+            }
+            Job::Piece(piece) => {
+                let (offset, length) = (lengths.offset(piece), lengths.length(piece).into());
+                if is_hole(store, offset, length) {
+                    advance(length);
+                    Ok(zeros.hash(length))
+                } else {
+                    hash(store, offset, length, buffer, stop, &advance)
+                }
+            }
+        };
+        match hashed {
+            Err(StoreError::Stopped) => Err(StoreError::Stopped),
+            hashed => found(job, hashed),
+        }
+    })
+}
+
+/// SHA-1 of `length` bytes of the share from `offset` on; `read` hears of each part read, in bytes.
+///
+/// # Errors
+/// When reading fails; [`StoreError::Stopped`].
+fn hash(
+    store: &Store,
+    mut offset: u64,
+    mut length: u64,
     buffer: &mut [u8],
     stop: &AtomicBool,
-    zeros: &Zeros,
     read: &dyn Fn(u64),
 ) -> Result<Sha1, StoreError> {
-    let lengths = store.info().lengths();
-    let (offset, length) = (lengths.offset(piece), lengths.length(piece).into());
-    if is_hole(store, offset, length) {
-        read(length);
-        return Ok(zeros.hash(length));
+    let mut hasher = Hasher::new();
+    while length > 0 {
+        if stop.load(Ordering::Relaxed) {
+            return Err(StoreError::Stopped);
+        }
+        let size = usize::try_from(length).map_or(buffer.len(), |length| length.min(buffer.len()));
+        let (part, _) = buffer.split_at_mut(size);
+        store.read(offset, part)?;
+        hasher.update(part);
+        offset += size as u64;
+        length -= size as u64;
+        read(size as u64);
     }
-    hash(store, offset, length, buffer, stop, read)
+    Ok(hasher.finish())
 }
 
 /// SHA-1 of nothing but zeros, computed once for whole pieces.
 #[derive(Debug)]
-pub(super) struct Zeros {
+struct Zeros {
     piece_length: u64,
     piece: OnceLock<Sha1>,
 }
 
 impl Zeros {
     /// For pieces of `piece_length` bytes.
-    pub(super) fn new(piece_length: u64) -> Self {
+    fn new(piece_length: u64) -> Self {
         Self {
             piece_length,
             piece: OnceLock::new(),

@@ -1,0 +1,105 @@
+//! The form of all records: a bencoded dictionary with a version, followed by the SHA-1 of it, so
+//! that no bit of it can flip unnoticed.
+
+use crate::bencode::{Dictionary, Item, KeyOrder, Value};
+use crate::torrent::{InfoHash, Sha1};
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// The version that is written, and the only one that is read.
+const VERSION: i64 = 1;
+
+/// Why a record is not read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Cut, changed, or never a record.
+    #[error("{} is damaged ({what}) and is not used: remove it, and add the share or download again", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// Written by another version of this program.
+    #[error("{} has version {version}, this program reads {VERSION}: use the program that wrote it", .path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: i64,
+    },
+    /// A sound file under the name of another, or of another torrent than lies beside it.
+    #[error("{} does not belong to the torrent of its name and is not used: remove it, and add the share or download again", .0.display())]
+    Mismatch(PathBuf),
+    /// A record to be updated that was never saved, or was removed.
+    #[error("nothing is recorded of {0}")]
+    Unknown(InfoHash),
+    /// Reading or writing failed.
+    #[error("cannot {action} {}: {source}", .path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The bytes of a record with these entries.
+pub(super) fn seal<'a>(entries: impl IntoIterator<Item = (&'a str, Item<'a>)>) -> Vec<u8> {
+    let version = ("version", Item::Integer(VERSION));
+    let mut bytes = Item::dictionary(entries.into_iter().chain([version])).encode();
+    let trailer = Sha1::of(&bytes);
+    bytes.extend_from_slice(&trailer.0);
+    bytes
+}
+
+/// Hands `read` the entries that [`seal`] wrote; `path` is named in errors.
+pub(super) fn open<T>(
+    bytes: &[u8],
+    path: &Path,
+    read: impl FnOnce(&Dictionary<'_>) -> Option<T>,
+) -> Result<T, RecordError> {
+    let damaged = |what: &str| RecordError::Damaged {
+        path: path.to_owned(),
+        what: what.to_owned(),
+    };
+    let (body, trailer) = bytes
+        .split_last_chunk::<20>()
+        .ok_or_else(|| damaged("too short"))?;
+    if Sha1::of(body).0 != *trailer {
+        return Err(damaged("its checksum is wrong"));
+    }
+    let value = Value::parse(body, KeyOrder::Sorted);
+    let value = value.map_err(|error| damaged(&error.to_string()))?;
+    let fields = value.dictionary().ok_or_else(|| damaged("no dictionary"))?;
+    match fields.value("version").and_then(Value::integer) {
+        Some(VERSION) => {}
+        Some(version) => {
+            let path = path.to_owned();
+            return Err(RecordError::Version { path, version });
+        }
+        None => return Err(damaged("no version")),
+    }
+    read(fields).ok_or_else(|| damaged("a field is missing or has the wrong type"))
+}
+
+pub(super) fn texts(texts: &[String]) -> Item<'_> {
+    Item::List(texts.iter().map(|text| text.as_str().into()).collect())
+}
+
+pub(super) fn read_texts(value: &Value<'_>) -> Option<Vec<String>> {
+    let texts = value.list()?.iter();
+    texts.map(|text| text.text().map(str::to_owned)).collect()
+}
+
+pub(super) fn path_item(path: &Path) -> Item<'_> {
+    path.as_os_str().as_bytes().into()
+}
+
+pub(super) fn read_path(value: &Value<'_>) -> Option<PathBuf> {
+    Some(PathBuf::from(OsStr::from_bytes(value.bytes()?)))
+}
