@@ -209,8 +209,11 @@ impl Transfer {
         let Some(mut record) = self.to_record().filter(|_| !self.has_failed()) else {
             return Ok(());
         };
-        // Its successor may have come and gone.
-        let _ = shared.enter(Arc::clone(self));
+        // Its successor may have come and gone, or be here still.
+        match shared.enter(Arc::clone(self)) {
+            Err(other) if !Arc::ptr_eq(&other, self) => return Ok(()),
+            _ => {}
+        }
         record.state = recorded.clone();
         shared.records.update(&record)?;
         self.go_on(shared, recorded)

@@ -17,7 +17,7 @@ use std::thread;
 const PIECE_LENGTH: u32 = 512 << 10;
 /// The most pieces a share gets unless a piece length is given.
 const MOST_PIECES: u64 = 16_384;
-/// Bytes of a `.torrent` kept free for what stands beside `info`: the trackers.
+/// Bytes of a `.torrent` kept free for what is beside `info`: the trackers.
 const BESIDE_INFO: usize = 64 << 10;
 
 /// How a metainfo is made.
@@ -84,7 +84,7 @@ pub fn create_stamped(
         private: options.private,
         ssl_cert: options.ssl_cert.map(str::to_owned),
     };
-    // Everything but the hashes stands: whatever makes it impossible is known before hours of hashing.
+    // Everything but the hashes is there: what makes it impossible is known before hours of hashing.
     let draft = new.build().map_err(|error| build_error(path, error))?;
     if draft.raw().len() > MAX_METAINFO - BESIDE_INFO {
         return Err(CreateError::TooLarge(path.to_owned()));

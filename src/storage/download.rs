@@ -208,8 +208,8 @@ impl Download {
         extend::check(&self.store, good)
     }
 
-    /// Syncs a whole download and gives it its final name; returns the final path. Its store goes
-    /// on without a pause. The caller has verified every piece.
+    /// Syncs a whole download and renames it to its final name; returns the final path. Its store
+    /// goes on without a pause. The caller has verified every piece.
     ///
     /// # Errors
     /// When the final name is taken (by something of another kind, for a replacement), a file

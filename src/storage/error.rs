@@ -11,7 +11,7 @@ pub enum StoreError {
     /// The file system has less room than a download needs, found before anything was written.
     #[error("{} needs {needed} bytes, only {free} free: make room and try again", .path.display())]
     NoSpace {
-        /// Where the download was to stand.
+        /// The partial file or folder.
         path: PathBuf,
         /// Bytes the download still takes.
         needed: u64,
@@ -38,7 +38,7 @@ pub enum StoreError {
         /// What the system said.
         source: io::Error,
     },
-    /// Something stands under the final name already that this download may not replace.
+    /// The final name is taken by something that this download may not replace.
     #[error("{} exists already: move it away or choose another destination", .0.display())]
     Exists(PathBuf),
     /// Another download holds the partial file or folder.

@@ -63,8 +63,8 @@ impl FileLayout {
 
     /// Whether a piece holds bytes of files that are left out.
     pub(super) fn is_mixed_piece(&self, piece: PieceIndex) -> bool {
-        let mut files = self.files_of(piece);
-        files.any(|index| self.kind(index) == Kind::LeftOut)
+        let mut segments = self.segments_of(piece);
+        segments.any(|segment| segment.kind == Kind::LeftOut)
     }
 
     /// The pieces that hold bytes of wanted files.
@@ -108,11 +108,15 @@ impl FileLayout {
 
     /// The files that hold bytes of a piece, without padding.
     pub(super) fn files_of(&self, piece: PieceIndex) -> impl Iterator<Item = usize> + '_ {
-        let lengths = self.info.lengths();
-        let segments = self.segments(lengths.offset(piece), lengths.length(piece).into());
-        let segments = segments.into_iter().flatten();
+        let segments = self.segments_of(piece);
         let stored = segments.filter(|segment| segment.kind != Kind::Padding);
         stored.map(|segment| segment.index)
+    }
+
+    fn segments_of(&self, piece: PieceIndex) -> impl Iterator<Item = Segment> + '_ {
+        let lengths = self.info.lengths();
+        let segments = self.segments(lengths.offset(piece), lengths.length(piece).into());
+        segments.into_iter().flatten()
     }
 
     /// The folders inside the share that these files are in, each before those in it.

@@ -22,7 +22,7 @@ pub struct MagnetRecord {
     pub only: Vec<String>,
     /// Whether pieces are to come in their order.
     pub sequential: bool,
-    /// Whether what stands at the destination and is not the share may be made the share.
+    /// Whether the download may replace something else at the destination.
     pub force: bool,
     /// When it was added, in milliseconds since 1970.
     pub added_ms: u64,

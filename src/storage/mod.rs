@@ -1,12 +1,24 @@
-//! Bytes that last: the files of a share, what a peer remembers of it, a metainfo made out of files.
+//! What is kept on the disk: the files of a share, what a peer remembers of it, a metainfo made out
+//! of files, the state folder and its records, a cluster's key, the tracker's database and swarms.
 //!
-//! In scope: positioned reads and writes over the files of one share, downloads that stand under their name only when
-//! they are whole, hashing what lies on disk, the state folder and its records, a cluster's key, the
-//! tracker's database and swarms. Linux is the target. Out of scope: who
-//! sends what to whom (`peer`), and which piece comes next (`swarm`).
+//! Linux is the target. Out of scope: who sends what to whom (`peer`), and which piece comes next
+//! (`swarm`).
 //!
-//! What is assumed of a file system: a rename is atomic, and what was synced is there after a crash. Whatever else it
-//! may have lost is found by hashing: nothing of a partial download is trusted that does not verify.
+//! The files of a share, each part above those that it uses:
+//!
+//! | part | what it does |
+//! |---|---|
+//! | `layout` | pure: bytes of the share to bytes of files; which files are wanted |
+//! | `tree`, `root` | open files in a folder without following links |
+//! | `parts_file` | what needed pieces hold of files that are left out |
+//! | `in_place` | files of a download that are under the final name already |
+//! | `store` | reads and spans; whether files are still those that were verified |
+//! | `verify` | hashes; which pieces are right |
+//! | `part`, `extend`, `rename`, `replace` | the steps of a download |
+//! | `download` | the one thing that writes, finishes and discards |
+//!
+//! Assumed of a file system: a rename is atomic, and what was synced is there after a crash. What
+//! else it may have lost is found by hashing: of a partial download only what verifies is trusted.
 
 mod backup;
 mod cluster;

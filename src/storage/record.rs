@@ -24,7 +24,7 @@ pub struct Record {
     pub sources: Vec<(String, u64)>,
     /// When it was added, in milliseconds since 1970.
     pub added_ms: u64,
-    /// Whether a download may take the place of what stands under its final name.
+    /// Whether a download may replace what is under its final name.
     pub replaces: bool,
     /// Whether files under a download's final name are a part of it: a finished choice of files
     /// that has been extended.
@@ -49,7 +49,7 @@ pub enum RecordKind {
     },
     /// A download.
     Download {
-        /// Where it stands, or will stand when it is whole.
+        /// Where it is, or will be when it is whole.
         place: Place,
     },
 }
@@ -278,6 +278,26 @@ pub(super) mod tests {
             ..partial.clone()
         };
         vec![partial, complete, failed]
+    }
+
+    /// Byte for byte as the first version wrote it.
+    #[test]
+    fn the_form_on_the_disk_stays() {
+        let hash = "h".repeat(20);
+        let body = format!(
+            "d5:addedi5e6:folder2:/a9:info hash20:{hash}4:name1:x4:onlyl5:*.txte8:replacesi1e\
+             7:sourcesll4:diski7eee7:torrent20:{hash}8:trackersll3:urlee7:versioni1e6:widensi1ee"
+        );
+        let bytes = [body.as_bytes(), &Sha1::of(body.as_bytes()).0].concat();
+        let (record, torrent) = Record::decode(&bytes, Path::new("x")).unwrap();
+        let place = Place {
+            folder: "/a".into(),
+            name: "x".into(),
+        };
+        assert_eq!(record.kind, RecordKind::Download { place });
+        assert!(record.extends && record.replaces && record.state == RecordState::Partial);
+        assert_eq!(record.only, ["*.txt"]);
+        assert_eq!(record.encode(torrent), bytes);
     }
 
     #[test]

@@ -55,12 +55,12 @@ impl Folder {
         &self.file
     }
 
-    /// Where it stands.
+    /// Its path.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What stands under `name`, a link being a link.
+    /// The entry `name`; links are not followed.
     pub(super) fn entry(&self, name: &str) -> Result<Option<FileStat>, StoreError> {
         match fstatat(&self.file, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),

@@ -9,9 +9,9 @@ use nix::unistd::{Whence, lseek};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// Hashes `pieces` on up to `threads` threads and gives those that verify. A piece that cannot be
+/// Hashes `pieces` on up to `threads` threads and returns those that verify. A piece that cannot be
 /// read does not count, as if it were not there; holes are not read. Memory is bounded whatever the
-/// piece length. `progress` hears from any thread how many bytes are done so far; now and then a
+/// piece length. `progress` is called from any thread with the bytes done so far; now and then a
 /// smaller number comes after a larger one.
 ///
 /// # Errors
@@ -97,7 +97,8 @@ pub(super) fn hash_jobs(
     })
 }
 
-/// SHA-1 of `length` bytes of the share from `offset` on; `read` hears of each part read, in bytes.
+/// SHA-1 of `length` bytes of the share from `offset` on; `read` is called with the bytes of each
+/// part that was read.
 ///
 /// # Errors
 /// When reading fails; [`StoreError::Stopped`].
