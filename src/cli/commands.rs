@@ -14,7 +14,7 @@ pub(super) use table::{AREAS, Entry, What, entries};
 use super::escape::escape;
 use super::failure::Failure;
 use super::words;
-use crate::peer::{DownloadOptions, Wishes};
+use crate::peer::{DownloadOptions, FileChoice};
 use crate::torrent::GlobError;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -295,11 +295,11 @@ impl Words<'_> {
         })
     }
 
-    fn wishes(&self) -> Result<Wishes, Failure> {
+    fn choice(&self) -> Result<FileChoice, Failure> {
         let patterns = self.flags.iter().filter(|(flag, _)| *flag == "--only");
         let only = patterns.map(|(_, pattern)| pattern.parse());
         let only = only.collect::<Result<_, GlobError>>();
-        Ok(Wishes {
+        Ok(FileChoice {
             only: only.map_err(|error| self.wrong(error.to_string()))?,
             sequential: self.has("--sequential"),
             force: self.has("--force"),
@@ -346,15 +346,15 @@ mod tests {
             path: "a b".into(),
             torrent: torrent.map(PathBuf::from),
         };
-        let options = |destination: Option<&str>, wishes| DownloadOptions {
+        let options = |destination: Option<&str>, choice| DownloadOptions {
             destination: destination.map(PathBuf::from),
-            wishes,
+            choice,
         };
         let download = |destination: Option<&str>| Command::Download {
             source: Source::Torrent("x.torrent".into()),
-            options: options(destination, Wishes::default()),
+            options: options(destination, FileChoice::default()),
         };
-        let part = Wishes {
+        let part = FileChoice {
             only: vec!["*.a".parse().unwrap(), "b/**".parse().unwrap()],
             sequential: true,
             force: true,

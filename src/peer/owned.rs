@@ -1,12 +1,12 @@
 //! The owned segments: which pieces of which share may be served now.
 //!
-//! One map behind one lock, shared by the listener (is this swarm served here?), the writing threads of links (may this
-//! block go out?) and the workers that publish a verified piece. The lock is held for a look-up or an insertion only.
+//! One map behind one lock. The listener asks it whether a swarm is served here, the writing threads
+//! of links whether a block may go out, and workers publish verified pieces in it. The lock is held
+//! for a look-up or an insertion only.
 
-use super::transfer::Transfer;
 use crate::torrent::{InfoHash, PieceIndex, PieceSet};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// All shares that are served.
 #[derive(Debug, Default)]
@@ -18,33 +18,27 @@ pub(super) struct Owned {
 #[derive(Debug)]
 struct Segments {
     pieces: PieceSet,
-    /// Pieces in the order they were verified since the share came in: links tell their `have`s from it.
+    /// Pieces in the order they were verified since the share came in. Links send their `have`s
+    /// from it.
     journal: Vec<PieceIndex>,
-    transfer: Arc<Transfer>,
 }
 
 impl Owned {
     /// Serves a share from now on.
-    pub(super) fn insert(&self, transfer: Arc<Transfer>, pieces: PieceSet) {
-        let segments = Segments {
-            pieces,
-            journal: Vec::new(),
-            transfer,
-        };
+    pub(super) fn insert(&self, info_hash: InfoHash, pieces: PieceSet) {
+        let journal = Vec::new();
         self.shares()
-            .insert(segments.transfer.info_hash(), segments);
+            .insert(info_hash, Segments { pieces, journal });
     }
 
-    /// Serves it no more.
+    /// Serves it no longer.
     pub(super) fn remove(&self, info_hash: InfoHash) {
         self.shares().remove(&info_hash);
     }
 
-    /// The share a caller names.
-    pub(super) fn transfer(&self, info_hash: InfoHash) -> Option<Arc<Transfer>> {
-        self.shares()
-            .get(&info_hash)
-            .map(|segments| Arc::clone(&segments.transfer))
+    /// Whether a share is served.
+    pub(super) fn serves(&self, info_hash: InfoHash) -> bool {
+        self.shares().contains_key(&info_hash)
     }
 
     /// A piece is verified and written.
@@ -63,7 +57,7 @@ impl Owned {
             .is_some_and(|segments| segments.pieces.contains(piece))
     }
 
-    /// All pieces owned now, and the place in the journal after which further ones stand.
+    /// All pieces owned now, and the place in the journal where further ones will be.
     pub(super) fn snapshot(&self, info_hash: InfoHash) -> Option<(PieceSet, usize)> {
         let shares = self.shares();
         let segments = shares.get(&info_hash)?;

@@ -10,6 +10,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 use std::thread;
 
 #[test]
@@ -169,15 +170,19 @@ fn a_folder_that_may_not_be_read_is_told() {
 fn a_file_that_grows_while_it_is_hashed_is_not_shared() {
     let service = Service::new();
     let [mut nik] = team(&service, ["nik"]);
-    let path = service.sandbox.file("growing", 1 << 20, 1);
+    // Long enough to hash that the other thread is sure to come to its turn meanwhile.
+    let path = service.sandbox.file("growing", 16 << 20, 1);
     let stop = AtomicBool::new(false);
+    let (grows, has_grown) = channel();
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut file = File::options().append(true).open(&path).unwrap();
             while !stop.load(Ordering::Relaxed) {
                 file.write_all(&[1]).unwrap();
+                let _ = grows.send(());
             }
         });
+        has_grown.recv().unwrap();
         let upload = format!("upload_file lab {}", word(&path));
         let object = nik.try_run(&upload);
         stop.store(true, Ordering::Relaxed);

@@ -132,13 +132,13 @@ fn pieces_told() -> Vec<Row> {
             "suggest of no piece",
             BOTH,
             bodies(13, &[20]),
-            "have for piece 20, which the share lacks",
+            "suggest for piece 20, which the share lacks",
         ),
         (
             "allowed fast of no piece",
             BOTH,
             bodies(17, &[u32::MAX]),
-            "have for piece 4294967295, which the share lacks",
+            "allowed fast for piece 4294967295, which the share lacks",
         ),
     ]
 }

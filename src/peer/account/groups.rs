@@ -27,7 +27,7 @@ impl Account {
     ///
     /// # Errors
     /// See [`AccountError`].
-    pub(in crate::peer) fn leave_group(&self, group: Label, end: bool) -> Result<(), AccountError> {
+    pub(crate) fn leave_group(&self, group: Label, end: bool) -> Result<(), AccountError> {
         let write = draw()?;
         self.ask_done(&Ask::LeaveGroup { write, group, end })
     }

@@ -17,12 +17,12 @@ pub use trackers::FirstUseNotice;
 
 use super::status::TrackerLine;
 use crate::storage::{SessionFile, StoredSession};
-use crate::wire::access::{Answer, Ask, ErrorKind, Page, Place, Reply, Token, WriteId};
+use crate::wire::access::{Answer, Ask, Page, Place, Reply, Token, WriteId};
 use crate::wire::name::{Label, UserName};
 use crate::wire::password::Password;
 use error::TrackerLineError;
 use ring::rand::{SecureRandom, SystemRandom};
-use round::Told;
+use round::{Told, ends_session};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -285,10 +285,6 @@ impl Account {
     fn stored(&self) -> MutexGuard<'_, Option<StoredSession>> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn ends_session(kind: ErrorKind) -> bool {
-    kind == ErrorKind::SESSION_ENDED || kind == ErrorKind::ACCOUNT_GONE
 }
 
 /// A new write. However often it is asked for, at whichever tracker, it is done once.

@@ -1,6 +1,6 @@
 //! What one time round all trackers gave, and what is made of it.
 
-use super::{AccountError, ends_session};
+use super::AccountError;
 use crate::peer::TrustError;
 use crate::wire::access::{Ask, ErrorKind, Reply};
 
@@ -31,6 +31,11 @@ pub(super) struct Round {
 /// Whether a refusal says only that its tracker cannot tell now: another one may.
 pub(super) fn is_no_answer(kind: ErrorKind) -> bool {
     kind.is_unserved() || kind == ErrorKind::NOT_SAVED || kind == ErrorKind::BUSY
+}
+
+/// Whether a refusal says that the login is over.
+pub(super) fn ends_session(kind: ErrorKind) -> bool {
+    kind == ErrorKind::SESSION_ENDED || kind == ErrorKind::ACCOUNT_GONE
 }
 
 impl Round {

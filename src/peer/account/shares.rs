@@ -1,10 +1,10 @@
 //! What a user asks about the shares of groups: certificates, catalogues, announces.
 
-use super::super::group::sent_name;
-use super::{Account, AccountError, draw, ends_session, round};
+use super::round::{ends_session, is_no_answer};
+use super::{Account, AccountError, draw};
 use crate::certificate::MemberKey;
 use crate::torrent::Info;
-use crate::wire::access::{Announces, Answer, Ask, ErrorKind, FileEntry, KeyRequest, Peers};
+use crate::wire::access::{Announces, Answer, Ask, ErrorKind, FileEntry, KeyRequest, Peers, Place};
 use crate::wire::control::{InfoPart, InfoParts};
 use crate::wire::name::Label;
 
@@ -13,7 +13,7 @@ const UPLOADS: u32 = 4;
 
 impl Account {
     /// A certificate (DER) of a group's authority for our key, and that of the authority itself (PEM).
-    pub(in crate::peer) fn certify(
+    pub(crate) fn certify(
         &self,
         group: &Label,
         key: &MemberKey,
@@ -32,7 +32,7 @@ impl Account {
     }
 
     /// Puts a share into a group's catalogue.
-    pub(in crate::peer) fn publish(&self, group: &Label, info: &Info) -> Result<(), AccountError> {
+    pub(crate) fn publish(&self, group: &Label, info: &Info) -> Result<(), AccountError> {
         let write = draw()?;
         let (mut offset, mut begun) = (0, 1);
         loop {
@@ -57,12 +57,15 @@ impl Account {
         }
     }
 
-    /// The bytes of a share's info dictionary.
-    pub(in crate::peer) fn raw_metainfo(
-        &self,
-        group: &Label,
-        name: &str,
-    ) -> Result<Vec<u8>, AccountError> {
+    /// The info dictionary of a share.
+    pub(crate) fn metainfo(&self, group: &Label, name: &str) -> Result<Info, AccountError> {
+        let raw = self.raw_metainfo(group, name)?;
+        Info::parse(&raw).map_err(|error| {
+            AccountError::Certificate(format!("{name} in {group} is no share: {error}"))
+        })
+    }
+
+    fn raw_metainfo(&self, group: &Label, name: &str) -> Result<Vec<u8>, AccountError> {
         let session = self.current()?;
         let mut parts = InfoParts::new();
         loop {
@@ -83,7 +86,7 @@ impl Account {
     }
 
     /// Takes a share off a group's catalogue.
-    pub(in crate::peer) fn withdraw(&self, group: &Label, name: &str) -> Result<(), AccountError> {
+    pub(crate) fn withdraw(&self, group: &Label, name: &str) -> Result<(), AccountError> {
         self.ask_done(&Ask::Withdraw {
             write: draw()?,
             group: group.clone(),
@@ -93,7 +96,7 @@ impl Account {
 
     /// Announces to a group's swarms at every tracker; hands on what each answers. It is done if any tracker answered; what
     /// keeps others from it, if anything does, is given back.
-    pub(in crate::peer) fn announce(
+    pub(crate) fn announce(
         &self,
         announces: Announces,
         mut found: impl FnMut(Peers),
@@ -119,7 +122,7 @@ impl Account {
                             troubles.push(AccountError::OtherAnswer(ask.kind()).to_string());
                         }
                         // It says nothing of the session, nor of what is asked for.
-                        Err(error) if round::is_no_answer(error.kind) => {
+                        Err(error) if is_no_answer(error.kind) => {
                             troubles.push(error.to_string());
                         }
                         Err(error) => refused = Some(error),
@@ -165,4 +168,9 @@ impl Account {
             },
         )
     }
+}
+
+/// A share's name as it is sent; one that cannot be sent is no share's.
+fn sent_name(name: &str) -> Result<Place, AccountError> {
+    Place::new(name).ok_or_else(|| AccountError::NoSuchName(name.chars().take(80).collect()))
 }

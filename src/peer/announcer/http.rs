@@ -21,7 +21,7 @@ pub(super) const ANSWER: Duration = Duration::from_secs(10);
 /// How long an announce may take over a second family, however long the first took.
 const LEAST: Duration = Duration::from_secs(1);
 /// Names the file with the certificate authorities that are trusted; as other programs have it.
-pub(in crate::peer) const AUTHORITIES_VARIABLE: &str = "SSL_CERT_FILE";
+pub(crate) const AUTHORITIES_VARIABLE: &str = "SSL_CERT_FILE";
 /// Where systems keep that file otherwise: Debian, Arch and Alpine; Fedora; openSUSE; others.
 const AUTHORITIES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
@@ -138,7 +138,7 @@ impl Client {
 }
 
 /// A client that calls no other addresses than `allows` says, wherever names and redirects lead.
-pub(in crate::peer) fn guarded(config: Config, allows: fn(&Uri, Zone) -> bool) -> ureq::Agent {
+pub(crate) fn guarded(config: Config, allows: fn(&Uri, Zone) -> bool) -> ureq::Agent {
     ureq::Agent::with_parts(config, DefaultConnector::default(), Guard::new(allows))
 }
 
@@ -159,7 +159,7 @@ fn failure(error: &ureq::Error) -> Failure {
 }
 
 /// TLS towards servers that this system's certificate authorities vouch for; and whether there are any.
-pub(in crate::peer) fn trusted_tls() -> (TlsConfig, bool) {
+pub(crate) fn trusted_tls() -> (TlsConfig, bool) {
     tls(authorities(std::env::var_os(AUTHORITIES_VARIABLE)))
 }
 

@@ -4,6 +4,7 @@
 //! Each transfer is announced to trackers of its metainfo, which ones `tiers.rs` says, and, unless it is private (BEP 27), to all
 //! of TRACKER_INFO, which is read again before each try.
 
+mod announced;
 mod bound;
 mod http;
 mod schedule;
@@ -11,12 +12,13 @@ mod source;
 mod tiers;
 mod udp;
 
+pub(super) use announced::{Announced, Snapshot};
 pub(super) use http::{AUTHORITIES_VARIABLE, guarded, trusted_tls};
+pub(super) use tiers::Reading;
 
-use super::shared::Shared;
+use super::context::Context;
 use super::status::TrackerStatus;
-use super::transfer::{Phase, Transfer};
-use crate::torrent::{BLOCK, InfoHash};
+use crate::torrent::InfoHash;
 use crate::wire::{AnnounceRequest, AnnounceResponse, Event, TrackerInfo};
 use http::HttpTrackers;
 use schedule::{Due, Found, Schedule, Task};
@@ -37,8 +39,6 @@ pub(super) const THREADS: usize = 4;
 const FAREWELL: Duration = Duration::from_secs(3);
 /// How long the farewell waits for announces that are under way.
 const UNDER_WAY: Duration = Duration::from_secs(1);
-/// A download into which something came so lately gets what it needs.
-const LATELY: Duration = Duration::from_secs(2);
 /// How many peers are asked for.
 const NUM_WANT: u32 = 50;
 
@@ -90,33 +90,30 @@ impl Announcer {
     }
 
     /// Announces a transfer to its trackers as soon as possible, and from then on.
-    pub(super) fn announce(&self, transfer: &Arc<Transfer>, event: Option<Event>) {
-        let ours = self.ours(transfer);
+    pub(super) fn announce(&self, swarm: &Arc<dyn Announced>, event: Option<Event>) {
+        let ours = self.ours(&**swarm);
         self.schedule()
-            .announce(transfer, &ours, event, Instant::now());
+            .announce(swarm, &ours, event, Instant::now());
         self.changed.notify_all();
     }
 
     /// What a magnet link names turned out to be private: from now on one of its own trackers alone hears of it (BEP 27).
-    pub(super) fn keep_to_one(&self, transfer: &Arc<Transfer>) {
+    pub(super) fn keep_to_one(&self, swarm: &Arc<dyn Announced>) {
         let mut schedule = self.schedule();
-        schedule.keep_to_one(transfer.info_hash());
-        schedule.follow(transfer, &[], Instant::now());
+        schedule.keep_to_one(swarm.info_hash());
+        schedule.follow(swarm, &[], Instant::now());
         drop(schedule);
         self.changed.notify_all();
     }
 
     /// Has more of a download's trackers asked once nothing has come for a while. Called every few seconds.
-    pub(super) fn look_at_need(&self, shared: &Shared, transfer: &Arc<Transfer>) {
-        let (now, info_hash) = (Instant::now(), transfer.info_hash());
-        let nothing_comes = transfer.starves(shared.now());
+    pub(super) fn look_at_need(&self, swarm: &Arc<dyn Announced>, clock: Duration) {
+        let (now, info_hash) = (Instant::now(), swarm.info_hash());
+        let nothing_comes = swarm.starves(clock);
         if self.schedule().need(info_hash, nothing_comes, now) {
-            log::info!(
-                "{}: nothing comes; more trackers are asked",
-                transfer.name()
-            );
-            let ours = self.ours(transfer);
-            self.schedule().follow(transfer, &ours, now);
+            log::info!("{}: nothing comes; more trackers are asked", swarm.name());
+            let ours = self.ours(&**swarm);
+            self.schedule().follow(swarm, &ours, now);
             self.changed.notify_all();
         }
     }
@@ -134,7 +131,7 @@ impl Announcer {
     }
 
     /// Tells all trackers that the peer ends, without waiting for longer than a moment. Nothing is announced after that.
-    pub(super) fn farewell(&self, shared: &Shared) {
+    pub(super) fn farewell(&self, context: &Context) {
         let mut by_url: BTreeMap<String, Vec<Task>> = BTreeMap::new();
         {
             let mut schedule = self.schedule();
@@ -166,9 +163,9 @@ impl Announcer {
                         for event in completed.into_iter().chain([Event::Stopped]) {
                             let left = deadline.saturating_duration_since(Instant::now());
                             let asked = self.ask(
-                                shared,
-                                &task.transfer,
-                                (&url, task.tracker_id.as_deref()),
+                                context,
+                                &*task.swarm,
+                                (&url, task.latest.tracker_id.as_deref()),
                                 Some(event),
                                 Limit::Farewell(left),
                             );
@@ -186,31 +183,29 @@ impl Announcer {
     }
 
     /// Works on what is due until the peer stops. Runs on the threads `announce-N`.
-    pub(super) fn run(&self, shared: &Shared) {
+    pub(super) fn run(&self, context: &Context) {
         while let Some(Due {
             key,
-            transfer,
+            swarm,
             event,
             tracker_id,
         }) = self.next_due()
         {
             // TRACKER_INFO may have been written or changed since.
-            let ours = self.ours(&transfer);
+            let ours = self.ours(&*swarm);
             if event != Some(Event::Stopped)
-                && !self
-                    .schedule()
-                    .confirm(&key, &transfer, &ours, Instant::now())
+                && !self.schedule().confirm(&key, &swarm, &ours, Instant::now())
             {
                 self.changed.notify_all();
                 continue;
             }
             let tracker = (key.1.as_str(), tracker_id.as_deref());
-            let outcome = self.ask(shared, &transfer, tracker, event, Limit::Usual);
-            let found = self.settle(&key, &transfer, &ours, event, outcome);
+            let outcome = self.ask(context, &*swarm, tracker, event, Limit::Usual);
+            let found = self.settle(&key, &swarm, &ours, event, outcome);
             if found.instead {
-                transfer.give_up_peers(shared, "the tracker that named it has failed");
+                swarm.give_up_peers("the tracker that named it has failed");
             }
-            transfer.add_candidates(shared, found.peers);
+            swarm.found(found.peers);
         }
     }
 
@@ -226,8 +221,11 @@ impl Announcer {
                     trouble: None,
                     line: None,
                 });
-            status.reachable = status.reachable.max(task.reached);
-            status.trouble = status.trouble.take().or_else(|| task.trouble.clone());
+            status.reachable = status.reachable.max(task.latest.reached);
+            status.trouble = status
+                .trouble
+                .take()
+                .or_else(|| task.latest.trouble.clone());
         }
         trackers.into_values().collect()
     }
@@ -252,7 +250,7 @@ impl Announcer {
         }
         let mut trouble = None;
         for ((_, url), task) in tasks {
-            match (&task.trouble, task.reached) {
+            match (&task.latest.trouble, task.latest.reached) {
                 (Some(reason), _) => trouble = Some(format!("{url}: {reason}")),
                 (None, Some(true)) => return None,
                 _ => {}
@@ -278,8 +276,8 @@ impl Announcer {
     }
 
     /// The cluster's own trackers, where a transfer may be announced to them.
-    fn ours(&self, transfer: &Transfer) -> Vec<String> {
-        if transfer.info().private() || self.schedule().keeps_to_one(transfer.info_hash()) {
+    fn ours(&self, swarm: &dyn Announced) -> Vec<String> {
+        if swarm.reading() == Reading::One || self.schedule().keeps_to_one(swarm.info_hash()) {
             Vec::new()
         } else {
             tracker_urls(&self.tracker_info)
@@ -289,13 +287,13 @@ impl Announcer {
     /// Announces to the tracker at a URL, and says what it wanted to hear again.
     fn ask(
         &self,
-        shared: &Shared,
-        transfer: &Transfer,
+        context: &Context,
+        swarm: &dyn Announced,
         (url, tracker_id): (&str, Option<&[u8]>),
         event: Option<Event>,
         limit: Limit,
     ) -> Result<AnnounceResponse, String> {
-        let request = request(shared, transfer, event).ok_or("no port to be reached at")?;
+        let request = request(context, swarm, event).ok_or("no port to be reached at")?;
         let within = |usual| match limit {
             Limit::Usual => usual,
             Limit::Farewell(left) => left,
@@ -318,16 +316,16 @@ impl Announcer {
     fn settle(
         &self,
         key: &(InfoHash, String),
-        transfer: &Arc<Transfer>,
+        swarm: &Arc<dyn Announced>,
         ours: &[String],
         event: Option<Event>,
         outcome: Result<AnnounceResponse, String>,
     ) -> Found {
-        let hungry = transfer.is_hungry();
+        let hungry = swarm.is_hungry();
         let now = Instant::now();
         let mut schedule = self.schedule();
         let found = schedule.settle(key, event, outcome, hungry, now);
-        schedule.follow(transfer, ours, now);
+        schedule.follow(swarm, ours, now);
         drop(schedule);
         self.changed.notify_all();
         found
@@ -362,31 +360,21 @@ pub(super) fn url_of(tracker: &str) -> String {
     format!("http://{tracker}/announce")
 }
 
-fn request(shared: &Shared, transfer: &Transfer, event: Option<Event>) -> Option<AnnounceRequest> {
-    let state = transfer.state();
-    let left = match transfer.sought() {
-        // How much it is, is not known; one without anything left would be taken for a seed.
-        Some(_) => u64::from(BLOCK),
-        None => {
-            transfer.info().lengths().total()
-                - owned_bytes(transfer, &state.phase, state.verified_bytes)
-        }
-    };
+fn request(
+    context: &Context,
+    swarm: &dyn Announced,
+    event: Option<Event>,
+) -> Option<AnnounceRequest> {
+    let identity = &context.identity;
+    let snapshot = swarm.snapshot(event);
     Some(AnnounceRequest {
-        info_hash: transfer.info_hash(),
-        peer_id: shared.peer_id,
-        port: NonZeroU16::new(shared.address.port())?,
-        uploaded: transfer.uploaded_bytes(),
-        downloaded: transfer.downloaded_bytes(),
-        left,
-        event: match event {
-            // Said with each announce of a partial seed (BEP 21), and the first time as it becomes one: this is said a moment before.
-            None | Some(Event::Paused) if transfer.is_partial_seed(&state.phase) => {
-                Some(Event::Paused)
-            }
-            Some(Event::Paused) if state.phase != Phase::Finishing => None,
-            event => event,
-        },
+        info_hash: swarm.info_hash(),
+        peer_id: identity.peer_id,
+        port: NonZeroU16::new(identity.address.port())?,
+        uploaded: snapshot.uploaded,
+        downloaded: snapshot.downloaded,
+        left: snapshot.left,
+        event: snapshot.event,
         num_want: Some(if event == Some(Event::Stopped) {
             0
         } else {
@@ -394,35 +382,7 @@ fn request(shared: &Shared, transfer: &Transfer, event: Option<Event>) -> Option
         }),
         compact: true,
         no_peer_id: true,
-        key: Some(shared.key.as_bytes().to_vec()),
+        key: Some(identity.key.as_bytes().to_vec()),
         pieceful: true,
     })
-}
-
-fn owned_bytes(transfer: &Transfer, phase: &Phase, verified: u64) -> u64 {
-    let total = transfer.info().lengths().total();
-    if *phase == Phase::Complete && transfer.selection.is_all() {
-        total
-    } else {
-        verified.min(total)
-    }
-}
-
-impl Transfer {
-    /// A download into which nothing has come lately.
-    fn starves(&self, now: Duration) -> bool {
-        let state = self.state();
-        state.phase == Phase::Active && now.saturating_sub(state.last_arrival) >= LATELY
-    }
-
-    /// A download that has nobody to ask.
-    fn is_hungry(&self) -> bool {
-        let state = self.state();
-        let fetches = matches!(state.phase, Phase::Active | Phase::Seeking);
-        fetches
-            && !state
-                .links
-                .keys()
-                .any(|id| state.picker.is_interesting(*id))
-    }
 }

@@ -1,6 +1,6 @@
 //! What is announced where, and when next; the time is handed in.
 
-use super::super::transfer::Transfer;
+use super::announced::Announced;
 use super::tiers::{Heard, Reading, Tiers};
 use crate::torrent::InfoHash;
 use crate::wire::{AnnounceResponse, Event};
@@ -28,7 +28,7 @@ pub(super) struct Schedule {
 /// A task that a thread takes on.
 pub(super) struct Due {
     pub(super) key: (InfoHash, String),
-    pub(super) transfer: Arc<Transfer>,
+    pub(super) swarm: Arc<dyn Announced>,
     pub(super) event: Option<Event>,
     pub(super) tracker_id: Option<Vec<u8>>,
 }
@@ -45,7 +45,7 @@ pub(super) struct Found {
 /// One swarm at one tracker.
 #[derive(Debug)]
 pub(super) struct Task {
-    pub(super) transfer: Arc<Transfer>,
+    pub(super) swarm: Arc<dyn Announced>,
     due: Instant,
     /// Not before this, whatever happens: the tracker said so.
     not_before: Instant,
@@ -59,18 +59,24 @@ pub(super) struct Task {
     /// The tracker has heard `started`.
     pub(super) started: bool,
     failures: u32,
+    pub(super) latest: Latest,
+}
+
+/// What the tracker answered last.
+#[derive(Debug, Default)]
+pub(super) struct Latest {
     /// What the tracker wants to hear again.
     pub(super) tracker_id: Option<Vec<u8>>,
-    /// What it warned of last.
     warning: Option<String>,
     pub(super) trouble: Option<String>,
+    /// Whether it answered; none before the first announce.
     pub(super) reached: Option<bool>,
 }
 
 impl Task {
-    fn new(transfer: &Arc<Transfer>, now: Instant) -> Self {
+    fn new(swarm: &Arc<dyn Announced>, now: Instant) -> Self {
         Self {
-            transfer: Arc::clone(transfer),
+            swarm: Arc::clone(swarm),
             due: now,
             not_before: now,
             event: Some(Event::Started),
@@ -79,10 +85,7 @@ impl Task {
             running: false,
             started: false,
             failures: 0,
-            tracker_id: None,
-            warning: None,
-            trouble: None,
-            reached: None,
+            latest: Latest::default(),
         }
     }
 }
@@ -91,14 +94,14 @@ impl Schedule {
     /// Has a transfer announced to its trackers as soon as possible; `ours` are those of TRACKER_INFO.
     pub(super) fn announce(
         &mut self,
-        transfer: &Arc<Transfer>,
+        swarm: &Arc<dyn Announced>,
         ours: &[String],
         event: Option<Event>,
         now: Instant,
     ) {
-        for task in self.of(transfer.info_hash()) {
+        for task in self.of(swarm.info_hash()) {
             // One by magnet link gives way to another once it has its metadata.
-            task.transfer = Arc::clone(transfer);
+            task.swarm = Arc::clone(swarm);
             // A tracker that has not heard of us yet hears `started` first and then whatever came since.
             if !task.started {
                 let event = event.filter(|event| *event != Event::Started);
@@ -112,17 +115,13 @@ impl Schedule {
                 task.not_before = now;
             }
         }
-        let reading = match transfer.sought() {
-            _ if transfer.info().private() => Reading::One,
-            Some(_) => Reading::All,
-            None => Reading::InOrder,
-        };
-        let tiers = self.tiers.entry(transfer.info_hash());
-        tiers.or_insert_with(|| Tiers::new(transfer.metainfo.trackers(), reading));
+        let reading = swarm.reading();
+        let tiers = self.tiers.entry(swarm.info_hash());
+        tiers.or_insert_with(|| Tiers::new(swarm.tiers(), reading));
         if reading == Reading::One {
-            self.keep_to_one(transfer.info_hash());
+            self.keep_to_one(swarm.info_hash());
         }
-        self.follow(transfer, ours, now);
+        self.follow(swarm, ours, now);
     }
 
     /// A torrent turned out to be private.
@@ -151,8 +150,8 @@ impl Schedule {
     }
 
     /// Begins at the trackers that a transfer is to be announced to by now, and ends at those that it is not.
-    pub(super) fn follow(&mut self, transfer: &Arc<Transfer>, ours: &[String], now: Instant) {
-        let info_hash = transfer.info_hash();
+    pub(super) fn follow(&mut self, swarm: &Arc<dyn Announced>, ours: &[String], now: Instant) {
+        let info_hash = swarm.info_hash();
         let Some(tiers) = self.tiers.get(&info_hash).filter(|_| !self.ended) else {
             return;
         };
@@ -162,7 +161,7 @@ impl Schedule {
         for url in wanted {
             match self.tasks.entry((info_hash, url.clone())) {
                 Entry::Occupied(task) if !task.get().last => {}
-                entry => drop(entry.insert_entry(Task::new(transfer, now))),
+                entry => drop(entry.insert_entry(Task::new(swarm, now))),
             }
             kept.insert(url);
         }
@@ -187,9 +186,9 @@ impl Schedule {
                 task.running = true;
                 Ok(Due {
                     key: key.clone(),
-                    transfer: Arc::clone(&task.transfer),
+                    swarm: Arc::clone(&task.swarm),
                     event: task.event,
-                    tracker_id: task.tracker_id.clone(),
+                    tracker_id: task.latest.tracker_id.clone(),
                 })
             }
             Some((_, task)) => Err(task.due.max(task.not_before) - now),
@@ -201,11 +200,11 @@ impl Schedule {
     pub(super) fn confirm(
         &mut self,
         key: &(InfoHash, String),
-        transfer: &Arc<Transfer>,
+        swarm: &Arc<dyn Announced>,
         ours: &[String],
         now: Instant,
     ) -> bool {
-        self.follow(transfer, ours, now);
+        self.follow(swarm, ours, now);
         let Some(task) = self.tasks.get_mut(key) else {
             return false;
         };
@@ -265,7 +264,7 @@ impl Schedule {
 /// Whether the last announce there failed.
 fn has_failed(tasks: &HashMap<(InfoHash, String), Task>, info_hash: InfoHash, url: &str) -> bool {
     let task = tasks.get(&(info_hash, url.to_owned()));
-    task.is_some_and(|task| task.reached == Some(false))
+    task.is_some_and(|task| task.latest.reached == Some(false))
 }
 
 impl Task {
@@ -288,22 +287,19 @@ impl Task {
         self.running = false;
         let found = match outcome {
             Ok(response) => {
-                if self.trouble.take().is_some() || self.reached.is_none() {
-                    log::info!("{}: {url} answers", self.transfer.name());
+                if self.latest.trouble.take().is_some() || self.latest.reached.is_none() {
+                    log::info!("{}: {url} answers", self.swarm.name());
                 }
-                self.reached = Some(true);
+                self.latest.reached = Some(true);
                 self.failures = 0;
                 // One that names no id any more still means the one it named.
-                self.tracker_id = response.tracker_id.or(self.tracker_id.take());
+                self.latest.tracker_id = response.tracker_id.or(self.latest.tracker_id.take());
                 if let Some(warning) = response
                     .warning
-                    .filter(|now| Some(now) != self.warning.as_ref())
+                    .filter(|now| Some(now) != self.latest.warning.as_ref())
                 {
-                    log::warn!(
-                        "{}: {url}: the tracker warns: {warning}",
-                        self.transfer.name()
-                    );
-                    self.warning = Some(warning);
+                    log::warn!("{}: {url}: the tracker warns: {warning}", self.swarm.name());
+                    self.latest.warning = Some(warning);
                 }
                 // What came up while this one was under way is still to be told.
                 if self.event == event {
@@ -327,11 +323,11 @@ impl Task {
                 response.peers
             }
             Err(trouble) => {
-                if self.trouble.as_ref() != Some(&trouble) {
-                    log::warn!("{}: {url}: {trouble}", self.transfer.name());
+                if self.latest.trouble.as_ref() != Some(&trouble) {
+                    log::warn!("{}: {url}: {trouble}", self.swarm.name());
                 }
-                self.trouble = Some(trouble);
-                self.reached = Some(false);
+                self.latest.trouble = Some(trouble);
+                self.latest.reached = Some(false);
                 self.failures = self.failures.saturating_add(1);
                 let pause = RETRY
                     .0

@@ -3,10 +3,9 @@
 //! In scope: what is announced and when next, on one thread, which also ends links with those who are no members any more.
 //! Out of scope: what one announce says and what follows from its answer (`attempt`).
 
-use super::Group;
-use super::attempt::{Due, Outcome, attempt, look_at_links, say};
-use crate::peer::shared::Shared;
-use crate::peer::transfer::Transfer;
+use super::attempt::{Due, Outcome, Speaker};
+use super::groups::Group;
+use super::swarm::GroupSwarm;
 use crate::torrent::InfoHash;
 use crate::wire::Event;
 use crate::wire::access::{AnnounceEvent, MAX_ANNOUNCES};
@@ -28,7 +27,7 @@ const REST: Duration = Duration::from_secs(2);
 
 /// What is announced, and when next.
 #[derive(Debug, Default)]
-pub(in crate::peer) struct GroupAnnouncer {
+pub(crate) struct GroupAnnouncer {
     schedule: Mutex<Schedule>,
     changed: Condvar,
 }
@@ -41,7 +40,7 @@ struct Schedule {
 
 #[derive(Debug)]
 struct Task {
-    transfer: Arc<Transfer>,
+    swarm: Arc<dyn GroupSwarm>,
     due: Instant,
     event: Option<AnnounceEvent>,
     /// A tracker has heard of it.
@@ -56,7 +55,7 @@ struct Task {
 
 impl GroupAnnouncer {
     /// Announces a transfer as soon as possible, and from then on.
-    pub(in crate::peer) fn announce(&self, transfer: &Arc<Transfer>, event: Option<Event>) {
+    pub(crate) fn announce(&self, swarm: &Arc<dyn GroupSwarm>, event: Option<Event>) {
         let event = event.and_then(|event| match event {
             Event::Started => Some(AnnounceEvent::Started),
             Event::Completed => Some(AnnounceEvent::Completed),
@@ -66,11 +65,11 @@ impl GroupAnnouncer {
         let mut schedule = self.schedule();
         let task = schedule
             .tasks
-            .entry(transfer.info_hash())
-            .or_insert_with(|| Task::new(transfer));
-        if task.last || !Arc::ptr_eq(&task.transfer, transfer) {
+            .entry(swarm.info_hash())
+            .or_insert_with(|| Task::new(swarm));
+        if task.last || !is_same(&task.swarm, swarm) {
             // The same share, begun anew.
-            *task = Task::new(transfer);
+            *task = Task::new(swarm);
         }
         if task.started && !task.resting {
             task.event = event.or(task.event);
@@ -81,7 +80,7 @@ impl GroupAnnouncer {
     }
 
     /// Somebody has logged in: what was suspended may go on.
-    pub(in crate::peer) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         let now = Instant::now();
         for task in self.schedule().tasks.values_mut() {
             task.due = now;
@@ -95,11 +94,11 @@ impl GroupAnnouncer {
 
     /// Has a tracker told that what is shared and downloaded in these groups stops, while that may still be said in its
     /// user's name; waits for that, but not for long. None of it is announced until [`GroupAnnouncer::wake`].
-    pub(in crate::peer) fn rest(&self, whose: impl Fn(&Group) -> bool) {
+    pub(crate) fn rest(&self, whose: impl Fn(&Group) -> bool) {
         let mut schedule = self.schedule();
         let until = Instant::now() + REST;
         for task in schedule.tasks.values_mut() {
-            let is_whose = task.transfer.group.as_deref().is_some_and(&whose);
+            let is_whose = whose(task.swarm.group());
             if is_whose && !task.last {
                 task.resting = true;
                 task.due = Instant::now();
@@ -119,7 +118,7 @@ impl GroupAnnouncer {
     }
 
     /// Has a tracker told that a transfer ends here, if one has heard of it, and forgets it.
-    pub(in crate::peer) fn leave(&self, info_hash: InfoHash) {
+    pub(crate) fn leave(&self, info_hash: InfoHash) {
         let mut schedule = self.schedule();
         let now = Instant::now();
         schedule.tasks.retain(|hash, task| {
@@ -134,22 +133,13 @@ impl GroupAnnouncer {
         self.changed.notify_all();
     }
 
-    /// Whether it is announced.
-    pub(in crate::peer) fn announces(&self, info_hash: InfoHash) -> bool {
-        let schedule = self.schedule();
-        schedule
-            .tasks
-            .get(&info_hash)
-            .is_some_and(|task| !task.last)
-    }
-
     /// The latest trouble with it, if there is one.
-    pub(in crate::peer) fn trouble(&self, info_hash: InfoHash) -> Option<String> {
+    pub(crate) fn trouble(&self, info_hash: InfoHash) -> Option<String> {
         self.schedule().tasks.get(&info_hash)?.trouble.clone()
     }
 
     /// Tells that everything ends here, without waiting for longer than a moment. Nothing is announced after that.
-    pub(in crate::peer) fn farewell(&self, shared: &Arc<Shared>) {
+    pub(crate) fn farewell(&self, speaker: Speaker) {
         let tasks = {
             let mut schedule = self.schedule();
             schedule.ended = true;
@@ -159,27 +149,22 @@ impl GroupAnnouncer {
         let started = tasks.into_values().filter(|task| task.started);
         let mut started: Vec<Due> = started
             .map(|task| Due {
-                transfer: task.transfer,
+                swarm: task.swarm,
                 event: Some(AnnounceEvent::Stopped),
             })
             .collect();
         if started.is_empty() {
             return;
         }
-        started.sort_by_key(|due| {
-            due.transfer
-                .authority
-                .map(|authority| authority.to_string())
-        });
+        started.sort_by_key(|due| due.swarm.authority().map(|authority| authority.to_string()));
         let (done, finished) = crossbeam::channel::bounded::<()>(0);
-        let shared = Arc::clone(shared);
         let spawned = thread::Builder::new()
             .name("farewell".to_owned())
             .spawn(move || {
                 let done = done;
-                let groups = started.chunk_by(|one, next| one.is_with(&next.transfer));
+                let groups = started.chunk_by(|one, next| one.is_with(&*next.swarm));
                 for batch in groups.flat_map(|group| group.chunks(MAX_ANNOUNCES)) {
-                    if say(&shared, batch, drop).is_err() {
+                    if speaker.say(batch, drop).is_err() {
                         break;
                     }
                 }
@@ -193,15 +178,17 @@ impl GroupAnnouncer {
     }
 
     /// Works on what is due until the peer stops. Runs on the thread `group-announce`.
-    pub(in crate::peer) fn run(&self, shared: &Arc<Shared>) {
+    ///
+    /// Calls `look` once a second, also while nothing is due.
+    pub(crate) fn run(&self, speaker: &Speaker, look: &dyn Fn()) {
         let mut looked = Instant::now();
         while let Some(due) = self.next_due() {
             if looked.elapsed() >= LOOK {
-                look_at_links(shared);
+                look();
                 looked = Instant::now();
             }
-            for (due, outcome) in due.iter().zip(attempt(shared, &due)) {
-                self.settle(shared, due, outcome);
+            for (due, outcome) in due.iter().zip(speaker.attempt(&due)) {
+                self.settle(due, outcome);
             }
         }
     }
@@ -223,8 +210,8 @@ impl GroupAnnouncer {
                     let first = first.as_due();
                     let others = awake().filter(|task| {
                         task.due <= now
-                            && first.is_with(&task.transfer)
-                            && !Arc::ptr_eq(&task.transfer, &first.transfer)
+                            && first.is_with(&*task.swarm)
+                            && !is_same(&task.swarm, &first.swarm)
                     });
                     let mut due: Vec<Due> =
                         others.take(MAX_ANNOUNCES - 1).map(Task::as_due).collect();
@@ -240,20 +227,20 @@ impl GroupAnnouncer {
         }
     }
 
-    fn settle(&self, shared: &Arc<Shared>, due: &Due, outcome: Outcome) {
-        let (transfer, event) = (&due.transfer, due.event);
+    fn settle(&self, due: &Due, outcome: Outcome) {
+        let (swarm, event) = (&due.swarm, due.event);
         // What becomes of the transfer takes its own locks.
         let stays = match &outcome {
-            Outcome::Out(reason) => transfer.goes_out(shared, reason),
+            Outcome::Out(reason) => swarm.may_not_be_shared(reason),
             _ => true,
         };
         let mut schedule = self.schedule();
-        let task = schedule.tasks.get_mut(&transfer.info_hash());
-        let Some(task) = task.filter(|task| Arc::ptr_eq(&task.transfer, transfer)) else {
+        let task = schedule.tasks.get_mut(&swarm.info_hash());
+        let Some(task) = task.filter(|task| is_same(&task.swarm, swarm)) else {
             return;
         };
         if task.last && event == Some(AnnounceEvent::Stopped) {
-            schedule.tasks.remove(&transfer.info_hash());
+            schedule.tasks.remove(&swarm.info_hash());
             return;
         }
         if task.resting {
@@ -298,14 +285,14 @@ impl GroupAnnouncer {
                 return;
             }
             Outcome::Out(reason) => {
-                schedule.tasks.remove(&transfer.info_hash());
+                schedule.tasks.remove(&swarm.info_hash());
                 drop(schedule);
-                return transfer.fail(shared, &reason);
+                return swarm.fail(&reason);
             }
         };
         if trouble.is_some() && trouble != task.trouble {
             let told = trouble.as_deref().unwrap_or_default();
-            log::warn!("{}: {told}", transfer.name());
+            log::warn!("{}: {told}", swarm.name());
         }
         task.trouble = trouble;
     }
@@ -316,9 +303,9 @@ impl GroupAnnouncer {
 }
 
 impl Task {
-    fn new(transfer: &Arc<Transfer>) -> Self {
+    fn new(swarm: &Arc<dyn GroupSwarm>) -> Self {
         Self {
-            transfer: Arc::clone(transfer),
+            swarm: Arc::clone(swarm),
             due: Instant::now(),
             event: Some(AnnounceEvent::Started),
             started: false,
@@ -331,7 +318,7 @@ impl Task {
 
     fn as_due(&self) -> Due {
         Due {
-            transfer: Arc::clone(&self.transfer),
+            swarm: Arc::clone(&self.swarm),
             event: self.event,
         }
     }
@@ -345,4 +332,9 @@ impl Task {
     fn rests(&self) -> bool {
         self.resting && self.event.is_none()
     }
+}
+
+/// Whether both are the same transfer: the same share may have been begun anew.
+fn is_same(one: &Arc<dyn GroupSwarm>, other: &Arc<dyn GroupSwarm>) -> bool {
+    one.transfer_id() == other.transfer_id()
 }

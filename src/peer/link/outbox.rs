@@ -3,8 +3,8 @@
 //! The choke state of the other side stands here, behind the same lock as the queue of blocks: what was asked for before a
 //! choke and what comes after it is told apart exactly.
 
-use super::MAX_REQUEST_QUEUE;
-use crate::peer::serving::Throttle;
+use super::sizes::MAX_REQUEST_QUEUE;
+use crate::peer::limits::Throttle;
 use crate::torrent::{BLOCK, BlockRange, Info, PieceIndex};
 use crate::wire::metadata::{METADATA_PIECE, MetadataMessage, metadata_piece};
 use crate::wire::peer::Message;
@@ -19,14 +19,14 @@ const MAX_ALLOWED: u64 = 8 << 20;
 
 /// Filled by whoever has something to say, emptied by the writing thread.
 #[derive(Debug, Default)]
-pub(in crate::peer) struct Outbox {
+pub(crate) struct Outbox {
     waiting: Mutex<Waiting>,
     changed: Condvar,
 }
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::peer) enum Queued {
+pub(crate) enum Queued {
     /// It will be served.
     Yes,
     /// The other side is choked.
@@ -39,12 +39,7 @@ pub(in crate::peer) enum Queued {
 struct Waiting {
     bytes: Vec<u8>,
     blocks: VecDeque<BlockRange>,
-    /// Pieces of metadata that were asked for, each with the number of the extension, and how many were so far.
-    metadata: VecDeque<(u8, u32)>,
-    info: Option<Arc<Info>>,
-    asked: usize,
-    /// When the piece of metadata at the front is due by the limit, once it was reserved.
-    metadata_due: Option<Instant>,
+    metadata: MetadataQueue,
     /// The other side's requests are served; a link starts choked (BEP 3).
     unchoked: bool,
     /// Bytes of blocks that were queued while choked.
@@ -56,6 +51,18 @@ struct Waiting {
     closed: bool,
     /// Since when the writing thread has been busy with one thing.
     busy: Option<Instant>,
+}
+
+/// Pieces of metadata that were asked for.
+#[derive(Debug, Default)]
+struct MetadataQueue {
+    /// Each with the id of the extension at the other side.
+    pieces: VecDeque<(u8, u32)>,
+    info: Option<Arc<Info>>,
+    /// How many were asked for so far.
+    asked: usize,
+    /// When the piece at the front is due by the limit, once it was reserved.
+    due: Option<Instant>,
 }
 
 /// What is to be sent next; nothing at all is a keep-alive.
@@ -71,7 +78,7 @@ pub(super) struct Next {
 
 impl Outbox {
     /// Queues messages.
-    pub(in crate::peer) fn send<'a>(&self, messages: impl IntoIterator<Item = Message<'a>>) {
+    pub(crate) fn send<'a>(&self, messages: impl IntoIterator<Item = Message<'a>>) {
         let mut waiting = self.waiting();
         if waiting.bytes.len() <= MAX_WAITING {
             messages
@@ -85,13 +92,13 @@ impl Outbox {
     }
 
     /// Pieces were verified that the other side is to be told of.
-    pub(in crate::peer) fn notify_haves(&self) {
+    pub(crate) fn notify_haves(&self) {
         self.waiting().haves = true;
         self.changed.notify_all();
     }
 
     /// Queues a block unless the other side is choked.
-    pub(in crate::peer) fn push_block(&self, range: BlockRange) -> Queued {
+    pub(crate) fn push_block(&self, range: BlockRange) -> Queued {
         let waiting = self.waiting();
         if !waiting.unchoked {
             return Queued::Choked;
@@ -100,7 +107,7 @@ impl Outbox {
     }
 
     /// Queues a block of a piece that may be asked for while choked. What one link gets so is bounded.
-    pub(in crate::peer) fn push_allowed(&self, range: BlockRange) -> Queued {
+    pub(crate) fn push_allowed(&self, range: BlockRange) -> Queued {
         let mut waiting = self.waiting();
         if waiting.allowed >= MAX_ALLOWED {
             return Queued::Choked;
@@ -120,7 +127,7 @@ impl Outbox {
     }
 
     /// Serves the other side's requests from now on.
-    pub(in crate::peer) fn unchoke(&self) {
+    pub(crate) fn unchoke(&self) {
         let mut waiting = self.waiting();
         waiting.unchoked = true;
         Message::Unchoke.encode_into(&mut waiting.bytes);
@@ -130,7 +137,7 @@ impl Outbox {
 
     /// Serves the other side's requests no more; those that wait are dropped. Between two sides that know BEP 6 each is
     /// rejected after the choke, and those for `allowed` pieces stay.
-    pub(in crate::peer) fn choke(&self, fast: bool, allowed: &[PieceIndex]) {
+    pub(crate) fn choke(&self, fast: bool, allowed: &[PieceIndex]) {
         let mut waiting = self.waiting();
         waiting.unchoked = false;
         Message::Choke.encode_into(&mut waiting.bytes);
@@ -154,21 +161,24 @@ impl Outbox {
     }
 
     /// Queues a piece of metadata; `false` if too many were asked for: nobody needs all of it more than twice.
-    pub(in crate::peer) fn push_metadata(&self, info: &Arc<Info>, id: u8, piece: u32) -> bool {
+    pub(crate) fn push_metadata(&self, info: &Arc<Info>, id: u8, piece: u32) -> bool {
         let mut waiting = self.waiting();
-        if waiting.asked >= 2 * info.raw().len().div_ceil(METADATA_PIECE) {
+        if waiting.metadata.asked >= 2 * info.raw().len().div_ceil(METADATA_PIECE) {
             return false;
         }
-        waiting.asked += 1;
-        waiting.info.get_or_insert_with(|| Arc::clone(info));
-        waiting.metadata.push_back((id, piece));
+        waiting.metadata.asked += 1;
+        waiting
+            .metadata
+            .info
+            .get_or_insert_with(|| Arc::clone(info));
+        waiting.metadata.pieces.push_back((id, piece));
         drop(waiting);
         self.changed.notify_all();
         true
     }
 
     /// Ends the writing thread.
-    pub(in crate::peer) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.waiting().closed = true;
         self.changed.notify_all();
     }
@@ -228,7 +238,7 @@ impl Outbox {
     }
 
     /// How long the writing thread has been busy with one thing: long means that the other side does not read.
-    pub(in crate::peer) fn busy_for(&self) -> Duration {
+    pub(crate) fn busy_for(&self) -> Duration {
         self.waiting()
             .busy
             .map_or(Duration::ZERO, |since| since.elapsed())
@@ -259,22 +269,22 @@ impl Waiting {
 
     /// When the piece of metadata at the front may be sent, if there is one and nothing else waits. It counts like a block.
     fn metadata_due(&mut self, limit: Option<&Throttle>, now: Instant) -> Option<Instant> {
-        let (_, piece) = self.metadata.front()?;
+        let (_, piece) = self.metadata.pieces.front()?;
         if !self.bytes.is_empty() {
             return None;
         }
-        let info = self.info.as_ref()?;
+        let info = self.metadata.info.as_ref()?;
         let length = metadata_piece(info.raw(), *piece).map_or(0, <[u8]>::len);
         let length = u32::try_from(length).unwrap_or(u32::MAX);
         let reserve = || limit.map_or(now, |limit| limit.reserve(length));
-        Some(*self.metadata_due.get_or_insert_with(reserve))
+        Some(*self.metadata.due.get_or_insert_with(reserve))
     }
 
     /// Lets one piece of metadata out, so that what is encoded stays little.
     fn take_metadata(&mut self) {
-        self.metadata_due = None;
-        if let Some((id, piece)) = self.metadata.pop_front()
-            && let Some(info) = &self.info
+        self.metadata.due = None;
+        if let Some((id, piece)) = self.metadata.pieces.pop_front()
+            && let Some(info) = &self.metadata.info
             && let Some(bytes) = metadata_piece(info.raw(), piece)
         {
             let total = u32::try_from(info.raw().len()).unwrap_or(u32::MAX);

@@ -1,6 +1,5 @@
 //! What a link goes over: a plain socket, or TLS between members of a group.
 
-use super::writer::WriteError;
 use crate::net::TlsStream;
 use crate::storage::{Span, Store, StoreError};
 use nix::errno::Errno;
@@ -18,9 +17,20 @@ const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
 /// A side that takes nothing for so long is given up; one that takes little is seen to by the clock before that.
 const TAKEN: Duration = Duration::from_secs(150);
 
+/// Why writing ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WriteError {
+    #[error("{0}")]
+    Socket(#[from] io::Error),
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("the file under the share was cut short")]
+    Cut,
+}
+
 /// A connection that one thread reads while another writes.
 #[derive(Debug)]
-pub(in crate::peer) enum LinkStream {
+pub(crate) enum LinkStream {
     /// BEP 3 as it is.
     Plain(Arc<TcpStream>),
     /// Inside TLS.

@@ -70,7 +70,7 @@ impl WebError {
 
 /// A client that keeps connections open between requests.
 #[derive(Debug, Default)]
-pub(in crate::peer) struct WebClient {
+pub(crate) struct WebClient {
     agents: OnceLock<(Mutex<Option<Agents>>, bool)>,
 }
 
@@ -154,7 +154,7 @@ impl WebClient {
     }
 
     /// Ends all requests under way; further ones fail.
-    pub(in crate::peer) fn shut_down(&self) {
+    pub(crate) fn shut_down(&self) {
         let (agents, _) = self.agents.get_or_init(|| (Mutex::new(None), false));
         let agents = agents.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(agents) = agents {

@@ -5,11 +5,13 @@
 //! (`client.rs`).
 
 mod client;
+mod server;
 
 pub(super) use client::WebClient;
+pub(super) use server::Server;
 
-use super::shared::Shared;
-use super::transfer::{Phase, Source, State, Transfer};
+use super::transfer::{Phase, State, Transfer};
+use crate::peer::transfer::arrivals::Source;
 use crate::swarm::LinkId;
 use crate::torrent::BlockRange;
 use client::{Body, WHOLE, WebError};
@@ -35,17 +37,6 @@ const PASSED_FOR_EACH: u64 = 256;
 /// What is passed over must come at least so fast: this much within the time that a block may take.
 const PASSED_IN_TIME: u64 = 1 << 20;
 
-/// What is known of a web seed, from its first use to the end of the download: what it gave is blamed on it whenever that turns out.
-#[derive(Debug, Default)]
-pub(super) struct Server {
-    /// A piece that came from it alone did not verify.
-    pub(super) lied: bool,
-    /// A piece that it gave a part of did not verify, and since then none that came from it alone did.
-    pub(super) doubted: bool,
-    /// It was asked for blocks, and is read from or waited for.
-    pub(super) asking: bool,
-}
-
 /// Why a web seed is not asked any more.
 #[derive(Debug, thiserror::Error)]
 enum Left {
@@ -62,19 +53,22 @@ enum Left {
 
 impl Transfer {
     /// Has web seeds asked for what is missing.
-    pub(super) fn ask_web_seeds(self: &Arc<Self>, shared: &Arc<Shared>) {
+    pub(super) fn ask_web_seeds(self: &Arc<Self>) {
         let urls = self.metainfo.web_seeds();
         if urls.is_empty() || self.group.is_some() {
             return;
         }
         let count = urls.len().min(MOST_AT_ONCE);
-        let waiting = urls.iter().map(|url| Seed::new(url, shared.next_link()));
+        let waiting = urls
+            .iter()
+            .map(|url| Seed::new(url, self.context.next_link()));
         let waiting = Arc::new(Waiting {
             seeds: Mutex::new(waiting.collect()),
         });
         for _ in 0..count {
             let (transfer, waiting) = (Arc::clone(self), Arc::clone(&waiting));
-            let spawned = shared.spawn("web-seed", move |shared| waiting.work(shared, &transfer));
+            let tasks = &self.context.tasks;
+            let spawned = tasks.spawn("web-seed", move || waiting.work(&transfer));
             if let Err(error) = spawned {
                 log::warn!("{}: a web seed is not asked: {error}", self.name());
             }
@@ -82,10 +76,10 @@ impl Transfer {
     }
 
     /// Waits; `false` if nothing is fetched any more by then.
-    fn pause(&self, shared: &Shared, pause: Duration) -> bool {
+    fn pause(&self, pause: Duration) -> bool {
         let until = Instant::now() + pause;
         while Instant::now() < until {
-            if shared.stop.wait(IDLE) || !self.fetches() {
+            if self.context.stop.wait(IDLE) || !self.fetches() {
                 return false;
             }
         }
@@ -128,14 +122,14 @@ impl Seed {
 
 impl Waiting {
     /// Asks one after the other until the download ends or none is of use.
-    fn work(&self, shared: &Arc<Shared>, transfer: &Arc<Transfer>) {
+    fn work(&self, transfer: &Arc<Transfer>) {
         // Not in the loop's head: there the lock would be held all along.
         let next = || self.seeds().pop_front();
         while let Some(mut seed) = next() {
-            if seed.failed && !transfer.pause(shared, REST) {
+            if seed.failed && !transfer.pause(REST) {
                 return;
             }
-            let left = ask(shared, transfer, &mut seed);
+            let left = ask(transfer, &mut seed);
             let (name, seen) = (transfer.name(), &seed.source);
             match left {
                 Left::Ended => return,
@@ -170,12 +164,11 @@ fn shown(url: &str) -> String {
 }
 
 /// Asks one web seed until it is left.
-fn ask(shared: &Arc<Shared>, transfer: &Arc<Transfer>, seed: &mut Seed) -> Left {
+fn ask(transfer: &Arc<Transfer>, seed: &mut Seed) -> Left {
     let mut failures = 0;
     loop {
         let given = seed.given;
         let mut session = Session {
-            shared,
             transfer,
             seed,
             body: None,
@@ -186,7 +179,7 @@ fn ask(shared: &Arc<Shared>, transfer: &Arc<Transfer>, seed: &mut Seed) -> Left 
         let ended = session.run();
         session.end();
         // What it gave last may still turn out to be wrong.
-        transfer.wait_for_pool(shared);
+        transfer.wait_for_pool();
         let (lied, doubted) = {
             let state = transfer.state();
             let server = state.servers.get(&seed.id);
@@ -205,7 +198,7 @@ fn ask(shared: &Arc<Shared>, transfer: &Arc<Transfer>, seed: &mut Seed) -> Left 
         if failures >= MOST_FAILURES {
             return Left::Failing(error);
         }
-        if !transfer.pause(shared, FIRST_PAUSE * (1 << (failures - 1))) {
+        if !transfer.pause(FIRST_PAUSE * (1 << (failures - 1))) {
             return Left::Ended;
         }
     }
@@ -213,7 +206,6 @@ fn ask(shared: &Arc<Shared>, transfer: &Arc<Transfer>, seed: &mut Seed) -> Left 
 
 /// From one failure to the next.
 struct Session<'a> {
-    shared: &'a Arc<Shared>,
     transfer: &'a Arc<Transfer>,
     seed: &'a mut Seed,
     /// An answer that is being read, and of which file.
@@ -233,7 +225,7 @@ impl Session<'_> {
     /// Enters it among those that blocks are asked of; `false` once nothing is fetched any more.
     fn begin(&mut self) -> bool {
         let mut state = self.transfer.state();
-        if state.phase != Phase::Active || self.shared.stop.is_stopped() {
+        if state.phase != Phase::Active || self.transfer.context.stop.is_stopped() {
             return false;
         }
         state.picker.add_server(self.seed.id, LARGEST_WINDOW);
@@ -256,7 +248,7 @@ impl Session<'_> {
             let mut blocks = match self.next_blocks() {
                 None => return Ok(()),
                 Some(blocks) if blocks.is_empty() => {
-                    if self.shared.stop.wait(IDLE) {
+                    if self.transfer.context.stop.wait(IDLE) {
                         return Ok(());
                     }
                     continue;
@@ -287,12 +279,12 @@ impl Session<'_> {
 
     /// What to ask for now; none once it is over.
     fn next_blocks(&self) -> Option<Vec<BlockRange>> {
-        let now = self.shared.now();
+        let now = self.transfer.context.now();
         let mut guard = self.transfer.state();
         let state: &mut State = &mut guard;
         let id = self.seed.id;
         let lied = state.servers.get(&id).is_none_or(|server| server.lied);
-        if state.phase != Phase::Active || lied || self.shared.stop.is_stopped() {
+        if state.phase != Phase::Active || lied || self.transfer.context.stop.is_stopped() {
             return None;
         }
         let State {
@@ -302,7 +294,7 @@ impl Session<'_> {
             ..
         } = state;
         let mut blocks = Vec::new();
-        let mut reserve = |count| self.shared.stock.reserve(reserved, count);
+        let mut reserve = |count| self.transfer.context.buffers.reserve(reserved, count);
         picker.next_blocks(id, now, &mut reserve, &mut blocks);
         if let Some(server) = servers.get_mut(&id) {
             server.asking = !blocks.is_empty();
@@ -318,7 +310,7 @@ impl Session<'_> {
         if !self.keep_limit(range.length()) {
             return Ok(Step::Over);
         }
-        let mut buffer = self.shared.stock.buffer();
+        let mut buffer = self.transfer.context.buffers.buffer();
         buffer.set_length(range.length());
         let info = Arc::clone(self.transfer.info());
         let mut rest: &mut [u8] = &mut buffer;
@@ -344,7 +336,7 @@ impl Session<'_> {
                 None => {
                     let url = info.url_at(&self.seed.url, part.index);
                     let url = url.ok_or(WebError::Url)?;
-                    let client = &self.shared.web;
+                    let client = &self.transfer.services.web;
                     client.open(&url, part.offset, last, file.length)?
                 }
             };
@@ -361,11 +353,9 @@ impl Session<'_> {
             self.body = Some((part.index, body));
         }
         let (id, source) = (self.seed.id, &self.seed.source);
-        let arrived = self
-            .transfer
-            .arrived(self.shared, id, source, None, range, buffer);
+        let arrived = self.transfer.arrived(id, source, None, range, buffer);
         // Not a breach of its own: it was asked too long ago.
-        if arrived.map_err(|()| WebError::Slow)?.is_none() {
+        if arrived.map_err(|_| WebError::Slow)?.is_none() {
             self.seed.given += u64::from(range.length());
         }
         Ok(Step::Next)
@@ -405,24 +395,24 @@ impl Session<'_> {
     /// Whether a block that it was asked for is still to come from it.
     fn is_awaited(&self, range: BlockRange) -> bool {
         let state = self.transfer.state();
-        let is_active = state.phase == Phase::Active && !self.shared.stop.is_stopped();
+        let is_active = state.phase == Phase::Active && !self.transfer.context.stop.is_stopped();
         is_active && state.picker.awaits(self.seed.id, range)
     }
 
     /// Waits until so many bytes may be read, if reading is limited; `false` if it is over by then.
     fn keep_limit(&self, bytes: u32) -> bool {
-        let Some(limit) = &self.shared.down else {
+        let Some(limit) = &self.transfer.context.bounds.down else {
             return true;
         };
         let due = limit.reserve(bytes);
         while let Some(left) = due.checked_duration_since(Instant::now())
             && !left.is_zero()
         {
-            if self.shared.stop.wait(left.min(IDLE)) || !self.transfer.fetches() {
+            if self.transfer.context.stop.wait(left.min(IDLE)) || !self.transfer.fetches() {
                 return false;
             }
             // What we do not read on purpose is not late.
-            let now = self.shared.now();
+            let now = self.transfer.context.now();
             let mut state = self.transfer.state();
             state.picker.excuse(self.seed.id, now);
             state.last_arrival = now;

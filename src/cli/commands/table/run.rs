@@ -62,7 +62,7 @@ pub(super) static OPEN: &[Entry] = &[
                 source: words.source(0)?,
                 options: DownloadOptions {
                     destination: words.optional_path(1)?,
-                    wishes: words.wishes()?,
+                    choice: words.choice()?,
                 },
             })
         },

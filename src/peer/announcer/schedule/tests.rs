@@ -1,56 +1,79 @@
 //! What is due when, and what is told to whom, by a clock of the tests' own.
 
 use super::*;
-use crate::peer::transfer::Kind;
-use crate::peer::{Deadlines, FirstUseNotice, Limits, Options, Peer};
-use crate::storage::StateFolder;
-use crate::torrent::{BLOCK, Info, Metainfo};
+use crate::peer::announcer::Snapshot;
 use crate::wire::SwarmPeer;
-use std::path::PathBuf;
 
 const NEVER: &str = "there is nothing to take on";
 
 /// A schedule with one transfer at trackers `a`, `b` and so on, at a time that is counted in seconds.
 struct Clocked {
     schedule: Schedule,
-    transfer: Arc<Transfer>,
+    swarm: Arc<dyn Announced>,
     start: Instant,
     now: Instant,
     ours: Vec<String>,
-    _peer: Peer,
+}
+
+/// A share at these trackers.
+#[derive(Debug)]
+struct Share {
+    tiers: Vec<Vec<String>>,
+    private: bool,
+}
+
+impl Announced for Share {
+    fn info_hash(&self) -> InfoHash {
+        InfoHash([1; 20])
+    }
+
+    fn name(&self) -> &str {
+        "x"
+    }
+
+    fn tiers(&self) -> &[Vec<String>] {
+        &self.tiers
+    }
+
+    fn reading(&self) -> Reading {
+        match self.private {
+            true => Reading::One,
+            false => Reading::InOrder,
+        }
+    }
+
+    fn snapshot(&self, event: Option<Event>) -> Snapshot {
+        Snapshot {
+            uploaded: 0,
+            downloaded: 0,
+            left: 0,
+            event,
+        }
+    }
+
+    fn is_hungry(&self) -> bool {
+        false
+    }
+
+    fn starves(&self, _: Duration) -> bool {
+        false
+    }
+
+    fn found(&self, _: Vec<SocketAddr>) {}
+
+    fn give_up_peers(&self, _: &str) {}
 }
 
 impl Clocked {
     fn new(tiers: &[&str], private: bool) -> Self {
-        let folder = StateFolder::temporary().unwrap();
-        let options = Options {
-            listen: ([127, 0, 0, 1], 0).into(),
-            tracker_info: folder.path().join("none"),
-            folder,
-            name: String::new(),
-            threads: 1,
-            max_peers: 1,
-            first_use: FirstUseNotice::new(|_| {}),
-            limits: Limits::default(),
-            deadlines: Deadlines::default(),
-        };
-        let peer = Peer::start(options).unwrap();
-        let private = if private { "7:privatei1e" } else { "" };
-        let info = format!(
-            "d6:lengthi1e4:name1:x12:piece lengthi{BLOCK}e6:pieces20:{}{private}e",
-            "h".repeat(20)
-        );
-        let tiers = tiers.iter().map(|url| vec![(*url).to_owned()]).collect();
-        let metainfo = Metainfo::new(Info::parse(info.as_bytes()).unwrap(), tiers);
-        let kind = Kind::Share(PathBuf::from("x"));
         let start = Instant::now();
+        let tiers = tiers.iter().map(|url| vec![(*url).to_owned()]).collect();
         Self {
             schedule: Schedule::default(),
-            transfer: Arc::new(Transfer::new(&peer.shared, metainfo, kind, true)),
+            swarm: Arc::new(Share { tiers, private }),
             start,
             now: start,
             ours: Vec::new(),
-            _peer: peer,
         }
     }
 
@@ -61,9 +84,9 @@ impl Clocked {
 
     fn announce(&mut self, event: Option<Event>) {
         let Self {
-            schedule, transfer, ..
+            schedule, swarm, ..
         } = self;
-        schedule.announce(transfer, &self.ours, event, self.now);
+        schedule.announce(swarm, &self.ours, event, self.now);
     }
 
     /// What is due now, taken on and confirmed: the tracker and the event.
@@ -72,7 +95,7 @@ impl Clocked {
         let stays = due.event == Some(Event::Stopped)
             || self
                 .schedule
-                .confirm(&due.key, &self.transfer, &self.ours, self.now);
+                .confirm(&due.key, &self.swarm, &self.ours, self.now);
         stays.then_some((due.key.1, due.event))
     }
 
@@ -92,7 +115,7 @@ impl Clocked {
         outcome: Result<AnnounceResponse, String>,
         hungry: bool,
     ) -> Found {
-        let key = (self.transfer.info_hash(), url.to_owned());
+        let key = (self.swarm.info_hash(), url.to_owned());
         let found = self.schedule.settle(&key, event, outcome, hungry, self.now);
         self.follow();
         found
@@ -100,9 +123,9 @@ impl Clocked {
 
     fn follow(&mut self) {
         let Self {
-            schedule, transfer, ..
+            schedule, swarm, ..
         } = self;
-        schedule.follow(transfer, &self.ours, self.now);
+        schedule.follow(swarm, &self.ours, self.now);
     }
 
     /// Takes on what is due, which must be this, and has it answered.
@@ -232,7 +255,7 @@ fn a_download_in_need_has_the_next_told_as_well() {
     let mut clocked = Clocked::new(&["a", "b"], false);
     clocked.announce(STARTED);
     clocked.told("a", STARTED);
-    let hash = clocked.transfer.info_hash();
+    let hash = clocked.swarm.info_hash();
     let mut need = |seconds| {
         let now = clocked.at(seconds).now;
         clocked.schedule.need(hash, true, now)
@@ -254,7 +277,7 @@ fn who_leaves_tells_those_who_have_heard_of_it_or_may_have() {
     let (second, _) = clocked.take().unwrap();
     clocked
         .schedule
-        .leave(clocked.transfer.info_hash(), clocked.now);
+        .leave(clocked.swarm.info_hash(), clocked.now);
     let both: String = {
         let mut both = [first.to_uppercase(), second.to_uppercase()];
         both.sort();
@@ -263,7 +286,7 @@ fn who_leaves_tells_those_who_have_heard_of_it_or_may_have() {
     assert_eq!(clocked.tasks(), both);
     clocked.told(&first, STOPPED);
     assert_eq!(clocked.take(), None, "the word under way comes first");
-    let key = (clocked.transfer.info_hash(), second.clone());
+    let key = (clocked.swarm.info_hash(), second.clone());
     let now = clocked.now;
     clocked
         .schedule
@@ -294,7 +317,7 @@ fn trackers_that_tracker_info_does_not_name_any_more_are_left() {
 fn a_private_torrent_s_next_tracker_takes_the_place_of_the_one_that_fails() {
     let mut clocked = Clocked::new(&["a", "b"], true);
     clocked.announce(STARTED);
-    assert!(clocked.schedule.keeps_to_one(clocked.transfer.info_hash()));
+    assert!(clocked.schedule.keeps_to_one(clocked.swarm.info_hash()));
     assert!(!clocked.told("a", STARTED).instead);
     clocked.at(100).missed("a", None, false);
     assert_eq!(clocked.tasks(), "Ab", "it is not tried beside the other");

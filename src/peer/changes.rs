@@ -1,0 +1,56 @@
+//! Notification of changes: commands wait for a transfer to change its state, the clock's thread
+//! waits for its next tick.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Counts the changes of all transfers.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    count: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Changes {
+    /// A transfer has changed its state.
+    pub(super) fn notify(&self) {
+        *self.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.changed.notify_all();
+    }
+
+    /// The number of changes so far.
+    pub(super) fn count(&self) -> u64 {
+        *self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there were more than `seen` changes, `limit` at most.
+    pub(super) fn wait(&self, seen: u64, limit: Duration) {
+        let count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(
+            self.changed
+                .wait_timeout_while(count, limit, |count| *count <= seen),
+        );
+    }
+}
+
+/// The next tick of the clock's thread, which others may have come early.
+#[derive(Debug, Default)]
+pub(super) struct Ticks {
+    early: Mutex<bool>,
+    due: Condvar,
+}
+
+impl Ticks {
+    /// Has the next tick come at once.
+    pub(super) fn now(&self) {
+        *self.early.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.due.notify_all();
+    }
+
+    /// Waits for the next tick, `pause` at most.
+    pub(super) fn wait(&self, pause: Duration) {
+        let early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.due.wait_timeout_while(early, pause, |early| !*early);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+    }
+}

@@ -1,0 +1,126 @@
+//! Sharing in open swarms: a file or folder is hashed, its `.torrent` is written, and it is offered.
+
+use crate::peer::announcer;
+use crate::peer::download::already::already;
+use crate::peer::download::place::read_torrent;
+use crate::peer::error::PeerError;
+use crate::peer::running::Peer;
+use crate::peer::transfer::Kind;
+use crate::peer::transfers::Entry;
+use crate::storage::{CreateOptions, FileLayout, Store, create_stamped};
+use crate::torrent::{InfoHash, Metainfo, PieceSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What `send` did.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// The name of the share.
+    pub name: String,
+    /// Its swarm.
+    pub info_hash: InfoHash,
+    /// The `.torrent` that was written.
+    pub torrent: PathBuf,
+    /// Its length in bytes.
+    pub length: u64,
+    /// Its number of pieces.
+    pub pieces: u32,
+}
+
+impl Peer {
+    /// Hashes a file or folder, writes its `.torrent`, remembers and offers it. `progress` is told bytes done and all
+    /// bytes. An existing file that is not the same torrent is left alone.
+    ///
+    /// # Errors
+    /// When there is no tracker to name, something cannot be read or written, or the peer is stopping.
+    pub fn send(
+        &self,
+        path: &Path,
+        torrent: &Path,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<Sent, PeerError> {
+        let announcer = &self.transfers.services.announcer;
+        let urls = announcer::tracker_urls(announcer.tracker_info());
+        if urls.is_empty() {
+            return Err(PeerError::NoTracker(announcer.no_tracker()));
+        }
+        // Told before the hashing, which may take long; what is there may still turn out to be the same torrent.
+        if torrent.symlink_metadata().is_ok() {
+            read_torrent(torrent)?;
+        }
+        let file = |source| PeerError::File {
+            path: path.to_owned(),
+            source,
+        };
+        let path = std::path::absolute(path).map_err(file)?;
+        let options = CreateOptions {
+            piece_length: None,
+            private: false,
+            file_sha1: false,
+            ssl_cert: None,
+        };
+        let (info, stamps) = create_stamped(&path, &options, progress, &self.context.interrupt)?;
+        let tiers = urls.into_iter().map(|url| vec![url]).collect();
+        let metainfo = Metainfo::new(info, tiers);
+        let info = metainfo.info();
+        let sent = Sent {
+            name: info.name().to_string(),
+            info_hash: info.info_hash(),
+            torrent: torrent.to_owned(),
+            length: info.lengths().total(),
+            pieces: info.lengths().pieces(),
+        };
+        let store = Store::open(FileLayout::all(Arc::new(info.clone())), &path)?;
+        store.seal(&stamps);
+        let transfer = self.new_transfer(metainfo, Kind::Share(path.clone()), true)?;
+        let transfer = Arc::new(transfer);
+        let entry = Entry::Transfer(Arc::clone(&transfer));
+        match self.transfers.enter(entry.clone()) {
+            Ok(()) => {
+                transfer.set_store(Arc::new(store));
+                let written = write_torrent(torrent, &transfer.metainfo);
+                if let Err(error) = written.and_then(|()| transfer.save()) {
+                    self.transfers.forget(&entry);
+                    return Err(error);
+                }
+                let owned = PieceSet::full(transfer.info().lengths());
+                transfer.begin(owned, true);
+            }
+            // What is offered from that place already goes on as it is.
+            Err(Entry::Transfer(other)) if other.path() == path => {
+                write_torrent(torrent, &other.metainfo)?;
+            }
+            Err(other) => return Err(already(&other)),
+        }
+        Ok(sent)
+    }
+}
+
+/// Writes a `.torrent` whole or not at all. The same torrent is replaced, any other file is not.
+fn write_torrent(path: &Path, metainfo: &Metainfo) -> Result<(), PeerError> {
+    let file = |source| PeerError::File {
+        path: path.to_owned(),
+        source,
+    };
+    if path.symlink_metadata().is_ok() {
+        let same = read_torrent(path)
+            .is_ok_and(|other| other.info().info_hash() == metainfo.info().info_hash());
+        if !same {
+            let taken = "exists already and is another; name another file for the torrent";
+            return Err(file(io::Error::new(io::ErrorKind::AlreadyExists, taken)));
+        }
+    }
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    // The temporary file's name is nobody's matter.
+    let temporary = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
+        .map_err(|error| file(error.kind().into()))?;
+    io::Write::write_all(&mut temporary.as_file(), &metainfo.encode()).map_err(file)?;
+    // A torrent is to be handed on; the temporary file was the owner's alone.
+    let shown = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    temporary.as_file().set_permissions(shown).map_err(file)?;
+    temporary.persist(path).map_err(|error| file(error.error))?;
+    Ok(())
+}

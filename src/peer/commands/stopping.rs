@@ -1,0 +1,136 @@
+//! The end of an open share or download at a person's wish: it leaves the swarm and is forgotten.
+//!
+//! What a group shares ends in `group/commands.rs`, as its catalogue is asked too.
+
+use crate::peer::error::PeerError;
+use crate::peer::running::Peer;
+use crate::peer::transfer::{Kind, Phase, Transfer};
+use crate::peer::transfers::Entry;
+use crate::storage::remove_parts_file;
+use std::sync::Arc;
+
+/// Why its links end.
+const NOT_SHARED: &str = "it is not shared any more";
+
+impl Peer {
+    /// Ends a download and removes what is there of it; a complete one or a share is not touched.
+    ///
+    /// # Errors
+    /// When there is no unfinished download of that name.
+    pub fn cancel(&self, name: &str) -> Result<(), PeerError> {
+        let mut called = self.transfers.entries().into_iter();
+        let found = called.find(|entry| entry.is_called(name) && is_unfinished(entry));
+        let found = found.ok_or_else(|| PeerError::NoSuchDownload(name.to_owned()))?;
+        self.end_with_successor(found, |entry| self.cancel_one(entry))
+    }
+
+    /// Ends the sharing of what is shared or downloaded here in an open swarm: trackers are told, and
+    /// nothing of it is remembered. Its files stay, those of an unfinished download as they are, so
+    /// that another download to the same place goes on.
+    ///
+    /// # Errors
+    /// When nothing is called so, or more than one.
+    pub fn stop_open_share(&self, name: &str) -> Result<(), PeerError> {
+        let is_open = |entry: &Entry| match entry {
+            Entry::Search(_) => true,
+            Entry::Transfer(transfer) => transfer.group.is_none() && transfer.listed,
+        };
+        let open = self.transfers.entries().into_iter().filter(is_open);
+        let mut called = open.filter(|entry| entry.is_called(name));
+        let found = called.next();
+        let found = found.ok_or_else(|| PeerError::NoSuchShare(name.to_owned()))?;
+        let others: Vec<_> = called.map(|other| other.info_hash().to_string()).collect();
+        if !others.is_empty() {
+            let hashes = [vec![found.info_hash().to_string()], others].concat();
+            return Err(PeerError::SeveralShares(name.to_owned(), hashes.join(", ")));
+        }
+        self.end_with_successor(found, |entry| self.stop_one(entry))
+    }
+
+    /// Ends an entry; `end` returns whether it was in the map still. A download that has come in the
+    /// place of its search meanwhile is meant too.
+    fn end_with_successor(
+        &self,
+        mut entry: Entry,
+        end: impl Fn(&Entry) -> Result<bool, PeerError>,
+    ) -> Result<(), PeerError> {
+        loop {
+            let was_there = end(&entry)?;
+            match (&entry, self.transfers.entry(entry.info_hash())) {
+                (Entry::Search(_), Some(next)) if !was_there => entry = next,
+                _ => break,
+            }
+        }
+        self.context.changes.notify();
+        Ok(())
+    }
+
+    fn cancel_one(&self, entry: &Entry) -> Result<bool, PeerError> {
+        let download = match entry {
+            Entry::Search(_) => None,
+            Entry::Transfer(transfer) => transfer.download().or_else(|| transfer.open_part()),
+        };
+        entry.fail("cancelled");
+        let was_there = self.forget(entry)?;
+        if let Entry::Transfer(transfer) = entry {
+            transfer.wait_for_pool();
+        }
+        if let Some(download) = download {
+            download.discard()?;
+        }
+        Ok(was_there)
+    }
+
+    fn stop_one(&self, entry: &Entry) -> Result<bool, PeerError> {
+        let Entry::Transfer(transfer) = entry else {
+            entry.fail(NOT_SHARED);
+            return self.forget(entry);
+        };
+        let phase = transfer.wait_until_finished();
+        let whole = matches!(phase, Phase::Complete | Phase::Lost(_));
+        if whole {
+            self.leave_whole(transfer);
+        } else {
+            transfer.fail(NOT_SHARED);
+            transfer.wait_for_pool();
+        }
+        let was_there = self.forget(entry)?;
+        if let Kind::Download(place) = &transfer.kind
+            && whole
+            && !transfer.selection.is_all()
+        {
+            remove_parts_file(transfer.info(), place)?;
+        }
+        Ok(was_there)
+    }
+
+    fn leave_whole(&self, transfer: &Arc<Transfer>) {
+        // A caller is not let in from now on.
+        transfer.state().out = true;
+        transfer.leave();
+        self.context.owned.remove(transfer.info_hash());
+        transfer.close_links(NOT_SHARED);
+        transfer.close_files();
+    }
+
+    /// Takes an entry out of the map, and its records away; returns whether it was in the map.
+    fn forget(&self, entry: &Entry) -> Result<bool, PeerError> {
+        let was_there = self.transfers.forget(entry);
+        let records = &self.context.records;
+        records.remove(entry.info_hash())?;
+        records.remove_magnet(entry.info_hash())?;
+        Ok(was_there)
+    }
+}
+
+/// Whether it is a download that is not complete. One that is being finished comes to its end first.
+fn is_unfinished(entry: &Entry) -> bool {
+    match entry {
+        Entry::Search(_) => true,
+        Entry::Transfer(transfer) if transfer.is_download() => !matches!(
+            transfer.wait_until_finished(),
+            Phase::Complete | Phase::Lost(_)
+        ),
+        Entry::Transfer(_) => false,
+    }
+}

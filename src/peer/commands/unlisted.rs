@@ -1,0 +1,115 @@
+//! Shares and downloads of a closed run: no tracker announces them, no record keeps them; owners are named by the run.
+
+use crate::peer::download::already::already;
+use crate::peer::error::PeerError;
+use crate::peer::running::Peer;
+use crate::peer::status::DownloadState;
+use crate::peer::transfer::{Kind, Phase};
+use crate::peer::transfers::Entry;
+use crate::storage::{Download, FileLayout, Mode, Place, Store};
+use crate::torrent::{Info, InfoHash, Metainfo, PieceSet};
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+/// How far an unlisted download is.
+#[derive(Clone, Debug)]
+pub struct Unlisted {
+    /// Its state.
+    pub state: DownloadState,
+    /// Pieces verified so far.
+    pub verified: u32,
+    /// What it lacks.
+    pub missing: Missing,
+}
+
+/// What an unlisted download lacks, given all living owners.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// Nothing, or what can still come.
+    Nothing,
+    /// These owners are not linked.
+    Links(Vec<SocketAddr>),
+    /// All owners are linked and none of them has these many pieces.
+    Owners(u32),
+}
+
+impl Peer {
+    /// Offers a file to whoever is told of it.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or is offered already.
+    pub fn offer_unlisted(&self, info: Info, path: &Path) -> Result<(), PeerError> {
+        let owned = PieceSet::full(info.lengths());
+        let store = Store::open(FileLayout::all(Arc::new(info.clone())), path)?;
+        store.stamps()?;
+        let kind = Kind::Share(path.to_owned());
+        let transfer = self.new_transfer(Metainfo::new(info, Vec::new()), kind, false)?;
+        let transfer = Arc::new(transfer);
+        let entered = self.transfers.enter(Entry::Transfer(Arc::clone(&transfer)));
+        entered.map_err(|other| already(&other))?;
+        transfer.set_store(Arc::new(store));
+        transfer.begin(owned, true);
+        Ok(())
+    }
+
+    /// Fetches a file from the owners named later.
+    ///
+    /// # Errors
+    /// When the place cannot be used or the file is here already.
+    pub fn fetch_unlisted(&self, info: Info, place: Place) -> Result<(), PeerError> {
+        let layout = FileLayout::all(Arc::new(info.clone()));
+        let download = Download::open(layout, &place, Mode::New)?;
+        let kind = Kind::Download(place);
+        let transfer = self.new_transfer(Metainfo::new(info, Vec::new()), kind, false)?;
+        let transfer = Arc::new(transfer);
+        let entered = self.transfers.enter(Entry::Transfer(Arc::clone(&transfer)));
+        entered.map_err(|other| already(&other))?;
+        transfer.set_download(Arc::new(download));
+        transfer.check_and_begin()
+    }
+
+    /// Names owners of a share.
+    pub fn name_owners(&self, info_hash: InfoHash, owners: &[SocketAddr]) {
+        if let Some(transfer) = self.transfers.transfer(info_hash) {
+            let others = owners
+                .iter()
+                .copied()
+                .filter(|owner| *owner != self.address());
+            transfer.add_candidates(others);
+        }
+    }
+
+    /// How far a download is; `owners` are all that live, without ourselves.
+    pub fn unlisted(&self, info_hash: InfoHash, owners: &[SocketAddr]) -> Option<Unlisted> {
+        let transfer = self.transfers.transfer(info_hash)?;
+        let state = transfer.state();
+        let linked: HashSet<SocketAddr> = state
+            .links
+            .values()
+            .filter_map(|link| link.listens_at())
+            .collect();
+        let unlinked: Vec<SocketAddr> = owners
+            .iter()
+            .copied()
+            .filter(|owner| !linked.contains(owner))
+            .collect();
+        let without_owner = state.picker.without_owner().count() as u32;
+        let heard_of_all = state.links.keys().all(|id| state.picker.has_told(*id));
+        let missing = if state.phase != Phase::Active || state.with_pool > 0 || without_owner == 0 {
+            Missing::Nothing
+        } else if !unlinked.is_empty() {
+            Missing::Links(unlinked)
+        } else if heard_of_all {
+            Missing::Owners(without_owner)
+        } else {
+            Missing::Nothing
+        };
+        Some(Unlisted {
+            state: state.phase.shown(),
+            verified: state.picker.owned().count(),
+            missing,
+        })
+    }
+}

@@ -1,0 +1,82 @@
+//! What a person is shown of a running peer: its downloads, links and trackers.
+
+use crate::peer::announcer;
+use crate::peer::running::Peer;
+use crate::peer::status::{DownloadStatus, LinkStatus, Status, TrackerStatus};
+use crate::peer::transfers::Entry;
+use std::time::Duration;
+
+impl Peer {
+    /// All downloads, the oldest first.
+    pub fn downloads(&self) -> Vec<DownloadStatus> {
+        let entries = self.transfers.sorted().into_iter();
+        let downloads = entries.filter_map(|entry| match entry {
+            Entry::Search(search) => Some(search.status()),
+            Entry::Transfer(transfer) => {
+                (transfer.is_download() && transfer.listed).then(|| transfer.download_status())
+            }
+        });
+        downloads.collect()
+    }
+
+    /// All links.
+    pub fn links(&self) -> Vec<LinkStatus> {
+        let transfers = self.transfers.sorted_transfers().into_iter();
+        transfers
+            .flat_map(|transfer| transfer.link_statuses())
+            .collect()
+    }
+
+    /// The peer as a whole.
+    pub fn status(&self) -> Status {
+        let transfers = self.transfers.sorted_transfers();
+        let shares = transfers
+            .iter()
+            .filter_map(|transfer| transfer.share_status());
+        Status {
+            address: self.address(),
+            name: self.context.identity.name.clone(),
+            user: self.account().user().map(|user| user.to_string()),
+            shares: shares.collect(),
+            downloads: self.downloads(),
+            trackers: self.trackers(),
+            links: transfers
+                .iter()
+                .map(|transfer| transfer.state().links.len())
+                .sum(),
+        }
+    }
+
+    /// The trackers of TRACKER_INFO, in their order and asked now, then others that are announced to.
+    fn trackers(&self) -> Vec<TrackerStatus> {
+        let mut announced = self.transfers.services.announcer.status();
+        let listed = self.account().trackers().into_iter().map(|line| {
+            let url = announcer::url_of(&line.tracker);
+            let at = announced.iter().position(|status| status.url == url);
+            let status = at.map(|at| announced.remove(at));
+            let status = status.unwrap_or(TrackerStatus {
+                url,
+                reachable: None,
+                trouble: None,
+                line: None,
+            });
+            TrackerStatus {
+                line: Some(line),
+                ..status
+            }
+        });
+        let mut trackers: Vec<_> = listed.collect();
+        trackers.append(&mut announced);
+        trackers
+    }
+
+    /// How many changes of downloads there were; see [`Peer::wait_for_change`].
+    pub fn changes(&self) -> u64 {
+        self.context.changes.count()
+    }
+
+    /// Waits until a download changed its state after the count `seen`, `limit` at most.
+    pub fn wait_for_change(&self, seen: u64, limit: Duration) {
+        self.context.changes.wait(seen, limit);
+    }
+}

@@ -1,0 +1,55 @@
+//! The errors for what is here already.
+
+use crate::peer::error::PeerError;
+use crate::peer::transfer::{Phase, Transfer};
+use crate::peer::transfers::Entry;
+
+/// The error for a share that is here already.
+pub(crate) fn already(other: &Entry) -> PeerError {
+    match other {
+        Entry::Search(search) => PeerError::Already {
+            name: other.name().to_owned(),
+            what: "downloading".to_owned(),
+            path: search.destination().to_owned(),
+            advice: String::new(),
+        },
+        Entry::Transfer(transfer) => already_here(transfer),
+    }
+}
+
+/// The same for one that is known to be a transfer.
+pub(crate) fn already_here(other: &Transfer) -> PeerError {
+    let files = other.info().files();
+    let stored = || {
+        (0..files.len()).filter(|at| files.get(*at).is_some_and(|file| !file.attributes.padding))
+    };
+    let chosen = stored().filter(|at| other.selection.has_file(*at)).count();
+    let of = match other.selection.is_all() {
+        true => String::new(),
+        false => format!(" ({chosen} chosen of {} files)", stored().count()),
+    };
+    let what = match (other.is_download(), &other.state().phase) {
+        (false, _) => "shared".to_owned(),
+        (true, Phase::Complete) => format!("downloaded{of} and shared"),
+        (true, _) => format!("downloading{of}"),
+    };
+    PeerError::Already {
+        name: other.name().to_owned(),
+        what,
+        path: other.path(),
+        advice: String::new(),
+    }
+}
+
+/// The share is at another place than the one named.
+pub(crate) fn elsewhere(former: &Transfer) -> PeerError {
+    let mut error = already_here(former);
+    if let PeerError::Already { advice, .. } = &mut error {
+        let end = match former.state().phase {
+            Phase::Complete => format!("end that with stop_share - {}", former.name()),
+            _ => format!("give that up with cancel {}", former.name()),
+        };
+        *advice = format!("; for more of its files name that place, for another place {end} first");
+    }
+    error
+}

@@ -1,0 +1,164 @@
+//! More of a share that is here: from now on the union of what was chosen before and what is asked for now is wanted.
+//!
+//! In scope: what asking again for the same share does to its transfer. Another transfer takes its place, and starts with
+//! the pieces that are known to be good. Files of a finished choice stay under the final name (`storage/extend.rs`).
+//!
+//! The record is written before the files are touched. It is written back if they cannot be used. So a crash at any step
+//! leaves a record that goes on.
+
+use crate::peer::download::already::{already_here, elsewhere};
+use crate::peer::download::planned::Planned;
+use crate::peer::error::PeerError;
+use crate::peer::transfer::{Kind, Phase, Transfer};
+use crate::peer::transfers::{Entry, Transfers};
+use crate::storage::{Record, RecordState};
+use crate::torrent::{PieceSet, Selection};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why links end that were made while less was wanted.
+const MORE: &str = "more of it is wanted from now on";
+
+/// What is known of a transfer when another is to take its place.
+struct SetAside {
+    /// As its record has it.
+    recorded: RecordState,
+    /// The pieces that are good and hold nothing of files that were left out.
+    known: PieceSet,
+}
+
+impl Planned {
+    /// A transfer of the same share has failed. What it wanted is wanted still, so that nothing is left half fetched in its
+    /// folder. Returns whether some of its files are under the final name.
+    pub(crate) fn goes_on_with(&mut self, former: &Transfer) -> bool {
+        let here = matches!(&former.kind, Kind::Download(place) if *place == self.place);
+        if !here || former.group.is_some() {
+            return false;
+        }
+        // `--force` is not inherited: it must be given each time.
+        let force = self.choice.force;
+        self.choice = former.choice.and(&self.choice);
+        self.choice.force = force;
+        former.extends
+    }
+
+    /// The share is downloaded here, or is being: what is asked for is wanted too. That is a
+    /// download like any other, of all that is wanted by now.
+    pub(crate) fn extend(
+        mut self,
+        transfers: &Transfers,
+        former: &Arc<Transfer>,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<(), PeerError> {
+        let choice = former.choice.and(&self.choice);
+        // Patterns that choose no file are an error, whatever is here.
+        Selection::of(self.metainfo.info(), &self.choice.only)?;
+        let Kind::Download(place) = &former.kind else {
+            return Err(already_here(former));
+        };
+        let selection = Selection::of(former.info(), &choice.only)?;
+        if former.group.is_some() || !former.listed || selection == *former.selection {
+            return Err(already_here(former));
+        }
+        if *place != self.place {
+            return Err(elsewhere(former));
+        }
+        let aside = former.set_aside()?;
+        let complete = matches!(aside.recorded, RecordState::Complete { .. });
+        let in_place = former.extends || complete;
+        self.metainfo = former.metainfo.clone();
+        self.choice = choice;
+        self.choice.force = former.replaces && !complete;
+        self.peers.retain(|peer| !former.peers.contains(peer));
+        self.peers.splice(..0, former.peers.iter().cloned());
+        self.replaces = Some(Entry::Transfer(Arc::clone(former)));
+        let record = Record {
+            only: self.choice.patterns(),
+            sequential: self.choice.sequential,
+            replaces: self.choice.force,
+            extends: in_place,
+            state: RecordState::Partial,
+            ..former.to_record()
+        };
+        let recorded = transfers.context.records.update(&record);
+        let begun = recorded.map_err(PeerError::from);
+        let begun =
+            begun.and_then(|()| self.begin(transfers, progress, in_place, Some(aside.known)));
+        if begun.is_err() {
+            former.go_on_as_recorded(transfers, aside.recorded)?;
+        }
+        begun
+    }
+}
+
+impl Transfer {
+    /// Ends what is under way, and lets go of the files. What is being checked or finished comes to its end first.
+    fn set_aside(&self) -> Result<SetAside, PeerError> {
+        let recorded = loop {
+            let seen = self.context.changes.count();
+            let mut state = self.state();
+            match state.phase {
+                Phase::Active | Phase::Complete => {
+                    let sealed = state.sealed.clone();
+                    let sealed = sealed.filter(|_| state.phase == Phase::Complete);
+                    state.phase = Phase::Checking;
+                    state.drop_pending(&self.context.buffers);
+                    state.links.values().for_each(|link| link.close(MORE));
+                    break sealed.map_or(RecordState::Partial, |stamps| RecordState::Complete {
+                        stamps,
+                    });
+                }
+                Phase::Checking | Phase::Finishing => {}
+                _ => {
+                    drop(state);
+                    return Err(already_here(self));
+                }
+            }
+            drop(state);
+            if self.context.is_interrupted() {
+                return Err(PeerError::Stopping);
+            }
+            self.context.changes.wait(seen, Duration::from_millis(100));
+        };
+        self.context.owned.remove(self.info_hash());
+        self.wait_for_pool();
+        let store = self.store();
+        self.close_files();
+        let mut known = PieceSet::empty(self.info().lengths());
+        let unchanged = store.filter(|store| match &recorded {
+            RecordState::Complete { stamps } => store.has_files_unchanged(stamps),
+            _ => true,
+        });
+        if let Some(store) = unchanged {
+            let state = self.state();
+            let pieces = self.info().lengths().all_pieces();
+            let good = pieces.filter(|piece| state.picker.owned().contains(*piece));
+            // Parts of the mixed ones move from the parts file to files.
+            for piece in good.filter(|piece| !store.is_mixed(*piece)) {
+                known.insert(piece);
+            }
+        }
+        Ok(SetAside { recorded, known })
+    }
+
+    /// Nothing came of the extension: a transfer that was set aside goes on as before.
+    fn go_on_as_recorded(
+        self: &Arc<Self>,
+        transfers: &Transfers,
+        recorded: RecordState,
+    ) -> Result<(), PeerError> {
+        if self.has_failed() {
+            return Ok(());
+        }
+        // Its successor may have come and gone, or be here still.
+        match transfers.enter(Entry::Transfer(Arc::clone(self))) {
+            Err(Entry::Transfer(other)) if Arc::ptr_eq(&other, self) => {}
+            Err(_) => return Ok(()),
+            Ok(()) => {}
+        }
+        let mut record = self.to_record();
+        record.state = recorded.clone();
+        self.context.records.update(&record)?;
+        self.go_on(recorded)
+    }
+}

@@ -1,0 +1,7 @@
+//! From a metainfo to a download that runs.
+
+pub(super) mod already;
+pub(super) mod extend;
+pub(super) mod named_peers;
+pub(super) mod place;
+pub(super) mod planned;

@@ -1,0 +1,117 @@
+//! Where a download goes, and the `.torrent` files that people name.
+
+use crate::peer::error::PeerError;
+use crate::peer::transfer::Kind;
+use crate::peer::transfers::Transfers;
+use crate::storage::Place;
+use crate::torrent::{Info, InfoHash, Layout, MAX_METAINFO, Metainfo};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// What `download` began.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// The name of the share.
+    pub name: String,
+    /// Its swarm.
+    pub info_hash: InfoHash,
+    /// Where it will be.
+    pub path: PathBuf,
+}
+
+/// Where a share is to go. The folder that it is here already is its place itself, not a folder to
+/// put it in: naming a new one twice means the same place.
+pub(crate) fn place_of(
+    transfers: &Transfers,
+    metainfo: &Metainfo,
+    destination: Option<&Path>,
+) -> Result<Place, PeerError> {
+    let known = transfers.transfer(metainfo.info().info_hash());
+    if let (Some(known), Some(named)) = (known, destination)
+        && let Kind::Download(place) = &known.kind
+        && std::path::absolute(named).is_ok_and(|named| named == place.path())
+    {
+        return Ok(place.clone());
+    }
+    place(metainfo, destination)
+}
+
+/// The place that a destination means: a folder to put the share in, or its own path.
+pub(crate) fn place(metainfo: &Metainfo, destination: Option<&Path>) -> Result<Place, PeerError> {
+    let name = metainfo.info().name().as_str();
+    let destination = destination.unwrap_or(Path::new("."));
+    let file = |source| PeerError::File {
+        path: destination.to_owned(),
+        source,
+    };
+    let ends_as_folder = destination.as_os_str().as_encoded_bytes().ends_with(b"/");
+    let absolute = std::path::absolute(destination).map_err(file)?;
+    if ends_as_folder || absolute.is_dir() {
+        return Ok(Place {
+            folder: absolute,
+            name: name.to_owned(),
+        });
+    }
+    let unusable = || {
+        file(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "no name for a file or folder",
+        ))
+    };
+    let folder = absolute.parent().ok_or_else(unusable)?.to_owned();
+    let name = absolute
+        .file_name()
+        .and_then(|name| name.to_str())
+        .ok_or_else(unusable)?;
+    Ok(Place {
+        folder,
+        name: name.to_owned(),
+    })
+}
+
+/// Reads a `.torrent`.
+pub(crate) fn read_torrent(path: &Path) -> Result<Metainfo, PeerError> {
+    let file = |source| PeerError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(path).map_err(file)?;
+    // One byte more than is taken, so that a larger file is seen to be one.
+    opened
+        .take(MAX_METAINFO as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(file)?;
+    Metainfo::parse(&bytes).map_err(|source| PeerError::Torrent {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Whether what is there may give way to that share at all: a file to a file, a folder to a folder.
+pub(crate) fn is_alike(info: &Info, path: &Path) -> Result<(), PeerError> {
+    let found = path.symlink_metadata();
+    let found = found.map_err(|source| PeerError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    let kind = found.file_type();
+    let found = match (kind.is_file(), kind.is_dir(), kind.is_symlink()) {
+        (true, ..) => "a file",
+        (_, true, _) => "a folder",
+        (_, _, true) => "a symbolic link",
+        _ => "neither file nor folder",
+    };
+    let share = match info.layout() {
+        Layout::File => "a file",
+        Layout::Folder => "a folder",
+    };
+    if found == share {
+        return Ok(());
+    }
+    Err(PeerError::OtherKind {
+        path: path.to_owned(),
+        found,
+        share,
+    })
+}

@@ -1,0 +1,165 @@
+//! What this peer shows to other members of each group, and whom it has no link with.
+
+use crate::certificate::{Fingerprint, GroupCertificate, GroupIdentity, MemberKey, member_name};
+use crate::net::GroupTls;
+use crate::peer::account::{Account, AccountError};
+use crate::wire::name::Label;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// How long a certificate counts as new: whoever doubts it sooner is more likely to be behind himself.
+const DOUBT: Duration = Duration::from_secs(60);
+
+/// One group, as one user is in it.
+#[derive(Debug)]
+pub(crate) struct Group {
+    /// Whose membership counts.
+    pub(crate) user: Label,
+    /// The group.
+    pub(crate) label: Label,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    tls: Option<Certified>,
+    /// From when on another certificate is fetched, since 1970.
+    renew: Duration,
+    barred: HashSet<String>,
+}
+
+/// What is shown to other members, and by which authority's word.
+#[derive(Debug)]
+struct Certified {
+    tls: GroupTls,
+    authority: Fingerprint,
+    /// When it was fetched, since 1970.
+    at: Duration,
+}
+
+impl Group {
+    /// What handshakes for shares of that authority are done with; none while its user is not logged in, before there is a
+    /// certificate, or if the group that bears the name now has another authority.
+    pub(crate) fn tls(&self, authority: Option<Fingerprint>) -> Option<GroupTls> {
+        let state = self.state();
+        let certified = state.tls.as_ref();
+        let certified = certified.filter(|certified| Some(certified.authority) == authority);
+        certified.map(|certified| certified.tls.clone())
+    }
+
+    /// Whether somebody of that name is to have no link.
+    pub(crate) fn is_barred(&self, user: &str) -> bool {
+        self.state().barred.contains(user)
+    }
+
+    /// Has no certificate any more, until another one is fetched.
+    pub(crate) fn suspend(&self) {
+        self.state().tls = None;
+    }
+
+    /// What it shows may not be what the group wants any more: another certificate is fetched before the next announce, unless
+    /// this one is new.
+    pub(crate) fn doubt(&self) {
+        let mut state = self.state();
+        let is_new = |certified: &Certified| now().saturating_sub(certified.at) < DOUBT;
+        if !state.tls.as_ref().is_some_and(is_new) {
+            state.renew = Duration::ZERO;
+        }
+    }
+
+    pub(super) fn bar(&self, users: &[Label]) {
+        // As their certificates name them.
+        let users = users.iter().map(|user| user.to_string());
+        let users = users.map(|user| member_name(&user).into_owned());
+        self.state().barred = users.collect();
+    }
+
+    pub(super) fn needs_certificate(&self) -> bool {
+        let state = self.state();
+        state.tls.is_none() || now() >= state.renew
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All groups of this peer, and its key.
+#[derive(Debug)]
+pub(crate) struct Groups {
+    /// Made anew at each start; only its public half leaves the process.
+    key: MemberKey,
+    groups: Mutex<HashMap<(Label, Label), Arc<Group>>>,
+}
+
+impl Groups {
+    pub(crate) fn new(key: MemberKey) -> Self {
+        Self {
+            key,
+            groups: Mutex::default(),
+        }
+    }
+
+    /// The group of that name, as that user is in it.
+    pub(crate) fn of(&self, user: &Label, label: &Label) -> Arc<Group> {
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let group = groups
+            .entry((user.clone(), label.clone()))
+            .or_insert_with(|| {
+                Arc::new(Group {
+                    user: user.clone(),
+                    label: label.clone(),
+                    state: Mutex::default(),
+                })
+            });
+        Arc::clone(group)
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<Arc<Group>> {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.values().cloned().collect()
+    }
+
+    /// Fetches a certificate for our key; gives that of the group's authority.
+    pub(crate) fn certify(
+        &self,
+        account: &Account,
+        group: &Group,
+    ) -> Result<GroupCertificate, AccountError> {
+        let (leaf, authority) = account.certify(&group.label, &self.key)?;
+        let unusable = |what: String| AccountError::Certificate(what);
+        let certificate =
+            GroupCertificate::from_pem(&authority).map_err(|error| unusable(error.to_string()))?;
+        let at = now();
+        let identity = GroupIdentity::new(certificate.clone(), leaf, &self.key, at)
+            .map_err(|error| unusable(error.to_string()))?;
+        let validity = identity.member().validity;
+        let end = validity.not_after.since_1970();
+        let tls = GroupTls::new(identity).map_err(|error| unusable(error.to_string()))?;
+        let mut state = group.state();
+        // A quarter of its life is left for a tracker that does not answer.
+        state.renew = at + end.saturating_sub(at) * 3 / 4;
+        state.tls = Some(Certified {
+            tls,
+            authority: certificate.fingerprint(),
+            at,
+        });
+        drop(state);
+        log::info!(
+            "{} has a certificate of {} for {} s",
+            group.user,
+            group.label,
+            end.saturating_sub(at).as_secs()
+        );
+        Ok(certificate)
+    }
+}
+
+/// The wall clock, by which certificates are dated.
+pub(crate) fn now() -> Duration {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+}

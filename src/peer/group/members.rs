@@ -1,0 +1,23 @@
+//! Links with those who are members no longer.
+
+use super::groups::now;
+use crate::peer::transfers::Transfers;
+
+/// Ends links whose other side is no member any more, or whose certificate has ended.
+pub(crate) fn look_at_links(transfers: &Transfers) {
+    let now = now();
+    for transfer in transfers.transfers() {
+        let Some(group) = &transfer.group else {
+            continue;
+        };
+        let links: Vec<_> = transfer.state().links.values().cloned().collect();
+        for link in links {
+            let Some(member) = &link.member else { continue };
+            if group.is_barred(&member.user) {
+                link.close(format!("{} is no member any more", member.user));
+            } else if member.validity.not_after.since_1970() <= now {
+                link.close(format!("the certificate of {} has ended", member.user));
+            }
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! A magnet link whose metadata is being fetched.
+
+use super::sources::MetadataSources;
+use crate::peer::announcer::{Announced, Reading, Snapshot};
+use crate::peer::contacts::Contacts;
+use crate::peer::context::Context;
+use crate::peer::file_choice::FileChoice;
+use crate::peer::services::Services;
+use crate::peer::status::{DownloadState, DownloadStatus};
+use crate::storage::MagnetRecord;
+use crate::torrent::{BLOCK, FileName, InfoHash};
+use crate::wire::Event;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// What a person sees as long as there is no metadata.
+const LOOKING: &str = "looking for the metadata";
+/// How many calls for metadata of one share are under way at a time.
+const MOST_CALLS: usize = 8;
+
+/// The search for the metadata of one magnet link.
+#[derive(Debug)]
+pub(crate) struct MagnetSearch {
+    pub(crate) context: Arc<Context>,
+    services: Arc<Services>,
+    pub(crate) record: MagnetRecord,
+    pub(crate) choice: FileChoice,
+    /// As the link calls it, or its info-hash.
+    name: FileName,
+    /// A link gives no order: its trackers are one tier.
+    tiers: Vec<Vec<String>>,
+    pub(super) sources: MetadataSources,
+    /// Raised to end the hashing of what is there already, for this download alone.
+    interrupt: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    contacts: Contacts,
+    started: Duration,
+    ended: Option<Duration>,
+}
+
+/// Where a search is: `Seeking` to `Found` to a transfer in its place, or to `Failed` from either.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    Seeking,
+    /// The metadata is here and is being made into a download.
+    Found,
+    /// It ended for this reason.
+    Failed(String),
+}
+
+impl MagnetSearch {
+    /// A search for what the record's link names.
+    pub(crate) fn new(
+        context: &Arc<Context>,
+        services: &Arc<Services>,
+        record: MagnetRecord,
+        choice: FileChoice,
+    ) -> Self {
+        let magnet = &record.magnet;
+        let name = magnet.name.as_deref().map(FileName::new);
+        let name = name.and_then(Result::ok);
+        Self {
+            name: name.unwrap_or_else(|| magnet.info_hash.into()),
+            tiers: vec![magnet.trackers.clone()],
+            context: Arc::clone(context),
+            services: Arc::clone(services),
+            choice,
+            sources: MetadataSources::default(),
+            interrupt: AtomicBool::new(false),
+            state: Mutex::new(State {
+                phase: Phase::Seeking,
+                contacts: Contacts::default(),
+                started: context.now(),
+                ended: None,
+            }),
+            record,
+        }
+    }
+
+    /// Where the download will be: a folder to put it in, or its own path.
+    pub(crate) fn destination(&self) -> &Path {
+        &self.record.destination
+    }
+
+    /// When it was first asked for, in milliseconds since 1970.
+    pub(crate) fn added_ms(&self) -> u64 {
+        self.record.added_ms
+    }
+
+    /// Whether the metadata is still being looked for.
+    pub(crate) fn is_seeking(&self) -> bool {
+        self.state().phase == Phase::Seeking
+    }
+
+    /// Whether another try may take its place.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(self.state().phase, Phase::Failed(_))
+    }
+
+    /// Looks at or changes whom it calls.
+    pub(crate) fn contacts<R>(&self, act: impl FnOnce(&mut Contacts) -> R) -> R {
+        act(&mut self.state().contacts)
+    }
+
+    /// Addresses to call now.
+    pub(crate) fn next_calls(&self, now: Duration) -> Vec<SocketAddr> {
+        let mut state = self.state();
+        match state.phase {
+            Phase::Seeking => state.contacts.next_calls((0, 0), MOST_CALLS, now),
+            Phase::Found | Phase::Failed(_) => Vec::new(),
+        }
+    }
+
+    /// The metadata has come and has the hash. Returns whether it is the first to come.
+    pub(crate) fn found_metadata(&self) -> bool {
+        {
+            let mut state = self.state();
+            if state.phase != Phase::Seeking {
+                return false;
+            }
+            state.phase = Phase::Found;
+        }
+        self.sources.end();
+        true
+    }
+
+    /// Ends all that is done to find the metadata, or to make it into a download.
+    pub(crate) fn fail(&self, reason: &str) {
+        {
+            let mut state = self.state();
+            if matches!(state.phase, Phase::Failed(_)) {
+                return;
+            }
+            state.phase = Phase::Failed(reason.to_owned());
+            state.ended = Some(self.context.now());
+        }
+        self.interrupt();
+        self.sources.end();
+        log::error!("{}: stopped: {reason}", self.name());
+        self.services.announcer.leave(self.info_hash());
+        self.context.changes.notify();
+    }
+
+    /// Raised to end the hashing of what is there already.
+    pub(crate) fn hashing_interrupt(&self) -> &AtomicBool {
+        &self.interrupt
+    }
+
+    /// Ends the hashing of what is there already.
+    pub(crate) fn interrupt(&self) {
+        self.interrupt.store(true, Ordering::Relaxed);
+    }
+
+    /// Announces it to its trackers, and goes on announcing it.
+    pub(crate) fn announce(self: &Arc<Self>, event: Option<Event>) {
+        let announced: Arc<dyn Announced> = Arc::<Self>::clone(self);
+        self.services.announcer.announce(&announced, event);
+    }
+
+    /// Whether some tracker hears of it.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.services.announcer.announces(self.info_hash())
+    }
+
+    /// The metadata shows that the torrent is private: only one of its own trackers hears of it from
+    /// now on (BEP 27).
+    pub(crate) fn keep_to_one_tracker(self: &Arc<Self>) {
+        let announced: Arc<dyn Announced> = Arc::<Self>::clone(self);
+        self.services.announcer.keep_to_one(&announced);
+    }
+
+    /// Has more of its trackers asked as it is time.
+    pub(crate) fn look_at_need(self: &Arc<Self>) {
+        let announced: Arc<dyn Announced> = Arc::<Self>::clone(self);
+        let announcer = &self.services.announcer;
+        announcer.look_at_need(&announced, self.context.now());
+    }
+
+    /// What a person sees of it.
+    pub(crate) fn status(&self) -> DownloadStatus {
+        let tracker_trouble = self.services.announcer.trouble(self.info_hash());
+        let state = self.state();
+        let trouble = || match state.contacts.candidates.known().next() {
+            Some(_) => state.contacts.why_unreached().map(str::to_owned),
+            None => tracker_trouble,
+        };
+        let ended = state.ended.unwrap_or_else(|| self.context.now());
+        DownloadStatus {
+            info_hash: self.info_hash(),
+            name: self.name().to_owned(),
+            group: None,
+            bytes_done: 0,
+            bytes_total: 0,
+            elapsed: ended.saturating_sub(state.started),
+            rate: 0,
+            peers: 0,
+            from: Vec::new(),
+            path: self.destination().to_owned(),
+            trouble: match &state.phase {
+                Phase::Seeking => Some(match trouble() {
+                    Some(trouble) => format!("{LOOKING}; {trouble}"),
+                    None => LOOKING.to_owned(),
+                }),
+                Phase::Found | Phase::Failed(_) => None,
+            },
+            state: match &state.phase {
+                Phase::Seeking => DownloadState::Downloading,
+                Phase::Found => DownloadState::Checking,
+                Phase::Failed(reason) => DownloadState::Failed(reason.clone()),
+            },
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Announced for MagnetSearch {
+    fn info_hash(&self) -> InfoHash {
+        self.record.magnet.info_hash
+    }
+
+    fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    fn tiers(&self) -> &[Vec<String>] {
+        &self.tiers
+    }
+
+    fn reading(&self) -> Reading {
+        Reading::All
+    }
+
+    fn snapshot(&self, event: Option<Event>) -> Snapshot {
+        Snapshot {
+            uploaded: 0,
+            downloaded: 0,
+            // The length is not known; a peer without anything left would be taken for a seed.
+            left: u64::from(BLOCK),
+            event,
+        }
+    }
+
+    fn is_hungry(&self) -> bool {
+        self.is_seeking()
+    }
+
+    fn starves(&self, _: Duration) -> bool {
+        false
+    }
+
+    fn found(&self, peers: Vec<SocketAddr>) {
+        let candidates = &mut self.state().contacts.candidates;
+        peers.into_iter().for_each(|peer| candidates.add(peer));
+        self.context.ticks.now();
+    }
+
+    fn give_up_peers(&self, _: &str) {
+        let candidates = &mut self.state().contacts.candidates;
+        *candidates = candidates.barred_alone();
+    }
+}

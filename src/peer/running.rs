@@ -1,0 +1,253 @@
+//! A running peer: its start, its threads and its end.
+
+use super::account::{Account, FirstUseNotice};
+use super::announcer::{self, Announcer};
+use super::calls::Calls;
+use super::context::{Bounds, Context, Identity};
+use super::deadlines::Deadlines;
+use super::error::PeerError;
+use super::group::{GroupAnnouncer, Groups, look_at_links};
+use super::incoming;
+use super::limits::Limits;
+use super::link::STACK;
+use super::restore::restore;
+use super::services::Services;
+use super::sockets::Sockets;
+use super::transfer::{Kind, Transfer};
+use super::transfers::{Entry, Transfers};
+use super::web::WebClient;
+use super::{tick, watch};
+use crate::certificate::MemberKey;
+use crate::net::{Caps, Incoming, Pool, Server};
+use crate::storage::{Records, StateFolder};
+use crate::torrent::Metainfo;
+use crate::wire::PeerId;
+use crossbeam::channel::{Receiver, Sender, bounded};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+/// How many connections others may hold, in all and from one address.
+const CAPS: Caps = Caps {
+    total: 1_000,
+    per_address: 500,
+};
+
+/// How long a stop waits for announces that are under way.
+const ANNOUNCED: Duration = Duration::from_secs(1);
+
+/// What a peer is started with.
+#[derive(Debug)]
+pub struct Options {
+    /// Where to listen; port 0 binds a free one.
+    pub listen: SocketAddr,
+    /// The TRACKER_INFO file, which need not exist yet.
+    pub tracker_info: PathBuf,
+    /// Where the peer keeps what it must remember.
+    pub folder: StateFolder,
+    /// What others see it called; may be empty.
+    pub name: String,
+    /// How many pieces are hashed and written at once.
+    pub threads: usize,
+    /// The most links of one share.
+    pub max_peers: usize,
+    /// Is told of a cluster that is met for the first time.
+    pub first_use: FirstUseNotice,
+    /// How much it gives and takes.
+    pub limits: Limits,
+    /// How long the other sides of its links may take.
+    pub deadlines: Deadlines,
+}
+
+/// A running peer. Dropping it stops it.
+#[derive(Debug)]
+pub struct Peer {
+    pub(super) context: Arc<Context>,
+    pub(super) transfers: Arc<Transfers>,
+    calls: Arc<Calls>,
+    server: Server,
+    /// Disconnected once no thread announces any more.
+    announced: Receiver<()>,
+    folder: StateFolder,
+}
+
+impl Peer {
+    /// Binds, and takes up what the folder remembers, in the background.
+    ///
+    /// # Errors
+    /// When the address cannot be bound, the records cannot be opened, or the system gives no thread.
+    pub fn start(options: Options) -> Result<Self, PeerError> {
+        let address = options.listen;
+        let listener =
+            TcpListener::bind(address).map_err(|source| PeerError::Listen { address, source })?;
+        let address = listener.local_addr().map_err(PeerError::Thread)?;
+        let handshake = options.deadlines.handshake;
+        let (transfers, folder) = compose(options, address)?;
+        let sockets = Arc::new(Sockets::default());
+        let calls = Calls::new(Arc::clone(&transfers), Arc::clone(&sockets));
+        let serving = Arc::clone(&transfers);
+        let accept = move |caller: Incoming| incoming::accept(&serving, &sockets, caller);
+        let server = Server::start("link", listener, CAPS, STACK, handshake, accept);
+        let server = server.map_err(PeerError::Thread)?;
+        let (announcing, announced) = bounded(0);
+        let peer = Self {
+            context: Arc::clone(&transfers.context),
+            transfers,
+            calls: Arc::new(calls),
+            server,
+            announced,
+            folder,
+        };
+        peer.spawn_own(announcing)?;
+        restore(&peer.transfers)?;
+        log::info!("listening on {address}");
+        Ok(peer)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.context.identity.address
+    }
+
+    /// The folder it keeps its state in.
+    pub fn folder(&self) -> &StateFolder {
+        &self.folder
+    }
+
+    /// Its user at the trackers.
+    pub fn account(&self) -> &Account {
+        self.transfers.account()
+    }
+
+    /// Ends hashing that a command waits for, at a person's wish to stop.
+    pub fn interrupt(&self) {
+        self.context.interrupt.store(true, Ordering::SeqCst);
+        for entry in self.transfers.entries() {
+            if let Entry::Search(search) = entry {
+                search.interrupt();
+            }
+        }
+    }
+
+    /// Tells the trackers, ends all links and threads and leaves the records as they should be found
+    /// again.
+    pub fn stop(&self) {
+        self.interrupt();
+        let (context, services) = (&self.context, &self.transfers.services);
+        if context.stop.is_stopped() {
+            return;
+        }
+        context.stop.stop();
+        context.ticks.now();
+        services.web.shut_down();
+        services.announcer.farewell(context);
+        services.group_announcer.farewell(services.speaker(context));
+        for transfer in self.transfers.transfers() {
+            transfer.close_links("the peer stops");
+        }
+        self.server.stop();
+        self.calls.join();
+        context.tasks.join();
+        // One that waits for a tracker which does not answer holds nothing, and must not hold up the
+        // end.
+        let _ = self.announced.recv_timeout(ANNOUNCED);
+        context.changes.notify();
+        log::info!("stopped");
+    }
+
+    /// What transfers use of this peer.
+    pub(super) fn services(&self) -> &Services {
+        &self.transfers.services
+    }
+
+    /// A transfer that is still to be entered into the map.
+    pub(super) fn new_transfer(
+        &self,
+        metainfo: Metainfo,
+        kind: Kind,
+        listed: bool,
+    ) -> Result<Transfer, PeerError> {
+        if self.context.stop.is_stopped() {
+            return Err(PeerError::Stopping);
+        }
+        let services = &self.transfers.services;
+        Ok(Transfer::new(
+            &self.context,
+            services,
+            metainfo,
+            kind,
+            listed,
+        ))
+    }
+
+    /// Starts the threads that run as long as the peer. Those that announce hold `alive`.
+    fn spawn_own(&self, alive: Sender<()>) -> Result<(), PeerError> {
+        let tasks = &self.context.tasks;
+        let (transfers, calls) = (Arc::clone(&self.transfers), Arc::clone(&self.calls));
+        let spawned = tasks.spawn("tick", move || tick::run(&transfers, &calls));
+        spawned.map_err(PeerError::Thread)?;
+        let transfers = Arc::clone(&self.transfers);
+        let spawned = tasks.spawn("watch", move || watch::run(&transfers));
+        spawned.map_err(PeerError::Thread)?;
+        let transfers = Arc::clone(&self.transfers);
+        // Not joined: it may wait for a tracker that does not answer, and holds nothing.
+        let spawned = thread::Builder::new()
+            .name("group-announce".to_owned())
+            .spawn(move || {
+                let services = &transfers.services;
+                let speaker = services.speaker(&transfers.context);
+                let look = || look_at_links(&transfers);
+                services.group_announcer.run(&speaker, &look);
+            });
+        spawned.map_err(PeerError::Thread)?;
+        for number in 1..=announcer::THREADS {
+            let (transfers, alive) = (Arc::clone(&self.transfers), alive.clone());
+            let thread = thread::Builder::new().name(format!("announce-{number}"));
+            let spawned = thread.spawn(move || {
+                transfers.services.announcer.run(&transfers.context);
+                drop(alive);
+            });
+            spawned.map_err(PeerError::Thread)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Opens the records and makes everything that has no thread yet.
+fn compose(
+    options: Options,
+    address: SocketAddr,
+) -> Result<(Arc<Transfers>, StateFolder), PeerError> {
+    let records = Records::open(&options.folder)?;
+    let info = options.tracker_info.clone();
+    let account = Account::open(info, options.folder.path(), options.first_use);
+    let account = account.map_err(Box::new)?;
+    let pool = Pool::start("piece", options.threads).map_err(PeerError::Thread)?;
+    let alphanumerics = std::iter::repeat_with(fastrand::alphanumeric);
+    let identity = Identity {
+        peer_id: PeerId::new(std::array::from_fn(|_| fastrand::alphanumeric() as u8)),
+        key: alphanumerics.take(16).collect(),
+        address,
+        name: options.name,
+    };
+    let bounds = Bounds::new(options.max_peers, options.limits, options.deadlines);
+    let context = Arc::new(Context::new(identity, bounds, pool, records));
+    let services = Arc::new(Services {
+        account: Arc::new(account),
+        groups: Arc::new(Groups::new(MemberKey::generate().map_err(PeerError::Key)?)),
+        announcer: Announcer::new(options.tracker_info, address.ip()),
+        group_announcer: GroupAnnouncer::default(),
+        web: WebClient::default(),
+    });
+    let transfers = Arc::new(Transfers::new(context, services));
+    Ok((transfers, options.folder))
+}

@@ -1,0 +1,60 @@
+//! The sockets of calls and of lines that fetch metadata, in reach of a stop.
+
+use std::collections::HashMap;
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Sockets that [`Sockets::shut`] ends.
+#[derive(Debug, Default)]
+pub(super) struct Sockets {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: u64,
+    open: HashMap<u64, Arc<TcpStream>>,
+    is_shut: bool,
+}
+
+/// A socket in the registry, until it is dropped.
+pub(super) struct Registered<'a> {
+    sockets: &'a Sockets,
+    number: u64,
+}
+
+impl Sockets {
+    /// Registers a socket until the guard is dropped; after [`Sockets::shut`] it is ended at once.
+    pub(super) fn register(&self, stream: &Arc<TcpStream>) -> Registered<'_> {
+        let mut state = self.state();
+        let number = state.next;
+        state.next += 1;
+        state.open.insert(number, Arc::clone(stream));
+        if state.is_shut {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        Registered {
+            sockets: self,
+            number,
+        }
+    }
+
+    /// Ends all of them, and those still to come.
+    pub(super) fn shut(&self) {
+        let mut state = self.state();
+        state.is_shut = true;
+        for stream in state.open.values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        self.sockets.state().open.remove(&self.number);
+    }
+}

@@ -1,0 +1,51 @@
+//! The threads of a peer that compute and write: the fixed pool for pieces, and a thread of its own
+//! for each long task (checking, restoring, finishing, a web seed).
+
+use crate::net::Pool;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+/// All of them. [`Tasks::join`] ends them.
+#[derive(Debug)]
+pub(super) struct Tasks {
+    pool: Pool,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Tasks {
+    pub(super) fn new(pool: Pool) -> Self {
+        Self {
+            pool,
+            threads: Mutex::default(),
+        }
+    }
+
+    /// Queues a short job for the pool.
+    pub(super) fn submit(&self, job: impl FnOnce() + Send + 'static) {
+        self.pool.submit(job);
+    }
+
+    /// Runs a long task on a thread of its own.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(super) fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(run)?;
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.retain(|thread| !thread.is_finished());
+        threads.push(thread);
+        Ok(())
+    }
+
+    /// Waits for all of them. Long tasks must have been told to stop.
+    pub(super) fn join(&self) {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = std::mem::take(&mut *threads);
+        drop(threads);
+        for thread in ended {
+            let _ = thread.join();
+        }
+        self.pool.stop();
+    }
+}

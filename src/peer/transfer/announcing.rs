@@ -1,0 +1,222 @@
+//! How a transfer is announced: to the trackers of an open swarm, or to those of its group.
+
+use super::state::{Phase, Transfer};
+use crate::certificate::Fingerprint;
+use crate::peer::announcer::{Announced, Reading, Snapshot};
+use crate::peer::group::{Amounts, Group, GroupSwarm};
+use crate::torrent::{InfoHash, PieceSet};
+use crate::wire::Event;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A download into which something came so lately gets what it needs.
+const LATELY: Duration = Duration::from_secs(2);
+
+impl Transfer {
+    /// Announces it as soon as possible, and goes on announcing it.
+    pub(crate) fn announce(self: &Arc<Self>, event: Option<Event>) {
+        match &self.group {
+            Some(group) => {
+                let swarm: Arc<dyn GroupSwarm> = Arc::new(InGroup {
+                    transfer: Arc::clone(self),
+                    group: Arc::clone(group),
+                });
+                self.services.group_announcer.announce(&swarm, event);
+            }
+            None => self.services.announcer.announce(&self.announced(), event),
+        }
+    }
+
+    /// Has more trackers of an open swarm asked as it is time.
+    pub(crate) fn look_at_need(self: &Arc<Self>) {
+        let announcer = &self.services.announcer;
+        announcer.look_at_need(&self.announced(), self.context.now());
+    }
+
+    /// The trackers hear that it ends here.
+    pub(crate) fn leave(&self) {
+        match &self.group {
+            Some(_) => self.services.group_announcer.leave(self.info_hash()),
+            None => self.services.announcer.leave(self.info_hash()),
+        }
+    }
+
+    /// The latest trouble with its trackers.
+    pub(crate) fn tracker_trouble(&self) -> Option<String> {
+        let (info_hash, services) = (self.info_hash(), &self.services);
+        match &self.group {
+            _ if !self.listed => None,
+            Some(_) => services.group_announcer.trouble(info_hash),
+            None => services.announcer.trouble(info_hash),
+        }
+    }
+
+    /// As the announcer of open swarms sees it.
+    pub(crate) fn announced(self: &Arc<Self>) -> Arc<dyn Announced> {
+        Arc::<Self>::clone(self)
+    }
+
+    /// Its user may not have it any more, or it is off the catalogue. Returns whether it stays here,
+    /// to come back: what is complete does, as the file is its user's.
+    fn goes_out(&self, reason: &str) -> bool {
+        {
+            let mut state = self.state();
+            match state.phase {
+                Phase::Complete if state.out => return true,
+                Phase::Complete => state.out = true,
+                // These are not announced, and say why themselves.
+                Phase::Lost(_) | Phase::Failed(_) => return true,
+                _ => return false,
+            }
+        }
+        self.context.owned.remove(self.info_hash());
+        self.close_links(reason);
+        self.set_trouble(format!("not shared any more: {reason}"));
+        self.context.changes.notify();
+        true
+    }
+
+    /// Its user may have it: if it was complete and could not be shared, it is from now on. Returns
+    /// whether that is so.
+    pub(crate) fn comes_back(&self) -> bool {
+        {
+            let mut state = self.state();
+            if state.retired || !std::mem::take(&mut state.out) {
+                return false;
+            }
+            state.trouble = None;
+            if state.phase != Phase::Complete {
+                return false;
+            }
+            let whole = PieceSet::full(self.info().lengths());
+            self.context.owned.insert(self.info_hash(), whole);
+        }
+        log::info!("{}: shared again", self.name());
+        self.context.changes.notify();
+        true
+    }
+
+    /// A download that has nobody to ask.
+    fn has_no_owner(&self) -> bool {
+        let state = self.state();
+        let asks = |id| state.picker.is_interesting(id);
+        state.phase == Phase::Active && !state.links.keys().any(|id| asks(*id))
+    }
+}
+
+impl Announced for Transfer {
+    fn info_hash(&self) -> InfoHash {
+        self.info().info_hash()
+    }
+
+    fn name(&self) -> &str {
+        self.info().name().as_str()
+    }
+
+    fn tiers(&self) -> &[Vec<String>] {
+        self.metainfo.trackers()
+    }
+
+    fn reading(&self) -> Reading {
+        match self.info().private() {
+            true => Reading::One,
+            false => Reading::InOrder,
+        }
+    }
+
+    fn snapshot(&self, event: Option<Event>) -> Snapshot {
+        let state = self.state();
+        let phase = &state.phase;
+        Snapshot {
+            uploaded: self.uploaded_bytes(),
+            downloaded: self.downloaded_bytes(),
+            left: self.bytes_left(&state),
+            event: match event {
+                // A partial seed says so with each announce (BEP 21). The first time is a moment
+                // before it becomes one.
+                None | Some(Event::Paused) if self.is_partial_seed(phase) => Some(Event::Paused),
+                Some(Event::Paused) if *phase != Phase::Finishing => None,
+                event => event,
+            },
+        }
+    }
+
+    fn is_hungry(&self) -> bool {
+        self.has_no_owner()
+    }
+
+    fn starves(&self, now: Duration) -> bool {
+        let state = self.state();
+        state.phase == Phase::Active && now.saturating_sub(state.last_arrival) >= LATELY
+    }
+
+    fn found(&self, peers: Vec<SocketAddr>) {
+        self.add_candidates(peers);
+    }
+
+    fn give_up_peers(&self, reason: &str) {
+        self.forget_peers(reason);
+    }
+}
+
+/// A transfer of a group, as the announcer of groups sees it.
+#[derive(Debug)]
+struct InGroup {
+    transfer: Arc<Transfer>,
+    group: Arc<Group>,
+}
+
+impl GroupSwarm for InGroup {
+    fn transfer_id(&self) -> usize {
+        Arc::as_ptr(&self.transfer) as usize
+    }
+
+    fn info_hash(&self) -> InfoHash {
+        self.transfer.info_hash()
+    }
+
+    fn name(&self) -> &str {
+        self.transfer.name()
+    }
+
+    fn group(&self) -> &Arc<Group> {
+        &self.group
+    }
+
+    fn authority(&self) -> Option<Fingerprint> {
+        self.transfer.authority
+    }
+
+    fn amounts(&self) -> Amounts {
+        Amounts {
+            uploaded: self.transfer.uploaded_bytes(),
+            downloaded: self.transfer.downloaded_bytes(),
+            left: self.transfer.bytes_left(&self.transfer.state()),
+        }
+    }
+
+    fn is_without_owner(&self) -> bool {
+        self.transfer.has_no_owner()
+    }
+
+    fn found(&self, peers: Vec<SocketAddr>) {
+        self.transfer.add_candidates(peers);
+    }
+
+    fn close_links(&self, reason: &str) {
+        self.transfer.close_links(reason);
+    }
+
+    fn may_be_shared(&self) {
+        self.transfer.comes_back();
+    }
+
+    fn may_not_be_shared(&self, reason: &str) -> bool {
+        self.transfer.goes_out(reason)
+    }
+
+    fn fail(&self, reason: &str) {
+        self.transfer.fail(reason);
+    }
+}

@@ -1,0 +1,218 @@
+//! The map of everything this peer shares, downloads or searches, by info-hash.
+
+use super::account::Account;
+use super::announcer::Announced;
+use super::contacts::Contacts;
+use super::context::Context;
+use super::magnet::MagnetSearch;
+use super::services::Services;
+use super::transfer::Transfer;
+use crate::torrent::InfoHash;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// One entry of the map.
+#[derive(Clone, Debug)]
+pub(super) enum Entry {
+    /// A magnet link without metadata.
+    Search(Arc<MagnetSearch>),
+    /// A share or download.
+    Transfer(Arc<Transfer>),
+}
+
+impl Entry {
+    pub(super) fn info_hash(&self) -> InfoHash {
+        self.announced().info_hash()
+    }
+
+    /// What a person calls it.
+    pub(super) fn name(&self) -> &str {
+        self.announced().name()
+    }
+
+    /// Whether another try may take its place.
+    pub(super) fn has_failed(&self) -> bool {
+        match self {
+            Self::Search(search) => search.has_failed(),
+            Self::Transfer(transfer) => transfer.has_failed(),
+        }
+    }
+
+    /// Where it is or will be.
+    pub(super) fn path(&self) -> PathBuf {
+        match self {
+            Self::Search(search) => search.destination().to_owned(),
+            Self::Transfer(transfer) => transfer.path(),
+        }
+    }
+
+    /// When it was first asked for, in milliseconds since 1970.
+    pub(super) fn added_ms(&self) -> u64 {
+        match self {
+            Self::Search(search) => search.added_ms(),
+            Self::Transfer(transfer) => transfer.added_ms,
+        }
+    }
+
+    /// Whether a person may mean it by `name`.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        match self {
+            Self::Search(search) => search.name() == name || search.info_hash().to_string() == name,
+            Self::Transfer(transfer) => transfer.is_called(name),
+        }
+    }
+
+    /// Looks at or changes whom it calls.
+    pub(super) fn contacts<R>(&self, act: impl FnOnce(&mut Contacts) -> R) -> R {
+        match self {
+            Self::Search(search) => search.contacts(act),
+            Self::Transfer(transfer) => act(&mut transfer.state().contacts),
+        }
+    }
+
+    /// Ends it for this reason; what is on disk stays for another try.
+    pub(super) fn fail(&self, reason: &str) {
+        match self {
+            Self::Search(search) => search.fail(reason),
+            Self::Transfer(transfer) => transfer.fail(reason),
+        }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Search(one), Self::Search(other)) => Arc::ptr_eq(one, other),
+            (Self::Transfer(one), Self::Transfer(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
+    fn announced(&self) -> &dyn Announced {
+        match self {
+            Self::Search(search) => &**search,
+            Self::Transfer(transfer) => &**transfer,
+        }
+    }
+
+    /// Whether it is out of the map: then it does not come back by itself.
+    fn set_retired(&self, retired: bool) {
+        if let Self::Transfer(transfer) = self {
+            transfer.state().retired = retired;
+        }
+    }
+}
+
+/// All of them, and what each uses.
+#[derive(Debug)]
+pub(super) struct Transfers {
+    pub(super) context: Arc<Context>,
+    pub(super) services: Arc<Services>,
+    map: Mutex<HashMap<InfoHash, Entry>>,
+}
+
+impl Transfers {
+    pub(super) fn new(context: Arc<Context>, services: Arc<Services>) -> Self {
+        Self {
+            context,
+            services,
+            map: Mutex::default(),
+        }
+    }
+
+    /// The user at the trackers.
+    pub(super) fn account(&self) -> &Account {
+        &self.services.account
+    }
+
+    /// Everything, in no order.
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        self.map().values().cloned().collect()
+    }
+
+    /// Everything, the oldest first.
+    pub(super) fn sorted(&self) -> Vec<Entry> {
+        let mut entries = self.entries();
+        entries.sort_by_key(|entry| (entry.added_ms(), entry.info_hash()));
+        entries
+    }
+
+    /// All shares and downloads, the oldest first.
+    pub(super) fn sorted_transfers(&self) -> Vec<Arc<Transfer>> {
+        let mut transfers = self.transfers();
+        transfers.sort_by_key(|transfer| (transfer.added_ms, transfer.info_hash()));
+        transfers
+    }
+
+    /// All shares and downloads, in no order.
+    pub(super) fn transfers(&self) -> Vec<Arc<Transfer>> {
+        let map = self.map();
+        let transfers = map.values().filter_map(|entry| match entry {
+            Entry::Transfer(transfer) => Some(Arc::clone(transfer)),
+            Entry::Search(_) => None,
+        });
+        transfers.collect()
+    }
+
+    pub(super) fn entry(&self, info_hash: InfoHash) -> Option<Entry> {
+        self.map().get(&info_hash).cloned()
+    }
+
+    pub(super) fn transfer(&self, info_hash: InfoHash) -> Option<Arc<Transfer>> {
+        match self.entry(info_hash)? {
+            Entry::Transfer(transfer) => Some(transfer),
+            Entry::Search(_) => None,
+        }
+    }
+
+    /// Takes an entry in.
+    ///
+    /// # Errors
+    /// The entry of that info-hash that is here already, if it has not failed.
+    pub(super) fn enter(&self, entry: Entry) -> Result<(), Entry> {
+        let mut map = self.map();
+        match map.get(&entry.info_hash()) {
+            Some(other) if !other.has_failed() => Err(other.clone()),
+            _ => {
+                entry.set_retired(false);
+                if let Some(former) = map.insert(entry.info_hash(), entry) {
+                    former.set_retired(true);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Puts an entry in the place of another.
+    ///
+    /// # Errors
+    /// What is there by now, if that is another entry; the former one itself if it was cancelled.
+    pub(super) fn replace(&self, former: &Entry, entry: Entry) -> Result<(), Entry> {
+        let mut map = self.map();
+        match map.get(&former.info_hash()) {
+            Some(there) if !there.is(former) => Err(there.clone()),
+            // Under the lock of the map: a cancel of the former one finds the new one from now on.
+            Some(_) if !former.has_failed() => {
+                map.insert(entry.info_hash(), entry);
+                former.set_retired(true);
+                Ok(())
+            }
+            _ => Err(former.clone()),
+        }
+    }
+
+    /// Takes an entry out; `false` if another has its place, or none.
+    pub(super) fn forget(&self, entry: &Entry) -> bool {
+        let mut map = self.map();
+        let info_hash = entry.info_hash();
+        let is_there = map.get(&info_hash).is_some_and(|there| there.is(entry));
+        if is_there {
+            map.remove(&info_hash);
+        }
+        entry.set_retired(true);
+        is_there
+    }
+
+    fn map(&self) -> MutexGuard<'_, HashMap<InfoHash, Entry>> {
+        self.map.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
