@@ -3,10 +3,11 @@
 //! In scope: making it once however many start at once, waiting for it, refusing one that others may read or that is
 //! not whole. It is never changed. Out of scope: what is in it (`certificate`), and who makes it (tracker number 1).
 
+use super::whole_file;
 use crate::certificate::{Authority, CLUSTER_AUTHORITY, CertificateError};
 use nix::fcntl::OFlag;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -82,7 +83,7 @@ pub fn make_or_open_cluster(path: &Path) -> Result<Authority, ClusterError> {
         path: path.to_owned(),
         source,
     })?;
-    match put(path, &made.to_pem()) {
+    match whole_file::put_new(path, made.to_pem().as_bytes()) {
         Ok(()) => Ok(made),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             open(path)?.ok_or_else(|| ClusterError::Missing(path.to_owned()))
@@ -154,22 +155,6 @@ fn open(path: &Path) -> Result<Option<Authority>, ClusterError> {
         source,
     });
     read.map(Some)
-}
-
-/// Writes the file whole, or fails with `AlreadyExists`. Temporary files of this kind have mode 0600 from the start.
-fn put(path: &Path, text: &str) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::Builder::new()
-        .prefix(".cluster-")
-        .permissions(std::fs::Permissions::from_mode(0o600))
-        .tempfile_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist_noclobber(path)?;
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

@@ -233,15 +233,15 @@ impl Download {
                 store.finished_at(in_place.root().renamed(path.clone())?);
                 return Ok(path);
             }
-            Mode::Replace(others) => match parent.entry(name)? {
-                Some(entry) if is_of(&entry, layout) => rename_over(parent, part, name, layout)?
-                    .map(|left| (parent.path().join(left), *others)),
-                _ => {
-                    rename_new((parent, part), (parent, name), layout)?;
-                    None
-                }
-            },
-            Mode::New => {
+            Mode::Replace(others)
+                if parent
+                    .entry(name)?
+                    .is_some_and(|entry| is_of(&entry, layout)) =>
+            {
+                let left = rename_over(parent, part, name, layout)?;
+                left.map(|left| (parent.path().join(left), *others))
+            }
+            Mode::New | Mode::Replace(_) => {
                 rename_new((parent, part), (parent, name), layout)?;
                 None
             }
@@ -297,7 +297,7 @@ impl Download {
     }
 
     fn make_files(&self) -> Result<(), StoreError> {
-        for index in part::make_files(&self.store, self.is_new)? {
+        for index in part::make_files(&self.store)? {
             if let Some(parts) = &self.parts {
                 extend::fill(&self.store, index, parts)?;
             }

@@ -3,7 +3,7 @@
 
 use super::layout::FileLayout;
 use super::root::Root;
-use super::tree::Access;
+use super::tree::{Access, metadata};
 use super::{Place, Stamp, StoreError};
 use crate::torrent::Layout;
 
@@ -33,13 +33,13 @@ impl InPlace {
             let Some(path) = layout.path(index).filter(|_| layout.is_wanted(index)) else {
                 continue;
             };
-            let metadata = match root.open_file(path, Access::Read) {
-                Ok(file) => file.metadata(),
+            let file = match root.open_file(path, Access::Read) {
+                Ok(file) => file,
                 Err(StoreError::Missing(_)) => continue,
                 Err(error) => return Err(error),
             };
             let path = || root.file_path(Some(path));
-            let metadata = metadata.map_err(|error| StoreError::io("look at", &path(), error))?;
+            let metadata = metadata(&file, path)?;
             if metadata.len() != layout.length(index) {
                 return Err(StoreError::Exists(path()));
             }

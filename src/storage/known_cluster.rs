@@ -1,8 +1,8 @@
 //! The cluster that a peer has talked to first, as ssh knows hosts: one fingerprint in a file of its state folder.
 
+use super::whole_file;
 use crate::certificate::Fingerprint;
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The file's name in the state folder.
@@ -13,7 +13,6 @@ const LONGEST: u64 = 200;
 /// Where the fingerprint lies.
 #[derive(Clone, Debug)]
 pub struct KnownCluster {
-    folder: PathBuf,
     path: PathBuf,
 }
 
@@ -39,7 +38,6 @@ impl KnownCluster {
     /// The one of a state folder, which its process alone uses.
     pub fn new(folder: &Path) -> Self {
         Self {
-            folder: folder.to_owned(),
             path: folder.join(FILE),
         }
     }
@@ -54,13 +52,10 @@ impl KnownCluster {
     /// # Errors
     /// See [`KnownClusterError`]; the file is as it was.
     pub fn load(&self) -> Result<Option<Fingerprint>, KnownClusterError> {
-        let file = match File::open(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file.map_err(|error| self.io("read", error))?,
+        let read = whole_file::read(&self.path, LONGEST);
+        let Some(text) = read.map_err(|error| self.io("read", error))? else {
+            return Ok(None);
         };
-        let mut text = Vec::new();
-        let read = file.take(LONGEST).read_to_end(&mut text);
-        read.map_err(|error| self.io("read", error))?;
         let text = str::from_utf8(&text).ok();
         let found = text.and_then(|text| text.trim().parse().ok());
         let found = found.ok_or_else(|| KnownClusterError::Damaged(self.path.clone()))?;
@@ -73,14 +68,8 @@ impl KnownCluster {
     /// # Errors
     /// See [`KnownClusterError`].
     pub fn store_first(&self, fingerprint: Fingerprint) -> Result<Fingerprint, KnownClusterError> {
-        let write = || {
-            let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-            writeln!(file, "{fingerprint}")?;
-            file.as_file().sync_all()?;
-            file.persist_noclobber(&self.path)?;
-            File::open(&self.folder)?.sync_all()
-        };
-        match write() {
+        let line = format!("{fingerprint}\n");
+        match whole_file::put_new(&self.path, line.as_bytes()) {
             Ok(()) => Ok(fingerprint),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let before = self.load()?;

@@ -56,6 +56,7 @@ mod swarms_file;
 mod tree;
 mod verify;
 mod walk;
+mod whole_file;
 
 pub use backup::BackupError;
 pub use cluster::{

@@ -2,7 +2,7 @@
 
 use super::parts_file::PartsFile;
 use super::reserve::{check_space, is_cheap, reserve};
-use super::tree::{Access, Folder, missing_is_fine};
+use super::tree::{Access, Folder, metadata, missing_is_fine};
 use super::{Store, StoreError};
 use nix::unistd::syncfs;
 use std::collections::HashSet;
@@ -14,61 +14,41 @@ const MANY: usize = 128;
 
 /// Makes all files that are to be fetched, each with its length and, where that is cheap, its room
 /// on the disk. Returns those that had no length before.
-pub(super) fn make_files(store: &Store, is_new: bool) -> Result<Vec<usize>, StoreError> {
-    let reserved = if is_new { 0 } else { reserved(store)? };
-    let lengths = store
-        .fetched_files()
-        .map(|index| store.layout().length(index));
-    let total: u64 = lengths.sum();
-    let folder = store.root().as_file();
-    check_space(folder, store.path(), total.saturating_sub(reserved))?;
-    let cheap = is_cheap(folder);
-    let (mut seen, mut made) = (HashSet::new(), Vec::new());
+pub(super) fn make_files(store: &Store) -> Result<Vec<usize>, StoreError> {
+    let layout = store.layout();
+    let (mut seen, mut empty, mut needed) = (HashSet::new(), Vec::new(), 0u64);
     for index in store.fetched_files() {
         let file = store.open_file(index, Access::Create)?;
         let metadata = fits(store, index, &file)?;
         if !seen.insert((metadata.dev(), metadata.ino())) {
             return Err(StoreError::SameFile(store.file_path(index)));
         }
-        let length = store.layout().length(index);
-        if metadata.len() != length {
-            let reserved = reserve(&file, length, cheap);
-            reserved
-                .map_err(|error| StoreError::io("make room for", &store.file_path(index), error))?;
-            made.push(index);
+        let reserved = metadata.blocks().saturating_mul(512).min(metadata.len());
+        needed = needed.saturating_add(layout.length(index).saturating_sub(reserved));
+        if metadata.len() != layout.length(index) {
+            empty.push(index);
         }
     }
-    Ok(made)
+    let folder = store.root().as_file();
+    check_space(folder, store.path(), needed)?;
+    let cheap = is_cheap(folder);
+    for index in &empty {
+        let file = store.open_file(*index, Access::Write)?;
+        let made = reserve(&file, layout.length(*index), cheap);
+        made.map_err(|error| StoreError::io("make room for", &store.file_path(*index), error))?;
+    }
+    Ok(empty)
 }
 
 /// Whether a file that is there can be one of this download's.
 fn fits(store: &Store, index: usize, file: &File) -> Result<Metadata, StoreError> {
     let path = || store.file_path(index);
-    let metadata = file.metadata();
-    let metadata = metadata.map_err(|error| StoreError::io("look at", &path(), error))?;
+    let metadata = metadata(file, path)?;
     let found = metadata.len();
     if metadata.nlink() > 1 || found != 0 && found != store.layout().length(index) {
         return Err(StoreError::Foreign(path()));
     }
     Ok(metadata)
-}
-
-/// Number of bytes of the share that have their room on the disk already.
-fn reserved(store: &Store) -> Result<u64, StoreError> {
-    let mut reserved = 0;
-    for index in store.fetched_files() {
-        match store.open_file(index, Access::Read) {
-            Ok(file) => {
-                let metadata = file.metadata();
-                let metadata = metadata
-                    .map_err(|error| StoreError::io("look at", &store.file_path(index), error))?;
-                reserved += metadata.blocks().saturating_mul(512).min(metadata.len());
-            }
-            Err(StoreError::Missing(_)) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(reserved)
 }
 
 /// Gives the files their executable bits and syncs them and the folders they are in.

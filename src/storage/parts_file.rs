@@ -5,7 +5,7 @@
 
 use super::StoreError;
 use super::place::{MAX_NAME, Place, beginning};
-use super::tree::{Access, Folder, lock};
+use super::tree::{Access, Folder, lock, metadata};
 use crate::torrent::Info;
 use std::fs::File;
 use std::io;
@@ -40,8 +40,7 @@ impl PartsFile {
         let path = parent.path().join(&name);
         let file = parent.file(&name, Access::Create)?;
         lock(&file, &path)?;
-        let metadata = file.metadata();
-        let metadata = metadata.map_err(|error| StoreError::io("look at", &path, error))?;
+        let metadata = metadata(&file, || path.clone())?;
         let total = info.lengths().total();
         if metadata.nlink() > 1 || metadata.len() != 0 && metadata.len() != total {
             return Err(StoreError::Foreign(path));

@@ -4,17 +4,16 @@
 //! In scope: what is saved is there after a crash, whole or as it was before; what was damaged meanwhile is told and
 //! left out. A record counts once it stands under its name; its torrent is written before it and removed after it.
 
+use super::whole_file::{self, NEW};
 use super::{MagnetRecord, Record, RecordError, StateFolder};
 use crate::torrent::{InfoHash, MAX_METAINFO, Metainfo, Sha1};
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// How names of files start that are not yet whole.
-const NEW: &str = ".new-";
 /// The largest record that is read, in bytes: stamps of a million files and then some.
 const MAX_RECORD: usize = 64 << 20;
 /// The largest record of a download by magnet link that is read, in bytes.
@@ -78,13 +77,9 @@ impl Records {
         }
         let torrent = metainfo.encode();
         let mut known = self.known();
-        replace(&self.torrents, &self.torrent_path(hash), &torrent)?;
+        replace(&self.torrent_path(hash), &torrent)?;
         let torrent = Sha1::of(&torrent);
-        replace(
-            &self.records,
-            &self.record_path(hash),
-            &record.encode(torrent),
-        )?;
+        replace(&self.record_path(hash), &record.encode(torrent))?;
         known.insert(hash, torrent);
         Ok(())
     }
@@ -97,11 +92,7 @@ impl Records {
         let hash = record.info_hash;
         let known = self.known();
         let torrent = *known.get(&hash).ok_or(RecordError::Unknown(hash))?;
-        replace(
-            &self.records,
-            &self.record_path(hash),
-            &record.encode(torrent),
-        )
+        replace(&self.record_path(hash), &record.encode(torrent))
     }
 
     /// Forgets a share; it need not be recorded.
@@ -152,7 +143,7 @@ impl Records {
     pub fn save_magnet(&self, record: &MagnetRecord) -> Result<(), RecordError> {
         let _one_at_a_time = self.known();
         let path = self.magnet_path(record.magnet.info_hash);
-        replace(&self.magnets, &path, &record.encode())
+        replace(&path, &record.encode())
     }
 
     /// Forgets a download by magnet link; it need not be recorded.
@@ -195,17 +186,8 @@ impl Records {
     }
 }
 
-/// Puts `bytes` under `path` in `folder` such that there is always either the former file or the new one, whole.
-fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
-    let write = || {
-        let mut file = tempfile::Builder::new().prefix(NEW).tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    write().map_err(|source| error("write", path, source))?;
-    sync(folder)
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
+    whole_file::replace(path, bytes).map_err(|source| error("write", path, source))
 }
 
 fn read(path: &Path, most: usize) -> Result<Vec<u8>, RecordError> {
@@ -257,8 +239,7 @@ fn remove_file(path: &Path) -> Result<(), RecordError> {
 }
 
 fn sync(folder: &Path) -> Result<(), RecordError> {
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(|source| error("sync", folder, source))
+    whole_file::sync_folder(folder).map_err(|source| error("sync", folder, source))
 }
 
 fn error(action: &'static str, path: &Path, source: io::Error) -> RecordError {

@@ -13,18 +13,11 @@ pub(super) fn rename_new(
     to: (&Folder, &str),
     layout: Layout,
 ) -> Result<(), StoreError> {
-    let failed = |errno| rename_error(to.0, to.1, errno);
-    #[cfg(target_env = "gnu")]
-    {
-        use nix::fcntl::{RenameFlags, renameat2};
-        let (old, new) = (from.0.as_file(), to.0.as_file());
-        match renameat2(old, from.1, new, to.1, RenameFlags::RENAME_NOREPLACE) {
-            // Network file systems know no such flag.
-            Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {}
-            result => return result.map_err(failed),
-        }
-    }
-    rename_by_placeholder(from, to, layout).map_err(failed)
+    let renamed = match rename_flagged(from, to, false) {
+        Ok(false) => rename_by_placeholder(from, to, layout),
+        renamed => renamed.map(|_| ()),
+    };
+    renamed.map_err(|errno| rename_error(to.0, to.1, errno))
 }
 
 /// The same for file systems without such a rename: the name is taken first, by a call that fails
@@ -73,30 +66,42 @@ pub(super) fn rename_over(
     let folder = parent.as_file();
     let result = match layout {
         Layout::File => renameat(folder, from, folder, to).map(|()| None),
-        Layout::Folder => match exchange(parent, from, to) {
-            // Network file systems know no such flag.
-            Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
+        Layout::Folder => match rename_flagged((parent, from), (parent, to), true) {
+            Ok(false) => {
                 let aside = format!("{from}.replaced");
                 rename_new((parent, to), (parent, &aside), layout)?;
                 rename_new((parent, from), (parent, to), layout)?;
                 Ok(Some(aside))
             }
-            exchanged => exchanged.map(|()| Some(from.to_owned())),
+            exchanged => exchanged.map(|_| Some(from.to_owned())),
         },
     };
     result.map_err(|errno| rename_error(parent, to, errno))
 }
 
+/// Renames without replacing anything, or exchanges two entries. Returns `false` where the system
+/// cannot.
 #[cfg(target_env = "gnu")]
-fn exchange(parent: &Folder, from: &str, to: &str) -> Result<(), Errno> {
+fn rename_flagged(
+    (old, from): (&Folder, &str),
+    (new, to): (&Folder, &str),
+    exchange: bool,
+) -> Result<bool, Errno> {
     use nix::fcntl::{RenameFlags, renameat2};
-    let folder = parent.as_file();
-    renameat2(folder, from, folder, to, RenameFlags::RENAME_EXCHANGE)
+    let flag = match exchange {
+        true => RenameFlags::RENAME_EXCHANGE,
+        false => RenameFlags::RENAME_NOREPLACE,
+    };
+    match renameat2(old.as_file(), from, new.as_file(), to, flag) {
+        // Network file systems know no such flag.
+        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => Ok(false),
+        renamed => renamed.map(|()| true),
+    }
 }
 
 #[cfg(not(target_env = "gnu"))]
-fn exchange(_parent: &Folder, _from: &str, _to: &str) -> Result<(), Errno> {
-    Err(Errno::ENOSYS)
+fn rename_flagged(_: (&Folder, &str), _: (&Folder, &str), _: bool) -> Result<bool, Errno> {
+    Ok(false)
 }
 
 #[cfg(test)]

@@ -74,17 +74,17 @@ pub fn check(
 ) -> Result<Report, StoreError> {
     let store = Store::open(FileLayout::all(info), path)?;
     let (info, lengths) = (store.info(), store.info().lengths());
-    let faults = Mutex::new(BTreeMap::new());
-    let fault = |index: usize, fault: FileFault| {
-        let mut faults = faults.lock().unwrap_or_else(PoisonError::into_inner);
-        faults.entry(index).or_insert(fault);
+    let mut found = Found {
+        good: PieceSet::empty(lengths),
+        proven: BTreeSet::new(),
+        faults: BTreeMap::new(),
     };
     let mut sound = Vec::new();
     for index in store.layout().wanted_files() {
         let opened = store.open_file(index, Access::Read);
         match opened.and_then(|file| store.stamp(index, &file)) {
             Ok(_) => sound.push(index),
-            Err(error) => fault(index, error.into()),
+            Err(error) => found.fault(index, error.into()),
         }
     }
     let with_sha1 = |index: &usize| {
@@ -95,37 +95,38 @@ pub fn check(
     let of_files = hashed.iter().filter_map(|index| info.files().get(*index));
     let of_files: u64 = of_files.map(|file| file.length).sum();
     let total = lengths.total().saturating_add(of_files);
-    let proven = Mutex::new(BTreeSet::new());
-    let good = Mutex::new(PieceSet::empty(lengths));
+    let found = Mutex::new(found);
     let files = hashed.into_iter().map(Job::File);
     let jobs = files.chain(lengths.all_pieces().map(Job::Piece));
     let progress = |done| progress(done, total);
-    hash_jobs(&store, jobs, threads, stop, &progress, |job, found| {
-        match (job, found) {
-            (Job::File(index), Ok(found)) => {
+    hash_jobs(&store, jobs, threads, stop, &progress, |job, hashed| {
+        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+        match (job, hashed) {
+            (Job::File(index), Ok(sha1)) => {
                 let file = info.files().get(index);
-                match file.and_then(|file| file.sha1).unwrap_or(found) {
-                    expected if expected == found => {
-                        let mut proven = proven.lock().unwrap_or_else(PoisonError::into_inner);
-                        proven.insert(index);
-                    }
-                    expected => fault(index, FileFault::Sha1 { found, expected }),
+                let expected = file.and_then(|file| file.sha1).unwrap_or(sha1);
+                if expected == sha1 {
+                    found.proven.insert(index);
+                } else {
+                    let fault = FileFault::Sha1 {
+                        found: sha1,
+                        expected,
+                    };
+                    found.fault(index, fault);
                 }
             }
-            (Job::File(index), Err(error)) => fault(index, error.into()),
-            (Job::Piece(piece), Ok(found)) if found == info.piece_hash(piece) => {
-                let mut good = good.lock().unwrap_or_else(PoisonError::into_inner);
-                good.insert(piece);
+            (Job::File(index), Err(error)) => found.fault(index, error.into()),
+            (Job::Piece(piece), Ok(sha1)) if sha1 == info.piece_hash(piece) => {
+                found.good.insert(piece);
             }
             // The file that it could not be read from is named below, if it is not yet.
             (Job::Piece(_), _) => {}
         }
         Ok(())
     })?;
-    let good = good.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let mut faults = faults.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let proven = proven.into_inner().unwrap_or_else(PoisonError::into_inner);
-    blame_pieces(&store, &good, &proven, &mut faults);
+    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    found.blame_pieces(&store);
+    let Found { good, faults, .. } = found;
     let faults = faults.into_iter();
     let faults = faults.map(|(index, fault)| (store.file_path(index), fault));
     Ok(Report {
@@ -134,42 +135,54 @@ pub fn check(
     })
 }
 
-/// Counts each bad piece for the files of which it holds something, unless one of them explains it already. Files whose own SHA-1
-/// is right are `proven`.
-fn blame_pieces(
-    store: &Store,
-    good: &PieceSet,
-    proven: &BTreeSet<usize>,
-    faults: &mut BTreeMap<usize, FileFault>,
-) {
-    let lengths = store.info().lengths();
-    let mut counts: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
-    for piece in lengths.all_pieces().filter(|piece| !good.contains(*piece)) {
-        let files = store
-            .layout()
-            .files_of(piece)
-            .filter(|index| !proven.contains(index));
-        let files: Vec<usize> = files.collect();
-        if files.iter().any(|index| faults.contains_key(index)) {
-            continue;
-        }
-        match files.as_slice() {
-            [only] => counts.entry(*only).or_default().0 += 1,
-            several => {
-                for index in several {
-                    counts.entry(*index).or_default().1 += 1;
+/// What was found so far.
+struct Found {
+    good: PieceSet,
+    /// Files whose own SHA-1 is right.
+    proven: BTreeSet<usize>,
+    faults: BTreeMap<usize, FileFault>,
+}
+
+impl Found {
+    fn fault(&mut self, index: usize, fault: FileFault) {
+        self.faults.entry(index).or_insert(fault);
+    }
+
+    /// Counts each bad piece for the files of which it holds something, unless one of them explains
+    /// it already.
+    fn blame_pieces(&mut self, store: &Store) {
+        let lengths = store.info().lengths();
+        let mut counts: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
+        for piece in lengths
+            .all_pieces()
+            .filter(|piece| !self.good.contains(*piece))
+        {
+            let files = store
+                .layout()
+                .files_of(piece)
+                .filter(|index| !self.proven.contains(index));
+            let files: Vec<usize> = files.collect();
+            if files.iter().any(|index| self.faults.contains_key(index)) {
+                continue;
+            }
+            match files.as_slice() {
+                [only] => counts.entry(*only).or_default().0 += 1,
+                several => {
+                    for index in several {
+                        counts.entry(*index).or_default().1 += 1;
+                    }
                 }
             }
         }
-    }
-    for (index, count) in counts {
-        faults.insert(
-            index,
-            match count {
-                (0, common) => FileFault::Common(common),
-                (own, _) => FileFault::Pieces(own),
-            },
-        );
+        for (index, count) in counts {
+            self.faults.insert(
+                index,
+                match count {
+                    (0, common) => FileFault::Common(common),
+                    (own, _) => FileFault::Pieces(own),
+                },
+            );
+        }
     }
 }
 

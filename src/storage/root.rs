@@ -1,7 +1,7 @@
 //! The open file or folder of a share, in which its files are.
 
 use super::StoreError;
-use super::tree::{Access, Folder, open_named_file};
+use super::tree::{Access, Folder, metadata, open_named_file};
 use crate::torrent::{FilePath, Layout};
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -87,14 +87,6 @@ impl Root {
         }
     }
 
-    /// The only file of a share without a folder.
-    pub(super) fn only_file(&self) -> Option<Arc<File>> {
-        match &self.base {
-            Base::File(file) => Some(Arc::clone(file)),
-            Base::Folder(_) => None,
-        }
-    }
-
     /// Opens a file of the share. The only file of a share without a folder is open already.
     pub(super) fn open_file(
         &self,
@@ -113,9 +105,7 @@ impl Root {
 
     /// Whether the entry `name` is this very file or folder.
     pub(super) fn is_at(&self, parent: &Folder, name: &str) -> Result<bool, StoreError> {
-        let metadata = self.as_file().metadata();
-        let metadata = metadata
-            .map_err(|error| StoreError::io("look at", &parent.path().join(name), error))?;
+        let metadata = metadata(self.as_file(), || parent.path().join(name))?;
         let entry = parent.entry(name)?;
         Ok(entry
             .is_some_and(|entry| (entry.st_dev, entry.st_ino) == (metadata.dev(), metadata.ino())))

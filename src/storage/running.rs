@@ -1,8 +1,9 @@
 //! What a running tracker leaves in its state folder for whoever shall find it there: where it listens, and where its
 //! cluster's key lies.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use super::whole_file;
+use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -24,11 +25,9 @@ impl Running {
     /// # Errors
     /// What the system says.
     pub fn store(&self, folder: &Path) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
         let cluster = std::path::absolute(&self.cluster)?;
-        writeln!(file, "{}\n{}", self.address, cluster.display())?;
-        file.persist(folder.join(FILE))?;
-        Ok(())
+        let text = format!("{}\n{}\n", self.address, cluster.display());
+        whole_file::replace(&folder.join(FILE), text.as_bytes())
     }
 
     /// What was left last; none if the tracker has ended as it should, or it is not to be read.
@@ -44,7 +43,7 @@ impl Running {
     /// Takes it away: the tracker ends.
     pub fn remove(folder: &Path) {
         let _ = fs::remove_file(folder.join(FILE));
-        let _ = File::open(folder).and_then(|folder| folder.sync_all());
+        let _ = whole_file::sync_folder(folder);
     }
 }
 

@@ -1,11 +1,10 @@
 //! Who is logged in at a peer: one small file in its state folder, of mode 0600, replaced whole.
 
+use super::whole_file;
 use crate::bencode::{Item, KeyOrder, Value};
 use crate::wire::access::{Seen, Token};
 use crate::wire::name::Label;
-use std::fs::{File, Permissions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The file's name in the state folder.
@@ -51,7 +50,6 @@ impl StoredSession {
 /// Where a peer's session lies.
 #[derive(Clone, Debug)]
 pub struct SessionFile {
-    folder: PathBuf,
     path: PathBuf,
 }
 
@@ -77,7 +75,6 @@ impl SessionFile {
     /// The one of a state folder, which its process alone uses.
     pub fn new(folder: &Path) -> Self {
         Self {
-            folder: folder.to_owned(),
             path: folder.join(FILE),
         }
     }
@@ -87,17 +84,12 @@ impl SessionFile {
     /// # Errors
     /// See [`SessionFileError`]; the file is as it was.
     pub fn load(&self) -> Result<Option<StoredSession>, SessionFileError> {
-        let file = match File::open(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file.map_err(|error| self.io("read", error))?,
-        };
-        let mut bytes = Vec::new();
-        let read = file.take(LONGEST).read_to_end(&mut bytes);
-        read.map_err(|error| self.io("read", error))?;
-        let session = decode(&bytes);
-        session
-            .map(Some)
-            .ok_or_else(|| SessionFileError::Damaged(self.path.clone()))
+        let read = whole_file::read(&self.path, LONGEST);
+        let bytes = read.map_err(|error| self.io("read", error))?;
+        let damaged = || SessionFileError::Damaged(self.path.clone());
+        bytes
+            .map(|bytes| decode(&bytes).ok_or_else(damaged))
+            .transpose()
     }
 
     /// Stores a session in place of the one before; it is there after a crash.
@@ -105,16 +97,8 @@ impl SessionFile {
     /// # Errors
     /// See [`SessionFileError`].
     pub fn store(&self, session: &StoredSession) -> Result<(), SessionFileError> {
-        let write = || {
-            let mut file = tempfile::Builder::new()
-                .permissions(Permissions::from_mode(0o600))
-                .tempfile_in(&self.folder)?;
-            file.write_all(&encode(session))?;
-            file.as_file().sync_all()?;
-            file.persist(&self.path)?;
-            File::open(&self.folder)?.sync_all()
-        };
-        write().map_err(|error: io::Error| self.io("write", error))
+        let written = whole_file::replace(&self.path, &encode(session));
+        written.map_err(|error| self.io("write", error))
     }
 
     fn io(&self, action: &'static str, source: io::Error) -> SessionFileError {
@@ -178,6 +162,7 @@ fn other(value: &Value<'_>) -> Option<(Label, Seen)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn it_is_found_again_and_private() {

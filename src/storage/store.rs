@@ -16,10 +16,10 @@ use super::layout::{FileLayout, Kind, Segment};
 use super::open_files::OpenFiles;
 use super::parts_file::PartsFile;
 use super::root::Root;
-use super::tree::Access;
+use super::tree::{Access, metadata};
 use super::{Stamp, StoreError};
 use crate::torrent::{Info, PieceIndex};
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -352,17 +352,18 @@ impl Store {
                 Some(parts) => Ok(Some(Arc::clone(parts.file()))),
                 None => Err(StoreError::Missing(self.file_path(index))),
             },
-            Kind::Wanted => match self.root.only_file() {
-                Some(file) => Ok(Some(file)),
-                None => {
-                    let access = match self.finished.get() {
-                        None => self.access,
-                        Some(_) => Access::Read,
-                    };
-                    let open = || self.open_file(index, access);
-                    self.open_files.file(index, open).map(Some)
+            Kind::Wanted => {
+                let access = match self.finished.get() {
+                    None => self.access,
+                    Some(_) => Access::Read,
+                };
+                let open = || self.open_file(index, access);
+                match self.root.folder() {
+                    // It is open as long as the store.
+                    None => open().map(Some),
+                    Some(_) => self.open_files.file(index, open).map(Some),
                 }
-            },
+            }
         }
     }
 
@@ -400,9 +401,4 @@ impl Store {
             StoreError::io("read", &path, error)
         }
     }
-}
-
-fn metadata(file: &File, path: impl Fn() -> PathBuf) -> Result<Metadata, StoreError> {
-    let metadata = file.metadata();
-    metadata.map_err(|error| StoreError::io("look at", &path(), error))
 }

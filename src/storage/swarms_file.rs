@@ -1,8 +1,9 @@
 //! The file in which a tracker's swarms outlive a restart. What the bytes say is the tracker's matter.
 
+use super::whole_file;
 use nix::fcntl::OFlag;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,6 @@ const FILE: &str = "swarms";
 /// Where the swarms lie.
 #[derive(Clone, Debug)]
 pub struct SwarmsFile {
-    folder: PathBuf,
     path: PathBuf,
 }
 
@@ -20,7 +20,6 @@ impl SwarmsFile {
     /// The one of a state folder, which its process alone uses.
     pub fn new(folder: &Path) -> Self {
         Self {
-            folder: folder.to_owned(),
             path: folder.join(FILE),
         }
     }
@@ -58,11 +57,7 @@ impl SwarmsFile {
     /// # Errors
     /// What the system says; what was stored still is then.
     pub fn replace(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(&self.path)?;
-        File::open(&self.folder)?.sync_all()
+        whole_file::replace(&self.path, bytes)
     }
 
     /// Forgets what is stored.

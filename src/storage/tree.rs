@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
-use std::fs::{File, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -207,11 +207,16 @@ pub(super) fn is_link(stat: &FileStat) -> bool {
     stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFLNK.bits()
 }
 
+/// The metadata of an open file; `path` is named in errors.
+pub(super) fn metadata(file: &File, path: impl Fn() -> PathBuf) -> Result<Metadata, StoreError> {
+    let metadata = file.metadata();
+    metadata.map_err(|error| StoreError::io("look at", &path(), error))
+}
+
 fn regular(file: File, path: impl Fn() -> PathBuf) -> Result<File, StoreError> {
-    match file.metadata() {
-        Ok(metadata) if metadata.is_file() => Ok(file),
-        Ok(_) => Err(StoreError::NotAFile(path())),
-        Err(error) => Err(StoreError::io("look at", &path(), error)),
+    match metadata(&file, &path)?.is_file() {
+        true => Ok(file),
+        false => Err(StoreError::NotAFile(path())),
     }
 }
 
