@@ -1,18 +1,20 @@
 //! pieceful gets large files to everyone in a team, and to no one else: a private BitTorrent in one binary.
 //!
-//! The house, floor by floor; each uses only those below it:
+//! Modules by floors; a module uses only the floors below its own:
 //!
-//! | floor | rooms |
+//! | floor | modules |
 //! |---|---|
-//! | 6 | [`cli`]: what a person sees: arguments, prompt, commands, tables, progress, JSON |
-//! | 5 | [`scenario`]: a closed run from `inR.txt` files |
-//! | 4 | [`peer`]: a running peer; [`tracker`]: a running tracker |
-//! | 3 | [`storage`]: bytes that last; [`net`]: sockets and threads |
-//! | 2 | [`wire`]: bytes to messages and back; [`swarm`]: which piece next, from whom, how much in flight |
+//! | 7 | [`cli`]: what a person sees: arguments, prompt, commands, tables, progress, JSON |
+//! | 6 | [`scenario`]: a closed run from `inR.txt` files |
+//! | 5 | [`peer`]: a running peer; [`tracker`]: a running tracker |
+//! | 4 | [`storage`]: bytes that last; [`net`]: sockets and threads |
+//! | 3 | [`swarm`]: which piece next, from whom, how much in flight |
+//! | 2 | [`wire`]: bytes to messages and back |
 //! | 1 | [`torrent`]: what is shared: hashes, lengths, metainfo, magnet links; [`certificate`]: certificates made and signed |
-//! | 0 | [`bencode`]: the one encoding |
+//! | 0 | [`bencode`]: the one encoding; [`base`]: hexadecimal text, `%`-escapes, address prefixes; [`system`]: locks, the wall clock, processors |
 //!
-//! `bencode`, `certificate`, `torrent`, `wire` and `swarm` hold no socket, file, thread or clock: bytes and the time are handed in.
+//! `base`, `bencode`, `certificate`, `torrent`, `wire` and `swarm` hold no socket, file, thread, lock or clock: bytes and
+//! the time are handed in. They do not use `system`.
 //!
 //! `DESIGN.md` beside the sources tells the way of a piece, the threads, the locks and what is assumed.
 #![warn(unreachable_pub)]
@@ -21,6 +23,7 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+pub mod base;
 pub mod bencode;
 pub mod certificate;
 pub mod cli;
@@ -29,6 +32,7 @@ pub mod peer;
 pub mod scenario;
 pub mod storage;
 pub mod swarm;
+pub mod system;
 pub mod torrent;
 pub mod tracker;
 pub mod wire;

@@ -1,5 +1,6 @@
 //! What a person compares: SHA-256 of a certificate.
 
+use crate::base::hex::{self, Hex};
 use ring::digest;
 use std::fmt;
 use std::str::FromStr;
@@ -29,27 +30,14 @@ impl FromStr for Fingerprint {
     type Err = FingerprintError;
 
     fn from_str(text: &str) -> Result<Self, FingerprintError> {
-        let digits: Vec<u8> = text
-            .strip_prefix("sha256:")
-            .ok_or(FingerprintError)?
-            .chars()
-            .map(|digit| digit.to_digit(16))
-            .map(|digit| digit.and_then(|digit| u8::try_from(digit).ok()))
-            .collect::<Option<_>>()
-            .ok_or(FingerprintError)?;
-        let bytes: Vec<u8> = digits
-            .chunks(2)
-            .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
-            .collect();
-        let bytes = bytes.try_into().ok().filter(|_| digits.len() == 64);
-        bytes.map(Self).ok_or(FingerprintError)
+        let digits = text.strip_prefix("sha256:");
+        digits.and_then(hex::read).map(Self).ok_or(FingerprintError)
     }
 }
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sha256:")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "sha256:{}", Hex(&self.0))
     }
 }
 

@@ -13,6 +13,7 @@ use super::member::{MemberKey, MemberPublicKey};
 use super::validity::{Date, Validity};
 use super::x509::{CLIENT_AUTH, Parts, SERVER_AUTH, common_name};
 use super::{CLUSTER_AUTHORITY, Fingerprint, pem};
+use crate::base::hex::Hex;
 use ring::digest::{SHA256, digest};
 use rustls::RootCertStore;
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
@@ -124,8 +125,8 @@ pub fn member_name(user: &str) -> Cow<'_, str> {
         return Cow::Borrowed(user);
     }
     let hash = digest(&SHA256, user.as_bytes());
-    let hash = hash.as_ref().iter().take(HASHED);
-    let hash: String = hash.map(|byte| format!("{byte:02x}")).collect();
+    let hash = hash.as_ref().get(..HASHED).unwrap_or_default();
+    let hash = Hex(hash).to_string();
     let kept = user.char_indices().map(|(at, _)| at);
     let kept = kept.take_while(|at| at + 1 + hash.len() <= MAX_NAME).last();
     let (kept, _) = user.split_at(kept.unwrap_or(0));

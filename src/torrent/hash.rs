@@ -3,6 +3,7 @@
 //! SHA-1 is what BEP 3 prescribes; whoever publishes a torrent can forge collisions in it, whoever only downloads or
 //! passes it on cannot.
 
+use crate::base::hex::{self, Hex};
 use sha1::Digest;
 use std::fmt;
 use std::str::FromStr;
@@ -23,7 +24,7 @@ impl Sha1 {
 
 impl fmt::Display for Sha1 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        Hex(&self.0).fmt(f)
     }
 }
 
@@ -43,18 +44,7 @@ impl FromStr for Sha1 {
 
     fn from_str(text: &str) -> Result<Self, HexError> {
         let error = || HexError(text.chars().take(60).collect());
-        let digits: Option<Vec<u8>> = text
-            .chars()
-            .map(|digit| digit.to_digit(16).and_then(|d| u8::try_from(d).ok()))
-            .collect();
-        let digits = digits
-            .filter(|digits| digits.len() == 40)
-            .ok_or_else(error)?;
-        let mut hash = [0; 20];
-        for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = pair.iter().fold(0, |byte, digit| byte << 4 | digit);
-        }
-        Ok(Self(hash))
+        hex::read(text).map(Self).ok_or_else(error)
     }
 }
 

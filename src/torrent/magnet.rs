@@ -1,6 +1,7 @@
 //! Magnet links (BEP 9, "magnet URI format"): an info-hash, a name to show, trackers, peers, web seeds.
 
 use super::{HexError, InfoHash};
+use crate::base::{hex, percent::escape};
 use std::fmt;
 use std::str::FromStr;
 
@@ -145,18 +146,15 @@ fn parse_hash(text: &str) -> Result<InfoHash, MagnetError> {
 
 /// A `%` that two hex digits do not follow stands for itself, and what is not UTF-8 is replaced: people type and cut links.
 fn unescape(text: &str) -> String {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
     let (mut out, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
     while let Some((first, after)) = rest.split_first() {
         let escaped = match (first, after) {
-            (b'%', [high, low, after @ ..]) => {
-                digit(*high).zip(digit(*low)).map(|pair| (pair, after))
-            }
+            (b'%', [high, low, after @ ..]) => hex::byte([*high, *low]).map(|byte| (byte, after)),
             _ => None,
         };
         rest = match escaped {
-            Some(((high, low), after)) => {
-                out.extend(u8::try_from(high << 4 | low));
+            Some((byte, after)) => {
+                out.push(byte);
                 after
             }
             None => {
@@ -166,19 +164,6 @@ fn unescape(text: &str) -> String {
         };
     }
     String::from_utf8_lossy(&out).into_owned()
-}
-
-/// Writes every byte that may mean something in a URL as `%` and two digits.
-pub(super) fn escape(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut out, byte| {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                out.push(char::from(byte))
-            }
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-        out
-    })
 }
 
 #[cfg(test)]

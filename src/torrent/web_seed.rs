@@ -1,7 +1,7 @@
 //! Where the bytes of a share lie at a web seed (BEP 19): the URL of each file, and which part of which file a run of bytes is.
 
-use super::magnet::escape;
 use super::{Info, Layout};
+use crate::base::percent::escape;
 
 /// A run of bytes inside one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

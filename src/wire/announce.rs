@@ -5,6 +5,7 @@
 
 use super::PeerId;
 use super::query::{self, QueryError};
+use crate::base::percent::escape_into;
 use crate::torrent::InfoHash;
 use std::fmt::Write;
 use std::num::NonZeroU16;
@@ -120,9 +121,9 @@ impl AnnounceRequest {
     pub fn to_query(&self) -> String {
         let mut out = String::with_capacity(320);
         out.push_str("info_hash=");
-        query::escape_into(&self.info_hash.0, &mut out);
+        escape_into(&self.info_hash.0, &mut out);
         out.push_str("&peer_id=");
-        query::escape_into(&self.peer_id.0, &mut out);
+        escape_into(&self.peer_id.0, &mut out);
         // Writing to a String cannot fail.
         let _ = write!(
             out,
@@ -145,7 +146,7 @@ impl AnnounceRequest {
         }
         if let Some(key) = &self.key {
             out.push_str("&key=");
-            query::escape_into(key, &mut out);
+            escape_into(key, &mut out);
         }
         if self.pieceful {
             out.push_str("&pieceful=1");
@@ -160,7 +161,7 @@ impl AnnounceRequest {
         let mut url = format!("{announce}{joint}{}", self.to_query());
         if let Some(id) = tracker_id {
             url.push_str("&trackerid=");
-            query::escape_into(id, &mut url);
+            escape_into(id, &mut url);
         }
         url
     }

@@ -1,7 +1,9 @@
 //! Query strings of HTTP announces and scrapes: `key=value` pairs with `%`-escapes (RFC 3986, section 2.1).
 //!
-//! In scope: splitting and unescaping, into arrays of known size so that nothing is allocated, and escaping. Out of
+//! In scope: splitting and unescaping, into arrays of known size so that nothing is allocated, Out of
 //! scope: what the keys mean.
+
+use crate::base::hex;
 
 /// What is wrong with a query string as such.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,7 +40,7 @@ pub(super) fn unescaped(value: &str) -> impl Iterator<Item = u8> {
     let mut bytes = value.bytes();
     std::iter::from_fn(move || {
         Some(match bytes.next()? {
-            b'%' => hex(bytes.next()?)? << 4 | hex(bytes.next()?)?,
+            b'%' => hex::byte([bytes.next()?, bytes.next()?])?,
             b'+' => b' ',
             byte => byte,
         })
@@ -55,35 +57,10 @@ pub(super) fn twenty_bytes(value: &str) -> Option<[u8; 20]> {
     bytes.next().is_none().then_some(out)
 }
 
-/// Appends `bytes`, everything but unreserved characters (RFC 3986, section 2.3) escaped.
-pub(super) fn escape_into(bytes: &[u8], out: &mut String) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    for &byte in bytes {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            for digit in [byte >> 4, byte & 15] {
-                out.push(
-                    DIGITS
-                        .get(usize::from(digit))
-                        .copied()
-                        .map_or('0', char::from),
-                );
-            }
-        }
-    }
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::percent::escape_into;
     use proptest::prelude::*;
 
     #[test]

@@ -6,6 +6,7 @@
 use super::ResponseError;
 use super::announce_response::{integer, parse_response};
 use super::query::{self, QueryError};
+use crate::base::percent::escape_into;
 use crate::bencode::{Item, Value};
 use crate::torrent::InfoHash;
 use std::collections::BTreeMap;
@@ -76,7 +77,7 @@ impl ScrapeRequest {
             } else {
                 "&info_hash="
             });
-            query::escape_into(&info_hash.0, &mut out);
+            escape_into(&info_hash.0, &mut out);
         }
         out
     }

@@ -1,0 +1,37 @@
+//! Which addresses count as one host.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+/// An IPv4 address, or the first 64 bits of an IPv6 address: one subscriber has all the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AddressPrefix(IpAddr);
+
+impl AddressPrefix {
+    /// The prefix of `ip`; an IPv4 address in IPv6 form counts as IPv4.
+    pub fn of(ip: IpAddr) -> Self {
+        Self(match ip.to_canonical() {
+            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+            ip => ip,
+        })
+    }
+
+    /// The first address under the prefix.
+    pub fn ip(self) -> IpAddr {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subscriber_counts_once() {
+        let of = |text: &str| AddressPrefix::of(text.parse().unwrap());
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:0:0:2"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+        assert_ne!(of("192.0.2.2"), of("192.0.2.1"));
+        assert_eq!(of("2001:db8::1").ip().to_string(), "2001:db8::");
+    }
+}

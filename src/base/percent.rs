@@ -1,0 +1,21 @@
+//! `%`-escapes of URLs (RFC 3986, section 2.1).
+
+/// Appends `bytes`, everything but unreserved characters (section 2.3) escaped.
+pub fn escape_into(bytes: &[u8], out: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let digit = |at: u8| DIGITS.get(usize::from(at)).copied().map_or('0', char::from);
+    for &byte in bytes {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.extend(['%', digit(byte >> 4), digit(byte & 15)]);
+        }
+    }
+}
+
+/// `text` as [`escape_into`] writes it.
+pub fn escape(text: &str) -> String {
+    let mut out = String::new();
+    escape_into(text.as_bytes(), &mut out);
+    out
+}
