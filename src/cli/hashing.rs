@@ -2,8 +2,9 @@
 
 use super::output::Output;
 use super::render::size;
+use crate::system::recover;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// What takes no longer than this is not worth showing.
@@ -74,10 +75,7 @@ impl<'a> Hashing<'a> {
 
     /// Takes the bar away.
     pub(super) fn finish(self) {
-        let state = self
-            .state
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
+        let state = recover(self.state.into_inner());
         if let Some(bar) = state.bar {
             bar.finish_and_clear();
         }

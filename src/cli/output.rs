@@ -4,8 +4,9 @@
 //! lines say.
 
 use super::escape::escape;
+use crate::system::lock;
 use std::io::{self, ErrorKind, IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// Standard output and standard error of one run.
 #[derive(Debug)]
@@ -47,7 +48,7 @@ impl Output {
         let written = stdout
             .write_all(text.as_bytes())
             .and_then(|()| stdout.flush());
-        let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut broken = lock(&self.broken);
         if let Err(error) = written {
             broken.get_or_insert(error);
         }
@@ -67,11 +68,7 @@ impl Output {
     /// Whether all results were written. A reader that went away (`| head`) wanted no more of them; anything else,
     /// such as a full disk, is told here.
     pub(super) fn finish(&self) -> bool {
-        let broken = self
-            .broken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let broken = lock(&self.broken).take();
         match broken {
             Some(error) if error.kind() != ErrorKind::BrokenPipe => {
                 self.error(&format!("cannot write results to standard output: {error}"));

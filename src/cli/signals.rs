@@ -2,10 +2,11 @@
 
 use super::Exit;
 use crate::net::Stop;
+use crate::system::lock;
 use nix::sys::signal::{SigSet, Signal};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How long a thread sleeps between two looks at nothing: the flag wakes it.
@@ -29,7 +30,7 @@ impl Stopped {
 
     /// A second signal removes this folder before it ends the process.
     pub(super) fn remove_when_killed(&self, folder: &Path) {
-        *self.folder.lock().unwrap_or_else(PoisonError::into_inner) = Some(folder.to_owned());
+        *lock(&self.folder) = Some(folder.to_owned());
     }
 }
 
@@ -46,11 +47,7 @@ pub(super) fn watch() -> Result<Stopped, String> {
     let raised = stopped.clone();
     let handler = move || {
         if raised.flag.swap(true, Ordering::SeqCst) {
-            let folder = raised
-                .folder
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
+            let folder = lock(&raised.folder).take();
             // Whatever cannot be removed stays: the process ends now.
             let _ = folder.map(std::fs::remove_dir_all);
             std::process::exit(Exit::Killed.code().into());

@@ -8,6 +8,7 @@ use super::output::Output;
 use super::render::size;
 use super::{Exit, signals};
 use crate::storage::{CreateOptions, FileFault, StoreError, check, create};
+use crate::system::processors;
 use crate::torrent::{Layout, MAX_METAINFO, Magnet, Metainfo};
 use std::fmt::Display;
 use std::fs::{File, Permissions};
@@ -15,7 +16,6 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 
 /// Does what the arguments ask for.
 pub(super) fn run(arguments: TorrentArguments) -> Exit {
@@ -196,7 +196,7 @@ fn description(metainfo: &Metainfo) -> impl Iterator<Item = String> {
 fn compare(torrent: &Path, path: &Path, output: &Output) -> Result<bool, String> {
     let metainfo = read(torrent)?;
     let flag = signals::watch()?.flag;
-    let threads = available_parallelism().map_or(1, usize::from);
+    let threads = processors();
     let hashing = Hashing::new("checking", output);
     let info = Arc::new(metainfo.info().clone());
     let report = check(info, path, threads, &flag, &|done, total| {

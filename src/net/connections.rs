@@ -1,8 +1,10 @@
 //! The connections that a server holds at once: counted, capped, and ended together.
 
+use crate::base::AddressPrefix;
+use crate::system::{lock, recover};
 use std::collections::HashMap;
 use std::net::{IpAddr, Shutdown, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// How many connections a server holds at once.
@@ -10,7 +12,7 @@ use std::time::Duration;
 pub struct Caps {
     /// In all.
     pub total: usize,
-    /// From one IP address.
+    /// From one address prefix.
     pub per_address: usize,
 }
 
@@ -26,7 +28,7 @@ pub(super) struct Connections {
 struct Live {
     next: u64,
     sockets: HashMap<u64, Arc<TcpStream>>,
-    per_address: HashMap<IpAddr, usize>,
+    per_address: HashMap<AddressPrefix, usize>,
 }
 
 impl Connections {
@@ -42,14 +44,15 @@ impl Connections {
     /// Counts one in: its number, higher than all before and never 0, or `None` where the caps leave no room.
     pub(super) fn enter(&self, stream: &Arc<TcpStream>, ip: IpAddr) -> Option<u64> {
         let mut live = self.live();
-        let from_there = live.per_address.get(&ip).copied().unwrap_or(0);
+        let prefix = AddressPrefix::of(ip);
+        let from_there = live.per_address.get(&prefix).copied().unwrap_or(0);
         if live.sockets.len() >= self.caps.total || from_there >= self.caps.per_address {
             return None;
         }
         live.next += 1;
         let number = live.next;
         live.sockets.insert(number, Arc::clone(stream));
-        *live.per_address.entry(ip).or_default() += 1;
+        *live.per_address.entry(prefix).or_default() += 1;
         Some(number)
     }
 
@@ -57,10 +60,11 @@ impl Connections {
     pub(super) fn leave(&self, number: u64, ip: IpAddr) {
         let mut live = self.live();
         let socket = live.sockets.remove(&number);
-        if let Some(count) = live.per_address.get_mut(&ip) {
+        let prefix = AddressPrefix::of(ip);
+        if let Some(count) = live.per_address.get_mut(&prefix) {
             *count -= 1;
             if *count == 0 {
-                live.per_address.remove(&ip);
+                live.per_address.remove(&prefix);
             }
         }
         drop(live);
@@ -87,10 +91,10 @@ impl Connections {
         let waited = self
             .ended
             .wait_timeout_while(self.live(), limit, |live| !live.sockets.is_empty());
-        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+        !recover(waited).1.timed_out()
     }
 
     fn live(&self) -> MutexGuard<'_, Live> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.live)
     }
 }

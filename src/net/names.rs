@@ -3,12 +3,13 @@
 //! Each look-up runs on a thread of its own, called `look-up`, which is not joined: it holds nothing, and ends when the
 //! resolver does. What was found last is used again while a look-up takes too long or fails.
 
+use crate::system::lock;
 use crate::wire::HostPort;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
@@ -84,7 +85,7 @@ impl Names {
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<HostPort, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }
 

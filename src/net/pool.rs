@@ -2,10 +2,11 @@
 //!
 //! A job holds a worker only while it computes or writes; nothing that waits for a peer belongs here.
 
+use crate::system::{lock, processors};
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread::{self, JoinHandle};
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -23,10 +24,7 @@ pub struct Pool {
 impl Pool {
     /// How many workers a machine gets by default: two a core, four at least.
     pub fn default_size() -> usize {
-        thread::available_parallelism()
-            .map_or(1, usize::from)
-            .saturating_mul(2)
-            .max(4)
+        processors().saturating_mul(2).max(4)
     }
 
     /// Starts `size` workers (one at least), named `NAME-1` and so on.
@@ -57,7 +55,7 @@ impl Pool {
 
     /// Queues a job; after [`Pool::stop`] it is dropped.
     pub fn submit(&self, job: impl FnOnce() + Send + 'static) {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = lock(&self.queue);
         if let Some(queue) = queue.as_ref() {
             let _ = queue.send(Box::new(job));
         }
@@ -65,14 +63,8 @@ impl Pool {
 
     /// Takes no further job, lets queued ones finish and ends the workers.
     pub fn stop(&self) {
-        drop(
-            self.queue
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
-        let workers =
-            std::mem::take(&mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(lock(&self.queue).take());
+        let workers = std::mem::take(&mut *lock(&self.workers));
         for worker in workers {
             let _ = worker.join();
         }

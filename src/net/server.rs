@@ -6,6 +6,7 @@
 use super::Stop;
 use super::connections::{Caps, Connections};
 use super::hall::Hall;
+use crate::system::lock;
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use nix::sys::socket::{self, Backlog, MsgFlags};
 use std::fmt;
@@ -13,7 +14,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -120,7 +121,7 @@ impl Server {
 
     /// Stops accepting, shuts every connection's socket and waits for the handlers to return.
     pub fn stop(&self) {
-        let mut front = self.front.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut front = lock(&self.front);
         let Some(front) = front.take() else {
             return;
         };

@@ -1,6 +1,7 @@
 //! One flag that ends everything that waits for it.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use crate::system::{lock, recover};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// A flag that is raised once and wakes whoever waits; clones share it.
@@ -36,11 +37,11 @@ impl Stop {
             .0
             .changed
             .wait_timeout_while(self.raised(), limit, |raised| !*raised);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
+        *recover(waited).0
     }
 
     fn raised(&self) -> MutexGuard<'_, bool> {
-        self.0.raised.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.raised)
     }
 }
 

@@ -22,12 +22,13 @@ pub use server::TlsServer;
 
 use super::deadline::{DeadlineReader, write_all_until};
 use crate::certificate::Fingerprint;
+use crate::system::lock;
 use nix::sys::socket::{MsgFlags, recv};
 use rustls::Connection;
 use std::io::{self, IoSliceMut, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsRawFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 /// The name that the leaf certificates of trackers carry.
@@ -103,7 +104,7 @@ impl TlsStream {
         buffers: &mut [IoSliceMut<'_>],
         deadline: Instant,
     ) -> io::Result<usize> {
-        let mut inbound = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inbound = lock(&self.inbound);
         loop {
             match take_plaintext(&mut self.connection(), buffers) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -116,7 +117,7 @@ impl TlsStream {
     /// Whether the other side has ended the line, as far as that has arrived; nothing is waited for. Not seen is an end
     /// behind something that has not been read yet.
     pub fn has_ended(&self) -> bool {
-        let mut inbound = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inbound = lock(&self.inbound);
         loop {
             {
                 let mut connection = self.connection();
@@ -160,7 +161,7 @@ impl TlsStream {
     /// # Errors
     /// `TimedOut` once the time is over, else what the socket says; nothing more can be written then.
     pub fn write_all_until(&self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
-        let mut sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sending = lock(&self.sending);
         loop {
             let mut connection = self.connection();
             let written = connection.writer().write(bytes)?;
@@ -182,7 +183,7 @@ impl TlsStream {
 
     /// Says that nothing more will be written, and goes on reading.
     pub fn finish(&self, limit: Duration) {
-        let mut sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sending = lock(&self.sending);
         self.say_goodbye(&mut sending, limit);
         let _ = self.socket.shutdown(Shutdown::Write);
     }
@@ -215,10 +216,7 @@ impl TlsStream {
             inbound: Mutex::new(inbound),
             sending: Mutex::default(),
         };
-        let mut inbound = stream
-            .inbound
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut inbound = lock(&stream.inbound);
         loop {
             stream.write_all_until(&[], deadline)?;
             if !stream.connection().is_handshaking() {
@@ -267,9 +265,7 @@ impl TlsStream {
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.connection)
     }
 }
 
