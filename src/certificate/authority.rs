@@ -1,16 +1,20 @@
 //! An authority and what it issues.
 
+use super::error::CertificateError;
 use super::validity::Validity;
 use super::x509::{
     CLIENT_AUTH, Contents, Parts, SERVER_AUTH, authority_extensions, leaf_extensions, name, sign,
 };
 use super::{Fingerprint, pem};
-use ring::hmac::{self, HMAC_SHA256};
+use ring::hkdf::{HKDF_SHA256, Salt};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::fmt;
+
+/// What the authority of a cluster is called.
+pub const CLUSTER_AUTHORITY: &str = "pieceful cluster";
 
 pub(super) const CERTIFICATE_LABEL: &str = "CERTIFICATE";
 const KEY_LABEL: &str = "PRIVATE KEY";
@@ -32,35 +36,6 @@ pub struct Identity {
     pub chain: Vec<CertificateDer<'static>>,
     /// The certificate's key.
     pub key: PrivateKeyDer<'static>,
-}
-
-/// Why there is no authority or certificate.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CertificateError {
-    /// The text is no PEM, or ends early.
-    #[error("it is not PEM text, or it was cut off")]
-    NotPem,
-    /// The text holds something else than one certificate and one key.
-    #[error("it does not hold exactly one certificate and one private key")]
-    Contents,
-    /// The certificate is not one of an authority of this kind, or was changed.
-    #[error("its certificate is damaged, or was not made by pieceful")]
-    Certificate,
-    /// The key is not on P-256, or was changed.
-    #[error("its private key is damaged, or was not made by pieceful")]
-    Key,
-    /// Certificate and key do not belong together.
-    #[error("its private key is not that of its certificate")]
-    OtherKey,
-    /// A name that no certificate made here carries.
-    #[error("a certificate's name has 1 to 64 visible characters of ASCII")]
-    Name,
-    /// A date past the year 9999.
-    #[error("a certificate cannot hold past the year 9999")]
-    Date,
-    /// The system gives no randomness.
-    #[error("the system gives no random numbers")]
-    NoRandomness,
 }
 
 impl Authority {
@@ -158,14 +133,12 @@ impl Authority {
     /// A secret key that whoever has the authority's private key can derive, and nobody else: another one for each label
     /// (HKDF with SHA-256, RFC 5869, over the key's PKCS #8 bytes).
     pub fn derive_key(&self, label: &str) -> [u8; 32] {
-        // By its two steps, which cannot fail for one block; `ring`'s own form may.
-        let salt = hmac::Key::new(HMAC_SHA256, &[0; 32]);
-        let secret = hmac::sign(&salt, self.key.secret_pkcs8_der());
-        let secret = hmac::Key::new(HMAC_SHA256, secret.as_ref());
-        let block = hmac::sign(&secret, &[label.as_bytes(), &[1]].concat());
-        let mut key = [0; 32];
-        let pairs = key.iter_mut().zip(block.as_ref());
-        pairs.for_each(|(to, from)| *to = *from);
+        let (mut key, info) = ([0; 32], [label.as_bytes()]);
+        let secret = Salt::new(HKDF_SHA256, &[]).extract(self.key.secret_pkcs8_der());
+        let derived = secret.expand(&info, HKDF_SHA256);
+        let filled = derived.and_then(|block| block.fill(&mut key));
+        // A key of zeros would be one that everybody knows.
+        assert!(filled.is_ok(), "one block of HKDF is never too long");
         key
     }
 
@@ -226,7 +199,6 @@ fn pair(pkcs8: &[u8]) -> Option<EcdsaKeyPair> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ring::hkdf::{HKDF_SHA256, Salt};
     use rustls::RootCertStore;
     use rustls::client::WebPkiServerVerifier;
     use rustls::client::danger::ServerCertVerifier;

@@ -8,11 +8,12 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use super::authority::{Authority, CERTIFICATE_LABEL, CertificateError};
+use super::authority::{Authority, CERTIFICATE_LABEL, CLUSTER_AUTHORITY};
+use super::error::CertificateError;
 use super::member::{MemberKey, MemberPublicKey};
 use super::validity::{Date, Validity};
 use super::x509::{CLIENT_AUTH, Parts, SERVER_AUTH, common_name};
-use super::{CLUSTER_AUTHORITY, Fingerprint, pem};
+use super::{Fingerprint, pem};
 use crate::base::hex::Hex;
 use ring::digest::{SHA256, digest};
 use rustls::RootCertStore;

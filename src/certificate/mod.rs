@@ -10,6 +10,7 @@
 
 mod authority;
 mod der;
+mod error;
 mod fingerprint;
 mod group;
 mod member;
@@ -17,7 +18,8 @@ mod pem;
 mod validity;
 mod x509;
 
-pub use authority::{Authority, CertificateError, Identity};
+pub use authority::{Authority, CLUSTER_AUTHORITY, Identity};
+pub use error::CertificateError;
 pub use fingerprint::{Fingerprint, FingerprintError};
 #[cfg(test)]
 pub(crate) use group::testing as group_testing;
@@ -26,6 +28,3 @@ pub use group::{
 };
 pub use member::{KEY_REQUEST, KeyRequestError, MemberKey, MemberPublicKey};
 pub use validity::{Date, Validity};
-
-/// What the authority of a cluster is called.
-pub const CLUSTER_AUTHORITY: &str = "pieceful cluster";

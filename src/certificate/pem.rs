@@ -1,29 +1,16 @@
 //! Writing PEM (RFC 7468); rustls reads it.
 
+use base64ct::{Base64, Encoding};
+
 /// Characters of a line.
 const LINE: usize = 64;
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Appends one section.
 pub(super) fn write(label: &str, der: &[u8], out: &mut String) {
     out.push_str(&format!("-----BEGIN {label}-----\n"));
-    let mut column = 0;
-    for group in der.chunks(3) {
-        let bits = (0..3).fold(0, |bits, at| {
-            bits << 8 | u32::from(group.get(at).copied().unwrap_or(0))
-        });
-        for digit in 0..4 {
-            let index = usize::try_from(bits >> (18 - 6 * digit) & 63).unwrap_or_default();
-            let character = ALPHABET.get(index).filter(|_| digit <= group.len());
-            out.push(char::from(*character.unwrap_or(&b'=')));
-        }
-        column += 4;
-        if column == LINE {
-            out.push('\n');
-            column = 0;
-        }
-    }
-    if column > 0 {
+    // Each line holds as many whole groups of three bytes as fit.
+    for line in der.chunks(LINE / 4 * 3) {
+        out.push_str(&Base64::encode_string(line));
         out.push('\n');
     }
     out.push_str(&format!("-----END {label}-----\n"));

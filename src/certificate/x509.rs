@@ -1,7 +1,7 @@
 //! X.509 v3 certificates (RFC 5280) for ECDSA keys on P-256: put together and signed, and what one says of itself.
 
-use super::CertificateError;
 use super::der::{self, value};
+use super::error::CertificateError;
 use super::validity::Validity;
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};

@@ -14,27 +14,10 @@ pub(super) fn nearest(word: &str) -> Option<&'static str> {
         .map(|(_, name)| name)
 }
 
-/// Levenshtein's distance, over a prefix of `typed` that bounds the work.
+/// Levenshtein's distance, over the beginning of `typed`: that bounds the work.
 fn distance(typed: &str, name: &str) -> usize {
-    let mut row: Vec<usize> = (0..=name.len()).collect();
-    for (line, letter) in typed.chars().take(64).enumerate() {
-        let mut corner = line;
-        let mut left = line + 1;
-        for (cell, other) in row
-            .iter_mut()
-            .zip([' '].into_iter().chain(name.chars()))
-            .skip(1)
-        {
-            let changed = corner + usize::from(letter != other);
-            corner = *cell;
-            left = changed.min(*cell + 1).min(left + 1);
-            *cell = left;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = line + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
+    let typed: String = typed.chars().take(64).collect();
+    strsim::levenshtein(&typed, name)
 }
 
 #[cfg(test)]
