@@ -5,7 +5,8 @@
 
 use super::Stop;
 use super::connections::{Caps, Connections};
-use super::hall::Hall;
+use super::incoming::Incoming;
+use super::pending::PendingConnections;
 use crate::system::lock;
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use nix::sys::socket::{self, Backlog, MsgFlags};
@@ -26,17 +27,6 @@ const LOOK: usize = 8 << 10;
 const EXHAUSTED: Duration = Duration::from_millis(50);
 /// How long a stop waits for connections to end once their sockets are shut.
 const STOP: Duration = Duration::from_secs(10);
-
-/// A connection as its handler gets it.
-#[derive(Debug)]
-pub struct Incoming {
-    /// The socket; the server keeps another handle to shut it at the stop.
-    pub stream: Arc<TcpStream>,
-    /// The other side; an IPv4 address even if it came in over an IPv6 socket.
-    pub address: SocketAddr,
-    /// When it was accepted.
-    pub accepted: Instant,
-}
 
 /// What is done with connections that have said something. A closure serves all of them on threads of their own.
 pub trait Serve: Send + Sync + 'static {
@@ -90,7 +80,7 @@ impl Server {
         let address = listener.local_addr()?;
         // Room for a crowd that comes at once: what finds the 128 places of `std` taken tries again after a second.
         socket::listen(&listener, Backlog::MAXCONN)?;
-        let hall = Hall::new(listener, patience)?;
+        let pending = PendingConnections::new(listener, patience)?;
         let shared = Arc::new(Shared {
             name: name.to_owned(),
             connections: Connections::new(caps),
@@ -101,7 +91,7 @@ impl Server {
         let front = Arc::clone(&shared);
         let front = thread::Builder::new()
             .name(format!("{name}-accept"))
-            .spawn(move || front.run(hall))?;
+            .spawn(move || front.run(pending))?;
         Ok(Self {
             address,
             shared,
@@ -156,11 +146,11 @@ struct Threads {
 
 impl Shared {
     /// What the thread in front does.
-    fn run(self: &Arc<Self>, mut hall: Hall) {
+    fn run(self: &Arc<Self>, mut pending: PendingConnections) {
         let (give, take) = bounded(0);
         let threads = Threads { give, take };
         while !self.stop.is_stopped() {
-            let news = match hall.wait() {
+            let news = match pending.wait() {
                 Ok(news) => news,
                 Err(error) => {
                     log::warn!("{}: waiting for connections failed: {error}", self.name);
@@ -169,23 +159,23 @@ impl Shared {
                 }
             };
             for (number, incoming) in news.spoke {
-                self.spoke(number, incoming, &hall, &threads);
+                self.spoke(number, incoming, &pending, &threads);
             }
             for (number, incoming) in news.late {
                 log::debug!("{}: {} said nothing", self.name, incoming.address);
                 self.connections.leave(number, incoming.address.ip());
             }
             if news.called {
-                self.accept(&mut hall);
+                self.accept(&mut pending);
             }
         }
-        for (number, incoming) in hall.close() {
+        for (number, incoming) in pending.close() {
             self.connections.leave(number, incoming.address.ip());
         }
     }
 
-    fn accept(&self, hall: &mut Hall) {
-        let (stream, address) = match hall.listener().accept() {
+    fn accept(&self, pending: &mut PendingConnections) {
+        let (stream, address) = match pending.listener().accept() {
             Ok(accepted) => accepted,
             Err(error) if is_about_one_connection(&error) => return,
             Err(error) => {
@@ -206,13 +196,19 @@ impl Shared {
             address,
             accepted,
         };
-        if let Err(error) = hall.hold(number, incoming) {
+        if let Err(error) = pending.hold(number, incoming) {
             log::warn!("{}: {address} turned away: {error}", self.name);
             self.connections.leave(number, address.ip());
         }
     }
 
-    fn spoke(self: &Arc<Self>, number: u64, incoming: Incoming, hall: &Hall, threads: &Threads) {
+    fn spoke(
+        self: &Arc<Self>,
+        number: u64,
+        incoming: Incoming,
+        pending: &PendingConnections,
+        threads: &Threads,
+    ) {
         let address = incoming.address;
         let mut said = [0; LOOK];
         let look = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
@@ -232,7 +228,7 @@ impl Shared {
             drop(incoming);
             return self.connections.leave(number, address.ip());
         }
-        let handed_over = hall
+        let handed_over = pending
             .release(&incoming)
             .and_then(|()| self.hand_over(number, incoming, threads));
         if let Err(error) = handed_over {

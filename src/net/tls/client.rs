@@ -1,6 +1,8 @@
 //! The side that checks the other's certificate: by the fingerprint of its cluster, never by date or address.
 
-use super::{Inbound, TRACKER_NAME, TlsError, TlsStream};
+use super::error::TlsError;
+use super::inbound::Inbound;
+use super::stream::TlsStream;
 use crate::certificate::Fingerprint;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
@@ -13,6 +15,9 @@ use rustls::{
 use std::net::TcpStream;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+/// The name that the leaf certificates of trackers carry.
+pub const TRACKER_NAME: &str = "tracker";
 
 /// Does the handshake with a tracker of the cluster `expected`, or of any cluster if none is, within `limit`; gives the
 /// fingerprint of its cluster too.

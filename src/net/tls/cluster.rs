@@ -3,8 +3,10 @@
 //! The caller says by ALPN (RFC 7301) what for it calls. One port takes such lines and those of peers, who say nothing by
 //! ALPN and show nothing. A caller that says it and shows no leaf of this cluster is refused within the handshake.
 
-use super::client::ClusterVerifier;
-use super::{Inbound, TRACKER_NAME, TlsError, TlsStream};
+use super::client::{ClusterVerifier, TRACKER_NAME};
+use super::error::TlsError;
+use super::inbound::Inbound;
+use super::stream::TlsStream;
 use crate::certificate::{Fingerprint, Identity};
 use rustls::client::{Resumption, verify_server_name};
 use rustls::crypto::CryptoProvider;

@@ -15,7 +15,8 @@ mod verifier;
 
 pub use error::{GroupTlsError, Refusal};
 
-use super::{Inbound, LAST_WORD, TlsStream};
+use super::inbound::Inbound;
+use super::stream::{LAST_WORD, TlsStream};
 use crate::certificate::{GroupIdentity, Member};
 use crate::net::DeadlineReader;
 use crate::torrent::InfoHash;
@@ -99,7 +100,7 @@ impl GroupTls {
         info_hash: InfoHash,
         limit: Duration,
     ) -> Result<GroupLine, GroupTlsError> {
-        let verifier = Arc::new(GroupVerifier::new(self));
+        let verifier = Arc::new(GroupVerifier::new(self.identity.group(), &self.provider));
         let config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&version::TLS13])
             .map_err(GroupTlsError::Setup)?;
@@ -125,7 +126,7 @@ impl GroupTls {
         inbound: Inbound,
         limit: Duration,
     ) -> Result<Line, GroupTlsError> {
-        let verifier = Arc::new(GroupVerifier::new(self));
+        let verifier = Arc::new(GroupVerifier::new(self.identity.group(), &self.provider));
         let config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&version::TLS13])
             .map_err(GroupTlsError::Setup)?;

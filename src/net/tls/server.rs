@@ -1,7 +1,9 @@
 //! The side that shows a certificate and asks for none, but of those who say that they hold the cluster's key.
 
 use super::cluster::{self, ClusterTls, Purpose};
-use super::{Inbound, LAST_WORD, TlsError, TlsStream};
+use super::error::TlsError;
+use super::inbound::Inbound;
+use super::stream::{LAST_WORD, TlsStream};
 use crate::certificate::Identity;
 use crate::net::write_all_by;
 use rustls::server::{Accepted, AcceptedAlert, Acceptor, NoServerSessionStorage};

@@ -98,7 +98,10 @@ fn stranger() -> ClientConfig {
         .with_protocol_versions(&[&version::TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anything(GroupVerifier::new(&insider))))
+        .with_custom_certificate_verifier(Arc::new(Anything(GroupVerifier::new(
+            insider.identity.group(),
+            &insider.provider,
+        ))))
         .with_no_client_auth()
 }
 

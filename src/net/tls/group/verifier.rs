@@ -1,6 +1,5 @@
 //! What rustls asks about the other side's certificate, answered by the group's authority.
 
-use super::GroupTls;
 use crate::certificate::{GroupCertificate, Member, MemberError, Use};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
@@ -21,10 +20,10 @@ pub(super) struct GroupVerifier {
 }
 
 impl GroupVerifier {
-    pub(super) fn new(tls: &GroupTls) -> Self {
+    pub(super) fn new(group: &GroupCertificate, provider: &Arc<CryptoProvider>) -> Self {
         Self {
-            group: tls.identity.group().clone(),
-            provider: Arc::clone(&tls.provider),
+            group: group.clone(),
+            provider: Arc::clone(provider),
             outcome: OnceLock::new(),
         }
     }

@@ -4,7 +4,7 @@
 //! In scope: which of them, and of the listening socket, has something, and which has been silent for too long. Out of
 //! scope: accepting, reading, serving.
 
-use super::server::Incoming;
+use super::incoming::Incoming;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::collections::BTreeMap;
 use std::io;
@@ -17,7 +17,7 @@ const LISTENER: u64 = 0;
 const BATCH: usize = 64;
 
 /// A listening socket and the connections that have said nothing yet.
-pub(super) struct Hall {
+pub(super) struct PendingConnections {
     epoll: Epoll,
     listener: TcpListener,
     patience: Duration,
@@ -26,7 +26,7 @@ pub(super) struct Hall {
     events: [EpollEvent; BATCH],
 }
 
-/// What happened in a [`Hall`].
+/// What happened in a [`PendingConnections`].
 #[derive(Debug, Default)]
 pub(super) struct News {
     /// Somebody calls, or there is nothing to accept any more.
@@ -37,7 +37,7 @@ pub(super) struct News {
     pub(super) late: Vec<(u64, Incoming)>,
 }
 
-impl Hall {
+impl PendingConnections {
     /// An empty one, in which a connection may be silent for `patience`.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
-use super::testing::{pair, server};
+use super::super::testing::{pair, server};
 use super::*;
-use crate::certificate::Authority;
-use crate::net::Stop;
+use crate::certificate::{Authority, Fingerprint};
+use crate::net::{Stop, TRACKER_NAME, TlsError, TlsServer, connect_tls};
 use std::net::TcpListener;
 use std::thread;
 

@@ -1,46 +1,24 @@
-//! TLS 1.3 on a socket that one thread reads while another writes.
-//!
-//! In scope: handshakes, whole-exchange deadlines, ending a line so that the other side knows it was meant. Out of scope:
-//! what is said over the line, and where certificates come from. Sessions are never resumed: a handshake each time.
+//! A TLS 1.3 connection on a socket that one thread reads while another writes.
 //!
 //! Locks: `inbound` while one thread reads, `sending` while one writes, each over its socket calls so that bytes keep
 //! their order; `connection` inside either, for a moment and never over a socket call.
 
-mod client;
-mod cluster;
-mod group;
-mod server;
-#[cfg(test)]
-pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use client::connect_tls;
-pub use cluster::{ClusterTls, Purpose};
-pub use group::{GroupLine, GroupTls, GroupTlsError, Refusal, TLS_FIRST_BYTE, accept_group};
-pub use server::TlsServer;
-
-use super::deadline::{DeadlineReader, write_all_until};
-use crate::certificate::Fingerprint;
+use super::inbound::{CHUNK, Inbound};
+use crate::net::deadline::write_all_until;
 use crate::system::lock;
-use nix::sys::socket::{MsgFlags, recv};
 use rustls::Connection;
 use std::io::{self, IoSliceMut, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
-/// The name that the leaf certificates of trackers carry.
-pub const TRACKER_NAME: &str = "tracker";
-/// How much is read off the socket at a time, in bytes, and kept for writing by a line with little to say.
-const CHUNK: usize = 16 << 10;
-/// The same for a line on which much comes.
-const LARGE_CHUNK: usize = 64 << 10;
 /// From how many bytes on what is to be written goes to the socket, if there is more to come.
 const BURST: usize = 256 << 10;
 /// How long a last word may take, an alert or a goodbye, when the line is to end at once.
-const LAST_WORD: Duration = Duration::from_millis(200);
+pub(super) const LAST_WORD: Duration = Duration::from_millis(200);
 
 /// A line under TLS 1.3. Its methods take `&self`: one thread may read while another writes.
 #[derive(Debug)]
@@ -51,38 +29,11 @@ pub struct TlsStream {
     sending: Mutex<Sending>,
 }
 
-/// Bytes off the socket that the connection has not taken yet.
-#[derive(Debug, Default)]
-struct Inbound {
-    buffer: Vec<u8>,
-    taken: usize,
-    arrived: usize,
-}
-
 /// Bytes for the socket; whether a record was cut short, after which nothing more may follow.
 #[derive(Debug, Default)]
 struct Sending {
     ready: Vec<u8>,
     is_cut: bool,
-}
-
-/// Why there is no line under TLS.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// The handshake failed: no TLS 1.3, a bad certificate, too slow, or the connection broke.
-    #[error("no TLS handshake: {0}")]
-    Handshake(#[source] io::Error),
-    /// The other side is of another cluster than expected.
-    #[error("the fingerprint is {found}, not {expected}")]
-    OtherCluster {
-        /// What was expected.
-        expected: Fingerprint,
-        /// What it showed.
-        found: Fingerprint,
-    },
-    /// Certificate and key cannot be used.
-    #[error("the certificate cannot be used: {0}")]
-    Certificate(#[source] rustls::Error),
 }
 
 impl TlsStream {
@@ -201,7 +152,7 @@ impl TlsStream {
     }
 
     /// A line whose handshake is done, within `limit`; `inbound` came off the socket before.
-    fn handshake(
+    pub(super) fn handshake(
         socket: Arc<TcpStream>,
         connection: Connection,
         inbound: Inbound,
@@ -264,82 +215,8 @@ impl TlsStream {
         let _ = taken.and_then(|()| sending.flush(&self.socket, Instant::now() + limit));
     }
 
-    fn connection(&self) -> MutexGuard<'_, Connection> {
+    pub(super) fn connection(&self) -> MutexGuard<'_, Connection> {
         lock(&self.connection)
-    }
-}
-
-impl Inbound {
-    /// These bytes came first.
-    fn of(bytes: &[u8]) -> Self {
-        Self {
-            buffer: bytes.to_vec(),
-            taken: 0,
-            arrived: bytes.len(),
-        }
-    }
-
-    fn waiting(&self) -> &[u8] {
-        self.buffer
-            .get(self.taken..self.arrived)
-            .unwrap_or_default()
-    }
-
-    fn take(&mut self, count: usize) {
-        self.taken += count;
-    }
-
-    fn is_empty(&self) -> bool {
-        self.taken >= self.arrived
-    }
-
-    /// Waits for bytes and says how many came, 0 at the end.
-    fn fill(&mut self, socket: &TcpStream, deadline: Instant) -> io::Result<usize> {
-        self.make_room();
-        self.arrived = loop {
-            match DeadlineReader::until(socket, deadline).read(&mut self.buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => break read?,
-            }
-        };
-        Ok(self.arrived)
-    }
-
-    /// Takes what is there and says how much it was, 0 at the end; `WouldBlock` if nothing is.
-    fn fill_now(&mut self, socket: &TcpStream) -> io::Result<usize> {
-        self.make_room();
-        self.arrived = recv(socket.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT)?;
-        Ok(self.arrived)
-    }
-
-    fn make_room(&mut self) {
-        // A line that fills its buffer gets a larger one, until less comes.
-        let room = match self.arrived {
-            CHUNK.. => LARGE_CHUNK,
-            _ => CHUNK,
-        };
-        (self.taken, self.arrived) = (0, 0);
-        if self.buffer.len() != room {
-            self.buffer.resize(room, 0);
-            self.buffer.shrink_to(room);
-        }
-    }
-
-    /// Hands on what has arrived until the connection has something to read: its room for what it has decrypted is
-    /// bounded, so the rest may have to wait.
-    fn feed(&mut self, connection: &mut Connection) -> io::Result<()> {
-        loop {
-            match connection.read_tls(&mut self.waiting())? {
-                // After a goodbye nothing more is taken.
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                taken => self.take(taken),
-            }
-            let processed = connection.process_new_packets();
-            processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            if self.is_empty() || !connection.wants_read() {
-                return Ok(());
-            }
-        }
     }
 }
 
