@@ -3,7 +3,7 @@
 //! A run is what is buffered and written as one: at most [`RUN_BLOCKS`] consecutive blocks of a piece. A piece of the
 //! usual 512 KiB is one run; one of 64 MiB is 128, so that buffers stay bounded whatever the length of a piece.
 
-use super::LinkId;
+use super::link_id::LinkId;
 use crate::torrent::{BLOCK, BlockRange, Lengths, PieceIndex};
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ pub(super) enum Block {
 /// A piece that is being fetched.
 #[derive(Debug)]
 pub(super) struct ActivePiece {
-    pub(super) piece: PieceIndex,
+    piece: PieceIndex,
     runs: Vec<Vec<Block>>,
     /// How many runs were begun; the others' blocks are not to be asked for yet.
     begun: u32,
@@ -90,13 +90,13 @@ pub(super) struct ActivePiece {
     /// Blocks that did not arrive.
     missing: u32,
     /// Links that blocks came from.
-    pub(super) sources: Vec<LinkId>,
+    sources: Vec<LinkId>,
     /// Who began its latest run: a fast link finishes its own runs before it begins another.
-    pub(super) opener: Option<LinkId>,
+    opener: Option<LinkId>,
     /// A piece that failed with several sources is fetched from one alone, to tell who lies.
-    pub(super) alone: bool,
+    alone: bool,
     /// Which one that is.
-    pub(super) only: Option<LinkId>,
+    only: Option<LinkId>,
 }
 
 /// What came of a block.
@@ -109,7 +109,8 @@ pub(super) struct Arrived {
 }
 
 impl ActivePiece {
-    pub(super) fn new(piece: PieceIndex, lengths: &Lengths, opener: LinkId, alone: bool) -> Self {
+    /// None of it is asked for yet. `only` one link is to deliver it, if that is given.
+    pub(super) fn new(piece: PieceIndex, lengths: &Lengths, only: Option<LinkId>) -> Self {
         let blocks = lengths.blocks(piece);
         let runs = (0..blocks.div_ceil(RUN_BLOCKS))
             .map(|run| vec![Block::Free; RUN_BLOCKS.min(blocks - run * RUN_BLOCKS) as usize]);
@@ -120,15 +121,32 @@ impl ActivePiece {
             free: 0,
             missing: blocks,
             sources: Vec::new(),
-            opener: Some(opener),
-            alone,
-            only: alone.then_some(opener),
+            opener: None,
+            alone: only.is_some(),
+            only,
         }
     }
 
     /// Whether `link` may be asked for blocks of it.
     pub(super) fn open_to(&self, link: LinkId) -> bool {
         self.only.is_none_or(|only| only == link)
+    }
+
+    /// Whether `link` began its latest run.
+    pub(super) fn was_begun_by(&self, link: LinkId) -> bool {
+        self.opener == Some(link)
+    }
+
+    /// If `link` was to deliver it alone, others may again.
+    pub(super) fn let_others_fetch(&mut self, link: LinkId) {
+        if self.only == Some(link) {
+            self.only = None;
+        }
+    }
+
+    /// The links that blocks came from.
+    pub(super) fn into_sources(self) -> Vec<LinkId> {
+        self.sources
     }
 
     /// Whether blocks of begun runs are free.
@@ -151,8 +169,9 @@ impl ActivePiece {
         })
     }
 
-    /// Begins what [`ActivePiece::next_run`] names.
-    pub(super) fn begin_run(&mut self) {
+    /// Begins what [`ActivePiece::next_run`] names, with `link`.
+    pub(super) fn begin_run(&mut self, link: LinkId) {
+        self.opener = Some(link);
         if let Some(run) = self.next_run() {
             self.begun += 1;
             self.free += run.blocks;
@@ -168,6 +187,9 @@ impl ActivePiece {
         lengths: &Lengths,
         out: &mut Vec<BlockRange>,
     ) {
+        if self.alone && self.only.is_none() {
+            self.only = Some(link);
+        }
         let mut left = count;
         let runs = self
             .runs
@@ -225,7 +247,7 @@ impl ActivePiece {
     }
 
     /// Whether `link` is asked for blocks of it.
-    pub(super) fn is_asked_of(&self, link: LinkId) -> bool {
+    fn is_asked_of(&self, link: LinkId) -> bool {
         let mut blocks = self.runs.iter().flatten();
         blocks.any(|block| {
             matches!(block, Block::Asked { of, again, .. } if *of == link || *again == Some(link))
@@ -276,6 +298,14 @@ impl ActivePiece {
 
     /// A block will not come from `link`.
     pub(super) fn release(&mut self, link: LinkId, number: u32) {
+        self.free_block(link, number);
+        // One that was to deliver it alone, and does not, must not keep it from others.
+        if self.only == Some(link) && !self.is_asked_of(link) {
+            self.only = None;
+        }
+    }
+
+    fn free_block(&mut self, link: LinkId, number: u32) {
         let run = self.runs.get_mut((number / RUN_BLOCKS) as usize);
         let Some(block) = run.and_then(|run| run.get_mut((number % RUN_BLOCKS) as usize)) else {
             return;

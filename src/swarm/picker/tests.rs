@@ -1,3 +1,4 @@
+use super::requests::STALLED;
 use super::*;
 
 const OWNER: LinkId = LinkId(1);

@@ -1,0 +1,162 @@
+//! One link as the picker sees it: which pieces it has, whether it sends them, and what it is asked for.
+
+use super::requests::Requests;
+use crate::swarm::LinkId;
+use crate::torrent::{Lengths, PieceIndex, PieceSet};
+
+/// How many pieces are kept that a link allows while it chokes us, and how many that it suggests; BEP 6 has ten of them.
+const HINTS: usize = 32;
+
+/// One link.
+#[derive(Debug)]
+pub(super) struct Link {
+    id: LinkId,
+    has: PieceSet,
+    /// It has told which pieces it has.
+    told: bool,
+    /// Pieces it has that are not owned here.
+    wanted: u32,
+    choked: bool,
+    /// Pieces that may be asked for while choked.
+    allowed: Vec<PieceIndex>,
+    /// Pieces that it would like to send, the latest last.
+    suggested: Vec<PieceIndex>,
+    /// For one that delivers long stretches best: the piece after the last that it began.
+    stretch: Option<u32>,
+    requests: Requests,
+}
+
+impl Link {
+    /// One that is choked and has told of no piece.
+    pub(super) fn new(id: LinkId, lengths: &Lengths, largest_window: u32) -> Self {
+        Self {
+            id,
+            has: PieceSet::empty(lengths),
+            told: false,
+            wanted: 0,
+            choked: true,
+            allowed: Vec::new(),
+            suggested: Vec::new(),
+            stretch: None,
+            requests: Requests::new(largest_window),
+        }
+    }
+
+    /// Its number.
+    pub(super) fn id(&self) -> LinkId {
+        self.id
+    }
+
+    /// The pieces it has, as far as it has told.
+    pub(super) fn has(&self) -> &PieceSet {
+        &self.has
+    }
+
+    /// Whether it has told which pieces it has.
+    pub(super) fn has_told(&self) -> bool {
+        self.told
+    }
+
+    /// Whether it has a piece that is not owned here.
+    pub(super) fn is_interesting(&self) -> bool {
+        self.wanted > 0
+    }
+
+    /// Whether it does not serve requests.
+    pub(super) fn is_choked(&self) -> bool {
+        self.choked
+    }
+
+    /// What it is asked for.
+    pub(super) fn requests(&self) -> &Requests {
+        &self.requests
+    }
+
+    /// What it is asked for.
+    pub(super) fn requests_mut(&mut self) -> &mut Requests {
+        &mut self.requests
+    }
+
+    /// Whether it has the piece and would send it.
+    pub(super) fn offers(&self, piece: PieceIndex) -> bool {
+        self.has.contains(piece) && (!self.choked || self.allowed.contains(&piece))
+    }
+
+    /// Whether it would send any piece that is wanted.
+    pub(super) fn serves(&self, wants: impl Fn(PieceIndex) -> bool) -> bool {
+        let mut allowed = self.allowed.iter();
+        self.wanted > 0
+            && (!self.choked || allowed.any(|piece| self.has.contains(*piece) && wants(*piece)))
+    }
+
+    /// The pieces it would like to send, the latest first.
+    pub(super) fn suggested(&self) -> impl Iterator<Item = PieceIndex> {
+        self.suggested.iter().rev().copied()
+    }
+
+    /// Where its stretch of pieces goes on, if it delivers such.
+    pub(super) fn stretch(&self) -> Option<u32> {
+        self.stretch
+    }
+
+    /// It delivers long stretches of pieces best.
+    pub(super) fn prefer_stretches(&mut self) {
+        self.stretch = Some(0);
+    }
+
+    /// It is asked for the piece.
+    pub(super) fn begin(&mut self, piece: PieceIndex) {
+        self.stretch = self.stretch.map(|_| piece.number() + 1);
+    }
+
+    /// It told of all its pieces, of which so many are wanted.
+    pub(super) fn set_pieces(&mut self, has: PieceSet, wanted: u32) {
+        (self.has, self.wanted, self.told) = (has, wanted, true);
+    }
+
+    /// It told again of pieces.
+    pub(super) fn set_told(&mut self) {
+        self.told = true;
+    }
+
+    /// It told of one piece; says whether it is news.
+    pub(super) fn add_piece(&mut self, piece: PieceIndex, wanted: bool) -> bool {
+        self.told = true;
+        let is_new = self.has.insert(piece);
+        self.wanted += u32::from(is_new && wanted);
+        is_new
+    }
+
+    /// A piece is owned here now.
+    pub(super) fn owned_here(&mut self, piece: PieceIndex) {
+        if self.has.contains(piece) {
+            self.wanted -= 1;
+        }
+    }
+
+    /// It serves requests, or does so no more.
+    pub(super) fn set_choked(&mut self, choked: bool) {
+        self.choked = choked;
+    }
+
+    /// It will send this piece even while it chokes us.
+    pub(super) fn allow(&mut self, piece: PieceIndex) {
+        if self.allowed.len() < HINTS && !self.allowed.contains(&piece) {
+            self.allowed.push(piece);
+        }
+    }
+
+    /// BEP 6: what is refused though it was allowed is not asked for again.
+    pub(super) fn disallow(&mut self, piece: PieceIndex) {
+        self.allowed.retain(|allowed| *allowed != piece);
+    }
+
+    /// It would like to send this piece before others.
+    pub(super) fn suggest(&mut self, piece: PieceIndex) {
+        self.suggested.retain(|other| *other != piece);
+        if self.suggested.len() >= HINTS {
+            self.suggested.remove(0);
+        }
+        self.suggested.push(piece);
+    }
+}

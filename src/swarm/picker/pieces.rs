@@ -1,0 +1,357 @@
+//! Which pieces are owned, which wait, which are being fetched, and which blocks of them a link gets next.
+
+use super::link::Link;
+use crate::swarm::LinkId;
+use crate::swarm::active::{ActivePiece, Arrived};
+use crate::swarm::rarity::Rarity;
+use crate::torrent::{BlockRange, Lengths, PieceIndex, PieceSet};
+use fastrand::Rng;
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::time::Duration;
+
+/// A block may be asked of a second link once the first was asked this long ago.
+const ENDGAME_AFTER: Duration = Duration::from_millis(200);
+
+/// Who is to blame for a piece that did not verify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// All of it came from this link: it is proven to send bad data.
+    Proven(LinkId),
+    /// It came from several; it will be fetched anew from one alone.
+    Unclear,
+}
+
+/// All pieces of a share.
+#[derive(Debug)]
+pub(super) struct Pieces {
+    lengths: Lengths,
+    owned: PieceSet,
+    /// Pieces that are to be had; the others stay missing.
+    needed: PieceSet,
+    /// How many of them are missing.
+    missing: u32,
+    /// Pieces in their order instead of the rarest first: none before this one waits.
+    in_order: Option<u32>,
+    rarity: Rarity,
+    active: BTreeMap<PieceIndex, ActivePiece>,
+    /// Active pieces with blocks to give out, in the order they were begun.
+    open: VecDeque<PieceIndex>,
+    /// Pieces that failed with several sources.
+    doubtful: HashSet<PieceIndex>,
+    rng: Rng,
+}
+
+impl Pieces {
+    /// Those of a share of which `owned` is here already and no more than `needed` is to be had.
+    pub(super) fn new(lengths: Lengths, owned: PieceSet, needed: PieceSet, seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let missing = lengths
+            .all_pieces()
+            .filter(|piece| needed.contains(*piece) && !owned.contains(*piece));
+        let missing: Vec<PieceIndex> = missing.collect();
+        let count = missing.len() as u32;
+        let rarity = Rarity::new(lengths.pieces(), missing.into_iter(), &mut rng);
+        Self {
+            lengths,
+            owned,
+            needed,
+            missing: count,
+            in_order: None,
+            rarity,
+            active: BTreeMap::new(),
+            open: VecDeque::new(),
+            doubtful: HashSet::new(),
+            rng,
+        }
+    }
+
+    /// The lengths of the share.
+    pub(super) fn lengths(&self) -> &Lengths {
+        &self.lengths
+    }
+
+    /// The pieces that were verified.
+    pub(super) fn owned(&self) -> &PieceSet {
+        &self.owned
+    }
+
+    /// Has pieces begun in their order, from the first on.
+    pub(super) fn go_in_order(&mut self) {
+        self.in_order = Some(0);
+    }
+
+    /// Whether every piece that is needed is owned.
+    pub(super) fn is_complete(&self) -> bool {
+        self.missing == 0
+    }
+
+    /// Whether pieces are half fetched.
+    pub(super) fn has_active(&self) -> bool {
+        !self.active.is_empty()
+    }
+
+    /// Whether the piece is needed and missing.
+    pub(super) fn wants(&self, piece: PieceIndex) -> bool {
+        self.needed.contains(piece) && !self.owned.contains(piece)
+    }
+
+    /// How many of these pieces are wanted.
+    pub(super) fn wanted_of(&self, has: &PieceSet) -> u32 {
+        let missing = self.lengths.all_pieces().filter(|piece| self.wants(*piece));
+        missing.filter(|piece| has.contains(*piece)).count() as u32
+    }
+
+    /// Whether every block of an active piece arrived.
+    pub(super) fn all_arrived(&self, piece: PieceIndex) -> bool {
+        let active = self.active.get(&piece);
+        active.is_some_and(ActivePiece::is_complete)
+    }
+
+    /// Whether the block would be of use if it came from `link` now.
+    pub(super) fn awaits(&self, link: LinkId, range: BlockRange) -> bool {
+        let active = self.active.get(&range.piece());
+        active.is_some_and(|active| active.awaits(link, range.number()))
+    }
+
+    /// Missing pieces that no link has, if no link has everything.
+    pub(super) fn without_owner(&self) -> impl Iterator<Item = PieceIndex> {
+        let missing = self.lengths.all_pieces().filter(|piece| self.wants(*piece));
+        missing.filter(|piece| self.rarity.owners(*piece) == 0 && !self.all_arrived(*piece))
+    }
+
+    /// A link has these pieces, which are not all.
+    pub(super) fn add_owner(&mut self, has: &PieceSet) {
+        for piece in self.lengths.all_pieces().filter(|it| has.contains(*it)) {
+            self.rarity.increase(piece, &mut self.rng);
+        }
+    }
+
+    /// A link that had these pieces, which are not all, is gone.
+    pub(super) fn remove_owner(&mut self, has: &PieceSet) {
+        for piece in self.lengths.all_pieces().filter(|it| has.contains(*it)) {
+            self.rarity.decrease(piece, &mut self.rng);
+        }
+    }
+
+    /// A link has one piece more; with it, `is_full` says, all.
+    pub(super) fn add_owner_of(&mut self, piece: PieceIndex, is_full: bool) {
+        if is_full {
+            // Owners of everything are not counted: take back what was counted of this one.
+            for other in self.lengths.all_pieces().filter(|other| *other != piece) {
+                self.rarity.decrease(other, &mut self.rng);
+            }
+        } else {
+            self.rarity.increase(piece, &mut self.rng);
+        }
+    }
+
+    /// A block arrived from `link`; nothing came of it if it is not needed any more.
+    pub(super) fn arrived(&mut self, link: LinkId, range: BlockRange) -> Option<Arrived> {
+        let active = self.active.get_mut(&range.piece())?;
+        active
+            .open_to(link)
+            .then(|| active.arrived(link, range.number()))?
+    }
+
+    /// A piece is here, verified and written; says whether it was wanted.
+    pub(super) fn verified(&mut self, piece: PieceIndex) -> bool {
+        self.forget_active(piece);
+        self.doubtful.remove(&piece);
+        let was_wanted = self.owned.insert(piece) && self.needed.contains(piece);
+        if was_wanted {
+            self.missing -= 1;
+            self.rarity.remove(piece);
+        }
+        was_wanted
+    }
+
+    /// A piece was complete and did not verify; it waits to be fetched again.
+    pub(super) fn failed(&mut self, piece: PieceIndex) -> Verdict {
+        let sources = self.forget_active(piece);
+        self.wait_again(piece);
+        match sources.as_slice() {
+            [only] => Verdict::Proven(*only),
+            _ => {
+                self.doubtful.insert(piece);
+                Verdict::Unclear
+            }
+        }
+    }
+
+    /// A block will not come from `link`.
+    pub(super) fn release(&mut self, link: LinkId, range: BlockRange) {
+        if let Some(active) = self.active.get_mut(&range.piece()) {
+            active.release(link, range.number());
+            if active.has_free() && !self.open.contains(&range.piece()) {
+                self.open.push_front(range.piece());
+            }
+        }
+    }
+
+    /// Pieces that the link was to deliver alone are for others.
+    pub(super) fn let_others_fetch(&mut self, link: LinkId) {
+        for active in self.active.values_mut() {
+            active.let_others_fetch(link);
+        }
+    }
+
+    /// Gives up what is half fetched.
+    pub(super) fn abandon_active(&mut self) {
+        for piece in std::mem::take(&mut self.active).into_keys() {
+            self.wait_again(piece);
+        }
+        self.open.clear();
+    }
+
+    /// Whether the link has a piece that waits and that no partial owner has.
+    pub(super) fn is_unique_of(&self, link: &Link) -> bool {
+        let rarest = self.rarity.rarest_first().next();
+        rarest.is_some_and(|piece| self.rarity.is_unique(piece) && link.has().is_full())
+    }
+
+    /// Takes free blocks of the first open piece of which the link began the latest run.
+    pub(super) fn take_begun_by(
+        &mut self,
+        link: &Link,
+        now: Duration,
+        left: usize,
+        out: &mut Vec<BlockRange>,
+    ) -> bool {
+        let id = link.id();
+        self.take_where(link, now, left, out, |active| active.was_begun_by(id))
+    }
+
+    /// Takes free blocks of the first open piece that the link offers.
+    pub(super) fn take_open(
+        &mut self,
+        link: &Link,
+        now: Duration,
+        left: usize,
+        out: &mut Vec<BlockRange>,
+    ) -> bool {
+        self.take_where(link, now, left, out, |_| true)
+    }
+
+    /// Begins the next run of an open piece, or another piece that the link has.
+    pub(super) fn begin_run(
+        &mut self,
+        link: &mut Link,
+        reserve: &mut dyn FnMut(u32) -> bool,
+    ) -> bool {
+        while let Some(first) = self.in_order
+            && let Some(piece) = self.lengths.piece(first)
+            && !self.rarity.waits(piece)
+        {
+            self.in_order = Some(first + 1);
+        }
+        let id = link.id();
+        let open = self.open.iter().copied().find(|piece| {
+            let active = self.active.get(piece);
+            link.offers(*piece)
+                && active.is_some_and(|active| active.open_to(id) && active.next_run().is_some())
+        });
+        if let Some(active) = open.and_then(|piece| self.active.get_mut(&piece)) {
+            let begun = active.next_run().is_some_and(|run| reserve(run.blocks));
+            if begun {
+                active.begin_run(id);
+            }
+            return begun;
+        }
+        let Some(piece) = self.waiting_piece(link) else {
+            return false;
+        };
+        let alone = self.doubtful.contains(&piece);
+        let mut fresh = ActivePiece::new(piece, &self.lengths, alone.then_some(id));
+        if !fresh.next_run().is_some_and(|run| reserve(run.blocks)) {
+            return false;
+        }
+        fresh.begin_run(id);
+        self.rarity.remove(piece);
+        self.open.push_back(piece);
+        self.active.insert(piece, fresh);
+        link.begin(piece);
+        true
+    }
+
+    /// Endgame: nothing is left to ask for but what others were asked for a while ago.
+    pub(super) fn take_again(
+        &mut self,
+        link: &Link,
+        now: Duration,
+        room: usize,
+        out: &mut Vec<BlockRange>,
+    ) {
+        let Some(before) = now.checked_sub(ENDGAME_AFTER) else {
+            return;
+        };
+        let end = out.len() + room;
+        for (piece, active) in &mut self.active {
+            if active.open_to(link.id()) && link.offers(*piece) {
+                active.take_again(link.id(), before, end - out.len(), &self.lengths, out);
+            }
+        }
+    }
+
+    /// Takes free blocks of the first open piece that will do.
+    fn take_where(
+        &mut self,
+        link: &Link,
+        now: Duration,
+        left: usize,
+        out: &mut Vec<BlockRange>,
+        suits: impl Fn(&ActivePiece) -> bool,
+    ) -> bool {
+        let id = link.id();
+        let found = self.open.iter().position(|piece| {
+            let active = self.active.get(piece);
+            link.offers(*piece)
+                && active
+                    .is_some_and(|active| active.has_free() && active.open_to(id) && suits(active))
+        });
+        let piece = found.and_then(|at| self.open.get(at).map(|piece| (at, *piece)));
+        let Some((at, piece)) = piece else {
+            return false;
+        };
+        let Some(active) = self.active.get_mut(&piece) else {
+            return false;
+        };
+        active.take(id, now, left, &self.lengths, out);
+        if !active.has_free() && active.next_run().is_none() {
+            self.open.remove(at);
+        }
+        true
+    }
+
+    /// The piece to begin with a link: one that it hints at, else the rarest of those it has; or the next in order.
+    fn waiting_piece(&self, link: &Link) -> Option<PieceIndex> {
+        let from = |first: u32| {
+            let pieces = (first..self.lengths.pieces()).filter_map(|at| self.lengths.piece(at));
+            let mut waiting = pieces.filter(|piece| self.rarity.waits(*piece));
+            waiting.find(|piece| link.offers(*piece))
+        };
+        self.rarity.rarest_first().next()?;
+        if let Some(first) = self.in_order {
+            return from(first);
+        }
+        if let Some(next) = link.stretch() {
+            return from(next).or_else(|| from(0));
+        }
+        let mut waiting = link.suggested().filter(|piece| self.rarity.waits(*piece));
+        let hinted = waiting.find(|piece| link.offers(*piece));
+        hinted.or_else(|| self.rarity.rarest_first().find(|piece| link.offers(*piece)))
+    }
+
+    fn wait_again(&mut self, piece: PieceIndex) {
+        self.rarity.insert(piece, &mut self.rng);
+        if let Some(first) = &mut self.in_order {
+            *first = piece.number().min(*first);
+        }
+    }
+
+    /// An active piece is done with; returns the links it came from.
+    fn forget_active(&mut self, piece: PieceIndex) -> Vec<LinkId> {
+        self.open.retain(|open| *open != piece);
+        let active = self.active.remove(&piece);
+        active.map(ActivePiece::into_sources).unwrap_or_default()
+    }
+}
