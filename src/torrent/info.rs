@@ -5,7 +5,7 @@
 //! another encoding (`name.utf-8`, `path.utf-8`: no BEP, but what older programs write), that one counts. A hybrid of BEP 52 is read by its v1
 //! half; a torrent of v2 alone is refused. Out of scope: files on disk (see `storage`).
 
-use super::metainfo::{MetainfoError, integer, text};
+use super::metainfo_error::{MetainfoError, integer, text};
 use super::path::NameError;
 use super::{FileName, FilePath, InfoHash, Lengths, PieceIndex, Sha1};
 use crate::bencode::{Dictionary, KeyOrder, Value};

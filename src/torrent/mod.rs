@@ -9,6 +9,7 @@ mod info;
 mod lengths;
 mod magnet;
 mod metainfo;
+mod metainfo_error;
 mod new_info;
 mod path;
 mod piece_set;
@@ -23,9 +24,10 @@ pub use lengths::{
     PieceIndex,
 };
 pub use magnet::{Magnet, MagnetError};
-pub use metainfo::{MAX_METAINFO, Metainfo, MetainfoError};
+pub use metainfo::Metainfo;
+pub use metainfo_error::{MAX_METAINFO, MetainfoError};
 pub use new_info::{NewFile, NewInfo};
 pub use path::{FileName, FilePath, NameError};
 pub use piece_set::{BitfieldError, PieceSet};
 pub use selection::{NothingChosen, Selection};
-pub use web_seed::FilePart;
+pub use web_seed::{FilePart, parts, url_at};

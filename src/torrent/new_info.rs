@@ -1,6 +1,6 @@
 //! Making an `info` dictionary (BEP 3; BEP 47 for `attr` and `sha1`).
 
-use super::metainfo::MetainfoError;
+use super::metainfo_error::MetainfoError;
 use super::{FileName, FilePath, Info, Layout, Sha1};
 use crate::bencode::Item;
 

@@ -14,54 +14,51 @@ pub struct FilePart {
     pub length: u64,
 }
 
-impl Info {
-    /// The URL of a file at a web seed; none if the seed's own URL is not one of HTTP. One that ends in `/` is of the folder in
-    /// which the share lies; another one is of a single file itself, or of a folder whose `/` was forgotten.
-    pub fn url_at(&self, web_seed: &str, index: usize) -> Option<String> {
-        let (scheme, rest) = web_seed.split_once("://")?;
-        let http = ["http", "https"]
-            .iter()
-            .any(|known| scheme.eq_ignore_ascii_case(known));
-        if !http || rest.is_empty() || rest.contains(|byte: char| byte.is_control() || byte == ' ')
-        {
-            return None;
-        }
-        let file = self.files().get(index)?;
-        let is_folder = web_seed.ends_with('/');
-        if self.layout() == Layout::File && !is_folder {
-            return Some(web_seed.to_owned());
-        }
-        let mut url = web_seed.to_owned();
-        if !is_folder {
+/// The URL of a file at a web seed; none if the seed's own URL is not one of HTTP. One that ends in `/` is of the folder in
+/// which the share lies; another one is of a single file itself, or of a folder whose `/` was forgotten.
+pub fn url_at(info: &Info, web_seed: &str, index: usize) -> Option<String> {
+    let (scheme, rest) = web_seed.split_once("://")?;
+    let http = ["http", "https"]
+        .iter()
+        .any(|known| scheme.eq_ignore_ascii_case(known));
+    if !http || rest.is_empty() || rest.contains(|byte: char| byte.is_control() || byte == ' ') {
+        return None;
+    }
+    let file = info.files().get(index)?;
+    let is_folder = web_seed.ends_with('/');
+    if info.layout() == Layout::File && !is_folder {
+        return Some(web_seed.to_owned());
+    }
+    let mut url = web_seed.to_owned();
+    if !is_folder {
+        url.push('/');
+    }
+    url.push_str(&escape(info.name().as_str()));
+    if info.layout() == Layout::Folder {
+        for name in file.path.components() {
             url.push('/');
+            url.push_str(&escape(name.as_str()));
         }
-        url.push_str(&escape(self.name().as_str()));
-        if self.layout() == Layout::Folder {
-            for name in file.path.components() {
-                url.push('/');
-                url.push_str(&escape(name.as_str()));
-            }
-        }
-        Some(url)
     }
+    Some(url)
+}
 
-    /// The parts of files that `length` bytes from `offset` of the share on are, in order.
-    pub fn parts(&self, offset: u64, length: u64) -> impl Iterator<Item = FilePart> + '_ {
-        let end = offset.saturating_add(length);
-        let files = self.files();
-        let first = files.partition_point(|file| file.offset + file.length <= offset);
-        let files = files.iter().enumerate().skip(first);
-        let parts = files.take_while(move |(_, file)| file.offset < end);
-        let parts = parts.map(move |(index, file)| {
-            let from = offset.max(file.offset);
-            FilePart {
-                index,
-                offset: from - file.offset,
-                length: end.min(file.offset + file.length).saturating_sub(from),
-            }
-        });
-        parts.filter(|part| part.length > 0)
-    }
+/// The parts of files that `length` bytes from `offset` of the share on are, in order.
+pub fn parts(info: &Info, offset: u64, length: u64) -> impl Iterator<Item = FilePart> {
+    let end = offset.saturating_add(length);
+    let files = info.files();
+    let first = files.partition_point(|file| file.offset + file.length <= offset);
+    let files = files.iter().enumerate().skip(first);
+    let parts = files.take_while(move |(_, file)| file.offset < end);
+    let parts = parts.map(move |(index, file)| {
+        let from = offset.max(file.offset);
+        FilePart {
+            index,
+            offset: from - file.offset,
+            length: end.min(file.offset + file.length).saturating_sub(from),
+        }
+    });
+    parts.filter(|part| part.length > 0)
 }
 
 #[cfg(test)]
@@ -99,7 +96,7 @@ mod tests {
             (&file, "http://h/\r\nX: y", 0, None),
             (&file, "x", 0, None),
         ] {
-            assert_eq!(info.url_at(base, index).as_deref(), url, "{base}");
+            assert_eq!(url_at(info, base, index).as_deref(), url, "{base}");
         }
     }
 
@@ -111,7 +108,7 @@ mod tests {
             length,
         };
         let folder = folder();
-        let parts = |offset, length| folder.parts(offset, length).collect::<Vec<_>>();
+        let parts = |offset, length| super::parts(&folder, offset, length).collect::<Vec<_>>();
         assert_eq!(parts(0, 5), [part(0, 0, 2), part(2, 0, 3)]);
         assert_eq!(parts(1, 2), [part(0, 1, 1), part(2, 0, 1)]);
         assert_eq!(parts(3, 1), [part(2, 1, 1)]);

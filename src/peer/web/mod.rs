@@ -13,7 +13,7 @@ pub(super) use server::Server;
 use super::transfer::{Phase, State, Transfer};
 use crate::peer::transfer::arrivals::Source;
 use crate::swarm::LinkId;
-use crate::torrent::BlockRange;
+use crate::torrent::{self, BlockRange};
 use client::{Body, WHOLE, WebError};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -314,7 +314,7 @@ impl Session<'_> {
         buffer.set_length(range.length());
         let info = Arc::clone(self.transfer.info());
         let mut rest: &mut [u8] = &mut buffer;
-        for part in info.parts(start, range.length().into()) {
+        for part in torrent::parts(&info, start, range.length().into()) {
             let length = usize::try_from(part.length).unwrap_or(usize::MAX);
             let Some((room, later)) = rest.split_at_mut_checked(length) else {
                 break;
@@ -334,7 +334,7 @@ impl Session<'_> {
             let mut body = match open {
                 Some((_, body)) => body,
                 None => {
-                    let url = info.url_at(&self.seed.url, part.index);
+                    let url = torrent::url_at(&info, &self.seed.url, part.index);
                     let url = url.ok_or(WebError::Url)?;
                     let client = &self.transfer.services.web;
                     client.open(&url, part.offset, last, file.length)?
