@@ -8,25 +8,24 @@
 //!
 //! Out of scope: in which order the messages make sense (see `tracker::ClosedRun`), sockets and time.
 
+mod error;
 mod fields;
+mod limits;
 mod line;
 mod parts;
 #[cfg(test)]
 mod tests;
 
+pub use error::ControlError;
+pub use limits::{MAX_FRAME, MAX_PAGE};
 pub use line::Line;
 pub use parts::{InfoPart, InfoParts, MAX_PART, PartError};
 
-use crate::bencode::{self, Item};
-use crate::torrent::{FileName, InfoHash, NameError};
+use crate::bencode::Item;
+use crate::torrent::{FileName, InfoHash};
 pub(super) use fields::{Fields, address as read_address, compact, line as read_line, parse};
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
-
-/// The most bytes the body of a frame on the control line may have.
-pub const MAX_FRAME: u32 = 1 << 20;
-/// The most entries a list in one message may have.
-pub const MAX_PAGE: usize = 1000;
 
 /// The number of a client in a closed run, from 1.
 pub type ClientNumber = NonZeroU32;
@@ -156,38 +155,6 @@ pub enum ErrorKind {
     TooMuch,
     /// An info dictionary or its parts are wrong.
     BadInfo,
-}
-
-/// Why bytes are no message.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ControlError {
-    /// Not canonical bencode.
-    #[error(transparent)]
-    Bencode(#[from] bencode::Error),
-    /// Bencode, but no dictionary.
-    #[error("a control message is a dictionary")]
-    NoDictionary,
-    /// No message of this kind goes this way.
-    #[error("unknown control message {0:?}")]
-    UnknownType(String),
-    /// A key that must be there is not.
-    #[error("the control message lacks {0:?}")]
-    Missing(&'static str),
-    /// A key that this kind of message does not have.
-    #[error("a key too many in control message {0:?}")]
-    ExtraKey(&'static str),
-    /// A value of another type or outside its range.
-    #[error("{0:?} in the control message has the wrong type or range")]
-    WrongValue(&'static str),
-    /// A list longer than [`MAX_PAGE`].
-    #[error("a list of {0} entries in a control message is longer than {MAX_PAGE}")]
-    LongList(usize),
-    /// A file name that is unsafe.
-    #[error("file name in the control message: {0}")]
-    Name(#[from] NameError),
-    /// Parts that do not lie in an info dictionary.
-    #[error(transparent)]
-    Part(#[from] PartError),
 }
 
 impl Request {
@@ -411,12 +378,5 @@ impl ErrorKind {
     fn parse(text: &str) -> Result<Self, ControlError> {
         let found = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
         found.ok_or(ControlError::WrongValue("kind"))
-    }
-}
-
-impl ControlError {
-    /// No message of that kind goes this way.
-    pub(super) fn unknown(kind: &str) -> Self {
-        Self::UnknownType(kind.chars().take(40).collect())
     }
 }

@@ -1,8 +1,7 @@
 //! Announces to the swarms of groups: what BEP 3 has over HTTP, in the name of a session.
 
-use super::error::ErrorKind;
 use super::fields::parsed;
-use super::reply::Refused;
+use super::refused::Refused;
 use crate::bencode::{Item, Value};
 use crate::torrent::InfoHash;
 use crate::wire::PeerId;
@@ -161,36 +160,25 @@ impl Peers {
                 let addresses = addresses.map(Item::from).collect();
                 Item::dictionary([("addresses", Item::List(addresses))])
             }
-            Err(refused) => Item::dictionary([
-                ("kind", Item::from(refused.kind.as_str())),
-                ("message", refused.message.as_str().into()),
-            ]),
+            Err(refused) => Item::dictionary(refused.entries()),
         });
         entries.push(("swarms", Item::List(swarms.collect())));
     }
 
     pub(super) fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
-            swarms: fields.list("swarms", swarm)?,
+            swarms: fields.list("swarms", |swarm| {
+                let mut fields = Fields::new(swarm)?;
+                let kind = fields.optional("kind", Ok)?;
+                let swarm = match kind {
+                    Some(kind) => Err(Refused::read(kind, &mut fields)?),
+                    None => Ok(fields.list("addresses", read_address)?),
+                };
+                fields.end("peers")?;
+                Ok(swarm)
+            })?,
             interval: fields.number("interval")?,
             barred: fields.list("barred", |user| parsed(user, "barred"))?,
         })
     }
-}
-
-fn swarm(value: &Value<'_>) -> Result<Result<Vec<SocketAddr>, Refused>, ControlError> {
-    let mut fields = Fields::new(value)?;
-    let refused = fields.optional("kind", |kind| {
-        let kind = kind.text().and_then(ErrorKind::parse);
-        kind.ok_or(ControlError::WrongValue("kind"))
-    })?;
-    let swarm = match refused {
-        Some(kind) => Err(Refused {
-            kind,
-            message: fields.line("message")?,
-        }),
-        None => Ok(fields.list("addresses", read_address)?),
-    };
-    fields.end("peers")?;
-    Ok(swarm)
 }

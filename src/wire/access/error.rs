@@ -1,103 +1,91 @@
 //! The closed list of reasons for which a tracker refuses.
 
-/// Every kind of refusal, sorted, and what it means. Kinds may be added; none changes its meaning.
-pub const ERROR_KINDS: &[(&str, &str)] = &[
-    ("account-gone", "the account of the session does not exist"),
-    ("already-a-member", "the user is in the group already"),
-    ("already-requested", "the user has asked already and waits"),
-    ("bad-request", "the tracker cannot read the request"),
-    ("busy", "the tracker has too much to do; try again shortly"),
-    ("id-in-use", "a random number was drawn twice; try again"),
-    ("invite-expired", "the invite code is too old"),
-    (
-        "invite-needed",
-        "accounts are made with an invite code only",
-    ),
-    ("invite-used", "the invite code has been used"),
-    ("last-member", "leaving would end the group; --yes does it"),
-    ("login-refused", "no user of that name has that password"),
-    ("name-kept", "the name cannot be changed"),
-    ("name-taken", "the name belongs to somebody else"),
-    ("no-request", "that user has no open request"),
-    ("not-a-member", "for members of the group only"),
-    (
-        "not-in-catalogue",
-        "no group of the user has the share (any more)",
-    ),
-    ("not-logged-in", "log in first"),
-    ("not-saved", "the tracker cannot write its database"),
-    (
-        "not-serving",
-        "the tracker does not serve with the data it has; another may",
-    ),
-    ("not-the-owner", "for the owner of the group only"),
-    (
-        "not-the-publisher",
-        "for who shared it or owns the group only",
-    ),
-    ("own-removal", "one cannot remove oneself"),
-    ("session-ended", "the session is over; log in again"),
-    ("share-exists", "the group has a share of that name already"),
-    ("slow-down", "too many failed tries; wait"),
-    (
-        "starting",
-        "the tracker is about to serve; try again in a moment",
-    ),
-    ("unknown-group", "there is no such group"),
-    ("unknown-invite", "there is no such invite code"),
-    ("unknown-member", "that user is not in the group"),
-    ("unknown-share", "the group has no such share"),
-    ("unknown-user", "there is no such user"),
-];
+/// Makes the kinds of a list: each with its word on the wire, and what it means.
+macro_rules! error_kinds {
+    ($($kind:ident $word:literal $meaning:literal,)*) => {
+        /// Every kind of refusal, sorted, and what it means. Kinds may be added; none changes its meaning.
+        pub const ERROR_KINDS: &[(&str, &str)] = &[$(($word, $meaning)),*];
 
-/// One of [`ERROR_KINDS`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ErrorKind(&'static str);
+        /// One of [`ERROR_KINDS`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum ErrorKind {
+            $(#[doc = concat!("`", $word, "`: ", $meaning, ".")] $kind,)*
+        }
+
+        impl ErrorKind {
+            const ALL: &[Self] = &[$(Self::$kind),*];
+
+            /// Its word.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $word,)*
+                }
+            }
+        }
+    };
+}
+
+error_kinds! {
+    AccountGone "account-gone" "the account of the session does not exist",
+    AlreadyAMember "already-a-member" "the user is in the group already",
+    AlreadyRequested "already-requested" "the user has asked already and waits",
+    BadRequest "bad-request" "the tracker cannot read the request",
+    Busy "busy" "the tracker has too much to do; try again shortly",
+    IdInUse "id-in-use" "a random number was drawn twice; try again",
+    InviteExpired "invite-expired" "the invite code is too old",
+    InviteNeeded "invite-needed" "accounts are made with an invite code only",
+    InviteUsed "invite-used" "the invite code has been used",
+    LastMember "last-member" "leaving would end the group; --yes does it",
+    LoginRefused "login-refused" "no user of that name has that password",
+    NameKept "name-kept" "the name cannot be changed",
+    NameTaken "name-taken" "the name belongs to somebody else",
+    NoRequest "no-request" "that user has no open request",
+    NotAMember "not-a-member" "for members of the group only",
+    NotInCatalogue "not-in-catalogue" "no group of the user has the share (any more)",
+    NotLoggedIn "not-logged-in" "log in first",
+    NotSaved "not-saved" "the tracker cannot write its database",
+    NotServing "not-serving" "the tracker does not serve with the data it has; another may",
+    NotTheOwner "not-the-owner" "for the owner of the group only",
+    NotThePublisher "not-the-publisher" "for who shared it or owns the group only",
+    OwnRemoval "own-removal" "one cannot remove oneself",
+    SessionEnded "session-ended" "the session is over; log in again",
+    ShareExists "share-exists" "the group has a share of that name already",
+    SlowDown "slow-down" "too many failed tries; wait",
+    Starting "starting" "the tracker is about to serve; try again in a moment",
+    UnknownGroup "unknown-group" "there is no such group",
+    UnknownInvite "unknown-invite" "there is no such invite code",
+    UnknownMember "unknown-member" "that user is not in the group",
+    UnknownShare "unknown-share" "the group has no such share",
+    UnknownUser "unknown-user" "there is no such user",
+}
+
+#[allow(missing_docs)]
+impl ErrorKind {
+    pub const ACCOUNT_GONE: Self = Self::AccountGone;
+    pub const BAD_REQUEST: Self = Self::BadRequest;
+    pub const BUSY: Self = Self::Busy;
+    pub const INVITE_NEEDED: Self = Self::InviteNeeded;
+    pub const LOGIN_REFUSED: Self = Self::LoginRefused;
+    pub const NOT_IN_CATALOGUE: Self = Self::NotInCatalogue;
+    pub const NOT_LOGGED_IN: Self = Self::NotLoggedIn;
+    pub const NOT_SAVED: Self = Self::NotSaved;
+    pub const NOT_SERVING: Self = Self::NotServing;
+    pub const STARTING: Self = Self::Starting;
+    pub const NAME_TAKEN: Self = Self::NameTaken;
+    pub const SESSION_ENDED: Self = Self::SessionEnded;
+    pub const SLOW_DOWN: Self = Self::SlowDown;
+    pub const UNKNOWN_INVITE: Self = Self::UnknownInvite;
+}
 
 impl ErrorKind {
-    /// No account belongs to the session.
-    pub const ACCOUNT_GONE: Self = Self("account-gone");
-    /// Not a request.
-    pub const BAD_REQUEST: Self = Self("bad-request");
-    /// Too much to do.
-    pub const BUSY: Self = Self("busy");
-    /// Registration is closed.
-    pub const INVITE_NEEDED: Self = Self("invite-needed");
-    /// Unknown user or wrong password.
-    pub const LOGIN_REFUSED: Self = Self("login-refused");
-    /// The swarm is not of a group of the asker.
-    pub const NOT_IN_CATALOGUE: Self = Self("not-in-catalogue");
-    /// No session came with the request.
-    pub const NOT_LOGGED_IN: Self = Self("not-logged-in");
-    /// The database failed.
-    pub const NOT_SAVED: Self = Self("not-saved");
-    /// The tracker answers nobody, and will not without its operator or another tracker; nothing was done.
-    pub const NOT_SERVING: Self = Self("not-serving");
-    /// The tracker answers nobody yet; nothing was done.
-    pub const STARTING: Self = Self("starting");
-    /// The name belongs to somebody.
-    pub const NAME_TAKEN: Self = Self("name-taken");
-    /// The session was ended, or its time is over.
-    pub const SESSION_ENDED: Self = Self("session-ended");
-    /// Too many failed tries.
-    pub const SLOW_DOWN: Self = Self("slow-down");
-    /// The code is none that was given out.
-    pub const UNKNOWN_INVITE: Self = Self("unknown-invite");
-
     /// The kind of that word.
     pub fn parse(word: &str) -> Option<Self> {
-        let found = ERROR_KINDS.iter().find(|(kind, _)| *kind == word);
-        found.map(|(kind, _)| Self(kind))
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == word)
     }
 
-    /// Whether the tracker answers nobody, for now or altogether.
+    /// Whether the tracker answers nobody, for now or altogether: nothing was done.
     pub fn is_unserved(self) -> bool {
-        self == Self::NOT_SERVING || self == Self::STARTING
-    }
-
-    /// Its word.
-    pub fn as_str(self) -> &'static str {
-        self.0
+        matches!(self, Self::NotServing | Self::Starting)
     }
 }
 
@@ -109,20 +97,20 @@ mod tests {
     fn the_list_is_sorted_and_holds_the_constants() {
         assert!(ERROR_KINDS.is_sorted_by(|a, b| a.0 < b.0));
         for kind in [
-            ErrorKind::ACCOUNT_GONE,
-            ErrorKind::BAD_REQUEST,
-            ErrorKind::BUSY,
-            ErrorKind::INVITE_NEEDED,
-            ErrorKind::LOGIN_REFUSED,
-            ErrorKind::NOT_IN_CATALOGUE,
-            ErrorKind::NOT_LOGGED_IN,
-            ErrorKind::NOT_SAVED,
-            ErrorKind::NOT_SERVING,
-            ErrorKind::STARTING,
-            ErrorKind::NAME_TAKEN,
-            ErrorKind::SESSION_ENDED,
-            ErrorKind::SLOW_DOWN,
-            ErrorKind::UNKNOWN_INVITE,
+            ErrorKind::AccountGone,
+            ErrorKind::BadRequest,
+            ErrorKind::Busy,
+            ErrorKind::InviteNeeded,
+            ErrorKind::LoginRefused,
+            ErrorKind::NotInCatalogue,
+            ErrorKind::NotLoggedIn,
+            ErrorKind::NotSaved,
+            ErrorKind::NotServing,
+            ErrorKind::Starting,
+            ErrorKind::NameTaken,
+            ErrorKind::SessionEnded,
+            ErrorKind::SlowDown,
+            ErrorKind::UnknownInvite,
         ] {
             assert_eq!(ErrorKind::parse(kind.as_str()), Some(kind));
         }

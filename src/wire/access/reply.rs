@@ -3,8 +3,8 @@
 use super::announce::Peers;
 use super::cluster::ClusterView;
 use super::entry::{Entry, FileEntry, GroupEntry, MemberEntry, NewsEntry, RequestEntry};
-use super::error::ErrorKind;
 use super::fields::{self, Place, Seen, Token};
+use super::refused::Refused;
 use crate::bencode::Item;
 use crate::wire::control::{self, ControlError, Fields, InfoPart, Line, read_line};
 use crate::wire::name::Label;
@@ -24,16 +24,6 @@ pub struct Reply {
     pub only_here: bool,
     /// The answer, or why there is none.
     pub result: Result<Answer, Refused>,
-}
-
-/// A request that was refused, or could not be carried out. Unless its kind says otherwise, nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Refused {
-    /// What kind of error.
-    pub kind: ErrorKind,
-    /// The error for a person.
-    pub message: Line,
 }
 
 /// The kinds of an answer.
@@ -99,10 +89,7 @@ impl Reply {
             entries.push(("copies", 1u32.into()));
         }
         match &self.result {
-            Err(refused) => entries.extend([
-                ("kind", Item::from(refused.kind.as_str())),
-                ("message", refused.message.as_str().into()),
-            ]),
+            Err(refused) => entries.extend(refused.entries()),
             Ok(Answer::Done) => {}
             Ok(Answer::Session { token, user, note }) => {
                 entries.extend([
@@ -145,11 +132,10 @@ impl Reply {
         })?;
         let only_here = only_here.is_some();
         let result = match kind {
-            "error" => Err(Refused {
-                kind: ErrorKind::parse(fields.text("kind")?)
-                    .ok_or(ControlError::WrongValue("kind"))?,
-                message: fields.line("message")?,
-            }),
+            "error" => {
+                let kind = fields.value("kind")?;
+                Err(Refused::read(kind, &mut fields)?)
+            }
             "done" => Ok(Answer::Done),
             "session" => Ok(Answer::Session {
                 token: fields::token(fields.value("token")?, "token")?,

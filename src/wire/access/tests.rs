@@ -1,7 +1,9 @@
 use super::*;
 use crate::torrent::InfoHash;
 use crate::wire::PeerId;
-use crate::wire::control::Line;
+use crate::wire::control::{ControlError, InfoPart, Line};
+use crate::wire::name::Label;
+use crate::wire::password::Password;
 use proptest::prelude::*;
 use std::num::NonZeroU16;
 

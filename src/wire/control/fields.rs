@@ -1,6 +1,8 @@
 //! The entries of a message's dictionary, taken one by one and counted, so that no key goes unread.
 
-use super::{ControlError, InfoPart, Line, MAX_PAGE};
+use super::error::ControlError;
+use super::limits::MAX_PAGE;
+use super::{InfoPart, Line};
 use crate::bencode::{self, Dictionary, KeyOrder, Value};
 use crate::torrent::{FileName, InfoHash};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

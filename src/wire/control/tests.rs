@@ -1,4 +1,6 @@
 use super::*;
+use crate::bencode;
+use crate::torrent::NameError;
 use crate::wire::frame;
 use proptest::prelude::*;
 

@@ -1,7 +1,7 @@
 //! What a client sends.
 
 use super::fields::Fields;
-use super::{ConnectionId, NO_CONNECTION, TransactionId, action};
+use super::ids::{ConnectionId, NO_CONNECTION, TransactionId, action};
 use crate::torrent::{InfoHash, Sha1};
 use crate::wire::{AnnounceRequest, Event, MAX_NUM_WANT, PeerId, ScrapeRequest};
 use std::num::NonZeroU16;

@@ -1,7 +1,7 @@
 //! What a tracker answers.
 
 use super::fields::Fields;
-use super::{ConnectionId, Family, TransactionId, action};
+use super::ids::{ConnectionId, Family, TransactionId, action};
 use crate::wire::announce_response::{is_reachable, printable, taken_interval};
 use crate::wire::{AnnounceResponse, SwarmCounts, SwarmPeer};
 use std::net::{IpAddr, SocketAddr};
