@@ -2,6 +2,8 @@
 
 use crate::bencode::{self, Item, KeyOrder, Value};
 
+/// The number of the handshake among the messages of extensions.
+pub const HANDSHAKE_ID: u8 = 0;
 /// The longest text of another's handshake that is kept, in characters.
 const MAX_TEXT: usize = 64;
 /// How many values a handshake may hold.

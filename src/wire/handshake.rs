@@ -8,6 +8,10 @@ pub const HANDSHAKE: usize = 68;
 /// The first byte of a handshake, by which a port tells it from TLS.
 pub const FIRST_BYTE: u8 = 19;
 
+/// Where a reserved bit stands: which byte, which bit.
+const FAST: (usize, u8) = (7, 0x04);
+const EXTENSIONS: (usize, u8) = (5, 0x10);
+
 const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
 
 /// Who calls, for which swarm, and what it can do.
@@ -44,16 +48,16 @@ impl Handshake {
         Ok(Self {
             info_hash: InfoHash(*info_hash),
             peer_id: PeerId(*peer_id),
-            fast: reserved[7] & 0x04 != 0,
-            extensions: reserved[5] & 0x10 != 0,
+            fast: reserved[FAST.0] & FAST.1 != 0,
+            extensions: reserved[EXTENSIONS.0] & EXTENSIONS.1 != 0,
         })
     }
 
     /// The bytes of the handshake.
     pub fn encode(&self) -> [u8; HANDSHAKE] {
         let mut reserved = [0; 8];
-        reserved[7] |= if self.fast { 0x04 } else { 0 };
-        reserved[5] |= if self.extensions { 0x10 } else { 0 };
+        reserved[FAST.0] |= if self.fast { FAST.1 } else { 0 };
+        reserved[EXTENSIONS.0] |= if self.extensions { EXTENSIONS.1 } else { 0 };
         let mut bytes = [0; HANDSHAKE];
         bytes[..20].copy_from_slice(PROTOCOL);
         bytes[20..28].copy_from_slice(&reserved);

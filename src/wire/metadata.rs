@@ -60,6 +60,13 @@ pub enum MetadataError {
     },
 }
 
+/// The numbers of `msg_type`.
+mod kind {
+    pub(super) const REQUEST: u32 = 0;
+    pub(super) const DATA: u32 = 1;
+    pub(super) const REJECT: u32 = 2;
+}
+
 impl<'a> MetadataMessage<'a> {
     /// Reads a message; `None` for a kind that nobody here knows, which is to be passed over (BEP 9).
     ///
@@ -74,13 +81,13 @@ impl<'a> MetadataMessage<'a> {
             number.ok_or(MetadataError::Field(key))
         };
         Ok(match number("msg_type")? {
-            0 => Some(Self::Request(number("piece")?)),
-            1 => Some(Self::Data {
+            kind::REQUEST => Some(Self::Request(number("piece")?)),
+            kind::DATA => Some(Self::Data {
                 piece: number("piece")?,
                 total: number("total_size")?,
                 bytes,
             }),
-            2 => Some(Self::Reject(number("piece")?)),
+            kind::REJECT => Some(Self::Reject(number("piece")?)),
             _ => None,
         })
     }
@@ -93,17 +100,17 @@ impl<'a> MetadataMessage<'a> {
             Item::dictionary(fields).encode()
         };
         match *self {
-            Self::Request(piece) => head(0, piece, None),
+            Self::Request(piece) => head(kind::REQUEST, piece, None),
             Self::Data {
                 piece,
                 total,
                 bytes,
             } => {
-                let mut payload = head(1, piece, Some(total));
+                let mut payload = head(kind::DATA, piece, Some(total));
                 payload.extend_from_slice(bytes);
                 payload
             }
-            Self::Reject(piece) => head(2, piece, None),
+            Self::Reject(piece) => head(kind::REJECT, piece, None),
         }
     }
 }

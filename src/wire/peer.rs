@@ -13,6 +13,26 @@ pub const MAX_EXTENDED: u32 = 64 << 10;
 /// Length of a `piece` message up to its block: length prefix, id, index, begin.
 pub const PIECE_HEADER: usize = 13;
 
+/// What a message is called on the wire.
+mod id {
+    pub(super) const CHOKE: u8 = 0;
+    pub(super) const UNCHOKE: u8 = 1;
+    pub(super) const INTERESTED: u8 = 2;
+    pub(super) const NOT_INTERESTED: u8 = 3;
+    pub(super) const HAVE: u8 = 4;
+    pub(super) const BITFIELD: u8 = 5;
+    pub(super) const REQUEST: u8 = 6;
+    pub(super) const PIECE: u8 = 7;
+    pub(super) const CANCEL: u8 = 8;
+    pub(super) const PORT: u8 = 9;
+    pub(super) const SUGGEST: u8 = 13;
+    pub(super) const HAVE_ALL: u8 = 14;
+    pub(super) const HAVE_NONE: u8 = 15;
+    pub(super) const REJECT: u8 = 16;
+    pub(super) const ALLOWED_FAST: u8 = 17;
+    pub(super) const EXTENDED: u8 = 20;
+}
+
 /// A block as it is named on the wire, unchecked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask {
@@ -135,19 +155,20 @@ pub fn decode(bytes: &[u8], max_bitfield: usize) -> Result<Step<'_>, MessageErro
     };
     let body_length = length - 1;
     let fits = match id {
-        0..=3 | 14 | 15 => body_length == 0,
-        4 | 13 | 17 => body_length == 4,
-        5 => body_length as usize <= max_bitfield,
-        6 | 8 | 16 => body_length == 12,
-        7 => body_length > 8 && body_length - 8 <= MAX_BLOCK,
-        9 => body_length == 2,
-        20 => (1..MAX_EXTENDED).contains(&body_length),
+        id::CHOKE | id::UNCHOKE | id::INTERESTED | id::NOT_INTERESTED => body_length == 0,
+        id::HAVE_ALL | id::HAVE_NONE => body_length == 0,
+        id::HAVE | id::SUGGEST | id::ALLOWED_FAST => body_length == 4,
+        id::BITFIELD => body_length as usize <= max_bitfield,
+        id::REQUEST | id::CANCEL | id::REJECT => body_length == 12,
+        id::PIECE => body_length > 8 && body_length - 8 <= MAX_BLOCK,
+        id::PORT => body_length == 2,
+        id::EXTENDED => (1..MAX_EXTENDED).contains(&body_length),
         _ => return Ok(Step::Unknown(4 + length as usize)),
     };
     if !fits {
         return Err(MessageError::Length { id, length });
     }
-    let whole = if id == 7 {
+    let whole = if id == id::PIECE {
         PIECE_HEADER
     } else {
         4 + length as usize
@@ -156,14 +177,14 @@ pub fn decode(bytes: &[u8], max_bitfield: usize) -> Result<Step<'_>, MessageErro
         return Ok(Step::Incomplete(whole));
     };
     let message = match (id, body) {
-        (0, _) => Message::Choke,
-        (1, _) => Message::Unchoke,
-        (2, _) => Message::Interested,
-        (3, _) => Message::NotInterested,
-        (4, _) => Message::Have(number(body, 0)),
-        (5, _) => Message::Bitfield(body),
-        (6, _) => Message::Request(ask(body)),
-        (7, _) => {
+        (id::CHOKE, _) => Message::Choke,
+        (id::UNCHOKE, _) => Message::Unchoke,
+        (id::INTERESTED, _) => Message::Interested,
+        (id::NOT_INTERESTED, _) => Message::NotInterested,
+        (id::HAVE, _) => Message::Have(number(body, 0)),
+        (id::BITFIELD, _) => Message::Bitfield(body),
+        (id::REQUEST, _) => Message::Request(ask(body)),
+        (id::PIECE, _) => {
             let (index, begin) = (number(body, 0), number(body, 1));
             return Ok(Step::Piece(Ask {
                 index,
@@ -171,14 +192,14 @@ pub fn decode(bytes: &[u8], max_bitfield: usize) -> Result<Step<'_>, MessageErro
                 length: body_length - 8,
             }));
         }
-        (8, _) => Message::Cancel(ask(body)),
-        (9, &[high, low]) => Message::Port(u16::from_be_bytes([high, low])),
-        (13, _) => Message::Suggest(number(body, 0)),
-        (14, _) => Message::HaveAll,
-        (15, _) => Message::HaveNone,
-        (16, _) => Message::Reject(ask(body)),
-        (17, _) => Message::AllowedFast(number(body, 0)),
-        (20, [id, payload @ ..]) => Message::Extended { id: *id, payload },
+        (id::CANCEL, _) => Message::Cancel(ask(body)),
+        (id::PORT, &[high, low]) => Message::Port(u16::from_be_bytes([high, low])),
+        (id::SUGGEST, _) => Message::Suggest(number(body, 0)),
+        (id::HAVE_ALL, _) => Message::HaveAll,
+        (id::HAVE_NONE, _) => Message::HaveNone,
+        (id::REJECT, _) => Message::Reject(ask(body)),
+        (id::ALLOWED_FAST, _) => Message::AllowedFast(number(body, 0)),
+        (id::EXTENDED, [id, payload @ ..]) => Message::Extended { id: *id, payload },
         _ => return Err(MessageError::Length { id, length }),
     };
     Ok(Step::Message(message, whole))
@@ -205,28 +226,28 @@ impl Message<'_> {
     pub fn encode_into(&self, out: &mut Vec<u8>) {
         match *self {
             Self::KeepAlive => out.extend_from_slice(&[0; 4]),
-            Self::Choke => put(out, 0, &[], &[]),
-            Self::Unchoke => put(out, 1, &[], &[]),
-            Self::Interested => put(out, 2, &[], &[]),
-            Self::NotInterested => put(out, 3, &[], &[]),
-            Self::Have(index) => put(out, 4, &[index], &[]),
-            Self::Bitfield(bits) => put(out, 5, &[], bits),
-            Self::Request(ask) => put(out, 6, &[ask.index, ask.begin, ask.length], &[]),
+            Self::Choke => put(out, id::CHOKE, &[], &[]),
+            Self::Unchoke => put(out, id::UNCHOKE, &[], &[]),
+            Self::Interested => put(out, id::INTERESTED, &[], &[]),
+            Self::NotInterested => put(out, id::NOT_INTERESTED, &[], &[]),
+            Self::Have(index) => put(out, id::HAVE, &[index], &[]),
+            Self::Bitfield(bits) => put(out, id::BITFIELD, &[], bits),
+            Self::Request(ask) => put(out, id::REQUEST, &[ask.index, ask.begin, ask.length], &[]),
             Self::Piece {
                 index,
                 begin,
                 block,
-            } => put(out, 7, &[index, begin], block),
-            Self::Cancel(ask) => put(out, 8, &[ask.index, ask.begin, ask.length], &[]),
-            Self::Port(port) => put(out, 9, &[], &port.to_be_bytes()),
-            Self::Suggest(index) => put(out, 13, &[index], &[]),
-            Self::HaveAll => put(out, 14, &[], &[]),
-            Self::HaveNone => put(out, 15, &[], &[]),
-            Self::Reject(ask) => put(out, 16, &[ask.index, ask.begin, ask.length], &[]),
-            Self::AllowedFast(index) => put(out, 17, &[index], &[]),
+            } => put(out, id::PIECE, &[index, begin], block),
+            Self::Cancel(ask) => put(out, id::CANCEL, &[ask.index, ask.begin, ask.length], &[]),
+            Self::Port(port) => put(out, id::PORT, &[], &port.to_be_bytes()),
+            Self::Suggest(index) => put(out, id::SUGGEST, &[index], &[]),
+            Self::HaveAll => put(out, id::HAVE_ALL, &[], &[]),
+            Self::HaveNone => put(out, id::HAVE_NONE, &[], &[]),
+            Self::Reject(ask) => put(out, id::REJECT, &[ask.index, ask.begin, ask.length], &[]),
+            Self::AllowedFast(index) => put(out, id::ALLOWED_FAST, &[index], &[]),
             Self::Extended { id, payload } => {
                 out.extend_from_slice(&(2 + payload.len() as u32).to_be_bytes());
-                out.extend_from_slice(&[20, id]);
+                out.extend_from_slice(&[id::EXTENDED, id]);
                 out.extend_from_slice(payload);
             }
         }
@@ -235,7 +256,7 @@ impl Message<'_> {
 
 /// The header of a `piece` message, whose block is sent after it.
 pub fn piece_header(ask: Ask) -> [u8; PIECE_HEADER] {
-    let mut header = [7; PIECE_HEADER];
+    let mut header = [id::PIECE; PIECE_HEADER];
     let numbers = [(0, 9 + ask.length), (5, ask.index), (9, ask.begin)];
     for (at, number) in numbers {
         header[at..at + 4].copy_from_slice(&number.to_be_bytes());

@@ -185,11 +185,10 @@ fn announce(fields: &mut Fields<'_>) -> Option<Result<AnnounceRequest, RequestEr
     let (event, _ip, key) = (fields.u32()?, fields.u32()?, fields.u32()?);
     let (num_want, port) = (fields.u32()?, fields.u16()?);
     let event = match event {
-        // 4 is `paused` of BEP 21 as libtorrent sends it.
-        0 | 4 => None,
-        1 => Some(Event::Completed),
-        2 => Some(Event::Started),
-        3 => Some(Event::Stopped),
+        event::NONE | event::PAUSED => None,
+        event::COMPLETED => Some(Event::Completed),
+        event::STARTED => Some(Event::Started),
+        event::STOPPED => Some(Event::Stopped),
         other => return Some(Err(RequestError::Event(other))),
     };
     let Some(port) = NonZeroU16::new(port) else {
@@ -221,12 +220,12 @@ fn encode_announce(announce: &AnnounceRequest, out: &mut Vec<u8>) {
     for number in [announce.downloaded, announce.left, announce.uploaded] {
         out.extend(number.to_be_bytes());
     }
-    let event: u32 = match announce.event {
+    let event = match announce.event {
         // BEP 15 has no number for a partial seed.
-        None | Some(Event::Paused) => 0,
-        Some(Event::Completed) => 1,
-        Some(Event::Started) => 2,
-        Some(Event::Stopped) => 3,
+        None | Some(Event::Paused) => event::NONE,
+        Some(Event::Completed) => event::COMPLETED,
+        Some(Event::Started) => event::STARTED,
+        Some(Event::Stopped) => event::STOPPED,
     };
     out.extend(event.to_be_bytes());
     out.extend([0; 4]);
@@ -245,6 +244,16 @@ fn key(key: &[u8]) -> u32 {
     number.unwrap_or_else(|| match Sha1::of(key).0 {
         [a, b, c, d, ..] => u32::from_be_bytes([a, b, c, d]),
     })
+}
+
+/// The numbers of an announce's event.
+mod event {
+    pub(super) const NONE: u32 = 0;
+    pub(super) const COMPLETED: u32 = 1;
+    pub(super) const STARTED: u32 = 2;
+    pub(super) const STOPPED: u32 = 3;
+    /// BEP 21's `paused` as libtorrent sends it.
+    pub(super) const PAUSED: u32 = 4;
 }
 
 /// The options of BEP 41, each a type, and but for the first two a length and as many bytes.
