@@ -6,6 +6,7 @@ use super::outcome::AccountOutcome;
 use super::output::Output;
 use super::prompt::{Input, Lines};
 use crate::peer::{AccountError, LoggedIn, LoggedOut, Peer};
+use crate::wire::access::ErrorKind;
 use crate::wire::name::Label;
 use crate::wire::password::Password;
 
@@ -44,17 +45,7 @@ impl Teller<'_> {
                 return Ok(AccountOutcome::LoggedOut { user, everywhere });
             }
             AccountCommand::ChangePassword { old, new } => {
-                let Some(user) = account.user() else {
-                    self.lines.drop_passwords(if old.is_none() { 2 } else { 0 });
-                    return Err(AccountError::NotLoggedIn.into());
-                };
-                let old = self.password(old, &format!("old password of {user}: "));
-                if old.is_err() && new.is_none() {
-                    self.lines.drop_passwords(1);
-                }
-                let old = old?;
-                let new = self.new_password(new, &format!("new password of {user}: "))?;
-                account.change_password(old, new)?;
+                let user = self.change_password(old, new)?;
                 format!("the password of {user} is changed; other sessions have ended")
             }
             AccountCommand::CreateGroup { group } => {
@@ -111,6 +102,27 @@ impl Teller<'_> {
         }
     }
 
+    /// Asks for what was left out, and says whose password is another now.
+    fn change_password(
+        &self,
+        old: Option<Password>,
+        new: Option<Password>,
+    ) -> Result<Label, Failure> {
+        let account = self.peer.account();
+        let Some(user) = account.user() else {
+            self.lines.drop_passwords(if old.is_none() { 2 } else { 0 });
+            return Err(AccountError::NotLoggedIn.into());
+        };
+        let old = self.password(old, &format!("old password of {user}: "));
+        if old.is_err() && new.is_none() {
+            self.lines.drop_passwords(1);
+        }
+        let old = old?;
+        let new = self.new_password(new, &format!("new password of {user}: "))?;
+        account.change_password(old, new)?;
+        Ok(user)
+    }
+
     /// Leaves a group; whether it shall end is asked of a person at a terminal.
     fn leave(&self, group: &Label, end: bool) -> Result<(), Failure> {
         let left = self.peer.leave_group(group, end);
@@ -119,7 +131,7 @@ impl Teller<'_> {
         };
         let question =
             format!("you are the last member of {group}: leaving ends the group. Go on? [y/N] ");
-        if refused.kind.as_str() != "last-member" || !self.lines.can_ask() {
+        if refused.kind != ErrorKind::LastMember || !self.lines.can_ask() {
             return Ok(left?);
         }
         match self.lines.ask(&question) {

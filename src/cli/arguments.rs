@@ -3,6 +3,7 @@
 //! In scope: which options there are, their help, and which go together; wrong usage becomes one line and exit code 2.
 //! Out of scope: doing anything.
 
+mod log_level;
 mod peer;
 mod torrent;
 mod tracker;
@@ -11,10 +12,8 @@ pub(super) use peer::{PeerArguments, ScenarioArguments};
 pub(super) use torrent::{CreateArguments, TorrentArguments};
 pub(super) use tracker::{ClosedRunArguments, Instead, TrackerArguments};
 
-use super::values;
+use clap::Command;
 use clap::error::ErrorKind;
-use clap::{Arg, ArgMatches, Command};
-use log::LevelFilter;
 use std::ffi::OsString;
 
 /// What the binary is asked to do.
@@ -95,25 +94,6 @@ fn explain(error: &clap::Error) -> Result<Invocation, String> {
 
 fn no_subcommand() -> String {
     "a subcommand is missing; --help tells more".to_owned()
-}
-
-/// `--log LEVEL`, which tracker and peer have in common.
-fn log_option() -> Arg {
-    Arg::new("log")
-        .long("log")
-        .value_name("LEVEL")
-        .default_value("info")
-        .ignore_case(true)
-        .value_parser(["error", "warn", "info", "debug", "trace"])
-        .hide_possible_values(true)
-        .help("How much goes into the log in the state folder: error, warn, info, debug or trace")
-}
-
-fn log_level(matches: &ArgMatches) -> LevelFilter {
-    let level = matches
-        .get_one::<String>("log")
-        .and_then(|level| level.parse().ok());
-    level.unwrap_or(LevelFilter::Info)
 }
 
 #[cfg(test)]

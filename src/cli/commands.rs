@@ -3,80 +3,22 @@
 //! In scope: words to [`Command`]. Out of scope: doing it (`execute`).
 
 mod account;
+mod command;
+mod entry;
 mod file;
 mod nearest;
 mod table;
+mod typed;
 
 pub(super) use account::AccountCommand;
+pub(super) use command::{Command, OPEN_SWARMS, Source};
+pub(super) use entry::{Entry, What};
 pub(super) use file::FileCommand;
-pub(super) use table::{AREAS, Entry, What, entries};
+pub(super) use table::{AREAS, entries};
 
 use super::escape::escape;
 use super::failure::Failure;
 use super::words;
-use crate::peer::{DownloadOptions, FileChoice};
-use crate::torrent::GlobError;
-use std::path::PathBuf;
-use std::time::Duration;
-
-/// What stands for open swarms where a group is named.
-pub(super) const OPEN_SWARMS: &str = "-";
-
-/// What a person asks of a peer.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Command {
-    /// Make a `.torrent` of a file or folder and share it.
-    Send {
-        /// The file or folder.
-        path: PathBuf,
-        /// Where the `.torrent` goes; without it `NAME.torrent` in the current folder.
-        torrent: Option<PathBuf>,
-    },
-    /// Start a download.
-    Download {
-        /// What names it.
-        source: Source,
-        /// Where it goes and what of it is wanted.
-        options: DownloadOptions,
-    },
-    /// List downloads.
-    ShowDownloads,
-    /// List links.
-    ShowPeers,
-    /// End a download and forget it.
-    Cancel(String),
-    /// Wait for downloads, as long as it takes or this long.
-    Wait(Option<Duration>),
-    /// Tell of the peer as a whole.
-    Status,
-    /// Tell of all commands or of one.
-    Help(Option<&'static Entry>),
-    /// Something about accounts and groups.
-    Account(AccountCommand),
-    /// Something about what groups share.
-    File(FileCommand),
-    /// End the peer.
-    Quit,
-}
-
-/// What names a share of an open swarm.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Source {
-    /// A `.torrent`.
-    Torrent(PathBuf),
-    /// A magnet link.
-    Magnet(String),
-}
-
-/// Flags that stand in a line, each with what follows it.
-type Flags = Vec<(&'static str, String)>;
-
-/// The arguments as typed; as many as the entry allows.
-struct Words<'a> {
-    entry: &'static Entry,
-    words: &'a [String],
-    flags: &'a Flags,
-}
 
 /// A line read: the command's name as JSON has it, and the command.
 pub(super) struct Line {
@@ -105,10 +47,10 @@ pub(super) fn read(line: &str) -> Option<Line> {
     let (name, arguments) = words.split_first()?;
     Some(match find(name) {
         Ok(entry) => {
-            let command = entry.read(arguments);
-            let entry = command.as_ref().map_or(entry, Command::entry);
+            let command = entry.read(arguments, read_as).and_then(known_in_help);
+            let name = command.as_ref().map_or(entry.name, Command::name);
             Line {
-                name: entry.name.to_owned(),
+                name: name.to_owned(),
                 command,
             }
         }
@@ -119,70 +61,25 @@ pub(super) fn read(line: &str) -> Option<Line> {
     })
 }
 
+/// Reads `words` as the arguments of the command called `name`.
+fn read_as(name: &str, words: &[String]) -> Result<Command, Failure> {
+    find(name)?.read(words, read_as)
+}
+
+/// Help tells of commands that exist only.
+fn known_in_help(command: Command) -> Result<Command, Failure> {
+    if let Command::Help(Some(name)) = &command {
+        find(name)?;
+    }
+    Ok(command)
+}
+
 fn find(name: &str) -> Result<&'static Entry, Failure> {
     let entry = entries().find(|entry| entry.name == name);
     entry.ok_or_else(|| Failure::Unknown {
         word: escape(&name.chars().take(60).collect::<String>()).into_owned(),
         nearest: nearest::nearest(name),
     })
-}
-
-impl Entry {
-    fn read(&'static self, words: &[String]) -> Result<Command, Failure> {
-        let (words, flags) = self.sort(words)?;
-        let least = self
-            .arguments
-            .iter()
-            .filter(|argument| argument.required)
-            .count();
-        let missing = self
-            .arguments
-            .get(words.len())
-            .filter(|_| words.len() < least);
-        let words = Words {
-            entry: self,
-            words: &words,
-            flags: &flags,
-        };
-        match (missing, words.words.get(self.arguments.len())) {
-            (Some(missing), _) => Err(words.wrong(format!("{} is missing", missing.name))),
-            // It may be part of a password.
-            (_, Some(_)) if self.takes_secrets() => {
-                Err(words.wrong("there are words too many".to_owned()))
-            }
-            (_, Some(extra)) => Err(words.wrong(format!("{extra:?} is one word too many"))),
-            _ => (self.read)(words),
-        }
-    }
-
-    /// Takes the flags of this command out of the words.
-    fn sort(&self, words: &[String]) -> Result<(Vec<String>, Flags), Failure> {
-        let (mut rest, mut flags) = (Vec::new(), Flags::new());
-        let mut words = words.iter();
-        while let Some(word) = words.next() {
-            match self.flags.iter().find(|flag| flag.name == word) {
-                None => rest.push(word.clone()),
-                Some(flag) => {
-                    let value = match flag.value {
-                        None => Some(String::new()),
-                        Some(_) => words.next().cloned(),
-                    };
-                    let value = value.ok_or_else(|| {
-                        let what = format!("nothing follows {}", flag.name);
-                        Failure::Arguments(what, self.usage())
-                    })?;
-                    flags.push((flag.name, value));
-                }
-            }
-        }
-        Ok((rest, flags))
-    }
-
-    /// Whether passwords may follow it.
-    fn takes_secrets(&self) -> bool {
-        let mut arguments = self.arguments.iter();
-        arguments.any(|argument| argument.what == What::Secret)
-    }
 }
 
 /// Whether a line holds a password.
@@ -234,101 +131,12 @@ pub(super) fn without_passwords(line: &str) -> Option<String> {
     Some(kept.join(" "))
 }
 
-impl Command {
-    /// Its row of the table.
-    fn entry(&self) -> &'static Entry {
-        let name = match self {
-            Self::Send { .. } => "send",
-            Self::Download { .. } => "download",
-            Self::ShowDownloads => "show_downloads",
-            Self::ShowPeers => "show_peers",
-            Self::Cancel(_) => "cancel",
-            Self::Wait(_) => "wait",
-            Self::Status => "status",
-            Self::Help(_) => "help",
-            Self::Quit => "quit",
-            Self::Account(command) => command.name(),
-            Self::File(command) => command.name(),
-        };
-        let found = entries().find(|entry| entry.name == name);
-        // Each command was read from its row.
-        found.unwrap_or(&AREAS[0].entries[0])
-    }
-}
-
-impl Words<'_> {
-    /// What follows a flag; nothing if the flag is not there.
-    fn flag(&self, name: &str) -> Option<&str> {
-        let found = self.flags.iter().find(|(flag, _)| *flag == name);
-        found.map(|(_, value)| value.as_str())
-    }
-
-    fn has(&self, flag: &str) -> bool {
-        self.flag(flag).is_some()
-    }
-
-    fn word(&self, at: usize) -> Result<&str, Failure> {
-        let word = self.words.get(at).filter(|word| !word.is_empty());
-        word.map(String::as_str)
-            .ok_or_else(|| self.wrong("a name is empty".to_owned()))
-    }
-
-    /// Whether [`OPEN_SWARMS`] stands where a group would.
-    fn names_open_swarms(&self, at: usize) -> bool {
-        self.words.get(at).is_some_and(|word| word == OPEN_SWARMS)
-    }
-
-    fn path(&self, at: usize) -> Result<PathBuf, Failure> {
-        self.word(at).map(PathBuf::from)
-    }
-
-    fn optional_path(&self, at: usize) -> Result<Option<PathBuf>, Failure> {
-        self.words.get(at).map(|_| self.path(at)).transpose()
-    }
-
-    fn source(&self, at: usize) -> Result<Source, Failure> {
-        let word = self.word(at)?;
-        let start = word.get(..7).unwrap_or_default();
-        Ok(match start.eq_ignore_ascii_case("magnet:") {
-            true => Source::Magnet(word.to_owned()),
-            false => Source::Torrent(word.into()),
-        })
-    }
-
-    fn choice(&self) -> Result<FileChoice, Failure> {
-        let patterns = self.flags.iter().filter(|(flag, _)| *flag == "--only");
-        let only = patterns.map(|(_, pattern)| pattern.parse());
-        let only = only.collect::<Result<_, GlobError>>();
-        Ok(FileChoice {
-            only: only.map_err(|error| self.wrong(error.to_string()))?,
-            sequential: self.has("--sequential"),
-            force: self.has("--force"),
-        })
-    }
-
-    /// `torrent -setMode send FILE` and its like.
-    fn other_spelling(&self) -> Result<Command, Failure> {
-        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
-        match words.as_slice() {
-            ["exit"] | ["-setMode", "exit"] => Ok(Command::Quit),
-            ["-setMode", "send" | "upload", ..] => {
-                find("send")?.read(self.words.get(2..).unwrap_or_default())
-            }
-            ["-setMode", "download", ..] => {
-                find("download")?.read(self.words.get(2..).unwrap_or_default())
-            }
-            _ => Err(self.wrong("the mode is one of send, upload, download and exit".to_owned())),
-        }
-    }
-
-    fn wrong(&self, what: String) -> Failure {
-        Failure::Arguments(what, self.entry.usage())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::{DownloadOptions, FileChoice};
+    use std::path::PathBuf;
+    use std::time::Duration;
 
     fn ok(line: &str) -> (String, Command) {
         let line = read(line).unwrap();
@@ -412,7 +220,7 @@ mod tests {
         ] {
             assert_eq!(ok(line), (name.to_owned(), command), "{line}");
         }
-        assert!(matches!(ok("help send").1, Command::Help(Some(entry)) if entry.name == "send"));
+        assert!(matches!(ok("help send").1, Command::Help(Some(name)) if name == "send"));
         assert!(read(" \t").is_none());
     }
 

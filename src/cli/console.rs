@@ -179,7 +179,7 @@ impl Console {
             self.address,
             counted(counts.users, "user"),
             counted(counts.groups, "group"),
-            super::render::duration(started.elapsed()),
+            super::units::duration(started.elapsed()),
         )
     }
 }

@@ -4,7 +4,8 @@
 
 use super::account::Teller;
 use super::commands::{
-    Command, FileCommand, Line, OPEN_SWARMS, Source, holds_password, passwords_that_follow, read,
+    Command, FileCommand, Line, OPEN_SWARMS, Source, entries, holds_password,
+    passwords_that_follow, read,
 };
 use super::failure::Failure;
 use super::hashing::Hashing;
@@ -117,7 +118,11 @@ impl<'a> Session<'a> {
                     .map(Outcome::Waited)
             }
             Command::Status => Ok(Outcome::Status(self.peer.status())),
-            Command::Help(entry) => Ok(Outcome::Help(entry)),
+            Command::Help(name) => {
+                let mut entries = entries();
+                let entry = name.and_then(|name| entries.find(|entry| entry.name == name));
+                Ok(Outcome::Help(entry))
+            }
             Command::Account(command) => {
                 let teller = Teller {
                     peer: self.peer,

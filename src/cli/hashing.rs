@@ -1,7 +1,7 @@
 //! How far hashing is, shown once it takes longer than a moment: a bar on a terminal, a plain line now and then elsewhere.
 
 use super::output::Output;
-use super::render::size;
+use super::units::size;
 use crate::system::recover;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::sync::Mutex;

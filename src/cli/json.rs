@@ -131,11 +131,8 @@ struct Download<'a> {
     name: &'a str,
     group: Option<&'a str>,
     state: &'static str,
-    bytes_done: u64,
-    bytes_total: u64,
-    seconds: f64,
-    rate: u64,
-    peers: usize,
+    #[serde(flatten)]
+    progress: Progress,
     from: Sources<'a>,
     info_hash: String,
     path: String,
@@ -143,6 +140,15 @@ struct Download<'a> {
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     trouble: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Progress {
+    bytes_done: u64,
+    bytes_total: u64,
+    seconds: f64,
+    rate: u64,
+    peers: usize,
 }
 
 /// Bytes by source, as an object.
@@ -287,11 +293,13 @@ fn download(status: &DownloadStatus) -> Download<'_> {
         name: &status.name,
         group: status.group.as_deref(),
         state,
-        bytes_done: status.bytes_done,
-        bytes_total: status.bytes_total,
-        seconds: (status.elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
-        rate: status.rate,
-        peers: status.peers,
+        progress: Progress {
+            bytes_done: status.bytes_done,
+            bytes_total: status.bytes_total,
+            seconds: (status.elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
+            rate: status.rate,
+            peers: status.peers,
+        },
         from: Sources(&status.from),
         info_hash: status.info_hash.to_string(),
         path: status.path.to_string_lossy().into_owned(),

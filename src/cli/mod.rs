@@ -10,6 +10,7 @@ mod completion;
 mod console;
 mod escape;
 mod execute;
+mod exit;
 mod failure;
 mod hashing;
 mod json;
@@ -26,54 +27,16 @@ mod signals;
 mod state;
 mod torrent;
 mod tracker;
+mod units;
 mod values;
 mod wait;
 mod words;
 
 use arguments::Invocation;
+use exit::Exit;
 use output::Output;
 use std::ffi::OsString;
-use std::fmt;
 use std::process::ExitCode;
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Exit {
-    /// All that was asked for succeeded.
-    Success,
-    /// Something failed and was told.
-    Failure,
-    /// The arguments make no sense together.
-    Usage,
-    /// A second Ctrl-C.
-    Killed,
-}
-
-impl Exit {
-    fn code(self) -> u8 {
-        match self {
-            Self::Success => 0,
-            Self::Failure => 1,
-            Self::Usage => 2,
-            Self::Killed => 130,
-        }
-    }
-
-    fn of(succeeded: bool) -> Self {
-        if succeeded {
-            Self::Success
-        } else {
-            Self::Failure
-        }
-    }
-}
-
-/// Why a run did not come to its work, for a person, and the exit code of that.
-type Refused = (String, Exit);
-
-fn failure(why: impl fmt::Display) -> Refused {
-    (why.to_string(), Exit::Failure)
-}
 
 /// Does what the arguments ask for, the binary's own name first, and says how it ended. To be called once in a process:
 /// it takes over signals and the log.

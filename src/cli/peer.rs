@@ -3,12 +3,13 @@
 use super::arguments::PeerArguments;
 use super::completion::Typing;
 use super::execute::Session;
+use super::exit::{Exit, Refused, failure};
 use super::failure::Failure;
 use super::news::NewsTeller;
 use super::output::Output;
 use super::prompt::{Input, Lines};
 use super::signals::Stopped;
-use super::{Exit, Refused, failure, logging, scenario, signals, state};
+use super::{logging, scenario, signals, state};
 use crate::net::Stop;
 use crate::peer::{Deadlines, DownloadState, FirstUseNotice, Options, Peer};
 use crate::storage::StateKind;

@@ -9,6 +9,7 @@ pub(super) use account::{news, time};
 use super::commands::{AREAS, Entry, OPEN_SWARMS, entries};
 use super::escape::escape;
 use super::outcome::Outcome;
+use super::units::{duration, size};
 use crate::peer::{DownloadState, DownloadStatus, LinkStatus, Status, TrackerLine, TrackerState};
 use std::time::Duration;
 
@@ -99,37 +100,6 @@ pub(super) fn percent(download: &DownloadStatus) -> u64 {
     let done = u128::from(download.bytes_done) * 100;
     let percent = done.checked_div(download.bytes_total.into()).unwrap_or(0);
     u64::try_from(percent).unwrap_or(100).min(100)
-}
-
-/// Bytes in the largest unit that leaves at least 1, one decimal.
-pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    let mut value = bytes as f64;
-    let mut unit = None;
-    for larger in UNITS {
-        // What would be written as 1024.0 belongs to the next unit.
-        if value < 1023.95 {
-            break;
-        }
-        value /= 1024.0;
-        unit = Some(larger);
-    }
-    match unit {
-        Some(unit) => format!("{value:.1} {unit}"),
-        None => format!("{bytes} B"),
-    }
-}
-
-/// A time in at most two units: `12s`, `3m 5s`, `2h 10m`, `4d 3h`.
-pub(super) fn duration(time: Duration) -> String {
-    let seconds = time.as_secs();
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{minutes}m {}s", seconds % 60),
-        3600..86_400 => format!("{hours}h {}m", minutes % 60),
-        _ => format!("{days}d {}h", hours % 24),
-    }
 }
 
 fn completed(download: &DownloadStatus) -> String {

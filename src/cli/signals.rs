@@ -1,6 +1,6 @@
 //! SIGINT, SIGTERM and SIGHUP: the first asks for a graceful end, the second ends at once. SIGXFSZ does nothing.
 
-use super::Exit;
+use super::exit::Exit;
 use crate::net::Stop;
 use crate::system::lock;
 use nix::sys::signal::{SigSet, Signal};

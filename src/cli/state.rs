@@ -1,6 +1,6 @@
 //! Which folder a tracker or peer keeps its state in.
 
-use super::{Exit, Refused};
+use super::exit::{Exit, Refused};
 use crate::storage::{FolderError, StateFolder, StateKind};
 use std::path::PathBuf;
 

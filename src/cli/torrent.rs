@@ -3,10 +3,11 @@
 use super::arguments::{CreateArguments, TorrentArguments};
 use super::escape::escape;
 use super::execute::torrent_name;
+use super::exit::Exit;
 use super::hashing::Hashing;
 use super::output::Output;
-use super::render::size;
-use super::{Exit, signals};
+use super::signals;
+use super::units::size;
 use crate::storage::{CreateOptions, FileFault, StoreError, check, create};
 use crate::system::processors;
 use crate::torrent::{Layout, MAX_METAINFO, Magnet, Metainfo};

@@ -4,9 +4,10 @@ mod instead;
 
 use super::arguments::{ClosedRunArguments, Instead, TrackerArguments};
 use super::console::Console;
+use super::exit::{Exit, Refused, failure};
 use super::output::Output;
 use super::signals::Stopped;
-use super::{Exit, Refused, failure, logging, signals, state};
+use super::{logging, signals, state};
 use crate::certificate::{Authority, Fingerprint};
 use crate::net::{ClusterTls, Purpose, Stop, TRACKER_NAME, TlsServer, TlsStream};
 use crate::storage::{

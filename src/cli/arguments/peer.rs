@@ -1,8 +1,9 @@
 //! `pieceful peer`.
 
-use super::super::commands::entries;
-use super::super::failure::kinds;
-use super::{log_level, log_option, values};
+use super::log_level::{log_level, log_option};
+use crate::cli::commands::entries;
+use crate::cli::failure::kinds;
+use crate::cli::values;
 use crate::net::Pool;
 use crate::peer::Limits;
 use crate::wire::HostPort;

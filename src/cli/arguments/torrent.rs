@@ -1,6 +1,6 @@
 //! `pieceful torrent`.
 
-use super::values;
+use crate::cli::values;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::path::PathBuf;
 

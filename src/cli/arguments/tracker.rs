@@ -1,6 +1,7 @@
 //! `pieceful tracker`.
 
-use super::{log_level, log_option, values};
+use super::log_level::{log_level, log_option};
+use crate::cli::values;
 use crate::tracker::Registration;
 use crate::wire::HostPort;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};

@@ -1,10 +1,8 @@
 //! What a person asks of a peer about accounts and groups.
 
-use super::{Failure, Words};
 use crate::wire::access::Place;
-use crate::wire::name::{GroupName, Label, LabelError, NameError, UserName};
+use crate::wire::name::{GroupName, Label, UserName};
 use crate::wire::password::Password;
-use std::str::FromStr;
 
 /// A command about accounts and groups. A password that is left out is asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,56 +71,6 @@ impl AccountCommand {
             Self::CreateUser { password, .. } | Self::Login { password, .. } => password.is_some(),
             Self::ChangePassword { old, .. } => old.is_some(),
             _ => false,
-        }
-    }
-}
-
-/// What may stand where a name of a user or group is asked for.
-pub(super) trait Named: FromStr {
-    /// Why it is none.
-    fn why(error: Self::Err) -> String;
-}
-
-impl Named for UserName {
-    fn why(error: NameError) -> String {
-        error.to_string()
-    }
-}
-
-impl Named for GroupName {
-    fn why(error: NameError) -> String {
-        error.to_string()
-    }
-}
-
-impl Named for Label {
-    fn why(error: LabelError) -> String {
-        error.to_string()
-    }
-}
-
-impl Words<'_> {
-    /// The name of a user or group.
-    pub(super) fn parsed<T: Named>(&self, at: usize) -> Result<T, Failure> {
-        let word = self.words.get(at).map_or("", String::as_str);
-        word.parse()
-            .map_err(|error| Failure::BadName(T::why(error)))
-    }
-
-    /// A password, if one stands there.
-    pub(super) fn password(&self, at: usize) -> Result<Option<Password>, Failure> {
-        let word = self.words.get(at);
-        let password = word.map(|word| Password::new(word.as_str()));
-        Ok(password.transpose()?)
-    }
-
-    /// The invite code, if one is given.
-    pub(super) fn invite(&self) -> Result<Option<Place>, Failure> {
-        let code = self.flag("--invite");
-        let place = code.map(Place::new);
-        match place {
-            Some(None) => Err(self.wrong("an invite code is asked for".to_owned())),
-            other => Ok(other.flatten()),
         }
     }
 }

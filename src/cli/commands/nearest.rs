@@ -1,6 +1,6 @@
 //! Which command somebody may have meant.
 
-use super::entries;
+use super::table::entries;
 
 /// The command that takes the fewest changed letters, three at most and half of it at most.
 pub(super) fn nearest(word: &str) -> Option<&'static str> {

@@ -1,8 +1,8 @@
 //! Accounts and groups, as lines for a person.
 
-use super::super::escape::escape;
-use super::super::outcome::AccountOutcome;
-use super::size;
+use crate::cli::escape::escape;
+use crate::cli::outcome::AccountOutcome;
+use crate::cli::units::size;
 use crate::peer::ListedFile;
 use crate::wire::access::{GroupEntry, MemberEntry, NewsEntry, Outcome, RequestEntry, Standing};
 use std::time::{Duration, SystemTime};

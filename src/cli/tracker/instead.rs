@@ -2,8 +2,9 @@
 
 use crate::certificate::Authority;
 use crate::cli::escape::escape;
+use crate::cli::exit::{Exit, Refused, failure};
 use crate::cli::output::Output;
-use crate::cli::{Exit, Refused, failure, state};
+use crate::cli::state;
 use crate::net::{ClusterTls, TRACKER_NAME, reachable};
 use crate::storage::{DATABASE_FILE, Running, StateFolder, StateKind, wait_for_cluster};
 use crate::torrent::InfoHash;

@@ -1,8 +1,10 @@
 //! Commands about accounts, groups and what these share.
 
-use super::super::super::failure::Failure;
-use super::super::{AccountCommand, Command, FileCommand, OPEN_SWARMS};
-use super::{Entry, Flag, What, optional, required};
+use crate::cli::commands::account::AccountCommand;
+use crate::cli::commands::command::{Command, OPEN_SWARMS};
+use crate::cli::commands::entry::{Entry, Flag, What, optional, required};
+use crate::cli::commands::file::FileCommand;
+use crate::cli::failure::Failure;
 
 const YES: Flag = Flag {
     name: "--yes",

@@ -1,8 +1,8 @@
 //! Commands about open swarms, and about the run itself.
 
-use super::super::super::values;
-use super::super::{Command, find};
-use super::{Entry, Flag, What, optional, required};
+use crate::cli::commands::command::Command;
+use crate::cli::commands::entry::{Entry, Flag, What, optional, required};
+use crate::cli::values;
 use crate::peer::DownloadOptions;
 
 /// Open swarms.
@@ -107,7 +107,7 @@ pub(super) static RUN: &[Entry] = &[
         details: "Covers downloads that run now or ended since the last wait. Fails if one failed, or was not complete \
                   in SECONDS; without SECONDS there is no limit.\nExample: wait 60",
         read: |words| {
-            let limit = words.words.first().map(|text| values::seconds(text));
+            let limit = words.get(0).map(values::seconds);
             Ok(Command::Wait(
                 limit.transpose().map_err(|what| words.wrong(what))?,
             ))
@@ -129,11 +129,7 @@ pub(super) static RUN: &[Entry] = &[
         flags: &[],
         summary: "list commands, or tell of one",
         details: "Example: help wait",
-        read: |words| {
-            Ok(Command::Help(
-                words.words.first().map(|name| find(name)).transpose()?,
-            ))
-        },
+        read: |words| Ok(Command::Help(words.get(0).map(str::to_owned))),
     },
     Entry {
         name: "quit",
