@@ -7,6 +7,7 @@
 //!
 //! Out of scope: files on disk, and what a client does with what it owns and wants.
 
+use super::owned_file::OwnedFile;
 use crate::torrent::{FileName, MAX_METAINFO, MAX_PIECE_LENGTH, NameError};
 use std::collections::HashSet;
 
@@ -20,14 +21,6 @@ pub struct Scenario {
     pub owned: Vec<OwnedFile>,
     /// The names of the files it wants.
     pub wanted: Vec<FileName>,
-}
-
-/// A file that a client owns.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnedFile {
-    name: FileName,
-    content: Vec<u8>,
-    segment: u32,
 }
 
 /// What is wrong with an `inR.txt`, and where.
@@ -132,23 +125,6 @@ impl Scenario {
     }
 }
 
-impl OwnedFile {
-    /// What it is called.
-    pub fn name(&self) -> &FileName {
-        &self.name
-    }
-
-    /// Its identifiers in order, a newline after each.
-    pub fn content(&self) -> &[u8] {
-        &self.content
-    }
-
-    /// Bytes of a segment with its newline; 0 for an empty file.
-    pub fn segment_length(&self) -> u32 {
-        self.segment
-    }
-}
-
 /// The lines of a file with their numbers.
 struct Lines<'a> {
     /// What follows the last line taken; `None` after the last newline.
@@ -246,12 +222,9 @@ impl<'a> Lines<'a> {
             content.push(b'\n');
         }
         let segment = first.map_or(0, |first| first + 1);
-        Ok(OwnedFile {
-            name,
-            content,
-            // Shorter than `MAX_PIECE_LENGTH`, as checked above.
-            segment: u32::try_from(segment).unwrap_or(MAX_PIECE_LENGTH),
-        })
+        // Shorter than `MAX_PIECE_LENGTH`, as checked above.
+        let segment = u32::try_from(segment).unwrap_or(MAX_PIECE_LENGTH);
+        Ok(OwnedFile::new(name, content, segment))
     }
 }
 
@@ -273,16 +246,8 @@ mod tests {
         let text = "2\nfile1 3\naaa\nbbb\naaa\nmy file 0\n1\nfile2\n";
         let expected = Scenario {
             owned: vec![
-                OwnedFile {
-                    name: name("file1"),
-                    content: b"aaa\nbbb\naaa\n".to_vec(),
-                    segment: 4,
-                },
-                OwnedFile {
-                    name: name("my file"),
-                    content: Vec::new(),
-                    segment: 0,
-                },
+                OwnedFile::new(name("file1"), b"aaa\nbbb\naaa\n".to_vec(), 4),
+                OwnedFile::new(name("my file"), Vec::new(), 0),
             ],
             wanted: vec![name("file2")],
         };

@@ -23,7 +23,9 @@ pub use parts::{InfoPart, InfoParts, MAX_PART, PartError};
 
 use crate::bencode::Item;
 use crate::torrent::{FileName, InfoHash};
-pub(super) use fields::{Fields, address as read_address, compact, line as read_line, parse};
+pub(super) use fields::{
+    Fields, address as read_address, compact, large, line as read_line, parse, parsed,
+};
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
 

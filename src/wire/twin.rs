@@ -215,34 +215,34 @@ impl Message {
             "hello" => Self::Hello {
                 protocol: fields.number("protocol")?,
                 number: fields.number("number")?,
-                origin: origin(fields.value("origin")?)?,
-                versions: encoded(fields.value("versions")?, "versions")?,
-                serving: read_flag(fields.value("serving")?, "serving")?,
+                origin: fields.with("origin", origin)?,
+                versions: fields.with("versions", encoded)?,
+                serving: fields.flag("serving")?,
             },
             "ping" => Self::Ping {
-                clock: long(fields.value("clock")?, "clock")?,
-                versions: encoded(fields.value("versions")?, "versions")?,
-                serving: read_flag(fields.value("serving")?, "serving")?,
+                clock: fields.large("clock")?,
+                versions: fields.with("versions", encoded)?,
+                serving: fields.flag("serving")?,
             },
             "pong" => Self::Pong {
-                echo: long(fields.value("echo")?, "echo")?,
-                clock: long(fields.value("clock")?, "clock")?,
+                echo: fields.large("echo")?,
+                clock: fields.large("clock")?,
             },
             "pull" => Self::Pull {
                 id: fields.number("id")?,
-                known: encoded(fields.value("known")?, "known")?,
+                known: fields.with("known", encoded)?,
             },
             "changes" => Self::Changes {
                 id: fields.number("id")?,
-                change: fields.optional("change", |value| encoded(value, "change"))?,
-                more: read_flag(fields.value("more")?, "more")?,
+                change: fields.optional("change", encoded)?,
+                more: fields.flag("more")?,
             },
             "push" => Self::Push {
-                id: long(fields.value("id")?, "id")?,
-                change: encoded(fields.value("change")?, "change")?,
+                id: fields.large("id")?,
+                change: fields.with("change", encoded)?,
             },
             "pushed" => Self::Pushed {
-                id: long(fields.value("id")?, "id")?,
+                id: fields.large("id")?,
             },
             "want-blob" => Self::WantBlob {
                 info_hash: fields.info_hash("info hash")?,
@@ -288,28 +288,13 @@ fn flag(flag: bool) -> Item<'static> {
     Item::Integer(flag.into())
 }
 
-fn read_flag(value: &Value<'_>, key: &'static str) -> Result<bool, ControlError> {
-    match value.integer() {
-        Some(0) => Ok(false),
-        Some(1) => Ok(true),
-        _ => Err(ControlError::WrongValue(key)),
-    }
-}
-
-fn long(value: &Value<'_>, key: &'static str) -> Result<u64, ControlError> {
-    let number = value.integer().map(u64::try_from);
-    number
-        .and_then(Result::ok)
-        .ok_or(ControlError::WrongValue(key))
-}
-
 fn encoded(value: &Value<'_>, key: &'static str) -> Result<Encoded, ControlError> {
     let bytes = value.bytes().map(<[u8]>::to_vec);
     let encoded = bytes.and_then(Encoded::new);
     encoded.ok_or(ControlError::WrongValue(key))
 }
 
-fn origin(value: &Value<'_>) -> Result<[u8; 16], ControlError> {
+fn origin(value: &Value<'_>, key: &'static str) -> Result<[u8; 16], ControlError> {
     let origin = value.bytes().and_then(|bytes| bytes.try_into().ok());
-    origin.ok_or(ControlError::WrongValue("origin"))
+    origin.ok_or(ControlError::WrongValue(key))
 }

@@ -14,8 +14,10 @@ use source::Source;
 use std::collections::BTreeSet;
 
 /// The rooms of `src/` and their floors. A room uses only rooms on lower floors.
-const FLOORS: [(&str, u32); 13] = [
+const FLOORS: [(&str, u32); 15] = [
+    ("base", 0),
     ("bencode", 0),
+    ("system", 0),
     ("certificate", 1),
     ("torrent", 1),
     ("wire", 2),
@@ -34,13 +36,16 @@ const FLOORS: [(&str, u32); 13] = [
 const IMPORTS: [(&str, &str, &str); 0] = [];
 
 /// The rooms in which all methods of a type are in the file that defines it.
-const WHOLE: [&str; 8] = [
+const WHOLE: [&str; 11] = [
+    "base",
     "bencode",
     "certificate",
     "cli",
     "net",
     "scenario",
     "storage",
+    "swarm",
+    "system",
     "torrent",
     "wire",
 ];

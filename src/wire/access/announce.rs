@@ -1,11 +1,10 @@
 //! Announces to the swarms of groups: what BEP 3 has over HTTP, in the name of a session.
 
-use super::fields::parsed;
 use super::refused::Refused;
 use crate::bencode::{Item, Value};
 use crate::torrent::InfoHash;
 use crate::wire::PeerId;
-use crate::wire::control::{ControlError, Fields, compact, read_address};
+use crate::wire::control::{ControlError, Fields, compact, parsed, read_address};
 use crate::wire::name::Label;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -137,7 +136,7 @@ impl Announce {
             uploaded: fields.large("uploaded")?,
             downloaded: fields.large("downloaded")?,
             left: fields.large("left")?,
-            event: fields.optional("event", |value| {
+            event: fields.optional("event", |value, _| {
                 let word = value.text().ok_or(wrong.clone())?;
                 let all = AnnounceEvent::ALL.into_iter();
                 let mut found = all.filter(|event| event.as_str() == word);
@@ -169,7 +168,7 @@ impl Peers {
         Ok(Self {
             swarms: fields.list("swarms", |swarm| {
                 let mut fields = Fields::new(swarm)?;
-                let kind = fields.optional("kind", Ok)?;
+                let kind = fields.optional("kind", |kind, _| Ok(kind))?;
                 let swarm = match kind {
                     Some(kind) => Err(Refused::read(kind, &mut fields)?),
                     None => Ok(fields.list("addresses", read_address)?),

@@ -1,7 +1,7 @@
 //! How a tracker stands with the others of its cluster: counts and times, which tell nobody's secrets.
 
 use crate::bencode::{Item, Value};
-use crate::wire::control::{ControlError, Fields};
+use crate::wire::control::{ControlError, Fields, large};
 
 /// How a tracker sees its cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,19 +77,12 @@ impl TwinView {
 
     fn decode(value: &Value<'_>) -> Result<Self, ControlError> {
         let mut fields = Fields::new(value)?;
-        let large = |key| {
-            move |value: &Value<'_>| {
-                let number = value.integer().map(u64::try_from);
-                let number = number.and_then(Result::ok);
-                number.ok_or(ControlError::WrongValue(key))
-            }
-        };
         let twin = Self {
             number: fields.number("number")?,
             up: fields.flag("up")?,
-            it_lacks: fields.optional("it lacks", large("it lacks"))?,
+            it_lacks: fields.optional("it lacks", large)?,
             we_lack: fields.large("we lack")?,
-            silent: fields.optional("silent", large("silent"))?,
+            silent: fields.optional("silent", large)?,
         };
         fields.end("twins")?;
         Ok(twin)

@@ -1,9 +1,9 @@
 //! The entries of lists.
 
-use super::fields::{Place, parsed};
+use super::fields::{self, Place};
 use crate::bencode::{Item, Value};
 use crate::torrent::InfoHash;
-use crate::wire::control::{ControlError, Fields};
+use crate::wire::control::{ControlError, Fields, parsed};
 use crate::wire::name::Label;
 
 /// What the asker is to a group.
@@ -160,7 +160,7 @@ impl Entry for GroupEntry {
     fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
             name: fields.parsed("name")?,
-            owner: fields.optional("owner", |value| parsed(value, "owner"))?,
+            owner: fields.optional("owner", parsed)?,
             members: fields.number("members")?,
             standing: word(fields, "standing", Standing::parse)?,
         })
@@ -241,10 +241,10 @@ impl Entry for FileEntry {
 
     fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
-            name: fields.place("name")?,
+            name: fields.with("name", fields::place)?,
             info_hash: fields.info_hash("info hash")?,
             length: fields.large("length")?,
-            publisher: fields.optional("publisher", |value| parsed(value, "publisher"))?,
+            publisher: fields.optional("publisher", parsed)?,
             at: fields.large("at")?,
             complete: fields.number("complete")?,
             partial: fields.number("partial")?,

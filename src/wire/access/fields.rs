@@ -4,7 +4,6 @@ use crate::bencode::{Item, Value};
 use crate::wire::control::{ControlError, Fields};
 use crate::wire::password::Password;
 use std::fmt;
-use std::str::FromStr;
 
 /// The most bytes of a token.
 pub const MAX_TOKEN: usize = 256;
@@ -109,73 +108,33 @@ impl fmt::Debug for KeyRequest {
     }
 }
 
-impl<'a> Fields<'a> {
-    pub(super) fn key_request(&mut self, key: &'static str) -> Result<KeyRequest, ControlError> {
-        let bytes = self.value(key)?.bytes();
-        let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
-        bytes.map(KeyRequest).ok_or(ControlError::WrongValue(key))
-    }
-
-    pub(super) fn write(&mut self) -> Result<WriteId, ControlError> {
-        let bytes = self.value("write")?.bytes();
-        let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
-        bytes.map(WriteId).ok_or(ControlError::WrongValue("write"))
-    }
-
-    pub(super) fn place(&mut self, key: &'static str) -> Result<Place, ControlError> {
-        place(self.value(key)?, key)
-    }
-
-    pub(super) fn bytes(
-        &mut self,
-        key: &'static str,
-        most: usize,
-    ) -> Result<Vec<u8>, ControlError> {
-        let bytes = self.value(key)?.bytes();
-        let bytes = bytes.filter(|bytes| (1..=most).contains(&bytes.len()));
-        bytes
-            .map(<[u8]>::to_vec)
-            .ok_or(ControlError::WrongValue(key))
-    }
-
-    /// A name or label, by its own rule.
-    pub(super) fn parsed<T: FromStr>(&mut self, key: &'static str) -> Result<T, ControlError> {
-        parsed(self.value(key)?, key)
-    }
-
-    pub(super) fn password(&mut self, key: &'static str) -> Result<Password, ControlError> {
-        Password::new(self.text(key)?).map_err(|_| ControlError::WrongValue(key))
-    }
-
-    pub(super) fn flag(&mut self, key: &'static str) -> Result<bool, ControlError> {
-        match self.number::<u8>(key)? {
-            0 => Ok(false),
-            1 => Ok(true),
-            _ => Err(ControlError::WrongValue(key)),
-        }
-    }
-
-    pub(super) fn after(&mut self) -> Result<Option<Place>, ControlError> {
-        self.optional("after", |value| place(value, "after"))
-    }
-
-    pub(super) fn seen(&mut self) -> Result<Seen, ControlError> {
-        let seen = self.value("seen")?.bytes();
-        let seen = seen.and_then(|bytes| Seen::new(bytes.to_vec()));
-        seen.ok_or(ControlError::WrongValue("seen"))
-    }
-
-    /// A time in milliseconds since 1970, or a count of bytes.
-    pub(super) fn large(&mut self, key: &'static str) -> Result<u64, ControlError> {
-        let number = self.value(key)?.integer();
-        let number = number.and_then(|number| u64::try_from(number).ok());
-        number.ok_or(ControlError::WrongValue(key))
-    }
+/// Reads what the asker's key is certified by.
+pub(super) fn key_request(
+    value: &Value<'_>,
+    key: &'static str,
+) -> Result<KeyRequest, ControlError> {
+    let bytes = value.bytes().and_then(|bytes| bytes.try_into().ok());
+    bytes.map(KeyRequest).ok_or(ControlError::WrongValue(key))
 }
 
-pub(super) fn parsed<T: FromStr>(value: &Value<'_>, key: &'static str) -> Result<T, ControlError> {
-    let text = value.text().ok_or(ControlError::WrongValue(key))?;
-    text.parse().map_err(|_| ControlError::WrongValue(key))
+pub(super) fn write(value: &Value<'_>, key: &'static str) -> Result<WriteId, ControlError> {
+    let bytes = value.bytes().and_then(|bytes| bytes.try_into().ok());
+    bytes.map(WriteId).ok_or(ControlError::WrongValue(key))
+}
+
+pub(super) fn password(value: &Value<'_>, key: &'static str) -> Result<Password, ControlError> {
+    let password = value.text().and_then(|text| Password::new(text).ok());
+    password.ok_or(ControlError::WrongValue(key))
+}
+
+pub(super) fn seen(value: &Value<'_>, key: &'static str) -> Result<Seen, ControlError> {
+    let seen = value.bytes().map(<[u8]>::to_vec).and_then(Seen::new);
+    seen.ok_or(ControlError::WrongValue(key))
+}
+
+/// Where a page begins, if not at the start of the list.
+pub(super) fn read_after(fields: &mut Fields<'_>) -> Result<Option<Place>, ControlError> {
+    fields.optional("after", place)
 }
 
 pub(super) fn token(value: &Value<'_>, key: &'static str) -> Result<Token, ControlError> {

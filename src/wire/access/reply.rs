@@ -125,8 +125,8 @@ impl Reply {
         let value = control::parse(body)?;
         let mut fields = Fields::new(&value)?;
         let (kind, id) = (fields.text("type")?, fields.number("id")?);
-        let renewed = fields.optional("renewed", |value| fields::token(value, "renewed"))?;
-        let only_here = fields.optional("copies", |value| match value.integer() {
+        let renewed = fields.optional("renewed", fields::token)?;
+        let only_here = fields.optional("copies", |value, _| match value.integer() {
             Some(1) => Ok(()),
             _ => Err(ControlError::WrongValue("copies")),
         })?;
@@ -138,9 +138,9 @@ impl Reply {
             }
             "done" => Ok(Answer::Done),
             "session" => Ok(Answer::Session {
-                token: fields::token(fields.value("token")?, "token")?,
+                token: fields.with("token", fields::token)?,
                 user: fields.parsed("user")?,
-                note: fields.optional("note", |value| read_line(value, "note"))?,
+                note: fields.optional("note", read_line)?,
             }),
             GroupEntry::KIND => Ok(Answer::Groups(read(&mut fields)?)),
             MemberEntry::KIND => Ok(Answer::Members(read(&mut fields)?)),
@@ -154,7 +154,7 @@ impl Reply {
             "peers" => Ok(Answer::Peers(Peers::read(&mut fields)?)),
             "cluster" => Ok(Answer::Cluster(ClusterView::read(&mut fields)?)),
             NewsEntry::KIND => Ok(Answer::News {
-                seen: fields.seen()?,
+                seen: fields.with("seen", fields::seen)?,
                 page: read(&mut fields)?,
             }),
             other => return Err(ControlError::unknown(other)),
@@ -197,6 +197,6 @@ fn put<'a, T: Entry>(page: &'a Page<T>, entries: &mut Vec<(&'static str, Item<'a
 fn read<T: Entry>(fields: &mut Fields<'_>) -> Result<Page<T>, ControlError> {
     Ok(Page {
         entries: fields.list("entries", T::decode)?,
-        next: fields.optional("next", |value| fields::place(value, "next"))?,
+        next: fields.optional("next", fields::place)?,
     })
 }

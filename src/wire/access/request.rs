@@ -243,7 +243,7 @@ impl Request {
         let value = control::parse(body)?;
         let mut fields = Fields::new(&value)?;
         let (kind, id) = (fields.text("type")?, fields.number("id")?);
-        let token = fields.optional("token", |value| fields::token(value, "token"))?;
+        let token = fields.optional("token", fields::token)?;
         let readers = [
             Ask::read_account,
             Ask::read_membership,
@@ -292,22 +292,22 @@ impl Ask {
     fn read_account(kind: &str, fields: &mut Fields<'_>) -> Result<Option<Self>, ControlError> {
         Ok(Some(match kind {
             "create_user" => Self::CreateUser {
-                write: fields.write()?,
+                write: fields.with("write", fields::write)?,
                 user: fields.parsed("user")?,
-                password: fields.password("password")?,
-                invite: fields.optional("invite", |value| fields::place(value, "invite"))?,
+                password: fields.with("password", fields::password)?,
+                invite: fields.optional("invite", fields::place)?,
             },
             "login" => Self::Login {
                 user: fields.parsed("user")?,
-                password: fields.password("password")?,
+                password: fields.with("password", fields::password)?,
             },
             "logout" => Self::Logout {
-                write: fields.write()?,
+                write: fields.with("write", fields::write)?,
             },
             "change_password" => Self::ChangePassword {
-                write: fields.write()?,
-                old: fields.password("old")?,
-                new: fields.password("new")?,
+                write: fields.with("write", fields::write)?,
+                old: fields.with("old", fields::password)?,
+                new: fields.with("new", fields::password)?,
             },
             _ => return Ok(None),
         }))
@@ -317,41 +317,41 @@ impl Ask {
     fn read_membership(kind: &str, fields: &mut Fields<'_>) -> Result<Option<Self>, ControlError> {
         Ok(Some(match kind {
             "create_group" => Self::CreateGroup {
-                write: fields.write()?,
+                write: fields.with("write", fields::write)?,
                 group: fields.parsed("group")?,
             },
             "join_group" => Self::JoinGroup {
-                write: fields.write()?,
+                write: fields.with("write", fields::write)?,
                 group: fields.parsed("group")?,
             },
             "leave_group" => Self::LeaveGroup {
-                write: fields.write()?,
+                write: fields.with("write", fields::write)?,
                 group: fields.parsed("group")?,
                 end: fields.flag("end")?,
             },
             "list_groups" => Self::ListGroups {
-                after: fields.after()?,
+                after: fields::read_after(fields)?,
             },
             "list_members" => Self::ListMembers {
                 group: fields.parsed("group")?,
-                after: fields.after()?,
+                after: fields::read_after(fields)?,
             },
             "list_requests" => Self::ListRequests {
                 group: fields.parsed("group")?,
-                after: fields.after()?,
+                after: fields::read_after(fields)?,
             },
             "accept_request" => Self::AcceptRequest {
-                write: fields.write()?,
+                write: fields.with("write", fields::write)?,
                 group: fields.parsed("group")?,
                 user: fields.parsed("user")?,
             },
             "reject_request" => Self::RejectRequest {
-                write: fields.write()?,
+                write: fields.with("write", fields::write)?,
                 group: fields.parsed("group")?,
                 user: fields.parsed("user")?,
             },
             "remove_member" => Self::RemoveMember {
-                write: fields.write()?,
+                write: fields.with("write", fields::write)?,
                 group: fields.parsed("group")?,
                 user: fields.parsed("user")?,
             },
@@ -364,26 +364,26 @@ impl Ask {
         Ok(Some(match kind {
             "certify" => Self::Certify {
                 group: fields.parsed("group")?,
-                request: fields.key_request("key")?,
+                request: fields.with("key", fields::key_request)?,
             },
             "publish" => Self::Publish {
-                write: fields.write()?,
+                write: fields.with("write", fields::write)?,
                 group: fields.parsed("group")?,
                 part: fields.info_part()?,
             },
             "list_files" => Self::ListFiles {
                 group: fields.parsed("group")?,
-                after: fields.after()?,
+                after: fields::read_after(fields)?,
             },
             "metainfo" => Self::Metainfo {
                 group: fields.parsed("group")?,
-                name: fields.place("name")?,
+                name: fields.with("name", fields::place)?,
                 offset: fields.number("offset")?,
             },
             "withdraw" => Self::Withdraw {
-                write: fields.write()?,
+                write: fields.with("write", fields::write)?,
                 group: fields.parsed("group")?,
-                name: fields.place("name")?,
+                name: fields.with("name", fields::place)?,
             },
             _ => return Ok(None),
         }))
@@ -395,8 +395,8 @@ impl Ask {
             "announce" => Self::Announce(Announces::read(fields)?),
             "cluster" => Self::Cluster,
             "news" => Self::News {
-                seen: fields.seen()?,
-                after: fields.after()?,
+                seen: fields.with("seen", fields::seen)?,
+                after: fields::read_after(fields)?,
             },
             _ => return Ok(None),
         }))

@@ -7,6 +7,7 @@ use crate::bencode::{self, Dictionary, KeyOrder, Value};
 use crate::torrent::{FileName, InfoHash};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
+use std::str::FromStr;
 
 /// How many values a message may hold: a page of the longest list, and room.
 const MAX_VALUES: usize = 20 * MAX_PAGE;
@@ -94,15 +95,58 @@ impl<'a> Fields<'a> {
         items.iter().map(entry).collect()
     }
 
-    /// A value that may be missing.
+    /// A value that may be missing; `read` gets its key too.
     pub(in crate::wire) fn optional<T>(
         &mut self,
         key: &'static str,
-        read: impl FnOnce(&'a Value<'a>) -> Result<T, ControlError>,
+        read: impl FnOnce(&'a Value<'a>, &'static str) -> Result<T, ControlError>,
     ) -> Result<Option<T>, ControlError> {
         let value = self.entries.value(key);
         self.taken += usize::from(value.is_some());
-        value.map(read).transpose()
+        value.map(|value| read(value, key)).transpose()
+    }
+
+    /// A value that `read` understands; it gets the key too.
+    pub(in crate::wire) fn with<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&'a Value<'a>, &'static str) -> Result<T, ControlError>,
+    ) -> Result<T, ControlError> {
+        read(self.value(key)?, key)
+    }
+
+    /// 1 to `most` bytes.
+    pub(in crate::wire) fn bytes(
+        &mut self,
+        key: &'static str,
+        most: usize,
+    ) -> Result<Vec<u8>, ControlError> {
+        let bytes = self.value(key)?.bytes();
+        let bytes = bytes.filter(|bytes| (1..=most).contains(&bytes.len()));
+        let bytes = bytes.map(<[u8]>::to_vec);
+        bytes.ok_or(ControlError::WrongValue(key))
+    }
+
+    /// Text that is read by its type's own rule.
+    pub(in crate::wire) fn parsed<T: FromStr>(
+        &mut self,
+        key: &'static str,
+    ) -> Result<T, ControlError> {
+        parsed(self.value(key)?, key)
+    }
+
+    /// 0 or 1.
+    pub(in crate::wire) fn flag(&mut self, key: &'static str) -> Result<bool, ControlError> {
+        match self.value(key)?.integer() {
+            Some(0) => Ok(false),
+            Some(1) => Ok(true),
+            _ => Err(ControlError::WrongValue(key)),
+        }
+    }
+
+    /// A number of up to 63 bits: a time in milliseconds since 1970, or a count of bytes.
+    pub(in crate::wire) fn large(&mut self, key: &'static str) -> Result<u64, ControlError> {
+        self.with(key, large)
     }
 
     pub(in crate::wire) fn value(
@@ -120,6 +164,21 @@ pub(in crate::wire) fn line(value: &Value<'_>, key: &'static str) -> Result<Line
     Some(Line::new(text))
         .filter(|line| line.as_str() == text)
         .ok_or(ControlError::WrongValue(key))
+}
+
+pub(in crate::wire) fn parsed<T: FromStr>(
+    value: &Value<'_>,
+    key: &'static str,
+) -> Result<T, ControlError> {
+    let text = value.text().ok_or(ControlError::WrongValue(key))?;
+    text.parse().map_err(|_| ControlError::WrongValue(key))
+}
+
+/// Reads a number of up to 63 bits.
+pub(in crate::wire) fn large(value: &Value<'_>, key: &'static str) -> Result<u64, ControlError> {
+    let number = value.integer().map(u64::try_from);
+    let number = number.and_then(Result::ok);
+    number.ok_or(ControlError::WrongValue(key))
 }
 
 /// An address as BEP 23 and BEP 7 write it: 4 or 16 bytes of IP and 2 of port, big-endian.

@@ -1,0 +1,68 @@
+//! The names of input and output files.
+
+use crate::torrent::{FileName, NameError};
+use crate::wire::control::ClientNumber;
+use std::path::{Path, PathBuf};
+
+/// A path whose last component is not `inR.txt`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} is not called inR.txt with a client's number R from 1 to 4294967295", .0.display())]
+pub struct BadFileName(PathBuf);
+
+/// The number R of the client whose file `inR.txt` this is.
+///
+/// # Errors
+/// [`BadFileName`] when the file is called otherwise; a number has no leading zeros, so that each client has one file.
+pub fn client_number(path: &Path) -> Result<ClientNumber, BadFileName> {
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .and_then(|name| name.strip_prefix("in"))
+        .and_then(|name| name.strip_suffix(".txt"))
+        .filter(|number| number.starts_with(|digit: char| matches!(digit, '1'..='9')))
+        .and_then(|number| number.parse().ok())
+        .ok_or_else(|| BadFileName(path.to_owned()))
+}
+
+/// The name `clientR_NAME` that a wanted file is written under.
+///
+/// # Errors
+/// [`NameError::TooLong`] for a name that did not come from a [`Scenario`](super::Scenario).
+pub fn output_name(client: ClientNumber, name: &FileName) -> Result<FileName, NameError> {
+    FileName::new(&format!("client{client}_{name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Scenario;
+    use super::*;
+
+    #[test]
+    fn the_client_number_stands_in_the_file_name() {
+        let number = |path: &str| client_number(Path::new(path)).ok().map(ClientNumber::get);
+        assert_eq!(number("in1.txt"), Some(1));
+        assert_eq!(number("/some/where/in12.txt"), Some(12));
+        assert_eq!(number("in4294967295.txt"), Some(u32::MAX));
+        for path in [
+            "in0.txt",
+            "in01.txt",
+            "in+1.txt",
+            "in.txt",
+            "in4294967296.txt",
+            "in1.txt.bak",
+            "xin1.txt",
+            "in1",
+            "..",
+            "",
+        ] {
+            assert_eq!(number(path), None, "{path}");
+        }
+        let name = |text: &str| FileName::new(text).unwrap();
+        let client = ClientNumber::new(12).unwrap();
+        assert_eq!(
+            output_name(client, &name("file1")),
+            Ok(name("client12_file1"))
+        );
+        let longest = Scenario::parse(format!("0\n1\n{}", "x".repeat(238)).as_bytes()).unwrap();
+        assert!(output_name(ClientNumber::MAX, &longest.wanted[0]).is_ok());
+    }
+}
