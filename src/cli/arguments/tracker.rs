@@ -66,113 +66,134 @@ pub(in crate::cli) struct ClosedRunArguments {
 pub(super) fn definition() -> Command {
     Command::new("tracker")
         .about("Run a tracker: it tells peers of one another")
-        .after_help(
-            "Examples:\n  \
-             pieceful tracker --open                     on 127.0.0.1:5000, for anybody who has a .torrent\n  \
-             pieceful tracker tracker_info.txt 2 --open  the second tracker of tracker_info.txt\n  \
-             pieceful tracker --listen 0.0.0.0:0         on a free port, which the first line of output tells\n  \
-             pieceful tracker --registration closed      accounts by invitation only\n  \
-             pieceful tracker --data DIR --dump          the state of a stopped tracker, as JSON\n  \
-             pieceful tracker --data DIR --backup FILE   a copy of all that the running tracker of DIR keeps\n  \
-             pieceful tracker --check DIR DIR            what differs between two stopped trackers\n  \
-             pieceful tracker --expect 3                 a closed run of three clients\n\n\
-             While it runs, standard input is its console: status, users, groups, create_user USER, invite, help, quit.\n\n\
-             TRACKER_INFO is a text file, one HOST:PORT a line ([::1]:5000 for IPv6); # starts a comment; a line\n\
-             fingerprint sha256:HEX, as the tracker prints it, lets peers talk to trackers of that cluster only.\n\
-             With --open it takes announces over HTTP and, on the same number, over UDP. GET /stats (JSON) and /metrics\n\
-             (Prometheus) tell counts to everybody. Swarms last over a restart, in the state folder.\n\
-             Ctrl-C ends the tracker, a second one at once. Exit codes: 0 done; 1 failed; 2 wrong usage; 130 killed by a \
-             second Ctrl-C.",
-        )
-        .args([
-            Arg::new("tracker_info")
-                .value_name("TRACKER_INFO")
-                .value_parser(value_parser!(PathBuf))
-                .help("The file that names the trackers; without it this is the only one, on 127.0.0.1:5000"),
-            Arg::new("number")
-                .value_name("NUMBER")
-                .value_parser(values::count(1_000_000))
-                .help("Which address line of TRACKER_INFO this tracker is, counted from 1 [default: 1]"),
-            Arg::new("listen")
-                .long("listen")
-                .value_name("ADDR")
-                .value_parser(value_parser!(HostPort))
-                .help("HOST:PORT to listen on instead of that line's; port 0 takes a free one"),
-            Arg::new("data")
-                .long("data")
-                .value_name("DIR")
-                .value_parser(value_parser!(PathBuf))
-                .help("The state folder [default: $XDG_DATA_HOME/pieceful/tracker-PORT; with port 0 a temporary one]"),
-            Arg::new("cluster")
-                .long("cluster")
-                .value_name("FILE")
-                .value_parser(value_parser!(PathBuf))
-                .help("The cluster's key, the same for all its trackers; tracker 1 makes it [default: cluster.pem beside TRACKER_INFO, or in the state folder]"),
-            Arg::new("open")
-                .long("open")
-                .action(ArgAction::SetTrue)
-                .help("Serve open swarms: anybody who has a .torrent may announce"),
-            Arg::new("registration")
-                .long("registration")
-                .value_name("open|closed")
-                .default_value("open")
-                .value_parser(["open", "closed"])
-                .help("Who may make an account: anybody who reaches the tracker, or only holders of an invite code"),
-            Arg::new("certificate_life")
-                .long("certificate-life")
-                .value_name("SECONDS")
-                .default_value("86400")
-                .value_parser(values::whole_seconds)
-                .help("How long a certificate of a group's member holds; peers fetch a new one in time"),
-            Arg::new("dump")
-                .long("dump")
-                .action(ArgAction::SetTrue)
-                .conflicts_with_all(["expect", "open"])
-                .help("Print all of a stopped tracker's accounts and groups as JSON, without secrets, and leave"),
-            Arg::new("backup")
-                .long("backup")
-                .value_name("FILE")
-                .value_parser(value_parser!(PathBuf))
-                .conflicts_with_all(["expect", "open", "dump", "restore"])
-                .help("Write all that the running tracker of --data keeps to FILE, which then holds secret keys, and leave"),
-            Arg::new("restore")
-                .long("restore")
-                .value_name("FILE")
-                .value_parser(value_parser!(PathBuf))
-                .conflicts_with_all(["expect", "dump"])
-                .help("Start from a backup; it serves once it has caught up with another tracker"),
-            Arg::new("alone")
-                .long("alone")
-                .action(ArgAction::SetTrue)
-                .conflicts_with_all(["expect", "dump", "backup"])
-                .help("Serve at once: no other tracker has newer data"),
-            Arg::new("check")
-                .long("check")
-                .value_name("DIR")
-                .value_parser(value_parser!(PathBuf))
-                .num_args(2)
-                .conflicts_with_all(["expect", "open", "dump", "backup", "restore", "data"])
-                .help("Compare the state folders of two stopped trackers, name each difference, and leave"),
-            Arg::new("interval")
-                .long("interval")
-                .value_name("SECONDS")
-                .default_value("20")
-                .value_parser(values::whole_seconds)
-                .help("How often pieceful peers announce; one that misses two is dropped"),
-            Arg::new("expect")
-                .long("expect")
-                .value_name("N")
-                .value_parser(clients)
-                .conflicts_with("open")
-                .help("A closed run: hold N clients until all have reported, end when all have finished"),
-            Arg::new("wait")
-                .long("wait")
-                .value_name("SECONDS")
-                .value_parser(values::seconds)
-                .requires("expect")
-                .help("How long the clients of a closed run may take to report [default: 60]"),
-            log_option(),
-        ])
+        .after_help(HELP)
+        .args(place_and_service())
+        .args(data())
+        .args(run())
+        .arg(log_option())
+}
+
+const HELP: &str = "Examples:\n  \
+    pieceful tracker --open                     on 127.0.0.1:5000, for anybody who has a .torrent\n  \
+    pieceful tracker tracker_info.txt 2 --open  the second tracker of tracker_info.txt\n  \
+    pieceful tracker --listen 0.0.0.0:0         on a free port, which the first line of output tells\n  \
+    pieceful tracker --registration closed      accounts by invitation only\n  \
+    pieceful tracker --data DIR --dump          the state of a stopped tracker, as JSON\n  \
+    pieceful tracker --data DIR --backup FILE   a copy of all that the running tracker of DIR keeps\n  \
+    pieceful tracker --check DIR DIR            what differs between two stopped trackers\n  \
+    pieceful tracker --expect 3                 a closed run of three clients\n\n\
+    While it runs, standard input is its console: status, users, groups, create_user USER, invite, help, quit.\n\n\
+    TRACKER_INFO is a text file, one HOST:PORT a line ([::1]:5000 for IPv6); # starts a comment; a line\n\
+    fingerprint sha256:HEX, as the tracker prints it, lets peers talk to trackers of that cluster only.\n\
+    With --open it takes announces over HTTP and, on the same number, over UDP. GET /stats (JSON) and /metrics\n\
+    (Prometheus) tell counts to everybody. Swarms last over a restart, in the state folder.\n\
+    Ctrl-C ends the tracker, a second one at once. Exit codes: 0 done; 1 failed; 2 wrong usage; 130 killed by a \
+    second Ctrl-C.";
+
+/// Where it is, and whom it serves.
+fn place_and_service() -> [Arg; 8] {
+    [
+        Arg::new("tracker_info")
+            .value_name("TRACKER_INFO")
+            .value_parser(value_parser!(PathBuf))
+            .help("The file that names the trackers; without it this is the only one, on 127.0.0.1:5000"),
+        Arg::new("number")
+            .value_name("NUMBER")
+            .value_parser(values::count(1_000_000))
+            .help("Which address line of TRACKER_INFO this tracker is, counted from 1 [default: 1]"),
+        Arg::new("listen")
+            .long("listen")
+            .value_name("ADDR")
+            .value_parser(value_parser!(HostPort))
+            .help("HOST:PORT to listen on instead of that line's; port 0 takes a free one"),
+        Arg::new("data")
+            .long("data")
+            .value_name("DIR")
+            .value_parser(value_parser!(PathBuf))
+            .help("The state folder [default: $XDG_DATA_HOME/pieceful/tracker-PORT; with port 0 a temporary one]"),
+        Arg::new("cluster")
+            .long("cluster")
+            .value_name("FILE")
+            .value_parser(value_parser!(PathBuf))
+            .help("The cluster's key, the same for all its trackers; tracker 1 makes it [default: cluster.pem beside TRACKER_INFO, or in the state folder]"),
+        Arg::new("open")
+            .long("open")
+            .action(ArgAction::SetTrue)
+            .help("Serve open swarms: anybody who has a .torrent may announce"),
+        Arg::new("registration")
+            .long("registration")
+            .value_name("open|closed")
+            .default_value("open")
+            .value_parser(["open", "closed"])
+            .help("Who may make an account: anybody who reaches the tracker, or only holders of an invite code"),
+        Arg::new("certificate_life")
+            .long("certificate-life")
+            .value_name("SECONDS")
+            .default_value("86400")
+            .value_parser(values::whole_seconds)
+            .help("How long a certificate of a group's member holds; peers fetch a new one in time"),
+    ]
+}
+
+/// What it starts from, or what is done with its data instead.
+fn data() -> [Arg; 5] {
+    [
+        Arg::new("dump")
+            .long("dump")
+            .action(ArgAction::SetTrue)
+            .conflicts_with_all(["expect", "open"])
+            .help("Print all of a stopped tracker's accounts and groups as JSON, without secrets, and leave"),
+        Arg::new("backup")
+            .long("backup")
+            .value_name("FILE")
+            .value_parser(value_parser!(PathBuf))
+            .conflicts_with_all(["expect", "open", "dump", "restore"])
+            .help("Write all that the running tracker of --data keeps to FILE, which then holds secret keys, and leave"),
+        Arg::new("restore")
+            .long("restore")
+            .value_name("FILE")
+            .value_parser(value_parser!(PathBuf))
+            .conflicts_with_all(["expect", "dump"])
+            .help("Start from a backup; it serves once it has caught up with another tracker"),
+        Arg::new("alone")
+            .long("alone")
+            .action(ArgAction::SetTrue)
+            .conflicts_with_all(["expect", "dump", "backup"])
+            .help("Serve at once: no other tracker has newer data"),
+        Arg::new("check")
+            .long("check")
+            .value_name("DIR")
+            .value_parser(value_parser!(PathBuf))
+            .num_args(2)
+            .conflicts_with_all(["expect", "open", "dump", "backup", "restore", "data"])
+            .help("Compare the state folders of two stopped trackers, name each difference, and leave"),
+    ]
+}
+
+/// How it runs.
+fn run() -> [Arg; 3] {
+    [
+        Arg::new("interval")
+            .long("interval")
+            .value_name("SECONDS")
+            .default_value("20")
+            .value_parser(values::whole_seconds)
+            .help("How often pieceful peers announce; one that misses two is dropped"),
+        Arg::new("expect")
+            .long("expect")
+            .value_name("N")
+            .value_parser(clients)
+            .conflicts_with("open")
+            .help(
+                "A closed run: hold N clients until all have reported, end when all have finished",
+            ),
+        Arg::new("wait")
+            .long("wait")
+            .value_name("SECONDS")
+            .value_parser(values::seconds)
+            .requires("expect")
+            .help("How long the clients of a closed run may take to report [default: 60]"),
+    ]
 }
 
 fn clients(text: &str) -> Result<NonZeroU32, String> {
