@@ -1,6 +1,7 @@
 //! Writing PEM (RFC 7468); rustls reads it.
 
-use base64ct::{Base64, Encoding};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 /// Characters of a line.
 const LINE: usize = 64;
@@ -10,7 +11,7 @@ pub(super) fn write(label: &str, der: &[u8], out: &mut String) {
     out.push_str(&format!("-----BEGIN {label}-----\n"));
     // Each line holds as many whole groups of three bytes as fit.
     for line in der.chunks(LINE / 4 * 3) {
-        out.push_str(&Base64::encode_string(line));
+        STANDARD.encode_string(line, out);
         out.push('\n');
     }
     out.push_str(&format!("-----END {label}-----\n"));
