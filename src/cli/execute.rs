@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 /// The commands of one run.
 #[derive(Debug)]
-pub(super) struct Session<'a> {
+pub(super) struct PromptSession<'a> {
     peer: &'a Peer,
     output: &'a Output,
     lines: &'a Lines,
@@ -32,7 +32,7 @@ pub(super) struct Session<'a> {
     has_quit: bool,
 }
 
-impl<'a> Session<'a> {
+impl<'a> PromptSession<'a> {
     /// Commands for `peer`, until `stop` is raised; what they ask for comes from `lines`.
     pub(super) fn new(
         peer: &'a Peer,

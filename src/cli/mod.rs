@@ -1,7 +1,7 @@
 //! What a person sees: arguments, prompt, commands, tables, progress, JSON.
 //!
 //! In scope: the command line as scripts and people rely on it, exit codes, signals, the log file. Out of scope: what the
-//! commands do, which is the matter of the floors below.
+//! commands do: see the floors below.
 
 mod account;
 mod arguments;

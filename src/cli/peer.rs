@@ -2,7 +2,7 @@
 
 use super::arguments::PeerArguments;
 use super::completion::Typing;
-use super::execute::Session;
+use super::execute::PromptSession;
 use super::exit::{Exit, Refused, failure};
 use super::failure::Failure;
 use super::news::NewsTeller;
@@ -83,7 +83,7 @@ fn commands(peer: &Arc<Peer>, arguments: &PeerArguments, output: &Output, stop: 
             return false;
         }
     };
-    let mut session = Session::new(peer, output, &lines, stop);
+    let mut session = PromptSession::new(peer, output, &lines, stop);
     let mut told_to_end = false;
     let mut input_failed = None;
     while from_input && !session.has_quit() && !told_to_end && input_failed.is_none() {

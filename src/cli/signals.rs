@@ -15,15 +15,15 @@ const LONG: Duration = Duration::from_secs(3600);
 /// What the first signal raises.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stopped {
-    /// For whoever waits.
+    /// For threads that wait.
     pub(super) stop: Stop,
-    /// For whoever looks now and then while it computes.
+    /// For threads that check it while they compute.
     pub(super) flag: Arc<AtomicBool>,
     folder: Arc<Mutex<Option<PathBuf>>>,
 }
 
 impl Stopped {
-    /// Waits for the first signal, or for whoever else raises the flag.
+    /// Waits until a signal or another thread raises the flag.
     pub(super) fn wait(stop: &Stop) {
         while !stop.wait(LONG) {}
     }

@@ -1,8 +1,8 @@
-//! Where connections wait until they have said something: one thread looks after all of them, so that a silent one costs
-//! a descriptor and no thread.
+//! Connections that have sent nothing yet. One thread watches all of them, so that a silent
+//! connection costs a descriptor and no thread.
 //!
-//! In scope: which of them, and of the listening socket, has something, and which has been silent for too long. Out of
-//! scope: accepting, reading, serving.
+//! In scope: which connection has something to read, whether the listening socket has a new one,
+//! and which has been silent for too long. Out of scope: accepting, reading, serving.
 
 use super::incoming::Incoming;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -13,15 +13,15 @@ use std::time::Duration;
 
 /// The number of the listening socket; connections count from 1.
 const LISTENER: u64 = 0;
-/// How many sockets are heard of in one system call.
+/// Sockets that one system call reports at most.
 const BATCH: usize = 64;
 
-/// A listening socket and the connections that have said nothing yet.
+/// A listening socket and the connections that have sent nothing yet.
 pub(super) struct PendingConnections {
     epoll: Epoll,
     listener: TcpListener,
     patience: Duration,
-    /// By their numbers, which count up: who came first is first.
+    /// By their numbers, which count up: the oldest connection is first.
     silent: BTreeMap<u64, Incoming>,
     events: [EpollEvent; BATCH],
 }
@@ -29,21 +29,21 @@ pub(super) struct PendingConnections {
 /// What happened in a [`PendingConnections`].
 #[derive(Debug, Default)]
 pub(super) struct News {
-    /// Somebody calls, or there is nothing to accept any more.
+    /// There may be a connection to accept.
     pub(super) called: bool,
-    /// Connections with something to read, if only their end.
+    /// Connections with something to read, or that have ended.
     pub(super) spoke: Vec<(u64, Incoming)>,
-    /// Connections whose time is over.
+    /// Connections that were silent for too long.
     pub(super) late: Vec<(u64, Incoming)>,
 }
 
 impl PendingConnections {
-    /// An empty one, in which a connection may be silent for `patience`.
+    /// No connections yet; each may be silent for `patience`.
     ///
     /// # Errors
     /// When the system has no descriptor to give.
     pub(super) fn new(listener: TcpListener, patience: Duration) -> io::Result<Self> {
-        // Who called may be gone when it is accepted.
+        // The caller may be gone when it is accepted.
         listener.set_nonblocking(true)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
@@ -56,12 +56,12 @@ impl PendingConnections {
         })
     }
 
-    /// The listening socket; accepting from it waits for nobody.
+    /// The listening socket; accepting from it does not block.
     pub(super) fn listener(&self) -> &TcpListener {
         &self.listener
     }
 
-    /// Takes a connection in, under a number higher than all before.
+    /// Watches a connection, under a number higher than all before.
     ///
     /// # Errors
     /// When the system cannot watch it.
@@ -72,7 +72,7 @@ impl PendingConnections {
         Ok(())
     }
 
-    /// Stops watching a connection that spoke and goes on elsewhere. One that is closed needs no such thing.
+    /// Stops watching a connection that is served elsewhere. A closed connection needs no release.
     ///
     /// # Errors
     /// What the system says.
@@ -80,7 +80,7 @@ impl PendingConnections {
         Ok(self.epoll.delete(&*incoming.stream)?)
     }
 
-    /// Waits until something happens. The connections that are told of are no longer held.
+    /// Waits until something happens. The returned connections are no longer held.
     ///
     /// # Errors
     /// What the system says.
@@ -109,18 +109,18 @@ impl PendingConnections {
         Ok(news)
     }
 
-    /// Stops listening, and lets go of all.
+    /// Stops listening and returns all connections.
     pub(super) fn close(self) -> BTreeMap<u64, Incoming> {
         self.silent
     }
 
-    /// Until the time of the one that came first is over.
+    /// Time until the oldest connection has been silent for too long.
     fn time_left(&self) -> EpollTimeout {
         let Some((_, first)) = self.silent.first_key_value() else {
             return EpollTimeout::NONE;
         };
         let left = self.patience.saturating_sub(first.accepted.elapsed());
-        // Rounded up, lest the last millisecond be spent in waiting for nothing again and again.
+        // Rounded up, so that the last millisecond is not spent in waits of zero.
         EpollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(EpollTimeout::MAX)
     }
 }

@@ -4,7 +4,7 @@ use crate::system::{lock, recover};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// A flag that is raised once and wakes whoever waits; clones share it.
+/// A flag that is raised once and wakes all threads that wait; clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<Flag>);
 

@@ -44,7 +44,7 @@ impl Picker {
         Self::of(lengths, owned, PieceSet::full(&lengths), seed)
     }
 
-    /// As [`Picker::new`], for a share of which no more than `needed` is to be had.
+    /// As [`Picker::new`], for a share of which only `needed` is wanted.
     pub fn of(lengths: Lengths, owned: PieceSet, needed: PieceSet, seed: u64) -> Self {
         Self {
             pieces: Pieces::new(lengths, owned, needed, seed),
@@ -67,13 +67,14 @@ impl Picker {
         self.pieces.is_complete()
     }
 
-    /// A link came up; it is choked and has told of no piece. At most `largest_window` blocks are asked of it at a time.
+    /// A link is open; it is choked and has announced no piece. At most `largest_window` blocks are
+    /// requested from it at a time.
     pub fn add_link(&mut self, id: LinkId, largest_window: u32) {
         let link = Link::new(id, self.pieces.lengths(), largest_window);
         self.links.insert(id, link);
     }
 
-    /// A source that has everything came up, and serves whatever it is asked for; long stretches of pieces best.
+    /// A source that has everything and serves every request; it delivers long stretches of pieces best.
     pub fn add_server(&mut self, id: LinkId, largest_window: u32) {
         self.add_link(id, largest_window);
         self.has(id, PieceSet::full(self.pieces.lengths()));
@@ -83,7 +84,7 @@ impl Picker {
         }
     }
 
-    /// A link is gone; what it was asked for is free again.
+    /// A link is closed; the blocks requested from it are free again.
     pub fn remove_link(&mut self, id: LinkId) {
         self.release_all(id);
         let Some(link) = self.links.remove(&id) else {
@@ -95,7 +96,7 @@ impl Picker {
         }
     }
 
-    /// The link told of all its pieces at once.
+    /// The link sent all its pieces at once.
     pub fn has(&mut self, id: LinkId, has: PieceSet) {
         if let Some(link) = self.links.get_mut(&id) {
             let wanted = self.pieces.wanted_of(&has);
@@ -106,7 +107,8 @@ impl Picker {
         }
     }
 
-    /// The link told again of all its pieces. Gives `false`, and changes nothing, if it takes back what it told before.
+    /// The link sent all its pieces again. Returns `false`, and changes nothing, if a piece is missing
+    /// that the link had before.
     pub fn has_more(&mut self, id: LinkId, has: &PieceSet) -> bool {
         let Some(link) = self.links.get_mut(&id) else {
             return true;
@@ -136,12 +138,12 @@ impl Picker {
         }
     }
 
-    /// The pieces a link told of.
+    /// The pieces that a link has announced.
     pub fn pieces_of(&self, id: LinkId) -> Option<&PieceSet> {
         self.links.get(&id).map(Link::has)
     }
 
-    /// Whether the link has told which pieces it has.
+    /// Whether the link has announced its pieces.
     pub fn has_told(&self, id: LinkId) -> bool {
         self.links.get(&id).is_some_and(Link::has_told)
     }
@@ -157,8 +159,8 @@ impl Picker {
         link.is_some_and(|link| link.requests().flying() > 0)
     }
 
-    /// The link serves requests, or does so no more. With `forget`, what it was asked for will not come (BEP 3: a choke
-    /// drops requests; with BEP 6 each is rejected on its own).
+    /// The link serves requests, or no longer does. With `forget`, pending requests are dropped (BEP 3:
+    /// a choke drops requests; with BEP 6 each is rejected on its own).
     pub fn choked(&mut self, id: LinkId, choked: bool, forget: bool) {
         if let Some(link) = self.links.get_mut(&id) {
             link.set_choked(choked);
@@ -193,7 +195,7 @@ impl Picker {
         }
     }
 
-    /// That nothing arrived from the link is not its fault: it is we who do not read on.
+    /// Nothing arrived because we did not read: the link is not to blame.
     pub fn excuse(&mut self, id: LinkId, now: Duration) {
         if let Some(link) = self.links.get_mut(&id) {
             link.requests_mut().excuse(now);
@@ -292,7 +294,7 @@ impl Picker {
         }
     }
 
-    /// A piece is here, verified and written. Its run buffers are no matter of the picker's.
+    /// A piece is here, verified and written. The caller frees its buffers.
     pub fn verified(&mut self, piece: PieceIndex) {
         if self.pieces.verified(piece) {
             for link in self.links.values_mut() {

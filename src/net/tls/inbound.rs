@@ -13,7 +13,7 @@ pub(super) const CHUNK: usize = 16 << 10;
 /// The same for a line on which much comes.
 const LARGE_CHUNK: usize = 64 << 10;
 
-/// Bytes off the socket that the connection has not taken yet.
+/// Bytes from the socket that the TLS connection has not read yet.
 #[derive(Debug, Default)]
 pub(super) struct Inbound {
     buffer: Vec<u8>,
@@ -22,7 +22,7 @@ pub(super) struct Inbound {
 }
 
 impl Inbound {
-    /// These bytes came first.
+    /// Starts with bytes that were read before.
     pub(super) fn of(bytes: &[u8]) -> Self {
         Self {
             buffer: bytes.to_vec(),
@@ -45,7 +45,7 @@ impl Inbound {
         self.taken >= self.arrived
     }
 
-    /// Waits for bytes and says how many came, 0 at the end.
+    /// Waits for bytes and returns their number, 0 at the end.
     pub(super) fn fill(&mut self, socket: &TcpStream, deadline: Instant) -> io::Result<usize> {
         self.make_room();
         self.arrived = loop {
@@ -57,7 +57,7 @@ impl Inbound {
         Ok(self.arrived)
     }
 
-    /// Takes what is there and says how much it was, 0 at the end; `WouldBlock` if nothing is.
+    /// Reads what is there and returns its length, 0 at the end; `WouldBlock` if nothing is there.
     pub(super) fn fill_now(&mut self, socket: &TcpStream) -> io::Result<usize> {
         self.make_room();
         self.arrived = recv(socket.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT)?;
@@ -65,7 +65,7 @@ impl Inbound {
     }
 
     fn make_room(&mut self) {
-        // A line that fills its buffer gets a larger one, until less comes.
+        // A connection that fills its buffer gets a larger one, until less arrives.
         let room = match self.arrived {
             CHUNK.. => LARGE_CHUNK,
             _ => CHUNK,
@@ -77,12 +77,12 @@ impl Inbound {
         }
     }
 
-    /// Hands on what has arrived until the connection has something to read: its room for what it has decrypted is
-    /// bounded, so the rest may have to wait.
+    /// Feeds the TLS connection until it has plaintext to read. Its room for plaintext is bounded,
+    /// so the rest may have to wait.
     pub(super) fn feed(&mut self, connection: &mut Connection) -> io::Result<()> {
         loop {
             match connection.read_tls(&mut self.waiting())? {
-                // After a goodbye nothing more is taken.
+                // After `close_notify` nothing more is read.
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 taken => self.take(taken),
             }

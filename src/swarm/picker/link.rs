@@ -1,4 +1,4 @@
-//! One link as the picker sees it: which pieces it has, whether it sends them, and what it is asked for.
+//! One link as the picker sees it: its pieces, whether it sends them, and the requests to it.
 
 use super::requests::Requests;
 use crate::swarm::LinkId;
@@ -12,7 +12,7 @@ const HINTS: usize = 32;
 pub(super) struct Link {
     id: LinkId,
     has: PieceSet,
-    /// It has told which pieces it has.
+    /// It has announced its pieces.
     told: bool,
     /// Pieces it has that are not owned here.
     wanted: u32,
@@ -27,7 +27,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// One that is choked and has told of no piece.
+    /// A link that is choked and has announced no piece.
     pub(super) fn new(id: LinkId, lengths: &Lengths, largest_window: u32) -> Self {
         Self {
             id,
@@ -47,12 +47,12 @@ impl Link {
         self.id
     }
 
-    /// The pieces it has, as far as it has told.
+    /// The pieces it has announced.
     pub(super) fn has(&self) -> &PieceSet {
         &self.has
     }
 
-    /// Whether it has told which pieces it has.
+    /// Whether it has announced its pieces.
     pub(super) fn has_told(&self) -> bool {
         self.told
     }
@@ -67,12 +67,12 @@ impl Link {
         self.choked
     }
 
-    /// What it is asked for.
+    /// The requests to it.
     pub(super) fn requests(&self) -> &Requests {
         &self.requests
     }
 
-    /// What it is asked for.
+    /// The requests to it, to change them.
     pub(super) fn requests_mut(&mut self) -> &mut Requests {
         &mut self.requests
     }
@@ -104,22 +104,22 @@ impl Link {
         self.stretch = Some(0);
     }
 
-    /// It is asked for the piece.
+    /// A piece of it is begun: its stretch goes on after that.
     pub(super) fn begin(&mut self, piece: PieceIndex) {
         self.stretch = self.stretch.map(|_| piece.number() + 1);
     }
 
-    /// It told of all its pieces, of which so many are wanted.
+    /// It announced all its pieces, of which `wanted` are missing here.
     pub(super) fn set_pieces(&mut self, has: PieceSet, wanted: u32) {
         (self.has, self.wanted, self.told) = (has, wanted, true);
     }
 
-    /// It told again of pieces.
+    /// It announced pieces again.
     pub(super) fn set_told(&mut self) {
         self.told = true;
     }
 
-    /// It told of one piece; says whether it is news.
+    /// It announced one piece; returns whether that is new.
     pub(super) fn add_piece(&mut self, piece: PieceIndex, wanted: bool) -> bool {
         self.told = true;
         let is_new = self.has.insert(piece);
@@ -134,7 +134,7 @@ impl Link {
         }
     }
 
-    /// It serves requests, or does so no more.
+    /// It serves requests, or no longer does.
     pub(super) fn set_choked(&mut self, choked: bool) {
         self.choked = choked;
     }

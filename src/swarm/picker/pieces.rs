@@ -1,4 +1,4 @@
-//! Which pieces are owned, which wait, which are being fetched, and which blocks of them a link gets next.
+//! All pieces of a share: owned, waiting or being fetched; and which blocks a link is asked for next.
 
 use super::link::Link;
 use crate::swarm::LinkId;
@@ -26,7 +26,7 @@ pub enum Verdict {
 pub(super) struct Pieces {
     lengths: Lengths,
     owned: PieceSet,
-    /// Pieces that are to be had; the others stay missing.
+    /// Pieces that are wanted; the others stay missing.
     needed: PieceSet,
     /// How many of them are missing.
     missing: u32,
@@ -42,7 +42,7 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// Those of a share of which `owned` is here already and no more than `needed` is to be had.
+    /// The pieces of a share of which `owned` is here already and only `needed` is wanted.
     pub(super) fn new(lengths: Lengths, owned: PieceSet, needed: PieceSet, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let missing = lengths
@@ -133,7 +133,7 @@ impl Pieces {
         }
     }
 
-    /// A link has one piece more; with it, `is_full` says, all.
+    /// A link has one piece more; `is_full`: it has all pieces now.
     pub(super) fn add_owner_of(&mut self, piece: PieceIndex, is_full: bool) {
         if is_full {
             // Owners of everything are not counted: take back what was counted of this one.
@@ -145,7 +145,7 @@ impl Pieces {
         }
     }
 
-    /// A block arrived from `link`; nothing came of it if it is not needed any more.
+    /// A block arrived from `link`; `None` if it is no longer needed.
     pub(super) fn arrived(&mut self, link: LinkId, range: BlockRange) -> Option<Arrived> {
         let active = self.active.get_mut(&range.piece())?;
         active
@@ -153,7 +153,7 @@ impl Pieces {
             .then(|| active.arrived(link, range.number()))?
     }
 
-    /// A piece is here, verified and written; says whether it was wanted.
+    /// A piece is here, verified and written; returns whether it was wanted.
     pub(super) fn verified(&mut self, piece: PieceIndex) -> bool {
         self.forget_active(piece);
         self.doubtful.remove(&piece);

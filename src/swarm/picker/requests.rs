@@ -1,4 +1,4 @@
-//! The requests that one link has not answered yet, and how many more it gets.
+//! The requests to one link: those it has not answered yet, and how many it may have.
 
 use crate::swarm::Window;
 use crate::torrent::BlockRange;
@@ -7,18 +7,18 @@ use std::time::Duration;
 
 /// A link that delivers nothing for this long loses its blocks to others.
 pub(super) const STALLED: Duration = Duration::from_secs(6);
-/// A link that refused a request is asked for nothing this long, so that others get the block. Without it, one that
-/// refuses each request at once is asked again at once and keeps the last blocks from all others.
+/// Pause after a refused request, so that another link gets the block. Without it, a link that refuses
+/// every request at once is asked again at once and keeps the last blocks from all others.
 const AFTER_REFUSAL: Duration = Duration::from_millis(250);
 /// How many blocks a link may still send after they were taken from it.
 const FORGIVEN: usize = 1_024;
 
-/// What one link is asked for.
+/// The requests to one link.
 #[derive(Debug)]
 pub(super) struct Requests {
     window: Window,
     in_flight: VecDeque<(BlockRange, Duration)>,
-    /// Blocks that may still come, and are no breach then.
+    /// Blocks that may still arrive, which then is no breach of the protocol.
     forgiven: VecDeque<BlockRange>,
     /// When something last arrived, or the first request of an idle link went out.
     heard: Duration,
@@ -29,7 +29,7 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    /// None yet, and never more than `largest_window`.
+    /// No requests yet, and never more than `largest_window`.
     pub(super) fn new(largest_window: u32) -> Self {
         Self {
             window: Window::new(largest_window),
@@ -56,7 +56,7 @@ impl Requests {
         self.in_flight.iter().map(|(range, _)| *range)
     }
 
-    /// Whether nothing is to be asked for now, because requests were refused.
+    /// Whether no request is to be sent now, because requests were refused.
     pub(super) fn rests(&mut self, now: Duration) -> bool {
         if std::mem::take(&mut self.refused) {
             self.quiet_until = now + AFTER_REFUSAL;
@@ -64,7 +64,7 @@ impl Requests {
         now < self.quiet_until
     }
 
-    /// These blocks were asked for.
+    /// These blocks were requested.
     pub(super) fn sent(&mut self, asked: &[BlockRange], now: Duration) {
         if self.in_flight.is_empty() {
             self.heard = now;
@@ -73,7 +73,7 @@ impl Requests {
             .extend(asked.iter().map(|range| (*range, now)));
     }
 
-    /// A block arrived; says whether it may.
+    /// A block arrived; returns whether it was requested.
     pub(super) fn arrived(&mut self, range: BlockRange, now: Duration) -> bool {
         let Some(asked) = self.take_flight(range) else {
             return self.take_forgiven(range);
@@ -83,7 +83,7 @@ impl Requests {
         true
     }
 
-    /// A block was refused; says whether it was in flight.
+    /// A block was refused; returns whether it was in flight.
     pub(super) fn rejected(&mut self, range: BlockRange) -> bool {
         let was_asked = self.take_flight(range).is_some();
         if was_asked {
@@ -94,25 +94,25 @@ impl Requests {
         was_asked
     }
 
-    /// A block is not needed of this link any more, but may still come.
+    /// A block is no longer needed from this link, but may still arrive.
     pub(super) fn cancel(&mut self, range: BlockRange) {
         self.take_flight(range);
         self.forgive(range);
     }
 
-    /// Cancels the block that was asked for first.
+    /// Cancels the oldest request.
     pub(super) fn cancel_first(&mut self) -> Option<BlockRange> {
         let (range, _) = self.in_flight.pop_front()?;
         self.forgive(range);
         Some(range)
     }
 
-    /// What is in flight will not come: it counts as refused.
+    /// The link dropped all requests: they count as refused.
     pub(super) fn dropped(&mut self) {
         self.refused |= !self.in_flight.is_empty();
     }
 
-    /// Whether the block is in flight or may still come.
+    /// Whether the block is in flight or may still arrive.
     pub(super) fn may_bring(&self, range: BlockRange) -> bool {
         self.in_flight().any(|asked| asked == range) || self.forgiven.contains(&range)
     }
@@ -122,7 +122,7 @@ impl Requests {
         !self.in_flight.is_empty() && now.saturating_sub(self.heard) >= STALLED
     }
 
-    /// Fewer blocks at a time from now on: the link has stalled.
+    /// Shrinks the window: the link has stalled.
     pub(super) fn shrink(&mut self) {
         self.window.stalled();
     }

@@ -1,11 +1,11 @@
-//! What the packets are named by: connections, transactions, actions, families of addresses.
+//! Ids and numbers in the packets: connections, transactions, actions, families of addresses.
 
 use std::net::IpAddr;
 
 /// What a client has for a connection id before it has one (BEP 15, "connect": the protocol's magic number).
 pub const NO_CONNECTION: ConnectionId = ConnectionId(0x0417_2710_1980_u64.to_be_bytes());
 
-/// Proves that whoever shows it has received a datagram at its address (BEP 15, "UDP connections / spoofing").
+/// Proves that the client has received a datagram at its address (BEP 15, "UDP connections / spoofing").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionId(pub [u8; 8]);
 
@@ -23,7 +23,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// The family of whoever announces from `ip`; an IPv4 address mapped into IPv6 is one of IPv4.
+    /// The family of a peer that announces from `ip`; an IPv4 address mapped into IPv6 is one of IPv4.
     pub fn of(ip: IpAddr) -> Self {
         if ip.to_canonical().is_ipv4() {
             Self::V4

@@ -1,4 +1,4 @@
-//! What rustls asks about the other side's certificate, answered by the group's authority.
+//! Checks the other side's certificate with the group's authority, for rustls.
 
 use crate::certificate::{GroupCertificate, Member, MemberError, Use};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -11,7 +11,7 @@ use rustls::{
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// Asks the other side for a member's certificate; remembers for one handshake what came of it.
+/// Requires a member's certificate, and keeps the result of one handshake.
 #[derive(Debug)]
 pub(super) struct GroupVerifier {
     group: GroupCertificate,
@@ -28,7 +28,7 @@ impl GroupVerifier {
         }
     }
 
-    /// Who the other side is, or why it is nobody; `None` while it has shown nothing.
+    /// The member, or why the certificate was refused; `None` before one was sent.
     pub(super) fn outcome(&self) -> Option<Result<Member, MemberError>> {
         self.outcome.get().cloned()
     }
