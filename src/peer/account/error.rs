@@ -3,7 +3,7 @@
 use crate::net::FrameIoError;
 use crate::peer::TrustError;
 use crate::storage::SessionFileError;
-use crate::wire::access::Refused;
+use crate::wire::access::{ErrorKind, Refused};
 use crate::wire::control::ControlError;
 use crate::wire::name::Label;
 
@@ -85,6 +85,15 @@ impl AccountError {
             Self::Untrusted(_) => "untrusted",
             Self::Refused(refused) => refused.kind.as_str(),
             Self::Session(_) | Self::Unstored(_) => "record",
+        }
+    }
+
+    /// Why a tracker refused, or would have.
+    pub(in crate::peer) fn refusal(&self) -> Option<ErrorKind> {
+        match self {
+            Self::Refused(refused) => Some(refused.kind),
+            Self::NotLoggedIn => Some(ErrorKind::NotLoggedIn),
+            _ => None,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::storage::{
     CreateOptions, Download, FileLayout, Mode, Others, Place, Store, StoreError, create_stamped,
 };
 use crate::torrent::{Info, InfoHash, Metainfo, PieceSet};
-use crate::wire::access::{FileEntry, NewsEntry, Outcome};
+use crate::wire::access::{ErrorKind, FileEntry, NewsEntry, Outcome};
 use crate::wire::name::Label;
 use crate::wire::password::Password;
 use std::path::Path;
@@ -145,7 +145,7 @@ impl Peer {
         store.seal(&stamps);
         match account.publish(&group.label, &info) {
             Ok(()) => {}
-            Err(AccountError::Refused(refused)) if refused.kind.as_str() == "share-exists" => {
+            Err(AccountError::Refused(refused)) if refused.kind == ErrorKind::ShareExists => {
                 if !self.is_in_catalogue(&group.label, &info)? {
                     return Err(AccountError::Refused(refused).into());
                 }
@@ -281,8 +281,11 @@ impl Peer {
             Ok(()) => true,
             Err(AccountError::Refused(refused))
                 if matches!(
-                    refused.kind.as_str(),
-                    "not-the-publisher" | "unknown-share" | "not-a-member" | "unknown-group"
+                    refused.kind,
+                    ErrorKind::NotThePublisher
+                        | ErrorKind::UnknownShare
+                        | ErrorKind::NotAMember
+                        | ErrorKind::UnknownGroup
                 ) =>
             {
                 if here.is_empty() {

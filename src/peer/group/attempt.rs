@@ -7,7 +7,7 @@ use super::groups::{Group, Groups};
 use super::swarm::GroupSwarm;
 use crate::peer::account::{Account, AccountError};
 use crate::wire::PeerId;
-use crate::wire::access::{Announce, AnnounceEvent, Announces, Peers, Refused};
+use crate::wire::access::{Announce, AnnounceEvent, Announces, ErrorKind, Peers, Refused};
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -222,17 +222,17 @@ fn suspended(group: &Group) -> String {
 }
 
 fn failed(group: &Group, error: &AccountError) -> Outcome {
-    match error.kind() {
+    match error.refusal() {
         // One share may be off the catalogue while others of the group are on it.
-        "not-in-catalogue" => {
+        Some(ErrorKind::NotInCatalogue) => {
             group.doubt();
             Outcome::Out(format!("{}: {error}", group.label))
         }
-        "not-a-member" | "unknown-group" => {
+        Some(ErrorKind::NotAMember | ErrorKind::UnknownGroup) => {
             group.suspend();
             Outcome::Out(format!("{}: {error}", group.label))
         }
-        "not-logged-in" | "session-ended" | "account-gone" => {
+        Some(ErrorKind::NotLoggedIn | ErrorKind::SessionEnded | ErrorKind::AccountGone) => {
             group.suspend();
             Outcome::Suspended(suspended(group))
         }
