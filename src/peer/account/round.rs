@@ -30,18 +30,18 @@ pub(super) struct Round {
 
 /// Whether a refusal says only that its tracker cannot tell now: another one may.
 pub(super) fn is_no_answer(kind: ErrorKind) -> bool {
-    kind.is_unserved() || kind == ErrorKind::NOT_SAVED || kind == ErrorKind::BUSY
+    kind.is_unserved() || kind == ErrorKind::NotSaved || kind == ErrorKind::Busy
 }
 
 /// Whether a refusal says that the login is over.
 pub(super) fn ends_session(kind: ErrorKind) -> bool {
-    kind == ErrorKind::SESSION_ENDED || kind == ErrorKind::ACCOUNT_GONE
+    kind == ErrorKind::SessionEnded || kind == ErrorKind::AccountGone
 }
 
 impl Round {
     /// Whether a tracker may have done what it says it has not.
     pub(super) fn asked_again(&self, reply: &Reply, ask: &Ask) -> bool {
-        let unsaved = matches!(&reply.result, Err(refused) if refused.kind == ErrorKind::NOT_SAVED);
+        let unsaved = matches!(&reply.result, Err(refused) if refused.kind == ErrorKind::NotSaved);
         unsaved && ask.is_write()
     }
 
@@ -51,7 +51,7 @@ impl Round {
             return Some(reply);
         };
         let kind = refused.kind;
-        self.is_starting |= kind == ErrorKind::STARTING;
+        self.is_starting |= kind == ErrorKind::Starting;
         self.ended += usize::from(ends_session(kind));
         if !ends_session(kind) && !is_no_answer(kind) {
             return Some(reply);
@@ -136,7 +136,7 @@ mod tests {
             round.weigh(reply(Err(kind)));
         }
         let refused = round.refused.unwrap().result.unwrap_err();
-        assert_eq!(refused.kind, ErrorKind::SESSION_ENDED);
+        assert_eq!(refused.kind, ErrorKind::SessionEnded);
     }
 
     #[test]

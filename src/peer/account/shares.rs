@@ -43,7 +43,7 @@ impl Account {
             match self.ask_done(&Ask::Publish { write, group, part }) {
                 // Another tracker than that of the parts before.
                 Err(AccountError::Refused(refused))
-                    if refused.kind == ErrorKind::BAD_REQUEST && offset > 0 && begun < UPLOADS =>
+                    if refused.kind == ErrorKind::BadRequest && offset > 0 && begun < UPLOADS =>
                 {
                     (offset, begun) = (0, begun + 1);
                     continue;

@@ -267,7 +267,7 @@ fn replies() -> Vec<(Result<Answer, Refused>, &'static [u8])> {
                 swarms: vec![
                     Ok(vec!["1.2.3.4:258".parse().unwrap()]),
                     Err(Refused {
-                        kind: ErrorKind::NOT_IN_CATALOGUE,
+                        kind: ErrorKind::NotInCatalogue,
                         message: Line::new("no"),
                     }),
                 ],
@@ -303,7 +303,7 @@ fn replies() -> Vec<(Result<Answer, Refused>, &'static [u8])> {
         ),
         (
             Err(Refused {
-                kind: ErrorKind::BUSY,
+                kind: ErrorKind::Busy,
                 message: Line::new("later"),
             }),
             b"d2:idi7e4:kind4:busy7:message5:later4:type5:errore",
