@@ -16,7 +16,7 @@ use crate::peer::services::Services;
 use crate::peer::status::DownloadState;
 use crate::peer::web::Server;
 use crate::storage::{Download, FileHashes, Others, Place, Stamp, Store};
-use crate::swarm::{Choker, Gossip, LinkId, Picker, Rate, Run};
+use crate::swarm::{Choker, LinkId, PeerExchange, Picker, Rate, Run};
 use crate::torrent::{Info, InfoHash, Metainfo, PieceIndex, PieceSet, Selection};
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -134,7 +134,7 @@ pub(crate) struct State {
     /// How much metadata went to whom.
     pub(crate) metadata_quota: MetadataQuota,
     /// What links were told of each other.
-    pub(crate) gossip: HashMap<LinkId, Gossip>,
+    pub(crate) gossip: HashMap<LinkId, PeerExchange>,
     /// Blocks of runs that are not complete.
     pub(crate) pending: HashMap<Run, Vec<Option<PendingBlock>>>,
     /// Hashes of pieces of several runs.

@@ -16,7 +16,7 @@ const MOST_EARLY: u32 = 10;
 
 /// The talk about contacts on one link.
 #[derive(Debug, Default)]
-pub struct Gossip {
+pub struct PeerExchange {
     told: BTreeSet<SocketAddr>,
     /// When something may be told next.
     next: Duration,
@@ -39,7 +39,7 @@ pub struct News {
 #[error("contacts are told again and again, more often than once a minute")]
 pub struct TooOften;
 
-impl Gossip {
+impl PeerExchange {
     /// Whether it is time to look for something to tell.
     pub fn is_due(&self, now: Duration) -> bool {
         now >= self.next
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn news_are_told_once_a_minute_and_no_more_than_allowed_at_a_time() {
-        let mut gossip = Gossip::default();
+        let mut gossip = PeerExchange::default();
         assert_eq!(gossip.tell(at(1), &contacts(0..0), None, 50), None);
         assert!(!gossip.is_due(at(1)) && gossip.is_due(at(2)));
         let first = gossip.tell(at(2), &contacts(0..70), None, 50).unwrap();
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn what_comes_too_soon_does_not_count_and_too_much_of_it_is_a_breach() {
-        let mut gossip = Gossip::default();
+        let mut gossip = PeerExchange::default();
         assert_eq!(gossip.hear(at(0)), Ok(true));
         for _ in 0..MOST_EARLY {
             assert_eq!(gossip.hear(at(44)), Ok(false));
