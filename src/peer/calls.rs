@@ -9,11 +9,12 @@ use super::transfer::Transfer;
 use super::transfers::{Entry, Transfers};
 use crate::certificate::Member;
 use crate::net::{GroupTlsError, Refusal as Alert, read_exact_by, write_all_by};
+use crate::system::lock;
 use crate::wire::handshake::{HANDSHAKE, Handshake, NotBitTorrent};
 use log::Level;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ impl Calls {
 
     /// Calls an address on a thread of its own.
     pub(super) fn spawn(&self, entry: &Entry, address: SocketAddr) {
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut threads = lock(&self.threads);
         threads.retain(|thread| !thread.is_finished());
         let call = Call {
             transfers: Arc::clone(&self.transfers),
@@ -65,7 +66,7 @@ impl Calls {
     /// Ends calls under way and waits for all threads; links must have been closed.
     pub(super) fn join(&self) {
         self.sockets.shut();
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut threads = lock(&self.threads);
         let ended = std::mem::take(&mut *threads);
         drop(threads);
         for thread in ended {

@@ -1,7 +1,8 @@
 //! Notification of changes: commands wait for a transfer to change its state, the clock's thread
 //! waits for its next tick.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use crate::system::{lock, recover};
+use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 /// Counts the changes of all transfers.
@@ -14,18 +15,18 @@ pub(super) struct Changes {
 impl Changes {
     /// A transfer has changed its state.
     pub(super) fn notify(&self) {
-        *self.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        *lock(&self.count) += 1;
         self.changed.notify_all();
     }
 
     /// The number of changes so far.
     pub(super) fn count(&self) -> u64 {
-        *self.count.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.count)
     }
 
     /// Waits until there were more than `seen` changes, `limit` at most.
     pub(super) fn wait(&self, seen: u64, limit: Duration) {
-        let count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = lock(&self.count);
         drop(
             self.changed
                 .wait_timeout_while(count, limit, |count| *count <= seen),
@@ -43,14 +44,14 @@ pub(super) struct Ticks {
 impl Ticks {
     /// Has the next tick come at once.
     pub(super) fn now(&self) {
-        *self.early.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *lock(&self.early) = true;
         self.due.notify_all();
     }
 
     /// Waits for the next tick, `pause` at most.
     pub(super) fn wait(&self, pause: Duration) {
-        let early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        let early = lock(&self.early);
         let waited = self.due.wait_timeout_while(early, pause, |early| !*early);
-        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+        *recover(waited).0 = false;
     }
 }

@@ -16,6 +16,7 @@ pub use error::ControlLineError;
 
 use super::Trust;
 use crate::net::{FrameReader, Stop, TlsStream, write_frame};
+use crate::system::{lock, recover};
 use crate::torrent::{FileName, Info, InfoHash};
 use crate::wire::control::{
     Answer, Ask, ClientNumber, InfoParts, Line, MAX_FRAME, MAX_PAGE, Notice, Request,
@@ -24,7 +25,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -243,7 +244,7 @@ impl ControlLine {
         };
         let changed = &self.shared.changed;
         let waited = changed.wait_timeout_while(self.shared.state(), ANSWER, waiting);
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let mut state = recover(waited).0;
         match state.answers.remove(&id).flatten() {
             Some(Answer::Error { kind, message }) => {
                 Err(ControlLineError::Refused { kind, message })
@@ -264,7 +265,7 @@ impl ControlLine {
             }
             // The reading thread ends a line that is silent; the bound is a second net.
             let woken = self.shared.changed.wait_timeout(state, SILENCE);
-            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+            state = recover(woken).0;
         }
     }
 
@@ -290,7 +291,7 @@ impl Drop for ControlLine {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Notes why the line ended, unless that is known, and ends it.
@@ -306,7 +307,7 @@ impl Shared {
     fn send(&self, request: &Request) {
         let body = request.encode();
         let writing = self.writing.lock();
-        let mut writing = writing.unwrap_or_else(PoisonError::into_inner);
+        let mut writing = recover(writing);
         if !*writing {
             return;
         }

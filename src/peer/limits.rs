@@ -1,7 +1,8 @@
 //! How much a peer sends and reads, over all its links.
 
 use crate::swarm::{Bucket, UploadSlots};
-use std::sync::{Mutex, PoisonError};
+use crate::system::lock;
+use std::sync::Mutex;
 use std::time::Instant;
 
 /// How much a peer sends and reads.
@@ -42,7 +43,7 @@ impl Throttle {
 
     /// Reserves up to a block; returns from when on it may move.
     pub(super) fn reserve(&self, bytes: u32) -> Instant {
-        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bucket = lock(&self.bucket);
         self.epoch + bucket.reserve(self.epoch.elapsed(), bytes)
     }
 }

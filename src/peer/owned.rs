@@ -4,9 +4,10 @@
 //! of links whether a block may go out, and workers publish verified pieces in it. The lock is held
 //! for a look-up or an insertion only.
 
+use crate::system::lock;
 use crate::torrent::{InfoHash, PieceIndex, PieceSet};
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 /// All shares that are served.
 #[derive(Debug, Default)]
@@ -77,6 +78,6 @@ impl Owned {
     }
 
     fn shares(&self) -> MutexGuard<'_, HashMap<InfoHash, Segments>> {
-        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shares)
     }
 }

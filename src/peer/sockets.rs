@@ -1,8 +1,9 @@
 //! The sockets of calls and of lines that fetch metadata, in reach of a stop.
 
+use crate::system::lock;
 use std::collections::HashMap;
 use std::net::{Shutdown, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Sockets that [`Sockets::shut`] ends.
 #[derive(Debug, Default)]
@@ -49,7 +50,7 @@ impl Sockets {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

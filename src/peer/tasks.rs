@@ -2,8 +2,9 @@
 //! for each long task (checking, restoring, finishing, a web seed).
 
 use crate::net::Pool;
+use crate::system::lock;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread::{self, JoinHandle};
 
 /// All of them. [`Tasks::join`] ends them.
@@ -32,7 +33,7 @@ impl Tasks {
     /// When the system gives no thread.
     pub(super) fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let thread = thread::Builder::new().name(name.to_owned()).spawn(run)?;
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut threads = lock(&self.threads);
         threads.retain(|thread| !thread.is_finished());
         threads.push(thread);
         Ok(())
@@ -40,7 +41,7 @@ impl Tasks {
 
     /// Waits for all of them. Long tasks must have been told to stop.
     pub(super) fn join(&self) {
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut threads = lock(&self.threads);
         let ended = std::mem::take(&mut *threads);
         drop(threads);
         for thread in ended {

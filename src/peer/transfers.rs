@@ -7,10 +7,11 @@ use super::context::Context;
 use super::magnet::MagnetSearch;
 use super::services::Services;
 use super::transfer::Transfer;
+use crate::system::lock;
 use crate::torrent::InfoHash;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// One entry of the map.
 #[derive(Clone, Debug)]
@@ -213,6 +214,6 @@ impl Transfers {
     }
 
     fn map(&self) -> MutexGuard<'_, HashMap<InfoHash, Entry>> {
-        self.map.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.map)
     }
 }

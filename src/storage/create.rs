@@ -7,10 +7,11 @@ use super::layout::FileLayout;
 use super::verify::{Job, hash_jobs};
 use super::walk::walk;
 use super::{CreateError, Stamp, Store, StoreError};
+use crate::system::{lock, recover};
 use crate::torrent::{Info, MAX_METAINFO, MAX_PIECE_LENGTH, MetainfoError, NewFile, NewInfo, Sha1};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 /// The piece length unless asked otherwise, in bytes.
@@ -129,7 +130,7 @@ fn hash_all(
     let progress = |done| progress(done, total);
     hash_jobs(store, jobs, threads, stop, &progress, |job, found| {
         let found = found?;
-        let mut hashes = hashes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hashes = lock(&hashes);
         match job {
             Job::File(index) => {
                 if let Some(sha1) = hashes.files.get_mut(index) {
@@ -150,7 +151,7 @@ fn hash_all(
     if let Some((_, index)) = pairs.find(|((before, after), _)| before != after) {
         return Err(CreateError::Changed(store.file_path(index)));
     }
-    Ok(hashes.into_inner().unwrap_or_else(PoisonError::into_inner))
+    Ok(recover(hashes.into_inner()))
 }
 
 /// 512 KiB, doubled until there are few enough pieces.

@@ -21,6 +21,7 @@ pub use batch::Batch;
 pub use error::{DatabaseError, RestoreError};
 
 use super::backup::{self, BackupError, BackupWriter};
+use crate::system::lock;
 use error::{Fault, contain};
 use nix::fcntl::OFlag;
 use overlay::Overlay;
@@ -31,7 +32,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// The file's name in a tracker's state folder.
 pub const DATABASE_FILE: &str = "registry.redb";
@@ -122,7 +123,7 @@ impl Database {
     /// # Errors
     /// See [`DatabaseError`]; [`DatabaseError::Failed`] after an earlier failure.
     pub fn commit(&self, batch: Batch) -> Result<(), DatabaseError> {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failed = lock(&self.failed);
         if *failed {
             return Err(DatabaseError::Failed(self.path.clone()));
         }

@@ -6,10 +6,11 @@
 
 use super::parallel::BUFFER;
 use super::{Store, StoreError};
+use crate::system::lock;
 use crate::torrent::{Hasher, Info, PieceIndex, Sha1};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::sync::{Mutex, TryLockError};
 
 /// At least so many bytes may be hashed in one call of [`FileHashes::advance`], or two pieces if that is more: with one
 /// call a piece it keeps up.
@@ -90,7 +91,7 @@ impl FileHashes {
     /// # Errors
     /// When reading fails; [`StoreError::Stopped`], once `stop` is set.
     pub fn finish(&self, store: &Store, stop: &AtomicBool) -> Result<Vec<BadFile>, StoreError> {
-        let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cursor = lock(&self.cursor);
         while cursor.step(store, &|_| true)? > 0 {
             if stop.load(Ordering::Relaxed) {
                 return Err(StoreError::Stopped);

@@ -7,7 +7,7 @@ use super::StoreError;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// How many files are kept open over all stores.
 const CAPACITY: usize = 128;
@@ -100,7 +100,7 @@ impl Open {
 }
 
 fn lock() -> MutexGuard<'static, Open> {
-    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+    crate::system::lock(&OPEN)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Work over what lies on disk, on all cores: jobs taken in order, a fixed buffer a thread.
 
 use super::StoreError;
+use crate::system::{lock, recover};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 /// Bytes read at once, by each thread.
@@ -27,10 +28,10 @@ pub(super) fn for_each<J: Send>(
             if stop.load(Ordering::Relaxed) {
                 fail(&failed, StoreError::Stopped);
             }
-            if locked(&failed).is_some() {
+            if lock(&failed).is_some() {
                 return;
             }
-            let Some(job) = locked(&jobs).next() else {
+            let Some(job) = lock(&jobs).next() else {
                 return;
             };
             if let Err(error) = work(job, &mut buffer) {
@@ -49,17 +50,11 @@ pub(super) fn for_each<J: Send>(
         run();
     });
     let failed = failed.into_inner();
-    failed
-        .unwrap_or_else(PoisonError::into_inner)
-        .map_or(Ok(()), Err)
+    recover(failed).map_or(Ok(()), Err)
 }
 
 fn fail(failed: &Mutex<Option<StoreError>>, error: StoreError) {
-    locked(failed).get_or_insert(error);
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(failed).get_or_insert(error);
 }
 
 #[cfg(test)]

@@ -6,13 +6,14 @@
 
 use super::whole_file::{self, NEW};
 use super::{MagnetRecord, Record, RecordError, StateFolder};
+use crate::system::lock;
 use crate::torrent::{InfoHash, MAX_METAINFO, Metainfo, Sha1};
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 /// The largest record that is read, in bytes: stamps of a million files and then some.
 const MAX_RECORD: usize = 64 << 20;
@@ -182,7 +183,7 @@ impl Records {
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<InfoHash, Sha1>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }
 

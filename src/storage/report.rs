@@ -4,11 +4,12 @@ use super::layout::FileLayout;
 use super::tree::Access;
 use super::verify::{Job, hash_jobs};
 use super::{Store, StoreError};
+use crate::system::{lock, recover};
 use crate::torrent::{Info, PieceSet, Sha1};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// How a share on disk compares to its torrent.
 #[derive(Debug)]
@@ -100,7 +101,7 @@ pub fn check(
     let jobs = files.chain(lengths.all_pieces().map(Job::Piece));
     let progress = |done| progress(done, total);
     hash_jobs(&store, jobs, threads, stop, &progress, |job, hashed| {
-        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = lock(&found);
         match (job, hashed) {
             (Job::File(index), Ok(sha1)) => {
                 let file = info.files().get(index);
@@ -124,7 +125,7 @@ pub fn check(
         }
         Ok(())
     })?;
-    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut found = recover(found.into_inner());
     found.blame_pieces(&store);
     let Found { good, faults, .. } = found;
     let faults = faults.into_iter();

@@ -3,11 +3,12 @@
 use super::layout::Segment;
 use super::parallel::for_each;
 use super::{Store, StoreError};
+use crate::system::{lock, recover};
 use crate::torrent::{Hasher, PieceIndex, PieceSet, Sha1};
 use nix::errno::Errno;
 use nix::unistd::{Whence, lseek};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 
 /// Hashes `pieces` on up to `threads` threads and returns those that verify. A piece that cannot be
 /// read does not count, as if it were not there; holes are not read. Memory is bounded whatever the
@@ -29,7 +30,7 @@ pub fn verify(
     hash_jobs(store, jobs, threads, stop, progress, |job, found| {
         match (job, found) {
             (Job::Piece(piece), Ok(found)) if found == store.info().piece_hash(piece) => {
-                let mut good = good.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut good = lock(&good);
                 good.insert(piece);
             }
             (_, Ok(_)) => {}
@@ -41,7 +42,7 @@ pub fn verify(
         }
         Ok(())
     })?;
-    Ok(good.into_inner().unwrap_or_else(PoisonError::into_inner))
+    Ok(recover(good.into_inner()))
 }
 
 /// What is hashed in one go.

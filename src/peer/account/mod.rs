@@ -17,6 +17,7 @@ pub use trackers::FirstUseNotice;
 
 use super::status::TrackerLine;
 use crate::storage::{SessionFile, StoredSession};
+use crate::system::lock;
 use crate::wire::access::{Answer, Ask, Page, Place, Reply, Token, WriteId};
 use crate::wire::name::{Label, UserName};
 use crate::wire::password::Password;
@@ -25,7 +26,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use round::{Told, ends_session};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use trackers::Trackers;
 
 /// The user of a peer.
@@ -283,7 +284,7 @@ impl Account {
     }
 
     fn stored(&self) -> MutexGuard<'_, Option<StoredSession>> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.session)
     }
 }
 

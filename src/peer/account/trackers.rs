@@ -16,12 +16,13 @@ use super::{AccountError, TrackerLineError};
 use crate::net::{FrameIoError, Names};
 use crate::peer::status::{TrackerLine, TrackerState};
 use crate::peer::{FirstUse, Trust, TrustError};
+use crate::system::lock;
 use crate::wire::access::{Answer, Ask, ClusterView, Reply, Token};
 use crate::wire::{HostPort, TrackerInfo};
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -382,7 +383,7 @@ impl Trackers {
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<HostPort, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 
     /// The file is read before each new attempt: it may be written or changed while the peer runs.

@@ -18,6 +18,7 @@ pub(super) use tiers::Reading;
 
 use super::context::Context;
 use super::status::TrackerStatus;
+use crate::system::{lock, recover};
 use crate::torrent::InfoHash;
 use crate::wire::{AnnounceRequest, AnnounceResponse, Event, TrackerInfo};
 use http::HttpTrackers;
@@ -28,7 +29,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 use udp::UdpTrackers;
@@ -144,7 +145,7 @@ impl Announcer {
             let waited = self
                 .changed
                 .wait_timeout_while(schedule, UNDER_WAY, speaking);
-            let mut schedule = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let mut schedule = recover(waited).0;
             for ((_, url), task) in schedule.tasks.drain().filter(|(_, task)| task.started) {
                 by_url.entry(url).or_default().push(task);
             }
@@ -271,7 +272,7 @@ impl Announcer {
                 Err(pause) => pause,
             };
             let waited = self.changed.wait_timeout(schedule, pause);
-            schedule = waited.unwrap_or_else(PoisonError::into_inner).0;
+            schedule = recover(waited).0;
         }
     }
 
@@ -332,7 +333,7 @@ impl Announcer {
     }
 
     fn schedule(&self) -> MutexGuard<'_, Schedule> {
-        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.schedule)
     }
 }
 

@@ -6,13 +6,14 @@
 //! it finds nobody when the tracker is back.
 
 use super::source::{Failure, Source, canonical};
+use crate::system::lock;
 use crate::wire::udp_tracker::{ConnectionId, Family, Request, Response, TransactionId};
 use crate::wire::{AnnounceRequest, AnnounceResponse, HostPort};
 use ring::rand::{SystemRandom, generate};
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// How long all of an announce may take.
@@ -115,7 +116,7 @@ impl UdpTrackers {
     }
 
     fn silent(&self) -> MutexGuard<'_, HashMap<SocketAddr, Silence>> {
-        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.silent)
     }
 }
 

@@ -6,11 +6,12 @@
 use super::attempt::{Due, Outcome, Speaker};
 use super::groups::Group;
 use super::swarm::GroupSwarm;
+use crate::system::{lock, recover};
 use crate::torrent::InfoHash;
 use crate::wire::Event;
 use crate::wire::access::{AnnounceEvent, MAX_ANNOUNCES};
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -113,7 +114,7 @@ impl GroupAnnouncer {
                 return;
             }
             let waited = self.changed.wait_timeout(schedule, left);
-            schedule = waited.unwrap_or_else(PoisonError::into_inner).0;
+            schedule = recover(waited).0;
         }
     }
 
@@ -223,7 +224,7 @@ impl GroupAnnouncer {
             }
             let pause = next.map_or(LOOK, |task| task.due.saturating_duration_since(now));
             let waited = self.changed.wait_timeout(schedule, pause.min(LOOK));
-            schedule = waited.unwrap_or_else(PoisonError::into_inner).0;
+            schedule = recover(waited).0;
         }
     }
 
@@ -298,7 +299,7 @@ impl GroupAnnouncer {
     }
 
     fn schedule(&self) -> MutexGuard<'_, Schedule> {
-        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.schedule)
     }
 }
 

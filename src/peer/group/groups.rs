@@ -3,9 +3,10 @@
 use crate::certificate::{Fingerprint, GroupCertificate, GroupIdentity, MemberKey, member_name};
 use crate::net::GroupTls;
 use crate::peer::account::{Account, AccountError};
+use crate::system::lock;
 use crate::wire::name::Label;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 /// How long a certificate counts as new: whoever doubts it sooner is more likely to be behind himself.
@@ -81,7 +82,7 @@ impl Group {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
@@ -103,7 +104,7 @@ impl Groups {
 
     /// The group of that name, as that user is in it.
     pub(crate) fn of(&self, user: &Label, label: &Label) -> Arc<Group> {
-        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut groups = lock(&self.groups);
         let group = groups
             .entry((user.clone(), label.clone()))
             .or_insert_with(|| {
@@ -118,7 +119,7 @@ impl Groups {
 
     /// All of them.
     pub(crate) fn all(&self) -> Vec<Arc<Group>> {
-        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let groups = lock(&self.groups);
         groups.values().cloned().collect()
     }
 

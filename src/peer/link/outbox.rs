@@ -5,11 +5,12 @@
 
 use super::sizes::MAX_REQUEST_QUEUE;
 use crate::peer::limits::Throttle;
+use crate::system::{lock, recover};
 use crate::torrent::{BLOCK, BlockRange, Info, PieceIndex};
 use crate::wire::metadata::{METADATA_PIECE, MetadataMessage, metadata_piece};
 use crate::wire::peer::Message;
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// Control bytes that may wait; a side that lets more pile up reads nothing.
@@ -223,7 +224,7 @@ impl Outbox {
             let waited = self
                 .changed
                 .wait_timeout(waiting, until.saturating_duration_since(now));
-            (waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            (waiting, _) = recover(waited);
             now = Instant::now();
         }
     }
@@ -234,7 +235,7 @@ impl Outbox {
         let waited = self
             .changed
             .wait_timeout_while(self.waiting(), pause, |waiting| !waiting.closed);
-        waited.unwrap_or_else(PoisonError::into_inner).0.closed
+        recover(waited).0.closed
     }
 
     /// How long the writing thread has been busy with one thing: long means that the other side does not read.
@@ -245,7 +246,7 @@ impl Outbox {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 }
 

@@ -5,12 +5,13 @@ use super::stream::LinkStream;
 use crate::certificate::Member;
 use crate::peer::status::LinkStatus;
 use crate::swarm::LinkId;
+use crate::system::lock;
 use crate::torrent::{PieceIndex, PieceSet};
 use crate::wire::PeerId;
 use crate::wire::extension::ExtensionHandshake;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 /// An open link.
@@ -206,6 +207,6 @@ impl Link {
     }
 
     fn about(&self) -> MutexGuard<'_, About> {
-        self.about.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.about)
     }
 }

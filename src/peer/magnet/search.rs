@@ -8,12 +8,13 @@ use crate::peer::file_choice::FileChoice;
 use crate::peer::services::Services;
 use crate::peer::status::{DownloadState, DownloadStatus};
 use crate::storage::MagnetRecord;
+use crate::system::lock;
 use crate::torrent::{BLOCK, FileName, InfoHash};
 use crate::wire::Event;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// What a person sees as long as there is no metadata.
@@ -220,7 +221,7 @@ impl MagnetSearch {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -4,9 +4,10 @@
 //!
 //! In scope: the counting, and the end of all such lines at once. What goes over them: see `fetch`.
 
+use crate::system::lock;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, Shutdown, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// How many lines may give metadata of one share at a time: what is kept of them is bounded so. One host has one of them.
@@ -124,7 +125,7 @@ impl MetadataSources {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -17,11 +17,12 @@ use crate::peer::status::DownloadState;
 use crate::peer::web::Server;
 use crate::storage::{Download, FileHashes, Others, Place, Stamp, Store};
 use crate::swarm::{Choker, LinkId, PeerExchange, Picker, Rate, Run};
+use crate::system::lock;
 use crate::torrent::{Info, InfoHash, Metainfo, PieceIndex, PieceSet, Selection};
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// Fellow seeds have nothing for each other; they call each other again after so long, should one have lost something.
@@ -300,11 +301,11 @@ impl Transfer {
     }
 
     fn files_slot(&self) -> MutexGuard<'_, Option<Files>> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.files)
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// What becomes of what it replaces: whoever insisted on a group's share was told that all of it goes.

@@ -5,8 +5,9 @@
 
 use crate::peer::announcer::{AUTHORITIES_VARIABLE, guarded, trusted_tls};
 use crate::peer::zone::{Refused, Zone};
+use crate::system::lock;
 use std::io::{self, Read};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use ureq::http::{HeaderMap, Uri};
 
@@ -156,7 +157,7 @@ impl WebClient {
     /// Ends all requests under way; further ones fail.
     pub(crate) fn shut_down(&self) {
         let (agents, _) = self.agents.get_or_init(|| (Mutex::new(None), false));
-        let agents = agents.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let agents = lock(&agents).take();
         if let Some(agents) = agents {
             agents.shut_down();
         }
@@ -174,10 +175,7 @@ impl WebClient {
             let (agents, has_authorities) = agents();
             (Mutex::new(Some(agents)), has_authorities)
         });
-        let agents = agents
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let agents = lock(&agents).clone();
         let agents = agents.ok_or_else(|| WebError::Transport("the peer stops".to_owned()))?;
         if !has_authorities
             && url

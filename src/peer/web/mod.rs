@@ -13,10 +13,11 @@ pub(super) use server::Server;
 use super::transfer::{Phase, State, Transfer};
 use crate::peer::transfer::arrivals::Source;
 use crate::swarm::LinkId;
+use crate::system::lock;
 use crate::torrent::{self, BlockRange};
 use client::{Body, WHOLE, WebError};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// How many web seeds of one share are asked at a time; the others take the place of those that are left.
@@ -146,7 +147,7 @@ impl Waiting {
     }
 
     fn seeds(&self) -> MutexGuard<'_, VecDeque<Seed>> {
-        self.seeds.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.seeds)
     }
 }
 

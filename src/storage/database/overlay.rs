@@ -1,10 +1,11 @@
 //! A file that stays as it is, whatever is written to it: what is written stays in memory.
 
+use crate::system::lock;
 use redb::{BackendError, StorageBackend};
 use std::collections::HashMap;
 use std::io;
 use std::ops::Bound;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 /// Bytes that are replaced together.
 const PAGE: usize = 4096;
@@ -39,7 +40,7 @@ impl<B: StorageBackend> Overlay<B> {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// A page as it is below, zeros where that ends.
