@@ -7,7 +7,7 @@ use super::layout::FileLayout;
 use super::verify::{Job, hash_jobs};
 use super::walk::walk;
 use super::{CreateError, Stamp, Store, StoreError};
-use crate::system::{lock, recover};
+use crate::system::{lock, processors, recover};
 use crate::torrent::{Info, MAX_METAINFO, MAX_PIECE_LENGTH, MetainfoError, NewFile, NewInfo, Sha1};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -126,7 +126,7 @@ fn hash_all(
     files.sort_by_key(|index| std::cmp::Reverse(info.files().get(*index).map(|file| file.length)));
     let files = files.into_iter().map(Job::File);
     let jobs = files.chain(lengths.all_pieces().map(Job::Piece));
-    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let threads = processors();
     let progress = |done| progress(done, total);
     hash_jobs(store, jobs, threads, stop, &progress, |job, found| {
         let found = found?;

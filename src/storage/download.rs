@@ -17,11 +17,11 @@ use super::root::Root;
 use super::tree::{Access, Folder, is_of, lock};
 use super::verify::verify;
 use super::{Place, Store, StoreError};
+use crate::system::processors;
 use crate::torrent::{FileName, Layout, PieceSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 /// How many bytes are copied at a time from what is replaced.
 const COPIED_AT_ONCE: usize = 1 << 20;
@@ -174,7 +174,7 @@ impl Download {
             }
         }
         let lengths = self.store.info().lengths();
-        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let threads = processors();
         let needed = self.store.layout().needed_pieces();
         let good = verify(&found, needed, threads, stop, &|_| {})?;
         let mut buffer = vec![0; COPIED_AT_ONCE];

@@ -10,9 +10,9 @@ use super::rename::rename_new;
 use super::tree::{Access, Folder, missing_is_fine};
 use super::verify::verify;
 use super::{Store, StoreError};
+use crate::system::processors;
 use crate::torrent::{Layout, PieceSet};
 use std::sync::atomic::AtomicBool;
-use std::thread;
 
 /// Copies into a file that was just made what the parts file holds of it. What is wrong of that is
 /// found as in all of a partial file: it does not verify.
@@ -91,7 +91,7 @@ fn check_edges(store: &Store) -> Result<(), StoreError> {
         file_of(*piece).is_some() && !files.all(|index| is_in_place(&index))
     });
     let edges: Vec<_> = edges.collect();
-    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let threads = processors();
     let never = AtomicBool::new(false);
     let good = verify(store, edges.iter().copied(), threads, &never, &|_| {})?;
     let mut bad = edges.into_iter().filter(|piece| !good.contains(*piece));

@@ -8,11 +8,11 @@ use crate::peer::file_choice::FileChoice;
 use crate::peer::transfer::{Files, Kind, Transfer};
 use crate::peer::transfers::{Entry, Transfers};
 use crate::storage::{Download, FileLayout, Mode, Others, Place, Store, StoreError, verify};
+use crate::system::processors;
 use crate::torrent::{Info, Metainfo, PieceSet, Selection};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread;
 
 /// A download that is about to be.
 pub(crate) struct Planned {
@@ -283,7 +283,7 @@ fn verify_needed(
     selection: &Selection,
     interrupt: &AtomicBool,
 ) -> Result<PieceSet, StoreError> {
-    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let threads = processors();
     let pieces = store.info().lengths().all_pieces();
     let pieces = pieces.filter(|piece| selection.needed().contains(*piece));
     verify(store, pieces, threads, interrupt, &|_| {})
@@ -304,7 +304,7 @@ pub(crate) fn whole_at(
         return Ok(None);
     };
     store.seal(&stamps);
-    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let threads = processors();
     let lengths = info.lengths();
     let progress = |done| progress(done, lengths.total());
     let good = verify(&store, lengths.all_pieces(), threads, interrupt, &progress)?;

@@ -8,12 +8,12 @@ use crate::storage::{
     verify,
 };
 use crate::swarm::Picker;
+use crate::system::processors;
 use crate::torrent::{PieceSet, Selection};
 use crate::wire::Event;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread;
 use std::time::Duration;
 
 /// How long a cancelled download waits for workers that still write to it.
@@ -238,7 +238,7 @@ impl Transfer {
         mut known: PieceSet,
         interrupt: &AtomicBool,
     ) -> Result<PieceSet, StoreError> {
-        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let threads = processors();
         let needed = self.selection.needed();
         let pieces = self.info().lengths().all_pieces();
         let unknown = pieces.filter(|piece| needed.contains(*piece) && !known.contains(*piece));
