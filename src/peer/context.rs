@@ -10,13 +10,14 @@ use super::tasks::Tasks;
 use crate::net::{Pool, Stop};
 use crate::storage::Records;
 use crate::swarm::{LinkId, UploadSlots};
+use crate::system::since_1970;
 use crate::torrent::InfoHash;
 use crate::wire::PeerId;
 use crate::wire::handshake::Handshake;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// How others see this peer.
 #[derive(Debug)]
@@ -121,8 +122,6 @@ impl Context {
 
 /// The wall clock, in milliseconds since 1970.
 pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = since_1970();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -3,11 +3,11 @@
 use crate::certificate::{Fingerprint, GroupCertificate, GroupIdentity, MemberKey, member_name};
 use crate::net::GroupTls;
 use crate::peer::account::{Account, AccountError};
-use crate::system::lock;
+use crate::system::{lock, since_1970};
 use crate::wire::name::Label;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// How long a certificate counts as new: whoever doubts it sooner is more likely to be behind himself.
 const DOUBT: Duration = Duration::from_secs(60);
@@ -160,7 +160,5 @@ impl Groups {
 
 /// The wall clock, by which certificates are dated.
 pub(crate) fn now() -> Duration {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
+    since_1970()
 }
