@@ -12,7 +12,6 @@ use crate::torrent::{Info, MAX_METAINFO, MAX_PIECE_LENGTH, MetainfoError, NewFil
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 /// The piece length unless asked otherwise, in bytes.
 const PIECE_LENGTH: u32 = 512 << 10;

@@ -157,7 +157,7 @@ impl WebClient {
     /// Ends all requests under way; further ones fail.
     pub(crate) fn shut_down(&self) {
         let (agents, _) = self.agents.get_or_init(|| (Mutex::new(None), false));
-        let agents = lock(&agents).take();
+        let agents = lock(agents).take();
         if let Some(agents) = agents {
             agents.shut_down();
         }
@@ -175,7 +175,7 @@ impl WebClient {
             let (agents, has_authorities) = agents();
             (Mutex::new(Some(agents)), has_authorities)
         });
-        let agents = lock(&agents).clone();
+        let agents = lock(agents).clone();
         let agents = agents.ok_or_else(|| WebError::Transport("the peer stops".to_owned()))?;
         if !has_authorities
             && url
