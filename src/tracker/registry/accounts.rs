@@ -1,12 +1,12 @@
 //! Operations on accounts, sessions and invites.
 
-use super::id::{RowId, Version};
+use super::id::RowId;
 use super::name::{Label, UserName};
 use super::register::Register;
 use super::replication::Update;
 use super::row::{Account, Invite, Revocation, Row};
 use super::secret::{CodeHash, PasswordHash};
-use super::stamp::{Stamp, millis};
+use super::stamp::{Stamp, Version, millis};
 use super::{Refusal, Registry};
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! The whole state as plain text, sorted, without secrets: what a person inspects and what tests compare. Two registries
 //! that know the same rows have equal dumps.
 
-use super::id::Version;
 use super::register::Register;
 use super::row::Row;
+use super::stamp::Version;
 use super::{Registry, Standing};
 use serde::Serialize;
 

@@ -9,59 +9,19 @@
 //! | change | `covers`: lists of origin, after, upto; `rows`: rows |
 //! | version vector | a list of lists of origin, sequence |
 
+mod error;
 mod fields;
 
+pub use error::DecodeError;
+
 use super::change::{Change, Span, VersionVector};
-use super::id::{Origin, RowId, Sequence, Version};
-use super::name::NameError;
-use super::row::{
-    Account, Contradiction, End, Group, Invite, Membership, Receipt, Revocation, Row, Share,
-};
-use super::secret::{CodeHash, GroupKey, GroupKeyError, PasswordHash, PasswordHashError};
-use crate::bencode::{self, Item, KeyOrder, Value};
+use super::id::{Origin, RowId, Sequence};
+use super::row::{Account, End, Group, Invite, Membership, Receipt, Revocation, Row, Share};
+use super::secret::{CodeHash, GroupKey, PasswordHash};
+use super::stamp::Version;
+use crate::bencode::{Item, KeyOrder, Value};
 use crate::torrent::{FileName, InfoHash};
 use fields::Fields;
-
-/// Why bytes are no row, change or version vector.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DecodeError {
-    /// Not canonical bencode.
-    #[error(transparent)]
-    Bencode(#[from] bencode::Error),
-    /// Not the dictionary or list that should be there.
-    #[error("{0} has the wrong shape")]
-    Shape(&'static str),
-    /// A kind of row that this version does not know.
-    #[error("unknown kind of row {0:?}: was it written by a newer version?")]
-    UnknownKind(String),
-    /// A key that must be there is not.
-    #[error("a registry row lacks {0:?}")]
-    Missing(&'static str),
-    /// A key that this kind of row does not have.
-    #[error("a key too many in a registry row of kind {0:?}")]
-    ExtraKey(&'static str),
-    /// A value of another type or outside its range.
-    #[error("{0:?} in a registry row has the wrong type or range")]
-    WrongValue(&'static str),
-    /// Entries that are not in ascending order, or one of them twice.
-    #[error("{0:?} is not sorted")]
-    Unsorted(&'static str),
-    /// A name that breaks the rule for names.
-    #[error(transparent)]
-    Name(#[from] NameError),
-    /// A share's name that breaks the rule for file names.
-    #[error(transparent)]
-    ShareName(#[from] crate::torrent::NameError),
-    /// A group's key that cannot be one.
-    #[error(transparent)]
-    Key(#[from] GroupKeyError),
-    /// A password's hash that cannot be one.
-    #[error(transparent)]
-    Password(#[from] PasswordHashError),
-    /// Two rows under one id.
-    #[error(transparent)]
-    Contradiction(#[from] Contradiction),
-}
 
 impl Row {
     /// Its canonical encoding.

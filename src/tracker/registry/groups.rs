@@ -1,12 +1,13 @@
 //! Operations on groups and memberships.
 
-use super::id::{RowId, Version};
+use super::id::RowId;
 use super::index::{Place, live};
 use super::name::{GroupName, Label};
 use super::register::Register;
 use super::replication::Update;
 use super::row::{End, EndReason, Group, Membership, Row};
 use super::secret::GroupKey;
+use super::stamp::Version;
 use super::{Refusal, Registry};
 use std::time::Duration;
 

@@ -1,6 +1,5 @@
 //! Who and which: the ids that rows, data folders and writes bear.
 
-use super::stamp::Stamp;
 use std::fmt;
 use std::str::FromStr;
 
@@ -83,17 +82,6 @@ impl Sequence {
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
-}
-
-/// One write: when it was made, by which origin (in the stamp), and as which of that origin's writes.
-///
-/// All rows and fields that one operation writes bear the same version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Version {
-    /// When and by whom.
-    pub stamp: Stamp,
-    /// The how-manieth write of that origin.
-    pub sequence: Sequence,
 }
 
 #[cfg(test)]

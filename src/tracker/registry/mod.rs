@@ -86,7 +86,7 @@ pub use dump::{
 };
 pub use encoding::DecodeError;
 pub use groups::{Leaving, NewGroup};
-pub use id::{IdError, Origin, RowId, Sequence, Version};
+pub use id::{IdError, Origin, RowId, Sequence};
 pub use queries::{
     Answer, Cursor, CursorError, GroupView, MAX_PAGE, MemberView, Outcome, Page, RequestView,
     Standing,
@@ -102,7 +102,7 @@ pub use secret::{
     CodeHash, GroupKey, GroupKeyError, MAX_GROUP_KEY, MAX_PASSWORD_HASH, PasswordHash,
     PasswordHashError,
 };
-pub use stamp::{Clock, Drift, MAX_DRIFT, MAX_WALL, Stamp};
+pub use stamp::{Clock, Drift, MAX_DRIFT, MAX_WALL, Stamp, Version};
 
 use crate::wire::name;
 use index::{Index, Rows};

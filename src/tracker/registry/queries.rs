@@ -5,11 +5,11 @@ mod page;
 pub use page::{Cursor, CursorError, MAX_PAGE, Page};
 
 use super::change::VersionVector;
-use super::id::{RowId, Version};
+use super::id::RowId;
 use super::index::{Place, live};
 use super::name::{GroupName, Label, UserName};
 use super::row::{Account, EndReason, Membership, Row};
-use super::stamp::Stamp;
+use super::stamp::{Stamp, Version};
 use super::{Refusal, Registry};
 
 /// What an account is to a group.

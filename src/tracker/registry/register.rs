@@ -1,6 +1,6 @@
 //! A field of a row: a value together with the write it came by.
 
-use super::id::Version;
+use super::stamp::Version;
 
 /// A value and its version. Two of them merge into one of them, whichever way round.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,9 +1,9 @@
 //! How a registry comes to know rows: at its start, by its own writes, and by what other trackers tell it.
 
 use super::change::{Change, Span, VersionVector};
-use super::id::{Origin, RowId, Sequence, Version};
+use super::id::{Origin, RowId, Sequence};
 use super::row::{Contradiction, Row};
-use super::stamp::{Drift, millis};
+use super::stamp::{Drift, Version, millis};
 use super::{Refusal, Registry};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Included};

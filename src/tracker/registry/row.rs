@@ -1,10 +1,10 @@
 //! The rows: what they hold, and how two states of one row become one.
 
-use super::id::{RowId, Version};
+use super::id::RowId;
 use super::name::{GroupName, UserName};
 use super::register::{Register, merge};
 use super::secret::{CodeHash, GroupKey, PasswordHash};
-use super::stamp::Stamp;
+use super::stamp::{Stamp, Version};
 use crate::torrent::{FileName, InfoHash};
 
 /// A row of the registry. Its id, kind and facts never change; each field is merged by its own rule. What was created on two

@@ -1,10 +1,10 @@
-//! Hybrid logical clock stamps, and the clock that issues them.
+//! Hybrid logical clock stamps, the versions of writes, and the clock that issues stamps.
 //!
 //! A stamp is wall time where clocks agree and a logical clock where they do not: the clock never issues one that is not
 //! later than all it issued or witnessed, so what was done in knowledge of something bears the later stamp, however
 //! wrong the clocks are (Kulkarni, Demirbas and others, "Logical Physical Clocks", 2014).
 
-use super::id::Origin;
+use super::id::{Origin, Sequence};
 use std::time::Duration;
 
 /// The latest wall time a stamp may bear: the end of the year 9999, in milliseconds since 1970.
@@ -44,6 +44,17 @@ impl Stamp {
     pub fn origin(&self) -> Origin {
         self.origin
     }
+}
+
+/// One write: when it was made, by which origin (in the stamp), and as which of that origin's writes.
+///
+/// All rows and fields that one operation writes bear the same version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Version {
+    /// When and by whom.
+    pub stamp: Stamp,
+    /// Position of the write in its origin's log: 1, 2, 3, ... without gaps.
+    pub sequence: Sequence,
 }
 
 /// A foreign stamp from further in the future than [`MAX_DRIFT`]: one of the two clocks is wrong.

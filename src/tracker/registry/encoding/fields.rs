@@ -1,10 +1,10 @@
 //! The entries of a row's dictionary, taken one by one and counted, so that no key goes unread.
 
-use super::super::id::{Origin, RowId, Sequence, Version};
+use super::super::id::{Origin, RowId, Sequence};
 use super::super::register::Register;
 use super::super::row::{End, EndReason};
-use super::super::stamp::Stamp;
-use super::DecodeError;
+use super::super::stamp::{Stamp, Version};
+use super::error::DecodeError;
 use crate::bencode::{Dictionary, Value};
 
 pub(super) struct Fields<'a> {
