@@ -15,8 +15,8 @@ use crate::storage::{
     wait_for_cluster,
 };
 use crate::tracker::{
-    ClosedSwarms, ClusterWatch, Keeper, MAX_TRACKERS, Options, Position, Registrar, RunningRun,
-    Terms, Tracker, Twins, bind, bind_with_udp, numbers, serve_operator, serve_twin,
+    ClosedSwarms, ClusterWatch, MAX_TRACKERS, Options, Position, Registrar, RegistryStore,
+    RunningRun, Terms, Tracker, Twins, bind, bind_with_udp, numbers, serve_operator, serve_twin,
 };
 use crate::wire::twin::TrackerNumber;
 use crate::wire::{HostPort, TrackerInfo, TrackerInfoError};
@@ -130,7 +130,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> 
 
 /// What answers about accounts and groups.
 struct Service {
-    keeper: Arc<Keeper>,
+    store: Arc<RegistryStore>,
     registrar: Arc<Registrar>,
     number: TrackerNumber,
 }
@@ -161,11 +161,11 @@ fn service(
         Database::restore(folder, backup).map_err(failure)?;
     }
     let number = position.number;
-    let keeper = Arc::new(Keeper::open(folder, position).map_err(failure)?);
-    let registrar = Registrar::start(Arc::clone(&keeper), cluster, terms);
+    let store = Arc::new(RegistryStore::open(folder, position).map_err(failure)?);
+    let registrar = Registrar::start(Arc::clone(&store), cluster, terms);
     let registrar = registrar.map(Arc::new).map_err(no_thread)?;
     Ok(Service {
-        keeper,
+        store,
         registrar,
         number,
     })
@@ -182,8 +182,8 @@ fn run_service(
     stop: &Stop,
     output: &Output,
 ) -> Result<Exit, Refused> {
-    let (keeper, registrar) = (&service.keeper, &service.registrar);
-    let (kept, serving) = (Arc::clone(keeper), Arc::clone(registrar));
+    let (store, registrar) = (&service.store, &service.registrar);
+    let (kept, serving) = (Arc::clone(store), Arc::clone(registrar));
     options.control = Some(Arc::new(
         move |line: &TlsStream, from: SocketAddr, purpose| match purpose {
             Purpose::Peer => serving.serve(line, from),
@@ -191,14 +191,14 @@ fn run_service(
             Purpose::Operator => serve_operator(&kept, line, from),
         },
     ));
-    let watched = Arc::clone(keeper);
+    let watched = Arc::clone(store);
     options.cluster = Some(ClusterWatch::new(move || watched.status()));
     let known = Arc::clone(registrar);
     options.closed_swarms = Some(ClosedSwarms::new(move |swarm| known.is_shared(swarm)));
     let open = options.open;
     let tracker = Tracker::start(options).map_err(failure)?;
     let twins =
-        others.map(|(info, tls)| Twins::start(Arc::clone(keeper), tls, info, service.number));
+        others.map(|(info, tls)| Twins::start(Arc::clone(store), tls, info, service.number));
     let twins = twins.transpose().map_err(no_thread)?;
     let console = Console {
         registrar: Arc::clone(registrar),
@@ -216,9 +216,9 @@ fn run_service(
     if let Some(twins) = &twins {
         twins.stop();
     }
-    keeper.close_lines();
+    store.close_lines();
     tracker.stop();
-    keeper.stop();
+    store.stop();
     let _ = console.join();
     Ok(Exit::Success)
 }

@@ -1,4 +1,4 @@
-//! An announce as a swarm takes it, and whose it is.
+//! An announce as a swarm takes it, whose it is, and why it is refused.
 
 use crate::wire::{AnnounceRequest, Event, PeerId};
 use ring::digest::{SHA256, digest};
@@ -23,6 +23,34 @@ impl Origin {
     pub(super) fn ip(self) -> IpAddr {
         self.0
     }
+}
+
+/// What kinds of addresses an answer can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Both, those of the asking peer's own family first.
+    Both,
+    /// Only those of the asking peer's family, as over UDP (BEP 15).
+    OwnFamily,
+}
+
+/// Why an announce is not taken. What it displays is fit to be the tracker's `failure reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The id belongs to a peer at another address whose `key` the announce does not show.
+    #[error(
+        "another peer uses this peer_id; announce with the key used before, or choose a new peer_id"
+    )]
+    IdTaken,
+    /// The swarm has as many peers as one may have.
+    #[error("this swarm is full; try again later")]
+    SwarmFull,
+    /// The tracker holds as much as it may.
+    #[error("this tracker is full; try again later")]
+    TrackerFull,
+    /// One address has brought as much as one may.
+    #[error("too many swarms or peers from your address; try again later")]
+    AddressFull,
 }
 
 /// An announce as a swarm takes it.

@@ -5,18 +5,19 @@
 
 mod access;
 mod announcing;
+mod clock;
 mod closed_run;
 mod connection;
 mod control;
 mod http;
-mod keeper;
-mod ledger;
 mod operator;
+mod quotas;
 pub mod registry;
 pub mod replication;
 mod saved;
 mod server;
 mod service;
+mod store;
 mod swarm;
 mod swarms;
 mod totals;
@@ -25,20 +26,22 @@ mod udp;
 mod watch;
 
 pub use access::{Counts, INVITE, InviteCode, Registrar, Registration, Terms};
+pub use announcing::{Reach, Refusal};
+pub(crate) use clock::since_1970;
 pub use closed_run::{
     ClosedRun, ConnectionId, DEFAULT_WAIT, Effect, HELLO, NO_LIVING_OWNER, Outcome, SILENCE,
 };
 pub use connection::Deadlines;
 pub use control::RunningRun;
-pub use keeper::{Keeper, OpenError, Position, WriteError, Written};
-pub(crate) use keeper::{named_by, since_1970};
-pub use ledger::Limits;
 pub use operator::{OperatorError, fetch_backup, serve_operator};
+pub use quotas::Limits;
 pub use saved::SavedError;
 pub use server::{
     ControlHandler, DEFAULT_INTERVAL, Options, Tracker, TrackerError, bind, bind_with_udp,
 };
 pub use service::{ClosedSwarms, ClusterWatch};
-pub use swarms::{Reach, Refusal, Swarms};
+pub(crate) use store::named_by;
+pub use store::{OpenError, Position, RegistryStore, WriteError, Written};
+pub use swarms::Swarms;
 pub use totals::Stats;
 pub use twins::{MAX_TRACKERS, Twins, numbers, serve_twin};

@@ -2,7 +2,7 @@
 //!
 //! In scope: both ends of the line. Out of scope: what a backup looks like (`storage`), and the proof (`net`).
 
-use super::keeper::Keeper;
+use super::store::RegistryStore;
 use crate::net::{
     ClusterTls, FrameIoError, FrameReader, Purpose, TlsError, TlsStream, write_frame,
 };
@@ -62,8 +62,8 @@ pub enum OperatorError {
 }
 
 /// Serves an operator's line until it ends.
-pub fn serve_operator(keeper: &Keeper, stream: &TlsStream, from: SocketAddr) {
-    match answer(keeper, stream) {
+pub fn serve_operator(store: &RegistryStore, stream: &TlsStream, from: SocketAddr) {
+    match answer(store, stream) {
         Ok(()) => log::info!("a backup was taken from {from}"),
         Err(error) => log::warn!("the operator's line of {from} ended: {error}"),
     }
@@ -71,7 +71,7 @@ pub fn serve_operator(keeper: &Keeper, stream: &TlsStream, from: SocketAddr) {
     stream.hang_up();
 }
 
-fn answer(keeper: &Keeper, stream: &TlsStream) -> Result<(), OperatorError> {
+fn answer(store: &RegistryStore, stream: &TlsStream) -> Result<(), OperatorError> {
     let mut reader = FrameReader::new(stream, MAX_FRAME);
     match Message::decode(reader.next(FRAME, FRAME)?)? {
         Message::Backup => {}
@@ -81,7 +81,7 @@ fn answer(keeper: &Keeper, stream: &TlsStream) -> Result<(), OperatorError> {
         stream,
         waiting: Vec::with_capacity(MAX_PART),
     };
-    let last = match keeper.back_up(&mut parts) {
+    let last = match store.back_up(&mut parts) {
         Ok(()) => Message::End,
         Err(error) => {
             log::error!("no backup: {error}");

@@ -1,7 +1,6 @@
-//! Who takes how much of a tracker's memory: caps in all, per swarm and per address.
+//! Quotas: how much of a tracker's memory swarms and peers may take, in all, per swarm and per address.
 
-use super::announcing::Origin;
-use super::swarms::Refusal;
+use super::announcing::{Origin, Refusal};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -49,7 +48,7 @@ impl Limits {
 /// The count of swarms and peers, in all and by address. It is touched only when one comes or goes, not by those who
 /// merely announce again.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct Quotas {
     limits: Limits,
     swarms: AtomicUsize,
     peers: AtomicUsize,
@@ -62,7 +61,7 @@ struct Held {
     peers: usize,
 }
 
-impl Ledger {
+impl Quotas {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -99,23 +98,13 @@ impl Ledger {
     }
 
     pub(super) fn peer_left(&self, origin: Origin) {
-        self.release(
-            origin,
-            Held {
-                swarms: 0,
-                peers: 1,
-            },
-        );
+        let (swarms, peers) = (0, 1);
+        self.release(origin, Held { swarms, peers });
     }
 
     pub(super) fn swarm_left(&self, founder: Origin) {
-        self.release(
-            founder,
-            Held {
-                swarms: 1,
-                peers: 0,
-            },
-        );
+        let (swarms, peers) = (1, 0);
+        self.release(founder, Held { swarms, peers });
     }
 
     fn book(&self, founder: Origin, origin: Origin, swarms: usize) -> Result<(), Refusal> {

@@ -3,8 +3,9 @@
 //! In scope: binding, telling kinds of connection apart by their first byte, dropping silent peers, keeping the swarms over
 //! a restart, stopping. Out of scope: arguments and signals.
 
+use super::clock::since_1970;
 use super::connection::{self, Deadlines};
-use super::ledger::Limits;
+use super::quotas::Limits;
 use super::saved::MAX_SAVED;
 use super::service::{Access, ClosedSwarms, ClusterWatch, Service};
 use super::swarms::Swarms;
@@ -17,7 +18,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// How often our own peers announce unless the tracker is told otherwise.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(20);
@@ -299,7 +300,7 @@ fn restore(swarms: &Swarms, file: &SwarmsFile, epoch: Instant) {
     let restored = match file.load(MAX_SAVED) {
         Ok(None) => return,
         Ok(Some(bytes)) => swarms
-            .restore(&bytes, epoch.elapsed(), wall_clock())
+            .restore(&bytes, epoch.elapsed(), since_1970())
             .map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
@@ -315,16 +316,10 @@ fn restore(swarms: &Swarms, file: &SwarmsFile, epoch: Instant) {
 }
 
 fn save(swarms: &Swarms, file: &SwarmsFile, epoch: Instant) {
-    let bytes = swarms.save(epoch.elapsed(), wall_clock());
+    let bytes = swarms.save(epoch.elapsed(), since_1970());
     if let Err(error) = file.replace(&bytes) {
         log::warn!("{} cannot be written: {error}", file.path().display());
     }
-}
-
-/// The time since the Unix epoch; a clock that is set before it counts as standing there.
-fn wall_clock() -> Duration {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.unwrap_or_default()
 }
 
 fn expire(swarms: &Swarms, stop: &Stop, interval: Duration, epoch: Instant) {

@@ -3,9 +3,10 @@
 //!
 //! In scope: request to response, the time handed in. Out of scope: sockets.
 
+use super::announcing::Reach;
 use super::http::{self, Request};
 use super::replication::Status;
-use super::swarms::{Reach, Swarms};
+use super::swarms::Swarms;
 use super::watch;
 use crate::torrent::InfoHash;
 use crate::wire::{

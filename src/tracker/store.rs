@@ -12,16 +12,17 @@
 
 mod driving;
 mod opening;
+mod outbox;
 mod saving;
 
 pub use opening::OpenError;
+pub(super) use outbox::{Outbox, Outgoing};
 
 use super::registry::{Refusal, Registry, Row, Update};
 use super::replication::{
     BATCH, Blobs, Copies, LineId, Replica, Serving, Settings, Start, Status,
     WriteError as ReplicaError,
 };
-use super::twins::Outbox;
 use crate::net::Stop;
 use crate::storage::{Database, DatabaseError};
 use crate::torrent::{Info, InfoHash};
@@ -35,7 +36,7 @@ use std::path::Path;
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// How often time passes for the replica.
 const TICK: Duration = Duration::from_millis(100);
@@ -44,7 +45,7 @@ const DISK: Duration = Duration::from_secs(60);
 
 /// A registry, where it lasts, and its other copies.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct RegistryStore {
     shared: Arc<Shared>,
     stop: Stop,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -81,7 +82,7 @@ pub enum Written {
     OnlyHere,
 }
 
-impl Keeper {
+impl RegistryStore {
     /// Opens the registry in a state folder, and makes an empty one if there is none.
     ///
     /// # Errors
@@ -124,22 +125,22 @@ impl Keeper {
             database,
             epoch,
         });
-        let keeper = Self {
+        let store = Self {
             shared,
             stop: Stop::new(),
             threads: Mutex::default(),
         };
         // What followed from the start is done now, before anybody asks.
-        keeper.shared.happens(Replica::tick);
-        let saving = Arc::clone(&keeper.shared);
-        keeper.start("registry", move || saving.save())?;
-        let (ticking, stop) = (Arc::clone(&keeper.shared), keeper.stop.clone());
-        keeper.start("replica", move || {
+        store.shared.happens(Replica::tick);
+        let saving = Arc::clone(&store.shared);
+        store.start("registry", move || saving.save())?;
+        let (ticking, stop) = (Arc::clone(&store.shared), store.stop.clone());
+        store.start("replica", move || {
             while !stop.wait(TICK) {
                 ticking.happens(Replica::tick);
             }
         })?;
-        Ok(keeper)
+        Ok(store)
     }
 
     /// The registry in the state folder of a tracker that does not run, and the info dictionaries beside it; nothing is
@@ -205,7 +206,7 @@ impl Keeper {
         }
     }
 
-    /// Looks at the registry as it is now. It may not be on the disk yet: see [`Keeper::settle`].
+    /// Looks at the registry as it is now. It may not be on the disk yet: see [`RegistryStore::settle`].
     pub(super) fn read<T>(&self, look: impl FnOnce(&Registry) -> T) -> T {
         look(self.shared.look().replica.registry())
     }
@@ -312,7 +313,7 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for RegistryStore {
     fn drop(&mut self) {
         self.stop();
     }
@@ -324,11 +325,4 @@ pub(crate) fn named_by(row: &Row) -> Option<InfoHash> {
         Row::Share(share) if share.withdrawn.is_none() => Some(share.info_hash),
         _ => None,
     }
-}
-
-/// The wall clock; before 1970 it stands still.
-pub(crate) fn since_1970() -> Duration {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
 }

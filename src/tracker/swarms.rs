@@ -2,10 +2,10 @@
 //!
 //! In scope: who is told what, when a silent peer counts as gone, and caps that keep strangers from filling the
 //! memory. Out of scope: sockets and clocks: the time is handed in, since an epoch of the caller's choosing. Order of
-//! locks: a shard's before one of the ledger's, never two of a kind.
+//! locks: a shard's before that of the quotas, never two of a kind.
 
-use super::announcing::{Announcing, Origin};
-use super::ledger::{Ledger, Limits};
+use super::announcing::{Announcing, Origin, Reach, Refusal};
+use super::quotas::{Limits, Quotas};
 use super::saved::{Saved, SavedError, SavedSwarm};
 use super::swarm::{Renewed, Swarm, Traffic};
 use super::totals::{Stats, Totals};
@@ -35,37 +35,9 @@ const OTHER_LIFETIME: Duration = Duration::from_secs(15 * 60);
 pub struct Swarms {
     interval: Duration,
     shards: Box<[Mutex<HashMap<InfoHash, Swarm>>; SHARDS]>,
-    ledger: Ledger,
+    quotas: Quotas,
     totals: Totals,
     keyed: RandomState,
-}
-
-/// What kinds of addresses an answer can hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// Both, those of the asking peer's own family first.
-    Both,
-    /// Only those of the asking peer's family, as over UDP (BEP 15).
-    OwnFamily,
-}
-
-/// Why an announce is not taken. What it displays is fit to be the tracker's `failure reason`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The id belongs to a peer at another address whose `key` the announce does not show.
-    #[error(
-        "another peer uses this peer_id; announce with the key used before, or choose a new peer_id"
-    )]
-    IdTaken,
-    /// The swarm has as many peers as one may have.
-    #[error("this swarm is full; try again later")]
-    SwarmFull,
-    /// The tracker holds as much as it may.
-    #[error("this tracker is full; try again later")]
-    TrackerFull,
-    /// One address has brought as much as one may.
-    #[error("too many swarms or peers from your address; try again later")]
-    AddressFull,
 }
 
 impl Swarms {
@@ -74,7 +46,7 @@ impl Swarms {
         Self {
             interval,
             shards: Box::new(std::array::from_fn(|_| Mutex::default())),
-            ledger: Ledger::new(limits),
+            quotas: Quotas::new(limits),
             totals: Totals::default(),
             keyed: RandomState::new(),
         }
@@ -155,11 +127,11 @@ impl Swarms {
                 let seeds = swarm.seeds();
                 swarm.expire(now, |origin| {
                     dropped += 1;
-                    self.ledger.peer_left(origin);
+                    self.quotas.peer_left(origin);
                 });
                 self.totals.seeds_changed(seeds, swarm.seeds());
                 if swarm.len() == 0 {
-                    self.ledger.swarm_left(swarm.founder);
+                    self.quotas.swarm_left(swarm.founder);
                 }
                 swarm.len() > 0
             });
@@ -172,12 +144,12 @@ impl Swarms {
 
     /// How many peers there are in all swarms.
     pub fn peers(&self) -> usize {
-        self.ledger.peers()
+        self.quotas.peers()
     }
 
     /// How many swarms there are.
     pub fn swarms(&self) -> usize {
-        self.ledger.swarms()
+        self.quotas.swarms()
     }
 
     /// How much there is of everything, naming nothing.
@@ -229,11 +201,11 @@ impl Swarms {
                 let booked = match shard.entry(swarm.info_hash) {
                     Entry::Occupied(known) if known.get().knows(&peer.id) => continue,
                     Entry::Occupied(known) => self
-                        .ledger
+                        .quotas
                         .peer_joins(origin, known.get().len())
                         .map(|()| known.into_mut()),
                     Entry::Vacant(vacant) => {
-                        let started = self.ledger.swarm_restored(founder, origin);
+                        let started = self.quotas.swarm_restored(founder, origin);
                         started.map(|()| {
                             let known = vacant.insert(Swarm::new(founder));
                             known.set_downloaded(swarm.downloaded);
@@ -285,11 +257,11 @@ impl Swarms {
         match renewed {
             Some(Renewed::Stays) => {}
             Some(Renewed::Left(origin)) => {
-                self.ledger.peer_left(origin);
+                self.quotas.peer_left(origin);
                 if let Entry::Occupied(swarm) = shard.entry(*info_hash)
                     && swarm.get().len() == 0
                 {
-                    self.ledger.swarm_left(swarm.remove().founder);
+                    self.quotas.swarm_left(swarm.remove().founder);
                 }
             }
             None if peer.event == Some(Event::Stopped) => {}
@@ -298,11 +270,11 @@ impl Swarms {
                 match shard.entry(*info_hash) {
                     Entry::Occupied(mut swarm) => {
                         let size = swarm.get().len();
-                        self.ledger.peer_joins(origin, size)?;
+                        self.quotas.peer_joins(origin, size)?;
                         swarm.get_mut().join(peer);
                     }
                     Entry::Vacant(vacant) => {
-                        self.ledger.swarm_starts(origin)?;
+                        self.quotas.swarm_starts(origin)?;
                         vacant.insert(Swarm::new(origin)).join(peer);
                     }
                 }

@@ -9,7 +9,7 @@ use crate::net::{ClusterTls, TRACKER_NAME, reachable};
 use crate::storage::{DATABASE_FILE, Running, StateFolder, StateKind, wait_for_cluster};
 use crate::torrent::InfoHash;
 use crate::tracker::registry::Registry;
-use crate::tracker::{Keeper, fetch_backup, named_by, since_1970};
+use crate::tracker::{RegistryStore, fetch_backup, named_by, since_1970};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -111,5 +111,5 @@ fn look(path: &Path) -> Result<(Registry, BTreeSet<InfoHash>), Refused> {
         return Err(failure(format!("{shown} holds no tracker's registry")));
     }
     let folder = StateFolder::open(path).map_err(failure)?;
-    Keeper::look(folder.path()).map_err(failure)
+    RegistryStore::look(folder.path()).map_err(failure)
 }

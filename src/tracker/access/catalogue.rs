@@ -11,8 +11,8 @@ use super::uploads::UploadError;
 use super::views::PAGE;
 use crate::certificate::{CertificateError, GroupAuthority, GroupCertificate, MemberPublicKey};
 use crate::torrent::{Info, InfoHash};
-use crate::tracker::Reach;
-use crate::tracker::keeper::since_1970;
+use crate::tracker::announcing::Reach;
+use crate::tracker::clock::since_1970;
 use crate::tracker::registry::{Label, NewShare, RowId, SharePlace, SharePlaceError, ShareView};
 use crate::wire::access::{
     Announce, AnnounceEvent, Announces, Answer, ErrorKind, FileEntry, KeyRequest, Page, Peers,
@@ -109,7 +109,7 @@ impl Registrar {
             refused(ErrorKind::BAD_REQUEST, &error.to_string())
         })?;
         let listed = self
-            .keeper
+            .store
             .read(|registry| registry.shares(account, group, after.as_ref(), PAGE));
         let (shares, next) = listed.map_err(told)?;
         let entries = shares.into_iter().filter_map(|share| self.file(share));
@@ -139,7 +139,7 @@ impl Registrar {
         name: &Place,
         offset: u32,
     ) -> Result<Answer, Refused> {
-        let info_hash = self.keeper.read(|registry| {
+        let info_hash = self.store.read(|registry| {
             let share = registry.share(account, group, name.as_str());
             share.map(|share| share.info_hash).map_err(told)
         })?;
@@ -150,7 +150,7 @@ impl Registrar {
                 "the tracker cannot read what it keeps of this share; tell its operator",
             )
         };
-        let read = || self.keeper.info(info_hash);
+        let read = || self.store.info(info_hash);
         match self.dictionaries.part(info_hash, offset, read) {
             Ok(part) => Ok(Answer::Metainfo(part)),
             Err(DictionaryError::Part(error)) => {
@@ -176,7 +176,7 @@ impl Registrar {
         let swarms = swarms.collect();
         let gone = since_1970().saturating_sub(self.certificate + MARGIN);
         let barred = group.map_or_else(Vec::new, |group| {
-            self.keeper
+            self.store
                 .read(|registry| registry.gone_since(group, gone, MAX_PAGE))
         });
         Ok(Answer::Peers(Peers {
@@ -196,7 +196,7 @@ impl Registrar {
     ) -> Result<(RowId, AnnounceResponse), Refused> {
         let account = asker.session.account;
         let of = self
-            .keeper
+            .store
             .read(|registry| registry.may_enter(account, announce.info_hash));
         let of = of.ok_or_else(|| {
             refused(
@@ -245,11 +245,11 @@ impl Registrar {
 
     /// Whether a swarm is a group's, so that nobody is told of it over HTTP or UDP.
     pub fn is_shared(&self, info_hash: InfoHash) -> bool {
-        self.keeper.read(|registry| registry.is_shared(info_hash))
+        self.store.read(|registry| registry.is_shared(info_hash))
     }
 
     fn authority(&self, account: RowId, group: &Label) -> Result<GroupAuthority, Refused> {
-        let key = self.keeper.read(|registry| {
+        let key = self.store.read(|registry| {
             let key = registry.group_key(account, group);
             key.cloned().map_err(told)
         })?;

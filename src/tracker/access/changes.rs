@@ -5,8 +5,8 @@ use super::refusals::unwritten;
 use super::registrar::{Asker, Done, Registrar};
 use super::token::Session;
 use crate::torrent::Info;
-use crate::tracker::keeper::Written;
 use crate::tracker::registry::{Refusal, Registry, Update};
+use crate::tracker::store::Written;
 use crate::wire::access::{Answer, Ask, Refused};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -55,7 +55,7 @@ impl Registrar {
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
     ) -> Result<Written, Refused> {
         let receipt = once.receipt();
-        let written = self.keeper.write_with(info, |registry, now| {
+        let written = self.store.write_with(info, |registry, now| {
             // Looked at again: another line may have asked for the same meanwhile.
             registry.unmade(receipt)?;
             let update = operation(registry, now)?;
@@ -80,7 +80,7 @@ impl Registrar {
         what: impl FnOnce() -> String,
     ) -> Result<Option<Written>, Refused> {
         let receipt = once.receipt();
-        let is_ours = self.keeper.read(|registry| {
+        let is_ours = self.store.read(|registry| {
             let found = registry.receipt(receipt);
             found.map(|found| found.created.stamp.origin() == registry.origin())
         });
@@ -94,7 +94,7 @@ impl Registrar {
             return Ok(Some(Written::Safe));
         }
         let written = self
-            .keeper
+            .store
             .write(|registry, now| registry.confirm(receipt, now + RECEIPT, now));
         written.map(Some).map_err(unwritten)
     }

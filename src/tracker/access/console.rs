@@ -5,9 +5,9 @@
 use super::code::InviteCode;
 use super::refusals::{no_randomness, told, unwritten};
 use super::registrar::{INVITE, Registrar};
-use crate::tracker::keeper::Written;
 use crate::tracker::registry::{GroupView, Label, NewAccount, Refusal, UserName};
 use crate::tracker::replication::Status;
+use crate::tracker::store::Written;
 use crate::wire::access::Refused;
 use crate::wire::password::Password;
 
@@ -27,7 +27,7 @@ impl Registrar {
         let mut after = None;
         loop {
             let page = self
-                .keeper
+                .store
                 .read(|registry| registry.accounts(after.as_ref(), usize::MAX));
             users.extend(page.items.into_iter().map(|(_, label)| label));
             match page.next {
@@ -43,7 +43,7 @@ impl Registrar {
         let mut after = None;
         loop {
             let page = self
-                .keeper
+                .store
                 .read(|registry| registry.groups(None, after.as_ref(), usize::MAX));
             groups.extend(page.items);
             match page.next {
@@ -55,7 +55,7 @@ impl Registrar {
 
     /// How it stands with the other trackers.
     pub fn cluster(&self) -> Status {
-        self.keeper.status()
+        self.store.status()
     }
 
     /// How much there is.
@@ -69,7 +69,7 @@ impl Registrar {
     /// Whether there is an account of that name.
     pub fn knows(&self, name: &UserName) -> bool {
         let label = Label::from(name);
-        self.keeper
+        self.store
             .read(|registry| registry.account_id(&label).is_ok())
     }
 
@@ -88,7 +88,7 @@ impl Registrar {
             password: self.hash(password)?,
         };
         let written = self
-            .keeper
+            .store
             .write(|registry, now| registry.create_account(new, now));
         let written = written.map_err(unwritten)?;
         log::info!("{said}");
@@ -103,7 +103,7 @@ impl Registrar {
         let code = InviteCode::generate().map_err(|_| no_randomness())?;
         let id = self.draw()?;
         let written = self
-            .keeper
+            .store
             .write(|registry, now| registry.invite(id, code.hash(), now + INVITE, now));
         let written = written.map_err(unwritten)?;
         log::info!("invite {id} is given out on the console");

@@ -58,7 +58,7 @@ impl Registrar {
             })?,
         };
         let after = views::cursor(after)?;
-        Ok(self.keeper.read(|registry| {
+        Ok(self.store.read(|registry| {
             let page = registry.answers(account, &seen, after.as_ref(), PAGE);
             let mut known = seen.clone();
             known.join(registry.version_vector());
@@ -77,7 +77,7 @@ impl Registrar {
         entry: fn(T) -> U,
     ) -> Result<Page<U>, Refused> {
         let after = views::cursor(after)?;
-        let page = self.keeper.read(|registry| look(registry, after.as_ref()));
+        let page = self.store.read(|registry| look(registry, after.as_ref()));
         Ok(views::page(page.map_err(told)?, entry))
     }
 }

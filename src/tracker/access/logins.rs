@@ -6,7 +6,7 @@ use super::passwords::PasswordsError;
 use super::refusals::{overloaded, refused, told};
 use super::registrar::{Asker, Registrar, named};
 use super::token::Session;
-use crate::tracker::keeper::since_1970;
+use crate::tracker::clock::since_1970;
 use crate::tracker::registry::{Account, PasswordHash, Refusal, RowId, Stamp};
 use crate::wire::access::{Answer, ErrorKind, Refused, Token};
 use crate::wire::control::Line;
@@ -22,7 +22,7 @@ impl Registrar {
         from: IpAddr,
     ) -> Result<Answer, Refused> {
         let admitted = self.admit(Some(user), from)?;
-        let accounts: Vec<Account> = self.keeper.read(|registry| named(registry, user));
+        let accounts: Vec<Account> = self.store.read(|registry| named(registry, user));
         // An unknown name takes as long as a wrong password.
         let mut found = None;
         if accounts.is_empty() {
@@ -56,7 +56,7 @@ impl Registrar {
         new: &Password,
     ) -> Result<Answer, Refused> {
         let id = asker.session.account;
-        let account = self.keeper.read(|registry| registry.account(id).cloned());
+        let account = self.store.read(|registry| registry.account(id).cloned());
         let account = account.ok_or_else(|| told(Refusal::AccountGone))?;
         let label = self.name_of(id)?;
         let admitted = self.admit(Some(&label), asker.from)?;
@@ -71,7 +71,7 @@ impl Registrar {
         self.change(asker, once, "changes the password", |registry, now| {
             registry.change_password(id, hash, now)
         })?;
-        let credential = self.keeper.read(|registry| {
+        let credential = self.store.read(|registry| {
             let account = registry.account(id);
             account.map(Account::credential)
         });
@@ -87,7 +87,7 @@ impl Registrar {
         new: &Password,
         from: IpAddr,
     ) -> Result<Answer, Refused> {
-        let account = self.keeper.read(|registry| registry.account(id).cloned());
+        let account = self.store.read(|registry| registry.account(id).cloned());
         let account = account.ok_or_else(|| told(Refusal::AccountGone))?;
         let admitted = self.admit(Some(&self.name_of(id)?), from)?;
         if !self.verify(new, Some(&account.password.value))? {
@@ -100,7 +100,7 @@ impl Registrar {
 
     fn session(&self, account: RowId, token: Token) -> Result<Answer, Refused> {
         let user = self.name_of(account)?;
-        let lost = self.keeper.read(|registry| registry.lost_name(account));
+        let lost = self.store.read(|registry| registry.lost_name(account));
         let note = lost.then(|| {
             let name = user.name();
             Line::new(&format!(

@@ -1,7 +1,7 @@
 //! Access: accounts, sessions, groups, what these share, and invites, as peers ask for them over control lines and the operator at the console.
 //!
 //! In scope: who is asking, what is refused and how it is told, passwords and tokens. Out of scope: the rules of accounts
-//! and groups themselves ([`registry`](super::registry)), and how they last ([`keeper`](super::keeper)).
+//! and groups themselves ([`registry`](super::registry)), and how they last ([`store`](super::store)).
 
 mod catalogue;
 mod changes;

@@ -1,9 +1,9 @@
 //! Refusals as they are sent: each with its kind and one line that says what to do.
 
 use super::passwords::PasswordsError;
-use crate::tracker::keeper::WriteError;
 use crate::tracker::registry::Refusal;
 use crate::tracker::replication::{Serving, WriteError as ReplicaError};
+use crate::tracker::store::WriteError;
 use crate::wire::access::{ErrorKind, Refused};
 use crate::wire::control::Line;
 

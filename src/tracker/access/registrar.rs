@@ -14,11 +14,12 @@ use super::token::{LIFETIME, Session, TokenKey};
 use super::uploads::Uploads;
 use super::views;
 use crate::certificate::{Authority, GroupAuthority};
-use crate::tracker::Limits;
-use crate::tracker::keeper::{Keeper, Written, since_1970};
+use crate::tracker::clock::since_1970;
+use crate::tracker::quotas::Limits;
 use crate::tracker::registry::{
     Account, GroupKey, Leaving, NewAccount, NewGroup, Refusal, Registry, RowId,
 };
+use crate::tracker::store::{RegistryStore, Written};
 use crate::tracker::swarms::Swarms;
 use crate::wire::access::{Answer, Ask, ErrorKind, Place, Refused, Reply, Request, Token};
 use crate::wire::name::{GroupName, Label, UserName};
@@ -83,7 +84,7 @@ impl From<Answer> for Done {
 /// Answers requests about accounts and groups.
 #[derive(Debug)]
 pub struct Registrar {
-    pub(super) keeper: Arc<Keeper>,
+    pub(super) store: Arc<RegistryStore>,
     pub(super) passwords: Passwords,
     pub(super) tokens: TokenKey,
     pub(super) uploads: Uploads,
@@ -103,7 +104,7 @@ impl Registrar {
     ///
     /// # Errors
     /// When the system gives no threads for hashing.
-    pub fn start(keeper: Arc<Keeper>, cluster: &Authority, terms: Terms) -> io::Result<Self> {
+    pub fn start(store: Arc<RegistryStore>, cluster: &Authority, terms: Terms) -> io::Result<Self> {
         let Terms {
             registration,
             interval,
@@ -114,7 +115,7 @@ impl Registrar {
             dictionaries: Dictionaries::default(),
             swarms: Swarms::new(interval, Limits::of_groups()),
             certificate,
-            keeper,
+            store,
             passwords: Passwords::start()?,
             tokens: TokenKey::of(cluster),
             gate: Gate::new(),
@@ -138,7 +139,7 @@ impl Registrar {
         let serves = !matches!(&result, Err(refused) if refused.kind.is_unserved());
         if lasts
             && serves
-            && let Err(error) = self.keeper.settle()
+            && let Err(error) = self.store.settle()
         {
             result = Err(unwritten(error));
         }
@@ -155,9 +156,9 @@ impl Registrar {
 
     fn dispatch(&self, token: Option<Token>, ask: Ask, from: IpAddr) -> Result<Done, Refused> {
         if ask == Ask::Cluster {
-            return Ok(Answer::Cluster(views::cluster(&self.keeper.status())).into());
+            return Ok(Answer::Cluster(views::cluster(&self.store.status())).into());
         }
-        self.keeper.serving().map_err(unwritten)?;
+        self.store.serving().map_err(unwritten)?;
         Ok(match ask {
             Ask::CreateUser {
                 write,
@@ -201,8 +202,7 @@ impl Registrar {
         if let Some(done) = self.done_before(&session, &ask, from)? {
             return Ok(done);
         }
-        self.keeper
-            .read(|registry| self.check(registry, &session))?;
+        self.store.read(|registry| self.check(registry, &session))?;
         let asker = Asker {
             session: &session,
             token: &token,
@@ -230,7 +230,7 @@ impl Registrar {
         let Some(Ok(session)) = session else {
             return false;
         };
-        self.keeper
+        self.store
             .read(|registry| self.check(registry, &session).is_ok())
     }
 
@@ -371,7 +371,7 @@ impl Registrar {
         };
         // Told before the work of hashing; the write looks again. Without a good code nobody learns who has an account.
         let label = Label::from(&name);
-        self.keeper.read(|registry| {
+        self.store.read(|registry| {
             if let Some(code) = &code {
                 registry
                     .check_invite(&code.hash(), since_1970())
@@ -396,13 +396,13 @@ impl Registrar {
     }
 
     pub(super) fn name_of(&self, account: RowId) -> Result<Label, Refused> {
-        let label = self.keeper.read(|registry| registry.account_label(account));
+        let label = self.store.read(|registry| registry.account_label(account));
         label.ok_or_else(|| told(Refusal::AccountGone))
     }
 
     /// How the log names an account.
     pub(super) fn shown(&self, account: RowId) -> String {
-        let label = self.keeper.read(|registry| registry.account_label(account));
+        let label = self.store.read(|registry| registry.account_label(account));
         label.map_or_else(|| account.to_string(), |label| label.to_string())
     }
 

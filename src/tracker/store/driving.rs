@@ -1,17 +1,17 @@
 //! The replica driven: what happens is told to it, and what it says is done.
 
-use super::super::registry::Sequence;
-use super::super::replication::{Copies, Effect, LineId, Moment, Replica, Report, Serving};
-use super::super::twins::{Outbox, Outgoing};
+use super::outbox::{Outbox, Outgoing};
 use super::saving::{Save, Saves};
-use super::since_1970;
 use crate::storage::Database;
+use crate::tracker::clock::since_1970;
+use crate::tracker::registry::Sequence;
+use crate::tracker::replication::{Copies, Effect, LineId, Moment, Replica, Report, Serving};
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
-/// What the threads of a keeper have in common.
+/// What the threads of the registry store share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) state: RwLock<State>,

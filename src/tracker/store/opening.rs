@@ -1,7 +1,9 @@
 //! A registry out of what the database holds.
 
-use super::super::registry::{DecodeError, LoadError, Origin, Registry, Row, RowId, VersionVector};
 use crate::storage::{DatabaseError, Stored};
+use crate::tracker::registry::{
+    DecodeError, LoadError, Origin, Registry, Row, RowId, VersionVector,
+};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::io;
 use std::path::Path;

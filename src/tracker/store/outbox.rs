@@ -50,7 +50,7 @@ impl Outbox {
     }
 
     /// Waits for what is next; `None` once it is closed.
-    pub(super) fn next(&self) -> Option<Outgoing> {
+    pub(in crate::tracker) fn next(&self) -> Option<Outgoing> {
         let waiting = |queue: &mut Queue| queue.waiting.is_empty() && !queue.closed;
         let queue = self.changed.wait_while(self.queue(), waiting);
         queue

@@ -1,10 +1,9 @@
 //! One line to another tracker, from the moment both ends have proved that they hold the cluster's key to its end.
 
-use super::outbox::{Outbox, Outgoing};
 use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
 use crate::torrent::InfoHash;
-use crate::tracker::keeper::Keeper;
 use crate::tracker::replication::{LineId, SILENCE};
+use crate::tracker::store::{Outbox, Outgoing, RegistryStore};
 use crate::wire::control::{ControlError, MAX_FRAME};
 use crate::wire::twin::Message;
 use std::net::SocketAddr;
@@ -31,11 +30,11 @@ enum LineError {
 }
 
 /// Serves a line until it ends. Reads on the calling thread, writes on one called `twin-write`.
-pub(super) fn serve(keeper: &Keeper, stream: &TlsStream, address: SocketAddr) {
+pub(super) fn serve(store: &RegistryStore, stream: &TlsStream, address: SocketAddr) {
     let outbox = Arc::new(Outbox::default());
     let reading = Reading {
-        keeper,
-        line: keeper.line_up(&outbox),
+        store,
+        line: store.line_up(&outbox),
         outbox: &outbox,
         stream,
     };
@@ -44,7 +43,7 @@ pub(super) fn serve(keeper: &Keeper, stream: &TlsStream, address: SocketAddr) {
         let writer = thread::Builder::new()
             .name("twin-write".into())
             .stack_size(STACK)
-            .spawn_scoped(scope, || write(keeper, stream, &outbox));
+            .spawn_scoped(scope, || write(store, stream, &outbox));
         match writer.map(|_| reading.read()) {
             Ok(Ok(())) => log::debug!("the line of the tracker at {address} ended"),
             // What a split means to the operator is told by the replica, in one line.
@@ -57,7 +56,7 @@ pub(super) fn serve(keeper: &Keeper, stream: &TlsStream, address: SocketAddr) {
 
 /// A line being read; when that ends, by a panic too, the replica knows and the line's writer ends.
 struct Reading<'a> {
-    keeper: &'a Keeper,
+    store: &'a RegistryStore,
     line: LineId,
     outbox: &'a Outbox,
     stream: &'a TlsStream,
@@ -67,19 +66,19 @@ impl Reading<'_> {
     fn read(&self) -> Result<(), LineError> {
         let mut reader = FrameReader::new(self.stream, MAX_FRAME);
         loop {
-            let arrives = || self.keeper.arriving(self.line);
+            let arrives = || self.store.arriving(self.line);
             let message = match reader.next_slowly(IDLE, FRAME, arrives) {
                 Err(FrameIoError::Closed) => return Ok(()),
                 body => Message::decode(body?)?,
             };
-            self.keeper.received(self.line, message);
+            self.store.received(self.line, message);
         }
     }
 }
 
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
-        self.keeper.line_down(self.line);
+        self.store.line_down(self.line);
         self.outbox.close();
         // Its writer may be in the middle of a frame that nobody takes.
         self.stream.hang_up();
@@ -87,11 +86,11 @@ impl Drop for Reading<'_> {
 }
 
 /// Writes what comes into the outbox until it is closed, then ends the line.
-fn write(keeper: &Keeper, stream: &TlsStream, outbox: &Outbox) {
+fn write(store: &RegistryStore, stream: &TlsStream, outbox: &Outbox) {
     while let Some(outgoing) = outbox.next() {
         let message = match outgoing {
             Outgoing::Message(message) => Some(message),
-            Outgoing::Blob(info_hash, offset) => blob(keeper, info_hash, offset),
+            Outgoing::Blob(info_hash, offset) => blob(store, info_hash, offset),
         };
         let Some(message) = message else { break };
         let body = message.encode();
@@ -107,8 +106,8 @@ fn write(keeper: &Keeper, stream: &TlsStream, outbox: &Outbox) {
 }
 
 /// The part of a blob; none if it cannot be had.
-fn blob(keeper: &Keeper, info_hash: InfoHash, offset: u32) -> Option<Message> {
-    let bytes = keeper.info(info_hash).map_err(|error| {
+fn blob(store: &RegistryStore, info_hash: InfoHash, offset: u32) -> Option<Message> {
+    let bytes = store.info(info_hash).map_err(|error| {
         log::error!("the info dictionary {info_hash} cannot be read: {error}");
     });
     let part = Message::blob(info_hash, offset, bytes.ok()?.as_deref()).map_err(|error| {

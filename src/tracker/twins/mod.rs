@@ -7,11 +7,8 @@
 //! `twin-call-N`, and the one that reads who is listed `twins`.
 
 mod line;
-mod outbox;
 
-pub(super) use outbox::{Outbox, Outgoing};
-
-use super::keeper::Keeper;
+use super::store::RegistryStore;
 use crate::net::{ClusterTls, Names, Purpose, Stop, TlsError, TlsStream};
 use crate::wire::TrackerInfo;
 use crate::wire::twin::TrackerNumber;
@@ -51,7 +48,7 @@ pub struct Twins {
 
 #[derive(Debug)]
 struct Shared {
-    keeper: Arc<Keeper>,
+    store: Arc<RegistryStore>,
     tls: ClusterTls,
     tracker_info: PathBuf,
     number: TrackerNumber,
@@ -79,13 +76,13 @@ impl Twins {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(
-        keeper: Arc<Keeper>,
+        store: Arc<RegistryStore>,
         tls: ClusterTls,
         tracker_info: PathBuf,
         number: TrackerNumber,
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
-            keeper,
+            store,
             tls,
             tracker_info,
             number,
@@ -124,9 +121,9 @@ impl Drop for Twins {
 }
 
 /// Serves a line that another tracker opened until it ends.
-pub fn serve_twin(keeper: &Keeper, stream: &TlsStream, address: SocketAddr) {
+pub fn serve_twin(store: &RegistryStore, stream: &TlsStream, address: SocketAddr) {
     log::debug!("a tracker calls from {address}");
-    line::serve(keeper, stream, address);
+    line::serve(store, stream, address);
 }
 
 /// The numbers of that many trackers.
@@ -144,7 +141,7 @@ fn list(shared: &Arc<Shared>, stop: &Stop) {
         let listed = shared.info().ok().map(|info| info.addresses.len());
         let listed = listed.filter(|listed| (1..=MAX_TRACKERS).contains(listed));
         if let Some(listed) = listed.filter(|listed| count != Some(*listed)) {
-            shared.keeper.list(numbers(listed));
+            shared.store.list(numbers(listed));
             count = Some(listed);
         }
         for number in numbers(count.unwrap_or_default()) {
@@ -237,7 +234,7 @@ impl Shared {
             match self.tls.connect(socket, Purpose::Twin, HANDSHAKE) {
                 Ok(stream) => {
                     let begun = Instant::now();
-                    line::serve(&self.keeper, &stream, address);
+                    line::serve(&self.store, &stream, address);
                     self.called().remove(&number);
                     return Ok(begun.elapsed());
                 }

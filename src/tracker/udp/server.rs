@@ -1,9 +1,9 @@
 //! The UDP socket of a tracker and the threads that read it.
 
-use super::UdpService;
-use super::connections::Connections;
+use super::service::UdpService;
 use crate::net::{Stop, reachable};
 use crate::tracker::service::Service;
+use crate::wire::udp_tracker::Family;
 use ring::hmac;
 use ring::rand::SystemRandom;
 use std::io::{self, ErrorKind};
@@ -44,10 +44,7 @@ impl UdpServer {
             .map_err(|_| io::Error::other("the system gives no random bytes"))?;
         socket.set_read_timeout(Some(LOOK))?;
         let socket = Arc::new(socket);
-        let udp = Arc::new(UdpService {
-            service,
-            connections: Connections::new(key),
-        });
+        let udp = Arc::new(UdpService::new(service, key));
         let server = Self {
             socket: Arc::clone(&socket),
             stop,
@@ -113,7 +110,7 @@ fn serve(socket: &UdpSocket, udp: &UdpService, epoch: Instant, stop: &Stop) {
             continue;
         };
         if let Some(response) = udp.answer(datagram, from.ip(), epoch.elapsed()) {
-            response.encode_into(UdpService::family(from.ip()), &mut out);
+            response.encode_into(Family::of(from.ip()), &mut out);
             if let Err(error) = socket.send_to(&out, from) {
                 log::debug!("{from} cannot be answered: {error}");
             }

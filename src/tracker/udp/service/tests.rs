@@ -2,13 +2,12 @@
 
 use super::*;
 use crate::torrent::InfoHash;
-use crate::tracker::ledger::Limits;
+use crate::tracker::quotas::Limits;
 use crate::tracker::service::Access;
 use crate::tracker::swarms::Swarms;
-use crate::wire::udp_tracker::{ConnectionId, NO_CONNECTION, TransactionId};
+use crate::wire::udp_tracker::{ConnectionId, Family, NO_CONNECTION, TransactionId};
 use crate::wire::{AnnounceRequest, PeerId, ScrapeRequest, SwarmCounts};
 use proptest::prelude::*;
-use ring::hmac;
 use std::num::NonZeroU16;
 
 const TRANSACTION: TransactionId = TransactionId(*b"tran");
@@ -16,10 +15,8 @@ const NOW: Duration = Duration::from_secs(1_000);
 
 fn udp(access: Access) -> UdpService {
     let swarms = Swarms::new(Duration::from_secs(20), Limits::default());
-    UdpService {
-        service: Arc::new(Service::new(swarms, access, None, None)),
-        connections: Connections::new(hmac::Key::new(hmac::HMAC_SHA256, b"key")),
-    }
+    let service = Arc::new(Service::new(swarms, access, None, None));
+    UdpService::new(service, hmac::Key::new(hmac::HMAC_SHA256, b"key"))
 }
 
 fn ip(text: &str) -> IpAddr {
