@@ -2,12 +2,13 @@
 
 use super::id::RowId;
 use super::name::{Label, UserName};
+use super::refusal::Refusal;
 use super::register::Register;
-use super::replication::Update;
 use super::row::{Account, Invite, Revocation, Row};
 use super::secret::{CodeHash, PasswordHash};
 use super::stamp::{Stamp, Version, millis};
-use super::{Refusal, Registry};
+use super::state::Registry;
+use super::update::Update;
 use std::time::Duration;
 
 /// An account to be made.
@@ -43,7 +44,7 @@ impl Registry {
         expires: Duration,
         now: Duration,
     ) -> Result<Update, Refusal> {
-        if self.index.invites.contains_key(&code) {
+        if self.index().invite(&code).is_some() {
             return Err(Refusal::IdInUse(id));
         }
         let version = self.next_version(now);
@@ -130,7 +131,7 @@ impl Registry {
         now: Duration,
     ) -> Result<Update, Refusal> {
         self.acting(account)?;
-        if matches!(self.rows.get(&session), Some(Row::Revocation(_))) {
+        if matches!(self.row(session), Some(Row::Revocation(_))) {
             return Err(Refusal::SessionEnded);
         }
         let version = self.next_version(now);
@@ -154,7 +155,7 @@ impl Registry {
         now: Duration,
     ) -> Result<Update, Refusal> {
         let mut account = self.acting(account)?.clone();
-        if self.index.accounts.holder(&account.name.value) == Some(account.id) {
+        if self.index().accounts().holder(&account.name.value) == Some(account.id) {
             return Err(Refusal::NameKept(Label::from(&account.name.value)));
         }
         self.free_user_name(&name)?;
@@ -177,7 +178,7 @@ impl Registry {
         credential: Stamp,
     ) -> Result<&Account, Refusal> {
         let account = self.acting(account)?;
-        let ended = matches!(self.rows.get(&session), Some(Row::Revocation(_)));
+        let ended = matches!(self.row(session), Some(Row::Revocation(_)));
         if ended || account.credential() != credential {
             return Err(Refusal::SessionEnded);
         }
@@ -185,15 +186,15 @@ impl Registry {
     }
 
     pub(super) fn acting(&self, account: RowId) -> Result<&Account, Refusal> {
-        match self.rows.get(&account) {
+        match self.row(account) {
             Some(Row::Account(account)) => Ok(account),
             _ => Err(Refusal::AccountGone),
         }
     }
 
     fn good_invite(&self, code: &CodeHash, now: Duration) -> Result<&Invite, Refusal> {
-        let id = self.index.invites.get(code);
-        let Some(Row::Invite(invite)) = id.and_then(|id| self.rows.get(id)) else {
+        let id = self.index().invite(code);
+        let Some(Row::Invite(invite)) = id.and_then(|id| self.row(id)) else {
             return Err(Refusal::UnknownInvite);
         };
         if invite.used.is_some() {
@@ -223,7 +224,7 @@ impl Registry {
     }
 
     fn free_user_name(&self, name: &UserName) -> Result<(), Refusal> {
-        match self.index.accounts.holder(name) {
+        match self.index().accounts().holder(name) {
             None => Ok(()),
             Some(_) => Err(Refusal::NameTaken(Label::from(name))),
         }

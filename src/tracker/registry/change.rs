@@ -71,11 +71,15 @@ pub struct Span {
 /// Each row is there whole, so that none is ever seen half; fields from writes outside the spans do no harm.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    pub(super) covers: BTreeMap<Origin, Span>,
-    pub(super) rows: BTreeMap<RowId, Row>,
+    covers: BTreeMap<Origin, Span>,
+    rows: BTreeMap<RowId, Row>,
 }
 
 impl Change {
+    pub(super) fn new(covers: BTreeMap<Origin, Span>, rows: BTreeMap<RowId, Row>) -> Self {
+        Self { covers, rows }
+    }
+
     /// The writes it covers, by origin.
     pub fn covers(&self) -> impl Iterator<Item = (Origin, Span)> {
         self.covers.iter().map(|(origin, span)| (*origin, *span))
@@ -84,6 +88,39 @@ impl Change {
     /// Its rows, sorted by id.
     pub fn rows(&self) -> impl Iterator<Item = &Row> {
         self.rows.values()
+    }
+
+    /// The writes of `origin` that it covers.
+    pub(super) fn span_of(&self, origin: Origin) -> Option<Span> {
+        self.covers.get(&origin).copied()
+    }
+
+    /// Whether it has the row of that id.
+    pub(super) fn contains(&self, id: RowId) -> bool {
+        self.rows.contains_key(&id)
+    }
+
+    /// Adds the writes of `origin` in `span`; their rows are added as well.
+    pub(super) fn cover(&mut self, origin: Origin, span: Span) {
+        self.covers.insert(origin, span);
+    }
+
+    pub(super) fn add(&mut self, row: Row) {
+        self.rows.insert(row.id(), row);
+    }
+
+    #[cfg(test)]
+    pub(super) fn rows_mut(&mut self) -> impl Iterator<Item = &mut Row> {
+        self.rows.values_mut()
+    }
+
+    /// Notes in `known` what whoever merges this change knows from then on.
+    pub fn extend(&self, known: &mut VersionVector) {
+        for (origin, span) in self.covers() {
+            if known.of(origin) >= span.after {
+                known.note(origin, span.upto);
+            }
+        }
     }
 
     /// Whether one who knows `known` and merges it knows every write that its rows bear: those it covers and all those in

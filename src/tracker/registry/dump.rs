@@ -1,10 +1,12 @@
 //! The whole state as plain text, sorted, without secrets: what a person inspects and what tests compare. Two registries
 //! that know the same rows have equal dumps.
 
+use super::id::RowId;
+use super::queries::Standing;
 use super::register::Register;
 use super::row::Row;
 use super::stamp::Version;
-use super::{Registry, Standing};
+use super::state::Registry;
 use serde::Serialize;
 
 /// Everything in a registry but its secrets. Writes are shown as `MILLISECONDS.COUNTER.ORIGIN#SEQUENCE`.
@@ -147,8 +149,8 @@ impl Registry {
                 Row::Account(row) => dump.accounts.push(AccountDump {
                     id,
                     label: self
-                        .index
-                        .accounts
+                        .index()
+                        .accounts()
                         .label(&row.name.value, row.id)
                         .to_string(),
                     created,
@@ -158,11 +160,15 @@ impl Registry {
                 }),
                 Row::Group(row) => dump.groups.push(GroupDump {
                     id,
-                    label: self.index.groups.label(&row.name.value, row.id).to_string(),
+                    label: self
+                        .index()
+                        .groups()
+                        .label(&row.name.value, row.id)
+                        .to_string(),
                     created,
                     named: shown(row.name.version),
-                    owner: self.index.owner(row.id).map(|id| id.to_string()),
-                    members: self.index.members(row.id),
+                    owner: self.owner(row.id).map(|id| id.to_string()),
+                    members: self.member_count(row.id),
                 }),
                 Row::Membership(row) => dump.memberships.push(MembershipDump {
                     id,
@@ -197,7 +203,7 @@ impl Registry {
                 Row::Share(row) => dump.shares.push(ShareDump {
                     id,
                     group: row.group.to_string(),
-                    name: self.index.catalogue.shown(row),
+                    name: self.index().catalogue().shown(row),
                     info_hash: row.info_hash.to_string(),
                     length: row.length,
                     publisher: row.publisher.to_string(),
@@ -210,7 +216,7 @@ impl Registry {
     }
 }
 
-fn by(field: &Register<super::RowId>) -> (String, String) {
+fn by(field: &Register<RowId>) -> (String, String) {
     (shown(field.version), field.value.to_string())
 }
 

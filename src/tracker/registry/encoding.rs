@@ -22,6 +22,7 @@ use super::stamp::Version;
 use crate::bencode::{Item, KeyOrder, Value};
 use crate::torrent::{FileName, InfoHash};
 use fields::Fields;
+use std::collections::BTreeMap;
 
 impl Row {
     /// Its canonical encoding.
@@ -178,19 +179,16 @@ impl Row {
 impl Change {
     /// Its canonical encoding.
     pub fn encode(&self) -> Vec<u8> {
-        let covers = self.covers.iter().map(|(origin, span)| {
+        let covers = self.covers().map(|(origin, span)| {
             Item::List(vec![
-                Item::from(&origin.0[..]),
+                origin.0.to_vec().into(),
                 span.after.number().into(),
                 span.upto.number().into(),
             ])
         });
         Item::dictionary([
             ("covers", Item::List(covers.collect())),
-            (
-                "rows",
-                Item::List(self.rows.values().map(Row::item).collect()),
-            ),
+            ("rows", Item::List(self.rows().map(Row::item).collect())),
         ])
         .encode()
     }
@@ -202,7 +200,7 @@ impl Change {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let value = Value::parse(bytes, KeyOrder::Sorted)?;
         let mut fields = Fields::new(&value)?;
-        let mut change = Self::default();
+        let (mut covers, mut rows) = (BTreeMap::new(), BTreeMap::new());
         for entry in fields.list("covers")? {
             let wrong = DecodeError::WrongValue("covers");
             let Some([origin, after, upto]) = entry.list() else {
@@ -216,22 +214,22 @@ impl Change {
             if after >= upto {
                 return Err(wrong);
             }
-            let last = change.covers.last_key_value();
+            let last = covers.last_key_value();
             if last.is_some_and(|(last, _)| *last >= origin) {
                 return Err(DecodeError::Unsorted("covers"));
             }
-            change.covers.insert(origin, Span { after, upto });
+            covers.insert(origin, Span { after, upto });
         }
         for entry in fields.list("rows")? {
             let row = Row::read(entry)?;
-            let last = change.rows.last_key_value();
+            let last = rows.last_key_value();
             if last.is_some_and(|(last, _)| *last >= row.id()) {
                 return Err(DecodeError::Unsorted("rows"));
             }
-            change.rows.insert(row.id(), row);
+            rows.insert(row.id(), row);
         }
         fields.end("change")?;
-        Ok(change)
+        Ok(Self::new(covers, rows))
     }
 }
 

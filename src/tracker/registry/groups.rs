@@ -1,14 +1,15 @@
 //! Operations on groups and memberships.
 
 use super::id::RowId;
-use super::index::{Place, live};
+use super::members::{Place, live};
 use super::name::{GroupName, Label};
+use super::refusal::Refusal;
 use super::register::Register;
-use super::replication::Update;
 use super::row::{End, EndReason, Group, Membership, Row};
 use super::secret::GroupKey;
 use super::stamp::Version;
-use super::{Refusal, Registry};
+use super::state::Registry;
+use super::update::Update;
 use std::time::Duration;
 
 /// A group to be made.
@@ -85,7 +86,7 @@ impl Registry {
     ) -> Result<Update, Refusal> {
         self.acting(actor)?;
         let group_id = self.group_id(group)?;
-        match self.index.place_of(group_id, actor) {
+        match self.index().place_of(group_id, actor) {
             Some(Place::Member(_)) => return Err(Refusal::AlreadyMember(group.clone())),
             Some(Place::Requested(_)) => return Err(Refusal::AlreadyRequested(group.clone())),
             None => {}
@@ -157,7 +158,7 @@ impl Registry {
         now: Duration,
     ) -> Result<Update, Refusal> {
         let id = self.member_of(actor, group)?;
-        if leaving == Leaving::KeepGroup && self.index.members(id) == 1 {
+        if leaving == Leaving::KeepGroup && self.member_count(id) == 1 {
             return Err(Refusal::LastMember(group.clone()));
         }
         self.end(id, actor, EndReason::Left, actor, now)
@@ -180,7 +181,7 @@ impl Registry {
         if member == actor {
             return Err(Refusal::OwnRemoval);
         }
-        match self.index.place_of(id, member) {
+        match self.index().place_of(id, member) {
             Some(Place::Member(_)) => self.end(id, member, EndReason::Removed, actor, now),
             _ => Err(Refusal::UnknownMember(user.clone())),
         }
@@ -199,10 +200,10 @@ impl Registry {
         now: Duration,
     ) -> Result<Update, Refusal> {
         let id = self.owner_of(actor, group)?;
-        let Some(Row::Group(row)) = self.rows.get(&id) else {
+        let Some(Row::Group(row)) = self.row(id) else {
             return Err(Refusal::UnknownGroup(group.clone()));
         };
-        if self.index.groups.holder(&row.name.value) == Some(id) {
+        if self.index().groups().holder(&row.name.value) == Some(id) {
             return Err(Refusal::NameKept(Label::from(&row.name.value)));
         }
         self.free_group_name(&name)?;
@@ -221,7 +222,7 @@ impl Registry {
     pub(super) fn member_of(&self, actor: RowId, group: &Label) -> Result<RowId, Refusal> {
         self.acting(actor)?;
         let id = self.group_id(group)?;
-        match self.index.place_of(id, actor) {
+        match self.index().place_of(id, actor) {
             Some(Place::Member(_)) => Ok(id),
             _ => Err(Refusal::NotMember(group.clone())),
         }
@@ -230,7 +231,7 @@ impl Registry {
     /// The group of that label, if `actor` owns it.
     pub(super) fn owner_of(&self, actor: RowId, group: &Label) -> Result<RowId, Refusal> {
         let id = self.member_of(actor, group)?;
-        if self.index.owner(id) == Some(actor) {
+        if self.owner(id) == Some(actor) {
             Ok(id)
         } else {
             Err(Refusal::NotOwner(group.clone()))
@@ -246,7 +247,7 @@ impl Registry {
     ) -> Result<(RowId, RowId), Refusal> {
         let group = self.owner_of(actor, group)?;
         let requester = self.account_id(user)?;
-        match self.index.place_of(group, requester) {
+        match self.index().place_of(group, requester) {
             Some(Place::Requested(_)) => Ok((group, requester)),
             _ => Err(Refusal::NoRequest(user.clone())),
         }
@@ -274,12 +275,12 @@ impl Registry {
     }
 
     fn pair(&self, group: RowId, account: RowId) -> Vec<Membership> {
-        let rows = self.index.memberships(&self.rows, group, account);
+        let rows = self.memberships(group, account);
         rows.cloned().collect()
     }
 
     fn free_group_name(&self, name: &GroupName) -> Result<(), Refusal> {
-        match self.index.groups.holder(name) {
+        match self.index().groups().holder(name) {
             None => Ok(()),
             Some(_) => Err(Refusal::NameTaken(Label::from(name))),
         }

@@ -63,21 +63,24 @@ mod encoding;
 mod groups;
 mod id;
 mod index;
+mod members;
 mod names;
 mod queries;
 mod receipts;
 mod refusal;
 mod register;
-mod replication;
 mod row;
 mod secret;
+mod shares;
 mod stamp;
+mod state;
 #[cfg(test)]
 pub(super) mod tests;
+mod update;
 
 pub use crate::wire::name::{GroupName, Label, LabelError, MAX_NAME, NameError, UserName};
 pub use accounts::NewAccount;
-pub use catalogue::{NewShare, SharePlace, SharePlaceError, ShareView};
+pub use catalogue::{SharePlace, SharePlaceError};
 pub use change::{Change, Span, VersionVector};
 pub use compare::{Difference, Differing};
 pub use dump::{
@@ -93,7 +96,6 @@ pub use queries::{
 };
 pub use refusal::Refusal;
 pub use register::Register;
-pub use replication::{LoadError, MergeError, Stale, Update};
 pub use row::{
     Account, Contradiction, End, EndReason, Group, Invite, Membership, Receipt, Revocation, Row,
     Share,
@@ -102,51 +104,9 @@ pub use secret::{
     CodeHash, GroupKey, GroupKeyError, MAX_GROUP_KEY, MAX_PASSWORD_HASH, PasswordHash,
     PasswordHashError,
 };
+pub use shares::{NewShare, ShareView};
 pub use stamp::{Clock, Drift, MAX_DRIFT, MAX_WALL, Stamp, Version};
+pub use state::Registry;
+pub use update::{LoadError, MergeError, Stale, Update};
 
 use crate::wire::name;
-use index::{Index, Rows};
-
-/// All rows one tracker knows, and what follows from them.
-#[derive(Debug)]
-pub struct Registry {
-    clock: Clock,
-    versions: VersionVector,
-    rows: Rows,
-    index: Index,
-    /// How many updates have been applied: an update fits only the state it was made from.
-    applied: u64,
-}
-
-impl Registry {
-    /// An empty registry of that origin.
-    pub fn new(origin: Origin) -> Self {
-        Self {
-            clock: Clock::new(origin),
-            versions: VersionVector::new(),
-            rows: Rows::new(),
-            index: Index::default(),
-            applied: 0,
-        }
-    }
-
-    /// Whose writes this registry makes.
-    pub fn origin(&self) -> Origin {
-        self.clock.origin()
-    }
-
-    /// Up to which write of each origin it knows all that still stands.
-    pub fn version_vector(&self) -> &VersionVector {
-        &self.versions
-    }
-
-    /// The row of that id.
-    pub fn row(&self, id: RowId) -> Option<&Row> {
-        self.rows.get(&id)
-    }
-
-    /// All rows, sorted by id.
-    pub fn rows(&self) -> impl Iterator<Item = &Row> {
-        self.rows.values()
-    }
-}

@@ -4,10 +4,11 @@
 //! write itself: in one commit, and in one change to the others. Who has the one has the other.
 
 use super::id::RowId;
-use super::replication::Update;
+use super::refusal::Refusal;
 use super::row::{Receipt, Row};
 use super::stamp::millis;
-use super::{Refusal, Registry};
+use super::state::Registry;
+use super::update::Update;
 use std::time::Duration;
 
 impl Registry {

@@ -6,6 +6,7 @@ use super::register::{Register, merge};
 use super::secret::{CodeHash, GroupKey, PasswordHash};
 use super::stamp::{Stamp, Version};
 use crate::torrent::{FileName, InfoHash};
+use std::collections::BTreeMap;
 
 /// A row of the registry. Its id, kind and facts never change; each field is merged by its own rule. What was created on two
 /// sides by one write that was asked for twice is one row: the later creation is the one that counts.
@@ -158,6 +159,9 @@ pub struct Receipt {
     "two different rows have the id {0}: the other tracker's data are not of this cluster or are damaged; compare both"
 )]
 pub struct Contradiction(pub RowId);
+
+/// Rows by their ids.
+pub(super) type Rows = BTreeMap<RowId, Row>;
 
 impl Row {
     /// Its id.

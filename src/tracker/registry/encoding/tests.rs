@@ -1,10 +1,11 @@
 use super::*;
+use crate::bencode;
 use crate::torrent::{FileName, InfoHash};
+use crate::tracker::registry::name::NameError;
 use crate::tracker::registry::register::Register;
 use crate::tracker::registry::row::EndReason;
 use crate::tracker::registry::stamp::{MAX_WALL, Stamp};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
 
 fn at(wall: u64, sequence: u64) -> Version {
     Version {
@@ -114,10 +115,10 @@ fn example_change() -> Change {
         after: Sequence::ZERO,
         upto: Sequence::new(4).unwrap(),
     };
-    Change {
-        covers: BTreeMap::from([(Origin([7; 16]), span), (Origin([9; 16]), span)]),
-        rows: examples().into_iter().map(|row| (row.id(), row)).collect(),
-    }
+    Change::new(
+        BTreeMap::from([(Origin([7; 16]), span), (Origin([9; 16]), span)]),
+        examples().into_iter().map(|row| (row.id(), row)).collect(),
+    )
 }
 
 #[test]

@@ -1,96 +1,88 @@
-//! How a registry comes to know rows: at its start, by its own writes, and by what other trackers tell it.
+//! The registry's state: its rows, what follows from them, and how it comes to know them: at its start, by its own
+//! writes, and by what other trackers send.
+//!
+//! Invariants: the index is what follows from the rows; no row bears an own write past the version vector; an update is
+//! applied to the state that it was made from, or not at all.
 
 use super::change::{Change, Span, VersionVector};
 use super::id::{Origin, RowId, Sequence};
-use super::row::{Contradiction, Row};
-use super::stamp::{Drift, Version, millis};
-use super::{Refusal, Registry};
+use super::index::Index;
+use super::members::{GroupMembers, membership};
+use super::refusal::Refusal;
+use super::row::{Membership, Row, Rows};
+use super::stamp::{Clock, Drift, Version, millis};
+use super::update::{LoadError, MergeError, Merged, Stale, Update};
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound::{Excluded, Included};
 use std::time::Duration;
 
-/// What an operation or a merge would make of the registry: to be made durable, then applied.
-#[derive(Clone, Debug)]
-pub struct Update {
-    basis: u64,
-    rows: Vec<Row>,
+/// All rows one tracker knows, and what follows from them.
+#[derive(Debug)]
+pub struct Registry {
+    clock: Clock,
     versions: VersionVector,
-    change: Option<Change>,
-    gaps: Vec<Origin>,
-    drift: Option<Drift>,
-}
-
-impl Update {
-    /// The rows that are new or other than before, whole: each replaces what is stored under its id.
-    pub fn rows(&self) -> &[Row] {
-        &self.rows
-    }
-
-    /// An own write of one more row.
-    pub(super) fn with(mut self, row: Row) -> Self {
-        if let Some(change) = &mut self.change {
-            change.rows.insert(row.id(), row.clone());
-        }
-        self.rows.push(row);
-        self
-    }
-
-    /// The version vector to be stored with them, in the same commit.
-    pub fn versions(&self) -> &VersionVector {
-        &self.versions
-    }
-
-    /// What to push to the other trackers: there for an operation of this registry, none for a merge.
-    pub fn change(&self) -> Option<&Change> {
-        self.change.as_ref()
-    }
-
-    /// The origins of which earlier writes are missing: ask the sender for what it has since one's own version vector.
-    pub fn gaps(&self) -> &[Origin] {
-        &self.gaps
-    }
-
-    /// The worst stamp from too far ahead, if there is one: to be reported, since one of the two clocks is wrong.
-    pub fn drift(&self) -> Option<Drift> {
-        self.drift
-    }
-}
-
-/// An update that was made from another state of the registry than the present one. Nothing was applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the registry has changed since this update was made; run the operation again")]
-pub struct Stale;
-
-/// Why a change cannot be merged. Nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MergeError {
-    /// Two different rows under one id.
-    #[error(transparent)]
-    Contradiction(#[from] Contradiction),
-    /// Others know writes of this origin that it does not know itself.
-    #[error(
-        "another tracker knows write {heard} of this one, which knows only {known}: these data are an older copy; start them by a restore, which gives them a new origin"
-    )]
-    Rewound {
-        /// The last own write known here.
-        known: u64,
-        /// The own write another one knows.
-        heard: u64,
-    },
-}
-
-/// Why stored rows are no registry.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LoadError {
-    /// One id twice.
-    #[error("the stored rows hold {0} twice; the database is damaged")]
-    Twice(RowId),
-    /// A row from a later own write than the stored version vector knows.
-    #[error("the stored row {0} is newer than the stored version vector; the database is damaged")]
-    Newer(RowId),
+    rows: Rows,
+    index: Index,
+    /// How many updates have been applied: an update fits only the state it was made from.
+    applied: u64,
 }
 
 impl Registry {
+    /// An empty registry of that origin.
+    pub fn new(origin: Origin) -> Self {
+        Self {
+            clock: Clock::new(origin),
+            versions: VersionVector::new(),
+            rows: Rows::new(),
+            index: Index::default(),
+            applied: 0,
+        }
+    }
+
+    /// Whose writes this registry makes.
+    pub fn origin(&self) -> Origin {
+        self.clock.origin()
+    }
+
+    /// Up to which write of each origin it knows all that still stands.
+    pub fn version_vector(&self) -> &VersionVector {
+        &self.versions
+    }
+
+    /// The row of that id.
+    pub fn row(&self, id: RowId) -> Option<&Row> {
+        self.rows.get(&id)
+    }
+
+    /// What follows from the rows.
+    pub(super) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The rows of an account in a group, sorted by id.
+    pub(super) fn memberships(
+        &self,
+        group: RowId,
+        account: RowId,
+    ) -> impl Iterator<Item = &Membership> {
+        let members = self.index.members_of(group).into_iter();
+        members
+            .flat_map(move |members| members.rows_of(account))
+            .filter_map(|id| membership(&self.rows, id))
+    }
+
+    /// All rows of members of a group, whatever has become of them.
+    pub(super) fn memberships_of_group(&self, group: RowId) -> impl Iterator<Item = &Membership> {
+        let members = self.index.members_of(group).into_iter();
+        members
+            .flat_map(GroupMembers::all_rows)
+            .filter_map(|id| membership(&self.rows, id))
+    }
+
+    /// All rows, sorted by id.
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.rows.values()
+    }
+
     /// The registry of that origin from what was stored: every update's rows and its version vector.
     ///
     /// # Errors
@@ -123,7 +115,7 @@ impl Registry {
     pub fn merge(&self, change: &Change, now: Duration) -> Result<Update, MergeError> {
         let origin = self.origin();
         let known = self.versions.of(origin);
-        let covered = change.covers.get(&origin).map(|span| span.upto);
+        let covered = change.span_of(origin).map(|span| span.upto);
         let written = change.rows().flat_map(|row| own_writes(origin, row));
         if let Some(heard) = covered.into_iter().chain(written).max()
             && heard > known
@@ -164,14 +156,13 @@ impl Registry {
                 gaps.push(origin);
             }
         }
-        Ok(Update {
-            basis: self.applied,
+        let merged = Merged {
             rows,
             versions,
-            change: None,
             gaps,
             drift,
-        })
+        };
+        Ok(Update::merged(self.applied, merged))
     }
 
     /// Makes an update the registry's state. It must be durable before anyone is told.
@@ -179,13 +170,11 @@ impl Registry {
     /// # Errors
     /// Another update was applied since this one was made.
     pub fn apply(&mut self, update: Update) -> Result<(), Stale> {
-        if update.basis != self.applied {
-            return Err(Stale);
-        }
-        for row in update.rows {
+        let (rows, versions) = update.fitting(self.applied)?;
+        for row in rows {
             self.insert(row);
         }
-        self.versions = update.versions;
+        self.versions = versions;
         self.applied += 1;
         Ok(())
     }
@@ -219,11 +208,10 @@ impl Registry {
             }
             let mut reached = after;
             let mut full = false;
-            let range = (Excluded((origin, after)), Included((origin, upto)));
-            for ((_, sequence), ids) in self.index.writes.range(range) {
+            for (sequence, ids) in self.index.writes(origin, Span { after, upto }) {
                 let new: BTreeMap<RowId, &Row> = ids
                     .iter()
-                    .filter(|id| !change.rows.contains_key(id))
+                    .filter(|id| !change.contains(**id))
                     .filter_map(|id| Some((*id, self.rows.get(id)?)))
                     .collect();
                 let length: usize = new.values().map(|row| row.encode().len()).sum();
@@ -232,19 +220,18 @@ impl Registry {
                     break;
                 }
                 bytes += length;
-                let new = new.into_iter().map(|(id, row)| (id, row.clone()));
-                change.rows.extend(new);
-                reached = *sequence;
+                new.into_values().cloned().for_each(|row| change.add(row));
+                reached = sequence;
             }
             let upto = if full { reached } else { upto };
             if upto > after {
-                change.covers.insert(origin, Span { after, upto });
+                change.cover(origin, Span { after, upto });
             }
             if full {
                 break;
             }
         }
-        (!change.covers.is_empty()).then_some(change)
+        (!change.is_empty()).then_some(change)
     }
 
     /// The rows that say nothing any more at `now` and that every other tracker has, by their version vectors.
@@ -300,17 +287,8 @@ impl Registry {
             upto: version.sequence,
         };
         versions.note(origin, version.sequence);
-        Ok(Update {
-            basis: self.applied,
-            rows: rows.values().cloned().collect(),
-            versions,
-            change: Some(Change {
-                covers: BTreeMap::from([(origin, span)]),
-                rows,
-            }),
-            gaps: Vec::new(),
-            drift: None,
-        })
+        let change = Change::new(BTreeMap::from([(origin, span)]), rows);
+        Ok(Update::own(self.applied, versions, change))
     }
 
     fn insert(&mut self, row: Row) {
@@ -320,17 +298,6 @@ impl Registry {
         let id = row.id();
         let before = self.rows.insert(id, row);
         self.index.follow(&self.rows, id, before.as_ref());
-    }
-}
-
-impl Change {
-    /// Notes in `known` what whoever merges this change knows from then on.
-    pub fn extend(&self, known: &mut VersionVector) {
-        for (origin, span) in self.covers() {
-            if known.of(origin) >= span.after {
-                known.note(origin, span.upto);
-            }
-        }
     }
 }
 
