@@ -10,7 +10,7 @@ mod tracker;
 
 pub(super) use peer::{PeerArguments, ScenarioArguments};
 pub(super) use torrent::{CreateArguments, TorrentArguments};
-pub(super) use tracker::{ClosedRunArguments, Instead, TrackerArguments};
+pub(super) use tracker::{Instead, TrackerArguments};
 
 use clap::Command;
 use clap::error::ErrorKind;

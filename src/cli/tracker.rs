@@ -2,33 +2,22 @@
 
 mod instead;
 
-use super::arguments::{ClosedRunArguments, Instead, TrackerArguments};
+use super::arguments::{Instead, TrackerArguments};
 use super::console::Console;
 use super::exit::{Exit, Refused, failure};
 use super::output::Output;
-use super::signals::Stopped;
 use super::{logging, signals, state};
-use crate::certificate::{Authority, Fingerprint};
-use crate::net::{ClusterTls, Purpose, Stop, TRACKER_NAME, TlsServer, TlsStream};
-use crate::storage::{
-    CLUSTER_FILE, CLUSTER_WAIT, Database, Running, StateKind, SwarmsFile, make_or_open_cluster,
-    wait_for_cluster,
-};
+use crate::certificate::Fingerprint;
+use crate::storage::{CLUSTER_FILE, StateKind};
 use crate::tracker::{
-    ClosedSwarms, ClusterWatch, MAX_TRACKERS, Options, Position, Registrar, RegistryStore,
-    RunningRun, Terms, Tracker, Twins, bind, bind_with_udp, numbers, serve_operator, serve_twin,
+    EndpointOptions, MAX_TRACKERS, Node, NodeOptions, RunHost, RunOptions, Terms,
 };
 use crate::wire::twin::TrackerNumber;
 use crate::wire::{HostPort, TrackerInfo, TrackerInfoError};
-use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
-
-/// How often silent peers of groups' swarms are looked for.
-const EXPIRE: Duration = Duration::from_secs(1);
 
 /// Runs the tracker that the arguments describe.
 pub(super) fn run(arguments: TrackerArguments) -> Exit {
@@ -63,164 +52,93 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> 
     if is_temporary {
         signals.remove_when_killed(folder.path());
     }
-    let stop = signals.stop;
-    let (listener, udp) = match arguments.open {
-        true => bind_with_udp(&address).map(|(listener, udp)| (listener, Some(udp))),
-        false => bind(&address).map(|listener| (listener, None)),
-    }
-    .map_err(failure)?;
-    let bound = listener
-        .local_addr()
-        .map_err(|error| failure(format!("cannot listen on {address}: {error}")))?;
     let key = match (arguments.cluster, &arguments.tracker_info) {
         (Some(named), _) => named,
         (None, Some(info)) => info.with_file_name(CLUSTER_FILE),
         (None, None) => folder.path().join(CLUSTER_FILE),
     };
-    let cluster = cluster(&key, number, &stop)?;
-    check_pin(&cluster, &key, info.fingerprint)?;
-    let identity = cluster.issue(TRACKER_NAME).map_err(failure)?;
-    let members = ClusterTls::new(&identity).map_err(failure)?;
-    let tls = TlsServer::new(identity).and_then(|tls| tls.with_members(&members));
-    let tls = tls.map_err(failure)?;
-    let service = match arguments.closed_run {
-        // It serves nothing else.
-        Some(_) => None,
-        None => Some(service(
-            folder.path(),
-            &cluster,
-            arguments.restore.as_deref(),
-            position(&info, number, arguments.alone)?,
-            Terms {
-                registration: arguments.registration,
-                interval: arguments.interval,
-                certificate: arguments.certificate_life,
-            },
-        )?),
+    let endpoint = EndpointOptions {
+        number: TrackerNumber::new(number).unwrap_or(TrackerNumber::MIN),
+        address,
+        udp: arguments.open,
+        folder: folder.path().to_owned(),
+        key,
+        pinned: info.fingerprint,
+        stop: signals.stop,
     };
-    output.result(&format!("tracker {number} listening on {bound}"));
-    output.result(&format!("fingerprint {}", cluster.fingerprint()));
-    let running = Running {
-        address: bound,
-        cluster: key,
-    };
-    if let Err(error) = running.store(folder.path()) {
-        log::warn!("no backup can be asked for: {error}");
+    if let Some(closed_run) = arguments.closed_run {
+        let (expected, wait) = (closed_run.expect, closed_run.wait);
+        let options = RunOptions {
+            endpoint,
+            expected,
+            wait,
+        };
+        return hold_run(options, output);
     }
-    let mut options = Options::new(listener);
-    options.number = number;
-    options.interval = arguments.interval;
-    options.open = arguments.open;
-    options.udp = udp;
-    options.swarms = Some(SwarmsFile::new(folder.path()));
-    options.tls = Some(tls);
-    options.stop = stop.clone();
-    let ended = match (arguments.closed_run, service) {
-        (Some(closed_run), _) => run_closed(&closed_run, options, &stop, output),
-        (None, Some(service)) => {
-            // Without the file there is nobody else.
-            let others = arguments.tracker_info.map(|info| (info, members));
-            run_service(options, &service, others, &stop, output)
-        }
-        (None, None) => Ok(Exit::Failure),
+    let options = NodeOptions {
+        listed: count(&info)?,
+        tracker_info: arguments.tracker_info,
+        alone: arguments.alone,
+        restore: arguments.restore,
+        terms: Terms {
+            registration: arguments.registration,
+            interval: arguments.interval,
+            certificate: arguments.certificate_life,
+        },
+        open: arguments.open,
+        endpoint,
     };
-    Running::remove(folder.path());
-    ended
+    serve_cluster(options, output)
 }
 
-/// What answers about accounts and groups.
-struct Service {
-    store: Arc<RegistryStore>,
-    registrar: Arc<Registrar>,
-    number: TrackerNumber,
+fn serve_cluster(options: NodeOptions, output: &Output) -> Result<Exit, Refused> {
+    let (number, stop) = (options.endpoint.number, options.endpoint.stop.clone());
+    let open = options.open;
+    let node = Node::start(options).map_err(failure)?;
+    introduce(number, node.address(), node.fingerprint(), output);
+    let console = Console {
+        registrar: Arc::clone(node.registrar()),
+        address: node.address(),
+        open,
+        stop,
+    };
+    let console = console.start(output.is_interactive());
+    let console = console.map_err(|error| failure(format!("cannot start a thread: {error}")))?;
+    node.run();
+    let _ = console.join();
+    Ok(Exit::Success)
 }
 
-/// Which tracker of the listed ones this is.
-fn position(info: &TrackerInfo, number: u32, alone: bool) -> Result<Position, Refused> {
+/// Holds a closed run; nothing else is served.
+fn hold_run(options: RunOptions, output: &Output) -> Result<Exit, Refused> {
+    let (number, expected) = (options.endpoint.number, options.expected);
+    let host = RunHost::start(options).map_err(failure)?;
+    introduce(number, host.address(), host.fingerprint(), output);
+    let outcome = host.wait_until_ended();
+    for failure in &outcome.failures {
+        output.error(&failure.to_string());
+    }
+    if outcome.failures.is_empty() {
+        output.note(&format!("all {expected} clients have finished"));
+    }
+    Ok(Exit::of(outcome.failures.is_empty()))
+}
+
+/// The first two lines of every tracker.
+fn introduce(number: NonZeroU32, address: SocketAddr, cluster: Fingerprint, output: &Output) {
+    output.result(&format!("tracker {number} listening on {address}"));
+    output.result(&format!("fingerprint {cluster}"));
+}
+
+/// How many trackers are listed, if they may be so many.
+fn count(info: &TrackerInfo) -> Result<usize, Refused> {
     let count = info.addresses.len();
     if count > MAX_TRACKERS {
         return Err(failure(format!(
             "TRACKER_INFO names {count} trackers; a cluster has {MAX_TRACKERS} at most"
         )));
     }
-    Ok(Position {
-        number: TrackerNumber::new(number).unwrap_or(TrackerNumber::MIN),
-        listed: numbers(count),
-        alone,
-    })
-}
-
-fn service(
-    folder: &Path,
-    cluster: &Authority,
-    restore: Option<&Path>,
-    position: Position,
-    terms: Terms,
-) -> Result<Service, Refused> {
-    if let Some(backup) = restore {
-        Database::restore(folder, backup).map_err(failure)?;
-    }
-    let number = position.number;
-    let store = Arc::new(RegistryStore::open(folder, position).map_err(failure)?);
-    let registrar = Registrar::start(Arc::clone(&store), cluster, terms);
-    let registrar = registrar.map(Arc::new).map_err(no_thread)?;
-    Ok(Service {
-        store,
-        registrar,
-        number,
-    })
-}
-
-fn no_thread(error: io::Error) -> Refused {
-    failure(format!("cannot start a thread: {error}"))
-}
-
-fn run_service(
-    mut options: Options,
-    service: &Service,
-    others: Option<(PathBuf, ClusterTls)>,
-    stop: &Stop,
-    output: &Output,
-) -> Result<Exit, Refused> {
-    let (store, registrar) = (&service.store, &service.registrar);
-    let (kept, serving) = (Arc::clone(store), Arc::clone(registrar));
-    options.control = Some(Arc::new(
-        move |line: &TlsStream, from: SocketAddr, purpose| match purpose {
-            Purpose::Peer => serving.serve(line, from),
-            Purpose::Twin => serve_twin(&kept, line, from),
-            Purpose::Operator => serve_operator(&kept, line, from),
-        },
-    ));
-    let watched = Arc::clone(store);
-    options.cluster = Some(ClusterWatch::new(move || watched.status()));
-    let known = Arc::clone(registrar);
-    options.closed_swarms = Some(ClosedSwarms::new(move |swarm| known.is_shared(swarm)));
-    let open = options.open;
-    let tracker = Tracker::start(options).map_err(failure)?;
-    let twins =
-        others.map(|(info, tls)| Twins::start(Arc::clone(store), tls, info, service.number));
-    let twins = twins.transpose().map_err(no_thread)?;
-    let console = Console {
-        registrar: Arc::clone(registrar),
-        address: tracker.address(),
-        open,
-        stop: stop.clone(),
-    };
-    let console = console.start(output.is_interactive()).map_err(no_thread)?;
-    while !stop.wait(EXPIRE) {
-        registrar.expire();
-    }
-    // Whoever waits for a password to be checked is told of the end, and its line then ends.
-    registrar.stop();
-    // Whoever waits for another tracker is answered.
-    if let Some(twins) = &twins {
-        twins.stop();
-    }
-    store.close_lines();
-    tracker.stop();
-    store.stop();
-    let _ = console.join();
-    Ok(Exit::Success)
+    Ok(count)
 }
 
 /// What the file says; without it there is one tracker, on loopback.
@@ -255,63 +173,6 @@ fn address(
     })
 }
 
-/// The cluster that this tracker is of: number 1 makes it, others wait for it.
-fn cluster(key: &Path, number: u32, stop: &Stop) -> Result<Authority, Refused> {
-    let opened = match number {
-        1 => make_or_open_cluster(key),
-        _ => wait_for_cluster(key, CLUSTER_WAIT, |pause| stop.wait(pause)),
-    };
-    opened.map_err(failure)
-}
-
-fn check_pin(cluster: &Authority, key: &Path, pinned: Option<Fingerprint>) -> Result<(), Refused> {
-    let found = cluster.fingerprint();
-    match pinned.filter(|pinned| *pinned != found) {
-        None => Ok(()),
-        Some(pinned) => Err(failure(format!(
-            "{} has the fingerprint {found}, but TRACKER_INFO pins {pinned}: put the key of that cluster there, or \
-             correct the fingerprint line",
-            key.display()
-        ))),
-    }
-}
-
-fn run_closed(
-    closed_run: &ClosedRunArguments,
-    mut options: Options,
-    stop: &Stop,
-    output: &Output,
-) -> Result<Exit, Refused> {
-    let run = RunningRun::start(closed_run.expect, closed_run.wait).map_err(no_thread)?;
-    let run = Arc::new(run);
-    let serving = Arc::clone(&run);
-    options.closed_run = true;
-    options.control = Some(Arc::new(
-        move |line: &TlsStream, from: SocketAddr, purpose| match purpose {
-            Purpose::Peer => serving.serve(line, from),
-            Purpose::Twin | Purpose::Operator => line.hang_up(),
-        },
-    ));
-    let tracker = Tracker::start(options).map_err(failure)?;
-    let (ending, aborting) = (stop.clone(), Arc::clone(&run));
-    let watcher = thread::Builder::new().name("stop".into()).spawn(move || {
-        Stopped::wait(&ending);
-        aborting.abort("the tracker was stopped");
-    });
-    let watcher = watcher.map_err(no_thread)?;
-    let outcome = run.wait_until_ended();
-    tracker.stop();
-    stop.stop();
-    let _ = watcher.join();
-    for failure in &outcome.failures {
-        output.error(&failure.to_string());
-    }
-    if outcome.failures.is_empty() {
-        output.note(&format!("all {} clients have finished", closed_run.expect));
-    }
-    Ok(Exit::of(outcome.failures.is_empty()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,7 +196,7 @@ mod tests {
         assert_eq!(address(None, 2).unwrap_err().1, Exit::Usage);
         std::fs::write(&path, "localhost:1\n".repeat(6)).unwrap();
         let six = trackers(Some(&path)).unwrap();
-        let (message, _) = position(&six, 1, false).unwrap_err();
+        let (message, _) = count(&six).unwrap_err();
         assert!(message.contains("a cluster has 5 at most"), "{message}");
         std::fs::write(&path, "localhost\n").unwrap();
         let (message, exit) = address(Some(&path), 1).unwrap_err();

@@ -8,11 +8,13 @@ mod announcing;
 mod clock;
 mod closed_run;
 mod connection;
-mod control;
+mod endpoint;
 mod http;
+mod node;
 mod operator;
 mod quotas;
 pub mod registry;
+mod replicas;
 pub mod replication;
 mod saved;
 mod server;
@@ -21,7 +23,6 @@ mod store;
 mod swarm;
 mod swarms;
 mod totals;
-mod twins;
 mod udp;
 mod watch;
 
@@ -29,19 +30,21 @@ pub use access::{Counts, INVITE, InviteCode, Registrar, Registration, Terms};
 pub use announcing::{Reach, Refusal};
 pub(crate) use clock::since_1970;
 pub use closed_run::{
-    ClosedRun, ConnectionId, DEFAULT_WAIT, Effect, HELLO, NO_LIVING_OWNER, Outcome, SILENCE,
+    CLOSED_RUN_ONLY, ClosedRun, ConnectionId, DEFAULT_WAIT, Effect, HELLO, NO_LIVING_OWNER,
+    Outcome, RunHost, RunOptions, RunningRun, SILENCE,
 };
 pub use connection::Deadlines;
-pub use control::RunningRun;
-pub use operator::{OperatorError, fetch_backup, serve_operator};
+pub use endpoint::{EndpointOptions, NodeError};
+pub use node::{Node, NodeOptions};
+pub use operator::{OperatorError, fetch_backup};
 pub use quotas::Limits;
+pub use replicas::MAX_TRACKERS;
 pub use saved::SavedError;
 pub use server::{
-    ControlHandler, DEFAULT_INTERVAL, Options, Tracker, TrackerError, bind, bind_with_udp,
+    ControlLines, DEFAULT_INTERVAL, Options, Tracker, TrackerError, bind, bind_with_udp,
 };
-pub use service::{ClosedSwarms, ClusterWatch};
+pub use service::{Access, Cluster};
 pub(crate) use store::named_by;
 pub use store::{OpenError, Position, RegistryStore, WriteError, Written};
 pub use swarms::Swarms;
 pub use totals::Stats;
-pub use twins::{MAX_TRACKERS, Twins, numbers, serve_twin};

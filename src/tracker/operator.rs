@@ -62,7 +62,7 @@ pub enum OperatorError {
 }
 
 /// Serves an operator's line until it ends.
-pub fn serve_operator(store: &RegistryStore, stream: &TlsStream, from: SocketAddr) {
+pub(super) fn serve_operator(store: &RegistryStore, stream: &TlsStream, from: SocketAddr) {
     match answer(store, stream) {
         Ok(()) => log::info!("a backup was taken from {from}"),
         Err(error) => log::warn!("the operator's line of {from} ended: {error}"),

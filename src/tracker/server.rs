@@ -7,7 +7,7 @@ use super::clock::since_1970;
 use super::connection::{self, Deadlines};
 use super::quotas::Limits;
 use super::saved::MAX_SAVED;
-use super::service::{Access, ClosedSwarms, ClusterWatch, Service};
+use super::service::{Access, Cluster, Service};
 use super::swarms::Swarms;
 use super::udp::UdpServer;
 use crate::net::{Caps, Incoming, Purpose, Serve, Server, Stop, TlsServer, TlsStream};
@@ -32,8 +32,13 @@ const TRIES: usize = 100;
 /// How long a waiting thread sleeps between two looks at nothing: the flag wakes it.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Serves a line under TLS, opened for that purpose, until it ends.
-pub type ControlHandler = Arc<dyn Fn(&TlsStream, SocketAddr, Purpose) + Send + Sync>;
+/// Serves connections under TLS.
+pub struct ControlLines {
+    /// What is shown to those who open one.
+    pub tls: TlsServer,
+    /// Serves one, opened for that purpose, until it ends.
+    pub serve: Box<dyn Fn(&TlsStream, SocketAddr, Purpose) + Send + Sync>,
+}
 
 /// The first byte of a TLS handshake (RFC 8446, section 5.1).
 const TLS: u8 = 0x16;
@@ -50,18 +55,12 @@ pub struct Options {
     pub swarms: Option<SwarmsFile>,
     /// How often our own peers announce; one that misses two is dropped. Whole seconds, at least one.
     pub interval: Duration,
-    /// Whether it serves swarms to anybody.
-    pub open: bool,
-    /// What it shows to those who open a control line; without it there are none.
-    pub tls: Option<TlsServer>,
-    /// Whether it holds a closed run: then announces and scrapes are refused.
-    pub closed_run: bool,
-    /// Which swarms are groups', and not for announces over HTTP and UDP.
-    pub closed_swarms: Option<ClosedSwarms>,
-    /// How it stands with the other trackers, for `/metrics`.
-    pub cluster: Option<ClusterWatch>,
-    /// Who serves control lines.
-    pub control: Option<ControlHandler>,
+    /// Whom it lets announce and scrape.
+    pub access: Access,
+    /// Its control lines; without it there are none.
+    pub control: Option<ControlLines>,
+    /// The cluster it is of, if it serves groups.
+    pub cluster: Option<Arc<dyn Cluster>>,
     /// Ends the tracker when raised, whoever raises it.
     pub stop: Stop,
     /// How much it holds at most.
@@ -81,12 +80,9 @@ impl Options {
             udp: None,
             swarms: None,
             interval: DEFAULT_INTERVAL,
-            open: false,
-            tls: None,
-            closed_run: false,
-            closed_swarms: None,
-            cluster: None,
+            access: Access::NotOpen,
             control: None,
+            cluster: None,
             stop: Stop::new(),
             limits: Limits::default(),
             caps: Caps {
@@ -104,8 +100,7 @@ impl fmt::Debug for Options {
             .field("number", &self.number)
             .field("listener", &self.listener)
             .field("interval", &self.interval)
-            .field("open", &self.open)
-            .field("closed_run", &self.closed_run)
+            .field("access", &self.access)
             .finish_non_exhaustive()
     }
 }
@@ -174,7 +169,6 @@ pub fn bind_with_udp(address: &HostPort) -> Result<(TcpListener, UdpSocket), Tra
 }
 
 /// A running tracker. It ends when it is dropped, if not before.
-#[derive(Debug)]
 pub struct Tracker {
     server: Server,
     udp: Option<UdpServer>,
@@ -195,33 +189,21 @@ impl Tracker {
             number,
             listener,
             interval,
-            tls,
-            closed_run,
+            access,
             control,
             stop,
             deadlines,
             ..
         } = options;
-        let access = match (closed_run, options.open) {
-            (true, _) => Access::ClosedRun,
-            (false, true) => Access::Open,
-            (false, false) => Access::NotOpen,
-        };
         let swarms = Swarms::new(interval, options.limits);
         let epoch = Instant::now();
         let kept = options.swarms.filter(|_| access == Access::Open);
         if let Some(file) = &kept {
             restore(&swarms, file, epoch);
         }
-        let service = Arc::new(Service::new(
-            swarms,
-            access,
-            options.closed_swarms,
-            options.cluster,
-        ));
-        let door = Door {
+        let service = Arc::new(Service::new(swarms, access, options.cluster));
+        let acceptor = Acceptor {
             service: Arc::clone(&service),
-            tls,
             control,
             deadlines,
             epoch,
@@ -232,7 +214,7 @@ impl Tracker {
             options.caps,
             STACK,
             deadlines.head,
-            door,
+            acceptor,
         );
         let server = server.map_err(TrackerError::Start)?;
         let address = server.address();
@@ -245,7 +227,7 @@ impl Tracker {
         let (expiring, stopping) = (Arc::clone(&service), stop.clone());
         let expiry = thread::Builder::new()
             .name("expiry".into())
-            .spawn(move || expire(&expiring.swarms, &stopping, interval, epoch))
+            .spawn(move || expire(expiring.swarms(), &stopping, interval, epoch))
             .map_err(TrackerError::Start)?;
         log::info!("tracker {number} listens on {address}");
         Ok(Self {
@@ -275,7 +257,7 @@ impl Tracker {
         if let Some(expiry) = expiry.take() {
             let _ = expiry.join();
             if let Some(file) = &self.swarms {
-                save(&self.service.swarms, file, self.epoch);
+                save(self.service.swarms(), file, self.epoch);
             }
             log::info!("the tracker on {} has stopped", self.address());
         }
@@ -288,13 +270,22 @@ impl Tracker {
     }
 }
 
+impl fmt::Debug for Tracker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tracker")
+            .field("address", &self.address())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Drop for Tracker {
     fn drop(&mut self) {
         self.stop();
     }
 }
 
-/// Takes the swarms back that the process before left. They are taken once: the file goes, lest an older one come back after a kill.
+/// Takes the swarms back that the process before left. The file is deleted once it has been read, so that a crash
+/// cannot bring older swarms back.
 fn restore(swarms: &Swarms, file: &SwarmsFile, epoch: Instant) {
     let path = file.path().display();
     let restored = match file.load(MAX_SAVED) {
@@ -332,16 +323,15 @@ fn expire(swarms: &Swarms, stop: &Stop, interval: Duration, epoch: Instant) {
     }
 }
 
-/// Where connections come in, of either kind.
-struct Door {
+/// Accepts connections of either kind.
+struct Acceptor {
     service: Arc<Service>,
-    tls: Option<TlsServer>,
-    control: Option<ControlHandler>,
+    control: Option<ControlLines>,
     deadlines: Deadlines,
     epoch: Instant,
 }
 
-impl Serve for Door {
+impl Serve for Acceptor {
     fn at_once(&self, incoming: &Incoming, said: &[u8]) -> bool {
         let (from, now) = (incoming.address.ip(), self.epoch.elapsed());
         match connection::serve_at_once(&incoming.stream, said, from, &self.service, now) {
@@ -355,12 +345,12 @@ impl Serve for Door {
 
     fn serve(&self, incoming: Incoming) {
         let address = incoming.address;
-        match &self.tls {
-            Some(tls) if begins_with(&incoming.stream, TLS) => {
+        match &self.control {
+            Some(control) if begins_with(&incoming.stream, TLS) => {
                 let head = self.deadlines.head;
                 let left = head.saturating_sub(incoming.accepted.elapsed());
-                match tls.accept_any(incoming.stream, left) {
-                    Ok((line, purpose)) => self.serve_control(&line, address, purpose),
+                match control.tls.accept_any(incoming.stream, left) {
+                    Ok((line, purpose)) => (control.serve)(&line, address, purpose),
                     Err(error) => log::info!("no control line from {address}: {error}"),
                 }
             }
@@ -371,18 +361,6 @@ impl Serve for Door {
                 {
                     log::debug!("the connection of {address} ended: {error}");
                 }
-            }
-        }
-    }
-}
-
-impl Door {
-    fn serve_control(&self, line: &TlsStream, address: SocketAddr, purpose: Purpose) {
-        match &self.control {
-            Some(serve) => serve(line, address, purpose),
-            None => {
-                log::info!("the control line of {address} ended: this tracker serves none");
-                line.hang_up();
             }
         }
     }

@@ -13,78 +13,48 @@ use crate::wire::{
     AnnounceRequest, AnnounceResponse, Event, PeerList, ScrapeRequest, ScrapeResponse,
     encode_failure,
 };
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Whom a tracker lets announce and scrape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
+pub enum Access {
     /// Anybody, any swarm.
     Open,
     /// Nobody: the tracker was not started with `--open`.
     NotOpen,
-    /// Nobody: the tracker serves a closed run and nothing else.
-    ClosedRun,
+    /// Nobody, for the reason given, and it shows no counts: the tracker serves something else.
+    Nothing(&'static str),
+}
+
+/// What the announces and counts of a tracker have to know of its cluster.
+pub trait Cluster: Send + Sync {
+    /// Whether a swarm is a group's, which nobody enters by an announce over HTTP or UDP.
+    fn is_shared(&self, swarm: InfoHash) -> bool;
+
+    /// How the tracker stands with the others of its cluster.
+    fn status(&self) -> Status;
 }
 
 /// Answers requests out of the swarms.
-#[derive(Debug)]
 pub(super) struct Service {
-    pub(super) swarms: Swarms,
+    swarms: Swarms,
     access: Access,
-    closed: Option<ClosedSwarms>,
-    cluster: Option<ClusterWatch>,
-}
-
-/// Says whether a swarm is a group's, which nobody enters by an announce of this kind.
-#[derive(Clone)]
-pub struct ClosedSwarms(Arc<dyn Fn(InfoHash) -> bool + Send + Sync>);
-
-impl ClosedSwarms {
-    /// Asks that.
-    pub fn new(is_closed: impl Fn(InfoHash) -> bool + Send + Sync + 'static) -> Self {
-        Self(Arc::new(is_closed))
-    }
-}
-
-impl fmt::Debug for ClosedSwarms {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ClosedSwarms")
-    }
-}
-
-/// Says how a tracker stands with the others of its cluster.
-#[derive(Clone)]
-pub struct ClusterWatch(Arc<dyn Fn() -> Status + Send + Sync>);
-
-impl ClusterWatch {
-    /// Asks that.
-    pub fn new(status: impl Fn() -> Status + Send + Sync + 'static) -> Self {
-        Self(Arc::new(status))
-    }
-}
-
-impl fmt::Debug for ClusterWatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ClusterWatch")
-    }
+    cluster: Option<Arc<dyn Cluster>>,
 }
 
 impl Service {
-    pub(super) fn new(
-        swarms: Swarms,
-        access: Access,
-        closed: Option<ClosedSwarms>,
-        cluster: Option<ClusterWatch>,
-    ) -> Self {
+    pub(super) fn new(swarms: Swarms, access: Access, cluster: Option<Arc<dyn Cluster>>) -> Self {
         Self {
             swarms,
             access,
-            closed,
             cluster,
         }
+    }
+
+    pub(super) fn swarms(&self) -> &Swarms {
+        &self.swarms
     }
 
     /// Appends the response to `request`, which came from `from`. A refusal is a `failure reason` under status 200, as
@@ -99,14 +69,14 @@ impl Service {
         let answer = match request.path {
             "/announce" => self.announce_query(request.query, from, now),
             "/scrape" => self.scrape_query(request.query),
-            "/stats" if self.access != Access::ClosedRun => {
+            "/stats" if self.shows_counts() => {
                 let text = watch::json(&self.swarms.stats(), now);
                 return http::respond_as(request, "200 OK", watch::JSON, text.as_bytes(), out);
             }
-            "/metrics" if self.access != Access::ClosedRun => {
+            "/metrics" if self.shows_counts() => {
                 let mut text = watch::metrics(&self.swarms.stats(), now);
                 if let Some(cluster) = &self.cluster {
-                    watch::cluster_metrics(&cluster.0(), &mut text);
+                    watch::cluster_metrics(&cluster.status(), &mut text);
                 }
                 return http::respond_as(request, "200 OK", watch::METRICS, text.as_bytes(), out);
             }
@@ -136,8 +106,8 @@ impl Service {
         reach: Reach,
     ) -> Result<AnnounceResponse, String> {
         self.admit()?;
-        let closed = self.closed.as_ref();
-        if closed.is_some_and(|closed| closed.0(request.info_hash)) {
+        let cluster = self.cluster.as_ref();
+        if cluster.is_some_and(|cluster| cluster.is_shared(request.info_hash)) {
             return Err("this torrent is not served here".into());
         }
         let response = self.swarms.announce(now, request, from, reach);
@@ -184,7 +154,11 @@ impl Service {
             Access::NotOpen => {
                 Err("this tracker serves no open swarms (start it with --open)".into())
             }
-            Access::ClosedRun => Err("this tracker serves a closed run and nothing else".into()),
+            Access::Nothing(why) => Err(why.into()),
         }
+    }
+
+    fn shows_counts(&self) -> bool {
+        !matches!(self.access, Access::Nothing(_))
     }
 }

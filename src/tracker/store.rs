@@ -2,9 +2,9 @@
 //!
 //! In scope: opening, reading, writing one operation at a time, and driving the [`Replica`] that owns the registry: its
 //! commits go to the thread `registry`, its messages to the outboxes of lines, its time comes from the thread `replica`.
-//! Out of scope: who may do what, what is told to whom (`replication`), and the lines themselves (`twins`).
+//! Out of scope: who may do what, what is told to whom (`replication`), and the lines themselves (`replicas`).
 //!
-//! A write returns when it is durable here and at a twin, or here alone if none is in step. Only whoever asked for it
+//! A write returns when it is durable here and at another tracker, or here alone if none is in step. Only whoever asked for it
 //! waits: the registry is free for others meanwhile. After a failed commit memory is ahead of the disk: nothing is read,
 //! written or told to anybody any more.
 //!

@@ -1,7 +1,7 @@
 //! A tracker to talk to, and a client that says to it whatever a test likes.
 
 use pieceful::torrent::InfoHash;
-use pieceful::tracker::{Options, Tracker, bind, bind_with_udp};
+use pieceful::tracker::{Access, Options, Tracker, bind, bind_with_udp};
 use pieceful::wire::udp_tracker::{
     Announced, ConnectionId, Family, Request, Response as UdpResponse, TransactionId,
 };
@@ -16,7 +16,7 @@ pub(crate) const HASH: &str = "info_hash=aaaaaaaaaaaaaaaaaaaa";
 pub(crate) fn options(address: &str) -> Options {
     let listener = bind(&address.parse().unwrap()).unwrap();
     Options {
-        open: true,
+        access: Access::Open,
         ..Options::new(listener)
     }
 }
@@ -29,7 +29,7 @@ pub(crate) fn tracker() -> Tracker {
 pub(crate) fn udp_tracker(address: &str) -> Tracker {
     let (listener, udp) = bind_with_udp(&address.parse().unwrap()).unwrap();
     Tracker::start(Options {
-        open: true,
+        access: Access::Open,
         udp: Some(udp),
         ..Options::new(listener)
     })

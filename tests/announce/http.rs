@@ -3,7 +3,7 @@
 use crate::client::{Client, HASH, announce, options, tracker};
 use pieceful::certificate::Authority;
 use pieceful::net::{Purpose, Stop, TRACKER_NAME, TlsServer, TlsStream, connect_tls};
-use pieceful::tracker::{Deadlines, Options, Tracker, bind};
+use pieceful::tracker::{Access, CLOSED_RUN_ONLY, ControlLines, Deadlines, Options, Tracker, bind};
 use pieceful::wire::AnnounceResponse;
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -173,7 +173,7 @@ fn what_is_not_http_is_refused_and_the_connection_ends() {
 #[test]
 fn only_an_open_tracker_takes_announces() {
     let shut = Tracker::start(Options {
-        open: false,
+        access: Access::NotOpen,
         ..options("127.0.0.1:0")
     });
     let mut client = Client::new(shut.as_ref().unwrap().address());
@@ -190,9 +190,11 @@ fn only_an_open_tracker_takes_announces() {
         line.write_all_until(&frame, soon).unwrap();
     };
     let closed = Tracker::start(Options {
-        tls: Some(TlsServer::new(identity).unwrap()),
-        closed_run: true,
-        control: Some(Arc::new(echo)),
+        access: CLOSED_RUN_ONLY,
+        control: Some(ControlLines {
+            tls: TlsServer::new(identity).unwrap(),
+            serve: Box::new(echo),
+        }),
         ..options("127.0.0.1:0")
     });
     let closed = closed.unwrap();

@@ -2,7 +2,7 @@
 
 use crate::client::{Client, HASH, Udp, announce};
 use crate::support::Sandbox;
-use pieceful::tracker::{Limits, Options, Tracker, bind_with_udp};
+use pieceful::tracker::{Access, Limits, Options, Tracker, bind_with_udp};
 use pieceful::wire::AnnounceResponse;
 use pieceful::wire::udp_tracker::{Request, Response as UdpResponse};
 use std::fs;
@@ -38,7 +38,7 @@ fn refused_over_udp(udp: &mut Udp, id: u8) -> Option<String> {
 fn limited(limits: Limits) -> Tracker {
     let (listener, udp) = bind_with_udp(&"127.0.0.1:0".parse().unwrap()).unwrap();
     Tracker::start(Options {
-        open: true,
+        access: Access::Open,
         udp: Some(udp),
         limits,
         ..Options::new(listener)

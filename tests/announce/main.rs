@@ -26,7 +26,7 @@ mod udp;
 
 use client::{Client, HASH, addresses, announce, options, tracker};
 use pieceful::bencode::{KeyOrder, Value};
-use pieceful::tracker::{Options, Tracker};
+use pieceful::tracker::{Access, Options, Tracker};
 use pieceful::wire::{AnnounceResponse, ScrapeResponse};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -115,7 +115,7 @@ fn one_that_stops_is_gone_at_once_and_a_scrape_counts() {
 #[test]
 fn counts_are_told_to_everybody_and_name_nobody() {
     let shut = Tracker::start(Options {
-        open: false,
+        access: Access::NotOpen,
         ..options("127.0.0.1:0")
     });
     let (open, shut) = (tracker(), shut.unwrap());

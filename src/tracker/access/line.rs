@@ -7,8 +7,9 @@
 
 use super::Registrar;
 use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
+use crate::tracker::closed_run::no_run;
 use crate::wire::access::{ErrorKind, MAX_FIRST_FRAME, MAX_FRAME, Refused, Reply, Request};
-use crate::wire::control::{self, Answer, Line, Notice};
+use crate::wire::control::Line;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -60,19 +61,10 @@ impl Registrar {
     }
 }
 
-/// What is told to somebody whose bytes are no request, before the line is closed.
+/// The answer to somebody whose bytes are no request, before the line is closed.
 fn refusal(body: &[u8], error: &str) -> Vec<u8> {
-    // A client of a closed run reads errors of its own kinds only.
-    if let Ok(request) = control::Request::decode(body) {
-        let answer = Answer::Error {
-            kind: control::ErrorKind::NoRun,
-            message: Line::new("this tracker holds no closed run (start one with --expect)"),
-        };
-        return Notice::Answer {
-            id: request.id,
-            answer,
-        }
-        .encode();
+    if let Some(answer) = no_run(body) {
+        return answer;
     }
     let result = Err(Refused {
         kind: ErrorKind::BAD_REQUEST,

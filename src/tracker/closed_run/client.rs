@@ -1,31 +1,34 @@
 //! One client of a closed run.
 
-use super::{ConnectionId, Refused, not_wanted};
+use super::events::{ConnectionId, Refused, not_wanted};
 use crate::torrent::{FileName, InfoHash};
-use crate::wire::control::{ErrorKind, InfoParts};
+use crate::wire::control::{ErrorKind, InfoPart, InfoParts};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
+
+/// The most files one client may own, and the most it may want.
+const MAX_FILES: usize = 100_000;
 
 /// What is known of a client, living or dead.
 #[derive(Debug)]
 pub(super) struct Client {
     /// Its connection; `None` once it is dead.
-    pub(super) connection: Option<ConnectionId>,
+    connection: Option<ConnectionId>,
     /// Where it listens.
-    pub(super) address: SocketAddr,
-    pub(super) stage: Stage,
+    address: SocketAddr,
+    stage: Stage,
     /// The info dictionary it is reporting.
-    pub(super) parts: InfoParts,
+    parts: InfoParts,
     /// What it has whole: what it reported, and what it completed.
-    pub(super) owned: HashSet<InfoHash>,
+    owned: HashSet<InfoHash>,
     /// What it has looked up, of which it has a part by now.
-    pub(super) fetching: HashSet<InfoHash>,
-    pub(super) wanted: HashMap<FileName, Want>,
+    fetching: HashSet<InfoHash>,
+    wanted: HashMap<FileName, Want>,
 }
 
 /// How far a client has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+enum Stage {
     Reporting,
     Reported,
     Finished,
@@ -33,7 +36,7 @@ pub(super) enum Stage {
 
 /// What has become of a wanted file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Want {
+enum Want {
     Open,
     Complete,
     Failed,
@@ -52,10 +55,24 @@ impl Client {
         }
     }
 
+    /// Its connection; `None` once it is dead.
+    pub(super) fn connection(&self) -> Option<ConnectionId> {
+        self.connection
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Whether it lives and has that file, whole or in part.
     pub(super) fn has(&self, info_hash: &InfoHash) -> bool {
         self.connection.is_some()
             && (self.owned.contains(info_hash) || self.fetching.contains(info_hash))
+    }
+
+    pub(super) fn has_whole(&self, info_hash: &InfoHash) -> bool {
+        self.owned.contains(info_hash)
     }
 
     pub(super) fn is_reported_or_ended(&self) -> bool {
@@ -66,11 +83,77 @@ impl Client {
         self.connection.is_none() || self.stage == Stage::Finished
     }
 
-    pub(super) fn has_open_wants(&self) -> bool {
-        self.wanted.values().any(|want| *want == Want::Open)
+    /// It is dead; returns the connection that it had.
+    pub(super) fn die(&mut self) -> Option<ConnectionId> {
+        self.connection.take()
     }
 
-    pub(super) fn check_reporting(&self, kind: &str) -> Result<(), Refused> {
+    /// It reports a part of an info dictionary; returns the whole if it was the last one.
+    pub(super) fn report_part(&mut self, part: &InfoPart) -> Result<Option<Vec<u8>>, Refused> {
+        self.check_reporting("own")?;
+        let raw = self.parts.add(part);
+        let raw = raw.map_err(|error| (ErrorKind::BadInfo, error.to_string()))?;
+        if raw.is_some() && self.owned.len() >= MAX_FILES {
+            return Err(too_many_files());
+        }
+        Ok(raw)
+    }
+
+    /// It has a file whole.
+    pub(super) fn owns(&mut self, info_hash: InfoHash) {
+        self.owned.insert(info_hash);
+    }
+
+    /// It has looked a file up, and has a part of it by now.
+    pub(super) fn fetches(&mut self, info_hash: InfoHash) {
+        self.fetching.insert(info_hash);
+    }
+
+    /// It reports what it wants.
+    pub(super) fn want(&mut self, names: Vec<FileName>) -> Result<(), Refused> {
+        self.check_reporting("want")?;
+        if self.wanted.len().saturating_add(names.len()) > MAX_FILES {
+            return Err(too_many_files());
+        }
+        let open = names.into_iter().map(|name| (name, Want::Open));
+        self.wanted.extend(open);
+        Ok(())
+    }
+
+    /// It has reported everything.
+    pub(super) fn end_report(&mut self) -> Result<(), Refused> {
+        self.check_reporting("reported")?;
+        if self.parts.offset() > 0 {
+            let message = "the last info dictionary is not whole".into();
+            return Err((ErrorKind::BadInfo, message));
+        }
+        self.stage = Stage::Reported;
+        Ok(())
+    }
+
+    /// It has completed a wanted file.
+    pub(super) fn complete(&mut self, name: &FileName, info_hash: InfoHash) -> Result<(), Refused> {
+        self.settle(name, Want::Complete)?;
+        self.owns(info_hash);
+        Ok(())
+    }
+
+    /// It cannot get a wanted file.
+    pub(super) fn give_up(&mut self, name: &FileName) -> Result<(), Refused> {
+        self.settle(name, Want::Failed)
+    }
+
+    /// It has finished; returns whether that makes sense at this point.
+    pub(super) fn finish(&mut self) -> bool {
+        let open = self.wanted.values().any(|want| *want == Want::Open);
+        let makes_sense = self.stage == Stage::Reported && !open;
+        if makes_sense {
+            self.stage = Stage::Finished;
+        }
+        makes_sense
+    }
+
+    fn check_reporting(&self, kind: &str) -> Result<(), Refused> {
         if self.stage == Stage::Reporting {
             return Ok(());
         }
@@ -79,10 +162,14 @@ impl Client {
     }
 
     /// Notes what has become of a wanted file, once.
-    pub(super) fn settle(&mut self, name: &FileName, end: Want) -> Result<(), Refused> {
+    fn settle(&mut self, name: &FileName, end: Want) -> Result<(), Refused> {
         let want = self.wanted.get_mut(name);
         let want = want.filter(|want| **want == Want::Open);
         *want.ok_or_else(|| not_wanted(name))? = end;
         Ok(())
     }
+}
+
+fn too_many_files() -> Refused {
+    (ErrorKind::TooMuch, format!("more than {MAX_FILES} files"))
 }

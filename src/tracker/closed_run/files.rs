@@ -1,6 +1,6 @@
 //! The files of a closed run: one content under each name, and its info dictionary.
 
-use super::Refused;
+use super::events::Refused;
 use crate::torrent::{FileName, Info, InfoHash, Layout};
 use crate::wire::control::{ClientNumber, ErrorKind};
 use std::collections::HashMap;

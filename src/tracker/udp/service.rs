@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Answers datagrams.
-#[derive(Debug)]
 pub(super) struct UdpService {
     service: Arc<Service>,
     connections: Connections,

@@ -40,7 +40,7 @@ const STACK: usize = 256 << 10;
 
 /// The lines to other trackers.
 #[derive(Debug)]
-pub struct Twins {
+pub(super) struct Replicas {
     shared: Arc<Shared>,
     stop: Stop,
     listing: Mutex<Option<JoinHandle<()>>>,
@@ -70,12 +70,12 @@ enum CallError {
     NoPort(TrackerNumber),
 }
 
-impl Twins {
+impl Replicas {
     /// Calls the trackers that TRACKER_INFO lists before `number`, and keeps to who is listed.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(
+    pub(super) fn start(
         store: Arc<RegistryStore>,
         tls: ClusterTls,
         tracker_info: PathBuf,
@@ -102,7 +102,7 @@ impl Twins {
     }
 
     /// Ends the lines and joins the threads.
-    pub fn stop(&self) {
+    pub(super) fn stop(&self) {
         self.stop.stop();
         for socket in self.shared.called().values() {
             let _ = socket.shutdown(std::net::Shutdown::Both);
@@ -114,20 +114,20 @@ impl Twins {
     }
 }
 
-impl Drop for Twins {
+impl Drop for Replicas {
     fn drop(&mut self) {
         self.stop();
     }
 }
 
 /// Serves a line that another tracker opened until it ends.
-pub fn serve_twin(store: &RegistryStore, stream: &TlsStream, address: SocketAddr) {
+pub(super) fn serve_replica(store: &RegistryStore, stream: &TlsStream, address: SocketAddr) {
     log::debug!("a tracker calls from {address}");
     line::serve(store, stream, address);
 }
 
 /// The numbers of that many trackers.
-pub fn numbers(count: usize) -> Vec<TrackerNumber> {
+pub(super) fn numbers(count: usize) -> Vec<TrackerNumber> {
     let count = u32::try_from(count).unwrap_or(u32::MAX);
     (1..=count).filter_map(TrackerNumber::new).collect()
 }

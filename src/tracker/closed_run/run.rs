@@ -6,19 +6,15 @@
 //! that come only then are told why.
 //!
 //! In scope: these decisions. Events go in with the time they happen at, as a [`Duration`] since the run's start; what
-//! is to be done comes out as [`Effect`]s, in order. Out of scope: sockets, threads and clocks (see `control`).
+//! is to be done comes out as [`Effect`]s, in order. Out of scope: sockets, threads and clocks (see `running`).
 
-mod client;
-mod files;
-#[cfg(test)]
-mod tests;
-
+use super::client::Client;
+use super::events::{ConnectionId, Effect, Outcome, Refused, not_wanted, out_of_order};
+use super::files::Files;
 use crate::torrent::{FileName, InfoHash};
 use crate::wire::control::{
     Answer, Ask, ClientNumber, ErrorKind, InfoPart, Line, MAX_PAGE, Notice, Request,
 };
-use client::{Client, Stage, Want};
-use files::Files;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
@@ -33,30 +29,8 @@ pub const HELLO: Duration = Duration::from_secs(10);
 /// Why a file cannot be had whose owners are dead or never were.
 pub const NO_LIVING_OWNER: &str = "no living owner";
 
-/// The most files one client may own, and the most it may want.
-const MAX_FILES: usize = 100_000;
 /// The most failures told to the clients; the outcome holds all.
 const MAX_TOLD: usize = 100;
-
-/// A connection, numbered by whoever accepts it; never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnectionId(pub u64);
-
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Send this.
-    Send(ConnectionId, Notice),
-    /// Close the connection once what was to be sent has been; nothing more comes of it.
-    Close(ConnectionId),
-}
-
-/// How a run ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// What went wrong, in the order it happened, a line each; none when all clients finished with all they wanted.
-    pub failures: Vec<Line>,
-}
 
 /// The state of a closed run.
 #[derive(Debug)]
@@ -86,9 +60,6 @@ struct Connection {
     heard: Duration,
     client: Option<ClientNumber>,
 }
-
-/// An error to be answered with.
-type Refused = (ErrorKind, String);
 
 impl ClosedRun {
     /// A run of `expected` clients that have `wait` to report.
@@ -265,8 +236,14 @@ impl ClosedRun {
                 Err((ErrorKind::RunStarted, message))
             }
             Ask::Own { parts } => self.own(number, &parts),
-            Ask::Want { names } => self.want(number, names),
-            Ask::Reported => self.reported(number),
+            Ask::Want { names } => {
+                self.client(number)?.want(names)?;
+                Ok(Answer::Ok)
+            }
+            Ask::Reported => {
+                self.client(number)?.end_report()?;
+                Ok(Answer::Ok)
+            }
             _ if self.phase != Phase::Released => Err(out_of_order(&ask)),
             Ask::Lookup { name, offset } => self.lookup(number, &name, offset),
             Ask::Owners { info_hash } => Ok(self.owners(number, info_hash)),
@@ -274,40 +251,28 @@ impl ClosedRun {
                 let info_hash = self.files.info_hash(&name);
                 let client = self.client(number)?;
                 let info_hash = info_hash.ok_or_else(|| not_wanted(&name))?;
-                client.settle(&name, Want::Complete)?;
-                client.owned.insert(info_hash);
+                client.complete(&name, info_hash)?;
                 Ok(Answer::Ok)
             }
             Ask::Failed { name, reason } => {
-                self.client(number)?.settle(&name, Want::Failed)?;
+                self.client(number)?.give_up(&name)?;
                 self.fail(&format!("client {number}: {name}: {reason}"));
                 Ok(Answer::Ok)
             }
-            Ask::Finished => {
-                let client = self.client(number)?;
-                if client.stage != Stage::Reported || client.has_open_wants() {
-                    return Err(out_of_order(&ask));
-                }
-                client.stage = Stage::Finished;
-                Ok(Answer::Ok)
-            }
+            Ask::Finished => match self.client(number)?.finish() {
+                true => Ok(Answer::Ok),
+                false => Err(out_of_order(&ask)),
+            },
         }
     }
 
     fn own(&mut self, number: ClientNumber, parts: &[InfoPart]) -> Result<Answer, Refused> {
         for part in parts {
-            let client = self.client(number)?;
-            client.check_reporting("own")?;
-            let raw = client.parts.add(part);
-            let raw = raw.map_err(|error| (ErrorKind::BadInfo, error.to_string()))?;
-            let Some(raw) = raw else {
+            let Some(raw) = self.client(number)?.report_part(part)? else {
                 continue;
             };
-            if client.owned.len() >= MAX_FILES {
-                return Err((ErrorKind::TooMuch, format!("more than {MAX_FILES} files")));
-            }
             let added = self.files.add(&raw, number)?;
-            self.client(number)?.owned.insert(added.info_hash);
+            self.client(number)?.owns(added.info_hash);
             if let Some((name, first)) = added.conflict {
                 let (low, high) = (first.min(number), first.max(number));
                 self.fail(&format!(
@@ -318,28 +283,6 @@ impl ClosedRun {
                 return Ok(Answer::Ok);
             }
         }
-        Ok(Answer::Ok)
-    }
-
-    fn want(&mut self, number: ClientNumber, names: Vec<FileName>) -> Result<Answer, Refused> {
-        let client = self.client(number)?;
-        client.check_reporting("want")?;
-        if client.wanted.len().saturating_add(names.len()) > MAX_FILES {
-            return Err((ErrorKind::TooMuch, format!("more than {MAX_FILES} files")));
-        }
-        let open = names.into_iter().map(|name| (name, Want::Open));
-        client.wanted.extend(open);
-        Ok(Answer::Ok)
-    }
-
-    fn reported(&mut self, number: ClientNumber) -> Result<Answer, Refused> {
-        let client = self.client(number)?;
-        client.check_reporting("reported")?;
-        if client.parts.offset() > 0 {
-            let message = "the last info dictionary is not whole".into();
-            return Err((ErrorKind::BadInfo, message));
-        }
-        client.stage = Stage::Reported;
         Ok(Answer::Ok)
     }
 
@@ -357,7 +300,7 @@ impl ClosedRun {
         let info = self.files.info(&info_hash).ok_or_else(no_owner)?;
         let part = InfoPart::of(info, offset);
         let part = part.map_err(|error| (ErrorKind::BadInfo, error.to_string()))?;
-        self.client(number)?.fetching.insert(info_hash);
+        self.client(number)?.fetches(info_hash);
         Ok(Answer::Info { part })
     }
 
@@ -371,10 +314,10 @@ impl ClosedRun {
             .map(|(_, client)| client)
             .filter(|client| client.has(&info_hash));
         let (whole, partial): (Vec<&Client>, Vec<&Client>) =
-            living.partition(|client| client.owned.contains(&info_hash));
+            living.partition(|client| client.has_whole(&info_hash));
         let addresses = whole.iter().chain(&partial).take(MAX_PAGE);
         Answer::Owners {
-            addresses: addresses.map(|client| client.address).collect(),
+            addresses: addresses.map(|client| client.address()).collect(),
             whole: u32::try_from(whole.len()).unwrap_or(u32::MAX),
         }
     }
@@ -400,7 +343,7 @@ impl ClosedRun {
             return;
         };
         if let Some(client) = self.clients.get_mut(&number) {
-            client.connection = None;
+            client.die();
         }
         self.fail(&format!("client {number} is gone"));
     }
@@ -410,10 +353,10 @@ impl ClosedRun {
     fn end_the_late(&mut self, effects: &mut Vec<Effect>) {
         let late = format!("did not report within {} s", self.wait.as_secs_f64());
         for (number, client) in &mut self.clients {
-            if client.stage != Stage::Reporting {
+            if client.is_reported_or_ended() {
                 continue;
             }
-            if let Some(connection) = client.connection.take() {
+            if let Some(connection) = client.die() {
                 let line = Line::new(&format!("client {number} {late}"));
                 self.connections.remove(&connection);
                 let failures = vec![line.clone()];
@@ -462,7 +405,7 @@ impl ClosedRun {
     fn release(&mut self, effects: &mut Vec<Effect>) {
         self.phase = Phase::Released;
         for client in self.clients.values() {
-            if let Some(connection) = client.connection {
+            if let Some(connection) = client.connection() {
                 effects.push(Effect::Send(connection, Notice::Release));
             }
         }
@@ -495,12 +438,5 @@ impl Connection {
     }
 }
 
-fn out_of_order(ask: &Ask) -> Refused {
-    let message = format!("{} makes no sense at this point", ask.kind());
-    (ErrorKind::OutOfOrder, message)
-}
-
-fn not_wanted(name: &FileName) -> Refused {
-    let message = format!("{name} is not a wanted file still to be fetched");
-    (ErrorKind::OutOfOrder, message)
-}
+#[cfg(test)]
+mod tests;

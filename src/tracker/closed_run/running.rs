@@ -7,14 +7,11 @@
 //! Each line has the thread that calls [`RunningRun::serve`], which reads, and one that writes; the run has one thread
 //! that looks at the time. Locks: the run's state, then a line's outbox; none is held while a socket is used.
 
-mod outbox;
-#[cfg(test)]
-mod tests;
-
-use super::closed_run::{ClosedRun, ConnectionId, Effect, Outcome};
+use super::events::{ConnectionId, Effect, Outcome};
+use super::outbox::Outbox;
+use super::run::ClosedRun;
 use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
 use crate::wire::control::{ControlError, MAX_FRAME, Request};
-use outbox::Outbox;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -259,3 +256,6 @@ fn write(stream: &TlsStream, outbox: &Outbox) {
     outbox.wait_for_reader(LINGER);
     stream.hang_up();
 }
+
+#[cfg(test)]
+mod tests;
