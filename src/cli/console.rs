@@ -8,7 +8,7 @@ use super::output::Output;
 use super::prompt::{Input, Lines};
 use super::words;
 use crate::net::Stop;
-use crate::tracker::replication::{Serving, Status, TwinStatus};
+use crate::tracker::replication::{ReplicaStatus, Serving, Status};
 use crate::tracker::{Registrar, Registration, Written};
 use crate::wire::access::Refused;
 use crate::wire::name::{NameError, UserName};
@@ -201,34 +201,34 @@ fn cluster(status: &Status) -> Vec<String> {
         let count = counted(status.lacking_blobs, "info dictionary");
         lines.push(format!("shares whose metainfo is at no tracker: {count}"));
     }
-    lines.extend(status.twins.iter().map(twin));
+    lines.extend(status.others.iter().map(other));
     lines
 }
 
-fn twin(twin: &TwinStatus) -> String {
-    let state = match (twin.is_up(), twin.current) {
+fn other(other: &ReplicaStatus) -> String {
+    let state = match (other.is_up(), other.current) {
         (false, _) => "not reachable",
         (true, true) => "in step",
         (true, false) => "catching up",
     };
-    let lacks = match twin.it_lacks {
+    let lacks = match other.it_lacks {
         Some(lacks) => format!("lacks {}", counted_long(lacks, "write")),
         None => "not heard of since the start".to_owned(),
     };
-    let mut line = format!("tracker {}  {state}  {lacks}", twin.number);
-    if twin.we_lack > 0 {
+    let mut line = format!("tracker {}  {state}  {lacks}", other.number);
+    if other.we_lack > 0 {
         line.push_str(&format!(
             "  has {} more",
-            counted_long(twin.we_lack, "write")
+            counted_long(other.we_lack, "write")
         ));
     }
-    if let Some(silent) = twin.last_contact {
+    if let Some(silent) = other.last_contact {
         line.push_str(&format!(
             "  last heard of {:.1} s ago",
             silent.as_secs_f64()
         ));
     }
-    if let Some(ahead) = twin.clock_ahead {
+    if let Some(ahead) = other.clock_ahead {
         let seconds = Duration::from_millis(ahead.unsigned_abs()).as_secs_f64();
         let sign = if ahead < 0 { '-' } else { '+' };
         line.push_str(&format!("  clock {sign}{seconds:.3} s"));

@@ -1,7 +1,7 @@
 //! What a tracker tells those who watch it: counts over all swarms, which name no swarm, no peer and no address, so that
 //! everybody may see them.
 
-use super::replication::{Serving, Status, TwinStatus};
+use super::replication::{ReplicaStatus, Serving, Status};
 use super::totals::Stats;
 use serde::Serialize;
 use std::fmt::Write;
@@ -134,37 +134,37 @@ pub(super) fn cluster_metrics(status: &Status, out: &mut String) {
         "Info dictionaries of shares that are not here yet.",
         one(status.lacking_blobs.to_string()),
     );
-    let each = |value: &dyn Fn(&TwinStatus) -> Option<String>| -> Vec<(String, String)> {
-        let twins = status.twins.iter();
-        twins
-            .filter_map(|twin| Some((format!("{{tracker=\"{}\"}}", twin.number), value(twin)?)))
+    let each = |value: &dyn Fn(&ReplicaStatus) -> Option<String>| -> Vec<(String, String)> {
+        let others = status.others.iter();
+        others
+            .filter_map(|other| Some((format!("{{tracker=\"{}\"}}", other.number), value(other)?)))
             .collect()
     };
     metric(
         "twin_reachable",
         "Whether there is a line to the other tracker.",
-        each(&|twin| Some(flag(twin.is_up()))),
+        each(&|other| Some(flag(other.is_up()))),
     );
     metric(
         "twin_lacks_writes",
         "Writes known here that the other tracker lacks, as last told.",
-        each(&|twin| twin.it_lacks.map(|lacks| lacks.to_string())),
+        each(&|other| other.it_lacks.map(|lacks| lacks.to_string())),
     );
     metric(
         "twin_ahead_writes",
         "Writes the other tracker has told of that are not known here.",
-        each(&|twin| Some(twin.we_lack.to_string())),
+        each(&|other| Some(other.we_lack.to_string())),
     );
     metric(
         "twin_last_contact_seconds",
         "Time since the other tracker was last heard of.",
-        each(&|twin| twin.last_contact.map(seconds)),
+        each(&|other| other.last_contact.map(seconds)),
     );
     metric(
         "twin_clock_offset_seconds",
         "By how much the other tracker's clock is ahead of the one here.",
-        each(&|twin| {
-            let millis = twin.clock_ahead?;
+        each(&|other| {
+            let millis = other.clock_ahead?;
             let sign = if millis < 0 { "-" } else { "" };
             let offset = Duration::from_millis(millis.unsigned_abs());
             Some(format!("{sign}{}", seconds(offset)))
@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn each_other_tracker_has_its_samples() {
         let number = |number| TrackerNumber::new(number).unwrap();
-        let twin = |of: u32, last_contact: Option<Duration>| TwinStatus {
+        let other = |of: u32, last_contact: Option<Duration>| ReplicaStatus {
             number: number(of),
             origin: last_contact.map(|_| Origin([of as u8; 16])),
             serving: true,
@@ -249,7 +249,7 @@ mod tests {
             serving: Serving::Waiting,
             waiting: 3,
             lacking_blobs: 0,
-            twins: vec![twin(2, Some(Duration::from_millis(1_500))), twin(3, None)],
+            others: vec![other(2, Some(Duration::from_millis(1_500))), other(3, None)],
         };
         let mut text = String::new();
         cluster_metrics(&status, &mut text);

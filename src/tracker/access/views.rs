@@ -57,12 +57,12 @@ pub(super) fn request(view: RequestView) -> RequestEntry {
 
 /// How the tracker stands with the others.
 pub(super) fn cluster(status: &Status) -> ClusterView {
-    let twins = status.twins.iter().map(|twin| TwinView {
-        number: twin.number.get(),
-        up: twin.is_up(),
-        it_lacks: twin.it_lacks,
-        we_lack: twin.we_lack,
-        silent: twin
+    let twins = status.others.iter().map(|other| TwinView {
+        number: other.number.get(),
+        up: other.is_up(),
+        it_lacks: other.it_lacks,
+        we_lack: other.we_lack,
+        silent: other
             .last_contact
             .map(|silent| u64::try_from(silent.as_millis()).unwrap_or(u64::MAX)),
     });

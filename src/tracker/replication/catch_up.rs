@@ -1,20 +1,29 @@
-//! Catching up with a twin that knows more: batch by batch, then its blobs, then all in one step.
+//! Catching up with a tracker that knows more: batch by batch, then its blobs, then all in one step.
 
-use super::{LineId, Moment, PAUSE, Replica};
-use crate::torrent::InfoHash;
+use super::effects::{Effects, LineId, Moment};
+use super::limits::PATIENCE;
 use crate::tracker::registry::{Change, VersionVector};
 use crate::wire::twin::{Encoded, Message, TrackerNumber};
-use std::cmp::Reverse;
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How long what was staged is kept: far shorter than any row after its end, so that nothing forgotten comes back by it.
 const KEPT: Duration = Duration::from_secs(60);
 
+/// Catching up with one tracker at a time.
+#[derive(Debug, Default)]
+pub(super) struct CatchingUp {
+    current: Option<CatchUp>,
+    /// What was staged when a catching up was given up.
+    kept: Option<Kept>,
+    /// The number of pulls so far.
+    pulls: u32,
+}
+
+/// A catching up that goes on.
 #[derive(Debug)]
 pub(super) struct CatchUp {
-    pub(super) twin: TrackerNumber,
-    pub(super) line: LineId,
+    other: TrackerNumber,
+    line: LineId,
     /// The pull that has not been answered; none when all batches are here.
     pull: Option<u32>,
     /// The batches so far.
@@ -22,40 +31,56 @@ pub(super) struct CatchUp {
     /// What is known here together with them.
     reached: VersionVector,
     /// When it last got on.
-    pub(super) progress: Duration,
+    progress: Duration,
 }
 
-/// What was staged when a catching up was given up. It is gone on from over the same line: at the other end of another one may
-/// be an older copy of that twin's data, which gives the numbers of these writes to others.
+/// What was staged. It is gone on from over the same line: at the other end of another one may be an older copy of that
+/// tracker's data, which gives the numbers of these writes to others.
 #[derive(Debug)]
-pub(super) struct Kept {
-    pub(super) line: LineId,
+struct Kept {
+    line: LineId,
     staged: Change,
     reached: VersionVector,
     since: Duration,
 }
 
-impl Replica {
-    /// Begins to catch up with the twin that has most to tell, unless that is under way.
-    pub(super) fn consider_catching_up(&mut self, now: Moment) {
-        if self.catch_up.is_some() || self.is_halted() {
-            return;
-        }
-        let ours = self.registry.version_vector();
-        let ahead = self.twins.iter().filter_map(|(number, twin)| {
-            let (session, told) = (twin.session.as_ref()?, twin.told.as_ref()?);
-            let lacking = ours.behind(told);
-            (lacking > 0 && twin.pause <= now.elapsed).then_some((
-                lacking,
-                Reverse(*number),
-                session.line,
-            ))
-        });
-        let Some((_, Reverse(twin), line)) = ahead.max() else {
-            return;
-        };
+/// What is wrong with a batch: which tracker sent it, and the reason.
+pub(super) type Bad = (TrackerNumber, String);
+
+impl CatchUp {
+    pub(super) fn other(&self) -> TrackerNumber {
+        self.other
+    }
+
+    pub(super) fn line(&self) -> LineId {
+        self.line
+    }
+
+    pub(super) fn staged(&self) -> &Change {
+        &self.staged
+    }
+
+    pub(super) fn reached(&self) -> &VersionVector {
+        &self.reached
+    }
+}
+
+impl CatchingUp {
+    pub(super) fn is_under_way(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// Begins, and asks for the first batch. `ours` is what is known here.
+    pub(super) fn begin(
+        &mut self,
+        other: TrackerNumber,
+        line: LineId,
+        ours: &VersionVector,
+        now: Moment,
+        effects: &mut Effects,
+    ) {
         let mut reached = ours.clone();
-        // What a third tracker has told since would leave a gap between it and what comes next.
+        // What a third tracker has sent since would leave a gap between it and what comes next.
         let good = |kept: &Kept| {
             let mut covers = kept.staged.covers();
             kept.line == line
@@ -66,32 +91,34 @@ impl Replica {
             reached.join(&kept.reached);
             kept.staged
         });
-        self.catch_up = Some(CatchUp {
-            twin,
+        self.current = Some(CatchUp {
+            other,
             line,
             pull: None,
             staged: staged.unwrap_or_default(),
             reached,
             progress: now.elapsed,
         });
-        self.pull();
+        self.pull(effects);
     }
 
-    fn pull(&mut self) {
+    fn pull(&mut self, effects: &mut Effects) {
         self.pulls = self.pulls.wrapping_add(1);
         let id = self.pulls;
-        let Some(catch_up) = &mut self.catch_up else {
+        let Some(catch_up) = &mut self.current else {
             return;
         };
         let Some(known) = Encoded::new(catch_up.reached.encode()) else {
             return;
         };
         catch_up.pull = Some(id);
-        let line = catch_up.line;
-        self.send(line, Message::Pull { id, known });
+        effects.send(catch_up.line, Message::Pull { id, known });
     }
 
-    /// The answer to a pull.
+    /// Takes the answer to a pull, and asks for the next batch if there is one; returns whether it was the last one.
+    ///
+    /// # Errors
+    /// What is wrong with it; it was not taken.
     pub(super) fn batch(
         &mut self,
         line: LineId,
@@ -99,85 +126,70 @@ impl Replica {
         change: Option<Encoded>,
         more: bool,
         now: Moment,
-    ) {
-        let Some(catch_up) = &mut self.catch_up else {
-            return;
+        effects: &mut Effects,
+    ) -> Result<bool, Bad> {
+        let asked = self.current.as_mut();
+        let Some(catch_up) = asked.filter(|it| it.line == line && it.pull == Some(id)) else {
+            return Ok(false);
         };
-        if catch_up.line != line || catch_up.pull != Some(id) {
-            return;
-        }
-        let twin = catch_up.twin;
+        let bad = |reason: String| (catch_up.other, reason);
         let change = change.map(|change| Change::decode(change.as_bytes()));
-        let change = match change.transpose() {
-            Ok(change) => change.unwrap_or_default(),
-            Err(error) => return self.unreadable(line, twin, &error),
-        };
+        let change = change.transpose().map_err(|error| bad(error.to_string()))?;
+        let change = change.unwrap_or_default();
         let before = catch_up.reached.clone();
         change.extend(&mut catch_up.reached);
         if more && catch_up.reached == before {
-            let reason = "it says there is more and does not tell it".to_owned();
-            return self.turn_away(line, Some(twin), reason);
+            return Err(bad("it says there is more and does not tell it".to_owned()));
         }
-        if let Err(error) = catch_up.staged.join(change) {
-            return self.turn_away(line, Some(twin), error.to_string());
-        }
+        let joined = catch_up.staged.join(change);
+        joined.map_err(|error| bad(error.to_string()))?;
         catch_up.progress = now.elapsed;
-        if more {
-            return self.pull();
+        match more {
+            true => self.pull(effects),
+            false => catch_up.pull = None,
         }
-        catch_up.pull = None;
-        self.finish_catching_up(now);
+        Ok(!more)
     }
 
-    /// Merges what was staged, if all is here that it needs.
-    pub(super) fn finish_catching_up(&mut self, now: Moment) {
-        let staged = self.catch_up.as_ref().filter(|it| it.pull.is_none());
-        if !staged.is_some_and(|it| self.missing_blobs(&it.staged).is_empty()) {
-            return;
-        }
-        let Some(catch_up) = self.catch_up.take() else {
-            return;
-        };
-        self.merge(catch_up.line, catch_up.twin, &catch_up.staged, now);
-        let versions = self.registry.version_vector();
-        if let Some(twin) = self.twins.get_mut(&catch_up.twin) {
-            if !versions.includes(&catch_up.reached) {
-                twin.pause = now.elapsed + PAUSE;
-            }
-            let told = twin.told.clone().unwrap_or_default();
-            self.is_told(catch_up.twin, told);
-        }
+    /// The one that goes on, if all its batches are here.
+    pub(super) fn staged(&self) -> Option<&CatchUp> {
+        self.current.as_ref().filter(|it| it.pull.is_none())
     }
 
-    /// The next blob that catching up needs, and from whom.
-    pub(super) fn blob_for_catching_up(&self) -> Option<(TrackerNumber, LineId, InfoHash)> {
-        let catch_up = self.catch_up.as_ref().filter(|it| it.pull.is_none())?;
-        let missing: BTreeSet<InfoHash> = self.missing_blobs(&catch_up.staged);
-        let first = missing.into_iter().next()?;
-        Some((catch_up.twin, catch_up.line, first))
+    /// Ends the one that goes on, whose batches are merged now.
+    pub(super) fn finish(&mut self) -> Option<CatchUp> {
+        self.current.take()
     }
 
-    /// Blobs came nearer.
-    pub(super) fn catching_up_got_on(&mut self, now: Moment) {
-        if let Some(catch_up) = &mut self.catch_up {
-            catch_up.progress = now.elapsed;
+    /// What it waits for came nearer, over that line or, with none, over any.
+    pub(super) fn got_on(&mut self, line: Option<LineId>, now: Moment) {
+        let current = self.current.as_mut();
+        if let Some(it) = current.filter(|it| line.is_none_or(|line| it.line == line)) {
+            it.progress = now.elapsed;
         }
     }
 
-    /// Gives a catching up that does not get on up; another twin may be asked first.
-    pub(super) fn give_catching_up_up(&mut self, now: Moment) {
-        let Some(catch_up) = self.catch_up.take() else {
-            return;
-        };
-        self.fetch = None;
-        if let Some(twin) = self.twins.get_mut(&catch_up.twin) {
-            twin.pause = now.elapsed + PAUSE;
-        }
+    /// Ends what goes on over a line, and drops what was kept of it.
+    pub(super) fn line_down(&mut self, line: LineId) {
+        self.current.take_if(|it| it.line == line);
+        self.kept.take_if(|it| it.line == line);
+    }
+
+    /// Ends the one that goes on.
+    pub(super) fn abort(&mut self) {
+        self.current = None;
+    }
+
+    /// Gives up one that does not get on, and keeps what was staged; returns whom it was asked of.
+    pub(super) fn give_up_if_stuck(&mut self, now: Moment) -> Option<TrackerNumber> {
+        let stuck = |it: &mut CatchUp| now.elapsed >= it.progress + PATIENCE;
+        let catch_up = self.current.take_if(stuck)?;
         self.kept = Some(Kept {
             line: catch_up.line,
             staged: catch_up.staged,
             reached: catch_up.reached,
             since: now.elapsed,
         });
+        Some(catch_up.other)
     }
 }

@@ -1,6 +1,6 @@
-//! What the operator is told, a line each.
+//! Reports to the operator, a line each.
 
-use super::start::Halt;
+use super::serving::Halt;
 use crate::torrent::InfoHash;
 use crate::tracker::registry::Origin;
 use crate::wire::twin::TrackerNumber;
@@ -19,20 +19,21 @@ pub enum Report {
         /// For how long, by the clock that says more.
         passed: Duration,
     },
-    /// A twin is gone.
+    /// Another tracker is gone.
     Split {
         /// Which.
-        twin: TrackerNumber,
+        other: TrackerNumber,
     },
-    /// A twin is here, and both know the same.
+    /// Another tracker is here, and both know the same.
     Healed {
         /// Which.
-        twin: TrackerNumber,
+        other: TrackerNumber,
     },
-    /// A twin's clock differs from the own one by more than [`MAX_DRIFT`](crate::tracker::registry::MAX_DRIFT), or does no more.
+    /// The clock of another tracker differs from the own one by more than [`MAX_DRIFT`](crate::tracker::registry::MAX_DRIFT),
+    /// or no longer does.
     ClockOffset {
         /// Which.
-        twin: TrackerNumber,
+        other: TrackerNumber,
         /// By how many milliseconds it is ahead.
         ahead: i64,
     },
@@ -43,14 +44,14 @@ pub enum Report {
         /// How far ahead of the own clock.
         ahead: Duration,
     },
-    /// No replication with a twin, or none that works; told once as long as the reason stays the same.
+    /// No replication with another tracker, or none that works; reported once as long as the reason stays the same.
     Trouble {
         /// Which; none if it did not say, or is none that is listed.
-        twin: Option<TrackerNumber>,
+        other: Option<TrackerNumber>,
         /// Why.
         reason: String,
     },
-    /// A row names a blob that its twin has not got.
+    /// A row names a blob that the tracker it came from has not got.
     BlobMissing {
         /// Which blob.
         info_hash: InfoHash,
@@ -67,14 +68,14 @@ impl fmt::Display for Report {
                 "this tracker stood still for {} s, or its clock was set: it serves again once it knows what has changed",
                 passed.as_secs()
             ),
-            Self::Split { twin } => write!(f, "lost tracker {twin}: writes are kept for it"),
-            Self::Healed { twin } => write!(f, "in step with tracker {twin}"),
-            Self::ClockOffset { twin, ahead } => {
+            Self::Split { other } => write!(f, "lost tracker {other}: writes are kept for it"),
+            Self::Healed { other } => write!(f, "in step with tracker {other}"),
+            Self::ClockOffset { other, ahead } => {
                 let seconds = ahead.unsigned_abs() / 1_000;
                 let way = if *ahead < 0 { "behind" } else { "ahead of" };
                 write!(
                     f,
-                    "the clock of tracker {twin} is {seconds} s {way} the one here: set the wrong one"
+                    "the clock of tracker {other} is {seconds} s {way} the one here: set the wrong one"
                 )
             }
             Self::Drift { origin, ahead } => write!(
@@ -83,10 +84,13 @@ impl fmt::Display for Report {
                 ahead.as_secs()
             ),
             Self::Trouble {
-                twin: Some(twin),
+                other: Some(other),
                 reason,
-            } => write!(f, "no replication with tracker {twin}: {reason}"),
-            Self::Trouble { twin: None, reason } => {
+            } => write!(f, "no replication with tracker {other}: {reason}"),
+            Self::Trouble {
+                other: None,
+                reason,
+            } => {
                 write!(f, "a tracker was turned away: {reason}")
             }
             Self::BlobMissing { info_hash } => write!(

@@ -1,11 +1,11 @@
-//! How it stands with the twins, for the operator.
+//! How this tracker stands with the others, for the operator.
 
-use super::{Moment, Replica, Serving};
+use super::serving::Serving;
 use crate::tracker::registry::Origin;
 use crate::wire::twin::TrackerNumber;
 use std::time::Duration;
 
-/// How it stands.
+/// How this tracker stands with the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// The number of this tracker.
@@ -14,17 +14,17 @@ pub struct Status {
     pub origin: Origin,
     /// Whether it serves.
     pub serving: Serving,
-    /// Writes that wait for a twin or the disk.
+    /// Writes that wait for another tracker or the disk.
     pub waiting: usize,
     /// Blobs that rows name and that are not here.
     pub lacking_blobs: usize,
     /// The other trackers listed, by number.
-    pub twins: Vec<TwinStatus>,
+    pub others: Vec<ReplicaStatus>,
 }
 
 /// How it stands with one of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TwinStatus {
+pub struct ReplicaStatus {
     /// Its number.
     pub number: TrackerNumber,
     /// Its origin, while there is a line to it.
@@ -43,39 +43,9 @@ pub struct TwinStatus {
     pub clock_ahead: Option<i64>,
 }
 
-impl TwinStatus {
+impl ReplicaStatus {
     /// Whether there is a line to it.
     pub fn is_up(&self) -> bool {
         self.origin.is_some()
-    }
-}
-
-impl Replica {
-    /// How it stands now.
-    pub fn status(&self, now: Moment) -> Status {
-        let ours = self.registry.version_vector();
-        let twins = self.twins.iter().map(|(number, twin)| {
-            let (session, told) = (twin.session.as_ref(), twin.told.as_ref());
-            TwinStatus {
-                number: *number,
-                origin: session.map(|session| session.origin),
-                serving: twin.serving,
-                current: session.is_some_and(|session| session.current),
-                it_lacks: told.map(|told| told.behind(ours)),
-                we_lack: told.map_or(0, |told| ours.behind(told)),
-                last_contact: twin
-                    .last_contact
-                    .map(|last| now.elapsed.saturating_sub(last)),
-                clock_ahead: twin.offset,
-            }
-        });
-        Status {
-            number: self.number,
-            origin: self.registry.origin(),
-            serving: self.serving(),
-            waiting: self.writes.len(),
-            lacking_blobs: self.lacking.len(),
-            twins: twins.collect(),
-        }
     }
 }

@@ -7,10 +7,15 @@ mod time;
 mod writes;
 
 use super::*;
+use crate::torrent::InfoHash;
 use crate::tracker::registry::tests::password;
-use crate::tracker::registry::{Change, GroupKey, NewAccount, NewGroup, Origin, Refusal, Update};
+use crate::tracker::registry::{
+    Change, GroupKey, NewAccount, NewGroup, Origin, Refusal, Registry, Row, RowId, Sequence,
+    Update, VersionVector,
+};
 use crate::wire::control::InfoPart;
-use crate::wire::twin::{BLOB_PART, Encoded, PROTOCOL};
+use crate::wire::twin::{BLOB_PART, Encoded, Message, PROTOCOL, TrackerNumber};
+use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -231,6 +236,6 @@ fn pair() -> (Side, Side) {
     let (mut a, mut b) = (Side::new(1, Start::Empty), Side::new(2, Start::Empty));
     connect(&mut a, &mut b, 1);
     assert!(a.serves() && b.serves());
-    assert!(a.reports.contains(&Report::Healed { twin: number(2) }));
+    assert!(a.reports.contains(&Report::Healed { other: number(2) }));
     (a, b)
 }

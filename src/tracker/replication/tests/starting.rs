@@ -181,13 +181,18 @@ fn what_waits_when_a_tracker_halts_is_abandoned() {
 #[test]
 fn a_copy_of_ones_own_folder_halts_both() {
     let (mut a, mut b) = (Side::new(1, Start::Alone), Side::new(2, Start::Alone));
-    b.replica.registry = Registry::new(a.replica.registry.origin());
+    b.replica
+        .set_registry(Registry::new(a.replica.registry().origin()));
     a.up(1);
     b.up(1);
     let (from_a, from_b) = (a.sent.remove(0), b.sent.remove(0));
     a.receive(from_b.0, from_b.1);
     b.receive(from_a.0, from_a.1);
-    let of = |twin| Serving::Halted(Halt::Copied { twin: number(twin) });
+    let of = |twin| {
+        Serving::Halted(Halt::Copied {
+            other: number(twin),
+        })
+    };
     assert_eq!((a.replica.serving(), b.replica.serving()), (of(2), of(1)));
 }
 
@@ -207,7 +212,7 @@ fn of_two_others_with_one_folder_the_second_is_turned_away() {
     a.receive(LineId(2), hello);
     assert_eq!(a.closed, [LineId(2)]);
     assert!(
-        matches!(a.reports.last(), Some(Report::Trouble { twin, .. }) if *twin == Some(number(3)))
+        matches!(a.reports.last(), Some(Report::Trouble { other, .. }) if *other == Some(number(3)))
     );
     a.sent.clear();
     // A copy that came to be while nobody looked gives another write the number of one that is known.

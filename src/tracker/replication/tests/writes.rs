@@ -26,13 +26,13 @@ fn without_a_twin_a_write_is_acknowledged_at_once_and_told_when_it_comes() {
     let (mut a, mut b) = pair();
     a.down(1);
     b.down(1);
-    assert!(a.reports.contains(&Report::Split { twin: number(2) }));
+    assert!(a.reports.contains(&Report::Split { other: number(2) }));
     a.user("olga").unwrap();
     assert_eq!(a.told, [(1, Copies::OnlyHere)]);
-    assert_eq!(a.replica.status(a.now).twins[0].it_lacks, Some(1));
+    assert_eq!(a.replica.status(a.now).others[0].it_lacks, Some(1));
     connect(&mut a, &mut b, 2);
     assert_eq!(b.replica.registry().rows().count(), 1);
-    assert_eq!(a.replica.status(a.now).twins[0].it_lacks, Some(0));
+    assert_eq!(a.replica.status(a.now).others[0].it_lacks, Some(0));
 }
 
 #[test]
@@ -48,7 +48,10 @@ fn a_twin_that_stands_still_is_waited_for_once() {
     talk(&mut a, &mut b);
     a.later(PING);
     talk(&mut a, &mut b);
-    assert!(a.replica.status(a.now).twins[0].current, "until it is back");
+    assert!(
+        a.replica.status(a.now).others[0].current,
+        "until it is back"
+    );
     a.user("ada").unwrap();
     talk(&mut a, &mut b);
     assert_eq!(a.told[2], (3, Copies::Two));

@@ -241,7 +241,7 @@ impl World {
             }
             let status = replica.status(self.moment(at));
             let behind = status
-                .twins
+                .others
                 .iter()
                 .any(|twin| !twin.current || twin.it_lacks != Some(0) || twin.we_lack > 0);
             if behind || status.waiting > 0 || status.lacking_blobs > 0 || !node.commits.is_empty()
