@@ -1,7 +1,7 @@
 //! The tracker's console: what its operator types, or pipes, into standard input.
 //!
 //! In scope: reading and answering, a line at a time; the end of input leaves the tracker running. Out of scope: what the
-//! commands do (`tracker::Registrar`).
+//! commands do (`tracker::Operator`).
 
 use super::failure::Failure;
 use super::output::Output;
@@ -9,13 +9,12 @@ use super::prompt::{Input, Lines};
 use super::words;
 use crate::net::Stop;
 use crate::tracker::replication::{ReplicaStatus, Serving, Status};
-use crate::tracker::{Registrar, Registration, Written};
+use crate::tracker::{Operator, Registration, Written};
 use crate::wire::access::Refused;
 use crate::wire::name::{NameError, UserName};
 use crate::wire::password::{Password, PasswordError};
 use std::io::{self, BufReader};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -42,7 +41,7 @@ const COMMANDS: &[(&str, &str)] = &[
 /// What the console is for.
 #[derive(Debug)]
 pub(super) struct Console {
-    pub(super) registrar: Arc<Registrar>,
+    pub(super) operator: Operator,
     pub(super) address: SocketAddr,
     /// Whether open swarms are served.
     pub(super) open: bool,
@@ -104,15 +103,15 @@ impl Console {
             [] => Vec::new(),
             ["status"] => {
                 let mut told = vec![self.status(started)];
-                told.extend(cluster(&self.registrar.cluster()));
+                told.extend(cluster(&self.operator.cluster()));
                 told
             }
             ["users"] => {
-                let users = self.registrar.users();
+                let users = self.operator.users();
                 users.iter().map(ToString::to_string).collect()
             }
             ["groups"] => {
-                let groups = self.registrar.groups();
+                let groups = self.operator.groups();
                 let shown = groups.iter().map(|group| {
                     let owner = group.owner.as_ref().map(ToString::to_string);
                     let owner = owner.unwrap_or_else(|| "-".to_owned());
@@ -121,22 +120,13 @@ impl Console {
                 });
                 shown.collect()
             }
-            ["create_user", name] => {
-                let name: Result<UserName, NameError> = name.parse();
-                if name.is_err() {
-                    lines.drop_passwords(1);
-                }
-                let name = name?;
-                let password = password(lines, &name)?;
-                tell_of(self.registrar.make_user(name.clone(), &password)?, output);
-                vec![format!("user {name} is made")]
-            }
+            ["create_user", name] => vec![self.create_user(name, lines, output)?],
             ["create_user", ..] => {
                 lines.drop_passwords(1);
                 return Err(ConsoleError::Usage("create_user USER"));
             }
             ["invite"] => {
-                let (code, written) = self.registrar.invite()?;
+                let (code, written) = self.operator.invite()?;
                 tell_of(written, output);
                 vec![format!("invite {code}")]
             }
@@ -167,9 +157,21 @@ impl Console {
         Ok(())
     }
 
+    fn create_user(
+        &self,
+        name: &str,
+        lines: &Lines,
+        output: &Output,
+    ) -> Result<String, ConsoleError> {
+        let name: UserName = name.parse().inspect_err(|_| lines.drop_passwords(1))?;
+        let password = password(lines, &name)?;
+        tell_of(self.operator.make_user(name.clone(), &password)?, output);
+        Ok(format!("user {name} is made"))
+    }
+
     fn status(&self, started: Instant) -> String {
-        let counts = self.registrar.counts();
-        let registration = match self.registrar.registration() {
+        let counts = self.operator.counts();
+        let registration = match self.operator.registration() {
             Registration::Open => "open",
             Registration::Closed => "closed",
         };

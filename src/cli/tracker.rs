@@ -17,7 +17,6 @@ use crate::wire::{HostPort, TrackerInfo, TrackerInfoError};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::Path;
-use std::sync::Arc;
 
 /// Runs the tracker that the arguments describe.
 pub(super) fn run(arguments: TrackerArguments) -> Exit {
@@ -97,7 +96,7 @@ fn serve_cluster(options: NodeOptions, output: &Output) -> Result<Exit, Refused>
     let node = Node::start(options).map_err(failure)?;
     introduce(number, node.address(), node.fingerprint(), output);
     let console = Console {
-        registrar: Arc::clone(node.registrar()),
+        operator: node.operator(),
         address: node.address(),
         open,
         stop,

@@ -84,12 +84,7 @@ pub(super) fn serve(
         let unread = buffer.get_mut(filled..).unwrap_or_default();
         // What is first is here already.
         let is_first = filled == 0 && !stays;
-        let mut socket = stream;
-        let read = match is_first {
-            true => socket.read(unread),
-            false => reader.read(unread),
-        };
-        let read = match read {
+        let read = match read(stream, &mut reader, is_first, unread) {
             Ok(0) => return Ok(()),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -121,10 +116,9 @@ pub(super) fn serve(
                     if !request.keep_alive {
                         send(stream, &mut out, deadlines)?;
                         // With nothing left unread, closing resets nothing.
-                        return if start == filled {
-                            Ok(())
-                        } else {
-                            close(stream)
+                        return match start == filled {
+                            true => Ok(()),
+                            false => close(stream),
                         };
                     }
                     if out.len() > GATHERED {
@@ -142,6 +136,18 @@ pub(super) fn serve(
             idle = filled == 0;
             reader.set_deadline(if idle { deadlines.idle } else { deadlines.head });
         }
+    }
+}
+
+fn read(
+    mut stream: &TcpStream,
+    reader: &mut DeadlineReader<'_>,
+    is_first: bool,
+    unread: &mut [u8],
+) -> io::Result<usize> {
+    match is_first {
+        true => stream.read(unread),
+        false => reader.read(unread),
     }
 }
 

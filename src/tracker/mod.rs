@@ -12,6 +12,7 @@ mod endpoint;
 mod http;
 mod node;
 mod operator;
+mod outbox;
 mod quotas;
 pub mod registry;
 mod replicas;
@@ -26,7 +27,7 @@ mod totals;
 mod udp;
 mod watch;
 
-pub use access::{Counts, INVITE, InviteCode, Registrar, Registration, Terms};
+pub use access::{Counts, INVITE, InviteCode, Operator, Registration, Terms};
 pub use announcing::{Reach, Refusal};
 pub(crate) use clock::since_1970;
 pub use closed_run::{

@@ -9,7 +9,7 @@
 //! 3. The port is closed, and all connections end; the open swarms are saved.
 //! 4. The registry's threads end once all is on the disk.
 
-use super::access::{Registrar, Terms};
+use super::access::{Operator, Registrar, Terms, serve_peer};
 use super::endpoint::{Endpoint, EndpointOptions, NodeError, RunningFile};
 use super::operator::serve_operator;
 use super::replicas::{Replicas, numbers, serve_replica};
@@ -49,7 +49,6 @@ pub struct NodeOptions {
 }
 
 /// A running tracker. It ends when it is dropped, if not before.
-#[derive(Debug)]
 pub struct Node {
     store: Arc<RegistryStore>,
     registrar: Arc<Registrar>,
@@ -126,9 +125,9 @@ impl Node {
         self.fingerprint
     }
 
-    /// What answers about accounts and groups, for the operator's console.
-    pub fn registrar(&self) -> &Arc<Registrar> {
-        &self.registrar
+    /// What its operator works with.
+    pub fn operator(&self) -> Operator {
+        self.registrar.operator()
     }
 
     /// Serves until the stop flag is raised, then ends everything. Drops silent peers of groups meanwhile.
@@ -165,7 +164,7 @@ fn control(
 ) -> Box<dyn Fn(&TlsStream, SocketAddr, Purpose) + Send + Sync> {
     let (store, registrar) = (Arc::clone(store), Arc::clone(registrar));
     Box::new(move |line, from, purpose| match purpose {
-        Purpose::Peer => registrar.serve(line, from),
+        Purpose::Peer => serve_peer(&registrar, line, from),
         Purpose::Twin => serve_replica(&store, line, from),
         Purpose::Operator => serve_operator(&store, line, from),
     })

@@ -13,7 +13,6 @@ use super::udp::UdpServer;
 use crate::net::{Caps, Incoming, Purpose, Serve, Server, Stop, TlsServer, TlsStream};
 use crate::storage::SwarmsFile;
 use crate::wire::HostPort;
-use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -91,17 +90,6 @@ impl Options {
             },
             deadlines: Deadlines::default(),
         }
-    }
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("number", &self.number)
-            .field("listener", &self.listener)
-            .field("interval", &self.interval)
-            .field("access", &self.access)
-            .finish_non_exhaustive()
     }
 }
 
@@ -267,14 +255,6 @@ impl Tracker {
     pub fn wait_until_stopped(&self) {
         while !self.stop.wait(LONG) {}
         self.stop();
-    }
-}
-
-impl fmt::Debug for Tracker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tracker")
-            .field("address", &self.address())
-            .finish_non_exhaustive()
     }
 }
 

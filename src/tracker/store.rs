@@ -12,11 +12,10 @@
 
 mod driving;
 mod opening;
-mod outbox;
 mod saving;
 
+pub(super) use driving::{LineOutbox, Outgoing};
 pub use opening::OpenError;
-pub(super) use outbox::{Outbox, Outgoing};
 
 use super::registry::{Refusal, Registry, Row, Update};
 use super::replication::{
@@ -269,12 +268,12 @@ impl RegistryStore {
     }
 
     /// A line to another tracker is up, and takes messages by that outbox.
-    pub(super) fn line_up(&self, outbox: &Arc<Outbox>) -> LineId {
+    pub(super) fn line_up(&self, outbox: &Arc<LineOutbox>) -> LineId {
         let mut state = self.shared.state();
         state.last_line += 1;
         let line = LineId(state.last_line);
         if state.failed || self.stop.is_stopped() {
-            outbox.close();
+            outbox.give_up();
             return line;
         }
         state.lines.insert(line, Arc::clone(outbox));

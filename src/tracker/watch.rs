@@ -60,33 +60,20 @@ pub(super) fn metrics(stats: &Stats, uptime: Duration) -> String {
         }
     };
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-    metric(
-        "build_info",
-        "gauge",
-        "The version that runs.",
-        &[(concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1)],
-    );
-    metric(
-        "uptime_seconds",
-        "gauge",
-        "Time since the start.",
-        &[("", uptime.as_secs())],
-    );
-    metric(
-        "swarms",
-        "gauge",
-        "Swarms with at least one peer.",
-        &[("", count(stats.swarms))],
-    );
-    metric(
-        "peers",
-        "gauge",
-        "Peers in all swarms together.",
-        &[
-            ("{kind=\"seed\"}", count(stats.seeds)),
-            ("{kind=\"leech\"}", count(stats.leeches)),
-        ],
-    );
+    let version = concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}");
+    let kinds = [
+        ("{kind=\"seed\"}", count(stats.seeds)),
+        ("{kind=\"leech\"}", count(stats.leeches)),
+    ];
+    let (up, swarms) = (uptime.as_secs(), count(stats.swarms));
+    for (name, help, samples) in [
+        ("build_info", "The version that runs.", &[(version, 1)][..]),
+        ("uptime_seconds", "Time since the start.", &[("", up)]),
+        ("swarms", "Swarms with at least one peer.", &[("", swarms)]),
+        ("peers", "Peers in all swarms together.", &kinds),
+    ] {
+        metric(name, "gauge", help, samples);
+    }
     for (name, help, value) in [
         ("announces_total", "Announces taken.", stats.announces),
         ("scrapes_total", "Scrapes answered.", stats.scrapes),

@@ -1,60 +1,68 @@
 //! Writing once: a change carries the id that its asker drew, so that asking again changes nothing more.
 
-use super::once::{Once, RECEIPT};
+use super::asker::Asker;
+use super::idempotency::{IdempotencyKey, RECEIPT};
 use super::refusals::unwritten;
-use super::registrar::{Asker, Done, Registrar};
-use super::token::Session;
+use super::views::shown;
 use crate::torrent::Info;
 use crate::tracker::registry::{Refusal, Registry, Update};
-use crate::tracker::store::Written;
-use crate::wire::access::{Answer, Ask, Refused};
-use std::net::IpAddr;
+use crate::tracker::store::{RegistryStore, Written};
+use crate::wire::access::{Answer, Refused};
+use std::sync::Arc;
 use std::time::Duration;
 
-impl Registrar {
+/// Writes in the name of those who ask.
+#[derive(Clone, Debug)]
+pub(super) struct Changes {
+    store: Arc<RegistryStore>,
+}
+
+impl Changes {
+    pub(super) fn new(store: Arc<RegistryStore>) -> Self {
+        Self { store }
+    }
+
     /// Carries out an operation in the asker's name, once; `what` is what the log says of it.
     pub(super) fn change(
         &self,
         asker: &Asker<'_>,
-        once: &Once,
+        key: &IdempotencyKey,
         what: &str,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
     ) -> Result<Answer, Refused> {
-        self.change_with(asker, once, what, None, operation)
+        self.change_with(asker, key, what, None, operation)
     }
 
     /// The same for an operation whose rows name an info dictionary.
     pub(super) fn change_with(
         &self,
         asker: &Asker<'_>,
-        once: &Once,
+        key: &IdempotencyKey,
         what: &str,
         info: Option<&Info>,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
     ) -> Result<Answer, Refused> {
-        let session = asker.session;
-        let name = self.shown(session.account);
-        let what = format!("{name} at {} {what}", asker.from);
+        let session = asker.session();
+        let name = shown(&self.store, session.account);
+        let what = format!("{name} at {} {what}", asker.from());
         // Checked again with the write itself: the session may have been ended meanwhile.
-        let written = self.write_once(once, &what, info, |registry, now| {
+        let written = self.write_once(key, &what, info, |registry, now| {
             registry.check_session(session.account, session.session, session.credential)?;
             operation(registry, now)
         })?;
-        if written == Written::OnlyHere {
-            asker.only_here.set(true);
-        }
+        asker.note(written);
         Ok(Answer::Done)
     }
 
     /// Carries out an operation and notes that it was; if it was before, it is not carried out again.
     pub(super) fn write_once(
         &self,
-        once: &Once,
+        key: &IdempotencyKey,
         what: &str,
         info: Option<&Info>,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
     ) -> Result<Written, Refused> {
-        let receipt = once.receipt();
+        let receipt = key.receipt();
         let written = self.store.write_with(info, |registry, now| {
             // Looked at again: another line may have asked for the same meanwhile.
             registry.unmade(receipt)?;
@@ -66,7 +74,7 @@ impl Registrar {
                 log::info!("{what}");
                 Ok(written)
             }
-            Err(error) => match self.before(once, || what.to_owned())? {
+            Err(error) => match self.before(key, || what.to_owned())? {
                 Some(written) => Ok(written),
                 None => Err(unwritten(error)),
             },
@@ -76,10 +84,10 @@ impl Registrar {
     /// Whether a write has been made already, and where it is durable then.
     pub(super) fn before(
         &self,
-        once: &Once,
+        key: &IdempotencyKey,
         what: impl FnOnce() -> String,
     ) -> Result<Option<Written>, Refused> {
-        let receipt = once.receipt();
+        let receipt = key.receipt();
         let is_ours = self.store.read(|registry| {
             let found = registry.receipt(receipt);
             found.map(|found| found.created.stamp.origin() == registry.origin())
@@ -88,8 +96,8 @@ impl Registrar {
             return Ok(None);
         };
         log::info!("asked for again, and done already: {}", what());
-        // What another tracker told of is on its disk and, once this request is answered, on ours. Of what was made here
-        // others may not know yet: once they know the receipt anew, they do.
+        // What another tracker told of is on its disk and, key this request is answered, on ours. Of what was made here
+        // others may not know yet: key they know the receipt anew, they do.
         if !is_ours {
             return Ok(Some(Written::Safe));
         }
@@ -97,36 +105,5 @@ impl Registrar {
             .store
             .write(|registry, now| registry.confirm(receipt, now + RECEIPT, now));
         written.map(Some).map_err(unwritten)
-    }
-
-    /// The answer to a write that the holder of a session asks for again.
-    pub(super) fn done_before(
-        &self,
-        session: &Session,
-        ask: &Ask,
-        from: IpAddr,
-    ) -> Result<Option<Done>, Refused> {
-        let Some(write) = ask.write() else {
-            return Ok(None);
-        };
-        let once = Once::of_account(session.account, write);
-        let what = || {
-            format!(
-                "{} of {} at {from}",
-                ask.kind(),
-                self.shown(session.account)
-            )
-        };
-        let Some(written) = self.before(&once, what)? else {
-            return Ok(None);
-        };
-        let answer = match ask {
-            Ask::ChangePassword { new, .. } => self.password_changed(session.account, new, from)?,
-            _ => Answer::Done,
-        };
-        Ok(Some(Done {
-            written,
-            ..Done::from(answer)
-        }))
     }
 }

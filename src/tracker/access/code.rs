@@ -6,9 +6,13 @@ use ring::error::Unspecified;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const CHARACTERS: usize = 16;
+
+/// How long an invite is good.
+pub const INVITE: Duration = Duration::from_secs(7 * 86_400);
 
 /// An invite code. It is shown once, to whoever asked for it; what is kept is its hash.
 #[derive(Clone, PartialEq, Eq)]

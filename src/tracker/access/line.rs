@@ -5,7 +5,7 @@
 //!
 //! The connection's own thread reads, has each request answered and writes the reply before it reads the next.
 
-use super::Registrar;
+use super::registrar::Registrar;
 use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
 use crate::tracker::closed_run::no_run;
 use crate::wire::access::{ErrorKind, MAX_FIRST_FRAME, MAX_FRAME, Refused, Reply, Request};
@@ -18,46 +18,48 @@ const IDLE: Duration = Duration::from_secs(60);
 /// How long a frame that has begun may take to arrive, and a reply to be taken.
 const FRAME: Duration = Duration::from_secs(10);
 
-impl Registrar {
-    /// Serves a line until it ends.
-    pub fn serve(&self, stream: &TlsStream, from: SocketAddr) {
-        match self.converse(stream, from) {
-            Ok(()) | Err(FrameIoError::Closed) => log::debug!("the control line of {from} ended"),
-            Err(error) => log::info!("the control line of {from} ended: {error}"),
-        }
-        stream.finish(FRAME);
-        stream.hang_up();
+/// Serves a line until it ends.
+pub(in crate::tracker) fn serve_peer(registrar: &Registrar, stream: &TlsStream, from: SocketAddr) {
+    match converse(registrar, stream, from) {
+        Ok(()) | Err(FrameIoError::Closed) => log::debug!("the control line of {from} ended"),
+        Err(error) => log::info!("the control line of {from} ended: {error}"),
     }
+    stream.finish(FRAME);
+    stream.hang_up();
+}
 
-    fn converse(&self, stream: &TlsStream, from: SocketAddr) -> Result<(), FrameIoError> {
-        let mut reader = FrameReader::new(stream, MAX_FIRST_FRAME);
-        let mut is_known = false;
-        loop {
-            let body = match reader.next(IDLE, FRAME) {
-                Err(FrameIoError::TooSlow(IDLE)) => return Ok(()),
-                body => body?,
-            };
-            let request = match Request::decode(body) {
-                Ok(request) => request,
-                Err(error) => {
-                    log::info!("no request from {from}: {error}");
-                    let reply = refusal(body, &error.to_string());
-                    return write_frame(stream, &reply, MAX_FRAME, FRAME);
-                }
-            };
-            if !is_known && self.holds(request.token.as_ref()) {
-                is_known = true;
-                reader.allow(MAX_FRAME);
+fn converse(
+    registrar: &Registrar,
+    stream: &TlsStream,
+    from: SocketAddr,
+) -> Result<(), FrameIoError> {
+    let mut reader = FrameReader::new(stream, MAX_FIRST_FRAME);
+    let mut is_known = false;
+    loop {
+        let body = match reader.next(IDLE, FRAME) {
+            Err(FrameIoError::TooSlow(IDLE)) => return Ok(()),
+            body => body?,
+        };
+        let request = match Request::decode(body) {
+            Ok(request) => request,
+            Err(error) => {
+                log::info!("no request from {from}: {error}");
+                let reply = refusal(body, &error.to_string());
+                return write_frame(stream, &reply, MAX_FRAME, FRAME);
             }
-            // Whoever has given up asks elsewhere, and may have gone on from there since: done now, a write would be later.
-            if request.ask.is_write() && stream.has_ended() {
-                let kind = request.ask.kind();
-                log::info!("{from} has given up {kind} and ended its line: it is not done");
-                return Ok(());
-            }
-            let reply = self.answer(request, from.ip()).encode();
-            write_frame(stream, &reply, MAX_FRAME, FRAME)?;
+        };
+        if !is_known && registrar.holds(request.token.as_ref()) {
+            is_known = true;
+            reader.allow(MAX_FRAME);
         }
+        // Whoever has given up asks elsewhere, and may have gone on from there since: done now, a write would be later.
+        if request.ask.is_write() && stream.has_ended() {
+            let kind = request.ask.kind();
+            log::info!("{from} has given up {kind} and ended its line: it is not done");
+            return Ok(());
+        }
+        let reply = registrar.answer(request, from.ip()).encode();
+        write_frame(stream, &reply, MAX_FRAME, FRAME)?;
     }
 }
 

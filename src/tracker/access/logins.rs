@@ -1,20 +1,68 @@
 //! Who is who: log-ins, passwords, sessions and their tokens.
 
-use super::gate::{Closed, Try};
-use super::once::Once;
-use super::passwords::PasswordsError;
-use super::refusals::{overloaded, refused, told};
-use super::registrar::{Asker, Registrar, named};
-use super::token::Session;
+use super::asker::Asker;
+use super::changes::Changes;
+use super::gate::{Closed, Gate, Try};
+use super::idempotency::IdempotencyKey;
+use super::passwords::{Passwords, PasswordsError};
+use super::refusals::{no_randomness, overloaded, refused, told};
+use super::token::{Session, TokenError, TokenKey};
+use super::views::name_of;
+use crate::certificate::Authority;
 use crate::tracker::clock::since_1970;
-use crate::tracker::registry::{Account, PasswordHash, Refusal, RowId, Stamp};
+use crate::tracker::registry::{Account, PasswordHash, Refusal, Registry, RowId, Stamp, UserName};
+use crate::tracker::store::RegistryStore;
 use crate::wire::access::{Answer, ErrorKind, Refused, Token};
 use crate::wire::control::Line;
 use crate::wire::name::Label;
 use crate::wire::password::Password;
+use ring::rand::{SecureRandom, SystemRandom};
+use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-impl Registrar {
+/// Checks passwords, and signs and reads tokens.
+#[derive(Debug)]
+pub(super) struct Logins {
+    store: Arc<RegistryStore>,
+    passwords: Passwords,
+    tokens: TokenKey,
+    gate: Gate,
+    random: SystemRandom,
+}
+
+impl Logins {
+    /// For the cluster of that authority.
+    ///
+    /// # Errors
+    /// When the system gives no threads for hashing.
+    pub(super) fn start(store: Arc<RegistryStore>, cluster: &Authority) -> io::Result<Self> {
+        Ok(Self {
+            store,
+            passwords: Passwords::start()?,
+            tokens: TokenKey::of(cluster),
+            gate: Gate::new(),
+            random: SystemRandom::new(),
+        })
+    }
+
+    /// Ends the threads that hash; log-ins are refused from then on.
+    pub(super) fn stop(&self) {
+        self.passwords.stop();
+    }
+
+    /// What a token says, if this cluster signed it and its time is not over.
+    pub(super) fn open(&self, token: &Token) -> Result<Session, TokenError> {
+        self.tokens.open(token.as_bytes(), since_1970())
+    }
+
+    /// Whether a session holds, as far as the registry knows.
+    pub(super) fn check(&self, session: &Session) -> Result<(), Refused> {
+        let (account, id, credential) = (session.account, session.session, session.credential);
+        let check = |registry: &Registry| registry.check_session(account, id, credential).map(drop);
+        self.store.read(check).map_err(told)
+    }
+
     pub(super) fn login(
         &self,
         user: &Label,
@@ -50,16 +98,17 @@ impl Registrar {
 
     pub(super) fn change_password(
         &self,
+        changes: &Changes,
         asker: &Asker<'_>,
-        once: &Once,
+        key: &IdempotencyKey,
         old: &Password,
         new: &Password,
     ) -> Result<Answer, Refused> {
-        let id = asker.session.account;
+        let id = asker.account();
         let account = self.store.read(|registry| registry.account(id).cloned());
         let account = account.ok_or_else(|| told(Refusal::AccountGone))?;
-        let label = self.name_of(id)?;
-        let admitted = self.admit(Some(&label), asker.from)?;
+        let label = name_of(&self.store, id)?;
+        let admitted = self.admit(Some(&label), asker.from())?;
         if !self.verify(old, Some(&account.password.value))? {
             admitted.failed();
             return Err(refused(
@@ -68,7 +117,7 @@ impl Registrar {
             ));
         }
         let hash = self.hash(new)?;
-        self.change(asker, once, "changes the password", |registry, now| {
+        changes.change(asker, key, "changes the password", |registry, now| {
             registry.change_password(id, hash, now)
         })?;
         let credential = self.store.read(|registry| {
@@ -89,7 +138,7 @@ impl Registrar {
     ) -> Result<Answer, Refused> {
         let account = self.store.read(|registry| registry.account(id).cloned());
         let account = account.ok_or_else(|| told(Refusal::AccountGone))?;
-        let admitted = self.admit(Some(&self.name_of(id)?), from)?;
+        let admitted = self.admit(Some(&name_of(&self.store, id)?), from)?;
         if !self.verify(new, Some(&account.password.value))? {
             admitted.failed();
             return Err(told(Refusal::SessionEnded));
@@ -99,7 +148,7 @@ impl Registrar {
     }
 
     fn session(&self, account: RowId, token: Token) -> Result<Answer, Refused> {
-        let user = self.name_of(account)?;
+        let user = name_of(&self.store, account)?;
         let lost = self.store.read(|registry| registry.lost_name(account));
         let note = lost.then(|| {
             let name = user.name();
@@ -145,4 +194,28 @@ impl Registrar {
         // A token's length is fixed, and a message takes it.
         token.ok_or_else(|| refused(ErrorKind::BUSY, "no session can be made; try again"))
     }
+
+    /// A random id.
+    pub(super) fn draw(&self) -> Result<RowId, Refused> {
+        let mut id = [0; 16];
+        match self.random.fill(&mut id) {
+            Ok(()) => Ok(RowId(id)),
+            Err(_) => Err(no_randomness()),
+        }
+    }
+}
+
+/// The accounts that a log-in under that label may mean.
+fn named(registry: &Registry, user: &Label) -> Vec<Account> {
+    if user.tag().is_some() {
+        let id = registry.account_id(user).ok();
+        return id
+            .and_then(|id| registry.account(id))
+            .cloned()
+            .into_iter()
+            .collect();
+    }
+    let name: Option<UserName> = user.name().parse().ok();
+    let accounts = name.map(|name| registry.accounts_named(&name));
+    accounts.unwrap_or_default().into_iter().cloned().collect()
 }

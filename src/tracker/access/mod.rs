@@ -3,25 +3,29 @@
 //! In scope: who is asking, what is refused and how it is told, passwords and tokens. Out of scope: the rules of accounts
 //! and groups themselves ([`registry`](super::registry)), and how they last ([`store`](super::store)).
 
-mod catalogue;
+mod asker;
 mod changes;
 mod code;
-mod console;
 mod dictionaries;
 mod gate;
+mod idempotency;
 mod line;
 mod lists;
 mod logins;
-mod once;
+mod operator;
 mod passwords;
 mod phc;
 mod refusals;
 mod registrar;
+mod shares;
+mod terms;
 mod throttle;
 mod token;
 mod uploads;
 mod views;
 
-pub use code::InviteCode;
-pub use console::Counts;
-pub use registrar::{INVITE, Registrar, Registration, Terms};
+pub use code::{INVITE, InviteCode};
+pub(super) use line::serve_peer;
+pub use operator::{Counts, Operator};
+pub(super) use registrar::Registrar;
+pub use terms::{Registration, Terms};

@@ -2,8 +2,9 @@
 //! `$argon2id$v=19$m=KIB,t=PASSES,p=LANES$SALT$OUTPUT` with both in base64 without padding (RFC 4648, section 4).
 
 use argon2::Params;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 /// The largest costs that are worked off: what a hash asks for must not stop a tracker.
 const MAX_KIB: u32 = 256 << 10;
 const MAX_PASSES: u32 = 16;
@@ -55,35 +56,12 @@ impl Parts {
 }
 
 fn encode(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for group in bytes.chunks(3) {
-        let bits = (0..3).fold(0, |bits, at| {
-            bits << 8 | usize::from(group.get(at).copied().unwrap_or(0))
-        });
-        for digit in 0..=group.len() {
-            let character = ALPHABET.get(bits >> (18 - 6 * digit) & 63);
-            text.extend(character.copied().map(char::from));
-        }
-    }
-    text
+    STANDARD_NO_PAD.encode(bytes)
 }
 
 /// None unless `encode` gives the text again.
 fn decode(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    for group in text.as_bytes().chunks(4) {
-        let mut bits = 0u32;
-        for at in 0..4 {
-            let digit = match group.get(at) {
-                Some(digit) => ALPHABET.iter().position(|it| it == digit)?,
-                None => 0,
-            };
-            bits = bits << 6 | u32::try_from(digit).ok()?;
-        }
-        let [_, three @ ..] = bits.to_be_bytes();
-        bytes.extend(three.iter().take(group.len().saturating_sub(1)));
-    }
-    (encode(&bytes) == text).then_some(bytes)
+    STANDARD_NO_PAD.decode(text).ok()
 }
 
 #[cfg(test)]

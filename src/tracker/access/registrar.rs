@@ -4,99 +4,38 @@
 //! themselves are the registry's. Out of scope: lines and frames, what is looked at only (`lists`, `catalogue`), and how a
 //! refusal is told (`refusals`).
 
+use super::asker::{Asker, Done};
+use super::changes::Changes;
 use super::code::InviteCode;
-use super::dictionaries::Dictionaries;
-use super::gate::Gate;
-use super::once::Once;
-use super::passwords::Passwords;
+use super::idempotency::IdempotencyKey;
+use super::lists;
+use super::logins::Logins;
+use super::operator::Operator;
 use super::refusals::{no_randomness, refused, told, unwritten};
-use super::token::{LIFETIME, Session, TokenKey};
-use super::uploads::Uploads;
-use super::views;
+use super::shares::GroupShares;
+use super::terms::{Registration, Terms};
+use super::token::{LIFETIME, Session};
+use super::views::{self, shown};
 use crate::certificate::{Authority, GroupAuthority};
+use crate::torrent::InfoHash;
 use crate::tracker::clock::since_1970;
-use crate::tracker::quotas::Limits;
-use crate::tracker::registry::{
-    Account, GroupKey, Leaving, NewAccount, NewGroup, Refusal, Registry, RowId,
-};
+use crate::tracker::registry::{GroupKey, Leaving, NewAccount, NewGroup, Refusal};
 use crate::tracker::store::{RegistryStore, Written};
-use crate::tracker::swarms::Swarms;
 use crate::wire::access::{Answer, Ask, ErrorKind, Place, Refused, Reply, Request, Token};
 use crate::wire::name::{GroupName, Label, UserName};
 use crate::wire::password::Password;
-use ring::rand::{SecureRandom, SystemRandom};
-use std::cell::Cell;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// How long an invite is good.
-pub const INVITE: Duration = Duration::from_secs(7 * 86_400);
-
-/// Who may make an account.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Registration {
-    /// Whoever reaches the tracker.
-    #[default]
-    Open,
-    /// Whoever has an invite code; others only by the tracker's console.
-    Closed,
-}
-
-/// What a tracker grants.
-#[derive(Clone, Copy, Debug)]
-pub struct Terms {
-    /// Who may make an account.
-    pub registration: Registration,
-    /// How often peers announce to the swarms of groups; one that misses two is dropped.
-    pub interval: Duration,
-    /// How long a member's certificate holds.
-    pub certificate: Duration,
-}
-
-/// Somebody who asks: with a session that holds, and from where.
-pub(super) struct Asker<'a> {
-    pub(super) session: &'a Session,
-    pub(super) token: &'a Token,
-    pub(super) from: IpAddr,
-    /// Whether something was written that is only here so far.
-    pub(super) only_here: Cell<bool>,
-}
-
-/// What came of a request.
-pub(super) struct Done {
-    pub(super) renewed: Option<Token>,
-    pub(super) answer: Answer,
-    pub(super) written: Written,
-}
-
-impl From<Answer> for Done {
-    fn from(answer: Answer) -> Self {
-        Self {
-            renewed: None,
-            answer,
-            written: Written::Safe,
-        }
-    }
-}
 
 /// Answers requests about accounts and groups.
 #[derive(Debug)]
-pub struct Registrar {
-    pub(super) store: Arc<RegistryStore>,
-    pub(super) passwords: Passwords,
-    pub(super) tokens: TokenKey,
-    pub(super) uploads: Uploads,
-    pub(super) dictionaries: Dictionaries,
-    /// The swarms of groups: nobody else's, whatever is announced over HTTP.
-    pub(super) swarms: Swarms,
-    /// How long a certificate of a member holds.
-    pub(super) certificate: Duration,
-    pub(super) gate: Gate,
-    pub(super) epoch: Instant,
-    pub(super) registration: Registration,
-    pub(super) random: SystemRandom,
+pub(in crate::tracker) struct Registrar {
+    store: Arc<RegistryStore>,
+    logins: Arc<Logins>,
+    changes: Changes,
+    shares: GroupShares,
+    registration: Registration,
 }
 
 impl Registrar {
@@ -104,29 +43,48 @@ impl Registrar {
     ///
     /// # Errors
     /// When the system gives no threads for hashing.
-    pub fn start(store: Arc<RegistryStore>, cluster: &Authority, terms: Terms) -> io::Result<Self> {
+    pub(in crate::tracker) fn start(
+        store: Arc<RegistryStore>,
+        cluster: &Authority,
+        terms: Terms,
+    ) -> io::Result<Self> {
         let Terms {
             registration,
             interval,
             certificate,
         } = terms;
         Ok(Self {
-            uploads: Uploads::default(),
-            dictionaries: Dictionaries::default(),
-            swarms: Swarms::new(interval, Limits::of_groups()),
-            certificate,
-            store,
-            passwords: Passwords::start()?,
-            tokens: TokenKey::of(cluster),
-            gate: Gate::new(),
-            epoch: Instant::now(),
+            logins: Arc::new(Logins::start(Arc::clone(&store), cluster)?),
+            changes: Changes::new(Arc::clone(&store)),
+            shares: GroupShares::new(Arc::clone(&store), interval, certificate),
             registration,
-            random: SystemRandom::new(),
+            store,
         })
     }
 
+    /// What the tracker's operator works with.
+    pub(in crate::tracker) fn operator(&self) -> Operator {
+        let (store, logins) = (Arc::clone(&self.store), Arc::clone(&self.logins));
+        Operator::new(store, logins, self.registration)
+    }
+
+    /// Drops peers of groups' swarms that have been silent for too long.
+    pub(in crate::tracker) fn expire(&self) {
+        self.shares.expire();
+    }
+
+    /// Whether a swarm is a group's, so that nobody is told of it over HTTP or UDP.
+    pub(in crate::tracker) fn is_shared(&self, info_hash: InfoHash) -> bool {
+        self.shares.is_shared(info_hash)
+    }
+
+    /// Ends the threads that hash; log-ins are refused from then on.
+    pub(in crate::tracker) fn stop(&self) {
+        self.logins.stop();
+    }
+
     /// Answers one request that came from that address.
-    pub fn answer(&self, request: Request, from: IpAddr) -> Reply {
+    pub(super) fn answer(&self, request: Request, from: IpAddr) -> Reply {
         let Request { id, token, ask } = request;
         let kind = ask.kind();
         let (mut renewed, mut only_here) = (None, false);
@@ -166,18 +124,20 @@ impl Registrar {
                 password,
                 invite,
             } => {
-                let once = Once::of_name(&user, write);
-                let before = self.before(&once, || format!("user {user} was made from {from}"))?;
+                let key = IdempotencyKey::of_name(&user, write);
+                let before = self
+                    .changes
+                    .before(&key, || format!("user {user} was made from {from}"))?;
                 let written = match before {
                     Some(written) => written,
-                    None => self.create_user(&once, user, &password, invite.as_ref(), from)?,
+                    None => self.create_user(&key, user, &password, invite.as_ref(), from)?,
                 };
                 Done {
                     written,
                     ..Done::from(Answer::Done)
                 }
             }
-            Ask::Login { user, password } => self.login(&user, &password, from)?.into(),
+            Ask::Login { user, password } => self.logins.login(&user, &password, from)?.into(),
             ask => self.dispatch_member(token, ask, from)?,
         })
     }
@@ -195,161 +155,165 @@ impl Registrar {
             )
         })?;
         let now = since_1970();
-        let session = self.tokens.open(token.as_bytes(), now);
+        let session = self.logins.open(&token);
         let session =
             session.map_err(|error| refused(ErrorKind::SESSION_ENDED, &error.to_string()))?;
         // Before the session is looked at: the write may have ended it.
         if let Some(done) = self.done_before(&session, &ask, from)? {
             return Ok(done);
         }
-        self.store.read(|registry| self.check(registry, &session))?;
-        let asker = Asker {
-            session: &session,
-            token: &token,
-            from,
-            only_here: Cell::new(false),
-        };
+        self.logins.check(&session)?;
+        let asker = Asker::new(&session, &token, from);
         let ends_session = matches!(ask, Ask::Logout { .. } | Ask::ChangePassword { .. });
         let answer = self.answer_member(&asker, ask)?;
         let renewed = (!ends_session && session.is_due(now))
-            .then(|| self.sign(&session.renewed(now)))
+            .then(|| self.logins.sign(&session.renewed(now)))
             .transpose()?;
         Ok(Done {
             renewed,
             answer,
-            written: match asker.only_here.get() {
-                true => Written::OnlyHere,
-                false => Written::Safe,
-            },
+            written: asker.written(),
         })
     }
 
     /// Whether that is the token of a session that holds.
     pub(super) fn holds(&self, token: Option<&Token>) -> bool {
-        let session = token.map(|token| self.tokens.open(token.as_bytes(), since_1970()));
-        let Some(Ok(session)) = session else {
-            return false;
-        };
-        self.store
-            .read(|registry| self.check(registry, &session).is_ok())
-    }
-
-    fn check(&self, registry: &Registry, session: &Session) -> Result<(), Refused> {
-        let found = registry.check_session(session.account, session.session, session.credential);
-        found.map(drop).map_err(told)
+        let session = token.and_then(|token| self.logins.open(token).ok());
+        session.is_some_and(|session| self.logins.check(&session).is_ok())
     }
 
     fn answer_member(&self, asker: &Asker<'_>, ask: Ask) -> Result<Answer, Refused> {
-        let account = asker.session.account;
-        let once = |write| Once::of_account(account, write);
+        match ask.write() {
+            Some(write) => {
+                let key = IdempotencyKey::of_account(asker.account(), write);
+                self.answer_write(asker, &key, ask)
+            }
+            None => self.answer_read(asker, ask),
+        }
+    }
+
+    fn answer_write(
+        &self,
+        asker: &Asker<'_>,
+        key: &IdempotencyKey,
+        ask: Ask,
+    ) -> Result<Answer, Refused> {
+        let account = asker.account();
+        let changes = &self.changes;
         match ask {
-            // Answered above.
-            Ask::CreateUser { .. } | Ask::Login { .. } | Ask::Cluster => Err(refused(
-                ErrorKind::BAD_REQUEST,
-                "this is asked without a session",
-            )),
-            Ask::Logout { write } => {
-                let session = asker.session.session;
-                self.change(asker, &once(write), "logs out", |registry, now| {
+            Ask::Logout { .. } => {
+                let session = asker.session().session;
+                changes.change(asker, key, "logs out", |registry, now| {
                     registry.log_out(account, session, now + LIFETIME, now)
                 })
             }
-            Ask::ChangePassword { write, old, new } => {
-                self.change_password(asker, &once(write), &old, &new)
+            Ask::ChangePassword { old, new, .. } => {
+                self.logins.change_password(changes, asker, key, &old, &new)
             }
-            Ask::CreateGroup { write, group } => self.create_group(asker, &once(write), group),
-            Ask::JoinGroup { write, group } => {
-                let (once, what) = (once(write), format!("asks to join {group}"));
-                self.change(asker, &once, &what, |registry, now| {
-                    let id = once.request(registry.group_id(&group)?);
+            Ask::CreateGroup { group, .. } => self.create_group(asker, key, group),
+            Ask::JoinGroup { group, .. } => {
+                let what = format!("asks to join {group}");
+                changes.change(asker, key, &what, |registry, now| {
+                    let id = key.request(registry.group_id(&group)?);
                     registry.request_membership(account, &group, id, now)
                 })
             }
-            Ask::LeaveGroup { write, group, end } => {
-                let leaving = if end {
-                    Leaving::EndGroup
-                } else {
-                    Leaving::KeepGroup
+            Ask::LeaveGroup { group, end, .. } => {
+                let leaving = match end {
+                    true => Leaving::EndGroup,
+                    false => Leaving::KeepGroup,
                 };
-                let (once, what) = (once(write), format!("leaves {group}"));
-                self.change(asker, &once, &what, |registry, now| {
+                let what = format!("leaves {group}");
+                changes.change(asker, key, &what, |registry, now| {
                     registry.leave(account, &group, leaving, now)
                 })
             }
-            Ask::AcceptRequest { write, group, user } => {
+            Ask::AcceptRequest { group, user, .. } => {
                 let what = format!("accepts {user} into {group}");
-                self.change(asker, &once(write), &what, |registry, now| {
+                changes.change(asker, key, &what, |registry, now| {
                     registry.accept(account, &group, &user, now)
                 })
             }
-            Ask::RejectRequest { write, group, user } => {
+            Ask::RejectRequest { group, user, .. } => {
                 let what = format!("rejects {user} for {group}");
-                self.change(asker, &once(write), &what, |registry, now| {
+                changes.change(asker, key, &what, |registry, now| {
                     registry.reject(account, &group, &user, now)
                 })
             }
-            Ask::RemoveMember { write, group, user } => {
+            Ask::RemoveMember { group, user, .. } => {
                 let what = format!("removes {user} from {group}");
-                self.change(asker, &once(write), &what, |registry, now| {
+                changes.change(asker, key, &what, |registry, now| {
                     registry.remove_member(account, &group, &user, now)
                 })
             }
-            Ask::ListGroups { after } => self.list_groups(account, after.as_ref()),
-            Ask::ListMembers { group, after } => self.list_members(account, &group, after.as_ref()),
-            Ask::ListRequests { group, after } => {
-                self.list_requests(account, &group, after.as_ref())
+            Ask::Publish { group, part, .. } => self.shares.publish(asker, key, &group, &part),
+            Ask::Withdraw { group, name, .. } => {
+                let what = format!("takes {} off {group}", name.as_str());
+                changes.change(asker, key, &what, |registry, now| {
+                    registry.withdraw(account, &group, name.as_str(), now)
+                })
             }
-            Ask::Certify { group, request } => self.certify(asker, &group, &request),
-            Ask::Publish { write, group, part } => self.publish(asker, &once(write), &group, &part),
-            Ask::ListFiles { group, after } => self.list_files(account, &group, after.as_ref()),
+            _ => Err(asked_without_a_session()),
+        }
+    }
+
+    fn answer_read(&self, asker: &Asker<'_>, ask: Ask) -> Result<Answer, Refused> {
+        let (store, account) = (&self.store, asker.account());
+        match ask {
+            Ask::ListGroups { after } => lists::list_groups(store, account, after.as_ref()),
+            Ask::ListMembers { group, after } => {
+                lists::list_members(store, account, &group, after.as_ref())
+            }
+            Ask::ListRequests { group, after } => {
+                lists::list_requests(store, account, &group, after.as_ref())
+            }
+            Ask::Certify { group, request } => self.shares.certify(asker, &group, &request),
+            Ask::ListFiles { group, after } => {
+                self.shares.list_files(account, &group, after.as_ref())
+            }
             Ask::Metainfo {
                 group,
                 name,
                 offset,
-            } => self.metainfo(account, &group, &name, offset),
-            Ask::Withdraw { write, group, name } => {
-                let what = format!("takes {} off {group}", name.as_str());
-                self.change(asker, &once(write), &what, |registry, now| {
-                    registry.withdraw(account, &group, name.as_str(), now)
-                })
-            }
-            Ask::Announce(announce) => self.announce(asker, &announce),
-            Ask::News { seen, after } => self.news(account, &seen, after.as_ref()),
+            } => self.shares.metainfo(account, &group, &name, offset),
+            Ask::Announce(announce) => self.shares.announce(asker, &announce),
+            Ask::News { seen, after } => lists::news(store, account, &seen, after.as_ref()),
+            _ => Err(asked_without_a_session()),
         }
     }
 
     fn create_group(
         &self,
         asker: &Asker<'_>,
-        once: &Once,
+        key: &IdempotencyKey,
         name: GroupName,
     ) -> Result<Answer, Refused> {
         let what = format!("makes group {name}");
-        let id = once.group(name.as_str().as_bytes());
+        let id = key.group(name.as_str().as_bytes());
         // Its id, not its name: whoever calls a member sees what its authority is called.
         let authority = GroupAuthority::generate(&id.to_string()).map_err(|error| {
             log::error!("no key for group {name}: {error}");
             no_randomness()
         })?;
-        let key = GroupKey::new(authority.to_pem()).map_err(|error| {
+        let secret = GroupKey::new(authority.to_pem()).map_err(|error| {
             log::error!("no key for group {name}: {error}");
             no_randomness()
         })?;
         let new = NewGroup {
             id,
-            membership: once.making(id),
+            membership: key.making(id),
             name,
-            key,
+            key: secret,
         };
-        let account = asker.session.account;
-        self.change(asker, once, &what, |registry, now| {
+        let account = asker.account();
+        self.changes.change(asker, key, &what, |registry, now| {
             registry.create_group(account, new, now)
         })
     }
 
     fn create_user(
         &self,
-        once: &Once,
+        key: &IdempotencyKey,
         name: UserName,
         password: &Password,
         invite: Option<&Place>,
@@ -382,61 +346,54 @@ impl Registrar {
                 Err(_) => Ok(()),
             }
         })?;
-        let _turn = self.admit(None, from)?;
+        let _turn = self.logins.admit(None, from)?;
         let what = format!("user {name} is made from {from}");
         let new = NewAccount {
-            id: once.account(),
+            id: key.account(),
             name,
-            password: self.hash(password)?,
+            password: self.logins.hash(password)?,
         };
-        self.write_once(once, &what, None, |registry, now| match code {
-            None => registry.create_account(new, now),
-            Some(code) => registry.redeem(code.hash(), new, now),
-        })
+        self.changes
+            .write_once(key, &what, None, |registry, now| match code {
+                None => registry.create_account(new, now),
+                Some(code) => registry.redeem(code.hash(), new, now),
+            })
     }
 
-    pub(super) fn name_of(&self, account: RowId) -> Result<Label, Refused> {
-        let label = self.store.read(|registry| registry.account_label(account));
-        label.ok_or_else(|| told(Refusal::AccountGone))
-    }
-
-    /// How the log names an account.
-    pub(super) fn shown(&self, account: RowId) -> String {
-        let label = self.store.read(|registry| registry.account_label(account));
-        label.map_or_else(|| account.to_string(), |label| label.to_string())
-    }
-
-    /// Who may make an account.
-    pub fn registration(&self) -> Registration {
-        self.registration
-    }
-
-    /// Ends the threads that hash; log-ins are refused from then on.
-    pub fn stop(&self) {
-        self.passwords.stop();
-    }
-
-    /// A random id.
-    pub(super) fn draw(&self) -> Result<RowId, Refused> {
-        let mut id = [0; 16];
-        match self.random.fill(&mut id) {
-            Ok(()) => Ok(RowId(id)),
-            Err(_) => Err(no_randomness()),
-        }
+    /// The answer to a write that the holder of a session asks for again.
+    pub(super) fn done_before(
+        &self,
+        session: &Session,
+        ask: &Ask,
+        from: IpAddr,
+    ) -> Result<Option<Done>, Refused> {
+        let Some(write) = ask.write() else {
+            return Ok(None);
+        };
+        let key = IdempotencyKey::of_account(session.account, write);
+        let what = || {
+            format!(
+                "{} of {} at {from}",
+                ask.kind(),
+                shown(&self.store, session.account)
+            )
+        };
+        let Some(written) = self.changes.before(&key, what)? else {
+            return Ok(None);
+        };
+        let answer = match ask {
+            Ask::ChangePassword { new, .. } => {
+                self.logins.password_changed(session.account, new, from)?
+            }
+            _ => Answer::Done,
+        };
+        Ok(Some(Done {
+            written,
+            ..Done::from(answer)
+        }))
     }
 }
 
-/// The accounts that a log-in under that label may mean.
-pub(super) fn named(registry: &Registry, user: &Label) -> Vec<Account> {
-    if user.tag().is_some() {
-        let id = registry.account_id(user).ok();
-        return id
-            .and_then(|id| registry.account(id))
-            .cloned()
-            .into_iter()
-            .collect();
-    }
-    let name: Option<UserName> = user.name().parse().ok();
-    let accounts = name.map(|name| registry.accounts_named(&name));
-    accounts.unwrap_or_default().into_iter().cloned().collect()
+fn asked_without_a_session() -> Refused {
+    refused(ErrorKind::BAD_REQUEST, "this is asked without a session")
 }

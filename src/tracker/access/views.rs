@@ -1,8 +1,11 @@
 //! What the registry shows, as the wire has it.
 
-use super::refusals::refused;
-use crate::tracker::registry::{self, Cursor, GroupView, MemberView, RequestView};
+use super::refusals::{refused, told};
+use crate::tracker::registry::{
+    self, Cursor, GroupView, Label, MemberView, Refusal, RequestView, RowId,
+};
 use crate::tracker::replication::{Serving, Status};
+use crate::tracker::store::RegistryStore;
 use crate::wire::access::{
     ClusterView, ErrorKind, GroupEntry, MemberEntry, NewsEntry, Outcome, Page, Place, Refused,
     RequestEntry, Standing, TwinView,
@@ -84,4 +87,15 @@ pub(super) fn news(answer: registry::Answer) -> NewsEntry {
         },
         at: answer.at.wall(),
     }
+}
+
+/// How an account is named.
+pub(super) fn name_of(store: &RegistryStore, account: RowId) -> Result<Label, Refused> {
+    let label = store.read(|registry| registry.account_label(account));
+    label.ok_or_else(|| told(Refusal::AccountGone))
+}
+
+/// How the log names an account.
+pub(super) fn shown(store: &RegistryStore, account: RowId) -> String {
+    name_of(store, account).map_or_else(|_| account.to_string(), |label| label.to_string())
 }

@@ -34,7 +34,6 @@ pub struct RunOptions {
 }
 
 /// A tracker that holds a closed run and serves nothing else.
-#[derive(Debug)]
 pub struct RunHost {
     run: Arc<RunningRun>,
     tracker: Tracker,

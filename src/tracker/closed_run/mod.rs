@@ -11,7 +11,6 @@ mod client;
 mod events;
 mod files;
 mod host;
-mod outbox;
 mod run;
 mod running;
 

@@ -8,10 +8,10 @@
 //! that looks at the time. Locks: the run's state, then a line's outbox; none is held while a socket is used.
 
 use super::events::{ConnectionId, Effect, Outcome};
-use super::outbox::Outbox;
 use super::run::ClosedRun;
 use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
-use crate::wire::control::{ControlError, MAX_FRAME, Request};
+use crate::tracker::outbox::Outbox;
+use crate::wire::control::{ControlError, MAX_FRAME, Notice, Request};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -51,7 +51,7 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     run: ClosedRun,
-    lines: HashMap<ConnectionId, Arc<Outbox>>,
+    lines: HashMap<ConnectionId, Arc<Outbox<Notice>>>,
     next: u64,
     /// How many lines are being served, closed ones that linger included.
     serving: usize,
@@ -161,7 +161,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(&self, address: SocketAddr, outbox: &Arc<Outbox>) -> ConnectionId {
+    fn enter(&self, address: SocketAddr, outbox: &Arc<Outbox<Notice>>) -> ConnectionId {
         let connection = {
             let mut state = self.state();
             let connection = ConnectionId(state.next);
@@ -216,7 +216,7 @@ impl Shared {
 struct Serving<'a> {
     shared: &'a Shared,
     connection: ConnectionId,
-    outbox: &'a Outbox,
+    outbox: &'a Outbox<Notice>,
 }
 
 impl Serving<'_> {
@@ -243,7 +243,7 @@ impl Drop for Serving<'_> {
 }
 
 /// Writes what comes into the outbox until it is closed and empty, then gives the other side time to leave.
-fn write(stream: &TlsStream, outbox: &Outbox) {
+fn write(stream: &TlsStream, outbox: &Outbox<Notice>) {
     while let Some(notice) = outbox.next() {
         if let Err(error) = write_frame(stream, &notice.encode(), MAX_FRAME, FRAME) {
             log::info!("a control line takes nothing more: {error}");

@@ -72,10 +72,7 @@ impl Registry {
         let mut invite = self.good_invite(&code, now)?.clone();
         let version = self.next_version(now);
         let account = self.new_account(new, version)?;
-        invite.used = Some(Register {
-            version,
-            value: account.id,
-        });
+        invite.used = Some(Register::new(version, account.id));
         let rows = [Row::Invite(invite), Row::Account(account.clone())];
         self.write(version, &[account.id], rows)
     }
@@ -100,10 +97,7 @@ impl Registry {
     ) -> Result<Update, Refusal> {
         let version = self.next_version(now);
         let mut account = self.acting(account)?.clone();
-        account.password = Register {
-            version,
-            value: password,
-        };
+        account.password = Register::new(version, password);
         self.write(version, &[], [Row::Account(account)])
     }
 
@@ -114,7 +108,7 @@ impl Registry {
     pub fn revoke_tokens(&self, account: RowId, now: Duration) -> Result<Update, Refusal> {
         let version = self.next_version(now);
         let mut account = self.acting(account)?.clone();
-        account.revoked = Some(Register { version, value: () });
+        account.revoked = Some(Register::new(version, ()));
         self.write(version, &[], [Row::Account(account)])
     }
 
@@ -160,10 +154,7 @@ impl Registry {
         }
         self.free_user_name(&name)?;
         let version = self.next_version(now);
-        account.name = Register {
-            version,
-            value: name,
-        };
+        account.name = Register::new(version, name);
         self.write(version, &[], [Row::Account(account)])
     }
 
@@ -211,14 +202,8 @@ impl Registry {
         Ok(Account {
             id: new.id,
             created: version,
-            name: Register {
-                version,
-                value: new.name,
-            },
-            password: Register {
-                version,
-                value: new.password,
-            },
+            name: Register::new(version, new.name),
+            password: Register::new(version, new.password),
             revoked: None,
         })
     }

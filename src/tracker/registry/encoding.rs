@@ -16,6 +16,7 @@ pub use error::DecodeError;
 
 use super::change::{Change, Span, VersionVector};
 use super::id::{Origin, RowId, Sequence};
+use super::register::Register;
 use super::row::{Account, End, Group, Invite, Membership, Receipt, Revocation, Row, Share};
 use super::secret::{CodeHash, GroupKey, PasswordHash};
 use super::stamp::Version;
@@ -47,24 +48,18 @@ impl Row {
         match self {
             Self::Account(row) => {
                 entries.extend([
-                    (
-                        "name",
-                        field(row.name.version, [row.name.value.as_str().into()]),
-                    ),
+                    ("name", field(&row.name, [row.name.value.as_str().into()])),
                     (
                         "password",
-                        field(row.password.version, [row.password.value.expose().into()]),
+                        field(&row.password, [row.password.value.expose().into()]),
                     ),
                 ]);
                 if let Some(revoked) = &row.revoked {
-                    entries.push(("revoked", field(revoked.version, [])));
+                    entries.push(("revoked", field(revoked, [])));
                 }
             }
             Self::Group(row) => entries.extend([
-                (
-                    "name",
-                    field(row.name.version, [row.name.value.as_str().into()]),
-                ),
+                ("name", field(&row.name, [row.name.value.as_str().into()])),
                 ("key", row.key.expose().into()),
             ]),
             Self::Membership(row) => {
@@ -74,12 +69,12 @@ impl Row {
                 ]);
                 if let Some(accepted) = &row.accepted {
                     let by = Item::from(&accepted.value.0[..]);
-                    entries.push(("accepted", field(accepted.version, [by])));
+                    entries.push(("accepted", field(accepted, [by])));
                 }
                 if let Some(ended) = &row.ended {
                     let End { reason, by } = &ended.value;
                     let values = [reason.as_str().into(), Item::from(&by.0[..])];
-                    entries.push(("ended", field(ended.version, values)));
+                    entries.push(("ended", field(ended, values)));
                 }
             }
             Self::Revocation(row) => entries.extend([
@@ -93,7 +88,7 @@ impl Row {
                 ]);
                 if let Some(used) = &row.used {
                     let by = Item::from(&used.value.0[..]);
-                    entries.push(("used", field(used.version, [by])));
+                    entries.push(("used", field(used, [by])));
                 }
             }
             Self::Receipt(row) => entries.push(("expires", row.expires.into())),
@@ -107,7 +102,7 @@ impl Row {
                 ]);
                 if let Some(withdrawn) = &row.withdrawn {
                     let by = Item::from(&withdrawn.value.0[..]);
-                    entries.push(("withdrawn", field(withdrawn.version, [by])));
+                    entries.push(("withdrawn", field(withdrawn, [by])));
                 }
             }
         }
@@ -286,8 +281,8 @@ fn version(version: Version) -> Item<'static> {
     bytes.into()
 }
 
-fn field<'a, const N: usize>(at: Version, values: [Item<'a>; N]) -> Item<'a> {
-    let mut list = vec![version(at)];
+fn field<'a, T, const N: usize>(field: &Register<T>, values: [Item<'a>; N]) -> Item<'a> {
+    let mut list = vec![version(field.version)];
     list.extend(values);
     Item::List(list)
 }

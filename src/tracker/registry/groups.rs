@@ -51,10 +51,7 @@ impl Registry {
         let group = Group {
             id: new.id,
             created: version,
-            name: Register {
-                version,
-                value: new.name,
-            },
+            name: Register::new(version, new.name),
             key: new.key,
         };
         let membership = Membership {
@@ -62,10 +59,7 @@ impl Registry {
             group: new.id,
             account: actor,
             created: version,
-            accepted: Some(Register {
-                version,
-                value: actor,
-            }),
+            accepted: Some(Register::new(version, actor)),
             ended: None,
         };
         let rows = [Row::Group(group), Row::Membership(membership)];
@@ -121,10 +115,7 @@ impl Registry {
         let first = live(pair.iter()).min_by_key(|row| (row.created, row.id));
         let accepted = first.map(|row| {
             Row::Membership(Membership {
-                accepted: Some(Register {
-                    version,
-                    value: actor,
-                }),
+                accepted: Some(Register::new(version, actor)),
                 ..row.clone()
             })
         });
@@ -209,10 +200,7 @@ impl Registry {
         self.free_group_name(&name)?;
         let version = self.next_version(now);
         let renamed = Group {
-            name: Register {
-                version,
-                value: name,
-            },
+            name: Register::new(version, name),
             ..row.clone()
         };
         self.write(version, &[], [Row::Group(renamed)])
@@ -267,7 +255,7 @@ impl Registry {
         let pair = self.pair(group, account);
         let ended = live(pair.iter()).map(|row| {
             Row::Membership(Membership {
-                ended: Some(Register { version, value }),
+                ended: Some(Register::new(version, value)),
                 ..row.clone()
             })
         });

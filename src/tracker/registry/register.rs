@@ -11,6 +11,12 @@ pub struct Register<T> {
     pub value: T,
 }
 
+impl<T> Register<T> {
+    pub(super) fn new(version: Version, value: T) -> Self {
+        Self { version, value }
+    }
+}
+
 impl<T: Ord> Register<T> {
     /// The last writer wins. (Of two values under one version, which cannot be, the greater: merging is commutative
     /// whatever arrives.)

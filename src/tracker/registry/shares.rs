@@ -103,10 +103,7 @@ impl Registry {
         }
         let version = self.next_version(now);
         let share = Share {
-            withdrawn: Some(Register {
-                version,
-                value: actor,
-            }),
+            withdrawn: Some(Register::new(version, actor)),
             ..found.clone()
         };
         self.write(version, &[], [Row::Share(share)])

@@ -3,7 +3,7 @@
 use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
 use crate::torrent::InfoHash;
 use crate::tracker::replication::{LineId, SILENCE};
-use crate::tracker::store::{Outbox, Outgoing, RegistryStore};
+use crate::tracker::store::{LineOutbox, Outgoing, RegistryStore};
 use crate::wire::control::{ControlError, MAX_FRAME};
 use crate::wire::twin::Message;
 use std::net::SocketAddr;
@@ -31,7 +31,7 @@ enum LineError {
 
 /// Serves a line until it ends. Reads on the calling thread, writes on one called `twin-write`.
 pub(super) fn serve(store: &RegistryStore, stream: &TlsStream, address: SocketAddr) {
-    let outbox = Arc::new(Outbox::default());
+    let outbox = Arc::new(LineOutbox::default());
     let reading = Reading {
         store,
         line: store.line_up(&outbox),
@@ -58,7 +58,7 @@ pub(super) fn serve(store: &RegistryStore, stream: &TlsStream, address: SocketAd
 struct Reading<'a> {
     store: &'a RegistryStore,
     line: LineId,
-    outbox: &'a Outbox,
+    outbox: &'a LineOutbox,
     stream: &'a TlsStream,
 }
 
@@ -79,14 +79,14 @@ impl Reading<'_> {
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
         self.store.line_down(self.line);
-        self.outbox.close();
+        self.outbox.give_up();
         // Its writer may be in the middle of a frame that nobody takes.
         self.stream.hang_up();
     }
 }
 
 /// Writes what comes into the outbox until it is closed, then ends the line.
-fn write(store: &RegistryStore, stream: &TlsStream, outbox: &Outbox) {
+fn write(store: &RegistryStore, stream: &TlsStream, outbox: &LineOutbox) {
     while let Some(outgoing) = outbox.next() {
         let message = match outgoing {
             Outgoing::Message(message) => Some(message),
@@ -101,7 +101,7 @@ fn write(store: &RegistryStore, stream: &TlsStream, outbox: &Outbox) {
             break;
         }
     }
-    outbox.close();
+    outbox.give_up();
     stream.hang_up();
 }
 

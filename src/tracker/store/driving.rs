@@ -1,15 +1,29 @@
 //! The replica driven: what happens is told to it, and what it says is done.
 
-use super::outbox::{Outbox, Outgoing};
 use super::saving::{Save, Saves};
 use crate::storage::Database;
+use crate::torrent::InfoHash;
 use crate::tracker::clock::since_1970;
+use crate::tracker::outbox::Outbox;
 use crate::tracker::registry::Sequence;
 use crate::tracker::replication::{Copies, Effect, LineId, Moment, Replica, Report, Serving};
+use crate::wire::twin::Message;
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
+
+/// Something to be written to a line between trackers.
+#[derive(Debug)]
+pub(in crate::tracker) enum Outgoing {
+    /// This message.
+    Message(Message),
+    /// The part of a blob from this byte on, read when its turn comes.
+    Blob(InfoHash, u32),
+}
+
+/// What is still to be written to one.
+pub(in crate::tracker) type LineOutbox = Outbox<Outgoing>;
 
 /// What the threads of the registry store share.
 #[derive(Debug)]
@@ -24,7 +38,7 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) replica: Replica,
-    pub(super) lines: HashMap<LineId, Arc<Outbox>>,
+    pub(super) lines: HashMap<LineId, Arc<LineOutbox>>,
     pub(super) last_line: u64,
     /// Who waits for which write.
     pub(super) waiting: HashMap<Sequence, SyncSender<Copies>>,
@@ -71,7 +85,7 @@ impl Shared {
                 } => state.send(line, Outgoing::Blob(info_hash, offset)),
                 Effect::Close(line) => {
                     if let Some(outbox) = state.lines.remove(&line) {
-                        outbox.close();
+                        outbox.give_up();
                     }
                 }
                 Effect::Commit(commit) => {
@@ -137,7 +151,7 @@ impl State {
         let lines = self.lines.drain();
         lines
             .map(|(line, outbox)| {
-                outbox.close();
+                outbox.give_up();
                 line
             })
             .collect()

@@ -64,10 +64,10 @@ impl<'a> Fields<'a> {
         let Some([at, text]) = self.value(key)?.list() else {
             return Err(wrong);
         };
-        Ok(Register {
-            version: version(at, key)?,
-            value: read(text.text().ok_or(wrong)?)?,
-        })
+        Ok(Register::new(
+            version(at, key)?,
+            read(text.text().ok_or(wrong)?)?,
+        ))
     }
 
     pub(super) fn row_register(
@@ -76,10 +76,10 @@ impl<'a> Fields<'a> {
     ) -> Result<Option<Register<RowId>>, DecodeError> {
         match self.optional(key).map(Value::list) {
             None => Ok(None),
-            Some(Some([at, id])) => Ok(Some(Register {
-                version: version(at, key)?,
-                value: RowId(array(id, key)?),
-            })),
+            Some(Some([at, id])) => Ok(Some(Register::new(
+                version(at, key)?,
+                RowId(array(id, key)?),
+            ))),
             Some(_) => Err(DecodeError::WrongValue(key)),
         }
     }
@@ -94,10 +94,7 @@ impl<'a> Fields<'a> {
                 let reason = reason.text().and_then(EndReason::from_word);
                 let reason = reason.ok_or(DecodeError::WrongValue(key))?;
                 let by = RowId(array(by, key)?);
-                Ok(Some(Register {
-                    version: version(at, key)?,
-                    value: End { reason, by },
-                }))
+                Ok(Some(Register::new(version(at, key)?, End { reason, by })))
             }
             Some(_) => Err(DecodeError::WrongValue(key)),
         }
@@ -106,10 +103,7 @@ impl<'a> Fields<'a> {
     pub(super) fn mark(&mut self, key: &'static str) -> Result<Option<Register<()>>, DecodeError> {
         match self.optional(key).map(Value::list) {
             None => Ok(None),
-            Some(Some([at])) => Ok(Some(Register {
-                version: version(at, key)?,
-                value: (),
-            })),
+            Some(Some([at])) => Ok(Some(Register::new(version(at, key)?, ()))),
             Some(_) => Err(DecodeError::WrongValue(key)),
         }
     }

@@ -3,48 +3,84 @@
 //! In scope: what members are given and nobody else. Out of scope: the rules of the catalogue (`registry`), and links
 //! between members, which never pass here.
 
-use super::dictionaries::DictionaryError;
-use super::once::Once;
+use super::asker::Asker;
+use super::changes::Changes;
+use super::dictionaries::{Dictionaries, DictionaryError};
+use super::idempotency::IdempotencyKey;
 use super::refusals::{no_randomness, refused, told};
-use super::registrar::{Asker, Registrar};
-use super::uploads::UploadError;
-use super::views::PAGE;
+use super::uploads::{UploadError, Uploads};
+use super::views::{PAGE, name_of};
 use crate::certificate::{CertificateError, GroupAuthority, GroupCertificate, MemberPublicKey};
 use crate::torrent::{Info, InfoHash};
 use crate::tracker::announcing::Reach;
 use crate::tracker::clock::since_1970;
+use crate::tracker::quotas::Limits;
 use crate::tracker::registry::{Label, NewShare, RowId, SharePlace, SharePlaceError, ShareView};
+use crate::tracker::store::RegistryStore;
+use crate::tracker::swarms::Swarms;
 use crate::wire::access::{
     Announce, AnnounceEvent, Announces, Answer, ErrorKind, FileEntry, KeyRequest, Page, Peers,
     Place, Refused,
 };
 use crate::wire::control::{InfoPart, MAX_PAGE};
 use crate::wire::{AnnounceRequest, AnnounceResponse, Event};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// For how long after somebody is no member any more others are told to have no link with him, beyond the life of a
 /// certificate: clocks differ.
 const MARGIN: Duration = Duration::from_secs(3600);
 
-impl Registrar {
+/// The shares and swarms of groups.
+#[derive(Debug)]
+pub(super) struct GroupShares {
+    store: Arc<RegistryStore>,
+    changes: Changes,
+    uploads: Uploads,
+    dictionaries: Dictionaries,
+    /// The swarms of groups: nobody else's, whatever is announced over HTTP.
+    swarms: Swarms,
+    /// How long a certificate of a member holds.
+    certificate: Duration,
+    epoch: Instant,
+}
+
+impl GroupShares {
+    /// `interval` is how often peers announce, `certificate` how long a member's certificate holds.
+    pub(super) fn new(
+        store: Arc<RegistryStore>,
+        interval: Duration,
+        certificate: Duration,
+    ) -> Self {
+        Self {
+            changes: Changes::new(Arc::clone(&store)),
+            uploads: Uploads::default(),
+            dictionaries: Dictionaries::default(),
+            swarms: Swarms::new(interval, Limits::of_groups()),
+            certificate,
+            epoch: Instant::now(),
+            store,
+        }
+    }
+
     pub(super) fn certify(
         &self,
         asker: &Asker<'_>,
         group: &Label,
         request: &KeyRequest,
     ) -> Result<Answer, Refused> {
-        let account = asker.session.account;
+        let account = asker.account();
         let authority = self.authority(account, group)?;
-        let user = self.name_of(account)?.to_string();
+        let user = name_of(&self.store, account)?.to_string();
         // Bound to the session, so that nobody can pass it off as his own.
-        let key = MemberPublicKey::proven(&request.0, asker.token.as_bytes());
+        let key = MemberPublicKey::proven(&request.0, asker.token().as_bytes());
         let key = key.map_err(|error| refused(ErrorKind::BAD_REQUEST, &error.to_string()))?;
         let unusable = |error| no_certificate(&format!("for {user} of {group}"), &error);
         let leaf = authority
             .issue(&user, &key, since_1970(), self.certificate)
             .map_err(unusable)?;
         let certificate = authority.certificate().map_err(unusable)?;
-        log::info!("{user} at {} gets a certificate of {group}", asker.from);
+        log::info!("{user} at {} gets a certificate of {group}", asker.from());
         Ok(Answer::Certificate {
             leaf,
             authority: certificate.to_pem().into_bytes(),
@@ -54,11 +90,11 @@ impl Registrar {
     pub(super) fn publish(
         &self,
         asker: &Asker<'_>,
-        once: &Once,
+        key: &IdempotencyKey,
         group: &Label,
         part: &InfoPart,
     ) -> Result<Answer, Refused> {
-        let account = asker.session.account;
+        let account = asker.account();
         // Nobody else shall make the tracker keep anything.
         let authority = self.authority(account, group)?;
         let now = self.epoch.elapsed();
@@ -86,16 +122,17 @@ impl Registrar {
             return Err(bad("it is not made for this group's members alone"));
         }
         let what = format!("shares {} with {group}", info.name());
-        self.change_with(asker, once, &what, Some(&info), |registry, now| {
-            let info_hash = info.info_hash();
-            let new = NewShare {
-                id: once.share(registry.group_id(group)?, &info_hash.0),
-                name: info.name().clone(),
-                info_hash,
-                length: info.lengths().total(),
-            };
-            registry.publish(account, group, new, now)
-        })
+        self.changes
+            .change_with(asker, key, &what, Some(&info), |registry, now| {
+                let info_hash = info.info_hash();
+                let new = NewShare {
+                    id: key.share(registry.group_id(group)?, &info_hash.0),
+                    name: info.name().clone(),
+                    info_hash,
+                    length: info.lengths().total(),
+                };
+                registry.publish(account, group, new, now)
+            })
     }
 
     pub(super) fn list_files(
@@ -194,7 +231,7 @@ impl Registrar {
         announce: &Announce,
         group: Option<RowId>,
     ) -> Result<(RowId, AnnounceResponse), Refused> {
-        let account = asker.session.account;
+        let account = asker.account();
         let of = self
             .store
             .read(|registry| registry.may_enter(account, announce.info_hash));
@@ -229,14 +266,16 @@ impl Registrar {
             pieceful: true,
         };
         let now = self.epoch.elapsed();
-        let answered = self.swarms.announce(now, &request, asker.from, Reach::Both);
+        let answered = self
+            .swarms
+            .announce(now, &request, asker.from(), Reach::Both);
         let answered =
             answered.map_err(|refusal| refused(ErrorKind::BUSY, &refusal.to_string()))?;
         Ok((of, answered))
     }
 
     /// Drops peers of groups' swarms that have been silent for too long.
-    pub fn expire(&self) {
+    pub(super) fn expire(&self) {
         let dropped = self.swarms.expire(self.epoch.elapsed());
         if dropped > 0 {
             log::info!("{dropped} silent peers of groups dropped");
@@ -244,7 +283,7 @@ impl Registrar {
     }
 
     /// Whether a swarm is a group's, so that nobody is told of it over HTTP or UDP.
-    pub fn is_shared(&self, info_hash: InfoHash) -> bool {
+    pub(super) fn is_shared(&self, info_hash: InfoHash) -> bool {
         self.store.read(|registry| registry.is_shared(info_hash))
     }
 

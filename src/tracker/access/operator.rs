@@ -2,14 +2,18 @@
 //!
 //! In scope: the operations. Out of scope: reading what is typed, and showing it.
 
-use super::code::InviteCode;
+use super::code::{INVITE, InviteCode};
+use super::logins::Logins;
 use super::refusals::{no_randomness, told, unwritten};
-use super::registrar::{INVITE, Registrar};
-use crate::tracker::registry::{GroupView, Label, NewAccount, Refusal, UserName};
+use super::terms::Registration;
+use crate::tracker::registry::{
+    Cursor, GroupView, Label, NewAccount, Page, Refusal, Registry, UserName,
+};
 use crate::tracker::replication::Status;
-use crate::tracker::store::Written;
+use crate::tracker::store::{RegistryStore, Written};
 use crate::wire::access::Refused;
 use crate::wire::password::Password;
+use std::sync::Arc;
 
 /// How much there is in the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,35 +24,51 @@ pub struct Counts {
     pub groups: usize,
 }
 
-impl Registrar {
+/// What the tracker's operator works with.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    store: Arc<RegistryStore>,
+    logins: Arc<Logins>,
+    registration: Registration,
+}
+
+impl Operator {
+    pub(super) fn new(
+        store: Arc<RegistryStore>,
+        logins: Arc<Logins>,
+        registration: Registration,
+    ) -> Self {
+        Self {
+            store,
+            logins,
+            registration,
+        }
+    }
+
+    /// Who may make an account.
+    pub fn registration(&self) -> Registration {
+        self.registration
+    }
+
     /// All users, sorted by name.
     pub fn users(&self) -> Vec<Label> {
-        let mut users = Vec::new();
-        let mut after = None;
-        loop {
-            let page = self
-                .store
-                .read(|registry| registry.accounts(after.as_ref(), usize::MAX));
-            users.extend(page.items.into_iter().map(|(_, label)| label));
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return users,
-            }
-        }
+        let users = self.all(|registry, after| registry.accounts(after, usize::MAX));
+        users.into_iter().map(|(_, label)| label).collect()
     }
 
     /// All groups, sorted by name.
     pub fn groups(&self) -> Vec<GroupView> {
-        let mut groups = Vec::new();
-        let mut after = None;
+        self.all(|registry, after| registry.groups(None, after, usize::MAX))
+    }
+
+    fn all<T>(&self, page: impl Fn(&Registry, Option<&Cursor>) -> Page<T>) -> Vec<T> {
+        let (mut all, mut after) = (Vec::new(), None);
         loop {
-            let page = self
-                .store
-                .read(|registry| registry.groups(None, after.as_ref(), usize::MAX));
-            groups.extend(page.items);
+            let page = self.store.read(|registry| page(registry, after.as_ref()));
+            all.extend(page.items);
             match page.next {
                 Some(next) => after = Some(next),
-                None => return groups,
+                None => return all,
             }
         }
     }
@@ -66,26 +86,23 @@ impl Registrar {
         }
     }
 
-    /// Whether there is an account of that name.
-    pub fn knows(&self, name: &UserName) -> bool {
-        let label = Label::from(name);
-        self.store
-            .read(|registry| registry.account_id(&label).is_ok())
-    }
-
     /// Makes an account, whoever may else.
     ///
     /// # Errors
     /// See [`Refused`].
     pub fn make_user(&self, name: UserName, password: &Password) -> Result<Written, Refused> {
-        if self.knows(&name) {
-            return Err(told(Refusal::NameTaken(Label::from(&name))));
+        let label = Label::from(&name);
+        let taken = self
+            .store
+            .read(|registry| registry.account_id(&label).is_ok());
+        if taken {
+            return Err(told(Refusal::NameTaken(label)));
         }
         let said = format!("user {name} is made on the console");
         let new = NewAccount {
-            id: self.draw()?,
+            id: self.logins.draw()?,
             name,
-            password: self.hash(password)?,
+            password: self.logins.hash(password)?,
         };
         let written = self
             .store
@@ -101,7 +118,7 @@ impl Registrar {
     /// See [`Refused`].
     pub fn invite(&self) -> Result<(InviteCode, Written), Refused> {
         let code = InviteCode::generate().map_err(|_| no_randomness())?;
-        let id = self.draw()?;
+        let id = self.logins.draw()?;
         let written = self
             .store
             .write(|registry, now| registry.invite(id, code.hash(), now + INVITE, now));

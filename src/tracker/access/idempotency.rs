@@ -1,4 +1,4 @@
-//! What follows from the id of a write: under which id its receipt lies, and each row that it makes.
+//! Idempotency keys: what follows from the id of a write, namely the id of its receipt and of each row that it makes.
 //!
 //! All trackers come to the same ids, so that a write that two of them made is one. They are bound to who asks, so that
 //! nobody can take another's for his own, and to what the row is about, so that one write that is asked for in two ways,
@@ -16,7 +16,7 @@ const LABEL: &[u8] = b"pieceful write v1";
 
 /// A write in somebody's name.
 #[derive(Clone, Debug)]
-pub(super) struct Once {
+pub(super) struct IdempotencyKey {
     write: WriteId,
     by: By,
 }
@@ -28,7 +28,7 @@ enum By {
     Name(UserName),
 }
 
-impl Once {
+impl IdempotencyKey {
     /// A write of an account.
     pub(super) fn of_account(account: RowId, write: WriteId) -> Self {
         let by = By::Account(account);
@@ -100,22 +100,22 @@ mod tests {
     #[test]
     fn ids_are_those_of_one_write_of_one_account_about_one_thing() {
         let group = RowId([7; 16]);
-        let all = |once: &Once| {
+        let all = |key: &IdempotencyKey| {
             [
-                once.receipt(),
-                once.account(),
-                once.group(b"lab"),
-                once.group(b"club"),
-                once.making(group),
-                once.request(group),
-                once.request(RowId([8; 16])),
-                once.share(group, &[1; 20]),
-                once.share(group, &[2; 20]),
+                key.receipt(),
+                key.account(),
+                key.group(b"lab"),
+                key.group(b"club"),
+                key.making(group),
+                key.request(group),
+                key.request(RowId([8; 16])),
+                key.share(group, &[1; 20]),
+                key.share(group, &[2; 20]),
             ]
         };
         let write = |number| WriteId([number; 16]);
-        let account = |number, id| Once::of_account(RowId([number; 16]), write(id));
-        let name = |name: &str| Once::of_name(&name.parse().unwrap(), write(1));
+        let account = |number, id| IdempotencyKey::of_account(RowId([number; 16]), write(id));
+        let name = |name: &str| IdempotencyKey::of_name(&name.parse().unwrap(), write(1));
         let writes = [
             account(1, 1),
             account(1, 2),

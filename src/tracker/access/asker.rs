@@ -1,0 +1,77 @@
+//! Who asks, and what came of it.
+
+use super::token::Session;
+use crate::tracker::registry::RowId;
+use crate::tracker::store::Written;
+use crate::wire::access::{Answer, Token};
+use std::cell::Cell;
+use std::net::IpAddr;
+
+/// Somebody who asks: with a session that holds, and from where.
+pub(super) struct Asker<'a> {
+    session: &'a Session,
+    token: &'a Token,
+    from: IpAddr,
+    /// Whether something was written that is only here so far.
+    only_here: Cell<bool>,
+}
+
+impl<'a> Asker<'a> {
+    pub(super) fn new(session: &'a Session, token: &'a Token, from: IpAddr) -> Self {
+        let only_here = Cell::new(false);
+        Self {
+            session,
+            token,
+            from,
+            only_here,
+        }
+    }
+
+    pub(super) fn account(&self) -> RowId {
+        self.session.account
+    }
+
+    pub(super) fn session(&self) -> &Session {
+        self.session
+    }
+
+    pub(super) fn token(&self) -> &Token {
+        self.token
+    }
+
+    pub(super) fn from(&self) -> IpAddr {
+        self.from
+    }
+
+    /// Something was written for it.
+    pub(super) fn note(&self, written: Written) {
+        if written == Written::OnlyHere {
+            self.only_here.set(true);
+        }
+    }
+
+    /// Where all that was written for it is durable.
+    pub(super) fn written(&self) -> Written {
+        match self.only_here.get() {
+            true => Written::OnlyHere,
+            false => Written::Safe,
+        }
+    }
+}
+
+/// What came of a request.
+pub(super) struct Done {
+    pub(super) renewed: Option<Token>,
+    pub(super) answer: Answer,
+    pub(super) written: Written,
+}
+
+impl From<Answer> for Done {
+    fn from(answer: Answer) -> Self {
+        Self {
+            renewed: None,
+            answer,
+            written: Written::Safe,
+        }
+    }
+}
