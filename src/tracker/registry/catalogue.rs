@@ -5,12 +5,11 @@
 //! holds the name; each other one is called `NAME~TAG`, TAG being the first 8 hex digits of its id.
 
 use super::id::{IdError, RowId};
+use super::names::Names;
 use super::row::Share;
-use super::stamp::Stamp;
 use crate::torrent::{FileName, InfoHash};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::ops::Bound::{Excluded, Unbounded};
 use std::str::FromStr;
 
 /// A place in a list of shares: right after a share, whether it still stands or not. Written `ID/NAME`.
@@ -47,21 +46,21 @@ impl FromStr for SharePlace {
 /// The shares that stand, by group and name, and by swarm.
 #[derive(Debug, Default)]
 pub(super) struct Catalogue {
-    groups: HashMap<RowId, BTreeMap<(FileName, RowId), Stamp>>,
+    groups: HashMap<RowId, Names<FileName>>,
     swarms: HashMap<InfoHash, BTreeSet<RowId>>,
 }
 
 impl Catalogue {
     pub(super) fn enter(&mut self, share: &Share) {
         let shares = self.groups.entry(share.group).or_default();
-        shares.insert((share.name.clone(), share.id), share.created.stamp);
+        shares.claim(&share.name, share.id, share.created.stamp);
         let swarm = self.swarms.entry(share.info_hash).or_default();
         swarm.insert(share.id);
     }
 
     pub(super) fn leave(&mut self, share: &Share) {
         if let Some(shares) = self.groups.get_mut(&share.group) {
-            shares.remove(&(share.name.clone(), share.id));
+            shares.release(&share.name, share.id);
         }
         if let Some(swarm) = self.swarms.get_mut(&share.info_hash) {
             swarm.remove(&share.id);
@@ -82,8 +81,7 @@ impl Catalogue {
 
     /// The share that holds a name in a group.
     pub(super) fn holder(&self, group: RowId, name: &FileName) -> Option<RowId> {
-        let named = self.named(group, name);
-        named.min_by_key(|(id, at)| (*at, *id)).map(|(id, _)| id)
+        self.groups.get(&group)?.holder(name)
     }
 
     /// Up to `limit` shares of a group after a place, sorted by name, and the place to go on from.
@@ -96,27 +94,17 @@ impl Catalogue {
         let Some(shares) = self.groups.get(&group) else {
             return (Vec::new(), None);
         };
-        let start = after.map_or(Unbounded, |SharePlace(name, id)| {
-            Excluded((name.clone(), *id))
-        });
-        let mut listed = shares.range((start, Unbounded)).map(|(key, _)| key);
+        let after = after.map(|SharePlace(name, id)| (name.clone(), *id));
+        let mut listed = shares.from(after);
         let keys: Vec<_> = listed.by_ref().take(limit).collect();
         let next = listed.next().and(keys.last());
-        let next = next.map(|(name, id)| SharePlace(name.clone(), *id));
-        (keys.into_iter().map(|(_, id)| *id).collect(), next)
+        let next = next.map(|(name, id)| SharePlace((*name).clone(), *id));
+        (keys.into_iter().map(|(_, id)| id).collect(), next)
     }
 
     /// The shares that stand for a swarm.
     pub(super) fn of_swarm(&self, info_hash: &InfoHash) -> impl Iterator<Item = RowId> {
         self.swarms.get(info_hash).into_iter().flatten().copied()
-    }
-
-    fn named(&self, group: RowId, name: &FileName) -> impl Iterator<Item = (RowId, Stamp)> {
-        let all = (name.clone(), RowId([0; 16]))..=(name.clone(), RowId([u8::MAX; 16]));
-        let shares = self.groups.get(&group).into_iter();
-        shares
-            .flat_map(move |shares| shares.range(all.clone()))
-            .map(|((_, id), at)| (*id, *at))
     }
 
     /// Whom a name as the catalogue shows it means.
@@ -127,13 +115,7 @@ impl Catalogue {
         }
         let (name, wanted) = shown.rsplit_once('~')?;
         let name = FileName::new(name).ok()?;
-        let mut tagged = self
-            .named(group, &name)
-            .filter(|(id, _)| tag(*id) == wanted);
-        match (tagged.next(), tagged.next()) {
-            (Some((id, _)), None) => Some(id),
-            _ => None,
-        }
+        self.groups.get(&group)?.only(&name, |id| tag(id) == wanted)
     }
 }
 

@@ -16,10 +16,7 @@ impl<N> Default for Names<N> {
     }
 }
 
-impl<N: Ord + Clone + FromStr> Names<N>
-where
-    for<'n> Label: From<&'n N>,
-{
+impl<N: Ord + Clone> Names<N> {
     pub(super) fn claim(&mut self, name: &N, id: RowId, since: Stamp) {
         self.0.insert((name.clone(), id), since);
     }
@@ -41,24 +38,10 @@ where
             .map(|(id, _)| id)
     }
 
-    /// The label of a row that claims the name.
-    pub(super) fn label(&self, name: &N, id: RowId) -> Label {
-        let label = Label::from(name);
-        if self.holder(name).is_some_and(|holder| holder != id) {
-            label.tagged(tag_of(id))
-        } else {
-            label
-        }
-    }
-
-    /// Whom a label names: the holder, or of the others the one with that tag, if it is only one.
-    pub(super) fn find(&self, label: &Label) -> Option<RowId> {
-        let name = label.name().parse::<N>().ok()?;
-        let Some(tag) = label.tag() else {
-            return self.holder(&name);
-        };
-        let mut tagged = self.of(&name).filter(|(id, _)| tag_of(*id) == tag);
-        match (tagged.next(), tagged.next()) {
+    /// Of those that claim the name the one for which that holds, if it is only one.
+    pub(super) fn only(&self, name: &N, is_meant: impl Fn(RowId) -> bool) -> Option<RowId> {
+        let mut meant = self.of(name).filter(|(id, _)| is_meant(*id));
+        match (meant.next(), meant.next()) {
             (Some((id, _)), None) => Some(id),
             _ => None,
         }
@@ -79,6 +62,30 @@ where
         let (first, last) = (RowId([0; 16]), RowId([u8::MAX; 16]));
         let claims = self.0.range((name.clone(), first)..=(name.clone(), last));
         claims.map(|((_, id), since)| (*id, *since))
+    }
+}
+
+impl<N: Ord + Clone + FromStr> Names<N>
+where
+    for<'n> Label: From<&'n N>,
+{
+    /// The label of a row that claims the name.
+    pub(super) fn label(&self, name: &N, id: RowId) -> Label {
+        let label = Label::from(name);
+        if self.holder(name).is_some_and(|holder| holder != id) {
+            label.tagged(tag_of(id))
+        } else {
+            label
+        }
+    }
+
+    /// Whom a label names: the holder, or of the others the one with that tag, if it is only one.
+    pub(super) fn find(&self, label: &Label) -> Option<RowId> {
+        let name = label.name().parse::<N>().ok()?;
+        let Some(tag) = label.tag() else {
+            return self.holder(&name);
+        };
+        self.only(&name, |id| tag_of(id) == tag)
     }
 }
 

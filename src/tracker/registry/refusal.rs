@@ -87,31 +87,6 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// All words that [`Refusal::kind`] gives, sorted.
-    pub const KINDS: [&'static str; 21] = [
-        "account-gone",
-        "already-a-member",
-        "already-requested",
-        "id-in-use",
-        "invite-expired",
-        "invite-used",
-        "last-member",
-        "name-kept",
-        "name-taken",
-        "no-request",
-        "not-a-member",
-        "not-the-owner",
-        "not-the-publisher",
-        "own-removal",
-        "session-ended",
-        "share-exists",
-        "unknown-group",
-        "unknown-invite",
-        "unknown-member",
-        "unknown-share",
-        "unknown-user",
-    ];
-
     /// Its word, stable for scripts.
     pub fn kind(&self) -> &'static str {
         match self {

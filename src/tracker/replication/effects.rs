@@ -65,7 +65,7 @@ pub enum Effect {
 }
 
 /// What must be on the disk, all of it or nothing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Commit {
     /// Its number: commits are made durable in this order.
     pub number: u64,

@@ -15,8 +15,7 @@ use super::status::Status;
 use super::writes::{WriteError, Writes};
 use crate::torrent::InfoHash;
 use crate::tracker::registry::{
-    Change, Drift, MergeError, Origin, Refusal, Registry, Row, RowId, Sequence, Update,
-    VersionVector,
+    Change, Drift, MergeError, Origin, Refusal, Registry, Row, Sequence, Update, VersionVector,
 };
 use crate::wire::control::InfoPart;
 use crate::wire::twin::{Encoded, Message, PROTOCOL, TrackerNumber};
@@ -67,15 +66,6 @@ struct OriginUse {
     spare: Option<Origin>,
     /// Whether the next commit is to store the origin.
     is_new: bool,
-}
-
-/// What a commit holds beside the version vector.
-#[derive(Default)]
-struct Saved {
-    rows: Vec<Row>,
-    forgotten: Vec<RowId>,
-    dropped: Vec<InfoHash>,
-    blobs: Vec<(InfoHash, Vec<u8>)>,
 }
 
 impl Replica {
@@ -491,9 +481,9 @@ impl Replica {
             }
             Part::Unsound => self.on_no_blob(line, info_hash, now),
             Part::Whole(bytes) => {
-                self.commit(Saved {
+                self.commit(Commit {
                     blobs: vec![(info_hash, bytes)],
-                    ..Saved::default()
+                    ..Commit::default()
                 });
                 self.finish_catching_up(now);
             }
@@ -650,10 +640,10 @@ impl Replica {
         let applied = self.registry.apply(update);
         debug_assert_eq!(applied, Ok(()));
         self.blobs.note(&rows, blobs.iter().map(|(hash, _)| *hash));
-        let number = self.commit(Saved {
+        let number = self.commit(Commit {
             rows,
             blobs,
-            ..Saved::default()
+            ..Commit::default()
         });
         let confirmed = self.others.confirm(self.registry.version_vector());
         for (line, upto) in confirmed {
@@ -663,18 +653,12 @@ impl Replica {
         number
     }
 
-    /// Hands out a commit of these and the present version vector.
-    fn commit(&mut self, saved: Saved) -> u64 {
+    /// Hands out a commit of these, of the present version vector, and of the origin if it is new.
+    fn commit(&mut self, mut commit: Commit) -> u64 {
+        commit.versions = self.registry.version_vector().clone();
         let is_new = std::mem::take(&mut self.origin.is_new);
-        self.effects.commit(Commit {
-            number: 0,
-            rows: saved.rows,
-            forgotten: saved.forgotten,
-            versions: self.registry.version_vector().clone(),
-            origin: is_new.then(|| self.registry.origin()),
-            dropped: saved.dropped,
-            blobs: saved.blobs,
-        })
+        commit.origin = is_new.then(|| self.registry.origin());
+        self.effects.commit(commit)
     }
 
     /// Forgets rows that say nothing any more, if all trackers have them and no clock is known to be wrong, and drops blobs
@@ -688,9 +672,9 @@ impl Replica {
             let forgotten = self.registry.droppable(before, &told);
             if !forgotten.is_empty() {
                 self.registry.forget(&forgotten);
-                self.commit(Saved {
+                self.commit(Commit {
                     forgotten,
-                    ..Saved::default()
+                    ..Commit::default()
                 });
             }
         }
@@ -699,9 +683,9 @@ impl Replica {
         }
         let dropped = self.blobs.drop_unnamed(&self.registry);
         if !dropped.is_empty() {
-            self.commit(Saved {
+            self.commit(Commit {
                 dropped,
-                ..Saved::default()
+                ..Commit::default()
             });
         }
     }
@@ -717,7 +701,7 @@ impl Replica {
         if let Some(spare) = self.origin.spare.take().filter(|_| !all_heard_of) {
             self.registry.renew(spare);
             self.origin.is_new = true;
-            self.commit(Saved::default());
+            self.commit(Commit::default());
             // They were told another one.
             self.close_all();
         }

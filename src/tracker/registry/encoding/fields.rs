@@ -74,38 +74,42 @@ impl<'a> Fields<'a> {
         &mut self,
         key: &'static str,
     ) -> Result<Option<Register<RowId>>, DecodeError> {
-        match self.optional(key).map(Value::list) {
-            None => Ok(None),
-            Some(Some([at, id])) => Ok(Some(Register::new(
-                version(at, key)?,
-                RowId(array(id, key)?),
-            ))),
-            Some(_) => Err(DecodeError::WrongValue(key)),
-        }
+        self.written(key, |[id]| Ok(RowId(array(id, key)?)))
     }
 
     pub(super) fn end_register(
         &mut self,
         key: &'static str,
     ) -> Result<Option<Register<End>>, DecodeError> {
-        match self.optional(key).map(Value::list) {
-            None => Ok(None),
-            Some(Some([at, reason, by])) => {
-                let reason = reason.text().and_then(EndReason::from_word);
-                let reason = reason.ok_or(DecodeError::WrongValue(key))?;
-                let by = RowId(array(by, key)?);
-                Ok(Some(Register::new(version(at, key)?, End { reason, by })))
-            }
-            Some(_) => Err(DecodeError::WrongValue(key)),
-        }
+        self.written(key, |[reason, by]| {
+            let reason = reason.text().and_then(EndReason::from_word);
+            let reason = reason.ok_or(DecodeError::WrongValue(key))?;
+            let by = RowId(array(by, key)?);
+            Ok(End { reason, by })
+        })
     }
 
     pub(super) fn mark(&mut self, key: &'static str) -> Result<Option<Register<()>>, DecodeError> {
-        match self.optional(key).map(Value::list) {
-            None => Ok(None),
-            Some(Some([at])) => Ok(Some(Register::new(version(at, key)?, ()))),
-            Some(_) => Err(DecodeError::WrongValue(key)),
-        }
+        self.written(key, |[]| Ok(()))
+    }
+
+    /// A field that may not have been written: a version and `N` values.
+    fn written<T, const N: usize>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&[Value<'a>; N]) -> Result<T, DecodeError>,
+    ) -> Result<Option<Register<T>>, DecodeError> {
+        let Some(value) = self.optional(key) else {
+            return Ok(None);
+        };
+        let (at, values) = value
+            .list()
+            .and_then(|list| list.split_first())
+            .ok_or(DecodeError::WrongValue(key))?;
+        let values = values
+            .try_into()
+            .map_err(|_| DecodeError::WrongValue(key))?;
+        Ok(Some(Register::new(version(at, key)?, read(values)?)))
     }
 
     fn value(&mut self, key: &'static str) -> Result<&'a Value<'a>, DecodeError> {
