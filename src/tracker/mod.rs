@@ -42,7 +42,7 @@ pub use quotas::Limits;
 pub use replicas::MAX_TRACKERS;
 pub use saved::SavedError;
 pub use server::{
-    ControlLines, DEFAULT_INTERVAL, Options, Tracker, TrackerError, bind, bind_with_udp,
+    ControlLines, DEFAULT_INTERVAL, Options, ServeLine, Tracker, TrackerError, bind, bind_with_udp,
 };
 pub use service::{Access, Cluster};
 pub(crate) use store::named_by;

@@ -14,11 +14,11 @@ use super::endpoint::{Endpoint, EndpointOptions, NodeError, RunningFile};
 use super::operator::serve_operator;
 use super::replicas::{Replicas, numbers, serve_replica};
 use super::replication::Status;
-use super::server::{ControlLines, Options, Tracker};
+use super::server::{ControlLines, Options, ServeLine, Tracker};
 use super::service::{Access, Cluster};
 use super::store::{Position, RegistryStore};
 use crate::certificate::Fingerprint;
-use crate::net::{Purpose, Stop, TlsStream};
+use crate::net::{Purpose, Stop};
 use crate::storage::{Database, SwarmsFile};
 use crate::torrent::InfoHash;
 use std::net::SocketAddr;
@@ -158,10 +158,7 @@ impl Drop for Node {
 }
 
 /// Serves control lines, each by its purpose.
-fn control(
-    store: &Arc<RegistryStore>,
-    registrar: &Arc<Registrar>,
-) -> Box<dyn Fn(&TlsStream, SocketAddr, Purpose) + Send + Sync> {
+fn control(store: &Arc<RegistryStore>, registrar: &Arc<Registrar>) -> ServeLine {
     let (store, registrar) = (Arc::clone(store), Arc::clone(registrar));
     Box::new(move |line, from, purpose| match purpose {
         Purpose::Peer => serve_peer(&registrar, line, from),

@@ -35,9 +35,12 @@ const LONG: Duration = Duration::from_secs(3600);
 pub struct ControlLines {
     /// What is shown to those who open one.
     pub tls: TlsServer,
-    /// Serves one, opened for that purpose, until it ends.
-    pub serve: Box<dyn Fn(&TlsStream, SocketAddr, Purpose) + Send + Sync>,
+    /// Serves one until it ends.
+    pub serve: ServeLine,
 }
+
+/// Serves a connection under TLS that was opened for that purpose.
+pub type ServeLine = Box<dyn Fn(&TlsStream, SocketAddr, Purpose) + Send + Sync>;
 
 /// The first byte of a TLS handshake (RFC 8446, section 5.1).
 const TLS: u8 = 0x16;
