@@ -10,30 +10,30 @@
 //!
 //! Locks: `state`, then the queue of `saves` or an outbox. `state` is never held over I/O or a wait.
 
-mod driving;
 mod opening;
+mod outgoing;
 mod saving;
 
-pub(super) use driving::{LineOutbox, Outgoing};
 pub use opening::OpenError;
+pub(super) use outgoing::{LineOutbox, Outgoing};
 
-use super::registry::{Refusal, Registry, Row, Update};
+use super::clock::since_1970;
+use super::registry::{Refusal, Registry, Row, Sequence, Update};
 use super::replication::{
-    BATCH, Blobs, Copies, LineId, Replica, Serving, Settings, Start, Status,
-    WriteError as ReplicaError,
+    BATCH, Blobs, Copies, Effect, LineId, Moment, Replica, Report, Serving, Settings, Start,
+    Status, WriteError as ReplicaError,
 };
 use crate::net::Stop;
 use crate::storage::{Database, DatabaseError};
 use crate::torrent::{Info, InfoHash};
 use crate::wire::twin::{Message, TrackerNumber};
-use driving::{Shared, State, moment, tell};
 use opening::{load, spare};
-use saving::Saves;
+use saving::{Save, Saves};
 use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::path::Path;
-use std::sync::mpsc::RecvTimeoutError;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -315,6 +315,155 @@ impl RegistryStore {
 impl Drop for RegistryStore {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// What the threads of the registry store share.
+#[derive(Debug)]
+struct Shared {
+    state: RwLock<State>,
+    saves: Saves,
+    database: Database,
+    epoch: Instant,
+}
+
+/// What its one lock guards.
+#[derive(Debug)]
+struct State {
+    replica: Replica,
+    lines: HashMap<LineId, Arc<LineOutbox>>,
+    last_line: u64,
+    /// Who waits for which write.
+    waiting: HashMap<Sequence, SyncSender<Copies>>,
+    /// The last commit handed out.
+    issued: u64,
+    /// Restored, and not caught up so far as the disk knows.
+    restored: bool,
+    failed: bool,
+    ending: bool,
+}
+
+impl Shared {
+    fn look(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the replica what has happened and does what it says, in one go.
+    fn happens(&self, event: impl FnOnce(&mut Replica, Moment) -> Vec<Effect>) {
+        let mut state = self.state();
+        if state.failed {
+            return;
+        }
+        let effects = event(&mut state.replica, moment(self.epoch));
+        let reports = self.act(&mut state, effects);
+        drop(state);
+        reports.iter().for_each(tell);
+    }
+
+    /// Does what the replica says; gives what the operator is to be told once the lock is free, as that writes a file.
+    #[must_use]
+    fn act(&self, state: &mut State, effects: Vec<Effect>) -> Vec<Report> {
+        let mut reports = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Send(line, message) => state.send(line, Outgoing::Message(message)),
+                Effect::SendBlob {
+                    line,
+                    info_hash,
+                    offset,
+                } => state.send(line, Outgoing::Blob(info_hash, offset)),
+                Effect::Close(line) => {
+                    if let Some(outbox) = state.lines.remove(&line) {
+                        outbox.give_up();
+                    }
+                }
+                Effect::Commit(commit) => {
+                    state.issued = commit.number;
+                    self.saves.push(Save::Commit(commit));
+                }
+                Effect::Acknowledge { write, copies } => {
+                    if let Some(waiting) = state.waiting.remove(&write) {
+                        // Who has given up waiting is told nothing.
+                        let _ = waiting.try_send(copies);
+                    }
+                }
+                Effect::Abandon { write } => drop(state.waiting.remove(&write)),
+                // An end of its own making is no news.
+                Effect::Report(Report::Split { .. }) if state.ending => {}
+                Effect::Report(report) => {
+                    if report == Report::Serves && std::mem::take(&mut state.restored) {
+                        self.saves.push(Save::CaughtUp);
+                    }
+                    reports.push(report);
+                }
+            }
+        }
+        reports
+    }
+
+    /// Saves until the end. Runs on the thread `registry`.
+    fn save(&self) {
+        let saved = self.saves.save(&self.database, |last| {
+            self.happens(|replica, now| replica.committed(last, now));
+        });
+        if let Err(error) = saved {
+            log::error!("accounts and groups are not served any more: {error}");
+            let mut state = self.state();
+            state.failed = true;
+            state.waiting.clear();
+            state.close_lines();
+        }
+    }
+}
+
+impl State {
+    fn serving(&self) -> Serving {
+        match self.failed {
+            true => Serving::Failed,
+            false => self.replica.serving(),
+        }
+    }
+
+    fn send(&self, line: LineId, outgoing: Outgoing) {
+        if let Some(outbox) = self.lines.get(&line) {
+            outbox.push(outgoing);
+        }
+    }
+
+    fn wait_for(&mut self, write: Sequence) -> Receiver<Copies> {
+        let (done, waiting) = sync_channel(1);
+        self.waiting.insert(write, done);
+        waiting
+    }
+
+    fn close_lines(&mut self) -> Vec<LineId> {
+        let lines = self.lines.drain();
+        lines
+            .map(|(line, outbox)| {
+                outbox.give_up();
+                line
+            })
+            .collect()
+    }
+}
+
+/// Tells the operator.
+fn tell(report: &Report) {
+    match report {
+        Report::Halted(_) => log::error!("{report}"),
+        Report::Serves | Report::Healed { .. } => log::info!("{report}"),
+        _ => log::warn!("{report}"),
+    }
+}
+
+fn moment(epoch: Instant) -> Moment {
+    Moment {
+        elapsed: epoch.elapsed(),
+        wall: since_1970(),
     }
 }
 

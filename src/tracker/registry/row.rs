@@ -24,7 +24,7 @@ pub enum Row {
     Invite(Invite),
     /// A file or folder that a group has.
     Share(Share),
-    /// A write that was made, lest it be made again.
+    /// A write that was made, so that it is not made again.
     Receipt(Receipt),
 }
 
