@@ -7,10 +7,12 @@ use std::net::{IpAddr, Ipv6Addr};
 pub struct AddressPrefix(IpAddr);
 
 impl AddressPrefix {
-    /// The prefix of `ip`; an IPv4 address in IPv6 form counts as IPv4.
+    /// The prefix of `ip`; an IPv4 address in IPv6 form counts as IPv4. The loopback address stays one.
     pub fn of(ip: IpAddr) -> Self {
         Self(match ip.to_canonical() {
-            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+            IpAddr::V6(ip) if !ip.is_loopback() => {
+                Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into()
+            }
             ip => ip,
         })
     }
@@ -32,6 +34,7 @@ mod tests {
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
         assert_ne!(of("192.0.2.2"), of("192.0.2.1"));
+        assert!(of("::1").ip().is_loopback() && of("127.0.0.1").ip().is_loopback());
         assert_eq!(of("2001:db8::1").ip().to_string(), "2001:db8::");
     }
 }

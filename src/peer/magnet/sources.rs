@@ -4,9 +4,10 @@
 //!
 //! In scope: the counting, and the end of all such lines at once. What goes over them: see `fetch`.
 
+use crate::base::AddressPrefix;
 use crate::system::lock;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -167,14 +168,9 @@ impl Drop for MetadataSlot<'_> {
     }
 }
 
-/// What counts as one host: an IPv4 address, or what one subscriber is given of IPv6 (64 bits).
+/// The address that stands for all of one host.
 pub(crate) fn host(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(ip) if !ip.is_loopback() => {
-            IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64))
-        }
-        other => other,
-    }
+    AddressPrefix::of(address).ip()
 }
 
 #[cfg(test)]
