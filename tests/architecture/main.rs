@@ -51,7 +51,20 @@ const WHOLE: [&str; 11] = [
 ];
 
 /// Functions of more than 70 lines and types of more than 12 fields: place, why. At most ten.
-const SIZES: [(&str, &str); 0] = [];
+const SIZES: [(&str, &str); 3] = [
+    (
+        "cli/arguments/tracker.rs TrackerArguments",
+        "one field for each option of the command line",
+    ),
+    (
+        "peer/transfer/state.rs State",
+        "the core of a swarm is still to be taken out of it",
+    ),
+    (
+        "peer/transfer/state.rs Transfer",
+        "what is configured is still beside what changes",
+    ),
+];
 
 fn allowed(import: &Import) -> bool {
     let known = |&(from, to, _): &(&str, &str, &str)| import.from == from && import.to == to;
@@ -63,7 +76,6 @@ fn imports() -> Vec<Import> {
 }
 
 #[test]
-#[ignore = "not held yet"]
 fn no_files_import_each_other_in_a_circle() {
     let imports = imports().into_iter().filter(|import| !allowed(import));
     let circles = circles::of(&imports.collect::<Vec<_>>());
@@ -81,14 +93,12 @@ fn no_import_goes_up_the_floors() {
 }
 
 #[test]
-#[ignore = "not held yet"]
 fn methods_of_a_type_are_in_its_file() {
     let elsewhere = imports::impls_elsewhere(&Source::read(), &WHOLE);
     assert!(elsewhere.is_empty(), "{}", elsewhere.join("\n"));
 }
 
 #[test]
-#[ignore = "not held yet"]
 fn functions_and_types_are_small() {
     let large = sizes::too_large(&Source::read());
     let new = large
