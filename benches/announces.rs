@@ -5,6 +5,8 @@
 //! prints one line a way: the rate, and the tracker's own processor time for one announce, which says more on a machine that
 //! others use. Every answer names 49 peers.
 //!
+//! `$PIECEFUL` may name another binary, and one argument `SECONDS` how long each way is measured.
+//!
 //! With the arguments `ADDRESS PROCESS [SECONDS]` it measures UDP alone, at a tracker that runs already: any that serves these
 //! swarms (see `benches/opentracker.sh`).
 
@@ -26,13 +28,13 @@ fn main() {
     // Cargo adds a flag of its own.
     let arguments = std::env::args().skip(1).filter(|word| word != "--bench");
     match &arguments.collect::<Vec<_>>()[..] {
-        [] => measure_ours(),
+        [] => measure_ours(RUN),
+        [seconds] => measure_ours(Duration::from_secs(seconds.parse().unwrap())),
         [address, process, seconds @ ..] => {
             let seconds = seconds.first().map(|seconds| seconds.parse().unwrap());
             let run = seconds.map_or(RUN, Duration::from_secs);
             measure_udp(address.parse().unwrap(), process.parse().unwrap(), run);
         }
-        _ => panic!("no arguments, or ADDRESS PROCESS [SECONDS]"),
     }
 }
 
@@ -51,7 +53,7 @@ fn measure_udp(address: SocketAddr, process: u32, run: Duration) {
     }
 }
 
-fn measure_ours() {
+fn measure_ours(run: Duration) {
     let (mut tracker, address) = start();
     let mut http = Http::new(address);
     let all = SWARMS * PEERS;
@@ -60,14 +62,14 @@ fn measure_ours() {
     }
     for ahead in [1, 16] {
         let name = format!("HTTP, one connection, {ahead} at a time");
-        measure(&name, tracker.id(), RUN, ahead, |number| {
+        measure(&name, tracker.id(), run, ahead, |number| {
             http.announce(number, ahead)
         });
     }
     let mut udp = Udp::new(address);
     for at_once in [1, 16] {
         let name = format!("UDP, {at_once} at a time");
-        measure(&name, tracker.id(), RUN, at_once, |number| {
+        measure(&name, tracker.id(), run, at_once, |number| {
             let length = udp.announce(number, at_once);
             assert_eq!(length, 20 + 49 * 6, "a refusal, or few peers");
         });
@@ -79,7 +81,9 @@ fn measure_ours() {
 }
 
 fn start() -> (Child, SocketAddr) {
-    let mut tracker = Command::new(env!("CARGO_BIN_EXE_pieceful"))
+    let ours = env!("CARGO_BIN_EXE_pieceful");
+    let binary = std::env::var("PIECEFUL").unwrap_or_else(|_| ours.to_owned());
+    let mut tracker = Command::new(binary)
         .args(["tracker", "--open", "--listen", "127.0.0.1:0"])
         .stdout(Stdio::piped())
         .spawn()
