@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -95,8 +96,7 @@ class Side:
     def announces(self):
         """Processor time of the tracker for an announce in microseconds, by way."""
         told = subprocess.run(
-            ["cargo", "bench", "--quiet", "--bench", "announces", "--", "1"],
-            cwd=HERE, env={**os.environ, "PIECEFUL": self.binary}, check=True, stdout=subprocess.PIPE, text=True,
+            ["cargo", "bench", "--quiet", "--bench", "announces", "--", "1"], cwd=HERE, env={**os.environ, "PIECEFUL": self.binary}, check=True, stdout=subprocess.PIPE, text=True,
         )
         found = (ANNOUNCE.match(line) for line in told.stdout.splitlines())
         return {match[1]: (float(match[3]), int(match[2])) for match in found if match}
@@ -122,6 +122,7 @@ def main():
         sys.exit(__doc__)
     pairs = int(sys.argv[3]) if len(sys.argv) > 3 else 20
     mib = int(sys.argv[4]) if len(sys.argv) > 4 else 512
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
     work = tempfile.mkdtemp(dir="/dev/shm")
     sides = []
     try:

@@ -1,0 +1,268 @@
+//! A tracker and two peers go on with what the version before left.
+
+use crate::fixture::{Before, copied, files, stored};
+use crate::http::Client;
+use crate::support::{PATIENCE, Peer, Sandbox, run};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+/// Mayank's files that Nik has in the end, and their lines.
+const HANDED_ON: [(&str, u32); 12] = [
+    ("handed.txt", 600),
+    ("late.txt", 600),
+    ("sought.txt", 600),
+    ("done.txt", 600),
+    ("part.txt", 1500),
+    ("forced.txt", 900),
+    ("failed.txt", 900),
+    ("chosen/a.txt", 700),
+    ("chosen/b.txt", 1500),
+    ("chosen/sub/c.txt", 700),
+    ("extended/a.txt", 700),
+    ("extended/b.txt", 1500),
+];
+
+#[test]
+fn a_tracker_has_the_accounts_groups_shares_and_swarms_that_it_had() {
+    let sandbox = copied();
+    let data = sandbox.path("data");
+    let arguments = ["tracker", "--data", data.to_str().unwrap(), "--dump"];
+    let dumped = run(&sandbox.folder("dump"), &arguments, "");
+    assert_eq!(dumped.code, Some(0), "{dumped:?}");
+    let expected = fs::read_to_string(stored("dump.json")).unwrap();
+    assert!(dumped.stdout == expected, "{}", dumped.stdout);
+
+    let before = Before::start();
+    assert_eq!(before.fingerprint, known_fingerprint());
+    let counts = Client::new(before.tracker.address).get("/stats");
+    let counts: Value = serde_json::from_slice(&counts.body).unwrap();
+    for name in ["swarms", "peers", "seeds"] {
+        assert_eq!(counts[name], 1, "{name} of {counts}");
+    }
+    for (name, standings) in [
+        ("nik", ["owner", "stranger"]),
+        ("mayank", ["member", "owner"]),
+        ("vera", ["requester", "stranger"]),
+        ("otto", ["stranger", "stranger"]),
+        ("tina", ["stranger", "stranger"]),
+    ] {
+        let mut peer = before.sandbox.peer(&format!("new-{name}"));
+        if name == "nik" {
+            let refused = login(&mut peer, name, "first of nik");
+            assert_eq!(refused["error"]["kind"], "login-refused", "{refused}");
+        }
+        let logged_in = login(&mut peer, name, &format!("pw of {name}"));
+        assert_eq!(logged_in["ok"], true, "{logged_in}");
+        let found = column(&mut peer, "list_groups", "groups", "standing");
+        assert_eq!(found, standings, "{name}");
+    }
+}
+
+#[test]
+fn a_peer_refuses_another_cluster_than_the_one_that_it_knew() {
+    let sandbox = Sandbox::new();
+    let _other = sandbox.tracker(&[]);
+    let state = sandbox.folder("nik.state");
+    fs::copy(
+        stored("nik.state/cluster_fingerprint"),
+        state.join("cluster_fingerprint"),
+    )
+    .unwrap();
+    let refused = login(&mut sandbox.peer("nik"), "nik", "pw of nik");
+    assert_eq!(refused["error"]["kind"], "untrusted", "{refused}");
+}
+
+#[test]
+fn peers_go_on_with_their_logins_shares_and_downloads() {
+    let before = Before::start();
+    let sandbox = &before.sandbox;
+    let mut nik = sandbox.peer("nik");
+    shows_what_there_was(&mut nik);
+    shows_its_group(&mut nik);
+    check(&sandbox.path("nik"), "forced.txt", 5);
+    serves(sandbox, &mut nik);
+
+    let started = [("part.txt", 30_000), ("extended", 40_960)].map(|(name, total)| {
+        let done = nik.download(name)["bytes_done"].as_u64().unwrap();
+        (name, total - done)
+    });
+    let mut mayank = sandbox.peer("mayank");
+    for name in [
+        "part.txt",
+        "extended",
+        "late.txt",
+        "forced.txt",
+        "sought.txt",
+    ] {
+        nik.until(name, |download| download["state"] == "complete");
+    }
+    let address = mayank.process.address.to_string();
+    for (name, lacking) in started {
+        let from = nik.download(name)["from"].clone();
+        assert_eq!(from[&address], lacking, "{name}: {from}");
+    }
+    assert!(files(&sandbox.path("nik.state/magnets")).is_empty());
+    let status = mayank.run("status");
+    assert_eq!(status["user"], "mayank", "{status}");
+    let failed = nik.download("failed.txt");
+    assert_eq!(failed["state"], "failed", "{failed}");
+
+    // Its folder, by now of both versions, opens again. What was in the way is gone.
+    nik.process.kill();
+    fs::remove_file(sandbox.path("nik/failed.txt")).unwrap();
+    let mut nik = sandbox.peer("nik");
+    nik.until("failed.txt", |download| download["state"] == "complete");
+    all_of_a_choice(&mut nik, &address);
+    for (name, lines) in HANDED_ON {
+        check(&sandbox.path("nik"), name, lines);
+    }
+    assert!(!sandbox.path("nik/extended/sub").exists());
+    for file in files(&sandbox.path("nik")) {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let is_kept = name.starts_with(".extended.") && name.ends_with(".rest");
+        assert!(is_kept || !name.starts_with('.'), "{name}");
+        assert!(!name.ends_with(".part"), "{name}");
+    }
+    nik.run("logout");
+    let again = login(&mut nik, "nik", "pw of nik");
+    assert_eq!(again["ok"], true, "{again}");
+    nik.until("late.txt", |download| download["state"] == "complete");
+}
+
+/// With nobody else there.
+fn shows_what_there_was(nik: &mut Peer) {
+    for (name, group, total) in [
+        ("handed.txt", json!("lab"), 13_200),
+        ("done.txt", Value::Null, 12_000),
+        ("chosen", Value::Null, 12_288),
+    ] {
+        let shown = nik.until(name, |download| download["state"] == "complete");
+        assert_eq!(shown["group"], group, "{shown}");
+        assert_eq!(shown["bytes_total"], total, "{shown}");
+        assert_eq!(shown["bytes_done"], total, "{shown}");
+    }
+    // One with a part that was verified, one with more than what was chosen at first, and three
+    // that have only begun.
+    for (name, least, total) in [
+        ("part.txt", 4_096, 30_000),
+        ("extended", 12_288 + 4_096, 40_960),
+        ("late.txt", 0, 12_000),
+        ("forced.txt", 0, 19_800),
+        ("sought.txt", 0, 0),
+    ] {
+        let shown = nik.until(name, |download| {
+            download["state"] == "downloading" && download["bytes_done"].as_u64() >= Some(least)
+        });
+        let done = shown["bytes_done"].as_u64().unwrap();
+        assert_eq!(shown["bytes_total"], total, "{shown}");
+        assert!(done < total || total == 0, "{shown}");
+    }
+    let failed = nik.until("failed.txt", |download| download["state"] == "failed");
+    let reason = failed["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("failed.txt has 66 bytes where the torrent says 19800"),
+        "{failed}"
+    );
+    for name in ["open.txt", "shared.txt", "handed.txt", "done.txt", "chosen"] {
+        serving(nik, name);
+    }
+    let status = nik.run("status");
+    assert_eq!(status["user"], "nik", "{status}");
+}
+
+/// Asks until the share of that name has been checked, and gives it.
+fn serving(peer: &mut Peer, name: &str) -> Value {
+    let start = Instant::now();
+    loop {
+        let share = share(&peer.run("status"), name);
+        if share["trouble"] != "being checked" {
+            assert_eq!(share["name"], name);
+            assert_eq!(share["trouble"], Value::Null, "{share}");
+            return share;
+        }
+        assert!(start.elapsed() < PATIENCE, "{share}");
+        let _ = peer.try_run("wait 0.05");
+    }
+}
+
+/// By the login that it had.
+fn shows_its_group(nik: &mut Peer) {
+    let mut shows = |command: &str, list: &str, key: &str, expected: &[&str]| {
+        assert_eq!(column(nik, command, list, key), expected, "{command}");
+    };
+    shows("list_groups", "groups", "name", &["lab", "other"]);
+    shows("list_members lab", "members", "name", &["mayank", "nik"]);
+    shows("list_requests lab", "requests", "name", &["vera"]);
+    let names = ["handed.txt", "late.txt", "shared.txt"];
+    shows("list_files lab", "files", "name", &names);
+    let publishers = ["mayank", "mayank", "nik"];
+    shows("list_files lab", "files", "publisher", &publishers);
+}
+
+/// A new member gets what nobody but Nik has.
+fn serves(sandbox: &Sandbox, nik: &mut Peer) {
+    let mut vera = sandbox.peer("vera");
+    let logged_in = login(&mut vera, "vera", "pw of vera");
+    assert_eq!(logged_in["ok"], true, "{logged_in}");
+    nik.run("accept_request lab vera");
+    vera.run("download_file lab shared.txt");
+    let open = serving(nik, "open.txt");
+    vera.run(&format!("download {}", link(&open)));
+    vera.run("wait 60");
+    for name in ["open.txt", "shared.txt"] {
+        check(&sandbox.path("vera"), name, 500);
+    }
+}
+
+/// What is left of a finished choice of files is asked for, and no more than that is fetched.
+fn all_of_a_choice(nik: &mut Peer, from: &str) {
+    let chosen = nik.until("chosen", |download| download["state"] == "complete");
+    nik.run(&format!("download {}", link(&chosen)));
+    let whole = nik.until("chosen", |download| {
+        download["state"] == "complete" && download["bytes_total"] == 49_300
+    });
+    assert_eq!(whole["from"][from], 49_300 - 12_288, "{whole}");
+}
+
+/// A file as `write.sh` makes it: numbered lines.
+fn check(folder: &Path, name: &str, lines: u32) {
+    let path = folder.join(name);
+    let of = path.file_name().unwrap().to_str().unwrap();
+    let expected: String = (1..=lines)
+        .map(|line| format!("{line:07} of {of}\n"))
+        .collect();
+    assert!(fs::read_to_string(&path).unwrap() == expected, "{name}");
+}
+
+fn known_fingerprint() -> String {
+    let known = fs::read_to_string(stored("nik.state/cluster_fingerprint")).unwrap();
+    format!("fingerprint {}", known.trim_end())
+}
+
+/// The values of `key` in the list `list` that a command shows.
+fn column(peer: &mut Peer, command: &str, list: &str, key: &str) -> Vec<String> {
+    let shown = peer.run(command);
+    let entries = shown[list].as_array().unwrap();
+    let values = entries.iter().map(|entry| entry[key].as_str().unwrap());
+    values.map(str::to_owned).collect()
+}
+
+fn share(status: &Value, name: &str) -> Value {
+    let shares = status["shares"].as_array().unwrap();
+    let found = shares.iter().find(|share| share["name"] == name);
+    found.cloned().unwrap_or(Value::Null)
+}
+
+fn login(peer: &mut Peer, user: &str, password: &str) -> Value {
+    peer.try_run(&format!("login {user}\n{password}"))
+}
+
+/// A magnet link to a share or download as it is shown.
+fn link(shown: &Value) -> String {
+    format!(
+        "magnet:?xt=urn:btih:{}",
+        shown["info_hash"].as_str().unwrap()
+    )
+}

@@ -1,0 +1,203 @@
+//! The state of `testdata/state` in a sandbox, byte by byte as it was written, but for what cannot be the same there.
+//!
+//! | what | why | how |
+//! |---|---|---|
+//! | folders and the tracker's address in records | the sandbox has others | replaced, with a new SHA-1 at the end |
+//! | the time of the saved swarms | peers in them expire | it is now, with a new SHA-256 at the end |
+//! | the times of logins | they hold for 12 hours | they begin now, signed with the cluster's key |
+//! | stamps of files in records | copies are other files | left: the files are verified by their hashes |
+
+use crate::support::{Process, Sandbox};
+use pieceful::bencode::{Item, KeyOrder, Kind, Value};
+use pieceful::certificate::Authority;
+use pieceful::torrent::Sha1;
+use ring::digest::{SHA256, digest};
+use ring::hmac::{HMAC_SHA256, Key, sign, verify};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Where the state was when it was written.
+const FOLDER: &str = "/tmp/before";
+/// Where the tracker was.
+const TRACKER: &str = "127.0.0.1:5000";
+/// The length of a login's token.
+const TOKEN: usize = 109;
+/// Where its times lie: when it was issued and when it ends, in milliseconds since 1970.
+const TOKEN_TIMES: usize = 61;
+/// Where its signature lies.
+const TOKEN_SIGNATURE: usize = 77;
+/// Where the time of saved swarms lies.
+const SWARMS_TIME: usize = 18;
+
+/// A sandbox with the state in it, and the tracker that runs on its part.
+pub(crate) struct Before {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) tracker: Process,
+    /// The second line that the tracker printed.
+    pub(crate) fingerprint: String,
+}
+
+impl Before {
+    pub(crate) fn start() -> Self {
+        let sandbox = copied();
+        let data = sandbox.path("data");
+        change(&data.join("swarms"), current_swarms);
+        let arguments = ["--data", data.to_str().unwrap(), "--interval", "1"];
+        let mut tracker = sandbox.tracker(&arguments);
+        let fingerprint = tracker.line();
+        let cluster = Authority::from_pem(&fs::read(data.join("cluster.pem")).unwrap()).unwrap();
+        let key = cluster.derive_key("pieceful session token v1");
+        let key = Key::new(HMAC_SHA256, &key);
+        let folder = sandbox.path("");
+        let places = [
+            (FOLDER, folder.to_str().unwrap().trim_end_matches('/')),
+            (TRACKER, &tracker.address.to_string()),
+        ];
+        for name in ["nik", "mayank"] {
+            let state = sandbox.path(&format!("{name}.state"));
+            for kind in ["records", "magnets"] {
+                for record in files(&state.join(kind)) {
+                    change(&record, |bytes| moved(bytes, &places));
+                }
+            }
+            change(&state.join("session"), |bytes| current_login(bytes, &key));
+        }
+        Self {
+            sandbox,
+            tracker,
+            fingerprint,
+        }
+    }
+}
+
+/// A sandbox with the files of the state.
+pub(crate) fn copied() -> Sandbox {
+    let sandbox = Sandbox::new();
+    for name in ["data", "nik", "nik.state", "mayank", "mayank.state"] {
+        copy(&stored(name), &sandbox.path(name));
+    }
+    // Git keeps no empty folders.
+    for name in ["nik.state", "mayank.state"] {
+        fs::create_dir_all(sandbox.path(name).join("magnets")).unwrap();
+    }
+    let packed = sandbox.path("data/registry.redb.gz");
+    let database = File::create(packed.with_extension("")).unwrap();
+    let unpacked = Command::new("gzip")
+        .arg("-dc")
+        .arg(&packed)
+        .stdout(database)
+        .status();
+    assert!(unpacked.unwrap().success());
+    fs::remove_file(packed).unwrap();
+    sandbox
+}
+
+/// A file or folder of the state.
+pub(crate) fn stored(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    root.join("testdata/state").join(name)
+}
+
+/// The regular files in a folder.
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.is_file()).collect()
+}
+
+/// Copies a folder for its user alone, as the program makes what is private.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    fs::set_permissions(to, Permissions::from_mode(0o700)).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (from, name) = entry
+            .map(|entry| (entry.path(), entry.file_name()))
+            .unwrap();
+        let to = to.join(name);
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::write(&to, fs::read(&from).unwrap()).unwrap();
+            fs::set_permissions(&to, Permissions::from_mode(0o600)).unwrap();
+        }
+    }
+}
+
+fn change(path: &Path, by: impl Fn(&[u8]) -> Vec<u8>) {
+    fs::write(path, by(&fs::read(path).unwrap())).unwrap();
+}
+
+/// A record with other places in it.
+fn moved(record: &[u8], places: &[(&str, &str)]) -> Vec<u8> {
+    let (body, sum) = record.split_last_chunk::<20>().unwrap();
+    assert_eq!(Sha1::of(body).0, *sum);
+    let value = Value::parse(body, KeyOrder::Sorted).unwrap();
+    assert_eq!(item(&value, &[]).encode(), body, "nothing else is changed");
+    let mut moved = item(&value, places).encode();
+    moved.extend(Sha1::of(&moved).0);
+    moved
+}
+
+fn item<'a>(value: &Value<'a>, places: &[(&str, &str)]) -> Item<'a> {
+    match value.kind() {
+        Kind::Integer(number) => Item::Integer(*number),
+        Kind::Bytes(bytes) => match str::from_utf8(bytes) {
+            Ok(text) => {
+                let replaced = places
+                    .iter()
+                    .fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
+                replaced.into()
+            }
+            Err(_) => Item::from(*bytes),
+        },
+        Kind::List(values) => Item::List(values.iter().map(|value| item(value, places)).collect()),
+        Kind::Dictionary(entries) => {
+            let entries = entries.entries();
+            Item::dictionary(entries.map(|(key, value)| {
+                let key = str::from_utf8(key).unwrap();
+                (key, item(value, places))
+            }))
+        }
+    }
+}
+
+/// Saved swarms, saved now.
+fn current_swarms(saved: &[u8]) -> Vec<u8> {
+    let (content, sum) = saved.split_last_chunk::<32>().unwrap();
+    assert_eq!(digest(&SHA256, content).as_ref(), sum);
+    let mut current = content.to_vec();
+    current[SWARMS_TIME..][..8].copy_from_slice(&milliseconds(since_1970()));
+    let sum = digest(&SHA256, &current);
+    current.extend(sum.as_ref());
+    current
+}
+
+/// A login, made now.
+fn current_login(session: &[u8], key: &Key) -> Vec<u8> {
+    let mark = format!("5:token{TOKEN}:");
+    let at = session
+        .windows(mark.len())
+        .position(|part| part == mark.as_bytes());
+    let (before, rest) = session.split_at(at.unwrap() + mark.len());
+    let (token, after) = rest.split_at(TOKEN);
+    let (content, signature) = token.split_at(TOKEN_SIGNATURE);
+    verify(key, content, signature).unwrap();
+    let now = since_1970();
+    let ends = now + Duration::from_secs(12 * 3600);
+    let mut current = content[..TOKEN_TIMES].to_vec();
+    current.extend(milliseconds(now));
+    current.extend(milliseconds(ends));
+    let signature = sign(key, &current);
+    [before, &current, signature.as_ref(), after].concat()
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
+}
+
+fn milliseconds(time: Duration) -> [u8; 8] {
+    u64::try_from(time.as_millis()).unwrap().to_be_bytes()
+}
