@@ -69,7 +69,7 @@ fn refusal(body: &[u8], error: &str) -> Vec<u8> {
         return answer;
     }
     let result = Err(Refused {
-        kind: ErrorKind::BAD_REQUEST,
+        kind: ErrorKind::BadRequest,
         message: Line::new(&format!("this is no request: {error}")),
     });
     Reply {

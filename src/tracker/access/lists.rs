@@ -50,7 +50,7 @@ pub(super) fn news(
         [] => VersionVector::new(),
         bytes => VersionVector::decode(bytes).map_err(|error| {
             let message = format!("what was seen cannot be read: {error}");
-            refused(ErrorKind::BAD_REQUEST, &message)
+            refused(ErrorKind::BadRequest, &message)
         })?,
     };
     let after = views::cursor(after)?;

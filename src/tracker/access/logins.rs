@@ -86,7 +86,7 @@ impl Logins {
             admitted.failed();
             log::warn!("log-in as {user} from {from} refused");
             return Err(refused(
-                ErrorKind::LOGIN_REFUSED,
+                ErrorKind::LoginRefused,
                 "there is no user of that name with that password; check both",
             ));
         };
@@ -112,7 +112,7 @@ impl Logins {
         if !self.verify(old, Some(&account.password.value))? {
             admitted.failed();
             return Err(refused(
-                ErrorKind::LOGIN_REFUSED,
+                ErrorKind::LoginRefused,
                 "the old password is wrong; nothing was changed",
             ));
         }
@@ -167,7 +167,7 @@ impl Logins {
             Closed::Slow(wait) => {
                 let seconds = wait.as_secs().max(1);
                 let message = format!("too many failed tries; try again in {seconds} s");
-                refused(ErrorKind::SLOW_DOWN, &message)
+                refused(ErrorKind::SlowDown, &message)
             }
             Closed::Busy => overloaded(PasswordsError::Busy),
         })
@@ -192,7 +192,7 @@ impl Logins {
     pub(super) fn sign(&self, session: &Session) -> Result<Token, Refused> {
         let token = Token::new(&self.tokens.sign(session));
         // A token's length is fixed, and a message takes it.
-        token.ok_or_else(|| refused(ErrorKind::BUSY, "no session can be made; try again"))
+        token.ok_or_else(|| refused(ErrorKind::Busy, "no session can be made; try again"))
     }
 
     /// A random id.

@@ -16,7 +16,7 @@ pub(super) fn refused(kind: ErrorKind, message: &str) -> Refused {
 
 /// A rule's refusal as it is sent.
 pub(super) fn told(refusal: Refusal) -> Refused {
-    let kind = ErrorKind::parse(refusal.kind()).unwrap_or(ErrorKind::BAD_REQUEST);
+    let kind = ErrorKind::parse(refusal.kind()).unwrap_or(ErrorKind::BadRequest);
     refused(kind, &refusal.to_string())
 }
 
@@ -25,14 +25,14 @@ pub(super) fn unwritten(error: WriteError) -> Refused {
     match error {
         WriteError::Replica(ReplicaError::Refused(refusal)) => told(refusal),
         WriteError::Replica(error @ ReplicaError::NotServing(Serving::Waiting)) => {
-            refused(ErrorKind::STARTING, &error.to_string())
+            refused(ErrorKind::Starting, &error.to_string())
         }
         WriteError::Replica(error @ ReplicaError::NotServing(_)) => {
-            refused(ErrorKind::NOT_SERVING, &error.to_string())
+            refused(ErrorKind::NotServing, &error.to_string())
         }
-        WriteError::Replica(error) => refused(ErrorKind::BAD_REQUEST, &error.to_string()),
+        WriteError::Replica(error) => refused(ErrorKind::BadRequest, &error.to_string()),
         WriteError::NotSaved => refused(
-            ErrorKind::NOT_SAVED,
+            ErrorKind::NotSaved,
             "the tracker cannot write its database; tell its operator (its log says why), and look whether the change \
              is there once it runs again",
         ),
@@ -41,12 +41,12 @@ pub(super) fn unwritten(error: WriteError) -> Refused {
 
 pub(super) fn no_randomness() -> Refused {
     refused(
-        ErrorKind::BUSY,
+        ErrorKind::Busy,
         "the tracker's system gives no random numbers; try again",
     )
 }
 
 pub(super) fn overloaded(error: PasswordsError) -> Refused {
     log::warn!("a password was not checked: {error}");
-    refused(ErrorKind::BUSY, &error.to_string())
+    refused(ErrorKind::Busy, &error.to_string())
 }

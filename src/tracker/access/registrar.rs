@@ -150,14 +150,14 @@ impl Registrar {
     ) -> Result<Done, Refused> {
         let token = token.ok_or_else(|| {
             refused(
-                ErrorKind::NOT_LOGGED_IN,
+                ErrorKind::NotLoggedIn,
                 "you are not logged in; login USER does that",
             )
         })?;
         let now = since_1970();
         let session = self.logins.open(&token);
         let session =
-            session.map_err(|error| refused(ErrorKind::SESSION_ENDED, &error.to_string()))?;
+            session.map_err(|error| refused(ErrorKind::SessionEnded, &error.to_string()))?;
         // Before the session is looked at: the write may have ended it.
         if let Some(done) = self.done_before(&session, &ask, from)? {
             return Ok(done);
@@ -322,7 +322,7 @@ impl Registrar {
         let code = match (invite, self.registration) {
             (None, Registration::Closed) => {
                 return Err(refused(
-                    ErrorKind::INVITE_NEEDED,
+                    ErrorKind::InviteNeeded,
                     "accounts are made here with an invite code only: ask the tracker's operator for one, then \
                      create_user USER --invite CODE",
                 ));
@@ -395,5 +395,5 @@ impl Registrar {
 }
 
 fn asked_without_a_session() -> Refused {
-    refused(ErrorKind::BAD_REQUEST, "this is asked without a session")
+    refused(ErrorKind::BadRequest, "this is asked without a session")
 }

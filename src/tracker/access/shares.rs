@@ -74,7 +74,7 @@ impl GroupShares {
         let user = name_of(&self.store, account)?.to_string();
         // Bound to the session, so that nobody can pass it off as his own.
         let key = MemberPublicKey::proven(&request.0, asker.token().as_bytes());
-        let key = key.map_err(|error| refused(ErrorKind::BAD_REQUEST, &error.to_string()))?;
+        let key = key.map_err(|error| refused(ErrorKind::BadRequest, &error.to_string()))?;
         let unusable = |error| no_certificate(&format!("for {user} of {group}"), &error);
         let leaf = authority
             .issue(&user, &key, since_1970(), self.certificate)
@@ -101,8 +101,8 @@ impl GroupShares {
         let added = self.uploads.add(account, group, part, now);
         let whole = added.map_err(|error| {
             let kind = match &error {
-                UploadError::Busy => ErrorKind::BUSY,
-                UploadError::Part(_) => ErrorKind::BAD_REQUEST,
+                UploadError::Busy => ErrorKind::Busy,
+                UploadError::Part(_) => ErrorKind::BadRequest,
             };
             refused(kind, &error.to_string())
         })?;
@@ -111,7 +111,7 @@ impl GroupShares {
         };
         let bad = |what: &str| {
             let message = format!("this cannot be shared with {group}: {what}");
-            refused(ErrorKind::BAD_REQUEST, &message)
+            refused(ErrorKind::BadRequest, &message)
         };
         let info = Info::parse(&raw).map_err(|error| bad(&error.to_string()))?;
         let named = info.ssl_cert();
@@ -142,9 +142,9 @@ impl GroupShares {
         after: Option<&Place>,
     ) -> Result<Answer, Refused> {
         let after = after.map(|after| after.as_str().parse::<SharePlace>());
-        let after = after.transpose().map_err(|error: SharePlaceError| {
-            refused(ErrorKind::BAD_REQUEST, &error.to_string())
-        })?;
+        let after = after
+            .transpose()
+            .map_err(|error: SharePlaceError| refused(ErrorKind::BadRequest, &error.to_string()))?;
         let listed = self
             .store
             .read(|registry| registry.shares(account, group, after.as_ref(), PAGE));
@@ -183,7 +183,7 @@ impl GroupShares {
         let missing = |what: &dyn std::fmt::Display| {
             log::error!("the info dictionary {info_hash} of {group} cannot be read: {what}");
             refused(
-                ErrorKind::NOT_SAVED,
+                ErrorKind::NotSaved,
                 "the tracker cannot read what it keeps of this share; tell its operator",
             )
         };
@@ -191,7 +191,7 @@ impl GroupShares {
         match self.dictionaries.part(info_hash, offset, read) {
             Ok(part) => Ok(Answer::Metainfo(part)),
             Err(DictionaryError::Part(error)) => {
-                Err(refused(ErrorKind::BAD_REQUEST, &error.to_string()))
+                Err(refused(ErrorKind::BadRequest, &error.to_string()))
             }
             Err(error) => Err(missing(&error)),
         }
@@ -237,13 +237,13 @@ impl GroupShares {
             .read(|registry| registry.may_enter(account, announce.info_hash));
         let of = of.ok_or_else(|| {
             refused(
-                ErrorKind::NOT_IN_CATALOGUE,
+                ErrorKind::NotInCatalogue,
                 "no group of yours has this share any more",
             )
         })?;
         if group.is_some_and(|group| group != of) {
             return Err(refused(
-                ErrorKind::BAD_REQUEST,
+                ErrorKind::BadRequest,
                 "one request announces shares of one group",
             ));
         }
@@ -270,7 +270,7 @@ impl GroupShares {
             .swarms
             .announce(now, &request, asker.from(), Reach::Both);
         let answered =
-            answered.map_err(|refusal| refused(ErrorKind::BUSY, &refusal.to_string()))?;
+            answered.map_err(|refusal| refused(ErrorKind::Busy, &refusal.to_string()))?;
         Ok((of, answered))
     }
 
@@ -304,7 +304,7 @@ fn no_certificate(whose: &str, error: &CertificateError) -> Refused {
     match error {
         CertificateError::NoRandomness => no_randomness(),
         _ => refused(
-            ErrorKind::NOT_SAVED,
+            ErrorKind::NotSaved,
             "the tracker cannot use what it keeps of this group's key; tell its operator",
         ),
     }
@@ -317,9 +317,9 @@ mod tests {
     #[test]
     fn only_a_lack_of_randomness_passes_by_itself() {
         for (error, kind) in [
-            (CertificateError::NoRandomness, ErrorKind::BUSY),
-            (CertificateError::NotPem, ErrorKind::NOT_SAVED),
-            (CertificateError::Name, ErrorKind::NOT_SAVED),
+            (CertificateError::NoRandomness, ErrorKind::Busy),
+            (CertificateError::NotPem, ErrorKind::NotSaved),
+            (CertificateError::Name, ErrorKind::NotSaved),
         ] {
             assert_eq!(no_certificate("of lab", &error).kind, kind, "{error}");
         }

@@ -26,7 +26,7 @@ pub(super) fn page<T, U>(page: registry::Page<T>, entry: fn(T) -> U) -> Page<U> 
 pub(super) fn cursor(after: Option<&Place>) -> Result<Option<Cursor>, Refused> {
     let cursor = after.map(|after| after.as_str().parse()).transpose();
     cursor
-        .map_err(|error: registry::CursorError| refused(ErrorKind::BAD_REQUEST, &error.to_string()))
+        .map_err(|error: registry::CursorError| refused(ErrorKind::BadRequest, &error.to_string()))
 }
 
 pub(super) fn group(view: GroupView) -> GroupEntry {

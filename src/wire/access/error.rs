@@ -59,24 +59,6 @@ error_kinds! {
     UnknownUser "unknown-user" "there is no such user",
 }
 
-#[allow(missing_docs)]
-impl ErrorKind {
-    pub const ACCOUNT_GONE: Self = Self::AccountGone;
-    pub const BAD_REQUEST: Self = Self::BadRequest;
-    pub const BUSY: Self = Self::Busy;
-    pub const INVITE_NEEDED: Self = Self::InviteNeeded;
-    pub const LOGIN_REFUSED: Self = Self::LoginRefused;
-    pub const NOT_IN_CATALOGUE: Self = Self::NotInCatalogue;
-    pub const NOT_LOGGED_IN: Self = Self::NotLoggedIn;
-    pub const NOT_SAVED: Self = Self::NotSaved;
-    pub const NOT_SERVING: Self = Self::NotServing;
-    pub const STARTING: Self = Self::Starting;
-    pub const NAME_TAKEN: Self = Self::NameTaken;
-    pub const SESSION_ENDED: Self = Self::SessionEnded;
-    pub const SLOW_DOWN: Self = Self::SlowDown;
-    pub const UNKNOWN_INVITE: Self = Self::UnknownInvite;
-}
-
 impl ErrorKind {
     /// The kind of that word.
     pub fn parse(word: &str) -> Option<Self> {
