@@ -4,8 +4,9 @@
 //! put it there: by what `replication` sends to a line, and in a closed run by what its reader lets in, as no request is
 //! read while [`ROOM`] notices wait.
 
+use crate::system::{lock, recover};
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// How many may wait before the next request is read.
@@ -74,10 +75,7 @@ impl<T> Outbox<T> {
     pub(super) fn next(&self) -> Option<T> {
         let waiting = |queue: &mut Queue<T>| queue.waiting.is_empty() && !queue.closed;
         let queue = self.changed.wait_while(self.queue(), waiting);
-        let next = queue
-            .unwrap_or_else(PoisonError::into_inner)
-            .waiting
-            .pop_front();
+        let next = recover(queue).waiting.pop_front();
         self.changed.notify_all();
         next
     }
@@ -102,6 +100,6 @@ impl<T> Outbox<T> {
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }

@@ -1,10 +1,11 @@
 //! Quotas: how much of a tracker's memory swarms and peers may take, in all, per swarm and per address.
 
 use super::announcing::{Origin, Refusal};
+use crate::system::lock;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 /// How much a tracker holds at most. A peer takes about 300 bytes, a swarm about 500 more. An address is one of IPv4, or
 /// a network of 64 leading bits of IPv6.
@@ -143,6 +144,6 @@ impl Quotas {
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<Origin, Held>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.held)
     }
 }

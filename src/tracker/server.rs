@@ -12,10 +12,11 @@ use super::swarms::Swarms;
 use super::udp::UdpServer;
 use crate::net::{Caps, Incoming, Purpose, Serve, Server, Stop, TlsServer, TlsStream};
 use crate::storage::SwarmsFile;
+use crate::system::lock;
 use crate::wire::HostPort;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -244,7 +245,7 @@ impl Tracker {
             udp.stop();
         }
         self.server.stop();
-        let mut expiry = self.expiry.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut expiry = lock(&self.expiry);
         if let Some(expiry) = expiry.take() {
             let _ = expiry.join();
             if let Some(file) = &self.swarms {

@@ -25,6 +25,7 @@ use super::replication::{
 };
 use crate::net::Stop;
 use crate::storage::{Database, DatabaseError};
+use crate::system::{lock, recover};
 use crate::torrent::{Info, InfoHash};
 use crate::wire::twin::{Message, TrackerNumber};
 use opening::{load, spare};
@@ -33,7 +34,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -175,7 +176,7 @@ impl RegistryStore {
     pub fn stop(&self) {
         self.close_lines();
         self.shared.saves.end();
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut threads = lock(&self.threads);
         for thread in threads.drain(..) {
             let _ = thread.join();
         }
@@ -306,7 +307,7 @@ impl RegistryStore {
     fn start(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), OpenError> {
         let started = thread::Builder::new().name(name.to_owned()).spawn(run);
         let started = started.map_err(OpenError::Thread)?;
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut threads = lock(&self.threads);
         threads.push(started);
         Ok(())
     }
@@ -345,11 +346,11 @@ struct State {
 
 impl Shared {
     fn look(&self) -> RwLockReadGuard<'_, State> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
+        recover(self.state.read())
     }
 
     fn state(&self) -> RwLockWriteGuard<'_, State> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner)
+        recover(self.state.write())
     }
 
     /// Tells the replica what has happened and does what it says, in one go.

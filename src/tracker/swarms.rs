@@ -9,6 +9,7 @@ use super::quotas::{Limits, Quotas};
 use super::saved::{Saved, SavedError, SavedSwarm};
 use super::swarm::{Renewed, Swarm, Traffic};
 use super::totals::{Stats, Totals};
+use crate::system::lock;
 use crate::torrent::InfoHash;
 use crate::wire::SwarmCounts;
 use crate::wire::{AnnounceRequest, AnnounceResponse, Event, ScrapeRequest, ScrapeResponse};
@@ -16,7 +17,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 /// How many shards there are: many times the threads that can run at once.
@@ -289,10 +290,6 @@ impl Swarms {
         let number = self.keyed.hash_one(info_hash) % SHARDS as u64;
         lock(&self.shards[number as usize])
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

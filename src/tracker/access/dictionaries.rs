@@ -3,9 +3,10 @@
 //! The last one read is kept, as its parts are asked for one after the other, and only one is read from the disk at a time:
 //! what they take of memory does not grow with those who ask.
 
+use crate::system::lock;
 use crate::torrent::InfoHash;
 use crate::wire::control::{InfoPart, PartError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// The dictionary read last.
 #[derive(Debug, Default)]
@@ -37,7 +38,7 @@ impl Dictionaries {
         read: impl FnOnce() -> Result<Option<Vec<u8>>, E>,
     ) -> Result<InfoPart, DictionaryError<E>> {
         let dictionary = {
-            let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut last = lock(&self.0);
             match last.as_ref().filter(|(hash, _)| *hash == info_hash) {
                 Some((_, dictionary)) => Arc::clone(dictionary),
                 None => {

@@ -6,9 +6,10 @@
 //! hash. Out of scope: counting (`throttle`), and whether a password is right.
 
 use super::throttle::{Network, Throttle};
+use crate::system::{lock, recover};
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// How many of one address are let in at once. Nothing is lost: no machine hashes many more at a time.
@@ -90,7 +91,7 @@ impl Gate {
             let left = self.patience.checked_sub(start.elapsed());
             let left = left.filter(|left| !left.is_zero()).ok_or(Closed::Busy)?;
             let waited = self.left.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state = recover(waited).0;
         }
         if let Some(pair) = pair {
             *state.of_pairs.entry(pair).or_default() += 1;
@@ -104,7 +105,7 @@ impl Gate {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -5,13 +5,14 @@
 //! queue is refused at once.
 
 use super::phc::Parts;
+use crate::system::lock;
 use crate::tracker::registry::PasswordHash;
 use crate::wire::password::Password;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -141,10 +142,6 @@ impl Drop for Passwords {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn work(jobs: &Receiver<Job>) {

@@ -4,10 +4,11 @@
 //! having many sessions. How many there are at a time, and how long one may rest, is bounded, and with it the memory they
 //! take. One that comes whole needs no place.
 
+use crate::system::lock;
 use crate::tracker::registry::{Label, RowId};
 use crate::wire::control::{InfoPart, InfoParts, PartError};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// How many may be under way at a time; each is at most 16 MiB.
@@ -49,7 +50,7 @@ impl Uploads {
         part: &InfoPart,
         now: Duration,
     ) -> Result<Option<Vec<u8>>, UploadError> {
-        let mut uploads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut uploads = lock(&self.0);
         uploads.retain(|_, upload| now.saturating_sub(upload.touched) < REST);
         let before = uploads.remove(&account);
         let continued = before.filter(|before| before.group == *group && part.offset() > 0);

@@ -10,13 +10,14 @@
 use super::events::{ConnectionId, Effect, Outcome};
 use super::run::ClosedRun;
 use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
+use crate::system::{lock, recover};
 use crate::tracker::outbox::Outbox;
 use crate::wire::control::{ControlError, MAX_FRAME, Notice, Request};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -127,14 +128,14 @@ impl RunningRun {
                 let told = Duration::saturating_add(FRAME, LINGER);
                 let changed = &self.shared.changed;
                 let state = changed.wait_timeout_while(state, told, |state| state.serving > 0);
-                let (state, _) = state.unwrap_or_else(PoisonError::into_inner);
+                let (state, _) = recover(state);
                 let _ = changed.wait_timeout_while(state, LATE, |state| {
                     state.run.awaits_the_late() || state.serving > 0
                 });
                 return outcome;
             }
             let woken = self.shared.changed.wait_timeout(state, TICK);
-            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+            state = recover(woken).0;
         }
     }
 
@@ -150,7 +151,7 @@ impl Drop for RunningRun {
         self.shared.state().dropped = true;
         self.shared.changed.notify_all();
         let ticker = self.ticker.get_mut();
-        if let Some(ticker) = ticker.unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(ticker) = recover(ticker).take() {
             let _ = ticker.join();
         }
     }
@@ -158,7 +159,7 @@ impl Drop for RunningRun {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn enter(&self, address: SocketAddr, outbox: &Arc<Outbox<Notice>>) -> ConnectionId {
@@ -207,7 +208,7 @@ impl Shared {
             let next = state.run.next_tick().unwrap_or(Duration::MAX);
             let wait = next.saturating_sub(self.start.elapsed()).min(TICK);
             let woken = self.changed.wait_timeout(state, wait);
-            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+            state = recover(woken).0;
         }
     }
 }

@@ -10,13 +10,14 @@ mod line;
 
 use super::store::RegistryStore;
 use crate::net::{ClusterTls, Names, Purpose, Stop, TlsError, TlsStream};
+use crate::system::lock;
 use crate::wire::TrackerInfo;
 use crate::wire::twin::TrackerNumber;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -107,7 +108,7 @@ impl Replicas {
         for socket in self.shared.called().values() {
             let _ = socket.shutdown(std::net::Shutdown::Both);
         }
-        let mut listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listing = lock(&self.listing);
         if let Some(listing) = listing.take() {
             let _ = listing.join();
         }
@@ -254,6 +255,6 @@ impl Shared {
     }
 
     fn called(&self) -> std::sync::MutexGuard<'_, BTreeMap<TrackerNumber, Arc<TcpStream>>> {
-        self.called.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.called)
     }
 }

@@ -2,8 +2,9 @@
 //! one commit.
 
 use crate::storage::{Batch, Database, DatabaseError};
+use crate::system::{lock, recover};
 use crate::tracker::replication::Commit;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// What is to be saved.
@@ -50,7 +51,7 @@ impl Saves {
         let waited = self
             .changed
             .wait_timeout_while(self.queue(), limit, pending);
-        waited.unwrap_or_else(PoisonError::into_inner).0.durable >= commit
+        recover(waited).0.durable >= commit
     }
 
     /// Saves what comes until the end. `done` is told the last commit of each batch; after a failure nothing is saved.
@@ -79,13 +80,13 @@ impl Saves {
     fn next(&self) -> Option<Vec<Save>> {
         let idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.ended;
         let waited = self.changed.wait_while(self.queue(), idle);
-        let mut queue = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut queue = recover(waited);
         let saves = std::mem::take(&mut queue.waiting);
         (!saves.is_empty()).then_some(saves)
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
     }
 }
 

@@ -2,13 +2,14 @@
 
 use super::service::UdpService;
 use crate::net::{Stop, reachable};
+use crate::system::lock;
 use crate::tracker::service::Service;
 use crate::wire::udp_tracker::Family;
 use ring::hmac;
 use ring::rand::SystemRandom;
 use std::io::{self, ErrorKind};
 use std::net::UdpSocket;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -76,7 +77,7 @@ impl UdpServer {
     }
 
     fn threads(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.threads)
     }
 }
 
