@@ -5,7 +5,7 @@
 //! queue is refused at once.
 
 use super::phc::Parts;
-use crate::system::lock;
+use crate::system::{lock, processors};
 use crate::tracker::registry::PasswordHash;
 use crate::wire::password::Password;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -62,7 +62,7 @@ impl Passwords {
     /// # Errors
     /// When the system gives no further thread.
     pub(super) fn start() -> io::Result<Self> {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let cores = processors();
         Self::start_with(cores, WAITING, PATIENCE)
     }
 
