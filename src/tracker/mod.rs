@@ -5,7 +5,6 @@
 
 mod access;
 mod announcing;
-mod clock;
 mod closed_run;
 mod connection;
 mod endpoint;
@@ -29,7 +28,6 @@ mod watch;
 
 pub use access::{Counts, INVITE, InviteCode, Operator, Registration, Terms};
 pub use announcing::{Reach, Refusal};
-pub(crate) use clock::since_1970;
 pub use closed_run::{
     CLOSED_RUN_ONLY, ClosedRun, ConnectionId, DEFAULT_WAIT, Effect, HELLO, NO_LIVING_OWNER,
     Outcome, RunHost, RunOptions, RunningRun, SILENCE,

@@ -3,7 +3,6 @@
 //! In scope: binding, telling kinds of connection apart by their first byte, dropping silent peers, keeping the swarms over
 //! a restart, stopping. Out of scope: arguments and signals.
 
-use super::clock::since_1970;
 use super::connection::{self, Deadlines};
 use super::quotas::Limits;
 use super::saved::MAX_SAVED;
@@ -12,7 +11,7 @@ use super::swarms::Swarms;
 use super::udp::UdpServer;
 use crate::net::{Caps, Incoming, Purpose, Serve, Server, Stop, TlsServer, TlsStream};
 use crate::storage::SwarmsFile;
-use crate::system::lock;
+use crate::system::{lock, since_1970};
 use crate::wire::HostPort;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};

@@ -17,7 +17,6 @@ mod saving;
 pub use opening::OpenError;
 pub(super) use outgoing::{LineOutbox, Outgoing};
 
-use super::clock::since_1970;
 use super::registry::{Refusal, Registry, Row, Sequence, Update};
 use super::replication::{
     BATCH, Blobs, Copies, Effect, LineId, Moment, Replica, Report, Serving, Settings, Start,
@@ -25,7 +24,7 @@ use super::replication::{
 };
 use crate::net::Stop;
 use crate::storage::{Database, DatabaseError};
-use crate::system::{lock, recover};
+use crate::system::{lock, recover, since_1970};
 use crate::torrent::{Info, InfoHash};
 use crate::wire::twin::{Message, TrackerNumber};
 use opening::{load, spare};

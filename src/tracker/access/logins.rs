@@ -9,7 +9,7 @@ use super::refusals::{no_randomness, overloaded, refused, told};
 use super::token::{Session, TokenError, TokenKey};
 use super::views::name_of;
 use crate::certificate::Authority;
-use crate::tracker::clock::since_1970;
+use crate::system::since_1970;
 use crate::tracker::registry::{Account, PasswordHash, Refusal, Registry, RowId, Stamp, UserName};
 use crate::tracker::store::RegistryStore;
 use crate::wire::access::{Answer, ErrorKind, Refused, Token};
