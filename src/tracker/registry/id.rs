@@ -1,5 +1,6 @@
 //! Who and which: the ids that rows, data folders and writes bear.
 
+use crate::base::hex::{self, Hex};
 use std::fmt;
 use std::str::FromStr;
 
@@ -16,7 +17,7 @@ macro_rules! random_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                Hex(&self.0).fmt(f)
             }
         }
 
@@ -51,12 +52,7 @@ random_id! {
 
 fn bytes_of_hex(text: &str) -> Result<[u8; 16], IdError> {
     let error = || IdError(text.chars().take(60).collect());
-    if text.len() != 32 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Err(error());
-    }
-    u128::from_str_radix(text, 16)
-        .map(u128::to_be_bytes)
-        .map_err(|_| error())
+    hex::read(text).ok_or_else(error)
 }
 
 /// The number of a write of one origin, from 1, without gaps; 0 stands before the first.
