@@ -2,28 +2,8 @@
 
 use crate::wire::{AnnounceRequest, Event, PeerId};
 use ring::digest::{SHA256, digest};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
-
-/// Whoever counts as one when memory is shared out: an IPv4 address, or the 64 leading bits of an IPv6 address, of
-/// which a single host may use all the rest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Origin(IpAddr);
-
-impl Origin {
-    /// Who `ip` counts as.
-    pub(super) fn of(ip: IpAddr) -> Self {
-        Self(match ip.to_canonical() {
-            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
-            ip => ip,
-        })
-    }
-
-    /// The address that stands for it.
-    pub(super) fn ip(self) -> IpAddr {
-        self.0
-    }
-}
 
 /// What kinds of addresses an answer can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +97,7 @@ fn hash(key: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::AddressPrefix;
     use crate::torrent::InfoHash;
     use std::num::NonZeroU16;
 
@@ -149,7 +130,7 @@ mod tests {
 
     #[test]
     fn hosts_of_one_ipv6_network_count_as_one() {
-        let of = |ip: &str| Origin::of(ip.parse().unwrap());
+        let of = |ip: &str| AddressPrefix::of(ip.parse().unwrap());
         assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1:2:3"));
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
         assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));

@@ -1,6 +1,7 @@
 //! Quotas: how much of a tracker's memory swarms and peers may take, in all, per swarm and per address.
 
-use super::announcing::{Origin, Refusal};
+use super::announcing::Refusal;
+use crate::base::AddressPrefix;
 use crate::system::lock;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -53,7 +54,7 @@ pub(super) struct Quotas {
     limits: Limits,
     swarms: AtomicUsize,
     peers: AtomicUsize,
-    held: Mutex<HashMap<Origin, Held>>,
+    held: Mutex<HashMap<AddressPrefix, Held>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -81,7 +82,7 @@ impl Quotas {
     }
 
     /// Books a peer of `origin` that joins a swarm of `size` peers.
-    pub(super) fn peer_joins(&self, origin: Origin, size: usize) -> Result<(), Refusal> {
+    pub(super) fn peer_joins(&self, origin: AddressPrefix, size: usize) -> Result<(), Refusal> {
         if size >= self.limits.peers_per_swarm {
             return Err(Refusal::SwarmFull);
         }
@@ -89,26 +90,35 @@ impl Quotas {
     }
 
     /// Books a swarm and its first peer, both of `origin`.
-    pub(super) fn swarm_starts(&self, origin: Origin) -> Result<(), Refusal> {
+    pub(super) fn swarm_starts(&self, origin: AddressPrefix) -> Result<(), Refusal> {
         self.book(origin, origin, 1)
     }
 
     /// Books a swarm of `founder` that comes back with a peer of `origin`.
-    pub(super) fn swarm_restored(&self, founder: Origin, origin: Origin) -> Result<(), Refusal> {
+    pub(super) fn swarm_restored(
+        &self,
+        founder: AddressPrefix,
+        origin: AddressPrefix,
+    ) -> Result<(), Refusal> {
         self.book(founder, origin, 1)
     }
 
-    pub(super) fn peer_left(&self, origin: Origin) {
+    pub(super) fn peer_left(&self, origin: AddressPrefix) {
         let (swarms, peers) = (0, 1);
         self.release(origin, Held { swarms, peers });
     }
 
-    pub(super) fn swarm_left(&self, founder: Origin) {
+    pub(super) fn swarm_left(&self, founder: AddressPrefix) {
         let (swarms, peers) = (1, 0);
         self.release(founder, Held { swarms, peers });
     }
 
-    fn book(&self, founder: Origin, origin: Origin, swarms: usize) -> Result<(), Refusal> {
+    fn book(
+        &self,
+        founder: AddressPrefix,
+        origin: AddressPrefix,
+        swarms: usize,
+    ) -> Result<(), Refusal> {
         let mut held = self.held();
         // The totals change under this lock alone; they are atomic for those who only look.
         if self.peers() >= self.limits.peers
@@ -129,7 +139,7 @@ impl Quotas {
         Ok(())
     }
 
-    fn release(&self, origin: Origin, gone: Held) {
+    fn release(&self, origin: AddressPrefix, gone: Held) {
         let mut held = self.held();
         if let Entry::Occupied(mut entry) = held.entry(origin) {
             let left = entry.get_mut();
@@ -143,7 +153,7 @@ impl Quotas {
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<Origin, Held>> {
+    fn held(&self) -> MutexGuard<'_, HashMap<AddressPrefix, Held>> {
         lock(&self.held)
     }
 }

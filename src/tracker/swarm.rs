@@ -5,7 +5,8 @@
 mod best;
 mod peer;
 
-use super::announcing::{Announcing, Origin};
+use super::announcing::Announcing;
+use crate::base::AddressPrefix;
 use crate::wire::{Event, PeerId, SwarmCounts, SwarmPeer};
 use best::Best;
 use peer::Peer;
@@ -25,7 +26,7 @@ pub(super) struct IdTaken;
 #[derive(Debug)]
 pub(super) struct Swarm {
     /// Who announced to it first, and pays for it.
-    pub(super) founder: Origin,
+    pub(super) founder: AddressPrefix,
     downloaded: u32,
     index: HashMap<PeerId, Slot>,
     leeches: Side,
@@ -48,7 +49,7 @@ struct Slot {
 }
 
 impl Swarm {
-    pub(super) fn new(founder: Origin) -> Self {
+    pub(super) fn new(founder: AddressPrefix) -> Self {
         Self {
             founder,
             downloaded: 0,
@@ -171,7 +172,7 @@ impl Swarm {
     }
 
     /// Drops every peer that has been silent for too long, telling `gone` whose it was.
-    pub(super) fn expire(&mut self, now: Duration, mut gone: impl FnMut(Origin)) {
+    pub(super) fn expire(&mut self, now: Duration, mut gone: impl FnMut(AddressPrefix)) {
         for is_seed in [false, true] {
             // From the back: what is moved into a gap has been looked at already.
             for at in (0..self.side(is_seed).peers.len()).rev() {
@@ -204,7 +205,7 @@ impl Swarm {
     }
 
     /// Takes back a saved peer that is not known yet.
-    pub(super) fn restore(&mut self, peer: &SavedPeer, origin: Origin, now: Duration) {
+    pub(super) fn restore(&mut self, peer: &SavedPeer, origin: AddressPrefix, now: Duration) {
         self.push(peer.is_seed, Peer::restore(peer, origin, now));
     }
 
@@ -267,7 +268,7 @@ impl Swarm {
         self.index.insert(id, Slot { is_seed, at });
     }
 
-    fn remove(&mut self, id: &PeerId) -> Option<Origin> {
+    fn remove(&mut self, id: &PeerId) -> Option<AddressPrefix> {
         let slot = self.index.remove(id)?;
         self.take(slot).map(|peer| peer.origin)
     }
@@ -297,7 +298,7 @@ pub(super) enum Renewed {
     /// It is still there.
     Stays,
     /// It stopped; this is whose it was.
-    Left(Origin),
+    Left(AddressPrefix),
 }
 
 #[cfg(test)]

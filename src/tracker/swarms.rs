@@ -4,11 +4,12 @@
 //! memory. Out of scope: sockets and clocks: the time is handed in, since an epoch of the caller's choosing. Order of
 //! locks: a shard's before that of the quotas, never two of a kind.
 
-use super::announcing::{Announcing, Origin, Reach, Refusal};
+use super::announcing::{Announcing, Reach, Refusal};
 use super::quotas::{Limits, Quotas};
 use super::saved::{Saved, SavedError, SavedSwarm};
 use super::swarm::{Renewed, Swarm, Traffic};
 use super::totals::{Stats, Totals};
+use crate::base::AddressPrefix;
 use crate::system::lock;
 use crate::torrent::InfoHash;
 use crate::wire::SwarmCounts;
@@ -193,7 +194,7 @@ impl Swarms {
         let mut restored = 0;
         for swarm in saved.swarms {
             let mut shard = self.shard(&swarm.info_hash);
-            let founder = Origin::of(swarm.founder);
+            let founder = AddressPrefix::of(swarm.founder);
             for mut peer in swarm.peers {
                 peer.grow_older(age, OTHER_LIFETIME);
                 let Some(origin) = peer.origin() else {
@@ -267,7 +268,7 @@ impl Swarms {
             }
             None if peer.event == Some(Event::Stopped) => {}
             None => {
-                let origin = Origin::of(peer.address.ip());
+                let origin = AddressPrefix::of(peer.address.ip());
                 match shard.entry(*info_hash) {
                     Entry::Occupied(mut swarm) => {
                         let size = swarm.get().len();

@@ -5,7 +5,8 @@
 //! wait their turn. So nobody gains tries by making them all at once, and no address fills the queue of those who
 //! hash. Out of scope: counting (`throttle`), and whether a password is right.
 
-use super::throttle::{Network, Throttle};
+use super::throttle::Throttle;
+use crate::base::AddressPrefix;
 use crate::system::{lock, recover};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -38,8 +39,8 @@ pub(super) struct Gate {
 #[derive(Debug, Default)]
 struct State {
     throttle: Throttle,
-    of_pairs: HashMap<(String, Network), u32>,
-    of_networks: HashMap<Network, u32>,
+    of_pairs: HashMap<(String, AddressPrefix), u32>,
+    of_networks: HashMap<AddressPrefix, u32>,
 }
 
 /// One that was let in; it is under way until this is dropped.
@@ -71,7 +72,7 @@ impl Gate {
     /// # Errors
     /// See [`Closed`]; such a try is not counted.
     pub(super) fn enter(&self, user: Option<&str>, from: IpAddr) -> Result<Try<'_>, Closed> {
-        let network = Network::of(from);
+        let network = AddressPrefix::of(from);
         let pair = user.map(|user| (Throttle::counted(user), network));
         let start = Instant::now();
         let mut state = self.state();
@@ -129,7 +130,7 @@ impl Try<'_> {
 
 impl Drop for Try<'_> {
     fn drop(&mut self) {
-        let network = Network::of(self.from);
+        let network = AddressPrefix::of(self.from);
         let mut state = self.gate.state();
         if let Some(user) = &self.user {
             leave(&mut state.of_pairs, &(Throttle::counted(user), network));

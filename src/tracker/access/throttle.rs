@@ -12,9 +12,10 @@
 //! An address is one of IPv4 or the first 64 bits of one of IPv6, which one machine has whole. 10,000 entries of each kind are
 //! kept; the ones untouched for longest go first. Out of scope: tries under way (`gate`).
 
+use crate::base::AddressPrefix;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Failures of a pair or an address from which on it is slowed down.
@@ -34,25 +35,11 @@ const NAME: usize = 100;
 /// Failed log-ins, and who logged in from where. Times are since any fixed moment.
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
-    pairs: Tallies<(String, Network)>,
-    addresses: Tallies<Network>,
+    pairs: Tallies<(String, AddressPrefix)>,
+    addresses: Tallies<AddressPrefix>,
     users: Tallies<String>,
     /// Pairs that have logged in; they are not forgotten.
-    known: Tallies<(String, Network)>,
-}
-
-/// What counts as one address: one of IPv4, or the first 64 bits of one of IPv6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Network(Ipv6Addr);
-
-impl Network {
-    /// The one of an address.
-    pub(super) fn of(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V4(address) => address.to_ipv6_mapped(),
-            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64),
-        })
-    }
+    known: Tallies<(String, AddressPrefix)>,
 }
 
 impl Throttle {
@@ -100,8 +87,8 @@ impl Throttle {
     }
 }
 
-fn pair(user: &str, address: IpAddr) -> (String, Network) {
-    (Throttle::counted(user), Network::of(address))
+fn pair(user: &str, address: IpAddr) -> (String, AddressPrefix) {
+    (Throttle::counted(user), AddressPrefix::of(address))
 }
 
 /// Counts by key, the ones touched last.

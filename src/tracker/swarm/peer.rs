@@ -1,6 +1,7 @@
 //! One peer of a swarm: where it listens, and what it gave lately.
 
-use super::super::announcing::{Announcing, Origin};
+use super::super::announcing::Announcing;
+use crate::base::AddressPrefix;
 use crate::wire::{Event, PeerId, SwarmPeer};
 use std::net::SocketAddr;
 use std::ops::AddAssign;
@@ -16,7 +17,7 @@ const MAX_RATE: u64 = 1 << 30;
 pub(super) struct Peer {
     pub(super) id: PeerId,
     key: Option<u64>,
-    pub(super) origin: Origin,
+    pub(super) origin: AddressPrefix,
     /// Where it listens over IPv4 and over IPv6: a peer may announce over both.
     places: [Option<Place>; 2],
     /// What it told last.
@@ -73,9 +74,9 @@ impl SavedPeer {
     }
 
     /// Whom it counts as: who announced from the first address known.
-    pub(in crate::tracker) fn origin(&self) -> Option<Origin> {
+    pub(in crate::tracker) fn origin(&self) -> Option<AddressPrefix> {
         let place = self.places.iter().flatten().next()?;
-        Some(Origin::of(place.address.ip()))
+        Some(AddressPrefix::of(place.address.ip()))
     }
 }
 
@@ -84,7 +85,7 @@ impl Peer {
         let mut peer = Self {
             id: announcing.id,
             key: announcing.key,
-            origin: Origin::of(announcing.address.ip()),
+            origin: AddressPrefix::of(announcing.address.ip()),
             places: [None; 2],
             told: Traffic::default(),
             heard: announcing.now,
@@ -191,7 +192,7 @@ impl Peer {
         })
     }
 
-    pub(super) fn restore(saved: &SavedPeer, origin: Origin, now: Duration) -> Self {
+    pub(super) fn restore(saved: &SavedPeer, origin: AddressPrefix, now: Duration) -> Self {
         let places = saved.places.map(|place| {
             place.map(|place| Place {
                 until: now + place.until,

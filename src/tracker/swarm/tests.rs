@@ -1,6 +1,7 @@
 //! What a swarm tells whom.
 
 use super::*;
+use crate::base::AddressPrefix;
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 
@@ -25,7 +26,7 @@ fn announcing(number: u32, is_seed: bool) -> Announcing {
 }
 
 fn swarm(leeches: u32, seeds: u32) -> Swarm {
-    let mut swarm = Swarm::new(Origin::of([127, 0, 0, 1].into()));
+    let mut swarm = Swarm::new(AddressPrefix::of([127, 0, 0, 1].into()));
     for number in 0..leeches + seeds {
         swarm.join(&announcing(number, number >= leeches));
     }
@@ -161,7 +162,7 @@ fn an_id_belongs_to_its_address_and_key() {
         "it has moved"
     );
     let stopped = elsewhere(None, Some(Event::Stopped));
-    let origin = Origin::of(owner.address.ip());
+    let origin = AddressPrefix::of(owner.address.ip());
     assert_eq!(swarm.renew(&stopped), Ok(Some(Renewed::Left(origin))));
     assert_eq!(swarm.len(), 0);
 }
