@@ -12,7 +12,7 @@ use crate::storage::{CLUSTER_FILE, StateKind};
 use crate::tracker::{
     EndpointOptions, MAX_TRACKERS, Node, NodeOptions, RunHost, RunOptions, Terms,
 };
-use crate::wire::twin::TrackerNumber;
+use crate::wire::replica::TrackerNumber;
 use crate::wire::{HostPort, TrackerInfo, TrackerInfoError};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;

@@ -11,7 +11,7 @@ use crate::storage::{
     CLUSTER_WAIT, ClusterError, RestoreError, Running, make_or_open_cluster, wait_for_cluster,
 };
 use crate::wire::HostPort;
-use crate::wire::twin::TrackerNumber;
+use crate::wire::replica::TrackerNumber;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;

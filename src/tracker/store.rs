@@ -26,7 +26,7 @@ use crate::net::Stop;
 use crate::storage::{Database, DatabaseError};
 use crate::system::{lock, recover, since_1970};
 use crate::torrent::{Info, InfoHash};
-use crate::wire::twin::{Message, TrackerNumber};
+use crate::wire::replica::{Message, TrackerNumber};
 use opening::{load, spare};
 use saving::{Save, Saves};
 use std::collections::{BTreeSet, HashMap};

@@ -163,7 +163,7 @@ pub(super) fn cluster_metrics(status: &Status, out: &mut String) {
 mod tests {
     use super::*;
     use crate::tracker::registry::Origin;
-    use crate::wire::twin::TrackerNumber;
+    use crate::wire::replica::TrackerNumber;
 
     const STATS: Stats = Stats {
         swarms: 2,

@@ -28,5 +28,5 @@ pub mod operator;
 pub mod password;
 pub mod peer;
 pub mod pex;
-pub mod twin;
+pub mod replica;
 pub mod udp_tracker;

@@ -12,7 +12,7 @@ use pieceful::tracker::registry::{
     NewAccount, Origin, PasswordHash, Registry, RowId, VersionVector,
 };
 use pieceful::wire::access::MAX_FRAME;
-use pieceful::wire::twin::{Encoded, Message, PROTOCOL, TrackerNumber};
+use pieceful::wire::replica::{Encoded, Message, PROTOCOL, TrackerNumber};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -5,7 +5,7 @@ use crate::torrent::InfoHash;
 use crate::tracker::replication::{LineId, SILENCE};
 use crate::tracker::store::{LineOutbox, Outgoing, RegistryStore};
 use crate::wire::control::{ControlError, MAX_FRAME};
-use crate::wire::twin::Message;
+use crate::wire::replica::Message;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;

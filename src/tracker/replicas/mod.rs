@@ -12,7 +12,7 @@ use super::store::RegistryStore;
 use crate::net::{ClusterTls, Names, Purpose, Stop, TlsError, TlsStream};
 use crate::system::lock;
 use crate::wire::TrackerInfo;
-use crate::wire::twin::TrackerNumber;
+use crate::wire::replica::TrackerNumber;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpStream};

@@ -5,7 +5,7 @@ use super::limits::PATIENCE;
 use crate::torrent::InfoHash;
 use crate::tracker::registry::{Change, Registry, Row};
 use crate::wire::control::{InfoPart, InfoParts};
-use crate::wire::twin::TrackerNumber;
+use crate::wire::replica::TrackerNumber;
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 use super::effects::{Effects, LineId, Moment};
 use super::limits::PATIENCE;
 use crate::tracker::registry::{Change, VersionVector};
-use crate::wire::twin::{Encoded, Message, TrackerNumber};
+use crate::wire::replica::{Encoded, Message, TrackerNumber};
 use std::time::Duration;
 
 /// How long what was staged is kept: far shorter than any row after its end, so that nothing forgotten comes back by it.

@@ -6,7 +6,7 @@
 use super::report::Report;
 use crate::torrent::InfoHash;
 use crate::tracker::registry::{Origin, Row, RowId, Sequence, VersionVector};
-use crate::wire::twin::Message;
+use crate::wire::replica::Message;
 use std::collections::VecDeque;
 use std::time::Duration;
 

@@ -4,7 +4,7 @@
 //! decides what is sent to whom, what is made durable, when a write is acknowledged, and whether
 //! this tracker may serve at all. What happens goes in with the time it happens at; what is to be
 //! done comes out as [`Effect`]s. Out of scope: sockets, threads, clocks, the database, and the
-//! bytes of each message (see [`crate::wire::twin`]).
+//! bytes of each message (see [`crate::wire::replica`]).
 //!
 //! # The rules
 //! 1. **Nothing leaves before it is durable.** A write or merge is applied in memory and its
@@ -19,7 +19,7 @@
 //!    rows bear is known; else it is asked for by catching up. So the rows of a tracker are always
 //!    exactly those that its version vector says, and two trackers with equal vectors have equal
 //!    rows, even if a third died in the middle of telling them.
-//! 4. **Catching up** is a series of [`Message::Pull`](crate::wire::twin::Message::Pull)s, each
+//! 4. **Catching up** is a series of [`Message::Pull`](crate::wire::replica::Message::Pull)s, each
 //!    for one batch, from one tracker at a time; the one that answers keeps no state for it. The
 //!    batches are merged in one step at the end, while this tracker serves on. It begins whenever
 //!    another tracker says (at its hello, once a second, at a push) that it knows more; an absence
@@ -27,7 +27,7 @@
 //!    parts of a batch count as signs of life ([`Replica::arriving`]); what was staged when one
 //!    was given up is gone on from over the same line.
 //! 5. **Blobs first.** Rows that name a blob are merged only when the blob is here (it is fetched
-//!    before them), so that [`Message::Pushed`](crate::wire::twin::Message::Pushed) speaks for
+//!    before them), so that [`Message::Pushed`](crate::wire::replica::Message::Pushed) speaks for
 //!    both. A blob that the sender has not got either does not hold up the rows: it is reported,
 //!    and every tracker that connects is asked for it.
 //! 6. **No number is given twice.** If any other tracker knows an own write that is not known
@@ -65,7 +65,7 @@
 //! | what | by |
 //! |---|---|
 //! | a message | one frame, 1 MiB |
-//! | a batch | [`BATCH`], more only when one write alone is longer; a write, by [`MAX_ENCODED`](crate::wire::twin::MAX_ENCODED) when it is made |
+//! | a batch | [`BATCH`], more only when one write alone is longer; a write, by [`MAX_ENCODED`](crate::wire::replica::MAX_ENCODED) when it is made |
 //! | rows staged while catching up | the registry of the other tracker, once: one catching up at a time, or what was kept of it |
 //! | blobs in memory | one of at most 16 MiB, asked for in parts of at most 128 KiB |
 //! | messages to a tracker that reads nothing | those of [`PUSH_WAIT`], then answers and a ping a second until [`SILENCE`] ends the line |

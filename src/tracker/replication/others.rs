@@ -9,7 +9,7 @@ use super::report::Report;
 use super::status::ReplicaStatus;
 use crate::torrent::InfoHash;
 use crate::tracker::registry::{MAX_DRIFT, Origin, Registry, Sequence, VersionVector};
-use crate::wire::twin::TrackerNumber;
+use crate::wire::replica::TrackerNumber;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -18,7 +18,7 @@ use crate::tracker::registry::{
     Change, Drift, MergeError, Origin, Refusal, Registry, Row, Sequence, Update, VersionVector,
 };
 use crate::wire::control::InfoPart;
-use crate::wire::twin::{Encoded, Message, PROTOCOL, TrackerNumber};
+use crate::wire::replica::{Encoded, Message, PROTOCOL, TrackerNumber};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

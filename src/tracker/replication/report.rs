@@ -3,7 +3,7 @@
 use super::serving::Halt;
 use crate::torrent::InfoHash;
 use crate::tracker::registry::Origin;
-use crate::wire::twin::TrackerNumber;
+use crate::wire::replica::TrackerNumber;
 use std::fmt;
 use std::time::Duration;
 

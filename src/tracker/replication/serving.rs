@@ -1,6 +1,6 @@
 //! With what data a tracker starts, and whether it serves.
 
-use crate::wire::twin::TrackerNumber;
+use crate::wire::replica::TrackerNumber;
 
 /// What kind of data a tracker starts with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

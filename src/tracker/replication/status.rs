@@ -2,7 +2,7 @@
 
 use super::serving::Serving;
 use crate::tracker::registry::Origin;
-use crate::wire::twin::TrackerNumber;
+use crate::wire::replica::TrackerNumber;
 use std::time::Duration;
 
 /// How this tracker stands with the others.

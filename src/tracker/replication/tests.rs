@@ -14,7 +14,7 @@ use crate::tracker::registry::{
     Update, VersionVector,
 };
 use crate::wire::control::InfoPart;
-use crate::wire::twin::{BLOB_PART, Encoded, Message, PROTOCOL, TrackerNumber};
+use crate::wire::replica::{BLOB_PART, Encoded, Message, PROTOCOL, TrackerNumber};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

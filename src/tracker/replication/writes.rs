@@ -5,7 +5,7 @@ use super::limits::PUSH_WAIT;
 use super::serving::Serving;
 use crate::torrent::InfoHash;
 use crate::tracker::registry::{Refusal, Sequence};
-use crate::wire::twin::MAX_ENCODED;
+use crate::wire::replica::MAX_ENCODED;
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 use crate::torrent::InfoHash;
 use crate::tracker::outbox::Outbox;
-use crate::wire::twin::Message;
+use crate::wire::replica::Message;
 
 /// Something to be written to a line between trackers.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use super::Failure;
 use super::oracle::Request;
 use crate::torrent::InfoHash;
 use crate::tracker::registry::{Origin, Registry, Row, RowId, Sequence, VersionVector};
-use crate::wire::twin::TrackerNumber;
+use crate::wire::replica::TrackerNumber;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What survives a crash.

@@ -22,7 +22,7 @@ fn strangers_and_other_versions_are_turned_away_and_reported_once() {
         protocol,
         number: number(of),
         origin: [77; 16],
-        versions: crate::wire::twin::Encoded::new(b"le".to_vec()).unwrap(),
+        versions: crate::wire::replica::Encoded::new(b"le".to_vec()).unwrap(),
         serving: true,
     };
     for (line, (protocol, of)) in [(1, 3), (1, 3), (1, 1), (2, 2), (2, 2)].iter().enumerate() {
@@ -52,7 +52,7 @@ fn a_newer_line_takes_the_place_of_the_older_one() {
 #[test]
 fn what_cannot_be_read_ends_the_line() {
     let (mut a, _) = pair();
-    let rubbish = || crate::wire::twin::Encoded::new(b"i1e".to_vec()).unwrap();
+    let rubbish = || crate::wire::replica::Encoded::new(b"i1e".to_vec()).unwrap();
     a.receive(
         LineId(1),
         Message::Push {

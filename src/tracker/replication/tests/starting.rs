@@ -163,7 +163,7 @@ fn what_waits_when_a_tracker_halts_is_abandoned() {
     let versions = {
         let mut versions = VersionVector::new();
         versions.note(a.replica.registry().origin(), Sequence::new(9).unwrap());
-        crate::wire::twin::Encoded::new(versions.encode()).unwrap()
+        crate::wire::replica::Encoded::new(versions.encode()).unwrap()
     };
     let (clock, serving) = (0, true);
     a.receive(

@@ -10,7 +10,7 @@ use super::oracle::{Oracle, Request};
 use super::{Failure, Mutation};
 use crate::tracker::registry::tests::convergence::{Command, without_ends};
 use crate::tracker::registry::{Change, CodeHash, NewAccount, Origin, PasswordHash, Row, RowId};
-use crate::wire::twin::{Encoded, Message};
+use crate::wire::replica::{Encoded, Message};
 use fastrand::Rng;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use super::super::super::LineId;
 use super::super::{Failure, Mutation};
 use super::{Event, World, blind};
-use crate::wire::twin::Message;
+use crate::wire::replica::Message;
 
 impl World {
     pub(super) fn deliver(
