@@ -80,9 +80,9 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> 
         alone: arguments.alone,
         restore: arguments.restore,
         terms: Terms {
-            registration: arguments.registration,
-            interval: arguments.interval,
-            certificate: arguments.certificate_life,
+            registration: arguments.service.registration,
+            interval: arguments.service.interval,
+            certificate: arguments.service.certificate_life,
         },
         open: arguments.open,
         endpoint,

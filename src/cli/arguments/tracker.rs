@@ -25,12 +25,8 @@ pub(in crate::cli) struct TrackerArguments {
     pub(in crate::cli) cluster: Option<PathBuf>,
     /// Whether anybody may announce.
     pub(in crate::cli) open: bool,
-    /// How often our own peers announce.
-    pub(in crate::cli) interval: Duration,
-    /// Who may make an account.
-    pub(in crate::cli) registration: Registration,
-    /// How long a certificate of a group's member holds.
-    pub(in crate::cli) certificate_life: Duration,
+    /// What it grants to its own peers.
+    pub(in crate::cli) service: ServiceArguments,
     /// What to do instead of running a tracker.
     pub(in crate::cli) instead: Option<Instead>,
     /// The backup to start from.
@@ -41,6 +37,17 @@ pub(in crate::cli) struct TrackerArguments {
     pub(in crate::cli) closed_run: Option<ClosedRunArguments>,
     /// What goes into the log.
     pub(in crate::cli) log: LevelFilter,
+}
+
+/// What a tracker grants to its own peers.
+#[derive(Debug)]
+pub(in crate::cli) struct ServiceArguments {
+    /// How often our own peers announce.
+    pub(in crate::cli) interval: Duration,
+    /// Who may make an account.
+    pub(in crate::cli) registration: Registration,
+    /// How long a certificate of a group's member holds.
+    pub(in crate::cli) certificate_life: Duration,
 }
 
 /// Something else than running a tracker.
@@ -211,18 +218,20 @@ pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
         data: matches.get_one("data").cloned(),
         cluster: matches.get_one("cluster").cloned(),
         open: matches.get_flag("open"),
-        interval: matches
-            .get_one("interval")
-            .copied()
-            .unwrap_or(crate::tracker::DEFAULT_INTERVAL),
-        registration: match matches.get_one::<String>("registration") {
-            Some(word) if word == "closed" => Registration::Closed,
-            _ => Registration::Open,
+        service: ServiceArguments {
+            interval: matches
+                .get_one("interval")
+                .copied()
+                .unwrap_or(crate::tracker::DEFAULT_INTERVAL),
+            registration: match matches.get_one::<String>("registration") {
+                Some(word) if word == "closed" => Registration::Closed,
+                _ => Registration::Open,
+            },
+            certificate_life: matches
+                .get_one("certificate_life")
+                .copied()
+                .unwrap_or(Duration::from_secs(86_400)),
         },
-        certificate_life: matches
-            .get_one("certificate_life")
-            .copied()
-            .unwrap_or(Duration::from_secs(86_400)),
         instead: instead(matches),
         restore: matches.get_one("restore").cloned(),
         alone: matches.get_flag("alone"),
@@ -271,13 +280,13 @@ mod tests {
         );
         assert_eq!(plain.cluster, None);
         assert_eq!(
-            (plain.open, plain.interval, plain.log),
+            (plain.open, plain.service.interval, plain.log),
             (false, Duration::from_secs(20), LevelFilter::Info)
         );
         assert_eq!(plain.closed_run, None);
         assert_eq!(
             (
-                plain.registration,
+                plain.service.registration,
                 plain.instead,
                 plain.restore,
                 plain.alone
@@ -298,7 +307,7 @@ mod tests {
         assert_eq!((all.data, all.open), (Some("d".into()), true));
         assert_eq!(all.cluster, Some("k.pem".into()));
         assert_eq!(
-            (all.interval, all.log),
+            (all.service.interval, all.log),
             (Duration::from_secs(5), LevelFilter::Debug)
         );
         let run = tracker("tracker --expect 12 --wait 2.5")
@@ -310,7 +319,7 @@ mod tests {
         );
         let closed = tracker("tracker --registration closed --data d --dump");
         assert_eq!(
-            (closed.registration, closed.instead),
+            (closed.service.registration, closed.instead),
             (Registration::Closed, Some(Instead::Dump))
         );
         let backup = tracker("tracker --data d --backup f");
