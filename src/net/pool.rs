@@ -13,7 +13,7 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// A fixed number of threads that run jobs in the order they came.
 ///
-/// The queue has no cap of its own: what is put in it is bounded by the stock of block buffers its jobs hold.
+/// The queue has no cap of its own: what is put in it is bounded by the block buffers its jobs hold.
 #[derive(Debug)]
 pub struct Pool {
     queue: Mutex<Option<Sender<Job>>>,
