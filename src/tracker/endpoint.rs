@@ -3,8 +3,7 @@
 //! In scope: binding the port, the cluster's key and the certificates that follow from it, the file that tells an operator
 //! on this machine where the tracker runs. Out of scope: what is served there.
 
-use super::server::{TrackerError, bind, bind_with_udp};
-use super::store::OpenError;
+use super::{OpenError, TrackerError, bind, bind_with_udp};
 use crate::certificate::{Authority, CertificateError, Fingerprint};
 use crate::net::{ClusterTls, Stop, TRACKER_NAME, TlsError, TlsServer};
 use crate::storage::{

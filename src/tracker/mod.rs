@@ -27,23 +27,33 @@ mod udp;
 mod watch;
 
 pub use access::{Counts, INVITE, InviteCode, Operator, Registration, Terms};
+use announcing::{Announcing, Origin};
 pub use announcing::{Reach, Refusal};
 pub use closed_run::{
     CLOSED_RUN_ONLY, ClosedRun, ConnectionId, DEFAULT_WAIT, Effect, HELLO, NO_LIVING_OWNER,
     Outcome, RunHost, RunOptions, RunningRun, SILENCE,
 };
 pub use connection::Deadlines;
+use endpoint::{Endpoint, RunningFile};
 pub use endpoint::{EndpointOptions, NodeError};
 pub use node::{Node, NodeOptions};
+use operator::serve_operator;
 pub use operator::{OperatorError, fetch_backup};
 pub use quotas::Limits;
+use quotas::Quotas;
 pub use replicas::MAX_TRACKERS;
+use replicas::{Replicas, numbers, serve_replica};
 pub use saved::SavedError;
+use saved::{MAX_SAVED, Saved, SavedSwarm};
 pub use server::{
     ControlLines, DEFAULT_INTERVAL, Options, ServeLine, Tracker, TrackerError, bind, bind_with_udp,
 };
+use service::Service;
 pub use service::{Access, Cluster};
 pub(crate) use store::named_by;
 pub use store::{OpenError, Position, RegistryStore, WriteError, Written};
+use swarm::{Renewed, Swarm, Traffic};
 pub use swarms::Swarms;
 pub use totals::Stats;
+use totals::Totals;
+use udp::UdpServer;

@@ -10,13 +10,12 @@
 //! 4. The registry's threads end once all is on the disk.
 
 use super::access::{Operator, Registrar, Terms, serve_peer};
-use super::endpoint::{Endpoint, EndpointOptions, NodeError, RunningFile};
-use super::operator::serve_operator;
-use super::replicas::{Replicas, numbers, serve_replica};
 use super::replication::Status;
-use super::server::{ControlLines, Options, ServeLine, Tracker};
-use super::service::{Access, Cluster};
-use super::store::{Position, RegistryStore};
+use super::{
+    Access, Cluster, ControlLines, Endpoint, EndpointOptions, NodeError, Options, Position,
+    RegistryStore, Replicas, RunningFile, ServeLine, Tracker, numbers, serve_operator,
+    serve_replica,
+};
 use crate::certificate::Fingerprint;
 use crate::net::{Purpose, Stop};
 use crate::storage::{Database, SwarmsFile};

@@ -4,11 +4,7 @@
 //! a restart, stopping. Out of scope: arguments and signals.
 
 use super::connection::{self, Deadlines};
-use super::quotas::Limits;
-use super::saved::MAX_SAVED;
-use super::service::{Access, Cluster, Service};
-use super::swarms::Swarms;
-use super::udp::UdpServer;
+use super::{Access, Cluster, Limits, MAX_SAVED, Service, Swarms, UdpServer};
 use crate::net::{Caps, Incoming, Purpose, Serve, Server, Stop, TlsServer, TlsStream};
 use crate::storage::SwarmsFile;
 use crate::system::{lock, since_1970};

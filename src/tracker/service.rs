@@ -3,11 +3,10 @@
 //!
 //! In scope: request to response, the time handed in. Out of scope: sockets.
 
-use super::announcing::Reach;
 use super::http::{self, Request};
 use super::replication::Status;
-use super::swarms::Swarms;
 use super::watch;
+use super::{Reach, Swarms};
 use crate::torrent::InfoHash;
 use crate::wire::{
     AnnounceRequest, AnnounceResponse, Event, PeerList, ScrapeRequest, ScrapeResponse,

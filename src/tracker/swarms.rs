@@ -4,11 +4,10 @@
 //! memory. Out of scope: sockets and clocks: the time is handed in, since an epoch of the caller's choosing. Order of
 //! locks: a shard's before that of the quotas, never two of a kind.
 
-use super::announcing::{Announcing, Reach, Refusal};
-use super::quotas::{Limits, Quotas};
-use super::saved::{Saved, SavedError, SavedSwarm};
-use super::swarm::{Renewed, Swarm, Traffic};
-use super::totals::{Stats, Totals};
+use super::{
+    Announcing, Limits, Quotas, Reach, Refusal, Renewed, Saved, SavedError, SavedSwarm,
+    Stats, Swarm, Totals, Traffic,
+};
 use crate::base::AddressPrefix;
 use crate::system::lock;
 use crate::torrent::InfoHash;

@@ -1,9 +1,6 @@
 //! Writing once: a change carries the id that its asker drew, so that asking again changes nothing more.
 
-use super::asker::Asker;
-use super::idempotency::{IdempotencyKey, RECEIPT};
-use super::refusals::unwritten;
-use super::views::shown;
+use super::{Asker, IdempotencyKey, RECEIPT, shown, unwritten};
 use crate::torrent::Info;
 use crate::tracker::registry::{Refusal, Registry, Update};
 use crate::tracker::store::{RegistryStore, Written};

@@ -1,13 +1,9 @@
 //! Who is who: log-ins, passwords, sessions and their tokens.
 
-use super::asker::Asker;
-use super::changes::Changes;
-use super::gate::{Closed, Gate, Try};
-use super::idempotency::IdempotencyKey;
-use super::passwords::{Passwords, PasswordsError};
-use super::refusals::{no_randomness, overloaded, refused, told};
-use super::token::{Session, TokenError, TokenKey};
-use super::views::name_of;
+use super::{
+    Asker, Changes, Closed, Gate, IdempotencyKey, Passwords, PasswordsError, Session, TokenError,
+    TokenKey, Try, name_of, no_randomness, overloaded, refused, told,
+};
 use crate::certificate::Authority;
 use crate::system::since_1970;
 use crate::tracker::registry::{Account, PasswordHash, Refusal, Registry, RowId, Stamp, UserName};

@@ -2,10 +2,7 @@
 //!
 //! In scope: the operations. Out of scope: reading what is typed, and showing it.
 
-use super::code::{INVITE, InviteCode};
-use super::logins::Logins;
-use super::refusals::{no_randomness, told, unwritten};
-use super::terms::Registration;
+use super::{INVITE, InviteCode, Logins, Registration, no_randomness, told, unwritten};
 use crate::tracker::registry::{
     Cursor, GroupView, Label, NewAccount, Page, Refusal, Registry, UserName,
 };

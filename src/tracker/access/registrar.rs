@@ -4,18 +4,12 @@
 //! themselves are the registry's. Out of scope: lines and frames, what is looked at only (`lists`, `catalogue`), and how a
 //! refusal is told (`refusals`).
 
-use super::asker::{Asker, Done};
-use super::changes::Changes;
-use super::code::InviteCode;
-use super::idempotency::IdempotencyKey;
 use super::lists;
-use super::logins::Logins;
-use super::operator::Operator;
-use super::refusals::{no_randomness, refused, told, unwritten};
-use super::shares::GroupShares;
-use super::terms::{Registration, Terms};
-use super::token::{LIFETIME, Session};
 use super::views::{self, shown};
+use super::{
+    Asker, Changes, Done, GroupShares, IdempotencyKey, InviteCode, LIFETIME, Logins, Operator,
+    Registration, Session, Terms, no_randomness, refused, told, unwritten,
+};
 use crate::certificate::{Authority, GroupAuthority};
 use crate::system::since_1970;
 use crate::torrent::InfoHash;

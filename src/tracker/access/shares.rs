@@ -3,13 +3,10 @@
 //! In scope: what members are given and nobody else. Out of scope: the rules of the catalogue (`registry`), and links
 //! between members, which never pass here.
 
-use super::asker::Asker;
-use super::changes::Changes;
-use super::dictionaries::{Dictionaries, DictionaryError};
-use super::idempotency::IdempotencyKey;
-use super::refusals::{no_randomness, refused, told};
-use super::uploads::{UploadError, Uploads};
-use super::views::{PAGE, name_of};
+use super::{
+    Asker, Changes, Dictionaries, DictionaryError, IdempotencyKey, PAGE, UploadError, Uploads,
+    name_of, no_randomness, refused, told,
+};
 use crate::certificate::{CertificateError, GroupAuthority, GroupCertificate, MemberPublicKey};
 use crate::system::since_1970;
 use crate::torrent::{Info, InfoHash};

@@ -2,8 +2,7 @@
 //!
 //! In scope: its port, who may speak there, its end. Out of scope: the run itself.
 
-use super::events::Outcome;
-use super::running::RunningRun;
+use super::{Outcome, RunningRun};
 use crate::certificate::Fingerprint;
 use crate::net::{Purpose, Stop, TlsStream};
 use crate::tracker::endpoint::{Endpoint, EndpointOptions, NodeError, RunningFile};

@@ -15,7 +15,10 @@ mod run;
 mod running;
 
 pub(super) use absent::no_run;
+use client::Client;
 pub use events::{ConnectionId, Effect, Outcome};
+use events::{Refused, not_wanted, out_of_order};
+use files::Files;
 pub use host::{CLOSED_RUN_ONLY, RunHost, RunOptions};
 pub use run::{ClosedRun, DEFAULT_WAIT, HELLO, NO_LIVING_OWNER, SILENCE};
 pub use running::RunningRun;

@@ -8,9 +8,7 @@
 //! In scope: these decisions. Events go in with the time they happen at, as a [`Duration`] since the run's start; what
 //! is to be done comes out as [`Effect`]s, in order. Out of scope: sockets, threads and clocks (see `running`).
 
-use super::client::Client;
-use super::events::{ConnectionId, Effect, Outcome, Refused, not_wanted, out_of_order};
-use super::files::Files;
+use super::{Client, ConnectionId, Effect, Files, Outcome, Refused, not_wanted, out_of_order};
 use crate::torrent::{FileName, InfoHash};
 use crate::wire::control::{
     Answer, Ask, ClientNumber, ErrorKind, InfoPart, Line, MAX_PAGE, Notice, Request,

@@ -7,8 +7,7 @@
 //! Each line has the thread that calls [`RunningRun::serve`], which reads, and one that writes; the run has one thread
 //! that looks at the time. Locks: the run's state, then a line's outbox; none is held while a socket is used.
 
-use super::events::{ConnectionId, Effect, Outcome};
-use super::run::ClosedRun;
+use super::{ClosedRun, ConnectionId, Effect, Outcome};
 use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
 use crate::system::{lock, recover};
 use crate::tracker::outbox::Outbox;

@@ -1,14 +1,9 @@
 //! Operations on accounts, sessions and invites.
 
-use super::id::RowId;
-use super::name::{Label, UserName};
-use super::refusal::Refusal;
-use super::register::Register;
-use super::row::{Account, Invite, Revocation, Row};
-use super::secret::{CodeHash, PasswordHash};
-use super::stamp::{Stamp, Version, millis};
-use super::state::Registry;
-use super::update::Update;
+use super::{
+    Account, CodeHash, Invite, Label, PasswordHash, Refusal, Register, Registry, Revocation, Row,
+    RowId, Stamp, Update, UserName, Version, millis,
+};
 use std::time::Duration;
 
 /// An account to be made.

@@ -4,9 +4,7 @@
 //! group has members. Of several shares of one name in a group, which only trackers that were apart can give, the earliest
 //! holds the name; each other one is called `NAME~TAG`, TAG being the first 8 hex digits of its id.
 
-use super::id::{IdError, RowId};
-use super::names::Names;
-use super::row::Share;
+use super::{IdError, Names, RowId, Share};
 use crate::torrent::{FileName, InfoHash};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;

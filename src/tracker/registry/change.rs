@@ -1,7 +1,6 @@
 //! What trackers tell each other: version vectors, and changes that say which writes they cover.
 
-use super::id::{Origin, RowId, Sequence};
-use super::row::{Contradiction, Row};
+use super::{Contradiction, Origin, Row, RowId, Sequence};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 

@@ -1,7 +1,6 @@
 //! What differs between two registries, for an operator who has the data of two stopped trackers.
 
-use super::row::Row;
-use super::state::Registry;
+use super::{Registry, Row};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,12 +1,7 @@
 //! The whole state as plain text, sorted, without secrets: what a person inspects and what tests compare. Two registries
 //! that know the same rows have equal dumps.
 
-use super::id::RowId;
-use super::queries::Standing;
-use super::register::Register;
-use super::row::Row;
-use super::stamp::Version;
-use super::state::Registry;
+use super::{Register, Registry, Row, RowId, Standing, Version};
 use serde::Serialize;
 
 /// Everything in a registry but its secrets. Writes are shown as `MILLISECONDS.COUNTER.ORIGIN#SEQUENCE`.

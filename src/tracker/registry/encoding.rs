@@ -14,12 +14,10 @@ mod fields;
 
 pub use error::DecodeError;
 
-use super::change::{Change, Span, VersionVector};
-use super::id::{Origin, RowId, Sequence};
-use super::register::Register;
-use super::row::{Account, End, Group, Invite, Membership, Receipt, Revocation, Row, Share};
-use super::secret::{CodeHash, GroupKey, PasswordHash};
-use super::stamp::Version;
+use super::{
+    Account, Change, CodeHash, End, Group, GroupKey, Invite, Membership, Origin, PasswordHash,
+    Receipt, Register, Revocation, Row, RowId, Sequence, Share, Span, Version, VersionVector,
+};
 use crate::bencode::{Item, KeyOrder, Value};
 use crate::torrent::{FileName, InfoHash};
 use fields::Fields;

@@ -1,15 +1,9 @@
 //! Operations on groups and memberships.
 
-use super::id::RowId;
-use super::members::{Place, live};
-use super::name::{GroupName, Label};
-use super::refusal::Refusal;
-use super::register::Register;
-use super::row::{End, EndReason, Group, Membership, Row};
-use super::secret::GroupKey;
-use super::stamp::Version;
-use super::state::Registry;
-use super::update::Update;
+use super::{
+    End, EndReason, Group, GroupKey, GroupName, Label, Membership, Place, Refusal, Register,
+    Registry, Row, RowId, Update, Version, live,
+};
 use std::time::Duration;
 
 /// A group to be made.

@@ -3,14 +3,10 @@
 //!
 //! Everything here is a function of the set of rows, whatever order they came in.
 
-use super::catalogue::Catalogue;
-use super::change::Span;
-use super::id::{Origin, RowId, Sequence};
-use super::members::{GroupMembers, Place};
-use super::name::{GroupName, UserName};
-use super::names::Names;
-use super::row::{Row, Rows};
-use super::secret::CodeHash;
+use super::{
+    Catalogue, CodeHash, GroupMembers, GroupName, Names, Origin, Place, Row, RowId, Rows, Sequence,
+    Span, UserName,
+};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound::{Excluded, Included};
 

@@ -1,9 +1,6 @@
 //! Who is in one group: what follows from the membership rows of a group, kept current row by row.
 
-use super::id::RowId;
-use super::name::UserName;
-use super::row::{Membership, Row, Rows};
-use super::stamp::Stamp;
+use super::{Membership, Row, RowId, Rows, Stamp, UserName};
 use std::collections::{BTreeSet, HashMap};
 
 /// Who is in a group, and who has asked to be.

@@ -110,3 +110,11 @@ pub use state::Registry;
 pub use update::{LoadError, MergeError, Stale, Update};
 
 use crate::wire::name;
+use catalogue::Catalogue;
+use index::Index;
+use members::{GroupMembers, Place, live, membership};
+use names::Names;
+use register::merge;
+use row::Rows;
+use stamp::millis;
+use update::Merged;

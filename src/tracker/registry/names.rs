@@ -1,8 +1,6 @@
 //! Who holds a name: of all that claim it, the one with the earliest claim.
 
-use super::id::RowId;
-use super::name::Label;
-use super::stamp::Stamp;
+use super::{Label, RowId, Stamp};
 use std::collections::BTreeMap;
 use std::str::FromStr;
 

@@ -4,14 +4,10 @@ mod page;
 
 pub use page::{Cursor, CursorError, MAX_PAGE, Page};
 
-use super::change::VersionVector;
-use super::id::RowId;
-use super::members::{GroupMembers, Place, live};
-use super::name::{GroupName, Label, UserName};
-use super::refusal::Refusal;
-use super::row::{Account, EndReason, Membership, Row};
-use super::stamp::{Stamp, Version};
-use super::state::Registry;
+use super::{
+    Account, EndReason, GroupMembers, GroupName, Label, Membership, Place, Refusal, Registry, Row,
+    RowId, Stamp, UserName, Version, VersionVector, live,
+};
 
 /// What an account is to a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

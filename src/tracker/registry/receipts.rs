@@ -3,12 +3,7 @@
 //! A peer that got no answer asks again, of another tracker, under the same id of the write. A receipt is made with the
 //! write itself: in one commit, and in one change to the others. Who has the one has the other.
 
-use super::id::RowId;
-use super::refusal::Refusal;
-use super::row::{Receipt, Row};
-use super::stamp::millis;
-use super::state::Registry;
-use super::update::Update;
+use super::{Receipt, Refusal, Registry, Row, RowId, Update, millis};
 use std::time::Duration;
 
 impl Registry {

@@ -1,7 +1,6 @@
 //! Why an operation is refused: one variant a rule, each with a word that scripts can rely on.
 
-use super::id::RowId;
-use super::name::Label;
+use super::{Label, RowId};
 
 /// A rule that an operation would break. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

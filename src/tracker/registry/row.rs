@@ -1,10 +1,8 @@
 //! The rows: what they hold, and how two states of one row become one.
 
-use super::id::RowId;
-use super::name::{GroupName, UserName};
-use super::register::{Register, merge};
-use super::secret::{CodeHash, GroupKey, PasswordHash};
-use super::stamp::{Stamp, Version};
+use super::{
+    CodeHash, GroupKey, GroupName, PasswordHash, Register, RowId, Stamp, UserName, Version, merge,
+};
 use crate::torrent::{FileName, InfoHash};
 use std::collections::BTreeMap;
 

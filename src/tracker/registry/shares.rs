@@ -1,16 +1,9 @@
 //! Operations on shares, and what members may know of them.
 
-use super::catalogue::SharePlace;
-use super::id::RowId;
-use super::name::Label;
-use super::queries::{MAX_PAGE, Standing};
-use super::refusal::Refusal;
-use super::register::Register;
-use super::row::{Row, Share};
-use super::secret::GroupKey;
-use super::stamp::{Stamp, millis};
-use super::state::Registry;
-use super::update::Update;
+use super::{
+    GroupKey, Label, MAX_PAGE, Refusal, Register, Registry, Row, RowId, Share, SharePlace, Stamp,
+    Standing, Update, millis,
+};
 use crate::torrent::{FileName, InfoHash};
 use std::collections::BTreeSet;
 use std::time::Duration;

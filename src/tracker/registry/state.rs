@@ -4,14 +4,11 @@
 //! Invariants: the index is what follows from the rows; no row bears an own write past the version vector; an update is
 //! applied to the state that it was made from, or not at all.
 
-use super::change::{Change, Span, VersionVector};
-use super::id::{Origin, RowId, Sequence};
-use super::index::Index;
-use super::members::{GroupMembers, membership};
-use super::refusal::Refusal;
-use super::row::{Membership, Row, Rows};
-use super::stamp::{Clock, Drift, Version, millis};
-use super::update::{LoadError, MergeError, Merged, Stale, Update};
+use super::{
+    Change, Clock, Drift, GroupMembers, Index, LoadError, Membership, MergeError, Merged, Origin,
+    Refusal, Row, RowId, Rows, Sequence, Span, Stale, Update, Version, VersionVector, membership,
+    millis,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

@@ -1,9 +1,6 @@
 //! What an operation or a merge would make of a registry, and why it makes nothing of it.
 
-use super::change::{Change, VersionVector};
-use super::id::{Origin, RowId};
-use super::row::{Contradiction, Row};
-use super::stamp::Drift;
+use super::{Change, Contradiction, Drift, Origin, Row, RowId, VersionVector};
 
 /// What an operation or a merge would make of the registry: to be made durable, then applied.
 #[derive(Clone, Debug)]

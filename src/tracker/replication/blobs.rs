@@ -1,7 +1,6 @@
 //! Blobs that rows name: fetched before the rows, one at a time, and kept under their info-hash.
 
-use super::effects::{LineId, Moment};
-use super::limits::PATIENCE;
+use super::{LineId, Moment, PATIENCE};
 use crate::torrent::InfoHash;
 use crate::tracker::registry::{Change, Registry, Row};
 use crate::wire::control::{InfoPart, InfoParts};

@@ -1,7 +1,6 @@
 //! Catching up with a tracker that knows more: batch by batch, then its blobs, then all in one step.
 
-use super::effects::{Effects, LineId, Moment};
-use super::limits::PATIENCE;
+use super::{Effects, LineId, Moment, PATIENCE};
 use crate::tracker::registry::{Change, VersionVector};
 use crate::wire::replica::{Encoded, Message, TrackerNumber};
 use std::time::Duration;

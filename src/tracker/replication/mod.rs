@@ -89,12 +89,18 @@ mod tests;
 mod writes;
 
 pub use blobs::Blobs;
+use blobs::{BlobFetcher, Part};
+use catch_up::CatchingUp;
+use effects::Effects;
 pub use effects::{Commit, Copies, Effect, LineId, Moment};
 pub use limits::{
     BATCH, FORGET, KEEP, PATIENCE, PAUSE, PING, PUSH_WAIT, SILENCE, STANDSTILL, START_WAIT,
 };
+use others::{Hello, Others};
 pub use replica::{Replica, Settings};
 pub use report::Report;
 pub use serving::{Halt, Serving, Start};
+use stage::Stage;
 pub use status::{ReplicaStatus, Status};
 pub use writes::WriteError;
+use writes::Writes;

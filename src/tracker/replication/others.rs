@@ -3,10 +3,7 @@
 //! Invariants: the own number is never among them; a session's line is one of the lines, and that line's owner is the
 //! session's tracker; what a tracker has told of only grows within one run.
 
-use super::effects::{Effects, LineId, Moment};
-use super::limits::{PING, SILENCE};
-use super::report::Report;
-use super::status::ReplicaStatus;
+use super::{Effects, LineId, Moment, PING, ReplicaStatus, Report, SILENCE};
 use crate::torrent::InfoHash;
 use crate::tracker::registry::{MAX_DRIFT, Origin, Registry, Sequence, VersionVector};
 use crate::wire::replica::TrackerNumber;

@@ -3,16 +3,11 @@
 //! The parts know nothing of each other: [`Others`] the trackers and lines, [`CatchingUp`] and [`BlobFetcher`] what is asked
 //! for, [`Writes`] who waits, [`Stage`] whether this tracker serves, [`Effects`] what is to be done.
 
-use super::blobs::{BlobFetcher, Blobs, Part};
-use super::catch_up::CatchingUp;
-use super::effects::{Commit, Effect, Effects, LineId, Moment};
-use super::limits::{FORGET, KEEP, PAUSE, SILENCE, STANDSTILL};
-use super::others::{Hello, Others};
-use super::report::Report;
-use super::serving::{Halt, Serving, Start};
-use super::stage::Stage;
-use super::status::Status;
-use super::writes::{WriteError, Writes};
+use super::{
+    BlobFetcher, Blobs, CatchingUp, Commit, Effect, Effects, FORGET, Halt, Hello, KEEP, LineId,
+    Moment, Others, PAUSE, Part, Report, SILENCE, STANDSTILL, Serving, Stage, Start, Status,
+    WriteError, Writes,
+};
 use crate::torrent::InfoHash;
 use crate::tracker::registry::{
     Change, Drift, MergeError, Origin, Refusal, Registry, Row, Sequence, Update, VersionVector,

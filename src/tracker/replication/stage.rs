@@ -6,10 +6,7 @@
 //! | starting, serving | the tracker has stood still | starting |
 //! | starting, serving | others have newer or the same data | halted, for good |
 
-use super::effects::Moment;
-use super::limits::START_WAIT;
-use super::others::Others;
-use super::serving::{Halt, Serving, Start};
+use super::{Halt, Moment, Others, START_WAIT, Serving, Start};
 use crate::tracker::registry::VersionVector;
 use std::time::Duration;
 

@@ -1,8 +1,6 @@
 //! Writes of this tracker that wait: until they are durable here, then for another tracker.
 
-use super::effects::{Copies, Effect, Effects, Moment};
-use super::limits::PUSH_WAIT;
-use super::serving::Serving;
+use super::{Copies, Effect, Effects, Moment, PUSH_WAIT, Serving};
 use crate::torrent::InfoHash;
 use crate::tracker::registry::{Refusal, Sequence};
 use crate::wire::replica::MAX_ENCODED;
