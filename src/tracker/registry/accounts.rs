@@ -39,7 +39,7 @@ impl Registry {
         expires: Duration,
         now: Duration,
     ) -> Result<Update, Refusal> {
-        if self.index().invite(&code).is_some() {
+        if self.index.invites.contains_key(&code) {
             return Err(Refusal::IdInUse(id));
         }
         let version = self.next_version(now);
@@ -144,10 +144,10 @@ impl Registry {
         now: Duration,
     ) -> Result<Update, Refusal> {
         let mut account = self.acting(account)?.clone();
-        if self.index().accounts().holder(&account.name.value) == Some(account.id) {
+        if self.index.accounts.holder(&account.name.value) == Some(account.id) {
             return Err(Refusal::NameKept(Label::from(&account.name.value)));
         }
-        self.free_user_name(&name)?;
+        self.index.accounts.check_free(&name)?;
         let version = self.next_version(now);
         account.name = Register::new(version, name);
         self.write(version, &[], [Row::Account(account)])
@@ -179,8 +179,8 @@ impl Registry {
     }
 
     fn good_invite(&self, code: &CodeHash, now: Duration) -> Result<&Invite, Refusal> {
-        let id = self.index().invite(code);
-        let Some(Row::Invite(invite)) = id.and_then(|id| self.row(id)) else {
+        let id = self.index.invites.get(code);
+        let Some(Row::Invite(invite)) = id.and_then(|id| self.row(*id)) else {
             return Err(Refusal::UnknownInvite);
         };
         if invite.used.is_some() {
@@ -193,7 +193,7 @@ impl Registry {
     }
 
     fn new_account(&self, new: NewAccount, version: Version) -> Result<Account, Refusal> {
-        self.free_user_name(&new.name)?;
+        self.index.accounts.check_free(&new.name)?;
         Ok(Account {
             id: new.id,
             created: version,
@@ -201,12 +201,5 @@ impl Registry {
             password: Register::new(version, new.password),
             revoked: None,
         })
-    }
-
-    fn free_user_name(&self, name: &UserName) -> Result<(), Refusal> {
-        match self.index().accounts().holder(name) {
-            None => Ok(()),
-            Some(_) => Err(Refusal::NameTaken(Label::from(name))),
-        }
     }
 }

@@ -2,7 +2,6 @@
 
 use super::{Contradiction, Origin, Row, RowId, Sequence};
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 /// Of each origin, up to which of its writes one has all that still stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,15 +69,11 @@ pub struct Span {
 /// Each row is there whole, so that none is ever seen half; fields from writes outside the spans do no harm.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    covers: BTreeMap<Origin, Span>,
-    rows: BTreeMap<RowId, Row>,
+    pub(super) covers: BTreeMap<Origin, Span>,
+    pub(super) rows: BTreeMap<RowId, Row>,
 }
 
 impl Change {
-    pub(super) fn new(covers: BTreeMap<Origin, Span>, rows: BTreeMap<RowId, Row>) -> Self {
-        Self { covers, rows }
-    }
-
     /// The writes it covers, by origin.
     pub fn covers(&self) -> impl Iterator<Item = (Origin, Span)> {
         self.covers.iter().map(|(origin, span)| (*origin, *span))
@@ -87,30 +82,6 @@ impl Change {
     /// Its rows, sorted by id.
     pub fn rows(&self) -> impl Iterator<Item = &Row> {
         self.rows.values()
-    }
-
-    /// The writes of `origin` that it covers.
-    pub(super) fn span_of(&self, origin: Origin) -> Option<Span> {
-        self.covers.get(&origin).copied()
-    }
-
-    /// Whether it has the row of that id.
-    pub(super) fn contains(&self, id: RowId) -> bool {
-        self.rows.contains_key(&id)
-    }
-
-    /// Adds the writes of `origin` in `span`; their rows are added as well.
-    pub(super) fn cover(&mut self, origin: Origin, span: Span) {
-        self.covers.insert(origin, span);
-    }
-
-    pub(super) fn add(&mut self, row: Row) {
-        self.rows.insert(row.id(), row);
-    }
-
-    #[cfg(test)]
-    pub(super) fn rows_mut(&mut self) -> impl Iterator<Item = &mut Row> {
-        self.rows.values_mut()
     }
 
     /// Notes in `known` what whoever merges this change knows from then on.
@@ -143,29 +114,19 @@ impl Change {
     /// Two different rows under one id.
     pub fn join(&mut self, later: Self) -> Result<(), Contradiction> {
         for (origin, span) in later.covers {
-            match self.covers.entry(origin) {
-                Entry::Vacant(entry) => {
-                    entry.insert(span);
-                }
-                Entry::Occupied(mut entry) => {
-                    let ours = entry.get_mut();
-                    if ours.upto >= span.after && span.upto >= ours.after {
-                        ours.after = ours.after.min(span.after);
-                        ours.upto = ours.upto.max(span.upto);
-                    }
-                }
+            // What is covered for the first time joins with itself.
+            let ours = self.covers.entry(origin).or_insert(span);
+            if ours.upto >= span.after && span.upto >= ours.after {
+                ours.after = ours.after.min(span.after);
+                ours.upto = ours.upto.max(span.upto);
             }
         }
         for (id, row) in later.rows {
-            match self.rows.entry(id) {
-                Entry::Vacant(entry) => {
-                    entry.insert(row);
-                }
-                Entry::Occupied(mut entry) => {
-                    let merged = entry.get().clone().merge(row)?;
-                    entry.insert(merged);
-                }
-            }
+            let row = match self.rows.get(&id) {
+                Some(ours) => ours.clone().merge(row)?,
+                None => row,
+            };
+            self.rows.insert(id, row);
         }
         Ok(())
     }

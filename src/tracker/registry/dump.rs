@@ -137,13 +137,13 @@ pub struct ReceiptDump {
 impl Registry {
     /// Everything but the secrets.
     pub fn dump(&self) -> Dump {
-        let (mut dump, index) = (Dump::default(), self.index());
+        let (mut dump, index) = (Dump::default(), &self.index);
         for row in self.rows() {
             let (id, created) = (row.id().to_string(), shown(row.created()));
             match row {
                 Row::Account(row) => dump.accounts.push(AccountDump {
                     id,
-                    label: index.accounts().label(&row.name.value, row.id).to_string(),
+                    label: index.accounts.label(&row.name.value, row.id).to_string(),
                     created,
                     named: shown(row.name.version),
                     password: shown(row.password.version),
@@ -151,7 +151,7 @@ impl Registry {
                 }),
                 Row::Group(row) => dump.groups.push(GroupDump {
                     id,
-                    label: index.groups().label(&row.name.value, row.id).to_string(),
+                    label: index.groups.label(&row.name.value, row.id).to_string(),
                     created,
                     named: shown(row.name.version),
                     owner: self.owner(row.id).map(|id| id.to_string()),
@@ -190,7 +190,7 @@ impl Registry {
                 Row::Share(row) => dump.shares.push(ShareDump {
                     id,
                     group: row.group.to_string(),
-                    name: index.catalogue().shown(row),
+                    name: index.catalogue.shown(row),
                     info_hash: row.info_hash.to_string(),
                     length: row.length,
                     publisher: row.publisher.to_string(),

@@ -52,9 +52,7 @@ impl Row {
                         field(&row.password, [row.password.value.expose().into()]),
                     ),
                 ]);
-                if let Some(revoked) = &row.revoked {
-                    entries.push(("revoked", field(revoked, [])));
-                }
+                entries.extend(row.revoked.as_ref().map(|it| ("revoked", field(it, []))));
             }
             Self::Group(row) => entries.extend([
                 ("name", field(&row.name, [row.name.value.as_str().into()])),
@@ -65,10 +63,7 @@ impl Row {
                     ("group", Item::from(&row.group.0[..])),
                     ("account", Item::from(&row.account.0[..])),
                 ]);
-                if let Some(accepted) = &row.accepted {
-                    let by = Item::from(&accepted.value.0[..]);
-                    entries.push(("accepted", field(accepted, [by])));
-                }
+                entries.extend(row.accepted.as_ref().map(|it| ("accepted", by(it))));
                 if let Some(ended) = &row.ended {
                     let End { reason, by } = &ended.value;
                     let values = [reason.as_str().into(), Item::from(&by.0[..])];
@@ -84,10 +79,7 @@ impl Row {
                     ("code", Item::from(&row.code.0[..])),
                     ("expires", row.expires.into()),
                 ]);
-                if let Some(used) = &row.used {
-                    let by = Item::from(&used.value.0[..]);
-                    entries.push(("used", field(used, [by])));
-                }
+                entries.extend(row.used.as_ref().map(|it| ("used", by(it))));
             }
             Self::Receipt(row) => entries.push(("expires", row.expires.into())),
             Self::Share(row) => {
@@ -98,10 +90,7 @@ impl Row {
                     ("info hash", Item::from(&row.info_hash.0[..])),
                     ("length", row.length.into()),
                 ]);
-                if let Some(withdrawn) = &row.withdrawn {
-                    let by = Item::from(&withdrawn.value.0[..]);
-                    entries.push(("withdrawn", field(withdrawn, [by])));
-                }
+                entries.extend(row.withdrawn.as_ref().map(|it| ("withdrawn", by(it))));
             }
         }
         Item::dictionary(entries)
@@ -222,7 +211,7 @@ impl Change {
             rows.insert(row.id(), row);
         }
         fields.end("change")?;
-        Ok(Self::new(covers, rows))
+        Ok(Self { covers, rows })
     }
 }
 
@@ -283,6 +272,11 @@ fn field<'a, T, const N: usize>(field: &Register<T>, values: [Item<'a>; N]) -> I
     let mut list = vec![version(field.version)];
     list.extend(values);
     Item::List(list)
+}
+
+/// A register that says which account wrote it.
+fn by(register: &Register<RowId>) -> Item<'_> {
+    field(register, [Item::from(&register.value.0[..])])
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ impl Registry {
         now: Duration,
     ) -> Result<Update, Refusal> {
         self.acting(actor)?;
-        self.free_group_name(&new.name)?;
+        self.index.groups.check_free(&new.name)?;
         let version = self.next_version(now);
         let group = Group {
             id: new.id,
@@ -74,7 +74,7 @@ impl Registry {
     ) -> Result<Update, Refusal> {
         self.acting(actor)?;
         let group_id = self.group_id(group)?;
-        match self.index().place_of(group_id, actor) {
+        match self.index.place_of(group_id, actor) {
             Some(Place::Member(_)) => return Err(Refusal::AlreadyMember(group.clone())),
             Some(Place::Requested(_)) => return Err(Refusal::AlreadyRequested(group.clone())),
             None => {}
@@ -105,8 +105,7 @@ impl Registry {
     ) -> Result<Update, Refusal> {
         let (group, user) = self.requested(actor, group, user)?;
         let version = self.next_version(now);
-        let pair = self.pair(group, user);
-        let first = live(pair.iter()).min_by_key(|row| (row.created, row.id));
+        let first = live(self.memberships(group, user)).min_by_key(|row| (row.created, row.id));
         let accepted = first.map(|row| {
             Row::Membership(Membership {
                 accepted: Some(Register::new(version, actor)),
@@ -166,7 +165,7 @@ impl Registry {
         if member == actor {
             return Err(Refusal::OwnRemoval);
         }
-        match self.index().place_of(id, member) {
+        match self.index.place_of(id, member) {
             Some(Place::Member(_)) => self.end(id, member, EndReason::Removed, actor, now),
             _ => Err(Refusal::UnknownMember(user.clone())),
         }
@@ -188,10 +187,10 @@ impl Registry {
         let Some(Row::Group(row)) = self.row(id) else {
             return Err(Refusal::UnknownGroup(group.clone()));
         };
-        if self.index().groups().holder(&row.name.value) == Some(id) {
+        if self.index.groups.holder(&row.name.value) == Some(id) {
             return Err(Refusal::NameKept(Label::from(&row.name.value)));
         }
-        self.free_group_name(&name)?;
+        self.index.groups.check_free(&name)?;
         let version = self.next_version(now);
         let renamed = Group {
             name: Register::new(version, name),
@@ -204,7 +203,7 @@ impl Registry {
     pub(super) fn member_of(&self, actor: RowId, group: &Label) -> Result<RowId, Refusal> {
         self.acting(actor)?;
         let id = self.group_id(group)?;
-        match self.index().place_of(id, actor) {
+        match self.index.place_of(id, actor) {
             Some(Place::Member(_)) => Ok(id),
             _ => Err(Refusal::NotMember(group.clone())),
         }
@@ -229,7 +228,7 @@ impl Registry {
     ) -> Result<(RowId, RowId), Refusal> {
         let group = self.owner_of(actor, group)?;
         let requester = self.account_id(user)?;
-        match self.index().place_of(group, requester) {
+        match self.index.place_of(group, requester) {
             Some(Place::Requested(_)) => Ok((group, requester)),
             _ => Err(Refusal::NoRequest(user.clone())),
         }
@@ -246,25 +245,12 @@ impl Registry {
     ) -> Result<Update, Refusal> {
         let version: Version = self.next_version(now);
         let value = End { reason, by };
-        let pair = self.pair(group, account);
-        let ended = live(pair.iter()).map(|row| {
+        let ended = live(self.memberships(group, account)).map(|row| {
             Row::Membership(Membership {
                 ended: Some(Register::new(version, value)),
                 ..row.clone()
             })
         });
         self.write(version, &[], ended)
-    }
-
-    fn pair(&self, group: RowId, account: RowId) -> Vec<Membership> {
-        let rows = self.memberships(group, account);
-        rows.cloned().collect()
-    }
-
-    fn free_group_name(&self, name: &GroupName) -> Result<(), Refusal> {
-        match self.index().groups().holder(name) {
-            None => Ok(()),
-            Some(_) => Err(Refusal::NameTaken(Label::from(name))),
-        }
     }
 }

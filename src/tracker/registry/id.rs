@@ -31,7 +31,8 @@ macro_rules! random_id {
             type Err = IdError;
 
             fn from_str(text: &str) -> Result<Self, IdError> {
-                bytes_of_hex(text).map(Self)
+                let error = || IdError(text.chars().take(60).collect());
+                hex::read(text).map(Self).ok_or_else(error)
             }
         }
     };
@@ -48,11 +49,6 @@ random_id! {
     /// A row, under 128 bits: random ones that its maker draws, which no two trackers have in common, or ones that follow
     /// from the random id of a write, so that two trackers that are asked for it make one row.
     RowId
-}
-
-fn bytes_of_hex(text: &str) -> Result<[u8; 16], IdError> {
-    let error = || IdError(text.chars().take(60).collect());
-    hex::read(text).ok_or_else(error)
 }
 
 /// The number of a write of one origin, from 1, without gaps; 0 stands before the first.

@@ -13,17 +13,17 @@ use std::ops::Bound::{Excluded, Included};
 #[derive(Debug, Default)]
 pub(super) struct Index {
     /// Claims of all accounts.
-    accounts: Names<UserName>,
+    pub(super) accounts: Names<UserName>,
     /// Claims of the groups that have members: one that has ended holds no name.
-    groups: Names<GroupName>,
-    invites: HashMap<CodeHash, RowId>,
+    pub(super) groups: Names<GroupName>,
+    pub(super) invites: HashMap<CodeHash, RowId>,
     /// The shares that stand, whether their group does or not.
-    catalogue: Catalogue,
+    pub(super) catalogue: Catalogue,
     /// The rows in which something of that write still stands.
     writes: BTreeMap<(Origin, Sequence), BTreeSet<RowId>>,
-    members: HashMap<RowId, GroupMembers>,
+    pub(super) members: HashMap<RowId, GroupMembers>,
     /// The groups in which an account is a member or has asked to be, by name.
-    joined: HashMap<RowId, BTreeSet<(GroupName, RowId)>>,
+    pub(super) joined: HashMap<RowId, BTreeSet<(GroupName, RowId)>>,
     /// The groups an account has ever asked to join.
     asked: HashMap<RowId, BTreeSet<RowId>>,
 }
@@ -91,26 +91,6 @@ impl Index {
         }
     }
 
-    /// Claims to names of users.
-    pub(super) fn accounts(&self) -> &Names<UserName> {
-        &self.accounts
-    }
-
-    /// Claims to names of groups that have members.
-    pub(super) fn groups(&self) -> &Names<GroupName> {
-        &self.groups
-    }
-
-    /// The invite with that code.
-    pub(super) fn invite(&self, code: &CodeHash) -> Option<RowId> {
-        self.invites.get(code).copied()
-    }
-
-    /// The shares that stand.
-    pub(super) fn catalogue(&self) -> &Catalogue {
-        &self.catalogue
-    }
-
     /// The writes of `origin` after `after`, up to and with `upto`, in order, each with the rows that still bear it.
     pub(super) fn writes(
         &self,
@@ -124,22 +104,12 @@ impl Index {
 
     /// What an account is to a group.
     pub(super) fn place_of(&self, group: RowId, account: RowId) -> Option<Place> {
-        self.members_of(group)?.place_of(account)
-    }
-
-    /// Who has ever been in a group.
-    pub(super) fn members_of(&self, group: RowId) -> Option<&GroupMembers> {
-        self.members.get(&group)
+        self.members.get(&group)?.place_of(account)
     }
 
     /// Who owns a group: the member of longest standing. Nobody owns a group that has ended.
     pub(super) fn owner(&self, group: RowId) -> Option<RowId> {
-        self.members_of(group)?.owner()
-    }
-
-    /// The groups in which an account is a member or has asked to be, sorted; among them some that have ended.
-    pub(super) fn joined(&self, account: RowId) -> Option<&BTreeSet<(GroupName, RowId)>> {
-        self.joined.get(&account)
+        self.members.get(&group)?.owner()
     }
 
     /// The groups an account has ever asked to join or made.

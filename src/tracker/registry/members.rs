@@ -10,8 +10,8 @@ pub(super) struct GroupMembers {
     /// Members by the stamp they were accepted at; the first one owns the group.
     seniority: BTreeSet<(Stamp, RowId)>,
     /// Members and requesters by name, as far as their accounts are known.
-    members: BTreeSet<(UserName, RowId)>,
-    requests: BTreeSet<(UserName, RowId)>,
+    pub(super) members: BTreeSet<(UserName, RowId)>,
+    pub(super) requests: BTreeSet<(UserName, RowId)>,
 }
 
 /// All rows of one account in one group.
@@ -46,23 +46,13 @@ impl GroupMembers {
         self.seniority.len()
     }
 
-    /// Members by name, as far as their accounts are known.
-    pub(super) fn members(&self) -> &BTreeSet<(UserName, RowId)> {
-        &self.members
-    }
-
-    /// Requesters by name, as far as their accounts are known.
-    pub(super) fn requests(&self) -> &BTreeSet<(UserName, RowId)> {
-        &self.requests
-    }
-
     /// All accounts that have ever been in the group or asked to be.
     pub(super) fn accounts(&self) -> impl Iterator<Item = RowId> {
         self.pairs.keys().copied()
     }
 
     /// The rows of an account, sorted by id.
-    pub(super) fn rows_of(&self, account: RowId) -> impl Iterator<Item = &RowId> {
+    pub(super) fn rows_of(&self, account: RowId) -> impl Iterator<Item = &RowId> + Clone {
         self.pairs
             .get(&account)
             .into_iter()

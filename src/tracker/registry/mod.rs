@@ -83,10 +83,7 @@ pub use accounts::NewAccount;
 pub use catalogue::{SharePlace, SharePlaceError};
 pub use change::{Change, Span, VersionVector};
 pub use compare::{Difference, Differing};
-pub use dump::{
-    AccountDump, Dump, GroupDump, InviteDump, MembershipDump, ReceiptDump, RevocationDump,
-    ShareDump,
-};
+pub use dump::Dump;
 pub use encoding::DecodeError;
 pub use groups::{Leaving, NewGroup};
 pub use id::{IdError, Origin, RowId, Sequence};
@@ -117,4 +114,3 @@ use names::Names;
 use register::merge;
 use row::Rows;
 use stamp::millis;
-use update::Merged;

@@ -1,6 +1,6 @@
 //! Who holds a name: of all that claim it, the one with the earliest claim.
 
-use super::{Label, RowId, Stamp};
+use super::{Label, Refusal, RowId, Stamp};
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
@@ -74,6 +74,17 @@ where
             label.tagged(tag_of(id))
         } else {
             label
+        }
+    }
+
+    /// Whether nobody has that name.
+    ///
+    /// # Errors
+    /// [`Refusal::NameTaken`].
+    pub(super) fn check_free(&self, name: &N) -> Result<(), Refusal> {
+        match self.holder(name) {
+            None => Ok(()),
+            Some(_) => Err(Refusal::NameTaken(Label::from(name))),
         }
     }
 

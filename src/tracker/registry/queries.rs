@@ -98,13 +98,13 @@ impl Registry {
     /// # Errors
     /// [`Refusal::UnknownUser`].
     pub fn account_id(&self, label: &Label) -> Result<RowId, Refusal> {
-        let id = self.index().accounts().find(label);
+        let id = self.index.accounts.find(label);
         id.ok_or_else(|| Refusal::UnknownUser(label.clone()))
     }
 
     /// All accounts that claim a name: first the one that holds it, then those that lost it. A log-in tries them in turn.
     pub fn accounts_named(&self, name: &UserName) -> Vec<&Account> {
-        let claimants = self.index().accounts().claimants(name);
+        let claimants = self.index.accounts.claimants(name);
         claimants
             .into_iter()
             .filter_map(|id| self.account(id))
@@ -114,7 +114,7 @@ impl Registry {
     /// How an account is named: with a tag if another one holds its name.
     pub fn account_label(&self, id: RowId) -> Option<Label> {
         let account = self.account(id)?;
-        Some(self.index().accounts().label(&account.name.value, id))
+        Some(self.index.accounts.label(&account.name.value, id))
     }
 
     /// Whether another account holds the name of this one, of which its user is to be told.
@@ -128,32 +128,32 @@ impl Registry {
     /// # Errors
     /// [`Refusal::UnknownGroup`].
     pub fn group_id(&self, label: &Label) -> Result<RowId, Refusal> {
-        let id = self.index().groups().find(label);
+        let id = self.index.groups.find(label);
         id.ok_or_else(|| Refusal::UnknownGroup(label.clone()))
     }
 
     /// How a group is named: with a tag if another one holds its name.
     pub fn group_label(&self, id: RowId) -> Option<Label> {
         match self.row(id) {
-            Some(Row::Group(row)) => Some(self.index().groups().label(&row.name.value, id)),
+            Some(Row::Group(row)) => Some(self.index.groups.label(&row.name.value, id)),
             _ => None,
         }
     }
 
     /// Who owns a group; nobody if it has ended.
     pub fn owner(&self, group: RowId) -> Option<RowId> {
-        self.index().owner(group)
+        self.index.owner(group)
     }
 
     /// How many members a group has.
     pub(super) fn member_count(&self, group: RowId) -> usize {
-        let members = self.index().members_of(group);
+        let members = self.index.members.get(&group);
         members.map_or(0, GroupMembers::count)
     }
 
     /// What an account is to a group.
     pub fn standing(&self, group: RowId, account: RowId) -> Standing {
-        match self.index().place_of(group, account) {
+        match self.index.place_of(group, account) {
             None => Standing::Stranger,
             Some(_) if self.owner(group).is_none() => Standing::Stranger,
             Some(Place::Requested(_)) => Standing::Requester,
@@ -164,9 +164,9 @@ impl Registry {
 
     /// All accounts, for the tracker's own console.
     pub fn accounts(&self, after: Option<&Cursor>, limit: usize) -> Page<(RowId, Label)> {
-        let claims = self.index().accounts().from(Cursor::key(after));
+        let claims = self.index.accounts.from(Cursor::key(after));
         Page::of(claims, limit, |name, id| {
-            Some((id, self.index().accounts().label(name, id)))
+            Some((id, self.index.accounts.label(name, id)))
         })
     }
 
@@ -177,7 +177,7 @@ impl Registry {
         after: Option<&Cursor>,
         limit: usize,
     ) -> Page<GroupView> {
-        let claims = self.index().groups().from(Cursor::key(after));
+        let claims = self.index.groups.from(Cursor::key(after));
         Page::of(claims, limit, |name, id| {
             Some(self.group_view(name, id, account))
         })
@@ -190,7 +190,7 @@ impl Registry {
         after: Option<&Cursor>,
         limit: usize,
     ) -> Page<GroupView> {
-        let Some(joined) = self.index().joined(account) else {
+        let Some(joined) = self.index.joined.get(&account) else {
             return Page::empty();
         };
         Page::of(page::from(joined, after), limit, |name, id| {
@@ -211,16 +211,16 @@ impl Registry {
         limit: usize,
     ) -> Result<Page<MemberView>, Refusal> {
         let group = self.member_of(actor, group)?;
-        let Some(members) = self.index().members_of(group) else {
+        let Some(members) = self.index.members.get(&group) else {
             return Ok(Page::empty());
         };
         let owner = self.owner(group);
-        let members = page::from(members.members(), after);
+        let members = page::from(&members.members, after);
         Ok(Page::of(members, limit, |name, id| {
-            match self.index().place_of(group, id)? {
+            match self.index.place_of(group, id)? {
                 Place::Member(since) => Some(MemberView {
                     id,
-                    label: self.index().accounts().label(name, id),
+                    label: self.index.accounts.label(name, id),
                     since,
                     owner: owner == Some(id),
                 }),
@@ -241,15 +241,15 @@ impl Registry {
         limit: usize,
     ) -> Result<Page<RequestView>, Refusal> {
         let group = self.owner_of(actor, group)?;
-        let Some(members) = self.index().members_of(group) else {
+        let Some(members) = self.index.members.get(&group) else {
             return Ok(Page::empty());
         };
-        let requests = page::from(members.requests(), after);
+        let requests = page::from(&members.requests, after);
         Ok(Page::of(requests, limit, |name, id| {
-            match self.index().place_of(group, id)? {
+            match self.index.place_of(group, id)? {
                 Place::Requested(at) => Some(RequestView {
                     id,
-                    label: self.index().accounts().label(name, id),
+                    label: self.index.accounts.label(name, id),
                     at,
                 }),
                 Place::Member(_) => None,
@@ -268,7 +268,7 @@ impl Registry {
         limit: usize,
     ) -> Page<Answer> {
         let mut groups: Vec<(GroupName, RowId)> = Vec::new();
-        for id in self.index().asked(account) {
+        for id in self.index.asked(account) {
             if let Some(Row::Group(row)) = self.row(id) {
                 groups.push((row.name.value.clone(), id));
             }
@@ -284,7 +284,7 @@ impl Registry {
             let known = seen.of(version.stamp.origin()) >= version.sequence;
             (!known).then(|| Answer {
                 group,
-                label: self.index().groups().label(name, group),
+                label: self.index.groups.label(name, group),
                 outcome,
                 at: version.stamp,
             })
@@ -295,7 +295,7 @@ impl Registry {
         let owner = self.owner(id);
         GroupView {
             id,
-            label: self.index().groups().label(name, id),
+            label: self.index.groups.label(name, id),
             owner: owner.and_then(|owner| self.account_label(owner)),
             members: self.member_count(id),
             standing: account.map_or(Standing::Stranger, |account| self.standing(id, account)),
@@ -304,9 +304,9 @@ impl Registry {
 
     /// What others made of an account's requests to a group, and by which write.
     fn outcome(&self, group: RowId, account: RowId) -> Option<(Outcome, Version)> {
-        let rows: Vec<&Membership> = self.memberships(group, account).collect();
-        let live: Vec<&Membership> = live(rows.iter().copied()).collect();
-        let accepted = live.iter().filter_map(|row| {
+        let rows = self.memberships(group, account);
+        let mut live = live(rows.clone());
+        let accepted = live.clone().filter_map(|row| {
             let accepted = row.accepted.as_ref()?;
             Some((accepted.version, accepted.value))
         });
@@ -319,7 +319,7 @@ impl Registry {
                 .map(|ended| (ended.version, ended.value.reason))
                 .max()
         };
-        if !live.is_empty() {
+        if live.next().is_some() {
             if self.owner(group).is_some() {
                 return None;
             }
@@ -327,7 +327,7 @@ impl Registry {
             let (version, _) = last_end(all)?;
             return Some((Outcome::GroupEnded, version));
         }
-        match last_end(&mut rows.into_iter())? {
+        match last_end(&mut { rows })? {
             (version, EndReason::Rejected) => Some((Outcome::Rejected, version)),
             (version, EndReason::Removed) => Some((Outcome::Removed, version)),
             (_, EndReason::Left) => None,

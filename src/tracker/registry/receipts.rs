@@ -22,13 +22,18 @@ impl Registry {
     /// [`Refusal::IdInUse`] if the write was made already.
     pub fn receipted(
         &self,
-        write: Update,
+        mut write: Update,
         id: RowId,
         expires: Duration,
         now: Duration,
     ) -> Result<Update, Refusal> {
         self.unmade(id)?;
-        Ok(write.with(self.new_receipt(id, expires, now)))
+        let receipt = self.new_receipt(id, expires, now);
+        if let Some(change) = &mut write.change {
+            change.rows.insert(id, receipt.clone());
+        }
+        write.rows.push(receipt);
+        Ok(write)
     }
 
     /// Whether the write of that receipt has not been made.

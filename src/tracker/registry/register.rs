@@ -2,7 +2,9 @@
 
 use super::stamp::Version;
 
-/// A value and its version. Two of them merge into one of them, whichever way round.
+/// A value and its version. Two of them merge into one of them, whichever way round: the greater where the last writer wins,
+/// the lesser where the first one does. (Of two values under one version, which cannot be, the order of the values decides:
+/// merging is commutative whatever arrives.)
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Register<T> {
     /// The write it came by.
@@ -14,21 +16,6 @@ pub struct Register<T> {
 impl<T> Register<T> {
     pub(super) fn new(version: Version, value: T) -> Self {
         Self { version, value }
-    }
-}
-
-impl<T: Ord> Register<T> {
-    /// The last writer wins. (Of two values under one version, which cannot be, the greater: merging is commutative
-    /// whatever arrives.)
-    #[must_use]
-    pub fn latest(self, other: Self) -> Self {
-        self.max(other)
-    }
-
-    /// The first writer wins.
-    #[must_use]
-    pub fn first(self, other: Self) -> Self {
-        self.min(other)
     }
 }
 

@@ -239,16 +239,16 @@ impl Row {
     /// They are not states of one row.
     pub fn merge(self, other: Self) -> Result<Self, Contradiction> {
         let contradiction = Contradiction(self.id());
-        if self.facts() != other.facts() {
+        if self.id() != other.id() {
             return Err(contradiction);
         }
         Ok(match (self, other) {
             (Self::Account(ours), Self::Account(theirs)) => Self::Account(Account {
                 id: ours.id,
                 created: ours.created.max(theirs.created),
-                name: ours.name.latest(theirs.name),
-                password: ours.password.latest(theirs.password),
-                revoked: merge(ours.revoked, theirs.revoked, Register::latest),
+                name: ours.name.max(theirs.name),
+                password: ours.password.max(theirs.password),
+                revoked: merge(ours.revoked, theirs.revoked, Ord::max),
             }),
             (Self::Group(ours), Self::Group(theirs)) => {
                 // The key that members of the later one were given certificates by.
@@ -256,17 +256,23 @@ impl Row {
                 Self::Group(Group {
                     id: ours.id,
                     created,
-                    name: ours.name.latest(theirs.name),
+                    name: ours.name.max(theirs.name),
                     key,
                 })
             }
-            (Self::Membership(ours), Self::Membership(theirs)) => Self::Membership(Membership {
-                created: ours.created.max(theirs.created),
-                accepted: merge(ours.accepted, theirs.accepted, Register::first),
-                ended: merge(ours.ended, theirs.ended, Register::latest),
-                ..ours
-            }),
-            (Self::Revocation(ours), Self::Revocation(theirs)) => {
+            (Self::Membership(ours), Self::Membership(theirs))
+                if (ours.group, ours.account) == (theirs.group, theirs.account) =>
+            {
+                Self::Membership(Membership {
+                    created: ours.created.max(theirs.created),
+                    accepted: merge(ours.accepted, theirs.accepted, Ord::min),
+                    ended: merge(ours.ended, theirs.ended, Ord::max),
+                    ..ours
+                })
+            }
+            (Self::Revocation(ours), Self::Revocation(theirs))
+                if ours.account == theirs.account =>
+            {
                 let (created, expires) =
                     (ours.created, ours.expires).max((theirs.created, theirs.expires));
                 Self::Revocation(Revocation {
@@ -275,15 +281,26 @@ impl Row {
                     ..ours
                 })
             }
-            (Self::Invite(ours), Self::Invite(theirs)) => Self::Invite(Invite {
-                used: merge(ours.used, theirs.used, Register::first),
-                ..ours
-            }),
-            (Self::Share(ours), Self::Share(theirs)) => Self::Share(Share {
-                created: ours.created.max(theirs.created),
-                withdrawn: merge(ours.withdrawn, theirs.withdrawn, Register::latest),
-                ..ours
-            }),
+            (Self::Invite(ours), Self::Invite(theirs))
+                if (ours.created, ours.code, ours.expires)
+                    == (theirs.created, theirs.code, theirs.expires) =>
+            {
+                Self::Invite(Invite {
+                    used: merge(ours.used, theirs.used, Ord::min),
+                    ..ours
+                })
+            }
+            (Self::Share(ours), Self::Share(theirs))
+                if (ours.group, ours.publisher) == (theirs.group, theirs.publisher)
+                    && (&ours.name, ours.info_hash, ours.length)
+                        == (&theirs.name, theirs.info_hash, theirs.length) =>
+            {
+                Self::Share(Share {
+                    created: ours.created.max(theirs.created),
+                    withdrawn: merge(ours.withdrawn, theirs.withdrawn, Ord::max),
+                    ..ours
+                })
+            }
             (Self::Receipt(ours), Self::Receipt(theirs)) => {
                 let (created, expires) =
                     (ours.created, ours.expires).max((theirs.created, theirs.expires));
@@ -296,34 +313,6 @@ impl Row {
             _ => return Err(contradiction),
         })
     }
-
-    /// What two states of one row have in common. The creation of an invite is among it, as nobody asks for one twice.
-    fn facts(&self) -> Facts<'_> {
-        match self {
-            Self::Account(row) => Facts::Account(row.id),
-            Self::Group(row) => Facts::Group(row.id),
-            Self::Membership(row) => Facts::Membership(row.id, row.group, row.account),
-            Self::Revocation(row) => Facts::Revocation(row.id, row.account),
-            Self::Invite(row) => Facts::Invite(row.id, row.created, row.code, row.expires),
-            Self::Share(row) => Facts::Share(
-                (row.id, row.group, row.publisher),
-                (&row.name, row.info_hash, row.length),
-            ),
-            Self::Receipt(row) => Facts::Receipt(row.id),
-        }
-    }
-}
-
-/// What never changes in a row of a kind.
-#[derive(PartialEq, Eq)]
-enum Facts<'a> {
-    Account(RowId),
-    Group(RowId),
-    Membership(RowId, RowId, RowId),
-    Revocation(RowId, RowId),
-    Invite(RowId, Version, CodeHash, u64),
-    Share((RowId, RowId, RowId), (&'a FileName, InfoHash, u64)),
-    Receipt(RowId),
 }
 
 impl Account {

@@ -50,12 +50,7 @@ impl Registry {
         now: Duration,
     ) -> Result<Update, Refusal> {
         let group_id = self.member_of(actor, group)?;
-        if self
-            .index()
-            .catalogue()
-            .holder(group_id, &new.name)
-            .is_some()
-        {
+        if self.index.catalogue.holder(group_id, &new.name).is_some() {
             return Err(Refusal::ShareExists {
                 group: group.clone(),
                 share: new.name.as_str().to_owned(),
@@ -108,7 +103,7 @@ impl Registry {
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`], [`Refusal::UnknownShare`].
     pub fn share(&self, actor: RowId, group: &Label, share: &str) -> Result<&Share, Refusal> {
         let id = self.member_of(actor, group)?;
-        let found = self.index().catalogue().find(id, share);
+        let found = self.index.catalogue.find(id, share);
         let found = found.and_then(|id| self.share_row(id));
         found.ok_or_else(|| Refusal::UnknownShare {
             group: group.clone(),
@@ -129,7 +124,7 @@ impl Registry {
     ) -> Result<(Vec<ShareView>, Option<SharePlace>), Refusal> {
         let group = self.member_of(actor, group)?;
         let limit = limit.clamp(1, MAX_PAGE);
-        let (ids, next) = self.index().catalogue().page(group, after, limit);
+        let (ids, next) = self.index.catalogue.page(group, after, limit);
         let shares = ids.into_iter().filter_map(|id| self.share_row(id));
         let views = shares.map(|share| self.share_view(share)).collect();
         Ok((views, next))
@@ -138,19 +133,14 @@ impl Registry {
     /// Whether an account may take part in a swarm: it is a member of a group in whose catalogue that stands. Gives the
     /// group.
     pub fn may_enter(&self, account: RowId, info_hash: InfoHash) -> Option<RowId> {
-        let shares = self.index().catalogue().of_swarm(&info_hash);
+        let shares = self.index.catalogue.of_swarm(&info_hash);
         let mut groups = shares.filter_map(|id| Some(self.share_row(id)?.group));
-        groups.find(|group| {
-            matches!(
-                self.standing(*group, account),
-                Standing::Member | Standing::Owner
-            )
-        })
+        groups.find(|group| self.standing(*group, account) >= Standing::Member)
     }
 
     /// Whether a swarm is a group's, of any group that has members.
     pub fn is_shared(&self, info_hash: InfoHash) -> bool {
-        let mut shares = self.index().catalogue().of_swarm(&info_hash);
+        let mut shares = self.index.catalogue.of_swarm(&info_hash);
         shares.any(|id| {
             let group = self.share_row(id).map(|share| share.group);
             group.is_some_and(|group| self.owner(group).is_some())
@@ -166,12 +156,9 @@ impl Registry {
             row.accepted.is_some() && ended.is_some_and(|end| end.version.stamp.wall() >= since)
         });
         let gone: BTreeSet<RowId> = gone.map(|row| row.account).collect();
-        let gone = gone.into_iter().filter(|account| {
-            !matches!(
-                self.standing(group, *account),
-                Standing::Member | Standing::Owner
-            )
-        });
+        let gone = gone
+            .into_iter()
+            .filter(|account| self.standing(group, *account) < Standing::Member);
         let labels = gone.filter_map(|account| self.account_label(account));
         labels.take(limit).collect()
     }
@@ -197,7 +184,7 @@ impl Registry {
 
     fn share_view(&self, share: &Share) -> ShareView {
         ShareView {
-            name: self.index().catalogue().shown(share),
+            name: self.index.catalogue.shown(share),
             info_hash: share.info_hash,
             length: share.length,
             publisher: self.account_label(share.publisher),

@@ -69,7 +69,7 @@ pub struct Drift {
 /// The clock of one origin. It holds no time of its own: wall time is handed in, as the time since 1970.
 #[derive(Clone, Debug)]
 pub struct Clock {
-    origin: Origin,
+    pub(super) origin: Origin,
     last: (u64, u32),
 }
 
@@ -80,16 +80,6 @@ impl Clock {
             origin,
             last: (0, 0),
         }
-    }
-
-    /// Whose clock it is.
-    pub fn origin(&self) -> Origin {
-        self.origin
-    }
-
-    /// From now on it is the clock of that origin. What it has issued and witnessed stays.
-    pub(super) fn renew(&mut self, origin: Origin) {
-        self.origin = origin;
     }
 
     /// The stamp the clock issues at `now`: later than every stamp it has witnessed. It is the same until it is

@@ -5,9 +5,8 @@
 //! applied to the state that it was made from, or not at all.
 
 use super::{
-    Change, Clock, Drift, GroupMembers, Index, LoadError, Membership, MergeError, Merged, Origin,
-    Refusal, Row, RowId, Rows, Sequence, Span, Stale, Update, Version, VersionVector, membership,
-    millis,
+    Change, Clock, Drift, GroupMembers, Index, LoadError, Membership, MergeError, Origin, Refusal,
+    Row, RowId, Rows, Sequence, Span, Stale, Update, Version, VersionVector, membership, millis,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -18,7 +17,7 @@ pub struct Registry {
     clock: Clock,
     versions: VersionVector,
     rows: Rows,
-    index: Index,
+    pub(super) index: Index,
     /// How many updates have been applied: an update fits only the state it was made from.
     applied: u64,
 }
@@ -37,7 +36,7 @@ impl Registry {
 
     /// Whose writes this registry makes.
     pub fn origin(&self) -> Origin {
-        self.clock.origin()
+        self.clock.origin
     }
 
     /// Up to which write of each origin it knows all that still stands.
@@ -50,18 +49,13 @@ impl Registry {
         self.rows.get(&id)
     }
 
-    /// What follows from the rows.
-    pub(super) fn index(&self) -> &Index {
-        &self.index
-    }
-
     /// The rows of an account in a group, sorted by id.
     pub(super) fn memberships(
         &self,
         group: RowId,
         account: RowId,
-    ) -> impl Iterator<Item = &Membership> {
-        let members = self.index.members_of(group).into_iter();
+    ) -> impl Iterator<Item = &Membership> + Clone {
+        let members = self.index.members.get(&group).into_iter();
         members
             .flat_map(move |members| members.rows_of(account))
             .filter_map(|id| membership(&self.rows, id))
@@ -69,7 +63,7 @@ impl Registry {
 
     /// All rows of members of a group, whatever has become of them.
     pub(super) fn memberships_of_group(&self, group: RowId) -> impl Iterator<Item = &Membership> {
-        let members = self.index.members_of(group).into_iter();
+        let members = self.index.members.get(&group).into_iter();
         members
             .flat_map(GroupMembers::all_rows)
             .filter_map(|id| membership(&self.rows, id))
@@ -112,7 +106,7 @@ impl Registry {
     pub fn merge(&self, change: &Change, now: Duration) -> Result<Update, MergeError> {
         let origin = self.origin();
         let known = self.versions.of(origin);
-        let covered = change.span_of(origin).map(|span| span.upto);
+        let covered = change.covers.get(&origin).map(|span| span.upto);
         let written = change.rows().flat_map(|row| own_writes(origin, row));
         if let Some(heard) = covered.into_iter().chain(written).max()
             && heard > known
@@ -153,13 +147,14 @@ impl Registry {
                 gaps.push(origin);
             }
         }
-        let merged = Merged {
+        Ok(Update {
+            basis: self.applied,
             rows,
             versions,
+            change: None,
             gaps,
             drift,
-        };
-        Ok(Update::merged(self.applied, merged))
+        })
     }
 
     /// Makes an update the registry's state. It must be durable before anyone is told.
@@ -167,11 +162,13 @@ impl Registry {
     /// # Errors
     /// Another update was applied since this one was made.
     pub fn apply(&mut self, update: Update) -> Result<(), Stale> {
-        let (rows, versions) = update.fitting(self.applied)?;
-        for row in rows {
+        if update.basis != self.applied {
+            return Err(Stale);
+        }
+        for row in update.rows {
             self.insert(row);
         }
-        self.versions = versions;
+        self.versions = update.versions;
         self.applied += 1;
         Ok(())
     }
@@ -188,7 +185,7 @@ impl Registry {
 
     /// From now on own writes bear that origin, which is to have made none; those made so far are another's.
     pub fn renew(&mut self, origin: Origin) {
-        self.clock.renew(origin);
+        self.clock.origin = origin;
         self.applied += 1;
     }
 
@@ -208,7 +205,7 @@ impl Registry {
             for (sequence, ids) in self.index.writes(origin, Span { after, upto }) {
                 let new: BTreeMap<RowId, &Row> = ids
                     .iter()
-                    .filter(|id| !change.contains(**id))
+                    .filter(|id| !change.rows.contains_key(id))
                     .filter_map(|id| Some((*id, self.rows.get(id)?)))
                     .collect();
                 let length: usize = new.values().map(|row| row.encode().len()).sum();
@@ -217,12 +214,14 @@ impl Registry {
                     break;
                 }
                 bytes += length;
-                new.into_values().cloned().for_each(|row| change.add(row));
+                change
+                    .rows
+                    .extend(new.into_iter().map(|(id, row)| (id, row.clone())));
                 reached = sequence;
             }
             let upto = if full { reached } else { upto };
             if upto > after {
-                change.cover(origin, Span { after, upto });
+                change.covers.insert(origin, Span { after, upto });
             }
             if full {
                 break;
@@ -284,8 +283,17 @@ impl Registry {
             upto: version.sequence,
         };
         versions.note(origin, version.sequence);
-        let change = Change::new(BTreeMap::from([(origin, span)]), rows);
-        Ok(Update::own(self.applied, versions, change))
+        Ok(Update {
+            basis: self.applied,
+            rows: rows.values().cloned().collect(),
+            versions,
+            change: Some(Change {
+                covers: BTreeMap::from([(origin, span)]),
+                rows,
+            }),
+            gaps: Vec::new(),
+            drift: None,
+        })
     }
 
     fn insert(&mut self, row: Row) {

@@ -5,65 +5,19 @@ use super::{Change, Contradiction, Drift, Origin, Row, RowId, VersionVector};
 /// What an operation or a merge would make of the registry: to be made durable, then applied.
 #[derive(Clone, Debug)]
 pub struct Update {
-    basis: u64,
-    rows: Vec<Row>,
-    versions: VersionVector,
-    change: Option<Change>,
-    gaps: Vec<Origin>,
-    drift: Option<Drift>,
+    /// Which state of the registry it was made from.
+    pub(super) basis: u64,
+    pub(super) rows: Vec<Row>,
+    pub(super) versions: VersionVector,
+    pub(super) change: Option<Change>,
+    pub(super) gaps: Vec<Origin>,
+    pub(super) drift: Option<Drift>,
 }
 
 impl Update {
-    /// An own write: its change, and the version vector with it.
-    pub(super) fn own(basis: u64, versions: VersionVector, change: Change) -> Self {
-        Self {
-            basis,
-            rows: change.rows().cloned().collect(),
-            versions,
-            change: Some(change),
-            gaps: Vec::new(),
-            drift: None,
-        }
-    }
-
-    /// What a merge would make of the registry.
-    pub(super) fn merged(basis: u64, merged: Merged) -> Self {
-        let Merged {
-            rows,
-            versions,
-            gaps,
-            drift,
-        } = merged;
-        Self {
-            basis,
-            rows,
-            versions,
-            change: None,
-            gaps,
-            drift,
-        }
-    }
-
     /// The rows that are new or other than before, whole: each replaces what is stored under its id.
     pub fn rows(&self) -> &[Row] {
         &self.rows
-    }
-
-    /// An own write of one more row.
-    pub(super) fn with(mut self, row: Row) -> Self {
-        if let Some(change) = &mut self.change {
-            change.add(row.clone());
-        }
-        self.rows.push(row);
-        self
-    }
-
-    /// The rows and version vector, if the registry is in the state that this was made from.
-    pub(super) fn fitting(self, basis: u64) -> Result<(Vec<Row>, VersionVector), Stale> {
-        match self.basis == basis {
-            true => Ok((self.rows, self.versions)),
-            false => Err(Stale),
-        }
     }
 
     /// The version vector to be stored with them, in the same commit.
@@ -85,14 +39,6 @@ impl Update {
     pub fn drift(&self) -> Option<Drift> {
         self.drift
     }
-}
-
-/// What a merge comes to.
-pub(super) struct Merged {
-    pub(super) rows: Vec<Row>,
-    pub(super) versions: VersionVector,
-    pub(super) gaps: Vec<Origin>,
-    pub(super) drift: Option<Drift>,
 }
 
 /// An update that was made from another state of the registry than the present one. Nothing was applied.

@@ -403,7 +403,7 @@ impl World {
     fn deliver(&mut self, to: usize, bytes: &[u8]) -> Result<(), String> {
         let mut change = Change::decode(bytes).map_err(|error| error.to_string())?;
         let registry = &self.trackers[to].registry;
-        for row in change.rows_mut() {
+        for row in change.rows.values_mut() {
             match (self.mutation, row) {
                 (Mutation::IgnoreEnds, Row::Membership(row)) => row.ended = None,
                 (Mutation::IgnorePasswords, Row::Account(theirs)) => {
@@ -567,7 +567,7 @@ pub(crate) fn names_are_held_by_the_earliest(registry: &Registry) -> Result<(), 
 
 /// The change as whoever ignores ends would see it.
 pub(crate) fn without_ends(mut change: Change) -> Change {
-    for row in change.rows_mut() {
+    for row in change.rows.values_mut() {
         if let Row::Membership(row) = row {
             row.ended = None;
         }
