@@ -22,12 +22,13 @@ mod service;
 mod store;
 mod swarm;
 mod swarms;
+mod threads;
 mod totals;
 mod udp;
 mod watch;
 
 pub use access::{Counts, INVITE, InviteCode, Operator, Registration, Terms};
-use announcing::{Announcing, Origin};
+use announcing::Announcing;
 pub use announcing::{Reach, Refusal};
 pub use closed_run::{
     CLOSED_RUN_ONLY, ClosedRun, ConnectionId, DEFAULT_WAIT, Effect, HELLO, NO_LIVING_OWNER,
@@ -48,12 +49,13 @@ use saved::{MAX_SAVED, Saved, SavedSwarm};
 pub use server::{
     ControlLines, DEFAULT_INTERVAL, Options, ServeLine, Tracker, TrackerError, bind, bind_with_udp,
 };
+pub use service::Access;
 use service::Service;
-pub use service::{Access, Cluster};
 pub(crate) use store::named_by;
 pub use store::{OpenError, Position, RegistryStore, WriteError, Written};
 use swarm::{Renewed, Swarm, Traffic};
 pub use swarms::Swarms;
+use threads::Threads;
 pub use totals::Stats;
 use totals::Totals;
 use udp::UdpServer;

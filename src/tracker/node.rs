@@ -10,16 +10,13 @@
 //! 4. The registry's threads end once all is on the disk.
 
 use super::access::{Operator, Registrar, Terms, serve_peer};
-use super::replication::Status;
 use super::{
-    Access, Cluster, ControlLines, Endpoint, EndpointOptions, NodeError, Options, Position,
-    RegistryStore, Replicas, RunningFile, ServeLine, Tracker, numbers, serve_operator,
-    serve_replica,
+    Access, ControlLines, Endpoint, EndpointOptions, NodeError, Options, Position, RegistryStore,
+    Replicas, RunningFile, ServeLine, Tracker, numbers, serve_operator, serve_replica,
 };
 use crate::certificate::Fingerprint;
 use crate::net::{Purpose, Stop};
 use crate::storage::{Database, SwarmsFile};
-use crate::torrent::InfoHash;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -92,10 +89,7 @@ impl Node {
                 tls: endpoint.tls,
                 serve: control(&store, &registrar),
             }),
-            cluster: Some(Arc::new(Groups {
-                store: Arc::clone(&store),
-                registrar: Arc::clone(&registrar),
-            })),
+            cluster: Some(Arc::clone(&store)),
             stop: endpoint.stop.clone(),
             ..Options::new(endpoint.listener)
         })?;
@@ -164,20 +158,4 @@ fn control(store: &Arc<RegistryStore>, registrar: &Arc<Registrar>) -> ServeLine 
         Purpose::Twin => serve_replica(&store, line, from),
         Purpose::Operator => serve_operator(&store, line, from),
     })
-}
-
-/// What announces over HTTP and UDP have to know of groups.
-struct Groups {
-    store: Arc<RegistryStore>,
-    registrar: Arc<Registrar>,
-}
-
-impl Cluster for Groups {
-    fn is_shared(&self, swarm: InfoHash) -> bool {
-        self.registrar.is_shared(swarm)
-    }
-
-    fn status(&self) -> Status {
-        self.store.status()
-    }
 }

@@ -89,11 +89,6 @@ impl Quotas {
         self.book(origin, origin, 0)
     }
 
-    /// Books a swarm and its first peer, both of `origin`.
-    pub(super) fn swarm_starts(&self, origin: AddressPrefix) -> Result<(), Refusal> {
-        self.book(origin, origin, 1)
-    }
-
     /// Books a swarm of `founder` that comes back with a peer of `origin`.
     pub(super) fn swarm_restored(
         &self,
@@ -104,13 +99,11 @@ impl Quotas {
     }
 
     pub(super) fn peer_left(&self, origin: AddressPrefix) {
-        let (swarms, peers) = (0, 1);
-        self.release(origin, Held { swarms, peers });
+        self.release(origin, 0, 1);
     }
 
     pub(super) fn swarm_left(&self, founder: AddressPrefix) {
-        let (swarms, peers) = (1, 0);
-        self.release(founder, Held { swarms, peers });
+        self.release(founder, 1, 0);
     }
 
     fn book(
@@ -139,17 +132,17 @@ impl Quotas {
         Ok(())
     }
 
-    fn release(&self, origin: AddressPrefix, gone: Held) {
+    fn release(&self, origin: AddressPrefix, swarms: usize, peers: usize) {
         let mut held = self.held();
         if let Entry::Occupied(mut entry) = held.entry(origin) {
             let left = entry.get_mut();
-            left.swarms = left.swarms.saturating_sub(gone.swarms);
-            left.peers = left.peers.saturating_sub(gone.peers);
+            left.swarms = left.swarms.saturating_sub(swarms);
+            left.peers = left.peers.saturating_sub(peers);
             if left.swarms + left.peers == 0 {
                 entry.remove();
             }
-            self.peers.fetch_sub(gone.peers, Ordering::Relaxed);
-            self.swarms.fetch_sub(gone.swarms, Ordering::Relaxed);
+            self.peers.fetch_sub(peers, Ordering::Relaxed);
+            self.swarms.fetch_sub(swarms, Ordering::Relaxed);
         }
     }
 

@@ -4,7 +4,7 @@
 //! a restart, stopping. Out of scope: arguments and signals.
 
 use super::connection::{self, Deadlines};
-use super::{Access, Cluster, Limits, MAX_SAVED, Service, Swarms, UdpServer};
+use super::{Access, Limits, MAX_SAVED, RegistryStore, Service, Swarms, UdpServer};
 use crate::net::{Caps, Incoming, Purpose, Serve, Server, Stop, TlsServer, TlsStream};
 use crate::storage::SwarmsFile;
 use crate::system::{lock, since_1970};
@@ -58,7 +58,7 @@ pub struct Options {
     /// Its control lines; without it there are none.
     pub control: Option<ControlLines>,
     /// The cluster it is of, if it serves groups.
-    pub cluster: Option<Arc<dyn Cluster>>,
+    pub cluster: Option<Arc<RegistryStore>>,
     /// Ends the tracker when raised, whoever raises it.
     pub stop: Stop,
     /// How much it holds at most.
@@ -188,7 +188,11 @@ impl Tracker {
         if let Some(file) = &kept {
             restore(&swarms, file, epoch);
         }
-        let service = Arc::new(Service::new(swarms, access, options.cluster));
+        let service = Arc::new(Service {
+            swarms,
+            access,
+            cluster: options.cluster,
+        });
         let acceptor = Acceptor {
             service: Arc::clone(&service),
             control,
@@ -214,7 +218,7 @@ impl Tracker {
         let (expiring, stopping) = (Arc::clone(&service), stop.clone());
         let expiry = thread::Builder::new()
             .name("expiry".into())
-            .spawn(move || expire(expiring.swarms(), &stopping, interval, epoch))
+            .spawn(move || expire(&expiring.swarms, &stopping, interval, epoch))
             .map_err(TrackerError::Start)?;
         log::info!("tracker {number} listens on {address}");
         Ok(Self {
@@ -244,7 +248,7 @@ impl Tracker {
         if let Some(expiry) = expiry.take() {
             let _ = expiry.join();
             if let Some(file) = &self.swarms {
-                save(self.service.swarms(), file, self.epoch);
+                save(&self.service.swarms, file, self.epoch);
             }
             log::info!("the tracker on {} has stopped", self.address());
         }

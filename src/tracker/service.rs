@@ -4,10 +4,8 @@
 //! In scope: request to response, the time handed in. Out of scope: sockets.
 
 use super::http::{self, Request};
-use super::replication::Status;
 use super::watch;
-use super::{Reach, Swarms};
-use crate::torrent::InfoHash;
+use super::{Reach, RegistryStore, Swarms};
 use crate::wire::{
     AnnounceRequest, AnnounceResponse, Event, PeerList, ScrapeRequest, ScrapeResponse,
     encode_failure,
@@ -27,35 +25,14 @@ pub enum Access {
     Nothing(&'static str),
 }
 
-/// What the announces and counts of a tracker have to know of its cluster.
-pub trait Cluster: Send + Sync {
-    /// Whether a swarm is a group's, which nobody enters by an announce over HTTP or UDP.
-    fn is_shared(&self, swarm: InfoHash) -> bool;
-
-    /// How the tracker stands with the others of its cluster.
-    fn status(&self) -> Status;
-}
-
 /// Answers requests out of the swarms.
 pub(super) struct Service {
-    swarms: Swarms,
-    access: Access,
-    cluster: Option<Arc<dyn Cluster>>,
+    pub(super) swarms: Swarms,
+    pub(super) access: Access,
+    pub(super) cluster: Option<Arc<RegistryStore>>,
 }
 
 impl Service {
-    pub(super) fn new(swarms: Swarms, access: Access, cluster: Option<Arc<dyn Cluster>>) -> Self {
-        Self {
-            swarms,
-            access,
-            cluster,
-        }
-    }
-
-    pub(super) fn swarms(&self) -> &Swarms {
-        &self.swarms
-    }
-
     /// Appends the response to `request`, which came from `from`. A refusal is a `failure reason` under status 200, as
     /// clients read no other answer's body.
     pub(super) fn respond(
@@ -106,7 +83,7 @@ impl Service {
     ) -> Result<AnnounceResponse, String> {
         self.admit()?;
         let cluster = self.cluster.as_ref();
-        if cluster.is_some_and(|cluster| cluster.is_shared(request.info_hash)) {
+        if cluster.is_some_and(|store| store.read(|it| it.is_shared(request.info_hash))) {
             return Err("this torrent is not served here".into());
         }
         let response = self.swarms.announce(now, request, from, reach);

@@ -17,6 +17,7 @@ mod saving;
 pub use opening::OpenError;
 pub(super) use outgoing::{LineOutbox, Outgoing};
 
+use super::Threads;
 use super::registry::{Refusal, Registry, Row, Sequence, Update};
 use super::replication::{
     BATCH, Blobs, Copies, Effect, LineId, Moment, Replica, Report, Serving, Settings, Start,
@@ -24,7 +25,7 @@ use super::replication::{
 };
 use crate::net::Stop;
 use crate::storage::{Database, DatabaseError};
-use crate::system::{lock, recover, since_1970};
+use crate::system::{recover, since_1970};
 use crate::torrent::{Info, InfoHash};
 use crate::wire::replica::{Message, TrackerNumber};
 use opening::{load, spare};
@@ -33,8 +34,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 /// How often time passes for the replica.
@@ -47,7 +48,7 @@ const DISK: Duration = Duration::from_secs(60);
 pub struct RegistryStore {
     shared: Arc<Shared>,
     stop: Stop,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Threads,
 }
 
 /// Which tracker this is.
@@ -127,18 +128,22 @@ impl RegistryStore {
         let store = Self {
             shared,
             stop: Stop::new(),
-            threads: Mutex::default(),
+            threads: Threads::default(),
         };
         // What followed from the start is done now, before anybody asks.
         store.shared.happens(Replica::tick);
         let saving = Arc::clone(&store.shared);
-        store.start("registry", move || saving.save())?;
+        let registry = Builder::new().name("registry".to_owned());
+        let started = store.threads.start(registry, move || saving.save());
+        started.map_err(OpenError::Thread)?;
         let (ticking, stop) = (Arc::clone(&store.shared), store.stop.clone());
-        store.start("replica", move || {
+        let replica = Builder::new().name("replica".to_owned());
+        let started = store.threads.start(replica, move || {
             while !stop.wait(TICK) {
                 ticking.happens(Replica::tick);
             }
-        })?;
+        });
+        started.map_err(OpenError::Thread)?;
         Ok(store)
     }
 
@@ -175,10 +180,7 @@ impl RegistryStore {
     pub fn stop(&self) {
         self.close_lines();
         self.shared.saves.end();
-        let mut threads = lock(&self.threads);
-        for thread in threads.drain(..) {
-            let _ = thread.join();
-        }
+        self.threads.wait();
     }
 
     /// Whether this tracker serves; after a failed commit it does not.
@@ -301,14 +303,6 @@ impl RegistryStore {
         self.shared.state().lines.remove(&line);
         self.shared
             .happens(|replica, now| replica.line_down(line, now));
-    }
-
-    fn start(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), OpenError> {
-        let started = thread::Builder::new().name(name.to_owned()).spawn(run);
-        let started = started.map_err(OpenError::Thread)?;
-        let mut threads = lock(&self.threads);
-        threads.push(started);
-        Ok(())
     }
 }
 

@@ -5,14 +5,16 @@
 //! locks: a shard's before that of the quotas, never two of a kind.
 
 use super::{
-    Announcing, Limits, Quotas, Reach, Refusal, Renewed, Saved, SavedError, SavedSwarm,
-    Stats, Swarm, Totals, Traffic,
+    Announcing, Limits, Quotas, Reach, Refusal, Renewed, Saved, SavedError, SavedSwarm, Stats,
+    Swarm, Totals, Traffic,
 };
 use crate::base::AddressPrefix;
 use crate::system::lock;
 use crate::torrent::InfoHash;
-use crate::wire::SwarmCounts;
-use crate::wire::{AnnounceRequest, AnnounceResponse, Event, ScrapeRequest, ScrapeResponse};
+use crate::wire::{
+    AnnounceRequest, AnnounceResponse, Event, MAX_NUM_WANT, ScrapeRequest, ScrapeResponse,
+    SwarmCounts,
+};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
@@ -25,7 +27,6 @@ const SHARDS: usize = 64;
 /// How many peers are given to one that names no number.
 const DEFAULT_NUM_WANT: u32 = 50;
 /// How many peers are given at most.
-const MAX_NUM_WANT: u32 = crate::wire::MAX_NUM_WANT;
 /// When other clients are asked to announce again.
 const OTHER_INTERVAL: Duration = Duration::from_secs(120);
 /// How long other clients may be silent: they raise short intervals by themselves, to 300 s and more.
@@ -275,7 +276,7 @@ impl Swarms {
                         swarm.get_mut().join(peer);
                     }
                     Entry::Vacant(vacant) => {
-                        self.quotas.swarm_starts(origin)?;
+                        self.quotas.swarm_restored(origin, origin)?;
                         vacant.insert(Swarm::new(origin)).join(peer);
                     }
                 }

@@ -1,9 +1,10 @@
 //! Counts over all swarms, for those who watch a tracker: they name no swarm and no peer.
 
+use serde::Serialize;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// How much a tracker holds and has done since its start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Stats {
     /// Swarms with at least one peer.
     pub swarms: usize,
@@ -18,8 +19,10 @@ pub struct Stats {
     /// Scrapes answered.
     pub scrapes: u64,
     /// Bytes uploaded, as peers told it.
+    #[serde(rename = "uploaded_bytes")]
     pub uploaded: u64,
     /// Bytes downloaded, as peers told it.
+    #[serde(rename = "downloaded_bytes")]
     pub downloaded: u64,
 }
 

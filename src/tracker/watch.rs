@@ -15,17 +15,11 @@ pub(super) const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 #[derive(Serialize)]
-struct Told {
+struct Told<'a> {
     version: &'static str,
     uptime_seconds: u64,
-    swarms: usize,
-    peers: usize,
-    seeds: usize,
-    leeches: usize,
-    announces: u64,
-    scrapes: u64,
-    uploaded_bytes: u64,
-    downloaded_bytes: u64,
+    #[serde(flatten)]
+    stats: &'a Stats,
 }
 
 /// The counts as one JSON object on one line.
@@ -33,14 +27,7 @@ pub(super) fn json(stats: &Stats, uptime: Duration) -> String {
     let told = Told {
         version: VERSION,
         uptime_seconds: uptime.as_secs(),
-        swarms: stats.swarms,
-        peers: stats.peers,
-        seeds: stats.seeds,
-        leeches: stats.leeches,
-        announces: stats.announces,
-        scrapes: stats.scrapes,
-        uploaded_bytes: stats.uploaded,
-        downloaded_bytes: stats.downloaded,
+        stats,
     };
     // Numbers and a fixed text: nothing of it can fail to be written.
     let mut line = serde_json::to_string(&told).unwrap_or_default();

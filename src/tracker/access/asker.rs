@@ -1,7 +1,6 @@
 //! Who asks, and what came of it.
 
 use super::token::Session;
-use crate::tracker::registry::RowId;
 use crate::tracker::store::Written;
 use crate::wire::access::{Answer, Token};
 use std::cell::Cell;
@@ -9,38 +8,21 @@ use std::net::IpAddr;
 
 /// Somebody who asks: with a session that holds, and from where.
 pub(super) struct Asker<'a> {
-    session: &'a Session,
-    token: &'a Token,
-    from: IpAddr,
+    pub(super) session: &'a Session,
+    pub(super) token: &'a Token,
+    pub(super) from: IpAddr,
     /// Whether something was written that is only here so far.
     only_here: Cell<bool>,
 }
 
 impl<'a> Asker<'a> {
     pub(super) fn new(session: &'a Session, token: &'a Token, from: IpAddr) -> Self {
-        let only_here = Cell::new(false);
         Self {
             session,
             token,
             from,
-            only_here,
+            only_here: Cell::new(false),
         }
-    }
-
-    pub(super) fn account(&self) -> RowId {
-        self.session.account
-    }
-
-    pub(super) fn session(&self) -> &Session {
-        self.session
-    }
-
-    pub(super) fn token(&self) -> &Token {
-        self.token
-    }
-
-    pub(super) fn from(&self) -> IpAddr {
-        self.from
     }
 
     /// Something was written for it.

@@ -39,9 +39,9 @@ impl Changes {
         info: Option<&Info>,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
     ) -> Result<Answer, Refused> {
-        let session = asker.session();
+        let session = asker.session;
         let name = shown(&self.store, session.account);
-        let what = format!("{name} at {} {what}", asker.from());
+        let what = format!("{name} at {} {what}", asker.from);
         // Checked again with the write itself: the session may have been ended meanwhile.
         let written = self.write_once(key, &what, info, |registry, now| {
             registry.check_session(session.account, session.session, session.credential)?;

@@ -37,10 +37,7 @@ impl InviteCode {
     /// What is kept of it.
     pub fn hash(&self) -> CodeHash {
         let hash = digest(&SHA256, &self.0);
-        let mut bytes = [0; 32];
-        let pairs = bytes.iter_mut().zip(hash.as_ref());
-        pairs.for_each(|(to, from)| *to = *from);
-        CodeHash(bytes)
+        CodeHash(hash.as_ref().first_chunk().copied().unwrap_or([0; 32]))
     }
 
     fn number(&self) -> u128 {

@@ -84,11 +84,8 @@ impl IdempotencyKey {
             hash.update(&length.to_be_bytes());
             hash.update(part);
         }
-        let mut id = [0; 16];
-        let bytes = hash.finish();
-        let pairs = id.iter_mut().zip(bytes.as_ref());
-        pairs.for_each(|(to, from)| *to = *from);
-        RowId(id)
+        let id = hash.finish().as_ref().first_chunk().copied();
+        RowId(id.unwrap_or_default())
     }
 }
 

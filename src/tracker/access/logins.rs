@@ -88,8 +88,7 @@ impl Logins {
         };
         admitted.succeeded();
         log::info!("{user} at {from} logs in");
-        let token = self.begin(account.id, account.credential())?;
-        self.session(account.id, token)
+        self.session(account.id, account.credential())
     }
 
     pub(super) fn change_password(
@@ -100,11 +99,10 @@ impl Logins {
         old: &Password,
         new: &Password,
     ) -> Result<Answer, Refused> {
-        let id = asker.account();
-        let account = self.store.read(|registry| registry.account(id).cloned());
-        let account = account.ok_or_else(|| told(Refusal::AccountGone))?;
+        let id = asker.session.account;
+        let account = self.account(id)?;
         let label = name_of(&self.store, id)?;
-        let admitted = self.admit(Some(&label), asker.from())?;
+        let admitted = self.admit(Some(&label), asker.from)?;
         if !self.verify(old, Some(&account.password.value))? {
             admitted.failed();
             return Err(refused(
@@ -116,13 +114,7 @@ impl Logins {
         changes.change(asker, key, "changes the password", |registry, now| {
             registry.change_password(id, hash, now)
         })?;
-        let credential = self.store.read(|registry| {
-            let account = registry.account(id);
-            account.map(Account::credential)
-        });
-        let credential = credential.ok_or_else(|| told(Refusal::AccountGone))?;
-        let token = self.begin(id, credential)?;
-        self.session(id, token)
+        self.session(id, self.account(id)?.credential())
     }
 
     /// A session for whoever changed a password and got no answer, if it has not been changed again.
@@ -132,18 +124,24 @@ impl Logins {
         new: &Password,
         from: IpAddr,
     ) -> Result<Answer, Refused> {
-        let account = self.store.read(|registry| registry.account(id).cloned());
-        let account = account.ok_or_else(|| told(Refusal::AccountGone))?;
+        let account = self.account(id)?;
         let admitted = self.admit(Some(&name_of(&self.store, id)?), from)?;
         if !self.verify(new, Some(&account.password.value))? {
             admitted.failed();
             return Err(told(Refusal::SessionEnded));
         }
-        let token = self.begin(id, account.credential())?;
-        self.session(id, token)
+        self.session(id, account.credential())
     }
 
-    fn session(&self, account: RowId, token: Token) -> Result<Answer, Refused> {
+    fn account(&self, id: RowId) -> Result<Account, Refused> {
+        let account = self.store.read(|registry| registry.account(id).cloned());
+        account.ok_or_else(|| told(Refusal::AccountGone))
+    }
+
+    /// Begins a session under `credential`.
+    fn session(&self, account: RowId, credential: Stamp) -> Result<Answer, Refused> {
+        let (id, now) = (self.draw()?, since_1970());
+        let token = self.sign(&Session::begin(account, id, credential, now))?;
         let user = name_of(&self.store, account)?;
         let lost = self.store.read(|registry| registry.lost_name(account));
         let note = lost.then(|| {
@@ -163,7 +161,7 @@ impl Logins {
             Closed::Slow(wait) => {
                 let seconds = wait.as_secs().max(1);
                 let message = format!("too many failed tries; try again in {seconds} s");
-                refused(ErrorKind::SlowDown, &message)
+                refused(ErrorKind::SlowDown, message)
             }
             Closed::Busy => overloaded(PasswordsError::Busy),
         })
@@ -177,12 +175,6 @@ impl Logins {
         self.passwords
             .verify(password.clone(), hash)
             .map_err(overloaded)
-    }
-
-    /// The token of a new session.
-    fn begin(&self, account: RowId, credential: Stamp) -> Result<Token, Refused> {
-        let now = since_1970();
-        self.sign(&Session::begin(account, self.draw()?, credential, now))
     }
 
     pub(super) fn sign(&self, session: &Session) -> Result<Token, Refused> {

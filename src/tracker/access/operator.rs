@@ -24,24 +24,12 @@ pub struct Counts {
 /// What the tracker's operator works with.
 #[derive(Clone, Debug)]
 pub struct Operator {
-    store: Arc<RegistryStore>,
-    logins: Arc<Logins>,
-    registration: Registration,
+    pub(super) store: Arc<RegistryStore>,
+    pub(super) logins: Arc<Logins>,
+    pub(super) registration: Registration,
 }
 
 impl Operator {
-    pub(super) fn new(
-        store: Arc<RegistryStore>,
-        logins: Arc<Logins>,
-        registration: Registration,
-    ) -> Self {
-        Self {
-            store,
-            logins,
-            registration,
-        }
-    }
-
     /// Who may make an account.
     pub fn registration(&self) -> Registration {
         self.registration

@@ -6,6 +6,7 @@
 
 use super::phc::Parts;
 use crate::system::{lock, processors};
+use crate::tracker::Threads;
 use crate::tracker::registry::PasswordHash;
 use crate::wire::password::Password;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -13,7 +14,7 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::io;
 use std::sync::Mutex;
-use std::thread::{self, JoinHandle};
+use std::thread::Builder;
 use std::time::Duration;
 
 /// How many passwords may wait for a worker.
@@ -41,7 +42,7 @@ pub(super) enum PasswordsError {
 #[derive(Debug)]
 pub(super) struct Passwords {
     queue: Mutex<Option<Sender<Job>>>,
-    workers: Mutex<Vec<JoinHandle<()>>>,
+    workers: Threads,
     patience: Duration,
 }
 
@@ -62,27 +63,20 @@ impl Passwords {
     /// # Errors
     /// When the system gives no further thread.
     pub(super) fn start() -> io::Result<Self> {
-        let cores = processors();
-        Self::start_with(cores, WAITING, PATIENCE)
+        Self::start_with(processors(), WAITING, PATIENCE)
     }
 
     fn start_with(workers: usize, waiting: usize, patience: Duration) -> io::Result<Self> {
         let (queue, jobs) = bounded(waiting);
         let passwords = Self {
             queue: Mutex::new(Some(queue)),
-            workers: Mutex::default(),
+            workers: Threads::default(),
             patience,
         };
         for number in 1..=workers {
             let jobs = jobs.clone();
-            let worker = thread::Builder::new()
-                .name(format!("password-{number}"))
-                .spawn(move || work(&jobs))?;
-            let mut workers = passwords.workers.lock();
-            workers
-                .as_mut()
-                .unwrap_or_else(|poisoned| poisoned.get_mut())
-                .push(worker);
+            let worker = Builder::new().name(format!("password-{number}"));
+            passwords.workers.start(worker, move || work(&jobs))?;
         }
         Ok(passwords)
     }
@@ -112,10 +106,7 @@ impl Passwords {
     /// Takes nothing more, works off what waits and ends the workers.
     pub(super) fn stop(&self) {
         drop(lock(&self.queue).take());
-        let workers = std::mem::take(&mut *lock(&self.workers));
-        for worker in workers {
-            let _ = worker.join();
-        }
+        self.workers.wait();
     }
 
     fn run<T>(

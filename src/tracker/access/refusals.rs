@@ -6,18 +6,19 @@ use crate::tracker::replication::{Serving, WriteError as ReplicaError};
 use crate::tracker::store::WriteError;
 use crate::wire::access::{ErrorKind, Refused};
 use crate::wire::control::Line;
+use std::fmt::Display;
 
-pub(super) fn refused(kind: ErrorKind, message: &str) -> Refused {
+pub(super) fn refused(kind: ErrorKind, message: impl Display) -> Refused {
     Refused {
         kind,
-        message: Line::new(message),
+        message: Line::new(&message.to_string()),
     }
 }
 
 /// A rule's refusal as it is sent.
 pub(super) fn told(refusal: Refusal) -> Refused {
     let kind = ErrorKind::parse(refusal.kind()).unwrap_or(ErrorKind::BadRequest);
-    refused(kind, &refusal.to_string())
+    refused(kind, refusal)
 }
 
 /// Why nothing was written, as it is sent: what the disk says is for the operator's log.
@@ -25,12 +26,12 @@ pub(super) fn unwritten(error: WriteError) -> Refused {
     match error {
         WriteError::Replica(ReplicaError::Refused(refusal)) => told(refusal),
         WriteError::Replica(error @ ReplicaError::NotServing(Serving::Waiting)) => {
-            refused(ErrorKind::Starting, &error.to_string())
+            refused(ErrorKind::Starting, error)
         }
         WriteError::Replica(error @ ReplicaError::NotServing(_)) => {
-            refused(ErrorKind::NotServing, &error.to_string())
+            refused(ErrorKind::NotServing, error)
         }
-        WriteError::Replica(error) => refused(ErrorKind::BadRequest, &error.to_string()),
+        WriteError::Replica(error) => refused(ErrorKind::BadRequest, error),
         WriteError::NotSaved => refused(
             ErrorKind::NotSaved,
             "the tracker cannot write its database; tell its operator (its log says why), and look whether the change \
@@ -48,5 +49,5 @@ pub(super) fn no_randomness() -> Refused {
 
 pub(super) fn overloaded(error: PasswordsError) -> Refused {
     log::warn!("a password was not checked: {error}");
-    refused(ErrorKind::Busy, &error.to_string())
+    refused(ErrorKind::Busy, error)
 }

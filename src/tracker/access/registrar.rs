@@ -5,19 +5,21 @@
 //! refusal is told (`refusals`).
 
 use super::lists;
-use super::views::{self, shown};
+use super::views::{self, PAGE, shown};
 use super::{
     Asker, Changes, Done, GroupShares, IdempotencyKey, InviteCode, LIFETIME, Logins, Operator,
     Registration, Session, Terms, no_randomness, refused, told, unwritten,
 };
 use crate::certificate::{Authority, GroupAuthority};
 use crate::system::since_1970;
-use crate::torrent::InfoHash;
-use crate::tracker::registry::{GroupKey, Leaving, NewAccount, NewGroup, Refusal};
+use crate::tracker::registry::{
+    Cursor, GroupKey, Leaving, NewAccount, NewGroup, Refusal, Registry,
+};
 use crate::tracker::store::{RegistryStore, Written};
 use crate::wire::access::{Answer, Ask, ErrorKind, Place, Refused, Reply, Request, Token};
 use crate::wire::name::{GroupName, Label, UserName};
 use crate::wire::password::Password;
+use std::fmt::Display;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -58,18 +60,16 @@ impl Registrar {
 
     /// What the tracker's operator works with.
     pub(in crate::tracker) fn operator(&self) -> Operator {
-        let (store, logins) = (Arc::clone(&self.store), Arc::clone(&self.logins));
-        Operator::new(store, logins, self.registration)
+        Operator {
+            store: Arc::clone(&self.store),
+            logins: Arc::clone(&self.logins),
+            registration: self.registration,
+        }
     }
 
     /// Drops peers of groups' swarms that have been silent for too long.
     pub(in crate::tracker) fn expire(&self) {
         self.shares.expire();
-    }
-
-    /// Whether a swarm is a group's, so that nobody is told of it over HTTP or UDP.
-    pub(in crate::tracker) fn is_shared(&self, info_hash: InfoHash) -> bool {
-        self.shares.is_shared(info_hash)
     }
 
     /// Ends the threads that hash; log-ins are refused from then on.
@@ -150,8 +150,7 @@ impl Registrar {
         })?;
         let now = since_1970();
         let session = self.logins.open(&token);
-        let session =
-            session.map_err(|error| refused(ErrorKind::SessionEnded, &error.to_string()))?;
+        let session = session.map_err(|error| refused(ErrorKind::SessionEnded, error))?;
         // Before the session is looked at: the write may have ended it.
         if let Some(done) = self.done_before(&session, &ask, from)? {
             return Ok(done);
@@ -179,7 +178,7 @@ impl Registrar {
     fn answer_member(&self, asker: &Asker<'_>, ask: Ask) -> Result<Answer, Refused> {
         match ask.write() {
             Some(write) => {
-                let key = IdempotencyKey::of_account(asker.account(), write);
+                let key = IdempotencyKey::of_account(asker.session.account, write);
                 self.answer_write(asker, &key, ask)
             }
             None => self.answer_read(asker, ask),
@@ -192,11 +191,11 @@ impl Registrar {
         key: &IdempotencyKey,
         ask: Ask,
     ) -> Result<Answer, Refused> {
-        let account = asker.account();
+        let account = asker.session.account;
         let changes = &self.changes;
         match ask {
             Ask::Logout { .. } => {
-                let session = asker.session().session;
+                let session = asker.session.session;
                 changes.change(asker, key, "logs out", |registry, now| {
                     registry.log_out(account, session, now + LIFETIME, now)
                 })
@@ -252,26 +251,33 @@ impl Registrar {
     }
 
     fn answer_read(&self, asker: &Asker<'_>, ask: Ask) -> Result<Answer, Refused> {
-        let (store, account) = (&self.store, asker.account());
+        let (store, account) = (&self.store, asker.session.account);
         match ask {
-            Ask::ListGroups { after } => lists::list_groups(store, account, after.as_ref()),
+            Ask::ListGroups { after } => lists::list(store, after, views::group, |it, after| {
+                Ok(it.groups(Some(account), after, PAGE))
+            })
+            .map(Answer::Groups),
             Ask::ListMembers { group, after } => {
-                lists::list_members(store, account, &group, after.as_ref())
+                let look = |it: &Registry, after: Option<&Cursor>| {
+                    it.members(account, &group, after, PAGE)
+                };
+                lists::list(store, after, views::member, look).map(Answer::Members)
             }
             Ask::ListRequests { group, after } => {
-                lists::list_requests(store, account, &group, after.as_ref())
+                let look = |it: &Registry, after: Option<&Cursor>| {
+                    it.requests(account, &group, after, PAGE)
+                };
+                lists::list(store, after, views::request, look).map(Answer::Requests)
             }
             Ask::Certify { group, request } => self.shares.certify(asker, &group, &request),
-            Ask::ListFiles { group, after } => {
-                self.shares.list_files(account, &group, after.as_ref())
-            }
+            Ask::ListFiles { group, after } => self.shares.list_files(account, &group, after),
             Ask::Metainfo {
                 group,
                 name,
                 offset,
             } => self.shares.metainfo(account, &group, &name, offset),
             Ask::Announce(announce) => self.shares.announce(asker, &announce),
-            Ask::News { seen, after } => lists::news(store, account, &seen, after.as_ref()),
+            Ask::News { seen, after } => lists::news(store, account, &seen, after),
             _ => Err(asked_without_a_session()),
         }
     }
@@ -285,21 +291,20 @@ impl Registrar {
         let what = format!("makes group {name}");
         let id = key.group(name.as_str().as_bytes());
         // Its id, not its name: whoever calls a member sees what its authority is called.
-        let authority = GroupAuthority::generate(&id.to_string()).map_err(|error| {
+        let unmade = |error: &dyn Display| {
             log::error!("no key for group {name}: {error}");
             no_randomness()
-        })?;
-        let secret = GroupKey::new(authority.to_pem()).map_err(|error| {
-            log::error!("no key for group {name}: {error}");
-            no_randomness()
-        })?;
+        };
+        let authority =
+            GroupAuthority::generate(&id.to_string()).map_err(|error| unmade(&error))?;
+        let secret = GroupKey::new(authority.to_pem()).map_err(|error| unmade(&error))?;
         let new = NewGroup {
             id,
             membership: key.making(id),
             name,
             key: secret,
         };
-        let account = asker.account();
+        let account = asker.session.account;
         self.changes.change(asker, key, &what, |registry, now| {
             registry.create_group(account, new, now)
         })

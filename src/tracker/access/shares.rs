@@ -5,14 +5,14 @@
 
 use super::{
     Asker, Changes, Dictionaries, DictionaryError, IdempotencyKey, PAGE, UploadError, Uploads,
-    name_of, no_randomness, refused, told,
+    name_of, no_randomness, refused, told, views::place,
 };
 use crate::certificate::{CertificateError, GroupAuthority, GroupCertificate, MemberPublicKey};
 use crate::system::since_1970;
-use crate::torrent::{Info, InfoHash};
+use crate::torrent::Info;
 use crate::tracker::announcing::Reach;
 use crate::tracker::quotas::Limits;
-use crate::tracker::registry::{Label, NewShare, RowId, SharePlace, SharePlaceError, ShareView};
+use crate::tracker::registry::{Label, NewShare, RowId, SharePlace, ShareView};
 use crate::tracker::store::RegistryStore;
 use crate::tracker::swarms::Swarms;
 use crate::wire::access::{
@@ -66,18 +66,18 @@ impl GroupShares {
         group: &Label,
         request: &KeyRequest,
     ) -> Result<Answer, Refused> {
-        let account = asker.account();
+        let account = asker.session.account;
         let authority = self.authority(account, group)?;
         let user = name_of(&self.store, account)?.to_string();
         // Bound to the session, so that nobody can pass it off as his own.
-        let key = MemberPublicKey::proven(&request.0, asker.token().as_bytes());
-        let key = key.map_err(|error| refused(ErrorKind::BadRequest, &error.to_string()))?;
+        let key = MemberPublicKey::proven(&request.0, asker.token.as_bytes());
+        let key = key.map_err(|error| refused(ErrorKind::BadRequest, error))?;
         let unusable = |error| no_certificate(&format!("for {user} of {group}"), &error);
         let leaf = authority
             .issue(&user, &key, since_1970(), self.certificate)
             .map_err(unusable)?;
         let certificate = authority.certificate().map_err(unusable)?;
-        log::info!("{user} at {} gets a certificate of {group}", asker.from());
+        log::info!("{user} at {} gets a certificate of {group}", asker.from);
         Ok(Answer::Certificate {
             leaf,
             authority: certificate.to_pem().into_bytes(),
@@ -91,7 +91,7 @@ impl GroupShares {
         group: &Label,
         part: &InfoPart,
     ) -> Result<Answer, Refused> {
-        let account = asker.account();
+        let account = asker.session.account;
         // Nobody else shall make the tracker keep anything.
         let authority = self.authority(account, group)?;
         let now = self.epoch.elapsed();
@@ -101,14 +101,14 @@ impl GroupShares {
                 UploadError::Busy => ErrorKind::Busy,
                 UploadError::Part(_) => ErrorKind::BadRequest,
             };
-            refused(kind, &error.to_string())
+            refused(kind, error)
         })?;
         let Some(raw) = whole else {
             return Ok(Answer::Done);
         };
         let bad = |what: &str| {
             let message = format!("this cannot be shared with {group}: {what}");
-            refused(ErrorKind::BadRequest, &message)
+            refused(ErrorKind::BadRequest, message)
         };
         let info = Info::parse(&raw).map_err(|error| bad(&error.to_string()))?;
         let named = info.ssl_cert();
@@ -136,12 +136,9 @@ impl GroupShares {
         &self,
         account: RowId,
         group: &Label,
-        after: Option<&Place>,
+        after: Option<Place>,
     ) -> Result<Answer, Refused> {
-        let after = after.map(|after| after.as_str().parse::<SharePlace>());
-        let after = after
-            .transpose()
-            .map_err(|error: SharePlaceError| refused(ErrorKind::BadRequest, &error.to_string()))?;
+        let after: Option<SharePlace> = place(after)?;
         let listed = self
             .store
             .read(|registry| registry.shares(account, group, after.as_ref(), PAGE));
@@ -187,9 +184,7 @@ impl GroupShares {
         let read = || self.store.info(info_hash);
         match self.dictionaries.part(info_hash, offset, read) {
             Ok(part) => Ok(Answer::Metainfo(part)),
-            Err(DictionaryError::Part(error)) => {
-                Err(refused(ErrorKind::BadRequest, &error.to_string()))
-            }
+            Err(DictionaryError::Part(error)) => Err(refused(ErrorKind::BadRequest, error)),
             Err(error) => Err(missing(&error)),
         }
     }
@@ -228,7 +223,7 @@ impl GroupShares {
         announce: &Announce,
         group: Option<RowId>,
     ) -> Result<(RowId, AnnounceResponse), Refused> {
-        let account = asker.account();
+        let account = asker.session.account;
         let of = self
             .store
             .read(|registry| registry.may_enter(account, announce.info_hash));
@@ -263,11 +258,8 @@ impl GroupShares {
             pieceful: true,
         };
         let now = self.epoch.elapsed();
-        let answered = self
-            .swarms
-            .announce(now, &request, asker.from(), Reach::Both);
-        let answered =
-            answered.map_err(|refusal| refused(ErrorKind::Busy, &refusal.to_string()))?;
+        let answered = self.swarms.announce(now, &request, asker.from, Reach::Both);
+        let answered = answered.map_err(|refusal| refused(ErrorKind::Busy, refusal))?;
         Ok((of, answered))
     }
 
@@ -277,11 +269,6 @@ impl GroupShares {
         if dropped > 0 {
             log::info!("{dropped} silent peers of groups dropped");
         }
-    }
-
-    /// Whether a swarm is a group's, so that nobody is told of it over HTTP or UDP.
-    pub(super) fn is_shared(&self, info_hash: InfoHash) -> bool {
-        self.store.read(|registry| registry.is_shared(info_hash))
     }
 
     fn authority(&self, account: RowId, group: &Label) -> Result<GroupAuthority, Refused> {

@@ -1,15 +1,15 @@
 //! What the registry shows, as the wire has it.
 
 use super::refusals::{refused, told};
-use crate::tracker::registry::{
-    self, Cursor, GroupView, Label, MemberView, Refusal, RequestView, RowId,
-};
+use crate::tracker::registry::{self, GroupView, Label, MemberView, Refusal, RequestView, RowId};
 use crate::tracker::replication::{Serving, Status};
 use crate::tracker::store::RegistryStore;
 use crate::wire::access::{
     ClusterView, ErrorKind, GroupEntry, MemberEntry, NewsEntry, Outcome, Page, Place, Refused,
     RequestEntry, Standing, TwinView,
 };
+use std::fmt::Display;
+use std::str::FromStr;
 
 /// How many entries of a list are sent at a time: a page of the longest names is a small part of a frame.
 pub(super) const PAGE: usize = 500;
@@ -23,10 +23,9 @@ pub(super) fn page<T, U>(page: registry::Page<T>, entry: fn(T) -> U) -> Page<U> 
 }
 
 /// Where a page is to begin.
-pub(super) fn cursor(after: Option<&Place>) -> Result<Option<Cursor>, Refused> {
-    let cursor = after.map(|after| after.as_str().parse()).transpose();
-    cursor
-        .map_err(|error: registry::CursorError| refused(ErrorKind::BadRequest, &error.to_string()))
+pub(super) fn place<T: FromStr<Err: Display>>(after: Option<Place>) -> Result<Option<T>, Refused> {
+    let place = after.map(|after| after.as_str().parse()).transpose();
+    place.map_err(|error| refused(ErrorKind::BadRequest, error))
 }
 
 pub(super) fn group(view: GroupView) -> GroupEntry {

@@ -13,16 +13,16 @@ const MAX_FILES: usize = 100_000;
 #[derive(Debug)]
 pub(super) struct Client {
     /// Its connection; `None` once it is dead.
-    connection: Option<ConnectionId>,
+    pub(super) connection: Option<ConnectionId>,
     /// Where it listens.
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
     stage: Stage,
     /// The info dictionary it is reporting.
     parts: InfoParts,
     /// What it has whole: what it reported, and what it completed.
-    owned: HashSet<InfoHash>,
+    pub(super) owned: HashSet<InfoHash>,
     /// What it has looked up, of which it has a part by now.
-    fetching: HashSet<InfoHash>,
+    pub(super) fetching: HashSet<InfoHash>,
     wanted: HashMap<FileName, Want>,
 }
 
@@ -55,24 +55,10 @@ impl Client {
         }
     }
 
-    /// Its connection; `None` once it is dead.
-    pub(super) fn connection(&self) -> Option<ConnectionId> {
-        self.connection
-    }
-
-    /// Where it listens.
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// Whether it lives and has that file, whole or in part.
     pub(super) fn has(&self, info_hash: &InfoHash) -> bool {
         self.connection.is_some()
             && (self.owned.contains(info_hash) || self.fetching.contains(info_hash))
-    }
-
-    pub(super) fn has_whole(&self, info_hash: &InfoHash) -> bool {
-        self.owned.contains(info_hash)
     }
 
     pub(super) fn is_reported_or_ended(&self) -> bool {
@@ -81,11 +67,6 @@ impl Client {
 
     pub(super) fn is_ended(&self) -> bool {
         self.connection.is_none() || self.stage == Stage::Finished
-    }
-
-    /// It is dead; returns the connection that it had.
-    pub(super) fn die(&mut self) -> Option<ConnectionId> {
-        self.connection.take()
     }
 
     /// It reports a part of an info dictionary; returns the whole if it was the last one.
@@ -97,16 +78,6 @@ impl Client {
             return Err(too_many_files());
         }
         Ok(raw)
-    }
-
-    /// It has a file whole.
-    pub(super) fn owns(&mut self, info_hash: InfoHash) {
-        self.owned.insert(info_hash);
-    }
-
-    /// It has looked a file up, and has a part of it by now.
-    pub(super) fn fetches(&mut self, info_hash: InfoHash) {
-        self.fetching.insert(info_hash);
     }
 
     /// It reports what it wants.
@@ -134,7 +105,7 @@ impl Client {
     /// It has completed a wanted file.
     pub(super) fn complete(&mut self, name: &FileName, info_hash: InfoHash) -> Result<(), Refused> {
         self.settle(name, Want::Complete)?;
-        self.owns(info_hash);
+        self.owned.insert(info_hash);
         Ok(())
     }
 

@@ -270,7 +270,7 @@ impl ClosedRun {
                 continue;
             };
             let added = self.files.add(&raw, number)?;
-            self.client(number)?.owns(added.info_hash);
+            self.client(number)?.owned.insert(added.info_hash);
             if let Some((name, first)) = added.conflict {
                 let (low, high) = (first.min(number), first.max(number));
                 self.fail(&format!(
@@ -298,7 +298,7 @@ impl ClosedRun {
         let info = self.files.info(&info_hash).ok_or_else(no_owner)?;
         let part = InfoPart::of(info, offset);
         let part = part.map_err(|error| (ErrorKind::BadInfo, error.to_string()))?;
-        self.client(number)?.fetches(info_hash);
+        self.client(number)?.fetching.insert(info_hash);
         Ok(Answer::Info { part })
     }
 
@@ -312,10 +312,10 @@ impl ClosedRun {
             .map(|(_, client)| client)
             .filter(|client| client.has(&info_hash));
         let (whole, partial): (Vec<&Client>, Vec<&Client>) =
-            living.partition(|client| client.has_whole(&info_hash));
+            living.partition(|client| client.owned.contains(&info_hash));
         let addresses = whole.iter().chain(&partial).take(MAX_PAGE);
         Answer::Owners {
-            addresses: addresses.map(|client| client.address()).collect(),
+            addresses: addresses.map(|client| client.address).collect(),
             whole: u32::try_from(whole.len()).unwrap_or(u32::MAX),
         }
     }
@@ -341,7 +341,7 @@ impl ClosedRun {
             return;
         };
         if let Some(client) = self.clients.get_mut(&number) {
-            client.die();
+            client.connection = None;
         }
         self.fail(&format!("client {number} is gone"));
     }
@@ -354,7 +354,7 @@ impl ClosedRun {
             if client.is_reported_or_ended() {
                 continue;
             }
-            if let Some(connection) = client.die() {
+            if let Some(connection) = client.connection.take() {
                 let line = Line::new(&format!("client {number} {late}"));
                 self.connections.remove(&connection);
                 let failures = vec![line.clone()];
@@ -403,7 +403,7 @@ impl ClosedRun {
     fn release(&mut self, effects: &mut Vec<Effect>) {
         self.phase = Phase::Released;
         for client in self.clients.values() {
-            if let Some(connection) = client.connection() {
+            if let Some(connection) = client.connection {
                 effects.push(Effect::Send(connection, Notice::Release));
             }
         }

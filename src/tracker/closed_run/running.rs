@@ -10,6 +10,7 @@
 use super::{ClosedRun, ConnectionId, Effect, Outcome};
 use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
 use crate::system::{lock, recover};
+use crate::tracker::Threads;
 use crate::tracker::outbox::Outbox;
 use crate::wire::control::{ControlError, MAX_FRAME, Notice, Request};
 use std::collections::HashMap;
@@ -17,7 +18,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a frame that has begun may take to arrive, and one that is sent to be taken.
@@ -37,7 +38,7 @@ const STACK: usize = 128 << 10;
 #[derive(Debug)]
 pub struct RunningRun {
     shared: Arc<Shared>,
-    ticker: Mutex<Option<JoinHandle<()>>>,
+    ticker: Threads,
 }
 
 #[derive(Debug)]
@@ -85,13 +86,10 @@ impl RunningRun {
             changed: Condvar::new(),
         });
         let ticking = Arc::clone(&shared);
-        let ticker = thread::Builder::new()
-            .name("closed-run".into())
-            .spawn(move || ticking.tick())?;
-        Ok(Self {
-            shared,
-            ticker: Mutex::new(Some(ticker)),
-        })
+        let ticker = Threads::default();
+        let thread = thread::Builder::new().name("closed-run".into());
+        ticker.start(thread, move || ticking.tick())?;
+        Ok(Self { shared, ticker })
     }
 
     /// Serves one client's line until it ends.
@@ -149,10 +147,7 @@ impl Drop for RunningRun {
         self.abort("the tracker was stopped");
         self.shared.state().dropped = true;
         self.shared.changed.notify_all();
-        let ticker = self.ticker.get_mut();
-        if let Some(ticker) = recover(ticker).take() {
-            let _ = ticker.join();
-        }
+        self.ticker.wait();
     }
 }
 

@@ -8,16 +8,17 @@
 
 mod line;
 
-use super::store::RegistryStore;
+use super::{RegistryStore, Threads};
 use crate::net::{ClusterTls, Names, Purpose, Stop, TlsError, TlsStream};
 use crate::system::lock;
 use crate::wire::TrackerInfo;
 use crate::wire::replica::TrackerNumber;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -44,7 +45,7 @@ const STACK: usize = 256 << 10;
 pub(super) struct Replicas {
     shared: Arc<Shared>,
     stop: Stop,
-    listing: Mutex<Option<JoinHandle<()>>>,
+    listing: Threads,
 }
 
 #[derive(Debug)]
@@ -92,13 +93,13 @@ impl Replicas {
         });
         let stop = Stop::new();
         let (listing, stopping) = (Arc::clone(&shared), stop.clone());
-        let listing = thread::Builder::new()
-            .name("twins".into())
-            .spawn(move || list(&listing, &stopping))?;
+        let threads = Threads::default();
+        let thread = thread::Builder::new().name("twins".into());
+        threads.start(thread, move || list(&listing, &stopping))?;
         Ok(Self {
             shared,
             stop,
-            listing: Mutex::new(Some(listing)),
+            listing: threads,
         })
     }
 
@@ -108,10 +109,7 @@ impl Replicas {
         for socket in self.shared.called().values() {
             let _ = socket.shutdown(std::net::Shutdown::Both);
         }
-        let mut listing = lock(&self.listing);
-        if let Some(listing) = listing.take() {
-            let _ = listing.join();
-        }
+        self.listing.wait();
     }
 }
 
@@ -210,7 +208,7 @@ impl Shared {
     /// Calls a tracker, and serves the line until it ends; gives how long that was.
     fn call(&self, number: TrackerNumber, stop: &Stop) -> Result<Duration, CallError> {
         let info = self.info()?;
-        let unlisted = |error: &dyn std::fmt::Display| CallError::TrackerInfo(error.to_string());
+        let unlisted = |error: &dyn Display| CallError::TrackerInfo(error.to_string());
         let tracker = info
             .address(number.get())
             .map_err(|error| unlisted(&error))?;
@@ -248,13 +246,12 @@ impl Shared {
 
     fn info(&self) -> Result<TrackerInfo, CallError> {
         let shown = self.tracker_info.display();
-        let text = std::fs::read_to_string(&self.tracker_info)
-            .map_err(|error| CallError::TrackerInfo(format!("{shown}: {error}")))?;
-        text.parse()
-            .map_err(|error| CallError::TrackerInfo(format!("{shown}: {error}")))
+        let unusable = |error: &dyn Display| CallError::TrackerInfo(format!("{shown}: {error}"));
+        let text = std::fs::read_to_string(&self.tracker_info).map_err(|error| unusable(&error))?;
+        text.parse().map_err(|error| unusable(&error))
     }
 
-    fn called(&self) -> std::sync::MutexGuard<'_, BTreeMap<TrackerNumber, Arc<TcpStream>>> {
+    fn called(&self) -> MutexGuard<'_, BTreeMap<TrackerNumber, Arc<TcpStream>>> {
         lock(&self.called)
     }
 }

@@ -22,17 +22,17 @@ pub struct Blobs {
 pub(super) struct BlobFetcher {
     blobs: Blobs,
     /// The blobs that are here.
-    stored: BTreeSet<InfoHash>,
+    pub(super) stored: BTreeSet<InfoHash>,
     /// Blobs that rows name and that are not here.
-    lacking: BTreeSet<InfoHash>,
+    pub(super) lacking: BTreeSet<InfoHash>,
     /// Blobs that no row named at the last look.
     unnamed: BTreeSet<InfoHash>,
-    fetch: Option<Fetch>,
+    pub(super) fetch: Option<Fetch>,
 }
 
 /// A blob that is being asked for.
 #[derive(Debug)]
-struct Fetch {
+pub(super) struct Fetch {
     other: TrackerNumber,
     line: LineId,
     info_hash: InfoHash,
@@ -70,15 +70,6 @@ impl BlobFetcher {
         fetcher
     }
 
-    pub(super) fn is_here(&self, blob: &InfoHash) -> bool {
-        self.stored.contains(blob)
-    }
-
-    /// Blobs that rows name and that are not here.
-    pub(super) fn lacking(&self) -> &BTreeSet<InfoHash> {
-        &self.lacking
-    }
-
     /// The blobs that a change needs and that are neither here nor known to be missing.
     pub(super) fn missing(&self, change: &Change) -> BTreeSet<InfoHash> {
         let named = change.rows().filter_map(self.blobs.named_by);
@@ -108,10 +99,6 @@ impl BlobFetcher {
         let named = rows.into_iter().filter_map(self.blobs.named_by);
         let lacking = named.filter(|blob| !self.stored.contains(blob));
         self.lacking.extend(lacking);
-    }
-
-    pub(super) fn is_fetching(&self) -> bool {
-        self.fetch.is_some()
     }
 
     pub(super) fn fetch(
@@ -183,11 +170,6 @@ impl BlobFetcher {
         self.fetch.take_if(|it| it.line == line);
     }
 
-    /// Ends what goes on.
-    pub(super) fn give_up(&mut self) {
-        self.fetch = None;
-    }
-
     /// Gives up what does not get on; returns the line it was asked for over.
     pub(super) fn give_up_if_stuck(&mut self, now: Moment) -> Option<LineId> {
         let stuck = |fetch: &mut Fetch| now.elapsed >= fetch.progress + PATIENCE;
@@ -207,10 +189,5 @@ impl BlobFetcher {
             self.stored.remove(blob);
         }
         gone
-    }
-
-    #[cfg(test)]
-    pub(super) fn store(&mut self, blob: InfoHash) {
-        self.stored.insert(blob);
     }
 }

@@ -11,7 +11,7 @@ const KEPT: Duration = Duration::from_secs(60);
 /// Catching up with one tracker at a time.
 #[derive(Debug, Default)]
 pub(super) struct CatchingUp {
-    current: Option<CatchUp>,
+    pub(super) current: Option<CatchUp>,
     /// What was staged when a catching up was given up.
     kept: Option<Kept>,
     /// The number of pulls so far.
@@ -21,14 +21,14 @@ pub(super) struct CatchingUp {
 /// A catching up that goes on.
 #[derive(Debug)]
 pub(super) struct CatchUp {
-    other: TrackerNumber,
-    line: LineId,
+    pub(super) other: TrackerNumber,
+    pub(super) line: LineId,
     /// The pull that has not been answered; none when all batches are here.
     pull: Option<u32>,
     /// The batches so far.
-    staged: Change,
+    pub(super) staged: Change,
     /// What is known here together with them.
-    reached: VersionVector,
+    pub(super) reached: VersionVector,
     /// When it last got on.
     progress: Duration,
 }
@@ -46,29 +46,7 @@ struct Kept {
 /// What is wrong with a batch: which tracker sent it, and the reason.
 pub(super) type Bad = (TrackerNumber, String);
 
-impl CatchUp {
-    pub(super) fn other(&self) -> TrackerNumber {
-        self.other
-    }
-
-    pub(super) fn line(&self) -> LineId {
-        self.line
-    }
-
-    pub(super) fn staged(&self) -> &Change {
-        &self.staged
-    }
-
-    pub(super) fn reached(&self) -> &VersionVector {
-        &self.reached
-    }
-}
-
 impl CatchingUp {
-    pub(super) fn is_under_way(&self) -> bool {
-        self.current.is_some()
-    }
-
     /// Begins, and asks for the first batch. `ours` is what is known here.
     pub(super) fn begin(
         &mut self,
@@ -155,11 +133,6 @@ impl CatchingUp {
         self.current.as_ref().filter(|it| it.pull.is_none())
     }
 
-    /// Ends the one that goes on, whose batches are merged now.
-    pub(super) fn finish(&mut self) -> Option<CatchUp> {
-        self.current.take()
-    }
-
     /// What it waits for came nearer, over that line or, with none, over any.
     pub(super) fn got_on(&mut self, line: Option<LineId>, now: Moment) {
         let current = self.current.as_mut();
@@ -172,11 +145,6 @@ impl CatchingUp {
     pub(super) fn line_down(&mut self, line: LineId) {
         self.current.take_if(|it| it.line == line);
         self.kept.take_if(|it| it.line == line);
-    }
-
-    /// Ends the one that goes on.
-    pub(super) fn abort(&mut self) {
-        self.current = None;
     }
 
     /// Gives up one that does not get on, and keeps what was staged; returns whom it was asked of.

@@ -98,8 +98,8 @@ pub(super) struct Effects {
     issued: u64,
     durable: u64,
     /// Each with the commit it waits for.
-    held: VecDeque<(u64, Effect)>,
-    due: Vec<Effect>,
+    pub(super) held: VecDeque<(u64, Effect)>,
+    pub(super) due: Vec<Effect>,
 }
 
 impl Effects {
@@ -147,15 +147,5 @@ impl Effects {
             .partition_point(|(barrier, _)| *barrier <= durable);
         let ready = self.held.drain(..ready).map(|(_, effect)| effect);
         self.due.extend(ready);
-    }
-
-    /// Drops all that is held.
-    pub(super) fn drop_held(&mut self) {
-        self.held.clear();
-    }
-
-    /// All that is due.
-    pub(super) fn take(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.due)
     }
 }

@@ -17,8 +17,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// All trackers but this one, and the lines to them.
 #[derive(Debug)]
 pub(super) struct Others {
-    own: TrackerNumber,
-    all: BTreeMap<TrackerNumber, OtherReplica>,
+    pub(super) own: TrackerNumber,
+    pub(super) all: BTreeMap<TrackerNumber, OtherReplica>,
     lines: BTreeMap<LineId, Line>,
     /// What was last wrong with somebody who is not listed.
     stranger: Option<String>,
@@ -35,14 +35,14 @@ struct Line {
 
 /// A listed tracker, reached or not.
 #[derive(Debug, Default)]
-struct OtherReplica {
+pub(super) struct OtherReplica {
     /// The line to it, once it has said who it is.
     session: Option<Session>,
     /// What it last told of what it knows; none if it has not been heard of in this run.
-    told: Option<VersionVector>,
+    pub(super) told: Option<VersionVector>,
     /// Whether it serves clients, as last told.
-    serving: bool,
-    last_contact: Option<Duration>,
+    pub(super) serving: bool,
+    pub(super) last_contact: Option<Duration>,
     /// How many milliseconds its wall clock is ahead.
     offset: Option<i64>,
     offset_reported: bool,
@@ -91,19 +91,6 @@ impl Others {
         others
     }
 
-    /// The number of this tracker.
-    pub(super) fn own(&self) -> TrackerNumber {
-        self.own
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.all.is_empty()
-    }
-
-    pub(super) fn has(&self, number: TrackerNumber) -> bool {
-        self.all.contains_key(&number)
-    }
-
     /// Drops those that are not listed, whose lines have been closed, and adds those that are.
     pub(super) fn list(&mut self, listed: &BTreeSet<TrackerNumber>) {
         self.all.retain(|number, _| listed.contains(number));
@@ -129,19 +116,14 @@ impl Others {
 
     /// A line has ended; returns whether a session ended with it.
     pub(super) fn line_down(&mut self, line: LineId, effects: &mut Effects) -> bool {
-        let Some(number) = self.owner(line) else {
-            self.lines.remove(&line);
+        let Some(number) = self.lines.remove(&line).and_then(|line| line.owner) else {
             return false;
         };
-        self.lines.remove(&line);
         let Some(other) = self.all.get_mut(&number) else {
             return false;
         };
-        if other
-            .session
-            .take_if(|session| session.line == line)
-            .is_none()
-        {
+        let ended = other.session.take_if(|session| session.line == line);
+        if ended.is_none() {
             return false;
         }
         if !std::mem::replace(&mut other.split, true) {
@@ -159,13 +141,6 @@ impl Others {
     /// Whose a line is, once that has been said.
     pub(super) fn owner(&self, line: LineId) -> Option<TrackerNumber> {
         self.lines.get(&line)?.owner
-    }
-
-    /// A message has come from another tracker.
-    pub(super) fn contact(&mut self, number: TrackerNumber, now: Moment) {
-        if let Some(other) = self.all.get_mut(&number) {
-            other.last_contact = Some(now.elapsed);
-        }
     }
 
     pub(super) fn lines(&self) -> Vec<LineId> {
@@ -239,13 +214,6 @@ impl Others {
         Some(has)
     }
 
-    /// A tracker says whether it serves.
-    pub(super) fn serves(&mut self, number: TrackerNumber, serving: bool) {
-        if let Some(other) = self.all.get_mut(&number) {
-            other.serving = serving;
-        }
-    }
-
     /// Reports what is wrong with somebody, once as long as it stays the same.
     pub(super) fn complain(
         &mut self,
@@ -253,7 +221,7 @@ impl Others {
         reason: String,
         effects: &mut Effects,
     ) {
-        let other = other.filter(|number| self.has(*number));
+        let other = other.filter(|number| self.all.contains_key(number));
         let last = match other.and_then(|number| self.all.get_mut(&number)) {
             Some(other) => &mut other.complaint,
             None => &mut self.stranger,
@@ -411,11 +379,6 @@ impl Others {
         if let Some(other) = self.all.get_mut(&number) {
             other.pause = until;
         }
-    }
-
-    /// What a tracker has told of.
-    pub(super) fn told_by(&self, number: TrackerNumber) -> Option<&VersionVector> {
-        self.all.get(&number)?.told.as_ref()
     }
 
     /// What each has told of, if all have and no clock is known to be wrong.

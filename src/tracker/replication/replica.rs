@@ -38,15 +38,15 @@ pub struct Settings {
 /// A tracker's registry and what it has to do with the other trackers.
 #[derive(Debug)]
 pub struct Replica {
-    registry: Registry,
+    pub(super) registry: Registry,
     others: Others,
     effects: Effects,
     writes: Writes,
     catching_up: CatchingUp,
-    blobs: BlobFetcher,
+    pub(super) blobs: BlobFetcher,
     stage: Stage,
     origin: OriginUse,
-    batch: usize,
+    pub(super) batch: usize,
     /// When the last tick was.
     ticked: Moment,
     next_forget: Duration,
@@ -100,7 +100,7 @@ impl Replica {
 
     /// Whether there is no other tracker to keep current.
     pub fn is_single(&self) -> bool {
-        self.others.is_empty()
+        self.others.all.is_empty()
     }
 
     /// Whether this tracker serves.
@@ -111,11 +111,11 @@ impl Replica {
     /// How this tracker stands with the others now.
     pub fn status(&self, now: Moment) -> Status {
         Status {
-            number: self.others.own(),
+            number: self.others.own,
             origin: self.registry.origin(),
             serving: self.serving(),
-            waiting: self.writes.count(),
-            lacking_blobs: self.blobs.lacking().len(),
+            waiting: self.writes.0.len(),
+            lacking_blobs: self.blobs.lacking.len(),
             others: self.others.status(self.registry.version_vector(), now),
         }
     }
@@ -153,7 +153,7 @@ impl Replica {
         if let Some(versions) = self.encoded_versions() {
             let hello = Message::Hello {
                 protocol: PROTOCOL,
-                number: self.others.own(),
+                number: self.others.own,
                 origin: self.registry.origin().0,
                 versions,
                 serving: self.stage.serves(),
@@ -191,7 +191,9 @@ impl Replica {
             // Before it has said who it is, or once more.
             (None, _) | (_, Message::Hello { .. }) => {}
             (Some(other), message) => {
-                self.others.contact(other, now);
+                if let Some(other) = self.others.all.get_mut(&other) {
+                    other.last_contact = Some(now.elapsed);
+                }
                 self.on_message(line, other, message, now);
             }
         }
@@ -249,7 +251,7 @@ impl Replica {
         }
         self.give_up_waiting(now);
         if let Some(other) = self.catching_up.give_up_if_stuck(now) {
-            self.blobs.give_up();
+            self.blobs.fetch = None;
             self.others.pause(other, now.elapsed + PAUSE);
         }
         if let Some(line) = self.blobs.give_up_if_stuck(now)
@@ -270,7 +272,7 @@ impl Replica {
         self.consider_catching_up(now);
         self.consider_fetching(now);
         self.consider_serving(now);
-        self.effects.take()
+        std::mem::take(&mut self.effects.due)
     }
 
     /// The own version vector as it is sent. One of more than twenty thousand lost disks cannot be.
@@ -289,7 +291,9 @@ impl Replica {
                 let (echo, clock) = (clock, now.wall_millis());
                 self.effects
                     .push(Effect::Send(line, Message::Pong { echo, clock }));
-                self.others.serves(other, serving);
+                if let Some(other) = self.others.all.get_mut(&other) {
+                    other.serving = serving;
+                }
                 match VersionVector::decode(versions.as_bytes()) {
                     Ok(versions) => self.on_versions(other, &versions),
                     Err(error) => self.turn_away(line, Some(other), error.to_string()),
@@ -324,14 +328,15 @@ impl Replica {
                 }
             }
             Message::WantBlob { info_hash, offset } => {
-                self.effects.hold(match self.blobs.is_here(&info_hash) {
-                    true => Effect::SendBlob {
-                        line,
-                        info_hash,
-                        offset,
-                    },
-                    false => Effect::Send(line, Message::NoBlob { info_hash }),
-                });
+                self.effects
+                    .hold(match self.blobs.stored.contains(&info_hash) {
+                        true => Effect::SendBlob {
+                            line,
+                            info_hash,
+                            offset,
+                        },
+                        false => Effect::Send(line, Message::NoBlob { info_hash }),
+                    });
             }
             Message::Blob { info_hash, part } => self.on_blob_part(line, info_hash, &part, now),
             Message::NoBlob { info_hash } => self.on_no_blob(line, info_hash, now),
@@ -357,11 +362,11 @@ impl Replica {
             );
             return self.turn_away(line, Some(number), reason);
         }
-        if number == self.others.own() {
+        if number == self.others.own {
             let reason = format!("it says it is number {number}, as this one: give each its own");
             return self.turn_away(line, None, reason);
         }
-        if !self.others.has(number) {
+        if !self.others.all.contains_key(&number) {
             let reason = format!("it says it is number {number}, which is not listed here");
             return self.turn_away(line, None, reason);
         }
@@ -555,7 +560,7 @@ impl Replica {
 
     /// Begins to catch up with the tracker that has most to tell, unless that is under way.
     fn consider_catching_up(&mut self, now: Moment) {
-        if self.catching_up.is_under_way() || self.stage.is_halted() {
+        if self.catching_up.current.is_some() || self.stage.is_halted() {
             return;
         }
         let ours = self.registry.version_vector();
@@ -568,34 +573,35 @@ impl Replica {
     /// Merges what was staged, if all is here that it needs.
     fn finish_catching_up(&mut self, now: Moment) {
         let staged = self.catching_up.staged();
-        if !staged.is_some_and(|it| self.blobs.missing(it.staged()).is_empty()) {
+        if !staged.is_some_and(|it| self.blobs.missing(&it.staged).is_empty()) {
             return;
         }
-        let Some(caught_up) = self.catching_up.finish() else {
+        let Some(caught_up) = self.catching_up.current.take() else {
             return;
         };
-        let other = caught_up.other();
-        self.merge(caught_up.line(), other, caught_up.staged(), now);
+        let other = caught_up.other;
+        self.merge(caught_up.line, other, &caught_up.staged, now);
         let versions = self.registry.version_vector();
-        if self.others.has(other) {
-            if !versions.includes(caught_up.reached()) {
+        if let Some(known) = self.others.all.get(&other) {
+            let told = known.told.clone().unwrap_or_default();
+            if !versions.includes(&caught_up.reached) {
                 self.others.pause(other, now.elapsed + PAUSE);
             }
-            let told = self.others.told_by(other).cloned().unwrap_or_default();
+
             self.on_versions(other, &told);
         }
     }
 
     /// Asks for a blob: first those that catching up waits for, then those that are lacking.
     fn consider_fetching(&mut self, now: Moment) {
-        if self.blobs.is_fetching() || self.stage.is_halted() {
+        if self.blobs.fetch.is_some() || self.stage.is_halted() {
             return;
         }
         let needed = self.catching_up.staged().and_then(|it| {
-            let first = self.blobs.missing(it.staged()).pop_first()?;
-            Some((it.other(), it.line(), first))
+            let first = self.blobs.missing(&it.staged).pop_first()?;
+            Some((it.other, it.line, first))
         });
-        let lacking = || self.others.may_have(self.blobs.lacking(), now);
+        let lacking = || self.others.may_have(&self.blobs.lacking, now);
         let Some((other, line, info_hash)) = needed.or_else(lacking) else {
             return;
         };
@@ -673,7 +679,7 @@ impl Replica {
                 });
             }
         }
-        if self.catching_up.is_under_way() {
+        if self.catching_up.current.is_some() {
             return;
         }
         let dropped = self.blobs.drop_unnamed(&self.registry);
@@ -733,28 +739,13 @@ impl Replica {
             return;
         }
         self.stage = Stage::Halted(halt);
-        self.effects.drop_held();
-        self.catching_up.abort();
-        self.blobs.give_up();
+        self.effects.held.clear();
+        self.catching_up.current = None;
+        self.blobs.fetch = None;
         for line in self.others.hang_up() {
             self.effects.push(Effect::Close(line));
         }
         self.writes.abandon(&mut self.effects);
         self.effects.report(Report::Halted(halt));
-    }
-
-    #[cfg(test)]
-    pub(super) fn set_batch(&mut self, batch: usize) {
-        self.batch = batch;
-    }
-
-    #[cfg(test)]
-    pub(super) fn set_registry(&mut self, registry: Registry) {
-        self.registry = registry;
-    }
-
-    #[cfg(test)]
-    pub(super) fn blobs(&mut self) -> &mut BlobFetcher {
-        &mut self.blobs
     }
 }

@@ -4,33 +4,38 @@ use super::serving::Halt;
 use crate::torrent::InfoHash;
 use crate::tracker::registry::Origin;
 use crate::wire::replica::TrackerNumber;
-use std::fmt;
 use std::time::Duration;
 
 /// Something for the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Report {
     /// This tracker serves from now on.
+    #[error("serving accounts and groups")]
     Serves,
     /// It refuses to serve from now on.
+    #[error("refusing to serve: {0}")]
     Halted(Halt),
     /// It has stood still, and starts again.
+    #[error("this tracker stood still for {} s, or its clock was set: it serves again once it knows what has changed", .passed.as_secs())]
     StoodStill {
         /// For how long, by the clock that says more.
         passed: Duration,
     },
     /// Another tracker is gone.
+    #[error("lost tracker {other}: writes are kept for it")]
     Split {
         /// Which.
         other: TrackerNumber,
     },
     /// Another tracker is here, and both know the same.
+    #[error("in step with tracker {other}")]
     Healed {
         /// Which.
         other: TrackerNumber,
     },
     /// The clock of another tracker differs from the own one by more than [`MAX_DRIFT`](crate::tracker::registry::MAX_DRIFT),
     /// or no longer does.
+    #[error("the clock of tracker {other} is {} s {} the one here: set the wrong one", .ahead.unsigned_abs() / 1_000, way(*.ahead))]
     ClockOffset {
         /// Which.
         other: TrackerNumber,
@@ -38,6 +43,7 @@ pub enum Report {
         ahead: i64,
     },
     /// Writes are stamped from the future.
+    #[error("writes of origin {origin} are stamped {} s in the future: a clock is or was wrong", .ahead.as_secs())]
     Drift {
         /// By which origin.
         origin: Origin,
@@ -45,6 +51,7 @@ pub enum Report {
         ahead: Duration,
     },
     /// No replication with another tracker, or none that works; reported once as long as the reason stays the same.
+    #[error("{}: {reason}", trouble(*.other))]
     Trouble {
         /// Which; none if it did not say, or is none that is listed.
         other: Option<TrackerNumber>,
@@ -52,51 +59,19 @@ pub enum Report {
         reason: String,
     },
     /// A row names a blob that the tracker it came from has not got.
+    #[error("the metainfo {info_hash} is at neither tracker; it is asked of each that comes")]
     BlobMissing {
         /// Which blob.
         info_hash: InfoHash,
     },
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Serves => f.write_str("serving accounts and groups"),
-            Self::Halted(halt) => write!(f, "refusing to serve: {halt}"),
-            Self::StoodStill { passed } => write!(
-                f,
-                "this tracker stood still for {} s, or its clock was set: it serves again once it knows what has changed",
-                passed.as_secs()
-            ),
-            Self::Split { other } => write!(f, "lost tracker {other}: writes are kept for it"),
-            Self::Healed { other } => write!(f, "in step with tracker {other}"),
-            Self::ClockOffset { other, ahead } => {
-                let seconds = ahead.unsigned_abs() / 1_000;
-                let way = if *ahead < 0 { "behind" } else { "ahead of" };
-                write!(
-                    f,
-                    "the clock of tracker {other} is {seconds} s {way} the one here: set the wrong one"
-                )
-            }
-            Self::Drift { origin, ahead } => write!(
-                f,
-                "writes of origin {origin} are stamped {} s in the future: a clock is or was wrong",
-                ahead.as_secs()
-            ),
-            Self::Trouble {
-                other: Some(other),
-                reason,
-            } => write!(f, "no replication with tracker {other}: {reason}"),
-            Self::Trouble {
-                other: None,
-                reason,
-            } => {
-                write!(f, "a tracker was turned away: {reason}")
-            }
-            Self::BlobMissing { info_hash } => write!(
-                f,
-                "the metainfo {info_hash} is at neither tracker; it is asked of each that comes"
-            ),
-        }
-    }
+fn way(ahead: i64) -> &'static str {
+    if ahead < 0 { "behind" } else { "ahead of" }
+}
+
+fn trouble(other: Option<TrackerNumber>) -> String {
+    other.map_or("a tracker was turned away".to_owned(), |other| {
+        format!("no replication with tracker {other}")
+    })
 }

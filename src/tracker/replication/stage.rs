@@ -66,6 +66,6 @@ impl Stage {
             Start::Restored => others.in_step(ours, true),
         };
         // A single tracker that is restored has nobody to wait for.
-        ready || others.is_empty()
+        ready || others.all.is_empty()
     }
 }

@@ -26,10 +26,10 @@ pub enum WriteError {
 
 /// The writes that have not been acknowledged.
 #[derive(Debug, Default)]
-pub(super) struct Writes(BTreeMap<Sequence, Waiting>);
+pub(super) struct Writes(pub(super) BTreeMap<Sequence, Waiting>);
 
 #[derive(Debug)]
-struct Waiting {
+pub(super) struct Waiting {
     commit: u64,
     /// Until when another tracker is waited for, once it is durable here.
     deadline: Option<Duration>,
@@ -39,10 +39,6 @@ impl Writes {
     pub(super) fn add(&mut self, write: Sequence, commit: u64) {
         let deadline = None;
         self.0.insert(write, Waiting { commit, deadline });
-    }
-
-    pub(super) fn count(&self) -> usize {
-        self.0.len()
     }
 
     /// Those that have become durable here wait for another tracker from now on.

@@ -50,6 +50,10 @@ pub(super) fn load(folder: &Path, stored: Stored) -> Result<Registry, OpenError>
         folder: shown(),
         source,
     };
+    let unloadable = |source| OpenError::Load {
+        folder: shown(),
+        source,
+    };
     let versions = match stored.versions.as_slice() {
         [] => VersionVector::new(),
         bytes => VersionVector::decode(bytes).map_err(unreadable)?,
@@ -58,15 +62,9 @@ pub(super) fn load(folder: &Path, stored: Stored) -> Result<Registry, OpenError>
     for (id, bytes) in &stored.rows {
         let row = Row::decode(bytes).map_err(unreadable)?;
         if row.id() != RowId(*id) {
-            return Err(OpenError::Load {
-                folder: shown(),
-                source: LoadError::Twice(row.id()),
-            });
+            return Err(unloadable(LoadError::Twice(row.id())));
         }
         rows.push(row);
     }
-    Registry::load(Origin(stored.origin), versions, rows).map_err(|source| OpenError::Load {
-        folder: shown(),
-        source,
-    })
+    Registry::load(Origin(stored.origin), versions, rows).map_err(unloadable)
 }

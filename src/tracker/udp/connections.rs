@@ -56,12 +56,6 @@ impl Connections {
     }
 }
 
-impl std::fmt::Debug for Connections {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connections").finish_non_exhaustive()
-    }
-}
-
 fn low_bits(seconds: u64) -> u16 {
     let [.., high, low] = seconds.to_be_bytes();
     u16::from_be_bytes([high, low])

@@ -2,15 +2,15 @@
 
 use super::service::UdpService;
 use crate::net::{Stop, reachable};
-use crate::system::lock;
+use crate::tracker::Threads;
 use crate::tracker::service::Service;
 use crate::wire::udp_tracker::Family;
 use ring::hmac;
 use ring::rand::SystemRandom;
 use std::io::{self, ErrorKind};
 use std::net::UdpSocket;
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 /// How many threads read the socket: one more than keeps a core busy with the protocol.
@@ -29,7 +29,7 @@ const ROOM: usize = 4 << 10;
 pub(in crate::tracker) struct UdpServer {
     socket: Arc<UdpSocket>,
     stop: Stop,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Threads,
 }
 
 impl UdpServer {
@@ -49,15 +49,16 @@ impl UdpServer {
         let server = Self {
             socket: Arc::clone(&socket),
             stop,
-            threads: Mutex::default(),
+            threads: Threads::default(),
         };
         for number in 1..=THREADS {
             let (socket, udp, stop) = (Arc::clone(&socket), Arc::clone(&udp), server.stop.clone());
-            let thread = thread::Builder::new()
+            let thread = Builder::new()
                 .name(format!("udp-{number}"))
-                .stack_size(STACK)
-                .spawn(move || serve(&socket, &udp, epoch, &stop))?;
-            server.threads().push(thread);
+                .stack_size(STACK);
+            server
+                .threads
+                .start(thread, move || serve(&socket, &udp, epoch, &stop))?;
         }
         Ok(server)
     }
@@ -65,19 +66,12 @@ impl UdpServer {
     /// Ends the threads and returns when they have ended.
     pub(in crate::tracker) fn stop(&self) {
         self.stop.stop();
-        let threads = std::mem::take(&mut *self.threads());
         if let Ok(address) = self.socket.local_addr() {
-            for _ in &threads {
+            for _ in 0..THREADS {
                 let _ = self.socket.send_to(&[], reachable(address));
             }
         }
-        for thread in threads {
-            let _ = thread.join();
-        }
-    }
-
-    fn threads(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
-        lock(&self.threads)
+        self.threads.wait();
     }
 }
 

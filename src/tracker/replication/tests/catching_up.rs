@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn catching_up_goes_in_batches_and_is_merged_in_one_step() {
     let (mut a, mut b) = (Side::new(1, Start::Alone), Side::new(2, Start::Empty));
-    a.replica.set_batch(1);
+    a.replica.batch = 1;
     for name in ["nik", "olga", "ada"] {
         a.user(name).unwrap();
     }
@@ -45,7 +45,7 @@ fn a_push_made_in_knowledge_of_what_is_not_known_here_is_caught_up_with() {
 #[test]
 fn parts_of_a_batch_keep_a_slow_line_and_what_was_staged_outlasts_a_lost_question() {
     let (mut a, mut b) = (Side::new(1, Start::Alone), Side::new(2, Start::Empty));
-    a.replica.set_batch(1);
+    a.replica.batch = 1;
     for name in ["nik", "olga", "ada"] {
         a.user(name).unwrap();
     }

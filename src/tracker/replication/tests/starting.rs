@@ -181,8 +181,7 @@ fn what_waits_when_a_tracker_halts_is_abandoned() {
 #[test]
 fn a_copy_of_ones_own_folder_halts_both() {
     let (mut a, mut b) = (Side::new(1, Start::Alone), Side::new(2, Start::Alone));
-    b.replica
-        .set_registry(Registry::new(a.replica.registry().origin()));
+    b.replica.registry = Registry::new(a.replica.registry().origin());
     a.up(1);
     b.up(1);
     let (from_a, from_b) = (a.sent.remove(0), b.sent.remove(0));

@@ -73,7 +73,7 @@ fn blobs_go_once_no_row_has_named_them_for_two_looks() {
     let mut a = Side::new(1, Start::Alone);
     a.user("olga").unwrap();
     a.group_with_blob(vec![(BLOB, vec![7])]).unwrap();
-    a.replica.blobs().store(other);
+    a.replica.blobs.stored.insert(other);
     let dropped = |side: &Side| {
         let commits = side.disk.iter();
         commits
@@ -85,5 +85,5 @@ fn blobs_go_once_no_row_has_named_them_for_two_looks() {
     a.later(FORGET);
     a.later(FORGET);
     assert_eq!(dropped(&a), [other], "once, and no other");
-    assert!(a.replica.blobs().is_here(&BLOB));
+    assert!(a.replica.blobs.stored.contains(&BLOB));
 }

@@ -15,7 +15,11 @@ const NOW: Duration = Duration::from_secs(1_000);
 
 fn udp(access: Access) -> UdpService {
     let swarms = Swarms::new(Duration::from_secs(20), Limits::default());
-    let service = Arc::new(Service::new(swarms, access, None));
+    let service = Arc::new(Service {
+        swarms,
+        access,
+        cluster: None,
+    });
     UdpService::new(service, hmac::Key::new(hmac::HMAC_SHA256, b"key"))
 }
 
@@ -122,7 +126,7 @@ fn who_has_no_valid_id_gets_no_answer_whatever_it_sends() {
             assert_eq!(told, None, "{connection:?} {datagram:?}");
         }
     }
-    assert_eq!(udp.service.swarms().peers(), 0);
+    assert_eq!(udp.service.swarms.peers(), 0);
     let request = Request::Connect {
         transaction: TRANSACTION,
     };
