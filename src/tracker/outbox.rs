@@ -4,7 +4,9 @@
 //! put it there: by what `replication` sends to a line, and in a closed run by what its reader lets in, as no request is
 //! read while [`ROOM`] notices wait.
 
+use crate::net::FrameIoError;
 use crate::system::{lock, recover};
+use crate::wire::control::ControlError;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
@@ -102,4 +104,15 @@ impl<T> Outbox<T> {
     fn queue(&self) -> MutexGuard<'_, Queue<T>> {
         lock(&self.state)
     }
+}
+
+/// Why a line that is read ends before its other end closes it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LineError {
+    /// A frame does not arrive whole.
+    #[error(transparent)]
+    Frame(#[from] FrameIoError),
+    /// A frame holds no message.
+    #[error(transparent)]
+    Message(#[from] ControlError),
 }

@@ -4,7 +4,7 @@
 use super::replication::{ReplicaStatus, Serving, Status};
 use super::totals::Stats;
 use serde::Serialize;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::time::Duration;
 
 /// The media type of [`json`].
@@ -38,14 +38,6 @@ pub(super) fn json(stats: &Stats, uptime: Duration) -> String {
 /// The counts as Prometheus reads them.
 pub(super) fn metrics(stats: &Stats, uptime: Duration) -> String {
     let mut out = String::with_capacity(2 << 10);
-    let mut metric = |name: &str, kind: &str, help: &str, samples: &[(&str, u64)]| {
-        // Writing to a String cannot fail.
-        let _ = writeln!(out, "# HELP pieceful_{name} {help}");
-        let _ = writeln!(out, "# TYPE pieceful_{name} {kind}");
-        for (labels, value) in samples {
-            let _ = writeln!(out, "pieceful_{name}{labels} {value}");
-        }
-    };
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     let version = concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}");
     let kinds = [
@@ -59,7 +51,7 @@ pub(super) fn metrics(stats: &Stats, uptime: Duration) -> String {
         ("swarms", "Swarms with at least one peer.", &[("", swarms)]),
         ("peers", "Peers in all swarms together.", &kinds),
     ] {
-        metric(name, "gauge", help, samples);
+        metric(&mut out, name, "gauge", help, samples);
     }
     for (name, help, value) in [
         ("announces_total", "Announces taken.", stats.announces),
@@ -75,7 +67,7 @@ pub(super) fn metrics(stats: &Stats, uptime: Duration) -> String {
             stats.downloaded,
         ),
     ] {
-        metric(name, "counter", help, &[("", value)]);
+        metric(&mut out, name, "counter", help, &[("", value)]);
     }
     out
 }
@@ -85,12 +77,7 @@ pub(super) fn cluster_metrics(status: &Status, out: &mut String) {
     let flag = |flag: bool| if flag { "1" } else { "0" }.to_owned();
     let seconds = |time: Duration| format!("{:.3}", time.as_secs_f64());
     let mut metric = |name: &str, help: &str, samples: Vec<(String, String)>| {
-        // Writing to a String cannot fail.
-        let _ = writeln!(out, "# HELP pieceful_{name} {help}");
-        let _ = writeln!(out, "# TYPE pieceful_{name} gauge");
-        for (labels, value) in samples {
-            let _ = writeln!(out, "pieceful_{name}{labels} {value}");
-        }
+        metric(out, name, "gauge", help, &samples);
     };
     let one = |value: String| vec![(String::new(), value)];
     metric(
@@ -144,6 +131,21 @@ pub(super) fn cluster_metrics(status: &Status, out: &mut String) {
             Some(format!("{sign}{}", seconds(offset)))
         }),
     );
+}
+
+fn metric<L: Display, V: Display>(
+    out: &mut String,
+    name: &str,
+    kind: &str,
+    help: &str,
+    samples: &[(L, V)],
+) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "# HELP pieceful_{name} {help}");
+    let _ = writeln!(out, "# TYPE pieceful_{name} {kind}");
+    for (labels, value) in samples {
+        let _ = writeln!(out, "pieceful_{name}{labels} {value}");
+    }
 }
 
 #[cfg(test)]

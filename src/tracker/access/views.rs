@@ -5,8 +5,8 @@ use crate::tracker::registry::{self, GroupView, Label, MemberView, Refusal, Requ
 use crate::tracker::replication::{Serving, Status};
 use crate::tracker::store::RegistryStore;
 use crate::wire::access::{
-    ClusterView, ErrorKind, GroupEntry, MemberEntry, NewsEntry, Outcome, Page, Place, Refused,
-    RequestEntry, Standing, TwinView,
+    ClusterView, ErrorKind, GroupEntry, MemberEntry, NewsEntry, Page, Place, Refused, RequestEntry,
+    TwinView,
 };
 use std::fmt::Display;
 use std::str::FromStr;
@@ -33,12 +33,7 @@ pub(super) fn group(view: GroupView) -> GroupEntry {
         name: view.label,
         owner: view.owner,
         members: u32::try_from(view.members).unwrap_or(u32::MAX),
-        standing: match view.standing {
-            registry::Standing::Stranger => Standing::Stranger,
-            registry::Standing::Requester => Standing::Requester,
-            registry::Standing::Member => Standing::Member,
-            registry::Standing::Owner => Standing::Owner,
-        },
+        standing: view.standing,
     }
 }
 
@@ -78,12 +73,7 @@ pub(super) fn cluster(status: &Status) -> ClusterView {
 pub(super) fn news(answer: registry::Answer) -> NewsEntry {
     NewsEntry {
         group: answer.label,
-        outcome: match answer.outcome {
-            registry::Outcome::Accepted => Outcome::Accepted,
-            registry::Outcome::Rejected => Outcome::Rejected,
-            registry::Outcome::Removed => Outcome::Removed,
-            registry::Outcome::GroupEnded => Outcome::GroupEnded,
-        },
+        outcome: answer.outcome,
         at: answer.at.wall(),
     }
 }

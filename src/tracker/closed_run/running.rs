@@ -11,8 +11,8 @@ use super::{ClosedRun, ConnectionId, Effect, Outcome};
 use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
 use crate::system::{lock, recover};
 use crate::tracker::Threads;
-use crate::tracker::outbox::Outbox;
-use crate::wire::control::{ControlError, MAX_FRAME, Notice, Request};
+use crate::tracker::outbox::{LineError, Outbox};
+use crate::wire::control::{MAX_FRAME, Notice, Request};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -57,15 +57,6 @@ struct State {
     /// How many lines are being served, closed ones that linger included.
     serving: usize,
     dropped: bool,
-}
-
-/// Why a line ended from this side.
-#[derive(Debug, thiserror::Error)]
-enum LineError {
-    #[error(transparent)]
-    Frame(#[from] FrameIoError),
-    #[error(transparent)]
-    Message(#[from] ControlError),
 }
 
 impl RunningRun {

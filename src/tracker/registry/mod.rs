@@ -78,6 +78,7 @@ mod state;
 pub(super) mod tests;
 mod update;
 
+pub use crate::wire::access::{Outcome, Standing};
 pub use crate::wire::name::{GroupName, Label, LabelError, MAX_NAME, NameError, UserName};
 pub use accounts::NewAccount;
 pub use catalogue::{SharePlace, SharePlaceError};
@@ -88,8 +89,7 @@ pub use encoding::DecodeError;
 pub use groups::{Leaving, NewGroup};
 pub use id::{IdError, Origin, RowId, Sequence};
 pub use queries::{
-    Answer, Cursor, CursorError, GroupView, MAX_PAGE, MemberView, Outcome, Page, RequestView,
-    Standing,
+    Answer, Cursor, CursorError, GroupView, MAX_PAGE, MemberView, Page, RequestView,
 };
 pub use refusal::Refusal;
 pub use register::Register;

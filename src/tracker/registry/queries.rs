@@ -5,22 +5,9 @@ mod page;
 pub use page::{Cursor, CursorError, MAX_PAGE, Page};
 
 use super::{
-    Account, EndReason, GroupMembers, GroupName, Label, Membership, Place, Refusal, Registry, Row,
-    RowId, Stamp, UserName, Version, VersionVector, live,
+    Account, EndReason, GroupMembers, GroupName, Label, Membership, Outcome, Place, Refusal,
+    Registry, Row, RowId, Stamp, Standing, UserName, Version, VersionVector, live,
 };
-
-/// What an account is to a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
-    /// Nothing.
-    Stranger,
-    /// It has asked and has not been answered.
-    Requester,
-    /// A member.
-    Member,
-    /// The member that owns it.
-    Owner,
-}
 
 /// A group as an account sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,19 +59,6 @@ pub struct Answer {
     pub outcome: Outcome,
     /// When.
     pub at: Stamp,
-}
-
-/// The kinds of an [`Answer`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Outcome {
-    /// The request was accepted.
-    Accepted,
-    /// The request was rejected.
-    Rejected,
-    /// The owner removed the member.
-    Removed,
-    /// The group ended before the request was answered.
-    GroupEnded,
 }
 
 impl Registry {

@@ -2,9 +2,10 @@
 
 use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
 use crate::torrent::InfoHash;
+use crate::tracker::outbox::LineError;
 use crate::tracker::replication::{LineId, SILENCE};
 use crate::tracker::store::{LineOutbox, Outgoing, RegistryStore};
-use crate::wire::control::{ControlError, MAX_FRAME};
+use crate::wire::control::MAX_FRAME;
 use crate::wire::replica::Message;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,15 +20,6 @@ const FRAME: Duration = Duration::from_secs(10);
 const SLOWEST: usize = 4 << 10;
 /// Bytes of stack of a writing thread.
 const STACK: usize = 128 << 10;
-
-/// Why a line ended from this side.
-#[derive(Debug, thiserror::Error)]
-enum LineError {
-    #[error(transparent)]
-    Frame(#[from] FrameIoError),
-    #[error(transparent)]
-    Message(#[from] ControlError),
-}
 
 /// Serves a line until it ends. Reads on the calling thread, writes on one called `twin-write`.
 pub(super) fn serve(store: &RegistryStore, stream: &TlsStream, address: SocketAddr) {

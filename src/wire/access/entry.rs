@@ -7,7 +7,7 @@ use crate::wire::control::{ControlError, Fields, parsed};
 use crate::wire::name::Label;
 
 /// What the asker is to a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
     /// Nothing.
     Stranger,
