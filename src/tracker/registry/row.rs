@@ -239,7 +239,7 @@ impl Row {
     /// They are not states of one row.
     pub fn merge(self, other: Self) -> Result<Self, Contradiction> {
         let contradiction = Contradiction(self.id());
-        if self.id() != other.id() {
+        if !self.has_facts_of(&other) {
             return Err(contradiction);
         }
         Ok(match (self, other) {
@@ -260,19 +260,13 @@ impl Row {
                     key,
                 })
             }
-            (Self::Membership(ours), Self::Membership(theirs))
-                if (ours.group, ours.account) == (theirs.group, theirs.account) =>
-            {
-                Self::Membership(Membership {
-                    created: ours.created.max(theirs.created),
-                    accepted: merge(ours.accepted, theirs.accepted, Ord::min),
-                    ended: merge(ours.ended, theirs.ended, Ord::max),
-                    ..ours
-                })
-            }
-            (Self::Revocation(ours), Self::Revocation(theirs))
-                if ours.account == theirs.account =>
-            {
+            (Self::Membership(ours), Self::Membership(theirs)) => Self::Membership(Membership {
+                created: ours.created.max(theirs.created),
+                accepted: merge(ours.accepted, theirs.accepted, Ord::min),
+                ended: merge(ours.ended, theirs.ended, Ord::max),
+                ..ours
+            }),
+            (Self::Revocation(ours), Self::Revocation(theirs)) => {
                 let (created, expires) =
                     (ours.created, ours.expires).max((theirs.created, theirs.expires));
                 Self::Revocation(Revocation {
@@ -281,26 +275,15 @@ impl Row {
                     ..ours
                 })
             }
-            (Self::Invite(ours), Self::Invite(theirs))
-                if (ours.created, ours.code, ours.expires)
-                    == (theirs.created, theirs.code, theirs.expires) =>
-            {
-                Self::Invite(Invite {
-                    used: merge(ours.used, theirs.used, Ord::min),
-                    ..ours
-                })
-            }
-            (Self::Share(ours), Self::Share(theirs))
-                if (ours.group, ours.publisher) == (theirs.group, theirs.publisher)
-                    && (&ours.name, ours.info_hash, ours.length)
-                        == (&theirs.name, theirs.info_hash, theirs.length) =>
-            {
-                Self::Share(Share {
-                    created: ours.created.max(theirs.created),
-                    withdrawn: merge(ours.withdrawn, theirs.withdrawn, Ord::max),
-                    ..ours
-                })
-            }
+            (Self::Invite(ours), Self::Invite(theirs)) => Self::Invite(Invite {
+                used: merge(ours.used, theirs.used, Ord::min),
+                ..ours
+            }),
+            (Self::Share(ours), Self::Share(theirs)) => Self::Share(Share {
+                created: ours.created.max(theirs.created),
+                withdrawn: merge(ours.withdrawn, theirs.withdrawn, Ord::max),
+                ..ours
+            }),
             (Self::Receipt(ours), Self::Receipt(theirs)) => {
                 let (created, expires) =
                     (ours.created, ours.expires).max((theirs.created, theirs.expires));
@@ -312,6 +295,26 @@ impl Row {
             }
             _ => return Err(contradiction),
         })
+    }
+
+    /// Whether they are states of one row. The creation of an invite is among what never changes, as nobody asks for one
+    /// twice.
+    fn has_facts_of(&self, other: &Self) -> bool {
+        let same = match (self, other) {
+            (Self::Membership(a), Self::Membership(b)) => {
+                (a.group, a.account) == (b.group, b.account)
+            }
+            (Self::Revocation(a), Self::Revocation(b)) => a.account == b.account,
+            (Self::Invite(a), Self::Invite(b)) => {
+                (a.created, a.code, a.expires) == (b.created, b.code, b.expires)
+            }
+            (Self::Share(a), Self::Share(b)) => {
+                (a.group, a.publisher, a.info_hash) == (b.group, b.publisher, b.info_hash)
+                    && (&a.name, a.length) == (&b.name, b.length)
+            }
+            _ => true,
+        };
+        same && self.id() == other.id()
     }
 }
 
