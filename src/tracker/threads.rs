@@ -21,9 +21,10 @@ impl Threads {
         Ok(())
     }
 
-    /// Waits until all have ended. Whoever else waits meanwhile returns no earlier.
+    /// Waits until all have ended.
     pub(super) fn wait(&self) {
-        for thread in lock(&self.0).drain(..) {
+        let threads = std::mem::take(&mut *lock(&self.0));
+        for thread in threads {
             let _ = thread.join();
         }
     }

@@ -280,7 +280,7 @@ mod tests {
         // The first one still has the only place: the second would wait for an hour.
         let full = Passwords {
             queue: Mutex::new(lock(&idle.queue).take()),
-            workers: Mutex::default(),
+            workers: Threads::default(),
             patience: Duration::from_secs(3600),
         };
         assert_eq!(full.hash(password("x")), Err(PasswordsError::Busy));
@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn a_storm_is_worked_off_or_refused() {
         let passwords = Passwords::start_with(2, 4, PATIENCE).unwrap();
-        let answers: Vec<_> = thread::scope(|scope| {
+        let answers: Vec<_> = std::thread::scope(|scope| {
             let storm = || scope.spawn(|| passwords.verify(password("x"), None));
             let threads: Vec<_> = (0..40).map(|_| storm()).collect();
             threads.into_iter().map(|it| it.join().unwrap()).collect()

@@ -115,10 +115,10 @@ fn example_change() -> Change {
         after: Sequence::ZERO,
         upto: Sequence::new(4).unwrap(),
     };
-    Change::new(
-        BTreeMap::from([(Origin([7; 16]), span), (Origin([9; 16]), span)]),
-        examples().into_iter().map(|row| (row.id(), row)).collect(),
-    )
+    Change {
+        covers: BTreeMap::from([(Origin([7; 16]), span), (Origin([9; 16]), span)]),
+        rows: examples().into_iter().map(|row| (row.id(), row)).collect(),
+    }
 }
 
 #[test]
