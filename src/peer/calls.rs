@@ -1,12 +1,9 @@
 //! The calls of this peer: a thread for each, which then is the link's reading thread.
 
-use super::contacts::Contacts;
-use super::group::Group;
-use super::link::{Greeted, LinkStream, STACK, begin};
-use super::magnet;
-use super::sockets::Sockets;
-use super::transfer::Transfer;
-use super::transfers::{Entry, Transfers};
+use super::{
+    Contacts, Entry, Greeted, Group, LinkStream, STACK, Sockets, Transfer, Transfers, link::begin,
+    magnet,
+};
 use crate::certificate::Member;
 use crate::net::{GroupTlsError, Refusal as Alert, read_exact_by, write_all_by};
 use crate::system::lock;

@@ -1,12 +1,10 @@
 //! What every part of a peer may use: who it is, its limits, its buffers and threads, what it
 //! serves, its clock and its end. It knows no transfer, link or tracker.
 
-use super::buffers::BufferPool;
-use super::changes::{Changes, Ticks};
-use super::deadlines::Deadlines;
-use super::limits::{Limits, Throttle};
-use super::owned::Owned;
-use super::tasks::Tasks;
+use super::{
+    BufferPool, Deadlines, Limits, Throttle, changes::Changes, changes::Ticks, owned::Owned,
+    tasks::Tasks,
+};
 use crate::net::{Pool, Stop};
 use crate::storage::Records;
 use crate::swarm::{LinkId, UploadSlots};

@@ -12,9 +12,9 @@ mod pages;
 #[cfg(test)]
 mod tests;
 
+use super::Trust;
 pub use error::ControlLineError;
 
-use super::Trust;
 use crate::net::{FrameReader, Stop, TlsStream, write_frame};
 use crate::system::{lock, recover};
 use crate::torrent::{FileName, Info, InfoHash};

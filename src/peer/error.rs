@@ -1,6 +1,6 @@
 //! What can go wrong with a command of a peer.
 
-use super::account::AccountError;
+use super::AccountError;
 use crate::certificate::CertificateError;
 use crate::storage::{CreateError, RecordError, StoreError};
 use crate::torrent::{MagnetError, MetainfoError, NothingChosen};

@@ -1,10 +1,6 @@
 //! Callers: from an accepted connection to a link, or to a line that fetches metadata.
 
-use super::link::{Greeted, LinkStream, begin};
-use super::magnet;
-use super::sockets::Sockets;
-use super::transfer::Transfer;
-use super::transfers::{Entry, Transfers};
+use super::{Entry, Greeted, LinkStream, Sockets, Transfer, Transfers, link::begin, magnet};
 use crate::net::{Incoming, TLS_FIRST_BYTE, accept_group, read_exact_by, write_all_by};
 use crate::torrent::InfoHash;
 use crate::wire::handshake::{FIRST_BYTE, HANDSHAKE, Handshake};

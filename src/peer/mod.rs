@@ -58,3 +58,26 @@ pub use status::{
     TrackerStatus,
 };
 pub use trust::{FirstUse, Trust, TrustError};
+
+// What most files of this room use: they name it `super::X` or `crate::peer::X`.
+use announcer::{Announced, Announcer, Reading, Snapshot};
+use buffers::{BlockBuffer, BufferPool};
+use calls::Calls;
+use contacts::{CALL_AGAIN, Contacts, MAX_CALLING};
+use context::{Bounds, Context, Identity, now_ms};
+use download::already::already;
+use download::place::{is_alike, place, place_of, read_torrent};
+use download::planned::{Planned, whole_at};
+use group::{Group, GroupAnnouncer, Groups};
+use limits::Throttle;
+use link::{
+    Ended, Greeted, LARGEST_WINDOW, Link, LinkStream, METADATA, PEX, STACK, USUAL_REQUEST_QUEUE,
+    extension_handshake,
+};
+use magnet::MagnetSearch;
+use services::Services;
+use sockets::Sockets;
+use transfer::{Files, Kind, Phase, State, Transfer};
+use transfers::{Entry, Transfers};
+use web::WebClient;
+use zone::{Guard, Refused, Zone};

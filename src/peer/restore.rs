@@ -1,10 +1,6 @@
 //! What was recorded is taken up again when the peer starts.
 
-use super::error::PeerError;
-use super::file_choice::FileChoice;
-use super::magnet;
-use super::transfer::{Kind, Transfer};
-use super::transfers::{Entry, Transfers};
+use super::{Entry, FileChoice, Kind, PeerError, Transfer, Transfers, magnet};
 use crate::storage::{Record, RecordKind};
 use crate::torrent::Metainfo;
 use std::sync::Arc;

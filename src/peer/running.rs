@@ -1,22 +1,10 @@
 //! A running peer: its start, its threads and its end.
 
-use super::account::{Account, FirstUseNotice};
-use super::announcer::{self, Announcer};
-use super::calls::Calls;
-use super::context::{Bounds, Context, Identity};
-use super::deadlines::Deadlines;
-use super::error::PeerError;
-use super::group::{GroupAnnouncer, Groups, look_at_links};
-use super::incoming;
-use super::limits::Limits;
-use super::link::STACK;
-use super::restore::restore;
-use super::services::Services;
-use super::sockets::Sockets;
-use super::transfer::{Kind, Transfer};
-use super::transfers::{Entry, Transfers};
-use super::web::WebClient;
-use super::{tick, watch};
+use super::{
+    Account, Announcer, Bounds, Calls, Context, Deadlines, Entry, FirstUseNotice, GroupAnnouncer,
+    Groups, Identity, Kind, Limits, PeerError, STACK, Services, Sockets, Transfer, Transfers,
+    WebClient, announcer, group::look_at_links, incoming, restore::restore, tick, watch,
+};
 use crate::certificate::MemberKey;
 use crate::net::{Caps, Incoming, Pool, Server};
 use crate::storage::{Records, StateFolder};

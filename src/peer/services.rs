@@ -1,10 +1,6 @@
 //! What a transfer uses of the peer beyond its own swarm: trackers, its user, groups, web seeds.
 
-use super::account::Account;
-use super::announcer::Announcer;
-use super::context::Context;
-use super::group::{GroupAnnouncer, Groups, Speaker};
-use super::web::WebClient;
+use super::{Account, Announcer, Context, GroupAnnouncer, Groups, WebClient, group::Speaker};
 use std::sync::Arc;
 
 /// One of it exists as long as the peer.

@@ -1,7 +1,6 @@
 //! The thread that looks at the clock: transfers do what is due, and new addresses are called.
 
-use super::calls::Calls;
-use super::transfers::{Entry, Transfers};
+use super::{Calls, Entry, Transfers};
 use std::time::Duration;
 
 /// How often the clock is looked at; new addresses are called at once.

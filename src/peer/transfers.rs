@@ -1,12 +1,6 @@
 //! The map of everything this peer shares, downloads or searches, by info-hash.
 
-use super::account::Account;
-use super::announcer::Announced;
-use super::contacts::Contacts;
-use super::context::Context;
-use super::magnet::MagnetSearch;
-use super::services::Services;
-use super::transfer::Transfer;
+use super::{Account, Announced, Contacts, Context, MagnetSearch, Services, Transfer};
 use crate::system::lock;
 use crate::torrent::InfoHash;
 use std::collections::HashMap;

@@ -4,8 +4,7 @@
 //! What becomes of such a share is decided in `transfer::lost`. Downloads under way are not looked at:
 //! they are written here, and what does not verify never counts.
 
-use super::transfer::Phase;
-use super::transfers::Transfers;
+use super::{Phase, Transfers};
 use crate::torrent::InfoHash;
 use std::time::Duration;
 

@@ -12,10 +12,10 @@ mod round;
 mod shares;
 mod trackers;
 
+use super::TrackerLine;
 pub use error::AccountError;
 pub use trackers::FirstUseNotice;
 
-use super::status::TrackerLine;
 use crate::storage::{SessionFile, StoredSession};
 use crate::system::lock;
 use crate::wire::access::{Answer, Ask, Page, Place, Reply, Token, WriteId};
@@ -23,6 +23,7 @@ use crate::wire::name::{Label, UserName};
 use crate::wire::password::Password;
 use error::TrackerLineError;
 use ring::rand::{SecureRandom, SystemRandom};
+use round::{Round, is_no_answer};
 use round::{Told, ends_session};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};

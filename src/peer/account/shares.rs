@@ -1,7 +1,6 @@
 //! What a user asks about the shares of groups: certificates, catalogues, announces.
 
-use super::round::{ends_session, is_no_answer};
-use super::{Account, AccountError, draw};
+use super::{Account, AccountError, draw, ends_session, is_no_answer};
 use crate::certificate::MemberKey;
 use crate::torrent::Info;
 use crate::wire::access::{Announces, Answer, Ask, ErrorKind, FileEntry, KeyRequest, Peers, Place};

@@ -10,12 +10,9 @@
 //!
 //! Locks: `known`, for a look or an insertion; a line is taken out to be used.
 
-use super::line::{OpenLine, Patience};
-use super::round::{Round, Told};
-use super::{AccountError, TrackerLineError};
+use super::{AccountError, Round, Told, TrackerLineError, line::OpenLine, line::Patience};
 use crate::net::{FrameIoError, Names};
-use crate::peer::status::{TrackerLine, TrackerState};
-use crate::peer::{FirstUse, Trust, TrustError};
+use crate::peer::{FirstUse, TrackerLine, TrackerState, Trust, TrustError};
 use crate::system::lock;
 use crate::wire::access::{Answer, Ask, ClusterView, Reply, Token};
 use crate::wire::{HostPort, TrackerInfo};

@@ -1,6 +1,6 @@
 //! What is announced: a share, a download, or a search for the metadata of a magnet link.
 
-use super::tiers::Reading;
+use super::Reading;
 use crate::torrent::InfoHash;
 use crate::wire::Event;
 use std::fmt::Debug;

@@ -1,6 +1,6 @@
 //! Lines of an HTTP client that leave from a certain address, which the client itself cannot have.
 
-use super::source::{Source, canonical};
+use super::{Source, canonical};
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrLike, bind, connect,

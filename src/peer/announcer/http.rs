@@ -1,8 +1,7 @@
 //! Announces over HTTP and HTTPS (BEP 3).
 
-use super::bound::FromSource;
-use super::source::{Failure, Source};
-use crate::peer::zone::{Guard, Refused, Zone};
+use super::{Failure, Source, bound::FromSource};
+use crate::peer::{Guard, Refused, Zone};
 use crate::wire::udp_tracker::Family;
 use crate::wire::{AnnounceRequest, AnnounceResponse, MAX_RESPONSE};
 use std::ffi::OsString;

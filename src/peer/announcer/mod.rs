@@ -12,18 +12,18 @@ mod source;
 mod tiers;
 mod udp;
 
+use super::{Context, TrackerStatus};
 pub(super) use announced::{Announced, Snapshot};
 pub(super) use http::{AUTHORITIES_VARIABLE, guarded, trusted_tls};
 pub(super) use tiers::Reading;
 
-use super::context::Context;
-use super::status::TrackerStatus;
 use crate::system::{lock, recover};
 use crate::torrent::InfoHash;
 use crate::wire::{AnnounceRequest, AnnounceResponse, Event, TrackerInfo};
 use http::HttpTrackers;
 use schedule::{Due, Found, Schedule, Task};
 use source::Source;
+use source::{Failure, canonical};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
@@ -32,6 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
+use tiers::{Heard, Tiers};
 use udp::UdpTrackers;
 
 /// How many threads announce.

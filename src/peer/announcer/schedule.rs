@@ -1,7 +1,6 @@
 //! What is announced where, and when next; the time is handed in.
 
-use super::announced::Announced;
-use super::tiers::{Heard, Reading, Tiers};
+use super::{Announced, Heard, Reading, Tiers};
 use crate::torrent::InfoHash;
 use crate::wire::{AnnounceResponse, Event};
 use std::collections::hash_map::Entry;

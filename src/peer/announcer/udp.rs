@@ -5,7 +5,7 @@
 //! address, whichever torrents are announced there, and is bounded by two minutes: who waits for an hour as the standard has
 //! it finds nobody when the tracker is back.
 
-use super::source::{Failure, Source, canonical};
+use super::{Failure, Source, canonical};
 use crate::system::lock;
 use crate::wire::udp_tracker::{ConnectionId, Family, Request, Response, TransactionId};
 use crate::wire::{AnnounceRequest, AnnounceResponse, HostPort};

@@ -1,10 +1,6 @@
 //! The command that downloads what a `.torrent` names.
 
-use crate::peer::download::place::{Started, place_of, read_torrent};
-use crate::peer::download::planned::Planned;
-use crate::peer::error::PeerError;
-use crate::peer::file_choice::DownloadOptions;
-use crate::peer::running::Peer;
+use crate::peer::{DownloadOptions, Peer, PeerError, Planned, Started, place_of, read_torrent};
 use std::path::Path;
 
 impl Peer {

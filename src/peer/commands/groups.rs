@@ -1,14 +1,9 @@
 //! What a person does with the shares of groups.
 
-use crate::peer::account::{AccountError, LoggedIn, LoggedOut};
-use crate::peer::download::already::already;
-use crate::peer::download::place::{Started, is_alike, place};
-use crate::peer::download::planned::whole_at;
-use crate::peer::error::PeerError;
-use crate::peer::group::Group;
-use crate::peer::running::Peer;
-use crate::peer::transfer::{Files, Kind, Phase, Transfer};
-use crate::peer::transfers::Entry;
+use crate::peer::{
+    AccountError, Entry, Files, Group, Kind, LoggedIn, LoggedOut, Peer, PeerError, Phase, Started,
+    Transfer, already, is_alike, place, whole_at,
+};
 use crate::storage::{
     CreateOptions, Download, FileLayout, Mode, Others, Place, Store, StoreError, create_stamped,
 };

@@ -1,17 +1,9 @@
 //! What a person does with magnet links.
 
-use crate::peer::announcer::Announced;
-use crate::peer::context::now_ms;
-use crate::peer::download::already::already;
-use crate::peer::download::place::{Started, place_of};
-use crate::peer::download::planned::Planned;
-use crate::peer::error::PeerError;
-use crate::peer::file_choice::{DownloadOptions, FileChoice};
-use crate::peer::magnet::MagnetSearch;
-use crate::peer::magnet::seek;
-use crate::peer::running::Peer;
-use crate::peer::transfer::Transfer;
-use crate::peer::transfers::Entry;
+use crate::peer::{
+    Announced, DownloadOptions, Entry, FileChoice, MagnetSearch, Peer, PeerError, Planned, Started,
+    Transfer, already, magnet::seek, now_ms, place_of,
+};
 use crate::storage::MagnetRecord;
 use crate::torrent::Magnet;
 use std::path::{Path, PathBuf};

@@ -1,12 +1,6 @@
 //! Sharing in open swarms: a file or folder is hashed, its `.torrent` is written, and it is offered.
 
-use crate::peer::announcer;
-use crate::peer::download::already::already;
-use crate::peer::download::place::read_torrent;
-use crate::peer::error::PeerError;
-use crate::peer::running::Peer;
-use crate::peer::transfer::Kind;
-use crate::peer::transfers::Entry;
+use crate::peer::{Entry, Kind, Peer, PeerError, already, announcer, read_torrent};
 use crate::storage::{CreateOptions, FileLayout, Store, create_stamped};
 use crate::torrent::{InfoHash, Metainfo, PieceSet};
 use std::io;

@@ -2,10 +2,7 @@
 //!
 //! What a group shares ends in `group/commands.rs`, as its catalogue is asked too.
 
-use crate::peer::error::PeerError;
-use crate::peer::running::Peer;
-use crate::peer::transfer::{Kind, Phase, Transfer};
-use crate::peer::transfers::Entry;
+use crate::peer::{Entry, Kind, Peer, PeerError, Phase, Transfer};
 use crate::storage::remove_parts_file;
 use std::sync::Arc;
 

@@ -1,11 +1,6 @@
 //! Shares and downloads of a closed run: no tracker announces them, no record keeps them; owners are named by the run.
 
-use crate::peer::download::already::already;
-use crate::peer::error::PeerError;
-use crate::peer::running::Peer;
-use crate::peer::status::DownloadState;
-use crate::peer::transfer::{Kind, Phase};
-use crate::peer::transfers::Entry;
+use crate::peer::{DownloadState, Entry, Kind, Peer, PeerError, Phase, already};
 use crate::storage::{Download, FileLayout, Mode, Place, Store};
 use crate::torrent::{Info, InfoHash, Metainfo, PieceSet};
 use std::collections::HashSet;

@@ -1,9 +1,6 @@
 //! What a person is shown of a running peer: its downloads, links and trackers.
 
-use crate::peer::announcer;
-use crate::peer::running::Peer;
-use crate::peer::status::{DownloadStatus, LinkStatus, Status, TrackerStatus};
-use crate::peer::transfers::Entry;
+use crate::peer::{DownloadStatus, Entry, LinkStatus, Peer, Status, TrackerStatus, announcer};
 use std::time::Duration;
 
 impl Peer {

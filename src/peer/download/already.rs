@@ -1,8 +1,6 @@
 //! The errors for what is here already.
 
-use crate::peer::error::PeerError;
-use crate::peer::transfer::{Phase, Transfer};
-use crate::peer::transfers::Entry;
+use crate::peer::{Entry, PeerError, Phase, Transfer};
 
 /// The error for a share that is here already.
 pub(crate) fn already(other: &Entry) -> PeerError {

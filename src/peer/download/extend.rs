@@ -6,11 +6,8 @@
 //! The record is written before the files are touched. It is written back if they cannot be used. So a crash at any step
 //! leaves a record that goes on.
 
-use crate::peer::download::already::{already_here, elsewhere};
-use crate::peer::download::planned::Planned;
-use crate::peer::error::PeerError;
-use crate::peer::transfer::{Kind, Phase, Transfer};
-use crate::peer::transfers::{Entry, Transfers};
+use super::{already_here, elsewhere, planned::Planned};
+use crate::peer::{Entry, Kind, PeerError, Phase, Transfer, Transfers};
 use crate::storage::{Record, RecordState};
 use crate::torrent::{PieceSet, Selection};
 use std::sync::Arc;

@@ -5,3 +5,5 @@ pub(super) mod extend;
 pub(super) mod named_peers;
 pub(super) mod place;
 pub(super) mod planned;
+
+use already::{already, already_here, elsewhere};

@@ -1,6 +1,6 @@
 //! Peers that a person or a magnet link names, as `HOST:PORT`.
 
-use crate::peer::announcer::Announced;
+use crate::peer::Announced;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 

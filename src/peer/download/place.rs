@@ -1,8 +1,6 @@
 //! Where a download goes, and the `.torrent` files that people name.
 
-use crate::peer::error::PeerError;
-use crate::peer::transfer::Kind;
-use crate::peer::transfers::Transfers;
+use crate::peer::{Kind, PeerError, Transfers};
 use crate::storage::Place;
 use crate::torrent::{Info, InfoHash, Layout, MAX_METAINFO, Metainfo};
 use std::io::{self, Read};

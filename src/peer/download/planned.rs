@@ -1,12 +1,7 @@
 //! From a metainfo to a download that runs: where it goes, what of it is wanted, what is there already.
 
-use crate::peer::download::already::already;
-use crate::peer::download::named_peers;
-use crate::peer::download::place::is_alike;
-use crate::peer::error::PeerError;
-use crate::peer::file_choice::FileChoice;
-use crate::peer::transfer::{Files, Kind, Transfer};
-use crate::peer::transfers::{Entry, Transfers};
+use super::{already, named_peers, place::is_alike};
+use crate::peer::{Entry, FileChoice, Files, Kind, PeerError, Transfer, Transfers};
 use crate::storage::{Download, FileLayout, Mode, Others, Place, Store, StoreError, verify};
 use crate::system::processors;
 use crate::torrent::{Info, Metainfo, PieceSet, Selection};

@@ -3,9 +3,7 @@
 //! In scope: what is announced and when next, on one thread, which also ends links with those who are no members any more.
 //! Out of scope: what one announce says and what follows from its answer (`attempt`).
 
-use super::attempt::{Due, Outcome, Speaker};
-use super::groups::Group;
-use super::swarm::GroupSwarm;
+use super::{Due, Group, GroupSwarm, Outcome, Speaker};
 use crate::system::{lock, recover};
 use crate::torrent::InfoHash;
 use crate::wire::Event;

@@ -3,9 +3,8 @@
 //! What is due of one group at a time goes into one request, over a control connection that stays
 //! open. A certificate is fetched in time.
 
-use super::groups::{Group, Groups};
-use super::swarm::GroupSwarm;
-use crate::peer::account::{Account, AccountError};
+use super::{Group, GroupSwarm, Groups};
+use crate::peer::{Account, AccountError};
 use crate::wire::PeerId;
 use crate::wire::access::{Announce, AnnounceEvent, Announces, ErrorKind, Peers, Refused};
 use std::net::SocketAddr;

@@ -2,7 +2,7 @@
 
 use crate::certificate::{Fingerprint, GroupCertificate, GroupIdentity, MemberKey, member_name};
 use crate::net::GroupTls;
-use crate::peer::account::{Account, AccountError};
+use crate::peer::{Account, AccountError};
 use crate::system::{lock, since_1970};
 use crate::wire::name::Label;
 use std::collections::{HashMap, HashSet};

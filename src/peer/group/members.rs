@@ -1,7 +1,7 @@
 //! Links with those who are members no longer.
 
-use super::groups::now;
-use crate::peer::transfers::Transfers;
+use super::now;
+use crate::peer::Transfers;
 
 /// Ends links whose other side is no member any more, or whose certificate has ended.
 pub(crate) fn look_at_links(transfers: &Transfers) {

@@ -1,6 +1,6 @@
 //! A swarm of a group as its announces see it.
 
-use super::groups::Group;
+use super::Group;
 use crate::certificate::Fingerprint;
 use crate::torrent::InfoHash;
 use std::fmt::Debug;

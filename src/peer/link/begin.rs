@@ -1,12 +1,8 @@
 //! From the handshakes of both sides to a link that runs.
 
-use super::outbox::Outbox;
-use super::reader;
-use super::state::{About, Link, Traffic};
-use super::stream::LinkStream;
+use super::{About, Link, LinkStream, Outbox, Traffic, reader};
 use crate::certificate::Member;
-use crate::peer::transfer::Refusal;
-use crate::peer::transfer::Transfer;
+use crate::peer::{Transfer, transfer::Refusal};
 use crate::swarm::allowed_fast;
 use crate::wire::handshake::Handshake;
 use std::net::SocketAddr;

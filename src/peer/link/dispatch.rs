@@ -1,10 +1,7 @@
 //! What each message of the other side means for the transfer.
 
-use super::ended::Ended;
-use super::extensions::{METADATA, PEX};
-use super::outbox::Queued;
-use super::state::Link;
-use crate::peer::transfer::Transfer;
+use super::{Ended, Link, METADATA, PEX, Queued};
+use crate::peer::Transfer;
 use crate::torrent::{BlockError, BlockRange, PieceSet};
 use crate::wire::extension::ExtensionHandshake;
 use crate::wire::peer::{Ask, Message};

@@ -1,7 +1,7 @@
 //! Our side of the extension protocol (BEP 10).
 
-use super::sizes::REQUEST_QUEUE;
-use crate::peer::context::Context;
+use super::REQUEST_QUEUE;
+use crate::peer::Context;
 use crate::wire::extension::ExtensionHandshake;
 
 /// The id of `ut_metadata` messages to us (BEP 9).

@@ -3,8 +3,8 @@
 //! The choke state of the other side stands here, behind the same lock as the queue of blocks: what was asked for before a
 //! choke and what comes after it is told apart exactly.
 
-use super::sizes::MAX_REQUEST_QUEUE;
-use crate::peer::limits::Throttle;
+use super::MAX_REQUEST_QUEUE;
+use crate::peer::Throttle;
 use crate::system::{lock, recover};
 use crate::torrent::{BLOCK, BlockRange, Info, PieceIndex};
 use crate::wire::metadata::{METADATA_PIECE, MetadataMessage, metadata_piece};

@@ -1,13 +1,7 @@
 //! The reading thread of a link: the other side's messages, and its blocks straight into their buffers.
 
-use super::dispatch::Dispatch;
-use super::ended::Ended;
-use super::sizes::STACK;
-use super::state::Link;
-use super::writer;
-use crate::peer::buffers::BlockBuffer;
-use crate::peer::deadlines::Deadlines;
-use crate::peer::transfer::Transfer;
+use super::{Ended, Link, STACK, dispatch::Dispatch, writer};
+use crate::peer::{BlockBuffer, Deadlines, Transfer};
 use crate::torrent::{BLOCK, PieceSet};
 use crate::wire::peer::{Ask, Message, PIECE_HEADER, Step, decode};
 use std::io::{self, IoSliceMut};

@@ -1,9 +1,8 @@
 //! What is known of a link, by both of its threads and by its transfer.
 
-use super::outbox::Outbox;
-use super::stream::LinkStream;
+use super::{LinkStream, Outbox};
 use crate::certificate::Member;
-use crate::peer::status::LinkStatus;
+use crate::peer::LinkStatus;
 use crate::swarm::LinkId;
 use crate::system::lock;
 use crate::torrent::{PieceIndex, PieceSet};

@@ -1,9 +1,7 @@
 //! The writing thread of a link: messages first, then one block at a time.
 
-use super::outbox::Next;
-use super::state::Link;
-use super::stream::WriteError;
-use crate::peer::transfer::Transfer;
+use super::{Link, Next, WriteError};
+use crate::peer::Transfer;
 use crate::torrent::BlockRange;
 use crate::wire::peer::{Message, piece_header};
 

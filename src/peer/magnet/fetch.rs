@@ -3,12 +3,10 @@
 //! All of the metadata comes from one peer, so that a peer that sends what does not have the hash is
 //! known, and barred. Out of scope: what becomes of the metadata (`commands`).
 
-use super::search::MagnetSearch;
-use super::sources::{MetadataSlot, Turned};
+use super::{MagnetSearch, MetadataSlot, Turned};
 use crate::bencode;
 use crate::net::{DeadlineReader, write_all_by};
-use crate::peer::announcer::Announced;
-use crate::peer::link::{METADATA, extension_handshake};
+use crate::peer::{Announced, METADATA, extension_handshake};
 use crate::torrent::{MAX_PIECES, PieceSet, Sha1};
 use crate::wire::extension::ExtensionHandshake;
 use crate::wire::handshake::Handshake;

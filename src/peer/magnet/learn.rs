@@ -1,13 +1,9 @@
 //! The life of a search: it begins at a command or a restart, and ends as a transfer.
 
-use super::search::MagnetSearch;
-use crate::peer::announcer::Announced;
-use crate::peer::download::named_peers;
-use crate::peer::download::place::place;
-use crate::peer::download::planned::Planned;
-use crate::peer::error::PeerError;
-use crate::peer::file_choice::FileChoice;
-use crate::peer::transfers::{Entry, Transfers};
+use super::MagnetSearch;
+use crate::peer::{
+    Announced, Entry, FileChoice, PeerError, Planned, Transfers, download::named_peers, place,
+};
 use crate::torrent::{Info, Metainfo};
 use crate::wire::Event;
 use std::path::PathBuf;

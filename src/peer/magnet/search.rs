@@ -1,12 +1,10 @@
 //! A magnet link whose metadata is being fetched.
 
-use super::sources::MetadataSources;
-use crate::peer::announcer::{Announced, Reading, Snapshot};
-use crate::peer::contacts::Contacts;
-use crate::peer::context::Context;
-use crate::peer::file_choice::FileChoice;
-use crate::peer::services::Services;
-use crate::peer::status::{DownloadState, DownloadStatus};
+use super::MetadataSources;
+use crate::peer::{
+    Announced, Contacts, Context, DownloadState, DownloadStatus, FileChoice, Reading, Services,
+    Snapshot,
+};
 use crate::storage::MagnetRecord;
 use crate::system::lock;
 use crate::torrent::{BLOCK, FileName, InfoHash};

@@ -1,9 +1,8 @@
 //! How a transfer is announced: to the trackers of an open swarm, or to those of its group.
 
-use super::state::{Phase, Transfer};
+use super::{Phase, Transfer};
 use crate::certificate::Fingerprint;
-use crate::peer::announcer::{Announced, Reading, Snapshot};
-use crate::peer::group::{Amounts, Group, GroupSwarm};
+use crate::peer::{Announced, Group, Reading, Snapshot, group::Amounts, group::GroupSwarm};
 use crate::torrent::{InfoHash, PieceSet};
 use crate::wire::Event;
 use std::net::SocketAddr;

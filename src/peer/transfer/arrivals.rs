@@ -1,6 +1,6 @@
 //! Blocks that have arrived and are not verified yet, and where they came from.
 
-use crate::peer::buffers::BlockBuffer;
+use crate::peer::BlockBuffer;
 use crate::swarm::LinkId;
 use crate::torrent::Hasher;
 use std::collections::{BTreeSet, HashMap};

@@ -1,8 +1,7 @@
 //! From the files on disk to a transfer that is served.
 
-use super::state::{Kind, Phase, Transfer};
-use crate::peer::error::PeerError;
-use crate::peer::link::Link;
+use super::{Kind, Phase, Transfer};
+use crate::peer::{Link, PeerError};
 use crate::storage::{
     Download, FileLayout, Mode, Place, RecordState, Stamp, Store, StoreError, remove_replaced,
     verify,

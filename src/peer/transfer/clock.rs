@@ -1,9 +1,8 @@
 //! What happens in a transfer by the clock: requests that went stale, idle links, addresses to call,
 //! links that are not read.
 
-use super::links::USELESS;
-use super::state::{Phase, Transfer};
-use crate::peer::contacts::MAX_CALLING;
+use super::{Phase, Transfer, links::USELESS};
+use crate::peer::MAX_CALLING;
 use crate::wire::peer::Message;
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,11 +1,8 @@
 //! What a link tells and gives, and what that means for its transfer. The steps after a run of blocks has arrived are in
 //! `pieces`.
 
-use super::arrivals::{PendingBlock, Source};
-use super::state::{Phase, State, Transfer};
-use crate::peer::buffers::BlockBuffer;
-use crate::peer::contacts::CALL_AGAIN;
-use crate::peer::link::{LARGEST_WINDOW, Link, USUAL_REQUEST_QUEUE};
+use super::{PendingBlock, Phase, Source, State, Transfer};
+use crate::peer::{BlockBuffer, CALL_AGAIN, LARGEST_WINDOW, Link, USUAL_REQUEST_QUEUE};
 use crate::swarm::{Arrival, LinkId, Run};
 use crate::torrent::{BlockRange, PieceIndex, PieceSet};
 use crate::wire::extension::ExtensionHandshake;

@@ -1,8 +1,7 @@
 //! The links of a transfer: whom it calls, who is let in, who has to go.
 
-use super::state::{State, Transfer};
-use crate::peer::contacts::CALL_AGAIN;
-use crate::peer::link::{Ended, LARGEST_WINDOW, Link, USUAL_REQUEST_QUEUE};
+use super::{State, Transfer};
+use crate::peer::{CALL_AGAIN, Ended, LARGEST_WINDOW, Link, USUAL_REQUEST_QUEUE};
 use crate::swarm::LinkId;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,7 +1,6 @@
 //! A whole share whose files are not what was verified, and how it comes back.
 
-use super::file_watch::{FileWatch, Looking};
-use super::state::{Phase, State, Transfer};
+use super::{FileWatch, Looking, Phase, State, Transfer};
 use crate::storage::{RecordState, Stamp, Store, StoreError};
 use crate::torrent::PieceSet;
 use std::sync::Arc;

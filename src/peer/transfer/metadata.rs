@@ -1,8 +1,7 @@
 //! Metadata that this peer serves over its links (BEP 9, BEP 10).
 
-use super::Transfer;
-use super::metadata_quota::most_pieces;
-use crate::peer::link::{Link, PEX, extension_handshake};
+use super::{Transfer, metadata_quota::most_pieces};
+use crate::peer::{Link, PEX, extension_handshake};
 use crate::torrent::MAX_METAINFO;
 use crate::wire::extension::ExtensionHandshake;
 use crate::wire::metadata::{MetadataError, MetadataMessage, metadata_piece};

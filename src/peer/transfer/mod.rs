@@ -22,5 +22,8 @@ mod report;
 mod serving;
 mod state;
 
+use arrivals::{PendingBlock, PieceHash, Source, Sources, add_sources};
+use file_watch::{FileWatch, Looking};
 pub(super) use links::Refusal;
+use state::SEED_AGAIN;
 pub(super) use state::{Files, Kind, Phase, State, Transfer};

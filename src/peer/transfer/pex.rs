@@ -2,8 +2,8 @@
 //!
 //! In scope: who is told of whom, what of the news of others is believed. How often, and how much, is `swarm`'s matter.
 
-use super::state::{Phase, State, Transfer};
-use crate::peer::link::{Ended, Link};
+use super::{Phase, State, Transfer};
+use crate::peer::{Ended, Link};
 use crate::torrent::PieceSet;
 use crate::wire::peer::Message;
 use crate::wire::pex::{FLAG_REACHABLE, FLAG_SEED, MAX_CONTACTS, PexMessage};

@@ -1,9 +1,10 @@
 //! The way of a piece after its blocks have arrived: SHA-1, file, owned map, `have`. Runs on the pool's workers.
 
-use super::arrivals::{PendingBlock, PieceHash, Source, Sources, add_sources};
-use super::events::NOTHING_TO_FETCH;
-use super::state::{Kind, Phase, SEED_AGAIN, State, Transfer};
-use crate::peer::buffers::BufferPool;
+use super::{
+    Kind, PendingBlock, Phase, PieceHash, SEED_AGAIN, Source, Sources, State, Transfer,
+    add_sources, events::NOTHING_TO_FETCH,
+};
+use crate::peer::BufferPool;
 use crate::storage::{BadFile, Download, Record, RecordKind, RecordState, Store, StoreError};
 use crate::swarm::{Run, Verdict};
 use crate::torrent::{Hasher, PieceIndex, Sha1};

@@ -1,7 +1,7 @@
 //! What a transfer tells of itself to whoever asks.
 
-use super::state::{Kind, Phase, State, Transfer};
-use crate::peer::status::{DownloadStatus, LinkStatus, ShareStatus};
+use super::{Kind, Phase, State, Transfer};
+use crate::peer::{DownloadStatus, LinkStatus, ShareStatus};
 use std::path::PathBuf;
 
 /// The source of bytes that were here at the start and that nobody is known to have sent.

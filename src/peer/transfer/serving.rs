@@ -3,8 +3,8 @@
 //! In scope: what a choker's decisions do to links, requests of others. The decisions themselves are
 //! made in `swarm`.
 
-use super::state::{Phase, State, Transfer};
-use crate::peer::link::{Link, Queued};
+use super::{Phase, State, Transfer};
+use crate::peer::{Link, link::Queued};
 use crate::swarm::Seen;
 use crate::torrent::{BlockRange, PieceSet};
 use crate::wire::peer::Message;

@@ -3,18 +3,11 @@
 //! In scope: what it holds. Who comes and goes is in `links`, what links tell and give in `events`, the steps after a run of
 //! blocks has arrived in `pieces`, what happens by the clock in `tick`.
 
-use super::arrivals::{PendingBlock, PieceHash};
-use super::file_watch::FileWatch;
-use super::metadata_quota::MetadataQuota;
+use super::{FileWatch, PendingBlock, PieceHash, metadata_quota::MetadataQuota};
 use crate::certificate::{Fingerprint, GroupCertificate};
-use crate::peer::contacts::Contacts;
-use crate::peer::context::{Context, now_ms};
-use crate::peer::file_choice::FileChoice;
-use crate::peer::group::Group;
-use crate::peer::link::Link;
-use crate::peer::services::Services;
-use crate::peer::status::DownloadState;
-use crate::peer::web::Server;
+use crate::peer::{
+    Contacts, Context, DownloadState, FileChoice, Group, Link, Services, now_ms, web::Server,
+};
 use crate::storage::{Download, FileHashes, Others, Place, Stamp, Store};
 use crate::swarm::{Choker, LinkId, PeerExchange, Picker, Rate, Run};
 use crate::system::lock;

@@ -3,8 +3,9 @@
 //! In scope: what an answer must be so that its bytes can be those that were asked for. Out of scope: which bytes are asked for,
 //! and whether they are right.
 
-use crate::peer::announcer::{AUTHORITIES_VARIABLE, guarded, trusted_tls};
-use crate::peer::zone::{Refused, Zone};
+use crate::peer::{
+    Refused, Zone, announcer::AUTHORITIES_VARIABLE, announcer::guarded, announcer::trusted_tls,
+};
 use crate::system::lock;
 use std::io::{self, Read};
 use std::sync::{Mutex, OnceLock};

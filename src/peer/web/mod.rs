@@ -7,11 +7,10 @@
 mod client;
 mod server;
 
+use super::{Phase, State, Transfer, transfer::arrivals::Source};
 pub(super) use client::WebClient;
 pub(super) use server::Server;
 
-use super::transfer::{Phase, State, Transfer};
-use crate::peer::transfer::arrivals::Source;
 use crate::swarm::LinkId;
 use crate::system::lock;
 use crate::torrent::{self, BlockRange};
