@@ -6,7 +6,7 @@ use crate::storage::{CreateError, RecordError, StoreError};
 use crate::torrent::{MagnetError, MetainfoError, NothingChosen};
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a command of a peer failed. Each has a [`PeerError::kind`] for scripts.
 #[derive(Debug, thiserror::Error)]
@@ -116,16 +116,33 @@ impl From<AccountError> for PeerError {
 }
 
 impl PeerError {
+    /// For a file that a command names.
+    pub(super) fn file(path: &Path) -> impl Fn(io::Error) -> Self + Copy {
+        |source| Self::File {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// For what is here already.
+    pub(super) fn already(name: &str, what: &str, path: PathBuf) -> Self {
+        Self::Already {
+            name: name.to_owned(),
+            what: what.to_owned(),
+            path,
+            advice: String::new(),
+        }
+    }
+
     /// The error's word in JSON, of a closed list.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Listen { .. } => "listen",
-            Self::Thread(_) => "system",
+            Self::Thread(_) | Self::Key(_) => "system",
             Self::File { .. } => "file",
-            Self::Torrent { .. } => "bad-torrent",
+            Self::Torrent { .. } | Self::Metadata(_) => "bad-torrent",
             Self::NothingChosen(_) => "nothing-chosen",
             Self::Magnet(_) => "bad-magnet",
-            Self::Metadata(_) => "bad-torrent",
             Self::NoTracker(_) => "no-tracker",
             Self::Create(_) => "create",
             Self::Store(_) => "storage",
@@ -136,7 +153,6 @@ impl PeerError {
             Self::SeveralShares(..) => "several-shares",
             Self::OfGroup(_) => "of-a-group",
             Self::OtherContent(_) | Self::OtherKind { .. } => "exists",
-            Self::Key(_) => "system",
             Self::Account(error) => error.kind(),
             Self::Stopping => "stopping",
         }

@@ -1,14 +1,15 @@
 //! A running peer: its start, its threads and its end.
 
 use super::{
-    Account, Announcer, Bounds, Calls, Context, Deadlines, Entry, FirstUseNotice, GroupAnnouncer,
-    Groups, Identity, Kind, Limits, PeerError, STACK, Services, Sockets, Transfer, Transfers,
-    WebClient, announcer, group::look_at_links, incoming, restore::restore, tick, watch,
+    Account, Announcer, Bounds, Calls, Context, Deadlines, Entry, Files, FirstUseNotice,
+    GroupAnnouncer, Groups, Identity, Kind, Limits, PeerError, STACK, Services, Sockets, Transfer,
+    Transfers, WebClient, already, announcer, group::look_at_links, incoming, restore::restore,
+    tick, watch,
 };
 use crate::certificate::MemberKey;
 use crate::net::{Caps, Incoming, Pool, Server};
 use crate::storage::{Records, StateFolder};
-use crate::torrent::Metainfo;
+use crate::torrent::{Metainfo, PieceSet};
 use crate::wire::PeerId;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use std::net::{SocketAddr, TcpListener};
@@ -169,6 +170,33 @@ impl Peer {
             kind,
             listed,
         ))
+    }
+
+    /// Puts a transfer with its open files into the map, keeps it, and begins with it.
+    pub(super) fn take_up(
+        &self,
+        transfer: Transfer,
+        files: Files,
+        keep: impl FnOnce(&Transfer) -> Result<(), PeerError>,
+    ) -> Result<(), PeerError> {
+        let transfer = Arc::new(transfer);
+        let entry = Entry::Transfer(Arc::clone(&transfer));
+        let entered = self.transfers.enter(entry.clone());
+        entered.map_err(|other| already(&other))?;
+        let whole = matches!(files, Files::Whole(_));
+        transfer.set_files(files);
+        if let Err(error) = keep(&transfer) {
+            self.transfers.forget(&entry);
+            return Err(error);
+        }
+        if !whole {
+            return transfer.check_and_begin();
+        }
+        transfer.begin(PieceSet::full(transfer.info().lengths()), true);
+        if transfer.is_download() {
+            transfer.record();
+        }
+        Ok(())
     }
 
     /// Starts the threads that run as long as the peer. Those that announce hold `alive`.

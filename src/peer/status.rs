@@ -86,7 +86,7 @@ pub struct LinkStatus {
 }
 
 /// One tracker and how it answered last.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct TrackerStatus {
     /// Its announce URL.
     pub url: String,

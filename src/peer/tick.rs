@@ -24,7 +24,7 @@ pub(super) fn run(transfers: &Transfers, calls: &Calls) {
         }
         for entry in transfers.entries() {
             if look {
-                look_at_trackers(&entry);
+                look_at_trackers(transfers, &entry);
             }
             let due = match &entry {
                 Entry::Search(search) => search.next_calls(context.now()),
@@ -38,13 +38,17 @@ pub(super) fn run(transfers: &Transfers, calls: &Calls) {
 }
 
 /// TRACKER_INFO may by now name a tracker for what has none; a download may need more of its own.
-fn look_at_trackers(entry: &Entry) {
+fn look_at_trackers(transfers: &Transfers, entry: &Entry) {
+    let (announcer, now) = (&transfers.services.announcer, transfers.context.now());
+    let is_announced = announcer.announces(entry.info_hash());
     match entry {
-        Entry::Search(search) if search.is_seeking() && !search.is_announced() => {
-            search.announce(None);
+        Entry::Search(search) if search.is_seeking() && !is_announced => {
+            announcer.announce(search.clone(), None);
         }
-        Entry::Search(search) => search.look_at_need(),
-        Entry::Transfer(transfer) if transfer.lacks_a_tracker() => transfer.announce(None),
-        Entry::Transfer(transfer) => transfer.look_at_need(),
+        Entry::Search(search) => announcer.look_at_need(search.clone(), now),
+        Entry::Transfer(transfer) if transfer.is_to_be_announced() && !is_announced => {
+            transfer.announce(None);
+        }
+        Entry::Transfer(transfer) => announcer.look_at_need(transfer.clone(), now),
     }
 }

@@ -37,7 +37,7 @@ impl Entry {
     /// Where it is or will be.
     pub(super) fn path(&self) -> PathBuf {
         match self {
-            Self::Search(search) => search.destination().to_owned(),
+            Self::Search(search) => search.record.destination.clone(),
             Self::Transfer(transfer) => transfer.path(),
         }
     }
@@ -45,7 +45,7 @@ impl Entry {
     /// When it was first asked for, in milliseconds since 1970.
     pub(super) fn added_ms(&self) -> u64 {
         match self {
-            Self::Search(search) => search.added_ms(),
+            Self::Search(search) => search.record.added_ms,
             Self::Transfer(transfer) => transfer.added_ms,
         }
     }

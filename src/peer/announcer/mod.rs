@@ -92,30 +92,29 @@ impl Announcer {
     }
 
     /// Announces a transfer to its trackers as soon as possible, and from then on.
-    pub(super) fn announce(&self, swarm: &Arc<dyn Announced>, event: Option<Event>) {
-        let ours = self.ours(&**swarm);
-        self.schedule()
-            .announce(swarm, &ours, event, Instant::now());
+    pub(super) fn announce(&self, swarm: Arc<dyn Announced>, event: Option<Event>) {
+        let (ours, now) = (self.ours(&*swarm), Instant::now());
+        self.schedule().announce(&swarm, &ours, event, now);
         self.changed.notify_all();
     }
 
     /// What a magnet link names turned out to be private: from now on one of its own trackers alone hears of it (BEP 27).
-    pub(super) fn keep_to_one(&self, swarm: &Arc<dyn Announced>) {
+    pub(super) fn keep_to_one(&self, swarm: Arc<dyn Announced>) {
         let mut schedule = self.schedule();
         schedule.keep_to_one(swarm.info_hash());
-        schedule.follow(swarm, &[], Instant::now());
+        schedule.follow(&swarm, &[], Instant::now());
         drop(schedule);
         self.changed.notify_all();
     }
 
     /// Has more of a download's trackers asked once nothing has come for a while. Called every few seconds.
-    pub(super) fn look_at_need(&self, swarm: &Arc<dyn Announced>, clock: Duration) {
+    pub(super) fn look_at_need(&self, swarm: Arc<dyn Announced>, clock: Duration) {
         let (now, info_hash) = (Instant::now(), swarm.info_hash());
         let nothing_comes = swarm.starves(clock);
         if self.schedule().need(info_hash, nothing_comes, now) {
             log::info!("{}: nothing comes; more trackers are asked", swarm.name());
-            let ours = self.ours(&**swarm);
-            self.schedule().follow(swarm, &ours, now);
+            let ours = self.ours(&*swarm);
+            self.schedule().follow(&swarm, &ours, now);
             self.changed.notify_all();
         }
     }
@@ -169,7 +168,7 @@ impl Announcer {
                                 &*task.swarm,
                                 (&url, task.latest.tracker_id.as_deref()),
                                 Some(event),
-                                Limit::Farewell(left),
+                                Some(left),
                             );
                             if left.is_zero() || asked.is_err() {
                                 return;
@@ -202,7 +201,7 @@ impl Announcer {
                 continue;
             }
             let tracker = (key.1.as_str(), tracker_id.as_deref());
-            let outcome = self.ask(context, &*swarm, tracker, event, Limit::Usual);
+            let outcome = self.ask(context, &*swarm, tracker, event, None);
             let found = self.settle(&key, &swarm, &ours, event, outcome);
             if found.instead {
                 swarm.give_up_peers("the tracker that named it has failed");
@@ -215,14 +214,8 @@ impl Announcer {
     pub(super) fn status(&self) -> Vec<TrackerStatus> {
         let mut trackers: BTreeMap<String, TrackerStatus> = BTreeMap::new();
         for ((_, url), task) in &self.schedule().tasks {
-            let status = trackers
-                .entry(url.clone())
-                .or_insert_with(|| TrackerStatus {
-                    url: url.clone(),
-                    reachable: None,
-                    trouble: None,
-                    line: None,
-                });
+            let status = trackers.entry(url.clone()).or_default();
+            status.url.clone_from(url);
             status.reachable = status.reachable.max(task.latest.reached);
             status.trouble = status
                 .trouble
@@ -286,29 +279,26 @@ impl Announcer {
         }
     }
 
-    /// Announces to the tracker at a URL, and says what it wanted to hear again.
+    /// Announces to the tracker at a URL, and says what it wanted to hear again. It takes as long as one of its kind may or
+    /// until the peer ends, or, as the peer ends, no longer than `farewell`.
     fn ask(
         &self,
         context: &Context,
         swarm: &dyn Announced,
         (url, tracker_id): (&str, Option<&[u8]>),
         event: Option<Event>,
-        limit: Limit,
+        farewell: Option<Duration>,
     ) -> Result<AnnounceResponse, String> {
         let request = request(context, swarm, event).ok_or("no port to be reached at")?;
-        let within = |usual| match limit {
-            Limit::Usual => usual,
-            Limit::Farewell(left) => left,
-        };
         match url.split_once("://") {
             Some(("http" | "https", _)) => {
-                self.http
-                    .announce(url, &request, tracker_id, within(http::ANSWER))
+                let limit = farewell.unwrap_or(http::ANSWER);
+                self.http.announce(url, &request, tracker_id, limit)
             }
             Some(("udp", _)) => {
-                let gives_up = || limit == Limit::Usual && self.ending.load(Ordering::Relaxed);
-                self.udp
-                    .announce(url, &request, within(udp::ANSWER), &gives_up)
+                let gives_up = || farewell.is_none() && self.ending.load(Ordering::Relaxed);
+                let limit = farewell.unwrap_or(udp::ANSWER);
+                self.udp.announce(url, &request, limit, &gives_up)
             }
             _ => Err("only http://, https:// and udp:// trackers are announced to".to_owned()),
         }
@@ -336,15 +326,6 @@ impl Announcer {
     fn schedule(&self) -> MutexGuard<'_, Schedule> {
         lock(&self.schedule)
     }
-}
-
-/// How long an announce may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Limit {
-    /// As long as one of its kind may, or until the peer ends.
-    Usual,
-    /// This long, as the peer ends.
-    Farewell(Duration),
 }
 
 /// The announce URLs of the trackers in a TRACKER_INFO file; none if it cannot be read.

@@ -5,9 +5,9 @@ use crate::peer::{
     Transfer, already, is_alike, place, whole_at,
 };
 use crate::storage::{
-    CreateOptions, Download, FileLayout, Mode, Others, Place, Store, StoreError, create_stamped,
+    CreateOptions, Download, FileLayout, Mode, Others, Store, StoreError, create_stamped,
 };
-use crate::torrent::{Info, InfoHash, Metainfo, PieceSet};
+use crate::torrent::{Info, InfoHash, Metainfo};
 use crate::wire::access::{ErrorKind, FileEntry, NewsEntry, Outcome};
 use crate::wire::name::Label;
 use crate::wire::password::Password;
@@ -115,10 +115,7 @@ impl Peer {
         let group = self.group(group)?;
         let account = self.account();
         let certificate = self.services().groups.certify(account, &group)?;
-        let path = std::path::absolute(path).map_err(|source| PeerError::File {
-            path: path.to_owned(),
-            source,
-        })?;
+        let path = std::path::absolute(path).map_err(PeerError::file(path))?;
         let pem = certificate.to_pem();
         let options = CreateOptions {
             piece_length: None,
@@ -151,21 +148,10 @@ impl Peer {
         let metainfo = Metainfo::new(info, Vec::new());
         let mut transfer = self.new_transfer(metainfo, Kind::Share(path.clone()), true)?;
         transfer.group = Some(group);
-        let transfer = Arc::new(transfer);
-        let entry = Entry::Transfer(Arc::clone(&transfer));
-        match self.transfers.enter(entry.clone()) {
-            Ok(()) => {
-                transfer.set_store(Arc::new(store));
-                if let Err(error) = transfer.save() {
-                    self.transfers.forget(&entry);
-                    return Err(error);
-                }
-                let owned = PieceSet::full(transfer.info().lengths());
-                transfer.begin(owned, true);
-            }
+        match self.take_up(transfer, Files::Whole(Arc::new(store)), Transfer::save) {
             // What is offered from that place already goes on as it is.
-            Err(other) if other.path() == path => {}
-            Err(other) => return Err(already(&other)),
+            Err(PeerError::Already { path: other, .. }) if other == path => {}
+            taken_up => taken_up?,
         }
         Ok(uploaded)
     }
@@ -246,7 +232,10 @@ impl Peer {
             }
             opened => Files::Partial(Arc::new(opened?)),
         };
-        self.take_up(metainfo, place, group, files, replaces)?;
+        let mut transfer = self.new_transfer(metainfo, Kind::Download(place), true)?;
+        transfer.group = Some(group);
+        transfer.replaces = replaces;
+        self.take_up(transfer, files, Transfer::save)?;
         Ok(started)
     }
 
@@ -335,47 +324,12 @@ impl Peer {
         let other = self.account().metainfo(group, info.name().as_str())?;
         Ok(other.info_hash() == info.info_hash())
     }
-
-    /// Enters a download whose files are open; `replaces` says that they replace what is under the final name.
-    fn take_up(
-        &self,
-        metainfo: Metainfo,
-        place: Place,
-        group: Arc<Group>,
-        files: Files,
-        replaces: bool,
-    ) -> Result<(), PeerError> {
-        let mut transfer = self.new_transfer(metainfo, Kind::Download(place), true)?;
-        transfer.group = Some(group);
-        transfer.replaces = replaces;
-        let transfer = Arc::new(transfer);
-        let entry = Entry::Transfer(Arc::clone(&transfer));
-        let entered = self.transfers.enter(entry.clone());
-        entered.map_err(|other| already(&other))?;
-        let whole = matches!(files, Files::Whole(_));
-        transfer.set_files(files);
-        if let Err(error) = transfer.save() {
-            self.transfers.forget(&entry);
-            return Err(error);
-        }
-        if whole {
-            let owned = PieceSet::full(transfer.info().lengths());
-            transfer.begin(owned, true);
-            transfer.record();
-            return Ok(());
-        }
-        transfer.check_and_begin()
-    }
 }
 
 /// It is here for a user who is not logged in, so that it is not shared now.
 fn of_another(other: &Transfer) -> PeerError {
-    PeerError::Already {
-        name: other.name().to_owned(),
-        what: "here for another user, who is not logged in".to_owned(),
-        advice: String::new(),
-        path: other.path(),
-    }
+    let what = "here for another user, who is not logged in";
+    PeerError::already(other.name(), what, other.path())
 }
 
 impl Transfer {

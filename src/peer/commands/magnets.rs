@@ -117,17 +117,14 @@ fn started(search: &MagnetSearch) -> Started {
     Started {
         name: search.name().to_owned(),
         info_hash: search.info_hash(),
-        path: search.destination().to_owned(),
+        path: search.record.destination.clone(),
     }
 }
 
 /// Where the download is to go, whatever the current folder is at the next start.
 fn absolute_destination(destination: Option<&Path>) -> Result<PathBuf, PeerError> {
     let destination = destination.unwrap_or(Path::new("."));
-    let file = |source| PeerError::File {
-        path: destination.to_owned(),
-        source,
-    };
+    let file = PeerError::file(destination);
     let absolute = std::path::absolute(destination).map_err(file)?;
     let folder = match absolute.parent() {
         Some(parent) if !absolute.is_dir() => parent,

@@ -1,8 +1,8 @@
 //! Sharing in open swarms: a file or folder is hashed, its `.torrent` is written, and it is offered.
 
-use crate::peer::{Entry, Kind, Peer, PeerError, already, announcer, read_torrent};
+use crate::peer::{Files, Kind, Peer, PeerError, Transfer, announcer, read_torrent};
 use crate::storage::{CreateOptions, FileLayout, Store, create_stamped};
-use crate::torrent::{InfoHash, Metainfo, PieceSet};
+use crate::torrent::{InfoHash, Metainfo};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,11 +43,7 @@ impl Peer {
         if torrent.symlink_metadata().is_ok() {
             read_torrent(torrent)?;
         }
-        let file = |source| PeerError::File {
-            path: path.to_owned(),
-            source,
-        };
-        let path = std::path::absolute(path).map_err(file)?;
+        let path = std::path::absolute(path).map_err(PeerError::file(path))?;
         let options = CreateOptions {
             piece_length: None,
             private: false,
@@ -68,35 +64,26 @@ impl Peer {
         let store = Store::open(FileLayout::all(Arc::new(info.clone())), &path)?;
         store.seal(&stamps);
         let transfer = self.new_transfer(metainfo, Kind::Share(path.clone()), true)?;
-        let transfer = Arc::new(transfer);
-        let entry = Entry::Transfer(Arc::clone(&transfer));
-        match self.transfers.enter(entry.clone()) {
-            Ok(()) => {
-                transfer.set_store(Arc::new(store));
-                let written = write_torrent(torrent, &transfer.metainfo);
-                if let Err(error) = written.and_then(|()| transfer.save()) {
-                    self.transfers.forget(&entry);
-                    return Err(error);
-                }
-                let owned = PieceSet::full(transfer.info().lengths());
-                transfer.begin(owned, true);
-            }
-            // What is offered from that place already goes on as it is.
-            Err(Entry::Transfer(other)) if other.path() == path => {
-                write_torrent(torrent, &other.metainfo)?;
-            }
-            Err(other) => return Err(already(&other)),
+        let keep = |transfer: &Transfer| {
+            write_torrent(torrent, &transfer.metainfo)?;
+            transfer.save()
+        };
+        let taken_up = self.take_up(transfer, Files::Whole(Arc::new(store)), keep);
+        // What is offered from that place already goes on as it is.
+        if let Err(PeerError::Already { path: other, .. }) = &taken_up
+            && *other == path
+            && let Some(other) = self.transfers.transfer(sent.info_hash)
+        {
+            write_torrent(torrent, &other.metainfo)?;
+            return Ok(sent);
         }
-        Ok(sent)
+        taken_up.map(|()| sent)
     }
 }
 
 /// Writes a `.torrent` whole or not at all. The same torrent is replaced, any other file is not.
 fn write_torrent(path: &Path, metainfo: &Metainfo) -> Result<(), PeerError> {
-    let file = |source| PeerError::File {
-        path: path.to_owned(),
-        source,
-    };
+    let file = PeerError::file(path);
     if path.symlink_metadata().is_ok() {
         let same = read_torrent(path)
             .is_ok_and(|other| other.info().info_hash() == metainfo.info().info_hash());

@@ -1,8 +1,8 @@
 //! Shares and downloads of a closed run: no tracker announces them, no record keeps them; owners are named by the run.
 
-use crate::peer::{DownloadState, Entry, Kind, Peer, PeerError, Phase, already};
+use crate::peer::{DownloadState, Files, Kind, Peer, PeerError, Phase};
 use crate::storage::{Download, FileLayout, Mode, Place, Store};
-use crate::torrent::{Info, InfoHash, Metainfo, PieceSet};
+use crate::torrent::{Info, InfoHash, Metainfo};
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -36,17 +36,11 @@ impl Peer {
     /// # Errors
     /// When the file cannot be opened or is offered already.
     pub fn offer_unlisted(&self, info: Info, path: &Path) -> Result<(), PeerError> {
-        let owned = PieceSet::full(info.lengths());
         let store = Store::open(FileLayout::all(Arc::new(info.clone())), path)?;
         store.stamps()?;
         let kind = Kind::Share(path.to_owned());
         let transfer = self.new_transfer(Metainfo::new(info, Vec::new()), kind, false)?;
-        let transfer = Arc::new(transfer);
-        let entered = self.transfers.enter(Entry::Transfer(Arc::clone(&transfer)));
-        entered.map_err(|other| already(&other))?;
-        transfer.set_store(Arc::new(store));
-        transfer.begin(owned, true);
-        Ok(())
+        self.take_up(transfer, Files::Whole(Arc::new(store)), |_| Ok(()))
     }
 
     /// Fetches a file from the owners named later.
@@ -58,11 +52,7 @@ impl Peer {
         let download = Download::open(layout, &place, Mode::New)?;
         let kind = Kind::Download(place);
         let transfer = self.new_transfer(Metainfo::new(info, Vec::new()), kind, false)?;
-        let transfer = Arc::new(transfer);
-        let entered = self.transfers.enter(Entry::Transfer(Arc::clone(&transfer)));
-        entered.map_err(|other| already(&other))?;
-        transfer.set_download(Arc::new(download));
-        transfer.check_and_begin()
+        self.take_up(transfer, Files::Partial(Arc::new(download)), |_| Ok(()))
     }
 
     /// Names owners of a share.

@@ -51,15 +51,10 @@ impl Peer {
             let url = announcer::url_of(&line.tracker);
             let at = announced.iter().position(|status| status.url == url);
             let status = at.map(|at| announced.remove(at));
-            let status = status.unwrap_or(TrackerStatus {
-                url,
-                reachable: None,
-                trouble: None,
-                line: None,
-            });
             TrackerStatus {
+                url,
                 line: Some(line),
-                ..status
+                ..status.unwrap_or_default()
             }
         });
         let mut trackers: Vec<_> = listed.collect();

@@ -5,12 +5,7 @@ use crate::peer::{Entry, PeerError, Phase, Transfer};
 /// The error for a share that is here already.
 pub(crate) fn already(other: &Entry) -> PeerError {
     match other {
-        Entry::Search(search) => PeerError::Already {
-            name: other.name().to_owned(),
-            what: "downloading".to_owned(),
-            path: search.destination().to_owned(),
-            advice: String::new(),
-        },
+        Entry::Search(_) => PeerError::already(other.name(), "downloading", other.path()),
         Entry::Transfer(transfer) => already_here(transfer),
     }
 }
@@ -31,12 +26,7 @@ pub(crate) fn already_here(other: &Transfer) -> PeerError {
         (true, Phase::Complete) => format!("downloaded{of} and shared"),
         (true, _) => format!("downloading{of}"),
     };
-    PeerError::Already {
-        name: other.name().to_owned(),
-        what,
-        path: other.path(),
-        advice: String::new(),
-    }
+    PeerError::already(other.name(), &what, other.path())
 }
 
 /// The share is at another place than the one named.

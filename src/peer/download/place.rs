@@ -38,10 +38,7 @@ pub(crate) fn place_of(
 pub(crate) fn place(metainfo: &Metainfo, destination: Option<&Path>) -> Result<Place, PeerError> {
     let name = metainfo.info().name().as_str();
     let destination = destination.unwrap_or(Path::new("."));
-    let file = |source| PeerError::File {
-        path: destination.to_owned(),
-        source,
-    };
+    let file = PeerError::file(destination);
     let ends_as_folder = destination.as_os_str().as_encoded_bytes().ends_with(b"/");
     let absolute = std::path::absolute(destination).map_err(file)?;
     if ends_as_folder || absolute.is_dir() {
@@ -69,10 +66,7 @@ pub(crate) fn place(metainfo: &Metainfo, destination: Option<&Path>) -> Result<P
 
 /// Reads a `.torrent`.
 pub(crate) fn read_torrent(path: &Path) -> Result<Metainfo, PeerError> {
-    let file = |source| PeerError::File {
-        path: path.to_owned(),
-        source,
-    };
+    let file = PeerError::file(path);
     let mut bytes = Vec::new();
     let opened = std::fs::File::open(path).map_err(file)?;
     // One byte more than is taken, so that a larger file is seen to be one.
@@ -88,11 +82,7 @@ pub(crate) fn read_torrent(path: &Path) -> Result<Metainfo, PeerError> {
 
 /// Whether what is there may give way to that share at all: a file to a file, a folder to a folder.
 pub(crate) fn is_alike(info: &Info, path: &Path) -> Result<(), PeerError> {
-    let found = path.symlink_metadata();
-    let found = found.map_err(|source| PeerError::File {
-        path: path.to_owned(),
-        source,
-    })?;
+    let found = path.symlink_metadata().map_err(PeerError::file(path))?;
     let kind = found.file_type();
     let found = match (kind.is_file(), kind.is_dir(), kind.is_symlink()) {
         (true, ..) => "a file",

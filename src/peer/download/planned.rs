@@ -56,7 +56,7 @@ impl Planned {
     ) -> Result<(), PeerError> {
         let former = self.replaces.clone();
         let interrupt = match &former {
-            Some(Entry::Search(search)) => search.hashing_interrupt(),
+            Some(Entry::Search(search)) => &search.interrupt,
             Some(Entry::Transfer(_)) | None => &transfers.context.interrupt,
         };
         // Cancelled meanwhile.
@@ -143,7 +143,7 @@ fn enter(
     drop(opened.files);
     // Those of a magnet link are called already.
     if !matches!(former, Some(Entry::Search(_))) {
-        named_peers::call(transfer.announced(), &transfer.peers);
+        named_peers::call(transfer.clone(), &transfer.peers);
     }
     if whole {
         let needed = transfer.selection.needed().clone();

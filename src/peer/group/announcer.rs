@@ -40,6 +40,7 @@ struct Schedule {
 #[derive(Debug)]
 struct Task {
     swarm: Arc<dyn GroupSwarm>,
+    group: Arc<Group>,
     due: Instant,
     event: Option<AnnounceEvent>,
     /// A tracker has heard of it.
@@ -54,7 +55,12 @@ struct Task {
 
 impl GroupAnnouncer {
     /// Announces a transfer as soon as possible, and from then on.
-    pub(crate) fn announce(&self, swarm: &Arc<dyn GroupSwarm>, event: Option<Event>) {
+    pub(crate) fn announce(
+        &self,
+        swarm: Arc<dyn GroupSwarm>,
+        group: &Arc<Group>,
+        event: Option<Event>,
+    ) {
         let event = event.and_then(|event| match event {
             Event::Started => Some(AnnounceEvent::Started),
             Event::Completed => Some(AnnounceEvent::Completed),
@@ -62,13 +68,11 @@ impl GroupAnnouncer {
             Event::Paused => None,
         });
         let mut schedule = self.schedule();
-        let task = schedule
-            .tasks
-            .entry(swarm.info_hash())
-            .or_insert_with(|| Task::new(swarm));
-        if task.last || !is_same(&task.swarm, swarm) {
+        let task = schedule.tasks.entry(swarm.info_hash());
+        let task = task.or_insert_with(|| Task::new(&swarm, group));
+        if task.last || !Arc::ptr_eq(&task.swarm, &swarm) {
             // The same share, begun anew.
-            *task = Task::new(swarm);
+            *task = Task::new(&swarm, group);
         }
         if task.started && !task.resting {
             task.event = event.or(task.event);
@@ -97,7 +101,7 @@ impl GroupAnnouncer {
         let mut schedule = self.schedule();
         let until = Instant::now() + REST;
         for task in schedule.tasks.values_mut() {
-            let is_whose = whose(task.swarm.group());
+            let is_whose = whose(&task.group);
             if is_whose && !task.last {
                 task.resting = true;
                 task.due = Instant::now();
@@ -148,8 +152,8 @@ impl GroupAnnouncer {
         let started = tasks.into_values().filter(|task| task.started);
         let mut started: Vec<Due> = started
             .map(|task| Due {
-                swarm: task.swarm,
                 event: Some(AnnounceEvent::Stopped),
+                ..task.as_due()
             })
             .collect();
         if started.is_empty() {
@@ -161,7 +165,7 @@ impl GroupAnnouncer {
             .name("farewell".to_owned())
             .spawn(move || {
                 let done = done;
-                let groups = started.chunk_by(|one, next| one.is_with(&*next.swarm));
+                let groups = started.chunk_by(|one, next| one.is_with(next));
                 for batch in groups.flat_map(|group| group.chunks(MAX_ANNOUNCES)) {
                     if speaker.say(batch, drop).is_err() {
                         break;
@@ -207,13 +211,11 @@ impl GroupAnnouncer {
                 Some(first) if first.due <= now => {
                     // Not what was due first alone: it goes in any case.
                     let first = first.as_due();
-                    let others = awake().filter(|task| {
-                        task.due <= now
-                            && first.is_with(&*task.swarm)
-                            && !is_same(&task.swarm, &first.swarm)
+                    let others = awake().filter(|task| task.due <= now).map(Task::as_due);
+                    let others = others.filter(|other| {
+                        first.is_with(other) && !Arc::ptr_eq(&other.swarm, &first.swarm)
                     });
-                    let mut due: Vec<Due> =
-                        others.take(MAX_ANNOUNCES - 1).map(Task::as_due).collect();
+                    let mut due: Vec<Due> = others.take(MAX_ANNOUNCES - 1).collect();
                     due.push(first);
                     return Some(due);
                 }
@@ -235,7 +237,7 @@ impl GroupAnnouncer {
         };
         let mut schedule = self.schedule();
         let task = schedule.tasks.get_mut(&swarm.info_hash());
-        let Some(task) = task.filter(|task| is_same(&task.swarm, swarm)) else {
+        let Some(task) = task.filter(|task| Arc::ptr_eq(&task.swarm, swarm)) else {
             return;
         };
         if task.last && event == Some(AnnounceEvent::Stopped) {
@@ -302,9 +304,10 @@ impl GroupAnnouncer {
 }
 
 impl Task {
-    fn new(swarm: &Arc<dyn GroupSwarm>) -> Self {
+    fn new(swarm: &Arc<dyn GroupSwarm>, group: &Arc<Group>) -> Self {
         Self {
             swarm: Arc::clone(swarm),
+            group: Arc::clone(group),
             due: Instant::now(),
             event: Some(AnnounceEvent::Started),
             started: false,
@@ -318,6 +321,7 @@ impl Task {
     fn as_due(&self) -> Due {
         Due {
             swarm: Arc::clone(&self.swarm),
+            group: Arc::clone(&self.group),
             event: self.event,
         }
     }
@@ -331,9 +335,4 @@ impl Task {
     fn rests(&self) -> bool {
         self.resting && self.event.is_none()
     }
-}
-
-/// Whether both are the same transfer: the same share may have been begun anew.
-fn is_same(one: &Arc<dyn GroupSwarm>, other: &Arc<dyn GroupSwarm>) -> bool {
-    one.transfer_id() == other.transfer_id()
 }

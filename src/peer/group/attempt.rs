@@ -21,6 +21,7 @@ const NOWHERE: u32 = 60;
 #[derive(Debug)]
 pub(super) struct Due {
     pub(super) swarm: Arc<dyn GroupSwarm>,
+    pub(super) group: Arc<Group>,
     pub(super) event: Option<AnnounceEvent>,
 }
 
@@ -43,9 +44,8 @@ impl Due {
     }
 
     /// Whether one request may announce both: they are of one group, as one user is in it.
-    pub(super) fn is_with(&self, other: &dyn GroupSwarm) -> bool {
-        Arc::ptr_eq(self.swarm.group(), other.group())
-            && self.swarm.authority() == other.authority()
+    pub(super) fn is_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.group, &other.group) && self.swarm.authority() == other.swarm.authority()
     }
 }
 
@@ -87,7 +87,7 @@ impl Speaker {
         let Some(first) = due.first() else {
             return Vec::new();
         };
-        let group = first.swarm.group();
+        let group = &*first.group;
         if self.account.user().as_ref() != Some(&group.user) {
             group.suspend();
             for due in due {
@@ -114,7 +114,7 @@ impl Speaker {
                 (true, ..) => {
                     due.swarm.may_be_shared();
                     due.swarm.found(heard.addresses);
-                    Outcome::Again(match due.swarm.is_without_owner() {
+                    Outcome::Again(match due.swarm.is_hungry() {
                         true => answers.interval.min(HUNGRY),
                         false => answers.interval,
                     })
@@ -191,7 +191,7 @@ impl Speaker {
         mut found: impl FnMut(Peers),
     ) -> Result<Option<String>, AccountError> {
         let swarms = due.iter().map(|due| {
-            let amounts = due.swarm.amounts();
+            let amounts = due.swarm.snapshot(None);
             Announce {
                 info_hash: due.swarm.info_hash(),
                 uploaded: amounts.uploaded,

@@ -16,4 +16,4 @@ use attempt::{Due, Outcome};
 use groups::now;
 pub(super) use groups::{Group, Groups};
 pub(super) use members::look_at_links;
-pub(super) use swarm::{Amounts, GroupSwarm};
+pub(super) use swarm::GroupSwarm;

@@ -63,13 +63,13 @@ fn become_download(
         return Err(PeerError::OfGroup(PathBuf::from(info.name().as_str())));
     }
     if info.private() {
-        search.keep_to_one_tracker();
+        search.services.announcer.keep_to_one(search.clone());
     }
     let magnet = &search.record.magnet;
     let metainfo =
         Metainfo::new(info, search.tiers().to_vec()).with_web_seeds(magnet.web_seeds.clone());
     let planned = Planned {
-        place: place(&metainfo, Some(search.destination()))?,
+        place: place(&metainfo, Some(&search.record.destination))?,
         metainfo,
         choice: search.choice.clone(),
         peers: magnet.peers.clone(),
@@ -77,17 +77,13 @@ fn become_download(
     };
     log::info!("{}: the metadata is here", search.name());
     planned.start(transfers, &|_, _| {})?;
-    transfers
-        .context
-        .records
-        .remove_magnet(search.info_hash())?;
-    Ok(())
+    Ok(search.context.records.remove_magnet(search.info_hash())?)
 }
 
 /// Begins to look for the metadata.
 pub(crate) fn seek(search: &Arc<MagnetSearch>) {
-    search.announce(Some(Event::Started));
-    let swarm: Arc<dyn Announced> = Arc::<MagnetSearch>::clone(search);
-    named_peers::call(swarm, &search.record.magnet.peers);
+    let announcer = &search.services.announcer;
+    announcer.announce(search.clone(), Some(Event::Started));
+    named_peers::call(search.clone(), &search.record.magnet.peers);
     search.context.changes.notify();
 }

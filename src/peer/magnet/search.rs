@@ -10,7 +10,6 @@ use crate::system::lock;
 use crate::torrent::{BLOCK, FileName, InfoHash};
 use crate::wire::Event;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -24,7 +23,7 @@ const MOST_CALLS: usize = 8;
 #[derive(Debug)]
 pub(crate) struct MagnetSearch {
     pub(crate) context: Arc<Context>,
-    services: Arc<Services>,
+    pub(crate) services: Arc<Services>,
     pub(crate) record: MagnetRecord,
     pub(crate) choice: FileChoice,
     /// As the link calls it, or its info-hash.
@@ -33,7 +32,7 @@ pub(crate) struct MagnetSearch {
     tiers: Vec<Vec<String>>,
     pub(super) sources: MetadataSources,
     /// Raised to end the hashing of what is there already, for this download alone.
-    interrupt: AtomicBool,
+    pub(crate) interrupt: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -82,16 +81,6 @@ impl MagnetSearch {
             }),
             record,
         }
-    }
-
-    /// Where the download will be: a folder to put it in, or its own path.
-    pub(crate) fn destination(&self) -> &Path {
-        &self.record.destination
-    }
-
-    /// When it was first asked for, in milliseconds since 1970.
-    pub(crate) fn added_ms(&self) -> u64 {
-        self.record.added_ms
     }
 
     /// Whether the metadata is still being looked for.
@@ -148,39 +137,9 @@ impl MagnetSearch {
         self.context.changes.notify();
     }
 
-    /// Raised to end the hashing of what is there already.
-    pub(crate) fn hashing_interrupt(&self) -> &AtomicBool {
-        &self.interrupt
-    }
-
     /// Ends the hashing of what is there already.
     pub(crate) fn interrupt(&self) {
         self.interrupt.store(true, Ordering::Relaxed);
-    }
-
-    /// Announces it to its trackers, and goes on announcing it.
-    pub(crate) fn announce(self: &Arc<Self>, event: Option<Event>) {
-        let announced: Arc<dyn Announced> = Arc::<Self>::clone(self);
-        self.services.announcer.announce(&announced, event);
-    }
-
-    /// Whether some tracker hears of it.
-    pub(crate) fn is_announced(&self) -> bool {
-        self.services.announcer.announces(self.info_hash())
-    }
-
-    /// The metadata shows that the torrent is private: only one of its own trackers hears of it from
-    /// now on (BEP 27).
-    pub(crate) fn keep_to_one_tracker(self: &Arc<Self>) {
-        let announced: Arc<dyn Announced> = Arc::<Self>::clone(self);
-        self.services.announcer.keep_to_one(&announced);
-    }
-
-    /// Has more of its trackers asked as it is time.
-    pub(crate) fn look_at_need(self: &Arc<Self>) {
-        let announced: Arc<dyn Announced> = Arc::<Self>::clone(self);
-        let announcer = &self.services.announcer;
-        announcer.look_at_need(&announced, self.context.now());
     }
 
     /// What a person sees of it.
@@ -202,7 +161,7 @@ impl MagnetSearch {
             rate: 0,
             peers: 0,
             from: Vec::new(),
-            path: self.destination().to_owned(),
+            path: self.record.destination.clone(),
             trouble: match &state.phase {
                 Phase::Seeking => Some(match trouble() {
                     Some(trouble) => format!("{LOOKING}; {trouble}"),

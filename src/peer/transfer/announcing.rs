@@ -2,7 +2,7 @@
 
 use super::{Phase, Transfer};
 use crate::certificate::Fingerprint;
-use crate::peer::{Announced, Group, Reading, Snapshot, group::Amounts, group::GroupSwarm};
+use crate::peer::{Announced, Reading, Snapshot, group::GroupSwarm};
 use crate::torrent::{InfoHash, PieceSet};
 use crate::wire::Event;
 use std::net::SocketAddr;
@@ -15,22 +15,13 @@ const LATELY: Duration = Duration::from_secs(2);
 impl Transfer {
     /// Announces it as soon as possible, and goes on announcing it.
     pub(crate) fn announce(self: &Arc<Self>, event: Option<Event>) {
+        let services = &self.services;
         match &self.group {
-            Some(group) => {
-                let swarm: Arc<dyn GroupSwarm> = Arc::new(InGroup {
-                    transfer: Arc::clone(self),
-                    group: Arc::clone(group),
-                });
-                self.services.group_announcer.announce(&swarm, event);
-            }
-            None => self.services.announcer.announce(&self.announced(), event),
+            Some(group) => services
+                .group_announcer
+                .announce(self.clone(), group, event),
+            None => services.announcer.announce(self.clone(), event),
         }
-    }
-
-    /// Has more trackers of an open swarm asked as it is time.
-    pub(crate) fn look_at_need(self: &Arc<Self>) {
-        let announcer = &self.services.announcer;
-        announcer.look_at_need(&self.announced(), self.context.now());
     }
 
     /// The trackers hear that it ends here.
@@ -51,31 +42,6 @@ impl Transfer {
         }
     }
 
-    /// As the announcer of open swarms sees it.
-    pub(crate) fn announced(self: &Arc<Self>) -> Arc<dyn Announced> {
-        Arc::<Self>::clone(self)
-    }
-
-    /// Its user may not have it any more, or it is off the catalogue. Returns whether it stays here,
-    /// to come back: what is complete does, as the file is its user's.
-    fn goes_out(&self, reason: &str) -> bool {
-        {
-            let mut state = self.state();
-            match state.phase {
-                Phase::Complete if state.out => return true,
-                Phase::Complete => state.out = true,
-                // These are not announced, and say why themselves.
-                Phase::Lost(_) | Phase::Failed(_) => return true,
-                _ => return false,
-            }
-        }
-        self.context.owned.remove(self.info_hash());
-        self.close_links(reason);
-        self.set_trouble(format!("not shared any more: {reason}"));
-        self.context.changes.notify();
-        true
-    }
-
     /// Its user may have it: if it was complete and could not be shared, it is from now on. Returns
     /// whether that is so.
     pub(crate) fn comes_back(&self) -> bool {
@@ -94,13 +60,6 @@ impl Transfer {
         log::info!("{}: shared again", self.name());
         self.context.changes.notify();
         true
-    }
-
-    /// A download that has nobody to ask.
-    fn has_no_owner(&self) -> bool {
-        let state = self.state();
-        let asks = |id| state.picker.is_interesting(id);
-        state.phase == Phase::Active && !state.links.keys().any(|id| asks(*id))
     }
 }
 
@@ -142,7 +101,9 @@ impl Announced for Transfer {
     }
 
     fn is_hungry(&self) -> bool {
-        self.has_no_owner()
+        let state = self.state();
+        let asks = |id| state.picker.is_interesting(id);
+        state.phase == Phase::Active && !state.links.keys().any(|id| asks(*id))
     }
 
     fn starves(&self, now: Duration) -> bool {
@@ -155,67 +116,50 @@ impl Announced for Transfer {
     }
 
     fn give_up_peers(&self, reason: &str) {
-        self.forget_peers(reason);
-    }
-}
-
-/// A transfer of a group, as the announcer of groups sees it.
-#[derive(Debug)]
-struct InGroup {
-    transfer: Arc<Transfer>,
-    group: Arc<Group>,
-}
-
-impl GroupSwarm for InGroup {
-    fn transfer_id(&self) -> usize {
-        Arc::as_ptr(&self.transfer) as usize
-    }
-
-    fn info_hash(&self) -> InfoHash {
-        self.transfer.info_hash()
-    }
-
-    fn name(&self) -> &str {
-        self.transfer.name()
-    }
-
-    fn group(&self) -> &Arc<Group> {
-        &self.group
-    }
-
-    fn authority(&self) -> Option<Fingerprint> {
-        self.transfer.authority
-    }
-
-    fn amounts(&self) -> Amounts {
-        Amounts {
-            uploaded: self.transfer.uploaded_bytes(),
-            downloaded: self.transfer.downloaded_bytes(),
-            left: self.transfer.bytes_left(&self.transfer.state()),
+        let mut guard = self.state();
+        let state = &mut *guard;
+        state.contacts.candidates = state.contacts.candidates.barred_alone();
+        let links: Vec<_> = state.links.values().cloned().collect();
+        for link in links {
+            self.detach(state, link.id);
+            link.close(reason);
         }
+        state.serve(self.context.now());
     }
+}
 
-    fn is_without_owner(&self) -> bool {
-        self.transfer.has_no_owner()
-    }
-
-    fn found(&self, peers: Vec<SocketAddr>) {
-        self.transfer.add_candidates(peers);
+impl GroupSwarm for Transfer {
+    fn authority(&self) -> Option<Fingerprint> {
+        self.authority
     }
 
     fn close_links(&self, reason: &str) {
-        self.transfer.close_links(reason);
+        self.close_links(reason);
     }
 
     fn may_be_shared(&self) {
-        self.transfer.comes_back();
+        self.comes_back();
     }
 
     fn may_not_be_shared(&self, reason: &str) -> bool {
-        self.transfer.goes_out(reason)
+        {
+            let mut state = self.state();
+            match state.phase {
+                Phase::Complete if state.out => return true,
+                Phase::Complete => state.out = true,
+                // These are not announced, and say why themselves.
+                Phase::Lost(_) | Phase::Failed(_) => return true,
+                _ => return false,
+            }
+        }
+        self.context.owned.remove(self.info_hash());
+        self.close_links(reason);
+        self.set_trouble(format!("not shared any more: {reason}"));
+        self.context.changes.notify();
+        true
     }
 
     fn fail(&self, reason: &str) {
-        self.transfer.fail(reason);
+        self.fail(reason);
     }
 }

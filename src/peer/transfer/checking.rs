@@ -1,6 +1,6 @@
 //! From the files on disk to a transfer that is served.
 
-use super::{Kind, Phase, Transfer};
+use super::{Files, Kind, Phase, Transfer};
 use crate::peer::{Link, PeerError};
 use crate::storage::{
     Download, FileLayout, Mode, Place, RecordState, Stamp, Store, StoreError, remove_replaced,
@@ -12,7 +12,6 @@ use crate::torrent::{PieceSet, Selection};
 use crate::wire::Event;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// How long a cancelled download waits for workers that still write to it.
@@ -32,7 +31,7 @@ impl Transfer {
         };
         store.seal(stamps);
         let owned = self.unchanged_pieces(&store);
-        self.set_store(Arc::new(store));
+        self.set_files(Files::Whole(Arc::new(store)));
         self.begin(owned, true);
         true
     }
@@ -107,12 +106,12 @@ impl Transfer {
         known: PieceSet,
     ) -> Result<(), PeerError> {
         let context = Arc::clone(&self.context);
-        let spawned = context.tasks.spawn("check", move || {
-            match self.check(known, &self.context.interrupt) {
+        let spawned = context
+            .tasks
+            .spawn("check", move || match self.check(known) {
                 Ok(()) | Err(StoreError::Stopped) => {}
                 Err(error) => self.fail(&error.to_string()),
-            }
-        });
+            });
         spawned.map_err(PeerError::Thread)
     }
 
@@ -130,17 +129,13 @@ impl Transfer {
 
     /// Opens the files of a recorded transfer and begins with what of them can be trusted; ends it if that cannot be.
     pub(crate) fn reopen_or_lose(self: &Arc<Self>, recorded: &RecordState) {
-        match self.reopen(recorded, &self.context.interrupt) {
+        match self.reopen(recorded) {
             Ok(()) | Err(StoreError::Stopped) => {}
             Err(error) => self.is_lost(recorded, &error.to_string()),
         }
     }
 
-    fn reopen(
-        self: &Arc<Self>,
-        recorded: &RecordState,
-        interrupt: &AtomicBool,
-    ) -> Result<(), StoreError> {
+    fn reopen(self: &Arc<Self>, recorded: &RecordState) -> Result<(), StoreError> {
         let whole = match &self.kind {
             Kind::Share(path) => path.clone(),
             Kind::Download(place) => {
@@ -150,11 +145,11 @@ impl Transfer {
                     // A crash between the renaming and the recording leaves a whole file that is recorded as partial.
                     let renamed = !self.extends
                         && whole.symlink_metadata().is_ok()
-                        && (!self.replaces || self.stands_whole(&whole, interrupt)?);
+                        && (!self.replaces || self.stands_whole(&whole)?);
                     if !renamed {
-                        self.set_download(Arc::new(self.open_download(place)?));
-                        let nothing = PieceSet::empty(self.info().lengths());
-                        return self.check(nothing, interrupt);
+                        let download = Arc::new(self.open_download(place)?);
+                        self.set_files(Files::Partial(download));
+                        return self.check(PieceSet::empty(self.info().lengths()));
                     }
                     if self.replaces {
                         remove_replaced(self.info(), place, self.others());
@@ -163,22 +158,21 @@ impl Transfer {
                 whole
             }
         };
-        self.reopen_whole(&whole, recorded, interrupt)
+        self.reopen_whole(&whole, recorded)
     }
 
     /// Whether what stands there is the share, and not what a download of it is to replace.
-    fn stands_whole(&self, path: &Path, interrupt: &AtomicBool) -> Result<bool, StoreError> {
+    fn stands_whole(&self, path: &Path) -> Result<bool, StoreError> {
         let Ok(store) = self.open_whole(path) else {
             return Ok(false);
         };
-        Ok(self.verified(&store, interrupt)? == *self.selection.needed())
+        Ok(self.verified(&store)? == *self.selection.needed())
     }
 
     fn reopen_whole(
         self: &Arc<Self>,
         path: &Path,
         recorded: &RecordState,
-        interrupt: &AtomicBool,
     ) -> Result<(), StoreError> {
         let store = Arc::new(self.open_whole(path)?);
         store.seal(&store.stamps()?);
@@ -190,7 +184,7 @@ impl Transfer {
                 "{}: changed or not known to be whole; checking it",
                 self.name()
             );
-            let good = self.verified(&store, interrupt)?;
+            let good = self.verified(&store)?;
             let sealed = match recorded {
                 RecordState::Complete { stamps } => Some(stamps.as_slice()),
                 _ => None,
@@ -200,7 +194,7 @@ impl Transfer {
             }
             owned = good;
         }
-        self.set_store(store);
+        self.set_files(Files::Whole(store));
         self.begin(owned, true);
         if !unchanged {
             self.record();
@@ -209,11 +203,11 @@ impl Transfer {
     }
 
     /// Checks what is not known of an opened download and begins.
-    fn check(self: &Arc<Self>, known: PieceSet, interrupt: &AtomicBool) -> Result<(), StoreError> {
+    fn check(self: &Arc<Self>, known: PieceSet) -> Result<(), StoreError> {
         let Some(download) = self.download() else {
             return Ok(());
         };
-        let owned = self.verified_beside(download.store(), known, interrupt)?;
+        let owned = self.verified_beside(download.store(), known)?;
         download.check_in_place(&owned)?;
         // It may be finished at once, by the only one that holds it.
         drop(download);
@@ -221,23 +215,13 @@ impl Transfer {
         Ok(())
     }
 
-    pub(crate) fn verified(
-        &self,
-        store: &Store,
-        interrupt: &AtomicBool,
-    ) -> Result<PieceSet, StoreError> {
-        let nothing = PieceSet::empty(self.info().lengths());
-        self.verified_beside(store, nothing, interrupt)
+    pub(crate) fn verified(&self, store: &Store) -> Result<PieceSet, StoreError> {
+        self.verified_beside(store, PieceSet::empty(self.info().lengths()))
     }
 
     /// Hashes what is not known to be good; gives all that is.
-    fn verified_beside(
-        &self,
-        store: &Store,
-        mut known: PieceSet,
-        interrupt: &AtomicBool,
-    ) -> Result<PieceSet, StoreError> {
-        let threads = processors();
+    fn verified_beside(&self, store: &Store, mut known: PieceSet) -> Result<PieceSet, StoreError> {
+        let (threads, interrupt) = (processors(), &self.context.interrupt);
         let needed = self.selection.needed();
         let pieces = self.info().lengths().all_pieces();
         let unknown = pieces.filter(|piece| needed.contains(*piece) && !known.contains(*piece));

@@ -11,11 +11,9 @@ use std::time::Duration;
 const IDLE: Duration = Duration::from_secs(15);
 
 impl Transfer {
-    /// Whether it is to be announced and no tracker is known for it.
-    pub(crate) fn lacks_a_tracker(&self) -> bool {
-        let serves = self.state().phase.serves();
-        let announcer = &self.services.announcer;
-        self.listed && self.group.is_none() && serves && !announcer.announces(self.info_hash())
+    /// Whether trackers of an open swarm are to hear of it.
+    pub(crate) fn is_to_be_announced(&self) -> bool {
+        self.listed && self.group.is_none() && self.state().phase.serves()
     }
 
     /// Does what is due and gives the addresses to call now.

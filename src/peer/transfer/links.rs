@@ -40,19 +40,6 @@ impl Transfer {
         self.context.ticks.now();
     }
 
-    /// Ends all links and forgets who could be called, but for who is not to be.
-    pub(crate) fn forget_peers(&self, reason: &str) {
-        let mut guard = self.state();
-        let state = &mut *guard;
-        state.contacts.candidates = state.contacts.candidates.barred_alone();
-        let links: Vec<Arc<Link>> = state.links.values().cloned().collect();
-        for link in links {
-            self.detach(state, link.id);
-            link.close(reason);
-        }
-        state.serve(self.context.now());
-    }
-
     /// The thread that called the address has ended; unless another link stands for the address, it
     /// may be called again.
     pub(crate) fn call_ended(&self, address: SocketAddr) {

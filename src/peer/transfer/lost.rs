@@ -1,6 +1,6 @@
 //! A whole share whose files are not what was verified, and how it comes back.
 
-use super::{FileWatch, Looking, Phase, State, Transfer};
+use super::{FileWatch, Files, Looking, Phase, State, Transfer};
 use crate::storage::{RecordState, Stamp, Store, StoreError};
 use crate::torrent::PieceSet;
 use std::sync::Arc;
@@ -123,7 +123,7 @@ impl Transfer {
     }
 
     fn check_lost(self: &Arc<Self>, store: Store, stamps: Vec<Stamp>) {
-        let verified = self.verified(&store, &self.context.interrupt);
+        let verified = self.verified(&store);
         let sealed = self.state().sealed.clone();
         let error = match verified {
             Ok(owned) if self.is_enough(&store, &owned, sealed.as_deref()) => {
@@ -153,7 +153,7 @@ impl Transfer {
             state.trouble = None;
             state.phase = Phase::Checking;
         }
-        self.set_store(Arc::new(store));
+        self.set_files(Files::Whole(Arc::new(store)));
         log::info!("{}: served again", self.name());
         self.begin(owned, true);
         self.record();

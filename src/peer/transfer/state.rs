@@ -259,14 +259,6 @@ impl Transfer {
     }
 
     /// Opens it; if its files are sealed, that is how they count from now on.
-    pub(crate) fn set_store(&self, store: Arc<Store>) {
-        self.set_files(Files::Whole(store));
-    }
-
-    pub(crate) fn set_download(&self, download: Arc<Download>) {
-        self.set_files(Files::Partial(download));
-    }
-
     pub(crate) fn set_files(&self, files: Files) {
         if let Files::Whole(store) = &files
             && let Some(sealed) = store.sealed()
