@@ -5,7 +5,6 @@
 
 use crate::torrent::BLOCK;
 use crossbeam::queue::ArrayQueue;
-use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const BLOCKS: u32 = 768;
 
 /// The buffers of one peer.
+#[derive(Debug)]
 pub(super) struct BufferPool {
     free: ArrayQueue<Box<[u8]>>,
     reserved: AtomicU32,
@@ -77,15 +77,8 @@ impl BufferPool {
     }
 }
 
-impl fmt::Debug for BufferPool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BufferPool")
-            .field("reserved", &self.reserved)
-            .finish_non_exhaustive()
-    }
-}
-
 /// A buffer for one block; it returns to its pool when dropped.
+#[derive(Debug)]
 pub(super) struct BlockBuffer {
     bytes: Box<[u8]>,
     length: usize,
@@ -96,12 +89,6 @@ impl BlockBuffer {
     /// Makes it as long as a block of `length` bytes, at most [`BLOCK`].
     pub(super) fn set_length(&mut self, length: u32) {
         self.length = (length as usize).min(self.bytes.len());
-    }
-}
-
-impl fmt::Debug for BlockBuffer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BlockBuffer of {} bytes", self.length)
     }
 }
 

@@ -63,9 +63,7 @@ impl Calls {
     /// Ends calls under way and waits for all threads; links must have been closed.
     pub(super) fn join(&self) {
         self.sockets.shut();
-        let mut threads = lock(&self.threads);
-        let ended = std::mem::take(&mut *threads);
-        drop(threads);
+        let ended = std::mem::take(&mut *lock(&self.threads));
         for thread in ended {
             let _ = thread.join();
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub(super) const MAX_CALLING: usize = 16;
 /// After this long an address that turned out to be linked already, or a fellow seed, may be called
 /// again.
-pub(super) const CALL_AGAIN: Duration = Duration::from_secs(60);
+const CALL_AGAIN: Duration = Duration::from_secs(60);
 
 /// The contacts of one swarm.
 #[derive(Debug, Default)]
@@ -52,12 +52,17 @@ impl Contacts {
             .failed(address, now, &mut fastrand::Rng::new());
     }
 
+    /// There is no link with the address any more, or another: it may be called again after a while.
+    pub(super) fn released(&mut self, address: SocketAddr, now: Duration) {
+        self.candidates.released(address, now + CALL_AGAIN);
+    }
+
     /// The thread that called the address has ended. Unless a link with it is `linked` all the same,
     /// it may be called again.
     pub(super) fn call_ended(&mut self, address: SocketAddr, linked: bool, now: Duration) {
         self.calls.remove(&address);
         if !linked {
-            self.candidates.released(address, now + CALL_AGAIN);
+            self.released(address, now);
         }
     }
 

@@ -141,7 +141,7 @@ impl ControlLine {
 
     /// The error that any further request would get: the run has ended, or the line has.
     pub fn ended(&self) -> Option<ControlLineError> {
-        self.shared.state().error()
+        self.shared.state().broken.clone()
     }
 
     /// The info dictionary of the file of that name; from then on this client counts among those that have a part of it.
@@ -227,7 +227,7 @@ impl ControlLine {
         let kind = ask.kind();
         let id = {
             let mut state = self.shared.state();
-            if let Some(error) = state.error() {
+            if let Some(error) = state.broken.clone() {
                 return Err(error);
             }
             state.last_id = match state.last_id.wrapping_add(1) {
@@ -240,7 +240,7 @@ impl ControlLine {
         };
         self.shared.send(&Request { id, ask });
         let waiting = |state: &mut State| {
-            state.answers.get(&id).is_none_or(Option::is_none) && state.error().is_none()
+            state.answers.get(&id).is_none_or(Option::is_none) && state.broken.is_none()
         };
         let changed = &self.shared.changed;
         let waited = changed.wait_timeout_while(self.shared.state(), ANSWER, waiting);
@@ -250,7 +250,10 @@ impl ControlLine {
                 Err(ControlLineError::Refused { kind, message })
             }
             Some(answer) => Ok(answer),
-            None => Err(state.error().unwrap_or(ControlLineError::NoAnswer(kind))),
+            None => Err(state
+                .broken
+                .clone()
+                .unwrap_or(ControlLineError::NoAnswer(kind))),
         }
     }
 
@@ -260,7 +263,7 @@ impl ControlLine {
             if let Some(found) = found(&state) {
                 return Ok(found);
             }
-            if let Some(error) = state.error() {
+            if let Some(error) = state.broken.clone() {
                 return Err(error);
             }
             // The reading thread ends a line that is silent; the bound is a second net.
@@ -351,11 +354,5 @@ impl Shared {
             }
             self.changed.notify_all();
         }
-    }
-}
-
-impl State {
-    fn error(&self) -> Option<ControlLineError> {
-        self.broken.clone()
     }
 }

@@ -146,10 +146,7 @@ fn served(transfers: &Transfers, info_hash: InfoHash) -> Option<Entry> {
 }
 
 fn served_transfer(transfers: &Transfers, info_hash: InfoHash) -> Option<Arc<Transfer>> {
-    match served(transfers, info_hash)? {
-        Entry::Transfer(transfer) => Some(transfer),
-        Entry::Search(_) => None,
-    }
+    served(transfers, info_hash)?.into_transfer()
 }
 
 fn is_open(entry: &Entry) -> bool {

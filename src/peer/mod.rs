@@ -63,7 +63,7 @@ pub use trust::{FirstUse, Trust, TrustError};
 use announcer::{Announced, Announcer, Reading, Snapshot};
 use buffers::{BlockBuffer, BufferPool};
 use calls::Calls;
-use contacts::{CALL_AGAIN, Contacts, MAX_CALLING};
+use contacts::{Contacts, MAX_CALLING};
 use context::{Bounds, Context, Identity, now_ms};
 use download::already::already;
 use download::place::{is_alike, place, place_of, read_torrent};

@@ -108,7 +108,7 @@ impl Peer {
 
     /// Its user at the trackers.
     pub fn account(&self) -> &Account {
-        self.transfers.account()
+        &self.services().account
     }
 
     /// Ends hashing that a command waits for, at a person's wish to stop.

@@ -41,9 +41,7 @@ impl Tasks {
 
     /// Waits for all of them. Long tasks must have been told to stop.
     pub(super) fn join(&self) {
-        let mut threads = lock(&self.threads);
-        let ended = std::mem::take(&mut *threads);
-        drop(threads);
+        let ended = std::mem::take(&mut *lock(&self.threads));
         for thread in ended {
             let _ = thread.join();
         }

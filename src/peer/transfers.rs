@@ -1,6 +1,6 @@
 //! The map of everything this peer shares, downloads or searches, by info-hash.
 
-use super::{Account, Announced, Contacts, Context, MagnetSearch, Services, Transfer};
+use super::{Announced, Contacts, Context, MagnetSearch, Services, Transfer};
 use crate::system::lock;
 use crate::torrent::InfoHash;
 use std::collections::HashMap;
@@ -74,6 +74,14 @@ impl Entry {
         }
     }
 
+    /// The share or download, if it is one.
+    pub(super) fn into_transfer(self) -> Option<Arc<Transfer>> {
+        match self {
+            Self::Search(_) => None,
+            Self::Transfer(transfer) => Some(transfer),
+        }
+    }
+
     fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Search(one), Self::Search(other)) => Arc::ptr_eq(one, other),
@@ -114,11 +122,6 @@ impl Transfers {
         }
     }
 
-    /// The user at the trackers.
-    pub(super) fn account(&self) -> &Account {
-        &self.services.account
-    }
-
     /// Everything, in no order.
     pub(super) fn entries(&self) -> Vec<Entry> {
         self.map().values().cloned().collect()
@@ -133,19 +136,14 @@ impl Transfers {
 
     /// All shares and downloads, the oldest first.
     pub(super) fn sorted_transfers(&self) -> Vec<Arc<Transfer>> {
-        let mut transfers = self.transfers();
-        transfers.sort_by_key(|transfer| (transfer.added_ms, transfer.info_hash()));
-        transfers
+        let entries = self.sorted().into_iter();
+        entries.filter_map(Entry::into_transfer).collect()
     }
 
     /// All shares and downloads, in no order.
     pub(super) fn transfers(&self) -> Vec<Arc<Transfer>> {
-        let map = self.map();
-        let transfers = map.values().filter_map(|entry| match entry {
-            Entry::Transfer(transfer) => Some(Arc::clone(transfer)),
-            Entry::Search(_) => None,
-        });
-        transfers.collect()
+        let entries = self.entries().into_iter();
+        entries.filter_map(Entry::into_transfer).collect()
     }
 
     pub(super) fn entry(&self, info_hash: InfoHash) -> Option<Entry> {
@@ -153,10 +151,7 @@ impl Transfers {
     }
 
     pub(super) fn transfer(&self, info_hash: InfoHash) -> Option<Arc<Transfer>> {
-        match self.entry(info_hash)? {
-            Entry::Transfer(transfer) => Some(transfer),
-            Entry::Search(_) => None,
-        }
+        self.entry(info_hash)?.into_transfer()
     }
 
     /// Takes an entry in.

@@ -6,7 +6,6 @@
 use crate::certificate::Fingerprint;
 use crate::net::{TlsError, TlsStream, connect_tls};
 use crate::storage::{KnownCluster, KnownClusterError};
-use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -171,15 +170,6 @@ impl TrustError {
     /// Whether another try may go better without anybody doing anything.
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Connect { .. } | Self::Tls { .. })
-    }
-}
-
-impl fmt::Debug for Trust<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Trust")
-            .field("pinned", &self.pinned)
-            .field("known", &self.known)
-            .finish_non_exhaustive()
     }
 }
 

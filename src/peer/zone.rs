@@ -92,6 +92,7 @@ impl Refused {
 }
 
 /// A resolver that gives no address outside what is allowed for a URL.
+#[derive(Debug)]
 pub(super) struct Guard {
     allows: fn(&Uri, Zone) -> bool,
     inner: DefaultResolver,
@@ -104,12 +105,6 @@ impl Guard {
             allows,
             inner: DefaultResolver::default(),
         }
-    }
-}
-
-impl fmt::Debug for Guard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Guard")
     }
 }
 

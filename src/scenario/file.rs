@@ -224,7 +224,11 @@ impl<'a> Lines<'a> {
         let segment = first.map_or(0, |first| first + 1);
         // Shorter than `MAX_PIECE_LENGTH`, as checked above.
         let segment = u32::try_from(segment).unwrap_or(MAX_PIECE_LENGTH);
-        Ok(OwnedFile::new(name, content, segment))
+        Ok(OwnedFile {
+            name,
+            content,
+            segment,
+        })
     }
 }
 
@@ -237,6 +241,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn owned(name: FileName, content: Vec<u8>, segment: u32) -> OwnedFile {
+        OwnedFile {
+            name,
+            content,
+            segment,
+        }
+    }
+
     fn name(name: &str) -> FileName {
         FileName::new(name).unwrap()
     }
@@ -246,8 +258,8 @@ mod tests {
         let text = "2\nfile1 3\naaa\nbbb\naaa\nmy file 0\n1\nfile2\n";
         let expected = Scenario {
             owned: vec![
-                OwnedFile::new(name("file1"), b"aaa\nbbb\naaa\n".to_vec(), 4),
-                OwnedFile::new(name("my file"), Vec::new(), 0),
+                owned(name("file1"), b"aaa\nbbb\naaa\n".to_vec(), 4),
+                owned(name("my file"), Vec::new(), 0),
             ],
             wanted: vec![name("file2")],
         };

@@ -10,54 +10,33 @@ pub const EMPTY_FILE_PIECE: u32 = BLOCK;
 /// A file that a client owns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnedFile {
-    name: FileName,
-    content: Vec<u8>,
-    segment: u32,
+    /// What it is called.
+    pub name: FileName,
+    /// Its identifiers in order, a newline after each.
+    pub content: Vec<u8>,
+    /// Bytes of a segment with its newline; 0 for an empty file.
+    pub segment: u32,
 }
 
 impl OwnedFile {
-    /// A file of segments of that many bytes each.
-    pub(super) fn new(name: FileName, content: Vec<u8>, segment: u32) -> Self {
-        Self {
-            name,
-            content,
-            segment,
-        }
-    }
-
-    /// What it is called.
-    pub fn name(&self) -> &FileName {
-        &self.name
-    }
-
-    /// Its identifiers in order, a newline after each.
-    pub fn content(&self) -> &[u8] {
-        &self.content
-    }
-
-    /// Bytes of a segment with its newline; 0 for an empty file.
-    pub fn segment_length(&self) -> u32 {
-        self.segment
-    }
-
     /// The file as a share of one file, a piece for each segment.
     ///
     /// # Errors
     /// None for what [`Scenario::parse`](super::Scenario::parse) gave, whose limits are those of a torrent.
     pub fn info(&self) -> Result<Info, MetainfoError> {
-        let piece_length = match self.segment_length() {
+        let piece_length = match self.segment {
             0 => EMPTY_FILE_PIECE,
             length => length,
         };
-        let pieces = self.content().chunks(piece_length as usize).map(Sha1::of);
+        let pieces = self.content.chunks(piece_length as usize).map(Sha1::of);
         let file = NewFile {
-            path: FilePath::new(vec![self.name().clone()])?,
-            length: self.content().len() as u64,
+            path: FilePath::new(vec![self.name.clone()])?,
+            length: self.content.len() as u64,
             sha1: None,
             executable: false,
         };
         let info = NewInfo {
-            name: self.name().clone(),
+            name: self.name.clone(),
             layout: Layout::File,
             files: vec![file],
             piece_length,

@@ -14,7 +14,6 @@ use crate::torrent::{FileName, Info, InfoHash, MetainfoError};
 use crate::wire::TrackerInfo;
 use crate::wire::control::{ClientNumber, ErrorKind};
 use std::collections::HashMap;
-use std::fmt;
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -49,16 +48,6 @@ pub struct Part<'a> {
     pub out: &'a Path,
     /// Is told of a cluster met for the first time.
     pub first_use: &'a (dyn Fn(FirstUse<'_>) + Sync),
-}
-
-impl fmt::Debug for Part<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Part")
-            .field("client", &self.client)
-            .field("tracker_info", &self.tracker_info)
-            .field("out", &self.out)
-            .finish_non_exhaustive()
-    }
 }
 
 /// Why a client's part failed.
@@ -204,10 +193,10 @@ fn offer(peer: &Peer, part: &Part<'_>) -> Result<HashMap<FileName, PathBuf>, Run
     fs::create_dir_all(&folder).map_err(file(&folder))?;
     let mut owned = HashMap::new();
     for shared in &part.scenario.owned {
-        let path = folder.join(shared.name());
-        fs::write(&path, shared.content()).map_err(file(&path))?;
+        let path = folder.join(&shared.name);
+        fs::write(&path, &shared.content).map_err(file(&path))?;
         peer.offer_unlisted(shared.info()?, &path)?;
-        owned.insert(shared.name().clone(), path);
+        owned.insert(shared.name.clone(), path);
     }
     Ok(owned)
 }

@@ -28,9 +28,9 @@ fn every_scenario_is_read_and_its_expected_files_are_its_content() {
             let client = client_number(&path).unwrap();
             let scenario = Scenario::parse(&fs::read(&path).unwrap()).unwrap();
             for file in scenario.owned {
-                assert_eq!(file.info().unwrap().name(), file.name());
+                assert_eq!(file.info().unwrap().name(), &file.name);
                 let known: &mut OwnedFile = content
-                    .entry(file.name().clone())
+                    .entry(file.name.clone())
                     .or_insert_with(|| file.clone());
                 assert_eq!(*known, file, "{}", path.display());
             }
@@ -42,7 +42,7 @@ fn every_scenario_is_read_and_its_expected_files_are_its_content() {
         for (client, name) in wanted {
             let name: (FileName, FileName) = (output_name(client, &name).unwrap(), name);
             let expected = fs::read(folder.join("expected").join(&name.0)).unwrap();
-            assert_eq!(content[&name.1].content(), expected, "{}", folder.display());
+            assert_eq!(content[&name.1].content, expected, "{}", folder.display());
         }
     }
 }

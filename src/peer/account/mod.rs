@@ -18,7 +18,7 @@ pub use trackers::FirstUseNotice;
 
 use crate::storage::{SessionFile, StoredSession};
 use crate::system::lock;
-use crate::wire::access::{Answer, Ask, Page, Place, Reply, Token, WriteId};
+use crate::wire::access::{Answer, Ask, Page, Place, Token, WriteId};
 use crate::wire::name::{Label, UserName};
 use crate::wire::password::Password;
 use error::TrackerLineError;
@@ -165,7 +165,7 @@ impl Account {
                 LoggedOut::HereOnly
             }
         };
-        self.forget(&session.token)?;
+        self.replace(&session.token, None)?;
         Ok(logged_out)
     }
 
@@ -198,9 +198,8 @@ impl Account {
         let (mut entries, mut after) = (Vec::new(), None);
         loop {
             let ask = ask(after);
-            let told = self.ask(&ask, Some(&session))?;
-            let found = told.reply.result.map_err(AccountError::Refused)?;
-            let found = page(found).ok_or(AccountError::OtherAnswer(ask.kind()))?;
+            let found = page(self.ask(&ask, Some(&session))?)
+                .ok_or(AccountError::OtherAnswer(ask.kind()))?;
             let empty = found.entries.is_empty();
             entries.extend(found.entries);
             after = found.next;
@@ -213,8 +212,7 @@ impl Account {
 
     /// Asks for what begins a session, and stores that.
     fn begin(&self, ask: &Ask, session: Option<&Session>) -> Result<LoggedIn, AccountError> {
-        let told = self.ask(ask, session)?;
-        let Answer::Session { token, user, note } = told.reply.result? else {
+        let Answer::Session { token, user, note } = self.ask(ask, session)? else {
             return Err(AccountError::OtherAnswer(ask.kind()));
         };
         let mut stored = self.stored();
@@ -231,26 +229,19 @@ impl Account {
     }
 
     /// Asks the trackers, and takes note of what the reply says of the session.
-    fn ask(&self, ask: &Ask, session: Option<&Session>) -> Result<Told, AccountError> {
+    fn ask(&self, ask: &Ask, session: Option<&Session>) -> Result<Answer, AccountError> {
         let token = session.map(|session| &session.token);
-        let told = self.trackers.ask(ask, token)?;
-        if told.reply.only_here {
+        let Told { reply, unanimous } = self.trackers.ask(ask, token)?;
+        if reply.only_here {
             self.only_one.store(true, Ordering::Relaxed);
         }
-        if let Some(token) = token {
-            match &told.reply {
-                Reply {
-                    renewed: Some(renewed),
-                    ..
-                } => self.renew(token, renewed)?,
-                Reply {
-                    result: Err(refused),
-                    ..
-                } if ends_session(refused.kind) && told.unanimous => self.forget(token)?,
-                _ => {}
-            }
+        let is_over = matches!(&reply.result, Err(refused) if ends_session(refused.kind));
+        if let Some(token) = token
+            && (reply.renewed.is_some() || is_over && unanimous)
+        {
+            self.replace(token, reply.renewed.as_ref())?;
         }
-        Ok(told)
+        Ok(reply.result?)
     }
 
     fn current(&self) -> Result<Session, AccountError> {
@@ -264,15 +255,7 @@ impl Account {
         session.ok_or(AccountError::NotLoggedIn)
     }
 
-    fn renew(&self, token: &Token, renewed: &Token) -> Result<(), AccountError> {
-        self.replace(token, Some(renewed))
-    }
-
-    /// The session of that token is over; what its user has seen is kept.
-    fn forget(&self, token: &Token) -> Result<(), AccountError> {
-        self.replace(token, None)
-    }
-
+    /// The session of that token has another one, or is over; what its user has seen is kept.
     fn replace(&self, token: &Token, by: Option<&Token>) -> Result<(), AccountError> {
         let mut stored = self.stored();
         if let Some(session) = stored.as_mut()
@@ -298,8 +281,8 @@ fn draw() -> Result<WriteId, AccountError> {
 }
 
 /// The end of a request that gives nothing back.
-fn done(ask: &Ask, told: Told) -> Result<(), AccountError> {
-    match told.reply.result? {
+fn done(ask: &Ask, answer: Answer) -> Result<(), AccountError> {
+    match answer {
         Answer::Done => Ok(()),
         _ => Err(AccountError::OtherAnswer(ask.kind())),
     }

@@ -24,7 +24,7 @@ impl Account {
             group: group.clone(),
             request: KeyRequest(request),
         };
-        match self.ask(&ask, Some(&session))?.reply.result? {
+        match self.ask(&ask, Some(&session))? {
             Answer::Certificate { leaf, authority } => Ok((leaf, authority)),
             _ => Err(AccountError::OtherAnswer(ask.kind())),
         }
@@ -73,7 +73,7 @@ impl Account {
                 name: sent_name(name)?,
                 offset: parts.offset(),
             };
-            let Answer::Metainfo(part) = self.ask(&ask, Some(&session))?.reply.result? else {
+            let Answer::Metainfo(part) = self.ask(&ask, Some(&session))? else {
                 return Err(AccountError::OtherAnswer(ask.kind()));
             };
             let whole = parts.add(&part);
@@ -108,7 +108,7 @@ impl Account {
             .ask_all(&ask, Some(&session.token), |told| match told {
                 Ok(reply) => {
                     if let Some(renewed) = &reply.renewed
-                        && let Err(error) = self.renew(&session.token, renewed)
+                        && let Err(error) = self.replace(&session.token, Some(renewed))
                     {
                         troubles.push(error.to_string());
                     }
@@ -137,7 +137,7 @@ impl Account {
             // A tracker that does not answer may know better.
             Some(refused) if troubles.is_empty() => {
                 if ends_session(refused.kind) {
-                    self.forget(&session.token)?;
+                    self.replace(&session.token, None)?;
                 }
                 Err(AccountError::Refused(refused))
             }

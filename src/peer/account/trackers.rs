@@ -109,8 +109,7 @@ impl Trackers {
                 ..Round::default()
             };
             let only = info.addresses.len() == 1;
-            let first_use = |first: FirstUse<'_>| (self.first_use.0)(first);
-            let trust = Trust::new(info.fingerprint, &self.folder, &first_use);
+            let trust = self.trust(&info);
             for tracker in self.in_order(&info) {
                 let patience = match patient || only {
                     true => Patience::LONG,
@@ -153,8 +152,7 @@ impl Trackers {
         mut each: impl FnMut(Result<Reply, String>),
     ) -> Result<(), AccountError> {
         let info = self.info()?;
-        let first_use = |first: FirstUse<'_>| (self.first_use.0)(first);
-        let trust = Trust::new(info.fingerprint, &self.folder, &first_use);
+        let trust = self.trust(&info);
         let patience = match info.addresses.len() {
             1 => Patience::LONG,
             _ => Patience::short(ask),
@@ -231,9 +229,13 @@ impl Trackers {
     }
 
     fn glance(&self, tracker: &HostPort, info: &TrackerInfo) -> Result<ClusterView, Trouble> {
-        let first_use = |first: FirstUse<'_>| (self.first_use.0)(first);
-        let trust = Trust::new(info.fingerprint, &self.folder, &first_use);
-        let reply = self.ask_at(tracker, &trust, &Ask::Cluster, None, Patience::GLANCE)?;
+        let reply = self.ask_at(
+            tracker,
+            &self.trust(info),
+            &Ask::Cluster,
+            None,
+            Patience::GLANCE,
+        )?;
         match reply.result {
             Ok(Answer::Cluster(view)) => Ok(view),
             Ok(_) => Err(Trouble::silent(
@@ -241,6 +243,10 @@ impl Trackers {
             )),
             Err(refused) => Err(Trouble::silent(refused.to_string())),
         }
+    }
+
+    fn trust(&self, info: &TrackerInfo) -> Trust<'_> {
+        Trust::new(info.fingerprint, &self.folder, &*self.first_use.0)
     }
 
     /// Asks one tracker, over a line that is open if there is one.
@@ -253,6 +259,12 @@ impl Trackers {
         patience: Patience,
     ) -> Result<Reply, Trouble> {
         let mut sent_before = false;
+        let late = |error: TrackerLineError, sent| {
+            self.failed(tracker);
+            let what = format!("the tracker at {tracker}: {error}");
+            let late = true;
+            Err(Trouble::Silent { what, sent, late })
+        };
         let idle = self.known().get_mut(tracker).and_then(|it| it.idle.take());
         if let Some(mut line) = idle.filter(OpenLine::is_fresh) {
             // A machine that is gone would cost as long as an answer may take.
@@ -260,23 +272,13 @@ impl Trackers {
                 && let Err(error) = line.ask(&Ask::Cluster, None, Patience::GLANCE.answer)
                 && let TrackerLineError::Frame(FrameIoError::TooSlow(_)) = error
             {
-                self.failed(tracker);
-                return Err(Trouble::Silent {
-                    what: format!("the tracker at {tracker}: {error}"),
-                    sent: false,
-                    late: true,
-                });
+                return late(error, false);
             }
             match line.ask(ask, token, patience.answer) {
                 Ok(reply) => return Ok(self.answered(tracker, line, reply)),
                 // It holds the line and says nothing: so it would on another one.
                 Err(error @ TrackerLineError::Frame(FrameIoError::TooSlow(_))) => {
-                    self.failed(tracker);
-                    return Err(Trouble::Silent {
-                        what: format!("the tracker at {tracker}: {error}"),
-                        sent: true,
-                        late: true,
-                    });
+                    return late(error, true);
                 }
                 Err(error) => {
                     log::debug!("a line to {tracker} was of no more use: {error}");
@@ -285,16 +287,12 @@ impl Trackers {
             }
         }
         let told = self.ask_anew(tracker, trust, ask, token, patience);
-        told.map_err(|trouble| {
+        told.map_err(|mut trouble| {
             self.failed(tracker);
-            match trouble {
-                Trouble::Silent { what, sent, late } => Trouble::Silent {
-                    what,
-                    sent: sent || sent_before,
-                    late,
-                },
-                untrusted => untrusted,
+            if let Trouble::Silent { sent, .. } = &mut trouble {
+                *sent |= sent_before;
             }
+            trouble
         })
         .map(|(line, reply)| self.answered(tracker, line, reply))
     }
@@ -338,14 +336,9 @@ impl Trackers {
 
     /// The trackers listed: those that have failed lately last.
     fn in_order<'a>(&self, info: &'a TrackerInfo) -> Vec<&'a HostPort> {
-        let avoided: Vec<bool> = info
-            .addresses
-            .iter()
-            .map(|tracker| self.is_avoided(tracker))
-            .collect();
-        let mut order: Vec<(bool, &HostPort)> = avoided.into_iter().zip(&info.addresses).collect();
-        order.sort_by_key(|(avoided, _)| *avoided);
-        order.into_iter().map(|(_, tracker)| tracker).collect()
+        let mut order: Vec<&HostPort> = info.addresses.iter().collect();
+        order.sort_by_cached_key(|tracker| self.is_avoided(tracker));
+        order
     }
 
     fn is_avoided(&self, tracker: &HostPort) -> bool {
@@ -386,11 +379,10 @@ impl Trackers {
     /// The file is read before each new attempt: it may be written or changed while the peer runs.
     fn info(&self) -> Result<TrackerInfo, AccountError> {
         let shown = self.tracker_info.display();
-        let text = std::fs::read_to_string(&self.tracker_info)
-            .map_err(|error| AccountError::TrackerInfo(format!("{shown}: {error}")))?;
-        let info: TrackerInfo = text
-            .parse()
-            .map_err(|error| AccountError::TrackerInfo(format!("{shown}: {error}")))?;
+        let unusable =
+            |error: &dyn fmt::Display| AccountError::TrackerInfo(format!("{shown}: {error}"));
+        let text = std::fs::read_to_string(&self.tracker_info).map_err(|error| unusable(&error))?;
+        let info: TrackerInfo = text.parse().map_err(|error| unusable(&error))?;
         if info.addresses.is_empty() {
             let what = format!("{shown} names no tracker: write its HOST:PORT into it");
             return Err(AccountError::TrackerInfo(what));

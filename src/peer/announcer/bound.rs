@@ -3,11 +3,9 @@
 use super::{Source, canonical};
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrLike, bind, connect,
-    setsockopt, socket, sockopt,
+    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
 };
 use nix::sys::time::TimeVal;
-use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
@@ -63,12 +61,12 @@ fn line(source: Source, to: SocketAddr, limit: Duration) -> io::Result<TcpStream
     };
     let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     let own = SocketAddr::new(source.towards(to.ip()), 0);
-    bind(socket.as_raw_fd(), &*system_address(own))?;
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(own))?;
     // On Linux this bounds `connect` too (socket(7)).
     let seconds = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
     let limit = TimeVal::new(seconds, i64::from(limit.subsec_micros().max(1)));
     setsockopt(&socket, sockopt::SendTimeout, &limit)?;
-    match connect(socket.as_raw_fd(), &*system_address(to)) {
+    match connect(socket.as_raw_fd(), &SockaddrStorage::from(to)) {
         Ok(()) => {}
         Err(Errno::EINPROGRESS | Errno::EAGAIN) => return Err(ErrorKind::TimedOut.into()),
         Err(error) => return Err(error.into()),
@@ -78,23 +76,11 @@ fn line(source: Source, to: SocketAddr, limit: Duration) -> io::Result<TcpStream
     Ok(stream)
 }
 
-fn system_address(address: SocketAddr) -> Box<dyn SockaddrLike> {
-    match address {
-        SocketAddr::V4(address) => Box::new(SockaddrIn::from(address)),
-        SocketAddr::V6(address) => Box::new(SockaddrIn6::from(address)),
-    }
-}
-
 /// A line of the client's.
+#[derive(Debug)]
 pub(super) struct Line {
     stream: TcpStream,
     buffers: LazyBuffers,
-}
-
-impl fmt::Debug for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Line").field(&self.stream).finish()
-    }
 }
 
 impl Transport for Line {

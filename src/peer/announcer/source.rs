@@ -72,19 +72,18 @@ impl Source {
         self,
         mut over: impl FnMut(Family) -> Result<AnnounceResponse, Failure>,
     ) -> Result<AnnounceResponse, String> {
-        let (own, other): (&[Family], &[Family]) = match self.listen {
-            IpAddr::V4(_) => (&[Family::V4], &[Family::V6]),
+        // Each with whether it is its own.
+        let families = match self.listen {
+            IpAddr::V4(_) => [(Family::V4, true), (Family::V6, false)],
             // As systems have it, a socket at all addresses of IPv6 takes calls over IPv4 too.
-            IpAddr::V6(listen) if listen.is_unspecified() => (&[Family::V4, Family::V6], &[]),
-            IpAddr::V6(_) => (&[Family::V6], &[Family::V4]),
+            IpAddr::V6(listen) if listen.is_unspecified() => {
+                [(Family::V4, true), (Family::V6, true)]
+            }
+            IpAddr::V6(_) => [(Family::V6, true), (Family::V4, false)],
         };
         let mut told: Option<AnnounceResponse> = None;
         let mut failures = Vec::new();
-        for (family, is_own) in own
-            .iter()
-            .map(|family| (*family, true))
-            .chain(other.iter().map(|family| (*family, false)))
-        {
+        for (family, is_own) in families {
             let settled =
                 told.is_some() || failures.iter().any(|it| matches!(it, Failure::Final(_)));
             if settled && !is_own {

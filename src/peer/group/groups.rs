@@ -63,7 +63,7 @@ impl Group {
     /// this one is new.
     pub(crate) fn doubt(&self) {
         let mut state = self.state();
-        let is_new = |certified: &Certified| now().saturating_sub(certified.at) < DOUBT;
+        let is_new = |certified: &Certified| since_1970().saturating_sub(certified.at) < DOUBT;
         if !state.tls.as_ref().is_some_and(is_new) {
             state.renew = Duration::ZERO;
         }
@@ -78,7 +78,7 @@ impl Group {
 
     pub(super) fn needs_certificate(&self) -> bool {
         let state = self.state();
-        state.tls.is_none() || now() >= state.renew
+        state.tls.is_none() || since_1970() >= state.renew
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -133,7 +133,7 @@ impl Groups {
         let unusable = |what: String| AccountError::Certificate(what);
         let certificate =
             GroupCertificate::from_pem(&authority).map_err(|error| unusable(error.to_string()))?;
-        let at = now();
+        let at = since_1970();
         let identity = GroupIdentity::new(certificate.clone(), leaf, &self.key, at)
             .map_err(|error| unusable(error.to_string()))?;
         let validity = identity.member().validity;
@@ -156,9 +156,4 @@ impl Groups {
         );
         Ok(certificate)
     }
-}
-
-/// The wall clock, by which certificates are dated.
-pub(crate) fn now() -> Duration {
-    since_1970()
 }

@@ -1,11 +1,11 @@
 //! Links with those who are members no longer.
 
-use super::now;
 use crate::peer::Transfers;
+use crate::system::since_1970;
 
 /// Ends links whose other side is no member any more, or whose certificate has ended.
 pub(crate) fn look_at_links(transfers: &Transfers) {
-    let now = now();
+    let now = since_1970();
     for transfer in transfers.transfers() {
         let Some(group) = &transfer.group else {
             continue;

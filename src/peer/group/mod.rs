@@ -13,7 +13,6 @@ mod swarm;
 pub(super) use announcer::GroupAnnouncer;
 pub(super) use attempt::Speaker;
 use attempt::{Due, Outcome};
-use groups::now;
 pub(super) use groups::{Group, Groups};
 pub(super) use members::look_at_links;
 pub(super) use swarm::GroupSwarm;

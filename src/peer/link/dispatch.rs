@@ -23,13 +23,18 @@ impl Dispatch<'_> {
         let lengths = transfer.info().lengths();
         match message {
             Message::KeepAlive | Message::Port(_) => {}
-            Message::Choke => transfer.on_choke(link, true),
-            Message::Unchoke => transfer.on_choke(link, false),
+            Message::Choke => transfer.on_news(link, |state| {
+                state.picker.choked(link.id, true, !link.fast);
+                state.choker.owes_nothing(link.id);
+            }),
+            Message::Unchoke => transfer.on_news(link, |state| {
+                state.picker.choked(link.id, false, !link.fast);
+            }),
             Message::Interested => transfer.on_interested(link, true),
             Message::NotInterested => transfer.on_interested(link, false),
             Message::Have(index) => {
                 let piece = lengths.piece(index).ok_or(Ended::Have(index))?;
-                transfer.on_have(link, piece);
+                transfer.on_news(link, |state| state.picker.have(link.id, piece));
             }
             Message::Bitfield(bits) => {
                 self.bitfield(PieceSet::from_bitfield(bits, lengths)?, first)?
@@ -46,7 +51,8 @@ impl Dispatch<'_> {
                 }
             }
             Message::Reject(asked) if link.fast => {
-                transfer.on_reject(link, self.range(asked)?);
+                let range = self.range(asked)?;
+                transfer.on_news(link, |state| state.picker.rejected(link.id, range));
             }
             Message::Suggest(index) if link.fast => {
                 let piece = lengths.piece(index).ok_or(Ended::Suggest(index))?;
@@ -54,7 +60,7 @@ impl Dispatch<'_> {
             }
             Message::AllowedFast(index) if link.fast => {
                 let piece = lengths.piece(index).ok_or(Ended::AllowedFast(index))?;
-                transfer.on_allowed_fast(link, piece);
+                transfer.on_news(link, |state| state.picker.allowed(link.id, piece));
             }
             Message::HaveAll
             | Message::HaveNone
@@ -84,14 +90,16 @@ impl Dispatch<'_> {
     /// BEP 3 has a bitfield only as the first message. But aria2 sends one, or BEP 6's have all, in the place of several
     /// `have`s, where that is shorter: with few pieces for each piece that it gets.
     fn bitfield(&self, pieces: PieceSet, first: bool) -> Result<(), Ended> {
-        if first {
-            self.transfer.on_bitfield(self.link, pieces);
-            Ok(())
-        } else if self.transfer.on_later_bitfield(self.link, &pieces) {
-            Ok(())
-        } else {
-            Err(Ended::TakenBack)
-        }
+        let id = self.link.id;
+        let is_taken = self.transfer.on_news(self.link, |state| {
+            if first {
+                state.picker.has(id, pieces);
+                return true;
+            }
+            // If something is taken back, nothing changes.
+            state.picker.has_more(id, &pieces)
+        });
+        is_taken.then_some(()).ok_or(Ended::TakenBack)
     }
 
     fn range(&self, asked: Ask) -> Result<BlockRange, BlockError> {

@@ -4,7 +4,7 @@ use crate::bencode;
 use crate::swarm::TooOften;
 use crate::torrent::{BitfieldError, BlockError};
 use crate::wire::metadata::MetadataError;
-use crate::wire::peer::MessageError;
+use crate::wire::peer::{Ask, MessageError};
 use crate::wire::pex::PexError;
 use std::io;
 use std::time::Duration;
@@ -34,8 +34,8 @@ pub(crate) enum Ended {
     AllowedFast(u32),
     #[error("bad block: {0}")]
     Block(#[from] BlockError),
-    #[error("a block that was not asked for: piece {index}, bytes {begin}+{length}")]
-    Unasked { index: u32, begin: u32, length: u32 },
+    #[error("a block that was not asked for: piece {}, bytes {}+{}", .0.index, .0.begin, .0.length)]
+    Unasked(Ask),
     #[error("a message of the fast extension that was not agreed on")]
     NotFast,
     #[error("a message of the extension protocol that was not agreed on")]

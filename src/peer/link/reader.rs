@@ -6,6 +6,7 @@ use crate::torrent::{BLOCK, PieceSet};
 use crate::wire::peer::{Ask, Message, PIECE_HEADER, Step, decode};
 use std::io::{self, IoSliceMut};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -160,22 +161,14 @@ impl Reader<'_> {
 
     /// Reads a block into its buffer, along with the header of what follows, and hands it on.
     fn block(&mut self, ask: Ask) -> Result<(), Ended> {
-        let range = self
-            .transfer
-            .info()
-            .lengths()
-            .range(ask.index, ask.begin, ask.length)?;
+        let lengths = self.transfer.info().lengths();
+        let range = lengths.range(ask.index, ask.begin, ask.length)?;
         if range.length() > BLOCK {
-            return Err(Ended::Unasked {
-                index: ask.index,
-                begin: ask.begin,
-                length: ask.length,
-            });
+            return Err(Ended::Unasked(ask));
         }
-        let mut buffer = self
-            .spare
-            .take()
-            .unwrap_or_else(|| self.transfer.context.buffers.buffer());
+        let context = &self.transfer.context;
+        let spare = self.spare.take();
+        let mut buffer = spare.unwrap_or_else(|| context.buffers.buffer());
         buffer.set_length(range.length());
         let mut got = self.bytes.len().min(buffer.len());
         if let (Some(start), Some(here)) = (buffer.get_mut(..got), self.bytes.get(..got)) {
@@ -190,21 +183,16 @@ impl Reader<'_> {
             let rest = buffer.get_mut(got..).unwrap_or_default();
             let room = rest.len();
             let mut slices = [IoSliceMut::new(rest), IoSliceMut::new(&mut header)];
-            let read = read(&self.transfer.context.bounds.deadlines, begun, |wait| {
+            let read = read(&context.bounds.deadlines, begun, |wait| {
                 self.link.stream.read_vectored(&mut slices, wait)
             })?;
             got += read.min(room);
             self.bytes
                 .extend_from_slice(header.get(..read.saturating_sub(room)).unwrap_or_default());
         }
-        self.link
-            .received(range.length(), self.transfer.context.now());
+        self.link.received(range.length(), context.now());
         let unneeded = self.transfer.on_block(self.link, range, buffer);
-        self.spare = unneeded.map_err(|_| Ended::Unasked {
-            index: ask.index,
-            begin: ask.begin,
-            length: ask.length,
-        })?;
+        self.spare = unneeded.map_err(|_| Ended::Unasked(ask))?;
         Ok(())
     }
 
@@ -217,9 +205,10 @@ impl Reader<'_> {
         if due <= Instant::now() {
             return Ok(());
         }
-        self.link.pause(true);
+        let paused = &self.link.traffic.paused;
+        paused.store(true, Ordering::Relaxed);
         let closed = self.link.outbox.is_closed_by(due);
-        self.link.pause(false);
+        paused.store(false, Ordering::Relaxed);
         if closed { Err(Ended::Here) } else { Ok(()) }
     }
 }

@@ -32,17 +32,17 @@ pub(crate) struct Link {
     pub(crate) outbox: Outbox,
     /// Pieces that the other side may ask for while choked.
     pub(crate) allowed_fast: Vec<PieceIndex>,
-    pub(super) traffic: Traffic,
+    pub(crate) traffic: Traffic,
     pub(super) about: Mutex<About>,
 }
 
 /// What went over a link.
 #[derive(Debug, Default)]
-pub(super) struct Traffic {
+pub(crate) struct Traffic {
     /// When the link was made.
-    since: Duration,
+    pub(crate) since: Duration,
     /// Its reading thread waits for its part of a limit.
-    paused: AtomicBool,
+    pub(crate) paused: AtomicBool,
     /// Bytes of blocks.
     downloaded: AtomicU64,
     uploaded: AtomicU64,
@@ -85,16 +85,6 @@ impl Link {
         self.stream.shut();
     }
 
-    /// Whether we do not read on at present, to keep a limit.
-    pub(crate) fn is_paused(&self) -> bool {
-        self.traffic.paused.load(Ordering::Relaxed)
-    }
-
-    /// Whether reading is held up, to keep a limit.
-    pub(super) fn pause(&self, paused: bool) {
-        self.traffic.paused.store(paused, Ordering::Relaxed);
-    }
-
     /// A block came.
     pub(super) fn received(&self, length: u32, now: Duration) {
         let downloaded = &self.traffic.downloaded;
@@ -117,11 +107,6 @@ impl Link {
     /// Bytes of blocks sent so far.
     pub(crate) fn uploaded(&self) -> u64 {
         self.traffic.uploaded.load(Ordering::Relaxed)
-    }
-
-    /// When it was made.
-    pub(crate) fn since(&self) -> Duration {
-        self.traffic.since
     }
 
     /// When a block last went either way; at first, when the link began.
@@ -167,24 +152,10 @@ impl Link {
         about.handshake.update(handshake);
     }
 
-    /// How many requests the other side keeps, if it said so.
-    pub(crate) fn request_queue(&self) -> Option<u32> {
-        self.about().handshake.request_queue
-    }
-
-    /// The number under which the other side takes messages about metadata; 0 or none for not at all.
-    pub(crate) fn takes_metadata_as(&self) -> Option<u8> {
-        self.about().handshake.metadata
-    }
-
-    /// The number under which the other side takes messages about contacts; 0 or none for not at all.
-    pub(crate) fn takes_pex_as(&self) -> Option<u8> {
-        self.about().handshake.pex
-    }
-
-    /// Whether the other side says that it fetches nothing (BEP 21).
-    pub(crate) fn only_uploads(&self) -> bool {
-        self.about().handshake.upload_only == Some(true)
+    /// Something of what the other side says of itself. It takes messages of an extension under the number that it
+    /// names; 0 or none for not at all.
+    pub(crate) fn told<R>(&self, get: impl FnOnce(&ExtensionHandshake) -> R) -> R {
+        get(&self.about().handshake)
     }
 
     /// What a person sees of it: a link of the share called `share`, which has `total` pieces, of

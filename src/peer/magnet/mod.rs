@@ -13,5 +13,4 @@ mod sources;
 pub(super) use fetch::fetch;
 pub(super) use learn::{learn, restore, seek};
 pub(super) use search::MagnetSearch;
-pub(super) use sources::host;
 use sources::{MetadataSlot, MetadataSources, Turned};

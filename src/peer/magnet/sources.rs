@@ -71,7 +71,7 @@ impl MetadataSources {
         outgoing: bool,
         now: Duration,
     ) -> Result<MetadataSlot<'_>, Turned> {
-        let host = host(address);
+        let host = AddressPrefix::of(address).ip();
         let mut state = self.state();
         if state.over {
             return Err(Turned::NotNeeded);
@@ -107,7 +107,7 @@ impl MetadataSources {
         let mut state = self.state();
         state.barred.retain(|_, until| *until > now);
         if state.barred.len() < MOST_BARRED {
-            state.barred.insert(host(address), until);
+            state.barred.insert(AddressPrefix::of(address).ip(), until);
         }
     }
 
@@ -166,11 +166,6 @@ impl Drop for MetadataSlot<'_> {
     fn drop(&mut self) {
         self.sources.state().lines.remove(&self.number);
     }
-}
-
-/// The address that stands for all of one host.
-pub(crate) fn host(address: IpAddr) -> IpAddr {
-    AddressPrefix::of(address).ip()
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 //! `pieces`.
 
 use super::{PendingBlock, Phase, Source, State, Transfer};
-use crate::peer::{BlockBuffer, CALL_AGAIN, LARGEST_WINDOW, Link, USUAL_REQUEST_QUEUE};
+use crate::peer::{BlockBuffer, LARGEST_WINDOW, Link, USUAL_REQUEST_QUEUE};
 use crate::swarm::{Arrival, LinkId, Run};
-use crate::torrent::{BlockRange, PieceIndex, PieceSet};
+use crate::torrent::{BlockRange, PieceIndex};
 use crate::wire::extension::ExtensionHandshake;
 use crate::wire::peer::Message;
 use std::sync::Arc;
@@ -19,43 +19,12 @@ pub(crate) const NOTHING_TO_FETCH: &str = "neither side fetches anything";
 pub(crate) struct Unasked;
 
 impl Transfer {
-    /// The other side told of all its pieces.
-    pub(crate) fn on_bitfield(&self, link: &Link, pieces: PieceSet) {
+    /// The other side told something, which changes what `act` does and perhaps interest and requests.
+    pub(crate) fn on_news<R>(&self, link: &Link, act: impl FnOnce(&mut State) -> R) -> R {
         let mut state = self.state();
-        state.picker.has(link.id, pieces);
+        let result = act(&mut state);
         self.follow_up(&mut state, link);
-    }
-
-    /// The other side told again of all it owns. Gives whether nothing is taken back; if something is, nothing changes.
-    pub(crate) fn on_later_bitfield(&self, link: &Link, pieces: &PieceSet) -> bool {
-        let mut state = self.state();
-        let more = state.picker.has_more(link.id, pieces);
-        self.follow_up(&mut state, link);
-        more
-    }
-
-    /// The other side owns a piece more.
-    pub(crate) fn on_have(&self, link: &Link, piece: PieceIndex) {
-        let mut state = self.state();
-        state.picker.have(link.id, piece);
-        self.follow_up(&mut state, link);
-    }
-
-    /// The other side chokes us, or does so no more.
-    pub(crate) fn on_choke(&self, link: &Link, choked: bool) {
-        let mut state = self.state();
-        state.picker.choked(link.id, choked, !link.fast);
-        if choked {
-            state.choker.owes_nothing(link.id);
-        }
-        self.follow_up(&mut state, link);
-    }
-
-    /// The other side will send a piece even while it chokes us.
-    pub(crate) fn on_allowed_fast(&self, link: &Link, piece: PieceIndex) {
-        let mut state = self.state();
-        state.picker.allowed(link.id, piece);
-        self.follow_up(&mut state, link);
+        result
     }
 
     /// The other side would like to send a piece before others.
@@ -63,17 +32,12 @@ impl Transfer {
         self.state().picker.suggested(link.id, piece);
     }
 
-    /// The other side will not send a block.
-    pub(crate) fn on_reject(&self, link: &Link, range: BlockRange) {
-        let mut state = self.state();
-        state.picker.rejected(link.id, range);
-        self.follow_up(&mut state, link);
-    }
-
     /// The other side told of itself.
     pub(crate) fn on_extended_handshake(&self, link: &Link, handshake: ExtensionHandshake) {
         link.on_extended_handshake(handshake);
-        let queue = link.request_queue().unwrap_or(USUAL_REQUEST_QUEUE);
+        let queue = link
+            .told(|told| told.request_queue)
+            .unwrap_or(USUAL_REQUEST_QUEUE);
         let now = self.context.now();
         let mut state = self.state();
         if link
@@ -173,10 +137,7 @@ impl Transfer {
     fn follow_up(&self, state: &mut State, link: &Link) {
         if state.phase == Phase::Complete && state.fetches_nothing(link) {
             if let Some(address) = link.listens_at() {
-                state
-                    .contacts
-                    .candidates
-                    .released(address, self.context.now() + CALL_AGAIN);
+                state.contacts.released(address, self.context.now());
             }
             return link.close(NOTHING_TO_FETCH);
         }

@@ -1,7 +1,7 @@
 //! The links of a transfer: whom it calls, who is let in, who has to go.
 
 use super::{State, Transfer};
-use crate::peer::{CALL_AGAIN, Ended, LARGEST_WINDOW, Link, USUAL_REQUEST_QUEUE};
+use crate::peer::{Ended, LARGEST_WINDOW, Link, USUAL_REQUEST_QUEUE};
 use crate::swarm::LinkId;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -77,10 +77,7 @@ impl Transfer {
                 other.outgoing == link.outgoing && now.saturating_sub(other.last_use()) > LOST;
             if !lost && (due(other.outgoing) || !due(link.outgoing)) {
                 if link.outgoing {
-                    state
-                        .contacts
-                        .candidates
-                        .released(link.address, now + CALL_AGAIN);
+                    state.contacts.released(link.address, now);
                 }
                 return Err(Refusal::Linked);
             }
@@ -117,13 +114,10 @@ impl Transfer {
             return;
         };
         // One that was of use and goes is called again soon; one that never was, later each time.
-        if now.saturating_sub(link.since()) > PROVED || link.moved_anything() {
+        if now.saturating_sub(link.traffic.since) > PROVED || link.moved_anything() {
             state.contacts.candidates.proved(address);
         }
-        state
-            .contacts
-            .candidates
-            .failed(address, now, &mut fastrand::Rng::new());
+        state.contacts.call_failed(address, now);
         if ended.is_breach() {
             log::warn!("{}: {address}: {ended}", self.name());
         }
@@ -148,10 +142,7 @@ impl Transfer {
             return false;
         };
         if let Some(address) = link.listens_at() {
-            state
-                .contacts
-                .candidates
-                .released(address, now + CALL_AGAIN);
+            state.contacts.released(address, now);
         }
         self.detach(state, link.id);
         link.close("it makes room for another");

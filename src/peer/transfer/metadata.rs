@@ -36,7 +36,7 @@ impl Transfer {
         let Some(MetadataMessage::Request(piece)) = MetadataMessage::parse(payload)? else {
             return Ok(());
         };
-        let Some(id @ 1..) = link.takes_metadata_as() else {
+        let Some(id @ 1..) = link.told(|told| told.metadata) else {
             return Ok(());
         };
         let exists = metadata_piece(self.info().raw(), piece).is_some();

@@ -1,6 +1,6 @@
 //! How much metadata of a share one host may have.
 
-use crate::peer::magnet::host;
+use crate::base::AddressPrefix;
 use crate::wire::metadata::METADATA_PIECE;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -33,7 +33,7 @@ impl MetadataQuota {
             self.since = now;
             self.pieces.clear();
         }
-        let host = host(address);
+        let host = AddressPrefix::of(address).ip();
         if self.pieces.len() >= MOST_HOSTS && !self.pieces.contains_key(&host) {
             return false;
         }

@@ -54,7 +54,7 @@ impl State {
             ..
         } = self;
         let due = links.values().filter_map(|link| {
-            let id = link.takes_pex_as().filter(|id| *id > 0)?;
+            let id = link.told(|told| told.pex).filter(|id| *id > 0)?;
             let is_due = gossip.entry(link.id).or_default().is_due(now);
             is_due.then_some((link, id))
         });
@@ -66,7 +66,7 @@ impl State {
         for link in links.values() {
             if let Some(address) = link.listens_at() {
                 let full = picker.pieces_of(link.id).is_some_and(PieceSet::is_full);
-                let seed = full || link.only_uploads();
+                let seed = full || link.told(|told| told.upload_only == Some(true));
                 let seed = if seed { FLAG_SEED } else { 0 };
                 let reachable = if link.outgoing { FLAG_REACHABLE } else { 0 };
                 flags.insert(address, seed | reachable);

@@ -405,11 +405,7 @@ impl Transfer {
             Phase::Checking if !self.is_download() => whole(),
             Phase::Checking | Phase::Active => RecordState::Partial,
         };
-        let mut sources: Vec<(String, u64)> = state
-            .sources
-            .iter()
-            .map(|(source, bytes)| (source.clone(), *bytes))
-            .collect();
+        let mut sources: Vec<(String, u64)> = state.sources.clone().into_iter().collect();
         sources.sort();
         Record {
             replaces: self.replaces && !matches!(recorded, RecordState::Complete { .. }),

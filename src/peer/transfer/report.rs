@@ -17,11 +17,7 @@ impl Transfer {
         let elapsed = state.ended.unwrap_or(now).saturating_sub(state.started);
         let done = state.verified_bytes;
         let fetched = done - state.sources.get(DISK).copied().unwrap_or(0).min(done);
-        let mut from: Vec<(String, u64)> = state
-            .sources
-            .iter()
-            .map(|(source, bytes)| (source.clone(), *bytes))
-            .collect();
+        let mut from: Vec<(String, u64)> = state.sources.clone().into_iter().collect();
         from.sort_by(|(a, more), (b, less)| less.cmp(more).then_with(|| a.cmp(b)));
         let rate = match state.phase {
             Phase::Active | Phase::Finishing => state.rate.bytes_per_second(now),

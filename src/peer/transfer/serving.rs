@@ -8,6 +8,7 @@ use crate::peer::{Link, link::Queued};
 use crate::swarm::Seen;
 use crate::torrent::{BlockRange, PieceSet};
 use crate::wire::peer::Message;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 impl Transfer {
@@ -46,7 +47,7 @@ impl State {
     /// Takes in what every link moved lately.
     pub(crate) fn observe_links(&mut self, now: Duration) {
         for link in self.links.values() {
-            let paused = link.is_paused();
+            let paused = link.traffic.paused.load(Ordering::Relaxed);
             if paused {
                 // What we do not read on purpose is late by no fault of theirs.
                 self.picker.excuse(link.id, now);

@@ -350,7 +350,8 @@ impl State {
     pub(crate) fn fetches_nothing(&self, link: &Link) -> bool {
         let full = self.picker.pieces_of(link.id);
         full.is_some_and(PieceSet::is_full)
-            || link.only_uploads() && !self.choker.is_interested(link.id)
+            || link.told(|told| told.upload_only == Some(true))
+                && !self.choker.is_interested(link.id)
     }
 
     /// How many calls have become links.
