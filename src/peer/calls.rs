@@ -1,10 +1,6 @@
 //! The calls of this peer: a thread for each, which then is the link's reading thread.
 
-use super::{
-    Contacts, Entry, Greeted, Group, LinkStream, STACK, Sockets, Transfer, Transfers, link::begin,
-    magnet,
-};
-use crate::certificate::Member;
+use super::{Contacts, Entry, Greeted, LinkStream, STACK, Sockets, Transfers, link::begin, magnet};
 use crate::net::{GroupTlsError, Refusal as Alert, read_exact_by, write_all_by};
 use crate::system::lock;
 use crate::wire::handshake::{HANDSHAKE, Handshake, NotBitTorrent};
@@ -149,12 +145,39 @@ impl Call {
     fn greet(&self) -> Result<Greeted, CallError> {
         let socket = Arc::new(TcpStream::connect_timeout(&self.address, CONNECT_LIMIT)?);
         let _registered = self.sockets.register(&socket);
-        let (stream, member, answer) = match &self.entry {
-            Entry::Transfer(transfer) => match &transfer.group {
-                Some(group) => self.greet_member(transfer, group, socket)?,
-                None => self.greet_plain(socket)?,
-            },
-            Entry::Search(_) => self.greet_plain(socket)?,
+        let group = match &self.entry {
+            Entry::Transfer(transfer) => transfer.group.as_ref().map(|group| (transfer, group)),
+            Entry::Search(_) => None,
+        };
+        let context = &self.transfers.context;
+        let limit = context.bounds.deadlines.handshake;
+        let ours = context.handshake(self.entry.info_hash()).encode();
+        let mut answer = [0; HANDSHAKE];
+        let (stream, member) = match group {
+            Some((transfer, group)) => {
+                let tls = group.tls(transfer.authority);
+                let tls = tls.ok_or(CallError::Suspended)?;
+                let doubted = |error: &GroupTlsError| {
+                    if matches!(error, GroupTlsError::Refused(Alert::Group)) {
+                        group.doubt();
+                    }
+                };
+                let line = tls.connect(Arc::clone(&socket), self.entry.info_hash(), limit);
+                let line = line.inspect_err(doubted)?;
+                if group.is_barred(&line.member.user) {
+                    return Err(CallError::Barred(line.member.user));
+                }
+                let exchanged = line.exchange(&ours, &mut answer, limit);
+                exchanged.inspect_err(doubted)?;
+                let (line, member) = (Box::new(line.stream), line.member);
+                (LinkStream::Group { line, socket }, Some(member))
+            }
+            None => {
+                let exchanged = write_all_by(&socket, &ours, limit)
+                    .and_then(|()| read_exact_by(&socket, &mut answer, limit));
+                exchanged.map_err(no_answer)?;
+                (LinkStream::Plain(socket), None)
+            }
         };
         let theirs = Handshake::parse(&answer)?;
         if theirs.info_hash != self.entry.info_hash() {
@@ -167,48 +190,6 @@ impl Call {
             outgoing: true,
             theirs,
         })
-    }
-
-    fn greet_plain(&self, socket: Arc<TcpStream>) -> Result<Answered, CallError> {
-        let context = &self.transfers.context;
-        let limit = context.bounds.deadlines.handshake;
-        let ours = context.handshake(self.entry.info_hash()).encode();
-        let mut answer = [0; HANDSHAKE];
-        let exchanged = write_all_by(&socket, &ours, limit)
-            .and_then(|()| read_exact_by(&socket, &mut answer, limit));
-        exchanged.map_err(no_answer)?;
-        Ok((LinkStream::Plain(socket), None, answer))
-    }
-
-    fn greet_member(
-        &self,
-        transfer: &Transfer,
-        group: &Group,
-        socket: Arc<TcpStream>,
-    ) -> Result<Answered, CallError> {
-        let context = &self.transfers.context;
-        let (info_hash, limit) = (self.entry.info_hash(), context.bounds.deadlines.handshake);
-        let ours = context.handshake(info_hash).encode();
-        let mut answer = [0; HANDSHAKE];
-        let tls = group.tls(transfer.authority);
-        let tls = tls.ok_or(CallError::Suspended)?;
-        let doubted = |error: &GroupTlsError| {
-            if matches!(error, GroupTlsError::Refused(Alert::Group)) {
-                group.doubt();
-            }
-        };
-        let line = tls.connect(Arc::clone(&socket), info_hash, limit);
-        let line = line.inspect_err(doubted)?;
-        if group.is_barred(&line.member.user) {
-            return Err(CallError::Barred(line.member.user));
-        }
-        line.exchange(&ours, &mut answer, limit)
-            .inspect_err(doubted)?;
-        let stream = LinkStream::Group {
-            line: Box::new(line.stream),
-            socket,
-        };
-        Ok((stream, Some(line.member), answer))
     }
 }
 
@@ -223,9 +204,6 @@ impl Drop for Call {
         }
     }
 }
-
-/// A connection, who is at its other end, and the answer to our handshake.
-type Answered = (LinkStream, Option<Member>, [u8; HANDSHAKE]);
 
 fn no_answer(error: io::Error) -> CallError {
     match error.kind() {

@@ -48,6 +48,10 @@ fn accept_plain(
         Ok(theirs) => theirs,
         Err(error) => return log::info!("{address}: {error}"),
     };
+    let is_open = |entry: &Entry| match entry {
+        Entry::Search(_) => true,
+        Entry::Transfer(transfer) => transfer.group.is_none(),
+    };
     let Some(entry) = served(transfers, theirs.info_hash).filter(is_open) else {
         return log::info!(
             "{address}: asks for {}, which is not served here",
@@ -147,11 +151,4 @@ fn served(transfers: &Transfers, info_hash: InfoHash) -> Option<Entry> {
 
 fn served_transfer(transfers: &Transfers, info_hash: InfoHash) -> Option<Arc<Transfer>> {
     served(transfers, info_hash)?.into_transfer()
-}
-
-fn is_open(entry: &Entry) -> bool {
-    match entry {
-        Entry::Search(_) => true,
-        Entry::Transfer(transfer) => transfer.group.is_none(),
-    }
 }

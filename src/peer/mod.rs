@@ -77,7 +77,7 @@ use link::{
 use magnet::MagnetSearch;
 use services::Services;
 use sockets::Sockets;
-use transfer::{Files, Kind, Phase, State, Transfer};
+use transfer::{Files, Phase, State, Transfer};
 use transfers::{Entry, Transfers};
 use web::WebClient;
 use zone::{Guard, Refused, Zone};

@@ -1,7 +1,7 @@
 //! What was recorded is taken up again when the peer starts.
 
-use super::{Entry, FileChoice, Kind, PeerError, Transfer, Transfers, magnet};
-use crate::storage::{Record, RecordKind};
+use super::{Entry, FileChoice, PeerError, Transfer, Transfers, magnet};
+use crate::storage::Record;
 use crate::torrent::Metainfo;
 use std::sync::Arc;
 
@@ -44,11 +44,7 @@ pub(super) fn restore(transfers: &Transfers) -> Result<(), PeerError> {
 }
 
 fn recorded(transfers: &Transfers, record: &Record, metainfo: Metainfo) -> Transfer {
-    let kind = match &record.kind {
-        RecordKind::Share { path } => Kind::Share(path.clone()),
-        RecordKind::Download { place } => Kind::Download(place.clone()),
-    };
-    let services = &transfers.services;
+    let (services, kind) = (&transfers.services, record.kind.clone());
     let mut transfer = Transfer::new(&transfers.context, services, metainfo, kind, true);
     transfer.added_ms = record.added_ms;
     transfer.replaces = record.replaces;

@@ -2,16 +2,17 @@
 
 use super::{
     Account, Announcer, Bounds, Calls, Context, Deadlines, Entry, Files, FirstUseNotice,
-    GroupAnnouncer, Groups, Identity, Kind, Limits, PeerError, STACK, Services, Sockets, Transfer,
+    GroupAnnouncer, Groups, Identity, Limits, PeerError, STACK, Services, Sockets, Transfer,
     Transfers, WebClient, already, announcer, group::look_at_links, incoming, restore::restore,
     tick, watch,
 };
 use crate::certificate::MemberKey;
 use crate::net::{Caps, Incoming, Pool, Server};
-use crate::storage::{Records, StateFolder};
+use crate::storage::{RecordKind, Records, StateFolder};
 use crate::torrent::{Metainfo, PieceSet};
 use crate::wire::PeerId;
 use crossbeam::channel::{Receiver, Sender, bounded};
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -90,7 +91,7 @@ impl Peer {
             announced,
             folder,
         };
-        peer.spawn_own(announcing)?;
+        peer.spawn_own(announcing).map_err(PeerError::Thread)?;
         restore(&peer.transfers)?;
         log::info!("listening on {address}");
         Ok(peer)
@@ -156,7 +157,7 @@ impl Peer {
     pub(super) fn new_transfer(
         &self,
         metainfo: Metainfo,
-        kind: Kind,
+        kind: RecordKind,
         listed: bool,
     ) -> Result<Transfer, PeerError> {
         if self.context.stop.is_stopped() {
@@ -190,7 +191,8 @@ impl Peer {
             return Err(error);
         }
         if !whole {
-            return transfer.check_and_begin();
+            let nothing = PieceSet::empty(transfer.info().lengths());
+            return transfer.check_and_begin(nothing);
         }
         transfer.begin(PieceSet::full(transfer.info().lengths()), true);
         if transfer.is_download() {
@@ -200,33 +202,28 @@ impl Peer {
     }
 
     /// Starts the threads that run as long as the peer. Those that announce hold `alive`.
-    fn spawn_own(&self, alive: Sender<()>) -> Result<(), PeerError> {
+    fn spawn_own(&self, alive: Sender<()>) -> io::Result<()> {
         let tasks = &self.context.tasks;
         let (transfers, calls) = (Arc::clone(&self.transfers), Arc::clone(&self.calls));
-        let spawned = tasks.spawn("tick", move || tick::run(&transfers, &calls));
-        spawned.map_err(PeerError::Thread)?;
+        tasks.spawn("tick", move || tick::run(&transfers, &calls))?;
         let transfers = Arc::clone(&self.transfers);
-        let spawned = tasks.spawn("watch", move || watch::run(&transfers));
-        spawned.map_err(PeerError::Thread)?;
+        tasks.spawn("watch", move || watch::run(&transfers))?;
         let transfers = Arc::clone(&self.transfers);
         // Not joined: it may wait for a tracker that does not answer, and holds nothing.
-        let spawned = thread::Builder::new()
-            .name("group-announce".to_owned())
-            .spawn(move || {
-                let services = &transfers.services;
-                let speaker = services.speaker(&transfers.context);
-                let look = || look_at_links(&transfers);
-                services.group_announcer.run(&speaker, &look);
-            });
-        spawned.map_err(PeerError::Thread)?;
+        let thread = thread::Builder::new().name("group-announce".to_owned());
+        thread.spawn(move || {
+            let services = &transfers.services;
+            let speaker = services.speaker(&transfers.context);
+            let look = || look_at_links(&transfers);
+            services.group_announcer.run(&speaker, &look);
+        })?;
         for number in 1..=announcer::THREADS {
             let (transfers, alive) = (Arc::clone(&self.transfers), alive.clone());
             let thread = thread::Builder::new().name(format!("announce-{number}"));
-            let spawned = thread.spawn(move || {
+            thread.spawn(move || {
                 transfers.services.announcer.run(&transfers.context);
                 drop(alive);
-            });
-            spawned.map_err(PeerError::Thread)?;
+            })?;
         }
         Ok(())
     }

@@ -43,15 +43,10 @@ pub struct Record {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordKind {
     /// The user's own data, which stays where it is.
-    Share {
-        /// The file or folder itself.
-        path: PathBuf,
-    },
-    /// A download.
-    Download {
-        /// Where it is, or will be when it is whole.
-        place: Place,
-    },
+    /// The file or folder itself stands there.
+    Share(PathBuf),
+    /// A download, which is there or will be when it is whole.
+    Download(Place),
 }
 
 /// How far a recorded share has come.
@@ -109,8 +104,8 @@ impl Record {
             entries.push(("sequential", Item::Integer(1)));
         }
         match &self.kind {
-            RecordKind::Share { path } => entries.push(("share", path_item(path))),
-            RecordKind::Download { place } => {
+            RecordKind::Share(path) => entries.push(("share", path_item(path))),
+            RecordKind::Download(place) => {
                 entries.push(("folder", path_item(&place.folder)));
                 entries.push(("name", place.name.as_str().into()));
             }
@@ -185,16 +180,12 @@ fn read(fields: &Dictionary<'_>) -> Option<(Record, Sha1)> {
 
 fn read_kind(fields: &Dictionary<'_>) -> Option<RecordKind> {
     Some(match (fields.value("share"), fields.value("folder")) {
-        (Some(share), None) => RecordKind::Share {
-            path: read_path(share)?,
-        },
+        (Some(share), None) => RecordKind::Share(read_path(share)?),
         (None, Some(folder)) => {
             let name = fields.value("name")?.text()?;
             let name = FileName::new(name).ok()?.as_str().to_owned();
             let folder = read_path(folder)?;
-            RecordKind::Download {
-                place: Place { folder, name },
-            }
+            RecordKind::Download(Place { folder, name })
         }
         _ => return None,
     })
@@ -236,12 +227,10 @@ pub(super) mod tests {
             extends: true,
             group: Some(("nik".parse().unwrap(), "lab".parse().unwrap())),
             info_hash: InfoHash([7; 20]),
-            kind: RecordKind::Download {
-                place: Place {
-                    folder: PathBuf::from(OsStr::from_bytes(b"/not \xff text")),
-                    name: "set".into(),
-                },
-            },
+            kind: RecordKind::Download(Place {
+                folder: PathBuf::from(OsStr::from_bytes(b"/not \xff text")),
+                name: "set".into(),
+            }),
             state: RecordState::Partial,
             trackers: vec![
                 vec!["http://a/announce".into()],
@@ -253,9 +242,7 @@ pub(super) mod tests {
             sequential: true,
             peers: vec!["[::1]:1".into()],
         };
-        let share = RecordKind::Share {
-            path: "/a/b".into(),
-        };
+        let share = RecordKind::Share("/a/b".into());
         let complete = Record {
             replaces: false,
             extends: false,
@@ -294,7 +281,7 @@ pub(super) mod tests {
             folder: "/a".into(),
             name: "x".into(),
         };
-        assert_eq!(record.kind, RecordKind::Download { place });
+        assert_eq!(record.kind, RecordKind::Download(place));
         assert!(record.extends && record.replaces && record.state == RecordState::Partial);
         assert_eq!(record.only, ["*.txt"]);
         assert_eq!(record.encode(torrent), bytes);

@@ -20,11 +20,7 @@ impl Peer {
             return Err(PeerError::OfGroup(torrent.to_owned()));
         }
         let place = place_of(&self.transfers, &metainfo, options.destination.as_deref())?;
-        let started = Started {
-            name: metainfo.info().name().to_string(),
-            info_hash: metainfo.info().info_hash(),
-            path: place.path(),
-        };
+        let started = Started::new(metainfo.info(), place.path());
         let planned = Planned {
             metainfo,
             place,

@@ -1,11 +1,12 @@
 //! What a person does with the shares of groups.
 
 use crate::peer::{
-    AccountError, Entry, Files, Group, Kind, LoggedIn, LoggedOut, Peer, PeerError, Phase, Started,
+    AccountError, Entry, Files, Group, LoggedIn, LoggedOut, Peer, PeerError, Phase, Started,
     Transfer, already, is_alike, place, whole_at,
 };
 use crate::storage::{
-    CreateOptions, Download, FileLayout, Mode, Others, Store, StoreError, create_stamped,
+    CreateOptions, Download, FileLayout, Mode, Others, RecordKind, Store, StoreError,
+    create_stamped,
 };
 use crate::torrent::{Info, InfoHash, Metainfo};
 use crate::wire::access::{ErrorKind, FileEntry, NewsEntry, Outcome};
@@ -146,7 +147,7 @@ impl Peer {
             Err(error) => return Err(error.into()),
         }
         let metainfo = Metainfo::new(info, Vec::new());
-        let mut transfer = self.new_transfer(metainfo, Kind::Share(path.clone()), true)?;
+        let mut transfer = self.new_transfer(metainfo, RecordKind::Share(path.clone()), true)?;
         transfer.group = Some(group);
         match self.take_up(transfer, Files::Whole(Arc::new(store)), Transfer::save) {
             // What is offered from that place already goes on as it is.
@@ -190,11 +191,7 @@ impl Peer {
         let info = self.account().metainfo(&group.label, name)?;
         let metainfo = Metainfo::new(info, Vec::new());
         let place = place(&metainfo, destination)?;
-        let started = Started {
-            name: metainfo.info().name().to_string(),
-            info_hash: metainfo.info().info_hash(),
-            path: place.path(),
-        };
+        let started = Started::new(metainfo.info(), place.path());
         if let Some(entry) = self.transfers.entry(started.info_hash) {
             if !entry.has_failed() {
                 return Err(match &entry {
@@ -232,7 +229,7 @@ impl Peer {
             }
             opened => Files::Partial(Arc::new(opened?)),
         };
-        let mut transfer = self.new_transfer(metainfo, Kind::Download(place), true)?;
+        let mut transfer = self.new_transfer(metainfo, RecordKind::Download(place), true)?;
         transfer.group = Some(group);
         transfer.replaces = replaces;
         self.take_up(transfer, files, Transfer::save)?;

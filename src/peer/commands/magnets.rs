@@ -91,11 +91,7 @@ impl Peer {
     ) -> Result<Started, PeerError> {
         let metainfo = known.metainfo.clone();
         let place = place_of(&self.transfers, &metainfo, options.destination.as_deref())?;
-        let started = Started {
-            name: known.name().to_owned(),
-            info_hash: known.info_hash(),
-            path: place.path(),
-        };
+        let started = Started::new(known.info(), place.path());
         let planned = Planned {
             metainfo,
             place,

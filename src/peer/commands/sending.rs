@@ -1,7 +1,7 @@
 //! Sharing in open swarms: a file or folder is hashed, its `.torrent` is written, and it is offered.
 
-use crate::peer::{Files, Kind, Peer, PeerError, Transfer, announcer, read_torrent};
-use crate::storage::{CreateOptions, FileLayout, Store, create_stamped};
+use crate::peer::{Files, Peer, PeerError, Transfer, announcer, read_torrent};
+use crate::storage::{CreateOptions, FileLayout, RecordKind, Store, create_stamped};
 use crate::torrent::{InfoHash, Metainfo};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -63,7 +63,7 @@ impl Peer {
         };
         let store = Store::open(FileLayout::all(Arc::new(info.clone())), &path)?;
         store.seal(&stamps);
-        let transfer = self.new_transfer(metainfo, Kind::Share(path.clone()), true)?;
+        let transfer = self.new_transfer(metainfo, RecordKind::Share(path.clone()), true)?;
         let keep = |transfer: &Transfer| {
             write_torrent(torrent, &transfer.metainfo)?;
             transfer.save()

@@ -2,8 +2,8 @@
 //!
 //! What a group shares ends in `group/commands.rs`, as its catalogue is asked too.
 
-use crate::peer::{Entry, Kind, Peer, PeerError, Phase, Transfer};
-use crate::storage::remove_parts_file;
+use crate::peer::{Entry, Peer, PeerError, Phase, Transfer};
+use crate::storage::{RecordKind, remove_parts_file};
 use std::sync::Arc;
 
 /// Why its links end.
@@ -92,7 +92,7 @@ impl Peer {
             transfer.wait_for_pool();
         }
         let was_there = self.forget(entry)?;
-        if let Kind::Download(place) = &transfer.kind
+        if let RecordKind::Download(place) = &transfer.kind
             && whole
             && !transfer.selection.is_all()
         {

@@ -1,7 +1,7 @@
 //! Shares and downloads of a closed run: no tracker announces them, no record keeps them; owners are named by the run.
 
-use crate::peer::{DownloadState, Files, Kind, Peer, PeerError, Phase};
-use crate::storage::{Download, FileLayout, Mode, Place, Store};
+use crate::peer::{DownloadState, Files, Peer, PeerError, Phase};
+use crate::storage::{Download, FileLayout, Mode, Place, RecordKind, Store};
 use crate::torrent::{Info, InfoHash, Metainfo};
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -38,7 +38,7 @@ impl Peer {
     pub fn offer_unlisted(&self, info: Info, path: &Path) -> Result<(), PeerError> {
         let store = Store::open(FileLayout::all(Arc::new(info.clone())), path)?;
         store.stamps()?;
-        let kind = Kind::Share(path.to_owned());
+        let kind = RecordKind::Share(path.to_owned());
         let transfer = self.new_transfer(Metainfo::new(info, Vec::new()), kind, false)?;
         self.take_up(transfer, Files::Whole(Arc::new(store)), |_| Ok(()))
     }
@@ -50,7 +50,7 @@ impl Peer {
     pub fn fetch_unlisted(&self, info: Info, place: Place) -> Result<(), PeerError> {
         let layout = FileLayout::all(Arc::new(info.clone()));
         let download = Download::open(layout, &place, Mode::New)?;
-        let kind = Kind::Download(place);
+        let kind = RecordKind::Download(place);
         let transfer = self.new_transfer(Metainfo::new(info, Vec::new()), kind, false)?;
         self.take_up(transfer, Files::Partial(Arc::new(download)), |_| Ok(()))
     }

@@ -7,8 +7,8 @@
 //! leaves a record that goes on.
 
 use super::{already_here, elsewhere, planned::Planned};
-use crate::peer::{Entry, Kind, PeerError, Phase, Transfer, Transfers};
-use crate::storage::{Record, RecordState};
+use crate::peer::{Entry, PeerError, Phase, Transfer, Transfers};
+use crate::storage::{Record, RecordKind, RecordState};
 use crate::torrent::{PieceSet, Selection};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,19 +16,11 @@ use std::time::Duration;
 /// Why links end that were made while less was wanted.
 const MORE: &str = "more of it is wanted from now on";
 
-/// What is known of a transfer when another is to take its place.
-struct SetAside {
-    /// As its record has it.
-    recorded: RecordState,
-    /// The pieces that are good and hold nothing of files that were left out.
-    known: PieceSet,
-}
-
 impl Planned {
     /// A transfer of the same share has failed. What it wanted is wanted still, so that nothing is left half fetched in its
     /// folder. Returns whether some of its files are under the final name.
     pub(crate) fn goes_on_with(&mut self, former: &Transfer) -> bool {
-        let here = matches!(&former.kind, Kind::Download(place) if *place == self.place);
+        let here = matches!(&former.kind, RecordKind::Download(place) if *place == self.place);
         if !here || former.group.is_some() {
             return false;
         }
@@ -50,7 +42,7 @@ impl Planned {
         let choice = former.choice.and(&self.choice);
         // Patterns that choose no file are an error, whatever is here.
         Selection::of(self.metainfo.info(), &self.choice.only)?;
-        let Kind::Download(place) = &former.kind else {
+        let RecordKind::Download(place) = &former.kind else {
             return Err(already_here(former));
         };
         let selection = Selection::of(former.info(), &choice.only)?;
@@ -60,8 +52,8 @@ impl Planned {
         if *place != self.place {
             return Err(elsewhere(former));
         }
-        let aside = former.set_aside()?;
-        let complete = matches!(aside.recorded, RecordState::Complete { .. });
+        let (recorded, known) = former.set_aside()?;
+        let complete = matches!(recorded, RecordState::Complete { .. });
         let in_place = former.extends || complete;
         self.metainfo = former.metainfo.clone();
         self.choice = choice;
@@ -77,12 +69,11 @@ impl Planned {
             state: RecordState::Partial,
             ..former.to_record()
         };
-        let recorded = transfers.context.records.update(&record);
-        let begun = recorded.map_err(PeerError::from);
-        let begun =
-            begun.and_then(|()| self.begin(transfers, progress, in_place, Some(aside.known)));
+        let updated = transfers.context.records.update(&record);
+        let begun = updated.map_err(PeerError::from);
+        let begun = begun.and_then(|()| self.begin(transfers, progress, in_place, Some(known)));
         if begun.is_err() {
-            former.go_on_as_recorded(transfers, aside.recorded)?;
+            former.go_on_as_recorded(transfers, recorded)?;
         }
         begun
     }
@@ -90,7 +81,8 @@ impl Planned {
 
 impl Transfer {
     /// Ends what is under way, and lets go of the files. What is being checked or finished comes to its end first.
-    fn set_aside(&self) -> Result<SetAside, PeerError> {
+    /// Gives what its record says, and the pieces that are good and hold nothing of files that were left out.
+    fn set_aside(&self) -> Result<(RecordState, PieceSet), PeerError> {
         let recorded = loop {
             let seen = self.context.changes.count();
             let mut state = self.state();
@@ -135,7 +127,7 @@ impl Transfer {
                 known.insert(piece);
             }
         }
-        Ok(SetAside { recorded, known })
+        Ok((recorded, known))
     }
 
     /// Nothing came of the extension: a transfer that was set aside goes on as before.

@@ -1,7 +1,7 @@
 //! Where a download goes, and the `.torrent` files that people name.
 
-use crate::peer::{Kind, PeerError, Transfers};
-use crate::storage::Place;
+use crate::peer::{PeerError, Transfers};
+use crate::storage::{Place, RecordKind};
 use crate::torrent::{Info, InfoHash, Layout, MAX_METAINFO, Metainfo};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -17,6 +17,17 @@ pub struct Started {
     pub path: PathBuf,
 }
 
+impl Started {
+    pub(crate) fn new(info: &Info, path: PathBuf) -> Self {
+        let (name, info_hash) = (info.name().to_string(), info.info_hash());
+        Self {
+            name,
+            info_hash,
+            path,
+        }
+    }
+}
+
 /// Where a share is to go. The folder that it is here already is its place itself, not a folder to
 /// put it in: naming a new one twice means the same place.
 pub(crate) fn place_of(
@@ -26,7 +37,7 @@ pub(crate) fn place_of(
 ) -> Result<Place, PeerError> {
     let known = transfers.transfer(metainfo.info().info_hash());
     if let (Some(known), Some(named)) = (known, destination)
-        && let Kind::Download(place) = &known.kind
+        && let RecordKind::Download(place) = &known.kind
         && std::path::absolute(named).is_ok_and(|named| named == place.path())
     {
         return Ok(place.clone());

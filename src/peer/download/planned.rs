@@ -1,8 +1,10 @@
 //! From a metainfo to a download that runs: where it goes, what of it is wanted, what is there already.
 
 use super::{already, named_peers, place::is_alike};
-use crate::peer::{Entry, FileChoice, Files, Kind, PeerError, Transfer, Transfers};
-use crate::storage::{Download, FileLayout, Mode, Others, Place, Store, StoreError, verify};
+use crate::peer::{Entry, FileChoice, Files, PeerError, Transfer, Transfers};
+use crate::storage::{
+    Download, FileLayout, Mode, Others, Place, RecordKind, Store, StoreError, verify,
+};
 use crate::system::processors;
 use crate::torrent::{Info, Metainfo, PieceSet, Selection};
 use std::path::Path;
@@ -76,7 +78,7 @@ impl Planned {
     /// The transfer of the opened files.
     fn into_transfer(self, transfers: &Transfers, opened: &Opened) -> Transfer {
         let (context, services) = (&transfers.context, &transfers.services);
-        let kind = Kind::Download(self.place);
+        let kind = RecordKind::Download(self.place);
         let mut transfer = Transfer::new(context, services, self.metainfo, kind, true);
         transfer.selection = Arc::clone(&opened.selection);
         transfer.replaces = opened.replaces;
@@ -151,7 +153,7 @@ fn enter(
         transfer.record();
         return Ok(());
     }
-    Arc::clone(transfer).check_others_and_begin(opened.known)
+    Arc::clone(transfer).check_and_begin(opened.known)
 }
 
 impl Planned {

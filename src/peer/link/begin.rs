@@ -21,18 +21,12 @@ pub(crate) struct Greeted {
 
 /// Runs a link from here to its end, if the transfer admits it.
 pub(crate) fn begin(transfer: &Arc<Transfer>, greeted: Greeted) {
-    let Greeted {
-        stream,
-        member,
-        address,
-        outgoing,
-        theirs,
-    } = greeted;
-    let context = &transfer.context;
+    let (context, theirs) = (&transfer.context, greeted.theirs);
+    let (address, outgoing) = (greeted.address, greeted.outgoing);
     let link = Arc::new(Link {
         id: context.next_link(),
-        stream,
-        member,
+        stream: greeted.stream,
+        member: greeted.member,
         address,
         outgoing,
         peer_id: theirs.peer_id,

@@ -5,128 +5,127 @@ use crate::peer::Transfer;
 use crate::torrent::{BlockError, BlockRange, PieceSet};
 use crate::wire::extension::ExtensionHandshake;
 use crate::wire::peer::{Ask, Message};
-use std::sync::Arc;
 
-/// What each message does.
-pub(super) struct Dispatch<'a> {
-    pub(super) transfer: &'a Arc<Transfer>,
-    pub(super) link: &'a Arc<Link>,
+/// Acts on a message; `first` says that none but greetings came before it.
+///
+/// # Errors
+/// When it breaks the protocol.
+pub(super) fn act(
+    transfer: &Transfer,
+    link: &Link,
+    message: Message<'_>,
+    first: bool,
+) -> Result<(), Ended> {
+    let lengths = transfer.info().lengths();
+    match message {
+        Message::KeepAlive | Message::Port(_) => {}
+        Message::Choke => transfer.on_news(link, |state| {
+            state.picker.choked(link.id, true, !link.fast);
+            state.choker.owes_nothing(link.id);
+        }),
+        Message::Unchoke => transfer.on_news(link, |state| {
+            state.picker.choked(link.id, false, !link.fast);
+        }),
+        Message::Interested => transfer.on_interested(link, true),
+        Message::NotInterested => transfer.on_interested(link, false),
+        Message::Have(index) => {
+            let piece = lengths.piece(index).ok_or(Ended::NoPiece("have", index))?;
+            transfer.on_news(link, |state| state.picker.have(link.id, piece));
+        }
+        Message::Bitfield(bits) => bitfield(
+            transfer,
+            link,
+            PieceSet::from_bitfield(bits, lengths)?,
+            first,
+        )?,
+        Message::HaveAll if link.fast => bitfield(transfer, link, PieceSet::full(lengths), first)?,
+        Message::HaveNone if link.fast && !first => return Err(Ended::TakenBack),
+        Message::HaveNone if link.fast => {
+            bitfield(transfer, link, PieceSet::empty(lengths), first)?
+        }
+        Message::Request(asked) => request(transfer, link, range(transfer, asked)?)?,
+        Message::Cancel(asked) => {
+            let range = range(transfer, asked)?;
+            // BEP 6: each request gets its block or a reject, a cancelled one too.
+            if link.outbox.cancel_block(range) && link.fast {
+                link.outbox.send([Message::Reject(range.into())]);
+            }
+        }
+        Message::Reject(asked) if link.fast => {
+            let range = range(transfer, asked)?;
+            transfer.on_news(link, |state| state.picker.rejected(link.id, range));
+        }
+        Message::Suggest(index) if link.fast => {
+            let piece = lengths
+                .piece(index)
+                .ok_or(Ended::NoPiece("suggest", index))?;
+            transfer.on_suggest(link, piece);
+        }
+        Message::AllowedFast(index) if link.fast => {
+            let piece = lengths
+                .piece(index)
+                .ok_or(Ended::NoPiece("allowed fast", index))?;
+            transfer.on_news(link, |state| state.picker.allowed(link.id, piece));
+        }
+        Message::HaveAll
+        | Message::HaveNone
+        | Message::Reject(_)
+        | Message::Suggest(_)
+        | Message::AllowedFast(_) => return Err(Ended::NotFast),
+        Message::Extended { .. } if !link.extensions => return Err(Ended::NotExtended),
+        Message::Extended { id: 0, payload } => {
+            let told = ExtensionHandshake::parse(payload)?;
+            transfer.on_extended_handshake(link, told);
+        }
+        Message::Extended {
+            id: METADATA,
+            payload,
+        } => transfer.on_metadata(link, payload)?,
+        Message::Extended { id: PEX, payload } => {
+            transfer.on_pex(link, payload)?;
+        }
+        // No extension was offered under another id.
+        Message::Extended { .. } => {}
+        // Blocks come by another way: see `Step::Piece`.
+        Message::Piece { .. } => {}
+    }
+    Ok(())
 }
 
-impl Dispatch<'_> {
-    /// Acts on a message; `first` says that none but greetings came before it.
-    ///
-    /// # Errors
-    /// When it breaks the protocol.
-    pub(super) fn message(&self, message: Message<'_>, first: bool) -> Result<(), Ended> {
-        let (transfer, link) = (self.transfer, self.link);
-        let lengths = transfer.info().lengths();
-        match message {
-            Message::KeepAlive | Message::Port(_) => {}
-            Message::Choke => transfer.on_news(link, |state| {
-                state.picker.choked(link.id, true, !link.fast);
-                state.choker.owes_nothing(link.id);
-            }),
-            Message::Unchoke => transfer.on_news(link, |state| {
-                state.picker.choked(link.id, false, !link.fast);
-            }),
-            Message::Interested => transfer.on_interested(link, true),
-            Message::NotInterested => transfer.on_interested(link, false),
-            Message::Have(index) => {
-                let piece = lengths.piece(index).ok_or(Ended::Have(index))?;
-                transfer.on_news(link, |state| state.picker.have(link.id, piece));
-            }
-            Message::Bitfield(bits) => {
-                self.bitfield(PieceSet::from_bitfield(bits, lengths)?, first)?
-            }
-            Message::HaveAll if link.fast => self.bitfield(PieceSet::full(lengths), first)?,
-            Message::HaveNone if link.fast && !first => return Err(Ended::TakenBack),
-            Message::HaveNone if link.fast => self.bitfield(PieceSet::empty(lengths), first)?,
-            Message::Request(asked) => self.request(self.range(asked)?)?,
-            Message::Cancel(asked) => {
-                let range = self.range(asked)?;
-                // BEP 6: each request gets its block or a reject, a cancelled one too.
-                if link.outbox.cancel_block(range) && link.fast {
-                    link.outbox.send([Message::Reject(range.into())]);
-                }
-            }
-            Message::Reject(asked) if link.fast => {
-                let range = self.range(asked)?;
-                transfer.on_news(link, |state| state.picker.rejected(link.id, range));
-            }
-            Message::Suggest(index) if link.fast => {
-                let piece = lengths.piece(index).ok_or(Ended::Suggest(index))?;
-                transfer.on_suggest(link, piece);
-            }
-            Message::AllowedFast(index) if link.fast => {
-                let piece = lengths.piece(index).ok_or(Ended::AllowedFast(index))?;
-                transfer.on_news(link, |state| state.picker.allowed(link.id, piece));
-            }
-            Message::HaveAll
-            | Message::HaveNone
-            | Message::Reject(_)
-            | Message::Suggest(_)
-            | Message::AllowedFast(_) => return Err(Ended::NotFast),
-            Message::Extended { .. } if !link.extensions => return Err(Ended::NotExtended),
-            Message::Extended { id: 0, payload } => {
-                let told = ExtensionHandshake::parse(payload)?;
-                transfer.on_extended_handshake(link, told);
-            }
-            Message::Extended {
-                id: METADATA,
-                payload,
-            } => transfer.on_metadata(link, payload)?,
-            Message::Extended { id: PEX, payload } => {
-                transfer.on_pex(link, payload)?;
-            }
-            // No extension was offered under another id.
-            Message::Extended { .. } => {}
-            // Blocks come by another way: see `Step::Piece`.
-            Message::Piece { .. } => {}
+/// BEP 3 has a bitfield only as the first message. But aria2 sends one, or BEP 6's have all, in the place of several
+/// `have`s, where that is shorter: with few pieces for each piece that it gets.
+fn bitfield(transfer: &Transfer, link: &Link, pieces: PieceSet, first: bool) -> Result<(), Ended> {
+    let id = link.id;
+    let is_taken = transfer.on_news(link, |state| {
+        if first {
+            state.picker.has(id, pieces);
+            return true;
         }
-        Ok(())
-    }
+        // If something is taken back, nothing changes.
+        state.picker.has_more(id, &pieces)
+    });
+    is_taken.then_some(()).ok_or(Ended::TakenBack)
+}
 
-    /// BEP 3 has a bitfield only as the first message. But aria2 sends one, or BEP 6's have all, in the place of several
-    /// `have`s, where that is shorter: with few pieces for each piece that it gets.
-    fn bitfield(&self, pieces: PieceSet, first: bool) -> Result<(), Ended> {
-        let id = self.link.id;
-        let is_taken = self.transfer.on_news(self.link, |state| {
-            if first {
-                state.picker.has(id, pieces);
-                return true;
-            }
-            // If something is taken back, nothing changes.
-            state.picker.has_more(id, &pieces)
-        });
-        is_taken.then_some(()).ok_or(Ended::TakenBack)
-    }
+fn range(transfer: &Transfer, asked: Ask) -> Result<BlockRange, BlockError> {
+    let lengths = transfer.info().lengths();
+    lengths.range(asked.index, asked.begin, asked.length)
+}
 
-    fn range(&self, asked: Ask) -> Result<BlockRange, BlockError> {
-        self.transfer
-            .info()
-            .lengths()
-            .range(asked.index, asked.begin, asked.length)
+fn request(transfer: &Transfer, link: &Link, range: BlockRange) -> Result<(), Ended> {
+    let owned = &transfer.context.owned;
+    let owned = owned.has(transfer.info_hash(), range.piece());
+    let queued = if owned {
+        transfer.queue(link, range)
+    } else {
+        Queued::Choked
+    };
+    match queued {
+        Queued::Yes => {}
+        Queued::Full => return Err(Ended::Flood),
+        // Without BEP 6 nothing tells of it; who is choked knows (BEP 3).
+        Queued::Choked if !link.fast => {}
+        Queued::Choked => link.outbox.send([Message::Reject(range.into())]),
     }
-
-    fn request(&self, range: BlockRange) -> Result<(), Ended> {
-        let (link, transfer) = (self.link, self.transfer);
-        let owned = transfer
-            .context
-            .owned
-            .has(transfer.info_hash(), range.piece());
-        let queued = if owned {
-            transfer.queue(link, range)
-        } else {
-            Queued::Choked
-        };
-        match queued {
-            Queued::Yes => {}
-            Queued::Full => return Err(Ended::Flood),
-            // Without BEP 6 nothing tells of it; who is choked knows (BEP 3).
-            Queued::Choked if !link.fast => {}
-            Queued::Choked => link.outbox.send([Message::Reject(range.into())]),
-        }
-        Ok(())
-    }
+    Ok(())
 }

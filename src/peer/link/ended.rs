@@ -26,12 +26,8 @@ pub(crate) enum Ended {
     Bitfield(#[from] BitfieldError),
     #[error("a later bitfield takes back pieces that were told of")]
     TakenBack,
-    #[error("have for piece {0}, which the share lacks")]
-    Have(u32),
-    #[error("suggest for piece {0}, which the share lacks")]
-    Suggest(u32),
-    #[error("allowed fast for piece {0}, which the share lacks")]
-    AllowedFast(u32),
+    #[error("{0} for piece {1}, which the share lacks")]
+    NoPiece(&'static str, u32),
     #[error("bad block: {0}")]
     Block(#[from] BlockError),
     #[error("a block that was not asked for: piece {}, bytes {}+{}", .0.index, .0.begin, .0.length)]

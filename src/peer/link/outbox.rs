@@ -80,22 +80,19 @@ pub(super) struct Next {
 impl Outbox {
     /// Queues messages.
     pub(crate) fn send<'a>(&self, messages: impl IntoIterator<Item = Message<'a>>) {
-        let mut waiting = self.waiting();
-        if waiting.bytes.len() <= MAX_WAITING {
-            messages
-                .into_iter()
-                .for_each(|message| message.encode_into(&mut waiting.bytes));
-        } else {
-            waiting.closed = true;
-        }
-        drop(waiting);
-        self.changed.notify_all();
+        self.change(|waiting| {
+            if waiting.bytes.len() > MAX_WAITING {
+                waiting.closed = true;
+                return;
+            }
+            let messages = messages.into_iter();
+            messages.for_each(|message| message.encode_into(&mut waiting.bytes));
+        });
     }
 
     /// Pieces were verified that the other side is to be told of.
     pub(crate) fn notify_haves(&self) {
-        self.waiting().haves = true;
-        self.changed.notify_all();
+        self.change(|waiting| waiting.haves = true);
     }
 
     /// Queues a block unless the other side is choked.
@@ -129,29 +126,33 @@ impl Outbox {
 
     /// Serves the other side's requests from now on.
     pub(crate) fn unchoke(&self) {
-        let mut waiting = self.waiting();
-        waiting.unchoked = true;
-        Message::Unchoke.encode_into(&mut waiting.bytes);
-        drop(waiting);
-        self.changed.notify_all();
+        self.change(|waiting| {
+            waiting.unchoked = true;
+            Message::Unchoke.encode_into(&mut waiting.bytes);
+        });
     }
 
     /// Serves the other side's requests no more; those that wait are dropped. Between two sides that know BEP 6 each is
     /// rejected after the choke, and those for `allowed` pieces stay.
     pub(crate) fn choke(&self, fast: bool, allowed: &[PieceIndex]) {
-        let mut waiting = self.waiting();
-        waiting.unchoked = false;
-        Message::Choke.encode_into(&mut waiting.bytes);
-        let Waiting { bytes, blocks, .. } = &mut *waiting;
-        blocks.retain(|block| {
-            let stays = fast && allowed.contains(&block.piece());
-            if fast && !stays {
-                Message::Reject((*block).into()).encode_into(bytes);
-            }
-            stays
-        });
-        drop(waiting);
-        self.changed.notify_all();
+        self.change(
+            |Waiting {
+                 bytes,
+                 blocks,
+                 unchoked,
+                 ..
+             }| {
+                *unchoked = false;
+                Message::Choke.encode_into(bytes);
+                blocks.retain(|block| {
+                    let stays = fast && allowed.contains(&block.piece());
+                    if fast && !stays {
+                        Message::Reject((*block).into()).encode_into(bytes);
+                    }
+                    stays
+                });
+            },
+        );
     }
 
     /// Takes a queued block back; `false` if it is not there any more.
@@ -180,8 +181,7 @@ impl Outbox {
 
     /// Ends the writing thread.
     pub(crate) fn close(&self) {
-        self.waiting().closed = true;
-        self.changed.notify_all();
+        self.change(|waiting| waiting.closed = true);
     }
 
     /// Waits for the next thing to send; `None` at the end. `spare` is an empty buffer to swap in. A block has to wait
@@ -243,6 +243,12 @@ impl Outbox {
         self.waiting()
             .busy
             .map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// Changes what waits, and wakes the writing thread.
+    fn change(&self, act: impl FnOnce(&mut Waiting)) {
+        act(&mut self.waiting());
+        self.changed.notify_all();
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {

@@ -1,6 +1,6 @@
 //! The reading thread of a link: the other side's messages, and its blocks straight into their buffers.
 
-use super::{Ended, Link, STACK, dispatch::Dispatch, writer};
+use super::{Ended, Link, STACK, dispatch, writer};
 use crate::peer::{BlockBuffer, Deadlines, Transfer};
 use crate::torrent::{BLOCK, PieceSet};
 use crate::wire::peer::{Ask, Message, PIECE_HEADER, Step, decode};
@@ -113,11 +113,7 @@ impl Reader<'_> {
                     at += length;
                     let first = self.first;
                     self.first &= opens_before_pieces(&message);
-                    Dispatch {
-                        transfer: self.transfer,
-                        link: self.link,
-                    }
-                    .message(message, first)?;
+                    dispatch::act(self.transfer, self.link, message, first)?;
                 }
             }
             self.begun = None;

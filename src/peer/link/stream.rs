@@ -120,24 +120,15 @@ impl LinkStream {
 
 fn read_span(span: &Span, bytes: &mut Vec<u8>) -> Result<(), WriteError> {
     let have = bytes.len();
-    match span {
-        Span::Padding(length) => {
-            bytes.resize(have + usize::try_from(*length).unwrap_or(0), 0);
-            Ok(())
-        }
-        Span::File {
-            file,
-            offset,
-            length,
-            ..
-        } => {
-            bytes.resize(have + usize::try_from(*length).unwrap_or(0), 0);
-            let room = bytes.get_mut(have..).unwrap_or_default();
-            match file.read_exact_at(room, *offset) {
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(WriteError::Cut),
-                read => Ok(read?),
-            }
-        }
+    let (Span::Padding(length) | Span::File { length, .. }) = span;
+    bytes.resize(have + usize::try_from(*length).unwrap_or(0), 0);
+    let Span::File { file, offset, .. } = span else {
+        return Ok(());
+    };
+    let room = bytes.get_mut(have..).unwrap_or_default();
+    match file.read_exact_at(room, *offset) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(WriteError::Cut),
+        read => Ok(read?),
     }
 }
 

@@ -1,10 +1,10 @@
 //! From the files on disk to a transfer that is served.
 
-use super::{Files, Kind, Phase, Transfer};
+use super::{Files, Phase, Transfer};
 use crate::peer::{Link, PeerError};
 use crate::storage::{
-    Download, FileLayout, Mode, Place, RecordState, Stamp, Store, StoreError, remove_replaced,
-    verify,
+    Download, FileLayout, Mode, Place, RecordKind, RecordState, Stamp, Store, StoreError,
+    remove_replaced, verify,
 };
 use crate::swarm::Picker;
 use crate::system::processors;
@@ -93,18 +93,9 @@ impl Transfer {
         Download::open(layout, place, mode)
     }
 
-    /// Finds out, in the background, what of an opened download is there already, and fetches the
-    /// rest.
-    pub(crate) fn check_and_begin(self: Arc<Self>) -> Result<(), PeerError> {
-        let nothing = PieceSet::empty(self.info().lengths());
-        self.check_others_and_begin(nothing)
-    }
-
-    /// The same, where some pieces are known to be good.
-    pub(crate) fn check_others_and_begin(
-        self: Arc<Self>,
-        known: PieceSet,
-    ) -> Result<(), PeerError> {
+    /// Finds out, in the background, what of an opened download is there already beside what is known to be good, and
+    /// fetches the rest.
+    pub(crate) fn check_and_begin(self: Arc<Self>, known: PieceSet) -> Result<(), PeerError> {
         let context = Arc::clone(&self.context);
         let spawned = context
             .tasks
@@ -137,8 +128,8 @@ impl Transfer {
 
     fn reopen(self: &Arc<Self>, recorded: &RecordState) -> Result<(), StoreError> {
         let whole = match &self.kind {
-            Kind::Share(path) => path.clone(),
-            Kind::Download(place) => {
+            RecordKind::Share(path) => path.clone(),
+            RecordKind::Download(place) => {
                 let whole = place.path();
                 let known_complete = matches!(recorded, RecordState::Complete { .. });
                 if !known_complete {
@@ -290,15 +281,15 @@ impl Transfer {
     /// Whether a person may mean this transfer by `name`.
     pub(crate) fn is_called(&self, name: &str) -> bool {
         let file = match &self.kind {
-            Kind::Share(path) => path.file_name().and_then(|file| file.to_str()),
-            Kind::Download(place) => Some(place.name.as_str()),
+            RecordKind::Share(path) => path.file_name().and_then(|file| file.to_str()),
+            RecordKind::Download(place) => Some(place.name.as_str()),
         };
         self.name() == name || file == Some(name) || self.info_hash().to_string() == name
     }
 
     /// The partial data of a download that let go of it.
     pub(crate) fn open_part(&self) -> Option<Arc<Download>> {
-        let Kind::Download(place) = &self.kind else {
+        let RecordKind::Download(place) = &self.kind else {
             return None;
         };
         let opened = self.open_download(place);

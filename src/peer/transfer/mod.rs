@@ -26,4 +26,4 @@ use arrivals::{PendingBlock, PieceHash, Source, Sources, add_sources};
 use file_watch::{FileWatch, Looking};
 pub(super) use links::Refusal;
 use state::SEED_AGAIN;
-pub(super) use state::{Files, Kind, Phase, State, Transfer};
+pub(super) use state::{Files, Phase, State, Transfer};

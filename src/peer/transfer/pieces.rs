@@ -1,11 +1,11 @@
 //! The way of a piece after its blocks have arrived: SHA-1, file, owned map, `have`. Runs on the pool's workers.
 
 use super::{
-    Kind, PendingBlock, Phase, PieceHash, SEED_AGAIN, Source, Sources, State, Transfer,
-    add_sources, events::NOTHING_TO_FETCH,
+    PendingBlock, Phase, PieceHash, SEED_AGAIN, Source, Sources, State, Transfer, add_sources,
+    events::NOTHING_TO_FETCH,
 };
 use crate::peer::BufferPool;
-use crate::storage::{BadFile, Download, Record, RecordKind, RecordState, Store, StoreError};
+use crate::storage::{BadFile, Download, Record, RecordState, Store, StoreError};
 use crate::swarm::{Run, Verdict};
 use crate::torrent::{Hasher, PieceIndex, Sha1};
 use crate::wire::Event;
@@ -382,12 +382,6 @@ impl Transfer {
 
     /// What the state folder keeps of it.
     pub(crate) fn to_record(&self) -> Record {
-        let kind = match &self.kind {
-            Kind::Share(path) => RecordKind::Share { path: path.clone() },
-            Kind::Download(place) => RecordKind::Download {
-                place: place.clone(),
-            },
-        };
         let state = self.state();
         // Never as they are now: nobody has verified that.
         let whole = || {
@@ -415,7 +409,7 @@ impl Transfer {
                 .as_ref()
                 .map(|group| (group.user.clone(), group.label.clone())),
             info_hash: self.info_hash(),
-            kind,
+            kind: self.kind.clone(),
             state: recorded,
             trackers: self.metainfo.trackers().to_vec(),
             sources,

@@ -1,7 +1,8 @@
 //! What a transfer tells of itself to whoever asks.
 
-use super::{Kind, Phase, State, Transfer};
+use super::{Phase, State, Transfer};
 use crate::peer::{DownloadStatus, LinkStatus, ShareStatus};
+use crate::storage::RecordKind;
 use std::path::PathBuf;
 
 /// The source of bytes that were here at the start and that nobody is known to have sent.
@@ -84,8 +85,8 @@ impl Transfer {
     /// Where its file or folder stands or will stand.
     pub(crate) fn path(&self) -> PathBuf {
         match &self.kind {
-            Kind::Share(path) => path.clone(),
-            Kind::Download(place) => place.path(),
+            RecordKind::Share(path) => path.clone(),
+            RecordKind::Download(place) => place.path(),
         }
     }
 }

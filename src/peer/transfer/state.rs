@@ -8,12 +8,11 @@ use crate::certificate::{Fingerprint, GroupCertificate};
 use crate::peer::{
     Contacts, Context, DownloadState, FileChoice, Group, Link, Services, now_ms, web::Server,
 };
-use crate::storage::{Download, FileHashes, Others, Place, Stamp, Store};
+use crate::storage::{Download, FileHashes, Others, RecordKind, Stamp, Store};
 use crate::swarm::{Choker, LinkId, PeerExchange, Picker, Rate, Run};
 use crate::system::lock;
 use crate::torrent::{Info, InfoHash, Metainfo, PieceIndex, PieceSet, Selection};
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -23,15 +22,6 @@ pub(crate) const SEED_AGAIN: Duration = Duration::from_secs(1_800);
 
 /// Over how long the rate that a person sees is taken.
 const SHOWN_RATE: Duration = Duration::from_secs(3);
-
-/// Whether a transfer offers what its user has or fetches what he wants.
-#[derive(Clone, Debug)]
-pub(crate) enum Kind {
-    /// The file or folder at this place is offered.
-    Share(PathBuf),
-    /// It is fetched to this place.
-    Download(Place),
-}
 
 /// Where a transfer is in its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +63,8 @@ pub(crate) struct Transfer {
     pub(crate) context: Arc<Context>,
     pub(crate) services: Arc<Services>,
     pub(crate) metainfo: Metainfo,
-    pub(crate) kind: Kind,
+    /// Whether it offers what its user has or fetches what he wants.
+    pub(crate) kind: RecordKind,
     /// Whether trackers and the state folder are told of it; a closed run does neither.
     pub(crate) listed: bool,
     /// Whether, once complete, it may take the place of what stands under its name.
@@ -163,7 +154,7 @@ impl Transfer {
         context: &Arc<Context>,
         services: &Arc<Services>,
         metainfo: Metainfo,
-        kind: Kind,
+        kind: RecordKind,
         listed: bool,
     ) -> Self {
         let info = Arc::new(metainfo.info().clone());
@@ -234,7 +225,7 @@ impl Transfer {
     }
 
     pub(crate) fn is_download(&self) -> bool {
-        matches!(self.kind, Kind::Download(_))
+        matches!(self.kind, RecordKind::Download(_))
     }
 
     /// Whether it has what is wanted of it, and that is not all (BEP 21, "partial seeds").

@@ -76,31 +76,8 @@ pub(crate) struct WebClient {
     agents: OnceLock<(Mutex<Option<Agents>>, bool)>,
 }
 
-/// One for each zone that web seeds may be in, which calls no other.
-#[derive(Clone, Debug)]
-struct Agents {
-    world: ureq::Agent,
-    network: ureq::Agent,
-    machine: ureq::Agent,
-}
-
-impl Agents {
-    /// None where nothing is asked.
-    fn of(&self, zone: Zone) -> Option<&ureq::Agent> {
-        match zone {
-            Zone::World => Some(&self.world),
-            Zone::Network => Some(&self.network),
-            Zone::Machine => Some(&self.machine),
-            Zone::Link => None,
-        }
-    }
-
-    fn shut_down(self) {
-        for agent in [self.world, self.network, self.machine] {
-            agent.shutdown();
-        }
-    }
-}
+/// One for each zone that web seeds may be in, in their order, which calls no other. None for [`Zone::Link`], where nothing is asked.
+type Agents = [ureq::Agent; 3];
 
 /// An answer that is being read.
 pub(super) struct Body {
@@ -159,8 +136,8 @@ impl WebClient {
     pub(crate) fn shut_down(&self) {
         let (agents, _) = self.agents.get_or_init(|| (Mutex::new(None), false));
         let agents = lock(agents).take();
-        if let Some(agents) = agents {
-            agents.shut_down();
+        for agent in agents.into_iter().flatten() {
+            agent.shutdown();
         }
     }
 
@@ -195,7 +172,7 @@ impl WebClient {
             if zone > nearest || zone > Zone::World && url.contains('?') {
                 return Err(near());
             }
-            let agent = agents.of(zone).ok_or_else(near)?;
+            let agent = agents.get(zone as usize).ok_or_else(near)?;
             match agent.get(url).header("range", &range).call() {
                 Ok(response) => return Ok((response, zone)),
                 Err(ureq::Error::BadUri(_)) => return Err(WebError::Url),
@@ -227,11 +204,11 @@ fn agents() -> (Agents, bool) {
             .build();
         guarded(config, allows)
     };
-    let agents = Agents {
-        world: agent(|_, zone| zone == Zone::World),
-        network: agent(|_, zone| zone == Zone::Network),
-        machine: agent(|_, zone| zone == Zone::Machine),
-    };
+    let agents = [
+        agent(|_, zone| zone == Zone::World),
+        agent(|_, zone| zone == Zone::Network),
+        agent(|_, zone| zone == Zone::Machine),
+    ];
     (agents, has_authorities)
 }
 
