@@ -1,6 +1,6 @@
 //! The calls of this peer: a thread for each, which then is the link's reading thread.
 
-use super::{Contacts, Entry, Greeted, LinkStream, STACK, Sockets, Transfers, link::begin, magnet};
+use super::{Entry, Greeted, LinkStream, STACK, Sockets, Transfers, link::begin, magnet};
 use crate::net::{GroupTlsError, Refusal as Alert, read_exact_by, write_all_by};
 use crate::system::lock;
 use crate::wire::handshake::{HANDSHAKE, Handshake, NotBitTorrent};
@@ -104,10 +104,10 @@ impl Call {
             Ok(greeted) if greeted.theirs.peer_id == self.transfers.context.identity.peer_id => {
                 log::debug!("{address} is this peer itself");
                 self.entry
-                    .contacts(|contacts| contacts.is_ourselves(address));
+                    .contacts(|contacts| contacts.candidates.bar(address, Duration::MAX));
             }
             Ok(greeted) => {
-                self.entry.contacts(Contacts::reached);
+                self.entry.contacts(|contacts| contacts.unreached = None);
                 self.begin(greeted);
             }
             Err(error) => {

@@ -16,34 +16,19 @@ const CALL_AGAIN: Duration = Duration::from_secs(60);
 pub(super) struct Contacts {
     pub(super) candidates: Candidates,
     /// Addresses being called or linked by a call.
-    calls: HashSet<SocketAddr>,
+    pub(super) calls: HashSet<SocketAddr>,
     /// Why the last call failed; none if it was answered.
-    unreached: Option<String>,
+    pub(super) unreached: Option<String>,
     /// Addresses that hung up at our handshake.
     hung_up: HashSet<SocketAddr>,
 }
 
 impl Contacts {
-    /// The address is this peer itself.
-    pub(super) fn is_ourselves(&mut self, address: SocketAddr) {
-        self.candidates.bar(address, Duration::MAX);
-    }
-
-    /// A call was answered.
-    pub(super) fn reached(&mut self) {
-        self.unreached = None;
-    }
-
     /// A call came to nothing, for this reason. Returns whether the address hung up at our handshake
     /// for the first time. No more of those are kept than can be called.
     pub(super) fn unreached(&mut self, address: SocketAddr, why: String, hung_up: bool) -> bool {
         self.unreached = Some(why);
         hung_up && self.hung_up.len() < MAX_CANDIDATES && self.hung_up.insert(address)
-    }
-
-    /// Why the last call failed; none if it was answered.
-    pub(super) fn why_unreached(&self) -> Option<&str> {
-        self.unreached.as_deref()
     }
 
     /// The address is called again later.
@@ -64,11 +49,6 @@ impl Contacts {
         if !linked {
             self.released(address, now);
         }
-    }
-
-    /// Whether the address is being called, or was called and is linked.
-    pub(super) fn is_called(&self, address: SocketAddr) -> bool {
-        self.calls.contains(&address)
     }
 
     /// Addresses to call now, so that no more than `places` are taken. `taken` are, and `linked`

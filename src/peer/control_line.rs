@@ -25,7 +25,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -141,7 +141,7 @@ impl ControlLine {
 
     /// The error that any further request would get: the run has ended, or the line has.
     pub fn ended(&self) -> Option<ControlLineError> {
-        self.shared.state().broken.clone()
+        lock(&self.shared.state).broken.clone()
     }
 
     /// The info dictionary of the file of that name; from then on this client counts among those that have a part of it.
@@ -226,7 +226,7 @@ impl ControlLine {
     fn ask(&self, ask: Ask) -> Result<Answer, ControlLineError> {
         let kind = ask.kind();
         let id = {
-            let mut state = self.shared.state();
+            let mut state = lock(&self.shared.state);
             if let Some(error) = state.broken.clone() {
                 return Err(error);
             }
@@ -243,7 +243,7 @@ impl ControlLine {
             state.answers.get(&id).is_none_or(Option::is_none) && state.broken.is_none()
         };
         let changed = &self.shared.changed;
-        let waited = changed.wait_timeout_while(self.shared.state(), ANSWER, waiting);
+        let waited = changed.wait_timeout_while(lock(&self.shared.state), ANSWER, waiting);
         let mut state = recover(waited).0;
         match state.answers.remove(&id).flatten() {
             Some(Answer::Error { kind, message }) => {
@@ -258,7 +258,7 @@ impl ControlLine {
     }
 
     fn wait<T>(&self, mut found: impl FnMut(&State) -> Option<T>) -> Result<T, ControlLineError> {
-        let mut state = self.shared.state();
+        let mut state = lock(&self.shared.state);
         loop {
             if let Some(found) = found(&state) {
                 return Ok(found);
@@ -293,13 +293,9 @@ impl Drop for ControlLine {
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
-    }
-
     /// Notes why the line ended, unless that is known, and ends it.
     fn end(&self, error: ControlLineError) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         state.broken.get_or_insert(error);
         drop(state);
         self.changed.notify_all();
@@ -340,14 +336,14 @@ impl Shared {
                 .and_then(|body| Ok(Notice::decode(body)?));
             match notice {
                 Err(error) => return self.end(error),
-                Ok(Notice::Release) => self.state().released = true,
+                Ok(Notice::Release) => lock(&self.state).released = true,
                 Ok(Notice::End { failures }) => {
-                    self.state().ended = Some(failures.clone());
+                    lock(&self.state).ended = Some(failures.clone());
                     return self.end(ControlLineError::Ended(failures));
                 }
                 Ok(Notice::Answer { id, answer }) => {
                     // One that came too late is waited for no more.
-                    if let Some(waiting) = self.state().answers.get_mut(&id) {
+                    if let Some(waiting) = lock(&self.state).answers.get_mut(&id) {
                         *waiting = Some(answer);
                     }
                 }

@@ -7,7 +7,7 @@
 use crate::system::lock;
 use crate::torrent::{InfoHash, PieceIndex, PieceSet};
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::Mutex;
 
 /// All shares that are served.
 #[derive(Debug, Default)]
@@ -28,23 +28,22 @@ impl Owned {
     /// Serves a share from now on.
     pub(super) fn insert(&self, info_hash: InfoHash, pieces: PieceSet) {
         let journal = Vec::new();
-        self.shares()
-            .insert(info_hash, Segments { pieces, journal });
+        lock(&self.shares).insert(info_hash, Segments { pieces, journal });
     }
 
     /// Serves it no longer.
     pub(super) fn remove(&self, info_hash: InfoHash) {
-        self.shares().remove(&info_hash);
+        lock(&self.shares).remove(&info_hash);
     }
 
     /// Whether a share is served.
     pub(super) fn serves(&self, info_hash: InfoHash) -> bool {
-        self.shares().contains_key(&info_hash)
+        lock(&self.shares).contains_key(&info_hash)
     }
 
     /// A piece is verified and written.
     pub(super) fn publish(&self, info_hash: InfoHash, piece: PieceIndex) {
-        if let Some(segments) = self.shares().get_mut(&info_hash)
+        if let Some(segments) = lock(&self.shares).get_mut(&info_hash)
             && segments.pieces.insert(piece)
         {
             segments.journal.push(piece);
@@ -53,21 +52,21 @@ impl Owned {
 
     /// Whether a piece may be served.
     pub(super) fn has(&self, info_hash: InfoHash, piece: PieceIndex) -> bool {
-        self.shares()
+        lock(&self.shares)
             .get(&info_hash)
             .is_some_and(|segments| segments.pieces.contains(piece))
     }
 
     /// All pieces owned now, and the place in the journal where further ones will be.
     pub(super) fn snapshot(&self, info_hash: InfoHash) -> Option<(PieceSet, usize)> {
-        let shares = self.shares();
+        let shares = lock(&self.shares);
         let segments = shares.get(&info_hash)?;
         Some((segments.pieces.clone(), segments.journal.len()))
     }
 
     /// The pieces that came since `place` in the journal; `place` moves on.
     pub(super) fn since(&self, info_hash: InfoHash, place: &mut usize) -> Vec<PieceIndex> {
-        let shares = self.shares();
+        let shares = lock(&self.shares);
         let journal = shares
             .get(&info_hash)
             .map(|segments| segments.journal.as_slice())
@@ -75,9 +74,5 @@ impl Owned {
         let new = journal.get(*place..).unwrap_or_default().to_vec();
         *place += new.len();
         new
-    }
-
-    fn shares(&self) -> MutexGuard<'_, HashMap<InfoHash, Segments>> {
-        lock(&self.shares)
     }
 }

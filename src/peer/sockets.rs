@@ -3,7 +3,7 @@
 use crate::system::lock;
 use std::collections::HashMap;
 use std::net::{Shutdown, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 /// Sockets that [`Sockets::shut`] ends.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ pub(super) struct Registered<'a> {
 impl Sockets {
     /// Registers a socket until the guard is dropped; after [`Sockets::shut`] it is ended at once.
     pub(super) fn register(&self, stream: &Arc<TcpStream>) -> Registered<'_> {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         let number = state.next;
         state.next += 1;
         state.open.insert(number, Arc::clone(stream));
@@ -42,20 +42,16 @@ impl Sockets {
 
     /// Ends all of them, and those still to come.
     pub(super) fn shut(&self) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         state.is_shut = true;
         for stream in state.open.values() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
-    }
 }
 
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
-        self.sockets.state().open.remove(&self.number);
+        lock(&self.sockets.state).open.remove(&self.number);
     }
 }

@@ -5,7 +5,7 @@ use crate::system::lock;
 use crate::torrent::InfoHash;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 /// One entry of the map.
 #[derive(Clone, Debug)]
@@ -124,7 +124,7 @@ impl Transfers {
 
     /// Everything, in no order.
     pub(super) fn entries(&self) -> Vec<Entry> {
-        self.map().values().cloned().collect()
+        lock(&self.map).values().cloned().collect()
     }
 
     /// Everything, the oldest first.
@@ -147,7 +147,7 @@ impl Transfers {
     }
 
     pub(super) fn entry(&self, info_hash: InfoHash) -> Option<Entry> {
-        self.map().get(&info_hash).cloned()
+        lock(&self.map).get(&info_hash).cloned()
     }
 
     pub(super) fn transfer(&self, info_hash: InfoHash) -> Option<Arc<Transfer>> {
@@ -159,7 +159,7 @@ impl Transfers {
     /// # Errors
     /// The entry of that info-hash that is here already, if it has not failed.
     pub(super) fn enter(&self, entry: Entry) -> Result<(), Entry> {
-        let mut map = self.map();
+        let mut map = lock(&self.map);
         match map.get(&entry.info_hash()) {
             Some(other) if !other.has_failed() => Err(other.clone()),
             _ => {
@@ -177,7 +177,7 @@ impl Transfers {
     /// # Errors
     /// What is there by now, if that is another entry; the former one itself if it was cancelled.
     pub(super) fn replace(&self, former: &Entry, entry: Entry) -> Result<(), Entry> {
-        let mut map = self.map();
+        let mut map = lock(&self.map);
         match map.get(&former.info_hash()) {
             Some(there) if !there.is(former) => Err(there.clone()),
             // Under the lock of the map: a cancel of the former one finds the new one from now on.
@@ -192,7 +192,7 @@ impl Transfers {
 
     /// Takes an entry out; `false` if another has its place, or none.
     pub(super) fn forget(&self, entry: &Entry) -> bool {
-        let mut map = self.map();
+        let mut map = lock(&self.map);
         let info_hash = entry.info_hash();
         let is_there = map.get(&info_hash).is_some_and(|there| there.is(entry));
         if is_there {
@@ -200,9 +200,5 @@ impl Transfers {
         }
         entry.set_retired(true);
         is_there
-    }
-
-    fn map(&self) -> MutexGuard<'_, HashMap<InfoHash, Entry>> {
-        lock(&self.map)
     }
 }

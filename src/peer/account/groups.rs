@@ -1,6 +1,7 @@
 //! What a user asks about groups: making, joining, leaving, members, requests, news.
 
 use super::{Account, AccountError, draw};
+use crate::system::lock;
 use crate::wire::access::{Answer, Ask, GroupEntry, MemberEntry, NewsEntry, RequestEntry, Seen};
 use crate::wire::name::{GroupName, Label};
 
@@ -112,7 +113,9 @@ impl Account {
     /// # Errors
     /// See [`AccountError`].
     pub fn news(&self) -> Result<Vec<NewsEntry>, AccountError> {
-        let before = self.stored().as_ref().map(|session| session.seen.clone());
+        let before = lock(&self.session)
+            .as_ref()
+            .map(|session| session.seen.clone());
         let before = before.unwrap_or_default();
         // What held when the first page was read has been seen once the last was.
         let mut now_seen: Option<Seen> = None;
@@ -129,7 +132,7 @@ impl Account {
                 _ => None,
             },
         )?;
-        let mut stored = self.stored();
+        let mut stored = lock(&self.session);
         if let (Some(session), Some(seen)) = (stored.as_mut(), now_seen)
             && session.seen == before
             && seen != before

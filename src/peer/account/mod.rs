@@ -26,8 +26,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 use round::{Round, is_no_answer};
 use round::{Told, ends_session};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard};
 use trackers::Trackers;
 
 /// The user of a peer.
@@ -215,7 +215,7 @@ impl Account {
         let Answer::Session { token, user, note } = self.ask(ask, session)? else {
             return Err(AccountError::OtherAnswer(ask.kind()));
         };
-        let mut stored = self.stored();
+        let mut stored = lock(&self.session);
         let session = StoredSession::begin(user.clone(), token, stored.take());
         let lasts = self.file.store(&session);
         // The one before may be over by now, as after a change of the password.
@@ -245,7 +245,7 @@ impl Account {
     }
 
     fn current(&self) -> Result<Session, AccountError> {
-        let stored = self.stored();
+        let stored = lock(&self.session);
         let session = stored.as_ref().and_then(|stored| {
             Some(Session {
                 user: stored.user.clone(),
@@ -257,7 +257,7 @@ impl Account {
 
     /// The session of that token has another one, or is over; what its user has seen is kept.
     fn replace(&self, token: &Token, by: Option<&Token>) -> Result<(), AccountError> {
-        let mut stored = self.stored();
+        let mut stored = lock(&self.session);
         if let Some(session) = stored.as_mut()
             && session.token.as_ref() == Some(token)
         {
@@ -265,10 +265,6 @@ impl Account {
             self.file.store(session)?;
         }
         Ok(())
-    }
-
-    fn stored(&self) -> MutexGuard<'_, Option<StoredSession>> {
-        lock(&self.session)
     }
 }
 

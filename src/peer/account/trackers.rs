@@ -19,7 +19,7 @@ use crate::wire::{HostPort, TrackerInfo};
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -265,7 +265,9 @@ impl Trackers {
             let late = true;
             Err(Trouble::Silent { what, sent, late })
         };
-        let idle = self.known().get_mut(tracker).and_then(|it| it.idle.take());
+        let idle = lock(&self.known)
+            .get_mut(tracker)
+            .and_then(|it| it.idle.take());
         if let Some(mut line) = idle.filter(OpenLine::is_fresh) {
             // A machine that is gone would cost as long as an answer may take.
             if patience.is_worth_a_look()
@@ -342,13 +344,13 @@ impl Trackers {
     }
 
     fn is_avoided(&self, tracker: &HostPort) -> bool {
-        let known = self.known();
+        let known = lock(&self.known);
         let until = known.get(tracker).and_then(|known| known.avoided);
         until.is_some_and(|until| Instant::now() < until)
     }
 
     fn answered(&self, tracker: &HostPort, line: OpenLine, reply: Reply) -> Reply {
-        let mut known = self.known();
+        let mut known = lock(&self.known);
         let known = known.entry(tracker.clone()).or_default();
         let serves = !matches!(&reply.result, Err(refused) if refused.kind.is_unserved());
         if serves {
@@ -364,16 +366,12 @@ impl Trackers {
     }
 
     fn failed(&self, tracker: &HostPort) {
-        let mut known = self.known();
+        let mut known = lock(&self.known);
         let known = known.entry(tracker.clone()).or_default();
         let pause = AVOIDED.0 * (1 << known.failures.min(8));
         known.failures = known.failures.saturating_add(1);
         known.avoided = Some(Instant::now() + pause.min(AVOIDED.1));
         known.idle = None;
-    }
-
-    fn known(&self) -> MutexGuard<'_, HashMap<HostPort, Known>> {
-        lock(&self.known)
     }
 
     /// The file is read before each new attempt: it may be written or changed while the peer runs.

@@ -29,7 +29,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 use tiers::{Heard, Tiers};
@@ -47,7 +47,8 @@ const NUM_WANT: u32 = 50;
 /// What is announced where, and when next.
 #[derive(Debug)]
 pub(super) struct Announcer {
-    tracker_info: PathBuf,
+    /// Where the cluster's trackers are written.
+    pub(super) tracker_info: PathBuf,
     http: HttpTrackers,
     udp: UdpTrackers,
     schedule: Mutex<Schedule>,
@@ -70,11 +71,6 @@ impl Announcer {
         }
     }
 
-    /// Where the cluster's trackers are written.
-    pub(super) fn tracker_info(&self) -> &Path {
-        &self.tracker_info
-    }
-
     /// Why no tracker is known, for whoever needs one.
     pub(super) fn no_tracker(&self) -> String {
         let path = self.tracker_info.display();
@@ -94,13 +90,13 @@ impl Announcer {
     /// Announces a transfer to its trackers as soon as possible, and from then on.
     pub(super) fn announce(&self, swarm: Arc<dyn Announced>, event: Option<Event>) {
         let (ours, now) = (self.ours(&*swarm), Instant::now());
-        self.schedule().announce(&swarm, &ours, event, now);
+        lock(&self.schedule).announce(&swarm, &ours, event, now);
         self.changed.notify_all();
     }
 
     /// What a magnet link names turned out to be private: from now on one of its own trackers alone hears of it (BEP 27).
     pub(super) fn keep_to_one(&self, swarm: Arc<dyn Announced>) {
-        let mut schedule = self.schedule();
+        let mut schedule = lock(&self.schedule);
         schedule.keep_to_one(swarm.info_hash());
         schedule.follow(&swarm, &[], Instant::now());
         drop(schedule);
@@ -111,23 +107,23 @@ impl Announcer {
     pub(super) fn look_at_need(&self, swarm: Arc<dyn Announced>, clock: Duration) {
         let (now, info_hash) = (Instant::now(), swarm.info_hash());
         let nothing_comes = swarm.starves(clock);
-        if self.schedule().need(info_hash, nothing_comes, now) {
+        if lock(&self.schedule).need(info_hash, nothing_comes, now) {
             log::info!("{}: nothing comes; more trackers are asked", swarm.name());
             let ours = self.ours(&*swarm);
-            self.schedule().follow(&swarm, &ours, now);
+            lock(&self.schedule).follow(&swarm, &ours, now);
             self.changed.notify_all();
         }
     }
 
     /// Whether a transfer is announced to some tracker; if not, TRACKER_INFO may come to name one.
     pub(super) fn announces(&self, info_hash: InfoHash) -> bool {
-        let schedule = self.schedule();
+        let schedule = lock(&self.schedule);
         schedule.tasks.keys().any(|(hash, _)| *hash == info_hash)
     }
 
     /// Tells the trackers that have heard of a transfer that it ends here, and forgets it.
     pub(super) fn leave(&self, info_hash: InfoHash) {
-        self.schedule().leave(info_hash, Instant::now());
+        lock(&self.schedule).leave(info_hash, Instant::now());
         self.changed.notify_all();
     }
 
@@ -135,7 +131,7 @@ impl Announcer {
     pub(super) fn farewell(&self, context: &Context) {
         let mut by_url: BTreeMap<String, Vec<Task>> = BTreeMap::new();
         {
-            let mut schedule = self.schedule();
+            let mut schedule = lock(&self.schedule);
             schedule.ended = true;
             self.ending.store(true, Ordering::Relaxed);
             self.changed.notify_all();
@@ -195,7 +191,7 @@ impl Announcer {
             // TRACKER_INFO may have been written or changed since.
             let ours = self.ours(&*swarm);
             if event != Some(Event::Stopped)
-                && !self.schedule().confirm(&key, &swarm, &ours, Instant::now())
+                && !lock(&self.schedule).confirm(&key, &swarm, &ours, Instant::now())
             {
                 self.changed.notify_all();
                 continue;
@@ -213,7 +209,7 @@ impl Announcer {
     /// Every tracker known, by its latest answer.
     pub(super) fn status(&self) -> Vec<TrackerStatus> {
         let mut trackers: BTreeMap<String, TrackerStatus> = BTreeMap::new();
-        for ((_, url), task) in &self.schedule().tasks {
+        for ((_, url), task) in &lock(&self.schedule).tasks {
             let status = trackers.entry(url.clone()).or_default();
             status.url.clone_from(url);
             status.reachable = status.reachable.max(task.latest.reached);
@@ -227,7 +223,7 @@ impl Announcer {
 
     /// The latest trouble of a transfer with its trackers, if none of them answers. None as long as nothing was announced.
     pub(super) fn trouble(&self, info_hash: InfoHash) -> Option<String> {
-        let schedule = self.schedule();
+        let schedule = lock(&self.schedule);
         if !schedule.knows(info_hash) {
             return None;
         }
@@ -256,7 +252,7 @@ impl Announcer {
 
     /// A task that is due, marked as running; waits for one. `None` at the end.
     fn next_due(&self) -> Option<Due> {
-        let mut schedule = self.schedule();
+        let mut schedule = lock(&self.schedule);
         loop {
             if schedule.ended {
                 return None;
@@ -272,7 +268,7 @@ impl Announcer {
 
     /// The cluster's own trackers, where a transfer may be announced to them.
     fn ours(&self, swarm: &dyn Announced) -> Vec<String> {
-        if swarm.reading() == Reading::One || self.schedule().keeps_to_one(swarm.info_hash()) {
+        if swarm.reading() == Reading::One || lock(&self.schedule).keeps_to_one(swarm.info_hash()) {
             Vec::new()
         } else {
             tracker_urls(&self.tracker_info)
@@ -315,16 +311,12 @@ impl Announcer {
     ) -> Found {
         let hungry = swarm.is_hungry();
         let now = Instant::now();
-        let mut schedule = self.schedule();
+        let mut schedule = lock(&self.schedule);
         let found = schedule.settle(key, event, outcome, hungry, now);
         schedule.follow(swarm, ours, now);
         drop(schedule);
         self.changed.notify_all();
         found
-    }
-
-    fn schedule(&self) -> MutexGuard<'_, Schedule> {
-        lock(&self.schedule)
     }
 }
 

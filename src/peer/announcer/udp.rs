@@ -13,7 +13,7 @@ use ring::rand::{SystemRandom, generate};
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// How long all of an announce may take.
@@ -92,7 +92,7 @@ impl UdpTrackers {
         url_data: &str,
     ) -> Result<AnnounceResponse, Failure> {
         let (address, begun) = (exchange.address, Instant::now());
-        let silence = self.silent().get(&address).copied();
+        let silence = lock(&self.silent).get(&address).copied();
         let left = silence.map_or(Duration::ZERO, |silence| {
             silence.until.saturating_duration_since(begun)
         });
@@ -100,7 +100,7 @@ impl UdpTrackers {
             return Err(exchange.silent());
         }
         let answered = exchange.announce(announce, url_data);
-        let mut silent = self.silent();
+        let mut silent = lock(&self.silent);
         match &answered {
             Err(Failure::Unheard(_)) => {
                 let times = silence.map_or(0, |silence| silence.times);
@@ -113,10 +113,6 @@ impl UdpTrackers {
             }
         }
         answered
-    }
-
-    fn silent(&self) -> MutexGuard<'_, HashMap<SocketAddr, Silence>> {
-        lock(&self.silent)
     }
 }
 

@@ -35,7 +35,7 @@ impl Peer {
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Sent, PeerError> {
         let announcer = &self.transfers.services.announcer;
-        let urls = announcer::tracker_urls(announcer.tracker_info());
+        let urls = announcer::tracker_urls(&announcer.tracker_info);
         if urls.is_empty() {
             return Err(PeerError::NoTracker(announcer.no_tracker()));
         }

@@ -9,7 +9,7 @@ use crate::torrent::InfoHash;
 use crate::wire::Event;
 use crate::wire::access::{AnnounceEvent, MAX_ANNOUNCES};
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -67,7 +67,7 @@ impl GroupAnnouncer {
             Event::Stopped => Some(AnnounceEvent::Stopped),
             Event::Paused => None,
         });
-        let mut schedule = self.schedule();
+        let mut schedule = lock(&self.schedule);
         let task = schedule.tasks.entry(swarm.info_hash());
         let task = task.or_insert_with(|| Task::new(&swarm, group));
         if task.last || !Arc::ptr_eq(&task.swarm, &swarm) {
@@ -85,7 +85,7 @@ impl GroupAnnouncer {
     /// Somebody has logged in: what was suspended may go on.
     pub(crate) fn wake(&self) {
         let now = Instant::now();
-        for task in self.schedule().tasks.values_mut() {
+        for task in lock(&self.schedule).tasks.values_mut() {
             task.due = now;
             if std::mem::take(&mut task.resting) && !task.last {
                 task.started = false;
@@ -98,8 +98,7 @@ impl GroupAnnouncer {
     /// Has a tracker told that what is shared and downloaded in these groups stops, while that may still be said in its
     /// user's name; waits for that, but not for long. None of it is announced until [`GroupAnnouncer::wake`].
     pub(crate) fn rest(&self, whose: impl Fn(&Group) -> bool) {
-        let mut schedule = self.schedule();
-        let until = Instant::now() + REST;
+        let mut schedule = lock(&self.schedule);
         for task in schedule.tasks.values_mut() {
             let is_whose = whose(&task.group);
             if is_whose && !task.last {
@@ -109,20 +108,16 @@ impl GroupAnnouncer {
             }
         }
         self.changed.notify_all();
-        while schedule.tasks.values().any(Task::is_stopping) {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                log::info!("trackers were not told in time that sharing stops");
-                return;
-            }
-            let waited = self.changed.wait_timeout(schedule, left);
-            schedule = recover(waited).0;
+        let stopping = |schedule: &mut Schedule| schedule.tasks.values().any(Task::is_stopping);
+        let waited = self.changed.wait_timeout_while(schedule, REST, stopping);
+        if recover(waited).1.timed_out() {
+            log::info!("trackers were not told in time that sharing stops");
         }
     }
 
     /// Has a tracker told that a transfer ends here, if one has heard of it, and forgets it.
     pub(crate) fn leave(&self, info_hash: InfoHash) {
-        let mut schedule = self.schedule();
+        let mut schedule = lock(&self.schedule);
         let now = Instant::now();
         schedule.tasks.retain(|hash, task| {
             if *hash == info_hash {
@@ -138,13 +133,13 @@ impl GroupAnnouncer {
 
     /// The latest trouble with it, if there is one.
     pub(crate) fn trouble(&self, info_hash: InfoHash) -> Option<String> {
-        self.schedule().tasks.get(&info_hash)?.trouble.clone()
+        lock(&self.schedule).tasks.get(&info_hash)?.trouble.clone()
     }
 
     /// Tells that everything ends here, without waiting for longer than a moment. Nothing is announced after that.
     pub(crate) fn farewell(&self, speaker: Speaker) {
         let tasks = {
-            let mut schedule = self.schedule();
+            let mut schedule = lock(&self.schedule);
             schedule.ended = true;
             std::mem::take(&mut schedule.tasks)
         };
@@ -198,7 +193,7 @@ impl GroupAnnouncer {
 
     /// What is due of one group, as much as one request takes; nothing for now, or `None` at the end.
     fn next_due(&self) -> Option<Vec<Due>> {
-        let mut schedule = self.schedule();
+        let mut schedule = lock(&self.schedule);
         let begun = Instant::now();
         loop {
             if schedule.ended {
@@ -235,7 +230,7 @@ impl GroupAnnouncer {
             Outcome::Out(reason) => swarm.may_not_be_shared(reason),
             _ => true,
         };
-        let mut schedule = self.schedule();
+        let mut schedule = lock(&self.schedule);
         let task = schedule.tasks.get_mut(&swarm.info_hash());
         let Some(task) = task.filter(|task| Arc::ptr_eq(&task.swarm, swarm)) else {
             return;
@@ -296,10 +291,6 @@ impl GroupAnnouncer {
             log::warn!("{}: {told}", swarm.name());
         }
         task.trouble = trouble;
-    }
-
-    fn schedule(&self) -> MutexGuard<'_, Schedule> {
-        lock(&self.schedule)
     }
 }
 

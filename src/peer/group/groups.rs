@@ -6,7 +6,7 @@ use crate::peer::{Account, AccountError};
 use crate::system::{lock, since_1970};
 use crate::wire::name::Label;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How long a certificate counts as new: whoever doubts it sooner is more likely to be behind himself.
@@ -43,7 +43,7 @@ impl Group {
     /// What handshakes for shares of that authority are done with; none while its user is not logged in, before there is a
     /// certificate, or if the group that bears the name now has another authority.
     pub(crate) fn tls(&self, authority: Option<Fingerprint>) -> Option<GroupTls> {
-        let state = self.state();
+        let state = lock(&self.state);
         let certified = state.tls.as_ref();
         let certified = certified.filter(|certified| Some(certified.authority) == authority);
         certified.map(|certified| certified.tls.clone())
@@ -51,18 +51,18 @@ impl Group {
 
     /// Whether somebody of that name is to have no link.
     pub(crate) fn is_barred(&self, user: &str) -> bool {
-        self.state().barred.contains(user)
+        lock(&self.state).barred.contains(user)
     }
 
     /// Has no certificate any more, until another one is fetched.
     pub(crate) fn suspend(&self) {
-        self.state().tls = None;
+        lock(&self.state).tls = None;
     }
 
     /// What it shows may not be what the group wants any more: another certificate is fetched before the next announce, unless
     /// this one is new.
     pub(crate) fn doubt(&self) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         let is_new = |certified: &Certified| since_1970().saturating_sub(certified.at) < DOUBT;
         if !state.tls.as_ref().is_some_and(is_new) {
             state.renew = Duration::ZERO;
@@ -73,16 +73,12 @@ impl Group {
         // As their certificates name them.
         let users = users.iter().map(|user| user.to_string());
         let users = users.map(|user| member_name(&user).into_owned());
-        self.state().barred = users.collect();
+        lock(&self.state).barred = users.collect();
     }
 
     pub(super) fn needs_certificate(&self) -> bool {
-        let state = self.state();
+        let state = lock(&self.state);
         state.tls.is_none() || since_1970() >= state.renew
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
     }
 }
 
@@ -139,7 +135,7 @@ impl Groups {
         let validity = identity.member().validity;
         let end = validity.not_after.since_1970();
         let tls = GroupTls::new(identity).map_err(|error| unusable(error.to_string()))?;
-        let mut state = group.state();
+        let mut state = lock(&group.state);
         // A quarter of its life is left for a tracker that does not answer.
         state.renew = at + end.saturating_sub(at) * 3 / 4;
         state.tls = Some(Certified {

@@ -17,6 +17,7 @@ pub(super) fn act(
     first: bool,
 ) -> Result<(), Ended> {
     let lengths = transfer.info().lengths();
+    let piece = |told, index| lengths.piece(index).ok_or(Ended::NoPiece(told, index));
     match message {
         Message::KeepAlive | Message::Port(_) => {}
         Message::Choke => transfer.on_news(link, |state| {
@@ -29,7 +30,7 @@ pub(super) fn act(
         Message::Interested => transfer.on_interested(link, true),
         Message::NotInterested => transfer.on_interested(link, false),
         Message::Have(index) => {
-            let piece = lengths.piece(index).ok_or(Ended::NoPiece("have", index))?;
+            let piece = piece("have", index)?;
             transfer.on_news(link, |state| state.picker.have(link.id, piece));
         }
         Message::Bitfield(bits) => bitfield(
@@ -56,15 +57,10 @@ pub(super) fn act(
             transfer.on_news(link, |state| state.picker.rejected(link.id, range));
         }
         Message::Suggest(index) if link.fast => {
-            let piece = lengths
-                .piece(index)
-                .ok_or(Ended::NoPiece("suggest", index))?;
-            transfer.on_suggest(link, piece);
+            transfer.on_suggest(link, piece("suggest", index)?);
         }
         Message::AllowedFast(index) if link.fast => {
-            let piece = lengths
-                .piece(index)
-                .ok_or(Ended::NoPiece("allowed fast", index))?;
+            let piece = piece("allowed fast", index)?;
             transfer.on_news(link, |state| state.picker.allowed(link.id, piece));
         }
         Message::HaveAll
@@ -72,22 +68,22 @@ pub(super) fn act(
         | Message::Reject(_)
         | Message::Suggest(_)
         | Message::AllowedFast(_) => return Err(Ended::NotFast),
-        Message::Extended { .. } if !link.extensions => return Err(Ended::NotExtended),
-        Message::Extended { id: 0, payload } => {
-            let told = ExtensionHandshake::parse(payload)?;
-            transfer.on_extended_handshake(link, told);
-        }
-        Message::Extended {
-            id: METADATA,
-            payload,
-        } => transfer.on_metadata(link, payload)?,
-        Message::Extended { id: PEX, payload } => {
-            transfer.on_pex(link, payload)?;
-        }
-        // No extension was offered under another id.
-        Message::Extended { .. } => {}
+        Message::Extended { id, payload } => extended(transfer, link, id, payload)?,
         // Blocks come by another way: see `Step::Piece`.
         Message::Piece { .. } => {}
+    }
+    Ok(())
+}
+
+/// Acts on a message of the extension protocol.
+fn extended(transfer: &Transfer, link: &Link, id: u8, payload: &[u8]) -> Result<(), Ended> {
+    match id {
+        _ if !link.extensions => return Err(Ended::NotExtended),
+        0 => transfer.on_extended_handshake(link, ExtensionHandshake::parse(payload)?),
+        METADATA => transfer.on_metadata(link, payload)?,
+        PEX => transfer.on_pex(link, payload)?,
+        // No extension was offered under another id.
+        _ => {}
     }
     Ok(())
 }

@@ -97,7 +97,7 @@ impl Outbox {
 
     /// Queues a block unless the other side is choked.
     pub(crate) fn push_block(&self, range: BlockRange) -> Queued {
-        let waiting = self.waiting();
+        let waiting = lock(&self.waiting);
         if !waiting.unchoked {
             return Queued::Choked;
         }
@@ -106,7 +106,7 @@ impl Outbox {
 
     /// Queues a block of a piece that may be asked for while choked. What one link gets so is bounded.
     pub(crate) fn push_allowed(&self, range: BlockRange) -> Queued {
-        let mut waiting = self.waiting();
+        let mut waiting = lock(&self.waiting);
         if waiting.allowed >= MAX_ALLOWED {
             return Queued::Choked;
         }
@@ -157,14 +157,14 @@ impl Outbox {
 
     /// Takes a queued block back; `false` if it is not there any more.
     pub(super) fn cancel_block(&self, range: BlockRange) -> bool {
-        let mut waiting = self.waiting();
+        let mut waiting = lock(&self.waiting);
         let at = waiting.blocks.iter().position(|queued| *queued == range);
         at.and_then(|at| waiting.blocks.remove(at)).is_some()
     }
 
     /// Queues a piece of metadata; `false` if too many were asked for: nobody needs all of it more than twice.
     pub(crate) fn push_metadata(&self, info: &Arc<Info>, id: u8, piece: u32) -> bool {
-        let mut waiting = self.waiting();
+        let mut waiting = lock(&self.waiting);
         if waiting.metadata.asked >= 2 * info.raw().len().div_ceil(METADATA_PIECE) {
             return false;
         }
@@ -192,7 +192,7 @@ impl Outbox {
         limit: Option<&Throttle>,
         keep_alive: Duration,
     ) -> Option<Next> {
-        let mut waiting = self.waiting();
+        let mut waiting = lock(&self.waiting);
         waiting.busy = None;
         let begun = Instant::now();
         let mut now = begun;
@@ -234,25 +234,21 @@ impl Outbox {
         let pause = due.saturating_duration_since(Instant::now());
         let waited = self
             .changed
-            .wait_timeout_while(self.waiting(), pause, |waiting| !waiting.closed);
+            .wait_timeout_while(lock(&self.waiting), pause, |waiting| !waiting.closed);
         recover(waited).0.closed
     }
 
     /// How long the writing thread has been busy with one thing: long means that the other side does not read.
     pub(crate) fn busy_for(&self) -> Duration {
-        self.waiting()
+        lock(&self.waiting)
             .busy
             .map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Changes what waits, and wakes the writing thread.
     fn change(&self, act: impl FnOnce(&mut Waiting)) {
-        act(&mut self.waiting());
+        act(&mut lock(&self.waiting));
         self.changed.notify_all();
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        lock(&self.waiting)
     }
 }
 
@@ -361,7 +357,7 @@ mod tests {
         let outbox = Outbox::default();
         let served = (0..10_000).take_while(|_| {
             let queued = outbox.push_allowed(block(&lengths, 0)) == Queued::Yes;
-            outbox.waiting().blocks.clear();
+            lock(&outbox.waiting).blocks.clear();
             queued
         });
         assert_eq!(served.count() as u64, MAX_ALLOWED / 16_384);

@@ -9,8 +9,8 @@ use crate::torrent::{PieceIndex, PieceSet};
 use crate::wire::PeerId;
 use crate::wire::extension::ExtensionHandshake;
 use std::net::SocketAddr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 /// An open link.
@@ -80,7 +80,9 @@ pub(super) struct About {
 impl Link {
     /// Ends the link: both threads meet a closed socket. The first reason counts.
     pub(crate) fn close(&self, reason: impl Into<String>) {
-        self.about().reason.get_or_insert_with(|| reason.into());
+        lock(&self.about)
+            .reason
+            .get_or_insert_with(|| reason.into());
         self.outbox.close();
         self.stream.shut();
     }
@@ -116,7 +118,7 @@ impl Link {
 
     /// Why it was ended from here.
     pub(crate) fn reason(&self) -> Option<String> {
-        self.about().reason.clone()
+        lock(&self.about).reason.clone()
     }
 
     /// Where the other side can be called: for a caller, the port it told of.
@@ -124,7 +126,7 @@ impl Link {
         if self.outgoing {
             return Some(self.address);
         }
-        self.about()
+        lock(&self.about)
             .port
             .flatten()
             .map(|port| SocketAddr::new(self.address.ip(), port))
@@ -143,7 +145,7 @@ impl Link {
     /// Takes what the other side says of itself. The port of the first time counts, or it could name
     /// any number of them.
     pub(crate) fn on_extended_handshake(&self, handshake: ExtensionHandshake) {
-        let mut about = self.about();
+        let mut about = lock(&self.about);
         let first = about.port.is_none();
         if first {
             about.port = Some(handshake.port);
@@ -155,13 +157,13 @@ impl Link {
     /// Something of what the other side says of itself. It takes messages of an extension under the number that it
     /// names; 0 or none for not at all.
     pub(crate) fn told<R>(&self, get: impl FnOnce(&ExtensionHandshake) -> R) -> R {
-        get(&self.about().handshake)
+        get(&lock(&self.about).handshake)
     }
 
     /// What a person sees of it: a link of the share called `share`, which has `total` pieces, of
     /// which the other side has `pieces`.
     pub(crate) fn status(&self, share: &str, pieces: Option<&PieceSet>, total: u32) -> LinkStatus {
-        let told = self.about().handshake.clone();
+        let told = lock(&self.about).handshake.clone();
         LinkStatus {
             share: share.to_owned(),
             address: self.shown_address(),
@@ -174,9 +176,5 @@ impl Link {
             downloaded: self.downloaded(),
             uploaded: self.uploaded(),
         }
-    }
-
-    fn about(&self) -> MutexGuard<'_, About> {
-        lock(&self.about)
     }
 }

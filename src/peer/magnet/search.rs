@@ -11,7 +11,7 @@ use crate::torrent::{BLOCK, FileName, InfoHash};
 use crate::wire::Event;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// What a person sees as long as there is no metadata.
@@ -85,22 +85,22 @@ impl MagnetSearch {
 
     /// Whether the metadata is still being looked for.
     pub(crate) fn is_seeking(&self) -> bool {
-        self.state().phase == Phase::Seeking
+        lock(&self.state).phase == Phase::Seeking
     }
 
     /// Whether another try may take its place.
     pub(crate) fn has_failed(&self) -> bool {
-        matches!(self.state().phase, Phase::Failed(_))
+        matches!(lock(&self.state).phase, Phase::Failed(_))
     }
 
     /// Looks at or changes whom it calls.
     pub(crate) fn contacts<R>(&self, act: impl FnOnce(&mut Contacts) -> R) -> R {
-        act(&mut self.state().contacts)
+        act(&mut lock(&self.state).contacts)
     }
 
     /// Addresses to call now.
     pub(crate) fn next_calls(&self, now: Duration) -> Vec<SocketAddr> {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         match state.phase {
             Phase::Seeking => state.contacts.next_calls((0, 0), MOST_CALLS, now),
             Phase::Found | Phase::Failed(_) => Vec::new(),
@@ -110,7 +110,7 @@ impl MagnetSearch {
     /// The metadata has come and has the hash. Returns whether it is the first to come.
     pub(crate) fn found_metadata(&self) -> bool {
         {
-            let mut state = self.state();
+            let mut state = lock(&self.state);
             if state.phase != Phase::Seeking {
                 return false;
             }
@@ -123,7 +123,7 @@ impl MagnetSearch {
     /// Ends all that is done to find the metadata, or to make it into a download.
     pub(crate) fn fail(&self, reason: &str) {
         {
-            let mut state = self.state();
+            let mut state = lock(&self.state);
             if matches!(state.phase, Phase::Failed(_)) {
                 return;
             }
@@ -145,9 +145,9 @@ impl MagnetSearch {
     /// What a person sees of it.
     pub(crate) fn status(&self) -> DownloadStatus {
         let tracker_trouble = self.services.announcer.trouble(self.info_hash());
-        let state = self.state();
+        let state = lock(&self.state);
         let trouble = || match state.contacts.candidates.known().next() {
-            Some(_) => state.contacts.why_unreached().map(str::to_owned),
+            Some(_) => state.contacts.unreached.clone(),
             None => tracker_trouble,
         };
         let ended = state.ended.unwrap_or_else(|| self.context.now());
@@ -175,10 +175,6 @@ impl MagnetSearch {
                 Phase::Failed(reason) => DownloadState::Failed(reason.clone()),
             },
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
     }
 }
 
@@ -218,13 +214,13 @@ impl Announced for MagnetSearch {
     }
 
     fn found(&self, peers: Vec<SocketAddr>) {
-        let candidates = &mut self.state().contacts.candidates;
+        let candidates = &mut lock(&self.state).contacts.candidates;
         peers.into_iter().for_each(|peer| candidates.add(peer));
         self.context.ticks.now();
     }
 
     fn give_up_peers(&self, _: &str) {
-        let candidates = &mut self.state().contacts.candidates;
+        let candidates = &mut lock(&self.state).contacts.candidates;
         *candidates = candidates.barred_alone();
     }
 }

@@ -8,7 +8,7 @@ use crate::base::AddressPrefix;
 use crate::system::lock;
 use std::collections::HashMap;
 use std::net::{IpAddr, Shutdown, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How many lines may give metadata of one share at a time: what is kept of them is bounded so. One host has one of them.
@@ -72,7 +72,7 @@ impl MetadataSources {
         now: Duration,
     ) -> Result<MetadataSlot<'_>, Turned> {
         let host = AddressPrefix::of(address).ip();
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         if state.over {
             return Err(Turned::NotNeeded);
         }
@@ -104,7 +104,7 @@ impl MetadataSources {
 
     /// Takes no calls of that host until then.
     pub(super) fn bar(&self, address: IpAddr, now: Duration, until: Duration) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         state.barred.retain(|_, until| *until > now);
         if state.barred.len() < MOST_BARRED {
             state.barred.insert(AddressPrefix::of(address).ip(), until);
@@ -113,7 +113,7 @@ impl MetadataSources {
 
     /// Ends all lines; no further one is let in.
     pub(super) fn end(&self) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         state.over = true;
         for line in state.lines.values() {
             let _ = line.stream.shutdown(Shutdown::Both);
@@ -122,18 +122,14 @@ impl MetadataSources {
 
     /// Whether the lines were ended.
     pub(super) fn is_over(&self) -> bool {
-        self.state().over
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+        lock(&self.state).over
     }
 }
 
 impl MetadataSlot<'_> {
     /// Lets it give from now on, if there is room for it.
     pub(super) fn begin(&self) -> Result<(), Turned> {
-        let mut state = self.sources.state();
+        let mut state = lock(&self.sources.state);
         if state.over {
             return Err(Turned::NotNeeded);
         }
@@ -156,7 +152,7 @@ impl MetadataSlot<'_> {
 
     /// Whether it was let give.
     pub(super) fn has_begun(&self) -> bool {
-        let state = self.sources.state();
+        let state = lock(&self.sources.state);
         let line = state.lines.get(&self.number);
         line.is_some_and(|line| line.gives)
     }
@@ -164,7 +160,7 @@ impl MetadataSlot<'_> {
 
 impl Drop for MetadataSlot<'_> {
     fn drop(&mut self) {
-        self.sources.state().lines.remove(&self.number);
+        lock(&self.sources.state).lines.remove(&self.number);
     }
 }
 

@@ -123,7 +123,7 @@ impl State {
             }
             (false, true, _) => {
                 let mut told = "no owner can be reached".to_owned();
-                let unreached = self.contacts.why_unreached();
+                let unreached = self.contacts.unreached.as_deref();
                 for (between, why) in [(": ", unreached), ("; ", tracker_trouble.as_deref())] {
                     why.iter()
                         .for_each(|why| told += &format!("{between}{why}"));

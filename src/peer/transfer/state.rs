@@ -235,7 +235,7 @@ impl Transfer {
 
     /// Its files, once they are open.
     pub(crate) fn store(&self) -> Option<Arc<Store>> {
-        self.files_slot().as_ref().map(|files| match files {
+        lock(&self.files).as_ref().map(|files| match files {
             Files::Whole(store) => Arc::clone(store),
             Files::Partial(download) => Arc::clone(download.store()),
         })
@@ -243,7 +243,7 @@ impl Transfer {
 
     /// Its files, as long as they are written.
     pub(crate) fn download(&self) -> Option<Arc<Download>> {
-        match &*self.files_slot() {
+        match &*lock(&self.files) {
             Some(Files::Partial(download)) => Some(Arc::clone(download)),
             _ => None,
         }
@@ -256,12 +256,12 @@ impl Transfer {
         {
             self.state().sealed = Some(sealed);
         }
-        *self.files_slot() = Some(files);
+        *lock(&self.files) = Some(files);
     }
 
     /// Its files are no longer written, only read.
     pub(crate) fn end_writing(&self) -> Option<Arc<Download>> {
-        let mut slot = self.files_slot();
+        let mut slot = lock(&self.files);
         let Some(Files::Partial(download)) = &*slot else {
             return None;
         };
@@ -273,11 +273,7 @@ impl Transfer {
     /// Lets go of its files, so that another transfer may have them.
     pub(crate) fn close_files(&self) {
         // Closing may take long on some file systems: not under the lock.
-        let _files = self.files_slot().take();
-    }
-
-    fn files_slot(&self) -> MutexGuard<'_, Option<Files>> {
-        lock(&self.files)
+        let _files = lock(&self.files).take();
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -349,7 +345,7 @@ impl State {
     pub(crate) fn linked_calls(&self) -> usize {
         let links = self.links.values();
         links
-            .filter(|link| self.contacts.is_called(link.address))
+            .filter(|link| self.contacts.calls.contains(&link.address))
             .count()
     }
 }

@@ -16,7 +16,7 @@ use crate::system::lock;
 use crate::torrent::{self, BlockRange};
 use client::{Body, WHOLE, WebError};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How many web seeds of one share are asked at a time; the others take the place of those that are left.
@@ -124,7 +124,7 @@ impl Waiting {
     /// Asks one after the other until the download ends or none is of use.
     fn work(&self, transfer: &Arc<Transfer>) {
         // Not in the loop's head: there the lock would be held all along.
-        let next = || self.seeds().pop_front();
+        let next = || lock(&self.seeds).pop_front();
         while let Some(mut seed) = next() {
             if seed.failed && !transfer.pause(REST) {
                 return;
@@ -136,17 +136,13 @@ impl Waiting {
                 Left::Failing(_) => {
                     log::info!("{name}: the web seed {seen}: {left}");
                     seed.failed = true;
-                    self.seeds().push_back(seed);
+                    lock(&self.seeds).push_back(seed);
                 }
                 Left::Lied | Left::Useless(_) => {
                     log::warn!("{name}: the web seed {seen} is left: {left}");
                 }
             }
         }
-    }
-
-    fn seeds(&self) -> MutexGuard<'_, VecDeque<Seed>> {
-        lock(&self.seeds)
     }
 }
 
