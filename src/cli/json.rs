@@ -1,359 +1,170 @@
 //! Results as JSON for scripts: one object a command, on one line, keys in the order written here.
 
 mod account;
+mod value;
 
 use super::commands::{Entry, entries};
 use super::failure::Failure;
 use super::outcome::{AccountOutcome, Outcome};
 use crate::peer::{DownloadState, DownloadStatus, LinkStatus, ShareStatus, TrackerStatus};
-use account::{File, Group, Member, News, Request};
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use account::{file, group, member, news, request};
+use value::{Json, list, object, plain};
 
 /// The object that tells how `command` ended, and whether only one tracker of several has what it did.
 pub(super) fn line(command: &str, result: &Result<Outcome, Failure>, only_one: bool) -> String {
-    let copies = only_one.then_some(1);
-    let reply = match result {
-        Ok(outcome) => Reply {
-            command,
-            ok: true,
-            copies,
-            body: body(outcome),
-        },
+    let mut reply = vec![("command", plain(command)), ("ok", plain(result.is_ok()))];
+    if only_one {
+        reply.push(("copies", plain(1)));
+    }
+    match result {
+        Ok(outcome) => reply.extend(body(outcome)),
         Err(failure) => {
-            let (kind, message) = (failure.kind(), failure.to_string());
-            Reply {
-                command,
-                ok: false,
-                copies,
-                body: Body::Error {
-                    error: Error { kind, message },
-                },
-            }
+            let error = [
+                ("kind", plain(failure.kind())),
+                ("message", plain(failure.to_string())),
+            ];
+            reply.push(("error", object(error)));
         }
-    };
-    // Nothing in these types can fail: keys are strings and no number is out of JSON's range.
-    serde_json::to_string(&reply).unwrap_or_default()
-}
-
-#[derive(Serialize)]
-struct Reply<'a> {
-    command: &'a str,
-    ok: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    copies: Option<u32>,
-    #[serde(flatten)]
-    body: Body<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Body<'a> {
-    Error {
-        error: Error,
-    },
-    Sent {
-        name: &'a str,
-        info_hash: String,
-        torrent: String,
-        length: u64,
-        pieces: u32,
-    },
-    Started {
-        name: &'a str,
-        info_hash: String,
-        path: String,
-    },
-    Downloads {
-        downloads: Vec<Download<'a>>,
-    },
-    Links {
-        peers: Vec<Link<'a>>,
-    },
-    Named {
-        name: &'a str,
-    },
-    Status {
-        address: String,
-        name: &'a str,
-        user: Option<&'a str>,
-        links: usize,
-        trackers: Vec<Tracker<'a>>,
-        shares: Vec<Share<'a>>,
-        downloads: Vec<Download<'a>>,
-    },
-    Help {
-        commands: Vec<Help>,
-    },
-    Uploaded {
-        name: &'a str,
-        info_hash: String,
-        length: u64,
-        pieces: u32,
-        again: bool,
-    },
-    Files {
-        files: Vec<File>,
-    },
-    StoppedShare {
-        name: &'a str,
-        withdrawn: bool,
-    },
-    Said {},
-    LoggedOut {
-        everywhere: bool,
-    },
-    LoggedIn {
-        user: String,
-        news: Vec<News>,
-    },
-    Groups {
-        groups: Vec<Group>,
-        news: Vec<News>,
-    },
-    Members {
-        members: Vec<Member>,
-    },
-    Requests {
-        requests: Vec<Request>,
-    },
-    Nothing {},
-}
-
-#[derive(Serialize)]
-struct Error {
-    kind: &'static str,
-    message: String,
-}
-
-#[derive(Serialize)]
-struct Download<'a> {
-    name: &'a str,
-    group: Option<&'a str>,
-    state: &'static str,
-    #[serde(flatten)]
-    progress: Progress,
-    from: Sources<'a>,
-    info_hash: String,
-    path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trouble: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct Progress {
-    bytes_done: u64,
-    bytes_total: u64,
-    seconds: f64,
-    rate: u64,
-    peers: usize,
-}
-
-/// Bytes by source, as an object.
-struct Sources<'a>(&'a [(String, u64)]);
-
-impl Serialize for Sources<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (source, bytes) in self.0 {
-            map.serialize_entry(source, bytes)?;
-        }
-        map.end()
     }
+    // Nothing in these values can fail: keys are strings and no number is out of JSON's range.
+    serde_json::to_string(&object(reply)).unwrap_or_default()
 }
 
-#[derive(Serialize)]
-struct Link<'a> {
-    share: &'a str,
-    address: String,
-    name: Option<&'a str>,
-    client: &'a str,
-    direction: &'static str,
-    pieces: u32,
-    pieces_total: u32,
-    downloaded: u64,
-    uploaded: u64,
-}
-
-#[derive(Serialize)]
-struct Tracker<'a> {
-    url: &'a str,
-    reachable: Option<bool>,
-    trouble: Option<&'a str>,
-    state: Option<&'static str>,
-    lag: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct Share<'a> {
-    name: &'a str,
-    info_hash: String,
-    length: u64,
-    uploaded: u64,
-    peers: usize,
-    trouble: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct Help {
-    name: &'static str,
-    usage: String,
-    summary: &'static str,
-    details: &'static str,
-}
-
-fn body(outcome: &Outcome) -> Body<'_> {
+/// What stands behind `ok`.
+fn body(outcome: &Outcome) -> Vec<(&str, Json<'_>)> {
     match outcome {
-        Outcome::Sent(sent) => Body::Sent {
-            name: &sent.name,
-            info_hash: sent.info_hash.to_string(),
-            torrent: sent.torrent.to_string_lossy().into_owned(),
-            length: sent.length,
-            pieces: sent.pieces,
-        },
-        Outcome::Started(started) => Body::Started {
-            name: &started.name,
-            info_hash: started.info_hash.to_string(),
-            path: started.path.to_string_lossy().into_owned(),
-        },
-        Outcome::Downloads(list) | Outcome::Waited(list) => Body::Downloads {
-            downloads: list.iter().map(download).collect(),
-        },
-        Outcome::Links(links) => Body::Links {
-            peers: links.iter().map(link).collect(),
-        },
-        Outcome::Cancelled(name) => Body::Named { name },
-        Outcome::Status(status) => Body::Status {
-            address: status.address.to_string(),
-            name: &status.name,
-            user: status.user.as_deref(),
-            links: status.links,
-            trackers: status.trackers.iter().map(tracker).collect(),
-            shares: status.shares.iter().map(share).collect(),
-            downloads: status.downloads.iter().map(download).collect(),
-        },
-        Outcome::Help(None) => Body::Help {
-            commands: entries().map(help).collect(),
-        },
-        Outcome::Help(Some(entry)) => Body::Help {
-            commands: vec![help(entry)],
-        },
+        Outcome::Sent(sent) => vec![
+            ("name", plain(&*sent.name)),
+            ("info_hash", plain(sent.info_hash.to_string())),
+            ("torrent", plain(sent.torrent.to_string_lossy())),
+            ("length", plain(sent.length)),
+            ("pieces", plain(sent.pieces)),
+        ],
+        Outcome::Started(started) => vec![
+            ("name", plain(&*started.name)),
+            ("info_hash", plain(started.info_hash.to_string())),
+            ("path", plain(started.path.to_string_lossy())),
+        ],
+        Outcome::Downloads(downloads) | Outcome::Waited(downloads) => {
+            vec![("downloads", list(downloads, download))]
+        }
+        Outcome::Links(links) => vec![("peers", list(links, link))],
+        Outcome::Cancelled(name) => vec![("name", plain(&**name))],
+        Outcome::Status(status) => vec![
+            ("address", plain(status.address.to_string())),
+            ("name", plain(&*status.name)),
+            ("user", plain(status.user.as_deref())),
+            ("links", plain(status.links)),
+            ("trackers", list(&status.trackers, tracker)),
+            ("shares", list(&status.shares, share)),
+            ("downloads", list(&status.downloads, download)),
+        ],
+        Outcome::Help(None) => vec![("commands", list(entries(), help))],
+        Outcome::Help(Some(entry)) => vec![("commands", list([*entry], help))],
         Outcome::Account(outcome) => account(outcome),
-        Outcome::Uploaded(uploaded) => Body::Uploaded {
-            name: &uploaded.name,
-            info_hash: uploaded.info_hash.to_string(),
-            length: uploaded.length,
-            pieces: uploaded.pieces,
-            again: uploaded.again,
-        },
-        Outcome::Files(files) => Body::Files {
-            files: files.iter().map(File::from).collect(),
-        },
-        Outcome::StoppedShare(name, withdrawn) => Body::StoppedShare {
-            name,
-            withdrawn: *withdrawn,
-        },
-        Outcome::Quit => Body::Nothing {},
+        Outcome::Uploaded(uploaded) => vec![
+            ("name", plain(&*uploaded.name)),
+            ("info_hash", plain(uploaded.info_hash.to_string())),
+            ("length", plain(uploaded.length)),
+            ("pieces", plain(uploaded.pieces)),
+            ("again", plain(uploaded.again)),
+        ],
+        Outcome::Files(files) => vec![("files", list(files, file))],
+        Outcome::StoppedShare(name, withdrawn) => {
+            vec![("name", plain(&**name)), ("withdrawn", plain(*withdrawn))]
+        }
+        Outcome::Quit => Vec::new(),
     }
 }
 
-fn account(outcome: &AccountOutcome) -> Body<'static> {
+fn account(outcome: &AccountOutcome) -> Vec<(&str, Json<'_>)> {
     match outcome {
-        AccountOutcome::Said(_) => Body::Said {},
-        AccountOutcome::LoggedIn { user, news } => Body::LoggedIn {
-            user: user.to_string(),
-            news: news.iter().map(News::from).collect(),
-        },
-        AccountOutcome::LoggedOut { everywhere, .. } => Body::LoggedOut {
-            everywhere: *everywhere,
-        },
-        AccountOutcome::Groups { groups, news } => Body::Groups {
-            groups: groups.iter().map(Group::from).collect(),
-            news: news.iter().map(News::from).collect(),
-        },
-        AccountOutcome::Members(members) => Body::Members {
-            members: members.iter().map(Member::from).collect(),
-        },
-        AccountOutcome::Requests(requests) => Body::Requests {
-            requests: requests.iter().map(Request::from).collect(),
-        },
+        AccountOutcome::Said(_) => Vec::new(),
+        AccountOutcome::LoggedIn { user, news: told } => {
+            vec![("user", plain(user.to_string())), ("news", list(told, news))]
+        }
+        AccountOutcome::LoggedOut { everywhere, .. } => vec![("everywhere", plain(*everywhere))],
+        AccountOutcome::Groups { groups, news: told } => {
+            vec![("groups", list(groups, group)), ("news", list(told, news))]
+        }
+        AccountOutcome::Members(members) => vec![("members", list(members, member))],
+        AccountOutcome::Requests(requests) => vec![("requests", list(requests, request))],
     }
 }
 
-fn download(status: &DownloadStatus) -> Download<'_> {
+fn download(status: &DownloadStatus) -> Json<'_> {
     let (state, reason) = match &status.state {
         DownloadState::Checking => ("checking", None),
         DownloadState::Downloading => ("downloading", None),
         DownloadState::Complete => ("complete", None),
         DownloadState::Failed(reason) => ("failed", Some(reason.as_str())),
     };
-    Download {
-        name: &status.name,
-        group: status.group.as_deref(),
-        state,
-        progress: Progress {
-            bytes_done: status.bytes_done,
-            bytes_total: status.bytes_total,
-            seconds: (status.elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
-            rate: status.rate,
-            peers: status.peers,
-        },
-        from: Sources(&status.from),
-        info_hash: status.info_hash.to_string(),
-        path: status.path.to_string_lossy().into_owned(),
-        reason,
-        trouble: status.trouble.as_deref(),
-    }
+    let seconds = (status.elapsed.as_secs_f64() * 1000.0).round() / 1000.0;
+    let from = status.from.iter();
+    let mut fields = vec![
+        ("name", plain(&*status.name)),
+        ("group", plain(status.group.as_deref())),
+        ("state", plain(state)),
+        ("bytes_done", plain(status.bytes_done)),
+        ("bytes_total", plain(status.bytes_total)),
+        ("seconds", plain(seconds)),
+        ("rate", plain(status.rate)),
+        ("peers", plain(status.peers)),
+        ("from", object(from.map(|(source, bytes)| (&**source, plain(*bytes))))),
+        ("info_hash", plain(status.info_hash.to_string())),
+        ("path", plain(status.path.to_string_lossy())),
+    ];
+    fields.extend(reason.map(|reason| ("reason", plain(reason))));
+    let trouble = status.trouble.as_deref();
+    fields.extend(trouble.map(|trouble| ("trouble", plain(trouble))));
+    object(fields)
 }
 
-fn link(link: &LinkStatus) -> Link<'_> {
-    Link {
-        share: &link.share,
-        address: link.address.to_string(),
-        name: link.name.as_deref(),
-        client: &link.client,
-        direction: if link.outgoing { "out" } else { "in" },
-        pieces: link.pieces.0,
-        pieces_total: link.pieces.1,
-        downloaded: link.downloaded,
-        uploaded: link.uploaded,
-    }
+fn link(link: &LinkStatus) -> Json<'_> {
+    object([
+        ("share", plain(&*link.share)),
+        ("address", plain(link.address.to_string())),
+        ("name", plain(link.name.as_deref())),
+        ("client", plain(&*link.client)),
+        ("direction", plain(if link.outgoing { "out" } else { "in" })),
+        ("pieces", plain(link.pieces.0)),
+        ("pieces_total", plain(link.pieces.1)),
+        ("downloaded", plain(link.downloaded)),
+        ("uploaded", plain(link.uploaded)),
+    ])
 }
 
-fn tracker(tracker: &TrackerStatus) -> Tracker<'_> {
+fn tracker(tracker: &TrackerStatus) -> Json<'_> {
     let line = tracker.line.as_ref();
-    Tracker {
-        url: &tracker.url,
-        reachable: tracker.reachable,
-        trouble: tracker
-            .trouble
-            .as_deref()
-            .or(line.and_then(|line| line.trouble.as_deref())),
-        state: line.map(|line| line.state.as_str()),
-        lag: line.and_then(|line| line.lag),
-    }
+    let trouble = tracker.trouble.as_deref();
+    let trouble = trouble.or(line.and_then(|line| line.trouble.as_deref()));
+    object([
+        ("url", plain(&*tracker.url)),
+        ("reachable", plain(tracker.reachable)),
+        ("trouble", plain(trouble)),
+        ("state", plain(line.map(|line| line.state.as_str()))),
+        ("lag", plain(line.and_then(|line| line.lag))),
+    ])
 }
 
-fn share(share: &ShareStatus) -> Share<'_> {
-    Share {
-        name: &share.name,
-        info_hash: share.info_hash.to_string(),
-        length: share.length,
-        uploaded: share.uploaded,
-        peers: share.peers,
-        trouble: share.trouble.as_deref(),
-    }
+fn share(share: &ShareStatus) -> Json<'_> {
+    object([
+        ("name", plain(&*share.name)),
+        ("info_hash", plain(share.info_hash.to_string())),
+        ("length", plain(share.length)),
+        ("uploaded", plain(share.uploaded)),
+        ("peers", plain(share.peers)),
+        ("trouble", plain(share.trouble.as_deref())),
+    ])
 }
 
-fn help(entry: &'static Entry) -> Help {
-    Help {
-        name: entry.name,
-        usage: entry.usage(),
-        summary: entry.summary,
-        details: entry.details,
-    }
+fn help(entry: &'static Entry) -> Json<'static> {
+    object([
+        ("name", plain(entry.name)),
+        ("usage", plain(entry.usage())),
+        ("summary", plain(entry.summary)),
+        ("details", plain(entry.details)),
+    ])
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use crate::cli::failure::Failure;
 use crate::peer::FileChoice;
 use crate::torrent::GlobError;
 use crate::wire::access::Place;
-use crate::wire::name::{GroupName, Label, LabelError, NameError, UserName};
 use crate::wire::password::Password;
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -22,30 +22,6 @@ pub(super) struct Words<'a> {
     /// How the command is typed.
     usage: String,
     read_as: ReadAs,
-}
-
-/// What may stand where a name of a user or group is asked for.
-pub(super) trait Named: FromStr {
-    /// Why it is none.
-    fn why(error: Self::Err) -> String;
-}
-
-impl Named for UserName {
-    fn why(error: NameError) -> String {
-        error.to_string()
-    }
-}
-
-impl Named for GroupName {
-    fn why(error: NameError) -> String {
-        error.to_string()
-    }
-}
-
-impl Named for Label {
-    fn why(error: LabelError) -> String {
-        error.to_string()
-    }
 }
 
 impl<'a> Words<'a> {
@@ -142,10 +118,10 @@ impl<'a> Words<'a> {
     }
 
     /// The name of a user or group.
-    pub(super) fn parsed<T: Named>(&self, at: usize) -> Result<T, Failure> {
+    pub(super) fn parsed<T: FromStr<Err: Display>>(&self, at: usize) -> Result<T, Failure> {
         let word = self.words.get(at).map_or("", String::as_str);
         word.parse()
-            .map_err(|error| Failure::BadName(T::why(error)))
+            .map_err(|error: T::Err| Failure::BadName(error.to_string()))
     }
 
     /// A password, if one stands there.
