@@ -48,11 +48,11 @@ impl Teller<'_> {
                 let user = self.change_password(old, new)?;
                 format!("the password of {user} is changed; other sessions have ended")
             }
-            AccountCommand::CreateGroup { group } => {
+            AccountCommand::CreateGroup(group) => {
                 account.create_group(group.clone())?;
                 format!("group {group} is made; you own it")
             }
-            AccountCommand::JoinGroup { group } => {
+            AccountCommand::JoinGroup(group) => {
                 account.join_group(group.clone())?;
                 format!("asked to join {group}; its owner decides")
             }
@@ -77,10 +77,10 @@ impl Teller<'_> {
                 let news = self.peer.news()?;
                 return Ok(AccountOutcome::Groups { groups, news });
             }
-            AccountCommand::ListMembers { group } => {
+            AccountCommand::ListMembers(group) => {
                 return Ok(AccountOutcome::Members(account.members(&group)?));
             }
-            AccountCommand::ListRequests { group } => {
+            AccountCommand::ListRequests(group) => {
                 return Ok(AccountOutcome::Requests(account.requests(&group)?));
             }
         };

@@ -3,7 +3,7 @@
 //! In scope: which options there are, their help, and which go together; wrong usage becomes one line and exit code 2.
 //! Out of scope: doing anything.
 
-mod log_level;
+mod options;
 mod peer;
 mod torrent;
 mod tracker;

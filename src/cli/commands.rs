@@ -5,15 +5,13 @@
 mod account;
 mod command;
 mod entry;
-mod file;
 mod nearest;
 mod table;
 mod typed;
 
 pub(super) use account::AccountCommand;
-pub(super) use command::{Command, OPEN_SWARMS, Source};
+pub(super) use command::{Command, FileCommand, OPEN_SWARMS, Source};
 pub(super) use entry::{Entry, What};
-pub(super) use file::FileCommand;
 pub(super) use table::{AREAS, entries};
 
 use super::escape::escape;
@@ -48,7 +46,8 @@ pub(super) fn read(line: &str) -> Option<Line> {
     Some(match find(name) {
         Ok(entry) => {
             let command = entry.read(arguments, read_as).and_then(known_in_help);
-            let name = command.as_ref().map_or(entry.name, Command::name);
+            let usual = command.as_ref().ok().and_then(Command::usual_name);
+            let name = usual.unwrap_or(entry.name);
             Line {
                 name: name.to_owned(),
                 command,

@@ -151,7 +151,7 @@ impl<'a> PromptSession<'a> {
                     uploaded => Ok(Outcome::Uploaded(uploaded?)),
                 }
             }
-            FileCommand::List { group } => Ok(Outcome::Files(self.peer.list_files(&group)?)),
+            FileCommand::List(group) => Ok(Outcome::Files(self.peer.list_files(&group)?)),
             FileCommand::Download {
                 group,
                 name,

@@ -81,7 +81,10 @@ fn account(outcome: &AccountOutcome) -> Vec<(&str, Json<'_>)> {
     match outcome {
         AccountOutcome::Said(_) => Vec::new(),
         AccountOutcome::LoggedIn { user, news: told } => {
-            vec![("user", plain(user.to_string())), ("news", list(told, news))]
+            vec![
+                ("user", plain(user.to_string())),
+                ("news", list(told, news)),
+            ]
         }
         AccountOutcome::LoggedOut { everywhere, .. } => vec![("everywhere", plain(*everywhere))],
         AccountOutcome::Groups { groups, news: told } => {
@@ -110,7 +113,10 @@ fn download(status: &DownloadStatus) -> Json<'_> {
         ("seconds", plain(seconds)),
         ("rate", plain(status.rate)),
         ("peers", plain(status.peers)),
-        ("from", object(from.map(|(source, bytes)| (&**source, plain(*bytes))))),
+        (
+            "from",
+            object(from.map(|(source, bytes)| (&**source, plain(*bytes)))),
+        ),
         ("info_hash", plain(status.info_hash.to_string())),
         ("path", plain(status.path.to_string_lossy())),
     ];

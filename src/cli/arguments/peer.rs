@@ -1,6 +1,6 @@
 //! `pieceful peer`.
 
-use super::log_level::{log_level, log_option};
+use super::options::{flag, log_level, log_option, option, path, path_option};
 use crate::cli::commands::entries;
 use crate::cli::failure::kinds;
 use crate::cli::values;
@@ -59,18 +59,12 @@ pub(super) fn definition() -> Command {
         .args(general_options())
         .args(limits())
         .args([
-            Arg::new("scenario")
-                .long("scenario")
-                .value_name("FILE")
-                .value_parser(value_parser!(PathBuf))
+            path_option("scenario", "FILE")
                 .conflicts_with("command")
                 .help(
                     "Take part in a closed run as this inR.txt says, R being the client's number",
                 ),
-            Arg::new("out")
-                .long("out")
-                .value_name("DIR")
-                .value_parser(value_parser!(PathBuf))
+            path_option("out", "DIR")
                 .requires("scenario")
                 .help("Where a closed run writes clientR_NAME [default: the current folder]"),
             log_option(),
@@ -88,58 +82,35 @@ fn general_options() -> [Arg; 9] {
             .default_value("0.0.0.0:6881")
             .value_parser(value_parser!(HostPort))
             .help("HOST:PORT to listen on; port 0 takes a free one"),
-        Arg::new("tracker_info")
-            .value_name("TRACKER_INFO")
-            .default_value("tracker_info.txt")
-            .value_parser(value_parser!(PathBuf))
+        path("tracker_info", "TRACKER_INFO").default_value("tracker_info.txt")
             .help("The file that names the trackers; it may be written or changed later"),
-        Arg::new("dir")
-            .long("dir")
-            .value_name("DIR")
-            .value_parser(value_parser!(PathBuf))
+        path_option("dir", "DIR")
             .help("The state folder [default: $XDG_DATA_HOME/pieceful/peer-PORT; with port 0 a temporary one]"),
         Arg::new("command")
             .short('c')
             .value_name("COMMAND")
             .action(ArgAction::Append)
             .help("Run one command instead of reading standard input; repeat it for more"),
-        Arg::new("stay")
-            .long("stay")
-            .action(ArgAction::SetTrue)
+        flag("stay")
             .help("Share on after the last command, until SIGINT or SIGTERM"),
-        Arg::new("json")
-            .long("json")
-            .action(ArgAction::SetTrue)
+        flag("json")
             .help("Print one JSON object a command, on one line each"),
-        Arg::new("name")
-            .long("name")
-            .value_name("NAME")
+        option("name", "NAME")
             .value_parser(values::peer_name)
             .help("What this peer is called, shown by other peers' show_peers and in logs"),
-        Arg::new("threads")
-            .long("threads")
-            .value_name("N")
+        option("threads", "N")
             .value_parser(values::count(1_024))
             .help(threads),
-        Arg::new("max_peers")
-            .long("max-peers")
-            .value_name("N")
+        option("max-peers", "N")
             .value_parser(values::count(2_000))
             .help(format!("How many peers a download is connected to at most [default: {MAX_PEERS}]")),
     ]
 }
 
 fn limits() -> [Arg; 3] {
-    let rate = |name: &'static str| {
-        Arg::new(name)
-            .long(name)
-            .value_name("RATE")
-            .value_parser(values::rate)
-    };
+    let rate = |name: &'static str| option(name, "RATE").value_parser(values::rate);
     [
-        Arg::new("upload_slots")
-            .long("upload-slots")
-            .value_name("N")
+        option("upload-slots", "N")
             .value_parser(values::count(2_000))
             .help("How many peers are served at one time, for each share [default: as many as the rate allows, at least 8]"),
         rate("up").help("The most that is sent, in bytes of files a second, such as 500K, 10MB/s or 1.5MiB; K, KB and KiB are 1024, M and G likewise [default: no limit]"),
@@ -206,9 +177,9 @@ pub(super) fn read(matches: &ArgMatches) -> PeerArguments {
             .get_one("threads")
             .copied()
             .unwrap_or_else(Pool::default_size),
-        max_peers: matches.get_one("max_peers").copied().unwrap_or(MAX_PEERS),
+        max_peers: matches.get_one("max-peers").copied().unwrap_or(MAX_PEERS),
         limits: Limits {
-            upload_slots: matches.get_one("upload_slots").copied(),
+            upload_slots: matches.get_one("upload-slots").copied(),
             up: matches.get_one("up").copied(),
             down: matches.get_one("down").copied(),
         },

@@ -1,7 +1,8 @@
 //! `pieceful torrent`.
 
+use super::options::{flag, option, path, path_option};
 use crate::cli::values;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{ArgAction, ArgMatches, Command};
 use std::path::PathBuf;
 
 /// What shall be done with a `.torrent`.
@@ -43,13 +44,7 @@ pub(in crate::cli) struct CreateArguments {
 }
 
 pub(super) fn definition() -> Command {
-    let torrent = || {
-        Arg::new("torrent")
-            .value_name("FILE")
-            .required(true)
-            .value_parser(value_parser!(PathBuf))
-            .help("The .torrent")
-    };
+    let torrent = || path("torrent", "FILE").required(true).help("The .torrent");
     Command::new("torrent")
         .about("Make, show or check a .torrent")
         .after_help(
@@ -78,10 +73,7 @@ pub(super) fn definition() -> Command {
                 )
                 .arg(torrent())
                 .arg(
-                    Arg::new("path")
-                        .value_name("PATH")
-                        .required(true)
-                        .value_parser(value_parser!(PathBuf))
+                    path("path", "PATH").required(true)
                         .help("The file or folder itself, not the one it lies in"),
                 ),
         )
@@ -98,40 +90,22 @@ fn create_definition() -> Command {
              pieceful torrent create photos/ -o /tmp/photos.torrent --piece-length 1M --file-sha1",
         )
         .args([
-            Arg::new("path")
-                .value_name("PATH")
-                .required(true)
-                .value_parser(value_parser!(PathBuf))
+            path("path", "PATH").required(true)
                 .help("The file or folder"),
-            Arg::new("output")
-                .short('o')
-                .long("output")
-                .value_name("FILE")
-                .value_parser(value_parser!(PathBuf))
+            path_option("output", "FILE").short('o')
                 .help("Where the .torrent goes [default: NAME.torrent in the current folder]"),
-            Arg::new("force")
-                .long("force")
-                .action(ArgAction::SetTrue)
+            flag("force")
                 .help("Replace a .torrent that is there already"),
-            Arg::new("tracker")
-                .short('t')
-                .long("tracker")
-                .value_name("URL")
+            option("tracker", "URL").short('t')
                 .action(ArgAction::Append)
                 .value_parser(values::announce_url)
                 .help("An announce URL; repeat it for more, asked in this order"),
-            Arg::new("piece_length")
-                .long("piece-length")
-                .value_name("N")
+            option("piece-length", "N")
                 .value_parser(values::piece_length)
                 .help("Length of a piece in bytes, or as 512K or 1M"),
-            Arg::new("private")
-                .long("private")
-                .action(ArgAction::SetTrue)
+            flag("private")
                 .help("Let clients ask these trackers alone for peers (BEP 27)"),
-            Arg::new("file_sha1")
-                .long("file-sha1")
-                .action(ArgAction::SetTrue)
+            flag("file-sha1")
                 .help("Write down the SHA-1 of each file (BEP 47), checked once it is downloaded"),
         ])
 }
@@ -150,9 +124,9 @@ pub(super) fn read(matches: &ArgMatches) -> Option<TorrentArguments> {
                 .unwrap_or_default()
                 .cloned()
                 .collect(),
-            piece_length: matches.get_one("piece_length").copied(),
+            piece_length: matches.get_one("piece-length").copied(),
             private: matches.get_flag("private"),
-            file_sha1: matches.get_flag("file_sha1"),
+            file_sha1: matches.get_flag("file-sha1"),
         })),
         "show" => Some(TorrentArguments::Show {
             torrent: path("torrent")?,

@@ -1,10 +1,10 @@
 //! `pieceful tracker`.
 
-use super::log_level::{log_level, log_option};
+use super::options::{flag, log_level, log_option, option, path, path_option};
 use crate::cli::values;
 use crate::tracker::Registration;
 use crate::wire::HostPort;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgMatches, Command, value_parser};
 use log::LevelFilter;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -100,42 +100,26 @@ const HELP: &str = "Examples:\n  \
 /// Where it is, and whom it serves.
 fn place_and_service() -> [Arg; 8] {
     [
-        Arg::new("tracker_info")
-            .value_name("TRACKER_INFO")
-            .value_parser(value_parser!(PathBuf))
+        path("tracker_info", "TRACKER_INFO")
             .help("The file that names the trackers; without it this is the only one, on 127.0.0.1:5000"),
         Arg::new("number")
             .value_name("NUMBER")
             .value_parser(values::count(1_000_000))
             .help("Which address line of TRACKER_INFO this tracker is, counted from 1 [default: 1]"),
-        Arg::new("listen")
-            .long("listen")
-            .value_name("ADDR")
+        option("listen", "ADDR")
             .value_parser(value_parser!(HostPort))
             .help("HOST:PORT to listen on instead of that line's; port 0 takes a free one"),
-        Arg::new("data")
-            .long("data")
-            .value_name("DIR")
-            .value_parser(value_parser!(PathBuf))
+        path_option("data", "DIR")
             .help("The state folder [default: $XDG_DATA_HOME/pieceful/tracker-PORT; with port 0 a temporary one]"),
-        Arg::new("cluster")
-            .long("cluster")
-            .value_name("FILE")
-            .value_parser(value_parser!(PathBuf))
+        path_option("cluster", "FILE")
             .help("The cluster's key, the same for all its trackers; tracker 1 makes it [default: cluster.pem beside TRACKER_INFO, or in the state folder]"),
-        Arg::new("open")
-            .long("open")
-            .action(ArgAction::SetTrue)
+        flag("open")
             .help("Serve open swarms: anybody who has a .torrent may announce"),
-        Arg::new("registration")
-            .long("registration")
-            .value_name("open|closed")
+        option("registration", "open|closed")
             .default_value("open")
             .value_parser(["open", "closed"])
             .help("Who may make an account: anybody who reaches the tracker, or only holders of an invite code"),
-        Arg::new("certificate_life")
-            .long("certificate-life")
-            .value_name("SECONDS")
+        option("certificate-life", "SECONDS")
             .default_value("86400")
             .value_parser(values::whole_seconds)
             .help("How long a certificate of a group's member holds; peers fetch a new one in time"),
@@ -145,32 +129,19 @@ fn place_and_service() -> [Arg; 8] {
 /// What it starts from, or what is done with its data instead.
 fn data() -> [Arg; 5] {
     [
-        Arg::new("dump")
-            .long("dump")
-            .action(ArgAction::SetTrue)
+        flag("dump")
             .conflicts_with_all(["expect", "open"])
             .help("Print all of a stopped tracker's accounts and groups as JSON, without secrets, and leave"),
-        Arg::new("backup")
-            .long("backup")
-            .value_name("FILE")
-            .value_parser(value_parser!(PathBuf))
+        path_option("backup", "FILE")
             .conflicts_with_all(["expect", "open", "dump", "restore"])
             .help("Write all that the running tracker of --data keeps to FILE, which then holds secret keys, and leave"),
-        Arg::new("restore")
-            .long("restore")
-            .value_name("FILE")
-            .value_parser(value_parser!(PathBuf))
+        path_option("restore", "FILE")
             .conflicts_with_all(["expect", "dump"])
             .help("Start from a backup; it serves once it has caught up with another tracker"),
-        Arg::new("alone")
-            .long("alone")
-            .action(ArgAction::SetTrue)
+        flag("alone")
             .conflicts_with_all(["expect", "dump", "backup"])
             .help("Serve at once: no other tracker has newer data"),
-        Arg::new("check")
-            .long("check")
-            .value_name("DIR")
-            .value_parser(value_parser!(PathBuf))
+        path_option("check", "DIR")
             .num_args(2)
             .conflicts_with_all(["expect", "open", "dump", "backup", "restore", "data"])
             .help("Compare the state folders of two stopped trackers, name each difference, and leave"),
@@ -180,23 +151,17 @@ fn data() -> [Arg; 5] {
 /// How it runs.
 fn run() -> [Arg; 3] {
     [
-        Arg::new("interval")
-            .long("interval")
-            .value_name("SECONDS")
+        option("interval", "SECONDS")
             .default_value("20")
             .value_parser(values::whole_seconds)
             .help("How often pieceful peers announce; one that misses two is dropped"),
-        Arg::new("expect")
-            .long("expect")
-            .value_name("N")
+        option("expect", "N")
             .value_parser(clients)
             .conflicts_with("open")
             .help(
                 "A closed run: hold N clients until all have reported, end when all have finished",
             ),
-        Arg::new("wait")
-            .long("wait")
-            .value_name("SECONDS")
+        option("wait", "SECONDS")
             .value_parser(values::seconds)
             .requires("expect")
             .help("How long the clients of a closed run may take to report [default: 60]"),
@@ -228,7 +193,7 @@ pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
                 _ => Registration::Open,
             },
             certificate_life: matches
-                .get_one("certificate_life")
+                .get_one("certificate-life")
                 .copied()
                 .unwrap_or(Duration::from_secs(86_400)),
         },

@@ -26,17 +26,17 @@ pub(in crate::cli) enum AccountCommand {
         new: Option<Password>,
     },
     /// Make a group.
-    CreateGroup { group: GroupName },
+    CreateGroup(GroupName),
     /// Ask to be let in.
-    JoinGroup { group: Label },
+    JoinGroup(Label),
     /// Leave, as the last member too if `end` says so.
     LeaveGroup { group: Label, end: bool },
     /// List groups.
     ListGroups,
     /// List members.
-    ListMembers { group: Label },
+    ListMembers(Label),
     /// List requests.
-    ListRequests { group: Label },
+    ListRequests(Label),
     /// Let somebody in.
     AcceptRequest { group: Label, user: Label },
     /// Turn somebody away.
@@ -46,25 +46,6 @@ pub(in crate::cli) enum AccountCommand {
 }
 
 impl AccountCommand {
-    /// What is typed for it.
-    pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::CreateUser { .. } => "create_user",
-            Self::Login { .. } => "login",
-            Self::Logout => "logout",
-            Self::ChangePassword { .. } => "change_password",
-            Self::CreateGroup { .. } => "create_group",
-            Self::JoinGroup { .. } => "join_group",
-            Self::LeaveGroup { .. } => "leave_group",
-            Self::ListGroups => "list_groups",
-            Self::ListMembers { .. } => "list_members",
-            Self::ListRequests { .. } => "list_requests",
-            Self::AcceptRequest { .. } => "accept_request",
-            Self::RejectRequest { .. } => "reject_request",
-            Self::RemoveMember { .. } => "remove_member",
-        }
-    }
-
     /// Whether a password was typed with it.
     pub(super) fn holds_password(&self) -> bool {
         match self {

@@ -1,8 +1,8 @@
 //! What a person asks of a peer.
 
 use super::account::AccountCommand;
-use super::file::FileCommand;
 use crate::peer::DownloadOptions;
+use crate::wire::name::Label;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -55,21 +55,38 @@ pub(in crate::cli) enum Source {
     Magnet(String),
 }
 
+/// A command about what groups share.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::cli) enum FileCommand {
+    /// Share a file or folder.
+    Upload { group: Label, path: PathBuf },
+    /// List the catalogue.
+    List(Label),
+    /// Start a download.
+    Download {
+        group: Label,
+        name: String,
+        /// A folder to put it in, or the new file or folder's own path.
+        destination: Option<PathBuf>,
+        /// Whether something else that stands there is replaced.
+        force: bool,
+    },
+    /// End the sharing.
+    Stop {
+        /// Whose it is; none for an open swarm.
+        group: Option<Label>,
+        name: String,
+    },
+}
+
 impl Command {
-    /// What is typed for it.
-    pub(super) fn name(&self) -> &'static str {
+    /// What is typed for it, if it is one of those that can be spelled in another way.
+    pub(super) fn usual_name(&self) -> Option<&'static str> {
         match self {
-            Self::Send { .. } => "send",
-            Self::Download { .. } => "download",
-            Self::ShowDownloads => "show_downloads",
-            Self::ShowPeers => "show_peers",
-            Self::Cancel(_) => "cancel",
-            Self::Wait(_) => "wait",
-            Self::Status => "status",
-            Self::Help(_) => "help",
-            Self::Quit => "quit",
-            Self::Account(command) => command.name(),
-            Self::File(command) => command.name(),
+            Self::Send { .. } => Some("send"),
+            Self::Download { .. } => Some("download"),
+            Self::Quit => Some("quit"),
+            _ => None,
         }
     }
 }

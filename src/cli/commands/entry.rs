@@ -144,3 +144,8 @@ pub(super) const fn optional(name: &'static str, what: What) -> Argument {
         what,
     }
 }
+
+/// A word that may stand anywhere, and what must follow it.
+pub(super) const fn flag(name: &'static str, value: Option<&'static str>) -> Flag {
+    Flag { name, value }
+}

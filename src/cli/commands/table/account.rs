@@ -1,15 +1,9 @@
 //! Commands about accounts, groups and what these share.
 
 use crate::cli::commands::account::AccountCommand;
-use crate::cli::commands::command::{Command, OPEN_SWARMS};
-use crate::cli::commands::entry::{Entry, Flag, What, optional, required};
-use crate::cli::commands::file::FileCommand;
+use crate::cli::commands::command::{Command, FileCommand, OPEN_SWARMS};
+use crate::cli::commands::entry::{Entry, What, flag, optional, required};
 use crate::cli::failure::Failure;
-
-const YES: Flag = Flag {
-    name: "--yes",
-    value: None,
-};
 
 /// Accounts and sessions.
 pub(super) static ACCOUNT: &[Entry] = &[
@@ -19,10 +13,7 @@ pub(super) static ACCOUNT: &[Entry] = &[
             required("USER", What::Other),
             optional("PASSWORD", What::Secret),
         ],
-        flags: &[Flag {
-            name: "--invite",
-            value: Some("CODE"),
-        }],
+        flags: &[flag("--invite", Some("CODE"))],
         summary: "make an account",
         details: "A name has 1 to 64 letters, digits, '.', '_' and '-'. Without PASSWORD it is asked for, without echo; off \
                   a terminal it is the next line of standard input. Where the tracker's registration is closed, its \
@@ -93,9 +84,9 @@ pub(super) static GROUPS: &[Entry] = &[
                 let taken = format!("{OPEN_SWARMS} stands for open swarms, and is no group's name");
                 return Err(Failure::BadName(taken));
             }
-            Ok(Command::Account(AccountCommand::CreateGroup {
-                group: words.parsed(0)?,
-            }))
+            Ok(Command::Account(AccountCommand::CreateGroup(
+                words.parsed(0)?,
+            )))
         },
     },
     Entry {
@@ -106,15 +97,15 @@ pub(super) static GROUPS: &[Entry] = &[
         details: "The owner sees the request in list_requests. You are told the answer at the prompt, at the next login and by \
                   list_groups.",
         read: |words| {
-            Ok(Command::Account(AccountCommand::JoinGroup {
-                group: words.parsed(0)?,
-            }))
+            Ok(Command::Account(AccountCommand::JoinGroup(
+                words.parsed(0)?,
+            )))
         },
     },
     Entry {
         name: "leave_group",
         arguments: &[required("G", What::Other)],
-        flags: &[YES],
+        flags: &[flag("--yes", None)],
         summary: "leave a group",
         details: "If you own it, it belongs to whoever has been a member longest from then on. When its last member leaves, \
                   the group ends; that is asked about before, and --yes is the answer.",
@@ -141,9 +132,9 @@ pub(super) static GROUPS: &[Entry] = &[
         summary: "list the members of a group of yours",
         details: "One line a member, with the time since when.",
         read: |words| {
-            Ok(Command::Account(AccountCommand::ListMembers {
-                group: words.parsed(0)?,
-            }))
+            Ok(Command::Account(AccountCommand::ListMembers(
+                words.parsed(0)?,
+            )))
         },
     },
     Entry {
@@ -153,9 +144,9 @@ pub(super) static GROUPS: &[Entry] = &[
         summary: "list who asks to be let into a group that you own",
         details: "One line a request, with the time when it was made.",
         read: |words| {
-            Ok(Command::Account(AccountCommand::ListRequests {
-                group: words.parsed(0)?,
-            }))
+            Ok(Command::Account(AccountCommand::ListRequests(
+                words.parsed(0)?,
+            )))
         },
     },
     Entry {
@@ -222,11 +213,7 @@ pub(super) static FILES: &[Entry] = &[
         summary: "list what a group shares",
         details: "One line a share: its name, how large it is, who shared it and when, and how many peers have all of it or a \
                   part of it now.",
-        read: |words| {
-            Ok(Command::File(FileCommand::List {
-                group: words.parsed(0)?,
-            }))
-        },
+        read: |words| Ok(Command::File(FileCommand::List(words.parsed(0)?))),
     },
     Entry {
         name: "download_file",
@@ -235,10 +222,7 @@ pub(super) static FILES: &[Entry] = &[
             required("NAME", What::Other),
             optional("DEST", What::Path),
         ],
-        flags: &[Flag {
-            name: "--force",
-            value: None,
-        }],
+        flags: &[flag("--force", None)],
         summary: "start a download from a group in the background",
         details: "NAME is what list_files shows. It goes into the current folder, or to DEST: a folder that exists, or the new \
                   file's own name. A file that is there with the same content is taken as it is; another one is replaced only \

@@ -1,7 +1,7 @@
 //! Commands about open swarms, and about the run itself.
 
 use crate::cli::commands::command::Command;
-use crate::cli::commands::entry::{Entry, Flag, What, optional, required};
+use crate::cli::commands::entry::{Entry, What, flag, optional, required};
 use crate::cli::values;
 use crate::peer::DownloadOptions;
 
@@ -32,18 +32,9 @@ pub(super) static OPEN: &[Entry] = &[
             optional("DEST", What::Path),
         ],
         flags: &[
-            Flag {
-                name: "--only",
-                value: Some("GLOB"),
-            },
-            Flag {
-                name: "--sequential",
-                value: None,
-            },
-            Flag {
-                name: "--force",
-                value: None,
-            },
+            flag("--only", Some("GLOB")),
+            flag("--sequential", None),
+            flag("--force", None),
         ],
         summary: "start a download in the background",
         details: "Downloads what FILE.torrent or a magnet link describes into the current folder, or to DEST: a folder \
