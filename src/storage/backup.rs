@@ -7,7 +7,7 @@
 //! and that: `v` the version vector, `r` a row behind its id, `b` a blob behind its info-hash. The last one, `e`, holds
 //! SHA-256 of all before it.
 
-use super::Batch;
+use super::{Batch, FileError};
 use ring::digest::{Context, Digest, SHA256};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
@@ -26,13 +26,8 @@ pub enum BackupError {
     #[error("{} is damaged or was cut off: take another backup", .0.display())]
     Damaged(PathBuf),
     /// The system does not let it be read.
-    #[error("cannot read {}: {source}", .path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FileError),
 }
 
 /// Writes a backup, record by record.

@@ -3,7 +3,7 @@
 //! In scope: making it once however many start at once, waiting for it, refusing one that others may read or that is
 //! not whole. It is never changed. Out of scope: what is in it (`certificate`), and who makes it (tracker number 1).
 
-use super::whole_file;
+use super::{FileError, whole_file};
 use crate::certificate::{Authority, CLUSTER_AUTHORITY, CertificateError};
 use nix::fcntl::OFlag;
 use std::fs::File;
@@ -56,15 +56,8 @@ pub enum ClusterError {
         source: CertificateError,
     },
     /// The system does not let it be read or written.
-    #[error("cannot {action} {}: {source}", .path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FileError),
     /// The caller asked to stop while it waited.
     #[error("stopped while waiting for {}", .0.display())]
     Stopped(PathBuf),
@@ -88,11 +81,7 @@ pub fn make_or_open_cluster(path: &Path) -> Result<Authority, ClusterError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             open(path)?.ok_or_else(|| ClusterError::Missing(path.to_owned()))
         }
-        Err(source) => Err(ClusterError::Io {
-            action: "make",
-            path: path.to_owned(),
-            source,
-        }),
+        Err(error) => Err(FileError::at("make", path)(error).into()),
     }
 }
 
@@ -123,11 +112,7 @@ pub fn wait_for_cluster(
 
 /// What is there; `None` if nothing is.
 fn open(path: &Path) -> Result<Option<Authority>, ClusterError> {
-    let io = |source| ClusterError::Io {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    };
+    let io = FileError::at("read", path);
     // A pipe must not hold this up.
     let opened = File::options()
         .read(true)
@@ -261,7 +246,7 @@ mod tests {
         assert!(matches!(error, ClusterError::NotAFile(_)), "{error}");
         let error = make_or_open_cluster(&folder.path().join("none/cluster.pem")).unwrap_err();
         assert!(
-            matches!(error, ClusterError::Io { action: "make", .. }),
+            matches!(error, ClusterError::Io(FileError { action: "make", .. })),
             "{error}"
         );
     }

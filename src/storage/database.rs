@@ -20,6 +20,7 @@ mod tests;
 pub use batch::Batch;
 pub use error::{DatabaseError, RestoreError};
 
+use super::FileError;
 use super::backup::{self, BackupError, BackupWriter};
 use crate::system::lock;
 use error::{Fault, contain};
@@ -94,7 +95,7 @@ impl Database {
         match path.symlink_metadata() {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => make(folder, &path, None)?,
-            Err(error) => return Err(error::io("open", &path, error)),
+            Err(error) => return Err(FileError::at("open", &path)(error).into()),
         }
         let stored = inspect(&path)?;
         let file = open_file(&path, true)?;
@@ -190,10 +191,7 @@ impl Database {
 /// # Errors
 /// See [`BackupError`].
 pub fn read_backup(path: &Path) -> Result<Batch, BackupError> {
-    let io = |source| BackupError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let io = FileError::at("read", path);
     let mut file = io::BufReader::new(File::open(path).map_err(io)?);
     match backup::read(&mut file) {
         Ok(Some(batch)) => Ok(batch),
@@ -202,7 +200,7 @@ pub fn read_backup(path: &Path) -> Result<Batch, BackupError> {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
                 Err(BackupError::Damaged(path.to_owned()))
             }
-            _ => Err(io(error)),
+            _ => Err(io(error).into()),
         },
     }
 }
@@ -221,7 +219,7 @@ fn make(folder: &Path, path: &Path, restored: Option<&Batch>) -> Result<(), Data
             fs::rename(&new, path)?;
             File::open(folder)?.sync_all()
         };
-        place().map_err(|error| error::io("make", path, error))
+        Ok(place().map_err(FileError::at("make", path))?)
     });
     if placed.is_err() {
         let _ = fs::remove_file(&new);
@@ -317,7 +315,7 @@ fn inspect(path: &Path) -> Result<Stored, DatabaseError> {
     match file.read_exact(&mut start) {
         Ok(()) if start == MAGIC => {}
         Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-            return Err(error::io("read", path, error));
+            return Err(FileError::at("read", path)(error).into());
         }
         _ => return Err(DatabaseError::Foreign(path.to_owned())),
     }
@@ -382,10 +380,9 @@ fn open_file(path: &Path, write: bool) -> Result<File, DatabaseError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(DatabaseError::Missing(path.to_owned()));
         }
-        file => file.map_err(|error| error::io("open", path, error))?,
+        file => file.map_err(FileError::at("open", path))?,
     };
-    let about = file.metadata();
-    let about = about.map_err(|error| error::io("open", path, error))?;
+    let about = file.metadata().map_err(FileError::at("open", path))?;
     if about.is_file() {
         Ok(file)
     } else {

@@ -3,13 +3,16 @@
 //! In scope: where it is, that it is private, and that one process alone uses it. What lies in it is `records.rs`'s
 //! matter, and the tracker's.
 
+use super::FileError;
 use nix::fcntl::OFlag;
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, Permissions, TryLockError};
-use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
+
+/// What is tried with a folder that cannot be made, opened or locked.
+const USE: &str = "use the folder";
 
 /// A state folder in use by this process: nobody else gets it until this is dropped.
 #[derive(Debug)]
@@ -37,13 +40,8 @@ pub enum FolderError {
     #[error("{} is in use by another process: stop that one or choose another folder", .0.display())]
     InUse(PathBuf),
     /// It cannot be made, opened or locked.
-    #[error("cannot use the folder {}: {source}", .path.display())]
-    Io {
-        /// The folder, or what in it.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FileError),
     /// Nothing says where it should be.
     #[error("neither XDG_DATA_HOME nor HOME is set: name a folder with {0}")]
     NoHome(&'static str),
@@ -56,10 +54,7 @@ impl StateFolder {
     /// When another process uses it, or the system does not let it be made, opened or locked.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-        made.map_err(|source| FolderError::Io {
-            path: path.to_owned(),
-            source,
-        })?;
+        made.map_err(FileError::at(USE, path))?;
         Self::lock(path.to_owned(), None)
     }
 
@@ -72,10 +67,7 @@ impl StateFolder {
             .prefix("pieceful-")
             .permissions(Permissions::from_mode(0o700))
             .tempdir();
-        let temporary = temporary.map_err(|source| FolderError::Io {
-            path: std::env::temp_dir(),
-            source,
-        })?;
+        let temporary = temporary.map_err(FileError::at(USE, &std::env::temp_dir()))?;
         Self::lock(temporary.path().to_owned(), Some(temporary))
     }
 
@@ -117,10 +109,7 @@ impl StateFolder {
             .mode(0o600)
             .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
             .open(&file)
-            .map_err(|source| FolderError::Io {
-                path: file.clone(),
-                source,
-            })?;
+            .map_err(FileError::at(USE, &file))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self {
                 path,
@@ -128,7 +117,7 @@ impl StateFolder {
                 _temporary: temporary,
             }),
             Err(TryLockError::WouldBlock) => Err(FolderError::InUse(path)),
-            Err(TryLockError::Error(source)) => Err(FolderError::Io { path: file, source }),
+            Err(TryLockError::Error(error)) => Err(FileError::at(USE, &file)(error).into()),
         }
     }
 }

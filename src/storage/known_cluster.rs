@@ -1,6 +1,6 @@
 //! The cluster that a peer has talked to first, as ssh knows hosts: one fingerprint in a file of its state folder.
 
-use super::whole_file;
+use super::{FileError, whole_file};
 use crate::certificate::Fingerprint;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,15 +23,8 @@ pub enum KnownClusterError {
     #[error("{} does not hold a fingerprint (sha256: and 64 hex digits): correct it, or remove it to trust the next tracker seen", .0.display())]
     Damaged(PathBuf),
     /// The file cannot be read or written.
-    #[error("cannot {action} {}: {source}", .path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FileError),
 }
 
 impl KnownCluster {
@@ -53,7 +46,7 @@ impl KnownCluster {
     /// See [`KnownClusterError`]; the file is as it was.
     pub fn load(&self) -> Result<Option<Fingerprint>, KnownClusterError> {
         let read = whole_file::read(&self.path, LONGEST);
-        let Some(text) = read.map_err(|error| self.io("read", error))? else {
+        let Some(text) = read.map_err(FileError::at("read", &self.path))? else {
             return Ok(None);
         };
         let text = str::from_utf8(&text).ok();
@@ -69,21 +62,14 @@ impl KnownCluster {
     /// See [`KnownClusterError`].
     pub fn store_first(&self, fingerprint: Fingerprint) -> Result<Fingerprint, KnownClusterError> {
         let line = format!("{fingerprint}\n");
+        let refused = FileError::at("write", &self.path);
         match whole_file::put_new(&self.path, line.as_bytes()) {
             Ok(()) => Ok(fingerprint),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let before = self.load()?;
-                before.ok_or_else(|| self.io("write", error))
+                Ok(before.ok_or_else(|| refused(error))?)
             }
-            Err(error) => Err(self.io("write", error)),
-        }
-    }
-
-    fn io(&self, action: &'static str, source: io::Error) -> KnownClusterError {
-        KnownClusterError::Io {
-            action,
-            path: self.path.clone(),
-            source,
+            Err(error) => Err(refused(error).into()),
         }
     }
 }

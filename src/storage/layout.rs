@@ -2,7 +2,7 @@
 //! opened here.
 
 use super::StoreError;
-use crate::torrent::{FilePath, Info, Layout, PieceIndex, Selection};
+use crate::torrent::{FilePath, Info, Layout, PieceIndex, Selection, parts};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -145,32 +145,23 @@ impl FileLayout {
     ) -> Result<impl Iterator<Item = Segment> + '_, StoreError> {
         let total = self.info.lengths().total();
         let end = offset.checked_add(length).filter(|end| *end <= total);
-        let end = end.ok_or(StoreError::Outside {
+        end.ok_or(StoreError::Outside {
             offset,
             length,
             total,
         })?;
-        let files = self.info.files();
-        let first = files.partition_point(|file| file.offset + file.length <= offset);
-        let files = files.iter().enumerate().skip(first);
-        Ok(files
-            .take_while(move |(_, file)| file.offset < end)
-            .map(move |(index, file)| {
-                let from = offset.max(file.offset);
-                let kind = self.kind(index);
-                // In the parts file each byte has its offset in the share.
-                let start = match kind {
-                    Kind::LeftOut => 0,
-                    Kind::Wanted | Kind::Padding => file.offset,
-                };
-                Segment {
-                    index,
-                    kind,
-                    offset: from - start,
-                    length: end.min(file.offset + file.length) - from,
-                }
-            })
-            .filter(|segment| segment.length > 0))
+        Ok(parts(&self.info, offset, length).map(|part| {
+            let kind = self.kind(part.index);
+            let file = self.info.files().get(part.index);
+            // The parts file has the share's own offsets.
+            let start = file.filter(|_| kind == Kind::LeftOut);
+            Segment {
+                index: part.index,
+                kind,
+                offset: start.map_or(0, |file| file.offset) + part.offset,
+                length: part.length,
+            }
+        }))
     }
 }
 

@@ -28,6 +28,7 @@ mod database;
 mod download;
 mod error;
 mod extend;
+mod file_error;
 mod file_hashes;
 mod folder;
 mod gather;
@@ -69,6 +70,7 @@ pub use database::{
 };
 pub use download::{Download, Mode};
 pub use error::StoreError;
+pub use file_error::FileError;
 pub use file_hashes::{BadFile, FileHashes};
 pub use folder::{FolderError, StateFolder, StateKind};
 pub use in_place::InPlace;

@@ -1,10 +1,10 @@
 //! The form of all records: a bencoded dictionary with a version, followed by the SHA-1 of it, so
 //! that no bit of it can flip unnoticed.
 
+use super::FileError;
 use crate::bencode::{Dictionary, Item, KeyOrder, Value};
 use crate::torrent::{InfoHash, Sha1};
 use std::ffi::OsStr;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -37,15 +37,8 @@ pub enum RecordError {
     #[error("nothing is recorded of {0}")]
     Unknown(InfoHash),
     /// Reading or writing failed.
-    #[error("cannot {action} {}: {source}", .path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FileError),
 }
 
 /// The bytes of a record with these entries.

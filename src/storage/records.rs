@@ -5,7 +5,7 @@
 //! left out. A record counts once it stands under its name; its torrent is written before it and removed after it.
 
 use super::whole_file::{self, NEW};
-use super::{MagnetRecord, Record, RecordError, StateFolder};
+use super::{FileError, MagnetRecord, Record, RecordError, StateFolder};
 use crate::system::lock;
 use crate::torrent::{InfoHash, MAX_METAINFO, Metainfo, Sha1};
 use std::collections::HashMap;
@@ -42,7 +42,7 @@ impl Records {
         for path in [&records, &torrents, &magnets] {
             let mut made = DirBuilder::new();
             let made = made.recursive(true).mode(0o700).create(path);
-            made.map_err(|source| error("make", path, source))?;
+            made.map_err(FileError::at("make", path))?;
             for name in names(path)? {
                 if name.starts_with(NEW) {
                     remove_file(&path.join(name))?;
@@ -188,7 +188,7 @@ impl Records {
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
-    whole_file::replace(path, bytes).map_err(|source| error("write", path, source))
+    Ok(whole_file::replace(path, bytes).map_err(FileError::at("write", path))?)
 }
 
 fn read(path: &Path, most: usize) -> Result<Vec<u8>, RecordError> {
@@ -200,7 +200,7 @@ fn read(path: &Path, most: usize) -> Result<Vec<u8>, RecordError> {
             what: format!("longer than {most} bytes"),
         }),
         Ok(_) => Ok(bytes),
-        Err(source) => Err(error("read", path, source)),
+        Err(error) => Err(FileError::at("read", path)(error).into()),
     }
 }
 
@@ -213,7 +213,7 @@ fn names(folder: &Path) -> Result<Vec<String>, RecordError> {
         }
         Ok(names)
     };
-    list().map_err(|source| error("list", folder, source))
+    Ok(list().map_err(FileError::at("list", folder))?)
 }
 
 /// Calls `load` for each name in a folder, in order.
@@ -232,23 +232,15 @@ fn load_each<T>(
 
 fn remove_file(path: &Path) -> Result<(), RecordError> {
     match fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(error("remove", path, source))
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(FileError::at("remove", path)(error).into())
         }
         _ => Ok(()),
     }
 }
 
 fn sync(folder: &Path) -> Result<(), RecordError> {
-    whole_file::sync_folder(folder).map_err(|source| error("sync", folder, source))
-}
-
-fn error(action: &'static str, path: &Path, source: io::Error) -> RecordError {
-    RecordError::Io {
-        action,
-        path: path.to_owned(),
-        source,
-    }
+    Ok(whole_file::sync_folder(folder).map_err(FileError::at("sync", folder))?)
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! Who is logged in at a peer: one small file in its state folder, of mode 0600, replaced whole.
 
-use super::whole_file;
+use super::{FileError, whole_file};
 use crate::bencode::{Item, KeyOrder, Value};
 use crate::wire::access::{Seen, Token};
 use crate::wire::name::Label;
-use std::io;
 use std::path::{Path, PathBuf};
 
 /// The file's name in the state folder.
@@ -60,15 +59,8 @@ pub enum SessionFileError {
     #[error("{} is damaged: remove it and log in again", .0.display())]
     Damaged(PathBuf),
     /// Reading or writing failed.
-    #[error("cannot {action} {}: {source}", .path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FileError),
 }
 
 impl SessionFile {
@@ -85,7 +77,7 @@ impl SessionFile {
     /// See [`SessionFileError`]; the file is as it was.
     pub fn load(&self) -> Result<Option<StoredSession>, SessionFileError> {
         let read = whole_file::read(&self.path, LONGEST);
-        let bytes = read.map_err(|error| self.io("read", error))?;
+        let bytes = read.map_err(FileError::at("read", &self.path))?;
         let damaged = || SessionFileError::Damaged(self.path.clone());
         bytes
             .map(|bytes| decode(&bytes).ok_or_else(damaged))
@@ -98,15 +90,7 @@ impl SessionFile {
     /// See [`SessionFileError`].
     pub fn store(&self, session: &StoredSession) -> Result<(), SessionFileError> {
         let written = whole_file::replace(&self.path, &encode(session));
-        written.map_err(|error| self.io("write", error))
-    }
-
-    fn io(&self, action: &'static str, source: io::Error) -> SessionFileError {
-        SessionFileError::Io {
-            action,
-            path: self.path.clone(),
-            source,
-        }
+        Ok(written.map_err(FileError::at("write", &self.path))?)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What can go wrong with a tracker's database.
 
+use crate::storage::FileError;
 use crate::storage::backup::BackupError;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,15 +44,8 @@ pub enum DatabaseError {
     #[error("an earlier write to {} failed, so nothing more is written: see to the disk, then start the tracker again", .0.display())]
     Failed(PathBuf),
     /// The system does not let it be read or written.
-    #[error("cannot {action} {}: {source}", .path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FileError),
 }
 
 /// Why there is no database out of a backup.
@@ -66,14 +60,6 @@ pub enum RestoreError {
     /// It cannot be made.
     #[error(transparent)]
     Database(#[from] DatabaseError),
-}
-
-pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> DatabaseError {
-    DatabaseError::Io {
-        action,
-        path: path.to_owned(),
-        source,
-    }
 }
 
 /// What went wrong, before it is said with which file.
@@ -109,7 +95,7 @@ impl Fault {
             redb::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 damaged("it ends too early")
             }
-            redb::Error::Io(source) => io(action, &path, source),
+            redb::Error::Io(source) => FileError::at(action, &path)(source).into(),
             redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
                 DatabaseError::InUse(path)
             }

@@ -90,7 +90,7 @@ fn reading_makes_nothing_and_a_new_one_replaces_what_a_crash_left_of_one() {
     Database::open(folder.path()).unwrap();
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     let error = Database::open(&folder.path().join("none")).unwrap_err();
-    let make = matches!(error, DatabaseError::Io { action: "make", .. });
+    let make = matches!(error, DatabaseError::Io(FileError { action: "make", .. }));
     assert!(make, "{error}");
 }
 
@@ -431,10 +431,10 @@ fn after_a_failed_write_nothing_more_is_written_even_if_the_disk_recovers() {
     let error = database.commit(batch([(2, b"two".to_vec())])).unwrap_err();
     let told = matches!(
         error,
-        DatabaseError::Io {
+        DatabaseError::Io(FileError {
             action: "write",
             ..
-        }
+        })
     );
     assert!(told, "{error}");
     disk.platter().left = None;
