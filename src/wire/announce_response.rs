@@ -5,8 +5,9 @@
 //! peers, their interval and the length of their text are not theirs to choose. Out of scope: HTTP.
 
 use super::PeerId;
+use super::compact::{compact, octets, read_canonical, read_ip};
 use crate::bencode::{self, Dictionary, Item, KeyOrder, Value};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// The longest answer that is read, in bytes.
@@ -118,8 +119,7 @@ impl AnnounceResponse {
                     } else {
                         &mut v6
                     };
-                    out.extend(octets(peer.address.ip()));
-                    out.extend(peer.address.port().to_be_bytes());
+                    out.extend(compact(peer.address));
                 }
                 entries.push(("peers", v4.into()));
                 if !v6.is_empty() {
@@ -174,7 +174,8 @@ impl AnnounceResponse {
             external_ip: dictionary
                 .value("external ip")
                 .and_then(Value::bytes)
-                .and_then(address),
+                .and_then(read_ip)
+                .map(|ip| ip.to_canonical()),
             pieceful,
             tracker_id: dictionary
                 .value("tracker id")
@@ -274,11 +275,8 @@ fn compact_peers(
         return Err(ResponseError::Malformed(key));
     }
     peers.extend(entries.filter_map(|entry| {
-        let (ip, port) = entry.split_last_chunk::<2>()?;
-        Some(SwarmPeer {
-            address: SocketAddr::new(address(ip)?, u16::from_be_bytes(*port)),
-            id: None,
-        })
+        let address = read_canonical(entry)?;
+        Some(SwarmPeer { address, id: None })
     }));
     Ok(())
 }
@@ -302,19 +300,6 @@ pub(super) fn is_reachable(address: SocketAddr) -> bool {
         && !ip.is_unspecified()
         && !ip.is_multicast()
         && ip != IpAddr::V4(Ipv4Addr::BROADCAST)
-}
-
-fn octets(ip: IpAddr) -> Vec<u8> {
-    match ip {
-        IpAddr::V4(ip) => ip.octets().to_vec(),
-        IpAddr::V6(ip) => ip.octets().to_vec(),
-    }
-}
-
-fn address(octets: &[u8]) -> Option<IpAddr> {
-    let v4 = <[u8; 4]>::try_from(octets).map(|octets| Ipv4Addr::from(octets).into());
-    v4.or_else(|_| <[u8; 16]>::try_from(octets).map(|octets| Ipv6Addr::from(octets).to_canonical()))
-        .ok()
 }
 
 #[cfg(test)]

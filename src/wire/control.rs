@@ -21,11 +21,11 @@ pub use limits::{MAX_FRAME, MAX_PAGE};
 pub use line::Line;
 pub use parts::{InfoPart, InfoParts, MAX_PART, PartError};
 
+use super::compact::compact;
+use super::words::words;
 use crate::bencode::Item;
 use crate::torrent::{FileName, InfoHash};
-pub(super) use fields::{
-    Fields, address as read_address, compact, large, line as read_line, parse, parsed,
-};
+pub(super) use fields::{Fields, address as read_address, large, line as read_line, parse, parsed};
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
 
@@ -280,7 +280,7 @@ impl Notice {
                     Answer::Ok => {}
                     Answer::Info { part } => entries.extend(part.entries()),
                     Answer::Owners { addresses, whole } => {
-                        let addresses = addresses.iter().map(|address| fields::compact(*address));
+                        let addresses = addresses.iter().map(|address| compact(*address));
                         let addresses = addresses.map(Item::from).collect();
                         entries.push(("addresses", Item::List(addresses)));
                         entries.push(("whole", (*whole).into()));
@@ -322,7 +322,7 @@ impl Notice {
             })?,
             "error" => answer(|fields| {
                 Ok(Answer::Error {
-                    kind: ErrorKind::parse(fields.text("kind")?)?,
+                    kind: fields.word("kind", ErrorKind::parse)?,
                     message: fields.line("message")?,
                 })
             })?,
@@ -350,35 +350,13 @@ impl Notice {
     }
 }
 
-impl ErrorKind {
-    /// Every kind.
-    pub const ALL: [Self; 8] = [
-        Self::NumberTaken,
-        Self::RunFull,
-        Self::RunStarted,
-        Self::NoOwner,
-        Self::NoRun,
-        Self::OutOfOrder,
-        Self::TooMuch,
-        Self::BadInfo,
-    ];
-
-    /// Its name on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NumberTaken => "number-taken",
-            Self::RunFull => "run-full",
-            Self::RunStarted => "run-started",
-            Self::NoOwner => "no-owner",
-            Self::NoRun => "no-run",
-            Self::OutOfOrder => "out-of-order",
-            Self::TooMuch => "too-much",
-            Self::BadInfo => "bad-info",
-        }
-    }
-
-    fn parse(text: &str) -> Result<Self, ControlError> {
-        let found = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
-        found.ok_or(ControlError::WrongValue("kind"))
-    }
-}
+words!(ErrorKind {
+    NumberTaken => "number-taken",
+    RunFull => "run-full",
+    RunStarted => "run-started",
+    NoOwner => "no-owner",
+    NoRun => "no-run",
+    OutOfOrder => "out-of-order",
+    TooMuch => "too-much",
+    BadInfo => "bad-info",
+});

@@ -4,10 +4,12 @@
 
 mod announce;
 mod announce_response;
+mod compact;
 mod peer_id;
 mod query;
 mod scrape;
 mod tracker_info;
+mod words;
 
 pub use announce::{AnnounceError, AnnounceRequest, Event, MAX_NUM_WANT};
 pub use announce_response::{

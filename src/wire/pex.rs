@@ -2,8 +2,9 @@
 //!
 //! In scope: reading it bounded, writing it. Out of scope: how often it may come, and who is told of whom.
 
+use super::compact::{compact, read_canonical};
 use crate::bencode::{self, Dictionary, Item, KeyOrder, Value};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// The most contacts that a message names as new, and as gone (BEP 11: of each 50).
 pub const MAX_CONTACTS: usize = 50;
@@ -95,28 +96,7 @@ fn contacts<'a>(
     if bytes.len() % size != 0 {
         return Err(PexError::Contacts(key));
     }
-    Ok(bytes.chunks(size).take(MAX_READ).filter_map(read))
-}
-
-fn read(bytes: &[u8]) -> Option<SocketAddr> {
-    let (address, port) = bytes.split_last_chunk::<2>()?;
-    let ip = match address.len() {
-        4 => IpAddr::from(<[u8; 4]>::try_from(address).ok()?),
-        _ => IpAddr::from(<[u8; 16]>::try_from(address).ok()?),
-    };
-    Some(SocketAddr::new(
-        ip.to_canonical(),
-        u16::from_be_bytes(*port),
-    ))
-}
-
-fn compact(address: SocketAddr) -> Vec<u8> {
-    let mut bytes = match address.ip() {
-        IpAddr::V4(ip) => ip.octets().to_vec(),
-        IpAddr::V6(ip) => ip.octets().to_vec(),
-    };
-    bytes.extend(address.port().to_be_bytes());
-    bytes
+    Ok(bytes.chunks(size).take(MAX_READ).filter_map(read_canonical))
 }
 
 #[cfg(test)]

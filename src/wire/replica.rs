@@ -215,7 +215,7 @@ impl Message {
             "hello" => Self::Hello {
                 protocol: fields.number("protocol")?,
                 number: fields.number("number")?,
-                origin: fields.with("origin", origin)?,
+                origin: fields.array("origin")?,
                 versions: fields.with("versions", encoded)?,
                 serving: fields.flag("serving")?,
             },
@@ -292,9 +292,4 @@ fn encoded(value: &Value<'_>, key: &'static str) -> Result<Encoded, ControlError
     let bytes = value.bytes().map(<[u8]>::to_vec);
     let encoded = bytes.and_then(Encoded::new);
     encoded.ok_or(ControlError::WrongValue(key))
-}
-
-fn origin(value: &Value<'_>, key: &'static str) -> Result<[u8; 16], ControlError> {
-    let origin = value.bytes().and_then(|bytes| bytes.try_into().ok());
-    origin.ok_or(ControlError::WrongValue(key))
 }

@@ -4,8 +4,10 @@ use super::refused::Refused;
 use crate::bencode::{Item, Value};
 use crate::torrent::InfoHash;
 use crate::wire::PeerId;
-use crate::wire::control::{ControlError, Fields, compact, parsed, read_address};
+use crate::wire::compact::compact;
+use crate::wire::control::{ControlError, Fields, parsed, read_address};
 use crate::wire::name::Label;
+use crate::wire::words::words;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 
@@ -58,17 +60,7 @@ pub struct Peers {
     pub barred: Vec<Label>,
 }
 
-impl AnnounceEvent {
-    const ALL: [Self; 3] = [Self::Started, Self::Completed, Self::Stopped];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Started => "started",
-            Self::Completed => "completed",
-            Self::Stopped => "stopped",
-        }
-    }
-}
+words!(AnnounceEvent { Started => "started", Completed => "completed", Stopped => "stopped" });
 
 impl Announces {
     /// Of the peer with that id, which listens on that port at the address that the line comes from; none if there are too few
@@ -107,12 +99,10 @@ impl Announces {
     }
 
     pub(super) fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
-        let wrong = ControlError::WrongValue;
-        let peer_id = fields.bytes("peer id", 20)?;
-        let peer_id = PeerId(peer_id.try_into().map_err(|_| wrong("peer id"))?);
+        let peer_id = PeerId(fields.array("peer id")?);
         let port = fields.port("port")?;
         let swarms = fields.list("swarms", Announce::read)?;
-        Self::new(peer_id, port, swarms).ok_or(wrong("swarms"))
+        Self::new(peer_id, port, swarms).ok_or(ControlError::WrongValue("swarms"))
     }
 }
 
@@ -129,18 +119,15 @@ impl Announce {
     }
 
     fn read(value: &Value<'_>) -> Result<Self, ControlError> {
-        let wrong = ControlError::WrongValue("event");
         let mut fields = Fields::new(value)?;
         let announce = Self {
             info_hash: fields.info_hash("info hash")?,
             uploaded: fields.large("uploaded")?,
             downloaded: fields.large("downloaded")?,
             left: fields.large("left")?,
-            event: fields.optional("event", |value, _| {
-                let word = value.text().ok_or(wrong.clone())?;
-                let all = AnnounceEvent::ALL.into_iter();
-                let mut found = all.filter(|event| event.as_str() == word);
-                found.next().ok_or(wrong.clone())
+            event: fields.optional("event", |value, key| {
+                let event = value.text().and_then(AnnounceEvent::parse);
+                event.ok_or(ControlError::WrongValue(key))
             })?,
         };
         fields.end("announce")?;

@@ -5,6 +5,7 @@ use crate::bencode::{Item, Value};
 use crate::torrent::InfoHash;
 use crate::wire::control::{ControlError, Fields, parsed};
 use crate::wire::name::Label;
+use crate::wire::words::words;
 
 /// What the asker is to a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,24 +31,6 @@ pub enum Outcome {
     Removed,
     /// The group ended before the request was answered.
     GroupEnded,
-}
-
-macro_rules! words {
-    ($name:ident { $($variant:ident => $word:literal),* $(,)? }) => {
-        impl $name {
-            /// Every value.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// Its word.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),* }
-            }
-
-            fn parse(text: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|value| value.as_str() == text)
-            }
-        }
-    };
 }
 
 words!(Standing { Stranger => "stranger", Requester => "requester", Member => "member", Owner => "owner" });
@@ -136,14 +119,6 @@ fn text(label: &Label) -> Item<'static> {
     label.to_string().into()
 }
 
-fn word<T>(
-    fields: &mut Fields<'_>,
-    key: &'static str,
-    parse: fn(&str) -> Option<T>,
-) -> Result<T, ControlError> {
-    parse(fields.text(key)?).ok_or(ControlError::WrongValue(key))
-}
-
 impl Entry for GroupEntry {
     const KIND: &'static str = "groups";
 
@@ -162,7 +137,7 @@ impl Entry for GroupEntry {
             name: fields.parsed("name")?,
             owner: fields.optional("owner", parsed)?,
             members: fields.number("members")?,
-            standing: word(fields, "standing", Standing::parse)?,
+            standing: fields.word("standing", Standing::parse)?,
         })
     }
 }
@@ -216,7 +191,7 @@ impl Entry for NewsEntry {
     fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
             group: fields.parsed("group")?,
-            outcome: word(fields, "outcome", Outcome::parse)?,
+            outcome: fields.word("outcome", Outcome::parse)?,
             at: fields.large("at")?,
         })
     }

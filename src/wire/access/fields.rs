@@ -108,20 +108,6 @@ impl fmt::Debug for KeyRequest {
     }
 }
 
-/// Reads what the asker's key is certified by.
-pub(super) fn key_request(
-    value: &Value<'_>,
-    key: &'static str,
-) -> Result<KeyRequest, ControlError> {
-    let bytes = value.bytes().and_then(|bytes| bytes.try_into().ok());
-    bytes.map(KeyRequest).ok_or(ControlError::WrongValue(key))
-}
-
-pub(super) fn write(value: &Value<'_>, key: &'static str) -> Result<WriteId, ControlError> {
-    let bytes = value.bytes().and_then(|bytes| bytes.try_into().ok());
-    bytes.map(WriteId).ok_or(ControlError::WrongValue(key))
-}
-
 pub(super) fn password(value: &Value<'_>, key: &'static str) -> Result<Password, ControlError> {
     let password = value.text().and_then(|text| Password::new(text).ok());
     password.ok_or(ControlError::WrongValue(key))

@@ -244,19 +244,12 @@ impl Request {
         let mut fields = Fields::new(&value)?;
         let (kind, id) = (fields.text("type")?, fields.number("id")?);
         let token = fields.optional("token", fields::token)?;
-        let readers = [
-            Ask::read_account,
-            Ask::read_membership,
-            Ask::read_share,
-            Ask::read_other,
-        ];
-        for read in readers {
-            if let Some(ask) = read(kind, &mut fields)? {
-                fields.end(ask.kind())?;
-                return Ok(Self { id, token, ask });
-            }
-        }
-        Err(ControlError::unknown(kind))
+        let ask = match Ask::read_account(kind, &mut fields)? {
+            Some(ask) => ask,
+            None => Ask::read_share(kind, &mut fields)?,
+        };
+        fields.end(ask.kind())?;
+        Ok(Self { id, token, ask })
     }
 }
 
@@ -292,7 +285,7 @@ impl Ask {
     fn read_account(kind: &str, fields: &mut Fields<'_>) -> Result<Option<Self>, ControlError> {
         Ok(Some(match kind {
             "create_user" => Self::CreateUser {
-                write: fields.with("write", fields::write)?,
+                write: WriteId(fields.array("write")?),
                 user: fields.parsed("user")?,
                 password: fields.with("password", fields::password)?,
                 invite: fields.optional("invite", fields::place)?,
@@ -302,30 +295,23 @@ impl Ask {
                 password: fields.with("password", fields::password)?,
             },
             "logout" => Self::Logout {
-                write: fields.with("write", fields::write)?,
+                write: WriteId(fields.array("write")?),
             },
             "change_password" => Self::ChangePassword {
-                write: fields.with("write", fields::write)?,
+                write: WriteId(fields.array("write")?),
                 old: fields.with("old", fields::password)?,
                 new: fields.with("new", fields::password)?,
             },
-            _ => return Ok(None),
-        }))
-    }
-
-    /// A request about groups and who is in them, if `kind` is one.
-    fn read_membership(kind: &str, fields: &mut Fields<'_>) -> Result<Option<Self>, ControlError> {
-        Ok(Some(match kind {
             "create_group" => Self::CreateGroup {
-                write: fields.with("write", fields::write)?,
+                write: WriteId(fields.array("write")?),
                 group: fields.parsed("group")?,
             },
             "join_group" => Self::JoinGroup {
-                write: fields.with("write", fields::write)?,
+                write: WriteId(fields.array("write")?),
                 group: fields.parsed("group")?,
             },
             "leave_group" => Self::LeaveGroup {
-                write: fields.with("write", fields::write)?,
+                write: WriteId(fields.array("write")?),
                 group: fields.parsed("group")?,
                 end: fields.flag("end")?,
             },
@@ -341,17 +327,17 @@ impl Ask {
                 after: fields::read_after(fields)?,
             },
             "accept_request" => Self::AcceptRequest {
-                write: fields.with("write", fields::write)?,
+                write: WriteId(fields.array("write")?),
                 group: fields.parsed("group")?,
                 user: fields.parsed("user")?,
             },
             "reject_request" => Self::RejectRequest {
-                write: fields.with("write", fields::write)?,
+                write: WriteId(fields.array("write")?),
                 group: fields.parsed("group")?,
                 user: fields.parsed("user")?,
             },
             "remove_member" => Self::RemoveMember {
-                write: fields.with("write", fields::write)?,
+                write: WriteId(fields.array("write")?),
                 group: fields.parsed("group")?,
                 user: fields.parsed("user")?,
             },
@@ -360,14 +346,14 @@ impl Ask {
     }
 
     /// A request about what a group shares, if `kind` is one.
-    fn read_share(kind: &str, fields: &mut Fields<'_>) -> Result<Option<Self>, ControlError> {
-        Ok(Some(match kind {
+    fn read_share(kind: &str, fields: &mut Fields<'_>) -> Result<Self, ControlError> {
+        Ok(match kind {
             "certify" => Self::Certify {
                 group: fields.parsed("group")?,
-                request: fields.with("key", fields::key_request)?,
+                request: KeyRequest(fields.array("key")?),
             },
             "publish" => Self::Publish {
-                write: fields.with("write", fields::write)?,
+                write: WriteId(fields.array("write")?),
                 group: fields.parsed("group")?,
                 part: fields.info_part()?,
             },
@@ -381,25 +367,18 @@ impl Ask {
                 offset: fields.number("offset")?,
             },
             "withdraw" => Self::Withdraw {
-                write: fields.with("write", fields::write)?,
+                write: WriteId(fields.array("write")?),
                 group: fields.parsed("group")?,
                 name: fields.with("name", fields::place)?,
             },
-            _ => return Ok(None),
-        }))
-    }
-
-    /// A request of another kind, if `kind` is one.
-    fn read_other(kind: &str, fields: &mut Fields<'_>) -> Result<Option<Self>, ControlError> {
-        Ok(Some(match kind {
             "announce" => Self::Announce(Announces::read(fields)?),
             "cluster" => Self::Cluster,
             "news" => Self::News {
                 seen: fields.with("seen", fields::seen)?,
                 after: fields::read_after(fields)?,
             },
-            _ => return Ok(None),
-        }))
+            other => return Err(ControlError::unknown(other)),
+        })
     }
 
     /// Whether it is asked in the name of a session.

@@ -5,7 +5,8 @@ use super::limits::MAX_PAGE;
 use super::{InfoPart, Line};
 use crate::bencode::{self, Dictionary, KeyOrder, Value};
 use crate::torrent::{FileName, InfoHash};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use crate::wire::compact::read_address;
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
@@ -13,7 +14,7 @@ use std::str::FromStr;
 const MAX_VALUES: usize = 20 * MAX_PAGE;
 
 /// Reads the body of a frame.
-pub(in crate::wire) fn parse(body: &[u8]) -> Result<Value<'_>, bencode::Error> {
+pub(crate) fn parse(body: &[u8]) -> Result<Value<'_>, bencode::Error> {
     Value::parse_few(body, KeyOrder::Sorted, MAX_VALUES)
 }
 
@@ -24,13 +25,13 @@ pub(in crate::wire) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    pub(in crate::wire) fn new(value: &'a Value<'a>) -> Result<Self, ControlError> {
+    pub(crate) fn new(value: &'a Value<'a>) -> Result<Self, ControlError> {
         let entries = value.dictionary().ok_or(ControlError::NoDictionary)?;
         Ok(Self { entries, taken: 0 })
     }
 
     /// Ends a message of that kind: every key must have been taken.
-    pub(in crate::wire) fn end(self, kind: &'static str) -> Result<(), ControlError> {
+    pub(crate) fn end(self, kind: &'static str) -> Result<(), ControlError> {
         if self.entries.entries().count() == self.taken {
             Ok(())
         } else {
@@ -38,27 +39,24 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub(in crate::wire) fn number<T: TryFrom<u32>>(
-        &mut self,
-        key: &'static str,
-    ) -> Result<T, ControlError> {
+    pub(crate) fn number<T: TryFrom<u32>>(&mut self, key: &'static str) -> Result<T, ControlError> {
         let number = self.value(key)?.integer();
         let number = number.and_then(|number| u32::try_from(number).ok());
         let number = number.and_then(|number| T::try_from(number).ok());
         number.ok_or(ControlError::WrongValue(key))
     }
 
-    pub(in crate::wire) fn port(&mut self, key: &'static str) -> Result<NonZeroU16, ControlError> {
+    pub(crate) fn port(&mut self, key: &'static str) -> Result<NonZeroU16, ControlError> {
         let port = u16::try_from(self.number::<u32>(key)?).ok();
         let port = port.and_then(NonZeroU16::new);
         port.ok_or(ControlError::WrongValue(key))
     }
 
-    pub(in crate::wire) fn text(&mut self, key: &'static str) -> Result<&'a str, ControlError> {
+    pub(crate) fn text(&mut self, key: &'static str) -> Result<&'a str, ControlError> {
         self.value(key)?.text().ok_or(ControlError::WrongValue(key))
     }
 
-    pub(in crate::wire) fn line(&mut self, key: &'static str) -> Result<Line, ControlError> {
+    pub(crate) fn line(&mut self, key: &'static str) -> Result<Line, ControlError> {
         line(self.value(key)?, key)
     }
 
@@ -66,23 +64,37 @@ impl<'a> Fields<'a> {
         Ok(FileName::new(self.text(key)?)?)
     }
 
-    pub(in crate::wire) fn info_hash(
-        &mut self,
-        key: &'static str,
-    ) -> Result<InfoHash, ControlError> {
-        let hash = self.value(key)?.bytes();
-        let hash = hash.and_then(|bytes| bytes.try_into().ok());
-        Ok(InfoHash(hash.ok_or(ControlError::WrongValue(key))?))
+    pub(crate) fn info_hash(&mut self, key: &'static str) -> Result<InfoHash, ControlError> {
+        self.array(key).map(InfoHash)
     }
 
-    pub(in crate::wire) fn info_part(&mut self) -> Result<InfoPart, ControlError> {
+    /// As many bytes as the array has.
+    pub(crate) fn array<const N: usize>(
+        &mut self,
+        key: &'static str,
+    ) -> Result<[u8; N], ControlError> {
+        let bytes = self.value(key)?.bytes();
+        let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
+        bytes.ok_or(ControlError::WrongValue(key))
+    }
+
+    /// One of the words that `parse` knows.
+    pub(crate) fn word<T>(
+        &mut self,
+        key: &'static str,
+        parse: fn(&str) -> Option<T>,
+    ) -> Result<T, ControlError> {
+        parse(self.text(key)?).ok_or(ControlError::WrongValue(key))
+    }
+
+    pub(crate) fn info_part(&mut self) -> Result<InfoPart, ControlError> {
         let (offset, total) = (self.number("offset")?, self.number("total")?);
         let bytes = self.value("bytes")?.bytes();
         let bytes = bytes.ok_or(ControlError::WrongValue("bytes"))?;
         Ok(InfoPart::new(offset, total, bytes.to_vec())?)
     }
 
-    pub(in crate::wire) fn list<T>(
+    pub(crate) fn list<T>(
         &mut self,
         key: &'static str,
         entry: impl FnMut(&'a Value<'a>) -> Result<T, ControlError>,
@@ -96,7 +108,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A value that may be missing; `read` gets its key too.
-    pub(in crate::wire) fn optional<T>(
+    pub(crate) fn optional<T>(
         &mut self,
         key: &'static str,
         read: impl FnOnce(&'a Value<'a>, &'static str) -> Result<T, ControlError>,
@@ -107,7 +119,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A value that `read` understands; it gets the key too.
-    pub(in crate::wire) fn with<T>(
+    pub(crate) fn with<T>(
         &mut self,
         key: &'static str,
         read: impl FnOnce(&'a Value<'a>, &'static str) -> Result<T, ControlError>,
@@ -116,7 +128,7 @@ impl<'a> Fields<'a> {
     }
 
     /// 1 to `most` bytes.
-    pub(in crate::wire) fn bytes(
+    pub(crate) fn bytes(
         &mut self,
         key: &'static str,
         most: usize,
@@ -128,15 +140,12 @@ impl<'a> Fields<'a> {
     }
 
     /// Text that is read by its type's own rule.
-    pub(in crate::wire) fn parsed<T: FromStr>(
-        &mut self,
-        key: &'static str,
-    ) -> Result<T, ControlError> {
+    pub(crate) fn parsed<T: FromStr>(&mut self, key: &'static str) -> Result<T, ControlError> {
         parsed(self.value(key)?, key)
     }
 
     /// 0 or 1.
-    pub(in crate::wire) fn flag(&mut self, key: &'static str) -> Result<bool, ControlError> {
+    pub(crate) fn flag(&mut self, key: &'static str) -> Result<bool, ControlError> {
         match self.value(key)?.integer() {
             Some(0) => Ok(false),
             Some(1) => Ok(true),
@@ -145,68 +154,39 @@ impl<'a> Fields<'a> {
     }
 
     /// A number of up to 63 bits: a time in milliseconds since 1970, or a count of bytes.
-    pub(in crate::wire) fn large(&mut self, key: &'static str) -> Result<u64, ControlError> {
+    pub(crate) fn large(&mut self, key: &'static str) -> Result<u64, ControlError> {
         self.with(key, large)
     }
 
-    pub(in crate::wire) fn value(
-        &mut self,
-        key: &'static str,
-    ) -> Result<&'a Value<'a>, ControlError> {
+    pub(crate) fn value(&mut self, key: &'static str) -> Result<&'a Value<'a>, ControlError> {
         self.taken += 1;
         let value = self.entries.value(key);
         value.ok_or(ControlError::Missing(key))
     }
 }
 
-pub(in crate::wire) fn line(value: &Value<'_>, key: &'static str) -> Result<Line, ControlError> {
+pub(crate) fn line(value: &Value<'_>, key: &'static str) -> Result<Line, ControlError> {
     let text = value.text().ok_or(ControlError::WrongValue(key))?;
     Some(Line::new(text))
         .filter(|line| line.as_str() == text)
         .ok_or(ControlError::WrongValue(key))
 }
 
-pub(in crate::wire) fn parsed<T: FromStr>(
-    value: &Value<'_>,
-    key: &'static str,
-) -> Result<T, ControlError> {
+pub(crate) fn parsed<T: FromStr>(value: &Value<'_>, key: &'static str) -> Result<T, ControlError> {
     let text = value.text().ok_or(ControlError::WrongValue(key))?;
     text.parse().map_err(|_| ControlError::WrongValue(key))
 }
 
 /// Reads a number of up to 63 bits.
-pub(in crate::wire) fn large(value: &Value<'_>, key: &'static str) -> Result<u64, ControlError> {
+pub(crate) fn large(value: &Value<'_>, key: &'static str) -> Result<u64, ControlError> {
     let number = value.integer().map(u64::try_from);
     let number = number.and_then(Result::ok);
     number.ok_or(ControlError::WrongValue(key))
 }
 
-/// An address as BEP 23 and BEP 7 write it: 4 or 16 bytes of IP and 2 of port, big-endian.
-pub(in crate::wire) fn compact(address: SocketAddr) -> Vec<u8> {
-    let mut bytes = match address.ip() {
-        IpAddr::V4(ip) => ip.octets().to_vec(),
-        IpAddr::V6(ip) => ip.octets().to_vec(),
-    };
-    bytes.extend(address.port().to_be_bytes());
-    bytes
-}
-
 /// Reads what [`compact`] writes; port 0 is no address.
-pub(in crate::wire) fn address(value: &Value<'_>) -> Result<SocketAddr, ControlError> {
-    let wrong = ControlError::WrongValue("addresses");
-    let (ip, port) = value
-        .bytes()
-        .and_then(<[u8]>::split_last_chunk::<2>)
-        .ok_or(wrong.clone())?;
-    let ip = if let Ok(octets) = <[u8; 4]>::try_from(ip) {
-        Ipv4Addr::from(octets).into()
-    } else if let Ok(octets) = <[u8; 16]>::try_from(ip) {
-        Ipv6Addr::from(octets).into()
-    } else {
-        return Err(wrong);
-    };
-    match u16::from_be_bytes(*port) {
-        0 => Err(wrong),
-        port => Ok(SocketAddr::new(ip, port)),
-    }
+pub(crate) fn address(value: &Value<'_>) -> Result<SocketAddr, ControlError> {
+    let address = value.bytes().and_then(read_address);
+    let address = address.filter(|address| address.port() != 0);
+    address.ok_or(ControlError::WrongValue("addresses"))
 }

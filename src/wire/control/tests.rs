@@ -139,8 +139,8 @@ fn every_message_has_its_bytes_and_is_read_back() {
         );
         assert_eq!(Notice::decode(bytes), Ok(notice));
     }
-    for kind in ErrorKind::ALL {
-        assert_eq!(ErrorKind::parse(kind.as_str()), Ok(kind));
+    for &kind in ErrorKind::ALL {
+        assert_eq!(ErrorKind::parse(kind.as_str()), Some(kind));
     }
 }
 

@@ -1,0 +1,33 @@
+//! Addresses in compact form: the 4 or 16 bytes of the IP address and the 2 of the port, big-endian.
+
+use std::net::{IpAddr, SocketAddr};
+
+pub(super) fn octets(ip: IpAddr) -> Vec<u8> {
+    match ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    }
+}
+
+pub(super) fn compact(address: SocketAddr) -> Vec<u8> {
+    let mut bytes = octets(address.ip());
+    bytes.extend(address.port().to_be_bytes());
+    bytes
+}
+
+pub(super) fn read_ip(octets: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from))
+        .ok()
+}
+
+pub(super) fn read_address(bytes: &[u8]) -> Option<SocketAddr> {
+    let (ip, port) = bytes.split_last_chunk::<2>()?;
+    Some(SocketAddr::new(read_ip(ip)?, u16::from_be_bytes(*port)))
+}
+
+/// As [`read_address`]; an IPv4 address even if it is written as an IPv6 one.
+pub(super) fn read_canonical(bytes: &[u8]) -> Option<SocketAddr> {
+    let address = read_address(bytes)?;
+    Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
+}
