@@ -243,7 +243,7 @@ impl Choker {
             self.disturbed = false;
             for (id, peer) in &mut self.peers {
                 if peer.interested && !peer.is_served() {
-                    serve(*id, peer, Slot::Regular, now, &mut changes);
+                    set_slot(*id, peer, Slot::Regular, now, &mut changes);
                 }
             }
             self.choke_idle(now, &mut changes);
@@ -269,7 +269,7 @@ impl Choker {
             .iter_mut()
             .filter(|(_, peer)| peer.is_served() && !peer.interested);
         for (id, peer) in idle.take(held.saturating_sub(self.number)) {
-            choke(*id, peer, now, changes);
+            set_slot(*id, peer, Slot::Choked, now, changes);
         }
     }
 
@@ -321,7 +321,7 @@ impl Choker {
                 if peer.is_served() {
                     peer.slot = Slot::Regular;
                 } else {
-                    serve(*id, peer, Slot::Regular, now, changes);
+                    set_slot(*id, peer, Slot::Regular, now, changes);
                 }
             } else if peer.interested && left > 0 && peer.has_its_turn(now) {
                 left -= 1;
@@ -339,7 +339,7 @@ impl Choker {
         }
         for id in ended.into_iter().filter(|id| !drawn.contains(id)) {
             if let Some(peer) = self.peers.get_mut(&id) {
-                choke(id, peer, now, changes);
+                set_slot(id, peer, Slot::Choked, now, changes);
             }
         }
         self.begin_turns(&drawn, now, changes);
@@ -396,7 +396,7 @@ impl Choker {
                 if peer.is_served() {
                     peer.slot = turn;
                 } else {
-                    serve(*id, peer, turn, now, changes);
+                    set_slot(*id, peer, turn, now, changes);
                 }
             }
         }
@@ -409,17 +409,10 @@ fn fewest(limit: Option<u64>) -> usize {
     carried.clamp(2, FEWEST_SLOTS) as usize
 }
 
-fn serve(link: LinkId, peer: &mut Peer, slot: Slot, now: Duration, changes: &mut Vec<Change>) {
+fn set_slot(link: LinkId, peer: &mut Peer, slot: Slot, now: Duration, changes: &mut Vec<Change>) {
     peer.slot = slot;
     peer.served = Some(now);
-    let choked = false;
-    changes.push(Change { link, choked });
-}
-
-fn choke(link: LinkId, peer: &mut Peer, now: Duration, changes: &mut Vec<Change>) {
-    peer.slot = Slot::Choked;
-    peer.served = Some(now);
-    let choked = true;
+    let choked = slot == Slot::Choked;
     changes.push(Change { link, choked });
 }
 

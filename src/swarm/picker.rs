@@ -54,33 +54,33 @@ impl Picker {
 
     /// The pieces that were verified.
     pub fn owned(&self) -> &PieceSet {
-        self.pieces.owned()
+        &self.pieces.owned
     }
 
     /// Has pieces begun in their order, from the first on.
     pub fn go_in_order(&mut self) {
-        self.pieces.go_in_order();
+        self.pieces.in_order = Some(0);
     }
 
     /// Whether every piece that is needed is owned.
     pub fn is_complete(&self) -> bool {
-        self.pieces.is_complete()
+        self.pieces.missing == 0
     }
 
     /// A link is open; it is choked and has announced no piece. At most `largest_window` blocks are
     /// requested from it at a time.
     pub fn add_link(&mut self, id: LinkId, largest_window: u32) {
-        let link = Link::new(id, self.pieces.lengths(), largest_window);
+        let link = Link::new(id, &self.pieces.lengths, largest_window);
         self.links.insert(id, link);
     }
 
     /// A source that has everything and serves every request; it delivers long stretches of pieces best.
     pub fn add_server(&mut self, id: LinkId, largest_window: u32) {
         self.add_link(id, largest_window);
-        self.has(id, PieceSet::full(self.pieces.lengths()));
+        self.has(id, PieceSet::full(&self.pieces.lengths));
         self.choked(id, false, false);
         if let Some(link) = self.links.get_mut(&id) {
-            link.prefer_stretches();
+            link.stretch = Some(0);
         }
     }
 
@@ -91,8 +91,8 @@ impl Picker {
             return;
         };
         self.pieces.let_others_fetch(id);
-        if !link.has().is_full() {
-            self.pieces.remove_owner(link.has());
+        if !link.has.is_full() {
+            self.pieces.remove_owner(&link.has);
         }
     }
 
@@ -113,15 +113,15 @@ impl Picker {
         let Some(link) = self.links.get_mut(&id) else {
             return true;
         };
-        if link.has().is_full() {
+        if link.has.is_full() {
             return has.is_full();
         }
-        let lengths = *self.pieces.lengths();
+        let lengths = self.pieces.lengths;
         let mut told = lengths.all_pieces();
-        if told.any(|piece| link.has().contains(piece) && !has.contains(piece)) {
+        if told.any(|piece| link.has.contains(piece) && !has.contains(piece)) {
             return false;
         }
-        link.set_told();
+        link.told = true;
         for piece in lengths.all_pieces().filter(|piece| has.contains(*piece)) {
             self.have(id, piece);
         }
@@ -134,18 +134,18 @@ impl Picker {
         if let Some(link) = self.links.get_mut(&id)
             && link.add_piece(piece, wanted)
         {
-            self.pieces.add_owner_of(piece, link.has().is_full());
+            self.pieces.add_owner_of(piece, link.has.is_full());
         }
     }
 
     /// The pieces that a link has announced.
     pub fn pieces_of(&self, id: LinkId) -> Option<&PieceSet> {
-        self.links.get(&id).map(Link::has)
+        self.links.get(&id).map(|link| &link.has)
     }
 
     /// Whether the link has announced its pieces.
     pub fn has_told(&self, id: LinkId) -> bool {
-        self.links.get(&id).is_some_and(Link::has_told)
+        self.links.get(&id).is_some_and(|link| link.told)
     }
 
     /// Whether the link has a piece that is wanted here.
@@ -156,16 +156,16 @@ impl Picker {
     /// Whether blocks of the link are under way.
     pub fn is_fetching(&self, id: LinkId) -> bool {
         let link = self.links.get(&id);
-        link.is_some_and(|link| link.requests().flying() > 0)
+        link.is_some_and(|link| link.requests.flying() > 0)
     }
 
     /// The link serves requests, or no longer does. With `forget`, pending requests are dropped (BEP 3:
     /// a choke drops requests; with BEP 6 each is rejected on its own).
     pub fn choked(&mut self, id: LinkId, choked: bool, forget: bool) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.set_choked(choked);
+            link.choked = choked;
             if choked && forget {
-                link.requests_mut().dropped();
+                link.requests.dropped();
             }
         }
         if choked && forget {
@@ -178,7 +178,7 @@ impl Picker {
 
     /// Whether the link does not serve requests.
     pub fn is_choked(&self, id: LinkId) -> bool {
-        self.links.get(&id).is_none_or(Link::is_choked)
+        self.links.get(&id).is_none_or(|link| link.choked)
     }
 
     /// The link will send this piece even while it chokes us (BEP 6, "allowed fast").
@@ -198,14 +198,14 @@ impl Picker {
     /// Nothing arrived because we did not read: the link is not to blame.
     pub fn excuse(&mut self, id: LinkId, now: Duration) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.requests_mut().excuse(now);
+            link.requests.excuse(now);
         }
     }
 
     /// The other side keeps at most this many requests.
     pub fn limit_window(&mut self, id: LinkId, largest: u32) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.requests_mut().limit(largest);
+            link.requests.limit(largest);
         }
     }
 
@@ -222,11 +222,11 @@ impl Picker {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
-        if link.requests_mut().rests(now) {
+        if link.requests.rests(now) {
             return;
         }
         let pieces = &mut self.pieces;
-        let (window, flying) = (link.requests().window(), link.requests().flying());
+        let (window, flying) = (link.requests.window(), link.requests.flying());
         let room = window.saturating_sub(flying);
         // Requests go in batches: a trickle of single ones costs a system call each.
         let is_trickle = flying > 0 && room < (window / 4).max(1);
@@ -254,13 +254,13 @@ impl Picker {
             pieces.take_again(link, now, room, out);
         }
         let asked = out.get(start..).unwrap_or_default();
-        link.requests_mut().sent(asked, now);
+        link.requests.sent(asked, now);
     }
 
     /// A block arrived whole.
     pub fn arrived(&mut self, id: LinkId, range: BlockRange, now: Duration) -> Arrival {
         let link = self.links.get_mut(&id);
-        if !link.is_some_and(|link| link.requests_mut().arrived(range, now)) {
+        if !link.is_some_and(|link| link.requests.arrived(range, now)) {
             return Arrival::Unasked;
         }
         let Some(arrived) = self.pieces.arrived(id, range) else {
@@ -268,7 +268,7 @@ impl Picker {
         };
         let other = arrived.also_asked;
         if let Some(other) = other.and_then(|other| self.links.get_mut(&other)) {
-            other.requests_mut().cancel(range);
+            other.requests.cancel(range);
         }
         Arrival::Fresh {
             cancel: arrived.also_asked,
@@ -278,16 +278,16 @@ impl Picker {
 
     /// Whether a block that the link was asked for would still be wanted of it.
     pub fn awaits(&self, id: LinkId, range: BlockRange) -> bool {
-        let may_bring = |link: &Link| link.requests().may_bring(range);
+        let may_bring = |link: &Link| link.requests.may_bring(range);
         self.pieces.awaits(id, range) && self.links.get(&id).is_some_and(may_bring)
     }
 
     /// The link will not send this block.
     pub fn rejected(&mut self, id: LinkId, range: BlockRange) {
         if let Some(link) = self.links.get_mut(&id)
-            && link.requests_mut().rejected(range)
+            && link.requests.rejected(range)
         {
-            if link.is_choked() {
+            if link.choked {
                 link.disallow(range.piece());
             }
             self.pieces.release(id, range);
@@ -316,17 +316,17 @@ impl Picker {
     /// Takes their blocks from links that deliver nothing; names both, so that the requests can be cancelled.
     pub fn take_from_stalled(&mut self, now: Duration) -> Vec<(LinkId, Vec<BlockRange>)> {
         let stalled = self.links.values();
-        let stalled = stalled.filter(|link| link.requests().is_stalled(now));
+        let stalled = stalled.filter(|link| link.requests.is_stalled(now));
         let stalled: Vec<(LinkId, Vec<BlockRange>)> = stalled
-            .map(|link| (link.id(), link.requests().in_flight().collect()))
+            .map(|link| (link.id, link.requests.in_flight().collect()))
             .collect();
         for (id, _) in &stalled {
             self.release_all(*id);
             // Long stretches have long answers, of which the first byte may come late.
             if let Some(link) = self.links.get_mut(id)
-                && link.stretch().is_none()
+                && link.stretch.is_none()
             {
-                link.requests_mut().shrink();
+                link.requests.shrink();
             }
         }
         stalled
@@ -342,19 +342,19 @@ impl Picker {
 
     /// Whether pieces are half fetched.
     pub fn has_active(&self) -> bool {
-        self.pieces.has_active()
+        !self.pieces.active.is_empty()
     }
 
     /// Missing pieces that no link has.
     pub fn without_owner(&self) -> impl Iterator<Item = PieceIndex> {
-        let any_full = self.links.values().any(|link| link.has().is_full());
+        let any_full = self.links.values().any(|link| link.has.is_full());
         let pieces = self.pieces.without_owner();
         pieces.filter(move |_| !any_full)
     }
 
     fn release_all(&mut self, id: LinkId) {
         if let Some(link) = self.links.get_mut(&id) {
-            while let Some(range) = link.requests_mut().cancel_first() {
+            while let Some(range) = link.requests.cancel_first() {
                 self.pieces.release(id, range);
             }
         }

@@ -10,20 +10,20 @@ const HINTS: usize = 32;
 /// One link.
 #[derive(Debug)]
 pub(super) struct Link {
-    id: LinkId,
-    has: PieceSet,
+    pub(super) id: LinkId,
+    pub(super) has: PieceSet,
     /// It has announced its pieces.
-    told: bool,
+    pub(super) told: bool,
     /// Pieces it has that are not owned here.
     wanted: u32,
-    choked: bool,
+    pub(super) choked: bool,
     /// Pieces that may be asked for while choked.
     allowed: Vec<PieceIndex>,
     /// Pieces that it would like to send, the latest last.
     suggested: Vec<PieceIndex>,
     /// For one that delivers long stretches best: the piece after the last that it began.
-    stretch: Option<u32>,
-    requests: Requests,
+    pub(super) stretch: Option<u32>,
+    pub(super) requests: Requests,
 }
 
 impl Link {
@@ -42,39 +42,9 @@ impl Link {
         }
     }
 
-    /// Its number.
-    pub(super) fn id(&self) -> LinkId {
-        self.id
-    }
-
-    /// The pieces it has announced.
-    pub(super) fn has(&self) -> &PieceSet {
-        &self.has
-    }
-
-    /// Whether it has announced its pieces.
-    pub(super) fn has_told(&self) -> bool {
-        self.told
-    }
-
     /// Whether it has a piece that is not owned here.
     pub(super) fn is_interesting(&self) -> bool {
         self.wanted > 0
-    }
-
-    /// Whether it does not serve requests.
-    pub(super) fn is_choked(&self) -> bool {
-        self.choked
-    }
-
-    /// The requests to it.
-    pub(super) fn requests(&self) -> &Requests {
-        &self.requests
-    }
-
-    /// The requests to it, to change them.
-    pub(super) fn requests_mut(&mut self) -> &mut Requests {
-        &mut self.requests
     }
 
     /// Whether it has the piece and would send it.
@@ -94,16 +64,6 @@ impl Link {
         self.suggested.iter().rev().copied()
     }
 
-    /// Where its stretch of pieces goes on, if it delivers such.
-    pub(super) fn stretch(&self) -> Option<u32> {
-        self.stretch
-    }
-
-    /// It delivers long stretches of pieces best.
-    pub(super) fn prefer_stretches(&mut self) {
-        self.stretch = Some(0);
-    }
-
     /// A piece of it is begun: its stretch goes on after that.
     pub(super) fn begin(&mut self, piece: PieceIndex) {
         self.stretch = self.stretch.map(|_| piece.number() + 1);
@@ -112,11 +72,6 @@ impl Link {
     /// It announced all its pieces, of which `wanted` are missing here.
     pub(super) fn set_pieces(&mut self, has: PieceSet, wanted: u32) {
         (self.has, self.wanted, self.told) = (has, wanted, true);
-    }
-
-    /// It announced pieces again.
-    pub(super) fn set_told(&mut self) {
-        self.told = true;
     }
 
     /// It announced one piece; returns whether that is new.
@@ -132,11 +87,6 @@ impl Link {
         if self.has.contains(piece) {
             self.wanted -= 1;
         }
-    }
-
-    /// It serves requests, or no longer does.
-    pub(super) fn set_choked(&mut self, choked: bool) {
-        self.choked = choked;
     }
 
     /// It will send this piece even while it chokes us.

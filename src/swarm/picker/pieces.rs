@@ -24,16 +24,16 @@ pub enum Verdict {
 /// All pieces of a share.
 #[derive(Debug)]
 pub(super) struct Pieces {
-    lengths: Lengths,
-    owned: PieceSet,
+    pub(super) lengths: Lengths,
+    pub(super) owned: PieceSet,
     /// Pieces that are wanted; the others stay missing.
     needed: PieceSet,
     /// How many of them are missing.
-    missing: u32,
+    pub(super) missing: u32,
     /// Pieces in their order instead of the rarest first: none before this one waits.
-    in_order: Option<u32>,
+    pub(super) in_order: Option<u32>,
     rarity: Rarity,
-    active: BTreeMap<PieceIndex, ActivePiece>,
+    pub(super) active: BTreeMap<PieceIndex, ActivePiece>,
     /// Active pieces with blocks to give out, in the order they were begun.
     open: VecDeque<PieceIndex>,
     /// Pieces that failed with several sources.
@@ -63,31 +63,6 @@ impl Pieces {
             doubtful: HashSet::new(),
             rng,
         }
-    }
-
-    /// The lengths of the share.
-    pub(super) fn lengths(&self) -> &Lengths {
-        &self.lengths
-    }
-
-    /// The pieces that were verified.
-    pub(super) fn owned(&self) -> &PieceSet {
-        &self.owned
-    }
-
-    /// Has pieces begun in their order, from the first on.
-    pub(super) fn go_in_order(&mut self) {
-        self.in_order = Some(0);
-    }
-
-    /// Whether every piece that is needed is owned.
-    pub(super) fn is_complete(&self) -> bool {
-        self.missing == 0
-    }
-
-    /// Whether pieces are half fetched.
-    pub(super) fn has_active(&self) -> bool {
-        !self.active.is_empty()
     }
 
     /// Whether the piece is needed and missing.
@@ -206,7 +181,7 @@ impl Pieces {
     /// Whether the link has a piece that waits and that no partial owner has.
     pub(super) fn is_unique_of(&self, link: &Link) -> bool {
         let rarest = self.rarity.rarest_first().next();
-        rarest.is_some_and(|piece| self.rarity.is_unique(piece) && link.has().is_full())
+        rarest.is_some_and(|piece| self.rarity.is_unique(piece) && link.has.is_full())
     }
 
     /// Takes free blocks of the first open piece of which the link began the latest run.
@@ -217,7 +192,7 @@ impl Pieces {
         left: usize,
         out: &mut Vec<BlockRange>,
     ) -> bool {
-        let id = link.id();
+        let id = link.id;
         self.take_where(link, now, left, out, |active| active.was_begun_by(id))
     }
 
@@ -244,7 +219,7 @@ impl Pieces {
         {
             self.in_order = Some(first + 1);
         }
-        let id = link.id();
+        let id = link.id;
         let open = self.open.iter().copied().find(|piece| {
             let active = self.active.get(piece);
             link.offers(*piece)
@@ -286,8 +261,8 @@ impl Pieces {
         };
         let end = out.len() + room;
         for (piece, active) in &mut self.active {
-            if active.open_to(link.id()) && link.offers(*piece) {
-                active.take_again(link.id(), before, end - out.len(), &self.lengths, out);
+            if active.open_to(link.id) && link.offers(*piece) {
+                active.take_again(link.id, before, end - out.len(), &self.lengths, out);
             }
         }
     }
@@ -301,7 +276,7 @@ impl Pieces {
         out: &mut Vec<BlockRange>,
         suits: impl Fn(&ActivePiece) -> bool,
     ) -> bool {
-        let id = link.id();
+        let id = link.id;
         let found = self.open.iter().position(|piece| {
             let active = self.active.get(piece);
             link.offers(*piece)
@@ -333,7 +308,7 @@ impl Pieces {
         if let Some(first) = self.in_order {
             return from(first);
         }
-        if let Some(next) = link.stretch() {
+        if let Some(next) = link.stretch {
             return from(next).or_else(|| from(0));
         }
         let mut waiting = link.suggested().filter(|piece| self.rarity.waits(*piece));
