@@ -96,7 +96,7 @@ impl<'a> Value<'a> {
     /// # Errors
     /// Any [`Error`].
     pub fn parse_few(input: &'a [u8], order: KeyOrder, most: usize) -> Result<Self, Error> {
-        let (value, rest) = Self::read(input, order, most)?;
+        let (value, rest) = Self::parse_prefix(input, order, most)?;
         if rest.is_empty() {
             Ok(value)
         } else {
@@ -114,10 +114,6 @@ impl<'a> Value<'a> {
         order: KeyOrder,
         most: usize,
     ) -> Result<(Self, &'a [u8]), Error> {
-        Self::read(input, order, most)
-    }
-
-    fn read(input: &'a [u8], order: KeyOrder, most: usize) -> Result<(Self, &'a [u8]), Error> {
         let mut reader = Reader {
             input,
             at: 0,
@@ -141,19 +137,17 @@ impl<'a> Value<'a> {
 
     /// The integer, if it is one.
     pub fn integer(&self) -> Option<i64> {
-        if let Kind::Integer(number) = self.kind {
-            Some(number)
-        } else {
-            None
+        match self.kind {
+            Kind::Integer(number) => Some(number),
+            _ => None,
         }
     }
 
     /// The bytes of a string, if it is one.
     pub fn bytes(&self) -> Option<&'a [u8]> {
-        if let Kind::Bytes(bytes) = self.kind {
-            Some(bytes)
-        } else {
-            None
+        match self.kind {
+            Kind::Bytes(bytes) => Some(bytes),
+            _ => None,
         }
     }
 
@@ -165,19 +159,17 @@ impl<'a> Value<'a> {
 
     /// The items of a list, if it is one.
     pub fn list(&self) -> Option<&[Value<'a>]> {
-        if let Kind::List(items) = &self.kind {
-            Some(items)
-        } else {
-            None
+        match &self.kind {
+            Kind::List(items) => Some(items),
+            _ => None,
         }
     }
 
     /// The dictionary, if it is one.
     pub fn dictionary(&self) -> Option<&Dictionary<'a>> {
-        if let Kind::Dictionary(dictionary) = &self.kind {
-            Some(dictionary)
-        } else {
-            None
+        match &self.kind {
+            Kind::Dictionary(dictionary) => Some(dictionary),
+            _ => None,
         }
     }
 }

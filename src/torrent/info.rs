@@ -66,21 +66,6 @@ impl Info {
         Self::from_value(&Value::parse(raw, KeyOrder::Any)?)
     }
 
-    /// Stands for what is known by its hash alone, as a magnet link names it: no file, no byte, under that name.
-    pub fn unknown(info_hash: InfoHash, name: FileName) -> Self {
-        Self {
-            raw: Vec::new(),
-            info_hash,
-            name,
-            lengths: Lengths::NOTHING,
-            hashes: Vec::new(),
-            layout: Layout::Folder,
-            files: Vec::new(),
-            private: false,
-            ssl_cert: None,
-        }
-    }
-
     pub(super) fn from_value(value: &Value<'_>) -> Result<Self, MetainfoError> {
         let info = value.dictionary().ok_or(MetainfoError::WrongType("info"))?;
         if info.value("total length").is_some() {

@@ -109,13 +109,6 @@ pub struct Lengths {
 }
 
 impl Lengths {
-    /// No byte and no piece.
-    pub(super) const NOTHING: Self = Self {
-        total: 0,
-        piece_length: BLOCK,
-        pieces: 0,
-    };
-
     /// The lengths of a share of `total` bytes in pieces of `piece_length` bytes. A share of 0 bytes has no piece.
     ///
     /// # Errors
