@@ -241,10 +241,11 @@ impl Picker {
             let own = fast || has_others && pieces.is_unique_of(link);
             let begun = own
                 && left > 0
-                && (pieces.take_begun_by(link, now, left, out) || pieces.begin_run(link, reserve));
+                && (pieces.take_where(link, now, left, out, |active| active.was_begun_by(id))
+                    || pieces.begin_run(link, reserve));
             let more = begun
                 || left > 0
-                    && (pieces.take_open(link, now, left, out)
+                    && (pieces.take_where(link, now, left, out, |_| true)
                         || !fast && pieces.begin_run(link, reserve));
             if !more {
                 break;

@@ -184,29 +184,6 @@ impl Pieces {
         rarest.is_some_and(|piece| self.rarity.is_unique(piece) && link.has.is_full())
     }
 
-    /// Takes free blocks of the first open piece of which the link began the latest run.
-    pub(super) fn take_begun_by(
-        &mut self,
-        link: &Link,
-        now: Duration,
-        left: usize,
-        out: &mut Vec<BlockRange>,
-    ) -> bool {
-        let id = link.id;
-        self.take_where(link, now, left, out, |active| active.was_begun_by(id))
-    }
-
-    /// Takes free blocks of the first open piece that the link offers.
-    pub(super) fn take_open(
-        &mut self,
-        link: &Link,
-        now: Duration,
-        left: usize,
-        out: &mut Vec<BlockRange>,
-    ) -> bool {
-        self.take_where(link, now, left, out, |_| true)
-    }
-
     /// Begins the next run of an open piece, or another piece that the link has.
     pub(super) fn begin_run(
         &mut self,
@@ -268,7 +245,7 @@ impl Pieces {
     }
 
     /// Takes free blocks of the first open piece that will do.
-    fn take_where(
+    pub(super) fn take_where(
         &mut self,
         link: &Link,
         now: Duration,
