@@ -93,8 +93,10 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> 
 fn serve_cluster(options: NodeOptions, output: &Output) -> Result<Exit, Refused> {
     let (number, stop) = (options.endpoint.number, options.endpoint.stop.clone());
     let open = options.open;
-    let node = Node::start(options).map_err(failure)?;
-    introduce(number, node.address(), node.fingerprint(), output);
+    let node = Node::start(options, |address, cluster| {
+        introduce(number, address, cluster, output)
+    });
+    let node = node.map_err(failure)?;
     let console = Console {
         operator: node.operator(),
         address: node.address(),
@@ -111,8 +113,10 @@ fn serve_cluster(options: NodeOptions, output: &Output) -> Result<Exit, Refused>
 /// Holds a closed run; nothing else is served.
 fn hold_run(options: RunOptions, output: &Output) -> Result<Exit, Refused> {
     let (number, expected) = (options.endpoint.number, options.expected);
-    let host = RunHost::start(options).map_err(failure)?;
-    introduce(number, host.address(), host.fingerprint(), output);
+    let host = RunHost::start(options, |address, cluster| {
+        introduce(number, address, cluster, output)
+    });
+    let host = host.map_err(failure)?;
     let outcome = host.wait_until_ended();
     for failure in &outcome.failures {
         output.error(&failure.to_string());

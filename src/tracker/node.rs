@@ -50,17 +50,20 @@ pub struct Node {
     registrar: Arc<Registrar>,
     replicas: Option<Replicas>,
     tracker: Tracker,
-    fingerprint: Fingerprint,
     stop: Stop,
     _running: RunningFile,
 }
 
 impl Node {
-    /// Starts a tracker.
+    /// Starts a tracker. `introduce` is called with its address and its cluster once it can serve and
+    /// before it does.
     ///
     /// # Errors
     /// See [`NodeError`].
-    pub fn start(options: NodeOptions) -> Result<Self, NodeError> {
+    pub fn start(
+        options: NodeOptions,
+        introduce: impl FnOnce(SocketAddr, Fingerprint),
+    ) -> Result<Self, NodeError> {
         let (terms, open) = (options.terms, options.open);
         let endpoint = Endpoint::open(options.endpoint)?;
         if let Some(backup) = &options.restore {
@@ -75,7 +78,7 @@ impl Node {
         let registrar = Registrar::start(Arc::clone(&store), &endpoint.cluster, terms);
         let registrar = Arc::new(registrar.map_err(NodeError::Thread)?);
         let running = RunningFile::leave(&endpoint);
-        let fingerprint = endpoint.cluster.fingerprint();
+        introduce(endpoint.address, endpoint.cluster.fingerprint());
         let tracker = Tracker::start(Options {
             number: endpoint.number.get(),
             udp: endpoint.udp,
@@ -102,7 +105,6 @@ impl Node {
             registrar,
             replicas: replicas.transpose()?,
             tracker,
-            fingerprint,
             stop: endpoint.stop,
             _running: running,
         })
@@ -111,11 +113,6 @@ impl Node {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.tracker.address()
-    }
-
-    /// The fingerprint of its cluster.
-    pub fn fingerprint(&self) -> Fingerprint {
-        self.fingerprint
     }
 
     /// What its operator works with.

@@ -36,7 +36,6 @@ pub struct RunOptions {
 pub struct RunHost {
     run: Arc<RunningRun>,
     tracker: Tracker,
-    fingerprint: Fingerprint,
     stop: Stop,
     aborting: JoinHandle<()>,
     _running: RunningFile,
@@ -47,7 +46,10 @@ impl RunHost {
     ///
     /// # Errors
     /// See [`NodeError`].
-    pub fn start(options: RunOptions) -> Result<Self, NodeError> {
+    pub fn start(
+        options: RunOptions,
+        introduce: impl FnOnce(SocketAddr, Fingerprint),
+    ) -> Result<Self, NodeError> {
         let endpoint = Endpoint::open(options.endpoint)?;
         let running = RunningFile::leave(&endpoint);
         let run = RunningRun::start(options.expected, options.wait);
@@ -57,7 +59,7 @@ impl RunHost {
             Purpose::Peer => serving.serve(line, from),
             Purpose::Twin | Purpose::Operator => line.hang_up(),
         };
-        let fingerprint = endpoint.cluster.fingerprint();
+        introduce(endpoint.address, endpoint.cluster.fingerprint());
         let tracker = Tracker::start(Options {
             number: endpoint.number.get(),
             access: CLOSED_RUN_ONLY,
@@ -76,21 +78,10 @@ impl RunHost {
         Ok(Self {
             run,
             tracker,
-            fingerprint,
             stop,
             aborting: aborting.map_err(NodeError::Thread)?,
             _running: running,
         })
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.tracker.address()
-    }
-
-    /// The fingerprint of its cluster.
-    pub fn fingerprint(&self) -> Fingerprint {
-        self.fingerprint
     }
 
     /// Waits until the run has ended and its clients know, then ends everything.
