@@ -8,7 +8,7 @@
 //! [`MAX_PAGE`] entries.
 //!
 //! Out of scope: who may ask what, and what it does (see `tracker`). A closed run has messages of its own
-//! ([`control`]).
+//! ([`crate::wire::control`]).
 
 mod announce;
 mod cluster;

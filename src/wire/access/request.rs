@@ -22,7 +22,7 @@ pub struct Request {
     pub ask: Ask,
 }
 
-/// The kinds of a [`Request`]. Each is answered by [`Answer::Done`] unless it says otherwise, or refused.
+/// The kinds of a [`Request`]. Each is answered by [`super::Answer::Done`] unless it says otherwise, or refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// Make an account.
@@ -36,7 +36,7 @@ pub enum Ask {
         /// An invite code, where accounts need one; as the person typed it.
         invite: Option<Place>,
     },
-    /// Begin a session; answered by [`Answer::Session`].
+    /// Begin a session; answered by [`super::Answer::Session`].
     Login {
         /// Who.
         user: Label,
@@ -48,7 +48,7 @@ pub enum Ask {
         /// The write.
         write: WriteId,
     },
-    /// Change the password, which ends all other sessions; answered by [`Answer::Session`].
+    /// Change the password, which ends all other sessions; answered by [`super::Answer::Session`].
     ChangePassword {
         /// The write.
         write: WriteId,
@@ -80,19 +80,19 @@ pub enum Ask {
         /// Whether to leave as its last member too, which ends the group.
         end: bool,
     },
-    /// All groups; answered by [`Answer::Groups`].
+    /// All groups; answered by [`super::Answer::Groups`].
     ListGroups {
         /// Where the page before ended.
         after: Option<Place>,
     },
-    /// The members of a group; answered by [`Answer::Members`].
+    /// The members of a group; answered by [`super::Answer::Members`].
     ListMembers {
         /// The group.
         group: Label,
         /// Where the page before ended.
         after: Option<Place>,
     },
-    /// Who waits to be let in; answered by [`Answer::Requests`].
+    /// Who waits to be let in; answered by [`super::Answer::Requests`].
     ListRequests {
         /// The group.
         group: Label,
@@ -126,7 +126,7 @@ pub enum Ask {
         /// Who.
         user: Label,
     },
-    /// A certificate of a group's authority for the asker's key; answered by [`Answer::Certificate`].
+    /// A certificate of a group's authority for the asker's key; answered by [`super::Answer::Certificate`].
     Certify {
         /// The group.
         group: Label,
@@ -142,14 +142,14 @@ pub enum Ask {
         /// The part; the parts of one dictionary follow one another.
         part: InfoPart,
     },
-    /// The catalogue of a group; answered by [`Answer::Files`].
+    /// The catalogue of a group; answered by [`super::Answer::Files`].
     ListFiles {
         /// The group.
         group: Label,
         /// Where the page before ended.
         after: Option<Place>,
     },
-    /// Part of the info dictionary of a share; answered by [`Answer::Metainfo`].
+    /// Part of the info dictionary of a share; answered by [`super::Answer::Metainfo`].
     Metainfo {
         /// The group.
         group: Label,
@@ -167,11 +167,11 @@ pub enum Ask {
         /// The share's name, as the catalogue shows it.
         name: Place,
     },
-    /// Take part in swarms of a group, or leave them; answered by [`Answer::Peers`], which says for each whether it is taken.
+    /// Take part in swarms of a group, or leave them; answered by [`super::Answer::Peers`], which says for each whether it is taken.
     Announce(Announces),
-    /// How the tracker stands with the others of its cluster; answered by [`Answer::Cluster`], whether it serves or not.
+    /// How the tracker stands with the others of its cluster; answered by [`super::Answer::Cluster`], whether it serves or not.
     Cluster,
-    /// What others decided about the asker that it has not seen; answered by [`Answer::News`].
+    /// What others decided about the asker that it has not seen; answered by [`super::Answer::News`].
     News {
         /// What it has seen: what the last answer said.
         seen: Seen,

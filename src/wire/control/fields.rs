@@ -184,7 +184,7 @@ pub(crate) fn large(value: &Value<'_>, key: &'static str) -> Result<u64, Control
     number.ok_or(ControlError::WrongValue(key))
 }
 
-/// Reads what [`compact`] writes; port 0 is no address.
+/// Reads what `wire::compact` writes; port 0 is no address.
 pub(crate) fn address(value: &Value<'_>) -> Result<SocketAddr, ControlError> {
     let address = value.bytes().and_then(read_address);
     let address = address.filter(|address| address.port() != 0);
