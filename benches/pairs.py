@@ -93,10 +93,10 @@ class Side:
         os.remove(copy)
         return time, rate
 
-    def announces(self):
+    def announces(self, bench):
         """Processor time of the tracker for an announce in microseconds, by way."""
         told = subprocess.run(
-            ["cargo", "bench", "--quiet", "--bench", "announces", "--", "1"], cwd=HERE, env={**os.environ, "PIECEFUL": self.binary}, check=True, stdout=subprocess.PIPE, text=True,
+            [bench, "1"], env={**os.environ, "PIECEFUL": self.binary}, check=True, stdout=subprocess.PIPE, text=True,
         )
         found = (ANNOUNCE.match(line) for line in told.stdout.splitlines())
         return {match[1]: (float(match[3]), int(match[2])) for match in found if match}
@@ -105,6 +105,16 @@ class Side:
         self.seed.end()
         self.tracker.terminate()
         self.tracker.wait()
+
+
+def announces_bench():
+    """Builds benches/announces.rs; returns the path of the program."""
+    told = subprocess.run(
+        ["cargo", "bench", "--quiet", "--bench", "announces", "--no-run", "--message-format", "json"],
+        cwd=HERE, check=True, stdout=subprocess.PIPE, text=True,
+    )
+    built = (json.loads(line) for line in told.stdout.splitlines())
+    return next(it["executable"] for it in built if it.get("executable") and it["target"]["name"] == "announces")
 
 
 def print_ratios(what, unit, old, new):
@@ -123,6 +133,7 @@ def main():
     pairs = int(sys.argv[3]) if len(sys.argv) > 3 else 20
     mib = int(sys.argv[4]) if len(sys.argv) > 4 else 512
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
+    bench = announces_bench()
     work = tempfile.mkdtemp(dir="/dev/shm")
     sides = []
     try:
@@ -138,7 +149,7 @@ def main():
             times, rates = ([[value * by for value in side] for side in both] for both, by in [(times, 1024 / mib), (rates, 1e-6)])
             print_ratios(f"{what}, processor time", "s for a GiB", *times)
             print_ratios(f"{what}, rate", "MB/s", *rates)
-        runs = [[side.announces() for side in sides] for _ in range(pairs)]
+        runs = [[side.announces(bench) for side in sides] for _ in range(pairs)]
         for way in runs[0][0]:
             print_ratios(f"announces over {way}, processor time", "us each", *([run[side][way][0] for run in runs] for side in (0, 1)))
             print_ratios(f"announces over {way}, rate", "a second", *([run[side][way][1] for run in runs] for side in (0, 1)))

@@ -1,9 +1,9 @@
-//! How much a peer sends and reads, over all its links.
+//! How much a peer sends and reads over all its links, and how long the other side of a link may take.
 
 use crate::swarm::{Bucket, UploadSlots};
 use crate::system::lock;
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How much a peer sends and reads.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,5 +45,54 @@ impl Throttle {
     pub(super) fn reserve(&self, bytes: u32) -> Instant {
         let mut bucket = lock(&self.bucket);
         self.epoch + bucket.reserve(self.epoch.elapsed(), bytes)
+    }
+}
+
+/// The times of links. A message or a silence that is late is seen within a sixth of its time more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// For the first byte of a call, and for a handshake, however it trickles.
+    pub handshake: Duration,
+    /// For a message that has begun to be here whole. What a limit of ours holds up is not counted.
+    pub message: Duration,
+    /// Between two bytes of the other side (BEP 3: keep-alives come every two minutes).
+    pub silence: Duration,
+    /// For the other side to take what it is sent next.
+    pub unread: Duration,
+    /// How often in a row its requests may go stale, each time for 6 s.
+    pub stalls: u32,
+    /// After so long without a message we send a keep-alive (BEP 3: links end after two minutes of silence).
+    pub keep_alive: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            message: Duration::from_secs(60),
+            silence: Duration::from_secs(150),
+            unread: Duration::from_secs(60),
+            stalls: 10,
+            keep_alive: Duration::from_secs(90),
+        }
+    }
+}
+
+impl Deadlines {
+    /// How long one read waits at most, until it is seen what is late.
+    pub(super) fn look(&self) -> Duration {
+        (self.message.min(self.silence) / 6).max(Duration::from_millis(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_and_keep_alives_stand_on_either_side_of_two_minutes() {
+        let deadlines = Deadlines::default();
+        let two_minutes = Duration::from_secs(120);
+        assert!(deadlines.keep_alive < two_minutes && two_minutes < deadlines.silence);
     }
 }

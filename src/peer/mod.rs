@@ -18,7 +18,6 @@ mod commands;
 mod contacts;
 mod context;
 mod control_line;
-mod deadlines;
 mod download;
 mod error;
 mod file_choice;
@@ -47,11 +46,10 @@ pub use commands::groups::{ListedFile, Uploaded};
 pub use commands::sending::Sent;
 pub use commands::unlisted::{Missing, Unlisted};
 pub use control_line::{ControlLine, ControlLineError, Owners};
-pub use deadlines::Deadlines;
 pub use download::place::Started;
 pub use error::PeerError;
 pub use file_choice::{DownloadOptions, FileChoice};
-pub use limits::Limits;
+pub use limits::{Deadlines, Limits};
 pub use running::{Options, Peer};
 pub use status::{
     DownloadState, DownloadStatus, LinkStatus, ShareStatus, Status, TrackerLine, TrackerState,

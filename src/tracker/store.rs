@@ -11,13 +11,12 @@
 //! Locks: `state`, then the queue of `saves` or an outbox. `state` is never held over I/O or a wait.
 
 mod opening;
-mod outgoing;
 mod saving;
 
 pub use opening::OpenError;
-pub(super) use outgoing::{LineOutbox, Outgoing};
 
 use super::Threads;
+use super::outbox::Outbox;
 use super::registry::{Refusal, Registry, Row, Sequence, Update};
 use super::replication::{
     BATCH, Blobs, Copies, Effect, LineId, Moment, Replica, Report, Serving, Settings, Start,
@@ -37,6 +36,18 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
+
+/// Something to be written to a line between trackers.
+#[derive(Debug)]
+pub(super) enum Outgoing {
+    /// This message.
+    Message(Message),
+    /// The part of a blob from this byte on, read when its turn comes.
+    Blob(InfoHash, u32),
+}
+
+/// What is still to be written to one.
+pub(super) type LineOutbox = Outbox<Outgoing>;
 
 /// How often time passes for the replica.
 const TICK: Duration = Duration::from_millis(100);

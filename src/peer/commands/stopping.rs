@@ -1,6 +1,6 @@
 //! The end of an open share or download at a person's wish: it leaves the swarm and is forgotten.
 //!
-//! What a group shares ends in `group/commands.rs`, as its catalogue is asked too.
+//! What a group shares ends in `groups`, as its catalogue is asked too.
 
 use crate::peer::{Entry, Peer, PeerError, Phase, Transfer};
 use crate::storage::{RecordKind, remove_parts_file};

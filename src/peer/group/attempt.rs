@@ -3,8 +3,9 @@
 //! What is due of one group at a time goes into one request, over a control connection that stays
 //! open. A certificate is fetched in time.
 
-use super::{Group, GroupSwarm, Groups};
-use crate::peer::{Account, AccountError};
+use super::{Group, Groups};
+use crate::certificate::Fingerprint;
+use crate::peer::{Account, AccountError, Announced};
 use crate::wire::PeerId;
 use crate::wire::access::{Announce, AnnounceEvent, Announces, ErrorKind, Peers, Refused};
 use std::net::SocketAddr;
@@ -16,6 +17,25 @@ use std::time::Duration;
 const HUNGRY: Duration = Duration::from_secs(3);
 /// The interval of a peer that listens nowhere, in seconds: it has nothing to announce.
 const NOWHERE: u32 = 60;
+
+/// A share or download of a group.
+pub(crate) trait GroupSwarm: Announced {
+    /// The authority whose certificates its links need.
+    fn authority(&self) -> Option<Fingerprint>;
+
+    /// Ends its links.
+    fn close_links(&self, reason: &str);
+
+    /// Its user may have it: what was suspended goes on.
+    fn may_be_shared(&self);
+
+    /// Its user may no longer have it, or it is off the catalogue. Returns whether it stays here, so
+    /// that it may come back: what is complete does, as the file is its user's.
+    fn may_not_be_shared(&self, reason: &str) -> bool;
+
+    /// Ends it for good.
+    fn fail(&self, reason: &str);
+}
 
 /// An announce that is due.
 #[derive(Debug)]

@@ -7,22 +7,22 @@
 mod begin;
 mod dispatch;
 mod ended;
-mod extensions;
 mod outbox;
 mod reader;
-mod sizes;
 mod state;
 mod stream;
+mod terms;
 mod writer;
 
 pub(super) use begin::{Greeted, begin};
 pub(super) use ended::Ended;
-pub(super) use extensions::{METADATA, PEX, extension_handshake};
 pub(super) use outbox::Queued;
 use outbox::{Next, Outbox};
-pub(super) use sizes::{LARGEST_WINDOW, STACK, USUAL_REQUEST_QUEUE};
-use sizes::{MAX_REQUEST_QUEUE, REQUEST_QUEUE};
 pub(super) use state::Link;
 use state::{About, Traffic};
 pub(super) use stream::LinkStream;
 use stream::WriteError;
+use terms::MAX_REQUEST_QUEUE;
+pub(super) use terms::{
+    LARGEST_WINDOW, METADATA, PEX, STACK, USUAL_REQUEST_QUEUE, extension_handshake,
+};

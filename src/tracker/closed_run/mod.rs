@@ -1,12 +1,11 @@
 //! A closed run: a tracker that serves the clients of one scenario and nothing else.
 //!
-//! In scope: the run's decisions (`run`, pure), its clock and its clients' connections (`running`), the tracker around it
-//! (`host`), and what a client hears at a tracker that holds no run (`absent`). Out of scope: the client's side
-//! (`scenario`), arguments and exit codes.
+//! In scope: the run's decisions (`run`, pure), its clock and its clients' connections (`running`),
+//! and the tracker around it (`host`). Out of scope: the client's side (`scenario`), arguments and
+//! exit codes.
 //!
 //! Invariant: whoever decides holds no socket, file, thread or clock.
 
-mod absent;
 mod client;
 mod events;
 mod files;
@@ -14,7 +13,6 @@ mod host;
 mod run;
 mod running;
 
-pub(super) use absent::no_run;
 use client::Client;
 pub use events::{ConnectionId, Effect, Outcome};
 use events::{Refused, not_wanted, out_of_order};
@@ -22,3 +20,4 @@ use files::Files;
 pub use host::{CLOSED_RUN_ONLY, RunHost, RunOptions};
 pub use run::{ClosedRun, DEFAULT_WAIT, HELLO, NO_LIVING_OWNER, SILENCE};
 pub use running::RunningRun;
+pub(super) use running::no_run;

@@ -12,7 +12,7 @@ use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
 use crate::system::{lock, recover};
 use crate::tracker::Threads;
 use crate::tracker::outbox::{LineError, Outbox};
-use crate::wire::control::{MAX_FRAME, Notice, Request};
+use crate::wire::control::{Answer, ErrorKind, Line, MAX_FRAME, Notice, Request};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -241,6 +241,18 @@ fn write(stream: &TlsStream, outbox: &Outbox<Notice>) {
     stream.finish(FRAME);
     outbox.wait_for_reader(LINGER);
     stream.hang_up();
+}
+
+/// What a tracker that holds no run answers to a client's request, if `body` is one: such a client
+/// reads errors of its own kinds only.
+pub(in crate::tracker) fn no_run(body: &[u8]) -> Option<Vec<u8>> {
+    let request = Request::decode(body).ok()?;
+    let answer = Answer::Error {
+        kind: ErrorKind::NoRun,
+        message: Line::new("this tracker holds no closed run (start one with --expect)"),
+    };
+    let id = request.id;
+    Some(Notice::Answer { id, answer }.encode())
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! What a person does with magnet links.
+//! Downloads that a person asks for: of a `.torrent`, or by a magnet link.
 
 use crate::peer::{
     Announced, DownloadOptions, Entry, FileChoice, MagnetSearch, Peer, PeerError, Planned, Started,
-    Transfer, already, magnet::seek, now_ms, place_of,
+    Transfer, already, magnet::seek, now_ms, place_of, read_torrent,
 };
 use crate::storage::MagnetRecord;
 use crate::torrent::Magnet;
@@ -10,6 +10,35 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 impl Peer {
+    /// Starts fetching what a `.torrent` names: into the destination if that is a folder, under that
+    /// name if not. What is there already is taken as it is, if it is the share: it is hashed first,
+    /// and `progress` is called with the bytes done and all bytes.
+    ///
+    /// # Errors
+    /// When the torrent or the destination cannot be used, or it is here already.
+    pub fn download(
+        &self,
+        torrent: &Path,
+        options: DownloadOptions,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<Started, PeerError> {
+        let metainfo = read_torrent(torrent)?;
+        if metainfo.info().ssl_cert().is_some() {
+            return Err(PeerError::OfGroup(torrent.to_owned()));
+        }
+        let place = place_of(&self.transfers, &metainfo, options.destination.as_deref())?;
+        let started = Started::new(metainfo.info(), place.path());
+        let planned = Planned {
+            metainfo,
+            place,
+            choice: options.choice,
+            peers: Vec::new(),
+            replaces: None,
+        };
+        planned.start(&self.transfers, progress)?;
+        Ok(started)
+    }
+
     /// Starts fetching what a magnet link names: at first its metadata, from peers that its trackers,
     /// those of TRACKER_INFO and the link itself name, then the rest as [`Peer::download`] does.
     ///
