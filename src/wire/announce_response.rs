@@ -5,7 +5,7 @@
 //! peers, their interval and the length of their text are not theirs to choose. Out of scope: HTTP.
 
 use super::PeerId;
-use super::compact::{compact, octets, read_canonical, read_ip};
+use super::compact::{octets, read_canonical, read_ip, write_compact};
 use crate::bencode::{self, Dictionary, Item, KeyOrder, Value};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -119,7 +119,7 @@ impl AnnounceResponse {
                     } else {
                         &mut v6
                     };
-                    out.extend(compact(peer.address));
+                    write_compact(peer.address, out);
                 }
                 entries.push(("peers", v4.into()));
                 if !v6.is_empty() {

@@ -10,9 +10,18 @@ pub(super) fn octets(ip: IpAddr) -> Vec<u8> {
 }
 
 pub(super) fn compact(address: SocketAddr) -> Vec<u8> {
-    let mut bytes = octets(address.ip());
-    bytes.extend(address.port().to_be_bytes());
+    let mut bytes = Vec::with_capacity(18);
+    write_compact(address, &mut bytes);
     bytes
+}
+
+/// Appends an address: an answer of a tracker holds many, so nothing is allocated for each.
+pub(super) fn write_compact(address: SocketAddr, out: &mut Vec<u8>) {
+    match address.ip() {
+        IpAddr::V4(ip) => out.extend(ip.octets()),
+        IpAddr::V6(ip) => out.extend(ip.octets()),
+    }
+    out.extend(address.port().to_be_bytes());
 }
 
 pub(super) fn read_ip(octets: &[u8]) -> Option<IpAddr> {

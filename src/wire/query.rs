@@ -1,6 +1,6 @@
 //! Query strings of HTTP announces and scrapes: `key=value` pairs with `%`-escapes (RFC 3986, section 2.1).
 //!
-//! In scope: splitting and unescaping, into arrays of known size so that nothing is allocated, Out of
+//! In scope: splitting and unescaping, into arrays of known size so that nothing is allocated. Out of
 //! scope: what the keys mean.
 
 use crate::base::hex;
