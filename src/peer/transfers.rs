@@ -134,12 +134,6 @@ impl Transfers {
         entries
     }
 
-    /// All shares and downloads, the oldest first.
-    pub(super) fn sorted_transfers(&self) -> Vec<Arc<Transfer>> {
-        let entries = self.sorted().into_iter();
-        entries.filter_map(Entry::into_transfer).collect()
-    }
-
     /// All shares and downloads, in no order.
     pub(super) fn transfers(&self) -> Vec<Arc<Transfer>> {
         let entries = self.entries().into_iter();

@@ -18,7 +18,8 @@ impl Peer {
 
     /// All links.
     pub fn links(&self) -> Vec<LinkStatus> {
-        let transfers = self.transfers.sorted_transfers().into_iter();
+        let transfers = self.transfers.sorted().into_iter();
+        let transfers = transfers.filter_map(Entry::into_transfer);
         transfers
             .flat_map(|transfer| transfer.link_statuses())
             .collect()
@@ -26,10 +27,8 @@ impl Peer {
 
     /// The peer as a whole.
     pub fn status(&self) -> Status {
-        let transfers = self.transfers.sorted_transfers();
-        let shares = transfers
-            .iter()
-            .filter_map(|transfer| transfer.share_status());
+        let transfers = self.transfers.sorted().into_iter();
+        let shares = transfers.filter_map(|entry| entry.into_transfer()?.share_status());
         Status {
             address: self.address(),
             name: self.context.identity.name.clone(),
@@ -37,10 +36,7 @@ impl Peer {
             shares: shares.collect(),
             downloads: self.downloads(),
             trackers: self.trackers(),
-            links: transfers
-                .iter()
-                .map(|transfer| transfer.state().links.len())
-                .sum(),
+            links: self.links().len(),
         }
     }
 
