@@ -40,14 +40,13 @@ pub(super) fn run(transfers: &Transfers, calls: &Calls) {
 /// TRACKER_INFO may by now name a tracker for what has none; a download may need more of its own.
 fn look_at_trackers(transfers: &Transfers, entry: &Entry) {
     let (announcer, now) = (&transfers.services.announcer, transfers.context.now());
-    // Looked up only for what needs it: it goes through all that is announced.
-    let is_announced = || announcer.announces(entry.info_hash());
+    let is_announced = announcer.announces(entry.info_hash());
     match entry {
-        Entry::Search(search) if search.is_seeking() && !is_announced() => {
+        Entry::Search(search) if search.is_seeking() && !is_announced => {
             announcer.announce(search.clone(), None);
         }
         Entry::Search(search) => announcer.look_at_need(search.clone(), now),
-        Entry::Transfer(transfer) if transfer.is_to_be_announced() && !is_announced() => {
+        Entry::Transfer(transfer) if transfer.is_to_be_announced() && !is_announced => {
             transfer.announce(None);
         }
         Entry::Transfer(transfer) => announcer.look_at_need(transfer.clone(), now),
