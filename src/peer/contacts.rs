@@ -34,12 +34,12 @@ impl Contacts {
     /// The address is called again later.
     pub(super) fn call_failed(&mut self, address: SocketAddr, now: Duration) {
         self.candidates
-            .failed(address, now, &mut fastrand::Rng::new());
+            .on_failed(address, now, &mut fastrand::Rng::new());
     }
 
     /// There is no link with the address any more, or another: it may be called again after a while.
     pub(super) fn released(&mut self, address: SocketAddr, now: Duration) {
-        self.candidates.released(address, now + CALL_AGAIN);
+        self.candidates.release(address, now + CALL_AGAIN);
     }
 
     /// The thread that called the address has ended. Unless a link with it is `linked` all the same,

@@ -305,6 +305,36 @@ impl ActivePiece {
         }
     }
 
+    /// Whether a link may still be asked for something of it that nobody was asked for.
+    #[cfg(test)]
+    pub(super) fn gives(&self) -> bool {
+        self.has_free() || self.next_run().is_some()
+    }
+
+    /// The blocks that are asked of a link.
+    #[cfg(test)]
+    pub(super) fn asked_of(&self, link: LinkId, lengths: &Lengths) -> Vec<BlockRange> {
+        let blocks = self.runs.iter().flatten().enumerate();
+        let asked = blocks.filter(|(_, block)| {
+            matches!(block, Block::Asked { of, again, .. } if *of == link || *again == Some(link))
+        });
+        let ranges = asked.filter_map(|(at, _)| lengths.block(self.piece, at as u32));
+        ranges.collect()
+    }
+
+    /// Panics if a count is wrong, or a block of a run that was not begun is not free.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let is_free = |block: &&Block| **block == Block::Free;
+        let (begun, later) = self.runs.split_at(self.begun as usize);
+        let free = begun.iter().flatten().filter(is_free).count();
+        assert_eq!(free, self.free as usize, "{:?}", self.piece);
+        assert!(later.iter().flatten().all(|block| is_free(&block)));
+        let blocks = self.runs.iter().flatten();
+        let missing = blocks.filter(|block| **block != Block::Arrived).count();
+        assert_eq!(missing, self.missing as usize, "{:?}", self.piece);
+    }
+
     fn free_block(&mut self, link: LinkId, number: u32) {
         let run = self.runs.get_mut((number / RUN_BLOCKS) as usize);
         let Some(block) = run.and_then(|run| run.get_mut((number % RUN_BLOCKS) as usize)) else {

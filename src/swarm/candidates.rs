@@ -100,7 +100,7 @@ impl Candidates {
     }
 
     /// A link with the address stands, whoever called.
-    pub fn linked(&mut self, address: SocketAddr) {
+    pub fn on_linked(&mut self, address: SocketAddr) {
         if let Some(candidate) = self.addresses.get_mut(&address)
             && !matches!(candidate.state, State::Barred(_))
         {
@@ -110,14 +110,14 @@ impl Candidates {
 
     /// The link with the address was of use: what failed before counts no more. A handshake alone is no use; whoever
     /// answers one and then goes would be called again every second for ever.
-    pub fn proved(&mut self, address: SocketAddr) {
+    pub fn on_proved(&mut self, address: SocketAddr) {
         if let Some(candidate) = self.addresses.get_mut(&address) {
             candidate.failures = 0;
         }
     }
 
     /// The call failed or the link ended; the next try waits longer with each failure in a row.
-    pub fn failed(&mut self, address: SocketAddr, now: Duration, rng: &mut Rng) {
+    pub fn on_failed(&mut self, address: SocketAddr, now: Duration, rng: &mut Rng) {
         let Some(candidate) = self.addresses.get_mut(&address) else {
             return;
         };
@@ -139,7 +139,7 @@ impl Candidates {
     }
 
     /// The address is free again without blame: it was let go for reasons of our own.
-    pub fn released(&mut self, address: SocketAddr, until: Duration) {
+    pub fn release(&mut self, address: SocketAddr, until: Duration) {
         if let Some(candidate) = self.addresses.get_mut(&address)
             && candidate.state == State::Busy
         {
@@ -243,8 +243,8 @@ mod tests {
         let address = |port| SocketAddr::from(([10, 0, 0, 1], port));
         (1..=3).for_each(|port| candidates.add(address(port)));
         candidates.bar(address(1), Duration::from_secs(600));
-        candidates.linked(address(2));
-        candidates.failed(address(3), Duration::ZERO, &mut rng);
+        candidates.on_linked(address(2));
+        candidates.on_failed(address(3), Duration::ZERO, &mut rng);
         assert_eq!(candidates.next(Duration::ZERO, &mut rng), None);
         let mut after = candidates.handed_on();
         let called = [(); 3].map(|()| after.next(Duration::ZERO, &mut rng));
@@ -267,16 +267,16 @@ mod tests {
         for failure in 0..MOST_FAILURES {
             assert_eq!(candidates.next(now, &mut rng), Some(address(1)));
             assert_eq!(candidates.next(now, &mut rng), None, "busy");
-            candidates.failed(address(1), now, &mut rng);
+            candidates.on_failed(address(1), now, &mut rng);
             let due = candidates.next_due().unwrap() - now;
             let full = Duration::from_secs(1 << failure).min(LONGEST_PAUSE);
             assert!(due >= full / 2 && due <= full, "{due:?} after {failure}");
             now += full;
         }
         candidates.next(now, &mut rng);
-        candidates.linked(address(1));
-        candidates.proved(address(1));
-        candidates.failed(address(1), now, &mut rng);
+        candidates.on_linked(address(1));
+        candidates.on_proved(address(1));
+        candidates.on_failed(address(1), now, &mut rng);
         assert!(candidates.next_due().unwrap() - now <= FIRST_PAUSE);
     }
 
@@ -287,12 +287,12 @@ mod tests {
         for call in 0..=MOST_FAILURES {
             let now = LONGEST_PAUSE * call;
             assert_eq!(candidates.next(now, &mut rng), Some(address(1)));
-            candidates.failed(address(1), now, &mut rng);
+            candidates.on_failed(address(1), now, &mut rng);
         }
         assert_eq!(candidates.known().count(), 0);
         candidates.bar(address(2), Duration::from_secs(9));
         candidates.add(address(2));
-        candidates.failed(address(2), Duration::ZERO, &mut rng);
+        candidates.on_failed(address(2), Duration::ZERO, &mut rng);
         assert!(candidates.is_barred(address(2), Duration::ZERO));
         assert_eq!(candidates.next(Duration::from_secs(8), &mut rng), None);
         assert_eq!(
@@ -306,9 +306,9 @@ mod tests {
         let (mut candidates, mut rng) = (Candidates::default(), Rng::with_seed(1));
         candidates.add(address(1));
         candidates.next(Duration::ZERO, &mut rng);
-        candidates.linked(address(1));
-        candidates.released(address(1), Duration::from_secs(60));
-        candidates.failed(address(1), Duration::from_secs(1), &mut rng);
+        candidates.on_linked(address(1));
+        candidates.release(address(1), Duration::from_secs(60));
+        candidates.on_failed(address(1), Duration::from_secs(1), &mut rng);
         assert_eq!(candidates.next_due(), Some(Duration::from_secs(60)));
     }
 

@@ -177,7 +177,7 @@ impl Choker {
     }
 
     /// The peer is interested in our pieces, or is so no more.
-    pub fn interested(&mut self, id: LinkId, interested: bool) {
+    pub fn on_interested(&mut self, id: LinkId, interested: bool) {
         if let Some(peer) = self.peers.get_mut(&id) {
             self.disturbed |= peer.interested && !interested && peer.is_served();
             peer.interested = interested;
@@ -190,7 +190,7 @@ impl Choker {
     }
 
     /// Takes in what is seen of a peer.
-    pub fn see(&mut self, id: LinkId, now: Duration, seen: Seen) {
+    pub fn observe(&mut self, id: LinkId, now: Duration, seen: Seen) {
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
@@ -216,7 +216,7 @@ impl Choker {
     }
 
     /// The peer choked us: it owes us nothing any more.
-    pub fn owes_nothing(&mut self, id: LinkId) {
+    pub fn on_choke(&mut self, id: LinkId) {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.owes = None;
         }

@@ -1,4 +1,20 @@
 //! Which blocks to ask of which link: rarest first, no block twice outside endgame.
+//!
+//! Each piece of the share is in exactly one of four sets:
+//!
+//! | set | held in | a piece comes in by | and leaves by |
+//! |---|---|---|---|
+//! | not needed | neither `needed` nor `owned` | [`Picker::of`] | [`Picker::on_verified`] |
+//! | waiting | `Rarity` | [`Picker::of`]; `on_failed`, `abandon_active` | `next_blocks`, which begins it |
+//! | active | `active` | `next_blocks` | `on_verified`, `on_failed`, `abandon_active` |
+//! | owned | `owned` | [`Picker::of`], `on_verified` | never |
+//!
+//! An active piece that has blocks to give out is also in `open`. A piece that failed with several
+//! sources is also in `doubtful`, until it is owned.
+//!
+//! A block of an active piece is free, asked of one link (in endgame of two), or has arrived. A
+//! request is in flight at a link if and only if its block is asked of that link. `check` says all
+//! this as code.
 
 mod link;
 mod pieces;
@@ -77,8 +93,8 @@ impl Picker {
     /// A source that has everything and serves every request; it delivers long stretches of pieces best.
     pub fn add_server(&mut self, id: LinkId, largest_window: u32) {
         self.add_link(id, largest_window);
-        self.has(id, PieceSet::full(&self.pieces.lengths));
-        self.choked(id, false, false);
+        self.on_pieces(id, PieceSet::full(&self.pieces.lengths));
+        self.on_unchoke(id);
         if let Some(link) = self.links.get_mut(&id) {
             link.stretch = Some(0);
         }
@@ -97,7 +113,7 @@ impl Picker {
     }
 
     /// The link sent all its pieces at once.
-    pub fn has(&mut self, id: LinkId, has: PieceSet) {
+    pub fn on_pieces(&mut self, id: LinkId, has: PieceSet) {
         if let Some(link) = self.links.get_mut(&id) {
             let wanted = self.pieces.wanted_of(&has);
             if !has.is_full() {
@@ -109,7 +125,7 @@ impl Picker {
 
     /// The link sent all its pieces again. Returns `false`, and changes nothing, if a piece is missing
     /// that the link had before.
-    pub fn has_more(&mut self, id: LinkId, has: &PieceSet) -> bool {
+    pub fn on_pieces_again(&mut self, id: LinkId, has: &PieceSet) -> bool {
         let Some(link) = self.links.get_mut(&id) else {
             return true;
         };
@@ -123,13 +139,13 @@ impl Picker {
         }
         link.told = true;
         for piece in lengths.all_pieces().filter(|piece| has.contains(*piece)) {
-            self.have(id, piece);
+            self.on_have(id, piece);
         }
         true
     }
 
     /// The link owns one piece more.
-    pub fn have(&mut self, id: LinkId, piece: PieceIndex) {
+    pub fn on_have(&mut self, id: LinkId, piece: PieceIndex) {
         let wanted = self.pieces.wants(piece);
         if let Some(link) = self.links.get_mut(&id)
             && link.add_piece(piece, wanted)
@@ -144,7 +160,7 @@ impl Picker {
     }
 
     /// Whether the link has announced its pieces.
-    pub fn has_told(&self, id: LinkId) -> bool {
+    pub fn has_announced(&self, id: LinkId) -> bool {
         self.links.get(&id).is_some_and(|link| link.told)
     }
 
@@ -159,21 +175,26 @@ impl Picker {
         link.is_some_and(|link| link.requests.flying() > 0)
     }
 
-    /// The link serves requests, or no longer does. With `forget`, pending requests are dropped (BEP 3:
-    /// a choke drops requests; with BEP 6 each is rejected on its own).
-    pub fn choked(&mut self, id: LinkId, choked: bool, forget: bool) {
+    /// The link serves requests from now on.
+    pub fn on_unchoke(&mut self, id: LinkId) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.choked = choked;
-            if choked && forget {
+            link.choked = false;
+        }
+    }
+
+    /// The link serves requests no longer. With `forget`, pending requests are dropped (BEP 3: a
+    /// choke drops requests; with BEP 6 each is rejected on its own).
+    pub fn on_choke(&mut self, id: LinkId, forget: bool) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.choked = true;
+            if forget {
                 link.requests.dropped();
             }
         }
-        if choked && forget {
+        if forget {
             self.release_all(id);
         }
-        if choked {
-            self.pieces.let_others_fetch(id);
-        }
+        self.pieces.let_others_fetch(id);
     }
 
     /// Whether the link does not serve requests.
@@ -182,14 +203,14 @@ impl Picker {
     }
 
     /// The link will send this piece even while it chokes us (BEP 6, "allowed fast").
-    pub fn allowed(&mut self, id: LinkId, piece: PieceIndex) {
+    pub fn on_allowed_fast(&mut self, id: LinkId, piece: PieceIndex) {
         if let Some(link) = self.links.get_mut(&id) {
             link.allow(piece);
         }
     }
 
     /// The link would like to send this piece before others (BEP 6, "suggest piece").
-    pub fn suggested(&mut self, id: LinkId, piece: PieceIndex) {
+    pub fn on_suggest(&mut self, id: LinkId, piece: PieceIndex) {
         if let Some(link) = self.links.get_mut(&id) {
             link.suggest(piece);
         }
@@ -259,7 +280,7 @@ impl Picker {
     }
 
     /// A block arrived whole.
-    pub fn arrived(&mut self, id: LinkId, range: BlockRange, now: Duration) -> Arrival {
+    pub fn on_block(&mut self, id: LinkId, range: BlockRange, now: Duration) -> Arrival {
         let link = self.links.get_mut(&id);
         if !link.is_some_and(|link| link.requests.arrived(range, now)) {
             return Arrival::Unasked;
@@ -284,7 +305,7 @@ impl Picker {
     }
 
     /// The link will not send this block.
-    pub fn rejected(&mut self, id: LinkId, range: BlockRange) {
+    pub fn on_reject(&mut self, id: LinkId, range: BlockRange) {
         if let Some(link) = self.links.get_mut(&id)
             && link.requests.rejected(range)
         {
@@ -296,7 +317,7 @@ impl Picker {
     }
 
     /// A piece is here, verified and written. The caller frees its buffers.
-    pub fn verified(&mut self, piece: PieceIndex) {
+    pub fn on_verified(&mut self, piece: PieceIndex) {
         if self.pieces.verified(piece) {
             for link in self.links.values_mut() {
                 link.owned_here(piece);
@@ -305,7 +326,7 @@ impl Picker {
     }
 
     /// A piece was complete and did not verify; it waits to be fetched again.
-    pub fn failed(&mut self, piece: PieceIndex) -> Verdict {
+    pub fn on_failed(&mut self, piece: PieceIndex) -> Verdict {
         self.pieces.failed(piece)
     }
 
@@ -351,6 +372,20 @@ impl Picker {
         let any_full = self.links.values().any(|link| link.has.is_full());
         let pieces = self.pieces.without_owner();
         pieces.filter(move |_| !any_full)
+    }
+
+    /// Panics if an invariant of the table above does not hold.
+    #[cfg(test)]
+    pub(crate) fn check(&self) {
+        let links: Vec<&Link> = self.links.values().collect();
+        self.pieces.check(&links);
+        for link in links {
+            let mut in_flight: Vec<BlockRange> = link.requests.in_flight().collect();
+            in_flight.sort();
+            let mut asked = self.pieces.asked_of(link.id);
+            asked.sort();
+            assert_eq!(in_flight, asked, "requests to {:?}", link.id);
+        }
     }
 
     fn release_all(&mut self, id: LinkId) {

@@ -98,8 +98,8 @@ impl World {
                 }
             }
             world.picker.add_link(id, 500);
-            world.picker.has(id, has.clone());
-            world.picker.choked(id, false, false);
+            world.picker.on_pieces(id, has.clone());
+            world.picker.on_unchoke(id);
             world.owners.insert(id, (owner.clone(), has));
         }
         world.at(Duration::ZERO, Event::Tick);
@@ -175,7 +175,7 @@ impl World {
         if let Some(holders) = self.open_asks.get_mut(&range) {
             holders.remove(&id);
         }
-        match self.picker.arrived(id, range, self.now) {
+        match self.picker.on_block(id, range, self.now) {
             Arrival::Unasked => panic!("an asked block counts as unasked"),
             Arrival::Late => {}
             Arrival::Fresh { cancel, completed } => {
@@ -212,14 +212,14 @@ impl World {
             }
             _ => true,
         });
-        self.picker.choked(id, true, !fast);
+        self.picker.on_choke(id, !fast);
         for (piece, begin) in dropped {
             let range = self.block_of(piece, begin);
             if let Some(holders) = self.open_asks.get_mut(&range) {
                 holders.remove(&id);
             }
             if fast {
-                self.picker.rejected(id, range);
+                self.picker.on_reject(id, range);
             }
         }
         self.at(Duration::from_millis(pause), Event::Unchoke(id));
@@ -231,7 +231,7 @@ impl World {
             return;
         }
         if self.bad.remove(&run.piece) {
-            if let Verdict::Proven(liar) = self.picker.failed(run.piece) {
+            if let Verdict::Proven(liar) = self.picker.on_failed(run.piece) {
                 assert_eq!(
                     self.owners[&liar].0.manner,
                     Manner::Lying,
@@ -241,7 +241,7 @@ impl World {
                 self.remove(liar);
             }
         } else {
-            self.picker.verified(run.piece);
+            self.picker.on_verified(run.piece);
             *self.fetched.entry(run.piece).or_default() += 1;
         }
     }
@@ -267,15 +267,16 @@ impl World {
                     if let Some(holders) = self.open_asks.get_mut(&range) {
                         holders.remove(&id);
                     }
-                    self.picker.rejected(id, range);
+                    self.picker.on_reject(id, range);
                     self.ask(id);
                 }
                 Event::Unchoke(id) => {
                     self.choking.remove(&id);
-                    self.picker.choked(id, false, false);
+                    self.picker.on_unchoke(id);
                     self.ask(id);
                 }
                 Event::Tick => {
+                    self.picker.check();
                     for (id, _) in self.picker.take_from_stalled(self.now) {
                         self.open_asks.values_mut().for_each(|holders| {
                             holders.remove(&id);
@@ -426,18 +427,18 @@ fn while_choked_only_allowed_pieces_are_asked_for_and_a_refusal_ends_it() {
     picker.add_link(id, 100);
     let mut has = PieceSet::full(&lengths);
     has.remove(piece(9));
-    picker.has(id, has);
+    picker.on_pieces(id, has);
     assert!(ask(&mut picker, now).is_empty());
     // One that the link does not have itself waits until it has.
-    picker.allowed(id, piece(9));
+    picker.on_allowed_fast(id, piece(9));
     assert!(ask(&mut picker, now).is_empty());
-    picker.allowed(id, piece(7));
+    picker.on_allowed_fast(id, piece(7));
     assert_eq!(ask(&mut picker, now), [7, 7]);
-    picker.rejected(id, lengths.block(piece(7), 0).unwrap());
-    picker.rejected(id, lengths.block(piece(7), 1).unwrap());
+    picker.on_reject(id, lengths.block(piece(7), 0).unwrap());
+    picker.on_reject(id, lengths.block(piece(7), 1).unwrap());
     assert!(ask(&mut picker, now).is_empty());
     assert!(ask(&mut picker, now + Duration::from_secs(1)).is_empty());
-    picker.choked(id, false, false);
+    picker.on_unchoke(id);
     assert!(!ask(&mut picker, now + Duration::from_secs(2)).is_empty());
 }
 
@@ -448,11 +449,11 @@ fn what_is_suggested_comes_first_and_the_list_is_bounded() {
     let id = LinkId(1);
     let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
     picker.add_link(id, 1);
-    picker.has(id, PieceSet::full(&lengths));
-    picker.choked(id, false, false);
+    picker.on_pieces(id, PieceSet::full(&lengths));
+    picker.on_unchoke(id);
     for number in 0..1_000 {
-        picker.suggested(id, piece(number));
-        picker.allowed(id, piece(number));
+        picker.on_suggest(id, piece(number));
+        picker.on_allowed_fast(id, piece(number));
     }
     let mut blocks = Vec::new();
     picker.next_blocks(id, Duration::from_secs(1), &mut |_| true, &mut blocks);
@@ -487,9 +488,9 @@ fn fetched(picker: &mut Picker, id: LinkId) -> Vec<u32> {
             if !begun.contains(&piece.number()) {
                 begun.push(piece.number());
             }
-            picker.arrived(id, block, now);
+            picker.on_block(id, block, now);
             if picker.all_arrived(piece) {
-                picker.verified(piece);
+                picker.on_verified(piece);
             }
         }
     }
@@ -511,11 +512,11 @@ fn pieces_that_are_not_needed_are_not_asked_for_and_the_rest_is_complete_without
     let mut picker = Picker::of(lengths, owned, needed, 1);
     let id = LinkId(1);
     picker.add_link(id, 100);
-    picker.choked(id, false, false);
-    picker.has(id, PieceSet::empty(&lengths));
-    picker.have(id, piece(4));
+    picker.on_unchoke(id);
+    picker.on_pieces(id, PieceSet::empty(&lengths));
+    picker.on_have(id, piece(4));
     assert!(!picker.is_interesting(id), "nothing that is needed");
-    (0..40).for_each(|number| picker.have(id, piece(number)));
+    (0..40).for_each(|number| picker.on_have(id, piece(number)));
     assert!(picker.is_interesting(id) && !picker.is_complete());
     let mut begun = fetched(&mut picker, id);
     begun.sort_unstable();
@@ -531,17 +532,17 @@ fn in_order_the_first_piece_comes_first_and_again_after_it_failed() {
     picker.go_in_order();
     let id = LinkId(1);
     picker.add_link(id, 8);
-    picker.has(id, PieceSet::full(&lengths));
-    picker.choked(id, false, false);
-    picker.suggested(id, lengths.piece(50).unwrap());
+    picker.on_pieces(id, PieceSet::full(&lengths));
+    picker.on_unchoke(id);
+    picker.on_suggest(id, lengths.piece(50).unwrap());
     let now = Duration::from_millis(1);
     let mut blocks = Vec::new();
     picker.next_blocks(id, now, &mut |_| true, &mut blocks);
     assert_eq!(blocks[0].piece().number(), 0);
     for block in blocks.iter().filter(|block| block.piece().number() == 0) {
-        picker.arrived(id, *block, now);
+        picker.on_block(id, *block, now);
     }
-    picker.failed(lengths.piece(0).unwrap());
+    picker.on_failed(lengths.piece(0).unwrap());
     picker.abandon_active();
     let order: Vec<u32> = (0..60).collect();
     assert_eq!(fetched(&mut picker, id), order);
@@ -553,8 +554,8 @@ fn a_server_is_asked_for_long_stretches_around_what_others_fetch() {
     let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
     let (server, peer) = (LinkId(1), LinkId(2));
     picker.add_link(peer, 4);
-    picker.has(peer, PieceSet::full(&lengths));
-    picker.choked(peer, false, false);
+    picker.on_pieces(peer, PieceSet::full(&lengths));
+    picker.on_unchoke(peer);
     let mut taken = Vec::new();
     picker.next_blocks(peer, Duration::from_millis(1), &mut |_| true, &mut taken);
     let taken: HashSet<u32> = taken.iter().map(|block| block.piece().number()).collect();

@@ -81,7 +81,7 @@ impl Peer {
             .filter(|owner| !linked.contains(owner))
             .collect();
         let without_owner = state.picker.without_owner().count() as u32;
-        let heard_of_all = state.links.keys().all(|id| state.picker.has_told(*id));
+        let heard_of_all = state.links.keys().all(|id| state.picker.has_announced(*id));
         let missing = if state.phase != Phase::Active || state.with_pool > 0 || without_owner == 0 {
             Missing::Nothing
         } else if !unlinked.is_empty() {

@@ -21,17 +21,17 @@ pub(super) fn act(
     match message {
         Message::KeepAlive | Message::Port(_) => {}
         Message::Choke => transfer.on_news(link, |state| {
-            state.picker.choked(link.id, true, !link.fast);
-            state.choker.owes_nothing(link.id);
+            state.picker.on_choke(link.id, !link.fast);
+            state.choker.on_choke(link.id);
         }),
         Message::Unchoke => transfer.on_news(link, |state| {
-            state.picker.choked(link.id, false, !link.fast);
+            state.picker.on_unchoke(link.id);
         }),
         Message::Interested => transfer.on_interested(link, true),
         Message::NotInterested => transfer.on_interested(link, false),
         Message::Have(index) => {
             let piece = piece("have", index)?;
-            transfer.on_news(link, |state| state.picker.have(link.id, piece));
+            transfer.on_news(link, |state| state.picker.on_have(link.id, piece));
         }
         Message::Bitfield(bits) => bitfield(
             transfer,
@@ -54,14 +54,14 @@ pub(super) fn act(
         }
         Message::Reject(asked) if link.fast => {
             let range = range(transfer, asked)?;
-            transfer.on_news(link, |state| state.picker.rejected(link.id, range));
+            transfer.on_news(link, |state| state.picker.on_reject(link.id, range));
         }
         Message::Suggest(index) if link.fast => {
             transfer.on_suggest(link, piece("suggest", index)?);
         }
         Message::AllowedFast(index) if link.fast => {
             let piece = piece("allowed fast", index)?;
-            transfer.on_news(link, |state| state.picker.allowed(link.id, piece));
+            transfer.on_news(link, |state| state.picker.on_allowed_fast(link.id, piece));
         }
         Message::HaveAll
         | Message::HaveNone
@@ -94,11 +94,11 @@ fn bitfield(transfer: &Transfer, link: &Link, pieces: PieceSet, first: bool) -> 
     let id = link.id;
     let is_taken = transfer.on_news(link, |state| {
         if first {
-            state.picker.has(id, pieces);
+            state.picker.on_pieces(id, pieces);
             return true;
         }
         // If something is taken back, nothing changes.
-        state.picker.has_more(id, &pieces)
+        state.picker.on_pieces_again(id, &pieces)
     });
     is_taken.then_some(()).ok_or(Ended::TakenBack)
 }

@@ -114,7 +114,7 @@ pub(crate) fn fetch(
     match fetched {
         Ok(metadata) => {
             log::info!("{name}: {address} gave the metadata");
-            search.contacts(|contacts| contacts.candidates.proved(address));
+            search.contacts(|contacts| contacts.candidates.on_proved(address));
             Some(metadata)
         }
         Err(error) => {
@@ -130,7 +130,7 @@ fn note_failure(search: &MagnetSearch, address: SocketAddr, port: Option<u16>, e
     match error {
         FetchError::Turned(Turned::Barred) => {}
         FetchError::Turned(_) => {
-            search.contacts(|contacts| contacts.candidates.released(address, now + AGAIN));
+            search.contacts(|contacts| contacts.candidates.release(address, now + AGAIN));
         }
         FetchError::WrongHash => {
             log::warn!("{name}: {address}: {error}");

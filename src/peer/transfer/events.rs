@@ -29,7 +29,7 @@ impl Transfer {
 
     /// The other side would like to send a piece before others.
     pub(crate) fn on_suggest(&self, link: &Link, piece: PieceIndex) {
-        self.state().picker.suggested(link.id, piece);
+        self.state().picker.on_suggest(link.id, piece);
     }
 
     /// The other side told of itself.
@@ -51,7 +51,7 @@ impl Transfer {
             .limit_window(link.id, queue.clamp(1, LARGEST_WINDOW));
         if let Some(address) = link.listens_at() {
             state.contacts.candidates.add(address);
-            state.contacts.candidates.linked(address);
+            state.contacts.candidates.on_linked(address);
         }
         self.follow_up(&mut state, link);
     }
@@ -85,7 +85,7 @@ impl Transfer {
         let mut guard = self.state();
         let state = &mut *guard;
         let mut completed = None;
-        let spare = match state.picker.arrived(id, range, now) {
+        let spare = match state.picker.on_block(id, range, now) {
             Arrival::Unasked => return Err(Unasked),
             Arrival::Late => Some(buffer),
             // What still comes in after a download was ended is nobody's: its buffers were given back.

@@ -89,7 +89,7 @@ impl Transfer {
             return Err(Refusal::Full);
         }
         if link.outgoing {
-            state.contacts.candidates.linked(link.address);
+            state.contacts.candidates.on_linked(link.address);
         }
         let window = if link.extensions {
             LARGEST_WINDOW
@@ -115,7 +115,7 @@ impl Transfer {
         };
         // One that was of use and goes is called again soon; one that never was, later each time.
         if now.saturating_sub(link.traffic.since) > PROVED || link.moved_anything() {
-            state.contacts.candidates.proved(address);
+            state.contacts.candidates.on_proved(address);
         }
         state.contacts.call_failed(address, now);
         if ended.is_breach() {

@@ -184,7 +184,7 @@ impl Transfer {
         self.context.owned.publish(self.info_hash(), piece);
         let (owned, complete) = {
             let mut state = self.state();
-            state.picker.verified(piece);
+            state.picker.on_verified(piece);
             state.verified_bytes += u64::from(self.info().lengths().length(piece));
             // What came from it alone and is right speaks for it.
             if let [Source::Web(id, _)] = sources.keys().collect::<Vec<_>>().as_slice()
@@ -223,7 +223,7 @@ impl Transfer {
         let until = self.context.now() + BARRED;
         let mut state = self.state();
         state.hashes.remove(&piece);
-        match state.picker.failed(piece) {
+        match state.picker.on_failed(piece) {
             Verdict::Proven(id) => {
                 log::warn!(
                     "{}: piece {} does not verify; all of it came from one peer",
@@ -326,10 +326,7 @@ impl Transfer {
             let idle = links.filter(|link| state.fetches_nothing(link));
             for link in idle.cloned().collect::<Vec<_>>() {
                 if let Some(address) = link.listens_at() {
-                    state
-                        .contacts
-                        .candidates
-                        .released(address, now + SEED_AGAIN);
+                    state.contacts.candidates.release(address, now + SEED_AGAIN);
                 }
                 link.close(NOTHING_TO_FETCH);
             }

@@ -15,7 +15,7 @@ impl Transfer {
     /// The other side is interested in our pieces, or is so no more.
     pub(crate) fn on_interested(&self, link: &Link, interested: bool) {
         let mut state = self.state();
-        state.choker.interested(link.id, interested);
+        state.choker.on_interested(link.id, interested);
         state.serve(self.context.now());
     }
 
@@ -60,7 +60,7 @@ impl State {
                     && !self.picker.is_choked(link.id)
                     && self.picker.is_fetching(link.id),
             };
-            self.choker.see(link.id, now, seen);
+            self.choker.observe(link.id, now, seen);
         }
     }
 

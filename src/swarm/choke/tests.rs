@@ -54,7 +54,7 @@ impl World {
     }
 
     fn interest(&mut self, peer: u64, interested: bool) {
-        self.choker.interested(LinkId(peer), interested);
+        self.choker.on_interested(LinkId(peer), interested);
         self.decide();
     }
 
@@ -104,7 +104,7 @@ impl World {
             if self.served.contains(id) {
                 seen.took += self.takes.get(id).copied().unwrap_or(0);
             }
-            self.choker.see(*id, self.now, *seen);
+            self.choker.observe(*id, self.now, *seen);
         }
         self.decide();
     }
@@ -211,7 +211,7 @@ fn who_owes_and_delivers_nothing_for_a_minute_has_no_regular_slot() {
     world.gives.insert(silent, 90_000);
     world.seconds(11);
     assert!(world.choker.peers[&silent].slot == Slot::Regular);
-    world.choker.see(
+    world.choker.observe(
         silent,
         world.now,
         Seen {
@@ -219,7 +219,7 @@ fn who_owes_and_delivers_nothing_for_a_minute_has_no_regular_slot() {
             ..world.seen[&silent]
         },
     );
-    world.choker.owes_nothing(silent);
+    world.choker.on_choke(silent);
     assert_eq!(world.choker.peers[&silent].owes, None);
 }
 
@@ -231,9 +231,9 @@ fn what_is_owed_no_more_is_no_snub() {
         owes,
         ..Seen::default()
     };
-    choker.see(LinkId(1), Duration::from_secs(1), owes(true));
-    choker.see(LinkId(1), Duration::from_secs(13), owes(false));
-    choker.see(LinkId(1), Duration::from_secs(100), owes(true));
+    choker.observe(LinkId(1), Duration::from_secs(1), owes(true));
+    choker.observe(LinkId(1), Duration::from_secs(13), owes(false));
+    choker.observe(LinkId(1), Duration::from_secs(100), owes(true));
     assert!(!choker.peers[&LinkId(1)].has_snubbed(Duration::from_secs(101)));
     assert!(choker.peers[&LinkId(1)].has_snubbed(Duration::from_secs(160)));
 }
@@ -244,7 +244,7 @@ fn newcomers_are_three_times_as_likely_to_get_a_turn() {
     let mut choker = Choker::new(FIVE, 9);
     for peer in 1..=8 {
         choker.add(LinkId(peer));
-        choker.interested(LinkId(peer), true);
+        choker.on_interested(LinkId(peer), true);
     }
     for peer in 1..=4 {
         choker.peers.get_mut(&LinkId(peer)).unwrap().served = Some(Duration::ZERO);

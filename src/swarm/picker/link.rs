@@ -47,6 +47,12 @@ impl Link {
         self.wanted > 0
     }
 
+    /// How many pieces it has that are wanted here.
+    #[cfg(test)]
+    pub(super) fn wanted(&self) -> u32 {
+        self.wanted
+    }
+
     /// Whether it has the piece and would send it.
     pub(super) fn offers(&self, piece: PieceIndex) -> bool {
         self.has.contains(piece) && (!self.choked || self.allowed.contains(&piece))

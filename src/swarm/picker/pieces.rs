@@ -293,6 +293,40 @@ impl Pieces {
         hinted.or_else(|| self.rarity.rarest_first().find(|piece| link.offers(*piece)))
     }
 
+    /// Panics if a piece is in no set or in two, or a count is wrong.
+    #[cfg(test)]
+    pub(super) fn check(&self, links: &[&Link]) {
+        let mut missing = 0;
+        for piece in self.lengths.all_pieces() {
+            let wanted = self.wants(piece);
+            missing += u32::from(wanted);
+            let sets = [self.rarity.waits(piece), self.active.contains_key(&piece)];
+            let sets = sets.into_iter().filter(|is_in| *is_in).count();
+            assert_eq!(sets, usize::from(wanted), "sets of {piece:?}");
+            let partial = links.iter().filter(|link| !link.has.is_full());
+            let owners = partial.filter(|link| link.has.contains(piece)).count();
+            assert_eq!(owners, self.rarity.owners(piece) as usize, "{piece:?}");
+            let gives = self.active.get(&piece).is_some_and(ActivePiece::gives);
+            let open = self.open.iter().filter(|open| **open == piece).count();
+            assert_eq!(open, usize::from(gives), "{piece:?} in `open`");
+        }
+        assert_eq!(self.missing, missing);
+        for link in links {
+            assert_eq!(link.wanted(), self.wanted_of(&link.has), "{:?}", link.id);
+        }
+        self.active.values().for_each(ActivePiece::check);
+        let doubtful = self.doubtful.iter();
+        assert!(doubtful.copied().all(|piece| self.wants(piece)));
+    }
+
+    /// The blocks that are asked of a link.
+    #[cfg(test)]
+    pub(super) fn asked_of(&self, link: LinkId) -> Vec<BlockRange> {
+        let active = self.active.values();
+        let asked = active.flat_map(|active| active.asked_of(link, &self.lengths));
+        asked.collect()
+    }
+
     fn wait_again(&mut self, piece: PieceIndex) {
         self.rarity.insert(piece, &mut self.rng);
         if let Some(first) = &mut self.in_order {

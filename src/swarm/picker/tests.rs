@@ -10,15 +10,15 @@ fn a_later_bitfield_adds_pieces_and_takes_none_back() {
     let owned = set([0x80, 0]);
     let mut picker = Picker::new(lengths, owned, 1);
     picker.add_link(OWNER, 100);
-    assert!(picker.has_more(OWNER, &set([0x80, 0])));
+    assert!(picker.on_pieces_again(OWNER, &set([0x80, 0])));
     assert!(!picker.is_interesting(OWNER));
-    assert!(picker.has_more(OWNER, &set([0xc0, 0])));
+    assert!(picker.on_pieces_again(OWNER, &set([0xc0, 0])));
     assert!(picker.is_interesting(OWNER));
-    assert!(!picker.has_more(OWNER, &set([0xa0, 0])));
+    assert!(!picker.on_pieces_again(OWNER, &set([0xa0, 0])));
     assert_eq!(picker.pieces_of(OWNER), Some(&set([0xc0, 0])));
-    assert!(picker.has_more(OWNER, &PieceSet::full(&lengths)));
+    assert!(picker.on_pieces_again(OWNER, &PieceSet::full(&lengths)));
     assert!(picker.pieces_of(OWNER).unwrap().is_full());
-    assert!(!picker.has_more(OWNER, &set([0xff, 0])));
+    assert!(!picker.on_pieces_again(OWNER, &set([0xff, 0])));
     // Counted down to nothing again, or this would be more than the pieces there are.
     picker.remove_link(OWNER);
     assert_eq!(picker.pieces_of(OWNER), None);
@@ -49,7 +49,7 @@ fn a_block_is_awaited_of_whoever_was_asked_until_it_is_here_and_stalling_a_serve
     let taken = ask(&mut picker, OWNER, late);
     assert!(taken.contains(&first) && picker.awaits(server, first));
     assert!(matches!(
-        picker.arrived(OWNER, first, late),
+        picker.on_block(OWNER, first, late),
         Arrival::Fresh { .. }
     ));
     assert!(!picker.awaits(server, first) && picker.awaits(server, second));
