@@ -3,6 +3,7 @@
 //! Before a run of blocks is begun its buffers are reserved here, so that a run that was begun can always end. A buffer
 //! goes from the socket to the hash to the file and back into the pool; nothing is allocated for a block.
 
+use crate::swarm::Budget;
 use crate::torrent::BLOCK;
 use crossbeam::queue::ArrayQueue;
 use std::ops::{Deref, DerefMut};
@@ -74,6 +75,44 @@ impl BufferPool {
             length: BLOCK as usize,
             pool: Arc::clone(self),
         }
+    }
+}
+
+/// What one download has reserved of the pool; it is given back when dropped.
+#[derive(Debug)]
+pub(super) struct Reserved {
+    pool: Arc<BufferPool>,
+    blocks: u32,
+}
+
+impl Reserved {
+    /// Nothing is reserved yet.
+    pub(super) fn of(pool: &Arc<BufferPool>) -> Self {
+        Self {
+            pool: Arc::clone(pool),
+            blocks: 0,
+        }
+    }
+}
+
+impl Budget for Reserved {
+    fn reserve(&mut self, blocks: u32) -> bool {
+        self.pool.reserve(&mut self.blocks, blocks)
+    }
+
+    fn release(&mut self, blocks: u32) {
+        self.pool.release(&mut self.blocks, blocks);
+    }
+
+    fn reserved(&self) -> u32 {
+        self.blocks
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        let all = self.blocks;
+        self.release(all);
     }
 }
 

@@ -1,7 +1,8 @@
 //! The calls of this peer: a thread for each, which then is the link's reading thread.
 
-use super::{Entry, Greeted, LinkStream, STACK, Sockets, Transfers, link::begin, magnet};
+use super::{Entry, Greeted, LinkStream, STACK, Sockets, Transfers, join, magnet};
 use crate::net::{GroupTlsError, Refusal as Alert, read_exact_by, write_all_by};
+use crate::swarm::{Contacts, Unreached};
 use crate::system::lock;
 use crate::wire::handshake::{HANDSHAKE, Handshake, NotBitTorrent};
 use log::Level;
@@ -104,20 +105,21 @@ impl Call {
             Ok(greeted) if greeted.theirs.peer_id == self.transfers.context.identity.peer_id => {
                 log::debug!("{address} is this peer itself");
                 self.entry
-                    .contacts(|contacts| contacts.candidates.bar(address, Duration::MAX));
+                    .contacts(|contacts| contacts.bar(address, Duration::MAX));
             }
             Ok(greeted) => {
-                self.entry.contacts(|contacts| contacts.unreached = None);
+                self.entry.contacts(Contacts::on_answer);
                 self.begin(greeted);
             }
             Err(error) => {
-                let why = format!("{address}: {error}");
-                let hung_up = matches!(error, CallError::HungUp);
+                let why = Unreached {
+                    reason: format!("{address}: {error}"),
+                    hung_up: matches!(error, CallError::HungUp),
+                };
                 let now = self.transfers.context.now();
-                let is_first = self.entry.contacts(|contacts| {
-                    contacts.call_failed(address, now);
-                    contacts.unreached(address, why, hung_up)
-                });
+                let is_first = self
+                    .entry
+                    .contacts(|contacts| contacts.on_unreached(address, now, why));
                 // A person may do something about this one; but an address that is called in vain
                 // is called many times.
                 let level = if is_first { Level::Info } else { Level::Debug };
@@ -128,7 +130,7 @@ impl Call {
 
     fn begin(&self, greeted: Greeted) {
         match (&self.entry, &greeted.stream) {
-            (Entry::Transfer(transfer), _) => begin(transfer, greeted),
+            (Entry::Transfer(transfer), _) => join(transfer, greeted),
             (Entry::Search(search), LinkStream::Plain(stream)) => {
                 let _registered = self.sockets.register(stream);
                 let metadata = magnet::fetch(search, stream, self.address, true, &greeted.theirs);
@@ -146,7 +148,10 @@ impl Call {
         let socket = Arc::new(TcpStream::connect_timeout(&self.address, CONNECT_LIMIT)?);
         let _registered = self.sockets.register(&socket);
         let group = match &self.entry {
-            Entry::Transfer(transfer) => transfer.group.as_ref().map(|group| (transfer, group)),
+            Entry::Transfer(transfer) => {
+                let group = transfer.plan.group.as_ref();
+                group.map(|group| (transfer, group))
+            }
             Entry::Search(_) => None,
         };
         let context = &self.transfers.context;
@@ -155,7 +160,7 @@ impl Call {
         let mut answer = [0; HANDSHAKE];
         let (stream, member) = match group {
             Some((transfer, group)) => {
-                let tls = group.tls(transfer.authority);
+                let tls = group.tls(transfer.authority());
                 let tls = tls.ok_or(CallError::Suspended)?;
                 let doubted = |error: &GroupTlsError| {
                     if matches!(error, GroupTlsError::Refused(Alert::Group)) {
@@ -198,9 +203,9 @@ impl Drop for Call {
         let (address, now) = (self.address, self.transfers.context.now());
         match &self.entry {
             Entry::Search(search) => {
-                search.contacts(|contacts| contacts.call_ended(address, false, now));
+                search.contacts(|contacts| contacts.on_call_ended(address, false, now));
             }
-            Entry::Transfer(transfer) => transfer.call_ended(address),
+            Entry::Transfer(transfer) => transfer.on_call_ended(address),
         }
     }
 }

@@ -60,7 +60,7 @@ impl Bounds {
 #[derive(Debug)]
 pub(super) struct Context {
     pub(super) identity: Identity,
-    pub(super) bounds: Bounds,
+    pub(super) bounds: Arc<Bounds>,
     pub(super) buffers: Arc<BufferPool>,
     pub(super) tasks: Tasks,
     pub(super) records: Records,
@@ -78,7 +78,7 @@ impl Context {
     pub(super) fn new(identity: Identity, bounds: Bounds, pool: Pool, records: Records) -> Self {
         Self {
             identity,
-            bounds,
+            bounds: Arc::new(bounds),
             buffers: BufferPool::new(),
             tasks: Tasks::new(pool),
             records,

@@ -1,6 +1,6 @@
 //! Callers: from an accepted connection to a link, or to a line that fetches metadata.
 
-use super::{Entry, Greeted, LinkStream, Sockets, Transfer, Transfers, link::begin, magnet};
+use super::{Entry, Greeted, LinkStream, Sockets, Transfer, Transfers, join, magnet};
 use crate::net::{Incoming, TLS_FIRST_BYTE, accept_group, read_exact_by, write_all_by};
 use crate::torrent::InfoHash;
 use crate::wire::handshake::{FIRST_BYTE, HANDSHAKE, Handshake};
@@ -50,7 +50,7 @@ fn accept_plain(
     };
     let is_open = |entry: &Entry| match entry {
         Entry::Search(_) => true,
-        Entry::Transfer(transfer) => transfer.group.is_none(),
+        Entry::Transfer(transfer) => transfer.plan.group.is_none(),
     };
     let Some(entry) = served(transfers, theirs.info_hash).filter(is_open) else {
         return log::info!(
@@ -67,7 +67,7 @@ fn accept_plain(
         return log::debug!("{address}: a call from ourselves");
     }
     match entry {
-        Entry::Transfer(transfer) => begin(
+        Entry::Transfer(transfer) => join(
             &transfer,
             Greeted {
                 stream: LinkStream::Plain(stream),
@@ -90,7 +90,7 @@ fn accept_plain(
 fn accept_member(transfers: &Transfers, socket: Arc<TcpStream>, address: SocketAddr) {
     let tls = |info_hash| {
         let transfer = served_transfer(transfers, info_hash)?;
-        transfer.group.as_ref()?.tls(transfer.authority)
+        transfer.plan.group.as_ref()?.tls(transfer.authority())
     };
     let limit = transfers.context.bounds.deadlines.handshake;
     let line = match accept_group(Arc::clone(&socket), &[TLS_FIRST_BYTE], tls, limit) {
@@ -117,7 +117,7 @@ fn accept_member(transfers: &Transfers, socket: Arc<TcpStream>, address: SocketA
         }
         Err(error) => return log::info!("{address} ({user}): {error}"),
     };
-    let group = transfer.group.as_ref();
+    let group = transfer.plan.group.as_ref();
     if group.is_some_and(|group| group.is_barred(&user)) {
         return log::info!("{address}: refused: {user} is no member any more");
     }
@@ -138,7 +138,7 @@ fn accept_member(transfers: &Transfers, socket: Arc<TcpStream>, address: SocketA
         outgoing: false,
         theirs,
     };
-    begin(&transfer, greeted);
+    join(&transfer, greeted);
 }
 
 /// What a caller may have: a search lets callers in too, as they may have the metadata.

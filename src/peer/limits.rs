@@ -78,13 +78,6 @@ impl Default for Deadlines {
     }
 }
 
-impl Deadlines {
-    /// How long one read waits at most, until it is seen what is late.
-    pub(super) fn look(&self) -> Duration {
-        (self.message.min(self.silence) / 6).max(Duration::from_millis(1))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,7 +15,6 @@ mod buffers;
 mod calls;
 mod changes;
 mod commands;
-mod contacts;
 mod context;
 mod control_line;
 mod download;
@@ -38,7 +37,7 @@ mod transfer;
 mod transfers;
 mod trust;
 mod watch;
-mod web;
+mod web_seed;
 mod zone;
 
 pub use account::{Account, AccountError, FirstUseNotice, LoggedIn, LoggedOut};
@@ -59,9 +58,8 @@ pub use trust::{FirstUse, Trust, TrustError};
 
 // What most files of this room use: they name it `super::X` or `crate::peer::X`.
 use announcer::{Announced, Announcer, Reading, Snapshot};
-use buffers::{BlockBuffer, BufferPool};
+use buffers::{BlockBuffer, BufferPool, Reserved};
 use calls::Calls;
-use contacts::{Contacts, MAX_CALLING};
 use context::{Bounds, Context, Identity, now_ms};
 use download::already::already;
 use download::place::{is_alike, place, place_of, read_torrent};
@@ -69,13 +67,13 @@ use download::planned::{Planned, whole_at};
 use group::{Group, GroupAnnouncer, Groups};
 use limits::Throttle;
 use link::{
-    Ended, Greeted, LARGEST_WINDOW, Link, LinkStream, METADATA, PEX, STACK, USUAL_REQUEST_QUEUE,
-    extension_handshake,
+    Ended, Front, LARGEST_WINDOW, Link, LinkStream, METADATA, Means, MessageReader, PEX, Patience,
+    ReadError, STACK, Sink, Uploads, extension_handshake,
 };
 use magnet::MagnetSearch;
 use services::Services;
 use sockets::Sockets;
-use transfer::{Files, Phase, State, Transfer};
+use transfer::{Files, Greeted, Plan, Transfer, join, shown};
 use transfers::{Entry, Transfers};
-use web::WebClient;
+use web_seed::WebClient;
 use zone::{Guard, Refused, Zone};

@@ -1,6 +1,6 @@
 //! What was recorded is taken up again when the peer starts.
 
-use super::{Entry, FileChoice, PeerError, Transfer, Transfers, magnet};
+use super::{Entry, PeerError, Plan, Transfer, Transfers, magnet};
 use crate::storage::Record;
 use crate::torrent::Metainfo;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(super) fn restore(transfers: &Transfers) -> Result<(), PeerError> {
                 continue;
             }
         };
-        let transfer = Arc::new(recorded(transfers, &record, metainfo));
+        let transfer = recorded(transfers, &record, metainfo);
         let entered = transfers.enter(Entry::Transfer(Arc::clone(&transfer)));
         if entered.is_ok() && !transfer.reopen_unchanged(&record.state) {
             found.push((transfer, record.state));
@@ -43,17 +43,12 @@ pub(super) fn restore(transfers: &Transfers) -> Result<(), PeerError> {
     spawned.map_err(PeerError::Thread)
 }
 
-fn recorded(transfers: &Transfers, record: &Record, metainfo: Metainfo) -> Transfer {
-    let (services, kind) = (&transfers.services, record.kind.clone());
-    let mut transfer = Transfer::new(&transfers.context, services, metainfo, kind, true);
-    transfer.added_ms = record.added_ms;
-    transfer.replaces = record.replaces;
-    transfer.extends = record.extends;
+fn recorded(transfers: &Transfers, record: &Record, metainfo: Metainfo) -> Arc<Transfer> {
+    let (context, services) = (&transfers.context, &transfers.services);
     let group = record.group.as_ref();
-    transfer.group = group.map(|(user, group)| services.groups.of(user, group));
-    transfer.choice = FileChoice::recorded(&record.only, record.sequential, false);
-    transfer.choose();
-    transfer.peers = record.peers.clone();
-    transfer.state().sources = record.sources.iter().cloned().collect();
+    let group = group.map(|(user, group)| services.groups.of(user, group));
+    let plan = Plan::recorded(record, metainfo, group);
+    let transfer = Transfer::new(context, services, plan);
+    transfer.go_on_from(&record.sources);
     transfer
 }

@@ -2,14 +2,14 @@
 
 use super::{
     Account, Announcer, Bounds, Calls, Context, Deadlines, Entry, Files, FirstUseNotice,
-    GroupAnnouncer, Groups, Identity, Limits, PeerError, STACK, Services, Sockets, Transfer,
+    GroupAnnouncer, Groups, Identity, Limits, PeerError, Plan, STACK, Services, Sockets, Transfer,
     Transfers, WebClient, already, announcer, group::look_at_links, incoming, restore::restore,
     tick, watch,
 };
 use crate::certificate::MemberKey;
 use crate::net::{Caps, Incoming, Pool, Server};
-use crate::storage::{RecordKind, Records, StateFolder};
-use crate::torrent::{Metainfo, PieceSet};
+use crate::storage::{Records, StateFolder};
+use crate::torrent::PieceSet;
 use crate::wire::PeerId;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use std::io;
@@ -154,33 +154,21 @@ impl Peer {
     }
 
     /// A transfer that is still to be entered into the map.
-    pub(super) fn new_transfer(
-        &self,
-        metainfo: Metainfo,
-        kind: RecordKind,
-        listed: bool,
-    ) -> Result<Transfer, PeerError> {
+    pub(super) fn new_transfer(&self, plan: Plan) -> Result<Arc<Transfer>, PeerError> {
         if self.context.stop.is_stopped() {
             return Err(PeerError::Stopping);
         }
         let services = &self.transfers.services;
-        Ok(Transfer::new(
-            &self.context,
-            services,
-            metainfo,
-            kind,
-            listed,
-        ))
+        Ok(Transfer::new(&self.context, services, plan))
     }
 
     /// Puts a transfer with its open files into the map, keeps it, and begins with it.
     pub(super) fn take_up(
         &self,
-        transfer: Transfer,
+        transfer: Arc<Transfer>,
         files: Files,
         keep: impl FnOnce(&Transfer) -> Result<(), PeerError>,
     ) -> Result<(), PeerError> {
-        let transfer = Arc::new(transfer);
         let entry = Entry::Transfer(Arc::clone(&transfer));
         let entered = self.transfers.enter(entry.clone());
         entered.map_err(|other| already(&other))?;
@@ -195,7 +183,7 @@ impl Peer {
             return transfer.check_and_begin(nothing);
         }
         transfer.begin(PieceSet::full(transfer.info().lengths()), true);
-        if transfer.is_download() {
+        if transfer.plan.is_download() {
             transfer.record();
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! The thread that looks at the clock: transfers do what is due, and new addresses are called.
 
-use super::{Calls, Entry, Transfers};
+use super::{Calls, Entry, Transfers, web_seed};
 use std::time::Duration;
 
 /// How often the clock is looked at; new addresses are called at once.
@@ -28,7 +28,12 @@ pub(super) fn run(transfers: &Transfers, calls: &Calls) {
             }
             let due = match &entry {
                 Entry::Search(search) => search.next_calls(context.now()),
-                Entry::Transfer(transfer) => transfer.tick(),
+                Entry::Transfer(transfer) => {
+                    if transfer.take_web_seeds_due() {
+                        web_seed::ask_all(transfer);
+                    }
+                    transfer.tick()
+                }
             };
             for address in due {
                 calls.spawn(&entry, address);

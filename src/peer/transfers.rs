@@ -1,6 +1,7 @@
 //! The map of everything this peer shares, downloads or searches, by info-hash.
 
-use super::{Announced, Contacts, Context, MagnetSearch, Services, Transfer};
+use super::{Announced, Context, MagnetSearch, Services, Transfer};
+use crate::swarm::Contacts;
 use crate::system::lock;
 use crate::torrent::InfoHash;
 use std::collections::HashMap;
@@ -38,7 +39,7 @@ impl Entry {
     pub(super) fn path(&self) -> PathBuf {
         match self {
             Self::Search(search) => search.record.destination.clone(),
-            Self::Transfer(transfer) => transfer.path(),
+            Self::Transfer(transfer) => transfer.plan.path(),
         }
     }
 
@@ -46,7 +47,7 @@ impl Entry {
     pub(super) fn added_ms(&self) -> u64 {
         match self {
             Self::Search(search) => search.record.added_ms,
-            Self::Transfer(transfer) => transfer.added_ms,
+            Self::Transfer(transfer) => transfer.plan.added_ms,
         }
     }
 
@@ -54,7 +55,7 @@ impl Entry {
     pub(super) fn is_called(&self, name: &str) -> bool {
         match self {
             Self::Search(search) => search.name() == name || search.info_hash().to_string() == name,
-            Self::Transfer(transfer) => transfer.is_called(name),
+            Self::Transfer(transfer) => transfer.plan.is_called(name),
         }
     }
 
@@ -62,7 +63,7 @@ impl Entry {
     pub(super) fn contacts<R>(&self, act: impl FnOnce(&mut Contacts) -> R) -> R {
         match self {
             Self::Search(search) => search.contacts(act),
-            Self::Transfer(transfer) => act(&mut transfer.state().contacts),
+            Self::Transfer(transfer) => transfer.contacts(act),
         }
     }
 
@@ -100,7 +101,10 @@ impl Entry {
     /// Whether it is out of the map: then it does not come back by itself.
     fn set_retired(&self, retired: bool) {
         if let Self::Transfer(transfer) = self {
-            transfer.state().retired = retired;
+            transfer.decide(|core, now| match retired {
+                true => core.retire(now),
+                false => core.put_back(now),
+            });
         }
     }
 }

@@ -4,7 +4,8 @@
 //! What becomes of such a share is decided in `transfer::lost`. Downloads under way are not looked at:
 //! they are written here, and what does not verify never counts.
 
-use super::{Phase, Transfers};
+use super::Transfers;
+use crate::swarm::Phase;
 use crate::torrent::InfoHash;
 use std::time::Duration;
 
@@ -37,14 +38,15 @@ fn look(transfers: &Transfers, next: Option<(InfoHash, usize)>) -> Option<(InfoH
         if left == 0 {
             return Some((info_hash, start));
         }
-        let phase = transfer.state().phase.clone();
-        match (phase, transfer.store()) {
-            (Phase::Complete, Some(store)) => match store.look(start, left) {
-                Ok(Some(file)) => return Some((info_hash, file)),
-                Ok(None) => {}
-                Err(error) => transfer.cannot_serve(&error.to_string()),
-            },
-            (Phase::Lost(_), _) => {
+        match (transfer.phase(), transfer.store()) {
+            (Phase::Complete | Phase::Withdrawn { .. }, Some(store)) => {
+                match store.look(start, left) {
+                    Ok(Some(file)) => return Some((info_hash, file)),
+                    Ok(None) => {}
+                    Err(error) => transfer.cannot_serve(&error.to_string()),
+                }
+            }
+            (Phase::Lost { .. }, _) => {
                 let (looked, goes_on) = transfer.look_for_lost(left);
                 if goes_on {
                     return Some((info_hash, 0));

@@ -322,6 +322,19 @@ impl ActivePiece {
         ranges.collect()
     }
 
+    /// Runs that were begun and lack blocks.
+    #[cfg(test)]
+    pub(super) fn unfinished_runs(&self) -> Vec<Run> {
+        let begun = self.runs.iter().take(self.begun as usize).enumerate();
+        let unfinished = begun.filter(|(_, run)| run.iter().any(|it| *it != Block::Arrived));
+        let runs = unfinished.map(|(number, blocks)| Run {
+            piece: self.piece,
+            number: number as u32,
+            blocks: blocks.len() as u32,
+        });
+        runs.collect()
+    }
+
     /// Panics if a count is wrong, or a block of a run that was not begun is not free.
     #[cfg(test)]
     pub(super) fn check(&self) {

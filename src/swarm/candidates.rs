@@ -193,6 +193,14 @@ impl Candidates {
             .is_some_and(|candidate| matches!(candidate.state, State::Barred(until) if until > now))
     }
 
+    /// Whether some address is barred for a while; one that is barred for ever is our own.
+    pub fn has_barred(&self, now: Duration) -> bool {
+        let mut states = self.addresses.values().map(|candidate| candidate.state);
+        states.any(
+            |state| matches!(state, State::Barred(until) if until > now && until < Duration::MAX),
+        )
+    }
+
     /// Whether it is an address that may be called, now or later.
     pub fn has(&self, address: SocketAddr) -> bool {
         let candidate = self.addresses.get(&address);

@@ -189,6 +189,11 @@ impl Choker {
         self.peers.get(&id).is_some_and(|peer| peer.interested)
     }
 
+    /// Whether the requests of the peer are served.
+    pub fn is_served(&self, id: LinkId) -> bool {
+        self.peers.get(&id).is_some_and(Peer::is_served)
+    }
+
     /// Takes in what is seen of a peer.
     pub fn observe(&mut self, id: LinkId, now: Duration, seen: Seen) {
         let Some(peer) = self.peers.get_mut(&id) else {

@@ -11,6 +11,8 @@ mod allowed_fast;
 mod bucket;
 mod candidates;
 mod choke;
+mod contacts;
+mod core;
 mod link_id;
 mod peer_exchange;
 mod picker;
@@ -25,6 +27,12 @@ pub use allowed_fast::allowed_fast;
 pub use bucket::{Bucket, MAX_LIMIT, MIN_LIMIT};
 pub use candidates::{Candidates, MAX_CANDIDATES};
 pub use choke::{Change, Choker, Seen, UploadSlots};
+pub use contacts::{Contacts, MAX_CALLING, Unreached};
+pub use core::{
+    Activity, Block, Breach, Budget, Checked, CloseReason, Core, Effect, Lack, Link, Outgoing,
+    Phase, Progress, Received, Refusal, Remote, Source, Sources, Terms, Trust, Unasked,
+    add_sources,
+};
 pub use link_id::LinkId;
 pub use peer_exchange::{News, PeerExchange, TooOften};
 pub use picker::{Arrival, Picker, Verdict};

@@ -388,6 +388,13 @@ impl Picker {
         }
     }
 
+    /// Runs that were begun and lack blocks.
+    #[cfg(test)]
+    pub(crate) fn unfinished_runs(&self) -> Vec<Run> {
+        let active = self.pieces.active.values();
+        active.flat_map(|active| active.unfinished_runs()).collect()
+    }
+
     fn release_all(&mut self, id: LinkId) {
         if let Some(link) = self.links.get_mut(&id) {
             while let Some(range) = link.requests.cancel_first() {

@@ -266,7 +266,9 @@ pub(crate) fn logged(log: &Path, parts: &[&str]) -> String {
 
 pub(crate) fn line_with(log: &Path, parts: &[&str]) -> Option<String> {
     let text = fs::read_to_string(log).unwrap_or_default();
-    let line = text
+    // What does not end with a newline is still being written.
+    let (whole, _) = text.rsplit_once('\n').unwrap_or_default();
+    let line = whole
         .lines()
         .find(|line| parts.iter().all(|part| line.contains(part)));
     line.map(str::to_owned)

@@ -100,8 +100,8 @@ impl Peer {
             ..known.record.clone()
         };
         let search = self.search(record, choice);
-        let handed_on = known.contacts(|contacts| contacts.candidates.handed_on());
-        search.contacts(|contacts| contacts.candidates = handed_on);
+        let handed_on = known.contacts(|contacts| contacts.handed_on());
+        search.contacts(|contacts| contacts.take_over(handed_on));
         self.context.records.save_magnet(&search.record)?;
         let entry = Entry::Search(Arc::clone(&search));
         let replaced = self.transfers.replace(&former, entry);
@@ -118,7 +118,7 @@ impl Peer {
         magnet: Magnet,
         options: DownloadOptions,
     ) -> Result<Started, PeerError> {
-        let metainfo = known.metainfo.clone();
+        let metainfo = known.plan.metainfo.clone();
         let place = place_of(&self.transfers, &metainfo, options.destination.as_deref())?;
         let started = Started::new(known.info(), place.path());
         let planned = Planned {

@@ -1,7 +1,8 @@
 //! What a person does with the shares of groups.
 
+use super::stopping::leave_whole;
 use crate::peer::{
-    AccountError, Entry, Files, Group, LoggedIn, LoggedOut, Peer, PeerError, Phase, Started,
+    AccountError, Entry, Files, Group, LoggedIn, LoggedOut, Peer, PeerError, Plan, Started,
     Transfer, already, is_alike, place, whole_at,
 };
 use crate::storage::{
@@ -92,7 +93,7 @@ impl Peer {
                 }
             }
             for transfer in self.transfers.transfers() {
-                if transfer.group.as_deref().is_some_and(&whose) {
+                if transfer.plan.group.as_deref().is_some_and(&whose) {
                     transfer.close_links(reason);
                 }
             }
@@ -147,8 +148,10 @@ impl Peer {
             Err(error) => return Err(error.into()),
         }
         let metainfo = Metainfo::new(info, Vec::new());
-        let mut transfer = self.new_transfer(metainfo, RecordKind::Share(path.clone()), true)?;
-        transfer.group = Some(group);
+        let transfer = self.new_transfer(Plan {
+            group: Some(group),
+            ..Plan::new(metainfo, RecordKind::Share(path.clone()))
+        })?;
         match self.take_up(transfer, Files::Whole(Arc::new(store)), Transfer::save) {
             // What is offered from that place already goes on as it is.
             Err(PeerError::Already { path: other, .. }) if other == path => {}
@@ -168,7 +171,7 @@ impl Peer {
             here: self
                 .transfers
                 .transfer(entry.info_hash)
-                .is_some_and(|transfer| !transfer.has_failed() && transfer.is_of(user.as_ref())),
+                .is_some_and(|transfer| !transfer.has_failed() && is_of(&transfer, user.as_ref())),
             entry,
         });
         Ok(listed.collect())
@@ -195,15 +198,15 @@ impl Peer {
         if let Some(entry) = self.transfers.entry(started.info_hash) {
             if !entry.has_failed() {
                 return Err(match &entry {
-                    Entry::Transfer(other) if !other.is_of(Some(&group.user)) => of_another(other),
+                    Entry::Transfer(other) if !is_of(other, Some(&group.user)) => of_another(other),
                     _ => already(&entry),
                 });
             }
             // Its user may have it again: what is here is shared from here.
             if let Entry::Transfer(other) = entry
-                && other.is_of(Some(&group.user))
-                && other.path() == started.path
-                && other.comes_back()
+                && is_of(&other, Some(&group.user))
+                && other.plan.path() == started.path
+                && other.restore()
             {
                 self.services().group_announcer.wake();
                 return Ok(started);
@@ -229,9 +232,11 @@ impl Peer {
             }
             opened => Files::Partial(Arc::new(opened?)),
         };
-        let mut transfer = self.new_transfer(metainfo, RecordKind::Download(place), true)?;
-        transfer.group = Some(group);
-        transfer.replaces = replaces;
+        let transfer = self.new_transfer(Plan {
+            group: Some(group),
+            replaces,
+            ..Plan::new(metainfo, RecordKind::Download(place))
+        })?;
         self.take_up(transfer, files, Transfer::save)?;
         Ok(started)
     }
@@ -246,7 +251,7 @@ impl Peer {
         let info = self.account().metainfo(&group.label, name);
         let info_hash = info.ok().map(|info| info.info_hash());
         let of_group = self.transfers.transfers().into_iter().filter(|transfer| {
-            let other = transfer.group.as_ref().map(|group| &group.label);
+            let other = transfer.plan.group.as_ref().map(|group| &group.label);
             other == Some(&group.label)
         });
         let (same, others): (Vec<_>, Vec<_>) =
@@ -284,18 +289,14 @@ impl Peer {
     }
 
     fn end_sharing(&self, transfer: &Arc<Transfer>) -> Result<(), PeerError> {
-        let info_hash = transfer.info_hash();
-        let phase = transfer.wait_until_finished();
-        if matches!(phase, Phase::Complete | Phase::Lost(_)) {
-            self.services().group_announcer.leave(info_hash);
-            self.context.owned.remove(info_hash);
-            transfer.close_links("it is not shared any more");
+        if transfer.wait_until_finished().was_complete() {
+            leave_whole(transfer);
         } else {
             transfer.fail("not shared any more");
         }
         self.transfers
             .forget(&Entry::Transfer(Arc::clone(transfer)));
-        Ok(self.context.records.remove(info_hash)?)
+        Ok(self.context.records.remove(transfer.info_hash())?)
     }
 
     /// The group of that name, as whoever is logged in is in it.
@@ -326,12 +327,10 @@ impl Peer {
 /// It is here for a user who is not logged in, so that it is not shared now.
 fn of_another(other: &Transfer) -> PeerError {
     let what = "here for another user, who is not logged in";
-    PeerError::already(other.name(), what, other.path())
+    PeerError::already(other.name(), what, other.plan.path())
 }
 
-impl Transfer {
-    /// Whether it is shared and downloaded in that user's name.
-    fn is_of(&self, user: Option<&Label>) -> bool {
-        self.group.as_ref().map(|group| &group.user) == user
-    }
+/// Whether it is shared and downloaded in that user's name.
+fn is_of(transfer: &Transfer, user: Option<&Label>) -> bool {
+    transfer.plan.group.as_ref().map(|group| &group.user) == user
 }

@@ -1,6 +1,6 @@
 //! Sharing in open swarms: a file or folder is hashed, its `.torrent` is written, and it is offered.
 
-use crate::peer::{Files, Peer, PeerError, Transfer, announcer, read_torrent};
+use crate::peer::{Files, Peer, PeerError, Plan, Transfer, announcer, read_torrent};
 use crate::storage::{CreateOptions, FileLayout, RecordKind, Store, create_stamped};
 use crate::torrent::{InfoHash, Metainfo};
 use std::io;
@@ -63,9 +63,10 @@ impl Peer {
         };
         let store = Store::open(FileLayout::all(Arc::new(info.clone())), &path)?;
         store.seal(&stamps);
-        let transfer = self.new_transfer(metainfo, RecordKind::Share(path.clone()), true)?;
+        let plan = Plan::new(metainfo, RecordKind::Share(path.clone()));
+        let transfer = self.new_transfer(plan)?;
         let keep = |transfer: &Transfer| {
-            write_torrent(torrent, &transfer.metainfo)?;
+            write_torrent(torrent, &transfer.plan.metainfo)?;
             transfer.save()
         };
         let taken_up = self.take_up(transfer, Files::Whole(Arc::new(store)), keep);
@@ -74,7 +75,7 @@ impl Peer {
             && *other == path
             && let Some(other) = self.transfers.transfer(sent.info_hash)
         {
-            write_torrent(torrent, &other.metainfo)?;
+            write_torrent(torrent, &other.plan.metainfo)?;
             return Ok(sent);
         }
         taken_up.map(|()| sent)

@@ -2,9 +2,8 @@
 //!
 //! What a group shares ends in `groups`, as its catalogue is asked too.
 
-use crate::peer::{Entry, Peer, PeerError, Phase, Transfer};
+use crate::peer::{Entry, Peer, PeerError, Transfer};
 use crate::storage::{RecordKind, remove_parts_file};
-use std::sync::Arc;
 
 /// Why its links end.
 const NOT_SHARED: &str = "it is not shared any more";
@@ -30,7 +29,7 @@ impl Peer {
     pub fn stop_open_share(&self, name: &str) -> Result<(), PeerError> {
         let is_open = |entry: &Entry| match entry {
             Entry::Search(_) => true,
-            Entry::Transfer(transfer) => transfer.group.is_none() && transfer.listed,
+            Entry::Transfer(transfer) => transfer.plan.group.is_none() && transfer.plan.listed,
         };
         let open = self.transfers.entries().into_iter().filter(is_open);
         let mut called = open.filter(|entry| entry.is_called(name));
@@ -70,7 +69,7 @@ impl Peer {
         entry.fail("cancelled");
         let was_there = self.forget(entry)?;
         if let Entry::Transfer(transfer) = entry {
-            transfer.wait_for_pool();
+            transfer.wait_for_workers();
         }
         if let Some(download) = download {
             download.discard()?;
@@ -83,31 +82,21 @@ impl Peer {
             entry.fail(NOT_SHARED);
             return self.forget(entry);
         };
-        let phase = transfer.wait_until_finished();
-        let whole = matches!(phase, Phase::Complete | Phase::Lost(_));
+        let whole = transfer.wait_until_finished().was_complete();
         if whole {
-            self.leave_whole(transfer);
+            leave_whole(transfer);
         } else {
             transfer.fail(NOT_SHARED);
-            transfer.wait_for_pool();
+            transfer.wait_for_workers();
         }
         let was_there = self.forget(entry)?;
-        if let RecordKind::Download(place) = &transfer.kind
+        if let RecordKind::Download(place) = &transfer.plan.kind
             && whole
-            && !transfer.selection.is_all()
+            && !transfer.plan.selection.is_all()
         {
             remove_parts_file(transfer.info(), place)?;
         }
         Ok(was_there)
-    }
-
-    fn leave_whole(&self, transfer: &Arc<Transfer>) {
-        // A caller is not let in from now on.
-        transfer.state().out = true;
-        transfer.leave();
-        self.context.owned.remove(transfer.info_hash());
-        transfer.close_links(NOT_SHARED);
-        transfer.close_files();
     }
 
     /// Takes an entry out of the map, and its records away; returns whether it was in the map.
@@ -120,14 +109,21 @@ impl Peer {
     }
 }
 
+/// Serves what is complete no longer, and tells its trackers.
+pub(super) fn leave_whole(transfer: &Transfer) {
+    // A caller is not let in from now on.
+    transfer.decide(|core, now| core.withdraw(NOT_SHARED, now));
+    transfer.leave();
+    transfer.close_files();
+}
+
 /// Whether it is a download that is not complete. One that is being finished comes to its end first.
 fn is_unfinished(entry: &Entry) -> bool {
     match entry {
         Entry::Search(_) => true,
-        Entry::Transfer(transfer) if transfer.is_download() => !matches!(
-            transfer.wait_until_finished(),
-            Phase::Complete | Phase::Lost(_)
-        ),
+        Entry::Transfer(transfer) if transfer.plan.is_download() => {
+            !transfer.wait_until_finished().was_complete()
+        }
         Entry::Transfer(_) => false,
     }
 }

@@ -1,6 +1,6 @@
 //! Shares and downloads of a closed run: no tracker announces them, no record keeps them; owners are named by the run.
 
-use crate::peer::{DownloadState, Files, Peer, PeerError, Phase};
+use crate::peer::{DownloadState, Files, Peer, PeerError, Plan, shown};
 use crate::storage::{Download, FileLayout, Mode, Place, RecordKind, Store};
 use crate::torrent::{Info, InfoHash, Metainfo};
 use std::collections::HashSet;
@@ -39,7 +39,8 @@ impl Peer {
         let store = Store::open(FileLayout::all(Arc::new(info.clone())), path)?;
         store.stamps()?;
         let kind = RecordKind::Share(path.to_owned());
-        let transfer = self.new_transfer(Metainfo::new(info, Vec::new()), kind, false)?;
+        let plan = Plan::unlisted(Metainfo::new(info, Vec::new()), kind);
+        let transfer = self.new_transfer(plan)?;
         self.take_up(transfer, Files::Whole(Arc::new(store)), |_| Ok(()))
     }
 
@@ -51,7 +52,8 @@ impl Peer {
         let layout = FileLayout::all(Arc::new(info.clone()));
         let download = Download::open(layout, &place, Mode::New)?;
         let kind = RecordKind::Download(place);
-        let transfer = self.new_transfer(Metainfo::new(info, Vec::new()), kind, false)?;
+        let plan = Plan::unlisted(Metainfo::new(info, Vec::new()), kind);
+        let transfer = self.new_transfer(plan)?;
         self.take_up(transfer, Files::Partial(Arc::new(download)), |_| Ok(()))
     }
 
@@ -69,31 +71,28 @@ impl Peer {
     /// How far a download is; `owners` are all that live, without ourselves.
     pub fn unlisted(&self, info_hash: InfoHash, owners: &[SocketAddr]) -> Option<Unlisted> {
         let transfer = self.transfers.transfer(info_hash)?;
-        let state = transfer.state();
-        let linked: HashSet<SocketAddr> = state
-            .links
-            .values()
-            .filter_map(|link| link.listens_at())
-            .collect();
-        let unlinked: Vec<SocketAddr> = owners
-            .iter()
-            .copied()
-            .filter(|owner| !linked.contains(owner))
-            .collect();
-        let without_owner = state.picker.without_owner().count() as u32;
-        let heard_of_all = state.links.keys().all(|id| state.picker.has_announced(*id));
-        let missing = if state.phase != Phase::Active || state.with_pool > 0 || without_owner == 0 {
-            Missing::Nothing
-        } else if !unlinked.is_empty() {
-            Missing::Links(unlinked)
-        } else if heard_of_all {
-            Missing::Owners(without_owner)
-        } else {
-            Missing::Nothing
-        };
+        let (state, verified, missing) = transfer.look(|core| {
+            let linked: HashSet<SocketAddr> = core
+                .links()
+                .filter_map(|(_, link)| link.listens_at())
+                .collect();
+            let unlinked = owners.iter().copied();
+            let unlinked: Vec<SocketAddr> =
+                unlinked.filter(|owner| !linked.contains(owner)).collect();
+            let without_owner = core.picker().without_owner().count() as u32;
+            let mut links = core.links();
+            let heard_of_all = links.all(|(id, _)| core.picker().has_announced(id));
+            let waits = core.phase().fetches() && core.with_workers() == 0 && without_owner > 0;
+            let missing = match (waits, unlinked.is_empty()) {
+                (true, false) => Missing::Links(unlinked),
+                (true, true) if heard_of_all => Missing::Owners(without_owner),
+                _ => Missing::Nothing,
+            };
+            (shown(core.phase()), core.owned().count(), missing)
+        });
         Some(Unlisted {
-            state: state.phase.shown(),
-            verified: state.picker.owned().count(),
+            state,
+            verified,
             missing,
         })
     }

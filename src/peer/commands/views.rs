@@ -9,9 +9,8 @@ impl Peer {
         let entries = self.transfers.sorted().into_iter();
         let downloads = entries.filter_map(|entry| match entry {
             Entry::Search(search) => Some(search.status()),
-            Entry::Transfer(transfer) => {
-                (transfer.is_download() && transfer.listed).then(|| transfer.download_status())
-            }
+            Entry::Transfer(transfer) => (transfer.plan.is_download() && transfer.plan.listed)
+                .then(|| transfer.download_status()),
         });
         downloads.collect()
     }

@@ -1,6 +1,7 @@
 //! The errors for what is here already.
 
-use crate::peer::{Entry, PeerError, Phase, Transfer};
+use crate::peer::{Entry, PeerError, Transfer};
+use crate::swarm::Phase;
 
 /// The error for a share that is here already.
 pub(crate) fn already(other: &Entry) -> PeerError {
@@ -16,25 +17,29 @@ pub(crate) fn already_here(other: &Transfer) -> PeerError {
     let stored = || {
         (0..files.len()).filter(|at| files.get(*at).is_some_and(|file| !file.attributes.padding))
     };
-    let chosen = stored().filter(|at| other.selection.has_file(*at)).count();
-    let of = match other.selection.is_all() {
+    let chosen = stored()
+        .filter(|at| other.plan.selection.has_file(*at))
+        .count();
+    let of = match other.plan.selection.is_all() {
         true => String::new(),
         false => format!(" ({chosen} chosen of {} files)", stored().count()),
     };
-    let what = match (other.is_download(), &other.state().phase) {
+    let what = match (other.plan.is_download(), other.phase()) {
         (false, _) => "shared".to_owned(),
-        (true, Phase::Complete) => format!("downloaded{of} and shared"),
+        (true, Phase::Complete | Phase::Withdrawn { .. }) => format!("downloaded{of} and shared"),
         (true, _) => format!("downloading{of}"),
     };
-    PeerError::already(other.name(), &what, other.path())
+    PeerError::already(other.name(), &what, other.plan.path())
 }
 
 /// The share is at another place than the one named.
 pub(crate) fn elsewhere(former: &Transfer) -> PeerError {
     let mut error = already_here(former);
     if let PeerError::Already { advice, .. } = &mut error {
-        let end = match former.state().phase {
-            Phase::Complete => format!("end that with stop_share - {}", former.name()),
+        let end = match former.phase() {
+            Phase::Complete | Phase::Withdrawn { .. } => {
+                format!("end that with stop_share - {}", former.name())
+            }
             _ => format!("give that up with cancel {}", former.name()),
         };
         *advice = format!("; for more of its files name that place, for another place {end} first");

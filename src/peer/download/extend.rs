@@ -7,8 +7,9 @@
 //! leaves a record that goes on.
 
 use super::{already_here, elsewhere, planned::Planned};
-use crate::peer::{Entry, PeerError, Phase, Transfer, Transfers};
+use crate::peer::{Entry, PeerError, Transfer, Transfers};
 use crate::storage::{Record, RecordKind, RecordState};
+use crate::swarm::Phase;
 use crate::torrent::{PieceSet, Selection};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,15 +21,15 @@ impl Planned {
     /// A transfer of the same share has failed. What it wanted is wanted still, so that nothing is left half fetched in its
     /// folder. Returns whether some of its files are under the final name.
     pub(crate) fn goes_on_with(&mut self, former: &Transfer) -> bool {
-        let here = matches!(&former.kind, RecordKind::Download(place) if *place == self.place);
-        if !here || former.group.is_some() {
+        let here = matches!(&former.plan.kind, RecordKind::Download(place) if *place == self.place);
+        if !here || former.plan.group.is_some() {
             return false;
         }
         // `--force` is not inherited: it must be given each time.
         let force = self.choice.force;
-        self.choice = former.choice.and(&self.choice);
+        self.choice = former.plan.choice.and(&self.choice);
         self.choice.force = force;
-        former.extends
+        former.plan.extends
     }
 
     /// The share is downloaded here, or is being: what is asked for is wanted too. That is a
@@ -39,27 +40,28 @@ impl Planned {
         former: &Arc<Transfer>,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<(), PeerError> {
-        let choice = former.choice.and(&self.choice);
+        let choice = former.plan.choice.and(&self.choice);
         // Patterns that choose no file are an error, whatever is here.
         Selection::of(self.metainfo.info(), &self.choice.only)?;
-        let RecordKind::Download(place) = &former.kind else {
+        let RecordKind::Download(place) = &former.plan.kind else {
             return Err(already_here(former));
         };
         let selection = Selection::of(former.info(), &choice.only)?;
-        if former.group.is_some() || !former.listed || selection == *former.selection {
+        if former.plan.group.is_some() || !former.plan.listed || selection == *former.plan.selection
+        {
             return Err(already_here(former));
         }
         if *place != self.place {
             return Err(elsewhere(former));
         }
-        let (recorded, known) = former.set_aside()?;
+        let (recorded, known) = set_aside(former)?;
         let complete = matches!(recorded, RecordState::Complete { .. });
-        let in_place = former.extends || complete;
-        self.metainfo = former.metainfo.clone();
+        let in_place = former.plan.extends || complete;
+        self.metainfo = former.plan.metainfo.clone();
         self.choice = choice;
-        self.choice.force = former.replaces && !complete;
-        self.peers.retain(|peer| !former.peers.contains(peer));
-        self.peers.splice(..0, former.peers.iter().cloned());
+        self.choice.force = former.plan.replaces && !complete;
+        self.peers.retain(|peer| !former.plan.peers.contains(peer));
+        self.peers.splice(..0, former.plan.peers.iter().cloned());
         self.replaces = Some(Entry::Transfer(Arc::clone(former)));
         let record = Record {
             only: self.choice.patterns(),
@@ -73,81 +75,76 @@ impl Planned {
         let begun = updated.map_err(PeerError::from);
         let begun = begun.and_then(|()| self.begin(transfers, progress, in_place, Some(known)));
         if begun.is_err() {
-            former.go_on_as_recorded(transfers, recorded)?;
+            go_on_as_recorded(former, transfers, recorded)?;
         }
         begun
     }
 }
 
-impl Transfer {
-    /// Ends what is under way, and lets go of the files. What is being checked or finished comes to its end first.
-    /// Gives what its record says, and the pieces that are good and hold nothing of files that were left out.
-    fn set_aside(&self) -> Result<(RecordState, PieceSet), PeerError> {
-        let recorded = loop {
-            let seen = self.context.changes.count();
-            let mut state = self.state();
-            match state.phase {
-                Phase::Active | Phase::Complete => {
-                    let sealed = state.sealed.clone();
-                    let sealed = sealed.filter(|_| state.phase == Phase::Complete);
-                    state.phase = Phase::Checking;
-                    state.drop_pending(&self.context.buffers);
-                    state.links.values().for_each(|link| link.close(MORE));
-                    break sealed.map_or(RecordState::Partial, |stamps| RecordState::Complete {
-                        stamps,
-                    });
-                }
-                Phase::Checking | Phase::Finishing => {}
-                _ => {
-                    drop(state);
-                    return Err(already_here(self));
-                }
-            }
-            drop(state);
-            if self.context.is_interrupted() {
-                return Err(PeerError::Stopping);
-            }
-            self.context.changes.wait(seen, Duration::from_millis(100));
-        };
-        self.context.owned.remove(self.info_hash());
-        self.wait_for_pool();
-        let store = self.store();
-        self.close_files();
-        let mut known = PieceSet::empty(self.info().lengths());
-        let unchanged = store.filter(|store| match &recorded {
-            RecordState::Complete { stamps } => store.has_files_unchanged(stamps),
-            _ => true,
+/// Ends what is under way, and lets go of the files. What is being checked or finished comes to its end
+/// first. Gives what its record says, and the pieces that are good and hold nothing of files that were
+/// left out.
+fn set_aside(transfer: &Transfer) -> Result<(RecordState, PieceSet), PeerError> {
+    let context = &transfer.context;
+    let recorded = loop {
+        let seen = context.changes.count();
+        let (phase, is_aside) = transfer.decide(|core, now| {
+            let phase = core.phase().clone();
+            (phase, core.set_aside(MORE, now))
         });
-        if let Some(store) = unchanged {
-            let state = self.state();
-            let pieces = self.info().lengths().all_pieces();
-            let good = pieces.filter(|piece| state.picker.owned().contains(*piece));
-            // Parts of the mixed ones move from the parts file to files.
-            for piece in good.filter(|piece| !store.is_mixed(*piece)) {
-                known.insert(piece);
+        match phase {
+            Phase::Complete if is_aside => {
+                let sealed = transfer.sealed();
+                break sealed.map_or(RecordState::Partial, |stamps| RecordState::Complete {
+                    stamps,
+                });
             }
+            _ if is_aside => break RecordState::Partial,
+            Phase::Checking | Phase::Finishing => {}
+            _ => return Err(already_here(transfer)),
         }
-        Ok((recorded, known))
+        if context.is_interrupted() {
+            return Err(PeerError::Stopping);
+        }
+        context.changes.wait(seen, Duration::from_millis(100));
+    };
+    transfer.wait_for_workers();
+    let store = transfer.store();
+    transfer.close_files();
+    let lengths = transfer.info().lengths();
+    let mut known = PieceSet::empty(lengths);
+    let unchanged = store.filter(|store| match &recorded {
+        RecordState::Complete { stamps } => store.has_files_unchanged(stamps),
+        _ => true,
+    });
+    if let Some(store) = unchanged {
+        let owned = transfer.look(|core| core.owned().clone());
+        let good = lengths.all_pieces().filter(|piece| owned.contains(*piece));
+        // Parts of the mixed ones move from the parts file to files.
+        for piece in good.filter(|piece| !store.is_mixed(*piece)) {
+            known.insert(piece);
+        }
     }
+    Ok((recorded, known))
+}
 
-    /// Nothing came of the extension: a transfer that was set aside goes on as before.
-    fn go_on_as_recorded(
-        self: &Arc<Self>,
-        transfers: &Transfers,
-        recorded: RecordState,
-    ) -> Result<(), PeerError> {
-        if self.has_failed() {
-            return Ok(());
-        }
-        // Its successor may have come and gone, or be here still.
-        match transfers.enter(Entry::Transfer(Arc::clone(self))) {
-            Err(Entry::Transfer(other)) if Arc::ptr_eq(&other, self) => {}
-            Err(_) => return Ok(()),
-            Ok(()) => {}
-        }
-        let mut record = self.to_record();
-        record.state = recorded.clone();
-        self.context.records.update(&record)?;
-        self.go_on(recorded)
+/// Nothing came of the extension: a transfer that was set aside goes on as before.
+fn go_on_as_recorded(
+    former: &Arc<Transfer>,
+    transfers: &Transfers,
+    recorded: RecordState,
+) -> Result<(), PeerError> {
+    if former.has_failed() {
+        return Ok(());
     }
+    // Its successor may have come and gone, or be here still.
+    match transfers.enter(Entry::Transfer(Arc::clone(former))) {
+        Err(Entry::Transfer(other)) if Arc::ptr_eq(&other, former) => {}
+        Err(_) => return Ok(()),
+        Ok(()) => {}
+    }
+    let mut record = former.to_record();
+    record.state = recorded.clone();
+    transfers.context.records.update(&record)?;
+    former.go_on(recorded)
 }

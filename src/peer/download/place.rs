@@ -37,7 +37,7 @@ pub(crate) fn place_of(
 ) -> Result<Place, PeerError> {
     let known = transfers.transfer(metainfo.info().info_hash());
     if let (Some(known), Some(named)) = (known, destination)
-        && let RecordKind::Download(place) = &known.kind
+        && let RecordKind::Download(place) = &known.plan.kind
         && std::path::absolute(named).is_ok_and(|named| named == place.path())
     {
         return Ok(place.clone());

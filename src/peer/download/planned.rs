@@ -1,7 +1,7 @@
 //! From a metainfo to a download that runs: where it goes, what of it is wanted, what is there already.
 
 use super::{already, named_peers, place::is_alike};
-use crate::peer::{Entry, FileChoice, Files, PeerError, Transfer, Transfers};
+use crate::peer::{Entry, FileChoice, Files, PeerError, Plan, Transfer, Transfers};
 use crate::storage::{
     Download, FileLayout, Mode, Others, Place, RecordKind, Store, StoreError, verify,
 };
@@ -69,26 +69,31 @@ impl Planned {
         if let Some(known) = known {
             opened.known = known;
         }
-        let transfer = Arc::new(self.into_transfer(transfers, &opened));
+        let transfer = self.into_transfer(transfers, &opened);
         // A cancel finds its files.
         transfer.set_files(opened.files.clone());
         enter(transfers, &transfer, former, opened)
     }
 
     /// The transfer of the opened files.
-    fn into_transfer(self, transfers: &Transfers, opened: &Opened) -> Transfer {
+    fn into_transfer(self, transfers: &Transfers, opened: &Opened) -> Arc<Transfer> {
+        let is_private = self.metainfo.info().private();
+        let plan = Plan::new(self.metainfo, RecordKind::Download(self.place));
+        let plan = Plan {
+            selection: Arc::clone(&opened.selection),
+            replaces: opened.replaces,
+            extends: opened.extends,
+            choice: self.choice,
+            peers: if is_private { Vec::new() } else { self.peers },
+            added_ms: self
+                .replaces
+                .as_ref()
+                .map_or(plan.added_ms, Entry::added_ms),
+            ..plan
+        };
         let (context, services) = (&transfers.context, &transfers.services);
-        let kind = RecordKind::Download(self.place);
-        let mut transfer = Transfer::new(context, services, self.metainfo, kind, true);
-        transfer.selection = Arc::clone(&opened.selection);
-        transfer.replaces = opened.replaces;
-        transfer.extends = opened.extends;
-        transfer.choice = self.choice;
-        if !transfer.info().private() {
-            transfer.peers = self.peers;
-        }
+        let transfer = Transfer::new(context, services, plan);
         if let Some(former) = &self.replaces {
-            transfer.added_ms = former.added_ms();
             inherit(&transfer, former);
         }
         transfer
@@ -100,14 +105,12 @@ fn inherit(transfer: &Transfer, former: &Entry) {
     let is_private = transfer.info().private();
     let candidates = former.contacts(|known| match former {
         // Of a private torrent nobody is called but whom its own tracker names (BEP 27).
-        Entry::Search(_) if is_private => known.candidates.barred_alone(),
-        _ => known.candidates.handed_on(),
+        Entry::Search(_) if is_private => known.barred_alone(),
+        _ => known.handed_on(),
     });
-    transfer.state().contacts.candidates = candidates;
-    if let Entry::Transfer(former) = former {
-        transfer.count_on_from(former);
-        let sources = former.state().sources.clone();
-        transfer.state().sources = sources;
+    match former {
+        Entry::Search(_) => transfer.contacts(|contacts| contacts.take_over(candidates)),
+        Entry::Transfer(former) => transfer.take_over(former, candidates),
     }
 }
 
@@ -145,10 +148,10 @@ fn enter(
     drop(opened.files);
     // Those of a magnet link are called already.
     if !matches!(former, Some(Entry::Search(_))) {
-        named_peers::call(transfer.clone(), &transfer.peers);
+        named_peers::call(transfer.clone(), &transfer.plan.peers);
     }
     if whole {
-        let needed = transfer.selection.needed().clone();
+        let needed = transfer.plan.selection.needed().clone();
         transfer.begin(needed, true);
         transfer.record();
         return Ok(());

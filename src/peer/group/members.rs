@@ -7,12 +7,13 @@ use crate::system::since_1970;
 pub(crate) fn look_at_links(transfers: &Transfers) {
     let now = since_1970();
     for transfer in transfers.transfers() {
-        let Some(group) = &transfer.group else {
+        let Some(group) = &transfer.plan.group else {
             continue;
         };
-        let links: Vec<_> = transfer.state().links.values().cloned().collect();
-        for link in links {
-            let Some(member) = &link.member else { continue };
+        for link in transfer.links() {
+            let Some(member) = link.member() else {
+                continue;
+            };
             if group.is_barred(&member.user) {
                 link.close(format!("{} is no member any more", member.user));
             } else if member.validity.not_after.since_1970() <= now {

@@ -1,31 +1,20 @@
 //! Why a link ended.
 
+use super::ReadError;
 use crate::bencode;
-use crate::swarm::TooOften;
+use crate::swarm::Breach;
 use crate::torrent::{BitfieldError, BlockError};
 use crate::wire::metadata::MetadataError;
-use crate::wire::peer::{Ask, MessageError};
-use crate::wire::pex::PexError;
+use crate::wire::peer::Ask;
 use std::io;
-use std::time::Duration;
 
 /// Why a link ended, seen from its reading thread. Each names the rule that was broken, if one was.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Ended {
-    #[error("closed by the other side")]
-    Closed,
-    #[error("reading failed: {0}")]
-    Socket(#[source] io::Error),
-    #[error("nothing came for {} seconds", .0.as_secs())]
-    Silent(Duration),
-    #[error("a message did not come whole in {} seconds", .0.as_secs())]
-    Slow(Duration),
-    #[error("bad message: {0}")]
-    Message(#[from] MessageError),
+    #[error("{0}")]
+    Read(#[from] ReadError),
     #[error("bad bitfield: {0}")]
     Bitfield(#[from] BitfieldError),
-    #[error("a later bitfield takes back pieces that were told of")]
-    TakenBack,
     #[error("{0} for piece {1}, which the share lacks")]
     NoPiece(&'static str, u32),
     #[error("bad block: {0}")]
@@ -40,10 +29,8 @@ pub(crate) enum Ended {
     Extension(#[from] bencode::Error),
     #[error("bad message about metadata: {0}")]
     Metadata(#[from] MetadataError),
-    #[error("bad message about contacts: {0}")]
-    Pex(#[from] PexError),
     #[error("{0}")]
-    TooOften(#[from] TooOften),
+    Breach(#[from] Breach),
     #[error("more requests than are kept")]
     Flood,
     #[error("the system gave no thread: {0}")]
@@ -55,9 +42,10 @@ pub(crate) enum Ended {
 impl Ended {
     /// Whether the other side broke the protocol.
     pub(crate) fn is_breach(&self) -> bool {
-        !matches!(
-            self,
-            Self::Closed | Self::Socket(_) | Self::Silent(_) | Self::Thread(_) | Self::Here
-        )
+        match self {
+            Self::Read(error) => error.is_breach(),
+            Self::Thread(_) | Self::Here => false,
+            _ => true,
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What a link's writing thread has to send: control messages, `have`s and blocks that were asked for.
 //!
-//! The choke state of the other side stands here, behind the same lock as the queue of blocks: what was asked for before a
-//! choke and what comes after it is told apart exactly.
+//! Whether a request is served is decided before it comes here. A choke drops what waits, behind the
+//! same lock: what was asked for before a choke and what comes after it is told apart exactly.
 
 use super::MAX_REQUEST_QUEUE;
 use crate::peer::Throttle;
@@ -10,13 +10,11 @@ use crate::torrent::{BLOCK, BlockRange, Info, PieceIndex};
 use crate::wire::metadata::{METADATA_PIECE, MetadataMessage, metadata_piece};
 use crate::wire::peer::Message;
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 /// Control bytes that may wait; a side that lets more pile up reads nothing.
 const MAX_WAITING: usize = 256 << 10;
-/// How many bytes a link gets while it is choked, at most: twice what the allowed pieces can have.
-const MAX_ALLOWED: u64 = 8 << 20;
 
 /// Filled by whoever has something to say, emptied by the writing thread.
 #[derive(Debug, Default)]
@@ -25,26 +23,11 @@ pub(crate) struct Outbox {
     changed: Condvar,
 }
 
-/// What became of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Queued {
-    /// It will be served.
-    Yes,
-    /// The other side is choked.
-    Choked,
-    /// Too many wait already.
-    Full,
-}
-
 #[derive(Debug, Default)]
 struct Waiting {
     bytes: Vec<u8>,
     blocks: VecDeque<BlockRange>,
     metadata: MetadataQueue,
-    /// The other side's requests are served; a link starts choked (BEP 3).
-    unchoked: bool,
-    /// Bytes of blocks that were queued while choked.
-    allowed: u64,
     /// What is reserved of the limit for the block at the front, and when the last part of it is due.
     paid: u32,
     due: Option<Instant>,
@@ -95,64 +78,38 @@ impl Outbox {
         self.change(|waiting| waiting.haves = true);
     }
 
-    /// Queues a block unless the other side is choked.
-    pub(crate) fn push_block(&self, range: BlockRange) -> Queued {
-        let waiting = lock(&self.waiting);
-        if !waiting.unchoked {
-            return Queued::Choked;
-        }
-        self.push(waiting, range)
+    /// Queues a block; what is more than can wait is dropped.
+    pub(crate) fn push_block(&self, range: BlockRange) {
+        self.change(|waiting| {
+            if waiting.blocks.len() < MAX_REQUEST_QUEUE {
+                waiting.blocks.push_back(range);
+            }
+        });
     }
 
-    /// Queues a block of a piece that may be asked for while choked. What one link gets so is bounded.
-    pub(crate) fn push_allowed(&self, range: BlockRange) -> Queued {
-        let mut waiting = lock(&self.waiting);
-        if waiting.allowed >= MAX_ALLOWED {
-            return Queued::Choked;
-        }
-        waiting.allowed += u64::from(range.length());
-        self.push(waiting, range)
-    }
-
-    fn push(&self, mut waiting: MutexGuard<'_, Waiting>, range: BlockRange) -> Queued {
-        if waiting.blocks.len() >= MAX_REQUEST_QUEUE {
-            return Queued::Full;
-        }
-        waiting.blocks.push_back(range);
-        drop(waiting);
-        self.changed.notify_all();
-        Queued::Yes
+    /// Whether no further block can wait.
+    pub(super) fn is_full(&self) -> bool {
+        lock(&self.waiting).blocks.len() >= MAX_REQUEST_QUEUE
     }
 
     /// Serves the other side's requests from now on.
     pub(crate) fn unchoke(&self) {
-        self.change(|waiting| {
-            waiting.unchoked = true;
-            Message::Unchoke.encode_into(&mut waiting.bytes);
-        });
+        self.change(|waiting| Message::Unchoke.encode_into(&mut waiting.bytes));
     }
 
     /// Serves the other side's requests no more; those that wait are dropped. Between two sides that know BEP 6 each is
     /// rejected after the choke, and those for `allowed` pieces stay.
     pub(crate) fn choke(&self, fast: bool, allowed: &[PieceIndex]) {
-        self.change(
-            |Waiting {
-                 bytes,
-                 blocks,
-                 unchoked,
-                 ..
-             }| {
-                *unchoked = false;
-                Message::Choke.encode_into(bytes);
-                blocks.retain(|block| {
-                    let stays = fast && allowed.contains(&block.piece());
-                    if fast && !stays {
-                        Message::Reject((*block).into()).encode_into(bytes);
-                    }
-                    stays
-                });
-            },
-        );
+        self.change(|Waiting { bytes, blocks, .. }| {
+            Message::Choke.encode_into(bytes);
+            blocks.retain(|block| {
+                let stays = fast && allowed.contains(&block.piece());
+                if fast && !stays {
+                    Message::Reject((*block).into()).encode_into(bytes);
+                }
+                stays
+            });
+        });
     }
 
     /// Takes a queued block back; `false` if it is not there any more.
@@ -334,13 +291,11 @@ mod tests {
         let allowed = [pieces[2].piece()];
         for (fast, kept) in [(true, 1), (false, 0)] {
             let outbox = Outbox::default();
-            assert_eq!(outbox.push_block(pieces[0]), Queued::Choked);
             outbox.unchoke();
             for piece in &pieces {
-                assert_eq!(outbox.push_block(*piece), Queued::Yes);
+                outbox.push_block(*piece);
             }
             outbox.choke(fast, &allowed);
-            assert_eq!(outbox.push_block(pieces[0]), Queued::Choked);
             let next = outbox.next(Vec::new(), None, LONG).unwrap();
             let mut expected = vec![Message::Unchoke, Message::Choke];
             if fast {
@@ -352,19 +307,15 @@ mod tests {
     }
 
     #[test]
-    fn queues_are_bounded_while_choked_too() {
+    fn the_queue_of_blocks_is_bounded() {
         let lengths = Lengths::new(8 * 16_384, 16_384).unwrap();
         let outbox = Outbox::default();
-        let served = (0..10_000).take_while(|_| {
-            let queued = outbox.push_allowed(block(&lengths, 0)) == Queued::Yes;
-            lock(&outbox.waiting).blocks.clear();
-            queued
-        });
-        assert_eq!(served.count() as u64, MAX_ALLOWED / 16_384);
-        outbox.unchoke();
-        let queued =
-            (0..10_000).take_while(|_| outbox.push_block(block(&lengths, 0)) == Queued::Yes);
-        assert_eq!(queued.count(), MAX_REQUEST_QUEUE);
+        for _ in 0..10_000 {
+            outbox.push_block(block(&lengths, 0));
+            let waiting = lock(&outbox.waiting).blocks.len();
+            assert_eq!(outbox.is_full(), waiting == MAX_REQUEST_QUEUE);
+        }
+        assert_eq!(lock(&outbox.waiting).blocks.len(), MAX_REQUEST_QUEUE);
     }
 
     #[test]
@@ -399,7 +350,7 @@ mod tests {
         assert!(outbox.next(Vec::new(), Some(&limit), LONG).is_some());
         // Eight parts of 16 KiB, each a quarter of a second.
         let long = lengths.range(0, 0, 128 << 10).unwrap();
-        assert_eq!(outbox.push_block(long), Queued::Yes);
+        outbox.push_block(long);
         let begun = Instant::now();
         outbox.send([Message::Interested]);
         let next = outbox.next(Vec::new(), Some(&limit), LONG).unwrap();

@@ -1,180 +1,184 @@
-//! What is known of a link, by both of its threads and by its transfer.
+//! A link, as both of its threads and its swarm know it: the connection, what waits to be sent, and
+//! what went over it.
 
 use super::{LinkStream, Outbox};
 use crate::certificate::Member;
-use crate::peer::LinkStatus;
-use crate::swarm::LinkId;
+use crate::swarm::{Activity, LinkId, Remote};
 use crate::system::lock;
-use crate::torrent::{PieceIndex, PieceSet};
-use crate::wire::PeerId;
-use crate::wire::extension::ExtensionHandshake;
-use std::net::SocketAddr;
-use std::sync::Mutex;
+use crate::torrent::{BlockRange, Info, PieceIndex};
+use crate::wire::peer::Message;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// An open link.
 #[derive(Debug)]
 pub(crate) struct Link {
-    pub(crate) id: LinkId,
-    pub(super) stream: LinkStream,
+    id: LinkId,
+    stream: LinkStream,
     /// Who the other side is, in a group's swarm.
-    pub(crate) member: Option<Member>,
-    /// The other end of the connection.
-    pub(crate) address: SocketAddr,
-    /// Whether we called.
-    pub(crate) outgoing: bool,
-    pub(crate) peer_id: PeerId,
-    /// BEP 6 on both sides.
-    pub(crate) fast: bool,
-    /// BEP 10 on both sides.
-    pub(crate) extensions: bool,
-    pub(crate) outbox: Outbox,
+    member: Option<Member>,
+    remote: Remote,
+    outbox: Outbox,
     /// Pieces that the other side may ask for while choked.
-    pub(crate) allowed_fast: Vec<PieceIndex>,
-    pub(crate) traffic: Traffic,
-    pub(super) about: Mutex<About>,
+    allowed_fast: Vec<PieceIndex>,
+    traffic: Traffic,
+    /// Why it was ended from here, if it was.
+    reason: Mutex<Option<String>>,
 }
 
 /// What went over a link.
-#[derive(Debug, Default)]
-pub(crate) struct Traffic {
-    /// When the link was made.
-    pub(crate) since: Duration,
+#[derive(Debug)]
+struct Traffic {
+    since: Instant,
     /// Its reading thread waits for its part of a limit.
-    pub(crate) paused: AtomicBool,
-    /// Bytes of blocks.
-    downloaded: AtomicU64,
-    uploaded: AtomicU64,
-    /// When a block last went either way, or the link began, in milliseconds.
-    used: AtomicU64,
-}
-
-impl Traffic {
-    pub(super) fn since(now: Duration) -> Self {
-        let traffic = Self {
-            since: now,
-            ..Self::default()
-        };
-        traffic.use_at(now);
-        traffic
-    }
-
-    /// A block went either way.
-    fn use_at(&self, now: Duration) {
-        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        self.used.store(now, Ordering::Relaxed);
-    }
-}
-
-/// What the other side tells of itself later.
-#[derive(Debug, Default)]
-pub(super) struct About {
-    handshake: ExtensionHandshake,
-    /// The port of the first handshake, once one has come.
-    port: Option<Option<u16>>,
-    /// Why we end the link, if we do.
-    reason: Option<String>,
+    paused: AtomicBool,
+    /// Bytes of blocks that went out.
+    sent: AtomicU64,
+    /// When the last one went out, in milliseconds from the start of the link.
+    last_sent: AtomicU64,
 }
 
 impl Link {
+    /// A link that was admitted under this number.
+    pub(crate) fn new(
+        id: LinkId,
+        stream: LinkStream,
+        member: Option<Member>,
+        remote: Remote,
+        allowed_fast: Vec<PieceIndex>,
+    ) -> Self {
+        Self {
+            id,
+            stream,
+            member,
+            remote,
+            outbox: Outbox::default(),
+            allowed_fast,
+            traffic: Traffic {
+                since: Instant::now(),
+                paused: AtomicBool::new(false),
+                sent: AtomicU64::new(0),
+                last_sent: AtomicU64::new(0),
+            },
+            reason: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> LinkId {
+        self.id
+    }
+
+    pub(crate) fn remote(&self) -> &Remote {
+        &self.remote
+    }
+
+    /// Who the other side is, in a group's swarm.
+    pub(crate) fn member(&self) -> Option<&Member> {
+        self.member.as_ref()
+    }
+
+    /// Pieces that the other side may ask for while choked (BEP 6).
+    pub(crate) fn allowed_fast(&self) -> &[PieceIndex] {
+        &self.allowed_fast
+    }
+
+    pub(super) fn stream(&self) -> &LinkStream {
+        &self.stream
+    }
+
+    pub(super) fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// Queues messages.
+    pub(crate) fn send<'a>(&self, messages: impl IntoIterator<Item = Message<'a>>) {
+        self.outbox.send(messages);
+    }
+
+    /// Pieces were verified that the other side is to be told of.
+    pub(crate) fn notify_haves(&self) {
+        self.outbox.notify_haves();
+    }
+
+    /// Queues a block that the other side asked for.
+    pub(crate) fn serve(&self, block: BlockRange) {
+        self.outbox.push_block(block);
+    }
+
+    /// Queues a piece of metadata; `false` if too many were asked for.
+    pub(crate) fn send_metadata(&self, info: &Arc<Info>, id: u8, piece: u32) -> bool {
+        self.outbox.push_metadata(info, id, piece)
+    }
+
+    /// Chokes the other side: what it asked for is dropped, but for what it may ask for all the same.
+    pub(crate) fn choke(&self) {
+        self.outbox.choke(self.remote.fast, &self.allowed_fast);
+    }
+
+    /// Unchokes the other side.
+    pub(crate) fn unchoke(&self) {
+        self.outbox.unchoke();
+    }
+
     /// Ends the link: both threads meet a closed socket. The first reason counts.
     pub(crate) fn close(&self, reason: impl Into<String>) {
-        lock(&self.about)
-            .reason
-            .get_or_insert_with(|| reason.into());
+        lock(&self.reason).get_or_insert_with(|| reason.into());
         self.outbox.close();
         self.stream.shut();
     }
 
-    /// A block came.
-    pub(super) fn received(&self, length: u32, now: Duration) {
-        let downloaded = &self.traffic.downloaded;
-        downloaded.fetch_add(length.into(), Ordering::Relaxed);
-        self.traffic.use_at(now);
+    /// Why it was ended from here.
+    pub(crate) fn reason(&self) -> Option<String> {
+        lock(&self.reason).clone()
+    }
+
+    /// What it moved, for the core, whose clock shows `now`.
+    pub(crate) fn activity(&self, now: Duration) -> Activity {
+        let traffic = &self.traffic;
+        let sent = traffic.sent.load(Ordering::Relaxed);
+        let last_sent = Duration::from_millis(traffic.last_sent.load(Ordering::Relaxed));
+        let ago = traffic.since.elapsed().saturating_sub(last_sent);
+        Activity {
+            sent,
+            last_sent: match sent {
+                0 => Duration::ZERO,
+                _ => now.saturating_sub(ago),
+            },
+            paused: traffic.paused.load(Ordering::Relaxed),
+            unread_for: self.outbox.busy_for(),
+        }
+    }
+
+    /// More is asked for than is kept.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.outbox.is_full()
+    }
+
+    /// The other side takes a request back. BEP 6: each request gets its block or a reject, a
+    /// cancelled one too.
+    pub(super) fn on_cancel(&self, block: BlockRange) {
+        if self.outbox.cancel_block(block) && self.remote.fast {
+            self.outbox.send([Message::Reject(block.into())]);
+        }
     }
 
     /// A block went out.
-    pub(super) fn sent(&self, length: u32, now: Duration) {
-        let uploaded = &self.traffic.uploaded;
-        uploaded.fetch_add(length.into(), Ordering::Relaxed);
-        self.traffic.use_at(now);
+    pub(super) fn on_sent(&self, length: u32) {
+        let since = self.traffic.since.elapsed().as_millis();
+        let since = u64::try_from(since).unwrap_or(u64::MAX);
+        self.traffic.last_sent.store(since, Ordering::Relaxed);
+        self.traffic
+            .sent
+            .fetch_add(length.into(), Ordering::Relaxed);
     }
 
-    /// Bytes of blocks received so far.
-    pub(crate) fn downloaded(&self) -> u64 {
-        self.traffic.downloaded.load(Ordering::Relaxed)
-    }
-
-    /// Bytes of blocks sent so far.
-    pub(crate) fn uploaded(&self) -> u64 {
-        self.traffic.uploaded.load(Ordering::Relaxed)
-    }
-
-    /// When a block last went either way; at first, when the link began.
-    pub(crate) fn last_use(&self) -> Duration {
-        Duration::from_millis(self.traffic.used.load(Ordering::Relaxed))
-    }
-
-    /// Why it was ended from here.
-    pub(crate) fn reason(&self) -> Option<String> {
-        lock(&self.about).reason.clone()
-    }
-
-    /// Where the other side can be called: for a caller, the port it told of.
-    pub(crate) fn listens_at(&self) -> Option<SocketAddr> {
-        if self.outgoing {
-            return Some(self.address);
-        }
-        lock(&self.about)
-            .port
-            .flatten()
-            .map(|port| SocketAddr::new(self.address.ip(), port))
-    }
-
-    /// The address that stands for the other side in what a person sees.
-    pub(crate) fn shown_address(&self) -> SocketAddr {
-        self.listens_at().unwrap_or(self.address)
-    }
-
-    /// Whether a block went over it, either way.
-    pub(crate) fn moved_anything(&self) -> bool {
-        self.downloaded() + self.uploaded() > 0
-    }
-
-    /// Takes what the other side says of itself. The port of the first time counts, or it could name
-    /// any number of them.
-    pub(crate) fn on_extended_handshake(&self, handshake: ExtensionHandshake) {
-        let mut about = lock(&self.about);
-        let first = about.port.is_none();
-        if first {
-            about.port = Some(handshake.port);
-        }
-        // A later handshake says what has changed (BEP 10).
-        about.handshake.update(handshake);
-    }
-
-    /// Something of what the other side says of itself. It takes messages of an extension under the number that it
-    /// names; 0 or none for not at all.
-    pub(crate) fn told<R>(&self, get: impl FnOnce(&ExtensionHandshake) -> R) -> R {
-        get(&lock(&self.about).handshake)
-    }
-
-    /// What a person sees of it: a link of the share called `share`, which has `total` pieces, of
-    /// which the other side has `pieces`.
-    pub(crate) fn status(&self, share: &str, pieces: Option<&PieceSet>, total: u32) -> LinkStatus {
-        let told = lock(&self.about).handshake.clone();
-        LinkStatus {
-            share: share.to_owned(),
-            address: self.shown_address(),
-            name: told
-                .name
-                .or_else(|| self.member.as_ref().map(|member| member.user.clone())),
-            client: told.client.unwrap_or_else(|| self.peer_id.client()),
-            outgoing: self.outgoing,
-            pieces: (pieces.map_or(0, PieceSet::count), total),
-            downloaded: self.downloaded(),
-            uploaded: self.uploaded(),
-        }
+    /// Does not read until `due`, or shorter if the link is closed; returns whether it is.
+    pub(super) fn pause_until(&self, due: Instant) -> bool {
+        let paused = &self.traffic.paused;
+        paused.store(true, Ordering::Relaxed);
+        let is_closed = self.outbox.is_closed_by(due);
+        paused.store(false, Ordering::Relaxed);
+        is_closed
     }
 }

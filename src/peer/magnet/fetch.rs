@@ -5,20 +5,20 @@
 
 use super::{MagnetSearch, MetadataSlot, Turned};
 use crate::bencode;
-use crate::net::{DeadlineReader, write_all_by};
-use crate::peer::{Announced, METADATA, extension_handshake};
-use crate::torrent::{MAX_PIECES, PieceSet, Sha1};
+use crate::net::write_all_by;
+use crate::peer::{
+    Announced, Front, LinkStream, METADATA, MessageReader, Patience, ReadError, extension_handshake,
+};
+use crate::torrent::Sha1;
 use crate::wire::extension::ExtensionHandshake;
 use crate::wire::handshake::Handshake;
 use crate::wire::metadata::{Assembly, MetadataError, MetadataMessage};
-use crate::wire::peer::{Message, MessageError, Step, decode};
-use std::io::{self, Read};
+use crate::wire::peer::Message;
+use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The id of a bitfield (BEP 3).
-const BITFIELD: u8 = 5;
 /// How long a peer may take until it has said what it can do, and then until the next piece of the
 /// metadata is here.
 const GREETING: Duration = Duration::from_secs(10);
@@ -31,8 +31,6 @@ const BARRED: Duration = Duration::from_secs(600);
 const GAVE_NOTHING: Duration = Duration::from_secs(60);
 /// After this long a peer is called again that had to wait for others.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How much is read at once, in bytes.
-const AT_ONCE: usize = 32 << 10;
 
 /// Why a line brought no metadata.
 #[derive(Debug, thiserror::Error)]
@@ -49,14 +47,14 @@ enum FetchError {
     WrongHash,
     #[error("a block that was not asked for")]
     Block,
-    #[error("a bad message: {0}")]
-    Message(#[from] MessageError),
+    #[error("{0}")]
+    Read(#[from] ReadError),
     #[error("bad extension handshake: {0}")]
     Extension(#[from] bencode::Error),
     #[error("metadata: {0}")]
     Metadata(#[from] MetadataError),
-    #[error("{0}")]
-    Io(#[from] io::Error),
+    #[error("sending failed: {0}")]
+    Send(#[from] io::Error),
 }
 
 /// Fetches metadata over a line on which both handshakes were said, to the end of the line. Returns
@@ -83,6 +81,7 @@ pub(crate) fn fetch(
             return None;
         }
     };
+    let link = LinkStream::Plain(Arc::clone(stream));
     let mut line = Line {
         search,
         slot,
@@ -93,7 +92,7 @@ pub(crate) fn fetch(
         told: ExtensionHandshake::default(),
         assembly: None,
     };
-    let fetched = line.run(theirs);
+    let fetched = line.run(&link, theirs);
     let _ = stream.shutdown(std::net::Shutdown::Both);
     // Ended here, its end is no fault of the other side.
     let fetched = match fetched {
@@ -114,7 +113,7 @@ pub(crate) fn fetch(
     match fetched {
         Ok(metadata) => {
             log::info!("{name}: {address} gave the metadata");
-            search.contacts(|contacts| contacts.candidates.on_proved(address));
+            search.contacts(|contacts| contacts.on_proved(address));
             Some(metadata)
         }
         Err(error) => {
@@ -130,27 +129,27 @@ fn note_failure(search: &MagnetSearch, address: SocketAddr, port: Option<u16>, e
     match error {
         FetchError::Turned(Turned::Barred) => {}
         FetchError::Turned(_) => {
-            search.contacts(|contacts| contacts.candidates.release(address, now + AGAIN));
+            search.contacts(|contacts| contacts.release_until(address, now + AGAIN));
         }
         FetchError::WrongHash => {
             log::warn!("{name}: {address}: {error}");
             let listens = port.map(|port| SocketAddr::new(address.ip(), port));
             search.contacts(|contacts| {
                 for address in [Some(address), listens].into_iter().flatten() {
-                    contacts.candidates.bar(address, now + BARRED);
+                    contacts.bar(address, now + BARRED);
                 }
             });
         }
         error => {
             log::info!("{name}: {address}: no metadata: {error}");
-            search.contacts(|contacts| contacts.call_failed(address, now));
+            search.contacts(|contacts| contacts.on_failed(address, now));
         }
     }
 }
 
 fn is_barred(search: &MagnetSearch, address: SocketAddr) -> bool {
     let now = search.context.now();
-    search.contacts(|contacts| contacts.candidates.is_barred(address, now))
+    search.contacts(|contacts| contacts.is_barred(address, now))
 }
 
 /// One line that is to deliver metadata.
@@ -167,7 +166,7 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    fn run(&mut self, theirs: &Handshake) -> Result<Vec<u8>, FetchError> {
+    fn run(&mut self, link: &LinkStream, theirs: &Handshake) -> Result<Vec<u8>, FetchError> {
         if !theirs.extensions {
             return Err(FetchError::NoExtensions);
         }
@@ -179,68 +178,25 @@ impl Line<'_> {
         let (id, payload) = (0, payload.as_slice());
         Message::Extended { id, payload }.encode_into(&mut hello);
         self.send(&hello)?;
-        let max_bitfield = PieceSet::bytes_for(MAX_PIECES);
-        // What was read; up to `at` it is understood.
-        let (mut bytes, mut at) = (Vec::new(), 0);
+        let patience = Patience {
+            message: GREETING + NEXT_PIECE,
+            silence: GREETING + NEXT_PIECE,
+            until: None,
+        };
+        // What it has of the share is no matter yet, and may be long.
+        let mut messages = MessageReader::new(link, patience, None)?;
         loop {
-            let rest = bytes.get(at..).unwrap_or_default();
-            match decode(rest, max_bitfield)? {
-                Step::Piece(_) => return Err(FetchError::Block),
-                // What it has of the share is no matter yet, and may be long.
-                Step::Incomplete(length) if rest.get(4) == Some(&BITFIELD) => {
-                    bytes.drain(..at);
-                    at = 0;
-                    self.skip(&mut bytes, length)?;
-                }
-                Step::Incomplete(needed) => {
-                    bytes.drain(..at);
-                    at = 0;
-                    self.fill(&mut bytes, needed)?;
-                }
-                Step::Unknown(length) => {
-                    bytes.drain(..at);
-                    at = 0;
-                    self.skip(&mut bytes, length)?;
-                }
-                Step::Message(message, length) => {
-                    at += length;
-                    if let Message::Extended { id, payload } = message
+            messages.set_until(self.deadline.min(self.next_piece));
+            match messages.wait()? {
+                Front::Block(_) => return Err(FetchError::Block),
+                Front::Message => {
+                    if let Message::Extended { id, payload } = messages.message()?
                         && let Some(metadata) = self.extended(id, payload)?
                     {
                         return Ok(metadata);
                     }
                 }
             }
-        }
-    }
-
-    /// Reads until `needed` bytes are there, perhaps some more.
-    fn fill(&self, bytes: &mut Vec<u8>, needed: usize) -> Result<(), FetchError> {
-        let until = self.deadline.min(self.next_piece);
-        let mut reader = DeadlineReader::until(self.stream, until);
-        while bytes.len() < needed {
-            let have = bytes.len();
-            bytes.resize(needed.max(AT_ONCE), 0);
-            let read = reader.read(bytes.get_mut(have..).unwrap_or_default());
-            bytes.truncate(have + *read.as_ref().unwrap_or(&0));
-            if read? == 0 {
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-            }
-        }
-        Ok(())
-    }
-
-    /// Lets a message pass that is of no use, without keeping it.
-    fn skip(&self, bytes: &mut Vec<u8>, length: usize) -> Result<(), FetchError> {
-        let mut left = length;
-        loop {
-            let here = left.min(bytes.len());
-            bytes.drain(..here);
-            left -= here;
-            if left == 0 {
-                return Ok(());
-            }
-            self.fill(bytes, 1)?;
         }
     }
 

@@ -2,10 +2,10 @@
 
 use super::MetadataSources;
 use crate::peer::{
-    Announced, Contacts, Context, DownloadState, DownloadStatus, FileChoice, Reading, Services,
-    Snapshot,
+    Announced, Context, DownloadState, DownloadStatus, FileChoice, Reading, Services, Snapshot,
 };
 use crate::storage::MagnetRecord;
+use crate::swarm::Contacts;
 use crate::system::lock;
 use crate::torrent::{BLOCK, FileName, InfoHash};
 use crate::wire::Event;
@@ -75,7 +75,7 @@ impl MagnetSearch {
             interrupt: AtomicBool::new(false),
             state: Mutex::new(State {
                 phase: Phase::Seeking,
-                contacts: Contacts::default(),
+                contacts: Contacts::new(fastrand::u64(..)),
                 started: context.now(),
                 ended: None,
             }),
@@ -146,9 +146,9 @@ impl MagnetSearch {
     pub(crate) fn status(&self) -> DownloadStatus {
         let tracker_trouble = self.services.announcer.trouble(self.info_hash());
         let state = lock(&self.state);
-        let trouble = || match state.contacts.candidates.known().next() {
-            Some(_) => state.contacts.unreached.clone(),
-            None => tracker_trouble,
+        let trouble = || match state.contacts.known() {
+            0 => tracker_trouble,
+            _ => state.contacts.unreached().map(str::to_owned),
         };
         let ended = state.ended.unwrap_or_else(|| self.context.now());
         DownloadStatus {
@@ -214,13 +214,12 @@ impl Announced for MagnetSearch {
     }
 
     fn found(&self, peers: Vec<SocketAddr>) {
-        let candidates = &mut lock(&self.state).contacts.candidates;
-        peers.into_iter().for_each(|peer| candidates.add(peer));
+        let contacts = &mut lock(&self.state).contacts;
+        peers.into_iter().for_each(|peer| contacts.add(peer));
         self.context.ticks.now();
     }
 
     fn give_up_peers(&self, _: &str) {
-        let candidates = &mut lock(&self.state).contacts.candidates;
-        *candidates = candidates.barred_alone();
+        lock(&self.state).contacts.give_up();
     }
 }

@@ -1,12 +1,12 @@
 //! How a transfer is announced: to the trackers of an open swarm, or to those of its group.
 
-use super::{Phase, Transfer};
+use super::transfer::Transfer;
 use crate::certificate::Fingerprint;
 use crate::peer::{Announced, Reading, Snapshot, group::GroupSwarm};
-use crate::torrent::{InfoHash, PieceSet};
+use crate::swarm::{Core, Phase};
+use crate::torrent::InfoHash;
 use crate::wire::Event;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A download into which something came so lately gets what it needs.
@@ -14,52 +14,54 @@ const LATELY: Duration = Duration::from_secs(2);
 
 impl Transfer {
     /// Announces it as soon as possible, and goes on announcing it.
-    pub(crate) fn announce(self: &Arc<Self>, event: Option<Event>) {
-        let services = &self.services;
-        match &self.group {
-            Some(group) => services
-                .group_announcer
-                .announce(self.clone(), group, event),
-            None => services.announcer.announce(self.clone(), event),
+    pub(crate) fn announce(&self, event: Option<Event>) {
+        let (Some(shared), services) = (self.shared(), &self.services) else {
+            return;
+        };
+        match &self.plan.group {
+            Some(group) => services.group_announcer.announce(shared, group, event),
+            None => services.announcer.announce(shared, event),
         }
     }
 
     /// The trackers hear that it ends here.
     pub(crate) fn leave(&self) {
-        match &self.group {
+        match &self.plan.group {
             Some(_) => self.services.group_announcer.leave(self.info_hash()),
             None => self.services.announcer.leave(self.info_hash()),
         }
     }
 
     /// The latest trouble with its trackers.
-    pub(crate) fn tracker_trouble(&self) -> Option<String> {
+    pub(super) fn tracker_trouble(&self) -> Option<String> {
         let (info_hash, services) = (self.info_hash(), &self.services);
-        match &self.group {
-            _ if !self.listed => None,
+        match &self.plan.group {
+            _ if !self.plan.listed => None,
             Some(_) => services.group_announcer.trouble(info_hash),
             None => services.announcer.trouble(info_hash),
         }
     }
 
+    /// Whether trackers of an open swarm are to hear of it.
+    pub(crate) fn is_to_be_announced(&self) -> bool {
+        let is_open = self.plan.listed && self.plan.group.is_none();
+        is_open && self.look(|core| core.phase().serves())
+    }
+
     /// Its user may have it: if it was complete and could not be shared, it is from now on. Returns
     /// whether that is so.
-    pub(crate) fn comes_back(&self) -> bool {
-        {
-            let mut state = self.state();
-            if state.retired || !std::mem::take(&mut state.out) {
-                return false;
-            }
-            state.trouble = None;
-            if state.phase != Phase::Complete {
-                return false;
-            }
-            let whole = PieceSet::full(self.info().lengths());
-            self.context.owned.insert(self.info_hash(), whole);
+    pub(crate) fn restore(&self) -> bool {
+        let is_back = self.decide(|core, now| core.restore(now));
+        if is_back {
+            log::info!("{}: shared again", self.name());
+            self.context.changes.notify();
         }
-        log::info!("{}: shared again", self.name());
-        self.context.changes.notify();
-        true
+        is_back
+    }
+
+    /// It has what is wanted of it, and that is not all (BEP 21, "partial seeds").
+    fn is_partial_seed<B: std::fmt::Debug>(&self, core: &Core<B>) -> bool {
+        *core.phase() == Phase::Complete && !self.plan.selection.is_all()
     }
 }
 
@@ -69,11 +71,11 @@ impl Announced for Transfer {
     }
 
     fn name(&self) -> &str {
-        self.info().name().as_str()
+        self.plan.name()
     }
 
     fn tiers(&self) -> &[Vec<String>] {
-        self.metainfo.trackers()
+        self.plan.metainfo.trackers()
     }
 
     fn reading(&self) -> Reading {
@@ -84,31 +86,30 @@ impl Announced for Transfer {
     }
 
     fn snapshot(&self, event: Option<Event>) -> Snapshot {
-        let state = self.state();
-        let phase = &state.phase;
-        Snapshot {
+        let total = self.info().lengths().total();
+        self.look(|core| Snapshot {
             uploaded: self.uploaded_bytes(),
-            downloaded: self.downloaded_bytes(),
-            left: self.bytes_left(&state),
+            downloaded: core.progress().downloaded(),
+            left: match core.phase() {
+                Phase::Complete if self.plan.selection.is_all() => 0,
+                _ => total.saturating_sub(core.progress().verified()),
+            },
             event: match event {
                 // A partial seed says so with each announce (BEP 21). The first time is a moment
                 // before it becomes one.
-                None | Some(Event::Paused) if self.is_partial_seed(phase) => Some(Event::Paused),
-                Some(Event::Paused) if *phase != Phase::Finishing => None,
+                None | Some(Event::Paused) if self.is_partial_seed(core) => Some(Event::Paused),
+                Some(Event::Paused) if *core.phase() != Phase::Finishing => None,
                 event => event,
             },
-        }
+        })
     }
 
     fn is_hungry(&self) -> bool {
-        let state = self.state();
-        let asks = |id| state.picker.is_interesting(id);
-        state.phase == Phase::Active && !state.links.keys().any(|id| asks(*id))
+        self.look(|core| core.phase().fetches() && !core.has_source())
     }
 
     fn starves(&self, now: Duration) -> bool {
-        let state = self.state();
-        state.phase == Phase::Active && now.saturating_sub(state.last_arrival) >= LATELY
+        self.look(|core| core.phase().fetches() && core.progress().idle(now) >= LATELY)
     }
 
     fn found(&self, peers: Vec<SocketAddr>) {
@@ -116,21 +117,13 @@ impl Announced for Transfer {
     }
 
     fn give_up_peers(&self, reason: &str) {
-        let mut guard = self.state();
-        let state = &mut *guard;
-        state.contacts.candidates = state.contacts.candidates.barred_alone();
-        let links: Vec<_> = state.links.values().cloned().collect();
-        for link in links {
-            self.detach(state, link.id);
-            link.close(reason);
-        }
-        state.serve(self.context.now());
+        self.decide(|core, now| core.give_up_peers(reason, now));
     }
 }
 
 impl GroupSwarm for Transfer {
     fn authority(&self) -> Option<Fingerprint> {
-        self.authority
+        self.authority()
     }
 
     fn close_links(&self, reason: &str) {
@@ -138,24 +131,20 @@ impl GroupSwarm for Transfer {
     }
 
     fn may_be_shared(&self) {
-        self.comes_back();
+        self.restore();
     }
 
     fn may_not_be_shared(&self, reason: &str) -> bool {
-        {
-            let mut state = self.state();
-            match state.phase {
-                Phase::Complete if state.out => return true,
-                Phase::Complete => state.out = true,
-                // These are not announced, and say why themselves.
-                Phase::Lost(_) | Phase::Failed(_) => return true,
-                _ => return false,
-            }
+        match self.phase() {
+            // These are not announced, and say why themselves.
+            Phase::Lost { .. } | Phase::Failed { .. } | Phase::Withdrawn { .. } => return true,
+            Phase::Complete => {}
+            _ => return false,
         }
-        self.context.owned.remove(self.info_hash());
-        self.close_links(reason);
-        self.set_trouble(format!("not shared any more: {reason}"));
-        self.context.changes.notify();
+        if self.decide(|core, now| core.withdraw(reason, now)) {
+            log::warn!("{}: not shared any more: {reason}", self.name());
+            self.context.changes.notify();
+        }
         true
     }
 

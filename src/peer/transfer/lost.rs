@@ -1,60 +1,53 @@
 //! A whole share whose files are not what was verified, and how it comes back.
 
-use super::{FileWatch, Files, Looking, Phase, State, Transfer};
+use super::files::{Files, Look, Looking};
+use super::transfer::Transfer;
 use crate::storage::{RecordState, Stamp, Store, StoreError};
+use crate::swarm::Phase;
 use crate::torrent::PieceSet;
 use std::sync::Arc;
 
 impl Transfer {
     /// Its files are not what was verified, or cannot be read: of a whole share nothing more is served.
     pub(crate) fn cannot_serve(&self, reason: &str) {
-        {
-            let mut state = self.state();
-            match state.phase {
-                Phase::Complete => state.phase = Phase::Lost(reason.to_owned()),
-                Phase::Lost(_) => return,
-                _ => {
-                    drop(state);
-                    return self.set_trouble(format!("cannot serve it: {reason}"));
-                }
+        let (was_lost, is_lost) = self.decide(|core, now| {
+            let was_lost = matches!(core.phase(), Phase::Lost { .. });
+            let is_lost = core.on_unservable(reason, now);
+            if is_lost {
+                self.files.begin_loss();
             }
-            state.watch = FileWatch {
-                busy: true,
-                ..FileWatch::default()
-            };
-            state.links.values().for_each(|link| link.close(reason));
+            (was_lost, is_lost)
+        });
+        if !is_lost {
+            if !was_lost {
+                log::warn!("{}: cannot serve it: {reason}", self.name());
+            }
+            return;
         }
         log::warn!("{}: not served any more: {reason}", self.name());
-        self.context.owned.remove(self.info_hash());
-        self.close_files();
+        self.files.close();
         self.leave();
         // From here on it may come back: not before it is gone.
-        self.state().watch.busy = false;
+        self.files.end_work();
         self.context.changes.notify();
     }
 
     /// At the start the files of a share that was whole are not what was recorded.
-    pub(crate) fn is_lost(&self, recorded: &RecordState, reason: &str) {
+    pub(super) fn on_changed_before(&self, recorded: &RecordState, reason: &str) {
         let RecordState::Complete { stamps } = recorded else {
             return self.fail(reason);
         };
-        let mut state = self.state();
-        state.sealed = Some(stamps.clone());
-        state.phase = Phase::Lost(reason.to_owned());
-        drop(state);
+        self.files.set_sealed(Some(stamps.clone()));
+        self.decide(|core, now| core.lose(reason, now));
         log::warn!("{}: not served: {reason}", self.name());
         self.context.changes.notify();
     }
 
-    /// Looks whether the files are what was verified again: as they were then, or by their hashes. Gives at how many it looked, no
-    /// more than `count`, and whether there are more of them.
-    pub(crate) fn look_for_lost(self: &Arc<Self>, count: usize) -> (usize, bool) {
-        let looking = {
-            let mut state = self.state();
-            if state.watch.busy {
-                return (0, false);
-            }
-            state.watch.looking.take()
+    /// Looks whether the files are what was verified again: as they were then, or by their hashes.
+    /// Returns at how many it looked, no more than `count`, and whether there are more of them.
+    pub(crate) fn look_for_lost(&self, count: usize) -> (usize, bool) {
+        let Some(looking) = self.files.take_look() else {
+            return (0, false);
         };
         let opened = looking.map_or_else(|| self.open_to_look(), Ok);
         let files = self.info().files().len();
@@ -72,17 +65,16 @@ impl Transfer {
         });
         match seen {
             Ok((looking, true)) => {
-                self.state().watch.looking = Some(looking);
+                self.files.put_look(looking);
                 return (looked, true);
             }
             Ok((Looking { store, stamps, .. }, false)) => {
                 store.seal(&stamps);
-                self.was_looked_at(store, stamps);
+                self.on_looked(store, stamps);
             }
             Err(error) => {
-                let mut state = self.state();
-                state.watch = FileWatch::default();
-                state.still_lost(&error);
+                self.files.forget_looks();
+                self.decide(|core, now| core.on_still_lost(&error.to_string(), now));
             }
         }
         (looked, false)
@@ -90,80 +82,61 @@ impl Transfer {
 
     fn open_to_look(&self) -> Result<Looking, StoreError> {
         Ok(Looking {
-            store: Store::open(self.layout(), &self.path())?,
+            store: Store::open(self.plan.layout(self.info()), &self.plan.path())?,
             stamps: Vec::new(),
             next: 0,
         })
     }
 
     /// All files are there, and look like this.
-    fn was_looked_at(self: &Arc<Self>, store: Store, stamps: Vec<Stamp>) {
-        let mut state = self.state();
-        if state.sealed.as_ref() == Some(&stamps) {
-            drop(state);
-            let owned = self.unchanged_pieces(&store);
-            return self.regain(store, owned);
-        }
-        if state.watch.seen.replace(stamps.clone()).as_ref() != Some(&stamps)
-            || state.watch.wrong.as_ref() == Some(&stamps)
-        {
-            return;
-        }
-        state.watch.busy = true;
-        state.phase = Phase::Lost("changed, and being checked".to_owned());
-        drop(state);
-        let transfer = Arc::clone(self);
-        let spawned = self.context.tasks.spawn("check", move || {
-            transfer.check_lost(store, stamps);
-        });
-        if let Err(error) = spawned {
-            log::warn!("{}: cannot be checked: {error}", self.name());
-            self.state().watch.busy = false;
+    fn on_looked(&self, store: Store, stamps: Vec<Stamp>) {
+        match self.files.on_looked(&stamps) {
+            Look::AsSealed => {
+                let owned = self.unchanged_pieces(&store);
+                self.regain(store, owned);
+            }
+            Look::Wait => {}
+            Look::Hash => {
+                let reason = "changed, and being checked";
+                self.decide(|core, now| core.on_still_lost(reason, now));
+                let Some(shared) = self.shared() else { return };
+                let spawned = self.context.tasks.spawn("check", move || {
+                    shared.check_lost(store, stamps);
+                });
+                if let Err(error) = spawned {
+                    log::warn!("{}: cannot be checked: {error}", self.name());
+                    self.files.end_work();
+                }
+            }
         }
     }
 
-    fn check_lost(self: &Arc<Self>, store: Store, stamps: Vec<Stamp>) {
+    fn check_lost(&self, store: Store, stamps: Vec<Stamp>) {
         let verified = self.verified(&store);
-        let sealed = self.state().sealed.clone();
+        let sealed = self.files.sealed();
         let error = match verified {
             Ok(owned) if self.is_enough(&store, &owned, sealed.as_deref()) => {
                 return self.regain(store, owned);
             }
-            Ok(_) => StoreError::Changed(self.path()),
+            Ok(_) => StoreError::Changed(self.plan.path()),
             Err(error) => error,
         };
-        let mut state = self.state();
-        state.watch.busy = false;
-        state.watch.wrong = Some(stamps);
-        state.still_lost(&error);
-        drop(state);
+        self.files.on_wrong(stamps);
+        self.decide(|core, now| core.on_still_lost(&error.to_string(), now));
         log::warn!("{}: not served: {error}", self.name());
         self.context.changes.notify();
     }
 
-    /// The files, open and sealed, are what was verified: it goes on.
-    fn regain(self: &Arc<Self>, store: Store, owned: PieceSet) {
-        {
-            let mut state = self.state();
-            // Another download may have taken its place, or it may be shared no longer.
-            if state.retired || !matches!(state.phase, Phase::Lost(_)) {
-                return;
-            }
-            state.watch = FileWatch::default();
-            state.trouble = None;
-            state.phase = Phase::Checking;
+    /// The files, open and sealed, are what was verified: it goes on. Another download may have taken
+    /// its place, or it may be shared no longer: then nothing happens.
+    fn regain(&self, store: Store, owned: PieceSet) {
+        if !self.decide(|core, now| core.regain(now)) {
+            return;
         }
-        self.set_files(Files::Whole(Arc::new(store)));
+        self.files.forget_looks();
+        self.files.open(Files::Whole(Arc::new(store)));
         log::info!("{}: served again", self.name());
         self.begin(owned, true);
         self.record();
-    }
-}
-
-impl State {
-    fn still_lost(&mut self, error: &StoreError) {
-        if matches!(self.phase, Phase::Lost(_)) {
-            self.phase = Phase::Lost(error.to_string());
-        }
     }
 }

@@ -1,58 +1,73 @@
-//! Metadata that this peer serves over its links (BEP 9, BEP 10).
+//! What this peer says of itself on its links (BEP 10), and metadata that it serves there (BEP 9).
 
-use super::{Transfer, metadata_quota::most_pieces};
+use super::metadata_quota::most_pieces;
+use super::transfer::Transfer;
 use crate::peer::{Link, PEX, extension_handshake};
+use crate::swarm::LinkId;
+use crate::system::lock;
 use crate::torrent::MAX_METAINFO;
-use crate::wire::extension::ExtensionHandshake;
+use crate::wire::extension::{ExtensionHandshake, HANDSHAKE_ID};
 use crate::wire::metadata::{MetadataError, MetadataMessage, metadata_piece};
 use crate::wire::peer::Message;
 
 impl Transfer {
-    /// What we say of ourselves on a link of this share (BEP 10). Metadata goes out in open swarms
-    /// only: a peer that may have a private torrent has it from its tracker, as other programs see
-    /// it too.
-    pub(crate) fn extension_handshake(&self, upload_only: bool) -> ExtensionHandshake {
-        let mut handshake = extension_handshake(&self.context, upload_only);
-        if self.hands_on_metadata() {
+    /// Says what we are on a link of this share.
+    pub(super) fn send_handshake(&self, link: &Link, only_uploads: bool) {
+        let payload = self.handshake(only_uploads).encode();
+        link.send([Message::Extended {
+            id: HANDSHAKE_ID,
+            payload: &payload,
+        }]);
+    }
+
+    /// Metadata goes out in open swarms only: a peer that may have a private torrent has it from its
+    /// tracker, as other programs see it too.
+    fn handshake(&self, only_uploads: bool) -> ExtensionHandshake {
+        let mut handshake = extension_handshake(&self.context, only_uploads);
+        if self.serves_metadata() {
             let size = self.info().raw().len();
             handshake.metadata_size = u32::try_from(size).ok();
         } else {
             handshake.metadata = None;
         }
-        handshake.pex = self.allows_pex().then_some(PEX);
+        handshake.pex = self.plan.exchanges_peers().then_some(PEX);
         handshake
     }
 
-    fn hands_on_metadata(&self) -> bool {
+    fn serves_metadata(&self) -> bool {
         let info = self.info();
-        self.listed
+        self.plan.listed
             && !info.private()
             && info.ssl_cert().is_none()
             && info.raw().len() <= MAX_METAINFO
     }
 
     /// The other side of a link says something about metadata.
-    pub(crate) fn on_metadata(&self, link: &Link, payload: &[u8]) -> Result<(), MetadataError> {
+    pub(super) fn serve_metadata(&self, id: LinkId, payload: &[u8]) -> Result<(), MetadataError> {
         let Some(MetadataMessage::Request(piece)) = MetadataMessage::parse(payload)? else {
             return Ok(());
         };
-        let Some(id @ 1..) = link.told(|told| told.metadata) else {
+        let takes = self.look(|core| core.link(id).and_then(|link| link.handshake().metadata));
+        let (Some(number @ 1..), Some(link)) = (takes, self.link(id)) else {
             return Ok(());
         };
         let exists = metadata_piece(self.info().raw(), piece).is_some();
-        let ip = link.address.ip();
-        let given = || {
+        let ip = link.remote().address.ip();
+        let is_allowed = || {
             let (most, now) = (most_pieces(self.info().raw().len()), self.context.now());
-            self.state().metadata_quota.allows(ip, most, now)
+            lock(&self.metadata_quota).allows(ip, most, now)
         };
-        if !(self.hands_on_metadata()
+        if !(self.serves_metadata()
             && exists
-            && given()
-            && link.outbox.push_metadata(self.info(), id, piece))
+            && is_allowed()
+            && link.send_metadata(self.info(), number, piece))
         {
             let payload = MetadataMessage::Reject(piece).encode();
             let payload = payload.as_slice();
-            link.outbox.send([Message::Extended { id, payload }]);
+            link.send([Message::Extended {
+                id: number,
+                payload,
+            }]);
         }
         Ok(())
     }

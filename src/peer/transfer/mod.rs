@@ -1,29 +1,30 @@
-//! One share or download of this peer.
+//! One share or download of this peer: files, and a lock around one `swarm::Core`.
 //!
-//! `state` holds it: its files, its links, its picker, what of it is under way. Each other file is one
-//! matter: who comes and goes (`links`), what the other sides send (`events`), the steps after a run
-//! of blocks has arrived (`pieces`), from files on disk to a transfer that is served (`checking`),
-//! what happens by the clock (`clock`), files that change (`lost`), and what others see (`serving`,
-//! `metadata`, `pex`, `announcing`, `report`).
+//! `transfer` holds it, by its `plan` and with its `files`. `effects` carries out what the core
+//! decides, with `working` for what takes longer. Links come in through `joining`; blocks that have arrived go through `hashing`; the end of
+//! a download is `finishing`. `checking` leads from files on disk to a transfer that is served, `lost`
+//! deals with files that change. What others see is in `announcing`, `metadata` and `report`, what the
+//! state folder keeps in `record`.
 
 mod announcing;
-pub(super) mod arrivals;
 mod checking;
-mod clock;
-mod events;
-mod file_watch;
-mod links;
+mod effects;
+mod files;
+mod finishing;
+mod hashing;
+mod joining;
 mod lost;
 mod metadata;
 mod metadata_quota;
-mod pex;
-mod pieces;
+mod plan;
+mod record;
 mod report;
-mod serving;
-mod state;
+#[expect(clippy::module_inception, reason = "the type that the room is about")]
+mod transfer;
+mod working;
 
-use arrivals::{PendingBlock, PieceHash, Source, Sources, add_sources};
-use file_watch::{FileWatch, Looking};
-pub(super) use links::Refusal;
-use state::SEED_AGAIN;
-pub(super) use state::{Files, Phase, State, Transfer};
+pub(super) use files::Files;
+pub(super) use joining::{Greeted, join};
+pub(super) use plan::Plan;
+pub(super) use report::shown;
+pub(super) use transfer::Transfer;

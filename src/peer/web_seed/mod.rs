@@ -5,13 +5,11 @@
 //! (`client.rs`).
 
 mod client;
-mod server;
 
-use super::{Phase, State, Transfer, transfer::arrivals::Source};
+use super::Transfer;
 pub(super) use client::WebClient;
-pub(super) use server::Server;
 
-use crate::swarm::LinkId;
+use crate::swarm::{LinkId, Source, Trust};
 use crate::system::lock;
 use crate::torrent::{self, BlockRange};
 use client::{Body, WHOLE, WebError};
@@ -51,40 +49,37 @@ enum Left {
     Failing(#[source] WebError),
 }
 
-impl Transfer {
-    /// Has web seeds asked for what is missing.
-    pub(super) fn ask_web_seeds(self: &Arc<Self>) {
-        let urls = self.metainfo.web_seeds();
-        if urls.is_empty() || self.group.is_some() {
-            return;
-        }
-        let count = urls.len().min(MOST_AT_ONCE);
-        let waiting = urls
-            .iter()
-            .map(|url| Seed::new(url, self.context.next_link()));
-        let waiting = Arc::new(Waiting {
-            seeds: Mutex::new(waiting.collect()),
-        });
-        for _ in 0..count {
-            let (transfer, waiting) = (Arc::clone(self), Arc::clone(&waiting));
-            let tasks = &self.context.tasks;
-            let spawned = tasks.spawn("web-seed", move || waiting.work(&transfer));
-            if let Err(error) = spawned {
-                log::warn!("{}: a web seed is not asked: {error}", self.name());
-            }
+/// Has the web seeds of a transfer asked for what is missing.
+pub(super) fn ask_all(transfer: &Arc<Transfer>) {
+    let urls = transfer.plan.metainfo.web_seeds();
+    if urls.is_empty() || transfer.plan.group.is_some() {
+        return;
+    }
+    let context = &transfer.context;
+    let waiting = urls.iter().map(|url| Seed::new(url, context.next_link()));
+    let waiting = Arc::new(Waiting {
+        seeds: Mutex::new(waiting.collect()),
+    });
+    for _ in 0..urls.len().min(MOST_AT_ONCE) {
+        let (fetching, waiting) = (Arc::clone(transfer), Arc::clone(&waiting));
+        let spawned = context
+            .tasks
+            .spawn("web-seed", move || waiting.work(&fetching));
+        if let Err(error) = spawned {
+            log::warn!("{}: a web seed is not asked: {error}", transfer.name());
         }
     }
+}
 
-    /// Waits; `false` if nothing is fetched any more by then.
-    fn pause(&self, pause: Duration) -> bool {
-        let until = Instant::now() + pause;
-        while Instant::now() < until {
-            if self.context.stop.wait(IDLE) || !self.fetches() {
-                return false;
-            }
+/// Waits; `false` if nothing is fetched any more by then.
+fn pause(transfer: &Transfer, pause: Duration) -> bool {
+    let until = Instant::now() + pause;
+    while Instant::now() < until {
+        if transfer.context.stop.wait(IDLE) || !transfer.fetches() {
+            return false;
         }
-        true
     }
+    true
 }
 
 /// The web seeds of one share that nobody asks at present.
@@ -126,7 +121,7 @@ impl Waiting {
         // Not in the loop's head: there the lock would be held all along.
         let next = || lock(&self.seeds).pop_front();
         while let Some(mut seed) = next() {
-            if seed.failed && !transfer.pause(REST) {
+            if seed.failed && !pause(transfer, REST) {
                 return;
             }
             let left = ask(transfer, &mut seed);
@@ -175,26 +170,22 @@ fn ask(transfer: &Arc<Transfer>, seed: &mut Seed) -> Left {
         let ended = session.run();
         session.end();
         // What it gave last may still turn out to be wrong.
-        transfer.wait_for_pool();
-        let (lied, doubted) = {
-            let state = transfer.state();
-            let server = state.servers.get(&seed.id);
-            server.map_or((false, false), |server| (server.lied, server.doubted))
-        };
+        transfer.wait_for_workers();
+        let trust = transfer.look(|core| core.trust(seed.id));
         let error = match ended {
-            _ if lied => return Left::Lied,
+            _ if trust == Trust::Lost => return Left::Lied,
             Ok(()) => return Left::Ended,
             Err(error) if !error.is_passing() => return Left::Useless(error),
             Err(error) => error,
         };
         log::info!("{}: the web seed {}: {error}", transfer.name(), seed.source);
         // One that may be lying does not get round it by hanging up.
-        let is_of_use = seed.given > given && !doubted;
+        let is_of_use = seed.given > given && trust == Trust::Full;
         failures = if is_of_use { 1 } else { failures + 1 };
         if failures >= MOST_FAILURES {
             return Left::Failing(error);
         }
-        if !transfer.pause(FIRST_PAUSE * (1 << (failures - 1))) {
+        if !pause(transfer, FIRST_PAUSE * (1 << (failures - 1))) {
             return Left::Ended;
         }
     }
@@ -220,23 +211,17 @@ enum Step {
 impl Session<'_> {
     /// Enters it among those that blocks are asked of; `false` once nothing is fetched any more.
     fn begin(&mut self) -> bool {
-        let mut state = self.transfer.state();
-        if state.phase != Phase::Active || self.transfer.context.stop.is_stopped() {
-            return false;
-        }
-        state.picker.add_server(self.seed.id, LARGEST_WINDOW);
-        state.servers.entry(self.seed.id).or_default();
-        true
+        let id = self.seed.id;
+        !self.transfer.context.stop.is_stopped()
+            && self
+                .transfer
+                .decide(|core, _| core.on_server_up(id, LARGEST_WINDOW))
     }
 
     /// What it was asked for is free for others.
     fn end(&mut self) {
-        let mut state = self.transfer.state();
-        state.picker.remove_link(self.seed.id);
-        state.stalls.remove(&self.seed.id);
-        if let Some(server) = state.servers.get_mut(&self.seed.id) {
-            server.asking = false;
-        }
+        let id = self.seed.id;
+        self.transfer.decide(|core, _| core.on_server_down(id));
     }
 
     fn run(&mut self) -> Result<(), WebError> {
@@ -275,27 +260,12 @@ impl Session<'_> {
 
     /// What to ask for now; none once it is over.
     fn next_blocks(&self) -> Option<Vec<BlockRange>> {
-        let now = self.transfer.context.now();
-        let mut guard = self.transfer.state();
-        let state: &mut State = &mut guard;
-        let id = self.seed.id;
-        let lied = state.servers.get(&id).is_none_or(|server| server.lied);
-        if state.phase != Phase::Active || lied || self.transfer.context.stop.is_stopped() {
-            return None;
-        }
-        let State {
-            picker,
-            reserved,
-            servers,
-            ..
-        } = state;
-        let mut blocks = Vec::new();
-        let mut reserve = |count| self.transfer.context.buffers.reserve(reserved, count);
-        picker.next_blocks(id, now, &mut reserve, &mut blocks);
-        if let Some(server) = servers.get_mut(&id) {
-            server.asking = !blocks.is_empty();
-        }
-        Some(blocks)
+        let (id, mut blocks) = (self.seed.id, Vec::new());
+        let goes_on = !self.transfer.context.stop.is_stopped()
+            && self
+                .transfer
+                .decide(|core, now| core.next_for_server(id, now, &mut blocks));
+        goes_on.then_some(blocks)
     }
 
     /// Fetches a block, which begins at byte `start` of the share, with a request that reaches to `end`.
@@ -349,7 +319,9 @@ impl Session<'_> {
             self.body = Some((part.index, body));
         }
         let (id, source) = (self.seed.id, &self.seed.source);
-        let arrived = self.transfer.arrived(id, source, None, range, buffer);
+        let arrived = self
+            .transfer
+            .decide(|core, now| core.on_block(id, Some(source), range, buffer, now));
         // Not a breach of its own: it was asked too long ago.
         if arrived.map_err(|_| WebError::Slow)?.is_none() {
             self.seed.given += u64::from(range.length());
@@ -390,9 +362,9 @@ impl Session<'_> {
 
     /// Whether a block that it was asked for is still to come from it.
     fn is_awaited(&self, range: BlockRange) -> bool {
-        let state = self.transfer.state();
-        let is_active = state.phase == Phase::Active && !self.transfer.context.stop.is_stopped();
-        is_active && state.picker.awaits(self.seed.id, range)
+        let id = self.seed.id;
+        !self.transfer.context.stop.is_stopped()
+            && self.transfer.look(|core| core.awaits(id, range))
     }
 
     /// Waits until so many bytes may be read, if reading is limited; `false` if it is over by then.
@@ -408,18 +380,10 @@ impl Session<'_> {
                 return false;
             }
             // What we do not read on purpose is not late.
-            let now = self.transfer.context.now();
-            let mut state = self.transfer.state();
-            state.picker.excuse(self.seed.id, now);
-            state.last_arrival = now;
+            let id = self.seed.id;
+            self.transfer.decide(|core, now| core.excuse(id, now));
         }
         true
-    }
-}
-
-impl Transfer {
-    fn fetches(&self) -> bool {
-        self.state().phase == Phase::Active
     }
 }
 

@@ -1,0 +1,70 @@
+//! From messages of the wire to what they mean for the share at hand.
+
+use super::{Ended, METADATA, PEX};
+use crate::swarm::{Breach, Received, Remote};
+use crate::torrent::{BlockRange, Lengths, PieceSet};
+use crate::wire::extension::{ExtensionHandshake, HANDSHAKE_ID};
+use crate::wire::peer::{Ask, Message};
+
+/// A message that was checked against the share and what both sides agreed on.
+#[derive(Debug)]
+pub(super) enum Parsed<'a> {
+    /// It is for the swarm.
+    Swarm(Received<'a>),
+    /// It takes back a request, which waits at this link if anywhere.
+    Cancel(BlockRange),
+    /// It is about metadata (BEP 9).
+    Metadata(&'a [u8]),
+    /// Nothing is to be done about it.
+    Nothing,
+}
+
+/// Parses a message; `is_first` says that none but greetings came before it.
+///
+/// # Errors
+/// When it breaks the protocol.
+pub(super) fn parse<'a>(
+    message: Message<'a>,
+    remote: &Remote,
+    lengths: &Lengths,
+    is_first: bool,
+) -> Result<Parsed<'a>, Ended> {
+    let piece = |told, index| lengths.piece(index).ok_or(Ended::NoPiece(told, index));
+    let block = |asked: Ask| lengths.range(asked.index, asked.begin, asked.length);
+    let all = |pieces| Received::Pieces { pieces, is_first };
+    let is_fast = remote.fast;
+    Ok(Parsed::Swarm(match message {
+        Message::KeepAlive | Message::Port(_) => return Ok(Parsed::Nothing),
+        Message::Choke => Received::Choke,
+        Message::Unchoke => Received::Unchoke,
+        Message::Interested => Received::Interested,
+        Message::NotInterested => Received::NotInterested,
+        Message::Have(index) => Received::Have(piece("have", index)?),
+        Message::Bitfield(bits) => all(PieceSet::from_bitfield(bits, lengths)?),
+        Message::HaveAll if is_fast => all(PieceSet::full(lengths)),
+        Message::HaveNone if is_fast && !is_first => return Err(Breach::TakenBack.into()),
+        Message::HaveNone if is_fast => all(PieceSet::empty(lengths)),
+        Message::Request(asked) => Received::Request(block(asked)?),
+        Message::Cancel(asked) => return Ok(Parsed::Cancel(block(asked)?)),
+        Message::Reject(asked) if is_fast => Received::Reject(block(asked)?),
+        Message::Suggest(index) if is_fast => Received::Suggest(piece("suggest", index)?),
+        Message::AllowedFast(index) if is_fast => {
+            Received::AllowedFast(piece("allowed fast", index)?)
+        }
+        Message::HaveAll
+        | Message::HaveNone
+        | Message::Reject(_)
+        | Message::Suggest(_)
+        | Message::AllowedFast(_) => return Err(Ended::NotFast),
+        Message::Extended { .. } if !remote.extensions => return Err(Ended::NotExtended),
+        Message::Extended { id, payload } => match id {
+            HANDSHAKE_ID => Received::Handshake(ExtensionHandshake::parse(payload)?),
+            METADATA => return Ok(Parsed::Metadata(payload)),
+            PEX => Received::PeerExchange(payload),
+            // No extension was offered under another id.
+            _ => return Ok(Parsed::Nothing),
+        },
+        // Blocks come by another way: see `Front::Block`.
+        Message::Piece { .. } => return Ok(Parsed::Nothing),
+    }))
+}

@@ -1,0 +1,165 @@
+//! What a core asks for is carried out here: messages to links at once, behind the transfer's lock, so
+//! that each link gets them in their order; what may take longer after it.
+
+use crate::peer::{BlockBuffer, Context, Link};
+use crate::swarm::{Block, CloseReason, Core, Effect, LinkId, Outgoing, Run};
+use crate::torrent::InfoHash;
+use crate::wire::Event;
+use crate::wire::peer::Message;
+use std::collections::HashMap;
+use std::iter;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What changes of a transfer, behind its lock.
+#[derive(Debug)]
+pub(super) struct Swarm {
+    pub(super) core: Core<BlockBuffer>,
+    /// The connections of links. One stays until its threads have ended.
+    pub(super) links: HashMap<LinkId, Arc<Link>>,
+}
+
+/// Does what takes longer than a look behind a lock.
+pub(super) trait Worker {
+    /// Has a run hashed and written, of which these are all blocks.
+    fn hash(&self, run: Run, blocks: Vec<Block<BlockBuffer>>);
+
+    /// Says on a link that we only upload from now on.
+    fn say_upload_only(&self, link: &Link);
+
+    /// Announces the share.
+    fn announce(&self, event: Event);
+
+    /// Has the files checked, and gives them their final names.
+    fn finish(&self);
+
+    /// The share has stopped for good.
+    fn on_failed(&self, reason: &str);
+
+    /// A link delivers nothing.
+    fn on_stalled(&self, link: &Link);
+}
+
+/// What is left to be done once the transfer's lock is free.
+#[derive(Debug, Default)]
+#[must_use]
+pub(super) struct Later {
+    calls: Vec<SocketAddr>,
+    closed: Vec<(Arc<Link>, CloseReason)>,
+    stalled: Vec<Arc<Link>>,
+    work: Vec<Work>,
+}
+
+#[derive(Debug)]
+enum Work {
+    Hash(Run, Vec<Block<BlockBuffer>>),
+    SayUploadOnly(Arc<Link>),
+    Announce(Event),
+    Finish,
+    Failed(String),
+}
+
+impl Swarm {
+    /// No link is open yet.
+    pub(super) fn new(core: Core<BlockBuffer>) -> Self {
+        Self {
+            core,
+            links: HashMap::new(),
+        }
+    }
+
+    /// Carries out what can be done behind the lock.
+    pub(super) fn carry_out(&mut self, context: &Context, info_hash: InfoHash) -> Later {
+        let Self { core, links } = self;
+        let mut later = Later::default();
+        let mut effects = core.take_effects().peekable();
+        while let Some(effect) = effects.next() {
+            match effect {
+                Effect::Send(id, first) => {
+                    // Messages in a row for one link take its lock once.
+                    let rest = iter::from_fn(|| {
+                        match effects
+                            .next_if(|next| matches!(next, Effect::Send(to, _) if *to == id))
+                        {
+                            Some(Effect::Send(_, message)) => Some(message),
+                            _ => None,
+                        }
+                    });
+                    send(links, id, iter::once(first).chain(rest));
+                }
+                Effect::SendExtended { link, id, payload } => {
+                    if let Some(link) = links.get(&link) {
+                        let payload = payload.as_slice();
+                        link.send([Message::Extended { id, payload }]);
+                    }
+                }
+                Effect::SendHaves(_) => links.values().for_each(|link| link.notify_haves()),
+                Effect::Choke(id) => {
+                    if let Some(link) = links.get(&id) {
+                        link.choke();
+                    }
+                }
+                Effect::Unchoke(id) => {
+                    if let Some(link) = links.get(&id) {
+                        link.unchoke();
+                    }
+                }
+                Effect::Serve(id, block) => {
+                    if let Some(link) = links.get(&id) {
+                        link.serve(block);
+                    }
+                }
+                Effect::Offer(owned) => context.owned.insert(info_hash, owned),
+                Effect::Withhold => context.owned.remove(info_hash),
+                Effect::Connect(address) => later.calls.push(address),
+                Effect::Close(id, reason) => {
+                    later
+                        .closed
+                        .extend(links.get(&id).cloned().map(|it| (it, reason)));
+                }
+                Effect::Stalled(id) => later.stalled.extend(links.get(&id).cloned()),
+                Effect::SendHandshake(id) => {
+                    let link = links.get(&id).cloned();
+                    later.work.extend(link.map(Work::SayUploadOnly));
+                }
+                Effect::Hash(run, blocks) => later.work.push(Work::Hash(run, blocks)),
+                Effect::Announce(event) => later.work.push(Work::Announce(event)),
+                Effect::Complete => later.work.push(Work::Finish),
+                Effect::Failed(reason) => later.work.push(Work::Failed(reason)),
+            }
+        }
+        later
+    }
+}
+
+/// Queues messages for a link, if it is still there.
+fn send(links: &HashMap<LinkId, Arc<Link>>, id: LinkId, messages: impl Iterator<Item = Outgoing>) {
+    match links.get(&id) {
+        Some(link) => link.send(messages.map(Message::from)),
+        None => messages.for_each(drop),
+    }
+}
+
+impl Later {
+    /// The addresses to call.
+    pub(super) fn take_calls(&mut self) -> Vec<SocketAddr> {
+        std::mem::take(&mut self.calls)
+    }
+
+    /// Does it.
+    pub(super) fn carry_out(self, worker: &dyn Worker) {
+        self.stalled.iter().for_each(|link| worker.on_stalled(link));
+        for (link, reason) in self.closed {
+            link.close(reason.to_string());
+        }
+        for work in self.work {
+            match work {
+                Work::Hash(run, blocks) => worker.hash(run, blocks),
+                Work::SayUploadOnly(link) => worker.say_upload_only(&link),
+                Work::Announce(event) => worker.announce(event),
+                Work::Finish => worker.finish(),
+                Work::Failed(reason) => worker.on_failed(&reason),
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The way of a piece after its blocks have arrived: SHA-1, file, owned map, `have`. Runs on the
+//! pool's workers.
+
+use super::transfer::Transfer;
+use crate::peer::BlockBuffer;
+use crate::storage::{Download, Store, StoreError};
+use crate::swarm::{Block, Run, Sources, Verdict, add_sources};
+use crate::torrent::{Hasher, PieceIndex, Sha1};
+
+/// How much is read back at a time when a run was written before its turn to be hashed came, in bytes.
+const READ_BACK: usize = 64 << 10;
+
+/// Blocks that are with a worker; their buffers are given back when this is dropped, whatever became
+/// of the job.
+struct Held<'a> {
+    transfer: &'a Transfer,
+    blocks: u32,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let blocks = self.blocks;
+        self.transfer
+            .decide(|core, now| core.on_worker_done(blocks, now));
+    }
+}
+
+/// Has a worker hash and write a run of which all blocks are here.
+pub(super) fn submit(transfer: &Transfer, run: Run, blocks: Vec<Block<BlockBuffer>>) {
+    if let Some(shared) = transfer.shared() {
+        let tasks = &transfer.context.tasks;
+        tasks.submit(move || finish_run(&shared, run, blocks));
+    }
+}
+
+/// Hashes and writes a run, and publishes the piece if it was the last one.
+fn finish_run(transfer: &Transfer, run: Run, blocks: Vec<Block<BlockBuffer>>) {
+    let held = Held {
+        transfer,
+        blocks: run.blocks,
+    };
+    let finished = match transfer.download() {
+        Some(download) if transfer.fetches() => hash_and_write(transfer, &download, run, &blocks),
+        _ => Ok(None),
+    };
+    drop(blocks);
+    drop(held);
+    match finished {
+        Ok(Some((hash, sources))) if hash == transfer.info().piece_hash(run.piece) => {
+            publish(transfer, run.piece, &sources);
+        }
+        Ok(Some((_, sources))) => reject(transfer, run.piece, &sources),
+        Ok(None) => {}
+        Err(error) => transfer.fail(&error.to_string()),
+    }
+}
+
+/// Returns the hash of the whole piece and its sources once its last run was hashed.
+fn hash_and_write(
+    transfer: &Transfer,
+    download: &Download,
+    run: Run,
+    blocks: &[Block<BlockBuffer>],
+) -> Result<Option<(Sha1, Sources)>, StoreError> {
+    let lengths = transfer.info().lengths();
+    let slices: Vec<&[u8]> = blocks.iter().map(|block| &*block.buffer).collect();
+    let offset = run.offset(lengths);
+    if run.is_whole_piece(lengths) {
+        let mut hasher = Hasher::new();
+        slices.iter().for_each(|block| hasher.update(block));
+        let hash = hasher.finish();
+        // What does not verify is not written at all.
+        if hash == transfer.info().piece_hash(run.piece) {
+            download.write(offset, &slices)?;
+        }
+        let mut sources = Sources::new();
+        add_sources(&mut sources, blocks);
+        return Ok(Some((hash, sources)));
+    }
+    download.write(offset, &slices)?;
+    let hasher = transfer.decide(|core, _| core.on_run_written(run, blocks));
+    let Some(mut hasher) = hasher else {
+        return Ok(None);
+    };
+    slices.iter().for_each(|block| hasher.update(block));
+    hash_on(transfer, download.store(), run, hasher)
+}
+
+/// Hashes the runs after `run` that are on disk already.
+fn hash_on(
+    transfer: &Transfer,
+    store: &Store,
+    run: Run,
+    mut hasher: Hasher,
+) -> Result<Option<(Sha1, Sources)>, StoreError> {
+    let (lengths, piece) = (transfer.info().lengths(), run.piece);
+    let mut number = run.number;
+    loop {
+        number += 1;
+        if number == Run::count(lengths, piece) {
+            let sources = transfer.decide(|core, _| core.on_piece_hashed(piece));
+            return Ok(sources.map(|sources| (hasher.finish(), sources)));
+        }
+        let next = Run::numbered(lengths, piece, number);
+        let again = transfer.decide(|core, _| core.on_run_hashed(next, hasher));
+        let Some(again) = again else {
+            return Ok(None);
+        };
+        hasher = again;
+        read_back(
+            store,
+            next.offset(lengths),
+            next.bytes(lengths),
+            &mut hasher,
+        )?;
+    }
+}
+
+fn read_back(
+    store: &Store,
+    mut offset: u64,
+    mut left: u64,
+    hasher: &mut Hasher,
+) -> Result<(), StoreError> {
+    let mut buffer = vec![0; READ_BACK];
+    while left > 0 {
+        let part = buffer.get_mut(..left.min(READ_BACK as u64) as usize);
+        let part = part.unwrap_or_default();
+        store.read(offset, part)?;
+        hasher.update(part);
+        offset += part.len() as u64;
+        left -= part.len() as u64;
+    }
+    Ok(())
+}
+
+/// A piece is verified and written: from now on it is served.
+fn publish(transfer: &Transfer, piece: PieceIndex, sources: &Sources) {
+    transfer.context.owned.publish(transfer.info_hash(), piece);
+    let owned = transfer.decide(|core, now| {
+        core.on_piece_written(piece, sources, now);
+        transfer.file_hashes.is_some().then(|| core.owned().clone())
+    });
+    if let (Some(owned), Some(store), Some(hashes)) =
+        (owned, transfer.store(), &transfer.file_hashes)
+        && let Err(error) = hashes.advance(&store, |piece| owned.contains(piece))
+    {
+        transfer.fail(&error.to_string());
+    }
+}
+
+/// A piece does not verify: it is fetched again, and who is to blame is left alone.
+fn reject(transfer: &Transfer, piece: PieceIndex, sources: &Sources) {
+    let verdict = transfer.decide(|core, now| core.on_piece_failed(piece, sources, now));
+    let what = match verdict {
+        Verdict::Proven(_) => "all of it came from one peer",
+        Verdict::Unclear => "it is fetched again from one peer alone",
+    };
+    let (name, number) = (transfer.name(), piece.number());
+    log::warn!("{name}: piece {number} does not verify; {what}");
+}

@@ -1,0 +1,191 @@
+//! From the handshakes of both sides to a link that runs, and what the link and the swarm have to do
+//! with each other.
+
+use super::effects::Swarm;
+use super::transfer::Transfer;
+use crate::certificate::Member;
+use crate::peer::{BlockBuffer, Ended, Link, LinkStream, Means, Sink, Uploads, link};
+use crate::storage::Store;
+use crate::swarm::{Breach, LinkId, Received, Refusal, Remote, Unasked};
+use crate::torrent::{BlockRange, PieceIndex};
+use crate::wire::handshake::Handshake;
+use crate::wire::metadata::MetadataError;
+use crate::wire::peer::Message;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// A connection on which both sides sent their handshake.
+pub(crate) struct Greeted {
+    pub(crate) stream: LinkStream,
+    /// Who the other side is, in a group's swarm.
+    pub(crate) member: Option<Member>,
+    pub(crate) address: SocketAddr,
+    /// Whether we called.
+    pub(crate) outgoing: bool,
+    pub(crate) theirs: Handshake,
+}
+
+/// Runs a link from here to its end, if the swarm admits it.
+pub(crate) fn join(transfer: &Arc<Transfer>, greeted: Greeted) {
+    let (address, outgoing, name) = (greeted.address, greeted.outgoing, transfer.name());
+    let link = match admit(transfer, greeted) {
+        Ok(link) => link,
+        Err(refusal) => {
+            log::debug!("{name}: {address}: {refusal}");
+            if outgoing && refusal != Refusal::Linked {
+                let now = transfer.context.now();
+                transfer.contacts(|contacts| contacts.on_failed(address, now));
+            }
+            return;
+        }
+    };
+    let way = if outgoing { "called" } else { "was called by" };
+    let client = link.remote().peer_id.client();
+    log::info!("{name}: {way} {address} ({client})");
+    let ended = match introduce(transfer, &link) {
+        Some(told) => link::serve(transfer, &link, &transfer.means(), told),
+        None => Ended::Here,
+    };
+    part(transfer, &link, &ended);
+}
+
+/// Lets a link in.
+fn admit(transfer: &Transfer, greeted: Greeted) -> Result<Arc<Link>, Refusal> {
+    if transfer.context.stop.is_stopped() {
+        return Err(Refusal::NotServed);
+    }
+    let id = transfer.context.next_link();
+    let remote = Remote {
+        address: greeted.address,
+        outgoing: greeted.outgoing,
+        peer_id: greeted.theirs.peer_id,
+        fast: greeted.theirs.fast,
+        extensions: greeted.theirs.extensions,
+    };
+    let (stream, member) = (greeted.stream, greeted.member);
+    let (admitted, later) = transfer.with_swarm(|Swarm { core, links }, now| {
+        core.on_link_up(id, remote, now)?;
+        let allowed = core.link(id).map(|link| link.allowed_fast().to_vec());
+        let link = Arc::new(Link::new(
+            id,
+            stream,
+            member,
+            remote,
+            allowed.unwrap_or_default(),
+        ));
+        links.insert(id, Arc::clone(&link));
+        Ok(link)
+    });
+    later.carry_out(transfer);
+    admitted
+}
+
+/// The messages that open a link: our pieces first (BEP 3), then the extension handshake (BEP 10) and
+/// what may be asked for while choked (BEP 6). Returns the place in the journal of owned pieces up to
+/// which they tell; none if nothing is served any more.
+fn introduce(transfer: &Transfer, link: &Link) -> Option<usize> {
+    let (owned, told) = transfer.context.owned.snapshot(transfer.info_hash())?;
+    let remote = link.remote();
+    link.send(match (remote.fast, owned.is_full(), owned.is_empty()) {
+        (true, true, _) => Some(Message::HaveAll),
+        (true, _, true) => Some(Message::HaveNone),
+        (false, _, true) => None,
+        _ => Some(Message::Bitfield(owned.as_bitfield())),
+    });
+    if remote.extensions {
+        let only_uploads = transfer.look(|core| core.phase().only_uploads());
+        transfer.send_handshake(link, only_uploads);
+    }
+    let allowed = link.allowed_fast().iter();
+    let allowed = allowed.filter(|piece| owned.contains(**piece));
+    link.send(allowed.map(|piece| Message::AllowedFast(piece.number())));
+    Some(told)
+}
+
+/// A link has ended.
+fn part(transfer: &Transfer, link: &Link, ended: &Ended) {
+    let (id, name) = (link.id(), transfer.name());
+    let reason = link.reason().unwrap_or_else(|| ended.to_string());
+    let (listens_at, later) = transfer.with_swarm(|Swarm { core, links }, now| {
+        links.remove(&id);
+        let known = core.link(id);
+        let listens_at = known.and_then(|link| link.listens_at());
+        core.on_link_down(id, link.activity(now), now);
+        listens_at
+    });
+    later.carry_out(transfer);
+    let shown = listens_at.unwrap_or(link.remote().address);
+    log::info!("{name}: the link with {shown} ended: {reason}");
+    if let Some(address) = listens_at
+        && ended.is_breach()
+    {
+        log::warn!("{name}: {address}: {ended}");
+    }
+}
+
+impl Transfer {
+    fn means(&self) -> Means {
+        Means {
+            lengths: *self.info().lengths(),
+            bounds: Arc::clone(&self.context.bounds),
+            buffers: Arc::clone(&self.context.buffers),
+        }
+    }
+
+    /// The thread that called the address has ended.
+    pub(crate) fn on_call_ended(&self, address: SocketAddr) {
+        self.decide(|core, now| core.on_call_ended(address, now));
+    }
+
+    /// The address that stands for the other side of a link in what a person sees.
+    pub(super) fn shown_address(&self, link: &Link) -> SocketAddr {
+        let shown = self.look(|core| core.link(link.id()).map(|known| known.shown_address()));
+        shown.unwrap_or(link.remote().address)
+    }
+}
+
+impl Sink for Transfer {
+    fn on_message(&self, link: LinkId, message: Received<'_>) -> Result<(), Breach> {
+        let names_peers = matches!(message, Received::PeerExchange(_));
+        self.decide(|core, now| core.on_message(link, message, now))?;
+        if names_peers {
+            self.context.ticks.now();
+        }
+        Ok(())
+    }
+
+    fn on_metadata(&self, link: LinkId, payload: &[u8]) -> Result<(), MetadataError> {
+        self.serve_metadata(link, payload)
+    }
+
+    fn on_block(
+        &self,
+        link: LinkId,
+        range: BlockRange,
+        buffer: BlockBuffer,
+    ) -> Result<Option<BlockBuffer>, Unasked> {
+        self.decide(|core, now| core.on_block(link, None, range, buffer, now))
+    }
+}
+
+impl Uploads for Transfer {
+    fn haves_since(&self, place: &mut usize) -> Vec<PieceIndex> {
+        self.context.owned.since(self.info_hash(), place)
+    }
+
+    fn serves(&self, piece: PieceIndex) -> bool {
+        self.context.owned.has(self.info_hash(), piece)
+    }
+
+    fn store(&self) -> Option<Arc<Store>> {
+        self.files.store()
+    }
+
+    fn on_sent(&self, bytes: u32) {
+        self.add_uploaded(bytes.into());
+    }
+
+    fn on_unservable(&self, reason: &str) {
+        self.cannot_serve(reason);
+    }
+}

@@ -1,0 +1,243 @@
+//! One share or download of this peer: its plan, its files, and a lock around one core.
+
+use super::effects::{Later, Swarm};
+use super::files::{Files, TransferFiles};
+use super::metadata_quota::MetadataQuota;
+use super::plan::Plan;
+use crate::certificate::Fingerprint;
+use crate::peer::{BlockBuffer, Context, LARGEST_WINDOW, Link, Reserved, Services};
+use crate::storage::{Download, FileHashes, Stamp, Store};
+use crate::swarm::{Candidates, Contacts, Core, LinkId, Phase, Terms};
+use crate::system::lock;
+use crate::torrent::{Info, InfoHash};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+/// A share or download.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    pub(crate) context: Arc<Context>,
+    pub(crate) services: Arc<Services>,
+    pub(crate) plan: Plan,
+    info: Arc<Info>,
+    authority: Option<Fingerprint>,
+    pub(super) files: TransferFiles,
+    /// Where the metainfo carries the SHA-1 of whole files.
+    pub(super) file_hashes: Option<FileHashes>,
+    uploaded: AtomicU64,
+    pub(super) metadata_quota: Mutex<MetadataQuota>,
+    /// It has begun to fetch, and its web seeds are not asked yet.
+    web_seeds_due: AtomicBool,
+    swarm: Mutex<Swarm>,
+    me: Weak<Self>,
+}
+
+impl Transfer {
+    /// A transfer whose files are being checked.
+    pub(crate) fn new(context: &Arc<Context>, services: &Arc<Services>, plan: Plan) -> Arc<Self> {
+        let (info, bounds) = (Arc::new(plan.info().clone()), &context.bounds);
+        let terms = Terms {
+            info_hash: info.info_hash(),
+            lengths: *info.lengths(),
+            own_id: context.identity.peer_id,
+            is_private: info.private(),
+            exchanges_peers: plan.exchanges_peers(),
+            in_order: plan.choice.sequential,
+            max_peers: bounds.max_peers,
+            upload_slots: bounds.upload_slots,
+            largest_window: LARGEST_WINDOW,
+            max_stalls: bounds.deadlines.stalls,
+            max_unread: bounds.deadlines.unread,
+        };
+        let budget = Box::new(Reserved::of(&context.buffers));
+        let core = Core::new(terms, budget, fastrand::u64(..), context.now());
+        Arc::new_cyclic(|me| Self {
+            context: Arc::clone(context),
+            services: Arc::clone(services),
+            authority: plan.authority(),
+            file_hashes: FileHashes::new(&info),
+            plan,
+            info,
+            files: TransferFiles::default(),
+            uploaded: AtomicU64::new(0),
+            metadata_quota: Mutex::default(),
+            web_seeds_due: AtomicBool::new(false),
+            swarm: Mutex::new(Swarm::new(core)),
+            me: Weak::clone(me),
+        })
+    }
+
+    pub(crate) fn info(&self) -> &Arc<Info> {
+        &self.info
+    }
+
+    pub(crate) fn info_hash(&self) -> InfoHash {
+        self.info.info_hash()
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.plan.name()
+    }
+
+    /// By which authority's certificates its links are made.
+    pub(crate) fn authority(&self) -> Option<Fingerprint> {
+        self.authority
+    }
+
+    /// Itself, for threads that work for it; none while it is being dropped.
+    pub(super) fn shared(&self) -> Option<Arc<Self>> {
+        self.me.upgrade()
+    }
+
+    /// Where it is in its life.
+    pub(crate) fn phase(&self) -> Phase {
+        self.look(|core| core.phase().clone())
+    }
+
+    /// Whether missing pieces are fetched.
+    pub(crate) fn fetches(&self) -> bool {
+        self.look(|core| core.phase().fetches())
+    }
+
+    /// Whether another try may take its place.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(
+            self.phase(),
+            Phase::Withdrawn { .. } | Phase::Lost { .. } | Phase::Failed { .. }
+        )
+    }
+
+    /// Looks at what the core knows.
+    pub(crate) fn look<R>(&self, at: impl FnOnce(&Core<BlockBuffer>) -> R) -> R {
+        at(&lock(&self.swarm).core)
+    }
+
+    /// Has the core decide something, at the time that is handed to it, and carries out what it asks
+    /// for.
+    pub(crate) fn decide<R>(&self, act: impl FnOnce(&mut Core<BlockBuffer>, Duration) -> R) -> R {
+        let (result, later) = self.with_swarm(|swarm, now| act(&mut swarm.core, now));
+        later.carry_out(self);
+        result
+    }
+
+    /// Does what is due by the clock. Returns the addresses to call now.
+    pub(crate) fn tick(&self) -> Vec<SocketAddr> {
+        let ((), mut later) = self.with_swarm(|Swarm { core, links }, now| {
+            core.on_tick(now, |id| match links.get(&id) {
+                Some(link) => link.activity(now),
+                None => Default::default(),
+            });
+        });
+        let calls = later.take_calls();
+        later.carry_out(self);
+        calls
+    }
+
+    /// Changes the links along with the core; what remains to be done takes no lock of this transfer.
+    pub(super) fn with_swarm<R>(&self, act: impl FnOnce(&mut Swarm, Duration) -> R) -> (R, Later) {
+        let mut swarm = lock(&self.swarm);
+        // The time is read behind the lock, so that it never goes back for the core.
+        let result = act(&mut swarm, self.context.now());
+        let later = swarm.carry_out(&self.context, self.info_hash());
+        (result, later)
+    }
+
+    /// All connections that are open.
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
+        lock(&self.swarm).links.values().cloned().collect()
+    }
+
+    /// The connection of a link, if it is open.
+    pub(super) fn link(&self, id: LinkId) -> Option<Arc<Link>> {
+        lock(&self.swarm).links.get(&id).cloned()
+    }
+
+    /// Looks at or changes whom it calls.
+    pub(crate) fn contacts<R>(&self, act: impl FnOnce(&mut Contacts) -> R) -> R {
+        act(lock(&self.swarm).core.contacts_mut())
+    }
+
+    /// Addresses that a tracker or a person names; they are called at once.
+    pub(crate) fn add_candidates(&self, addresses: impl IntoIterator<Item = SocketAddr>) {
+        self.contacts(|contacts| addresses.into_iter().for_each(|it| contacts.add(it)));
+        self.context.ticks.now();
+    }
+
+    /// Ends all links.
+    pub(crate) fn close_links(&self, reason: &str) {
+        self.decide(|core, _| core.close_links(reason));
+    }
+
+    /// Ends it with a reason; what is on disk stays for another try.
+    pub(crate) fn fail(&self, reason: &str) {
+        // Its files are free for another try before anybody can know of the failure.
+        self.files.close();
+        self.decide(|core, now| core.fail(reason, now));
+    }
+
+    /// What is written to, as long as it is written.
+    pub(crate) fn download(&self) -> Option<Arc<Download>> {
+        self.files.download()
+    }
+
+    /// What is read from, once it is open.
+    pub(crate) fn store(&self) -> Option<Arc<Store>> {
+        self.files.store()
+    }
+
+    /// How its files were when they were verified, if they are whole.
+    pub(crate) fn sealed(&self) -> Option<Vec<Stamp>> {
+        self.files.sealed()
+    }
+
+    /// Opens its files.
+    pub(crate) fn set_files(&self, files: Files) {
+        self.files.open(files);
+    }
+
+    /// Lets go of its files, so that another transfer may have them.
+    pub(crate) fn close_files(&self) {
+        self.files.close();
+    }
+
+    /// Bytes of blocks sent since the start.
+    pub(crate) fn uploaded_bytes(&self) -> u64 {
+        self.uploaded.load(Ordering::Relaxed)
+    }
+
+    /// So many bytes of blocks were sent.
+    pub(super) fn add_uploaded(&self, bytes: u64) {
+        self.uploaded.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Goes on with what another counted, in whose place it is, and with the peers that it knew.
+    pub(crate) fn take_over(&self, former: &Self, candidates: Candidates) {
+        self.add_uploaded(former.uploaded_bytes());
+        let (sources, downloaded) = former.look(|core| {
+            let progress = core.progress();
+            let sources = progress.sources();
+            let sources = sources.map(|(source, bytes)| (source.to_owned(), bytes));
+            (sources.collect(), progress.downloaded())
+        });
+        self.decide(|core, _| core.take_over(candidates, sources, downloaded));
+    }
+
+    /// Goes on with who delivered what is here, as it was recorded.
+    pub(crate) fn go_on_from(&self, sources: &[(String, u64)]) {
+        let sources = sources.iter().cloned().collect();
+        self.decide(|core, _| core.take_over(Candidates::default(), sources, 0));
+    }
+
+    /// It has begun to fetch: its web seeds are due.
+    pub(super) fn set_web_seeds_due(&self) {
+        self.web_seeds_due.store(true, Ordering::Relaxed);
+        self.context.ticks.now();
+    }
+
+    /// Whether its web seeds are due; only once for each beginning.
+    pub(crate) fn take_web_seeds_due(&self) -> bool {
+        self.web_seeds_due.swap(false, Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,40 @@
+//! What a transfer does when its core asks for it.
+
+use super::effects::Worker;
+use super::transfer::Transfer;
+use super::{finishing, hashing};
+use crate::peer::{BlockBuffer, Link};
+use crate::swarm::{Block, Run};
+use crate::wire::Event;
+
+impl Worker for Transfer {
+    fn hash(&self, run: Run, blocks: Vec<Block<BlockBuffer>>) {
+        hashing::submit(self, run, blocks);
+    }
+
+    fn say_upload_only(&self, link: &Link) {
+        self.send_handshake(link, true);
+    }
+
+    fn announce(&self, event: Event) {
+        if self.plan.listed {
+            self.announce(Some(event));
+        }
+    }
+
+    fn finish(&self) {
+        finishing::spawn(self);
+    }
+
+    fn on_failed(&self, reason: &str) {
+        log::error!("{}: stopped: {reason}", self.name());
+        self.leave();
+        self.record();
+        self.context.changes.notify();
+    }
+
+    fn on_stalled(&self, link: &Link) {
+        let (name, address) = (self.name(), self.shown_address(link));
+        log::info!("{name}: {address} delivers nothing; others are asked");
+    }
+}

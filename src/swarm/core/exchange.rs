@@ -1,0 +1,74 @@
+//! Peer exchange (BEP 11): which links hear of which others, and whom we believe.
+
+use super::link::Link;
+use crate::swarm::LinkId;
+use crate::wire::pex::{FLAG_REACHABLE, FLAG_SEED, MAX_CONTACTS, PexMessage};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// A message that is due: to whom, the number of `ut_pex` there, and what it says.
+pub(super) type Due = (LinkId, u8, PexMessage);
+
+/// What links are to be told of the others now. `has_all` says whether a link has every piece.
+pub(super) fn due(
+    links: &mut BTreeMap<LinkId, Link>,
+    has_all: impl Fn(LinkId) -> bool,
+    now: Duration,
+) -> Vec<Due> {
+    let takes = |link: &Link| link.handshake().pex.filter(|id| *id > 0);
+    let is_due = |link: &Link| takes(link).is_some() && link.exchange.is_due(now);
+    if !links.values().any(is_due) {
+        return Vec::new();
+    }
+    let mut flags: HashMap<SocketAddr, u8> = HashMap::new();
+    for (id, link) in &*links {
+        if let Some(address) = link.listens_at() {
+            let is_seed = has_all(*id) || link.only_uploads();
+            let seed = if is_seed { FLAG_SEED } else { 0 };
+            let is_reachable = link.remote().outgoing;
+            let reachable = if is_reachable { FLAG_REACHABLE } else { 0 };
+            flags.insert(address, seed | reachable);
+        }
+    }
+    let current: BTreeSet<SocketAddr> = flags.keys().copied().collect();
+    let messages = links.iter_mut().filter_map(|(id, link)| {
+        let number = takes(link)?;
+        let own = link.listens_at();
+        let news = link.exchange.tell(now, &current, own, MAX_CONTACTS)?;
+        let flags = |address| flags.get(&address).copied().unwrap_or(0);
+        let added = news.added.into_iter();
+        let message = PexMessage {
+            added: added.map(|address| (address, flags(address))).collect(),
+            dropped: news.dropped,
+        };
+        Some((*id, number, message))
+    });
+    messages.collect()
+}
+
+/// Whether a peer at `teller` may name that address. One that is elsewhere knows nobody on this
+/// machine, and must not make us call what listens here.
+pub(super) fn is_believable(address: SocketAddr, teller: IpAddr) -> bool {
+    let (ip, teller) = (address.ip().to_canonical(), teller.to_canonical());
+    !ip.is_loopback() || teller.is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_elsewhere_has_us_call_this_machine() {
+        let believable = |address: &str, teller: &str| {
+            is_believable(address.parse().unwrap(), teller.parse().unwrap())
+        };
+        assert!(believable("127.0.0.2:1", "127.0.0.1"));
+        assert!(believable("10.0.0.1:1", "192.0.2.1"));
+        assert!(believable("[::1]:1", "::ffff:127.0.0.1"));
+        for address in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1"] {
+            assert!(!believable(address, "192.0.2.1"), "{address}");
+        }
+        assert!(!believable("[::ffff:127.0.0.1]:1", "2001:db8::1"));
+    }
+}

@@ -1,0 +1,293 @@
+//! Where a share or download is in its life, and every way from one phase to another.
+//!
+//! | from | change | to |
+//! |---|---|---|
+//! | `Checking` | `Begin`, the files are in their final place | `Complete` |
+//! | `Checking` | `Begin`, otherwise | `Fetching` |
+//! | `Fetching` | `AllHere` | `Finishing` |
+//! | `Fetching` | `Trouble` | `Fetching`, with the trouble |
+//! | `Finishing` | `Finished` | `Complete` |
+//! | `Complete` | `Withdraw` | `Withdrawn` |
+//! | `Withdrawn` | `Restore` | `Complete` |
+//! | `Checking`, `Complete`, `Withdrawn` | `Lose` | `Lost` |
+//! | `Lost` | `StillLost` | `Lost`, with the new reason |
+//! | `Lost` | `Regain` | `Checking` |
+//! | `Fetching`, `Complete` | `SetAside` | `Checking` |
+//! | any but `Failed` and `Retired` | `Fail` | `Failed` |
+//! | any but `Failed` | `Retire` | `Retired` |
+//! | `Retired` | `PutBack` | `Checking` |
+//!
+//! Everything else is refused and changes nothing. So `Failed` is final, and what was retired does
+//! not come back by itself.
+
+use std::time::Duration;
+
+/// Where a share or download is in its life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The files on disk are being checked; nothing is served or fetched yet.
+    Checking,
+    /// Missing pieces are fetched, owned pieces are served.
+    Fetching {
+        /// The latest trouble with serving it.
+        trouble: Option<String>,
+    },
+    /// Every piece that is needed is owned. Whole files are checked and get their final name.
+    Finishing,
+    /// Everything that is wanted is owned and served.
+    Complete,
+    /// Complete, but not served: its user may not have it now, or it is being stopped.
+    Withdrawn {
+        /// Why.
+        reason: String,
+    },
+    /// It was complete, but the files are no longer what was verified; nothing is served.
+    Lost {
+        /// Why.
+        reason: String,
+    },
+    /// It has stopped for good.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+    /// Another has taken its place, or nobody wants it any more.
+    Retired,
+}
+
+impl Phase {
+    /// Whether owned pieces are served.
+    pub fn serves(&self) -> bool {
+        matches!(
+            self,
+            Self::Fetching { .. } | Self::Finishing | Self::Complete
+        )
+    }
+
+    /// Whether missing pieces are fetched.
+    pub fn fetches(&self) -> bool {
+        matches!(self, Self::Fetching { .. })
+    }
+
+    /// Whether everything that is wanted was here under its final name, and may still be.
+    pub fn was_complete(&self) -> bool {
+        matches!(
+            self,
+            Self::Complete | Self::Withdrawn { .. } | Self::Lost { .. }
+        )
+    }
+
+    /// Whether it serves and fetches nothing more (BEP 21, `upload_only`).
+    pub fn only_uploads(&self) -> bool {
+        matches!(self, Self::Finishing | Self::Complete)
+    }
+}
+
+/// What changes the phase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Transition {
+    /// The files were checked.
+    Begin {
+        /// Whether they are in their final place.
+        is_whole: bool,
+    },
+    /// Every piece that is needed is owned.
+    AllHere,
+    /// Owned pieces cannot be served for this reason; fetching goes on.
+    Trouble(String),
+    /// The files have their final names.
+    Finished,
+    /// It may no longer be served.
+    Withdraw(String),
+    /// It may be served again.
+    Restore,
+    /// The files are no longer what was verified.
+    Lose(String),
+    /// Another look found this.
+    StillLost(String),
+    /// The files are what was verified again.
+    Regain,
+    /// It stops so that a download of more files can take its place.
+    SetAside,
+    /// It stops for good.
+    Fail(String),
+    /// It leaves the map of transfers.
+    Retire,
+    /// It is put back into the map.
+    PutBack,
+}
+
+/// The phase, and when the share or download began and ended.
+#[derive(Debug)]
+pub(super) struct Life {
+    phase: Phase,
+    started: Duration,
+    ended: Option<Duration>,
+}
+
+impl Life {
+    /// One that is being checked since `now`.
+    pub(super) fn new(now: Duration) -> Self {
+        Self {
+            phase: Phase::Checking,
+            started: now,
+            ended: None,
+        }
+    }
+
+    pub(super) fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// From its start to its end, or to `now`.
+    pub(super) fn elapsed(&self, now: Duration) -> Duration {
+        self.ended.unwrap_or(now).saturating_sub(self.started)
+    }
+
+    /// Makes every transition of the table above. Returns `false`, and changes nothing, if the table
+    /// does not have it.
+    pub(super) fn change(&mut self, transition: Transition, now: Duration) -> bool {
+        use Phase::{Checking, Complete, Failed, Fetching, Finishing, Lost, Retired, Withdrawn};
+        let next = match (&self.phase, transition) {
+            (Checking, Transition::Begin { is_whole: true }) => Complete,
+            (Checking, Transition::Begin { is_whole: false }) => Fetching { trouble: None },
+            (Fetching { .. }, Transition::AllHere) => Finishing,
+            (Fetching { .. }, Transition::Trouble(trouble)) => Fetching {
+                trouble: Some(trouble),
+            },
+            (Finishing, Transition::Finished) => Complete,
+            (Complete, Transition::Withdraw(reason)) => Withdrawn { reason },
+            (Withdrawn { .. }, Transition::Restore) => Complete,
+            (Checking | Complete | Withdrawn { .. }, Transition::Lose(reason))
+            | (Lost { .. }, Transition::StillLost(reason)) => Lost { reason },
+            (Lost { .. }, Transition::Regain)
+            | (Fetching { .. } | Complete, Transition::SetAside)
+            | (Retired, Transition::PutBack) => Checking,
+            (Failed { .. }, _) => return false,
+            (_, Transition::Retire) => Retired,
+            (Retired, _) => return false,
+            (_, Transition::Fail(reason)) => Failed { reason },
+            _ => return false,
+        };
+        match (&self.phase, &next) {
+            (Checking, Fetching { .. }) => (self.started, self.ended) = (now, None),
+            (Checking, Complete) => (self.started, self.ended) = (now, Some(now)),
+            (Finishing, Complete) | (_, Failed { .. }) => self.ended = Some(now),
+            _ => {}
+        }
+        self.phase = next;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text() -> String {
+        "x".to_owned()
+    }
+
+    /// Every phase, by the row of the table in which it is.
+    fn phases() -> [(&'static str, Phase); 8] {
+        let reason = text();
+        [
+            ("Checking", Phase::Checking),
+            ("Fetching", Phase::Fetching { trouble: None }),
+            ("Finishing", Phase::Finishing),
+            ("Complete", Phase::Complete),
+            (
+                "Withdrawn",
+                Phase::Withdrawn {
+                    reason: reason.clone(),
+                },
+            ),
+            (
+                "Lost",
+                Phase::Lost {
+                    reason: reason.clone(),
+                },
+            ),
+            ("Failed", Phase::Failed { reason }),
+            ("Retired", Phase::Retired),
+        ]
+    }
+
+    fn name(phase: &Phase) -> &'static str {
+        let kind = std::mem::discriminant(phase);
+        let mut all = phases().into_iter();
+        let found = all.find(|(_, other)| std::mem::discriminant(other) == kind);
+        found.unwrap().0
+    }
+
+    #[test]
+    fn the_table_is_what_the_code_does_and_all_else_is_refused() {
+        let alive = [
+            "Checking",
+            "Fetching",
+            "Finishing",
+            "Complete",
+            "Withdrawn",
+            "Lost",
+        ];
+        let all_but_failed: Vec<&str> = alive.into_iter().chain(["Retired"]).collect();
+        let table: [(Transition, &[&str], &str); 14] = [
+            (
+                Transition::Begin { is_whole: true },
+                &["Checking"],
+                "Complete",
+            ),
+            (
+                Transition::Begin { is_whole: false },
+                &["Checking"],
+                "Fetching",
+            ),
+            (Transition::AllHere, &["Fetching"], "Finishing"),
+            (Transition::Trouble(text()), &["Fetching"], "Fetching"),
+            (Transition::Finished, &["Finishing"], "Complete"),
+            (Transition::Withdraw(text()), &["Complete"], "Withdrawn"),
+            (Transition::Restore, &["Withdrawn"], "Complete"),
+            (
+                Transition::Lose(text()),
+                &["Checking", "Complete", "Withdrawn"],
+                "Lost",
+            ),
+            (Transition::StillLost(text()), &["Lost"], "Lost"),
+            (Transition::Regain, &["Lost"], "Checking"),
+            (Transition::SetAside, &["Fetching", "Complete"], "Checking"),
+            (Transition::Fail(text()), &alive, "Failed"),
+            (Transition::Retire, &all_but_failed, "Retired"),
+            (Transition::PutBack, &["Retired"], "Checking"),
+        ];
+        let now = Duration::from_secs(1);
+        for (transition, from, to) in table {
+            for (at, phase) in phases() {
+                let mut life = Life::new(now);
+                life.phase = phase.clone();
+                let changed = life.change(transition.clone(), now);
+                assert_eq!(changed, from.contains(&at), "{at}: {transition:?}");
+                let expected = if changed { to } else { at };
+                assert_eq!(name(life.phase()), expected, "{at}: {transition:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn time_runs_from_the_beginning_to_the_end() {
+        let at = Duration::from_secs;
+        let mut life = Life::new(at(1));
+        life.change(Transition::Begin { is_whole: false }, at(3));
+        assert_eq!(life.elapsed(at(7)), at(4));
+        life.change(Transition::AllHere, at(8));
+        life.change(Transition::Finished, at(9));
+        assert_eq!(life.elapsed(at(20)), at(6));
+        life.change(Transition::Withdraw(text()), at(21));
+        life.change(Transition::Restore, at(22));
+        assert_eq!(life.elapsed(at(23)), at(6));
+        let mut whole = Life::new(at(1));
+        whole.change(Transition::Begin { is_whole: true }, at(3));
+        assert_eq!(whole.elapsed(at(9)), at(0));
+        whole.change(Transition::Fail(text()), at(9));
+        assert_eq!(whole.elapsed(at(10)), at(6));
+    }
+}
