@@ -123,9 +123,16 @@ impl Pieces {
     /// A block arrived from `link`; `None` if it is no longer needed.
     pub(super) fn arrived(&mut self, link: LinkId, range: BlockRange) -> Option<Arrived> {
         let active = self.active.get_mut(&range.piece())?;
-        active
-            .open_to(link)
-            .then(|| active.arrived(link, range.number()))?
+        if !active.open_to(link) {
+            return None;
+        }
+        let had_free = active.has_free();
+        let arrived = active.arrived(link, range.number());
+        // The block was free: it was taken from the link, and came late.
+        if had_free && !active.has_free() && active.next_run().is_none() {
+            self.open.retain(|open| *open != range.piece());
+        }
+        arrived
     }
 
     /// A piece is here, verified and written; returns whether it was wanted.

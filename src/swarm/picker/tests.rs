@@ -59,3 +59,23 @@ fn a_block_is_awaited_of_whoever_was_asked_until_it_is_here_and_stalling_a_serve
     picker.remove_link(server);
     assert!(!picker.awaits(server, second));
 }
+
+#[test]
+fn a_block_that_comes_after_it_was_taken_from_a_stalled_link_leaves_nothing_to_ask_for() {
+    let lengths = Lengths::new(2 * 16_384, 2 * 16_384).unwrap();
+    let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
+    picker.add_link(OWNER, 100);
+    picker.on_pieces(OWNER, PieceSet::full(&lengths));
+    picker.on_unchoke(OWNER);
+    let mut blocks = Vec::new();
+    let now = Duration::from_secs(1);
+    picker.next_blocks(OWNER, now, &mut |_| true, &mut blocks);
+    assert_eq!(blocks.len(), 2);
+    let late = now + STALLED;
+    picker.take_from_stalled(late);
+    for block in &blocks {
+        picker.on_block(OWNER, *block, late);
+        picker.check();
+    }
+    assert!(picker.all_arrived(blocks[0].piece()));
+}
