@@ -155,7 +155,7 @@ impl<B: Debug> Core<B> {
         }
         // Links of before are closed, but may not have come to their end.
         while let Some((id, _)) = self.links.first_key_value() {
-            self.remove(*id);
+            self.let_go(*id, now);
         }
         let lengths = self.terms.lengths;
         let good = lengths.all_pieces().filter(|piece| owned.contains(*piece));
@@ -312,7 +312,8 @@ impl<B: Debug> Core<B> {
                 }
                 return Err(Refusal::Linked);
             }
-            self.remove_and_close(other, CloseReason::Replaced);
+            self.let_go(other, now);
+            self.effects.push(Effect::Close(other, CloseReason::Replaced));
         } else if self.links.len() >= self.terms.max_peers && !self.make_room(now) {
             return Err(Refusal::Full);
         }
@@ -618,9 +619,9 @@ impl<B: Debug> Core<B> {
     /// Ends all links, and forgets the peers known so far.
     pub fn give_up_peers(&mut self, reason: &str, now: Duration) {
         self.contacts.give_up();
+        self.close_links(reason);
         while let Some((id, _)) = self.links.first_key_value() {
-            let reason = CloseReason::Ended(reason.to_owned());
-            self.remove_and_close(*id, reason);
+            self.let_go(*id, now);
         }
         self.serve(now);
     }
@@ -737,9 +738,13 @@ impl<B: Debug> Core<B> {
         self.links.remove(&id)
     }
 
-    fn remove_and_close(&mut self, id: LinkId, reason: CloseReason) {
-        self.remove(id);
-        self.effects.push(Effect::Close(id, reason));
+    /// Removes a link before it has come to its end, for reasons of our own: its address may be called
+    /// again after a while. Nothing else frees the address, as the end of the link changes nothing then.
+    fn let_go(&mut self, id: LinkId, now: Duration) {
+        let link = self.remove(id);
+        if let Some(address) = link.and_then(|link| link.listens_at()) {
+            self.contacts.release(address, now);
+        }
     }
 
     /// When all places are taken, one over which no block went for a while is for another; first one
@@ -754,14 +759,11 @@ impl<B: Debug> Core<B> {
                 std::cmp::Reverse(link.idle(now)),
             )
         });
-        let Some((id, link)) = chosen else {
+        let Some(id) = chosen.map(|(id, _)| *id) else {
             return false;
         };
-        let (id, address) = (*id, link.listens_at());
-        if let Some(address) = address {
-            self.contacts.release(address, now);
-        }
-        self.remove_and_close(id, CloseReason::MadeRoom);
+        self.let_go(id, now);
+        self.effects.push(Effect::Close(id, CloseReason::MadeRoom));
         true
     }
 
