@@ -452,7 +452,8 @@ impl<B: Debug> Core<B> {
                     link.stalls = 0;
                 }
                 self.progress.on_wanted(length, now);
-                if let Some(other) = cancel {
+                // A web seed takes no messages; it sees that the block is not awaited any more.
+                if let Some(other) = cancel.filter(|other| self.links.contains_key(other)) {
                     let cancel = Outgoing::Cancel(range);
                     self.effects.push(Effect::Send(other, cancel));
                 }
