@@ -283,11 +283,22 @@ impl<B: Debug> Core<B> {
     // Links.
 
     /// Lets a link in. Two peers that call each other at once keep the call of the one with the lower
-    /// id, on both sides.
+    /// id, on both sides. A call of ours that is not let in has failed, unless the same peer has a
+    /// link.
     ///
     /// # Errors
     /// Why it is not let in.
     pub fn on_link_up(&mut self, id: LinkId, remote: Remote, now: Duration) -> Result<(), Refusal> {
+        let admitted = self.admit(id, remote, now);
+        match admitted {
+            Err(Refusal::Linked) if remote.outgoing => self.contacts.release(remote.address, now),
+            Err(_) if remote.outgoing => self.contacts.on_failed(remote.address, now),
+            _ => {}
+        }
+        admitted
+    }
+
+    fn admit(&mut self, id: LinkId, remote: Remote, now: Duration) -> Result<(), Refusal> {
         let address = remote.address;
         if !self.phase().serves() {
             return Err(Refusal::NotServed);
@@ -307,9 +318,6 @@ impl<B: Debug> Core<B> {
             // have noticed.
             let is_lost = way == remote.outgoing && link.idle(now) > LOST;
             if !is_lost && (is_due(way) || !is_due(remote.outgoing)) {
-                if remote.outgoing {
-                    self.contacts.release(address, now);
-                }
                 return Err(Refusal::Linked);
             }
             self.let_go(other, now);
