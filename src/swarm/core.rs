@@ -253,9 +253,7 @@ impl<B: Debug> Core<B> {
     pub fn set_aside(&mut self, reason: &str, now: Duration) -> bool {
         let is_aside = self.life.change(Transition::SetAside, now);
         if is_aside {
-            self.effects.push(Effect::Withhold);
-            self.download.drop_pending();
-            self.close_links(reason);
+            self.stop(reason);
         }
         is_aside
     }
@@ -263,16 +261,17 @@ impl<B: Debug> Core<B> {
     /// Stops for good, for this reason.
     pub fn fail(&mut self, reason: &str, now: Duration) {
         if self.life.change(Transition::Fail(reason.to_owned()), now) {
-            self.effects.push(Effect::Withhold);
-            self.download.drop_pending();
-            self.close_links(reason);
+            self.stop(reason);
             self.effects.push(Effect::Failed(reason.to_owned()));
         }
     }
 
     /// It leaves the map of transfers, and does not come back by itself.
     pub fn retire(&mut self, now: Duration) {
-        self.life.change(Transition::Retire, now);
+        let served = self.phase().serves();
+        if self.life.change(Transition::Retire, now) && served {
+            self.stop("it is not shared any more");
+        }
     }
 
     /// It is put into the map of transfers, perhaps again.
@@ -727,6 +726,13 @@ impl<B: Debug> Core<B> {
     }
 
     // Steps of the above.
+
+    /// Serves and fetches nothing any more.
+    fn stop(&mut self, reason: &str) {
+        self.effects.push(Effect::Withhold);
+        self.download.drop_pending();
+        self.close_links(reason);
+    }
 
     fn look_whether_all_is_here(&mut self, now: Duration) {
         if self.picker().is_complete() && self.life.change(Transition::AllHere, now) {
