@@ -320,7 +320,8 @@ impl<B: Debug> Core<B> {
                 return Err(Refusal::Linked);
             }
             self.let_go(other, now);
-            self.effects.push(Effect::Close(other, CloseReason::Replaced));
+            self.effects
+                .push(Effect::Close(other, CloseReason::Replaced));
         } else if self.links.len() >= self.terms.max_peers && !self.make_room(now) {
             return Err(Refusal::Full);
         }

@@ -31,12 +31,7 @@ pub(crate) fn join(transfer: &Arc<Transfer>, greeted: Greeted) {
     let link = match admit(transfer, greeted) {
         Ok(link) => link,
         Err(refusal) => {
-            log::debug!("{name}: {address}: {refusal}");
-            if outgoing && refusal != Refusal::Linked {
-                let now = transfer.context.now();
-                transfer.contacts(|contacts| contacts.on_failed(address, now));
-            }
-            return;
+            return log::debug!("{name}: {address}: {refusal}");
         }
     };
     let way = if outgoing { "called" } else { "was called by" };

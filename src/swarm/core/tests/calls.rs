@@ -1,0 +1,191 @@
+//! Whom a core calls, when, how many at a time; and what a download lacks.
+
+use super::fixture::*;
+use crate::swarm::core::{Activity, Effect, Lack, Refusal, Remote};
+use crate::swarm::{LinkId, MAX_CALLING};
+use std::time::Duration;
+
+const SERVER: LinkId = LinkId(99);
+
+fn knows(swarm: &mut Swarm, numbers: std::ops::RangeInclusive<u8>) {
+    numbers.for_each(|number| swarm.core.contacts_mut().add(address(number)));
+}
+
+#[test]
+fn no_more_are_called_than_there_are_places_and_nobody_twice() {
+    let mut swarm = Swarm::fetching();
+    knows(&mut swarm, 1..=3);
+    let mut calls = connects(&swarm.tick());
+    assert_eq!(calls, [address(1), address(2), address(3)]);
+    knows(&mut swarm, 4..=9);
+    calls.extend(connects(&swarm.tick()));
+    assert_eq!(calls.len(), 4);
+    // A call that has become a link takes one place, not two.
+    for address in &calls {
+        swarm.up_as(called(number(*address)));
+    }
+    assert_eq!(connects(&swarm.tick()), []);
+    swarm.down(LinkId(number(calls[0]).into()));
+    swarm.step(|core, now| core.on_call_ended(calls[0], now));
+    assert_eq!(connects(&swarm.tick()).len(), 1);
+}
+
+#[test]
+fn a_download_that_starves_calls_more_than_it_has_places_for() {
+    let mut swarm = Swarm::fetching();
+    knows(&mut swarm, 1..=40);
+    assert_eq!(connects(&swarm.tick()).len(), 4);
+    swarm.wait(4);
+    assert_eq!(connects(&swarm.tick()), []);
+    swarm.wait(1);
+    assert_eq!(connects(&swarm.tick()).len(), MAX_CALLING - 4);
+    assert_eq!(connects(&swarm.tick()), []);
+    // What is not read on purpose does not come: that is not to starve.
+    let mut swarm = Swarm::fetching();
+    let id = swarm.up(50);
+    let paused = Activity {
+        paused: true,
+        ..Activity::default()
+    };
+    swarm.activity.insert(id, paused);
+    knows(&mut swarm, 1..=40);
+    assert_eq!(connects(&swarm.tick()).len(), 3);
+    swarm.wait(60);
+    assert_eq!(connects(&swarm.tick()), []);
+}
+
+#[test]
+fn one_that_is_complete_does_not_starve() {
+    let mut swarm = Swarm::complete();
+    knows(&mut swarm, 1..=40);
+    assert_eq!(connects(&swarm.tick()).len(), 4);
+    swarm.wait(60);
+    assert_eq!(connects(&swarm.tick()), []);
+}
+
+#[test]
+fn an_address_is_called_again_a_while_after_its_call_has_ended_without_blame() {
+    let mut swarm = Swarm::fetching();
+    knows(&mut swarm, 1..=1);
+    assert_eq!(connects(&swarm.tick()), [address(1)]);
+    swarm.step(|core, now| core.on_call_ended(address(1), now));
+    swarm.wait(59);
+    assert_eq!(connects(&swarm.tick()), []);
+    swarm.wait(1);
+    assert_eq!(connects(&swarm.tick()), [address(1)]);
+    // It stays busy while another link listens there.
+    let id = swarm.up(1);
+    swarm.listens(id);
+    swarm.step(|core, now| core.on_call_ended(address(1), now));
+    swarm.wait(60);
+    assert_eq!(connects(&swarm.tick()), []);
+}
+
+/// In which second from now the address is called.
+fn called_after(swarm: &mut Swarm) -> u64 {
+    let begun = swarm.now;
+    while connects(&swarm.tick()).is_empty() {
+        swarm.wait(1);
+        assert!((swarm.now - begun).as_secs() < 200);
+    }
+    (swarm.now - begun).as_secs()
+}
+
+#[test]
+fn a_link_of_no_use_is_called_later_each_time_and_one_that_was_of_use_soon() {
+    let mut swarm = Swarm::complete();
+    knows(&mut swarm, 1..=1);
+    let fails = |swarm: &mut Swarm, lives: u64| {
+        assert_eq!(connects(&swarm.tick()), []);
+        let id = swarm.up_as(called(1));
+        swarm.wait(lives);
+        swarm.down(id);
+        swarm.step(|core, now| core.on_call_ended(address(1), now));
+        called_after(swarm)
+    };
+    assert_eq!(called_after(&mut swarm), 0);
+    for (least, most) in [(1, 1), (1, 2), (2, 4), (4, 8), (8, 16)] {
+        let after = fails(&mut swarm, 1);
+        assert!((least..=most).contains(&after), "{after}");
+    }
+    assert!(fails(&mut swarm, 60) > 10, "a minute is no proof");
+    assert_eq!(fails(&mut swarm, 61), 1);
+    // A block proves it too.
+    fails(&mut swarm, 1);
+    fails(&mut swarm, 1);
+    let sent = Activity {
+        sent: 1,
+        ..Activity::default()
+    };
+    swarm.activity.insert(LinkId(1), sent);
+    assert_eq!(fails(&mut swarm, 1), 1);
+}
+
+#[test]
+fn a_call_that_is_refused_here_counts_as_failed_unless_the_peer_is_linked_already() {
+    let mut swarm = Swarm::fetching();
+    for number in 1..=4 {
+        swarm.up(number);
+    }
+    knows(&mut swarm, 9..=9);
+    swarm.wait(5);
+    // It starves, so it calls; but by then all four are of use.
+    assert_eq!(connects(&swarm.tick()), [address(9)]);
+    for number in 1..=4 {
+        let used = Activity {
+            sent: 1,
+            last_sent: swarm.now,
+            ..Activity::default()
+        };
+        swarm.activity.insert(LinkId(number), used);
+    }
+    swarm.tick();
+    let (admitted, _) = swarm.link(LinkId(9), called(9));
+    assert_eq!(admitted, Err(Refusal::Full));
+    swarm.step(|core, now| core.on_call_ended(address(9), now));
+    assert_eq!(called_after(&mut swarm), 1);
+    // The same peer by another address.
+    let linked = Remote {
+        peer_id: caller(1).peer_id,
+        ..called(9)
+    };
+    assert_eq!(swarm.link(LinkId(9), linked).0, Err(Refusal::Linked));
+    swarm.step(|core, now| core.on_call_ended(address(9), now));
+    assert_eq!(called_after(&mut swarm), 60);
+}
+
+#[test]
+fn what_a_download_lacks_is_told_by_what_is_known() {
+    let mut swarm = Swarm::fetching();
+    assert_eq!(swarm.core.lack(swarm.now), Lack::Peers);
+    let until = swarm.now + Duration::from_secs(5);
+    swarm.core.contacts_mut().bar(address(1), until);
+    assert_eq!(swarm.core.lack(swarm.now), Lack::SoundPeers);
+    swarm.wait(5);
+    assert_eq!(swarm.core.lack(swarm.now), Lack::Peers);
+    knows(&mut swarm, 2..=2);
+    assert_eq!(swarm.core.lack(swarm.now), Lack::Links);
+    let id = swarm.up(2);
+    assert_eq!(swarm.core.lack(swarm.now), Lack::Pieces);
+    assert!(!swarm.core.has_source());
+    swarm.has(id, &[3]);
+    assert_eq!(swarm.core.lack(swarm.now), Lack::Nothing);
+    assert!(swarm.core.has_source());
+    // A web seed that was asked may be asked again.
+    swarm.down(id);
+    assert_eq!(swarm.core.lack(swarm.now), Lack::Links);
+    swarm.step(|core, _| core.on_server_up(SERVER, 8));
+    assert_eq!(swarm.core.lack(swarm.now), Lack::Nothing);
+    swarm.step(|core, _| core.on_server_down(SERVER));
+    assert_eq!(swarm.core.lack(swarm.now), Lack::Nothing);
+}
+
+#[test]
+fn an_address_of_our_own_is_never_called_and_bars_nobody() {
+    let mut swarm = Swarm::fetching();
+    swarm.core.contacts_mut().bar(address(1), Duration::MAX);
+    assert_eq!(swarm.core.lack(swarm.now), Lack::Peers);
+    swarm.wait(1_000_000);
+    let effects = swarm.tick();
+    assert!(!effects.contains(&Effect::Connect(address(1))));
+}

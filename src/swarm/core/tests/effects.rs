@@ -1,0 +1,92 @@
+//! Reading what a core asks of the world around it.
+
+use crate::swarm::LinkId;
+use crate::swarm::core::{CloseReason, Effect, Outgoing};
+use crate::torrent::BlockRange;
+use std::net::SocketAddr;
+
+pub(super) type Effects = Vec<Effect<u32>>;
+
+/// The blocks that a link is asked for.
+pub(super) fn requests(effects: &Effects, of: LinkId) -> Vec<BlockRange> {
+    let sent = sent(effects, of).into_iter();
+    let asked = sent.filter_map(|message| match message {
+        Outgoing::Request(range) => Some(range),
+        _ => None,
+    });
+    asked.collect()
+}
+
+/// The messages to a link.
+pub(super) fn sent(effects: &Effects, to: LinkId) -> Vec<Outgoing> {
+    let messages = effects.iter().filter_map(|effect| match effect {
+        Effect::Send(id, message) if *id == to => Some(*message),
+        _ => None,
+    });
+    messages.collect()
+}
+
+/// The addresses to call, in order.
+pub(super) fn connects(effects: &Effects) -> Vec<SocketAddr> {
+    let addresses = effects.iter().filter_map(|effect| match effect {
+        Effect::Connect(address) => Some(*address),
+        _ => None,
+    });
+    let mut addresses: Vec<_> = addresses.collect();
+    addresses.sort();
+    addresses
+}
+
+/// Why links are ended.
+pub(super) fn closed(effects: &Effects) -> Vec<(LinkId, CloseReason)> {
+    let closed = effects.iter().filter_map(|effect| match effect {
+        Effect::Close(id, reason) => Some((*id, reason.clone())),
+        _ => None,
+    });
+    closed.collect()
+}
+
+/// The link that something is to be done with, if it is with one.
+pub(super) fn link_of(effect: &Effect<u32>) -> Option<LinkId> {
+    match effect {
+        Effect::Send(id, _)
+        | Effect::SendExtended { link: id, .. }
+        | Effect::SendHandshake(id)
+        | Effect::Choke(id)
+        | Effect::Unchoke(id)
+        | Effect::Serve(id, _)
+        | Effect::Stalled(id)
+        | Effect::Close(id, _) => Some(*id),
+        Effect::SendHaves(_)
+        | Effect::Connect(_)
+        | Effect::Hash(..)
+        | Effect::Announce(_)
+        | Effect::Offer(_)
+        | Effect::Withhold
+        | Effect::Complete
+        | Effect::Failed(_) => None,
+    }
+}
+
+/// The kind of each effect. Whoever adds one comes here, and tests when it comes and when not.
+pub(super) fn kinds(effects: &Effects) -> Vec<&'static str> {
+    let kind = |effect: &Effect<u32>| match effect {
+        Effect::Send(..) => "Send",
+        Effect::SendExtended { .. } => "SendExtended",
+        Effect::SendHandshake(_) => "SendHandshake",
+        Effect::SendHaves(_) => "SendHaves",
+        Effect::Choke(_) => "Choke",
+        Effect::Unchoke(_) => "Unchoke",
+        Effect::Serve(..) => "Serve",
+        Effect::Stalled(_) => "Stalled",
+        Effect::Close(..) => "Close",
+        Effect::Connect(_) => "Connect",
+        Effect::Hash(..) => "Hash",
+        Effect::Announce(_) => "Announce",
+        Effect::Offer(_) => "Offer",
+        Effect::Withhold => "Withhold",
+        Effect::Complete => "Complete",
+        Effect::Failed(_) => "Failed",
+    };
+    effects.iter().map(kind).collect()
+}

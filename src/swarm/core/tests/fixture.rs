@@ -1,0 +1,372 @@
+//! A swarm to test: a core, its clock and its buffers. Every step checks the invariants of the core.
+
+pub(super) use super::effects::*;
+
+use crate::swarm::core::{
+    Activity, Breach, Budget, Checked, Core, Effect, Received, Refusal, Remote, Source, Sources,
+    Terms, Unasked, Verdict, add_sources,
+};
+use crate::swarm::{LinkId, UploadSlots};
+use crate::torrent::{BLOCK, BlockRange, InfoHash, Lengths, PieceIndex, PieceSet};
+use crate::wire::PeerId;
+use crate::wire::extension::ExtensionHandshake;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// Buffers that the test sees too.
+#[derive(Clone, Debug)]
+pub(super) struct Buffers {
+    total: Arc<AtomicU32>,
+    reserved: Arc<AtomicU32>,
+}
+
+impl Buffers {
+    pub(super) fn set_total(&self, blocks: u32) {
+        self.total.store(blocks, Ordering::Relaxed);
+    }
+}
+
+impl Budget for Buffers {
+    fn reserve(&mut self, blocks: u32) -> bool {
+        let fits = self.reserved() + blocks <= self.total.load(Ordering::Relaxed);
+        if fits {
+            self.reserved.fetch_add(blocks, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    fn release(&mut self, blocks: u32) {
+        let reserved = self.reserved.fetch_sub(blocks, Ordering::Relaxed);
+        assert!(reserved >= blocks, "{blocks} of {reserved} given back");
+    }
+
+    fn reserved(&self) -> u32 {
+        self.reserved.load(Ordering::Relaxed)
+    }
+}
+
+/// One swarm at a peer whose id is all 100, with four pieces of two blocks if the test does not say
+/// otherwise.
+pub(super) struct Swarm {
+    pub(super) core: Core<u32>,
+    pub(super) now: Duration,
+    pub(super) buffers: Buffers,
+    pub(super) lengths: Lengths,
+    /// What the connections tell at a tick.
+    pub(super) activity: HashMap<LinkId, Activity>,
+}
+
+impl Swarm {
+    pub(super) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(super) fn with(change: impl FnOnce(&mut Terms)) -> Self {
+        let mut terms = Terms {
+            info_hash: InfoHash([7; 20]),
+            lengths: lengths(4, 2),
+            own_id: PeerId([100; 20]),
+            is_private: false,
+            exchanges_peers: true,
+            in_order: false,
+            max_peers: 4,
+            upload_slots: UploadSlots::Fixed(2),
+            largest_window: 100,
+            max_stalls: 2,
+            max_unread: Duration::from_secs(30),
+        };
+        change(&mut terms);
+        let buffers = Buffers {
+            total: Arc::new(AtomicU32::new(1_000)),
+            reserved: Arc::default(),
+        };
+        let (now, lengths) = (Duration::from_secs(1_000), terms.lengths);
+        Self {
+            core: Core::new(terms, Box::new(buffers.clone()), 1, now),
+            now,
+            buffers,
+            lengths,
+            activity: HashMap::new(),
+        }
+    }
+
+    /// A download of everything that has nothing yet.
+    pub(super) fn fetching() -> Self {
+        Self::fetching_with(|_| {})
+    }
+
+    pub(super) fn fetching_with(change: impl FnOnce(&mut Terms)) -> Self {
+        let mut swarm = Self::with(change);
+        swarm.begin(&[]);
+        swarm
+    }
+
+    /// A share that has everything.
+    pub(super) fn complete() -> Self {
+        let mut swarm = Self::new();
+        swarm.begin_whole();
+        swarm
+    }
+
+    /// Does something, and returns what came of it and what is to be done. Nothing is to be done with
+    /// a link that was gone before.
+    pub(super) fn step<R>(
+        &mut self,
+        act: impl FnOnce(&mut Core<u32>, Duration) -> R,
+    ) -> (R, Effects) {
+        let before: Vec<LinkId> = self.core.links().map(|(id, _)| id).collect();
+        let result = act(&mut self.core, self.now);
+        self.core.check();
+        let effects: Effects = self.core.take_effects().collect();
+        for link in effects.iter().filter_map(link_of) {
+            let is_known = before.contains(&link) || self.core.link(link).is_some();
+            assert!(is_known, "{link:?} is gone: {effects:?}");
+        }
+        (result, effects)
+    }
+
+    pub(super) fn wait(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+    }
+
+    pub(super) fn piece(&self, number: u32) -> PieceIndex {
+        self.lengths.piece(number).unwrap()
+    }
+
+    pub(super) fn pieces(&self, numbers: &[u32]) -> PieceSet {
+        let mut set = PieceSet::empty(&self.lengths);
+        for number in numbers {
+            set.insert(self.piece(*number));
+        }
+        set
+    }
+
+    pub(super) fn block(&self, piece: u32, number: u32) -> BlockRange {
+        self.lengths.block(self.piece(piece), number).unwrap()
+    }
+
+    /// Begins a download of everything.
+    pub(super) fn begin(&mut self, owned: &[u32]) -> Effects {
+        let (owned, needed) = (self.pieces(owned), PieceSet::full(&self.lengths));
+        self.begin_with(owned, needed, false)
+    }
+
+    /// Begins a download of some pieces.
+    pub(super) fn begin_for(&mut self, owned: &[u32], needed: &[u32]) -> Effects {
+        let (owned, needed) = (self.pieces(owned), self.pieces(needed));
+        self.begin_with(owned, needed, false)
+    }
+
+    /// Begins with files that are in their final place.
+    pub(super) fn begin_whole(&mut self) -> Effects {
+        let all = PieceSet::full(&self.lengths);
+        self.begin_with(all.clone(), all, true)
+    }
+
+    pub(super) fn begin_with(
+        &mut self,
+        owned: PieceSet,
+        needed: PieceSet,
+        is_whole: bool,
+    ) -> Effects {
+        let checked = Checked {
+            owned,
+            needed,
+            is_whole,
+        };
+        self.step(|core, now| core.begin(checked, now)).1
+    }
+
+    /// Tries to let a link in; its id is `id` for a remote side of any number.
+    pub(super) fn link(&mut self, id: LinkId, remote: Remote) -> (Result<(), Refusal>, Effects) {
+        self.step(|core, now| core.on_link_up(id, remote, now))
+    }
+
+    /// Lets in the link of that number, which they made, and returns its id.
+    pub(super) fn up(&mut self, number: u8) -> LinkId {
+        self.up_as(caller(number))
+    }
+
+    pub(super) fn up_as(&mut self, remote: Remote) -> LinkId {
+        let PeerId([number, ..]) = remote.peer_id;
+        let id = LinkId(number.into());
+        let (admitted, effects) = self.link(id, remote);
+        assert_eq!((admitted, effects), (Ok(()), vec![]));
+        id
+    }
+
+    /// Calls every address that is due, and lets in the link with this one.
+    pub(super) fn call(&mut self, number: u8) -> LinkId {
+        self.core.contacts_mut().add(address(number));
+        let effects = self.tick();
+        assert!(effects.contains(&Effect::Connect(address(number))));
+        self.up_as(called(number))
+    }
+
+    pub(super) fn down(&mut self, id: LinkId) -> Effects {
+        let activity = self.activity_of(id);
+        self.step(|core, now| core.on_link_down(id, activity, now))
+            .1
+    }
+
+    pub(super) fn try_tell(
+        &mut self,
+        id: LinkId,
+        message: Received<'_>,
+    ) -> (Result<(), Breach>, Effects) {
+        self.step(|core, now| core.on_message(id, message, now))
+    }
+
+    pub(super) fn tell(&mut self, id: LinkId, message: Received<'_>) -> Effects {
+        let (result, effects) = self.try_tell(id, message);
+        assert_eq!(result, Ok(()));
+        effects
+    }
+
+    /// The other side announces its pieces.
+    pub(super) fn has(&mut self, id: LinkId, pieces: &[u32]) -> Effects {
+        let pieces = self.pieces(pieces);
+        let is_first = true;
+        self.tell(id, Received::Pieces { pieces, is_first })
+    }
+
+    /// The other side says at which port it listens: it is called at `address` of its number.
+    pub(super) fn listens(&mut self, id: LinkId) -> Effects {
+        let handshake = ExtensionHandshake {
+            port: Some(PORT),
+            ..ExtensionHandshake::default()
+        };
+        self.tell(id, Received::Handshake(handshake))
+    }
+
+    /// Lets in a link that has these pieces and serves us, and returns what it is asked for.
+    pub(super) fn source(&mut self, number: u8, pieces: &[u32]) -> (LinkId, Vec<BlockRange>) {
+        let id = self.up(number);
+        self.has(id, pieces);
+        let effects = self.tell(id, Received::Unchoke);
+        (id, requests(&effects, id))
+    }
+
+    pub(super) fn arrives(
+        &mut self,
+        id: LinkId,
+        range: BlockRange,
+    ) -> (Result<Option<u32>, Unasked>, Effects) {
+        self.step(|core, now| core.on_block(id, None, range, range.number(), now))
+    }
+
+    /// Blocks that are wanted arrive.
+    pub(super) fn deliver(&mut self, id: LinkId, ranges: &[BlockRange]) -> Effects {
+        let mut all = Vec::new();
+        for range in ranges {
+            let (spare, effects) = self.arrives(id, *range);
+            assert_eq!(spare, Ok(None), "{range:?}");
+            all.extend(effects);
+        }
+        all
+    }
+
+    /// A worker finds the runs that are to be hashed good, and writes them: each is a whole piece.
+    pub(super) fn write(&mut self, effects: &Effects) -> Effects {
+        self.work(effects, |core, piece, sources, now| {
+            core.on_piece_written(piece, sources, now);
+        })
+    }
+
+    /// A worker finds them bad.
+    pub(super) fn spoil(&mut self, effects: &Effects) -> (Vec<Verdict>, Effects) {
+        let mut verdicts = Vec::new();
+        let effects = self.work(effects, |core, piece, sources, now| {
+            verdicts.push(core.on_piece_failed(piece, sources, now));
+        });
+        (verdicts, effects)
+    }
+
+    fn work(
+        &mut self,
+        effects: &Effects,
+        mut act: impl FnMut(&mut Core<u32>, PieceIndex, &Sources, Duration),
+    ) -> Effects {
+        let mut all = Vec::new();
+        for effect in effects {
+            let Effect::Hash(run, blocks) = effect else {
+                continue;
+            };
+            let mut sources = Sources::new();
+            add_sources(&mut sources, blocks);
+            let done = self.step(|core, now| core.on_worker_done(run.blocks, now));
+            all.extend(done.1);
+            let done = self.step(|core, now| act(core, run.piece, &sources, now));
+            all.extend(done.1);
+        }
+        all
+    }
+
+    pub(super) fn tick(&mut self) -> Effects {
+        let activity = self.activity.clone();
+        let activity = |id| activity.get(&id).copied().unwrap_or_default();
+        self.step(|core, now| core.on_tick(now, activity)).1
+    }
+
+    fn activity_of(&self, id: LinkId) -> Activity {
+        self.activity.get(&id).copied().unwrap_or_default()
+    }
+}
+
+const PORT: u16 = 6_881;
+
+/// A share of so many pieces of so many blocks.
+pub(super) fn lengths(pieces: u64, blocks: u32) -> Lengths {
+    let length = blocks * BLOCK;
+    Lengths::new(pieces * u64::from(length), length.into()).unwrap()
+}
+
+/// Where the peer of that number listens.
+pub(super) fn address(number: u8) -> SocketAddr {
+    ([10, 0, 0, number], PORT).into()
+}
+
+/// Whose address it is.
+pub(super) fn number(address: SocketAddr) -> u8 {
+    let SocketAddr::V4(address) = address else {
+        panic!("{address}");
+    };
+    address.ip().octets()[3]
+}
+
+/// The peer of that number, as it calls us.
+pub(super) fn caller(number: u8) -> Remote {
+    Remote {
+        address: ([10, 0, 0, number], 50_000).into(),
+        outgoing: false,
+        peer_id: PeerId([number; 20]),
+        fast: true,
+        extensions: true,
+    }
+}
+
+/// The same, as we call it.
+pub(super) fn called(number: u8) -> Remote {
+    Remote {
+        address: address(number),
+        outgoing: true,
+        ..caller(number)
+    }
+}
+
+/// The same, without BEP 6 and BEP 10.
+pub(super) fn plain(number: u8) -> Remote {
+    Remote {
+        fast: false,
+        extensions: false,
+        ..caller(number)
+    }
+}
+
+/// What a web seed of that number is known by.
+pub(super) fn web_source(id: LinkId) -> Source {
+    Source::Web(id, "http://example.org/".into())
+}

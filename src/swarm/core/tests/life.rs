@@ -1,0 +1,183 @@
+//! What the beginning and the end of a share change, beside its phase.
+
+use super::fixture::*;
+use crate::swarm::core::{Budget, CloseReason, Effect, Outgoing, Received};
+use crate::swarm::{Candidates, LinkId};
+use crate::wire::Event;
+use crate::wire::extension::ExtensionHandshake;
+use std::collections::{BTreeMap, HashMap};
+
+fn sources(swarm: &Swarm) -> BTreeMap<&str, u64> {
+    swarm.core.progress().sources().collect()
+}
+
+#[test]
+fn what_is_here_at_the_start_counts_as_verified_and_as_from_disk() {
+    let mut swarm = Swarm::new();
+    let effects = swarm.begin(&[0, 2]);
+    let owned = swarm.pieces(&[0, 2]);
+    assert_eq!(
+        effects,
+        [Effect::Offer(owned), Effect::Announce(Event::Started)]
+    );
+    let progress = swarm.core.progress();
+    assert_eq!((progress.verified(), progress.fetched()), (64 << 10, 0));
+    assert_eq!(sources(&swarm), BTreeMap::from([("disk", 64 << 10)]));
+}
+
+#[test]
+fn only_what_is_needed_is_fetched() {
+    let mut swarm = Swarm::new();
+    swarm.begin_for(&[0], &[0, 1]);
+    let (id, asked) = swarm.source(1, &[0, 1, 2, 3]);
+    assert_eq!(asked, [swarm.block(1, 0), swarm.block(1, 1)]);
+    let effects = swarm.deliver(id, &asked);
+    let effects = swarm.write(&effects);
+    assert_eq!(
+        effects,
+        [Effect::SendHaves(swarm.piece(1)), Effect::Complete]
+    );
+}
+
+#[test]
+fn the_last_piece_completes_it_once() {
+    let mut swarm = Swarm::new();
+    swarm.begin(&[0, 1, 2]);
+    let (id, asked) = swarm.source(1, &[3]);
+    let effects = swarm.deliver(id, &asked);
+    assert_eq!(kinds(&effects), ["Hash"]);
+    assert_eq!(kinds(&swarm.write(&effects)), ["SendHaves", "Complete"]);
+    assert!(swarm.core.phase().only_uploads() && !swarm.core.phase().fetches());
+}
+
+#[test]
+fn once_finished_it_leaves_those_that_fetch_nothing_and_tells_the_others() {
+    let mut swarm = Swarm::new();
+    swarm.begin(&[0, 1, 2, 3]);
+    let seed = swarm.up(1);
+    swarm.has(seed, &[0, 1, 2, 3]);
+    swarm.listens(seed);
+    let uploads = |upload_only| {
+        Received::Handshake(ExtensionHandshake {
+            upload_only: Some(upload_only),
+            ..ExtensionHandshake::default()
+        })
+    };
+    let uploader = swarm.up(2);
+    swarm.tell(uploader, uploads(true));
+    // It says that it only uploads, but asks for pieces all the same.
+    let wants = swarm.up(3);
+    swarm.tell(wants, uploads(true));
+    swarm.tell(wants, Received::Interested);
+    let plain = swarm.up_as(plain(4));
+    let (_, effects) = swarm.step(|core, now| core.on_finished(now));
+    let nothing = CloseReason::NothingToFetch;
+    assert_eq!(
+        closed(&effects),
+        [(seed, nothing.clone()), (uploader, nothing)]
+    );
+    assert!(effects.contains(&Effect::SendHandshake(wants)));
+    assert!(!effects.contains(&Effect::SendHandshake(plain)));
+    // A fellow seed is called again after half an hour, should it have lost something.
+    swarm.down(seed);
+    swarm.down(uploader);
+    swarm.wait(1_799);
+    assert_eq!(connects(&swarm.tick()), []);
+    swarm.wait(1);
+    assert_eq!(connects(&swarm.tick()), [address(1)]);
+}
+
+#[test]
+fn when_complete_a_link_ends_as_soon_as_it_turns_out_to_fetch_nothing() {
+    let mut swarm = Swarm::complete();
+    let leech = swarm.up(1);
+    assert_eq!(swarm.has(leech, &[0, 1, 2]), []);
+    let effects = swarm.tell(leech, Received::Have(swarm.piece(3)));
+    assert_eq!(closed(&effects), [(leech, CloseReason::NothingToFetch)]);
+    // While something is fetched, a seed is welcome.
+    let mut swarm = Swarm::fetching();
+    let seed = swarm.up(1);
+    let effects = swarm.has(seed, &[0, 1, 2, 3]);
+    assert_eq!(effects, [Effect::Send(seed, Outgoing::Interested)]);
+}
+
+#[test]
+fn what_ends_a_download_gives_its_buffers_back() {
+    let ends: [fn(&mut Swarm); 3] = [
+        |swarm| drop(swarm.step(|core, now| core.set_aside("more", now))),
+        |swarm| drop(swarm.step(|core, now| core.fail("full", now))),
+        |swarm| drop(swarm.step(|core, now| core.retire(now))),
+    ];
+    for end in ends {
+        let mut swarm = Swarm::fetching();
+        let (id, asked) = swarm.source(1, &[0, 1]);
+        assert_eq!((asked.len(), swarm.buffers.reserved()), (4, 4));
+        let first = swarm.deliver(id, &asked[..2]);
+        assert_eq!(kinds(&first), ["Hash"]);
+        end(&mut swarm);
+        // What is with a worker is given back by the worker.
+        assert_eq!(
+            (swarm.buffers.reserved(), swarm.core.with_workers()),
+            (2, 2)
+        );
+        // What still comes is nobody's.
+        assert_eq!(swarm.arrives(id, asked[2]), (Ok(Some(0)), vec![]));
+        let (_, effects) = swarm.step(|core, now| core.on_worker_done(2, now));
+        assert_eq!((effects, swarm.buffers.reserved()), (vec![], 0));
+    }
+}
+
+#[test]
+fn what_begins_again_has_no_links_and_calls_their_addresses_again() {
+    let mut swarm = Swarm::complete();
+    let id = swarm.up(1);
+    swarm.listens(id);
+    let (_, effects) = swarm.step(|core, now| core.lose("changed", now));
+    let reason = CloseReason::Ended("changed".to_owned());
+    assert_eq!(effects, [Effect::Withhold, Effect::Close(id, reason)]);
+    swarm.step(|core, now| core.regain(now));
+    swarm.begin_whole();
+    assert_eq!(swarm.core.links().len(), 0);
+    assert_eq!(swarm.down(id), []);
+    swarm.wait(60);
+    assert_eq!(connects(&swarm.tick()), [address(1)]);
+}
+
+#[test]
+fn in_order_pieces_come_from_the_first_on() {
+    let mut swarm = Swarm::fetching_with(|terms| terms.in_order = true);
+    let (_, asked) = swarm.source(1, &[0, 1, 2, 3]);
+    let pieces: Vec<u32> = asked.iter().map(|range| range.piece().number()).collect();
+    assert_eq!(pieces, [0, 0, 1, 1, 2, 2, 3, 3]);
+}
+
+#[test]
+fn a_successor_goes_on_with_the_peers_and_counts_of_another() {
+    let mut swarm = Swarm::new();
+    let mut candidates = Candidates::default();
+    candidates.add(address(1));
+    let counted = HashMap::from([("10.0.0.9:1".to_owned(), 40 << 10)]);
+    let counts = counted.clone();
+    swarm.step(|core, _| core.take_over(candidates, counts, 77));
+    swarm.begin(&[0, 1]);
+    assert_eq!(swarm.core.progress().downloaded(), 77);
+    let known = BTreeMap::from([("10.0.0.9:1", 40 << 10), ("disk", 24 << 10)]);
+    assert_eq!(sources(&swarm), known);
+    assert_eq!(connects(&swarm.tick()), [address(1)]);
+    // Who gave what is not known if less is good than was counted.
+    let mut swarm = Swarm::new();
+    swarm.step(|core, _| core.take_over(Candidates::default(), counted, 77));
+    swarm.begin(&[0]);
+    assert_eq!(sources(&swarm), BTreeMap::from([("disk", 32 << 10)]));
+}
+
+#[test]
+fn what_a_link_says_after_its_end_changes_nothing() {
+    let mut swarm = Swarm::fetching();
+    let (id, asked) = swarm.source(1, &[0]);
+    swarm.down(id);
+    assert_eq!(swarm.tell(id, Received::Interested), []);
+    assert_eq!(swarm.arrives(id, asked[0]), (Ok(Some(0)), vec![]));
+    assert_eq!(swarm.down(id), []);
+    assert_eq!(swarm.down(LinkId(77)), []);
+}

@@ -1,0 +1,270 @@
+//! Who is let in, who gives way, and what the end of a link means.
+
+use super::fixture::*;
+use crate::swarm::LinkId;
+use crate::swarm::core::{Activity, CloseReason, Effect, Outgoing, Received, Refusal, Remote};
+use std::time::Duration;
+
+const NEW: LinkId = LinkId(1_000);
+
+fn refused(swarm: &mut Swarm, remote: Remote) -> Refusal {
+    let (admitted, effects) = swarm.link(NEW, remote);
+    assert_eq!(effects, []);
+    admitted.unwrap_err()
+}
+
+#[test]
+fn nobody_is_let_in_while_nothing_is_served() {
+    let mut swarm = Swarm::new();
+    assert_eq!(refused(&mut swarm, caller(1)), Refusal::NotServed);
+}
+
+#[test]
+fn one_that_is_barred_is_not_let_in_until_its_time_is_over() {
+    let mut swarm = Swarm::fetching();
+    let until = swarm.now + Duration::from_secs(600);
+    swarm.core.contacts_mut().bar(address(1), until);
+    assert_eq!(refused(&mut swarm, called(1)), Refusal::Barred);
+    swarm.wait(600);
+    assert_eq!(swarm.link(NEW, called(1)).0, Ok(()));
+}
+
+#[test]
+fn in_a_private_swarm_a_call_to_a_forgotten_address_is_given_up() {
+    let mut swarm = Swarm::fetching_with(|terms| terms.is_private = true);
+    swarm.core.contacts_mut().add(address(1));
+    assert_eq!(connects(&swarm.tick()), [address(1)]);
+    swarm.step(|core, now| core.give_up_peers("its tracker failed", now));
+    assert_eq!(refused(&mut swarm, called(1)), Refusal::GivenUp);
+    // Whoever calls us was told of us by a tracker.
+    assert_eq!(swarm.link(NEW, caller(1)).0, Ok(()));
+    let mut open = Swarm::fetching();
+    assert_eq!(open.link(NEW, called(1)).0, Ok(()));
+}
+
+#[test]
+fn when_all_places_are_taken_by_links_of_use_nobody_is_let_in() {
+    let mut swarm = Swarm::fetching();
+    for number in 1..=4 {
+        swarm.up(number);
+    }
+    swarm.wait(4);
+    assert_eq!(refused(&mut swarm, caller(5)), Refusal::Full);
+}
+
+#[test]
+fn the_link_that_is_of_least_use_for_longest_makes_room() {
+    let mut swarm = Swarm::fetching();
+    let interesting = swarm.up(1);
+    swarm.has(interesting, &[0]);
+    let interested = swarm.up(2);
+    swarm.tell(interested, Received::Interested);
+    let long = swarm.up(3);
+    swarm.listens(long);
+    let short = swarm.up(4);
+    let activity = Activity {
+        sent: 1,
+        last_sent: swarm.now + Duration::from_secs(2),
+        ..Activity::default()
+    };
+    swarm.activity.insert(short, activity);
+    swarm.wait(8);
+    swarm.tick();
+    for (number, gone) in [(5, long), (6, short), (7, interested), (8, interesting)] {
+        let (admitted, effects) = swarm.link(LinkId(number), caller(number as u8));
+        assert_eq!(admitted, Ok(()));
+        assert_eq!(closed(&effects), [(gone, CloseReason::MadeRoom)]);
+        // Its end changes nothing more.
+        assert_eq!(swarm.down(gone), []);
+    }
+    assert_eq!(swarm.core.links().len(), 4);
+    // Its address is called again after a while.
+    (5..=8).for_each(|number| drop(swarm.down(LinkId(number))));
+    swarm.wait(59);
+    assert_eq!(connects(&swarm.tick()), []);
+    swarm.wait(1);
+    assert_eq!(connects(&swarm.tick()), [address(3)]);
+}
+
+#[test]
+fn of_two_links_of_one_peer_the_call_of_the_lower_id_stays() {
+    // Our id is 100: theirs, whether theirs is lower, whether we called first.
+    for (number, first_is_ours, stays) in [
+        (1, false, true),
+        (1, true, false),
+        (200, false, false),
+        (200, true, true),
+    ] {
+        let mut swarm = Swarm::fetching();
+        let (first, second) = match first_is_ours {
+            true => (called(number), caller(number)),
+            false => (caller(number), called(number)),
+        };
+        swarm.core.contacts_mut().add(address(number));
+        let old = swarm.up_as(first);
+        let (admitted, effects) = swarm.link(NEW, second);
+        let links: Vec<LinkId> = swarm.core.links().map(|(id, _)| id).collect();
+        if stays {
+            assert_eq!((admitted, effects), (Err(Refusal::Linked), vec![]));
+            assert_eq!(links, [old]);
+        } else {
+            let replaced = Effect::Close(old, CloseReason::Replaced);
+            assert_eq!((admitted, effects), (Ok(()), vec![replaced]));
+            assert_eq!(links, [NEW]);
+        }
+    }
+}
+
+#[test]
+fn a_link_that_is_silent_for_long_gives_way_to_one_by_the_same_way() {
+    for number in [1, 200] {
+        for (remote, other_way) in [
+            (caller(number), called(number)),
+            (called(number), caller(number)),
+        ] {
+            let mut swarm = Swarm::fetching();
+            let old = swarm.up_as(remote);
+            swarm.wait(10);
+            assert_eq!(refused(&mut swarm, remote), Refusal::Linked);
+            swarm.now += Duration::from_millis(1);
+            // By the other way, who has the lower id counts, however long it is silent.
+            let stays = remote.outgoing == (number > 100);
+            if stays {
+                assert_eq!(refused(&mut swarm, other_way), Refusal::Linked);
+            }
+            let (admitted, effects) = swarm.link(NEW, remote);
+            let replaced = Effect::Close(old, CloseReason::Replaced);
+            assert_eq!((admitted, effects), (Ok(()), vec![replaced]));
+        }
+    }
+}
+
+#[test]
+fn the_address_of_a_replaced_link_is_called_again_if_the_new_one_does_not_listen_there() {
+    let mut swarm = Swarm::fetching();
+    let old = swarm.up(1);
+    swarm.listens(old);
+    swarm.wait(11);
+    assert_eq!(swarm.link(NEW, caller(1)).0, Ok(()));
+    swarm.down(old);
+    swarm.wait(60);
+    assert_eq!(connects(&swarm.tick()), [address(1)]);
+    // It is not, while the new one listens there.
+    let mut swarm = Swarm::fetching();
+    let old = swarm.up(1);
+    swarm.listens(old);
+    swarm.wait(11);
+    assert_eq!(swarm.link(NEW, caller(1)).0, Ok(()));
+    swarm.down(old);
+    swarm.listens(NEW);
+    swarm.wait(60);
+    assert_eq!(connects(&swarm.tick()), []);
+}
+
+#[test]
+fn a_link_that_ends_frees_its_requests_and_its_slot() {
+    let mut swarm = Swarm::fetching_with(|terms| terms.largest_window = 8);
+    let (first, asked) = swarm.source(1, &[0, 1, 2, 3]);
+    assert_eq!(asked.len(), 8);
+    let (second, none) = swarm.source(2, &[0, 1, 2, 3]);
+    assert!(none.is_empty());
+    for (id, unchoked) in [(first, true), (second, true), (swarm.up(3), false)] {
+        let effects = swarm.tell(id, Received::Interested);
+        assert_eq!(effects.contains(&Effect::Unchoke(id)), unchoked);
+    }
+    assert_eq!(swarm.down(first), [Effect::Unchoke(LinkId(3))]);
+    assert_eq!(requests(&swarm.tick(), second).len(), 8);
+}
+
+#[test]
+fn one_that_listens_nowhere_is_not_called() {
+    let mut swarm = Swarm::fetching();
+    let id = swarm.up(1);
+    swarm.down(id);
+    swarm.wait(3_600);
+    assert_eq!(connects(&swarm.tick()), []);
+    // The port of its first handshake counts.
+    let id = swarm.up(1);
+    swarm.tell(id, Received::Handshake(Default::default()));
+    swarm.listens(id);
+    assert_eq!(swarm.core.link(id).unwrap().listens_at(), None);
+}
+
+#[test]
+fn every_link_hears_why_all_links_end() {
+    let mut swarm = Swarm::fetching();
+    let ids = [swarm.up(1), swarm.up(2)];
+    let all = |reason: &str| {
+        let reason = CloseReason::Ended(reason.to_owned());
+        ids.map(|id| Effect::Close(id, reason.clone()))
+    };
+    let (_, effects) = swarm.step(|core, _| core.close_links("it is late"));
+    assert_eq!(effects, all("it is late"));
+    assert_eq!(
+        swarm.core.links().len(),
+        2,
+        "until they have come to their end"
+    );
+}
+
+#[test]
+fn peers_that_are_given_up_are_forgotten_but_for_the_barred() {
+    let mut swarm = Swarm::fetching();
+    let id = swarm.call(1);
+    swarm.core.contacts_mut().add(address(2));
+    let until = swarm.now + Duration::from_secs(60);
+    swarm.core.contacts_mut().bar(address(3), until);
+    let (_, effects) = swarm.step(|core, now| core.give_up_peers("its tracker failed", now));
+    let reason = CloseReason::Ended("its tracker failed".to_owned());
+    assert_eq!(effects, [Effect::Close(id, reason)]);
+    assert_eq!(
+        (swarm.core.links().len(), swarm.core.contacts().known()),
+        (0, 0)
+    );
+    assert!(swarm.core.contacts().is_barred(address(3), swarm.now));
+}
+
+#[test]
+fn we_say_once_that_we_are_interested_and_once_that_we_are_not_any_more() {
+    let mut swarm = Swarm::fetching();
+    let id = swarm.up(1);
+    let have = |swarm: &Swarm, piece| Received::Have(swarm.piece(piece));
+    let message = have(&swarm, 0);
+    let interested = [Effect::Send(id, Outgoing::Interested)];
+    assert_eq!(swarm.tell(id, message), interested);
+    let message = have(&swarm, 1);
+    assert_eq!(swarm.tell(id, message), []);
+    let effects = swarm.tell(id, Received::Unchoke);
+    let effects = swarm.deliver(id, &requests(&effects, id));
+    swarm.write(&effects);
+    assert_eq!(swarm.tick(), [Effect::Send(id, Outgoing::NotInterested)]);
+    assert_eq!(swarm.tick(), []);
+    let message = have(&swarm, 2);
+    assert_eq!(swarm.tell(id, message)[..1], interested);
+    // What is owned here is of no interest.
+    let other = swarm.up(2);
+    assert_eq!(swarm.has(other, &[0, 1]), []);
+}
+
+#[test]
+fn each_reason_to_end_a_link_reads_well() {
+    let swarm = Swarm::new();
+    for (reason, text) in [
+        (CloseReason::NothingToFetch, "neither side fetches anything"),
+        (CloseReason::DeliversNothing, "it delivers nothing"),
+        (CloseReason::DoesNotRead, "it does not read what it is sent"),
+        (
+            CloseReason::BadPiece(swarm.piece(3)),
+            "piece 3 from it does not verify",
+        ),
+        (CloseReason::Barred, "it sent bad data a while ago"),
+        (
+            CloseReason::Replaced,
+            "another line to the same peer takes its place",
+        ),
+        (CloseReason::MadeRoom, "it makes room for another"),
+        (CloseReason::Ended("it is late".to_owned()), "it is late"),
+    ] {
+        assert_eq!(reason.to_string(), text);
+    }
+}

@@ -1,0 +1,303 @@
+//! Every way from one phase to another through the functions of a core, with the effects that come
+//! with it; and everything else is refused, with no effect.
+
+use super::fixture::*;
+use crate::swarm::LinkId;
+use crate::swarm::core::{Effect, Phase};
+use crate::torrent::PieceSet;
+
+const PHASES: [&str; 8] = [
+    "Checking",
+    "Fetching",
+    "Finishing",
+    "Complete",
+    "Withdrawn",
+    "Lost",
+    "Failed",
+    "Retired",
+];
+/// Those in which nothing is over.
+const ALIVE: &[&str] = &[
+    "Checking",
+    "Fetching",
+    "Finishing",
+    "Complete",
+    "Withdrawn",
+    "Lost",
+];
+
+fn name(phase: &Phase) -> &'static str {
+    match phase {
+        Phase::Checking => "Checking",
+        Phase::Fetching { .. } => "Fetching",
+        Phase::Finishing => "Finishing",
+        Phase::Complete => "Complete",
+        Phase::Withdrawn { .. } => "Withdrawn",
+        Phase::Lost { .. } => "Lost",
+        Phase::Failed { .. } => "Failed",
+        Phase::Retired => "Retired",
+    }
+}
+
+/// A swarm in that phase; with a link to a leech if it serves.
+fn at(phase: &str) -> Swarm {
+    let mut swarm = Swarm::new();
+    let core = &mut swarm.core;
+    let now = swarm.now;
+    match phase {
+        "Checking" => {}
+        "Fetching" => drop(swarm.begin(&[0])),
+        "Finishing" => drop(swarm.begin(&[0, 1, 2, 3])),
+        "Complete" => drop(swarm.begin_whole()),
+        "Withdrawn" => {
+            swarm.begin_whole();
+            assert!(swarm.step(|core, now| core.withdraw("out", now)).0);
+        }
+        "Lost" => assert!(core.lose("changed", now)),
+        "Failed" => core.fail("full", now),
+        "Retired" => core.retire(now),
+        _ => unreachable!(),
+    }
+    swarm.step(|_, _| ());
+    assert_eq!(name(swarm.core.phase()), phase);
+    if swarm.core.phase().serves() {
+        swarm.up(1);
+    }
+    swarm
+}
+
+/// What may be done to a share: a name, how, and what it returns if that is of interest.
+type Act = (&'static str, fn(&mut Swarm) -> (Option<bool>, Effects));
+
+const ACTS: [Act; 14] = [
+    ("begin", |swarm| (None, swarm.begin(&[0]))),
+    ("begin with all", |swarm| (None, swarm.begin(&[0, 1, 2, 3]))),
+    ("begin whole", |swarm| (None, swarm.begin_whole())),
+    ("finish", |swarm| {
+        some(swarm.step(|core, now| core.on_finished(now)), |()| None)
+    }),
+    ("unservable", |swarm| {
+        some(
+            swarm.step(|core, now| core.on_unservable("gone", now)),
+            Some,
+        )
+    }),
+    ("lose", |swarm| {
+        some(swarm.step(|core, now| core.lose("gone", now)), Some)
+    }),
+    ("look", |swarm| {
+        some(swarm.step(|core, now| core.on_still_lost("cut", now)), Some)
+    }),
+    ("regain", |swarm| {
+        some(swarm.step(|core, now| core.regain(now)), Some)
+    }),
+    ("withdraw", |swarm| {
+        some(swarm.step(|core, now| core.withdraw("out", now)), Some)
+    }),
+    ("restore", |swarm| {
+        some(swarm.step(|core, now| core.restore(now)), Some)
+    }),
+    ("set aside", |swarm| {
+        some(swarm.step(|core, now| core.set_aside("more", now)), Some)
+    }),
+    ("fail", |swarm| {
+        some(swarm.step(|core, now| core.fail("bad", now)), |()| None)
+    }),
+    ("retire", |swarm| {
+        some(swarm.step(|core, now| core.retire(now)), |()| None)
+    }),
+    ("put back", |swarm| {
+        some(swarm.step(|core, now| core.put_back(now)), |()| None)
+    }),
+];
+
+fn some<R>(
+    (result, effects): (R, Effects),
+    told: impl FnOnce(R) -> Option<bool>,
+) -> (Option<bool>, Effects) {
+    (told(result), effects)
+}
+
+/// From where, what, to where, with which effects.
+type Row = (
+    &'static [&'static str],
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+);
+
+const TABLE: &[Row] = &[
+    (&["Checking"], "begin", "Fetching", &["Offer", "Announce"]),
+    (
+        &["Checking"],
+        "begin with all",
+        "Finishing",
+        &["Offer", "Announce", "Complete"],
+    ),
+    (
+        &["Checking"],
+        "begin whole",
+        "Complete",
+        &["Offer", "Announce"],
+    ),
+    (&["Finishing"], "finish", "Complete", &["SendHandshake"]),
+    (&["Complete"], "unservable", "Lost", &["Withhold", "Close"]),
+    (&["Withdrawn"], "unservable", "Lost", &["Withhold"]),
+    (&["Checking", "Withdrawn"], "lose", "Lost", &["Withhold"]),
+    (&["Complete"], "lose", "Lost", &["Withhold", "Close"]),
+    (&["Lost"], "look", "Lost", &[]),
+    (&["Lost"], "regain", "Checking", &[]),
+    (
+        &["Complete"],
+        "withdraw",
+        "Withdrawn",
+        &["Withhold", "Close"],
+    ),
+    (&["Withdrawn"], "restore", "Complete", &["Offer"]),
+    (
+        &["Fetching", "Complete"],
+        "set aside",
+        "Checking",
+        &["Withhold", "Close"],
+    ),
+    (
+        &["Checking", "Withdrawn", "Lost"],
+        "fail",
+        "Failed",
+        &["Withhold", "Failed"],
+    ),
+    (
+        &["Fetching", "Finishing", "Complete"],
+        "fail",
+        "Failed",
+        &["Withhold", "Close", "Failed"],
+    ),
+    (&["Checking", "Withdrawn", "Lost"], "retire", "Retired", &[]),
+    (
+        &["Fetching", "Finishing", "Complete"],
+        "retire",
+        "Retired",
+        &["Withhold", "Close"],
+    ),
+    (&["Retired"], "put back", "Checking", &[]),
+];
+
+#[test]
+fn each_way_from_a_phase_has_its_effects_and_all_else_is_refused_without_any() {
+    for phase in PHASES {
+        for (act, run) in ACTS {
+            let mut swarm = at(phase);
+            let before = swarm.core.phase().clone();
+            let (told, effects) = run(&mut swarm);
+            let row = TABLE
+                .iter()
+                .find(|(from, what, ..)| *what == act && from.contains(&phase));
+            let after = swarm.core.phase();
+            match row {
+                Some((_, _, to, due)) => {
+                    assert_eq!(
+                        (name(after), &*kinds(&effects)),
+                        (*to, *due),
+                        "{phase}: {act}"
+                    );
+                }
+                // The trouble is told of, see below.
+                None if (phase, act) == ("Fetching", "unservable") => assert!(effects.is_empty()),
+                None => assert_eq!((after, &effects), (&before, &vec![]), "{phase}: {act}"),
+            }
+            assert_eq!(
+                told.unwrap_or(row.is_some()),
+                row.is_some(),
+                "{phase}: {act}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_reason_that_is_given_is_shown() {
+    let mut swarm = at("Fetching");
+    swarm.step(|core, now| core.on_unservable("gone", now));
+    let trouble = Some("cannot serve it: gone".to_owned());
+    assert_eq!(*swarm.core.phase(), Phase::Fetching { trouble });
+    let mut swarm = at("Withdrawn");
+    let reason = "not shared any more: out".to_owned();
+    assert_eq!(*swarm.core.phase(), Phase::Withdrawn { reason });
+    let lost = |reason: &str| Phase::Lost {
+        reason: reason.to_owned(),
+    };
+    swarm.step(|core, now| core.on_unservable("gone", now));
+    assert_eq!(*swarm.core.phase(), lost("gone"));
+    swarm.step(|core, now| core.on_still_lost("cut", now));
+    assert_eq!(*swarm.core.phase(), lost("cut"));
+    swarm.step(|core, now| core.fail("bad", now));
+    let reason = "bad".to_owned();
+    assert_eq!(*swarm.core.phase(), Phase::Failed { reason });
+}
+
+#[test]
+fn a_link_is_let_in_and_the_clock_counts_only_while_it_serves() {
+    for phase in PHASES {
+        let serves = ["Fetching", "Finishing", "Complete"].contains(&phase);
+        let mut swarm = at(phase);
+        swarm.core.contacts_mut().add(address(9));
+        let (admitted, _) = swarm.link(LinkId(2), caller(2));
+        assert_eq!(admitted.is_ok(), serves, "{phase}");
+        let called = connects(&swarm.tick());
+        assert_eq!(!called.is_empty(), serves, "{phase}");
+    }
+}
+
+#[test]
+fn web_seeds_are_asked_and_peers_are_believed_only_while_it_fetches() {
+    let server = LinkId(99);
+    for phase in PHASES {
+        let mut swarm = at(phase);
+        let begun = swarm.step(|core, _| core.on_server_up(server, 8)).0;
+        assert_eq!(begun, phase == "Fetching", "{phase}");
+        let mut blocks = Vec::new();
+        let goes_on = swarm.step(|core, now| core.next_for_server(server, now, &mut blocks));
+        assert_eq!(goes_on.0, phase == "Fetching", "{phase}");
+        assert_eq!(blocks.is_empty(), phase != "Fetching", "{phase}");
+    }
+}
+
+#[test]
+fn time_runs_from_the_beginning_to_the_end() {
+    let mut swarm = Swarm::new();
+    swarm.wait(5);
+    swarm.begin(&[0, 1, 2, 3]);
+    swarm.wait(7);
+    swarm.step(|core, now| core.on_finished(now));
+    swarm.wait(50);
+    assert_eq!(swarm.core.elapsed(swarm.now).as_secs(), 7);
+}
+
+#[test]
+fn what_fails_for_good_says_why_to_its_links() {
+    for phase in ALIVE {
+        let mut swarm = at(phase);
+        let (_, effects) = swarm.step(|core, now| core.fail("disk full", now));
+        for (_, reason) in closed(&effects) {
+            assert_eq!(reason.to_string(), "disk full");
+        }
+        assert_eq!(
+            effects.last(),
+            Some(&Effect::Failed("disk full".to_owned()))
+        );
+    }
+}
+
+#[test]
+fn it_offers_what_is_good_and_no_more() {
+    let mut swarm = Swarm::new();
+    let (owned, all) = (swarm.pieces(&[0, 2]), PieceSet::full(&swarm.lengths));
+    let effects = swarm.begin_with(owned.clone(), all, true);
+    assert_eq!(effects.first(), Some(&Effect::Offer(owned.clone())));
+    // In its place it fetches nothing more, whatever it lacks.
+    let (id, asked) = swarm.source(1, &[1, 3]);
+    assert!(asked.is_empty() && !swarm.core.picker().is_interesting(id));
+    swarm.step(|core, now| core.withdraw("out", now));
+    let (_, effects) = swarm.step(|core, now| core.restore(now));
+    assert_eq!(effects, [Effect::Offer(owned)]);
+}

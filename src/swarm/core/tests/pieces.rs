@@ -1,0 +1,241 @@
+//! The way of a piece after its blocks have arrived: hashed, written and told of, or blamed.
+
+use super::fixture::*;
+use crate::swarm::core::{
+    Block, CloseReason, Effect, Outgoing, Received, Refusal, Source, Sources, Verdict,
+};
+use crate::swarm::{LinkId, RUN_BLOCKS, Run};
+use crate::torrent::{Hasher, Sha1};
+use crate::wire::extension::ExtensionHandshake;
+use std::collections::BTreeMap;
+
+#[test]
+fn a_piece_that_is_written_is_told_of_and_counted_for_who_gave_it() {
+    let mut swarm = Swarm::new();
+    swarm.begin(&[0]);
+    let (first, asked) = swarm.source(1, &[1]);
+    let (second, _) = swarm.source(2, &[1]);
+    swarm.wait(1);
+    swarm.tick();
+    let mut effects = swarm.deliver(first, &asked[..1]);
+    effects.extend(swarm.deliver(second, &asked[1..]));
+    let effects = swarm.write(&effects);
+    assert_eq!(effects, [Effect::SendHaves(swarm.piece(1))]);
+    let progress = swarm.core.progress();
+    assert_eq!(
+        (progress.verified(), progress.fetched()),
+        (64 << 10, 32 << 10)
+    );
+    let sources: BTreeMap<&str, u64> = progress.sources().collect();
+    let half = 16 << 10;
+    let due = [
+        ("disk", 2 * half),
+        ("10.0.0.1:50000", half),
+        ("10.0.0.2:50000", half),
+    ];
+    assert_eq!(sources, BTreeMap::from(due));
+    assert!(swarm.core.owned().contains(swarm.piece(1)));
+    assert_eq!(progress.downloaded(), 32 << 10);
+    assert!(progress.rate(swarm.now) > 0);
+}
+
+/// A bad piece, all of it of the link of peer 1, which listens at its address.
+fn bad_piece_of_one() -> (Swarm, LinkId, Effects) {
+    let mut swarm = Swarm::fetching();
+    swarm.core.contacts_mut().add(address(1));
+    let id = swarm.up(1);
+    swarm.listens(id);
+    swarm.has(id, &[2]);
+    let effects = swarm.tell(id, Received::Unchoke);
+    let effects = swarm.deliver(id, &requests(&effects, id));
+    (swarm, id, effects)
+}
+
+#[test]
+fn one_that_all_of_a_bad_piece_came_from_is_left_and_barred_for_a_while() {
+    let (mut swarm, id, effects) = bad_piece_of_one();
+    let (verdicts, effects) = swarm.spoil(&effects);
+    assert_eq!(verdicts, [Verdict::Proven(id)]);
+    let reason = CloseReason::BadPiece(swarm.piece(2));
+    assert_eq!(closed(&effects), [(id, reason)]);
+    assert_eq!(swarm.core.progress().verified(), 0);
+    swarm.down(id);
+    assert_eq!(swarm.link(id, called(1)).0, Err(Refusal::Barred));
+    swarm.wait(599);
+    assert_eq!(connects(&swarm.tick()), []);
+    swarm.wait(1);
+    assert_eq!(connects(&swarm.tick()), [address(1)]);
+}
+
+#[test]
+fn one_that_is_barred_does_not_come_back_by_calling_us() {
+    let (mut swarm, id, effects) = bad_piece_of_one();
+    swarm.spoil(&effects);
+    swarm.down(id);
+    // It calls from another port, and is known once it says where it listens.
+    let id = swarm.up(1);
+    let effects = swarm.listens(id);
+    assert_eq!(effects, [Effect::Close(id, CloseReason::Barred)]);
+    assert!(swarm.core.contacts().is_barred(address(1), swarm.now));
+}
+
+#[test]
+fn one_is_barred_though_its_link_has_ended() {
+    let (mut swarm, id, effects) = bad_piece_of_one();
+    swarm.down(id);
+    let (verdicts, effects) = swarm.spoil(&effects);
+    assert_eq!((verdicts, effects), (vec![Verdict::Proven(id)], vec![]));
+    assert!(swarm.core.contacts().is_barred(address(1), swarm.now));
+}
+
+#[test]
+fn where_several_gave_a_bad_piece_nobody_is_left_and_one_alone_gives_it_anew() {
+    let mut swarm = Swarm::fetching();
+    let (first, asked) = swarm.source(1, &[2]);
+    let (second, _) = swarm.source(2, &[2]);
+    swarm.wait(1);
+    swarm.tick();
+    let mut effects = swarm.deliver(first, &asked[..1]);
+    effects.extend(swarm.deliver(second, &asked[1..]));
+    let (verdicts, effects) = swarm.spoil(&effects);
+    assert_eq!((verdicts, effects), (vec![Verdict::Unclear], vec![]));
+    assert!(!swarm.core.contacts().has_barred(swarm.now));
+    let effects = swarm.tick();
+    let alone = requests(&effects, first);
+    assert_eq!((alone.len(), requests(&effects, second).len()), (2, 0));
+    // Now it is clear who sends bad data.
+    swarm.wait(1);
+    assert_eq!(swarm.tick(), [], "nobody else is asked in endgame");
+    let effects = swarm.deliver(first, &alone);
+    let (verdicts, effects) = swarm.spoil(&effects);
+    assert_eq!(verdicts, [Verdict::Proven(first)]);
+    assert_eq!(closed(&effects).len(), 1);
+    swarm.down(first);
+    assert_eq!(requests(&swarm.tick(), second).len(), 2);
+}
+
+/// A download of a piece of three runs.
+fn long_piece() -> (Swarm, [Run; 3]) {
+    let swarm = Swarm::fetching_with(|terms| terms.lengths = lengths(1, 3 * RUN_BLOCKS));
+    let runs = [0, 1, 2].map(|number| Run::numbered(&swarm.lengths, swarm.piece(0), number));
+    (swarm, runs)
+}
+
+fn blocks_of(number: u8) -> [Block<u32>; 1] {
+    [Block {
+        buffer: 0,
+        length: 100,
+        source: Source::Peer(address(number)),
+    }]
+}
+
+fn written(swarm: &mut Swarm, run: Run, number: u8) -> Option<Hasher> {
+    let blocks = blocks_of(number);
+    swarm.step(|core, _| core.on_run_written(run, &blocks)).0
+}
+
+#[test]
+fn runs_are_hashed_in_their_order_whatever_the_order_they_are_written_in() {
+    let (mut swarm, [first, second, third]) = long_piece();
+    assert!(written(&mut swarm, third, 1).is_none());
+    let mut hasher = written(&mut swarm, first, 2).unwrap();
+    hasher.update(b"first");
+    // The hasher is away: this one waits on disk.
+    assert!(written(&mut swarm, second, 1).is_none());
+    let hashed =
+        |swarm: &mut Swarm, next, hasher| swarm.step(|core, _| core.on_run_hashed(next, hasher)).0;
+    let mut hasher = hashed(&mut swarm, second, hasher).unwrap();
+    hasher.update(b"second");
+    let mut hasher = hashed(&mut swarm, third, hasher).unwrap();
+    hasher.update(b"third");
+    assert_eq!(hasher.finish(), Sha1::of(b"firstsecondthird"));
+    let (sources, effects) = swarm.step(|core, _| core.on_piece_hashed(first.piece));
+    let due = Sources::from([
+        (Source::Peer(address(1)), 200),
+        (Source::Peer(address(2)), 100),
+    ]);
+    assert_eq!((sources, effects), (Some(due), vec![]));
+}
+
+#[test]
+fn the_hasher_waits_for_a_run_that_is_not_written_yet() {
+    let (mut swarm, [first, second, third]) = long_piece();
+    let mut hasher = written(&mut swarm, first, 1).unwrap();
+    hasher.update(b"first");
+    let back = swarm.step(|core, _| core.on_run_hashed(second, hasher)).0;
+    assert!(back.is_none());
+    assert!(written(&mut swarm, third, 1).is_none());
+    let mut hasher = written(&mut swarm, second, 1).unwrap();
+    hasher.update(b"second");
+    let hasher = swarm.step(|core, _| core.on_run_hashed(third, hasher)).0;
+    assert!(hasher.is_some());
+}
+
+#[test]
+fn a_piece_that_was_given_up_is_not_hashed_on() {
+    let (mut swarm, [first, second, _]) = long_piece();
+    let hasher = written(&mut swarm, first, 1).unwrap();
+    swarm.step(|core, now| core.set_aside("more", now));
+    let back = swarm.step(|core, _| core.on_run_hashed(second, hasher)).0;
+    assert!(back.is_none());
+    assert_eq!(
+        swarm.step(|core, _| core.on_piece_hashed(first.piece)).0,
+        None
+    );
+}
+
+#[test]
+fn a_long_piece_that_is_bad_is_hashed_anew_from_its_first_run() {
+    let (mut swarm, runs) = long_piece();
+    let (id, asked) = swarm.source(1, &[0]);
+    let mut left = asked;
+    while let Some(block) = left.pop() {
+        let effects = swarm.deliver(id, &[block]);
+        left.extend(requests(&effects, id));
+    }
+    assert!(written(&mut swarm, runs[0], 1).is_some());
+    for run in runs {
+        swarm.step(|core, now| core.on_worker_done(run.blocks, now));
+    }
+    let sources = Sources::from([(Source::Peer(address(1)), 300)]);
+    swarm.step(|core, now| core.on_piece_failed(runs[0].piece, &sources, now));
+    assert!(written(&mut swarm, runs[0], 1).is_some());
+}
+
+#[test]
+fn an_outgoing_message_is_that_message_of_the_protocol() {
+    use crate::wire::peer::Message;
+    let swarm = Swarm::new();
+    let block = swarm.block(1, 1);
+    for (message, due) in [
+        (Outgoing::Interested, Message::Interested),
+        (Outgoing::NotInterested, Message::NotInterested),
+        (Outgoing::Request(block), Message::Request(block.into())),
+        (Outgoing::Cancel(block), Message::Cancel(block.into())),
+        (Outgoing::Reject(block), Message::Reject(block.into())),
+    ] {
+        assert_eq!(Message::from(message), due);
+    }
+}
+
+#[test]
+fn a_handshake_is_kept_and_a_later_one_changes_what_it_names() {
+    let mut swarm = Swarm::fetching();
+    let id = swarm.up(1);
+    let first = ExtensionHandshake {
+        client: Some("x 1".to_owned()),
+        upload_only: Some(false),
+        ..ExtensionHandshake::default()
+    };
+    swarm.tell(id, Received::Handshake(first));
+    let later = ExtensionHandshake {
+        upload_only: Some(true),
+        ..ExtensionHandshake::default()
+    };
+    swarm.tell(id, Received::Handshake(later));
+    let handshake = swarm.core.link(id).unwrap().handshake();
+    assert_eq!(
+        (handshake.client.as_deref(), handshake.upload_only),
+        (Some("x 1"), Some(true))
+    );
+}

@@ -1,0 +1,180 @@
+//! Web seeds: asked beside peers, doubted, proven, left.
+
+use super::fixture::*;
+use crate::swarm::LinkId;
+use crate::swarm::core::{Budget, Effect, Outgoing, Trust, Unasked, Verdict};
+use crate::torrent::BlockRange;
+use std::time::Duration;
+
+const SERVER: LinkId = LinkId(99);
+const OTHER: LinkId = LinkId(98);
+
+/// A download with a web seed that is asked for at most so many blocks at a time.
+fn with_server(largest_window: u32) -> Swarm {
+    let mut swarm = Swarm::fetching();
+    add(&mut swarm, SERVER, largest_window);
+    swarm
+}
+
+fn add(swarm: &mut Swarm, id: LinkId, largest_window: u32) {
+    let (goes_on, effects) = swarm.step(|core, _| core.on_server_up(id, largest_window));
+    assert_eq!((goes_on, effects), (true, vec![]));
+}
+
+/// What it is to be asked for next; none if it is not asked any more.
+fn next(swarm: &mut Swarm, id: LinkId) -> Option<Vec<BlockRange>> {
+    let mut blocks = Vec::new();
+    let goes_on = swarm.step(|core, now| core.next_for_server(id, now, &mut blocks));
+    assert_eq!(goes_on.1, []);
+    goes_on.0.then_some(blocks)
+}
+
+fn gives(swarm: &mut Swarm, id: LinkId, ranges: &[BlockRange]) -> Effects {
+    let source = web_source(id);
+    let mut all = Vec::new();
+    for range in ranges {
+        let arrived =
+            swarm.step(|core, now| core.on_block(id, Some(&source), *range, range.number(), now));
+        assert_eq!(arrived.0, Ok(None));
+        all.extend(arrived.1);
+    }
+    all
+}
+
+#[test]
+fn a_web_seed_has_everything_and_asks_for_its_blocks_itself() {
+    let mut swarm = with_server(4);
+    assert_eq!(swarm.tick(), []);
+    let asked = next(&mut swarm, SERVER).unwrap();
+    assert_eq!(asked.len(), 4);
+    assert_eq!(next(&mut swarm, SERVER), Some(vec![]));
+    let effects = gives(&mut swarm, SERVER, &asked);
+    assert_eq!(kinds(&effects), ["Hash", "Hash"]);
+    let effects = swarm.write(&effects);
+    assert_eq!(kinds(&effects), ["SendHaves", "SendHaves"]);
+    let sources: Vec<_> = swarm.core.progress().sources().collect();
+    assert_eq!(sources, [("http://example.org/", 64 << 10)]);
+    assert_eq!(next(&mut swarm, SERVER).unwrap().len(), 4);
+}
+
+#[test]
+fn what_a_web_seed_was_asked_for_is_wanted_of_it_until_it_is_here() {
+    let mut swarm = with_server(2);
+    let asked = next(&mut swarm, SERVER).unwrap();
+    assert!(asked.iter().all(|range| swarm.core.awaits(SERVER, *range)));
+    gives(&mut swarm, SERVER, &asked[..1]);
+    assert!(!swarm.core.awaits(SERVER, asked[0]) && swarm.core.awaits(SERVER, asked[1]));
+    swarm.step(|core, now| core.fail("full", now));
+    assert!(!swarm.core.awaits(SERVER, asked[1]));
+    assert_eq!(next(&mut swarm, SERVER), None);
+}
+
+#[test]
+fn what_a_web_seed_that_is_left_was_asked_for_is_asked_of_others() {
+    let mut swarm = with_server(8);
+    let asked = next(&mut swarm, SERVER).unwrap();
+    let (peer, none) = swarm.source(1, &[0, 1, 2, 3]);
+    assert_eq!((asked.len(), none.len()), (8, 0));
+    swarm.step(|core, _| core.on_server_down(SERVER));
+    assert_eq!(requests(&swarm.tick(), peer).len(), 8);
+    let source = web_source(SERVER);
+    let late = swarm.step(|core, now| core.on_block(SERVER, Some(&source), asked[0], 0, now));
+    assert_eq!(late, (Err(Unasked), vec![]));
+}
+
+#[test]
+fn a_request_that_a_web_seed_has_too_is_not_cancelled_there() {
+    let mut swarm = with_server(8);
+    let asked = next(&mut swarm, SERVER).unwrap();
+    let (peer, _) = swarm.source(1, &[0, 1, 2, 3]);
+    swarm.wait(1);
+    assert_eq!(requests(&swarm.tick(), peer).len(), 8);
+    // A web seed sees that a block is not awaited any more; it takes no messages.
+    let effects = swarm.deliver(peer, &asked[..1]);
+    assert_eq!(effects, []);
+    assert!(!swarm.core.awaits(SERVER, asked[0]));
+    let effects = gives(&mut swarm, SERVER, &asked[1..2]);
+    assert_eq!(effects[0], Effect::Send(peer, Outgoing::Cancel(asked[1])));
+}
+
+#[test]
+fn a_web_seed_that_stalls_loses_its_blocks_without_a_word() {
+    let mut swarm = with_server(8);
+    next(&mut swarm, SERVER);
+    let (peer, _) = swarm.source(1, &[0, 1, 2, 3]);
+    swarm.wait(6);
+    let effects = swarm.tick();
+    assert_eq!((requests(&effects, peer).len(), effects.len()), (8, 8));
+}
+
+#[test]
+fn a_web_seed_that_is_not_read_from_on_purpose_is_not_late() {
+    let mut swarm = with_server(8);
+    next(&mut swarm, SERVER);
+    let (peer, _) = swarm.source(1, &[]);
+    for _ in 0..10 {
+        swarm.wait(3);
+        swarm.step(|core, now| core.excuse(SERVER, now));
+        assert_eq!(swarm.core.progress().idle(swarm.now), Duration::ZERO);
+        assert_eq!(requests(&swarm.tick(), peer), []);
+    }
+    assert_eq!(swarm.buffers.reserved(), 8);
+    assert!(next(&mut swarm, SERVER).unwrap().is_empty());
+}
+
+#[test]
+fn a_web_seed_that_a_bad_piece_came_from_alone_is_left_for_good() {
+    let mut swarm = with_server(2);
+    let asked = next(&mut swarm, SERVER).unwrap();
+    assert_eq!(swarm.core.trust(SERVER), Trust::Full);
+    let effects = gives(&mut swarm, SERVER, &asked);
+    let (verdicts, effects) = swarm.spoil(&effects);
+    assert_eq!((verdicts, effects), (vec![Verdict::Proven(SERVER)], vec![]));
+    assert_eq!(swarm.core.trust(SERVER), Trust::Lost);
+    assert_eq!(next(&mut swarm, SERVER), None);
+    // That another try changes nothing: it is known from its first use to the end.
+    swarm.step(|core, _| core.on_server_down(SERVER));
+    add(&mut swarm, SERVER, 2);
+    assert_eq!(next(&mut swarm, SERVER), None);
+    assert!(!swarm.core.contacts().has_barred(swarm.now));
+}
+
+#[test]
+fn a_web_seed_is_doubted_for_a_part_of_a_bad_piece_until_a_piece_from_it_alone_is_good() {
+    let mut swarm = with_server(2);
+    let asked = next(&mut swarm, SERVER).unwrap();
+    let piece = asked[0].piece().number();
+    let (peer, _) = swarm.source(1, &[piece]);
+    swarm.wait(1);
+    swarm.tick();
+    let mut effects = gives(&mut swarm, SERVER, &asked[..1]);
+    effects.extend(swarm.deliver(peer, &asked[1..]));
+    let (verdicts, effects) = swarm.spoil(&effects);
+    assert_eq!((verdicts, effects), (vec![Verdict::Unclear], vec![]));
+    assert_eq!(swarm.core.trust(SERVER), Trust::Doubted);
+    swarm.down(peer);
+    let asked = next(&mut swarm, SERVER).unwrap();
+    let effects = gives(&mut swarm, SERVER, &asked);
+    swarm.write(&effects);
+    assert_eq!(swarm.core.trust(SERVER), Trust::Full);
+}
+
+#[test]
+fn a_piece_of_several_proves_nothing_for_a_web_seed() {
+    let mut swarm = with_server(2);
+    add(&mut swarm, OTHER, 2);
+    let asked = next(&mut swarm, SERVER).unwrap();
+    let (peer, _) = swarm.source(1, &[asked[0].piece().number()]);
+    swarm.wait(1);
+    swarm.tick();
+    let mut effects = gives(&mut swarm, SERVER, &asked[..1]);
+    effects.extend(swarm.deliver(peer, &asked[1..]));
+    swarm.spoil(&effects);
+    swarm.down(peer);
+    // Another gives the next piece: that speaks for that one alone.
+    let asked = next(&mut swarm, OTHER).unwrap();
+    let effects = gives(&mut swarm, OTHER, &asked);
+    swarm.write(&effects);
+    assert_eq!(swarm.core.trust(SERVER), Trust::Doubted);
+    assert_eq!(swarm.core.trust(OTHER), Trust::Full);
+}

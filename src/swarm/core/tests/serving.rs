@@ -1,0 +1,212 @@
+//! Who is served, and what becomes of requests.
+
+use super::fixture::*;
+use crate::swarm::LinkId;
+use crate::swarm::core::{Activity, Effect, Outgoing, Received, Remote};
+use crate::swarm::{UploadSlots, allowed_fast};
+use crate::torrent::{InfoHash, MAX_BLOCK};
+
+/// A peer that may ask for nothing while it is choked: by IPv6 no pieces are allowed.
+fn by_ipv6(number: u8) -> Remote {
+    Remote {
+        address: ([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(number)], 50_000).into(),
+        ..caller(number)
+    }
+}
+
+#[test]
+fn one_that_is_interested_gets_a_slot_as_long_as_there_are_some() {
+    let mut swarm = Swarm::complete();
+    let [first, second, third] = [1, 2, 3].map(|number| swarm.up(number));
+    assert_eq!(
+        swarm.tell(first, Received::Interested),
+        [Effect::Unchoke(first)]
+    );
+    assert_eq!(
+        swarm.tell(second, Received::Interested),
+        [Effect::Unchoke(second)]
+    );
+    assert_eq!(swarm.tell(third, Received::Interested), []);
+    // One that wants nothing any more makes room.
+    let effects = swarm.tell(first, Received::NotInterested);
+    assert_eq!(effects.len(), 2);
+    assert!(effects.contains(&Effect::Choke(first)));
+    assert!(effects.contains(&Effect::Unchoke(third)));
+}
+
+#[test]
+fn slots_go_round_by_the_clock() {
+    let mut swarm = Swarm::complete();
+    let ids = [1, 2, 3].map(|number| swarm.up(number));
+    for id in ids {
+        swarm.tell(id, Received::Interested);
+    }
+    let mut served = vec![ids[0], ids[1]];
+    for _ in 0..120 {
+        swarm.wait(1);
+        for effect in swarm.tick() {
+            match effect {
+                Effect::Choke(id) => served.retain(|served| *served != id),
+                Effect::Unchoke(id) => served.push(id),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(served.len(), 2);
+        if served.contains(&ids[2]) {
+            return;
+        }
+    }
+    panic!("the third is never served");
+}
+
+#[test]
+fn a_download_serves_those_who_gave_most() {
+    let mut swarm = Swarm::fetching_with(|terms| terms.upload_slots = UploadSlots::Fixed(2));
+    let (giver, asked) = swarm.source(1, &[0, 1, 2, 3]);
+    let ids = [swarm.up(2), swarm.up(3), swarm.up(4)];
+    swarm.deliver(giver, &asked[..1]);
+    swarm.wait(11);
+    swarm.tick();
+    for id in ids.into_iter().chain([giver]) {
+        swarm.tell(id, Received::Interested);
+    }
+    swarm.deliver(giver, &asked[1..2]);
+    swarm.wait(11);
+    let effects = swarm.tick();
+    assert!(effects.contains(&Effect::Unchoke(giver)));
+}
+
+#[test]
+fn one_that_has_a_slot_is_served_what_is_owned_and_nothing_else() {
+    for remote in [by_ipv6(1), plain(1)] {
+        let mut swarm = Swarm::new();
+        swarm.begin(&[0]);
+        let id = swarm.up_as(remote);
+        swarm.tell(id, Received::Interested);
+        let (owned, other) = (swarm.block(0, 1), swarm.block(1, 0));
+        assert_eq!(
+            swarm.tell(id, Received::Request(owned)),
+            [Effect::Serve(id, owned)]
+        );
+        // Each request gets its block or a reject, if both sides know BEP 6.
+        let rejected = [Effect::Send(id, Outgoing::Reject(other))];
+        let due = if remote.fast { &rejected[..] } else { &[] };
+        assert_eq!(swarm.tell(id, Received::Request(other)), due);
+    }
+}
+
+#[test]
+fn one_that_is_choked_is_not_served() {
+    for remote in [by_ipv6(1), plain(1)] {
+        let mut swarm = Swarm::complete();
+        let id = swarm.up_as(remote);
+        let block = swarm.block(0, 1);
+        let rejected = [Effect::Send(id, Outgoing::Reject(block))];
+        let due = if remote.fast { &rejected[..] } else { &[] };
+        assert_eq!(swarm.tell(id, Received::Request(block)), due);
+        swarm.tell(id, Received::Interested);
+        assert_eq!(
+            swarm.tell(id, Received::Request(block)),
+            [Effect::Serve(id, block)]
+        );
+    }
+}
+
+#[test]
+fn nothing_is_served_once_it_is_withdrawn() {
+    let mut swarm = Swarm::complete();
+    let id = swarm.up(1);
+    swarm.tell(id, Received::Interested);
+    swarm.step(|core, now| core.withdraw("out", now));
+    let block = swarm.block(0, 0);
+    let rejected = Effect::Send(id, Outgoing::Reject(block));
+    assert_eq!(swarm.tell(id, Received::Request(block)), [rejected]);
+    swarm.step(|core, now| core.restore(now));
+    assert_eq!(
+        swarm.tell(id, Received::Request(block)),
+        [Effect::Serve(id, block)]
+    );
+}
+
+#[test]
+fn one_that_has_little_may_ask_for_some_pieces_while_it_is_choked() {
+    let mut swarm = Swarm::with(|terms| terms.lengths = lengths(100, 2));
+    swarm.begin_whole();
+    let id = swarm.up(1);
+    let allowed = allowed_fast(caller(1).address.ip(), InfoHash([7; 20]), &swarm.lengths);
+    assert_eq!(
+        (swarm.core.link(id).unwrap().allowed_fast(), allowed.len()),
+        (&*allowed, 10)
+    );
+    let block = swarm.lengths.block(allowed[0], 1).unwrap();
+    assert_eq!(
+        swarm.tell(id, Received::Request(block)),
+        [Effect::Serve(id, block)]
+    );
+    let other = swarm
+        .lengths
+        .all_pieces()
+        .find(|piece| !allowed.contains(piece))
+        .unwrap();
+    let other = swarm.lengths.block(other, 0).unwrap();
+    let rejected = |block| [Effect::Send(id, Outgoing::Reject(block))];
+    assert_eq!(swarm.tell(id, Received::Request(other)), rejected(other));
+    // Once it owns as many pieces it has something to trade with.
+    swarm.has(id, &[0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(
+        swarm.tell(id, Received::Request(block)),
+        [Effect::Serve(id, block)]
+    );
+    let tenth = swarm.piece(9);
+    swarm.tell(id, Received::Have(tenth));
+    assert_eq!(swarm.tell(id, Received::Request(block)), rejected(block));
+}
+
+#[test]
+fn what_a_choked_link_gets_is_bounded() {
+    let mut swarm = Swarm::with(|terms| terms.lengths = lengths(100, 16));
+    swarm.begin_whole();
+    let id = swarm.up(1);
+    let piece = swarm.core.link(id).unwrap().allowed_fast()[0];
+    let block = swarm.lengths.range(piece.number(), 0, MAX_BLOCK).unwrap();
+    for _ in 0..(8 << 20) / MAX_BLOCK {
+        assert_eq!(
+            swarm.tell(id, Received::Request(block)),
+            [Effect::Serve(id, block)]
+        );
+    }
+    let rejected = Effect::Send(id, Outgoing::Reject(block));
+    assert_eq!(swarm.tell(id, Received::Request(block)), [rejected]);
+    // In a slot it gets what it asks for.
+    swarm.tell(id, Received::Interested);
+    assert_eq!(
+        swarm.tell(id, Received::Request(block)),
+        [Effect::Serve(id, block)]
+    );
+}
+
+#[test]
+fn one_that_owes_us_blocks_for_long_loses_its_slot_unless_we_do_not_read() {
+    for paused in [false, true] {
+        let mut swarm = Swarm::fetching_with(|terms| terms.max_stalls = 1_000);
+        // A web seed is read from: nothing is given up.
+        swarm.step(|core, _| core.on_server_up(LinkId(99), 1));
+        let mut blocks = Vec::new();
+        swarm.step(|core, now| core.next_for_server(LinkId(99), now, &mut blocks));
+        let (owes, _) = swarm.source(1, &[0, 1, 2, 3]);
+        let activity = Activity {
+            paused,
+            ..Activity::default()
+        };
+        swarm.activity.insert(owes, activity);
+        for id in [owes, swarm.up(2), swarm.up(3)] {
+            swarm.tell(id, Received::Interested);
+        }
+        let mut is_choked = false;
+        for _ in 0..90 {
+            swarm.wait(1);
+            is_choked |= swarm.tick().contains(&Effect::Choke(owes));
+        }
+        assert_eq!(is_choked, !paused);
+    }
+}

@@ -1,0 +1,144 @@
+//! Links that deliver nothing or read nothing, and downloads that lend their buffers.
+
+use super::fixture::*;
+use crate::swarm::LinkId;
+use crate::swarm::core::{Activity, Budget, CloseReason, Effect, Outgoing};
+use std::time::Duration;
+
+const SERVER: LinkId = LinkId(99);
+
+#[test]
+fn a_link_that_delivers_nothing_for_six_seconds_loses_its_requests_to_others() {
+    let mut swarm = Swarm::fetching();
+    let (first, asked) = swarm.source(1, &[0]);
+    swarm.now += Duration::from_millis(5_999);
+    let (second, none) = swarm.source(2, &[0, 1]);
+    assert_eq!(none.len(), 2);
+    assert_eq!(swarm.tick(), []);
+    swarm.now += Duration::from_millis(1);
+    let effects = swarm.tick();
+    let cancelled = asked.iter().map(|range| Outgoing::Cancel(*range));
+    let cancelled: Vec<_> = cancelled.collect();
+    assert_eq!(sent(&effects, first)[..2], cancelled);
+    assert!(effects.contains(&Effect::Stalled(first)));
+    assert!(!effects.contains(&Effect::Stalled(second)));
+    assert_eq!(closed(&effects), []);
+}
+
+#[test]
+fn a_link_that_stalls_too_often_in_a_row_ends() {
+    let mut swarm = Swarm::fetching_with(|terms| terms.max_stalls = 3);
+    let (id, asked) = swarm.source(1, &[0, 1, 2, 3]);
+    for _ in 0..2 {
+        swarm.wait(6);
+        let effects = swarm.tick();
+        assert!(effects.contains(&Effect::Stalled(id)));
+        assert_eq!(closed(&effects), []);
+    }
+    // A wanted block begins a new row.
+    swarm.deliver(id, &asked[..1]);
+    for stalls in 1..=3 {
+        swarm.wait(6);
+        let effects = swarm.tick();
+        let ends = closed(&effects) == [(id, CloseReason::DeliversNothing)];
+        assert_eq!(ends, stalls == 3, "{stalls}");
+    }
+}
+
+#[test]
+fn what_we_do_not_read_on_purpose_is_not_late() {
+    let mut swarm = Swarm::fetching();
+    let (id, _) = swarm.source(1, &[0]);
+    let paused = Activity {
+        paused: true,
+        ..Activity::default()
+    };
+    swarm.activity.insert(id, paused);
+    for _ in 0..30 {
+        swarm.wait(1);
+        assert_eq!(swarm.tick(), []);
+    }
+    assert_eq!(swarm.buffers.reserved(), 2);
+    swarm.activity.clear();
+    swarm.wait(6);
+    assert!(swarm.tick().contains(&Effect::Stalled(id)));
+}
+
+#[test]
+fn one_that_takes_nothing_of_what_it_is_sent_is_left() {
+    let mut swarm = Swarm::complete();
+    let id = swarm.up(1);
+    let unread = |seconds| Activity {
+        unread_for: Duration::from_secs(seconds),
+        ..Activity::default()
+    };
+    swarm.activity.insert(id, unread(30));
+    assert_eq!(swarm.tick(), []);
+    swarm.activity.insert(id, unread(31));
+    assert_eq!(swarm.tick(), [Effect::Close(id, CloseReason::DoesNotRead)]);
+}
+
+/// A download with one link that has given a block of the two that it was asked for.
+fn half_fetched() -> (Swarm, LinkId) {
+    let mut swarm = Swarm::fetching_with(|terms| terms.max_stalls = 1_000);
+    let (id, asked) = swarm.source(1, &[0]);
+    swarm.deliver(id, &asked[..1]);
+    assert_eq!(swarm.buffers.reserved(), 2);
+    (swarm, id)
+}
+
+/// Whether it has lent its buffers so many seconds later.
+fn has_lent(swarm: &mut Swarm, seconds: u64) -> bool {
+    for _ in 0..seconds {
+        swarm.wait(1);
+        swarm.tick();
+    }
+    swarm.buffers.reserved() == 0
+}
+
+#[test]
+fn a_download_into_which_nothing_comes_lends_its_buffers() {
+    let (mut swarm, id) = half_fetched();
+    assert!(!has_lent(&mut swarm, 15));
+    assert!(has_lent(&mut swarm, 1));
+    assert!(!swarm.core.picker().has_active());
+    // What comes all the same is not kept, and the piece is fetched anew.
+    let late = swarm.block(0, 1);
+    let (spare, effects) = swarm.arrives(id, late);
+    assert_eq!(spare, Ok(Some(1)));
+    assert_eq!(requests(&effects, id).len(), 2);
+}
+
+#[test]
+fn buffers_are_not_lent_while_a_block_comes_now_and_then() {
+    let mut swarm = Swarm::fetching();
+    let (id, asked) = swarm.source(1, &[0, 1, 2, 3]);
+    // Of each piece one of two blocks, so that no worker gets any.
+    for block in asked.iter().step_by(2) {
+        assert!(!has_lent(&mut swarm, 5));
+        assert_eq!(swarm.deliver(id, &[*block]), []);
+    }
+}
+
+#[test]
+fn buffers_are_not_lent_while_workers_have_blocks() {
+    let mut swarm = Swarm::fetching_with(|terms| terms.max_stalls = 1_000);
+    let (id, asked) = swarm.source(1, &[0, 1]);
+    assert_eq!(kinds(&swarm.deliver(id, &asked[..2])), ["Hash"]);
+    assert!(!has_lent(&mut swarm, 30));
+    swarm.step(|core, now| core.on_worker_done(2, now));
+    assert!(has_lent(&mut swarm, 1));
+}
+
+#[test]
+fn buffers_are_not_lent_while_a_web_seed_is_read_from() {
+    let (mut swarm, id) = half_fetched();
+    swarm.down(id);
+    swarm.step(|core, _| core.on_server_up(SERVER, 1));
+    let mut blocks = Vec::new();
+    swarm.step(|core, now| core.next_for_server(SERVER, now, &mut blocks));
+    assert_eq!(blocks.len(), 1);
+    assert!(!has_lent(&mut swarm, 30));
+    swarm.step(|core, _| core.on_server_down(SERVER));
+    assert!(has_lent(&mut swarm, 1));
+}
