@@ -1,0 +1,439 @@
+//! The peers of a swarm: who is linked, whom we call, who is served.
+
+use super::effect::{CloseReason, Effect, Outgoing};
+use super::exchange;
+use super::link::{Activity, Link, Remote};
+use super::message::Breach;
+use super::terms::Terms;
+use crate::swarm::contacts::{Contacts, MAX_CALLING};
+use crate::swarm::{Choker, LinkId, Picker, Seen};
+use crate::torrent::{BlockRange, PieceSet};
+use crate::wire::extension::ExtensionHandshake;
+use crate::wire::pex::PexMessage;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Requests kept by a program that does not say how many it keeps (what libtorrent and others
+/// assume).
+const USUAL_REQUEST_QUEUE: u32 = 250;
+/// A link over which no block goes for this long may have to make room for another.
+const USELESS: Duration = Duration::from_secs(5);
+/// A link over which nothing went for so long gives way to a new one of the same peer.
+const LOST: Duration = Duration::from_secs(10);
+/// Fellow seeds have nothing for each other. They call each other again after so long, should one
+/// have lost something.
+const SEED_AGAIN: Duration = Duration::from_secs(1_800);
+
+/// Why a peer is not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// All places are taken.
+    #[error("too many links")]
+    Full,
+    /// The same peer has a link.
+    #[error("linked already")]
+    Linked,
+    /// It sent bad data.
+    #[error("barred for bad data")]
+    Barred,
+    /// Nothing is served in this phase.
+    #[error("not served now")]
+    NotServed,
+    /// It was called at the word of a tracker that has failed since (BEP 27).
+    #[error("the tracker that named it has failed")]
+    GivenUp,
+}
+
+/// The peers of one swarm.
+#[derive(Debug)]
+pub(super) struct Peers {
+    links: BTreeMap<LinkId, Link>,
+    contacts: Contacts,
+    choker: Choker,
+}
+
+impl Peers {
+    /// Nobody is known yet.
+    pub(super) fn new(terms: &Terms, seed: u64) -> Self {
+        Self {
+            links: BTreeMap::new(),
+            contacts: Contacts::new(seed),
+            choker: Choker::new(terms.upload_slots, seed),
+        }
+    }
+
+    pub(super) fn links(&self) -> &BTreeMap<LinkId, Link> {
+        &self.links
+    }
+
+    pub(super) fn links_mut(&mut self) -> &mut BTreeMap<LinkId, Link> {
+        &mut self.links
+    }
+
+    pub(super) fn contacts(&self) -> &Contacts {
+        &self.contacts
+    }
+
+    pub(super) fn contacts_mut(&mut self) -> &mut Contacts {
+        &mut self.contacts
+    }
+
+    /// Lets a link in. Two peers that call each other at once keep the call of the one with the lower
+    /// id, on both sides. A call of ours that is not let in has failed, unless the same peer has a
+    /// link.
+    ///
+    /// # Errors
+    /// Why it is not let in.
+    pub(super) fn on_link_up<B>(
+        &mut self,
+        (id, remote): (LinkId, Remote),
+        terms: &Terms,
+        picker: &mut Picker,
+        now: Duration,
+        effects: &mut Vec<Effect<B>>,
+    ) -> Result<(), Refusal> {
+        let admitted = self.admit(&remote, terms, picker, now, effects);
+        match admitted {
+            Err(Refusal::Linked) if remote.outgoing => self.contacts.release(remote.address, now),
+            Err(_) if remote.outgoing => self.contacts.on_failed(remote.address, now),
+            Err(_) => {}
+            Ok(()) => {
+                if remote.outgoing {
+                    self.contacts.on_linked(remote.address);
+                }
+                let window = match remote.extensions {
+                    true => terms.largest_window,
+                    false => terms.largest_window.min(USUAL_REQUEST_QUEUE),
+                };
+                picker.add_link(id, window);
+                self.choker.add(id);
+                let link = Link::new(remote, terms.info_hash, &terms.lengths, now);
+                self.links.insert(id, link);
+            }
+        }
+        admitted
+    }
+
+    /// A call that nobody may answer now has failed.
+    pub(super) fn on_not_served(&mut self, remote: &Remote, now: Duration) {
+        if remote.outgoing {
+            self.contacts.on_failed(remote.address, now);
+        }
+    }
+
+    fn admit<B>(
+        &mut self,
+        remote: &Remote,
+        terms: &Terms,
+        picker: &mut Picker,
+        now: Duration,
+        effects: &mut Vec<Effect<B>>,
+    ) -> Result<(), Refusal> {
+        let address = remote.address;
+        if self.contacts.is_barred(address, now) {
+            return Err(Refusal::Barred);
+        }
+        if remote.outgoing && terms.is_private && !self.contacts.has(address) {
+            return Err(Refusal::GivenUp);
+        }
+        let mut others = self.links.iter();
+        let other = others.find(|(_, link)| link.remote().peer_id == remote.peer_id);
+        let Some((other, link)) = other.map(|(id, link)| (*id, link)) else {
+            let is_full = self.links.len() >= terms.max_peers;
+            return match is_full && !self.make_room(picker, now, effects) {
+                true => Err(Refusal::Full),
+                false => Ok(()),
+            };
+        };
+        let is_due = |outgoing| outgoing == (terms.own_id.0 < remote.peer_id.0);
+        let way = link.remote().outgoing;
+        // One that calls again by the same way has lost its former connection, though we may not
+        // have noticed.
+        let is_lost = way == remote.outgoing && link.idle(now) > LOST;
+        if !is_lost && (is_due(way) || !is_due(remote.outgoing)) {
+            return Err(Refusal::Linked);
+        }
+        self.let_go(other, picker, now);
+        effects.push(Effect::Close(other, CloseReason::Replaced));
+        Ok(())
+    }
+
+    /// A link has ended. Returns whether it was known.
+    pub(super) fn on_link_down(
+        &mut self,
+        id: LinkId,
+        activity: Activity,
+        picker: &mut Picker,
+        now: Duration,
+    ) -> bool {
+        let Some(mut link) = self.remove(id, picker) else {
+            return false;
+        };
+        link.observe(activity);
+        if let Some(address) = link.listens_at() {
+            // One that was of use and goes is called again soon; one that never was, later each time.
+            if link.has_proved(now) {
+                self.contacts.on_proved(address);
+            }
+            self.contacts.on_failed(address, now);
+        }
+        true
+    }
+
+    fn remove(&mut self, id: LinkId, picker: &mut Picker) -> Option<Link> {
+        picker.remove_link(id);
+        self.choker.remove(id);
+        self.links.remove(&id)
+    }
+
+    /// Removes a link before it has come to its end, for reasons of our own: its address may be called
+    /// again after a while. Nothing else frees the address, as the end of the link changes nothing then.
+    fn let_go(&mut self, id: LinkId, picker: &mut Picker, now: Duration) {
+        let link = self.remove(id, picker);
+        if let Some(address) = link.and_then(|link| link.listens_at()) {
+            self.contacts.release(address, now);
+        }
+    }
+
+    /// Removes all links before they have come to their end.
+    pub(super) fn let_all_go(&mut self, picker: &mut Picker, now: Duration) {
+        while let Some((id, _)) = self.links.first_key_value() {
+            self.let_go(*id, picker, now);
+        }
+    }
+
+    /// Ends all links.
+    pub(super) fn close_all<B>(&self, reason: &str, effects: &mut Vec<Effect<B>>) {
+        let close = |id: &LinkId| {
+            let reason = CloseReason::Ended(reason.to_owned());
+            Effect::Close(*id, reason)
+        };
+        effects.extend(self.links.keys().map(close));
+    }
+
+    /// When all places are taken, one over which no block went for a while is for another; first one
+    /// that has nothing we want and wants nothing, and of those the one that was of no use for longest.
+    fn make_room<B>(
+        &mut self,
+        picker: &mut Picker,
+        now: Duration,
+        effects: &mut Vec<Effect<B>>,
+    ) -> bool {
+        let useless = self.links.iter();
+        let useless = useless.filter(|(_, link)| link.idle(now) >= USELESS);
+        let chosen = useless.min_by_key(|(id, link)| {
+            (
+                picker.is_interesting(**id),
+                self.choker.is_interested(**id),
+                Reverse(link.idle(now)),
+            )
+        });
+        let Some(id) = chosen.map(|(id, _)| *id) else {
+            return false;
+        };
+        self.let_go(id, picker, now);
+        effects.push(Effect::Close(id, CloseReason::MadeRoom));
+        true
+    }
+
+    /// The other side told of itself. Returns whether its link goes on.
+    pub(super) fn on_handshake<B>(
+        &mut self,
+        (id, handshake): (LinkId, ExtensionHandshake),
+        terms: &Terms,
+        picker: &mut Picker,
+        now: Duration,
+        effects: &mut Vec<Effect<B>>,
+    ) -> bool {
+        let Some(link) = self.links.get_mut(&id) else {
+            return false;
+        };
+        link.on_handshake(handshake);
+        let queue = link.handshake().request_queue;
+        let queue = queue.unwrap_or(USUAL_REQUEST_QUEUE);
+        if let Some(address) = link.listens_at() {
+            if self.contacts.is_barred(address, now) {
+                effects.push(Effect::Close(id, CloseReason::Barred));
+                return false;
+            }
+            self.contacts.add(address);
+            self.contacts.on_linked(address);
+        }
+        picker.limit_window(id, queue.clamp(1, terms.largest_window));
+        true
+    }
+
+    /// The other side names others, of whom some are called if we `fetch`.
+    ///
+    /// # Errors
+    /// When it names them too often, or its message is none.
+    pub(super) fn on_peer_exchange(
+        &mut self,
+        id: LinkId,
+        payload: &[u8],
+        fetches: bool,
+        now: Duration,
+    ) -> Result<(), Breach> {
+        let Some(link) = self.links.get_mut(&id) else {
+            return Ok(());
+        };
+        // What comes too soon is not even read.
+        if !link.exchange.hear(now)? || !fetches {
+            return Ok(());
+        }
+        let teller = link.remote().address.ip();
+        for (address, _) in PexMessage::parse(payload)?.added {
+            if exchange::is_believable(address, teller) {
+                self.contacts.add_hearsay(address);
+            }
+        }
+        Ok(())
+    }
+
+    /// The thread that called the address has ended.
+    pub(super) fn on_call_ended(&mut self, address: SocketAddr, now: Duration) {
+        let mut links = self.links.values();
+        let is_linked = links.any(|link| link.listens_at() == Some(address));
+        self.contacts.on_call_ended(address, is_linked, now);
+    }
+
+    /// The other side chokes us: it owes us nothing.
+    pub(super) fn on_choke(&mut self, id: LinkId) {
+        self.choker.on_choke(id);
+    }
+
+    /// The other side is interested in our pieces, or no longer.
+    pub(super) fn on_interested(&mut self, id: LinkId, is_interested: bool) {
+        self.choker.on_interested(id, is_interested);
+    }
+
+    /// The other side asks for a block: it is served, if the other side is unchoked or may ask all the
+    /// same. BEP 6: each request gets its block or a reject. Without it nothing tells of it; who is
+    /// choked knows (BEP 3).
+    pub(super) fn on_request<B>(
+        &mut self,
+        id: LinkId,
+        block: BlockRange,
+        picker: &Picker,
+        serves: bool,
+        effects: &mut Vec<Effect<B>>,
+    ) {
+        let is_owned = serves && picker.owned().contains(block.piece());
+        let theirs = picker.pieces_of(id).map_or(0, PieceSet::count);
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        if is_owned && (self.choker.is_served(id) || link.serves_choked(block, theirs)) {
+            effects.push(Effect::Serve(id, block));
+        } else if link.remote().fast {
+            effects.push(Effect::Send(id, Outgoing::Reject(block)));
+        }
+    }
+
+    /// Whether the other side has everything, or says that it only uploads (BEP 21).
+    pub(super) fn fetches_nothing(&self, id: LinkId, link: &Link, picker: &Picker) -> bool {
+        let pieces = picker.pieces_of(id);
+        pieces.is_some_and(PieceSet::is_full)
+            || link.only_uploads() && !self.choker.is_interested(id)
+    }
+
+    /// From now on we only upload: links that fetch nothing either end, the others hear of it.
+    pub(super) fn on_finished<B>(
+        &mut self,
+        picker: &Picker,
+        now: Duration,
+        effects: &mut Vec<Effect<B>>,
+    ) {
+        for (id, link) in &self.links {
+            if self.fetches_nothing(*id, link, picker) {
+                if let Some(address) = link.listens_at() {
+                    self.contacts.release_until(address, now + SEED_AGAIN);
+                }
+                effects.push(Effect::Close(*id, CloseReason::NothingToFetch));
+            }
+        }
+        let links = self.links.iter();
+        let told = links.filter(|(_, link)| link.remote().extensions);
+        effects.extend(told.map(|(id, _)| Effect::SendHandshake(*id)));
+    }
+
+    /// Takes in what every link moved lately. Returns whether one is not read, for a limit of ours.
+    pub(super) fn observe<B>(
+        &mut self,
+        activity: impl Fn(LinkId) -> Activity,
+        terms: &Terms,
+        picker: &mut Picker,
+        now: Duration,
+        effects: &mut Vec<Effect<B>>,
+    ) -> bool {
+        let mut any_paused = false;
+        for (id, link) in &mut self.links {
+            let activity = activity(*id);
+            link.observe(activity);
+            any_paused |= activity.paused;
+            if activity.paused {
+                // What we do not read on purpose is late by no fault of theirs.
+                picker.excuse(*id, now);
+            }
+            let seen = Seen {
+                gave: link.received(),
+                took: activity.sent,
+                owes: !activity.paused && !picker.is_choked(*id) && picker.is_fetching(*id),
+            };
+            self.choker.observe(*id, now, seen);
+            if activity.unread_for > terms.max_unread {
+                effects.push(Effect::Close(*id, CloseReason::DoesNotRead));
+            }
+        }
+        any_paused
+    }
+
+    /// Gives out upload slots as they are due.
+    pub(super) fn serve<B>(
+        &mut self,
+        only_uploads: bool,
+        now: Duration,
+        effects: &mut Vec<Effect<B>>,
+    ) {
+        for change in self.choker.decide(now, only_uploads) {
+            effects.push(match change.choked {
+                true => Effect::Choke(change.link),
+                false => Effect::Unchoke(change.link),
+            });
+        }
+    }
+
+    /// Tells links of the others, as far as it is time.
+    pub(super) fn exchange<B>(
+        &mut self,
+        picker: &Picker,
+        now: Duration,
+        effects: &mut Vec<Effect<B>>,
+    ) {
+        let has_all = |id| picker.pieces_of(id).is_some_and(PieceSet::is_full);
+        for (link, id, message) in exchange::due(&mut self.links, has_all, now) {
+            let payload = message.encode();
+            effects.push(Effect::SendExtended { link, id, payload });
+        }
+    }
+
+    /// Calls those who are due, as far as there are places. A download into which nothing has come for
+    /// so long calls others though all its places are taken: one will make room.
+    pub(super) fn connect<B>(
+        &mut self,
+        terms: &Terms,
+        idle: Option<Duration>,
+        now: Duration,
+        effects: &mut Vec<Effect<B>>,
+    ) {
+        let starves = idle.is_some_and(|idle| idle >= USELESS);
+        let places = terms.max_peers + if starves { MAX_CALLING } else { 0 };
+        let links = self.links.values();
+        let linked = links.filter(|link| self.contacts.is_called(link.remote().address));
+        let taken = (self.links.len(), linked.count());
+        let calls = self.contacts.next_calls(taken, places, now);
+        effects.extend(calls.into_iter().map(Effect::Connect));
+    }
+}
