@@ -144,7 +144,7 @@ fn what_does_not_say_how_much_it_keeps_is_taken_to_keep_250() {
     let most_in_flight = |remote| {
         let mut swarm = Swarm::fetching_with(|terms| {
             terms.largest_window = 1_000;
-            terms.lengths = lengths(700, 1);
+            terms.lengths = lengths(560, 1);
         });
         let id = swarm.up_as(remote);
         let pieces = PieceSet::full(&swarm.lengths);
@@ -162,7 +162,7 @@ fn what_does_not_say_how_much_it_keeps_is_taken_to_keep_250() {
         most
     };
     assert_eq!(most_in_flight(plain(1)), 250);
-    assert!(most_in_flight(caller(1)) > 300);
+    assert!(most_in_flight(caller(1)) > 260);
 }
 
 #[test]
