@@ -155,6 +155,19 @@ fn a_call_that_is_refused_here_counts_as_failed_unless_the_peer_is_linked_alread
 }
 
 #[test]
+fn an_address_whose_peer_is_linked_already_is_called_again_after_a_while() {
+    let mut swarm = Swarm::fetching();
+    knows(&mut swarm, 1..=1);
+    assert_eq!(connects(&swarm.tick()), [address(1)]);
+    // It calls us at the same time, and has the lower id.
+    let id = swarm.up(1);
+    swarm.listens(id);
+    assert_eq!(swarm.link(LinkId(9), called(1)).0, Err(Refusal::Linked));
+    swarm.step(|core, now| core.on_call_ended(address(1), now));
+    assert_eq!(called_after(&mut swarm), 60);
+}
+
+#[test]
 fn what_a_download_lacks_is_told_by_what_is_known() {
     let mut swarm = Swarm::fetching();
     assert_eq!(swarm.core.lack(swarm.now), Lack::Peers);
