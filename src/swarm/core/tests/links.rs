@@ -159,6 +159,16 @@ fn the_address_of_a_replaced_link_is_called_again_if_the_new_one_does_not_listen
     swarm.listens(NEW);
     swarm.wait(60);
     assert_eq!(connects(&swarm.tick()), []);
+    // Nor while the new one is our call to that address.
+    let mut swarm = Swarm::fetching();
+    swarm.core.contacts_mut().add(address(200));
+    assert_eq!(connects(&swarm.tick()), [address(200)]);
+    let old = swarm.up(200);
+    swarm.listens(old);
+    assert_eq!(swarm.link(NEW, called(200)).0, Ok(()));
+    swarm.down(old);
+    swarm.wait(60);
+    assert_eq!(connects(&swarm.tick()), []);
 }
 
 #[test]
