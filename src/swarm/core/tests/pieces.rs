@@ -8,6 +8,7 @@ use crate::swarm::{LinkId, RUN_BLOCKS, Run};
 use crate::torrent::{Hasher, Sha1};
 use crate::wire::extension::ExtensionHandshake;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 #[test]
 fn a_piece_that_is_written_is_told_of_and_counted_for_who_gave_it() {
@@ -77,6 +78,18 @@ fn one_that_is_barred_does_not_come_back_by_calling_us() {
     let effects = swarm.listens(id);
     assert_eq!(effects, [Effect::Close(id, CloseReason::Barred)]);
     assert!(swarm.core.contacts().is_barred(address(1), swarm.now));
+    // That is its end, whatever else the handshake says.
+    let mut swarm = Swarm::complete();
+    let until = swarm.now + Duration::from_secs(600);
+    swarm.core.contacts_mut().bar(address(1), until);
+    let id = swarm.up(1);
+    let handshake = ExtensionHandshake {
+        port: Some(address(1).port()),
+        upload_only: Some(true),
+        ..ExtensionHandshake::default()
+    };
+    let effects = swarm.tell(id, Received::Handshake(handshake));
+    assert_eq!(effects, [Effect::Close(id, CloseReason::Barred)]);
 }
 
 #[test]

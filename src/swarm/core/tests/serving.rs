@@ -186,8 +186,8 @@ fn what_a_choked_link_gets_is_bounded() {
 }
 
 #[test]
-fn one_that_owes_us_blocks_for_long_loses_its_slot_unless_we_do_not_read() {
-    for paused in [false, true] {
+fn one_that_owes_us_blocks_for_long_loses_its_slot_unless_we_do_not_read_or_it_chokes_us() {
+    for (paused, chokes) in [(false, false), (true, false), (false, true)] {
         let mut swarm = Swarm::fetching_with(|terms| terms.max_stalls = 1_000);
         // A web seed is read from: nothing is given up.
         swarm.step(|core, _| core.on_server_up(LinkId(99), 1));
@@ -203,10 +203,14 @@ fn one_that_owes_us_blocks_for_long_loses_its_slot_unless_we_do_not_read() {
             swarm.tell(id, Received::Interested);
         }
         let mut is_choked = false;
-        for _ in 0..90 {
+        for second in 1..=90 {
             swarm.wait(1);
+            if chokes && second % 40 == 0 {
+                swarm.tell(owes, Received::Choke);
+                swarm.tell(owes, Received::Unchoke);
+            }
             is_choked |= swarm.tick().contains(&Effect::Choke(owes));
         }
-        assert_eq!(is_choked, !paused);
+        assert_eq!(is_choked, !paused && !chokes);
     }
 }
