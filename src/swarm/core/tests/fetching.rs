@@ -111,58 +111,58 @@ fn a_suggested_piece_comes_first() {
     }
 }
 
+/// Has a link that says so give everything, and returns how many requests it had at most. Each block
+/// that comes lets the window grow by one.
+fn most_in_flight(swarm: &mut Swarm, id: LinkId) -> usize {
+    let pieces = PieceSet::full(&swarm.lengths);
+    let is_first = true;
+    swarm.tell(id, Received::Pieces { pieces, is_first });
+    let effects = swarm.tell(id, Received::Unchoke);
+    let mut asked = requests(&effects, id);
+    let mut most = asked.len();
+    while let Some(block) = asked.pop() {
+        swarm.now += Duration::from_micros(10);
+        let effects = swarm.deliver(id, &[block]);
+        asked.extend(requests(&effects, id));
+        most = most.max(asked.len());
+    }
+    most
+}
+
 #[test]
-fn no_more_is_asked_for_than_the_other_side_keeps() {
-    let handshake = |request_queue| {
-        Received::Handshake(ExtensionHandshake {
-            request_queue,
-            ..ExtensionHandshake::default()
-        })
-    };
-    for (largest_window, queue, most) in [
+fn no_more_is_asked_for_than_the_other_side_keeps_and_we_allow() {
+    for (largest_window, request_queue, most) in [
         (100, Some(3), 3),
         (100, Some(0), 1),
         (5, Some(50), 5),
         (5, None, 5),
     ] {
-        let mut swarm = Swarm::fetching_with(|terms| terms.largest_window = largest_window);
+        let mut swarm = Swarm::fetching_with(|terms| {
+            terms.largest_window = largest_window;
+            terms.lengths = lengths(20, 2);
+        });
         let id = swarm.up(1);
-        swarm.tell(id, handshake(queue));
-        swarm.has(id, ALL);
-        let effects = swarm.tell(id, Received::Unchoke);
-        assert_eq!(
-            requests(&effects, id).len(),
-            most,
-            "{largest_window} {queue:?}"
-        );
+        let handshake = ExtensionHandshake {
+            request_queue,
+            ..ExtensionHandshake::default()
+        };
+        swarm.tell(id, Received::Handshake(handshake));
+        assert_eq!(most_in_flight(&mut swarm, id), most);
     }
 }
 
 #[test]
 fn what_does_not_say_how_much_it_keeps_is_taken_to_keep_250() {
-    // Each block that comes lets the window grow by one. Returns how many were in flight at most.
-    let most_in_flight = |remote| {
+    let most = |remote| {
         let mut swarm = Swarm::fetching_with(|terms| {
             terms.largest_window = 1_000;
             terms.lengths = lengths(560, 1);
         });
         let id = swarm.up_as(remote);
-        let pieces = PieceSet::full(&swarm.lengths);
-        let is_first = true;
-        swarm.tell(id, Received::Pieces { pieces, is_first });
-        let effects = swarm.tell(id, Received::Unchoke);
-        let mut asked = requests(&effects, id);
-        let mut most = asked.len();
-        while let Some(block) = asked.pop() {
-            swarm.now += Duration::from_micros(10);
-            let effects = swarm.deliver(id, &[block]);
-            asked.extend(requests(&effects, id));
-            most = most.max(asked.len());
-        }
-        most
+        most_in_flight(&mut swarm, id)
     };
-    assert_eq!(most_in_flight(plain(1)), 250);
-    assert!(most_in_flight(caller(1)) > 260);
+    assert_eq!(most(plain(1)), 250);
+    assert!(most(caller(1)) > 260);
 }
 
 #[test]

@@ -126,6 +126,7 @@ fn buffers_are_not_lent_while_workers_have_blocks() {
     let (id, asked) = swarm.source(1, &[0, 1]);
     assert_eq!(kinds(&swarm.deliver(id, &asked[..2])), ["Hash"]);
     assert!(!has_lent(&mut swarm, 30));
+    assert_eq!(swarm.buffers.reserved(), 4);
     swarm.step(|core, now| core.on_worker_done(2, now));
     assert!(has_lent(&mut swarm, 1));
 }
