@@ -186,31 +186,89 @@ fn what_a_choked_link_gets_is_bounded() {
 }
 
 #[test]
-fn one_that_owes_us_blocks_for_long_loses_its_slot_unless_we_do_not_read_or_it_chokes_us() {
-    for (paused, chokes) in [(false, false), (true, false), (false, true)] {
-        let mut swarm = Swarm::fetching_with(|terms| terms.max_stalls = 1_000);
-        // A web seed is read from: nothing is given up.
-        swarm.step(|core, _| core.on_server_up(LinkId(99), 1));
-        let mut blocks = Vec::new();
-        swarm.step(|core, now| core.next_for_server(LinkId(99), now, &mut blocks));
-        let (owes, _) = swarm.source(1, &[0, 1, 2, 3]);
+fn a_share_serves_those_who_take_fastest() {
+    let mut swarm = Swarm::complete();
+    let [first, fast, third] = [1, 2, 3].map(|number| swarm.up(number));
+    for id in [first, fast, third] {
+        swarm.tell(id, Received::Interested);
+    }
+    let mut choked = Vec::new();
+    for second in 1..=120 {
+        swarm.wait(1);
+        let activity = Activity {
+            sent: second << 20,
+            last_sent: swarm.now,
+            ..Activity::default()
+        };
+        swarm.activity.insert(fast, activity);
+        let effects = swarm.tick();
+        let chokes = effects.iter().filter_map(|effect| match effect {
+            Effect::Choke(id) => Some(*id),
+            _ => None,
+        });
+        choked.extend(chokes);
+    }
+    assert!(choked.contains(&first) && !choked.contains(&fast));
+}
+
+/// Whether the link loses its slot to others within 90 seconds in which it delivers nothing. Each
+/// second something else may happen.
+fn loses_slot(swarm: &mut Swarm, id: LinkId, mut act: impl FnMut(&mut Swarm, u64)) -> bool {
+    for id in [id, swarm.up(2), swarm.up(3)] {
+        swarm.tell(id, Received::Interested);
+    }
+    let mut is_choked = false;
+    for second in 1..=90 {
+        swarm.wait(1);
+        act(swarm, second);
+        is_choked |= swarm.tick().contains(&Effect::Choke(id));
+    }
+    is_choked
+}
+
+/// A download with a web seed that is read from, so that nothing is given up.
+fn with_web_seed() -> Swarm {
+    let mut swarm = Swarm::fetching_with(|terms| terms.max_stalls = 1_000);
+    swarm.step(|core, _| core.on_server_up(LinkId(99), 1));
+    let mut blocks = Vec::new();
+    swarm.step(|core, now| core.next_for_server(LinkId(99), now, &mut blocks));
+    swarm
+}
+
+#[test]
+fn one_that_owes_us_blocks_for_long_loses_its_slot_unless_we_do_not_read() {
+    for paused in [false, true] {
+        let mut swarm = with_web_seed();
+        let (id, _) = swarm.source(1, &[0, 1, 2, 3]);
         let activity = Activity {
             paused,
             ..Activity::default()
         };
-        swarm.activity.insert(owes, activity);
-        for id in [owes, swarm.up(2), swarm.up(3)] {
-            swarm.tell(id, Received::Interested);
-        }
-        let mut is_choked = false;
-        for second in 1..=90 {
-            swarm.wait(1);
-            if chokes && second % 40 == 0 {
-                swarm.tell(owes, Received::Choke);
-                swarm.tell(owes, Received::Unchoke);
-            }
-            is_choked |= swarm.tick().contains(&Effect::Choke(owes));
-        }
-        assert_eq!(is_choked, !paused && !chokes);
+        swarm.activity.insert(id, activity);
+        assert_eq!(loses_slot(&mut swarm, id, |_, _| {}), !paused);
     }
+}
+
+#[test]
+fn one_that_chokes_us_owes_nothing() {
+    // Now and then.
+    let mut swarm = with_web_seed();
+    let (id, _) = swarm.source(1, &[0, 1, 2, 3]);
+    let is_choked = loses_slot(&mut swarm, id, |swarm, second| {
+        if second % 40 == 0 {
+            swarm.tell(id, Received::Choke);
+            swarm.tell(id, Received::Unchoke);
+        }
+    });
+    assert!(!is_choked);
+    // Always, though it may be asked for some pieces.
+    let mut swarm = with_web_seed();
+    let id = swarm.up(1);
+    swarm.has(id, &[0, 1, 2, 3]);
+    for number in 0..4 {
+        let piece = swarm.piece(number);
+        swarm.tell(id, Received::AllowedFast(piece));
+    }
+    assert!(swarm.core.picker().is_fetching(id));
+    assert!(!loses_slot(&mut swarm, id, |_, _| {}));
 }
