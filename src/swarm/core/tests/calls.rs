@@ -1,7 +1,7 @@
 //! Whom a core calls, when, how many at a time; and what a download lacks.
 
 use super::fixture::*;
-use crate::swarm::core::{Activity, Effect, Lack, Refusal, Remote};
+use crate::swarm::core::{Activity, Effect, Lack, Received, Refusal, Remote};
 use crate::swarm::{LinkId, MAX_CALLING};
 use std::time::Duration;
 
@@ -119,6 +119,25 @@ fn a_link_of_no_use_is_called_later_each_time_and_one_that_was_of_use_soon() {
     };
     swarm.activity.insert(LinkId(1), sent);
     assert_eq!(fails(&mut swarm, 1), 1);
+}
+
+#[test]
+fn a_link_that_gave_a_block_was_of_use() {
+    let mut swarm = Swarm::fetching();
+    knows(&mut swarm, 1..=1);
+    assert_eq!(called_after(&mut swarm), 0);
+    let mut again_after = |gives: usize| {
+        let id = swarm.up_as(called(1));
+        swarm.has(id, &[0]);
+        let effects = swarm.tell(id, Received::Unchoke);
+        swarm.deliver(id, &requests(&effects, id)[..gives]);
+        swarm.down(id);
+        swarm.step(|core, now| core.on_call_ended(address(1), now));
+        called_after(&mut swarm)
+    };
+    let after = [0; 4].map(&mut again_after);
+    assert!(after[3] >= 4, "{after:?}");
+    assert_eq!(again_after(1), 1);
 }
 
 #[test]

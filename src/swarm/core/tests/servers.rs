@@ -2,7 +2,7 @@
 
 use super::fixture::*;
 use crate::swarm::LinkId;
-use crate::swarm::core::{Budget, Effect, Outgoing, Trust, Unasked, Verdict};
+use crate::swarm::core::{Budget, Effect, Outgoing, Source, Sources, Trust, Unasked, Verdict};
 use crate::torrent::BlockRange;
 use std::time::Duration;
 
@@ -177,4 +177,12 @@ fn a_piece_of_several_proves_nothing_for_a_web_seed() {
     swarm.write(&effects);
     assert_eq!(swarm.core.trust(SERVER), Trust::Doubted);
     assert_eq!(swarm.core.trust(OTHER), Trust::Full);
+    // Nor does a good piece that it gave a part of, in whatever order its sources are looked at.
+    for _ in 0..20 {
+        let peer = Source::Peer(address(1));
+        let sources = Sources::from([(web_source(SERVER), 1), (peer, 1)]);
+        let piece = swarm.piece(3);
+        swarm.step(|core, now| core.on_piece_written(piece, &sources, now));
+    }
+    assert_eq!(swarm.core.trust(SERVER), Trust::Doubted);
 }
