@@ -99,8 +99,8 @@ fn addresses_that_a_link_names_are_called_while_something_is_fetched() {
     let mut swarm = Swarm::fetching();
     let id = swarm.up(1);
     let payload = message(&[address(8), address(9)]);
-    let effects = swarm.tell(id, Received::PeerExchange(&payload));
-    assert_eq!(connects(&effects), [address(8), address(9)]);
+    assert_eq!(swarm.tell(id, Received::PeerExchange(&payload)), []);
+    assert_eq!(connects(&swarm.tick()), [address(8), address(9)]);
     let mut swarm = Swarm::complete();
     let id = swarm.up(1);
     assert_eq!(swarm.tell(id, Received::PeerExchange(&payload)), []);
@@ -113,8 +113,8 @@ fn one_that_is_elsewhere_knows_nobody_on_this_machine() {
     let id = swarm.up(1);
     let here = ([127, 0, 0, 1], 6_881).into();
     let payload = message(&[here, address(9)]);
-    let effects = swarm.tell(id, Received::PeerExchange(&payload));
-    assert_eq!(connects(&effects), [address(9)]);
+    assert_eq!(swarm.tell(id, Received::PeerExchange(&payload)), []);
+    assert_eq!(connects(&swarm.tick()), [address(9)]);
 }
 
 #[test]
