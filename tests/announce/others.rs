@@ -3,7 +3,7 @@
 use crate::script::{Wire, listen_raw, wait_for};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// A tracker that answers each announce over HTTP alike.
 pub(crate) struct Other {
@@ -12,6 +12,8 @@ pub(crate) struct Other {
     answer: Arc<Mutex<Option<Vec<u8>>>>,
     /// The first line of each request.
     heard: Arc<Mutex<Vec<String>>>,
+    /// Locked, it keeps back its answers.
+    gate: Arc<Mutex<()>>,
 }
 
 impl Other {
@@ -27,10 +29,13 @@ impl Other {
         let answer = Arc::new(Mutex::new(None));
         let heard = Arc::new(Mutex::new(Vec::new()));
         let (answers, hears) = (Arc::clone(&answer), Arc::clone(&heard));
+        let gate = Arc::new(Mutex::new(()));
+        let passes = Arc::clone(&gate);
         let address = listen_raw(move |wire, _| {
             if let Some(line) = first_line(&wire) {
                 let answer: Option<Vec<u8>> = answers.lock().unwrap().clone();
                 hears.lock().unwrap().push(line);
+                drop(passes.lock().unwrap());
                 if let Some(body) = answer {
                     reply(wire, &body);
                 }
@@ -40,6 +45,7 @@ impl Other {
             address,
             answer,
             heard,
+            gate,
         }
     }
 
@@ -62,6 +68,11 @@ impl Other {
     /// From now on it is out of order.
     pub(crate) fn fail(&self) {
         *self.answer.lock().unwrap() = None;
+    }
+
+    /// It hears, and answers nobody until this is dropped.
+    pub(crate) fn hold(&self) -> MutexGuard<'_, ()> {
+        self.gate.lock().unwrap()
     }
 
     pub(crate) fn url(&self) -> String {

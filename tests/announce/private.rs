@@ -132,13 +132,16 @@ fn a_link_whose_metadata_is_private_forgets_all_but_its_own_tracker() {
     let sandbox = Sandbox::new();
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
+    let listed = Arc::new(Other::down());
+    let hears = Arc::clone(&listed);
     // The link names it, and so do the trackers.
     let giver = listen(&SECRET, "giver", move |mut wire, _| {
         counted.fetch_add(1, Ordering::SeqCst);
+        // A tracker that has not heard that it begins need not hear that it ends.
+        hears.until(|heard| !heard.is_empty());
         let metadata = info(&SECRET);
         give(&mut wire, metadata.len(), |piece| data(piece, metadata));
     });
-    let listed = Other::down();
     listed.name_often(&[giver]);
     fs::write(sandbox.tracker_info(), format!("{}\n", listed.address())).unwrap();
     let own = Other::down();
@@ -178,6 +181,41 @@ fn a_link_whose_metadata_is_private_forgets_all_but_its_own_tracker() {
         (listed.heard().len(), calls.load(Ordering::SeqCst)),
         (told, 1)
     );
+}
+
+#[test]
+fn a_tracker_that_is_being_asked_as_a_link_turns_out_to_be_private_hears_that_it_ends() {
+    let sandbox = Sandbox::new();
+    let (listed, own) = (Other::naming(&[]), Other::down());
+    own.name_often(&[]);
+    fs::write(sandbox.tracker_info(), format!("{}\n", listed.address())).unwrap();
+    let (held, own_held) = (listed.hold(), own.hold());
+    let (gives, may_give) = channel::<()>();
+    let may_give = Mutex::new(may_give);
+    let giver = listen(&SECRET, "giver", move |mut wire, _| {
+        let _ = may_give.lock().unwrap().recv();
+        let metadata = info(&SECRET);
+        give(&mut wire, metadata.len(), |piece| data(piece, metadata));
+    });
+    let mut leech = peer(&sandbox, "leech", &[]);
+    let link = link(
+        &SECRET,
+        &format!("&tr={}{}", own.url(), peer_parameter(giver)),
+    );
+    leech.run(&format!("download {link}"));
+    listed.until(|heard| !heard.is_empty());
+    own.until(|heard| !heard.is_empty());
+    drop(gives);
+    leech.until("secret", |download| download["state"] == "downloading");
+    // What the one answers, which it was asked before, does not bring the other back.
+    drop(own_held);
+    own.until(|heard| heard.len() > 2);
+    drop(held);
+    let heard = listed.until(|heard| heard.len() > 1);
+    assert!(heard[1].contains("event=stopped"), "{heard:?}");
+    let begun = own.heard().len();
+    own.until(|heard| heard.len() > begun + 2);
+    assert_eq!(listed.heard().len(), 2);
 }
 
 #[test]

@@ -155,7 +155,10 @@ impl Schedule {
             return;
         };
         let mut wanted = tiers.wanted(|url| has_failed(&self.tasks, info_hash, url));
-        wanted.extend_from_slice(ours);
+        // `ours` may have been read before the torrent was known to be private.
+        if !tiers.keeps_to_one() {
+            wanted.extend_from_slice(ours);
+        }
         let mut kept = HashSet::new();
         for url in wanted {
             match self.tasks.entry((info_hash, url.clone())) {

@@ -121,7 +121,9 @@ impl Tiers {
     }
 
     fn one_answered(&mut self, url: &str) -> Heard {
-        if self.one().is_some_and(|one| one != url) {
+        // What was asked before the torrent was known to be private may be no tracker of its own.
+        let is_own = self.tiers.iter().flatten().any(|own| own == url);
+        if !is_own || self.one().is_some_and(|one| one != url) {
             return Heard::PassedOver;
         }
         self.failed.clear();

@@ -19,7 +19,7 @@ struct Clocked {
 #[derive(Debug)]
 struct Share {
     tiers: Vec<Vec<String>>,
-    private: bool,
+    reading: Reading,
 }
 
 impl Announced for Share {
@@ -36,10 +36,7 @@ impl Announced for Share {
     }
 
     fn reading(&self) -> Reading {
-        match self.private {
-            true => Reading::One,
-            false => Reading::InOrder,
-        }
+        self.reading
     }
 
     fn snapshot(&self, event: Option<Event>) -> Snapshot {
@@ -65,12 +62,12 @@ impl Announced for Share {
 }
 
 impl Clocked {
-    fn new(tiers: &[&str], private: bool) -> Self {
+    fn new(tiers: &[&str], reading: Reading) -> Self {
         let start = Instant::now();
         let tiers = tiers.iter().map(|url| vec![(*url).to_owned()]).collect();
         Self {
             schedule: Schedule::default(),
-            swarm: Arc::new(Share { tiers, private }),
+            swarm: Arc::new(Share { tiers, reading }),
             start,
             now: start,
             ours: Vec::new(),
@@ -177,7 +174,7 @@ const STOPPED: Option<Event> = Some(Event::Stopped);
 
 #[test]
 fn a_tracker_hears_of_the_beginning_first_then_of_what_came_since_and_then_by_its_interval() {
-    let mut clocked = Clocked::new(&["a"], false);
+    let mut clocked = Clocked::new(&["a"], Reading::InOrder);
     clocked.announce(STARTED);
     assert_eq!(clocked.take(), Some(("a".into(), STARTED)));
     assert_eq!(clocked.take(), None, "it is under way");
@@ -204,7 +201,7 @@ fn who_has_nobody_to_ask_comes_sooner_but_not_sooner_than_the_tracker_lets_it() 
         (3, Some(1), 3),
         (100, Some(200), 100),
     ] {
-        let mut clocked = Clocked::new(&["a"], false);
+        let mut clocked = Clocked::new(&["a"], Reading::InOrder);
         clocked.announce(STARTED);
         clocked.take();
         let told = answer(interval, min_interval);
@@ -219,7 +216,7 @@ fn the_pause_after_a_failure_doubles_up_to_a_minute_and_an_answer_ends_that() {
         (false, [1, 2, 4, 8, 16, 32, 60, 60]),
         (true, [1, 2, 4, 5, 5, 5, 5, 5]),
     ] {
-        let mut clocked = Clocked::new(&["a"], false);
+        let mut clocked = Clocked::new(&["a"], Reading::InOrder);
         clocked.announce(STARTED);
         let mut at = 0;
         for pause in pauses {
@@ -236,7 +233,7 @@ fn the_pause_after_a_failure_doubles_up_to_a_minute_and_an_answer_ends_that() {
 
 #[test]
 fn one_that_fails_is_tried_again_beside_the_next_which_is_told_the_end_when_it_is_back() {
-    let mut clocked = Clocked::new(&["a", "b", "c"], false);
+    let mut clocked = Clocked::new(&["a", "b", "c"], Reading::InOrder);
     clocked.announce(STARTED);
     clocked.missed("a", STARTED, false);
     assert_eq!(clocked.tasks(), "ab");
@@ -252,7 +249,7 @@ fn one_that_fails_is_tried_again_beside_the_next_which_is_told_the_end_when_it_i
 
 #[test]
 fn a_download_in_need_has_the_next_told_as_well() {
-    let mut clocked = Clocked::new(&["a", "b"], false);
+    let mut clocked = Clocked::new(&["a", "b"], Reading::InOrder);
     clocked.announce(STARTED);
     clocked.told("a", STARTED);
     let hash = clocked.swarm.info_hash();
@@ -268,7 +265,7 @@ fn a_download_in_need_has_the_next_told_as_well() {
 
 #[test]
 fn who_leaves_tells_those_who_have_heard_of_it_or_may_have() {
-    let mut clocked = Clocked::new(&[], false);
+    let mut clocked = Clocked::new(&[], Reading::InOrder);
     clocked.ours = ["a", "b", "c"].map(str::to_owned).to_vec();
     clocked.announce(STARTED);
     // One has answered, one is being asked, one was not.
@@ -297,7 +294,7 @@ fn who_leaves_tells_those_who_have_heard_of_it_or_may_have() {
 
 #[test]
 fn trackers_that_tracker_info_does_not_name_any_more_are_left() {
-    let mut clocked = Clocked::new(&["a"], false);
+    let mut clocked = Clocked::new(&["a"], Reading::InOrder);
     clocked.ours = vec!["o".to_owned(), "p".to_owned()];
     clocked.announce(STARTED);
     assert_eq!(clocked.tasks(), "aop");
@@ -315,7 +312,7 @@ fn trackers_that_tracker_info_does_not_name_any_more_are_left() {
 
 #[test]
 fn a_private_torrent_s_next_tracker_takes_the_place_of_the_one_that_fails() {
-    let mut clocked = Clocked::new(&["a", "b"], true);
+    let mut clocked = Clocked::new(&["a", "b"], Reading::One);
     clocked.announce(STARTED);
     assert!(clocked.schedule.keeps_to_one(clocked.swarm.info_hash()));
     assert!(!clocked.told("a", STARTED).instead);
@@ -332,7 +329,7 @@ fn a_private_torrent_s_next_tracker_takes_the_place_of_the_one_that_fails() {
 
 #[test]
 fn where_all_of_a_private_torrent_s_trackers_fail_none_is_asked_without_pause() {
-    let mut clocked = Clocked::new(&["a", "b"], true);
+    let mut clocked = Clocked::new(&["a", "b"], Reading::One);
     clocked.announce(STARTED);
     clocked.missed("a", STARTED, true);
     clocked.missed("b", STARTED, true);
@@ -352,4 +349,45 @@ fn where_all_of_a_private_torrent_s_trackers_fail_none_is_asked_without_pause() 
     let found = due.map(|(url, event)| clocked.settle(&url, event, Ok(answer(100, None)), true));
     let counts = found.map(|found| (found.peers.len(), found.instead));
     assert_eq!(counts, [(1, false), (0, false)]);
+}
+
+/// A magnet link that names these, with `o` in TRACKER_INFO: each was asked for the first time, none
+/// has answered. Then its torrent turns out to be private.
+fn private_link(tiers: &[&str], failed: &[&str]) -> Clocked {
+    let mut clocked = Clocked::new(tiers, Reading::All);
+    clocked.ours = vec!["o".to_owned()];
+    clocked.announce(STARTED);
+    while clocked.take().is_some() {}
+    for url in failed {
+        clocked.settle(url, STARTED, Err("silent".to_owned()), false);
+    }
+    let hash = clocked.swarm.info_hash();
+    clocked.schedule.keep_to_one(hash);
+    // What follows may still come with the trackers that TRACKER_INFO named before that.
+    clocked.follow();
+    clocked
+}
+
+#[test]
+fn what_was_asked_before_a_link_was_known_to_be_private_brings_no_other_tracker_back() {
+    let mut clocked = private_link(&["a"], &[]);
+    assert_eq!(clocked.tasks(), "aO");
+    clocked.settle("a", STARTED, Ok(answer(100, None)), false);
+    assert_eq!(clocked.tasks(), "aO");
+    clocked.announce(None);
+    assert_eq!(clocked.tasks(), "aO");
+    let found = clocked.settle("o", STARTED, Ok(answer(100, None)), false);
+    assert_eq!((found.peers.len(), found.instead), (0, false));
+    clocked.at(1).told("o", STOPPED);
+    assert_eq!(clocked.tasks(), "a");
+}
+
+#[test]
+fn a_private_torrent_never_takes_a_tracker_that_it_does_not_name() {
+    for (own, left) in [(&["a"][..], "aO"), (&[], "O")] {
+        let mut clocked = private_link(own, own);
+        let found = clocked.settle("o", STARTED, Ok(answer(100, None)), false);
+        assert_eq!((found.peers.len(), found.instead), (0, false));
+        assert_eq!(clocked.tasks(), left);
+    }
 }
