@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// SHA-256 of a certificate's DER, written `sha256:` and 64 hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint([u8; 32]);
 
 /// Why a text is no fingerprint.

@@ -10,7 +10,7 @@
 //! leaves.
 
 mod account;
-mod announcer;
+mod announce;
 mod buffers;
 mod calls;
 mod changes;
@@ -57,7 +57,7 @@ pub use status::{
 pub use trust::{FirstUse, Trust, TrustError};
 
 // What most files of this room use: they name it `super::X` or `crate::peer::X`.
-use announcer::{Announced, Announcer, Reading, Snapshot};
+use announce::{Announced, Announcer, Reading, Snapshot};
 use buffers::{BlockBuffer, BufferPool, Reserved};
 use calls::Calls;
 use context::{Bounds, Context, Identity, now_ms};

@@ -3,7 +3,7 @@
 use super::{
     Account, Announcer, Bounds, Calls, Context, Deadlines, Entry, Files, FirstUseNotice,
     GroupAnnouncer, Groups, Identity, Limits, PeerError, Plan, STACK, Services, Sockets, Transfer,
-    Transfers, WebClient, already, announcer, group::look_at_links, incoming, restore::restore,
+    Transfers, WebClient, already, announce, group::look_at_links, incoming, restore::restore,
     tick, watch,
 };
 use crate::certificate::MemberKey;
@@ -205,7 +205,7 @@ impl Peer {
             let look = || look_at_links(&transfers);
             services.group_announcer.run(&speaker, &look);
         })?;
-        for number in 1..=announcer::THREADS {
+        for number in 1..=announce::THREADS {
             let (transfers, alive) = (Arc::clone(&self.transfers), alive.clone());
             let thread = thread::Builder::new().name(format!("announce-{number}"));
             thread.spawn(move || {

@@ -45,15 +45,11 @@ pub(super) fn run(transfers: &Transfers, calls: &Calls) {
 /// TRACKER_INFO may by now name a tracker for what has none; a download may need more of its own.
 fn look_at_trackers(transfers: &Transfers, entry: &Entry) {
     let (announcer, now) = (&transfers.services.announcer, transfers.context.now());
-    let is_announced = announcer.announces(entry.info_hash());
     match entry {
-        Entry::Search(search) if search.is_seeking() && !is_announced => {
-            announcer.announce(search.clone(), None);
+        Entry::Search(search) if search.is_seeking() => announcer.look_at(&**search, now),
+        Entry::Transfer(transfer) if transfer.is_to_be_announced() => {
+            announcer.look_at(&**transfer, now);
         }
-        Entry::Search(search) => announcer.look_at_need(search.clone(), now),
-        Entry::Transfer(transfer) if transfer.is_to_be_announced() && !is_announced => {
-            transfer.announce(None);
-        }
-        Entry::Transfer(transfer) => announcer.look_at_need(transfer.clone(), now),
+        Entry::Search(_) | Entry::Transfer(_) => {}
     }
 }

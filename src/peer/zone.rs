@@ -2,7 +2,7 @@
 //! answers on this machine, or in its network alone, may take a request as an order.
 //!
 //! In scope: the zones of addresses, and a resolver that gives an HTTP client no others than it may have; what counts is the address
-//! that is called, however its name is spelled. Out of scope: which zone is allowed for what (`web`, `announcer`).
+//! that is called, however its name is spelled. Out of scope: which zone is allowed for what (`web`, `announce`).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};

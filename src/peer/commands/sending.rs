@@ -1,6 +1,6 @@
 //! Sharing in open swarms: a file or folder is hashed, its `.torrent` is written, and it is offered.
 
-use crate::peer::{Files, Peer, PeerError, Plan, Transfer, announcer, read_torrent};
+use crate::peer::{Files, Peer, PeerError, Plan, Transfer, announce, read_torrent};
 use crate::storage::{CreateOptions, FileLayout, RecordKind, Store, create_stamped};
 use crate::torrent::{InfoHash, Metainfo};
 use std::io;
@@ -35,7 +35,7 @@ impl Peer {
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Sent, PeerError> {
         let announcer = &self.transfers.services.announcer;
-        let urls = announcer::tracker_urls(&announcer.tracker_info);
+        let urls = announce::tracker_urls(&announcer.tracker_info);
         if urls.is_empty() {
             return Err(PeerError::NoTracker(announcer.no_tracker()));
         }

@@ -1,6 +1,6 @@
 //! What a person is shown of a running peer: its downloads, links and trackers.
 
-use crate::peer::{DownloadStatus, Entry, LinkStatus, Peer, Status, TrackerStatus, announcer};
+use crate::peer::{DownloadStatus, Entry, LinkStatus, Peer, Status, TrackerStatus, announce};
 use std::time::Duration;
 
 impl Peer {
@@ -43,7 +43,7 @@ impl Peer {
     fn trackers(&self) -> Vec<TrackerStatus> {
         let mut announced = self.transfers.services.announcer.status();
         let listed = self.account().trackers().into_iter().map(|line| {
-            let url = announcer::url_of(&line.tracker);
+            let url = announce::url_of(&line.tracker);
             let at = announced.iter().position(|status| status.url == url);
             let status = at.map(|at| announced.remove(at));
             TrackerStatus {

@@ -1,22 +1,33 @@
-//! Announces to the swarms of groups, over the control line of whoever is logged in.
+//! Announces to the swarms of groups, over the control connection of whoever is logged in.
 //!
-//! In scope: what is announced and when next, on one thread, which also ends links with those who are no members any more.
-//! Out of scope: what one announce says and what follows from its answer (`attempt`).
+//! In scope: the one thread that makes announces, which also ends links with those who are members
+//! no longer. Out of scope: what is due when (`crate::peer::announce`), what one announce says and
+//! what follows from its answer (`attempt`).
 
-use super::{Due, Group, GroupSwarm, Outcome, Speaker};
+use super::attempt::{Due, GroupTrackers, OfGroup};
+use super::{Group, GroupSwarm, Speaker};
+use crate::peer::announce::{Notice, Outcome, Pace, Schedule};
 use crate::system::{lock, recover};
 use crate::torrent::InfoHash;
 use crate::wire::Event;
-use crate::wire::access::{AnnounceEvent, MAX_ANNOUNCES};
-use std::collections::HashMap;
+use crate::wire::access::MAX_ANNOUNCES;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// How often is announced to groups. What came up meanwhile goes at once, but not over the pause
+/// after a failure.
+const PACE: Pace = Pace {
+    hungry: Duration::from_secs(3),
+    retry: (Duration::from_secs(1), RETRY),
+    news: Duration::ZERO,
+    retry_news: RETRY,
+    batch: MAX_ANNOUNCES,
+};
+/// The longest pause after a failure.
+const RETRY: Duration = Duration::from_secs(60);
 /// The longest time between two looks at who is logged in and at the links.
 const LOOK: Duration = Duration::from_secs(1);
-/// The pause after a failure; it doubles with each, up to the second.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How often it is asked whether what is complete may be shared again that may not be now.
 const OUTSIDE: Duration = Duration::from_secs(30);
 /// How long the farewell may take.
@@ -25,32 +36,19 @@ const FAREWELL: Duration = Duration::from_secs(3);
 const REST: Duration = Duration::from_secs(2);
 
 /// What is announced, and when next.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct GroupAnnouncer {
-    schedule: Mutex<Schedule>,
+    schedule: Mutex<Schedule<GroupTrackers, OfGroup>>,
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
-struct Schedule {
-    tasks: HashMap<InfoHash, Task>,
-    ended: bool,
-}
-
-#[derive(Debug)]
-struct Task {
-    swarm: Arc<dyn GroupSwarm>,
-    group: Arc<Group>,
-    due: Instant,
-    event: Option<AnnounceEvent>,
-    /// A tracker has heard of it.
-    started: bool,
-    /// It ends once `stopped` was tried.
-    last: bool,
-    /// After `stopped`, it is not announced until it is woken.
-    resting: bool,
-    failures: u32,
-    trouble: Option<String>,
+impl Default for GroupAnnouncer {
+    fn default() -> Self {
+        Self {
+            schedule: Mutex::new(Schedule::new(PACE)),
+            changed: Condvar::new(),
+        }
+    }
 }
 
 impl GroupAnnouncer {
@@ -61,37 +59,29 @@ impl GroupAnnouncer {
         group: &Arc<Group>,
         event: Option<Event>,
     ) {
-        let event = event.and_then(|event| match event {
-            Event::Started => Some(AnnounceEvent::Started),
-            Event::Completed => Some(AnnounceEvent::Completed),
-            Event::Stopped => Some(AnnounceEvent::Stopped),
-            Event::Paused => None,
-        });
+        // Groups have no partial seeds.
+        let event = event.filter(|event| *event != Event::Paused);
+        let (info_hash, now) = (swarm.info_hash(), Instant::now());
+        let group = Arc::clone(group);
+        let of_group = OfGroup { swarm, group };
         let mut schedule = lock(&self.schedule);
-        let task = schedule.tasks.entry(swarm.info_hash());
-        let task = task.or_insert_with(|| Task::new(&swarm, group));
-        if task.last || !Arc::ptr_eq(&task.swarm, &swarm) {
+        schedule.tell(info_hash, event, now);
+        let is_another = |of: &OfGroup| !Arc::ptr_eq(&of.swarm, &of_group.swarm);
+        let begins_anew = schedule
+            .of(info_hash)
+            .any(|(_, task)| is_another(&task.payload));
+        if begins_anew {
             // The same share, begun anew.
-            *task = Task::new(&swarm, group);
+            schedule.leave(info_hash, now);
         }
-        if task.started && !task.resting {
-            task.event = event.or(task.event);
-        }
-        task.due = Instant::now();
+        schedule.begin(info_hash, &of_group.trackers(), of_group, now);
         drop(schedule);
         self.changed.notify_all();
     }
 
     /// Somebody has logged in: what was suspended may go on.
     pub(crate) fn wake(&self) {
-        let now = Instant::now();
-        for task in lock(&self.schedule).tasks.values_mut() {
-            task.due = now;
-            if std::mem::take(&mut task.resting) && !task.last {
-                task.started = false;
-                task.event = Some(AnnounceEvent::Started);
-            }
-        }
+        lock(&self.schedule).wake(Instant::now());
         self.changed.notify_all();
     }
 
@@ -99,16 +89,9 @@ impl GroupAnnouncer {
     /// user's name; waits for that, but not for long. None of it is announced until [`GroupAnnouncer::wake`].
     pub(crate) fn rest(&self, whose: impl Fn(&Group) -> bool) {
         let mut schedule = lock(&self.schedule);
-        for task in schedule.tasks.values_mut() {
-            let is_whose = whose(&task.group);
-            if is_whose && !task.last {
-                task.resting = true;
-                task.due = Instant::now();
-                task.event = task.started.then_some(AnnounceEvent::Stopped);
-            }
-        }
+        schedule.rest(|of| whose(&of.group), Instant::now());
         self.changed.notify_all();
-        let stopping = |schedule: &mut Schedule| schedule.tasks.values().any(Task::is_stopping);
+        let stopping = |schedule: &mut Schedule<_, _>| schedule.is_stopping();
         let waited = self.changed.wait_timeout_while(schedule, REST, stopping);
         if recover(waited).1.timed_out() {
             log::info!("trackers were not told in time that sharing stops");
@@ -117,52 +100,36 @@ impl GroupAnnouncer {
 
     /// Has a tracker told that a transfer ends here, if one has heard of it, and forgets it.
     pub(crate) fn leave(&self, info_hash: InfoHash) {
-        let mut schedule = lock(&self.schedule);
-        let now = Instant::now();
-        schedule.tasks.retain(|hash, task| {
-            if *hash == info_hash {
-                task.last = true;
-                task.event = Some(AnnounceEvent::Stopped);
-                task.due = now;
-            }
-            *hash != info_hash || task.started
-        });
-        drop(schedule);
+        lock(&self.schedule).leave(info_hash, Instant::now());
         self.changed.notify_all();
     }
 
     /// The latest trouble with it, if there is one.
     pub(crate) fn trouble(&self, info_hash: InfoHash) -> Option<String> {
-        lock(&self.schedule).tasks.get(&info_hash)?.trouble.clone()
+        let schedule = lock(&self.schedule);
+        let mut tasks = schedule.of(info_hash);
+        tasks.find_map(|(_, task)| Some(task.trouble()?.to_owned()))
     }
 
     /// Tells that everything ends here, without waiting for longer than a moment. Nothing is announced after that.
     pub(crate) fn farewell(&self, speaker: Speaker) {
-        let tasks = {
-            let mut schedule = lock(&self.schedule);
-            schedule.ended = true;
-            std::mem::take(&mut schedule.tasks)
-        };
+        let mut told = lock(&self.schedule).farewell();
         self.changed.notify_all();
-        let started = tasks.into_values().filter(|task| task.started);
-        let mut started: Vec<Due> = started
-            .map(|task| Due {
-                event: Some(AnnounceEvent::Stopped),
-                ..task.as_due()
-            })
-            .collect();
-        if started.is_empty() {
+        if told.is_empty() {
             return;
         }
-        started.sort_by_key(|due| due.swarm.authority().map(|authority| authority.to_string()));
+        told.sort_by(|one, other| one.tracker.cmp(&other.tracker));
         let (done, finished) = crossbeam::channel::bounded::<()>(0);
         let spawned = thread::Builder::new()
             .name("farewell".to_owned())
             .spawn(move || {
                 let done = done;
-                let groups = started.chunk_by(|one, next| one.is_with(next));
+                let groups = told.chunk_by(|one, next| one.tracker == next.tracker);
                 for batch in groups.flat_map(|group| group.chunks(MAX_ANNOUNCES)) {
-                    if speaker.say(batch, drop).is_err() {
+                    let stopped = batch
+                        .iter()
+                        .map(|told| (&*told.payload.swarm, Some(Event::Stopped)));
+                    if speaker.say(stopped, drop).is_err() {
                         break;
                     }
                 }
@@ -196,134 +163,37 @@ impl GroupAnnouncer {
         let mut schedule = lock(&self.schedule);
         let begun = Instant::now();
         loop {
-            if schedule.ended {
+            if schedule.has_ended() {
                 return None;
             }
             let now = Instant::now();
-            let awake = || schedule.tasks.values().filter(|task| !task.rests());
-            let next = awake().min_by_key(|task| task.due);
-            match next {
-                Some(first) if first.due <= now => {
-                    // Not what was due first alone: it goes in any case.
-                    let first = first.as_due();
-                    let others = awake().filter(|task| task.due <= now).map(Task::as_due);
-                    let others = others.filter(|other| {
-                        first.is_with(other) && !Arc::ptr_eq(&other.swarm, &first.swarm)
-                    });
-                    let mut due: Vec<Due> = others.take(MAX_ANNOUNCES - 1).collect();
-                    due.push(first);
-                    return Some(due);
-                }
-                _ if now.duration_since(begun) >= LOOK => return Some(Vec::new()),
-                _ => {}
+            let due = schedule.take(now);
+            if !due.is_empty() || now.duration_since(begun) >= LOOK {
+                return Some(due);
             }
-            let pause = next.map_or(LOOK, |task| task.due.saturating_duration_since(now));
+            let next = schedule.next();
+            let pause = next.map_or(LOOK, |next| next.saturating_duration_since(now));
             let waited = self.changed.wait_timeout(schedule, pause.min(LOOK));
             schedule = recover(waited).0;
         }
     }
 
     fn settle(&self, due: &Due, outcome: Outcome) {
-        let (swarm, event) = (&due.swarm, due.event);
-        // What becomes of the transfer takes its own locks.
-        let stays = match &outcome {
-            Outcome::Out(reason) => swarm.may_not_be_shared(reason),
-            _ => true,
+        let swarm = &due.payload.swarm;
+        let outcome = match outcome {
+            // What becomes of the transfer takes its own locks.
+            Outcome::Over(reason) if swarm.may_not_be_shared(&reason) => Outcome::Unlisted {
+                pause: OUTSIDE,
+                trouble: None,
+            },
+            outcome => outcome,
         };
-        let mut schedule = lock(&self.schedule);
-        let task = schedule.tasks.get_mut(&swarm.info_hash());
-        let Some(task) = task.filter(|task| Arc::ptr_eq(&task.swarm, swarm)) else {
-            return;
-        };
-        if task.last && event == Some(AnnounceEvent::Stopped) {
-            schedule.tasks.remove(&swarm.info_hash());
-            return;
+        let notice = lock(&self.schedule).settle(due, outcome, Instant::now());
+        self.changed.notify_all();
+        match notice {
+            Some(Notice::Over(reason)) => swarm.fail(&reason),
+            Some(Notice::Trouble(trouble)) => log::warn!("{}: {trouble}", swarm.name()),
+            Some(Notice::Answers) | None => {}
         }
-        if task.resting {
-            if event == Some(AnnounceEvent::Stopped) {
-                // Said or not, it is not tried again: whoever waits goes on then.
-                task.event = None;
-                self.changed.notify_all();
-            } else if matches!(outcome, Outcome::Again(_)) {
-                // What was under way has made it known once more.
-                task.event = Some(AnnounceEvent::Stopped);
-            }
-            return;
-        }
-        let now = Instant::now();
-        let trouble = match outcome {
-            Outcome::Again(pause) => {
-                task.started = true;
-                task.failures = 0;
-                // What came up while this one was under way is still to be told.
-                if task.event == event {
-                    task.event = None;
-                    task.due = now + pause;
-                }
-                None
-            }
-            Outcome::Suspended(trouble) => {
-                task.started = false;
-                task.event = Some(AnnounceEvent::Started);
-                task.due = now + LOOK;
-                Some(trouble)
-            }
-            Outcome::Failed(trouble) => {
-                task.failures = task.failures.saturating_add(1);
-                let pause = RETRY.0 * (1 << (task.failures - 1).min(8));
-                task.due = now + pause.min(RETRY.1);
-                Some(trouble)
-            }
-            Outcome::Out(_) if stays => {
-                task.started = false;
-                task.event = Some(AnnounceEvent::Started);
-                task.due = now + OUTSIDE;
-                return;
-            }
-            Outcome::Out(reason) => {
-                schedule.tasks.remove(&swarm.info_hash());
-                drop(schedule);
-                return swarm.fail(&reason);
-            }
-        };
-        if trouble.is_some() && trouble != task.trouble {
-            let told = trouble.as_deref().unwrap_or_default();
-            log::warn!("{}: {told}", swarm.name());
-        }
-        task.trouble = trouble;
-    }
-}
-
-impl Task {
-    fn new(swarm: &Arc<dyn GroupSwarm>, group: &Arc<Group>) -> Self {
-        Self {
-            swarm: Arc::clone(swarm),
-            group: Arc::clone(group),
-            due: Instant::now(),
-            event: Some(AnnounceEvent::Started),
-            started: false,
-            last: false,
-            resting: false,
-            failures: 0,
-            trouble: None,
-        }
-    }
-
-    fn as_due(&self) -> Due {
-        Due {
-            swarm: Arc::clone(&self.swarm),
-            group: Arc::clone(&self.group),
-            event: self.event,
-        }
-    }
-
-    /// Whether somebody waits until `stopped` was tried.
-    fn is_stopping(&self) -> bool {
-        self.resting && self.event == Some(AnnounceEvent::Stopped)
-    }
-
-    /// Whether it is not announced now.
-    fn rests(&self) -> bool {
-        self.resting && self.event.is_none()
     }
 }

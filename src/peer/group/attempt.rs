@@ -5,16 +5,18 @@
 
 use super::{Group, Groups};
 use crate::certificate::Fingerprint;
+use crate::peer::announce::{self, Answer, Outcome};
 use crate::peer::{Account, AccountError, Announced};
-use crate::wire::PeerId;
 use crate::wire::access::{Announce, AnnounceEvent, Announces, ErrorKind, Peers, Refused};
+use crate::wire::name::Label;
+use crate::wire::{Event, PeerId};
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A download that has nobody to ask announces this often.
-const HUNGRY: Duration = Duration::from_secs(3);
+/// How often it is looked whether the user of a group has logged in.
+const SUSPENDED: Duration = Duration::from_secs(1);
 /// The interval of a peer that listens nowhere, in seconds: it has nothing to announce.
 const NOWHERE: u32 = 60;
 
@@ -37,35 +39,32 @@ pub(crate) trait GroupSwarm: Announced {
     fn fail(&self, reason: &str);
 }
 
-/// An announce that is due.
-#[derive(Debug)]
-pub(super) struct Due {
+/// The trackers of a group, as one user asks them about the swarms of one authority: one request may
+/// announce all of these.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct GroupTrackers {
+    user: Label,
+    group: Label,
+    authority: Option<Fingerprint>,
+}
+
+/// What is kept of a swarm that is announced to them.
+#[derive(Clone, Debug)]
+pub(super) struct OfGroup {
     pub(super) swarm: Arc<dyn GroupSwarm>,
     pub(super) group: Arc<Group>,
-    pub(super) event: Option<AnnounceEvent>,
 }
 
-/// What came of an announce.
-#[derive(Clone)]
-pub(super) enum Outcome {
-    /// Announce again after this long.
-    Again(Duration),
-    /// Nobody of the group is logged in.
-    Suspended(String),
-    /// It is not to be shared with this user any longer.
-    Out(String),
-    /// No tracker took it.
-    Failed(String),
-}
+/// An announce that is due.
+pub(super) type Due = announce::Due<GroupTrackers, OfGroup>;
 
-impl Due {
-    pub(super) fn stops(&self) -> bool {
-        self.event == Some(AnnounceEvent::Stopped)
-    }
-
-    /// Whether one request may announce both: they are of one group, as one user is in it.
-    pub(super) fn is_with(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.group, &other.group) && self.swarm.authority() == other.swarm.authority()
+impl OfGroup {
+    pub(super) fn trackers(&self) -> GroupTrackers {
+        GroupTrackers {
+            user: self.group.user.clone(),
+            group: self.group.label.clone(),
+            authority: self.swarm.authority(),
+        }
     }
 }
 
@@ -107,15 +106,15 @@ impl Speaker {
         let Some(first) = due.first() else {
             return Vec::new();
         };
-        let group = &*first.group;
+        let group = &*first.payload.group;
         if self.account.user().as_ref() != Some(&group.user) {
             group.suspend();
             for due in due {
-                due.swarm.close_links("its user is not logged in");
+                due.payload.swarm.close_links("its user is not logged in");
             }
-            return all(Outcome::Suspended(suspended(group)));
+            return all(suspended(group));
         }
-        let goes_on = due.iter().any(|due| !due.stops());
+        let goes_on = due.iter().any(|due| !stops(due));
         if goes_on
             && group.needs_certificate()
             && let Err(error) = self.groups.certify(&self.account, group)
@@ -126,25 +125,27 @@ impl Speaker {
             Ok(answers) => answers,
             Err(error) => return all(failed(group, &error)),
         };
+        let taken = |is_hungry| {
+            Outcome::Answered(Answer {
+                interval: answers.interval,
+                min_interval: Some(Duration::ZERO),
+                is_hungry,
+            })
+        };
         let outcomes = due.iter().zip(answers.heard).map(|(due, heard)| {
             let (trouble, uncertified) = (&answers.trouble, &answers.uncertified);
             match (heard.taken, heard.refused, trouble, uncertified) {
-                (true, _, _, Some(outcome)) if !due.stops() => outcome.clone(),
-                (true, ..) if due.stops() => Outcome::Again(answers.interval),
+                (true, _, _, Some(outcome)) if !stops(due) => outcome.clone(),
+                (true, ..) if stops(due) => taken(false),
                 (true, ..) => {
-                    due.swarm.may_be_shared();
-                    due.swarm.found(heard.addresses);
-                    Outcome::Again(match due.swarm.is_hungry() {
-                        true => answers.interval.min(HUNGRY),
-                        false => answers.interval,
-                    })
+                    due.payload.swarm.may_be_shared();
+                    due.payload.swarm.found(heard.addresses);
+                    taken(due.payload.swarm.is_hungry())
                 }
                 // A tracker that does not answer may know better.
-                (_, Some(refused), Some(trouble), _) => {
-                    Outcome::Failed(format!("{refused}; {trouble}"))
-                }
+                (_, Some(refused), Some(trouble), _) => untaken(format!("{refused}; {trouble}")),
                 (_, Some(refused), None, _) => failed(group, &AccountError::Refused(refused)),
-                (false, None, ..) => Outcome::Failed(trouble.clone().unwrap_or_default()),
+                (false, None, ..) => untaken(trouble.clone().unwrap_or_default()),
             }
         });
         outcomes.collect()
@@ -152,10 +153,11 @@ impl Speaker {
 
     /// Makes the announces and collects the answers of all trackers.
     fn ask(&self, due: &[Due], group: &Group) -> Result<Answers, AccountError> {
-        let authority = due.first().and_then(|due| due.swarm.authority());
+        let authority = due.first().and_then(|due| due.tracker.authority);
         let (mut interval, mut barred) = (u32::MAX, Vec::new());
         let mut heard: Vec<Heard> = due.iter().map(|_| Heard::default()).collect();
-        let trouble = self.say(due, |peers| {
+        let said = due.iter().map(|due| (&*due.payload.swarm, due.event));
+        let trouble = self.say(said, |peers| {
             if peers.swarms.iter().any(Result::is_ok) {
                 interval = interval.min(peers.interval.max(1));
             }
@@ -165,9 +167,9 @@ impl Speaker {
                 match swarm {
                     Err(refused) => heard.refused = Some(refused),
                     // What one tracker knows is of use before the next has answered.
-                    Ok(addresses) if certified && !due.stops() => {
+                    Ok(addresses) if certified && !stops(due) => {
                         heard.taken = true;
-                        due.swarm.found(addresses);
+                        due.payload.swarm.found(addresses);
                     }
                     Ok(addresses) => {
                         heard.taken = true;
@@ -177,13 +179,13 @@ impl Speaker {
             }
         })?;
         let mut goes_on = due.iter().zip(&heard);
-        let goes_on = goes_on.any(|(due, heard)| heard.taken && !due.stops());
+        let goes_on = goes_on.any(|(due, heard)| heard.taken && !stops(due));
         // The group of the share is the asker's, but the certificate is of another one: that of an
         // earlier group of that name.
         let uncertified = if goes_on && group.tls(authority).is_none() {
             match self.groups.certify(&self.account, group) {
                 Err(error) => Some(failed(group, &error)),
-                Ok(_) if group.tls(authority).is_none() => Some(Outcome::Failed(format!(
+                Ok(_) if group.tls(authority).is_none() => Some(untaken(format!(
                     "{} is another group now than the one that has this share",
                     group.label
                 ))),
@@ -205,28 +207,30 @@ impl Speaker {
 
     /// Sends announces of one group to all trackers; `found` gets what each answers. Returns why some
     /// did not answer, if so.
-    pub(super) fn say(
+    pub(super) fn say<'a>(
         &self,
-        due: &[Due],
+        said: impl Iterator<Item = (&'a dyn GroupSwarm, Option<Event>)>,
         mut found: impl FnMut(Peers),
     ) -> Result<Option<String>, AccountError> {
-        let swarms = due.iter().map(|due| {
-            let amounts = due.swarm.snapshot(None);
+        let swarms = said.map(|(swarm, event)| {
+            let amounts = swarm.snapshot(None);
             Announce {
-                info_hash: due.swarm.info_hash(),
+                info_hash: swarm.info_hash(),
                 uploaded: amounts.uploaded,
                 downloaded: amounts.downloaded,
                 left: amounts.left,
-                event: due.event,
+                event: event.and_then(on_wire),
             }
         });
+        let swarms: Vec<_> = swarms.collect();
+        let count = swarms.len();
         let announces = NonZeroU16::new(self.address.port())
-            .and_then(|port| Announces::new(self.peer_id, port, swarms.collect()));
+            .and_then(|port| Announces::new(self.peer_id, port, swarms));
         match announces {
             Some(announces) => self.account.announce(announces, found),
             None => {
                 found(Peers {
-                    swarms: due.iter().map(|_| Ok(Vec::new())).collect(),
+                    swarms: (0..count).map(|_| Ok(Vec::new())).collect(),
                     interval: NOWHERE,
                     barred: Vec::new(),
                 });
@@ -236,8 +240,34 @@ impl Speaker {
     }
 }
 
-fn suspended(group: &Group) -> String {
-    format!("suspended until {} is logged in here", group.user)
+fn stops(due: &Due) -> bool {
+    due.event == Some(Event::Stopped)
+}
+
+/// An event as the control connection has it.
+fn on_wire(event: Event) -> Option<AnnounceEvent> {
+    match event {
+        Event::Started => Some(AnnounceEvent::Started),
+        Event::Completed => Some(AnnounceEvent::Completed),
+        Event::Stopped => Some(AnnounceEvent::Stopped),
+        // Groups have no partial seeds.
+        Event::Paused => None,
+    }
+}
+
+fn suspended(group: &Group) -> Outcome {
+    Outcome::Unlisted {
+        pause: SUSPENDED,
+        trouble: Some(format!("suspended until {} is logged in here", group.user)),
+    }
+}
+
+/// No tracker took it.
+fn untaken(trouble: String) -> Outcome {
+    Outcome::Failed {
+        trouble,
+        is_hungry: false,
+    }
 }
 
 fn failed(group: &Group, error: &AccountError) -> Outcome {
@@ -245,16 +275,16 @@ fn failed(group: &Group, error: &AccountError) -> Outcome {
         // One share may be off the catalogue while others of the group are on it.
         Some(ErrorKind::NotInCatalogue) => {
             group.doubt();
-            Outcome::Out(format!("{}: {error}", group.label))
+            Outcome::Over(format!("{}: {error}", group.label))
         }
         Some(ErrorKind::NotAMember | ErrorKind::UnknownGroup) => {
             group.suspend();
-            Outcome::Out(format!("{}: {error}", group.label))
+            Outcome::Over(format!("{}: {error}", group.label))
         }
         Some(ErrorKind::NotLoggedIn | ErrorKind::SessionEnded | ErrorKind::AccountGone) => {
             group.suspend();
-            Outcome::Suspended(suspended(group))
+            suspended(group)
         }
-        _ => Outcome::Failed(error.to_string()),
+        _ => untaken(error.to_string()),
     }
 }

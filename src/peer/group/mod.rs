@@ -10,7 +10,6 @@ mod groups;
 mod members;
 
 pub(super) use announcer::GroupAnnouncer;
-use attempt::{Due, Outcome};
 pub(super) use attempt::{GroupSwarm, Speaker};
 pub(super) use groups::{Group, Groups};
 pub(super) use members::look_at_links;

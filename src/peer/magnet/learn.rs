@@ -63,7 +63,7 @@ fn become_download(
         return Err(PeerError::OfGroup(PathBuf::from(info.name().as_str())));
     }
     if info.private() {
-        search.services.announcer.keep_to_one(search.clone());
+        search.services.announcer.keep_to_one(search.info_hash());
     }
     let magnet = &search.record.magnet;
     let metainfo =

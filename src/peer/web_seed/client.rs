@@ -4,7 +4,7 @@
 //! and whether they are right.
 
 use crate::peer::{
-    Refused, Zone, announcer::AUTHORITIES_VARIABLE, announcer::guarded, announcer::trusted_tls,
+    Refused, Zone, announce::AUTHORITIES_VARIABLE, announce::guarded, announce::trusted_tls,
 };
 use crate::system::lock;
 use std::io::{self, Read};

@@ -1,18 +1,21 @@
 //! What is due when, and what is told to whom, by a clock of the tests' own.
 
+mod private;
+
 use super::*;
-use crate::peer::announcer::Snapshot;
+use crate::peer::announce::Snapshot;
 use crate::wire::SwarmPeer;
 
 const NEVER: &str = "there is nothing to take on";
 
-/// A schedule with one transfer at trackers `a`, `b` and so on, at a time that is counted in seconds.
+/// A plan with one transfer at trackers `a`, `b` and so on, at a time that is counted in seconds.
 struct Clocked {
-    schedule: Schedule,
+    plan: Plan,
     swarm: Arc<dyn Announced>,
     start: Instant,
     now: Instant,
-    ours: Vec<String>,
+    /// What is under way.
+    taken: Vec<Due>,
 }
 
 /// A share at these trackers.
@@ -66,12 +69,21 @@ impl Clocked {
         let start = Instant::now();
         let tiers = tiers.iter().map(|url| vec![(*url).to_owned()]).collect();
         Self {
-            schedule: Schedule::default(),
+            plan: Plan::default(),
             swarm: Arc::new(Share { tiers, reading }),
             start,
             now: start,
-            ours: Vec::new(),
+            taken: Vec::new(),
         }
+    }
+
+    fn list(&mut self, ours: &[&str]) {
+        let ours = ours.iter().map(|url| (*url).to_owned());
+        self.plan.list(ours.collect());
+    }
+
+    fn hash(&self) -> InfoHash {
+        self.swarm.info_hash()
     }
 
     fn at(&mut self, seconds: u64) -> &mut Self {
@@ -80,31 +92,28 @@ impl Clocked {
     }
 
     fn announce(&mut self, event: Option<Event>) {
-        let Self {
-            schedule, swarm, ..
-        } = self;
-        schedule.announce(swarm, &self.ours, event, self.now);
+        self.plan.announce(&self.swarm, event, self.now);
     }
 
     /// What is due now, taken on and confirmed: the tracker and the event.
     fn take(&mut self) -> Option<(String, Option<Event>)> {
-        let due = self.schedule.take_due(self.now).ok()?;
-        let stays = due.event == Some(Event::Stopped)
-            || self
-                .schedule
-                .confirm(&due.key, &self.swarm, &self.ours, self.now);
-        stays.then_some((due.key.1, due.event))
+        let due = self.plan.take(self.now).ok()?;
+        let stays = self.plan.confirm(&due, self.now);
+        self.plan.schedule.check();
+        stays.then(|| {
+            let told = (due.tracker.clone(), due.event);
+            self.taken.push(due);
+            told
+        })
     }
 
     /// In how many seconds something is due.
     fn pause(&mut self) -> u64 {
-        self.schedule
-            .take_due(self.now)
-            .err()
-            .expect(NEVER)
-            .as_secs()
+        let next = self.plan.take(self.now).expect_err(NEVER).expect(NEVER);
+        (next - self.now).as_secs()
     }
 
+    /// What is under way at a tracker, and longest, ends.
     fn settle(
         &mut self,
         url: &str,
@@ -112,17 +121,12 @@ impl Clocked {
         outcome: Result<AnnounceResponse, String>,
         hungry: bool,
     ) -> Found {
-        let key = (self.swarm.info_hash(), url.to_owned());
-        let found = self.schedule.settle(&key, event, outcome, hungry, self.now);
-        self.follow();
+        let is_it = |due: &Due| due.tracker == url && due.event == event;
+        let at = self.taken.iter().position(is_it).expect(NEVER);
+        let due = self.taken.remove(at);
+        let found = self.plan.settle(&due, outcome, hungry, self.now);
+        self.plan.schedule.check();
         found
-    }
-
-    fn follow(&mut self) {
-        let Self {
-            schedule, swarm, ..
-        } = self;
-        schedule.follow(swarm, &self.ours, self.now);
     }
 
     /// Takes on what is due, which must be this, and has it answered.
@@ -139,9 +143,9 @@ impl Clocked {
 
     /// All that is announced, in order; in capitals what ends.
     fn tasks(&self) -> String {
-        let tasks = self.schedule.tasks.iter();
+        let tasks = self.plan.schedule.all();
         let mut urls: Vec<_> = tasks
-            .map(|((_, url), task)| match task.last {
+            .map(|(url, task)| match task.is_leaving() {
                 true => url.to_uppercase(),
                 false => url.clone(),
             })
@@ -252,13 +256,12 @@ fn a_download_in_need_has_the_next_told_as_well() {
     let mut clocked = Clocked::new(&["a", "b"], Reading::InOrder);
     clocked.announce(STARTED);
     clocked.told("a", STARTED);
-    let hash = clocked.swarm.info_hash();
+    let hash = clocked.hash();
     let mut need = |seconds| {
         let now = clocked.at(seconds).now;
-        clocked.schedule.need(hash, true, now)
+        clocked.plan.need(hash, true, now)
     };
     assert_eq!([need(0), need(9), need(10)], [false, false, true]);
-    clocked.follow();
     clocked.told("b", STARTED);
     assert_eq!(clocked.tasks(), "ab");
 }
@@ -266,15 +269,13 @@ fn a_download_in_need_has_the_next_told_as_well() {
 #[test]
 fn who_leaves_tells_those_who_have_heard_of_it_or_may_have() {
     let mut clocked = Clocked::new(&[], Reading::InOrder);
-    clocked.ours = ["a", "b", "c"].map(str::to_owned).to_vec();
+    clocked.list(&["a", "b", "c"]);
     clocked.announce(STARTED);
     // One has answered, one is being asked, one was not.
     let (first, _) = clocked.take().unwrap();
     clocked.settle(&first, STARTED, Ok(answer(100, None)), false);
     let (second, _) = clocked.take().unwrap();
-    clocked
-        .schedule
-        .leave(clocked.swarm.info_hash(), clocked.now);
+    clocked.plan.leave(clocked.hash(), clocked.now);
     let both: String = {
         let mut both = [first.to_uppercase(), second.to_uppercase()];
         both.sort();
@@ -283,11 +284,7 @@ fn who_leaves_tells_those_who_have_heard_of_it_or_may_have() {
     assert_eq!(clocked.tasks(), both);
     clocked.told(&first, STOPPED);
     assert_eq!(clocked.take(), None, "the word under way comes first");
-    let key = (clocked.swarm.info_hash(), second.clone());
-    let now = clocked.now;
-    clocked
-        .schedule
-        .settle(&key, STARTED, Ok(answer(100, None)), false, now);
+    clocked.settle(&second, STARTED, Ok(answer(100, None)), false);
     clocked.at(1).told(&second, STOPPED);
     assert_eq!(clocked.tasks(), "");
 }
@@ -295,10 +292,10 @@ fn who_leaves_tells_those_who_have_heard_of_it_or_may_have() {
 #[test]
 fn trackers_that_tracker_info_does_not_name_any_more_are_left() {
     let mut clocked = Clocked::new(&["a"], Reading::InOrder);
-    clocked.ours = vec!["o".to_owned(), "p".to_owned()];
+    clocked.list(&["o", "p"]);
     clocked.announce(STARTED);
     assert_eq!(clocked.tasks(), "aop");
-    clocked.ours = vec!["q".to_owned()];
+    clocked.list(&["q"]);
     let mut told: Vec<_> = std::iter::from_fn(|| {
         // What is left while it waits is not announced.
         (0..4).find_map(|_| clocked.take())
@@ -310,84 +307,41 @@ fn trackers_that_tracker_info_does_not_name_any_more_are_left() {
     assert_eq!(clocked.tasks(), "aq");
 }
 
-#[test]
-fn a_private_torrent_s_next_tracker_takes_the_place_of_the_one_that_fails() {
-    let mut clocked = Clocked::new(&["a", "b"], Reading::One);
-    clocked.announce(STARTED);
-    assert!(clocked.schedule.keeps_to_one(clocked.swarm.info_hash()));
-    assert!(!clocked.told("a", STARTED).instead);
-    clocked.at(100).missed("a", None, false);
-    assert_eq!(clocked.tasks(), "Ab", "it is not tried beside the other");
-    let mut due = [clocked.take().unwrap(), clocked.take().unwrap()];
-    due.sort_by(|one, other| one.0.cmp(&other.0));
-    assert_eq!(due, [("a".into(), STOPPED), ("b".into(), STARTED)]);
-    clocked.settle("a", STOPPED, Err("silent".to_owned()), false);
-    let found = clocked.settle("b", STARTED, Ok(answer(100, None)), false);
-    assert_eq!((found.peers.len(), found.instead), (1, true));
-    assert_eq!((clocked.tasks(), clocked.pause()), ("b".into(), 100));
-}
-
-#[test]
-fn where_all_of_a_private_torrent_s_trackers_fail_none_is_asked_without_pause() {
-    let mut clocked = Clocked::new(&["a", "b"], Reading::One);
-    clocked.announce(STARTED);
-    clocked.missed("a", STARTED, true);
-    clocked.missed("b", STARTED, true);
-    let mut asked = 0;
-    for second in 0..60 {
-        clocked.at(second);
-        while let Some((url, event)) = clocked.take() {
-            asked += 1;
-            assert!(asked < 60, "asked too often");
-            clocked.settle(&url, event, Err("silent".to_owned()), true);
-        }
-    }
-    assert_eq!(clocked.tasks(), "ab");
-    // Both answer at once: one of them counts.
-    clocked.at(120);
-    let due = [clocked.take().unwrap(), clocked.take().unwrap()];
-    let found = due.map(|(url, event)| clocked.settle(&url, event, Ok(answer(100, None)), true));
-    let counts = found.map(|found| (found.peers.len(), found.instead));
-    assert_eq!(counts, [(1, false), (0, false)]);
-}
-
 /// A magnet link that names these, with `o` in TRACKER_INFO: each was asked for the first time, none
-/// has answered. Then its torrent turns out to be private.
-fn private_link(tiers: &[&str], failed: &[&str]) -> Clocked {
+/// has answered.
+fn asked_link(tiers: &[&str]) -> Clocked {
     let mut clocked = Clocked::new(tiers, Reading::All);
-    clocked.ours = vec!["o".to_owned()];
+    clocked.list(&["o"]);
     clocked.announce(STARTED);
     while clocked.take().is_some() {}
-    for url in failed {
-        clocked.settle(url, STARTED, Err("silent".to_owned()), false);
-    }
-    let hash = clocked.swarm.info_hash();
-    clocked.schedule.keep_to_one(hash);
-    // What follows may still come with the trackers that TRACKER_INFO named before that.
-    clocked.follow();
     clocked
 }
 
 #[test]
-fn what_was_asked_before_a_link_was_known_to_be_private_brings_no_other_tracker_back() {
-    let mut clocked = private_link(&["a"], &[]);
-    assert_eq!(clocked.tasks(), "aO");
-    clocked.settle("a", STARTED, Ok(answer(100, None)), false);
-    assert_eq!(clocked.tasks(), "aO");
-    clocked.announce(None);
-    assert_eq!(clocked.tasks(), "aO");
+fn peers_go_to_the_download_that_took_the_place_of_a_search() {
+    let mut clocked = asked_link(&["a"]);
+    let download: Arc<dyn Announced> = Arc::new(Share {
+        tiers: vec![vec!["a".to_owned()]],
+        reading: Reading::InOrder,
+    });
+    clocked.plan.announce(&download, STARTED, clocked.now);
+    let found = clocked.settle("a", STARTED, Ok(answer(100, None)), false);
+    assert!(Arc::ptr_eq(&found.swarm.unwrap(), &download));
+    clocked.plan.leave(clocked.hash(), clocked.now);
     let found = clocked.settle("o", STARTED, Ok(answer(100, None)), false);
-    assert_eq!((found.peers.len(), found.instead), (0, false));
-    clocked.at(1).told("o", STOPPED);
-    assert_eq!(clocked.tasks(), "a");
+    assert!(found.swarm.is_none(), "nobody has use for them");
 }
 
 #[test]
-fn a_private_torrent_never_takes_a_tracker_that_it_does_not_name() {
-    for (own, left) in [(&["a"][..], "aO"), (&[], "O")] {
-        let mut clocked = private_link(own, own);
-        let found = clocked.settle("o", STARTED, Ok(answer(100, None)), false);
-        assert_eq!((found.peers.len(), found.instead), (0, false));
-        assert_eq!(clocked.tasks(), left);
-    }
+fn what_is_left_does_not_come_back_by_a_look_at_tracker_info() {
+    let mut clocked = Clocked::new(&[], Reading::InOrder);
+    clocked.announce(STARTED);
+    assert!(clocked.plan.lacks_tracker(clocked.hash()));
+    clocked.list(&["o"]);
+    clocked.plan.follow(clocked.hash(), clocked.now);
+    assert!(!clocked.plan.lacks_tracker(clocked.hash()));
+    clocked.plan.leave(clocked.hash(), clocked.now);
+    assert!(!clocked.plan.lacks_tracker(clocked.hash()));
+    clocked.plan.follow(clocked.hash(), clocked.now);
+    assert_eq!(clocked.tasks(), "");
 }
