@@ -463,7 +463,7 @@ impl<B: Debug> Core<B> {
             .take_from_stalled(links, terms.max_stalls, now, effects);
         self.fetch.end_interest(links, effects);
         self.request_idle(now);
-        self.fetch.abandon_idle(now);
+        self.fetch.abandon_idle(now, &mut self.effects);
         let fetches = self.phase().fetches();
         let idle = fetches.then(|| self.progress().idle(now));
         self.peers

@@ -354,12 +354,20 @@ impl Picker {
         stalled
     }
 
-    /// Gives up what is half fetched, so that its buffers can serve others; it waits to be fetched anew. To be called
-    /// only while no run is on its way to the disk.
-    pub fn abandon_active(&mut self) {
-        let ids: Vec<LinkId> = self.links.keys().copied().collect();
-        ids.into_iter().for_each(|id| self.release_all(id));
+    /// Gives up what is half fetched, so that its buffers can serve others; it waits to be fetched
+    /// anew. Names the links that have requests, so that these can be cancelled. To be called only
+    /// while no run is on its way to the disk.
+    pub fn abandon_active(&mut self) -> Vec<(LinkId, Vec<BlockRange>)> {
+        let asked = self.links.values();
+        let asked = asked.filter(|link| link.requests.flying() > 0);
+        let asked: Vec<(LinkId, Vec<BlockRange>)> = asked
+            .map(|link| (link.id, link.requests.in_flight().collect()))
+            .collect();
+        for (id, _) in &asked {
+            self.release_all(*id);
+        }
         self.pieces.abandon_active();
+        asked
     }
 
     /// Whether pieces are half fetched.

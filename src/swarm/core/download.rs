@@ -152,11 +152,12 @@ impl<B> Download<B> {
         self.budget.release(blocks);
     }
 
-    /// Gives up what is half fetched, so that its buffers can serve others. To be called only while
-    /// nothing is with workers.
-    pub(super) fn abandon(&mut self) {
-        self.picker.abandon_active();
+    /// Gives up what is half fetched, so that its buffers can serve others. Returns the requests that
+    /// are to be cancelled. To be called only while nothing is with workers.
+    pub(super) fn abandon(&mut self) -> Vec<(LinkId, Vec<BlockRange>)> {
+        let asked = self.picker.abandon_active();
         self.drop_pending();
+        asked
     }
 
     /// Drops blocks of runs that will not be completed, and what was reserved for them.

@@ -220,13 +220,16 @@ impl<B: Debug> Fetch<B> {
     /// Gives up what is half fetched while nothing comes, so that its buffers can serve others. A web
     /// seed that is being read from may take long until it comes to what is wanted; it has limits of
     /// its own.
-    pub(super) fn abandon_idle(&mut self, now: Duration) {
+    pub(super) fn abandon_idle(&mut self, now: Duration, effects: &mut Vec<Effect<B>>) {
         if self.picker().has_active()
             && !self.servers.any_asked()
             && self.download.with_workers() == 0
             && self.progress.idle(now) > IDLE
         {
-            self.download.abandon();
+            for (id, blocks) in self.download.abandon() {
+                let cancels = blocks.into_iter().map(Outgoing::Cancel);
+                effects.extend(cancels.map(|cancel| Effect::Send(id, cancel)));
+            }
         }
     }
 

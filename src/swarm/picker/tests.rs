@@ -53,7 +53,8 @@ fn a_block_is_awaited_of_whoever_was_asked_until_it_is_here_and_stalling_a_serve
         Arrival::Fresh { .. }
     ));
     assert!(!picker.awaits(server, first) && picker.awaits(server, second));
-    picker.abandon_active();
+    let still_asked: Vec<BlockRange> = taken.into_iter().filter(|it| *it != first).collect();
+    assert_eq!(picker.abandon_active(), [(OWNER, still_asked)]);
     assert!(!picker.awaits(server, second));
     assert_eq!(ask(&mut picker, server, late).len(), asked.len());
     picker.remove_link(server);
