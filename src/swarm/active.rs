@@ -102,8 +102,8 @@ pub(super) struct ActivePiece {
 /// What came of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Arrived {
-    /// Another link that was asked for it too.
-    pub(super) also_asked: Option<LinkId>,
+    /// Other links that are asked for it: two if it came from one that it was taken from before.
+    pub(super) also_asked: [Option<LinkId>; 2],
     /// The run, if this was its last block.
     pub(super) completed: Option<Run>,
 }
@@ -274,10 +274,11 @@ impl ActivePiece {
             Block::Arrived => return None,
             Block::Free => {
                 self.free -= 1;
-                None
+                [None; 2]
             }
-            Block::Asked { of, again, .. } if of == link => again,
-            Block::Asked { of, .. } => Some(of),
+            Block::Asked { of, again, .. } => {
+                [Some(of), again].map(|asked| asked.filter(|other| *other != link))
+            }
         };
         *block = Block::Arrived;
         self.missing -= 1;

@@ -40,8 +40,8 @@ pub enum Arrival {
     Late,
     /// It is wanted.
     Fresh {
-        /// A link to which the same request is to be cancelled.
-        cancel: Option<LinkId>,
+        /// Links at which the same request is to be cancelled.
+        cancel: [Option<LinkId>; 2],
         /// The run, if this was its last missing block.
         completed: Option<Run>,
     },
@@ -288,9 +288,10 @@ impl Picker {
         let Some(arrived) = self.pieces.arrived(id, range) else {
             return Arrival::Late;
         };
-        let other = arrived.also_asked;
-        if let Some(other) = other.and_then(|other| self.links.get_mut(&other)) {
-            other.requests.cancel(range);
+        for other in arrived.also_asked.into_iter().flatten() {
+            if let Some(other) = self.links.get_mut(&other) {
+                other.requests.cancel(range);
+            }
         }
         Arrival::Fresh {
             cancel: arrived.also_asked,

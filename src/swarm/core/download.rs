@@ -31,8 +31,8 @@ pub(super) enum Taken<B> {
     Spare(B),
     /// It is kept.
     Kept {
-        /// A link at which the same request is to be cancelled.
-        cancel: Option<LinkId>,
+        /// Links at which the same request is to be cancelled.
+        cancel: [Option<LinkId>; 2],
         /// The run and its blocks, if this was its last one.
         completed: Option<(Run, Vec<Block<B>>)>,
     },

@@ -136,7 +136,8 @@ impl<B: Debug> Fetch<B> {
                 }
                 self.progress.on_wanted(length, now);
                 // A web seed takes no messages; it sees that the block is not awaited any more.
-                if let Some(other) = cancel.filter(|other| links.contains_key(other)) {
+                let asked = cancel.into_iter().flatten();
+                for other in asked.filter(|other| links.contains_key(other)) {
                     effects.push(Effect::Send(other, Outgoing::Cancel(range)));
                 }
                 if let Some((run, blocks)) = completed {

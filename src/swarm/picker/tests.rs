@@ -80,3 +80,35 @@ fn a_block_that_comes_after_it_was_taken_from_a_stalled_link_leaves_nothing_to_a
     }
     assert!(picker.all_arrived(blocks[0].piece()));
 }
+
+#[test]
+fn a_block_that_comes_late_is_cancelled_at_both_links_that_are_asked_for_it_meanwhile() {
+    let lengths = Lengths::new(16_384, 16_384).unwrap();
+    let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
+    let ask = |picker: &mut Picker, id, now| {
+        let mut blocks = Vec::new();
+        picker.next_blocks(id, now, &mut |_| true, &mut blocks);
+        blocks
+    };
+    let [late, second, third] = [1, 2, 3].map(LinkId);
+    for id in [late, second, third] {
+        picker.add_link(id, 8);
+        picker.on_pieces(id, PieceSet::full(&lengths));
+        picker.on_unchoke(id);
+    }
+    let mut now = Duration::from_secs(1);
+    let block = ask(&mut picker, late, now);
+    now += STALLED;
+    assert_eq!(picker.take_from_stalled(now), [(late, block.clone())]);
+    assert_eq!(ask(&mut picker, second, now), block);
+    now += Duration::from_secs(1);
+    assert_eq!(ask(&mut picker, third, now), block);
+    picker.check();
+    let arrival = picker.on_block(late, block[0], now);
+    let Arrival::Fresh { cancel, .. } = arrival else {
+        panic!("{arrival:?}")
+    };
+    assert_eq!(cancel, [Some(second), Some(third)]);
+    assert!(!picker.is_fetching(second) && !picker.is_fetching(third));
+    picker.check();
+}
