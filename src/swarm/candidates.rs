@@ -1,7 +1,7 @@
 //! Addresses where owners may be: whom to call next, and when again after a failure.
 
 use fastrand::Rng;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const MOST_FAILURES: u32 = 12;
 /// The addresses of one swarm.
 #[derive(Debug, Default)]
 pub struct Candidates {
-    addresses: HashMap<SocketAddr, Candidate>,
+    addresses: BTreeMap<SocketAddr, Candidate>,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -28,7 +28,7 @@ use super::{LinkId, RUN_BLOCKS, Run};
 use crate::torrent::{BlockRange, Lengths, PieceIndex, PieceSet};
 use link::Link;
 use pieces::Pieces;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What came of a block that arrived.
@@ -51,7 +51,7 @@ pub enum Arrival {
 #[derive(Debug)]
 pub struct Picker {
     pieces: Pieces,
-    links: HashMap<LinkId, Link>,
+    links: BTreeMap<LinkId, Link>,
 }
 
 impl Picker {
@@ -64,7 +64,7 @@ impl Picker {
     pub fn of(lengths: Lengths, owned: PieceSet, needed: PieceSet, seed: u64) -> Self {
         Self {
             pieces: Pieces::new(lengths, owned, needed, seed),
-            links: HashMap::new(),
+            links: BTreeMap::new(),
         }
     }
 
