@@ -312,6 +312,17 @@ impl ActivePiece {
         self.has_free() || self.next_run().is_some()
     }
 
+    /// How many requests for its blocks there are.
+    #[cfg(test)]
+    pub(super) fn asked(&self) -> usize {
+        let blocks = self.runs.iter().flatten();
+        let asked = blocks.map(|block| match block {
+            Block::Asked { again, .. } => 1 + usize::from(again.is_some()),
+            Block::Free | Block::Arrived => 0,
+        });
+        asked.sum()
+    }
+
     /// The blocks that are asked of a link.
     #[cfg(test)]
     pub(super) fn asked_of(&self, link: LinkId, lengths: &Lengths) -> Vec<BlockRange> {

@@ -569,6 +569,9 @@ impl<B: Debug> Core<B> {
     /// Panics if an invariant does not hold.
     #[cfg(test)]
     pub(crate) fn check(&self) {
+        let peers = self.links().map(|(_, link)| link.remote().peer_id.0);
+        let peers: std::collections::BTreeSet<[u8; 20]> = peers.collect();
+        assert_eq!(peers.len(), self.links().len(), "a peer has two links");
         for (id, _) in self.links() {
             assert!(self.picker().pieces_of(id).is_some(), "{id:?}");
         }

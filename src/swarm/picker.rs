@@ -24,6 +24,8 @@ mod tests;
 
 pub use pieces::Verdict;
 
+#[cfg(test)]
+use super::active::ActivePiece;
 use super::{LinkId, RUN_BLOCKS, Run};
 use crate::torrent::{BlockRange, Lengths, PieceIndex, PieceSet};
 use link::Link;
@@ -388,6 +390,13 @@ impl Picker {
     pub(crate) fn check(&self) {
         let links: Vec<&Link> = self.links.values().collect();
         self.pieces.check(&links);
+        let in_flight: usize = links.iter().map(|link| link.requests.flying()).sum();
+        let asked = self.pieces.active.values().map(ActivePiece::asked);
+        assert_eq!(
+            in_flight,
+            asked.sum(),
+            "blocks are asked of links that are gone"
+        );
         for link in links {
             let mut in_flight: Vec<BlockRange> = link.requests.in_flight().collect();
             in_flight.sort();
@@ -395,6 +404,16 @@ impl Picker {
             asked.sort();
             assert_eq!(in_flight, asked, "requests to {:?}", link.id);
         }
+    }
+
+    /// The requests to a link that are not answered, in order.
+    #[cfg(test)]
+    pub(crate) fn in_flight(&self, id: LinkId) -> Vec<BlockRange> {
+        let link = self.links.get(&id);
+        let mut blocks: Vec<BlockRange> =
+            link.map_or_else(Vec::new, |link| link.requests.in_flight().collect());
+        blocks.sort();
+        blocks
     }
 
     /// Runs that were begun and lack blocks.

@@ -1,5 +1,6 @@
 use super::requests::STALLED;
 use super::*;
+use std::collections::HashSet;
 
 const OWNER: LinkId = LinkId(1);
 
@@ -110,5 +111,165 @@ fn a_block_that_comes_late_is_cancelled_at_both_links_that_are_asked_for_it_mean
     };
     assert_eq!(cancel, [Some(second), Some(third)]);
     assert!(!picker.is_fetching(second) && !picker.is_fetching(third));
+    picker.check();
+}
+
+#[test]
+fn while_choked_only_allowed_pieces_are_asked_for_and_a_refusal_ends_it() {
+    let lengths = Lengths::new(20 * 32_768, 32_768).unwrap();
+    let piece = |number| lengths.piece(number).unwrap();
+    let id = LinkId(1);
+    let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
+    let now = Duration::from_secs(1);
+    let ask = |picker: &mut Picker, now| {
+        let mut blocks = Vec::new();
+        picker.next_blocks(id, now, &mut |_| true, &mut blocks);
+        blocks
+            .iter()
+            .map(|block| block.piece().number())
+            .collect::<Vec<_>>()
+    };
+    picker.add_link(id, 100);
+    let mut has = PieceSet::full(&lengths);
+    has.remove(piece(9));
+    picker.on_pieces(id, has);
+    assert!(ask(&mut picker, now).is_empty());
+    // One that the link does not have itself waits until it has.
+    picker.on_allowed_fast(id, piece(9));
+    assert!(ask(&mut picker, now).is_empty());
+    picker.on_allowed_fast(id, piece(7));
+    assert_eq!(ask(&mut picker, now), [7, 7]);
+    picker.on_reject(id, lengths.block(piece(7), 0).unwrap());
+    picker.on_reject(id, lengths.block(piece(7), 1).unwrap());
+    assert!(ask(&mut picker, now).is_empty());
+    assert!(ask(&mut picker, now + Duration::from_secs(1)).is_empty());
+    picker.on_unchoke(id);
+    assert!(!ask(&mut picker, now + Duration::from_secs(2)).is_empty());
+}
+
+#[test]
+fn what_is_suggested_comes_first_and_the_list_is_bounded() {
+    let lengths = Lengths::new(1_000 * 16_384, 16_384).unwrap();
+    let piece = |number| lengths.piece(number).unwrap();
+    let id = LinkId(1);
+    let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
+    picker.add_link(id, 1);
+    picker.on_pieces(id, PieceSet::full(&lengths));
+    picker.on_unchoke(id);
+    for number in 0..1_000 {
+        picker.on_suggest(id, piece(number));
+        picker.on_allowed_fast(id, piece(number));
+    }
+    let mut blocks = Vec::new();
+    picker.next_blocks(id, Duration::from_secs(1), &mut |_| true, &mut blocks);
+    assert_eq!(blocks[0].piece(), piece(999));
+}
+
+/// Fetches everything from one sound link, a block at a time; gives the pieces in the order they were begun.
+fn fetched(picker: &mut Picker, id: LinkId) -> Vec<u32> {
+    let mut begun = Vec::new();
+    for second in 1.. {
+        let now = Duration::from_secs(second);
+        let mut blocks = Vec::new();
+        picker.next_blocks(id, now, &mut |_| true, &mut blocks);
+        if blocks.is_empty() {
+            break;
+        }
+        for block in blocks {
+            let piece = block.piece();
+            if !begun.contains(&piece.number()) {
+                begun.push(piece.number());
+            }
+            picker.on_block(id, block, now);
+            if picker.all_arrived(piece) {
+                picker.on_verified(piece);
+            }
+        }
+    }
+    begun
+}
+
+#[test]
+fn pieces_that_are_not_needed_are_not_asked_for_and_the_rest_is_complete_without_them() {
+    let lengths = Lengths::new(40 * 32_768, 32_768).unwrap();
+    let piece = |number| lengths.piece(number).unwrap();
+    let mut needed = PieceSet::empty(&lengths);
+    for number in [3, 7, 8, 30] {
+        needed.insert(piece(number));
+    }
+    let mut owned = PieceSet::empty(&lengths);
+    for number in [7, 20] {
+        owned.insert(piece(number));
+    }
+    let mut picker = Picker::of(lengths, owned, needed, 1);
+    let id = LinkId(1);
+    picker.add_link(id, 100);
+    picker.on_unchoke(id);
+    picker.on_pieces(id, PieceSet::empty(&lengths));
+    picker.on_have(id, piece(4));
+    assert!(!picker.is_interesting(id), "nothing that is needed");
+    (0..40).for_each(|number| picker.on_have(id, piece(number)));
+    assert!(picker.is_interesting(id) && !picker.is_complete());
+    let mut begun = fetched(&mut picker, id);
+    begun.sort_unstable();
+    assert_eq!(begun, [3, 8, 30]);
+    assert!(picker.is_complete() && !picker.is_interesting(id));
+    assert_eq!(picker.without_owner().count(), 0);
+}
+
+#[test]
+fn in_order_the_first_piece_comes_first_and_again_after_it_failed() {
+    let lengths = Lengths::new(60 * 32_768, 32_768).unwrap();
+    let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
+    picker.go_in_order();
+    let id = LinkId(1);
+    picker.add_link(id, 8);
+    picker.on_pieces(id, PieceSet::full(&lengths));
+    picker.on_unchoke(id);
+    picker.on_suggest(id, lengths.piece(50).unwrap());
+    let now = Duration::from_millis(1);
+    let mut blocks = Vec::new();
+    picker.next_blocks(id, now, &mut |_| true, &mut blocks);
+    assert_eq!(blocks[0].piece().number(), 0);
+    for block in blocks.iter().filter(|block| block.piece().number() == 0) {
+        picker.on_block(id, *block, now);
+    }
+    picker.on_failed(lengths.piece(0).unwrap());
+    picker.abandon_active();
+    let order: Vec<u32> = (0..60).collect();
+    assert_eq!(fetched(&mut picker, id), order);
+}
+
+#[test]
+fn a_server_is_asked_for_long_stretches_around_what_others_fetch() {
+    let lengths = Lengths::new(60 * 32_768, 32_768).unwrap();
+    let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
+    let (server, peer) = (LinkId(1), LinkId(2));
+    picker.add_link(peer, 4);
+    picker.on_pieces(peer, PieceSet::full(&lengths));
+    picker.on_unchoke(peer);
+    let mut taken = Vec::new();
+    picker.next_blocks(peer, Duration::from_millis(1), &mut |_| true, &mut taken);
+    let taken: HashSet<u32> = taken.iter().map(|block| block.piece().number()).collect();
+    picker.add_server(server, 16);
+    let begun = fetched(&mut picker, server);
+    let free: Vec<u32> = (0..60).filter(|number| !taken.contains(number)).collect();
+    assert_eq!(begun[..free.len()], free);
+}
+
+#[test]
+fn the_last_free_block_may_come_late_from_a_link_that_it_was_taken_from() {
+    let lengths = Lengths::new(16_384, 16_384).unwrap();
+    let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
+    picker.add_link(OWNER, 8);
+    picker.on_pieces(OWNER, PieceSet::full(&lengths));
+    picker.on_unchoke(OWNER);
+    let now = Duration::from_secs(1);
+    let mut blocks = Vec::new();
+    picker.next_blocks(OWNER, now, &mut |_| true, &mut blocks);
+    let late = now + STALLED;
+    assert_eq!(picker.take_from_stalled(late).len(), 1);
+    let arrival = picker.on_block(OWNER, blocks[0], late);
+    assert!(matches!(arrival, Arrival::Fresh { .. }), "{arrival:?}");
     picker.check();
 }

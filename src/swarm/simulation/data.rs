@@ -1,0 +1,56 @@
+//! Blocks without bytes, and the buffers that a peer has for them.
+
+use crate::swarm::Budget;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+
+/// The content of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Data {
+    Good,
+    Bad,
+}
+
+/// The buffers of one peer. Clones count the same buffers.
+#[derive(Clone, Debug)]
+pub(super) struct Buffers {
+    all: u32,
+    reserved: Arc<AtomicU32>,
+    denied: Arc<AtomicBool>,
+}
+
+impl Buffers {
+    pub(super) fn new(all: u32) -> Self {
+        Self {
+            all,
+            reserved: Arc::default(),
+            denied: Arc::default(),
+        }
+    }
+
+    /// Whether a reservation has failed since this was asked last.
+    pub(super) fn take_denied(&self) -> bool {
+        self.denied.swap(false, Relaxed)
+    }
+}
+
+impl Budget for Buffers {
+    fn reserve(&mut self, blocks: u32) -> bool {
+        let fits = self.reserved() + blocks <= self.all;
+        if fits {
+            self.reserved.fetch_add(blocks, Relaxed);
+        } else {
+            self.denied.store(true, Relaxed);
+        }
+        fits
+    }
+
+    fn release(&mut self, blocks: u32) {
+        assert!(blocks <= self.reserved(), "more is given back than taken");
+        self.reserved.fetch_sub(blocks, Relaxed);
+    }
+
+    fn reserved(&self) -> u32 {
+        self.reserved.load(Relaxed)
+    }
+}

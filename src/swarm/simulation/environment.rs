@@ -1,0 +1,35 @@
+//! What all peers of a world share.
+
+use super::events::Events;
+use super::line::Line;
+use super::network::{ConnectionNo, Network, Packet, PeerNo};
+use fastrand::Rng;
+
+/// The clock, the network and the dice.
+#[derive(Debug)]
+pub(super) struct Environment {
+    pub(super) events: Events,
+    pub(super) network: Network,
+    pub(super) rng: Rng,
+}
+
+impl Environment {
+    pub(super) fn call(&mut self, caller: PeerNo, callee: PeerNo) {
+        self.network.call(caller, callee, &mut self.events);
+    }
+
+    pub(super) fn send(&mut self, connection: ConnectionNo, from: PeerNo, packet: Packet) {
+        self.write(connection, from, |line| line.send(packet));
+    }
+
+    /// Changes what waits to be sent by a peer, and sends what may go.
+    pub(super) fn write<R>(
+        &mut self,
+        connection: ConnectionNo,
+        from: PeerNo,
+        change: impl FnOnce(&mut Line) -> R,
+    ) -> R {
+        let events = &mut self.events;
+        self.network.write(connection, from, events, change)
+    }
+}

@@ -1,0 +1,396 @@
+//! An honest peer: a [`Core`], and around it what `peer` does there. The effects of the core are
+//! carried out over the simulated network, with workers that take their time.
+
+use super::data::{Buffers, Data};
+use super::environment::Environment;
+use super::events::{Event, Job};
+use super::network::{ConnectionNo, Network, Packet, PeerNo};
+use super::watch::Watch;
+use crate::swarm::{
+    Budget, Checked, Core, Effect, LinkId, Outgoing, Phase, Received, Refusal, Remote, Run, Source,
+    Sources, Terms, add_sources,
+};
+use crate::torrent::{Lengths, PieceIndex};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How often the clock ticks.
+const TICK: Duration = Duration::from_millis(100);
+/// How long a worker writes or hashes a run.
+const WORK: Duration = Duration::from_millis(3);
+/// How long files take to get their final names.
+const FINISHING: Duration = Duration::from_millis(150);
+
+/// An honest peer.
+#[derive(Debug)]
+pub(super) struct Honest {
+    no: PeerNo,
+    lengths: Lengths,
+    core: Core<Data>,
+    buffers: Buffers,
+    /// Links that are up, and whether only greetings came over them.
+    links: BTreeMap<LinkId, bool>,
+    /// What was written of each run.
+    disk: BTreeMap<(PieceIndex, u32), Data>,
+    watch: Watch,
+    /// Whether everything is checked after each event, or only now and then.
+    is_checked: bool,
+    complete: Option<Duration>,
+}
+
+impl Honest {
+    pub(super) fn new(no: PeerNo, terms: Terms, watch: Watch, buffers: u32, seed: u64) -> Self {
+        let lengths = terms.lengths;
+        let buffers = Buffers::new(buffers);
+        let budget = Box::new(buffers.clone());
+        Self {
+            no,
+            lengths,
+            core: Core::new(terms, budget, seed ^ no as u64, Duration::ZERO),
+            buffers,
+            links: BTreeMap::new(),
+            disk: BTreeMap::new(),
+            watch,
+            is_checked: true,
+            complete: None,
+        }
+    }
+
+    /// Has everything checked now and then only: large worlds take long otherwise.
+    pub(super) fn check_rarely(&mut self) {
+        self.is_checked = false;
+    }
+
+    pub(super) fn core(&self) -> &Core<Data> {
+        &self.core
+    }
+
+    pub(super) fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// When it was complete.
+    pub(super) fn complete_at(&self) -> Option<Duration> {
+        self.complete
+    }
+
+    /// It knows where that peer listens.
+    pub(super) fn learn(&mut self, peer: PeerNo) {
+        self.core.contacts_mut().add(Network::address(peer));
+    }
+
+    /// Its files were checked.
+    pub(super) fn begin(&mut self, checked: Checked, env: &mut Environment) {
+        self.core.begin(checked, env.events.now());
+        self.act(env);
+        // The clocks of different peers tick at different times.
+        let first = TICK.mul_f64(env.rng.f64());
+        env.events.after(first, Event::Tick(self.no));
+    }
+
+    pub(super) fn on_tick(&mut self, env: &mut Environment) {
+        let now = env.events.now();
+        let (no, network) = (self.no, &env.network);
+        let activity = |id: LinkId| network.line(id.0 as ConnectionNo, no).activity(now);
+        self.core.on_tick(now, activity);
+        self.act(env);
+        if !self.is_checked && env.rng.u8(..) < 8 {
+            self.watch.check(&self.core);
+        }
+        env.events.after(TICK, Event::Tick(self.no));
+    }
+
+    pub(super) fn on_called(&mut self, connection: ConnectionNo, env: &mut Environment) {
+        let remote = self.remote(connection, false, &env.network);
+        let id = Network::link_id(connection);
+        let admitted = self.core.on_link_up(id, remote, env.events.now());
+        let network = &mut env.network;
+        network.answer(connection, admitted.is_ok(), &mut env.events);
+        if admitted.is_ok() {
+            self.greet(connection, env);
+        }
+        self.act(env);
+    }
+
+    pub(super) fn on_answered(
+        &mut self,
+        connection: ConnectionNo,
+        admits: bool,
+        env: &mut Environment,
+    ) {
+        let now = env.events.now();
+        let remote = self.remote(connection, true, &env.network);
+        let id = Network::link_id(connection);
+        let admitted = match admits {
+            true => self.core.on_link_up(id, remote, now),
+            false => Err(Refusal::Full),
+        };
+        match admitted {
+            Ok(()) => self.greet(connection, env),
+            Err(refusal) => {
+                if refusal != Refusal::Linked {
+                    let contacts = self.core.contacts_mut();
+                    contacts.on_failed(remote.address, now);
+                }
+                env.network.close(connection, self.no, &mut env.events);
+                self.core.on_call_ended(remote.address, now);
+            }
+        }
+        self.act(env);
+    }
+
+    pub(super) fn on_closed(&mut self, connection: ConnectionNo, env: &mut Environment) {
+        let id = Network::link_id(connection);
+        if self.links.remove(&id).is_none() {
+            return;
+        }
+        let now = env.events.now();
+        let activity = env.network.line(connection, self.no).activity(now);
+        self.watch.on_link_down(id);
+        self.core.on_link_down(id, activity, now);
+        let [caller, callee] = env.network.ends(connection);
+        if caller == self.no {
+            self.core.on_call_ended(Network::address(callee), now);
+        }
+        self.act(env);
+    }
+
+    pub(super) fn on_packets(
+        &mut self,
+        connection: ConnectionNo,
+        packets: Vec<Packet>,
+        env: &mut Environment,
+    ) {
+        let id = Network::link_id(connection);
+        for packet in packets {
+            let Some(is_first) = self.links.get_mut(&id) else {
+                return;
+            };
+            let was_first = *is_first;
+            *is_first &= matches!(packet, Packet::Handshake(_));
+            self.watch.on_packet(id, &packet);
+            self.on_packet(connection, packet, was_first, env);
+            self.act(env);
+        }
+    }
+
+    fn on_packet(
+        &mut self,
+        connection: ConnectionNo,
+        packet: Packet,
+        is_first: bool,
+        env: &mut Environment,
+    ) {
+        use Outgoing::{Cancel, Interested, NotInterested, Reject, Request};
+        let (id, now) = (Network::link_id(connection), env.events.now());
+        let message = match packet {
+            Packet::Choke => Received::Choke,
+            Packet::Unchoke => Received::Unchoke,
+            Packet::Short(Interested) => Received::Interested,
+            Packet::Short(NotInterested) => Received::NotInterested,
+            Packet::Short(Request(range)) => Received::Request(range),
+            Packet::Short(Reject(range)) => Received::Reject(range),
+            Packet::Short(Cancel(range)) => {
+                let fast = env.network.is_fast(connection);
+                env.write(connection, self.no, |line| line.cancel_block(range, fast));
+                return;
+            }
+            Packet::Have(piece) => Received::Have(piece),
+            Packet::AllowedFast(piece) => Received::AllowedFast(piece),
+            Packet::Pieces(pieces) => Received::Pieces { pieces, is_first },
+            Packet::Handshake(handshake) => Received::Handshake(handshake),
+            Packet::PeerExchange(payload) => {
+                let told = self
+                    .core
+                    .on_message(id, Received::PeerExchange(&payload), now);
+                return told.expect("nobody breaks the protocol");
+            }
+            Packet::Block(range, data) => {
+                let taken = self.core.on_block(id, None, range, data, now);
+                if taken
+                    .expect("nobody sends what was not asked for")
+                    .is_none()
+                {
+                    self.watch.on_kept(id, range);
+                }
+                return;
+            }
+        };
+        let told = self.core.on_message(id, message, now);
+        told.expect("nobody breaks the protocol");
+    }
+
+    /// A worker has done a step: it has written the run, or hashed one.
+    pub(super) fn on_worker(&mut self, mut job: Job, env: &mut Environment) {
+        let run = job.run;
+        let mut hashed = None;
+        let next = match job.hashed.take() {
+            _ if !self.core.phase().fetches() => None,
+            None => {
+                let is_good = job.blocks.iter().all(|block| block.buffer == Data::Good);
+                let data = if is_good { Data::Good } else { Data::Bad };
+                self.disk.insert((run.piece, run.number), data);
+                if run.is_whole_piece(&self.lengths) {
+                    let mut sources = Sources::new();
+                    add_sources(&mut sources, &job.blocks);
+                    hashed = Some(sources);
+                    None
+                } else {
+                    let hasher = self.core.on_run_written(run, &job.blocks);
+                    hasher.map(|hasher| (hasher, run.number + 1))
+                }
+            }
+            Some((_, next)) if next == Run::count(&self.lengths, run.piece) => {
+                hashed = self.core.on_piece_hashed(run.piece);
+                None
+            }
+            Some((hasher, next)) => {
+                let run = Run::numbered(&self.lengths, run.piece, next);
+                let hasher = self.core.on_run_hashed(run, hasher);
+                hasher.map(|hasher| (hasher, next + 1))
+            }
+        };
+        if next.is_some() {
+            job.hashed = next;
+            return env.events.after(WORK, Event::Worker(self.no, job));
+        }
+        self.core.on_worker_done(run.blocks, env.events.now());
+        self.act(env);
+        if let Some(sources) = hashed {
+            self.on_hashed(run.piece, &sources, env);
+        }
+    }
+
+    fn on_hashed(&mut self, piece: PieceIndex, sources: &Sources, env: &mut Environment) {
+        let now = env.events.now();
+        let mut runs = 0..Run::count(&self.lengths, piece);
+        if runs.all(|run| self.disk.get(&(piece, run)) == Some(&Data::Good)) {
+            self.watch.on_verified(piece);
+            self.core.on_piece_written(piece, sources, now);
+            return self.act(env);
+        }
+        let verdict = self.core.on_piece_failed(piece, sources, now);
+        self.act(env);
+        let (mut liars, mut barred) = (Vec::new(), Vec::new());
+        for source in sources.keys() {
+            let Source::Peer(address) = source else {
+                panic!("there are no web seeds");
+            };
+            liars.push(env.network.lies(Network::peer_at(*address)));
+            barred.push(self.core.contacts().is_barred(*address, now));
+        }
+        self.watch.on_failed(piece, verdict, &liars, &barred);
+    }
+
+    pub(super) fn on_finished(&mut self, env: &mut Environment) {
+        let now = env.events.now();
+        assert_eq!(*self.core.phase(), Phase::Finishing);
+        self.core.on_finished(now);
+        self.complete = Some(now);
+        self.act(env);
+    }
+
+    /// Panics if something is left over once it is complete.
+    pub(super) fn check_end(&mut self) {
+        self.watch.check(&self.core);
+        self.watch.check_end(&self.core);
+        assert_eq!(self.buffers.reserved(), 0, "buffers are lost");
+    }
+
+    fn remote(&self, connection: ConnectionNo, outgoing: bool, network: &Network) -> Remote {
+        Remote {
+            address: network.seen_address(connection, self.no),
+            outgoing,
+            peer_id: Network::peer_id(network.other_end(connection, self.no)),
+            fast: network.is_fast(connection),
+            extensions: true,
+        }
+    }
+
+    /// Sends what goes over a link first, as in `peer/link/reader.rs`.
+    fn greet(&mut self, connection: ConnectionNo, env: &mut Environment) {
+        let id = Network::link_id(connection);
+        let link = self.core.link(id).expect("it was just admitted");
+        self.links.insert(id, true);
+        let fast = env.network.is_fast(connection);
+        self.watch.on_link_up(id, fast, link.allowed_fast());
+        let owned = self.core.owned();
+        let allowed = link.allowed_fast().iter().copied();
+        let allowed: Vec<_> = allowed.filter(|piece| owned.contains(*piece)).collect();
+        let mut packets = vec![
+            Packet::Pieces(owned.clone()),
+            Packet::handshake(self.core.phase().only_uploads()),
+        ];
+        packets.extend(allowed.into_iter().map(Packet::AllowedFast));
+        env.write(connection, self.no, |line| {
+            packets.into_iter().for_each(|packet| line.send(packet));
+        });
+    }
+
+    /// Carries out what the core asks for.
+    fn act(&mut self, env: &mut Environment) {
+        let effects: Vec<Effect<Data>> = self.core.take_effects().collect();
+        let has_buffers = !self.buffers.take_denied();
+        for effect in effects {
+            self.carry_out(effect, has_buffers, env);
+        }
+        self.watch.on_phase(&self.core);
+        if self.is_checked {
+            self.watch.check(&self.core);
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect<Data>, has_buffers: bool, env: &mut Environment) {
+        let connection = |id: LinkId| id.0 as ConnectionNo;
+        let no = self.no;
+        match effect {
+            Effect::Send(id, message) => {
+                let watch = &mut self.watch;
+                watch.on_send(id, message, &self.core, has_buffers);
+                env.send(connection(id), no, Packet::Short(message));
+            }
+            Effect::SendExtended { link, payload, .. } => {
+                env.send(connection(link), no, Packet::PeerExchange(payload));
+            }
+            Effect::SendHandshake(id) => env.send(
+                connection(id),
+                no,
+                Packet::handshake(self.core.phase().only_uploads()),
+            ),
+            Effect::SendHaves(piece) => {
+                self.watch.on_haves(piece);
+                for id in self.links.keys() {
+                    env.send(connection(*id), no, Packet::Have(piece));
+                }
+            }
+            Effect::Choke(id) => {
+                self.watch.on_choke(id);
+                let fast = env.network.is_fast(connection(id));
+                let allowed = self.core.link(id).map(|link| link.allowed_fast());
+                let allowed = allowed.unwrap_or_default();
+                env.write(connection(id), no, |line| line.choke(fast, allowed));
+            }
+            Effect::Unchoke(id) => {
+                self.watch.on_unchoke(id);
+                env.send(connection(id), no, Packet::Unchoke);
+            }
+            Effect::Serve(id, range) => {
+                self.watch.on_serve(id, range, &self.core);
+                env.write(connection(id), no, |line| line.push_block(range));
+            }
+            Effect::Close(id, reason) => {
+                self.watch.on_end(id, reason);
+                env.network.close(connection(id), no, &mut env.events);
+            }
+            Effect::Connect(address) => env.call(no, Network::peer_at(address)),
+            Effect::Hash(run, blocks) => {
+                let job = Job::new(run, blocks);
+                let work = WORK.mul_f64(1.0 + env.rng.f64());
+                env.events.after(work, Event::Worker(no, job));
+            }
+            Effect::Complete => env.events.after(FINISHING, Event::Finished(no)),
+            Effect::Failed(reason) => panic!("it fails: {reason}"),
+            Effect::Stalled(_) | Effect::Announce(_) | Effect::Offer(_) | Effect::Withhold => {}
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! One direction of a connection: what waits to be sent (as in `peer/link/outbox.rs`), and how long it
+//! takes.
+
+use super::data::Data;
+use super::network::Packet;
+use crate::swarm::{Activity, Outgoing};
+use crate::torrent::{BlockRange, PieceIndex};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// How many bytes reach one that never reads, before its sender can write no more.
+const SOCKET_BUFFERS: u64 = 256 << 10;
+
+/// One direction of a connection.
+#[derive(Debug)]
+pub(super) struct Line {
+    rate: u64,
+    delay: Duration,
+    data: Data,
+    /// Bytes that may still be written; no limit if the other side reads.
+    room: Option<u64>,
+    messages: Vec<Packet>,
+    blocks: VecDeque<BlockRange>,
+    /// Since when the writer has been busy with one thing.
+    busy: Option<Duration>,
+    last_arrival: Duration,
+    /// Bytes of blocks that were sent, and when the last one was.
+    sent: (u64, Duration),
+}
+
+/// What goes out at one time.
+pub(super) struct Sent {
+    pub(super) packets: Vec<Packet>,
+    /// The number of blocks in it.
+    pub(super) blocks: u32,
+    pub(super) arrives: Duration,
+    /// When the writer is free again; never, if the other side does not read.
+    pub(super) free: Option<Duration>,
+}
+
+impl Line {
+    pub(super) fn new(rate: u64, delay: Duration, data: Data, is_read: bool) -> Self {
+        Self {
+            rate,
+            delay,
+            data,
+            room: (!is_read).then_some(SOCKET_BUFFERS),
+            messages: Vec::new(),
+            blocks: VecDeque::new(),
+            busy: None,
+            last_arrival: Duration::ZERO,
+            sent: (0, Duration::ZERO),
+        }
+    }
+
+    pub(super) fn delay(&self) -> Duration {
+        self.delay
+    }
+
+    /// When the last of what was sent so far arrives.
+    pub(super) fn last_arrival(&self) -> Duration {
+        self.last_arrival
+    }
+
+    /// What its sender knows of it.
+    pub(super) fn activity(&self, now: Duration) -> Activity {
+        let (sent, last_sent) = self.sent;
+        Activity {
+            sent,
+            last_sent,
+            paused: false,
+            unread_for: self.busy.map_or(Duration::ZERO, |since| now - since),
+        }
+    }
+
+    /// Queues a message.
+    pub(super) fn send(&mut self, packet: Packet) {
+        self.messages.push(packet);
+    }
+
+    /// Queues a block.
+    pub(super) fn push_block(&mut self, range: BlockRange) {
+        self.blocks.push_back(range);
+    }
+
+    /// Takes a queued block back. BEP 6: each request gets its block or a reject, a cancelled one too.
+    pub(super) fn cancel_block(&mut self, range: BlockRange, fast: bool) {
+        let at = self.blocks.iter().position(|queued| *queued == range);
+        if at.and_then(|at| self.blocks.remove(at)).is_some() && fast {
+            self.send(Packet::Short(Outgoing::Reject(range)));
+        }
+    }
+
+    /// Drops the blocks that wait. Between two sides that know BEP 6 each is rejected after the choke,
+    /// and those of `allowed` pieces stay.
+    pub(super) fn choke(&mut self, fast: bool, allowed: &[PieceIndex]) {
+        let Self {
+            messages, blocks, ..
+        } = self;
+        messages.push(Packet::Choke);
+        blocks.retain(|block| {
+            let stays = fast && allowed.contains(&block.piece());
+            if fast && !stays {
+                messages.push(Packet::Short(Outgoing::Reject(*block)));
+            }
+            stays
+        });
+    }
+
+    /// The writer is free again.
+    pub(super) fn on_written(&mut self) {
+        self.busy = None;
+    }
+
+    /// What goes out now, if the writer is free and anything waits.
+    pub(super) fn next(&mut self, now: Duration) -> Option<Sent> {
+        if self.busy.is_some() || self.messages.is_empty() && self.blocks.is_empty() {
+            return None;
+        }
+        let mut packets = std::mem::take(&mut self.messages);
+        let block = self.blocks.pop_front();
+        packets.extend(block.map(|range| Packet::Block(range, self.data)));
+        let bytes: u64 = packets.iter().map(Packet::bytes).sum();
+        let takes = Duration::from_secs_f64(bytes as f64 / self.rate as f64);
+        self.busy = Some(now);
+        if let Some(block) = block {
+            self.sent = (self.sent.0 + u64::from(block.length()), now + takes);
+        }
+        self.last_arrival = now + takes + self.delay;
+        let has_room = self.room.is_none_or(|room| bytes <= room);
+        self.room = self.room.map(|room| room.saturating_sub(bytes));
+        Some(Sent {
+            packets,
+            blocks: u32::from(block.is_some()),
+            arrives: self.last_arrival,
+            free: has_room.then_some(now + takes),
+        })
+    }
+}

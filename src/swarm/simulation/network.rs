@@ -1,0 +1,248 @@
+//! The network: connections of two directions, each with a rate and a delay, which keep the order.
+//!
+//! A direction is written to as `peer/link/writer.rs` does it: all messages that wait, then one block.
+//! While that goes out, at the rate of the direction, nothing else does; the delay later it arrives.
+
+use super::data::Data;
+use super::events::{Event, Events};
+use super::line::Line;
+use crate::swarm::{LinkId, Outgoing};
+use crate::torrent::{BlockRange, PieceIndex, PieceSet};
+use crate::wire::PeerId;
+use crate::wire::extension::ExtensionHandshake;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// The number of a peer in its world.
+pub(super) type PeerNo = usize;
+/// The number of a connection in its world.
+pub(super) type ConnectionNo = usize;
+
+/// Where every peer listens.
+const PORT: u16 = 6_881;
+/// How long a peer takes to see that a connection which it closed has ended.
+const CLOSING: Duration = Duration::from_millis(1);
+
+/// A message or block on its way.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Packet {
+    Choke,
+    Unchoke,
+    Short(Outgoing),
+    Have(PieceIndex),
+    AllowedFast(PieceIndex),
+    Pieces(PieceSet),
+    Handshake(ExtensionHandshake),
+    PeerExchange(Vec<u8>),
+    Block(BlockRange, Data),
+}
+
+impl Packet {
+    /// What an honest peer says of itself.
+    pub(super) fn handshake(upload_only: bool) -> Self {
+        Self::Handshake(ExtensionHandshake {
+            request_queue: Some(2_000),
+            port: Some(PORT),
+            upload_only: Some(upload_only),
+            pex: Some(1),
+            ..ExtensionHandshake::default()
+        })
+    }
+
+    /// Its length on the wire, about.
+    pub(super) fn bytes(&self) -> u64 {
+        match self {
+            Self::Choke | Self::Unchoke => 5,
+            Self::Short(Outgoing::Interested | Outgoing::NotInterested) => 5,
+            Self::Have(_) | Self::AllowedFast(_) => 9,
+            Self::Short(_) => 17,
+            Self::Pieces(pieces) => 5 + pieces.as_bitfield().len() as u64,
+            Self::Handshake(_) => 100,
+            Self::PeerExchange(payload) => 6 + payload.len() as u64,
+            Self::Block(range, _) => 13 + u64::from(range.length()),
+        }
+    }
+}
+
+/// How a peer is linked to the network.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Access {
+    /// Bytes a second of each direction of each connection.
+    pub(super) rate: u64,
+    /// Its part of the delay of a connection.
+    pub(super) delay: Duration,
+    /// Whether it knows BEP 6.
+    pub(super) fast: bool,
+    /// Whether it reads what it is sent.
+    pub(super) reads: bool,
+    /// What its blocks are.
+    pub(super) data: Data,
+}
+
+/// Two directions between two peers.
+#[derive(Debug)]
+struct Connection {
+    /// The caller and the called peer.
+    ends: [PeerNo; 2],
+    /// From the caller, and from the called peer.
+    lines: [Line; 2],
+    is_open: bool,
+}
+
+/// All connections there ever were.
+#[derive(Debug)]
+pub(super) struct Network {
+    accesses: Vec<Access>,
+    connections: Vec<Connection>,
+}
+
+impl Network {
+    pub(super) fn new(accesses: Vec<Access>) -> Self {
+        Self {
+            accesses,
+            connections: Vec::new(),
+        }
+    }
+
+    /// Where a peer listens. Each has a network of its own, as the allowed pieces of BEP 6 go by networks.
+    pub(super) fn address(peer: PeerNo) -> SocketAddr {
+        let [.., high, low] = (peer as u32).to_be_bytes();
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, high, low, 1)), PORT)
+    }
+
+    /// Who listens there.
+    pub(super) fn peer_at(address: SocketAddr) -> PeerNo {
+        match address.ip() {
+            IpAddr::V4(ip) => PeerNo::from(ip.octets()[1]) << 8 | PeerNo::from(ip.octets()[2]),
+            IpAddr::V6(_) => panic!("nobody has {address}"),
+        }
+    }
+
+    pub(super) fn peer_id(peer: PeerNo) -> PeerId {
+        let mut id = [0; 20];
+        id[..8].copy_from_slice(&(peer as u64).to_be_bytes());
+        PeerId(id)
+    }
+
+    /// The number of a connection as its two peers' cores know it.
+    pub(super) fn link_id(connection: ConnectionNo) -> LinkId {
+        LinkId(connection as u64)
+    }
+
+    /// Calls a peer.
+    pub(super) fn call(&mut self, caller: PeerNo, callee: PeerNo, events: &mut Events) {
+        let (from, to) = (self.accesses[caller], self.accesses[callee]);
+        let (rate, delay) = (from.rate.min(to.rate), from.delay + to.delay);
+        let line =
+            |sender: Access, reader: Access| Line::new(rate, delay, sender.data, reader.reads);
+        self.connections.push(Connection {
+            ends: [caller, callee],
+            lines: [line(from, to), line(to, from)],
+            is_open: true,
+        });
+        events.after(delay, Event::Called(self.connections.len() - 1));
+    }
+
+    /// The called peer answers a call.
+    pub(super) fn answer(&mut self, connection: ConnectionNo, admits: bool, events: &mut Events) {
+        let delay = self.connections[connection].lines[1].delay();
+        self.connections[connection].is_open = admits;
+        events.after(delay, Event::Answered(connection, admits));
+    }
+
+    /// Whether the blocks of a peer are wrong.
+    pub(super) fn lies(&self, peer: PeerNo) -> bool {
+        self.accesses[peer].data == Data::Bad
+    }
+
+    /// The caller and the called peer.
+    pub(super) fn ends(&self, connection: ConnectionNo) -> [PeerNo; 2] {
+        self.connections[connection].ends
+    }
+
+    pub(super) fn other_end(&self, connection: ConnectionNo, peer: PeerNo) -> PeerNo {
+        let [caller, callee] = self.connections[connection].ends;
+        if peer == caller { callee } else { caller }
+    }
+
+    /// Whether both ends know BEP 6.
+    pub(super) fn is_fast(&self, connection: ConnectionNo) -> bool {
+        let ends = self.connections[connection].ends;
+        ends.iter().all(|peer| self.accesses[*peer].fast)
+    }
+
+    /// The address of the other end as a peer sees it: a caller has a port of the moment.
+    pub(super) fn seen_address(&self, connection: ConnectionNo, peer: PeerNo) -> SocketAddr {
+        let [caller, callee] = self.connections[connection].ends;
+        if peer == caller {
+            return Self::address(callee);
+        }
+        let port = 40_000 + (connection % 20_000) as u16;
+        SocketAddr::new(Self::address(caller).ip(), port)
+    }
+
+    /// The direction in which a peer sends.
+    pub(super) fn line(&self, connection: ConnectionNo, from: PeerNo) -> &Line {
+        let side = self.side(connection, from);
+        &self.connections[connection].lines[side]
+    }
+
+    /// How many bytes of blocks a peer has sent.
+    pub(super) fn sent(&self, peer: PeerNo) -> u64 {
+        let connections = 0..self.connections.len();
+        let own = connections.filter(|at| self.connections[*at].ends.contains(&peer));
+        own.map(|at| self.line(at, peer).activity(Duration::MAX).sent)
+            .sum()
+    }
+
+    /// Changes what waits to be sent by a peer, and sends what may go.
+    pub(super) fn write<R>(
+        &mut self,
+        connection: ConnectionNo,
+        from: PeerNo,
+        events: &mut Events,
+        change: impl FnOnce(&mut Line) -> R,
+    ) -> R {
+        let side = self.side(connection, from);
+        let to = self.other_end(connection, from);
+        let Connection { lines, is_open, .. } = &mut self.connections[connection];
+        let line = &mut lines[side];
+        let result = change(line);
+        if *is_open && let Some(sent) = line.next(events.now()) {
+            let arrival = Event::Arrived(connection, to, sent.packets);
+            events.at(sent.arrives, arrival);
+            if let Some(free) = sent.free {
+                events.at(free, Event::Written(connection, from, sent.blocks));
+            }
+        }
+        result
+    }
+
+    /// What a peer wrote is out: the next may go.
+    pub(super) fn on_written(
+        &mut self,
+        connection: ConnectionNo,
+        from: PeerNo,
+        events: &mut Events,
+    ) {
+        self.write(connection, from, events, Line::on_written);
+    }
+
+    /// Ends a connection. The other end sees it after what is on its way to it.
+    pub(super) fn close(&mut self, connection: ConnectionNo, by: PeerNo, events: &mut Events) {
+        let side = self.side(connection, by);
+        let other = self.other_end(connection, by);
+        let Connection { lines, is_open, .. } = &mut self.connections[connection];
+        if std::mem::take(is_open) {
+            let seen = lines[side]
+                .last_arrival()
+                .max(events.now() + lines[side].delay());
+            events.after(CLOSING, Event::Closed(connection, by));
+            events.at(seen, Event::Closed(connection, other));
+        }
+    }
+
+    fn side(&self, connection: ConnectionNo, from: PeerNo) -> usize {
+        usize::from(self.connections[connection].ends[0] != from)
+    }
+}

@@ -1,0 +1,209 @@
+//! Peers that misbehave. None has a core: each does the little that its manner needs.
+
+use super::environment::Environment;
+use super::events::Event;
+use super::network::{ConnectionNo, Network, Packet, PeerNo};
+use crate::swarm::Outgoing;
+use crate::torrent::{Lengths, PieceIndex, PieceSet};
+use crate::wire::extension::ExtensionHandshake;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// One that chokes again and again does so after this many blocks.
+const BETWEEN_CHOKES: u32 = 8;
+/// One that tells late of what it has tells of a piece this often.
+const LATE: Duration = Duration::from_millis(400);
+/// One that asks much asks for everything this often.
+const GREED: Duration = Duration::from_secs(1);
+
+/// How a peer misbehaves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Manner {
+    /// Its blocks are wrong.
+    Lying,
+    /// It answers no request.
+    Silent,
+    /// It rejects half of the requests; without BEP 6 it drops them.
+    Rejecting,
+    /// It goes after this many blocks, and does not come back.
+    Leaving(u32),
+    /// After each eight blocks it chokes for so long, and drops what it was asked for.
+    Choking(Duration),
+    /// It tells of its pieces one by one, and of none at first.
+    Late,
+    /// It asks for everything again and again, and never reads.
+    Greedy,
+}
+
+/// A peer that misbehaves.
+#[derive(Debug)]
+pub(super) struct Rogue {
+    no: PeerNo,
+    lengths: Lengths,
+    manner: Manner,
+    /// What it has told of.
+    told: PieceSet,
+    /// What it has not told of yet.
+    untold: Vec<PieceIndex>,
+    links: BTreeSet<ConnectionNo>,
+    /// Blocks that it sent.
+    sent: u32,
+    /// It serves nothing now.
+    chokes: bool,
+    is_gone: bool,
+}
+
+impl Rogue {
+    /// One that has these pieces.
+    pub(super) fn new(no: PeerNo, manner: Manner, lengths: Lengths, has: PieceSet) -> Self {
+        let (told, untold) = match manner {
+            Manner::Late => {
+                let has = lengths.all_pieces().filter(|piece| has.contains(*piece));
+                (PieceSet::empty(&lengths), has.collect())
+            }
+            _ => (has, Vec::new()),
+        };
+        Self {
+            no,
+            lengths,
+            manner,
+            told,
+            untold,
+            links: BTreeSet::new(),
+            sent: 0,
+            chokes: false,
+            is_gone: false,
+        }
+    }
+
+    /// It calls these peers, and begins to do what it does from time to time.
+    pub(super) fn begin(&mut self, calls: &[PeerNo], env: &mut Environment) {
+        calls.iter().for_each(|peer| env.call(self.no, *peer));
+        match self.manner {
+            Manner::Late => env.events.after(LATE, Event::Woken(self.no)),
+            Manner::Greedy => env.events.after(GREED, Event::Woken(self.no)),
+            _ => {}
+        }
+    }
+
+    pub(super) fn on_called(&mut self, connection: ConnectionNo, env: &mut Environment) {
+        let admits = !self.is_gone;
+        env.network.answer(connection, admits, &mut env.events);
+        self.on_answered(connection, admits, env);
+    }
+
+    pub(super) fn on_answered(
+        &mut self,
+        connection: ConnectionNo,
+        admits: bool,
+        env: &mut Environment,
+    ) {
+        if !admits || self.is_gone {
+            return env.network.close(connection, self.no, &mut env.events);
+        }
+        self.links.insert(connection);
+        let handshake = ExtensionHandshake {
+            port: Some(Network::address(self.no).port()),
+            ..ExtensionHandshake::default()
+        };
+        env.send(connection, self.no, Packet::Pieces(self.told.clone()));
+        env.send(connection, self.no, Packet::Handshake(handshake));
+    }
+
+    pub(super) fn on_closed(&mut self, connection: ConnectionNo) {
+        self.links.remove(&connection);
+    }
+
+    pub(super) fn on_packets(
+        &mut self,
+        connection: ConnectionNo,
+        packets: Vec<Packet>,
+        env: &mut Environment,
+    ) {
+        if !self.links.contains(&connection) || self.manner == Manner::Greedy {
+            return;
+        }
+        for packet in packets {
+            let fast = env.network.is_fast(connection);
+            match packet {
+                Packet::Short(Outgoing::Interested) if !self.chokes => {
+                    env.send(connection, self.no, Packet::Unchoke);
+                }
+                Packet::Short(Outgoing::Cancel(range)) => {
+                    env.write(connection, self.no, |line| line.cancel_block(range, fast));
+                }
+                Packet::Short(Outgoing::Request(range)) => {
+                    let drops = match self.manner {
+                        Manner::Silent => continue,
+                        Manner::Rejecting => env.rng.bool(),
+                        _ => self.chokes,
+                    };
+                    if !drops {
+                        env.write(connection, self.no, |line| line.push_block(range));
+                    } else if fast {
+                        let reject = Packet::Short(Outgoing::Reject(range));
+                        env.send(connection, self.no, reject);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Some blocks went out.
+    pub(super) fn on_sent(&mut self, blocks: u32, env: &mut Environment) {
+        self.sent += blocks;
+        match self.manner {
+            Manner::Leaving(after) if self.sent >= after => {
+                self.is_gone = true;
+                for connection in &self.links {
+                    env.network.close(*connection, self.no, &mut env.events);
+                }
+            }
+            Manner::Choking(pause)
+                if blocks > 0 && !self.chokes && self.sent.is_multiple_of(BETWEEN_CHOKES) =>
+            {
+                self.chokes = true;
+                for connection in &self.links {
+                    let fast = env.network.is_fast(*connection);
+                    env.write(*connection, self.no, |line| line.choke(fast, &[]));
+                }
+                env.events.after(pause, Event::Woken(self.no));
+            }
+            _ => {}
+        }
+    }
+
+    /// It does what it does from time to time.
+    pub(super) fn on_woken(&mut self, env: &mut Environment) {
+        match self.manner {
+            Manner::Choking(_) => {
+                self.chokes = false;
+                self.send_all(&Packet::Unchoke, env);
+            }
+            Manner::Late => {
+                let Some(piece) = self.untold.pop() else {
+                    return;
+                };
+                self.told.insert(piece);
+                self.send_all(&Packet::Have(piece), env);
+                env.events.after(LATE, Event::Woken(self.no));
+            }
+            Manner::Greedy => {
+                self.send_all(&Packet::Short(Outgoing::Interested), env);
+                for piece in self.lengths.all_pieces().take(100) {
+                    let block = self.lengths.block(piece, 0).expect("each piece has one");
+                    self.send_all(&Packet::Short(Outgoing::Request(block)), env);
+                }
+                env.events.after(GREED, Event::Woken(self.no));
+            }
+            _ => {}
+        }
+    }
+
+    fn send_all(&self, packet: &Packet, env: &mut Environment) {
+        for connection in &self.links {
+            env.send(*connection, self.no, packet.clone());
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Worlds of one kind, and what is expected of that kind. The downloader is peer 0.
+
+use super::network::Network;
+use super::plan::{PeerPlan, Plan, Role};
+use super::rogue::Manner;
+use super::world::World;
+use crate::swarm::CloseReason;
+use crate::torrent::{BLOCK, Lengths};
+use std::time::Duration;
+
+const PIECE: i64 = 512 << 10;
+/// A block takes 200 us.
+const RATE: u64 = 80_000_000;
+
+/// One downloader of so many MiB, and these others.
+fn world(mib: u64, others: impl IntoIterator<Item = PeerPlan>, seed: u64) -> World {
+    let lengths = Lengths::new(mib << 20, PIECE).unwrap();
+    let downloader = PeerPlan::new(Role::Downloader).at(8 * RATE);
+    let peers = std::iter::once(downloader).chain(others).collect();
+    World::new(&Plan::of(lengths, peers, seed))
+}
+
+fn seed() -> PeerPlan {
+    PeerPlan::new(Role::Seed).at(RATE)
+}
+
+fn rogue(manner: Manner) -> PeerPlan {
+    PeerPlan::new(Role::Rogue(manner)).at(RATE)
+}
+
+fn partial(share: u8, rate: u64) -> PeerPlan {
+    let peer = PeerPlan::new(Role::Partial).at(rate);
+    PeerPlan { share, ..peer }
+}
+
+#[test]
+fn owners_of_one_pace_give_alike() {
+    let mut world = world(64, vec![seed(); 4], 7);
+    world.run();
+    let blocks = (64 << 20) / u64::from(BLOCK);
+    for no in 1..=4 {
+        let sent = world.sent(no) / u64::from(BLOCK);
+        let alike = blocks / 5..blocks / 3;
+        assert!(alike.contains(&sent), "{no} gave {sent} of {blocks}");
+    }
+}
+
+#[test]
+fn outside_endgame_no_block_is_asked_for_twice() {
+    let others = [
+        seed().at(2 * RATE),
+        partial(60, RATE / 2),
+        partial(30, RATE / 5),
+    ];
+    let mut world = world(32, others, 3);
+    world.run();
+    let blocks = (32 << 20) / BLOCK;
+    let (asked, again) = world.peer(0).watch().requests();
+    assert!(
+        asked <= blocks + again && again < 64,
+        "{asked} for {blocks}, {again} again"
+    );
+}
+
+#[test]
+fn a_silent_owner_does_not_hold_up_the_end() {
+    let others = [seed().at(2 * RATE), rogue(Manner::Silent)];
+    let took = world(4, others, 5).run();
+    assert!(
+        took < Duration::from_secs(1),
+        "endgame comes before the time-out: {took:?}"
+    );
+}
+
+#[test]
+fn owners_that_choke_again_and_again_do_not_stall_a_download() {
+    for fast in [false, true] {
+        let pause = Duration::from_secs(2);
+        let choking = PeerPlan {
+            fast,
+            ..rogue(Manner::Choking(pause))
+        };
+        let took = world(4, vec![choking; 2], 5).run();
+        // 256 blocks, eight at a time from each of the two.
+        assert!(took < 16 * pause + Duration::from_secs(1), "{took:?}");
+    }
+    let choking = rogue(Manner::Choking(Duration::from_secs(3_600)));
+    let took = world(4, [seed(), choking], 5).run();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
+fn a_liar_among_sound_owners_is_found_and_nobody_else_blamed() {
+    let others = [seed(), rogue(Manner::Lying), seed().at(RATE * 2 / 3)];
+    let mut world = world(8, others, 11);
+    let end = world.run();
+    let contacts = world.peer(0).core().contacts();
+    let barred = (0..4).filter(|no| contacts.is_barred(Network::address(*no), end));
+    assert_eq!(barred.collect::<Vec<_>>(), [2]);
+    let ends = world.peer(0).watch().ends();
+    let proofs = ends
+        .iter()
+        .filter(|end| matches!(end, CloseReason::BadPiece(_)));
+    assert_eq!(proofs.count(), 1, "{ends:?}");
+}
+
+#[test]
+fn one_that_never_reads_and_one_that_delivers_nothing_lose_their_links() {
+    // Half a minute for everything.
+    let slow = PeerPlan::new(Role::Seed).at(256 << 10);
+    let others = [slow, rogue(Manner::Greedy), rogue(Manner::Silent)];
+    let mut world = world(8, others, 2);
+    world.run();
+    let ends = world.peer(0).watch().ends();
+    assert!(ends.contains(&CloseReason::DoesNotRead), "{ends:?}");
+    assert!(ends.contains(&CloseReason::DeliversNothing), "{ends:?}");
+}

@@ -1,0 +1,90 @@
+//! Worlds drawn from seeds.
+//!
+//! A failing seed prints itself. `PIECEFUL_SEED=N cargo test --lib swarm::simulation::schedules`
+//! replays it. The long mode is `PIECEFUL_SCHEDULES=1000000 cargo test --release --lib
+//! swarm::simulation::schedules`.
+
+use super::plan::{Plan, Role};
+use super::world::World;
+use std::time::Duration;
+
+/// Prints the seed of a world that fails.
+struct Named(&'static str, u64);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("the {} world of seed {} fails", self.0, self.1);
+        }
+    }
+}
+
+/// The seeds to run: the one that the environment names, or so many.
+fn seeds(usual: u64) -> std::ops::Range<u64> {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    match number("PIECEFUL_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("PIECEFUL_SCHEDULES").unwrap_or(usual),
+    }
+}
+
+fn run_small_worlds(usual: u64) {
+    for seed in seeds(usual) {
+        let _named = Named("small", seed);
+        World::new(&Plan::small(seed)).run();
+    }
+}
+
+#[test]
+fn small_worlds_end_with_every_piece_everywhere() {
+    run_small_worlds(200);
+}
+
+#[test]
+#[ignore = "takes a minute or more"]
+fn many_small_worlds_end_with_every_piece_everywhere() {
+    run_small_worlds(2_000);
+}
+
+/// Runs worlds of two hundred peers. Nobody starves while others finish: a download takes at most
+/// twice as long as the middle one and as its own line would need for everything over one connection.
+fn run_large_worlds(usual: u64) {
+    for seed in seeds(usual) {
+        let _named = Named("large", seed);
+        let plan = Plan::large(seed);
+        let mut world = World::new(&plan);
+        let last = world.run();
+        let ends = world.honest().filter_map(|(no, peer)| {
+            let is_download = plan.peers[no].role == Role::Downloader;
+            let end = peer.complete_at().filter(|_| is_download)?;
+            let alone = plan.lengths.total() as f64 / plan.peers[no].rate as f64;
+            Some((end, Duration::from_secs_f64(alone)))
+        });
+        let mut ends: Vec<(Duration, Duration)> = ends.collect();
+        ends.sort_unstable();
+        let (middle, _) = ends[ends.len() / 2];
+        let downloads = ends.len();
+        println!(
+            "seed {seed}: {downloads} downloads, the middle one {middle:?}, the last {last:?}"
+        );
+        assert!(downloads >= 140);
+        for (end, alone) in ends {
+            let fair = 2 * (middle + alone);
+            assert!(
+                end <= fair,
+                "one took {end:?}, {middle:?} and {alone:?} are fair"
+            );
+        }
+    }
+}
+
+#[test]
+fn two_hundred_peers_end_with_every_piece_everywhere_and_nobody_starves() {
+    run_large_worlds(1);
+}
+
+#[test]
+#[ignore = "takes a minute or more"]
+fn two_hundred_peers_fare_as_well_in_many_worlds() {
+    run_large_worlds(10);
+}

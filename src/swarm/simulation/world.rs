@@ -1,0 +1,210 @@
+//! A world: its peers, and the loop that hands each event to whom it concerns.
+
+use super::environment::Environment;
+use super::events::{Event, Events};
+use super::honest::Honest;
+use super::network::{Network, PeerNo};
+use super::plan::{PeerPlan, Plan, Role, draw};
+use super::rogue::Rogue;
+use super::watch::Watch;
+use crate::swarm::{Checked, Phase, Terms, UploadSlots};
+use crate::torrent::{InfoHash, Lengths, PieceSet};
+use fastrand::Rng;
+use std::time::Duration;
+
+/// How long a world goes on after all downloads have ended, so that what is left over is seen.
+const AFTERMATH: Duration = Duration::from_secs(2);
+/// Requests become stale so often in a row before a link ends.
+const MAX_STALLS: u32 = 3;
+/// How long a peer may leave unread what it is sent.
+const MAX_UNREAD: Duration = Duration::from_secs(20);
+/// The most blocks asked of one link at a time, as `peer` has it.
+const LARGEST_WINDOW: u32 = 512;
+
+/// A peer of a world.
+#[derive(Debug)]
+enum Peer {
+    Honest(Box<Honest>),
+    Rogue(Rogue),
+}
+
+/// A world.
+#[derive(Debug)]
+pub(super) struct World {
+    peers: Vec<Peer>,
+    env: Environment,
+    bound: Duration,
+}
+
+impl World {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let mut env = Environment {
+            events: Events::default(),
+            network: Network::new(plan.peers.iter().map(PeerPlan::access).collect()),
+            rng: Rng::with_seed(plan.seed),
+        };
+        let mut peers = Vec::new();
+        for (no, peer) in plan.peers.iter().enumerate() {
+            let others = plan.known.of(no, plan.peers.len(), &mut env.rng);
+            let has = peer.has(&plan.lengths, &mut env.rng);
+            peers.push(match peer.role {
+                Role::Rogue(manner) => {
+                    let mut rogue = Rogue::new(no, manner, plan.lengths, has);
+                    let called = env.rng.usize(..=others.len().min(4));
+                    rogue.begin(&others[..called], &mut env);
+                    Peer::Rogue(rogue)
+                }
+                _ => Peer::Honest(Box::new(honest(plan, no, has, &others, &mut env))),
+            });
+        }
+        Self {
+            peers,
+            env,
+            bound: plan.bound,
+        }
+    }
+
+    /// Runs until every honest peer is complete and a while longer, and checks what is left over.
+    /// Returns how long it took.
+    pub(super) fn run(&mut self) -> Duration {
+        let mut end = None;
+        while end.is_none_or(|end| self.env.events.now() < end + AFTERMATH) {
+            let event = self.env.events.advance().expect("clocks tick for ever");
+            let may_end = matches!(event, Event::Finished(_));
+            self.handle(event);
+            let now = self.env.events.now();
+            if may_end && self.honest().all(|(_, peer)| is_complete(peer)) {
+                end = Some(now);
+            }
+            if now > self.bound {
+                let late = self.honest().find(|(_, peer)| !is_complete(peer));
+                assert!(late.is_none(), "it does not end: {late:#?}");
+            }
+        }
+        for peer in &mut self.peers {
+            if let Peer::Honest(peer) = peer {
+                peer.check_end();
+            }
+        }
+        end.unwrap_or_default()
+    }
+
+    /// The honest peers and their numbers.
+    pub(super) fn honest(&self) -> impl Iterator<Item = (PeerNo, &Honest)> {
+        let peers = self.peers.iter().enumerate();
+        peers.filter_map(|(no, peer)| match peer {
+            Peer::Honest(peer) => Some((no, &**peer)),
+            Peer::Rogue(_) => None,
+        })
+    }
+
+    /// An honest peer.
+    pub(super) fn peer(&self, no: PeerNo) -> &Honest {
+        match &self.peers[no] {
+            Peer::Honest(peer) => peer,
+            Peer::Rogue(_) => panic!("{no} is not honest"),
+        }
+    }
+
+    /// How many bytes of blocks a peer has sent.
+    pub(super) fn sent(&self, no: PeerNo) -> u64 {
+        self.env.network.sent(no)
+    }
+
+    fn handle(&mut self, event: Event) {
+        let env = &mut self.env;
+        match event {
+            Event::Called(connection) => {
+                let [_, callee] = env.network.ends(connection);
+                match &mut self.peers[callee] {
+                    Peer::Honest(peer) => peer.on_called(connection, env),
+                    Peer::Rogue(peer) => peer.on_called(connection, env),
+                }
+            }
+            Event::Answered(connection, admits) => {
+                let [caller, _] = env.network.ends(connection);
+                match &mut self.peers[caller] {
+                    Peer::Honest(peer) => peer.on_answered(connection, admits, env),
+                    Peer::Rogue(peer) => peer.on_answered(connection, admits, env),
+                }
+            }
+            Event::Arrived(connection, no, packets) => match &mut self.peers[no] {
+                Peer::Honest(peer) => peer.on_packets(connection, packets, env),
+                Peer::Rogue(peer) => peer.on_packets(connection, packets, env),
+            },
+            Event::Written(connection, no, blocks) => {
+                if let Peer::Rogue(peer) = &mut self.peers[no] {
+                    peer.on_sent(blocks, env);
+                }
+                env.network.on_written(connection, no, &mut env.events);
+            }
+            Event::Closed(connection, no) => match &mut self.peers[no] {
+                Peer::Honest(peer) => peer.on_closed(connection, env),
+                Peer::Rogue(peer) => peer.on_closed(connection),
+            },
+            Event::Tick(no) | Event::Worker(no, _) | Event::Finished(no) | Event::Woken(no) => {
+                match (&mut self.peers[no], event) {
+                    (Peer::Honest(peer), Event::Tick(_)) => peer.on_tick(env),
+                    (Peer::Honest(peer), Event::Worker(_, job)) => peer.on_worker(job, env),
+                    (Peer::Honest(peer), Event::Finished(_)) => peer.on_finished(env),
+                    (Peer::Rogue(peer), Event::Woken(_)) => peer.on_woken(env),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+fn is_complete(peer: &Honest) -> bool {
+    *peer.core().phase() == Phase::Complete
+}
+
+fn honest(
+    plan: &Plan,
+    no: PeerNo,
+    owned: PieceSet,
+    others: &[PeerNo],
+    env: &mut Environment,
+) -> Honest {
+    let peer = &plan.peers[no];
+    let needed = match peer.role {
+        Role::Downloader => draw(peer.needs, &plan.lengths, &mut env.rng),
+        _ => owned.clone(),
+    };
+    let missing = without(&needed, &owned, &plan.lengths);
+    let terms = Terms {
+        info_hash: InfoHash([7; 20]),
+        lengths: plan.lengths,
+        own_id: Network::peer_id(no),
+        is_private: false,
+        exchanges_peers: true,
+        in_order: peer.in_order,
+        max_peers: peer.max_peers,
+        upload_slots: UploadSlots::Fixed(peer.slots),
+        largest_window: LARGEST_WINDOW,
+        max_stalls: MAX_STALLS,
+        max_unread: MAX_UNREAD,
+    };
+    let watch = Watch::new(plan.lengths, missing, peer.slots);
+    let mut honest = Honest::new(no, terms, watch, peer.buffers, plan.seed);
+    if !plan.is_checked {
+        honest.check_rarely();
+    }
+    others.iter().for_each(|other| honest.learn(*other));
+    let checked = Checked {
+        owned,
+        needed,
+        is_whole: peer.role == Role::Seed,
+    };
+    honest.begin(checked, env);
+    honest
+}
+
+/// The first pieces without the second.
+fn without(pieces: &PieceSet, others: &PieceSet, lengths: &Lengths) -> PieceSet {
+    let mut left = pieces.clone();
+    for piece in lengths.all_pieces().filter(|piece| others.contains(*piece)) {
+        left.remove(piece);
+    }
+    left
+}
