@@ -50,6 +50,8 @@ pub(super) struct Download<B> {
     budget: Box<dyn Budget>,
     /// Blocks of runs that are with workers.
     with_workers: u32,
+    /// When what was half fetched was last given up.
+    abandoned: Duration,
 }
 
 impl<B> Download<B> {
@@ -62,6 +64,7 @@ impl<B> Download<B> {
             hashes: HashMap::new(),
             budget,
             with_workers: 0,
+            abandoned: Duration::ZERO,
         }
     }
 
@@ -152,9 +155,15 @@ impl<B> Download<B> {
         self.budget.release(blocks);
     }
 
+    /// For how long nothing was given up.
+    pub(super) fn since_abandoned(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.abandoned)
+    }
+
     /// Gives up what is half fetched, so that its buffers can serve others. Returns the requests that
     /// are to be cancelled. To be called only while nothing is with workers.
-    pub(super) fn abandon(&mut self) -> Vec<(LinkId, Vec<BlockRange>)> {
+    pub(super) fn abandon(&mut self, now: Duration) -> Vec<(LinkId, Vec<BlockRange>)> {
+        self.abandoned = now;
         let asked = self.picker.abandon_active();
         self.drop_pending();
         asked

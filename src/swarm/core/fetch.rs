@@ -226,8 +226,10 @@ impl<B: Debug> Fetch<B> {
             && !self.servers.any_asked()
             && self.download.with_workers() == 0
             && self.progress.idle(now) > IDLE
+            // What is asked for after that has as long: it would be given up again at once.
+            && self.download.since_abandoned(now) > IDLE
         {
-            for (id, blocks) in self.download.abandon() {
+            for (id, blocks) in self.download.abandon(now) {
                 let cancels = blocks.into_iter().map(Outgoing::Cancel);
                 effects.extend(cancels.map(|cancel| Effect::Send(id, cancel)));
             }

@@ -115,3 +115,26 @@ fn one_that_never_reads_and_one_that_delivers_nothing_lose_their_links() {
     assert!(ends.contains(&CloseReason::DoesNotRead), "{ends:?}");
     assert!(ends.contains(&CloseReason::DeliversNothing), "{ends:?}");
 }
+
+#[test]
+fn a_silent_link_does_not_keep_what_it_is_to_deliver_alone() {
+    let silent = rogue(Manner::Silent);
+    for seed_of_all in 0..10 {
+        // A piece that failed is to come from one link alone, perhaps from a silent one.
+        let far = Duration::from_millis(30);
+        let others = [
+            PeerPlan {
+                delay: far,
+                ..seed()
+            },
+            PeerPlan {
+                delay: far,
+                ..rogue(Manner::Lying)
+            },
+            silent.clone(),
+            silent.clone(),
+        ];
+        let took = world(2, others, seed_of_all).run();
+        assert!(took < Duration::from_secs(60), "{took:?}");
+    }
+}
