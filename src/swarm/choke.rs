@@ -11,6 +11,8 @@
 //! As long as everyone who is interested can have a slot, everyone has one at once, and keeps it through a loss of
 //! interest unless another needs it: never are more unchoked than there are slots. In scope: who. Out of scope: what a choke does to requests.
 
+#[cfg(test)]
+use super::mutation::{Mutation, is_planted};
 use super::{LinkId, Rate};
 use fastrand::Rng;
 use std::cmp::Reverse;
@@ -140,6 +142,8 @@ impl Choker {
             UploadSlots::Fixed(number) => number.max(1),
             UploadSlots::ByRate { limit } => fewest(limit),
         };
+        #[cfg(test)]
+        let number = number + usize::from(is_planted(Mutation::SlotTooMany));
         Self {
             slots,
             number,

@@ -37,6 +37,8 @@ pub use servers::Trust;
 pub use terms::{Checked, Terms};
 
 use super::contacts::Contacts;
+#[cfg(test)]
+use super::mutation::{Mutation, is_planted};
 use super::{Candidates, LinkId, Picker, Run, Verdict};
 use crate::torrent::{BlockRange, Hasher, PieceIndex, PieceSet};
 use crate::wire::Event;
@@ -386,6 +388,10 @@ impl<B: Debug> Core<B> {
         let verdict = self.fetch.on_piece_failed(piece, sources);
         if let Verdict::Proven(id) = verdict {
             for source in sources.keys() {
+                #[cfg(test)]
+                if is_planted(Mutation::LiarNotBarred) {
+                    continue;
+                }
                 if let Source::Peer(address) = source {
                     self.peers.contacts_mut().bar(*address, now + BARRED);
                 }

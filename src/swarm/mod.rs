@@ -14,6 +14,8 @@ mod choke;
 mod contacts;
 mod core;
 mod link_id;
+#[cfg(test)]
+mod mutation;
 mod peer_exchange;
 mod picker;
 mod rarity;

@@ -26,6 +26,8 @@ pub use pieces::Verdict;
 
 #[cfg(test)]
 use super::active::ActivePiece;
+#[cfg(test)]
+use super::mutation::{Mutation, is_planted};
 use super::{LinkId, RUN_BLOCKS, Run};
 use crate::torrent::{BlockRange, Lengths, PieceIndex, PieceSet};
 use link::Link;
@@ -104,6 +106,12 @@ impl Picker {
 
     /// A link is closed; the blocks requested from it are free again.
     pub fn remove_link(&mut self, id: LinkId) {
+        #[cfg(test)]
+        if is_planted(Mutation::LostLinkKeepsBlocks)
+            && let Some(link) = self.links.get_mut(&id)
+        {
+            while link.requests.cancel_first().is_some() {}
+        }
         self.release_all(id);
         let Some(link) = self.links.remove(&id) else {
             return;
@@ -187,6 +195,8 @@ impl Picker {
     /// The link serves requests no longer. With `forget`, pending requests are dropped (BEP 3: a
     /// choke drops requests; with BEP 6 each is rejected on its own).
     pub fn on_choke(&mut self, id: LinkId, forget: bool) {
+        #[cfg(test)]
+        let forget = forget && !is_planted(Mutation::ChokeKeepsRequests);
         if let Some(link) = self.links.get_mut(&id) {
             link.choked = true;
             if forget {
@@ -257,6 +267,10 @@ impl Picker {
             return;
         }
         let start = out.len();
+        #[cfg(test)]
+        if is_planted(Mutation::AskedTwice) {
+            pieces.take_again(link, now, room, out);
+        }
         let fast = window >= RUN_BLOCKS as usize / 2;
         loop {
             let left = (start + room).saturating_sub(out.len());
@@ -315,6 +329,10 @@ impl Picker {
             if link.choked {
                 link.disallow(range.piece());
             }
+            #[cfg(test)]
+            if is_planted(Mutation::RejectKeepsBlock) {
+                return;
+            }
             self.pieces.release(id, range);
         }
     }
@@ -346,6 +364,10 @@ impl Picker {
             .map(|link| (link.id, link.requests.in_flight().collect()))
             .collect();
         for (id, _) in &stalled {
+            #[cfg(test)]
+            if is_planted(Mutation::StalledKeepsBlocks) {
+                continue;
+            }
             self.release_all(*id);
             // Long stretches have long answers, of which the first byte may come late.
             if let Some(link) = self.links.get_mut(id)

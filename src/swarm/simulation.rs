@@ -16,6 +16,7 @@
 //! |---|---|
 //! | `schedules` | worlds drawn from a seed: many small ones, some of 200 peers |
 //! | `scenarios` | worlds of one kind, with what is expected of that kind |
+//! | `mutations` | small worlds with a fault planted in the program: each is caught |
 //!
 //! [`Core`]: super::Core
 
@@ -24,6 +25,7 @@ mod environment;
 mod events;
 mod honest;
 mod line;
+mod mutations;
 mod network;
 mod plan;
 mod rogue;

@@ -8,6 +8,8 @@ use super::link::Link;
 use super::message::Unasked;
 use super::progress::Progress;
 use super::servers::{Servers, Trust};
+#[cfg(test)]
+use crate::swarm::mutation::{Mutation, is_planted};
 use crate::swarm::{LinkId, Picker, Run, Verdict};
 use crate::torrent::{BlockRange, Hasher, Lengths, PieceIndex};
 use std::collections::BTreeMap;
@@ -138,6 +140,10 @@ impl<B: Debug> Fetch<B> {
                 // A web seed takes no messages; it sees that the block is not awaited any more.
                 let asked = cancel.into_iter().flatten();
                 for other in asked.filter(|other| links.contains_key(other)) {
+                    #[cfg(test)]
+                    if is_planted(Mutation::CancelLeftOut) {
+                        continue;
+                    }
                     effects.push(Effect::Send(other, Outgoing::Cancel(range)));
                 }
                 if let Some((run, blocks)) = completed {
@@ -190,6 +196,10 @@ impl<B: Debug> Fetch<B> {
         for (id, link) in links {
             if link.interested && !self.picker().is_interesting(*id) {
                 link.interested = false;
+                #[cfg(test)]
+                if is_planted(Mutation::InterestNotRenewed) {
+                    link.interested = true;
+                }
                 effects.push(Effect::Send(*id, Outgoing::NotInterested));
             }
         }
@@ -230,6 +240,10 @@ impl<B: Debug> Fetch<B> {
             && self.download.since_abandoned(now) > IDLE
         {
             for (id, blocks) in self.download.abandon(now) {
+                #[cfg(test)]
+                if is_planted(Mutation::GivenUpUntold) {
+                    continue;
+                }
                 let cancels = blocks.into_iter().map(Outgoing::Cancel);
                 effects.extend(cancels.map(|cancel| Effect::Send(id, cancel)));
             }
@@ -267,6 +281,10 @@ impl<B: Debug> Fetch<B> {
         let length = self.lengths.length(piece);
         self.progress.on_verified(length, sources);
         self.servers.on_verified(sources);
+        #[cfg(test)]
+        if is_planted(Mutation::HaveLeftOut) {
+            return;
+        }
         effects.push(Effect::SendHaves(piece));
     }
 

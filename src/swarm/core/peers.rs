@@ -6,6 +6,8 @@ use super::link::{Activity, Link, Remote};
 use super::message::Breach;
 use super::terms::Terms;
 use crate::swarm::contacts::{Contacts, MAX_CALLING};
+#[cfg(test)]
+use crate::swarm::mutation::{Mutation, is_planted};
 use crate::swarm::{Choker, LinkId, Picker, Seen};
 use crate::torrent::{BlockRange, PieceSet};
 use crate::wire::extension::ExtensionHandshake;
@@ -140,6 +142,8 @@ impl Peers {
         }
         let mut others = self.links.iter();
         let other = others.find(|(_, link)| link.remote().peer_id == remote.peer_id);
+        #[cfg(test)]
+        let other = other.filter(|_| !is_planted(Mutation::TwoLinks));
         let Some((other, link)) = other.map(|(id, link)| (*id, link)) else {
             let is_full = self.links.len() >= terms.max_peers;
             return match is_full && !self.make_room(picker, now, effects) {
@@ -321,11 +325,16 @@ impl Peers {
         effects: &mut Vec<Effect<B>>,
     ) {
         let is_owned = serves && picker.owned().contains(block.piece());
+        #[cfg(test)]
+        let is_owned = is_owned || is_planted(Mutation::UnownedServed);
         let theirs = picker.pieces_of(id).map_or(0, PieceSet::count);
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
-        if is_owned && (self.choker.is_served(id) || link.serves_choked(block, theirs)) {
+        let is_served = self.choker.is_served(id);
+        #[cfg(test)]
+        let is_served = is_served || is_planted(Mutation::ChokedServed);
+        if is_owned && (is_served || link.serves_choked(block, theirs)) {
             effects.push(Effect::Serve(id, block));
         } else if link.remote().fast {
             effects.push(Effect::Send(id, Outgoing::Reject(block)));
@@ -398,6 +407,10 @@ impl Peers {
         effects: &mut Vec<Effect<B>>,
     ) {
         for change in self.choker.decide(now, only_uploads) {
+            #[cfg(test)]
+            if change.choked && is_planted(Mutation::ChokeLeftOut) {
+                continue;
+            }
             effects.push(match change.choked {
                 true => Effect::Choke(change.link),
                 false => Effect::Unchoke(change.link),

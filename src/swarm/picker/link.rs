@@ -2,6 +2,8 @@
 
 use super::requests::Requests;
 use crate::swarm::LinkId;
+#[cfg(test)]
+use crate::swarm::mutation::{Mutation, is_planted};
 use crate::torrent::{Lengths, PieceIndex, PieceSet};
 
 /// How many pieces are kept that a link allows while it chokes us, and how many that it suggests; BEP 6 has ten of them.
@@ -55,11 +57,19 @@ impl Link {
 
     /// Whether it has the piece and would send it.
     pub(super) fn offers(&self, piece: PieceIndex) -> bool {
+        #[cfg(test)]
+        if is_planted(Mutation::AskedWhileChoked) {
+            return self.has.contains(piece);
+        }
         self.has.contains(piece) && (!self.choked || self.allowed.contains(&piece))
     }
 
     /// Whether it would send any piece that is wanted.
     pub(super) fn serves(&self, wants: impl Fn(PieceIndex) -> bool) -> bool {
+        #[cfg(test)]
+        if is_planted(Mutation::AskedWhileChoked) {
+            return self.wanted > 0;
+        }
         let mut allowed = self.allowed.iter();
         self.wanted > 0
             && (!self.choked || allowed.any(|piece| self.has.contains(*piece) && wants(*piece)))

@@ -3,6 +3,8 @@
 use super::link::Link;
 use crate::swarm::LinkId;
 use crate::swarm::active::{ActivePiece, Arrived};
+#[cfg(test)]
+use crate::swarm::mutation::{Mutation, is_planted};
 use crate::swarm::rarity::Rarity;
 use crate::torrent::{BlockRange, Lengths, PieceIndex, PieceSet};
 use fastrand::Rng;
@@ -150,8 +152,14 @@ impl Pieces {
     /// A piece was complete and did not verify; it waits to be fetched again.
     pub(super) fn failed(&mut self, piece: PieceIndex) -> Verdict {
         let sources = self.forget_active(piece);
+        #[cfg(test)]
+        if is_planted(Mutation::FailedNotFetched) {
+            return Verdict::Unclear;
+        }
         self.wait_again(piece);
         match sources.as_slice() {
+            #[cfg(test)]
+            [first, ..] if is_planted(Mutation::WrongOneBlamed) => Verdict::Proven(*first),
             [only] => Verdict::Proven(*only),
             _ => {
                 self.doubtful.insert(piece);
