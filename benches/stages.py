@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""Processor time for each stage of a transfer, of two binaries by turns: open links and links between members of a group.
+
+    benches/stages.py OLD NEW [ROUNDS [MIB]]     5 rounds and 1,024 MiB unless told otherwise
+
+One seed and one leech of each binary on loopback, all files in memory. Each round fetches the same file with OLD and NEW, through an open
+swarm and through a group. `perf` samples both processes 2,000 times a second of processor time: a sample counts for the stage of the
+system call or of the function that it met, and the samples of a process share its processor time, from /proc. Printed are medians over
+the rounds in milliseconds for a GiB, and the rates, which sampling lowers a little.
+
+Needs `perf`, the right to sample kernel and processes (as root, or with kernel.perf_event_paranoid at -1), and binaries with their
+symbols, as `cargo build --release` makes them.
+"""
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+
+from pairs import Peer, Side, used
+
+# What the innermost frames of these names are doing; the first that fits counts.
+FUNCTIONS = [
+    ("hash", ["sha1::", "sha1_smol::"]),
+    ("encrypt, decrypt", ["ring_core_", "ring::", "gcm", "ghash"]),
+    ("copy, clear", ["memmove", "memcpy", "memset"]),
+    ("TLS besides", ["rustls::", "::net::tls::"]),
+    ("allocate", ["malloc", "free", "realloc", "calloc", "malloc_consolidate", "unlink_chunk"]),
+]
+# What system calls do. The kernel enters one by `__x64_sys_NAME`, or that is inlined and the frame is of what it calls.
+CALLS = {
+    "receive": ["recvfrom", "readv", "recvmsg", "read"],
+    "send": ["sendto", "sendmsg", "sendfile64", "writev", "write"],
+    "read file": ["pread64", "preadv", "newfstat", "fstat", "statx"],
+    "write file": ["pwrite64", "pwritev", "pwritev2", "fallocate", "ftruncate", "fsync", "fdatasync", "rename", "renameat2"],
+    "wait, wake": ["futex", "sched_yield"],
+    "set time-outs": ["setsockopt", "poll", "ppoll"],
+}
+CALL_STAGE = {f"{way}_{name}": stage for stage, names in CALLS.items() for name in names for way in ["__x64_sys", "ksys", "do"]}
+REST, KERNEL = "rest", "rest of the system"
+STAGES = ["read file", "receive", "encrypt, decrypt", "copy, clear", "TLS besides", "hash", "write file", "send",
+          "wait, wake", "set time-outs", "allocate", REST, KERNEL]
+
+
+def stage_of(frames):
+    """The stage of one sample, given its frames with the innermost first: pairs of symbol and object."""
+    for symbol, _ in frames:
+        if symbol in CALL_STAGE:
+            return CALL_STAGE[symbol]
+    symbol, where = frames[0]
+    if "kernel" in where or where.startswith("[k"):
+        return KERNEL
+    for stage, names in FUNCTIONS:
+        if any(name in symbol for name in names):
+            return stage
+    return REST
+
+
+def samples(data):
+    """The samples of a recording: pairs of process id and frames."""
+    fields = ["-F", "pid,ip,sym,dso"]
+    script = subprocess.run(["perf", "script", "-i", data, *fields], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    for block in script.stdout.split("\n\n"):
+        head, *lines = block.strip("\n").split("\n")
+        frames = []
+        for line in lines:
+            _, rest = line.split(maxsplit=1)
+            symbol, where = rest.rsplit(" (", 1)
+            frames.append((symbol.strip(), where.rstrip(")")))
+        if frames:
+            yield int(head), frames
+
+
+class Recording:
+    """`perf record` of some processes, which has begun when this is made."""
+
+    def __init__(self, processes, folder):
+        self.data = f"{folder}/perf.data"
+        control, answers = f"{folder}/control", f"{folder}/answers"
+        os.mkfifo(control)
+        os.mkfifo(answers)
+        self.paths = [control, answers, self.data]
+        self.process = subprocess.Popen(
+            ["perf", "record", "--quiet", "--event", "cpu-clock", "--freq", "2000", "--call-graph", "fp", "--output", self.data,
+             "--pid", ",".join(map(str, processes)), "--delay", "-1", "--control", f"fifo:{control},{answers}"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        self.control = open(control, "w")
+        self.answers = open(answers)
+        self.say("enable")
+
+    def say(self, word):
+        self.control.write(f"{word}\n")
+        self.control.flush()
+        assert self.answers.readline().strip("\0\n") == "ack"
+
+    def end(self):
+        """Ends it; returns the samples of each process by stage."""
+        self.say("disable")
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait()
+        found = {}
+        for process, frames in samples(self.data):
+            found.setdefault(process, Counter())[stage_of(frames)] += 1
+        self.control.close()
+        self.answers.close()
+        for path in self.paths:
+            os.remove(path)
+        return found
+
+
+class Staged(Side):
+    """A side whose fetches are recorded."""
+
+    def fetch_stages(self, group):
+        """Fetches the file; returns seconds by stage for seed and leech, and the rate in bytes a second."""
+        copy = f"{self.folder}/copy"
+        leech = Peer(self, "leech" if group else "open")
+        processes = [self.seed.process.pid, leech.process.pid]
+        recording = Recording(processes, self.folder)
+        before = [used(process) for process in processes]
+        leech.run(f"download_file lab file {copy}" if group else f"download {self.folder}/torrent {copy}")
+        leech.run("wait")
+        times = [used(process) - then for process, then in zip(processes, before)]
+        found = recording.end()
+        rate = leech.run("show_downloads")["downloads"][-1]["rate"]
+        leech.run("stop_share lab file" if group else "stop_share - file")
+        leech.end()
+        os.remove(copy)
+        parts = []
+        for process, time in zip(processes, times):
+            counts = found.get(process, Counter())
+            by = time / max(counts.total(), 1)
+            parts.append({"all": time, **{stage: count * by for stage, count in counts.items()}})
+        return parts, rate
+
+
+def print_table(ways, runs, mib):
+    """Prints medians of `runs`: for each way the seed's and leech's times by stage and the rate."""
+    print("| " + " | ".join(["", *(f"{what}, {name}" for what, name in ways)]) + " |")
+    print("|---" * (len(ways) + 1) + "|")
+    for side, who in enumerate(["seed", "leech"]):
+        for stage in [*STAGES, "all"]:
+            row = [statistics.median(parts[side].get(stage, 0) for parts, _ in runs[way]) * 1000 * 1024 / mib for way in ways]
+            if max(row) >= 1:
+                print("| " + " | ".join([f"{who}: {stage}", *(f"{value:,.0f}" for value in row)]) + " |")
+    both = [statistics.median(sum(part["all"] for part in parts) for parts, _ in runs[way]) * 1000 * 1024 / mib for way in ways]
+    print("| " + " | ".join(["both", *(f"{value:,.0f}" for value in both)]) + " |")
+    rates = [statistics.median(rate for _, rate in runs[way]) / 1e6 for way in ways]
+    print("| " + " | ".join(["MB/s while sampled", *(f"{rate:,.0f}" for rate in rates)]) + " |")
+
+
+def main():
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 5
+    mib = int(sys.argv[4]) if len(sys.argv) > 4 else 1024
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
+    work = tempfile.mkdtemp(dir="/dev/shm")
+    sides = {}
+    try:
+        file = f"{work}/file"
+        with open(file, "wb") as out:
+            for _ in range(mib):
+                out.write(os.urandom(1 << 20))
+        for name, binary in zip(["OLD", "NEW"], sys.argv[1:3]):
+            sides[name] = Staged(binary, work, name, file)
+        ways = [(what, name) for what in ["open", "group"] for name in sides]
+        runs = {way: [] for way in ways}
+        for _ in range(rounds):
+            for what, name in ways:
+                runs[what, name].append(sides[name].fetch_stages(what == "group"))
+        print_table(ways, runs, mib)
+    finally:
+        for side in sides.values():
+            side.end()
+        shutil.rmtree(work)
+
+
+if __name__ == "__main__":
+    main()
