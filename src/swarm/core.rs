@@ -118,9 +118,7 @@ impl<B: Debug> Core<B> {
         let needed = if is_whole { owned.clone() } else { needed };
         let lengths = self.terms.lengths;
         let mut picker = Picker::of(lengths, owned.clone(), needed, self.seed);
-        if self.terms.in_order {
-            picker.go_in_order();
-        }
+        picker.set_order(self.terms.order);
         self.fetch.begin(picker);
         self.effects.push(Effect::Offer(owned));
         self.effects.push(Effect::Announce(Event::Started));

@@ -37,6 +37,6 @@ pub use core::{
 };
 pub use link_id::LinkId;
 pub use peer_exchange::{News, PeerExchange, TooOften};
-pub use picker::{Arrival, Picker, Verdict};
+pub use picker::{Arrival, Order, Picker, Verdict};
 pub use rate::Rate;
 pub use window::Window;

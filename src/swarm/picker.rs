@@ -51,11 +51,26 @@ pub enum Arrival {
     },
 }
 
+/// Which of the pieces that wait is begun next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// The one with the fewest owners; among equals any.
+    #[default]
+    RarestFirst,
+    /// The first.
+    InOrder,
+    /// The first while nobody else could use what is fetched here, as all links are those of seeds
+    /// that speak BEP 3; else the rarest. What hashes whole files keeps up with a download that comes
+    /// in order.
+    InOrderAmongSeeds,
+}
+
 /// The bookkeeping of one download.
 #[derive(Debug)]
 pub struct Picker {
     pieces: Pieces,
     links: BTreeMap<LinkId, Link>,
+    order: Order,
 }
 
 impl Picker {
@@ -69,6 +84,7 @@ impl Picker {
         Self {
             pieces: Pieces::new(lengths, owned, needed, seed),
             links: BTreeMap::new(),
+            order: Order::default(),
         }
     }
 
@@ -77,9 +93,9 @@ impl Picker {
         &self.pieces.owned
     }
 
-    /// Has pieces begun in their order, from the first on.
-    pub fn go_in_order(&mut self) {
-        self.pieces.in_order = Some(0);
+    /// Which of the pieces that wait is begun next, from now on.
+    pub fn set_order(&mut self, order: Order) {
+        self.order = order;
     }
 
     /// Whether every piece that is needed is owned.
@@ -252,6 +268,12 @@ impl Picker {
         out: &mut Vec<BlockRange>,
     ) {
         let has_others = self.links.len() > 1;
+        let is_seed = |link: &Link| link.has.is_full() && link.stretch.is_none();
+        let in_order = match self.order {
+            Order::RarestFirst => false,
+            Order::InOrder => true,
+            Order::InOrderAmongSeeds => self.links.values().all(is_seed),
+        };
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
@@ -279,11 +301,11 @@ impl Picker {
             let begun = own
                 && left > 0
                 && (pieces.take_where(link, now, left, out, |active| active.was_begun_by(id))
-                    || pieces.begin_run(link, reserve));
+                    || pieces.begin_run(link, in_order, reserve));
             let more = begun
                 || left > 0
                     && (pieces.take_where(link, now, left, out, |_| true)
-                        || !fast && pieces.begin_run(link, reserve));
+                        || !fast && pieces.begin_run(link, in_order, reserve));
             if !more {
                 break;
             }

@@ -7,7 +7,7 @@ use super::plan::Plan;
 use crate::certificate::Fingerprint;
 use crate::peer::{BlockBuffer, Context, LARGEST_WINDOW, Link, Reserved, Services};
 use crate::storage::{Download, FileHashes, Stamp, Store};
-use crate::swarm::{Candidates, Contacts, Core, LinkId, Phase, Terms};
+use crate::swarm::{Candidates, Contacts, Core, LinkId, Order, Phase, Terms};
 use crate::system::lock;
 use crate::torrent::{Info, InfoHash};
 use std::net::SocketAddr;
@@ -38,13 +38,18 @@ impl Transfer {
     /// A transfer whose files are being checked.
     pub(crate) fn new(context: &Arc<Context>, services: &Arc<Services>, plan: Plan) -> Arc<Self> {
         let (info, bounds) = (Arc::new(plan.info().clone()), &context.bounds);
+        let file_hashes = FileHashes::new(&info);
         let terms = Terms {
             info_hash: info.info_hash(),
             lengths: *info.lengths(),
             own_id: context.identity.peer_id,
             is_private: info.private(),
             exchanges_peers: plan.exchanges_peers(),
-            in_order: plan.choice.sequential,
+            order: match (plan.choice.sequential, file_hashes.is_some()) {
+                (true, _) => Order::InOrder,
+                (false, true) => Order::InOrderAmongSeeds,
+                (false, false) => Order::RarestFirst,
+            },
             max_peers: bounds.max_peers,
             upload_slots: bounds.upload_slots,
             largest_window: LARGEST_WINDOW,
@@ -57,7 +62,7 @@ impl Transfer {
             context: Arc::clone(context),
             services: Arc::clone(services),
             authority: plan.authority(),
-            file_hashes: FileHashes::new(&info),
+            file_hashes,
             plan,
             info,
             files: TransferFiles::default(),

@@ -1,6 +1,6 @@
 //! What a core is made with and does not change.
 
-use crate::swarm::UploadSlots;
+use crate::swarm::{Order, UploadSlots};
 use crate::torrent::{InfoHash, Lengths, PieceSet};
 use crate::wire::PeerId;
 use std::time::Duration;
@@ -18,8 +18,8 @@ pub struct Terms {
     pub is_private: bool,
     /// Whether peers may name each other (BEP 11).
     pub exchanges_peers: bool,
-    /// Whether pieces are fetched in their order.
-    pub in_order: bool,
+    /// Which piece is begun next.
+    pub order: Order,
     /// The most links.
     pub max_peers: usize,
     /// How many peers are served at a time.

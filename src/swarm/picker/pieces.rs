@@ -32,8 +32,8 @@ pub(super) struct Pieces {
     needed: PieceSet,
     /// How many of them are missing.
     pub(super) missing: u32,
-    /// Pieces in their order instead of the rarest first: none before this one waits.
-    pub(super) in_order: Option<u32>,
+    /// No piece before this one waits.
+    first: u32,
     rarity: Rarity,
     pub(super) active: BTreeMap<PieceIndex, ActivePiece>,
     /// Active pieces with blocks to give out, in the order they were begun.
@@ -58,7 +58,7 @@ impl Pieces {
             owned,
             needed,
             missing: count,
-            in_order: None,
+            first: 0,
             rarity,
             active: BTreeMap::new(),
             open: VecDeque::new(),
@@ -199,17 +199,17 @@ impl Pieces {
         rarest.is_some_and(|piece| self.rarity.is_unique(piece) && link.has.is_full())
     }
 
-    /// Begins the next run of an open piece, or another piece that the link has.
+    /// Begins the next run of an open piece, or another piece that the link has: the next `in_order`, or the rarest.
     pub(super) fn begin_run(
         &mut self,
         link: &mut Link,
+        in_order: bool,
         reserve: &mut dyn FnMut(u32) -> bool,
     ) -> bool {
-        while let Some(first) = self.in_order
-            && let Some(piece) = self.lengths.piece(first)
+        while let Some(piece) = self.lengths.piece(self.first)
             && !self.rarity.waits(piece)
         {
-            self.in_order = Some(first + 1);
+            self.first += 1;
         }
         let id = link.id;
         let open = self.open.iter().copied().find(|piece| {
@@ -224,7 +224,7 @@ impl Pieces {
             }
             return begun;
         }
-        let Some(piece) = self.waiting_piece(link) else {
+        let Some(piece) = self.waiting_piece(link, in_order) else {
             return false;
         };
         let alone = self.doubtful.contains(&piece);
@@ -290,15 +290,15 @@ impl Pieces {
     }
 
     /// The piece to begin with a link: one that it hints at, else the rarest of those it has; or the next in order.
-    fn waiting_piece(&self, link: &Link) -> Option<PieceIndex> {
+    fn waiting_piece(&self, link: &Link, in_order: bool) -> Option<PieceIndex> {
         let from = |first: u32| {
             let pieces = (first..self.lengths.pieces()).filter_map(|at| self.lengths.piece(at));
             let mut waiting = pieces.filter(|piece| self.rarity.waits(*piece));
             waiting.find(|piece| link.offers(*piece))
         };
         self.rarity.rarest_first().next()?;
-        if let Some(first) = self.in_order {
-            return from(first);
+        if in_order {
+            return from(self.first);
         }
         if let Some(next) = link.stretch {
             return from(next).or_else(|| from(0));
@@ -344,9 +344,7 @@ impl Pieces {
 
     fn wait_again(&mut self, piece: PieceIndex) {
         self.rarity.insert(piece, &mut self.rng);
-        if let Some(first) = &mut self.in_order {
-            *first = piece.number().min(*first);
-        }
+        self.first = piece.number().min(self.first);
     }
 
     /// An active piece is done with; returns the links it came from.

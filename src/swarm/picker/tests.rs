@@ -221,7 +221,7 @@ fn pieces_that_are_not_needed_are_not_asked_for_and_the_rest_is_complete_without
 fn in_order_the_first_piece_comes_first_and_again_after_it_failed() {
     let lengths = Lengths::new(60 * 32_768, 32_768).unwrap();
     let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
-    picker.go_in_order();
+    picker.set_order(Order::InOrder);
     let id = LinkId(1);
     picker.add_link(id, 8);
     picker.on_pieces(id, PieceSet::full(&lengths));
@@ -272,4 +272,26 @@ fn the_last_free_block_may_come_late_from_a_link_that_it_was_taken_from() {
     let arrival = picker.on_block(OWNER, blocks[0], late);
     assert!(matches!(arrival, Arrival::Fresh { .. }), "{arrival:?}");
     picker.check();
+}
+
+#[test]
+fn in_order_among_seeds_lasts_until_somebody_lacks_a_piece() {
+    let lengths = Lengths::new(60 * 32_768, 32_768).unwrap();
+    let in_order = |others: &[PieceSet]| {
+        let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
+        picker.set_order(Order::InOrderAmongSeeds);
+        let seed = LinkId(1);
+        picker.add_link(seed, 8);
+        picker.on_pieces(seed, PieceSet::full(&lengths));
+        picker.on_unchoke(seed);
+        for (number, has) in others.iter().enumerate() {
+            picker.add_link(LinkId(2 + number as u64), 8);
+            picker.on_pieces(LinkId(2 + number as u64), has.clone());
+        }
+        fetched(&mut picker, seed).is_sorted()
+    };
+    let (full, empty) = (PieceSet::full(&lengths), PieceSet::empty(&lengths));
+    assert!(in_order(&[]));
+    assert!(in_order(std::slice::from_ref(&full)));
+    assert!(!in_order(&[full, empty]));
 }

@@ -3,6 +3,7 @@
 use super::data::Data;
 use super::network::{Access, PeerNo};
 use super::rogue::Manner;
+use crate::swarm::Order;
 use crate::torrent::{Lengths, PieceSet};
 use fastrand::Rng;
 use std::time::Duration;
@@ -35,8 +36,8 @@ pub(super) struct PeerPlan {
     pub(super) max_peers: usize,
     /// Buffers for so many blocks.
     pub(super) buffers: u32,
-    /// Whether it fetches the pieces in their order.
-    pub(super) in_order: bool,
+    /// Which piece it begins next.
+    pub(super) order: Order,
 }
 
 /// Who knows where whom to find at first. Peers name others to each other later (BEP 11).
@@ -91,7 +92,7 @@ impl PeerPlan {
             slots: 8,
             max_peers: 50,
             buffers: 1_024,
-            in_order: false,
+            order: Order::RarestFirst,
         }
     }
 
@@ -136,7 +137,11 @@ impl PeerPlan {
                 50
             },
             buffers: rng.u32(32..200),
-            in_order: rng.u8(0..6) == 0,
+            order: match rng.u8(0..6) {
+                0 => Order::InOrder,
+                1 => Order::InOrderAmongSeeds,
+                _ => Order::RarestFirst,
+            },
             ..Self::new(role)
         }
     }

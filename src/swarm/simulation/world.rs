@@ -178,7 +178,7 @@ fn honest(
         own_id: Network::peer_id(no),
         is_private: false,
         exchanges_peers: true,
-        in_order: peer.in_order,
+        order: peer.order,
         max_peers: peer.max_peers,
         upload_slots: UploadSlots::Fixed(peer.slots),
         largest_window: LARGEST_WINDOW,

@@ -6,7 +6,7 @@ use crate::swarm::core::{
     Activity, Breach, Budget, Checked, Core, Effect, Received, Refusal, Remote, Source, Sources,
     Terms, Unasked, Verdict, add_sources,
 };
-use crate::swarm::{LinkId, UploadSlots};
+use crate::swarm::{LinkId, Order, UploadSlots};
 use crate::torrent::{BLOCK, BlockRange, InfoHash, Lengths, PieceIndex, PieceSet};
 use crate::wire::PeerId;
 use crate::wire::extension::ExtensionHandshake;
@@ -71,7 +71,7 @@ impl Swarm {
             own_id: PeerId([100; 20]),
             is_private: false,
             exchanges_peers: true,
-            in_order: false,
+            order: Order::RarestFirst,
             max_peers: 4,
             upload_slots: UploadSlots::Fixed(2),
             largest_window: 100,

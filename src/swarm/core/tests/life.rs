@@ -2,7 +2,7 @@
 
 use super::fixture::*;
 use crate::swarm::core::{Budget, CloseReason, Effect, Outgoing, Received};
-use crate::swarm::{Candidates, LinkId};
+use crate::swarm::{Candidates, LinkId, Order};
 use crate::wire::Event;
 use crate::wire::extension::ExtensionHandshake;
 use std::collections::{BTreeMap, HashMap};
@@ -145,7 +145,7 @@ fn what_begins_again_has_no_links_and_calls_their_addresses_again() {
 
 #[test]
 fn in_order_pieces_come_from_the_first_on() {
-    let mut swarm = Swarm::fetching_with(|terms| terms.in_order = true);
+    let mut swarm = Swarm::fetching_with(|terms| terms.order = Order::InOrder);
     let (_, asked) = swarm.source(1, &[0, 1, 2, 3]);
     let pieces: Vec<u32> = asked.iter().map(|range| range.piece().number()).collect();
     assert_eq!(pieces, [0, 0, 1, 1, 2, 2, 3, 3]);
