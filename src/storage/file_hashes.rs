@@ -1,8 +1,8 @@
 //! The SHA-1 of each file (BEP 47 `sha1`), computed in order beside the transfer and compared before a download counts as
 //! complete.
 //!
-//! What is hashed was written a moment ago, so it is read from the page cache. Out of scope: shares without such hashes
-//! cost nothing, see [`FileHashes::new`].
+//! What is hashed was written a moment ago: the piece that was verified last is still in memory, what is older is read
+//! from the page cache. Out of scope: shares without such hashes cost nothing, see [`FileHashes::new`].
 
 use super::parallel::BUFFER;
 use super::{Store, StoreError};
@@ -15,6 +15,15 @@ use std::sync::{Mutex, TryLockError};
 /// At least so many bytes may be hashed in one call of [`FileHashes::advance`], or two pieces if that is more: with one
 /// call a piece it keeps up.
 const STEP: u64 = 4 << 20;
+
+/// Bytes of a share that were verified and written, and are still in memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fresh<'a> {
+    /// Where in the share they begin.
+    pub offset: u64,
+    /// The bytes, block after block.
+    pub blocks: &'a [&'a [u8]],
+}
 
 /// The hashes of the files of one download.
 #[derive(Debug)]
@@ -59,14 +68,15 @@ impl FileHashes {
         })
     }
 
-    /// Hashes on as long as the next piece is `owned`, but a few pieces at most. While another thread does so, it returns
-    /// at once.
+    /// Hashes on as long as the next piece is `owned`, but a few pieces at most. What is `fresh` is not read again. While
+    /// another thread does so, it returns at once.
     ///
     /// # Errors
     /// When reading fails.
     pub fn advance(
         &self,
         store: &Store,
+        fresh: Fresh<'_>,
         owned: impl Fn(PieceIndex) -> bool,
     ) -> Result<(), StoreError> {
         let mut cursor = match self.cursor.try_lock() {
@@ -77,7 +87,7 @@ impl FileHashes {
         let piece_length = u64::from(store.info().lengths().piece_length());
         let mut left = STEP.max(piece_length.saturating_mul(2));
         while left > 0 {
-            let hashed = cursor.step(store, &owned)?;
+            let hashed = cursor.step(store, fresh, &owned)?;
             if hashed == 0 {
                 break;
             }
@@ -92,7 +102,7 @@ impl FileHashes {
     /// When reading fails; [`StoreError::Stopped`], once `stop` is set.
     pub fn finish(&self, store: &Store, stop: &AtomicBool) -> Result<Vec<BadFile>, StoreError> {
         let mut cursor = lock(&self.cursor);
-        while cursor.step(store, &|_| true)? > 0 {
+        while cursor.step(store, Fresh::default(), &|_| true)? > 0 {
             if stop.load(Ordering::Relaxed) {
                 return Err(StoreError::Stopped);
             }
@@ -111,6 +121,7 @@ impl Cursor {
     fn step(
         &mut self,
         store: &Store,
+        fresh: Fresh<'_>,
         owned: &dyn Fn(PieceIndex) -> bool,
     ) -> Result<u64, StoreError> {
         let lengths = store.info().lengths();
@@ -139,16 +150,46 @@ impl Cursor {
                 return Ok(0);
             };
             let in_piece = lengths.offset(piece) + u64::from(lengths.length(piece)) - offset;
-            let size = left.min(in_piece).min(BUFFER as u64);
-            self.buffer.resize(BUFFER, 0);
-            let part = self.buffer.get_mut(..size as usize).unwrap_or_default();
-            store.read(offset, part)?;
-            self.hasher.update(part);
+            let most = left.min(in_piece);
+            let size = match fresh.hash(offset, most, &mut self.hasher) {
+                0 => self.read(store, offset, most)?,
+                hashed => hashed,
+            };
             self.within += size;
             return Ok(size);
         }
         self.buffer = Vec::new();
         Ok(0)
+    }
+
+    /// Hashes what the files have from `offset` on, `most` bytes at most, and returns how many.
+    fn read(&mut self, store: &Store, offset: u64, most: u64) -> Result<u64, StoreError> {
+        let size = most.min(BUFFER as u64);
+        self.buffer.resize(BUFFER, 0);
+        let part = self.buffer.get_mut(..size as usize).unwrap_or_default();
+        store.read(offset, part)?;
+        self.hasher.update(part);
+        Ok(size)
+    }
+}
+
+impl Fresh<'_> {
+    /// Hashes the bytes from `offset` on, `most` of them at most, as far as they are here; returns how many those were.
+    fn hash(&self, offset: u64, most: u64, hasher: &mut Hasher) -> u64 {
+        let Some(mut skipped) = offset.checked_sub(self.offset) else {
+            return 0;
+        };
+        let mut left = most;
+        for block in self.blocks {
+            let length = block.len() as u64;
+            let start = skipped.min(length);
+            let end = (start + left).min(length);
+            let part = block.get(start as usize..end as usize);
+            hasher.update(part.unwrap_or_default());
+            skipped -= start;
+            left -= end - start;
+        }
+        most - left
     }
 }
 
@@ -159,6 +200,11 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::AtomicUsize;
 
+    const NONE: Fresh<'static> = Fresh {
+        offset: 0,
+        blocks: &[],
+    };
+
     #[test]
     fn files_are_hashed_in_order_as_far_as_pieces_are_owned() {
         let Sample { folder, info, .. } = sample();
@@ -168,9 +214,11 @@ mod tests {
             let cursor = hashes.cursor.lock().unwrap();
             (cursor.file, cursor.within)
         };
-        hashes.advance(&store, |_| false).unwrap();
+        hashes.advance(&store, NONE, |_| false).unwrap();
         assert_eq!(at(&hashes), (0, 0));
-        hashes.advance(&store, |piece| piece.number() == 0).unwrap();
+        hashes
+            .advance(&store, NONE, |piece| piece.number() == 0)
+            .unwrap();
         assert_eq!(at(&hashes), (2, (256 << 10) - 100_000));
         let stop = AtomicBool::new(false);
         assert_eq!(hashes.finish(&store, &stop).unwrap(), []);
@@ -204,10 +252,35 @@ mod tests {
         let store = share(&Arc::new(info.clone()), &big);
         let hashes = FileHashes::new(&info).unwrap();
         let count = |_| asked.fetch_add(1, Ordering::Relaxed) < usize::MAX;
-        hashes.advance(&store, count).unwrap();
+        hashes.advance(&store, NONE, count).unwrap();
         assert_eq!(asked.into_inner() * BUFFER, STEP as usize);
         stop.store(true, Ordering::Relaxed);
         let stopped = hashes.finish(&store, &stop);
         assert!(matches!(stopped, Err(StoreError::Stopped)));
+    }
+
+    #[test]
+    fn what_is_fresh_is_hashed_from_memory_and_only_where_it_belongs() {
+        let Sample { folder, info, .. } = sample();
+        let store = share(&info, &folder.path().join("set"));
+        let first = info.lengths().length(info.lengths().piece(0).unwrap());
+        let mut bytes = vec![0; first as usize];
+        store.read(0, &mut bytes).unwrap();
+        let blocks: Vec<&[u8]> = bytes.chunks(16_384).collect();
+        let hash_all = |offset: u64, blocks: &[&[u8]]| {
+            let hashes = FileHashes::new(&info).unwrap();
+            let fresh = Fresh { offset, blocks };
+            hashes.advance(&store, fresh, |_| true).unwrap();
+            hashes.finish(&store, &AtomicBool::new(false)).unwrap()
+        };
+        assert_eq!(hash_all(0, &blocks), []);
+        // Too late, and too early.
+        assert_eq!(hash_all(7, &blocks[..1]), []);
+        assert_eq!(hash_all(u64::MAX, &blocks), []);
+        // Other bytes than those on the disk, so that it shows where these were hashed: at the start of the second file.
+        let others = [1; 16_384];
+        let bad = hash_all(100_000, &[&others, &others]);
+        let paths: Vec<_> = bad.into_iter().map(|bad| bad.path).collect();
+        assert_eq!(paths, [folder.path().join("set/sub/big")]);
     }
 }

@@ -71,7 +71,7 @@ pub use database::{
 pub use download::{Download, Mode};
 pub use error::StoreError;
 pub use file_error::FileError;
-pub use file_hashes::{BadFile, FileHashes};
+pub use file_hashes::{BadFile, FileHashes, Fresh};
 pub use folder::{FolderError, StateFolder, StateKind};
 pub use in_place::InPlace;
 pub use known_cluster::{KnownCluster, KnownClusterError};

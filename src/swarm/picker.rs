@@ -438,7 +438,7 @@ impl Picker {
         let asked = self.pieces.active.values().map(ActivePiece::asked);
         assert_eq!(
             in_flight,
-            asked.sum(),
+            asked.sum::<usize>(),
             "blocks are asked of links that are gone"
         );
         for link in links {

@@ -3,7 +3,7 @@
 
 use super::transfer::Transfer;
 use crate::peer::BlockBuffer;
-use crate::storage::{Download, Store, StoreError};
+use crate::storage::{Download, Fresh, Store, StoreError};
 use crate::swarm::{Block, Run, Sources, Verdict, add_sources};
 use crate::torrent::{Hasher, PieceIndex, Sha1};
 
@@ -43,15 +43,23 @@ fn finish_run(transfer: &Transfer, run: Run, blocks: Vec<Block<BlockBuffer>>) {
         Some(download) if transfer.fetches() => hash_and_write(transfer, &download, run, &blocks),
         _ => Ok(None),
     };
-    drop(blocks);
-    drop(held);
-    match finished {
+    let done = match finished {
         Ok(Some((hash, sources))) if hash == transfer.info().piece_hash(run.piece) => {
             publish(transfer, run.piece, &sources);
+            // While its blocks are in memory.
+            hash_files(transfer, run, &blocks)
         }
-        Ok(Some((_, sources))) => reject(transfer, run.piece, &sources),
-        Ok(None) => {}
-        Err(error) => transfer.fail(&error.to_string()),
+        Ok(Some((_, sources))) => {
+            reject(transfer, run.piece, &sources);
+            Ok(())
+        }
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    drop(blocks);
+    drop(held);
+    if let Err(error) = done {
+        transfer.fail(&error.to_string());
     }
 }
 
@@ -137,16 +145,26 @@ fn read_back(
 /// A piece is verified and written: from now on it is served.
 fn publish(transfer: &Transfer, piece: PieceIndex, sources: &Sources) {
     transfer.context.owned.publish(transfer.info_hash(), piece);
-    let owned = transfer.decide(|core, now| {
-        core.on_piece_written(piece, sources, now);
-        transfer.file_hashes.is_some().then(|| core.owned().clone())
-    });
-    if let (Some(owned), Some(store), Some(hashes)) =
-        (owned, transfer.store(), &transfer.file_hashes)
-        && let Err(error) = hashes.advance(&store, |piece| owned.contains(piece))
-    {
-        transfer.fail(&error.to_string());
-    }
+    transfer.decide(|core, now| core.on_piece_written(piece, sources, now));
+}
+
+/// Hashes whole files on, where the torrent has their SHA-1; `blocks` are those of the run that was
+/// written last.
+fn hash_files(
+    transfer: &Transfer,
+    run: Run,
+    blocks: &[Block<BlockBuffer>],
+) -> Result<(), StoreError> {
+    let (Some(store), Some(hashes)) = (transfer.store(), &transfer.file_hashes) else {
+        return Ok(());
+    };
+    let owned = transfer.look(|core| core.owned().clone());
+    let blocks: Vec<&[u8]> = blocks.iter().map(|block| &*block.buffer).collect();
+    let fresh = Fresh {
+        offset: run.offset(transfer.info().lengths()),
+        blocks: &blocks,
+    };
+    hashes.advance(&store, fresh, |piece| owned.contains(piece))
 }
 
 /// A piece does not verify: it is fetched again, and who is to blame is left alone.
