@@ -5,6 +5,7 @@
 //! [`Outbox`]. A link knows its number, a [`Sink`] for what arrives, [`Uploads`] for what goes out,
 //! buffers and deadlines. It decides nothing: `swarm::Core` does.
 
+mod batch;
 mod ended;
 mod message_reader;
 mod outbox;

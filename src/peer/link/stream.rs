@@ -1,5 +1,6 @@
 //! What a link goes over: a plain socket, or TLS between members of a group.
 
+use super::batch::Batch;
 use crate::net::TlsStream;
 use crate::storage::{Span, Store, StoreError};
 use nix::errno::Errno;
@@ -72,17 +73,31 @@ impl LinkStream {
         }
     }
 
-    pub(super) fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+    /// Sends messages; under TLS they may wait in `batch` until it is flushed.
+    pub(super) fn write(&self, batch: &mut Batch, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Plain(socket) => (&**socket).write_all(bytes),
-            Self::Group { line, .. } => line.write_all_until(bytes, Instant::now() + TAKEN),
+            Self::Group { line, .. } => {
+                batch.append(bytes);
+                batch.flush_full(|bytes| write_encrypted(line, bytes))
+            }
+        }
+    }
+
+    /// Sends what waits in `batch`.
+    pub(super) fn flush(&self, batch: &mut Batch) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Group { line, .. } => batch.flush(|bytes| write_encrypted(line, bytes)),
         }
     }
 
     /// Sends the header of a piece and its block, `length` bytes from `offset` on, as long as the files are those that were
-    /// verified. On a plain link the block goes straight from the page cache: nothing is read into this process.
+    /// verified. On a plain link the block goes straight from the page cache: nothing is read into this process. Under TLS
+    /// it is read into `batch`.
     pub(super) fn send_block(
         &self,
+        batch: &mut Batch,
         header: &[u8],
         store: &Store,
         offset: u64,
@@ -98,15 +113,15 @@ impl LinkStream {
                 };
                 send_plain(socket, header, spans.map(vouched))
             }
-            Self::Group { .. } => {
-                let mut bytes = header.to_vec();
+            Self::Group { line, .. } => {
+                batch.append(header);
                 for span in spans {
                     let span = span?;
-                    read_span(&span, &mut bytes)?;
+                    read_span(&span, batch)?;
                     // After the reading: what was read is what was verified.
                     store.vouch(&span)?;
                 }
-                Ok(self.write_all(&bytes)?)
+                Ok(batch.flush_full(|bytes| write_encrypted(line, bytes))?)
             }
         }
     }
@@ -118,14 +133,17 @@ impl LinkStream {
     }
 }
 
-fn read_span(span: &Span, bytes: &mut Vec<u8>) -> Result<(), WriteError> {
-    let have = bytes.len();
+fn write_encrypted(line: &TlsStream, bytes: &[u8]) -> io::Result<()> {
+    line.write_all_until(bytes, Instant::now() + TAKEN)
+}
+
+fn read_span(span: &Span, batch: &mut Batch) -> Result<(), WriteError> {
     let (Span::Padding(length) | Span::File { length, .. }) = span;
-    bytes.resize(have + usize::try_from(*length).unwrap_or(0), 0);
+    let room = batch.room(usize::try_from(*length).unwrap_or(0));
     let Span::File { file, offset, .. } = span else {
+        room.fill(0);
         return Ok(());
     };
-    let room = bytes.get_mut(have..).unwrap_or_default();
     match file.read_exact_at(room, *offset) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(WriteError::Cut),
         read => Ok(read?),

@@ -1,17 +1,24 @@
 //! The writing thread of a link: messages first, then one block at a time.
 
+use super::batch::Batch;
 use super::{Link, Next, Uploads, WriteError};
 use crate::peer::Bounds;
 use crate::torrent::BlockRange;
 use crate::wire::peer::{Message, piece_header};
+use std::time::Duration;
 
 /// Sends until the outbox is closed or the stream breaks. `told` is the place in the journal up to
 /// which the other side knows of our pieces.
 pub(super) fn write(uploads: &dyn Uploads, link: &Link, bounds: &Bounds, mut told: usize) {
-    let mut spare = Vec::new();
-    let keep_alive = bounds.deadlines.keep_alive;
-    while let Some(next) = link.outbox().next(spare, bounds.up.as_ref(), keep_alive) {
-        spare = match send(uploads, link, next, &mut told) {
+    let (mut spare, mut batch) = (Vec::new(), Batch::default());
+    // What waits in the batch goes out before anything is waited for.
+    let patience = |batch: &Batch| match batch.is_empty() {
+        true => bounds.deadlines.keep_alive,
+        false => Duration::ZERO,
+    };
+    let (outbox, up) = (link.outbox(), bounds.up.as_ref());
+    while let Some(next) = outbox.next(spare, up, patience(&batch)) {
+        spare = match send(uploads, link, next, &mut batch, &mut told) {
             Ok(spare) => spare,
             Err(WriteError::Socket(error)) => {
                 return link.close(format!("writing failed: {error}"));
@@ -30,6 +37,7 @@ fn send(
     uploads: &dyn Uploads,
     link: &Link,
     next: Next,
+    batch: &mut Batch,
     told: &mut usize,
 ) -> Result<Vec<u8>, WriteError> {
     let Next {
@@ -49,23 +57,31 @@ fn send(
         }
         serves
     });
-    if bytes.is_empty() && !haves && block.is_none() {
+    if bytes.is_empty() && !haves && block.is_none() && batch.is_empty() {
         Message::KeepAlive.encode_into(&mut bytes);
     }
-    link.stream().write_all(&bytes)?;
+    link.stream().write(batch, &bytes)?;
     bytes.clear();
-    if let Some(block) = block {
-        send_block(uploads, link, block)?;
-        link.on_sent(block.length());
-        uploads.on_sent(block.length());
+    match block {
+        None => link.stream().flush(batch)?,
+        Some(block) => {
+            send_block(uploads, link, batch, block)?;
+            link.on_sent(block.length());
+            uploads.on_sent(block.length());
+        }
     }
     Ok(bytes)
 }
 
-fn send_block(uploads: &dyn Uploads, link: &Link, block: BlockRange) -> Result<(), WriteError> {
+fn send_block(
+    uploads: &dyn Uploads,
+    link: &Link,
+    batch: &mut Batch,
+    block: BlockRange,
+) -> Result<(), WriteError> {
     let store = uploads.store().ok_or(WriteError::Cut)?;
     let offset = store.info().lengths().range_offset(block);
     let header = piece_header(block.into());
     link.stream()
-        .send_block(&header, &store, offset, block.length().into())
+        .send_block(batch, &header, &store, offset, block.length().into())
 }
