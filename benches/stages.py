@@ -41,8 +41,11 @@ CALLS = {
 }
 CALL_STAGE = {f"{way}_{name}": stage for stage, names in CALLS.items() for name in names for way in ["__x64_sys", "ksys", "do"]}
 REST, KERNEL = "rest", "rest of the system"
+# What a thread of this name does comes after the last piece, when nothing else has work.
+LAST, AT_THE_END = "finish", "of that after the last piece"
 STAGES = ["read file", "receive", "encrypt, decrypt", "copy, clear", "TLS besides", "hash", "write file", "send",
           "wait, wake", "set time-outs", "allocate", REST, KERNEL]
+ROWS = [*STAGES, "all", AT_THE_END]
 
 
 def stage_of(frames):
@@ -60,8 +63,8 @@ def stage_of(frames):
 
 
 def samples(data):
-    """The samples of a recording: pairs of process id and frames."""
-    fields = ["-F", "pid,ip,sym,dso"]
+    """The samples of a recording: process id, thread's name, frames."""
+    fields = ["-F", "comm,pid,ip,sym,dso"]
     script = subprocess.run(["perf", "script", "-i", data, *fields], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     for block in script.stdout.split("\n\n"):
         head, *lines = block.strip("\n").split("\n")
@@ -71,7 +74,8 @@ def samples(data):
             symbol, where = rest.rsplit(" (", 1)
             frames.append((symbol.strip(), where.rstrip(")")))
         if frames:
-            yield int(head), frames
+            thread, process = head.rsplit(maxsplit=1)
+            yield int(process), thread.strip(), frames
 
 
 class Recording:
@@ -103,8 +107,11 @@ class Recording:
         self.process.send_signal(signal.SIGINT)
         self.process.wait()
         found = {}
-        for process, frames in samples(self.data):
-            found.setdefault(process, Counter())[stage_of(frames)] += 1
+        for process, thread, frames in samples(self.data):
+            stages = found.setdefault(process, Counter())
+            stages[stage_of(frames)] += 1
+            stages["all"] += 1
+            stages[AT_THE_END] += thread == LAST
         self.control.close()
         self.answers.close()
         for path in self.paths:
@@ -133,8 +140,8 @@ class Staged(Side):
         parts = []
         for process, time in zip(processes, times):
             counts = found.get(process, Counter())
-            by = time / max(counts.total(), 1)
-            parts.append({"all": time, **{stage: count * by for stage, count in counts.items()}})
+            by = time / max(counts["all"], 1)
+            parts.append({stage: count * by for stage, count in counts.items()})
         return parts, rate
 
 
@@ -143,11 +150,11 @@ def print_table(ways, runs, mib):
     print("| " + " | ".join(["", *(f"{what}, {name}" for what, name in ways)]) + " |")
     print("|---" * (len(ways) + 1) + "|")
     for side, who in enumerate(["seed", "leech"]):
-        for stage in [*STAGES, "all"]:
+        for stage in ROWS:
             row = [statistics.median(parts[side].get(stage, 0) for parts, _ in runs[way]) * 1000 * 1024 / mib for way in ways]
-            if max(row) >= 1:
+            if max(row) >= 5:
                 print("| " + " | ".join([f"{who}: {stage}", *(f"{value:,.0f}" for value in row)]) + " |")
-    both = [statistics.median(sum(part["all"] for part in parts) for parts, _ in runs[way]) * 1000 * 1024 / mib for way in ways]
+    both = [statistics.median(sum(part.get("all", 0) for part in parts) for parts, _ in runs[way]) * 1000 * 1024 / mib for way in ways]
     print("| " + " | ".join(["both", *(f"{value:,.0f}" for value in both)]) + " |")
     rates = [statistics.median(rate for _, rate in runs[way]) / 1e6 for way in ways]
     print("| " + " | ".join(["MB/s while sampled", *(f"{rate:,.0f}" for rate in rates)]) + " |")

@@ -3,7 +3,7 @@
 use std::io;
 
 /// How many bytes are gathered at most before they are sent.
-pub(super) const FULL: usize = 64 << 10;
+const FULL: usize = 64 << 10;
 /// How much plaintext one record of TLS takes (RFC 8446, section 5.1).
 const RECORD: usize = 16 << 10;
 
