@@ -1,19 +1,24 @@
 //! How many blocks to keep asked for on one link: bandwidth x delay, measured.
 //!
-//! The window grows by a block for each that arrives (doubling each round trip), to four times what fills the link, as long
-//! as the rate grows with it; after
-//! that it follows twice the best recent rate times the shortest delay seen. A slack of some milliseconds is added to
-//! the delay, so that a sender whose thread sleeps for a moment does not run dry. Never a fixed pipeline: a far, fat
-//! link is filled, a slow one holds few blocks that others could fetch.
+//! A window follows twice the best recent rate times the shortest delay seen. A slack of some milliseconds is added to the
+//! delay, so that a sender whose thread sleeps for a moment does not run dry. As long as the rate grows with it, the window
+//! also grows by each block that arrives, to eight times what fills the link: by one block, which doubles it each round trip,
+//! and by seven on a far link that rests for most of the round trip. How fast the blocks of one burst follow one another
+//! tells that. Never a fixed pipeline: a far, fat link is filled, a slow one holds few blocks that others could fetch, and
+//! a near one no more than the slack is worth.
 
 use std::time::Duration;
 
-/// The window a link starts with and never goes below, in blocks.
+/// The smallest window, in blocks.
 const SMALLEST: u32 = 4;
 /// What a window starts with, in blocks.
 const FIRST: u32 = 16;
 /// Added to the measured delay: threads of a busy machine are not always at hand.
 const SLACK: Duration = Duration::from_millis(5);
+/// How many times as large a window may be a round trip later.
+const GROWTH: u32 = 8;
+/// What a window may hold beside [`GROWTH`] times rate x delay, in blocks: 8 MiB. On a near link it is nearly all.
+const NEAR: u32 = 512;
 /// A rate is measured over at least this long.
 const ROUND: Duration = Duration::from_millis(10);
 /// Rounds over which the best rate counts.
@@ -24,16 +29,33 @@ const ROUNDS: usize = 8;
 pub struct Window {
     blocks: u32,
     largest: u32,
+    /// The rate grew with the window in the last round.
     growing: bool,
-    flat_rounds: u32,
     rates: [f64; ROUNDS],
-    round: usize,
-    round_start: Option<Duration>,
-    round_bytes: u64,
-    round_blocks: u32,
+    rounds: usize,
+    /// What arrived since when in this round.
+    round: Option<Round>,
+    burst: Burst,
     /// The shortest delay of this link so far. It is not forgotten: while the window is full, every newer delay holds the
     /// queue that the window itself makes.
     shortest: Option<Duration>,
+}
+
+/// The time over which a rate is measured: a round trip, from one arrival to another.
+#[derive(Clone, Copy, Debug)]
+struct Round {
+    start: Duration,
+    bytes: u64,
+    blocks: u32,
+}
+
+/// Blocks that arrived with no pause between them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Burst {
+    start: Duration,
+    last: Duration,
+    /// How many followed the first.
+    blocks: u32,
 }
 
 impl Window {
@@ -44,12 +66,10 @@ impl Window {
             blocks: FIRST.min(largest),
             largest,
             growing: true,
-            flat_rounds: 0,
             rates: [0.0; ROUNDS],
-            round: 0,
-            round_start: None,
-            round_bytes: 0,
-            round_blocks: 0,
+            rounds: 0,
+            round: None,
+            burst: Burst::default(),
             shortest: None,
         }
     }
@@ -57,6 +77,11 @@ impl Window {
     /// How many blocks may be in flight.
     pub fn blocks(&self) -> u32 {
         self.blocks
+    }
+
+    /// The shortest delay of a block so far.
+    pub fn shortest_delay(&self) -> Duration {
+        self.shortest.unwrap_or_default()
     }
 
     /// The other side said how many requests it keeps.
@@ -70,14 +95,19 @@ impl Window {
         let delay = now.saturating_sub(asked);
         let shortest = self.shortest.map_or(delay, |shortest| shortest.min(delay));
         self.shortest = Some(shortest);
-        if self.growing {
-            self.blocks = (self.blocks + 1).min(self.largest);
-        }
-        let start = *self.round_start.get_or_insert(asked);
-        self.round_bytes += u64::from(bytes);
-        self.round_blocks += 1;
-        if now.saturating_sub(start) >= ROUND.max(shortest) {
-            self.end_round(now, start, shortest);
+        let rests = self.burst.arrived(now, shortest, self.blocks);
+        // The first block begins the first round and is no part of it: it was on its way before.
+        let Some(round) = &mut self.round else {
+            self.round = Some(Round::start(now));
+            self.grow(rests);
+            return;
+        };
+        round.bytes += u64::from(bytes);
+        round.blocks += 1;
+        let round = *round;
+        self.grow(rests);
+        if now.saturating_sub(round.start) >= ROUND.max(shortest) {
+            self.end_round(now, round, shortest);
         }
     }
 
@@ -89,30 +119,66 @@ impl Window {
         };
     }
 
-    fn end_round(&mut self, now: Duration, start: Duration, shortest: Duration) {
-        let rate = self.round_bytes as f64 / (now - start).as_secs_f64();
-        let best = self.rates.iter().copied().fold(0.0, f64::max);
-        self.flat_rounds = if rate > best * 1.25 {
-            0
-        } else {
-            self.flat_rounds + 1
-        };
-        self.growing &= self.flat_rounds < 3;
-        self.rates[self.round % ROUNDS] = rate;
-        self.round += 1;
-        let block = self.round_bytes as f64 / f64::from(self.round_blocks);
-        let best = self.rates.iter().copied().fold(0.0, f64::max);
-        let filled = best * (shortest + SLACK).as_secs_f64() / block;
+    /// Grows by a block that arrived, on a link that rests for most of the round trip by more.
+    fn grow(&mut self, rests: bool) {
+        if self.growing {
+            let more = if rests { GROWTH - 1 } else { 1 };
+            self.blocks = (self.blocks + more).min(self.largest);
+        }
+    }
+
+    fn end_round(&mut self, now: Duration, round: Round, shortest: Duration) {
+        let rate = round.bytes as f64 / (now - round.start).as_secs_f64();
+        self.growing = rate > self.best_rate() * 1.25;
+        self.rates[self.rounds % ROUNDS] = rate;
+        self.rounds += 1;
+        let block = round.bytes as f64 / f64::from(round.blocks);
+        let best = self.best_rate() / block;
+        let (distance, slack) = (best * shortest.as_secs_f64(), best * SLACK.as_secs_f64());
         // Casting a float saturates, whatever the measurement was.
+        let most = ((f64::from(GROWTH) * distance) as u32)
+            .saturating_add(NEAR)
+            .min(self.largest);
         let due = |factor: f64| {
-            ((factor * filled) as u32).clamp(SMALLEST.min(self.largest), self.largest)
+            ((factor * (distance + slack)) as u32).clamp(SMALLEST.min(self.largest), most.max(1))
         };
         self.blocks = if self.growing {
-            self.blocks.min(due(4.0))
+            self.blocks.min(due(GROWTH.into()))
         } else {
             due(2.0)
         };
-        (self.round_start, self.round_bytes, self.round_blocks) = (Some(now), 0, 0);
+        self.round = Some(Round::start(now));
+    }
+
+    fn best_rate(&self) -> f64 {
+        self.rates.iter().copied().fold(0.0, f64::max)
+    }
+}
+
+impl Round {
+    fn start(now: Duration) -> Self {
+        Self {
+            start: now,
+            bytes: 0,
+            blocks: 0,
+        }
+    }
+}
+
+impl Burst {
+    /// A block arrived; returns whether more than `window` blocks would arrive within `delay` at the pace of the burst.
+    fn arrived(&mut self, now: Duration, delay: Duration, window: u32) -> bool {
+        if now.saturating_sub(self.last) > delay / 4 {
+            *self = Self {
+                start: now,
+                last: now,
+                blocks: 0,
+            };
+            return false;
+        }
+        self.last = now;
+        self.blocks = self.blocks.saturating_add(1);
+        delay * self.blocks > now.saturating_sub(self.start) * window
     }
 }
 
@@ -121,43 +187,137 @@ mod tests {
     use super::*;
     use std::collections::VecDeque;
 
-    /// A link of `rate` bytes a second and `delay` each way, kept filled for `seconds`; gives bytes a second reached.
-    fn run(rate: f64, delay: Duration, largest: u32, seconds: u64) -> (f64, Window) {
-        const BLOCK: u32 = 16 << 10;
-        let mut window = Window::new(largest);
-        let mut in_flight: VecDeque<(Duration, Duration)> = VecDeque::new();
-        let (mut now, mut free, mut bytes) = (Duration::ZERO, Duration::ZERO, 0u64);
-        while now < Duration::from_secs(seconds) {
-            while (in_flight.len() as u32) < window.blocks() {
-                let sent = free.max(now + delay) + Duration::from_secs_f64(f64::from(BLOCK) / rate);
-                free = sent;
-                in_flight.push_back((now, sent + delay));
+    const BLOCK: u32 = 16 << 10;
+    /// As many as are ever asked of a link.
+    const LARGEST: u32 = 4_096;
+
+    /// A link of `rate` bytes a second and `delay` each way that is kept filled.
+    struct Line {
+        rate: f64,
+        delay: Duration,
+        window: Window,
+        /// When each block was asked for and will arrive.
+        in_flight: VecDeque<(Duration, Duration)>,
+        now: Duration,
+        free: Duration,
+        bytes: u64,
+        most: u32,
+    }
+
+    impl Line {
+        fn new(rate: f64, delay: Duration, largest: u32) -> Self {
+            Self {
+                rate,
+                delay,
+                window: Window::new(largest),
+                in_flight: VecDeque::new(),
+                now: Duration::ZERO,
+                free: Duration::ZERO,
+                bytes: 0,
+                most: 0,
             }
-            let (asked, arrives) = in_flight.pop_front().unwrap();
-            now = arrives;
-            bytes += u64::from(BLOCK);
-            window.arrived(now, asked, BLOCK);
         }
-        (bytes as f64 / now.as_secs_f64(), window)
+
+        /// Until `end`; returns bytes a second reached from the start.
+        fn run(&mut self, end: Duration) -> f64 {
+            while self.now < end {
+                self.ask();
+                let (asked, arrives) = self.in_flight.pop_front().unwrap();
+                self.now = arrives;
+                self.bytes += u64::from(BLOCK);
+                self.window.arrived(self.now, asked, BLOCK);
+                self.most = self.most.max(self.window.blocks());
+            }
+            self.bytes as f64 / self.now.as_secs_f64()
+        }
+
+        /// In batches of a quarter of the window, as the picker does.
+        fn ask(&mut self) {
+            let (flying, window) = (self.in_flight.len() as u32, self.window.blocks());
+            let room = window.saturating_sub(flying);
+            if flying > 0 && room < (window / 4).max(1) {
+                return;
+            }
+            for _ in 0..room {
+                let takes = Duration::from_secs_f64(f64::from(BLOCK) / self.rate);
+                self.free = self.free.max(self.now + self.delay) + takes;
+                self.in_flight.push_back((self.now, self.free + self.delay));
+            }
+        }
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
     }
 
     #[test]
     fn a_far_fat_link_is_filled() {
-        let (reached, window) = run(50e6, Duration::from_millis(50), 2_000, 10);
-        assert!(reached > 0.9 * 50e6, "{reached} with {window:?}");
+        let reached = Line::new(50e6, ms(50), 2_000).run(ms(10_000));
+        assert!(reached > 0.9 * 50e6, "{reached}");
+    }
+
+    #[test]
+    fn a_link_of_125_megabytes_a_second_is_full_after_five_round_trips() {
+        for one_way in [50, 100] {
+            let mut line = Line::new(125e6, ms(one_way), LARGEST);
+            let round_trip = 2 * ms(one_way);
+            line.run(5 * round_trip);
+            let before = line.bytes;
+            // What it took to get there: what the link brings in two and a half round trips, beside the one until the first
+            // block.
+            let lost = 5.0 * round_trip.as_secs_f64() - before as f64 / 125e6;
+            assert!(lost < 3.5 * round_trip.as_secs_f64(), "{lost} s");
+            line.run(6 * round_trip);
+            let reached = (line.bytes - before) as f64 / round_trip.as_secs_f64();
+            assert!(reached > 0.95 * 125e6, "{reached} with {:?}", line.window);
+            // It is twice what fills the link then, which is 763 blocks for each 100 ms.
+            line.run(20 * round_trip);
+            let full = 763 * (one_way as u32) / 50;
+            let window = line.window.blocks();
+            assert!((2 * full..5 * full / 2).contains(&window), "{window}");
+        }
     }
 
     #[test]
     fn a_slow_link_holds_few_blocks() {
-        let (reached, window) = run(200e3, Duration::from_millis(20), 2_000, 60);
-        assert!(reached > 0.9 * 200e3, "{reached}");
-        assert!(window.blocks() <= 16, "{window:?}");
+        for delay in [0, 20, 100] {
+            let mut line = Line::new(200e3, ms(delay), LARGEST);
+            let reached = line.run(ms(60_000));
+            assert!(reached > 0.9 * 200e3, "{reached}");
+            assert!(line.window.blocks() <= 16, "{:?}", line.window);
+            assert!(line.most <= 2 * FIRST, "{}", line.most);
+        }
+    }
+
+    #[test]
+    fn a_near_link_holds_what_the_slack_is_worth() {
+        for rate in [250e6, 1e9, 4e9] {
+            let mut line = Line::new(rate, Duration::from_micros(50), LARGEST);
+            let reached = line.run(ms(1_000));
+            assert!(reached > 0.95 * rate, "{reached}");
+            assert!(line.window.blocks() <= NEAR + NEAR / 2, "{:?}", line.window);
+        }
+    }
+
+    #[test]
+    fn a_link_that_gets_faster_is_filled_again() {
+        let mut line = Line::new(1e6, ms(50), LARGEST);
+        line.run(ms(10_000));
+        assert!(line.window.blocks() <= 16, "{:?}", line.window);
+        line.rate = 125e6;
+        line.run(ms(11_500));
+        let before = line.bytes;
+        line.run(ms(12_500));
+        let reached = (line.bytes - before) as f64;
+        assert!(reached > 0.95 * 125e6, "{reached}");
     }
 
     #[test]
     fn the_other_sides_limit_holds_and_a_stall_starts_anew() {
-        let (_, mut window) = run(1e9, Duration::from_millis(1), 250, 1);
-        assert!(window.blocks() <= 250);
+        let mut line = Line::new(1e9, ms(1), 250);
+        line.run(ms(1_000));
+        let mut window = line.window;
+        assert!(line.most <= 250);
         window.limit(10);
         assert!(window.blocks() <= 10);
         window.stalled();
