@@ -2,7 +2,7 @@
 
 use crate::swarm::Window;
 use crate::torrent::BlockRange;
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A link that delivers nothing for this long loses its blocks to others.
@@ -10,16 +10,17 @@ pub(super) const STALLED: Duration = Duration::from_secs(6);
 /// Pause after a refused request, so that another link gets the block. Without it, a link that refuses
 /// every request at once is asked again at once and keeps the last blocks from all others.
 const AFTER_REFUSAL: Duration = Duration::from_millis(250);
-/// How many blocks a link may still send after they were taken from it.
-const FORGIVEN: usize = 1_024;
+/// How many blocks a link may still send after they were taken from it; the largest window and more.
+const FORGIVEN: u32 = 8_192;
 
 /// The requests to one link.
 #[derive(Debug)]
 pub(super) struct Requests {
     window: Window,
-    in_flight: VecDeque<(BlockRange, Duration)>,
+    /// When each was asked for. Windows hold thousands of blocks, and a link may answer in any order.
+    in_flight: BTreeMap<BlockRange, Duration>,
     /// Blocks that may still arrive, which then is no breach of the protocol.
-    forgiven: VecDeque<BlockRange>,
+    forgiven: Forgiven,
     /// When something last arrived, or the first request of an idle link went out.
     heard: Duration,
     /// Requests were refused since the link was last asked.
@@ -33,8 +34,8 @@ impl Requests {
     pub(super) fn new(largest_window: u32) -> Self {
         Self {
             window: Window::new(largest_window),
-            in_flight: VecDeque::new(),
-            forgiven: VecDeque::new(),
+            in_flight: BTreeMap::new(),
+            forgiven: Forgiven::default(),
             heard: Duration::ZERO,
             refused: false,
             quiet_until: Duration::ZERO,
@@ -53,7 +54,7 @@ impl Requests {
 
     /// The blocks in flight.
     pub(super) fn in_flight(&self) -> impl Iterator<Item = BlockRange> {
-        self.in_flight.iter().map(|(range, _)| *range)
+        self.in_flight.keys().copied()
     }
 
     /// Whether no request is to be sent now, because requests were refused.
@@ -75,35 +76,38 @@ impl Requests {
 
     /// A block arrived; returns whether it was requested.
     pub(super) fn arrived(&mut self, range: BlockRange, now: Duration) -> bool {
-        let Some(asked) = self.take_flight(range) else {
-            return self.take_forgiven(range);
+        let Some(asked) = self.in_flight.remove(&range) else {
+            return self.forgiven.take(range);
         };
         self.heard = now;
-        self.window.arrived(now, asked, range.length());
+        // Of what was taken from it and asked for again nobody knows which request this answers.
+        if !self.forgiven.contains(range) {
+            self.window.arrived(now, asked, range.length());
+        }
         true
     }
 
     /// A block was refused; returns whether it was in flight.
     pub(super) fn rejected(&mut self, range: BlockRange) -> bool {
-        let was_asked = self.take_flight(range).is_some();
+        let was_asked = self.in_flight.remove(&range).is_some();
         if was_asked {
             self.refused = true;
         } else {
-            self.take_forgiven(range);
+            self.forgiven.take(range);
         }
         was_asked
     }
 
     /// A block is no longer needed from this link, but may still arrive.
     pub(super) fn cancel(&mut self, range: BlockRange) {
-        self.take_flight(range);
-        self.forgive(range);
+        self.in_flight.remove(&range);
+        self.forgiven.add(range);
     }
 
-    /// Cancels the oldest request.
+    /// Cancels the first request, in the order of the share.
     pub(super) fn cancel_first(&mut self) -> Option<BlockRange> {
-        let (range, _) = self.in_flight.pop_front()?;
-        self.forgive(range);
+        let (range, _) = self.in_flight.pop_first()?;
+        self.forgiven.add(range);
         Some(range)
     }
 
@@ -114,7 +118,7 @@ impl Requests {
 
     /// Whether the block is in flight or may still arrive.
     pub(super) fn may_bring(&self, range: BlockRange) -> bool {
-        self.in_flight().any(|asked| asked == range) || self.forgiven.contains(&range)
+        self.in_flight.contains_key(&range) || self.forgiven.contains(range)
     }
 
     /// Whether nothing has arrived for too long.
@@ -136,21 +140,116 @@ impl Requests {
     pub(super) fn limit(&mut self, largest: u32) {
         self.window.limit(largest);
     }
+}
 
-    fn take_flight(&mut self, range: BlockRange) -> Option<Duration> {
-        let at = self.in_flight.iter().position(|(it, _)| *it == range)?;
-        self.in_flight.remove(at).map(|(_, asked)| asked)
-    }
+/// Blocks that were taken from a link and may still arrive, each as often as it was taken: the latest [`FORGIVEN`] at least,
+/// and at most twice as many.
+#[derive(Debug, Default)]
+struct Forgiven {
+    newer: Counted,
+    older: Counted,
+}
 
-    fn forgive(&mut self, range: BlockRange) {
-        if self.forgiven.len() >= FORGIVEN {
-            self.forgiven.pop_front();
+/// Blocks with how often they are in it.
+#[derive(Debug, Default)]
+struct Counted {
+    blocks: BTreeMap<BlockRange, u32>,
+    all: u32,
+}
+
+impl Forgiven {
+    fn add(&mut self, range: BlockRange) {
+        if self.newer.all >= FORGIVEN {
+            self.older = std::mem::take(&mut self.newer);
         }
-        self.forgiven.push_back(range);
+        self.newer.add(range);
     }
 
-    fn take_forgiven(&mut self, range: BlockRange) -> bool {
-        let at = self.forgiven.iter().position(|it| *it == range);
-        at.and_then(|at| self.forgiven.remove(at)).is_some()
+    fn contains(&self, range: BlockRange) -> bool {
+        self.newer.blocks.contains_key(&range) || self.older.blocks.contains_key(&range)
+    }
+
+    /// Takes a block once; returns whether it was there.
+    fn take(&mut self, range: BlockRange) -> bool {
+        self.older.take(range) || self.newer.take(range)
+    }
+}
+
+impl Counted {
+    fn add(&mut self, range: BlockRange) {
+        *self.blocks.entry(range).or_default() += 1;
+        self.all += 1;
+    }
+
+    fn take(&mut self, range: BlockRange) -> bool {
+        let Some(times) = self.blocks.get_mut(&range) else {
+            return false;
+        };
+        *times -= 1;
+        if *times == 0 {
+            self.blocks.remove(&range);
+        }
+        self.all -= 1;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::torrent::Lengths;
+
+    const LARGEST: u32 = 4_096;
+
+    fn blocks(count: u32) -> Vec<BlockRange> {
+        let lengths = Lengths::new(u64::from(count) * 16_384, 16_384).unwrap();
+        let pieces = lengths.all_pieces();
+        pieces
+            .map(|piece| lengths.block(piece, 0).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn what_was_taken_from_a_full_window_may_still_arrive_and_no_more_often_than_it_was_asked_for()
+    {
+        let blocks = blocks(LARGEST);
+        let mut requests = Requests::new(LARGEST);
+        let now = Duration::from_secs(1);
+        for _ in 0..2 {
+            requests.sent(&blocks, now);
+            assert_eq!(requests.flying(), blocks.len());
+            let taken: Vec<_> = std::iter::from_fn(|| requests.cancel_first()).collect();
+            assert_eq!(taken, blocks);
+        }
+        for _ in 0..2 {
+            assert!(blocks.iter().rev().all(|it| requests.may_bring(*it)));
+            assert!(blocks.iter().rev().all(|it| requests.arrived(*it, now)));
+        }
+        assert!(!blocks.iter().any(|it| requests.may_bring(*it)));
+        assert!(!blocks.iter().any(|it| requests.arrived(*it, now)));
+    }
+
+    #[test]
+    fn what_is_forgiven_is_bounded_and_the_oldest_goes_first() {
+        let blocks = blocks(2 * FORGIVEN + 1);
+        let mut requests = Requests::new(LARGEST);
+        blocks.iter().for_each(|it| requests.cancel(*it));
+        let kept: Vec<bool> = blocks.iter().map(|it| requests.may_bring(*it)).collect();
+        assert!(kept[FORGIVEN as usize..].iter().all(|kept| *kept));
+        assert!(!kept[..FORGIVEN as usize].iter().any(|kept| *kept));
+    }
+
+    #[test]
+    fn an_answer_to_an_older_request_tells_nothing_of_the_delay() {
+        let blocks = blocks(2);
+        let mut requests = Requests::new(LARGEST);
+        let (asked, again) = (Duration::from_secs(1), Duration::from_secs(7));
+        requests.sent(&blocks, asked);
+        requests.cancel(blocks[0]);
+        requests.sent(&blocks[..1], again);
+        assert!(requests.arrived(blocks[0], again + Duration::from_millis(1)));
+        assert_eq!(requests.window.shortest_delay(), Duration::ZERO);
+        assert!(requests.arrived(blocks[1], again));
+        assert_eq!(requests.window.shortest_delay(), again - asked);
     }
 }
