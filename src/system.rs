@@ -1,7 +1,9 @@
-//! Locks, the wall clock and the number of processors, each in the one way this program uses them.
+//! Locks, the wall clock, the number of processors and the size of memory, each in the one way this program uses them.
 //!
 //! Not for the pure floors: those get the time as an argument and hold no lock.
 
+use std::fs;
+use std::path::Path;
 use std::sync::{LockResult, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -28,4 +30,44 @@ pub fn since_1970() -> Duration {
 /// How many threads can compute at one time, at least one.
 pub fn processors() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// How many bytes of memory this process may fill: those of the machine, or those of its control groups if they are fewer.
+/// `None` where the system does not say.
+pub fn memory() -> Option<u64> {
+    let read = |path: &Path| fs::read_to_string(path).ok();
+    let machine = read("/proc/meminfo".as_ref()).and_then(|text| machine_memory(&text));
+    let group = read("/proc/self/cgroup".as_ref()).unwrap_or_default();
+    let group = group.lines().find_map(|line| line.strip_prefix("0::/"));
+    let group = Path::new("/sys/fs/cgroup").join(group.unwrap_or_default());
+    let limits = group.ancestors().filter_map(|folder| {
+        let limit = read(&folder.join("memory.max"))?;
+        // Without a limit it is "max".
+        limit.trim().parse().ok()
+    });
+    machine.into_iter().chain(limits).min()
+}
+
+/// What `/proc/meminfo` says of all memory.
+fn machine_memory(text: &str) -> Option<u64> {
+    let rest = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kibibytes: u64 = rest.trim().strip_suffix(" kB")?.parse().ok()?;
+    kibibytes.checked_mul(1 << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_memory_is_read_where_the_system_says_it() {
+        let text = "MemFree:  7 kB\nMemTotal:       24683520 kB\nMemAvailable: 5 kB\n";
+        assert_eq!(machine_memory(text), Some(24_683_520 << 10));
+        for other in ["", "MemTotal: 5", "MemTotal: x kB", "MemFree: 5 kB"] {
+            assert_eq!(machine_memory(other), None, "{other}");
+        }
+        assert!(memory().is_none_or(|memory| memory > 1 << 20));
+    }
 }

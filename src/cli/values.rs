@@ -5,10 +5,13 @@
 
 use crate::swarm::{MAX_LIMIT, MIN_LIMIT};
 use crate::torrent::MAX_PIECE_LENGTH;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// The longest time that can be asked for, in seconds: ten years.
 const MAX_SECONDS: f64 = 10.0 * 365.0 * 86_400.0;
+/// The least and the most memory that can be asked for, in bytes.
+const MEMORY: RangeInclusive<u64> = 1 << 20..=64 << 30;
 /// The longest name of a peer, in bytes.
 const MAX_NAME: usize = 64;
 
@@ -55,6 +58,16 @@ pub(super) fn piece_length(text: &str) -> Result<u32, String> {
         .filter(|length| (1..=MAX_PIECE_LENGTH).contains(length))
         .ok_or_else(|| {
             "a length in bytes is asked for, such as 524288, 512K or 1M, at most 1024M".to_owned()
+        })
+}
+
+/// A size of memory: bytes, or with a unit behind.
+pub(super) fn memory(text: &str) -> Result<u64, String> {
+    with_unit(text)
+        .and_then(|(digits, unit)| digits.parse::<u64>().ok()?.checked_mul(unit))
+        .filter(|size| MEMORY.contains(size))
+        .ok_or_else(|| {
+            "a size in bytes is asked for, from 1M to 64G, such as 64M or 1G: K, KB and KiB are 1024, M and G likewise".to_owned()
         })
 }
 
@@ -156,6 +169,35 @@ mod tests {
             "1 M",
         ] {
             assert!(piece_length(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_of_memory_are_read() {
+        for (text, size) in [
+            ("1048576", 1 << 20),
+            ("1024K", 1 << 20),
+            ("64m", 64 << 20),
+            ("256MiB", 256 << 20),
+            ("64GB", 64 << 30),
+        ] {
+            assert_eq!(memory(text), Ok(size), "{text}");
+        }
+        for bad in [
+            "",
+            "0",
+            "M",
+            "1048575",
+            "65G",
+            "68719476737",
+            "18446744073709551615G",
+            "-1M",
+            "1.5M",
+            "1 M",
+            "1M/s",
+            "10%",
+        ] {
+            assert!(memory(bad).is_err(), "{bad}");
         }
     }
 

@@ -1,46 +1,77 @@
-//! The fixed pool of block buffers. It bounds memory whatever the size of files and pieces.
+//! The pool of block buffers. It bounds memory whatever the size of files and pieces.
 //!
 //! Before a run of blocks is begun its buffers are reserved here, so that a run that was begun can always end. A buffer
 //! goes from the socket to the hash to the file and back into the pool; nothing is allocated for a block.
+//!
+//! The pool grows by need. A far, fat link has many blocks under way, and they are reserved, but few of them are here at
+//! a time. Where many are here, the disk or the processor is what others wait for, and more blocks under way are of no use: over
+//! [`USUAL`], blocks are reserved only as long as no more than a third of what is reserved is here. Buffers are made when
+//! a block arrives and none is free. What no download has needed for [`LONG`] is freed, and all that is free at once
+//! when no download has anything reserved.
 
 use crate::swarm::Budget;
+use crate::system::lock;
 use crate::torrent::BLOCK;
-use crossbeam::queue::ArrayQueue;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-/// How many blocks may be under way at once in all downloads: 12 MiB.
-const BLOCKS: u32 = 768;
+/// How many blocks may be reserved in all downloads whether they are here or under way: 12 MiB.
+const USUAL: u32 = 768;
+/// A buffer that was free for this long, and at most twice as long, is freed.
+const LONG: Duration = Duration::from_secs(5);
 
 /// The buffers of one peer.
 #[derive(Debug)]
 pub(super) struct BufferPool {
-    free: ArrayQueue<Box<[u8]>>,
+    /// How many blocks may be reserved in all downloads.
+    most: u32,
     reserved: AtomicU32,
     /// Downloads that hold some of it.
     holders: AtomicU32,
+    /// Buffers that are not free.
+    filled: AtomicU32,
+    free: Mutex<Free>,
+}
+
+/// Buffers that nobody uses. The latest to come is the first to go, so that those that are not needed stay at the bottom.
+#[derive(Debug)]
+struct Free {
+    buffers: Vec<Box<[u8]>>,
+    /// The fewest there were since that time.
+    fewest: usize,
+    since: Instant,
 }
 
 impl BufferPool {
-    /// A pool; its buffers are made as they are first needed.
-    pub(super) fn new() -> Arc<Self> {
-        let free = ArrayQueue::new(BLOCKS as usize);
+    /// A pool of so many bytes at most; its buffers are made as they are first needed.
+    pub(super) fn new(bytes: u64) -> Arc<Self> {
+        let free = Free {
+            buffers: Vec::new(),
+            fewest: 0,
+            since: Instant::now(),
+        };
         Arc::new(Self {
-            free,
+            most: u32::try_from(bytes / u64::from(BLOCK)).unwrap_or(u32::MAX),
             reserved: AtomicU32::new(0),
             holders: AtomicU32::new(0),
+            filled: AtomicU32::new(0),
+            free: Mutex::new(free),
         })
     }
 
     /// Reserves `count` blocks for a download that holds `held` already, and counts them there. Beyond an even share
     /// among all that hold some it gets none, but enough for one run it always gets once others return theirs.
     pub(super) fn reserve(&self, held: &mut u32, count: u32) -> bool {
-        let even = BLOCKS / self.holders.load(Ordering::Relaxed).max(1);
-        if *held > 0 && *held + count > even {
+        let even = self.most / self.holders.load(Ordering::Relaxed).max(1);
+        if *held > 0 && (held.saturating_add(count) > even || !self.may_hold(count)) {
             return false;
         }
-        let add = |reserved: u32| (reserved + count <= BLOCKS).then_some(reserved + count);
+        let add = |reserved: u32| {
+            let sum = reserved.checked_add(count);
+            sum.filter(|sum| *sum <= self.most)
+        };
         let got = self
             .reserved
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
@@ -58,23 +89,67 @@ impl BufferPool {
         let count = count.min(*held);
         if count > 0 {
             *held -= count;
-            self.reserved.fetch_sub(count, Ordering::Relaxed);
+            let before = self.reserved.fetch_sub(count, Ordering::Relaxed);
             self.holders
                 .fetch_sub(u32::from(*held == 0), Ordering::Relaxed);
+            if before == count {
+                lock(&self.free).empty();
+            }
         }
     }
 
     /// A buffer of one block.
     pub(super) fn buffer(self: &Arc<Self>) -> BlockBuffer {
-        let bytes = self
-            .free
-            .pop()
-            .unwrap_or_else(|| vec![0; BLOCK as usize].into());
+        self.filled.fetch_add(1, Ordering::Relaxed);
+        let free = lock(&self.free).take();
         BlockBuffer {
-            bytes,
+            bytes: free.unwrap_or_else(|| vec![0; BLOCK as usize].into()),
             length: BLOCK as usize,
             pool: Arc::clone(self),
         }
+    }
+
+    /// Whether so many blocks more may be reserved, as far as what is here tells.
+    fn may_hold(&self, count: u32) -> bool {
+        let reserved = self.reserved.load(Ordering::Relaxed).saturating_add(count);
+        reserved <= USUAL || self.filled.load(Ordering::Relaxed) <= reserved / 3
+    }
+
+    /// Takes a buffer back; frees it if nothing is reserved.
+    fn put(&self, buffer: Box<[u8]>) {
+        self.filled.fetch_sub(1, Ordering::Relaxed);
+        if self.reserved.load(Ordering::Relaxed) > 0 {
+            let freed = lock(&self.free).put(buffer, Instant::now());
+            drop(freed);
+        }
+    }
+}
+
+impl Free {
+    fn take(&mut self) -> Option<Box<[u8]>> {
+        let buffer = self.buffers.pop();
+        self.fewest = self.fewest.min(self.buffers.len());
+        buffer
+    }
+
+    /// Returns those that nobody has needed for long.
+    fn put(&mut self, buffer: Box<[u8]>, now: Instant) -> Vec<Box<[u8]>> {
+        self.buffers.push(buffer);
+        if now.saturating_duration_since(self.since) < LONG {
+            return Vec::new();
+        }
+        let unneeded = self.buffers.drain(..self.fewest.min(self.buffers.len()));
+        let unneeded = unneeded.collect();
+        (self.fewest, self.since) = (self.buffers.len(), now);
+        unneeded
+    }
+
+    fn empty(&mut self) {
+        *self = Self {
+            buffers: Vec::new(),
+            fewest: 0,
+            since: self.since,
+        };
     }
 }
 
@@ -147,43 +222,132 @@ impl DerefMut for BlockBuffer {
 
 impl Drop for BlockBuffer {
     fn drop(&mut self) {
-        // What does not fit is freed.
-        let _ = self.pool.free.push(std::mem::take(&mut self.bytes));
+        self.pool.put(std::mem::take(&mut self.bytes));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::iter;
+
+    /// A pool of so many blocks.
+    fn pool(blocks: u32) -> Arc<BufferPool> {
+        BufferPool::new(u64::from(blocks) * u64::from(BLOCK))
+    }
+
+    fn free(pool: &BufferPool) -> usize {
+        lock(&pool.free).buffers.len()
+    }
 
     #[test]
     fn holders_share_the_pool_evenly_and_one_run_is_always_possible() {
-        let pool = BufferPool::new();
-        let (mut first, mut second) = (0, 0);
-        assert!(pool.reserve(&mut first, BLOCKS) && !pool.reserve(&mut first, 1));
-        assert!(!pool.reserve(&mut second, 32), "nothing is left");
-        pool.release(&mut first, 64);
-        assert!(pool.reserve(&mut second, 32));
-        assert!(!pool.reserve(&mut first, 32), "more than half");
-        pool.release(&mut first, BLOCKS);
-        assert!(pool.reserve(&mut second, BLOCKS - 32), "alone again");
-        pool.release(&mut second, 2 * BLOCKS);
-        let left = (
-            pool.reserved.load(Ordering::Relaxed),
-            pool.holders.load(Ordering::Relaxed),
+        for blocks in [USUAL, 16 * USUAL] {
+            let pool = pool(blocks);
+            let (mut first, mut second) = (0, 0);
+            assert!(pool.reserve(&mut first, blocks) && !pool.reserve(&mut first, 1));
+            assert!(!pool.reserve(&mut second, 32), "nothing is left");
+            pool.release(&mut first, 64);
+            assert!(pool.reserve(&mut second, 32));
+            assert!(!pool.reserve(&mut first, 32), "more than half");
+            pool.release(&mut first, blocks);
+            assert!(pool.reserve(&mut second, blocks - 32), "alone again");
+            pool.release(&mut second, 2 * blocks);
+            let left = (
+                pool.reserved.load(Ordering::Relaxed),
+                pool.holders.load(Ordering::Relaxed),
+            );
+            assert_eq!(left, (0, 0));
+        }
+    }
+
+    #[test]
+    fn many_holders_get_a_run_each_and_no_more_than_the_pool_has() {
+        let pool = pool(8 * 32);
+        let mut helds = [0; 10];
+        let served = helds.iter_mut().map(|held| pool.reserve(held, 32));
+        assert_eq!(served.filter(|got| *got).count(), 8);
+        assert!(!helds.iter_mut().any(|held| pool.reserve(held, 32)));
+        pool.release(&mut helds[0], 32);
+        assert!(pool.reserve(&mut helds[9], 32));
+        pool.release(&mut helds[1], 32);
+        assert!(!pool.reserve(&mut helds[2], 32), "it has a run");
+        assert!(pool.reserve(&mut helds[8], 32));
+    }
+
+    #[test]
+    fn it_grows_while_blocks_are_under_way_and_not_while_they_wait_here() {
+        let pool = pool(16_384);
+        let mut held = 0;
+        let grow = |held: &mut u32| while pool.reserve(held, 32) {};
+        grow(&mut held);
+        assert_eq!(held, 16_384, "all of it is under way");
+        pool.release(&mut held, 16_384);
+        // The blocks of an own run are here each time before the next is begun: the disk does not follow.
+        let mut here = Vec::new();
+        while pool.reserve(&mut held, 32) {
+            here.extend(iter::repeat_with(|| pool.buffer()).take(32));
+        }
+        assert_eq!(held, USUAL);
+        let mut other = 0;
+        assert!(
+            pool.reserve(&mut other, 32),
+            "a first run is always possible"
         );
-        assert_eq!(left, (0, 0));
+        assert!(!pool.reserve(&mut other, 32));
+        here.truncate(100);
+        grow(&mut held);
+        assert!(held > USUAL);
     }
 
     #[test]
     fn a_buffer_comes_back() {
-        let pool = BufferPool::new();
+        let pool = pool(64);
+        let mut held = 0;
+        assert!(pool.reserve(&mut held, 32));
         let mut buffer = pool.buffer();
         buffer.set_length(3);
         buffer.copy_from_slice(b"abc");
         drop(buffer);
-        assert_eq!(pool.free.len(), 1);
+        assert_eq!(free(&pool), 1);
         assert_eq!(pool.buffer().len(), BLOCK as usize);
-        assert_eq!(pool.free.len(), 1);
+        assert_eq!(free(&pool), 1);
+    }
+
+    #[test]
+    fn nothing_is_kept_once_nothing_is_reserved() {
+        let pool = pool(64);
+        let mut held = 0;
+        assert!(pool.reserve(&mut held, 32));
+        let last = pool.buffer();
+        let here: Vec<_> = iter::repeat_with(|| pool.buffer()).take(31).collect();
+        drop(here);
+        pool.release(&mut held, 31);
+        assert_eq!(free(&pool), 31);
+        pool.release(&mut held, 1);
+        assert_eq!(free(&pool), 0);
+        drop(last);
+        assert_eq!((free(&pool), pool.filled.load(Ordering::Relaxed)), (0, 0));
+    }
+
+    #[test]
+    fn what_nobody_needs_for_long_is_freed() {
+        let begun = Instant::now();
+        let mut free = Free {
+            buffers: iter::repeat_with(Box::default).take(10).collect(),
+            fewest: 10,
+            since: begun,
+        };
+        // Four are in use now and then.
+        let mut turn = |number: u32| {
+            let taken: Vec<_> = iter::repeat_with(|| free.take().unwrap()).take(4).collect();
+            let now = begun + LONG * number / 2;
+            let freed = taken.into_iter().map(|buffer| free.put(buffer, now).len());
+            (freed.sum::<usize>(), free.buffers.len())
+        };
+        assert_eq!(turn(1), (0, 10));
+        assert_eq!(turn(2), (6, 4));
+        assert_eq!(turn(4), (0, 4));
+        assert_eq!(turn(6), (0, 4));
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct Identity {
     pub(super) name: String,
 }
 
-/// What links may take: places, rates, time.
+/// What links may take: places, rates, memory, time.
 #[derive(Debug)]
 pub(super) struct Bounds {
     /// The most links of one share.
@@ -38,6 +38,8 @@ pub(super) struct Bounds {
     /// What is sent and what is read, if that is limited.
     pub(super) up: Option<Throttle>,
     pub(super) down: Option<Throttle>,
+    /// Bytes of blocks that are under way, over all downloads.
+    pub(super) memory: u64,
     pub(super) deadlines: Deadlines,
 }
 
@@ -48,6 +50,7 @@ impl Bounds {
             upload_slots: limits.slots(),
             up: limits.up.map(Throttle::new),
             down: limits.down.map(Throttle::new),
+            memory: limits.memory(),
             deadlines,
         }
     }
@@ -78,8 +81,8 @@ impl Context {
     pub(super) fn new(identity: Identity, bounds: Bounds, pool: Pool, records: Records) -> Self {
         Self {
             identity,
+            buffers: BufferPool::new(bounds.memory),
             bounds: Arc::new(bounds),
-            buffers: BufferPool::new(),
             tasks: Tasks::new(pool),
             records,
             owned: Owned::default(),

@@ -1,11 +1,18 @@
-//! How much a peer sends and reads over all its links, and how long the other side of a link may take.
+//! How much a peer sends, reads and keeps in memory over all its links, and how long the other side of a link may take.
 
 use crate::swarm::{Bucket, UploadSlots};
-use crate::system::lock;
+use crate::system::{lock, memory};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// How much a peer sends and reads.
+/// The most memory for blocks that are under way, unless asked otherwise: what fills links of 125 MB/s and 1 s in all, twice.
+const MEMORY: u64 = 256 << 20;
+/// The part of the machine's memory that is taken at most, unless asked otherwise.
+const PART: u64 = 8;
+/// The least memory for blocks that are under way: two runs.
+const LEAST: u64 = 1 << 20;
+
+/// How much a peer sends, reads and keeps in memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
     /// How many peers of one share are served at a time; by default as many as the rate allows, at
@@ -15,9 +22,17 @@ pub struct Limits {
     pub up: Option<u64>,
     /// The most bytes of blocks a second that are read, over all links.
     pub down: Option<u64>,
+    /// The most bytes of memory for blocks that are under way, at least 1 MiB; by default an eighth of the machine's memory, at
+    /// most 256 MiB.
+    pub memory: Option<u64>,
 }
 
 impl Limits {
+    pub(super) fn memory(&self) -> u64 {
+        let usual = || memory().map_or(MEMORY, |all| (all / PART).min(MEMORY));
+        self.memory.unwrap_or_else(usual).max(LEAST)
+    }
+
     pub(super) fn slots(&self) -> UploadSlots {
         match self.upload_slots {
             Some(number) => UploadSlots::Fixed(number),
@@ -81,6 +96,17 @@ impl Default for Deadlines {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_is_bounded_by_what_was_asked_for_or_by_the_machine() {
+        let of = |memory| Limits {
+            memory,
+            ..Limits::default()
+        };
+        assert_eq!(of(Some(3 << 20)).memory(), 3 << 20);
+        assert_eq!(of(Some(0)).memory(), LEAST);
+        assert!((LEAST..=MEMORY).contains(&of(None).memory()));
+    }
 
     #[test]
     fn silence_and_keep_alives_stand_on_either_side_of_two_minutes() {

@@ -28,7 +28,7 @@ fn it_tells_of_program_port_queue_and_whether_it_only_uploads() {
     let text = hello(&mut wire);
     let version = concat!("pieceful ", env!("CARGO_PKG_VERSION"));
     let port = leech.process.address.port();
-    for part in [version, "4:reqqi1000e", &format!("1:pi{port}e")] {
+    for part in [version, "4:reqqi4096e", &format!("1:pi{port}e")] {
         assert!(text.contains(part), "{text}");
     }
     assert!(!text.contains("upload_only"), "{text}");

@@ -4,6 +4,7 @@ use crate::peers::{TORRENT, leech_with, seed_with};
 use crate::script::*;
 use crate::support::{Sandbox, run};
 use crate::torrent::{Torrent, word};
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -107,6 +108,30 @@ fn a_limit_far_below_what_owners_wait_for_blames_nobody_and_completes() {
 }
 
 #[test]
+fn a_pool_smaller_than_a_piece_completes_downloads_from_several_owners() {
+    let sandbox = Sandbox::new();
+    let torrents = [5, 6].map(|number| {
+        let name = format!("share{number}");
+        Torrent::new(&name, (9 << 20) + 5, 4 << 20, number)
+    });
+    let mut leech = leech_with(&sandbox, "leech", &torrents[0], &["--memory", "1M"]);
+    let second = torrents[1].write(&sandbox, "second.torrent");
+    leech.run(&format!("download {} second", word(&second)));
+    for torrent in &torrents {
+        for id in ["one", "two", "three", "four"] {
+            let wire = Wire::greet(leech.process.address, torrent, BOTH, id);
+            let owned = torrent.clone();
+            thread::spawn(move || serve(wire, &owned, |_, block| block.to_vec()));
+        }
+    }
+    leech.run("wait 50");
+    for (torrent, copy) in torrents.iter().zip(["copy", "second"]) {
+        let copy = fs::read(sandbox.path(&format!("leech/{copy}"))).unwrap();
+        assert!(copy == torrent.content, "{}", torrent.name);
+    }
+}
+
+#[test]
 fn a_stop_does_not_wait_for_a_limit() {
     let sandbox = Sandbox::new();
     let mut seed = seed_with(&sandbox, "seed", &TORRENT, &["--up", "1K"]);
@@ -144,6 +169,8 @@ fn limits_that_are_none_are_a_usage_error() {
         ("--down", "-1M"),
         ("--down", "10"),
         ("--upload-slots", "0"),
+        ("--memory", "1023K"),
+        ("--memory", "much"),
     ] {
         let given = format!("{option}={value}");
         let output = run(&folder, &["peer", "127.0.0.1:0", &given], "");

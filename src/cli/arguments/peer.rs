@@ -107,7 +107,7 @@ fn general_options() -> [Arg; 9] {
     ]
 }
 
-fn limits() -> [Arg; 3] {
+fn limits() -> [Arg; 4] {
     let rate = |name: &'static str| option(name, "RATE").value_parser(values::rate);
     [
         option("upload-slots", "N")
@@ -115,6 +115,9 @@ fn limits() -> [Arg; 3] {
             .help("How many peers are served at one time, for each share [default: as many as the rate allows, at least 8]"),
         rate("up").help("The most that is sent, in bytes of files a second, such as 500K, 10MB/s or 1.5MiB; K, KB and KiB are 1024, M and G likewise [default: no limit]"),
         rate("down").help("The most that is received, likewise [default: no limit]"),
+        option("memory", "SIZE")
+            .value_parser(values::memory)
+            .help("The most memory for what is being received, such as 64M or 1G; far, fast links need it [default: an eighth of the machine's, at most 256M]"),
     ]
 }
 
@@ -182,6 +185,7 @@ pub(super) fn read(matches: &ArgMatches) -> PeerArguments {
             upload_slots: matches.get_one("upload-slots").copied(),
             up: matches.get_one("up").copied(),
             down: matches.get_one("down").copied(),
+            memory: matches.get_one("memory").copied(),
         },
         scenario: matches
             .get_one::<PathBuf>("scenario")
@@ -214,6 +218,7 @@ mod tests {
         assert!(plain.commands.is_empty() && plain.scenario.is_none());
         let limits = plain.limits;
         assert!(limits.up.is_none() && limits.down.is_none() && limits.upload_slots.is_none());
+        assert!(limits.memory.is_none());
         assert_eq!(
             (plain.threads, plain.max_peers),
             (Pool::default_size(), MAX_PEERS)
@@ -242,7 +247,15 @@ mod tests {
             (limited.upload_slots, limited.up, limited.down),
             (Some(3), Some(500 << 10), Some(3 << 19))
         );
-        for bad in ["--up 0", "--down x", "--up 0.5K", "--upload-slots 0"] {
+        assert_eq!(peer("peer --memory 64M").limits.memory, Some(64 << 20));
+        for bad in [
+            "--up 0",
+            "--down x",
+            "--up 0.5K",
+            "--upload-slots 0",
+            "--memory 1023K",
+            "--memory x",
+        ] {
             assert!(parse(&format!("peer {bad}")).is_err(), "{bad}");
         }
         let run = peer("peer localhost:0 --scenario in12.txt --out o").scenario;
