@@ -216,11 +216,11 @@ impl ActivePiece {
         }
     }
 
-    /// Takes, for a second link, up to `count` blocks that another was asked for at `before` or earlier.
+    /// Takes, for a second link, up to `count` blocks that another is late with, as whom and when it was asked tells.
     pub(super) fn take_again(
         &mut self,
         link: LinkId,
-        before: Duration,
+        is_late: &dyn Fn(LinkId, Duration) -> bool,
         count: usize,
         lengths: &Lengths,
         out: &mut Vec<BlockRange>,
@@ -236,7 +236,7 @@ impl ActivePiece {
                 again: again @ None,
             } = block
                 && *of != link
-                && *at <= before
+                && is_late(*of, *at)
                 && let Some(range) = lengths.block(self.piece, number as u32)
             {
                 *again = Some(link);

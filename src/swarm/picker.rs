@@ -267,31 +267,20 @@ impl Picker {
         reserve: &mut dyn FnMut(u32) -> bool,
         out: &mut Vec<BlockRange>,
     ) {
-        let has_others = self.links.len() > 1;
-        let is_seed = |link: &Link| link.has.is_full() && link.stretch.is_none();
-        let in_order = match self.order {
-            Order::RarestFirst => false,
-            Order::InOrder => true,
-            Order::InOrderAmongSeeds => self.links.values().all(is_seed),
+        let Some(room) = self.room(id, now) else {
+            return;
         };
+        let (has_others, in_order) = (self.links.len() > 1, self.is_in_order());
+        let pieces = &mut self.pieces;
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
-        if link.requests.rests(now) {
-            return;
-        }
-        let pieces = &mut self.pieces;
         let (window, flying) = (link.requests.window(), link.requests.flying());
-        let room = window.saturating_sub(flying);
-        // Requests go in batches: a trickle of single ones costs a system call each.
-        let is_trickle = flying > 0 && room < (window / 4).max(1);
-        if is_trickle || !link.serves(|piece| pieces.wants(piece)) {
-            return;
-        }
         let start = out.len();
         #[cfg(test)]
         if is_planted(Mutation::AskedTwice) {
-            pieces.take_again(link, now, room, out);
+            let is_late = |_, asked| now >= asked + Duration::from_millis(200);
+            pieces.take_again(link, &is_late, room, out);
         }
         let fast = window >= RUN_BLOCKS as usize / 2;
         loop {
@@ -311,10 +300,46 @@ impl Picker {
             }
         }
         if out.len() == start && flying == 0 {
-            pieces.take_again(link, now, room, out);
+            self.take_again(id, now, room, out);
         }
         let asked = out.get(start..).unwrap_or_default();
-        link.requests.sent(asked, now);
+        if let Some(link) = self.links.get_mut(&id) {
+            link.requests.sent(asked, now);
+        }
+    }
+
+    /// How many blocks the link is to be asked for now; none if it is to be left alone.
+    fn room(&mut self, id: LinkId, now: Duration) -> Option<usize> {
+        let link = self.links.get_mut(&id)?;
+        let (window, flying) = (link.requests.window(), link.requests.flying());
+        let room = window.saturating_sub(flying);
+        // Requests go in batches: a trickle of single ones costs a system call each.
+        let is_trickle = flying > 0 && room < (window / 4).max(1);
+        let pieces = &self.pieces;
+        let is_asked = !link.requests.rests(now) && !is_trickle;
+        (is_asked && link.serves(|piece| pieces.wants(piece))).then_some(room)
+    }
+
+    /// Whether pieces are begun in their order now.
+    fn is_in_order(&self) -> bool {
+        let is_seed = |link: &Link| link.has.is_full() && link.stretch.is_none();
+        match self.order {
+            Order::RarestFirst => false,
+            Order::InOrder => true,
+            Order::InOrderAmongSeeds => self.links.values().all(is_seed),
+        }
+    }
+
+    /// Endgame: nothing is left to ask for but what others are late with.
+    fn take_again(&mut self, id: LinkId, now: Duration, room: usize, out: &mut Vec<BlockRange>) {
+        let Self { pieces, links, .. } = self;
+        let is_late = |of: LinkId, asked: Duration| {
+            let patience = links.get(&of).map(|link| link.requests.patience());
+            now.saturating_sub(asked) >= patience.unwrap_or_default()
+        };
+        if let Some(link) = links.get(&id) {
+            pieces.take_again(link, &is_late, room, out);
+        }
     }
 
     /// A block arrived whole.

@@ -11,9 +11,6 @@ use fastrand::Rng;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
-/// A block may be asked of a second link once the first was asked this long ago.
-const ENDGAME_AFTER: Duration = Duration::from_millis(200);
-
 /// Who is to blame for a piece that did not verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -240,21 +237,18 @@ impl Pieces {
         true
     }
 
-    /// Endgame: nothing is left to ask for but what others were asked for a while ago.
+    /// Endgame: nothing is left to ask for but what others were asked for and are late with.
     pub(super) fn take_again(
         &mut self,
         link: &Link,
-        now: Duration,
+        is_late: &dyn Fn(LinkId, Duration) -> bool,
         room: usize,
         out: &mut Vec<BlockRange>,
     ) {
-        let Some(before) = now.checked_sub(ENDGAME_AFTER) else {
-            return;
-        };
         let end = out.len() + room;
         for (piece, active) in &mut self.active {
             if active.open_to(link.id) && link.offers(*piece) {
-                active.take_again(link.id, before, end - out.len(), &self.lengths, out);
+                active.take_again(link.id, is_late, end - out.len(), &self.lengths, out);
             }
         }
     }

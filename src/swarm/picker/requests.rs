@@ -7,6 +7,10 @@ use std::time::Duration;
 
 /// A link that delivers nothing for this long loses its blocks to others.
 pub(super) const STALLED: Duration = Duration::from_secs(6);
+/// A block may be asked of a second link once the first was asked this long ago, and for [`ROUND_TRIPS`] of it.
+const ENDGAME_AFTER: Duration = Duration::from_millis(200);
+/// A window holds two round trips' worth of blocks: a block of the last one is that old before it is late.
+const ROUND_TRIPS: u32 = 3;
 /// Pause after a refused request, so that another link gets the block. Without it, a link that refuses
 /// every request at once is asked again at once and keeps the last blocks from all others.
 const AFTER_REFUSAL: Duration = Duration::from_millis(250);
@@ -119,6 +123,11 @@ impl Requests {
     /// Whether the block is in flight or may still arrive.
     pub(super) fn may_bring(&self, range: BlockRange) -> bool {
         self.in_flight.contains_key(&range) || self.forgiven.contains(range)
+    }
+
+    /// How long after it was asked for a block is late.
+    pub(super) fn patience(&self) -> Duration {
+        ENDGAME_AFTER.max(self.window.shortest_delay() * ROUND_TRIPS)
     }
 
     /// Whether nothing has arrived for too long.

@@ -295,3 +295,28 @@ fn in_order_among_seeds_lasts_until_somebody_lacks_a_piece() {
     assert!(in_order(std::slice::from_ref(&full)));
     assert!(!in_order(&[full, empty]));
 }
+
+#[test]
+fn in_endgame_a_block_is_asked_again_once_the_first_link_is_late_for_its_distance() {
+    let lengths = Lengths::new(8 * 16_384, 16_384).unwrap();
+    let second = LinkId(2);
+    for (delay, late) in [(1, 200), (60, 200), (200, 600)] {
+        let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
+        for id in [OWNER, second] {
+            picker.add_link(id, 100);
+            picker.on_pieces(id, PieceSet::full(&lengths));
+            picker.on_unchoke(id);
+        }
+        let ask = |picker: &mut Picker, id, after: u64| {
+            let now = Duration::from_millis(1_000 + after);
+            let mut blocks = Vec::new();
+            picker.next_blocks(id, now, &mut |_| true, &mut blocks);
+            blocks
+        };
+        let asked = ask(&mut picker, OWNER, 0);
+        assert_eq!(asked.len(), 8);
+        picker.on_block(OWNER, asked[0], Duration::from_millis(1_000 + delay));
+        assert!(ask(&mut picker, second, late - 1).is_empty(), "{delay} ms");
+        assert_eq!(ask(&mut picker, second, late).len(), 7, "{delay} ms");
+    }
+}
