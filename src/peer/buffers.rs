@@ -5,7 +5,7 @@
 //!
 //! The pool grows by need. A far, fat link has many blocks under way, and they are reserved, but few of them are here at
 //! a time. Where many are here, the disk or the processor is what others wait for, and more blocks under way are of no use: over
-//! [`USUAL`], blocks are reserved only as long as no more than a third of what is reserved is here. Buffers are made when
+//! [`USUAL`], blocks are reserved only as long as no more than a third of what is reserved was here lately. Buffers are made when
 //! a block arrives and none is free. What no download has needed for [`LONG`] is freed, and all that is free at once
 //! when no download has anything reserved.
 
@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 
 /// How many blocks may be reserved in all downloads whether they are here or under way: 12 MiB.
 const USUAL: u32 = 768;
+/// Over how many blocks, and at most twice as many, it counts how many were here: 8 MiB.
+const ROUND: u32 = 512;
 /// A buffer that was free for this long, and at most twice as long, is freed.
 const LONG: Duration = Duration::from_secs(5);
 
@@ -30,9 +32,20 @@ pub(super) struct BufferPool {
     reserved: AtomicU32,
     /// Downloads that hold some of it.
     holders: AtomicU32,
-    /// Buffers that are not free.
-    filled: AtomicU32,
+    filled: Filled,
     free: Mutex<Free>,
+}
+
+/// The most buffers that were filled at one time while the last blocks came.
+#[derive(Debug, Default)]
+struct Filled {
+    /// Now.
+    now: AtomicU32,
+    /// Of the latest [`ROUND`] blocks, or fewer, and of those before.
+    newer: AtomicU32,
+    older: AtomicU32,
+    /// Blocks since the start.
+    blocks: AtomicU32,
 }
 
 /// Buffers that nobody uses. The latest to come is the first to go, so that those that are not needed stay at the bottom.
@@ -56,7 +69,7 @@ impl BufferPool {
             most: u32::try_from(bytes / u64::from(BLOCK)).unwrap_or(u32::MAX),
             reserved: AtomicU32::new(0),
             holders: AtomicU32::new(0),
-            filled: AtomicU32::new(0),
+            filled: Filled::default(),
             free: Mutex::new(free),
         })
     }
@@ -100,7 +113,7 @@ impl BufferPool {
 
     /// A buffer of one block.
     pub(super) fn buffer(self: &Arc<Self>) -> BlockBuffer {
-        self.filled.fetch_add(1, Ordering::Relaxed);
+        self.filled.add();
         let free = lock(&self.free).take();
         BlockBuffer {
             bytes: free.unwrap_or_else(|| vec![0; BLOCK as usize].into()),
@@ -112,16 +125,36 @@ impl BufferPool {
     /// Whether so many blocks more may be reserved, as far as what is here tells.
     fn may_hold(&self, count: u32) -> bool {
         let reserved = self.reserved.load(Ordering::Relaxed).saturating_add(count);
-        reserved <= USUAL || self.filled.load(Ordering::Relaxed) <= reserved / 3
+        reserved <= USUAL || self.filled.most() <= reserved / 3
     }
 
     /// Takes a buffer back; frees it if nothing is reserved.
     fn put(&self, buffer: Box<[u8]>) {
-        self.filled.fetch_sub(1, Ordering::Relaxed);
+        self.filled.now.fetch_sub(1, Ordering::Relaxed);
         if self.reserved.load(Ordering::Relaxed) > 0 {
             let freed = lock(&self.free).put(buffer, Instant::now());
             drop(freed);
         }
+    }
+}
+
+impl Filled {
+    fn add(&self) {
+        let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
+        let before = self.newer.fetch_max(now, Ordering::Relaxed);
+        if self
+            .blocks
+            .fetch_add(1, Ordering::Relaxed)
+            .is_multiple_of(ROUND)
+        {
+            self.older.store(before.max(now), Ordering::Relaxed);
+            self.newer.store(now, Ordering::Relaxed);
+        }
+    }
+
+    fn most(&self) -> u32 {
+        let older = self.older.load(Ordering::Relaxed);
+        older.max(self.newer.load(Ordering::Relaxed))
     }
 }
 
@@ -297,6 +330,11 @@ mod tests {
         assert!(!pool.reserve(&mut other, 32));
         here.truncate(100);
         grow(&mut held);
+        assert_eq!(held, USUAL, "a moment ago they were here");
+        for _ in 0..2 * ROUND {
+            drop(pool.buffer());
+        }
+        grow(&mut held);
         assert!(held > USUAL);
     }
 
@@ -327,7 +365,10 @@ mod tests {
         pool.release(&mut held, 1);
         assert_eq!(free(&pool), 0);
         drop(last);
-        assert_eq!((free(&pool), pool.filled.load(Ordering::Relaxed)), (0, 0));
+        assert_eq!(
+            (free(&pool), pool.filled.now.load(Ordering::Relaxed)),
+            (0, 0)
+        );
     }
 
     #[test]
