@@ -5,9 +5,9 @@
 //! in here.
 //!
 //! From the top: `commands`, and `running`, which starts and ends all of it; `incoming`, `calls`,
-//! `tick`, `watch` and `restore`; `magnet` and `download`, which make transfers; `transfers`, the map
-//! of them; `transfer`; `link`; `services`: trackers, groups, web seeds, the user; `context` and the
-//! leaves.
+//! `tick`, `watch` and `restore`; `magnet`, `download` and `web_seed`; `transfers`, the map of them;
+//! `transfer`, a lock around one `swarm::Core` and its files; `link`, which is input and output alone;
+//! `services`: trackers (`announce`), groups, the user; `context` and the leaves.
 
 mod account;
 mod announce;

@@ -1,13 +1,14 @@
 //! The structure of `src/`: floors, imports without circles, small functions and types.
 //!
-//! `source` parses the files, `imports` finds which file uses which, `circles` and `sizes` look for
-//! what must not be. What is allowed all the same is listed here, each with its reason.
+//! `source` parses the files, `imports` finds which file uses which, `circles`, `sizes` and `writes` look
+//! for what must not be. What is allowed all the same is listed here, each with its reason.
 
 mod circles;
 mod imports;
 mod planted;
 mod sizes;
 mod source;
+mod writes;
 
 use imports::Import;
 use source::Source;
@@ -82,6 +83,12 @@ fn no_import_goes_up_the_floors() {
 #[test]
 fn methods_of_a_type_are_in_its_file() {
     let elsewhere = imports::impls_elsewhere(&Source::read(), &WHOLE);
+    assert!(elsewhere.is_empty(), "{}", elsewhere.join("\n"));
+}
+
+#[test]
+fn fields_of_peer_are_written_in_their_files() {
+    let elsewhere = writes::elsewhere(&Source::read(), "peer");
     assert!(elsewhere.is_empty(), "{}", elsewhere.join("\n"));
 }
 

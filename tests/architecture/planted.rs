@@ -2,7 +2,7 @@
 
 use crate::imports::{self, Import};
 use crate::source::Source;
-use crate::{FLOORS, circles, sizes};
+use crate::{FLOORS, circles, sizes, writes};
 
 fn source(files: &'static [(&'static str, &'static str)]) -> Source {
     Source::from(&|file| {
@@ -133,4 +133,22 @@ fn a_long_function_and_a_wide_type_are_found() {
         .map(ToString::to_string)
         .collect();
     assert_eq!(found, ["lib.rs f: 71 lines", "lib.rs S: 13 fields"]);
+}
+
+#[test]
+fn a_write_to_a_field_of_another_file_is_found() {
+    let files = &[
+        ("lib.rs", "mod peer;"),
+        ("peer/mod.rs", "mod a; mod b;"),
+        (
+            "peer/a.rs",
+            "pub struct A { pub x: u32, pub y: u32 } fn f(a: &mut A) { a.x = 1; a.y += 1; }",
+        ),
+        (
+            "peer/b.rs",
+            "fn g(a: &mut super::a::A) { a.x += 1; h(&mut a.y); let _ = a.x == 2; }",
+        ),
+    ];
+    let found = writes::elsewhere(&source(files), "peer");
+    assert_eq!(found, ["peer/b.rs: .x", "peer/b.rs: .y"]);
 }

@@ -1,6 +1,7 @@
 //! What a user asks about groups: making, joining, leaving, members, requests, news.
 
 use super::{Account, AccountError, draw};
+use crate::storage::StoredSession;
 use crate::system::lock;
 use crate::wire::access::{Answer, Ask, GroupEntry, MemberEntry, NewsEntry, RequestEntry, Seen};
 use crate::wire::name::{GroupName, Label};
@@ -137,7 +138,10 @@ impl Account {
             && session.seen == before
             && seen != before
         {
-            session.seen = seen;
+            *session = StoredSession {
+                seen,
+                ..session.clone()
+            };
             // What is news has to be told all the same; after a restart it is told once more.
             if let Err(error) = self.file.store(session) {
                 log::warn!("what was told as new is not kept: {error}");

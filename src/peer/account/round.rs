@@ -45,6 +45,17 @@ impl Round {
         unsaved && ask.is_write()
     }
 
+    /// A tracker is not of our cluster.
+    pub(super) fn on_untrusted(&mut self, error: TrustError) {
+        self.untrusted = Some(error);
+    }
+
+    /// A tracker did not answer, for this reason; it may only have been `late`.
+    pub(super) fn on_silence(&mut self, what: String, late: bool) {
+        self.late |= late;
+        self.troubles.push(what);
+    }
+
     /// Gives a reply back if it is the last word.
     pub(super) fn weigh(&mut self, reply: Reply) -> Option<Reply> {
         let Err(refused) = &reply.result else {

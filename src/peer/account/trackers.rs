@@ -123,11 +123,10 @@ impl Trackers {
                             return Ok(Told { reply, unanimous });
                         }
                     }
-                    Err(Trouble::Untrusted(error)) => round.untrusted = Some(error),
+                    Err(Trouble::Untrusted(error)) => round.on_untrusted(error),
                     Err(Trouble::Silent { what, sent, late }) => {
                         again |= sent;
-                        round.late |= late;
-                        round.troubles.push(what);
+                        round.on_silence(what, late);
                     }
                 }
             }

@@ -267,11 +267,15 @@ impl Plan {
     pub(super) fn status(&self) -> Vec<TrackerStatus> {
         let mut trackers: BTreeMap<&str, TrackerStatus> = BTreeMap::new();
         for (url, task) in self.schedule.all() {
-            let status = trackers.entry(url).or_default();
-            status.url.clone_from(url);
-            status.reachable = status.reachable.max(task.reached());
-            let trouble = status.trouble.take();
-            status.trouble = trouble.or_else(|| task.trouble().map(str::to_owned));
+            let former = trackers.remove(url.as_str()).unwrap_or_default();
+            let trouble = || task.trouble().map(str::to_owned);
+            let status = TrackerStatus {
+                url: url.clone(),
+                reachable: former.reachable.max(task.reached()),
+                trouble: former.trouble.or_else(trouble),
+                line: None,
+            };
+            trackers.insert(url, status);
         }
         trackers.into_values().collect()
     }

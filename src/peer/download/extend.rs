@@ -7,7 +7,7 @@
 //! leaves a record that goes on.
 
 use super::{already_here, elsewhere, planned::Planned};
-use crate::peer::{Entry, PeerError, Transfer, Transfers};
+use crate::peer::{Entry, FileChoice, PeerError, Transfer, Transfers};
 use crate::storage::{Record, RecordKind, RecordState};
 use crate::swarm::Phase;
 use crate::torrent::{PieceSet, Selection};
@@ -19,23 +19,24 @@ const MORE: &str = "more of it is wanted from now on";
 
 impl Planned {
     /// A transfer of the same share has failed. What it wanted is wanted still, so that nothing is left half fetched in its
-    /// folder. Returns whether some of its files are under the final name.
-    pub(crate) fn goes_on_with(&mut self, former: &Transfer) -> bool {
+    /// folder. Returns as well whether some of its files are under the final name.
+    pub(crate) fn go_on_with(self, former: &Transfer) -> (Self, bool) {
         let here = matches!(&former.plan.kind, RecordKind::Download(place) if *place == self.place);
         if !here || former.plan.group.is_some() {
-            return false;
+            return (self, false);
         }
-        // `--force` is not inherited: it must be given each time.
-        let force = self.choice.force;
-        self.choice = former.plan.choice.and(&self.choice);
-        self.choice.force = force;
-        former.plan.extends
+        let choice = FileChoice {
+            // It is not inherited: it must be given each time.
+            force: self.choice.force,
+            ..former.plan.choice.and(&self.choice)
+        };
+        (Self { choice, ..self }, former.plan.extends)
     }
 
     /// The share is downloaded here, or is being: what is asked for is wanted too. That is a
     /// download like any other, of all that is wanted by now.
     pub(crate) fn extend(
-        mut self,
+        self,
         transfers: &Transfers,
         former: &Arc<Transfer>,
         progress: &(dyn Fn(u64, u64) + Sync),
@@ -57,23 +58,30 @@ impl Planned {
         let (recorded, known) = set_aside(former)?;
         let complete = matches!(recorded, RecordState::Complete { .. });
         let in_place = former.plan.extends || complete;
-        self.metainfo = former.plan.metainfo.clone();
-        self.choice = choice;
-        self.choice.force = former.plan.replaces && !complete;
-        self.peers.retain(|peer| !former.plan.peers.contains(peer));
-        self.peers.splice(..0, former.plan.peers.iter().cloned());
-        self.replaces = Some(Entry::Transfer(Arc::clone(former)));
+        let known_peers = former.plan.peers.iter();
+        let more = self.peers.iter();
+        let more = more.filter(|peer| !former.plan.peers.contains(peer));
+        let extended = Self {
+            metainfo: former.plan.metainfo.clone(),
+            place: self.place,
+            choice: FileChoice {
+                force: former.plan.replaces && !complete,
+                ..choice
+            },
+            peers: known_peers.chain(more).cloned().collect(),
+            replaces: Some(Entry::Transfer(Arc::clone(former))),
+        };
         let record = Record {
-            only: self.choice.patterns(),
-            sequential: self.choice.sequential,
-            replaces: self.choice.force,
+            only: extended.choice.patterns(),
+            sequential: extended.choice.sequential,
+            replaces: extended.choice.force,
             extends: in_place,
             state: RecordState::Partial,
             ..former.to_record()
         };
         let updated = transfers.context.records.update(&record);
         let begun = updated.map_err(PeerError::from);
-        let begun = begun.and_then(|()| self.begin(transfers, progress, in_place, Some(known)));
+        let begun = begun.and_then(|()| extended.begin(transfers, progress, in_place, Some(known)));
         if begun.is_err() {
             go_on_as_recorded(former, transfers, recorded)?;
         }
@@ -143,8 +151,10 @@ fn go_on_as_recorded(
         Err(_) => return Ok(()),
         Ok(()) => {}
     }
-    let mut record = former.to_record();
-    record.state = recorded.clone();
+    let record = Record {
+        state: recorded.clone(),
+        ..former.to_record()
+    };
     transfers.context.records.update(&record)?;
     former.go_on(recorded)
 }

@@ -37,7 +37,11 @@ impl Planned {
             Some(Entry::Transfer(known)) if !known.has_failed() => {
                 return self.extend(transfers, &known, progress);
             }
-            Some(Entry::Transfer(known)) => self.goes_on_with(&known),
+            Some(Entry::Transfer(known)) => {
+                let in_place;
+                (self, in_place) = self.go_on_with(&known);
+                in_place
+            }
             Some(search @ Entry::Search(_)) if !search.has_failed() => {
                 // Patterns that choose no file are an error, whatever is here.
                 Selection::of(self.metainfo.info(), &self.choice.only)?;

@@ -23,15 +23,15 @@ impl Transfer {
     /// Metadata goes out in open swarms only: a peer that may have a private torrent has it from its
     /// tracker, as other programs see it too.
     fn handshake(&self, only_uploads: bool) -> ExtensionHandshake {
-        let mut handshake = extension_handshake(&self.context, only_uploads);
-        if self.serves_metadata() {
-            let size = self.info().raw().len();
-            handshake.metadata_size = u32::try_from(size).ok();
-        } else {
-            handshake.metadata = None;
+        let handshake = extension_handshake(&self.context, only_uploads);
+        let serves = self.serves_metadata();
+        let size = u32::try_from(self.info().raw().len()).ok();
+        ExtensionHandshake {
+            metadata: handshake.metadata.filter(|_| serves),
+            metadata_size: size.filter(|_| serves),
+            pex: self.plan.exchanges_peers().then_some(PEX),
+            ..handshake
         }
-        handshake.pex = self.plan.exchanges_peers().then_some(PEX);
-        handshake
     }
 
     fn serves_metadata(&self) -> bool {

@@ -122,7 +122,7 @@ impl Transfer {
     /// Has the core decide something, at the time that is handed to it, and carries out what it asks
     /// for.
     pub(crate) fn decide<R>(&self, act: impl FnOnce(&mut Core<BlockBuffer>, Duration) -> R) -> R {
-        let (result, later) = self.with_swarm(|swarm, now| act(&mut swarm.core, now));
+        let (result, later) = self.with_swarm(|Swarm { core, .. }, now| act(core, now));
         later.carry_out(self);
         result
     }

@@ -54,7 +54,9 @@ fn a_block_is_awaited_of_whoever_was_asked_until_it_is_here_and_stalling_a_serve
         Arrival::Fresh { .. }
     ));
     assert!(!picker.awaits(server, first) && picker.awaits(server, second));
-    let still_asked: Vec<BlockRange> = taken.into_iter().filter(|it| *it != first).collect();
+    let still_asked = taken.into_iter().filter(|block| *block != first);
+    let mut still_asked: Vec<BlockRange> = still_asked.collect();
+    still_asked.sort();
     assert_eq!(picker.abandon_active(), [(OWNER, still_asked)]);
     assert!(!picker.awaits(server, second));
     assert_eq!(ask(&mut picker, server, late).len(), asked.len());

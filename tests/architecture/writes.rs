@@ -1,0 +1,83 @@
+//! Fields that are changed in another file than the one that declares them.
+//!
+//! A name alone tells which field is meant: an assignment to `x.name`, or `&mut x.name`, counts as a
+//! write from elsewhere if no type of the file has a field of that name. Methods that change a field
+//! are not seen.
+
+use crate::source::Source;
+use std::collections::BTreeSet;
+use syn::visit::{self, Visit};
+use syn::{BinOp, Expr, ExprAssign, ExprBinary, ExprReference, Field, Member};
+
+/// All such writes in the files of a room.
+pub(crate) fn elsewhere(source: &Source, room: &str) -> Vec<String> {
+    let folder = format!("{room}/");
+    let modules = source.modules.values();
+    let mut found = Vec::new();
+    for module in modules.filter(|module| module.file.starts_with(&folder)) {
+        let mut fields = Fields::default();
+        module.items.iter().for_each(|item| fields.visit_item(item));
+        let written = fields.written.difference(&fields.declared);
+        found.extend(written.map(|name| format!("{}: .{name}", module.file)));
+    }
+    found
+}
+
+#[derive(Default)]
+struct Fields {
+    declared: BTreeSet<String>,
+    written: BTreeSet<String>,
+}
+
+impl Fields {
+    /// The field that a place names last: `b` of `a.b`, `*a.b` and `a.b[0]`.
+    fn write(&mut self, place: &Expr) {
+        match place {
+            Expr::Field(field) => {
+                if let Member::Named(name) = &field.member {
+                    self.written.insert(name.to_string());
+                }
+            }
+            Expr::Paren(inner) => self.write(&inner.expr),
+            Expr::Unary(inner) => self.write(&inner.expr),
+            Expr::Index(inner) => self.write(&inner.expr),
+            Expr::Tuple(all) => all.elems.iter().for_each(|place| self.write(place)),
+            _ => {}
+        }
+    }
+}
+
+impl<'a> Visit<'a> for Fields {
+    fn visit_field(&mut self, field: &'a Field) {
+        self.declared
+            .extend(field.ident.as_ref().map(ToString::to_string));
+        visit::visit_field(self, field);
+    }
+
+    fn visit_expr_assign(&mut self, assign: &'a ExprAssign) {
+        self.write(&assign.left);
+        visit::visit_expr_assign(self, assign);
+    }
+
+    fn visit_expr_binary(&mut self, binary: &'a ExprBinary) {
+        let assigns = matches!(
+            binary.op,
+            BinOp::AddAssign(_)
+                | BinOp::SubAssign(_)
+                | BinOp::MulAssign(_)
+                | BinOp::BitOrAssign(_)
+                | BinOp::BitAndAssign(_)
+        );
+        if assigns {
+            self.write(&binary.left);
+        }
+        visit::visit_expr_binary(self, binary);
+    }
+
+    fn visit_expr_reference(&mut self, reference: &'a ExprReference) {
+        if reference.mutability.is_some() {
+            self.write(&reference.expr);
+        }
+        visit::visit_expr_reference(self, reference);
+    }
+}
