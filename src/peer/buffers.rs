@@ -106,7 +106,8 @@ impl BufferPool {
             self.holders
                 .fetch_sub(u32::from(*held == 0), Ordering::Relaxed);
             if before == count {
-                lock(&self.free).empty();
+                let freed = lock(&self.free).empty();
+                drop(freed);
             }
         }
     }
@@ -177,12 +178,10 @@ impl Free {
         unneeded
     }
 
-    fn empty(&mut self) {
-        *self = Self {
-            buffers: Vec::new(),
-            fewest: 0,
-            since: self.since,
-        };
+    /// Returns all of them.
+    fn empty(&mut self) -> Vec<Box<[u8]>> {
+        self.fewest = 0;
+        std::mem::take(&mut self.buffers)
     }
 }
 

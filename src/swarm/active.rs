@@ -225,7 +225,7 @@ impl ActivePiece {
         lengths: &Lengths,
         out: &mut Vec<BlockRange>,
     ) {
-        let mut left = count;
+        let mut left = if self.is_complete() { 0 } else { count };
         for (number, block) in self.runs.iter_mut().flatten().enumerate() {
             if left == 0 {
                 return;

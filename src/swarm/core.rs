@@ -102,15 +102,16 @@ impl<B: Debug> Core<B> {
 
     // The life of the share.
 
-    /// The files were checked: serves what is owned, and fetches what is needed.
-    pub fn begin(&mut self, checked: Checked, now: Duration) {
+    /// The files were checked: serves what is owned, and fetches what is needed. Returns whether it
+    /// does; it may have been stopped meanwhile.
+    pub fn begin(&mut self, checked: Checked, now: Duration) -> bool {
         let Checked {
             owned,
             needed,
             is_whole,
         } = checked;
         if !self.life.change(Transition::Begin { is_whole }, now) {
-            return;
+            return false;
         }
         // Links of before are closed, but may not have come to their end.
         self.peers.let_all_go(self.fetch.picker_mut(), now);
@@ -123,6 +124,7 @@ impl<B: Debug> Core<B> {
         self.effects.push(Effect::Offer(owned));
         self.effects.push(Effect::Announce(Event::Started));
         self.look_whether_all_is_here(now);
+        true
     }
 
     /// The files have their final names: from now on it only uploads.

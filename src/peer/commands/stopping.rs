@@ -4,6 +4,7 @@
 
 use crate::peer::{Entry, Peer, PeerError, Transfer};
 use crate::storage::{RecordKind, remove_parts_file};
+use crate::swarm::Phase;
 
 /// Why its links end.
 const NOT_SHARED: &str = "it is not shared any more";
@@ -122,7 +123,8 @@ fn is_unfinished(entry: &Entry) -> bool {
     match entry {
         Entry::Search(_) => true,
         Entry::Transfer(transfer) if transfer.plan.is_download() => {
-            !transfer.wait_until_finished().was_complete()
+            let phase = transfer.wait_until_finished();
+            !phase.was_complete() && phase != Phase::Retired
         }
         Entry::Transfer(_) => false,
     }

@@ -11,7 +11,7 @@ pub(crate) const LARGEST_WINDOW: u32 = 4_096;
 /// How many requests of another are kept, as the extension handshake says.
 pub(super) const REQUEST_QUEUE: u32 = LARGEST_WINDOW;
 /// How many requests are kept of one that does not heed that.
-pub(super) const MAX_REQUEST_QUEUE: usize = 8_192;
+pub(super) const MAX_REQUEST_QUEUE: usize = 5_120;
 /// The id of `ut_metadata` messages to us (BEP 9).
 pub(crate) const METADATA: u8 = 2;
 /// The id of `ut_pex` messages to us (BEP 11).

@@ -149,8 +149,8 @@ impl Transfer {
             owned = good;
         }
         self.set_files(Files::Whole(store));
-        self.begin(owned, true);
-        if !unchanged {
+        // One that was stopped meanwhile has a record of its end, or none.
+        if self.begin(owned, true) && !unchanged {
             self.record();
         }
         Ok(())
@@ -188,18 +188,19 @@ impl Transfer {
     }
 
     /// Serves what is owned, and fetches what is not. `is_whole` says that the files are in their final
-    /// place.
-    pub(crate) fn begin(&self, owned: PieceSet, is_whole: bool) {
+    /// place. Returns whether it does; it may have been stopped meanwhile.
+    pub(crate) fn begin(&self, owned: PieceSet, is_whole: bool) -> bool {
         let checked = Checked {
             owned,
             needed: self.plan.selection.needed().clone(),
             is_whole,
         };
-        self.decide(|core, now| core.begin(checked, now));
+        let begins = self.decide(|core, now| core.begin(checked, now));
         self.context.changes.notify();
         if self.fetches() {
             self.set_web_seeds_due();
         }
+        begins
     }
 
     /// The partial data of a download that let go of it.

@@ -93,7 +93,10 @@ impl Swarm {
                         link.send([Message::Extended { id, payload }]);
                     }
                 }
-                Effect::SendHaves(_) => links.values().for_each(|link| link.notify_haves()),
+                Effect::SendHaves(piece) => {
+                    context.owned.publish(info_hash, piece);
+                    links.values().for_each(|link| link.notify_haves());
+                }
                 Effect::Choke(id) => {
                     if let Some(link) = links.get(&id) {
                         link.choke();

@@ -144,7 +144,6 @@ fn read_back(
 
 /// A piece is verified and written: from now on it is served.
 fn publish(transfer: &Transfer, piece: PieceIndex, sources: &Sources) {
-    transfer.context.owned.publish(transfer.info_hash(), piece);
     transfer.decide(|core, now| core.on_piece_written(piece, sources, now));
 }
 

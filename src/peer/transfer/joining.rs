@@ -46,9 +46,6 @@ pub(crate) fn join(transfer: &Arc<Transfer>, greeted: Greeted) {
 
 /// Lets a link in.
 fn admit(transfer: &Transfer, greeted: Greeted) -> Result<Arc<Link>, Refusal> {
-    if transfer.context.stop.is_stopped() {
-        return Err(Refusal::NotServed);
-    }
     let id = transfer.context.next_link();
     let remote = Remote {
         address: greeted.address,
@@ -59,6 +56,10 @@ fn admit(transfer: &Transfer, greeted: Greeted) -> Result<Arc<Link>, Refusal> {
     };
     let (stream, member) = (greeted.stream, greeted.member);
     let (admitted, later) = transfer.with_swarm(|Swarm { core, links }, now| {
+        // Behind the lock: a stop that comes later finds the link, and closes it.
+        if transfer.context.stop.is_stopped() {
+            return Err(Refusal::NotServed);
+        }
         core.on_link_up(id, remote, now)?;
         let allowed = core.link(id).map(|link| link.allowed_fast().to_vec());
         let link = Arc::new(Link::new(
@@ -143,7 +144,7 @@ impl Sink for Transfer {
     fn on_message(&self, link: LinkId, message: Received<'_>) -> Result<(), Breach> {
         let names_peers = matches!(message, Received::PeerExchange(_));
         self.decide(|core, now| core.on_message(link, message, now))?;
-        if names_peers {
+        if names_peers && self.plan.exchanges_peers() {
             self.context.ticks.now();
         }
         Ok(())

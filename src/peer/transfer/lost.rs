@@ -136,7 +136,8 @@ impl Transfer {
         self.files.forget_looks();
         self.files.open(Files::Whole(Arc::new(store)));
         log::info!("{}: served again", self.name());
-        self.begin(owned, true);
-        self.record();
+        if self.begin(owned, true) {
+            self.record();
+        }
     }
 }

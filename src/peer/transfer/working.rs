@@ -17,7 +17,8 @@ impl Worker for Transfer {
     }
 
     fn announce(&self, event: Event) {
-        if self.plan.listed {
+        // It may have been stopped meanwhile, and have left the trackers.
+        if self.plan.listed && self.look(|core| core.phase().serves()) {
             self.announce(Some(event));
         }
     }

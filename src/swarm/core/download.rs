@@ -52,7 +52,7 @@ pub(super) struct Download<B> {
     budget: Box<dyn Budget>,
     /// Blocks of runs that are with workers.
     with_workers: u32,
-    /// When what was half fetched was last given up.
+    /// When what was half fetched was last given up, or something was asked for anew.
     abandoned: Duration,
 }
 
@@ -91,9 +91,14 @@ impl<B> Download<B> {
 
     /// Appends the blocks to ask of a link now.
     pub(super) fn next_blocks(&mut self, id: LinkId, now: Duration, out: &mut Vec<BlockRange>) {
+        let had_active = self.picker.has_active();
         let budget = &mut self.budget;
         let mut reserve = |blocks| budget.reserve(blocks);
         self.picker.next_blocks(id, now, &mut reserve, out);
+        // However long nothing came before: what is asked for first has its time too.
+        if !had_active && self.picker.has_active() {
+            self.abandoned = now;
+        }
     }
 
     /// A block arrived; it is kept if it is needed and `fetches` says that anything is.

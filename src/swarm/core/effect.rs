@@ -24,7 +24,7 @@ pub enum Effect<B> {
     },
     /// Send our extension handshake again: from now on we fetch nothing (BEP 21).
     SendHandshake(LinkId),
-    /// Send a `have` for this piece over every link.
+    /// Serve this piece from now on, and send a `have` for it over every link.
     SendHaves(PieceIndex),
     /// Choke the other side, and drop what it asked for.
     Choke(LinkId),

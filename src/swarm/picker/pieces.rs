@@ -123,6 +123,8 @@ impl Pieces {
     pub(super) fn arrived(&mut self, link: LinkId, range: BlockRange) -> Option<Arrived> {
         let active = self.active.get_mut(&range.piece())?;
         if !active.open_to(link) {
+            // It was asked for before the piece was another's alone.
+            self.release(link, range);
             return None;
         }
         let had_free = active.has_free();

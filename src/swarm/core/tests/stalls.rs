@@ -110,6 +110,15 @@ fn a_download_into_which_nothing_comes_lends_its_buffers() {
 }
 
 #[test]
+fn what_is_asked_for_first_is_not_given_up_at_once_however_long_nobody_was_there() {
+    let mut swarm = Swarm::fetching_with(|terms| terms.max_stalls = 1_000);
+    swarm.wait(100);
+    let (_, asked) = swarm.source(1, &[0]);
+    assert_eq!(asked.len(), 2);
+    assert!(!has_lent(&mut swarm, 5));
+}
+
+#[test]
 fn buffers_are_not_lent_while_a_block_comes_now_and_then() {
     let mut swarm = Swarm::fetching();
     let (id, asked) = swarm.source(1, &[0, 1, 2, 3]);
