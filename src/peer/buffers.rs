@@ -1,13 +1,15 @@
 //! The pool of block buffers. It bounds memory whatever the size of files and pieces.
 //!
-//! Before a run of blocks is begun its buffers are reserved here, so that a run that was begun can always end. A buffer
-//! goes from the socket to the hash to the file and back into the pool; nothing is allocated for a block.
+//! Before a run of blocks is begun its buffers are reserved here, so that a run that was begun can
+//! always end. A buffer goes from the socket to the hash to the file and back into the pool;
+//! nothing is allocated for a block.
 //!
-//! The pool grows by need. A far, fat link has many blocks under way, and they are reserved, but few of them are here at
-//! a time. Where many are here, the disk or the processor is what others wait for, and more blocks under way are of no use: over
+//! The pool grows by need. A far, fat link has many blocks under way, and they are reserved, but
+//! few of them are here at a time. Where many are here, the disk or the processor is what others
+//! wait for, and more blocks under way are of no use: over
 //! [`USUAL`], blocks are reserved only as long as no more than a third of what is reserved was here lately. Buffers are made when
-//! a block arrives and none is free. What no download has needed for [`LONG`] is freed, and all that is free at once
-//! when no download has anything reserved.
+//! a block arrives and none is free. What no download has needed for [`LONG`] is freed, and all
+//! that is free at once when no download has anything reserved.
 
 use crate::swarm::Budget;
 use crate::system::lock;
@@ -48,7 +50,8 @@ struct Filled {
     blocks: AtomicU32,
 }
 
-/// Buffers that nobody uses. The latest to come is the first to go, so that those that are not needed stay at the bottom.
+/// Buffers that nobody uses. The latest to come is the first to go, so that those that are not
+/// needed stay at the bottom.
 #[derive(Debug)]
 struct Free {
     buffers: Vec<Box<[u8]>>,
@@ -74,8 +77,9 @@ impl BufferPool {
         })
     }
 
-    /// Reserves `count` blocks for a download that holds `held` already, and counts them there. Beyond an even share
-    /// among all that hold some it gets none, but enough for one run it always gets once others return theirs.
+    /// Reserves `count` blocks for a download that holds `held` already, and counts them there.
+    /// Beyond an even share among all that hold some it gets none, but enough for one run it always
+    /// gets once others return theirs.
     pub(super) fn reserve(&self, held: &mut u32, count: u32) -> bool {
         let even = self.most / self.holders.load(Ordering::Relaxed).max(1);
         if *held > 0 && (held.saturating_add(count) > even || !self.may_hold(count)) {
@@ -315,7 +319,8 @@ mod tests {
         grow(&mut held);
         assert_eq!(held, 16_384, "all of it is under way");
         pool.release(&mut held, 16_384);
-        // The blocks of an own run are here each time before the next is begun: the disk does not follow.
+        // The blocks of an own run are here each time before the next is begun: the disk does not
+        // follow.
         let mut here = Vec::new();
         while pool.reserve(&mut held, 32) {
             here.extend(iter::repeat_with(|| pool.buffer()).take(32));

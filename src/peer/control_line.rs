@@ -1,11 +1,11 @@
 //! A peer's line to the tracker of a closed run.
 //!
-//! In scope: one connection that many threads may ask over at once, signs of life, waiting for the release and the end.
-//! Every wait ends when the line does: a tracker silent for 20 s is dead. Out of scope: what to report and what to
-//! fetch; trying again.
+//! In scope: one connection that many threads may ask over at once, signs of life, waiting for the
+//! release and the end. Every wait ends when the line does: a tracker silent for 20 s is dead. Out
+//! of scope: what to report and what to fetch; trying again.
 //!
-//! One thread reads, one sends signs of life; requests are written by whoever asks. Locks: `writing` alone while the
-//! socket is written to, `state` alone and never over I/O.
+//! One thread reads, one sends signs of life; requests are written by whoever asks. Locks:
+//! `writing` alone while the socket is written to, `state` alone and never over I/O.
 
 mod error;
 mod pages;
@@ -144,7 +144,8 @@ impl ControlLine {
         lock(&self.shared.state).broken.clone()
     }
 
-    /// The info dictionary of the file of that name; from then on this client counts among those that have a part of it.
+    /// The info dictionary of the file of that name; from then on this client counts among those
+    /// that have a part of it.
     ///
     /// # Errors
     /// [`ControlLineError::Refused`] with `NoOwner` when no living client has it; else see [`ControlLineError`].
@@ -311,7 +312,8 @@ impl Shared {
             return;
         }
         if let Err(error) = write_frame(&self.stream, &body, MAX_FRAME, FRAME) {
-            // The end of the run may be on its way to the reading thread: only that thread ends the line.
+            // The end of the run may be on its way to the reading thread: only that thread ends the
+            // line.
             log::debug!("the control line takes nothing more: {error}");
             *writing = false;
             self.stream.finish(FRAME);

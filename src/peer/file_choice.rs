@@ -19,8 +19,8 @@ pub struct FileChoice {
     pub only: Vec<Glob>,
     /// Pieces in their order instead of the rarest first.
     pub sequential: bool,
-    /// What stands at its place and is not the share gives way to it once that is whole; what of it verifies is copied, and
-    /// files in a folder that are none of the share's are kept.
+    /// What stands at its place and is not the share gives way to it once that is whole; what of it
+    /// verifies is copied, and files in a folder that are none of the share's are kept.
     pub force: bool,
 }
 

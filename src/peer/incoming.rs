@@ -8,8 +8,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Serves a caller until the link ends. What is not the start of a handshake for a swarm served here
-/// is closed without a word, whatever is wrong with it.
+/// Serves a caller until the link ends. What is not the start of a handshake for a swarm served
+/// here is closed without a word, whatever is wrong with it.
 pub(super) fn accept(transfers: &Arc<Transfers>, sockets: &Sockets, incoming: Incoming) {
     let Incoming {
         stream, address, ..

@@ -1,11 +1,13 @@
-//! How much a peer sends, reads and keeps in memory over all its links, and how long the other side of a link may take.
+//! How much a peer sends, reads and keeps in memory over all its links, and how long the other side
+//! of a link may take.
 
 use crate::swarm::{Bucket, UploadSlots};
 use crate::system::{lock, memory};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// The most memory for blocks that are under way, unless asked otherwise: what fills links of 125 MB/s and 1 s in all, twice.
+/// The most memory for blocks that are under way, unless asked otherwise: what fills links of 125
+/// MB/s and 1 s in all, twice.
 const MEMORY: u64 = 256 << 20;
 /// The part of the machine's memory that is taken at most, unless asked otherwise.
 const PART: u64 = 8;
@@ -22,8 +24,8 @@ pub struct Limits {
     pub up: Option<u64>,
     /// The most bytes of blocks a second that are read, over all links.
     pub down: Option<u64>,
-    /// The most bytes of memory for blocks that are under way, at least 1 MiB; by default an eighth of the machine's memory, at
-    /// most 256 MiB.
+    /// The most bytes of memory for blocks that are under way, at least 1 MiB; by default an eighth
+    /// of the machine's memory, at most 256 MiB.
     pub memory: Option<u64>,
 }
 
@@ -76,7 +78,8 @@ pub struct Deadlines {
     pub unread: Duration,
     /// How often in a row its requests may go stale, each time for 6 s.
     pub stalls: u32,
-    /// After so long without a message we send a keep-alive (BEP 3: links end after two minutes of silence).
+    /// After so long without a message we send a keep-alive (BEP 3: links end after two minutes of
+    /// silence).
     pub keep_alive: Duration,
 }
 

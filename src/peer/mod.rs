@@ -1,13 +1,13 @@
 //! A running peer: listener, links, downloads, uploads, owned segments, its line to the trackers.
 //!
-//! In scope: everything that happens after a command was understood. Out of scope: what a person types
-//! or sees (`cli`), and the decisions of a swarm (`swarm`), which are taken there from what is handed
-//! in here.
+//! In scope: everything that happens after a command was understood. Out of scope: what a person
+//! types or sees (`cli`), and the decisions of a swarm (`swarm`), which are taken there from what
+//! is handed in here.
 //!
 //! From the top: `commands`, and `running`, which starts and ends all of it; `incoming`, `calls`,
-//! `tick`, `watch` and `restore`; `magnet`, `download` and `web_seed`; `transfers`, the map of them;
-//! `transfer`, a lock around one `swarm::Core` and its files; `link`, which is input and output alone;
-//! `services`: trackers (`announce`), groups, the user; `context` and the leaves.
+//! `tick`, `watch` and `restore`; `magnet`, `download` and `web_seed`; `transfers`, the map of
+//! them; `transfer`, a lock around one `swarm::Core` and its files; `link`, which is input and
+//! output alone; `services`: trackers (`announce`), groups, the user; `context` and the leaves.
 
 mod account;
 mod announce;

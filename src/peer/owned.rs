@@ -1,8 +1,8 @@
 //! The owned segments: which pieces of which share may be served now.
 //!
-//! One map behind one lock. The listener asks it whether a swarm is served here, the writing threads
-//! of links whether a block may go out, and workers publish verified pieces in it. The lock is held
-//! for a look-up or an insertion only.
+//! One map behind one lock. The listener asks it whether a swarm is served here, the writing
+//! threads of links whether a block may go out, and workers publish verified pieces in it. The lock
+//! is held for a look-up or an insertion only.
 
 use crate::system::lock;
 use crate::torrent::{InfoHash, PieceIndex, PieceSet};

@@ -5,8 +5,8 @@ use crate::storage::Record;
 use crate::torrent::Metainfo;
 use std::sync::Arc;
 
-/// Takes up all that was recorded: what is complete and unchanged at once, the rest, which has to be
-/// checked, in the background.
+/// Takes up all that was recorded: what is complete and unchanged at once, the rest, which has to
+/// be checked, in the background.
 ///
 /// # Errors
 /// When a record cannot be removed, or the system gives no thread.

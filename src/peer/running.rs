@@ -68,7 +68,8 @@ impl Peer {
     /// Binds, and takes up what the folder remembers, in the background.
     ///
     /// # Errors
-    /// When the address cannot be bound, the records cannot be opened, or the system gives no thread.
+    /// When the address cannot be bound, the records cannot be opened, or the system gives no
+    /// thread.
     pub fn start(options: Options) -> Result<Self, PeerError> {
         let address = options.listen;
         let listener =
@@ -122,8 +123,8 @@ impl Peer {
         }
     }
 
-    /// Tells the trackers, ends all links and threads and leaves the records as they should be found
-    /// again.
+    /// Tells the trackers, ends all links and threads and leaves the records as they should be
+    /// found again.
     pub fn stop(&self) {
         self.interrupt();
         let (context, services) = (&self.context, &self.transfers.services);
@@ -141,8 +142,8 @@ impl Peer {
         self.server.stop();
         self.calls.join();
         context.tasks.join();
-        // One that waits for a tracker which does not answer holds nothing, and must not hold up the
-        // end.
+        // One that waits for a tracker which does not answer holds nothing, and must not hold up
+        // the end.
         let _ = self.announced.recv_timeout(ANNOUNCED);
         context.changes.notify();
         log::info!("stopped");

@@ -23,7 +23,8 @@ pub enum DownloadState {
 pub struct DownloadStatus {
     /// Which swarm.
     pub info_hash: InfoHash,
-    /// The name of the file or folder, as the torrent gives it: not fit for a terminal before it is escaped.
+    /// The name of the file or folder, as the torrent gives it: not fit for a terminal before it is
+    /// escaped.
     pub name: String,
     /// The group it belongs to; `None` for an open swarm.
     pub group: Option<String>,

@@ -1,7 +1,7 @@
 //! Which cluster a peer talks to: the one that TRACKER_INFO pins, else the one it talked to first.
 //!
-//! In scope: opening a line under TLS and refusing a tracker of another cluster before anything is said to it. Out of
-//! scope: what is said then.
+//! In scope: opening a line under TLS and refusing a tracker of another cluster before anything is
+//! said to it. Out of scope: what is said then.
 
 use crate::certificate::Fingerprint;
 use crate::net::{TlsError, TlsStream, connect_tls};
@@ -89,8 +89,8 @@ pub enum TrustError {
 }
 
 impl<'a> Trust<'a> {
-    /// Goes by what TRACKER_INFO pins, else by what is stored in the state folder; `first_use` is called once something
-    /// was stored there.
+    /// Goes by what TRACKER_INFO pins, else by what is stored in the state folder; `first_use` is
+    /// called once something was stored there.
     pub fn new(
         pinned: Option<Fingerprint>,
         folder: &Path,

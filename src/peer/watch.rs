@@ -1,8 +1,8 @@
-//! The thread that looks at the files of whole shares now and then: one whose files change or vanish
-//! is not served until they are again what was verified.
+//! The thread that looks at the files of whole shares now and then: one whose files change or
+//! vanish is not served until they are again what was verified.
 //!
-//! What becomes of such a share is decided in `transfer::lost`. Downloads under way are not looked at:
-//! they are written here, and what does not verify never counts.
+//! What becomes of such a share is decided in `transfer::lost`. Downloads under way are not looked
+//! at: they are written here, and what does not verify never counts.
 
 use super::Transfers;
 use crate::swarm::Phase;

@@ -1,8 +1,10 @@
-//! How near the machines are that others have this peer ask over HTTP: a torrent, a magnet link or a redirect names URLs, and what
-//! answers on this machine, or in its network alone, may take a request as an order.
+//! How near the machines are that others have this peer ask over HTTP: a torrent, a magnet link or
+//! a redirect names URLs, and what answers on this machine, or in its network alone, may take a
+//! request as an order.
 //!
-//! In scope: the zones of addresses, and a resolver that gives an HTTP client no others than it may have; what counts is the address
-//! that is called, however its name is spelled. Out of scope: which zone is allowed for what (`web`, `announce`).
+//! In scope: the zones of addresses, and a resolver that gives an HTTP client no others than it may
+//! have; what counts is the address that is called, however its name is spelled. Out of scope:
+//! which zone is allowed for what (`web`, `announce`).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -21,7 +23,8 @@ pub(super) enum Zone {
     Network,
     /// On this machine.
     Machine,
-    /// On this link alone (RFC 3927, 4291), where clouds keep what only the machine itself may know; or no address of anything.
+    /// On this link alone (RFC 3927, 4291), where clouds keep what only the machine itself may
+    /// know; or no address of anything.
     Link,
 }
 

@@ -1,7 +1,8 @@
 //! Pieces that are being fetched, cut into runs of blocks.
 //!
-//! A run is what is buffered and written as one: at most [`RUN_BLOCKS`] consecutive blocks of a piece. A piece of the
-//! usual 512 KiB is one run; one of 64 MiB is 128, so that buffers stay bounded whatever the length of a piece.
+//! A run is what is buffered and written as one: at most [`RUN_BLOCKS`] consecutive blocks of a
+//! piece. A piece of the usual 512 KiB is one run; one of 64 MiB is 128, so that buffers stay
+//! bounded whatever the length of a piece.
 
 use super::link_id::LinkId;
 use crate::torrent::{BLOCK, BlockRange, Lengths, PieceIndex};
@@ -216,7 +217,8 @@ impl ActivePiece {
         }
     }
 
-    /// Takes, for a second link, up to `count` blocks that another is late with, as whom and when it was asked tells.
+    /// Takes, for a second link, up to `count` blocks that another is late with, as whom and when
+    /// it was asked tells.
     pub(super) fn take_again(
         &mut self,
         link: LinkId,
@@ -262,7 +264,8 @@ impl ActivePiece {
         run < self.begun && self.open_to(link) && block.is_some_and(|it| *it != Block::Arrived)
     }
 
-    /// A block came from `link`; `None` if it was here already or not asked for since its run was begun.
+    /// A block came from `link`; `None` if it was here already or not asked for since its run was
+    /// begun.
     pub(super) fn arrived(&mut self, link: LinkId, number: u32) -> Option<Arrived> {
         let run = number / RUN_BLOCKS;
         if run >= self.begun {

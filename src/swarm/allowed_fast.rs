@@ -8,8 +8,9 @@ const MOST_PIECES: u32 = 10;
 /// How many bytes it has at most: it comes on top of what those get who are unchoked.
 const MOST_BYTES: u32 = 4 << 20;
 
-/// The set for whoever is at `address`: the same for all of its /24 network, so that an address more is of no use.
-/// Whoever owns as many pieces as it has gets no more by it. BEP 6 defines it for IPv4 alone; others get none.
+/// The set for whoever is at `address`: the same for all of its /24 network, so that an address
+/// more is of no use. Whoever owns as many pieces as it has gets no more by it. BEP 6 defines it
+/// for IPv4 alone; others get none.
 pub fn allowed_fast(address: IpAddr, info_hash: InfoHash, lengths: &Lengths) -> Vec<PieceIndex> {
     let IpAddr::V4(address) = address.to_canonical() else {
         return Vec::new();

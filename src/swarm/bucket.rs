@@ -1,16 +1,19 @@
-//! A limit on a rate, shared by many: a token bucket whose tokens are reserved in the order they are asked for.
+//! A limit on a rate, shared by many: a token bucket whose tokens are reserved in the order they
+//! are asked for.
 //!
-//! Whoever wants to move bytes reserves them and is told when it may. As each asks for one block at a time and waits for
-//! its turn, links that always have something to move get alike, and a lost reservation costs a block at most.
+//! Whoever wants to move bytes reserves them and is told when it may. As each asks for one block at
+//! a time and waits for its turn, links that always have something to move get alike, and a lost
+//! reservation costs a block at most.
 
 use crate::torrent::BLOCK;
 use std::time::Duration;
 
-/// Time that nobody used counts for this long, so that a thread that wakes late does not lose by it. It bounds what goes
-/// beyond the rate: a tenth of a second's worth.
+/// Time that nobody used counts for this long, so that a thread that wakes late does not lose by
+/// it. It bounds what goes beyond the rate: a tenth of a second's worth.
 const CREDIT: Duration = Duration::from_millis(100);
 
-/// The lowest limit in bytes a second: a block takes 16 seconds then, which other programs still wait for.
+/// The lowest limit in bytes a second: a block takes 16 seconds then, which other programs still
+/// wait for.
 pub const MIN_LIMIT: u64 = 1 << 10;
 /// The highest limit in bytes a second: 1 TiB.
 pub const MAX_LIMIT: u64 = 1 << 40;
@@ -32,7 +35,8 @@ impl Bucket {
         }
     }
 
-    /// Reserves up to a block; gives from when on so many bytes may move. More than a block is reserved in turns.
+    /// Reserves up to a block; gives from when on so many bytes may move. More than a block is
+    /// reserved in turns.
     pub fn reserve(&mut self, now: Duration, bytes: u32) -> Duration {
         let due = self.free.max(now.saturating_sub(CREDIT));
         let takes = f64::from(bytes.min(BLOCK)) / self.bytes_per_second;
@@ -46,8 +50,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Each of `links` reserves a block, waits for it, up to `late` microseconds longer if it has to wait at all, and
-    /// reserves the next 20 microseconds later; gives who moved a block when.
+    /// Each of `links` reserves a block, waits for it, up to `late` microseconds longer if it has
+    /// to wait at all, and reserves the next 20 microseconds later; gives who moved a block when.
     fn moved(rate: u64, links: usize, seconds: u64, late: u64) -> Vec<(usize, Duration)> {
         let mut bucket = Bucket::new(rate);
         let mut rng = fastrand::Rng::with_seed(rate);

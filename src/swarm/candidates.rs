@@ -52,7 +52,8 @@ impl Candidates {
         self.addresses.insert(address, fresh);
     }
 
-    /// Another peer names an address. Such ones take no more than half of all places: trackers find the others free.
+    /// Another peer names an address. Such ones take no more than half of all places: trackers find
+    /// the others free.
     pub fn add_hearsay(&mut self, address: SocketAddr) {
         if self.addresses.len() < MAX_CANDIDATES / 2 {
             self.add(address);
@@ -72,7 +73,8 @@ impl Candidates {
         worst.is_some_and(|address| self.addresses.remove(&address).is_some())
     }
 
-    /// An address to call now: of those due, one of the least failed ones, at random. It counts as busy from then on.
+    /// An address to call now: of those due, one of the least failed ones, at random. It counts as
+    /// busy from then on.
     pub fn next(&mut self, now: Duration, rng: &mut Rng) -> Option<SocketAddr> {
         let due = self
             .addresses
@@ -108,8 +110,8 @@ impl Candidates {
         }
     }
 
-    /// The link with the address was of use: what failed before counts no more. A handshake alone is no use; whoever
-    /// answers one and then goes would be called again every second for ever.
+    /// The link with the address was of use: what failed before counts no more. A handshake alone
+    /// is no use; whoever answers one and then goes would be called again every second for ever.
     pub fn on_proved(&mut self, address: SocketAddr) {
         if let Some(candidate) = self.addresses.get_mut(&address) {
             candidate.failures = 0;
@@ -133,7 +135,8 @@ impl Candidates {
             return;
         }
         let doubled = FIRST_PAUSE.saturating_mul(1 << (candidate.failures - 1).min(16));
-        // Half of the pause is random, so that many peers do not call a returned owner in one moment.
+        // Half of the pause is random, so that many peers do not call a returned owner in one
+        // moment.
         let pause = doubled.min(LONGEST_PAUSE).mul_f64(0.5 + 0.5 * rng.f64());
         candidate.state = State::Waiting(now + pause);
     }
@@ -156,7 +159,8 @@ impl Candidates {
         }
     }
 
-    /// The same addresses for whoever goes on in this one's place: each may be called at once, but for those barred.
+    /// The same addresses for whoever goes on in this one's place: each may be called at once, but
+    /// for those barred.
     pub fn handed_on(&self) -> Self {
         let fresh = |candidate: &Candidate| Candidate {
             state: match candidate.state {

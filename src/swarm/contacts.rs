@@ -1,4 +1,5 @@
-//! Whom a swarm calls: the addresses that may be called, the calls under way, how the last ones went.
+//! Whom a swarm calls: the addresses that may be called, the calls under way, how the last ones
+//! went.
 
 use super::{Candidates, MAX_CANDIDATES};
 use fastrand::Rng;
@@ -73,7 +74,8 @@ impl Contacts {
     }
 
     /// A call came to nothing, for this reason: the address is called again later. Returns whether
-    /// it hung up at our handshake for the first time. No more of those are kept than can be called.
+    /// it hung up at our handshake for the first time. No more of those are kept than can be
+    /// called.
     pub fn on_unreached(&mut self, address: SocketAddr, now: Duration, why: Unreached) -> bool {
         self.on_failed(address, now);
         self.unreached = Some(why.reason);
@@ -100,7 +102,8 @@ impl Contacts {
         self.candidates.on_proved(address);
     }
 
-    /// There is no link with the address any more, or another: it may be called again after a while.
+    /// There is no link with the address any more, or another: it may be called again after a
+    /// while.
     pub fn release(&mut self, address: SocketAddr, now: Duration) {
         self.candidates.release(address, now + CALL_AGAIN);
     }
@@ -140,8 +143,8 @@ impl Contacts {
         self.calls.contains(&address)
     }
 
-    /// The thread that called the address has ended. Unless a link with it is `linked` all the same,
-    /// it may be called again.
+    /// The thread that called the address has ended. Unless a link with it is `linked` all the
+    /// same, it may be called again.
     pub fn on_call_ended(&mut self, address: SocketAddr, linked: bool, now: Duration) {
         self.calls.remove(&address);
         if !linked {

@@ -1,8 +1,9 @@
 //! The pure state of one swarm at a peer: what is fetched of whom, who is served, whom we call, and
 //! where the share is in its life.
 //!
-//! Inputs are functions: a link came up or went down, a message or a block arrived, a run was written
-//! or a piece verified, the clock ticked. Each may append [`Effect`]s, which the caller takes with
+//! Inputs are functions: a link came up or went down, a message or a block arrived, a run was
+//! written or a piece verified, the clock ticked. Each may append [`Effect`]s, which the caller
+//! takes with
 //! [`Core::take_effects`] and carries out in their order. Time is handed in as the [`Duration`] since
 //! an epoch of the caller's choosing.
 //!
@@ -50,8 +51,8 @@ use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How long one that sent a bad piece is left alone; not for ever, since it may be the only owner and
-/// mend its disk.
+/// How long one that sent a bad piece is left alone; not for ever, since it may be the only owner
+/// and mend its disk.
 const BARRED: Duration = Duration::from_secs(600);
 
 /// Why a download gets nothing, as far as the core knows.
@@ -135,8 +136,8 @@ impl<B: Debug> Core<B> {
         }
     }
 
-    /// Owned pieces cannot be served for this reason: what is complete is lost. Returns whether it is
-    /// lost by this.
+    /// Owned pieces cannot be served for this reason: what is complete is lost. Returns whether it
+    /// is lost by this.
     pub fn on_unservable(&mut self, reason: &str, now: Duration) -> bool {
         if matches!(self.phase(), Phase::Complete | Phase::Withdrawn { .. }) {
             return self.lose(reason, now);
@@ -146,7 +147,8 @@ impl<B: Debug> Core<B> {
         false
     }
 
-    /// The files of a share that was complete are not what was verified. Returns whether that is new.
+    /// The files of a share that was complete are not what was verified. Returns whether that is
+    /// new.
     pub fn lose(&mut self, reason: &str, now: Duration) -> bool {
         let is_lost = self.life.change(Transition::Lose(reason.to_owned()), now);
         if is_lost {
@@ -221,9 +223,9 @@ impl<B: Debug> Core<B> {
 
     // Links.
 
-    /// Lets a link in. Two peers that call each other at once keep the call of the one with the lower
-    /// id, on both sides. A call of ours that is not let in has failed, unless the same peer has a
-    /// link.
+    /// Lets a link in. Two peers that call each other at once keep the call of the one with the
+    /// lower id, on both sides. A call of ours that is not let in has failed, unless the same peer
+    /// has a link.
     ///
     /// # Errors
     /// Why it is not let in.
@@ -346,14 +348,14 @@ impl<B: Debug> Core<B> {
 
     // Workers.
 
-    /// A worker has written a run of a piece of several. Returns the hasher if the worker is to hash
-    /// the run; otherwise the run waits on disk for its turn.
+    /// A worker has written a run of a piece of several. Returns the hasher if the worker is to
+    /// hash the run; otherwise the run waits on disk for its turn.
     pub fn on_run_written(&mut self, run: Run, blocks: &[Block<B>]) -> Option<Hasher> {
         self.fetch.on_run_written(run, blocks)
     }
 
-    /// A worker has hashed the runs before `next`. Returns the hasher if it is to read that one back
-    /// and to go on with it.
+    /// A worker has hashed the runs before `next`. Returns the hasher if it is to read that one
+    /// back and to go on with it.
     pub fn on_run_hashed(&mut self, next: Run, hasher: Hasher) -> Option<Hasher> {
         self.fetch.on_run_hashed(next, hasher)
     }
@@ -377,8 +379,8 @@ impl<B: Debug> Core<B> {
         self.look_whether_all_is_here(now);
     }
 
-    /// A piece does not verify. Returns who is to blame. The link may have ended since; its address is
-    /// known all the same.
+    /// A piece does not verify. Returns who is to blame. The link may have ended since; its address
+    /// is known all the same.
     pub fn on_piece_failed(
         &mut self,
         piece: PieceIndex,

@@ -1,8 +1,10 @@
-//! Decisions of a peer: which piece next, from whom, how much in flight, whom to serve, how fast, whom to call.
+//! Decisions of a peer: which piece next, from whom, how much in flight, whom to serve, how fast,
+//! whom to call.
 //!
-//! In scope: rarest first, the bookkeeping of blocks in flight, endgame, windows by bandwidth x delay, attribution of bad
-//! pieces, choking, limits on rates, back-off. Out of scope: sockets, files, threads and clocks. Time is handed in as the [`Duration`] since an
-//! epoch of the caller's choosing, randomness as a generator, so that every schedule can be replayed.
+//! In scope: rarest first, the bookkeeping of blocks in flight, endgame, windows by bandwidth x
+//! delay, attribution of bad pieces, choking, limits on rates, back-off. Out of scope: sockets,
+//! files, threads and clocks. Time is handed in as the [`Duration`] since an epoch of the caller's
+//! choosing, randomness as a generator, so that every schedule can be replayed.
 //!
 //! [`Duration`]: std::time::Duration
 

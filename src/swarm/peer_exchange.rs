@@ -9,7 +9,8 @@ const PAUSE: Duration = Duration::from_secs(60);
 /// While there is nothing to tell, it is looked for again so soon: at first, and later.
 const LOOK: Duration = Duration::from_secs(1);
 const LOOK_LATER: Duration = Duration::from_secs(10);
-/// A message that comes sooner than this after the last is passed over; clocks and lines are not exact.
+/// A message that comes sooner than this after the last is passed over; clocks and lines are not
+/// exact.
 const TOO_SOON: Duration = Duration::from_secs(45);
 /// How many of those in a row are borne.
 const MOST_EARLY: u32 = 10;
@@ -45,8 +46,8 @@ impl PeerExchange {
         now >= self.next
     }
 
-    /// What to tell of `current` contacts now, at most `most` new and `most` gone ones; the others wait for the next time. The
-    /// link's `own` address is no news to it.
+    /// What to tell of `current` contacts now, at most `most` new and `most` gone ones; the others
+    /// wait for the next time. The link's `own` address is no news to it.
     pub fn tell(
         &mut self,
         now: Duration,

@@ -60,8 +60,8 @@ pub enum Order {
     /// The first.
     InOrder,
     /// The first while nobody else could use what is fetched here, as all links are those of seeds
-    /// that speak BEP 3; else the rarest. What hashes whole files keeps up with a download that comes
-    /// in order.
+    /// that speak BEP 3; else the rarest. What hashes whole files keeps up with a download that
+    /// comes in order.
     InOrderAmongSeeds,
 }
 
@@ -74,7 +74,8 @@ pub struct Picker {
 }
 
 impl Picker {
-    /// The bookkeeping for a share of which `owned` is here already. Equal seeds give equal choices.
+    /// The bookkeeping for a share of which `owned` is here already. Equal seeds give equal
+    /// choices.
     pub fn new(lengths: Lengths, owned: PieceSet, seed: u64) -> Self {
         Self::of(lengths, owned, PieceSet::full(&lengths), seed)
     }
@@ -110,7 +111,8 @@ impl Picker {
         self.links.insert(id, link);
     }
 
-    /// A source that has everything and serves every request; it delivers long stretches of pieces best.
+    /// A source that has everything and serves every request; it delivers long stretches of pieces
+    /// best.
     pub fn add_server(&mut self, id: LinkId, largest_window: u32) {
         self.add_link(id, largest_window);
         self.on_pieces(id, PieceSet::full(&self.pieces.lengths));
@@ -149,8 +151,8 @@ impl Picker {
         }
     }
 
-    /// The link sent all its pieces again. Returns `false`, and changes nothing, if a piece is missing
-    /// that the link had before.
+    /// The link sent all its pieces again. Returns `false`, and changes nothing, if a piece is
+    /// missing that the link had before.
     pub fn on_pieces_again(&mut self, id: LinkId, has: &PieceSet) -> bool {
         let Some(link) = self.links.get_mut(&id) else {
             return true;
@@ -258,8 +260,9 @@ impl Picker {
         }
     }
 
-    /// Appends to `out` the blocks to ask of a link now. Before a run is begun, `reserve` is asked for buffers for its
-    /// blocks; where it gives none, only blocks of runs already begun are taken.
+    /// Appends to `out` the blocks to ask of a link now. Before a run is begun, `reserve` is asked
+    /// for buffers for its blocks; where it gives none, only blocks of runs already begun are
+    /// taken.
     pub fn next_blocks(
         &mut self,
         id: LinkId,
@@ -285,7 +288,8 @@ impl Picker {
         let fast = window >= RUN_BLOCKS as usize / 2;
         loop {
             let left = (start + room).saturating_sub(out.len());
-            // A seed's blocks go to what nobody else has yet: others can give the rest of an open piece.
+            // A seed's blocks go to what nobody else has yet: others can give the rest of an open
+            // piece.
             let own = fast || has_others && pieces.is_unique_of(link);
             let begun = own
                 && left > 0
@@ -403,7 +407,8 @@ impl Picker {
         self.pieces.all_arrived(piece)
     }
 
-    /// Takes their blocks from links that deliver nothing; names both, so that the requests can be cancelled.
+    /// Takes their blocks from links that deliver nothing; names both, so that the requests can be
+    /// cancelled.
     pub fn take_from_stalled(&mut self, now: Duration) -> Vec<(LinkId, Vec<BlockRange>)> {
         let stalled = self.links.values();
         let stalled = stalled.filter(|link| link.requests.is_stalled(now));

@@ -7,8 +7,8 @@ const ABSENT: u32 = u32::MAX;
 
 /// Pieces in buckets of equal availability, the rarest first; in random order within a bucket.
 ///
-/// A change of one piece's availability costs one swap, whatever the number of pieces. Owners of everything are not
-/// counted here, since they move all pieces alike.
+/// A change of one piece's availability costs one swap, whatever the number of pieces. Owners of
+/// everything are not counted here, since they move all pieces alike.
 #[derive(Debug)]
 pub(super) struct Rarity {
     /// All waiting pieces, bucket after bucket.

@@ -45,7 +45,8 @@ impl Rate {
         recent.map(|(_, bytes)| bytes).sum()
     }
 
-    /// Bytes a second over the span before `now`, or since the first of them if that is less long ago.
+    /// Bytes a second over the span before `now`, or since the first of them if that is less long
+    /// ago.
     pub fn bytes_per_second(&self, now: Duration) -> u64 {
         let Some(first) = self.first else { return 0 };
         let over = now

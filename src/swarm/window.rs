@@ -1,11 +1,12 @@
 //! How many blocks to keep asked for on one link: bandwidth x delay, measured.
 //!
-//! A window follows twice the best recent rate times the shortest delay seen. A slack of some milliseconds is added to the
-//! delay, so that a sender whose thread sleeps for a moment does not run dry. As long as the rate grows with it, the window
-//! also grows by each block that arrives, to eight times what fills the link: by one block, which doubles it each round trip,
-//! and by seven on a far link that rests for most of the round trip. How fast the blocks of one burst follow one another
-//! tells that. Never a fixed pipeline: a far, fat link is filled, a slow one holds few blocks that others could fetch, and
-//! a near one no more than the slack is worth.
+//! A window follows twice the best recent rate times the shortest delay seen. A slack of some
+//! milliseconds is added to the delay, so that a sender whose thread sleeps for a moment does not
+//! run dry. As long as the rate grows with it, the window also grows by each block that arrives, to
+//! eight times what fills the link: by one block, which doubles it each round trip, and by seven on
+//! a far link that rests for most of the round trip. How fast the blocks of one burst follow one
+//! another tells that. Never a fixed pipeline: a far, fat link is filled, a slow one holds few
+//! blocks that others could fetch, and a near one no more than the slack is worth.
 
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ const FIRST: u32 = 16;
 const SLACK: Duration = Duration::from_millis(5);
 /// How many times as large a window may be a round trip later.
 const GROWTH: u32 = 8;
-/// What a window may hold beside [`GROWTH`] times rate x delay, in blocks: 8 MiB. On a near link it is nearly all.
+/// What a window may hold beside [`GROWTH`] times rate x delay, in blocks: 8 MiB. On a near link it
+/// is nearly all.
 const NEAR: u32 = 512;
 /// A rate is measured over at least this long.
 const ROUND: Duration = Duration::from_millis(10);
@@ -36,8 +38,8 @@ pub struct Window {
     /// What arrived since when in this round.
     round: Option<Round>,
     burst: Burst,
-    /// The shortest delay of this link so far. It is not forgotten: while the window is full, every newer delay holds the
-    /// queue that the window itself makes.
+    /// The shortest delay of this link so far. It is not forgotten: while the window is full, every
+    /// newer delay holds the queue that the window itself makes.
     shortest: Option<Duration>,
 }
 
@@ -166,7 +168,8 @@ impl Round {
 }
 
 impl Burst {
-    /// A block arrived; returns whether more than `window` blocks would arrive within `delay` at the pace of the burst.
+    /// A block arrived; returns whether more than `window` blocks would arrive within `delay` at
+    /// the pace of the burst.
     fn arrived(&mut self, now: Duration, delay: Duration, window: u32) -> bool {
         if now.saturating_sub(self.last) > delay / 4 {
             *self = Self {
@@ -263,8 +266,8 @@ mod tests {
             let round_trip = 2 * ms(one_way);
             line.run(5 * round_trip);
             let before = line.bytes;
-            // What it took to get there: what the link brings in two and a half round trips, beside the one until the first
-            // block.
+            // What it took to get there: what the link brings in two and a half round trips, beside
+            // the one until the first block.
             let lost = 5.0 * round_trip.as_secs_f64() - before as f64 / 125e6;
             assert!(lost < 3.5 * round_trip.as_secs_f64(), "{lost} s");
             line.run(6 * round_trip);

@@ -141,8 +141,9 @@ pub(crate) fn guarded(config: Config, allows: fn(&Uri, Zone) -> bool) -> ureq::A
     ureq::Agent::with_parts(config, DefaultConnector::default(), Guard::new(allows))
 }
 
-/// Whether a tracker may be there. On this machine and its link a request is one for what trackers answer, or none at all: a
-/// torrent or a redirect may name anything. TRACKER_INFO's are announced to at this path anyway.
+/// Whether a tracker may be there. On this machine and its link a request is one for what trackers
+/// answer, or none at all: a torrent or a redirect may name anything. TRACKER_INFO's are announced
+/// to at this path anyway.
 fn may_announce(url: &Uri, zone: Zone) -> bool {
     let path = url.path();
     zone < Zone::Machine || path.ends_with("/announce") || path.ends_with("/scrape")
@@ -157,7 +158,8 @@ fn failure(error: &ureq::Error) -> Failure {
     }
 }
 
-/// TLS towards servers that this system's certificate authorities vouch for; and whether there are any.
+/// TLS towards servers that this system's certificate authorities vouch for; and whether there are
+/// any.
 pub(crate) fn trusted_tls() -> (TlsConfig, bool) {
     tls(authorities(std::env::var_os(AUTHORITIES_VARIABLE)))
 }
@@ -172,8 +174,8 @@ fn tls(authorities: Vec<Certificate<'static>>) -> (TlsConfig, bool) {
     (tls, has_authorities)
 }
 
-/// The certificate authorities in the file named, else those that this system trusts; none if their file is nowhere. What
-/// in it is no certificate is passed over.
+/// The certificate authorities in the file named, else those that this system trusts; none if their
+/// file is nowhere. What in it is no certificate is passed over.
 fn authorities(named: Option<OsString>) -> Vec<Certificate<'static>> {
     let places = match named.filter(|name| !name.is_empty()) {
         Some(name) => vec![PathBuf::from(name)],
@@ -232,8 +234,8 @@ mod tests {
         }
     }
 
-    /// The answer to an announce at a tracker under TLS whose certificate is for `name`, by a peer that trusts those
-    /// who signed it or, if it is a stranger, another.
+    /// The answer to an announce at a tracker under TLS whose certificate is for `name`, by a peer
+    /// that trusts those who signed it or, if it is a stranger, another.
     fn announce(name: &str, is_stranger: bool, listen: &str) -> Result<AnnounceResponse, String> {
         let authority = Authority::generate("test").unwrap();
         let server = TlsServer::new(authority.issue(name).unwrap()).unwrap();

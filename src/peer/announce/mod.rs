@@ -2,9 +2,9 @@
 //!
 //! `schedule` decides when what is announced; it serves open swarms and those of groups
 //! (`crate::peer::group`), each with a `pace` of its own. For open swarms (BEP 3, BEP 15), `tiers`
-//! chooses among the trackers of a torrent, `plan` joins that and TRACKER_INFO with the schedule, and
-//! `announcer` has the threads that make the announces, over `http` and `udp`, from an address that
-//! `source` chooses. `announced` is what a swarm is for all of them.
+//! chooses among the trackers of a torrent, `plan` joins that and TRACKER_INFO with the schedule,
+//! and `announcer` has the threads that make the announces, over `http` and `udp`, from an address
+//! that `source` chooses. `announced` is what a swarm is for all of them.
 
 mod announced;
 mod announcer;

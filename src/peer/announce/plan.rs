@@ -2,8 +2,8 @@
 //! handed in.
 //!
 //! A swarm is announced to trackers that it names, which ones [`Tiers`] says, and, unless it is
-//! private (BEP 27), to all of TRACKER_INFO. Out of scope: how announces are made (`announcer`), and
-//! what is due when (`schedule`).
+//! private (BEP 27), to all of TRACKER_INFO. Out of scope: how announces are made (`announcer`),
+//! and what is due when (`schedule`).
 
 use super::pace::{Answer, Notice, Outcome, Pace};
 use super::schedule::{self, Farewell, Schedule};

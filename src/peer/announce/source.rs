@@ -1,6 +1,7 @@
-//! Where announces leave from. What a tracker writes down is the address that an announce comes from, so it should be one at which
-//! this peer listens: the address of `--listen` where that is a single one, and the family of addresses in any case. One that listens
-//! in both families announces over both, as far as the tracker has addresses of both (BEP 7).
+//! Where announces leave from. What a tracker writes down is the address that an announce comes
+//! from, so it should be one at which this peer listens: the address of `--listen` where that is a
+//! single one, and the family of addresses in any case. One that listens in both families announces
+//! over both, as far as the tracker has addresses of both (BEP 7).
 //!
 //! In scope: the choice, and what becomes of two answers. Sockets are `http` and `udp`'s matter.
 
@@ -49,7 +50,8 @@ impl Source {
     /// The address to call `tracker` from; unspecified where the system is to choose it.
     pub(super) fn towards(self, tracker: IpAddr) -> IpAddr {
         let tracker = tracker.to_canonical();
-        // Nobody elsewhere can be called from this machine's own addresses, or from a link's without naming the link.
+        // Nobody elsewhere can be called from this machine's own addresses, or from a link's
+        // without naming the link.
         let is_bound_to_link =
             matches!(self.listen, IpAddr::V6(listen) if listen.is_unicast_link_local());
         let leads_there = !self.listen.is_loopback() || tracker.is_loopback();
@@ -63,8 +65,9 @@ impl Source {
         }
     }
 
-    /// Announces over each family in which the peer can be reached; over the other one only where none of these answers, as
-    /// that at least names others. The peers of two answers are all of them; for the rest the first counts.
+    /// Announces over each family in which the peer can be reached; over the other one only where
+    /// none of these answers, as that at least names others. The peers of two answers are all of
+    /// them; for the rest the first counts.
     ///
     /// # Errors
     /// The reason that says most where no answer came.
@@ -171,7 +174,8 @@ mod tests {
         }
     }
 
-    /// Which families were tried, in order, and the ports of the peers or the reason why there are none.
+    /// Which families were tried, in order, and the ports of the peers or the reason why there are
+    /// none.
     fn announced(
         listen: &str,
         v4: Result<u16, Failure>,

@@ -1,9 +1,10 @@
 //! Announces over UDP (BEP 15).
 //!
-//! Each announce asks for a connection id anew: trackers of others are announced to once in minutes, an id may be used for
-//! one. What BEP 15 asks of who gets no answer, to send again after 15, 30, 60 ... seconds, holds for each tracker's
-//! address, whichever torrents are announced there, and is bounded by two minutes: who waits for an hour as the standard has
-//! it finds nobody when the tracker is back.
+//! Each announce asks for a connection id anew: trackers of others are announced to once in
+//! minutes, an id may be used for one. What BEP 15 asks of who gets no answer, to send again after
+//! 15, 30, 60 ... seconds, holds for each tracker's address, whichever torrents are announced
+//! there, and is bounded by two minutes: who waits for an hour as the standard has it finds nobody
+//! when the tracker is back.
 
 use super::{Failure, Source, canonical};
 use crate::system::lock;
@@ -116,7 +117,8 @@ impl UdpTrackers {
     }
 }
 
-/// How long after a try that was not answered the next may be, after so many of them (BEP 15, "time outs": 15 x 2^n).
+/// How long after a try that was not answered the next may be, after so many of them (BEP 15, "time
+/// outs": 15 x 2^n).
 fn pause(times: u32) -> Duration {
     WAIT.saturating_mul(1 << times.min(8)).min(LONGEST)
 }
@@ -148,7 +150,8 @@ impl Exchange<'_> {
         announce: &AnnounceRequest,
         url_data: &str,
     ) -> Result<AnnounceResponse, Failure> {
-        // A socket of its own for each: a port that is hard to guess, and word of a port that nobody listens on.
+        // A socket of its own for each: a port that is hard to guess, and word of a port that
+        // nobody listens on.
         let own = SocketAddr::new(self.source.towards(self.address.ip()), 0);
         let socket = UdpSocket::bind(own).and_then(|socket| {
             socket.connect(self.address)?;

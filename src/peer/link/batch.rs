@@ -7,8 +7,8 @@ const FULL: usize = 64 << 10;
 /// How much plaintext one record of TLS takes (RFC 8446, section 5.1).
 const RECORD: usize = 16 << 10;
 
-/// Messages and blocks that go out together. A block and its header are a little more than one record takes: each alone
-/// would cost a second record of a few bytes, and a system call.
+/// Messages and blocks that go out together. A block and its header are a little more than one
+/// record takes: each alone would cost a second record of a few bytes, and a system call.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     /// Grows to what was needed so far, so that it is cleared once and not for every block.

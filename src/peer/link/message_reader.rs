@@ -223,8 +223,8 @@ impl<'a> MessageReader<'a> {
     }
 }
 
-/// One read, of a message that began at `begun` if it did. The call gives up after a while, so that it
-/// is seen what is late.
+/// One read, of a message that began at `begun` if it did. The call gives up after a while, so that
+/// it is seen what is late.
 fn read(
     patience: &Patience,
     begun: Option<Instant>,

@@ -1,7 +1,8 @@
-//! What a link's writing thread has to send: control messages, `have`s and blocks that were asked for.
+//! What a link's writing thread has to send: control messages, `have`s and blocks that were asked
+//! for.
 //!
-//! Whether a request is served is decided before it comes here. A choke drops what waits, behind the
-//! same lock: what was asked for before a choke and what comes after it is told apart exactly.
+//! Whether a request is served is decided before it comes here. A choke drops what waits, behind
+//! the same lock: what was asked for before a choke and what comes after it is told apart exactly.
 
 use super::MAX_REQUEST_QUEUE;
 use crate::peer::Throttle;
@@ -28,7 +29,8 @@ struct Waiting {
     bytes: Vec<u8>,
     blocks: VecDeque<BlockRange>,
     metadata: MetadataQueue,
-    /// What is reserved of the limit for the block at the front, and when the last part of it is due.
+    /// What is reserved of the limit for the block at the front, and when the last part of it is
+    /// due.
     paid: u32,
     due: Option<Instant>,
     haves: bool,
@@ -97,8 +99,8 @@ impl Outbox {
         self.change(|waiting| Message::Unchoke.encode_into(&mut waiting.bytes));
     }
 
-    /// Serves the other side's requests no more; those that wait are dropped. Between two sides that know BEP 6 each is
-    /// rejected after the choke, and those for `allowed` pieces stay.
+    /// Serves the other side's requests no more; those that wait are dropped. Between two sides
+    /// that know BEP 6 each is rejected after the choke, and those for `allowed` pieces stay.
     pub(crate) fn choke(&self, fast: bool, allowed: &[PieceIndex]) {
         self.change(|Waiting { bytes, blocks, .. }| {
             Message::Choke.encode_into(bytes);
@@ -119,7 +121,8 @@ impl Outbox {
         at.and_then(|at| waiting.blocks.remove(at)).is_some()
     }
 
-    /// Queues a piece of metadata; `false` if too many were asked for: nobody needs all of it more than twice.
+    /// Queues a piece of metadata; `false` if too many were asked for: nobody needs all of it more
+    /// than twice.
     pub(crate) fn push_metadata(&self, info: &Arc<Info>, id: u8, piece: u32) -> bool {
         let mut waiting = lock(&self.waiting);
         if waiting.metadata.asked >= 2 * info.raw().len().div_ceil(METADATA_PIECE) {
@@ -141,8 +144,9 @@ impl Outbox {
         self.change(|waiting| waiting.closed = true);
     }
 
-    /// Waits for the next thing to send; `None` at the end. `spare` is an empty buffer to swap in. A block has to wait
-    /// for its part of `limit`; messages do not wait behind it. After `keep_alive` without anything a keep-alive is due.
+    /// Waits for the next thing to send; `None` at the end. `spare` is an empty buffer to swap in.
+    /// A block has to wait for its part of `limit`; messages do not wait behind it. After
+    /// `keep_alive` without anything a keep-alive is due.
     pub(super) fn next(
         &self,
         spare: Vec<u8>,
@@ -195,7 +199,8 @@ impl Outbox {
         recover(waited).0.closed
     }
 
-    /// How long the writing thread has been busy with one thing: long means that the other side does not read.
+    /// How long the writing thread has been busy with one thing: long means that the other side
+    /// does not read.
     pub(crate) fn busy_for(&self) -> Duration {
         lock(&self.waiting)
             .busy
@@ -210,8 +215,8 @@ impl Outbox {
 }
 
 impl Waiting {
-    /// When the block at the front may be sent, if there is one. What is more than 16 KiB is reserved in parts, so that
-    /// whoever asks for long blocks gets no more than others.
+    /// When the block at the front may be sent, if there is one. What is more than 16 KiB is
+    /// reserved in parts, so that whoever asks for long blocks gets no more than others.
     fn block_due(&mut self, limit: Option<&Throttle>, now: Instant) -> Option<Instant> {
         let length = self.blocks.front()?.length();
         let Some(limit) = limit else { return Some(now) };
@@ -227,7 +232,8 @@ impl Waiting {
         }
     }
 
-    /// When the piece of metadata at the front may be sent, if there is one and nothing else waits. It counts like a block.
+    /// When the piece of metadata at the front may be sent, if there is one and nothing else waits.
+    /// It counts like a block.
     fn metadata_due(&mut self, limit: Option<&Throttle>, now: Instant) -> Option<Instant> {
         let (_, piece) = self.metadata.pieces.front()?;
         if !self.bytes.is_empty() {

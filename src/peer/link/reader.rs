@@ -1,4 +1,5 @@
-//! The reading thread of a link: the other side's messages, and its blocks straight into their buffers.
+//! The reading thread of a link: the other side's messages, and its blocks straight into their
+//! buffers.
 
 use super::parse::{Parsed, parse};
 use super::{Ended, Front, Link, MessageReader, Patience, STACK, Sink, Uploads, writer};
@@ -17,8 +18,8 @@ pub(crate) struct Means {
     pub(crate) buffers: Arc<BufferPool>,
 }
 
-/// Runs a link to its end; the writing thread is ended and joined before this returns. `told` is the
-/// place in the journal up to which the other side knows of our pieces.
+/// Runs a link to its end; the writing thread is ended and joined before this returns. `told` is
+/// the place in the journal up to which the other side knows of our pieces.
 pub(crate) fn serve<S: Sink + Uploads + 'static>(
     swarm: &Arc<S>,
     link: &Arc<Link>,
@@ -134,8 +135,8 @@ impl<S: Sink> Reader<'_, S> {
 }
 
 /// Whether the message may stand before the one that tells of all pieces. BEP 3 has the bitfield
-/// directly after the handshake; BEP 10 allows its own handshake at once too, which widespread programs
-/// send first, as some do the port.
+/// directly after the handshake; BEP 10 allows its own handshake at once too, which widespread
+/// programs send first, as some do the port.
 fn opens_before_pieces(message: &Message<'_>) -> bool {
     matches!(
         message,

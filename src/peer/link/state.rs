@@ -111,7 +111,8 @@ impl Link {
         self.outbox.push_metadata(info, id, piece)
     }
 
-    /// Chokes the other side: what it asked for is dropped, but for what it may ask for all the same.
+    /// Chokes the other side: what it asked for is dropped, but for what it may ask for all the
+    /// same.
     pub(crate) fn choke(&self) {
         self.outbox.choke(self.remote.fast, &self.allowed_fast);
     }

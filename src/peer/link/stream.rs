@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 /// "More follows": the header of a piece leaves with the first bytes of its block.
 const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
-/// A side that takes nothing for so long is given up; one that takes little is seen to by the clock before that.
+/// A side that takes nothing for so long is given up; one that takes little is seen to by the clock
+/// before that.
 const TAKEN: Duration = Duration::from_secs(150);
 
 /// Why writing ended.
@@ -92,9 +93,9 @@ impl LinkStream {
         }
     }
 
-    /// Sends the header of a piece and its block, `length` bytes from `offset` on, as long as the files are those that were
-    /// verified. On a plain link the block goes straight from the page cache: nothing is read into this process. Under TLS
-    /// it is read into `batch`.
+    /// Sends the header of a piece and its block, `length` bytes from `offset` on, as long as the
+    /// files are those that were verified. On a plain link the block goes straight from the page
+    /// cache: nothing is read into this process. Under TLS it is read into `batch`.
     pub(super) fn send_block(
         &self,
         batch: &mut Batch,

@@ -5,8 +5,8 @@ use crate::wire::extension::ExtensionHandshake;
 
 /// The stack of a link's threads, in bytes.
 pub(crate) const STACK: usize = 256 << 10;
-/// The most blocks asked of one link at a time: 64 MiB, which is twice what is on its way at 125 MB/s with a round trip of
-/// 250 ms.
+/// The most blocks asked of one link at a time: 64 MiB, which is twice what is on its way at 125
+/// MB/s with a round trip of 250 ms.
 pub(crate) const LARGEST_WINDOW: u32 = 4_096;
 /// How many requests of another are kept, as the extension handshake says.
 pub(super) const REQUEST_QUEUE: u32 = LARGEST_WINDOW;

@@ -13,7 +13,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 impl Transfer {
-    /// Begins at once with a recorded transfer that was complete and whose files are unchanged; says whether it is one.
+    /// Begins at once with a recorded transfer that was complete and whose files are unchanged;
+    /// says whether it is one.
     pub(crate) fn reopen_unchanged(self: &Arc<Self>, recorded: &RecordState) -> bool {
         let RecordState::Complete { stamps } = recorded else {
             return false;
@@ -29,8 +30,9 @@ impl Transfer {
         true
     }
 
-    /// Whether what verifies is all that was wanted. Pieces that hold something of other files too may lack that; they are done
-    /// without as long as the wanted files are as they were `sealed`: then it is not these that do not verify.
+    /// Whether what verifies is all that was wanted. Pieces that hold something of other files too
+    /// may lack that; they are done without as long as the wanted files are as they were `sealed`:
+    /// then it is not these that do not verify.
     pub(crate) fn is_enough(
         &self,
         store: &Store,
@@ -56,8 +58,8 @@ impl Transfer {
         owned
     }
 
-    /// Finds out, in the background, what of an opened download is there already beside what is known to be good, and
-    /// fetches the rest.
+    /// Finds out, in the background, what of an opened download is there already beside what is
+    /// known to be good, and fetches the rest.
     pub(crate) fn check_and_begin(self: Arc<Self>, known: PieceSet) -> Result<(), PeerError> {
         let context = Arc::clone(&self.context);
         let spawned = context
@@ -69,7 +71,8 @@ impl Transfer {
         spawned.map_err(PeerError::Thread)
     }
 
-    /// Goes on with what was recorded: at once with what is complete and unchanged, else once it was checked in the background.
+    /// Goes on with what was recorded: at once with what is complete and unchanged, else once it
+    /// was checked in the background.
     pub(crate) fn go_on(self: &Arc<Self>, recorded: RecordState) -> Result<(), PeerError> {
         if self.reopen_unchanged(&recorded) {
             return Ok(());
@@ -81,7 +84,8 @@ impl Transfer {
         spawned.map_err(PeerError::Thread)
     }
 
-    /// Opens the files of a recorded transfer and begins with what of them can be trusted; ends it if that cannot be.
+    /// Opens the files of a recorded transfer and begins with what of them can be trusted; ends it
+    /// if that cannot be.
     pub(crate) fn reopen_or_lose(self: &Arc<Self>, recorded: &RecordState) {
         match self.reopen(recorded) {
             Ok(()) | Err(StoreError::Stopped) => {}
@@ -96,7 +100,8 @@ impl Transfer {
                 let whole = place.path();
                 let known_complete = matches!(recorded, RecordState::Complete { .. });
                 if !known_complete {
-                    // A crash between the renaming and the recording leaves a whole file that is recorded as partial.
+                    // A crash between the renaming and the recording leaves a whole file that is
+                    // recorded as partial.
                     let renamed = !self.plan.extends
                         && whole.symlink_metadata().is_ok()
                         && (!self.plan.replaces || self.stands_whole(&whole)?);
@@ -187,8 +192,8 @@ impl Transfer {
         Ok(known)
     }
 
-    /// Serves what is owned, and fetches what is not. `is_whole` says that the files are in their final
-    /// place. Returns whether it does; it may have been stopped meanwhile.
+    /// Serves what is owned, and fetches what is not. `is_whole` says that the files are in their
+    /// final place. Returns whether it does; it may have been stopped meanwhile.
     pub(crate) fn begin(&self, owned: PieceSet, is_whole: bool) -> bool {
         let checked = Checked {
             owned,

@@ -1,5 +1,5 @@
-//! What a core asks for is carried out here: messages to links at once, behind the transfer's lock, so
-//! that each link gets them in their order; what may take longer after it.
+//! What a core asks for is carried out here: messages to links at once, behind the transfer's lock,
+//! so that each link gets them in their order; what may take longer after it.
 
 use crate::peer::{BlockBuffer, Context, Link};
 use crate::swarm::{Block, CloseReason, Core, Effect, LinkId, Outgoing, Run};

@@ -115,7 +115,8 @@ impl TransferFiles {
         lock(&self.state).sealed = sealed;
     }
 
-    /// They are no longer what was verified. Until [`TransferFiles::end_work`] nobody looks at them.
+    /// They are no longer what was verified. Until [`TransferFiles::end_work`] nobody looks at
+    /// them.
     pub(super) fn begin_loss(&self) {
         lock(&self.state).watch = Watch {
             is_busy: true,

@@ -49,8 +49,8 @@ fn complete(transfer: &Transfer) {
     if transfer.phase() != Phase::Finishing {
         return;
     }
-    // Whoever sees that it is complete may end the peer at once, and trackers shall have heard of it
-    // by then.
+    // Whoever sees that it is complete may end the peer at once, and trackers shall have heard of
+    // it by then.
     if transfer.plan.listed {
         transfer.announce(Some(match transfer.plan.selection.is_all() {
             true => Event::Completed,

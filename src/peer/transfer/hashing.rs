@@ -7,11 +7,12 @@ use crate::storage::{Download, Fresh, Store, StoreError};
 use crate::swarm::{Block, Run, Sources, Verdict, add_sources};
 use crate::torrent::{Hasher, PieceIndex, Sha1};
 
-/// How much is read back at a time when a run was written before its turn to be hashed came, in bytes.
+/// How much is read back at a time when a run was written before its turn to be hashed came, in
+/// bytes.
 const READ_BACK: usize = 64 << 10;
 
-/// Blocks that are with a worker; their buffers are given back when this is dropped, whatever became
-/// of the job.
+/// Blocks that are with a worker; their buffers are given back when this is dropped, whatever
+/// became of the job.
 struct Held<'a> {
     transfer: &'a Transfer,
     blocks: u32,

@@ -1,5 +1,5 @@
-//! From the handshakes of both sides to a link that runs, and what the link and the swarm have to do
-//! with each other.
+//! From the handshakes of both sides to a link that runs, and what the link and the swarm have to
+//! do with each other.
 
 use super::effects::Swarm;
 use super::transfer::Transfer;
@@ -76,9 +76,9 @@ fn admit(transfer: &Transfer, greeted: Greeted) -> Result<Arc<Link>, Refusal> {
     admitted
 }
 
-/// The messages that open a link: our pieces first (BEP 3), then the extension handshake (BEP 10) and
-/// what may be asked for while choked (BEP 6). Returns the place in the journal of owned pieces up to
-/// which they tell; none if nothing is served any more.
+/// The messages that open a link: our pieces first (BEP 3), then the extension handshake (BEP 10)
+/// and what may be asked for while choked (BEP 6). Returns the place in the journal of owned pieces
+/// up to which they tell; none if nothing is served any more.
 fn introduce(transfer: &Transfer, link: &Link) -> Option<usize> {
     let (owned, told) = transfer.context.owned.snapshot(transfer.info_hash())?;
     let remote = link.remote();

@@ -8,7 +8,8 @@ use crate::torrent::PieceSet;
 use std::sync::Arc;
 
 impl Transfer {
-    /// Its files are not what was verified, or cannot be read: of a whole share nothing more is served.
+    /// Its files are not what was verified, or cannot be read: of a whole share nothing more is
+    /// served.
     pub(crate) fn cannot_serve(&self, reason: &str) {
         let (was_lost, is_lost) = self.decide(|core, now| {
             let was_lost = matches!(core.phase(), Phase::Lost { .. });
@@ -127,8 +128,8 @@ impl Transfer {
         self.context.changes.notify();
     }
 
-    /// The files, open and sealed, are what was verified: it goes on. Another download may have taken
-    /// its place, or it may be shared no longer: then nothing happens.
+    /// The files, open and sealed, are what was verified: it goes on. Another download may have
+    /// taken its place, or it may be shared no longer: then nothing happens.
     fn regain(&self, store: Store, owned: PieceSet) {
         if !self.decide(|core, now| core.regain(now)) {
             return;

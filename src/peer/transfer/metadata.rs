@@ -20,8 +20,8 @@ impl Transfer {
         }]);
     }
 
-    /// Metadata goes out in open swarms only: a peer that may have a private torrent has it from its
-    /// tracker, as other programs see it too.
+    /// Metadata goes out in open swarms only: a peer that may have a private torrent has it from
+    /// its tracker, as other programs see it too.
     fn handshake(&self, only_uploads: bool) -> ExtensionHandshake {
         let handshake = extension_handshake(&self.context, only_uploads);
         let serves = self.serves_metadata();

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// How often one host may have all metadata of a share, and how many pieces at least, in which time.
+/// How often one host may have all metadata of a share, and how many pieces at least, in which
+/// time.
 const COPIES: u32 = 8;
 const LEAST_PIECES: u32 = 64;
 const WINDOW: Duration = Duration::from_secs(600);

@@ -115,23 +115,24 @@ impl Plan {
         self.name() == name || file == Some(name) || self.info_hash().to_string() == name
     }
 
-    /// By which authority's certificates its links are made: a group that comes to bear the same name
-    /// has another one.
+    /// By which authority's certificates its links are made: a group that comes to bear the same
+    /// name has another one.
     pub(super) fn authority(&self) -> Option<Fingerprint> {
         let authority = self.info().ssl_cert()?;
         let authority = GroupCertificate::from_pem(authority.as_bytes()).ok()?;
         Some(authority.fingerprint())
     }
 
-    /// Whether peers of this share may name each other: in open swarms that are not private (BEP 27).
+    /// Whether peers of this share may name each other: in open swarms that are not private (BEP
+    /// 27).
     pub(super) fn exchanges_peers(&self) -> bool {
         let info = self.info();
         let open = self.listed && self.group.is_none() && info.ssl_cert().is_none();
         open && !info.private()
     }
 
-    /// What becomes of what it replaces: whoever insisted on a group's share was told that all of it
-    /// goes.
+    /// What becomes of what it replaces: whoever insisted on a group's share was told that all of
+    /// it goes.
     pub(super) fn others(&self) -> Others {
         match self.group {
             Some(_) => Others::Removed,

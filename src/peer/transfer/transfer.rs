@@ -119,8 +119,8 @@ impl Transfer {
         at(&lock(&self.swarm).core)
     }
 
-    /// Has the core decide something, at the time that is handed to it, and carries out what it asks
-    /// for.
+    /// Has the core decide something, at the time that is handed to it, and carries out what it
+    /// asks for.
     pub(crate) fn decide<R>(&self, act: impl FnOnce(&mut Core<BlockBuffer>, Duration) -> R) -> R {
         let (result, later) = self.with_swarm(|Swarm { core, .. }, now| act(core, now));
         later.carry_out(self);
@@ -140,7 +140,8 @@ impl Transfer {
         calls
     }
 
-    /// Changes the links along with the core; what remains to be done takes no lock of this transfer.
+    /// Changes the links along with the core; what remains to be done takes no lock of this
+    /// transfer.
     pub(super) fn with_swarm<R>(&self, act: impl FnOnce(&mut Swarm, Duration) -> R) -> (R, Later) {
         let mut swarm = lock(&self.swarm);
         // The time is read behind the lock, so that it never goes back for the core.

@@ -1,7 +1,8 @@
-//! Reading a part of a file from an HTTP server (BEP 19): ranges, redirects, and servers that know neither or lie.
+//! Reading a part of a file from an HTTP server (BEP 19): ranges, redirects, and servers that know
+//! neither or lie.
 //!
-//! In scope: what an answer must be so that its bytes can be those that were asked for. Out of scope: which bytes are asked for,
-//! and whether they are right.
+//! In scope: what an answer must be so that its bytes can be those that were asked for. Out of
+//! scope: which bytes are asked for, and whether they are right.
 
 use crate::peer::{
     Refused, Zone, announce::AUTHORITIES_VARIABLE, announce::guarded, announce::trusted_tls,
@@ -76,7 +77,8 @@ pub(crate) struct WebClient {
     agents: OnceLock<(Mutex<Option<Agents>>, bool)>,
 }
 
-/// One for each zone that web seeds may be in, in their order, which calls no other. None for [`Zone::Link`], where nothing is asked.
+/// One for each zone that web seeds may be in, in their order, which calls no other. None for
+/// [`Zone::Link`], where nothing is asked.
 type Agents = [ureq::Agent; 3];
 
 /// An answer that is being read.
@@ -89,8 +91,8 @@ pub(super) struct Body {
 }
 
 impl WebClient {
-    /// Asks for bytes `from` to `end`, without that one, of a file of `length` bytes. What is given begins at `from`, or, from a
-    /// server that knows no ranges, at the start of the file.
+    /// Asks for bytes `from` to `end`, without that one, of a file of `length` bytes. What is given
+    /// begins at `from`, or, from a server that knows no ranges, at the start of the file.
     pub(super) fn open(
         &self,
         url: &str,
@@ -141,7 +143,8 @@ impl WebClient {
         }
     }
 
-    /// Asks, unless that is nearer than `nearest`, or near and for more than a plain file. Gives the zone of who answers, too.
+    /// Asks, unless that is nearer than `nearest`, or near and for more than a plain file. Gives
+    /// the zone of who answers, too.
     fn call(
         &self,
         url: &str,
@@ -176,7 +179,8 @@ impl WebClient {
             match agent.get(url).header("range", &range).call() {
                 Ok(response) => return Ok((response, zone)),
                 Err(ureq::Error::BadUri(_)) => return Err(WebError::Url),
-                // Where it is shows when its name is looked up; each agent looks for itself, and goes nowhere else.
+                // Where it is shows when its name is looked up; each agent looks for itself, and
+                // goes nowhere else.
                 Err(error) => match Refused::from_error(&error) {
                     Some(refused) if refused.zone > zone => zone = refused.zone,
                     _ => return Err(WebError::Transport(error.to_string())),
@@ -213,8 +217,8 @@ fn agents() -> (Agents, bool) {
 }
 
 impl Body {
-    /// Whether it comes to that byte of the file without much being passed over; or at all, where the server sends nothing but
-    /// whole files.
+    /// Whether it comes to that byte of the file without much being passed over; or at all, where
+    /// the server sends nothing but whole files.
     pub(super) fn reaches(&self, offset: u64) -> bool {
         (self.position..self.end).contains(&offset)
     }
@@ -274,7 +278,8 @@ fn host(uri: &Uri) -> &str {
     uri.host().unwrap_or_default()
 }
 
-/// Where a redirect leads to (RFC 9110, 10.2.2): a whole URL, or a path from the root or beside the one that was asked for.
+/// Where a redirect leads to (RFC 9110, 10.2.2): a whole URL, or a path from the root or beside the
+/// one that was asked for.
 fn redirected(url: &str, headers: &HeaderMap) -> Result<String, WebError> {
     let location = text(headers, "location").unwrap_or_default();
     let (scheme, rest) = url.split_once("://").ok_or(WebError::Url)?;
@@ -402,7 +407,8 @@ mod tests {
         assert!(uri("ftp://h/").is_err());
     }
 
-    /// A server that gives a redirect to each path that it knows, and to all others a file of one byte; and what it was asked for.
+    /// A server that gives a redirect to each path that it knows, and to all others a file of one
+    /// byte; and what it was asked for.
     fn server(redirects: &'static [(&str, &str)]) -> (u16, Arc<Mutex<Vec<String>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -1,8 +1,8 @@
 //! Web seeds (BEP 19): HTTP servers that have a share, asked beside peers.
 //!
-//! In scope: a thread for each web seed that is in use, which takes blocks of the picker like a link, fetches them in long
-//! stretches and hands them on like blocks of a peer, to be verified like them; when a web seed is left. Out of scope: HTTP itself
-//! (`client.rs`).
+//! In scope: a thread for each web seed that is in use, which takes blocks of the picker like a
+//! link, fetches them in long stretches and hands them on like blocks of a peer, to be verified
+//! like them; when a web seed is left. Out of scope: HTTP itself (`client.rs`).
 
 mod client;
 
@@ -17,7 +17,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How many web seeds of one share are asked at a time; the others take the place of those that are left.
+/// How many web seeds of one share are asked at a time; the others take the place of those that are
+/// left.
 const MOST_AT_ONCE: usize = 4;
 /// The most blocks asked of one at a time: 4 MiB.
 const LARGEST_WINDOW: u32 = 256;
@@ -29,8 +30,8 @@ const REST: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// While there is nothing to ask for, it is looked for again so soon.
 const IDLE: Duration = Duration::from_millis(100);
-/// A server that knows no ranges may be read through once; for each wanted byte that came, so many more may be passed over: 4 MiB a
-/// block.
+/// A server that knows no ranges may be read through once; for each wanted byte that came, so many
+/// more may be passed over: 4 MiB a block.
 const PASSED_FOR_EACH: u64 = 256;
 /// What is passed over must come at least so fast: this much within the time that a block may take.
 const PASSED_IN_TIME: u64 = 1 << 20;
@@ -268,7 +269,8 @@ impl Session<'_> {
         goes_on.then_some(blocks)
     }
 
-    /// Fetches a block, which begins at byte `start` of the share, with a request that reaches to `end`.
+    /// Fetches a block, which begins at byte `start` of the share, with a request that reaches to
+    /// `end`.
     fn fetch(&mut self, range: BlockRange, start: u64, end: u64) -> Result<Step, WebError> {
         if !self.is_awaited(range) {
             return Ok(Step::Next);
@@ -329,8 +331,8 @@ impl Session<'_> {
         Ok(Step::Next)
     }
 
-    /// Reads on to byte `offset` of a file; `false` if the block is not wanted any more by then. What is passed over counts like
-    /// any other byte, in the limit and as a sign of life.
+    /// Reads on to byte `offset` of a file; `false` if the block is not wanted any more by then.
+    /// What is passed over counts like any other byte, in the limit and as a sign of life.
     fn pass_over(
         &mut self,
         body: &mut Body,

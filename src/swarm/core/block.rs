@@ -69,8 +69,8 @@ impl PieceHash {
         }
     }
 
-    /// A run was written. Returns the hasher if it is this run's turn and no worker has it; otherwise
-    /// the run waits on disk.
+    /// A run was written. Returns the hasher if it is this run's turn and no worker has it;
+    /// otherwise the run waits on disk.
     pub(super) fn on_written<B>(&mut self, run: u32, blocks: &[Block<B>]) -> Option<Hasher> {
         add_sources(&mut self.sources, blocks);
         let hasher = match self.next == run {

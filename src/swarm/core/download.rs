@@ -1,5 +1,5 @@
-//! The fetching half of a core: which blocks are asked for, those that have arrived, and the buffers
-//! that are reserved for them.
+//! The fetching half of a core: which blocks are asked for, those that have arrived, and the
+//! buffers that are reserved for them.
 //!
 //! Before a run is begun, buffers for all its blocks are reserved of the [`Budget`]. So the blocks
 //! that are reserved are those of begun runs that are not whole, and those that are with workers.
@@ -132,7 +132,8 @@ impl<B> Download<B> {
         Taken::Kept { cancel, completed }
     }
 
-    /// A worker has written a run of a piece of several. Returns the hasher if it is to hash the run.
+    /// A worker has written a run of a piece of several. Returns the hasher if it is to hash the
+    /// run.
     pub(super) fn on_run_written(&mut self, run: Run, blocks: &[Block<B>]) -> Option<Hasher> {
         let hash = self.hashes.entry(run.piece).or_insert_with(PieceHash::new);
         hash.on_written(run.number, blocks)
@@ -171,8 +172,8 @@ impl<B> Download<B> {
         now.saturating_sub(self.abandoned)
     }
 
-    /// Gives up what is half fetched, so that its buffers can serve others. Returns the requests that
-    /// are to be cancelled. To be called only while nothing is with workers.
+    /// Gives up what is half fetched, so that its buffers can serve others. Returns the requests
+    /// that are to be cancelled. To be called only while nothing is with workers.
     pub(super) fn abandon(&mut self, now: Duration) -> Vec<(LinkId, Vec<BlockRange>)> {
         self.abandoned = now;
         let asked = self.picker.abandon_active();

@@ -1,5 +1,5 @@
-//! What is fetched and of whom: requests to links and web seeds, blocks that come, and what becomes of
-//! their pieces.
+//! What is fetched and of whom: requests to links and web seeds, blocks that come, and what becomes
+//! of their pieces.
 
 use super::block::{Block, Source, Sources};
 use super::download::{Budget, Download, Taken};
@@ -94,7 +94,8 @@ impl<B: Debug> Fetch<B> {
         self.download.drop_pending();
     }
 
-    /// A block arrived; `fetches` says whether any is wanted. Returns its buffer if it is not needed.
+    /// A block arrived; `fetches` says whether any is wanted. Returns its buffer if it is not
+    /// needed.
     ///
     /// # Errors
     /// When it was not asked for.
@@ -205,8 +206,8 @@ impl<B: Debug> Fetch<B> {
         }
     }
 
-    /// Takes their requests from links that deliver nothing, so that others are asked. One that lets
-    /// them go stale too often in a row is closed.
+    /// Takes their requests from links that deliver nothing, so that others are asked. One that
+    /// lets them go stale too often in a row is closed.
     pub(super) fn take_from_stalled(
         &mut self,
         links: &mut BTreeMap<LinkId, Link>,
@@ -228,9 +229,9 @@ impl<B: Debug> Fetch<B> {
         }
     }
 
-    /// Gives up what is half fetched while nothing comes, so that its buffers can serve others. A web
-    /// seed that is being read from may take long until it comes to what is wanted; it has limits of
-    /// its own.
+    /// Gives up what is half fetched while nothing comes, so that its buffers can serve others. A
+    /// web seed that is being read from may take long until it comes to what is wanted; it has
+    /// limits of its own.
     pub(super) fn abandon_idle(&mut self, now: Duration, effects: &mut Vec<Effect<B>>) {
         if self.picker().has_active()
             && !self.servers.any_asked()

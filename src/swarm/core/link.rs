@@ -154,8 +154,9 @@ impl Link {
         self.activity = activity;
     }
 
-    /// Whether a block that is asked for in spite of a choke may be served; counts it if so. Whoever
-    /// owns as many pieces as are allowed, `owned`, has something to trade with, and can wait (BEP 6).
+    /// Whether a block that is asked for in spite of a choke may be served; counts it if so.
+    /// Whoever owns as many pieces as are allowed, `owned`, has something to trade with, and can
+    /// wait (BEP 6).
     pub(super) fn serves_choked(&mut self, block: BlockRange, owned: u32) -> bool {
         let serves = self.allowed_fast.contains(&block.piece())
             && (owned as usize) < self.allowed_fast.len()

@@ -82,9 +82,9 @@ impl Peers {
         &mut self.contacts
     }
 
-    /// Lets a link in. Two peers that call each other at once keep the call of the one with the lower
-    /// id, on both sides. A call of ours that is not let in has failed, unless the same peer has a
-    /// link.
+    /// Lets a link in. Two peers that call each other at once keep the call of the one with the
+    /// lower id, on both sides. A call of ours that is not let in has failed, unless the same peer
+    /// has a link.
     ///
     /// # Errors
     /// Why it is not let in.
@@ -177,7 +177,8 @@ impl Peers {
         };
         link.observe(activity);
         if let Some(address) = link.listens_at() {
-            // One that was of use and goes is called again soon; one that never was, later each time.
+            // One that was of use and goes is called again soon; one that never was, later each
+            // time.
             if link.has_proved(now) {
                 self.contacts.on_proved(address);
             }
@@ -192,8 +193,9 @@ impl Peers {
         self.links.remove(&id)
     }
 
-    /// Removes a link before it has come to its end, for reasons of our own: its address may be called
-    /// again after a while. Nothing else frees the address, as the end of the link changes nothing then.
+    /// Removes a link before it has come to its end, for reasons of our own: its address may be
+    /// called again after a while. Nothing else frees the address, as the end of the link changes
+    /// nothing then.
     fn let_go(&mut self, id: LinkId, picker: &mut Picker, now: Duration) {
         let link = self.remove(id, picker);
         if let Some(address) = link.and_then(|link| link.listens_at()) {
@@ -217,8 +219,9 @@ impl Peers {
         effects.extend(self.links.keys().map(close));
     }
 
-    /// When all places are taken, one over which no block went for a while is for another; first one
-    /// that has nothing we want and wants nothing, and of those the one that was of no use for longest.
+    /// When all places are taken, one over which no block went for a while is for another; first
+    /// one that has nothing we want and wants nothing, and of those the one that was of no use for
+    /// longest.
     fn make_room<B>(
         &mut self,
         picker: &mut Picker,
@@ -313,9 +316,9 @@ impl Peers {
         self.choker.on_interested(id, is_interested);
     }
 
-    /// The other side asks for a block: it is served, if the other side is unchoked or may ask all the
-    /// same. BEP 6: each request gets its block or a reject. Without it nothing tells of it; who is
-    /// choked knows (BEP 3).
+    /// The other side asks for a block: it is served, if the other side is unchoked or may ask all
+    /// the same. BEP 6: each request gets its block or a reject. Without it nothing tells of it;
+    /// who is choked knows (BEP 3).
     pub(super) fn on_request<B>(
         &mut self,
         id: LinkId,
@@ -432,8 +435,8 @@ impl Peers {
         }
     }
 
-    /// Calls those who are due, as far as there are places. A download into which nothing has come for
-    /// so long calls others though all its places are taken: one will make room.
+    /// Calls those who are due, as far as there are places. A download into which nothing has come
+    /// for so long calls others though all its places are taken: one will make room.
     pub(super) fn connect<B>(
         &mut self,
         terms: &Terms,

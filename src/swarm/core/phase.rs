@@ -144,8 +144,8 @@ impl Life {
         self.ended.unwrap_or(now).saturating_sub(self.started)
     }
 
-    /// Makes every transition of the table above. Returns `false`, and changes nothing, if the table
-    /// does not have it.
+    /// Makes every transition of the table above. Returns `false`, and changes nothing, if the
+    /// table does not have it.
     pub(super) fn change(&mut self, transition: Transition, now: Duration) -> bool {
         use Phase::{Checking, Complete, Failed, Fetching, Finishing, Lost, Retired, Withdrawn};
         let next = match (&self.phase, transition) {

@@ -6,7 +6,8 @@ use crate::swarm::LinkId;
 use crate::swarm::mutation::{Mutation, is_planted};
 use crate::torrent::{Lengths, PieceIndex, PieceSet};
 
-/// How many pieces are kept that a link allows while it chokes us, and how many that it suggests; BEP 6 has ten of them.
+/// How many pieces are kept that a link allows while it chokes us, and how many that it suggests;
+/// BEP 6 has ten of them.
 const HINTS: usize = 32;
 
 /// One link.

@@ -1,4 +1,5 @@
-//! All pieces of a share: owned, waiting or being fetched; and which blocks a link is asked for next.
+//! All pieces of a share: owned, waiting or being fetched; and which blocks a link is asked for
+//! next.
 
 use super::link::Link;
 use crate::swarm::LinkId;
@@ -198,7 +199,8 @@ impl Pieces {
         rarest.is_some_and(|piece| self.rarity.is_unique(piece) && link.has.is_full())
     }
 
-    /// Begins the next run of an open piece, or another piece that the link has: the next `in_order`, or the rarest.
+    /// Begins the next run of an open piece, or another piece that the link has: the next
+    /// `in_order`, or the rarest.
     pub(super) fn begin_run(
         &mut self,
         link: &mut Link,
@@ -285,7 +287,8 @@ impl Pieces {
         true
     }
 
-    /// The piece to begin with a link: one that it hints at, else the rarest of those it has; or the next in order.
+    /// The piece to begin with a link: one that it hints at, else the rarest of those it has; or
+    /// the next in order.
     fn waiting_piece(&self, link: &Link, in_order: bool) -> Option<PieceIndex> {
         let from = |first: u32| {
             let pieces = (first..self.lengths.pieces()).filter_map(|at| self.lengths.piece(at));

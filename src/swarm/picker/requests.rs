@@ -7,21 +7,25 @@ use std::time::Duration;
 
 /// A link that delivers nothing for this long loses its blocks to others.
 pub(super) const STALLED: Duration = Duration::from_secs(6);
-/// A block may be asked of a second link once the first was asked this long ago, and for [`ROUND_TRIPS`] of it.
+/// A block may be asked of a second link once the first was asked this long ago, and for
+/// [`ROUND_TRIPS`] of it.
 const ENDGAME_AFTER: Duration = Duration::from_millis(200);
-/// A window holds two round trips' worth of blocks: a block of the last one is that old before it is late.
+/// A window holds two round trips' worth of blocks: a block of the last one is that old before it
+/// is late.
 const ROUND_TRIPS: u32 = 3;
-/// Pause after a refused request, so that another link gets the block. Without it, a link that refuses
-/// every request at once is asked again at once and keeps the last blocks from all others.
+/// Pause after a refused request, so that another link gets the block. Without it, a link that
+/// refuses every request at once is asked again at once and keeps the last blocks from all others.
 const AFTER_REFUSAL: Duration = Duration::from_millis(250);
-/// How many blocks a link may still send after they were taken from it; the largest window and more.
+/// How many blocks a link may still send after they were taken from it; the largest window and
+/// more.
 const FORGIVEN: u32 = 8_192;
 
 /// The requests to one link.
 #[derive(Debug)]
 pub(super) struct Requests {
     window: Window,
-    /// When each was asked for. Windows hold thousands of blocks, and a link may answer in any order.
+    /// When each was asked for. Windows hold thousands of blocks, and a link may answer in any
+    /// order.
     in_flight: BTreeMap<BlockRange, Duration>,
     /// Blocks that may still arrive, which then is no breach of the protocol.
     forgiven: Forgiven,
@@ -151,8 +155,8 @@ impl Requests {
     }
 }
 
-/// Blocks that were taken from a link and may still arrive, each as often as it was taken: the latest [`FORGIVEN`] at least,
-/// and at most twice as many.
+/// Blocks that were taken from a link and may still arrive, each as often as it was taken: the
+/// latest [`FORGIVEN`] at least, and at most twice as many.
 #[derive(Debug, Default)]
 struct Forgiven {
     newer: Counted,

@@ -167,7 +167,8 @@ fn what_is_suggested_comes_first_and_the_list_is_bounded() {
     assert_eq!(blocks[0].piece(), piece(999));
 }
 
-/// Fetches everything from one sound link, a block at a time; gives the pieces in the order they were begun.
+/// Fetches everything from one sound link, a block at a time; gives the pieces in the order they
+/// were begun.
 fn fetched(picker: &mut Picker, id: LinkId) -> Vec<u32> {
     let mut begun = Vec::new();
     for second in 1.. {

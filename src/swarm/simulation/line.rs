@@ -1,5 +1,5 @@
-//! One direction of a connection: what waits to be sent (as in `peer/link/outbox.rs`), and how long it
-//! takes.
+//! One direction of a connection: what waits to be sent (as in `peer/link/outbox.rs`), and how long
+//! it takes.
 
 use super::data::Data;
 use super::network::Packet;
@@ -83,7 +83,8 @@ impl Line {
         self.blocks.push_back(range);
     }
 
-    /// Takes a queued block back. BEP 6: each request gets its block or a reject, a cancelled one too.
+    /// Takes a queued block back. BEP 6: each request gets its block or a reject, a cancelled one
+    /// too.
     pub(super) fn cancel_block(&mut self, range: BlockRange, fast: bool) {
         let at = self.blocks.iter().position(|queued| *queued == range);
         if at.and_then(|at| self.blocks.remove(at)).is_some() && fast {
@@ -91,8 +92,8 @@ impl Line {
         }
     }
 
-    /// Drops the blocks that wait. Between two sides that know BEP 6 each is rejected after the choke,
-    /// and those of `allowed` pieces stay.
+    /// Drops the blocks that wait. Between two sides that know BEP 6 each is rejected after the
+    /// choke, and those of `allowed` pieces stay.
     pub(super) fn choke(&mut self, fast: bool, allowed: &[PieceIndex]) {
         let Self {
             messages, blocks, ..

@@ -1,7 +1,8 @@
 //! The network: connections of two directions, each with a rate and a delay, which keep the order.
 //!
-//! A direction is written to as `peer/link/writer.rs` does it: all messages that wait, then one block.
-//! While that goes out, at the rate of the direction, nothing else does; the delay later it arrives.
+//! A direction is written to as `peer/link/writer.rs` does it: all messages that wait, then one
+//! block. While that goes out, at the rate of the direction, nothing else does; the delay later it
+//! arrives.
 
 use super::data::Data;
 use super::events::{Event, Events};
@@ -104,7 +105,8 @@ impl Network {
         }
     }
 
-    /// Where a peer listens. Each has a network of its own, as the allowed pieces of BEP 6 go by networks.
+    /// Where a peer listens. Each has a network of its own, as the allowed pieces of BEP 6 go by
+    /// networks.
     pub(super) fn address(peer: PeerNo) -> SocketAddr {
         let [.., high, low] = (peer as u32).to_be_bytes();
         SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, high, low, 1)), PORT)

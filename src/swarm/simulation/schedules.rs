@@ -47,7 +47,8 @@ fn many_small_worlds_end_with_every_piece_everywhere() {
 }
 
 /// Runs worlds of two hundred peers. Nobody starves while others finish: a download takes at most
-/// twice as long as the middle one and as its own line would need for everything over one connection.
+/// twice as long as the middle one and as its own line would need for everything over one
+/// connection.
 fn run_large_worlds(usual: u64) {
     for seed in seeds(usual) {
         let _named = Named("large", seed);

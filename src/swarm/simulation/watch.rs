@@ -258,8 +258,8 @@ impl Watch {
         self.kept.remove(&piece);
     }
 
-    /// A piece does not verify. `liars` says for each of its sources whether it lies, `barred` whether
-    /// it is barred now.
+    /// A piece does not verify. `liars` says for each of its sources whether it lies, `barred`
+    /// whether it is barred now.
     pub(super) fn on_failed(
         &mut self,
         piece: PieceIndex,

@@ -1,7 +1,7 @@
 //! What is announced to which tracker, and when next: a pure state machine.
 //!
-//! In scope: what each tracker of each swarm is to hear, when, and how often. Out of scope: sockets,
-//! threads, locks and clocks; what a swarm is and how a tracker is reached, which are type
+//! In scope: what each tracker of each swarm is to hear, when, and how often. Out of scope:
+//! sockets, threads, locks and clocks; what a swarm is and how a tracker is reached, which are type
 //! parameters; which trackers a swarm has, which the caller decides (`tiers`). What differs between
 //! kinds of trackers is a [`Pace`].
 //!
@@ -41,8 +41,8 @@
 //!
 //! An announce that is under way is no state: whatever happens to a task may happen to it meanwhile
 //! too. Its ticket tells its end from that of one that an earlier task made there. An outcome says
-//! what the tracker knows from now on, whatever came before, and peers do not pass through here: so a
-//! tracker that speaks unasked needs no other transitions.
+//! what the tracker knows from now on, whatever came before, and peers do not pass through here: so
+//! a tracker that speaks unasked needs no other transitions.
 //!
 //! # Invariants
 //! | | |
@@ -128,8 +128,8 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
         });
     }
 
-    /// Ends the tasks of a swarm at trackers that are not `wanted`. Those that have heard of it hear
-    /// `stopped`.
+    /// Ends the tasks of a swarm at trackers that are not `wanted`. Those that have heard of it
+    /// hear `stopped`.
     pub(crate) fn leave_unless(
         &mut self,
         info_hash: InfoHash,
@@ -146,8 +146,8 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
         self.leave_unless(info_hash, |_| false, now);
     }
 
-    /// Tells the trackers of these tasks that what they list stops; nothing else is announced to them
-    /// until they are woken.
+    /// Tells the trackers of these tasks that what they list stops; nothing else is announced to
+    /// them until they are woken.
     pub(crate) fn rest(&mut self, whose: impl Fn(&P) -> bool, now: Instant) {
         self.change_all(None, |_, task| {
             if whose(&task.payload) {

@@ -143,7 +143,8 @@ impl<P> Task<P> {
         }
     }
 
-    /// The swarm is announced there no longer. Returns whether the tracker is still to hear of that.
+    /// The swarm is announced there no longer. Returns whether the tracker is still to hear of
+    /// that.
     pub(super) fn leave(&mut self, now: Instant) -> bool {
         let is_listed = match self.state {
             State::Listed { .. } | State::Stopping => true,

@@ -99,7 +99,8 @@ impl Steps {
         self.notices.extend(notice);
     }
 
-    /// The state, in capitals if an event is kept in it, and in how many seconds an announce is due.
+    /// The state, in capitals if an event is kept in it, and in how many seconds an announce is
+    /// due.
     fn shown(&self) -> String {
         let Some(task) = self.schedule.task(SWARM, &"t") else {
             return "gone".to_owned();

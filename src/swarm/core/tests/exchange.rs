@@ -1,4 +1,5 @@
-//! Peer exchange (BEP 11): which links hear of which others, and what is believed of what they tell.
+//! Peer exchange (BEP 11): which links hear of which others, and what is believed of what they
+//! tell.
 
 use super::fixture::*;
 use crate::swarm::LinkId;

@@ -111,8 +111,8 @@ fn a_suggested_piece_comes_first() {
     }
 }
 
-/// Has a link that says so give everything, and returns how many requests it had at most. Each block
-/// that comes lets the window grow by one.
+/// Has a link that says so give everything, and returns how many requests it had at most. Each
+/// block that comes lets the window grow by one.
 fn most_in_flight(swarm: &mut Swarm, id: LinkId) -> usize {
     let pieces = PieceSet::full(&swarm.lengths);
     let is_first = true;

@@ -1,4 +1,5 @@
-//! A swarm to test: a core, its clock and its buffers. Every step checks the invariants of the core.
+//! A swarm to test: a core, its clock and its buffers. Every step checks the invariants of the
+//! core.
 
 pub(super) use super::effects::*;
 
@@ -111,8 +112,8 @@ impl Swarm {
         swarm
     }
 
-    /// Does something, and returns what came of it and what is to be done. Nothing is to be done with
-    /// a link that was gone before.
+    /// Does something, and returns what came of it and what is to be done. Nothing is to be done
+    /// with a link that was gone before.
     pub(super) fn step<R>(
         &mut self,
         act: impl FnOnce(&mut Core<u32>, Duration) -> R,
