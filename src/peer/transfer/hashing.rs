@@ -2,7 +2,7 @@
 //! pool's workers.
 
 use super::transfer::Transfer;
-use crate::peer::BlockBuffer;
+use crate::peer::{BlockBuffer, Uploads};
 use crate::storage::{Download, Fresh, Store, StoreError};
 use crate::swarm::{Block, Run, Sources, Verdict, add_sources};
 use crate::torrent::{Hasher, PieceIndex, Sha1};
@@ -158,13 +158,12 @@ fn hash_files(
     let (Some(store), Some(hashes)) = (transfer.store(), &transfer.file_hashes) else {
         return Ok(());
     };
-    let owned = transfer.look(|core| core.owned().clone());
     let blocks: Vec<&[u8]> = blocks.iter().map(|block| &*block.buffer).collect();
     let fresh = Fresh {
         offset: run.offset(transfer.info().lengths()),
         blocks: &blocks,
     };
-    hashes.advance(&store, fresh, |piece| owned.contains(piece))
+    hashes.advance(&store, fresh, |piece| transfer.serves(piece))
 }
 
 /// A piece does not verify: it is fetched again, and who is to blame is left alone.
