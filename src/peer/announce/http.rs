@@ -201,30 +201,12 @@ mod tests {
     use super::*;
     use crate::certificate::Authority;
     use crate::net::TlsServer;
-    use crate::torrent::InfoHash;
-    use crate::wire::{PeerId, encode_failure};
+    use crate::peer::announce::testing::request;
+    use crate::wire::encode_failure;
     use std::io::Write;
     use std::net::TcpListener;
-    use std::num::NonZeroU16;
     use std::thread;
     use std::time::Instant;
-
-    fn request() -> AnnounceRequest {
-        AnnounceRequest {
-            info_hash: InfoHash([1; 20]),
-            peer_id: PeerId([2; 20]),
-            port: NonZeroU16::MIN,
-            uploaded: 0,
-            downloaded: 0,
-            left: 1,
-            event: None,
-            num_want: None,
-            compact: true,
-            no_peer_id: true,
-            key: None,
-            pieceful: true,
-        }
-    }
 
     fn trackers(named: Option<OsString>, listen: &str) -> HttpTrackers {
         let source = Source::new(listen.parse().unwrap());

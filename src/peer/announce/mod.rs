@@ -14,6 +14,8 @@ mod pace;
 mod plan;
 mod schedule;
 mod source;
+#[cfg(test)]
+mod testing;
 mod tiers;
 mod tracker_info;
 mod udp;

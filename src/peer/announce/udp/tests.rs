@@ -1,28 +1,9 @@
 //! Announces to trackers that answer, lie, refuse and are silent, on loopback.
 
 use super::*;
-use crate::torrent::InfoHash;
-use crate::wire::PeerId;
+use crate::peer::announce::testing::request;
 use crate::wire::udp_tracker::Announced;
-use std::num::NonZeroU16;
 use std::thread;
-
-fn announce() -> AnnounceRequest {
-    AnnounceRequest {
-        info_hash: InfoHash([1; 20]),
-        peer_id: PeerId([2; 20]),
-        port: NonZeroU16::MIN,
-        uploaded: 0,
-        downloaded: 0,
-        left: 1,
-        event: None,
-        num_want: None,
-        compact: true,
-        no_peer_id: true,
-        key: None,
-        pieceful: true,
-    }
-}
 
 /// A tracker that answers each request with these datagrams, until it has heard an announce; gives what it heard.
 fn tracker(
@@ -78,7 +59,7 @@ fn honest(request: &Request, peer: &str) -> Response {
 }
 
 fn ask(url: &str, limit: Duration) -> Result<AnnounceResponse, String> {
-    UdpTrackers::new(Source::new([0, 0, 0, 0].into())).announce(url, &announce(), limit, &|| false)
+    UdpTrackers::new(Source::new([0, 0, 0, 0].into())).announce(url, &request(), limit, &|| false)
 }
 
 #[test]
@@ -147,7 +128,7 @@ fn one_that_does_not_answer_is_left_alone_for_longer_each_time() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let url = format!("udp://{}", silent.local_addr().unwrap());
     let trackers = UdpTrackers::new(Source::new([0, 0, 0, 0].into()));
-    let ask = || trackers.announce(&url, &announce(), Duration::from_millis(1), &|| false);
+    let ask = || trackers.announce(&url, &request(), Duration::from_millis(1), &|| false);
     assert!(ask().unwrap_err().ends_with("does not answer over UDP"));
     assert!(ask().unwrap_err().ends_with("does not answer over UDP"));
     silent
@@ -172,7 +153,7 @@ fn the_end_of_the_peer_ends_a_wait() {
     let begun = Instant::now();
     let told = UdpTrackers::new(Source::new([0, 0, 0, 0].into())).announce(
         &url,
-        &announce(),
+        &request(),
         ANSWER,
         &|| true,
     );
