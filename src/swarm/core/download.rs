@@ -52,8 +52,8 @@ pub(super) struct Download<B> {
     budget: Box<dyn Budget>,
     /// Blocks of runs that are with workers.
     with_workers: u32,
-    /// When what was half fetched was last given up, or something was asked for anew.
-    abandoned: Duration,
+    /// When it last had nothing half fetched: at its first request, or when it gave all of it up.
+    restarted: Duration,
 }
 
 impl<B> Download<B> {
@@ -66,7 +66,7 @@ impl<B> Download<B> {
             hashes: HashMap::new(),
             budget,
             with_workers: 0,
-            abandoned: Duration::ZERO,
+            restarted: Duration::ZERO,
         }
     }
 
@@ -97,7 +97,7 @@ impl<B> Download<B> {
         self.picker.next_blocks(id, now, &mut reserve, out);
         // However long nothing came before: what is asked for first has its time too.
         if !had_active && self.picker.has_active() {
-            self.abandoned = now;
+            self.restarted = now;
         }
     }
 
@@ -167,15 +167,15 @@ impl<B> Download<B> {
         self.budget.release(blocks);
     }
 
-    /// For how long nothing was given up.
-    pub(super) fn since_abandoned(&self, now: Duration) -> Duration {
-        now.saturating_sub(self.abandoned)
+    /// For how long something has been half fetched.
+    pub(super) fn since_restart(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.restarted)
     }
 
     /// Gives up what is half fetched, so that its buffers can serve others. Returns the requests
     /// that are to be cancelled. To be called only while nothing is with workers.
     pub(super) fn abandon(&mut self, now: Duration) -> Vec<(LinkId, Vec<BlockRange>)> {
-        self.abandoned = now;
+        self.restarted = now;
         let asked = self.picker.abandon_active();
         self.drop_pending();
         asked

@@ -238,7 +238,7 @@ impl<B: Debug> Fetch<B> {
             && self.download.with_workers() == 0
             && self.progress.idle(now) > IDLE
             // What is asked for after that has as long: it would be given up again at once.
-            && self.download.since_abandoned(now) > IDLE
+            && self.download.since_restart(now) > IDLE
         {
             for (id, blocks) in self.download.abandon(now) {
                 #[cfg(test)]
