@@ -1,12 +1,11 @@
 //! The calls of this peer: a thread for each, which then is the link's reading thread.
 
-use super::{Entry, Greeted, LinkStream, STACK, Sockets, Transfers, join, magnet};
-use crate::net::{GroupTlsError, Refusal as Alert, read_exact_by, write_all_by};
+use super::link::{self, CallError, Greeted, MemberCall};
+use super::{Entry, LinkStream, STACK, Services, Sockets, join, magnet};
+use crate::net::{GroupTlsError, Refusal as Alert};
 use crate::swarm::{Contacts, Unreached};
 use crate::system::lock;
-use crate::wire::handshake::{HANDSHAKE, Handshake, NotBitTorrent};
 use log::Level;
-use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -20,15 +19,15 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// The calling threads.
 #[derive(Debug)]
 pub(super) struct Calls {
-    transfers: Arc<Transfers>,
+    services: Arc<Services>,
     sockets: Arc<Sockets>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Calls {
-    pub(super) fn new(transfers: Arc<Transfers>, sockets: Arc<Sockets>) -> Self {
+    pub(super) fn new(services: Arc<Services>, sockets: Arc<Sockets>) -> Self {
         Self {
-            transfers,
+            services,
             sockets,
             threads: Mutex::default(),
         }
@@ -39,12 +38,12 @@ impl Calls {
         let mut threads = lock(&self.threads);
         threads.retain(|thread| !thread.is_finished());
         let call = Call {
-            transfers: Arc::clone(&self.transfers),
+            services: Arc::clone(&self.services),
             sockets: Arc::clone(&self.sockets),
             entry: entry.clone(),
             address,
         };
-        if threads.len() >= MAX_CALLS || self.transfers.context.stop.is_stopped() {
+        if threads.len() >= MAX_CALLS || self.services.context.stop.is_stopped() {
             drop(threads);
             return drop(call);
         }
@@ -67,31 +66,9 @@ impl Calls {
     }
 }
 
-/// Why a call came to nothing.
-#[derive(Debug, thiserror::Error)]
-enum CallError {
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    #[error(transparent)]
-    Group(#[from] GroupTlsError),
-    #[error(transparent)]
-    Handshake(#[from] NotBitTorrent),
-    #[error(
-        "it hung up at the handshake; it does not share this, or accepts encrypted connections only, which are not \
-         understood here"
-    )]
-    HungUp,
-    #[error("it answers for another swarm")]
-    OtherSwarm,
-    #[error("{0} is no member any more")]
-    Barred(String),
-    #[error("nobody of the group is logged in here")]
-    Suspended,
-}
-
 /// One call. The address is free for another when it is dropped.
 struct Call {
-    transfers: Arc<Transfers>,
+    services: Arc<Services>,
     sockets: Arc<Sockets>,
     entry: Entry,
     address: SocketAddr,
@@ -102,7 +79,7 @@ impl Call {
     fn run(&self) {
         let address = self.address;
         match self.greet() {
-            Ok(greeted) if greeted.theirs.peer_id == self.transfers.context.identity.peer_id => {
+            Ok(greeted) if greeted.theirs.peer_id == self.services.context.identity.peer_id => {
                 log::debug!("{address} is this peer itself");
                 self.entry
                     .contacts(|contacts| contacts.bar(address, Duration::MAX));
@@ -116,7 +93,7 @@ impl Call {
                     reason: format!("{address}: {error}"),
                     hung_up: matches!(error, CallError::HungUp),
                 };
-                let now = self.transfers.context.now();
+                let now = self.services.context.now();
                 let is_first = self
                     .entry
                     .contacts(|contacts| contacts.on_unreached(address, now, why));
@@ -135,7 +112,7 @@ impl Call {
                 let _registered = self.sockets.register(stream);
                 let metadata = magnet::fetch(search, stream, self.address, true, &greeted.theirs);
                 if let Some(metadata) = metadata {
-                    magnet::learn(&self.transfers, search, metadata);
+                    magnet::learn(&self.services, search, metadata);
                 }
             }
             // No magnet link names a swarm of a group.
@@ -147,74 +124,37 @@ impl Call {
     fn greet(&self) -> Result<Greeted, CallError> {
         let socket = Arc::new(TcpStream::connect_timeout(&self.address, CONNECT_LIMIT)?);
         let _registered = self.sockets.register(&socket);
-        let group = match &self.entry {
-            Entry::Transfer(transfer) => {
-                let group = transfer.plan.group.as_ref();
-                group.map(|group| (transfer, group))
-            }
+        let context = &self.services.context;
+        let info_hash = self.entry.info_hash();
+        let membership = match &self.entry {
+            Entry::Transfer(transfer) => transfer.plan.group.as_ref().zip(Some(transfer)),
             Entry::Search(_) => None,
         };
-        let context = &self.transfers.context;
-        let limit = context.bounds.deadlines.handshake;
-        let ours = context.handshake(self.entry.info_hash()).encode();
-        let mut answer = [0; HANDSHAKE];
-        let (stream, member) = match group {
-            Some((transfer, group)) => {
-                let tls = group.tls(transfer.authority());
-                let tls = tls.ok_or(CallError::Suspended)?;
-                let doubted = |error: &GroupTlsError| {
-                    if matches!(error, GroupTlsError::Refused(Alert::Group)) {
-                        group.doubt();
-                    }
-                };
-                let line = tls.connect(Arc::clone(&socket), self.entry.info_hash(), limit);
-                let line = line.inspect_err(doubted)?;
-                if group.is_barred(&line.member.user) {
-                    return Err(CallError::Barred(line.member.user));
-                }
-                let exchanged = line.exchange(&ours, &mut answer, limit);
-                exchanged.inspect_err(doubted)?;
-                let (line, member) = (Box::new(line.stream), line.member);
-                (LinkStream::Group { line, socket }, Some(member))
-            }
-            None => {
-                let exchanged = write_all_by(&socket, &ours, limit)
-                    .and_then(|()| read_exact_by(&socket, &mut answer, limit));
-                exchanged.map_err(no_answer)?;
-                (LinkStream::Plain(socket), None)
-            }
+        let Some((membership, transfer)) = membership else {
+            return link::call(context, socket, self.address, info_hash, None);
         };
-        let theirs = Handshake::parse(&answer)?;
-        if theirs.info_hash != self.entry.info_hash() {
-            return Err(CallError::OtherSwarm);
+        let group = self.services.groups.of(membership);
+        let tls = group.tls(transfer.authority());
+        let member = MemberCall {
+            tls: tls.ok_or(CallError::Suspended)?,
+            is_barred: &|user| group.is_barred(user),
+        };
+        let called = link::call(context, socket, self.address, info_hash, Some(member));
+        if let Err(CallError::Group(GroupTlsError::Refused(Alert::Group))) = &called {
+            group.doubt();
         }
-        Ok(Greeted {
-            stream,
-            member,
-            address: self.address,
-            outgoing: true,
-            theirs,
-        })
+        called
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let (address, now) = (self.address, self.transfers.context.now());
+        let (address, now) = (self.address, self.services.context.now());
         match &self.entry {
             Entry::Search(search) => {
                 search.contacts(|contacts| contacts.on_call_ended(address, false, now));
             }
             Entry::Transfer(transfer) => transfer.on_call_ended(address),
         }
-    }
-}
-
-fn no_answer(error: io::Error) -> CallError {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof
-        | io::ErrorKind::ConnectionReset
-        | io::ErrorKind::BrokenPipe => CallError::HungUp,
-        _ => error.into(),
     }
 }

@@ -4,10 +4,16 @@
 //! types or sees (`cli`), and the decisions of a swarm (`swarm`), which are taken there from what
 //! is handed in here.
 //!
-//! From the top: `commands`, and `running`, which starts and ends all of it; `incoming`, `calls`,
-//! `tick`, `watch` and `restore`; `magnet`, `download` and `web_seed`; `transfers`, the map of
-//! them; `transfer`, a lock around one `swarm::Core` and its files; `link`, which is input and
-//! output alone; `services`: trackers (`announce`), groups, the user; `context` and the leaves.
+//! From the top:
+//! - `commands`, and `running`, which starts and stops all of it;
+//! - `incoming`, `calls`, `tick`, `restore`, `magnet`, `download`: what begins and what is due;
+//! - `services`: everything that a peer has, made once;
+//! - `account`, `announce`, `group`, `web_seed`, `watch`: what works for transfers;
+//! - `transfers`: the map of transfers and magnet searches;
+//! - `transfer`, a lock around one `swarm::Core` and its files; `search`, a magnet link while its
+//!   metadata is being fetched. They know their trackers only as the trait in `trackers`;
+//! - `link`: the input and output of one connection;
+//! - `context`, `buffers`, `owned` and other leaves.
 
 mod account;
 mod announce;
@@ -28,11 +34,13 @@ mod magnet;
 mod owned;
 mod restore;
 mod running;
+mod search;
 mod services;
 mod sockets;
 mod status;
 mod tasks;
 mod tick;
+mod trackers;
 mod transfer;
 mod transfers;
 mod trust;
@@ -57,23 +65,24 @@ pub use status::{
 pub use trust::{FirstUse, Trust, TrustError};
 
 // What most files of this room use: they name it `super::X` or `crate::peer::X`.
-use announce::{Announced, Announcer, Reading, Snapshot};
+use announce::{Announced, Announcer};
 use buffers::{BlockBuffer, BufferPool, Reserved};
 use calls::Calls;
 use context::{Bounds, Context, Identity, now_ms};
 use download::already::already;
 use download::place::{is_alike, place, place_of, read_torrent};
 use download::planned::{Planned, whole_at};
-use group::{Group, GroupAnnouncer, Groups};
+use group::{GroupAnnouncer, Groups};
 use limits::Throttle;
 use link::{
-    Ended, Front, LARGEST_WINDOW, Link, LinkStream, METADATA, Means, MessageReader, PEX, Patience,
-    ReadError, STACK, Sink, Uploads, extension_handshake,
+    Ended, Front, Greeted, LARGEST_WINDOW, Link, LinkStream, METADATA, Means, MessageReader, PEX,
+    Patience, ReadError, STACK, Sink, Uploads, extension_handshake,
 };
-use magnet::MagnetSearch;
+use search::MagnetSearch;
 use services::Services;
 use sockets::Sockets;
-use transfer::{Files, Greeted, Plan, Transfer, join, shown};
+use trackers::Trackers;
+use transfer::{Files, Membership, Plan, Transfer, join, shown};
 use transfers::{Entry, Transfers};
 use web_seed::WebClient;
 use zone::{Guard, Refused, Zone};

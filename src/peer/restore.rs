@@ -1,6 +1,6 @@
 //! What was recorded is taken up again when the peer starts.
 
-use super::{Entry, PeerError, Plan, Transfer, Transfers, magnet};
+use super::{Entry, PeerError, Plan, Services, Transfer, magnet};
 use crate::storage::Record;
 use crate::torrent::Metainfo;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// When a record cannot be removed, or the system gives no thread.
-pub(super) fn restore(transfers: &Transfers) -> Result<(), PeerError> {
-    let context = &transfers.context;
+pub(super) fn restore(services: &Services) -> Result<(), PeerError> {
+    let context = &services.context;
     let mut found = Vec::new();
     for loaded in context.records.load_all() {
         let (record, metainfo) = match loaded {
@@ -21,13 +21,15 @@ pub(super) fn restore(transfers: &Transfers) -> Result<(), PeerError> {
                 continue;
             }
         };
-        let transfer = recorded(transfers, &record, metainfo);
-        let entered = transfers.enter(Entry::Transfer(Arc::clone(&transfer)));
+        let transfer = recorded(services, &record, metainfo);
+        let entered = services
+            .transfers
+            .enter(Entry::Transfer(Arc::clone(&transfer)));
         if entered.is_ok() && !transfer.reopen_unchanged(&record.state) {
             found.push((transfer, record.state));
         }
     }
-    magnet::restore(transfers)?;
+    magnet::restore(services)?;
     if found.is_empty() {
         return Ok(());
     }
@@ -43,12 +45,8 @@ pub(super) fn restore(transfers: &Transfers) -> Result<(), PeerError> {
     spawned.map_err(PeerError::Thread)
 }
 
-fn recorded(transfers: &Transfers, record: &Record, metainfo: Metainfo) -> Arc<Transfer> {
-    let (context, services) = (&transfers.context, &transfers.services);
-    let group = record.group.as_ref();
-    let group = group.map(|(user, group)| services.groups.of(user, group));
-    let plan = Plan::recorded(record, metainfo, group);
-    let transfer = Transfer::new(context, services, plan);
+fn recorded(services: &Services, record: &Record, metainfo: Metainfo) -> Arc<Transfer> {
+    let transfer = services.new_transfer(Plan::recorded(record, metainfo));
     transfer.go_on_from(&record.sources);
     transfer
 }

@@ -1,10 +1,9 @@
 //! A running peer: its start, its threads and its end.
 
 use super::{
-    Account, Announcer, Bounds, Calls, Context, Deadlines, Entry, Files, FirstUseNotice,
-    GroupAnnouncer, Groups, Identity, Limits, PeerError, Plan, STACK, Services, Sockets, Transfer,
-    Transfers, WebClient, already, announce, group::look_at_links, incoming, restore::restore,
-    tick, watch,
+    Account, Announcer, Bounds, Calls, Context, Deadlines, Entry, Files, FirstUseNotice, Groups,
+    Identity, Limits, PeerError, Plan, STACK, Services, Sockets, Transfer, Transfers, already,
+    announce, group::look_at_links, incoming, restore::restore, tick, watch,
 };
 use crate::certificate::MemberKey;
 use crate::net::{Caps, Incoming, Pool, Server};
@@ -57,6 +56,7 @@ pub struct Options {
 pub struct Peer {
     pub(super) context: Arc<Context>,
     pub(super) transfers: Arc<Transfers>,
+    pub(super) services: Arc<Services>,
     calls: Arc<Calls>,
     server: Server,
     /// Disconnected once no thread announces any more.
@@ -76,24 +76,25 @@ impl Peer {
             TcpListener::bind(address).map_err(|source| PeerError::Listen { address, source })?;
         let address = listener.local_addr().map_err(PeerError::Thread)?;
         let handshake = options.deadlines.handshake;
-        let (transfers, folder) = compose(options, address)?;
+        let (services, folder) = compose(options, address)?;
         let sockets = Arc::new(Sockets::default());
-        let calls = Calls::new(Arc::clone(&transfers), Arc::clone(&sockets));
-        let serving = Arc::clone(&transfers);
+        let calls = Calls::new(Arc::clone(&services), Arc::clone(&sockets));
+        let serving = Arc::clone(&services);
         let accept = move |caller: Incoming| incoming::accept(&serving, &sockets, caller);
         let server = Server::start("link", listener, CAPS, STACK, handshake, accept);
         let server = server.map_err(PeerError::Thread)?;
         let (announcing, announced) = bounded(0);
         let peer = Self {
-            context: Arc::clone(&transfers.context),
-            transfers,
+            context: Arc::clone(&services.context),
+            transfers: Arc::clone(&services.transfers),
+            services,
             calls: Arc::new(calls),
             server,
             announced,
             folder,
         };
         peer.spawn_own(announcing).map_err(PeerError::Thread)?;
-        restore(&peer.transfers)?;
+        restore(&peer.services)?;
         log::info!("listening on {address}");
         Ok(peer)
     }
@@ -110,7 +111,7 @@ impl Peer {
 
     /// Its user at the trackers.
     pub fn account(&self) -> &Account {
-        &self.services().account
+        &self.services.account
     }
 
     /// Ends hashing that a command waits for, at a person's wish to stop.
@@ -127,7 +128,7 @@ impl Peer {
     /// found again.
     pub fn stop(&self) {
         self.interrupt();
-        let (context, services) = (&self.context, &self.transfers.services);
+        let (context, services) = (&self.context, &self.services);
         if context.stop.is_stopped() {
             return;
         }
@@ -135,7 +136,7 @@ impl Peer {
         context.ticks.now();
         services.web.shut_down();
         services.announcer.farewell(context);
-        services.group_announcer.farewell(services.speaker(context));
+        services.group_announcer.farewell(services.speaker());
         for transfer in self.transfers.transfers() {
             transfer.close_links("the peer stops");
         }
@@ -149,18 +150,12 @@ impl Peer {
         log::info!("stopped");
     }
 
-    /// What transfers use of this peer.
-    pub(super) fn services(&self) -> &Services {
-        &self.transfers.services
-    }
-
     /// A transfer that is still to be entered into the map.
     pub(super) fn new_transfer(&self, plan: Plan) -> Result<Arc<Transfer>, PeerError> {
         if self.context.stop.is_stopped() {
             return Err(PeerError::Stopping);
         }
-        let services = &self.transfers.services;
-        Ok(Transfer::new(&self.context, services, plan))
+        Ok(self.services.new_transfer(plan))
     }
 
     /// Puts a transfer with its open files into the map, keeps it, and begins with it.
@@ -181,7 +176,7 @@ impl Peer {
         }
         if !whole {
             let nothing = PieceSet::empty(transfer.info().lengths());
-            return transfer.check_and_begin(nothing);
+            return transfer.check_and_begin(nothing).map_err(PeerError::Thread);
         }
         transfer.begin(PieceSet::full(transfer.info().lengths()), true);
         if transfer.plan.is_download() {
@@ -193,24 +188,23 @@ impl Peer {
     /// Starts the threads that run as long as the peer. Those that announce hold `alive`.
     fn spawn_own(&self, alive: Sender<()>) -> io::Result<()> {
         let tasks = &self.context.tasks;
-        let (transfers, calls) = (Arc::clone(&self.transfers), Arc::clone(&self.calls));
-        tasks.spawn("tick", move || tick::run(&transfers, &calls))?;
+        let (services, calls) = (Arc::clone(&self.services), Arc::clone(&self.calls));
+        tasks.spawn("tick", move || tick::run(&services, &calls))?;
         let transfers = Arc::clone(&self.transfers);
         tasks.spawn("watch", move || watch::run(&transfers))?;
-        let transfers = Arc::clone(&self.transfers);
+        let services = Arc::clone(&self.services);
         // Not joined: it may wait for a tracker that does not answer, and holds nothing.
         let thread = thread::Builder::new().name("group-announce".to_owned());
         thread.spawn(move || {
-            let services = &transfers.services;
-            let speaker = services.speaker(&transfers.context);
-            let look = || look_at_links(&transfers);
+            let speaker = services.speaker();
+            let look = || look_at_links(&services.transfers, &services.groups);
             services.group_announcer.run(&speaker, &look);
         })?;
         for number in 1..=announce::THREADS {
-            let (transfers, alive) = (Arc::clone(&self.transfers), alive.clone());
+            let (services, alive) = (Arc::clone(&self.services), alive.clone());
             let thread = thread::Builder::new().name(format!("announce-{number}"));
             thread.spawn(move || {
-                transfers.services.announcer.run(&transfers.context);
+                services.announcer.run(&services.context);
                 drop(alive);
             })?;
         }
@@ -228,7 +222,7 @@ impl Drop for Peer {
 fn compose(
     options: Options,
     address: SocketAddr,
-) -> Result<(Arc<Transfers>, StateFolder), PeerError> {
+) -> Result<(Arc<Services>, StateFolder), PeerError> {
     let records = Records::open(&options.folder)?;
     let info = options.tracker_info.clone();
     let account = Account::open(info, options.folder.path(), options.first_use);
@@ -244,12 +238,13 @@ fn compose(
     let bounds = Bounds::new(options.max_peers, options.limits, options.deadlines);
     let context = Arc::new(Context::new(identity, bounds, pool, records));
     let services = Arc::new(Services {
+        transfers: Arc::new(Transfers::new(Arc::clone(&context))),
+        context,
         account: Arc::new(account),
         groups: Arc::new(Groups::new(MemberKey::generate().map_err(PeerError::Key)?)),
-        announcer: Announcer::new(options.tracker_info, address.ip()),
-        group_announcer: GroupAnnouncer::default(),
-        web: WebClient::default(),
+        announcer: Arc::new(Announcer::new(options.tracker_info, address.ip())),
+        group_announcer: Arc::default(),
+        web: Arc::default(),
     });
-    let transfers = Arc::new(Transfers::new(context, services));
-    Ok((transfers, options.folder))
+    Ok((services, options.folder))
 }

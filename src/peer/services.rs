@@ -1,24 +1,50 @@
-//! What a transfer uses of the peer beyond its own swarm: trackers, its user, groups, web seeds.
+//! Everything that a peer has, made once at its start.
 
-use super::{Account, Announcer, Context, GroupAnnouncer, Groups, WebClient, group::Speaker};
+use super::group::{MemberAnnouncer, Speaker};
+use super::{
+    Account, Announcer, Context, FileChoice, GroupAnnouncer, Groups, MagnetSearch, Plan, Trackers,
+    Transfer, Transfers, WebClient,
+};
+use crate::storage::MagnetRecord;
 use std::sync::Arc;
 
 /// One of it exists as long as the peer.
 #[derive(Debug)]
 pub(super) struct Services {
+    pub(super) context: Arc<Context>,
+    pub(super) transfers: Arc<Transfers>,
     pub(super) account: Arc<Account>,
     pub(super) groups: Arc<Groups>,
-    pub(super) announcer: Announcer,
-    pub(super) group_announcer: GroupAnnouncer,
-    pub(super) web: WebClient,
+    pub(super) announcer: Arc<Announcer>,
+    pub(super) group_announcer: Arc<GroupAnnouncer>,
+    pub(super) web: Arc<WebClient>,
 }
 
 impl Services {
+    /// A transfer that is still to be entered into the map.
+    pub(super) fn new_transfer(&self, plan: Plan) -> Arc<Transfer> {
+        let trackers: Arc<dyn Trackers<Transfer>> = match &plan.group {
+            Some(membership) => Arc::new(MemberAnnouncer {
+                announcer: Arc::clone(&self.group_announcer),
+                account: Arc::clone(&self.account),
+                group: self.groups.of(membership),
+            }),
+            None => Arc::clone(&self.announcer) as Arc<dyn Trackers<Transfer>>,
+        };
+        Transfer::new(&self.context, trackers, plan)
+    }
+
+    /// A magnet search that is still to be entered into the map.
+    pub(super) fn new_search(&self, record: MagnetRecord, choice: FileChoice) -> Arc<MagnetSearch> {
+        let trackers = Arc::clone(&self.announcer);
+        Arc::new(MagnetSearch::new(&self.context, trackers, record, choice))
+    }
+
     /// What makes the announces of groups.
-    pub(super) fn speaker(&self, context: &Context) -> Speaker {
+    pub(super) fn speaker(&self) -> Speaker {
         Speaker {
-            peer_id: context.identity.peer_id,
-            address: context.identity.address,
+            peer_id: self.context.identity.peer_id,
+            address: self.context.identity.address,
             account: Arc::clone(&self.account),
             groups: Arc::clone(&self.groups),
         }

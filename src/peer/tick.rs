@@ -1,6 +1,6 @@
 //! The thread that looks at the clock: transfers do what is due, and new addresses are called.
 
-use super::{Calls, Entry, Transfers, web_seed};
+use super::{Calls, Entry, Services, web_seed};
 use std::time::Duration;
 
 /// How often the clock is looked at; new addresses are called at once.
@@ -10,8 +10,8 @@ const TICK: Duration = Duration::from_millis(100);
 const TRACKERS: Duration = Duration::from_secs(2);
 
 /// Ticks until the peer stops. Runs on the thread `tick`.
-pub(super) fn run(transfers: &Transfers, calls: &Calls) {
-    let context = &transfers.context;
+pub(super) fn run(services: &Services, calls: &Calls) {
+    let context = &services.context;
     let mut looked = context.now();
     loop {
         context.ticks.wait(TICK);
@@ -22,15 +22,15 @@ pub(super) fn run(transfers: &Transfers, calls: &Calls) {
         if look {
             looked = context.now();
         }
-        for entry in transfers.entries() {
+        for entry in services.transfers.entries() {
             if look {
-                look_at_trackers(transfers, &entry);
+                look_at_trackers(services, &entry);
             }
             let due = match &entry {
                 Entry::Search(search) => search.next_calls(context.now()),
                 Entry::Transfer(transfer) => {
                     if transfer.take_web_seeds_due() {
-                        web_seed::ask_all(transfer);
+                        web_seed::ask_all(transfer, &services.web);
                     }
                     transfer.tick()
                 }
@@ -43,8 +43,8 @@ pub(super) fn run(transfers: &Transfers, calls: &Calls) {
 }
 
 /// TRACKER_INFO may by now name a tracker for what has none; a download may need more of its own.
-fn look_at_trackers(transfers: &Transfers, entry: &Entry) {
-    let (announcer, now) = (&transfers.services.announcer, transfers.context.now());
+fn look_at_trackers(services: &Services, entry: &Entry) {
+    let (announcer, now) = (&services.announcer, services.context.now());
     match entry {
         Entry::Search(search) if search.is_seeking() => announcer.look_at(&**search, now),
         Entry::Transfer(transfer) if transfer.is_to_be_announced() => {

@@ -1,6 +1,6 @@
 //! The map of everything this peer shares, downloads or searches, by info-hash.
 
-use super::{Announced, Context, MagnetSearch, Services, Transfer};
+use super::{Context, MagnetSearch, Transfer};
 use crate::swarm::Contacts;
 use crate::system::lock;
 use crate::torrent::InfoHash;
@@ -19,12 +19,18 @@ pub(super) enum Entry {
 
 impl Entry {
     pub(super) fn info_hash(&self) -> InfoHash {
-        self.announced().info_hash()
+        match self {
+            Self::Search(search) => search.info_hash(),
+            Self::Transfer(transfer) => transfer.info_hash(),
+        }
     }
 
     /// What a person calls it.
     pub(super) fn name(&self) -> &str {
-        self.announced().name()
+        match self {
+            Self::Search(search) => search.name(),
+            Self::Transfer(transfer) => transfer.name(),
+        }
     }
 
     /// Whether another try may take its place.
@@ -91,13 +97,6 @@ impl Entry {
         }
     }
 
-    fn announced(&self) -> &dyn Announced {
-        match self {
-            Self::Search(search) => &**search,
-            Self::Transfer(transfer) => &**transfer,
-        }
-    }
-
     /// Whether it is out of the map: then it does not come back by itself.
     fn set_retired(&self, retired: bool) {
         if let Self::Transfer(transfer) = self {
@@ -109,19 +108,17 @@ impl Entry {
     }
 }
 
-/// All of them, and what each uses.
+/// All of them.
 #[derive(Debug)]
 pub(super) struct Transfers {
     pub(super) context: Arc<Context>,
-    pub(super) services: Arc<Services>,
     map: Mutex<HashMap<InfoHash, Entry>>,
 }
 
 impl Transfers {
-    pub(super) fn new(context: Arc<Context>, services: Arc<Services>) -> Self {
+    pub(super) fn new(context: Arc<Context>) -> Self {
         Self {
             context,
-            services,
             map: Mutex::default(),
         }
     }

@@ -27,6 +27,23 @@ impl Import {
         };
         from != to && floor(to) >= floor(from)
     }
+
+    /// Whether it leads up inside one room, whose parts are listed from the top.
+    pub(crate) fn goes_up_inside(&self, room: &str, parts: &[&str]) -> bool {
+        let part = |file: &str| {
+            let (inside, rest) = file.split_once('/')?;
+            let part = self::room(rest).to_owned();
+            (inside == room && part != "mod").then_some(part)
+        };
+        let at = |part: &str| {
+            let found = parts.iter().position(|name| *name == part);
+            found.unwrap_or_else(|| panic!("{room}/{part} has no place"))
+        };
+        match (part(&self.from), part(&self.to)) {
+            (Some(from), Some(to)) => at(&to) < at(&from),
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for Import {

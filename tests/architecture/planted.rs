@@ -107,6 +107,28 @@ fn tests_comments_and_strings_do_not_count() {
 }
 
 #[test]
+fn an_import_up_inside_a_room_is_found() {
+    let files = &[
+        ("lib.rs", "mod peer;"),
+        (
+            "peer/mod.rs",
+            "mod link; mod transfer; use link::Link; use transfer::Transfer;",
+        ),
+        ("peer/link.rs", "use super::Transfer; pub struct Link;"),
+        (
+            "peer/transfer.rs",
+            "pub struct Transfer; fn f(_: super::Link) {}",
+        ),
+    ];
+    let imports = imports::of(&source(files));
+    let upward = imports
+        .iter()
+        .filter(|import| import.goes_up_inside("peer", &["transfer", "link"]));
+    let upward: Vec<_> = upward.map(Import::to_string).collect();
+    assert_eq!(upward, ["peer/link.rs -> peer/transfer.rs: Transfer"]);
+}
+
+#[test]
 fn methods_in_another_file_are_found() {
     let source = source(&[
         ("lib.rs", "mod net;"),

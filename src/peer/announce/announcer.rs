@@ -8,7 +8,7 @@ use super::http::{self, HttpTrackers};
 use super::plan::{AtTracker, Due, Found, Plan};
 use super::schedule::Farewell;
 use super::udp::{self, UdpTrackers};
-use super::{Announced, Context, Notice, Reading, Source, TrackerStatus, tracker_info};
+use super::{Announced, Context, Notice, Reading, Source, TrackerStatus, Trackers, tracker_info};
 use crate::system::{lock, recover};
 use crate::torrent::InfoHash;
 use crate::wire::{AnnounceRequest, AnnounceResponse, Event};
@@ -64,15 +64,6 @@ impl Announcer {
         tracker_info::no_tracker(&self.tracker_info)
     }
 
-    /// Announces a transfer to its trackers as soon as possible, and from then on.
-    pub(crate) fn announce(&self, swarm: Arc<dyn Announced>, event: Option<Event>) {
-        if swarm.reading() != Reading::One {
-            self.read_tracker_info(swarm.info_hash());
-        }
-        lock(&self.plan).announce(&swarm, event, Instant::now());
-        self.changed.notify_all();
-    }
-
     /// What a magnet link names turned out to be private: from now on one of its own trackers alone
     /// hears of it (BEP 27).
     pub(crate) fn keep_to_one(&self, info_hash: InfoHash) {
@@ -96,12 +87,6 @@ impl Announcer {
             log::info!("{}: nothing comes; more trackers are asked", swarm.name());
             self.changed.notify_all();
         }
-    }
-
-    /// Tells the trackers that have heard of a transfer that it ends here, and forgets it.
-    pub(crate) fn leave(&self, info_hash: InfoHash) {
-        lock(&self.plan).leave(info_hash, Instant::now());
-        self.changed.notify_all();
     }
 
     /// Tells all trackers that the peer ends, without waiting for longer than a moment. Nothing is
@@ -186,12 +171,6 @@ impl Announcer {
         lock(&self.plan).status()
     }
 
-    /// The latest trouble of a transfer with its trackers, if none of them answers. None as long as
-    /// nothing was announced.
-    pub(crate) fn trouble(&self, info_hash: InfoHash) -> Option<String> {
-        lock(&self.plan).trouble(info_hash)
-    }
-
     /// An announce that is due, under way from now on; waits for one. `None` at the end.
     fn next_due(&self) -> Option<Due> {
         let mut plan = lock(&self.plan);
@@ -249,6 +228,31 @@ impl Announcer {
         let found = lock(&self.plan).settle(due, outcome, is_hungry, Instant::now());
         self.changed.notify_all();
         found
+    }
+}
+
+impl<S: Announced + 'static> Trackers<S> for Announcer {
+    fn announce(&self, swarm: Arc<S>, event: Option<Event>) {
+        let swarm: Arc<dyn Announced> = swarm;
+        if swarm.reading() != Reading::One {
+            self.read_tracker_info(swarm.info_hash());
+        }
+        lock(&self.plan).announce(&swarm, event, Instant::now());
+        self.changed.notify_all();
+    }
+
+    fn leave(&self, info_hash: InfoHash) {
+        lock(&self.plan).leave(info_hash, Instant::now());
+        self.changed.notify_all();
+    }
+
+    fn trouble(&self, info_hash: InfoHash) -> Option<String> {
+        lock(&self.plan).trouble(info_hash)
+    }
+
+    /// Open swarms need no user.
+    fn suspended(&self) -> Option<String> {
+        None
     }
 }
 

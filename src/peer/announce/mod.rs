@@ -20,7 +20,7 @@ mod tiers;
 mod tracker_info;
 mod udp;
 
-pub(super) use announced::{Announced, Snapshot};
+pub(super) use announced::Announced;
 pub(super) use announcer::{Announcer, THREADS};
 pub(super) use http::{AUTHORITIES_VARIABLE, guarded, trusted_tls};
 pub(super) use pace::{Answer, Notice, Outcome, Pace};
@@ -28,5 +28,5 @@ pub(super) use schedule::{Due, Schedule};
 pub(super) use tiers::Reading;
 pub(super) use tracker_info::{tracker_urls, url_of};
 
-use super::{Context, TrackerStatus};
+use super::{Context, TrackerStatus, Trackers};
 use source::{Failure, Source, canonical};

@@ -1,8 +1,8 @@
 //! Downloads that a person asks for: of a `.torrent`, or by a magnet link.
 
 use crate::peer::{
-    Announced, DownloadOptions, Entry, FileChoice, MagnetSearch, Peer, PeerError, Planned, Started,
-    Transfer, already, magnet::seek, now_ms, place_of, read_torrent,
+    DownloadOptions, Entry, MagnetSearch, Peer, PeerError, Planned, Started, Transfer, already,
+    magnet::seek, now_ms, place_of, read_torrent,
 };
 use crate::storage::MagnetRecord;
 use crate::torrent::Magnet;
@@ -35,7 +35,7 @@ impl Peer {
             peers: Vec::new(),
             replaces: None,
         };
-        planned.start(&self.transfers, progress)?;
+        planned.start(&self.services, progress)?;
         Ok(started)
     }
 
@@ -65,7 +65,7 @@ impl Peer {
             force: options.choice.force,
             added_ms: now_ms(),
         };
-        let search = self.search(record, options.choice);
+        let search = self.services.new_search(record, options.choice);
         if self.context.stop.is_stopped() {
             return Err(PeerError::Stopping);
         }
@@ -99,7 +99,7 @@ impl Peer {
             force: choice.force,
             ..known.record.clone()
         };
-        let search = self.search(record, choice);
+        let search = self.services.new_search(record, choice);
         let handed_on = known.contacts(|contacts| contacts.handed_on());
         search.contacts(|contacts| contacts.take_over(handed_on));
         self.context.records.save_magnet(&search.record)?;
@@ -128,13 +128,8 @@ impl Peer {
             peers: magnet.peers,
             replaces: None,
         };
-        planned.start(&self.transfers, &|_, _| {})?;
+        planned.start(&self.services, &|_, _| {})?;
         Ok(started)
-    }
-
-    fn search(&self, record: MagnetRecord, choice: FileChoice) -> Arc<MagnetSearch> {
-        let services = &self.transfers.services;
-        Arc::new(MagnetSearch::new(&self.context, services, record, choice))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::stopping::leave_whole;
 use crate::peer::{
-    AccountError, Entry, Files, Group, LoggedIn, LoggedOut, Peer, PeerError, Plan, Started,
+    AccountError, Entry, Files, LoggedIn, LoggedOut, Membership, Peer, PeerError, Plan, Started,
     Transfer, already, is_alike, place, whole_at,
 };
 use crate::storage::{
@@ -47,7 +47,7 @@ impl Peer {
     /// See [`AccountError`].
     pub fn login(&self, user: &Label, password: Password) -> Result<LoggedIn, AccountError> {
         let session = self.account().login(user, password)?;
-        self.services().group_announcer.wake();
+        self.services.group_announcer.wake();
         Ok(session)
     }
 
@@ -57,7 +57,7 @@ impl Peer {
     /// See [`AccountError`]; the session is as it was.
     pub fn logout(&self) -> Result<LoggedOut, AccountError> {
         let user = self.account().user().ok_or(AccountError::NotLoggedIn)?;
-        let is_theirs = |group: &Group| group.user == user;
+        let is_theirs = |membership: &Membership| membership.user == user;
         self.end_session("its user has logged out", is_theirs, || {
             self.account().logout()
         })
@@ -70,7 +70,7 @@ impl Peer {
     /// See [`AccountError`].
     pub fn leave_group(&self, label: &Label, end: bool) -> Result<(), AccountError> {
         let user = self.account().user().ok_or(AccountError::NotLoggedIn)?;
-        let is_it = |group: &Group| group.user == user && group.label == *label;
+        let is_it = |it: &Membership| it.user == user && it.group == *label;
         self.end_session("its user has left the group", is_it, || {
             self.account().leave_group(label.clone(), end)
         })
@@ -81,24 +81,24 @@ impl Peer {
     fn end_session<T>(
         &self,
         reason: &str,
-        whose: impl Fn(&Group) -> bool,
+        whose: impl Fn(&Membership) -> bool,
         end: impl FnOnce() -> Result<T, AccountError>,
     ) -> Result<T, AccountError> {
-        self.services().group_announcer.rest(&whose);
+        self.services.group_announcer.rest(&whose);
         let ended = end();
         if ended.is_ok() {
-            for group in self.services().groups.all() {
-                if whose(&group) {
+            for group in self.services.groups.all() {
+                if whose(&group.membership) {
                     group.suspend();
                 }
             }
             for transfer in self.transfers.transfers() {
-                if transfer.plan.group.as_deref().is_some_and(&whose) {
+                if transfer.plan.group.as_ref().is_some_and(&whose) {
                     transfer.close_links(reason);
                 }
             }
         }
-        self.services().group_announcer.wake();
+        self.services.group_announcer.wake();
         self.context.changes.notify();
         ended
     }
@@ -114,9 +114,10 @@ impl Peer {
         path: &Path,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Uploaded, PeerError> {
-        let group = self.group(group)?;
+        let membership = self.membership(group)?;
         let account = self.account();
-        let certificate = self.services().groups.certify(account, &group)?;
+        let group = self.services.groups.of(&membership);
+        let certificate = self.services.groups.certify(account, &group)?;
         let path = std::path::absolute(path).map_err(PeerError::file(path))?;
         let pem = certificate.to_pem();
         let options = CreateOptions {
@@ -137,10 +138,10 @@ impl Peer {
         let store = Store::open(FileLayout::all(Arc::new(info.clone())), &path)?;
         store.stamps()?;
         store.seal(&stamps);
-        match account.publish(&group.label, &info) {
+        match account.publish(&membership.group, &info) {
             Ok(()) => {}
             Err(AccountError::Refused(refused)) if refused.kind == ErrorKind::ShareExists => {
-                if !self.is_in_catalogue(&group.label, &info)? {
+                if !self.is_in_catalogue(&membership.group, &info)? {
                     return Err(AccountError::Refused(refused).into());
                 }
                 uploaded.again = true;
@@ -149,10 +150,10 @@ impl Peer {
         }
         let metainfo = Metainfo::new(info, Vec::new());
         let transfer = self.new_transfer(Plan {
-            group: Some(group),
+            group: Some(membership),
             ..Plan::new(metainfo, RecordKind::Share(path.clone()))
         })?;
-        match self.take_up(transfer, Files::Whole(Arc::new(store)), Transfer::save) {
+        match self.take_up(transfer, Files::Whole(Arc::new(store)), keep) {
             // What is offered from that place already goes on as it is.
             Err(PeerError::Already { path: other, .. }) if other == path => {}
             taken_up => taken_up?,
@@ -190,25 +191,27 @@ impl Peer {
         destination: Option<&Path>,
         force: bool,
     ) -> Result<Started, PeerError> {
-        let group = self.group(group)?;
-        let info = self.account().metainfo(&group.label, name)?;
+        let membership = self.membership(group)?;
+        let info = self.account().metainfo(&membership.group, name)?;
         let metainfo = Metainfo::new(info, Vec::new());
         let place = place(&metainfo, destination)?;
         let started = Started::new(metainfo.info(), place.path());
         if let Some(entry) = self.transfers.entry(started.info_hash) {
             if !entry.has_failed() {
                 return Err(match &entry {
-                    Entry::Transfer(other) if !is_of(other, Some(&group.user)) => of_another(other),
+                    Entry::Transfer(other) if !is_of(other, Some(&membership.user)) => {
+                        of_another(other)
+                    }
                     _ => already(&entry),
                 });
             }
             // Its user may have it again: what is here is shared from here.
             if let Entry::Transfer(other) = entry
-                && is_of(&other, Some(&group.user))
+                && is_of(&other, Some(&membership.user))
                 && other.plan.path() == started.path
                 && other.restore()
             {
-                self.services().group_announcer.wake();
+                self.services.group_announcer.wake();
                 return Ok(started);
             }
         }
@@ -233,11 +236,11 @@ impl Peer {
             opened => Files::Partial(Arc::new(opened?)),
         };
         let transfer = self.new_transfer(Plan {
-            group: Some(group),
+            group: Some(membership),
             replaces,
             ..Plan::new(metainfo, RecordKind::Download(place))
         })?;
-        self.take_up(transfer, files, Transfer::save)?;
+        self.take_up(transfer, files, keep)?;
         Ok(started)
     }
 
@@ -247,12 +250,12 @@ impl Peer {
     /// # Errors
     /// When it is neither here nor the user's to withdraw.
     pub fn stop_share(&self, group: &Label, name: &str) -> Result<bool, PeerError> {
-        let group = self.group(group)?;
-        let info = self.account().metainfo(&group.label, name);
+        let membership = self.membership(group)?;
+        let info = self.account().metainfo(&membership.group, name);
         let info_hash = info.ok().map(|info| info.info_hash());
         let of_group = self.transfers.transfers().into_iter().filter(|transfer| {
-            let other = transfer.plan.group.as_ref().map(|group| &group.label);
-            other == Some(&group.label)
+            let other = transfer.plan.group.as_ref();
+            other.is_some_and(|other| other.group == membership.group)
         });
         let (same, others): (Vec<_>, Vec<_>) =
             of_group.partition(|transfer| Some(transfer.info_hash()) == info_hash);
@@ -263,7 +266,7 @@ impl Peer {
         } else {
             same
         };
-        let withdrawn = match self.account().withdraw(&group.label, name) {
+        let withdrawn = match self.account().withdraw(&membership.group, name) {
             Ok(()) => true,
             Err(AccountError::Refused(refused))
                 if matches!(
@@ -299,10 +302,11 @@ impl Peer {
         Ok(self.context.records.remove(transfer.info_hash())?)
     }
 
-    /// The group of that name, as whoever is logged in is in it.
-    fn group(&self, label: &Label) -> Result<Arc<Group>, AccountError> {
+    /// The membership of the user who is logged in.
+    fn membership(&self, group: &Label) -> Result<Membership, AccountError> {
         let user = self.account().user().ok_or(AccountError::NotLoggedIn)?;
-        Ok(self.services().groups.of(&user, label))
+        let group = group.clone();
+        Ok(Membership { user, group })
     }
 
     /// What others decided about the user, as [`crate::peer::Account::news`] has it; who is a member again shares again what is here.
@@ -312,7 +316,7 @@ impl Peer {
     pub fn news(&self) -> Result<Vec<NewsEntry>, AccountError> {
         let news = self.account().news()?;
         if news.iter().any(|entry| entry.outcome == Outcome::Accepted) {
-            self.services().group_announcer.wake();
+            self.services.group_announcer.wake();
         }
         Ok(news)
     }
@@ -324,6 +328,11 @@ impl Peer {
     }
 }
 
+/// Remembers a transfer for the next start.
+fn keep(transfer: &Transfer) -> Result<(), PeerError> {
+    Ok(transfer.save()?)
+}
+
 /// It is here for a user who is not logged in, so that it is not shared now.
 fn of_another(other: &Transfer) -> PeerError {
     let what = "here for another user, who is not logged in";
@@ -332,5 +341,5 @@ fn of_another(other: &Transfer) -> PeerError {
 
 /// Whether it is shared and downloaded in that user's name.
 fn is_of(transfer: &Transfer, user: Option<&Label>) -> bool {
-    transfer.plan.group.as_ref().map(|group| &group.user) == user
+    transfer.plan.group.as_ref().map(|it| &it.user) == user
 }

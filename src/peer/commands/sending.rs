@@ -34,7 +34,7 @@ impl Peer {
         torrent: &Path,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Sent, PeerError> {
-        let announcer = &self.transfers.services.announcer;
+        let announcer = &self.services.announcer;
         let urls = announce::tracker_urls(&announcer.tracker_info);
         if urls.is_empty() {
             return Err(PeerError::NoTracker(announcer.no_tracker()));
@@ -67,7 +67,7 @@ impl Peer {
         let transfer = self.new_transfer(plan)?;
         let keep = |transfer: &Transfer| {
             write_torrent(torrent, &transfer.plan.metainfo)?;
-            transfer.save()
+            Ok(transfer.save()?)
         };
         let taken_up = self.take_up(transfer, Files::Whole(Arc::new(store)), keep);
         // What is offered from that place already goes on as it is.

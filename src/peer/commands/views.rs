@@ -41,7 +41,7 @@ impl Peer {
 
     /// The trackers of TRACKER_INFO, in their order and asked now, then others that are announced to.
     fn trackers(&self) -> Vec<TrackerStatus> {
-        let mut announced = self.transfers.services.announcer.status();
+        let mut announced = self.services.announcer.status();
         let listed = self.account().trackers().into_iter().map(|line| {
             let url = announce::url_of(&line.tracker);
             let at = announced.iter().position(|status| status.url == url);

@@ -7,7 +7,7 @@
 //! leaves a record that goes on.
 
 use super::{already_here, elsewhere, planned::Planned};
-use crate::peer::{Entry, FileChoice, PeerError, Transfer, Transfers};
+use crate::peer::{Entry, FileChoice, PeerError, Services, Transfer, Transfers};
 use crate::storage::{Record, RecordKind, RecordState};
 use crate::swarm::Phase;
 use crate::torrent::{PieceSet, Selection};
@@ -37,7 +37,7 @@ impl Planned {
     /// download like any other, of all that is wanted by now.
     pub(crate) fn extend(
         self,
-        transfers: &Transfers,
+        services: &Services,
         former: &Arc<Transfer>,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<(), PeerError> {
@@ -79,11 +79,11 @@ impl Planned {
             state: RecordState::Partial,
             ..former.to_record()
         };
-        let updated = transfers.context.records.update(&record);
+        let updated = services.context.records.update(&record);
         let begun = updated.map_err(PeerError::from);
-        let begun = begun.and_then(|()| extended.begin(transfers, progress, in_place, Some(known)));
+        let begun = begun.and_then(|()| extended.begin(services, progress, in_place, Some(known)));
         if begun.is_err() {
-            go_on_as_recorded(former, transfers, recorded)?;
+            go_on_as_recorded(former, &services.transfers, recorded)?;
         }
         begun
     }
@@ -156,5 +156,5 @@ fn go_on_as_recorded(
         ..former.to_record()
     };
     transfers.context.records.update(&record)?;
-    former.go_on(recorded)
+    former.go_on(recorded).map_err(PeerError::Thread)
 }

@@ -1,7 +1,7 @@
 //! From a metainfo to a download that runs: where it goes, what of it is wanted, what is there already.
 
 use super::{already, named_peers, place::is_alike};
-use crate::peer::{Entry, FileChoice, Files, PeerError, Plan, Transfer, Transfers};
+use crate::peer::{Entry, FileChoice, Files, PeerError, Plan, Services, Transfer, Transfers};
 use crate::storage::{
     Download, FileLayout, Mode, Others, Place, RecordKind, Store, StoreError, verify,
 };
@@ -26,16 +26,16 @@ impl Planned {
     /// Opens its files, records it and begins with it. A share that is here already is extended.
     pub(crate) fn start(
         mut self,
-        transfers: &Arc<Transfers>,
+        services: &Services,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<(), PeerError> {
-        if transfers.context.stop.is_stopped() {
+        if services.context.stop.is_stopped() {
             return Err(PeerError::Stopping);
         }
-        let known = transfers.entry(self.metainfo.info().info_hash());
+        let known = services.transfers.entry(self.metainfo.info().info_hash());
         let in_place = match known.filter(|_| self.replaces.is_none()) {
             Some(Entry::Transfer(known)) if !known.has_failed() => {
-                return self.extend(transfers, &known, progress);
+                return self.extend(services, &known, progress);
             }
             Some(Entry::Transfer(known)) => {
                 let in_place;
@@ -49,13 +49,13 @@ impl Planned {
             }
             Some(Entry::Search(_)) | None => false,
         };
-        self.begin(transfers, progress, in_place, None)
+        self.begin(services, progress, in_place, None)
     }
 
     /// The same, where a part of it is known to be `in_place`, or pieces are `known` to be good.
     pub(crate) fn begin(
         mut self,
-        transfers: &Transfers,
+        services: &Services,
         progress: &(dyn Fn(u64, u64) + Sync),
         in_place: bool,
         known: Option<PieceSet>,
@@ -63,7 +63,7 @@ impl Planned {
         let former = self.replaces.clone();
         let interrupt = match &former {
             Some(Entry::Search(search)) => &search.interrupt,
-            Some(Entry::Transfer(_)) | None => &transfers.context.interrupt,
+            Some(Entry::Transfer(_)) | None => &services.context.interrupt,
         };
         // Cancelled meanwhile.
         if former.as_ref().is_some_and(Entry::has_failed) {
@@ -73,14 +73,14 @@ impl Planned {
         if let Some(known) = known {
             opened.known = known;
         }
-        let transfer = self.into_transfer(transfers, &opened);
+        let transfer = self.into_transfer(services, &opened);
         // A cancel finds its files.
         transfer.set_files(opened.files.clone());
-        enter(transfers, &transfer, former, opened)
+        enter(&services.transfers, &transfer, former, opened)
     }
 
     /// The transfer of the opened files.
-    fn into_transfer(self, transfers: &Transfers, opened: &Opened) -> Arc<Transfer> {
+    fn into_transfer(self, services: &Services, opened: &Opened) -> Arc<Transfer> {
         let is_private = self.metainfo.info().private();
         let plan = Plan::new(self.metainfo, RecordKind::Download(self.place));
         let plan = Plan {
@@ -95,8 +95,7 @@ impl Planned {
                 .map_or(plan.added_ms, Entry::added_ms),
             ..plan
         };
-        let (context, services) = (&transfers.context, &transfers.services);
-        let transfer = Transfer::new(context, services, plan);
+        let transfer = services.new_transfer(plan);
         if let Some(former) = &self.replaces {
             inherit(&transfer, former);
         }
@@ -146,7 +145,7 @@ fn enter(
     if let Err(error) = saved {
         transfers.forget(&entry);
         opened.undo();
-        return Err(error);
+        return Err(error.into());
     }
     let whole = matches!(opened.files, Files::Whole(_));
     drop(opened.files);
@@ -160,7 +159,8 @@ fn enter(
         transfer.record();
         return Ok(());
     }
-    Arc::clone(transfer).check_and_begin(opened.known)
+    let begun = Arc::clone(transfer).check_and_begin(opened.known);
+    begun.map_err(PeerError::Thread)
 }
 
 impl Planned {

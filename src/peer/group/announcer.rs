@@ -4,9 +4,10 @@
 //! no longer. Out of scope: what is due when (`crate::peer::announce`), what one announce says and
 //! what follows from its answer (`attempt`).
 
-use super::attempt::{Due, GroupTrackers, OfGroup};
-use super::{Group, GroupSwarm, Speaker};
+use super::attempt::{Due, GroupTrackers, OfGroup, suspended_until};
+use super::{Group, Speaker};
 use crate::peer::announce::{Notice, Outcome, Pace, Schedule};
+use crate::peer::{Account, Membership, Trackers, Transfer};
 use crate::system::{lock, recover};
 use crate::torrent::InfoHash;
 use crate::wire::Event;
@@ -53,20 +54,15 @@ impl Default for GroupAnnouncer {
 
 impl GroupAnnouncer {
     /// Announces a transfer as soon as possible, and from then on.
-    pub(crate) fn announce(
-        &self,
-        swarm: Arc<dyn GroupSwarm>,
-        group: &Arc<Group>,
-        event: Option<Event>,
-    ) {
+    fn announce(&self, transfer: Arc<Transfer>, group: &Arc<Group>, event: Option<Event>) {
         // Groups have no partial seeds.
         let event = event.filter(|event| *event != Event::Paused);
-        let (info_hash, now) = (swarm.info_hash(), Instant::now());
+        let (info_hash, now) = (transfer.info_hash(), Instant::now());
         let group = Arc::clone(group);
-        let of_group = OfGroup { swarm, group };
+        let of_group = OfGroup { transfer, group };
         let mut schedule = lock(&self.schedule);
         schedule.tell(info_hash, event, now);
-        let is_another = |of: &OfGroup| !Arc::ptr_eq(&of.swarm, &of_group.swarm);
+        let is_another = |of: &OfGroup| !Arc::ptr_eq(&of.transfer, &of_group.transfer);
         let begins_anew = schedule
             .of(info_hash)
             .any(|(_, task)| is_another(&task.payload));
@@ -87,9 +83,9 @@ impl GroupAnnouncer {
 
     /// Has a tracker told that what is shared and downloaded in these groups stops, while that may still be said in its
     /// user's name; waits for that, but not for long. None of it is announced until [`GroupAnnouncer::wake`].
-    pub(crate) fn rest(&self, whose: impl Fn(&Group) -> bool) {
+    pub(crate) fn rest(&self, whose: impl Fn(&Membership) -> bool) {
         let mut schedule = lock(&self.schedule);
-        schedule.rest(|of| whose(&of.group), Instant::now());
+        schedule.rest(|of| whose(&of.group.membership), Instant::now());
         self.changed.notify_all();
         let stopping = |schedule: &mut Schedule<_, _>| schedule.is_stopping();
         let waited = self.changed.wait_timeout_while(schedule, REST, stopping);
@@ -99,13 +95,13 @@ impl GroupAnnouncer {
     }
 
     /// Has a tracker told that a transfer ends here, if one has heard of it, and forgets it.
-    pub(crate) fn leave(&self, info_hash: InfoHash) {
+    fn leave(&self, info_hash: InfoHash) {
         lock(&self.schedule).leave(info_hash, Instant::now());
         self.changed.notify_all();
     }
 
     /// The latest trouble with it, if there is one.
-    pub(crate) fn trouble(&self, info_hash: InfoHash) -> Option<String> {
+    fn trouble(&self, info_hash: InfoHash) -> Option<String> {
         let schedule = lock(&self.schedule);
         let mut tasks = schedule.of(info_hash);
         tasks.find_map(|(_, task)| Some(task.trouble()?.to_owned()))
@@ -128,7 +124,7 @@ impl GroupAnnouncer {
                 for batch in groups.flat_map(|group| group.chunks(MAX_ANNOUNCES)) {
                     let stopped = batch
                         .iter()
-                        .map(|told| (&*told.payload.swarm, Some(Event::Stopped)));
+                        .map(|told| (&*told.payload.transfer, Some(Event::Stopped)));
                     if speaker.say(stopped, drop).is_err() {
                         break;
                     }
@@ -179,10 +175,10 @@ impl GroupAnnouncer {
     }
 
     fn settle(&self, due: &Due, outcome: Outcome) {
-        let swarm = &due.payload.swarm;
+        let transfer = &due.payload.transfer;
         let outcome = match outcome {
             // What becomes of the transfer takes its own locks.
-            Outcome::Over(reason) if swarm.may_not_be_shared(&reason) => Outcome::Unlisted {
+            Outcome::Over(reason) if transfer.withdraw(&reason) => Outcome::Unlisted {
                 pause: OUTSIDE,
                 trouble: None,
             },
@@ -191,9 +187,37 @@ impl GroupAnnouncer {
         let notice = lock(&self.schedule).settle(due, outcome, Instant::now());
         self.changed.notify_all();
         match notice {
-            Some(Notice::Over(reason)) => swarm.fail(&reason),
-            Some(Notice::Trouble(trouble)) => log::warn!("{}: {trouble}", swarm.name()),
+            Some(Notice::Over(reason)) => transfer.fail(&reason),
+            Some(Notice::Trouble(trouble)) => log::warn!("{}: {trouble}", transfer.name()),
             Some(Notice::Answers) | None => {}
         }
+    }
+}
+
+/// The trackers of one group, for the shares and downloads of one of its members.
+#[derive(Debug)]
+pub(crate) struct MemberAnnouncer {
+    pub(crate) announcer: Arc<GroupAnnouncer>,
+    pub(crate) account: Arc<Account>,
+    pub(crate) group: Arc<Group>,
+}
+
+impl Trackers<Transfer> for MemberAnnouncer {
+    fn announce(&self, transfer: Arc<Transfer>, event: Option<Event>) {
+        self.announcer.announce(transfer, &self.group, event);
+    }
+
+    fn leave(&self, info_hash: InfoHash) {
+        self.announcer.leave(info_hash);
+    }
+
+    fn trouble(&self, info_hash: InfoHash) -> Option<String> {
+        self.announcer.trouble(info_hash)
+    }
+
+    fn suspended(&self) -> Option<String> {
+        let user = &self.group.membership.user;
+        let is_here = self.account.user().as_ref() == Some(user);
+        (!is_here).then(|| suspended_until(user))
     }
 }

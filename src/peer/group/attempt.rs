@@ -5,8 +5,9 @@
 
 use super::{Group, Groups};
 use crate::certificate::Fingerprint;
+use crate::peer::announce::Announced;
 use crate::peer::announce::{self, Answer, Outcome};
-use crate::peer::{Account, AccountError, Announced};
+use crate::peer::{Account, AccountError, Membership, Transfer};
 use crate::wire::access::{Announce, AnnounceEvent, Announces, ErrorKind, Peers, Refused};
 use crate::wire::name::Label;
 use crate::wire::{Event, PeerId};
@@ -20,38 +21,18 @@ const SUSPENDED: Duration = Duration::from_secs(1);
 /// The interval of a peer that listens nowhere, in seconds: it has nothing to announce.
 const NOWHERE: u32 = 60;
 
-/// A share or download of a group.
-pub(crate) trait GroupSwarm: Announced {
-    /// The authority whose certificates its links need.
-    fn authority(&self) -> Option<Fingerprint>;
-
-    /// Ends its links.
-    fn close_links(&self, reason: &str);
-
-    /// Its user may have it: what was suspended goes on.
-    fn may_be_shared(&self);
-
-    /// Its user may no longer have it, or it is off the catalogue. Returns whether it stays here, so
-    /// that it may come back: what is complete does, as the file is its user's.
-    fn may_not_be_shared(&self, reason: &str) -> bool;
-
-    /// Ends it for good.
-    fn fail(&self, reason: &str);
-}
-
 /// The trackers of a group, as one user asks them about the swarms of one authority: one request may
 /// announce all of these.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct GroupTrackers {
-    user: Label,
-    group: Label,
+    membership: Membership,
     authority: Option<Fingerprint>,
 }
 
 /// What is kept of a swarm that is announced to them.
 #[derive(Clone, Debug)]
 pub(super) struct OfGroup {
-    pub(super) swarm: Arc<dyn GroupSwarm>,
+    pub(super) transfer: Arc<Transfer>,
     pub(super) group: Arc<Group>,
 }
 
@@ -61,9 +42,8 @@ pub(super) type Due = announce::Due<GroupTrackers, OfGroup>;
 impl OfGroup {
     pub(super) fn trackers(&self) -> GroupTrackers {
         GroupTrackers {
-            user: self.group.user.clone(),
-            group: self.group.label.clone(),
-            authority: self.swarm.authority(),
+            membership: self.group.membership.clone(),
+            authority: self.transfer.authority(),
         }
     }
 }
@@ -107,10 +87,12 @@ impl Speaker {
             return Vec::new();
         };
         let group = &*first.payload.group;
-        if self.account.user().as_ref() != Some(&group.user) {
+        if self.account.user().as_ref() != Some(&group.membership.user) {
             group.suspend();
             for due in due {
-                due.payload.swarm.close_links("its user is not logged in");
+                due.payload
+                    .transfer
+                    .close_links("its user is not logged in");
             }
             return all(suspended(group));
         }
@@ -138,9 +120,9 @@ impl Speaker {
                 (true, _, _, Some(outcome)) if !stops(due) => outcome.clone(),
                 (true, ..) if stops(due) => taken(false),
                 (true, ..) => {
-                    due.payload.swarm.may_be_shared();
-                    due.payload.swarm.found(heard.addresses);
-                    taken(due.payload.swarm.is_hungry())
+                    due.payload.transfer.restore();
+                    due.payload.transfer.found(heard.addresses);
+                    taken(due.payload.transfer.is_hungry())
                 }
                 // A tracker that does not answer may know better.
                 (_, Some(refused), Some(trouble), _) => untaken(format!("{refused}; {trouble}")),
@@ -156,7 +138,7 @@ impl Speaker {
         let authority = due.first().and_then(|due| due.tracker.authority);
         let (mut interval, mut barred) = (u32::MAX, Vec::new());
         let mut heard: Vec<Heard> = due.iter().map(|_| Heard::default()).collect();
-        let said = due.iter().map(|due| (&*due.payload.swarm, due.event));
+        let said = due.iter().map(|due| (&*due.payload.transfer, due.event));
         let trouble = self.say(said, |peers| {
             if peers.swarms.iter().any(Result::is_ok) {
                 interval = interval.min(peers.interval.max(1));
@@ -169,7 +151,7 @@ impl Speaker {
                     // What one tracker knows is of use before the next has answered.
                     Ok(addresses) if certified && !stops(due) => {
                         heard.taken = true;
-                        due.payload.swarm.found(addresses);
+                        due.payload.transfer.found(addresses);
                     }
                     Ok(addresses) => {
                         heard.taken = true;
@@ -187,7 +169,7 @@ impl Speaker {
                 Err(error) => Some(failed(group, &error)),
                 Ok(_) if group.tls(authority).is_none() => Some(untaken(format!(
                     "{} is another group now than the one that has this share",
-                    group.label
+                    group.membership.group
                 ))),
                 Ok(_) => None,
             }
@@ -209,13 +191,13 @@ impl Speaker {
     /// did not answer, if so.
     pub(super) fn say<'a>(
         &self,
-        said: impl Iterator<Item = (&'a dyn GroupSwarm, Option<Event>)>,
+        said: impl Iterator<Item = (&'a Transfer, Option<Event>)>,
         mut found: impl FnMut(Peers),
     ) -> Result<Option<String>, AccountError> {
-        let swarms = said.map(|(swarm, event)| {
-            let amounts = swarm.snapshot(None);
+        let swarms = said.map(|(transfer, event)| {
+            let amounts = transfer.snapshot(None);
             Announce {
-                info_hash: swarm.info_hash(),
+                info_hash: transfer.info_hash(),
                 uploaded: amounts.uploaded,
                 downloaded: amounts.downloaded,
                 left: amounts.left,
@@ -255,10 +237,15 @@ fn on_wire(event: Event) -> Option<AnnounceEvent> {
     }
 }
 
+/// Why nothing is announced in the name of a user.
+pub(super) fn suspended_until(user: &Label) -> String {
+    format!("suspended until {user} is logged in here")
+}
+
 fn suspended(group: &Group) -> Outcome {
     Outcome::Unlisted {
         pause: SUSPENDED,
-        trouble: Some(format!("suspended until {} is logged in here", group.user)),
+        trouble: Some(suspended_until(&group.membership.user)),
     }
 }
 
@@ -275,11 +262,11 @@ fn failed(group: &Group, error: &AccountError) -> Outcome {
         // One share may be off the catalogue while others of the group are on it.
         Some(ErrorKind::NotInCatalogue) => {
             group.doubt();
-            Outcome::Over(format!("{}: {error}", group.label))
+            Outcome::Over(format!("{}: {error}", group.membership.group))
         }
         Some(ErrorKind::NotAMember | ErrorKind::UnknownGroup) => {
             group.suspend();
-            Outcome::Over(format!("{}: {error}", group.label))
+            Outcome::Over(format!("{}: {error}", group.membership.group))
         }
         Some(ErrorKind::NotLoggedIn | ErrorKind::SessionEnded | ErrorKind::AccountGone) => {
             group.suspend();

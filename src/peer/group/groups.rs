@@ -2,7 +2,7 @@
 
 use crate::certificate::{Fingerprint, GroupCertificate, GroupIdentity, MemberKey, member_name};
 use crate::net::GroupTls;
-use crate::peer::{Account, AccountError};
+use crate::peer::{Account, AccountError, Membership};
 use crate::system::{lock, since_1970};
 use crate::wire::name::Label;
 use std::collections::{HashMap, HashSet};
@@ -15,10 +15,7 @@ const DOUBT: Duration = Duration::from_secs(60);
 /// One group, as one user is in it.
 #[derive(Debug)]
 pub(crate) struct Group {
-    /// Whose membership counts.
-    pub(crate) user: Label,
-    /// The group.
-    pub(crate) label: Label,
+    pub(crate) membership: Membership,
     state: Mutex<State>,
 }
 
@@ -87,7 +84,7 @@ impl Group {
 pub(crate) struct Groups {
     /// Made anew at each start; only its public half leaves the process.
     key: MemberKey,
-    groups: Mutex<HashMap<(Label, Label), Arc<Group>>>,
+    groups: Mutex<HashMap<Membership, Arc<Group>>>,
 }
 
 impl Groups {
@@ -98,18 +95,15 @@ impl Groups {
         }
     }
 
-    /// The group of that name, as that user is in it.
-    pub(crate) fn of(&self, user: &Label, label: &Label) -> Arc<Group> {
+    /// The group of that membership.
+    pub(crate) fn of(&self, membership: &Membership) -> Arc<Group> {
         let mut groups = lock(&self.groups);
-        let group = groups
-            .entry((user.clone(), label.clone()))
-            .or_insert_with(|| {
-                Arc::new(Group {
-                    user: user.clone(),
-                    label: label.clone(),
-                    state: Mutex::default(),
-                })
-            });
+        let group = groups.entry(membership.clone()).or_insert_with(|| {
+            Arc::new(Group {
+                membership: membership.clone(),
+                state: Mutex::default(),
+            })
+        });
         Arc::clone(group)
     }
 
@@ -125,7 +119,7 @@ impl Groups {
         account: &Account,
         group: &Group,
     ) -> Result<GroupCertificate, AccountError> {
-        let (leaf, authority) = account.certify(&group.label, &self.key)?;
+        let (leaf, authority) = account.certify(&group.membership.group, &self.key)?;
         let unusable = |what: String| AccountError::Certificate(what);
         let certificate =
             GroupCertificate::from_pem(&authority).map_err(|error| unusable(error.to_string()))?;
@@ -146,8 +140,8 @@ impl Groups {
         drop(state);
         log::info!(
             "{} has a certificate of {} for {} s",
-            group.user,
-            group.label,
+            group.membership.user,
+            group.membership.group,
             end.saturating_sub(at).as_secs()
         );
         Ok(certificate)

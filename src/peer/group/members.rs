@@ -1,15 +1,17 @@
 //! Links with those who are members no longer.
 
+use super::Groups;
 use crate::peer::Transfers;
 use crate::system::since_1970;
 
 /// Ends links whose other side is no member any more, or whose certificate has ended.
-pub(crate) fn look_at_links(transfers: &Transfers) {
+pub(crate) fn look_at_links(transfers: &Transfers, groups: &Groups) {
     let now = since_1970();
     for transfer in transfers.transfers() {
-        let Some(group) = &transfer.plan.group else {
+        let Some(membership) = &transfer.plan.group else {
             continue;
         };
+        let group = groups.of(membership);
         for link in transfer.links() {
             let Some(member) = link.member() else {
                 continue;

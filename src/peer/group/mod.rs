@@ -9,7 +9,7 @@ mod attempt;
 mod groups;
 mod members;
 
-pub(super) use announcer::GroupAnnouncer;
-pub(super) use attempt::{GroupSwarm, Speaker};
+pub(super) use announcer::{GroupAnnouncer, MemberAnnouncer};
+pub(super) use attempt::Speaker;
 pub(super) use groups::{Group, Groups};
 pub(super) use members::look_at_links;

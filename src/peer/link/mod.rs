@@ -7,6 +7,7 @@
 
 mod batch;
 mod ended;
+mod handshake;
 mod message_reader;
 mod outbox;
 mod parse;
@@ -18,6 +19,7 @@ mod terms;
 mod writer;
 
 pub(super) use ended::Ended;
+pub(super) use handshake::{CallError, Greeted, MemberCall, Served, Turned, answer, call};
 pub(super) use message_reader::{Front, MessageReader, Patience, ReadError};
 use outbox::{Next, Outbox};
 pub(super) use reader::{Means, serve};

@@ -3,11 +3,12 @@
 //! All of the metadata comes from one peer, so that a peer that sends what does not have the hash is
 //! known, and barred. Out of scope: what becomes of the metadata (`commands`).
 
-use super::{MagnetSearch, MetadataSlot, Turned};
 use crate::bencode;
 use crate::net::write_all_by;
+use crate::peer::search::{MetadataSlot, Turned};
 use crate::peer::{
-    Announced, Front, LinkStream, METADATA, MessageReader, Patience, ReadError, extension_handshake,
+    Front, LinkStream, METADATA, MagnetSearch, MessageReader, Patience, ReadError,
+    extension_handshake,
 };
 use crate::torrent::Sha1;
 use crate::wire::extension::ExtensionHandshake;

@@ -1,8 +1,7 @@
 //! The life of a search: it begins at a command or a restart, and ends as a transfer.
 
-use super::MagnetSearch;
 use crate::peer::{
-    Announced, Entry, FileChoice, PeerError, Planned, Transfers, download::named_peers, place,
+    Entry, FileChoice, MagnetSearch, PeerError, Planned, Services, download::named_peers, place,
 };
 use crate::torrent::{Info, Metainfo};
 use crate::wire::Event;
@@ -10,8 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Takes up the downloads by magnet link that were recorded, but for those whose metadata had come.
-pub(crate) fn restore(transfers: &Transfers) -> Result<(), PeerError> {
-    let (context, services) = (&transfers.context, &transfers.services);
+pub(crate) fn restore(services: &Services) -> Result<(), PeerError> {
+    let context = &services.context;
     for loaded in context.records.load_magnets() {
         let record = match loaded {
             Ok(record) => record,
@@ -22,8 +21,8 @@ pub(crate) fn restore(transfers: &Transfers) -> Result<(), PeerError> {
         };
         let info_hash = record.magnet.info_hash;
         let choice = FileChoice::recorded(&record.only, record.sequential, record.force);
-        let search = Arc::new(MagnetSearch::new(context, services, record, choice));
-        match transfers.enter(Entry::Search(Arc::clone(&search))) {
+        let search = services.new_search(record, choice);
+        match services.transfers.enter(Entry::Search(Arc::clone(&search))) {
             Ok(()) => seek(&search),
             Err(_) => context.records.remove_magnet(info_hash)?,
         }
@@ -32,15 +31,15 @@ pub(crate) fn restore(transfers: &Transfers) -> Result<(), PeerError> {
 }
 
 /// Metadata has come from a line, and has the hash: the first to come is made into a download.
-pub(crate) fn learn(transfers: &Arc<Transfers>, search: &Arc<MagnetSearch>, metadata: Vec<u8>) {
+pub(crate) fn learn(services: &Arc<Services>, search: &Arc<MagnetSearch>, metadata: Vec<u8>) {
     if !search.found_metadata() {
         return;
     }
-    let (transfers, found) = (Arc::clone(transfers), Arc::clone(search));
-    let context = Arc::clone(&transfers.context);
+    let (services, found) = (Arc::clone(services), Arc::clone(search));
+    let context = Arc::clone(&services.context);
     // What comes now may take long: whole files that are there already are hashed.
     let spawned = context.tasks.spawn("metadata", move || {
-        match become_download(&transfers, &found, &metadata) {
+        match become_download(&services, &found, &metadata) {
             Ok(()) | Err(PeerError::Stopping) => {}
             Err(error) => found.fail(&error.to_string()),
         }
@@ -51,11 +50,11 @@ pub(crate) fn learn(transfers: &Arc<Transfers>, search: &Arc<MagnetSearch>, meta
 }
 
 fn become_download(
-    transfers: &Arc<Transfers>,
+    services: &Services,
     search: &Arc<MagnetSearch>,
     metadata: &[u8],
 ) -> Result<(), PeerError> {
-    if transfers.context.is_interrupted() {
+    if services.context.is_interrupted() {
         return Err(PeerError::Stopping);
     }
     let info = Info::parse(metadata).map_err(PeerError::Metadata)?;
@@ -63,7 +62,7 @@ fn become_download(
         return Err(PeerError::OfGroup(PathBuf::from(info.name().as_str())));
     }
     if info.private() {
-        search.services.announcer.keep_to_one(search.info_hash());
+        services.announcer.keep_to_one(search.info_hash());
     }
     let magnet = &search.record.magnet;
     let metainfo =
@@ -76,14 +75,13 @@ fn become_download(
         replaces: Some(Entry::Search(Arc::clone(search))),
     };
     log::info!("{}: the metadata is here", search.name());
-    planned.start(transfers, &|_, _| {})?;
+    planned.start(services, &|_, _| {})?;
     Ok(search.context.records.remove_magnet(search.info_hash())?)
 }
 
 /// Begins to look for the metadata.
 pub(crate) fn seek(search: &Arc<MagnetSearch>) {
-    let announcer = &search.services.announcer;
-    announcer.announce(search.clone(), Some(Event::Started));
+    search.announce(Event::Started);
     named_peers::call(search.clone(), &search.record.magnet.peers);
     search.context.changes.notify();
 }

@@ -2,13 +2,13 @@
 
 use super::files::Files;
 use super::transfer::Transfer;
-use crate::peer::PeerError;
 use crate::storage::{
     Download, RecordKind, RecordState, Stamp, Store, StoreError, remove_replaced, verify,
 };
 use crate::swarm::Checked;
 use crate::system::processors;
 use crate::torrent::PieceSet;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -60,28 +60,26 @@ impl Transfer {
 
     /// Finds out, in the background, what of an opened download is there already beside what is
     /// known to be good, and fetches the rest.
-    pub(crate) fn check_and_begin(self: Arc<Self>, known: PieceSet) -> Result<(), PeerError> {
+    pub(crate) fn check_and_begin(self: Arc<Self>, known: PieceSet) -> io::Result<()> {
         let context = Arc::clone(&self.context);
-        let spawned = context
+        context
             .tasks
             .spawn("check", move || match self.check(known) {
                 Ok(()) | Err(StoreError::Stopped) => {}
                 Err(error) => self.fail(&error.to_string()),
-            });
-        spawned.map_err(PeerError::Thread)
+            })
     }
 
     /// Goes on with what was recorded: at once with what is complete and unchanged, else once it
     /// was checked in the background.
-    pub(crate) fn go_on(self: &Arc<Self>, recorded: RecordState) -> Result<(), PeerError> {
+    pub(crate) fn go_on(self: &Arc<Self>, recorded: RecordState) -> io::Result<()> {
         if self.reopen_unchanged(&recorded) {
             return Ok(());
         }
         let transfer = Arc::clone(self);
-        let spawned = self.context.tasks.spawn("restore", move || {
+        self.context.tasks.spawn("restore", move || {
             transfer.reopen_or_lose(&recorded);
-        });
-        spawned.map_err(PeerError::Thread)
+        })
     }
 
     /// Opens the files of a recorded transfer and begins with what of them can be trusted; ends it

@@ -3,27 +3,14 @@
 
 use super::effects::Swarm;
 use super::transfer::Transfer;
-use crate::certificate::Member;
-use crate::peer::{BlockBuffer, Ended, Link, LinkStream, Means, Sink, Uploads, link};
+use crate::peer::{BlockBuffer, Ended, Greeted, Link, Means, Sink, Uploads, link};
 use crate::storage::Store;
 use crate::swarm::{Breach, LinkId, Received, Refusal, Remote, Unasked};
 use crate::torrent::{BlockRange, PieceIndex};
-use crate::wire::handshake::Handshake;
 use crate::wire::metadata::MetadataError;
 use crate::wire::peer::Message;
 use std::net::SocketAddr;
 use std::sync::Arc;
-
-/// A connection on which both sides sent their handshake.
-pub(crate) struct Greeted {
-    pub(crate) stream: LinkStream,
-    /// Who the other side is, in a group's swarm.
-    pub(crate) member: Option<Member>,
-    pub(crate) address: SocketAddr,
-    /// Whether we called.
-    pub(crate) outgoing: bool,
-    pub(crate) theirs: Handshake,
-}
 
 /// Runs a link from here to its end, if the swarm admits it.
 pub(crate) fn join(transfer: &Arc<Transfer>, greeted: Greeted) {

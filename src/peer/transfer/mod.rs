@@ -24,7 +24,7 @@ mod transfer;
 mod working;
 
 pub(super) use files::Files;
-pub(super) use joining::{Greeted, join};
-pub(super) use plan::Plan;
+pub(super) use joining::join;
+pub(super) use plan::{Membership, Plan};
 pub(super) use report::shown;
 pub(super) use transfer::Transfer;

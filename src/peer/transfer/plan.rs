@@ -1,13 +1,27 @@
 //! What a share or download is, which never changes: its metainfo, its place, what of it is wanted.
 
 use crate::certificate::{Fingerprint, GroupCertificate};
-use crate::peer::{FileChoice, Group, now_ms};
+use crate::peer::{FileChoice, now_ms};
 use crate::storage::{
     Download, FileLayout, Mode, Others, Place, Record, RecordKind, Store, StoreError,
 };
 use crate::torrent::{Info, InfoHash, Metainfo, Selection};
+use crate::wire::name::Label;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// A user in a group.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Membership {
+    pub(crate) user: Label,
+    pub(crate) group: Label,
+}
+
+impl From<(Label, Label)> for Membership {
+    fn from((user, group): (Label, Label)) -> Self {
+        Self { user, group }
+    }
+}
 
 /// The plan of one share or download.
 #[derive(Debug)]
@@ -22,8 +36,8 @@ pub(crate) struct Plan {
     /// Whether files under its final name are a part of it: a choice of files that was finished and
     /// has been extended.
     pub(crate) extends: bool,
-    /// Whose share it is, if it is a group's.
-    pub(crate) group: Option<Arc<Group>>,
+    /// The group whose share it is, and the user who has it here; `None` in an open swarm.
+    pub(crate) group: Option<Membership>,
     /// What of it is wanted, and how.
     pub(crate) choice: FileChoice,
     /// The files that are wanted.
@@ -60,7 +74,7 @@ impl Plan {
     }
 
     /// What was recorded before.
-    pub(crate) fn recorded(record: &Record, metainfo: Metainfo, group: Option<Arc<Group>>) -> Self {
+    pub(crate) fn recorded(record: &Record, metainfo: Metainfo) -> Self {
         let choice = FileChoice::recorded(&record.only, record.sequential, false);
         // The patterns meant some file when they were taken.
         let selection = match Selection::of(metainfo.info(), &choice.only) {
@@ -74,7 +88,7 @@ impl Plan {
             added_ms: record.added_ms,
             replaces: record.replaces,
             extends: record.extends,
-            group,
+            group: record.group.clone().map(Membership::from),
             choice,
             selection: Arc::new(selection),
             peers: record.peers.clone(),

@@ -1,15 +1,14 @@
 //! What the state folder keeps of a transfer.
 
 use super::transfer::Transfer;
-use crate::peer::PeerError;
-use crate::storage::{Record, RecordState};
+use crate::storage::{Record, RecordError, RecordState};
 use crate::swarm::Phase;
 
 impl Transfer {
     /// Keeps what of it is known for the next start, for the first time.
-    pub(crate) fn save(&self) -> Result<(), PeerError> {
+    pub(crate) fn save(&self) -> Result<(), RecordError> {
         let records = &self.context.records;
-        Ok(records.save(&self.to_record(), &self.plan.metainfo)?)
+        records.save(&self.to_record(), &self.plan.metainfo)
     }
 
     /// Writes to the state folder what is to be known after a restart.
@@ -51,7 +50,7 @@ impl Transfer {
         Record {
             replaces: plan.replaces && !is_whole,
             extends: plan.extends && !is_whole,
-            group: group.map(|group| (group.user.clone(), group.label.clone())),
+            group: group.map(|group| (group.user.clone(), group.group.clone())),
             info_hash: self.info_hash(),
             kind: plan.kind.clone(),
             state,

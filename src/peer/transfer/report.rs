@@ -38,7 +38,7 @@ impl Transfer {
             DownloadStatus {
                 info_hash: self.info_hash(),
                 name: self.name().to_owned(),
-                group: group.map(|group| group.label.to_string()),
+                group: group.map(|membership| membership.group.to_string()),
                 state: shown(core.phase()),
                 bytes_done: progress.verified(),
                 bytes_total: self.plan.selection.bytes(),
@@ -75,10 +75,8 @@ impl Transfer {
 
     /// Why it rests, if it is of a group and its user is not logged in here.
     fn suspended(&self) -> Option<String> {
-        let user = &self.plan.group.as_ref()?.user;
-        let is_here = self.services.account.user().as_ref() == Some(user);
-        let ended = matches!(self.phase(), Phase::Failed { .. });
-        (!is_here && !ended).then(|| format!("suspended until {user} is logged in here"))
+        let has_failed = matches!(self.phase(), Phase::Failed { .. });
+        self.trackers.suspended().filter(|_| !has_failed)
     }
 
     /// Its links, by address.

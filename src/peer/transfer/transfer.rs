@@ -5,7 +5,7 @@ use super::files::{Files, TransferFiles};
 use super::metadata_quota::MetadataQuota;
 use super::plan::Plan;
 use crate::certificate::Fingerprint;
-use crate::peer::{BlockBuffer, Context, LARGEST_WINDOW, Link, Reserved, Services};
+use crate::peer::{BlockBuffer, Context, LARGEST_WINDOW, Link, Reserved, Trackers};
 use crate::storage::{Download, FileHashes, Stamp, Store};
 use crate::swarm::{Candidates, Contacts, Core, LinkId, Order, Phase, Terms};
 use crate::system::lock;
@@ -19,7 +19,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Transfer {
     pub(crate) context: Arc<Context>,
-    pub(crate) services: Arc<Services>,
+    pub(super) trackers: Arc<dyn Trackers<Self>>,
     pub(crate) plan: Plan,
     info: Arc<Info>,
     authority: Option<Fingerprint>,
@@ -36,7 +36,11 @@ pub(crate) struct Transfer {
 
 impl Transfer {
     /// A transfer whose files are being checked.
-    pub(crate) fn new(context: &Arc<Context>, services: &Arc<Services>, plan: Plan) -> Arc<Self> {
+    pub(crate) fn new(
+        context: &Arc<Context>,
+        trackers: Arc<dyn Trackers<Self>>,
+        plan: Plan,
+    ) -> Arc<Self> {
         let (info, bounds) = (Arc::new(plan.info().clone()), &context.bounds);
         let file_hashes = FileHashes::new(&info);
         let terms = Terms {
@@ -60,7 +64,7 @@ impl Transfer {
         let core = Core::new(terms, budget, fastrand::u64(..), context.now());
         Arc::new_cyclic(|me| Self {
             context: Arc::clone(context),
-            services: Arc::clone(services),
+            trackers,
             authority: plan.authority(),
             file_hashes,
             plan,

@@ -51,7 +51,7 @@ enum Left {
 }
 
 /// Has the web seeds of a transfer asked for what is missing.
-pub(super) fn ask_all(transfer: &Arc<Transfer>) {
+pub(super) fn ask_all(transfer: &Arc<Transfer>, client: &Arc<WebClient>) {
     let urls = transfer.plan.metainfo.web_seeds();
     if urls.is_empty() || transfer.plan.group.is_some() {
         return;
@@ -60,6 +60,7 @@ pub(super) fn ask_all(transfer: &Arc<Transfer>) {
     let waiting = urls.iter().map(|url| Seed::new(url, context.next_link()));
     let waiting = Arc::new(Waiting {
         seeds: Mutex::new(waiting.collect()),
+        client: Arc::clone(client),
     });
     for _ in 0..urls.len().min(MOST_AT_ONCE) {
         let (fetching, waiting) = (Arc::clone(transfer), Arc::clone(&waiting));
@@ -83,9 +84,10 @@ fn pause(transfer: &Transfer, pause: Duration) -> bool {
     true
 }
 
-/// The web seeds of one share that nobody asks at present.
+/// The web seeds of one share that no thread asks at present.
 #[derive(Debug)]
 struct Waiting {
+    client: Arc<WebClient>,
     seeds: Mutex<VecDeque<Seed>>,
 }
 
@@ -125,7 +127,7 @@ impl Waiting {
             if seed.failed && !pause(transfer, REST) {
                 return;
             }
-            let left = ask(transfer, &mut seed);
+            let left = ask(transfer, &self.client, &mut seed);
             let (name, seen) = (transfer.name(), &seed.source);
             match left {
                 Left::Ended => return,
@@ -156,12 +158,13 @@ fn shown(url: &str) -> String {
 }
 
 /// Asks one web seed until it is left.
-fn ask(transfer: &Arc<Transfer>, seed: &mut Seed) -> Left {
+fn ask(transfer: &Arc<Transfer>, client: &WebClient, seed: &mut Seed) -> Left {
     let mut failures = 0;
     loop {
         let given = seed.given;
         let mut session = Session {
             transfer,
+            client,
             seed,
             body: None,
         };
@@ -195,6 +198,7 @@ fn ask(transfer: &Arc<Transfer>, seed: &mut Seed) -> Left {
 /// From one failure to the next.
 struct Session<'a> {
     transfer: &'a Arc<Transfer>,
+    client: &'a WebClient,
     seed: &'a mut Seed,
     /// An answer that is being read, and of which file.
     body: Option<(usize, Body)>,
@@ -304,8 +308,7 @@ impl Session<'_> {
                 None => {
                     let url = torrent::url_at(&info, &self.seed.url, part.index);
                     let url = url.ok_or(WebError::Url)?;
-                    let client = &self.transfer.services.web;
-                    client.open(&url, part.offset, last, file.length)?
+                    self.client.open(&url, part.offset, last, file.length)?
                 }
             };
             if !self.pass_over(&mut body, part.offset, range)? {

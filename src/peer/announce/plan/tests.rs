@@ -3,7 +3,7 @@
 mod private;
 
 use super::*;
-use crate::peer::announce::Snapshot;
+use crate::peer::announce::announced::Snapshot;
 use crate::wire::SwarmPeer;
 
 const NEVER: &str = "there is nothing to take on";

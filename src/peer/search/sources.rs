@@ -2,7 +2,7 @@
 //! many of those who call. Peers of this machine differ by their ports alone: as one host they count
 //! in nothing but the number of callers.
 //!
-//! In scope: the counting, and the end of all such lines at once. What goes over them: see `fetch`.
+//! In scope: the counting, and the end of all such lines at once. Out of scope: what goes over them (`magnet/fetch.rs`).
 
 use crate::base::AddressPrefix;
 use crate::system::lock;
@@ -23,7 +23,7 @@ const MOST_BARRED: usize = 1_000;
 
 /// Why a line is not let in, or may not give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Turned {
+pub(crate) enum Turned {
     #[error("others give metadata already")]
     Busy,
     #[error("the metadata is not needed any more")]
@@ -34,7 +34,7 @@ pub(super) enum Turned {
 
 /// The lines of one magnet link.
 #[derive(Debug, Default)]
-pub(super) struct MetadataSources {
+pub(crate) struct MetadataSources {
     state: Mutex<State>,
 }
 
@@ -57,14 +57,14 @@ struct Line {
 
 /// A line that was let in, until it is dropped.
 #[derive(Debug)]
-pub(super) struct MetadataSlot<'a> {
+pub(crate) struct MetadataSlot<'a> {
     sources: &'a MetadataSources,
     number: u64,
 }
 
 impl MetadataSources {
     /// Lets a line in, if there is room for it.
-    pub(super) fn enter(
+    pub(crate) fn enter(
         &self,
         stream: &Arc<TcpStream>,
         address: IpAddr,
@@ -103,7 +103,7 @@ impl MetadataSources {
     }
 
     /// Takes no calls of that host until then.
-    pub(super) fn bar(&self, address: IpAddr, now: Duration, until: Duration) {
+    pub(crate) fn bar(&self, address: IpAddr, now: Duration, until: Duration) {
         let mut state = lock(&self.state);
         state.barred.retain(|_, until| *until > now);
         if state.barred.len() < MOST_BARRED {
@@ -112,7 +112,7 @@ impl MetadataSources {
     }
 
     /// Ends all lines; no further one is let in.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         let mut state = lock(&self.state);
         state.over = true;
         for line in state.lines.values() {
@@ -121,14 +121,14 @@ impl MetadataSources {
     }
 
     /// Whether the lines were ended.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         lock(&self.state).over
     }
 }
 
 impl MetadataSlot<'_> {
     /// Lets it give from now on, if there is room for it.
-    pub(super) fn begin(&self) -> Result<(), Turned> {
+    pub(crate) fn begin(&self) -> Result<(), Turned> {
         let mut state = lock(&self.sources.state);
         if state.over {
             return Err(Turned::NotNeeded);
@@ -151,7 +151,7 @@ impl MetadataSlot<'_> {
     }
 
     /// Whether it was let give.
-    pub(super) fn has_begun(&self) -> bool {
+    pub(crate) fn has_begun(&self) -> bool {
         let state = lock(&self.sources.state);
         let line = state.lines.get(&self.number);
         line.is_some_and(|line| line.gives)

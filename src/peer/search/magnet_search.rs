@@ -1,13 +1,11 @@
 //! A magnet link whose metadata is being fetched.
 
 use super::MetadataSources;
-use crate::peer::{
-    Announced, Context, DownloadState, DownloadStatus, FileChoice, Reading, Services, Snapshot,
-};
+use crate::peer::{Context, DownloadState, DownloadStatus, FileChoice, Trackers};
 use crate::storage::MagnetRecord;
 use crate::swarm::Contacts;
 use crate::system::lock;
-use crate::torrent::{BLOCK, FileName, InfoHash};
+use crate::torrent::{FileName, InfoHash};
 use crate::wire::Event;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,14 +21,14 @@ const MOST_CALLS: usize = 8;
 #[derive(Debug)]
 pub(crate) struct MagnetSearch {
     pub(crate) context: Arc<Context>,
-    pub(crate) services: Arc<Services>,
+    trackers: Arc<dyn Trackers<Self>>,
     pub(crate) record: MagnetRecord,
     pub(crate) choice: FileChoice,
     /// As the link calls it, or its info-hash.
     name: FileName,
     /// A link gives no order: its trackers are one tier.
     tiers: Vec<Vec<String>>,
-    pub(super) sources: MetadataSources,
+    pub(crate) sources: MetadataSources,
     /// Raised to end the hashing of what is there already, for this download alone.
     pub(crate) interrupt: AtomicBool,
     state: Mutex<State>,
@@ -58,7 +56,7 @@ impl MagnetSearch {
     /// A search for what the record's link names.
     pub(crate) fn new(
         context: &Arc<Context>,
-        services: &Arc<Services>,
+        trackers: Arc<dyn Trackers<Self>>,
         record: MagnetRecord,
         choice: FileChoice,
     ) -> Self {
@@ -69,7 +67,7 @@ impl MagnetSearch {
             name: name.unwrap_or_else(|| magnet.info_hash.into()),
             tiers: vec![magnet.trackers.clone()],
             context: Arc::clone(context),
-            services: Arc::clone(services),
+            trackers,
             choice,
             sources: MetadataSources::default(),
             interrupt: AtomicBool::new(false),
@@ -81,6 +79,31 @@ impl MagnetSearch {
             }),
             record,
         }
+    }
+
+    pub(crate) fn info_hash(&self) -> InfoHash {
+        self.record.magnet.info_hash
+    }
+
+    /// The name that its link gives, or its info-hash.
+    pub(crate) fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    /// The trackers of its link.
+    pub(crate) fn tiers(&self) -> &[Vec<String>] {
+        &self.tiers
+    }
+
+    /// Announces it as soon as possible, and from then on.
+    pub(crate) fn announce(self: &Arc<Self>, event: Event) {
+        self.trackers.announce(Arc::clone(self), Some(event));
+    }
+
+    /// Addresses that a tracker returned or a person named; they are called at once.
+    pub(crate) fn add_candidates(&self, addresses: impl IntoIterator<Item = SocketAddr>) {
+        self.contacts(|contacts| addresses.into_iter().for_each(|it| contacts.add(it)));
+        self.context.ticks.now();
     }
 
     /// Whether the metadata is still being looked for.
@@ -133,7 +156,7 @@ impl MagnetSearch {
         self.interrupt();
         self.sources.end();
         log::error!("{}: stopped: {reason}", self.name());
-        self.services.announcer.leave(self.info_hash());
+        self.trackers.leave(self.info_hash());
         self.context.changes.notify();
     }
 
@@ -144,7 +167,7 @@ impl MagnetSearch {
 
     /// What a person sees of it.
     pub(crate) fn status(&self) -> DownloadStatus {
-        let tracker_trouble = self.services.announcer.trouble(self.info_hash());
+        let tracker_trouble = self.trackers.trouble(self.info_hash());
         let state = lock(&self.state);
         let trouble = || match state.contacts.known() {
             0 => tracker_trouble,
@@ -175,51 +198,5 @@ impl MagnetSearch {
                 Phase::Failed(reason) => DownloadState::Failed(reason.clone()),
             },
         }
-    }
-}
-
-impl Announced for MagnetSearch {
-    fn info_hash(&self) -> InfoHash {
-        self.record.magnet.info_hash
-    }
-
-    fn name(&self) -> &str {
-        self.name.as_str()
-    }
-
-    fn tiers(&self) -> &[Vec<String>] {
-        &self.tiers
-    }
-
-    fn reading(&self) -> Reading {
-        Reading::All
-    }
-
-    fn snapshot(&self, event: Option<Event>) -> Snapshot {
-        Snapshot {
-            uploaded: 0,
-            downloaded: 0,
-            // The length is not known; a peer without anything left would be taken for a seed.
-            left: u64::from(BLOCK),
-            event,
-        }
-    }
-
-    fn is_hungry(&self) -> bool {
-        self.is_seeking()
-    }
-
-    fn starves(&self, _: Duration) -> bool {
-        false
-    }
-
-    fn found(&self, peers: Vec<SocketAddr>) {
-        let contacts = &mut lock(&self.state).contacts;
-        peers.into_iter().for_each(|peer| contacts.add(peer));
-        self.context.ticks.now();
-    }
-
-    fn give_up_peers(&self, _: &str) {
-        lock(&self.state).contacts.give_up();
     }
 }
