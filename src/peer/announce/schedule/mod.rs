@@ -37,10 +37,11 @@
 //! | `New`, `Asleep` | `leave` | no task; `Leaving` if an announce is under way |
 //! | `Leaving` | `stopped` was tried, or "not listed" | no task |
 //! | `Leaving` | an answer or a failure of what was under way before | `Leaving` |
-//! | `Leaving` | `begin` | `New` |
+//! | `Leaving` | `begin` | `New`; it waits for the end of the announce under way, if there is one |
 //!
 //! An announce that is under way is no state: whatever happens to a task may happen to it meanwhile
-//! too. Its ticket tells its end from that of one that an earlier task made there. An outcome says
+//! too. Its ticket tells its end from that of one that an earlier task made there. A new task waits
+//! for an announce of the task before, so that its `started` cannot overtake its `stopped`. An outcome says
 //! what the tracker knows from now on, whatever came before, and peers do not pass through here: so
 //! a tracker that speaks unasked needs no other transitions.
 //!
@@ -111,8 +112,8 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
         if self.has_ended || there.is_some_and(|task| !task.is_leaving()) {
             return;
         }
-        self.change(info_hash, tracker, |_| (false, ()));
-        let task = Task::new(payload, now);
+        let former = self.change(info_hash, tracker, |task| (false, task.under_way()));
+        let task = Task::new(payload, former.flatten(), now);
         if let Some(due) = task.next() {
             self.queue.insert((due, info_hash, tracker.clone()));
         }

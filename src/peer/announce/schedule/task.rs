@@ -38,19 +38,24 @@ pub(super) enum State {
 
 /// An announce that is under way.
 #[derive(Clone, Copy, Debug)]
-struct Said {
+pub(super) struct Said {
     ticket: u64,
     event: Option<Event>,
+    /// The task before made it.
+    is_former: bool,
 }
 
 impl<P> Task<P> {
-    pub(super) fn new(payload: P, now: Instant) -> Self {
+    /// A task that begins now, or when the announce under way has ended, which the task before
+    /// made.
+    pub(super) fn new(payload: P, under_way: Option<Said>, now: Instant) -> Self {
+        let is_former = true;
         Self {
             payload,
             state: State::New { then: None },
             due: now,
             not_before: now,
-            under_way: None,
+            under_way: under_way.map(|said| Said { is_former, ..said }),
             failures: 0,
             reached: None,
             trouble: None,
@@ -75,6 +80,11 @@ impl<P> Task<P> {
     /// Whether the task sleeps once `stopped` was tried.
     pub(super) fn is_stopping(&self) -> bool {
         self.state == State::Stopping
+    }
+
+    /// The announce that is under way.
+    pub(super) fn under_way(&self) -> Option<Said> {
+        self.under_way
     }
 
     /// The ticket of the announce that is under way.
@@ -113,7 +123,11 @@ impl<P> Task<P> {
     /// The announce that is due is under way from now on.
     pub(super) fn take(&mut self, ticket: u64) -> Option<Event> {
         let event = self.event();
-        self.under_way = Some(Said { ticket, event });
+        self.under_way = Some(Said {
+            ticket,
+            event,
+            is_former: false,
+        });
         event
     }
 
@@ -182,13 +196,15 @@ impl<P> Task<P> {
         pace: &Pace,
         now: Instant,
     ) -> (bool, Option<Notice>) {
-        let said = self.under_way.take().and_then(|said| said.event);
+        let under_way = self.under_way.take();
+        let is_former = under_way.is_some_and(|said| said.is_former);
+        let said = under_way.and_then(|said| said.event);
         let has_stopped = said == Some(Event::Stopped);
         match (self.state, outcome) {
             // Said or not, it is not tried again.
             (State::Leaving { .. }, _) if has_stopped => return (false, None),
             (State::Leaving { .. }, Outcome::Unlisted { .. }) => return (false, None),
-            (State::Stopping, _) if has_stopped => self.state = State::Asleep,
+            (State::Stopping | State::Asleep, _) if has_stopped => self.state = State::Asleep,
             (State::Stopping | State::Asleep, Outcome::Answered(_)) => {
                 // What was under way has made it known once more.
                 self.state = State::Stopping;
@@ -196,7 +212,7 @@ impl<P> Task<P> {
             }
             (State::Stopping | State::Asleep, _) => {}
             // Woken before it was asleep, it says `started` next.
-            (State::New { .. }, _) if has_stopped => {}
+            (State::New { .. }, _) if has_stopped || is_former => {}
             (_, Outcome::Answered(answer)) => {
                 return (true, self.answered(said, &answer, pace, now));
             }

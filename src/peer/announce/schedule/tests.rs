@@ -259,7 +259,16 @@ fn what_leaves() {
             ("take over", "gone"),
             ("take withdraw", "leaving 0"),
             ("begin", "new 0"),
-            ("take begin", "new 0"),
+            // A `started` does not overtake the `stopped` before.
+            ("take begin", "new under way"),
+            ("take begin take", "new under way"),
+            ("take begin ok", "new 0"),
+            ("take begin fail", "new 0"),
+            ("take begin over", "new 0"),
+            ("take begin withdraw", "new 0"),
+            ("take begin ok take ok", "listed 100"),
+            ("take begin leave ok", "gone"),
+            ("take begin rest ok", "asleep never"),
         ],
     );
     leads(
@@ -274,12 +283,16 @@ fn what_leaves() {
             ("over", "gone"),
             ("withdraw", "gone"),
             ("leave", "leaving? under way"),
-            // What ends then is another task's announce.
+            // What ends then is another task's announce, for which the new one waits.
+            ("begin", "new under way"),
             ("begin ok", "new 0"),
+            ("begin over", "new 0"),
+            ("begin rest ok", "stopping 0"),
+            ("begin leave ok", "leaving 3"),
             ("begin withdraw", "new 0"),
-            ("begin take ok", "new under way"),
-            ("begin take withdraw", "new under way"),
-            ("begin take ok ok", "listed 100"),
+            ("begin ok take", "new under way"),
+            ("begin ok take withdraw", "new 0"),
+            ("begin ok take ok", "listed 100"),
         ],
     );
     leads(
