@@ -172,8 +172,8 @@ impl<B: Debug> Core<B> {
 
     /// What is complete may no longer be served, for this reason. Returns whether it was served.
     pub fn withdraw(&mut self, reason: &str, now: Duration) -> bool {
-        let shown = format!("not shared any more: {reason}");
-        let was_served = self.life.change(Transition::Withdraw(shown), now);
+        let withdraw = Transition::Withdraw(reason.to_owned());
+        let was_served = self.life.change(withdraw, now);
         if was_served {
             self.effects.push(Effect::Withhold);
             self.close_links(reason);

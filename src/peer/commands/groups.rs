@@ -1,6 +1,6 @@
 //! What a person does with the shares of groups.
 
-use super::stopping::leave_whole;
+use super::stopping::{STOPPED, leave_whole};
 use crate::peer::{
     AccountError, Entry, Files, LoggedIn, LoggedOut, Membership, Peer, PeerError, Plan, Started,
     Transfer, already, is_alike, place, whole_at,
@@ -295,7 +295,7 @@ impl Peer {
         if transfer.wait_until_finished().was_complete() {
             leave_whole(transfer);
         } else {
-            transfer.fail("not shared any more");
+            transfer.fail(STOPPED);
         }
         self.transfers
             .forget(&Entry::Transfer(Arc::clone(transfer)));

@@ -6,8 +6,8 @@ use crate::peer::{Entry, Peer, PeerError, Transfer};
 use crate::storage::{RecordKind, remove_parts_file};
 use crate::swarm::Phase;
 
-/// Why its links end.
-const NOT_SHARED: &str = "it is not shared any more";
+/// The reason that its links and its status give.
+pub(super) const STOPPED: &str = "its sharing was stopped here";
 
 impl Peer {
     /// Ends a download and removes what is there of it; a complete one or a share is not touched.
@@ -80,14 +80,14 @@ impl Peer {
 
     fn stop_one(&self, entry: &Entry) -> Result<bool, PeerError> {
         let Entry::Transfer(transfer) = entry else {
-            entry.fail(NOT_SHARED);
+            entry.fail(STOPPED);
             return self.forget(entry);
         };
         let whole = transfer.wait_until_finished().was_complete();
         if whole {
             leave_whole(transfer);
         } else {
-            transfer.fail(NOT_SHARED);
+            transfer.fail(STOPPED);
             transfer.wait_for_workers();
         }
         let was_there = self.forget(entry)?;
@@ -113,7 +113,7 @@ impl Peer {
 /// Serves what is complete no longer, and tells its trackers.
 pub(super) fn leave_whole(transfer: &Transfer) {
     // A caller is not let in from now on.
-    transfer.decide(|core, now| core.withdraw(NOT_SHARED, now));
+    transfer.decide(|core, now| core.withdraw(STOPPED, now));
     transfer.leave();
     transfer.close_files();
 }

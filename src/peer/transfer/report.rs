@@ -59,7 +59,8 @@ impl Transfer {
         let trouble = match self.phase() {
             Phase::Failed { reason } if is_own => Some(reason),
             Phase::Checking if is_own => Some("being checked".to_owned()),
-            Phase::Lost { reason } | Phase::Withdrawn { reason } => Some(reason),
+            Phase::Lost { reason } => Some(reason),
+            Phase::Withdrawn { reason } => Some(withdrawn(&reason)),
             Phase::Complete => suspended,
             _ => return None,
         };
@@ -113,6 +114,10 @@ impl Transfer {
     }
 }
 
+fn withdrawn(reason: &str) -> String {
+    format!("not shared any more: {reason}")
+}
+
 /// What keeps a download from getting on, or a share from being served.
 fn trouble(
     core: &Core<BlockBuffer>,
@@ -121,7 +126,7 @@ fn trouble(
 ) -> Option<String> {
     let trouble = match core.phase() {
         Phase::Fetching { trouble } => trouble.clone(),
-        Phase::Withdrawn { reason } => return Some(reason.clone()),
+        Phase::Withdrawn { reason } => return Some(withdrawn(reason)),
         _ => return None,
     };
     match core.lack(now) {

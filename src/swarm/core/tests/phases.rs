@@ -221,7 +221,7 @@ fn a_reason_that_is_given_is_shown() {
     let trouble = Some("cannot serve it: gone".to_owned());
     assert_eq!(*swarm.core.phase(), Phase::Fetching { trouble });
     let mut swarm = at("Withdrawn");
-    let reason = "not shared any more: out".to_owned();
+    let reason = "out".to_owned();
     assert_eq!(*swarm.core.phase(), Phase::Withdrawn { reason });
     let lost = |reason: &str| Phase::Lost {
         reason: reason.to_owned(),
