@@ -141,7 +141,7 @@ fn link(link: &LinkStatus) -> Json<'_> {
 }
 
 fn tracker(tracker: &TrackerStatus) -> Json<'_> {
-    let line = tracker.line.as_ref();
+    let line = tracker.control.as_ref();
     let trouble = tracker.trouble.as_deref();
     let trouble = trouble.or(line.and_then(|line| line.trouble.as_deref()));
     object([

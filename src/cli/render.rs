@@ -10,7 +10,7 @@ use super::commands::{AREAS, Entry, OPEN_SWARMS, entries};
 use super::escape::escape;
 use super::outcome::Outcome;
 use super::units::{duration, size};
-use crate::peer::{DownloadState, DownloadStatus, LinkStatus, Status, TrackerLine, TrackerState};
+use crate::peer::{ControlStatus, DownloadState, DownloadStatus, LinkStatus, Status, TrackerState};
 use std::time::Duration;
 
 /// The lines that tell of a command's outcome.
@@ -148,11 +148,14 @@ fn status_lines(status: &Status) -> Vec<String> {
             Some(true) => "answers",
             // It may not answer, or answer that it refuses: the trouble tells.
             Some(false) => "fails",
-            None if tracker.line.is_some() => "not announced to",
+            None if tracker.control.is_some() => "not announced to",
             None => "not asked yet",
         };
         let trouble = trouble(tracker.trouble.as_deref());
-        let line = tracker.line.as_ref().map_or_else(String::new, tracker_line);
+        let line = tracker
+            .control
+            .as_ref()
+            .map_or_else(String::new, tracker_line);
         lines.push(format!(
             "tracker {}  {state}{trouble}{line}",
             escape(&tracker.url)
@@ -175,7 +178,7 @@ fn status_lines(status: &Status) -> Vec<String> {
 }
 
 /// How a tracker does for accounts and groups.
-fn tracker_line(line: &TrackerLine) -> String {
+fn tracker_line(line: &ControlStatus) -> String {
     let state = match line.state {
         TrackerState::Serving => "serving",
         TrackerState::NotServing => "not serving yet",
@@ -312,13 +315,13 @@ pub(super) mod tests {
                     url: "http://t/".into(),
                     reachable: None,
                     trouble: None,
-                    line: None,
+                    control: None,
                 },
                 TrackerStatus {
                     url: "http://u/".into(),
                     reachable: Some(true),
                     trouble: None,
-                    line: Some(TrackerLine {
+                    control: Some(ControlStatus {
                         tracker: "u:1".into(),
                         state: TrackerState::Unreachable,
                         lag: Some(2),

@@ -22,7 +22,6 @@ mod calls;
 mod changes;
 mod commands;
 mod context;
-mod control_line;
 mod download;
 mod error;
 mod file_choice;
@@ -33,6 +32,7 @@ mod link;
 mod magnet;
 mod owned;
 mod restore;
+mod run_connection;
 mod running;
 mod search;
 mod services;
@@ -52,14 +52,14 @@ pub use account::{Account, AccountError, FirstUseNotice, LoggedIn, LoggedOut};
 pub use commands::groups::{ListedFile, Uploaded};
 pub use commands::sending::Sent;
 pub use commands::unlisted::{Missing, Unlisted};
-pub use control_line::{ControlLine, ControlLineError, Owners};
 pub use download::place::Started;
 pub use error::PeerError;
 pub use file_choice::{DownloadOptions, FileChoice};
 pub use limits::{Deadlines, Limits};
+pub use run_connection::{Owners, RunConnection, RunConnectionError};
 pub use running::{Options, Peer};
 pub use status::{
-    DownloadState, DownloadStatus, LinkStatus, ShareStatus, Status, TrackerLine, TrackerState,
+    ControlStatus, DownloadState, DownloadStatus, LinkStatus, ShareStatus, Status, TrackerState,
     TrackerStatus,
 };
 pub use trust::{FirstUse, Trust, TrustError};

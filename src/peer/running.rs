@@ -136,7 +136,7 @@ impl Peer {
         context.ticks.now();
         services.web.shut_down();
         services.announcer.farewell(context);
-        services.group_announcer.farewell(services.speaker());
+        services.group_announcer.farewell(services.group_client());
         for transfer in self.transfers.transfers() {
             transfer.close_links("the peer stops");
         }
@@ -196,9 +196,9 @@ impl Peer {
         // Not joined: it may wait for a tracker that does not answer, and holds nothing.
         let thread = thread::Builder::new().name("group-announce".to_owned());
         thread.spawn(move || {
-            let speaker = services.speaker();
+            let group_client = services.group_client();
             let look = || look_at_links(&services.transfers, &services.groups);
-            services.group_announcer.run(&speaker, &look);
+            services.group_announcer.run(&group_client, &look);
         })?;
         for number in 1..=announce::THREADS {
             let (services, alive) = (Arc::clone(&self.services), alive.clone());

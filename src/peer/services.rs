@@ -1,6 +1,6 @@
 //! Everything that a peer has, made once at its start.
 
-use super::group::{MemberAnnouncer, Speaker};
+use super::group::{GroupClient, MemberAnnouncer};
 use super::{
     Account, Announcer, Context, FileChoice, GroupAnnouncer, Groups, MagnetSearch, Plan, Trackers,
     Transfer, Transfers, WebClient,
@@ -41,8 +41,8 @@ impl Services {
     }
 
     /// What makes the announces of groups.
-    pub(super) fn speaker(&self) -> Speaker {
-        Speaker {
+    pub(super) fn group_client(&self) -> GroupClient {
+        GroupClient {
             peer_id: self.context.identity.peer_id,
             address: self.context.identity.address,
             account: Arc::clone(&self.account),

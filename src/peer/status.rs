@@ -96,12 +96,12 @@ pub struct TrackerStatus {
     /// The latest failure.
     pub trouble: Option<String>,
     /// How it does for accounts and groups, if TRACKER_INFO lists it.
-    pub line: Option<TrackerLine>,
+    pub control: Option<ControlStatus>,
 }
 
 /// How a tracker of TRACKER_INFO does for accounts and groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrackerLine {
+pub struct ControlStatus {
     /// Its `HOST:PORT`.
     pub tracker: String,
     /// Whether it answers.

@@ -7,7 +7,7 @@ use super::{Scenario, output_name};
 use crate::certificate::Fingerprint;
 use crate::net::Stop;
 use crate::peer::{
-    ControlLine, ControlLineError, DownloadState, FirstUse, Missing, Peer, PeerError, Trust,
+    DownloadState, FirstUse, Missing, Peer, PeerError, RunConnection, RunConnectionError, Trust,
 };
 use crate::storage::Place;
 use crate::torrent::{FileName, Info, InfoHash, MetainfoError};
@@ -66,7 +66,7 @@ pub enum RunError {
     NoTracker(String),
     /// The tracker refused, or the line to it is lost.
     #[error(transparent)]
-    Line(#[from] ControlLineError),
+    Line(#[from] RunConnectionError),
     /// The peer could not offer or fetch.
     #[error(transparent)]
     Peer(#[from] PeerError),
@@ -114,10 +114,10 @@ pub fn run(peer: &Peer, part: &Part<'_>, stop: &Stop) -> Result<(), RunError> {
         let _ = watcher.join();
     }
     match played {
-        Err(RunError::Line(ControlLineError::Ended(failures))) => Err(RunError::Ended(
+        Err(RunError::Line(RunConnectionError::Ended(failures))) => Err(RunError::Ended(
             failures.iter().map(ToString::to_string).collect(),
         )),
-        Err(RunError::Line(ControlLineError::Stopped)) => Err(RunError::Stopped),
+        Err(RunError::Line(RunConnectionError::Stopped)) => Err(RunError::Stopped),
         played => played,
     }
 }
@@ -125,7 +125,7 @@ pub fn run(peer: &Peer, part: &Part<'_>, stop: &Stop) -> Result<(), RunError> {
 fn play(
     peer: &Peer,
     part: &Part<'_>,
-    line: &ControlLine,
+    line: &RunConnection,
     owned: &HashMap<FileName, PathBuf>,
 ) -> Result<(), RunError> {
     let infos = part.scenario.owned.iter().map(|file| file.info());
@@ -173,11 +173,11 @@ fn play(
 }
 
 fn give_up(
-    line: &ControlLine,
+    line: &RunConnection,
     name: &FileName,
     reason: &str,
     failures: &mut Vec<String>,
-) -> Result<(), ControlLineError> {
+) -> Result<(), RunConnectionError> {
     log::warn!("{name}: given up: {reason}");
     failures.push(format!("{name}: {reason}"));
     line.failed(name, reason)
@@ -202,7 +202,7 @@ fn offer(peer: &Peer, part: &Part<'_>) -> Result<HashMap<FileName, PathBuf>, Run
 }
 
 /// Looks for a tracker, reading TRACKER_INFO anew each time: it may be written after the start.
-fn reach_tracker(peer: &Peer, part: &Part<'_>, stop: &Stop) -> Result<ControlLine, RunError> {
+fn reach_tracker(peer: &Peer, part: &Part<'_>, stop: &Stop) -> Result<RunConnection, RunError> {
     let port = NonZeroU16::new(peer.address().port());
     let port = port.ok_or_else(|| RunError::NoTracker("this peer has no port".to_owned()))?;
     let begun = Instant::now();
@@ -213,14 +213,14 @@ fn reach_tracker(peer: &Peer, part: &Part<'_>, stop: &Stop) -> Result<ControlLin
                 let trust = Trust::new(pinned, peer.folder().path(), part.first_use);
                 let mut trouble = format!("{} names none", part.tracker_info.display());
                 for address in addresses {
-                    match ControlLine::connect(address, part.client, port, &trust) {
+                    match RunConnection::connect(address, part.client, port, &trust) {
                         Ok(line) => return Ok(line),
-                        Err(ControlLineError::NoLine(error)) if error.may_pass() => {
+                        Err(RunConnectionError::NoLine(error)) if error.may_pass() => {
                             trouble = error.to_string();
                         }
                         Err(
-                            error
-                            @ (ControlLineError::Refused { .. } | ControlLineError::NoLine(_)),
+                            error @ (RunConnectionError::Refused { .. }
+                            | RunConnectionError::NoLine(_)),
                         ) => return Err(error.into()),
                         Err(error) => trouble = error.to_string(),
                     }
@@ -258,10 +258,10 @@ enum BeginError {
     Run(RunError),
 }
 
-impl From<ControlLineError> for BeginError {
-    fn from(error: ControlLineError) -> Self {
+impl From<RunConnectionError> for BeginError {
+    fn from(error: RunConnectionError) -> Self {
         match error {
-            ControlLineError::Refused {
+            RunConnectionError::Refused {
                 kind: ErrorKind::NoOwner,
                 ..
             } => Self::This("no living owner".to_owned()),
@@ -274,7 +274,7 @@ impl From<ControlLineError> for BeginError {
 fn begin(
     peer: &Peer,
     part: &Part<'_>,
-    line: &ControlLine,
+    line: &RunConnection,
     owned: &HashMap<FileName, PathBuf>,
     name: &FileName,
 ) -> Result<Option<Fetch>, BeginError> {
@@ -331,7 +331,7 @@ enum Look {
 }
 
 impl Fetch {
-    fn look(&mut self, peer: &Peer, line: &ControlLine) -> Result<Look, ControlLineError> {
+    fn look(&mut self, peer: &Peer, line: &RunConnection) -> Result<Look, RunConnectionError> {
         let Some(now) = peer.unlisted(self.info_hash, &self.owners) else {
             return Ok(Look::Failed("it is gone from this peer".to_owned()));
         };
@@ -369,7 +369,7 @@ impl Fetch {
         })
     }
 
-    fn refresh(&mut self, peer: &Peer, line: &ControlLine) -> Result<(), ControlLineError> {
+    fn refresh(&mut self, peer: &Peer, line: &RunConnection) -> Result<(), RunConnectionError> {
         self.owners = line.owners(self.info_hash)?.addresses;
         self.owners.retain(|owner| *owner != peer.address());
         (self.asked_at, self.asked) = (self.verified, Instant::now());

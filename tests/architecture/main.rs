@@ -62,7 +62,7 @@ const PEER: [&str; 32] = [
     "tasks",
     "changes",
     "limits",
-    "control_line",
+    "run_connection",
     "trust",
     "status",
     "file_choice",

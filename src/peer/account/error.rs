@@ -1,4 +1,4 @@
-//! Why something about accounts and groups could not be done.
+//! Errors of commands about accounts and groups.
 
 use crate::net::FrameIoError;
 use crate::peer::TrustError;
@@ -16,64 +16,62 @@ pub enum AccountError {
     /// Another user is.
     #[error("{0} is logged in here, and a peer has one user at a time; logout first")]
     LoggedIn(Label),
-    /// TRACKER_INFO cannot be read, or names nobody.
+    /// TRACKER_INFO cannot be read, or names no tracker.
     #[error("{0}")]
     TrackerInfo(String),
     /// No tracker answers.
-    #[error("no tracker answers: {troubles}{}", if *.sent { "; whether it was done is not known: look before you try again" } else { "" })]
+    #[error("no tracker answers: {troubles}{}", if *.sent { "; the request may have been carried out: look before you try again" } else { "" })]
     NoTracker {
-        /// What each said, or why it could not be asked.
+        /// What each answered, or why it could not be asked.
         troubles: String,
-        /// Whether one of them was asked and gave no answer.
+        /// Whether one of them got the request and did not answer.
         sent: bool,
     },
-    /// A tracker is not the one it should be.
+    /// A tracker cannot prove that it is of this cluster.
     #[error(transparent)]
     Untrusted(TrustError),
     /// The tracker refuses.
     #[error(transparent)]
     Refused(#[from] Refused),
     /// The tracker's answer is of another kind than the request.
-    #[error("the tracker gave an answer that does not belong to {0}; it may be of another version")]
+    #[error("the tracker sent an answer that does not fit {0}; it may be of another version")]
     OtherAnswer(&'static str),
     /// The system gives no random numbers.
-    #[error(
-        "this machine gives no random numbers, without which nothing can be asked for; try again"
-    )]
+    #[error("this machine has no random numbers, and every request needs some; try again")]
     NoRandomness,
-    /// What the tracker gave cannot be used.
-    #[error("what the tracker gave cannot be used: {0}")]
+    /// What the tracker sent cannot be used.
+    #[error("what the tracker sent cannot be used: {0}")]
     Certificate(String),
-    /// Text that no share is called.
-    #[error("there is no share called {0:?}; list_files shows those there are")]
+    /// Text that cannot be the name of a share.
+    #[error("there is no share called {0:?}; list_files shows all")]
     NoSuchName(String),
-    /// The session cannot be read or stored.
+    /// The stored login cannot be read or written.
     #[error(transparent)]
-    Session(#[from] SessionFileError),
-    /// A session has begun and cannot be stored.
-    #[error("{0}: the session has begun all the same, and is lost when this peer ends")]
+    Login(#[from] SessionFileError),
+    /// A login has begun and cannot be stored.
+    #[error("{0}: you are logged in all the same, but not after a restart of this peer")]
     Unstored(#[source] SessionFileError),
 }
 
-/// Why a line to a tracker gave no answer.
+/// Why a control connection brought no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum TrackerLineError {
-    /// It was closed first.
-    #[error("it closed the line without an answer")]
+pub(super) enum ConnectionError {
+    /// The tracker closed it first.
+    #[error("it closed the connection without an answer")]
     NoAnswer,
-    /// The number of another request.
+    /// The answer has the number of another request.
     #[error("it answered to another request")]
     OtherAnswer,
-    /// The line broke.
+    /// The connection broke.
     #[error(transparent)]
     Frame(#[from] FrameIoError),
-    /// No message.
-    #[error("it sent no message: {0}")]
+    /// The frame holds no message.
+    #[error("it sent something that is no message: {0}")]
     Message(#[from] ControlError),
 }
 
 impl AccountError {
-    /// The error's word in JSON, of a closed list: the tracker's own where it refused.
+    /// The kind of the error in JSON, of a closed list; the tracker's own kind where it refused.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::NotLoggedIn => "not-logged-in",
@@ -84,11 +82,11 @@ impl AccountError {
             Self::NoSuchName(_) => "unknown-share",
             Self::Untrusted(_) => "untrusted",
             Self::Refused(refused) => refused.kind.as_str(),
-            Self::Session(_) | Self::Unstored(_) => "record",
+            Self::Login(_) | Self::Unstored(_) => "record",
         }
     }
 
-    /// Why a tracker refused, or would have.
+    /// Why a tracker refused, or would refuse.
     pub(in crate::peer) fn refusal(&self) -> Option<ErrorKind> {
         match self {
             Self::Refused(refused) => Some(refused.kind),

@@ -1,4 +1,4 @@
-//! What a user asks about groups: making, joining, leaving, members, requests, news.
+//! What a user asks trackers about groups: create, join, leave, members, requests, news.
 
 use super::{Account, AccountError, draw};
 use crate::storage::StoredSession;
@@ -7,7 +7,7 @@ use crate::wire::access::{Answer, Ask, GroupEntry, MemberEntry, NewsEntry, Reque
 use crate::wire::name::{GroupName, Label};
 
 impl Account {
-    /// Makes a group.
+    /// Creates a group, which the user owns.
     ///
     /// # Errors
     /// See [`AccountError`].
@@ -16,7 +16,7 @@ impl Account {
         self.ask_done(&Ask::CreateGroup { write, group })
     }
 
-    /// Asks to be let into a group.
+    /// Asks to join a group. A member has to accept the request.
     ///
     /// # Errors
     /// See [`AccountError`].
@@ -25,7 +25,7 @@ impl Account {
         self.ask_done(&Ask::JoinGroup { write, group })
     }
 
-    /// Leaves a group; as its last member only if `end` says so, which ends the group.
+    /// Leaves a group. The last member leaves only with `end`, which ends the group.
     ///
     /// # Errors
     /// See [`AccountError`].
@@ -34,7 +34,7 @@ impl Account {
         self.ask_done(&Ask::LeaveGroup { write, group, end })
     }
 
-    /// Lets somebody in who has asked.
+    /// Accepts a user's request to join.
     ///
     /// # Errors
     /// See [`AccountError`].
@@ -43,7 +43,7 @@ impl Account {
         self.ask_done(&Ask::AcceptRequest { write, group, user })
     }
 
-    /// Turns somebody away who has asked.
+    /// Rejects a user's request to join.
     ///
     /// # Errors
     /// See [`AccountError`].
@@ -52,7 +52,7 @@ impl Account {
         self.ask_done(&Ask::RejectRequest { write, group, user })
     }
 
-    /// Puts a member out of a group.
+    /// Removes a member from a group.
     ///
     /// # Errors
     /// See [`AccountError`].
@@ -92,7 +92,7 @@ impl Account {
         )
     }
 
-    /// Who waits to be let into a group, sorted by name.
+    /// The users who asked to join a group, sorted by name.
     ///
     /// # Errors
     /// See [`AccountError`].
@@ -109,16 +109,14 @@ impl Account {
         )
     }
 
-    /// What others decided about the user that it has not been told here; each is given once.
+    /// Decisions of others about the user that this peer has not returned yet.
     ///
     /// # Errors
     /// See [`AccountError`].
     pub fn news(&self) -> Result<Vec<NewsEntry>, AccountError> {
-        let before = lock(&self.session)
-            .as_ref()
-            .map(|session| session.seen.clone());
+        let before = lock(&self.login).as_ref().map(|login| login.seen.clone());
         let before = before.unwrap_or_default();
-        // What held when the first page was read has been seen once the last was.
+        // The position at the first page counts: what was decided since comes next time.
         let mut now_seen: Option<Seen> = None;
         let news = self.pages(
             |after| Ask::News {
@@ -133,18 +131,20 @@ impl Account {
                 _ => None,
             },
         )?;
-        let mut stored = lock(&self.session);
-        if let (Some(session), Some(seen)) = (stored.as_mut(), now_seen)
-            && session.seen == before
+        let mut stored = lock(&self.login);
+        if let (Some(login), Some(seen)) = (stored.as_mut(), now_seen)
+            && login.seen == before
             && seen != before
         {
-            *session = StoredSession {
+            *login = StoredSession {
                 seen,
-                ..session.clone()
+                ..login.clone()
             };
-            // What is news has to be told all the same; after a restart it is told once more.
-            if let Err(error) = self.file.store(session) {
-                log::warn!("what was told as new is not kept: {error}");
+            // The news is returned all the same, and once more after a restart.
+            if let Err(error) = self.file.store(login) {
+                log::warn!(
+                    "cannot record which news was shown: {error}; it is shown again after a restart"
+                );
             }
         }
         Ok(news)

@@ -1,18 +1,20 @@
-//! A peer's user at the trackers: the session, and what is asked in its name.
+//! The user of a peer: its login, and what it asks of trackers.
 //!
-//! In scope: who is logged in, across restarts; renewing a token when a tracker gives another; giving a session up when a
-//! tracker says it is over. Out of scope: what a person types, and what a tracker decides.
+//! In scope: who is logged in, across restarts; taking a renewed token from a tracker; forgetting a
+//! login when the trackers say that it is over. Out of scope: what a person types, and what a
+//! tracker decides.
 //!
-//! Locks: `session`, held over the writing of its file, which puts changes in order; never over a request.
+//! Locks: `login`, held while its file is written, so that changes stay in order; never during a
+//! request.
 
+mod connection;
 mod error;
 mod groups;
-mod line;
 mod round;
 mod shares;
 mod trackers;
 
-use super::TrackerLine;
+use super::ControlStatus;
 pub use error::AccountError;
 pub use trackers::FirstUseNotice;
 
@@ -21,86 +23,86 @@ use crate::system::lock;
 use crate::wire::access::{Answer, Ask, Page, Place, Token, WriteId};
 use crate::wire::name::{Label, UserName};
 use crate::wire::password::Password;
-use error::TrackerLineError;
+use error::ConnectionError;
 use ring::rand::{SecureRandom, SystemRandom};
 use round::{Round, is_no_answer};
-use round::{Told, ends_session};
+use round::{RoundReply, ends_login};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use trackers::Trackers;
+use trackers::ClusterTrackers;
 
 /// The user of a peer.
 #[derive(Debug)]
 pub struct Account {
-    trackers: Trackers,
+    trackers: ClusterTrackers,
     file: SessionFile,
-    session: Mutex<Option<StoredSession>>,
-    /// Whether something asked for is at one tracker only so far.
+    login: Mutex<Option<StoredSession>>,
+    /// Whether something was written at only one tracker so far.
     only_one: AtomicBool,
 }
 
-/// What a log-in gave.
+/// A login that has begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedIn {
-    /// How the account is named.
+    /// The name of the account.
     pub user: Label,
-    /// What the tracker says that the person should know.
+    /// Something that the tracker wants the person to know.
     pub note: Option<String>,
 }
 
-/// Who knows of a log-out.
+/// Where a log-out took effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoggedOut {
-    /// The trackers, too.
+    /// Here and at the trackers.
     Everywhere,
-    /// Nobody but this peer.
+    /// Only at this peer.
     HereOnly,
 }
 
-/// A session that is here, as it was when it was looked at.
-struct Session {
+/// A copy of the login.
+struct Login {
     user: Label,
     token: Token,
 }
 
 impl Account {
-    /// The one of a state folder.
+    /// Opens the account of a state folder.
     ///
     /// # Errors
-    /// When the stored session cannot be read.
+    /// When the stored login cannot be read.
     pub(super) fn open(
         tracker_info: PathBuf,
         folder: &Path,
         first_use: FirstUseNotice,
     ) -> Result<Self, AccountError> {
         let file = SessionFile::new(folder);
-        let session = file.load()?;
+        let login = file.load()?;
         Ok(Self {
-            trackers: Trackers::new(tracker_info, folder, first_use),
+            trackers: ClusterTrackers::new(tracker_info, folder, first_use),
             file,
-            session: Mutex::new(session),
+            login: Mutex::new(login),
             only_one: AtomicBool::new(false),
         })
     }
 
     /// Who is logged in here.
     pub fn user(&self) -> Option<Label> {
-        self.current().ok().map(|session| session.user)
+        self.current().ok().map(|login| login.user)
     }
 
-    /// Whether anything done since this was last asked is at one tracker only so far: the others are told of it when they
-    /// are back.
+    /// Whether anything since the last call was written at only one tracker. The others get it
+    /// when they are back.
     pub fn take_only_one(&self) -> bool {
         self.only_one.swap(false, Ordering::Relaxed)
     }
 
-    /// How each tracker of TRACKER_INFO does, asked now.
-    pub(super) fn trackers(&self) -> Vec<TrackerLine> {
+    /// The state of each tracker of TRACKER_INFO, asked now.
+    pub(super) fn trackers(&self) -> Vec<ControlStatus> {
         self.trackers.status()
     }
 
-    /// Makes an account; nobody is logged in by that.
+    /// Creates an account. It does not log in.
     ///
     /// # Errors
     /// See [`AccountError`].
@@ -133,60 +135,60 @@ impl Account {
         };
         let before = self.current();
         let begun = self.begin(&ask, None)?;
-        // Nobody has its token any more: it need not stand until its time is over.
+        // Its token is not stored any more: it is ended now, not only when its time is over.
         if let Ok(before) = before {
             let ended = draw().and_then(|write| {
                 let ask = Ask::Logout { write };
                 self.trackers.ask(&ask, Some(&before.token))
             });
             if let Err(error) = ended {
-                log::warn!("the session before was not ended: {error}");
+                log::warn!("cannot end the login before: {error}; it ends by itself");
             }
         }
         Ok(begun)
     }
 
-    /// Ends the session, here in any case and at the trackers if one answers. A session that they were not told of ends by
-    /// itself; until then nobody has its token.
+    /// Ends the login: here in any case, and at the trackers if one answers. Without an answer it
+    /// ends there by itself later; nothing keeps its token until then.
     ///
     /// # Errors
-    /// See [`AccountError`]; the session is as it was.
+    /// See [`AccountError`]; the login is as it was.
     pub(super) fn logout(&self) -> Result<LoggedOut, AccountError> {
-        let session = self.current()?;
+        let login = self.current()?;
         let logged_out = match self.ask_done(&Ask::Logout { write: draw()? }) {
             Ok(()) => LoggedOut::Everywhere,
-            // A session that is over was forgotten by that.
-            Err(AccountError::Refused(refused)) if ends_session(refused.kind) => {
+            // The login was over already, and is forgotten by now.
+            Err(AccountError::Refused(refused)) if ends_login(refused.kind) => {
                 LoggedOut::Everywhere
             }
-            Err(error @ AccountError::Session(_)) => return Err(error),
+            Err(error @ AccountError::Login(_)) => return Err(error),
             Err(error) => {
-                log::warn!("no tracker was told of the log-out: {error}");
+                log::warn!("no tracker knows of the log-out: {error}");
                 LoggedOut::HereOnly
             }
         };
-        self.replace(&session.token, None)?;
+        self.replace(&login.token, None)?;
         Ok(logged_out)
     }
 
-    /// Changes the password. All other sessions of the user end.
+    /// Changes the password. All other logins of the user end.
     ///
     /// # Errors
     /// See [`AccountError`].
     pub fn change_password(&self, old: Password, new: Password) -> Result<(), AccountError> {
-        let session = self.current()?;
+        let login = self.current()?;
         let write = draw()?;
         let ask = Ask::ChangePassword { write, old, new };
-        self.begin(&ask, Some(&session)).map(drop)
+        self.begin(&ask, Some(&login)).map(drop)
     }
 
-    /// Asks for something that gives nothing back.
+    /// Makes a request that returns nothing.
     ///
     /// # Errors
     /// See [`AccountError`].
     fn ask_done(&self, ask: &Ask) -> Result<(), AccountError> {
-        let session = self.current()?;
-        done(ask, self.ask(ask, Some(&session))?)
+        let login = self.current()?;
+        done(ask, self.ask(ask, Some(&login))?)
     }
 
     fn pages<T>(
@@ -194,32 +196,32 @@ impl Account {
         ask: impl Fn(Option<Place>) -> Ask,
         mut page: impl FnMut(Answer) -> Option<Page<T>>,
     ) -> Result<Vec<T>, AccountError> {
-        let session = self.current()?;
+        let login = self.current()?;
         let (mut entries, mut after) = (Vec::new(), None);
         loop {
             let ask = ask(after);
-            let found = page(self.ask(&ask, Some(&session))?)
-                .ok_or(AccountError::OtherAnswer(ask.kind()))?;
+            let found =
+                page(self.ask(&ask, Some(&login))?).ok_or(AccountError::OtherAnswer(ask.kind()))?;
             let empty = found.entries.is_empty();
             entries.extend(found.entries);
             after = found.next;
-            // One that goes on without end is no list.
+            // An empty page with a next one could go on without end.
             if after.is_none() || empty {
                 return Ok(entries);
             }
         }
     }
 
-    /// Asks for what begins a session, and stores that.
-    fn begin(&self, ask: &Ask, session: Option<&Session>) -> Result<LoggedIn, AccountError> {
-        let Answer::Session { token, user, note } = self.ask(ask, session)? else {
+    /// Makes a request that begins a login, and stores the login.
+    fn begin(&self, ask: &Ask, login: Option<&Login>) -> Result<LoggedIn, AccountError> {
+        let Answer::Session { token, user, note } = self.ask(ask, login)? else {
             return Err(AccountError::OtherAnswer(ask.kind()));
         };
-        let mut stored = lock(&self.session);
-        let session = StoredSession::begin(user.clone(), token, stored.take());
-        let lasts = self.file.store(&session);
-        // The one before may be over by now, as after a change of the password.
-        *stored = Some(session);
+        let mut stored = lock(&self.login);
+        let login = StoredSession::begin(user.clone(), token, stored.take());
+        let lasts = self.file.store(&login);
+        // Not only if it was stored: the login before may be over, as after a new password.
+        *stored = Some(login);
         lasts.map_err(AccountError::Unstored)?;
         log::info!("{user} is logged in");
         Ok(LoggedIn {
@@ -228,14 +230,14 @@ impl Account {
         })
     }
 
-    /// Asks the trackers, and takes note of what the reply says of the session.
-    fn ask(&self, ask: &Ask, session: Option<&Session>) -> Result<Answer, AccountError> {
-        let token = session.map(|session| &session.token);
-        let Told { reply, unanimous } = self.trackers.ask(ask, token)?;
+    /// Asks the trackers, and takes over what the reply says about the login.
+    fn ask(&self, ask: &Ask, login: Option<&Login>) -> Result<Answer, AccountError> {
+        let token = login.map(|login| &login.token);
+        let RoundReply { reply, unanimous } = self.trackers.ask(ask, token)?;
         if reply.only_here {
             self.only_one.store(true, Ordering::Relaxed);
         }
-        let is_over = matches!(&reply.result, Err(refused) if ends_session(refused.kind));
+        let is_over = matches!(&reply.result, Err(refused) if ends_login(refused.kind));
         if let Some(token) = token
             && (reply.renewed.is_some() || is_over && unanimous)
         {
@@ -244,31 +246,32 @@ impl Account {
         Ok(reply.result?)
     }
 
-    fn current(&self) -> Result<Session, AccountError> {
-        let stored = lock(&self.session);
-        let session = stored.as_ref().and_then(|stored| {
-            Some(Session {
+    fn current(&self) -> Result<Login, AccountError> {
+        let stored = lock(&self.login);
+        let login = stored.as_ref().and_then(|stored| {
+            Some(Login {
                 user: stored.user.clone(),
                 token: stored.token.clone()?,
             })
         });
-        session.ok_or(AccountError::NotLoggedIn)
+        login.ok_or(AccountError::NotLoggedIn)
     }
 
-    /// The session of that token has another one, or is over; what its user has seen is kept.
+    /// Replaces a token by a renewed one, or by none when the login is over. What its user has
+    /// seen is kept.
     fn replace(&self, token: &Token, by: Option<&Token>) -> Result<(), AccountError> {
-        let mut stored = lock(&self.session);
-        if let Some(session) = stored.as_mut()
-            && session.token.as_ref() == Some(token)
+        let mut stored = lock(&self.login);
+        if let Some(login) = stored.as_mut()
+            && login.token.as_ref() == Some(token)
         {
-            session.token = by.cloned();
-            self.file.store(session)?;
+            login.token = by.cloned();
+            self.file.store(login)?;
         }
         Ok(())
     }
 }
 
-/// A new write. However often it is asked for, at whichever tracker, it is done once.
+/// The number of a new write. Trackers carry out one write once, however often they get it.
 fn draw() -> Result<WriteId, AccountError> {
     let mut id = [0; 16];
     let filled = SystemRandom::new().fill(&mut id);
@@ -276,7 +279,7 @@ fn draw() -> Result<WriteId, AccountError> {
     Ok(WriteId(id))
 }
 
-/// The end of a request that gives nothing back.
+/// Checks the answer to a request that returns nothing.
 fn done(ask: &Ask, answer: Answer) -> Result<(), AccountError> {
     match answer {
         Answer::Done => Ok(()),

@@ -1,70 +1,71 @@
-//! What one time round all trackers gave, and what is made of it.
+//! One round of the trackers: what each answered, and which answer counts.
 
 use super::AccountError;
 use crate::peer::TrustError;
 use crate::wire::access::{Ask, ErrorKind, Reply};
 
-/// What came of a request.
+/// The reply that counts.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct RoundReply {
     pub(super) reply: Reply,
-    /// Whether every tracker that is listed was heard, where the reply says that a session is over.
+    /// Whether all listed trackers agree, if the reply says that the login is over.
     pub(super) unanimous: bool,
 }
 
-/// What one time round all trackers gave.
+/// The answers of one round.
 #[derive(Default)]
 pub(super) struct Round {
-    /// A refusal by which another tracker may not go.
+    /// A refusal that another tracker may not repeat.
     pub(super) refused: Option<Reply>,
-    /// Somebody is about to serve.
+    /// A tracker has just started and is about to serve.
     pub(super) is_starting: bool,
-    /// How many were to be asked, and how many say that the session is over.
+    /// The number of trackers in the round.
     pub(super) asked: usize,
+    /// The number of them that say that the login is over.
     pub(super) ended: usize,
-    /// Somebody may only have been slow.
+    /// A tracker may only have been slow.
     pub(super) late: bool,
     pub(super) untrusted: Option<TrustError>,
     pub(super) troubles: Vec<String>,
 }
 
-/// Whether a refusal says only that its tracker cannot tell now: another one may.
+/// Whether a refusal only says that this tracker cannot answer now. Another one may.
 pub(super) fn is_no_answer(kind: ErrorKind) -> bool {
     kind.is_unserved() || kind == ErrorKind::NotSaved || kind == ErrorKind::Busy
 }
 
 /// Whether a refusal says that the login is over.
-pub(super) fn ends_session(kind: ErrorKind) -> bool {
+pub(super) fn ends_login(kind: ErrorKind) -> bool {
     kind == ErrorKind::SessionEnded || kind == ErrorKind::AccountGone
 }
 
 impl Round {
-    /// Whether a tracker may have done what it says it has not.
-    pub(super) fn asked_again(&self, reply: &Reply, ask: &Ask) -> bool {
+    /// Whether the tracker may have carried out a write although it reports that it did not.
+    pub(super) fn may_be_done(&self, reply: &Reply, ask: &Ask) -> bool {
         let unsaved = matches!(&reply.result, Err(refused) if refused.kind == ErrorKind::NotSaved);
         unsaved && ask.is_write()
     }
 
-    /// A tracker is not of our cluster.
+    /// A tracker could not prove that it is of our cluster.
     pub(super) fn on_untrusted(&mut self, error: TrustError) {
         self.untrusted = Some(error);
     }
 
-    /// A tracker did not answer, for this reason; it may only have been `late`.
+    /// A tracker did not answer. `late` says that it might have, given more time.
     pub(super) fn on_silence(&mut self, what: String, late: bool) {
         self.late |= late;
         self.troubles.push(what);
     }
 
-    /// Gives a reply back if it is the last word.
+    /// Returns the reply if no other tracker has to be asked.
     pub(super) fn weigh(&mut self, reply: Reply) -> Option<Reply> {
         let Err(refused) = &reply.result else {
             return Some(reply);
         };
         let kind = refused.kind;
         self.is_starting |= kind == ErrorKind::Starting;
-        self.ended += usize::from(ends_session(kind));
-        if !ends_session(kind) && !is_no_answer(kind) {
+        self.ended += usize::from(ends_login(kind));
+        if !ends_login(kind) && !is_no_answer(kind) {
             return Some(reply);
         }
         let weaker =
@@ -75,17 +76,17 @@ impl Round {
         None
     }
 
-    /// No reply was the last word. `sent` is whether a tracker was asked that gave no answer.
-    pub(super) fn end(mut self, sent: bool) -> Result<Told, AccountError> {
+    /// No reply ended the round. `sent` says that a tracker got the request and did not answer.
+    pub(super) fn end(mut self, sent: bool) -> Result<RoundReply, AccountError> {
         if let Some(reply) = self.refused {
-            // A tracker that does not answer may know more of a session than one that does.
+            // A tracker that did not answer may know the login better.
             let unanimous = self.ended == self.asked;
             match &reply.result {
-                Err(refused) if ends_session(refused.kind) && !unanimous => {
+                Err(refused) if ends_login(refused.kind) && !unanimous => {
                     self.troubles
                         .push(format!("the one that answers says: {refused}"));
                 }
-                _ => return Ok(Told { reply, unanimous }),
+                _ => return Ok(RoundReply { reply, unanimous }),
             }
         }
         match self.untrusted {
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_tracker_may_know_better_is_not_the_last_word() {
+    fn a_refusal_that_another_tracker_may_not_repeat_does_not_end_the_round() {
         for (kind, is_last) in [
             ("name-taken", true),
             ("login-refused", true),
@@ -136,7 +137,7 @@ mod tests {
         }
         let mut round = Round::default();
         assert!(round.weigh(reply(Ok(Answer::Done))).is_some());
-        // Of several refusals that of a tracker that serves counts.
+        // Of several refusals, the one of a tracker that serves counts.
         for kind in [
             "starting",
             "not-serving",
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_over_if_no_silent_tracker_may_know_better() {
+    fn a_login_is_over_only_if_all_trackers_agree() {
         let round = |troubles: &[&str]| {
             let mut round = Round {
                 asked: 1 + troubles.len(),
@@ -161,8 +162,8 @@ mod tests {
             round.troubles = troubles.iter().map(ToString::to_string).collect();
             round
         };
-        let told = round(&[]).end(false).unwrap();
-        assert!(told.unanimous);
+        let counted = round(&[]).end(false).unwrap();
+        assert!(counted.unanimous);
         let error = round(&["x: gone"]).end(false).unwrap_err();
         assert_eq!(error.kind(), "unreachable");
         assert!(
@@ -170,10 +171,10 @@ mod tests {
                 .to_string()
                 .contains("x: gone; the one that answers says: why")
         );
-        // One that ended it as it was asked to, and said nothing, left a receipt by which the other says that it is done.
+        // The silent tracker may have ended the login as it was asked to.
         let error = round(&["x: gone"]).end(true).unwrap_err();
         assert_eq!(error.kind(), "unreachable");
-        // One that answers and cannot tell may know better, too, and so may one that is not trusted.
+        // A tracker that cannot answer now, or is not trusted, may know better too.
         for kind in ["busy", "not-saved", "not-serving", "starting"] {
             for kinds in [[kind, "session-ended"], ["session-ended", kind]] {
                 let mut round = Round {
@@ -183,8 +184,8 @@ mod tests {
                 for kind in kinds {
                     round.weigh(reply(Err(kind)));
                 }
-                let told = round.end(false).map(|told| told.unanimous);
-                assert!(!told.unwrap_or_default(), "{kinds:?}");
+                let unanimous = round.end(false).map(|reply| reply.unanimous);
+                assert!(!unanimous.unwrap_or_default(), "{kinds:?}");
             }
         }
         let mut round = Round {

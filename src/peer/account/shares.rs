@@ -1,30 +1,30 @@
-//! What a user asks about the shares of groups: certificates, catalogues, announces.
+//! What a user asks trackers about the shares of groups: certificates, catalogues, announces.
 
-use super::{Account, AccountError, draw, ends_session, is_no_answer};
+use super::{Account, AccountError, draw, ends_login, is_no_answer};
 use crate::certificate::MemberKey;
 use crate::torrent::Info;
 use crate::wire::access::{Announces, Answer, Ask, ErrorKind, FileEntry, KeyRequest, Peers, Place};
 use crate::wire::control::{InfoPart, InfoParts};
 use crate::wire::name::Label;
 
-/// How often an upload is begun, as trackers that go take its parts with them.
+/// The most tries of one upload. A tracker that goes down loses the parts that it had.
 const UPLOADS: u32 = 4;
 
 impl Account {
-    /// A certificate (DER) of a group's authority for our key, and that of the authority itself (PEM).
+    /// A certificate (DER) for our key by a group's authority, and the authority's own (PEM).
     pub(crate) fn certify(
         &self,
         group: &Label,
         key: &MemberKey,
     ) -> Result<(Vec<u8>, Vec<u8>), AccountError> {
-        let session = self.current()?;
-        let request = key.request(session.token.as_bytes());
+        let login = self.current()?;
+        let request = key.request(login.token.as_bytes());
         let request = request.map_err(|error| AccountError::Certificate(error.to_string()))?;
         let ask = Ask::Certify {
             group: group.clone(),
             request: KeyRequest(request),
         };
-        match self.ask(&ask, Some(&session))? {
+        match self.ask(&ask, Some(&login))? {
             Answer::Certificate { leaf, authority } => Ok((leaf, authority)),
             _ => Err(AccountError::OtherAnswer(ask.kind())),
         }
@@ -40,7 +40,7 @@ impl Account {
             let (end, total) = (part.end(), part.total());
             let group = group.clone();
             match self.ask_done(&Ask::Publish { write, group, part }) {
-                // Another tracker than that of the parts before.
+                // This tracker does not have the parts before: another one took them.
                 Err(AccountError::Refused(refused))
                     if refused.kind == ErrorKind::BadRequest && offset > 0 && begun < UPLOADS =>
                 {
@@ -65,7 +65,7 @@ impl Account {
     }
 
     fn raw_metainfo(&self, group: &Label, name: &str) -> Result<Vec<u8>, AccountError> {
-        let session = self.current()?;
+        let login = self.current()?;
         let mut parts = InfoParts::new();
         loop {
             let ask = Ask::Metainfo {
@@ -73,7 +73,7 @@ impl Account {
                 name: sent_name(name)?,
                 offset: parts.offset(),
             };
-            let Answer::Metainfo(part) = self.ask(&ask, Some(&session))? else {
+            let Answer::Metainfo(part) = self.ask(&ask, Some(&login))? else {
                 return Err(AccountError::OtherAnswer(ask.kind()));
             };
             let whole = parts.add(&part);
@@ -93,22 +93,22 @@ impl Account {
         })
     }
 
-    /// Announces to a group's swarms at every tracker; hands on what each answers. It is done if any tracker answered; what
-    /// keeps others from it, if anything does, is given back.
+    /// Announces to a group's swarms at every tracker, and passes on each answer. One tracker that
+    /// accepts is enough. Returns the trouble with the others, if there is any.
     pub(crate) fn announce(
         &self,
         announces: Announces,
         mut found: impl FnMut(Peers),
     ) -> Result<Option<String>, AccountError> {
-        let session = self.current()?;
+        let login = self.current()?;
         let asked = announces.swarms().len();
         let ask = Ask::Announce(announces);
         let (mut taken, mut refused, mut troubles) = (false, None, Vec::new());
         self.trackers
-            .ask_all(&ask, Some(&session.token), |told| match told {
+            .ask_all(&ask, Some(&login.token), |answered| match answered {
                 Ok(reply) => {
                     if let Some(renewed) = &reply.renewed
-                        && let Err(error) = self.replace(&session.token, Some(renewed))
+                        && let Err(error) = self.replace(&login.token, Some(renewed))
                     {
                         troubles.push(error.to_string());
                     }
@@ -120,7 +120,7 @@ impl Account {
                         Ok(_) => {
                             troubles.push(AccountError::OtherAnswer(ask.kind()).to_string());
                         }
-                        // It says nothing of the session, nor of what is asked for.
+                        // The refusal says nothing about the login or the announce.
                         Err(error) if is_no_answer(error.kind) => {
                             troubles.push(error.to_string());
                         }
@@ -134,10 +134,10 @@ impl Account {
                 troubles.extend(refused.map(|refused| refused.to_string()));
                 Ok(Some(troubles.join("; ")).filter(|troubles| !troubles.is_empty()))
             }
-            // A tracker that does not answer may know better.
+            // A tracker that did not answer may know better.
             Some(refused) if troubles.is_empty() => {
-                if ends_session(refused.kind) {
-                    self.replace(&session.token, None)?;
+                if ends_login(refused.kind) {
+                    self.replace(&login.token, None)?;
                 }
                 Err(AccountError::Refused(refused))
             }
@@ -169,7 +169,7 @@ impl Account {
     }
 }
 
-/// A share's name as it is sent; one that cannot be sent is no share's.
+/// A share's name as the protocol carries it. A name that it cannot carry belongs to no share.
 fn sent_name(name: &str) -> Result<Place, AccountError> {
     Place::new(name).ok_or_else(|| AccountError::NoSuchName(name.chars().take(80).collect()))
 }

@@ -1,18 +1,22 @@
-//! Requests to the trackers of TRACKER_INFO: which one is asked, over which line, and which one next.
+//! Requests to the trackers of TRACKER_INFO: which tracker is asked, and which one next.
 //!
-//! In scope: trying one tracker after the other, going back to the first when it answers again, using an open line again.
-//! Out of scope: what is asked, and whose session it is.
+//! In scope: trying one tracker after the other, returning to the first one when it answers again,
+//! reusing an open control connection. Out of scope: what is asked, and whose login it is.
 //!
-//! The first tracker listed is asked as long as it answers. One that fails, or does not serve, is asked last for a while:
-//! a second at first, longer each time. A request that a tracker took and did not answer goes on at the next one, under
-//! the same [`WriteId`](crate::wire::access::WriteId) if it is a write, so that it is done once. While nobody serves but one
-//! is about to, that one is waited for, [`STARTING`] at most.
+//! The first listed tracker is asked while it answers. A tracker that fails, or does not serve, is
+//! asked last for a while: one second at first, then longer each time. A request that a tracker took
+//! and did not answer goes to the next tracker. A write keeps its
+//! [`WriteId`](crate::wire::access::WriteId), so that it is carried out once. While no tracker serves
+//! but one has just started, the request waits for that one, [`STARTING`] at most.
 //!
-//! Locks: `known`, for a look or an insertion; a line is taken out to be used.
+//! Locks: `known`, for a look or an insertion. A connection is taken out while it is used.
 
-use super::{AccountError, Round, Told, TrackerLineError, line::OpenLine, line::Patience};
+use super::{
+    AccountError, ConnectionError, Round, RoundReply,
+    connection::{ControlConnection, Patience},
+};
 use crate::net::{FrameIoError, Names};
-use crate::peer::{FirstUse, TrackerLine, TrackerState, Trust, TrustError};
+use crate::peer::{ControlStatus, FirstUse, TrackerState, Trust, TrustError};
 use crate::system::lock;
 use crate::wire::access::{Answer, Ask, ClusterView, Reply, Token};
 use crate::wire::{HostPort, TrackerInfo};
@@ -27,19 +31,20 @@ use std::time::{Duration, Instant};
 const STARTING: Duration = Duration::from_secs(5);
 /// How long looking up the name of a tracker may take.
 const LOOK_UP: Duration = Duration::from_secs(2);
-/// The pause between two looks at them.
+/// The pause between two rounds while a tracker starts.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long a tracker that failed is asked last: at first, and at most. It doubles with each failure.
+/// How long a tracker that failed is asked last: at first, and at most. The time doubles with each
+/// failure.
 const AVOIDED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// Is told of a cluster that is met for the first time.
+/// A function that is called when a cluster is met for the first time.
 #[derive(Clone)]
 pub struct FirstUseNotice(Arc<dyn Fn(FirstUse<'_>) + Send + Sync>);
 
 impl FirstUseNotice {
-    /// Calls that.
-    pub fn new(tell: impl Fn(FirstUse<'_>) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(tell))
+    /// Wraps the function.
+    pub fn new(notify: impl Fn(FirstUse<'_>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(notify))
     }
 }
 
@@ -49,9 +54,9 @@ impl fmt::Debug for FirstUseNotice {
     }
 }
 
-/// The trackers a peer may ask.
+/// The trackers of TRACKER_INFO, and what is known of them.
 #[derive(Debug)]
-pub(super) struct Trackers {
+pub(super) struct ClusterTrackers {
     tracker_info: PathBuf,
     folder: PathBuf,
     first_use: FirstUseNotice,
@@ -62,28 +67,28 @@ pub(super) struct Trackers {
 /// What is remembered of a tracker.
 #[derive(Debug, Default)]
 struct Known {
-    /// A line that nobody uses at the moment.
-    idle: Option<OpenLine>,
+    /// A connection that no request uses at the moment.
+    idle: Option<ControlConnection>,
     failures: u32,
-    /// Until when others are asked before it.
+    /// Until then, others are asked first.
     avoided: Option<Instant>,
 }
 
-/// Why one tracker gave no answer.
+/// Why one tracker brought no answer.
 enum Trouble {
-    /// It is not the one it should be.
+    /// It cannot prove that it is of this cluster.
     Untrusted(TrustError),
-    /// It was not reached, or said nothing that can be used.
+    /// It was not reached, or sent nothing that can be used.
     Silent {
         what: String,
-        /// Whether it had been asked.
+        /// Whether it may have got the request.
         sent: bool,
         /// Whether it might have answered later.
         late: bool,
     },
 }
 
-impl Trackers {
+impl ClusterTrackers {
     pub(super) fn new(tracker_info: PathBuf, folder: &Path, first_use: FirstUseNotice) -> Self {
         Self {
             tracker_info,
@@ -97,10 +102,10 @@ impl Trackers {
     /// Asks the first tracker that answers.
     ///
     /// # Errors
-    /// When none does, or one is not to be trusted and none of the others answers.
-    pub(super) fn ask(&self, ask: &Ask, token: Option<&Token>) -> Result<Told, AccountError> {
+    /// When none answers, or one cannot be trusted and none of the others answers.
+    pub(super) fn ask(&self, ask: &Ask, token: Option<&Token>) -> Result<RoundReply, AccountError> {
         let begun = Instant::now();
-        let mut again = false;
+        let mut may_be_done = false;
         let mut patient = false;
         loop {
             let info = self.info()?;
@@ -117,15 +122,15 @@ impl Trackers {
                 };
                 match self.ask_at(tracker, &trust, ask, token, patience) {
                     Ok(reply) => {
-                        again |= round.asked_again(&reply, ask);
+                        may_be_done |= round.may_be_done(&reply, ask);
                         if let Some(reply) = round.weigh(reply) {
                             let unanimous = true;
-                            return Ok(Told { reply, unanimous });
+                            return Ok(RoundReply { reply, unanimous });
                         }
                     }
                     Err(Trouble::Untrusted(error)) => round.on_untrusted(error),
                     Err(Trouble::Silent { what, sent, late }) => {
-                        again |= sent;
+                        may_be_done |= sent;
                         round.on_silence(what, late);
                     }
                 }
@@ -138,12 +143,12 @@ impl Trackers {
                 patient = true;
                 continue;
             }
-            return round.end(again);
+            return round.end(may_be_done);
         }
     }
 
-    /// Asks every tracker that may answer, one after the other, and hands each reply on. One that failed lately is left
-    /// out for a while.
+    /// Asks all trackers, one after the other, and passes each reply to `each`. A tracker that
+    /// failed lately is left out for a while.
     pub(super) fn ask_all(
         &self,
         ask: &Ask,
@@ -179,8 +184,8 @@ impl Trackers {
         }
     }
 
-    /// How each tracker listed does now, in their order; nobody is waited for any longer than for a moment.
-    pub(super) fn status(&self) -> Vec<TrackerLine> {
+    /// The state of each listed tracker, asked now, in their order. Waits 3.5 s at most.
+    pub(super) fn status(&self) -> Vec<ControlStatus> {
         let Ok(info) = self.info() else {
             return Vec::new();
         };
@@ -194,18 +199,18 @@ impl Trackers {
                 })
                 .collect();
             let silent = || Trouble::silent("it could not be asked".to_owned());
-            let told = asked.into_iter().map(|thread| match thread {
+            let views = asked.into_iter().map(|thread| match thread {
                 Ok(thread) => thread.join().unwrap_or_else(|_| Err(silent())),
                 Err(_) => Err(silent()),
             });
-            told.collect()
+            views.collect()
         });
         let lag = |number| {
-            let told = views.iter().flatten();
-            told.filter_map(|view| view.lag(number)).max()
+            let answered = views.iter().flatten();
+            answered.filter_map(|view| view.lag(number)).max()
         };
-        let lines = info.addresses.iter().zip(&views).zip(1..);
-        lines
+        let trackers = info.addresses.iter().zip(&views).zip(1..);
+        trackers
             .map(|((tracker, view), number)| {
                 let (state, trouble) = match view {
                     Ok(view) if view.serving => (TrackerState::Serving, None),
@@ -217,7 +222,7 @@ impl Trackers {
                         (TrackerState::Unreachable, Some(what.clone()))
                     }
                 };
-                TrackerLine {
+                ControlStatus {
                     tracker: tracker.to_string(),
                     state,
                     lag: lag(number),
@@ -237,9 +242,7 @@ impl Trackers {
         )?;
         match reply.result {
             Ok(Answer::Cluster(view)) => Ok(view),
-            Ok(_) => Err(Trouble::silent(
-                "it gave an answer to another question".to_owned(),
-            )),
+            Ok(_) => Err(Trouble::silent("it answered another question".to_owned())),
             Err(refused) => Err(Trouble::silent(refused.to_string())),
         }
     }
@@ -248,7 +251,7 @@ impl Trackers {
         Trust::new(info.fingerprint, &self.folder, &*self.first_use.0)
     }
 
-    /// Asks one tracker, over a line that is open if there is one.
+    /// Asks one tracker, over an open connection if there is one.
     fn ask_at(
         &self,
         tracker: &HostPort,
@@ -258,8 +261,8 @@ impl Trackers {
         patience: Patience,
     ) -> Result<Reply, Trouble> {
         let mut sent_before = false;
-        let late = |error: TrackerLineError, sent| {
-            self.failed(tracker);
+        let late = |error: ConnectionError, sent| {
+            self.on_failed(tracker);
             let what = format!("the tracker at {tracker}: {error}");
             let late = true;
             Err(Trouble::Silent { what, sent, late })
@@ -267,35 +270,36 @@ impl Trackers {
         let idle = lock(&self.known)
             .get_mut(tracker)
             .and_then(|it| it.idle.take());
-        if let Some(mut line) = idle.filter(OpenLine::is_fresh) {
-            // A machine that is gone would cost as long as an answer may take.
+        if let Some(mut connection) = idle.filter(ControlConnection::is_fresh) {
+            // A machine that is gone would cost the whole time that an answer may take.
             if patience.is_worth_a_look()
-                && let Err(error) = line.ask(&Ask::Cluster, None, Patience::GLANCE.answer)
-                && let TrackerLineError::Frame(FrameIoError::TooSlow(_)) = error
+                && let Err(error) = connection.ask(&Ask::Cluster, None, Patience::GLANCE.answer)
+                && let ConnectionError::Frame(FrameIoError::TooSlow(_)) = error
             {
                 return late(error, false);
             }
-            match line.ask(ask, token, patience.answer) {
-                Ok(reply) => return Ok(self.answered(tracker, line, reply)),
-                // It holds the line and says nothing: so it would on another one.
-                Err(error @ TrackerLineError::Frame(FrameIoError::TooSlow(_))) => {
+            match connection.ask(ask, token, patience.answer) {
+                Ok(reply) => return Ok(self.on_answered(tracker, connection, reply)),
+                // It is silent on an open connection: it would be silent on a new one.
+                Err(error @ ConnectionError::Frame(FrameIoError::TooSlow(_))) => {
                     return late(error, true);
                 }
                 Err(error) => {
-                    log::debug!("a line to {tracker} was of no more use: {error}");
+                    log::debug!("the open connection to {tracker} broke: {error}");
                     sent_before = true;
                 }
             }
         }
-        let told = self.ask_anew(tracker, trust, ask, token, patience);
-        told.map_err(|mut trouble| {
-            self.failed(tracker);
-            if let Trouble::Silent { sent, .. } = &mut trouble {
-                *sent |= sent_before;
-            }
-            trouble
-        })
-        .map(|(line, reply)| self.answered(tracker, line, reply))
+        let asked = self.ask_anew(tracker, trust, ask, token, patience);
+        asked
+            .map_err(|mut trouble| {
+                self.on_failed(tracker);
+                if let Trouble::Silent { sent, .. } = &mut trouble {
+                    *sent |= sent_before;
+                }
+                trouble
+            })
+            .map(|(connection, reply)| self.on_answered(tracker, connection, reply))
     }
 
     fn ask_anew(
@@ -305,13 +309,13 @@ impl Trackers {
         ask: &Ask,
         token: Option<&Token>,
         patience: Patience,
-    ) -> Result<(OpenLine, Reply), Trouble> {
+    ) -> Result<(ControlConnection, Reply), Trouble> {
         let found = self.names.addresses(tracker, LOOK_UP);
         let found = found.map_err(|error| Trouble::silent(format!("{tracker}: {error}")))?;
         let mut trouble = Trouble::silent(format!("{tracker} has no address"));
         for address in found {
-            let mut line = match OpenLine::open(trust, address, patience) {
-                Ok(line) => line,
+            let mut connection = match ControlConnection::open(trust, address, patience) {
+                Ok(connection) => connection,
                 Err(error) if error.may_pass() => {
                     trouble = Trouble::Silent {
                         what: error.to_string(),
@@ -322,11 +326,11 @@ impl Trackers {
                 }
                 Err(error) => return Err(Trouble::Untrusted(error)),
             };
-            match line.ask(ask, token, patience.answer) {
-                Ok(reply) => return Ok((line, reply)),
+            match connection.ask(ask, token, patience.answer) {
+                Ok(reply) => return Ok((connection, reply)),
                 Err(error) => {
                     let what = format!("the tracker at {address}: {error}");
-                    let late = matches!(error, TrackerLineError::Frame(FrameIoError::TooSlow(_)));
+                    let late = matches!(error, ConnectionError::Frame(FrameIoError::TooSlow(_)));
                     let sent = true;
                     return Err(Trouble::Silent { what, sent, late });
                 }
@@ -335,7 +339,7 @@ impl Trackers {
         Err(trouble)
     }
 
-    /// The trackers listed: those that have failed lately last.
+    /// The listed trackers; those that failed lately come last.
     fn in_order<'a>(&self, info: &'a TrackerInfo) -> Vec<&'a HostPort> {
         let mut order: Vec<&HostPort> = info.addresses.iter().collect();
         order.sort_by_cached_key(|tracker| self.is_avoided(tracker));
@@ -348,7 +352,12 @@ impl Trackers {
         until.is_some_and(|until| Instant::now() < until)
     }
 
-    fn answered(&self, tracker: &HostPort, line: OpenLine, reply: Reply) -> Reply {
+    fn on_answered(
+        &self,
+        tracker: &HostPort,
+        connection: ControlConnection,
+        reply: Reply,
+    ) -> Reply {
         let mut known = lock(&self.known);
         let known = known.entry(tracker.clone()).or_default();
         let serves = !matches!(&reply.result, Err(refused) if refused.kind.is_unserved());
@@ -360,11 +369,11 @@ impl Trackers {
         } else {
             known.avoided = Some(Instant::now() + AVOIDED.0);
         }
-        known.idle = Some(line);
+        known.idle = Some(connection);
         reply
     }
 
-    fn failed(&self, tracker: &HostPort) {
+    fn on_failed(&self, tracker: &HostPort) {
         let mut known = lock(&self.known);
         let known = known.entry(tracker.clone()).or_default();
         let pause = AVOIDED.0 * (1 << known.failures.min(8));
@@ -373,7 +382,7 @@ impl Trackers {
         known.idle = None;
     }
 
-    /// The file is read before each new attempt: it may be written or changed while the peer runs.
+    /// Reads TRACKER_INFO, which may be written or changed while the peer runs.
     fn info(&self) -> Result<TrackerInfo, AccountError> {
         let shown = self.tracker_info.display();
         let unusable =

@@ -273,7 +273,7 @@ impl Plan {
                 url: url.clone(),
                 reachable: former.reachable.max(task.reached()),
                 trouble: former.trouble.or_else(trouble),
-                line: None,
+                control: None,
             };
             trackers.insert(url, status);
         }

@@ -42,13 +42,13 @@ impl Peer {
     /// The trackers of TRACKER_INFO, in their order and asked now, then others that are announced to.
     fn trackers(&self) -> Vec<TrackerStatus> {
         let mut announced = self.services.announcer.status();
-        let listed = self.account().trackers().into_iter().map(|line| {
-            let url = announce::url_of(&line.tracker);
+        let listed = self.account().trackers().into_iter().map(|control| {
+            let url = announce::url_of(&control.tracker);
             let at = announced.iter().position(|status| status.url == url);
             let status = at.map(|at| announced.remove(at));
             TrackerStatus {
                 url,
-                line: Some(line),
+                control: Some(control),
                 ..status.unwrap_or_default()
             }
         });

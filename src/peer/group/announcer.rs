@@ -4,8 +4,8 @@
 //! no longer. Out of scope: what is due when (`crate::peer::announce`), what one announce says and
 //! what follows from its answer (`attempt`).
 
-use super::attempt::{Due, GroupTrackers, OfGroup, suspended_until};
-use super::{Group, Speaker};
+use super::client::{Due, GroupTrackers, OfGroup, suspended_until};
+use super::{Group, GroupClient};
 use crate::peer::announce::{Notice, Outcome, Pace, Schedule};
 use crate::peer::{Account, Membership, Trackers, Transfer};
 use crate::system::{lock, recover};
@@ -108,7 +108,7 @@ impl GroupAnnouncer {
     }
 
     /// Tells that everything ends here, without waiting for longer than a moment. Nothing is announced after that.
-    pub(crate) fn farewell(&self, speaker: Speaker) {
+    pub(crate) fn farewell(&self, group_client: GroupClient) {
         let mut told = lock(&self.schedule).farewell();
         self.changed.notify_all();
         if told.is_empty() {
@@ -125,7 +125,7 @@ impl GroupAnnouncer {
                     let stopped = batch
                         .iter()
                         .map(|told| (&*told.payload.transfer, Some(Event::Stopped)));
-                    if speaker.say(stopped, drop).is_err() {
+                    if group_client.say(stopped, drop).is_err() {
                         break;
                     }
                 }
@@ -141,14 +141,14 @@ impl GroupAnnouncer {
     /// Works on what is due until the peer stops. Runs on the thread `group-announce`.
     ///
     /// Calls `look` once a second, also while nothing is due.
-    pub(crate) fn run(&self, speaker: &Speaker, look: &dyn Fn()) {
+    pub(crate) fn run(&self, group_client: &GroupClient, look: &dyn Fn()) {
         let mut looked = Instant::now();
         while let Some(due) = self.next_due() {
             if looked.elapsed() >= LOOK {
                 look();
                 looked = Instant::now();
             }
-            for (due, outcome) in due.iter().zip(speaker.attempt(&due)) {
+            for (due, outcome) in due.iter().zip(group_client.attempt(&due)) {
                 self.settle(due, outcome);
             }
         }

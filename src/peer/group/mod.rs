@@ -5,11 +5,11 @@
 //! members no longer. Out of scope: commands, the handshakes (`net`), and what a tracker decides.
 
 mod announcer;
-mod attempt;
+mod client;
 mod groups;
 mod members;
 
 pub(super) use announcer::{GroupAnnouncer, MemberAnnouncer};
-pub(super) use attempt::Speaker;
+pub(super) use client::GroupClient;
 pub(super) use groups::{Group, Groups};
 pub(super) use members::look_at_links;

@@ -3,7 +3,7 @@
 use crate::torrent::Info;
 use crate::wire::control::{InfoPart, MAX_PAGE, MAX_PART, PartError};
 
-/// Bytes of a part in its message beside its own: keys and numbers.
+/// Bytes of keys and numbers around one part in its message.
 const OVERHEAD: usize = 64;
 
 /// The parts of all of `infos` in order, as many to a request as fit.

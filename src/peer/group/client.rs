@@ -50,7 +50,7 @@ impl OfGroup {
 
 /// Makes announces, in the name of the user who is logged in.
 #[derive(Clone, Debug)]
-pub(crate) struct Speaker {
+pub(crate) struct GroupClient {
     pub(crate) peer_id: PeerId,
     /// Where this peer listens.
     pub(crate) address: SocketAddr,
@@ -78,7 +78,7 @@ struct Answers {
     uncertified: Option<Outcome>,
 }
 
-impl Speaker {
+impl GroupClient {
     /// Makes the announces, with a certificate at hand, and acts on the answers. All of `due` is of
     /// one group.
     pub(super) fn attempt(&self, due: &[Due]) -> Vec<Outcome> {

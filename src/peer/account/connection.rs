@@ -1,6 +1,6 @@
-//! One open line to a tracker: a request, its reply, and how long each may take.
+//! One open control connection: a request, its reply, and how long each may take.
 
-use super::TrackerLineError;
+use super::ConnectionError;
 use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
 use crate::peer::{Trust, TrustError};
 use crate::wire::access::{Ask, MAX_FIRST_FRAME, MAX_FRAME, Reply, Request, Token};
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 /// How long a request may take to be sent, and a reply that has begun to arrive.
 const SEND: Duration = Duration::from_secs(10);
-/// How long a line may have been silent to be used again; trackers close lines that are silent for longer.
+/// A connection that was silent for longer is not used again: trackers close it about then.
 const REUSE: Duration = Duration::from_secs(20);
 
-/// How long a write may take while there are other trackers.
+/// How long a tracker may take for a write while there are other trackers.
 const WRITE: Duration = Duration::from_secs(4);
 
 /// How long a tracker may take.
@@ -24,25 +24,27 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// With a tracker beside which there is no other to ask. A log-in may wait for others that are being checked.
+    /// For a tracker when there is no other one. A log-in may wait while the tracker checks the
+    /// passwords of others.
     pub(super) const LONG: Self = Self {
         connection: Duration::from_secs(5),
         handshake: Duration::from_secs(10),
         answer: Duration::from_secs(30),
     };
-    /// With one that is asked only how it does.
+    /// For a question whether a tracker answers at all.
     pub(super) const GLANCE: Self = Self {
         connection: Duration::from_secs(1),
         handshake: Duration::from_millis(1_500),
         answer: Duration::from_secs(1),
     };
 
-    /// Whether it is long for a tracker beside which there are others: it is seen first whether the tracker answers at all.
+    /// Whether the answer may take so long that it pays to ask first whether the tracker answers
+    /// at all.
     pub(super) fn is_worth_a_look(self) -> bool {
         self.connection == Self::GLANCE.connection && self.answer > WRITE
     }
 
-    /// With one while there are others to go on at. A write may wait two seconds for the tracker's twin.
+    /// For a tracker while there are others. A write may wait two seconds for another replica.
     pub(super) fn short(ask: &Ask) -> Self {
         let answer = match ask {
             Ask::CreateUser { .. } | Ask::Login { .. } | Ask::ChangePassword { .. } => 12,
@@ -56,17 +58,17 @@ impl Patience {
     }
 }
 
-/// A line that is up.
+/// An open control connection.
 #[derive(Debug)]
-pub(super) struct OpenLine {
+pub(super) struct ControlConnection {
     stream: TlsStream,
     last_id: u32,
     used: Instant,
-    /// Whether a session was shown on it, so that long requests are taken.
+    /// Whether a token was shown on it: before that, the tracker accepts short frames only.
     is_known: bool,
 }
 
-impl OpenLine {
+impl ControlConnection {
     pub(super) fn open(
         trust: &Trust<'_>,
         address: SocketAddr,
@@ -81,7 +83,7 @@ impl OpenLine {
         })
     }
 
-    /// Whether the tracker should still hold it.
+    /// Whether the tracker should still have it open.
     pub(super) fn is_fresh(&self) -> bool {
         self.used.elapsed() < REUSE
     }
@@ -91,7 +93,7 @@ impl OpenLine {
         ask: &Ask,
         token: Option<&Token>,
         answer: Duration,
-    ) -> Result<Reply, TrackerLineError> {
+    ) -> Result<Reply, ConnectionError> {
         self.last_id = self.last_id.wrapping_add(1);
         let request = Request {
             id: self.last_id,
@@ -105,22 +107,22 @@ impl OpenLine {
         }
         self.is_known |= token.is_some();
         write_frame(&self.stream, &body, MAX_FRAME, SEND.min(answer))?;
-        // A tracker says nothing unasked: nothing of a next frame is lost with this reader.
+        // A tracker sends replies only: this reader never holds a part of a next frame.
         let mut reader = FrameReader::new(&self.stream, MAX_FRAME);
         let body = match reader.next(answer, SEND) {
-            Err(FrameIoError::Closed) => return Err(TrackerLineError::NoAnswer),
+            Err(FrameIoError::Closed) => return Err(ConnectionError::NoAnswer),
             body => body?,
         };
         let reply = Reply::decode(body)?;
         if reply.id != request.id && reply.result.is_ok() {
-            return Err(TrackerLineError::OtherAnswer);
+            return Err(ConnectionError::OtherAnswer);
         }
         self.used = Instant::now();
         Ok(reply)
     }
 }
 
-impl Drop for OpenLine {
+impl Drop for ControlConnection {
     fn drop(&mut self) {
         self.stream.hang_up();
     }

@@ -1,11 +1,11 @@
-//! A peer's line to the tracker of a closed run.
+//! The control connection of a client to the tracker of a closed run.
 //!
-//! In scope: one connection that many threads may ask over at once, signs of life, waiting for the
-//! release and the end. Every wait ends when the line does: a tracker silent for 20 s is dead. Out
-//! of scope: what to report and what to fetch; trying again.
+//! In scope: requests of many threads over one connection, pings, waiting for the release and for
+//! the end of the run. Every wait ends when the connection does: a tracker that is silent for 20 s
+//! is dead. Out of scope: what to report and what to fetch; trying again.
 //!
-//! One thread reads, one sends signs of life; requests are written by whoever asks. Locks:
-//! `writing` alone while the socket is written to, `state` alone and never over I/O.
+//! One thread reads, one sends pings; each request is written by the thread that makes it. Locks:
+//! `writing` alone, while the socket is written to; `state` alone, never over I/O.
 
 mod error;
 mod pages;
@@ -13,7 +13,7 @@ mod pages;
 mod tests;
 
 use super::Trust;
-pub use error::ControlLineError;
+pub use error::RunConnectionError;
 
 use crate::net::{FrameReader, Stop, TlsStream, write_frame};
 use crate::system::{lock, recover};
@@ -29,39 +29,39 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How often the tracker is told that this client lives.
+/// How often a ping tells the tracker that this client lives.
 const PING: Duration = Duration::from_secs(2);
-/// How long the tracker, which answers those, may be silent.
+/// How long the tracker, which answers pings, may be silent.
 const SILENCE: Duration = Duration::from_secs(20);
 /// How long a frame may take to be sent or, once begun, to arrive.
 const FRAME: Duration = Duration::from_secs(10);
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(30);
-/// The number of requests whose answers nobody waits for.
+/// The number of requests for whose answers no thread waits.
 const UNHEARD: u32 = 0;
-/// Bytes of stack of a line's threads.
+/// The stack of each thread of a connection, in bytes.
 const STACK: usize = 256 << 10;
 
-/// An open line to the tracker of a closed run. It is closed when it is dropped.
+/// An open connection to the tracker of a closed run. Dropping it closes it.
 #[derive(Debug)]
-pub struct ControlLine {
+pub struct RunConnection {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Who else has a file.
+/// The other clients that have a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owners {
-    /// Where those listen that live and have it whole, then those that have it in part.
+    /// Where the living ones listen: first those that have all of it, then those that have a part.
     pub addresses: Vec<SocketAddr>,
-    /// How many of them have it whole.
+    /// How many of them have all of it.
     pub whole: u32,
 }
 
 #[derive(Debug)]
 struct Shared {
     stream: TlsStream,
-    /// Whether frames may still be written: none after one that was cut short.
+    /// Whether frames may still be written: not after a frame that was cut short.
     writing: Mutex<bool>,
     state: Mutex<State>,
     changed: Condvar,
@@ -71,15 +71,15 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     last_id: u32,
-    /// The requests that are waited for, with their answers once these have come.
+    /// The requests for which a thread waits, and their answers once they have arrived.
     answers: HashMap<u32, Option<Answer>>,
     released: bool,
     ended: Option<Vec<Line>>,
-    broken: Option<ControlLineError>,
+    broken: Option<RunConnectionError>,
 }
 
-impl ControlLine {
-    /// Connects and says that client `client` listens on `port`.
+impl RunConnection {
+    /// Connects, and reports that client `client` listens on `port`.
     ///
     /// # Errors
     /// When the tracker cannot be reached, is not trusted, or refuses this client.
@@ -88,9 +88,9 @@ impl ControlLine {
         client: ClientNumber,
         port: NonZeroU16,
         trust: &Trust<'_>,
-    ) -> Result<Self, ControlLineError> {
+    ) -> Result<Self, RunConnectionError> {
         let stream = trust.connect(tracker)?;
-        let failed = |source: io::Error| ControlLineError::Thread(Arc::new(source));
+        let failed = |source: io::Error| RunConnectionError::Thread(Arc::new(source));
         let shared = Arc::new(Shared {
             stream,
             writing: Mutex::new(true),
@@ -98,21 +98,21 @@ impl ControlLine {
             changed: Condvar::new(),
             stop: Stop::new(),
         });
-        let mut line = Self {
+        let mut connection = Self {
             shared,
             threads: Vec::new(),
         };
-        line.spawn("control-read", Shared::read).map_err(failed)?;
-        line.spawn("control-ping", Shared::ping).map_err(failed)?;
-        line.ask_ok(Ask::Hello { client, port })?;
-        Ok(line)
+        connection.spawn("control-read", Shared::read).map_err(failed)?;
+        connection.spawn("control-ping", Shared::ping).map_err(failed)?;
+        connection.ask_ok(Ask::Hello { client, port })?;
+        Ok(connection)
     }
 
     /// Reports what this client owns and wants.
     ///
     /// # Errors
-    /// See [`ControlLineError`].
-    pub fn report(&self, owned: &[Info], wanted: &[FileName]) -> Result<(), ControlLineError> {
+    /// See [`RunConnectionError`].
+    pub fn report(&self, owned: &[Info], wanted: &[FileName]) -> Result<(), RunConnectionError> {
         for parts in pages::of_infos(owned) {
             self.ask_ok(Ask::Own { parts: parts? })?;
         }
@@ -126,30 +126,30 @@ impl ControlLine {
     /// Waits until the tracker releases all clients.
     ///
     /// # Errors
-    /// [`ControlLineError::Ended`] when the run ends instead, or what ended the line.
-    pub fn wait_released(&self) -> Result<(), ControlLineError> {
+    /// [`RunConnectionError::Ended`] when the run ends instead, or what ended the connection.
+    pub fn wait_released(&self) -> Result<(), RunConnectionError> {
         self.wait(|state| state.released.then_some(()))
     }
 
-    /// Waits until the run ends; gives what went wrong in it, a line each.
+    /// Waits until the run ends. Returns what went wrong in it, one line each.
     ///
     /// # Errors
-    /// What ended the line instead.
-    pub fn wait_end(&self) -> Result<Vec<Line>, ControlLineError> {
+    /// What ended the connection instead.
+    pub fn wait_end(&self) -> Result<Vec<Line>, RunConnectionError> {
         self.wait(|state| state.ended.clone())
     }
 
-    /// The error that any further request would get: the run has ended, or the line has.
-    pub fn ended(&self) -> Option<ControlLineError> {
+    /// The error that any further request would get: the run or the connection has ended.
+    pub fn ended(&self) -> Option<RunConnectionError> {
         lock(&self.shared.state).broken.clone()
     }
 
-    /// The info dictionary of the file of that name; from then on this client counts among those
-    /// that have a part of it.
+    /// The info dictionary of the file of that name. From then on the tracker counts this client
+    /// among those that have a part of it.
     ///
     /// # Errors
-    /// [`ControlLineError::Refused`] with `NoOwner` when no living client has it; else see [`ControlLineError`].
-    pub fn lookup(&self, name: &FileName) -> Result<Info, ControlLineError> {
+    /// [`RunConnectionError::Refused`] with `NoOwner` when no living client has it; else see [`RunConnectionError`].
+    pub fn lookup(&self, name: &FileName) -> Result<Info, RunConnectionError> {
         let mut parts = InfoParts::new();
         loop {
             let (name, offset) = (name.clone(), parts.offset());
@@ -158,73 +158,73 @@ impl ControlLine {
                 offset,
             };
             let Answer::Info { part } = self.ask(ask)? else {
-                return Err(ControlLineError::OtherAnswer("lookup"));
+                return Err(RunConnectionError::OtherAnswer("lookup"));
             };
             if let Some(raw) = parts.add(&part)? {
                 let info = Info::parse(&raw)?;
                 if *info.name() != name {
-                    return Err(ControlLineError::OtherAnswer("lookup"));
+                    return Err(RunConnectionError::OtherAnswer("lookup"));
                 }
                 return Ok(info);
             }
         }
     }
 
-    /// Who else has the file with that info-hash.
+    /// The other clients that have the file with that info-hash.
     ///
     /// # Errors
-    /// See [`ControlLineError`].
-    pub fn owners(&self, info_hash: InfoHash) -> Result<Owners, ControlLineError> {
+    /// See [`RunConnectionError`].
+    pub fn owners(&self, info_hash: InfoHash) -> Result<Owners, RunConnectionError> {
         match self.ask(Ask::Owners { info_hash })? {
             Answer::Owners { addresses, whole } => Ok(Owners { addresses, whole }),
-            _ => Err(ControlLineError::OtherAnswer("owners")),
+            _ => Err(RunConnectionError::OtherAnswer("owners")),
         }
     }
 
-    /// Says that a wanted file is whole and checked.
+    /// Reports that a wanted file is complete and verified.
     ///
     /// # Errors
-    /// See [`ControlLineError`].
-    pub fn complete(&self, name: &FileName) -> Result<(), ControlLineError> {
+    /// See [`RunConnectionError`].
+    pub fn complete(&self, name: &FileName) -> Result<(), RunConnectionError> {
         let name = name.clone();
         self.ask_ok(Ask::Complete { name })
     }
 
-    /// Says that a wanted file cannot be had, and why.
+    /// Reports that a wanted file cannot be fetched, and why.
     ///
     /// # Errors
-    /// See [`ControlLineError`].
-    pub fn failed(&self, name: &FileName, reason: &str) -> Result<(), ControlLineError> {
+    /// See [`RunConnectionError`].
+    pub fn failed(&self, name: &FileName, reason: &str) -> Result<(), RunConnectionError> {
         let (name, reason) = (name.clone(), Line::new(reason));
         self.ask_ok(Ask::Failed { name, reason })
     }
 
-    /// Says that every wanted file is complete or failed.
+    /// Reports that every wanted file is complete or has failed.
     ///
     /// # Errors
-    /// See [`ControlLineError`].
-    pub fn finished(&self) -> Result<(), ControlLineError> {
+    /// See [`RunConnectionError`].
+    pub fn finished(&self) -> Result<(), RunConnectionError> {
         match self.ask_ok(Ask::Finished) {
-            // The last to finish may hear of the end first.
-            Err(ControlLineError::Ended(_)) => Ok(()),
+            // The last client to finish may receive the end of the run first.
+            Err(RunConnectionError::Ended(_)) => Ok(()),
             answered => answered,
         }
     }
 
-    /// Ends the line; whoever waits on it gets [`ControlLineError::Stopped`].
+    /// Ends the connection. Every thread that waits on it gets [`RunConnectionError::Stopped`].
     pub fn stop(&self) {
-        self.shared.end(ControlLineError::Stopped);
+        self.shared.end(RunConnectionError::Stopped);
     }
 
-    fn ask_ok(&self, ask: Ask) -> Result<(), ControlLineError> {
+    fn ask_ok(&self, ask: Ask) -> Result<(), RunConnectionError> {
         let kind = ask.kind();
         match self.ask(ask)? {
             Answer::Ok => Ok(()),
-            _ => Err(ControlLineError::OtherAnswer(kind)),
+            _ => Err(RunConnectionError::OtherAnswer(kind)),
         }
     }
 
-    fn ask(&self, ask: Ask) -> Result<Answer, ControlLineError> {
+    fn ask(&self, ask: Ask) -> Result<Answer, RunConnectionError> {
         let kind = ask.kind();
         let id = {
             let mut state = lock(&self.shared.state);
@@ -248,17 +248,17 @@ impl ControlLine {
         let mut state = recover(waited).0;
         match state.answers.remove(&id).flatten() {
             Some(Answer::Error { kind, message }) => {
-                Err(ControlLineError::Refused { kind, message })
+                Err(RunConnectionError::Refused { kind, message })
             }
             Some(answer) => Ok(answer),
             None => Err(state
                 .broken
                 .clone()
-                .unwrap_or(ControlLineError::NoAnswer(kind))),
+                .unwrap_or(RunConnectionError::NoAnswer(kind))),
         }
     }
 
-    fn wait<T>(&self, mut found: impl FnMut(&State) -> Option<T>) -> Result<T, ControlLineError> {
+    fn wait<T>(&self, mut found: impl FnMut(&State) -> Option<T>) -> Result<T, RunConnectionError> {
         let mut state = lock(&self.shared.state);
         loop {
             if let Some(found) = found(&state) {
@@ -267,7 +267,7 @@ impl ControlLine {
             if let Some(error) = state.broken.clone() {
                 return Err(error);
             }
-            // The reading thread ends a line that is silent; the bound is a second net.
+            // The reading thread ends a silent connection before this bound does.
             let woken = self.shared.changed.wait_timeout(state, SILENCE);
             state = recover(woken).0;
         }
@@ -284,7 +284,7 @@ impl ControlLine {
     }
 }
 
-impl Drop for ControlLine {
+impl Drop for RunConnection {
     fn drop(&mut self) {
         self.stop();
         for thread in self.threads.drain(..) {
@@ -294,8 +294,8 @@ impl Drop for ControlLine {
 }
 
 impl Shared {
-    /// Notes why the line ended, unless that is known, and ends it.
-    fn end(&self, error: ControlLineError) {
+    /// Ends the connection for this reason, unless it has ended for another one.
+    fn end(&self, error: RunConnectionError) {
         let mut state = lock(&self.state);
         state.broken.get_or_insert(error);
         drop(state);
@@ -313,8 +313,8 @@ impl Shared {
         }
         if let Err(error) = write_frame(&self.stream, &body, MAX_FRAME, FRAME) {
             // The end of the run may be on its way to the reading thread: only that thread ends the
-            // line.
-            log::debug!("the control line takes nothing more: {error}");
+            // connection.
+            log::debug!("cannot write to the control connection: {error}");
             *writing = false;
             self.stream.finish(FRAME);
         }
@@ -334,17 +334,17 @@ impl Shared {
         loop {
             let notice = reader
                 .next(SILENCE, FRAME)
-                .map_err(|error| ControlLineError::Lost(Arc::new(error)))
+                .map_err(|error| RunConnectionError::Lost(Arc::new(error)))
                 .and_then(|body| Ok(Notice::decode(body)?));
             match notice {
                 Err(error) => return self.end(error),
                 Ok(Notice::Release) => lock(&self.state).released = true,
                 Ok(Notice::End { failures }) => {
                     lock(&self.state).ended = Some(failures.clone());
-                    return self.end(ControlLineError::Ended(failures));
+                    return self.end(RunConnectionError::Ended(failures));
                 }
                 Ok(Notice::Answer { id, answer }) => {
-                    // One that came too late is waited for no more.
+                    // Its thread has given up: the answer came too late.
                     if let Some(waiting) = lock(&self.state).answers.get_mut(&id) {
                         *waiting = Some(answer);
                     }

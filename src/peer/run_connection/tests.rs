@@ -34,7 +34,7 @@ impl Tracker {
             256 << 10,
             LONG,
             move |incoming: Incoming| {
-                let line = tls.accept(incoming.stream, LONG).unwrap();
+                let connection = tls.accept(incoming.stream, LONG).unwrap();
                 serving.serve(&line, incoming.address);
             },
         );
@@ -42,7 +42,7 @@ impl Tracker {
         Self { run, server }
     }
 
-    fn connect(&self, client: u32) -> Result<ControlLine, ControlLineError> {
+    fn connect(&self, client: u32) -> Result<RunConnection, RunConnectionError> {
         let port = NonZeroU16::new(1000 + client as u16).unwrap();
         let client = ClientNumber::new(client).unwrap();
         connect(self.server.address(), client, port)
@@ -59,11 +59,11 @@ fn connect(
     tracker: SocketAddr,
     client: ClientNumber,
     port: NonZeroU16,
-) -> Result<ControlLine, ControlLineError> {
+) -> Result<RunConnection, RunConnectionError> {
     let folder = tempfile::tempdir().unwrap();
     let first_use = |_: FirstUse<'_>| {};
     let trust = Trust::new(None, folder.path(), &first_use);
-    ControlLine::connect(tracker, client, port, &trust)
+    RunConnection::connect(tracker, client, port, &trust)
 }
 
 fn name(name: &str) -> FileName {
@@ -109,7 +109,7 @@ fn a_run_goes_from_reports_to_the_end() {
         assert_eq!(second.wait_end().unwrap(), []);
         assert!(matches!(
             second.lookup(&wanted[0]),
-            Err(ControlLineError::Ended(_))
+            Err(RunConnectionError::Ended(_))
         ));
     });
     assert!(tracker.failures().is_empty());
@@ -119,10 +119,10 @@ fn a_run_goes_from_reports_to_the_end() {
 fn a_large_info_dictionary_goes_both_ways_in_parts() {
     let tracker = Tracker::of(1, LONG);
     let owned = infos(&format!("1\nf 60000\n{}0\n", "x\n".repeat(60_000)));
-    let line = tracker.connect(1).unwrap();
-    line.report(&owned, &[]).unwrap();
-    line.wait_released().unwrap();
-    assert_eq!(line.lookup(&name("f")).unwrap(), owned[0]);
+    let connection = tracker.connect(1).unwrap();
+    connection.report(&owned, &[]).unwrap();
+    connection.wait_released().unwrap();
+    assert_eq!(connection.lookup(&name("f")).unwrap(), owned[0]);
 }
 
 #[test]
@@ -132,15 +132,15 @@ fn many_threads_ask_at_once_and_get_their_own_answers() {
         .map(|file| format!("f{file} 1\n{file:02}\n"))
         .collect();
     let owned = infos(&format!("20\n{files}0\n"));
-    let line = tracker.connect(1).unwrap();
-    line.report(&owned, &[]).unwrap();
-    line.wait_released().unwrap();
+    let connection = tracker.connect(1).unwrap();
+    connection.report(&owned, &[]).unwrap();
+    connection.wait_released().unwrap();
     thread::scope(|scope| {
         for info in &owned {
-            let line = &line;
+            let connection = &connection;
             scope.spawn(move || {
                 for _ in 0..20 {
-                    assert_eq!(line.lookup(info.name()).unwrap(), *info);
+                    assert_eq!(connection.lookup(info.name()).unwrap(), *info);
                 }
             });
         }
@@ -150,9 +150,9 @@ fn many_threads_ask_at_once_and_get_their_own_answers() {
 #[test]
 fn refusals_say_why() {
     let tracker = Tracker::of(1, LONG);
-    let line = tracker.connect(1).unwrap();
-    let refused = |result: Result<(), ControlLineError>| match result {
-        Err(ControlLineError::Refused { kind, .. }) => kind,
+    let connection = tracker.connect(1).unwrap();
+    let refused = |result: Result<(), RunConnectionError>| match result {
+        Err(RunConnectionError::Refused { kind, .. }) => kind,
         other => panic!("{other:?}"),
     };
     assert_eq!(
@@ -160,16 +160,16 @@ fn refusals_say_why() {
         ErrorKind::NumberTaken
     );
     assert_eq!(refused(tracker.connect(2).map(drop)), ErrorKind::RunFull);
-    assert_eq!(refused(line.finished()), ErrorKind::OutOfOrder);
-    line.report(&[], &[name("file7")]).unwrap();
-    line.wait_released().unwrap();
-    let error = line.lookup(&name("file7")).unwrap_err();
+    assert_eq!(refused(connection.finished()), ErrorKind::OutOfOrder);
+    connection.report(&[], &[name("file7")]).unwrap();
+    connection.wait_released().unwrap();
+    let error = connection.lookup(&name("file7")).unwrap_err();
     assert_eq!(error.to_string(), "the tracker refuses: no living owner");
-    assert_eq!(refused(line.report(&[], &[])), ErrorKind::RunStarted);
-    line.failed(&name("file7"), "no living owner").unwrap();
-    line.finished().unwrap();
+    assert_eq!(refused(connection.report(&[], &[])), ErrorKind::RunStarted);
+    connection.failed(&name("file7"), "no living owner").unwrap();
+    connection.finished().unwrap();
     let failures = ["client 1: file7: no living owner"];
-    assert_eq!(line.wait_end().unwrap(), failures.map(Line::new));
+    assert_eq!(connection.wait_end().unwrap(), failures.map(Line::new));
     assert_eq!(tracker.failures(), failures);
 }
 
@@ -180,10 +180,10 @@ fn two_contents_under_one_name_end_everyones_run() {
     lines[1].report(&infos("1\nf 1\na\n0\n"), &[]).unwrap();
     let _ = lines[2].report(&infos("1\nf 1\nb\n0\n"), &[]);
     let failures = ["clients 2 and 3 own different content under the name f"];
-    for line in &lines {
-        assert_eq!(line.wait_end().unwrap(), failures.map(Line::new));
-        let error = line.wait_released().unwrap_err();
-        assert!(matches!(error, ControlLineError::Ended(lines) if lines.len() == 1));
+    for connection in &lines {
+        assert_eq!(connection.wait_end().unwrap(), failures.map(Line::new));
+        let error = connection.wait_released().unwrap_err();
+        assert!(matches!(error, RunConnectionError::Ended(lines) if lines.len() == 1));
     }
     assert_eq!(tracker.failures(), failures);
 }
@@ -212,17 +212,20 @@ fn clients_that_die_or_do_not_report_are_named_and_the_rest_finish() {
 #[test]
 fn a_stop_wakes_whoever_waits() {
     let tracker = Tracker::of(2, LONG);
-    let line = tracker.connect(1).unwrap();
-    line.report(&[], &[]).unwrap();
+    let connection = tracker.connect(1).unwrap();
+    connection.report(&[], &[]).unwrap();
     let started = Instant::now();
     thread::scope(|scope| {
         let waiting = [
-            scope.spawn(|| line.wait_released().unwrap_err()),
-            scope.spawn(|| line.wait_end().unwrap_err()),
+            scope.spawn(|| connection.wait_released().unwrap_err()),
+            scope.spawn(|| connection.wait_end().unwrap_err()),
         ];
-        line.stop();
+        connection.stop();
         for waiting in waiting {
-            assert!(matches!(waiting.join().unwrap(), ControlLineError::Stopped));
+            assert!(matches!(
+                waiting.join().unwrap(),
+                RunConnectionError::Stopped
+            ));
         }
     });
     assert!(started.elapsed() < LONG / 2);
@@ -233,7 +236,7 @@ fn a_tracker_that_goes_or_talks_nonsense_ends_the_line() {
     for (sent, expected) in [
         (
             &b""[..],
-            "the line to the tracker is lost: the line was closed",
+            "the connection to the tracker is lost: the connection was closed",
         ),
         (
             b"\0\0\0\x05hello",
@@ -241,18 +244,18 @@ fn a_tracker_that_goes_or_talks_nonsense_ends_the_line() {
         ),
         (
             b"\xff\xff\xff\xff",
-            "the line to the tracker is lost: a frame of 4294967295 bytes is larger than 1048576",
+            "the connection to the tracker is lost: a frame of 4294967295 bytes is larger than 1048576",
         ),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let error = thread::scope(|scope| {
             scope.spawn(|| {
                 let socket = Arc::new(listener.accept().unwrap().0);
-                let line = tls_testing::server().accept(socket, LONG).unwrap();
+                let connection = tls_testing::server().accept(socket, LONG).unwrap();
                 let mut reader = FrameReader::new(&line, MAX_FRAME);
                 reader.next(LONG, LONG).unwrap();
-                line.write_all_until(sent, Instant::now() + LONG).unwrap();
-                line.finish(LONG);
+                connection.write_all_until(sent, Instant::now() + LONG).unwrap();
+                connection.finish(LONG);
                 while reader.next(LONG, LONG).is_ok() {}
             });
             let address = listener.local_addr().unwrap();
@@ -266,6 +269,6 @@ fn a_tracker_that_goes_or_talks_nonsense_ends_the_line() {
     let refused = connect(address, ClientNumber::MIN, NonZeroU16::MIN);
     assert!(matches!(
         refused,
-        Err(ControlLineError::NoLine(TrustError::Connect { .. }))
+        Err(RunConnectionError::NoLine(TrustError::Connect { .. }))
     ));
 }

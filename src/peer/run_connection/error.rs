@@ -1,4 +1,4 @@
-//! Why something could not be had over a control line.
+//! Errors of the control connection of a closed run.
 
 use crate::net::FrameIoError;
 use crate::peer::TrustError;
@@ -7,19 +7,20 @@ use crate::wire::control::{ControlError, ErrorKind, Line, PartError};
 use std::io;
 use std::sync::Arc;
 
-/// Why a request failed or a line ended. Everyone who waits on a line gets the same, hence the shared sources.
+/// Why a request failed or the connection ended. All threads that wait on a connection get the same
+/// error, hence the shared sources.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum ControlLineError {
+pub enum RunConnectionError {
     /// The tracker cannot be reached, or is not trusted.
     #[error(transparent)]
     NoLine(#[from] TrustError),
     /// The system gives no thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] Arc<io::Error>),
-    /// The line broke: the tracker is gone or silent.
-    #[error("the line to the tracker is lost: {0}")]
+    /// The connection broke: the tracker is gone or silent.
+    #[error("the connection to the tracker is lost: {0}")]
     Lost(#[source] Arc<FrameIoError>),
-    /// What came is no message.
+    /// The frame holds no message.
     #[error("the tracker sent no control message: {0}")]
     Message(#[from] ControlError),
     /// The tracker answered with an error.
@@ -30,22 +31,22 @@ pub enum ControlLineError {
         /// The error for a person.
         message: Line,
     },
-    /// No answer came in time.
+    /// No answer arrived in time.
     #[error("the tracker does not answer to {0}")]
     NoAnswer(&'static str),
-    /// An answer of a kind that does not belong to the request.
+    /// The answer does not fit the request.
     #[error("the tracker gave an answer that does not belong to {0}")]
     OtherAnswer(&'static str),
-    /// An info dictionary's parts do not fit together, or it is too large to be sent.
+    /// The parts of an info dictionary do not fit together, or it is too large to be sent.
     #[error(transparent)]
     Part(#[from] PartError),
-    /// An info dictionary is none.
+    /// The tracker sent an info dictionary that is not valid.
     #[error(transparent)]
     Info(#[from] MetainfoError),
     /// The run has ended, with these failures.
     #[error("the run has ended")]
     Ended(Vec<Line>),
     /// This side stopped it.
-    #[error("the line to the tracker was closed")]
+    #[error("the connection to the tracker was closed here")]
     Stopped,
 }
