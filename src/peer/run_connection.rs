@@ -102,8 +102,12 @@ impl RunConnection {
             shared,
             threads: Vec::new(),
         };
-        connection.spawn("control-read", Shared::read).map_err(failed)?;
-        connection.spawn("control-ping", Shared::ping).map_err(failed)?;
+        connection
+            .spawn("control-read", Shared::read)
+            .map_err(failed)?;
+        connection
+            .spawn("control-ping", Shared::ping)
+            .map_err(failed)?;
         connection.ask_ok(Ask::Hello { client, port })?;
         Ok(connection)
     }

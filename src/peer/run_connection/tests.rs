@@ -35,7 +35,7 @@ impl Tracker {
             LONG,
             move |incoming: Incoming| {
                 let connection = tls.accept(incoming.stream, LONG).unwrap();
-                serving.serve(&line, incoming.address);
+                serving.serve(&connection, incoming.address);
             },
         );
         let server = server.unwrap();
@@ -166,7 +166,9 @@ fn refusals_say_why() {
     let error = connection.lookup(&name("file7")).unwrap_err();
     assert_eq!(error.to_string(), "the tracker refuses: no living owner");
     assert_eq!(refused(connection.report(&[], &[])), ErrorKind::RunStarted);
-    connection.failed(&name("file7"), "no living owner").unwrap();
+    connection
+        .failed(&name("file7"), "no living owner")
+        .unwrap();
     connection.finished().unwrap();
     let failures = ["client 1: file7: no living owner"];
     assert_eq!(connection.wait_end().unwrap(), failures.map(Line::new));
@@ -252,9 +254,11 @@ fn a_tracker_that_goes_or_talks_nonsense_ends_the_line() {
             scope.spawn(|| {
                 let socket = Arc::new(listener.accept().unwrap().0);
                 let connection = tls_testing::server().accept(socket, LONG).unwrap();
-                let mut reader = FrameReader::new(&line, MAX_FRAME);
+                let mut reader = FrameReader::new(&connection, MAX_FRAME);
                 reader.next(LONG, LONG).unwrap();
-                connection.write_all_until(sent, Instant::now() + LONG).unwrap();
+                connection
+                    .write_all_until(sent, Instant::now() + LONG)
+                    .unwrap();
                 connection.finish(LONG);
                 while reader.next(LONG, LONG).is_ok() {}
             });
