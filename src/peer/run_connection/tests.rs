@@ -178,11 +178,11 @@ fn refusals_say_why() {
 #[test]
 fn two_contents_under_one_name_end_everyones_run() {
     let tracker = Tracker::of(3, LONG);
-    let lines = [1, 2, 3].map(|client| tracker.connect(client).unwrap());
-    lines[1].report(&infos("1\nf 1\na\n0\n"), &[]).unwrap();
-    let _ = lines[2].report(&infos("1\nf 1\nb\n0\n"), &[]);
+    let connections = [1, 2, 3].map(|client| tracker.connect(client).unwrap());
+    connections[1].report(&infos("1\nf 1\na\n0\n"), &[]).unwrap();
+    let _ = connections[2].report(&infos("1\nf 1\nb\n0\n"), &[]);
     let failures = ["clients 2 and 3 own different content under the name f"];
-    for connection in &lines {
+    for connection in &connections {
         assert_eq!(connection.wait_end().unwrap(), failures.map(Line::new));
         let error = connection.wait_released().unwrap_err();
         assert!(matches!(error, RunConnectionError::Ended(lines) if lines.len() == 1));
@@ -234,11 +234,11 @@ fn a_stop_wakes_whoever_waits() {
 }
 
 #[test]
-fn a_tracker_that_goes_or_talks_nonsense_ends_the_line() {
+fn a_tracker_that_goes_or_talks_nonsense_ends_the_connection() {
     for (sent, expected) in [
         (
             &b""[..],
-            "the connection to the tracker is lost: the connection was closed",
+            "the connection to the tracker is lost: the line was closed",
         ),
         (
             b"\0\0\0\x05hello",
