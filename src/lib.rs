@@ -16,7 +16,7 @@
 //! `base`, `bencode`, `certificate`, `torrent`, `wire` and `swarm` hold no socket, file, thread, lock or clock: bytes and
 //! the time are handed in. They do not use `system`.
 //!
-//! `DESIGN.md` beside the sources tells the way of a piece, the threads, the locks and what is assumed.
+//! `docs/overview.md` beside the sources tells the way of a piece, the threads, the locks and what is assumed.
 #![warn(unreachable_pub)]
 #![cfg_attr(
     not(test),

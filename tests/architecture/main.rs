@@ -4,6 +4,7 @@
 //! for what must not be. What is allowed all the same is listed here, each with its reason.
 
 mod circles;
+mod documents;
 mod imports;
 mod planted;
 mod sizes;

@@ -196,7 +196,7 @@ fn sound() -> Vec<(&'static str, Bencode)> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum They {
     Refuse,
-    /// The table in DESIGN.md says why we do not.
+    /// The table in docs/peer.md says why we do not.
     Read,
 }
 use They::{Read, Refuse};
