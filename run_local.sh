@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Trackers and peers on this machine, from nothing to a finished run.
+# Runs trackers and peers on this machine, from the build to a finished download.
 #
-#   ./run_local.sh              two trackers and four peers with a user each; one of them makes a group, lets the others in
-#                               and shares one real file of over 100 MB, which the others download at once; half-way
-#                               through, the first tracker is killed, and started again before the end
-#   ./run_local.sh FILE [PEERS] the same with your file and number of peers
-#   ./run_local.sh DIR          a closed run: DIR holds in1.txt, in2.txt, ...; writes to $OUT or a temporary folder
+#   ./run_local.sh              Starts two trackers and four peers, each with its own user. User 1
+#                               makes a group, accepts the others, and shares one real file of over
+#                               100 MB. The others download it at the same time. Half-way, tracker 1
+#                               is killed. It is started again before the end.
+#   ./run_local.sh FILE [PEERS] Does the same with your file and number of peers.
+#   ./run_local.sh DIR          Plays a closed run: DIR has in1.txt, in2.txt, ... The result goes to
+#                               $OUT, or to a temporary folder.
 #
 # $PIECEFUL names a binary to use instead of building one.
 set -euo pipefail
@@ -16,7 +18,7 @@ work=$(mktemp -d)
 say() { printf '%s\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
-# Ends what this script started, and nothing else, whatever ended it.
+# Ends the processes that this script started, and no others.
 clean_up() {
     local code=$?
     trap - EXIT INT TERM
@@ -39,58 +41,65 @@ build() {
     PIECEFUL=$target/release/pieceful
 }
 
-# Waits until the process `$1` has written a line into the file `$2` that matches `$3`.
+# Waits until process `$1` has written a line that matches `$3` to file `$2`.
 wait_for() {
     while ! grep -q -- "$3" "$2" 2>/dev/null; do
-        kill -0 "$1" 2>/dev/null || { cat "$2" "${2%.out}.err" >&2 2>/dev/null; fail "process $1 ended early"; }
+        kill -0 "$1" 2>/dev/null || {
+            cat "$2" "${2%.out}.err" >&2 2>/dev/null
+            fail "process $1 ended early"
+        }
         sleep 0.05
     done
 }
 
-# Starts a tracker alone with the options given and writes TRACKER_INFO, which pins it.
+# Starts a single tracker with the given options. Writes a TRACKER_INFO that pins its cluster.
 start_tracker() {
-    "$PIECEFUL" tracker --listen 127.0.0.1:0 --data "$work/tracker" "$@" >"$work/tracker.out" 2>"$work/tracker.err" </dev/null &
+    "$PIECEFUL" tracker --listen 127.0.0.1:0 --data "$work/tracker" "$@" \
+        >"$work/tracker.out" 2>"$work/tracker.err" </dev/null &
     tracker=$!
     started+=("$tracker")
     wait_for "$tracker" "$work/tracker.out" '^fingerprint '
-    # Where it is, and the fingerprint that lets the peers talk to no other.
+    # Its address, and its fingerprint: peers then talk to this tracker only.
     sed -e 's/^tracker .* listening on //' "$work/tracker.out" >"$work/tracker_info.txt"
     say "tracker at $(head -n 1 "$work/tracker_info.txt")"
 }
 
-# Starts tracker number `$1` of TRACKER_INFO at the address `$2`.
-start_twin() {
+# Starts tracker number `$1` of TRACKER_INFO at address `$2`.
+start_replica() {
     local number=$1
     : >"$work/tracker$number.out"
-    "$PIECEFUL" tracker "$work/tracker_info.txt" "$number" --listen "$2" --data "$work/data$number" \
+    "$PIECEFUL" tracker "$work/tracker_info.txt" "$number" \
+        --listen "$2" --data "$work/data$number" \
         >"$work/tracker$number.out" 2>>"$work/tracker$number.err" </dev/null &
-    twins[number]=$!
+    replicas[number]=$!
     started+=("$!")
     wait_for "$!" "$work/tracker$number.out" '^fingerprint '
-    twin_at[number]=$(sed -n 's/^tracker .* listening on //p' "$work/tracker$number.out")
+    replica_at[number]=$(sed -n 's/^tracker .* listening on //p' "$work/tracker$number.out")
 }
 
-# Starts two trackers that keep each other current. Their ports are free ones, written down once they are known.
-start_twins() {
+# Starts two trackers that replicate each other. They take free ports, so TRACKER_INFO is written
+# once these are known.
+start_replicas() {
     printf '127.0.0.1:0\n127.0.0.1:0\n' >"$work/tracker_info.txt"
-    start_twin 1 127.0.0.1:0
-    start_twin 2 127.0.0.1:0
-    printf '%s\n' "${twin_at[1]}" "${twin_at[2]}" "$(sed -n '/^fingerprint /p' "$work/tracker1.out")" >"$work/new_info.txt"
+    start_replica 1 127.0.0.1:0
+    start_replica 2 127.0.0.1:0
+    printf '%s\n' "${replica_at[1]}" "${replica_at[2]}" \
+        "$(sed -n '/^fingerprint /p' "$work/tracker1.out")" >"$work/new_info.txt"
     mv "$work/new_info.txt" "$work/tracker_info.txt"
-    say "trackers at ${twin_at[1]} and ${twin_at[2]}"
+    say "trackers at ${replica_at[1]} and ${replica_at[2]}"
 }
 
-# kill -9: the process ends at once; its machine goes on and refuses the next connection.
-kill_twin() {
-    local killed=${twins[$1]} id
+# kill -9: the process ends at once. The machine goes on, and refuses the next connection.
+kill_replica() {
+    local killed=${replicas[$1]} id
     local -a left=()
     { kill -9 "$killed" && wait "$killed"; } 2>/dev/null || true
     for id in "${started[@]}"; do [ "$id" = "$killed" ] || left+=("$id"); done
     started=("${left[@]}")
 }
 
-# Waits until the trackers that peer 1 sees both serve and lack nothing.
-wait_for_twins() {
+# Waits until peer 1 reports that both trackers serve and lack no write.
+wait_for_replicas() {
     local tries=0
     until ask 1 status && [ "$(grep -o '"state":"serving","lag":0' <<<"$answer" | wc -l)" = 2 ]; do
         tries=$((tries + 1))
@@ -99,12 +108,13 @@ wait_for_twins() {
     done
 }
 
-# Starts peer number `$1` with further options; its id is in `peer`.
+# Starts peer number `$1` with the options that follow. Sets `peer` to its process id.
 start_peer() {
     local number=$1
     shift
     mkdir -p "$work/peer$number"
-    "$PIECEFUL" peer 127.0.0.1:0 "$work/tracker_info.txt" --dir "$work/state$number" --name "peer $number" "$@" \
+    "$PIECEFUL" peer 127.0.0.1:0 "$work/tracker_info.txt" \
+        --dir "$work/state$number" --name "peer $number" "$@" \
         >"$work/peer$number.out" 2>"$work/peer$number.err" </dev/null &
     peer=$!
     started+=("$peer")
@@ -112,13 +122,14 @@ start_peer() {
 
 address_of() { sed -n 's/^peer listening on //p' "$work/peer$1.out"; }
 
-# Starts peer number `$1` as a person has it: commands come in by `say_to`, one answer each.
-start_person() {
+# Starts peer number `$1`, which reads commands from `send_to` and answers each.
+start_user() {
     local number=$1
     mkfifo "$work/in$number"
     exec {lines[$number]}<>"$work/in$number"
     mkdir -p "$work/peer$number"
-    "$PIECEFUL" peer 127.0.0.1:0 "$work/tracker_info.txt" --dir "$work/state$number" --name "peer $number" --json \
+    "$PIECEFUL" peer 127.0.0.1:0 "$work/tracker_info.txt" \
+        --dir "$work/state$number" --name "peer $number" --json \
         >"$work/peer$number.out" 2>"$work/peer$number.err" <"$work/in$number" &
     ids[number]=$!
     started+=("$!")
@@ -126,29 +137,32 @@ start_person() {
     wait_for "$!" "$work/peer$number.out" '^peer listening on '
 }
 
-# Gives peer `$1` a command, and the lines that follow it if it asks for any.
-say_to() {
+# Sends a command to peer `$1`, and further lines if the command asks for them.
+send_to() {
     local number=$1
     shift
     asked[number]=$((asked[number] + 1))
     printf '%s\n' "$@" >&"${lines[$number]}"
 }
 
-# Waits for the answer to the last command of peer `$1`; one that failed ends the run. The answer is in `answer`.
-hear() {
+# Waits for the answer to the last command of peer `$1`. Sets `answer`. Ends the run if it failed.
+read_answer() {
     local number=$1
     while [ "$(grep -c '^{' "$work/peer$number.out")" -lt "${asked[number]}" ]; do
-        kill -0 "${ids[number]}" 2>/dev/null || { cat "$work/peer$number.err" >&2; fail "peer $number ended early"; }
+        kill -0 "${ids[number]}" 2>/dev/null || {
+            cat "$work/peer$number.err" >&2
+            fail "peer $number ended early"
+        }
         sleep 0.02
     done
     answer=$(grep '^{' "$work/peer$number.out" | sed -n "${asked[number]}p")
     case $answer in *'"ok":true'*) ;; *) fail "peer $number: $(message "$answer")" ;; esac
 }
 
-# The same for a command and its answer.
+# Sends a command and waits for its answer.
 ask() {
-    say_to "$@"
-    hear "$1"
+    send_to "$@"
+    read_answer "$1"
 }
 
 quoted() { printf "'%s'" "${1//\'/\'\\\'\'}"; }
@@ -160,9 +174,9 @@ share_file() {
     name=$(basename -- "$file")
     size=$(stat -c %s -- "$file")
     hash=$(sha1sum <"$file" | cut -d' ' -f1)
-    start_twins
-    for number in $(seq 1 "$peers"); do start_person "$number"; done
-    wait_for_twins
+    start_replicas
+    for number in $(seq 1 "$peers"); do start_user "$number"; done
+    wait_for_replicas
     for number in $(seq 1 "$peers"); do
         password=$(head -c 12 /dev/urandom | od -An -tx1 | tr -d ' \n')
         ask "$number" "create_user user$number" "$password"
@@ -178,14 +192,14 @@ share_file() {
     say "sharing $name, $size bytes, SHA-1 $hash"
     ask 1 "upload_file team $(quoted "$file")"
     for number in $(seq 2 "$peers"); do
-        say_to "$number" "download_file team $(quoted "$name") $(quoted "$work/peer$number/copy")"
+        send_to "$number" "download_file team $(quoted "$name") $(quoted "$work/peer$number/copy")"
     done
-    for number in $(seq 2 "$peers"); do hear "$number"; done
+    for number in $(seq 2 "$peers"); do read_answer "$number"; done
     kill_half_way
-    for number in $(seq 2 "$peers"); do say_to "$number" wait; done
-    start_twin 1 "${twin_at[1]}"
+    for number in $(seq 2 "$peers"); do send_to "$number" wait; done
+    start_replica 1 "${replica_at[1]}"
     for number in $(seq 2 "$peers"); do
-        hear "$number"
+        read_answer "$number"
         ask "$number" show_downloads
     done
     say ""
@@ -196,13 +210,13 @@ share_file() {
         report "$number" "$copy"
     done
     summary "$peers" "$size"
-    wait_for_twins
+    wait_for_replicas
     say "$killed; both trackers are in step again"
     return "$ok"
 }
 
-# Waits until peer 2 has half of its download, kills the first tracker, and has peer 1 ask something all the same. What there
-# is to say about it is in `killed`.
+# Waits until peer 2 has half of its download, kills tracker 1, and lets peer 1 ask for the
+# catalogue. Sets `killed` to a sentence about it.
 kill_half_way() {
     local done=0 total=1 begun
     while [ "$((2 * done))" -lt "$total" ]; do
@@ -212,40 +226,47 @@ kill_half_way() {
         case $answer in *'"state":"complete"'*) break ;; esac
     done
     [ "$total" -gt 0 ] || total=1 done=1
-    kill_twin 1
+    kill_replica 1
     begun=$(date +%s%N)
     ask 1 "list_files team"
-    killed="tracker 1 was killed when peer 2 had $((100 * done / total)) %, peer 1 was answered $((($(date +%s%N) - begun) / 1000000)) ms later"
-    killed+=", and tracker 1 was started again"
+    local answered=$((($(date +%s%N) - begun) / 1000000))
+    killed="tracker 1 was killed when peer 2 had $((100 * done / total)) %"
+    killed+=", peer 1 was answered $answered ms later, and tracker 1 was started again"
 }
 
-# One peer's SHA-1 as measured on its copy, its time and speed, and who sent it how much.
+# Prints the SHA-1 of the copy of peer `$1`, its time and rate, and how much each source sent.
 report() {
     local number=$1 line seconds rate
     line=$(grep '^{"command":"show_downloads"' "$work/peer$number.out" | tail -n 1)
     seconds=$(field seconds "$line")
     rate=$(field rate "$line")
     say "peer $number at $(address_of "$number"): SHA-1 $2, $seconds s, $((rate / 1000000)) MB/s"
-    sed 's/.*"from":{\([^}]*\)}.*/\1/' <<<"$line" | tr ',' '\n' | sed 's/^"\(.*\)":\([0-9]*\)$/\1 \2/' |
+    sed 's/.*"from":{\([^}]*\)}.*/\1/' <<<"$line" | tr ',' '\n' |
+        sed 's/^"\(.*\)":\([0-9]*\)$/\1 \2/' |
         while read -r source bytes; do
-            # An empty file comes from nobody.
+            # An empty file has no source.
             [ -n "$bytes" ] || continue
             say "    from $(name_of "$source"): $bytes bytes"
             printf '%s %s\n' "$source" "$bytes" >>"$work/sent"
         done
 }
 
-# The message of a command's error, as a person would see it.
+# The message of a failed command.
 message() { sed 's/.*"message":"\(.*\)"}}$/\1/; s/\\\(["\\]\)/\1/g' <<<"$1"; }
 
 field() { sed "s/.*\"$1\":\([0-9.]*\).*/\1/" <<<"$2"; }
 
 name_of() {
     local out
-    # Pieces of zeros are in the new file already and need no sending.
+    # A new file is all zeros, so pieces of zeros need not be sent.
     if [ "$1" = disk ]; then printf 'nobody, being zeros'; return; fi
     out=$(grep -lx -- "peer listening on $1" "$work"/peer*.out | head -n 1 || true)
-    if [ -n "$out" ]; then out=${out##*/peer}; printf 'peer %s' "${out%.out}"; else printf '%s' "$1"; fi
+    if [ -n "$out" ]; then
+        out=${out##*/peer}
+        printf 'peer %s' "${out%.out}"
+    else
+        printf '%s' "$1"
+    fi
 }
 
 summary() {
@@ -255,7 +276,8 @@ summary() {
     all=$(awk '{ n += $2 } END { printf "%.0f", n }' "$work/sent")
     moved=$(awk '$1 != "disk" { n += $2 } END { printf "%.0f", n }' "$work/sent")
     say ""
-    [ "$all" = "$((($1 - 1) * $2))" ] || fail "the sources add up to $all bytes, not $((($1 - 1) * $2))"
+    [ "$all" = "$((($1 - 1) * $2))" ] ||
+        fail "the sources add up to $all bytes, not $((($1 - 1) * $2))"
     if [ "$moved" -gt 0 ]; then
         say "$moved bytes moved; $((100 - 100 * first / moved)) % of them did not come from peer 1"
     else
@@ -263,10 +285,13 @@ summary() {
     fi
 }
 
+# A file without white space at the ends of lines.
+trimmed() { sed 's/[[:space:]]*$//' "$1"; }
+
 run_scenario() {
     local folder=$1 out code=0 number file expected
     local count
-    # Not in.txt, input.txt or the like, which are no clients.
+    # in.txt, input.txt and the like are not clients.
     find "$folder" -maxdepth 1 -regex '.*/in[1-9][0-9]*\.txt' -print0 | sort -zV >"$work/files"
     count=$(tr -dc '\0' <"$work/files" | wc -c)
     [ "$count" -gt 0 ] || fail "$folder holds no in1.txt"
@@ -279,10 +304,13 @@ run_scenario() {
         start_peer "$number" --scenario "$file" --out "$out"
         ids[number]=$peer
     done <"$work/files"
-    # A file that cannot be read ends the run now, rather than when its client has not reported for long enough.
+    # An input that cannot be read ends the run now, and not after the time-out of its client.
     for number in $(seq 1 "$count"); do
         until [ -s "$work/peer$number.out" ]; do
-            kill -0 "${ids[number]}" 2>/dev/null || [ -s "$work/peer$number.out" ] || { cat "$work"/peer*.err >&2; exit 1; }
+            kill -0 "${ids[number]}" 2>/dev/null || [ -s "$work/peer$number.out" ] || {
+                cat "$work"/peer*.err >&2
+                exit 1
+            }
             sleep 0.05
         done
     done
@@ -297,18 +325,21 @@ run_scenario() {
             if [ ! -f "$file" ]; then
                 code=1
                 say "$(basename -- "$expected") was not written"
-            elif [ "$(sed 's/[[:space:]]*$//' "$expected")" != "$(sed 's/[[:space:]]*$//' "$file")" ]; then
+            elif [ "$(trimmed "$expected")" != "$(trimmed "$file")" ]; then
                 code=1
                 say "$(basename -- "$expected") is not as expected"
             fi
         done
     fi
-    say "$(find "$out" -maxdepth 1 -name 'client*' | wc -l) files written by $count clients$([ -n "${OUT:-}" ] && printf ' to %s' "$out")"
+    local written
+    written=$(find "$out" -maxdepth 1 -name 'client*' | wc -l)
+    say "$written files written by $count clients${OUT:+ to $out}"
     return "$code"
 }
 
 largest_file() {
-    find "$(rustc --print sysroot)" -type f -size +100M -printf '%s %p\n' 2>/dev/null | sort -rn | head -n 1 | cut -d' ' -f2-
+    find "$(rustc --print sysroot)" -type f -size +100M -printf '%s %p\n' 2>/dev/null |
+        sort -rn | head -n 1 | cut -d' ' -f2-
 }
 
 main() {
@@ -317,8 +348,8 @@ main() {
     [ $# -le 2 ] || fail "usage: run_local.sh [FILE [PEERS] | DIR]"
     case $peers in '' | *[!0-9]*) fail "PEERS is a number, not $peers" ;; esac
     [ "$peers" -ge 2 ] && [ "$peers" -le 100 ] || fail "PEERS is between 2 and 100"
-    # Indexed, so that a subscript is the number that the variable holds.
-    declare -a ids=() twins=() twin_at=()
+    # Indexed arrays: a subscript is a number.
+    declare -a ids=() replicas=() replica_at=()
     local file=${1:-}
     if [ -z "$file" ]; then
         file=$(largest_file)
