@@ -1,9 +1,9 @@
-//! An authority and what it issues.
+//! A certificate authority and the identities that it issues.
 
 use super::error::CertificateError;
 use super::validity::Validity;
 use super::x509::{
-    CLIENT_AUTH, Contents, Parts, SERVER_AUTH, authority_extensions, leaf_extensions, name, sign,
+    CLIENT_AUTH, NewCertificate, CertificateParts, SERVER_AUTH, authority_extensions, leaf_extensions, name, sign,
 };
 use super::{Fingerprint, pem};
 use ring::hkdf::{HKDF_SHA256, Salt};
@@ -13,7 +13,7 @@ use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::fmt;
 
-/// What the authority of a cluster is called.
+/// The common name of a cluster's authority.
 pub const CLUSTER_AUTHORITY: &str = "pieceful cluster";
 
 pub(super) const CERTIFICATE_LABEL: &str = "CERTIFICATE";
@@ -25,21 +25,21 @@ pub struct Authority {
     /// The key as PKCS #8 (RFC 5958).
     key: PrivatePkcs8KeyDer<'static>,
     pair: EcdsaKeyPair,
-    /// Its name, as issued certificates repeat it: a whole DER value.
+    /// Its name as issued certificates repeat it: a complete DER value.
     subject: Vec<u8>,
 }
 
-/// A certificate with its key, to show to others.
+/// A certificate with its key, for use in handshakes.
 #[derive(Debug)]
 pub struct Identity {
-    /// The certificate, then its authority's.
+    /// The certificate, then its authority's certificate.
     pub chain: Vec<CertificateDer<'static>>,
-    /// The certificate's key.
+    /// The key of the first certificate.
     pub key: PrivateKeyDer<'static>,
 }
 
 impl Authority {
-    /// A new authority with a new key.
+    /// Makes an authority with a new key.
     ///
     /// # Errors
     /// [`CertificateError::NoRandomness`].
@@ -47,7 +47,7 @@ impl Authority {
         let (key, pair) = new_key()?;
         let subject = name(common_name);
         let point = pair.public_key().as_ref();
-        let contents = Contents {
+        let contents = NewCertificate {
             issuer: &subject,
             subject: &subject,
             point,
@@ -63,7 +63,8 @@ impl Authority {
         })
     }
 
-    /// Reads what [`Authority::to_pem`] wrote. Whatever is changed in it but its white space is found.
+    /// Reads the text that [`Authority::to_pem`] wrote. It detects every change except changes of
+    /// white space.
     ///
     /// # Errors
     /// See [`CertificateError`].
@@ -73,7 +74,7 @@ impl Authority {
             match section.map_err(|_| CertificateError::NotPem)? {
                 (SectionKind::Certificate, der) => certificates.push(der),
                 (SectionKind::PrivateKey, der) => keys.push(der),
-                _ => return Err(CertificateError::Contents),
+                _ => return Err(CertificateError::WrongSections),
             }
         }
         let (certificate, key) = match (certificates.pop(), keys.pop()) {
@@ -81,11 +82,11 @@ impl Authority {
             (Some(certificate), Some(key)) if certificates.is_empty() && keys.is_empty() => {
                 (certificate, key)
             }
-            _ => return Err(CertificateError::Contents),
+            _ => return Err(CertificateError::WrongSections),
         };
         let pair = pair(&key).ok_or(CertificateError::Key)?;
         let certificate = CertificateDer::from(certificate);
-        let parts = Parts::of(&certificate).ok_or(CertificateError::Certificate)?;
+        let parts = CertificateParts::parse(&certificate).ok_or(CertificateError::Certificate)?;
         let point = parts.point.ok_or(CertificateError::Certificate)?;
         if point != pair.public_key().as_ref() {
             return Err(CertificateError::OtherKey);
@@ -102,7 +103,7 @@ impl Authority {
         })
     }
 
-    /// Certificate and key as text: whoever has it can sign for this authority.
+    /// Certificate and key as text. Anyone who has this text can sign as this authority.
     pub fn to_pem(&self) -> String {
         let mut text = String::new();
         pem::write(CERTIFICATE_LABEL, &self.certificate, &mut text);
@@ -115,7 +116,8 @@ impl Authority {
         Fingerprint::of(&self.certificate)
     }
 
-    /// An identity with a new key under this DNS name, for servers and clients, without an end.
+    /// Issues an identity with a new key under this DNS name, for servers and clients. It never
+    /// expires.
     ///
     /// # Errors
     /// [`CertificateError::NoRandomness`].
@@ -130,14 +132,14 @@ impl Authority {
         })
     }
 
-    /// A secret key that whoever has the authority's private key can derive, and nobody else: another one for each label
-    /// (HKDF with SHA-256, RFC 5869, over the key's PKCS #8 bytes).
+    /// A secret key that only holders of the authority's private key can derive. Each label has a
+    /// different key (HKDF with SHA-256, RFC 5869, over the key's PKCS #8 bytes).
     pub fn derive_key(&self, label: &str) -> [u8; 32] {
         let (mut key, info) = ([0; 32], [label.as_bytes()]);
         let secret = Salt::new(HKDF_SHA256, &[]).extract(self.key.secret_pkcs8_der());
         let derived = secret.expand(&info, HKDF_SHA256);
         let filled = derived.and_then(|block| block.fill(&mut key));
-        // A key of zeros would be one that everybody knows.
+        // Otherwise the key would be all zeros, which anyone can guess.
         assert!(filled.is_ok(), "one block of HKDF is never too long");
         key
     }
@@ -147,14 +149,14 @@ impl Authority {
         &self.certificate
     }
 
-    /// Its own key, as if it were a member's.
+    /// The authority's own key, as if a member had it.
     #[cfg(test)]
     pub(super) fn member_key(&self) -> super::MemberKey {
         let point = self.pair.public_key().as_ref().try_into().unwrap();
         super::MemberKey::from_parts(self.key.clone_key(), point)
     }
 
-    /// A leaf for the key `point`.
+    /// Signs a leaf certificate for the key `point`.
     pub(super) fn sign_leaf(
         &self,
         point: &[u8],
@@ -164,7 +166,7 @@ impl Authority {
         uses: &[&[u8]],
     ) -> Result<CertificateDer<'static>, CertificateError> {
         let issuer = self.pair.public_key().as_ref();
-        let contents = Contents {
+        let contents = NewCertificate {
             issuer: &self.subject,
             subject: &name(common_name),
             point,
@@ -221,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_authority_issues_is_its_own_at_any_time() {
+    fn an_issued_certificate_is_valid_at_any_time_and_only_under_its_authority() {
         let ours = Authority::generate("ours").unwrap();
         let identity = ours.issue("tracker").unwrap();
         for years in [31, 56, 130, 7000] {
@@ -254,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn derived_keys_follow_from_key_and_label() {
+    fn a_derived_key_depends_on_the_private_key_and_the_label() {
         let (one, other) = (
             Authority::generate("a").unwrap(),
             Authority::generate("a").unwrap(),
@@ -289,12 +291,12 @@ mod tests {
             (String::new(), CertificateError::NotPem),
             ("hello\n".into(), CertificateError::NotPem),
             (cut, CertificateError::NotPem),
-            (certificate.clone(), CertificateError::Contents),
-            (key.clone(), CertificateError::Contents),
-            (format!("{text}{text}"), CertificateError::Contents),
+            (certificate.clone(), CertificateError::WrongSections),
+            (key.clone(), CertificateError::WrongSections),
+            (format!("{text}{text}"), CertificateError::WrongSections),
             (
                 format!("{certificate}{other_label}"),
-                CertificateError::Contents,
+                CertificateError::WrongSections,
             ),
             (
                 format!("{certificate}{other_key}"),
@@ -307,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn no_changed_byte_goes_unnoticed() {
+    fn every_changed_byte_is_detected() {
         let ours = Authority::generate("a").unwrap();
         let write = |certificate: &[u8], key: &[u8]| {
             let mut text = String::new();

@@ -1,8 +1,9 @@
-//! The little of DER (ITU-T X.690) that certificates need: values put together, and taken off the front of others.
+//! The part of DER (ITU-T X.690) that certificates need: encoding a value, and splitting the first
+//! value off some bytes.
 //!
-//! Lengths are below 2^16: no certificate made here comes near.
+//! Lengths are below 2^16. Certificates made here are far shorter.
 
-/// The tags of X.509 (RFC 5280, appendix A).
+/// Tags of X.509 (RFC 5280, appendix A).
 pub(super) const BOOLEAN: u8 = 0x01;
 pub(super) const INTEGER: u8 = 0x02;
 pub(super) const BIT_STRING: u8 = 0x03;
@@ -14,17 +15,17 @@ pub(super) const GENERALIZED_TIME: u8 = 0x18;
 pub(super) const SEQUENCE: u8 = 0x30;
 pub(super) const SET: u8 = 0x31;
 
-/// The tag of a constructed value that only its place gives a meaning, `[number]`.
+/// The tag of a constructed context-specific value, `[number]`.
 pub(super) const fn explicit(number: u8) -> u8 {
     0xa0 | number
 }
 
-/// The tag of a plain value that only its place gives a meaning, `[number] IMPLICIT`.
+/// The tag of a primitive context-specific value, `[number] IMPLICIT`.
 pub(super) const fn implicit(number: u8) -> u8 {
     0x80 | number
 }
 
-/// A value of that tag whose content is these parts, one after the other.
+/// Encodes a value with this tag. Its content is the concatenation of `parts`.
 pub(super) fn value(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     let mut out = vec![tag];
@@ -40,12 +41,13 @@ pub(super) fn value(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-/// A bit string of whole bytes.
-pub(super) fn bits(bytes: &[u8]) -> Vec<u8> {
+/// Encodes a bit string of whole bytes.
+pub(super) fn bit_string(bytes: &[u8]) -> Vec<u8> {
     value(BIT_STRING, &[&[0], bytes])
 }
 
-/// The content of the first value, if it has that tag; the value whole; and what follows it.
+/// Splits off the first value, if it has this tag. Returns its content, the value with its header,
+/// and the bytes after it.
 pub(super) fn take(tag: u8, input: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (found, rest) = input.split_first()?;
     let (length, rest) = match rest.split_first()? {
@@ -70,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_put_together_is_taken_apart_again() {
+    fn take_splits_off_what_value_encoded() {
         for length in [0, 1, 0x7f, 0x80, 0xff, 0x100, 0x1234] {
             let content = vec![7; length];
             let mut bytes = value(OCTET_STRING, &[&content]);
@@ -82,7 +84,7 @@ mod tests {
             assert_eq!(take(OCTET_STRING, &whole[..whole.len() - 1]), None);
         }
         assert_eq!(value(SEQUENCE, &[&[1], &[2, 3]]), [0x30, 3, 1, 2, 3]);
-        assert_eq!(bits(&[5]), [3, 2, 0, 5]);
+        assert_eq!(bit_string(&[5]), [3, 2, 0, 5]);
         for bad in [
             &b""[..],
             b"\x30",

@@ -1,4 +1,4 @@
-//! What a person compares: SHA-256 of a certificate.
+//! The SHA-256 of a certificate, as people compare it.
 
 use crate::base::hex::{self, Hex};
 use ring::digest;
@@ -9,13 +9,13 @@ use std::str::FromStr;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint([u8; 32]);
 
-/// Why a text is no fingerprint.
+/// The text is not a fingerprint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a fingerprint is written as sha256: and 64 hex digits")]
 pub struct FingerprintError;
 
 impl Fingerprint {
-    /// That of a certificate.
+    /// The fingerprint of a certificate.
     pub fn of(certificate: &[u8]) -> Self {
         let mut bytes = [0; 32];
         let hash = digest::digest(&digest::SHA256, certificate);

@@ -1,7 +1,8 @@
-//! The authority of a group, and whether a certificate is that of a member.
+//! The authority of a group, and the check that a certificate belongs to a member.
 //!
-//! What a member shows is what libtorrent's SSL torrents ask for (libtorrent manual, "SSL torrents"): a leaf that the
-//! authority in the torrent's `ssl-cert` has signed itself, for any torrent of the group (`*`).
+//! A member's certificate is what libtorrent's SSL torrents require (libtorrent manual, "SSL
+//! torrents"): a leaf that the authority in the torrent's `ssl-cert` has signed directly, valid for
+//! any torrent of the group (`*`).
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -12,7 +13,7 @@ use super::authority::{Authority, CERTIFICATE_LABEL, CLUSTER_AUTHORITY};
 use super::error::CertificateError;
 use super::member::{MemberKey, MemberPublicKey};
 use super::validity::{Date, Validity};
-use super::x509::{CLIENT_AUTH, Parts, SERVER_AUTH, common_name};
+use super::x509::{CLIENT_AUTH, CertificateParts, SERVER_AUTH, common_name};
 use super::{Fingerprint, pem};
 use crate::base::hex::Hex;
 use ring::digest::{SHA256, digest};
@@ -28,21 +29,22 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The name by which a leaf is good for every torrent of its group.
+/// The DNS name of leaves that are valid for every torrent of their group.
 const ANY_TORRENT: &str = "*";
-/// How long before its making a leaf holds, for clocks that are behind.
-const BEFORE: Duration = Duration::from_secs(3_600);
-/// The most characters of a name (RFC 5280, appendix A.1, `ub-common-name`).
-const MAX_NAME: usize = 64;
+/// A leaf is valid from this long before it is made, for machines whose clocks are behind.
+const BACKDATED: Duration = Duration::from_secs(3_600);
+/// Longest name, in characters (RFC 5280, appendix A.1, `ub-common-name`).
+const MAX_NAME_LENGTH: usize = 64;
 
-/// How many bytes of its SHA-256 stand for the rest of a name that is too long.
-const HASHED: usize = 12;
+/// Number of SHA-256 bytes that replace the end of a name that is too long.
+const NAME_HASH_LENGTH: usize = 12;
 
-/// The authority of a group, with its key: what the trackers hold.
+/// The authority of a group with its key. Trackers have it.
 #[derive(Debug)]
 pub struct GroupAuthority(Authority);
 
-/// The public half of a group's authority: what stands in a torrent's `info` as `ssl-cert`, and what members check by.
+/// The public half of a group's authority. It is `ssl-cert` in a torrent's `info`, and members
+/// check each other by it.
 #[derive(Clone)]
 pub struct GroupCertificate {
     der: CertificateDer<'static>,
@@ -51,25 +53,26 @@ pub struct GroupCertificate {
     clients: Arc<dyn ClientCertVerifier>,
 }
 
-/// A member as its certificate tells.
+/// A member, as described by its certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// The user, see [`member_name`]: 1 to 64 visible ASCII characters, safe to show.
+    /// The user's name as [`member_name`] writes it: 1 to 64 visible ASCII characters, safe to
+    /// print.
     pub user: String,
-    /// From when until when the certificate holds.
+    /// When the certificate is valid.
     pub validity: Validity,
 }
 
-/// What a certificate is shown for.
+/// The role of the side that presents a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
-    /// By the one who calls.
+    /// The side that opened the connection.
     Client,
-    /// By the one who is called.
+    /// The side that accepted the connection.
     Server,
 }
 
-/// A member's certificate and key, to show to other members.
+/// A member's certificate and key, for use in handshakes with other members.
 #[derive(Clone)]
 pub struct GroupIdentity {
     group: GroupCertificate,
@@ -78,14 +81,14 @@ pub struct GroupIdentity {
     member: Member,
 }
 
-/// Why a certificate is not a member's.
+/// Why a certificate does not belong to a member of the group.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MemberError {
-    /// Its bytes are no certificate that can be read.
+    /// Its bytes cannot be read as a certificate.
     #[error("it is damaged")]
     Damaged,
-    /// It is a certificate, but of no kind that members have: an authority's, or with demands unknown here.
-    #[error("it is of a kind that no member has")]
+    /// It is an authority's certificate, or it has critical extensions that are not known here.
+    #[error("it is not of the kind that members have")]
     Kind,
     /// Its key is not on P-256.
     #[error("its key is not on P-256")]
@@ -93,49 +96,51 @@ pub enum MemberError {
     /// It names no user.
     #[error("it names no user")]
     Name,
-    /// Whoever shows it has signed it.
+    /// It is signed by its own key.
     #[error("it is self-signed")]
     SelfSigned,
-    /// The authority of a cluster has signed it, which says nothing of groups.
+    /// The authority of a cluster has signed it. A cluster's authority has no members.
     #[error("it is signed by a cluster of trackers, not by the group")]
     Cluster,
-    /// Another authority has signed it, whose name this is, if that is fit to show.
+    /// Another authority has signed it. The text is that authority's name, if it is safe to print.
     #[error("it is signed by another authority ({})", .0.as_deref().unwrap_or("of no readable name"))]
     OtherAuthority(Option<String>),
-    /// It names the group's authority, which has not signed it, or not these bytes.
-    #[error("it names the group's authority, which has not signed it")]
+    /// It names the group's authority, but that has not signed these bytes.
+    #[error("it names the group's authority, but that has not signed it")]
     NotSigned,
-    /// It does not hold yet.
-    #[error("it holds from {0} on")]
+    /// It is not valid yet.
+    #[error("it is not valid before {0}")]
     NotYetValid(Date),
-    /// It holds no more.
-    #[error("it held until {0}")]
+    /// It is no longer valid.
+    #[error("it expired on {0}")]
     Expired(Date),
-    /// It may not be shown for this.
-    #[error("it is not meant for a {}", match .0 { Use::Client => "caller", Use::Server => "server" })]
+    /// It may not be used by this side of a connection.
+    #[error("it is not meant for a {}", match .0 { Use::Client => "client", Use::Server => "server" })]
     WrongUse(Use),
-    /// It belongs to another key than the one at hand.
-    #[error("it is not that of the key")]
+    /// It belongs to another key.
+    #[error("it belongs to another key")]
     OtherKey,
 }
 
-/// How a certificate names that user: as it is, or, where that takes more than 64 characters, by its beginning, a `#` and
-/// the start of its SHA-256. No user's name has a `#`.
+/// The name of a user in certificates. A name of up to 64 characters is used as it is. A longer one
+/// is cut and followed by `#` and the start of its SHA-256. No user name contains `#`, so two users
+/// never have the same name here.
 pub fn member_name(user: &str) -> Cow<'_, str> {
-    if user.len() <= MAX_NAME {
+    if user.len() <= MAX_NAME_LENGTH {
         return Cow::Borrowed(user);
     }
     let hash = digest(&SHA256, user.as_bytes());
-    let hash = hash.as_ref().get(..HASHED).unwrap_or_default();
+    let hash = hash.as_ref().get(..NAME_HASH_LENGTH).unwrap_or_default();
     let hash = Hex(hash).to_string();
     let kept = user.char_indices().map(|(at, _)| at);
-    let kept = kept.take_while(|at| at + 1 + hash.len() <= MAX_NAME).last();
+    let kept = kept.take_while(|at| at + 1 + hash.len() <= MAX_NAME_LENGTH).last();
     let (kept, _) = user.split_at(kept.unwrap_or(0));
     Cow::Owned(format!("{kept}#{hash}"))
 }
 
 impl GroupAuthority {
-    /// A new authority with a new key. `name` is public, as whoever calls a member can see it: an id, not the group's name.
+    /// Makes an authority with a new key. Anyone who connects to a member can see `name`, so pass
+    /// an id, not the group's name.
     ///
     /// # Errors
     /// [`CertificateError::Name`], [`CertificateError::NoRandomness`].
@@ -146,7 +151,8 @@ impl GroupAuthority {
         Authority::generate(name).map(Self)
     }
 
-    /// Reads what [`GroupAuthority::to_pem`] wrote. Whatever is changed in it but its white space is found.
+    /// Reads the text that [`GroupAuthority::to_pem`] wrote. It detects every change except changes
+    /// of white space.
     ///
     /// # Errors
     /// See [`CertificateError`].
@@ -154,25 +160,25 @@ impl GroupAuthority {
         Authority::from_pem(text).map(Self)
     }
 
-    /// Certificate and key as text: whoever has it can make himself a member.
+    /// Certificate and key as text. Anyone who has this text can issue membership certificates.
     pub fn to_pem(&self) -> String {
         self.0.to_pem()
     }
 
-    /// Its public half.
+    /// The public half.
     ///
     /// # Errors
-    /// [`CertificateError::Certificate`], which does not happen to a certificate made here.
+    /// [`CertificateError::Certificate`], which never happens to an authority made here.
     pub fn certificate(&self) -> Result<GroupCertificate, CertificateError> {
         GroupCertificate::new(self.0.certificate().clone())
     }
 
-    /// A certificate (DER) for the key of the user, whom it names as [`member_name`] says, that holds from an hour before
-    /// `now` until `life` after it. `now` is since 1970.
+    /// Issues a certificate (DER) for a user's key. It names the user as [`member_name`] does, and
+    /// is valid from an hour before `now` until `life` after `now`. `now` is the time since 1970.
     ///
     /// # Errors
-    /// [`CertificateError::Name`] for a name that is not of visible ASCII characters, [`CertificateError::Date`],
-    /// [`CertificateError::NoRandomness`].
+    /// [`CertificateError::Name`] if the name is empty or has anything but visible ASCII
+    /// characters, [`CertificateError::Date`], [`CertificateError::NoRandomness`].
     pub fn issue(
         &self,
         user: &str,
@@ -195,7 +201,7 @@ impl GroupAuthority {
             return Err(CertificateError::Name);
         }
         let user = &*member_name(user);
-        let (begin, end) = (now.saturating_sub(BEFORE), now.saturating_add(life));
+        let (begin, end) = (now.saturating_sub(BACKDATED), now.saturating_add(life));
         let validity = Validity {
             not_before: Date::new(begin).ok_or(CertificateError::Date)?,
             not_after: Date::new(end).ok_or(CertificateError::Date)?,
@@ -211,7 +217,8 @@ impl GroupCertificate {
     /// Reads `ssl-cert`: one self-signed certificate on P-256.
     ///
     /// # Errors
-    /// [`CertificateError::NotPem`], [`CertificateError::Contents`], [`CertificateError::Certificate`].
+    /// [`CertificateError::NotPem`], [`CertificateError::WrongSections`],
+    /// [`CertificateError::Certificate`].
     pub fn from_pem(text: &[u8]) -> Result<Self, CertificateError> {
         let mut certificate = None;
         for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text) {
@@ -219,14 +226,14 @@ impl GroupCertificate {
                 (SectionKind::Certificate, der) if certificate.is_none() => {
                     certificate = Some(der);
                 }
-                _ => return Err(CertificateError::Contents),
+                _ => return Err(CertificateError::WrongSections),
             }
         }
         Self::new(certificate.ok_or(CertificateError::NotPem)?.into())
     }
 
     fn new(der: CertificateDer<'static>) -> Result<Self, CertificateError> {
-        let parts = Parts::of(&der).ok_or(CertificateError::Certificate)?;
+        let parts = CertificateParts::parse(&der).ok_or(CertificateError::Certificate)?;
         let signed = parts.point.is_some_and(|point| parts.is_signed_by(point));
         if !signed || parts.issuer != parts.subject {
             return Err(CertificateError::Certificate);
@@ -246,7 +253,7 @@ impl GroupCertificate {
         })
     }
 
-    /// As it stands in a torrent's `info`.
+    /// The text for `ssl-cert` in a torrent's `info`.
     pub fn to_pem(&self) -> String {
         let mut text = String::new();
         pem::write(CERTIFICATE_LABEL, &self.der, &mut text);
@@ -258,8 +265,9 @@ impl GroupCertificate {
         Fingerprint::of(&self.der)
     }
 
-    /// Reads a certificate that somebody shows for this use at the time `now` since 1970: the group's authority itself
-    /// must have signed it, no other in between, it must hold then, and be no authority's.
+    /// Checks a certificate that the other side presents in the role `usage` at the time `now`
+    /// since 1970, and reads its member. The group's authority must have signed it directly. It
+    /// must be a leaf that is valid at that time.
     ///
     /// # Errors
     /// See [`MemberError`].
@@ -282,14 +290,14 @@ impl GroupCertificate {
                 })
             }
         };
-        let parts = Parts::of(leaf).ok_or(MemberError::Damaged)?;
-        verified.map_err(|error| self.reason(&error, &parts, usage))?;
+        let parts = CertificateParts::parse(leaf).ok_or(MemberError::Damaged)?;
+        verified.map_err(|error| self.member_error(&error, &parts, usage))?;
         parts.point.ok_or(MemberError::Key)?;
         Member::of(&parts).ok_or(MemberError::Name)
     }
 
-    /// Why rustls refused it, in the terms of groups.
-    fn reason(&self, error: &rustls::Error, parts: &Parts<'_>, usage: Use) -> MemberError {
+    /// Translates the reason for which rustls refused a certificate.
+    fn member_error(&self, error: &rustls::Error, parts: &CertificateParts<'_>, usage: Use) -> MemberError {
         use rustls::CertificateError as Why;
         if parts.issuer != self.subject {
             let issuer = common_name(parts.issuer).filter(|name| is_name(name));
@@ -329,7 +337,7 @@ impl fmt::Debug for GroupCertificate {
 }
 
 impl Member {
-    fn of(parts: &Parts<'_>) -> Option<Self> {
+    fn of(parts: &CertificateParts<'_>) -> Option<Self> {
         let user = common_name(parts.subject).filter(|name| is_name(name))?;
         Some(Self {
             user: user.to_owned(),
@@ -339,7 +347,8 @@ impl Member {
 }
 
 impl GroupIdentity {
-    /// What a tracker issued for this key, checked as other members will.
+    /// The certificate `leaf` that a tracker issued for `key`, checked as other members will check
+    /// it.
     ///
     /// # Errors
     /// See [`MemberError`].
@@ -351,7 +360,7 @@ impl GroupIdentity {
     ) -> Result<Self, MemberError> {
         group.check(&leaf, Use::Client, now)?;
         let member = group.check(&leaf, Use::Server, now)?;
-        if Parts::of(&leaf).and_then(|parts| parts.point) != Some(key.point()) {
+        if CertificateParts::parse(&leaf).and_then(|parts| parts.point) != Some(key.point()) {
             return Err(MemberError::OtherKey);
         }
         Ok(Self {
@@ -362,12 +371,12 @@ impl GroupIdentity {
         })
     }
 
-    /// Who it is, and for how long.
+    /// The member that it identifies, and when the certificate is valid.
     pub fn member(&self) -> &Member {
         &self.member
     }
 
-    /// Of which group.
+    /// The group that it belongs to.
     pub fn group(&self) -> &GroupCertificate {
         &self.group
     }
@@ -391,7 +400,7 @@ impl fmt::Debug for GroupIdentity {
 }
 
 fn is_name(text: &str) -> bool {
-    text.len() <= MAX_NAME && is_visible(text)
+    text.len() <= MAX_NAME_LENGTH && is_visible(text)
 }
 
 fn is_visible(text: &str) -> bool {

@@ -1,8 +1,8 @@
-//! A member's key: made where the member is, only its public half leaves.
+//! A member's key. It never leaves the member's machine; only its public half does.
 
 use super::CertificateError;
 use super::authority::new_key;
-use super::x509::POINT;
+use super::x509::POINT_LENGTH;
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
@@ -11,35 +11,36 @@ use ring::signature::{
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use std::fmt;
 
-/// The length of a request for a certificate, in bytes: a point and a signature.
-pub const KEY_REQUEST: usize = POINT + 64;
-/// What the signature of a request begins over, so that none made for anything else passes for it.
+/// Length of a request for a certificate in bytes: a point and a signature.
+pub const KEY_REQUEST_LENGTH: usize = POINT_LENGTH + 64;
+/// The signed bytes of a request begin with this, so that no signature made for another purpose
+/// passes as a request.
 const PURPOSE: &[u8] = b"pieceful member key\0";
 
 /// A member's key pair on P-256.
 pub struct MemberKey {
     /// As PKCS #8 (RFC 5958).
     pkcs8: PrivatePkcs8KeyDer<'static>,
-    point: [u8; POINT],
+    point: [u8; POINT_LENGTH],
 }
 
-/// The public half of a key whose owner has shown that the other half is there.
+/// The public half of a key. Its owner has proved to have the private half.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct MemberPublicKey(pub(super) [u8; POINT]);
+pub struct MemberPublicKey(pub(super) [u8; POINT_LENGTH]);
 
-/// Why no certificate is issued for a key.
+/// Why no certificate is issued for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyRequestError {
-    /// It has another length.
-    #[error("a request for a certificate has {KEY_REQUEST} bytes, not {0}")]
+    /// The request has the wrong length.
+    #[error("a request for a certificate has {KEY_REQUEST_LENGTH} bytes, not {0}")]
     Length(usize),
-    /// No point on the curve, or no signature by its private half in this context.
-    #[error("the request for a certificate is not signed by the key it names")]
+    /// The point is not on the curve, or its private key did not sign this request in this context.
+    #[error("the request for a certificate is not signed by the key in it")]
     NotProven,
 }
 
 impl MemberKey {
-    /// A new key.
+    /// Makes a new key.
     ///
     /// # Errors
     /// [`CertificateError::NoRandomness`].
@@ -50,12 +51,12 @@ impl MemberKey {
         Ok(Self { pkcs8, point })
     }
 
-    /// Asks for a certificate: the public key, and a signature by the private one. `context` says for whom and where it
-    /// is asked for, so that nobody else can pass the request off as his own.
+    /// Makes a request for a certificate: the public key and a signature by the private key.
+    /// `context` says for whom and for what the request is, so that no one else can use it.
     ///
     /// # Errors
     /// [`CertificateError::NoRandomness`].
-    pub fn request(&self, context: &[u8]) -> Result<[u8; KEY_REQUEST], CertificateError> {
+    pub fn request(&self, context: &[u8]) -> Result<[u8; KEY_REQUEST_LENGTH], CertificateError> {
         let random = SystemRandom::new();
         let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
         let pair = EcdsaKeyPair::from_pkcs8(algorithm, self.pkcs8.secret_pkcs8_der(), &random);
@@ -67,7 +68,7 @@ impl MemberKey {
     }
 
     #[cfg(test)]
-    pub(super) fn from_parts(pkcs8: PrivatePkcs8KeyDer<'static>, point: [u8; POINT]) -> Self {
+    pub(super) fn from_parts(pkcs8: PrivatePkcs8KeyDer<'static>, point: [u8; POINT_LENGTH]) -> Self {
         Self { pkcs8, point }
     }
 
@@ -87,16 +88,17 @@ impl fmt::Debug for MemberKey {
 }
 
 impl MemberPublicKey {
-    /// Takes a request that was made in this context. Its point is on the curve, as no signature verifies by any other.
+    /// Checks a request that was made in this context. Its point is on the curve, because no
+    /// signature verifies with any other point.
     ///
     /// # Errors
     /// See [`KeyRequestError`].
-    pub fn proven(request: &[u8], context: &[u8]) -> Result<Self, KeyRequestError> {
+    pub fn from_request(request: &[u8], context: &[u8]) -> Result<Self, KeyRequestError> {
         let length = KeyRequestError::Length(request.len());
-        if request.len() != KEY_REQUEST {
+        if request.len() != KEY_REQUEST_LENGTH {
             return Err(length);
         }
-        let (point, signature) = request.split_first_chunk::<POINT>().ok_or(length)?;
+        let (point, signature) = request.split_first_chunk::<POINT_LENGTH>().ok_or(length)?;
         let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point);
         let verified = key.verify(&signed(point, context), signature);
         verified.map_err(|_| KeyRequestError::NotProven)?;
@@ -110,8 +112,9 @@ impl fmt::Debug for MemberPublicKey {
     }
 }
 
-/// The context comes last and the point has one length: no two requests sign the same bytes.
-fn signed(point: &[u8; POINT], context: &[u8]) -> Vec<u8> {
+/// The bytes that a request signs. The point has a fixed length and the context comes last, so no
+/// two requests sign the same bytes.
+fn signed(point: &[u8; POINT_LENGTH], context: &[u8]) -> Vec<u8> {
     [PURPOSE, point, context].concat()
 }
 
@@ -120,38 +123,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_good_for_its_key_and_context_alone() {
+    fn a_request_is_accepted_only_with_its_own_key_and_context() {
         let key = MemberKey::generate().unwrap();
         let request = key.request(b"alice").unwrap();
-        let proven = MemberPublicKey::proven(&request, b"alice").unwrap();
+        let proven = MemberPublicKey::from_request(&request, b"alice").unwrap();
         assert_eq!(proven.0, key.point);
         let refused = |request: &[u8], context| {
-            MemberPublicKey::proven(request, context) == Err(KeyRequestError::NotProven)
+            MemberPublicKey::from_request(request, context) == Err(KeyRequestError::NotProven)
         };
         assert!(refused(&request, b"bob"));
         let other = MemberKey::generate().unwrap();
-        let swapped = [&other.point[..], &request[POINT..]].concat();
+        let swapped = [&other.point[..], &request[POINT_LENGTH..]].concat();
         assert!(refused(&swapped, b"alice"));
-        for at in 0..KEY_REQUEST {
+        for at in 0..KEY_REQUEST_LENGTH {
             let mut changed = request;
             changed[at] ^= 1;
             assert!(refused(&changed, b"alice"), "byte {at}");
         }
-        assert!(refused(&[0; KEY_REQUEST], b"alice"));
+        assert!(refused(&[0; KEY_REQUEST_LENGTH], b"alice"));
     }
 
     #[test]
-    fn a_request_of_another_length_is_none() {
+    fn a_request_of_another_length_is_refused() {
         let request = MemberKey::generate().unwrap().request(b"").unwrap();
         let longer = [&request[..], &[0]].concat();
-        for bad in [&[][..], &request[..KEY_REQUEST - 1], &longer] {
-            let error = MemberPublicKey::proven(bad, b"").unwrap_err();
+        for bad in [&[][..], &request[..KEY_REQUEST_LENGTH - 1], &longer] {
+            let error = MemberPublicKey::from_request(bad, b"").unwrap_err();
             assert_eq!(error, KeyRequestError::Length(bad.len()));
         }
     }
 
     #[test]
-    fn a_key_is_not_shown() {
+    fn debug_output_does_not_contain_the_key() {
         let key = MemberKey::generate().unwrap();
         assert_eq!(format!("{key:?}"), "MemberKey { .. }");
     }

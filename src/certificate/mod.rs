@@ -1,12 +1,14 @@
-//! Certificates: authorities that sign, the identities they issue, what a person compares.
+//! Certificates: the authorities that sign them, the identities that an authority issues, and the
+//! fingerprints that people compare.
 //!
-//! In scope: making X.509 v3 certificates (RFC 5280) with ECDSA keys on P-256, the fingerprint of one, an authority as
-//! PEM text; the authority of a group, its members' keys, and whether a certificate is a member's. Out of scope:
-//! handshakes, and where a key lies on disk. Bytes and the time are handed in; randomness is the system's.
+//! In scope: making X.509 v3 certificates (RFC 5280) with ECDSA keys on P-256; the fingerprint of a
+//! certificate; an authority as PEM text; the authority of a group, its members' keys, and the
+//! check that a certificate belongs to a member. Out of scope: handshakes, and where a key is
+//! stored. Functions receive bytes and the time as arguments. Random numbers come from the system.
 //!
-//! The cluster and each group have an authority of their own, none under another: what one signs is nothing to another.
-//! Whether a chain, its dates and its use are right is for rustls to say; what is read here by hand only names the
-//! member, or the reason.
+//! The cluster has one authority and each group has its own. No authority is below another, so a
+//! certificate of one is not accepted by another. rustls decides whether a chain, its dates and its
+//! use are valid. The parser here only finds the member's name, or the reason for a refusal.
 
 mod authority;
 mod der;
@@ -26,5 +28,5 @@ pub(crate) use group::testing as group_testing;
 pub use group::{
     GroupAuthority, GroupCertificate, GroupIdentity, Member, MemberError, Use, member_name,
 };
-pub use member::{KEY_REQUEST, KeyRequestError, MemberKey, MemberPublicKey};
+pub use member::{KEY_REQUEST_LENGTH, KeyRequestError, MemberKey, MemberPublicKey};
 pub use validity::{Date, Validity};

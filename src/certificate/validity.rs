@@ -1,32 +1,33 @@
-//! From when until when a certificate holds (RFC 5280, section 4.1.2.5). Times are since 1970 in UTC, in whole seconds.
+//! When a certificate is valid (RFC 5280, section 4.1.2.5). Times are since 1970 in UTC, in whole
+//! seconds.
 
 use super::der::{self, value};
 use std::fmt;
 use std::time::Duration;
 
 const DAY: u64 = 86_400;
-/// The first second of 2050, which UTCTime cannot name.
-const UTC_TIME_END: Date = Date(2_524_608_000);
-/// The first second of the year 10000, which no date of a certificate can name.
-const END: u64 = 253_402_300_800;
+/// The first second of 2050. UTCTime cannot express it.
+const YEAR_2050: Date = Date(2_524_608_000);
+/// The first second of the year 10000. Certificates cannot express it.
+const YEAR_10000: u64 = 253_402_300_800;
 
-/// A second that a certificate can name, since 1970. It reads `2030-01-31 23:59:59 UTC`.
+/// A second that a certificate can express. It is printed as `2030-01-31 23:59:59 UTC`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Date(u64);
 
-/// The first and the last second of a certificate.
+/// The first and the last second at which a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
-    /// The first second in which it holds.
+    /// The first second.
     pub not_before: Date,
-    /// The last second in which it holds.
+    /// The last second.
     pub not_after: Date,
 }
 
 impl Date {
-    /// The second in which this time since 1970 lies; `None` past the year 9999.
+    /// The second that contains this time since 1970. `None` after the year 9999.
     pub fn new(since_1970: Duration) -> Option<Self> {
-        Some(Self(since_1970.as_secs())).filter(|date| date.0 < END)
+        Some(Self(since_1970.as_secs())).filter(|date| date.0 < YEAR_10000)
     }
 
     /// The time since 1970.
@@ -34,9 +35,10 @@ impl Date {
         Duration::from_secs(self.0)
     }
 
-    /// Year, month and day of the Gregorian calendar, counted from the first of a March, after which leap days come last.
+    /// Year, month and day of the Gregorian calendar. The calculation uses years that begin on the
+    /// first of March, so that leap days come last.
     fn civil(self) -> (u64, u64, u64) {
-        // From the first of March of the year 0; an era of 400 years has 146,097 days.
+        // Days since the first of March of the year 0. An era of 400 years has 146,097 days.
         let days = self.0 / DAY + 719_468;
         let (era, day) = (days / 146_097, days % 146_097);
         let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
@@ -47,14 +49,14 @@ impl Date {
         (year, month, day - (153 * march + 2) / 5 + 1)
     }
 
-    fn of_civil(year: u64, month: u64, day: u64, second: u64) -> Option<Self> {
+    fn from_civil(year: u64, month: u64, day: u64, second: u64) -> Option<Self> {
         let shifted = year.checked_sub(u64::from(month <= 2))?;
         let march = (month + 9) % 12;
         let (era, in_era) = (shifted / 400, shifted % 400);
         let days = in_era * 365 + in_era / 4 - in_era / 100 + (153 * march + 2) / 5 + day;
         let days = (era * 146_097 + days).checked_sub(719_469)?;
         let date = Self(days * DAY + second);
-        // A day that its month does not have comes out as one of the next.
+        // A day that the month does not have becomes a day of the next month.
         (date.civil() == (year, month, day)).then_some(date)
     }
 
@@ -62,12 +64,12 @@ impl Date {
         (self.0 / 3_600 % 24, self.0 / 60 % 60, self.0 % 60)
     }
 
-    /// UTCTime to the end of 2049, GeneralizedTime from then on.
+    /// UTCTime before 2050, GeneralizedTime from 2050 on.
     fn to_der(self) -> Vec<u8> {
         let (year, month, day) = self.civil();
         let (hour, minute, second) = self.clock();
         let rest = format!("{month:02}{day:02}{hour:02}{minute:02}{second:02}Z");
-        let (tag, year) = if self < UTC_TIME_END {
+        let (tag, year) = if self < YEAR_2050 {
             (der::UTC_TIME, format!("{:02}", year % 100))
         } else {
             (der::GENERALIZED_TIME, format!("{year:04}"))
@@ -75,7 +77,7 @@ impl Date {
         value(tag, &[year.as_bytes(), rest.as_bytes()])
     }
 
-    /// Takes a date off the front. Dates before 1970 and leap seconds are none.
+    /// Splits a date off the front. Dates before 1970 and leap seconds are refused.
     fn take(input: &[u8]) -> Option<(Self, &[u8])> {
         let (text, years, rest) = match der::take(der::UTC_TIME, input) {
             Some((text, _, rest)) => (text, 2, rest),
@@ -107,7 +109,7 @@ impl Date {
             [month, day, hour, minute, second].map(|pair| number(&pair));
         let in_range = (1..=12).contains(&month) && hour < 24 && minute < 60 && second < 60;
         let seconds = hour * 3_600 + minute * 60 + second;
-        let date = Self::of_civil(year, month, day, seconds).filter(|_| in_range)?;
+        let date = Self::from_civil(year, month, day, seconds).filter(|_| in_range)?;
         Some((date, rest))
     }
 }
@@ -123,11 +125,11 @@ impl fmt::Display for Date {
 }
 
 impl Validity {
-    /// Dates that no clock is outside of, for what is trusted by its fingerprint: from 2000 to the end that RFC 5280 has
-    /// for certificates without one.
+    /// From 2000 to the date that RFC 5280 defines for certificates that do not expire. For
+    /// certificates that are trusted by their fingerprint, whatever the clock says.
     pub(super) const ALWAYS: Self = Self {
         not_before: Date(946_684_800),
-        not_after: Date(END - 1),
+        not_after: Date(YEAR_10000 - 1),
     };
 
     pub(super) fn to_der(self) -> Vec<u8> {
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_read_as_rfc_5280_writes_them() {
+    fn dates_are_read_and_written_as_in_rfc_5280() {
         for (text, expected) in [
             (&b"700101000000Z"[..], "1970-01-01 00:00:00 UTC"),
             (b"000229235959Z", "2000-02-29 23:59:59 UTC"),
@@ -177,11 +179,11 @@ mod tests {
         }
         let known = Date::new(Duration::from_secs(1_795_272_364)).unwrap();
         assert_eq!(known.to_string(), "2026-11-21 14:46:04 UTC");
-        assert_eq!(Date::new(Duration::from_secs(END)), None);
+        assert_eq!(Date::new(Duration::from_secs(YEAR_10000)), None);
     }
 
     #[test]
-    fn what_is_no_date_is_none() {
+    fn text_that_is_not_a_date_is_refused() {
         for text in [
             &b""[..],
             b"Z",
@@ -208,7 +210,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_second_is_read_as_it_was_written(seconds in 0..END) {
+        fn every_second_is_read_as_it_was_written(seconds in 0..YEAR_10000) {
             let date = Date(seconds);
             let der = date.to_der();
             prop_assert_eq!(Date::take(&der), Some((date, &[][..])));

@@ -1,4 +1,4 @@
-//! X.509 v3 certificates (RFC 5280) for ECDSA keys on P-256: put together and signed, and what one says of itself.
+//! X.509 v3 certificates (RFC 5280) for ECDSA keys on P-256: building, signing and parsing them.
 
 use super::der::{self, value};
 use super::error::CertificateError;
@@ -8,7 +8,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_ASN1, EcdsaKeyPair, UnparsedPublicKey};
 use rustls::pki_types::CertificateDer;
 
-// Object identifiers, as DER has them (RFC 5480, sections 2.1.1 and 2.1.1.1; RFC 5758, section 3.2; RFC 5280, section 4.2.1).
+// Object identifiers in DER (RFC 5480, sections 2.1.1 and 2.1.1.1; RFC 5758, section 3.2; RFC 5280,
+// section 4.2.1).
 const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 const ECDSA_WITH_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
@@ -23,22 +24,22 @@ pub(super) const SERVER_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03
 pub(super) const CLIENT_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02];
 
 /// The length of an uncompressed point on P-256 (SEC 1, section 2.3.3).
-pub(super) const POINT: usize = 65;
+pub(super) const POINT_LENGTH: usize = 65;
 
-/// What a certificate is to say, beside its serial number and its signature.
-pub(super) struct Contents<'a> {
-    /// The signer's name, a whole DER value.
+/// The fields of a certificate to be made, without serial number and signature.
+pub(super) struct NewCertificate<'a> {
+    /// The signer's name, a complete DER value.
     pub(super) issuer: &'a [u8],
-    /// The name of whom it is for, likewise.
+    /// The owner's name, a complete DER value.
     pub(super) subject: &'a [u8],
-    /// The public key of whom it is for, an uncompressed point.
+    /// The owner's public key, an uncompressed point.
     pub(super) point: &'a [u8],
     pub(super) validity: Validity,
-    /// Extensions, one after the other.
+    /// Encoded extensions, concatenated.
     pub(super) extensions: &'a [u8],
 }
 
-/// A name of one attribute (RFC 5280, section 4.1.2.4).
+/// Encodes a name with one attribute, the common name (RFC 5280, section 4.1.2.4).
 pub(super) fn name(common_name: &str) -> Vec<u8> {
     let attribute = value(
         der::SEQUENCE,
@@ -50,7 +51,7 @@ pub(super) fn name(common_name: &str) -> Vec<u8> {
     value(der::SEQUENCE, &[&value(der::SET, &[&attribute])])
 }
 
-/// The subject's public key (RFC 5480, section 2).
+/// Encodes the owner's public key (RFC 5480, section 2).
 pub(super) fn public_key_info(point: &[u8]) -> Vec<u8> {
     let algorithm = value(
         der::SEQUENCE,
@@ -59,10 +60,10 @@ pub(super) fn public_key_info(point: &[u8]) -> Vec<u8> {
             &value(der::OID, &[P256]),
         ],
     );
-    value(der::SEQUENCE, &[&algorithm, &der::bits(point)])
+    value(der::SEQUENCE, &[&algorithm, &der::bit_string(point)])
 }
 
-/// By which a key is found (RFC 7093, section 2, method 1).
+/// The key identifier (RFC 7093, section 2, method 1).
 fn key_id(point: &[u8]) -> Vec<u8> {
     let hash = digest(&SHA256, point);
     hash.as_ref().iter().take(20).copied().collect()
@@ -88,7 +89,7 @@ fn extension(id: &[u8], critical: bool, content: &[u8]) -> Vec<u8> {
     )
 }
 
-/// It may sign certificates and nothing else, and none of an authority below it.
+/// The extensions of an authority: it may sign leaf certificates, and nothing else.
 pub(super) fn authority_extensions(point: &[u8]) -> Vec<u8> {
     let constraints = [der::BOOLEAN, 1, 0xff, der::INTEGER, 1, 0];
     [
@@ -108,7 +109,8 @@ pub(super) fn authority_extensions(point: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// It signs nothing but handshakes of these uses; `issuer` is the signer's key.
+/// The extensions of a leaf: it may sign handshakes in these roles, and nothing else. `issuer` is
+/// the signer's key.
 pub(super) fn leaf_extensions(
     point: &[u8],
     issuer: &[u8],
@@ -137,10 +139,10 @@ pub(super) fn leaf_extensions(
     .concat()
 }
 
-/// A certificate of these contents, signed by `signer` (RFC 5280, section 4.1).
+/// Makes a certificate, signed by `signer` (RFC 5280, section 4.1).
 pub(super) fn sign(
     signer: &EcdsaKeyPair,
-    contents: &Contents<'_>,
+    certificate: &NewCertificate<'_>,
 ) -> Result<CertificateDer<'static>, CertificateError> {
     let random = SystemRandom::new();
     let mut serial = [0u8; 16];
@@ -154,19 +156,19 @@ pub(super) fn sign(
             &value(der::explicit(0), &[&[der::INTEGER, 1, 2]]),
             &value(der::INTEGER, &[&serial]),
             &signature_algorithm(),
-            contents.issuer,
-            &contents.validity.to_der(),
-            contents.subject,
-            &public_key_info(contents.point),
+            certificate.issuer,
+            &certificate.validity.to_der(),
+            certificate.subject,
+            &public_key_info(certificate.point),
             &value(
                 der::explicit(3),
-                &[&value(der::SEQUENCE, &[contents.extensions])],
+                &[&value(der::SEQUENCE, &[certificate.extensions])],
             ),
         ],
     );
     let signature = signer.sign(&random, &signed);
     let signature = signature.map_err(|_| CertificateError::NoRandomness)?;
-    let signature = der::bits(signature.as_ref());
+    let signature = der::bit_string(signature.as_ref());
     Ok(value(
         der::SEQUENCE,
         &[&signed, &signature_algorithm(), &signature],
@@ -174,24 +176,24 @@ pub(super) fn sign(
     .into())
 }
 
-/// What a certificate says, as far as it can be read without trusting it.
+/// The fields of a certificate. They are not to be trusted before the signature is checked.
 #[derive(Debug)]
-pub(super) struct Parts<'a> {
-    /// The signer's name, a whole DER value.
+pub(super) struct CertificateParts<'a> {
+    /// The signer's name, a complete DER value.
     pub(super) issuer: &'a [u8],
-    /// The name of whom it is for, likewise.
+    /// The owner's name, a complete DER value.
     pub(super) subject: &'a [u8],
     pub(super) validity: Validity,
-    /// The public key, an uncompressed point, if it is one on P-256.
+    /// The public key, an uncompressed point. `None` if it is not on P-256.
     pub(super) point: Option<&'a [u8]>,
     signed: &'a [u8],
     signature: &'a [u8],
     by_ecdsa: bool,
 }
 
-impl<'a> Parts<'a> {
-    /// Takes a certificate of version 3 apart, with nothing after it.
-    pub(super) fn of(certificate: &'a [u8]) -> Option<Self> {
+impl<'a> CertificateParts<'a> {
+    /// Parses a certificate of version 3. Nothing may follow it.
+    pub(super) fn parse(certificate: &'a [u8]) -> Option<Self> {
         let (content, _, after) = der::take(der::SEQUENCE, certificate)?;
         let (inner, signed, rest) = der::take(der::SEQUENCE, content)?;
         let (_, algorithm, rest) = der::take(der::SEQUENCE, rest)?;
@@ -210,7 +212,7 @@ impl<'a> Parts<'a> {
         if version != [der::INTEGER, 1, 2] || algorithm != inner_algorithm {
             return None;
         }
-        let point = key.len().checked_sub(POINT).and_then(|at| key.get(at..));
+        let point = key.len().checked_sub(POINT_LENGTH).and_then(|at| key.get(at..));
         Some(Self {
             issuer,
             subject,
@@ -222,14 +224,14 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// Whether this key has signed it.
+    /// Whether the private half of the key `point` signed it.
     pub(super) fn is_signed_by(&self, point: &[u8]) -> bool {
         let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point);
         self.by_ecdsa && key.verify(self.signed, self.signature).is_ok()
     }
 }
 
-/// The text of a name that [`name`] has made.
+/// The text of a name that [`name`] encoded. `None` for any other name.
 pub(super) fn common_name(name_der: &[u8]) -> Option<&str> {
     let (sets, _, _) = der::take(der::SEQUENCE, name_der)?;
     let (attribute, _, _) = der::take(der::SET, sets)?;

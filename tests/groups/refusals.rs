@@ -140,7 +140,7 @@ fn who_is_no_member_by_certificate_gets_no_byte_and_is_logged() {
         ),
         (
             "one that has ended",
-            "it held until",
+            "it expired on",
             tls(lab, Some(&scene.expired), lab),
         ),
         (
@@ -286,7 +286,7 @@ fn a_link_ends_with_its_certificate() {
     // It holds through its last second.
     let shown = shown.unwrap();
     until(|| greet(&shown).is_none(), || "it never ends".to_owned());
-    logged(&log, &["refused: ", "it held until"]);
+    logged(&log, &["refused: ", "it expired on"]);
     // nik's own is renewed in time, so that he goes on serving.
     until(
         || {

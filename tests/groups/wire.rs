@@ -46,7 +46,7 @@ pub(crate) fn key(context: &[u8]) -> (Vec<u8>, [u8; 129]) {
 /// The public half of a new key, for an authority of the test's own.
 pub(crate) fn public_key() -> (Vec<u8>, MemberPublicKey) {
     let (pkcs8, request) = key(b"");
-    (pkcs8, MemberPublicKey::proven(&request, b"").unwrap())
+    (pkcs8, MemberPublicKey::from_request(&request, b"").unwrap())
 }
 
 /// What the tracker gives a member, and the certificate of the group's authority.

@@ -1,4 +1,4 @@
-//! Groups and members for tests, rightful and not.
+//! Groups, members and strangers for tests.
 
 use super::*;
 use std::time::SystemTime;
@@ -12,28 +12,28 @@ pub(crate) fn now() -> Duration {
         .unwrap()
 }
 
-/// A certificate and its key, whatever is wrong with it.
-pub(crate) struct Shown {
+/// A certificate and its key, valid or not.
+pub(crate) struct LeafWithKey {
     pub(crate) leaf: Vec<u8>,
     pub(crate) key: MemberKey,
 }
 
-/// A key with the request for it that `user` made.
+/// A new key, and its public half as a tracker receives it.
 pub(crate) fn key() -> (MemberKey, MemberPublicKey) {
     let key = MemberKey::generate().unwrap();
     let request = key.request(b"test").unwrap();
-    (key, MemberPublicKey::proven(&request, b"test").unwrap())
+    (key, MemberPublicKey::from_request(&request, b"test").unwrap())
 }
 
-/// What a tracker gave a member at that time.
-pub(crate) fn issued(authority: &GroupAuthority, user: &str, now: Duration) -> Shown {
+/// A member's certificate as a tracker issues it at the time `now`.
+pub(crate) fn issued(authority: &GroupAuthority, user: &str, now: Duration) -> LeafWithKey {
     let (key, public) = key();
     let leaf = authority.issue(user, &public, now, DAY).unwrap();
-    Shown { leaf, key }
+    LeafWithKey { leaf, key }
 }
 
-/// A leaf for one use alone.
-pub(crate) fn issued_for(authority: &GroupAuthority, usage: Use) -> Shown {
+/// A certificate for one side of a connection only.
+pub(crate) fn issued_for(authority: &GroupAuthority, usage: Use) -> LeafWithKey {
     let (key, public) = key();
     let uses = match usage {
         Use::Client => [CLIENT_AUTH],
@@ -41,25 +41,25 @@ pub(crate) fn issued_for(authority: &GroupAuthority, usage: Use) -> Shown {
     };
     let leaf = authority.issue_for("eve", &public, now(), DAY, &uses);
     let leaf = leaf.unwrap();
-    Shown { leaf, key }
+    LeafWithKey { leaf, key }
 }
 
-/// An authority's own certificate, shown as if it were a leaf.
-pub(crate) fn itself(authority: &GroupAuthority) -> Shown {
-    Shown {
+/// An authority's own certificate, presented as if it were a leaf.
+pub(crate) fn authority_as_leaf(authority: &GroupAuthority) -> LeafWithKey {
+    LeafWithKey {
         leaf: authority.0.certificate().to_vec(),
         key: authority.0.member_key(),
     }
 }
 
-/// A member of a group, from now on.
+/// A member of a group whose certificate is valid now.
 pub(crate) fn member(authority: &GroupAuthority, user: &str) -> GroupIdentity {
-    let Shown { leaf, key } = issued(authority, user, now());
+    let LeafWithKey { leaf, key } = issued(authority, user, now());
     GroupIdentity::new(authority.certificate().unwrap(), leaf, &key, now()).unwrap()
 }
 
-/// Somebody who shows a certificate to members of the group, whatever it is.
-pub(crate) fn pretender(group: &GroupAuthority, shown: Shown) -> GroupIdentity {
+/// A stranger who presents this certificate to members of the group.
+pub(crate) fn pretender(group: &GroupAuthority, shown: LeafWithKey) -> GroupIdentity {
     GroupIdentity {
         group: group.certificate().unwrap(),
         leaf: shown.leaf.into(),

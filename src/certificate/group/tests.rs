@@ -15,8 +15,8 @@ fn group() -> GroupAuthority {
 fn a_member_is_named_for_both_uses_while_the_certificate_holds() {
     let ours = group();
     let group = ours.certificate().unwrap();
-    let Shown { leaf, .. } = issued(&ours, "alice", NOON);
-    let (begin, end) = (NOON - BEFORE, NOON + DAY);
+    let LeafWithKey { leaf, .. } = issued(&ours, "alice", NOON);
+    let (begin, end) = (NOON - BACKDATED, NOON + DAY);
     for usage in [Use::Client, Use::Server] {
         for time in [begin, NOON, end] {
             let member = group.check(&leaf, usage, time).unwrap();
@@ -27,14 +27,14 @@ fn a_member_is_named_for_both_uses_while_the_certificate_holds() {
         assert_eq!(error, MemberError::NotYetValid(Date::new(begin).unwrap()));
         let error = group.check(&leaf, usage, end + SECOND).unwrap_err();
         assert_eq!(error, MemberError::Expired(Date::new(end).unwrap()));
-        assert_eq!(error.to_string(), "it held until 2027-01-16 08:00:00 UTC");
+        assert_eq!(error.to_string(), "it expired on 2027-01-16 08:00:00 UTC");
     }
 }
 
 #[test]
-fn whoever_else_signed_it_each_has_its_reason() {
+fn each_kind_of_wrong_certificate_is_refused_with_its_own_reason() {
     let ours = group();
-    let checked = |shown: &Shown, usage| {
+    let checked = |shown: &LeafWithKey, usage| {
         let group = ours.certificate().unwrap();
         group.check(&shown.leaf, usage, now()).unwrap_err()
     };
@@ -54,7 +54,7 @@ fn whoever_else_signed_it_each_has_its_reason() {
                 by(&other, now()),
                 MemberError::OtherAuthority(Some("77aa".into())),
             ),
-            // Whose it is counts before its dates do.
+            // The wrong authority is reported even if the certificate has also expired.
             (
                 by(&other, long_ago),
                 MemberError::OtherAuthority(Some("77aa".into())),
@@ -62,8 +62,8 @@ fn whoever_else_signed_it_each_has_its_reason() {
             (by(&hidden, now()), MemberError::OtherAuthority(None)),
             (by(&same_name, now()), MemberError::NotSigned),
             (by(&cluster, now()), MemberError::Cluster),
-            (itself(&other), MemberError::SelfSigned),
-            (itself(&ours), MemberError::Kind),
+            (authority_as_leaf(&other), MemberError::SelfSigned),
+            (authority_as_leaf(&ours), MemberError::Kind),
             (issued_for(&ours, opposite), MemberError::WrongUse(usage)),
         ] {
             assert_eq!(checked(&shown, usage), expected);
@@ -87,20 +87,20 @@ fn an_authority_and_its_public_half_are_read_as_they_were_written() {
     assert!(!text.contains("PRIVATE"));
     let public_read = GroupCertificate::from_pem(text.as_bytes()).unwrap();
     assert_eq!(public_read.fingerprint(), public.fingerprint());
-    let Shown { leaf, .. } = issued(&read, "alice", NOON);
+    let LeafWithKey { leaf, .. } = issued(&read, "alice", NOON);
     assert!(public_read.check(&leaf, Use::Server, NOON).is_ok());
     let refused = |text: &str| GroupCertificate::from_pem(text.as_bytes()).unwrap_err();
     assert_eq!(refused(""), CertificateError::NotPem);
     assert_eq!(refused(&text[..text.len() - 9]), CertificateError::NotPem);
-    assert_eq!(refused(&(text.clone() + &text)), CertificateError::Contents);
-    assert_eq!(refused(&ours.to_pem()), CertificateError::Contents);
+    assert_eq!(refused(&(text.clone() + &text)), CertificateError::WrongSections);
+    assert_eq!(refused(&ours.to_pem()), CertificateError::WrongSections);
     let mut leaf_text = String::new();
     pem::write(CERTIFICATE_LABEL, &leaf, &mut leaf_text);
     assert_eq!(refused(&leaf_text), CertificateError::Certificate);
 }
 
 #[test]
-fn names_and_dates_that_no_certificate_carries_are_not_issued() {
+fn invalid_names_and_dates_are_not_issued() {
     let (ours, (_, public)) = (group(), key());
     let long = format!("{}\n", "x".repeat(64));
     for bad in ["", "a b", "a\n", "ä", &long] {
@@ -112,17 +112,17 @@ fn names_and_dates_that_no_certificate_carries_are_not_issued() {
     assert!(ours.issue(&"x".repeat(64), &public, NOON, DAY).is_ok());
     let error = ours.issue("x", &public, NOON, Duration::MAX).unwrap_err();
     assert_eq!(error, CertificateError::Date);
-    // An hour before 1970 began there is no date: it holds from the beginning.
+    // There is no date before 1970, so the certificate is valid from 1970 on.
     assert!(ours.issue("x", &public, Duration::ZERO, DAY).is_ok());
 }
 
 #[test]
-fn a_name_that_no_certificate_has_room_for_is_shortened_to_one_that_is_nobody_elses() {
+fn names_that_are_too_long_are_shortened_to_different_names() {
     let (group, name) = (group(), "x".repeat(64));
     assert_eq!(member_name(&name), name);
     let labels = ["~00ab12ff", "~00ab12fe"].map(|tag| format!("{name}{tag}"));
     let named = labels.each_ref().map(|label| {
-        let Shown { leaf, key } = issued(&group, label, now());
+        let LeafWithKey { leaf, key } = issued(&group, label, now());
         let certificate = group.certificate().unwrap();
         let identity = GroupIdentity::new(certificate, leaf, &key, now()).unwrap();
         identity.member().user.clone()
@@ -135,12 +135,12 @@ fn a_name_that_no_certificate_has_room_for_is_shortened_to_one_that_is_nobody_el
 }
 
 #[test]
-fn an_identity_is_a_members_own() {
+fn an_identity_needs_the_members_own_key_and_both_uses() {
     let ours = group();
     let new = |leaf, key: &MemberKey, now| {
         GroupIdentity::new(ours.certificate().unwrap(), leaf, key, now)
     };
-    let Shown { leaf, key: own } = issued(&ours, "alice", NOON);
+    let LeafWithKey { leaf, key: own } = issued(&ours, "alice", NOON);
     assert_eq!(
         new(leaf.clone(), &own, NOON).unwrap().member().user,
         "alice"
@@ -153,7 +153,7 @@ fn an_identity_is_a_members_own() {
     assert_eq!(error, MemberError::WrongUse(Use::Server));
 }
 
-/// Runs openssl in a folder; `None` where there is none.
+/// Runs openssl in a folder. Returns `None` if openssl is not installed.
 fn openssl(folder: &std::path::Path, arguments: &[&str]) -> Option<(bool, String)> {
     let output = Command::new("openssl")
         .args(arguments)
@@ -168,7 +168,7 @@ fn openssl(folder: &std::path::Path, arguments: &[&str]) -> Option<(bool, String
 }
 
 #[test]
-fn openssl_reads_and_verifies_them() {
+fn openssl_reads_and_verifies_members_certificates() {
     let folder = tempfile::tempdir().unwrap();
     let (ours, other) = (group(), group());
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
@@ -191,10 +191,10 @@ fn openssl_reads_and_verifies_them() {
         openssl(folder.path(), &arguments)
     };
     for purpose in ["sslclient", "sslserver"] {
-        let Some((verified, told)) = verify("group.pem", purpose) else {
+        let Some((verified, output)) = verify("group.pem", purpose) else {
             return println!("skipped: no openssl command here");
         };
-        assert!(verified, "{told}");
+        assert!(verified, "{output}");
         assert!(!verify("other.pem", purpose).unwrap().0);
     }
     let (_, text) = openssl(
@@ -221,7 +221,7 @@ static LEAF: LazyLock<Vec<u8>> = LazyLock::new(|| issued(&OURS, "alice", NOON).l
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// Cut, grown, overwritten: whatever it is then, it is no member's, and is refused without a panic.
+    /// A certificate that was cut, extended or overwritten is refused without a panic.
     #[test]
     fn a_changed_certificate_is_refused(
         at in 0..600usize,
@@ -237,13 +237,13 @@ proptest! {
         prop_assert!(group.check(&changed, Use::Server, NOON).is_err());
     }
 
-    /// Every length that DER can tell, anywhere in what is read.
+    /// The flipped byte makes every possible DER length at every position.
     #[test]
     fn a_changed_byte_is_refused(at in 0..600usize, flip in 1..=255u8) {
         let mut changed = LEAF.clone();
         let at = at % changed.len();
         changed[at] ^= flip;
-        let _ = Parts::of(&changed).and_then(|parts| Member::of(&parts));
+        let _ = CertificateParts::parse(&changed).and_then(|parts| Member::of(&parts));
         let group = OURS.certificate().unwrap();
         prop_assert!(group.check(&changed, Use::Server, NOON).is_err());
         let mut text = String::new();
@@ -255,7 +255,7 @@ proptest! {
     fn bytes_that_are_no_certificate_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let group = OURS.certificate().unwrap();
         prop_assert!(group.check(&bytes, Use::Server, NOON).is_err());
-        prop_assert!(Parts::of(&bytes).is_none());
+        prop_assert!(CertificateParts::parse(&bytes).is_none());
         prop_assert!(GroupCertificate::from_pem(&bytes).is_err());
     }
 }

@@ -70,7 +70,7 @@ impl GroupShares {
         let authority = self.authority(account, group)?;
         let user = name_of(&self.store, account)?.to_string();
         // Bound to the session, so that nobody can pass it off as his own.
-        let key = MemberPublicKey::proven(&request.0, asker.token.as_bytes());
+        let key = MemberPublicKey::from_request(&request.0, asker.token.as_bytes());
         let key = key.map_err(|error| refused(ErrorKind::BadRequest, error))?;
         let unusable = |error| no_certificate(&format!("for {user} of {group}"), &error);
         let leaf = authority

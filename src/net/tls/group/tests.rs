@@ -1,6 +1,6 @@
 use super::*;
 use crate::certificate::group_testing::{
-    DAY, Shown, issued, issued_for, itself, member, now, pretender,
+    DAY, LeafWithKey, issued, issued_for, authority_as_leaf, member, now, pretender,
 };
 use crate::certificate::{Authority, CLUSTER_AUTHORITY, GroupAuthority, Use};
 use crate::net::Stop;
@@ -164,7 +164,7 @@ fn members_meet_and_know_each_other() {
 }
 
 /// Certificates that are no member's, and what is said of each by a side to which it is shown for that use.
-fn no_members(ours: &GroupAuthority, usage: Use) -> Vec<(&'static str, Shown, Refusal)> {
+fn no_members(ours: &GroupAuthority, usage: Use) -> Vec<(&'static str, LeafWithKey, Refusal)> {
     let other = GroupAuthority::generate("77aa").unwrap();
     let cluster = Authority::generate(CLUSTER_AUTHORITY).unwrap().to_pem();
     let cluster = GroupAuthority::from_pem(cluster.as_bytes()).unwrap();
@@ -185,9 +185,9 @@ fn no_members(ours: &GroupAuthority, usage: Use) -> Vec<(&'static str, Shown, Re
             eve(&cluster, now()),
             Refusal::Group,
         ),
-        ("self-signed", itself(&other), Refusal::Group),
-        ("it held until", eve(ours, now() - 2 * DAY), Refusal::Dates),
-        ("it holds from", eve(ours, now() + DAY), Refusal::Dates),
+        ("self-signed", authority_as_leaf(&other), Refusal::Group),
+        ("it expired on", eve(ours, now() - 2 * DAY), Refusal::Dates),
+        ("it is not valid before", eve(ours, now() + DAY), Refusal::Dates),
         (
             "not meant for a",
             issued_for(ours, opposite),
