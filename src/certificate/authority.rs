@@ -3,7 +3,8 @@
 use super::error::CertificateError;
 use super::validity::Validity;
 use super::x509::{
-    CLIENT_AUTH, NewCertificate, CertificateParts, SERVER_AUTH, authority_extensions, leaf_extensions, name, sign,
+    CLIENT_AUTH, CertificateParts, NewCertificate, SERVER_AUTH, authority_extensions,
+    leaf_extensions, name, sign,
 };
 use super::{Fingerprint, pem};
 use ring::hkdf::{HKDF_SHA256, Salt};

@@ -133,7 +133,9 @@ pub fn member_name(user: &str) -> Cow<'_, str> {
     let hash = hash.as_ref().get(..NAME_HASH_LENGTH).unwrap_or_default();
     let hash = Hex(hash).to_string();
     let kept = user.char_indices().map(|(at, _)| at);
-    let kept = kept.take_while(|at| at + 1 + hash.len() <= MAX_NAME_LENGTH).last();
+    let kept = kept
+        .take_while(|at| at + 1 + hash.len() <= MAX_NAME_LENGTH)
+        .last();
     let (kept, _) = user.split_at(kept.unwrap_or(0));
     Cow::Owned(format!("{kept}#{hash}"))
 }
@@ -297,7 +299,12 @@ impl GroupCertificate {
     }
 
     /// Translates the reason for which rustls refused a certificate.
-    fn member_error(&self, error: &rustls::Error, parts: &CertificateParts<'_>, usage: Use) -> MemberError {
+    fn member_error(
+        &self,
+        error: &rustls::Error,
+        parts: &CertificateParts<'_>,
+        usage: Use,
+    ) -> MemberError {
         use rustls::CertificateError as Why;
         if parts.issuer != self.subject {
             let issuer = common_name(parts.issuer).filter(|name| is_name(name));

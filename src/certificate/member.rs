@@ -68,7 +68,10 @@ impl MemberKey {
     }
 
     #[cfg(test)]
-    pub(super) fn from_parts(pkcs8: PrivatePkcs8KeyDer<'static>, point: [u8; POINT_LENGTH]) -> Self {
+    pub(super) fn from_parts(
+        pkcs8: PrivatePkcs8KeyDer<'static>,
+        point: [u8; POINT_LENGTH],
+    ) -> Self {
         Self { pkcs8, point }
     }
 

@@ -212,7 +212,10 @@ impl<'a> CertificateParts<'a> {
         if version != [der::INTEGER, 1, 2] || algorithm != inner_algorithm {
             return None;
         }
-        let point = key.len().checked_sub(POINT_LENGTH).and_then(|at| key.get(at..));
+        let point = key
+            .len()
+            .checked_sub(POINT_LENGTH)
+            .and_then(|at| key.get(at..));
         Some(Self {
             issuer,
             subject,

@@ -8,7 +8,7 @@ use super::hashing::Hashing;
 use super::output::Output;
 use super::signals;
 use super::units::size;
-use crate::storage::{CreateOptions, FileFault, StoreError, check, create};
+use crate::storage::{CreateOptions, FileFault, StoreError, check_share, create};
 use crate::system::processors;
 use crate::torrent::{Layout, MAX_METAINFO, Magnet, Metainfo};
 use std::fmt::Display;
@@ -200,7 +200,7 @@ fn compare(torrent: &Path, path: &Path, output: &Output) -> Result<bool, String>
     let threads = processors();
     let hashing = Hashing::new("checking", output);
     let info = Arc::new(metainfo.info().clone());
-    let report = check(info, path, threads, &flag, &|done, total| {
+    let report = check_share(info, path, threads, &flag, &|done, total| {
         hashing.step(done, total)
     });
     hashing.finish();

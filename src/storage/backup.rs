@@ -1,11 +1,13 @@
-//! A backup of a tracker's database: one file with all its rows, its version vector and its blobs as they were at one
-//! moment, and a sum that tells whether it is whole.
+//! A backup of a tracker's database: one file with its rows, its version vector and its blobs, all
+//! as of one moment, and a checksum.
 //!
-//! In scope: writing and reading the format. Out of scope: where the bytes go, and what they mean.
+//! In scope: writing and reading the format. Out of scope: where the bytes are sent, and what they
+//! mean.
 //!
-//! After a first line that names the format come records: a letter, the length of what follows in 4 bytes (big-endian),
-//! and that: `v` the version vector, `r` a row behind its id, `b` a blob behind its info-hash. The last one, `e`, holds
-//! SHA-256 of all before it.
+//! The first line names the format. Records follow. A record is a letter, the length of its content
+//! in 4 bytes (big-endian), and the content. The letters are `v` (the version vector), `r` (a row
+//! after its id), `b` (a blob after its info-hash) and `e` (the last record: the SHA-256 of all
+//! bytes before it).
 
 use super::{Batch, FileError};
 use ring::digest::{Context, Digest, SHA256};
@@ -14,18 +16,18 @@ use std::path::PathBuf;
 
 const MAGIC: &[u8] = b"pieceful backup 1\n";
 /// The longest record: a blob of 16 MiB, its info-hash, and some room.
-const LONGEST: usize = (16 << 20) + 1024;
+const MAX_RECORD_LENGTH: usize = (16 << 20) + 1024;
 
 /// Why a backup cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// Something else, or of another version.
-    #[error("{} is no backup of a tracker, or of another version of this program", .0.display())]
+    /// The file is not a backup, or has another format version.
+    #[error("{} is not a tracker's backup, or was made by another version of this program", .0.display())]
     Foreign(PathBuf),
-    /// It was cut off or changed.
-    #[error("{} is damaged or was cut off: take another backup", .0.display())]
+    /// The file was cut off or changed.
+    #[error("{} is damaged or was cut off: make another backup", .0.display())]
     Damaged(PathBuf),
-    /// The system does not let it be read.
+    /// The file cannot be read.
     #[error(transparent)]
     Io(#[from] FileError),
 }
@@ -46,19 +48,19 @@ impl<'a> BackupWriter<'a> {
         Ok(writer)
     }
 
-    pub(super) fn versions(&mut self, versions: &[u8]) -> io::Result<()> {
+    pub(super) fn write_versions(&mut self, versions: &[u8]) -> io::Result<()> {
         self.record(b'v', &[versions])
     }
 
-    pub(super) fn row(&mut self, id: &[u8; 16], row: &[u8]) -> io::Result<()> {
+    pub(super) fn write_row(&mut self, id: &[u8; 16], row: &[u8]) -> io::Result<()> {
         self.record(b'r', &[id, row])
     }
 
-    pub(super) fn blob(&mut self, info_hash: &[u8; 20], blob: &[u8]) -> io::Result<()> {
+    pub(super) fn write_blob(&mut self, info_hash: &[u8; 20], blob: &[u8]) -> io::Result<()> {
         self.record(b'b', &[info_hash, blob])
     }
 
-    pub(super) fn end(mut self) -> io::Result<()> {
+    pub(super) fn finish(mut self) -> io::Result<()> {
         let sum = self.sum.clone().finish();
         self.record(b'e', &[sum.as_ref()])?;
         self.out.flush()
@@ -78,9 +80,9 @@ impl<'a> BackupWriter<'a> {
     }
 }
 
-/// Reads a whole backup as one batch.
+/// Reads a whole backup as one batch. Returns `None` if the file has another format.
 pub(super) fn read(from: &mut dyn Read) -> io::Result<Option<Batch>> {
-    let mut reader = Reader {
+    let mut reader = BackupReader {
         from,
         sum: Context::new(&SHA256),
     };
@@ -96,7 +98,7 @@ pub(super) fn read(from: &mut dyn Read) -> io::Result<Option<Batch>> {
         reader.fill(&mut head)?;
         let [kind, length @ ..] = head;
         let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-        if length > LONGEST {
+        if length > MAX_RECORD_LENGTH {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let bytes = reader.take(length)?;
@@ -123,19 +125,19 @@ fn split<const N: usize>(bytes: &[u8]) -> io::Result<([u8; N], &[u8])> {
     Ok((*first, rest))
 }
 
-struct Reader<'a> {
+struct BackupReader<'a> {
     from: &'a mut dyn Read,
     sum: Context,
 }
 
-impl Reader<'_> {
+impl BackupReader<'_> {
     fn fill(&mut self, bytes: &mut [u8]) -> io::Result<()> {
         self.from.read_exact(bytes)?;
         self.sum.update(bytes);
         Ok(())
     }
 
-    /// What has arrived counts, not what a length promises.
+    /// Allocates only for bytes that have arrived, so that a wrong length costs no memory.
     fn take(&mut self, length: usize) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let limit = u64::try_from(length).unwrap_or(u64::MAX);
@@ -163,16 +165,16 @@ mod tests {
     fn backup() -> Vec<u8> {
         let mut out = Vec::new();
         let mut writer = BackupWriter::begin(&mut out).unwrap();
-        writer.versions(b"v1").unwrap();
-        writer.row(&[1; 16], b"one").unwrap();
-        writer.row(&[2; 16], b"").unwrap();
-        writer.blob(&[3; 20], &[7; 1000]).unwrap();
-        writer.end().unwrap();
+        writer.write_versions(b"v1").unwrap();
+        writer.write_row(&[1; 16], b"one").unwrap();
+        writer.write_row(&[2; 16], b"").unwrap();
+        writer.write_blob(&[3; 20], &[7; 1000]).unwrap();
+        writer.finish().unwrap();
         out
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn a_decoded_value_equals_the_encoded_one() {
         let batch = read(&mut backup().as_slice()).unwrap().unwrap();
         let mut expected = Batch::new();
         expected.put_versions(b"v1".to_vec());
@@ -183,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn no_cut_and_no_changed_byte_goes_unnoticed() {
+    fn every_cut_and_every_changed_byte_is_detected() {
         let whole = backup();
         for at in 0..whole.len() {
             assert!(

@@ -1,7 +1,8 @@
-//! `cluster.pem`: the certificate and key that all trackers of a cluster hold.
+//! `cluster.pem`: the certificate and the private key that all trackers of a cluster have.
 //!
-//! In scope: making it once however many start at once, waiting for it, refusing one that others may read or that is
-//! not whole. It is never changed. Out of scope: what is in it (`certificate`), and who makes it (tracker number 1).
+//! In scope: making the file once, even if several trackers start at the same time; waiting for it;
+//! refusing a file that is damaged or that other users can access. The file is never changed. Out
+//! of scope: its contents (`certificate`), and the rule that tracker 1 makes it.
 
 use super::{FileError, whole_file};
 use crate::certificate::{Authority, CLUSTER_AUTHORITY, CertificateError};
@@ -12,62 +13,62 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The file's name beside TRACKER_INFO, or in a tracker's state folder.
+/// Name of the file, next to TRACKER_INFO or in a tracker's state folder.
 pub const CLUSTER_FILE: &str = "cluster.pem";
-/// How long a tracker that does not make the file waits for it.
+/// A tracker that does not make the file waits this long for it.
 pub const CLUSTER_WAIT: Duration = Duration::from_secs(10);
 
-/// The longest file that may be one, in bytes.
-const LONGEST: u64 = 64 << 10;
-/// The pause between two looks for the file.
-const PAUSE: Duration = Duration::from_millis(50);
+/// Longest accepted file, in bytes.
+const MAX_FILE_LENGTH: u64 = 64 << 10;
+/// Interval at which a waiting tracker looks for the file.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Why a tracker does not have its cluster's key.
+/// Why the cluster's key cannot be made or read.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
-    /// Nobody has made it, or it was not copied here.
-    #[error("there is no {}: tracker 1 makes it at its first start; copy it from there to this place, with mode 0600 (scp -p), or name its place with --cluster", .0.display())]
+    /// The file does not exist: tracker 1 has not made it, or it was not copied to this machine.
+    #[error("there is no {}: tracker 1 makes it at its first start; copy it here from tracker 1 with mode 0600 (scp -p), or name another path with --cluster", .0.display())]
     Missing(PathBuf),
-    /// Others on this machine may read or write it.
-    #[error("{} is open to others (mode {mode:04o}): whoever read it can pass for a tracker; if nobody did, chmod 600 it", .path.display())]
+    /// Other users of this machine may read or write the file.
+    #[error("other users can access {} (mode {mode:04o}), and whoever has read it can act as a tracker; if nobody has, run chmod 600 on it", .path.display())]
     Exposed {
         /// The file.
         path: PathBuf,
         /// Its permissions.
         mode: u32,
     },
-    /// It is no such file, or not as it was written.
-    #[error("{} cannot be used: {source}; restore it from another tracker's copy (to begin a new cluster, whose fingerprint everybody must be told, move it away and start tracker 1)", .path.display())]
+    /// The file has other contents, or was changed.
+    #[error("{} cannot be used: {source}; copy it again from another tracker (or, for a new cluster with a new fingerprint for all its users, move it away and start tracker 1)", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with its contents.
         source: CertificateError,
     },
-    /// A folder, a device or suchlike.
-    #[error("{} is no regular file", .0.display())]
+    /// It is a folder, a device or another special file.
+    #[error("{} is not a regular file", .0.display())]
     NotAFile(PathBuf),
-    /// No key can be made.
+    /// Making a key failed.
     #[error("cannot make a key for {}: {source}", .path.display())]
     Key {
-        /// The file it was for.
+        /// The file that the key was for.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: CertificateError,
     },
-    /// The system does not let it be read or written.
+    /// The file cannot be read or written.
     #[error(transparent)]
     Io(#[from] FileError),
-    /// The caller asked to stop while it waited.
+    /// The caller asked to stop while this waited.
     #[error("stopped while waiting for {}", .0.display())]
     Stopped(PathBuf),
 }
 
-/// The cluster's authority in the file at `path`, made if it is not there. Of several that make it at once one does, and
-/// all get the same.
+/// Reads the cluster's authority from the file at `path`. Makes the file if it does not exist. If
+/// several processes make it at the same time, one succeeds and all return the same authority.
 ///
 /// # Errors
-/// See [`ClusterError`]; a file that was there is as it was.
+/// See [`ClusterError`]. An existing file is never changed.
 pub fn make_or_open_cluster(path: &Path) -> Result<Authority, ClusterError> {
     if let Some(found) = open(path)? {
         return Ok(found);
@@ -76,7 +77,7 @@ pub fn make_or_open_cluster(path: &Path) -> Result<Authority, ClusterError> {
         path: path.to_owned(),
         source,
     })?;
-    match whole_file::put_new(path, made.to_pem().as_bytes()) {
+    match whole_file::create_new(path, made.to_pem().as_bytes()) {
         Ok(()) => Ok(made),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             open(path)?.ok_or_else(|| ClusterError::Missing(path.to_owned()))
@@ -85,11 +86,11 @@ pub fn make_or_open_cluster(path: &Path) -> Result<Authority, ClusterError> {
     }
 }
 
-/// The cluster's authority in the file at `path`, waited for up to `limit`. `pause` rests so long and says whether the
-/// caller wants to stop.
+/// Waits up to `limit` for the file at `path` and reads the cluster's authority from it. `pause`
+/// sleeps for the given time and returns whether the caller wants to stop.
 ///
 /// # Errors
-/// See [`ClusterError`]; a file that was there is as it was.
+/// See [`ClusterError`]. An existing file is never changed.
 pub fn wait_for_cluster(
     path: &Path,
     limit: Duration,
@@ -103,17 +104,17 @@ pub fn wait_for_cluster(
         if waited >= limit {
             return Err(ClusterError::Missing(path.to_owned()));
         }
-        if pause(PAUSE) {
+        if pause(CHECK_INTERVAL) {
             return Err(ClusterError::Stopped(path.to_owned()));
         }
-        waited += PAUSE;
+        waited += CHECK_INTERVAL;
     }
 }
 
-/// What is there; `None` if nothing is.
+/// Reads the file. Returns `None` if it does not exist.
 fn open(path: &Path) -> Result<Option<Authority>, ClusterError> {
     let io = FileError::at("read", path);
-    // A pipe must not hold this up.
+    // Without this flag, opening a pipe would block.
     let opened = File::options()
         .read(true)
         .custom_flags(OFlag::O_NONBLOCK.bits())
@@ -134,7 +135,9 @@ fn open(path: &Path) -> Result<Option<Authority>, ClusterError> {
         });
     }
     let mut text = Vec::new();
-    file.take(LONGEST).read_to_end(&mut text).map_err(io)?;
+    file.take(MAX_FILE_LENGTH)
+        .read_to_end(&mut text)
+        .map_err(io)?;
     let read = Authority::from_pem(&text).map_err(|source| ClusterError::Damaged {
         path: path.to_owned(),
         source,
@@ -150,7 +153,7 @@ mod tests {
     use std::thread;
 
     #[test]
-    fn it_is_made_once_and_private() {
+    fn the_file_is_made_once_and_is_private() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(CLUSTER_FILE);
         let made = make_or_open_cluster(&path).unwrap();
@@ -162,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn many_that_make_it_at_once_end_with_one() {
+    fn trackers_that_start_at_once_get_the_same_key() {
         for _ in 0..20 {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join(CLUSTER_FILE);
@@ -174,7 +177,7 @@ mod tests {
                 };
                 let threads: Vec<_> = (0..4).map(|_| scope.spawn(make)).collect();
                 start.wait();
-                // One that waits never sees it half-written.
+                // A waiting tracker never sees an incomplete file.
                 let waiting = wait_for_cluster(&path, Duration::MAX, |_| false).unwrap();
                 let mut made: Vec<_> = threads
                     .into_iter()
@@ -189,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_waits_gives_up_in_the_end_or_when_told() {
+    fn waiting_ends_at_the_limit_or_when_asked_to_stop() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(CLUSTER_FILE);
         let mut rested = Duration::ZERO;
@@ -197,10 +200,10 @@ mod tests {
             rested += pause;
             false
         });
-        let told = error.unwrap_err().to_string();
+        let message = error.unwrap_err().to_string();
         assert!(
-            told.contains("scp -p") && told.contains("cluster.pem"),
-            "{told}"
+            message.contains("scp -p") && message.contains("cluster.pem"),
+            "{message}"
         );
         assert_eq!(rested, CLUSTER_WAIT);
         let stopped = wait_for_cluster(&path, CLUSTER_WAIT, |_| true);
@@ -213,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_refused_and_left_alone() {
+    fn an_unusable_file_is_refused_and_not_changed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(CLUSTER_FILE);
         let pem = Authority::generate(CLUSTER_AUTHORITY).unwrap().to_pem();

@@ -1,10 +1,10 @@
-//! A metainfo made out of a file or a folder.
+//! Making a metainfo from a file or a folder.
 //!
-//! In scope: which files, in which order, with which piece length, and their hashes. Out of scope: trackers, and where
-//! the `.torrent` goes.
+//! In scope: the list of files, their order, the piece length and the hashes. Out of scope:
+//! trackers, and where the `.torrent` is written.
 
 use super::layout::FileLayout;
-use super::verify::{Job, hash_jobs};
+use super::verify::{HashJob, hash_jobs};
 use super::walk::walk;
 use super::{CreateError, Stamp, Store, StoreError};
 use crate::system::{lock, processors, recover};
@@ -13,32 +13,33 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-/// The piece length unless asked otherwise, in bytes.
-const PIECE_LENGTH: u32 = 512 << 10;
-/// The most pieces a share gets unless a piece length is given.
-const MOST_PIECES: u64 = 16_384;
-/// Bytes of a `.torrent` kept free for what is beside `info`: the trackers.
-const BESIDE_INFO: usize = 64 << 10;
+/// Default piece length in bytes.
+const DEFAULT_PIECE_LENGTH: u32 = 512 << 10;
+/// Without a given piece length, a share has at most this many pieces.
+const MAX_DEFAULT_PIECES: u64 = 16_384;
+/// Bytes of a `.torrent` that are reserved for everything except `info`: the trackers.
+const RESERVED_FOR_TRACKERS: usize = 64 << 10;
 
-/// How a metainfo is made.
+/// Options for making a metainfo.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CreateOptions<'a> {
-    /// Bytes of a piece, 1 to 1 GiB. Without it 512 KiB, doubled until there are at most 16,384 pieces.
+    /// Length of a piece in bytes, 1 to 1 GiB. The default is 512 KiB, doubled until there are at
+    /// most 16,384 pieces.
     pub piece_length: Option<u32>,
-    /// Whether only the torrent's own trackers may be asked for peers (BEP 27).
+    /// Whether peers may be asked for only at the torrent's own trackers (BEP 27).
     pub private: bool,
-    /// Whether it holds the SHA-1 of each file (BEP 47 `sha1`).
+    /// Whether to include the SHA-1 of each file (BEP 47 `sha1`).
     pub file_sha1: bool,
-    /// The certificate of the authority whose members alone may enter the swarm, as PEM text.
+    /// PEM text of an authority's certificate. Only members that it certified may join the swarm.
     pub ssl_cert: Option<&'a str>,
 }
 
-/// Makes the info dictionary of the file or folder at `path`: the same for the same content, whatever the machine. Pieces
-/// are hashed on all cores with bounded memory. `progress` hears from any thread of bytes done and bytes in all; now and
-/// then a smaller number comes after a larger one.
+/// Makes the info dictionary of the file or folder at `path`. The same content gives the same
+/// result on every machine. Hashes on all cores with bounded memory. `progress` is called from any
+/// thread with the bytes done and the total. Its calls may arrive slightly out of order.
 ///
 /// # Errors
-/// See [`CreateError`]; [`StoreError::Stopped`], once `stop` is set.
+/// See [`CreateError`]. [`StoreError::Stopped`] once `stop` is set.
 pub fn create(
     path: &Path,
     options: &CreateOptions<'_>,
@@ -48,10 +49,11 @@ pub fn create(
     create_stamped(path, options, progress, stop).map(|(info, _)| info)
 }
 
-/// As [`create`]; with the stamps of the files as they were while they were hashed, for [`Store::seal`].
+/// Does the same as [`create`], and returns the stamps that the files had while they were hashed,
+/// for [`Store::seal`].
 ///
 /// # Errors
-/// As [`create`].
+/// See [`create`].
 pub fn create_stamped(
     path: &Path,
     options: &CreateOptions<'_>,
@@ -59,7 +61,7 @@ pub fn create_stamped(
     stop: &AtomicBool,
 ) -> Result<(Info, Vec<Stamp>), CreateError> {
     let walk = walk(path)?;
-    let file = |file: &super::walk::Found| NewFile {
+    let file = |file: &super::walk::SourceFile| NewFile {
         path: file.path.clone(),
         length: file.length,
         sha1: options.file_sha1.then_some(Sha1([0; 20])),
@@ -72,7 +74,7 @@ pub fn create_stamped(
     let total = total.ok_or_else(|| build_error(path, MetainfoError::LengthOverflow))?;
     let piece_length = options
         .piece_length
-        .unwrap_or_else(|| usual_piece_length(total));
+        .unwrap_or_else(|| default_piece_length(total));
     let lengths =
         crate::torrent::Lengths::new(total, piece_length.into()).map_err(CreateError::Lengths)?;
     let mut new = NewInfo {
@@ -84,12 +86,12 @@ pub fn create_stamped(
         private: options.private,
         ssl_cert: options.ssl_cert.map(str::to_owned),
     };
-    // Everything but the hashes is there: what makes it impossible is known before hours of hashing.
+    // Only the hashes are missing now. Any other error is reported before hours of hashing.
     let draft = new.build().map_err(|error| build_error(path, error))?;
-    if draft.raw().len() > MAX_METAINFO - BESIDE_INFO {
+    if draft.raw().len() > MAX_METAINFO - RESERVED_FOR_TRACKERS {
         return Err(CreateError::TooLarge(path.to_owned()));
     }
-    let store = Store::open(FileLayout::all(Arc::new(draft)), path).map_err(changed)?;
+    let store = Store::open(FileLayout::all(Arc::new(draft)), path).map_err(changed_error)?;
     let hashes = hash_all(&store, options.file_sha1, progress, stop)?;
     new.pieces = hashes.pieces;
     for (file, sha1) in new.files.iter_mut().zip(hashes.files) {
@@ -99,7 +101,7 @@ pub fn create_stamped(
     Ok((info, hashes.stamps))
 }
 
-struct Hashes {
+struct ShareHashes {
     pieces: Vec<Sha1>,
     files: Vec<Option<Sha1>>,
     stamps: Vec<Stamp>,
@@ -110,33 +112,34 @@ fn hash_all(
     file_sha1: bool,
     progress: &(dyn Fn(u64, u64) + Sync),
     stop: &AtomicBool,
-) -> Result<Hashes, CreateError> {
+) -> Result<ShareHashes, CreateError> {
     let (info, lengths) = (store.info(), store.info().lengths());
-    let before = store.stamps().map_err(changed)?;
+    let before = store.stamps().map_err(changed_error)?;
     let passes = if file_sha1 { 2 } else { 1 };
     let total = lengths.total().saturating_mul(passes);
-    let hashes = Mutex::new(Hashes {
+    let hashes = Mutex::new(ShareHashes {
         pieces: vec![Sha1([0; 20]); lengths.pieces() as usize],
         files: vec![None; info.files().len()],
         stamps: before.clone(),
     });
-    // A file is hashed in one go; the longest should not come last and alone.
+    // One thread hashes a whole file. The longest files go first, so that no single thread ends
+    // last.
     let mut files: Vec<usize> = (0..info.files().len()).filter(|_| file_sha1).collect();
     files.sort_by_key(|index| std::cmp::Reverse(info.files().get(*index).map(|file| file.length)));
-    let files = files.into_iter().map(Job::File);
-    let jobs = files.chain(lengths.all_pieces().map(Job::Piece));
+    let files = files.into_iter().map(HashJob::File);
+    let jobs = files.chain(lengths.all_pieces().map(HashJob::Piece));
     let threads = processors();
     let progress = |done| progress(done, total);
     hash_jobs(store, jobs, threads, stop, &progress, |job, found| {
         let found = found?;
         let mut hashes = lock(&hashes);
         match job {
-            Job::File(index) => {
+            HashJob::File(index) => {
                 if let Some(sha1) = hashes.files.get_mut(index) {
                     *sha1 = Some(found);
                 }
             }
-            Job::Piece(piece) => {
+            HashJob::Piece(piece) => {
                 if let Some(sha1) = hashes.pieces.get_mut(piece.index()) {
                     *sha1 = found;
                 }
@@ -144,8 +147,8 @@ fn hash_all(
         }
         Ok(())
     })
-    .map_err(changed)?;
-    let after = store.stamps().map_err(changed)?;
+    .map_err(changed_error)?;
+    let after = store.stamps().map_err(changed_error)?;
     let mut pairs = before.iter().zip(&after).zip(store.layout().wanted_files());
     if let Some((_, index)) = pairs.find(|((before, after), _)| before != after) {
         return Err(CreateError::Changed(store.file_path(index)));
@@ -153,17 +156,17 @@ fn hash_all(
     Ok(recover(hashes.into_inner()))
 }
 
-/// 512 KiB, doubled until there are few enough pieces.
-fn usual_piece_length(total: u64) -> u32 {
-    let mut length = PIECE_LENGTH;
-    while length < MAX_PIECE_LENGTH && total.div_ceil(length.into()) > MOST_PIECES {
+/// 512 KiB, doubled until there are at most [`MAX_DEFAULT_PIECES`] pieces.
+fn default_piece_length(total: u64) -> u32 {
+    let mut length = DEFAULT_PIECE_LENGTH;
+    while length < MAX_PIECE_LENGTH && total.div_ceil(length.into()) > MAX_DEFAULT_PIECES {
         length *= 2;
     }
     length
 }
 
-/// What a store says of a share that was there a moment ago.
-fn changed(error: StoreError) -> CreateError {
+/// The share existed a moment ago, so these errors mean that it changed.
+fn changed_error(error: StoreError) -> CreateError {
     match error {
         StoreError::Length { path, .. } | StoreError::Cut(path) | StoreError::Missing(path) => {
             CreateError::Changed(path)
@@ -194,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hashes_are_those_of_the_bytes_in_order_of_path() {
+    fn pieces_cover_the_files_in_the_order_of_their_paths() {
         let temporary = tempfile::tempdir().unwrap();
         let top = temporary.path().join("set");
         fs::create_dir_all(top.join("b/c")).unwrap();
@@ -234,7 +237,7 @@ mod tests {
             assert_eq!(file.attributes.executable, *name == "b/d");
         }
         assert!(info.private() && info.name().as_str() == "set");
-        // Through a link, and by a path that does not name it, the result is the same but for the name.
+        // A link, or a path that ends in `..`, makes no difference except for the name.
         symlink(&top, temporary.path().join("link")).unwrap();
         let linked = make(&temporary.path().join("link"), &options).unwrap();
         assert_eq!(linked.files(), info.files());
@@ -242,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_length_is_taken_or_chosen_by_the_number_of_pieces() {
+    fn the_default_piece_length_depends_on_the_number_of_pieces() {
         for (total, expected) in [
             (0, 512 << 10),
             (16_384 * (512 << 10), 512 << 10),
@@ -250,7 +253,7 @@ mod tests {
             (1 << 40, 64 << 20),
             (u64::MAX, 1 << 30),
         ] {
-            assert_eq!(usual_piece_length(total), expected, "{total}");
+            assert_eq!(default_piece_length(total), expected, "{total}");
         }
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("x");
@@ -272,14 +275,14 @@ mod tests {
                 "{length}"
             );
         }
-        // 1,572,864 hashes are more than a torrent holds.
+        // 1,572,864 hashes do not fit into a torrent.
         assert!(matches!(with(2), Err(CreateError::TooLarge(_))));
         fs::File::create(&path).unwrap();
         assert_eq!(with(1).unwrap().lengths().pieces(), 0);
     }
 
     #[test]
-    fn a_file_that_changes_meanwhile_is_named() {
+    fn a_file_that_changes_while_it_is_hashed_is_named() {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("log");
         type Change = fn(&fs::File);

@@ -1,22 +1,22 @@
-//! Why a file or folder cannot be made into a metainfo.
+//! Why a metainfo cannot be made from a file or folder.
 
 use super::StoreError;
 use crate::torrent::{LengthsError, MAX_METAINFO, MetainfoError, NameError};
 use std::io;
 use std::path::PathBuf;
 
-/// Why no metainfo can be made.
+/// Why a metainfo cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
-    /// A file or folder that cannot be read or is not there.
+    /// A file or folder cannot be read or does not exist.
     #[error("cannot read {}: {source}", .path.display())]
     Unreadable {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error that the system returned.
         source: io::Error,
     },
-    /// A link inside the folder.
+    /// A symbolic link inside the folder.
     #[error("{} is a symbolic link, which cannot be shared: put the file itself there", .0.display())]
     Symlink(PathBuf),
     /// A device, a pipe or a socket.
@@ -25,32 +25,32 @@ pub enum CreateError {
     /// A folder without any file.
     #[error("{} holds no files", .0.display())]
     Empty(PathBuf),
-    /// A name that is not UTF-8.
+    /// The name is not UTF-8.
     #[error("the name of {} is not UTF-8: rename it", .0.display())]
     NotText(PathBuf),
-    /// A name that other machines could not or should not create.
+    /// Other machines could not create a file of this name, or it would be unsafe.
     #[error("cannot share {}: {source}: rename it", .path.display())]
     Name {
-        /// Which file or folder.
+        /// The file or folder.
         path: PathBuf,
         /// What is wrong with its name.
         source: NameError,
     },
-    /// A file that was written to while it was hashed.
+    /// The file was written to while it was hashed.
     #[error("{} changed while it was hashed: try again when nothing writes to it", .0.display())]
     Changed(PathBuf),
-    /// A piece length of 0 or over 1 GiB, or one that makes too many pieces.
+    /// The piece length is 0 or over 1 GiB, or it makes too many pieces.
     #[error("{0}: choose another piece length")]
     Lengths(LengthsError),
-    /// A `.torrent` that would be larger than is read anywhere.
+    /// The `.torrent` would be larger than programs accept.
     #[error("{} makes a torrent larger than {MAX_METAINFO} bytes: choose longer pieces or share it in parts", .0.display())]
     TooLarge(PathBuf),
-    /// Any other reason why the torrent would be refused.
+    /// The torrent would be refused for another reason.
     #[error("cannot share {}: {source}", .path.display())]
     Metainfo {
-        /// What was to be shared.
+        /// The file or folder to be shared.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         source: MetainfoError,
     },
     /// Reading failed, or the caller asked to stop.

@@ -1,15 +1,17 @@
-//! The tracker's database: rows under 16-byte ids, a version vector and blobs, in one file that `redb` keeps.
+//! The tracker's database: rows with 16-byte ids, a version vector and blobs, in one `redb` file.
 //!
-//! In scope: that what was committed is there after any end, that nothing is ever seen half, and that a file which is
-//! not whole or not a tracker's is refused and left as it is. What rows, versions and blobs mean is not known here.
+//! In scope: committed data survives any crash; no commit is ever half visible; a file that is
+//! damaged, or is not a tracker's database, is refused and not changed. Out of scope: the meaning
+//! of rows, versions and blobs.
 //!
-//! A commit is one transaction of two phases: what was written is synced before the header points to it, and the
-//! header is synced before the commit returns. So a last commit that is damaged later is found, never taken for one that
-//! a crash cut short, which would bring back an older state. (The one byte in the header that tells which of the
-//! last two commits counts has no checksum: changed alone, it leads to the one before.)
+//! A commit is one transaction with two phases. The data is synced before the header refers to it,
+//! and the header is synced before the commit returns. Therefore a damaged last commit is reported
+//! as damage. It is never mistaken for a commit that a crash interrupted, which would silently
+//! restore the older state. There is one exception: one byte of the header says which of the last
+//! two commits is valid, and has no checksum. If only this byte changes, the older commit is read.
 //!
-//! Before a file is opened for writing it is opened, repaired where a crash left it so, and checked whole in memory, with
-//! every write kept from the disk ([`overlay`]).
+//! Before a file is opened for writing, it is opened with all writes kept in memory ([`overlay`]).
+//! There it is repaired after a crash and completely checked.
 
 mod batch;
 mod error;
@@ -23,7 +25,7 @@ pub use error::{DatabaseError, RestoreError};
 use super::FileError;
 use super::backup::{self, BackupError, BackupWriter};
 use crate::system::lock;
-use error::{Fault, contain};
+use error::{Fault, catch_panics};
 use nix::fcntl::OFlag;
 use overlay::Overlay;
 use redb::backends::FileBackend;
@@ -35,29 +37,29 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-/// The file's name in a tracker's state folder.
+/// Name of the file in a tracker's state folder.
 pub const DATABASE_FILE: &str = "registry.redb";
 
-/// Its name until it is whole.
-const NEW: &str = "registry.redb.new";
-/// How every redb file begins (its design document, "Super-header").
+/// Name of a new database file until it is complete.
+const NEW_FILE: &str = "registry.redb.new";
+/// The first bytes of every redb file (redb's design document, "Super-header").
 const MAGIC: [u8; 9] = *b"redb\x1a\x0a\xa9\x0d\x0a";
-/// What redb may keep in memory, in bytes: whoever uses the rows has them in memory already.
+/// Size of redb's cache in bytes. It is small because the users of the rows keep them in memory.
 const CACHE: usize = 16 << 20;
 
 const ABOUT: TableDefinition<&str, &[u8]> = TableDefinition::new("about");
 const ROWS: TableDefinition<[u8; 16], &[u8]> = TableDefinition::new("rows");
 const BLOBS: TableDefinition<[u8; 20], &[u8]> = TableDefinition::new("blobs");
-/// Keys of the table about the file itself.
+/// Keys of the table `about`.
 const KIND: &str = "kind";
 const FORMAT: &str = "format";
 const ORIGIN: &str = "origin";
 const VERSIONS: &str = "versions";
-/// There from a restore until it has caught up.
+/// This key exists from a restore until the tracker has caught up with its cluster.
 const RESTORED: &str = "restored";
-/// What stands under [`KIND`].
+/// The value for [`KIND`].
 const REGISTRY: &[u8] = b"pieceful registry";
-/// What stands under [`FORMAT`], in big-endian order.
+/// The value for [`FORMAT`], big-endian.
 const THIS_FORMAT: u32 = 1;
 
 /// A tracker's database, open for writing.
@@ -65,42 +67,46 @@ const THIS_FORMAT: u32 = 1;
 pub struct Database {
     path: PathBuf,
     inner: redb::Database,
-    /// Whether a commit failed; held **over a commit**, so that they go one by one.
+    /// Whether a commit failed. The lock is held **during a commit**, so that commits run one at a
+    /// time.
     failed: Mutex<bool>,
 }
 
-/// What was in a database when it was opened, the bytes of blobs apart.
+/// What a database contained when it was opened, without the bytes of blobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// The random bits made with the file, or those that took their place ([`Batch::put_origin`]).
+pub struct DatabaseContents {
+    /// Random bits, made with the file. [`Batch::put_origin`] replaces them.
     pub origin: [u8; 16],
-    /// The version vector of the last commit that gave one; empty before the first.
+    /// The last version vector that was committed. Empty before the first one.
     pub versions: Vec<u8>,
     /// All rows, sorted by id.
     pub rows: Vec<([u8; 16], Vec<u8>)>,
     /// The info-hashes of all blobs, sorted.
     pub blobs: Vec<[u8; 20]>,
-    /// Whether it was restored from a backup and has not caught up since ([`Batch::caught_up`]).
+    /// Whether the database was restored from a backup and has not caught up since
+    /// ([`Batch::mark_caught_up`]).
     pub restored: bool,
 }
 
 impl Database {
-    /// Opens the database of a state folder that this process alone uses. If there is none, one is made, with a random
-    /// origin that is durable before this returns.
+    /// Opens the database in a state folder. Only this process may use the folder. If there is no
+    /// database, this makes one with a random origin, which is durable when this returns.
     ///
     /// # Errors
-    /// See [`DatabaseError`]. A file that was there and cannot be used is as it was.
-    pub fn open(folder: &Path) -> Result<(Self, Stored), DatabaseError> {
+    /// See [`DatabaseError`]. An existing file that cannot be used is not changed.
+    pub fn open(folder: &Path) -> Result<(Self, DatabaseContents), DatabaseError> {
         let path = folder.join(DATABASE_FILE);
         match path.symlink_metadata() {
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => make(folder, &path, None)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make_database(folder, &path, None)?
+            }
             Err(error) => return Err(FileError::at("open", &path)(error).into()),
         }
-        let stored = inspect(&path)?;
+        let stored = read_and_check(&path)?;
         let file = open_file(&path, true)?;
-        // It has just been checked whole, which takes time with every blob in it.
-        let opened = contain(|| open_on(FileBackend::new(file)?, false));
+        // `read_and_check` has just checked the file. A second check would read every blob again.
+        let opened = catch_panics(|| open_backend(FileBackend::new(file)?, false));
         let inner = opened.map_err(|fault| fault.at("open", &path))?;
         let database = Self {
             path,
@@ -110,74 +116,76 @@ impl Database {
         Ok((database, stored))
     }
 
-    /// What is in the database of a folder that no tracker uses. Nothing is made or changed.
+    /// Reads the database in the folder of a tracker that is not running. Does not create or change
+    /// anything.
     ///
     /// # Errors
     /// See [`DatabaseError`].
-    pub fn read(folder: &Path) -> Result<Stored, DatabaseError> {
-        inspect(&folder.join(DATABASE_FILE))
+    pub fn read(folder: &Path) -> Result<DatabaseContents, DatabaseError> {
+        read_and_check(&folder.join(DATABASE_FILE))
     }
 
-    /// Makes a batch durable, all of it or nothing. Once this has failed, what is on disk is known only after the next
-    /// opening, and every later commit fails too.
+    /// Makes all changes of a batch durable, or none. After a failed commit, the state on disk is
+    /// unknown until the next opening, and every later commit fails.
     ///
     /// # Errors
-    /// See [`DatabaseError`]; [`DatabaseError::Failed`] after an earlier failure.
+    /// See [`DatabaseError`]. [`DatabaseError::Failed`] after an earlier failure.
     pub fn commit(&self, batch: Batch) -> Result<(), DatabaseError> {
         let mut failed = lock(&self.failed);
         if *failed {
             return Err(DatabaseError::Failed(self.path.clone()));
         }
-        // It stays so if anything goes wrong on the way.
+        // Stays set if anything fails below.
         *failed = true;
-        contain(|| write(&self.inner, &batch)).map_err(|fault| fault.at("write", &self.path))?;
+        catch_panics(|| write_batch(&self.inner, &batch))
+            .map_err(|fault| fault.at("write", &self.path))?;
         *failed = false;
         Ok(())
     }
 
-    /// Writes a backup of all that is durable now, whatever is written meanwhile.
+    /// Writes a backup of everything that is durable now. Commits may go on meanwhile.
     ///
     /// # Errors
-    /// See [`DatabaseError`]; what `out` says among it.
+    /// See [`DatabaseError`]. Errors of `out` are among them.
     pub fn back_up(&self, out: &mut dyn Write) -> Result<(), DatabaseError> {
-        let written = contain(|| {
+        let written = catch_panics(|| {
             let transaction = self.inner.begin_read()?;
             let mut writer = BackupWriter::begin(out)?;
             let about = transaction.open_table(ABOUT)?;
             let versions = about.get(VERSIONS)?.ok_or(Fault::Foreign)?;
-            writer.versions(versions.value())?;
+            writer.write_versions(versions.value())?;
             for row in transaction.open_table(ROWS)?.iter()? {
                 let (id, row) = row?;
-                writer.row(&id.value(), row.value())?;
+                writer.write_row(&id.value(), row.value())?;
             }
             for blob in transaction.open_table(BLOBS)?.iter()? {
                 let (info_hash, blob) = blob?;
-                writer.blob(&info_hash.value(), blob.value())?;
+                writer.write_blob(&info_hash.value(), blob.value())?;
             }
-            Ok(writer.end()?)
+            Ok(writer.finish()?)
         });
         written.map_err(|fault| fault.at("back up", &self.path))
     }
 
-    /// Makes the database of a folder that has none out of a backup, under a new origin.
+    /// Makes a database from a backup, with a new origin. The folder must not have a database.
     ///
     /// # Errors
-    /// [`RestoreError`]. What was in the folder is as it was.
+    /// See [`RestoreError`]. What was in the folder is not changed.
     pub fn restore(folder: &Path, backup: &Path) -> Result<(), RestoreError> {
         let path = folder.join(DATABASE_FILE);
         if path.symlink_metadata().is_ok() {
             return Err(RestoreError::Exists(path));
         }
-        make(folder, &path, Some(&read_backup(backup)?))?;
+        make_database(folder, &path, Some(&read_backup(backup)?))?;
         Ok(())
     }
 
-    /// The blob of an info-hash.
+    /// The blob with this info-hash.
     ///
     /// # Errors
     /// See [`DatabaseError`].
     pub fn blob(&self, info_hash: &[u8; 20]) -> Result<Option<Vec<u8>>, DatabaseError> {
-        let read = contain(|| {
+        let read = catch_panics(|| {
             let blobs = self.inner.begin_read()?.open_table(BLOBS)?;
             let blob = blobs.get(info_hash)?;
             Ok(blob.map(|blob| blob.value().to_vec()))
@@ -186,7 +194,7 @@ impl Database {
     }
 }
 
-/// Reads a backup whole.
+/// Reads a whole backup.
 ///
 /// # Errors
 /// See [`BackupError`].
@@ -205,15 +213,19 @@ pub fn read_backup(path: &Path) -> Result<Batch, BackupError> {
     }
 }
 
-/// Makes a database that stands under its name only when it is whole.
-fn make(folder: &Path, path: &Path, restored: Option<&Batch>) -> Result<(), DatabaseError> {
+/// Makes a database under a temporary name and renames it when it is complete.
+fn make_database(
+    folder: &Path,
+    path: &Path,
+    restored: Option<&Batch>,
+) -> Result<(), DatabaseError> {
     let mut origin = [0; 16];
     let random = SystemRandom::new();
     random
         .fill(&mut origin)
         .map_err(|_| DatabaseError::NoRandomness(path.to_owned()))?;
-    let new = folder.join(NEW);
-    let made = fill(&new, origin, restored).map_err(|fault| fault.at("make", path));
+    let new = folder.join(NEW_FILE);
+    let made = fill_new_file(&new, origin, restored).map_err(|fault| fault.at("make", path));
     let placed = made.and_then(|()| {
         let place = || {
             fs::rename(&new, path)?;
@@ -227,8 +239,8 @@ fn make(folder: &Path, path: &Path, restored: Option<&Batch>) -> Result<(), Data
     placed
 }
 
-fn fill(new: &Path, origin: [u8; 16], restored: Option<&Batch>) -> Result<(), Fault> {
-    // A crash may have left one.
+fn fill_new_file(new: &Path, origin: [u8; 16], restored: Option<&Batch>) -> Result<(), Fault> {
+    // A crash may have left an incomplete file.
     match fs::remove_file(new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
         _ => {}
@@ -240,11 +252,11 @@ fn fill(new: &Path, origin: [u8; 16], restored: Option<&Batch>) -> Result<(), Fa
         .mode(0o600)
         .open(new)?;
     let whole = file.try_clone()?;
-    contain(|| {
-        let database = open_on(FileBackend::new(file)?, true)?;
+    catch_panics(|| {
+        let database = open_backend(FileBackend::new(file)?, true)?;
         initialize(&database, origin)?;
         if let Some(batch) = restored {
-            write(&database, batch)?;
+            write_batch(&database, batch)?;
             let transaction = begin(&database)?;
             transaction
                 .open_table(ABOUT)?
@@ -270,7 +282,7 @@ fn initialize(database: &redb::Database, origin: [u8; 16]) -> Result<(), Fault> 
     Ok(transaction.commit()?)
 }
 
-fn write(database: &redb::Database, batch: &Batch) -> Result<(), Fault> {
+fn write_batch(database: &redb::Database, batch: &Batch) -> Result<(), Fault> {
     let transaction = begin(database)?;
     {
         let mut rows = transaction.open_table(ROWS)?;
@@ -308,8 +320,8 @@ fn begin(database: &redb::Database) -> Result<redb::WriteTransaction, Fault> {
     Ok(transaction)
 }
 
-/// What is in the file, once all of it has proved whole; the file stays as it is.
-fn inspect(path: &Path) -> Result<Stored, DatabaseError> {
+/// Checks the whole file and returns its contents. Does not change the file.
+fn read_and_check(path: &Path) -> Result<DatabaseContents, DatabaseError> {
     let mut file = open_file(path, false)?;
     let mut start = [0; MAGIC.len()];
     match file.read_exact(&mut start) {
@@ -319,15 +331,16 @@ fn inspect(path: &Path) -> Result<Stored, DatabaseError> {
         }
         _ => return Err(DatabaseError::Foreign(path.to_owned())),
     }
-    let read = contain(|| {
+    let read = catch_panics(|| {
         let overlay = Overlay::new(FileBackend::new(file)?)?;
-        load(&open_on(overlay, true)?)
+        load_contents(&open_backend(overlay, true)?)
     });
     read.map_err(|fault| fault.at("read", path))
 }
 
-/// Opens the database in `backend`, on demand checked whole; what a crash left is repaired there.
-fn open_on(backend: impl StorageBackend, check: bool) -> Result<redb::Database, Fault> {
+/// Opens the database in `backend` and repairs it there after a crash. Checks all of it if `check`
+/// is set.
+fn open_backend(backend: impl StorageBackend, check: bool) -> Result<redb::Database, Fault> {
     let database = redb::Builder::new()
         .set_cache_size(CACHE)
         .set_check_integrity_on_open(check)
@@ -335,7 +348,7 @@ fn open_on(backend: impl StorageBackend, check: bool) -> Result<redb::Database, 
     Ok(database)
 }
 
-fn load(database: &redb::Database) -> Result<Stored, Fault> {
+fn load_contents(database: &redb::Database) -> Result<DatabaseContents, Fault> {
     let transaction = database.begin_read()?;
     let about = transaction.open_table(ABOUT)?;
     let value = |key| -> Result<Vec<u8>, Fault> {
@@ -360,7 +373,7 @@ fn load(database: &redb::Database) -> Result<Stored, Fault> {
         let (id, row) = row?;
         rows.push((id.value(), row.value().to_vec()));
     }
-    Ok(Stored {
+    Ok(DatabaseContents {
         origin,
         versions: value(VERSIONS)?,
         rows,
@@ -369,7 +382,7 @@ fn load(database: &redb::Database) -> Result<Stored, Fault> {
     })
 }
 
-/// Opens a regular file that is there, no pipe and no link.
+/// Opens an existing regular file. Refuses links and pipes.
 fn open_file(path: &Path, write: bool) -> Result<File, DatabaseError> {
     let opened = File::options()
         .read(true)

@@ -1,20 +1,20 @@
-//! A download: the one thing that writes the files of a share, finishes and discards them.
+//! A download: the only code that writes, finishes and discards the files of a share.
 //!
-//! Its data lies in `NAME.part`, a file or a folder, until all of it is verified; then it gets its
-//! final name. A download never writes into what is not its own: links, hard links, files of
-//! another length, a partial file in use, files that are in place already. After a crash at any
-//! step the same opening goes on.
+//! The data is in `NAME.part`, a file or a folder, until all of it is verified. Then it gets its
+//! final name. A download never writes into links, hard links, files of another length, a partial
+//! file that is in use, or files that are already in place. After a crash at any step, opening the
+//! download again continues it.
 
 use super::extend;
 use super::gather::Gather;
 use super::in_place::InPlace;
-use super::layout::{FileLayout, Kind};
-use super::part;
+use super::layout::{FileKind, FileLayout};
+use super::partial;
 use super::parts_file::PartsFile;
 use super::rename::{rename_new, rename_over};
-use super::replace::{Others, remove_left};
+use super::replace::{Others, remove_old_folder};
 use super::root::Root;
-use super::tree::{Access, Folder, is_of, lock};
+use super::tree::{Access, Folder, has_layout, lock};
 use super::verify::verify;
 use super::{Place, Store, StoreError};
 use crate::system::processors;
@@ -23,17 +23,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How many bytes are copied at a time from what is replaced.
+/// Bytes that are copied at once from the replaced share.
 const COPIED_AT_ONCE: usize = 1 << 20;
 
-/// What becomes of a download when it is finished.
+/// How a finished download gets its final name.
 #[derive(Clone, Debug)]
 pub enum Mode {
-    /// It gets its final name, which must be free.
+    /// It is renamed to its final name, which must be free.
     New,
-    /// Its files are moved into the folder under the final name, beside those in place.
+    /// Its files are moved into the folder under the final name, next to those in place.
     Extend(Arc<InPlace>),
-    /// It takes the place of the file or folder under its final name.
+    /// It replaces the file or folder under its final name.
     Replace(Others),
 }
 
@@ -42,77 +42,83 @@ pub enum Mode {
 pub struct Download {
     store: Arc<Store>,
     mode: Mode,
-    /// The folder that its partial and its finished file or folder are in.
+    /// The folder that contains the partial and the final file or folder.
     parent: Folder,
-    /// The name of the partial file or folder, and the final one.
-    part: String,
+    /// The name of the partial file or folder, then the final name.
+    partial: String,
     name: String,
-    /// The parts file, also one that is no longer needed and goes at the end.
-    parts: Option<Arc<PartsFile>>,
-    /// Whether there was no partial file or folder before it was opened.
+    /// The parts file. Also a parts file that is no longer needed; finishing removes it.
+    parts_file: Option<Arc<PartsFile>>,
+    /// Whether opening made the partial file or folder.
     is_new: bool,
 }
 
 impl Mode {
-    /// Extends what is at a place; a new download if nothing is there.
+    /// Extends the folder under the final name, if there is one. Otherwise this is a new download.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] names a file with another length than the wanted one that it would
-    /// be.
-    pub fn extend(layout: &FileLayout, place: &Place) -> Result<Self, StoreError> {
-        let found = InPlace::find(layout, place)?;
+    /// [`StoreError::Exists`] names a file whose length is not that of the wanted file.
+    pub fn extend(layout: &FileLayout, destination: &Place) -> Result<Self, StoreError> {
+        let found = InPlace::find(layout, destination)?;
         Ok(found.map_or(Self::New, |found| Self::Extend(Arc::new(found))))
     }
 
-    /// Whether a download may go to that name.
+    /// Checks that a download of this mode may get the final name `name`.
     fn allows(&self, parent: &Folder, name: &str, layout: Layout) -> Result<(), StoreError> {
         match (parent.entry(name)?, self) {
             (None, _) | (Some(_), Self::Extend(_)) => Ok(()),
-            (Some(entry), Self::Replace(_)) if is_of(&entry, layout) => Ok(()),
+            (Some(entry), Self::Replace(_)) if has_layout(&entry, layout) => Ok(()),
             (Some(_), _) => Err(StoreError::Exists(parent.path().join(name))),
         }
     }
 }
 
 impl Download {
-    /// Opens a download, new or continued; which pieces of a continued one are good, [`verify`]
-    /// finds. Files that are left out are not made. One that cannot be opened leaves nothing.
+    /// Opens a download, new or continued. The caller uses [`verify`] to find the good pieces of a
+    /// continued one. Files that are not wanted are not made. If opening fails, everything that it
+    /// made is removed.
     ///
     /// # Errors
-    /// When the final name is taken ([`StoreError::Exists`]), the partial one is in use, a link, or
-    /// not of this download, when room or permission lack, or the folder is missing.
-    pub fn open(layout: FileLayout, place: &Place, mode: Mode) -> Result<Self, StoreError> {
-        FileName::new(&place.name)?;
-        let parent = place.open_folder()?;
-        let (info, name) = (Arc::clone(layout.info()), place.name.clone());
+    /// When the final name is taken ([`StoreError::Exists`]); the partial file is in use, is a link
+    /// or does not belong to this download; there is no space or no permission; or the folder does
+    /// not exist.
+    pub fn open(layout: FileLayout, destination: &Place, mode: Mode) -> Result<Self, StoreError> {
+        FileName::new(&destination.name)?;
+        let parent = destination.open_folder()?;
+        let (info, name) = (Arc::clone(layout.info()), destination.name.clone());
         mode.allows(&parent, &name, info.layout())?;
-        let part = place.part_name(info.info_hash());
-        let is_new = parent.entry(&part)?.is_none();
-        let root = Root::create(&parent, &part, info.layout())?;
+        let partial = destination.partial_name(info.info_hash());
+        let is_new = parent.entry(&partial)?.is_none();
+        let root = Root::create(&parent, &partial, info.layout())?;
         lock(root.as_file(), root.path())?;
-        // The process that held the lock until now may have given it its final name.
-        if !root.is_at(&parent, &part)? {
+        // The process that held the lock until now may have renamed it to its final name.
+        if !root.is_at(&parent, &partial)? {
             return Err(StoreError::InUse(root.path().to_owned()));
         }
         let is_mixed = layout.is_mixed();
         let allowed = mode.allows(&parent, &name, info.layout());
         let opened = allowed.and_then(|()| PartsFile::of_download(&info, &parent, &name, is_mixed));
-        let (parts, failed) = match opened {
-            Ok(parts) => (parts.map(Arc::new), None),
+        let (parts_file, failed) = match opened {
+            Ok(parts_file) => (parts_file.map(Arc::new), None),
             Err(error) => (None, Some(error)),
         };
         let in_place = match &mode {
             Mode::Extend(in_place) => Some(Arc::clone(in_place)),
             Mode::New | Mode::Replace(_) => None,
         };
-        let needed_parts = parts.clone().filter(|_| is_mixed);
+        let needed_parts_file = parts_file.clone().filter(|_| is_mixed);
         let download = Self {
-            store: Arc::new(Store::of_download(layout, root, in_place, needed_parts)),
+            store: Arc::new(Store::of_download(
+                layout,
+                root,
+                in_place,
+                needed_parts_file,
+            )),
             mode,
             parent,
-            part,
+            partial,
             name,
-            parts,
+            parts_file,
             is_new,
         };
         let made = failed.map_or_else(|| download.make_files(), Err);
@@ -123,32 +129,32 @@ impl Download {
         Ok(download)
     }
 
-    /// Its files, for reading. They can be read on when the download is finished.
+    /// The files, for reading. They stay readable after the download is finished.
     pub fn store(&self) -> &Arc<Store> {
         &self.store
     }
 
-    /// Writes consecutive `blocks` from `offset` on. Files that are in place stay as they are.
+    /// Writes consecutive `blocks` from `offset` on. Skips bytes of files that are in place.
     ///
     /// # Errors
-    /// When the share does not have these bytes, or a file cannot take all of them: then nothing
-    /// of these blocks counts as written.
+    /// When the share does not have these bytes, or a file cannot take all of them. Then none of
+    /// these blocks counts as written.
     pub fn write(&self, offset: u64, blocks: &[&[u8]]) -> Result<(), StoreError> {
         let length = blocks.iter().map(|block| block.len() as u64).sum();
         let mut blocks = Gather::new(blocks);
         for segment in self.store.layout().segments(offset, length)? {
             let index = segment.index;
             let file = match segment.kind {
-                Kind::Wanted if self.store.is_in_place(index) => None,
+                FileKind::Wanted if self.store.is_in_place(index) => None,
                 _ => self.store.file(&segment)?,
             };
             let Some(file) = file else {
                 blocks.skip(segment.length);
                 continue;
             };
-            // A file that somebody cut would get its length back by the next piece, and a hole for
-            // those before it.
-            if segment.kind == Kind::Wanted {
+            // If someone has truncated the file, this write would restore its length and leave a
+            // hole in place of earlier pieces.
+            if segment.kind == FileKind::Wanted {
                 self.store.stamp(index, &file)?;
             }
             let written = blocks.write(&file, segment.offset, segment.length);
@@ -158,17 +164,19 @@ impl Download {
         Ok(())
     }
 
-    /// Copies into a replacement the pieces that verify of what it replaces, so that they need not
-    /// be fetched. The caller verifies them again, since the source may change meanwhile.
+    /// For a replacement: copies the pieces of the old share that verify, so that they need not be
+    /// fetched. The caller must verify them again, because the old files may change while they are
+    /// copied.
     ///
     /// # Errors
-    /// When a folder is where the share has a file or a link where it has either, the copy cannot
+    /// When there is a folder where the share has a file, or a link where it has either; when the
+    /// copy cannot be written; or [`StoreError::Stopped`].
     /// be written, or [`StoreError::Stopped`].
     pub fn copy_replaced(&self, stop: &AtomicBool) -> Result<(), StoreError> {
         let layout = FileLayout::all(Arc::clone(self.store.info()));
-        let found = Store::open(layout, &self.parent.path().join(&self.name))?;
+        let old = Store::open(layout, &self.parent.path().join(&self.name))?;
         for index in self.store.layout().wanted_files() {
-            match found.open_file(index, Access::Read) {
+            match old.open_file(index, Access::Read) {
                 Ok(_) | Err(StoreError::Missing(_)) => {}
                 Err(error) => return Err(error),
             }
@@ -176,7 +184,7 @@ impl Download {
         let lengths = self.store.info().lengths();
         let threads = processors();
         let needed = self.store.layout().needed_pieces();
-        let good = verify(&found, needed, threads, stop, &|_| {})?;
+        let good = verify(&old, needed, threads, stop, &|_| {})?;
         let mut buffer = vec![0; COPIED_AT_ONCE];
         for piece in lengths.all_pieces().filter(|piece| good.contains(*piece)) {
             if stop.load(Ordering::Relaxed) {
@@ -185,13 +193,13 @@ impl Download {
             let (mut offset, mut left) = (lengths.offset(piece), lengths.length(piece) as usize);
             while left > 0 {
                 let length = left.min(COPIED_AT_ONCE);
-                let part = buffer.get_mut(..length).unwrap_or_default();
-                if let Err(error) = found.read(offset, part) {
-                    // It changed meanwhile; the piece is fetched.
+                let chunk = buffer.get_mut(..length).unwrap_or_default();
+                if let Err(error) = old.read(offset, chunk) {
+                    // The file changed while it was copied. This piece is fetched instead.
                     log::warn!("a piece is not copied: {error}");
                     break;
                 }
-                self.write(offset, &[part])?;
+                self.write(offset, &[chunk])?;
                 offset += length as u64;
                 left -= length;
             }
@@ -199,107 +207,111 @@ impl Download {
         Ok(())
     }
 
-    /// Whether the files in place are what the torrent says, as far as the pieces that verify
-    /// show. They are not written, so a bad one cannot be mended by fetching.
+    /// Checks the files in place against the pieces that verify. Fetching cannot repair a file in
+    /// place, because these files are not written.
     ///
     /// # Errors
-    /// [`StoreError::Changed`] names one that is not.
+    /// [`StoreError::Changed`] names a file that differs from the torrent.
     pub fn check_in_place(&self, good: &PieceSet) -> Result<(), StoreError> {
         extend::check(&self.store, good)
     }
 
-    /// Syncs a whole download and renames it to its final name; returns the final path. Its store
-    /// goes on without a pause. The caller has verified every piece.
+    /// Syncs a complete download, renames it to its final name and returns the final path. Its
+    /// store stays usable throughout. The caller has verified every piece.
     ///
     /// # Errors
-    /// When the final name is taken (by something of another kind, for a replacement), a file
-    /// changed its length, the partial file was moved, or syncing failed: then the data still lies
-    /// in the partial file, unless only syncing the folder failed.
+    /// When the final name is taken (for a replacement: by an entry of another kind), a file
+    /// changed its length, the partial file was moved, or syncing failed. Then the data is still in
+    /// the partial file, unless only syncing the folder failed.
     pub fn finish(self) -> Result<PathBuf, StoreError> {
-        let (parent, part, name) = (&self.parent, &*self.part, &*self.name);
+        let (parent, partial, name) = (&self.parent, &*self.partial, &*self.name);
         let (store, layout) = (&self.store, self.store.info().layout());
-        part::sync_files(store, self.needed_parts())?;
-        if !store.root().is_at(parent, part)? {
+        partial::sync_files(store, self.needed_parts_file())?;
+        if !store.root().is_at(parent, partial)? {
             return Err(StoreError::Moved(store.path().to_owned()));
         }
-        if let Some(parts) = self.parts.as_ref().filter(|_| !store.layout().is_mixed()) {
-            // All that it holds is in files by now.
-            parts.remove(parent)?;
+        if let Some(parts_file) = self
+            .parts_file
+            .as_ref()
+            .filter(|_| !store.layout().is_mixed())
+        {
+            // All its bytes are in the files themselves now.
+            parts_file.remove(parent)?;
         }
         let path = parent.path().join(name);
         let left = match &self.mode {
             Mode::Extend(in_place) => {
-                extend::move_files(store, in_place, parent, part)?;
-                store.finished_at(in_place.root().renamed(path.clone())?);
+                extend::move_files(store, in_place, parent, partial)?;
+                store.set_finished(in_place.root().renamed_to(path.clone())?);
                 return Ok(path);
             }
             Mode::Replace(others)
                 if parent
                     .entry(name)?
-                    .is_some_and(|entry| is_of(&entry, layout)) =>
+                    .is_some_and(|entry| has_layout(&entry, layout)) =>
             {
-                let left = rename_over(parent, part, name, layout)?;
+                let left = rename_over(parent, partial, name, layout)?;
                 left.map(|left| (parent.path().join(left), *others))
             }
             Mode::New | Mode::Replace(_) => {
-                rename_new((parent, part), (parent, name), layout)?;
+                rename_new((parent, partial), (parent, name), layout)?;
                 None
             }
         };
-        store.finished_at(store.root().renamed(path.clone())?);
+        store.set_finished(store.root().renamed_to(path.clone())?);
         parent.sync()?;
         if let Some((left, others)) = left {
-            remove_left(&left, &path, others);
+            remove_old_folder(&left, &path, others);
         }
         Ok(path)
     }
 
-    /// Removes the partial file or folder: the files of this share and the folders that become
-    /// empty. Files in place stay.
+    /// Removes the partial file, or the files of this share in the partial folder and the folders
+    /// that become empty. Files in place stay.
     ///
     /// # Errors
     /// When something cannot be removed.
     pub fn discard(&self) -> Result<(), StoreError> {
-        self.remove(self.parts.as_deref())
+        self.remove(self.parts_file.as_deref())
     }
 
-    /// Undoes the opening: what there was of it before stays.
+    /// Undoes [`Download::open`]. What existed before it stays.
     pub fn undo(&self) {
-        // Files in place are served with the parts file.
+        // Pieces of the files in place are served with bytes of the parts file.
         let is_extended = matches!(self.mode, Mode::Extend(_));
-        let parts = self.needed_parts().filter(|_| !is_extended);
+        let parts_file = self.needed_parts_file().filter(|_| !is_extended);
         if self.is_new
-            && let Err(left) = self.remove(parts)
+            && let Err(left) = self.remove(parts_file)
         {
             log::warn!("{left}");
         }
     }
 
-    fn remove(&self, parts: Option<&PartsFile>) -> Result<(), StoreError> {
-        let (parent, part) = (&self.parent, &*self.part);
-        if !self.store.root().is_at(parent, part)? {
+    fn remove(&self, parts_file: Option<&PartsFile>) -> Result<(), StoreError> {
+        let (parent, partial) = (&self.parent, &*self.partial);
+        if !self.store.root().is_at(parent, partial)? {
             return Ok(());
         }
-        if let Some(parts) = parts {
-            parts.remove(parent)?;
+        if let Some(parts_file) = parts_file {
+            parts_file.remove(parent)?;
         }
-        part::remove_files(&self.store)?;
+        partial::remove_files(&self.store)?;
         match self.store.root().folder() {
-            None => parent.remove_file(part)?,
-            Some(_) => parent.remove_empty_folder(part)?,
+            None => parent.remove_file(partial)?,
+            Some(_) => parent.remove_empty_folder(partial)?,
         }
         parent.sync()
     }
 
-    fn needed_parts(&self) -> Option<&PartsFile> {
-        let parts = self.parts.as_deref();
-        parts.filter(|_| self.store.layout().is_mixed())
+    fn needed_parts_file(&self) -> Option<&PartsFile> {
+        let parts_file = self.parts_file.as_deref();
+        parts_file.filter(|_| self.store.layout().is_mixed())
     }
 
     fn make_files(&self) -> Result<(), StoreError> {
-        for index in part::make_files(&self.store)? {
-            if let Some(parts) = &self.parts {
-                extend::fill(&self.store, index, parts)?;
+        for index in partial::make_files(&self.store)? {
+            if let Some(parts_file) = &self.parts_file {
+                extend::fill(&self.store, index, parts_file)?;
             }
         }
         Ok(())
@@ -308,10 +320,10 @@ impl Download {
 
 impl Drop for Download {
     fn drop(&mut self) {
-        // The store keeps the files open, so closing would unlock them too late.
+        // The store keeps the files open, so waiting for the close would unlock them too late.
         let _ = self.store.root().as_file().unlock();
-        if let Some(parts) = &self.parts {
-            let _ = parts.file().unlock();
+        if let Some(parts_file) = &self.parts_file {
+            let _ = parts_file.file().unlock();
         }
     }
 }

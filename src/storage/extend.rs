@@ -1,28 +1,28 @@
-//! A finished choice of files to which more are added: what is in place is checked but never
-//! written, and what was fetched comes to it file by file.
+//! Extending a finished choice of files. Files in place are checked but never written. What was
+//! fetched is moved next to them, file by file.
 //!
-//! After a crash at any step a wanted file that is under the final name is in place, and any other
-//! is fetched.
+//! After a crash at any step, a wanted file under the final name counts as in place, and any other
+//! wanted file is fetched.
 
 use super::in_place::InPlace;
 use super::parts_file::PartsFile;
 use super::rename::rename_new;
-use super::tree::{Access, Folder, missing_is_fine};
+use super::tree::{Access, Folder, ignore_missing};
 use super::verify::verify;
 use super::{Store, StoreError};
 use crate::system::processors;
 use crate::torrent::{Layout, PieceSet};
 use std::sync::atomic::AtomicBool;
 
-/// Copies into a file that was just made what the parts file holds of it. What is wrong of that is
-/// found as in all of a partial file: it does not verify.
+/// Copies the bytes that the parts file has of a new file into it. If they are wrong, their piece
+/// does not verify, like any other bytes of a partial file.
 pub(super) fn fill(store: &Store, index: usize, parts: &PartsFile) -> Result<(), StoreError> {
     let Some(entry) = store.info().files().get(index) else {
         return Ok(());
     };
     let piece_length = u64::from(store.info().lengths().piece_length());
     let (start, end) = (entry.offset, entry.offset.saturating_add(entry.length));
-    // The pieces of other files reach into the first and the last piece of this one.
+    // Pieces of other files reach into the first and the last piece of this file.
     let head = (start / piece_length + 1).saturating_mul(piece_length);
     let tail = end.saturating_sub(1) / piece_length * piece_length;
     let file = store.open_file(index, Access::Write)?;
@@ -33,7 +33,7 @@ pub(super) fn fill(store: &Store, index: usize, parts: &PartsFile) -> Result<(),
     Ok(())
 }
 
-/// Whether the pieces that lie in files in place alone verify.
+/// Checks that every piece that is completely in files in place verifies.
 pub(super) fn check(store: &Store, good: &PieceSet) -> Result<(), StoreError> {
     let layout = store.layout();
     for piece in layout
@@ -51,12 +51,13 @@ pub(super) fn check(store: &Store, good: &PieceSet) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Moves what was fetched from the partial folder `part` to the files in place, and removes it.
+/// Moves the fetched files from the partial folder `partial` next to the files in place, and removes
+/// `partial`.
 pub(super) fn move_files(
     store: &Store,
     in_place: &InPlace,
     parent: &Folder,
-    part: &str,
+    partial: &str,
 ) -> Result<(), StoreError> {
     check_edges(store)?;
     let (Some(from), Some(to)) = (store.root().folder(), in_place.root().folder()) else {
@@ -64,23 +65,24 @@ pub(super) fn move_files(
     };
     let layout = store.layout();
     for path in store.fetched_files().filter_map(|index| layout.path(index)) {
-        from.below(path, false, |from, name| {
-            to.below(path, true, |to, same| {
+        from.with_parent(path, false, |from, name| {
+            to.with_parent(path, true, |to, same| {
                 rename_new((from, name), (to, same), Layout::File)
             })
         })?;
     }
-    // Those of files that were moved before a crash too.
+    // Includes the folders of files that were moved before a crash.
     for path in layout.folders_of(layout.wanted_files()).iter().rev() {
-        to.below(path, false, |above, name| above.folder(name)?.sync())?;
-        missing_is_fine(from.below(path, false, Folder::remove_empty_folder))?;
+        to.with_parent(path, false, |above, name| above.folder(name)?.sync())?;
+        ignore_missing(from.with_parent(path, false, Folder::remove_empty_folder))?;
     }
     to.sync()?;
-    parent.remove_empty_folder(part)?;
+    parent.remove_empty_folder(partial)?;
     parent.sync()
 }
 
-/// The files in place must be as they were found, and make whole pieces with what was fetched.
+/// Checks that the files in place have not changed since they were found, and that the pieces that
+/// they have in common with fetched files verify.
 fn check_edges(store: &Store) -> Result<(), StoreError> {
     let layout = store.layout();
     let is_in_place = |index: &usize| store.is_in_place(*index);

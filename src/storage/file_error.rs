@@ -1,22 +1,22 @@
-//! What the system said of a file, and what was tried with it.
+//! An error of a file system operation, with the file and the operation.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A file that the system does not let be read or written.
+/// An operation on a file failed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {}: {source}", .path.display())]
 pub struct FileError {
-    /// What was tried.
+    /// The operation, as a verb: `read`, `write`, ...
     pub action: &'static str,
     /// The file.
     pub path: PathBuf,
-    /// What the system said.
+    /// The error that the system returned.
     pub source: io::Error,
 }
 
 impl FileError {
-    /// Says of `path` what was tried when the system refused.
+    /// Returns a function that adds the operation and the path to a system error.
     pub(super) fn at(action: &'static str, path: &Path) -> impl Fn(io::Error) -> Self + Copy {
         move |source| Self {
             action,

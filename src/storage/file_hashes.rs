@@ -1,10 +1,11 @@
-//! The SHA-1 of each file (BEP 47 `sha1`), computed in order beside the transfer and compared before a download counts as
-//! complete.
+//! The SHA-1 of each file (BEP 47 `sha1`), compared before a download counts as complete. It is
+//! computed in file order while the transfer runs.
 //!
-//! What is hashed was written a moment ago: the piece that was verified last is still in memory, what is older is read
-//! from the page cache. Out of scope: shares without such hashes cost nothing, see [`FileHashes::new`].
+//! The bytes were written a moment ago. The piece that was verified last is still in memory, and
+//! earlier bytes come from the page cache. A share whose torrent has no such hashes costs nothing,
+//! see [`FileHashes::new`].
 
-use super::parallel::BUFFER;
+use super::parallel::BUFFER_LENGTH;
 use super::{Store, StoreError};
 use crate::system::lock;
 use crate::torrent::{Hasher, Info, PieceIndex, Sha1};
@@ -12,55 +13,55 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, TryLockError};
 
-/// At least so many bytes may be hashed in one call of [`FileHashes::advance`], or two pieces if that is more: with one
-/// call a piece it keeps up.
-const STEP: u64 = 4 << 20;
+/// One call of [`FileHashes::advance`] hashes up to this many bytes, or two pieces if that is more.
+/// With one call per piece, hashing keeps up with the transfer.
+const MAX_STEP: u64 = 4 << 20;
 
-/// Bytes of a share that were verified and written, and are still in memory.
+/// Bytes of a share that are verified, written, and still in memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Fresh<'a> {
-    /// Where in the share they begin.
+    /// Offset of the first byte in the share.
     pub offset: u64,
-    /// The bytes, block after block.
+    /// The bytes, in consecutive blocks.
     pub blocks: &'a [&'a [u8]],
 }
 
-/// The hashes of the files of one download.
+/// Computes the hashes of the files of one download.
 #[derive(Debug)]
 pub struct FileHashes {
     cursor: Mutex<Cursor>,
 }
 
-/// A file whose content is not what the publisher said, though its pieces are.
+/// A file whose pieces verify but whose own SHA-1 is not the one in the torrent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadFile {
     /// The file.
     pub path: PathBuf,
-    /// SHA-1 of its content.
+    /// The SHA-1 of its content.
     pub found: Sha1,
-    /// SHA-1 in the torrent.
+    /// The SHA-1 in the torrent.
     pub expected: Sha1,
 }
 
 #[derive(Debug)]
 struct Cursor {
-    /// The file being hashed, an index into [`Info::files`].
+    /// The file that is being hashed, an index into [`Info::files`].
     file: usize,
-    /// How far, in bytes of that file.
-    within: u64,
+    /// Bytes of this file that are hashed.
+    hashed_bytes: u64,
     hasher: Hasher,
     bad: Vec<(usize, Sha1, Sha1)>,
     buffer: Vec<u8>,
 }
 
 impl FileHashes {
-    /// Ready for the files of `info`; none if it gives no file's SHA-1.
+    /// Prepares for the files of `info`. Returns `None` if the torrent has no SHA-1 of any file.
     pub fn new(info: &Info) -> Option<Self> {
         let any = info.files().iter().any(|file| file.sha1.is_some());
         any.then(|| Self {
             cursor: Mutex::new(Cursor {
                 file: 0,
-                within: 0,
+                hashed_bytes: 0,
                 hasher: Hasher::new(),
                 bad: Vec::new(),
                 buffer: Vec::new(),
@@ -68,15 +69,15 @@ impl FileHashes {
         })
     }
 
-    /// Hashes on as long as the next piece is `owned`, but a few pieces at most. What is `fresh` is not read again. While
-    /// another thread does so, it returns at once.
+    /// Continues while the next piece is `owned`, for a few pieces at most. Uses the blocks in
+    /// `cached` instead of reading them again. Returns at once if another thread is doing this.
     ///
     /// # Errors
     /// When reading fails.
     pub fn advance(
         &self,
         store: &Store,
-        fresh: Fresh<'_>,
+        cached: Fresh<'_>,
         owned: impl Fn(PieceIndex) -> bool,
     ) -> Result<(), StoreError> {
         let mut cursor = match self.cursor.try_lock() {
@@ -85,9 +86,9 @@ impl FileHashes {
             Err(TryLockError::WouldBlock) => return Ok(()),
         };
         let piece_length = u64::from(store.info().lengths().piece_length());
-        let mut left = STEP.max(piece_length.saturating_mul(2));
+        let mut left = MAX_STEP.max(piece_length.saturating_mul(2));
         while left > 0 {
-            let hashed = cursor.step(store, fresh, &owned)?;
+            let hashed = cursor.step(store, cached, &owned)?;
             if hashed == 0 {
                 break;
             }
@@ -96,10 +97,11 @@ impl FileHashes {
         Ok(())
     }
 
-    /// Hashes what is left of a download whose pieces are all owned, and gives the files that are not as the torrent says.
+    /// Hashes the rest of a download whose pieces are all owned. Returns the files whose SHA-1
+    /// differs from the torrent.
     ///
     /// # Errors
-    /// When reading fails; [`StoreError::Stopped`], once `stop` is set.
+    /// When reading fails. [`StoreError::Stopped`] once `stop` is set.
     pub fn finish(&self, store: &Store, stop: &AtomicBool) -> Result<Vec<BadFile>, StoreError> {
         let mut cursor = lock(&self.cursor);
         while cursor.step(store, Fresh::default(), &|_| true)? > 0 {
@@ -117,19 +119,20 @@ impl FileHashes {
 }
 
 impl Cursor {
-    /// Hashes on a little, to the end of a piece at most, and says how many bytes; 0 if it cannot go on.
+    /// Hashes a few bytes, up to the end of a piece. Returns their number, or 0 if it cannot
+    /// continue.
     fn step(
         &mut self,
         store: &Store,
-        fresh: Fresh<'_>,
+        cached: Fresh<'_>,
         owned: &dyn Fn(PieceIndex) -> bool,
     ) -> Result<u64, StoreError> {
         let lengths = store.info().lengths();
         while let Some(file) = store.info().files().get(self.file) {
-            // One that is not wanted is not here.
+            // A file that is not wanted does not exist.
             let sha1 = file.sha1.filter(|_| store.layout().is_wanted(self.file));
             let left = match sha1 {
-                Some(_) => file.length.saturating_sub(self.within),
+                Some(_) => file.length.saturating_sub(self.hashed_bytes),
                 None => 0,
             };
             if left == 0 {
@@ -138,10 +141,10 @@ impl Cursor {
                     self.bad.push((self.file, found, expected));
                 }
                 self.file += 1;
-                self.within = 0;
+                self.hashed_bytes = 0;
                 continue;
             }
-            let offset = file.offset + self.within;
+            let offset = file.offset + self.hashed_bytes;
             let number = offset / u64::from(lengths.piece_length());
             let piece = u32::try_from(number)
                 .ok()
@@ -151,21 +154,21 @@ impl Cursor {
             };
             let in_piece = lengths.offset(piece) + u64::from(lengths.length(piece)) - offset;
             let most = left.min(in_piece);
-            let size = match fresh.hash(offset, most, &mut self.hasher) {
-                0 => self.read(store, offset, most)?,
+            let size = match cached.hash(offset, most, &mut self.hasher) {
+                0 => self.hash_from_disk(store, offset, most)?,
                 hashed => hashed,
             };
-            self.within += size;
+            self.hashed_bytes += size;
             return Ok(size);
         }
         self.buffer = Vec::new();
         Ok(0)
     }
 
-    /// Hashes what the files have from `offset` on, `most` bytes at most, and returns how many.
-    fn read(&mut self, store: &Store, offset: u64, most: u64) -> Result<u64, StoreError> {
-        let size = most.min(BUFFER as u64);
-        self.buffer.resize(BUFFER, 0);
+    /// Reads and hashes up to `most` bytes from `offset` on. Returns their number.
+    fn hash_from_disk(&mut self, store: &Store, offset: u64, most: u64) -> Result<u64, StoreError> {
+        let size = most.min(BUFFER_LENGTH as u64);
+        self.buffer.resize(BUFFER_LENGTH, 0);
         let part = self.buffer.get_mut(..size as usize).unwrap_or_default();
         store.read(offset, part)?;
         self.hasher.update(part);
@@ -174,7 +177,8 @@ impl Cursor {
 }
 
 impl Fresh<'_> {
-    /// Hashes the bytes from `offset` on, `most` of them at most, as far as they are here; returns how many those were.
+    /// Hashes up to `most` bytes from `offset` on, if they are in these blocks. Returns their
+    /// number.
     fn hash(&self, offset: u64, most: u64, hasher: &mut Hasher) -> u64 {
         let Some(mut skipped) = offset.checked_sub(self.offset) else {
             return 0;
@@ -206,13 +210,13 @@ mod tests {
     };
 
     #[test]
-    fn files_are_hashed_in_order_as_far_as_pieces_are_owned() {
+    fn files_are_hashed_in_order_up_to_the_first_missing_piece() {
         let Sample { folder, info, .. } = sample();
         let store = share(&info, &folder.path().join("set"));
         let hashes = FileHashes::new(&info).unwrap();
         let at = |hashes: &FileHashes| {
             let cursor = hashes.cursor.lock().unwrap();
-            (cursor.file, cursor.within)
+            (cursor.file, cursor.hashed_bytes)
         };
         hashes.advance(&store, NONE, |_| false).unwrap();
         assert_eq!(at(&hashes), (0, 0));
@@ -226,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_with_another_sha1_is_named_and_a_call_is_bounded() {
+    fn a_file_with_a_wrong_sha1_is_named_and_one_call_is_bounded() {
         let Sample { folder, info, .. } = sample();
         let top = folder.path().join("set");
         std::fs::write(top.join("sub/deep/z"), vec![9; 100_000]).unwrap();
@@ -253,14 +257,14 @@ mod tests {
         let hashes = FileHashes::new(&info).unwrap();
         let count = |_| asked.fetch_add(1, Ordering::Relaxed) < usize::MAX;
         hashes.advance(&store, NONE, count).unwrap();
-        assert_eq!(asked.into_inner() * BUFFER, STEP as usize);
+        assert_eq!(asked.into_inner() * BUFFER_LENGTH, MAX_STEP as usize);
         stop.store(true, Ordering::Relaxed);
         let stopped = hashes.finish(&store, &stop);
         assert!(matches!(stopped, Err(StoreError::Stopped)));
     }
 
     #[test]
-    fn what_is_fresh_is_hashed_from_memory_and_only_where_it_belongs() {
+    fn cached_blocks_are_hashed_from_memory_at_their_own_offset_only() {
         let Sample { folder, info, .. } = sample();
         let store = share(&info, &folder.path().join("set"));
         let first = info.lengths().length(info.lengths().piece(0).unwrap());
@@ -269,15 +273,16 @@ mod tests {
         let blocks: Vec<&[u8]> = bytes.chunks(16_384).collect();
         let hash_all = |offset: u64, blocks: &[&[u8]]| {
             let hashes = FileHashes::new(&info).unwrap();
-            let fresh = Fresh { offset, blocks };
-            hashes.advance(&store, fresh, |_| true).unwrap();
+            let cached = Fresh { offset, blocks };
+            hashes.advance(&store, cached, |_| true).unwrap();
             hashes.finish(&store, &AtomicBool::new(false)).unwrap()
         };
         assert_eq!(hash_all(0, &blocks), []);
-        // Too late, and too early.
+        // Blocks that start after the offset to be hashed, and blocks that end before it.
         assert_eq!(hash_all(7, &blocks[..1]), []);
         assert_eq!(hash_all(u64::MAX, &blocks), []);
-        // Other bytes than those on the disk, so that it shows where these were hashed: at the start of the second file.
+        // These bytes differ from those on disk, so the wrong hash shows where they were used: at
+        // the start of the second file.
         let others = [1; 16_384];
         let bad = hash_all(100_000, &[&others, &others]);
         let paths: Vec<_> = bad.into_iter().map(|bad| bad.path).collect();

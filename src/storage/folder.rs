@@ -1,7 +1,7 @@
-//! The folder in which a process keeps what must outlive it.
+//! The folder in which a process stores its state.
 //!
-//! In scope: where it is, that it is private, and that one process alone uses it. What lies in it is `records.rs`'s
-//! matter, and the tracker's.
+//! In scope: its default path, its permissions, and its lock for one process. Out of scope: its
+//! contents (`records`, and the tracker's files).
 
 use super::FileError;
 use nix::fcntl::OFlag;
@@ -11,20 +11,21 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// What is tried with a folder that cannot be made, opened or locked.
-const USE: &str = "use the folder";
+/// The action in errors about a folder that cannot be made, opened or locked.
+const USE_FOLDER: &str = "use the folder";
 
-/// A state folder in use by this process: nobody else gets it until this is dropped.
+/// A state folder that this process has locked. Other processes cannot use it until this is
+/// dropped.
 #[derive(Debug)]
 pub struct StateFolder {
     path: PathBuf,
-    /// Locked as long as it is open.
+    /// Locked while it is open.
     _lock: File,
     /// Removes the folder when dropped.
     _temporary: Option<TempDir>,
 }
 
-/// Which process keeps its state in a folder.
+/// The kind of process that uses a state folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StateKind {
     /// A peer (`--dir`).
@@ -33,49 +34,51 @@ pub enum StateKind {
     Tracker,
 }
 
-/// Why there is no state folder to use.
+/// Why a state folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// Another process uses it.
+    /// Another process uses the folder.
     #[error("{} is in use by another process: stop that one or choose another folder", .0.display())]
     InUse(PathBuf),
-    /// It cannot be made, opened or locked.
+    /// The folder cannot be made, opened or locked.
     #[error(transparent)]
     Io(#[from] FileError),
-    /// Nothing says where it should be.
+    /// The environment names no folder to put it in.
     #[error("neither XDG_DATA_HOME nor HOME is set: name a folder with {0}")]
     NoHome(&'static str),
 }
 
 impl StateFolder {
-    /// Opens the folder at `path` for this process alone, made with access for its user only if it is not there.
+    /// Opens the folder at `path` for this process only. Makes it if it does not exist, accessible
+    /// by this user only.
     ///
     /// # Errors
-    /// When another process uses it, or the system does not let it be made, opened or locked.
+    /// When another process uses the folder, or it cannot be made, opened or locked.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-        made.map_err(FileError::at(USE, path))?;
+        made.map_err(FileError::at(USE_FOLDER, path))?;
         Self::lock(path.to_owned(), None)
     }
 
-    /// A new folder that goes when this is dropped.
+    /// Makes a folder that is removed when this is dropped.
     ///
     /// # Errors
-    /// When the system does not let it be made.
+    /// When the folder cannot be made.
     pub fn temporary() -> Result<Self, FolderError> {
         let temporary = tempfile::Builder::new()
             .prefix("pieceful-")
             .permissions(Permissions::from_mode(0o700))
             .tempdir();
-        let temporary = temporary.map_err(FileError::at(USE, &std::env::temp_dir()))?;
+        let temporary = temporary.map_err(FileError::at(USE_FOLDER, &std::env::temp_dir()))?;
         Self::lock(temporary.path().to_owned(), Some(temporary))
     }
 
-    /// Where the state of the process on `port` lies unless an option names a folder: `pieceful/KIND-PORT` in
-    /// `$XDG_DATA_HOME`, else in `$HOME/.local/share`. Empty and, as the XDG specification asks, relative values count
-    /// as not set.
+    /// The state folder of the process on `port` if no option names one: `pieceful/KIND-PORT` in
+    /// `$XDG_DATA_HOME`, or else in `$HOME/.local/share`. Empty and relative values are ignored;
+    /// the XDG specification requires that for relative ones.
     ///
     /// # Errors
+    /// When neither variable is usable. The error names the option that sets the folder.
     /// When neither is set; the error names the option.
     pub fn default_for(
         kind: StateKind,
@@ -87,15 +90,15 @@ impl StateFolder {
             |value: Option<&OsStr>| value.map(PathBuf::from).filter(|path| path.is_absolute());
         let data = usable(xdg_data_home);
         let data = data.or_else(|| usable(home).map(|home| home.join(".local/share")));
-        let (word, option) = match kind {
+        let (kind_name, option) = match kind {
             StateKind::Peer => ("peer", "--dir"),
             StateKind::Tracker => ("tracker", "--data"),
         };
         let data = data.ok_or(FolderError::NoHome(option))?;
-        Ok(data.join("pieceful").join(format!("{word}-{port}")))
+        Ok(data.join("pieceful").join(format!("{kind_name}-{port}")))
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -109,7 +112,7 @@ impl StateFolder {
             .mode(0o600)
             .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
             .open(&file)
-            .map_err(FileError::at(USE, &file))?;
+            .map_err(FileError::at(USE_FOLDER, &file))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self {
                 path,
@@ -117,7 +120,7 @@ impl StateFolder {
                 _temporary: temporary,
             }),
             Err(TryLockError::WouldBlock) => Err(FolderError::InUse(path)),
-            Err(TryLockError::Error(error)) => Err(FileError::at(USE, &file)(error).into()),
+            Err(TryLockError::Error(error)) => Err(FileError::at(USE_FOLDER, &file)(error).into()),
         }
     }
 }
@@ -127,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_private_and_one_process_s_alone() {
+    fn a_state_folder_is_private_and_used_by_one_process() {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("a/b");
         let folder = StateFolder::open(&path).unwrap();
@@ -151,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_temporary_folder_goes_with_all_that_is_in_it() {
+    fn a_temporary_folder_is_removed_with_its_contents() {
         let folder = StateFolder::temporary().unwrap();
         let path = folder.path().to_owned();
         std::fs::write(path.join("x"), "x").unwrap();
@@ -161,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_follows_the_environment() {
+    fn the_default_folder_depends_on_the_environment() {
         let os = |text: &'static str| Some(OsStr::new(text));
         let peer = |xdg, home| StateFolder::default_for(StateKind::Peer, 6881, xdg, home);
         for (xdg, home, expected) in [

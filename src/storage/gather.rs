@@ -1,17 +1,17 @@
-//! Blocks that lie apart in memory, written as one run of bytes (`pwritev`).
+//! Writes blocks from several buffers as one run of bytes (`pwritev`).
 
 use nix::sys::uio::pwritev;
 use std::fs::File;
 use std::io::{self, IoSlice};
 
-/// How many slices one call may take on Linux (`IOV_MAX`).
+/// Most slices that Linux accepts in one call (`IOV_MAX`).
 const MAX_SLICES: usize = 1024;
 
-/// What is left to write of some blocks.
+/// The rest of some blocks, not written yet.
 #[derive(Debug)]
 pub(super) struct Gather<'a> {
     blocks: &'a [&'a [u8]],
-    /// How far into the first block.
+    /// Bytes of the first block that are written already.
     within: usize,
 }
 
@@ -39,10 +39,10 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// Writes the next `length` bytes to `file` from `offset` on. A short write goes on where it ended.
+    /// Writes the next `length` bytes to `file` from `offset` on. Continues after a short write.
     ///
     /// # Errors
-    /// What the system says; `WriteZero` if it takes no byte and says nothing.
+    /// The system's error. `WriteZero` if the system writes no byte and reports no error.
     pub(super) fn write(
         &mut self,
         file: &File,
@@ -88,9 +88,9 @@ mod tests {
     use std::os::unix::fs::FileExt;
 
     #[test]
-    fn blocks_land_in_order_across_files_and_batches() {
+    fn blocks_are_written_in_order_across_files_and_calls() {
         let bytes: Vec<u8> = (0..5_000u32).map(|number| number as u8).collect();
-        // More slices than one call takes, an empty one among them.
+        // More slices than one call accepts, one of them empty.
         let mut blocks: Vec<&[u8]> = bytes.chunks(3).collect();
         blocks.insert(700, &[]);
         let mut gather = Gather::new(&blocks);
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_is_full_is_an_error() {
+    fn a_full_device_is_an_error() {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let error = Gather::new(&[b"abc"]).write(&full, 0, 3).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);

@@ -1,5 +1,5 @@
-//! Files of a download that are under the final name already: a finished choice of files to which
-//! more are added. They stay where they are and are not written.
+//! The files of a download that are already under the final name: a finished choice of files, to
+//! which the download adds more. These files are not moved and not written.
 
 use super::layout::FileLayout;
 use super::root::Root;
@@ -7,27 +7,31 @@ use super::tree::{Access, metadata};
 use super::{Place, Stamp, StoreError};
 use crate::torrent::Layout;
 
-/// The files that are there.
+/// The files that are in place.
 #[derive(Debug)]
 pub struct InPlace {
     root: Root,
-    /// The stamp of each file when it was found; none for a file that is not there.
+    /// The stamp of each file when it was found. `None` for a file that is not in place.
     stamps: Vec<Option<Stamp>>,
 }
 
 impl InPlace {
-    /// The wanted files at a place; none if it has no folder.
+    /// Finds the wanted files at the destination. Returns `None` if there is no folder under the
+    /// final name.
     ///
     /// # Errors
-    /// When the folder cannot be read; [`StoreError::Exists`] names a file that has another length
-    /// than the wanted one.
-    pub(super) fn find(layout: &FileLayout, place: &Place) -> Result<Option<Self>, StoreError> {
-        let parent = place.open_folder()?;
-        match parent.entry(&place.name)? {
+    /// When the folder cannot be read. [`StoreError::Exists`] names a file whose length is not that
+    /// of the wanted file.
+    pub(super) fn find(
+        layout: &FileLayout,
+        destination: &Place,
+    ) -> Result<Option<Self>, StoreError> {
+        let parent = destination.open_folder()?;
+        match parent.entry(&destination.name)? {
             Some(_) if layout.info().layout() == Layout::Folder => {}
             _ => return Ok(None),
         }
-        let root = Root::of_folder(parent.folder(&place.name)?);
+        let root = Root::of_folder(parent.folder(&destination.name)?);
         let mut stamps = vec![None; layout.count()];
         for (index, stamp) in stamps.iter_mut().enumerate() {
             let Some(path) = layout.path(index).filter(|_| layout.is_wanted(index)) else {
@@ -53,7 +57,7 @@ impl InPlace {
         &self.root
     }
 
-    /// The stamp of a file when it was found; none if it was not there.
+    /// The stamp of a file when it was found. `None` if it is not in place.
     pub(super) fn stamp(&self, index: usize) -> Option<Stamp> {
         self.stamps.get(index).copied().flatten()
     }

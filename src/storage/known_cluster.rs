@@ -1,26 +1,27 @@
-//! The cluster that a peer has talked to first, as ssh knows hosts: one fingerprint in a file of its state folder.
+//! The fingerprint of the first cluster that a peer connected to, in a file of its state folder.
+//! ssh treats known hosts the same way.
 
 use super::{FileError, whole_file};
 use crate::certificate::Fingerprint;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The file's name in the state folder.
-const FILE: &str = "cluster_fingerprint";
-/// The longest file that may be one, in bytes.
-const LONGEST: u64 = 200;
+/// Name of the file in the state folder.
+const FILE_NAME: &str = "cluster_fingerprint";
+/// Longest accepted file, in bytes.
+const MAX_FILE_LENGTH: u64 = 200;
 
-/// Where the fingerprint lies.
+/// The file with the stored fingerprint.
 #[derive(Clone, Debug)]
 pub struct KnownCluster {
     path: PathBuf,
 }
 
-/// Why it is not known which cluster was seen first.
+/// Why the stored fingerprint cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum KnownClusterError {
-    /// The file holds something else.
-    #[error("{} does not hold a fingerprint (sha256: and 64 hex digits): correct it, or remove it to trust the next tracker seen", .0.display())]
+    /// The file has other contents.
+    #[error("{} does not contain a fingerprint (sha256: and 64 hex digits): correct it, or remove it to trust the next tracker", .0.display())]
     Damaged(PathBuf),
     /// The file cannot be read or written.
     #[error(transparent)]
@@ -28,24 +29,24 @@ pub enum KnownClusterError {
 }
 
 impl KnownCluster {
-    /// The one of a state folder, which its process alone uses.
+    /// The file in this state folder. Only this process may use the folder.
     pub fn new(folder: &Path) -> Self {
         Self {
-            path: folder.join(FILE),
+            path: folder.join(FILE_NAME),
         }
     }
 
-    /// The file.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The fingerprint that was stored; `None` before the first.
+    /// The stored fingerprint. `None` before the first one is stored.
     ///
     /// # Errors
-    /// See [`KnownClusterError`]; the file is as it was.
+    /// See [`KnownClusterError`]. The file is never changed.
     pub fn load(&self) -> Result<Option<Fingerprint>, KnownClusterError> {
-        let read = whole_file::read(&self.path, LONGEST);
+        let read = whole_file::read(&self.path, MAX_FILE_LENGTH);
         let Some(text) = read.map_err(FileError::at("read", &self.path))? else {
             return Ok(None);
         };
@@ -55,15 +56,15 @@ impl KnownCluster {
         Ok(Some(found))
     }
 
-    /// Stores the first fingerprint seen, so that it is there after a crash; never over one that is. Gives the one that
-    /// is stored then.
+    /// Stores the fingerprint of the first cluster. Does not replace a stored one. Returns the one
+    /// that is stored. It survives a crash.
     ///
     /// # Errors
     /// See [`KnownClusterError`].
     pub fn store_first(&self, fingerprint: Fingerprint) -> Result<Fingerprint, KnownClusterError> {
         let line = format!("{fingerprint}\n");
         let refused = FileError::at("write", &self.path);
-        match whole_file::put_new(&self.path, line.as_bytes()) {
+        match whole_file::create_new(&self.path, line.as_bytes()) {
             Ok(()) => Ok(fingerprint),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let before = self.load()?;
@@ -80,7 +81,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn the_first_fingerprint_stays() {
+    fn the_first_fingerprint_is_never_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let known = KnownCluster::new(folder.path());
         assert_eq!(known.load().unwrap(), None);

@@ -1,5 +1,5 @@
-//! Where the bytes of a share lie in its files, and which of its files are wanted. Pure: no file is
-//! opened here.
+//! Which bytes of a share are in which of its files, and which files are wanted. Pure: this module
+//! opens no file.
 
 use super::StoreError;
 use crate::torrent::{FilePath, Info, Layout, PieceIndex, Selection, parts};
@@ -15,7 +15,7 @@ pub struct FileLayout {
 
 /// Where the bytes of a file are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FileKind {
     /// In the file itself.
     Wanted,
     /// In the parts file, and only those that needed pieces hold.
@@ -24,25 +24,25 @@ pub(super) enum Kind {
     Padding,
 }
 
-/// The part of a run of bytes that lies in one file.
+/// The bytes of a range of the share that are in one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Segment {
     /// The file's index in [`Info::files`].
     pub(super) index: usize,
-    pub(super) kind: Kind,
-    /// The first byte in the file that stores it.
+    pub(super) kind: FileKind,
+    /// Offset in the file that stores the bytes.
     pub(super) offset: u64,
     pub(super) length: u64,
 }
 
 impl FileLayout {
-    /// A share of which all files are wanted.
+    /// A share whose files are all wanted.
     pub fn all(info: Arc<Info>) -> Self {
         let selection = Arc::new(Selection::all(&info));
         Self { info, selection }
     }
 
-    /// A share of which the files of `selection` are wanted.
+    /// A share of which only the files of `selection` are wanted.
     pub fn chosen(info: Arc<Info>, selection: Arc<Selection>) -> Self {
         Self { info, selection }
     }
@@ -51,47 +51,46 @@ impl FileLayout {
         &self.info
     }
 
-    /// Number of files, padding included.
+    /// Number of files, including padding.
     pub(super) fn count(&self) -> usize {
         self.info.files().len()
     }
 
-    /// Whether needed pieces hold bytes of files that are left out.
+    /// Whether needed pieces contain bytes of files that are not wanted.
     pub(super) fn is_mixed(&self) -> bool {
         self.selection.is_mixed()
     }
 
-    /// Whether a piece holds bytes of files that are left out.
+    /// Whether a piece contains bytes of files that are not wanted.
     pub(super) fn is_mixed_piece(&self, piece: PieceIndex) -> bool {
         let mut segments = self.segments_of(piece);
-        segments.any(|segment| segment.kind == Kind::LeftOut)
+        segments.any(|segment| segment.kind == FileKind::LeftOut)
     }
 
-    /// The pieces that hold bytes of wanted files.
+    /// The pieces that contain bytes of wanted files.
     pub(super) fn needed_pieces(&self) -> impl Iterator<Item = PieceIndex> + Send + '_ {
         let pieces = self.info.lengths().all_pieces();
         pieces.filter(|piece| self.selection.needed().contains(*piece))
     }
 
-    /// Where the bytes of a file are stored. The only file of a share without a folder is never
-    /// padding.
-    pub(super) fn kind(&self, index: usize) -> Kind {
+    /// Where the bytes of a file are stored. A share that is a single file is never padding.
+    pub(super) fn kind(&self, index: usize) -> FileKind {
         let file = self.info.files().get(index);
         let is_padding = file.is_none_or(|file| file.attributes.padding);
         if is_padding && self.info.layout() == Layout::Folder {
-            Kind::Padding
+            FileKind::Padding
         } else if self.selection.has_file(index) {
-            Kind::Wanted
+            FileKind::Wanted
         } else {
-            Kind::LeftOut
+            FileKind::LeftOut
         }
     }
 
     pub(super) fn is_wanted(&self, index: usize) -> bool {
-        self.kind(index) == Kind::Wanted
+        self.kind(index) == FileKind::Wanted
     }
 
-    /// The wanted files, by their index.
+    /// The indices of the wanted files.
     pub(super) fn wanted_files(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.count()).filter(|index| self.is_wanted(*index))
     }
@@ -106,10 +105,10 @@ impl FileLayout {
         self.info.files().get(index).map(|file| &file.path)
     }
 
-    /// The files that hold bytes of a piece, without padding.
+    /// The indices of the files that contain bytes of a piece, without padding.
     pub(super) fn files_of(&self, piece: PieceIndex) -> impl Iterator<Item = usize> + '_ {
         let segments = self.segments_of(piece);
-        let stored = segments.filter(|segment| segment.kind != Kind::Padding);
+        let stored = segments.filter(|segment| segment.kind != FileKind::Padding);
         stored.map(|segment| segment.index)
     }
 
@@ -119,7 +118,8 @@ impl FileLayout {
         segments.into_iter().flatten()
     }
 
-    /// The folders inside the share that these files are in, each before those in it.
+    /// The folders inside the share that contain these files. A folder comes before the folders in
+    /// it.
     pub(super) fn folders_of(&self, files: impl Iterator<Item = usize>) -> BTreeSet<FilePath> {
         let mut folders = BTreeSet::new();
         for path in files.filter_map(|index| self.path(index)) {
@@ -134,7 +134,7 @@ impl FileLayout {
         folders
     }
 
-    /// The segments of a run of bytes, in order; none is empty.
+    /// The segments of a range of bytes, in order. No segment is empty.
     ///
     /// # Errors
     /// When the share does not have these bytes.
@@ -153,8 +153,8 @@ impl FileLayout {
         Ok(parts(&self.info, offset, length).map(|part| {
             let kind = self.kind(part.index);
             let file = self.info.files().get(part.index);
-            // The parts file has the share's own offsets.
-            let start = file.filter(|_| kind == Kind::LeftOut);
+            // The parts file uses offsets in the share.
+            let start = file.filter(|_| kind == FileKind::LeftOut);
             Segment {
                 index: part.index,
                 kind,
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_found_in_files_in_the_parts_file_or_nowhere() {
+    fn bytes_are_in_their_file_in_the_parts_file_or_padding() {
         let sample = sample();
         let chosen = Selection::of(&sample.info, &["sub/big".parse().unwrap()]).unwrap();
         let layout = FileLayout::chosen(sample.info.clone(), Arc::new(chosen));
@@ -183,9 +183,9 @@ mod tests {
         };
         let segments: Vec<Segment> = layout.segments(99_990, 1_500_020).unwrap().collect();
         let expected = [
-            segment(0, Kind::LeftOut, 99_990, 10),
-            segment(2, Kind::Wanted, 0, 1_500_000),
-            segment(3, Kind::LeftOut, 1_600_000, 10),
+            segment(0, FileKind::LeftOut, 99_990, 10),
+            segment(2, FileKind::Wanted, 0, 1_500_000),
+            segment(3, FileKind::LeftOut, 1_600_000, 10),
         ];
         assert_eq!(segments, expected);
         assert!(layout.segments(1_700_000, 0).unwrap().next().is_none());
@@ -204,9 +204,9 @@ mod tests {
         let layout = FileLayout::all(Arc::new(padded()));
         let segments: Vec<Segment> = layout.segments(8, 10).unwrap().collect();
         let expected = [
-            segment(0, Kind::Wanted, 8, 2),
-            segment(1, Kind::Padding, 0, 6),
-            segment(2, Kind::Wanted, 0, 2),
+            segment(0, FileKind::Wanted, 8, 2),
+            segment(1, FileKind::Padding, 0, 6),
+            segment(2, FileKind::Wanted, 0, 2),
         ];
         assert_eq!(segments, expected);
     }

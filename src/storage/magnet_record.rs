@@ -1,7 +1,9 @@
-//! What a peer remembers of a download of which it knows no more than a magnet link: `magnets/INFOHASH` in its state folder.
+//! The record of a magnet search: a download of which only the magnet link is known. It is
+//! `magnets/INFOHASH` in the state folder.
 //!
-//! Bencoded, with the SHA-1 of it at the end, as other records are. Once the metadata is here a [`super::Record`] takes its
-//! place: that is written before this one is removed, and counts if both are there.
+//! The format is that of all records, see `record_codec`. When the metadata has been fetched, a
+//! [`super::Record`] replaces it. The new record is written before this one is removed, and it is
+//! used if both exist.
 
 use super::RecordError;
 use super::record_codec::{open, path_item, read_path, read_texts, seal, texts};
@@ -9,20 +11,20 @@ use crate::bencode::Dictionary;
 use crate::torrent::Magnet;
 use std::path::{Path, PathBuf};
 
-/// A download by magnet link without metadata.
+/// A download by magnet link whose metadata is not known yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MagnetRecord {
-    /// The link as it was given.
+    /// The link as the user wrote it.
     pub link: String,
-    /// What the link says.
+    /// The parsed link.
     pub magnet: Magnet,
-    /// A folder to put it in, or the new file or folder's own path; absolute.
+    /// The folder to put the download in, or the path of the new file or folder. Absolute.
     pub destination: PathBuf,
-    /// Patterns of the files that are wanted; none for all.
+    /// Patterns of the wanted files. Empty: all files.
     pub only: Vec<String>,
-    /// Whether pieces are to come in their order.
+    /// Whether to fetch the pieces in order.
     pub sequential: bool,
-    /// Whether the download may replace something else at the destination.
+    /// Whether the download may replace a file or folder at the destination.
     pub force: bool,
     /// When it was added, in milliseconds since 1970.
     pub added_ms: u64,
@@ -40,7 +42,7 @@ impl MagnetRecord {
         ])
     }
 
-    /// Reads what [`MagnetRecord::encode`] wrote; `path` is named in errors.
+    /// Reads the bytes that [`MagnetRecord::encode`] wrote. `path` is for errors.
     pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Self, RecordError> {
         open(bytes, path, read)
     }
@@ -82,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_saved_is_there_at_the_next_start_until_it_is_removed() {
+    fn a_saved_record_is_loaded_until_it_is_removed() {
         let folder = StateFolder::temporary().unwrap();
         let record = record();
         Records::open(&folder)
@@ -98,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_flipped_or_under_another_name_is_told() {
+    fn a_damaged_or_misnamed_record_is_reported() {
         let folder = StateFolder::temporary().unwrap();
         let records = Records::open(&folder).unwrap();
         records.save_magnet(&record()).unwrap();

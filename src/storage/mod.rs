@@ -1,30 +1,34 @@
-//! What is kept on the disk: the files of a share, what a peer remembers of it, a metainfo made out
-//! of files, the state folder and its records, a cluster's key, the tracker's database and swarms.
+//! What is stored on disk: the files of shares, the records of a peer, new metainfos, state
+//! folders, a cluster's key, and a tracker's database and swarms.
 //!
-//! Linux is the target. Out of scope: who sends what to whom (`peer`), and which piece comes next
+//! A *share* in this module is the content of one torrent: one file, or a folder of files. Linux is
+//! the target. Out of scope: what is sent to which peer (`peer`), and which piece is fetched next
 //! (`swarm`).
 //!
-//! The files of a share, each part above those that it uses:
+//! The modules for the files of a share. Each uses only modules below it:
 //!
 //! | part | what it does |
 //! |---|---|
-//! | `layout` | pure: bytes of the share to bytes of files; which files are wanted |
-//! | `tree`, `root` | open files in a folder without following links |
-//! | `parts_file` | what needed pieces hold of files that are left out |
-//! | `in_place` | files of a download that are under the final name already |
-//! | `store` | reads and spans; whether files are still those that were verified |
-//! | `verify` | hashes; which pieces are right |
-//! | `part`, `extend`, `rename`, `replace` | the steps of a download |
-//! | `download` | the one thing that writes, finishes and discards |
+//! | `download` | the only code that writes, finishes and discards a download |
+//! | `partial`, `extend`, `rename`, `replace` | the steps of a download |
+//! | `verify` | hashes pieces and returns those that verify |
+//! | `store` | reads; detects files that changed since they were verified |
+//! | `in_place` | files of a download that are already under the final name |
+//! | `parts_file` | bytes of unwanted files that needed pieces contain |
+//! | `root`, `tree` | open files below a folder without following links |
+//! | `layout` | pure: which bytes of the share are in which file, and which files are wanted |
 //!
-//! Assumed of a file system: a rename is atomic, and what was synced is there after a crash. What
-//! else it may have lost is found by hashing: of a partial download only what verifies is trusted.
+//! Assumptions about the file system: a rename is atomic, and synced data survives a crash.
+//! Anything else may be lost. Therefore the pieces of a partial download are trusted only after
+//! they have been hashed.
 
 mod backup;
+mod check;
 mod cluster;
 mod create;
 mod create_error;
 mod database;
+mod destination;
 mod download;
 mod error;
 mod extend;
@@ -35,22 +39,20 @@ mod gather;
 mod in_place;
 mod known_cluster;
 mod layout;
+mod login;
 mod magnet_record;
 mod open_files;
 mod parallel;
-mod part;
+mod partial;
 mod parts_file;
-mod place;
 mod record;
 mod record_codec;
 mod records;
 mod rename;
 mod replace;
-mod report;
 mod reserve;
 mod root;
-mod running;
-mod session;
+mod running_tracker;
 mod stamp;
 mod store;
 mod swarms_file;
@@ -60,14 +62,16 @@ mod walk;
 mod whole_file;
 
 pub use backup::BackupError;
+pub use check::{CheckReport, FileFault, check_share};
 pub use cluster::{
     CLUSTER_FILE, CLUSTER_WAIT, ClusterError, make_or_open_cluster, wait_for_cluster,
 };
 pub use create::{CreateOptions, create, create_stamped};
 pub use create_error::CreateError;
 pub use database::{
-    Batch, DATABASE_FILE, Database, DatabaseError, RestoreError, Stored, read_backup,
+    Batch, DATABASE_FILE, Database, DatabaseContents, DatabaseError, RestoreError, read_backup,
 };
+pub use destination::Place;
 pub use download::{Download, Mode};
 pub use error::StoreError;
 pub use file_error::FileError;
@@ -76,16 +80,14 @@ pub use folder::{FolderError, StateFolder, StateKind};
 pub use in_place::InPlace;
 pub use known_cluster::{KnownCluster, KnownClusterError};
 pub use layout::FileLayout;
+pub use login::{SessionFile, SessionFileError, StoredSession};
 pub use magnet_record::MagnetRecord;
 pub use parts_file::remove_parts_file;
-pub use place::Place;
 pub use record::{Record, RecordKind, RecordState};
 pub use record_codec::RecordError;
 pub use records::Records;
 pub use replace::{Others, remove_replaced};
-pub use report::{FileFault, Report, check};
-pub use running::Running;
-pub use session::{SessionFile, SessionFileError, StoredSession};
+pub use running_tracker::RunningTracker;
 pub use stamp::Stamp;
 pub use store::{Span, Store};
 pub use swarms_file::SwarmsFile;

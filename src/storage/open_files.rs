@@ -1,7 +1,8 @@
-//! The open files of all stores together, at most so many at once.
+//! The open files of all stores, with one limit for the whole process.
 //!
-//! A share may have more files than a process may have descriptors, and a process many shares: so the bound is one for
-//! the whole process. Opening and closing happen outside the lock; whoever holds a file keeps it open beyond its eviction.
+//! A share may have more files than a process may have descriptors, and a process may have many
+//! shares. Files are opened and closed without the lock. A file stays open after its eviction while
+//! a caller still use_count it.
 
 use super::StoreError;
 use std::collections::BTreeMap;
@@ -9,42 +10,42 @@ use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// How many files are kept open over all stores.
-const CAPACITY: usize = 128;
+/// Most files that are kept open, in all stores together.
+const MAX_OPEN_FILES: usize = 128;
 
-static OPEN: Mutex<Open> = Mutex::new(Open {
-    uses: 0,
-    slots: BTreeMap::new(),
+static TABLE: Mutex<OpenFileTable> = Mutex::new(OpenFileTable {
+    use_count: 0,
+    files: BTreeMap::new(),
 });
 static NEXT_STORE: AtomicU64 = AtomicU64::new(0);
 
-/// One store's part of the open files; dropping it lets go of them.
+/// The open files of one store. They are closed when this is dropped.
 #[derive(Debug)]
 pub(super) struct OpenFiles {
     store: u64,
 }
 
 #[derive(Debug)]
-struct Open {
-    uses: u64,
-    slots: BTreeMap<(u64, usize), Slot>,
+struct OpenFileTable {
+    use_count: u64,
+    files: BTreeMap<(u64, usize), CachedFile>,
 }
 
 #[derive(Debug)]
-struct Slot {
+struct CachedFile {
     file: Arc<File>,
-    used: u64,
+    last_use: u64,
 }
 
 impl OpenFiles {
-    /// None open so far.
+    /// Registers a store without open files.
     pub(super) fn new() -> Self {
         Self {
             store: NEXT_STORE.fetch_add(1, Ordering::Relaxed),
         }
     }
 
-    /// File `index` of the store, opened by `open` unless it is open already.
+    /// File `index` of the store. Calls `open` if it is not open yet.
     pub(super) fn file(
         &self,
         index: usize,
@@ -55,12 +56,13 @@ impl OpenFiles {
             return Ok(file);
         }
         let opened = open()?;
-        // Closing the evicted file may take long on some file systems: not under the lock.
+        // Closing the evicted file may take long on some file systems, so it happens after the lock
+        // is released.
         let (file, _evicted) = {
-            let mut all = lock();
-            match all.look_up(key) {
+            let mut table = lock();
+            match table.look_up(key) {
                 Some(file) => (file, None),
-                None => (opened.clone(), all.insert(key, opened)),
+                None => (opened.clone(), table.insert(key, opened)),
             }
         };
         Ok(file)
@@ -70,37 +72,37 @@ impl OpenFiles {
 impl Drop for OpenFiles {
     fn drop(&mut self) {
         let _closed_after_the_lock = {
-            let mut all = lock();
-            let mut mine = all.slots.split_off(&(self.store, 0));
+            let mut table = lock();
+            let mut mine = table.files.split_off(&(self.store, 0));
             let mut later = mine.split_off(&(self.store + 1, 0));
-            all.slots.append(&mut later);
+            table.files.append(&mut later);
             mine
         };
     }
 }
 
-impl Open {
+impl OpenFileTable {
     fn look_up(&mut self, key: (u64, usize)) -> Option<Arc<File>> {
-        self.uses += 1;
-        let slot = self.slots.get_mut(&key)?;
-        slot.used = self.uses;
-        Some(slot.file.clone())
+        self.use_count += 1;
+        let cached = self.files.get_mut(&key)?;
+        cached.last_use = self.use_count;
+        Some(cached.file.clone())
     }
 
-    /// Adds a file and gives the one that was not used for longest, if there are too many.
-    fn insert(&mut self, key: (u64, usize), file: Arc<File>) -> Option<Slot> {
-        let used = self.uses;
-        let full = self.slots.len() >= CAPACITY;
-        let oldest = full.then(|| self.slots.iter().min_by_key(|(_, slot)| slot.used));
+    /// Adds a file. If there are too many, removes and returns the least recently used one.
+    fn insert(&mut self, key: (u64, usize), file: Arc<File>) -> Option<CachedFile> {
+        let last_use = self.use_count;
+        let full = self.files.len() >= MAX_OPEN_FILES;
+        let oldest = full.then(|| self.files.iter().min_by_key(|(_, cached)| cached.last_use));
         let oldest = oldest.flatten().map(|(key, _)| *key);
-        let evicted = oldest.and_then(|key| self.slots.remove(&key));
-        self.slots.insert(key, Slot { file, used });
+        let evicted = oldest.and_then(|key| self.files.remove(&key));
+        self.files.insert(key, CachedFile { file, last_use });
         evicted
     }
 }
 
-fn lock() -> MutexGuard<'static, Open> {
-    crate::system::lock(&OPEN)
+fn lock() -> MutexGuard<'static, OpenFileTable> {
+    crate::system::lock(&TABLE)
 }
 
 #[cfg(test)]
@@ -108,16 +110,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_more_files_stay_open_than_the_bound() {
+    fn the_number_of_open_files_is_limited() {
         let files = OpenFiles::new();
-        for index in 0..3 * CAPACITY {
+        for index in 0..3 * MAX_OPEN_FILES {
             files
                 .file(index, || Ok(Arc::new(tempfile::tempfile().unwrap())))
                 .unwrap();
-            assert!(lock().slots.len() <= CAPACITY);
+            assert!(lock().files.len() <= MAX_OPEN_FILES);
         }
         let store = files.store;
         drop(files);
-        assert!(lock().slots.keys().all(|key| key.0 != store));
+        assert!(lock().files.keys().all(|key| key.0 != store));
     }
 }

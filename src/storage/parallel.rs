@@ -1,4 +1,4 @@
-//! Work over what lies on disk, on all cores: jobs taken in order, a fixed buffer a thread.
+//! Runs jobs on all cores. Each thread takes the next job and has one fixed buffer.
 
 use super::StoreError;
 use crate::system::{lock, recover};
@@ -6,15 +6,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-/// Bytes read at once, by each thread.
-pub(super) const BUFFER: usize = 256 << 10;
+/// Size of each thread's buffer in bytes.
+pub(super) const BUFFER_LENGTH: usize = 256 << 10;
 
-/// Does `work` for each job on up to `threads` threads, this one among them, until all are done, one fails or `stop` is
-/// set.
+/// Runs `work` for each job on up to `threads` threads, including the calling one, until all jobs
+/// are done, one fails, or `stop` is set.
 ///
 /// # Errors
-/// The first error of a job; [`StoreError::Stopped`].
-pub(super) fn for_each<J: Send>(
+/// The first error of a job. [`StoreError::Stopped`] if `stop` is set.
+pub(super) fn run_jobs<J: Send>(
     jobs: impl Iterator<Item = J> + Send,
     threads: usize,
     stop: &AtomicBool,
@@ -23,10 +23,10 @@ pub(super) fn for_each<J: Send>(
     let jobs = Mutex::new(jobs);
     let failed = Mutex::new(None);
     let run = || {
-        let mut buffer = vec![0; BUFFER];
+        let mut buffer = vec![0; BUFFER_LENGTH];
         loop {
             if stop.load(Ordering::Relaxed) {
-                fail(&failed, StoreError::Stopped);
+                set_error(&failed, StoreError::Stopped);
             }
             if lock(&failed).is_some() {
                 return;
@@ -35,7 +35,7 @@ pub(super) fn for_each<J: Send>(
                 return;
             };
             if let Err(error) = work(job, &mut buffer) {
-                fail(&failed, error);
+                set_error(&failed, error);
             }
         }
     };
@@ -43,7 +43,7 @@ pub(super) fn for_each<J: Send>(
         for number in 1..threads {
             let thread = thread::Builder::new().name(format!("hash-{number}"));
             if thread.spawn_scoped(scope, run).is_err() {
-                // The threads there are do the work as well.
+                // The threads that were started can do all jobs.
                 break;
             }
         }
@@ -53,7 +53,7 @@ pub(super) fn for_each<J: Send>(
     recover(failed).map_or(Ok(()), Err)
 }
 
-fn fail(failed: &Mutex<Option<StoreError>>, error: StoreError) {
+fn set_error(failed: &Mutex<Option<StoreError>>, error: StoreError) {
     lock(failed).get_or_insert(error);
 }
 
@@ -63,18 +63,18 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     #[test]
-    fn every_job_is_done_once_and_the_first_error_ends_the_rest() {
+    fn every_job_runs_once_and_the_first_error_stops_the_rest() {
         let done: Vec<AtomicUsize> = (0..1_000).map(|_| AtomicUsize::new(0)).collect();
         let stop = AtomicBool::new(false);
-        for_each(0..1_000, 4, &stop, |job, buffer| {
-            assert_eq!(buffer.len(), BUFFER);
+        run_jobs(0..1_000, 4, &stop, |job, buffer| {
+            assert_eq!(buffer.len(), BUFFER_LENGTH);
             done[job].fetch_add(1, Ordering::Relaxed);
             Ok(())
         })
         .unwrap();
         assert!(done.iter().all(|count| count.load(Ordering::Relaxed) == 1));
         let tried = AtomicUsize::new(0);
-        let result = for_each(0..1_000_000, 2, &stop, |job, _| {
+        let result = run_jobs(0..1_000_000, 2, &stop, |job, _| {
             tried.fetch_add(1, Ordering::Relaxed);
             if job == 10 {
                 return Err(StoreError::Missing("x".into()));
@@ -84,7 +84,7 @@ mod tests {
         assert!(matches!(result, Err(StoreError::Missing(_))));
         assert!(tried.into_inner() < 1_000_000);
         stop.store(true, Ordering::Relaxed);
-        let result = for_each(0..10, 2, &stop, |_, _| unreachable!());
+        let result = run_jobs(0..10, 2, &stop, |_, _| unreachable!());
         assert!(matches!(result, Err(StoreError::Stopped)));
     }
 }

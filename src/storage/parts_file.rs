@@ -1,10 +1,10 @@
-//! What needed pieces hold of files that are left out: one sparse file for all of it,
-//! `.NAME.INFOHASH.rest`, in which each byte has its offset in the share. It belongs to one
-//! download, like the partial file: it has the download's name, and is locked while the download is
+//! The parts file: a sparse file `.NAME.INFOHASH.rest` with the bytes of unwanted files that needed
+//! pieces contain. Each byte is at its offset in the share. The file belongs to one download, like
+//! the partial file: its name contains the download's name, and it is locked while the download is
 //! open.
 
 use super::StoreError;
-use super::place::{MAX_NAME, Place, beginning};
+use super::destination::{MAX_NAME_LENGTH, Place, longest_prefix};
 use super::tree::{Access, Folder, lock, metadata};
 use crate::torrent::Info;
 use std::fs::File;
@@ -13,10 +13,10 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Number of bytes that are copied at once.
+/// Bytes that are copied at once.
 const COPIED_AT_ONCE: usize = 64 << 10;
 
-/// The open file.
+/// An open parts file.
 #[derive(Debug)]
 pub(super) struct PartsFile {
     file: Arc<File>,
@@ -25,15 +25,15 @@ pub(super) struct PartsFile {
 }
 
 impl PartsFile {
-    /// Opens the one of a download for writing. It is made if it is `needed`; otherwise one that an
-    /// earlier choice of fewer files left is opened.
+    /// Opens the parts file of a download for writing. Makes it if it is `needed`. Otherwise opens
+    /// it only if an earlier choice of fewer files has left one.
     pub(super) fn of_download(
         info: &Info,
         parent: &Folder,
-        download: &str,
+        download_name: &str,
         needed: bool,
     ) -> Result<Option<Self>, StoreError> {
-        let name = name(info, download);
+        let name = name(info, download_name);
         if !needed && parent.entry(&name)?.is_none() {
             return Ok(None);
         }
@@ -45,8 +45,8 @@ impl PartsFile {
         if metadata.nlink() > 1 || metadata.len() != 0 && metadata.len() != total {
             return Err(StoreError::Foreign(path));
         }
-        // Only if it must be: setting the length changes the modification time, and with it the
-        // stamp.
+        // Only if necessary, because setting the length changes the modification time, which is
+        // part of the stamp.
         if metadata.len() != total {
             let sized = file.set_len(total);
             sized.map_err(|error| StoreError::io("make room for", &path, error))?;
@@ -55,8 +55,8 @@ impl PartsFile {
         Ok(Some(Self { file, path, name }))
     }
 
-    /// Opens the one beside a finished share for reading. Without it only pieces that need nothing
-    /// of it are served.
+    /// Opens the parts file of a finished share for reading. Returns `None` if there is none; then
+    /// pieces that need it are not served.
     pub(super) fn of_share(info: &Info, share: &Path) -> Option<Self> {
         let share = std::path::absolute(share).ok()?;
         let folder = share.parent()?;
@@ -81,12 +81,13 @@ impl PartsFile {
         &self.path
     }
 
-    /// Removes it from the folder in which it was opened.
+    /// Removes the file from the folder in which it was opened.
     pub(super) fn remove(&self, parent: &Folder) -> Result<(), StoreError> {
         parent.remove_file(&self.name)
     }
 
-    /// Copies the bytes from `from` to `to` of the share into a file that begins at `start` of it.
+    /// Copies the bytes from `from` to `to` of the share into `file`, which starts at offset
+    /// `start` of the share.
     pub(super) fn copy(&self, from: u64, to: u64, file: &File, start: u64) -> io::Result<()> {
         let mut buffer = vec![0; COPIED_AT_ONCE];
         let mut at = from;
@@ -101,22 +102,22 @@ impl PartsFile {
     }
 }
 
-/// Removes the parts file beside a finished choice of files that is no longer served.
+/// Removes the parts file of a finished choice of files that is no longer served.
 ///
 /// # Errors
 /// When it cannot be removed.
-pub fn remove_parts_file(info: &Info, place: &Place) -> Result<(), StoreError> {
-    match place.open_folder() {
-        Ok(parent) => parent.remove_file(&name(info, &place.name)),
+pub fn remove_parts_file(info: &Info, destination: &Place) -> Result<(), StoreError> {
+    match destination.open_folder() {
+        Ok(parent) => parent.remove_file(&name(info, &destination.name)),
         Err(StoreError::Missing(_)) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// The name beside a download of that name. Of a name that leaves no room only the beginning is
-/// taken: then the lock keeps two downloads apart.
-pub(super) fn name(info: &Info, download: &str) -> String {
+/// The name of the parts file of a download. A download name that is too long is cut. Then two
+/// downloads may have the same parts file name, and the lock keeps them apart.
+pub(super) fn name(info: &Info, download_name: &str) -> String {
     let end = format!(".{}.rest", info.info_hash());
-    let room = MAX_NAME.saturating_sub(1 + end.len());
-    format!(".{}{end}", beginning(download, room))
+    let room = MAX_NAME_LENGTH.saturating_sub(1 + end.len());
+    format!(".{}{end}", longest_prefix(download_name, room))
 }

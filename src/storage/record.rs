@@ -1,6 +1,6 @@
-//! What a peer remembers of one share, and its bytes.
+//! The record of one share or download in a peer's state folder, and its encoding.
 //!
-//! It also holds the SHA-1 of the `.torrent` it belongs to.
+//! The encoding also contains the SHA-1 of the `.torrent` file that belongs to the record.
 
 use super::record_codec::{open, path_item, read_path, read_texts, seal, texts};
 use super::{Place, RecordError, Stamp};
@@ -9,65 +9,64 @@ use crate::torrent::{FileName, InfoHash, Sha1};
 use crate::wire::name::Label;
 use std::path::{Path, PathBuf};
 
-/// What a peer remembers of one share.
+/// What a peer stores about one share or download.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Of which share.
+    /// The info-hash of the share.
     pub info_hash: InfoHash,
-    /// The user's own file or folder, or a download.
+    /// Whether it is the user's own share or a download, and where the files are.
     pub kind: RecordKind,
-    /// How far it has come.
+    /// How complete it is.
     pub state: RecordState,
-    /// Announce URLs by tiers (BEP 12).
+    /// Announce URLs in tiers (BEP 12).
     pub trackers: Vec<Vec<String>>,
-    /// How many verified bytes came from whom: address and bytes.
+    /// Verified bytes per source: the address and the number of bytes.
     pub sources: Vec<(String, u64)>,
     /// When it was added, in milliseconds since 1970.
     pub added_ms: u64,
-    /// Whether a download may replace what is under its final name.
+    /// Whether the download may replace a file or folder under its final name.
     pub replaces: bool,
-    /// Whether files under a download's final name are a part of it: a finished choice of files
-    /// that has been extended.
+    /// Whether files under the final name are part of the download, because it extends a finished
+    /// choice of files.
     pub extends: bool,
-    /// The user it belongs to and the group whose it is; none for an open swarm.
+    /// The user and the group that the share belongs to. `None` in an open swarm.
     pub group: Option<(Label, Label)>,
-    /// Patterns of the files that are wanted; none for all.
+    /// Patterns of the wanted files. Empty: all files.
     pub only: Vec<String>,
-    /// Whether pieces are to come in their order.
+    /// Whether to fetch the pieces in order.
     pub sequential: bool,
-    /// Peers that a magnet link named.
+    /// Addresses of peers from a magnet link.
     pub peers: Vec<String>,
 }
 
-/// Where the data of a record lies.
+/// Where the files of a record are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordKind {
-    /// The user's own data, which stays where it is.
-    /// The file or folder itself stands there.
+    /// The user's own file or folder. It is never moved.
     Share(PathBuf),
-    /// A download, which is there or will be when it is whole.
+    /// The destination of a download. It exists when the download is complete.
     Download(Place),
 }
 
-/// How far a recorded share has come.
+/// How complete a share is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordState {
-    /// Not whole, or not known to be: which pieces are there is found by hashing.
+    /// Not known to be complete. Hashing finds the pieces that exist.
     Partial,
-    /// Whole when these stamps were taken.
+    /// Complete at the time of these stamps.
     Complete {
-        /// A stamp of each stored file, see [`super::Store::stamps`].
+        /// The stamps of the files, see [`super::Store::stamps`].
         stamps: Vec<Stamp>,
     },
-    /// Ended by an error.
+    /// It failed.
     Failed {
-        /// What to tell the user.
+        /// The message for the user.
         reason: String,
     },
 }
 
 impl Record {
-    /// The bytes of the record of the share whose `.torrent` has the SHA-1 `torrent`.
+    /// Encodes the record. `torrent` is the SHA-1 of its `.torrent` file.
     pub(super) fn encode(&self, torrent: Sha1) -> Vec<u8> {
         let source = |(address, bytes): &(String, u64)| {
             Item::List(vec![address.clone().into(), (*bytes).into()])
@@ -105,9 +104,9 @@ impl Record {
         }
         match &self.kind {
             RecordKind::Share(path) => entries.push(("share", path_item(path))),
-            RecordKind::Download(place) => {
-                entries.push(("folder", path_item(&place.folder)));
-                entries.push(("name", place.name.as_str().into()));
+            RecordKind::Download(destination) => {
+                entries.push(("folder", path_item(&destination.folder)));
+                entries.push(("name", destination.name.as_str().into()));
             }
         }
         match &self.state {
@@ -121,7 +120,7 @@ impl Record {
         seal(entries)
     }
 
-    /// Reads what [`Record::encode`] wrote; `path` is named in errors.
+    /// Reads the bytes that [`Record::encode`] wrote. `path` is for errors.
     pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<(Self, Sha1), RecordError> {
         open(bytes, path, read)
     }
@@ -267,9 +266,9 @@ pub(super) mod tests {
         vec![partial, complete, failed]
     }
 
-    /// Byte for byte as the first version wrote it.
+    /// These are the bytes that the first version of the format had.
     #[test]
-    fn the_form_on_the_disk_stays() {
+    fn the_format_on_disk_does_not_change() {
         let hash = "h".repeat(20);
         let body = format!(
             "d5:addedi5e6:folder2:/a9:info hash20:{hash}4:name1:x4:onlyl5:*.txte8:replacesi1e\
@@ -277,18 +276,18 @@ pub(super) mod tests {
         );
         let bytes = [body.as_bytes(), &Sha1::of(body.as_bytes()).0].concat();
         let (record, torrent) = Record::decode(&bytes, Path::new("x")).unwrap();
-        let place = Place {
+        let destination = Place {
             folder: "/a".into(),
             name: "x".into(),
         };
-        assert_eq!(record.kind, RecordKind::Download(place));
+        assert_eq!(record.kind, RecordKind::Download(destination));
         assert!(record.extends && record.replaces && record.state == RecordState::Partial);
         assert_eq!(record.only, ["*.txt"]);
         assert_eq!(record.encode(torrent), bytes);
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn a_decoded_value_equals_the_encoded_one() {
         for record in records() {
             let bytes = record.encode(Sha1([1; 20]));
             let read = Record::decode(&bytes, Path::new("x")).unwrap();
@@ -297,7 +296,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn whatever_is_cut_off_or_flipped_is_an_error() {
+    fn a_truncated_record_or_a_flipped_bit_is_an_error() {
         for record in records() {
             let mut bytes = record.encode(Sha1([1; 20]));
             for length in 0..bytes.len() {
@@ -314,7 +313,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_sound_checksum_does_not_make_a_record() {
+    fn a_right_checksum_alone_does_not_make_a_record() {
         let seal = |body: &[u8]| [body, &Sha1::of(body).0].concat();
         for body in [
             &b""[..],
@@ -332,7 +331,7 @@ pub(super) mod tests {
             newer,
             Err(RecordError::Version { version: 2, .. })
         ));
-        // A field left out or swapped for another type, in an otherwise sound record.
+        // Otherwise valid records with a missing field or a field of another type.
         let bytes = records()[1].encode(Sha1([1; 20]));
         let body = &bytes[..bytes.len() - 20];
         let value = Value::parse(body, KeyOrder::Sorted).unwrap();
@@ -348,7 +347,7 @@ pub(super) mod tests {
                     }
                 });
                 let bytes = seal(&Item::dictionary(entries).encode());
-                // Without its stamps a record is one of a partial share.
+                // A record without stamps is that of a partial share.
                 let fine = broken == b"complete" && !replaced;
                 assert_eq!(
                     Record::decode(&bytes, Path::new("x")).is_ok(),

@@ -1,5 +1,5 @@
-//! The form of all records: a bencoded dictionary with a version, followed by the SHA-1 of it, so
-//! that no bit of it can flip unnoticed.
+//! The format of all records: a bencoded dictionary with a version, followed by its SHA-1, which
+//! detects every flipped bit.
 
 use super::FileError;
 use crate::bencode::{Dictionary, Item, KeyOrder, Value};
@@ -8,13 +8,13 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// The version that is written, and the only one that is read.
+/// The version of the format. No other version is read.
 const VERSION: i64 = 1;
 
-/// Why a record is not read or written.
+/// Why a record cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// Cut, changed, or never a record.
+    /// The file is cut off, changed, or not a record.
     #[error("{} is damaged ({what}) and is not used: remove it, and add the share or download again", .path.display())]
     Damaged {
         /// The file.
@@ -22,26 +22,27 @@ pub enum RecordError {
         /// What is wrong.
         what: String,
     },
-    /// Written by another version of this program.
-    #[error("{} has version {version}, this program reads {VERSION}: use the program that wrote it", .path.display())]
+    /// Another version of this program wrote the record.
+    #[error("{} has version {version}, but this program reads version {VERSION}: use the program that wrote it", .path.display())]
     Version {
         /// The file.
         path: PathBuf,
-        /// Its version.
+        /// The version of its format.
         version: i64,
     },
-    /// A sound file under the name of another, or of another torrent than lies beside it.
-    #[error("{} does not belong to the torrent of its name and is not used: remove it, and add the share or download again", .0.display())]
+    /// An undamaged file with the wrong name, or one that does not match the `.torrent` file of its
+    /// share.
+    #[error("{} does not belong to the torrent that its name says and is not used: remove it, and add the share or download again", .0.display())]
     Mismatch(PathBuf),
-    /// A record to be updated that was never saved, or was removed.
-    #[error("nothing is recorded of {0}")]
+    /// An update of a record that does not exist.
+    #[error("there is no record of {0}")]
     Unknown(InfoHash),
     /// Reading or writing failed.
     #[error(transparent)]
     Io(#[from] FileError),
 }
 
-/// The bytes of a record with these entries.
+/// Encodes a record with these entries.
 pub(super) fn seal<'a>(entries: impl IntoIterator<Item = (&'a str, Item<'a>)>) -> Vec<u8> {
     let version = ("version", Item::Integer(VERSION));
     let mut bytes = Item::dictionary(entries.into_iter().chain([version])).encode();
@@ -50,7 +51,8 @@ pub(super) fn seal<'a>(entries: impl IntoIterator<Item = (&'a str, Item<'a>)>) -
     bytes
 }
 
-/// Hands `read` the entries that [`seal`] wrote; `path` is named in errors.
+/// Decodes the bytes that [`seal`] returned, and passes the entries to `read`. `path` is for
+/// errors.
 pub(super) fn open<T>(
     bytes: &[u8],
     path: &Path,

@@ -1,10 +1,11 @@
-//! The records of a peer in its state folder: `torrents/INFOHASH.torrent` and `records/INFOHASH`; `magnets/INFOHASH` see
-//! `magnet_record.rs`.
+//! The records of a peer in its state folder: `records/INFOHASH` with `torrents/INFOHASH.torrent`,
+//! and `magnets/INFOHASH` (see `magnet_record`).
 //!
-//! In scope: what is saved is there after a crash, whole or as it was before; what was damaged meanwhile is told and
-//! left out. A record counts once it stands under its name; its torrent is written before it and removed after it.
+//! In scope: saved records survive a crash, with their old or their new content; damaged records
+//! are reported and skipped. A record exists once it has its final name. Its torrent is written
+//! before it and removed after it.
 
-use super::whole_file::{self, NEW};
+use super::whole_file::{self, TEMPORARY_PREFIX};
 use super::{FileError, MagnetRecord, Record, RecordError, StateFolder};
 use crate::system::lock;
 use crate::torrent::{InfoHash, MAX_METAINFO, Metainfo, Sha1};
@@ -15,9 +16,9 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
-/// The largest record that is read, in bytes: stamps of a million files and then some.
+/// Largest accepted record in bytes. It has room for the stamps of more than a million files.
 const MAX_RECORD: usize = 64 << 20;
-/// The largest record of a download by magnet link that is read, in bytes.
+/// Largest accepted record of a magnet search, in bytes.
 const MAX_MAGNET_RECORD: usize = 1 << 20;
 
 /// The records in a state folder.
@@ -26,15 +27,17 @@ pub struct Records {
     records: PathBuf,
     torrents: PathBuf,
     magnets: PathBuf,
-    /// The SHA-1 of each recorded `.torrent`. Held while a record is written, so that one removed does not come back.
-    known: Mutex<HashMap<InfoHash, Sha1>>,
+    /// The SHA-1 of each recorded `.torrent`. Locked while a record is written, so that a record
+    /// that is being removed does not reappear.
+    torrent_hashes: Mutex<HashMap<InfoHash, Sha1>>,
 }
 
 impl Records {
-    /// The records in `folder`; [`Records::load_all`] reads them. What a crash left half-written is removed.
+    /// Opens the records in `folder`; [`Records::load_all`] reads them. Removes files that a crash
+    /// left incomplete.
     ///
     /// # Errors
-    /// When the folders for them cannot be made or listed.
+    /// When the subfolders cannot be made or listed.
     pub fn open(folder: &StateFolder) -> Result<Self, RecordError> {
         let records = folder.path().join("records");
         let torrents = folder.path().join("torrents");
@@ -44,7 +47,7 @@ impl Records {
             let made = made.recursive(true).mode(0o700).create(path);
             made.map_err(FileError::at("make", path))?;
             for name in names(path)? {
-                if name.starts_with(NEW) {
+                if name.starts_with(TEMPORARY_PREFIX) {
                     remove_file(&path.join(name))?;
                 }
             }
@@ -54,7 +57,7 @@ impl Records {
             records,
             torrents,
             magnets,
-            known: Mutex::default(),
+            torrent_hashes: Mutex::default(),
         };
         for name in names(&all.torrents)? {
             let hash = name
@@ -67,49 +70,52 @@ impl Records {
         Ok(all)
     }
 
-    /// Records a share with its metainfo; when it returns, both will be there after a crash.
+    /// Records a share with its metainfo. Both survive a crash once this returns.
     ///
     /// # Errors
-    /// When the metainfo is another share's, or writing fails.
+    /// When the metainfo belongs to another share, or writing fails.
     pub fn save(&self, record: &Record, metainfo: &Metainfo) -> Result<(), RecordError> {
         let hash = record.info_hash;
         if metainfo.info().info_hash() != hash {
             return Err(RecordError::Mismatch(self.torrent_path(hash)));
         }
         let torrent = metainfo.encode();
-        let mut known = self.known();
+        let mut torrent_hashes = self.lock_hashes();
         replace(&self.torrent_path(hash), &torrent)?;
         let torrent = Sha1::of(&torrent);
         replace(&self.record_path(hash), &record.encode(torrent))?;
-        known.insert(hash, torrent);
+        torrent_hashes.insert(hash, torrent);
         Ok(())
     }
 
     /// Replaces the record of a share that was saved or loaded.
     ///
     /// # Errors
-    /// When nothing is recorded of it, or writing fails: then the former record is still there.
+    /// When the share has no record, or writing fails. Then the old record still exists.
     pub fn update(&self, record: &Record) -> Result<(), RecordError> {
         let hash = record.info_hash;
-        let known = self.known();
-        let torrent = *known.get(&hash).ok_or(RecordError::Unknown(hash))?;
+        let torrent_hashes = self.lock_hashes();
+        let torrent = *torrent_hashes
+            .get(&hash)
+            .ok_or(RecordError::Unknown(hash))?;
         replace(&self.record_path(hash), &record.encode(torrent))
     }
 
-    /// Forgets a share; it need not be recorded.
+    /// Removes the record of a share, if there is one.
     ///
     /// # Errors
     /// When a file cannot be removed.
     pub fn remove(&self, hash: InfoHash) -> Result<(), RecordError> {
-        let mut known = self.known();
-        known.remove(&hash);
+        let mut torrent_hashes = self.lock_hashes();
+        torrent_hashes.remove(&hash);
         remove_file(&self.record_path(hash))?;
         sync(&self.records)?;
         remove_file(&self.torrent_path(hash))
     }
 
-    /// Reads every record; each that is damaged, foreign or of another torrent is an error that names its file. The
-    /// metainfo has the trackers of its record.
+    /// Reads every record. A record that is damaged, has the wrong name, or does not match its
+    /// torrent is an error that names its file. The returned metainfo has the trackers of the
+    /// record.
     pub fn load_all(&self) -> Vec<Result<(Record, Metainfo), RecordError>> {
         load_each(&self.records, |name| self.load(name))
     }
@@ -130,35 +136,34 @@ impl Records {
         if Sha1::of(&bytes) != torrent || metainfo.info().info_hash() != hash {
             return Err(RecordError::Mismatch(torrent_path));
         }
-        self.known().insert(hash, torrent);
+        self.lock_hashes().insert(hash, torrent);
         let web_seeds = metainfo.web_seeds().to_vec();
         let metainfo = Metainfo::new(metainfo.info().clone(), record.trackers.clone())
             .with_web_seeds(web_seeds);
         Ok((record, metainfo))
     }
 
-    /// Records a download by magnet link; when it returns, it will be there after a crash.
+    /// Records a magnet search. The record survives a crash once this returns.
     ///
     /// # Errors
     /// When writing fails.
     pub fn save_magnet(&self, record: &MagnetRecord) -> Result<(), RecordError> {
-        let _one_at_a_time = self.known();
+        let _one_at_a_time = self.lock_hashes();
         let path = self.magnet_path(record.magnet.info_hash);
         replace(&path, &record.encode())
     }
 
-    /// Forgets a download by magnet link; it need not be recorded.
+    /// Removes the record of a magnet search, if there is one.
     ///
     /// # Errors
     /// When the file cannot be removed.
     pub fn remove_magnet(&self, hash: InfoHash) -> Result<(), RecordError> {
-        let _one_at_a_time = self.known();
+        let _one_at_a_time = self.lock_hashes();
         remove_file(&self.magnet_path(hash))?;
         sync(&self.magnets)
     }
 
-    /// Reads every record of a download by magnet link; each that is damaged is an error that names
-    /// its file.
+    /// Reads the records of all magnet searches. A damaged record is an error that names its file.
     pub fn load_magnets(&self) -> Vec<Result<MagnetRecord, RecordError>> {
         load_each(&self.magnets, |name| {
             let path = self.magnets.join(name);
@@ -182,8 +187,8 @@ impl Records {
         self.magnets.join(hash.to_string())
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<InfoHash, Sha1>> {
-        lock(&self.known)
+    fn lock_hashes(&self) -> MutexGuard<'_, HashMap<InfoHash, Sha1>> {
+        lock(&self.torrent_hashes)
     }
 }
 
@@ -204,7 +209,8 @@ fn read(path: &Path, most: usize) -> Result<Vec<u8>, RecordError> {
     }
 }
 
-/// The names in a folder; those that are no text are none of ours.
+/// The names in a folder. Skips names that are not UTF-8, because this program does not make such
+/// names.
 fn names(folder: &Path) -> Result<Vec<String>, RecordError> {
     let list = || {
         let mut names = Vec::new();
@@ -216,7 +222,7 @@ fn names(folder: &Path) -> Result<Vec<String>, RecordError> {
     Ok(list().map_err(FileError::at("list", folder))?)
 }
 
-/// Calls `load` for each name in a folder, in order.
+/// Calls `load` for each name in a folder, in alphabetical order.
 fn load_each<T>(
     folder: &Path,
     load: impl Fn(&str) -> Result<T, RecordError>,
@@ -272,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_saved_and_updated_is_there_at_the_next_start() {
+    fn saved_and_updated_records_are_there_at_the_next_start() {
         let Fixture {
             folder,
             metainfo,
@@ -310,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torrent_that_is_cut_flipped_or_gone_is_told_and_the_rest_is_loaded() {
+    fn a_damaged_or_missing_torrent_is_reported_and_the_other_records_are_loaded() {
         let Fixture {
             folder,
             metainfo,
@@ -340,7 +346,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         assert!(matches!(load(), Err(RecordError::Io { .. })));
         fs::write(&path, &sound).unwrap();
-        // A sound record under another's name, and one that is none at all.
+        // An undamaged record under another share's name, and a file that is not a record.
         let other = records.records.join("00".repeat(20));
         fs::copy(records.record_path(record.info_hash), &other).unwrap();
         fs::write(records.records.join("zzz"), "x").unwrap();
@@ -351,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crash_left_is_cleared_away() {
+    fn files_that_a_crash_left_are_removed() {
         let Fixture {
             folder,
             metainfo,

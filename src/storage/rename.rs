@@ -1,4 +1,4 @@
-//! Renames that replace nothing, and renames that replace something of the same kind.
+//! Renames that never replace anything, and renames that replace an entry of the same kind.
 
 use super::StoreError;
 use super::tree::Folder;
@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, renameat};
 use nix::unistd::linkat;
 
-/// Renames without replacing anything.
+/// Renames. Fails if the new name is taken.
 pub(super) fn rename_new(
     from: (&Folder, &str),
     to: (&Folder, &str),
@@ -20,8 +20,8 @@ pub(super) fn rename_new(
     renamed.map_err(|errno| rename_error(to.0, to.1, errno))
 }
 
-/// The same for file systems without such a rename: the name is taken first, by a call that fails
-/// if there is something.
+/// Does the same on file systems without such a rename. First takes the new name with a call that
+/// fails if the name exists.
 fn rename_by_placeholder(
     (old, from): (&Folder, &str),
     (new, to): (&Folder, &str),
@@ -32,11 +32,11 @@ fn rename_by_placeholder(
     use nix::unistd::{UnlinkatFlags, unlinkat};
     let (old, new) = (old.as_file(), new.as_file());
     match layout {
-        // An empty folder may be renamed over, and only an empty one.
+        // Only an empty folder can be replaced by a rename.
         Layout::Folder => mkdirat(new, to, Mode::from_bits_truncate(0o700))?,
         Layout::File => match linkat(old, from, new, to, AtFlags::empty()) {
             Ok(()) => return unlinkat(old, from, UnlinkatFlags::NoRemoveDir),
-            // No hard links here.
+            // This file system has no hard links.
             Err(Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS) => {
                 let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
                 openat(new, to, flags, Mode::from_bits_truncate(0o600))?;
@@ -55,8 +55,8 @@ fn rename_error(parent: &Folder, to: &str, errno: Errno) -> StoreError {
     }
 }
 
-/// Renames over something of the same kind. Returns the name of the replaced folder; a replaced
-/// file is gone with the renaming.
+/// Replaces an entry of the same kind. A replaced file is deleted by the rename. A replaced folder
+/// is kept, and its new name is returned.
 pub(super) fn rename_over(
     parent: &Folder,
     from: &str,
@@ -79,8 +79,8 @@ pub(super) fn rename_over(
     result.map_err(|errno| rename_error(parent, to, errno))
 }
 
-/// Renames without replacing anything, or exchanges two entries. Returns `false` where the system
-/// cannot.
+/// Renames without replacing anything, or exchanges two entries. Returns `false` if the file system
+/// supports neither.
 #[cfg(target_env = "gnu")]
 fn rename_flagged(
     (old, from): (&Folder, &str),
@@ -93,7 +93,7 @@ fn rename_flagged(
         false => RenameFlags::RENAME_NOREPLACE,
     };
     match renameat2(old.as_file(), from, new.as_file(), to, flag) {
-        // Network file systems know no such flag.
+        // Network file systems do not know these flags.
         Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => Ok(false),
         renamed => renamed.map(|()| true),
     }
@@ -111,7 +111,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn without_a_rename_that_replaces_nothing_the_name_is_taken_first() {
+    fn the_fallback_rename_never_replaces_anything() {
         for layout in [Layout::File, Layout::Folder] {
             let target = tempfile::tempdir().unwrap();
             let parent = Folder::open(target.path()).unwrap();

@@ -1,49 +1,51 @@
-//! What becomes of a folder that was replaced by a download.
+//! Removing a folder that a download replaced.
 
 use super::Place;
 use crate::torrent::{Info, Layout};
 use std::io;
 use std::path::Path;
 
-/// What becomes of files inside a folder that is replaced, where the new folder has none of that
-/// name.
+/// What to do with the files of a replaced folder that the new folder does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Others {
-    /// They are removed with it.
+    /// Remove them with the old folder.
     Removed,
-    /// They are moved into the new one.
+    /// Move them into the new folder.
     Kept,
 }
 
-/// Removes what a replacement at that place left: it is whole, but its process ended before it had
-/// removed the folder that it replaced.
-pub fn remove_replaced(info: &Info, place: &Place, others: Others) {
-    // A file is replaced in one step; the old folder is where the new one was fetched to.
+/// Removes the old folder after a crash: the replacement is complete, but the process ended before
+/// it removed the old folder.
+pub fn remove_replaced(info: &Info, destination: &Place, extra_files: Others) {
+    // A file is replaced in one step. An old folder has the name of the partial folder, because the
+    // two were exchanged.
     if info.layout() == Layout::Folder {
-        let left = place.folder.join(place.part_name(info.info_hash()));
-        if left.symlink_metadata().is_ok_and(|found| found.is_dir()) {
-            remove_left(&left, &place.path(), others);
+        let old = destination
+            .folder
+            .join(destination.partial_name(info.info_hash()));
+        if old.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+            remove_old_folder(&old, &destination.path(), extra_files);
         }
     }
 }
 
-/// Removes the folder that was replaced. If that fails, nothing else is wrong.
-pub(super) fn remove_left(left: &Path, new: &Path, others: Others) {
-    let kept = match others {
+/// Removes a replaced folder. Only logs an error, because the download itself is complete.
+pub(super) fn remove_old_folder(old: &Path, new: &Path, extra_files: Others) {
+    let kept = match extra_files {
         Others::Removed => Ok(()),
-        Others::Kept => move_others(left, new),
+        Others::Kept => move_extra_files(old, new),
     };
-    if let Err(error) = kept.and_then(|()| std::fs::remove_dir_all(left)) {
+    if let Err(error) = kept.and_then(|()| std::fs::remove_dir_all(old)) {
         log::warn!(
             "{}, which was replaced, cannot be removed: {error}",
-            left.display()
+            old.display()
         );
     }
 }
 
-/// Moves the entries of the folder `old` that `new` does not have into `new`. Called again after a
-/// crash, it goes on.
-fn move_others(old: &Path, new: &Path) -> io::Result<()> {
+/// Moves the entries of the folder `old` that `new` does not have into `new`. Can be called again
+/// after a crash.
+fn move_extra_files(old: &Path, new: &Path) -> io::Result<()> {
     for entry in old.read_dir()? {
         let entry = entry?;
         let (old, new) = (entry.path(), new.join(entry.file_name()));
@@ -51,8 +53,8 @@ fn move_others(old: &Path, new: &Path) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => std::fs::rename(old, new)?,
             Err(error) => return Err(error),
             Ok(there) => match (entry.file_type()?.is_dir(), there.is_dir()) {
-                (true, true) => move_others(&old, &new)?,
-                // The share's own file.
+                (true, true) => move_extra_files(&old, &new)?,
+                // Both folders have this file; it is part of the share.
                 (false, false) => {}
                 _ => return Err(io::ErrorKind::AlreadyExists.into()),
             },

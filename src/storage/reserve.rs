@@ -1,4 +1,4 @@
-//! Room on the disk for a download, before its first byte arrives.
+//! Reserving space on disk for a download before its first byte arrives.
 
 use super::StoreError;
 use nix::errno::Errno;
@@ -12,10 +12,10 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// Refuses a download of `needed` further bytes that the file system of `folder` has no room for.
+/// Refuses a download if the file system of `folder` has less than `needed` bytes free.
 pub(super) fn check_space(folder: &File, path: &Path, needed: u64) -> Result<(), StoreError> {
     let system = fstatvfs(folder).map_err(|errno| StoreError::io("look at", path, errno))?;
-    // The types are the platform's; some file systems tell nothing and say 0.
+    // The types depend on the platform. Some file systems do not report their size and return 0.
     #[allow(clippy::useless_conversion)]
     let (all, free, unit) = (
         u64::from(system.blocks()),
@@ -30,9 +30,9 @@ pub(super) fn check_space(folder: &File, path: &Path, needed: u64) -> Result<(),
     Ok(())
 }
 
-/// Whether the file system reserves room without writing it. On others, as `tmpfs`, reserving would cost what the
-/// download itself costs.
-pub(super) fn is_cheap(folder: &File) -> bool {
+/// Whether the file system can reserve space without writing. On others, such as `tmpfs`, reserving
+/// would cost as much as the download.
+pub(super) fn can_reserve_cheaply(folder: &File) -> bool {
     let cheap = [
         BTRFS_SUPER_MAGIC,
         EXT4_SUPER_MAGIC,
@@ -43,7 +43,8 @@ pub(super) fn is_cheap(folder: &File) -> bool {
     fstatfs(folder).is_ok_and(|system| cheap.contains(&system.filesystem_type()))
 }
 
-/// Gives an empty file its length. The room is reserved first, so that a file has either no length or its full one.
+/// Sets the length of an empty file. The space is reserved first, so that a file has either no
+/// length or its full length.
 pub(super) fn reserve(file: &File, length: u64, cheap: bool) -> io::Result<()> {
     let size = i64::try_from(length).map_err(|_| io::ErrorKind::FileTooLarge)?;
     if cheap && size > 0 {
@@ -66,7 +67,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     #[test]
-    fn a_share_larger_than_the_disk_is_refused_with_both_numbers() {
+    fn a_share_larger_than_the_disk_is_refused_with_both_sizes() {
         let temporary = tempfile::tempdir().unwrap();
         let folder = File::open(temporary.path()).unwrap();
         assert!(check_space(&folder, temporary.path(), 1).is_ok());
@@ -82,9 +83,9 @@ mod tests {
     }
 
     #[test]
-    fn reserving_gives_the_length_and_on_most_disks_the_room() {
+    fn reserving_sets_the_length_and_allocates_where_that_is_cheap() {
         let file = tempfile::tempfile().unwrap();
-        let cheap = is_cheap(&file);
+        let cheap = can_reserve_cheaply(&file);
         reserve(&file, 1 << 20, cheap).unwrap();
         let metadata = file.metadata().unwrap();
         assert_eq!(metadata.len(), 1 << 20);

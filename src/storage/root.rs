@@ -1,4 +1,4 @@
-//! The open file or folder of a share, in which its files are.
+//! The open file or folder of a share. Its files are opened from here.
 
 use super::StoreError;
 use super::tree::{Access, Folder, metadata, open_named_file};
@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The file or folder itself.
+/// The file of a share, or the folder that contains its files.
 #[derive(Debug)]
 pub(super) struct Root {
     path: PathBuf,
@@ -22,7 +22,7 @@ enum Base {
 }
 
 impl Root {
-    /// Opens the file or folder that a person named, for reading: a link to it is followed.
+    /// Opens the file or folder that a user named, for reading. Follows a link to it.
     pub(super) fn open(layout: Layout, path: &Path) -> Result<Self, StoreError> {
         let base = match layout {
             Layout::File => Base::File(Arc::new(open_named_file(path)?)),
@@ -32,8 +32,8 @@ impl Root {
         Ok(Self { path, base })
     }
 
-    /// Opens the file or folder `name` for writing, and makes it if it is not there. Links are not
-    /// followed.
+    /// Opens the file or folder `name` for writing. Makes it if it does not exist. Does not follow
+    /// links.
     pub(super) fn create(parent: &Folder, name: &str, layout: Layout) -> Result<Self, StoreError> {
         let base = match layout {
             Layout::File => Base::File(Arc::new(parent.file(name, Access::Create)?)),
@@ -43,18 +43,18 @@ impl Root {
         Ok(Self { path, base })
     }
 
-    /// The files in an open folder.
+    /// The root of a share whose folder is open.
     pub(super) fn of_folder(folder: Folder) -> Self {
         let path = folder.path().to_owned();
         let base = Base::Folder(folder);
         Self { path, base }
     }
 
-    /// The same file or folder, renamed to `path`.
-    pub(super) fn renamed(&self, path: PathBuf) -> Result<Self, StoreError> {
+    /// The same file or folder after it was renamed to `path`.
+    pub(super) fn renamed_to(&self, path: PathBuf) -> Result<Self, StoreError> {
         let base = match &self.base {
             Base::File(file) => Base::File(Arc::clone(file)),
-            Base::Folder(folder) => Base::Folder(folder.renamed(path.clone())?),
+            Base::Folder(folder) => Base::Folder(folder.renamed_to(path.clone())?),
         };
         Ok(Self { path, base })
     }
@@ -63,7 +63,7 @@ impl Root {
         &self.path
     }
 
-    /// The folder; none if the share is a file.
+    /// The folder. `None` if the share is a single file.
     pub(super) fn folder(&self) -> Option<&Folder> {
         match &self.base {
             Base::File(_) => None,
@@ -79,7 +79,7 @@ impl Root {
         }
     }
 
-    /// Where a file of the share is; the path inside the folder counts only if there is one.
+    /// The path of a file of the share. `path` is ignored if the share is a single file.
     pub(super) fn file_path(&self, path: Option<&FilePath>) -> PathBuf {
         match (&self.base, path) {
             (Base::Folder(_), Some(path)) => self.path.join(path.to_path()),
@@ -87,7 +87,7 @@ impl Root {
         }
     }
 
-    /// Opens a file of the share. The only file of a share without a folder is open already.
+    /// Opens a file of the share. If the share is a single file, it is already open.
     pub(super) fn open_file(
         &self,
         path: &FilePath,
@@ -98,12 +98,12 @@ impl Root {
             Base::Folder(folder) => {
                 let create = access == Access::Create;
                 let open = |folder: &Folder, name: &str| folder.file(name, access);
-                folder.below(path, create, open).map(Arc::new)
+                folder.with_parent(path, create, open).map(Arc::new)
             }
         }
     }
 
-    /// Whether the entry `name` is this very file or folder.
+    /// Whether the entry `name` in `parent` is this file or folder.
     pub(super) fn is_at(&self, parent: &Folder, name: &str) -> Result<bool, StoreError> {
         let metadata = metadata(self.as_file(), || parent.path().join(name))?;
         let entry = parent.entry(name)?;

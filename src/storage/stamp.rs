@@ -1,21 +1,22 @@
-//! Stamps of files: whether a file is still the one that was hashed, told without reading it.
+//! Stamps of files. A stamp shows whether a file has changed since it was hashed, without reading
+//! it.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 
-/// Length, time of the last change and identity of a file.
+/// Length, modification time and inode of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// Length in bytes.
     pub length: u64,
-    /// When its content last changed, in nanoseconds since 1970.
+    /// When its content changed last, in nanoseconds since 1970.
     pub modified_ns: i64,
-    /// Its number on its file system.
+    /// The inode number.
     pub inode: u64,
 }
 
 impl Stamp {
-    /// The bytes of one stamp in a record.
+    /// Length of an encoded stamp in bytes.
     pub(super) const ENCODED: usize = 24;
 
     /// The stamp of a file with this metadata.
@@ -28,7 +29,7 @@ impl Stamp {
         }
     }
 
-    /// Length, time and number, each big-endian.
+    /// Length, time and inode, each big-endian.
     pub(super) fn encode(&self) -> [u8; Self::ENCODED] {
         let mut bytes = [0; Self::ENCODED];
         let (length, rest) = bytes.split_at_mut(8);
@@ -39,7 +40,7 @@ impl Stamp {
         bytes
     }
 
-    /// Reads what [`Stamp::encode`] wrote.
+    /// Reads the bytes that [`Stamp::encode`] returned.
     pub(super) fn decode(bytes: &[u8; Self::ENCODED]) -> Self {
         let (words, _) = bytes.as_chunks::<8>();
         let word = |at: usize| words.get(at).copied().unwrap_or_default();
@@ -56,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn a_decoded_value_equals_the_encoded_one() {
         let stamp = Stamp {
             length: 1,
             modified_ns: -2,

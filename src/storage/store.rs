@@ -1,18 +1,18 @@
-//! The files of one share as one run of bytes, for reading.
+//! Reads the files of one share as one sequence of bytes.
 //!
-//! In scope: reads and spans of files by position, from any number of threads; whether the files
-//! are still those that were verified, seen by their stamps. No lock is held over I/O. Padding
-//! (BEP 47 `p`) reads as zeros. Out of scope: writing (`download`), and which bytes are right
-//! (`verify`).
+//! In scope: reading bytes and finding the files that store them, from any number of threads;
+//! detecting by stamps that a file has changed since it was verified. No lock is held during I/O.
+//! Padding (BEP 47 `p`) reads as zeros. Out of scope: writing (`download`), and whether bytes are
+//! right (`verify`).
 //!
-//! A change of a file that keeps its length, modification time and inode is not seen here; the
-//! SHA-1 at the other side sees it.
+//! If a file changes but keeps its length, modification time and inode, the change is not detected
+//! here. The receiving peer detects it by the SHA-1 of the piece.
 //!
-//! A store holds one descriptor of its own (two while it is downloaded); all stores share a few
-//! other open files.
+//! A store keeps one file descriptor open (two during a download). All stores share a limited
+//! number of other open files.
 
 use super::in_place::InPlace;
-use super::layout::{FileLayout, Kind, Segment};
+use super::layout::{FileKind, FileLayout, Segment};
 use super::open_files::OpenFiles;
 use super::parts_file::PartsFile;
 use super::root::Root;
@@ -29,46 +29,46 @@ use std::sync::{Arc, OnceLock};
 #[derive(Debug)]
 pub struct Store {
     layout: FileLayout,
-    /// Where the files are; of a download where they are until it is finished.
+    /// Where the files are. For a download: where they are until it is finished.
     root: Root,
-    /// Where the files of a download are once it is finished.
+    /// For a download: where the files are after it is finished.
     finished: OnceLock<Root>,
-    /// What the files are opened for until then.
+    /// How files are opened until the download is finished.
     access: Access,
-    /// Files of a download that are under the final name already.
+    /// Files of a download that are already under the final name.
     in_place: Option<Arc<InPlace>>,
-    /// None where no needed piece holds bytes of files that are left out, or where it is missing.
+    /// `None` if no needed piece contains bytes of unwanted files, or if the parts file is missing.
     parts: Option<Arc<PartsFile>>,
-    /// The stamp of each file as it was verified; the parts file comes last.
+    /// The stamp that each file had when it was verified. The parts file is last.
     sealed: OnceLock<Vec<Option<Stamp>>>,
     open_files: OpenFiles,
 }
 
-/// A run of bytes of the share as it lies on disk.
+/// A range of the share's bytes as stored on disk.
 #[derive(Clone, Debug)]
 pub enum Span {
     /// Bytes of a file.
     File {
-        /// The open file, for `sendfile` or reads at an explicit offset.
+        /// The open file, for `sendfile` or reads at an offset.
         file: Arc<File>,
-        /// The first byte in the file.
+        /// Offset of the first byte in the file.
         offset: u64,
-        /// How many.
+        /// Number of bytes.
         length: u64,
-        /// Which file of [`Info::files`]; see [`Store::file_path`].
+        /// Index of the file in [`Info::files`], see [`Store::file_path`].
         index: usize,
     },
-    /// That many zeros, stored nowhere.
+    /// This number of zeros. They are not stored.
     Padding(u64),
 }
 
 impl Store {
-    /// Opens the files of a share where they are, for reading. `path` is the file or the folder
-    /// itself, and may be a link to it; links inside the folder are refused. The files themselves
-    /// are looked at by [`Store::stamps`] and opened when they are read.
+    /// Opens a share for reading. `path` is the file or the folder itself. It may be a link, but
+    /// links inside the folder are refused. The files are not opened before they are read, or
+    /// examined by [`Store::stamps`].
     ///
     /// # Errors
-    /// When the file or folder is missing, is of the other kind, or cannot be opened.
+    /// When the file or folder is missing, is of the wrong kind, or cannot be opened.
     pub fn open(layout: FileLayout, path: &Path) -> Result<Self, StoreError> {
         let root = Root::open(layout.info().layout(), path)?;
         let mixed = layout.is_mixed().then(|| layout.info());
@@ -78,7 +78,7 @@ impl Store {
         Ok(Self { access, ..store })
     }
 
-    /// The files of a download, which opens them for writing.
+    /// The files of a download. It opens them for writing.
     pub(super) fn of_download(
         layout: FileLayout,
         root: Root,
@@ -97,12 +97,12 @@ impl Store {
         }
     }
 
-    /// The download is finished: from now on its files are here. Open files stay open.
-    pub(super) fn finished_at(&self, root: Root) {
+    /// The download is finished and its files are in `root` now. Open files stay open.
+    pub(super) fn set_finished(&self, root: Root) {
         let _ = self.finished.set(root);
     }
 
-    /// What is shared.
+    /// The info dictionary of the share.
     pub fn info(&self) -> &Arc<Info> {
         self.layout.info()
     }
@@ -111,29 +111,29 @@ impl Store {
         &self.layout
     }
 
-    /// The file or folder of the share at present.
+    /// Where the file or folder of the share is now.
     pub(super) fn root(&self) -> &Root {
         self.finished.get().unwrap_or(&self.root)
     }
 
-    /// The path of the file or folder of the share at present.
+    /// The current path of the file or folder of the share.
     pub fn path(&self) -> &Path {
         self.root().path()
     }
 
-    /// The path of file `index` of [`Info::files`] at present. For a file that is left out it is
-    /// the path of the parts file.
+    /// The current path of file `index` of [`Info::files`]. For an unwanted file, the path of the
+    /// parts file.
     pub fn file_path(&self, index: usize) -> PathBuf {
         match &self.parts {
-            Some(parts) if self.layout.kind(index) == Kind::LeftOut => parts.path().to_owned(),
+            Some(parts) if self.layout.kind(index) == FileKind::LeftOut => parts.path().to_owned(),
             _ => self.root_of(index).file_path(self.layout.path(index)),
         }
     }
 
-    /// Fills `buffer` with the bytes from `offset` on.
+    /// Reads bytes from `offset` on until `buffer` is full.
     ///
     /// # Errors
-    /// When a file cannot be read or has become shorter, or the share does not have these bytes.
+    /// When a file cannot be read or is too short, or the share does not have these bytes.
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StoreError> {
         let mut rest = buffer;
         for segment in self.layout.segments(offset, rest.len() as u64)? {
@@ -152,10 +152,12 @@ impl Store {
         Ok(())
     }
 
-    /// The bytes from `offset` on as they lie in files, in order, each opened when the iterator
-    /// comes to it.
+    /// The spans that store the bytes from `offset` on, in order. Each file is opened when the
+    /// iterator reaches it.
     ///
     /// # Errors
+    /// When the share does not have these bytes. An item is an error when its file cannot be
+    /// opened.
     /// When the share does not have these bytes; each item, when its file cannot be opened.
     pub fn spans(
         &self,
@@ -176,19 +178,19 @@ impl Store {
         }))
     }
 
-    /// A stamp of each wanted file, in the order of [`Info::files`]; the one of the parts file
-    /// last.
+    /// The stamps of all wanted files, in the order of [`Info::files`], then the stamp of the parts
+    /// file.
     ///
     /// # Errors
-    /// When a file is missing, cannot be opened, or has another length than the torrent says.
+    /// When a file is missing, cannot be opened, or does not have the length that the torrent says.
     pub fn stamps(&self) -> Result<Vec<Stamp>, StoreError> {
         let mut stamps = Vec::new();
         self.stamps_from(0, usize::MAX, &mut stamps)?;
         Ok(stamps)
     }
 
-    /// Appends the stamps of [`Store::stamps`] for up to `count` files from file `start` on.
-    /// Returns where the next call starts; none at the end.
+    /// Appends the stamps of [`Store::stamps`] for up to `count` files, starting with file `start`.
+    /// Returns where the next call starts, or `None` at the end.
     ///
     /// # Errors
     /// See [`Store::stamps`].
@@ -214,8 +216,7 @@ impl Store {
         Ok(None)
     }
 
-    /// Whether the wanted files are as they were when `stamps` were taken; the parts file may
-    /// differ.
+    /// Whether the wanted files have the given stamps. Ignores the parts file.
     pub fn has_files_unchanged(&self, stamps: &[Stamp]) -> bool {
         let files = self.layout.wanted_files().count();
         let then = stamps.get(..files);
@@ -223,7 +224,7 @@ impl Store {
         then.is_some_and(|then| now.is_ok_and(|now| now.get(..files) == Some(then)))
     }
 
-    /// Whether every file is still as it was when `stamps` were taken.
+    /// Whether all files, including the parts file, have the given stamps.
     pub fn unchanged(&self, stamps: &[Stamp]) -> bool {
         self.stamps().is_ok_and(|now| now == stamps)
     }
@@ -233,14 +234,14 @@ impl Store {
         self.parts.is_none() && self.is_mixed(piece)
     }
 
-    /// Whether a piece holds bytes of a file that is left out.
+    /// Whether a piece contains bytes of an unwanted file.
     pub fn is_mixed(&self, piece: PieceIndex) -> bool {
         self.layout.is_mixed_piece(piece)
     }
 
-    /// From now on the files count as verified with these `stamps` ([`Store::stamps`]), for good.
-    /// The caller takes the stamps before it verifies the files, so that a change meanwhile is
-    /// seen.
+    /// Records permanently that the files were verified with these `stamps` (see
+    /// [`Store::stamps`]). The caller takes the stamps before it verifies the files, so that a
+    /// change during verification is detected later.
     pub fn seal(&self, stamps: &[Stamp]) {
         let files = self.layout.count();
         let mut sealed = vec![None; files + 1];
@@ -254,16 +255,16 @@ impl Store {
         let _ = self.sealed.set(sealed);
     }
 
-    /// The stamps given to [`Store::seal`]; none before.
+    /// The stamps passed to [`Store::seal`]. `None` before that call.
     pub fn sealed(&self) -> Option<Vec<Stamp>> {
         let sealed = self.sealed.get()?;
         Some(sealed.iter().copied().flatten().collect())
     }
 
-    /// Whether the open file of a span is as it was sealed. Costs one system call.
+    /// Checks that the open file of a span still has its sealed stamp. Needs one system call.
     ///
     /// # Errors
-    /// [`StoreError::Changed`] if it is not; when the file cannot be looked at.
+    /// [`StoreError::Changed`] if the stamp differs. Another error if the file cannot be examined.
     pub fn vouch(&self, span: &Span) -> Result<(), StoreError> {
         let Span::File { file, index, .. } = span else {
             return Ok(());
@@ -279,12 +280,12 @@ impl Store {
         }
     }
 
-    /// Looks at the paths of up to `count` files from file `start` on. Returns the file after
-    /// them; none at the end.
+    /// Checks that up to `count` files, starting with file `start`, are at their paths and have
+    /// their sealed stamps. Returns where the next call starts, or `None` at the end.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] or [`StoreError::Changed`] if one is not as it was sealed; when one
-    /// cannot be looked at.
+    /// [`StoreError::Missing`] or [`StoreError::Changed`] for a file that fails the check. Another
+    /// error if a file cannot be examined.
     pub fn look(&self, start: usize, count: usize) -> Result<Option<usize>, StoreError> {
         let files = self.layout.count();
         let end = start.saturating_add(count).min(files);
@@ -293,7 +294,7 @@ impl Store {
                 continue;
             };
             let path = self.file_path(index);
-            // The file that a person named may be a link; inside a folder none is followed.
+            // The path that a user named may be a link. Links inside a folder are not followed.
             let metadata = match self.root().folder() {
                 None => fs::metadata(&path),
                 Some(_) => fs::symlink_metadata(&path),
@@ -306,7 +307,8 @@ impl Store {
         Ok(Some(end).filter(|end| *end < files))
     }
 
-    /// The stamp of file `index`, open as `file`, if it has the right length.
+    /// The stamp of file `index`, which is open as `file`. An error if its length is not that in
+    /// the torrent.
     pub(super) fn stamp(&self, index: usize, file: &File) -> Result<Stamp, StoreError> {
         let stamp = Stamp::of(&metadata(file, || self.file_path(index))?);
         let expected = self.layout.length(index);
@@ -320,19 +322,19 @@ impl Store {
         Ok(stamp)
     }
 
-    /// The wanted files of a download that are not in place; they lie in its partial file or
+    /// The wanted files of a download that are not in place. They are in its partial file or
     /// folder.
     pub(super) fn fetched_files(&self) -> impl Iterator<Item = usize> + '_ {
         let wanted = self.layout.wanted_files();
         wanted.filter(|index| !self.is_in_place(*index))
     }
 
-    /// Whether a file of a download is under the final name while the download is not finished.
+    /// Whether a file of an unfinished download is already under the final name.
     pub(super) fn is_in_place(&self, index: usize) -> bool {
         self.in_place_stamp(index).is_some()
     }
 
-    /// Opens file `index` apart from the files that are kept open.
+    /// Opens file `index`. The file is not one of those that the stores keep open.
     pub(super) fn open_file(&self, index: usize, access: Access) -> Result<Arc<File>, StoreError> {
         let path = self.layout.path(index);
         let path = path.ok_or_else(|| StoreError::Missing(self.path().to_owned()))?;
@@ -343,23 +345,23 @@ impl Store {
         self.root_of(index).open_file(path, access)
     }
 
-    /// The open file that stores a segment; none for padding.
+    /// The open file that stores a segment. `None` for padding.
     pub(super) fn file(&self, segment: &Segment) -> Result<Option<Arc<File>>, StoreError> {
         let index = segment.index;
         match segment.kind {
-            Kind::Padding => Ok(None),
-            Kind::LeftOut => match &self.parts {
+            FileKind::Padding => Ok(None),
+            FileKind::LeftOut => match &self.parts {
                 Some(parts) => Ok(Some(Arc::clone(parts.file()))),
                 None => Err(StoreError::Missing(self.file_path(index))),
             },
-            Kind::Wanted => {
+            FileKind::Wanted => {
                 let access = match self.finished.get() {
                     None => self.access,
                     Some(_) => Access::Read,
                 };
                 let open = || self.open_file(index, access);
                 match self.root.folder() {
-                    // It is open as long as the store.
+                    // The file of the root is open as long as the store exists.
                     None => open().map(Some),
                     Some(_) => self.open_files.file(index, open).map(Some),
                 }
@@ -367,7 +369,7 @@ impl Store {
         }
     }
 
-    /// The file or folder in which file `index` is at present.
+    /// The root that contains file `index` now.
     fn root_of(&self, index: usize) -> &Root {
         let in_place = self.in_place.as_ref();
         match in_place.filter(|_| self.is_in_place(index)) {
@@ -384,8 +386,8 @@ impl Store {
 
     fn sealed_file(&self, index: usize) -> Option<Stamp> {
         let place = match self.layout.kind(index) {
-            Kind::LeftOut => self.layout.count(),
-            Kind::Wanted | Kind::Padding => index,
+            FileKind::LeftOut => self.layout.count(),
+            FileKind::Wanted | FileKind::Padding => index,
         };
         match self.sealed.get() {
             Some(sealed) => sealed.get(place).copied().flatten(),

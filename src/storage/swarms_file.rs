@@ -1,4 +1,5 @@
-//! The file in which a tracker's swarms outlive a restart. What the bytes say is the tracker's matter.
+//! The file in which a tracker stores its swarms during a restart. The tracker defines its
+//! contents.
 
 use super::whole_file;
 use nix::fcntl::OFlag;
@@ -7,32 +8,32 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The file's name in the state folder.
-const FILE: &str = "swarms";
+/// Name of the file in the state folder.
+const FILE_NAME: &str = "swarms";
 
-/// Where the swarms lie.
+/// The file with the stored swarms.
 #[derive(Clone, Debug)]
 pub struct SwarmsFile {
     path: PathBuf,
 }
 
 impl SwarmsFile {
-    /// The one of a state folder, which its process alone uses.
+    /// The file in this state folder. Only this process may use the folder.
     pub fn new(folder: &Path) -> Self {
         Self {
-            path: folder.join(FILE),
+            path: folder.join(FILE_NAME),
         }
     }
 
-    /// The file.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What was stored, up to `longest` bytes; `None` if nothing is.
+    /// Reads the file. Returns `None` if it does not exist.
     ///
     /// # Errors
-    /// When it cannot be read or is longer than that.
+    /// When it cannot be read, or has more than `longest` bytes.
     pub fn load(&self, longest: usize) -> io::Result<Option<Vec<u8>>> {
         let opened = File::options()
             .read(true)
@@ -52,18 +53,18 @@ impl SwarmsFile {
         Ok(Some(bytes))
     }
 
-    /// Puts `bytes` in the place of what was stored: after a crash either is there whole.
+    /// Replaces the contents. After a crash, the file has its old or its new content.
     ///
     /// # Errors
-    /// What the system says; what was stored still is then.
+    /// The system's error. Then the old content is still there.
     pub fn replace(&self, bytes: &[u8]) -> io::Result<()> {
         whole_file::replace(&self.path, bytes)
     }
 
-    /// Forgets what is stored.
+    /// Deletes the file.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn remove(&self) -> io::Result<()> {
         fs::remove_file(&self.path)
     }
@@ -74,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_stored_is_whole_bounded_and_private() {
+    fn the_file_is_replaced_whole_bounded_and_private() {
         let folder = tempfile::tempdir().unwrap();
         let file = SwarmsFile::new(folder.path());
         assert_eq!(file.load(10).unwrap(), None);

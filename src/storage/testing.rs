@@ -1,4 +1,4 @@
-//! Shares for the tests of this folder.
+//! Shares for the tests of this module.
 
 use super::{CreateOptions, Download, FileLayout, Mode, Place, Store, StoreError, create};
 use crate::torrent::{FileName, FilePath, Info};
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
 
-/// A folder `set` of four files, with its info and its bytes.
+/// A folder `set` with four files, its info, and its bytes.
 pub(super) struct Sample {
     pub(super) folder: TempDir,
     pub(super) info: Arc<Info>,
@@ -41,7 +41,7 @@ pub(super) fn sample() -> Sample {
     }
 }
 
-/// A whole share that is open.
+/// Opens a complete share.
 pub(super) fn share(info: &Arc<Info>, path: &Path) -> Store {
     let store = Store::open(FileLayout::all(Arc::clone(info)), path).unwrap();
     store.stamps().unwrap();
@@ -49,11 +49,11 @@ pub(super) fn share(info: &Arc<Info>, path: &Path) -> Store {
 }
 
 /// A new download of all files.
-pub(super) fn download(info: &Arc<Info>, place: &Place) -> Result<Download, StoreError> {
-    Download::open(FileLayout::all(Arc::clone(info)), place, Mode::New)
+pub(super) fn download(info: &Arc<Info>, destination: &Place) -> Result<Download, StoreError> {
+    Download::open(FileLayout::all(Arc::clone(info)), destination, Mode::New)
 }
 
-pub(super) fn place(folder: &TempDir, name: &str) -> Place {
+pub(super) fn destination(folder: &TempDir, name: &str) -> Place {
     Place {
         folder: folder.path().to_owned(),
         name: name.into(),
@@ -71,7 +71,8 @@ pub(super) fn path(text: &str) -> FilePath {
     FilePath::new(names.collect()).unwrap()
 }
 
-/// A folder of two files of 10 and 4 bytes, the first executable, with padding to 16 bytes between them.
+/// A folder with two files of 10 and 4 bytes, with padding to 16 bytes between them. The first file
+/// is executable.
 pub(super) fn padded() -> Info {
     let file = |name: &str, length: u32, attribute: &str| {
         let attribute = match attribute {
@@ -87,7 +88,7 @@ pub(super) fn padded() -> Info {
     Info::parse(info.as_bytes()).unwrap()
 }
 
-/// Everything below a folder, sorted.
+/// The paths of everything below a folder, sorted.
 pub(super) fn names(folder: &Path) -> Vec<String> {
     let mut names = Vec::new();
     let mut folders = vec![folder.to_owned()];

@@ -1,7 +1,8 @@
-//! Opening what lies below a folder without ever going through a symbolic link.
+//! Opens files and folders below a folder without ever following a symbolic link.
 //!
-//! Each component is opened in the folder opened before it (`openat` with `O_NOFOLLOW`), so a link
-//! put there at the wrong moment leads nowhere either. The paths kept here are for messages alone.
+//! Each path component is opened relative to the folder before it (`openat` with `O_NOFOLLOW`).
+//! Therefore a link that appears while a path is opened is not followed either. The paths stored
+//! here are only for messages.
 
 use super::StoreError;
 use crate::torrent::{FilePath, Layout};
@@ -13,14 +14,14 @@ use std::fs::{File, Metadata, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// What a file is opened for.
+/// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
-    /// To be read.
+    /// For reading.
     Read,
-    /// To be read and written.
+    /// For reading and writing.
     Write,
-    /// To be read and written, made if it is not there.
+    /// For reading and writing. The file is made if it does not exist.
     Create,
 }
 
@@ -32,7 +33,7 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Opens a folder that the user named: here links are followed.
+    /// Opens a folder that a user named. Follows links.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         let file = File::options()
             .read(true)
@@ -43,24 +44,24 @@ impl Folder {
         Ok(Self { file, path })
     }
 
-    /// The same folder, called by another path in messages.
-    pub(super) fn renamed(&self, path: PathBuf) -> Result<Self, StoreError> {
+    /// The same folder after it was renamed to `path`.
+    pub(super) fn renamed_to(&self, path: PathBuf) -> Result<Self, StoreError> {
         let file = self.file.try_clone();
         let file = file.map_err(|error| StoreError::io("open", &path, error))?;
         Ok(Self { file, path })
     }
 
-    /// The descriptor.
+    /// The file descriptor.
     pub(super) fn as_file(&self) -> &File {
         &self.file
     }
 
-    /// Its path.
+    /// The path, for messages.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The entry `name`; links are not followed.
+    /// The entry `name`, or `None`. A link is returned as a link.
     pub(super) fn entry(&self, name: &str) -> Result<Option<FileStat>, StoreError> {
         match fstatat(&self.file, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
@@ -69,7 +70,7 @@ impl Folder {
         }
     }
 
-    /// The folder `name` in this one.
+    /// Opens the folder `name` in this folder.
     pub(super) fn folder(&self, name: &str) -> Result<Self, StoreError> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let path = self.path.join(name);
@@ -78,7 +79,7 @@ impl Folder {
                 file: file.into(),
                 path,
             }),
-            // Linux says so of a link to a folder too.
+            // Linux also returns this error for a link to a folder.
             Err(Errno::ENOTDIR) if self.entry(name)?.is_some_and(|stat| is_link(&stat)) => {
                 Err(StoreError::Symlink(path))
             }
@@ -86,7 +87,7 @@ impl Folder {
         }
     }
 
-    /// The folder `name` in this one, made if it is not there.
+    /// Opens the folder `name` in this folder. Makes it if it does not exist.
     pub(super) fn create_folder(&self, name: &str) -> Result<Self, StoreError> {
         match mkdirat(&self.file, name, Mode::from_bits_truncate(0o777)) {
             Ok(()) | Err(Errno::EEXIST) => self.folder(name),
@@ -94,9 +95,9 @@ impl Folder {
         }
     }
 
-    /// The regular file `name` in this folder.
+    /// Opens the regular file `name` in this folder.
     pub(super) fn file(&self, name: &str, access: Access) -> Result<File, StoreError> {
-        // Opening a pipe must not wait for its other end.
+        // Without `O_NONBLOCK`, opening a pipe would wait for its other end.
         let always = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         let flags = always
             | match access {
@@ -110,11 +111,11 @@ impl Folder {
             Err(Errno::EISDIR | Errno::ENXIO) => return Err(StoreError::NotAFile(path())),
             Err(errno) => return Err(StoreError::io("open", &path(), errno)),
         };
-        regular(file, path)
+        require_regular(file, path)
     }
 
-    /// Hands `act` the folder that `path` ends in, and its last name.
-    pub(super) fn below<T>(
+    /// Calls `act` with the folder that contains `path`, and the last component of `path`.
+    pub(super) fn with_parent<T>(
         &self,
         path: &FilePath,
         create: bool,
@@ -135,7 +136,7 @@ impl Folder {
         act(at.as_ref().unwrap_or(self), name.as_str())
     }
 
-    /// Removes the file `name`, if it is there.
+    /// Removes the file `name`, if it exists.
     pub(super) fn remove_file(&self, name: &str) -> Result<(), StoreError> {
         match unlinkat(&self.file, name, UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
@@ -143,7 +144,7 @@ impl Folder {
         }
     }
 
-    /// Removes the folder `name`, if it is there and empty.
+    /// Removes the folder `name`, if it exists and is empty.
     pub(super) fn remove_empty_folder(&self, name: &str) -> Result<(), StoreError> {
         match unlinkat(&self.file, name, UnlinkatFlags::RemoveDir) {
             Ok(()) | Err(Errno::ENOENT | Errno::ENOTEMPTY | Errno::EEXIST) => Ok(()),
@@ -151,39 +152,39 @@ impl Folder {
         }
     }
 
-    /// Makes what was created, renamed and removed in it last.
+    /// Makes the creations, renames and removals in this folder durable.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         let synced = self.file.sync_all();
         synced.map_err(|error| StoreError::io("sync", &self.path, error))
     }
 }
 
-/// Opens a file that the user named, for reading: here links are followed.
+/// Opens a file that a user named, for reading. Follows links.
 pub(super) fn open_named_file(path: &Path) -> Result<File, StoreError> {
     let file = File::options()
         .read(true)
         .custom_flags(OFlag::O_NONBLOCK.bits())
         .open(path)
         .map_err(|error| StoreError::io("open", path, error))?;
-    regular(file, || path.to_owned())
+    require_regular(file, || path.to_owned())
 }
 
-/// That something is missing already is no error of its removal.
-pub(super) fn missing_is_fine(result: Result<(), StoreError>) -> Result<(), StoreError> {
+/// For removals: ignores the error that something does not exist.
+pub(super) fn ignore_missing(result: Result<(), StoreError>) -> Result<(), StoreError> {
     match result {
         Err(StoreError::Missing(_)) => Ok(()),
         other => other,
     }
 }
 
-/// Locks a file or folder for this process alone, until it is closed or unlocked.
+/// Locks a file or folder for this process. The lock ends when the file is closed or unlocked.
 pub(super) fn lock(file: &File, path: &Path) -> Result<(), StoreError> {
     match file.try_lock() {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_owned())),
         Err(TryLockError::Error(error)) => match error.raw_os_error().map(Errno::from_raw) {
-            // Some network file systems cannot lock, or not a folder: there the lock of the state
-            // folder must do.
+            // Some network file systems cannot lock files, or not folders. The lock of the state
+            // folder must suffice there.
             Some(
                 Errno::EBADF | Errno::ENOLCK | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL,
             ) => Ok(()),
@@ -192,9 +193,8 @@ pub(super) fn lock(file: &File, path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Whether an entry is what a share of that layout is: a file itself, or a folder itself, not a
-/// link to one.
-pub(super) fn is_of(entry: &FileStat, layout: Layout) -> bool {
+/// Whether an entry is a regular file or a folder, as `layout` requires. Links are neither.
+pub(super) fn has_layout(entry: &FileStat, layout: Layout) -> bool {
     let kind = match layout {
         Layout::File => SFlag::S_IFREG,
         Layout::Folder => SFlag::S_IFDIR,
@@ -207,13 +207,13 @@ pub(super) fn is_link(stat: &FileStat) -> bool {
     stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFLNK.bits()
 }
 
-/// The metadata of an open file; `path` is named in errors.
+/// The metadata of an open file. `path` is for errors.
 pub(super) fn metadata(file: &File, path: impl Fn() -> PathBuf) -> Result<Metadata, StoreError> {
     let metadata = file.metadata();
     metadata.map_err(|error| StoreError::io("look at", &path(), error))
 }
 
-fn regular(file: File, path: impl Fn() -> PathBuf) -> Result<File, StoreError> {
+fn require_regular(file: File, path: impl Fn() -> PathBuf) -> Result<File, StoreError> {
     match metadata(&file, &path)?.is_file() {
         true => Ok(file),
         false => Err(StoreError::NotAFile(path())),
@@ -227,7 +227,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn links_and_special_files_are_refused_whatever_they_are_opened_for() {
+    fn links_and_special_files_are_refused_for_every_access() {
         let temporary = tempfile::tempdir().unwrap();
         let top = temporary.path();
         std::fs::create_dir(top.join("folder")).unwrap();
@@ -239,7 +239,7 @@ mod tests {
         let folder = Folder::open(top).unwrap();
         for access in [Access::Read, Access::Write, Access::Create] {
             let open = |name: &str| {
-                folder.below(&path(name), access == Access::Create, |folder, name| {
+                folder.with_parent(&path(name), access == Access::Create, |folder, name| {
                     folder.file(name, access)
                 })
             };

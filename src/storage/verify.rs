@@ -1,7 +1,7 @@
-//! Which pieces of a share lie on disk and are right.
+//! Hashing the pieces of a share on disk, and which of them verify.
 
 use super::layout::Segment;
-use super::parallel::for_each;
+use super::parallel::run_jobs;
 use super::{Store, StoreError};
 use crate::system::{lock, recover};
 use crate::torrent::{Hasher, PieceIndex, PieceSet, Sha1};
@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 /// Hashes `pieces` on up to `threads` threads and returns those that verify. A piece that cannot be
-/// read does not count, as if it were not there; holes are not read. Memory is bounded whatever the
-/// piece length. `progress` is called from any thread with the bytes done so far; now and then a
-/// smaller number comes after a larger one.
+/// read counts as missing. Holes in sparse files are not read. Memory use does not depend on the
+/// piece length. `progress` is called from any thread with the bytes done so far; its calls may
+/// arrive slightly out of order.
 ///
 /// # Errors
-/// [`StoreError::Stopped`], once `stop` is set.
+/// [`StoreError::Stopped`] once `stop` is set.
 pub fn verify(
     store: &Store,
     pieces: impl Iterator<Item = PieceIndex> + Send,
@@ -25,17 +25,17 @@ pub fn verify(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<PieceSet, StoreError> {
     let good = Mutex::new(PieceSet::empty(store.info().lengths()));
-    let told = AtomicBool::new(false);
-    let jobs = pieces.map(Job::Piece);
+    let warned = AtomicBool::new(false);
+    let jobs = pieces.map(HashJob::Piece);
     hash_jobs(store, jobs, threads, stop, progress, |job, found| {
         match (job, found) {
-            (Job::Piece(piece), Ok(found)) if found == store.info().piece_hash(piece) => {
+            (HashJob::Piece(piece), Ok(found)) if found == store.info().piece_hash(piece) => {
                 let mut good = lock(&good);
                 good.insert(piece);
             }
             (_, Ok(_)) => {}
             (_, Err(error)) => {
-                if !told.swap(true, Ordering::Relaxed) {
+                if !warned.swap(true, Ordering::Relaxed) {
                     log::warn!("a piece does not count: {error}");
                 }
             }
@@ -45,34 +45,34 @@ pub fn verify(
     Ok(recover(good.into_inner()))
 }
 
-/// What is hashed in one go.
+/// A file or a piece that is hashed by one thread.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Job {
-    /// A file, by its index in [`crate::torrent::Info::files`].
+pub(super) enum HashJob {
+    /// The file with this index in [`crate::torrent::Info::files`].
     File(usize),
     Piece(PieceIndex),
 }
 
-/// Hashes files and pieces as they are on disk, on up to `threads` threads, and calls `found` with
-/// each SHA-1, or with the error of reading. See [`verify`] for `progress`.
+/// Hashes files and pieces on up to `threads` threads. Calls `found` with each SHA-1, or with the
+/// error of reading. See [`verify`] for `progress`.
 ///
 /// # Errors
-/// The first error of `found`; [`StoreError::Stopped`].
+/// The first error of `found`. [`StoreError::Stopped`] once `stop` is set.
 pub(super) fn hash_jobs(
     store: &Store,
-    jobs: impl Iterator<Item = Job> + Send,
+    jobs: impl Iterator<Item = HashJob> + Send,
     threads: usize,
     stop: &AtomicBool,
     progress: &(dyn Fn(u64) + Sync),
-    found: impl Fn(Job, Result<Sha1, StoreError>) -> Result<(), StoreError> + Sync,
+    found: impl Fn(HashJob, Result<Sha1, StoreError>) -> Result<(), StoreError> + Sync,
 ) -> Result<(), StoreError> {
     let lengths = store.info().lengths();
-    let zeros = Zeros::new(lengths.piece_length().into());
+    let zeros = ZeroHashes::new(lengths.piece_length().into());
     let done = AtomicU64::new(0);
     let advance = |bytes| progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes);
-    for_each(jobs, threads, stop, |job, buffer| {
+    run_jobs(jobs, threads, stop, |job, buffer| {
         let hashed = match job {
-            Job::File(index) => {
+            HashJob::File(index) => {
                 let offset = store
                     .info()
                     .files()
@@ -81,7 +81,7 @@ pub(super) fn hash_jobs(
                 let length = store.layout().length(index);
                 hash(store, offset, length, buffer, stop, &advance)
             }
-            Job::Piece(piece) => {
+            HashJob::Piece(piece) => {
                 let (offset, length) = (lengths.offset(piece), lengths.length(piece).into());
                 if is_hole(store, offset, length) {
                     advance(length);
@@ -98,11 +98,11 @@ pub(super) fn hash_jobs(
     })
 }
 
-/// SHA-1 of `length` bytes of the share from `offset` on; `read` is called with the bytes of each
-/// part that was read.
+/// The SHA-1 of `length` bytes of the share from `offset` on. Calls `read` with the number of bytes
+/// after each read.
 ///
 /// # Errors
-/// When reading fails; [`StoreError::Stopped`].
+/// When reading fails, or [`StoreError::Stopped`].
 fn hash(
     store: &Store,
     mut offset: u64,
@@ -127,15 +127,15 @@ fn hash(
     Ok(hasher.finish())
 }
 
-/// SHA-1 of nothing but zeros, computed once for whole pieces.
+/// SHA-1 of zeros. Computed once for pieces of full length.
 #[derive(Debug)]
-struct Zeros {
+struct ZeroHashes {
     piece_length: u64,
     piece: OnceLock<Sha1>,
 }
 
-impl Zeros {
-    /// For pieces of `piece_length` bytes.
+impl ZeroHashes {
+    /// For shares with pieces of `piece_length` bytes.
     fn new(piece_length: u64) -> Self {
         Self {
             piece_length,
@@ -162,7 +162,7 @@ impl Zeros {
     }
 }
 
-/// Whether these bytes are stored nowhere, so that they are all zeros. In doubt they are not.
+/// Whether these bytes are in a hole, so that all are zeros. Returns `false` if this is unknown.
 fn is_hole(store: &Store, offset: u64, length: u64) -> bool {
     let segments = store.layout().segments(offset, length);
     segments.is_ok_and(|mut segments| segments.all(|segment| is_hole_in_file(store, &segment)))
@@ -178,14 +178,14 @@ fn is_hole_in_file(store: &Store, segment: &Segment) -> bool {
         return false;
     };
     let end = segment.offset.saturating_add(segment.length);
-    // The file may have been cut since it was opened; past its end there is no hole either.
+    // The file may have been truncated since it was opened. There is no hole after its end.
     if file.metadata().map_or(0, |metadata| metadata.len()) < end {
         return false;
     }
-    // It moves the file's own position, which nothing here uses.
+    // `lseek` moves the file's position, which this program does not use.
     match lseek(&file, start, Whence::SeekData) {
         Ok(data) => u64::try_from(data).is_ok_and(|data| data >= end),
-        // No data up to the end of the file.
+        // There is no data before the end of the file.
         Err(errno) => errno == Errno::ENXIO,
     }
 }
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_verifies_is_owned() {
+    fn only_pieces_that_verify_are_returned() {
         let Sample { folder, info, .. } = sample();
         let store = share(&info, &folder.path().join("set"));
         assert!(all(&store).is_full());
@@ -225,17 +225,17 @@ mod tests {
             .write(true)
             .open(folder.path().join("set/sub/big"))
             .unwrap();
-        // One flipped byte in the second piece of the share, which `big` alone fills.
+        // One flipped byte in the second piece, which is completely in `big`.
         let piece = info.lengths().piece(1).unwrap();
         let at = info.lengths().offset(piece) - info.files()[2].offset;
         big.write_all_at(b"\xff", at).unwrap();
         let good = all(&store);
         assert_eq!(good.count(), info.lengths().pieces() - 1);
         assert!(!good.contains(piece));
-        // Cut short, what lies past the end is not owned, and nothing fails.
+        // If the file is truncated, the pieces after its end do not count, and nothing fails.
         big.set_len(at).unwrap();
         assert!(all(&store).count() < info.lengths().pieces() - 1);
-        // Gone, only what lies in other files remains.
+        // If the file is missing, only pieces in other files count.
         std::fs::remove_file(folder.path().join("set/sub/big")).unwrap();
         let layout = FileLayout::all(info.clone());
         let unchecked = Store::open(layout, &folder.path().join("set")).unwrap();
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sparse_file_of_zeros_is_owned_and_a_hole_in_other_content_is_not() {
+    fn a_hole_verifies_only_where_the_share_has_zeros() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("image");
         let file = std::fs::File::create(&path).unwrap();
@@ -255,12 +255,12 @@ mod tests {
         let info = super::super::testing::info_of(&path);
         let store = share(&info, &path);
         assert!(all(&store).is_full());
-        // Where the file system keeps holes, they are found, and only they.
+        // If the file system stores holes, exactly the holes are found.
         if std::os::unix::fs::MetadataExt::blocks(&file.metadata().unwrap()) < 1 << 10 {
             assert!(is_hole(&store, 1 << 20, 8 << 20) && is_hole(&store, 30 << 20, 10 << 20));
         }
         assert!(!is_hole(&store, 16 << 20, 8 << 20));
-        // The same length, all hole.
+        // A file of the same length that is one hole.
         let other = folder.path().join("hole");
         std::fs::File::create(&other)
             .unwrap()
@@ -268,7 +268,7 @@ mod tests {
             .unwrap();
         let store = share(&info, &other);
         assert_eq!(all(&store).count(), info.lengths().pieces() - 1);
-        // What was cut off is no hole.
+        // The range after the new end of the file is not a hole.
         let cut = std::fs::File::options().write(true).open(&other).unwrap();
         cut.set_len(1 << 20).unwrap();
         assert!(!is_hole(&store, 30 << 20, 1 << 20) && !is_hole(&store, 0, 2 << 20));

@@ -1,4 +1,4 @@
-//! The files below a path that shall be shared, in a fixed order.
+//! Lists the files to be shared below a path, in a fixed order.
 
 use super::CreateError;
 use crate::torrent::{FileName, FilePath, Layout};
@@ -7,29 +7,29 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// What is to be shared.
+/// The files to be shared.
 #[derive(Debug)]
-pub(super) struct Walk {
+pub(super) struct SourceFiles {
     pub(super) name: FileName,
     pub(super) layout: Layout,
     /// Sorted by path.
-    pub(super) files: Vec<Found>,
+    pub(super) files: Vec<SourceFile>,
 }
 
-/// A file to be shared.
+/// One file to be shared.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct SourceFile {
     pub(super) path: FilePath,
     pub(super) length: u64,
     pub(super) executable: bool,
 }
 
-/// Lists the file or folder at `path`, which may be a link to it; links below it are refused.
-pub(super) fn walk(path: &Path) -> Result<Walk, CreateError> {
+/// Lists the file or folder at `path`. `path` may be a link, but links below it are refused.
+pub(super) fn walk(path: &Path) -> Result<SourceFiles, CreateError> {
     let metadata = fs::metadata(path).map_err(|source| read_error(path, source))?;
     let name = match path.file_name() {
         Some(name) => file_name(path, name)?,
-        // `.` or `..`: what they are called is to be found out.
+        // The path ends in `.` or `..`, so the name must be looked up.
         None => {
             let whole = fs::canonicalize(path).map_err(|source| read_error(path, source))?;
             let name = whole.file_name();
@@ -38,10 +38,10 @@ pub(super) fn walk(path: &Path) -> Result<Walk, CreateError> {
     };
     if metadata.is_file() {
         let path = file_path(path, vec![name.clone()])?;
-        return Ok(Walk {
+        return Ok(SourceFiles {
             name,
             layout: Layout::File,
-            files: vec![found(path, &metadata)],
+            files: vec![source_file(path, &metadata)],
         });
     }
     if !metadata.is_dir() {
@@ -56,7 +56,7 @@ pub(super) fn walk(path: &Path) -> Result<Walk, CreateError> {
         return Err(CreateError::Empty(path.to_owned()));
     }
     files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
-    Ok(Walk {
+    Ok(SourceFiles {
         name,
         layout: Layout::Folder,
         files,
@@ -66,7 +66,7 @@ pub(super) fn walk(path: &Path) -> Result<Walk, CreateError> {
 fn list(
     folder: &Path,
     above: &[FileName],
-    files: &mut Vec<Found>,
+    files: &mut Vec<SourceFile>,
     folders: &mut Vec<(PathBuf, Vec<FileName>)>,
 ) -> Result<(), CreateError> {
     for entry in fs::read_dir(folder).map_err(|source| read_error(folder, source))? {
@@ -81,11 +81,11 @@ fn list(
         if metadata.is_symlink() {
             return Err(CreateError::Symlink(path));
         } else if metadata.is_dir() {
-            // Deeper folders are refused here already, not only the files in them.
+            // A folder that is too deep is refused here, even if it has no files.
             file_path(&path, components.clone())?;
             folders.push((path, components));
         } else if metadata.is_file() {
-            files.push(found(file_path(&path, components)?, &metadata));
+            files.push(source_file(file_path(&path, components)?, &metadata));
         } else {
             return Err(CreateError::Special(path));
         }
@@ -93,8 +93,8 @@ fn list(
     Ok(())
 }
 
-fn found(path: FilePath, metadata: &Metadata) -> Found {
-    Found {
+fn source_file(path: FilePath, metadata: &Metadata) -> SourceFile {
+    SourceFile {
         path,
         length: metadata.len(),
         executable: metadata.permissions().mode() & 0o100 != 0,
@@ -131,7 +131,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn what_cannot_be_shared_is_refused_by_its_path() {
+    fn entries_that_cannot_be_shared_are_refused_naming_their_path() {
         type Make = fn(&Path);
         type Check = fn(&CreateError) -> bool;
         let table: [(&str, Make, Check); 6] = [
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_deeper_than_a_torrent_may_hold_are_refused() {
+    fn folders_deeper_than_torrents_allow_are_refused() {
         let temporary = tempfile::tempdir().unwrap();
         let deep: PathBuf = std::iter::repeat_n("d", 102).collect();
         fs::create_dir_all(temporary.path().join(deep)).unwrap();

@@ -7,7 +7,8 @@ use super::{OpenError, TrackerError, bind, bind_with_udp};
 use crate::certificate::{Authority, CertificateError, Fingerprint};
 use crate::net::{ClusterTls, Stop, TRACKER_NAME, TlsError, TlsServer};
 use crate::storage::{
-    CLUSTER_WAIT, ClusterError, RestoreError, Running, make_or_open_cluster, wait_for_cluster,
+    CLUSTER_WAIT, ClusterError, RestoreError, RunningTracker, make_or_open_cluster,
+    wait_for_cluster,
 };
 use crate::wire::HostPort;
 use crate::wire::replica::TrackerNumber;
@@ -147,7 +148,7 @@ pub(super) struct RunningFile(PathBuf);
 
 impl RunningFile {
     pub(super) fn leave(endpoint: &Endpoint) -> Self {
-        let running = Running {
+        let running = RunningTracker {
             address: endpoint.address,
             cluster: endpoint.key.clone(),
         };
@@ -160,6 +161,6 @@ impl RunningFile {
 
 impl Drop for RunningFile {
     fn drop(&mut self) {
-        Running::remove(&self.0);
+        RunningTracker::remove(&self.0);
     }
 }

@@ -262,7 +262,7 @@ fn after_a_restart_a_changed_file_is_checked_and_refused() {
     until(
         || {
             let trouble = share(&mut nik, "gift")["trouble"].to_string();
-            trouble.contains("was changed since it was whole")
+            trouble.contains("was changed after it was complete")
         },
         || "no trouble is seen".to_owned(),
     );

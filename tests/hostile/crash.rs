@@ -140,7 +140,7 @@ fn a_complete_file_is_read_again_only_if_it_changed() {
         download["reason"]
             .as_str()
             .unwrap()
-            .contains("was changed since it was whole"),
+            .contains("was changed after it was complete"),
         "{download}"
     );
     let mut wire = Wire::call(changed.process.address);

@@ -55,7 +55,7 @@ fn no_destination_is_overwritten_or_written_through_a_link() {
     fs::write(sandbox.path("other.part"), "a file of somebody else").unwrap();
     let message = refused(&mut peer, &sandbox, &sandbox.path("other"));
     assert!(
-        message.contains("other.part") && message.contains("not of this download"),
+        message.contains("other.part") && message.contains("does not belong to this download"),
         "{message}"
     );
     assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");

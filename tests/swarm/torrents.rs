@@ -124,7 +124,7 @@ fn who_names_the_folder_around_it_is_told_where_it_is() {
         ["one is as the torrent says: its one piece verifies"]
     );
     assert_eq!(scene.check("."), [hint(".", "./one")]);
-    assert_eq!(scene.check("set"), ["error: set is no regular file"]);
+    assert_eq!(scene.check("set"), ["error: set is not a regular file"]);
     let wrong = scene.run(&["torrent", "check", "set.torrent"]);
     assert_eq!(wrong.code, Some(2), "{wrong:?}");
     let unread = scene.run(&["torrent", "check", "one", "one"]);

@@ -22,7 +22,10 @@ pub(crate) struct LeafWithKey {
 pub(crate) fn key() -> (MemberKey, MemberPublicKey) {
     let key = MemberKey::generate().unwrap();
     let request = key.request(b"test").unwrap();
-    (key, MemberPublicKey::from_request(&request, b"test").unwrap())
+    (
+        key,
+        MemberPublicKey::from_request(&request, b"test").unwrap(),
+    )
 }
 
 /// A member's certificate as a tracker issues it at the time `now`.

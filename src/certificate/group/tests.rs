@@ -92,7 +92,10 @@ fn an_authority_and_its_public_half_are_read_as_they_were_written() {
     let refused = |text: &str| GroupCertificate::from_pem(text.as_bytes()).unwrap_err();
     assert_eq!(refused(""), CertificateError::NotPem);
     assert_eq!(refused(&text[..text.len() - 9]), CertificateError::NotPem);
-    assert_eq!(refused(&(text.clone() + &text)), CertificateError::WrongSections);
+    assert_eq!(
+        refused(&(text.clone() + &text)),
+        CertificateError::WrongSections
+    );
     assert_eq!(refused(&ours.to_pem()), CertificateError::WrongSections);
     let mut leaf_text = String::new();
     pem::write(CERTIFICATE_LABEL, &leaf, &mut leaf_text);

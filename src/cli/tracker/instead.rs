@@ -6,7 +6,7 @@ use crate::cli::exit::{Exit, Refused, failure};
 use crate::cli::output::Output;
 use crate::cli::state;
 use crate::net::{ClusterTls, TRACKER_NAME, reachable};
-use crate::storage::{DATABASE_FILE, Running, StateFolder, StateKind, wait_for_cluster};
+use crate::storage::{DATABASE_FILE, RunningTracker, StateFolder, StateKind, wait_for_cluster};
 use crate::system::since_1970;
 use crate::torrent::InfoHash;
 use crate::tracker::registry::Registry;
@@ -32,7 +32,7 @@ pub(super) fn backup(
     output: &Output,
 ) -> Result<Exit, Refused> {
     let folder = folder(data, port)?;
-    let running = Running::load(&folder).ok_or_else(|| {
+    let running = RunningTracker::load(&folder).ok_or_else(|| {
         let shown = folder.display();
         failure(format!(
             "no tracker runs with {shown}: a backup is taken of one that runs"

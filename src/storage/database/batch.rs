@@ -1,9 +1,9 @@
-//! What one commit changes.
+//! The changes of one commit.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Changes that become durable together. Of several changes of one row or blob the last one counts.
+/// Changes that become durable together. The last change of a row or blob wins.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Batch {
     pub(super) rows: BTreeMap<[u8; 16], Option<Vec<u8>>>,
@@ -14,48 +14,48 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// No change.
+    /// A batch without changes.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Writes a row, in place of one of that id if there is one.
+    /// Writes a row. Replaces an existing row with this id.
     pub fn put_row(&mut self, id: [u8; 16], row: Vec<u8>) {
         self.rows.insert(id, Some(row));
     }
 
-    /// Removes a row, if there is one.
+    /// Removes a row, if it exists.
     pub fn remove_row(&mut self, id: [u8; 16]) {
         self.rows.insert(id, None);
     }
 
-    /// Writes the blob of an info-hash, in place of one that is there.
+    /// Writes a blob. Replaces an existing blob with this info-hash.
     pub fn put_blob(&mut self, info_hash: [u8; 20], blob: Vec<u8>) {
         self.blobs.insert(info_hash, Some(blob));
     }
 
-    /// Removes the blob of an info-hash, if there is one.
+    /// Removes a blob, if it exists.
     pub fn remove_blob(&mut self, info_hash: [u8; 20]) {
         self.blobs.insert(info_hash, None);
     }
 
-    /// Writes the version vector; left out, the one before stays.
+    /// Replaces the version vector. Without this call it stays.
     pub fn put_versions(&mut self, versions: Vec<u8>) {
         self.versions = Some(versions);
     }
 
-    /// Writes the origin; left out, the one before stays.
+    /// Replaces the origin. Without this call it stays.
     pub fn put_origin(&mut self, origin: [u8; 16]) {
         self.origin = Some(origin);
     }
 
-    /// Says that the database, if it was restored from a backup, has caught up since.
-    pub fn caught_up(&mut self) {
+    /// Records that a database that was restored from a backup has caught up with its cluster.
+    pub fn mark_caught_up(&mut self) {
         self.caught_up = true;
     }
 }
 
-/// Rows hold what nobody should see in a log: only their number is shown.
+/// Shows only the number of rows, because rows contain secrets that do not belong in a log.
 impl fmt::Debug for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batch")

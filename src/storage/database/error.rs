@@ -1,4 +1,4 @@
-//! What can go wrong with a tracker's database.
+//! Errors of a tracker's database.
 
 use crate::storage::FileError;
 use crate::storage::backup::BackupError;
@@ -9,65 +9,65 @@ use std::path::{Path, PathBuf};
 /// Why a database cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// There is none to be read.
-    #[error("there is no {}: no tracker has kept its state in that folder", .0.display())]
+    /// The file does not exist.
+    #[error("there is no {}: no tracker has stored its data in that folder", .0.display())]
     Missing(PathBuf),
-    /// A folder, a device or suchlike.
-    #[error("{} is no regular file: move it away or choose another folder", .0.display())]
+    /// It is a folder, a device or another special file.
+    #[error("{} is not a regular file: move it away or choose another folder", .0.display())]
     NotAFile(PathBuf),
-    /// It is something else, or not even its beginning is left.
-    #[error("{} is not a tracker's database, or its beginning is damaged; it was left as it is: restore it from a backup, or choose another folder", .0.display())]
+    /// It is another kind of file, or its beginning is damaged.
+    #[error("{} is not a tracker's database, or its beginning is damaged; the file was not changed: restore it from a backup, or choose another folder", .0.display())]
     Foreign(PathBuf),
-    /// It was written by another version of this program.
-    #[error("{} has format {format}, which this version does not know; it was left as it is: use the version that wrote it, or a newer one", .path.display())]
+    /// Another version of this program wrote it.
+    #[error("{} has format {format}, which this version does not know; the file was not changed: use the version that wrote it, or a newer one", .path.display())]
     Format {
         /// The file.
         path: PathBuf,
-        /// Its format.
+        /// The format that it has.
         format: u32,
     },
     /// It was cut off or changed.
-    #[error("{} is damaged ({what}); it was left as it is: restore it from a backup, or move it away to begin without accounts and groups", .path.display())]
+    #[error("{} is damaged ({what}); the file was not changed: restore it from a backup, or move it away to start without accounts and groups", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What was found.
+        /// What is wrong with it.
         what: String,
     },
-    /// Another process has it open.
+    /// Another process has the file open.
     #[error("{} is in use by another process: stop that one or choose another folder", .0.display())]
     InUse(PathBuf),
-    /// The system gives no randomness for a new one.
-    #[error("cannot make {}: the system gives no random numbers", .0.display())]
+    /// The system provides no random numbers for a new database.
+    #[error("cannot make {}: the system provides no random numbers", .0.display())]
     NoRandomness(PathBuf),
-    /// A write failed before: nothing more is written.
-    #[error("an earlier write to {} failed, so nothing more is written: see to the disk, then start the tracker again", .0.display())]
+    /// An earlier write failed, so this write was not tried.
+    #[error("an earlier write to {} failed, so nothing more is written: check the disk, then start the tracker again", .0.display())]
     Failed(PathBuf),
-    /// The system does not let it be read or written.
+    /// The file cannot be read or written.
     #[error(transparent)]
     Io(#[from] FileError),
 }
 
-/// Why there is no database out of a backup.
+/// Why a database cannot be restored from a backup.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// There is one already.
-    #[error("{} exists: a restore begins in a folder without a registry; to go on with this one, leave --restore out", .0.display())]
+    /// The folder already has a database.
+    #[error("{} exists: a restore needs a folder without a registry; to continue with this registry, leave --restore out", .0.display())]
     Exists(PathBuf),
     /// The backup cannot be used.
     #[error(transparent)]
     Backup(#[from] BackupError),
-    /// It cannot be made.
+    /// The database cannot be made.
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
 
-/// What went wrong, before it is said with which file.
+/// A failure without the path, which [`Fault::at`] adds.
 #[derive(Debug)]
 pub(super) enum Fault {
     Foreign,
     Format(u32),
-    /// `redb` gave up by a panic.
+    /// `redb` panicked.
     Panicked,
     Redb(redb::Error),
 }
@@ -114,8 +114,9 @@ impl Fault {
     }
 }
 
-/// Runs what may meet bytes that `redb` did not expect: it asserts some of what its checksums vouch for, and a file can
-/// be made whose checksums are right. Nothing that was shared is used after a panic but to say that it failed.
-pub(super) fn contain<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+/// Runs `work` and turns a panic into an error. `redb` panics on some files whose checksums are
+/// right but whose contents are not consistent; such a file can be made on purpose. After a panic,
+/// the shared state is used only to report that it failed.
+pub(super) fn catch_panics<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(Fault::Panicked))
 }

@@ -1,4 +1,4 @@
-//! A file that stays as it is, whatever is written to it: what is written stays in memory.
+//! A file that is never changed: everything that is written to it stays in memory.
 
 use crate::system::lock;
 use redb::{BackendError, StorageBackend};
@@ -7,22 +7,22 @@ use std::io;
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard};
 
-/// Bytes that are replaced together.
+/// Bytes that are below_end in memory as one unit.
 const PAGE: usize = 4096;
 
-/// Another backend, read through pages of its own.
+/// A backend whose changed pages are in memory. Other pages are read from the backend below.
 #[derive(Debug)]
 pub(super) struct Overlay<B> {
     below: B,
-    /// Held over reads from below: one thread at a time uses it.
+    /// Held while reading from below too, so that one thread at a time uses it.
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
     length: u64,
-    /// How much of what is below still counts.
-    kept: u64,
+    /// Bytes from here on are not read from below any more.
+    below_end: u64,
     pages: HashMap<u64, Box<[u8; PAGE]>>,
 }
 
@@ -33,7 +33,7 @@ impl<B: StorageBackend> Overlay<B> {
             below,
             state: Mutex::new(State {
                 length,
-                kept: length,
+                below_end: length,
                 pages: HashMap::new(),
             }),
         })
@@ -43,11 +43,11 @@ impl<B: StorageBackend> Overlay<B> {
         lock(&self.state)
     }
 
-    /// A page as it is below, zeros where that ends.
-    fn page(&self, kept: u64, page: u64) -> io::Result<Box<[u8; PAGE]>> {
+    /// Reads a page from below. Bytes after `below_end` are zeros.
+    fn page(&self, below_end: u64, page: u64) -> io::Result<Box<[u8; PAGE]>> {
         let mut bytes = Box::new([0; PAGE]);
         let start = page.saturating_mul(PAGE as u64);
-        let there = usize::try_from(kept.saturating_sub(start)).unwrap_or(PAGE);
+        let there = usize::try_from(below_end.saturating_sub(start)).unwrap_or(PAGE);
         if let Some(there) = bytes.get_mut(..there.min(PAGE)).filter(|it| !it.is_empty()) {
             self.below.read(start, there)?;
         }
@@ -55,8 +55,8 @@ impl<B: StorageBackend> Overlay<B> {
     }
 }
 
-/// The parts of a range of the file: page, first byte in it, count.
-fn parts(offset: u64, length: usize) -> impl Iterator<Item = (u64, usize, usize)> {
+/// Splits a range of the file by pages: page number, first byte in the page, number of bytes.
+fn page_parts(offset: u64, length: usize) -> impl Iterator<Item = (u64, usize, usize)> {
     let (mut at, mut left) = (offset, length);
     std::iter::from_fn(move || {
         let within = usize::try_from(at % PAGE as u64).ok()?;
@@ -80,14 +80,14 @@ impl<B: StorageBackend> StorageBackend for Overlay<B> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let mut rest = out;
-        for (page, within, count) in parts(offset, rest.len()) {
+        for (page, within, count) in page_parts(offset, rest.len()) {
             let (part, others) = rest.split_at_mut(count);
             rest = others;
             let below;
             let bytes = match state.pages.get(&page) {
                 Some(bytes) => bytes,
                 None => {
-                    below = self.page(state.kept, page)?;
+                    below = self.page(state.below_end, page)?;
                     &below
                 }
             };
@@ -103,7 +103,7 @@ impl<B: StorageBackend> StorageBackend for Overlay<B> {
         let mut state = self.state();
         let page = length / PAGE as u64;
         if length < state.length {
-            state.kept = state.kept.min(length);
+            state.below_end = state.below_end.min(length);
             state.pages.retain(|it, _| *it <= page);
             if let Some(bytes) = state.pages.get_mut(&page) {
                 let within = usize::try_from(length % PAGE as u64).unwrap_or_default();
@@ -121,11 +121,11 @@ impl<B: StorageBackend> StorageBackend for Overlay<B> {
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut state = self.state();
         let mut rest = data;
-        for (page, within, count) in parts(offset, data.len()) {
+        for (page, within, count) in page_parts(offset, data.len()) {
             let (part, others) = rest.split_at(count);
             rest = others;
             if !state.pages.contains_key(&page) {
-                let bytes = self.page(state.kept, page)?;
+                let bytes = self.page(state.below_end, page)?;
                 state.pages.insert(page, bytes);
             }
             if let Some(bytes) = state.pages.get_mut(&page) {
@@ -142,7 +142,7 @@ impl<B: StorageBackend> StorageBackend for Overlay<B> {
         self.below.close()
     }
 
-    // A file that is only read can only be locked in common with others that read.
+    // A file that is open for reading only can have only a shared lock.
 
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
         self.below.try_lock_shared_range(start, end)
@@ -179,7 +179,7 @@ mod tests {
     use redb::backends::InMemoryBackend;
 
     #[test]
-    fn it_reads_like_a_file_and_what_is_below_stays() {
+    fn an_overlay_reads_like_a_file_and_the_backend_below_is_not_changed() {
         let below = InMemoryBackend::new();
         let before: Vec<u8> = (0..10_000u32).map(|at| (at % 251) as u8).collect();
         below.set_len(10_000).unwrap();

@@ -19,7 +19,7 @@ fn batch(rows: impl IntoIterator<Item = (u32, Vec<u8>)>) -> Batch {
 }
 
 /// A folder with a database of 300 rows, written by three commits.
-fn filled() -> (TempDir, Stored) {
+fn filled() -> (TempDir, DatabaseContents) {
     let folder = tempfile::tempdir().unwrap();
     let (database, _) = Database::open(folder.path()).unwrap();
     for part in 0..3u32 {
@@ -36,7 +36,7 @@ fn filled() -> (TempDir, Stored) {
 }
 
 #[test]
-fn what_is_committed_is_there_after_the_next_opening() {
+fn committed_data_is_there_after_the_next_opening() {
     let folder = tempfile::tempdir().unwrap();
     let (database, new) = Database::open(folder.path()).unwrap();
     assert!(new.rows.is_empty() && new.versions.is_empty());
@@ -63,7 +63,7 @@ fn what_is_committed_is_there_after_the_next_opening() {
     assert!(matches!(second, DatabaseError::InUse(_)), "{second}");
     drop(database);
 
-    let expected = Stored {
+    let expected = DatabaseContents {
         origin: new.origin,
         versions: b"v1".to_vec(),
         rows: vec![(id(2), b"two, anew".to_vec()), (id(3), vec![3; 100_000])],
@@ -81,12 +81,12 @@ fn what_is_committed_is_there_after_the_next_opening() {
 }
 
 #[test]
-fn reading_makes_nothing_and_a_new_one_replaces_what_a_crash_left_of_one() {
+fn reading_makes_no_file_and_opening_replaces_an_incomplete_new_file() {
     let folder = tempfile::tempdir().unwrap();
     let error = Database::read(folder.path()).unwrap_err();
     assert!(matches!(error, DatabaseError::Missing(_)), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    fs::write(folder.path().join(NEW), "half").unwrap();
+    fs::write(folder.path().join(NEW_FILE), "half").unwrap();
     Database::open(folder.path()).unwrap();
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     let error = Database::open(&folder.path().join("none")).unwrap_err();
@@ -94,7 +94,8 @@ fn reading_makes_nothing_and_a_new_one_replaces_what_a_crash_left_of_one() {
     assert!(make, "{error}");
 }
 
-/// Both ways to open `bytes` fail alike and leave them alone.
+/// Writes `bytes` as the database. Both ways to open it must fail alike and leave the bytes
+/// unchanged.
 fn refused(folder: &Path, bytes: &[u8]) -> DatabaseError {
     let path = folder.join(DATABASE_FILE);
     fs::write(&path, bytes).unwrap();
@@ -119,7 +120,7 @@ fn foreign(fill: impl FnOnce(&redb::WriteTransaction)) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_not_a_tracker_s_database_is_refused_and_left_alone() {
+fn other_files_are_refused_and_not_changed() {
     let folder = tempfile::tempdir().unwrap();
     let text = "accounts\n".repeat(10_000);
     let mut magic = vec![0; 8192];
@@ -161,8 +162,8 @@ fn what_is_not_a_tracker_s_database_is_refused_and_left_alone() {
         about.insert(FORMAT, 2u32.to_be_bytes().as_slice()).unwrap();
     });
     let error = refused(folder.path(), &newer);
-    let told = matches!(error, DatabaseError::Format { format: 2, .. });
-    assert!(told, "{error}");
+    let is_expected = matches!(error, DatabaseError::Format { format: 2, .. });
+    assert!(is_expected, "{error}");
 
     let path = folder.path().join(DATABASE_FILE);
     fs::remove_file(&path).unwrap();
@@ -176,7 +177,7 @@ fn what_is_not_a_tracker_s_database_is_refused_and_left_alone() {
 }
 
 #[test]
-fn one_cut_off_anywhere_is_refused_and_left_alone() {
+fn a_truncated_file_is_refused_and_not_changed() {
     let (folder, _) = filled();
     let whole = fs::read(folder.path().join(DATABASE_FILE)).unwrap();
     for length in [9, 64, 319, 320, 4095, 4096, 5000, 8192, 12_288, 100_000] {
@@ -187,11 +188,12 @@ fn one_cut_off_anywhere_is_refused_and_left_alone() {
     assert!(matches!(error, DatabaseError::Damaged { .. }), "{error}");
 }
 
-/// Where the header tells which of the last two commits counts, and whether it was closed: see the module's words.
+/// The byte without a checksum. It says which of the last two commits is valid, and whether the
+/// file was closed. See the module documentation.
 const UNCHECKED: usize = 9;
 
 #[test]
-fn a_changed_byte_is_found_or_changes_nothing() {
+fn a_changed_byte_is_detected_or_has_no_effect() {
     let (folder, stored) = filled();
     let path = folder.path().join(DATABASE_FILE);
     let whole = fs::read(&path).unwrap();
@@ -209,11 +211,11 @@ fn a_changed_byte_is_found_or_changes_nothing() {
             Err(error) => {
                 found += 1;
                 refused(folder.path(), &changed);
-                let told = matches!(
+                let is_expected = matches!(
                     error,
                     DatabaseError::Damaged { .. } | DatabaseError::Foreign(_)
                 );
-                assert!(told, "byte {at}: {error}");
+                assert!(is_expected, "byte {at}: {error}");
             }
         }
     }
@@ -221,21 +223,22 @@ fn a_changed_byte_is_found_or_changes_nothing() {
 }
 
 #[test]
-fn a_damaged_last_commit_does_not_bring_back_the_one_before() {
+fn a_damaged_last_commit_does_not_restore_the_older_state() {
     let (folder, before) = filled();
     let path = folder.path().join(DATABASE_FILE);
     let (database, _) = Database::open(folder.path()).unwrap();
     let mut last = Batch::new();
     last.remove_row(id(7));
     database.commit(last).unwrap();
-    // As after kill -9.
+    // The bytes as after `kill -9`.
     let killed = fs::read(&path).unwrap();
     drop(database);
     let other = tempfile::tempdir().unwrap();
     fs::write(other.path().join(DATABASE_FILE), &killed).unwrap();
     let stored = Database::read(other.path()).unwrap();
     assert_eq!(stored.rows.len(), before.rows.len() - 1);
-    // The lowest bit of the byte without a checksum names one of the two commit slots, of 128 bytes each from 64 on.
+    // The lowest bit of the byte without a checksum selects one of the two commit slots. They have
+    // 128 bytes each and start at 64.
     let slot = 64 + 128 * usize::from(killed[UNCHECKED] & 1);
     for at in slot..slot + 128 {
         let mut changed = killed.clone();
@@ -252,7 +255,7 @@ fn a_damaged_last_commit_does_not_bring_back_the_one_before() {
 }
 
 #[test]
-fn no_bytes_make_it_panic() {
+fn no_bytes_cause_a_panic() {
     let (folder, _) = filled();
     let path = folder.path().join(DATABASE_FILE);
     let whole = fs::read(&path).unwrap();
@@ -270,23 +273,24 @@ fn no_bytes_make_it_panic() {
     }
 }
 
-/// A disk that forgets at a crash what was not synced, or keeps some of it, and that fails when told to.
+/// A simulated disk. After a crash it has lost any part of what was not synced. It fails after a
+/// chosen number of writes and syncs.
 #[derive(Clone, Debug, Default)]
-struct Disk(Arc<Mutex<Platter>>);
+struct Disk(Arc<Mutex<DiskState>>);
 
 #[derive(Debug, Default)]
-struct Platter {
+struct DiskState {
     now: Vec<u8>,
     synced: Vec<u8>,
-    /// Since the last sync.
+    /// Writes since the last sync.
     written: Vec<(usize, Vec<u8>)>,
-    /// How many writes and syncs go well before all fail.
-    left: Option<usize>,
+    /// Number of writes and syncs that succeed before all fail.
+    operations_left: Option<usize>,
 }
 
-impl Platter {
-    fn step(&mut self) -> io::Result<()> {
-        match &mut self.left {
+impl DiskState {
+    fn count_operation(&mut self) -> io::Result<()> {
+        match &mut self.operations_left {
             None => Ok(()),
             Some(0) => Err(io::Error::other("the disk is gone")),
             Some(left) => {
@@ -299,23 +303,23 @@ impl Platter {
 
 impl Disk {
     fn holding(bytes: Vec<u8>) -> Self {
-        Self(Arc::new(Mutex::new(Platter {
+        Self(Arc::new(Mutex::new(DiskState {
             now: bytes.clone(),
             synced: bytes,
-            ..Platter::default()
+            ..DiskState::default()
         })))
     }
 
-    fn platter(&self) -> std::sync::MutexGuard<'_, Platter> {
+    fn state(&self) -> std::sync::MutexGuard<'_, DiskState> {
         self.0.lock().unwrap()
     }
 
-    /// What is left after a crash: of what was not synced some is there, some is not, some in part.
+    /// The bytes after a crash. Each write that was not synced is complete, missing or partial.
     fn crash(&self, random: &mut fastrand::Rng) -> Vec<u8> {
-        let platter = self.platter();
-        let mut left = platter.synced.clone();
-        left.resize(left.len().max(platter.now.len()), 0);
-        let mut written = platter.written.clone();
+        let state = self.state();
+        let mut left = state.synced.clone();
+        left.resize(left.len().max(state.now.len()), 0);
+        let mut written = state.written.clone();
         random.shuffle(&mut written);
         for (at, bytes) in written {
             let count = match random.u8(..3) {
@@ -331,50 +335,50 @@ impl Disk {
 
 impl StorageBackend for Disk {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.platter().now.len() as u64)
+        Ok(self.state().now.len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let at = offset as usize;
-        let platter = self.platter();
-        let bytes = platter.now.get(at..at + out.len());
+        let state = self.state();
+        let bytes = state.now.get(at..at + out.len());
         out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
-        let mut platter = self.platter();
-        platter.step()?;
-        platter.now.resize(length as usize, 0);
+        let mut state = self.state();
+        state.count_operation()?;
+        state.now.resize(length as usize, 0);
         let length = length as usize;
-        platter
+        state
             .written
             .retain(|(at, bytes)| at + bytes.len() <= length);
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut platter = self.platter();
-        platter.step()?;
-        platter.synced = platter.now.clone();
-        platter.written.clear();
+        let mut state = self.state();
+        state.count_operation()?;
+        state.synced = state.now.clone();
+        state.written.clear();
         Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let at = offset as usize;
-        let mut platter = self.platter();
-        platter.step()?;
-        platter.now[at..at + data.len()].copy_from_slice(data);
-        platter.written.push((at, data.to_vec()));
+        let mut state = self.state();
+        state.count_operation()?;
+        state.now[at..at + data.len()].copy_from_slice(data);
+        state.written.push((at, data.to_vec()));
         Ok(())
     }
 }
 
-fn on(disk: &Disk) -> Database {
+fn database_on(disk: &Disk) -> Database {
     Database {
         path: DATABASE_FILE.into(),
-        inner: open_on(disk.clone(), true).unwrap(),
+        inner: open_backend(disk.clone(), true).unwrap(),
         failed: Mutex::new(false),
     }
 }
@@ -382,18 +386,18 @@ fn on(disk: &Disk) -> Database {
 type Rows = HashMap<[u8; 16], Vec<u8>>;
 
 #[test]
-fn after_a_crash_all_that_was_acknowledged_is_there_and_nothing_by_halves() {
+fn after_a_crash_acknowledged_commits_are_there_and_no_commit_is_partial() {
     let disk = Disk::default();
-    initialize(&open_on(disk.clone(), true).unwrap(), [1; 16]).unwrap();
-    let start = disk.platter().synced.clone();
+    initialize(&open_backend(disk.clone(), true).unwrap(), [1; 16]).unwrap();
+    let start = disk.state().synced.clone();
     let mut cut_short = 0;
     for seed in 0..200 {
         let mut random = fastrand::Rng::with_seed(seed);
         let disk = Disk::holding(start.clone());
-        let database = on(&disk);
-        disk.platter().left = Some(random.usize(..60));
+        let database = database_on(&disk);
+        disk.state().operations_left = Some(random.usize(..60));
         let (mut acknowledged, mut tried) = (Rows::new(), Rows::new());
-        // Each commit writes: it meets the failing disk long before.
+        // Each commit writes, so the disk fails long before the 100th.
         for _ in 0..100 {
             let rows: BTreeMap<u32, Vec<u8>> = (0..random.usize(1..20))
                 .map(|_| (random.u32(..50), vec![random.u8(..); random.usize(..6000)]))
@@ -412,7 +416,7 @@ fn after_a_crash_all_that_was_acknowledged_is_there_and_nothing_by_halves() {
         assert!(matches!(failed, DatabaseError::Failed(_)), "{failed}");
         let left = Disk::holding(disk.crash(&mut random));
         drop(database);
-        let stored = load(&open_on(left, true).unwrap()).unwrap();
+        let stored = load_contents(&open_backend(left, true).unwrap()).unwrap();
         let found: Rows = stored.rows.into_iter().collect();
         assert!(found == acknowledged || found == tried, "{seed}");
         assert_eq!(stored.origin, [1; 16]);
@@ -422,30 +426,30 @@ fn after_a_crash_all_that_was_acknowledged_is_there_and_nothing_by_halves() {
 }
 
 #[test]
-fn after_a_failed_write_nothing_more_is_written_even_if_the_disk_recovers() {
+fn after_a_failed_write_every_commit_fails_even_if_the_disk_recovers() {
     let disk = Disk::default();
-    initialize(&open_on(disk.clone(), true).unwrap(), [1; 16]).unwrap();
-    let database = on(&disk);
+    initialize(&open_backend(disk.clone(), true).unwrap(), [1; 16]).unwrap();
+    let database = database_on(&disk);
     database.commit(batch([(1, b"one".to_vec())])).unwrap();
-    disk.platter().left = Some(0);
+    disk.state().operations_left = Some(0);
     let error = database.commit(batch([(2, b"two".to_vec())])).unwrap_err();
-    let told = matches!(
+    let is_expected = matches!(
         error,
         DatabaseError::Io(FileError {
             action: "write",
             ..
         })
     );
-    assert!(told, "{error}");
-    disk.platter().left = None;
+    assert!(is_expected, "{error}");
+    disk.state().operations_left = None;
     for _ in 0..3 {
         let error = database
             .commit(batch([(3, b"three".to_vec())]))
             .unwrap_err();
         assert!(matches!(error, DatabaseError::Failed(_)), "{error}");
     }
-    let left = Disk::holding(disk.platter().synced.clone());
+    let left = Disk::holding(disk.state().synced.clone());
     drop(database);
-    let stored = load(&open_on(left, true).unwrap()).unwrap();
+    let stored = load_contents(&open_backend(left, true).unwrap()).unwrap();
     assert_eq!(stored.rows, [(id(1), b"one".to_vec())]);
 }

@@ -1,4 +1,4 @@
-//! Full and read-only disks: real ones, small and mounted for a test, where the tests may mount.
+//! Full and read-only disks. The tests mount small file systems if this user may mount.
 
 use crate::storage::testing::{download, info_of, names};
 use crate::storage::{Place, RecordState, Records, StateFolder, StoreError};
@@ -8,13 +8,13 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-/// A file system in memory of 1 MiB.
+/// A file system of 1 MiB in memory.
 struct Disk {
     folder: TempDir,
 }
 
 impl Disk {
-    /// None, with the reason printed, where this user may not mount.
+    /// Returns `None` and prints the reason if this user may not mount.
     fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new("mount");
@@ -37,7 +37,7 @@ impl Disk {
         self.folder.path()
     }
 
-    fn place(&self) -> Place {
+    fn destination(&self) -> Place {
         Place {
             folder: self.path().to_owned(),
             name: "x".into(),
@@ -52,7 +52,7 @@ impl Drop for Disk {
     }
 }
 
-/// A source file of so many KiB, outside the small disk, with its info.
+/// A source file of `kib` KiB outside the small disk, with its info.
 fn source(kib: usize) -> (TempDir, std::sync::Arc<crate::torrent::Info>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x");
@@ -65,7 +65,7 @@ fn source(kib: usize) -> (TempDir, std::sync::Arc<crate::torrent::Info>) {
 fn a_download_larger_than_the_disk_is_refused_and_leaves_nothing() {
     let Some(disk) = Disk::mount() else { return };
     let (_source, info) = source(2_048);
-    let error = download(&info, &disk.place()).unwrap_err();
+    let error = download(&info, &disk.destination()).unwrap_err();
     let StoreError::NoSpace { needed, free, .. } = &error else {
         panic!("{error}");
     };
@@ -78,14 +78,14 @@ fn a_download_larger_than_the_disk_is_refused_and_leaves_nothing() {
 }
 
 #[test]
-fn a_disk_that_fills_up_meanwhile_is_an_error_and_the_download_can_go_on() {
+fn a_full_disk_is_an_error_and_the_download_can_continue() {
     let Some(disk) = Disk::mount() else { return };
     let (_source, info) = source(900);
-    let store = download(&info, &disk.place()).unwrap();
+    let store = download(&info, &disk.destination()).unwrap();
     fs::write(disk.path().join("other"), vec![1; 500 << 10]).unwrap();
     let block = [5; 16 << 10];
     let blocks = [&block[..]; 50];
-    // The first part of it fits, so the system's first answer is a short write.
+    // The first part of the write fits, so the system first reports a short write.
     let error = store.write(0, &blocks).unwrap_err();
     assert!(
         matches!(&error, StoreError::DiskFull { path, .. } if path.ends_with("x.part")),
@@ -97,23 +97,23 @@ fn a_disk_that_fills_up_meanwhile_is_an_error_and_the_download_can_go_on() {
     let mut read = vec![0; 50 << 14];
     store.store().read(0, &mut read).unwrap();
     assert!(read.iter().all(|byte| *byte == 5));
-    // Continued, it needs no room but for what is not there yet.
+    // A continued download needs space only for missing bytes.
     drop(store);
     fs::write(disk.path().join("other"), vec![1; 60 << 10]).unwrap();
-    download(&info, &disk.place()).unwrap();
+    download(&info, &disk.destination()).unwrap();
 }
 
 #[test]
-fn a_read_only_disk_is_told() {
+fn a_read_only_disk_is_an_error() {
     let Some(disk) = Disk::mount() else { return };
     let (_source, info) = source(1);
     disk.make_read_only();
-    let error = download(&info, &disk.place()).unwrap_err();
+    let error = download(&info, &disk.destination()).unwrap_err();
     assert!(matches!(error, StoreError::Denied { .. }), "{error}");
 }
 
 #[test]
-fn a_record_that_does_not_fit_leaves_the_former_one() {
+fn a_record_that_does_not_fit_leaves_the_old_one() {
     let Some(disk) = Disk::mount() else { return };
     let (_source, info) = source(1);
     let folder = StateFolder::open(&disk.path().join("state")).unwrap();

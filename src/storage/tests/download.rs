@@ -1,6 +1,6 @@
-//! Opening downloads: what is continued, what is refused, what is copied.
+//! Opening downloads: continuing them, refusing them, and copying what they replace.
 
-use crate::storage::testing::{Sample, download, info_of, names, place, sample};
+use crate::storage::testing::{Sample, destination, download, info_of, names, sample};
 use crate::storage::verify::verify;
 use crate::storage::{Download, FileLayout, Mode, Others, Place, StoreError};
 use crate::torrent::Info;
@@ -19,10 +19,10 @@ fn one_file() -> Arc<Info> {
 }
 
 #[test]
-fn what_stands_in_the_way_is_refused_and_left_as_it_is() {
+fn existing_entries_are_refused_and_not_changed() {
     let info = one_file();
     let target = tempfile::tempdir().unwrap();
-    let open = || download(&info, &place(&target, "x"));
+    let open = || download(&info, &destination(&target, "x"));
     let (full, part) = (target.path().join("x"), target.path().join("x.part"));
     let victim = target.path().join("victim");
     type Make = fn(&Path, &Path, &Path);
@@ -77,26 +77,26 @@ fn what_stands_in_the_way_is_refused_and_left_as_it_is() {
     let error = download(&info, &nowhere).unwrap_err();
     assert!(matches!(error, StoreError::Missing(path) if path == nowhere.folder));
     for name in ["", "..", "a/b", "/etc/passwd"] {
-        let error = download(&info, &place(&target, name)).unwrap_err();
+        let error = download(&info, &destination(&target, name)).unwrap_err();
         assert!(matches!(error, StoreError::Name(_)), "{name}");
     }
     assert_eq!(names(target.path()), ["victim"]);
 }
 
 #[test]
-fn what_verifies_of_what_is_to_be_replaced_is_copied_and_the_rest_left_as_it_is() {
+fn a_replacement_copies_good_pieces_and_keeps_extra_files() {
     let Sample { info, bytes, .. } = sample();
     let target = tempfile::tempdir().unwrap();
-    let place = place(&target, "x");
+    let destination = destination(&target, "x");
     let (full, part) = (target.path().join("x"), target.path().join("x.part"));
     let open = || {
         let layout = FileLayout::all(info.clone());
-        Download::open(layout, &place, Mode::Replace(Others::Kept)).unwrap()
+        Download::open(layout, &destination, Mode::Replace(Others::Kept)).unwrap()
     };
     let stop = AtomicBool::new(false);
     fs::create_dir_all(full.join("sub/own")).unwrap();
     fs::write(full.join("a"), &bytes[..100_000]).unwrap();
-    // Too short, and good in its first two pieces of 256 KiB.
+    // Too short, but its first two pieces of 256 KiB are good.
     fs::write(full.join("sub/big"), &bytes[100_000..700_000]).unwrap();
     for own in ["mine", "sub/own/mine"] {
         fs::write(full.join(own), own).unwrap();
@@ -111,7 +111,7 @@ fn what_verifies_of_what_is_to_be_replaced_is_copied_and_the_rest_left_as_it_is(
         .map(|piece| piece.number())
         .collect();
     assert_eq!(good, [0, 1]);
-    // Given up, it leaves what stood there.
+    // A cancelled replacement does not change the existing folder.
     download.discard().unwrap();
     drop(download);
     assert!(names(&full) == before && !part.exists());
@@ -125,7 +125,7 @@ fn what_verifies_of_what_is_to_be_replaced_is_copied_and_the_rest_left_as_it_is(
     );
     assert!(fs::read(full.join("sub/big")).unwrap() == bytes[100_000..1_600_000]);
     assert!(full.join("mine").exists() && !part.exists());
-    // Where a folder stands in the place of a file, nothing is begun.
+    // If there is a folder instead of a file of the share, the replacement is not started.
     fs::remove_file(full.join("a")).unwrap();
     fs::create_dir(full.join("a")).unwrap();
     let download = open();
@@ -136,11 +136,11 @@ fn what_verifies_of_what_is_to_be_replaced_is_copied_and_the_rest_left_as_it_is(
 }
 
 #[test]
-fn a_partial_download_is_one_holder_s_alone() {
+fn a_partial_download_cannot_be_opened_twice() {
     let Sample { info, .. } = sample();
     for info in [one_file(), info] {
         let target = tempfile::tempdir().unwrap();
-        let open = || download(&info, &place(&target, "x"));
+        let open = || download(&info, &destination(&target, "x"));
         let download = open().unwrap();
         assert!(matches!(open(), Err(StoreError::InUse(path)) if path.ends_with("x.part")));
         assert_eq!(names(target.path())[0], "x.part");
@@ -150,11 +150,11 @@ fn a_partial_download_is_one_holder_s_alone() {
 }
 
 #[test]
-fn a_folder_is_continued_but_never_through_a_link_inside_it() {
+fn a_folder_is_continued_but_links_in_it_are_never_followed() {
     let Sample { info, bytes, .. } = sample();
     let target = tempfile::tempdir().unwrap();
     let outside = tempfile::tempdir().unwrap();
-    let open = || download(&info, &place(&target, "x"));
+    let open = || download(&info, &destination(&target, "x"));
     let part = target.path().join("x.part");
     {
         let download = open().unwrap();
@@ -175,7 +175,8 @@ fn a_folder_is_continued_but_never_through_a_link_inside_it() {
     symlink(&victim, part.join("a")).unwrap();
     assert!(matches!(open(), Err(StoreError::Symlink(_))));
     fs::remove_file(part.join("a")).unwrap();
-    // A link put there while the download runs, before its file was opened for the first write.
+    // A link that appears while the download is open, before the file is opened for the first
+    // write.
     let download = open().unwrap();
     fs::rename(part.join("sub"), outside.path().join("sub")).unwrap();
     symlink(outside.path().join("sub"), part.join("sub")).unwrap();
@@ -189,22 +190,22 @@ fn a_folder_is_continued_but_never_through_a_link_inside_it() {
 }
 
 #[test]
-fn two_files_that_are_one_on_disk_are_refused() {
+fn two_files_of_a_share_that_are_one_file_on_disk_are_refused() {
     let Sample { info, .. } = sample();
     let target = tempfile::tempdir().unwrap();
     let part = target.path().join("x.part");
     fs::create_dir_all(part.join("sub")).unwrap();
     fs::write(part.join("a"), "").unwrap();
     fs::hard_link(part.join("a"), part.join("empty")).unwrap();
-    let error = download(&info, &place(&target, "x")).unwrap_err();
+    let error = download(&info, &destination(&target, "x")).unwrap_err();
     let refused = matches!(error, StoreError::Foreign(_) | StoreError::SameFile(_));
     assert!(refused, "{error}");
 }
 
 #[test]
-fn a_name_that_leaves_no_room_for_the_suffix_is_finished() {
+fn a_download_with_the_longest_name_can_be_finished() {
     let target = tempfile::tempdir().unwrap();
     let name = "x".repeat(255);
-    let download = download(&one_file(), &place(&target, &name)).unwrap();
+    let download = download(&one_file(), &destination(&target, &name)).unwrap();
     assert_eq!(download.finish().unwrap(), target.path().join(name));
 }

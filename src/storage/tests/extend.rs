@@ -1,8 +1,8 @@
-//! Chosen files, and more of them later.
+//! Downloads of chosen files, and extending them.
 
+use crate::storage::destination::MAX_NAME_LENGTH;
 use crate::storage::parts_file;
-use crate::storage::place::MAX_NAME;
-use crate::storage::testing::{Sample, names, place, sample};
+use crate::storage::testing::{Sample, destination, names, sample};
 use crate::storage::verify::verify;
 use crate::storage::{Download, FileLayout, Mode, Place, Store, StoreError};
 use crate::torrent::{Info, PieceSet, Selection};
@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
 
-/// The sample's first file, of 100,000 bytes, is not wanted; the first piece has 256 KiB.
+/// Selects all bytes of `sub/big`. The file before it has 100,000 bytes and is not wanted; the
+/// first piece has 256 KiB.
 fn chosen(info: &Info) -> Arc<Selection> {
     let selection = Selection::of(info, &["sub/big".parse().unwrap()]).unwrap();
     assert!(selection.is_mixed());
@@ -20,31 +21,36 @@ fn chosen(info: &Info) -> Arc<Selection> {
 }
 
 #[test]
-fn only_wanted_files_are_made_and_pieces_at_their_edges_are_whole() {
+fn only_wanted_files_are_made_and_pieces_at_their_edges_are_complete() {
     let Sample { info, bytes, .. } = sample();
     let target = tempfile::tempdir().unwrap();
-    let place = place(&target, "x");
-    let rest = parts_file::name(&info, "x");
+    let destination = destination(&target, "x");
+    let parts_name = parts_file::name(&info, "x");
     let read = |store: &Store| {
         let mut piece = vec![0; 256 << 10];
         store.read(0, &mut piece).unwrap();
         piece
     };
     {
-        let download = open(&info, &place).unwrap();
+        let download = open(&info, &destination).unwrap();
         download.write(0, &[&bytes[..256 << 10]]).unwrap();
     }
-    let download = open(&info, &place).unwrap();
+    let download = open(&info, &destination).unwrap();
     let store = download.store();
     assert!(read(store) == bytes[..256 << 10], "it went on");
     assert_eq!(
         names(target.path()),
-        [rest.as_str(), "x.part", "x.part/sub", "x.part/sub/big"]
+        [
+            parts_name.as_str(),
+            "x.part",
+            "x.part/sub",
+            "x.part/sub/big"
+        ]
     );
     assert!(store.is_mixed(info.lengths().piece(0).unwrap()));
     assert!(!store.is_mixed(info.lengths().piece(2).unwrap()));
     download.finish().unwrap();
-    let path = place.path();
+    let path = destination.path();
     let open = || {
         let layout = FileLayout::chosen(info.clone(), chosen(&info));
         Store::open(layout, &path).unwrap()
@@ -53,7 +59,7 @@ fn only_wanted_files_are_made_and_pieces_at_their_edges_are_whole() {
     assert!(read(&store) == bytes[..256 << 10]);
     let stamps = store.stamps().unwrap();
     assert!(open().unchanged(&stamps));
-    fs::remove_file(target.path().join(&rest)).unwrap();
+    fs::remove_file(target.path().join(&parts_name)).unwrap();
     assert!(!open().unchanged(&stamps), "what is gone is noticed");
     let gone = open().read(0, &mut [0; 16]).unwrap_err();
     assert!(matches!(gone, StoreError::Missing(_)));
@@ -64,7 +70,7 @@ fn only_wanted_files_are_made_and_pieces_at_their_edges_are_whole() {
 fn two_downloads_of_one_share_in_one_folder_do_not_write_into_each_other() {
     let Sample { info, bytes, .. } = sample();
     let target = tempfile::tempdir().unwrap();
-    let open = |name: &str| open(&info, &place(&target, name));
+    let open = |name: &str| open(&info, &destination(&target, name));
     let (one, other) = (open("one").unwrap(), open("other").unwrap());
     one.write(0, &[&bytes[..100_000]]).unwrap();
     other.write(0, &[&[9; 100_000]]).unwrap();
@@ -74,13 +80,13 @@ fn two_downloads_of_one_share_in_one_folder_do_not_write_into_each_other() {
     other.discard().unwrap();
     one.store().read(0, &mut read).unwrap();
     assert!(names(target.path())[0].starts_with(".one."));
-    // Names that begin alike and are too long for it.
+    // Two long names that are the same after they are cut.
     let long = |end: char| format!("{}{end}", "\u{fc}".repeat(122));
     assert_eq!(
         parts_file::name(&info, &long('a')),
         parts_file::name(&info, &long('b'))
     );
-    assert!(parts_file::name(&info, &long('a')).len() <= MAX_NAME);
+    assert!(parts_file::name(&info, &long('a')).len() <= MAX_NAME_LENGTH);
     let first = open(&long('a')).unwrap();
     assert!(
         matches!(open(&long('b')), Err(StoreError::InUse(path)) if path.ends_with(parts_file::name(&info, &long('a'))))
@@ -95,43 +101,43 @@ fn two_downloads_of_one_share_in_one_folder_do_not_write_into_each_other() {
 }
 
 #[test]
-fn a_cancelled_one_leaves_nothing_and_what_is_not_its_own_is_left_alone() {
+fn discarding_removes_the_parts_file_and_foreign_files_are_not_changed() {
     let Sample { info, .. } = sample();
     let target = tempfile::tempdir().unwrap();
-    let place = place(&target, "x");
-    let open = || open(&info, &place);
+    let destination = destination(&target, "x");
+    let open = || open(&info, &destination);
     open().unwrap().discard().unwrap();
     assert!(names(target.path()).is_empty());
-    let rest = target.path().join(parts_file::name(&info, "x"));
-    fs::write(&rest, "mine").unwrap();
+    let parts_name = target.path().join(parts_file::name(&info, "x"));
+    fs::write(&parts_name, "mine").unwrap();
     assert!(matches!(open(), Err(StoreError::Foreign(_))));
-    assert_eq!(fs::read(&rest).unwrap(), b"mine");
-    fs::remove_file(&rest).unwrap();
-    symlink("elsewhere", &rest).unwrap();
+    assert_eq!(fs::read(&parts_name).unwrap(), b"mine");
+    fs::remove_file(&parts_name).unwrap();
+    symlink("elsewhere", &parts_name).unwrap();
     assert!(matches!(open(), Err(StoreError::Symlink(_))));
 }
 
-fn open(info: &Arc<Info>, place: &Place) -> Result<Download, StoreError> {
+fn open(info: &Arc<Info>, destination: &Place) -> Result<Download, StoreError> {
     let layout = FileLayout::chosen(Arc::clone(info), chosen(info));
-    Download::open(layout, place, Mode::New)
+    Download::open(layout, destination, Mode::New)
 }
 
 /// A finished choice of the file `a`, which ends in the first piece.
 fn finished(sample: &Sample, target: &TempDir) -> Place {
-    let place = place(target, "x");
+    let destination = destination(target, "x");
     let chosen = Selection::of(&sample.info, &["a".parse().unwrap()]).unwrap();
     let info = Arc::clone(&sample.info);
     let layout = FileLayout::chosen(info, Arc::new(chosen));
-    let download = Download::open(layout, &place, Mode::New).unwrap();
+    let download = Download::open(layout, &destination, Mode::New).unwrap();
     download.write(0, &[&sample.bytes[..256 << 10]]).unwrap();
     download.finish().unwrap();
-    place
+    destination
 }
 
-fn extended(sample: &Sample, place: &Place) -> Result<Download, StoreError> {
+fn extended(sample: &Sample, destination: &Place) -> Result<Download, StoreError> {
     let layout = FileLayout::all(Arc::clone(&sample.info));
-    let mode = Mode::extend(&layout, place)?;
-    Download::open(layout, place, mode)
+    let mode = Mode::extend(&layout, destination)?;
+    Download::open(layout, destination, mode)
 }
 
 fn good(store: &Store) -> PieceSet {
@@ -141,14 +147,14 @@ fn good(store: &Store) -> PieceSet {
 }
 
 #[test]
-fn whatever_was_moved_before_a_crash_the_next_opening_goes_on() {
+fn finishing_continues_after_a_crash_between_any_two_moves() {
     let sample = sample();
     let steps = ["empty", "sub/big", "sub/deep/z"];
     for moved in 0..=steps.len() {
         let target = tempfile::tempdir().unwrap();
-        let place = finished(&sample, &target);
+        let destination = finished(&sample, &target);
         {
-            let download = extended(&sample, &place).unwrap();
+            let download = extended(&sample, &destination).unwrap();
             assert_eq!(
                 good(download.store()).count(),
                 1,
@@ -157,13 +163,13 @@ fn whatever_was_moved_before_a_crash_the_next_opening_goes_on() {
             download.write(0, &[&sample.bytes]).unwrap();
             assert!(good(download.store()).is_full());
         }
-        let (part, whole) = (target.path().join("x.part"), place.path());
+        let (part, whole) = (target.path().join("x.part"), destination.path());
         for file in &steps[..moved] {
             let to = whole.join(file);
             fs::create_dir_all(to.parent().unwrap()).unwrap();
             fs::rename(part.join(file), to).unwrap();
         }
-        let download = extended(&sample, &place).unwrap();
+        let download = extended(&sample, &destination).unwrap();
         let store = Arc::clone(download.store());
         assert!(good(&store).is_full(), "{moved} moved");
         assert_eq!(download.finish().unwrap(), whole);
@@ -175,47 +181,47 @@ fn whatever_was_moved_before_a_crash_the_next_opening_goes_on() {
 }
 
 #[test]
-fn what_is_in_place_is_neither_written_nor_removed() {
+fn files_in_place_are_neither_written_nor_removed() {
     let sample = sample();
     let target = tempfile::tempdir().unwrap();
-    let place = finished(&sample, &target);
+    let destination = finished(&sample, &target);
     let before = names(target.path());
-    let file = place.path().join("a");
+    let file = destination.path().join("a");
     let bytes = fs::read(&file).unwrap();
-    // Undone, it is as it was; given up, what lies beside it goes.
-    extended(&sample, &place).unwrap().undo();
+    // Undoing restores the state before. Discarding also removes the parts file.
+    extended(&sample, &destination).unwrap().undo();
     assert_eq!(names(target.path()), before);
-    let download = extended(&sample, &place).unwrap();
+    let download = extended(&sample, &destination).unwrap();
     download.write(0, &[&[9; 256 << 10]]).unwrap();
     assert!(fs::read(&file).unwrap() == bytes);
     download.discard().unwrap();
     assert_eq!(names(target.path()), ["x", "x/a"]);
-    // Where another file is in the way nothing is begun.
-    fs::write(place.path().join("empty"), "mine").unwrap();
-    let taken = extended(&sample, &place).unwrap_err();
+    // If another file has the name of a wanted file, nothing is started.
+    fs::write(destination.path().join("empty"), "mine").unwrap();
+    let taken = extended(&sample, &destination).unwrap_err();
     assert!(matches!(taken, StoreError::Exists(path) if path.ends_with("x/empty")));
     assert_eq!(names(target.path()), ["x", "x/a", "x/empty"]);
 }
 
 #[test]
-fn a_file_that_was_changed_is_not_finished_with() {
+fn an_extension_with_a_changed_file_in_place_is_not_finished() {
     let sample = sample();
     let target = tempfile::tempdir().unwrap();
-    let place = finished(&sample, &target);
-    let file = place.path().join("a");
+    let destination = finished(&sample, &target);
+    let file = destination.path().join("a");
     let is_it = |error: StoreError| matches!(error, StoreError::Changed(path) if path == file);
-    // While it is open, and before.
+    // The file changes while the download is open, and before it is opened.
     for _ in 0..2 {
-        let download = extended(&sample, &place).unwrap();
+        let download = extended(&sample, &destination).unwrap();
         download.write(0, &[&sample.bytes]).unwrap();
         fs::write(&file, vec![7; 100_000]).unwrap();
         assert!(is_it(download.finish().unwrap_err()));
-        let download = extended(&sample, &place).unwrap();
-        // It has a piece in common with what is fetched, which may be wrong as well.
+        let download = extended(&sample, &destination).unwrap();
+        // The changed file has only a piece in common with fetched files, so either may be wrong.
         assert!(download.check_in_place(&good(download.store())).is_ok());
         assert!(is_it(download.finish().unwrap_err()));
         fs::write(&file, &sample.bytes[..100_000]).unwrap();
     }
     assert!(target.path().join("x.part/sub/big").exists());
-    extended(&sample, &place).unwrap().finish().unwrap();
+    extended(&sample, &destination).unwrap().finish().unwrap();
 }

@@ -1,6 +1,6 @@
 //! Finishing and discarding downloads.
 
-use crate::storage::testing::{download, info_of, names, padded, place, sample, share};
+use crate::storage::testing::{destination, download, info_of, names, padded, sample, share};
 use crate::storage::{Download, FileLayout, Mode, Others, Span, StoreError, remove_replaced};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 #[test]
-fn a_folder_stands_under_its_name_only_when_it_is_whole() {
+fn a_folder_gets_its_final_name_only_when_it_is_complete() {
     let sample = sample();
     let target = tempfile::tempdir().unwrap();
-    let download = download(&sample.info, &place(&target, "done")).unwrap();
+    let download = download(&sample.info, &destination(&target, "done")).unwrap();
     let store = Arc::clone(download.store());
     let empty = names(target.path());
     let expected = [
@@ -37,7 +37,7 @@ fn a_folder_stands_under_its_name_only_when_it_is_whole() {
         names(target.path()),
         expected.map(|path| format!("done{path}"))
     );
-    // Again, by the files that were open and by others.
+    // The files can be read again, both open ones and others.
     assert_eq!(store.path(), path);
     assert_eq!(store.file_path(0), path.join("a"));
     let mut read = vec![0; sample.bytes.len()];
@@ -49,10 +49,10 @@ fn a_folder_stands_under_its_name_only_when_it_is_whole() {
 }
 
 #[test]
-fn nothing_is_replaced_and_what_was_tampered_with_is_not_finished() {
+fn finishing_replaces_nothing_and_refuses_changed_files() {
     let sample = sample();
     let target = tempfile::tempdir().unwrap();
-    let open = || download(&sample.info, &place(&target, "done")).unwrap();
+    let open = || download(&sample.info, &destination(&target, "done")).unwrap();
     let (part, done) = (target.path().join("done.part"), target.path().join("done"));
     let makes: [fn(&PathBuf) -> std::io::Result<()>; 2] =
         [|path| fs::write(path, "mine"), |path| fs::create_dir(path)];
@@ -85,7 +85,7 @@ fn nothing_is_replaced_and_what_was_tampered_with_is_not_finished() {
     assert!(matches!(download.finish(), Err(StoreError::Moved(_))));
     fs::remove_dir(&part).unwrap();
     fs::rename(&moved, &part).unwrap();
-    // What is there now is not this download's to remove.
+    // The folder that is there now does not belong to this download.
     let download = open();
     replace();
     download.discard().unwrap();
@@ -93,14 +93,14 @@ fn nothing_is_replaced_and_what_was_tampered_with_is_not_finished() {
 }
 
 #[test]
-fn a_replacement_takes_the_place_of_its_like_and_of_nothing_else() {
+fn a_replacement_replaces_only_an_entry_of_its_own_kind() {
     let sample = sample();
     let target = tempfile::tempdir().unwrap();
     let (part, done) = (target.path().join("done.part"), target.path().join("done"));
-    let place = place(&target, "done");
+    let destination = destination(&target, "done");
     let open = || {
         let layout = FileLayout::all(Arc::clone(&sample.info));
-        Download::open(layout, &place, Mode::Replace(Others::Removed))
+        Download::open(layout, &destination, Mode::Replace(Others::Removed))
     };
     fs::write(&done, "mine").unwrap();
     assert!(matches!(open(), Err(StoreError::Exists(path)) if path == done));
@@ -108,10 +108,10 @@ fn a_replacement_takes_the_place_of_its_like_and_of_nothing_else() {
     fs::remove_file(&done).unwrap();
     fs::create_dir_all(done.join("sub")).unwrap();
     fs::write(done.join("sub/mine"), "mine").unwrap();
-    // Given up, it leaves what was there.
+    // A cancelled replacement does not change the existing folder.
     open().unwrap().discard().unwrap();
     assert_eq!(names(target.path()), ["done", "done/sub", "done/sub/mine"]);
-    // By a file that came meanwhile it is not finished.
+    // A file that appears under the final name meanwhile is not replaced.
     let download = open().unwrap();
     download.write(0, &[&sample.bytes]).unwrap();
     let aside = target.path().join("aside");
@@ -129,17 +129,17 @@ fn a_replacement_takes_the_place_of_its_like_and_of_nothing_else() {
     let mut read = vec![0; sample.bytes.len()];
     store.read(0, &mut read).unwrap();
     assert!(read == sample.bytes);
-    // What a crash left.
+    // The old folder, as after a crash.
     fs::create_dir_all(part.join("old")).unwrap();
-    remove_replaced(&sample.info, &place, Others::Removed);
+    remove_replaced(&sample.info, &destination, Others::Removed);
     assert!(!part.exists() && done.exists());
 }
 
 #[test]
-fn a_cancelled_download_removes_its_own_files_alone() {
+fn discarding_removes_only_the_download_s_own_files() {
     let sample = sample();
     let target = tempfile::tempdir().unwrap();
-    let open = || download(&sample.info, &place(&target, "done")).unwrap();
+    let open = || download(&sample.info, &destination(&target, "done")).unwrap();
     open().discard().unwrap();
     assert_eq!(names(target.path()), Vec::<String>::new());
     let download = open();
@@ -150,10 +150,10 @@ fn a_cancelled_download_removes_its_own_files_alone() {
 }
 
 #[test]
-fn padding_is_not_stored_and_executable_files_may_be_executed() {
+fn padding_is_not_stored_and_executable_files_get_their_bits() {
     let info = Arc::new(padded());
     let target = tempfile::tempdir().unwrap();
-    let download = download(&info, &place(&target, "p")).unwrap();
+    let download = download(&info, &destination(&target, "p")).unwrap();
     let store = Arc::clone(download.store());
     download.write(0, &[&[1; 10], &[2; 6], &[3; 4]]).unwrap();
     let mut read = [9; 20];
@@ -174,7 +174,7 @@ fn padding_is_not_stored_and_executable_files_may_be_executed() {
 }
 
 #[test]
-fn more_files_than_stay_open_are_written_finished_and_read() {
+fn a_share_with_more_files_than_may_stay_open_works() {
     let source = tempfile::tempdir().unwrap();
     let top = source.path().join("many");
     fs::create_dir(&top).unwrap();
@@ -183,7 +183,7 @@ fn more_files_than_stay_open_are_written_finished_and_read() {
     }
     let info = info_of(&top);
     let target = tempfile::tempdir().unwrap();
-    let download = download(&info, &place(&target, "many")).unwrap();
+    let download = download(&info, &destination(&target, "many")).unwrap();
     let store = Arc::clone(download.store());
     let all: String = (0..400).map(|number| format!("{number:03}")).collect();
     download.write(0, &[all.as_bytes()]).unwrap();

@@ -1,4 +1,4 @@
-//! Tests of several parts together: shares and downloads on a disk.
+//! Tests of several modules together: shares and downloads on disk.
 
 mod disk;
 mod download;

@@ -1,4 +1,4 @@
-//! Reading whole shares, and seeing that their files changed.
+//! Reading complete shares, and detecting changed files.
 
 use crate::storage::layout::FileLayout;
 use crate::storage::testing::{Sample, sample, share};
@@ -7,13 +7,13 @@ use std::fs;
 use std::os::unix::fs::{FileExt, symlink};
 
 #[test]
-fn reads_and_spans_cross_files_and_know_their_bounds() {
+fn reads_and_spans_cross_files_and_check_the_bounds() {
     let Sample {
         folder,
         info,
         bytes,
     } = sample();
-    // By a link to the folder, as a user may name it.
+    // Through a link to the folder, as a user may name it.
     let link = folder.path().join("link");
     symlink("set", &link).unwrap();
     let store = share(&info, &link);
@@ -54,7 +54,7 @@ fn reads_and_spans_cross_files_and_know_their_bounds() {
 }
 
 #[test]
-fn a_share_that_is_not_as_the_torrent_says_is_refused_by_its_file() {
+fn a_share_that_differs_from_its_torrent_is_refused_naming_the_file() {
     let Sample { folder, info, .. } = sample();
     let top = folder.path().join("set");
     let store = share(&info, &top);
@@ -102,7 +102,7 @@ fn a_share_that_is_not_as_the_torrent_says_is_refused_by_its_file() {
 }
 
 #[test]
-fn a_file_touched_or_replaced_is_no_longer_unchanged() {
+fn a_new_modification_time_or_inode_counts_as_a_change() {
     let Sample { folder, info, .. } = sample();
     let path = folder.path().join("set/a");
     let store = share(&info, &folder.path().join("set"));
@@ -123,7 +123,7 @@ fn a_file_touched_or_replaced_is_no_longer_unchanged() {
     assert!(!store.unchanged(&stamps));
 }
 
-/// What vouching for all spans and looking at all paths says.
+/// The results of checking all spans, and of checking all paths.
 fn seen(store: &Store) -> (Result<(), StoreError>, Result<Option<usize>, StoreError>) {
     let total = store.info().lengths().total();
     let mut spans = store.spans(0, total).unwrap();
@@ -132,7 +132,7 @@ fn seen(store: &Store) -> (Result<(), StoreError>, Result<Option<usize>, StoreEr
 }
 
 #[test]
-fn a_change_is_seen_at_the_open_file_and_a_move_at_its_path() {
+fn spans_detect_changed_files_and_paths_detect_moved_files() {
     let Sample { folder, info, .. } = sample();
     let top = folder.path().join("set");
     let store = share(&info, &top);
@@ -146,7 +146,7 @@ fn a_change_is_seen_at_the_open_file_and_a_move_at_its_path() {
 
     let (big, aside) = (top.join("sub/big"), folder.path().join("aside"));
     fs::rename(&big, &aside).unwrap();
-    // What is open is still right.
+    // The open files are still right.
     let (vouched, looked) = seen(&store);
     assert!(vouched.is_ok() && matches!(looked, Err(StoreError::Missing(path)) if path == big));
     fs::copy(&aside, &big).unwrap();

@@ -1,6 +1,6 @@
 //! A registry out of what the database holds.
 
-use crate::storage::{DatabaseError, Stored};
+use crate::storage::{DatabaseContents, DatabaseError};
 use crate::tracker::registry::{
     DecodeError, LoadError, Origin, Registry, Row, RowId, VersionVector,
 };
@@ -44,7 +44,7 @@ pub(super) fn spare(folder: &Path) -> Result<Origin, OpenError> {
     Ok(origin)
 }
 
-pub(super) fn load(folder: &Path, stored: Stored) -> Result<Registry, OpenError> {
+pub(super) fn load(folder: &Path, stored: DatabaseContents) -> Result<Registry, OpenError> {
     let shown = || folder.display().to_string();
     let unreadable = |source| OpenError::Row {
         folder: shown(),

@@ -95,7 +95,7 @@ fn batch(saves: Vec<Save>) -> (Batch, Option<u64>) {
     let (mut batch, mut last) = (Batch::new(), None);
     for save in saves {
         let Save::Commit(commit) = save else {
-            batch.caught_up();
+            batch.mark_caught_up();
             continue;
         };
         for id in commit.forgotten {

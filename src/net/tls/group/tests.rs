@@ -1,6 +1,6 @@
 use super::*;
 use crate::certificate::group_testing::{
-    DAY, LeafWithKey, issued, issued_for, authority_as_leaf, member, now, pretender,
+    DAY, LeafWithKey, authority_as_leaf, issued, issued_for, member, now, pretender,
 };
 use crate::certificate::{Authority, CLUSTER_AUTHORITY, GroupAuthority, Use};
 use crate::net::Stop;
@@ -187,7 +187,11 @@ fn no_members(ours: &GroupAuthority, usage: Use) -> Vec<(&'static str, LeafWithK
         ),
         ("self-signed", authority_as_leaf(&other), Refusal::Group),
         ("it expired on", eve(ours, now() - 2 * DAY), Refusal::Dates),
-        ("it is not valid before", eve(ours, now() + DAY), Refusal::Dates),
+        (
+            "it is not valid before",
+            eve(ours, now() + DAY),
+            Refusal::Dates,
+        ),
         (
             "not meant for a",
             issued_for(ours, opposite),

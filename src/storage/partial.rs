@@ -1,25 +1,26 @@
-//! The files of a partial download: made with their room on the disk, synced, removed.
+//! The files of a partial download: making them and reserving their space, syncing and removing
+//! them.
 
 use super::parts_file::PartsFile;
-use super::reserve::{check_space, is_cheap, reserve};
-use super::tree::{Access, Folder, metadata, missing_is_fine};
+use super::reserve::{can_reserve_cheaply, check_space, reserve};
+use super::tree::{Access, Folder, ignore_missing, metadata};
 use super::{Store, StoreError};
 use nix::unistd::syncfs;
 use std::collections::HashSet;
 use std::fs::{File, Metadata, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-/// From that many files on, the whole file system is synced at once instead of each file.
-const MANY: usize = 128;
+/// With this many files or more, one sync of the whole file system replaces a sync of each file.
+const SYNC_TOGETHER_FROM: usize = 128;
 
-/// Makes all files that are to be fetched, each with its length and, where that is cheap, its room
-/// on the disk. Returns those that had no length before.
+/// Makes all files to be fetched, with their full length. Reserves their space on disk where that
+/// is cheap. Returns the files that were empty before.
 pub(super) fn make_files(store: &Store) -> Result<Vec<usize>, StoreError> {
     let layout = store.layout();
     let (mut seen, mut empty, mut needed) = (HashSet::new(), Vec::new(), 0u64);
     for index in store.fetched_files() {
         let file = store.open_file(index, Access::Create)?;
-        let metadata = fits(store, index, &file)?;
+        let metadata = check_existing(store, index, &file)?;
         if !seen.insert((metadata.dev(), metadata.ino())) {
             return Err(StoreError::SameFile(store.file_path(index)));
         }
@@ -31,7 +32,7 @@ pub(super) fn make_files(store: &Store) -> Result<Vec<usize>, StoreError> {
     }
     let folder = store.root().as_file();
     check_space(folder, store.path(), needed)?;
-    let cheap = is_cheap(folder);
+    let cheap = can_reserve_cheaply(folder);
     for index in &empty {
         let file = store.open_file(*index, Access::Write)?;
         let made = reserve(&file, layout.length(*index), cheap);
@@ -40,8 +41,8 @@ pub(super) fn make_files(store: &Store) -> Result<Vec<usize>, StoreError> {
     Ok(empty)
 }
 
-/// Whether a file that is there can be one of this download's.
-fn fits(store: &Store, index: usize, file: &File) -> Result<Metadata, StoreError> {
+/// Checks that an existing file can belong to this download.
+fn check_existing(store: &Store, index: usize, file: &File) -> Result<Metadata, StoreError> {
     let path = || store.file_path(index);
     let metadata = metadata(file, path)?;
     let found = metadata.len();
@@ -51,9 +52,9 @@ fn fits(store: &Store, index: usize, file: &File) -> Result<Metadata, StoreError
     Ok(metadata)
 }
 
-/// Gives the files their executable bits and syncs them and the folders they are in.
+/// Sets the executable bits of the files, and syncs the files and their folders.
 pub(super) fn sync_files(store: &Store, parts: Option<&PartsFile>) -> Result<(), StoreError> {
-    let many = store.fetched_files().count() >= MANY;
+    let many = store.fetched_files().count() >= SYNC_TOGETHER_FROM;
     for index in store.fetched_files() {
         let file = store.open_file(index, Access::Write)?;
         store.stamp(index, &file)?;
@@ -80,28 +81,28 @@ pub(super) fn sync_files(store: &Store, parts: Option<&PartsFile>) -> Result<(),
         return synced.map_err(|errno| StoreError::io("sync", store.path(), errno));
     }
     for path in store.layout().folders_of(store.fetched_files()) {
-        folder.below(&path, false, |above, name| above.folder(name)?.sync())?;
+        folder.with_parent(&path, false, |above, name| above.folder(name)?.sync())?;
     }
     folder.sync()
 }
 
-/// Removes the fetched files of a partial folder, and the folders in it that become empty.
+/// Removes the fetched files of a partial folder, and the folders that become empty.
 pub(super) fn remove_files(store: &Store) -> Result<(), StoreError> {
     let Some(folder) = store.root().folder() else {
         return Ok(());
     };
     let layout = store.layout();
     for path in store.fetched_files().filter_map(|index| layout.path(index)) {
-        missing_is_fine(folder.below(path, false, Folder::remove_file))?;
+        ignore_missing(folder.with_parent(path, false, Folder::remove_file))?;
     }
     for path in layout.folders_of(layout.wanted_files()).iter().rev() {
-        let removed = folder.below(path, false, Folder::remove_empty_folder);
-        missing_is_fine(removed)?;
+        let removed = folder.with_parent(path, false, Folder::remove_empty_folder);
+        ignore_missing(removed)?;
     }
     Ok(())
 }
 
-/// Execution for everyone who may read.
+/// Allows execution for everyone who may read.
 fn allow_execution(file: &File) -> std::io::Result<()> {
     let mode = file.metadata()?.permissions().mode();
     file.set_permissions(Permissions::from_mode(mode | (mode & 0o444) >> 2))

@@ -1,8 +1,8 @@
-//! `torrent check`: each file of a share that is not as its torrent says.
+//! `torrent check`: finds the files of a share that differ from their torrent.
 
 use super::layout::FileLayout;
 use super::tree::Access;
-use super::verify::{Job, hash_jobs};
+use super::verify::{HashJob, hash_jobs};
 use super::{Store, StoreError};
 use crate::system::{lock, recover};
 use crate::torrent::{Info, PieceSet, Sha1};
@@ -11,71 +11,74 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-/// How a share on disk compares to its torrent.
+/// How the files on disk compare to the torrent.
 #[derive(Debug)]
-pub struct Report {
+pub struct CheckReport {
     /// The pieces that verify.
     pub good: PieceSet,
-    /// What is wrong with each file that is not as it should be, in the order of the torrent; none if all is well.
+    /// The files that differ from the torrent, and how. In the order of the torrent.
     pub faults: Vec<(PathBuf, FileFault)>,
 }
 
-/// What is wrong with a file.
+/// How a file differs from the torrent.
 #[derive(Debug, thiserror::Error)]
 pub enum FileFault {
-    /// It is missing, no regular file, a link, too short, too long or unreadable; the error names it.
+    /// The file is missing, not a regular file, a link, too short, too long or unreadable. The
+    /// error names it.
     #[error(transparent)]
     File(#[from] StoreError),
-    /// So many pieces that hold nothing of any other file do not verify.
-    #[error("{}", pieces(*.0))]
-    Pieces(u64),
-    /// So many pieces do not verify that hold something of it and of others: which of them is bad cannot be told.
-    #[error("may be bad: {} in common with other files", pieces(*.0))]
-    Common(u64),
-    /// Its content does not have the SHA-1 that the torrent gives for the file (BEP 47).
+    /// The number of bad pieces that are only in this file.
+    #[error("{}", bad_pieces(*.0))]
+    BadPieces(u64),
+    /// The number of bad pieces that are in this file and in others. Which file is bad is unknown.
+    #[error("may be bad: {} in common with other files", bad_pieces(*.0))]
+    BadSharedPieces(u64),
+    /// Its SHA-1 is not the one in the torrent (BEP 47).
     #[error("SHA-1 {found} where the torrent says {expected}")]
     Sha1 {
-        /// Of the content.
+        /// The SHA-1 of its content.
         found: Sha1,
-        /// In the torrent.
+        /// The SHA-1 in the torrent.
         expected: Sha1,
     },
 }
 
-fn pieces(count: u64) -> String {
+fn bad_pieces(count: u64) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} bad piece{plural}")
 }
 
-impl Report {
-    /// Whether no piece verifies and no file is as long as it should be: this is another place.
+impl CheckReport {
+    /// Whether no piece verifies and no file has the right length. Then this is probably the wrong
+    /// path.
     pub fn holds_nothing(&self) -> bool {
         let all_gone = |(_, fault): &(PathBuf, FileFault)| matches!(fault, FileFault::File(_));
         self.good.count() == 0 && !self.faults.is_empty() && self.faults.iter().all(all_gone)
     }
 
-    /// Whether everything is there and right.
+    /// Whether all pieces and all files are right.
     pub fn is_whole(&self) -> bool {
         self.good.is_full() && self.faults.is_empty()
     }
 }
 
-/// Compares what lies at `path` (the file or folder itself) to `info`: lengths, every piece, and the SHA-1 of each file
-/// where the torrent gives it. A piece that spans files is held against a missing or cut one alone. `progress` hears of
-/// bytes done and bytes in all, from any thread.
+/// Compares the file or folder at `path` with `info`: the lengths, every piece, and the SHA-1 of
+/// each file if the torrent has it. If a bad piece spans several files and one of them is missing
+/// or too short, only that file is reported. `progress` is called from any thread with the bytes
+/// done and the total.
 ///
 /// # Errors
 /// When there is nothing at `path`, or once `stop` is set.
-pub fn check(
+pub fn check_share(
     info: Arc<Info>,
     path: &Path,
     threads: usize,
     stop: &AtomicBool,
     progress: &(dyn Fn(u64, u64) + Sync),
-) -> Result<Report, StoreError> {
+) -> Result<CheckReport, StoreError> {
     let store = Store::open(FileLayout::all(info), path)?;
     let (info, lengths) = (store.info(), store.info().lengths());
-    let mut found = Found {
+    let mut found = Findings {
         good: PieceSet::empty(lengths),
         proven: BTreeSet::new(),
         faults: BTreeMap::new(),
@@ -97,13 +100,13 @@ pub fn check(
     let of_files: u64 = of_files.map(|file| file.length).sum();
     let total = lengths.total().saturating_add(of_files);
     let found = Mutex::new(found);
-    let files = hashed.into_iter().map(Job::File);
-    let jobs = files.chain(lengths.all_pieces().map(Job::Piece));
+    let files = hashed.into_iter().map(HashJob::File);
+    let jobs = files.chain(lengths.all_pieces().map(HashJob::Piece));
     let progress = |done| progress(done, total);
     hash_jobs(&store, jobs, threads, stop, &progress, |job, hashed| {
         let mut found = lock(&found);
         match (job, hashed) {
-            (Job::File(index), Ok(sha1)) => {
+            (HashJob::File(index), Ok(sha1)) => {
                 let file = info.files().get(index);
                 let expected = file.and_then(|file| file.sha1).unwrap_or(sha1);
                 if expected == sha1 {
@@ -116,41 +119,41 @@ pub fn check(
                     found.fault(index, fault);
                 }
             }
-            (Job::File(index), Err(error)) => found.fault(index, error.into()),
-            (Job::Piece(piece), Ok(sha1)) if sha1 == info.piece_hash(piece) => {
+            (HashJob::File(index), Err(error)) => found.fault(index, error.into()),
+            (HashJob::Piece(piece), Ok(sha1)) if sha1 == info.piece_hash(piece) => {
                 found.good.insert(piece);
             }
-            // The file that it could not be read from is named below, if it is not yet.
-            (Job::Piece(_), _) => {}
+            // The file that could not be read is reported anyway.
+            (HashJob::Piece(_), _) => {}
         }
         Ok(())
     })?;
     let mut found = recover(found.into_inner());
     found.blame_pieces(&store);
-    let Found { good, faults, .. } = found;
+    let Findings { good, faults, .. } = found;
     let faults = faults.into_iter();
     let faults = faults.map(|(index, fault)| (store.file_path(index), fault));
-    Ok(Report {
+    Ok(CheckReport {
         faults: faults.collect(),
         good,
     })
 }
 
-/// What was found so far.
-struct Found {
+/// The results so far.
+struct Findings {
     good: PieceSet,
     /// Files whose own SHA-1 is right.
     proven: BTreeSet<usize>,
     faults: BTreeMap<usize, FileFault>,
 }
 
-impl Found {
+impl Findings {
     fn fault(&mut self, index: usize, fault: FileFault) {
         self.faults.entry(index).or_insert(fault);
     }
 
-    /// Counts each bad piece for the files of which it holds something, unless one of them explains
-    /// it already.
+    /// Counts each bad piece for every file that has bytes of it, unless one of these files already
+    /// has a fault that explains it.
     fn blame_pieces(&mut self, store: &Store) {
         let lengths = store.info().lengths();
         let mut counts: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
@@ -179,8 +182,8 @@ impl Found {
             self.faults.insert(
                 index,
                 match count {
-                    (0, common) => FileFault::Common(common),
-                    (own, _) => FileFault::Pieces(own),
+                    (0, common) => FileFault::BadSharedPieces(common),
+                    (own, _) => FileFault::BadPieces(own),
                 },
             );
         }
@@ -196,7 +199,7 @@ mod tests {
     fn faults(sample: &Sample) -> Vec<(String, String)> {
         let stop = AtomicBool::new(false);
         let top = sample.folder.path().join("set");
-        let report = check(sample.info.clone(), &top, 2, &stop, &|_, _| ()).unwrap();
+        let report = check_share(sample.info.clone(), &top, 2, &stop, &|_, _| ()).unwrap();
         assert_eq!(report.is_whole(), report.faults.is_empty());
         let faults = report.faults.into_iter().map(|(path, fault)| {
             let path = path.strip_prefix(&top).unwrap();
@@ -206,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn each_file_that_differs_is_named_with_what_is_wrong() {
+    fn each_file_that_differs_is_named_with_its_fault() {
         let sample = sample();
         let top = sample.folder.path().join("set");
         assert_eq!(faults(&sample), []);
@@ -229,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_sha1_of_the_file_the_bad_pieces_are_counted() {
+    fn without_file_hashes_the_bad_pieces_are_counted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, vec![1; 2_000_000]).unwrap();
@@ -238,24 +241,25 @@ mod tests {
         file.write_all_at(b"\xff", 3).unwrap();
         file.write_all_at(b"\xff", 1_999_999).unwrap();
         let stop = AtomicBool::new(false);
-        let report = check(info.clone(), &path, 2, &stop, &|_, _| ()).unwrap();
-        assert!(matches!(report.faults[..], [(_, FileFault::Pieces(2))]));
-        let nowhere = check(info, &folder.path().join("nowhere"), 2, &stop, &|_, _| ());
+        let report = check_share(info.clone(), &path, 2, &stop, &|_, _| ()).unwrap();
+        assert!(matches!(report.faults[..], [(_, FileFault::BadPieces(2))]));
+        let nowhere = check_share(info, &folder.path().join("nowhere"), 2, &stop, &|_, _| ());
         assert!(matches!(nowhere, Err(StoreError::Missing(_))));
     }
 
     #[test]
-    fn who_is_bad_is_said_only_as_far_as_it_is_known() {
+    fn a_bad_piece_of_several_files_is_reported_for_each_of_them() {
         let folder = tempfile::tempdir().unwrap();
         let top = folder.path().join("set");
         std::fs::create_dir(&top).unwrap();
-        // In pieces of 512 KiB: `a` and `b` have the first one in common, and `b` the second one alone.
+        // With pieces of 512 KiB, the first piece is in `a` and `b`, and the second one only in
+        // `b`.
         std::fs::write(top.join("a"), vec![1; 400_000]).unwrap();
         std::fs::write(top.join("b"), vec![2; 1_000_000]).unwrap();
         let info = super::super::testing::info_of(&top);
         let stop = AtomicBool::new(false);
-        let told = || {
-            let report = check(info.clone(), &top, 2, &stop, &|_, _| ()).unwrap();
+        let faults = || {
+            let report = check_share(info.clone(), &top, 2, &stop, &|_, _| ()).unwrap();
             let faults = report.faults.iter().map(|(path, fault)| {
                 let name = path.file_name().unwrap().to_str().unwrap();
                 format!("{name}: {fault}")
@@ -266,14 +270,17 @@ mod tests {
             let file = std::fs::File::options().write(true).open(top.join(name));
             file.unwrap().write_all_at(b"\xff", at).unwrap();
         };
-        assert!(told().is_empty());
+        assert!(faults().is_empty());
         write("a", 399_999);
         let both = "may be bad: 1 bad piece in common with other files";
-        assert_eq!(told(), [format!("a: {both}"), format!("b: {both}")]);
+        assert_eq!(faults(), [format!("a: {both}"), format!("b: {both}")]);
         write("b", 999_999);
-        assert_eq!(told(), [format!("a: {both}"), "b: 1 bad piece".to_owned()]);
+        assert_eq!(
+            faults(),
+            [format!("a: {both}"), "b: 1 bad piece".to_owned()]
+        );
         std::fs::remove_file(top.join("b")).unwrap();
-        // What is missing explains the piece.
-        assert_eq!(told().len(), 1);
+        // The missing file explains the bad piece.
+        assert_eq!(faults().len(), 1);
     }
 }

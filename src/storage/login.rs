@@ -1,4 +1,4 @@
-//! Who is logged in at a peer: one small file in its state folder, of mode 0600, replaced whole.
+//! The login of a peer: one small file in its state folder, with mode 0600.
 
 use super::{FileError, whole_file};
 use crate::bencode::{Item, KeyOrder, Value};
@@ -6,56 +6,56 @@ use crate::wire::access::{Seen, Token};
 use crate::wire::name::Label;
 use std::path::{Path, PathBuf};
 
-/// The file's name in the state folder.
-const FILE: &str = "session";
-/// The longest file that may be one, in bytes.
-const LONGEST: u64 = 1 << 20;
-/// Of how many users who were logged in before it is kept what they have seen.
-const MOST_OTHERS: usize = 16;
+/// Name of the file in the state folder.
+const FILE_NAME: &str = "session";
+/// Longest accepted file, in bytes.
+const MAX_FILE_LENGTH: u64 = 1 << 20;
+/// Number of earlier users whose [`Seen`] is kept.
+const MAX_EARLIER_USERS: usize = 16;
 
-/// A session as it lasts.
+/// The stored login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredSession {
-    /// How the account is named.
+    /// The name of the account.
     pub user: Label,
-    /// What proves the session; none once it is over.
+    /// The token that proves the login. `None` after the login has ended.
     pub token: Option<Token>,
-    /// What that user has seen of decisions about it.
+    /// Which decisions about this user the peer has seen.
     pub seen: Seen,
-    /// The same of users who were logged in before, the last one first.
-    pub others: Vec<(Label, Seen)>,
+    /// The same for users who were logged in earlier, the most recent first.
+    pub earlier_users: Vec<(Label, Seen)>,
 }
 
 impl StoredSession {
-    /// A new one, which takes over what is known from the one before.
+    /// Starts a login. Takes over what users have seen from the login before.
     pub fn begin(user: Label, token: Token, before: Option<Self>) -> Self {
-        let mut others = Vec::new();
+        let mut earlier_users = Vec::new();
         if let Some(before) = before {
-            others.push((before.user, before.seen));
-            others.extend(before.others);
+            earlier_users.push((before.user, before.seen));
+            earlier_users.extend(before.earlier_users);
         }
-        let known = others.iter().position(|(other, _)| *other == user);
-        let seen = known.map(|at| others.remove(at).1);
-        others.truncate(MOST_OTHERS);
+        let known = earlier_users.iter().position(|(other, _)| *other == user);
+        let seen = known.map(|at| earlier_users.remove(at).1);
+        earlier_users.truncate(MAX_EARLIER_USERS);
         Self {
             user,
             token: Some(token),
             seen: seen.unwrap_or_default(),
-            others,
+            earlier_users,
         }
     }
 }
 
-/// Where a peer's session lies.
+/// The file with a peer's login.
 #[derive(Clone, Debug)]
 pub struct SessionFile {
     path: PathBuf,
 }
 
-/// Why the session cannot be read or written.
+/// Why the login cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionFileError {
-    /// It is not what this program wrote.
+    /// This program did not write the file, or it was changed.
     #[error("{} is damaged: remove it and log in again", .0.display())]
     Damaged(PathBuf),
     /// Reading or writing failed.
@@ -64,19 +64,19 @@ pub enum SessionFileError {
 }
 
 impl SessionFile {
-    /// The one of a state folder, which its process alone uses.
+    /// The file in this state folder. Only this process may use the folder.
     pub fn new(folder: &Path) -> Self {
         Self {
-            path: folder.join(FILE),
+            path: folder.join(FILE_NAME),
         }
     }
 
-    /// The session that was stored last; none before the first log-in.
+    /// The stored login. `None` before the first login.
     ///
     /// # Errors
-    /// See [`SessionFileError`]; the file is as it was.
+    /// See [`SessionFileError`]. The file is not changed.
     pub fn load(&self) -> Result<Option<StoredSession>, SessionFileError> {
-        let read = whole_file::read(&self.path, LONGEST);
+        let read = whole_file::read(&self.path, MAX_FILE_LENGTH);
         let bytes = read.map_err(FileError::at("read", &self.path))?;
         let damaged = || SessionFileError::Damaged(self.path.clone());
         bytes
@@ -84,29 +84,29 @@ impl SessionFile {
             .transpose()
     }
 
-    /// Stores a session in place of the one before; it is there after a crash.
+    /// Replaces the stored login. The new one survives a crash.
     ///
     /// # Errors
     /// See [`SessionFileError`].
-    pub fn store(&self, session: &StoredSession) -> Result<(), SessionFileError> {
-        let written = whole_file::replace(&self.path, &encode(session));
+    pub fn store(&self, login: &StoredSession) -> Result<(), SessionFileError> {
+        let written = whole_file::replace(&self.path, &encode(login));
         Ok(written.map_err(FileError::at("write", &self.path))?)
     }
 }
 
-fn encode(session: &StoredSession) -> Vec<u8> {
+fn encode(login: &StoredSession) -> Vec<u8> {
     let mut entries = vec![
-        ("seen", Item::from(session.seen.as_bytes())),
-        ("user", session.user.to_string().into()),
+        ("seen", Item::from(login.seen.as_bytes())),
+        ("user", login.user.to_string().into()),
     ];
-    if !session.others.is_empty() {
-        let others = session.others.iter();
-        let others = others.map(|(user, seen)| {
+    if !login.earlier_users.is_empty() {
+        let users = login.earlier_users.iter();
+        let users = users.map(|(user, seen)| {
             Item::List(vec![user.to_string().into(), Item::from(seen.as_bytes())])
         });
-        entries.push(("others", Item::List(others.collect())));
+        entries.push(("others", Item::List(users.collect())));
     }
-    let token = session.token.as_ref();
+    let token = login.token.as_ref();
     entries.extend(token.map(|token| ("token", Item::from(token.as_bytes()))));
     Item::dictionary(entries).encode()
 }
@@ -118,22 +118,22 @@ fn decode(bytes: &[u8]) -> Option<StoredSession> {
         None => None,
         Some(token) => Some(Token::new(token.bytes()?)?),
     };
-    let others = entries.value("others").map(|others| {
-        let others = others.list()?.iter();
-        others.map(other).collect::<Option<Vec<_>>>()
+    let earlier_users = entries.value("others").map(|list| {
+        let users = list.list()?.iter();
+        users.map(read_earlier_user).collect::<Option<Vec<_>>>()
     });
     Some(StoredSession {
         user: entries.value("user")?.text()?.parse().ok()?,
         token,
         seen: Seen::new(entries.value("seen")?.bytes()?.to_vec())?,
-        others: match others {
+        earlier_users: match earlier_users {
             None => Vec::new(),
-            Some(others) => others?,
+            Some(users) => users?,
         },
     })
 }
 
-fn other(value: &Value<'_>) -> Option<(Label, Seen)> {
+fn read_earlier_user(value: &Value<'_>) -> Option<(Label, Seen)> {
     match value.list()? {
         [user, seen] => Some((
             user.text()?.parse().ok()?,
@@ -149,45 +149,45 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn it_is_found_again_and_private() {
+    fn a_stored_login_is_loaded_again_and_its_file_is_private() {
         let folder = tempfile::tempdir().unwrap();
         let file = SessionFile::new(folder.path());
         assert_eq!(file.load().unwrap(), None);
-        let mut session = StoredSession {
+        let mut login = StoredSession {
             user: "nik~00ab12ff".parse().unwrap(),
             token: Token::new(b"secret"),
             seen: Seen::new(vec![1, 2]).unwrap(),
-            others: vec![("uma".parse().unwrap(), Seen::new(vec![3]).unwrap())],
+            earlier_users: vec![("uma".parse().unwrap(), Seen::new(vec![3]).unwrap())],
         };
-        file.store(&session).unwrap();
-        assert_eq!(file.load().unwrap().as_ref(), Some(&session));
-        session.token = None;
-        file.store(&session).unwrap();
-        assert_eq!(file.load().unwrap(), Some(session));
+        file.store(&login).unwrap();
+        assert_eq!(file.load().unwrap().as_ref(), Some(&login));
+        login.token = None;
+        file.store(&login).unwrap();
+        assert_eq!(file.load().unwrap(), Some(login));
         let mode = file.path.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(folder.path().read_dir().unwrap().count(), 1);
     }
 
     #[test]
-    fn what_each_user_has_seen_outlives_other_users() {
+    fn what_each_user_has_seen_is_kept_over_logins_of_others() {
         let label = |name: &str| name.parse::<Label>().unwrap();
         let token = || Token::new(b"secret").unwrap();
-        let mut session = StoredSession::begin(label("nik"), token(), None);
-        assert_eq!(session.seen, Seen::default());
-        session.seen = Seen::new(vec![1]).unwrap();
-        let uma = StoredSession::begin(label("uma"), token(), Some(session));
+        let mut login = StoredSession::begin(label("nik"), token(), None);
+        assert_eq!(login.seen, Seen::default());
+        login.seen = Seen::new(vec![1]).unwrap();
+        let uma = StoredSession::begin(label("uma"), token(), Some(login));
         assert_eq!(uma.seen, Seen::default());
         let mut nik = StoredSession::begin(label("nik"), token(), Some(uma));
         assert_eq!(nik.seen, Seen::new(vec![1]).unwrap());
-        for number in 0..2 * MOST_OTHERS {
+        for number in 0..2 * MAX_EARLIER_USERS {
             nik = StoredSession::begin(label(&format!("user{number}")), token(), Some(nik));
         }
-        assert_eq!(nik.others.len(), MOST_OTHERS);
+        assert_eq!(nik.earlier_users.len(), MAX_EARLIER_USERS);
     }
 
     #[test]
-    fn a_damaged_one_is_told_of_and_left() {
+    fn a_damaged_file_is_reported_and_not_changed() {
         let folder = tempfile::tempdir().unwrap();
         let file = SessionFile::new(folder.path());
         for bytes in [
