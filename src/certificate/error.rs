@@ -6,8 +6,8 @@ pub enum CertificateError {
     /// The text is not PEM, or it ends early.
     #[error("it is not PEM text, or it was cut off")]
     NotPem,
-    /// The text does not hold exactly one certificate and one key.
-    #[error("it does not hold exactly one certificate and one private key")]
+    /// The text does not contain exactly one certificate and one key.
+    #[error("it does not contain exactly one certificate and one private key")]
     WrongSections,
     /// The certificate does not belong to an authority of this kind, or it was changed.
     #[error("its certificate is damaged, or was not made by pieceful")]

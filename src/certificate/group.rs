@@ -103,7 +103,10 @@ pub enum MemberError {
     #[error("it is signed by a cluster of trackers, not by the group")]
     Cluster,
     /// Another authority has signed it. The text is that authority's name, if it is safe to print.
-    #[error("it is signed by another authority ({})", .0.as_deref().unwrap_or("of no readable name"))]
+    #[error(
+        "it is signed by another authority ({})",
+        .0.as_deref().unwrap_or("of no readable name")
+    )]
     OtherAuthority(Option<String>),
     /// It names the group's authority, but that has not signed these bytes.
     #[error("it names the group's authority, but that has not signed it")]
@@ -115,7 +118,10 @@ pub enum MemberError {
     #[error("it expired on {0}")]
     Expired(Date),
     /// It may not be used by this side of a connection.
-    #[error("it is not meant for a {}", match .0 { Use::Client => "client", Use::Server => "server" })]
+    #[error(
+        "it is not meant for a {}",
+        match .0 { Use::Client => "client", Use::Server => "server" }
+    )]
     WrongUse(Use),
     /// It belongs to another key.
     #[error("it belongs to another key")]

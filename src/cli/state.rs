@@ -1,13 +1,13 @@
 //! Which folder a tracker or peer keeps its state in.
 
 use super::exit::{Exit, Refused};
-use crate::storage::{FolderError, StateFolder, StateKind};
+use crate::storage::{StateFolder, StateFolderError, StateKind};
 use std::path::PathBuf;
 
 /// Opens the folder that an option names, else the one of `port`, else, with port 0, a temporary one.
 ///
 /// # Errors
-/// See [`FolderError`]; [`FolderError::NoHome`] is wrong usage.
+/// See [`StateFolderError`]; [`StateFolderError::NoHome`] is wrong usage.
 pub(super) fn open(
     kind: StateKind,
     named: Option<PathBuf>,
@@ -19,7 +19,7 @@ pub(super) fn open(
         (None, port) => default(kind, port).and_then(|path| StateFolder::open(&path)),
     };
     opened.map_err(|error| match &error {
-        FolderError::NoHome(_) => (error.to_string(), Exit::Usage),
+        StateFolderError::NoHome(_) => (error.to_string(), Exit::Usage),
         _ => (error.to_string(), Exit::Failure),
     })
 }
@@ -27,8 +27,8 @@ pub(super) fn open(
 /// The folder of `port` unless an option names one.
 ///
 /// # Errors
-/// [`FolderError::NoHome`].
-pub(super) fn default(kind: StateKind, port: u16) -> Result<PathBuf, FolderError> {
+/// [`StateFolderError::NoHome`].
+pub(super) fn default(kind: StateKind, port: u16) -> Result<PathBuf, StateFolderError> {
     let (data, home) = (std::env::var_os("XDG_DATA_HOME"), std::env::var_os("HOME"));
     StateFolder::default_for(kind, port, data.as_deref(), home.as_deref())
 }

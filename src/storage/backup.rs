@@ -22,7 +22,10 @@ const MAX_RECORD_LENGTH: usize = (16 << 20) + 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// The file is not a backup, or has another format version.
-    #[error("{} is not a tracker's backup, or was made by another version of this program", .0.display())]
+    #[error(
+        "{} is not a tracker's backup, or was made by another version of this program",
+        .0.display()
+    )]
     Foreign(PathBuf),
     /// The file was cut off or changed.
     #[error("{} is damaged or was cut off: make another backup", .0.display())]

@@ -78,7 +78,7 @@ pub fn check_share(
 ) -> Result<CheckReport, StoreError> {
     let store = Store::open(FileLayout::all(info), path)?;
     let (info, lengths) = (store.info(), store.info().lengths());
-    let mut found = Findings {
+    let mut findings = Findings {
         good: PieceSet::empty(lengths),
         proven: BTreeSet::new(),
         faults: BTreeMap::new(),
@@ -88,7 +88,7 @@ pub fn check_share(
         let opened = store.open_file(index, Access::Read);
         match opened.and_then(|file| store.stamp(index, &file)) {
             Ok(_) => sound.push(index),
-            Err(error) => found.fault(index, error.into()),
+            Err(error) => findings.fault(index, error.into()),
         }
     }
     let with_sha1 = |index: &usize| {
@@ -99,38 +99,38 @@ pub fn check_share(
     let of_files = hashed.iter().filter_map(|index| info.files().get(*index));
     let of_files: u64 = of_files.map(|file| file.length).sum();
     let total = lengths.total().saturating_add(of_files);
-    let found = Mutex::new(found);
+    let findings = Mutex::new(findings);
     let files = hashed.into_iter().map(HashJob::File);
     let jobs = files.chain(lengths.all_pieces().map(HashJob::Piece));
     let progress = |done| progress(done, total);
     hash_jobs(&store, jobs, threads, stop, &progress, |job, hashed| {
-        let mut found = lock(&found);
+        let mut findings = lock(&findings);
         match (job, hashed) {
             (HashJob::File(index), Ok(sha1)) => {
                 let file = info.files().get(index);
                 let expected = file.and_then(|file| file.sha1).unwrap_or(sha1);
                 if expected == sha1 {
-                    found.proven.insert(index);
+                    findings.proven.insert(index);
                 } else {
                     let fault = FileFault::Sha1 {
                         found: sha1,
                         expected,
                     };
-                    found.fault(index, fault);
+                    findings.fault(index, fault);
                 }
             }
-            (HashJob::File(index), Err(error)) => found.fault(index, error.into()),
+            (HashJob::File(index), Err(error)) => findings.fault(index, error.into()),
             (HashJob::Piece(piece), Ok(sha1)) if sha1 == info.piece_hash(piece) => {
-                found.good.insert(piece);
+                findings.good.insert(piece);
             }
             // The file that could not be read is reported anyway.
             (HashJob::Piece(_), _) => {}
         }
         Ok(())
     })?;
-    let mut found = recover(found.into_inner());
-    found.blame_pieces(&store);
-    let Findings { good, faults, .. } = found;
+    let mut findings = recover(findings.into_inner());
+    findings.blame_pieces(&store);
+    let Findings { good, faults, .. } = findings;
     let faults = faults.into_iter();
     let faults = faults.map(|(index, fault)| (store.file_path(index), fault));
     Ok(CheckReport {
@@ -218,17 +218,17 @@ mod tests {
             .open(top.join("sub/big"))
             .unwrap();
         big.write_all_at(b"\xff", 600_000).unwrap();
-        let found = faults(&sample);
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0].0, "sub/big");
-        assert!(found[0].1.starts_with("SHA-1 "), "{found:?}");
+        let findings = faults(&sample);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].0, "sub/big");
+        assert!(findings[0].1.starts_with("SHA-1 "), "{findings:?}");
         big.set_len(700_000).unwrap();
         std::fs::remove_file(top.join("empty")).unwrap();
-        let found = faults(&sample);
-        let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+        let findings = faults(&sample);
+        let names: Vec<&str> = findings.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["empty", "sub/big"]);
-        assert!(found[0].1.ends_with("is missing"), "{found:?}");
-        assert!(found[1].1.contains("700000 bytes where"), "{found:?}");
+        assert!(findings[0].1.ends_with("is missing"), "{findings:?}");
+        assert!(findings[1].1.contains("700000 bytes where"), "{findings:?}");
     }
 
     #[test]

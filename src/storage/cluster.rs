@@ -27,10 +27,18 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
     /// The file does not exist: tracker 1 has not made it, or it was not copied to this machine.
-    #[error("there is no {}: tracker 1 makes it at its first start; copy it here from tracker 1 with mode 0600 (scp -p), or name another path with --cluster", .0.display())]
+    #[error(
+        "there is no {}: tracker 1 makes it at its first start; copy it here from tracker 1 with \
+         mode 0600 (scp -p), or name another path with --cluster",
+        .0.display()
+    )]
     Missing(PathBuf),
     /// Other users of this machine may read or write the file.
-    #[error("other users can access {} (mode {mode:04o}), and whoever has read it can act as a tracker; if nobody has, run chmod 600 on it", .path.display())]
+    #[error(
+        "other users can access {} (mode {mode:04o}), and anyone who has read it can act as a \
+         tracker: if you are sure that no one has, run chmod 600 on it",
+        .path.display()
+    )]
     Exposed {
         /// The file.
         path: PathBuf,
@@ -38,7 +46,11 @@ pub enum ClusterError {
         mode: u32,
     },
     /// The file has other contents, or was changed.
-    #[error("{} cannot be used: {source}; copy it again from another tracker (or, for a new cluster with a new fingerprint for all its users, move it away and start tracker 1)", .path.display())]
+    #[error(
+        "{} cannot be used: {source}; copy it again from another tracker (or, for a new cluster \
+         with a new fingerprint for all its users, move it away and start tracker 1)",
+        .path.display()
+    )]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -130,18 +130,18 @@ fn hash_all(
     let jobs = files.chain(lengths.all_pieces().map(HashJob::Piece));
     let threads = processors();
     let progress = |done| progress(done, total);
-    hash_jobs(store, jobs, threads, stop, &progress, |job, found| {
-        let found = found?;
+    hash_jobs(store, jobs, threads, stop, &progress, |job, hash| {
+        let hash = hash?;
         let mut hashes = lock(&hashes);
         match job {
             HashJob::File(index) => {
                 if let Some(sha1) = hashes.files.get_mut(index) {
-                    *sha1 = Some(found);
+                    *sha1 = Some(hash);
                 }
             }
             HashJob::Piece(piece) => {
                 if let Some(sha1) = hashes.pieces.get_mut(piece.index()) {
-                    *sha1 = found;
+                    *sha1 = hash;
                 }
             }
         }
@@ -237,7 +237,7 @@ mod tests {
             assert_eq!(file.attributes.executable, *name == "b/d");
         }
         assert!(info.private() && info.name().as_str() == "set");
-        // A link, or a path that ends in `..`, makes no difference except for the name.
+        // A link changes only the name. A path that ends in `..` changes nothing.
         symlink(&top, temporary.path().join("link")).unwrap();
         let linked = make(&temporary.path().join("link"), &options).unwrap();
         assert_eq!(linked.files(), info.files());

@@ -17,13 +17,16 @@ pub enum CreateError {
         source: io::Error,
     },
     /// A symbolic link inside the folder.
-    #[error("{} is a symbolic link, which cannot be shared: put the file itself there", .0.display())]
+    #[error(
+        "{} is a symbolic link, which cannot be shared: put the file itself there",
+        .0.display()
+    )]
     Symlink(PathBuf),
     /// A device, a pipe or a socket.
     #[error("{} is neither a file nor a folder", .0.display())]
     Special(PathBuf),
     /// A folder without any file.
-    #[error("{} holds no files", .0.display())]
+    #[error("{} contains no files", .0.display())]
     Empty(PathBuf),
     /// The name is not UTF-8.
     #[error("the name of {} is not UTF-8: rename it", .0.display())]
@@ -43,7 +46,11 @@ pub enum CreateError {
     #[error("{0}: choose another piece length")]
     Lengths(LengthsError),
     /// The `.torrent` would be larger than programs accept.
-    #[error("{} makes a torrent larger than {MAX_METAINFO} bytes: choose longer pieces or share it in parts", .0.display())]
+    #[error(
+        "{} makes a torrent larger than {MAX_METAINFO} bytes: choose longer pieces or share it in \
+         parts",
+        .0.display()
+    )]
     TooLarge(PathBuf),
     /// The torrent would be refused for another reason.
     #[error("cannot share {}: {source}", .path.display())]

@@ -170,7 +170,7 @@ impl Database {
     /// Makes a database from a backup, with a new origin. The folder must not have a database.
     ///
     /// # Errors
-    /// See [`RestoreError`]. What was in the folder is not changed.
+    /// See [`RestoreError`]. Existing files in the folder are not changed.
     pub fn restore(folder: &Path, backup: &Path) -> Result<(), RestoreError> {
         let path = folder.join(DATABASE_FILE);
         if path.symlink_metadata().is_ok() {

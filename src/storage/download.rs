@@ -171,7 +171,6 @@ impl Download {
     /// # Errors
     /// When there is a folder where the share has a file, or a link where it has either; when the
     /// copy cannot be written; or [`StoreError::Stopped`].
-    /// be written, or [`StoreError::Stopped`].
     pub fn copy_replaced(&self, stop: &AtomicBool) -> Result<(), StoreError> {
         let layout = FileLayout::all(Arc::clone(self.store.info()));
         let old = Store::open(layout, &self.parent.path().join(&self.name))?;
@@ -196,7 +195,9 @@ impl Download {
                 let chunk = buffer.get_mut(..length).unwrap_or_default();
                 if let Err(error) = old.read(offset, chunk) {
                     // The file changed while it was copied. This piece is fetched instead.
-                    log::warn!("a piece is not copied: {error}");
+                    log::warn!(
+                        "cannot copy a piece of the replaced files, so it is fetched: {error}"
+                    );
                     break;
                 }
                 self.write(offset, &[chunk])?;
@@ -239,19 +240,19 @@ impl Download {
             parts_file.remove(parent)?;
         }
         let path = parent.path().join(name);
-        let left = match &self.mode {
+        let replaced = match &self.mode {
             Mode::Extend(in_place) => {
                 extend::move_files(store, in_place, parent, partial)?;
                 store.set_finished(in_place.root().renamed_to(path.clone())?);
                 return Ok(path);
             }
-            Mode::Replace(others)
+            Mode::Replace(extra_files)
                 if parent
                     .entry(name)?
                     .is_some_and(|entry| has_layout(&entry, layout)) =>
             {
-                let left = rename_over(parent, partial, name, layout)?;
-                left.map(|left| (parent.path().join(left), *others))
+                let old = rename_over(parent, partial, name, layout)?;
+                old.map(|old| (parent.path().join(old), *extra_files))
             }
             Mode::New | Mode::Replace(_) => {
                 rename_new((parent, partial), (parent, name), layout)?;
@@ -260,8 +261,8 @@ impl Download {
         };
         store.set_finished(store.root().renamed_to(path.clone())?);
         parent.sync()?;
-        if let Some((left, others)) = left {
-            remove_old_folder(&left, &path, others);
+        if let Some((old, extra_files)) = replaced {
+            remove_old_folder(&old, &path, extra_files);
         }
         Ok(path)
     }
@@ -281,9 +282,9 @@ impl Download {
         let is_extended = matches!(self.mode, Mode::Extend(_));
         let parts_file = self.needed_parts_file().filter(|_| !is_extended);
         if self.is_new
-            && let Err(left) = self.remove(parts_file)
+            && let Err(error) = self.remove(parts_file)
         {
-            log::warn!("{left}");
+            log::warn!("{error}");
         }
     }
 

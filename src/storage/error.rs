@@ -19,7 +19,10 @@ pub enum StoreError {
         free: u64,
     },
     /// The disk or the user's quota is full.
-    #[error("cannot {action} {}: the disk or the quota is full ({source}): make room and try again", .path.display())]
+    #[error(
+        "cannot {action} {}: the disk or the quota is full ({source}): make room and try again",
+        .path.display()
+    )]
     DiskFull {
         /// The operation, as a verb.
         action: &'static str,
@@ -29,7 +32,10 @@ pub enum StoreError {
         source: io::Error,
     },
     /// There is no permission, or the file system is read-only.
-    #[error("cannot {action} {}: {source}: change its permissions or choose another folder", .path.display())]
+    #[error(
+        "cannot {action} {}: {source}: change its permissions or choose another folder",
+        .path.display()
+    )]
     Denied {
         /// The operation, as a verb.
         action: &'static str,
@@ -45,14 +51,24 @@ pub enum StoreError {
     #[error("{} is in use by another download: let that one end or cancel it", .0.display())]
     InUse(PathBuf),
     /// A partial file of another length, or a hard link: this download did not make it.
-    #[error("{} does not belong to this download: move it away or choose another destination", .0.display())]
+    #[error(
+        "{} does not belong to this download: move it away or choose another destination",
+        .0.display()
+    )]
     Foreign(PathBuf),
     /// Two files of the share are the same file on this file system, for example because it ignores
     /// the difference between upper and lower case.
-    #[error("{} and another file of the share cannot both exist on this file system: choose another destination", .0.display())]
+    #[error(
+        "{} and another file of the share cannot both exist on this file system: choose another \
+         destination",
+        .0.display()
+    )]
     SameFile(PathBuf),
     /// A symbolic link inside a share or instead of a partial file. Links are not followed.
-    #[error("{} is a symbolic link, which is not followed: put the file or folder itself there", .0.display())]
+    #[error(
+        "{} is a symbolic link, which is not followed: put the file or folder itself there",
+        .0.display()
+    )]
     Symlink(PathBuf),
     /// It is not a regular file.
     #[error("{} is not a regular file", .0.display())]
@@ -64,7 +80,10 @@ pub enum StoreError {
     #[error("{} is missing", .0.display())]
     Missing(PathBuf),
     /// A file does not have the length that the torrent says.
-    #[error("{} has {found} bytes where the torrent says {expected}: it was changed", .path.display())]
+    #[error(
+        "{} has {found} bytes where the torrent says {expected}: it was changed",
+        .path.display()
+    )]
     Length {
         /// The file.
         path: PathBuf,
@@ -74,7 +93,11 @@ pub enum StoreError {
         expected: u64,
     },
     /// A file or folder that was complete has changed.
-    #[error("{} was changed after it was complete, so it is not served: put the old content back, share it as a new share, or move it away and download it again", .0.display())]
+    #[error(
+        "{} was changed after it was complete, so it is not served: put the old content back, \
+         share it as a new share, or move it away and download it again",
+        .0.display()
+    )]
     Changed(PathBuf),
     /// A file ended during a read: someone truncated it while it was shared.
     #[error("{} ends early: it was changed while it was shared", .0.display())]

@@ -16,7 +16,7 @@ use std::sync::atomic::AtomicBool;
 
 /// Copies the bytes that the parts file has of a new file into it. If they are wrong, their piece
 /// does not verify, like any other bytes of a partial file.
-pub(super) fn fill(store: &Store, index: usize, parts: &PartsFile) -> Result<(), StoreError> {
+pub(super) fn fill(store: &Store, index: usize, parts_file: &PartsFile) -> Result<(), StoreError> {
     let Some(entry) = store.info().files().get(index) else {
         return Ok(());
     };
@@ -27,7 +27,7 @@ pub(super) fn fill(store: &Store, index: usize, parts: &PartsFile) -> Result<(),
     let tail = end.saturating_sub(1) / piece_length * piece_length;
     let file = store.open_file(index, Access::Write)?;
     for (from, to) in [(start, end.min(head)), (tail.max(head), end)] {
-        let copied = parts.copy(from, to, &file, start);
+        let copied = parts_file.copy(from, to, &file, start);
         copied.map_err(|error| StoreError::io("copy to", &store.file_path(index), error))?;
     }
     Ok(())
@@ -51,8 +51,8 @@ pub(super) fn check(store: &Store, good: &PieceSet) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Moves the fetched files from the partial folder `partial` next to the files in place, and removes
-/// `partial`.
+/// Moves the fetched files from the partial folder next to the files in place, and removes the
+/// partial folder.
 pub(super) fn move_files(
     store: &Store,
     in_place: &InPlace,

@@ -36,9 +36,12 @@ pub enum StateKind {
 
 /// Why a state folder cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum FolderError {
+pub enum StateFolderError {
     /// Another process uses the folder.
-    #[error("{} is in use by another process: stop that one or choose another folder", .0.display())]
+    #[error(
+        "{} is in use by another process: stop that one or choose another folder",
+        .0.display()
+    )]
     InUse(PathBuf),
     /// The folder cannot be made, opened or locked.
     #[error(transparent)]
@@ -54,7 +57,7 @@ impl StateFolder {
     ///
     /// # Errors
     /// When another process uses the folder, or it cannot be made, opened or locked.
-    pub fn open(path: &Path) -> Result<Self, FolderError> {
+    pub fn open(path: &Path) -> Result<Self, StateFolderError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
         made.map_err(FileError::at(USE_FOLDER, path))?;
         Self::lock(path.to_owned(), None)
@@ -64,7 +67,7 @@ impl StateFolder {
     ///
     /// # Errors
     /// When the folder cannot be made.
-    pub fn temporary() -> Result<Self, FolderError> {
+    pub fn temporary() -> Result<Self, StateFolderError> {
         let temporary = tempfile::Builder::new()
             .prefix("pieceful-")
             .permissions(Permissions::from_mode(0o700))
@@ -79,13 +82,12 @@ impl StateFolder {
     ///
     /// # Errors
     /// When neither variable is usable. The error names the option that sets the folder.
-    /// When neither is set; the error names the option.
     pub fn default_for(
         kind: StateKind,
         port: u16,
         xdg_data_home: Option<&OsStr>,
         home: Option<&OsStr>,
-    ) -> Result<PathBuf, FolderError> {
+    ) -> Result<PathBuf, StateFolderError> {
         let usable =
             |value: Option<&OsStr>| value.map(PathBuf::from).filter(|path| path.is_absolute());
         let data = usable(xdg_data_home);
@@ -94,7 +96,7 @@ impl StateFolder {
             StateKind::Peer => ("peer", "--dir"),
             StateKind::Tracker => ("tracker", "--data"),
         };
-        let data = data.ok_or(FolderError::NoHome(option))?;
+        let data = data.ok_or(StateFolderError::NoHome(option))?;
         Ok(data.join("pieceful").join(format!("{kind_name}-{port}")))
     }
 
@@ -103,7 +105,7 @@ impl StateFolder {
         &self.path
     }
 
-    fn lock(path: PathBuf, temporary: Option<TempDir>) -> Result<Self, FolderError> {
+    fn lock(path: PathBuf, temporary: Option<TempDir>) -> Result<Self, StateFolderError> {
         let file = path.join("lock");
         let lock = File::options()
             .write(true)
@@ -119,7 +121,7 @@ impl StateFolder {
                 _lock: lock,
                 _temporary: temporary,
             }),
-            Err(TryLockError::WouldBlock) => Err(FolderError::InUse(path)),
+            Err(TryLockError::WouldBlock) => Err(StateFolderError::InUse(path)),
             Err(TryLockError::Error(error)) => Err(FileError::at(USE_FOLDER, &file)(error).into()),
         }
     }
@@ -137,7 +139,7 @@ mod tests {
         let mode = path.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
         let second = StateFolder::open(&path).unwrap_err();
-        assert!(matches!(&second, FolderError::InUse(used) if *used == path));
+        assert!(matches!(&second, StateFolderError::InUse(used) if *used == path));
         assert!(second.to_string().contains("a/b is in use"));
         drop(folder);
         StateFolder::open(&path).unwrap();
@@ -145,11 +147,11 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         assert!(matches!(
             StateFolder::open(&file),
-            Err(FolderError::Io { .. })
+            Err(StateFolderError::Io { .. })
         ));
         assert!(matches!(
             StateFolder::open(&file.join("x")),
-            Err(FolderError::Io { .. })
+            Err(StateFolderError::Io { .. })
         ));
     }
 
@@ -177,10 +179,10 @@ mod tests {
         }
         assert!(matches!(
             peer(None, os("")),
-            Err(FolderError::NoHome("--dir"))
+            Err(StateFolderError::NoHome("--dir"))
         ));
         let tracker = StateFolder::default_for(StateKind::Tracker, 5000, None, None);
-        assert!(matches!(tracker, Err(FolderError::NoHome("--data"))));
+        assert!(matches!(tracker, Err(StateFolderError::NoHome("--data"))));
         let tracker = StateFolder::default_for(StateKind::Tracker, 5000, os("/x"), None);
         assert_eq!(tracker.unwrap(), Path::new("/x/pieceful/tracker-5000"));
     }

@@ -21,7 +21,11 @@ pub struct KnownCluster {
 #[derive(Debug, thiserror::Error)]
 pub enum KnownClusterError {
     /// The file has other contents.
-    #[error("{} does not contain a fingerprint (sha256: and 64 hex digits): correct it, or remove it to trust the next tracker", .0.display())]
+    #[error(
+        "{} does not contain a fingerprint (sha256: and 64 hex digits): correct it, or remove it \
+         to trust the next tracker",
+        .0.display()
+    )]
     Damaged(PathBuf),
     /// The file cannot be read or written.
     #[error(transparent)]

@@ -18,7 +18,7 @@ pub struct FileLayout {
 pub(super) enum FileKind {
     /// In the file itself.
     Wanted,
-    /// In the parts file, and only those that needed pieces hold.
+    /// In the parts file, and only the bytes of needed pieces.
     LeftOut,
     /// Nowhere: they are zeros (BEP 47 `p`).
     Padding,

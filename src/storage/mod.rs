@@ -76,7 +76,7 @@ pub use download::{Download, Mode};
 pub use error::StoreError;
 pub use file_error::FileError;
 pub use file_hashes::{BadFile, FileHashes, Fresh};
-pub use folder::{FolderError, StateFolder, StateKind};
+pub use folder::{StateFolder, StateFolderError, StateKind};
 pub use in_place::InPlace;
 pub use known_cluster::{KnownCluster, KnownClusterError};
 pub use layout::FileLayout;

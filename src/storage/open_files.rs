@@ -2,7 +2,7 @@
 //!
 //! A share may have more files than a process may have descriptors, and a process may have many
 //! shares. Files are opened and closed without the lock. A file stays open after its eviction while
-//! a caller still use_count it.
+//! a caller still uses it.
 
 use super::StoreError;
 use std::collections::BTreeMap;

@@ -53,7 +53,7 @@ fn check_existing(store: &Store, index: usize, file: &File) -> Result<Metadata, 
 }
 
 /// Sets the executable bits of the files, and syncs the files and their folders.
-pub(super) fn sync_files(store: &Store, parts: Option<&PartsFile>) -> Result<(), StoreError> {
+pub(super) fn sync_files(store: &Store, parts_file: Option<&PartsFile>) -> Result<(), StoreError> {
     let many = store.fetched_files().count() >= SYNC_TOGETHER_FROM;
     for index in store.fetched_files() {
         let file = store.open_file(index, Access::Write)?;
@@ -69,9 +69,9 @@ pub(super) fn sync_files(store: &Store, parts: Option<&PartsFile>) -> Result<(),
             synced.map_err(|error| StoreError::io("sync", &path(), error))?;
         }
     }
-    if let Some(parts) = parts {
-        let synced = parts.file().sync_all();
-        synced.map_err(|error| StoreError::io("sync", parts.path(), error))?;
+    if let Some(parts_file) = parts_file {
+        let synced = parts_file.file().sync_all();
+        synced.map_err(|error| StoreError::io("sync", parts_file.path(), error))?;
     }
     let Some(folder) = store.root().folder() else {
         return Ok(());

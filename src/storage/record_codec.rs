@@ -15,7 +15,10 @@ const VERSION: i64 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The file is cut off, changed, or not a record.
-    #[error("{} is damaged ({what}) and is not used: remove it, and add the share or download again", .path.display())]
+    #[error(
+        "{} is damaged ({what}) and is not used: remove it, and add the share or download again",
+        .path.display()
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -23,7 +26,11 @@ pub enum RecordError {
         what: String,
     },
     /// Another version of this program wrote the record.
-    #[error("{} has version {version}, but this program reads version {VERSION}: use the program that wrote it", .path.display())]
+    #[error(
+        "{} has version {version}, but this program reads version {VERSION}: use the program that \
+         wrote it",
+        .path.display()
+    )]
     Version {
         /// The file.
         path: PathBuf,
@@ -32,7 +39,11 @@ pub enum RecordError {
     },
     /// An undamaged file with the wrong name, or one that does not match the `.torrent` file of its
     /// share.
-    #[error("{} does not belong to the torrent that its name says and is not used: remove it, and add the share or download again", .0.display())]
+    #[error(
+        "{} does not belong to the torrent that its name says and is not used: remove it, and add \
+         the share or download again",
+        .0.display()
+    )]
     Mismatch(PathBuf),
     /// An update of a record that does not exist.
     #[error("there is no record of {0}")]

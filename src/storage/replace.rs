@@ -31,13 +31,13 @@ pub fn remove_replaced(info: &Info, destination: &Place, extra_files: Others) {
 
 /// Removes a replaced folder. Only logs an error, because the download itself is complete.
 pub(super) fn remove_old_folder(old: &Path, new: &Path, extra_files: Others) {
-    let kept = match extra_files {
+    let moved = match extra_files {
         Others::Removed => Ok(()),
         Others::Kept => move_extra_files(old, new),
     };
-    if let Err(error) = kept.and_then(|()| std::fs::remove_dir_all(old)) {
+    if let Err(error) = moved.and_then(|()| std::fs::remove_dir_all(old)) {
         log::warn!(
-            "{}, which was replaced, cannot be removed: {error}",
+            "cannot remove the replaced folder {}: {error}",
             old.display()
         );
     }

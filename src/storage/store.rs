@@ -38,7 +38,7 @@ pub struct Store {
     /// Files of a download that are already under the final name.
     in_place: Option<Arc<InPlace>>,
     /// `None` if no needed piece contains bytes of unwanted files, or if the parts file is missing.
-    parts: Option<Arc<PartsFile>>,
+    parts_file: Option<Arc<PartsFile>>,
     /// The stamp that each file had when it was verified. The parts file is last.
     sealed: OnceLock<Vec<Option<Stamp>>>,
     open_files: OpenFiles,
@@ -72,8 +72,8 @@ impl Store {
     pub fn open(layout: FileLayout, path: &Path) -> Result<Self, StoreError> {
         let root = Root::open(layout.info().layout(), path)?;
         let mixed = layout.is_mixed().then(|| layout.info());
-        let parts = mixed.and_then(|info| PartsFile::of_share(info, path));
-        let store = Self::of_download(layout, root, None, parts.map(Arc::new));
+        let parts_file = mixed.and_then(|info| PartsFile::of_share(info, path));
+        let store = Self::of_download(layout, root, None, parts_file.map(Arc::new));
         let access = Access::Read;
         Ok(Self { access, ..store })
     }
@@ -83,7 +83,7 @@ impl Store {
         layout: FileLayout,
         root: Root,
         in_place: Option<Arc<InPlace>>,
-        parts: Option<Arc<PartsFile>>,
+        parts_file: Option<Arc<PartsFile>>,
     ) -> Self {
         Self {
             layout,
@@ -91,7 +91,7 @@ impl Store {
             finished: OnceLock::new(),
             access: Access::Write,
             in_place,
-            parts,
+            parts_file,
             sealed: OnceLock::new(),
             open_files: OpenFiles::new(),
         }
@@ -124,8 +124,10 @@ impl Store {
     /// The current path of file `index` of [`Info::files`]. For an unwanted file, the path of the
     /// parts file.
     pub fn file_path(&self, index: usize) -> PathBuf {
-        match &self.parts {
-            Some(parts) if self.layout.kind(index) == FileKind::LeftOut => parts.path().to_owned(),
+        match &self.parts_file {
+            Some(parts_file) if self.layout.kind(index) == FileKind::LeftOut => {
+                parts_file.path().to_owned()
+            }
             _ => self.root_of(index).file_path(self.layout.path(index)),
         }
     }
@@ -158,7 +160,6 @@ impl Store {
     /// # Errors
     /// When the share does not have these bytes. An item is an error when its file cannot be
     /// opened.
-    /// When the share does not have these bytes; each item, when its file cannot be opened.
     pub fn spans(
         &self,
         offset: u64,
@@ -209,9 +210,9 @@ impl Store {
         if end < files {
             return Ok(Some(end));
         }
-        if let Some(parts) = &self.parts {
-            let path = || parts.path().to_owned();
-            stamps.push(Stamp::of(&metadata(parts.file(), path)?));
+        if let Some(parts_file) = &self.parts_file {
+            let path = || parts_file.path().to_owned();
+            stamps.push(Stamp::of(&metadata(parts_file.file(), path)?));
         }
         Ok(None)
     }
@@ -231,7 +232,7 @@ impl Store {
 
     /// Whether a piece cannot be read because the parts file is missing.
     pub fn lacks(&self, piece: PieceIndex) -> bool {
-        self.parts.is_none() && self.is_mixed(piece)
+        self.parts_file.is_none() && self.is_mixed(piece)
     }
 
     /// Whether a piece contains bytes of an unwanted file.
@@ -246,7 +247,7 @@ impl Store {
         let files = self.layout.count();
         let mut sealed = vec![None; files + 1];
         let indices = self.layout.wanted_files();
-        let indices = indices.chain(self.parts.iter().map(|_| files));
+        let indices = indices.chain(self.parts_file.iter().map(|_| files));
         for (index, stamp) in indices.zip(stamps) {
             if let Some(place) = sealed.get_mut(index) {
                 *place = Some(*stamp);
@@ -334,7 +335,7 @@ impl Store {
         self.in_place_stamp(index).is_some()
     }
 
-    /// Opens file `index`. The file is not one of those that the stores keep open.
+    /// Opens file `index` without adding it to the files that the stores keep open.
     pub(super) fn open_file(&self, index: usize, access: Access) -> Result<Arc<File>, StoreError> {
         let path = self.layout.path(index);
         let path = path.ok_or_else(|| StoreError::Missing(self.path().to_owned()))?;
@@ -350,8 +351,8 @@ impl Store {
         let index = segment.index;
         match segment.kind {
             FileKind::Padding => Ok(None),
-            FileKind::LeftOut => match &self.parts {
-                Some(parts) => Ok(Some(Arc::clone(parts.file()))),
+            FileKind::LeftOut => match &self.parts_file {
+                Some(parts_file) => Ok(Some(Arc::clone(parts_file.file()))),
                 None => Err(StoreError::Missing(self.file_path(index))),
             },
             FileKind::Wanted => {

@@ -1,5 +1,4 @@
-//! The file in which a tracker stores its swarms during a restart. The tracker defines its
-//! contents.
+//! The file that keeps a tracker's swarms over a restart. The tracker defines its contents.
 
 use super::whole_file;
 use nix::fcntl::OFlag;

@@ -27,16 +27,16 @@ pub fn verify(
     let good = Mutex::new(PieceSet::empty(store.info().lengths()));
     let warned = AtomicBool::new(false);
     let jobs = pieces.map(HashJob::Piece);
-    hash_jobs(store, jobs, threads, stop, progress, |job, found| {
-        match (job, found) {
-            (HashJob::Piece(piece), Ok(found)) if found == store.info().piece_hash(piece) => {
+    hash_jobs(store, jobs, threads, stop, progress, |job, hash| {
+        match (job, hash) {
+            (HashJob::Piece(piece), Ok(hash)) if hash == store.info().piece_hash(piece) => {
                 let mut good = lock(&good);
                 good.insert(piece);
             }
             (_, Ok(_)) => {}
             (_, Err(error)) => {
                 if !warned.swap(true, Ordering::Relaxed) {
-                    log::warn!("a piece does not count: {error}");
+                    log::warn!("cannot read a piece, so it counts as missing: {error}");
                 }
             }
         }
@@ -53,18 +53,18 @@ pub(super) enum HashJob {
     Piece(PieceIndex),
 }
 
-/// Hashes files and pieces on up to `threads` threads. Calls `found` with each SHA-1, or with the
+/// Hashes files and pieces on up to `threads` threads. Calls `on_hash` with each SHA-1, or with the
 /// error of reading. See [`verify`] for `progress`.
 ///
 /// # Errors
-/// The first error of `found`. [`StoreError::Stopped`] once `stop` is set.
+/// The first error of `on_hash`. [`StoreError::Stopped`] once `stop` is set.
 pub(super) fn hash_jobs(
     store: &Store,
     jobs: impl Iterator<Item = HashJob> + Send,
     threads: usize,
     stop: &AtomicBool,
     progress: &(dyn Fn(u64) + Sync),
-    found: impl Fn(HashJob, Result<Sha1, StoreError>) -> Result<(), StoreError> + Sync,
+    on_hash: impl Fn(HashJob, Result<Sha1, StoreError>) -> Result<(), StoreError> + Sync,
 ) -> Result<(), StoreError> {
     let lengths = store.info().lengths();
     let zeros = ZeroHashes::new(lengths.piece_length().into());
@@ -93,7 +93,7 @@ pub(super) fn hash_jobs(
         };
         match hashed {
             Err(StoreError::Stopped) => Err(StoreError::Stopped),
-            hashed => found(job, hashed),
+            hashed => on_hash(job, hashed),
         }
     })
 }

@@ -132,9 +132,9 @@ mod tests {
 
     #[test]
     fn entries_that_cannot_be_shared_are_refused_naming_their_path() {
-        type Make = fn(&Path);
-        type Check = fn(&CreateError) -> bool;
-        let table: [(&str, Make, Check); 6] = [
+        type Prepare = fn(&Path);
+        type Matches = fn(&CreateError) -> bool;
+        let table: [(&str, Prepare, Matches); 6] = [
             (
                 "a/link",
                 |path| symlink("/etc", path).unwrap(),
@@ -162,11 +162,11 @@ mod tests {
                 |error| matches!(error, CreateError::Unreadable { .. }),
             ),
         ];
-        for (name, make, expected) in table {
+        for (name, prepare, expected) in table {
             let temporary = tempfile::tempdir().unwrap();
             let folder = temporary.path().join("a");
             fs::create_dir(&folder).unwrap();
-            make(&temporary.path().join(name));
+            prepare(&temporary.path().join(name));
             let shared = if name == "nowhere" {
                 temporary.path().join(name)
             } else {

@@ -125,8 +125,8 @@ fn what_cannot_be_shared_is_refused_with_the_reason_and_leaves_nothing() {
     nix::unistd::mkfifo(&inner.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     for (path, says) in [
         (&missing, "missing"),
-        (&empty, "holds no files"),
-        (&folders, "holds no files"),
+        (&empty, "contains no files"),
+        (&folders, "contains no files"),
         (&linked, "symbolic link"),
         (&strange, "rename it"),
         (&bell, "rename it"),

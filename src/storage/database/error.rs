@@ -16,10 +16,18 @@ pub enum DatabaseError {
     #[error("{} is not a regular file: move it away or choose another folder", .0.display())]
     NotAFile(PathBuf),
     /// It is another kind of file, or its beginning is damaged.
-    #[error("{} is not a tracker's database, or its beginning is damaged; the file was not changed: restore it from a backup, or choose another folder", .0.display())]
+    #[error(
+        "{} is not a tracker's database, or its beginning is damaged; the file was not changed: \
+         restore it from a backup, or choose another folder",
+        .0.display()
+    )]
     Foreign(PathBuf),
     /// Another version of this program wrote it.
-    #[error("{} has format {format}, which this version does not know; the file was not changed: use the version that wrote it, or a newer one", .path.display())]
+    #[error(
+        "{} has format {format}, which this version does not know; the file was not changed: use \
+         the version that wrote it, or a newer one",
+        .path.display()
+    )]
     Format {
         /// The file.
         path: PathBuf,
@@ -27,7 +35,11 @@ pub enum DatabaseError {
         format: u32,
     },
     /// It was cut off or changed.
-    #[error("{} is damaged ({what}); the file was not changed: restore it from a backup, or move it away to start without accounts and groups", .path.display())]
+    #[error(
+        "{} is damaged ({what}); the file was not changed: restore it from a backup, or move it \
+         away to start without accounts and groups",
+        .path.display()
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -35,13 +47,20 @@ pub enum DatabaseError {
         what: String,
     },
     /// Another process has the file open.
-    #[error("{} is in use by another process: stop that one or choose another folder", .0.display())]
+    #[error(
+        "{} is in use by another process: stop that one or choose another folder",
+        .0.display()
+    )]
     InUse(PathBuf),
     /// The system provides no random numbers for a new database.
     #[error("cannot make {}: the system provides no random numbers", .0.display())]
     NoRandomness(PathBuf),
     /// An earlier write failed, so this write was not tried.
-    #[error("an earlier write to {} failed, so nothing more is written: check the disk, then start the tracker again", .0.display())]
+    #[error(
+        "an earlier write to {} failed, so nothing more is written: check the disk, then start \
+         the tracker again",
+        .0.display()
+    )]
     Failed(PathBuf),
     /// The file cannot be read or written.
     #[error(transparent)]
@@ -52,7 +71,11 @@ pub enum DatabaseError {
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// The folder already has a database.
-    #[error("{} exists: a restore needs a folder without a registry; to continue with this registry, leave --restore out", .0.display())]
+    #[error(
+        "{} exists: a restore needs a folder without a registry; to continue with this registry, \
+         leave --restore out",
+        .0.display()
+    )]
     Exists(PathBuf),
     /// The backup cannot be used.
     #[error(transparent)]

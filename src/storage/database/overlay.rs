@@ -7,7 +7,7 @@ use std::io;
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard};
 
-/// Bytes that are below_end in memory as one unit.
+/// Bytes that are kept in memory as one unit.
 const PAGE: usize = 4096;
 
 /// A backend whose changed pages are in memory. Other pages are read from the backend below.
@@ -81,8 +81,8 @@ impl<B: StorageBackend> StorageBackend for Overlay<B> {
         }
         let mut rest = out;
         for (page, within, count) in page_parts(offset, rest.len()) {
-            let (part, others) = rest.split_at_mut(count);
-            rest = others;
+            let (part, later) = rest.split_at_mut(count);
+            rest = later;
             let below;
             let bytes = match state.pages.get(&page) {
                 Some(bytes) => bytes,
@@ -122,8 +122,8 @@ impl<B: StorageBackend> StorageBackend for Overlay<B> {
         let mut state = self.state();
         let mut rest = data;
         for (page, within, count) in page_parts(offset, data.len()) {
-            let (part, others) = rest.split_at(count);
-            rest = others;
+            let (part, later) = rest.split_at(count);
+            rest = later;
             if !state.pages.contains_key(&page) {
                 let bytes = self.page(state.below_end, page)?;
                 state.pages.insert(page, bytes);

@@ -317,8 +317,8 @@ impl Disk {
     /// The bytes after a crash. Each write that was not synced is complete, missing or partial.
     fn crash(&self, random: &mut fastrand::Rng) -> Vec<u8> {
         let state = self.state();
-        let mut left = state.synced.clone();
-        left.resize(left.len().max(state.now.len()), 0);
+        let mut remaining = state.synced.clone();
+        remaining.resize(remaining.len().max(state.now.len()), 0);
         let mut written = state.written.clone();
         random.shuffle(&mut written);
         for (at, bytes) in written {
@@ -327,9 +327,9 @@ impl Disk {
                 1 => bytes.len(),
                 _ => random.usize(..=bytes.len()),
             };
-            left[at..at + count].copy_from_slice(&bytes[..count]);
+            remaining[at..at + count].copy_from_slice(&bytes[..count]);
         }
-        left
+        remaining
     }
 }
 
@@ -414,9 +414,9 @@ fn after_a_crash_acknowledged_commits_are_there_and_no_commit_is_partial() {
         }
         let failed = database.commit(Batch::new()).unwrap_err();
         assert!(matches!(failed, DatabaseError::Failed(_)), "{failed}");
-        let left = Disk::holding(disk.crash(&mut random));
+        let remaining = Disk::holding(disk.crash(&mut random));
         drop(database);
-        let stored = load_contents(&open_backend(left, true).unwrap()).unwrap();
+        let stored = load_contents(&open_backend(remaining, true).unwrap()).unwrap();
         let found: Rows = stored.rows.into_iter().collect();
         assert!(found == acknowledged || found == tried, "{seed}");
         assert_eq!(stored.origin, [1; 16]);
@@ -448,8 +448,8 @@ fn after_a_failed_write_every_commit_fails_even_if_the_disk_recovers() {
             .unwrap_err();
         assert!(matches!(error, DatabaseError::Failed(_)), "{error}");
     }
-    let left = Disk::holding(disk.state().synced.clone());
+    let remaining = Disk::holding(disk.state().synced.clone());
     drop(database);
-    let stored = load_contents(&open_backend(left, true).unwrap()).unwrap();
+    let stored = load_contents(&open_backend(remaining, true).unwrap()).unwrap();
     assert_eq!(stored.rows, [(id(1), b"one".to_vec())]);
 }

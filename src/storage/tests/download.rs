@@ -25,9 +25,9 @@ fn existing_entries_are_refused_and_not_changed() {
     let open = || download(&info, &destination(&target, "x"));
     let (full, part) = (target.path().join("x"), target.path().join("x.part"));
     let victim = target.path().join("victim");
-    type Make = fn(&Path, &Path, &Path);
-    type Check = fn(&StoreError) -> bool;
-    let table: [(Make, Check); 7] = [
+    type Prepare = fn(&Path, &Path, &Path);
+    type Matches = fn(&StoreError) -> bool;
+    let table: [(Prepare, Matches); 7] = [
         (
             |full, _, _| fs::write(full, "mine").unwrap(),
             |error| matches!(error, StoreError::Exists(_)),
@@ -57,9 +57,9 @@ fn existing_entries_are_refused_and_not_changed() {
             |error| matches!(error, StoreError::NotAFile(_)),
         ),
     ];
-    for (number, (make, expected)) in table.into_iter().enumerate() {
+    for (number, (prepare, expected)) in table.into_iter().enumerate() {
         fs::write(&victim, vec![1; 1 << 20]).unwrap();
-        make(&full, &part, &victim);
+        prepare(&full, &part, &victim);
         let before = names(target.path());
         let error = open().unwrap_err();
         assert!(expected(&error), "{number}: {error}");

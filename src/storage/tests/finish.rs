@@ -37,7 +37,7 @@ fn a_folder_gets_its_final_name_only_when_it_is_complete() {
         names(target.path()),
         expected.map(|path| format!("done{path}"))
     );
-    // The files can be read again, both open ones and others.
+    // The store reads the renamed files, both those that were open and others.
     assert_eq!(store.path(), path);
     assert_eq!(store.file_path(0), path.join("a"));
     let mut read = vec![0; sample.bytes.len()];
