@@ -63,8 +63,8 @@ impl CheckReport {
 }
 
 /// Compares the file or folder at `path` with `info`: the lengths, every piece, and the SHA-1 of
-/// each file if the torrent has it. If a bad piece spans several files and one of them is missing
-/// or too short, only that file is reported. `progress` is called from any thread with the bytes
+/// each file if the torrent has it. If a bad piece spans several files and one of them has
+/// another fault, only that fault is reported. `progress` is called from any thread with the bytes
 /// done and the total.
 ///
 /// # Errors
@@ -80,22 +80,22 @@ pub fn check_share(
     let (info, lengths) = (store.info(), store.info().lengths());
     let mut findings = Findings {
         good: PieceSet::empty(lengths),
-        proven: BTreeSet::new(),
+        verified_files: BTreeSet::new(),
         faults: BTreeMap::new(),
     };
-    let mut sound = Vec::new();
+    let mut readable = Vec::new();
     for index in store.layout().wanted_files() {
         let opened = store.open_file(index, Access::Read);
         match opened.and_then(|file| store.stamp(index, &file)) {
-            Ok(_) => sound.push(index),
-            Err(error) => findings.fault(index, error.into()),
+            Ok(_) => readable.push(index),
+            Err(error) => findings.add_fault(index, error.into()),
         }
     }
     let with_sha1 = |index: &usize| {
         let file = info.files().get(*index);
         file.is_some_and(|file| file.sha1.is_some())
     };
-    let hashed: Vec<usize> = sound.into_iter().filter(with_sha1).collect();
+    let hashed: Vec<usize> = readable.into_iter().filter(with_sha1).collect();
     let of_files = hashed.iter().filter_map(|index| info.files().get(*index));
     let of_files: u64 = of_files.map(|file| file.length).sum();
     let total = lengths.total().saturating_add(of_files);
@@ -110,16 +110,16 @@ pub fn check_share(
                 let file = info.files().get(index);
                 let expected = file.and_then(|file| file.sha1).unwrap_or(sha1);
                 if expected == sha1 {
-                    findings.proven.insert(index);
+                    findings.verified_files.insert(index);
                 } else {
                     let fault = FileFault::Sha1 {
                         found: sha1,
                         expected,
                     };
-                    findings.fault(index, fault);
+                    findings.add_fault(index, fault);
                 }
             }
-            (HashJob::File(index), Err(error)) => findings.fault(index, error.into()),
+            (HashJob::File(index), Err(error)) => findings.add_fault(index, error.into()),
             (HashJob::Piece(piece), Ok(sha1)) if sha1 == info.piece_hash(piece) => {
                 findings.good.insert(piece);
             }
@@ -143,12 +143,12 @@ pub fn check_share(
 struct Findings {
     good: PieceSet,
     /// Files whose own SHA-1 is right.
-    proven: BTreeSet<usize>,
+    verified_files: BTreeSet<usize>,
     faults: BTreeMap<usize, FileFault>,
 }
 
 impl Findings {
-    fn fault(&mut self, index: usize, fault: FileFault) {
+    fn add_fault(&mut self, index: usize, fault: FileFault) {
         self.faults.entry(index).or_insert(fault);
     }
 
@@ -164,7 +164,7 @@ impl Findings {
             let files = store
                 .layout()
                 .files_of(piece)
-                .filter(|index| !self.proven.contains(index));
+                .filter(|index| !self.verified_files.contains(index));
             let files: Vec<usize> = files.collect();
             if files.iter().any(|index| self.faults.contains_key(index)) {
                 continue;

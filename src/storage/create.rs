@@ -4,8 +4,8 @@
 //! trackers, and where the `.torrent` is written.
 
 use super::layout::FileLayout;
+use super::source_files::{SourceFile, list_source_files};
 use super::verify::{HashJob, hash_jobs};
-use super::walk::walk;
 use super::{CreateError, Stamp, Store, StoreError};
 use crate::system::{lock, processors, recover};
 use crate::torrent::{Info, MAX_METAINFO, MAX_PIECE_LENGTH, MetainfoError, NewFile, NewInfo, Sha1};
@@ -60,14 +60,14 @@ pub fn create_stamped(
     progress: &(dyn Fn(u64, u64) + Sync),
     stop: &AtomicBool,
 ) -> Result<(Info, Vec<Stamp>), CreateError> {
-    let walk = walk(path)?;
-    let file = |file: &super::walk::SourceFile| NewFile {
+    let source = list_source_files(path)?;
+    let file = |file: &SourceFile| NewFile {
         path: file.path.clone(),
         length: file.length,
         sha1: options.file_sha1.then_some(Sha1([0; 20])),
         executable: file.executable,
     };
-    let total = walk
+    let total = source
         .files
         .iter()
         .try_fold(0u64, |sum, file| sum.checked_add(file.length));
@@ -78,9 +78,9 @@ pub fn create_stamped(
     let lengths =
         crate::torrent::Lengths::new(total, piece_length.into()).map_err(CreateError::Lengths)?;
     let mut new = NewInfo {
-        name: walk.name,
-        layout: walk.layout,
-        files: walk.files.iter().map(file).collect(),
+        name: source.name,
+        layout: source.layout,
+        files: source.files.iter().map(file).collect(),
         piece_length,
         pieces: vec![Sha1([0; 20]); lengths.pieces() as usize],
         private: options.private,

@@ -53,12 +53,12 @@ mod replace;
 mod reserve;
 mod root;
 mod running_tracker;
+mod source_files;
 mod stamp;
 mod store;
 mod swarms_file;
 mod tree;
 mod verify;
-mod walk;
 mod whole_file;
 
 pub use backup::BackupError;

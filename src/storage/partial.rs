@@ -54,7 +54,7 @@ fn check_existing(store: &Store, index: usize, file: &File) -> Result<Metadata, 
 
 /// Sets the executable bits of the files, and syncs the files and their folders.
 pub(super) fn sync_files(store: &Store, parts_file: Option<&PartsFile>) -> Result<(), StoreError> {
-    let many = store.fetched_files().count() >= SYNC_TOGETHER_FROM;
+    let sync_together = store.fetched_files().count() >= SYNC_TOGETHER_FROM;
     for index in store.fetched_files() {
         let file = store.open_file(index, Access::Write)?;
         store.stamp(index, &file)?;
@@ -64,7 +64,7 @@ pub(super) fn sync_files(store: &Store, parts_file: Option<&PartsFile>) -> Resul
             allow_execution(&file)
                 .map_err(|error| StoreError::io("make executable", &path(), error))?;
         }
-        if !many {
+        if !sync_together {
             let synced = file.sync_all();
             synced.map_err(|error| StoreError::io("sync", &path(), error))?;
         }
@@ -76,7 +76,7 @@ pub(super) fn sync_files(store: &Store, parts_file: Option<&PartsFile>) -> Resul
     let Some(folder) = store.root().folder() else {
         return Ok(());
     };
-    if many {
+    if sync_together {
         let synced = syncfs(folder.as_file());
         return synced.map_err(|errno| StoreError::io("sync", store.path(), errno));
     }

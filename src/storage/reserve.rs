@@ -14,7 +14,7 @@ use std::path::Path;
 
 /// Refuses a download if the file system of `folder` has less than `needed` bytes free.
 pub(super) fn check_space(folder: &File, path: &Path, needed: u64) -> Result<(), StoreError> {
-    let system = fstatvfs(folder).map_err(|errno| StoreError::io("look at", path, errno))?;
+    let system = fstatvfs(folder).map_err(|errno| StoreError::io("examine", path, errno))?;
     // The types depend on the platform. Some file systems do not report their size and return 0.
     #[allow(clippy::useless_conversion)]
     let (all, free, unit) = (

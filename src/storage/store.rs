@@ -300,7 +300,7 @@ impl Store {
                 None => fs::metadata(&path),
                 Some(_) => fs::symlink_metadata(&path),
             };
-            let metadata = metadata.map_err(|error| StoreError::io("look at", &path, error))?;
+            let metadata = metadata.map_err(|error| StoreError::io("examine", &path, error))?;
             if Stamp::of(&metadata) != sealed {
                 return Err(StoreError::Changed(path));
             }

@@ -66,7 +66,7 @@ impl Folder {
         match fstatat(&self.file, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::ENOENT) => Ok(None),
-            Err(errno) => Err(StoreError::io("look at", &self.path.join(name), errno)),
+            Err(errno) => Err(StoreError::io("examine", &self.path.join(name), errno)),
         }
     }
 
@@ -210,7 +210,7 @@ pub(super) fn is_link(stat: &FileStat) -> bool {
 /// The metadata of an open file. `path` is for errors.
 pub(super) fn metadata(file: &File, path: impl Fn() -> PathBuf) -> Result<Metadata, StoreError> {
     let metadata = file.metadata();
-    metadata.map_err(|error| StoreError::io("look at", &path(), error))
+    metadata.map_err(|error| StoreError::io("examine", &path(), error))
 }
 
 fn require_regular(file: File, path: impl Fn() -> PathBuf) -> Result<File, StoreError> {

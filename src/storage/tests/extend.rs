@@ -37,7 +37,7 @@ fn only_wanted_files_are_made_and_pieces_at_their_edges_are_complete() {
     }
     let download = open(&info, &destination).unwrap();
     let store = download.store();
-    assert!(read(store) == bytes[..256 << 10], "it went on");
+    assert!(read(store) == bytes[..256 << 10], "the download continued");
     assert_eq!(
         names(target.path()),
         [
@@ -60,7 +60,10 @@ fn only_wanted_files_are_made_and_pieces_at_their_edges_are_complete() {
     let stamps = store.stamps().unwrap();
     assert!(open().unchanged(&stamps));
     fs::remove_file(target.path().join(&parts_name)).unwrap();
-    assert!(!open().unchanged(&stamps), "what is gone is noticed");
+    assert!(
+        !open().unchanged(&stamps),
+        "a missing parts file counts as a change"
+    );
     let gone = open().read(0, &mut [0; 16]).unwrap_err();
     assert!(matches!(gone, StoreError::Missing(_)));
     assert!(open().read(150_000, &mut [0; 16]).is_ok());
@@ -158,7 +161,7 @@ fn finishing_continues_after_a_crash_between_any_two_moves() {
             assert_eq!(
                 good(download.store()).count(),
                 1,
-                "the piece that was there"
+                "the piece of the file in place"
             );
             download.write(0, &[&sample.bytes]).unwrap();
             assert!(good(download.store()).is_full());

@@ -25,7 +25,7 @@ pub(super) struct SourceFile {
 }
 
 /// Lists the file or folder at `path`. `path` may be a link, but links below it are refused.
-pub(super) fn walk(path: &Path) -> Result<SourceFiles, CreateError> {
+pub(super) fn list_source_files(path: &Path) -> Result<SourceFiles, CreateError> {
     let metadata = fs::metadata(path).map_err(|source| read_error(path, source))?;
     let name = match path.file_name() {
         Some(name) => file_name(path, name)?,
@@ -172,14 +172,14 @@ mod tests {
             } else {
                 folder
             };
-            let error = walk(&shared).unwrap_err();
+            let error = list_source_files(&shared).unwrap_err();
             assert!(expected(&error), "{name}: {error}");
             let shown = temporary.path().join(name).display().to_string();
             assert!(error.to_string().contains(&shown), "{error}");
         }
         let temporary = tempfile::tempdir().unwrap();
         fs::write(temporary.path().join(OsStr::from_bytes(b"\xff")), "").unwrap();
-        let error = walk(temporary.path()).unwrap_err();
+        let error = list_source_files(temporary.path()).unwrap_err();
         assert!(matches!(error, CreateError::NotText(_)));
     }
 
@@ -188,7 +188,7 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let deep: PathBuf = std::iter::repeat_n("d", 102).collect();
         fs::create_dir_all(temporary.path().join(deep)).unwrap();
-        let error = walk(temporary.path()).unwrap_err();
+        let error = list_source_files(temporary.path()).unwrap_err();
         assert!(matches!(error, CreateError::Name { .. }));
     }
 }
