@@ -69,8 +69,9 @@ impl FileHashes {
         })
     }
 
-    /// Hashes the next bytes while their piece is `owned`, for a few pieces at most. Uses the blocks
-    /// in `cached` instead of reading them again. Returns at once if another thread is doing this.
+    /// Hashes the next bytes while their piece is `owned`, for a few pieces at most. Uses the
+    /// blocks in `cached` instead of reading them again. Returns at once if another thread is doing
+    /// this.
     ///
     /// # Errors
     /// When reading fails.
