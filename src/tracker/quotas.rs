@@ -38,7 +38,7 @@ impl Default for Limits {
 
 impl Limits {
     /// For swarms of groups: there are no more of them than members have published shares.
-    pub fn of_groups() -> Self {
+    pub fn for_groups() -> Self {
         Self {
             swarms: usize::MAX,
             swarms_per_address: usize::MAX,
@@ -54,11 +54,11 @@ pub(super) struct Quotas {
     limits: Limits,
     swarms: AtomicUsize,
     peers: AtomicUsize,
-    held: Mutex<HashMap<AddressPrefix, Held>>,
+    usage: Mutex<HashMap<AddressPrefix, AddressUsage>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Held {
+struct AddressUsage {
     swarms: usize,
     peers: usize,
 }
@@ -69,7 +69,7 @@ impl Quotas {
             limits,
             swarms: AtomicUsize::new(0),
             peers: AtomicUsize::new(0),
-            held: Mutex::default(),
+            usage: Mutex::default(),
         }
     }
 
@@ -82,59 +82,59 @@ impl Quotas {
     }
 
     /// Books a peer of `origin` that joins a swarm of `size` peers.
-    pub(super) fn peer_joins(&self, origin: AddressPrefix, size: usize) -> Result<(), Refusal> {
+    pub(super) fn add_peer(&self, origin: AddressPrefix, size: usize) -> Result<(), Refusal> {
         if size >= self.limits.peers_per_swarm {
             return Err(Refusal::SwarmFull);
         }
-        self.book(origin, origin, 0)
+        self.reserve(origin, origin, 0)
     }
 
     /// Books a swarm of `founder` that comes back with a peer of `origin`.
-    pub(super) fn swarm_restored(
+    pub(super) fn add_swarm_and_peer(
         &self,
         founder: AddressPrefix,
         origin: AddressPrefix,
     ) -> Result<(), Refusal> {
-        self.book(founder, origin, 1)
+        self.reserve(founder, origin, 1)
     }
 
-    pub(super) fn peer_left(&self, origin: AddressPrefix) {
+    pub(super) fn remove_peer(&self, origin: AddressPrefix) {
         self.release(origin, 0, 1);
     }
 
-    pub(super) fn swarm_left(&self, founder: AddressPrefix) {
+    pub(super) fn remove_swarm(&self, founder: AddressPrefix) {
         self.release(founder, 1, 0);
     }
 
-    fn book(
+    fn reserve(
         &self,
         founder: AddressPrefix,
         origin: AddressPrefix,
         swarms: usize,
     ) -> Result<(), Refusal> {
-        let mut held = self.held();
+        let mut usage = self.usage();
         // The totals change under this lock alone; they are atomic for those who only look.
         if self.peers() >= self.limits.peers
             || self.swarms().saturating_add(swarms) > self.limits.swarms
         {
             return Err(Refusal::TrackerFull);
         }
-        let of = |origin| held.get(&origin).copied().unwrap_or_default();
+        let of = |origin| usage.get(&origin).copied().unwrap_or_default();
         if of(origin).peers >= self.limits.peers_per_address
             || of(founder).swarms.saturating_add(swarms) > self.limits.swarms_per_address
         {
             return Err(Refusal::AddressFull);
         }
-        held.entry(origin).or_default().peers += 1;
-        held.entry(founder).or_default().swarms += swarms;
+        usage.entry(origin).or_default().peers += 1;
+        usage.entry(founder).or_default().swarms += swarms;
         self.peers.fetch_add(1, Ordering::Relaxed);
         self.swarms.fetch_add(swarms, Ordering::Relaxed);
         Ok(())
     }
 
     fn release(&self, origin: AddressPrefix, swarms: usize, peers: usize) {
-        let mut held = self.held();
-        if let Entry::Occupied(mut entry) = held.entry(origin) {
+        let mut usage = self.usage();
+        if let Entry::Occupied(mut entry) = usage.entry(origin) {
             let left = entry.get_mut();
             left.swarms = left.swarms.saturating_sub(swarms);
             left.peers = left.peers.saturating_sub(peers);
@@ -146,7 +146,7 @@ impl Quotas {
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<AddressPrefix, Held>> {
-        lock(&self.held)
+    fn usage(&self) -> MutexGuard<'_, HashMap<AddressPrefix, AddressUsage>> {
+        lock(&self.usage)
     }
 }

@@ -12,7 +12,7 @@ const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const CHARACTERS: usize = 16;
 
 /// How long an invite is good.
-pub const INVITE: Duration = Duration::from_secs(7 * 86_400);
+pub const INVITE_LIFETIME: Duration = Duration::from_secs(7 * 86_400);
 
 /// An invite code. It is shown once, to whoever asked for it; what is kept is its hash.
 #[derive(Clone, PartialEq, Eq)]

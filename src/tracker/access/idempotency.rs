@@ -10,7 +10,7 @@ use ring::digest::{Context, SHA256};
 use std::time::Duration;
 
 /// How long a receipt is kept: longer than any peer goes on asking.
-pub(super) const RECEIPT: Duration = Duration::from_secs(3600);
+pub(super) const RECEIPT_LIFETIME: Duration = Duration::from_secs(3600);
 
 const LABEL: &[u8] = b"pieceful write v1";
 
@@ -18,11 +18,11 @@ const LABEL: &[u8] = b"pieceful write v1";
 #[derive(Clone, Debug)]
 pub(super) struct IdempotencyKey {
     write: WriteId,
-    by: By,
+    by: KeyOwner,
 }
 
 #[derive(Clone, Debug)]
-enum By {
+enum KeyOwner {
     Account(RowId),
     /// Who has no account yet goes by the name it is to have.
     Name(UserName),
@@ -31,13 +31,13 @@ enum By {
 impl IdempotencyKey {
     /// A write of an account.
     pub(super) fn of_account(account: RowId, write: WriteId) -> Self {
-        let by = By::Account(account);
+        let by = KeyOwner::Account(account);
         Self { write, by }
     }
 
     /// The making of an account.
     pub(super) fn of_name(name: &UserName, write: WriteId) -> Self {
-        let by = By::Name(name.clone());
+        let by = KeyOwner::Name(name.clone());
         Self { write, by }
     }
 
@@ -57,12 +57,12 @@ impl IdempotencyKey {
     }
 
     /// The id of its maker's membership of a group.
-    pub(super) fn making(&self, group: RowId) -> RowId {
+    pub(super) fn creator_membership(&self, group: RowId) -> RowId {
         self.id(b"making", &[&group.0])
     }
 
     /// The id of a request to be let into a group.
-    pub(super) fn request(&self, group: RowId) -> RowId {
+    pub(super) fn membership_request(&self, group: RowId) -> RowId {
         self.id(b"request", &[&group.0])
     }
 
@@ -74,8 +74,8 @@ impl IdempotencyKey {
     /// The first 16 bytes of SHA-256 over all parts, each after its length.
     fn id(&self, kind: &[u8], about: &[&[u8]]) -> RowId {
         let by: [&[u8]; 2] = match &self.by {
-            By::Account(account) => [b"account", &account.0],
-            By::Name(name) => [b"name", name.as_str().as_bytes()],
+            KeyOwner::Account(account) => [b"account", &account.0],
+            KeyOwner::Name(name) => [b"name", name.as_str().as_bytes()],
         };
         let parts = [LABEL, kind, &self.write.0].into_iter();
         let mut hash = Context::new(&SHA256);
@@ -103,9 +103,9 @@ mod tests {
                 key.account(),
                 key.group(b"lab"),
                 key.group(b"club"),
-                key.making(group),
-                key.request(group),
-                key.request(RowId([8; 16])),
+                key.creator_membership(group),
+                key.membership_request(group),
+                key.membership_request(RowId([8; 16])),
                 key.share(group, &[1; 20]),
                 key.share(group, &[2; 20]),
             ]

@@ -1,6 +1,6 @@
-//! What an asker may look at: groups, their members and requests, and what others decided.
+//! What an context may look at: groups, their members and requests, and what others decided.
 
-use super::refusals::{refused, told};
+use super::refusals::{from_refusal, refused};
 use super::views::{self, PAGE};
 use crate::tracker::registry::{self, Cursor, Refusal, Registry, RowId, VersionVector};
 use crate::tracker::store::RegistryStore;
@@ -19,9 +19,9 @@ pub(super) fn news(
             refused(ErrorKind::BadRequest, message)
         })?,
     };
-    let after: Option<Cursor> = views::place(after)?;
+    let after: Option<Cursor> = views::parse_cursor(after)?;
     Ok(store.read(|registry| {
-        let page = registry.answers(account, &seen, after.as_ref(), PAGE);
+        let page = registry.decisions(account, &seen, after.as_ref(), PAGE);
         let mut known = seen.clone();
         known.join(registry.version_vector());
         Answer::News {
@@ -38,7 +38,7 @@ pub(super) fn list<T, U>(
     entry: fn(T) -> U,
     look: impl FnOnce(&Registry, Option<&Cursor>) -> Result<registry::Page<T>, Refusal>,
 ) -> Result<Page<U>, Refused> {
-    let after: Option<Cursor> = views::place(after)?;
+    let after: Option<Cursor> = views::parse_cursor(after)?;
     let page = store.read(|registry| look(registry, after.as_ref()));
-    Ok(views::page(page.map_err(told)?, entry))
+    Ok(views::page(page.map_err(from_refusal)?, entry))
 }

@@ -2,7 +2,10 @@
 //!
 //! In scope: the operations. Out of scope: reading what is typed, and showing it.
 
-use super::{INVITE, InviteCode, Logins, Registration, no_randomness, told, unwritten};
+use super::{
+    INVITE_LIFETIME, InviteCode, Logins, Registration, from_refusal, from_write_error,
+    no_randomness,
+};
 use crate::tracker::registry::{
     Cursor, GroupView, Label, NewAccount, Page, Refusal, Registry, UserName,
 };
@@ -14,7 +17,7 @@ use std::sync::Arc;
 
 /// How much there is in the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counts {
+pub struct RegistryCounts {
     /// Accounts.
     pub users: usize,
     /// Groups that have members.
@@ -23,13 +26,13 @@ pub struct Counts {
 
 /// What the tracker's operator works with.
 #[derive(Clone, Debug)]
-pub struct Operator {
+pub struct OperatorAccess {
     pub(super) store: Arc<RegistryStore>,
     pub(super) logins: Arc<Logins>,
     pub(super) registration: Registration,
 }
 
-impl Operator {
+impl OperatorAccess {
     /// Who may make an account.
     pub fn registration(&self) -> Registration {
         self.registration
@@ -64,8 +67,8 @@ impl Operator {
     }
 
     /// How much there is.
-    pub fn counts(&self) -> Counts {
-        Counts {
+    pub fn counts(&self) -> RegistryCounts {
+        RegistryCounts {
             users: self.users().len(),
             groups: self.groups().len(),
         }
@@ -75,24 +78,24 @@ impl Operator {
     ///
     /// # Errors
     /// See [`Refused`].
-    pub fn make_user(&self, name: UserName, password: &Password) -> Result<Written, Refused> {
+    pub fn create_user(&self, name: UserName, password: &Password) -> Result<Written, Refused> {
         let label = Label::from(&name);
         let taken = self
             .store
             .read(|registry| registry.account_id(&label).is_ok());
         if taken {
-            return Err(told(Refusal::NameTaken(label)));
+            return Err(from_refusal(Refusal::NameTaken(label)));
         }
         let said = format!("user {name} is made on the console");
         let new = NewAccount {
-            id: self.logins.draw()?,
+            id: self.logins.random_id()?,
             name,
             password: self.logins.hash(password)?,
         };
         let written = self
             .store
             .write(|registry, now| registry.create_account(new, now));
-        let written = written.map_err(unwritten)?;
+        let written = written.map_err(from_write_error)?;
         log::info!("{said}");
         Ok(written)
     }
@@ -103,11 +106,11 @@ impl Operator {
     /// See [`Refused`].
     pub fn invite(&self) -> Result<(InviteCode, Written), Refused> {
         let code = InviteCode::generate().map_err(|_| no_randomness())?;
-        let id = self.logins.draw()?;
-        let written = self
-            .store
-            .write(|registry, now| registry.invite(id, code.hash(), now + INVITE, now));
-        let written = written.map_err(unwritten)?;
+        let id = self.logins.random_id()?;
+        let written = self.store.write(|registry, now| {
+            registry.create_invite(id, code.hash(), now + INVITE_LIFETIME, now)
+        });
+        let written = written.map_err(from_write_error)?;
         log::info!("invite {id} is given out on the console");
         Ok((code, written))
     }

@@ -4,7 +4,7 @@
 //! recommends, about 20 ms of one core. A worker keeps its 19 MiB for the next password. What has no place in the
 //! queue is refused at once.
 
-use super::phc::Parts;
+use super::phc::PhcHash;
 use crate::system::{lock, processors};
 use crate::tracker::Threads;
 use crate::tracker::registry::PasswordHash;
@@ -26,7 +26,7 @@ const OUTPUT: usize = 32;
 
 /// Why a password was neither hashed nor checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum PasswordsError {
+pub(super) enum HashingError {
     /// Too many wait, or this one waited too long.
     #[error("the tracker is busy with log-ins: try again in a few seconds")]
     Busy,
@@ -40,7 +40,7 @@ pub(super) enum PasswordsError {
 
 /// The threads that hash.
 #[derive(Debug)]
-pub(super) struct Passwords {
+pub(super) struct PasswordHasher {
     queue: Mutex<Option<Sender<Job>>>,
     workers: Threads,
     patience: Duration,
@@ -52,12 +52,12 @@ struct Job {
 }
 
 enum Task {
-    Hash(Sender<Result<PasswordHash, PasswordsError>>),
+    Hash(Sender<Result<PasswordHash, HashingError>>),
     /// Against the hash of an account; of none if there is no such account.
-    Verify(Option<PasswordHash>, Sender<Result<bool, PasswordsError>>),
+    Verify(Option<PasswordHash>, Sender<Result<bool, HashingError>>),
 }
 
-impl Passwords {
+impl PasswordHasher {
     /// Starts a worker for each core.
     ///
     /// # Errors
@@ -84,8 +84,8 @@ impl Passwords {
     /// The hash of a password under a new salt. Blocks for 10 s at most.
     ///
     /// # Errors
-    /// See [`PasswordsError`].
-    pub(super) fn hash(&self, password: Password) -> Result<PasswordHash, PasswordsError> {
+    /// See [`HashingError`].
+    pub(super) fn hash(&self, password: Password) -> Result<PasswordHash, HashingError> {
         self.run(password, Task::Hash)
     }
 
@@ -93,12 +93,12 @@ impl Passwords {
     /// not exist, it is not, which takes as long. Blocks for 10 s at most.
     ///
     /// # Errors
-    /// See [`PasswordsError`].
+    /// See [`HashingError`].
     pub(super) fn verify(
         &self,
         password: Password,
         hash: Option<&PasswordHash>,
-    ) -> Result<bool, PasswordsError> {
+    ) -> Result<bool, HashingError> {
         let hash = hash.cloned();
         self.run(password, |answer| Task::Verify(hash, answer))
     }
@@ -112,8 +112,8 @@ impl Passwords {
     fn run<T>(
         &self,
         password: Password,
-        task: impl FnOnce(Sender<Result<T, PasswordsError>>) -> Task,
-    ) -> Result<T, PasswordsError> {
+        task: impl FnOnce(Sender<Result<T, HashingError>>) -> Task,
+    ) -> Result<T, HashingError> {
         let (answer, answers) = bounded(1);
         let job = Job {
             password,
@@ -121,15 +121,15 @@ impl Passwords {
         };
         let sent = match lock(&self.queue).as_ref() {
             Some(queue) => queue.try_send(job),
-            None => return Err(PasswordsError::Stopped),
+            None => return Err(HashingError::Stopped),
         };
-        sent.map_err(|_| PasswordsError::Busy)?;
+        sent.map_err(|_| HashingError::Busy)?;
         let answer = answers.recv_timeout(self.patience);
-        answer.unwrap_or(Err(PasswordsError::Busy))
+        answer.unwrap_or(Err(HashingError::Busy))
     }
 }
 
-impl Drop for Passwords {
+impl Drop for PasswordHasher {
     fn drop(&mut self) {
         self.stop();
     }
@@ -149,27 +149,27 @@ fn work(jobs: &Receiver<Job>) {
     }
 }
 
-fn hash(password: &Password, memory: &mut Vec<Block>) -> Result<PasswordHash, PasswordsError> {
-    let mut parts = Parts {
+fn hash(password: &Password, memory: &mut Vec<Block>) -> Result<PasswordHash, HashingError> {
+    let mut parts = PhcHash {
         params: Params::DEFAULT,
         salt: vec![0; SALT],
         output: vec![0; OUTPUT],
     };
     let random = SystemRandom::new();
     let filled = random.fill(&mut parts.salt);
-    filled.map_err(|_| PasswordsError::Unable)?;
+    filled.map_err(|_| HashingError::Unable)?;
     parts.output = derive(password, &parts, memory)?;
-    PasswordHash::new(parts.to_text()).map_err(|_| PasswordsError::Unable)
+    PasswordHash::new(parts.to_text()).map_err(|_| HashingError::Unable)
 }
 
 fn verify(
     password: &Password,
     hash: Option<&PasswordHash>,
     memory: &mut Vec<Block>,
-) -> Result<bool, PasswordsError> {
-    let known = hash.and_then(|hash| Parts::from_text(hash.expose()));
+) -> Result<bool, HashingError> {
+    let known = hash.and_then(|hash| PhcHash::from_text(hash.expose()));
     let exists = known.is_some();
-    let parts = known.unwrap_or_else(|| Parts {
+    let parts = known.unwrap_or_else(|| PhcHash {
         params: Params::DEFAULT,
         salt: vec![0; SALT],
         output: vec![0; OUTPUT],
@@ -183,14 +183,14 @@ fn verify(
 /// The output for a password under the costs and the salt of `parts`.
 fn derive(
     password: &Password,
-    parts: &Parts,
+    parts: &PhcHash,
     memory: &mut Vec<Block>,
-) -> Result<Vec<u8>, PasswordsError> {
+) -> Result<Vec<u8>, HashingError> {
     let blocks = parts.params.block_count();
     if memory.len() < blocks {
         let more = blocks.saturating_sub(memory.len());
         let room = memory.try_reserve_exact(more);
-        room.map_err(|_| PasswordsError::Unable)?;
+        room.map_err(|_| HashingError::Unable)?;
         memory.resize(blocks, Block::default());
     }
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, parts.params.clone());
@@ -204,7 +204,7 @@ fn derive(
     );
     memory.truncate(Params::DEFAULT.block_count());
     memory.shrink_to_fit();
-    done.map_err(|_| PasswordsError::Unable)?;
+    done.map_err(|_| HashingError::Unable)?;
     Ok(output)
 }
 
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_password_verifies_against_its_hash_alone() {
-        let passwords = Passwords::start().unwrap();
+        let passwords = PasswordHasher::start().unwrap();
         let hash = passwords.hash(password("correct horse")).unwrap();
         let again = passwords.hash(password("correct horse")).unwrap();
         assert_ne!(hash, again);
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn hashes_with_other_costs_verify() {
         // From the test vectors of the reference implementation, version 13.
-        let passwords = Passwords::start().unwrap();
+        let passwords = PasswordHasher::start().unwrap();
         for text in [
             "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
             "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn an_unknown_user_takes_as_long_as_a_wrong_password() {
-        let passwords = Passwords::start_with(1, 1, PATIENCE).unwrap();
+        let passwords = PasswordHasher::start_with(1, 1, PATIENCE).unwrap();
         let hash = passwords.hash(password("x")).unwrap();
         let time = |hash: Option<&PasswordHash>| {
             let start = Instant::now();
@@ -275,30 +275,30 @@ mod tests {
     #[test]
     fn a_full_queue_refuses_at_once_and_a_wait_has_an_end() {
         let short = Duration::from_millis(1);
-        let idle = Passwords::start_with(0, 1, short).unwrap();
-        assert_eq!(idle.hash(password("x")), Err(PasswordsError::Busy));
+        let idle = PasswordHasher::start_with(0, 1, short).unwrap();
+        assert_eq!(idle.hash(password("x")), Err(HashingError::Busy));
         // The first one still has the only place: the second would wait for an hour.
-        let full = Passwords {
+        let full = PasswordHasher {
             queue: Mutex::new(lock(&idle.queue).take()),
             workers: Threads::default(),
             patience: Duration::from_secs(3600),
         };
-        assert_eq!(full.hash(password("x")), Err(PasswordsError::Busy));
+        assert_eq!(full.hash(password("x")), Err(HashingError::Busy));
         full.stop();
         let stopped = full.verify(password("x"), None);
-        assert_eq!(stopped, Err(PasswordsError::Stopped));
+        assert_eq!(stopped, Err(HashingError::Stopped));
     }
 
     #[test]
     fn a_storm_is_worked_off_or_refused() {
-        let passwords = Passwords::start_with(2, 4, PATIENCE).unwrap();
+        let passwords = PasswordHasher::start_with(2, 4, PATIENCE).unwrap();
         let answers: Vec<_> = std::thread::scope(|scope| {
             let storm = || scope.spawn(|| passwords.verify(password("x"), None));
             let threads: Vec<_> = (0..40).map(|_| storm()).collect();
             threads.into_iter().map(|it| it.join().unwrap()).collect()
         });
         assert!(answers.contains(&Ok(false)));
-        let known = [Ok(false), Err(PasswordsError::Busy)];
+        let known = [Ok(false), Err(HashingError::Busy)];
         assert!(answers.iter().all(|answer| known.contains(answer)));
     }
 }

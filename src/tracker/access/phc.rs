@@ -12,13 +12,13 @@ const MAX_LANES: u32 = 16;
 
 /// A hash, its costs and its salt.
 #[derive(Clone)]
-pub(super) struct Parts {
+pub(super) struct PhcHash {
     pub(super) params: Params,
     pub(super) salt: Vec<u8>,
     pub(super) output: Vec<u8>,
 }
 
-impl Parts {
+impl PhcHash {
     pub(super) fn to_text(&self) -> String {
         let params = &self.params;
         format!(
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn only_affordable_hashes_are_read() {
         let text = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
-        let parts = Parts::from_text(text).unwrap();
+        let parts = PhcHash::from_text(text).unwrap();
         assert_eq!(
             (parts.params.m_cost(), parts.salt.as_slice()),
             (65_536, b"somesalt".as_slice())
@@ -112,7 +112,7 @@ mod tests {
             format!("{text}$"),
             format!("{text}="),
         ] {
-            assert!(Parts::from_text(&bad).is_none(), "{bad}");
+            assert!(PhcHash::from_text(&bad).is_none(), "{bad}");
         }
     }
 }

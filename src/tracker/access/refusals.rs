@@ -1,6 +1,6 @@
 //! Refusals as they are sent: each with its kind and one line that says what to do.
 
-use super::passwords::PasswordsError;
+use super::passwords::HashingError;
 use crate::tracker::registry::Refusal;
 use crate::tracker::replication::{Serving, WriteError as ReplicaError};
 use crate::tracker::store::WriteError;
@@ -16,15 +16,15 @@ pub(super) fn refused(kind: ErrorKind, message: impl Display) -> Refused {
 }
 
 /// A rule's refusal as it is sent.
-pub(super) fn told(refusal: Refusal) -> Refused {
+pub(super) fn from_refusal(refusal: Refusal) -> Refused {
     let kind = ErrorKind::parse(refusal.kind()).unwrap_or(ErrorKind::BadRequest);
     refused(kind, refusal)
 }
 
 /// Why nothing was written, as it is sent: what the disk says is for the operator's log.
-pub(super) fn unwritten(error: WriteError) -> Refused {
+pub(super) fn from_write_error(error: WriteError) -> Refused {
     match error {
-        WriteError::Replica(ReplicaError::Refused(refusal)) => told(refusal),
+        WriteError::Replica(ReplicaError::Refused(refusal)) => from_refusal(refusal),
         WriteError::Replica(error @ ReplicaError::NotServing(Serving::Waiting)) => {
             refused(ErrorKind::Starting, error)
         }
@@ -47,7 +47,7 @@ pub(super) fn no_randomness() -> Refused {
     )
 }
 
-pub(super) fn overloaded(error: PasswordsError) -> Refused {
+pub(super) fn from_hashing_error(error: HashingError) -> Refused {
     log::warn!("a password was not checked: {error}");
     refused(ErrorKind::Busy, error)
 }

@@ -2,18 +2,19 @@
 //!
 //! In scope: which request needs which session, passwords, tokens, the log of what was changed by whom. The rules
 //! themselves are the registry's. Out of scope: lines and frames, what is looked at only (`lists`, `catalogue`), and how a
-//! refusal is told (`refusals`).
+//! refusal is from_refusal (`refusals`).
 
 use super::lists;
-use super::views::{self, PAGE, shown};
+use super::views::{self, PAGE, log_name};
 use super::{
-    Asker, Changes, Done, GroupShares, IdempotencyKey, InviteCode, LIFETIME, Logins, Operator,
-    Registration, Session, Terms, no_randomness, refused, told, unwritten,
+    AccessSettings, CompletedRequest, GroupShares, IdempotencyKey, IdempotentWrites, InviteCode,
+    Login, Logins, OperatorAccess, Registration, RequestContext, TOKEN_LIFETIME, from_refusal,
+    from_write_error, no_randomness, refused,
 };
 use crate::certificate::{Authority, GroupAuthority};
 use crate::system::since_1970;
 use crate::tracker::registry::{
-    Cursor, GroupKey, Leaving, NewAccount, NewGroup, Refusal, Registry,
+    Cursor, GroupKey, IfLastMember, NewAccount, NewGroup, Refusal, Registry,
 };
 use crate::tracker::store::{RegistryStore, Written};
 use crate::wire::access::{Answer, Ask, ErrorKind, Place, Refused, Reply, Request, Token};
@@ -29,7 +30,7 @@ use std::sync::Arc;
 pub(in crate::tracker) struct Registrar {
     store: Arc<RegistryStore>,
     logins: Arc<Logins>,
-    changes: Changes,
+    writes: IdempotentWrites,
     shares: GroupShares,
     registration: Registration,
 }
@@ -42,25 +43,25 @@ impl Registrar {
     pub(in crate::tracker) fn start(
         store: Arc<RegistryStore>,
         cluster: &Authority,
-        terms: Terms,
+        settings: AccessSettings,
     ) -> io::Result<Self> {
-        let Terms {
+        let AccessSettings {
             registration,
-            interval,
-            certificate,
-        } = terms;
+            announce_interval,
+            certificate_lifetime,
+        } = settings;
         Ok(Self {
             logins: Arc::new(Logins::start(Arc::clone(&store), cluster)?),
-            changes: Changes::new(Arc::clone(&store)),
-            shares: GroupShares::new(Arc::clone(&store), interval, certificate),
+            writes: IdempotentWrites::new(Arc::clone(&store)),
+            shares: GroupShares::new(Arc::clone(&store), announce_interval, certificate_lifetime),
             registration,
             store,
         })
     }
 
     /// What the tracker's operator works with.
-    pub(in crate::tracker) fn operator(&self) -> Operator {
-        Operator {
+    pub(in crate::tracker) fn operator(&self) -> OperatorAccess {
+        OperatorAccess {
             store: Arc::clone(&self.store),
             logins: Arc::clone(&self.logins),
             registration: self.registration,
@@ -87,13 +88,13 @@ impl Registrar {
             (renewed, only_here) = (done.renewed, done.written == Written::OnlyHere);
             done.answer
         });
-        // Nobody is told what a crash could undo, in a refusal neither.
+        // Nobody is from_refusal what a crash could undo, in a refusal neither.
         let serves = !matches!(&result, Err(refused) if refused.kind.is_unserved());
         if lasts
             && serves
             && let Err(error) = self.store.settle()
         {
-            result = Err(unwritten(error));
+            result = Err(from_write_error(error));
         }
         if let Err(refused) = &result {
             log::info!("refused {from}: {kind}: {}", refused.kind.as_str());
@@ -106,11 +107,16 @@ impl Registrar {
         }
     }
 
-    fn dispatch(&self, token: Option<Token>, ask: Ask, from: IpAddr) -> Result<Done, Refused> {
+    fn dispatch(
+        &self,
+        token: Option<Token>,
+        ask: Ask,
+        from: IpAddr,
+    ) -> Result<CompletedRequest, Refused> {
         if ask == Ask::Cluster {
             return Ok(Answer::Cluster(views::cluster(&self.store.status())).into());
         }
-        self.store.serving().map_err(unwritten)?;
+        self.store.serving().map_err(from_write_error)?;
         Ok(match ask {
             Ask::CreateUser {
                 write,
@@ -120,28 +126,28 @@ impl Registrar {
             } => {
                 let key = IdempotencyKey::of_name(&user, write);
                 let before = self
-                    .changes
-                    .before(&key, || format!("user {user} was made from {from}"))?;
+                    .writes
+                    .find_previous(&key, || format!("user {user} was made from {from}"))?;
                 let written = match before {
                     Some(written) => written,
                     None => self.create_user(&key, user, &password, invite.as_ref(), from)?,
                 };
-                Done {
+                CompletedRequest {
                     written,
-                    ..Done::from(Answer::Done)
+                    ..CompletedRequest::from(Answer::Done)
                 }
             }
-            Ask::Login { user, password } => self.logins.login(&user, &password, from)?.into(),
-            ask => self.dispatch_member(token, ask, from)?,
+            Ask::Login { user, password } => self.logins.log_in(&user, &password, from)?.into(),
+            ask => self.dispatch_with_login(token, ask, from)?,
         })
     }
 
-    fn dispatch_member(
+    fn dispatch_with_login(
         &self,
         token: Option<Token>,
         ask: Ask,
         from: IpAddr,
-    ) -> Result<Done, Refused> {
+    ) -> Result<CompletedRequest, Refused> {
         let token = token.ok_or_else(|| {
             refused(
                 ErrorKind::NotLoggedIn,
@@ -149,109 +155,109 @@ impl Registrar {
             )
         })?;
         let now = since_1970();
-        let session = self.logins.open(&token);
-        let session = session.map_err(|error| refused(ErrorKind::SessionEnded, error))?;
+        let login = self.logins.read_token(&token);
+        let login = login.map_err(|error| refused(ErrorKind::SessionEnded, error))?;
         // Before the session is looked at: the write may have ended it.
-        if let Some(done) = self.done_before(&session, &ask, from)? {
+        if let Some(done) = self.answer_if_done(&login, &ask, from)? {
             return Ok(done);
         }
-        self.logins.check(&session)?;
-        let asker = Asker::new(&session, &token, from);
-        let ends_session = matches!(ask, Ask::Logout { .. } | Ask::ChangePassword { .. });
-        let answer = self.answer_member(&asker, ask)?;
-        let renewed = (!ends_session && session.is_due(now))
-            .then(|| self.logins.sign(&session.renewed(now)))
+        self.logins.check_login(&login)?;
+        let context = RequestContext::new(&login, &token, from);
+        let ends_login = matches!(ask, Ask::Logout { .. } | Ask::ChangePassword { .. });
+        let answer = self.answer_with_login(&context, ask)?;
+        let renewed = (!ends_login && login.is_renewal_due(now))
+            .then(|| self.logins.sign(&login.renewed(now)))
             .transpose()?;
-        Ok(Done {
+        Ok(CompletedRequest {
             renewed,
             answer,
-            written: asker.written(),
+            written: context.written(),
         })
     }
 
     /// Whether that is the token of a session that holds.
-    pub(super) fn holds(&self, token: Option<&Token>) -> bool {
-        let session = token.and_then(|token| self.logins.open(token).ok());
-        session.is_some_and(|session| self.logins.check(&session).is_ok())
+    pub(super) fn is_logged_in(&self, token: Option<&Token>) -> bool {
+        let login = token.and_then(|token| self.logins.read_token(token).ok());
+        login.is_some_and(|login| self.logins.check_login(&login).is_ok())
     }
 
-    fn answer_member(&self, asker: &Asker<'_>, ask: Ask) -> Result<Answer, Refused> {
+    fn answer_with_login(&self, context: &RequestContext<'_>, ask: Ask) -> Result<Answer, Refused> {
         match ask.write() {
             Some(write) => {
-                let key = IdempotencyKey::of_account(asker.session.account, write);
-                self.answer_write(asker, &key, ask)
+                let key = IdempotencyKey::of_account(context.login.account, write);
+                self.answer_write(context, &key, ask)
             }
-            None => self.answer_read(asker, ask),
+            None => self.answer_read(context, ask),
         }
     }
 
     fn answer_write(
         &self,
-        asker: &Asker<'_>,
+        context: &RequestContext<'_>,
         key: &IdempotencyKey,
         ask: Ask,
     ) -> Result<Answer, Refused> {
-        let account = asker.session.account;
-        let changes = &self.changes;
+        let account = context.login.account;
+        let writes = &self.writes;
         match ask {
             Ask::Logout { .. } => {
-                let session = asker.session.session;
-                changes.change(asker, key, "logs out", |registry, now| {
-                    registry.log_out(account, session, now + LIFETIME, now)
+                let login = context.login.id;
+                writes.write(context, key, "logs out", |registry, now| {
+                    registry.log_out(account, login, now + TOKEN_LIFETIME, now)
                 })
             }
-            Ask::ChangePassword { old, new, .. } => {
-                self.logins.change_password(changes, asker, key, &old, &new)
-            }
-            Ask::CreateGroup { group, .. } => self.create_group(asker, key, group),
+            Ask::ChangePassword { old, new, .. } => self
+                .logins
+                .change_password(writes, context, key, &old, &new),
+            Ask::CreateGroup { group, .. } => self.create_group(context, key, group),
             Ask::JoinGroup { group, .. } => {
                 let what = format!("asks to join {group}");
-                changes.change(asker, key, &what, |registry, now| {
-                    let id = key.request(registry.group_id(&group)?);
+                writes.write(context, key, &what, |registry, now| {
+                    let id = key.membership_request(registry.group_id(&group)?);
                     registry.request_membership(account, &group, id, now)
                 })
             }
             Ask::LeaveGroup { group, end, .. } => {
                 let leaving = match end {
-                    true => Leaving::EndGroup,
-                    false => Leaving::KeepGroup,
+                    true => IfLastMember::EndGroup,
+                    false => IfLastMember::Refuse,
                 };
                 let what = format!("leaves {group}");
-                changes.change(asker, key, &what, |registry, now| {
+                writes.write(context, key, &what, |registry, now| {
                     registry.leave(account, &group, leaving, now)
                 })
             }
             Ask::AcceptRequest { group, user, .. } => {
                 let what = format!("accepts {user} into {group}");
-                changes.change(asker, key, &what, |registry, now| {
+                writes.write(context, key, &what, |registry, now| {
                     registry.accept(account, &group, &user, now)
                 })
             }
             Ask::RejectRequest { group, user, .. } => {
                 let what = format!("rejects {user} for {group}");
-                changes.change(asker, key, &what, |registry, now| {
+                writes.write(context, key, &what, |registry, now| {
                     registry.reject(account, &group, &user, now)
                 })
             }
             Ask::RemoveMember { group, user, .. } => {
                 let what = format!("removes {user} from {group}");
-                changes.change(asker, key, &what, |registry, now| {
+                writes.write(context, key, &what, |registry, now| {
                     registry.remove_member(account, &group, &user, now)
                 })
             }
-            Ask::Publish { group, part, .. } => self.shares.publish(asker, key, &group, &part),
+            Ask::Publish { group, part, .. } => self.shares.publish(context, key, &group, &part),
             Ask::Withdraw { group, name, .. } => {
                 let what = format!("takes {} off {group}", name.as_str());
-                changes.change(asker, key, &what, |registry, now| {
+                writes.write(context, key, &what, |registry, now| {
                     registry.withdraw(account, &group, name.as_str(), now)
                 })
             }
-            _ => Err(asked_without_a_session()),
+            _ => Err(takes_no_login()),
         }
     }
 
-    fn answer_read(&self, asker: &Asker<'_>, ask: Ask) -> Result<Answer, Refused> {
-        let (store, account) = (&self.store, asker.session.account);
+    fn answer_read(&self, context: &RequestContext<'_>, ask: Ask) -> Result<Answer, Refused> {
+        let (store, account) = (&self.store, context.login.account);
         match ask {
             Ask::ListGroups { after } => lists::list(store, after, views::group, |it, after| {
                 Ok(it.groups(Some(account), after, PAGE))
@@ -269,43 +275,43 @@ impl Registrar {
                 };
                 lists::list(store, after, views::request, look).map(Answer::Requests)
             }
-            Ask::Certify { group, request } => self.shares.certify(asker, &group, &request),
+            Ask::Certify { group, request } => self.shares.certify(context, &group, &request),
             Ask::ListFiles { group, after } => self.shares.list_files(account, &group, after),
             Ask::Metainfo {
                 group,
                 name,
                 offset,
             } => self.shares.metainfo(account, &group, &name, offset),
-            Ask::Announce(announce) => self.shares.announce(asker, &announce),
+            Ask::Announce(announce) => self.shares.announce(context, &announce),
             Ask::News { seen, after } => lists::news(store, account, &seen, after),
-            _ => Err(asked_without_a_session()),
+            _ => Err(takes_no_login()),
         }
     }
 
     fn create_group(
         &self,
-        asker: &Asker<'_>,
+        context: &RequestContext<'_>,
         key: &IdempotencyKey,
         name: GroupName,
     ) -> Result<Answer, Refused> {
         let what = format!("makes group {name}");
         let id = key.group(name.as_str().as_bytes());
         // Its id, not its name: whoever calls a member sees what its authority is called.
-        let unmade = |error: &dyn Display| {
+        let no_key = |error: &dyn Display| {
             log::error!("no key for group {name}: {error}");
             no_randomness()
         };
         let authority =
-            GroupAuthority::generate(&id.to_string()).map_err(|error| unmade(&error))?;
-        let secret = GroupKey::new(authority.to_pem()).map_err(|error| unmade(&error))?;
+            GroupAuthority::generate(&id.to_string()).map_err(|error| no_key(&error))?;
+        let secret = GroupKey::new(authority.to_pem()).map_err(|error| no_key(&error))?;
         let new = NewGroup {
             id,
-            membership: key.making(id),
+            membership: key.creator_membership(id),
             name,
             key: secret,
         };
-        let account = asker.session.account;
-        self.changes.change(asker, key, &what, |registry, now| {
+        let account = context.login.account;
+        self.writes.write(context, key, &what, |registry, now| {
             registry.create_group(account, new, now)
         })
     }
@@ -329,7 +335,7 @@ impl Registrar {
             (None, Registration::Open) => None,
             (Some(code), _) => {
                 let code: Option<InviteCode> = code.as_str().parse().ok();
-                Some(code.ok_or_else(|| told(Refusal::UnknownInvite))?)
+                Some(code.ok_or_else(|| from_refusal(Refusal::UnknownInvite))?)
             }
         };
         // Told before the work of hashing; the write looks again. Without a good code nobody learns who has an account.
@@ -338,61 +344,62 @@ impl Registrar {
             if let Some(code) = &code {
                 registry
                     .check_invite(&code.hash(), since_1970())
-                    .map_err(told)?;
+                    .map_err(from_refusal)?;
             }
             match registry.account_id(&label) {
-                Ok(_) => Err(told(Refusal::NameTaken(label))),
+                Ok(_) => Err(from_refusal(Refusal::NameTaken(label))),
                 Err(_) => Ok(()),
             }
         })?;
-        let _turn = self.logins.admit(None, from)?;
+        let _turn = self.logins.begin_attempt(None, from)?;
         let what = format!("user {name} is made from {from}");
         let new = NewAccount {
             id: key.account(),
             name,
             password: self.logins.hash(password)?,
         };
-        self.changes
+        self.writes
             .write_once(key, &what, None, |registry, now| match code {
                 None => registry.create_account(new, now),
-                Some(code) => registry.redeem(code.hash(), new, now),
+                Some(code) => registry.redeem_invite(code.hash(), new, now),
             })
     }
 
     /// The answer to a write that the holder of a session asks for again.
-    pub(super) fn done_before(
+    pub(super) fn answer_if_done(
         &self,
-        session: &Session,
+        login: &Login,
         ask: &Ask,
         from: IpAddr,
-    ) -> Result<Option<Done>, Refused> {
+    ) -> Result<Option<CompletedRequest>, Refused> {
         let Some(write) = ask.write() else {
             return Ok(None);
         };
-        let key = IdempotencyKey::of_account(session.account, write);
+        let key = IdempotencyKey::of_account(login.account, write);
         let what = || {
             format!(
                 "{} of {} at {from}",
                 ask.kind(),
-                shown(&self.store, session.account)
+                log_name(&self.store, login.account)
             )
         };
-        let Some(written) = self.changes.before(&key, what)? else {
+        let Some(written) = self.writes.find_previous(&key, what)? else {
             return Ok(None);
         };
         let answer = match ask {
             Ask::ChangePassword { new, .. } => {
-                self.logins.password_changed(session.account, new, from)?
+                self.logins
+                    .log_in_after_password_change(login.account, new, from)?
             }
             _ => Answer::Done,
         };
-        Ok(Some(Done {
+        Ok(Some(CompletedRequest {
             written,
-            ..Done::from(answer)
+            ..CompletedRequest::from(answer)
         }))
     }
 }
 
-fn asked_without_a_session() -> Refused {
+fn takes_no_login() -> Refused {
     refused(ErrorKind::BadRequest, "this is asked without a session")
 }

@@ -4,15 +4,15 @@
 //! between members, which never pass here.
 
 use super::{
-    Asker, Changes, Dictionaries, DictionaryError, IdempotencyKey, PAGE, UploadError, Uploads,
-    name_of, no_randomness, refused, told, views::place,
+    IdempotencyKey, IdempotentWrites, InfoCache, InfoPartError, InfoUploads, PAGE, RequestContext,
+    UploadError, account_label, from_refusal, no_randomness, refused, views::parse_cursor,
 };
 use crate::certificate::{CertificateError, GroupAuthority, GroupCertificate, MemberPublicKey};
 use crate::system::since_1970;
 use crate::torrent::Info;
 use crate::tracker::announcing::Reach;
 use crate::tracker::quotas::Limits;
-use crate::tracker::registry::{Label, NewShare, RowId, SharePlace, ShareView};
+use crate::tracker::registry::{Label, NewShare, RowId, ShareCursor, ShareView};
 use crate::tracker::store::RegistryStore;
 use crate::tracker::swarms::Swarms;
 use crate::wire::access::{
@@ -24,7 +24,7 @@ use crate::wire::{AnnounceRequest, AnnounceResponse, Event};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// For how long after somebody is no member any more others are told to have no link with him, beyond the life of a
+/// For how long after somebody is no member any more others are from_refusal to have no link with him, beyond the life of a
 /// certificate: clocks differ.
 const MARGIN: Duration = Duration::from_secs(3600);
 
@@ -32,9 +32,9 @@ const MARGIN: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub(super) struct GroupShares {
     store: Arc<RegistryStore>,
-    changes: Changes,
-    uploads: Uploads,
-    dictionaries: Dictionaries,
+    writes: IdempotentWrites,
+    uploads: InfoUploads,
+    info_cache: InfoCache,
     /// The swarms of groups: nobody else's, whatever is announced over HTTP.
     swarms: Swarms,
     /// How long a certificate of a member holds.
@@ -50,10 +50,10 @@ impl GroupShares {
         certificate: Duration,
     ) -> Self {
         Self {
-            changes: Changes::new(Arc::clone(&store)),
-            uploads: Uploads::default(),
-            dictionaries: Dictionaries::default(),
-            swarms: Swarms::new(interval, Limits::of_groups()),
+            writes: IdempotentWrites::new(Arc::clone(&store)),
+            uploads: InfoUploads::default(),
+            info_cache: InfoCache::default(),
+            swarms: Swarms::new(interval, Limits::for_groups()),
             certificate,
             epoch: Instant::now(),
             store,
@@ -62,22 +62,22 @@ impl GroupShares {
 
     pub(super) fn certify(
         &self,
-        asker: &Asker<'_>,
+        context: &RequestContext<'_>,
         group: &Label,
         request: &KeyRequest,
     ) -> Result<Answer, Refused> {
-        let account = asker.session.account;
+        let account = context.login.account;
         let authority = self.authority(account, group)?;
-        let user = name_of(&self.store, account)?.to_string();
+        let user = account_label(&self.store, account)?.to_string();
         // Bound to the session, so that nobody can pass it off as his own.
-        let key = MemberPublicKey::proven(&request.0, asker.token.as_bytes());
+        let key = MemberPublicKey::proven(&request.0, context.token.as_bytes());
         let key = key.map_err(|error| refused(ErrorKind::BadRequest, error))?;
         let unusable = |error| no_certificate(&format!("for {user} of {group}"), &error);
         let leaf = authority
             .issue(&user, &key, since_1970(), self.certificate)
             .map_err(unusable)?;
         let certificate = authority.certificate().map_err(unusable)?;
-        log::info!("{user} at {} gets a certificate of {group}", asker.from);
+        log::info!("{user} at {} gets a certificate of {group}", context.from);
         Ok(Answer::Certificate {
             leaf,
             authority: certificate.to_pem().into_bytes(),
@@ -86,12 +86,12 @@ impl GroupShares {
 
     pub(super) fn publish(
         &self,
-        asker: &Asker<'_>,
+        context: &RequestContext<'_>,
         key: &IdempotencyKey,
         group: &Label,
         part: &InfoPart,
     ) -> Result<Answer, Refused> {
-        let account = asker.session.account;
+        let account = context.login.account;
         // Nobody else shall make the tracker keep anything.
         let authority = self.authority(account, group)?;
         let now = self.epoch.elapsed();
@@ -119,8 +119,8 @@ impl GroupShares {
             return Err(bad("it is not made for this group's members alone"));
         }
         let what = format!("shares {} with {group}", info.name());
-        self.changes
-            .change_with(asker, key, &what, Some(&info), |registry, now| {
+        self.writes
+            .write_with_info(context, key, &what, Some(&info), |registry, now| {
                 let info_hash = info.info_hash();
                 let new = NewShare {
                     id: key.share(registry.group_id(group)?, &info_hash.0),
@@ -138,11 +138,11 @@ impl GroupShares {
         group: &Label,
         after: Option<Place>,
     ) -> Result<Answer, Refused> {
-        let after: Option<SharePlace> = place(after)?;
+        let after: Option<ShareCursor> = parse_cursor(after)?;
         let listed = self
             .store
             .read(|registry| registry.shares(account, group, after.as_ref(), PAGE));
-        let (shares, next) = listed.map_err(told)?;
+        let (shares, next) = listed.map_err(from_refusal)?;
         let entries = shares.into_iter().filter_map(|share| self.file(share));
         Ok(Answer::Files(Page {
             entries: entries.collect(),
@@ -172,7 +172,7 @@ impl GroupShares {
     ) -> Result<Answer, Refused> {
         let info_hash = self.store.read(|registry| {
             let share = registry.share(account, group, name.as_str());
-            share.map(|share| share.info_hash).map_err(told)
+            share.map(|share| share.info_hash).map_err(from_refusal)
         })?;
         let missing = |what: &dyn std::fmt::Display| {
             log::error!("the info dictionary {info_hash} of {group} cannot be read: {what}");
@@ -182,9 +182,9 @@ impl GroupShares {
             )
         };
         let read = || self.store.info(info_hash);
-        match self.dictionaries.part(info_hash, offset, read) {
+        match self.info_cache.part(info_hash, offset, read) {
             Ok(part) => Ok(Answer::Metainfo(part)),
-            Err(DictionaryError::Part(error)) => Err(refused(ErrorKind::BadRequest, error)),
+            Err(InfoPartError::Part(error)) => Err(refused(ErrorKind::BadRequest, error)),
             Err(error) => Err(missing(&error)),
         }
     }
@@ -192,12 +192,12 @@ impl GroupShares {
     /// Takes what may be taken; each announce gets its own answer.
     pub(super) fn announce(
         &self,
-        asker: &Asker<'_>,
+        context: &RequestContext<'_>,
         announces: &Announces,
     ) -> Result<Answer, Refused> {
         let (mut group, mut interval) = (None, 0);
         let swarms = announces.swarms().iter().map(|announce| {
-            let (of, answered) = self.announce_one(asker, announces, announce, group)?;
+            let (of, answered) = self.announce_one(context, announces, announce, group)?;
             group = Some(of);
             interval = u32::try_from(answered.interval.as_secs()).unwrap_or(u32::MAX);
             Ok(answered.peers.iter().map(|peer| peer.address).collect())
@@ -206,7 +206,7 @@ impl GroupShares {
         let gone = since_1970().saturating_sub(self.certificate + MARGIN);
         let barred = group.map_or_else(Vec::new, |group| {
             self.store
-                .read(|registry| registry.gone_since(group, gone, MAX_PAGE))
+                .read(|registry| registry.former_members_since(group, gone, MAX_PAGE))
         });
         Ok(Answer::Peers(Peers {
             swarms,
@@ -218,15 +218,15 @@ impl GroupShares {
     /// Takes one announce to a swarm of that group, or of any if none is named; gives the group it is of.
     fn announce_one(
         &self,
-        asker: &Asker<'_>,
+        context: &RequestContext<'_>,
         announces: &Announces,
         announce: &Announce,
         group: Option<RowId>,
     ) -> Result<(RowId, AnnounceResponse), Refused> {
-        let account = asker.session.account;
+        let account = context.login.account;
         let of = self
             .store
-            .read(|registry| registry.may_enter(account, announce.info_hash));
+            .read(|registry| registry.group_for_swarm(account, announce.info_hash));
         let of = of.ok_or_else(|| {
             refused(
                 ErrorKind::NotInCatalogue,
@@ -258,7 +258,9 @@ impl GroupShares {
             pieceful: true,
         };
         let now = self.epoch.elapsed();
-        let answered = self.swarms.announce(now, &request, asker.from, Reach::Both);
+        let answered = self
+            .swarms
+            .announce(now, &request, context.from, Reach::Both);
         let answered = answered.map_err(|refusal| refused(ErrorKind::Busy, refusal))?;
         Ok((of, answered))
     }
@@ -274,7 +276,7 @@ impl GroupShares {
     fn authority(&self, account: RowId, group: &Label) -> Result<GroupAuthority, Refused> {
         let key = self.store.read(|registry| {
             let key = registry.group_key(account, group);
-            key.cloned().map_err(told)
+            key.cloned().map_err(from_refusal)
         })?;
         GroupAuthority::from_pem(key.expose().as_bytes())
             .map_err(|error| no_certificate(&format!("of {group} itself"), &error))
@@ -282,7 +284,7 @@ impl GroupShares {
 }
 
 /// Why there is no certificate. Only where the system has no random numbers is it of use to try again soon; that the group's
-/// key cannot be read says nothing about the asker's place in the group.
+/// key cannot be read says nothing about the context's place in the group.
 fn no_certificate(whose: &str, error: &CertificateError) -> Refused {
     log::error!("no certificate {whose}: {error}");
     match error {

@@ -19,27 +19,27 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 /// Failures of a pair or an address from which on it is slowed down.
-const FREE: u32 = 5;
+const FREE_FAILURES: u32 = 5;
 /// Failures of a user in all from which on others are slowed down.
-const FREE_IN_ALL: u32 = 50;
+const FREE_FAILURES_PER_USER: u32 = 50;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
-const LONGEST_WAIT_IN_ALL: Duration = Duration::from_secs(30);
+const LONGEST_WAIT_PER_USER: Duration = Duration::from_secs(30);
 /// After how long without a failure they are forgotten.
-const MEMORY: Duration = Duration::from_secs(900);
+const FORGET_AFTER: Duration = Duration::from_secs(900);
 /// Entries of each kind.
-const ENTRIES: usize = 10_000;
+const MAX_ENTRIES: usize = 10_000;
 /// Characters of a user's name that count.
-const NAME: usize = 100;
+const COUNTED_CHARACTERS: usize = 100;
 
 /// Failed log-ins, and who logged in from where. Times are since any fixed moment.
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
-    pairs: Tallies<(String, AddressPrefix)>,
-    addresses: Tallies<AddressPrefix>,
-    users: Tallies<String>,
+    pairs: Counters<(String, AddressPrefix)>,
+    addresses: Counters<AddressPrefix>,
+    users: Counters<String>,
     /// Pairs that have logged in; they are not forgotten.
-    known: Tallies<(String, AddressPrefix)>,
+    logged_in: Counters<(String, AddressPrefix)>,
 }
 
 impl Throttle {
@@ -48,63 +48,72 @@ impl Throttle {
     ///
     /// # Errors
     /// How long to wait before that one.
-    pub(super) fn room(&self, user: &str, address: IpAddr, now: Duration) -> Result<u32, Duration> {
+    pub(super) fn remaining_failures(
+        &self,
+        user: &str,
+        address: IpAddr,
+        now: Duration,
+    ) -> Result<u32, Duration> {
         self.check(user, address, now)?;
-        let failures = self.pairs.failures(&pair(user, address), now);
-        Ok(FREE.saturating_sub(failures).max(1))
+        let failures = self.pairs.recent(&pair(user, address), now);
+        Ok(FREE_FAILURES.saturating_sub(failures).max(1))
     }
 
     /// What of a user's name counts.
-    pub(super) fn counted(user: &str) -> String {
-        user.chars().take(NAME).collect()
+    pub(super) fn counted_name(user: &str) -> String {
+        user.chars().take(COUNTED_CHARACTERS).collect()
     }
 
     fn check(&self, user: &str, address: IpAddr, now: Duration) -> Result<(), Duration> {
         let pair = pair(user, address);
-        let mut wait = self.pairs.wait(&pair, FREE, LONGEST_WAIT, now);
-        if !self.known.entries.contains_key(&pair) {
+        let mut wait = self.pairs.wait(&pair, FREE_FAILURES, LONGEST_WAIT, now);
+        if !self.logged_in.entries.contains_key(&pair) {
             let (user, address) = &pair;
-            let by_address = self.addresses.wait(address, FREE, LONGEST_WAIT, now);
-            let in_all = self.users.wait(user, FREE_IN_ALL, LONGEST_WAIT_IN_ALL, now);
-            wait = wait.max(by_address).max(in_all);
+            let by_address = self
+                .addresses
+                .wait(address, FREE_FAILURES, LONGEST_WAIT, now);
+            let by_user = self
+                .users
+                .wait(user, FREE_FAILURES_PER_USER, LONGEST_WAIT_PER_USER, now);
+            wait = wait.max(by_address).max(by_user);
         }
         if wait.is_zero() { Ok(()) } else { Err(wait) }
     }
 
     /// Counts a wrong password, or a user who does not exist.
-    pub(super) fn failed(&mut self, user: &str, address: IpAddr, now: Duration) {
+    pub(super) fn record_failure(&mut self, user: &str, address: IpAddr, now: Duration) {
         let pair = pair(user, address);
-        self.addresses.count(pair.1, now);
-        self.users.count(pair.0.clone(), now);
-        self.pairs.count(pair, now);
+        self.addresses.increment(pair.1, now);
+        self.users.increment(pair.0.clone(), now);
+        self.pairs.increment(pair, now);
     }
 
     /// Notes a right password: the pair's failures are forgotten, not the address's, whose user may be guessing at others.
-    pub(super) fn succeeded(&mut self, user: &str, address: IpAddr, now: Duration) {
+    pub(super) fn record_success(&mut self, user: &str, address: IpAddr, now: Duration) {
         let pair = pair(user, address);
         self.pairs.forget(&pair);
-        self.known.count(pair, now);
+        self.logged_in.increment(pair, now);
     }
 }
 
 fn pair(user: &str, address: IpAddr) -> (String, AddressPrefix) {
-    (Throttle::counted(user), AddressPrefix::of(address))
+    (Throttle::counted_name(user), AddressPrefix::of(address))
 }
 
 /// Counts by key, the ones touched last.
 #[derive(Debug)]
-struct Tallies<K> {
-    entries: HashMap<K, Tally>,
+struct Counters<K> {
+    entries: HashMap<K, Counter>,
     by_age: BTreeSet<(Duration, K)>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Tally {
+struct Counter {
     count: u32,
     last: Duration,
 }
 
-impl<K> Default for Tallies<K> {
+impl<K> Default for Counters<K> {
     fn default() -> Self {
         Self {
             entries: HashMap::new(),
@@ -113,45 +122,45 @@ impl<K> Default for Tallies<K> {
     }
 }
 
-impl<K: Clone + Eq + Hash + Ord> Tallies<K> {
-    fn count(&mut self, key: K, now: Duration) {
+impl<K: Clone + Eq + Hash + Ord> Counters<K> {
+    fn increment(&mut self, key: K, now: Duration) {
         let before = self.forget(&key);
         let count = before
-            .filter(|tally| now.saturating_sub(tally.last) < MEMORY)
-            .map_or(0, |tally| tally.count);
-        if self.entries.len() >= ENTRIES
+            .filter(|counter| now.saturating_sub(counter.last) < FORGET_AFTER)
+            .map_or(0, |counter| counter.count);
+        if self.entries.len() >= MAX_ENTRIES
             && let Some((_, oldest)) = self.by_age.pop_first()
         {
             self.entries.remove(&oldest);
         }
-        let tally = Tally {
+        let counter = Counter {
             count: count.saturating_add(1),
             last: now,
         };
         self.by_age.insert((now, key.clone()));
-        self.entries.insert(key, tally);
+        self.entries.insert(key, counter);
     }
 
-    fn forget(&mut self, key: &K) -> Option<Tally> {
-        let (key, tally) = self.entries.remove_entry(key)?;
-        self.by_age.remove(&(tally.last, key));
-        Some(tally)
+    fn forget(&mut self, key: &K) -> Option<Counter> {
+        let (key, counter) = self.entries.remove_entry(key)?;
+        self.by_age.remove(&(counter.last, key));
+        Some(counter)
     }
 
-    fn failures(&self, key: &K, now: Duration) -> u32 {
-        let tally = self.entries.get(key);
-        let recent = tally.filter(|tally| now.saturating_sub(tally.last) < MEMORY);
-        recent.map_or(0, |tally| tally.count)
+    fn recent(&self, key: &K, now: Duration) -> u32 {
+        let counter = self.entries.get(key);
+        let recent = counter.filter(|counter| now.saturating_sub(counter.last) < FORGET_AFTER);
+        recent.map_or(0, |counter| counter.count)
     }
 
     /// How long `key` must still wait.
     fn wait(&self, key: &K, free: u32, longest: Duration, now: Duration) -> Duration {
-        let Some(tally) = self.entries.get(key) else {
+        let Some(counter) = self.entries.get(key) else {
             return Duration::ZERO;
         };
-        let past = now.saturating_sub(tally.last);
-        match tally.count.checked_sub(free) {
-            Some(more) if past < MEMORY => {
+        let past = now.saturating_sub(counter.last);
+        match counter.count.checked_sub(free) {
+            Some(more) if past < FORGET_AFTER => {
                 let factor = 2u32.checked_pow(more).unwrap_or(u32::MAX);
                 FIRST_WAIT
                     .saturating_mul(factor)
@@ -177,7 +186,7 @@ mod tests {
 
     fn fail(throttle: &mut Throttle, times: u32, user: &str, address: &str, now: Duration) {
         for _ in 0..times {
-            throttle.failed(user, ip(address), now);
+            throttle.record_failure(user, ip(address), now);
         }
     }
 
@@ -220,13 +229,13 @@ mod tests {
     #[test]
     fn guesses_from_many_addresses_are_slowed_and_do_not_lock_the_user_out() {
         let mut throttle = Throttle::default();
-        throttle.succeeded("nik", ip("10.0.0.1"), at(0));
+        throttle.record_success("nik", ip("10.0.0.1"), at(0));
         for number in 0..49 {
-            throttle.failed("nik", ip(&format!("10.1.0.{number}")), at(1));
+            throttle.record_failure("nik", ip(&format!("10.1.0.{number}")), at(1));
         }
         assert_eq!(throttle.check("nik", ip("10.2.0.1"), at(1)), Ok(()));
         for number in 0..49 {
-            throttle.failed("nik", ip(&format!("10.3.0.{number}")), at(1));
+            throttle.record_failure("nik", ip(&format!("10.3.0.{number}")), at(1));
         }
         let wait = throttle.check("nik", ip("10.2.0.1"), at(1));
         assert_eq!(wait, Err(Duration::from_secs(30)));
@@ -241,7 +250,7 @@ mod tests {
     fn a_success_clears_the_pair_and_not_the_address() {
         let mut throttle = Throttle::default();
         fail(&mut throttle, 5, "nik", "10.0.0.1", at(0));
-        throttle.succeeded("nik", ip("10.0.0.1"), at(5));
+        throttle.record_success("nik", ip("10.0.0.1"), at(5));
         assert_eq!(throttle.check("nik", ip("10.0.0.1"), at(0)), Ok(()));
         assert!(throttle.check("mayank", ip("10.0.0.1"), at(0)).is_err());
     }
@@ -250,7 +259,7 @@ mod tests {
     fn a_network_of_ipv6_counts_as_one() {
         let mut throttle = Throttle::default();
         for host in 0..5 {
-            throttle.failed("nik", ip(&format!("2001:db8:0:1::{host}")), at(0));
+            throttle.record_failure("nik", ip(&format!("2001:db8:0:1::{host}")), at(0));
         }
         let check = |text| throttle.check("nik", ip(text), at(0));
         assert!(check("2001:db8:0:1:ffff::1").is_err());
@@ -264,20 +273,20 @@ mod tests {
         fail(&mut throttle, 5, "second", "10.0.0.2", at(1));
         for number in 0..9999u32 {
             let address = IpAddr::V4(number.into());
-            throttle.failed(&format!("{number}{}", "x".repeat(5000)), address, at(2));
-            throttle.succeeded(&number.to_string(), address, at(2));
+            throttle.record_failure(&format!("{number}{}", "x".repeat(5000)), address, at(2));
+            throttle.record_success(&number.to_string(), address, at(2));
         }
         let sizes = [
             throttle.pairs.entries.len(),
             throttle.addresses.by_age.len(),
         ];
-        assert_eq!(sizes, [ENTRIES, ENTRIES]);
+        assert_eq!(sizes, [MAX_ENTRIES, MAX_ENTRIES]);
         assert!(
             throttle
                 .users
                 .by_age
                 .iter()
-                .all(|(_, name)| name.len() <= NAME)
+                .all(|(_, name)| name.len() <= COUNTED_CHARACTERS)
         );
         assert_eq!(throttle.check("first", ip("10.0.0.1"), at(0)), Ok(()));
         assert!(throttle.check("second", ip("10.0.0.2"), at(1)).is_err());

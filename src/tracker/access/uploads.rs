@@ -12,15 +12,15 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 /// How many may be under way at a time; each is at most 16 MiB.
-const MOST: usize = 8;
+const MAX_UPLOADS: usize = 8;
 /// How long one may rest before it is dropped.
-const REST: Duration = Duration::from_secs(30);
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long one may rest before another may take its place: a peer sends one part after the other.
-const GIVES_WAY: Duration = Duration::from_secs(3);
+const REPLACEABLE_AFTER: Duration = Duration::from_secs(3);
 
-/// Dictionaries under way.
+/// InfoCache under way.
 #[derive(Debug, Default)]
-pub(super) struct Uploads(Mutex<HashMap<RowId, Upload>>);
+pub(super) struct InfoUploads(Mutex<HashMap<RowId, Upload>>);
 
 #[derive(Debug)]
 struct Upload {
@@ -40,7 +40,7 @@ pub(super) enum UploadError {
     Part(#[from] PartError),
 }
 
-impl Uploads {
+impl InfoUploads {
     /// Takes the next part of an account's upload to a group; the whole dictionary if it was the last. A first part begins
     /// anew. After an error nothing is kept.
     pub(super) fn add(
@@ -51,7 +51,7 @@ impl Uploads {
         now: Duration,
     ) -> Result<Option<Vec<u8>>, UploadError> {
         let mut uploads = lock(&self.0);
-        uploads.retain(|_, upload| now.saturating_sub(upload.touched) < REST);
+        uploads.retain(|_, upload| now.saturating_sub(upload.touched) < UPLOAD_TIMEOUT);
         let before = uploads.remove(&account);
         let continued = before.filter(|before| before.group == *group && part.offset() > 0);
         let mut upload = continued.unwrap_or_else(|| Upload {
@@ -62,7 +62,7 @@ impl Uploads {
         upload.touched = now;
         let whole = upload.parts.add(part)?;
         if whole.is_none() {
-            if uploads.len() >= MOST {
+            if uploads.len() >= MAX_UPLOADS {
                 make_room(&mut uploads, now)?;
             }
             uploads.insert(account, upload);
@@ -74,7 +74,8 @@ impl Uploads {
 /// Drops the one that has rested longest, if that is long enough.
 fn make_room(uploads: &mut HashMap<RowId, Upload>, now: Duration) -> Result<(), UploadError> {
     let oldest = uploads.iter().min_by_key(|(_, upload)| upload.touched);
-    let resting = oldest.filter(|(_, upload)| now.saturating_sub(upload.touched) >= GIVES_WAY);
+    let resting =
+        oldest.filter(|(_, upload)| now.saturating_sub(upload.touched) >= REPLACEABLE_AFTER);
     let account = resting
         .map(|(account, _)| *account)
         .ok_or(UploadError::Busy)?;
@@ -92,7 +93,7 @@ mod tests {
 
     #[test]
     fn parts_in_order_make_a_whole_and_a_new_first_part_begins_anew() {
-        let uploads = Uploads::default();
+        let uploads = InfoUploads::default();
         let group: Label = "lab".parse().unwrap();
         let add = |account, part: &InfoPart| {
             uploads.add(RowId([account; 16]), &group, part, Duration::ZERO)
@@ -109,19 +110,23 @@ mod tests {
 
     #[test]
     fn their_number_is_bounded_and_one_at_rest_makes_room() {
-        let uploads = Uploads::default();
+        let uploads = InfoUploads::default();
         let group: Label = "lab".parse().unwrap();
         let add = |account, now| uploads.add(RowId([account; 16]), &group, &part(0, 4, b"ab"), now);
-        for account in 0..MOST as u8 {
+        for account in 0..MAX_UPLOADS as u8 {
             assert_eq!(add(account, Duration::ZERO), Ok(None));
         }
         assert_eq!(add(99, Duration::ZERO), Err(UploadError::Busy));
         let whole = uploads.add(RowId([99; 16]), &group, &part(0, 1, b"a"), Duration::ZERO);
         assert_eq!(whole, Ok(Some(b"a".to_vec())), "it needs no place");
-        assert_eq!(add(0, GIVES_WAY), Ok(None), "one that is under way");
-        assert_eq!(add(99, GIVES_WAY), Ok(None), "in the place of another");
+        assert_eq!(add(0, REPLACEABLE_AFTER), Ok(None), "one that is under way");
+        assert_eq!(
+            add(99, REPLACEABLE_AFTER),
+            Ok(None),
+            "in the place of another"
+        );
         let uploads = uploads.0.lock().unwrap();
-        assert_eq!(uploads.len(), MOST);
+        assert_eq!(uploads.len(), MAX_UPLOADS);
         assert!(uploads.contains_key(&RowId([0; 16])));
     }
 }

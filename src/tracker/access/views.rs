@@ -1,6 +1,6 @@
 //! What the registry shows, as the wire has it.
 
-use super::refusals::{refused, told};
+use super::refusals::{from_refusal, refused};
 use crate::tracker::registry::{self, GroupView, Label, MemberView, Refusal, RequestView, RowId};
 use crate::tracker::replication::{Serving, Status};
 use crate::tracker::store::RegistryStore;
@@ -23,7 +23,9 @@ pub(super) fn page<T, U>(page: registry::Page<T>, entry: fn(T) -> U) -> Page<U> 
 }
 
 /// Where a page is to begin.
-pub(super) fn place<T: FromStr<Err: Display>>(after: Option<Place>) -> Result<Option<T>, Refused> {
+pub(super) fn parse_cursor<T: FromStr<Err: Display>>(
+    after: Option<Place>,
+) -> Result<Option<T>, Refused> {
     let place = after.map(|after| after.as_str().parse()).transpose();
     place.map_err(|error| refused(ErrorKind::BadRequest, error))
 }
@@ -70,7 +72,7 @@ pub(super) fn cluster(status: &Status) -> ClusterView {
     }
 }
 
-pub(super) fn news(answer: registry::Answer) -> NewsEntry {
+pub(super) fn news(answer: registry::Decision) -> NewsEntry {
     NewsEntry {
         group: answer.label,
         outcome: answer.outcome,
@@ -79,12 +81,12 @@ pub(super) fn news(answer: registry::Answer) -> NewsEntry {
 }
 
 /// How an account is named.
-pub(super) fn name_of(store: &RegistryStore, account: RowId) -> Result<Label, Refused> {
+pub(super) fn account_label(store: &RegistryStore, account: RowId) -> Result<Label, Refused> {
     let label = store.read(|registry| registry.account_label(account));
-    label.ok_or_else(|| told(Refusal::AccountGone))
+    label.ok_or_else(|| from_refusal(Refusal::AccountGone))
 }
 
 /// How the log names an account.
-pub(super) fn shown(store: &RegistryStore, account: RowId) -> String {
-    name_of(store, account).map_or_else(|_| account.to_string(), |label| label.to_string())
+pub(super) fn log_name(store: &RegistryStore, account: RowId) -> String {
+    account_label(store, account).map_or_else(|_| account.to_string(), |label| label.to_string())
 }

@@ -1,96 +1,98 @@
-//! Why an operation is refused: one variant a rule, each with a word that scripts can rely on.
+//! The reasons to refuse an operation: one variant for each rule, each with a stable kind for
+//! scripts.
 
 use super::{Label, RowId};
 
-/// A rule that an operation would break. Nothing was changed.
+/// A rule that the operation would break. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The acting account does not exist.
+    /// The account that makes the request does not exist.
     #[error("your account is not known here; log in again")]
     AccountGone,
-    /// The session was logged out, or its password or all sessions were revoked since.
+    /// The user logged out, changed the password, or ended all logins.
     #[error("this session has ended; log in again")]
-    SessionEnded,
-    /// No account of that name.
+    LoginEnded,
+    /// No account has this name.
     #[error("there is no user {0}; check the name")]
     UnknownUser(Label),
-    /// No group of that name, or it has ended.
+    /// No group has this name, or the group has ended.
     #[error("there is no group {0}; list_groups shows those there are")]
     UnknownGroup(Label),
-    /// The name belongs to another user or group.
+    /// Another user or group holds this name.
     #[error("the name {0} is taken; choose another")]
     NameTaken(Label),
-    /// A new name for one that holds its own: only a name that was taken on two trackers at once can be given up.
+    /// The account or group holds its name. Only one that lost its name to an earlier claim can be
+    /// renamed.
     #[error("{0} keeps its name; only a name given twice by mistake can be changed")]
     NameKept(Label),
-    /// The acting account is not in the group.
+    /// The account is not a member of the group.
     #[error("you are not a member of {0}; join_group asks its owner")]
     NotMember(Label),
-    /// The acting account is in the group but does not own it.
+    /// The account is a member of the group but does not own it.
     #[error("only the owner of {0} can do this")]
     NotOwner(Label),
-    /// The acting account is in the group already.
+    /// The account is already a member of the group.
     #[error("you are a member of {0} already")]
     AlreadyMember(Label),
-    /// The acting account has asked already.
+    /// The account has an open request already.
     #[error("you have asked to join {0} already; its owner has not answered yet")]
     AlreadyRequested(Label),
-    /// That user has not asked, or has been answered.
+    /// The user has no open request: none was made, or it was answered.
     #[error("{0} has no open request; list_requests shows those there are")]
     NoRequest(Label),
-    /// That user is not in the group.
+    /// The user is not a member of the group.
     #[error("{0} is not a member; list_members shows those there are")]
     UnknownMember(Label),
-    /// An owner's own removal.
+    /// Owners cannot remove themselves.
     #[error("you cannot remove yourself; leave_group does that")]
     OwnRemoval,
-    /// The group would end.
+    /// The group would end, and the caller did not allow that.
     #[error("you are the last member of {0}: leaving ends the group; say --yes if you mean it")]
     LastMember(Label),
-    /// No invite with that code.
+    /// No invite has this code.
     #[error("this invite code is not known; ask for a new one")]
     UnknownInvite,
-    /// An account was made with the code already.
+    /// The code was already used to create an account.
     #[error("this invite code has been used; ask for a new one")]
     InviteUsed,
-    /// The code's time is over.
+    /// The code has expired.
     #[error("this invite code has expired; ask for a new one")]
     InviteExpired,
-    /// No share of that name in the group's catalogue.
+    /// The group's catalogue has no share of this name.
     #[error("there is no share {share} in {group}; list_files shows those there are")]
     UnknownShare {
         /// The group.
         group: Label,
-        /// The name asked for.
+        /// The requested name.
         share: String,
     },
-    /// A share of that name is in the group's catalogue already.
+    /// The group's catalogue already has a share of this name.
     #[error("{group} has a share {share} already; rename yours, or stop_share the other one")]
     ShareExists {
         /// The group.
         group: Label,
-        /// The name.
+        /// The requested name.
         share: String,
     },
-    /// The acting account neither published the share nor owns the group.
+    /// The account did not publish the share and does not own the group.
     #[error("only who shared {share} or the owner of {group} can take it off the catalogue")]
     NotPublisher {
         /// The group.
         group: Label,
-        /// The share.
+        /// The name of the share.
         share: String,
     },
-    /// The random id handed in names a row already.
+    /// Another row has this id.
     #[error("the id {0} names another row already; draw another")]
     IdInUse(RowId),
 }
 
 impl Refusal {
-    /// Its word, stable for scripts.
+    /// The kind that scripts rely on. It never changes.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::AccountGone => "account-gone",
-            Self::SessionEnded => "session-ended",
+            Self::LoginEnded => "session-ended",
             Self::UnknownUser(_) => "unknown-user",
             Self::UnknownGroup(_) => "unknown-group",
             Self::NameTaken(_) => "name-taken",

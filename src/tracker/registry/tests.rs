@@ -13,13 +13,13 @@ use crate::torrent::{FileName, InfoHash};
 use std::time::Duration;
 
 /// A registry with a wall clock and a source of ids, for tests that tell a story.
-struct Side {
+struct TestTracker {
     registry: Registry,
     now: u64,
     ids: u64,
 }
 
-impl Side {
+impl TestTracker {
     fn new(number: u8) -> Self {
         Self {
             registry: Registry::new(Origin([number; 16])),
@@ -112,7 +112,7 @@ impl Side {
         let now = self.time();
         let update = self
             .registry
-            .leave(actor, &label(group), Leaving::EndGroup, now);
+            .leave(actor, &label(group), IfLastMember::EndGroup, now);
         self.apply(update)
     }
 
@@ -178,7 +178,7 @@ impl Side {
 }
 
 /// Both take over what the other has; they are equal then.
-fn sync(a: &mut Side, b: &mut Side) {
+fn sync(a: &mut TestTracker, b: &mut TestTracker) {
     a.pull(b);
     b.pull(a);
     assert_eq!(a.registry.dump(), b.registry.dump());
@@ -186,8 +186,8 @@ fn sync(a: &mut Side, b: &mut Side) {
 }
 
 /// Two sides that know a group `lab` of `olga`, who owns it.
-fn pair_with_group() -> (Side, Side, RowId, RowId) {
-    let (mut a, mut b) = (Side::new(1), Side::new(2));
+fn two_trackers_with_group() -> (TestTracker, TestTracker, RowId, RowId) {
+    let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     let olga = a.user("olga").unwrap();
     let lab = a.group(olga, "lab").unwrap();
     sync(&mut a, &mut b);
@@ -206,6 +206,6 @@ pub(in crate::tracker) fn password(text: &str) -> PasswordHash {
     PasswordHash::new(text).unwrap()
 }
 
-fn kind<T>(result: Result<T, Refusal>) -> &'static str {
+fn kind_of<T>(result: Result<T, Refusal>) -> &'static str {
     result.err().map_or("ok", |refusal| refusal.kind())
 }

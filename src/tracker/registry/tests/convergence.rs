@@ -23,7 +23,7 @@ enum Mutation {
 pub(crate) struct Command {
     run: Box<Run>,
     /// Whether somebody who got no answer asks again.
-    pub(crate) is_repeated: bool,
+    pub(crate) is_repeatable: bool,
 }
 
 type Run = dyn Fn(&Registry, (RowId, RowId), Duration) -> Result<Update, Refusal>;
@@ -39,15 +39,15 @@ impl Command {
     ) -> Result<Update, Refusal> {
         let expires = now + Duration::from_secs(3_600);
         if registry.receipt(receipt).is_some() {
-            return registry.confirm(receipt, expires, now);
+            return registry.renew_receipt(receipt, expires, now);
         }
         let update = (self.run)(registry, ids, now)?;
-        registry.receipted(update, receipt, expires, now)
+        registry.with_receipt(update, receipt, expires, now)
     }
 }
 
 /// Somebody who got no answer, and will ask again.
-struct Unanswered {
+struct UnansweredCommand {
     command: Command,
     ids: (RowId, RowId),
     receipt: RowId,
@@ -58,12 +58,12 @@ struct Unanswered {
 /// The rows that were made by each command, by its receipt: of each kind one is left at most. Where a name meant one group
 /// here and another there, one in each.
 #[derive(Default)]
-pub(crate) struct Made(BTreeMap<RowId, BTreeSet<(Kind, RowId)>>);
+pub(crate) struct CreatedRows(BTreeMap<RowId, BTreeSet<(Kind, RowId)>>);
 
 /// The kind of a row, and the group of a membership.
 type Kind = (&'static str, Option<RowId>);
 
-impl Made {
+impl CreatedRows {
     /// Takes note of what a command made by that write.
     pub(crate) fn note<'a>(
         &mut self,
@@ -83,7 +83,7 @@ impl Made {
     }
 
     /// Whether each is there once.
-    pub(crate) fn is_single(&self, registry: &Registry) -> Result<(), String> {
+    pub(crate) fn check_unique(&self, registry: &Registry) -> Result<(), String> {
         for made in self.0.values() {
             let mut kinds = BTreeSet::new();
             let there = made.iter().filter(|(_, id)| registry.row(*id).is_some());
@@ -99,14 +99,14 @@ impl Made {
 
 /// An acknowledged end: whom it concerned, and which rows it was made in knowledge of.
 #[derive(Clone)]
-pub(crate) struct Ended {
+pub(crate) struct AcknowledgedEnd {
     group: RowId,
     account: RowId,
     pub(crate) at: Stamp,
     known: BTreeSet<RowId>,
 }
 
-impl Ended {
+impl AcknowledgedEnd {
     /// The ends in a change that was made in this registry's present state.
     pub(crate) fn by(change: &Change, registry: &Registry) -> Vec<Self> {
         let (origin, mut ends) = (registry.origin(), Vec::new());
@@ -144,9 +144,9 @@ pub(crate) struct World {
     now: i64,
     ids: u64,
     acknowledged: Vec<(Version, Row)>,
-    unanswered: Vec<Unanswered>,
-    made: Made,
-    ends: Vec<Ended>,
+    unanswered: Vec<UnansweredCommand>,
+    made: CreatedRows,
+    ends: Vec<AcknowledgedEnd>,
     mutation: Mutation,
     /// Whether nothing goes between trackers at present.
     cut: bool,
@@ -172,7 +172,7 @@ impl World {
             ids: 0,
             acknowledged: Vec::new(),
             unanswered: Vec::new(),
-            made: Made::default(),
+            made: CreatedRows::default(),
             ends: Vec::new(),
             mutation,
             cut: false,
@@ -237,11 +237,11 @@ impl World {
         let Ok(update) = command.run(registry, ids, receipt, now) else {
             return Ok(());
         };
-        if !command.is_repeated || self.rng.u8(..4) > 0 {
+        if !command.is_repeatable || self.rng.u8(..4) > 0 {
             return self.acknowledge(at, receipt, update);
         }
         let rows = self.written(at, receipt, &update)?;
-        self.unanswered.push(Unanswered {
+        self.unanswered.push(UnansweredCommand {
             command,
             ids,
             receipt,
@@ -253,7 +253,7 @@ impl World {
     /// Somebody who got no answer asks a tracker again.
     fn ask_again(&mut self, at: usize) -> Result<(), String> {
         let asked = self.rng.usize(..self.unanswered.len());
-        let Unanswered {
+        let UnansweredCommand {
             command,
             mut ids,
             receipt,
@@ -311,10 +311,10 @@ impl World {
             2 => Box::new(move |it, (id, _), now| {
                 it.change_password(actor, password(&format!("{id}")), now)
             }),
-            3 => Box::new(move |it, _, now| it.revoke_tokens(actor, now)),
+            3 => Box::new(move |it, _, now| it.end_all_logins(actor, now)),
             4 => Box::new(move |it, (id, _), now| it.log_out(actor, id, now * 2, now)),
-            5 => Box::new(move |it, (id, _), now| it.invite(id, code, now * 2, now)),
-            6 => Box::new(move |it, (id, _), now| it.redeem(code, new(id), now)),
+            5 => Box::new(move |it, (id, _), now| it.create_invite(id, code, now * 2, now)),
+            6 => Box::new(move |it, (id, _), now| it.redeem_invite(code, new(id), now)),
             7 => Box::new(move |it, _, now| {
                 let name = format!("a{one_of_three}").parse().unwrap();
                 it.rename_account(actor, name, now)
@@ -340,13 +340,13 @@ impl World {
             }),
             14..=17 => Box::new(move |it, _, now| it.accept(boss, &group, &requester, now)),
             18 => Box::new(move |it, _, now| it.reject(boss, &group, &requester, now)),
-            19 => Box::new(move |it, _, now| it.leave(actor, &group, Leaving::EndGroup, now)),
-            20 => Box::new(move |it, _, now| it.leave(actor, &group, Leaving::KeepGroup, now)),
+            19 => Box::new(move |it, _, now| it.leave(actor, &group, IfLastMember::EndGroup, now)),
+            20 => Box::new(move |it, _, now| it.leave(actor, &group, IfLastMember::Refuse, now)),
             _ => Box::new(move |it, _, now| it.remove_member(boss, &group, &member, now)),
         };
         Command {
             run,
-            is_repeated: kind != 5,
+            is_repeatable: kind != 5,
         }
     }
 
@@ -381,7 +381,7 @@ impl World {
         let origin = self.trackers[at].registry.origin();
         let written = self.written(at, receipt, &update)?;
         self.acknowledged.extend(written);
-        let ends = Ended::by(&change, &self.trackers[at].registry);
+        let ends = AcknowledgedEnd::by(&change, &self.trackers[at].registry);
         self.ends.extend(ends);
         self.store(at, update)?;
         let registry = &self.trackers[at].registry;
@@ -476,18 +476,18 @@ impl World {
             }
         }
         for (version, written) in &self.acknowledged {
-            stands(first, *version, written)
+            is_kept_or_overruled(first, *version, written)
                 .then_some(())
                 .ok_or_else(|| format!("lost: write {version:?} of {written:?}"))?;
         }
-        self.ends.iter().try_for_each(|end| holds(first, end))?;
-        self.made.is_single(first)?;
-        names_are_held_by_the_earliest(first)
+        self.ends.iter().try_for_each(|end| check_end(first, end))?;
+        self.made.check_unique(first)?;
+        check_name_holders(first)
     }
 }
 
 /// Whether what a write wrote into a row is there, or a write that goes before it by the rule of its field.
-pub(crate) fn stands(registry: &Registry, version: Version, written: &Row) -> bool {
+pub(crate) fn is_kept_or_overruled(registry: &Registry, version: Version, written: &Row) -> bool {
     fn later<T>(now: &Register<T>, then: &Register<T>, version: Version) -> bool {
         then.version != version || now.version.stamp >= version.stamp
     }
@@ -530,7 +530,7 @@ pub(crate) fn stands(registry: &Registry, version: Version, written: &Row) -> bo
 
 /// Whether an end holds: whoever is in the group all the same is there by a request that the end knew nothing of, that
 /// is later than it, and, for a member, that was accepted.
-pub(crate) fn holds(registry: &Registry, end: &Ended) -> Result<(), String> {
+pub(crate) fn check_end(registry: &Registry, end: &AcknowledgedEnd) -> Result<(), String> {
     let standing = registry.standing(end.group, end.account);
     let anew = registry.rows().any(|row| match row {
         Row::Membership(row) => {
@@ -548,7 +548,7 @@ pub(crate) fn holds(registry: &Registry, end: &Ended) -> Result<(), String> {
     }
 }
 
-pub(crate) fn names_are_held_by_the_earliest(registry: &Registry) -> Result<(), String> {
+pub(crate) fn check_name_holders(registry: &Registry) -> Result<(), String> {
     let mut earliest: BTreeMap<&UserName, (Stamp, RowId)> = BTreeMap::new();
     for row in registry.rows() {
         if let Row::Account(row) = row {
@@ -605,7 +605,7 @@ fn the_stories_reach_conflicts_of_every_kind() {
         let registry = &world.trackers[0].registry;
         for row in registry.rows() {
             match row {
-                Row::Account(row) => flagged += usize::from(registry.lost_name(row.id)),
+                Row::Account(row) => flagged += usize::from(registry.has_lost_name(row.id)),
                 Row::Membership(row) => {
                     let stranger = registry.standing(row.group, row.account) == Standing::Stranger;
                     let open = row.ended.is_none();

@@ -48,7 +48,7 @@ fn converse(
                 return write_frame(stream, &reply, MAX_FRAME, FRAME);
             }
         };
-        if !is_known && registrar.holds(request.token.as_ref()) {
+        if !is_known && registrar.is_logged_in(request.token.as_ref()) {
             is_known = true;
             reader.allow(MAX_FRAME);
         }

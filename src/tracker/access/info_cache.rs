@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex};
 
 /// The dictionary read last.
 #[derive(Debug, Default)]
-pub(super) struct Dictionaries(Mutex<Option<(InfoHash, Arc<[u8]>)>>);
+pub(super) struct InfoCache(Mutex<Option<(InfoHash, Arc<[u8]>)>>);
 
 /// Why there is no such part.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum DictionaryError<E> {
+pub(super) enum InfoPartError<E> {
     /// It cannot be read.
     #[error("{0}")]
     Unreadable(E),
@@ -26,17 +26,17 @@ pub(super) enum DictionaryError<E> {
     Part(#[from] PartError),
 }
 
-impl Dictionaries {
+impl InfoCache {
     /// The part of a dictionary that starts at `offset`; it is read by `read` if another was the last.
     ///
     /// # Errors
-    /// See [`DictionaryError`].
+    /// See [`InfoPartError`].
     pub(super) fn part<E>(
         &self,
         info_hash: InfoHash,
         offset: u32,
         read: impl FnOnce() -> Result<Option<Vec<u8>>, E>,
-    ) -> Result<InfoPart, DictionaryError<E>> {
+    ) -> Result<InfoPart, InfoPartError<E>> {
         let dictionary = {
             let mut last = lock(&self.0);
             match last.as_ref().filter(|(hash, _)| *hash == info_hash) {
@@ -44,8 +44,8 @@ impl Dictionaries {
                 None => {
                     // Two are never held for one who asks.
                     *last = None;
-                    let read = read().map_err(DictionaryError::Unreadable)?;
-                    let dictionary: Arc<[u8]> = read.ok_or(DictionaryError::Missing)?.into();
+                    let read = read().map_err(InfoPartError::Unreadable)?;
+                    let dictionary: Arc<[u8]> = read.ok_or(InfoPartError::Missing)?.into();
                     *last = Some((info_hash, Arc::clone(&dictionary)));
                     dictionary
                 }
@@ -64,27 +64,27 @@ mod tests {
 
     #[test]
     fn one_is_read_once_for_all_its_parts() {
-        let dictionaries = Dictionaries::default();
+        let info_cache = InfoCache::default();
         let found = |bytes: &[u8]| Ok::<_, String>(Some(bytes.to_vec()));
         let unread = || -> Result<Option<Vec<u8>>, String> { unreachable!("it is kept") };
-        let part = dictionaries.part(A, 0, || found(b"abc")).unwrap();
+        let part = info_cache.part(A, 0, || found(b"abc")).unwrap();
         assert_eq!(part, InfoPart::new(0, 3, b"abc".to_vec()).unwrap());
-        let part = dictionaries.part(A, 2, unread).unwrap();
+        let part = info_cache.part(A, 2, unread).unwrap();
         assert_eq!(part, InfoPart::new(2, 3, b"c".to_vec()).unwrap());
-        let past = dictionaries.part(A, 3, unread);
-        assert!(matches!(past, Err(DictionaryError::Part(_))));
-        let other = dictionaries.part(B, 0, || found(b"xy")).unwrap();
+        let past = info_cache.part(A, 3, unread);
+        assert!(matches!(past, Err(InfoPartError::Part(_))));
+        let other = info_cache.part(B, 0, || found(b"xy")).unwrap();
         assert_eq!(other, InfoPart::new(0, 2, b"xy".to_vec()).unwrap());
     }
 
     #[test]
     fn what_cannot_be_read_is_told_and_nothing_is_kept() {
-        let dictionaries = Dictionaries::default();
-        let missing = dictionaries.part(A, 0, || Ok::<_, String>(None));
-        assert!(matches!(missing, Err(DictionaryError::Missing)));
-        let unreadable = dictionaries.part(A, 0, || Err("a broken disk"));
+        let info_cache = InfoCache::default();
+        let missing = info_cache.part(A, 0, || Ok::<_, String>(None));
+        assert!(matches!(missing, Err(InfoPartError::Missing)));
+        let unreadable = info_cache.part(A, 0, || Err("a broken disk"));
         assert_eq!(unreadable.unwrap_err().to_string(), "a broken disk");
-        let part = dictionaries.part(A, 0, || Ok::<_, String>(Some(vec![1])));
+        let part = info_cache.part(A, 0, || Ok::<_, String>(Some(vec![1])));
         assert!(part.is_ok());
     }
 }

@@ -14,11 +14,11 @@ pub enum Registration {
 
 /// What a tracker grants.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
+pub struct AccessSettings {
     /// Who may make an account.
     pub registration: Registration,
     /// How often peers announce to the swarms of groups; one that misses two is dropped.
-    pub interval: Duration,
+    pub announce_interval: Duration,
     /// How long a member's certificate holds.
-    pub certificate: Duration,
+    pub certificate_lifetime: Duration,
 }

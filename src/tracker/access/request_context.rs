@@ -1,24 +1,24 @@
 //! Who asks, and what came of it.
 
-use super::token::Session;
+use super::token::Login;
 use crate::tracker::store::Written;
 use crate::wire::access::{Answer, Token};
 use std::cell::Cell;
 use std::net::IpAddr;
 
 /// Somebody who asks: with a session that holds, and from where.
-pub(super) struct Asker<'a> {
-    pub(super) session: &'a Session,
+pub(super) struct RequestContext<'a> {
+    pub(super) login: &'a Login,
     pub(super) token: &'a Token,
     pub(super) from: IpAddr,
     /// Whether something was written that is only here so far.
     only_here: Cell<bool>,
 }
 
-impl<'a> Asker<'a> {
-    pub(super) fn new(session: &'a Session, token: &'a Token, from: IpAddr) -> Self {
+impl<'a> RequestContext<'a> {
+    pub(super) fn new(login: &'a Login, token: &'a Token, from: IpAddr) -> Self {
         Self {
-            session,
+            login,
             token,
             from,
             only_here: Cell::new(false),
@@ -42,13 +42,13 @@ impl<'a> Asker<'a> {
 }
 
 /// What came of a request.
-pub(super) struct Done {
+pub(super) struct CompletedRequest {
     pub(super) renewed: Option<Token>,
     pub(super) answer: Answer,
     pub(super) written: Written,
 }
 
-impl From<Answer> for Done {
+impl From<Answer> for CompletedRequest {
     fn from(answer: Answer) -> Self {
         Self {
             renewed: None,

@@ -1,0 +1,252 @@
+//! Who may try a password now.
+//!
+//! In scope: the limit on failed tries together with the tries under way. Of these each may turn out a failure, so that of
+//! one user from one address only so many are let in at once as may still fail, and of one address few: the others
+//! wait their turn. So nobody gains tries by making them all at once, and no address fills the queue of those who
+//! hash. Out of scope: counting (`throttle`), and whether a password is right.
+
+use super::throttle::Throttle;
+use crate::base::AddressPrefix;
+use crate::system::{lock, recover};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// How many of one address are let in at once. Nothing is lost: no machine hashes many more at a time.
+const MAX_PER_ADDRESS: u32 = 8;
+/// How long somebody waits for a turn at most.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// Why somebody may not try now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AttemptRefused {
+    /// Too many tries have failed: how long to wait.
+    TooManyFailures(Duration),
+    /// Others from there take too long.
+    Busy,
+}
+
+/// Lets tries in.
+#[derive(Debug)]
+pub(super) struct PasswordAttempts {
+    state: Mutex<AttemptCounts>,
+    attempt_ended: Condvar,
+    epoch: Instant,
+    max_wait: Duration,
+}
+
+#[derive(Debug, Default)]
+struct AttemptCounts {
+    throttle: Throttle,
+    by_pair: HashMap<(String, AddressPrefix), u32>,
+    by_network: HashMap<AddressPrefix, u32>,
+}
+
+/// One that was let in; it is under way until this is dropped.
+#[derive(Debug)]
+pub(super) struct PasswordAttempt<'a> {
+    attempts: &'a PasswordAttempts,
+    /// Whose password it is about; none for an account that is still to be made.
+    user: Option<String>,
+    from: IpAddr,
+}
+
+impl PasswordAttempts {
+    pub(super) fn new() -> Self {
+        Self::with_max_wait(MAX_WAIT)
+    }
+
+    fn with_max_wait(max_wait: Duration) -> Self {
+        Self {
+            state: Mutex::default(),
+            attempt_ended: Condvar::new(),
+            epoch: Instant::now(),
+            max_wait,
+        }
+    }
+
+    /// Lets somebody at that address try the password of `user`, or with none have a new one hashed. Waits while others
+    /// from there are under way, for 10 s at most.
+    ///
+    /// # Errors
+    /// See [`AttemptRefused`]; such a try is not counted.
+    pub(super) fn begin(
+        &self,
+        user: Option<&str>,
+        from: IpAddr,
+    ) -> Result<PasswordAttempt<'_>, AttemptRefused> {
+        let network = AddressPrefix::of(from);
+        let pair = user.map(|user| (Throttle::counted_name(user), network));
+        let start = Instant::now();
+        let mut state = self.state();
+        loop {
+            let room = match user {
+                Some(user) => state
+                    .throttle
+                    .remaining_failures(user, from, self.epoch.elapsed()),
+                None => Ok(u32::MAX),
+            };
+            let room = room.map_err(AttemptRefused::TooManyFailures)?;
+            let of_pair = pair.as_ref().and_then(|pair| state.by_pair.get(pair));
+            let of_network = state.by_network.get(&network);
+            if of_pair.is_none_or(|under_way| *under_way < room)
+                && of_network.is_none_or(|under_way| *under_way < MAX_PER_ADDRESS)
+            {
+                break;
+            }
+            let left = self.max_wait.checked_sub(start.elapsed());
+            let left = left
+                .filter(|left| !left.is_zero())
+                .ok_or(AttemptRefused::Busy)?;
+            let waited = self.attempt_ended.wait_timeout(state, left);
+            state = recover(waited).0;
+        }
+        if let Some(pair) = pair {
+            *state.by_pair.entry(pair).or_default() += 1;
+        }
+        *state.by_network.entry(network).or_default() += 1;
+        Ok(PasswordAttempt {
+            attempts: self,
+            user: user.map(str::to_owned),
+            from,
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, AttemptCounts> {
+        lock(&self.state)
+    }
+}
+
+impl PasswordAttempt<'_> {
+    /// The password was wrong, or there is no such user.
+    pub(super) fn record_failure(&self) {
+        let now = self.attempts.epoch.elapsed();
+        if let Some(user) = &self.user {
+            self.attempts
+                .state()
+                .throttle
+                .record_failure(user, self.from, now);
+        }
+    }
+
+    /// The password was right.
+    pub(super) fn record_success(&self) {
+        let now = self.attempts.epoch.elapsed();
+        if let Some(user) = &self.user {
+            self.attempts
+                .state()
+                .throttle
+                .record_success(user, self.from, now);
+        }
+    }
+}
+
+impl Drop for PasswordAttempt<'_> {
+    fn drop(&mut self) {
+        let network = AddressPrefix::of(self.from);
+        let mut state = self.attempts.state();
+        if let Some(user) = &self.user {
+            leave(&mut state.by_pair, &(Throttle::counted_name(user), network));
+        }
+        leave(&mut state.by_network, &network);
+        drop(state);
+        self.attempts.attempt_ended.notify_all();
+    }
+}
+
+/// One less is under way; what is at none is forgotten.
+fn leave<K: Eq + std::hash::Hash>(under_way: &mut HashMap<K, u32>, key: &K) {
+    if let Some(count) = under_way.get_mut(key) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            under_way.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    const NOW: Duration = Duration::ZERO;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn tries<'a>(
+        attempts: &'a PasswordAttempts,
+        count: usize,
+        user: &str,
+        from: &str,
+    ) -> Vec<PasswordAttempt<'a>> {
+        let enter = |_| attempts.begin(Some(user), ip(from)).unwrap();
+        (0..count).map(enter).collect()
+    }
+
+    #[test]
+    fn no_more_are_under_way_than_may_still_fail() {
+        let attempts = PasswordAttempts::with_max_wait(NOW);
+        let first = tries(&attempts, 5, "nik", "10.0.0.1");
+        let more = |user| attempts.begin(Some(user), ip("10.0.0.1")).map(drop);
+        assert_eq!(more("nik"), Err(AttemptRefused::Busy));
+        assert_eq!(more("mayank"), Ok(()), "another user");
+        first.iter().for_each(PasswordAttempt::record_failure);
+        drop(first);
+        assert!(matches!(
+            more("nik"),
+            Err(AttemptRefused::TooManyFailures(_))
+        ));
+    }
+
+    #[test]
+    fn after_failures_there_is_room_for_the_rest_of_them() {
+        let attempts = PasswordAttempts::with_max_wait(NOW);
+        tries(&attempts, 3, "nik", "10.0.0.1")
+            .iter()
+            .for_each(PasswordAttempt::record_failure);
+        let under_way = tries(&attempts, 2, "nik", "10.0.0.1");
+        let more = || attempts.begin(Some("nik"), ip("10.0.0.1")).map(drop);
+        assert_eq!(more(), Err(AttemptRefused::Busy));
+        under_way[0].record_success();
+        assert_eq!(more(), Ok(()), "a right one forgets the failures");
+    }
+
+    #[test]
+    fn an_address_holds_few_places_and_no_others() {
+        let attempts = PasswordAttempts::with_max_wait(NOW);
+        let users: Vec<String> = (0..MAX_PER_ADDRESS).map(|user| user.to_string()).collect();
+        let enter = |user: Option<&str>, from| attempts.begin(user, ip(from));
+        let inside: Vec<PasswordAttempt<'_>> = users
+            .iter()
+            .map(|user| enter(Some(user), "2001:db8::1").unwrap())
+            .collect();
+        for user in [None, Some("more")] {
+            assert_eq!(
+                enter(user, "2001:db8::2").map(drop),
+                Err(AttemptRefused::Busy)
+            );
+            assert_eq!(enter(user, "2001:db8:0:1::1").map(drop), Ok(()));
+        }
+        drop(inside);
+        assert_eq!(enter(None, "2001:db8::2").map(drop), Ok(()));
+        let state = attempts.state();
+        assert!(state.by_pair.is_empty() && state.by_network.is_empty());
+    }
+
+    #[test]
+    fn who_waits_is_let_in_when_another_leaves() {
+        let attempts = PasswordAttempts::new();
+        let inside = tries(&attempts, 5, "nik", "10.0.0.1");
+        thread::scope(|scope| {
+            let sixth = scope.spawn(|| attempts.begin(Some("nik"), ip("10.0.0.1")).map(drop));
+            let (right, wrong) = inside.split_first().unwrap();
+            wrong.iter().for_each(PasswordAttempt::record_failure);
+            right.record_success();
+            drop(inside);
+            assert_eq!(sixth.join().unwrap(), Ok(()));
+        });
+    }
+}
