@@ -20,7 +20,7 @@ pub struct ShareCursor(FileName, RowId);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShareCursorError {
     /// There is no `/`, or no valid file name after it.
-    #[error("a place in a list of shares is written ID/NAME")]
+    #[error("a position in a list of shares must have the form ID/NAME")]
     Shape,
     /// The part before the `/` is not an id.
     #[error(transparent)]

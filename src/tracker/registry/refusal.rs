@@ -7,50 +7,52 @@ use super::{Label, RowId};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The account that makes the request does not exist.
-    #[error("your account is not known here; log in again")]
+    #[error("this tracker does not know your account; log in again")]
     AccountGone,
     /// The user logged out, changed the password, or ended all logins.
-    #[error("this session has ended; log in again")]
+    #[error("this login has ended; log in again")]
     LoginEnded,
     /// No account has this name.
     #[error("there is no user {0}; check the name")]
     UnknownUser(Label),
     /// No group has this name, or the group has ended.
-    #[error("there is no group {0}; list_groups shows those there are")]
+    #[error("there is no group {0}; list_groups shows all groups")]
     UnknownGroup(Label),
     /// Another user or group holds this name.
     #[error("the name {0} is taken; choose another")]
     NameTaken(Label),
     /// The account or group holds its name. Only one that lost its name to an earlier claim can be
     /// renamed.
-    #[error("{0} keeps its name; only a name given twice by mistake can be changed")]
+    #[error(
+        "{0} cannot be renamed; only a name that two trackers gave at the same time can be changed"
+    )]
     NameKept(Label),
     /// The account is not a member of the group.
-    #[error("you are not a member of {0}; join_group asks its owner")]
+    #[error("you are not a member of {0}; ask its owner with join_group")]
     NotMember(Label),
     /// The account is a member of the group but does not own it.
     #[error("only the owner of {0} can do this")]
     NotOwner(Label),
     /// The account is already a member of the group.
-    #[error("you are a member of {0} already")]
+    #[error("you are already a member of {0}")]
     AlreadyMember(Label),
     /// The account has an open request already.
-    #[error("you have asked to join {0} already; its owner has not answered yet")]
+    #[error("you have already asked to join {0}; its owner has not answered yet")]
     AlreadyRequested(Label),
     /// The user has no open request: none was made, or it was answered.
-    #[error("{0} has no open request; list_requests shows those there are")]
+    #[error("{0} has no open request; list_requests shows all open requests")]
     NoRequest(Label),
     /// The user is not a member of the group.
-    #[error("{0} is not a member; list_members shows those there are")]
+    #[error("{0} is not a member; list_members shows all members")]
     UnknownMember(Label),
     /// Owners cannot remove themselves.
-    #[error("you cannot remove yourself; leave_group does that")]
+    #[error("you cannot remove yourself; use leave_group")]
     OwnRemoval,
     /// The group would end, and the caller did not allow that.
-    #[error("you are the last member of {0}: leaving ends the group; say --yes if you mean it")]
+    #[error("you are the last member of {0}, so leaving ends the group; add --yes to confirm")]
     LastMember(Label),
     /// No invite has this code.
-    #[error("this invite code is not known; ask for a new one")]
+    #[error("this invite code does not exist; check it, or ask for a new one")]
     UnknownInvite,
     /// The code was already used to create an account.
     #[error("this invite code has been used; ask for a new one")]
@@ -59,7 +61,7 @@ pub enum Refusal {
     #[error("this invite code has expired; ask for a new one")]
     InviteExpired,
     /// The group's catalogue has no share of this name.
-    #[error("there is no share {share} in {group}; list_files shows those there are")]
+    #[error("there is no share {share} in {group}; list_files shows all shares")]
     UnknownShare {
         /// The group.
         group: Label,
@@ -67,7 +69,9 @@ pub enum Refusal {
         share: String,
     },
     /// The group's catalogue already has a share of this name.
-    #[error("{group} has a share {share} already; rename yours, or stop_share the other one")]
+    #[error(
+        "{group} already has a share {share}; rename yours, or stop the other one with stop_share"
+    )]
     ShareExists {
         /// The group.
         group: Label,
@@ -75,7 +79,7 @@ pub enum Refusal {
         share: String,
     },
     /// The account did not publish the share and does not own the group.
-    #[error("only who shared {share} or the owner of {group} can take it off the catalogue")]
+    #[error("only the user who shared {share} and the owner of {group} can withdraw it")]
     NotPublisher {
         /// The group.
         group: Label,
@@ -83,7 +87,7 @@ pub enum Refusal {
         share: String,
     },
     /// Another row has this id.
-    #[error("the id {0} names another row already; draw another")]
+    #[error("the id {0} is already in use; use another one")]
     IdInUse(RowId),
 }
 

@@ -159,7 +159,7 @@ pub struct Receipt {
 /// Two rows have the same id but different kinds or attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "two different rows have the id {0}: the other tracker's data are not of this cluster or are damaged; compare both"
+    "two different rows have the id {0}: the data of the other tracker are damaged or of another cluster; compare the data of both"
 )]
 pub struct Contradiction(pub RowId);
 

@@ -14,7 +14,7 @@ pub struct PasswordHash(String);
 
 /// The text has a length that no password hash has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the text of a password's hash has 1 to {MAX_PASSWORD_HASH} bytes, not {0}")]
+#[error("the text of a password hash has 1 to {MAX_PASSWORD_HASH} bytes, not {0}")]
 pub struct PasswordHashError(usize);
 
 impl PasswordHash {
@@ -49,7 +49,7 @@ pub struct GroupKey(String);
 
 /// The text has a length that no group key has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the text of a group's key has 1 to {MAX_GROUP_KEY} bytes, not {0}")]
+#[error("the text of a group key has 1 to {MAX_GROUP_KEY} bytes, not {0}")]
 pub struct GroupKeyError(usize);
 
 impl GroupKey {

@@ -15,13 +15,13 @@ pub enum DecodeError {
     #[error("{0} has the wrong shape")]
     Shape(&'static str),
     /// This version does not know the kind of row.
-    #[error("unknown kind of row {0:?}: was it written by a newer version?")]
+    #[error("the kind of row {0:?} is unknown; a newer version may have written it")]
     UnknownKind(String),
     /// A required key is missing.
     #[error("a registry row lacks {0:?}")]
     Missing(&'static str),
     /// This kind of row does not have the key.
-    #[error("a key too many in a registry row of kind {0:?}")]
+    #[error("a registry row of kind {0:?} has an unknown key")]
     ExtraKey(&'static str),
     /// A value has the wrong type or is out of range.
     #[error("{0:?} in a registry row has the wrong type or range")]

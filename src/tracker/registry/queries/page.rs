@@ -31,7 +31,7 @@ pub struct Cursor {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CursorError {
     /// There is no `/`.
-    #[error("a place in a list is written NAME/ID")]
+    #[error("a list position must have the form NAME/ID")]
     Shape,
     /// The part before the `/` is not a name.
     #[error(transparent)]

@@ -1,9 +1,9 @@
-//! The catalogue's rules, on one tracker and on two that were apart.
+//! The rules of the catalogue, on one tracker and on two that were disconnected.
 
 use super::*;
 
 #[test]
-fn members_publish_and_list_and_only_publisher_or_owner_withdraws() {
+fn only_members_publish_and_list_and_only_publisher_or_owner_withdraws() {
     let mut tracker = TestTracker::new(1);
     let olga = tracker.user("olga").unwrap();
     tracker.group(olga, "lab").unwrap();
@@ -52,7 +52,7 @@ fn members_publish_and_list_and_only_publisher_or_owner_withdraws() {
 }
 
 #[test]
-fn a_swarm_is_for_members_of_its_group_as_long_as_it_stands() {
+fn only_members_of_a_group_that_has_not_ended_may_enter_its_swarm() {
     let mut tracker = TestTracker::new(1);
     let olga = tracker.user("olga").unwrap();
     let lab_id = tracker.group(olga, "lab").unwrap();
@@ -79,7 +79,7 @@ fn a_swarm_is_for_members_of_its_group_as_long_as_it_stands() {
 }
 
 #[test]
-fn one_name_given_on_both_sides_keeps_both_and_the_earlier_holds_it() {
+fn of_two_shares_with_one_name_the_earlier_holds_it_and_both_are_kept() {
     let (mut a, mut b, olga, _) = two_trackers_with_group();
     let first = a.publish(olga, "lab", "f").unwrap();
     b.now = a.now + 60_000;
@@ -90,7 +90,7 @@ fn one_name_given_on_both_sides_keeps_both_and_the_earlier_holds_it() {
     let lab = label("lab");
     assert_eq!(a.registry.share(olga, &lab, "f").unwrap().id, first);
     assert_eq!(b.registry.share(olga, &lab, &tagged).unwrap().id, second);
-    // When the holder goes, the other one has the name.
+    // After the holder is withdrawn, the other share holds the name.
     a.withdraw(olga, "lab", "f").unwrap();
     sync(&mut a, &mut b);
     assert_eq!(b.shares(olga, "lab").unwrap(), ["f"]);
@@ -98,7 +98,7 @@ fn one_name_given_on_both_sides_keeps_both_and_the_earlier_holds_it() {
 }
 
 #[test]
-fn a_share_published_while_the_group_ended_elsewhere_is_out_of_reach_with_it() {
+fn a_share_cannot_be_reached_if_its_group_ended_at_the_other_tracker() {
     let (mut a, mut b, olga, _) = two_trackers_with_group();
     let nik = a.member(olga, "lab", "nik");
     sync(&mut a, &mut b);
@@ -115,7 +115,7 @@ fn a_share_published_while_the_group_ended_elsewhere_is_out_of_reach_with_it() {
 }
 
 #[test]
-fn a_share_of_a_group_that_ended_is_back_with_one_accepted_meanwhile() {
+fn a_share_can_be_reached_again_if_a_member_was_accepted_into_the_ended_group() {
     let (mut a, mut b, olga, _) = two_trackers_with_group();
     a.publish(olga, "lab", "f").unwrap();
     let eve = a.user("eve").unwrap();
@@ -131,7 +131,7 @@ fn a_share_of_a_group_that_ended_is_back_with_one_accepted_meanwhile() {
 }
 
 #[test]
-fn a_share_withdrawn_on_both_sides_is_withdrawn() {
+fn a_share_withdrawn_at_both_trackers_is_withdrawn() {
     let (mut a, mut b, olga, _) = two_trackers_with_group();
     let share = a.publish(olga, "lab", "f").unwrap();
     sync(&mut a, &mut b);

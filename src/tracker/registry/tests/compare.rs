@@ -1,4 +1,4 @@
-//! What differs between two registries is named, and nothing else is.
+//! Each difference between two registries is reported, and nothing else.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn difference_lines(a: &TestTracker, b: &TestTracker, now: Duration) -> Vec<Stri
 }
 
 #[test]
-fn each_kind_of_difference_is_named_once() {
+fn each_kind_of_difference_is_reported_once() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
     assert_eq!(difference_lines(&a, &b, Duration::ZERO), [""; 0]);
     let nik = a.user("nik").unwrap();
@@ -43,7 +43,7 @@ fn each_kind_of_difference_is_named_once() {
 }
 
 #[test]
-fn what_has_expired_may_have_been_forgotten() {
+fn an_expired_row_that_one_lacks_is_no_difference() {
     let (mut a, b, olga, _) = two_trackers_with_group();
     let (login, now) = (a.id(), a.time());
     let until = now * 2;
@@ -55,7 +55,7 @@ fn what_has_expired_may_have_been_forgotten() {
 }
 
 #[test]
-fn a_secret_that_differs_is_named_without_it() {
+fn a_different_secret_is_reported_but_not_shown() {
     let mut a = TestTracker::new(1);
     let nik = a.user("nik").unwrap();
     let mut rows: Vec<Row> = a.registry.rows().cloned().collect();

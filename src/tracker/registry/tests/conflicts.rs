@@ -1,14 +1,15 @@
-//! The table of conflicts, row by row: two registries write while apart, then meet.
+//! The table of conflicts, row by row: two registries write while they are disconnected, then
+//! merge.
 
 use super::*;
 
-/// Lets the wall clock of one side run ahead, so that what it does is later.
+/// Moves the clock of `tracker` ahead, so that its next writes are later than all writes of `than`.
 fn advance_past(tracker: &mut TestTracker, than: &TestTracker) {
     tracker.now = tracker.now.max(than.now + 100_000);
 }
 
 #[test]
-fn a_user_name_given_twice_is_the_earlier_ones_and_the_other_takes_another() {
+fn the_earlier_claim_holds_a_user_name_and_the_other_user_can_be_renamed() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     let second = b.user("x").and_then(|_| b.user("nik")).unwrap();
     let first = a.user("nik").unwrap();
@@ -39,7 +40,7 @@ fn a_user_name_given_twice_is_the_earlier_ones_and_the_other_takes_another() {
 }
 
 #[test]
-fn a_group_name_given_twice_is_the_earlier_ones_and_both_groups_live() {
+fn the_earlier_claim_holds_a_group_name_and_both_groups_are_kept() {
     let (mut a, mut b, olga, _) = two_trackers_with_group();
     let first = a.group(olga, "club").unwrap();
     advance_past(&mut b, &a);
@@ -66,7 +67,7 @@ fn a_group_name_given_twice_is_the_earlier_ones_and_both_groups_live() {
 }
 
 #[test]
-fn of_two_changes_of_a_name_the_later_stays() {
+fn the_later_of_two_name_changes_wins() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     a.user("nik").unwrap();
     advance_past(&mut b, &a);
@@ -89,7 +90,7 @@ fn of_two_changes_of_a_name_the_later_stays() {
 }
 
 #[test]
-fn of_two_passwords_the_later_stays_and_ends_sessions_of_the_other() {
+fn the_later_of_two_passwords_wins_and_ends_logins_under_the_other() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     let nik = a.user("nik").unwrap();
     sync(&mut a, &mut b);
@@ -116,7 +117,7 @@ fn of_two_passwords_the_later_stays_and_ends_sessions_of_the_other() {
 }
 
 #[test]
-fn a_session_begun_elsewhere_meanwhile_ends_with_all_others_and_with_the_password() {
+fn a_login_at_another_tracker_ends_when_all_logins_end_or_the_password_changes() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     let nik = a.user("nik").unwrap();
     sync(&mut a, &mut b);
@@ -128,7 +129,7 @@ fn a_session_begun_elsewhere_meanwhile_ends_with_all_others_and_with_the_passwor
             true => a.registry.change_password(nik, password("new"), now),
         };
         a.apply(ended).unwrap();
-        // A log-in there, or a token renewed there, is bound to what is known there.
+        // A login or a renewed token at b is bound to the credential that b knows.
         let (login, bound) = (b.id(), credential(&b));
         let check =
             |tracker: &TestTracker| kind_of(tracker.registry.check_login(nik, login, bound));
@@ -139,7 +140,7 @@ fn a_session_begun_elsewhere_meanwhile_ends_with_all_others_and_with_the_passwor
 }
 
 #[test]
-fn a_log_out_ends_the_session_where_its_token_was_renewed() {
+fn a_log_out_ends_the_login_at_the_tracker_that_renewed_its_token() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     let nik = a.user("nik").unwrap();
     sync(&mut a, &mut b);
@@ -157,7 +158,7 @@ fn a_log_out_ends_the_session_where_its_token_was_renewed() {
 }
 
 #[test]
-fn the_earlier_of_two_acceptances_counts_for_standing() {
+fn the_earlier_of_two_acceptances_counts_for_seniority() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let (nik, mayank) = (a.user("nik").unwrap(), a.user("mayank").unwrap());
     a.request(nik, "lab").unwrap();
@@ -193,7 +194,7 @@ fn a_rejection_overrules_an_acceptance_whichever_is_later() {
 }
 
 #[test]
-fn what_a_member_did_before_learning_of_a_removal_stays() {
+fn what_a_member_wrote_before_a_removal_arrived_is_kept() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let nik = a.member(olga, "lab", "nik");
     let mayank = a.user("mayank").unwrap();
@@ -209,7 +210,7 @@ fn what_a_member_did_before_learning_of_a_removal_stays() {
 }
 
 #[test]
-fn an_end_overtakes_a_request_made_before_it_on_the_other_side_though_accepted_later() {
+fn an_end_cancels_an_earlier_request_that_was_accepted_later_at_the_other_tracker() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let nik = a.user("nik").unwrap();
     sync(&mut a, &mut b);
@@ -225,13 +226,13 @@ fn an_end_overtakes_a_request_made_before_it_on_the_other_side_though_accepted_l
 }
 
 #[test]
-fn a_request_made_after_a_removal_stands_however_wrong_the_clock() {
+fn a_request_made_after_a_removal_counts_however_wrong_the_clock() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let nik = a.member(olga, "lab", "nik");
     a.now += 7_200_000;
     a.remove(olga, "lab", "nik").unwrap();
     sync(&mut a, &mut b);
-    // Hours behind, but in knowledge of the removal.
+    // The clock is hours behind, but the tracker knows of the removal.
     b.now = 10;
     b.request(nik, "lab").unwrap();
     b.accept(olga, "lab", "nik").unwrap();
@@ -240,7 +241,7 @@ fn a_request_made_after_a_removal_stands_however_wrong_the_clock() {
 }
 
 #[test]
-fn two_requests_make_one_membership_and_none_outlives_its_end() {
+fn two_requests_make_one_membership_and_one_end_ends_both() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let nik = a.user("nik").unwrap();
     sync(&mut a, &mut b);
@@ -263,7 +264,7 @@ fn two_requests_make_one_membership_and_none_outlives_its_end() {
 }
 
 #[test]
-fn a_member_who_leaves_and_is_removed_is_out() {
+fn a_member_who_leaves_and_is_removed_is_out_and_the_later_reason_is_reported() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let nik = a.member(olga, "lab", "nik");
     sync(&mut a, &mut b);
@@ -280,7 +281,7 @@ fn a_member_who_leaves_and_is_removed_is_out() {
 }
 
 #[test]
-fn when_the_owner_and_the_next_one_leave_the_one_after_owns() {
+fn if_the_owner_and_the_next_in_line_leave_the_third_owns_the_group() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let second = a.member(olga, "lab", "second");
     let third = a.member(olga, "lab", "third");
@@ -296,7 +297,7 @@ fn when_the_owner_and_the_next_one_leave_the_one_after_owns() {
 }
 
 #[test]
-fn what_the_old_owner_did_while_another_took_over_stays() {
+fn decisions_of_the_old_owner_after_a_change_of_owner_are_kept() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let second = a.member(olga, "lab", "second");
     let third = a.member(olga, "lab", "third");
@@ -313,7 +314,7 @@ fn what_the_old_owner_did_while_another_took_over_stays() {
 }
 
 #[test]
-fn a_group_that_ended_goes_on_for_one_accepted_meanwhile_and_has_the_older_claim() {
+fn an_ended_group_goes_on_for_an_accepted_member_and_holds_its_name() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let nik = a.user("nik").unwrap();
     a.request(nik, "lab").unwrap();
@@ -329,7 +330,7 @@ fn a_group_that_ended_goes_on_for_one_accepted_meanwhile_and_has_the_older_claim
 }
 
 #[test]
-fn an_invite_redeemed_twice_keeps_both_accounts_and_the_earlier_user() {
+fn an_invite_redeemed_twice_keeps_both_accounts_and_records_the_earlier() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     let (id, code, now) = (a.id(), CodeHash([3; 32]), a.time());
     a.apply(a.registry.create_invite(id, code, now * 100, now))
@@ -349,7 +350,7 @@ fn an_invite_redeemed_twice_keeps_both_accounts_and_the_earlier_user() {
 }
 
 #[test]
-fn a_gap_is_told_and_filled_and_a_wrong_clock_is_told() {
+fn a_gap_is_reported_and_filled_and_a_wrong_clock_is_reported() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     let now = a.time();
     let (one, two) = (a.new_account("one"), a.new_account("two"));
@@ -374,7 +375,7 @@ fn a_gap_is_told_and_filled_and_a_wrong_clock_is_told() {
 }
 
 #[test]
-fn an_older_copy_of_the_own_data_and_a_foreign_row_under_a_known_id_are_refused() {
+fn an_older_copy_of_own_data_and_another_row_with_a_known_id_are_refused() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     a.user("nik").unwrap();
     sync(&mut a, &mut b);
@@ -396,7 +397,7 @@ fn an_older_copy_of_the_own_data_and_a_foreign_row_under_a_known_id_are_refused(
 }
 
 #[test]
-fn what_expired_is_dropped_once_all_have_it_and_does_not_come_back() {
+fn an_expired_row_is_dropped_once_all_have_it_and_does_not_return() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     let nik = a.user("nik").unwrap();
     sync(&mut a, &mut b);
@@ -419,7 +420,7 @@ fn what_expired_is_dropped_once_all_have_it_and_does_not_come_back() {
 }
 
 #[test]
-fn nobody_removed_since_is_a_member_again_by_an_old_backup() {
+fn restoring_an_old_backup_does_not_bring_back_a_removed_member() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let nik = a.member(olga, "lab", "nik");
     sync(&mut a, &mut b);
@@ -427,7 +428,7 @@ fn nobody_removed_since_is_a_member_again_by_an_old_backup() {
     let versions = a.registry.version_vector().clone();
     b.remove(olga, "lab", "nik").unwrap();
     sync(&mut a, &mut b);
-    // The backup starts under a new origin, and an empty tracker joins too.
+    // The backup is started under a new origin, and an empty tracker joins as well.
     let mut restored = TestTracker::new(3);
     restored.registry = Registry::load(Origin([3; 16]), versions, backup).unwrap();
     assert_eq!(restored.standing(lab, nik), Standing::Member);
@@ -436,7 +437,7 @@ fn nobody_removed_since_is_a_member_again_by_an_old_backup() {
     let mut empty = TestTracker::new(4);
     sync(&mut empty, &mut restored);
     assert_eq!(empty.standing(lab, nik), Standing::Stranger);
-    // What the restored one writes from now on is new to all.
+    // Later writes of the restored tracker are new to all others.
     restored.user("mayank").unwrap();
     sync(&mut b, &mut restored);
     assert!(b.registry.account_id(&label("mayank")).is_ok());

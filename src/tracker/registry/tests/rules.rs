@@ -1,8 +1,8 @@
-//! The rules of each operation, one registry.
+//! The rules of each operation, on one registry.
 
 use super::*;
 
-/// All words that `Refusal::kind` returns, sorted.
+/// All kinds that `Refusal::kind` returns, sorted.
 const KINDS: [&str; 21] = [
     "account-gone",
     "already-a-member",
@@ -28,7 +28,7 @@ const KINDS: [&str; 21] = [
 ];
 
 #[test]
-fn each_group_operation_in_each_role_gives_what_the_table_says() {
+fn each_group_operation_in_each_role_has_the_result_in_the_table() {
     // Roles: stranger, requester, member, removed member, owner.
     let table: [(&str, [&str; 5]); 8] = [
         (
@@ -141,7 +141,7 @@ fn each_group_operation_in_each_role_gives_what_the_table_says() {
 }
 
 #[test]
-fn unknown_names_get_their_own_refusal_and_only_the_owner_learns_who_exists() {
+fn unknown_names_have_their_own_refusals_and_only_the_owner_learns_who_exists() {
     let mut tracker = TestTracker::new(1);
     let owner = tracker.user("owner").unwrap();
     tracker.group(owner, "lab").unwrap();
@@ -214,11 +214,11 @@ fn ids_are_given_once() {
 }
 
 #[test]
-fn the_member_of_longest_standing_takes_over_and_the_last_one_ends_the_group() {
+fn the_member_accepted_first_becomes_the_owner_and_the_last_one_ends_the_group() {
     let mut tracker = TestTracker::new(1);
     let first = tracker.user("first").unwrap();
     let lab = tracker.group(first, "lab").unwrap();
-    // The one who asked first is let in last.
+    // The third user asks first and is accepted last.
     let third = tracker.user("third").unwrap();
     tracker.request(third, "lab").unwrap();
     let second = tracker.member(first, "lab", "second");
@@ -237,14 +237,14 @@ fn the_member_of_longest_standing_takes_over_and_the_last_one_ends_the_group() {
     assert_eq!(kind_of(kept), "last-member");
     tracker.leave(third, "lab").unwrap();
     assert_eq!(kind_of(tracker.request(first, "lab")), "unknown-group");
-    // The name is free again, and is another group's.
-    let anew = tracker.group(third, "lab").unwrap();
-    assert_ne!(anew, lab);
-    assert_eq!(tracker.registry.group_id(&label("lab")), Ok(anew));
+    // The name is free again, and another group takes it.
+    let second = tracker.group(third, "lab").unwrap();
+    assert_ne!(second, lab);
+    assert_eq!(tracker.registry.group_id(&label("lab")), Ok(second));
 }
 
 #[test]
-fn who_was_rejected_or_removed_asks_again() {
+fn a_rejected_or_removed_user_may_ask_again() {
     let mut tracker = TestTracker::new(1);
     let owner = tracker.user("owner").unwrap();
     let lab = tracker.group(owner, "lab").unwrap();
@@ -262,7 +262,7 @@ fn who_was_rejected_or_removed_asks_again() {
 }
 
 #[test]
-fn a_session_ends_by_log_out_by_a_new_password_and_with_all_others() {
+fn a_login_ends_by_log_out_by_a_new_password_and_when_all_logins_end() {
     let mut tracker = TestTracker::new(1);
     let nik = tracker.user("nik").unwrap();
     let (one, two) = (tracker.id(), tracker.id());
@@ -293,7 +293,7 @@ fn a_session_ends_by_log_out_by_a_new_password_and_with_all_others() {
 }
 
 #[test]
-fn an_invite_makes_one_account_in_its_time() {
+fn an_invite_makes_one_account_before_it_expires() {
     let mut tracker = TestTracker::new(1);
     let (id, code) = (tracker.id(), CodeHash([4; 32]));
     let now = tracker.time();
@@ -337,7 +337,7 @@ fn an_invite_makes_one_account_in_its_time() {
 }
 
 #[test]
-fn a_requester_is_told_each_answer_once() {
+fn each_decision_is_reported_to_the_requester_once() {
     let mut tracker = TestTracker::new(1);
     let owner = tracker.user("owner").unwrap();
     let nik = tracker.user("nik").unwrap();
@@ -380,7 +380,7 @@ fn a_requester_is_told_each_answer_once() {
 }
 
 #[test]
-fn an_update_fits_only_the_state_it_was_made_from() {
+fn an_update_fits_only_the_revision_it_was_made_from() {
     let mut tracker = TestTracker::new(1);
     let now = tracker.time();
     let (one, two) = (tracker.new_account("one"), tracker.new_account("one"));
@@ -393,7 +393,7 @@ fn an_update_fits_only_the_state_it_was_made_from() {
 }
 
 #[test]
-fn the_dump_shows_no_secret_and_every_kind_has_its_word() {
+fn the_dump_shows_no_secret_and_refusals_have_known_kinds() {
     let mut tracker = TestTracker::new(1);
     tracker.user("nik").unwrap();
     let (id, now) = (tracker.id(), tracker.time());

@@ -1,8 +1,10 @@
-//! Many rows: lists in pages, indexes that agree with the rows, and a registry loaded from what was stored.
+//! Many rows: pages of lists, indexes that agree with the rows, and a registry that is loaded from
+//! its rows.
 
 use super::*;
 
-/// A registry of 2,000 users and 200 groups, each user a member of nine groups and requester of one: 22,000 rows.
+/// A registry of 2,000 users and 200 groups. Each user is a member of nine groups and has a request
+/// in one: 22,400 rows in all.
 fn large() -> TestTracker {
     let mut tracker = TestTracker::new(1);
     let users: Vec<RowId> = (0..2_000)
@@ -27,7 +29,7 @@ fn large() -> TestTracker {
 }
 
 #[test]
-fn pages_of_a_large_registry_are_sorted_whole_and_the_same_after_loading() {
+fn pages_of_a_large_registry_are_sorted_and_complete_and_loading_keeps_them() {
     let tracker = large();
     let registry = &tracker.registry;
     assert_eq!(registry.rows().count(), 22_400);
@@ -77,7 +79,7 @@ fn pages_of_a_large_registry_are_sorted_whole_and_the_same_after_loading() {
 }
 
 #[test]
-fn catching_up_comes_in_batches_of_the_length_asked_for() {
+fn a_catch_up_comes_in_batches_of_the_requested_length() {
     let mut a = TestTracker::new(1);
     for number in 0..500 {
         a.user(&format!("user{number}")).unwrap();
