@@ -126,7 +126,7 @@ impl Console {
                 return Err(ConsoleError::Usage("create_user USER"));
             }
             ["invite"] => {
-                let (code, written) = self.operator.invite()?;
+                let (code, written) = self.operator.create_invite()?;
                 tell_of(written, output);
                 vec![format!("invite {code}")]
             }

@@ -1,4 +1,5 @@
-//! Quotas: how much of a tracker's memory swarms and peers may take, in all, per swarm and per address.
+//! Quotas: limits on the memory that swarms and peers use, in total, for each swarm and for each
+//! address.
 
 use super::announcing::Refusal;
 use crate::base::AddressPrefix;
@@ -8,19 +9,19 @@ use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
-/// How much a tracker holds at most. A peer takes about 300 bytes, a swarm about 500 more. An address is one of IPv4, or
-/// a network of 64 leading bits of IPv6.
+/// The limits of a tracker. A peer takes about 300 bytes, a swarm about 500 more. An address is an
+/// IPv4 address, or the first 64 bits of an IPv6 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Swarms in all.
+    /// All swarms.
     pub swarms: usize,
-    /// Peers in all swarms together.
+    /// Peers in all swarms.
     pub peers: usize,
     /// Peers of one swarm.
     pub peers_per_swarm: usize,
-    /// Swarms that one address was the first to announce to.
+    /// Swarms to which one address announced first.
     pub swarms_per_address: usize,
-    /// Peers that announced from one address, in all swarms together.
+    /// Peers that announced from one address, in all swarms.
     pub peers_per_address: usize,
 }
 
@@ -37,7 +38,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// For swarms of groups: there are no more of them than members have published shares.
+    /// The limits for swarms of groups. Their number has no limit, because each belongs to a share
+    /// that a member published.
     pub fn for_groups() -> Self {
         Self {
             swarms: usize::MAX,
@@ -47,8 +49,8 @@ impl Limits {
     }
 }
 
-/// The count of swarms and peers, in all and by address. It is touched only when one comes or goes, not by those who
-/// merely announce again.
+/// The numbers of swarms and peers, in total and by address. They change only when a swarm or a
+/// peer is added or removed, not when a peer announces again.
 #[derive(Debug)]
 pub(super) struct Quotas {
     limits: Limits,
@@ -81,7 +83,7 @@ impl Quotas {
         self.peers.load(Ordering::Relaxed)
     }
 
-    /// Books a peer of `origin` that joins a swarm of `size` peers.
+    /// Counts a new peer of `origin` in a swarm that has `size` peers.
     pub(super) fn add_peer(&self, origin: AddressPrefix, size: usize) -> Result<(), Refusal> {
         if size >= self.limits.peers_per_swarm {
             return Err(Refusal::SwarmFull);
@@ -89,7 +91,7 @@ impl Quotas {
         self.reserve(origin, origin, 0)
     }
 
-    /// Books a swarm of `founder` that comes back with a peer of `origin`.
+    /// Counts a new swarm of `founder` and its first peer, of `origin`.
     pub(super) fn add_swarm_and_peer(
         &self,
         founder: AddressPrefix,
@@ -113,7 +115,8 @@ impl Quotas {
         swarms: usize,
     ) -> Result<(), Refusal> {
         let mut usage = self.usage();
-        // The totals change under this lock alone; they are atomic for those who only look.
+        // The totals change only under this lock. They are atomic so that they can be read without
+        // it.
         if self.peers() >= self.limits.peers
             || self.swarms().saturating_add(swarms) > self.limits.swarms
         {

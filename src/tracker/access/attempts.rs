@@ -1,9 +1,10 @@
-//! Who may try a password now.
+//! Admits attempts on passwords.
 //!
-//! In scope: the limit on failed tries together with the tries under way. Of these each may turn out a failure, so that of
-//! one user from one address only so many are let in at once as may still fail, and of one address few: the others
-//! wait their turn. So nobody gains tries by making them all at once, and no address fills the queue of those who
-//! hash. Out of scope: counting (`throttle`), and whether a password is right.
+//! In scope: attempts that are under way. Each of them may still fail. For one user and one
+//! address, no more attempts are admitted at the same time than may still fail, so parallel
+//! attempts do not give more guesses. For one address only a few are admitted, so that no address
+//! fills the queue of the hashing threads. The others wait for their turn. Out of scope: counting
+//! failures (`throttle`), and checking passwords (`passwords`).
 
 use super::throttle::Throttle;
 use crate::base::AddressPrefix;
@@ -13,21 +14,22 @@ use std::net::IpAddr;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// How many of one address are let in at once. Nothing is lost: no machine hashes many more at a time.
+/// The maximum number of attempts under way from one address. No machine hashes many more at the
+/// same time.
 const MAX_PER_ADDRESS: u32 = 8;
-/// How long somebody waits for a turn at most.
+/// The maximum time to wait for admission.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// Why somebody may not try now.
+/// Why an attempt was not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AttemptRefused {
-    /// Too many tries have failed: how long to wait.
+    /// Too many attempts have failed. The next one is possible after this time.
     TooManyFailures(Duration),
-    /// Others from there take too long.
+    /// Other attempts from the same address take too long.
     Busy,
 }
 
-/// Lets tries in.
+/// Counts and admits attempts.
 #[derive(Debug)]
 pub(super) struct PasswordAttempts {
     state: Mutex<AttemptCounts>,
@@ -43,11 +45,11 @@ struct AttemptCounts {
     by_network: HashMap<AddressPrefix, u32>,
 }
 
-/// One that was let in; it is under way until this is dropped.
+/// An attempt that was admitted. It is under way until this is dropped.
 #[derive(Debug)]
 pub(super) struct PasswordAttempt<'a> {
     attempts: &'a PasswordAttempts,
-    /// Whose password it is about; none for an account that is still to be made.
+    /// The user whose password is tried; `None` for an account that is being created.
     user: Option<String>,
     from: IpAddr,
 }
@@ -66,11 +68,11 @@ impl PasswordAttempts {
         }
     }
 
-    /// Lets somebody at that address try the password of `user`, or with none have a new one hashed. Waits while others
-    /// from there are under way, for 10 s at most.
+    /// Begins an attempt on the password of `user`, or the hashing of a new password if it is
+    /// `None`. Waits up to 10 s while others from the same address are under way.
     ///
     /// # Errors
-    /// See [`AttemptRefused`]; such a try is not counted.
+    /// See [`AttemptRefused`]. A refused attempt does not count as a failure.
     pub(super) fn begin(
         &self,
         user: Option<&str>,
@@ -81,17 +83,17 @@ impl PasswordAttempts {
         let start = Instant::now();
         let mut state = self.state();
         loop {
-            let room = match user {
+            let allowed = match user {
                 Some(user) => state
                     .throttle
                     .remaining_failures(user, from, self.epoch.elapsed()),
                 None => Ok(u32::MAX),
             };
-            let room = room.map_err(AttemptRefused::TooManyFailures)?;
+            let allowed = allowed.map_err(AttemptRefused::TooManyFailures)?;
             let of_pair = pair.as_ref().and_then(|pair| state.by_pair.get(pair));
-            let of_network = state.by_network.get(&network);
-            if of_pair.is_none_or(|under_way| *under_way < room)
-                && of_network.is_none_or(|under_way| *under_way < MAX_PER_ADDRESS)
+            let from_network = state.by_network.get(&network);
+            if of_pair.is_none_or(|under_way| *under_way < allowed)
+                && from_network.is_none_or(|under_way| *under_way < MAX_PER_ADDRESS)
             {
                 break;
             }
@@ -119,7 +121,7 @@ impl PasswordAttempts {
 }
 
 impl PasswordAttempt<'_> {
-    /// The password was wrong, or there is no such user.
+    /// Records that the password was wrong or the user does not exist.
     pub(super) fn record_failure(&self) {
         let now = self.attempts.epoch.elapsed();
         if let Some(user) = &self.user {
@@ -130,7 +132,7 @@ impl PasswordAttempt<'_> {
         }
     }
 
-    /// The password was right.
+    /// Records that the password was right.
     pub(super) fn record_success(&self) {
         let now = self.attempts.epoch.elapsed();
         if let Some(user) = &self.user {
@@ -147,16 +149,16 @@ impl Drop for PasswordAttempt<'_> {
         let network = AddressPrefix::of(self.from);
         let mut state = self.attempts.state();
         if let Some(user) = &self.user {
-            leave(&mut state.by_pair, &(Throttle::counted_name(user), network));
+            decrement(&mut state.by_pair, &(Throttle::counted_name(user), network));
         }
-        leave(&mut state.by_network, &network);
+        decrement(&mut state.by_network, &network);
         drop(state);
         self.attempts.attempt_ended.notify_all();
     }
 }
 
-/// One less is under way; what is at none is forgotten.
-fn leave<K: Eq + std::hash::Hash>(under_way: &mut HashMap<K, u32>, key: &K) {
+/// Decrements a count, and removes it at zero.
+fn decrement<K: Eq + std::hash::Hash>(under_way: &mut HashMap<K, u32>, key: &K) {
     if let Some(count) = under_way.get_mut(key) {
         *count = count.saturating_sub(1);
         if *count == 0 {

@@ -1,9 +1,11 @@
-//! One control line of a peer: requests in, replies out, in order.
+//! A control connection of a peer: requests are read and answered in order.
 //!
-//! In scope: deadlines, dropping a write whose line was ended before its turn came, what is answered to bytes that are no request, long frames for those alone who have shown a session.
-//! Out of scope: what a request means.
+//! In scope: deadlines, the reply to bytes that are not a request, and the limit on the length of
+//! frames. Only a peer that has shown a valid token may send long frames. A write is dropped if the
+//! peer has already closed the connection when its turn comes. Out of scope: what a request means.
 //!
-//! The connection's own thread reads, has each request answered and writes the reply before it reads the next.
+//! The thread of the connection reads a request, has it answered and writes the reply. Then it
+//! reads the next request.
 
 use super::registrar::Registrar;
 use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
@@ -13,58 +15,60 @@ use crate::wire::control::Line;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How long a line may be silent: its peer opens another when it has something to ask.
-const IDLE: Duration = Duration::from_secs(60);
-/// How long a frame that has begun may take to arrive, and a reply to be taken.
-const FRAME: Duration = Duration::from_secs(10);
+/// How long a connection may be silent. A peer opens a new one for its next request.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a frame may take to arrive once it has begun, and how long a reply may take to be
+/// written.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves a line until it ends.
+/// Serves a connection until it ends.
 pub(in crate::tracker) fn serve_peer(registrar: &Registrar, stream: &TlsStream, from: SocketAddr) {
-    match converse(registrar, stream, from) {
+    match answer_requests(registrar, stream, from) {
         Ok(()) | Err(FrameIoError::Closed) => log::debug!("the control line of {from} ended"),
         Err(error) => log::info!("the control line of {from} ended: {error}"),
     }
-    stream.finish(FRAME);
+    stream.finish(FRAME_TIMEOUT);
     stream.hang_up();
 }
 
-fn converse(
+fn answer_requests(
     registrar: &Registrar,
     stream: &TlsStream,
     from: SocketAddr,
 ) -> Result<(), FrameIoError> {
     let mut reader = FrameReader::new(stream, MAX_FIRST_FRAME);
-    let mut is_known = false;
+    let mut has_login = false;
     loop {
-        let body = match reader.next(IDLE, FRAME) {
-            Err(FrameIoError::TooSlow(IDLE)) => return Ok(()),
+        let body = match reader.next(IDLE_TIMEOUT, FRAME_TIMEOUT) {
+            Err(FrameIoError::TooSlow(IDLE_TIMEOUT)) => return Ok(()),
             body => body?,
         };
         let request = match Request::decode(body) {
             Ok(request) => request,
             Err(error) => {
                 log::info!("no request from {from}: {error}");
-                let reply = refusal(body, &error.to_string());
-                return write_frame(stream, &reply, MAX_FRAME, FRAME);
+                let reply = bad_request_reply(body, &error.to_string());
+                return write_frame(stream, &reply, MAX_FRAME, FRAME_TIMEOUT);
             }
         };
-        if !is_known && registrar.is_logged_in(request.token.as_ref()) {
-            is_known = true;
+        if !has_login && registrar.is_logged_in(request.token.as_ref()) {
+            has_login = true;
             reader.allow(MAX_FRAME);
         }
-        // Whoever has given up asks elsewhere, and may have gone on from there since: done now, a write would be later.
+        // A peer that has closed the connection repeats the command at another tracker, and may
+        // have gone on since. If the write were made now, it would be later than what followed.
         if request.ask.is_write() && stream.has_ended() {
             let kind = request.ask.kind();
             log::info!("{from} has given up {kind} and ended its line: it is not done");
             return Ok(());
         }
         let reply = registrar.answer(request, from.ip()).encode();
-        write_frame(stream, &reply, MAX_FRAME, FRAME)?;
+        write_frame(stream, &reply, MAX_FRAME, FRAME_TIMEOUT)?;
     }
 }
 
-/// The answer to somebody whose bytes are no request, before the line is closed.
-fn refusal(body: &[u8], error: &str) -> Vec<u8> {
+/// The reply to bytes that are not a request. The connection is closed after it.
+fn bad_request_reply(body: &[u8], error: &str) -> Vec<u8> {
     if let Some(answer) = no_run(body) {
         return answer;
     }

@@ -1,4 +1,5 @@
-//! Writing once: a change carries the id that its context drew, so that asking again changes nothing more.
+//! Writes that take effect once: a peer sends a random write id with each command, so that a
+//! repeated command does not write again.
 
 use super::{IdempotencyKey, RECEIPT_LIFETIME, RequestContext, from_write_error, log_name};
 use crate::torrent::Info;
@@ -8,7 +9,7 @@ use crate::wire::access::{Answer, Refused};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Writes in the name of those who ask.
+/// Makes the writes of users.
 #[derive(Clone, Debug)]
 pub(super) struct IdempotentWrites {
     store: Arc<RegistryStore>,
@@ -19,7 +20,7 @@ impl IdempotentWrites {
         Self { store }
     }
 
-    /// Carries out an operation in the context's name, once; `what` is what the log says of it.
+    /// Executes an operation for the user of the request, once. `what` describes it in the log.
     pub(super) fn write(
         &self,
         context: &RequestContext<'_>,
@@ -30,7 +31,7 @@ impl IdempotentWrites {
         self.write_with_info(context, key, what, None, operation)
     }
 
-    /// The same for an operation whose rows name an info dictionary.
+    /// The same for an operation whose rows refer to an info dictionary.
     pub(super) fn write_with_info(
         &self,
         context: &RequestContext<'_>,
@@ -42,16 +43,17 @@ impl IdempotentWrites {
         let login = context.login;
         let name = log_name(&self.store, login.account);
         let what = format!("{name} at {} {what}", context.from);
-        // Checked again with the write itself: the session may have been ended meanwhile.
+        // Checked again in the same step as the write: the login may have ended meanwhile.
         let written = self.write_once(key, &what, info, |registry, now| {
             registry.check_login(login.account, login.id, login.credential)?;
             operation(registry, now)
         })?;
-        context.note(written);
+        context.record_write(written);
         Ok(Answer::Done)
     }
 
-    /// Carries out an operation and notes that it was; if it was before, it is not carried out again.
+    /// Executes an operation and stores a receipt of it. If the receipt already exists, the
+    /// operation is not executed again.
     pub(super) fn write_once(
         &self,
         key: &IdempotencyKey,
@@ -61,7 +63,7 @@ impl IdempotentWrites {
     ) -> Result<Written, Refused> {
         let receipt = key.receipt();
         let written = self.store.write_with(info, |registry, now| {
-            // Looked at again: another line may have asked for the same meanwhile.
+            // Checked again: the same command may have arrived over another connection meanwhile.
             registry.check_not_made(receipt)?;
             let update = operation(registry, now)?;
             registry.with_receipt(update, receipt, now + RECEIPT_LIFETIME, now)
@@ -78,7 +80,7 @@ impl IdempotentWrites {
         }
     }
 
-    /// Whether a write has been made already, and where it is durable then.
+    /// Whether the write was already made, and where it is stored.
     pub(super) fn find_previous(
         &self,
         key: &IdempotencyKey,
@@ -93,8 +95,10 @@ impl IdempotentWrites {
             return Ok(None);
         };
         log::info!("asked for again, and done already: {}", what());
-        // What another tracker from_refusal of is on its disk and, key this request is answered, on ours. Of what was made here
-        // others may not know yet: key they know the receipt anew, they do.
+        // A receipt from another tracker is on the disk of that tracker, and on the local disk
+        // before the reply is sent. A receipt that was made here may not have reached another
+        // tracker. So it is renewed: once another tracker has the renewed receipt, it has the
+        // write.
         if !is_ours {
             return Ok(Some(Written::Safe));
         }

@@ -1,33 +1,35 @@
-//! Info dictionaries on their way out, part by part.
+//! Info dictionaries that peers download in parts.
 //!
-//! The last one read is kept, as its parts are asked for one after the other, and only one is read from the disk at a time:
-//! what they take of memory does not grow with those who ask.
+//! Only one dictionary is in memory: the one that was read last. Peers request its parts one after
+//! the other. Only one is read from the disk at a time. So the memory does not grow with the number
+//! of peers.
 
 use crate::system::lock;
 use crate::torrent::InfoHash;
 use crate::wire::control::{InfoPart, PartError};
 use std::sync::{Arc, Mutex};
 
-/// The dictionary read last.
+/// The dictionary that was read last.
 #[derive(Debug, Default)]
 pub(super) struct InfoCache(Mutex<Option<(InfoHash, Arc<[u8]>)>>);
 
-/// Why there is no such part.
+/// Why a part cannot be returned.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum InfoPartError<E> {
-    /// It cannot be read.
+    /// The dictionary cannot be read.
     #[error("{0}")]
     Unreadable(E),
-    /// It is not there.
+    /// The dictionary is not stored.
     #[error("it is not there")]
     Missing,
-    /// It has no such part.
+    /// The dictionary has no such part.
     #[error(transparent)]
     Part(#[from] PartError),
 }
 
 impl InfoCache {
-    /// The part of a dictionary that starts at `offset`; it is read by `read` if another was the last.
+    /// The part of a dictionary that starts at `offset`. `read` reads the dictionary if it is not
+    /// the cached one.
     ///
     /// # Errors
     /// See [`InfoPartError`].
@@ -42,7 +44,7 @@ impl InfoCache {
             match last.as_ref().filter(|(hash, _)| *hash == info_hash) {
                 Some((_, dictionary)) => Arc::clone(dictionary),
                 None => {
-                    // Two are never held for one who asks.
+                    // The old one is dropped first, so that two are never in memory.
                     *last = None;
                     let read = read().map_err(InfoPartError::Unreadable)?;
                     let dictionary: Arc<[u8]> = read.ok_or(InfoPartError::Missing)?.into();

@@ -1,7 +1,7 @@
-//! What an context may look at: groups, their members and requests, and what others decided.
+//! The lists of groups, members and requests, and the decisions of others.
 
 use super::refusals::{from_refusal, refused};
-use super::views::{self, PAGE};
+use super::views::{self, PAGE_LENGTH};
 use crate::tracker::registry::{self, Cursor, Refusal, Registry, RowId, VersionVector};
 use crate::tracker::store::RegistryStore;
 use crate::wire::access::{Answer, ErrorKind, Page, Place, Refused, Seen};
@@ -21,7 +21,7 @@ pub(super) fn news(
     };
     let after: Option<Cursor> = views::parse_cursor(after)?;
     Ok(store.read(|registry| {
-        let page = registry.decisions(account, &seen, after.as_ref(), PAGE);
+        let page = registry.decisions(account, &seen, after.as_ref(), PAGE_LENGTH);
         let mut known = seen.clone();
         known.join(registry.version_vector());
         Answer::News {

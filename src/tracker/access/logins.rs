@@ -1,4 +1,4 @@
-//! Who is who: log-ins, passwords, sessions and their tokens.
+//! Log-ins, passwords and tokens.
 
 use super::{
     AttemptRefused, HashingError, IdempotencyKey, IdempotentWrites, Login, PasswordAttempt,
@@ -29,10 +29,10 @@ pub(super) struct Logins {
 }
 
 impl Logins {
-    /// For the cluster of that authority.
+    /// Starts for the cluster of this authority.
     ///
     /// # Errors
-    /// When the system gives no threads for hashing.
+    /// The system cannot start the threads for hashing.
     pub(super) fn start(store: Arc<RegistryStore>, cluster: &Authority) -> io::Result<Self> {
         Ok(Self {
             store,
@@ -43,17 +43,17 @@ impl Logins {
         })
     }
 
-    /// Ends the threads that hash; log-ins are refused from then on.
+    /// Ends the threads for hashing. Log-ins are refused afterwards.
     pub(super) fn stop(&self) {
         self.passwords.stop();
     }
 
-    /// What a token says, if this cluster signed it and its time is not over.
+    /// The login in a token, if this cluster signed the token and it has not expired.
     pub(super) fn read_token(&self, token: &Token) -> Result<Login, TokenError> {
         self.tokens.read(token.as_bytes(), since_1970())
     }
 
-    /// Whether a session holds, as far as the registry knows.
+    /// Checks in the registry that a login has not ended.
     pub(super) fn check_login(&self, login: &Login) -> Result<(), Refused> {
         let (account, id, credential) = (login.account, login.id, login.credential);
         let check = |registry: &Registry| registry.check_login(account, id, credential).map(drop);
@@ -68,7 +68,8 @@ impl Logins {
     ) -> Result<Answer, Refused> {
         let attempt = self.begin_attempt(Some(user), from)?;
         let accounts: Vec<Account> = self.store.read(|registry| login_candidates(registry, user));
-        // An unknown name takes as long as a wrong password.
+        // For an unknown name, one hash is computed as well, so that it takes as long as a wrong
+        // password.
         let mut found = None;
         if accounts.is_empty() {
             self.verify(password, None)?;
@@ -118,7 +119,8 @@ impl Logins {
         self.begin_login(id, self.account(id)?.credential())
     }
 
-    /// A session for whoever changed a password and got no answer, if it has not been changed again.
+    /// A new login for a user who changed the password and received no reply. It is refused if the
+    /// password has been changed again since.
     pub(super) fn log_in_after_password_change(
         &self,
         id: RowId,
@@ -139,7 +141,7 @@ impl Logins {
         account.ok_or_else(|| from_refusal(Refusal::AccountGone))
     }
 
-    /// Begins a session under `credential`.
+    /// Creates a new login under `credential`.
     fn begin_login(&self, account: RowId, credential: Stamp) -> Result<Answer, Refused> {
         let (id, now) = (self.random_id()?, since_1970());
         let token = self.sign(&Login::begin(account, id, credential, now))?;
@@ -155,7 +157,8 @@ impl Logins {
         Ok(Answer::Session { token, user, note })
     }
 
-    /// Lets somebody try the password of a user, or with none have a new one hashed.
+    /// Begins an attempt on the password of `user`, or the hashing of a new password if it is
+    /// `None`.
     pub(super) fn begin_attempt(
         &self,
         user: Option<&Label>,
@@ -186,11 +189,10 @@ impl Logins {
 
     pub(super) fn sign(&self, login: &Login) -> Result<Token, Refused> {
         let token = Token::new(&self.tokens.sign(login));
-        // A token's length is fixed, and a message takes it.
+        // Cannot happen: all tokens have the same length, which is within the limit of a message.
         token.ok_or_else(|| refused(ErrorKind::Busy, "no session can be made; try again"))
     }
 
-    /// A random id.
     pub(super) fn random_id(&self) -> Result<RowId, Refused> {
         let mut id = [0; 16];
         match self.random.fill(&mut id) {
@@ -200,7 +202,7 @@ impl Logins {
     }
 }
 
-/// The accounts that a log-in under that label may mean.
+/// The accounts that a user may mean by a label.
 fn login_candidates(registry: &Registry, user: &Label) -> Vec<Account> {
     if user.tag().is_some() {
         let id = registry.account_id(user).ok();

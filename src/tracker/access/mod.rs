@@ -1,7 +1,9 @@
-//! Access: accounts, sessions, groups, what these share, and invites, as peers ask for them over control lines and the operator at the console.
+//! Access: accounts, logins, groups, shares and invites, as peers request them over control
+//! connections and the operator at the console.
 //!
-//! In scope: who is asking, what is refused and how it is from_refusal, passwords and tokens. Out of scope: the rules of accounts
-//! and groups themselves ([`registry`](super::registry)), and how they last ([`store`](super::store)).
+//! In scope: who may do what, passwords and tokens, refusals as they are sent. Out of scope: the
+//! rules of accounts and groups ([`registry`](super::registry)), and their storage
+//! ([`store`](super::store)).
 
 mod attempts;
 mod code;
@@ -40,4 +42,4 @@ pub use settings::{AccessSettings, Registration};
 use shares::GroupShares;
 use token::{Login, TOKEN_LIFETIME, TokenError, TokenKey};
 use uploads::{InfoUploads, UploadError};
-use views::{PAGE, account_label, log_name};
+use views::{PAGE_LENGTH, account_label, log_name};

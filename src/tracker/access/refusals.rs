@@ -1,4 +1,4 @@
-//! Refusals as they are sent: each with its kind and one line that says what to do.
+//! Refusals as they are sent: a kind, and one line that says what to do.
 
 use super::passwords::HashingError;
 use crate::tracker::registry::Refusal;
@@ -15,13 +15,13 @@ pub(super) fn refused(kind: ErrorKind, message: impl Display) -> Refused {
     }
 }
 
-/// A rule's refusal as it is sent.
+/// The refusal of a rule as it is sent.
 pub(super) fn from_refusal(refusal: Refusal) -> Refused {
     let kind = ErrorKind::parse(refusal.kind()).unwrap_or(ErrorKind::BadRequest);
     refused(kind, refusal)
 }
 
-/// Why nothing was written, as it is sent: what the disk says is for the operator's log.
+/// A failed write as it is sent. Errors of the disk are only in the operator's log.
 pub(super) fn from_write_error(error: WriteError) -> Refused {
     match error {
         WriteError::Replica(ReplicaError::Refused(refusal)) => from_refusal(refusal),

@@ -1,11 +1,11 @@
-//! Who may have what: answers requests about accounts and groups.
+//! Answers requests about accounts and groups.
 //!
-//! In scope: which request needs which session, passwords, tokens, the log of what was changed by whom. The rules
-//! themselves are the registry's. Out of scope: lines and frames, what is looked at only (`lists`, `catalogue`), and how a
-//! refusal is from_refusal (`refusals`).
+//! In scope: which requests need a login, passwords, tokens, and the log of all changes. Out of
+//! scope: the rules (`registry`), connections and frames (`control_connection`), lists (`lists`),
+//! shares (`shares`), and the texts of refusals (`refusals`).
 
 use super::lists;
-use super::views::{self, PAGE, log_name};
+use super::views::{self, PAGE_LENGTH, log_name};
 use super::{
     AccessSettings, CompletedRequest, GroupShares, IdempotencyKey, IdempotentWrites, InviteCode,
     Login, Logins, OperatorAccess, Registration, RequestContext, TOKEN_LIFETIME, from_refusal,
@@ -36,10 +36,10 @@ pub(in crate::tracker) struct Registrar {
 }
 
 impl Registrar {
-    /// For the cluster of that authority, over that registry.
+    /// Starts answering for the cluster of this authority.
     ///
     /// # Errors
-    /// When the system gives no threads for hashing.
+    /// The system cannot start the threads for hashing.
     pub(in crate::tracker) fn start(
         store: Arc<RegistryStore>,
         cluster: &Authority,
@@ -59,7 +59,7 @@ impl Registrar {
         })
     }
 
-    /// What the tracker's operator works with.
+    /// The access of the tracker's operator.
     pub(in crate::tracker) fn operator(&self) -> OperatorAccess {
         OperatorAccess {
             store: Arc::clone(&self.store),
@@ -68,29 +68,29 @@ impl Registrar {
         }
     }
 
-    /// Drops peers of groups' swarms that have been silent for too long.
+    /// Drops peers from the swarms of groups if they have been silent for too long.
     pub(in crate::tracker) fn expire(&self) {
         self.shares.expire();
     }
 
-    /// Ends the threads that hash; log-ins are refused from then on.
+    /// Ends the threads for hashing. Log-ins are refused afterwards.
     pub(in crate::tracker) fn stop(&self) {
         self.logins.stop();
     }
 
-    /// Answers one request that came from that address.
+    /// Answers one request. `from` is the address of the peer.
     pub(super) fn answer(&self, request: Request, from: IpAddr) -> Reply {
         let Request { id, token, ask } = request;
         let kind = ask.kind();
         let (mut renewed, mut only_here) = (None, false);
-        let lasts = !matches!(ask, Ask::Announce(_) | Ask::Cluster);
+        let must_be_durable = !matches!(ask, Ask::Announce(_) | Ask::Cluster);
         let mut result = self.dispatch(token, ask, from).map(|done| {
             (renewed, only_here) = (done.renewed, done.written == Written::OnlyHere);
             done.answer
         });
-        // Nobody is from_refusal what a crash could undo, in a refusal neither.
+        // A reply, even a refusal, must not show anything that a crash could undo.
         let serves = !matches!(&result, Err(refused) if refused.kind.is_unserved());
-        if lasts
+        if must_be_durable
             && serves
             && let Err(error) = self.store.settle()
         {
@@ -157,7 +157,7 @@ impl Registrar {
         let now = since_1970();
         let login = self.logins.read_token(&token);
         let login = login.map_err(|error| refused(ErrorKind::SessionEnded, error))?;
-        // Before the session is looked at: the write may have ended it.
+        // Before the login is checked: the write may have ended the login.
         if let Some(done) = self.answer_if_done(&login, &ask, from)? {
             return Ok(done);
         }
@@ -175,7 +175,7 @@ impl Registrar {
         })
     }
 
-    /// Whether that is the token of a session that holds.
+    /// Whether the token is valid and its login has not ended.
     pub(super) fn is_logged_in(&self, token: Option<&Token>) -> bool {
         let login = token.and_then(|token| self.logins.read_token(token).ok());
         login.is_some_and(|login| self.logins.check_login(&login).is_ok())
@@ -260,18 +260,18 @@ impl Registrar {
         let (store, account) = (&self.store, context.login.account);
         match ask {
             Ask::ListGroups { after } => lists::list(store, after, views::group, |it, after| {
-                Ok(it.groups(Some(account), after, PAGE))
+                Ok(it.groups(Some(account), after, PAGE_LENGTH))
             })
             .map(Answer::Groups),
             Ask::ListMembers { group, after } => {
                 let look = |it: &Registry, after: Option<&Cursor>| {
-                    it.members(account, &group, after, PAGE)
+                    it.members(account, &group, after, PAGE_LENGTH)
                 };
                 lists::list(store, after, views::member, look).map(Answer::Members)
             }
             Ask::ListRequests { group, after } => {
                 let look = |it: &Registry, after: Option<&Cursor>| {
-                    it.requests(account, &group, after, PAGE)
+                    it.requests(account, &group, after, PAGE_LENGTH)
                 };
                 lists::list(store, after, views::request, look).map(Answer::Requests)
             }
@@ -296,7 +296,8 @@ impl Registrar {
     ) -> Result<Answer, Refused> {
         let what = format!("makes group {name}");
         let id = key.group(name.as_str().as_bytes());
-        // Its id, not its name: whoever calls a member sees what its authority is called.
+        // Members show the certificate of the authority to every caller. So it contains the group's
+        // id, not its name.
         let no_key = |error: &dyn Display| {
             log::error!("no key for group {name}: {error}");
             no_randomness()
@@ -338,7 +339,8 @@ impl Registrar {
                 Some(code.ok_or_else(|| from_refusal(Refusal::UnknownInvite))?)
             }
         };
-        // Told before the work of hashing; the write looks again. Without a good code nobody learns who has an account.
+        // Checked before the expensive hashing, and again by the write. Without a valid code,
+        // nobody learns which names are taken.
         let label = Label::from(&name);
         self.store.read(|registry| {
             if let Some(code) = &code {
@@ -365,7 +367,7 @@ impl Registrar {
             })
     }
 
-    /// The answer to a write that the holder of a session asks for again.
+    /// The answer to a repeated command, if its write was already made.
     pub(super) fn answer_if_done(
         &self,
         login: &Login,

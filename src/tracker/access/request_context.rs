@@ -1,4 +1,4 @@
-//! Who asks, and what came of it.
+//! The context of a request, and its result.
 
 use super::token::Login;
 use crate::tracker::store::Written;
@@ -6,12 +6,13 @@ use crate::wire::access::{Answer, Token};
 use std::cell::Cell;
 use std::net::IpAddr;
 
-/// Somebody who asks: with a session that holds, and from where.
+/// The context of a request: the login and token that it was sent with, and the address it came
+/// from.
 pub(super) struct RequestContext<'a> {
     pub(super) login: &'a Login,
     pub(super) token: &'a Token,
     pub(super) from: IpAddr,
-    /// Whether something was written that is only here so far.
+    /// Whether a write of this request is not yet stored at another tracker.
     only_here: Cell<bool>,
 }
 
@@ -25,14 +26,14 @@ impl<'a> RequestContext<'a> {
         }
     }
 
-    /// Something was written for it.
-    pub(super) fn note(&self, written: Written) {
+    /// Records where a write of this request is stored.
+    pub(super) fn record_write(&self, written: Written) {
         if written == Written::OnlyHere {
             self.only_here.set(true);
         }
     }
 
-    /// Where all that was written for it is durable.
+    /// Where all writes of this request are stored.
     pub(super) fn written(&self) -> Written {
         match self.only_here.get() {
             true => Written::OnlyHere,
@@ -41,7 +42,7 @@ impl<'a> RequestContext<'a> {
     }
 }
 
-/// What came of a request.
+/// The result of a request.
 pub(super) struct CompletedRequest {
     pub(super) renewed: Option<Token>,
     pub(super) answer: Answer,

@@ -1,24 +1,25 @@
-//! What a tracker grants.
+//! The settings of a tracker for its users.
 
 use std::time::Duration;
 
-/// Who may make an account.
+/// Who may create an account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Registration {
-    /// Whoever reaches the tracker.
+    /// Every user who can reach the tracker.
     #[default]
     Open,
-    /// Whoever has an invite code; others only by the tracker's console.
+    /// Only users with an invite code, and the operator at the console.
     Closed,
 }
 
-/// What a tracker grants.
+/// The settings of a tracker for its users.
 #[derive(Clone, Copy, Debug)]
 pub struct AccessSettings {
-    /// Who may make an account.
+    /// Who may create an account.
     pub registration: Registration,
-    /// How often peers announce to the swarms of groups; one that misses two is dropped.
+    /// The interval between two announces of a peer to a group's swarm. A peer that misses two is
+    /// dropped.
     pub announce_interval: Duration,
-    /// How long a member's certificate holds.
+    /// How long the certificate of a member is valid.
     pub certificate_lifetime: Duration,
 }

@@ -1,11 +1,12 @@
-//! What groups share: publishing, the catalogue, certificates of members, and the swarms of groups.
+//! The shares of groups: publishing, the catalogue, the certificates of members, and the swarms.
 //!
-//! In scope: what members are given and nobody else. Out of scope: the rules of the catalogue (`registry`), and links
-//! between members, which never pass here.
+//! In scope: everything that only members of a group receive. Out of scope: the rules of the
+//! catalogue (`registry`), and the links between members, which do not pass through a tracker.
 
 use super::{
-    IdempotencyKey, IdempotentWrites, InfoCache, InfoPartError, InfoUploads, PAGE, RequestContext,
-    UploadError, account_label, from_refusal, no_randomness, refused, views::parse_cursor,
+    IdempotencyKey, IdempotentWrites, InfoCache, InfoPartError, InfoUploads, PAGE_LENGTH,
+    RequestContext, UploadError, account_label, from_refusal, no_randomness, refused,
+    views::parse_cursor,
 };
 use crate::certificate::{CertificateError, GroupAuthority, GroupCertificate, MemberPublicKey};
 use crate::system::since_1970;
@@ -24,9 +25,9 @@ use crate::wire::{AnnounceRequest, AnnounceResponse, Event};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// For how long after somebody is no member any more others are from_refusal to have no link with him, beyond the life of a
-/// certificate: clocks differ.
-const MARGIN: Duration = Duration::from_secs(3600);
+/// Former members are reported to the others until their last certificate has expired, and for this
+/// time longer, because clocks differ.
+const CLOCK_MARGIN: Duration = Duration::from_secs(3600);
 
 /// The shares and swarms of groups.
 #[derive(Debug)]
@@ -35,26 +36,25 @@ pub(super) struct GroupShares {
     writes: IdempotentWrites,
     uploads: InfoUploads,
     info_cache: InfoCache,
-    /// The swarms of groups: nobody else's, whatever is announced over HTTP.
+    /// The swarms of groups, separate from the open swarms that are announced over HTTP and UDP.
     swarms: Swarms,
-    /// How long a certificate of a member holds.
-    certificate: Duration,
+    /// How long the certificate of a member is valid.
+    certificate_lifetime: Duration,
     epoch: Instant,
 }
 
 impl GroupShares {
-    /// `interval` is how often peers announce, `certificate` how long a member's certificate holds.
     pub(super) fn new(
         store: Arc<RegistryStore>,
-        interval: Duration,
-        certificate: Duration,
+        announce_interval: Duration,
+        certificate_lifetime: Duration,
     ) -> Self {
         Self {
             writes: IdempotentWrites::new(Arc::clone(&store)),
             uploads: InfoUploads::default(),
             info_cache: InfoCache::default(),
-            swarms: Swarms::new(interval, Limits::for_groups()),
-            certificate,
+            swarms: Swarms::new(announce_interval, Limits::for_groups()),
+            certificate_lifetime,
             epoch: Instant::now(),
             store,
         }
@@ -69,12 +69,12 @@ impl GroupShares {
         let account = context.login.account;
         let authority = self.authority(account, group)?;
         let user = account_label(&self.store, account)?.to_string();
-        // Bound to the session, so that nobody can pass it off as his own.
+        // The proof is bound to the token, so that no other user can pass it off as their own.
         let key = MemberPublicKey::proven(&request.0, context.token.as_bytes());
         let key = key.map_err(|error| refused(ErrorKind::BadRequest, error))?;
         let unusable = |error| no_certificate(&format!("for {user} of {group}"), &error);
         let leaf = authority
-            .issue(&user, &key, since_1970(), self.certificate)
+            .issue(&user, &key, since_1970(), self.certificate_lifetime)
             .map_err(unusable)?;
         let certificate = authority.certificate().map_err(unusable)?;
         log::info!("{user} at {} gets a certificate of {group}", context.from);
@@ -92,7 +92,7 @@ impl GroupShares {
         part: &InfoPart,
     ) -> Result<Answer, Refused> {
         let account = context.login.account;
-        // Nobody else shall make the tracker keep anything.
+        // Only members may make the tracker store anything.
         let authority = self.authority(account, group)?;
         let now = self.epoch.elapsed();
         let added = self.uploads.add(account, group, part, now);
@@ -141,7 +141,7 @@ impl GroupShares {
         let after: Option<ShareCursor> = parse_cursor(after)?;
         let listed = self
             .store
-            .read(|registry| registry.shares(account, group, after.as_ref(), PAGE));
+            .read(|registry| registry.shares(account, group, after.as_ref(), PAGE_LENGTH));
         let (shares, next) = listed.map_err(from_refusal)?;
         let entries = shares.into_iter().filter_map(|share| self.file(share));
         Ok(Answer::Files(Page {
@@ -189,7 +189,7 @@ impl GroupShares {
         }
     }
 
-    /// Takes what may be taken; each announce gets its own answer.
+    /// Answers each announce of the request separately: some may be refused.
     pub(super) fn announce(
         &self,
         context: &RequestContext<'_>,
@@ -203,7 +203,7 @@ impl GroupShares {
             Ok(answered.peers.iter().map(|peer| peer.address).collect())
         });
         let swarms = swarms.collect();
-        let gone = since_1970().saturating_sub(self.certificate + MARGIN);
+        let gone = since_1970().saturating_sub(self.certificate_lifetime + CLOCK_MARGIN);
         let barred = group.map_or_else(Vec::new, |group| {
             self.store
                 .read(|registry| registry.former_members_since(group, gone, MAX_PAGE))
@@ -215,7 +215,8 @@ impl GroupShares {
         }))
     }
 
-    /// Takes one announce to a swarm of that group, or of any if none is named; gives the group it is of.
+    /// Answers one announce. If `group` is given, the share must be of that group. Returns the
+    /// group of the share.
     fn announce_one(
         &self,
         context: &RequestContext<'_>,
@@ -265,7 +266,7 @@ impl GroupShares {
         Ok((of, answered))
     }
 
-    /// Drops peers of groups' swarms that have been silent for too long.
+    /// Drops peers from the swarms of groups if they have been silent for too long.
     pub(super) fn expire(&self) {
         let dropped = self.swarms.expire(self.epoch.elapsed());
         if dropped > 0 {
@@ -283,8 +284,8 @@ impl GroupShares {
     }
 }
 
-/// Why there is no certificate. Only where the system has no random numbers is it of use to try again soon; that the group's
-/// key cannot be read says nothing about the context's place in the group.
+/// The refusal of a certificate. A retry helps only if the system had no random numbers. If the key
+/// of the group cannot be used, the refusal must not look like a missing membership.
 fn no_certificate(whose: &str, error: &CertificateError) -> Refused {
     log::error!("no certificate {whose}: {error}");
     match error {

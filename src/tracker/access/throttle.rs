@@ -1,16 +1,19 @@
 //! The limit on failed log-ins.
 //!
-//! Failures are counted by pair of user and address, by address, and by user in all; a count is forgotten 15 minutes after
-//! its last failure. From the fifth failure on of a pair or an address, its next try must wait: 1 s, then twice as long
-//! after each failure, up to 5 minutes. A name that does not exist counts like one that does.
+//! Failures are counted for each pair of user and address, for each address, and for each user. A
+//! count is forgotten 15 minutes after its last failure. From the fifth failure on, the next
+//! attempt of that pair or address must wait: first 1 s, then twice as long after each failure, up
+//! to 5 minutes. Names that do not exist are counted in the same way.
 //!
-//! A user must not be locked out by somebody elsewhere. So failures from other addresses slow a user down only from
-//! the fiftieth on, by 30 s at most: enough against guesses from many addresses. And from an address where
-//! the user has logged in before, only their own failures there count: neither a stranger's
-//! storm on the name nor a neighbour behind the same address keeps them out.
+//! Nobody can lock out a user from another address. Failures from other addresses slow a user down
+//! only from the fiftieth on, and by at most 30 s, which is enough against guesses from many
+//! addresses. At an address where the user has logged in before, only the user's own failures there
+//! count. So neither an attack on the name nor a neighbour behind the same address keeps the user
+//! out.
 //!
-//! An address is one of IPv4 or the first 64 bits of one of IPv6, which one machine has whole. 10,000 entries of each kind are
-//! kept; the ones untouched for longest go first. Out of scope: tries under way (`gate`).
+//! An address is an IPv4 address or the first 64 bits of an IPv6 address, because one machine can
+//! use all addresses of such a network. At most 10,000 entries of each kind are kept; the oldest
+//! ones are dropped first. Out of scope: attempts that are under way (`attempts`).
 
 use crate::base::AddressPrefix;
 use std::collections::{BTreeSet, HashMap};
@@ -18,36 +21,36 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// Failures of a pair or an address from which on it is slowed down.
+/// The number of failures from which on a pair or an address must wait.
 const FREE_FAILURES: u32 = 5;
-/// Failures of a user in all from which on others are slowed down.
+/// The number of failures of one user from which on other addresses must wait.
 const FREE_FAILURES_PER_USER: u32 = 50;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 const LONGEST_WAIT_PER_USER: Duration = Duration::from_secs(30);
-/// After how long without a failure they are forgotten.
+/// A count is forgotten after this time without a failure.
 const FORGET_AFTER: Duration = Duration::from_secs(900);
-/// Entries of each kind.
+/// The maximum number of entries of each kind.
 const MAX_ENTRIES: usize = 10_000;
-/// Characters of a user's name that count.
+/// Only the first characters of a user name are used as a key.
 const COUNTED_CHARACTERS: usize = 100;
 
-/// Failed log-ins, and who logged in from where. Times are since any fixed moment.
+/// Failed and successful log-ins. Times are since any fixed moment.
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
     pairs: Counters<(String, AddressPrefix)>,
     addresses: Counters<AddressPrefix>,
     users: Counters<String>,
-    /// Pairs that have logged in; they are not forgotten.
+    /// Pairs that have logged in. They do not expire.
     logged_in: Counters<(String, AddressPrefix)>,
 }
 
 impl Throttle {
-    /// How many tries of somebody at `address` to log in as `user` may fail from now on before the next has to wait; at
-    /// least one.
+    /// How many more attempts at `address` to log in as `user` may fail before the next one must
+    /// wait. It is at least one.
     ///
     /// # Errors
-    /// How long to wait before that one.
+    /// The time until the next attempt is possible.
     pub(super) fn remaining_failures(
         &self,
         user: &str,
@@ -59,7 +62,7 @@ impl Throttle {
         Ok(FREE_FAILURES.saturating_sub(failures).max(1))
     }
 
-    /// What of a user's name counts.
+    /// The part of a user name that is used as a key.
     pub(super) fn counted_name(user: &str) -> String {
         user.chars().take(COUNTED_CHARACTERS).collect()
     }
@@ -80,7 +83,7 @@ impl Throttle {
         if wait.is_zero() { Ok(()) } else { Err(wait) }
     }
 
-    /// Counts a wrong password, or a user who does not exist.
+    /// Counts a wrong password or an unknown user.
     pub(super) fn record_failure(&mut self, user: &str, address: IpAddr, now: Duration) {
         let pair = pair(user, address);
         self.addresses.increment(pair.1, now);
@@ -88,7 +91,8 @@ impl Throttle {
         self.pairs.increment(pair, now);
     }
 
-    /// Notes a right password: the pair's failures are forgotten, not the address's, whose user may be guessing at others.
+    /// Records a successful log-in. The failures of the pair are forgotten. Those of the address
+    /// are kept, because its user may be guessing the passwords of others.
     pub(super) fn record_success(&mut self, user: &str, address: IpAddr, now: Duration) {
         let pair = pair(user, address);
         self.pairs.forget(&pair);
@@ -100,7 +104,7 @@ fn pair(user: &str, address: IpAddr) -> (String, AddressPrefix) {
     (Throttle::counted_name(user), AddressPrefix::of(address))
 }
 
-/// Counts by key, the ones touched last.
+/// Counts by key. The most recently changed ones are kept.
 #[derive(Debug)]
 struct Counters<K> {
     entries: HashMap<K, Counter>,
@@ -241,7 +245,7 @@ mod tests {
         assert_eq!(wait, Err(Duration::from_secs(30)));
         assert_eq!(throttle.check("nik", ip("10.0.0.1"), at(1)), Ok(()));
         assert_eq!(throttle.check("mayank", ip("10.2.0.1"), at(1)), Ok(()));
-        // From where the user is known, their own failures count all the same.
+        // At an address where the user has logged in, the user's own failures count.
         fail(&mut throttle, 5, "nik", "10.0.0.1", at(1));
         assert!(throttle.check("nik", ip("10.0.0.1"), at(1)).is_err());
     }

@@ -1,16 +1,17 @@
-//! Login tokens: who logged in, until when, signed so that every tracker of the cluster takes them and nobody else
-//! makes them.
+//! Login tokens. They are signed, so that every tracker of the cluster accepts them and nobody else
+//! can make them.
 //!
-//! A token is 1 byte of format, the account, the session, the credential it was made under (wall time, counter, origin),
-//! the times it was issued and ends, and 32 bytes of HMAC-SHA256 (RFC 2104) over all of these; numbers are big-endian,
-//! times in milliseconds since 1970. Whether the session was ended before its time is the registry's to know.
+//! A token consists of 1 byte of format, the account, the login, the credential (wall time,
+//! counter, origin), the times of issue and expiry, and 32 bytes of HMAC-SHA256 (RFC 2104) over all
+//! of these. Numbers are big-endian. Times are in milliseconds since 1970. A token does not show
+//! whether its login was ended early: the registry knows that.
 
 use crate::certificate::Authority;
 use crate::tracker::registry::{Origin, RowId, Stamp};
 use ring::hmac::{HMAC_SHA256, Key, sign, verify};
 use std::time::Duration;
 
-/// How long a token is good.
+/// How long a token is valid.
 pub(super) const TOKEN_LIFETIME: Duration = Duration::from_secs(12 * 3600);
 
 const LABEL: &str = "pieceful session token v1";
@@ -18,37 +19,37 @@ const FORMAT: u8 = 1;
 const SIGNATURE: usize = 32;
 const LENGTH: usize = 1 + 16 + 16 + 8 + 4 + 16 + 8 + 8 + SIGNATURE;
 
-/// What a token says. Times are since 1970.
+/// The content of a token. Times are since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Login {
-    /// Who logged in.
+    /// The account that is logged in.
     pub(super) account: RowId,
-    /// The session; the same through all renewals.
+    /// The id of the login. Renewals keep it.
     pub(super) id: RowId,
-    /// The account's credential at the log-in.
+    /// The credential of the account at the time of the log-in.
     pub(super) credential: Stamp,
-    /// When this token was made.
+    /// When this token was issued.
     pub(super) issued: Duration,
-    /// From when on it is refused.
+    /// When this token expires.
     pub(super) expires: Duration,
 }
 
 /// Why a token is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TokenError {
-    /// It is not of the length or format of a token.
+    /// The length or the format is wrong.
     #[error("the session token is malformed: log in anew")]
     Malformed,
     /// This cluster did not sign it.
     #[error("the session token is not of this cluster: log in anew")]
     Forged,
-    /// Its time is over.
+    /// It has expired.
     #[error("the session has expired: log in anew")]
     Expired,
 }
 
 impl Login {
-    /// A new session under a random id.
+    /// A new login with a random id.
     pub(super) fn begin(account: RowId, id: RowId, credential: Stamp, now: Duration) -> Self {
         Self {
             account,
@@ -59,13 +60,13 @@ impl Login {
         }
     }
 
-    /// The same session for another [`TOKEN_LIFETIME`] from now.
+    /// The same login for another [`TOKEN_LIFETIME`].
     #[must_use]
     pub(super) fn renewed(&self, now: Duration) -> Self {
         Self::begin(self.account, self.id, self.credential, now)
     }
 
-    /// Whether the token should be renewed: a quarter of its life is over.
+    /// Whether the token should be renewed, because a quarter of its lifetime is over.
     pub(super) fn is_renewal_due(&self, now: Duration) -> bool {
         now >= self.issued.saturating_add(TOKEN_LIFETIME / 4)
     }
@@ -76,12 +77,12 @@ impl Login {
 pub(super) struct TokenKey(Key);
 
 impl TokenKey {
-    /// The one of a cluster.
+    /// The key of a cluster.
     pub(super) fn of(cluster: &Authority) -> Self {
         Self(Key::new(HMAC_SHA256, &cluster.derive_key(LABEL)))
     }
 
-    /// The token of a session: 109 bytes. Times are cut to milliseconds.
+    /// The token of a login: 109 bytes. Times are rounded down to milliseconds.
     pub(super) fn sign(&self, login: &Login) -> Vec<u8> {
         let mut token = Vec::with_capacity(LENGTH);
         token.push(FORMAT);
@@ -97,7 +98,7 @@ impl TokenKey {
         token
     }
 
-    /// What a token says, if this cluster signed it and `now` is before its end.
+    /// The login in a token, if this cluster signed the token and it has not expired at `now`.
     ///
     /// # Errors
     /// See [`TokenError`].

@@ -1,8 +1,9 @@
-//! Info dictionaries on their way in, part by part.
+//! Info dictionaries that peers upload in parts.
 //!
-//! They are kept by account, one each, so that the parts may come over several lines and nobody takes the place of others by
-//! having many sessions. How many there are at a time, and how long one may rest, is bounded, and with it the memory they
-//! take. One that comes whole needs no place.
+//! There is at most one upload for each account. So its parts may arrive over several connections,
+//! and a user with many logins cannot take the places of others. The number of uploads and the time
+//! between two parts are bounded, which bounds the memory. A dictionary that arrives in one part
+//! needs no place.
 
 use crate::system::lock;
 use crate::tracker::registry::{Label, RowId};
@@ -11,14 +12,15 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// How many may be under way at a time; each is at most 16 MiB.
+/// The maximum number of uploads under way. Each has at most 16 MiB.
 const MAX_UPLOADS: usize = 8;
-/// How long one may rest before it is dropped.
+/// An upload is dropped after this time without a new part.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long one may rest before another may take its place: a peer sends one part after the other.
+/// Another upload may replace one that received no part for this time. A peer normally sends one
+/// part right after the other.
 const REPLACEABLE_AFTER: Duration = Duration::from_secs(3);
 
-/// InfoCache under way.
+/// The uploads under way, by account.
 #[derive(Debug, Default)]
 pub(super) struct InfoUploads(Mutex<HashMap<RowId, Upload>>);
 
@@ -29,20 +31,23 @@ struct Upload {
     touched: Duration,
 }
 
-/// Why a part was not taken.
+/// Why a part was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum UploadError {
-    /// Too many at once.
+    /// Too many uploads are under way.
     #[error("too many shares are being published at once; try again in a moment")]
     Busy,
-    /// It does not follow the one before.
+    /// It does not continue the part before it.
     #[error(transparent)]
     Part(#[from] PartError),
 }
 
 impl InfoUploads {
-    /// Takes the next part of an account's upload to a group; the whole dictionary if it was the last. A first part begins
-    /// anew. After an error nothing is kept.
+    /// Adds the next part of an account's upload to a group. Returns the whole dictionary after the
+    /// last part. A first part starts a new upload. After an error the upload is dropped.
+    ///
+    /// # Errors
+    /// See [`UploadError`].
     pub(super) fn add(
         &self,
         account: RowId,
@@ -71,7 +76,8 @@ impl InfoUploads {
     }
 }
 
-/// Drops the one that has rested longest, if that is long enough.
+/// Drops the upload that has received no part for the longest time, if [`REPLACEABLE_AFTER`] has
+/// passed.
 fn make_room(uploads: &mut HashMap<RowId, Upload>, now: Duration) -> Result<(), UploadError> {
     let oldest = uploads.iter().min_by_key(|(_, upload)| upload.touched);
     let resting =

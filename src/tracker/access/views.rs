@@ -1,4 +1,4 @@
-//! What the registry shows, as the wire has it.
+//! Converts views of the registry to messages.
 
 use super::refusals::{from_refusal, refused};
 use crate::tracker::registry::{self, GroupView, Label, MemberView, Refusal, RequestView, RowId};
@@ -11,8 +11,9 @@ use crate::wire::access::{
 use std::fmt::Display;
 use std::str::FromStr;
 
-/// How many entries of a list are sent at a time: a page of the longest names is a small part of a frame.
-pub(super) const PAGE: usize = 500;
+/// The number of entries of a list in one message. Even with the longest names it is far below the
+/// limit of a frame.
+pub(super) const PAGE_LENGTH: usize = 500;
 
 /// A page as it is sent.
 pub(super) fn page<T, U>(page: registry::Page<T>, entry: fn(T) -> U) -> Page<U> {
@@ -22,7 +23,7 @@ pub(super) fn page<T, U>(page: registry::Page<T>, entry: fn(T) -> U) -> Page<U> 
     }
 }
 
-/// Where a page is to begin.
+/// The position at which a page begins.
 pub(super) fn parse_cursor<T: FromStr<Err: Display>>(
     after: Option<Place>,
 ) -> Result<Option<T>, Refused> {
@@ -54,7 +55,7 @@ pub(super) fn request(view: RequestView) -> RequestEntry {
     }
 }
 
-/// How the tracker stands with the others.
+/// The state of the connections to the other trackers.
 pub(super) fn cluster(status: &Status) -> ClusterView {
     let twins = status.others.iter().map(|other| TwinView {
         number: other.number.get(),
@@ -80,13 +81,13 @@ pub(super) fn news(answer: registry::Decision) -> NewsEntry {
     }
 }
 
-/// How an account is named.
+/// The name of an account.
 pub(super) fn account_label(store: &RegistryStore, account: RowId) -> Result<Label, Refused> {
     let label = store.read(|registry| registry.account_label(account));
     label.ok_or_else(|| from_refusal(Refusal::AccountGone))
 }
 
-/// How the log names an account.
+/// The name of an account in the log.
 pub(super) fn log_name(store: &RegistryStore, account: RowId) -> String {
     account_label(store, account).map_or_else(|_| account.to_string(), |label| label.to_string())
 }
