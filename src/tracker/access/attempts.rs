@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_are_under_way_than_may_still_fail() {
+    fn no_more_attempts_are_admitted_than_may_still_fail() {
         let attempts = PasswordAttempts::with_max_wait(NOW);
         let first = tries(&attempts, 5, "nik", "10.0.0.1");
         let more = |user| attempts.begin(Some(user), ip("10.0.0.1")).map(drop);
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn after_failures_there_is_room_for_the_rest_of_them() {
+    fn failures_reduce_the_number_of_parallel_attempts() {
         let attempts = PasswordAttempts::with_max_wait(NOW);
         tries(&attempts, 3, "nik", "10.0.0.1")
             .iter()
@@ -213,11 +213,11 @@ mod tests {
         let more = || attempts.begin(Some("nik"), ip("10.0.0.1")).map(drop);
         assert_eq!(more(), Err(AttemptRefused::Busy));
         under_way[0].record_success();
-        assert_eq!(more(), Ok(()), "a right one forgets the failures");
+        assert_eq!(more(), Ok(()), "a success clears the failures");
     }
 
     #[test]
-    fn an_address_holds_few_places_and_no_others() {
+    fn an_address_has_a_limited_number_of_attempts_under_way() {
         let attempts = PasswordAttempts::with_max_wait(NOW);
         let users: Vec<String> = (0..MAX_PER_ADDRESS).map(|user| user.to_string()).collect();
         let enter = |user: Option<&str>, from| attempts.begin(user, ip(from));
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_is_let_in_when_another_leaves() {
+    fn a_waiting_attempt_is_admitted_when_another_ends() {
         let attempts = PasswordAttempts::new();
         let inside = tries(&attempts, 5, "nik", "10.0.0.1");
         thread::scope(|scope| {

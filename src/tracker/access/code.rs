@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_read_as_people_write_them() {
+    fn codes_are_accepted_as_people_type_them() {
         let code = InviteCode([0, 0x44, 0x32, 0x14, 0xc7, 0x42, 0x54, 0xb6, 0x35, 0xcf]);
         assert_eq!(code.to_string(), "0123-4567-89AB-CDEF");
         for text in [
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn every_code_is_another_and_has_its_hash() {
+    fn every_code_is_different_and_has_its_own_hash() {
         let codes: Vec<_> = (0..100).map(|_| InviteCode::generate().unwrap()).collect();
         for (at, code) in codes.iter().enumerate() {
             assert_eq!(code.to_string().parse(), Ok(code.clone()));

@@ -24,8 +24,8 @@ const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 /// Serves a connection until it ends.
 pub(in crate::tracker) fn serve_peer(registrar: &Registrar, stream: &TlsStream, from: SocketAddr) {
     match answer_requests(registrar, stream, from) {
-        Ok(()) | Err(FrameIoError::Closed) => log::debug!("the control line of {from} ended"),
-        Err(error) => log::info!("the control line of {from} ended: {error}"),
+        Ok(()) | Err(FrameIoError::Closed) => log::debug!("the control connection of {from} ended"),
+        Err(error) => log::info!("the control connection of {from} ended: {error}"),
     }
     stream.finish(FRAME_TIMEOUT);
     stream.hang_up();
@@ -46,7 +46,7 @@ fn answer_requests(
         let request = match Request::decode(body) {
             Ok(request) => request,
             Err(error) => {
-                log::info!("no request from {from}: {error}");
+                log::info!("bytes from {from} are not a request: {error}");
                 let reply = bad_request_reply(body, &error.to_string());
                 return write_frame(stream, &reply, MAX_FRAME, FRAME_TIMEOUT);
             }
@@ -59,7 +59,7 @@ fn answer_requests(
         // have gone on since. If the write were made now, it would be later than what followed.
         if request.ask.is_write() && stream.has_ended() {
             let kind = request.ask.kind();
-            log::info!("{from} has given up {kind} and ended its line: it is not done");
+            log::info!("{from} has given up {kind} and closed its connection; it is not executed");
             return Ok(());
         }
         let reply = registrar.answer(request, from.ip()).encode();
@@ -74,7 +74,7 @@ fn bad_request_reply(body: &[u8], error: &str) -> Vec<u8> {
     }
     let result = Err(Refused {
         kind: ErrorKind::BadRequest,
-        message: Line::new(&format!("this is no request: {error}")),
+        message: Line::new(&format!("this is not a request: {error}")),
     });
     Reply {
         id: 0,

@@ -96,7 +96,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn ids_are_those_of_one_write_of_one_account_about_one_thing() {
+    fn ids_depend_on_the_write_the_account_and_the_object() {
         let group = RowId([7; 16]);
         let all = |key: &IdempotencyKey| {
             [

@@ -94,7 +94,7 @@ impl IdempotentWrites {
         let Some(is_ours) = is_ours else {
             return Ok(None);
         };
-        log::info!("asked for again, and done already: {}", what());
+        log::info!("repeated command, already executed: {}", what());
         // A receipt from another tracker is on the disk of that tracker, and on the local disk
         // before the reply is sent. A receipt that was made here may not have reached another
         // tracker. So it is renewed: once another tracker has the renewed receipt, it has the

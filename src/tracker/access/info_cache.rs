@@ -20,7 +20,7 @@ pub(super) enum InfoPartError<E> {
     #[error("{0}")]
     Unreadable(E),
     /// The dictionary is not stored.
-    #[error("it is not there")]
+    #[error("it is not stored")]
     Missing,
     /// The dictionary has no such part.
     #[error(transparent)]
@@ -65,10 +65,10 @@ mod tests {
     const B: InfoHash = InfoHash([2; 20]);
 
     #[test]
-    fn one_is_read_once_for_all_its_parts() {
+    fn a_dictionary_is_read_once_for_all_its_parts() {
         let info_cache = InfoCache::default();
         let found = |bytes: &[u8]| Ok::<_, String>(Some(bytes.to_vec()));
-        let unread = || -> Result<Option<Vec<u8>>, String> { unreachable!("it is kept") };
+        let unread = || -> Result<Option<Vec<u8>>, String> { unreachable!("it is cached") };
         let part = info_cache.part(A, 0, || found(b"abc")).unwrap();
         assert_eq!(part, InfoPart::new(0, 3, b"abc".to_vec()).unwrap());
         let part = info_cache.part(A, 2, unread).unwrap();
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_told_and_nothing_is_kept() {
+    fn a_read_error_is_returned_and_not_cached() {
         let info_cache = InfoCache::default();
         let missing = info_cache.part(A, 0, || Ok::<_, String>(None));
         assert!(matches!(missing, Err(InfoPartError::Missing)));

@@ -15,7 +15,7 @@ pub(super) fn news(
     let seen = match seen.as_bytes() {
         [] => VersionVector::new(),
         bytes => VersionVector::decode(bytes).map_err(|error| {
-            let message = format!("what was seen cannot be read: {error}");
+            let message = format!("the list of seen decisions cannot be read: {error}");
             refused(ErrorKind::BadRequest, message)
         })?,
     };

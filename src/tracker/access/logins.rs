@@ -82,10 +82,10 @@ impl Logins {
         }
         let Some(account) = found else {
             attempt.record_failure();
-            log::warn!("log-in as {user} from {from} refused");
+            log::warn!("refused a log-in as {user} from {from}");
             return Err(refused(
                 ErrorKind::LoginRefused,
-                "there is no user of that name with that password; check both",
+                "no user of that name has that password; check both",
             ));
         };
         attempt.record_success();
@@ -150,8 +150,8 @@ impl Logins {
         let note = lost.then(|| {
             let name = user.name();
             Line::new(&format!(
-                "the name {name} was given twice while trackers were apart, and the other account has it: yours is {user}; \
-                 log in as {user} from now on, and tell that name to those who look for you"
+                "the name {name} was given twice while trackers were disconnected, and another account \
+                 holds it; your name is {user} now: log in as {user}, and tell it to your groups"
             ))
         });
         Ok(Answer::Session { token, user, note })
@@ -168,7 +168,7 @@ impl Logins {
         entered.map_err(|closed| match closed {
             AttemptRefused::TooManyFailures(wait) => {
                 let seconds = wait.as_secs().max(1);
-                let message = format!("too many failed tries; try again in {seconds} s");
+                let message = format!("too many failed attempts; try again in {seconds} s");
                 refused(ErrorKind::SlowDown, message)
             }
             AttemptRefused::Busy => from_hashing_error(HashingError::Busy),
@@ -190,7 +190,12 @@ impl Logins {
     pub(super) fn sign(&self, login: &Login) -> Result<Token, Refused> {
         let token = Token::new(&self.tokens.sign(login));
         // Cannot happen: all tokens have the same length, which is within the limit of a message.
-        token.ok_or_else(|| refused(ErrorKind::Busy, "no session can be made; try again"))
+        token.ok_or_else(|| {
+            refused(
+                ErrorKind::Busy,
+                "the tracker cannot make a token; try again",
+            )
+        })
     }
 
     pub(super) fn random_id(&self) -> Result<RowId, Refused> {

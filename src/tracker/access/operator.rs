@@ -87,7 +87,7 @@ impl OperatorAccess {
         if taken {
             return Err(from_refusal(Refusal::NameTaken(label)));
         }
-        let what = format!("user {name} is made on the console");
+        let what = format!("user {name} is created on the console");
         let new = NewAccount {
             id: self.logins.random_id()?,
             name,
@@ -112,7 +112,7 @@ impl OperatorAccess {
             registry.create_invite(id, code.hash(), now + INVITE_LIFETIME, now)
         });
         let written = written.map_err(from_write_error)?;
-        log::info!("invite {id} is given out on the console");
+        log::info!("invite {id} is created on the console");
         Ok((code, written))
     }
 }

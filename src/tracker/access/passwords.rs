@@ -30,13 +30,15 @@ const OUTPUT_BYTES: usize = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum HashingError {
     /// The queue is full, or the result took too long.
-    #[error("the tracker is busy with log-ins: try again in a few seconds")]
+    #[error("the tracker is busy with log-ins; try again in a few seconds")]
     Busy,
     /// The tracker is stopping.
-    #[error("the tracker stops: use another one, or try again when it is back")]
+    #[error("the tracker is stopping; use another one, or try again later")]
     Stopped,
     /// The system has no random numbers or no memory.
-    #[error("the tracker cannot hash passwords: its system gives no random numbers or no memory")]
+    #[error(
+        "the tracker cannot hash passwords, because its system has no random numbers or no memory; tell its operator"
+    )]
     Unable,
 }
 
@@ -225,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_verifies_against_its_hash_alone() {
+    fn a_password_verifies_only_against_its_own_hash() {
         let passwords = PasswordHasher::start().unwrap();
         let hash = passwords.hash(password("correct horse")).unwrap();
         let again = passwords.hash(password("correct horse")).unwrap();
@@ -277,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_refuses_at_once_and_a_wait_has_an_end() {
+    fn a_full_queue_refuses_at_once_and_waiting_is_bounded() {
         let short = Duration::from_millis(1);
         let idle = PasswordHasher::start_with(0, 1, short).unwrap();
         assert_eq!(idle.hash(password("x")), Err(HashingError::Busy));
@@ -294,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_storm_is_worked_off_or_refused() {
+    fn many_log_ins_at_once_are_checked_or_refused() {
         let passwords = PasswordHasher::start_with(2, 4, MAX_WAIT).unwrap();
         let answers: Vec<_> = std::thread::scope(|scope| {
             let storm = || scope.spawn(|| passwords.verify(password("x"), None));

@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn only_affordable_hashes_are_read() {
+    fn hashes_with_excessive_costs_are_refused() {
         let text = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
         let parts = PhcHash::from_text(text).unwrap();
         assert_eq!(

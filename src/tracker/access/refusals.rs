@@ -34,8 +34,8 @@ pub(super) fn from_write_error(error: WriteError) -> Refused {
         WriteError::Replica(error) => refused(ErrorKind::BadRequest, error),
         WriteError::NotSaved => refused(
             ErrorKind::NotSaved,
-            "the tracker cannot write its database; tell its operator (its log says why), and look whether the change \
-             is there once it runs again",
+            "the tracker cannot write its database; tell its operator, and check whether the change \
+             was made when the tracker runs again",
         ),
     }
 }
@@ -43,7 +43,7 @@ pub(super) fn from_write_error(error: WriteError) -> Refused {
 pub(super) fn no_randomness() -> Refused {
     refused(
         ErrorKind::Busy,
-        "the tracker's system gives no random numbers; try again",
+        "the tracker's system has no random numbers; try again",
     )
 }
 

@@ -127,7 +127,7 @@ impl Registrar {
                 let key = IdempotencyKey::of_name(&user, write);
                 let before = self
                     .writes
-                    .find_previous(&key, || format!("user {user} was made from {from}"))?;
+                    .find_previous(&key, || format!("user {user} is created from {from}"))?;
                 let written = match before {
                     Some(written) => written,
                     None => self.create_user(&key, user, &password, invite.as_ref(), from)?,
@@ -151,7 +151,7 @@ impl Registrar {
         let token = token.ok_or_else(|| {
             refused(
                 ErrorKind::NotLoggedIn,
-                "you are not logged in; login USER does that",
+                "you are not logged in; use login USER",
             )
         })?;
         let now = since_1970();
@@ -299,7 +299,7 @@ impl Registrar {
         // Members show the certificate of the authority to every caller. So it contains the group's
         // id, not its name.
         let no_key = |error: &dyn Display| {
-            log::error!("no key for group {name}: {error}");
+            log::error!("cannot make a key for group {name}: {error}");
             no_randomness()
         };
         let authority =
@@ -329,7 +329,7 @@ impl Registrar {
             (None, Registration::Closed) => {
                 return Err(refused(
                     ErrorKind::InviteNeeded,
-                    "accounts are made here with an invite code only: ask the tracker's operator for one, then \
+                    "this tracker creates accounts only with an invite code; ask its operator for one, then \
                      create_user USER --invite CODE",
                 ));
             }
@@ -354,7 +354,7 @@ impl Registrar {
             }
         })?;
         let _turn = self.logins.begin_attempt(None, from)?;
-        let what = format!("user {name} is made from {from}");
+        let what = format!("user {name} is created from {from}");
         let new = NewAccount {
             id: key.account(),
             name,
@@ -403,5 +403,8 @@ impl Registrar {
 }
 
 fn takes_no_login() -> Refused {
-    refused(ErrorKind::BadRequest, "this is asked without a session")
+    refused(
+        ErrorKind::BadRequest,
+        "this request is sent without a token",
+    )
 }

@@ -17,8 +17,7 @@ pub enum Registration {
 pub struct AccessSettings {
     /// Who may create an account.
     pub registration: Registration,
-    /// The interval between two announces of a peer to a group's swarm. A peer that misses two is
-    /// dropped.
+    /// The interval between two announces of our peers. A peer that misses two is dropped.
     pub announce_interval: Duration,
     /// How long the certificate of a member is valid.
     pub certificate_lifetime: Duration,

@@ -116,7 +116,7 @@ impl GroupShares {
         let ours = authority.certificate();
         let ours = ours.map_err(|error| no_certificate(&format!("of {group} itself"), &error))?;
         if !info.private() || named.map(|named| named.fingerprint()) != Some(ours.fingerprint()) {
-            return Err(bad("it is not made for this group's members alone"));
+            return Err(bad("it is not private, or it was made for another group"));
         }
         let what = format!("shares {} with {group}", info.name());
         self.writes
@@ -178,7 +178,7 @@ impl GroupShares {
             log::error!("the info dictionary {info_hash} of {group} cannot be read: {what}");
             refused(
                 ErrorKind::NotSaved,
-                "the tracker cannot read what it keeps of this share; tell its operator",
+                "the tracker cannot read its data of this share; tell its operator",
             )
         };
         let read = || self.store.info(info_hash);
@@ -237,7 +237,7 @@ impl GroupShares {
         if group.is_some_and(|group| group != of) {
             return Err(refused(
                 ErrorKind::BadRequest,
-                "one request announces shares of one group",
+                "one request can announce shares of one group only",
             ));
         }
         let request = AnnounceRequest {
@@ -270,7 +270,7 @@ impl GroupShares {
     pub(super) fn expire(&self) {
         let dropped = self.swarms.expire(self.epoch.elapsed());
         if dropped > 0 {
-            log::info!("{dropped} silent peers of groups dropped");
+            log::info!("dropped {dropped} silent peers of groups");
         }
     }
 
@@ -287,12 +287,12 @@ impl GroupShares {
 /// The refusal of a certificate. A retry helps only if the system had no random numbers. If the key
 /// of the group cannot be used, the refusal must not look like a missing membership.
 fn no_certificate(whose: &str, error: &CertificateError) -> Refused {
-    log::error!("no certificate {whose}: {error}");
+    log::error!("cannot issue a certificate {whose}: {error}");
     match error {
         CertificateError::NoRandomness => no_randomness(),
         _ => refused(
             ErrorKind::NotSaved,
-            "the tracker cannot use what it keeps of this group's key; tell its operator",
+            "the tracker cannot use its key of this group; tell its operator",
         ),
     }
 }
@@ -302,7 +302,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_lack_of_randomness_passes_by_itself() {
+    fn only_missing_randomness_is_worth_a_retry() {
         for (error, kind) in [
             (CertificateError::NoRandomness, ErrorKind::Busy),
             (CertificateError::NotPem, ErrorKind::NotSaved),

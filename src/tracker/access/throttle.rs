@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fifth_failure_slows_the_pair_and_the_address_and_nobody_else() {
+    fn the_fifth_failure_slows_only_the_pair_and_the_address() {
         let mut throttle = Throttle::default();
         fail(&mut throttle, 4, "nik", "10.0.0.1", at(0));
         assert_eq!(throttle.check("nik", ip("10.0.0.1"), at(0)), Ok(()));
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_doubles_to_five_minutes_and_is_forgotten_after_fifteen() {
+    fn the_wait_doubles_up_to_five_minutes_and_ends_after_fifteen() {
         let mut throttle = Throttle::default();
         fail(&mut throttle, 4, "nik", "10.0.0.1", at(0));
         for seconds in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn guesses_from_many_addresses_are_slowed_and_do_not_lock_the_user_out() {
+    fn guesses_from_many_addresses_are_slowed_without_locking_the_user_out() {
         let mut throttle = Throttle::default();
         throttle.record_success("nik", ip("10.0.0.1"), at(0));
         for number in 0..49 {
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_success_clears_the_pair_and_not_the_address() {
+    fn a_success_clears_the_pair_but_not_the_address() {
         let mut throttle = Throttle::default();
         fail(&mut throttle, 5, "nik", "10.0.0.1", at(0));
         throttle.record_success("nik", ip("10.0.0.1"), at(5));
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_of_ipv6_counts_as_one() {
+    fn an_ipv6_network_counts_as_one_address() {
         let mut throttle = Throttle::default();
         for host in 0..5 {
             throttle.record_failure("nik", ip(&format!("2001:db8:0:1::{host}")), at(0));
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_and_the_oldest_go_first() {
+    fn memory_is_bounded_and_the_oldest_entries_are_dropped_first() {
         let mut throttle = Throttle::default();
         fail(&mut throttle, 5, "first", "10.0.0.1", at(0));
         fail(&mut throttle, 5, "second", "10.0.0.2", at(1));

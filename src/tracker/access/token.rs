@@ -38,13 +38,13 @@ pub(super) struct Login {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TokenError {
     /// The length or the format is wrong.
-    #[error("the session token is malformed: log in anew")]
+    #[error("the login token is malformed; log in again")]
     Malformed,
     /// This cluster did not sign it.
-    #[error("the session token is not of this cluster: log in anew")]
+    #[error("the login token is of another cluster; log in again")]
     Forged,
     /// It has expired.
-    #[error("the session has expired: log in anew")]
+    #[error("the login has expired; log in again")]
     Expired,
 }
 
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_good_at_every_tracker_of_its_cluster_until_its_end() {
+    fn a_token_is_valid_at_every_tracker_of_its_cluster_until_it_expires() {
         let cluster = Authority::generate("test").unwrap();
         let copy = Authority::from_pem(cluster.to_pem().as_bytes()).unwrap();
         let (one, other) = (TokenKey::of(&cluster), TokenKey::of(&copy));
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn no_changed_or_cut_token_is_taken() {
+    fn a_changed_or_truncated_token_is_refused() {
         let key = key();
         let token = key.sign(&login());
         for at in 0..token.len() {
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_renewed_after_a_quarter_of_its_life() {
+    fn a_token_is_renewed_after_a_quarter_of_its_lifetime() {
         let begun = login();
         let quarter = NOW + TOKEN_LIFETIME / 4;
         assert!(!begun.is_renewal_due(quarter - Duration::from_millis(1)));

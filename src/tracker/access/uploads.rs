@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_in_order_make_a_whole_and_a_new_first_part_begins_anew() {
+    fn parts_in_order_make_a_whole_and_a_first_part_restarts_the_upload() {
         let uploads = InfoUploads::default();
         let group: Label = "lab".parse().unwrap();
         let add = |account, part: &InfoPart| {
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn their_number_is_bounded_and_one_at_rest_makes_room() {
+    fn uploads_are_bounded_and_an_idle_one_is_replaced() {
         let uploads = InfoUploads::default();
         let group: Label = "lab".parse().unwrap();
         let add = |account, now| uploads.add(RowId([account; 16]), &group, &part(0, 4, b"ab"), now);
@@ -124,12 +124,12 @@ mod tests {
         }
         assert_eq!(add(99, Duration::ZERO), Err(UploadError::Busy));
         let whole = uploads.add(RowId([99; 16]), &group, &part(0, 1, b"a"), Duration::ZERO);
-        assert_eq!(whole, Ok(Some(b"a".to_vec())), "it needs no place");
-        assert_eq!(add(0, REPLACEABLE_AFTER), Ok(None), "one that is under way");
+        assert_eq!(whole, Ok(Some(b"a".to_vec())), "one part needs no place");
+        assert_eq!(add(0, REPLACEABLE_AFTER), Ok(None), "continues its upload");
         assert_eq!(
             add(99, REPLACEABLE_AFTER),
             Ok(None),
-            "in the place of another"
+            "replaces an idle upload"
         );
         let uploads = uploads.0.lock().unwrap();
         assert_eq!(uploads.len(), MAX_UPLOADS);

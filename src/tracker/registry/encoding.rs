@@ -4,10 +4,10 @@
 //!
 //! | what | encoding |
 //! |---|---|
-//! | version | a string of 36 bytes: origin (16), wall ms (8), counter (4), sequence (8), big-endian |
+//! | version | 36 bytes: origin (16), wall ms (8), counter (4), sequence (8); big-endian |
 //! | field | a list: version, then the value. An end has two values: reason and account |
 //! | field without a value | a list with the version only |
-//! | row | a dictionary: `kind`, `id`, `created`, the attributes, and the fields that were written |
+//! | row | a dictionary: `kind`, `id`, `created`, the attributes, and the written fields |
 //! | change | `covers`: lists of origin, after, upto; `rows`: rows |
 //! | version vector | a list of lists of origin, sequence |
 

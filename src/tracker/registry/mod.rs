@@ -43,7 +43,7 @@
 //!
 //! | one tracker | another tracker | what wins |
 //! |---|---|---|
-//! | gives a name to a user or group | gives the same name to another | the earlier claim (note 1) |
+//! | gives a user or group a name | gives another one the same name | the earlier claim (note 1) |
 //! | changes a name | changes the same name | the later change |
 //! | changes a password | changes the same password | the later change (note 2) |
 //! | changes a password, ends all logins | logs in, renews a token | the change (note 2) |
@@ -54,17 +54,17 @@
 //! | ends a membership | accepts a request made **before** the end | the end (note 3) |
 //! | ends a membership | the same user asks **after** the end | the request |
 //! | a user asks to join | the same user asks to join | both: the two requests count as one |
-//! | a member leaves | the owner removes that member | the later reason; the member is out either way |
+//! | a member leaves | the owner removes that member | the later reason; the member is out |
 //! | the owner leaves | the member next in line leaves | both: the member after them owns the group |
 //! | the owner leaves | the owner accepts, rejects or removes | both: these decisions are kept |
 //! | the last member leaves | a user is accepted | the acceptance: that user owns the group |
-//! | a group ends, its name is given again | a user is accepted into it | both groups exist (note 1) |
+//! | a group ends, its name is reused | a user is accepted into it | both groups exist (note 1) |
 //! | publishes a share | publishes another of the same name | the earlier share (note 1) |
 //! | publishes a share | the group ends | the end (note 4) |
 //! | withdraws a share | withdraws the same share | both: it is withdrawn |
 //! | redeems an invite | redeems the same invite | both accounts are kept (note 5) |
 //! | creates a row, its reply is lost | creates the same row again | both: one row (note 6) |
-//! | writes a field, its reply is lost | writes the same field again | one of them, by the rule of the field |
+//! | writes a field, its reply is lost | writes the field again | one of them, by the rule of the field |
 //!
 //! Notes:
 //!

@@ -5,8 +5,8 @@ use super::stamp::Version;
 /// A value and its version. Where the last writer wins, two registers merge into the greater one;
 /// where the first writer wins, into the lesser one.
 ///
-/// Two different values never have the same version. If damaged data contain such a pair, the order of the
-/// values decides, so that merging stays commutative.
+/// Two different values never have the same version. If damaged data contain such a pair, the order
+/// of the values decides, so that merging stays commutative.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Register<T> {
     /// The write that set the value.
