@@ -56,7 +56,7 @@ pub(super) struct Quotas {
     limits: Limits,
     swarms: AtomicUsize,
     peers: AtomicUsize,
-    usage: Mutex<HashMap<AddressPrefix, AddressUsage>>,
+    by_address: Mutex<HashMap<AddressPrefix, AddressUsage>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,7 +71,7 @@ impl Quotas {
             limits,
             swarms: AtomicUsize::new(0),
             peers: AtomicUsize::new(0),
-            usage: Mutex::default(),
+            by_address: Mutex::default(),
         }
     }
 
@@ -83,25 +83,25 @@ impl Quotas {
         self.peers.load(Ordering::Relaxed)
     }
 
-    /// Counts a new peer of `origin` in a swarm that has `size` peers.
-    pub(super) fn add_peer(&self, origin: AddressPrefix, size: usize) -> Result<(), Refusal> {
+    /// Counts a new peer of `address` in a swarm that has `size` peers.
+    pub(super) fn add_peer(&self, address: AddressPrefix, size: usize) -> Result<(), Refusal> {
         if size >= self.limits.peers_per_swarm {
             return Err(Refusal::SwarmFull);
         }
-        self.reserve(origin, origin, 0)
+        self.reserve(address, address, 0)
     }
 
-    /// Counts a new swarm of `founder` and its first peer, of `origin`.
+    /// Counts a new swarm of `founder` and its first peer, of `address`.
     pub(super) fn add_swarm_and_peer(
         &self,
         founder: AddressPrefix,
-        origin: AddressPrefix,
+        address: AddressPrefix,
     ) -> Result<(), Refusal> {
-        self.reserve(founder, origin, 1)
+        self.reserve(founder, address, 1)
     }
 
-    pub(super) fn remove_peer(&self, origin: AddressPrefix) {
-        self.release(origin, 0, 1);
+    pub(super) fn remove_peer(&self, address: AddressPrefix) {
+        self.release(address, 0, 1);
     }
 
     pub(super) fn remove_swarm(&self, founder: AddressPrefix) {
@@ -111,10 +111,10 @@ impl Quotas {
     fn reserve(
         &self,
         founder: AddressPrefix,
-        origin: AddressPrefix,
+        address: AddressPrefix,
         swarms: usize,
     ) -> Result<(), Refusal> {
-        let mut usage = self.usage();
+        let mut by_address = self.by_address();
         // The totals change only under this lock. They are atomic so that they can be read without
         // it.
         if self.peers() >= self.limits.peers
@@ -122,26 +122,26 @@ impl Quotas {
         {
             return Err(Refusal::TrackerFull);
         }
-        let of = |origin| usage.get(&origin).copied().unwrap_or_default();
-        if of(origin).peers >= self.limits.peers_per_address
-            || of(founder).swarms.saturating_add(swarms) > self.limits.swarms_per_address
+        let usage_of = |address| by_address.get(&address).copied().unwrap_or_default();
+        if usage_of(address).peers >= self.limits.peers_per_address
+            || usage_of(founder).swarms.saturating_add(swarms) > self.limits.swarms_per_address
         {
             return Err(Refusal::AddressFull);
         }
-        usage.entry(origin).or_default().peers += 1;
-        usage.entry(founder).or_default().swarms += swarms;
+        by_address.entry(address).or_default().peers += 1;
+        by_address.entry(founder).or_default().swarms += swarms;
         self.peers.fetch_add(1, Ordering::Relaxed);
         self.swarms.fetch_add(swarms, Ordering::Relaxed);
         Ok(())
     }
 
-    fn release(&self, origin: AddressPrefix, swarms: usize, peers: usize) {
-        let mut usage = self.usage();
-        if let Entry::Occupied(mut entry) = usage.entry(origin) {
-            let left = entry.get_mut();
-            left.swarms = left.swarms.saturating_sub(swarms);
-            left.peers = left.peers.saturating_sub(peers);
-            if left.swarms + left.peers == 0 {
+    fn release(&self, address: AddressPrefix, swarms: usize, peers: usize) {
+        let mut by_address = self.by_address();
+        if let Entry::Occupied(mut entry) = by_address.entry(address) {
+            let usage = entry.get_mut();
+            usage.swarms = usage.swarms.saturating_sub(swarms);
+            usage.peers = usage.peers.saturating_sub(peers);
+            if usage.swarms + usage.peers == 0 {
                 entry.remove();
             }
             self.peers.fetch_sub(peers, Ordering::Relaxed);
@@ -149,7 +149,7 @@ impl Quotas {
         }
     }
 
-    fn usage(&self) -> MutexGuard<'_, HashMap<AddressPrefix, AddressUsage>> {
-        lock(&self.usage)
+    fn by_address(&self) -> MutexGuard<'_, HashMap<AddressPrefix, AddressUsage>> {
+        lock(&self.by_address)
     }
 }

@@ -45,7 +45,7 @@ struct AttemptCounts {
     by_network: HashMap<AddressPrefix, u32>,
 }
 
-/// An attempt that was admitted. It is under way until this is dropped.
+/// An attempt that was admitted. It is under way until this value is dropped.
 #[derive(Debug)]
 pub(super) struct PasswordAttempt<'a> {
     attempts: &'a PasswordAttempts,

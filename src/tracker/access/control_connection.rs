@@ -4,8 +4,8 @@
 //! frames. Only a peer that has shown a valid token may send long frames. A write is dropped if the
 //! peer has already closed the connection when its turn comes. Out of scope: what a request means.
 //!
-//! The thread of the connection reads a request, has it answered and writes the reply. Then it
-//! reads the next request.
+//! The thread of the connection reads a request, passes it to the registrar and writes the reply.
+//! Then it reads the next request.
 
 use super::registrar::Registrar;
 use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};

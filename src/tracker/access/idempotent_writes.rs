@@ -9,7 +9,7 @@ use crate::wire::access::{Answer, Refused};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Makes the writes of users.
+/// Makes writes for users, each of them once.
 #[derive(Clone, Debug)]
 pub(super) struct IdempotentWrites {
     store: Arc<RegistryStore>,

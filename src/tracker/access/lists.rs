@@ -36,9 +36,9 @@ pub(super) fn list<T, U>(
     store: &RegistryStore,
     after: Option<Place>,
     entry: fn(T) -> U,
-    look: impl FnOnce(&Registry, Option<&Cursor>) -> Result<registry::Page<T>, Refusal>,
+    query: impl FnOnce(&Registry, Option<&Cursor>) -> Result<registry::Page<T>, Refusal>,
 ) -> Result<Page<U>, Refused> {
     let after: Option<Cursor> = views::parse_cursor(after)?;
-    let page = store.read(|registry| look(registry, after.as_ref()));
+    let page = store.read(|registry| query(registry, after.as_ref()));
     Ok(views::page(page.map_err(from_refusal)?, entry))
 }

@@ -89,9 +89,9 @@ impl Registrar {
             done.answer
         });
         // A reply, even a refusal, must not show anything that a crash could undo.
-        let serves = !matches!(&result, Err(refused) if refused.kind.is_unserved());
+        let is_serving = !matches!(&result, Err(refused) if refused.kind.is_unserved());
         if must_be_durable
-            && serves
+            && is_serving
             && let Err(error) = self.store.settle()
         {
             result = Err(from_write_error(error));
@@ -218,13 +218,13 @@ impl Registrar {
                 })
             }
             Ask::LeaveGroup { group, end, .. } => {
-                let leaving = match end {
+                let if_last_member = match end {
                     true => IfLastMember::EndGroup,
                     false => IfLastMember::Refuse,
                 };
                 let what = format!("leaves {group}");
                 writes.write(context, key, &what, |registry, now| {
-                    registry.leave(account, &group, leaving, now)
+                    registry.leave(account, &group, if_last_member, now)
                 })
             }
             Ask::AcceptRequest { group, user, .. } => {
@@ -252,7 +252,7 @@ impl Registrar {
                     registry.withdraw(account, &group, name.as_str(), now)
                 })
             }
-            _ => Err(takes_no_login()),
+            _ => Err(token_not_allowed()),
         }
     }
 
@@ -264,16 +264,16 @@ impl Registrar {
             })
             .map(Answer::Groups),
             Ask::ListMembers { group, after } => {
-                let look = |it: &Registry, after: Option<&Cursor>| {
+                let query = |it: &Registry, after: Option<&Cursor>| {
                     it.members(account, &group, after, PAGE_LENGTH)
                 };
-                lists::list(store, after, views::member, look).map(Answer::Members)
+                lists::list(store, after, views::member, query).map(Answer::Members)
             }
             Ask::ListRequests { group, after } => {
-                let look = |it: &Registry, after: Option<&Cursor>| {
+                let query = |it: &Registry, after: Option<&Cursor>| {
                     it.requests(account, &group, after, PAGE_LENGTH)
                 };
-                lists::list(store, after, views::request, look).map(Answer::Requests)
+                lists::list(store, after, views::request, query).map(Answer::Requests)
             }
             Ask::Certify { group, request } => self.shares.certify(context, &group, &request),
             Ask::ListFiles { group, after } => self.shares.list_files(account, &group, after),
@@ -284,7 +284,7 @@ impl Registrar {
             } => self.shares.metainfo(account, &group, &name, offset),
             Ask::Announce(announce) => self.shares.announce(context, &announce),
             Ask::News { seen, after } => lists::news(store, account, &seen, after),
-            _ => Err(takes_no_login()),
+            _ => Err(token_not_allowed()),
         }
     }
 
@@ -353,7 +353,7 @@ impl Registrar {
                 Err(_) => Ok(()),
             }
         })?;
-        let _turn = self.logins.begin_attempt(None, from)?;
+        let _attempt = self.logins.begin_attempt(None, from)?;
         let what = format!("user {name} is created from {from}");
         let new = NewAccount {
             id: key.account(),
@@ -402,9 +402,9 @@ impl Registrar {
     }
 }
 
-fn takes_no_login() -> Refused {
+fn token_not_allowed() -> Refused {
     refused(
         ErrorKind::BadRequest,
-        "this request is sent without a token",
+        "this request must be sent without a token",
     )
 }

@@ -106,17 +106,23 @@ impl GroupShares {
         let Some(raw) = whole else {
             return Ok(Answer::Done);
         };
-        let bad = |what: &str| {
+        let unshareable = |what: &str| {
             let message = format!("this cannot be shared with {group}: {what}");
             refused(ErrorKind::BadRequest, message)
         };
-        let info = Info::parse(&raw).map_err(|error| bad(&error.to_string()))?;
-        let named = info.ssl_cert();
-        let named = named.and_then(|pem| GroupCertificate::from_pem(pem.as_bytes()).ok());
-        let ours = authority.certificate();
-        let ours = ours.map_err(|error| no_certificate(&format!("of {group} itself"), &error))?;
-        if !info.private() || named.map(|named| named.fingerprint()) != Some(ours.fingerprint()) {
-            return Err(bad("it is not private, or it was made for another group"));
+        let info = Info::parse(&raw).map_err(|error| unshareable(&error.to_string()))?;
+        let info_certificate = info.ssl_cert();
+        let info_certificate =
+            info_certificate.and_then(|pem| GroupCertificate::from_pem(pem.as_bytes()).ok());
+        let group_certificate = authority.certificate();
+        let group_certificate = group_certificate
+            .map_err(|error| no_certificate(&format!("of {group} itself"), &error))?;
+        if !info.private()
+            || info_certificate.map(|it| it.fingerprint()) != Some(group_certificate.fingerprint())
+        {
+            return Err(unshareable(
+                "it is not private, or it was made for another group",
+            ));
         }
         let what = format!("shares {} with {group}", info.name());
         self.writes
@@ -174,7 +180,7 @@ impl GroupShares {
             let share = registry.share(account, group, name.as_str());
             share.map(|share| share.info_hash).map_err(from_refusal)
         })?;
-        let missing = |what: &dyn std::fmt::Display| {
+        let unreadable = |what: &dyn std::fmt::Display| {
             log::error!("the info dictionary {info_hash} of {group} cannot be read: {what}");
             refused(
                 ErrorKind::NotSaved,
@@ -185,7 +191,7 @@ impl GroupShares {
         match self.info_cache.part(info_hash, offset, read) {
             Ok(part) => Ok(Answer::Metainfo(part)),
             Err(InfoPartError::Part(error)) => Err(refused(ErrorKind::BadRequest, error)),
-            Err(error) => Err(missing(&error)),
+            Err(error) => Err(unreadable(&error)),
         }
     }
 
@@ -197,16 +203,16 @@ impl GroupShares {
     ) -> Result<Answer, Refused> {
         let (mut group, mut interval) = (None, 0);
         let swarms = announces.swarms().iter().map(|announce| {
-            let (of, answered) = self.announce_one(context, announces, announce, group)?;
-            group = Some(of);
-            interval = u32::try_from(answered.interval.as_secs()).unwrap_or(u32::MAX);
-            Ok(answered.peers.iter().map(|peer| peer.address).collect())
+            let (share_group, response) = self.announce_one(context, announces, announce, group)?;
+            group = Some(share_group);
+            interval = u32::try_from(response.interval.as_secs()).unwrap_or(u32::MAX);
+            Ok(response.peers.iter().map(|peer| peer.address).collect())
         });
         let swarms = swarms.collect();
-        let gone = since_1970().saturating_sub(self.certificate_lifetime + CLOCK_MARGIN);
+        let left_since = since_1970().saturating_sub(self.certificate_lifetime + CLOCK_MARGIN);
         let barred = group.map_or_else(Vec::new, |group| {
             self.store
-                .read(|registry| registry.former_members_since(group, gone, MAX_PAGE))
+                .read(|registry| registry.former_members_since(group, left_since, MAX_PAGE))
         });
         Ok(Answer::Peers(Peers {
             swarms,
@@ -225,16 +231,16 @@ impl GroupShares {
         group: Option<RowId>,
     ) -> Result<(RowId, AnnounceResponse), Refused> {
         let account = context.login.account;
-        let of = self
+        let share_group = self
             .store
             .read(|registry| registry.group_for_swarm(account, announce.info_hash));
-        let of = of.ok_or_else(|| {
+        let share_group = share_group.ok_or_else(|| {
             refused(
                 ErrorKind::NotInCatalogue,
                 "no group of yours has this share any more",
             )
         })?;
-        if group.is_some_and(|group| group != of) {
+        if group.is_some_and(|group| group != share_group) {
             return Err(refused(
                 ErrorKind::BadRequest,
                 "one request can announce shares of one group only",
@@ -259,11 +265,11 @@ impl GroupShares {
             pieceful: true,
         };
         let now = self.epoch.elapsed();
-        let answered = self
+        let response = self
             .swarms
             .announce(now, &request, context.from, Reach::Both);
-        let answered = answered.map_err(|refusal| refused(ErrorKind::Busy, refusal))?;
-        Ok((of, answered))
+        let response = response.map_err(|refusal| refused(ErrorKind::Busy, refusal))?;
+        Ok((share_group, response))
     }
 
     /// Drops peers from the swarms of groups if they have been silent for too long.

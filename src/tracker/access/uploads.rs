@@ -28,7 +28,7 @@ pub(super) struct InfoUploads(Mutex<HashMap<RowId, Upload>>);
 struct Upload {
     group: Label,
     parts: InfoParts,
-    touched: Duration,
+    last_part: Duration,
 }
 
 /// Why a part was refused.
@@ -56,15 +56,15 @@ impl InfoUploads {
         now: Duration,
     ) -> Result<Option<Vec<u8>>, UploadError> {
         let mut uploads = lock(&self.0);
-        uploads.retain(|_, upload| now.saturating_sub(upload.touched) < UPLOAD_TIMEOUT);
+        uploads.retain(|_, upload| now.saturating_sub(upload.last_part) < UPLOAD_TIMEOUT);
         let before = uploads.remove(&account);
         let continued = before.filter(|before| before.group == *group && part.offset() > 0);
         let mut upload = continued.unwrap_or_else(|| Upload {
             group: group.clone(),
             parts: InfoParts::new(),
-            touched: now,
+            last_part: now,
         });
-        upload.touched = now;
+        upload.last_part = now;
         let whole = upload.parts.add(part)?;
         if whole.is_none() {
             if uploads.len() >= MAX_UPLOADS {
@@ -79,12 +79,10 @@ impl InfoUploads {
 /// Drops the upload that has received no part for the longest time, if [`REPLACEABLE_AFTER`] has
 /// passed.
 fn make_room(uploads: &mut HashMap<RowId, Upload>, now: Duration) -> Result<(), UploadError> {
-    let oldest = uploads.iter().min_by_key(|(_, upload)| upload.touched);
-    let resting =
-        oldest.filter(|(_, upload)| now.saturating_sub(upload.touched) >= REPLACEABLE_AFTER);
-    let account = resting
-        .map(|(account, _)| *account)
-        .ok_or(UploadError::Busy)?;
+    let oldest = uploads.iter().min_by_key(|(_, upload)| upload.last_part);
+    let idle =
+        oldest.filter(|(_, upload)| now.saturating_sub(upload.last_part) >= REPLACEABLE_AFTER);
+    let account = idle.map(|(account, _)| *account).ok_or(UploadError::Busy)?;
     uploads.remove(&account);
     Ok(())
 }

@@ -27,8 +27,8 @@ pub(super) fn page<T, U>(page: registry::Page<T>, entry: fn(T) -> U) -> Page<U> 
 pub(super) fn parse_cursor<T: FromStr<Err: Display>>(
     after: Option<Place>,
 ) -> Result<Option<T>, Refused> {
-    let place = after.map(|after| after.as_str().parse()).transpose();
-    place.map_err(|error| refused(ErrorKind::BadRequest, error))
+    let cursor = after.map(|after| after.as_str().parse()).transpose();
+    cursor.map_err(|error| refused(ErrorKind::BadRequest, error))
 }
 
 pub(super) fn group(view: GroupView) -> GroupEntry {
@@ -73,11 +73,11 @@ pub(super) fn cluster(status: &Status) -> ClusterView {
     }
 }
 
-pub(super) fn news(answer: registry::Decision) -> NewsEntry {
+pub(super) fn news(decision: registry::Decision) -> NewsEntry {
     NewsEntry {
-        group: answer.label,
-        outcome: answer.outcome,
-        at: answer.at.wall(),
+        group: decision.label,
+        outcome: decision.outcome,
+        at: decision.at.wall(),
     }
 }
 

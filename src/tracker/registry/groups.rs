@@ -143,11 +143,11 @@ impl Registry {
         &self,
         actor: RowId,
         group: &Label,
-        leaving: IfLastMember,
+        if_last_member: IfLastMember,
         now: Duration,
     ) -> Result<Update, Refusal> {
         let id = self.group_as_member(actor, group)?;
-        if leaving == IfLastMember::Refuse && self.member_count(id) == 1 {
+        if if_last_member == IfLastMember::Refuse && self.member_count(id) == 1 {
             return Err(Refusal::LastMember(group.clone()));
         }
         self.end_memberships(id, actor, EndReason::Left, actor, now)

@@ -35,9 +35,9 @@ impl Index {
     pub(super) fn update_row(&mut self, rows: &Rows, id: RowId, before: Option<&Row>) {
         for version in before.into_iter().flat_map(Row::versions) {
             let write = (version.stamp.origin(), version.sequence);
-            if let Some(bearers) = self.writes.get_mut(&write) {
-                bearers.remove(&id);
-                if bearers.is_empty() {
+            if let Some(rows_of_write) = self.writes.get_mut(&write) {
+                rows_of_write.remove(&id);
+                if rows_of_write.is_empty() {
                     self.writes.remove(&write);
                 }
             }

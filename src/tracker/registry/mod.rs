@@ -22,8 +22,9 @@
 //! # How rows merge
 //! Each row has an id, which is random or derived from the random id of a write. The kind and the
 //! attributes of a row never change. Each field of a row is a [`Register`]: a value and the
-//! [`Version`] of the write that set it. Two states of one row merge field by field. Merging is
-//! commutative, associative and idempotent.
+//! [`Version`] of the write that set it. Two states of one row merge field by field. The first
+//! writer wins for the acceptance of a request and for the use of an invite; the last writer wins
+//! for all other fields. Merging is commutative, associative and idempotent.
 //!
 //! A peer that receives no answer sends its command again, with the same write id. If the tracker
 //! has the [`Receipt`] of that write, the write was already made. If it has no receipt, the tracker
@@ -37,34 +38,35 @@
 //! complete. [`Registry::since`] returns what another registry lacks, in bounded batches.
 //!
 //! # Conflicts
-//! Trackers accept writes while they cannot reach each other. When they meet again, these rules
+//! Trackers accept writes while they cannot reach each other. When they reconnect, these rules
 //! decide. "Earlier" and "later" compare [`Stamp`]s: a write that was made with knowledge of
-//! another one is always later than it, even if the clocks are wrong.
+//! another one is always later than it, even if the clocks are wrong. "Both" means that the two
+//! writes do not exclude each other. The tests in `tests/conflicts.rs` follow this table.
 //!
-//! | one tracker | another tracker | what wins |
+//! | at one tracker | at another tracker | what wins |
 //! |---|---|---|
-//! | gives a user or group a name | gives another one the same name | the earlier claim (note 1) |
-//! | changes a name | changes the same name | the later change |
-//! | changes a password | changes the same password | the later change (note 2) |
-//! | changes a password, ends all logins | logs in, renews a token | the change (note 2) |
-//! | logs out | renews the token | the log-out: the login and all its tokens end |
-//! | accepts a request | accepts it as well | both: member since the earlier acceptance |
-//! | accepts a request | rejects it | the rejection, even if it is earlier |
-//! | a member writes anything | removes that member | both: the write is kept, the member is out |
-//! | ends a membership | accepts a request made **before** the end | the end (note 3) |
-//! | ends a membership | the same user asks **after** the end | the request |
+//! | a user or group gets a name | another one gets the same name | the earlier claim (note 1) |
+//! | a name is changed | the same name is changed | the later change |
+//! | a password is changed | the same password is changed | the later change (note 2) |
+//! | a password is changed, all logins end | a log-in, a renewal of a token | the change (note 2) |
+//! | a log-out | a renewal of the token | the log-out: the login and all its tokens end |
+//! | a request is accepted | it is accepted | both: member since the earlier acceptance |
+//! | a request is accepted | it is rejected | the rejection, even if it is earlier |
+//! | a member writes anything | that member is removed | both: the write is kept |
+//! | a membership ends | a request made **before** the end is accepted | the end (note 3) |
+//! | a membership ends | the same user asks **after** the end | the request |
 //! | a user asks to join | the same user asks to join | both: the two requests count as one |
-//! | a member leaves | the owner removes that member | the later reason; the member is out |
-//! | the owner leaves | the member next in line leaves | both: the member after them owns the group |
+//! | a member leaves | that member is removed | the later reason; the member is out |
+//! | the owner leaves | the member next in line leaves | both: the third in line owns the group |
 //! | the owner leaves | the owner accepts, rejects or removes | both: these decisions are kept |
 //! | the last member leaves | a user is accepted | the acceptance: that user owns the group |
 //! | a group ends, its name is reused | a user is accepted into it | both groups exist (note 1) |
-//! | publishes a share | publishes another of the same name | the earlier share (note 1) |
-//! | publishes a share | the group ends | the end (note 4) |
-//! | withdraws a share | withdraws the same share | both: it is withdrawn |
-//! | redeems an invite | redeems the same invite | both accounts are kept (note 5) |
-//! | creates a row, its reply is lost | creates the same row again | both: one row (note 6) |
-//! | writes a field, its reply is lost | writes the field again | one of them, by the rule of the field |
+//! | a share is published | another of the same name is published | the earlier share (note 1) |
+//! | a share is published | the group ends | the end (note 4) |
+//! | a share is withdrawn | it is withdrawn | both: it is withdrawn |
+//! | an invite is redeemed | it is redeemed | both: the two accounts are kept (note 5) |
+//! | a row is created, the reply is lost | it is created again | both: one row (note 6) |
+//! | a field is written, the reply is lost | it is written again | one, by the rule of the field |
 //!
 //! Notes:
 //!

@@ -90,7 +90,7 @@ impl Registry {
         let known = versions.of(origin);
         for row in rows {
             let id = row.id();
-            if own_writes(origin, &row).any(|sequence| sequence > known) {
+            if own_sequences(origin, &row).any(|sequence| sequence > known) {
                 return Err(LoadError::Newer(id));
             }
             if registry.rows.contains_key(&id) {
@@ -112,7 +112,7 @@ impl Registry {
         let origin = self.origin();
         let known = self.versions.of(origin);
         let covered = change.covers.get(&origin).map(|span| span.upto);
-        let written = change.rows().flat_map(|row| own_writes(origin, row));
+        let written = change.rows().flat_map(|row| own_sequences(origin, row));
         if let Some(heard) = covered.into_iter().chain(written).max()
             && heard > known
         {
@@ -189,8 +189,8 @@ impl Registry {
             })
     }
 
-    /// Makes all later own writes under a new origin, which must not have made any. Earlier own
-    /// writes count as writes of another registry from now on.
+    /// Changes the origin of all later own writes. No write may have been made under the new
+    /// origin. The earlier own writes count as writes of another registry from now on.
     pub fn change_origin(&mut self, origin: Origin) {
         self.clock.origin = origin;
         self.revision += 1;
@@ -240,15 +240,15 @@ impl Registry {
     /// The rows that have expired at `now` and that all other trackers have, judging by their
     /// version vectors.
     pub fn droppable(&self, now: Duration, others: &[VersionVector]) -> Vec<RowId> {
-        let known = |version: &Version| {
+        let is_known_to_all = |version: &Version| {
             let (origin, sequence) = (version.stamp.origin(), version.sequence);
             others.iter().all(|other| other.of(origin) >= sequence)
         };
-        let over = |row: &&Row| {
-            let over = row.expires().is_some_and(|expires| expires <= millis(now));
-            over && row.versions().iter().all(known)
+        let is_droppable = |row: &&Row| {
+            let is_expired = row.expires().is_some_and(|expires| expires <= millis(now));
+            is_expired && row.versions().iter().all(is_known_to_all)
         };
-        self.rows().filter(over).map(Row::id).collect()
+        self.rows().filter(is_droppable).map(Row::id).collect()
     }
 
     /// Drops rows that [`Registry::droppable`] returned, after they were deleted from the disk.
@@ -282,9 +282,9 @@ impl Registry {
         fresh: &[RowId],
         rows: impl IntoIterator<Item = Row>,
     ) -> Result<Update, Refusal> {
-        let mut drawn = BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for id in fresh {
-            if self.rows.contains_key(id) || !drawn.insert(id) {
+            if self.rows.contains_key(id) || !seen.insert(id) {
                 return Err(Refusal::IdInUse(*id));
             }
         }
@@ -319,7 +319,7 @@ impl Registry {
     }
 }
 
-fn own_writes(origin: Origin, row: &Row) -> impl Iterator<Item = Sequence> {
+fn own_sequences(origin: Origin, row: &Row) -> impl Iterator<Item = Sequence> {
     row.versions()
         .into_iter()
         .filter(move |version| version.stamp.origin() == origin)
