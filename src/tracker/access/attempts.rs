@@ -79,7 +79,7 @@ impl PasswordAttempts {
         from: IpAddr,
     ) -> Result<PasswordAttempt<'_>, AttemptRefused> {
         let network = AddressPrefix::of(from);
-        let pair = user.map(|user| (Throttle::counted_name(user), network));
+        let pair = user.map(|user| (Throttle::key_name(user), network));
         let start = Instant::now();
         let mut state = self.state();
         loop {
@@ -149,7 +149,7 @@ impl Drop for PasswordAttempt<'_> {
         let network = AddressPrefix::of(self.from);
         let mut state = self.attempts.state();
         if let Some(user) = &self.user {
-            decrement(&mut state.by_pair, &(Throttle::counted_name(user), network));
+            decrement(&mut state.by_pair, &(Throttle::key_name(user), network));
         }
         decrement(&mut state.by_network, &network);
         drop(state);

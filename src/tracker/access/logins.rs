@@ -68,8 +68,8 @@ impl Logins {
     ) -> Result<Answer, Refused> {
         let attempt = self.begin_attempt(Some(user), from)?;
         let accounts: Vec<Account> = self.store.read(|registry| login_candidates(registry, user));
-        // For an unknown name, one hash is computed as well, so that it takes as long as a wrong
-        // password.
+        // For an unknown name one hash is computed as well, so that the reply takes as long as for a
+        // wrong password.
         let mut found = None;
         if accounts.is_empty() {
             self.verify(password, None)?;
@@ -164,8 +164,8 @@ impl Logins {
         user: Option<&Label>,
         from: IpAddr,
     ) -> Result<PasswordAttempt<'_>, Refused> {
-        let entered = self.attempts.begin(user.map(Label::name), from);
-        entered.map_err(|closed| match closed {
+        let attempt = self.attempts.begin(user.map(Label::name), from);
+        attempt.map_err(|reason| match reason {
             AttemptRefused::TooManyFailures(wait) => {
                 let seconds = wait.as_secs().max(1);
                 let message = format!("too many failed attempts; try again in {seconds} s");

@@ -22,9 +22,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 /// The number of failures from which on a pair or an address must wait.
-const FREE_FAILURES: u32 = 5;
+const FAILURES_BEFORE_WAIT: u32 = 5;
 /// The number of failures of one user from which on other addresses must wait.
-const FREE_FAILURES_PER_USER: u32 = 50;
+const USER_FAILURES_BEFORE_WAIT: u32 = 50;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 const LONGEST_WAIT_PER_USER: Duration = Duration::from_secs(30);
@@ -33,7 +33,7 @@ const FORGET_AFTER: Duration = Duration::from_secs(900);
 /// The maximum number of entries of each kind.
 const MAX_ENTRIES: usize = 10_000;
 /// Only the first characters of a user name are used as a key.
-const COUNTED_CHARACTERS: usize = 100;
+const KEY_CHARACTERS: usize = 100;
 
 /// Failed and successful log-ins. Times are since any fixed moment.
 #[derive(Debug, Default)]
@@ -58,26 +58,28 @@ impl Throttle {
         now: Duration,
     ) -> Result<u32, Duration> {
         self.check(user, address, now)?;
-        let failures = self.pairs.recent(&pair(user, address), now);
-        Ok(FREE_FAILURES.saturating_sub(failures).max(1))
+        let failures = self.pairs.recent_count(&pair(user, address), now);
+        Ok(FAILURES_BEFORE_WAIT.saturating_sub(failures).max(1))
     }
 
     /// The part of a user name that is used as a key.
-    pub(super) fn counted_name(user: &str) -> String {
-        user.chars().take(COUNTED_CHARACTERS).collect()
+    pub(super) fn key_name(user: &str) -> String {
+        user.chars().take(KEY_CHARACTERS).collect()
     }
 
     fn check(&self, user: &str, address: IpAddr, now: Duration) -> Result<(), Duration> {
         let pair = pair(user, address);
-        let mut wait = self.pairs.wait(&pair, FREE_FAILURES, LONGEST_WAIT, now);
+        let mut wait = self
+            .pairs
+            .wait(&pair, FAILURES_BEFORE_WAIT, LONGEST_WAIT, now);
         if !self.logged_in.entries.contains_key(&pair) {
             let (user, address) = &pair;
             let by_address = self
                 .addresses
-                .wait(address, FREE_FAILURES, LONGEST_WAIT, now);
-            let by_user = self
-                .users
-                .wait(user, FREE_FAILURES_PER_USER, LONGEST_WAIT_PER_USER, now);
+                .wait(address, FAILURES_BEFORE_WAIT, LONGEST_WAIT, now);
+            let by_user =
+                self.users
+                    .wait(user, USER_FAILURES_BEFORE_WAIT, LONGEST_WAIT_PER_USER, now);
             wait = wait.max(by_address).max(by_user);
         }
         if wait.is_zero() { Ok(()) } else { Err(wait) }
@@ -101,7 +103,7 @@ impl Throttle {
 }
 
 fn pair(user: &str, address: IpAddr) -> (String, AddressPrefix) {
-    (Throttle::counted_name(user), AddressPrefix::of(address))
+    (Throttle::key_name(user), AddressPrefix::of(address))
 }
 
 /// Counts by key. The most recently changed ones are kept.
@@ -151,25 +153,31 @@ impl<K: Clone + Eq + Hash + Ord> Counters<K> {
         Some(counter)
     }
 
-    fn recent(&self, key: &K, now: Duration) -> u32 {
+    fn recent_count(&self, key: &K, now: Duration) -> u32 {
         let counter = self.entries.get(key);
         let recent = counter.filter(|counter| now.saturating_sub(counter.last) < FORGET_AFTER);
         recent.map_or(0, |counter| counter.count)
     }
 
     /// How long `key` must still wait.
-    fn wait(&self, key: &K, free: u32, longest: Duration, now: Duration) -> Duration {
+    fn wait(
+        &self,
+        key: &K,
+        failures_before_wait: u32,
+        longest: Duration,
+        now: Duration,
+    ) -> Duration {
         let Some(counter) = self.entries.get(key) else {
             return Duration::ZERO;
         };
-        let past = now.saturating_sub(counter.last);
-        match counter.count.checked_sub(free) {
-            Some(more) if past < FORGET_AFTER => {
+        let elapsed = now.saturating_sub(counter.last);
+        match counter.count.checked_sub(failures_before_wait) {
+            Some(more) if elapsed < FORGET_AFTER => {
                 let factor = 2u32.checked_pow(more).unwrap_or(u32::MAX);
                 FIRST_WAIT
                     .saturating_mul(factor)
                     .min(longest)
-                    .saturating_sub(past)
+                    .saturating_sub(elapsed)
             }
             _ => Duration::ZERO,
         }
@@ -290,7 +298,7 @@ mod tests {
                 .users
                 .by_age
                 .iter()
-                .all(|(_, name)| name.len() <= COUNTED_CHARACTERS)
+                .all(|(_, name)| name.len() <= KEY_CHARACTERS)
         );
         assert_eq!(throttle.check("first", ip("10.0.0.1"), at(0)), Ok(()));
         assert!(throttle.check("second", ip("10.0.0.2"), at(1)).is_err());

@@ -14,9 +14,9 @@ pub struct Difference {
     /// The kind of the row.
     pub kind: &'static str,
     /// The name of the row, if it has one, and its id.
-    pub which: String,
+    pub row_name: String,
     /// The difference.
-    pub what: DifferenceDetail,
+    pub detail: DifferenceDetail,
 }
 
 /// How the two states of a row differ.
@@ -34,17 +34,21 @@ pub enum DifferenceDetail {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, which, what } = self;
-        match what {
-            DifferenceDetail::OnlyFirst => write!(f, "{kind} {which}: in the first only"),
-            DifferenceDetail::OnlySecond => write!(f, "{kind} {which}: in the second only"),
+        let Self {
+            kind,
+            row_name,
+            detail,
+        } = self;
+        match detail {
+            DifferenceDetail::OnlyFirst => write!(f, "{kind} {row_name}: in the first only"),
+            DifferenceDetail::OnlySecond => write!(f, "{kind} {row_name}: in the second only"),
             DifferenceDetail::Field(field, first, second) => {
                 write!(
                     f,
-                    "{kind} {which}: {field} is {first} in the first, {second} in the second"
+                    "{kind} {row_name}: {field} is {first} in the first, {second} in the second"
                 )
             }
-            DifferenceDetail::Hidden => write!(f, "{kind} {which}: a secret differs"),
+            DifferenceDetail::Hidden => write!(f, "{kind} {row_name}: a secret differs"),
         }
     }
 }
@@ -61,22 +65,22 @@ impl Registry {
             let Some((kind, fields)) = first.or(second) else {
                 continue;
             };
-            let which = match display_name(fields) {
+            let row_name = match display_name(fields) {
                 Some(name) => format!("{name} ({id})"),
                 None => id.clone(),
             };
-            let mut differ = |what| {
+            let mut add_difference = |detail| {
                 differences.push(Difference {
                     kind,
-                    which: which.clone(),
-                    what,
+                    row_name: row_name.clone(),
+                    detail,
                 });
             };
             let (Some((_, first)), Some((_, second))) = (first, second) else {
                 let row = self.row_of_id_text(id).or_else(|| other.row_of_id_text(id));
                 let expired = row.and_then(Row::expires);
                 if expired.is_none_or(|expires| u128::from(expires) > now.as_millis()) {
-                    differ(match first {
+                    add_difference(match first {
                         Some(_) => DifferenceDetail::OnlyFirst,
                         None => DifferenceDetail::OnlySecond,
                     });
@@ -94,14 +98,14 @@ impl Registry {
                     Some(Value::Null) | None => "nothing".to_owned(),
                     Some(other) => other.to_string(),
                 };
-                differ(DifferenceDetail::Field(
+                add_difference(DifferenceDetail::Field(
                     (*field).clone(),
                     shown(first),
                     shown(second),
                 ));
             }
             if differing.is_empty() && self.row_of_id_text(id) != other.row_of_id_text(id) {
-                differ(DifferenceDetail::Hidden);
+                add_difference(DifferenceDetail::Hidden);
             }
         }
         differences

@@ -40,9 +40,9 @@ impl<N: Ord + Clone> NameClaims<N> {
     }
 
     /// The claimant of a name that matches; `None` if there is no match or more than one.
-    pub(super) fn only_match(&self, name: &N, is_meant: impl Fn(RowId) -> bool) -> Option<RowId> {
-        let mut meant = self.claims_to(name).filter(|(id, _)| is_meant(*id));
-        match (meant.next(), meant.next()) {
+    pub(super) fn only_match(&self, name: &N, is_match: impl Fn(RowId) -> bool) -> Option<RowId> {
+        let mut matching = self.claims_to(name).filter(|(id, _)| is_match(*id));
+        match (matching.next(), matching.next()) {
             (Some((id, _)), None) => Some(id),
             _ => None,
         }

@@ -244,7 +244,7 @@ impl World {
         if !command.is_repeatable || self.rng.u8(..4) > 0 {
             return self.acknowledge(at, receipt, update);
         }
-        let rows = self.written(at, receipt, &update)?;
+        let rows = self.rows_written_by(at, receipt, &update)?;
         self.unanswered.push(UnansweredCommand {
             command,
             ids,
@@ -355,7 +355,7 @@ impl World {
     }
 
     /// The rows that an own update writes. The update is not applied yet.
-    fn written(
+    fn rows_written_by(
         &mut self,
         at: usize,
         receipt: RowId,
@@ -383,7 +383,7 @@ impl World {
     fn acknowledge(&mut self, at: usize, receipt: RowId, update: Update) -> Result<(), String> {
         let change = update.change().cloned().ok_or("no change to push")?;
         let origin = self.trackers[at].registry.origin();
-        let written = self.written(at, receipt, &update)?;
+        let written = self.rows_written_by(at, receipt, &update)?;
         self.acknowledged.extend(written);
         let ends = AcknowledgedEnd::by(&change, &self.trackers[at].registry);
         self.ends.extend(ends);
@@ -452,7 +452,7 @@ impl World {
     }
 
     /// Sends everything from every tracker to every other tracker.
-    fn heal(&mut self) -> Result<(), String> {
+    fn exchange_all(&mut self) -> Result<(), String> {
         for _ in 0..2 {
             for from in 0..self.trackers.len() {
                 for to in 0..self.trackers.len() {
@@ -493,10 +493,14 @@ impl World {
 /// Whether the registry contains what the write wrote into the row, or a write that overrules it by
 /// the rule of its field.
 pub(crate) fn is_kept_or_overruled(registry: &Registry, version: Version, written: &Row) -> bool {
-    fn later<T>(now: &Register<T>, then: &Register<T>, version: Version) -> bool {
+    fn last_writer_wins<T>(now: &Register<T>, then: &Register<T>, version: Version) -> bool {
         then.version != version || now.version.stamp >= version.stamp
     }
-    fn earlier<T>(now: Option<&Register<T>>, then: Option<&Register<T>>, version: Version) -> bool {
+    fn first_writer_wins<T>(
+        now: Option<&Register<T>>,
+        then: Option<&Register<T>>,
+        version: Version,
+    ) -> bool {
         then.is_none_or(|then| then.version != version)
             || now.is_some_and(|now| now.version.stamp <= version.stamp)
     }
@@ -509,22 +513,24 @@ pub(crate) fn is_kept_or_overruled(registry: &Registry, version: Version, writte
             let revoked = then.revoked.as_ref().is_none_or(|then| {
                 now.revoked
                     .as_ref()
-                    .is_some_and(|now| later(now, then, version))
+                    .is_some_and(|now| last_writer_wins(now, then, version))
             });
-            let password = later(&now.password, &then.password, version);
-            revoked && password && later(&now.name, &then.name, version)
+            let password = last_writer_wins(&now.password, &then.password, version);
+            revoked && password && last_writer_wins(&now.name, &then.name, version)
         }
-        (Some(Row::Group(now)), Row::Group(then)) => later(&now.name, &then.name, version),
+        (Some(Row::Group(now)), Row::Group(then)) => {
+            last_writer_wins(&now.name, &then.name, version)
+        }
         (Some(Row::Membership(now)), Row::Membership(then)) => {
             let ended = then.ended.as_ref().is_none_or(|then| {
                 now.ended
                     .as_ref()
-                    .is_some_and(|now| later(now, then, version))
+                    .is_some_and(|now| last_writer_wins(now, then, version))
             });
-            ended && earlier(now.accepted.as_ref(), then.accepted.as_ref(), version)
+            ended && first_writer_wins(now.accepted.as_ref(), then.accepted.as_ref(), version)
         }
         (Some(Row::Invite(now)), Row::Invite(then)) => {
-            earlier(now.used.as_ref(), then.used.as_ref(), version)
+            first_writer_wins(now.used.as_ref(), then.used.as_ref(), version)
         }
         (Some(Row::Revocation(_)), Row::Revocation(_)) => true,
         (Some(Row::Receipt(_)), Row::Receipt(_)) => true,
@@ -537,16 +543,16 @@ pub(crate) fn is_kept_or_overruled(registry: &Registry, version: Version, writte
 /// was unknown when the membership ended. A member's request must also be accepted.
 pub(crate) fn check_end(registry: &Registry, end: &AcknowledgedEnd) -> Result<(), String> {
     let standing = registry.standing(end.group, end.account);
-    let anew = registry.rows().any(|row| match row {
+    let asked_later = registry.rows().any(|row| match row {
         Row::Membership(row) => {
-            let pair = (row.group, row.account) == (end.group, end.account);
-            let later = row.created.stamp > end.at && !end.known.contains(&row.id);
-            let accepted = row.accepted.is_some() || standing == Standing::Requester;
-            pair && later && accepted && row.ended.is_none()
+            let is_same_user = (row.group, row.account) == (end.group, end.account);
+            let is_later = row.created.stamp > end.at && !end.known.contains(&row.id);
+            let is_accepted = row.accepted.is_some() || standing == Standing::Requester;
+            is_same_user && is_later && is_accepted && row.ended.is_none()
         }
         _ => false,
     });
-    if standing == Standing::Stranger || anew {
+    if standing == Standing::Stranger || asked_later {
         Ok(())
     } else {
         Err(format!("{} is in {} again", end.account, end.group))
@@ -586,7 +592,7 @@ fn run(seed: u64, steps: usize, mutation: Mutation) -> Result<World, String> {
     for _ in 0..steps {
         world.step()?;
     }
-    world.heal()?;
+    world.exchange_all()?;
     world.check()?;
     Ok(world)
 }
@@ -604,27 +610,27 @@ proptest! {
 
 #[test]
 fn the_random_runs_reach_conflicts_of_every_kind() {
-    let (mut ended, mut accepted, mut flagged, mut overtaken, mut twice) = (0, 0, 0, 0, 0);
+    let (mut ended, mut accepted, mut name_lost, mut cancelled, mut two_requests) = (0, 0, 0, 0, 0);
     for seed in 0..40 {
         let world = run(seed, 400, Mutation::None).unwrap();
         let registry = &world.trackers[0].registry;
         for row in registry.rows() {
             match row {
-                Row::Account(row) => flagged += usize::from(registry.has_lost_name(row.id)),
+                Row::Account(row) => name_lost += usize::from(registry.has_lost_name(row.id)),
                 Row::Membership(row) => {
                     let stranger = registry.standing(row.group, row.account) == Standing::Stranger;
                     let open = row.ended.is_none();
                     ended += usize::from(row.ended.is_some());
                     accepted += usize::from(row.accepted.is_some());
-                    overtaken += usize::from(open && row.accepted.is_some() && stranger);
+                    cancelled += usize::from(open && row.accepted.is_some() && stranger);
                     let pair = registry.memberships(row.group, row.account);
-                    twice += usize::from(pair.filter(|row| row.ended.is_none()).count() > 1);
+                    two_requests += usize::from(pair.filter(|row| row.ended.is_none()).count() > 1);
                 }
                 _ => {}
             }
         }
     }
-    let all = [ended, accepted, flagged, overtaken, twice];
+    let all = [ended, accepted, name_lost, cancelled, two_requests];
     assert!(all.iter().all(|count| *count > 3), "{all:?}");
 }
 
