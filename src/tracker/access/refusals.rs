@@ -34,8 +34,8 @@ pub(super) fn from_write_error(error: WriteError) -> Refused {
         WriteError::Replica(error) => refused(ErrorKind::BadRequest, error),
         WriteError::NotSaved => refused(
             ErrorKind::NotSaved,
-            "the tracker cannot write its database; tell its operator, and check whether the change \
-             was made when the tracker runs again",
+            "the tracker cannot write its database; tell its operator, and when the tracker runs \
+             again, check whether the change was made",
         ),
     }
 }

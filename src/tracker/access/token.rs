@@ -14,6 +14,7 @@ use std::time::Duration;
 /// How long a token is valid.
 pub(super) const TOKEN_LIFETIME: Duration = Duration::from_secs(12 * 3600);
 
+/// The label of the key derivation. All trackers of a cluster must use the same one.
 const LABEL: &str = "pieceful session token v1";
 const FORMAT: u8 = 1;
 const SIGNATURE: usize = 32;

@@ -28,7 +28,7 @@ pub enum Refusal {
     )]
     NameKept(Label),
     /// The account is not a member of the group.
-    #[error("you are not a member of {0}; ask its owner with join_group")]
+    #[error("you are not a member of {0}; join_group asks its owner")]
     NotMember(Label),
     /// The account is a member of the group but does not own it.
     #[error("only the owner of {0} can do this")]

@@ -9,19 +9,22 @@ use crate::bencode::{Dictionary, Value};
 
 pub(super) struct FieldReader<'a> {
     entries: &'a Dictionary<'a>,
-    taken: usize,
+    keys_read: usize,
 }
 
 impl<'a> FieldReader<'a> {
     pub(super) fn new(value: &'a Value<'a>) -> Result<Self, DecodeError> {
         let entries = value.dictionary();
         let entries = entries.ok_or(DecodeError::Shape("a registry row or change"))?;
-        Ok(Self { entries, taken: 0 })
+        Ok(Self {
+            entries,
+            keys_read: 0,
+        })
     }
 
     /// Checks that every key was read. `kind` is the kind of the row.
     pub(super) fn end(self, kind: &'static str) -> Result<(), DecodeError> {
-        if self.entries.entries().count() == self.taken {
+        if self.entries.entries().count() == self.keys_read {
             Ok(())
         } else {
             Err(DecodeError::ExtraKey(kind))
@@ -121,7 +124,7 @@ impl<'a> FieldReader<'a> {
 
     fn optional(&mut self, key: &'static str) -> Option<&'a Value<'a>> {
         let value = self.entries.value(key)?;
-        self.taken += 1;
+        self.keys_read += 1;
         Some(value)
     }
 }
