@@ -1,7 +1,7 @@
 //! The tracker's console: what its operator types, or pipes, into standard input.
 //!
 //! In scope: reading and answering, a line at a time; the end of input leaves the tracker running. Out of scope: what the
-//! commands do (`tracker::Operator`).
+//! commands do (`tracker::OperatorAccess`).
 
 use super::failure::Failure;
 use super::output::Output;
@@ -9,7 +9,7 @@ use super::prompt::{Input, Lines};
 use super::words;
 use crate::net::Stop;
 use crate::tracker::replication::{ReplicaStatus, Serving, Status};
-use crate::tracker::{Operator, Registration, Written};
+use crate::tracker::{OperatorAccess, Registration, Written};
 use crate::wire::access::Refused;
 use crate::wire::name::{NameError, UserName};
 use crate::wire::password::{Password, PasswordError};
@@ -41,7 +41,7 @@ const COMMANDS: &[(&str, &str)] = &[
 /// What the console is for.
 #[derive(Debug)]
 pub(super) struct Console {
-    pub(super) operator: Operator,
+    pub(super) operator: OperatorAccess,
     pub(super) address: SocketAddr,
     /// Whether open swarms are served.
     pub(super) open: bool,
@@ -126,7 +126,7 @@ impl Console {
                 return Err(ConsoleError::Usage("create_user USER"));
             }
             ["invite"] => {
-                let (code, written) = self.operator.invite()?;
+                let (code, written) = self.operator.create_invite()?;
                 tell_of(written, output);
                 vec![format!("invite {code}")]
             }
@@ -165,7 +165,7 @@ impl Console {
     ) -> Result<String, ConsoleError> {
         let name: UserName = name.parse().inspect_err(|_| lines.drop_passwords(1))?;
         let password = password(lines, &name)?;
-        tell_of(self.operator.make_user(name.clone(), &password)?, output);
+        tell_of(self.operator.create_user(name.clone(), &password)?, output);
         Ok(format!("user {name} is made"))
     }
 

@@ -10,7 +10,7 @@ use super::{logging, signals, state};
 use crate::certificate::Fingerprint;
 use crate::storage::{CLUSTER_FILE, StateKind};
 use crate::tracker::{
-    EndpointOptions, MAX_TRACKERS, Node, NodeOptions, RunHost, RunOptions, Terms,
+    AccessSettings, EndpointOptions, MAX_TRACKERS, Node, NodeOptions, RunHost, RunOptions,
 };
 use crate::wire::replica::TrackerNumber;
 use crate::wire::{HostPort, TrackerInfo, TrackerInfoError};
@@ -79,10 +79,10 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> 
         tracker_info: arguments.tracker_info,
         alone: arguments.alone,
         restore: arguments.restore,
-        terms: Terms {
+        access: AccessSettings {
             registration: arguments.service.registration,
-            interval: arguments.service.interval,
-            certificate: arguments.service.certificate_life,
+            announce_interval: arguments.service.interval,
+            certificate_lifetime: arguments.service.certificate_life,
         },
         open: arguments.open,
         endpoint,

@@ -27,7 +27,9 @@ mod totals;
 mod udp;
 mod watch;
 
-pub use access::{Counts, INVITE, InviteCode, Operator, Registration, Terms};
+pub use access::{
+    AccessSettings, INVITE_LIFETIME, InviteCode, OperatorAccess, Registration, RegistryCounts,
+};
 use announcing::Announcing;
 pub use announcing::{Reach, Refusal};
 pub use closed_run::{

@@ -9,7 +9,7 @@
 //! 3. The port is closed, and all connections end; the open swarms are saved.
 //! 4. The registry's threads end once all is on the disk.
 
-use super::access::{Operator, Registrar, Terms, serve_peer};
+use super::access::{AccessSettings, OperatorAccess, Registrar, serve_peer};
 use super::{
     Access, ControlLines, Endpoint, EndpointOptions, NodeError, Options, Position, RegistryStore,
     Replicas, RunningFile, ServeLine, Tracker, numbers, serve_operator, serve_replica,
@@ -39,7 +39,7 @@ pub struct NodeOptions {
     /// A backup that takes the place of the state folder's registry.
     pub restore: Option<PathBuf>,
     /// What it grants.
-    pub terms: Terms,
+    pub access: AccessSettings,
     /// Whether it serves open swarms.
     pub open: bool,
 }
@@ -64,7 +64,7 @@ impl Node {
         options: NodeOptions,
         introduce: impl FnOnce(SocketAddr, Fingerprint),
     ) -> Result<Self, NodeError> {
-        let (terms, open) = (options.terms, options.open);
+        let (settings, open) = (options.access, options.open);
         let endpoint = Endpoint::open(options.endpoint)?;
         if let Some(backup) = &options.restore {
             Database::restore(&endpoint.folder, backup)?;
@@ -75,7 +75,7 @@ impl Node {
             alone: options.alone,
         };
         let store = Arc::new(RegistryStore::open(&endpoint.folder, position)?);
-        let registrar = Registrar::start(Arc::clone(&store), &endpoint.cluster, terms);
+        let registrar = Registrar::start(Arc::clone(&store), &endpoint.cluster, settings);
         let registrar = Arc::new(registrar.map_err(NodeError::Thread)?);
         let running = RunningFile::leave(&endpoint);
         introduce(endpoint.address, endpoint.cluster.fingerprint());
@@ -83,7 +83,7 @@ impl Node {
             number: endpoint.number.get(),
             udp: endpoint.udp,
             swarms: Some(SwarmsFile::new(&endpoint.folder)),
-            interval: terms.interval,
+            interval: settings.announce_interval,
             access: match open {
                 true => Access::Open,
                 false => Access::NotOpen,
@@ -116,7 +116,7 @@ impl Node {
     }
 
     /// What its operator works with.
-    pub fn operator(&self) -> Operator {
+    pub fn operator(&self) -> OperatorAccess {
         self.registrar.operator()
     }
 

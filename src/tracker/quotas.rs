@@ -1,4 +1,5 @@
-//! Quotas: how much of a tracker's memory swarms and peers may take, in all, per swarm and per address.
+//! Quotas: limits on the memory that swarms and peers use, in total, for each swarm and for each
+//! address.
 
 use super::announcing::Refusal;
 use crate::base::AddressPrefix;
@@ -8,19 +9,19 @@ use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
-/// How much a tracker holds at most. A peer takes about 300 bytes, a swarm about 500 more. An address is one of IPv4, or
-/// a network of 64 leading bits of IPv6.
+/// The limits of a tracker. A peer takes about 300 bytes, a swarm about 500 more. An address is an
+/// IPv4 address, or the first 64 bits of an IPv6 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Swarms in all.
+    /// All swarms.
     pub swarms: usize,
-    /// Peers in all swarms together.
+    /// Peers in all swarms.
     pub peers: usize,
     /// Peers of one swarm.
     pub peers_per_swarm: usize,
-    /// Swarms that one address was the first to announce to.
+    /// Swarms to which one address announced first.
     pub swarms_per_address: usize,
-    /// Peers that announced from one address, in all swarms together.
+    /// Peers that announced from one address, in all swarms.
     pub peers_per_address: usize,
 }
 
@@ -37,8 +38,9 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// For swarms of groups: there are no more of them than members have published shares.
-    pub fn of_groups() -> Self {
+    /// The limits for swarms of groups. Their number has no limit, because each belongs to a share
+    /// that a member published.
+    pub fn for_groups() -> Self {
         Self {
             swarms: usize::MAX,
             swarms_per_address: usize::MAX,
@@ -47,18 +49,18 @@ impl Limits {
     }
 }
 
-/// The count of swarms and peers, in all and by address. It is touched only when one comes or goes, not by those who
-/// merely announce again.
+/// The numbers of swarms and peers, in total and by address. They change only when a swarm or a
+/// peer is added or removed, not when a peer announces again.
 #[derive(Debug)]
 pub(super) struct Quotas {
     limits: Limits,
     swarms: AtomicUsize,
     peers: AtomicUsize,
-    held: Mutex<HashMap<AddressPrefix, Held>>,
+    by_address: Mutex<HashMap<AddressPrefix, AddressUsage>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Held {
+struct AddressUsage {
     swarms: usize,
     peers: usize,
 }
@@ -69,7 +71,7 @@ impl Quotas {
             limits,
             swarms: AtomicUsize::new(0),
             peers: AtomicUsize::new(0),
-            held: Mutex::default(),
+            by_address: Mutex::default(),
         }
     }
 
@@ -81,64 +83,65 @@ impl Quotas {
         self.peers.load(Ordering::Relaxed)
     }
 
-    /// Books a peer of `origin` that joins a swarm of `size` peers.
-    pub(super) fn peer_joins(&self, origin: AddressPrefix, size: usize) -> Result<(), Refusal> {
+    /// Counts a new peer of `address` in a swarm that has `size` peers.
+    pub(super) fn add_peer(&self, address: AddressPrefix, size: usize) -> Result<(), Refusal> {
         if size >= self.limits.peers_per_swarm {
             return Err(Refusal::SwarmFull);
         }
-        self.book(origin, origin, 0)
+        self.reserve(address, address, 0)
     }
 
-    /// Books a swarm of `founder` that comes back with a peer of `origin`.
-    pub(super) fn swarm_restored(
+    /// Counts a new swarm of `founder` and its first peer, of `address`.
+    pub(super) fn add_swarm_and_peer(
         &self,
         founder: AddressPrefix,
-        origin: AddressPrefix,
+        address: AddressPrefix,
     ) -> Result<(), Refusal> {
-        self.book(founder, origin, 1)
+        self.reserve(founder, address, 1)
     }
 
-    pub(super) fn peer_left(&self, origin: AddressPrefix) {
-        self.release(origin, 0, 1);
+    pub(super) fn remove_peer(&self, address: AddressPrefix) {
+        self.release(address, 0, 1);
     }
 
-    pub(super) fn swarm_left(&self, founder: AddressPrefix) {
+    pub(super) fn remove_swarm(&self, founder: AddressPrefix) {
         self.release(founder, 1, 0);
     }
 
-    fn book(
+    fn reserve(
         &self,
         founder: AddressPrefix,
-        origin: AddressPrefix,
+        address: AddressPrefix,
         swarms: usize,
     ) -> Result<(), Refusal> {
-        let mut held = self.held();
-        // The totals change under this lock alone; they are atomic for those who only look.
+        let mut by_address = self.by_address();
+        // The totals change only under this lock. They are atomic so that they can be read without
+        // it.
         if self.peers() >= self.limits.peers
             || self.swarms().saturating_add(swarms) > self.limits.swarms
         {
             return Err(Refusal::TrackerFull);
         }
-        let of = |origin| held.get(&origin).copied().unwrap_or_default();
-        if of(origin).peers >= self.limits.peers_per_address
-            || of(founder).swarms.saturating_add(swarms) > self.limits.swarms_per_address
+        let usage_of = |address| by_address.get(&address).copied().unwrap_or_default();
+        if usage_of(address).peers >= self.limits.peers_per_address
+            || usage_of(founder).swarms.saturating_add(swarms) > self.limits.swarms_per_address
         {
             return Err(Refusal::AddressFull);
         }
-        held.entry(origin).or_default().peers += 1;
-        held.entry(founder).or_default().swarms += swarms;
+        by_address.entry(address).or_default().peers += 1;
+        by_address.entry(founder).or_default().swarms += swarms;
         self.peers.fetch_add(1, Ordering::Relaxed);
         self.swarms.fetch_add(swarms, Ordering::Relaxed);
         Ok(())
     }
 
-    fn release(&self, origin: AddressPrefix, swarms: usize, peers: usize) {
-        let mut held = self.held();
-        if let Entry::Occupied(mut entry) = held.entry(origin) {
-            let left = entry.get_mut();
-            left.swarms = left.swarms.saturating_sub(swarms);
-            left.peers = left.peers.saturating_sub(peers);
-            if left.swarms + left.peers == 0 {
+    fn release(&self, address: AddressPrefix, swarms: usize, peers: usize) {
+        let mut by_address = self.by_address();
+        if let Entry::Occupied(mut entry) = by_address.entry(address) {
+            let usage = entry.get_mut();
+            usage.swarms = usage.swarms.saturating_sub(swarms);
+            usage.peers = usage.peers.saturating_sub(peers);
+            if usage.swarms + usage.peers == 0 {
                 entry.remove();
             }
             self.peers.fetch_sub(peers, Ordering::Relaxed);
@@ -146,7 +149,7 @@ impl Quotas {
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<AddressPrefix, Held>> {
-        lock(&self.held)
+    fn by_address(&self) -> MutexGuard<'_, HashMap<AddressPrefix, AddressUsage>> {
+        lock(&self.by_address)
     }
 }

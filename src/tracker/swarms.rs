@@ -129,11 +129,11 @@ impl Swarms {
                 let seeds = swarm.seeds();
                 swarm.expire(now, |origin| {
                     dropped += 1;
-                    self.quotas.peer_left(origin);
+                    self.quotas.remove_peer(origin);
                 });
                 self.totals.seeds_changed(seeds, swarm.seeds());
                 if swarm.len() == 0 {
-                    self.quotas.swarm_left(swarm.founder);
+                    self.quotas.remove_swarm(swarm.founder);
                 }
                 swarm.len() > 0
             });
@@ -204,10 +204,10 @@ impl Swarms {
                     Entry::Occupied(known) if known.get().knows(&peer.id) => continue,
                     Entry::Occupied(known) => self
                         .quotas
-                        .peer_joins(origin, known.get().len())
+                        .add_peer(origin, known.get().len())
                         .map(|()| known.into_mut()),
                     Entry::Vacant(vacant) => {
-                        let started = self.quotas.swarm_restored(founder, origin);
+                        let started = self.quotas.add_swarm_and_peer(founder, origin);
                         started.map(|()| {
                             let known = vacant.insert(Swarm::new(founder));
                             known.set_downloaded(swarm.downloaded);
@@ -259,11 +259,11 @@ impl Swarms {
         match renewed {
             Some(Renewed::Stays) => {}
             Some(Renewed::Left(origin)) => {
-                self.quotas.peer_left(origin);
+                self.quotas.remove_peer(origin);
                 if let Entry::Occupied(swarm) = shard.entry(*info_hash)
                     && swarm.get().len() == 0
                 {
-                    self.quotas.swarm_left(swarm.remove().founder);
+                    self.quotas.remove_swarm(swarm.remove().founder);
                 }
             }
             None if peer.event == Some(Event::Stopped) => {}
@@ -272,11 +272,11 @@ impl Swarms {
                 match shard.entry(*info_hash) {
                     Entry::Occupied(mut swarm) => {
                         let size = swarm.get().len();
-                        self.quotas.peer_joins(origin, size)?;
+                        self.quotas.add_peer(origin, size)?;
                         swarm.get_mut().join(peer);
                     }
                     Entry::Vacant(vacant) => {
-                        self.quotas.swarm_restored(origin, origin)?;
+                        self.quotas.add_swarm_and_peer(origin, origin)?;
                         vacant.insert(Swarm::new(origin)).join(peer);
                     }
                 }

@@ -155,7 +155,7 @@ fn what_a_log_tells_is_who_did_what_from_where() {
     let log = service.sandbox.path("data/tracker.log");
     let log = fs::read_to_string(log).unwrap();
     for told in [
-        "user nik is made from 127.0.0.1",
+        "user nik is created from 127.0.0.1",
         "nik at 127.0.0.1 logs in",
         "nik at 127.0.0.1 makes group lab",
         "uma at 127.0.0.1 asks to join lab",

@@ -1,4 +1,5 @@
-//! Invite codes: 80 random bits as 16 characters of Crockford's base32 (no I, L, O, U) in groups of four.
+//! Invite codes: 80 random bits as 16 characters of Crockford's base32 (without I, L, O, U), in
+//! groups of four.
 
 use crate::tracker::registry::CodeHash;
 use ring::digest::{SHA256, digest};
@@ -11,14 +12,15 @@ use std::time::Duration;
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const CHARACTERS: usize = 16;
 
-/// How long an invite is good.
-pub const INVITE: Duration = Duration::from_secs(7 * 86_400);
+/// How long an invite is valid.
+pub const INVITE_LIFETIME: Duration = Duration::from_secs(7 * 86_400);
 
-/// An invite code. It is shown once, to whoever asked for it; what is kept is its hash.
+/// An invite code. It is shown once, when it is created. Only its hash is stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct InviteCode([u8; 10]);
 
-/// Text that is no invite code; it is not repeated, as it may be a code with a slip.
+/// The text is not an invite code. The error does not contain the text, because that may be a code
+/// with a typing error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an invite code has {CHARACTERS} letters and digits, as in ABCD-EFGH-JKMN-PQRS")]
 pub struct InviteCodeError;
@@ -27,14 +29,14 @@ impl InviteCode {
     /// A new code.
     ///
     /// # Errors
-    /// The system gives no randomness.
+    /// The system has no random numbers.
     pub fn generate() -> Result<Self, Unspecified> {
         let mut bits = [0; 10];
         SystemRandom::new().fill(&mut bits)?;
         Ok(Self(bits))
     }
 
-    /// What is kept of it.
+    /// The hash that is stored.
     pub fn hash(&self) -> CodeHash {
         let hash = digest(&SHA256, &self.0);
         CodeHash(hash.as_ref().first_chunk().copied().unwrap_or([0; 32]))
@@ -70,7 +72,7 @@ impl fmt::Debug for InviteCode {
 impl FromStr for InviteCode {
     type Err = InviteCodeError;
 
-    /// Upper and lower case, dashes and blanks make no difference; I and L are read as 1, O as 0.
+    /// Accepts both cases, and ignores dashes and blanks. I and L are read as 1, O as 0.
     fn from_str(text: &str) -> Result<Self, InviteCodeError> {
         let (mut number, mut count) = (0u128, 0usize);
         for character in text.chars().filter(|it| *it != '-' && !it.is_whitespace()) {
@@ -100,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_read_as_people_write_them() {
+    fn codes_are_accepted_as_people_type_them() {
         let code = InviteCode([0, 0x44, 0x32, 0x14, 0xc7, 0x42, 0x54, 0xb6, 0x35, 0xcf]);
         assert_eq!(code.to_string(), "0123-4567-89AB-CDEF");
         for text in [
@@ -125,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn every_code_is_another_and_has_its_hash() {
+    fn every_code_is_different_and_has_its_own_hash() {
         let codes: Vec<_> = (0..100).map(|_| InviteCode::generate().unwrap()).collect();
         for (at, code) in codes.iter().enumerate() {
             assert_eq!(code.to_string().parse(), Ok(code.clone()));

@@ -1,81 +1,82 @@
-//! Idempotency keys: what follows from the id of a write, namely the id of its receipt and of each row that it makes.
+//! Idempotency keys. They derive the id of a receipt and the ids of new rows from a write id.
 //!
-//! All trackers come to the same ids, so that a write that two of them made is one. They are bound to who asks, so that
-//! nobody can take another's for his own, and to what the row is about, so that one write that is asked for in two ways,
-//! which no peer of ours does, makes two rows instead of two states that contradict each other.
+//! All trackers derive the same ids, so a write that two trackers make is one write. The ids depend
+//! on the user, so that no user can use the write id of another. They also depend on what the row
+//! is about. If a peer used one write id for two different commands, which ours never does, the
+//! result is two rows and not a contradiction.
 
 use crate::tracker::registry::{RowId, UserName};
 use crate::wire::access::WriteId;
 use ring::digest::{Context, SHA256};
 use std::time::Duration;
 
-/// How long a receipt is kept: longer than any peer goes on asking.
-pub(super) const RECEIPT: Duration = Duration::from_secs(3600);
+/// How long a receipt is kept: longer than any peer repeats a command.
+pub(super) const RECEIPT_LIFETIME: Duration = Duration::from_secs(3600);
 
 const LABEL: &[u8] = b"pieceful write v1";
 
-/// A write in somebody's name.
+/// The idempotency key of a write.
 #[derive(Clone, Debug)]
 pub(super) struct IdempotencyKey {
     write: WriteId,
-    by: By,
+    by: KeyOwner,
 }
 
 #[derive(Clone, Debug)]
-enum By {
+enum KeyOwner {
     Account(RowId),
-    /// Who has no account yet goes by the name it is to have.
+    /// An account that is being created is identified by its name.
     Name(UserName),
 }
 
 impl IdempotencyKey {
-    /// A write of an account.
+    /// The key of a write by an account.
     pub(super) fn of_account(account: RowId, write: WriteId) -> Self {
-        let by = By::Account(account);
+        let by = KeyOwner::Account(account);
         Self { write, by }
     }
 
-    /// The making of an account.
+    /// The key of the creation of an account.
     pub(super) fn of_name(name: &UserName, write: WriteId) -> Self {
-        let by = By::Name(name.clone());
+        let by = KeyOwner::Name(name.clone());
         Self { write, by }
     }
 
-    /// The id of its receipt.
+    /// The id of the receipt.
     pub(super) fn receipt(&self) -> RowId {
         self.id(b"receipt", &[])
     }
 
-    /// The id of the account it makes.
+    /// The id of the account that the write creates.
     pub(super) fn account(&self) -> RowId {
         self.id(b"account", &[])
     }
 
-    /// The id of the group of that name that it makes.
+    /// The id of the group that the write creates.
     pub(super) fn group(&self, name: &[u8]) -> RowId {
         self.id(b"group", &[name])
     }
 
-    /// The id of its maker's membership of a group.
-    pub(super) fn making(&self, group: RowId) -> RowId {
+    /// The id of the membership of a group's creator.
+    pub(super) fn creator_membership(&self, group: RowId) -> RowId {
         self.id(b"making", &[&group.0])
     }
 
-    /// The id of a request to be let into a group.
-    pub(super) fn request(&self, group: RowId) -> RowId {
+    /// The id of a request to join a group.
+    pub(super) fn membership_request(&self, group: RowId) -> RowId {
         self.id(b"request", &[&group.0])
     }
 
-    /// The id of a share of a group with that info-hash.
+    /// The id of a share in a group.
     pub(super) fn share(&self, group: RowId, info_hash: &[u8]) -> RowId {
         self.id(b"share", &[&group.0, info_hash])
     }
 
-    /// The first 16 bytes of SHA-256 over all parts, each after its length.
+    /// The first 16 bytes of SHA-256 over all parts, each preceded by its length.
     fn id(&self, kind: &[u8], about: &[&[u8]]) -> RowId {
         let by: [&[u8]; 2] = match &self.by {
-            By::Account(account) => [b"account", &account.0],
-            By::Name(name) => [b"name", name.as_str().as_bytes()],
+            KeyOwner::Account(account) => [b"account", &account.0],
+            KeyOwner::Name(name) => [b"name", name.as_str().as_bytes()],
         };
         let parts = [LABEL, kind, &self.write.0].into_iter();
         let mut hash = Context::new(&SHA256);
@@ -95,7 +96,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn ids_are_those_of_one_write_of_one_account_about_one_thing() {
+    fn ids_depend_on_the_write_the_account_and_the_object() {
         let group = RowId([7; 16]);
         let all = |key: &IdempotencyKey| {
             [
@@ -103,9 +104,9 @@ mod tests {
                 key.account(),
                 key.group(b"lab"),
                 key.group(b"club"),
-                key.making(group),
-                key.request(group),
-                key.request(RowId([8; 16])),
+                key.creator_membership(group),
+                key.membership_request(group),
+                key.membership_request(RowId([8; 16])),
                 key.share(group, &[1; 20]),
                 key.share(group, &[2; 20]),
             ]
@@ -124,7 +125,7 @@ mod tests {
         let distinct: BTreeSet<RowId> = ids.iter().copied().collect();
         assert_eq!(distinct.len(), ids.len());
         assert_eq!(all(&account(1, 1)), all(&writes[0]));
-        // All trackers of a cluster agree about them, whatever their version.
+        // All versions of the program must derive the same id.
         let id = account(1, 1).receipt().to_string();
         assert_eq!(id, "1e6f7a5183cbaad12a907d3c65881f3e");
     }

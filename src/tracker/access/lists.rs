@@ -1,7 +1,7 @@
-//! What an asker may look at: groups, their members and requests, and what others decided.
+//! The lists of groups, members and requests, and the decisions of others.
 
-use super::refusals::{refused, told};
-use super::views::{self, PAGE};
+use super::refusals::{from_refusal, refused};
+use super::views::{self, PAGE_LENGTH};
 use crate::tracker::registry::{self, Cursor, Refusal, Registry, RowId, VersionVector};
 use crate::tracker::store::RegistryStore;
 use crate::wire::access::{Answer, ErrorKind, Page, Place, Refused, Seen};
@@ -15,13 +15,13 @@ pub(super) fn news(
     let seen = match seen.as_bytes() {
         [] => VersionVector::new(),
         bytes => VersionVector::decode(bytes).map_err(|error| {
-            let message = format!("what was seen cannot be read: {error}");
+            let message = format!("the list of seen decisions cannot be read: {error}");
             refused(ErrorKind::BadRequest, message)
         })?,
     };
-    let after: Option<Cursor> = views::place(after)?;
+    let after: Option<Cursor> = views::parse_cursor(after)?;
     Ok(store.read(|registry| {
-        let page = registry.answers(account, &seen, after.as_ref(), PAGE);
+        let page = registry.decisions(account, &seen, after.as_ref(), PAGE_LENGTH);
         let mut known = seen.clone();
         known.join(registry.version_vector());
         Answer::News {
@@ -36,9 +36,9 @@ pub(super) fn list<T, U>(
     store: &RegistryStore,
     after: Option<Place>,
     entry: fn(T) -> U,
-    look: impl FnOnce(&Registry, Option<&Cursor>) -> Result<registry::Page<T>, Refusal>,
+    query: impl FnOnce(&Registry, Option<&Cursor>) -> Result<registry::Page<T>, Refusal>,
 ) -> Result<Page<U>, Refused> {
-    let after: Option<Cursor> = views::place(after)?;
-    let page = store.read(|registry| look(registry, after.as_ref()));
-    Ok(views::page(page.map_err(told)?, entry))
+    let after: Option<Cursor> = views::parse_cursor(after)?;
+    let page = store.read(|registry| query(registry, after.as_ref()));
+    Ok(views::page(page.map_err(from_refusal)?, entry))
 }

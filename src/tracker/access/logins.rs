@@ -1,8 +1,9 @@
-//! Who is who: log-ins, passwords, sessions and their tokens.
+//! Log-ins, passwords and tokens.
 
 use super::{
-    Asker, Changes, Closed, Gate, IdempotencyKey, Passwords, PasswordsError, Session, TokenError,
-    TokenKey, Try, name_of, no_randomness, overloaded, refused, told,
+    AttemptRefused, HashingError, IdempotencyKey, IdempotentWrites, Login, PasswordAttempt,
+    PasswordAttempts, PasswordHasher, RequestContext, TokenError, TokenKey, account_label,
+    from_hashing_error, from_refusal, no_randomness, refused,
 };
 use crate::certificate::Authority;
 use crate::system::since_1970;
@@ -21,53 +22,54 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Logins {
     store: Arc<RegistryStore>,
-    passwords: Passwords,
+    passwords: PasswordHasher,
     tokens: TokenKey,
-    gate: Gate,
+    attempts: PasswordAttempts,
     random: SystemRandom,
 }
 
 impl Logins {
-    /// For the cluster of that authority.
+    /// Starts for the cluster of this authority.
     ///
     /// # Errors
-    /// When the system gives no threads for hashing.
+    /// The system cannot start the threads for hashing.
     pub(super) fn start(store: Arc<RegistryStore>, cluster: &Authority) -> io::Result<Self> {
         Ok(Self {
             store,
-            passwords: Passwords::start()?,
+            passwords: PasswordHasher::start()?,
             tokens: TokenKey::of(cluster),
-            gate: Gate::new(),
+            attempts: PasswordAttempts::new(),
             random: SystemRandom::new(),
         })
     }
 
-    /// Ends the threads that hash; log-ins are refused from then on.
+    /// Ends the threads for hashing. Log-ins are refused afterwards.
     pub(super) fn stop(&self) {
         self.passwords.stop();
     }
 
-    /// What a token says, if this cluster signed it and its time is not over.
-    pub(super) fn open(&self, token: &Token) -> Result<Session, TokenError> {
-        self.tokens.open(token.as_bytes(), since_1970())
+    /// The login in a token, if this cluster signed the token and it has not expired.
+    pub(super) fn read_token(&self, token: &Token) -> Result<Login, TokenError> {
+        self.tokens.read(token.as_bytes(), since_1970())
     }
 
-    /// Whether a session holds, as far as the registry knows.
-    pub(super) fn check(&self, session: &Session) -> Result<(), Refused> {
-        let (account, id, credential) = (session.account, session.session, session.credential);
-        let check = |registry: &Registry| registry.check_session(account, id, credential).map(drop);
-        self.store.read(check).map_err(told)
+    /// Checks in the registry that a login has not ended.
+    pub(super) fn check_login(&self, login: &Login) -> Result<(), Refused> {
+        let (account, id, credential) = (login.account, login.id, login.credential);
+        let check = |registry: &Registry| registry.check_login(account, id, credential).map(drop);
+        self.store.read(check).map_err(from_refusal)
     }
 
-    pub(super) fn login(
+    pub(super) fn log_in(
         &self,
         user: &Label,
         password: &Password,
         from: IpAddr,
     ) -> Result<Answer, Refused> {
-        let admitted = self.admit(Some(user), from)?;
-        let accounts: Vec<Account> = self.store.read(|registry| named(registry, user));
-        // An unknown name takes as long as a wrong password.
+        let attempt = self.begin_attempt(Some(user), from)?;
+        let accounts: Vec<Account> = self.store.read(|registry| login_candidates(registry, user));
+        // For an unknown name one hash is computed as well, so that the reply takes as long as for a
+        // wrong password.
         let mut found = None;
         if accounts.is_empty() {
             self.verify(password, None)?;
@@ -79,112 +81,124 @@ impl Logins {
             }
         }
         let Some(account) = found else {
-            admitted.failed();
-            log::warn!("log-in as {user} from {from} refused");
+            attempt.record_failure();
+            log::warn!("refused a log-in as {user} from {from}");
             return Err(refused(
                 ErrorKind::LoginRefused,
-                "there is no user of that name with that password; check both",
+                "no user of that name has that password; check both",
             ));
         };
-        admitted.succeeded();
+        attempt.record_success();
         log::info!("{user} at {from} logs in");
-        self.session(account.id, account.credential())
+        self.begin_login(account.id, account.credential())
     }
 
     pub(super) fn change_password(
         &self,
-        changes: &Changes,
-        asker: &Asker<'_>,
+        writes: &IdempotentWrites,
+        context: &RequestContext<'_>,
         key: &IdempotencyKey,
         old: &Password,
         new: &Password,
     ) -> Result<Answer, Refused> {
-        let id = asker.session.account;
+        let id = context.login.account;
         let account = self.account(id)?;
-        let label = name_of(&self.store, id)?;
-        let admitted = self.admit(Some(&label), asker.from)?;
+        let label = account_label(&self.store, id)?;
+        let attempt = self.begin_attempt(Some(&label), context.from)?;
         if !self.verify(old, Some(&account.password.value))? {
-            admitted.failed();
+            attempt.record_failure();
             return Err(refused(
                 ErrorKind::LoginRefused,
                 "the old password is wrong; nothing was changed",
             ));
         }
         let hash = self.hash(new)?;
-        changes.change(asker, key, "changes the password", |registry, now| {
+        writes.write(context, key, "changes the password", |registry, now| {
             registry.change_password(id, hash, now)
         })?;
-        self.session(id, self.account(id)?.credential())
+        self.begin_login(id, self.account(id)?.credential())
     }
 
-    /// A session for whoever changed a password and got no answer, if it has not been changed again.
-    pub(super) fn password_changed(
+    /// A new login for a user who changed the password and received no reply. It is refused if the
+    /// password has been changed again since.
+    pub(super) fn log_in_after_password_change(
         &self,
         id: RowId,
         new: &Password,
         from: IpAddr,
     ) -> Result<Answer, Refused> {
         let account = self.account(id)?;
-        let admitted = self.admit(Some(&name_of(&self.store, id)?), from)?;
+        let attempt = self.begin_attempt(Some(&account_label(&self.store, id)?), from)?;
         if !self.verify(new, Some(&account.password.value))? {
-            admitted.failed();
-            return Err(told(Refusal::SessionEnded));
+            attempt.record_failure();
+            return Err(from_refusal(Refusal::LoginEnded));
         }
-        self.session(id, account.credential())
+        self.begin_login(id, account.credential())
     }
 
     fn account(&self, id: RowId) -> Result<Account, Refused> {
         let account = self.store.read(|registry| registry.account(id).cloned());
-        account.ok_or_else(|| told(Refusal::AccountGone))
+        account.ok_or_else(|| from_refusal(Refusal::AccountGone))
     }
 
-    /// Begins a session under `credential`.
-    fn session(&self, account: RowId, credential: Stamp) -> Result<Answer, Refused> {
-        let (id, now) = (self.draw()?, since_1970());
-        let token = self.sign(&Session::begin(account, id, credential, now))?;
-        let user = name_of(&self.store, account)?;
-        let lost = self.store.read(|registry| registry.lost_name(account));
+    /// Creates a new login under `credential`.
+    fn begin_login(&self, account: RowId, credential: Stamp) -> Result<Answer, Refused> {
+        let (id, now) = (self.random_id()?, since_1970());
+        let token = self.sign(&Login::begin(account, id, credential, now))?;
+        let user = account_label(&self.store, account)?;
+        let lost = self.store.read(|registry| registry.has_lost_name(account));
         let note = lost.then(|| {
             let name = user.name();
             Line::new(&format!(
-                "the name {name} was given twice while trackers were apart, and the other account has it: yours is {user}; \
-                 log in as {user} from now on, and tell that name to those who look for you"
+                "the name {name} was given twice while trackers were disconnected, and another account \
+                 holds it; your name is {user} now: log in as {user}, and tell it to your groups"
             ))
         });
         Ok(Answer::Session { token, user, note })
     }
 
-    /// Lets somebody try the password of a user, or with none have a new one hashed.
-    pub(super) fn admit(&self, user: Option<&Label>, from: IpAddr) -> Result<Try<'_>, Refused> {
-        let entered = self.gate.enter(user.map(Label::name), from);
-        entered.map_err(|closed| match closed {
-            Closed::Slow(wait) => {
+    /// Begins an attempt on the password of `user`, or the hashing of a new password if it is
+    /// `None`.
+    pub(super) fn begin_attempt(
+        &self,
+        user: Option<&Label>,
+        from: IpAddr,
+    ) -> Result<PasswordAttempt<'_>, Refused> {
+        let attempt = self.attempts.begin(user.map(Label::name), from);
+        attempt.map_err(|reason| match reason {
+            AttemptRefused::TooManyFailures(wait) => {
                 let seconds = wait.as_secs().max(1);
-                let message = format!("too many failed tries; try again in {seconds} s");
+                let message = format!("too many failed attempts; try again in {seconds} s");
                 refused(ErrorKind::SlowDown, message)
             }
-            Closed::Busy => overloaded(PasswordsError::Busy),
+            AttemptRefused::Busy => from_hashing_error(HashingError::Busy),
         })
     }
 
     pub(super) fn hash(&self, password: &Password) -> Result<PasswordHash, Refused> {
-        self.passwords.hash(password.clone()).map_err(overloaded)
+        self.passwords
+            .hash(password.clone())
+            .map_err(from_hashing_error)
     }
 
     fn verify(&self, password: &Password, hash: Option<&PasswordHash>) -> Result<bool, Refused> {
         self.passwords
             .verify(password.clone(), hash)
-            .map_err(overloaded)
+            .map_err(from_hashing_error)
     }
 
-    pub(super) fn sign(&self, session: &Session) -> Result<Token, Refused> {
-        let token = Token::new(&self.tokens.sign(session));
-        // A token's length is fixed, and a message takes it.
-        token.ok_or_else(|| refused(ErrorKind::Busy, "no session can be made; try again"))
+    pub(super) fn sign(&self, login: &Login) -> Result<Token, Refused> {
+        let token = Token::new(&self.tokens.sign(login));
+        // Cannot happen: all tokens have the same length, which is within the limit of a message.
+        token.ok_or_else(|| {
+            refused(
+                ErrorKind::Busy,
+                "the tracker cannot make a token; try again",
+            )
+        })
     }
 
-    /// A random id.
-    pub(super) fn draw(&self) -> Result<RowId, Refused> {
+    pub(super) fn random_id(&self) -> Result<RowId, Refused> {
         let mut id = [0; 16];
         match self.random.fill(&mut id) {
             Ok(()) => Ok(RowId(id)),
@@ -193,8 +207,8 @@ impl Logins {
     }
 }
 
-/// The accounts that a log-in under that label may mean.
-fn named(registry: &Registry, user: &Label) -> Vec<Account> {
+/// The accounts that a user may mean by a label.
+fn login_candidates(registry: &Registry, user: &Label) -> Vec<Account> {
     if user.tag().is_some() {
         let id = registry.account_id(user).ok();
         return id

@@ -1,15 +1,16 @@
-//! Access: accounts, sessions, groups, what these share, and invites, as peers ask for them over control lines and the operator at the console.
+//! Access: accounts, logins, groups, shares and invites, as peers request them over control
+//! connections and the operator at the console.
 //!
-//! In scope: who is asking, what is refused and how it is told, passwords and tokens. Out of scope: the rules of accounts
-//! and groups themselves ([`registry`](super::registry)), and how they last ([`store`](super::store)).
+//! In scope: who may do what, passwords and tokens, refusals as they are sent. Out of scope: the
+//! rules of accounts and groups ([`registry`](super::registry)), and their storage
+//! ([`store`](super::store)).
 
-mod asker;
-mod changes;
+mod attempts;
 mod code;
-mod dictionaries;
-mod gate;
+mod control_connection;
 mod idempotency;
-mod line;
+mod idempotent_writes;
+mod info_cache;
 mod lists;
 mod logins;
 mod operator;
@@ -17,27 +18,28 @@ mod passwords;
 mod phc;
 mod refusals;
 mod registrar;
+mod request_context;
+mod settings;
 mod shares;
-mod terms;
 mod throttle;
 mod token;
 mod uploads;
 mod views;
 
-use asker::{Asker, Done};
-use changes::Changes;
-pub use code::{INVITE, InviteCode};
-use dictionaries::{Dictionaries, DictionaryError};
-use gate::{Closed, Gate, Try};
-use idempotency::{IdempotencyKey, RECEIPT};
-pub(super) use line::serve_peer;
+use attempts::{AttemptRefused, PasswordAttempt, PasswordAttempts};
+pub use code::{INVITE_LIFETIME, InviteCode};
+pub(super) use control_connection::serve_peer;
+use idempotency::{IdempotencyKey, RECEIPT_LIFETIME};
+use idempotent_writes::IdempotentWrites;
+use info_cache::{InfoCache, InfoPartError};
 use logins::Logins;
-pub use operator::{Counts, Operator};
-use passwords::{Passwords, PasswordsError};
-use refusals::{no_randomness, overloaded, refused, told, unwritten};
+pub use operator::{OperatorAccess, RegistryCounts};
+use passwords::{HashingError, PasswordHasher};
+use refusals::{from_hashing_error, from_refusal, from_write_error, no_randomness, refused};
 pub(super) use registrar::Registrar;
+use request_context::{CompletedRequest, RequestContext};
+pub use settings::{AccessSettings, Registration};
 use shares::GroupShares;
-pub use terms::{Registration, Terms};
-use token::{LIFETIME, Session, TokenError, TokenKey};
-use uploads::{UploadError, Uploads};
-use views::{PAGE, name_of, shown};
+use token::{Login, TOKEN_LIFETIME, TokenError, TokenKey};
+use uploads::{InfoUploads, UploadError};
+use views::{PAGE_LENGTH, account_label, log_name};

@@ -1,8 +1,12 @@
-//! What the tracker's operator may do: see everything but secrets, make accounts, give out invites.
+//! The operations of the tracker's operator: see everything except secrets, create accounts, create
+//! invites.
 //!
-//! In scope: the operations. Out of scope: reading what is typed, and showing it.
+//! In scope: the operations. Out of scope: reading the operator's input, and printing results.
 
-use super::{INVITE, InviteCode, Logins, Registration, no_randomness, told, unwritten};
+use super::{
+    INVITE_LIFETIME, InviteCode, Logins, Registration, from_refusal, from_write_error,
+    no_randomness,
+};
 use crate::tracker::registry::{
     Cursor, GroupView, Label, NewAccount, Page, Refusal, Registry, UserName,
 };
@@ -12,41 +16,41 @@ use crate::wire::access::Refused;
 use crate::wire::password::Password;
 use std::sync::Arc;
 
-/// How much there is in the registry.
+/// The size of the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counts {
-    /// Accounts.
+pub struct RegistryCounts {
+    /// The number of accounts.
     pub users: usize,
-    /// Groups that have members.
+    /// The number of groups that have members.
     pub groups: usize,
 }
 
-/// What the tracker's operator works with.
+/// The operator's access to the tracker.
 #[derive(Clone, Debug)]
-pub struct Operator {
+pub struct OperatorAccess {
     pub(super) store: Arc<RegistryStore>,
     pub(super) logins: Arc<Logins>,
     pub(super) registration: Registration,
 }
 
-impl Operator {
-    /// Who may make an account.
+impl OperatorAccess {
+    /// Who may create an account.
     pub fn registration(&self) -> Registration {
         self.registration
     }
 
     /// All users, sorted by name.
     pub fn users(&self) -> Vec<Label> {
-        let users = self.all(|registry, after| registry.accounts(after, usize::MAX));
+        let users = self.all_pages(|registry, after| registry.accounts(after, usize::MAX));
         users.into_iter().map(|(_, label)| label).collect()
     }
 
     /// All groups, sorted by name.
     pub fn groups(&self) -> Vec<GroupView> {
-        self.all(|registry, after| registry.groups(None, after, usize::MAX))
+        self.all_pages(|registry, after| registry.groups(None, after, usize::MAX))
     }
 
-    fn all<T>(&self, page: impl Fn(&Registry, Option<&Cursor>) -> Page<T>) -> Vec<T> {
+    fn all_pages<T>(&self, page: impl Fn(&Registry, Option<&Cursor>) -> Page<T>) -> Vec<T> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
             let page = self.store.read(|registry| page(registry, after.as_ref()));
@@ -58,57 +62,57 @@ impl Operator {
         }
     }
 
-    /// How it stands with the other trackers.
+    /// The state of the connections to the other trackers.
     pub fn cluster(&self) -> Status {
         self.store.status()
     }
 
-    /// How much there is.
-    pub fn counts(&self) -> Counts {
-        Counts {
+    /// The size of the registry.
+    pub fn counts(&self) -> RegistryCounts {
+        RegistryCounts {
             users: self.users().len(),
             groups: self.groups().len(),
         }
     }
 
-    /// Makes an account, whoever may else.
+    /// Creates an account, even if registration is closed.
     ///
     /// # Errors
     /// See [`Refused`].
-    pub fn make_user(&self, name: UserName, password: &Password) -> Result<Written, Refused> {
+    pub fn create_user(&self, name: UserName, password: &Password) -> Result<Written, Refused> {
         let label = Label::from(&name);
         let taken = self
             .store
             .read(|registry| registry.account_id(&label).is_ok());
         if taken {
-            return Err(told(Refusal::NameTaken(label)));
+            return Err(from_refusal(Refusal::NameTaken(label)));
         }
-        let said = format!("user {name} is made on the console");
+        let what = format!("user {name} is created on the console");
         let new = NewAccount {
-            id: self.logins.draw()?,
+            id: self.logins.random_id()?,
             name,
             password: self.logins.hash(password)?,
         };
         let written = self
             .store
             .write(|registry, now| registry.create_account(new, now));
-        let written = written.map_err(unwritten)?;
-        log::info!("{said}");
+        let written = written.map_err(from_write_error)?;
+        log::info!("{what}");
         Ok(written)
     }
 
-    /// Makes an invite: a code that one account may be made with in the next 7 days.
+    /// Creates an invite code. One account can be created with it in the next 7 days.
     ///
     /// # Errors
     /// See [`Refused`].
-    pub fn invite(&self) -> Result<(InviteCode, Written), Refused> {
+    pub fn create_invite(&self) -> Result<(InviteCode, Written), Refused> {
         let code = InviteCode::generate().map_err(|_| no_randomness())?;
-        let id = self.logins.draw()?;
-        let written = self
-            .store
-            .write(|registry, now| registry.invite(id, code.hash(), now + INVITE, now));
-        let written = written.map_err(unwritten)?;
-        log::info!("invite {id} is given out on the console");
+        let id = self.logins.random_id()?;
+        let written = self.store.write(|registry, now| {
+            registry.create_invite(id, code.hash(), now + INVITE_LIFETIME, now)
+        });
+        let written = written.map_err(from_write_error)?;
+        log::info!("invite {id} is created on the console");
         Ok((code, written))
     }
 }

@@ -1,10 +1,12 @@
-//! Hashing and checking passwords, on a few threads of its own so that a storm of log-ins stops nothing else.
+//! Hashes and checks passwords on threads of their own, so that many log-ins at once do not delay
+//! anything else.
 //!
-//! Argon2id (RFC 9106) with 19 MiB, two passes and one lane: the least that OWASP's "Password Storage Cheat Sheet"
-//! recommends, about 20 ms of one core. A worker keeps its 19 MiB for the next password. What has no place in the
-//! queue is refused at once.
+//! The algorithm is Argon2id (RFC 9106) with 19 MiB, two passes and one lane. That is the minimum
+//! that OWASP's "Password Storage Cheat Sheet" recommends, and takes about 20 ms on one core. A
+//! worker keeps its 19 MiB for the next password. If the queue is full, a password is refused at
+//! once.
 
-use super::phc::Parts;
+use super::phc::PhcHash;
 use crate::system::{lock, processors};
 use crate::tracker::Threads;
 use crate::tracker::registry::PasswordHash;
@@ -17,33 +19,35 @@ use std::sync::Mutex;
 use std::thread::Builder;
 use std::time::Duration;
 
-/// How many passwords may wait for a worker.
-const WAITING: usize = 64;
-/// How long a caller waits for its answer at most.
-const PATIENCE: Duration = Duration::from_secs(10);
-const SALT: usize = 16;
-const OUTPUT: usize = 32;
+/// The maximum number of passwords that wait for a worker.
+const MAX_QUEUED: usize = 64;
+/// The maximum time that a caller waits for the result.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+const SALT_BYTES: usize = 16;
+const OUTPUT_BYTES: usize = 32;
 
 /// Why a password was neither hashed nor checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum PasswordsError {
-    /// Too many wait, or this one waited too long.
-    #[error("the tracker is busy with log-ins: try again in a few seconds")]
+pub(super) enum HashingError {
+    /// The queue is full, or the result took too long.
+    #[error("the tracker is busy with log-ins; try again in a few seconds")]
     Busy,
-    /// The tracker stops.
-    #[error("the tracker stops: use another one, or try again when it is back")]
+    /// The tracker is stopping.
+    #[error("the tracker is stopping; use another one, or try again later")]
     Stopped,
-    /// The system gives no randomness or no memory.
-    #[error("the tracker cannot hash passwords: its system gives no random numbers or no memory")]
+    /// The system has no random numbers or no memory.
+    #[error(
+        "the tracker cannot hash passwords, because its system has no random numbers or no memory; tell its operator"
+    )]
     Unable,
 }
 
-/// The threads that hash.
+/// The threads that hash passwords.
 #[derive(Debug)]
-pub(super) struct Passwords {
+pub(super) struct PasswordHasher {
     queue: Mutex<Option<Sender<Job>>>,
     workers: Threads,
-    patience: Duration,
+    max_wait: Duration,
 }
 
 struct Job {
@@ -52,26 +56,26 @@ struct Job {
 }
 
 enum Task {
-    Hash(Sender<Result<PasswordHash, PasswordsError>>),
-    /// Against the hash of an account; of none if there is no such account.
-    Verify(Option<PasswordHash>, Sender<Result<bool, PasswordsError>>),
+    Hash(Sender<Result<PasswordHash, HashingError>>),
+    /// Check against the hash of an account; `None` if the account does not exist.
+    Verify(Option<PasswordHash>, Sender<Result<bool, HashingError>>),
 }
 
-impl Passwords {
-    /// Starts a worker for each core.
+impl PasswordHasher {
+    /// Starts one worker for each core.
     ///
     /// # Errors
-    /// When the system gives no further thread.
+    /// The system cannot start another thread.
     pub(super) fn start() -> io::Result<Self> {
-        Self::start_with(processors(), WAITING, PATIENCE)
+        Self::start_with(processors(), MAX_QUEUED, MAX_WAIT)
     }
 
-    fn start_with(workers: usize, waiting: usize, patience: Duration) -> io::Result<Self> {
+    fn start_with(workers: usize, waiting: usize, max_wait: Duration) -> io::Result<Self> {
         let (queue, jobs) = bounded(waiting);
         let passwords = Self {
             queue: Mutex::new(Some(queue)),
             workers: Threads::default(),
-            patience,
+            max_wait,
         };
         for number in 1..=workers {
             let jobs = jobs.clone();
@@ -81,29 +85,30 @@ impl Passwords {
         Ok(passwords)
     }
 
-    /// The hash of a password under a new salt. Blocks for 10 s at most.
+    /// The hash of a password with a new salt. Blocks for up to 10 s.
     ///
     /// # Errors
-    /// See [`PasswordsError`].
-    pub(super) fn hash(&self, password: Password) -> Result<PasswordHash, PasswordsError> {
+    /// See [`HashingError`].
+    pub(super) fn hash(&self, password: Password) -> Result<PasswordHash, HashingError> {
         self.run(password, Task::Hash)
     }
 
-    /// Whether it is the password of that hash, whatever costs it was made with. With no hash, as for a user who does
-    /// not exist, it is not, which takes as long. Blocks for 10 s at most.
+    /// Whether the password has this hash, with the costs that the hash names. For an account that
+    /// does not exist the caller passes `None`: the result is `false`, and takes as long. Blocks
+    /// for up to 10 s.
     ///
     /// # Errors
-    /// See [`PasswordsError`].
+    /// See [`HashingError`].
     pub(super) fn verify(
         &self,
         password: Password,
         hash: Option<&PasswordHash>,
-    ) -> Result<bool, PasswordsError> {
+    ) -> Result<bool, HashingError> {
         let hash = hash.cloned();
         self.run(password, |answer| Task::Verify(hash, answer))
     }
 
-    /// Takes nothing more, works off what waits and ends the workers.
+    /// Accepts no more passwords, finishes the queue and ends the workers.
     pub(super) fn stop(&self) {
         drop(lock(&self.queue).take());
         self.workers.wait();
@@ -112,8 +117,8 @@ impl Passwords {
     fn run<T>(
         &self,
         password: Password,
-        task: impl FnOnce(Sender<Result<T, PasswordsError>>) -> Task,
-    ) -> Result<T, PasswordsError> {
+        task: impl FnOnce(Sender<Result<T, HashingError>>) -> Task,
+    ) -> Result<T, HashingError> {
         let (answer, answers) = bounded(1);
         let job = Job {
             password,
@@ -121,15 +126,15 @@ impl Passwords {
         };
         let sent = match lock(&self.queue).as_ref() {
             Some(queue) => queue.try_send(job),
-            None => return Err(PasswordsError::Stopped),
+            None => return Err(HashingError::Stopped),
         };
-        sent.map_err(|_| PasswordsError::Busy)?;
-        let answer = answers.recv_timeout(self.patience);
-        answer.unwrap_or(Err(PasswordsError::Busy))
+        sent.map_err(|_| HashingError::Busy)?;
+        let answer = answers.recv_timeout(self.max_wait);
+        answer.unwrap_or(Err(HashingError::Busy))
     }
 }
 
-impl Drop for Passwords {
+impl Drop for PasswordHasher {
     fn drop(&mut self) {
         self.stop();
     }
@@ -138,7 +143,7 @@ impl Drop for Passwords {
 fn work(jobs: &Receiver<Job>) {
     let mut memory = Vec::new();
     for Job { password, task } in jobs {
-        // Whoever asked may have given up.
+        // The caller may have given up.
         let _ = match task {
             Task::Hash(answer) => answer.send(hash(&password, &mut memory)).is_ok(),
             Task::Verify(known, answer) => {
@@ -149,62 +154,62 @@ fn work(jobs: &Receiver<Job>) {
     }
 }
 
-fn hash(password: &Password, memory: &mut Vec<Block>) -> Result<PasswordHash, PasswordsError> {
-    let mut parts = Parts {
+fn hash(password: &Password, memory: &mut Vec<Block>) -> Result<PasswordHash, HashingError> {
+    let mut phc = PhcHash {
         params: Params::DEFAULT,
-        salt: vec![0; SALT],
-        output: vec![0; OUTPUT],
+        salt: vec![0; SALT_BYTES],
+        output: vec![0; OUTPUT_BYTES],
     };
     let random = SystemRandom::new();
-    let filled = random.fill(&mut parts.salt);
-    filled.map_err(|_| PasswordsError::Unable)?;
-    parts.output = derive(password, &parts, memory)?;
-    PasswordHash::new(parts.to_text()).map_err(|_| PasswordsError::Unable)
+    let filled = random.fill(&mut phc.salt);
+    filled.map_err(|_| HashingError::Unable)?;
+    phc.output = derive(password, &phc, memory)?;
+    PasswordHash::new(phc.to_text()).map_err(|_| HashingError::Unable)
 }
 
 fn verify(
     password: &Password,
     hash: Option<&PasswordHash>,
     memory: &mut Vec<Block>,
-) -> Result<bool, PasswordsError> {
-    let known = hash.and_then(|hash| Parts::from_text(hash.expose()));
+) -> Result<bool, HashingError> {
+    let known = hash.and_then(|hash| PhcHash::from_text(hash.expose()));
     let exists = known.is_some();
-    let parts = known.unwrap_or_else(|| Parts {
+    let phc = known.unwrap_or_else(|| PhcHash {
         params: Params::DEFAULT,
-        salt: vec![0; SALT],
-        output: vec![0; OUTPUT],
+        salt: vec![0; SALT_BYTES],
+        output: vec![0; OUTPUT_BYTES],
     });
-    let output = derive(password, &parts, memory)?;
-    let pairs = output.iter().zip(&parts.output);
+    let output = derive(password, &phc, memory)?;
+    let pairs = output.iter().zip(&phc.output);
     let difference = pairs.fold(0, |difference, (a, b)| difference | (a ^ b));
-    Ok(exists && output.len() == parts.output.len() && difference == 0)
+    Ok(exists && output.len() == phc.output.len() && difference == 0)
 }
 
-/// The output for a password under the costs and the salt of `parts`.
+/// The output for a password with the costs and the salt of `phc`.
 fn derive(
     password: &Password,
-    parts: &Parts,
+    phc: &PhcHash,
     memory: &mut Vec<Block>,
-) -> Result<Vec<u8>, PasswordsError> {
-    let blocks = parts.params.block_count();
+) -> Result<Vec<u8>, HashingError> {
+    let blocks = phc.params.block_count();
     if memory.len() < blocks {
         let more = blocks.saturating_sub(memory.len());
         let room = memory.try_reserve_exact(more);
-        room.map_err(|_| PasswordsError::Unable)?;
+        room.map_err(|_| HashingError::Unable)?;
         memory.resize(blocks, Block::default());
     }
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, parts.params.clone());
-    let mut output = vec![0; parts.output.len()];
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, phc.params.clone());
+    let mut output = vec![0; phc.output.len()];
     let password = password.expose().as_bytes();
     let done = argon2.hash_password_into_with_memory(
         password,
-        &parts.salt,
+        &phc.salt,
         &mut output,
         memory.as_mut_slice(),
     );
     memory.truncate(Params::DEFAULT.block_count());
     memory.shrink_to_fit();
-    done.map_err(|_| PasswordsError::Unable)?;
+    done.map_err(|_| HashingError::Unable)?;
     Ok(output)
 }
 
@@ -222,8 +227,8 @@ mod tests {
     }
 
     #[test]
-    fn a_password_verifies_against_its_hash_alone() {
-        let passwords = Passwords::start().unwrap();
+    fn a_password_verifies_only_against_its_own_hash() {
+        let passwords = PasswordHasher::start().unwrap();
         let hash = passwords.hash(password("correct horse")).unwrap();
         let again = passwords.hash(password("correct horse")).unwrap();
         assert_ne!(hash, again);
@@ -239,7 +244,7 @@ mod tests {
     #[test]
     fn hashes_with_other_costs_verify() {
         // From the test vectors of the reference implementation, version 13.
-        let passwords = Passwords::start().unwrap();
+        let passwords = PasswordHasher::start().unwrap();
         for text in [
             "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
             "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
@@ -255,14 +260,15 @@ mod tests {
 
     #[test]
     fn an_unknown_user_takes_as_long_as_a_wrong_password() {
-        let passwords = Passwords::start_with(1, 1, PATIENCE).unwrap();
+        let passwords = PasswordHasher::start_with(1, 1, MAX_WAIT).unwrap();
         let hash = passwords.hash(password("x")).unwrap();
         let time = |hash: Option<&PasswordHash>| {
             let start = Instant::now();
             assert_eq!(passwords.verify(password("y"), hash), Ok(false));
             start.elapsed()
         };
-        // In turns, and the fastest of each: other load must not tell them apart.
+        // The fastest of several alternating runs counts, so that other load on the machine does
+        // not matter.
         let (mut known, mut unknown) = (Duration::MAX, Duration::MAX);
         for _ in 0..30 {
             known = known.min(time(Some(&hash)));
@@ -273,32 +279,32 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_refuses_at_once_and_a_wait_has_an_end() {
+    fn a_full_queue_refuses_at_once_and_waiting_is_bounded() {
         let short = Duration::from_millis(1);
-        let idle = Passwords::start_with(0, 1, short).unwrap();
-        assert_eq!(idle.hash(password("x")), Err(PasswordsError::Busy));
-        // The first one still has the only place: the second would wait for an hour.
-        let full = Passwords {
+        let idle = PasswordHasher::start_with(0, 1, short).unwrap();
+        assert_eq!(idle.hash(password("x")), Err(HashingError::Busy));
+        // The first job still has the only place in the queue.
+        let full = PasswordHasher {
             queue: Mutex::new(lock(&idle.queue).take()),
             workers: Threads::default(),
-            patience: Duration::from_secs(3600),
+            max_wait: Duration::from_secs(3600),
         };
-        assert_eq!(full.hash(password("x")), Err(PasswordsError::Busy));
+        assert_eq!(full.hash(password("x")), Err(HashingError::Busy));
         full.stop();
         let stopped = full.verify(password("x"), None);
-        assert_eq!(stopped, Err(PasswordsError::Stopped));
+        assert_eq!(stopped, Err(HashingError::Stopped));
     }
 
     #[test]
-    fn a_storm_is_worked_off_or_refused() {
-        let passwords = Passwords::start_with(2, 4, PATIENCE).unwrap();
+    fn many_log_ins_at_once_are_checked_or_refused() {
+        let passwords = PasswordHasher::start_with(2, 4, MAX_WAIT).unwrap();
         let answers: Vec<_> = std::thread::scope(|scope| {
             let storm = || scope.spawn(|| passwords.verify(password("x"), None));
             let threads: Vec<_> = (0..40).map(|_| storm()).collect();
             threads.into_iter().map(|it| it.join().unwrap()).collect()
         });
         assert!(answers.contains(&Ok(false)));
-        let known = [Ok(false), Err(PasswordsError::Busy)];
+        let known = [Ok(false), Err(HashingError::Busy)];
         assert!(answers.iter().all(|answer| known.contains(answer)));
     }
 }

@@ -1,24 +1,25 @@
-//! The text of an Argon2id hash, as `argon2`'s reference writes it:
-//! `$argon2id$v=19$m=KIB,t=PASSES,p=LANES$SALT$OUTPUT` with both in base64 without padding (RFC 4648, section 4).
+//! The text form of an Argon2id hash, as the reference implementation writes it:
+//! `$argon2id$v=19$m=KIB,t=PASSES,p=LANES$SALT$OUTPUT`. Salt and output are base64 without padding
+//! (RFC 4648, section 4).
 
 use argon2::Params;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-/// The largest costs that are worked off: what a hash asks for must not stop a tracker.
+/// The maximum costs of a hash that is read. A hash with higher costs could block the tracker.
 const MAX_KIB: u32 = 256 << 10;
 const MAX_PASSES: u32 = 16;
 const MAX_LANES: u32 = 16;
 
-/// A hash, its costs and its salt.
+/// A hash with its costs and its salt.
 #[derive(Clone)]
-pub(super) struct Parts {
+pub(super) struct PhcHash {
     pub(super) params: Params,
     pub(super) salt: Vec<u8>,
     pub(super) output: Vec<u8>,
 }
 
-impl Parts {
+impl PhcHash {
     pub(super) fn to_text(&self) -> String {
         let params = &self.params;
         format!(
@@ -31,7 +32,7 @@ impl Parts {
         )
     }
 
-    /// None if it is no such text or costs too much.
+    /// Reads a hash. Returns `None` if the text is malformed or the costs are too high.
     pub(super) fn from_text(text: &str) -> Option<Self> {
         let mut fields = text.strip_prefix("$argon2id$v=19$")?.split('$');
         let mut costs = fields.next()?.split(',');
@@ -59,7 +60,7 @@ fn encode(bytes: &[u8]) -> String {
     STANDARD_NO_PAD.encode(bytes)
 }
 
-/// None unless `encode` gives the text again.
+/// Accepts only text that `encode` produces.
 fn decode(text: &str) -> Option<Vec<u8>> {
     STANDARD_NO_PAD.decode(text).ok()
 }
@@ -87,9 +88,9 @@ mod tests {
     }
 
     #[test]
-    fn only_affordable_hashes_are_read() {
+    fn hashes_with_excessive_costs_are_refused() {
         let text = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
-        let parts = Parts::from_text(text).unwrap();
+        let parts = PhcHash::from_text(text).unwrap();
         assert_eq!(
             (parts.params.m_cost(), parts.salt.as_slice()),
             (65_536, b"somesalt".as_slice())
@@ -112,7 +113,7 @@ mod tests {
             format!("{text}$"),
             format!("{text}="),
         ] {
-            assert!(Parts::from_text(&bad).is_none(), "{bad}");
+            assert!(PhcHash::from_text(&bad).is_none(), "{bad}");
         }
     }
 }

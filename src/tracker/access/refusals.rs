@@ -1,6 +1,6 @@
-//! Refusals as they are sent: each with its kind and one line that says what to do.
+//! Refusals as they are sent: a kind, and one line that says what to do.
 
-use super::passwords::PasswordsError;
+use super::passwords::HashingError;
 use crate::tracker::registry::Refusal;
 use crate::tracker::replication::{Serving, WriteError as ReplicaError};
 use crate::tracker::store::WriteError;
@@ -15,16 +15,16 @@ pub(super) fn refused(kind: ErrorKind, message: impl Display) -> Refused {
     }
 }
 
-/// A rule's refusal as it is sent.
-pub(super) fn told(refusal: Refusal) -> Refused {
+/// The refusal of a rule as it is sent.
+pub(super) fn from_refusal(refusal: Refusal) -> Refused {
     let kind = ErrorKind::parse(refusal.kind()).unwrap_or(ErrorKind::BadRequest);
     refused(kind, refusal)
 }
 
-/// Why nothing was written, as it is sent: what the disk says is for the operator's log.
-pub(super) fn unwritten(error: WriteError) -> Refused {
+/// A failed write as it is sent. Errors of the disk are only in the operator's log.
+pub(super) fn from_write_error(error: WriteError) -> Refused {
     match error {
-        WriteError::Replica(ReplicaError::Refused(refusal)) => told(refusal),
+        WriteError::Replica(ReplicaError::Refused(refusal)) => from_refusal(refusal),
         WriteError::Replica(error @ ReplicaError::NotServing(Serving::Waiting)) => {
             refused(ErrorKind::Starting, error)
         }
@@ -34,8 +34,8 @@ pub(super) fn unwritten(error: WriteError) -> Refused {
         WriteError::Replica(error) => refused(ErrorKind::BadRequest, error),
         WriteError::NotSaved => refused(
             ErrorKind::NotSaved,
-            "the tracker cannot write its database; tell its operator (its log says why), and look whether the change \
-             is there once it runs again",
+            "the tracker cannot write its database; tell its operator, and when the tracker runs \
+             again, check whether the change was made",
         ),
     }
 }
@@ -43,11 +43,11 @@ pub(super) fn unwritten(error: WriteError) -> Refused {
 pub(super) fn no_randomness() -> Refused {
     refused(
         ErrorKind::Busy,
-        "the tracker's system gives no random numbers; try again",
+        "the tracker's system has no random numbers; try again",
     )
 }
 
-pub(super) fn overloaded(error: PasswordsError) -> Refused {
+pub(super) fn from_hashing_error(error: HashingError) -> Refused {
     log::warn!("a password was not checked: {error}");
     refused(ErrorKind::Busy, error)
 }

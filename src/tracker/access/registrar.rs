@@ -1,19 +1,20 @@
-//! Who may have what: answers requests about accounts and groups.
+//! Answers requests about accounts and groups.
 //!
-//! In scope: which request needs which session, passwords, tokens, the log of what was changed by whom. The rules
-//! themselves are the registry's. Out of scope: lines and frames, what is looked at only (`lists`, `catalogue`), and how a
-//! refusal is told (`refusals`).
+//! In scope: which requests need a login, passwords, tokens, and the log of all changes. Out of
+//! scope: the rules (`registry`), connections and frames (`control_connection`), lists (`lists`),
+//! shares (`shares`), and the texts of refusals (`refusals`).
 
 use super::lists;
-use super::views::{self, PAGE, shown};
+use super::views::{self, PAGE_LENGTH, log_name};
 use super::{
-    Asker, Changes, Done, GroupShares, IdempotencyKey, InviteCode, LIFETIME, Logins, Operator,
-    Registration, Session, Terms, no_randomness, refused, told, unwritten,
+    AccessSettings, CompletedRequest, GroupShares, IdempotencyKey, IdempotentWrites, InviteCode,
+    Login, Logins, OperatorAccess, Registration, RequestContext, TOKEN_LIFETIME, from_refusal,
+    from_write_error, no_randomness, refused,
 };
 use crate::certificate::{Authority, GroupAuthority};
 use crate::system::since_1970;
 use crate::tracker::registry::{
-    Cursor, GroupKey, Leaving, NewAccount, NewGroup, Refusal, Registry,
+    Cursor, GroupKey, IfLastMember, NewAccount, NewGroup, Refusal, Registry,
 };
 use crate::tracker::store::{RegistryStore, Written};
 use crate::wire::access::{Answer, Ask, ErrorKind, Place, Refused, Reply, Request, Token};
@@ -29,71 +30,71 @@ use std::sync::Arc;
 pub(in crate::tracker) struct Registrar {
     store: Arc<RegistryStore>,
     logins: Arc<Logins>,
-    changes: Changes,
+    writes: IdempotentWrites,
     shares: GroupShares,
     registration: Registration,
 }
 
 impl Registrar {
-    /// For the cluster of that authority, over that registry.
+    /// Starts answering for the cluster of this authority.
     ///
     /// # Errors
-    /// When the system gives no threads for hashing.
+    /// The system cannot start the threads for hashing.
     pub(in crate::tracker) fn start(
         store: Arc<RegistryStore>,
         cluster: &Authority,
-        terms: Terms,
+        settings: AccessSettings,
     ) -> io::Result<Self> {
-        let Terms {
+        let AccessSettings {
             registration,
-            interval,
-            certificate,
-        } = terms;
+            announce_interval,
+            certificate_lifetime,
+        } = settings;
         Ok(Self {
             logins: Arc::new(Logins::start(Arc::clone(&store), cluster)?),
-            changes: Changes::new(Arc::clone(&store)),
-            shares: GroupShares::new(Arc::clone(&store), interval, certificate),
+            writes: IdempotentWrites::new(Arc::clone(&store)),
+            shares: GroupShares::new(Arc::clone(&store), announce_interval, certificate_lifetime),
             registration,
             store,
         })
     }
 
-    /// What the tracker's operator works with.
-    pub(in crate::tracker) fn operator(&self) -> Operator {
-        Operator {
+    /// The access of the tracker's operator.
+    pub(in crate::tracker) fn operator(&self) -> OperatorAccess {
+        OperatorAccess {
             store: Arc::clone(&self.store),
             logins: Arc::clone(&self.logins),
             registration: self.registration,
         }
     }
 
-    /// Drops peers of groups' swarms that have been silent for too long.
+    /// Drops peers from the swarms of groups if they have been silent for too long.
     pub(in crate::tracker) fn expire(&self) {
         self.shares.expire();
     }
 
-    /// Ends the threads that hash; log-ins are refused from then on.
+    /// Ends the threads for hashing. Log-ins are refused afterwards.
     pub(in crate::tracker) fn stop(&self) {
         self.logins.stop();
     }
 
-    /// Answers one request that came from that address.
+    /// Answers one request. `from` is the address of the peer.
     pub(super) fn answer(&self, request: Request, from: IpAddr) -> Reply {
         let Request { id, token, ask } = request;
         let kind = ask.kind();
         let (mut renewed, mut only_here) = (None, false);
-        let lasts = !matches!(ask, Ask::Announce(_) | Ask::Cluster);
+        let must_be_durable = !matches!(ask, Ask::Announce(_) | Ask::Cluster);
         let mut result = self.dispatch(token, ask, from).map(|done| {
             (renewed, only_here) = (done.renewed, done.written == Written::OnlyHere);
             done.answer
         });
-        // Nobody is told what a crash could undo, in a refusal neither.
-        let serves = !matches!(&result, Err(refused) if refused.kind.is_unserved());
-        if lasts
-            && serves
+        // A reply, even a refusal, must not show anything that a crash could undo.
+        let is_serving = !matches!(&result, Err(refused) if refused.kind.is_unserved());
+        if must_be_durable
+            && is_serving
             && let Err(error) = self.store.settle()
         {
-            result = Err(unwritten(error));
+            result = Err(from_write_error(error));
         }
         if let Err(refused) = &result {
             log::info!("refused {from}: {kind}: {}", refused.kind.as_str());
@@ -106,11 +107,16 @@ impl Registrar {
         }
     }
 
-    fn dispatch(&self, token: Option<Token>, ask: Ask, from: IpAddr) -> Result<Done, Refused> {
+    fn dispatch(
+        &self,
+        token: Option<Token>,
+        ask: Ask,
+        from: IpAddr,
+    ) -> Result<CompletedRequest, Refused> {
         if ask == Ask::Cluster {
             return Ok(Answer::Cluster(views::cluster(&self.store.status())).into());
         }
-        self.store.serving().map_err(unwritten)?;
+        self.store.serving().map_err(from_write_error)?;
         Ok(match ask {
             Ask::CreateUser {
                 write,
@@ -120,192 +126,193 @@ impl Registrar {
             } => {
                 let key = IdempotencyKey::of_name(&user, write);
                 let before = self
-                    .changes
-                    .before(&key, || format!("user {user} was made from {from}"))?;
+                    .writes
+                    .find_previous(&key, || format!("user {user} is created from {from}"))?;
                 let written = match before {
                     Some(written) => written,
                     None => self.create_user(&key, user, &password, invite.as_ref(), from)?,
                 };
-                Done {
+                CompletedRequest {
                     written,
-                    ..Done::from(Answer::Done)
+                    ..CompletedRequest::from(Answer::Done)
                 }
             }
-            Ask::Login { user, password } => self.logins.login(&user, &password, from)?.into(),
-            ask => self.dispatch_member(token, ask, from)?,
+            Ask::Login { user, password } => self.logins.log_in(&user, &password, from)?.into(),
+            ask => self.dispatch_with_login(token, ask, from)?,
         })
     }
 
-    fn dispatch_member(
+    fn dispatch_with_login(
         &self,
         token: Option<Token>,
         ask: Ask,
         from: IpAddr,
-    ) -> Result<Done, Refused> {
+    ) -> Result<CompletedRequest, Refused> {
         let token = token.ok_or_else(|| {
             refused(
                 ErrorKind::NotLoggedIn,
-                "you are not logged in; login USER does that",
+                "you are not logged in; use login USER",
             )
         })?;
         let now = since_1970();
-        let session = self.logins.open(&token);
-        let session = session.map_err(|error| refused(ErrorKind::SessionEnded, error))?;
-        // Before the session is looked at: the write may have ended it.
-        if let Some(done) = self.done_before(&session, &ask, from)? {
+        let login = self.logins.read_token(&token);
+        let login = login.map_err(|error| refused(ErrorKind::SessionEnded, error))?;
+        // Before the login is checked: the write may have ended the login.
+        if let Some(done) = self.answer_if_done(&login, &ask, from)? {
             return Ok(done);
         }
-        self.logins.check(&session)?;
-        let asker = Asker::new(&session, &token, from);
-        let ends_session = matches!(ask, Ask::Logout { .. } | Ask::ChangePassword { .. });
-        let answer = self.answer_member(&asker, ask)?;
-        let renewed = (!ends_session && session.is_due(now))
-            .then(|| self.logins.sign(&session.renewed(now)))
+        self.logins.check_login(&login)?;
+        let context = RequestContext::new(&login, &token, from);
+        let ends_login = matches!(ask, Ask::Logout { .. } | Ask::ChangePassword { .. });
+        let answer = self.answer_with_login(&context, ask)?;
+        let renewed = (!ends_login && login.is_renewal_due(now))
+            .then(|| self.logins.sign(&login.renewed(now)))
             .transpose()?;
-        Ok(Done {
+        Ok(CompletedRequest {
             renewed,
             answer,
-            written: asker.written(),
+            written: context.written(),
         })
     }
 
-    /// Whether that is the token of a session that holds.
-    pub(super) fn holds(&self, token: Option<&Token>) -> bool {
-        let session = token.and_then(|token| self.logins.open(token).ok());
-        session.is_some_and(|session| self.logins.check(&session).is_ok())
+    /// Whether the token is valid and its login has not ended.
+    pub(super) fn is_logged_in(&self, token: Option<&Token>) -> bool {
+        let login = token.and_then(|token| self.logins.read_token(token).ok());
+        login.is_some_and(|login| self.logins.check_login(&login).is_ok())
     }
 
-    fn answer_member(&self, asker: &Asker<'_>, ask: Ask) -> Result<Answer, Refused> {
+    fn answer_with_login(&self, context: &RequestContext<'_>, ask: Ask) -> Result<Answer, Refused> {
         match ask.write() {
             Some(write) => {
-                let key = IdempotencyKey::of_account(asker.session.account, write);
-                self.answer_write(asker, &key, ask)
+                let key = IdempotencyKey::of_account(context.login.account, write);
+                self.answer_write(context, &key, ask)
             }
-            None => self.answer_read(asker, ask),
+            None => self.answer_read(context, ask),
         }
     }
 
     fn answer_write(
         &self,
-        asker: &Asker<'_>,
+        context: &RequestContext<'_>,
         key: &IdempotencyKey,
         ask: Ask,
     ) -> Result<Answer, Refused> {
-        let account = asker.session.account;
-        let changes = &self.changes;
+        let account = context.login.account;
+        let writes = &self.writes;
         match ask {
             Ask::Logout { .. } => {
-                let session = asker.session.session;
-                changes.change(asker, key, "logs out", |registry, now| {
-                    registry.log_out(account, session, now + LIFETIME, now)
+                let login = context.login.id;
+                writes.write(context, key, "logs out", |registry, now| {
+                    registry.log_out(account, login, now + TOKEN_LIFETIME, now)
                 })
             }
-            Ask::ChangePassword { old, new, .. } => {
-                self.logins.change_password(changes, asker, key, &old, &new)
-            }
-            Ask::CreateGroup { group, .. } => self.create_group(asker, key, group),
+            Ask::ChangePassword { old, new, .. } => self
+                .logins
+                .change_password(writes, context, key, &old, &new),
+            Ask::CreateGroup { group, .. } => self.create_group(context, key, group),
             Ask::JoinGroup { group, .. } => {
                 let what = format!("asks to join {group}");
-                changes.change(asker, key, &what, |registry, now| {
-                    let id = key.request(registry.group_id(&group)?);
+                writes.write(context, key, &what, |registry, now| {
+                    let id = key.membership_request(registry.group_id(&group)?);
                     registry.request_membership(account, &group, id, now)
                 })
             }
             Ask::LeaveGroup { group, end, .. } => {
-                let leaving = match end {
-                    true => Leaving::EndGroup,
-                    false => Leaving::KeepGroup,
+                let if_last_member = match end {
+                    true => IfLastMember::EndGroup,
+                    false => IfLastMember::Refuse,
                 };
                 let what = format!("leaves {group}");
-                changes.change(asker, key, &what, |registry, now| {
-                    registry.leave(account, &group, leaving, now)
+                writes.write(context, key, &what, |registry, now| {
+                    registry.leave(account, &group, if_last_member, now)
                 })
             }
             Ask::AcceptRequest { group, user, .. } => {
                 let what = format!("accepts {user} into {group}");
-                changes.change(asker, key, &what, |registry, now| {
+                writes.write(context, key, &what, |registry, now| {
                     registry.accept(account, &group, &user, now)
                 })
             }
             Ask::RejectRequest { group, user, .. } => {
                 let what = format!("rejects {user} for {group}");
-                changes.change(asker, key, &what, |registry, now| {
+                writes.write(context, key, &what, |registry, now| {
                     registry.reject(account, &group, &user, now)
                 })
             }
             Ask::RemoveMember { group, user, .. } => {
                 let what = format!("removes {user} from {group}");
-                changes.change(asker, key, &what, |registry, now| {
+                writes.write(context, key, &what, |registry, now| {
                     registry.remove_member(account, &group, &user, now)
                 })
             }
-            Ask::Publish { group, part, .. } => self.shares.publish(asker, key, &group, &part),
+            Ask::Publish { group, part, .. } => self.shares.publish(context, key, &group, &part),
             Ask::Withdraw { group, name, .. } => {
                 let what = format!("takes {} off {group}", name.as_str());
-                changes.change(asker, key, &what, |registry, now| {
+                writes.write(context, key, &what, |registry, now| {
                     registry.withdraw(account, &group, name.as_str(), now)
                 })
             }
-            _ => Err(asked_without_a_session()),
+            _ => Err(token_not_allowed()),
         }
     }
 
-    fn answer_read(&self, asker: &Asker<'_>, ask: Ask) -> Result<Answer, Refused> {
-        let (store, account) = (&self.store, asker.session.account);
+    fn answer_read(&self, context: &RequestContext<'_>, ask: Ask) -> Result<Answer, Refused> {
+        let (store, account) = (&self.store, context.login.account);
         match ask {
             Ask::ListGroups { after } => lists::list(store, after, views::group, |it, after| {
-                Ok(it.groups(Some(account), after, PAGE))
+                Ok(it.groups(Some(account), after, PAGE_LENGTH))
             })
             .map(Answer::Groups),
             Ask::ListMembers { group, after } => {
-                let look = |it: &Registry, after: Option<&Cursor>| {
-                    it.members(account, &group, after, PAGE)
+                let query = |it: &Registry, after: Option<&Cursor>| {
+                    it.members(account, &group, after, PAGE_LENGTH)
                 };
-                lists::list(store, after, views::member, look).map(Answer::Members)
+                lists::list(store, after, views::member, query).map(Answer::Members)
             }
             Ask::ListRequests { group, after } => {
-                let look = |it: &Registry, after: Option<&Cursor>| {
-                    it.requests(account, &group, after, PAGE)
+                let query = |it: &Registry, after: Option<&Cursor>| {
+                    it.requests(account, &group, after, PAGE_LENGTH)
                 };
-                lists::list(store, after, views::request, look).map(Answer::Requests)
+                lists::list(store, after, views::request, query).map(Answer::Requests)
             }
-            Ask::Certify { group, request } => self.shares.certify(asker, &group, &request),
+            Ask::Certify { group, request } => self.shares.certify(context, &group, &request),
             Ask::ListFiles { group, after } => self.shares.list_files(account, &group, after),
             Ask::Metainfo {
                 group,
                 name,
                 offset,
             } => self.shares.metainfo(account, &group, &name, offset),
-            Ask::Announce(announce) => self.shares.announce(asker, &announce),
+            Ask::Announce(announce) => self.shares.announce(context, &announce),
             Ask::News { seen, after } => lists::news(store, account, &seen, after),
-            _ => Err(asked_without_a_session()),
+            _ => Err(token_not_allowed()),
         }
     }
 
     fn create_group(
         &self,
-        asker: &Asker<'_>,
+        context: &RequestContext<'_>,
         key: &IdempotencyKey,
         name: GroupName,
     ) -> Result<Answer, Refused> {
         let what = format!("makes group {name}");
         let id = key.group(name.as_str().as_bytes());
-        // Its id, not its name: whoever calls a member sees what its authority is called.
-        let unmade = |error: &dyn Display| {
-            log::error!("no key for group {name}: {error}");
+        // Members show the certificate of the authority to every caller. So it contains the group's
+        // id, not its name.
+        let no_key = |error: &dyn Display| {
+            log::error!("cannot make a key for group {name}: {error}");
             no_randomness()
         };
         let authority =
-            GroupAuthority::generate(&id.to_string()).map_err(|error| unmade(&error))?;
-        let secret = GroupKey::new(authority.to_pem()).map_err(|error| unmade(&error))?;
+            GroupAuthority::generate(&id.to_string()).map_err(|error| no_key(&error))?;
+        let secret = GroupKey::new(authority.to_pem()).map_err(|error| no_key(&error))?;
         let new = NewGroup {
             id,
-            membership: key.making(id),
+            membership: key.creator_membership(id),
             name,
             key: secret,
         };
-        let account = asker.session.account;
-        self.changes.change(asker, key, &what, |registry, now| {
+        let account = context.login.account;
+        self.writes.write(context, key, &what, |registry, now| {
             registry.create_group(account, new, now)
         })
     }
@@ -322,77 +329,82 @@ impl Registrar {
             (None, Registration::Closed) => {
                 return Err(refused(
                     ErrorKind::InviteNeeded,
-                    "accounts are made here with an invite code only: ask the tracker's operator for one, then \
+                    "this tracker creates accounts only with an invite code; ask its operator for one, then \
                      create_user USER --invite CODE",
                 ));
             }
             (None, Registration::Open) => None,
             (Some(code), _) => {
                 let code: Option<InviteCode> = code.as_str().parse().ok();
-                Some(code.ok_or_else(|| told(Refusal::UnknownInvite))?)
+                Some(code.ok_or_else(|| from_refusal(Refusal::UnknownInvite))?)
             }
         };
-        // Told before the work of hashing; the write looks again. Without a good code nobody learns who has an account.
+        // Checked before the expensive hashing, and again by the write. Without a valid code,
+        // nobody learns which names are taken.
         let label = Label::from(&name);
         self.store.read(|registry| {
             if let Some(code) = &code {
                 registry
                     .check_invite(&code.hash(), since_1970())
-                    .map_err(told)?;
+                    .map_err(from_refusal)?;
             }
             match registry.account_id(&label) {
-                Ok(_) => Err(told(Refusal::NameTaken(label))),
+                Ok(_) => Err(from_refusal(Refusal::NameTaken(label))),
                 Err(_) => Ok(()),
             }
         })?;
-        let _turn = self.logins.admit(None, from)?;
-        let what = format!("user {name} is made from {from}");
+        let _attempt = self.logins.begin_attempt(None, from)?;
+        let what = format!("user {name} is created from {from}");
         let new = NewAccount {
             id: key.account(),
             name,
             password: self.logins.hash(password)?,
         };
-        self.changes
+        self.writes
             .write_once(key, &what, None, |registry, now| match code {
                 None => registry.create_account(new, now),
-                Some(code) => registry.redeem(code.hash(), new, now),
+                Some(code) => registry.redeem_invite(code.hash(), new, now),
             })
     }
 
-    /// The answer to a write that the holder of a session asks for again.
-    pub(super) fn done_before(
+    /// The answer to a repeated command, if its write was already made.
+    pub(super) fn answer_if_done(
         &self,
-        session: &Session,
+        login: &Login,
         ask: &Ask,
         from: IpAddr,
-    ) -> Result<Option<Done>, Refused> {
+    ) -> Result<Option<CompletedRequest>, Refused> {
         let Some(write) = ask.write() else {
             return Ok(None);
         };
-        let key = IdempotencyKey::of_account(session.account, write);
+        let key = IdempotencyKey::of_account(login.account, write);
         let what = || {
             format!(
                 "{} of {} at {from}",
                 ask.kind(),
-                shown(&self.store, session.account)
+                log_name(&self.store, login.account)
             )
         };
-        let Some(written) = self.changes.before(&key, what)? else {
+        let Some(written) = self.writes.find_previous(&key, what)? else {
             return Ok(None);
         };
         let answer = match ask {
             Ask::ChangePassword { new, .. } => {
-                self.logins.password_changed(session.account, new, from)?
+                self.logins
+                    .log_in_after_password_change(login.account, new, from)?
             }
             _ => Answer::Done,
         };
-        Ok(Some(Done {
+        Ok(Some(CompletedRequest {
             written,
-            ..Done::from(answer)
+            ..CompletedRequest::from(answer)
         }))
     }
 }
 
-fn asked_without_a_session() -> Refused {
-    refused(ErrorKind::BadRequest, "this is asked without a session")
+fn token_not_allowed() -> Refused {
+    refused(
+        ErrorKind::BadRequest,
+        "this request must be sent without a token",
+    )
 }

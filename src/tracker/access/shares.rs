@@ -1,18 +1,19 @@
-//! What groups share: publishing, the catalogue, certificates of members, and the swarms of groups.
+//! The shares of groups: publishing, the catalogue, the certificates of members, and the swarms.
 //!
-//! In scope: what members are given and nobody else. Out of scope: the rules of the catalogue (`registry`), and links
-//! between members, which never pass here.
+//! In scope: everything that only members of a group receive. Out of scope: the rules of the
+//! catalogue (`registry`), and the links between members, which do not pass through a tracker.
 
 use super::{
-    Asker, Changes, Dictionaries, DictionaryError, IdempotencyKey, PAGE, UploadError, Uploads,
-    name_of, no_randomness, refused, told, views::place,
+    IdempotencyKey, IdempotentWrites, InfoCache, InfoPartError, InfoUploads, PAGE_LENGTH,
+    RequestContext, UploadError, account_label, from_refusal, no_randomness, refused,
+    views::parse_cursor,
 };
 use crate::certificate::{CertificateError, GroupAuthority, GroupCertificate, MemberPublicKey};
 use crate::system::since_1970;
 use crate::torrent::Info;
 use crate::tracker::announcing::Reach;
 use crate::tracker::quotas::Limits;
-use crate::tracker::registry::{Label, NewShare, RowId, SharePlace, ShareView};
+use crate::tracker::registry::{Label, NewShare, RowId, ShareCursor, ShareView};
 use crate::tracker::store::RegistryStore;
 use crate::tracker::swarms::Swarms;
 use crate::wire::access::{
@@ -24,37 +25,36 @@ use crate::wire::{AnnounceRequest, AnnounceResponse, Event};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// For how long after somebody is no member any more others are told to have no link with him, beyond the life of a
-/// certificate: clocks differ.
-const MARGIN: Duration = Duration::from_secs(3600);
+/// Former members are reported to the others until their last certificate has expired, and for this
+/// time longer, because clocks differ.
+const CLOCK_MARGIN: Duration = Duration::from_secs(3600);
 
 /// The shares and swarms of groups.
 #[derive(Debug)]
 pub(super) struct GroupShares {
     store: Arc<RegistryStore>,
-    changes: Changes,
-    uploads: Uploads,
-    dictionaries: Dictionaries,
-    /// The swarms of groups: nobody else's, whatever is announced over HTTP.
+    writes: IdempotentWrites,
+    uploads: InfoUploads,
+    info_cache: InfoCache,
+    /// The swarms of groups, separate from the open swarms that are announced over HTTP and UDP.
     swarms: Swarms,
-    /// How long a certificate of a member holds.
-    certificate: Duration,
+    /// How long the certificate of a member is valid.
+    certificate_lifetime: Duration,
     epoch: Instant,
 }
 
 impl GroupShares {
-    /// `interval` is how often peers announce, `certificate` how long a member's certificate holds.
     pub(super) fn new(
         store: Arc<RegistryStore>,
-        interval: Duration,
-        certificate: Duration,
+        announce_interval: Duration,
+        certificate_lifetime: Duration,
     ) -> Self {
         Self {
-            changes: Changes::new(Arc::clone(&store)),
-            uploads: Uploads::default(),
-            dictionaries: Dictionaries::default(),
-            swarms: Swarms::new(interval, Limits::of_groups()),
-            certificate,
+            writes: IdempotentWrites::new(Arc::clone(&store)),
+            uploads: InfoUploads::default(),
+            info_cache: InfoCache::default(),
+            swarms: Swarms::new(announce_interval, Limits::for_groups()),
+            certificate_lifetime,
             epoch: Instant::now(),
             store,
         }
@@ -62,22 +62,22 @@ impl GroupShares {
 
     pub(super) fn certify(
         &self,
-        asker: &Asker<'_>,
+        context: &RequestContext<'_>,
         group: &Label,
         request: &KeyRequest,
     ) -> Result<Answer, Refused> {
-        let account = asker.session.account;
+        let account = context.login.account;
         let authority = self.authority(account, group)?;
-        let user = name_of(&self.store, account)?.to_string();
-        // Bound to the session, so that nobody can pass it off as his own.
-        let key = MemberPublicKey::from_request(&request.0, asker.token.as_bytes());
+        let user = account_label(&self.store, account)?.to_string();
+        // The proof is bound to the token, so that no other user can pass it off as their own.
+        let key = MemberPublicKey::from_request(&request.0, context.token.as_bytes());
         let key = key.map_err(|error| refused(ErrorKind::BadRequest, error))?;
         let unusable = |error| no_certificate(&format!("for {user} of {group}"), &error);
         let leaf = authority
-            .issue(&user, &key, since_1970(), self.certificate)
+            .issue(&user, &key, since_1970(), self.certificate_lifetime)
             .map_err(unusable)?;
         let certificate = authority.certificate().map_err(unusable)?;
-        log::info!("{user} at {} gets a certificate of {group}", asker.from);
+        log::info!("{user} at {} gets a certificate of {group}", context.from);
         Ok(Answer::Certificate {
             leaf,
             authority: certificate.to_pem().into_bytes(),
@@ -86,13 +86,13 @@ impl GroupShares {
 
     pub(super) fn publish(
         &self,
-        asker: &Asker<'_>,
+        context: &RequestContext<'_>,
         key: &IdempotencyKey,
         group: &Label,
         part: &InfoPart,
     ) -> Result<Answer, Refused> {
-        let account = asker.session.account;
-        // Nobody else shall make the tracker keep anything.
+        let account = context.login.account;
+        // Only members may make the tracker store anything.
         let authority = self.authority(account, group)?;
         let now = self.epoch.elapsed();
         let added = self.uploads.add(account, group, part, now);
@@ -106,21 +106,27 @@ impl GroupShares {
         let Some(raw) = whole else {
             return Ok(Answer::Done);
         };
-        let bad = |what: &str| {
+        let unshareable = |what: &str| {
             let message = format!("this cannot be shared with {group}: {what}");
             refused(ErrorKind::BadRequest, message)
         };
-        let info = Info::parse(&raw).map_err(|error| bad(&error.to_string()))?;
-        let named = info.ssl_cert();
-        let named = named.and_then(|pem| GroupCertificate::from_pem(pem.as_bytes()).ok());
-        let ours = authority.certificate();
-        let ours = ours.map_err(|error| no_certificate(&format!("of {group} itself"), &error))?;
-        if !info.private() || named.map(|named| named.fingerprint()) != Some(ours.fingerprint()) {
-            return Err(bad("it is not made for this group's members alone"));
+        let info = Info::parse(&raw).map_err(|error| unshareable(&error.to_string()))?;
+        let info_certificate = info.ssl_cert();
+        let info_certificate =
+            info_certificate.and_then(|pem| GroupCertificate::from_pem(pem.as_bytes()).ok());
+        let group_certificate = authority.certificate();
+        let group_certificate = group_certificate
+            .map_err(|error| no_certificate(&format!("of {group} itself"), &error))?;
+        if !info.private()
+            || info_certificate.map(|it| it.fingerprint()) != Some(group_certificate.fingerprint())
+        {
+            return Err(unshareable(
+                "it is not private, or it was made for another group",
+            ));
         }
         let what = format!("shares {} with {group}", info.name());
-        self.changes
-            .change_with(asker, key, &what, Some(&info), |registry, now| {
+        self.writes
+            .write_with_info(context, key, &what, Some(&info), |registry, now| {
                 let info_hash = info.info_hash();
                 let new = NewShare {
                     id: key.share(registry.group_id(group)?, &info_hash.0),
@@ -138,11 +144,11 @@ impl GroupShares {
         group: &Label,
         after: Option<Place>,
     ) -> Result<Answer, Refused> {
-        let after: Option<SharePlace> = place(after)?;
+        let after: Option<ShareCursor> = parse_cursor(after)?;
         let listed = self
             .store
-            .read(|registry| registry.shares(account, group, after.as_ref(), PAGE));
-        let (shares, next) = listed.map_err(told)?;
+            .read(|registry| registry.shares(account, group, after.as_ref(), PAGE_LENGTH));
+        let (shares, next) = listed.map_err(from_refusal)?;
         let entries = shares.into_iter().filter_map(|share| self.file(share));
         Ok(Answer::Files(Page {
             entries: entries.collect(),
@@ -172,41 +178,41 @@ impl GroupShares {
     ) -> Result<Answer, Refused> {
         let info_hash = self.store.read(|registry| {
             let share = registry.share(account, group, name.as_str());
-            share.map(|share| share.info_hash).map_err(told)
+            share.map(|share| share.info_hash).map_err(from_refusal)
         })?;
-        let missing = |what: &dyn std::fmt::Display| {
+        let unreadable = |what: &dyn std::fmt::Display| {
             log::error!("the info dictionary {info_hash} of {group} cannot be read: {what}");
             refused(
                 ErrorKind::NotSaved,
-                "the tracker cannot read what it keeps of this share; tell its operator",
+                "the tracker cannot read its data of this share; tell its operator",
             )
         };
         let read = || self.store.info(info_hash);
-        match self.dictionaries.part(info_hash, offset, read) {
+        match self.info_cache.part(info_hash, offset, read) {
             Ok(part) => Ok(Answer::Metainfo(part)),
-            Err(DictionaryError::Part(error)) => Err(refused(ErrorKind::BadRequest, error)),
-            Err(error) => Err(missing(&error)),
+            Err(InfoPartError::Part(error)) => Err(refused(ErrorKind::BadRequest, error)),
+            Err(error) => Err(unreadable(&error)),
         }
     }
 
-    /// Takes what may be taken; each announce gets its own answer.
+    /// Answers each announce of the request separately: some may be refused.
     pub(super) fn announce(
         &self,
-        asker: &Asker<'_>,
+        context: &RequestContext<'_>,
         announces: &Announces,
     ) -> Result<Answer, Refused> {
         let (mut group, mut interval) = (None, 0);
         let swarms = announces.swarms().iter().map(|announce| {
-            let (of, answered) = self.announce_one(asker, announces, announce, group)?;
-            group = Some(of);
-            interval = u32::try_from(answered.interval.as_secs()).unwrap_or(u32::MAX);
-            Ok(answered.peers.iter().map(|peer| peer.address).collect())
+            let (share_group, response) = self.announce_one(context, announces, announce, group)?;
+            group = Some(share_group);
+            interval = u32::try_from(response.interval.as_secs()).unwrap_or(u32::MAX);
+            Ok(response.peers.iter().map(|peer| peer.address).collect())
         });
         let swarms = swarms.collect();
-        let gone = since_1970().saturating_sub(self.certificate + MARGIN);
+        let left_since = since_1970().saturating_sub(self.certificate_lifetime + CLOCK_MARGIN);
         let barred = group.map_or_else(Vec::new, |group| {
             self.store
-                .read(|registry| registry.gone_since(group, gone, MAX_PAGE))
+                .read(|registry| registry.former_members_since(group, left_since, MAX_PAGE))
         });
         Ok(Answer::Peers(Peers {
             swarms,
@@ -215,28 +221,29 @@ impl GroupShares {
         }))
     }
 
-    /// Takes one announce to a swarm of that group, or of any if none is named; gives the group it is of.
+    /// Answers one announce. If `group` is given, the share must be of that group. Returns the
+    /// group of the share.
     fn announce_one(
         &self,
-        asker: &Asker<'_>,
+        context: &RequestContext<'_>,
         announces: &Announces,
         announce: &Announce,
         group: Option<RowId>,
     ) -> Result<(RowId, AnnounceResponse), Refused> {
-        let account = asker.session.account;
-        let of = self
+        let account = context.login.account;
+        let share_group = self
             .store
-            .read(|registry| registry.may_enter(account, announce.info_hash));
-        let of = of.ok_or_else(|| {
+            .read(|registry| registry.group_for_swarm(account, announce.info_hash));
+        let share_group = share_group.ok_or_else(|| {
             refused(
                 ErrorKind::NotInCatalogue,
                 "no group of yours has this share any more",
             )
         })?;
-        if group.is_some_and(|group| group != of) {
+        if group.is_some_and(|group| group != share_group) {
             return Err(refused(
                 ErrorKind::BadRequest,
-                "one request announces shares of one group",
+                "one request can announce shares of one group only",
             ));
         }
         let request = AnnounceRequest {
@@ -258,38 +265,40 @@ impl GroupShares {
             pieceful: true,
         };
         let now = self.epoch.elapsed();
-        let answered = self.swarms.announce(now, &request, asker.from, Reach::Both);
-        let answered = answered.map_err(|refusal| refused(ErrorKind::Busy, refusal))?;
-        Ok((of, answered))
+        let response = self
+            .swarms
+            .announce(now, &request, context.from, Reach::Both);
+        let response = response.map_err(|refusal| refused(ErrorKind::Busy, refusal))?;
+        Ok((share_group, response))
     }
 
-    /// Drops peers of groups' swarms that have been silent for too long.
+    /// Drops peers from the swarms of groups if they have been silent for too long.
     pub(super) fn expire(&self) {
         let dropped = self.swarms.expire(self.epoch.elapsed());
         if dropped > 0 {
-            log::info!("{dropped} silent peers of groups dropped");
+            log::info!("dropped {dropped} silent peers of groups");
         }
     }
 
     fn authority(&self, account: RowId, group: &Label) -> Result<GroupAuthority, Refused> {
         let key = self.store.read(|registry| {
             let key = registry.group_key(account, group);
-            key.cloned().map_err(told)
+            key.cloned().map_err(from_refusal)
         })?;
         GroupAuthority::from_pem(key.expose().as_bytes())
             .map_err(|error| no_certificate(&format!("of {group} itself"), &error))
     }
 }
 
-/// Why there is no certificate. Only where the system has no random numbers is it of use to try again soon; that the group's
-/// key cannot be read says nothing about the asker's place in the group.
+/// The refusal of a certificate. A retry helps only if the system had no random numbers. If the key
+/// of the group cannot be used, the refusal must not look like a missing membership.
 fn no_certificate(whose: &str, error: &CertificateError) -> Refused {
-    log::error!("no certificate {whose}: {error}");
+    log::error!("cannot issue a certificate {whose}: {error}");
     match error {
         CertificateError::NoRandomness => no_randomness(),
         _ => refused(
             ErrorKind::NotSaved,
-            "the tracker cannot use what it keeps of this group's key; tell its operator",
+            "the tracker cannot use its key of this group; tell its operator",
         ),
     }
 }
@@ -299,7 +308,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_lack_of_randomness_passes_by_itself() {
+    fn only_missing_randomness_is_worth_a_retry() {
         for (error, kind) in [
             (CertificateError::NoRandomness, ErrorKind::Busy),
             (CertificateError::NotPem, ErrorKind::NotSaved),

@@ -1,73 +1,75 @@
-//! Session tokens: who logged in, until when, signed so that every tracker of the cluster takes them and nobody else
-//! makes them.
+//! Login tokens. They are signed, so that every tracker of the cluster accepts them and nobody else
+//! can make them.
 //!
-//! A token is 1 byte of format, the account, the session, the credential it was made under (wall time, counter, origin),
-//! the times it was issued and ends, and 32 bytes of HMAC-SHA256 (RFC 2104) over all of these; numbers are big-endian,
-//! times in milliseconds since 1970. Whether the session was ended before its time is the registry's to know.
+//! A token consists of 1 byte of format, the account, the login, the credential (wall time,
+//! counter, origin), the times of issue and expiry, and 32 bytes of HMAC-SHA256 (RFC 2104) over all
+//! of these. Numbers are big-endian. Times are in milliseconds since 1970. A token does not show
+//! whether its login was ended early: the registry knows that.
 
 use crate::certificate::Authority;
 use crate::tracker::registry::{Origin, RowId, Stamp};
 use ring::hmac::{HMAC_SHA256, Key, sign, verify};
 use std::time::Duration;
 
-/// How long a token is good.
-pub(super) const LIFETIME: Duration = Duration::from_secs(12 * 3600);
+/// How long a token is valid.
+pub(super) const TOKEN_LIFETIME: Duration = Duration::from_secs(12 * 3600);
 
+/// The label of the key derivation. All trackers of a cluster must use the same one.
 const LABEL: &str = "pieceful session token v1";
 const FORMAT: u8 = 1;
 const SIGNATURE: usize = 32;
 const LENGTH: usize = 1 + 16 + 16 + 8 + 4 + 16 + 8 + 8 + SIGNATURE;
 
-/// What a token says. Times are since 1970.
+/// The content of a token. Times are since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Session {
-    /// Who logged in.
+pub(super) struct Login {
+    /// The account that is logged in.
     pub(super) account: RowId,
-    /// The session; the same through all renewals.
-    pub(super) session: RowId,
-    /// The account's credential at the log-in.
+    /// The id of the login. Renewals keep it.
+    pub(super) id: RowId,
+    /// The credential of the account at the time of the log-in.
     pub(super) credential: Stamp,
-    /// When this token was made.
+    /// When this token was issued.
     pub(super) issued: Duration,
-    /// From when on it is refused.
+    /// When this token expires.
     pub(super) expires: Duration,
 }
 
 /// Why a token is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TokenError {
-    /// It is not of the length or format of a token.
-    #[error("the session token is malformed: log in anew")]
+    /// The length or the format is wrong.
+    #[error("the login token is malformed; log in again")]
     Malformed,
     /// This cluster did not sign it.
-    #[error("the session token is not of this cluster: log in anew")]
+    #[error("the login token is of another cluster; log in again")]
     Forged,
-    /// Its time is over.
-    #[error("the session has expired: log in anew")]
+    /// It has expired.
+    #[error("the login has expired; log in again")]
     Expired,
 }
 
-impl Session {
-    /// A new session under a random id.
-    pub(super) fn begin(account: RowId, session: RowId, credential: Stamp, now: Duration) -> Self {
+impl Login {
+    /// A new login with a random id.
+    pub(super) fn begin(account: RowId, id: RowId, credential: Stamp, now: Duration) -> Self {
         Self {
             account,
-            session,
+            id,
             credential,
             issued: now,
-            expires: now.saturating_add(LIFETIME),
+            expires: now.saturating_add(TOKEN_LIFETIME),
         }
     }
 
-    /// The same session for another [`LIFETIME`] from now.
+    /// The same login for another [`TOKEN_LIFETIME`].
     #[must_use]
     pub(super) fn renewed(&self, now: Duration) -> Self {
-        Self::begin(self.account, self.session, self.credential, now)
+        Self::begin(self.account, self.id, self.credential, now)
     }
 
-    /// Whether the token should be renewed: a quarter of its life is over.
-    pub(super) fn is_due(&self, now: Duration) -> bool {
-        now >= self.issued.saturating_add(LIFETIME / 4)
+    /// Whether the token should be renewed, because a quarter of its lifetime is over.
+    pub(super) fn is_renewal_due(&self, now: Duration) -> bool {
+        now >= self.issued.saturating_add(TOKEN_LIFETIME / 4)
     }
 }
 
@@ -76,32 +78,32 @@ impl Session {
 pub(super) struct TokenKey(Key);
 
 impl TokenKey {
-    /// The one of a cluster.
+    /// The key of a cluster.
     pub(super) fn of(cluster: &Authority) -> Self {
         Self(Key::new(HMAC_SHA256, &cluster.derive_key(LABEL)))
     }
 
-    /// The token of a session: 109 bytes. Times are cut to milliseconds.
-    pub(super) fn sign(&self, session: &Session) -> Vec<u8> {
+    /// The token of a login: 109 bytes. Times are rounded down to milliseconds.
+    pub(super) fn sign(&self, login: &Login) -> Vec<u8> {
         let mut token = Vec::with_capacity(LENGTH);
         token.push(FORMAT);
-        token.extend(session.account.0);
-        token.extend(session.session.0);
-        token.extend(session.credential.wall().to_be_bytes());
-        token.extend(session.credential.counter().to_be_bytes());
-        token.extend(session.credential.origin().0);
-        token.extend(millis(session.issued).to_be_bytes());
-        token.extend(millis(session.expires).to_be_bytes());
+        token.extend(login.account.0);
+        token.extend(login.id.0);
+        token.extend(login.credential.wall().to_be_bytes());
+        token.extend(login.credential.counter().to_be_bytes());
+        token.extend(login.credential.origin().0);
+        token.extend(millis(login.issued).to_be_bytes());
+        token.extend(millis(login.expires).to_be_bytes());
         let signature = sign(&self.0, &token);
         token.extend(signature.as_ref());
         token
     }
 
-    /// What a token says, if this cluster signed it and `now` is before its end.
+    /// The login in a token, if this cluster signed the token and it has not expired at `now`.
     ///
     /// # Errors
     /// See [`TokenError`].
-    pub(super) fn open(&self, token: &[u8], now: Duration) -> Result<Session, TokenError> {
+    pub(super) fn read(&self, token: &[u8], now: Duration) -> Result<Login, TokenError> {
         if token.len() != LENGTH {
             return Err(TokenError::Malformed);
         }
@@ -109,18 +111,18 @@ impl TokenKey {
             .split_last_chunk::<SIGNATURE>()
             .ok_or(TokenError::Malformed)?;
         verify(&self.0, content, signature).map_err(|_| TokenError::Forged)?;
-        let session = parse(content).ok_or(TokenError::Malformed)?;
-        if now >= session.expires {
+        let login = parse(content).ok_or(TokenError::Malformed)?;
+        if now >= login.expires {
             return Err(TokenError::Expired);
         }
-        Ok(session)
+        Ok(login)
     }
 }
 
-fn parse(content: &[u8]) -> Option<Session> {
+fn parse(content: &[u8]) -> Option<Login> {
     let (format, rest) = content.split_first()?;
     let (account, rest) = rest.split_first_chunk::<16>()?;
-    let (session, rest) = rest.split_first_chunk::<16>()?;
+    let (id, rest) = rest.split_first_chunk::<16>()?;
     let (wall, rest) = rest.split_first_chunk::<8>()?;
     let (counter, rest) = rest.split_first_chunk::<4>()?;
     let (origin, rest) = rest.split_first_chunk::<16>()?;
@@ -128,9 +130,9 @@ fn parse(content: &[u8]) -> Option<Session> {
     let (expires, rest) = rest.split_first_chunk::<8>()?;
     let (wall, counter) = (u64::from_be_bytes(*wall), u32::from_be_bytes(*counter));
     let credential = Stamp::new(wall, counter, Origin(*origin))?;
-    (*format == FORMAT && rest.is_empty()).then_some(Session {
+    (*format == FORMAT && rest.is_empty()).then_some(Login {
         account: RowId(*account),
-        session: RowId(*session),
+        id: RowId(*id),
         credential,
         issued: Duration::from_millis(u64::from_be_bytes(*issued)),
         expires: Duration::from_millis(u64::from_be_bytes(*expires)),
@@ -147,9 +149,9 @@ mod tests {
 
     const NOW: Duration = Duration::from_millis(1_800_000_000_123);
 
-    fn session() -> Session {
+    fn login() -> Login {
         let credential = Stamp::new(1_700_000_000_000, 3, Origin([3; 16])).unwrap();
-        Session::begin(RowId([1; 16]), RowId([2; 16]), credential, NOW)
+        Login::begin(RowId([1; 16]), RowId([2; 16]), credential, NOW)
     }
 
     fn key() -> TokenKey {
@@ -157,46 +159,46 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_good_at_every_tracker_of_its_cluster_until_its_end() {
+    fn a_token_is_valid_at_every_tracker_of_its_cluster_until_it_expires() {
         let cluster = Authority::generate("test").unwrap();
         let copy = Authority::from_pem(cluster.to_pem().as_bytes()).unwrap();
         let (one, other) = (TokenKey::of(&cluster), TokenKey::of(&copy));
-        let token = one.sign(&session());
+        let token = one.sign(&login());
         assert_eq!(token.len(), 109);
-        assert_eq!(other.open(&token, NOW), Ok(session()));
-        let last = NOW + LIFETIME - Duration::from_millis(1);
-        assert_eq!(other.open(&token, last), Ok(session()));
-        let end = other.open(&token, NOW + LIFETIME);
+        assert_eq!(other.read(&token, NOW), Ok(login()));
+        let last = NOW + TOKEN_LIFETIME - Duration::from_millis(1);
+        assert_eq!(other.read(&token, last), Ok(login()));
+        let end = other.read(&token, NOW + TOKEN_LIFETIME);
         assert_eq!(end, Err(TokenError::Expired));
-        assert_eq!(key().open(&token, NOW), Err(TokenError::Forged));
+        assert_eq!(key().read(&token, NOW), Err(TokenError::Forged));
     }
 
     #[test]
-    fn no_changed_or_cut_token_is_taken() {
+    fn a_changed_or_truncated_token_is_refused() {
         let key = key();
-        let token = key.sign(&session());
+        let token = key.sign(&login());
         for at in 0..token.len() {
             for bit in 0..8 {
                 let mut changed = token.clone();
                 changed[at] ^= 1 << bit;
-                assert_eq!(key.open(&changed, NOW), Err(TokenError::Forged), "{at}");
+                assert_eq!(key.read(&changed, NOW), Err(TokenError::Forged), "{at}");
             }
-            let cut = key.open(&token[..at], NOW);
+            let cut = key.read(&token[..at], NOW);
             assert_eq!(cut, Err(TokenError::Malformed), "{at}");
         }
         let longer = [token.as_slice(), &[0]].concat();
-        assert_eq!(key.open(&longer, NOW), Err(TokenError::Malformed));
+        assert_eq!(key.read(&longer, NOW), Err(TokenError::Malformed));
     }
 
     #[test]
-    fn a_token_is_renewed_after_a_quarter_of_its_life() {
-        let begun = session();
-        let quarter = NOW + LIFETIME / 4;
-        assert!(!begun.is_due(quarter - Duration::from_millis(1)));
-        assert!(begun.is_due(quarter));
+    fn a_token_is_renewed_after_a_quarter_of_its_lifetime() {
+        let begun = login();
+        let quarter = NOW + TOKEN_LIFETIME / 4;
+        assert!(!begun.is_renewal_due(quarter - Duration::from_millis(1)));
+        assert!(begun.is_renewal_due(quarter));
         let renewed = begun.renewed(quarter);
-        assert_eq!(renewed.session, begun.session);
-        assert_eq!(renewed.expires, quarter + LIFETIME);
-        assert!(!renewed.is_due(quarter));
+        assert_eq!(renewed.id, begun.id);
+        assert_eq!(renewed.expires, quarter + TOKEN_LIFETIME);
+        assert!(!renewed.is_renewal_due(quarter));
     }
 }

@@ -1,8 +1,9 @@
-//! Info dictionaries on their way in, part by part.
+//! Info dictionaries that peers upload in parts.
 //!
-//! They are kept by account, one each, so that the parts may come over several lines and nobody takes the place of others by
-//! having many sessions. How many there are at a time, and how long one may rest, is bounded, and with it the memory they
-//! take. One that comes whole needs no place.
+//! There is at most one upload for each account. So its parts may arrive over several connections,
+//! and a user with many logins cannot take the places of others. The number of uploads and the time
+//! between two parts are bounded, which bounds the memory. A dictionary that arrives in one part
+//! needs no place.
 
 use crate::system::lock;
 use crate::tracker::registry::{Label, RowId};
@@ -11,38 +12,42 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// How many may be under way at a time; each is at most 16 MiB.
-const MOST: usize = 8;
-/// How long one may rest before it is dropped.
-const REST: Duration = Duration::from_secs(30);
-/// How long one may rest before another may take its place: a peer sends one part after the other.
-const GIVES_WAY: Duration = Duration::from_secs(3);
+/// The maximum number of uploads under way. Each has at most 16 MiB.
+const MAX_UPLOADS: usize = 8;
+/// An upload is dropped after this time without a new part.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Another upload may replace one that received no part for this time. A peer normally sends one
+/// part right after the other.
+const REPLACEABLE_AFTER: Duration = Duration::from_secs(3);
 
-/// Dictionaries under way.
+/// The uploads under way, by account.
 #[derive(Debug, Default)]
-pub(super) struct Uploads(Mutex<HashMap<RowId, Upload>>);
+pub(super) struct InfoUploads(Mutex<HashMap<RowId, Upload>>);
 
 #[derive(Debug)]
 struct Upload {
     group: Label,
     parts: InfoParts,
-    touched: Duration,
+    last_part: Duration,
 }
 
-/// Why a part was not taken.
+/// Why a part was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum UploadError {
-    /// Too many at once.
+    /// Too many uploads are under way.
     #[error("too many shares are being published at once; try again in a moment")]
     Busy,
-    /// It does not follow the one before.
+    /// It does not continue the part before it.
     #[error(transparent)]
     Part(#[from] PartError),
 }
 
-impl Uploads {
-    /// Takes the next part of an account's upload to a group; the whole dictionary if it was the last. A first part begins
-    /// anew. After an error nothing is kept.
+impl InfoUploads {
+    /// Adds the next part of an account's upload to a group. Returns the whole dictionary after the
+    /// last part. A first part starts a new upload. After an error the upload is dropped.
+    ///
+    /// # Errors
+    /// See [`UploadError`].
     pub(super) fn add(
         &self,
         account: RowId,
@@ -51,18 +56,18 @@ impl Uploads {
         now: Duration,
     ) -> Result<Option<Vec<u8>>, UploadError> {
         let mut uploads = lock(&self.0);
-        uploads.retain(|_, upload| now.saturating_sub(upload.touched) < REST);
+        uploads.retain(|_, upload| now.saturating_sub(upload.last_part) < UPLOAD_TIMEOUT);
         let before = uploads.remove(&account);
         let continued = before.filter(|before| before.group == *group && part.offset() > 0);
         let mut upload = continued.unwrap_or_else(|| Upload {
             group: group.clone(),
             parts: InfoParts::new(),
-            touched: now,
+            last_part: now,
         });
-        upload.touched = now;
+        upload.last_part = now;
         let whole = upload.parts.add(part)?;
         if whole.is_none() {
-            if uploads.len() >= MOST {
+            if uploads.len() >= MAX_UPLOADS {
                 make_room(&mut uploads, now)?;
             }
             uploads.insert(account, upload);
@@ -71,13 +76,13 @@ impl Uploads {
     }
 }
 
-/// Drops the one that has rested longest, if that is long enough.
+/// Drops the upload that has received no part for the longest time, if [`REPLACEABLE_AFTER`] has
+/// passed.
 fn make_room(uploads: &mut HashMap<RowId, Upload>, now: Duration) -> Result<(), UploadError> {
-    let oldest = uploads.iter().min_by_key(|(_, upload)| upload.touched);
-    let resting = oldest.filter(|(_, upload)| now.saturating_sub(upload.touched) >= GIVES_WAY);
-    let account = resting
-        .map(|(account, _)| *account)
-        .ok_or(UploadError::Busy)?;
+    let oldest = uploads.iter().min_by_key(|(_, upload)| upload.last_part);
+    let idle =
+        oldest.filter(|(_, upload)| now.saturating_sub(upload.last_part) >= REPLACEABLE_AFTER);
+    let account = idle.map(|(account, _)| *account).ok_or(UploadError::Busy)?;
     uploads.remove(&account);
     Ok(())
 }
@@ -91,8 +96,8 @@ mod tests {
     }
 
     #[test]
-    fn parts_in_order_make_a_whole_and_a_new_first_part_begins_anew() {
-        let uploads = Uploads::default();
+    fn parts_in_order_make_a_whole_and_a_first_part_restarts_the_upload() {
+        let uploads = InfoUploads::default();
         let group: Label = "lab".parse().unwrap();
         let add = |account, part: &InfoPart| {
             uploads.add(RowId([account; 16]), &group, part, Duration::ZERO)
@@ -108,20 +113,24 @@ mod tests {
     }
 
     #[test]
-    fn their_number_is_bounded_and_one_at_rest_makes_room() {
-        let uploads = Uploads::default();
+    fn uploads_are_bounded_and_an_idle_one_is_replaced() {
+        let uploads = InfoUploads::default();
         let group: Label = "lab".parse().unwrap();
         let add = |account, now| uploads.add(RowId([account; 16]), &group, &part(0, 4, b"ab"), now);
-        for account in 0..MOST as u8 {
+        for account in 0..MAX_UPLOADS as u8 {
             assert_eq!(add(account, Duration::ZERO), Ok(None));
         }
         assert_eq!(add(99, Duration::ZERO), Err(UploadError::Busy));
         let whole = uploads.add(RowId([99; 16]), &group, &part(0, 1, b"a"), Duration::ZERO);
-        assert_eq!(whole, Ok(Some(b"a".to_vec())), "it needs no place");
-        assert_eq!(add(0, GIVES_WAY), Ok(None), "one that is under way");
-        assert_eq!(add(99, GIVES_WAY), Ok(None), "in the place of another");
+        assert_eq!(whole, Ok(Some(b"a".to_vec())), "one part needs no place");
+        assert_eq!(add(0, REPLACEABLE_AFTER), Ok(None), "continues its upload");
+        assert_eq!(
+            add(99, REPLACEABLE_AFTER),
+            Ok(None),
+            "replaces an idle upload"
+        );
         let uploads = uploads.0.lock().unwrap();
-        assert_eq!(uploads.len(), MOST);
+        assert_eq!(uploads.len(), MAX_UPLOADS);
         assert!(uploads.contains_key(&RowId([0; 16])));
     }
 }

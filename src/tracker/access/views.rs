@@ -1,6 +1,6 @@
-//! What the registry shows, as the wire has it.
+//! Converts views of the registry to messages.
 
-use super::refusals::{refused, told};
+use super::refusals::{from_refusal, refused};
 use crate::tracker::registry::{self, GroupView, Label, MemberView, Refusal, RequestView, RowId};
 use crate::tracker::replication::{Serving, Status};
 use crate::tracker::store::RegistryStore;
@@ -11,8 +11,9 @@ use crate::wire::access::{
 use std::fmt::Display;
 use std::str::FromStr;
 
-/// How many entries of a list are sent at a time: a page of the longest names is a small part of a frame.
-pub(super) const PAGE: usize = 500;
+/// The number of entries of a list in one message. Even with the longest names it is far below the
+/// limit of a frame.
+pub(super) const PAGE_LENGTH: usize = 500;
 
 /// A page as it is sent.
 pub(super) fn page<T, U>(page: registry::Page<T>, entry: fn(T) -> U) -> Page<U> {
@@ -22,10 +23,12 @@ pub(super) fn page<T, U>(page: registry::Page<T>, entry: fn(T) -> U) -> Page<U> 
     }
 }
 
-/// Where a page is to begin.
-pub(super) fn place<T: FromStr<Err: Display>>(after: Option<Place>) -> Result<Option<T>, Refused> {
-    let place = after.map(|after| after.as_str().parse()).transpose();
-    place.map_err(|error| refused(ErrorKind::BadRequest, error))
+/// The position at which a page begins.
+pub(super) fn parse_cursor<T: FromStr<Err: Display>>(
+    after: Option<Place>,
+) -> Result<Option<T>, Refused> {
+    let cursor = after.map(|after| after.as_str().parse()).transpose();
+    cursor.map_err(|error| refused(ErrorKind::BadRequest, error))
 }
 
 pub(super) fn group(view: GroupView) -> GroupEntry {
@@ -52,7 +55,7 @@ pub(super) fn request(view: RequestView) -> RequestEntry {
     }
 }
 
-/// How the tracker stands with the others.
+/// The state of the connections to the other trackers.
 pub(super) fn cluster(status: &Status) -> ClusterView {
     let twins = status.others.iter().map(|other| TwinView {
         number: other.number.get(),
@@ -70,21 +73,21 @@ pub(super) fn cluster(status: &Status) -> ClusterView {
     }
 }
 
-pub(super) fn news(answer: registry::Answer) -> NewsEntry {
+pub(super) fn news(decision: registry::Decision) -> NewsEntry {
     NewsEntry {
-        group: answer.label,
-        outcome: answer.outcome,
-        at: answer.at.wall(),
+        group: decision.label,
+        outcome: decision.outcome,
+        at: decision.at.wall(),
     }
 }
 
-/// How an account is named.
-pub(super) fn name_of(store: &RegistryStore, account: RowId) -> Result<Label, Refused> {
+/// The name of an account.
+pub(super) fn account_label(store: &RegistryStore, account: RowId) -> Result<Label, Refused> {
     let label = store.read(|registry| registry.account_label(account));
-    label.ok_or_else(|| told(Refusal::AccountGone))
+    label.ok_or_else(|| from_refusal(Refusal::AccountGone))
 }
 
-/// How the log names an account.
-pub(super) fn shown(store: &RegistryStore, account: RowId) -> String {
-    name_of(store, account).map_or_else(|_| account.to_string(), |label| label.to_string())
+/// The name of an account in the log.
+pub(super) fn log_name(store: &RegistryStore, account: RowId) -> String {
+    account_label(store, account).map_or_else(|_| account.to_string(), |label| label.to_string())
 }

@@ -1,4 +1,4 @@
-//! Operations on accounts, sessions and invites.
+//! Operations on accounts, logins and invites.
 
 use super::{
     Account, CodeHash, Invite, Label, PasswordHash, Refusal, Register, Registry, Revocation, Row,
@@ -6,7 +6,7 @@ use super::{
 };
 use std::time::Duration;
 
-/// An account to be made.
+/// The arguments of [`Registry::create_account`].
 #[derive(Clone, Debug)]
 pub struct NewAccount {
     /// A random id.
@@ -18,7 +18,7 @@ pub struct NewAccount {
 }
 
 impl Registry {
-    /// Makes an account.
+    /// Creates an account.
     ///
     /// # Errors
     /// [`Refusal::NameTaken`], [`Refusal::IdInUse`].
@@ -28,11 +28,11 @@ impl Registry {
         self.write(version, &[account.id], [Row::Account(account)])
     }
 
-    /// Makes an invite code good until `expires` (since 1970).
+    /// Creates an invite that expires at `expires` (since 1970).
     ///
     /// # Errors
-    /// [`Refusal::IdInUse`], also where the code is known already.
-    pub fn invite(
+    /// [`Refusal::IdInUse`] if the id or the code is already in use.
+    pub fn create_invite(
         &self,
         id: RowId,
         code: CodeHash,
@@ -53,18 +53,18 @@ impl Registry {
         self.write(version, &[id], [Row::Invite(invite)])
     }
 
-    /// Makes an account with an invite code, and uses the code up.
+    /// Creates an account with an invite code. The code is used up afterwards.
     ///
     /// # Errors
-    /// [`Refusal::UnknownInvite`], [`Refusal::InviteUsed`], [`Refusal::InviteExpired`], and those of
-    /// [`Registry::create_account`], which leave the code good.
-    pub fn redeem(
+    /// [`Refusal::UnknownInvite`], [`Refusal::InviteUsed`], [`Refusal::InviteExpired`], and those
+    /// of [`Registry::create_account`]. The code stays usable after an error.
+    pub fn redeem_invite(
         &self,
         code: CodeHash,
         new: NewAccount,
         now: Duration,
     ) -> Result<Update, Refusal> {
-        let mut invite = self.good_invite(&code, now)?.clone();
+        let mut invite = self.usable_invite(&code, now)?.clone();
         let version = self.next_version(now);
         let account = self.new_account(new, version)?;
         invite.used = Some(Register::new(version, account.id));
@@ -72,15 +72,15 @@ impl Registry {
         self.write(version, &[account.id], rows)
     }
 
-    /// Whether an account may be made with an invite code now.
+    /// Checks that an invite code can be used now.
     ///
     /// # Errors
     /// [`Refusal::UnknownInvite`], [`Refusal::InviteUsed`], [`Refusal::InviteExpired`].
     pub fn check_invite(&self, code: &CodeHash, now: Duration) -> Result<(), Refusal> {
-        self.good_invite(code, now).map(drop)
+        self.usable_invite(code, now).map(drop)
     }
 
-    /// Gives an account another password. All its sessions end.
+    /// Changes the password of an account. All its logins end.
     ///
     /// # Errors
     /// [`Refusal::AccountGone`].
@@ -91,59 +91,60 @@ impl Registry {
         now: Duration,
     ) -> Result<Update, Refusal> {
         let version = self.next_version(now);
-        let mut account = self.acting(account)?.clone();
+        let mut account = self.acting_account(account)?.clone();
         account.password = Register::new(version, password);
         self.write(version, &[], [Row::Account(account)])
     }
 
-    /// Ends all sessions of an account.
+    /// Ends all logins of an account.
     ///
     /// # Errors
     /// [`Refusal::AccountGone`].
-    pub fn revoke_tokens(&self, account: RowId, now: Duration) -> Result<Update, Refusal> {
+    pub fn end_all_logins(&self, account: RowId, now: Duration) -> Result<Update, Refusal> {
         let version = self.next_version(now);
-        let mut account = self.acting(account)?.clone();
+        let mut account = self.acting_account(account)?.clone();
         account.revoked = Some(Register::new(version, ()));
         self.write(version, &[], [Row::Account(account)])
     }
 
-    /// Ends one session of an account. At `expires` (since 1970) no token of it may be valid any more, were the log-out
-    /// known everywhere now.
+    /// Ends one login of an account. `expires` (since 1970) must not be earlier than the expiry of
+    /// the last token of the login.
     ///
     /// # Errors
-    /// [`Refusal::AccountGone`], [`Refusal::SessionEnded`] if it has ended.
+    /// [`Refusal::AccountGone`]; [`Refusal::LoginEnded`] if the login has already ended.
     pub fn log_out(
         &self,
         account: RowId,
-        session: RowId,
+        login: RowId,
         expires: Duration,
         now: Duration,
     ) -> Result<Update, Refusal> {
-        self.acting(account)?;
-        if matches!(self.row(session), Some(Row::Revocation(_))) {
-            return Err(Refusal::SessionEnded);
+        self.acting_account(account)?;
+        if matches!(self.row(login), Some(Row::Revocation(_))) {
+            return Err(Refusal::LoginEnded);
         }
         let version = self.next_version(now);
         let revocation = Revocation {
-            id: session,
+            id: login,
             account,
             created: version,
             expires: millis(expires),
         };
-        self.write(version, &[session], [Row::Revocation(revocation)])
+        self.write(version, &[login], [Row::Revocation(revocation)])
     }
 
-    /// Gives another name to an account whose name is held by another one.
+    /// Renames an account whose name is held by another account.
     ///
     /// # Errors
-    /// [`Refusal::AccountGone`], [`Refusal::NameKept`] if it holds its name, [`Refusal::NameTaken`].
+    /// [`Refusal::AccountGone`], [`Refusal::NameTaken`]; [`Refusal::NameKept`] if the account holds
+    /// its name.
     pub fn rename_account(
         &self,
         account: RowId,
         name: UserName,
         now: Duration,
     ) -> Result<Update, Refusal> {
-        let mut account = self.acting(account)?.clone();
+        let mut account = self.acting_account(account)?.clone();
         if self.index.accounts.holder(&account.name.value) == Some(account.id) {
             return Err(Refusal::NameKept(Label::from(&account.name.value)));
         }
@@ -153,32 +154,33 @@ impl Registry {
         self.write(version, &[], [Row::Account(account)])
     }
 
-    /// Whether a session is good that was begun under `credential` (see [`Account::credential`]), its dates apart.
+    /// Checks that a login that was made under `credential` (see [`Account::credential`]) has not
+    /// been ended. Does not check whether its token has expired.
     ///
     /// # Errors
-    /// [`Refusal::AccountGone`], [`Refusal::SessionEnded`].
-    pub fn check_session(
+    /// [`Refusal::AccountGone`], [`Refusal::LoginEnded`].
+    pub fn check_login(
         &self,
         account: RowId,
-        session: RowId,
+        login: RowId,
         credential: Stamp,
     ) -> Result<&Account, Refusal> {
-        let account = self.acting(account)?;
-        let ended = matches!(self.row(session), Some(Row::Revocation(_)));
+        let account = self.acting_account(account)?;
+        let ended = matches!(self.row(login), Some(Row::Revocation(_)));
         if ended || account.credential() != credential {
-            return Err(Refusal::SessionEnded);
+            return Err(Refusal::LoginEnded);
         }
         Ok(account)
     }
 
-    pub(super) fn acting(&self, account: RowId) -> Result<&Account, Refusal> {
+    pub(super) fn acting_account(&self, account: RowId) -> Result<&Account, Refusal> {
         match self.row(account) {
             Some(Row::Account(account)) => Ok(account),
             _ => Err(Refusal::AccountGone),
         }
     }
 
-    fn good_invite(&self, code: &CodeHash, now: Duration) -> Result<&Invite, Refusal> {
+    fn usable_invite(&self, code: &CodeHash, now: Duration) -> Result<&Invite, Refusal> {
         let id = self.index.invites.get(code);
         let Some(Row::Invite(invite)) = id.and_then(|id| self.row(*id)) else {
             return Err(Refusal::UnknownInvite);

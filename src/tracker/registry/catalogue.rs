@@ -1,62 +1,64 @@
-//! The catalogues: what each group shares, and under which names.
+//! The catalogues: the shares of each group and their names.
 //!
-//! A share stands from its publication until its publisher or the group's owner withdraws it, and is in reach while its
-//! group has members. Of several shares of one name in a group, which only trackers that were apart can give, the earliest
-//! holds the name; each other one is called `NAME~TAG`, TAG being the first 8 hex digits of its id.
+//! A share is listed from its publication until its publisher or the owner of the group withdraws
+//! it. It can be reached while its group has members. Two trackers that cannot reach each other may
+//! publish shares of the same name in one group. The share that was published first then holds the
+//! name. Each other one is named `NAME~TAG`, where TAG is the first 8 hex digits of its id.
 
-use super::{IdError, Names, RowId, Share};
+use super::{IdError, NameClaims, RowId, Share};
 use crate::torrent::{FileName, InfoHash};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::str::FromStr;
 
-/// A place in a list of shares: right after a share, whether it still stands or not. Written `ID/NAME`.
+/// A position in a list of shares: right after a share, which may have been withdrawn since.
+/// Written as `ID/NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SharePlace(FileName, RowId);
+pub struct ShareCursor(FileName, RowId);
 
-/// Text that is no place in a list of shares.
+/// The text is not a cursor of a list of shares.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SharePlaceError {
-    /// No `/` in it, or no name behind that.
-    #[error("a place in a list of shares is written ID/NAME")]
+pub enum ShareCursorError {
+    /// There is no `/`, or no valid file name after it.
+    #[error("a position in a list of shares must have the form ID/NAME")]
     Shape,
-    /// What stands before the `/` is no id.
+    /// The part before the `/` is not an id.
     #[error(transparent)]
     Id(#[from] IdError),
 }
 
-impl fmt::Display for SharePlace {
+impl fmt::Display for ShareCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.1, self.0.as_str())
     }
 }
 
-impl FromStr for SharePlace {
-    type Err = SharePlaceError;
+impl FromStr for ShareCursor {
+    type Err = ShareCursorError;
 
-    fn from_str(text: &str) -> Result<Self, SharePlaceError> {
-        let (id, name) = text.split_once('/').ok_or(SharePlaceError::Shape)?;
-        let name = FileName::new(name).map_err(|_| SharePlaceError::Shape)?;
+    fn from_str(text: &str) -> Result<Self, ShareCursorError> {
+        let (id, name) = text.split_once('/').ok_or(ShareCursorError::Shape)?;
+        let name = FileName::new(name).map_err(|_| ShareCursorError::Shape)?;
         Ok(Self(name, id.parse()?))
     }
 }
 
-/// The shares that stand, by group and name, and by swarm.
+/// The shares that are not withdrawn, by group and name, and by info-hash.
 #[derive(Debug, Default)]
 pub(super) struct Catalogue {
-    groups: HashMap<RowId, Names<FileName>>,
+    groups: HashMap<RowId, NameClaims<FileName>>,
     swarms: HashMap<InfoHash, BTreeSet<RowId>>,
 }
 
 impl Catalogue {
-    pub(super) fn enter(&mut self, share: &Share) {
+    pub(super) fn add(&mut self, share: &Share) {
         let shares = self.groups.entry(share.group).or_default();
         shares.claim(&share.name, share.id, share.created.stamp);
         let swarm = self.swarms.entry(share.info_hash).or_default();
         swarm.insert(share.id);
     }
 
-    pub(super) fn leave(&mut self, share: &Share) {
+    pub(super) fn remove(&mut self, share: &Share) {
         if let Some(shares) = self.groups.get_mut(&share.group) {
             shares.release(&share.name, share.id);
         }
@@ -68,8 +70,8 @@ impl Catalogue {
         }
     }
 
-    /// How the catalogue names a share.
-    pub(super) fn shown(&self, share: &Share) -> String {
+    /// The name of a share in the catalogue.
+    pub(super) fn display_name(&self, share: &Share) -> String {
         let name = share.name.as_str().to_owned();
         match self.holder(share.group, &share.name) {
             Some(holder) if holder != share.id => format!("{name}~{}", tag(share.id)),
@@ -82,30 +84,31 @@ impl Catalogue {
         self.groups.get(&group)?.holder(name)
     }
 
-    /// Up to `limit` shares of a group after a place, sorted by name, and the place to go on from.
+    /// Up to `limit` shares of a group behind a cursor, sorted by name, and the cursor of the next
+    /// page.
     pub(super) fn page(
         &self,
         group: RowId,
-        after: Option<&SharePlace>,
+        after: Option<&ShareCursor>,
         limit: usize,
-    ) -> (Vec<RowId>, Option<SharePlace>) {
+    ) -> (Vec<RowId>, Option<ShareCursor>) {
         let Some(shares) = self.groups.get(&group) else {
             return (Vec::new(), None);
         };
-        let after = after.map(|SharePlace(name, id)| (name.clone(), *id));
-        let mut listed = shares.from(after);
+        let after = after.map(|ShareCursor(name, id)| (name.clone(), *id));
+        let mut listed = shares.entries_after(after);
         let keys: Vec<_> = listed.by_ref().take(limit).collect();
         let next = listed.next().and(keys.last());
-        let next = next.map(|(name, id)| SharePlace((*name).clone(), *id));
+        let next = next.map(|(name, id)| ShareCursor((*name).clone(), *id));
         (keys.into_iter().map(|(_, id)| id).collect(), next)
     }
 
-    /// The shares that stand for a swarm.
+    /// The listed shares of a swarm.
     pub(super) fn of_swarm(&self, info_hash: &InfoHash) -> impl Iterator<Item = RowId> {
         self.swarms.get(info_hash).into_iter().flatten().copied()
     }
 
-    /// Whom a name as the catalogue shows it means.
+    /// The share that a name from the catalogue refers to, with or without a tag.
     pub(super) fn find(&self, group: RowId, shown: &str) -> Option<RowId> {
         let holder = FileName::new(shown).ok();
         if let Some(holder) = holder.and_then(|name| self.holder(group, &name)) {
@@ -113,7 +116,9 @@ impl Catalogue {
         }
         let (name, wanted) = shown.rsplit_once('~')?;
         let name = FileName::new(name).ok()?;
-        self.groups.get(&group)?.only(&name, |id| tag(id) == wanted)
+        self.groups
+            .get(&group)?
+            .only_match(&name, |id| tag(id) == wanted)
     }
 }
 

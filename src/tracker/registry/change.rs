@@ -1,45 +1,48 @@
-//! What trackers tell each other: version vectors, and changes that say which writes they cover.
+//! Version vectors, and the changes that trackers send each other.
 
 use super::{Contradiction, Origin, Row, RowId, Sequence};
 use std::collections::BTreeMap;
 
-/// Of each origin, up to which of its writes one has all that still stands.
+/// For each origin, the last write up to which a registry is complete.
+///
+/// A registry is complete up to a write if it has all rows that still carry that write or an
+/// earlier one of the same origin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VersionVector(BTreeMap<Origin, Sequence>);
 
 impl VersionVector {
-    /// Knows nothing.
+    /// A vector of a registry without any writes.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Up to which write of `origin`; [`Sequence::ZERO`] if none.
+    /// The last known write of `origin`; [`Sequence::ZERO`] if none is known.
     pub fn of(&self, origin: Origin) -> Sequence {
         self.0.get(&origin).copied().unwrap_or_default()
     }
 
-    /// Notes that the writes of `origin` up to `sequence` are known; never takes one back.
+    /// Records that the writes of `origin` up to `sequence` are known. Never goes back.
     pub fn note(&mut self, origin: Origin, sequence: Sequence) {
         if sequence > self.of(origin) {
             self.0.insert(origin, sequence);
         }
     }
 
-    /// Notes all that `other` knows.
+    /// Records everything that `other` knows.
     pub fn join(&mut self, other: &Self) {
         for (origin, sequence) in other.entries() {
             self.note(origin, sequence);
         }
     }
 
-    /// Whether it knows all that `other` knows.
+    /// Whether this vector covers all writes that `other` covers.
     pub fn includes(&self, other: &Self) -> bool {
         other
             .entries()
             .all(|(origin, sequence)| self.of(origin) >= sequence)
     }
 
-    /// How many writes that `other` knows are not known here.
+    /// The number of writes that `other` covers and this vector does not.
     pub fn behind(&self, other: &Self) -> u64 {
         let missing = other.entries().map(|(origin, theirs)| {
             let ours = self.of(origin).number();
@@ -48,25 +51,27 @@ impl VersionVector {
         missing.fold(0, u64::saturating_add)
     }
 
-    /// The origins of which something is known, sorted.
+    /// All known origins with their last known writes, sorted by origin.
     pub fn entries(&self) -> impl Iterator<Item = (Origin, Sequence)> {
         self.0.iter().map(|(origin, sequence)| (*origin, *sequence))
     }
 }
 
-/// Writes of one origin, one after another: those past `after`, up to and with `upto`.
+/// A range of consecutive writes of one origin: after `after`, up to and including `upto`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// The last write before them.
+    /// The last write before the range.
     pub after: Sequence,
-    /// The last of them.
+    /// The last write of the range.
     pub upto: Sequence,
 }
 
-/// Rows, and the writes they cover: whoever knows each origin's writes up to the start of its span knows them up to its
-/// end once the rows are merged. What an operation returns, what is pushed to the twin and what a tracker catches up with.
+/// Rows, and the writes that they cover. An operation returns a change, a tracker pushes it to the
+/// others, and a tracker that catches up receives it in batches.
 ///
-/// Each row is there whole, so that none is ever seen half; fields from writes outside the spans do no harm.
+/// A registry that is complete up to the start of a span is complete up to the end of that span
+/// once it has merged the rows. Each row is sent whole, so no tracker ever has a part of a row. A
+/// row may contain fields from writes outside the spans.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
     pub(super) covers: BTreeMap<Origin, Span>,
@@ -74,18 +79,18 @@ pub struct Change {
 }
 
 impl Change {
-    /// The writes it covers, by origin.
+    /// The covered writes, by origin.
     pub fn covers(&self) -> impl Iterator<Item = (Origin, Span)> {
         self.covers.iter().map(|(origin, span)| (*origin, *span))
     }
 
-    /// Its rows, sorted by id.
+    /// The rows, sorted by id.
     pub fn rows(&self) -> impl Iterator<Item = &Row> {
         self.rows.values()
     }
 
-    /// Notes in `known` what whoever merges this change knows from then on.
-    pub fn extend(&self, known: &mut VersionVector) {
+    /// Records in `known` what a registry that knows `known` knows after it has merged this change.
+    pub fn advance(&self, known: &mut VersionVector) {
         for (origin, span) in self.covers() {
             if known.of(origin) >= span.after {
                 known.note(origin, span.upto);
@@ -93,11 +98,11 @@ impl Change {
         }
     }
 
-    /// Whether one who knows `known` and merges it knows every write that its rows bear: those it covers and all those in
-    /// whose knowledge they were made.
+    /// Whether a registry that knows `known` is complete after it has merged this change: it then
+    /// knows each covered write, and each write that the rows contain.
     pub fn complete_for(&self, known: &VersionVector) -> bool {
         let mut after = known.clone();
-        self.extend(&mut after);
+        self.advance(&mut after);
         let covered = self
             .covers()
             .all(|(origin, span)| after.of(origin) >= span.upto);
@@ -108,13 +113,14 @@ impl Change {
                 .all(|version| after.of(version.stamp.origin()) >= version.sequence)
     }
 
-    /// Takes in a later batch of the same catching up, so that all of it can be merged in one step.
+    /// Adds a later batch of the same catch-up, so that all batches can be merged in one step.
     ///
     /// # Errors
-    /// Two different rows under one id.
+    /// Two different rows have the same id.
     pub fn join(&mut self, later: Self) -> Result<(), Contradiction> {
         for (origin, span) in later.covers {
-            // What is covered for the first time joins with itself.
+            // A span of a new origin is inserted here and then joined with itself, which changes
+            // nothing.
             let ours = self.covers.entry(origin).or_insert(span);
             if ours.upto >= span.after && span.upto >= ours.after {
                 ours.after = ours.after.min(span.after);
@@ -131,7 +137,7 @@ impl Change {
         Ok(())
     }
 
-    /// Whether it says nothing.
+    /// Whether it has neither rows nor covered writes.
     pub fn is_empty(&self) -> bool {
         self.covers.is_empty() && self.rows.is_empty()
     }

@@ -1,4 +1,5 @@
-//! What differs between two registries, for an operator who has the data of two stopped trackers.
+//! The differences between two registries, for an operator who has the data of two stopped
+//! trackers.
 
 use super::{Registry, Row};
 use serde::Serialize;
@@ -10,49 +11,53 @@ use std::time::Duration;
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// What kind of row.
+    /// The kind of the row.
     pub kind: &'static str,
-    /// Which: its name if it has one, and its id.
-    pub which: String,
-    /// What is different.
-    pub what: Differing,
+    /// The name of the row, if it has one, and its id.
+    pub row_name: String,
+    /// The difference.
+    pub detail: DifferenceDetail,
 }
 
-/// What is different about a row.
+/// How the two states of a row differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Differing {
-    /// The first has it, the second has not.
+pub enum DifferenceDetail {
+    /// Only the first registry has the row.
     OnlyFirst,
-    /// The second has it, the first has not.
+    /// Only the second registry has the row.
     OnlySecond,
-    /// This field has one value in the first and another in the second, as dumps show them.
+    /// A field, its value in the first registry and its value in the second, as dumps show them.
     Field(String, String, String),
-    /// Something that is not shown: a hash or a key.
+    /// A secret: a hash or a key.
     Hidden,
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, which, what } = self;
-        match what {
-            Differing::OnlyFirst => write!(f, "{kind} {which}: in the first only"),
-            Differing::OnlySecond => write!(f, "{kind} {which}: in the second only"),
-            Differing::Field(field, first, second) => {
+        let Self {
+            kind,
+            row_name,
+            detail,
+        } = self;
+        match detail {
+            DifferenceDetail::OnlyFirst => write!(f, "{kind} {row_name}: in the first only"),
+            DifferenceDetail::OnlySecond => write!(f, "{kind} {row_name}: in the second only"),
+            DifferenceDetail::Field(field, first, second) => {
                 write!(
                     f,
-                    "{kind} {which}: {field} is {first} in the first, {second} in the second"
+                    "{kind} {row_name}: {field} is {first} in the first, {second} in the second"
                 )
             }
-            Differing::Hidden => write!(f, "{kind} {which}: a secret differs"),
+            DifferenceDetail::Hidden => write!(f, "{kind} {row_name}: a secret differs"),
         }
     }
 }
 
 impl Registry {
-    /// All differences to another registry. A row that says nothing any more at that time may have been forgotten by
-    /// either, and is none.
+    /// All differences to another registry. A row that only one of them has does not count if it
+    /// has expired at `now`: the other one may have dropped it.
     pub fn differences(&self, other: &Self, now: Duration) -> Vec<Difference> {
-        let (ours, theirs) = (shown(self), shown(other));
+        let (ours, theirs) = (dumped_rows(self), dumped_rows(other));
         let ids: BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
         let mut differences = Vec::new();
         for id in ids {
@@ -60,24 +65,24 @@ impl Registry {
             let Some((kind, fields)) = first.or(second) else {
                 continue;
             };
-            let which = match name(fields) {
+            let row_name = match display_name(fields) {
                 Some(name) => format!("{name} ({id})"),
                 None => id.clone(),
             };
-            let mut differ = |what| {
+            let mut add_difference = |detail| {
                 differences.push(Difference {
                     kind,
-                    which: which.clone(),
-                    what,
+                    row_name: row_name.clone(),
+                    detail,
                 });
             };
             let (Some((_, first)), Some((_, second))) = (first, second) else {
-                let row = self.find(id).or_else(|| other.find(id));
+                let row = self.row_of_id_text(id).or_else(|| other.row_of_id_text(id));
                 let expired = row.and_then(Row::expires);
                 if expired.is_none_or(|expires| u128::from(expires) > now.as_millis()) {
-                    differ(match first {
-                        Some(_) => Differing::OnlyFirst,
-                        None => Differing::OnlySecond,
+                    add_difference(match first {
+                        Some(_) => DifferenceDetail::OnlyFirst,
+                        None => DifferenceDetail::OnlySecond,
                     });
                 }
                 continue;
@@ -93,45 +98,45 @@ impl Registry {
                     Some(Value::Null) | None => "nothing".to_owned(),
                     Some(other) => other.to_string(),
                 };
-                differ(Differing::Field(
+                add_difference(DifferenceDetail::Field(
                     (*field).clone(),
                     shown(first),
                     shown(second),
                 ));
             }
-            if differing.is_empty() && self.find(id) != other.find(id) {
-                differ(Differing::Hidden);
+            if differing.is_empty() && self.row_of_id_text(id) != other.row_of_id_text(id) {
+                add_difference(DifferenceDetail::Hidden);
             }
         }
         differences
     }
 
-    fn find(&self, id: &str) -> Option<&Row> {
+    fn row_of_id_text(&self, id: &str) -> Option<&Row> {
         self.row(id.parse().ok()?)
     }
 }
 
-/// The name that a row's fields show.
-fn name(fields: &Map<String, Value>) -> Option<&str> {
+/// The name in the dumped fields of a row.
+fn display_name(fields: &Map<String, Value>) -> Option<&str> {
     let name = fields.get("label").or_else(|| fields.get("name"));
     name.and_then(Value::as_str)
 }
 
-/// What a dump shows of each row, by its id.
-fn shown(registry: &Registry) -> BTreeMap<String, (&'static str, Map<String, Value>)> {
+/// The dumped kind and fields of each row, by id.
+fn dumped_rows(registry: &Registry) -> BTreeMap<String, (&'static str, Map<String, Value>)> {
     let dump = registry.dump();
     let mut all = BTreeMap::new();
-    add(&mut all, "account", &dump.accounts);
-    add(&mut all, "group", &dump.groups);
-    add(&mut all, "membership", &dump.memberships);
-    add(&mut all, "log-out", &dump.revocations);
-    add(&mut all, "invite", &dump.invites);
-    add(&mut all, "share", &dump.shares);
-    add(&mut all, "receipt", &dump.receipts);
+    add_rows(&mut all, "account", &dump.accounts);
+    add_rows(&mut all, "group", &dump.groups);
+    add_rows(&mut all, "membership", &dump.memberships);
+    add_rows(&mut all, "log-out", &dump.revocations);
+    add_rows(&mut all, "invite", &dump.invites);
+    add_rows(&mut all, "share", &dump.shares);
+    add_rows(&mut all, "receipt", &dump.receipts);
     all
 }
 
-fn add<T: Serialize>(
+fn add_rows<T: Serialize>(
     all: &mut BTreeMap<String, (&'static str, Map<String, Value>)>,
     kind: &'static str,
     rows: &[T],

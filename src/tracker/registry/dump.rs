@@ -1,10 +1,11 @@
-//! The whole state as plain text, sorted, without secrets: what a person inspects and what tests compare. Two registries
-//! that know the same rows have equal dumps.
+//! The whole registry as sorted text without secrets. People inspect it, and tests compare it. Two
+//! registries with the same rows have equal dumps.
 
 use super::{Register, Registry, Row, RowId, Standing, Version};
 use serde::Serialize;
 
-/// Everything in a registry but its secrets. Writes are shown as `MILLISECONDS.COUNTER.ORIGIN#SEQUENCE`.
+/// The contents of a registry without its secrets. A write is shown as
+/// `MILLISECONDS.COUNTER.ORIGIN#SEQUENCE`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Dump {
     /// Accounts, by id.
@@ -13,13 +14,13 @@ pub struct Dump {
     pub groups: Vec<GroupDump>,
     /// Requests and memberships, by id.
     pub memberships: Vec<MembershipDump>,
-    /// Sessions logged out, by id.
+    /// Log-outs, by id.
     pub revocations: Vec<RevocationDump>,
     /// Invites, by id, without their codes.
     pub invites: Vec<InviteDump>,
     /// Shares, by id.
     pub shares: Vec<ShareDump>,
-    /// Writes that were made and may be asked for again, by id.
+    /// Receipts, by id.
     pub receipts: Vec<ReceiptDump>,
 }
 
@@ -28,15 +29,15 @@ pub struct Dump {
 pub struct AccountDump {
     /// Its id.
     pub id: String,
-    /// How it is named: with a tag if it does not hold its name.
+    /// Its name, with a tag if another account holds the name.
     pub label: String,
-    /// The write that made it.
+    /// The write that created it.
     pub created: String,
-    /// The write that named it.
+    /// The write that set its name.
     pub named: String,
     /// The write that set its password.
     pub password: String,
-    /// The write that ended all its sessions.
+    /// The write that last ended all its logins.
     pub revoked: Option<String>,
 }
 
@@ -45,15 +46,15 @@ pub struct AccountDump {
 pub struct GroupDump {
     /// Its id.
     pub id: String,
-    /// How it is named: with a tag if it does not hold its name.
+    /// Its name, with a tag if another group holds the name.
     pub label: String,
-    /// The write that made it.
+    /// The write that created it.
     pub created: String,
-    /// The write that named it.
+    /// The write that set its name.
     pub named: String,
-    /// The account that owns it; none if it has ended.
+    /// The account that owns it; `None` if the group has ended.
     pub owner: Option<String>,
-    /// How many members it has.
+    /// The number of its members.
     pub members: usize,
 }
 
@@ -66,26 +67,27 @@ pub struct MembershipDump {
     pub group: String,
     /// The account.
     pub account: String,
-    /// What the account is to the group now, by all its rows: `stranger`, `requester`, `member` or `owner`.
+    /// The present standing of the account in the group, from all its rows: `stranger`,
+    /// `requester`, `member` or `owner`.
     pub standing: &'static str,
-    /// The write that made it.
+    /// The write that created it.
     pub created: String,
-    /// The write that accepted it, and who.
+    /// The write that accepted it, and the account that did.
     pub accepted: Option<(String, String)>,
-    /// The write that ended it, why, and who.
+    /// The write that ended it, the reason, and the account that did.
     pub ended: Option<(String, &'static str, String)>,
 }
 
-/// A session logged out.
+/// A log-out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RevocationDump {
-    /// The session.
+    /// The login.
     pub id: String,
-    /// Whose.
+    /// The account that was logged in.
     pub account: String,
-    /// The write that made it.
+    /// The write that created it.
     pub created: String,
-    /// Until when it is kept, in milliseconds since 1970.
+    /// When it can be dropped, in milliseconds since 1970.
     pub expires: u64,
 }
 
@@ -94,11 +96,11 @@ pub struct RevocationDump {
 pub struct InviteDump {
     /// Its id.
     pub id: String,
-    /// The write that made it.
+    /// The write that created it.
     pub created: String,
-    /// Until when it is good, in milliseconds since 1970.
+    /// When it expires, in milliseconds since 1970.
     pub expires: u64,
-    /// The write that used it, and the account made with it.
+    /// The write that used it, and the account that was created with it.
     pub used: Option<(String, String)>,
 }
 
@@ -109,51 +111,54 @@ pub struct ShareDump {
     pub id: String,
     /// The group.
     pub group: String,
-    /// How the catalogue names it: with a tag if another one holds its name.
+    /// Its name in the catalogue, with a tag if another share holds the name.
     pub name: String,
-    /// Its swarm.
+    /// The info-hash of its swarm.
     pub info_hash: String,
     /// Its length in bytes.
     pub length: u64,
-    /// Who put it there.
+    /// The account that published it.
     pub publisher: String,
-    /// The write that made it.
+    /// The write that created it.
     pub created: String,
-    /// The write that took it off the catalogue, and who.
+    /// The write that withdrew it, and the account that did.
     pub withdrawn: Option<(String, String)>,
 }
 
-/// A write that was made.
+/// A receipt of a write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReceiptDump {
     /// Its id.
     pub id: String,
-    /// The write, or the last one that confirmed it.
+    /// The write, or the latest write that renewed the receipt.
     pub created: String,
-    /// Until when it is kept, in milliseconds since 1970.
+    /// When it can be dropped, in milliseconds since 1970.
     pub expires: u64,
 }
 
 impl Registry {
-    /// Everything but the secrets.
+    /// Everything except the secrets.
     pub fn dump(&self) -> Dump {
         let (mut dump, index) = (Dump::default(), &self.index);
         for row in self.rows() {
-            let (id, created) = (row.id().to_string(), shown(row.created()));
+            let (id, created) = (row.id().to_string(), version_text(row.created()));
             match row {
                 Row::Account(row) => dump.accounts.push(AccountDump {
                     id,
                     label: index.accounts.label(&row.name.value, row.id).to_string(),
                     created,
-                    named: shown(row.name.version),
-                    password: shown(row.password.version),
-                    revoked: row.revoked.as_ref().map(|field| shown(field.version)),
+                    named: version_text(row.name.version),
+                    password: version_text(row.password.version),
+                    revoked: row
+                        .revoked
+                        .as_ref()
+                        .map(|field| version_text(field.version)),
                 }),
                 Row::Group(row) => dump.groups.push(GroupDump {
                     id,
                     label: index.groups.label(&row.name.value, row.id).to_string(),
                     created,
-                    named: shown(row.name.version),
+                    named: version_text(row.name.version),
                     owner: self.owner(row.id).map(|id| id.to_string()),
                     members: self.member_count(row.id),
                 }),
@@ -161,13 +166,13 @@ impl Registry {
                     id,
                     group: row.group.to_string(),
                     account: row.account.to_string(),
-                    standing: word(self.standing(row.group, row.account)),
+                    standing: standing_name(self.standing(row.group, row.account)),
                     created,
-                    accepted: row.accepted.as_ref().map(by),
+                    accepted: row.accepted.as_ref().map(version_and_account),
                     ended: row.ended.as_ref().map(|field| {
                         let end = field.value;
                         let by = end.by.to_string();
-                        (shown(field.version), end.reason.as_str(), by)
+                        (version_text(field.version), end.reason.as_str(), by)
                     }),
                 }),
                 Row::Revocation(row) => dump.revocations.push(RevocationDump {
@@ -180,7 +185,7 @@ impl Registry {
                     id,
                     created,
                     expires: row.expires,
-                    used: row.used.as_ref().map(by),
+                    used: row.used.as_ref().map(version_and_account),
                 }),
                 Row::Receipt(row) => dump.receipts.push(ReceiptDump {
                     id,
@@ -190,12 +195,12 @@ impl Registry {
                 Row::Share(row) => dump.shares.push(ShareDump {
                     id,
                     group: row.group.to_string(),
-                    name: index.catalogue.shown(row),
+                    name: index.catalogue.display_name(row),
                     info_hash: row.info_hash.to_string(),
                     length: row.length,
                     publisher: row.publisher.to_string(),
                     created,
-                    withdrawn: row.withdrawn.as_ref().map(by),
+                    withdrawn: row.withdrawn.as_ref().map(version_and_account),
                 }),
             }
         }
@@ -203,11 +208,11 @@ impl Registry {
     }
 }
 
-fn by(field: &Register<RowId>) -> (String, String) {
-    (shown(field.version), field.value.to_string())
+fn version_and_account(field: &Register<RowId>) -> (String, String) {
+    (version_text(field.version), field.value.to_string())
 }
 
-fn word(standing: Standing) -> &'static str {
+fn standing_name(standing: Standing) -> &'static str {
     match standing {
         Standing::Stranger => "stranger",
         Standing::Requester => "requester",
@@ -216,7 +221,7 @@ fn word(standing: Standing) -> &'static str {
     }
 }
 
-fn shown(version: Version) -> String {
+fn version_text(version: Version) -> String {
     let (stamp, sequence) = (version.stamp, version.sequence.number());
     let (wall, counter, origin) = (stamp.wall(), stamp.counter(), stamp.origin());
     format!("{wall}.{counter}.{origin}#{sequence}")

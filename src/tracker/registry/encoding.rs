@@ -1,11 +1,13 @@
-//! Rows, changes and version vectors as canonical bencode, for the database and the wire. Reading is strict: exactly the
-//! keys of the kind, sorted, each in its range; lists sorted and without repetition.
+//! Rows, changes and version vectors as canonical bencode, for the database and the wire. Reading
+//! is strict: a dictionary has exactly the keys of its kind, keys and lists are sorted and without
+//! duplicates, and each value is in its range.
 //!
 //! | what | encoding |
 //! |---|---|
-//! | version | a string of 36 bytes: origin (16), wall ms (8), counter (4), sequence (8), big-endian |
-//! | field | a list: version, value (an end's values are its reason and who; a bare mark has none) |
-//! | row | a dictionary: `kind`, `id`, `created`, and the fields that have been written |
+//! | version | 36 bytes: origin (16), wall ms (8), counter (4), sequence (8); big-endian |
+//! | field | a list: version, then the value. An end has two values: reason and account |
+//! | field without a value | a list with the version only |
+//! | row | a dictionary: `kind`, `id`, `created`, the attributes, and the written fields |
 //! | change | `covers`: lists of origin, after, upto; `rows`: rows |
 //! | version vector | a list of lists of origin, sequence |
 
@@ -20,7 +22,7 @@ use super::{
 };
 use crate::bencode::{Item, KeyOrder, Value};
 use crate::torrent::{FileName, InfoHash};
-use fields::Fields;
+use fields::FieldReader;
 use std::collections::BTreeMap;
 
 impl Row {
@@ -63,7 +65,11 @@ impl Row {
                     ("group", Item::from(&row.group.0[..])),
                     ("account", Item::from(&row.account.0[..])),
                 ]);
-                entries.extend(row.accepted.as_ref().map(|it| ("accepted", by(it))));
+                entries.extend(
+                    row.accepted
+                        .as_ref()
+                        .map(|it| ("accepted", account_field(it))),
+                );
                 if let Some(ended) = &row.ended {
                     let End { reason, by } = &ended.value;
                     let values = [reason.as_str().into(), Item::from(&by.0[..])];
@@ -79,7 +85,7 @@ impl Row {
                     ("code", Item::from(&row.code.0[..])),
                     ("expires", row.expires.into()),
                 ]);
-                entries.extend(row.used.as_ref().map(|it| ("used", by(it))));
+                entries.extend(row.used.as_ref().map(|it| ("used", account_field(it))));
             }
             Self::Receipt(row) => entries.push(("expires", row.expires.into())),
             Self::Share(row) => {
@@ -90,14 +96,18 @@ impl Row {
                     ("info hash", Item::from(&row.info_hash.0[..])),
                     ("length", row.length.into()),
                 ]);
-                entries.extend(row.withdrawn.as_ref().map(|it| ("withdrawn", by(it))));
+                entries.extend(
+                    row.withdrawn
+                        .as_ref()
+                        .map(|it| ("withdrawn", account_field(it))),
+                );
             }
         }
         Item::dictionary(entries)
     }
 
     fn read(value: &Value<'_>) -> Result<Self, DecodeError> {
-        let mut fields = Fields::new(value)?;
+        let mut fields = FieldReader::new(value)?;
         let id = RowId(fields.array("id")?);
         let created = fields.version("created")?;
         let kind = fields.text("kind")?;
@@ -107,7 +117,7 @@ impl Row {
                 created,
                 name: fields.register("name", |name| Ok(name.parse()?))?,
                 password: fields.register("password", |hash| Ok(PasswordHash::new(hash)?))?,
-                revoked: fields.mark("revoked")?,
+                revoked: fields.optional_mark("revoked")?,
             }),
             "group" => Self::Group(Group {
                 id,
@@ -120,8 +130,8 @@ impl Row {
                 group: RowId(fields.array("group")?),
                 account: RowId(fields.array("account")?),
                 created,
-                accepted: fields.row_register("accepted")?,
-                ended: fields.end_register("ended")?,
+                accepted: fields.optional_row_id("accepted")?,
+                ended: fields.optional_end("ended")?,
             }),
             "revocation" => Self::Revocation(Revocation {
                 id,
@@ -134,7 +144,7 @@ impl Row {
                 created,
                 code: CodeHash(fields.array("code")?),
                 expires: fields.number("expires")?,
-                used: fields.row_register("used")?,
+                used: fields.optional_row_id("used")?,
             }),
             "receipt" => Self::Receipt(Receipt {
                 id,
@@ -149,7 +159,7 @@ impl Row {
                 name: FileName::new(fields.text("name")?)?,
                 info_hash: InfoHash(fields.array("info hash")?),
                 length: fields.number("length")?,
-                withdrawn: fields.row_register("withdrawn")?,
+                withdrawn: fields.optional_row_id("withdrawn")?,
             }),
             other => return Err(DecodeError::UnknownKind(other.chars().take(60).collect())),
         };
@@ -181,7 +191,7 @@ impl Change {
     /// Any [`DecodeError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let value = Value::parse(bytes, KeyOrder::Sorted)?;
-        let mut fields = Fields::new(&value)?;
+        let mut fields = FieldReader::new(&value)?;
         let (mut covers, mut rows) = (BTreeMap::new(), BTreeMap::new());
         for entry in fields.list("covers")? {
             let wrong = DecodeError::WrongValue("covers");
@@ -274,8 +284,8 @@ fn field<'a, T, const N: usize>(field: &Register<T>, values: [Item<'a>; N]) -> I
     Item::List(list)
 }
 
-/// A register that says which account wrote it.
-fn by(register: &Register<RowId>) -> Item<'_> {
+/// A field whose value is a row id, such as the account that wrote it.
+fn account_field(register: &Register<RowId>) -> Item<'_> {
     field(register, [Item::from(&register.value.0[..])])
 }
 

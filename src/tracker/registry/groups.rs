@@ -1,17 +1,17 @@
 //! Operations on groups and memberships.
 
 use super::{
-    End, EndReason, Group, GroupKey, GroupName, Label, Membership, Place, Refusal, Register,
-    Registry, Row, RowId, Update, Version, live,
+    End, EndReason, Group, GroupKey, GroupName, Label, Membership, MembershipState, Refusal,
+    Register, Registry, Row, RowId, Update, Version, live_rows,
 };
 use std::time::Duration;
 
-/// A group to be made.
+/// The arguments of [`Registry::create_group`].
 #[derive(Clone, Debug)]
 pub struct NewGroup {
     /// A random id.
     pub id: RowId,
-    /// A random id for its maker's membership.
+    /// A random id for the membership of the creator.
     pub membership: RowId,
     /// Its name.
     pub name: GroupName,
@@ -19,17 +19,17 @@ pub struct NewGroup {
     pub key: GroupKey,
 }
 
-/// Whether the last member of a group may leave it.
+/// What happens if the member who leaves is the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leaving {
-    /// Refuse: the group would end.
-    KeepGroup,
-    /// Leave, and let the group end.
+pub enum IfLastMember {
+    /// The operation is refused, because the group would end.
+    Refuse,
+    /// The member leaves and the group ends.
     EndGroup,
 }
 
 impl Registry {
-    /// Makes a group; its maker is its first member and owns it.
+    /// Creates a group. Its creator is its first member and owns it.
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::NameTaken`], [`Refusal::IdInUse`].
@@ -39,7 +39,7 @@ impl Registry {
         new: NewGroup,
         now: Duration,
     ) -> Result<Update, Refusal> {
-        self.acting(actor)?;
+        self.acting_account(actor)?;
         self.index.groups.check_free(&new.name)?;
         let version = self.next_version(now);
         let group = Group {
@@ -60,11 +60,11 @@ impl Registry {
         self.write(version, &[new.id, new.membership], rows)
     }
 
-    /// Asks the owner of a group to be let in; `id` is a random id for the request.
+    /// Asks the owner of a group for membership. `id` is a random id for the request.
     ///
     /// # Errors
-    /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::AlreadyMember`], [`Refusal::AlreadyRequested`],
-    /// [`Refusal::IdInUse`].
+    /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::AlreadyMember`],
+    /// [`Refusal::AlreadyRequested`], [`Refusal::IdInUse`].
     pub fn request_membership(
         &self,
         actor: RowId,
@@ -72,11 +72,13 @@ impl Registry {
         id: RowId,
         now: Duration,
     ) -> Result<Update, Refusal> {
-        self.acting(actor)?;
+        self.acting_account(actor)?;
         let group_id = self.group_id(group)?;
-        match self.index.place_of(group_id, actor) {
-            Some(Place::Member(_)) => return Err(Refusal::AlreadyMember(group.clone())),
-            Some(Place::Requested(_)) => return Err(Refusal::AlreadyRequested(group.clone())),
+        match self.index.state_of(group_id, actor) {
+            Some(MembershipState::Member(_)) => return Err(Refusal::AlreadyMember(group.clone())),
+            Some(MembershipState::Requested(_)) => {
+                return Err(Refusal::AlreadyRequested(group.clone()));
+            }
             None => {}
         }
         let version = self.next_version(now);
@@ -91,11 +93,11 @@ impl Registry {
         self.write(version, &[id], [Row::Membership(request)])
     }
 
-    /// Lets a requester in.
+    /// Accepts the request of a user.
     ///
     /// # Errors
-    /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`], [`Refusal::NotOwner`],
-    /// [`Refusal::UnknownUser`], [`Refusal::NoRequest`].
+    /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
+    /// [`Refusal::NotOwner`], [`Refusal::UnknownUser`], [`Refusal::NoRequest`].
     pub fn accept(
         &self,
         actor: RowId,
@@ -103,9 +105,10 @@ impl Registry {
         user: &Label,
         now: Duration,
     ) -> Result<Update, Refusal> {
-        let (group, user) = self.requested(actor, group, user)?;
+        let (group, user) = self.owned_group_and_requester(actor, group, user)?;
         let version = self.next_version(now);
-        let first = live(self.memberships(group, user)).min_by_key(|row| (row.created, row.id));
+        let first =
+            live_rows(self.memberships(group, user)).min_by_key(|row| (row.created, row.id));
         let accepted = first.map(|row| {
             Row::Membership(Membership {
                 accepted: Some(Register::new(version, actor)),
@@ -115,10 +118,10 @@ impl Registry {
         self.write(version, &[], accepted)
     }
 
-    /// Turns a requester away, who may ask again.
+    /// Rejects the request of a user, who may ask again.
     ///
     /// # Errors
-    /// Those of [`Registry::accept`].
+    /// The same as for [`Registry::accept`].
     pub fn reject(
         &self,
         actor: RowId,
@@ -126,33 +129,36 @@ impl Registry {
         user: &Label,
         now: Duration,
     ) -> Result<Update, Refusal> {
-        let (group, user) = self.requested(actor, group, user)?;
-        self.end(group, user, EndReason::Rejected, actor, now)
+        let (group, user) = self.owned_group_and_requester(actor, group, user)?;
+        self.end_memberships(group, user, EndReason::Rejected, actor, now)
     }
 
-    /// Leaves a group. The member of longest standing owns it from then on if the one who leaves did.
+    /// Leaves a group. If the owner leaves, the remaining member who was accepted first owns the
+    /// group.
     ///
     /// # Errors
-    /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`], [`Refusal::LastMember`].
+    /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
+    /// [`Refusal::LastMember`].
     pub fn leave(
         &self,
         actor: RowId,
         group: &Label,
-        leaving: Leaving,
+        if_last_member: IfLastMember,
         now: Duration,
     ) -> Result<Update, Refusal> {
-        let id = self.member_of(actor, group)?;
-        if leaving == Leaving::KeepGroup && self.member_count(id) == 1 {
+        let id = self.group_as_member(actor, group)?;
+        if if_last_member == IfLastMember::Refuse && self.member_count(id) == 1 {
             return Err(Refusal::LastMember(group.clone()));
         }
-        self.end(id, actor, EndReason::Left, actor, now)
+        self.end_memberships(id, actor, EndReason::Left, actor, now)
     }
 
     /// Removes a member from a group.
     ///
     /// # Errors
-    /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`], [`Refusal::NotOwner`],
-    /// [`Refusal::UnknownUser`], [`Refusal::UnknownMember`], [`Refusal::OwnRemoval`].
+    /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
+    /// [`Refusal::NotOwner`], [`Refusal::UnknownUser`], [`Refusal::UnknownMember`],
+    /// [`Refusal::OwnRemoval`].
     pub fn remove_member(
         &self,
         actor: RowId,
@@ -160,22 +166,25 @@ impl Registry {
         user: &Label,
         now: Duration,
     ) -> Result<Update, Refusal> {
-        let id = self.owner_of(actor, group)?;
+        let id = self.group_as_owner(actor, group)?;
         let member = self.account_id(user)?;
         if member == actor {
             return Err(Refusal::OwnRemoval);
         }
-        match self.index.place_of(id, member) {
-            Some(Place::Member(_)) => self.end(id, member, EndReason::Removed, actor, now),
+        match self.index.state_of(id, member) {
+            Some(MembershipState::Member(_)) => {
+                self.end_memberships(id, member, EndReason::Removed, actor, now)
+            }
             _ => Err(Refusal::UnknownMember(user.clone())),
         }
     }
 
-    /// Gives another name to a group whose name is held by another one.
+    /// Renames a group whose name is held by another group.
     ///
     /// # Errors
-    /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`], [`Refusal::NotOwner`],
-    /// [`Refusal::NameKept`] if it holds its name, [`Refusal::NameTaken`].
+    /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
+    /// [`Refusal::NotOwner`], [`Refusal::NameTaken`]; [`Refusal::NameKept`] if the group holds its
+    /// name.
     pub fn rename_group(
         &self,
         actor: RowId,
@@ -183,7 +192,7 @@ impl Registry {
         name: GroupName,
         now: Duration,
     ) -> Result<Update, Refusal> {
-        let id = self.owner_of(actor, group)?;
+        let id = self.group_as_owner(actor, group)?;
         let Some(Row::Group(row)) = self.row(id) else {
             return Err(Refusal::UnknownGroup(group.clone()));
         };
@@ -199,19 +208,19 @@ impl Registry {
         self.write(version, &[], [Row::Group(renamed)])
     }
 
-    /// The group of that label, if `actor` is a member of it.
-    pub(super) fn member_of(&self, actor: RowId, group: &Label) -> Result<RowId, Refusal> {
-        self.acting(actor)?;
+    /// The group that the label names, if `actor` is a member of it.
+    pub(super) fn group_as_member(&self, actor: RowId, group: &Label) -> Result<RowId, Refusal> {
+        self.acting_account(actor)?;
         let id = self.group_id(group)?;
-        match self.index.place_of(id, actor) {
-            Some(Place::Member(_)) => Ok(id),
+        match self.index.state_of(id, actor) {
+            Some(MembershipState::Member(_)) => Ok(id),
             _ => Err(Refusal::NotMember(group.clone())),
         }
     }
 
-    /// The group of that label, if `actor` owns it.
-    pub(super) fn owner_of(&self, actor: RowId, group: &Label) -> Result<RowId, Refusal> {
-        let id = self.member_of(actor, group)?;
+    /// The group that the label names, if `actor` owns it.
+    pub(super) fn group_as_owner(&self, actor: RowId, group: &Label) -> Result<RowId, Refusal> {
+        let id = self.group_as_member(actor, group)?;
         if self.owner(id) == Some(actor) {
             Ok(id)
         } else {
@@ -219,23 +228,24 @@ impl Registry {
         }
     }
 
-    /// The ids of a group that `actor` owns and of a user who has asked to join it.
-    fn requested(
+    /// The group, if `actor` owns it, and the user, if there is an open request.
+    fn owned_group_and_requester(
         &self,
         actor: RowId,
         group: &Label,
         user: &Label,
     ) -> Result<(RowId, RowId), Refusal> {
-        let group = self.owner_of(actor, group)?;
+        let group = self.group_as_owner(actor, group)?;
         let requester = self.account_id(user)?;
-        match self.index.place_of(group, requester) {
-            Some(Place::Requested(_)) => Ok((group, requester)),
+        match self.index.state_of(group, requester) {
+            Some(MembershipState::Requested(_)) => Ok((group, requester)),
             _ => Err(Refusal::NoRequest(user.clone())),
         }
     }
 
-    /// Ends all that an account has in a group, so that a second request, made on another tracker, goes with the first.
-    fn end(
+    /// Ends all live membership rows of an account in a group. There is more than one if two
+    /// trackers accepted a request of the account.
+    fn end_memberships(
         &self,
         group: RowId,
         account: RowId,
@@ -245,7 +255,7 @@ impl Registry {
     ) -> Result<Update, Refusal> {
         let version: Version = self.next_version(now);
         let value = End { reason, by };
-        let ended = live(self.memberships(group, account)).map(|row| {
+        let ended = live_rows(self.memberships(group, account)).map(|row| {
             Row::Membership(Membership {
                 ended: Some(Register::new(version, value)),
                 ..row.clone()

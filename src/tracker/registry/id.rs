@@ -1,10 +1,10 @@
-//! Who and which: the ids that rows, data folders and writes bear.
+//! The ids of rows and origins, and the numbers of writes.
 
 use crate::base::hex::{self, Hex};
 use std::fmt;
 use std::str::FromStr;
 
-/// Text that is not 32 hex digits.
+/// The text is not 32 hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not an id of 32 hex digits")]
 pub struct IdError(String);
@@ -39,19 +39,23 @@ macro_rules! random_id {
 }
 
 random_id! {
-    /// One life of one data folder: 128 random bits, made with the folder and anew by a restore.
+    /// The identity of a data folder as a writer: 128 random bits. They are drawn when the folder
+    /// is created, and again when a backup is restored into it.
     ///
-    /// It is never a tracker's number: a tracker that lost its disk must not be taken for its former self.
+    /// An origin is not the number of a tracker. A tracker that lost its disk must not continue as
+    /// its former self.
     Origin
 }
 
 random_id! {
-    /// A row, under 128 bits: random ones that its maker draws, which no two trackers have in common, or ones that follow
-    /// from the random id of a write, so that two trackers that are asked for it make one row.
+    /// The id of a row: 128 bits.
+    ///
+    /// The tracker that creates the row draws a random id, or derives it from the random id of a
+    /// write. With derived ids, two trackers that execute the same command create the same row.
     RowId
 }
 
-/// The number of a write of one origin, from 1, without gaps; 0 stands before the first.
+/// The number of a write of one origin: 1, 2, 3, ... without gaps. 0 means before the first write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Sequence(u64);
 
@@ -59,17 +63,17 @@ impl Sequence {
     /// Before the first write.
     pub const ZERO: Self = Self(0);
 
-    /// The sequence with that number, if it is one that bencode can write: below 2^63.
+    /// The sequence with this number. `None` from 2^63 on, because bencode cannot represent it.
     pub fn new(number: u64) -> Option<Self> {
         i64::try_from(number).is_ok().then_some(Self(number))
     }
 
-    /// Its number.
+    /// The number.
     pub fn number(self) -> u64 {
         self.0
     }
 
-    /// The one after it.
+    /// The next number.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))

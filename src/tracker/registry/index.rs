@@ -1,41 +1,43 @@
-//! What follows from the rows, kept current row by row: who holds which name, who is in which group, who owns it, and
-//! which rows still bear which write.
+//! What is derived from the rows: holders of names, members and owners of groups, and the rows that
+//! still carry a write.
 //!
-//! Everything here is a function of the set of rows, whatever order they came in.
+//! The index is updated row by row. It is a function of the set of rows, independent of their
+//! order.
 
 use super::{
-    Catalogue, CodeHash, GroupMembers, GroupName, Names, Origin, Place, Row, RowId, Rows, Sequence,
-    Span, UserName,
+    Catalogue, CodeHash, GroupMembers, GroupName, MembershipState, NameClaims, Origin, Row, RowId,
+    Rows, Sequence, Span, UserName,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound::{Excluded, Included};
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// Claims of all accounts.
-    pub(super) accounts: Names<UserName>,
-    /// Claims of the groups that have members: one that has ended holds no name.
-    pub(super) groups: Names<GroupName>,
+    /// The claims of all accounts.
+    pub(super) accounts: NameClaims<UserName>,
+    /// The claims of all groups that have members. A group that has ended holds no name.
+    pub(super) groups: NameClaims<GroupName>,
     pub(super) invites: HashMap<CodeHash, RowId>,
-    /// The shares that stand, whether their group does or not.
+    /// The shares that are not withdrawn, also those of groups that have ended.
     pub(super) catalogue: Catalogue,
-    /// The rows in which something of that write still stands.
+    /// For each write, the rows that still contain a field or the creation of it.
     writes: BTreeMap<(Origin, Sequence), BTreeSet<RowId>>,
     pub(super) members: HashMap<RowId, GroupMembers>,
-    /// The groups in which an account is a member or has asked to be, by name.
-    pub(super) joined: HashMap<RowId, BTreeSet<(GroupName, RowId)>>,
-    /// The groups an account has ever asked to join.
-    asked: HashMap<RowId, BTreeSet<RowId>>,
+    /// For each account, the groups in which it is a member or has an open request, by name.
+    pub(super) current_groups: HashMap<RowId, BTreeSet<(GroupName, RowId)>>,
+    /// For each account, the groups that it has ever asked to join or created.
+    asked_groups: HashMap<RowId, BTreeSet<RowId>>,
 }
 
 impl Index {
-    /// Follows a row that is new in `rows` or has changed from `before`.
-    pub(super) fn follow(&mut self, rows: &Rows, id: RowId, before: Option<&Row>) {
+    /// Updates the index for a row that was inserted, changed or removed. `before` is its previous
+    /// state.
+    pub(super) fn update_row(&mut self, rows: &Rows, id: RowId, before: Option<&Row>) {
         for version in before.into_iter().flat_map(Row::versions) {
             let write = (version.stamp.origin(), version.sequence);
-            if let Some(bearers) = self.writes.get_mut(&write) {
-                bearers.remove(&id);
-                if bearers.is_empty() {
+            if let Some(rows_of_write) = self.writes.get_mut(&write) {
+                rows_of_write.remove(&id);
+                if rows_of_write.is_empty() {
                     self.writes.remove(&write);
                 }
             }
@@ -55,8 +57,8 @@ impl Index {
                 }
                 let name = &row.name;
                 self.accounts.claim(&name.value, id, name.version.stamp);
-                for group in self.asked.get(&id).cloned().unwrap_or_default() {
-                    self.place(rows, group, id);
+                for group in self.asked_groups.get(&id).cloned().unwrap_or_default() {
+                    self.recompute_membership(rows, group, id);
                 }
             }
             Row::Group(_) => {
@@ -67,31 +69,34 @@ impl Index {
                     let name = &before.name.value;
                     self.groups.release(name, id);
                     for account in &accounts {
-                        if let Some(joined) = self.joined.get_mut(account) {
-                            joined.remove(&(name.clone(), id));
+                        if let Some(current_groups) = self.current_groups.get_mut(account) {
+                            current_groups.remove(&(name.clone(), id));
                         }
                     }
                 }
                 for account in accounts {
-                    self.place(rows, id, account);
+                    self.recompute_membership(rows, id, account);
                 }
             }
             Row::Membership(row) => {
                 let members = self.members.entry(row.group).or_default();
-                members.enter(row.account, id);
-                self.asked.entry(row.account).or_default().insert(row.group);
-                self.place(rows, row.group, row.account);
+                members.add_row(row.account, id);
+                self.asked_groups
+                    .entry(row.account)
+                    .or_default()
+                    .insert(row.group);
+                self.recompute_membership(rows, row.group, row.account);
             }
             Row::Invite(row) => {
                 self.invites.insert(row.code, id);
             }
-            Row::Share(row) if row.withdrawn.is_none() => self.catalogue.enter(row),
-            Row::Share(row) => self.catalogue.leave(row),
+            Row::Share(row) if row.withdrawn.is_none() => self.catalogue.add(row),
+            Row::Share(row) => self.catalogue.remove(row),
             Row::Revocation(_) | Row::Receipt(_) => {}
         }
     }
 
-    /// The writes of `origin` after `after`, up to and with `upto`, in order, each with the rows that still bear it.
+    /// The writes of `origin` in a span, in order, each with the rows that still contain it.
     pub(super) fn writes(
         &self,
         origin: Origin,
@@ -102,36 +107,41 @@ impl Index {
         writes.map(|((_, sequence), rows)| (*sequence, rows))
     }
 
-    /// What an account is to a group.
-    pub(super) fn place_of(&self, group: RowId, account: RowId) -> Option<Place> {
-        self.members.get(&group)?.place_of(account)
+    /// The state of an account in a group.
+    pub(super) fn state_of(&self, group: RowId, account: RowId) -> Option<MembershipState> {
+        self.members.get(&group)?.state_of(account)
     }
 
-    /// Who owns a group: the member of longest standing. Nobody owns a group that has ended.
+    /// The owner of a group: the member who was accepted first. A group that has ended has no
+    /// owner.
     pub(super) fn owner(&self, group: RowId) -> Option<RowId> {
         self.members.get(&group)?.owner()
     }
 
-    /// The groups an account has ever asked to join or made.
-    pub(super) fn asked(&self, account: RowId) -> impl Iterator<Item = RowId> {
-        self.asked.get(&account).into_iter().flatten().copied()
+    /// The groups that an account has ever asked to join or created.
+    pub(super) fn groups_asked(&self, account: RowId) -> impl Iterator<Item = RowId> {
+        self.asked_groups
+            .get(&account)
+            .into_iter()
+            .flatten()
+            .copied()
     }
 
     fn rename_account(&mut self, id: RowId, before: &UserName) {
         self.accounts.release(before, id);
-        for group in self.asked.get(&id).into_iter().flatten() {
+        for group in self.asked_groups.get(&id).into_iter().flatten() {
             if let Some(members) = self.members.get_mut(group) {
-                members.forget_name(before, id);
+                members.remove_name(before, id);
             }
         }
     }
 
-    /// Works out anew what an account is to a group, and what follows from that.
-    fn place(&mut self, rows: &Rows, group: RowId, account: RowId) {
+    /// Computes the state of an account in a group again, and updates what is derived from it.
+    fn recompute_membership(&mut self, rows: &Rows, group: RowId, account: RowId) {
         let Some(members) = self.members.get_mut(&group) else {
             return;
         };
-        let place = members.place(rows, account);
+        let state = members.recompute(rows, account);
         let Some(Row::Group(row)) = rows.get(&group) else {
             return;
         };
@@ -141,12 +151,12 @@ impl Index {
         } else {
             self.groups.claim(&name.value, group, name.version.stamp);
         }
-        let joined = self.joined.entry(account).or_default();
+        let current_groups = self.current_groups.entry(account).or_default();
         let entry = (name.value.clone(), group);
-        if place.is_some() {
-            joined.insert(entry);
+        if state.is_some() {
+            current_groups.insert(entry);
         } else {
-            joined.remove(&entry);
+            current_groups.remove(&entry);
         }
     }
 }

@@ -1,118 +1,132 @@
-//! Who is in one group: what follows from the membership rows of a group, kept current row by row.
+//! The members of one group. They are derived from the membership rows of the group, row by row.
 
 use super::{Membership, Row, RowId, Rows, Stamp, UserName};
 use std::collections::{BTreeSet, HashMap};
 
-/// Who is in a group, and who has asked to be.
+/// The members of a group, and the users who have asked to join it.
 #[derive(Debug, Default)]
 pub(super) struct GroupMembers {
-    pairs: HashMap<RowId, Pair>,
-    /// Members by the stamp they were accepted at; the first one owns the group.
+    accounts: HashMap<RowId, AccountRows>,
+    /// Members by the stamp of their acceptance. The first one owns the group.
     seniority: BTreeSet<(Stamp, RowId)>,
-    /// Members and requesters by name, as far as their accounts are known.
+    /// Members by name. A member is missing here until its account is known.
     pub(super) members: BTreeSet<(UserName, RowId)>,
+    /// Users with an open request, by name, under the same condition.
     pub(super) requests: BTreeSet<(UserName, RowId)>,
 }
 
-/// All rows of one account in one group.
+/// All membership rows of one account in one group.
 #[derive(Debug, Default)]
-struct Pair {
+struct AccountRows {
     rows: BTreeSet<RowId>,
-    place: Option<Place>,
+    state: Option<MembershipState>,
 }
 
-/// What an account is to a group.
+/// The state of an account in a group, unless it is a stranger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// It has asked at that stamp.
+pub(super) enum MembershipState {
+    /// It made a request at this stamp.
     Requested(Stamp),
-    /// A member since that stamp.
+    /// It was accepted at this stamp.
     Member(Stamp),
 }
 
 impl GroupMembers {
-    /// What an account is to the group.
-    pub(super) fn place_of(&self, account: RowId) -> Option<Place> {
-        self.pairs.get(&account)?.place
+    /// The state of an account in the group; `None` for a stranger.
+    pub(super) fn state_of(&self, account: RowId) -> Option<MembershipState> {
+        self.accounts.get(&account)?.state
     }
 
-    /// The member of longest standing. Nobody owns a group that has ended.
+    /// The member who was accepted first. A group that has ended has no owner.
     pub(super) fn owner(&self) -> Option<RowId> {
         self.seniority.first().map(|(_, owner)| *owner)
     }
 
-    /// How many members the group has.
+    /// The number of members.
     pub(super) fn count(&self) -> usize {
         self.seniority.len()
     }
 
-    /// All accounts that have ever been in the group or asked to be.
+    /// All accounts that have ever been in the group or asked to join it.
     pub(super) fn accounts(&self) -> impl Iterator<Item = RowId> {
-        self.pairs.keys().copied()
+        self.accounts.keys().copied()
     }
 
-    /// The rows of an account, sorted by id.
+    /// The membership rows of an account, sorted by id.
     pub(super) fn rows_of(&self, account: RowId) -> impl Iterator<Item = &RowId> + Clone {
-        self.pairs
+        self.accounts
             .get(&account)
             .into_iter()
-            .flat_map(|pair| &pair.rows)
+            .flat_map(|account_rows| &account_rows.rows)
     }
 
-    /// All rows of the group.
+    /// All membership rows of the group.
     pub(super) fn all_rows(&self) -> impl Iterator<Item = &RowId> {
-        self.pairs.values().flat_map(|pair| &pair.rows)
+        self.accounts
+            .values()
+            .flat_map(|account_rows| &account_rows.rows)
     }
 
-    /// Notes a row of an account; [`GroupMembers::place`] follows.
-    pub(super) fn enter(&mut self, account: RowId, row: RowId) {
-        self.pairs.entry(account).or_default().rows.insert(row);
+    /// Adds a row of an account. The caller must call [`GroupMembers::recompute`] afterwards.
+    pub(super) fn add_row(&mut self, account: RowId, row: RowId) {
+        self.accounts.entry(account).or_default().rows.insert(row);
     }
 
-    /// An account gives up a name; [`GroupMembers::place`] follows.
-    pub(super) fn forget_name(&mut self, name: &UserName, account: RowId) {
+    /// Removes the former name of an account. The caller must call [`GroupMembers::recompute`]
+    /// afterwards.
+    pub(super) fn remove_name(&mut self, name: &UserName, account: RowId) {
         let entry = (name.clone(), account);
         self.members.remove(&entry);
         self.requests.remove(&entry);
     }
 
-    /// Works out anew what an account is to the group.
-    pub(super) fn place(&mut self, rows: &Rows, account: RowId) -> Option<Place> {
-        let pair = self.pairs.get_mut(&account)?;
-        let place = place(pair.rows.iter().filter_map(|id| membership(rows, id)));
-        if let Some(Place::Member(since)) = pair.place {
+    /// Computes the state of an account from its rows.
+    pub(super) fn recompute(&mut self, rows: &Rows, account: RowId) -> Option<MembershipState> {
+        let account_rows = self.accounts.get_mut(&account)?;
+        let state = membership_state(
+            account_rows
+                .rows
+                .iter()
+                .filter_map(|id| membership(rows, id)),
+        );
+        if let Some(MembershipState::Member(since)) = account_rows.state {
             self.seniority.remove(&(since, account));
         }
-        if let Some(Place::Member(since)) = place {
+        if let Some(MembershipState::Member(since)) = state {
             self.seniority.insert((since, account));
         }
-        pair.place = place;
+        account_rows.state = state;
         if let Some(Row::Account(row)) = rows.get(&account) {
             let entry = (row.name.value.clone(), account);
             self.members.remove(&entry);
             self.requests.remove(&entry);
-            match place {
-                Some(Place::Member(_)) => self.members.insert(entry),
-                Some(Place::Requested(_)) => self.requests.insert(entry),
+            match state {
+                Some(MembershipState::Member(_)) => self.members.insert(entry),
+                Some(MembershipState::Requested(_)) => self.requests.insert(entry),
                 None => false,
             };
         }
-        place
+        state
     }
 }
 
-/// What one account's rows in one group come to: an end is final for its row and for every row asked for before it,
-/// accepted or not; the first acceptance of those left makes a member.
-fn place<'a>(rows: impl Iterator<Item = &'a Membership> + Clone) -> Option<Place> {
-    let live = live(rows);
-    let accepted = live.clone().filter_map(|row| row.accepted.as_ref());
+/// The state that follows from the rows of one account in one group. The first acceptance of a live
+/// row makes a member.
+fn membership_state<'a>(
+    rows: impl Iterator<Item = &'a Membership> + Clone,
+) -> Option<MembershipState> {
+    let live_rows = live_rows(rows);
+    let accepted = live_rows.clone().filter_map(|row| row.accepted.as_ref());
     let since = accepted.map(|field| field.version.stamp).min();
-    let asked = live.map(|row| row.created.stamp).min();
-    since.map(Place::Member).or(asked.map(Place::Requested))
+    let asked = live_rows.map(|row| row.created.stamp).min();
+    since
+        .map(MembershipState::Member)
+        .or(asked.map(MembershipState::Requested))
 }
 
-/// The rows of one account in one group that no end has overtaken.
-pub(super) fn live<'a>(
+/// The rows of one account in one group that no end has cancelled. An end cancels its own row and
+/// every row that was created earlier, accepted or not.
+pub(super) fn live_rows<'a>(
     rows: impl Iterator<Item = &'a Membership> + Clone,
 ) -> impl Iterator<Item = &'a Membership> + Clone {
     let ends = rows.clone().filter_map(|row| row.ended.as_ref());
@@ -122,7 +136,7 @@ pub(super) fn live<'a>(
     })
 }
 
-/// The membership of that id.
+/// The membership row with this id.
 pub(super) fn membership<'a>(rows: &'a Rows, id: &RowId) -> Option<&'a Membership> {
     match rows.get(id) {
         Some(Row::Membership(row)) => Some(row),

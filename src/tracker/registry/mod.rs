@@ -1,58 +1,92 @@
-//! The registry: accounts, groups and who is in them, right for any number of trackers that write at the same time.
+//! The registry: accounts, groups, memberships and shares. Any number of trackers can write to it
+//! at the same time.
 //!
-//! In scope: the rows, the rules of every operation, how the rows of two trackers become the same, what follows from
-//! them, and their encoding. Out of scope: files, sockets, threads and clocks; hashing of passwords and signing of tokens.
-//! Random ids, hashes and the time (since 1970) are handed in.
+//! In scope: the rows, the rules of each operation, the merging of rows, what is derived from the
+//! rows, and their encoding. Out of scope: files, sockets, threads and clocks; hashing passwords
+//! and signing tokens. The caller passes in random ids, hashes and the time since 1970.
 //!
-//! # How a write goes
-//! An operation looks at the registry and gives an [`Update`] or a [`Refusal`]; it changes nothing. Whoever runs it makes
-//! the update's rows and version vector durable in one commit, hands it to [`Registry::apply`], pushes its [`Change`] to
-//! the other trackers and then answers. What others push or send goes the same way through [`Registry::merge`]. To commit
-//! several writes at once, apply each in turn, commit them together, and only then push and answer; if that commit fails,
-//! what is in memory is ahead of the disk and must be thrown away.
+//! # How a write works
+//! An operation reads the registry and returns an [`Update`] or a [`Refusal`]. It changes nothing.
+//! The caller then does the following, in this order:
 //!
-//! # How rows become the same
-//! Rows stand under ids that are random, or follow from what a peer drew. A row's kind and facts never change; each of its fields is a
-//! [`Register`] with the [`Version`] that wrote it, and two states of a row merge field by field, so that merging is
-//! commutative, associative and idempotent. Whoever asks for a write again, having got no answer, hands in the same ids: where
-//! the first tracker has told of it, its [`Receipt`] says that it is done; else the row that each of them made is one row,
-//! and its later creation counts. Everything else (who holds a name, who is a member, who owns a group, whether
-//! it exists) is no row but follows from the set of rows, so that two registries with the same rows cannot disagree about it.
+//! 1. It commits the rows and the version vector of the update to the disk, in one transaction.
+//! 2. It passes the update to [`Registry::apply`].
+//! 3. It pushes the [`Change`] of the update to the other trackers.
+//! 4. It replies to the peer.
 //!
-//! A [`VersionVector`] says up to which write of each [`Origin`] a registry knows all that still stands;
-//! [`Registry::since`] gives what another one lacks, in bounded batches.
+//! A change from another tracker is handled in the same way, with an update from
+//! [`Registry::merge`]. To commit several writes at once, the caller applies them one by one,
+//! commits them together, and only then pushes and replies. If that commit fails, the memory is
+//! ahead of the disk: the registry must be loaded again.
+//!
+//! # How rows merge
+//! Each row has an id, which is random or derived from the random id of a write. The kind and the
+//! attributes of a row never change. Each field of a row is a [`Register`]: a value and the
+//! [`Version`] of the write that set it. Two states of one row merge field by field. The first
+//! writer wins for the acceptance of a request and for the use of an invite; the last writer wins
+//! for all other fields. Merging is commutative, associative and idempotent.
+//!
+//! A peer that receives no answer sends its command again, with the same write id. If the tracker
+//! has the [`Receipt`] of that write, the write was already made. If it has no receipt, the tracker
+//! makes the write again, under the same row ids. Both trackers have then made the same row, and
+//! the rows merge.
+//!
+//! Who holds a name, who is a member, who owns a group and whether a group exists is not stored. It
+//! is derived from the set of rows, so two registries with the same rows always agree about it.
+//!
+//! A [`VersionVector`] contains, for each [`Origin`], the last write up to which the registry is
+//! complete. [`Registry::since`] returns what another registry lacks, in bounded batches.
 //!
 //! # Conflicts
-//! "Earlier" and "later" are by [`Stamp`]: what was done in knowledge of something is later than it, whatever the clocks say.
+//! Trackers accept writes while they cannot reach each other. When they reconnect, these rules
+//! decide. "Earlier" and "later" compare [`Stamp`]s: a write that was made with knowledge of
+//! another one is always later than it, even if the clocks are wrong. "Both" means that the two
+//! writes do not exclude each other. The tests in `tests/conflicts.rs` follow this table.
 //!
-//! | on one side | on the other | outcome |
+//! | at one tracker | at another tracker | what wins |
 //! |---|---|---|
-//! | a user or group name is given | the same name is given | the earlier claim holds the name; the other row is kept, stands under `NAME~TAG`, and may take another name (only then may a name be changed) |
-//! | a name is changed | it is changed | the later change stays |
-//! | password changed | password changed | the later one stays; sessions made under any other one end |
-//! | password changed, or all sessions ended | log-in, or renewal of a token | a token is bound to the credential it was made under: it ends |
-//! | log-out | renewal of the token | the session has ended, with all its tokens |
-//! | a request is accepted | it is accepted | the earlier acceptance counts for standing |
-//! | a request is accepted | it is rejected | rejected |
-//! | a member does something | that member is removed | what was done stays; the member is out |
-//! | a member leaves, or is removed | a request of the same user made **earlier** is accepted | out: an end overtakes every request made before it, whichever row it is in |
-//! | a member leaves, or is removed | the same user asks anew, **later** | the request stands |
-//! | two requests of one user for one group | either is accepted | one membership; the other request lapses |
-//! | a member leaves | the same member is removed | out; the later reason is told |
-//! | the owner leaves | the member who would own the group leaves | the group is the next one's who has been a member longest |
-//! | the owner leaves and another takes over | the old owner accepts, rejects or removes | what was done stays |
-//! | the last member leaves: the group ends | somebody is accepted into it | the group goes on, and belongs to that member |
-//! | a group ends, and its name is given anew | somebody is accepted into the ended one | both go on; the older claim holds the name |
-//! | a share is published | one of the same name is | the earlier one holds the name; the other stands as `NAME~TAG` |
-//! | a share is published | the group ends | the share is out of reach with its group, and back if the group goes on |
-//! | a share is withdrawn | it is withdrawn | withdrawn |
-//! | an invite is redeemed | it is redeemed | both accounts are kept; the earlier one stands as its user |
-//! | something is made, and not answered | the peer asks again, and it is made | one row, as of the later making: a group keeps the later key; the earlier acceptance, as ever |
-//! | anything else is done, and not answered | the peer asks again, and it is done | once, by the rule of its field |
+//! | a user or group gets a name | another one gets the same name | the earlier claim (note 1) |
+//! | a name is changed | the same name is changed | the later change |
+//! | a password is changed | the same password is changed | the later change (note 2) |
+//! | a password is changed, all logins end | a log-in, a renewal of a token | the change (note 2) |
+//! | a log-out | a renewal of the token | the log-out: the login and all its tokens end |
+//! | a request is accepted | it is accepted | both: member since the earlier acceptance |
+//! | a request is accepted | it is rejected | the rejection, even if it is earlier |
+//! | a member writes anything | that member is removed | both: the write is kept |
+//! | a membership ends | a request made **before** the end is accepted | the end (note 3) |
+//! | a membership ends | the same user asks **after** the end | the request |
+//! | a user asks to join | the same user asks to join | both: the two requests count as one |
+//! | a member leaves | that member is removed | the later reason; the member is out |
+//! | the owner leaves | the member next in line leaves | both: the third in line owns the group |
+//! | the owner leaves | the owner accepts, rejects or removes | both: these decisions are kept |
+//! | the last member leaves | a user is accepted | the acceptance: that user owns the group |
+//! | a group ends, its name is reused | a user is accepted into it | both groups exist (note 1) |
+//! | a share is published | another of the same name is published | the earlier share (note 1) |
+//! | a share is published | the group ends | the end (note 4) |
+//! | a share is withdrawn | it is withdrawn | both: it is withdrawn |
+//! | an invite is redeemed | it is redeemed | both: the two accounts are kept (note 5) |
+//! | a row is created, the reply is lost | it is created again | both: one row (note 6) |
+//! | a field is written, the reply is lost | it is written again | one, by the rule of the field |
+//!
+//! Notes:
+//!
+//! 1. The row with the earlier claim holds the name. The other row is kept and is shown as
+//!    `NAME~TAG`. A user or group that does not hold its name can be renamed; no other can. When
+//!    the holder gives up the name, the next claim holds it.
+//! 2. A token is bound to the credential that it was made under. A login ends when the credential
+//!    of its account changes.
+//! 3. An end cancels all earlier requests of the same user for the same group, accepted or not, in
+//!    any row. A request counts from the time when it was made, not when it was accepted.
+//! 4. A share of a group that has ended cannot be reached. If the group goes on, it can be reached
+//!    again.
+//! 5. The invite records the earlier account as its user.
+//! 6. The later creation counts: a group keeps the later key. A membership keeps the earlier
+//!    acceptance.
 //!
 //! # What is dropped
-//! Memberships that ended are kept: they are what keeps a removed member out, against an old backup too. Log-outs,
-//! invites and receipts past their time say nothing any more and may be dropped once every tracker has them ([`Registry::droppable`]).
+//! Ended memberships are kept forever: they keep a removed member out, even after the restore of an
+//! old backup. Log-outs, invites and receipts have an expiry time. After it, they can be dropped
+//! once all trackers have them ([`Registry::droppable`]).
 
 mod accounts;
 mod catalogue;
@@ -81,15 +115,15 @@ mod update;
 pub use crate::wire::access::{Outcome, Standing};
 pub use crate::wire::name::{GroupName, Label, LabelError, MAX_NAME, NameError, UserName};
 pub use accounts::NewAccount;
-pub use catalogue::{SharePlace, SharePlaceError};
+pub use catalogue::{ShareCursor, ShareCursorError};
 pub use change::{Change, Span, VersionVector};
-pub use compare::{Difference, Differing};
+pub use compare::{Difference, DifferenceDetail};
 pub use dump::Dump;
 pub use encoding::DecodeError;
-pub use groups::{Leaving, NewGroup};
+pub use groups::{IfLastMember, NewGroup};
 pub use id::{IdError, Origin, RowId, Sequence};
 pub use queries::{
-    Answer, Cursor, CursorError, GroupView, MAX_PAGE, MemberView, Page, RequestView,
+    Cursor, CursorError, Decision, GroupView, MAX_PAGE, MemberView, Page, RequestView,
 };
 pub use refusal::Refusal;
 pub use register::Register;
@@ -109,8 +143,8 @@ pub use update::{LoadError, MergeError, Stale, Update};
 use crate::wire::name;
 use catalogue::Catalogue;
 use index::Index;
-use members::{GroupMembers, Place, live, membership};
-use names::Names;
-use register::merge;
+use members::{GroupMembers, MembershipState, live_rows, membership};
+use names::NameClaims;
+use register::merge_optional;
 use row::Rows;
 use stamp::millis;

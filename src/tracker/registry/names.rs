@@ -1,20 +1,20 @@
-//! Who holds a name: of all that claim it, the one with the earliest claim.
+//! Claims to names. The earliest claim to a name holds it.
 
 use super::{Label, Refusal, RowId, Stamp};
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-/// The claims to names of one kind, sorted by name, then id.
+/// All claims to names of one kind, sorted by name, then id.
 #[derive(Debug)]
-pub(super) struct Names<N>(BTreeMap<(N, RowId), Stamp>);
+pub(super) struct NameClaims<N>(BTreeMap<(N, RowId), Stamp>);
 
-impl<N> Default for Names<N> {
+impl<N> Default for NameClaims<N> {
     fn default() -> Self {
         Self(BTreeMap::new())
     }
 }
 
-impl<N: Ord + Clone> Names<N> {
+impl<N: Ord + Clone> NameClaims<N> {
     pub(super) fn claim(&mut self, name: &N, id: RowId, since: Stamp) {
         self.0.insert((name.clone(), id), since);
     }
@@ -23,30 +23,33 @@ impl<N: Ord + Clone> Names<N> {
         self.0.remove(&(name.clone(), id));
     }
 
-    /// All that claim the name, earliest claim first: the first one holds it.
+    /// All claimants of a name, earliest claim first. The first one holds the name.
     pub(super) fn claimants(&self, name: &N) -> Vec<RowId> {
-        let mut claims: Vec<_> = self.of(name).map(|(id, since)| (since, id)).collect();
+        let mut claims: Vec<_> = self
+            .claims_to(name)
+            .map(|(id, since)| (since, id))
+            .collect();
         claims.sort_unstable();
         claims.into_iter().map(|(_, id)| id).collect()
     }
 
     pub(super) fn holder(&self, name: &N) -> Option<RowId> {
-        self.of(name)
+        self.claims_to(name)
             .min_by_key(|(id, since)| (*since, *id))
             .map(|(id, _)| id)
     }
 
-    /// Of those that claim the name the one for which that holds, if it is only one.
-    pub(super) fn only(&self, name: &N, is_meant: impl Fn(RowId) -> bool) -> Option<RowId> {
-        let mut meant = self.of(name).filter(|(id, _)| is_meant(*id));
-        match (meant.next(), meant.next()) {
+    /// The claimant of a name that matches; `None` if there is no match or more than one.
+    pub(super) fn only_match(&self, name: &N, is_match: impl Fn(RowId) -> bool) -> Option<RowId> {
+        let mut matching = self.claims_to(name).filter(|(id, _)| is_match(*id));
+        match (matching.next(), matching.next()) {
             (Some((id, _)), None) => Some(id),
             _ => None,
         }
     }
 
-    /// All claims, sorted, from `after` on or from the start.
-    pub(super) fn from<'a>(
+    /// All claims behind `after`, or all claims, sorted.
+    pub(super) fn entries_after<'a>(
         &'a self,
         after: Option<(N, RowId)>,
     ) -> Box<dyn Iterator<Item = (&'a N, RowId)> + 'a> {
@@ -56,18 +59,18 @@ impl<N: Ord + Clone> Names<N> {
         Box::new(claims.map(|((name, id), _)| (name, *id)))
     }
 
-    fn of(&self, name: &N) -> impl Iterator<Item = (RowId, Stamp)> {
+    fn claims_to(&self, name: &N) -> impl Iterator<Item = (RowId, Stamp)> {
         let (first, last) = (RowId([0; 16]), RowId([u8::MAX; 16]));
         let claims = self.0.range((name.clone(), first)..=(name.clone(), last));
         claims.map(|((_, id), since)| (*id, *since))
     }
 }
 
-impl<N: Ord + Clone + FromStr> Names<N>
+impl<N: Ord + Clone + FromStr> NameClaims<N>
 where
     for<'n> Label: From<&'n N>,
 {
-    /// The label of a row that claims the name.
+    /// The label of a claimant: the name, with a tag if another one holds it.
     pub(super) fn label(&self, name: &N, id: RowId) -> Label {
         let label = Label::from(name);
         if self.holder(name).is_some_and(|holder| holder != id) {
@@ -77,7 +80,7 @@ where
         }
     }
 
-    /// Whether nobody has that name.
+    /// Checks that the name is not claimed.
     ///
     /// # Errors
     /// [`Refusal::NameTaken`].
@@ -88,17 +91,18 @@ where
         }
     }
 
-    /// Whom a label names: the holder, or of the others the one with that tag, if it is only one.
+    /// The claimant that a label names. Without a tag it is the holder; with a tag it is the
+    /// claimant with that tag, if there is exactly one.
     pub(super) fn find(&self, label: &Label) -> Option<RowId> {
         let name = label.name().parse::<N>().ok()?;
         let Some(tag) = label.tag() else {
             return self.holder(&name);
         };
-        self.only(&name, |id| tag_of(id) == tag)
+        self.only_match(&name, |id| tag_of(id) == tag)
     }
 }
 
-/// The tag of a row in a label: its first 4 bytes.
+/// The tag of a row in a label: the first 4 bytes of its id.
 fn tag_of(id: RowId) -> [u8; 4] {
     let [a, b, c, d, ..] = id.0;
     [a, b, c, d]

@@ -1,12 +1,12 @@
-//! What can be asked of the registry. Lists are sorted by name, then id, and come in pages.
+//! Queries. Lists are sorted by name, then id, and are returned in pages.
 
 mod page;
 
 pub use page::{Cursor, CursorError, MAX_PAGE, Page};
 
 use super::{
-    Account, EndReason, GroupMembers, GroupName, Label, Membership, Outcome, Place, Refusal,
-    Registry, Row, RowId, Stamp, Standing, UserName, Version, VersionVector, live,
+    Account, EndReason, GroupMembers, GroupName, Label, Membership, MembershipState, Outcome,
+    Refusal, Registry, Row, RowId, Stamp, Standing, UserName, Version, VersionVector, live_rows,
 };
 
 /// A group as an account sees it.
@@ -14,13 +14,13 @@ use super::{
 pub struct GroupView {
     /// The group.
     pub id: RowId,
-    /// How it is named.
+    /// Its name, with a tag if another group holds the name.
     pub label: Label,
-    /// How its owner is named; none while the owner's account has not arrived from another tracker.
+    /// The name of its owner; `None` until the owner's account has arrived from another tracker.
     pub owner: Option<Label>,
-    /// How many members it has.
+    /// The number of its members.
     pub members: usize,
-    /// What the asking account is to it.
+    /// The standing of the account that asks.
     pub standing: Standing,
 }
 
@@ -29,7 +29,7 @@ pub struct GroupView {
 pub struct MemberView {
     /// The account.
     pub id: RowId,
-    /// How it is named.
+    /// Its name, with a tag if another account holds the name.
     pub label: Label,
     /// When it was accepted.
     pub since: Stamp,
@@ -37,37 +37,37 @@ pub struct MemberView {
     pub owner: bool,
 }
 
-/// A request that waits for an answer.
+/// A request that is not answered yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestView {
-    /// The account that asks.
+    /// The account that made the request.
     pub id: RowId,
-    /// How it is named.
+    /// Its name, with a tag if another account holds the name.
     pub label: Label,
-    /// When it asked.
+    /// When it made the request.
     pub at: Stamp,
 }
 
-/// What became of somebody's request or membership by the act of another.
+/// A decision of other users about the request or membership of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Decision {
     /// The group.
     pub group: RowId,
-    /// How it is named; if it has ended, the name it had.
+    /// The name of the group; if the group has ended, the name it had.
     pub label: Label,
-    /// What became of it.
+    /// The decision.
     pub outcome: Outcome,
-    /// When.
+    /// When it was made.
     pub at: Stamp,
 }
 
 impl Registry {
-    /// The account of that id.
+    /// The account with this id.
     pub fn account(&self, id: RowId) -> Option<&Account> {
-        self.acting(id).ok()
+        self.acting_account(id).ok()
     }
 
-    /// The account a label names.
+    /// The account that a label names.
     ///
     /// # Errors
     /// [`Refusal::UnknownUser`].
@@ -76,7 +76,8 @@ impl Registry {
         id.ok_or_else(|| Refusal::UnknownUser(label.clone()))
     }
 
-    /// All accounts that claim a name: first the one that holds it, then those that lost it. A log-in tries them in turn.
+    /// All accounts that claim a name. The account that holds it comes first. A log-in tries them
+    /// in this order.
     pub fn accounts_named(&self, name: &UserName) -> Vec<&Account> {
         let claimants = self.index.accounts.claimants(name);
         claimants
@@ -85,19 +86,19 @@ impl Registry {
             .collect()
     }
 
-    /// How an account is named: with a tag if another one holds its name.
+    /// The name of an account, with a tag if another account holds the name.
     pub fn account_label(&self, id: RowId) -> Option<Label> {
         let account = self.account(id)?;
         Some(self.index.accounts.label(&account.name.value, id))
     }
 
-    /// Whether another account holds the name of this one, of which its user is to be told.
-    pub fn lost_name(&self, id: RowId) -> bool {
+    /// Whether another account holds the name of this one. The user must be informed of that.
+    pub fn has_lost_name(&self, id: RowId) -> bool {
         self.account_label(id)
             .is_some_and(|label| label.tag().is_some())
     }
 
-    /// The group a label names, if it has members.
+    /// The group that a label names, if it has members.
     ///
     /// # Errors
     /// [`Refusal::UnknownGroup`].
@@ -106,7 +107,7 @@ impl Registry {
         id.ok_or_else(|| Refusal::UnknownGroup(label.clone()))
     }
 
-    /// How a group is named: with a tag if another one holds its name.
+    /// The name of a group, with a tag if another group holds the name.
     pub fn group_label(&self, id: RowId) -> Option<Label> {
         match self.row(id) {
             Some(Row::Group(row)) => Some(self.index.groups.label(&row.name.value, id)),
@@ -114,66 +115,73 @@ impl Registry {
         }
     }
 
-    /// Who owns a group; nobody if it has ended.
+    /// The owner of a group; `None` if the group has ended.
     pub fn owner(&self, group: RowId) -> Option<RowId> {
         self.index.owner(group)
     }
 
-    /// How many members a group has.
+    /// The number of members of a group.
     pub(super) fn member_count(&self, group: RowId) -> usize {
         let members = self.index.members.get(&group);
         members.map_or(0, GroupMembers::count)
     }
 
-    /// What an account is to a group.
+    /// The standing of an account in a group.
     pub fn standing(&self, group: RowId, account: RowId) -> Standing {
-        match self.index.place_of(group, account) {
+        match self.index.state_of(group, account) {
             None => Standing::Stranger,
             Some(_) if self.owner(group).is_none() => Standing::Stranger,
-            Some(Place::Requested(_)) => Standing::Requester,
-            Some(Place::Member(_)) if self.owner(group) == Some(account) => Standing::Owner,
-            Some(Place::Member(_)) => Standing::Member,
+            Some(MembershipState::Requested(_)) => Standing::Requester,
+            Some(MembershipState::Member(_)) if self.owner(group) == Some(account) => {
+                Standing::Owner
+            }
+            Some(MembershipState::Member(_)) => Standing::Member,
         }
     }
 
-    /// All accounts, for the tracker's own console.
+    /// All accounts, for the tracker's console.
     pub fn accounts(&self, after: Option<&Cursor>, limit: usize) -> Page<(RowId, Label)> {
-        let claims = self.index.accounts.from(Cursor::key(after));
-        Page::of(claims, limit, |name, id| {
+        let claims = self.index.accounts.entries_after(Cursor::key(after));
+        Page::collect(claims, limit, |name, id| {
             Some((id, self.index.accounts.label(name, id)))
         })
     }
 
-    /// All groups, as `account` sees them; nobody in particular if it is none.
+    /// All groups, with the standing of `account` in each. Without an account the standing is
+    /// always [`Standing::Stranger`].
     pub fn groups(
         &self,
         account: Option<RowId>,
         after: Option<&Cursor>,
         limit: usize,
     ) -> Page<GroupView> {
-        let claims = self.index.groups.from(Cursor::key(after));
-        Page::of(claims, limit, |name, id| {
+        let claims = self.index.groups.entries_after(Cursor::key(after));
+        Page::collect(claims, limit, |name, id| {
             Some(self.group_view(name, id, account))
         })
     }
 
-    /// The groups in which an account is a member or has asked to be.
+    /// The groups in which an account is a member or has an open request.
     pub fn groups_of(
         &self,
         account: RowId,
         after: Option<&Cursor>,
         limit: usize,
     ) -> Page<GroupView> {
-        let Some(joined) = self.index.joined.get(&account) else {
+        let Some(current_groups) = self.index.current_groups.get(&account) else {
             return Page::empty();
         };
-        Page::of(page::from(joined, after), limit, |name, id| {
-            self.owner(id)?;
-            Some(self.group_view(name, id, Some(account)))
-        })
+        Page::collect(
+            page::entries_after(current_groups, after),
+            limit,
+            |name, id| {
+                self.owner(id)?;
+                Some(self.group_view(name, id, Some(account)))
+            },
+        )
     }
 
-    /// The members of a group; for its members only.
+    /// The members of a group. Only members may ask.
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`].
@@ -184,29 +192,30 @@ impl Registry {
         after: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page<MemberView>, Refusal> {
-        let group = self.member_of(actor, group)?;
+        let group = self.group_as_member(actor, group)?;
         let Some(members) = self.index.members.get(&group) else {
             return Ok(Page::empty());
         };
         let owner = self.owner(group);
-        let members = page::from(&members.members, after);
-        Ok(Page::of(members, limit, |name, id| {
-            match self.index.place_of(group, id)? {
-                Place::Member(since) => Some(MemberView {
+        let members = page::entries_after(&members.members, after);
+        Ok(Page::collect(members, limit, |name, id| {
+            match self.index.state_of(group, id)? {
+                MembershipState::Member(since) => Some(MemberView {
                     id,
                     label: self.index.accounts.label(name, id),
                     since,
                     owner: owner == Some(id),
                 }),
-                Place::Requested(_) => None,
+                MembershipState::Requested(_) => None,
             }
         }))
     }
 
-    /// The requests that wait for an answer; for the owner only.
+    /// The open requests of a group. Only the owner may ask.
     ///
     /// # Errors
-    /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`], [`Refusal::NotOwner`].
+    /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
+    /// [`Refusal::NotOwner`].
     pub fn requests(
         &self,
         actor: RowId,
@@ -214,35 +223,37 @@ impl Registry {
         after: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page<RequestView>, Refusal> {
-        let group = self.owner_of(actor, group)?;
+        let group = self.group_as_owner(actor, group)?;
         let Some(members) = self.index.members.get(&group) else {
             return Ok(Page::empty());
         };
-        let requests = page::from(&members.requests, after);
-        Ok(Page::of(requests, limit, |name, id| {
-            match self.index.place_of(group, id)? {
-                Place::Requested(at) => Some(RequestView {
+        let requests = page::entries_after(&members.requests, after);
+        Ok(Page::collect(requests, limit, |name, id| {
+            match self.index.state_of(group, id)? {
+                MembershipState::Requested(at) => Some(RequestView {
                     id,
                     label: self.index.accounts.label(name, id),
                     at,
                 }),
-                Place::Member(_) => None,
+                MembershipState::Member(_) => None,
             }
         }))
     }
 
-    /// What others decided about an account by writes that `seen` does not cover. Whoever looks joins the version vector
-    /// that held when it began to look, after the last page, to what it has seen: then it is told each answer once, whichever
-    /// tracker it asks, and an answer that arrives late from another tracker is not passed over.
-    pub fn answers(
+    /// The decisions of other users about an account that are not covered by `seen`.
+    ///
+    /// The caller keeps `seen` for the account. After the last page it joins to `seen` the version
+    /// vector from before the first page. Each decision is then reported once, whichever tracker is
+    /// asked, and a decision that arrives late from another tracker is not missed.
+    pub fn decisions(
         &self,
         account: RowId,
         seen: &VersionVector,
         after: Option<&Cursor>,
         limit: usize,
-    ) -> Page<Answer> {
+    ) -> Page<Decision> {
         let mut groups: Vec<(GroupName, RowId)> = Vec::new();
-        for id in self.index.asked(account) {
+        for id in self.index.groups_asked(account) {
             if let Some(Row::Group(row)) = self.row(id) {
                 groups.push((row.name.value.clone(), id));
             }
@@ -253,10 +264,10 @@ impl Registry {
             .iter()
             .filter(|key| after.as_ref().is_none_or(|after| *key > after))
             .map(|(name, id)| (name, *id));
-        Page::of(groups, limit, |name, group| {
+        Page::collect(groups, limit, |name, group| {
             let (outcome, version) = self.outcome(group, account)?;
             let known = seen.of(version.stamp.origin()) >= version.sequence;
-            (!known).then(|| Answer {
+            (!known).then(|| Decision {
                 group,
                 label: self.index.groups.label(name, group),
                 outcome,
@@ -276,16 +287,16 @@ impl Registry {
         }
     }
 
-    /// What others made of an account's requests to a group, and by which write.
+    /// The decision of other users about an account in a group, and the write that made it.
     fn outcome(&self, group: RowId, account: RowId) -> Option<(Outcome, Version)> {
         let rows = self.memberships(group, account);
-        let mut live = live(rows.clone());
+        let mut live = live_rows(rows.clone());
         let accepted = live.clone().filter_map(|row| {
             let accepted = row.accepted.as_ref()?;
             Some((accepted.version, accepted.value))
         });
         if let Some((accepted, by)) = accepted.min() {
-            // The maker of a group asked nobody.
+            // The creator of a group did not ask anyone.
             return (by != account).then_some((Outcome::Accepted, accepted));
         }
         let last_end = |rows: &mut dyn Iterator<Item = &Membership>| {

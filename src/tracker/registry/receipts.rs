@@ -1,13 +1,15 @@
-//! Receipts: what tells a tracker that a write it is asked for was made already, here or at another one.
+//! Receipts: a tracker uses them to recognize a write that was already made, here or at another
+//! tracker.
 //!
-//! A peer that got no answer asks again, of another tracker, under the same id of the write. A receipt is made with the
-//! write itself: in one commit, and in one change to the others. Who has the one has the other.
+//! A peer that receives no answer sends its command again, perhaps to another tracker, with the
+//! same write id. A receipt and its write are in the same commit and in the same change, so a
+//! tracker that has one of them has the other.
 
 use super::{Receipt, Refusal, Registry, Row, RowId, Update, millis};
 use std::time::Duration;
 
 impl Registry {
-    /// The receipt of that id.
+    /// The receipt with this id.
     pub fn receipt(&self, id: RowId) -> Option<&Receipt> {
         match self.row(id) {
             Some(Row::Receipt(row)) => Some(row),
@@ -15,19 +17,19 @@ impl Registry {
         }
     }
 
-    /// An own write, made at `now` in the present state, together with its receipt, which is kept until `expires` (both since
-    /// 1970).
+    /// Adds a receipt to `write`, which must be an own write made at `now` from the present
+    /// revision. The receipt is kept until `expires` (since 1970).
     ///
     /// # Errors
-    /// [`Refusal::IdInUse`] if the write was made already.
-    pub fn receipted(
+    /// [`Refusal::IdInUse`] if the write was already made.
+    pub fn with_receipt(
         &self,
         mut write: Update,
         id: RowId,
         expires: Duration,
         now: Duration,
     ) -> Result<Update, Refusal> {
-        self.unmade(id)?;
+        self.check_not_made(id)?;
         let receipt = self.new_receipt(id, expires, now);
         if let Some(change) = &mut write.change {
             change.rows.insert(id, receipt.clone());
@@ -36,24 +38,30 @@ impl Registry {
         Ok(write)
     }
 
-    /// Whether the write of that receipt has not been made.
+    /// Checks that the write of this receipt was not made yet.
     ///
     /// # Errors
-    /// [`Refusal::IdInUse`] if it has been.
-    pub fn unmade(&self, id: RowId) -> Result<(), Refusal> {
+    /// [`Refusal::IdInUse`] if it was.
+    pub fn check_not_made(&self, id: RowId) -> Result<(), Refusal> {
         match self.row(id) {
             None => Ok(()),
             Some(_) => Err(Refusal::IdInUse(id)),
         }
     }
 
-    /// Makes a receipt anew: once others know this write, they know the one that the receipt is of, too.
+    /// Writes the receipt again, as a new write. Another tracker that knows this new write also
+    /// knows the write that the receipt stands for, because that one is earlier.
     ///
     /// # Errors
-    /// [`Refusal::IdInUse`] if another row has the id.
-    pub fn confirm(&self, id: RowId, expires: Duration, now: Duration) -> Result<Update, Refusal> {
+    /// [`Refusal::IdInUse`] if a row that is not a receipt has the id.
+    pub fn renew_receipt(
+        &self,
+        id: RowId,
+        expires: Duration,
+        now: Duration,
+    ) -> Result<Update, Refusal> {
         if self.receipt(id).is_none() {
-            self.unmade(id)?;
+            self.check_not_made(id)?;
         }
         let receipt = self.new_receipt(id, expires, now);
         self.write(self.next_version(now), &[], [receipt])

@@ -1,96 +1,102 @@
-//! Why an operation is refused: one variant a rule, each with a word that scripts can rely on.
+//! The reasons to refuse an operation: one variant for each rule, each with a stable kind for
+//! scripts.
 
 use super::{Label, RowId};
 
-/// A rule that an operation would break. Nothing was changed.
+/// A rule that the operation would break. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The acting account does not exist.
-    #[error("your account is not known here; log in again")]
+    /// The account that makes the request does not exist.
+    #[error("this tracker does not know your account; log in again")]
     AccountGone,
-    /// The session was logged out, or its password or all sessions were revoked since.
-    #[error("this session has ended; log in again")]
-    SessionEnded,
-    /// No account of that name.
+    /// The user logged out, changed the password, or ended all logins.
+    #[error("this login has ended; log in again")]
+    LoginEnded,
+    /// No account has this name.
     #[error("there is no user {0}; check the name")]
     UnknownUser(Label),
-    /// No group of that name, or it has ended.
-    #[error("there is no group {0}; list_groups shows those there are")]
+    /// No group has this name, or the group has ended.
+    #[error("there is no group {0}; list_groups shows all groups")]
     UnknownGroup(Label),
-    /// The name belongs to another user or group.
+    /// Another user or group holds this name.
     #[error("the name {0} is taken; choose another")]
     NameTaken(Label),
-    /// A new name for one that holds its own: only a name that was taken on two trackers at once can be given up.
-    #[error("{0} keeps its name; only a name given twice by mistake can be changed")]
+    /// The account or group holds its name. Only one that lost its name to an earlier claim can be
+    /// renamed.
+    #[error(
+        "{0} cannot be renamed; only a name that two trackers gave at the same time can be changed"
+    )]
     NameKept(Label),
-    /// The acting account is not in the group.
+    /// The account is not a member of the group.
     #[error("you are not a member of {0}; join_group asks its owner")]
     NotMember(Label),
-    /// The acting account is in the group but does not own it.
+    /// The account is a member of the group but does not own it.
     #[error("only the owner of {0} can do this")]
     NotOwner(Label),
-    /// The acting account is in the group already.
-    #[error("you are a member of {0} already")]
+    /// The account is already a member of the group.
+    #[error("you are already a member of {0}")]
     AlreadyMember(Label),
-    /// The acting account has asked already.
-    #[error("you have asked to join {0} already; its owner has not answered yet")]
+    /// The account has an open request already.
+    #[error("you have already asked to join {0}; its owner has not answered yet")]
     AlreadyRequested(Label),
-    /// That user has not asked, or has been answered.
-    #[error("{0} has no open request; list_requests shows those there are")]
+    /// The user has no open request: none was made, or it was answered.
+    #[error("{0} has no open request; list_requests shows all open requests")]
     NoRequest(Label),
-    /// That user is not in the group.
-    #[error("{0} is not a member; list_members shows those there are")]
+    /// The user is not a member of the group.
+    #[error("{0} is not a member; list_members shows all members")]
     UnknownMember(Label),
-    /// An owner's own removal.
-    #[error("you cannot remove yourself; leave_group does that")]
+    /// Owners cannot remove themselves.
+    #[error("you cannot remove yourself; use leave_group")]
     OwnRemoval,
-    /// The group would end.
-    #[error("you are the last member of {0}: leaving ends the group; say --yes if you mean it")]
+    /// The group would end, and the caller did not allow that.
+    #[error("you are the last member of {0}, so leaving ends the group; add --yes to confirm")]
     LastMember(Label),
-    /// No invite with that code.
-    #[error("this invite code is not known; ask for a new one")]
+    /// No invite has this code.
+    #[error("this invite code does not exist; check it, or ask for a new one")]
     UnknownInvite,
-    /// An account was made with the code already.
+    /// The code was already used to create an account.
     #[error("this invite code has been used; ask for a new one")]
     InviteUsed,
-    /// The code's time is over.
+    /// The code has expired.
     #[error("this invite code has expired; ask for a new one")]
     InviteExpired,
-    /// No share of that name in the group's catalogue.
-    #[error("there is no share {share} in {group}; list_files shows those there are")]
+    /// The group's catalogue has no share of this name.
+    #[error("there is no share {share} in {group}; list_files shows all shares")]
     UnknownShare {
         /// The group.
         group: Label,
-        /// The name asked for.
+        /// The requested name.
         share: String,
     },
-    /// A share of that name is in the group's catalogue already.
-    #[error("{group} has a share {share} already; rename yours, or stop_share the other one")]
+    /// The group's catalogue already has a share of this name.
+    #[error(
+        "{group} already has a share {share}; rename yours, or stop the other one with stop_share"
+    )]
     ShareExists {
         /// The group.
         group: Label,
-        /// The name.
+        /// The requested name.
         share: String,
     },
-    /// The acting account neither published the share nor owns the group.
-    #[error("only who shared {share} or the owner of {group} can take it off the catalogue")]
+    /// The account did not publish the share and does not own the group.
+    #[error("only the user who shared {share} and the owner of {group} can withdraw it")]
     NotPublisher {
         /// The group.
         group: Label,
-        /// The share.
+        /// The name of the share.
         share: String,
     },
-    /// The random id handed in names a row already.
-    #[error("the id {0} names another row already; draw another")]
+    /// Another row has this id.
+    #[error("the id {0} is already in use; use another one")]
     IdInUse(RowId),
 }
 
 impl Refusal {
-    /// Its word, stable for scripts.
+    /// The kind that scripts rely on. It never changes.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::AccountGone => "account-gone",
-            Self::SessionEnded => "session-ended",
+            Self::LoginEnded => "session-ended",
             Self::UnknownUser(_) => "unknown-user",
             Self::UnknownGroup(_) => "unknown-group",
             Self::NameTaken(_) => "name-taken",

@@ -1,13 +1,15 @@
-//! A field of a row: a value together with the write it came by.
+//! A field of a row: a value and the write that set it.
 
 use super::stamp::Version;
 
-/// A value and its version. Two of them merge into one of them, whichever way round: the greater where the last writer wins,
-/// the lesser where the first one does. (Of two values under one version, which cannot be, the order of the values decides:
-/// merging is commutative whatever arrives.)
+/// A value and its version. Where the last writer wins, two registers merge into the greater one;
+/// where the first writer wins, into the lesser one.
+///
+/// Two different values never have the same version. If damaged data contain such a pair, the order
+/// of the values decides, so that merging stays commutative.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Register<T> {
-    /// The write it came by.
+    /// The write that set the value.
     pub version: Version,
     /// The value.
     pub value: T,
@@ -19,8 +21,8 @@ impl<T> Register<T> {
     }
 }
 
-/// Merges fields that may not have been written yet.
-pub(super) fn merge<T>(
+/// Merges two optional fields: `rule` decides if both are set.
+pub(super) fn merge_optional<T>(
     ours: Option<Register<T>>,
     theirs: Option<Register<T>>,
     rule: impl FnOnce(Register<T>, Register<T>) -> Register<T>,

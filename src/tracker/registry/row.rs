@@ -1,71 +1,75 @@
-//! The rows: what they hold, and how two states of one row become one.
+//! The rows: their contents, and how two states of one row merge.
 
 use super::{
-    CodeHash, GroupKey, GroupName, PasswordHash, Register, RowId, Stamp, UserName, Version, merge,
+    CodeHash, GroupKey, GroupName, PasswordHash, Register, RowId, Stamp, UserName, Version,
+    merge_optional,
 };
 use crate::torrent::{FileName, InfoHash};
 use std::collections::BTreeMap;
 
-/// A row of the registry. Its id, kind and facts never change; each field is merged by its own rule. What was created on two
-/// sides by one write that was asked for twice is one row: the later creation is the one that counts.
+/// A row of the registry. Its id, kind and attributes never change. Each field merges by its own
+/// rule. If two trackers create the same row for one repeated command, the later creation counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
-    /// Somebody who can log in.
+    /// A user who can log in.
     Account(Account),
-    /// A group, whose members and owner follow from its memberships.
+    /// A group. Its members and its owner are derived from its memberships.
     Group(Group),
-    /// Somebody's way into a group and out of it.
+    /// The request of a user to join a group, and what became of it.
     Membership(Membership),
-    /// A session that was logged out.
+    /// A log-out.
     Revocation(Revocation),
-    /// A code that one account may be made with.
+    /// A code that can be used to create one account.
     Invite(Invite),
-    /// A file or folder that a group has.
+    /// A file or folder in the catalogue of a group.
     Share(Share),
-    /// A write that was made, so that it is not made again.
+    /// A record that a write was made, so that it is not made again.
     Receipt(Receipt),
 }
 
-/// Somebody who can log in.
+/// A user who can log in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
-    /// The row.
+    /// The id of the row.
     pub id: RowId,
-    /// The write that made it.
+    /// The write that created the row.
     pub created: Version,
-    /// The name it claims; the last writer wins. Its version is the claim's: of several claims the earliest holds.
+    /// The claimed name; the last writer wins. The version is the time of the claim: the account
+    /// with the earliest claim holds the name.
     pub name: Register<UserName>,
     /// The last writer wins.
     pub password: Register<PasswordHash>,
-    /// When all sessions were last ended at once; the last writer wins.
+    /// The write that last ended all logins; the last writer wins.
     pub revoked: Option<Register<()>>,
 }
 
 /// A group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// The row.
+    /// The id of the row.
     pub id: RowId,
-    /// The write that made it.
+    /// The write that created the row.
     pub created: Version,
-    /// The name it claims, as an account's.
+    /// The claimed name, under the same rule as the name of an account.
     pub name: Register<GroupName>,
-    /// The key of its own authority, made with it.
+    /// The key of the group's own authority, created with the group.
     pub key: GroupKey,
 }
 
-/// Somebody's way into a group: a request, then perhaps a membership, then an end that is final for this row.
+/// The request of a user to join a group. It can become a membership. Once it has ended, this row
+/// stays ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Membership {
-    /// The row.
+    /// The id of the row.
     pub id: RowId,
     /// The group.
     pub group: RowId,
-    /// Who asks or is a member.
+    /// The user who made the request.
     pub account: RowId,
-    /// The write that made it: the request, or the making of the group.
+    /// The write that created the row: the request, or the creation of the group.
     pub created: Version,
-    /// Who accepted it (for the maker of a group, the same account); the first writer wins.
+    /// The account that accepted the request; the first writer wins. For the creator of the group
+    /// it is the same account.
     pub accepted: Option<Register<RowId>>,
     /// How it ended; the last writer wins, and no acceptance undoes it.
     pub ended: Option<Register<End>>,
@@ -74,9 +78,9 @@ pub struct Membership {
 /// How a membership or a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct End {
-    /// Why.
+    /// Why it ended.
     pub reason: EndReason,
-    /// Who did it.
+    /// The account that ended it.
     pub by: RowId,
 }
 
@@ -91,78 +95,79 @@ pub enum EndReason {
     Removed,
 }
 
-/// A session that was logged out; its id is the row's.
+/// A login that was ended by a log-out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revocation {
-    /// The session, and the row.
+    /// The id of the login, which is also the id of the row.
     pub id: RowId,
-    /// Whose.
+    /// The account that was logged in.
     pub account: RowId,
-    /// The write that made it.
+    /// The write that created the row.
     pub created: Version,
-    /// From when on no token of the session is valid anyway, in milliseconds since 1970.
+    /// When the last token of the login has expired, in milliseconds since 1970.
     pub expires: u64,
 }
 
-/// A code that one account may be made with.
+/// A code that can be used to create one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invite {
-    /// The row.
+    /// The id of the row.
     pub id: RowId,
-    /// The write that made it.
+    /// The write that created the row.
     pub created: Version,
     /// The hash of the code.
     pub code: CodeHash,
-    /// From when on it is refused, in milliseconds since 1970.
+    /// When the code expires, in milliseconds since 1970.
     pub expires: u64,
-    /// The account made with it; the first writer wins.
+    /// The account that was created with the code; the first writer wins.
     pub used: Option<Register<RowId>>,
 }
 
-/// A file or folder in the catalogue of a group. What it is never changes.
+/// A file or folder in the catalogue of a group. Its contents never change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Share {
-    /// The row.
+    /// The id of the row.
     pub id: RowId,
     /// The group.
     pub group: RowId,
-    /// Who put it there.
+    /// The account that published the share.
     pub publisher: RowId,
-    /// The write that made it.
+    /// The write that created the row.
     pub created: Version,
-    /// The name it claims in the catalogue: of several claims the earliest holds.
+    /// The claimed name in the catalogue: the share with the earliest claim holds it.
     pub name: FileName,
-    /// Its swarm. The info dictionary of that hash is kept beside the rows.
+    /// The info-hash of its swarm. The info dictionary is stored separately, under this hash.
     pub info_hash: InfoHash,
     /// Its length in bytes.
     pub length: u64,
-    /// Who took it off the catalogue; the last writer wins.
+    /// The account that withdrew the share; the last writer wins.
     pub withdrawn: Option<Register<RowId>>,
 }
 
-/// A write that was made in the name of somebody. It lies beside what was written, and both are told together.
+/// A record that a write was made for an account. It is stored and sent together with the rows of
+/// that write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// The row; its id follows from the write's and from who asked for it.
+    /// Derived from the id of the write and from the account that asked for it.
     pub id: RowId,
-    /// The write, or the last one that confirmed it.
+    /// The write, or the latest write that renewed the receipt.
     pub created: Version,
-    /// From when on nobody asks for it again, in milliseconds since 1970.
+    /// When no peer repeats the command any longer, in milliseconds since 1970.
     pub expires: u64,
 }
 
-/// Two rows under one id that are not states of one row.
+/// Two rows have the same id but different kinds or attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "two different rows have the id {0}: the other tracker's data are not of this cluster or are damaged; compare both"
+    "two different rows have the id {0}: the data of the other tracker are damaged or of another cluster; compare the data of both"
 )]
 pub struct Contradiction(pub RowId);
 
-/// Rows by their ids.
+/// All rows, by id.
 pub(super) type Rows = BTreeMap<RowId, Row>;
 
 impl Row {
-    /// Its id.
+    /// The id of the row.
     pub fn id(&self) -> RowId {
         match self {
             Self::Account(row) => row.id,
@@ -175,7 +180,7 @@ impl Row {
         }
     }
 
-    /// The word for its kind.
+    /// The name of its kind in encodings and messages.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Account(_) => "account",
@@ -188,7 +193,7 @@ impl Row {
         }
     }
 
-    /// The write that made it.
+    /// The write that created the row.
     pub fn created(&self) -> Version {
         match self {
             Self::Account(row) => row.created,
@@ -201,7 +206,7 @@ impl Row {
         }
     }
 
-    /// The versions of its creation and of all its fields.
+    /// The versions of its creation and of all its fields, sorted.
     pub fn versions(&self) -> Vec<Version> {
         let mut versions = vec![self.created()];
         match self {
@@ -223,7 +228,7 @@ impl Row {
         versions
     }
 
-    /// From when on it says nothing any more, for the kinds that have such a time; milliseconds since 1970.
+    /// When the row loses its meaning, for the kinds that expire; milliseconds since 1970.
     pub fn expires(&self) -> Option<u64> {
         match self {
             Self::Revocation(row) => Some(row.expires),
@@ -233,13 +238,13 @@ impl Row {
         }
     }
 
-    /// Two states of one row become one: commutative, associative, idempotent.
+    /// Merges two states of one row. Commutative, associative and idempotent.
     ///
     /// # Errors
-    /// They are not states of one row.
+    /// The two rows have different ids, kinds or attributes.
     pub fn merge(self, other: Self) -> Result<Self, Contradiction> {
         let contradiction = Contradiction(self.id());
-        if !self.has_facts_of(&other) {
+        if !self.is_same_row(&other) {
             return Err(contradiction);
         }
         Ok(match (self, other) {
@@ -248,10 +253,10 @@ impl Row {
                 created: ours.created.max(theirs.created),
                 name: ours.name.max(theirs.name),
                 password: ours.password.max(theirs.password),
-                revoked: merge(ours.revoked, theirs.revoked, Ord::max),
+                revoked: merge_optional(ours.revoked, theirs.revoked, Ord::max),
             }),
             (Self::Group(ours), Self::Group(theirs)) => {
-                // The key that members of the later one were given certificates by.
+                // The group's members received certificates under the key of the later creation.
                 let (created, key) = (ours.created, ours.key).max((theirs.created, theirs.key));
                 Self::Group(Group {
                     id: ours.id,
@@ -262,8 +267,8 @@ impl Row {
             }
             (Self::Membership(ours), Self::Membership(theirs)) => Self::Membership(Membership {
                 created: ours.created.max(theirs.created),
-                accepted: merge(ours.accepted, theirs.accepted, Ord::min),
-                ended: merge(ours.ended, theirs.ended, Ord::max),
+                accepted: merge_optional(ours.accepted, theirs.accepted, Ord::min),
+                ended: merge_optional(ours.ended, theirs.ended, Ord::max),
                 ..ours
             }),
             (Self::Revocation(ours), Self::Revocation(theirs)) => {
@@ -276,12 +281,12 @@ impl Row {
                 })
             }
             (Self::Invite(ours), Self::Invite(theirs)) => Self::Invite(Invite {
-                used: merge(ours.used, theirs.used, Ord::min),
+                used: merge_optional(ours.used, theirs.used, Ord::min),
                 ..ours
             }),
             (Self::Share(ours), Self::Share(theirs)) => Self::Share(Share {
                 created: ours.created.max(theirs.created),
-                withdrawn: merge(ours.withdrawn, theirs.withdrawn, Ord::max),
+                withdrawn: merge_optional(ours.withdrawn, theirs.withdrawn, Ord::max),
                 ..ours
             }),
             (Self::Receipt(ours), Self::Receipt(theirs)) => {
@@ -297,9 +302,9 @@ impl Row {
         })
     }
 
-    /// Whether they are states of one row. The creation of an invite is among what never changes, as nobody asks for one
-    /// twice.
-    fn has_facts_of(&self, other: &Self) -> bool {
+    /// Whether both have the same id and the same attributes. For an invite the creation is an
+    /// attribute too: no peer repeats the command that creates one.
+    fn is_same_row(&self, other: &Self) -> bool {
         let same = match (self, other) {
             (Self::Membership(a), Self::Membership(b)) => {
                 (a.group, a.account) == (b.group, b.account)
@@ -319,8 +324,8 @@ impl Row {
 }
 
 impl Account {
-    /// What a session token is bound to: the last change of password or end of all sessions. A token made under another
-    /// one is not valid.
+    /// The stamp that tokens are bound to: the last change of the password or end of all logins. A
+    /// token that was made under another credential is not valid.
     pub fn credential(&self) -> Stamp {
         let revoked = self.revoked.iter().map(|field| field.version.stamp);
         revoked.fold(self.password.version.stamp, Stamp::max)
@@ -328,7 +333,7 @@ impl Account {
 }
 
 impl EndReason {
-    /// Its word in rows, logs and answers.
+    /// Its name in rows, logs and replies.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Rejected => "rejected",
@@ -337,8 +342,8 @@ impl EndReason {
         }
     }
 
-    /// The reason of that word.
-    pub fn from_word(word: &str) -> Option<Self> {
+    /// The inverse of [`EndReason::as_str`].
+    pub fn parse(word: &str) -> Option<Self> {
         [Self::Rejected, Self::Left, Self::Removed]
             .into_iter()
             .find(|reason| reason.as_str() == word)

@@ -1,26 +1,27 @@
-//! What the registry keeps and never shows: the text of a password's hash, the hash of an invite code, a group's key.
+//! Secrets that the registry stores and never shows: the hash of a password, the hash of an invite
+//! code, the key of a group.
 
 use std::fmt;
 
-/// The most bytes the text of a password's hash may have.
+/// The maximum length of the text of a password hash, in bytes.
 pub const MAX_PASSWORD_HASH: usize = 512;
-/// The most bytes the text of a group's key may have.
+/// The maximum length of the text of a group key, in bytes.
 pub const MAX_GROUP_KEY: usize = 8 << 10;
 
-/// The text of a password's hash, as whoever hashes and checks passwords writes it; opaque here.
+/// The text of a password hash. The registry does not interpret it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PasswordHash(String);
 
-/// A text that cannot be a password's hash.
+/// The text has a length that no password hash has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the text of a password's hash has 1 to {MAX_PASSWORD_HASH} bytes, not {0}")]
+#[error("the text of a password hash has 1 to {MAX_PASSWORD_HASH} bytes, not {0}")]
 pub struct PasswordHashError(usize);
 
 impl PasswordHash {
-    /// Takes the text of a hash.
+    /// Wraps the text of a hash.
     ///
     /// # Errors
-    /// It is empty or longer than [`MAX_PASSWORD_HASH`].
+    /// The text is empty or longer than [`MAX_PASSWORD_HASH`].
     pub fn new(text: impl Into<String>) -> Result<Self, PasswordHashError> {
         let text = text.into();
         match text.len() {
@@ -29,7 +30,7 @@ impl PasswordHash {
         }
     }
 
-    /// The text, for whoever checks a password against it.
+    /// The text, for checking a password.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -41,20 +42,21 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
-/// The certificate and key of a group's authority as PEM text, as whoever issues certificates writes it; opaque here.
+/// The certificate and the private key of a group's authority, as PEM text. The registry does not
+/// interpret it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GroupKey(String);
 
-/// A text that cannot be a group's key.
+/// The text has a length that no group key has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the text of a group's key has 1 to {MAX_GROUP_KEY} bytes, not {0}")]
+#[error("the text of a group key has 1 to {MAX_GROUP_KEY} bytes, not {0}")]
 pub struct GroupKeyError(usize);
 
 impl GroupKey {
-    /// Takes the text of a key.
+    /// Wraps the text of a key.
     ///
     /// # Errors
-    /// It is empty or longer than [`MAX_GROUP_KEY`].
+    /// The text is empty or longer than [`MAX_GROUP_KEY`].
     pub fn new(text: impl Into<String>) -> Result<Self, GroupKeyError> {
         let text = text.into();
         match text.len() {
@@ -63,7 +65,7 @@ impl GroupKey {
         }
     }
 
-    /// The text, for whoever issues certificates.
+    /// The text, for issuing certificates.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -75,7 +77,7 @@ impl fmt::Debug for GroupKey {
     }
 }
 
-/// A 256-bit hash of an invite code; the code itself is never kept.
+/// A 256-bit hash of an invite code. The code itself is never stored.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CodeHash(pub [u8; 32]);
 

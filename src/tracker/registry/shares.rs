@@ -1,21 +1,21 @@
-//! Operations on shares, and what members may know of them.
+//! Operations on shares, and queries about them.
 
 use super::{
-    GroupKey, Label, MAX_PAGE, Refusal, Register, Registry, Row, RowId, Share, SharePlace, Stamp,
+    GroupKey, Label, MAX_PAGE, Refusal, Register, Registry, Row, RowId, Share, ShareCursor, Stamp,
     Standing, Update, millis,
 };
 use crate::torrent::{FileName, InfoHash};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// A share to be published.
+/// The arguments of [`Registry::publish`].
 #[derive(Clone, Debug)]
 pub struct NewShare {
     /// A random id.
     pub id: RowId,
     /// Its name.
     pub name: FileName,
-    /// Its swarm.
+    /// The info-hash of its swarm.
     pub info_hash: InfoHash,
     /// Its length in bytes.
     pub length: u64,
@@ -24,24 +24,24 @@ pub struct NewShare {
 /// A share in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShareView {
-    /// How it is named.
+    /// Its name in the catalogue.
     pub name: String,
-    /// Its swarm.
+    /// The info-hash of its swarm.
     pub info_hash: InfoHash,
     /// Its length in bytes.
     pub length: u64,
-    /// How its publisher is named; none while that account has not arrived from another tracker.
+    /// The name of its publisher; `None` until that account has arrived from another tracker.
     pub publisher: Option<Label>,
     /// When it was published.
     pub at: Stamp,
 }
 
 impl Registry {
-    /// Puts a share into a group's catalogue.
+    /// Adds a share to the catalogue of a group.
     ///
     /// # Errors
-    /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`], [`Refusal::ShareExists`],
-    /// [`Refusal::IdInUse`].
+    /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
+    /// [`Refusal::ShareExists`], [`Refusal::IdInUse`].
     pub fn publish(
         &self,
         actor: RowId,
@@ -49,7 +49,7 @@ impl Registry {
         new: NewShare,
         now: Duration,
     ) -> Result<Update, Refusal> {
-        let group_id = self.member_of(actor, group)?;
+        let group_id = self.group_as_member(actor, group)?;
         if self.index.catalogue.holder(group_id, &new.name).is_some() {
             return Err(Refusal::ShareExists {
                 group: group.clone(),
@@ -70,11 +70,12 @@ impl Registry {
         self.write(version, &[new.id], [Row::Share(share)])
     }
 
-    /// Takes a share off a group's catalogue.
+    /// Removes a share from the catalogue of a group.
     ///
     /// # Errors
-    /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`], [`Refusal::UnknownShare`],
-    /// [`Refusal::NotPublisher`] to anybody but its publisher and the group's owner.
+    /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
+    /// [`Refusal::UnknownShare`]; [`Refusal::NotPublisher`] if `actor` neither published the share
+    /// nor owns the group.
     pub fn withdraw(
         &self,
         actor: RowId,
@@ -97,12 +98,13 @@ impl Registry {
         self.write(version, &[], [Row::Share(share)])
     }
 
-    /// The share of that name, as the catalogue shows it; for members only.
+    /// The share with this name in the catalogue. Only members may ask.
     ///
     /// # Errors
-    /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`], [`Refusal::UnknownShare`].
+    /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
+    /// [`Refusal::UnknownShare`].
     pub fn share(&self, actor: RowId, group: &Label, share: &str) -> Result<&Share, Refusal> {
-        let id = self.member_of(actor, group)?;
+        let id = self.group_as_member(actor, group)?;
         let found = self.index.catalogue.find(id, share);
         let found = found.and_then(|id| self.share_row(id));
         found.ok_or_else(|| Refusal::UnknownShare {
@@ -111,7 +113,7 @@ impl Registry {
         })
     }
 
-    /// A page of a group's catalogue, sorted by name; for members only.
+    /// A page of the catalogue of a group, sorted by name. Only members may ask.
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`].
@@ -119,10 +121,10 @@ impl Registry {
         &self,
         actor: RowId,
         group: &Label,
-        after: Option<&SharePlace>,
+        after: Option<&ShareCursor>,
         limit: usize,
-    ) -> Result<(Vec<ShareView>, Option<SharePlace>), Refusal> {
-        let group = self.member_of(actor, group)?;
+    ) -> Result<(Vec<ShareView>, Option<ShareCursor>), Refusal> {
+        let group = self.group_as_member(actor, group)?;
         let limit = limit.clamp(1, MAX_PAGE);
         let (ids, next) = self.index.catalogue.page(group, after, limit);
         let shares = ids.into_iter().filter_map(|id| self.share_row(id));
@@ -130,15 +132,15 @@ impl Registry {
         Ok((views, next))
     }
 
-    /// Whether an account may take part in a swarm: it is a member of a group in whose catalogue that stands. Gives the
-    /// group.
-    pub fn may_enter(&self, account: RowId, info_hash: InfoHash) -> Option<RowId> {
+    /// A group that lists the swarm and has `account` as a member. Without such a group the account
+    /// may not take part in the swarm.
+    pub fn group_for_swarm(&self, account: RowId, info_hash: InfoHash) -> Option<RowId> {
         let shares = self.index.catalogue.of_swarm(&info_hash);
         let mut groups = shares.filter_map(|id| Some(self.share_row(id)?.group));
         groups.find(|group| self.standing(*group, account) >= Standing::Member)
     }
 
-    /// Whether a swarm is a group's, of any group that has members.
+    /// Whether any group that has members lists the swarm.
     pub fn is_shared(&self, info_hash: InfoHash) -> bool {
         let mut shares = self.index.catalogue.of_swarm(&info_hash);
         shares.any(|id| {
@@ -147,8 +149,9 @@ impl Registry {
         })
     }
 
-    /// Who was a member of a group and is none any more since `since` (since 1970) or later; `limit` of them at most.
-    pub fn gone_since(&self, group: RowId, since: Duration, limit: usize) -> Vec<Label> {
+    /// The accounts that were members of a group, left it or were removed at `since` (since 1970)
+    /// or later, and are no members now. Returns at most `limit` of them.
+    pub fn former_members_since(&self, group: RowId, since: Duration, limit: usize) -> Vec<Label> {
         let since = millis(since);
         let rows = self.memberships_of_group(group);
         let gone = rows.filter(|row| {
@@ -163,12 +166,12 @@ impl Registry {
         labels.take(limit).collect()
     }
 
-    /// The key of a group's authority; for its members only.
+    /// The key of a group's authority. Only members may ask.
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`].
     pub fn group_key(&self, actor: RowId, group: &Label) -> Result<&GroupKey, Refusal> {
-        let id = self.member_of(actor, group)?;
+        let id = self.group_as_member(actor, group)?;
         match self.row(id) {
             Some(Row::Group(row)) => Ok(&row.key),
             _ => Err(Refusal::UnknownGroup(group.clone())),
@@ -184,7 +187,7 @@ impl Registry {
 
     fn share_view(&self, share: &Share) -> ShareView {
         ShareView {
-            name: self.index.catalogue.shown(share),
+            name: self.index.catalogue.display_name(share),
             info_hash: share.info_hash,
             length: share.length,
             publisher: self.account_label(share.publisher),

@@ -1,18 +1,20 @@
-//! Hybrid logical clock stamps, the versions of writes, and the clock that issues stamps.
+//! Stamps of a hybrid logical clock, the versions of writes, and the clock that issues stamps.
 //!
-//! A stamp is wall time where clocks agree and a logical clock where they do not: the clock never issues one that is not
-//! later than all it issued or witnessed, so what was done in knowledge of something bears the later stamp, however
-//! wrong the clocks are (Kulkarni, Demirbas and others, "Logical Physical Clocks", 2014).
+//! While clocks agree, a stamp is the wall time. Where they disagree, it acts as a logical clock: a
+//! stamp is always later than all stamps that its clock has issued or witnessed. So a write that
+//! was made with knowledge of another write has the later stamp, however wrong the clocks are
+//! (Kulkarni, Demirbas and others, "Logical Physical Clocks", 2014).
 
 use super::id::{Origin, Sequence};
 use std::time::Duration;
 
-/// The latest wall time a stamp may bear: the end of the year 9999, in milliseconds since 1970.
+/// The latest wall time of a stamp: the end of the year 9999, in milliseconds since 1970.
 pub const MAX_WALL: u64 = 253_402_300_799_999;
-/// How far a foreign stamp may lie ahead of the own wall time before it is reported.
+/// A foreign stamp that is further ahead of the local wall time than this is reported.
 pub const MAX_DRIFT: Duration = Duration::from_secs(60);
 
-/// When something was written, and by whom. Stamps are totally ordered: by wall time, then counter, then origin.
+/// The time and origin of a write. Stamps are totally ordered by wall time, then counter, then
+/// origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Stamp {
     wall: u64,
@@ -21,7 +23,8 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// A stamp of these parts, `wall` in milliseconds since 1970; none if `wall` is past [`MAX_WALL`].
+    /// Creates a stamp. `wall` is in milliseconds since 1970; returns `None` if it exceeds
+    /// [`MAX_WALL`].
     pub fn new(wall: u64, counter: u32, origin: Origin) -> Option<Self> {
         (wall <= MAX_WALL).then_some(Self {
             wall,
@@ -30,43 +33,42 @@ impl Stamp {
         })
     }
 
-    /// Wall time in milliseconds since 1970, as its origin believed it to be, or later.
+    /// The wall time in milliseconds since 1970, as the origin knew it, or later.
     pub fn wall(&self) -> u64 {
         self.wall
     }
 
-    /// Orders stamps of one millisecond.
+    /// Orders the stamps of one millisecond.
     pub fn counter(&self) -> u32 {
         self.counter
     }
 
-    /// Who wrote.
+    /// The origin of the write.
     pub fn origin(&self) -> Origin {
         self.origin
     }
 }
 
-/// One write: when it was made, by which origin (in the stamp), and as which of that origin's writes.
-///
-/// All rows and fields that one operation writes bear the same version.
+/// Identifies one write. All rows and fields that an operation writes have the same version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Version {
-    /// When and by whom.
+    /// The time and origin of the write.
     pub stamp: Stamp,
     /// Position of the write in its origin's log: 1, 2, 3, ... without gaps.
     pub sequence: Sequence,
 }
 
-/// A foreign stamp from further in the future than [`MAX_DRIFT`]: one of the two clocks is wrong.
+/// A foreign stamp that is further in the future than [`MAX_DRIFT`]. One of the two clocks is
+/// wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drift {
-    /// Whose stamp it is.
+    /// The origin of the stamp.
     pub origin: Origin,
-    /// How far ahead of the own wall time.
+    /// The distance of the stamp from the local wall time.
     pub ahead: Duration,
 }
 
-/// The clock of one origin. It holds no time of its own: wall time is handed in, as the time since 1970.
+/// The clock of one origin. It does not read the time: callers pass in the wall time since 1970.
 #[derive(Clone, Debug)]
 pub struct Clock {
     pub(super) origin: Origin,
@@ -74,7 +76,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that has issued and witnessed nothing.
+    /// A clock that has neither issued nor witnessed a stamp.
     pub fn new(origin: Origin) -> Self {
         Self {
             origin,
@@ -82,8 +84,8 @@ impl Clock {
         }
     }
 
-    /// The stamp the clock issues at `now`: later than every stamp it has witnessed. It is the same until it is
-    /// witnessed itself, so that a write that came to nothing leaves no mark.
+    /// The stamp for a write at `now`: later than every witnessed stamp. Repeated calls return the
+    /// same stamp until it is witnessed, so a write that fails has no effect on the clock.
     pub fn next(&self, now: Duration) -> Stamp {
         let wall = millis(now);
         let (last_wall, last_counter) = self.last;
@@ -102,12 +104,14 @@ impl Clock {
         }
     }
 
-    /// Takes note of a stamp. Nothing is refused for being from the future: order counts, not the time of day.
+    /// Records a stamp, so that later stamps of this clock exceed it. Stamps from the future are
+    /// accepted: only their order matters.
     pub fn witness(&mut self, stamp: &Stamp) {
         self.last = self.last.max((stamp.wall, stamp.counter));
     }
 
-    /// Whether a foreign stamp lies too far ahead of `now`; the own ones never count.
+    /// Returns the drift of a foreign stamp that is more than [`MAX_DRIFT`] ahead of `now`. Own
+    /// stamps never count.
     pub fn drift(&self, stamp: &Stamp, now: Duration) -> Option<Drift> {
         let ahead = Duration::from_millis(stamp.wall.saturating_sub(millis(now)));
         (stamp.origin != self.origin && ahead > MAX_DRIFT).then_some(Drift {

@@ -1,8 +1,11 @@
-//! The registry's state: its rows, what follows from them, and how it comes to know them: at its start, by its own
-//! writes, and by what other trackers send.
+//! The state of the registry: its rows and what is derived from them.
 //!
-//! Invariants: the index is what follows from the rows; no row bears an own write past the version vector; an update is
-//! applied to the state that it was made from, or not at all.
+//! The state changes when it is loaded, by own writes, and by merging changes from other trackers.
+//! Invariants:
+//!
+//! - The index is a function of the rows.
+//! - No row contains an own write that is later than the version vector.
+//! - An update is applied to the revision that it was made from, or not at all.
 
 use super::{
     Change, Clock, Drift, GroupMembers, Index, LoadError, Membership, MergeError, Origin, Refusal,
@@ -11,45 +14,45 @@ use super::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// All rows one tracker knows, and what follows from them.
+/// All rows that one tracker knows, and what is derived from them.
 #[derive(Debug)]
 pub struct Registry {
     clock: Clock,
     versions: VersionVector,
     rows: Rows,
     pub(super) index: Index,
-    /// How many updates have been applied: an update fits only the state it was made from.
-    applied: u64,
+    /// Grows with each change of the state. An update fits only the revision it was made from.
+    revision: u64,
 }
 
 impl Registry {
-    /// An empty registry of that origin.
+    /// An empty registry that writes under `origin`.
     pub fn new(origin: Origin) -> Self {
         Self {
             clock: Clock::new(origin),
             versions: VersionVector::new(),
             rows: Rows::new(),
             index: Index::default(),
-            applied: 0,
+            revision: 0,
         }
     }
 
-    /// Whose writes this registry makes.
+    /// The origin of this registry's own writes.
     pub fn origin(&self) -> Origin {
         self.clock.origin
     }
 
-    /// Up to which write of each origin it knows all that still stands.
+    /// For each origin, the last write up to which this registry is complete.
     pub fn version_vector(&self) -> &VersionVector {
         &self.versions
     }
 
-    /// The row of that id.
+    /// The row with this id.
     pub fn row(&self, id: RowId) -> Option<&Row> {
         self.rows.get(&id)
     }
 
-    /// The rows of an account in a group, sorted by id.
+    /// The membership rows of an account in a group, sorted by id.
     pub(super) fn memberships(
         &self,
         group: RowId,
@@ -61,7 +64,7 @@ impl Registry {
             .filter_map(|id| membership(&self.rows, id))
     }
 
-    /// All rows of members of a group, whatever has become of them.
+    /// All membership rows of a group, ended ones included.
     pub(super) fn memberships_of_group(&self, group: RowId) -> impl Iterator<Item = &Membership> {
         let members = self.index.members.get(&group).into_iter();
         members
@@ -74,10 +77,10 @@ impl Registry {
         self.rows.values()
     }
 
-    /// The registry of that origin from what was stored: every update's rows and its version vector.
+    /// Loads a registry from its stored rows and version vector.
     ///
     /// # Errors
-    /// The rows contradict each other or the version vector.
+    /// Two rows have the same id, or a row is later than the version vector.
     pub fn load(
         origin: Origin,
         versions: VersionVector,
@@ -87,7 +90,7 @@ impl Registry {
         let known = versions.of(origin);
         for row in rows {
             let id = row.id();
-            if own_writes(origin, &row).any(|sequence| sequence > known) {
+            if own_sequences(origin, &row).any(|sequence| sequence > known) {
                 return Err(LoadError::Newer(id));
             }
             if registry.rows.contains_key(&id) {
@@ -99,15 +102,17 @@ impl Registry {
         Ok(registry)
     }
 
-    /// What another registry's change would make of this one. Changes may come in any order and more than once.
+    /// Computes the update that merges a change of another registry. Changes may arrive in any
+    /// order and more than once.
     ///
     /// # Errors
-    /// Any [`MergeError`].
+    /// [`MergeError::Rewound`] if these data are an older copy; [`MergeError::Contradiction`] if a
+    /// row does not match the local row of the same id.
     pub fn merge(&self, change: &Change, now: Duration) -> Result<Update, MergeError> {
         let origin = self.origin();
         let known = self.versions.of(origin);
         let covered = change.covers.get(&origin).map(|span| span.upto);
-        let written = change.rows().flat_map(|row| own_writes(origin, row));
+        let written = change.rows().flat_map(|row| own_sequences(origin, row));
         if let Some(heard) = covered.into_iter().chain(written).max()
             && heard > known
         {
@@ -148,7 +153,7 @@ impl Registry {
             }
         }
         Ok(Update {
-            basis: self.applied,
+            base_revision: self.revision,
             rows,
             versions,
             change: None,
@@ -157,24 +162,25 @@ impl Registry {
         })
     }
 
-    /// Makes an update the registry's state. It must be durable before anyone is told.
+    /// Applies an update. It must be durable before its effects are sent to anyone.
     ///
     /// # Errors
-    /// Another update was applied since this one was made.
+    /// The registry has changed since the update was made.
     pub fn apply(&mut self, update: Update) -> Result<(), Stale> {
-        if update.basis != self.applied {
+        if update.base_revision != self.revision {
             return Err(Stale);
         }
         for row in update.rows {
             self.insert(row);
         }
         self.versions = update.versions;
-        self.applied += 1;
+        self.revision += 1;
         Ok(())
     }
 
-    /// Whether all that a change says is known here already, or over and forgotten by `now`.
-    pub fn holds(&self, change: &Change, now: Duration) -> bool {
+    /// Whether merging the change would change nothing at `now`. Expired rows that are missing here
+    /// were dropped.
+    pub fn contains(&self, change: &Change, now: Duration) -> bool {
         change
             .rows()
             .all(|theirs| match self.rows.get(&theirs.id()) {
@@ -183,15 +189,16 @@ impl Registry {
             })
     }
 
-    /// From now on own writes bear that origin, which is to have made none; those made so far are another's.
-    pub fn renew(&mut self, origin: Origin) {
+    /// Changes the origin of all later own writes. No write may have been made under the new
+    /// origin. The earlier own writes count as writes of another registry from now on.
+    pub fn change_origin(&mut self, origin: Origin) {
         self.clock.origin = origin;
-        self.applied += 1;
+        self.revision += 1;
     }
 
-    /// The next batch of what a registry that knows `known` lacks, of about `max_bytes` when encoded (more only when one
-    /// write alone is longer); none when it lacks nothing. The batch after it is found from `known` with
-    /// [`Change::extend`].
+    /// The next batch of what a registry that knows `known` lacks; `None` if it lacks nothing. The
+    /// encoded batch has about `max_bytes`, and more only if a single write is larger. Apply
+    /// [`Change::advance`] to `known` before asking for the next batch.
     pub fn since(&self, known: &VersionVector, max_bytes: usize) -> Option<Change> {
         let mut change = Change::default();
         let mut bytes = 0;
@@ -230,28 +237,30 @@ impl Registry {
         (!change.is_empty()).then_some(change)
     }
 
-    /// The rows that say nothing any more at `now` and that every other tracker has, by their version vectors.
+    /// The rows that have expired at `now` and that all other trackers have, judging by their
+    /// version vectors.
     pub fn droppable(&self, now: Duration, others: &[VersionVector]) -> Vec<RowId> {
-        let known = |version: &Version| {
+        let is_known_to_all = |version: &Version| {
             let (origin, sequence) = (version.stamp.origin(), version.sequence);
             others.iter().all(|other| other.of(origin) >= sequence)
         };
-        let over = |row: &&Row| {
-            let over = row.expires().is_some_and(|expires| expires <= millis(now));
-            over && row.versions().iter().all(known)
+        let is_droppable = |row: &&Row| {
+            let is_expired = row.expires().is_some_and(|expires| expires <= millis(now));
+            is_expired && row.versions().iter().all(is_known_to_all)
         };
-        self.rows().filter(over).map(Row::id).collect()
+        self.rows().filter(is_droppable).map(Row::id).collect()
     }
 
-    /// Drops rows that [`Registry::droppable`] named, after they were deleted from what is stored. Others stay.
-    pub fn forget(&mut self, ids: &[RowId]) {
+    /// Drops rows that [`Registry::droppable`] returned, after they were deleted from the disk.
+    /// Rows of kinds that do not expire are kept.
+    pub fn drop_rows(&mut self, ids: &[RowId]) {
         for id in ids {
             if self.rows.get(id).and_then(Row::expires).is_some() {
                 let before = self.rows.remove(id);
-                self.index.follow(&self.rows, *id, before.as_ref());
+                self.index.update_row(&self.rows, *id, before.as_ref());
             }
         }
-        self.applied += 1;
+        self.revision += 1;
     }
 
     /// The version of the next own write.
@@ -262,16 +271,20 @@ impl Registry {
         }
     }
 
-    /// An own write of these rows, made under [`Registry::next_version`]; `fresh` are the ids it gives to new ones.
+    /// Creates the update of an own write of `rows` under [`Registry::next_version`]. `fresh` lists
+    /// the ids of the new rows.
+    ///
+    /// # Errors
+    /// [`Refusal::IdInUse`] if an id of `fresh` is already in use, or occurs twice.
     pub(super) fn write(
         &self,
         version: Version,
         fresh: &[RowId],
         rows: impl IntoIterator<Item = Row>,
     ) -> Result<Update, Refusal> {
-        let mut drawn = BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for id in fresh {
-            if self.rows.contains_key(id) || !drawn.insert(id) {
+            if self.rows.contains_key(id) || !seen.insert(id) {
                 return Err(Refusal::IdInUse(*id));
             }
         }
@@ -284,7 +297,7 @@ impl Registry {
         };
         versions.note(origin, version.sequence);
         Ok(Update {
-            basis: self.applied,
+            base_revision: self.revision,
             rows: rows.values().cloned().collect(),
             versions,
             change: Some(Change {
@@ -302,11 +315,11 @@ impl Registry {
         }
         let id = row.id();
         let before = self.rows.insert(id, row);
-        self.index.follow(&self.rows, id, before.as_ref());
+        self.index.update_row(&self.rows, id, before.as_ref());
     }
 }
 
-fn own_writes(origin: Origin, row: &Row) -> impl Iterator<Item = Sequence> {
+fn own_sequences(origin: Origin, row: &Row) -> impl Iterator<Item = Sequence> {
     row.versions()
         .into_iter()
         .filter(move |version| version.stamp.origin() == origin)

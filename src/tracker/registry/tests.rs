@@ -1,4 +1,4 @@
-//! Tests of the registry as a whole.
+//! Tests of the whole registry.
 
 mod catalogue;
 mod compare;
@@ -12,14 +12,14 @@ use super::*;
 use crate::torrent::{FileName, InfoHash};
 use std::time::Duration;
 
-/// A registry with a wall clock and a source of ids, for tests that tell a story.
-struct Side {
+/// A registry with a wall clock and a source of ids.
+struct TestTracker {
     registry: Registry,
     now: u64,
     ids: u64,
 }
 
-impl Side {
+impl TestTracker {
     fn new(number: u8) -> Self {
         Self {
             registry: Registry::new(Origin([number; 16])),
@@ -36,7 +36,7 @@ impl Side {
         RowId(id)
     }
 
-    /// The time, a second later each time it is asked for.
+    /// The wall time. Each call advances it by one second.
     fn time(&mut self) -> Duration {
         self.now += 1_000;
         Duration::from_millis(self.now)
@@ -112,11 +112,11 @@ impl Side {
         let now = self.time();
         let update = self
             .registry
-            .leave(actor, &label(group), Leaving::EndGroup, now);
+            .leave(actor, &label(group), IfLastMember::EndGroup, now);
         self.apply(update)
     }
 
-    /// A user of that name who has been let into the group.
+    /// A new user who has become a member of the group.
     fn member(&mut self, owner: RowId, group: &str, name: &str) -> RowId {
         let user = self.user(name).unwrap();
         self.request(user, group).unwrap();
@@ -143,7 +143,7 @@ impl Side {
         self.apply(self.registry.withdraw(actor, &label(group), name, now))
     }
 
-    /// The names in a catalogue, read in pages of one.
+    /// The names in a catalogue, read in pages of one entry.
     fn shares(&self, actor: RowId, group: &str) -> Result<Vec<String>, Refusal> {
         let (mut names, mut after) = (Vec::new(), None);
         loop {
@@ -162,7 +162,7 @@ impl Side {
         self.registry.standing(group, account)
     }
 
-    /// Takes over all that `other` has, in batches as small as they come.
+    /// Merges everything that `other` has, in batches that are as small as possible.
     fn pull(&mut self, other: &Self) {
         let now = self.time();
         let mut batches = 0;
@@ -177,17 +177,17 @@ impl Side {
     }
 }
 
-/// Both take over what the other has; they are equal then.
-fn sync(a: &mut Side, b: &mut Side) {
+/// Merges in both directions. Both are equal afterwards.
+fn sync(a: &mut TestTracker, b: &mut TestTracker) {
     a.pull(b);
     b.pull(a);
     assert_eq!(a.registry.dump(), b.registry.dump());
     assert_eq!(a.registry.version_vector(), b.registry.version_vector());
 }
 
-/// Two sides that know a group `lab` of `olga`, who owns it.
-fn pair_with_group() -> (Side, Side, RowId, RowId) {
-    let (mut a, mut b) = (Side::new(1), Side::new(2));
+/// Two trackers that know the group `lab`, which `olga` owns.
+fn two_trackers_with_group() -> (TestTracker, TestTracker, RowId, RowId) {
+    let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     let olga = a.user("olga").unwrap();
     let lab = a.group(olga, "lab").unwrap();
     sync(&mut a, &mut b);
@@ -206,6 +206,6 @@ pub(in crate::tracker) fn password(text: &str) -> PasswordHash {
     PasswordHash::new(text).unwrap()
 }
 
-fn kind<T>(result: Result<T, Refusal>) -> &'static str {
+fn kind_of<T>(result: Result<T, Refusal>) -> &'static str {
     result.err().map_or("ok", |refusal| refusal.kind())
 }

@@ -1,12 +1,12 @@
-//! What an operation or a merge would make of a registry, and why it makes nothing of it.
+//! The result of an operation or a merge, and the reasons why there is none.
 
 use super::{Change, Contradiction, Drift, Origin, Row, RowId, VersionVector};
 
-/// What an operation or a merge would make of the registry: to be made durable, then applied.
+/// The result of an operation or a merge. The caller makes it durable and then applies it.
 #[derive(Clone, Debug)]
 pub struct Update {
-    /// Which state of the registry it was made from.
-    pub(super) basis: u64,
+    /// The revision of the registry that this update was made from.
+    pub(super) base_revision: u64,
     pub(super) rows: Vec<Row>,
     pub(super) versions: VersionVector,
     pub(super) change: Option<Change>,
@@ -15,33 +15,36 @@ pub struct Update {
 }
 
 impl Update {
-    /// The rows that are new or other than before, whole: each replaces what is stored under its id.
+    /// The new and changed rows. Each row is whole and replaces the stored row of the same id.
     pub fn rows(&self) -> &[Row] {
         &self.rows
     }
 
-    /// The version vector to be stored with them, in the same commit.
+    /// The version vector that must be stored in the same commit as the rows.
     pub fn versions(&self) -> &VersionVector {
         &self.versions
     }
 
-    /// What to push to the other trackers: there for an operation of this registry, none for a merge.
+    /// The change to push to the other trackers. `None` for a merge.
     pub fn change(&self) -> Option<&Change> {
         self.change.as_ref()
     }
 
-    /// The origins of which earlier writes are missing: ask the sender for what it has since one's own version vector.
+    /// Origins with missing earlier writes. The caller must ask the sender for everything since its
+    /// own version vector.
     pub fn gaps(&self) -> &[Origin] {
         &self.gaps
     }
 
-    /// The worst stamp from too far ahead, if there is one: to be reported, since one of the two clocks is wrong.
+    /// The stamp that is furthest ahead of the local clock, if one exceeds
+    /// [`MAX_DRIFT`](super::MAX_DRIFT). The caller should report it, because one of the two clocks
+    /// is wrong.
     pub fn drift(&self) -> Option<Drift> {
         self.drift
     }
 }
 
-/// An update that was made from another state of the registry than the present one. Nothing was applied.
+/// The update was made from an earlier revision of the registry. Nothing was applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the registry has changed since this update was made; run the operation again")]
 pub struct Stale;
@@ -49,28 +52,28 @@ pub struct Stale;
 /// Why a change cannot be merged. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MergeError {
-    /// Two different rows under one id.
+    /// Two different rows have the same id.
     #[error(transparent)]
     Contradiction(#[from] Contradiction),
-    /// Others know writes of this origin that it does not know itself.
+    /// Another tracker knows a write of this origin that this registry does not know.
     #[error(
-        "another tracker knows write {heard} of this one, which knows only {known}: these data are an older copy; start them by a restore, which gives them a new origin"
+        "another tracker knows write {heard} of this one, which knows only {known}: these data are an older copy; start with --restore, which gives them a new origin"
     )]
     Rewound {
-        /// The last own write known here.
+        /// The last own write that this registry knows.
         known: u64,
-        /// The own write another one knows.
+        /// The own write that the other tracker knows.
         heard: u64,
     },
 }
 
-/// Why stored rows are no registry.
+/// Why a registry cannot be loaded from the stored rows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
-    /// One id twice.
+    /// Two stored rows have the same id.
     #[error("the stored rows hold {0} twice; the database is damaged")]
     Twice(RowId),
-    /// A row from a later own write than the stored version vector knows.
+    /// A row contains an own write that is later than the stored version vector.
     #[error("the stored row {0} is newer than the stored version vector; the database is damaged")]
     Newer(RowId),
 }

@@ -114,7 +114,7 @@ impl CatchingUp {
         let change = change.transpose().map_err(|error| bad(error.to_string()))?;
         let change = change.unwrap_or_default();
         let before = catch_up.reached.clone();
-        change.extend(&mut catch_up.reached);
+        change.advance(&mut catch_up.reached);
         if more && catch_up.reached == before {
             return Err(bad("it says there is more and does not tell it".to_owned()));
         }

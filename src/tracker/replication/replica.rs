@@ -424,7 +424,7 @@ impl Replica {
         let change = self.registry.since(known, self.batch);
         let mut after = known.clone();
         if let Some(change) = &change {
-            change.extend(&mut after);
+            change.advance(&mut after);
         }
         let more = !after.includes(self.registry.version_vector());
         let encoded = change.map(|change| change.encode());
@@ -453,7 +453,7 @@ impl Replica {
         let known = versions.includes(&theirs);
         let complete = change.complete_for(versions) && self.blobs.missing(change).is_empty();
         if known {
-            if !self.registry.holds(change, now.wall) {
+            if !self.registry.contains(change, now.wall) {
                 let reason = "it tells another write under a number that is known here: two trackers write under one origin";
                 return self.turn_away(line, Some(other), reason.to_owned());
             }
@@ -672,7 +672,7 @@ impl Replica {
             let before = now.wall.saturating_sub(KEEP);
             let forgotten = self.registry.droppable(before, &told);
             if !forgotten.is_empty() {
-                self.registry.forget(&forgotten);
+                self.registry.drop_rows(&forgotten);
                 self.commit(Commit {
                     forgotten,
                     ..Commit::default()
@@ -700,7 +700,7 @@ impl Replica {
         // writes that are not known here: then writes from now on bear an origin that has none.
         let all_heard_of = self.others.all_heard_of();
         if let Some(spare) = self.origin.spare.take().filter(|_| !all_heard_of) {
-            self.registry.renew(spare);
+            self.registry.change_origin(spare);
             self.origin.is_new = true;
             self.commit(Commit::default());
             // They were told another one.

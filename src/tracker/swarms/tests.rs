@@ -224,7 +224,7 @@ fn one_address_may_be_in_as_many_swarms_of_groups_as_there_are() {
         taken.last()
     };
     assert_eq!(in_all(Limits::default()), Some(Err(Refusal::AddressFull)));
-    assert_eq!(in_all(Limits::of_groups()), Some(Ok(())));
+    assert_eq!(in_all(Limits::for_groups()), Some(Ok(())));
 }
 
 #[test]

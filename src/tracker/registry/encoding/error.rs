@@ -1,47 +1,47 @@
-//! Why bytes are not read.
+//! Why bytes cannot be decoded.
 
 use crate::bencode;
 use crate::tracker::registry::name::NameError;
 use crate::tracker::registry::row::Contradiction;
 use crate::tracker::registry::secret::{GroupKeyError, PasswordHashError};
 
-/// Why bytes are no row, change or version vector.
+/// Why bytes cannot be decoded as a row, change or version vector.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// Not canonical bencode.
+    /// The bytes are not canonical bencode.
     #[error(transparent)]
     Bencode(#[from] bencode::Error),
-    /// Not the dictionary or list that should be there.
+    /// The value is not the expected dictionary or list.
     #[error("{0} has the wrong shape")]
     Shape(&'static str),
-    /// A kind of row that this version does not know.
-    #[error("unknown kind of row {0:?}: was it written by a newer version?")]
+    /// This version does not know the kind of row.
+    #[error("the kind of row {0:?} is unknown; a newer version may have written it")]
     UnknownKind(String),
-    /// A key that must be there is not.
+    /// A required key is missing.
     #[error("a registry row lacks {0:?}")]
     Missing(&'static str),
-    /// A key that this kind of row does not have.
-    #[error("a key too many in a registry row of kind {0:?}")]
+    /// This kind of row does not have the key.
+    #[error("a registry row of kind {0:?} has an unknown key")]
     ExtraKey(&'static str),
-    /// A value of another type or outside its range.
+    /// A value has the wrong type or is out of range.
     #[error("{0:?} in a registry row has the wrong type or range")]
     WrongValue(&'static str),
-    /// Entries that are not in ascending order, or one of them twice.
+    /// Entries are not in ascending order, or one occurs twice.
     #[error("{0:?} is not sorted")]
     Unsorted(&'static str),
-    /// A name that breaks the rule for names.
+    /// A name breaks the rule for names.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// A share's name that breaks the rule for file names.
+    /// The name of a share breaks the rule for file names.
     #[error(transparent)]
     ShareName(#[from] crate::torrent::NameError),
-    /// A group's key that cannot be one.
+    /// The key of a group has an invalid length.
     #[error(transparent)]
     Key(#[from] GroupKeyError),
-    /// A password's hash that cannot be one.
+    /// A password hash has an invalid length.
     #[error(transparent)]
     Password(#[from] PasswordHashError),
-    /// Two rows under one id.
+    /// Two different rows have the same id.
     #[error(transparent)]
     Contradiction(#[from] Contradiction),
 }

@@ -1,4 +1,4 @@
-//! The entries of a row's dictionary, taken one by one and counted, so that no key goes unread.
+//! Reads the dictionary of a row key by key. It counts the keys, so that no key is left unread.
 
 use super::super::id::{Origin, RowId, Sequence};
 use super::super::register::Register;
@@ -7,21 +7,24 @@ use super::super::stamp::{Stamp, Version};
 use super::error::DecodeError;
 use crate::bencode::{Dictionary, Value};
 
-pub(super) struct Fields<'a> {
+pub(super) struct FieldReader<'a> {
     entries: &'a Dictionary<'a>,
-    taken: usize,
+    keys_read: usize,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> FieldReader<'a> {
     pub(super) fn new(value: &'a Value<'a>) -> Result<Self, DecodeError> {
         let entries = value.dictionary();
         let entries = entries.ok_or(DecodeError::Shape("a registry row or change"))?;
-        Ok(Self { entries, taken: 0 })
+        Ok(Self {
+            entries,
+            keys_read: 0,
+        })
     }
 
-    /// Ends a dictionary of that kind: every key must have been taken.
+    /// Checks that every key was read. `kind` is the kind of the row.
     pub(super) fn end(self, kind: &'static str) -> Result<(), DecodeError> {
-        if self.entries.entries().count() == self.taken {
+        if self.entries.entries().count() == self.keys_read {
             Ok(())
         } else {
             Err(DecodeError::ExtraKey(kind))
@@ -70,31 +73,34 @@ impl<'a> Fields<'a> {
         ))
     }
 
-    pub(super) fn row_register(
+    pub(super) fn optional_row_id(
         &mut self,
         key: &'static str,
     ) -> Result<Option<Register<RowId>>, DecodeError> {
-        self.written(key, |[id]| Ok(RowId(array(id, key)?)))
+        self.optional_register(key, |[id]| Ok(RowId(array(id, key)?)))
     }
 
-    pub(super) fn end_register(
+    pub(super) fn optional_end(
         &mut self,
         key: &'static str,
     ) -> Result<Option<Register<End>>, DecodeError> {
-        self.written(key, |[reason, by]| {
-            let reason = reason.text().and_then(EndReason::from_word);
+        self.optional_register(key, |[reason, by]| {
+            let reason = reason.text().and_then(EndReason::parse);
             let reason = reason.ok_or(DecodeError::WrongValue(key))?;
             let by = RowId(array(by, key)?);
             Ok(End { reason, by })
         })
     }
 
-    pub(super) fn mark(&mut self, key: &'static str) -> Result<Option<Register<()>>, DecodeError> {
-        self.written(key, |[]| Ok(()))
+    pub(super) fn optional_mark(
+        &mut self,
+        key: &'static str,
+    ) -> Result<Option<Register<()>>, DecodeError> {
+        self.optional_register(key, |[]| Ok(()))
     }
 
-    /// A field that may not have been written: a version and `N` values.
-    fn written<T, const N: usize>(
+    /// A field that may be missing: a version and `N` values.
+    fn optional_register<T, const N: usize>(
         &mut self,
         key: &'static str,
         read: impl FnOnce(&[Value<'a>; N]) -> Result<T, DecodeError>,
@@ -118,7 +124,7 @@ impl<'a> Fields<'a> {
 
     fn optional(&mut self, key: &'static str) -> Option<&'a Value<'a>> {
         let value = self.entries.value(key)?;
-        self.taken += 1;
+        self.keys_read += 1;
         Some(value)
     }
 }

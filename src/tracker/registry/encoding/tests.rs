@@ -168,7 +168,7 @@ fn changes_and_version_vectors_are_written_and_read_back() {
     assert_eq!(VersionVector::decode(&vector.encode()), Ok(vector));
 }
 
-/// A group's row with `name` and its version replaced, and more keys after them.
+/// The bytes of a group row with this version and name, followed by `more` keys.
 fn group_bytes(version: &[u8], name: &str, more: &str) -> Vec<u8> {
     let field = [format!("{}:", version.len()).as_bytes(), version].concat();
     let name = format!("{}:{name}e", name.len());
@@ -242,7 +242,7 @@ fn each_bad_row_gets_its_own_error() {
 }
 
 #[test]
-fn lists_out_of_order_or_with_repetitions_are_refused() {
+fn lists_out_of_order_or_with_duplicates_are_refused() {
     let row = examples().remove(0).encode();
     let change = |covers: &str, rows: &[&[u8]]| {
         let rows = rows.concat();
@@ -285,7 +285,7 @@ fn lists_out_of_order_or_with_repetitions_are_refused() {
 }
 
 #[test]
-fn a_change_cut_anywhere_is_an_error() {
+fn a_change_truncated_anywhere_is_an_error() {
     let bytes = example_change().encode();
     for length in 0..bytes.len() {
         assert!(Change::decode(&bytes[..length]).is_err(), "{length}");
@@ -294,7 +294,7 @@ fn a_change_cut_anywhere_is_an_error() {
 
 proptest! {
     #[test]
-    fn a_damaged_change_is_an_error_or_reads_as_what_it_says(place in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn a_damaged_change_is_an_error_or_encodes_to_the_same_bytes(place in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let mut bytes = example_change().encode();
         let place = place.index(bytes.len());
         bytes[place] = byte;

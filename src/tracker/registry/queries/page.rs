@@ -7,41 +7,42 @@ use std::fmt::{self, Display};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::str::FromStr;
 
-/// The most entries of a page, whatever limit is asked for.
+/// The maximum number of entries of a page. Higher limits are reduced to it.
 pub const MAX_PAGE: usize = 1000;
 
-/// Entries of a list, and where the list goes on.
+/// A part of a list, and where to continue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
     /// The entries, sorted.
     pub items: Vec<T>,
-    /// What to ask for next; none at the end of the list.
+    /// The position of the next page; `None` at the end of the list.
     pub next: Option<Cursor>,
 }
 
-/// A place in a list: right after an entry, whether it is still there or not. Written `NAME/ID`.
+/// A position in a list: right after an entry, which may have been removed since. Written as
+/// `NAME/ID`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
     name: String,
     id: RowId,
 }
 
-/// Text that is no cursor.
+/// The text is not a cursor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CursorError {
-    /// No `/` in it.
-    #[error("a place in a list is written NAME/ID")]
+    /// There is no `/`.
+    #[error("a list position must have the form NAME/ID")]
     Shape,
-    /// What stands before the `/` is no name.
+    /// The part before the `/` is not a name.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// What follows the `/` is no id.
+    /// The part after the `/` is not an id.
     #[error(transparent)]
     Id(#[from] IdError),
 }
 
 impl Cursor {
-    /// The key of the entry it stands after.
+    /// The key of the entry that it points behind.
     pub(super) fn key<N: FromStr>(after: Option<&Self>) -> Option<(N, RowId)> {
         after.and_then(|cursor| Some((cursor.name.parse().ok()?, cursor.id)))
     }
@@ -58,7 +59,7 @@ impl FromStr for Cursor {
 
     fn from_str(text: &str) -> Result<Self, CursorError> {
         let (name, id) = text.split_once('/').ok_or(CursorError::Shape)?;
-        // Names of users and groups obey one rule.
+        // Users and groups have the same rule for names.
         let name: UserName = name.parse()?;
         Ok(Self {
             name: name.to_string(),
@@ -75,8 +76,9 @@ impl<T> Page<T> {
         }
     }
 
-    /// The first entries, at least 1 and at most `limit` and [`MAX_PAGE`], of what `view` makes of sorted keys.
-    pub(super) fn of<'a, N: Display + 'a>(
+    /// Builds a page from sorted keys: `view` makes an entry of each key, or skips it. The page has
+    /// at least 1 and at most `limit` entries, and never more than [`MAX_PAGE`].
+    pub(super) fn collect<'a, N: Display + 'a>(
         keys: impl Iterator<Item = (&'a N, RowId)>,
         limit: usize,
         mut view: impl FnMut(&'a N, RowId) -> Option<T>,
@@ -100,8 +102,8 @@ impl<T> Page<T> {
     }
 }
 
-/// The entries of a sorted set after a place in it.
-pub(super) fn from<'a, N: Ord + FromStr>(
+/// The entries of a sorted set behind a cursor.
+pub(super) fn entries_after<'a, N: Ord + FromStr>(
     set: &'a BTreeSet<(N, RowId)>,
     after: Option<&Cursor>,
 ) -> impl Iterator<Item = (&'a N, RowId)> + use<'a, N> {

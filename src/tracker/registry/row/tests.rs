@@ -54,7 +54,8 @@ fn merging_is_commutative_associative_and_idempotent() {
     }
 }
 
-/// States of one row of each kind that two or three trackers may have made by one write, and what came after.
+/// States of one row of each kind. Two or three trackers created the row by one command, and then
+/// wrote to it.
 fn created_more_than_once() -> Vec<Vec<Row>> {
     let id = RowId([1; 16]);
     let text = |wall: u64| format!("n{wall}");
@@ -117,7 +118,7 @@ fn created_more_than_once() -> Vec<Vec<Row>> {
 }
 
 #[test]
-fn what_was_created_more_than_once_is_one_row_as_of_the_later_creation() {
+fn a_row_created_more_than_once_counts_from_the_later_creation() {
     let merge = |a: &Row, b: &Row| a.clone().merge(b.clone()).unwrap();
     for states in created_more_than_once() {
         for a in &states {
@@ -142,7 +143,7 @@ fn what_was_created_more_than_once_is_one_row_as_of_the_later_creation() {
 }
 
 #[test]
-fn rows_that_differ_in_their_facts_do_not_merge() {
+fn rows_with_different_attributes_do_not_merge() {
     let row = Row::Membership(request());
     let others = [
         Row::Membership(Membership {
@@ -168,7 +169,8 @@ fn rows_that_differ_in_their_facts_do_not_merge() {
     for other in others {
         assert_eq!(row.clone().merge(other), Err(Contradiction(row.id())));
     }
-    // Nobody asks for an invite again: two of one id are two.
+    // No peer repeats the command that creates an invite. Two invites with one id are a
+    // contradiction.
     let invite = |wall| {
         Row::Invite(Invite {
             id: row.id(),

@@ -1,68 +1,86 @@
-//! The catalogue's rules, on one tracker and on two that were apart.
+//! The rules of the catalogue, on one tracker and on two that were disconnected.
 
 use super::*;
 
 #[test]
-fn members_publish_and_list_and_only_publisher_or_owner_withdraws() {
-    let mut side = Side::new(1);
-    let olga = side.user("olga").unwrap();
-    side.group(olga, "lab").unwrap();
-    let nik = side.member(olga, "lab", "nik");
-    let may = side.member(olga, "lab", "may");
-    let stranger = side.user("eve").unwrap();
+fn only_members_publish_and_list_and_only_publisher_or_owner_withdraws() {
+    let mut tracker = TestTracker::new(1);
+    let olga = tracker.user("olga").unwrap();
+    tracker.group(olga, "lab").unwrap();
+    let nik = tracker.member(olga, "lab", "nik");
+    let may = tracker.member(olga, "lab", "may");
+    let stranger = tracker.user("eve").unwrap();
     for name in ["b", "a~1", "c d"] {
-        side.publish(nik, "lab", name).unwrap();
+        tracker.publish(nik, "lab", name).unwrap();
     }
-    assert_eq!(side.shares(may, "lab").unwrap(), ["a~1", "b", "c d"]);
-    assert_eq!(kind(side.publish(may, "lab", "b")), "share-exists");
-    assert_eq!(kind(side.publish(stranger, "lab", "x")), "not-a-member");
-    assert_eq!(kind(side.publish(nik, "none", "x")), "unknown-group");
-    assert_eq!(kind(side.shares(stranger, "lab")), "not-a-member");
+    assert_eq!(tracker.shares(may, "lab").unwrap(), ["a~1", "b", "c d"]);
+    assert_eq!(kind_of(tracker.publish(may, "lab", "b")), "share-exists");
+    assert_eq!(
+        kind_of(tracker.publish(stranger, "lab", "x")),
+        "not-a-member"
+    );
+    assert_eq!(kind_of(tracker.publish(nik, "none", "x")), "unknown-group");
+    assert_eq!(kind_of(tracker.shares(stranger, "lab")), "not-a-member");
     let lab = label("lab");
     assert_eq!(
-        kind(side.registry.share(stranger, &lab, "b")),
+        kind_of(tracker.registry.share(stranger, &lab, "b")),
         "not-a-member"
     );
     assert_eq!(
-        kind(side.registry.group_key(stranger, &lab)),
+        kind_of(tracker.registry.group_key(stranger, &lab)),
         "not-a-member"
     );
-    assert!(side.registry.group_key(may, &lab).is_ok());
-    assert_eq!(kind(side.withdraw(may, "lab", "b")), "not-the-publisher");
-    assert_eq!(kind(side.withdraw(stranger, "lab", "b")), "not-a-member");
-    assert_eq!(kind(side.withdraw(may, "lab", "none")), "unknown-share");
-    side.withdraw(nik, "lab", "b").unwrap();
-    side.withdraw(olga, "lab", "c d").unwrap();
-    assert_eq!(side.shares(may, "lab").unwrap(), ["a~1"]);
+    assert!(tracker.registry.group_key(may, &lab).is_ok());
+    assert_eq!(
+        kind_of(tracker.withdraw(may, "lab", "b")),
+        "not-the-publisher"
+    );
+    assert_eq!(
+        kind_of(tracker.withdraw(stranger, "lab", "b")),
+        "not-a-member"
+    );
+    assert_eq!(
+        kind_of(tracker.withdraw(may, "lab", "none")),
+        "unknown-share"
+    );
+    tracker.withdraw(nik, "lab", "b").unwrap();
+    tracker.withdraw(olga, "lab", "c d").unwrap();
+    assert_eq!(tracker.shares(may, "lab").unwrap(), ["a~1"]);
     // The name is free again.
-    side.publish(may, "lab", "b").unwrap();
-    assert_eq!(side.shares(may, "lab").unwrap(), ["a~1", "b"]);
+    tracker.publish(may, "lab", "b").unwrap();
+    assert_eq!(tracker.shares(may, "lab").unwrap(), ["a~1", "b"]);
 }
 
 #[test]
-fn a_swarm_is_for_members_of_its_group_as_long_as_it_stands() {
-    let mut side = Side::new(1);
-    let olga = side.user("olga").unwrap();
-    let lab_id = side.group(olga, "lab").unwrap();
-    let nik = side.member(olga, "lab", "nik");
-    side.publish(olga, "lab", "f").unwrap();
+fn only_members_of_a_group_that_has_not_ended_may_enter_its_swarm() {
+    let mut tracker = TestTracker::new(1);
+    let olga = tracker.user("olga").unwrap();
+    let lab_id = tracker.group(olga, "lab").unwrap();
+    let nik = tracker.member(olga, "lab", "nik");
+    tracker.publish(olga, "lab", "f").unwrap();
     let lab = label("lab");
-    let info_hash = side.registry.share(nik, &lab, "f").unwrap().info_hash;
-    assert_eq!(side.registry.may_enter(nik, info_hash), Some(lab_id));
-    let eve = side.user("eve").unwrap();
-    side.request(eve, "lab").unwrap();
-    assert_eq!(side.registry.may_enter(eve, info_hash), None);
-    side.remove(olga, "lab", "nik").unwrap();
-    assert_eq!(side.registry.may_enter(nik, info_hash), None);
-    assert!(side.registry.is_shared(info_hash));
-    side.leave(olga, "lab").unwrap();
-    assert_eq!(side.registry.may_enter(olga, info_hash), None);
-    assert!(!side.registry.is_shared(info_hash), "the group has ended");
+    let info_hash = tracker.registry.share(nik, &lab, "f").unwrap().info_hash;
+    assert_eq!(
+        tracker.registry.group_for_swarm(nik, info_hash),
+        Some(lab_id)
+    );
+    let eve = tracker.user("eve").unwrap();
+    tracker.request(eve, "lab").unwrap();
+    assert_eq!(tracker.registry.group_for_swarm(eve, info_hash), None);
+    tracker.remove(olga, "lab", "nik").unwrap();
+    assert_eq!(tracker.registry.group_for_swarm(nik, info_hash), None);
+    assert!(tracker.registry.is_shared(info_hash));
+    tracker.leave(olga, "lab").unwrap();
+    assert_eq!(tracker.registry.group_for_swarm(olga, info_hash), None);
+    assert!(
+        !tracker.registry.is_shared(info_hash),
+        "the group has ended"
+    );
 }
 
 #[test]
-fn one_name_given_on_both_sides_keeps_both_and_the_earlier_holds_it() {
-    let (mut a, mut b, olga, _) = pair_with_group();
+fn of_two_shares_with_one_name_the_earlier_holds_it_and_both_are_kept() {
+    let (mut a, mut b, olga, _) = two_trackers_with_group();
     let first = a.publish(olga, "lab", "f").unwrap();
     b.now = a.now + 60_000;
     let second = b.publish(olga, "lab", "f").unwrap();
@@ -72,7 +90,7 @@ fn one_name_given_on_both_sides_keeps_both_and_the_earlier_holds_it() {
     let lab = label("lab");
     assert_eq!(a.registry.share(olga, &lab, "f").unwrap().id, first);
     assert_eq!(b.registry.share(olga, &lab, &tagged).unwrap().id, second);
-    // When the holder goes, the other one has the name.
+    // After the holder is withdrawn, the other share holds the name.
     a.withdraw(olga, "lab", "f").unwrap();
     sync(&mut a, &mut b);
     assert_eq!(b.shares(olga, "lab").unwrap(), ["f"]);
@@ -80,8 +98,8 @@ fn one_name_given_on_both_sides_keeps_both_and_the_earlier_holds_it() {
 }
 
 #[test]
-fn a_share_published_while_the_group_ended_elsewhere_is_out_of_reach_with_it() {
-    let (mut a, mut b, olga, _) = pair_with_group();
+fn a_share_cannot_be_reached_if_its_group_ended_at_the_other_tracker() {
+    let (mut a, mut b, olga, _) = two_trackers_with_group();
     let nik = a.member(olga, "lab", "nik");
     sync(&mut a, &mut b);
     a.publish(nik, "lab", "f").unwrap();
@@ -90,40 +108,40 @@ fn a_share_published_while_the_group_ended_elsewhere_is_out_of_reach_with_it() {
     b.remove(olga, "lab", "nik").unwrap();
     b.leave(olga, "lab").unwrap();
     sync(&mut a, &mut b);
-    for side in [&a, &b] {
-        assert!(!side.registry.is_shared(info_hash));
-        assert_eq!(kind(side.shares(nik, "lab")), "unknown-group");
+    for tracker in [&a, &b] {
+        assert!(!tracker.registry.is_shared(info_hash));
+        assert_eq!(kind_of(tracker.shares(nik, "lab")), "unknown-group");
     }
 }
 
 #[test]
-fn a_share_of_a_group_that_ended_is_back_with_one_accepted_meanwhile() {
-    let (mut a, mut b, olga, _) = pair_with_group();
+fn a_share_can_be_reached_again_if_a_member_was_accepted_into_the_ended_group() {
+    let (mut a, mut b, olga, _) = two_trackers_with_group();
     a.publish(olga, "lab", "f").unwrap();
     let eve = a.user("eve").unwrap();
     a.request(eve, "lab").unwrap();
     sync(&mut a, &mut b);
     a.leave(olga, "lab").unwrap();
     b.accept(olga, "lab", "eve").unwrap();
-    assert_eq!(kind(a.shares(eve, "lab")), "unknown-group");
+    assert_eq!(kind_of(a.shares(eve, "lab")), "unknown-group");
     sync(&mut a, &mut b);
-    for side in [&a, &b] {
-        assert_eq!(side.shares(eve, "lab").unwrap(), ["f"]);
+    for tracker in [&a, &b] {
+        assert_eq!(tracker.shares(eve, "lab").unwrap(), ["f"]);
     }
 }
 
 #[test]
-fn a_share_withdrawn_on_both_sides_is_withdrawn() {
-    let (mut a, mut b, olga, _) = pair_with_group();
+fn a_share_withdrawn_at_both_trackers_is_withdrawn() {
+    let (mut a, mut b, olga, _) = two_trackers_with_group();
     let share = a.publish(olga, "lab", "f").unwrap();
     sync(&mut a, &mut b);
     a.withdraw(olga, "lab", "f").unwrap();
     b.now = a.now + 60_000;
     b.withdraw(olga, "lab", "f").unwrap();
     sync(&mut a, &mut b);
-    for side in [&a, &b] {
-        assert!(side.shares(olga, "lab").unwrap().is_empty());
-        let Some(Row::Share(row)) = side.registry.row(share) else {
+    for tracker in [&a, &b] {
+        assert!(tracker.shares(olga, "lab").unwrap().is_empty());
+        let Some(Row::Share(row)) = tracker.registry.row(share) else {
             panic!("the row is kept")
         };
         let by = row.withdrawn.as_ref().map(|it| it.version.stamp.origin());

@@ -1,62 +1,62 @@
-//! What differs between two registries is named, and nothing else is.
+//! Each difference between two registries is reported, and nothing else.
 
 use super::*;
 
-fn told(a: &Side, b: &Side, now: Duration) -> Vec<String> {
+fn difference_lines(a: &TestTracker, b: &TestTracker, now: Duration) -> Vec<String> {
     let differences = a.registry.differences(&b.registry, now);
     differences.iter().map(ToString::to_string).collect()
 }
 
 #[test]
-fn each_kind_of_difference_is_named_once() {
-    let (mut a, mut b, olga, lab) = pair_with_group();
-    assert_eq!(told(&a, &b, Duration::ZERO), [""; 0]);
+fn each_kind_of_difference_is_reported_once() {
+    let (mut a, mut b, olga, lab) = two_trackers_with_group();
+    assert_eq!(difference_lines(&a, &b, Duration::ZERO), [""; 0]);
     let nik = a.user("nik").unwrap();
     let eve = b.user("eve").unwrap();
-    let told_by = told(&a, &b, Duration::ZERO);
+    let lines = difference_lines(&a, &b, Duration::ZERO);
     let only = |name, id, place| format!("account {name} ({id}): in the {place} only");
     let mut expected = [only("nik", nik, "first"), only("eve", eve, "second")];
     expected.sort_by_key(|line| line.split('(').nth(1).map(str::to_owned));
-    assert_eq!(told_by, expected);
+    assert_eq!(lines, expected);
     a.pull(&b);
     b.pull(&a);
     a.publish(olga, "lab", "f").unwrap();
     b.pull(&a);
     a.withdraw(olga, "lab", "f").unwrap();
-    let told_by = told(&a, &b, Duration::ZERO);
+    let lines = difference_lines(&a, &b, Duration::ZERO);
     assert!(
-        told_by.len() == 1
-            && told_by[0].starts_with("share f (")
-            && told_by[0].contains("withdrawn is ["),
-        "{told_by:?}"
+        lines.len() == 1
+            && lines[0].starts_with("share f (")
+            && lines[0].contains("withdrawn is ["),
+        "{lines:?}"
     );
-    assert!(told_by[0].ends_with("in the first, nothing in the second"));
+    assert!(lines[0].ends_with("in the first, nothing in the second"));
     b.pull(&a);
     a.leave(olga, "lab").unwrap();
-    let told_by = told(&a, &b, Duration::ZERO).join("\n");
+    let lines = difference_lines(&a, &b, Duration::ZERO).join("\n");
     for part in [
         format!("group lab ({lab}): members is 0 in the first, 1"),
         "ended is [".into(),
     ] {
-        assert!(told_by.contains(&part), "{told_by}");
+        assert!(lines.contains(&part), "{lines}");
     }
 }
 
 #[test]
-fn what_has_expired_may_have_been_forgotten() {
-    let (mut a, b, olga, _) = pair_with_group();
-    let (session, now) = (a.id(), a.time());
+fn an_expired_row_that_one_lacks_is_no_difference() {
+    let (mut a, b, olga, _) = two_trackers_with_group();
+    let (login, now) = (a.id(), a.time());
     let until = now * 2;
-    a.apply(a.registry.log_out(olga, session, until, now))
+    a.apply(a.registry.log_out(olga, login, until, now))
         .unwrap();
-    let before = told(&a, &b, now);
-    assert_eq!(before, [format!("log-out {session}: in the first only")]);
-    assert_eq!(told(&a, &b, until), [""; 0]);
+    let before = difference_lines(&a, &b, now);
+    assert_eq!(before, [format!("log-out {login}: in the first only")]);
+    assert_eq!(difference_lines(&a, &b, until), [""; 0]);
 }
 
 #[test]
-fn a_secret_that_differs_is_named_without_it() {
-    let mut a = Side::new(1);
+fn a_different_secret_is_reported_but_not_shown() {
+    let mut a = TestTracker::new(1);
     let nik = a.user("nik").unwrap();
     let mut rows: Vec<Row> = a.registry.rows().cloned().collect();
     let Some(Row::Account(account)) = rows.first_mut() else {
@@ -66,6 +66,9 @@ fn a_secret_that_differs_is_named_without_it() {
     let versions = a.registry.version_vector().clone();
     let other = Registry::load(a.registry.origin(), versions, rows).unwrap();
     let differences = a.registry.differences(&other, Duration::ZERO);
-    let told: Vec<String> = differences.iter().map(ToString::to_string).collect();
-    assert_eq!(told, [format!("account nik ({nik}): a secret differs")]);
+    let difference_lines: Vec<String> = differences.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        difference_lines,
+        [format!("account nik ({nik}): a secret differs")]
+    );
 }

@@ -1,15 +1,16 @@
-//! The table of conflicts, row by row: two registries write while apart, then meet.
+//! The table of conflicts, row by row: two registries write while they are disconnected, then
+//! merge.
 
 use super::*;
 
-/// Lets the wall clock of one side run ahead, so that what it does is later.
-fn later(side: &mut Side, than: &Side) {
-    side.now = side.now.max(than.now + 100_000);
+/// Moves the clock of `tracker` ahead, so that its next writes are later than all writes of `than`.
+fn advance_past(tracker: &mut TestTracker, than: &TestTracker) {
+    tracker.now = tracker.now.max(than.now + 100_000);
 }
 
 #[test]
-fn a_user_name_given_twice_is_the_earlier_ones_and_the_other_takes_another() {
-    let (mut a, mut b) = (Side::new(1), Side::new(2));
+fn the_earlier_claim_holds_a_user_name_and_the_other_user_can_be_renamed() {
+    let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     let second = b.user("x").and_then(|_| b.user("nik")).unwrap();
     let first = a.user("nik").unwrap();
     sync(&mut a, &mut b);
@@ -21,13 +22,13 @@ fn a_user_name_given_twice_is_the_earlier_ones_and_the_other_takes_another() {
         .map(|it| it.id)
         .collect();
     assert_eq!(named, [first, second]);
-    assert!(a.registry.lost_name(second) && !a.registry.lost_name(first));
+    assert!(a.registry.has_lost_name(second) && !a.registry.has_lost_name(first));
     let tagged = a.registry.account_label(second).unwrap();
     assert_eq!(a.registry.account_id(&tagged), Ok(second));
     assert_eq!(a.registry.account_id(&label("nik")), Ok(first));
     let now = b.time();
     let taken = b.registry.rename_account(second, "x".parse().unwrap(), now);
-    assert_eq!(kind(taken), "name-taken");
+    assert_eq!(kind_of(taken), "name-taken");
     b.apply(
         b.registry
             .rename_account(second, "neo".parse().unwrap(), now),
@@ -35,14 +36,14 @@ fn a_user_name_given_twice_is_the_earlier_ones_and_the_other_takes_another() {
     .unwrap();
     sync(&mut a, &mut b);
     assert_eq!(a.registry.account_label(second), Some(label("neo")));
-    assert_eq!(kind(a.user("neo")), "name-taken");
+    assert_eq!(kind_of(a.user("neo")), "name-taken");
 }
 
 #[test]
-fn a_group_name_given_twice_is_the_earlier_ones_and_both_groups_live() {
-    let (mut a, mut b, olga, _) = pair_with_group();
+fn the_earlier_claim_holds_a_group_name_and_both_groups_are_kept() {
+    let (mut a, mut b, olga, _) = two_trackers_with_group();
     let first = a.group(olga, "club").unwrap();
-    later(&mut b, &a);
+    advance_past(&mut b, &a);
     let second = b.group(olga, "club").unwrap();
     sync(&mut a, &mut b);
     assert_eq!(b.registry.group_id(&label("club")), Ok(first));
@@ -66,10 +67,10 @@ fn a_group_name_given_twice_is_the_earlier_ones_and_both_groups_live() {
 }
 
 #[test]
-fn of_two_changes_of_a_name_the_later_stays() {
-    let (mut a, mut b) = (Side::new(1), Side::new(2));
+fn the_later_of_two_name_changes_wins() {
+    let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     a.user("nik").unwrap();
-    later(&mut b, &a);
+    advance_past(&mut b, &a);
     let nik = b.user("nik").unwrap();
     sync(&mut a, &mut b);
     let (now, even_later) = (a.time(), b.time() * 2);
@@ -82,52 +83,56 @@ fn of_two_changes_of_a_name_the_later_stays() {
     .unwrap();
     sync(&mut a, &mut b);
     assert_eq!(a.registry.account_label(nik), Some(label("two")));
-    assert_eq!(kind(a.registry.account_id(&label("one"))), "unknown-user");
+    assert_eq!(
+        kind_of(a.registry.account_id(&label("one"))),
+        "unknown-user"
+    );
 }
 
 #[test]
-fn of_two_passwords_the_later_stays_and_ends_sessions_of_the_other() {
-    let (mut a, mut b) = (Side::new(1), Side::new(2));
+fn the_later_of_two_passwords_wins_and_ends_logins_under_the_other() {
+    let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     let nik = a.user("nik").unwrap();
     sync(&mut a, &mut b);
     let now = a.time();
     a.apply(a.registry.change_password(nik, password("one"), now))
         .unwrap();
-    later(&mut b, &a);
+    advance_past(&mut b, &a);
     let now = b.time();
     b.apply(b.registry.change_password(nik, password("two"), now))
         .unwrap();
-    let credential = |side: &Side| side.registry.account(nik).unwrap().credential();
+    let credential = |tracker: &TestTracker| tracker.registry.account(nik).unwrap().credential();
     let (one, two) = (credential(&a), credential(&b));
     sync(&mut a, &mut b);
     assert_eq!(
         a.registry.account(nik).unwrap().password.value.expose(),
         "two"
     );
-    let session = a.id();
+    let login = a.id();
     assert_eq!(
-        kind(a.registry.check_session(nik, session, one)),
+        kind_of(a.registry.check_login(nik, login, one)),
         "session-ended"
     );
-    assert_eq!(kind(a.registry.check_session(nik, session, two)), "ok");
+    assert_eq!(kind_of(a.registry.check_login(nik, login, two)), "ok");
 }
 
 #[test]
-fn a_session_begun_elsewhere_meanwhile_ends_with_all_others_and_with_the_password() {
-    let (mut a, mut b) = (Side::new(1), Side::new(2));
+fn a_login_at_another_tracker_ends_when_all_logins_end_or_the_password_changes() {
+    let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     let nik = a.user("nik").unwrap();
     sync(&mut a, &mut b);
-    let credential = |side: &Side| side.registry.account(nik).unwrap().credential();
+    let credential = |tracker: &TestTracker| tracker.registry.account(nik).unwrap().credential();
     for is_password in [false, true] {
         let now = a.time();
         let ended = match is_password {
-            false => a.registry.revoke_tokens(nik, now),
+            false => a.registry.end_all_logins(nik, now),
             true => a.registry.change_password(nik, password("new"), now),
         };
         a.apply(ended).unwrap();
-        // A log-in there, or a token renewed there, is bound to what is known there.
-        let (session, bound) = (b.id(), credential(&b));
-        let check = |side: &Side| kind(side.registry.check_session(nik, session, bound));
+        // A login or a renewed token at b is bound to the credential that b knows.
+        let (login, bound) = (b.id(), credential(&b));
+        let check =
+            |tracker: &TestTracker| kind_of(tracker.registry.check_login(nik, login, bound));
         assert_eq!(check(&b), "ok");
         sync(&mut a, &mut b);
         assert_eq!([check(&a), check(&b)], ["session-ended"; 2]);
@@ -135,32 +140,32 @@ fn a_session_begun_elsewhere_meanwhile_ends_with_all_others_and_with_the_passwor
 }
 
 #[test]
-fn a_log_out_ends_the_session_where_its_token_was_renewed() {
-    let (mut a, mut b) = (Side::new(1), Side::new(2));
+fn a_log_out_ends_the_login_at_the_tracker_that_renewed_its_token() {
+    let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     let nik = a.user("nik").unwrap();
     sync(&mut a, &mut b);
-    let (session, now) = (a.id(), a.time());
+    let (login, now) = (a.id(), a.time());
     let credential = a.registry.account(nik).unwrap().credential();
-    a.apply(a.registry.log_out(nik, session, now * 2, now))
+    a.apply(a.registry.log_out(nik, login, now * 2, now))
         .unwrap();
     assert_eq!(
-        kind(b.registry.check_session(nik, session, credential)),
+        kind_of(b.registry.check_login(nik, login, credential)),
         "ok"
     );
     sync(&mut a, &mut b);
-    let renewed = b.registry.check_session(nik, session, credential);
-    assert_eq!(kind(renewed), "session-ended");
+    let renewed = b.registry.check_login(nik, login, credential);
+    assert_eq!(kind_of(renewed), "session-ended");
 }
 
 #[test]
-fn the_earlier_of_two_acceptances_counts_for_standing() {
-    let (mut a, mut b, olga, lab) = pair_with_group();
+fn the_earlier_of_two_acceptances_counts_for_seniority() {
+    let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let (nik, mayank) = (a.user("nik").unwrap(), a.user("mayank").unwrap());
     a.request(nik, "lab").unwrap();
     a.request(mayank, "lab").unwrap();
     sync(&mut a, &mut b);
     a.accept(olga, "lab", "nik").unwrap();
-    later(&mut b, &a);
+    advance_past(&mut b, &a);
     b.accept(olga, "lab", "mayank").unwrap();
     b.accept(olga, "lab", "nik").unwrap();
     b.leave(olga, "lab").unwrap();
@@ -172,14 +177,14 @@ fn the_earlier_of_two_acceptances_counts_for_standing() {
 #[test]
 fn a_rejection_overrules_an_acceptance_whichever_is_later() {
     for accepted_later in [false, true] {
-        let (mut a, mut b, olga, lab) = pair_with_group();
+        let (mut a, mut b, olga, lab) = two_trackers_with_group();
         let nik = a.user("nik").unwrap();
         a.request(nik, "lab").unwrap();
         sync(&mut a, &mut b);
         if accepted_later {
-            later(&mut b, &a);
+            advance_past(&mut b, &a);
         } else {
-            later(&mut a, &b);
+            advance_past(&mut a, &b);
         }
         a.reject(olga, "lab", "nik").unwrap();
         b.accept(olga, "lab", "nik").unwrap();
@@ -189,8 +194,8 @@ fn a_rejection_overrules_an_acceptance_whichever_is_later() {
 }
 
 #[test]
-fn what_a_member_did_before_learning_of_a_removal_stays() {
-    let (mut a, mut b, olga, lab) = pair_with_group();
+fn what_a_member_wrote_before_a_removal_arrived_is_kept() {
+    let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let nik = a.member(olga, "lab", "nik");
     let mayank = a.user("mayank").unwrap();
     a.request(mayank, "lab").unwrap();
@@ -205,29 +210,29 @@ fn what_a_member_did_before_learning_of_a_removal_stays() {
 }
 
 #[test]
-fn an_end_overtakes_a_request_made_before_it_on_the_other_side_though_accepted_later() {
-    let (mut a, mut b, olga, lab) = pair_with_group();
+fn an_end_cancels_an_earlier_request_that_was_accepted_later_at_the_other_tracker() {
+    let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let nik = a.user("nik").unwrap();
     sync(&mut a, &mut b);
     b.request(nik, "lab").unwrap();
     a.request(nik, "lab").unwrap();
     a.accept(olga, "lab", "nik").unwrap();
-    later(&mut a, &b);
+    advance_past(&mut a, &b);
     a.remove(olga, "lab", "nik").unwrap();
-    later(&mut b, &a);
+    advance_past(&mut b, &a);
     b.accept(olga, "lab", "nik").unwrap();
     sync(&mut a, &mut b);
     assert_eq!(a.standing(lab, nik), Standing::Stranger);
 }
 
 #[test]
-fn a_request_made_after_a_removal_stands_however_wrong_the_clock() {
-    let (mut a, mut b, olga, lab) = pair_with_group();
+fn a_request_made_after_a_removal_counts_however_wrong_the_clock() {
+    let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let nik = a.member(olga, "lab", "nik");
     a.now += 7_200_000;
     a.remove(olga, "lab", "nik").unwrap();
     sync(&mut a, &mut b);
-    // Hours behind, but in knowledge of the removal.
+    // The clock is hours behind, but the tracker knows of the removal.
     b.now = 10;
     b.request(nik, "lab").unwrap();
     b.accept(olga, "lab", "nik").unwrap();
@@ -236,15 +241,16 @@ fn a_request_made_after_a_removal_stands_however_wrong_the_clock() {
 }
 
 #[test]
-fn two_requests_make_one_membership_and_none_outlives_its_end() {
-    let (mut a, mut b, olga, lab) = pair_with_group();
+fn two_requests_make_one_membership_and_one_end_ends_both() {
+    let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let nik = a.user("nik").unwrap();
     sync(&mut a, &mut b);
     a.request(nik, "lab").unwrap();
     b.request(nik, "lab").unwrap();
     sync(&mut a, &mut b);
-    let requests = |side: &Side| {
-        side.registry
+    let requests = |tracker: &TestTracker| {
+        tracker
+            .registry
             .requests(olga, &label("lab"), None, 9)
             .unwrap()
     };
@@ -258,25 +264,25 @@ fn two_requests_make_one_membership_and_none_outlives_its_end() {
 }
 
 #[test]
-fn a_member_who_leaves_and_is_removed_is_out() {
-    let (mut a, mut b, olga, lab) = pair_with_group();
+fn a_member_who_leaves_and_is_removed_is_out_and_the_later_reason_is_reported() {
+    let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let nik = a.member(olga, "lab", "nik");
     sync(&mut a, &mut b);
     a.leave(nik, "lab").unwrap();
-    later(&mut b, &a);
+    advance_past(&mut b, &a);
     b.remove(olga, "lab", "nik").unwrap();
     sync(&mut a, &mut b);
     assert_eq!(a.standing(lab, nik), Standing::Stranger);
     let answers = a
         .registry
-        .answers(nik, &VersionVector::new(), None, 9)
+        .decisions(nik, &VersionVector::new(), None, 9)
         .items;
     assert_eq!(answers[0].outcome, Outcome::Removed);
 }
 
 #[test]
-fn when_the_owner_and_the_next_one_leave_the_one_after_owns() {
-    let (mut a, mut b, olga, lab) = pair_with_group();
+fn if_the_owner_and_the_next_in_line_leave_the_third_owns_the_group() {
+    let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let second = a.member(olga, "lab", "second");
     let third = a.member(olga, "lab", "third");
     sync(&mut a, &mut b);
@@ -291,8 +297,8 @@ fn when_the_owner_and_the_next_one_leave_the_one_after_owns() {
 }
 
 #[test]
-fn what_the_old_owner_did_while_another_took_over_stays() {
-    let (mut a, mut b, olga, lab) = pair_with_group();
+fn decisions_of_the_old_owner_after_a_change_of_owner_are_kept() {
+    let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let second = a.member(olga, "lab", "second");
     let third = a.member(olga, "lab", "third");
     let nik = a.user("nik").unwrap();
@@ -308,8 +314,8 @@ fn what_the_old_owner_did_while_another_took_over_stays() {
 }
 
 #[test]
-fn a_group_that_ended_goes_on_for_one_accepted_meanwhile_and_has_the_older_claim() {
-    let (mut a, mut b, olga, lab) = pair_with_group();
+fn an_ended_group_goes_on_for_an_accepted_member_and_holds_its_name() {
+    let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let nik = a.user("nik").unwrap();
     a.request(nik, "lab").unwrap();
     sync(&mut a, &mut b);
@@ -324,15 +330,16 @@ fn a_group_that_ended_goes_on_for_one_accepted_meanwhile_and_has_the_older_claim
 }
 
 #[test]
-fn an_invite_redeemed_twice_keeps_both_accounts_and_the_earlier_user() {
-    let (mut a, mut b) = (Side::new(1), Side::new(2));
+fn an_invite_redeemed_twice_keeps_both_accounts_and_records_the_earlier() {
+    let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     let (id, code, now) = (a.id(), CodeHash([3; 32]), a.time());
-    a.apply(a.registry.invite(id, code, now * 100, now))
+    a.apply(a.registry.create_invite(id, code, now * 100, now))
         .unwrap();
     sync(&mut a, &mut b);
     let (one, two) = (a.new_account("one"), b.new_account("two"));
-    a.apply(a.registry.redeem(code, one.clone(), now)).unwrap();
-    b.apply(b.registry.redeem(code, two.clone(), now * 2))
+    a.apply(a.registry.redeem_invite(code, one.clone(), now))
+        .unwrap();
+    b.apply(b.registry.redeem_invite(code, two.clone(), now * 2))
         .unwrap();
     sync(&mut a, &mut b);
     assert!(a.registry.account(two.id).is_some());
@@ -343,8 +350,8 @@ fn an_invite_redeemed_twice_keeps_both_accounts_and_the_earlier_user() {
 }
 
 #[test]
-fn a_gap_is_told_and_filled_and_a_wrong_clock_is_told() {
-    let (mut a, mut b) = (Side::new(1), Side::new(2));
+fn a_gap_is_reported_and_filled_and_a_wrong_clock_is_reported() {
+    let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     let now = a.time();
     let (one, two) = (a.new_account("one"), a.new_account("two"));
     let first = a.registry.create_account(one, now).unwrap();
@@ -368,66 +375,69 @@ fn a_gap_is_told_and_filled_and_a_wrong_clock_is_told() {
 }
 
 #[test]
-fn an_older_copy_of_the_own_data_and_a_foreign_row_under_a_known_id_are_refused() {
-    let (mut a, mut b) = (Side::new(1), Side::new(2));
+fn an_older_copy_of_own_data_and_another_row_with_a_known_id_are_refused() {
+    let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     a.user("nik").unwrap();
     sync(&mut a, &mut b);
     let old = Registry::new(a.registry.origin());
     let change = b.registry.since(old.version_vector(), 9999).unwrap();
     let error = old.merge(&change, Duration::ZERO).unwrap_err();
     assert_eq!(error, MergeError::Rewound { known: 0, heard: 1 });
-    let mut c = Side::new(3);
+    let mut c = TestTracker::new(3);
     let stolen = a.registry.accounts(None, 9).items[0].0;
     let now = c.time();
-    c.apply(c.registry.invite(stolen, CodeHash([7; 32]), now * 2, now))
-        .unwrap();
+    c.apply(
+        c.registry
+            .create_invite(stolen, CodeHash([7; 32]), now * 2, now),
+    )
+    .unwrap();
     let change = c.registry.since(&VersionVector::new(), 9999).unwrap();
     let error = a.registry.merge(&change, now).unwrap_err();
     assert!(matches!(error, MergeError::Contradiction(_)), "{error}");
 }
 
 #[test]
-fn what_expired_is_dropped_once_all_have_it_and_does_not_come_back() {
-    let (mut a, mut b) = (Side::new(1), Side::new(2));
+fn an_expired_row_is_dropped_once_all_have_it_and_does_not_return() {
+    let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     let nik = a.user("nik").unwrap();
     sync(&mut a, &mut b);
-    let (session, now) = (a.id(), a.time());
+    let (login, now) = (a.id(), a.time());
     let expires = now + Duration::from_secs(60);
-    a.apply(a.registry.log_out(nik, session, expires, now))
+    a.apply(a.registry.log_out(nik, login, expires, now))
         .unwrap();
-    let droppable = |a: &Side, b: &Side, at| {
+    let droppable = |a: &TestTracker, b: &TestTracker, at| {
         let others = [b.registry.version_vector().clone()];
         a.registry.droppable(at, &others)
     };
     assert_eq!(droppable(&a, &b, expires), []);
     b.pull(&a);
     assert_eq!(droppable(&a, &b, now), []);
-    assert_eq!(droppable(&a, &b, expires), [session]);
-    a.registry.forget(&[session, nik]);
-    assert!(a.registry.row(session).is_none() && a.registry.row(nik).is_some());
+    assert_eq!(droppable(&a, &b, expires), [login]);
+    a.registry.drop_rows(&[login, nik]);
+    assert!(a.registry.row(login).is_none() && a.registry.row(nik).is_some());
     a.pull(&b);
-    assert!(a.registry.row(session).is_none());
+    assert!(a.registry.row(login).is_none());
 }
 
 #[test]
-fn nobody_removed_since_is_a_member_again_by_an_old_backup() {
-    let (mut a, mut b, olga, lab) = pair_with_group();
+fn restoring_an_old_backup_does_not_bring_back_a_removed_member() {
+    let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let nik = a.member(olga, "lab", "nik");
     sync(&mut a, &mut b);
     let backup: Vec<Row> = a.registry.rows().cloned().collect();
     let versions = a.registry.version_vector().clone();
     b.remove(olga, "lab", "nik").unwrap();
     sync(&mut a, &mut b);
-    // The backup starts under a new origin, and an empty tracker joins too.
-    let mut restored = Side::new(3);
+    // The backup is started under a new origin, and an empty tracker joins as well.
+    let mut restored = TestTracker::new(3);
     restored.registry = Registry::load(Origin([3; 16]), versions, backup).unwrap();
     assert_eq!(restored.standing(lab, nik), Standing::Member);
     sync(&mut restored, &mut b);
     assert_eq!(restored.standing(lab, nik), Standing::Stranger);
-    let mut empty = Side::new(4);
+    let mut empty = TestTracker::new(4);
     sync(&mut empty, &mut restored);
     assert_eq!(empty.standing(lab, nik), Standing::Stranger);
-    // What the restored one writes from now on is new to all.
+    // Later writes of the restored tracker are new to all others.
     restored.user("mayank").unwrap();
     sync(&mut b, &mut restored);
     assert!(b.registry.account_id(&label("mayank")).is_ok());

@@ -1,35 +1,38 @@
-//! Random operations on registries that are cut off from each other, with clocks that are wrong and jump, messages that
-//! are lost, repeated and reordered, and restarts from what was stored. In the end all have the same rows, every
-//! acknowledged write is there or was overruled by a rule of the table, and no end is undone.
+//! Random operations on registries that are cut off from each other. Clocks are wrong and jump,
+//! messages are lost, repeated and reordered, and trackers restart from their disks.
+//!
+//! At the end, all registries have the same rows. Every acknowledged write is present, or a rule of
+//! the conflict table has overruled it. No end of a membership is undone.
 
 use super::*;
 use fastrand::Rng;
 use proptest::prelude::{ProptestConfig, any, proptest};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is wrong on purpose, to see that the test sees it.
+/// A deliberate bug. The test must detect it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Mutation {
     None,
-    /// What others tell of ends is ignored.
+    /// Ends of memberships from other trackers are ignored.
     IgnoreEnds,
-    /// What others tell of passwords is ignored.
+    /// Passwords from other trackers are ignored.
     IgnorePasswords,
-    /// What is asked for again is made under other ids.
+    /// A repeated command gets other row ids.
     FreshIds,
 }
 
-/// What somebody asks a tracker for, under the ids handed in. Asked for again, of another tracker, too, it is one write.
+/// A command to a tracker, with the row ids to use. A command that is repeated, also at another
+/// tracker, is one write.
 pub(crate) struct Command {
     run: Box<Run>,
-    /// Whether somebody who got no answer asks again.
-    pub(crate) is_repeated: bool,
+    /// Whether a client that gets no reply repeats the command.
+    pub(crate) is_repeatable: bool,
 }
 
 type Run = dyn Fn(&Registry, (RowId, RowId), Duration) -> Result<Update, Refusal>;
 
 impl Command {
-    /// Does it, or confirms that it was done.
+    /// Executes the command, or renews its receipt if it was already executed.
     pub(crate) fn run(
         &self,
         registry: &Registry,
@@ -39,32 +42,33 @@ impl Command {
     ) -> Result<Update, Refusal> {
         let expires = now + Duration::from_secs(3_600);
         if registry.receipt(receipt).is_some() {
-            return registry.confirm(receipt, expires, now);
+            return registry.renew_receipt(receipt, expires, now);
         }
         let update = (self.run)(registry, ids, now)?;
-        registry.receipted(update, receipt, expires, now)
+        registry.with_receipt(update, receipt, expires, now)
     }
 }
 
-/// Somebody who got no answer, and will ask again.
-struct Unanswered {
+/// A command whose client got no reply and will repeat it.
+struct UnansweredCommand {
     command: Command,
     ids: (RowId, RowId),
     receipt: RowId,
-    /// What the first one made.
+    /// The rows that the first execution wrote.
     rows: Vec<(Version, Row)>,
 }
 
-/// The rows that were made by each command, by its receipt: of each kind one is left at most. Where a name meant one group
-/// here and another there, one in each.
+/// For each command, by its receipt, the rows that it created. At most one row of each kind may
+/// remain. If the name of a group meant different groups at two trackers, one membership in each
+/// group may remain.
 #[derive(Default)]
-pub(crate) struct Made(BTreeMap<RowId, BTreeSet<(Kind, RowId)>>);
+pub(crate) struct CreatedRows(BTreeMap<RowId, BTreeSet<(Kind, RowId)>>);
 
 /// The kind of a row, and the group of a membership.
 type Kind = (&'static str, Option<RowId>);
 
-impl Made {
-    /// Takes note of what a command made by that write.
+impl CreatedRows {
+    /// Records the rows that a command created by this write.
     pub(crate) fn note<'a>(
         &mut self,
         receipt: RowId,
@@ -82,8 +86,8 @@ impl Made {
         }));
     }
 
-    /// Whether each is there once.
-    pub(crate) fn is_single(&self, registry: &Registry) -> Result<(), String> {
+    /// Checks that each command left at most one row of each kind.
+    pub(crate) fn check_unique(&self, registry: &Registry) -> Result<(), String> {
         for made in self.0.values() {
             let mut kinds = BTreeSet::new();
             let there = made.iter().filter(|(_, id)| registry.row(*id).is_some());
@@ -97,17 +101,17 @@ impl Made {
     }
 }
 
-/// An acknowledged end: whom it concerned, and which rows it was made in knowledge of.
+/// An acknowledged end of a membership.
 #[derive(Clone)]
-pub(crate) struct Ended {
+pub(crate) struct AcknowledgedEnd {
     group: RowId,
     account: RowId,
     pub(crate) at: Stamp,
     known: BTreeSet<RowId>,
 }
 
-impl Ended {
-    /// The ends in a change that was made in this registry's present state.
+impl AcknowledgedEnd {
+    /// The ends in a change that was made from the present state of this registry.
     pub(crate) fn by(change: &Change, registry: &Registry) -> Vec<Self> {
         let (origin, mut ends) = (registry.origin(), Vec::new());
         for row in change.rows() {
@@ -128,28 +132,28 @@ impl Ended {
     }
 }
 
-struct Tracker {
+struct SimulatedTracker {
     registry: Registry,
-    /// What its disk holds.
+    /// The encoded rows and the encoded version vector on its disk.
     disk: (BTreeMap<RowId, Vec<u8>>, Vec<u8>),
-    /// Milliseconds its clock is wrong by.
+    /// The error of its clock in milliseconds.
     skew: i64,
 }
 
 pub(crate) struct World {
     rng: Rng,
-    trackers: Vec<Tracker>,
-    /// Messages under way: to whom, and the bytes.
+    trackers: Vec<SimulatedTracker>,
+    /// Messages on their way: the index of the receiver, and the bytes.
     network: Vec<(usize, Vec<u8>)>,
     now: i64,
     ids: u64,
     acknowledged: Vec<(Version, Row)>,
-    unanswered: Vec<Unanswered>,
-    made: Made,
-    ends: Vec<Ended>,
+    unanswered: Vec<UnansweredCommand>,
+    made: CreatedRows,
+    ends: Vec<AcknowledgedEnd>,
     mutation: Mutation,
-    /// Whether nothing goes between trackers at present.
-    cut: bool,
+    /// Whether the trackers are cut off from each other.
+    is_partitioned: bool,
 }
 
 const HOUR: i64 = 3_600_000;
@@ -159,7 +163,7 @@ const GROUPS: [&str; 2] = ["lab", "club"];
 impl World {
     fn new(seed: u64, mutation: Mutation) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let trackers = (0..rng.u8(2..=3)).map(|number| Tracker {
+        let trackers = (0..rng.u8(2..=3)).map(|number| SimulatedTracker {
             registry: Registry::new(Origin([number + 1; 16])),
             disk: (BTreeMap::new(), VersionVector::new().encode()),
             skew: rng.i64(-3 * HOUR..=3 * HOUR) * i64::from(rng.bool()),
@@ -172,10 +176,10 @@ impl World {
             ids: 0,
             acknowledged: Vec::new(),
             unanswered: Vec::new(),
-            made: Made::default(),
+            made: CreatedRows::default(),
             ends: Vec::new(),
             mutation,
-            cut: false,
+            is_partitioned: false,
         }
     }
 
@@ -197,9 +201,9 @@ impl World {
         self.now += self.rng.i64(0..2_000);
         let at = self.rng.usize(..self.trackers.len());
         if self.rng.u8(..40) == 0 {
-            self.cut = !self.cut;
+            self.is_partitioned = !self.is_partitioned;
         }
-        let kinds = if self.cut { 20..40 } else { 0..40 };
+        let kinds = if self.is_partitioned { 20..40 } else { 0..40 };
         match self.rng.u8(kinds) {
             0 | 20 => self.trackers[at].skew = self.rng.i64(-3 * HOUR..=3 * HOUR),
             1 | 21 => self.restart(at)?,
@@ -223,13 +227,13 @@ impl World {
                 let message = self.rng.usize(..self.network.len());
                 self.network.swap_remove(message);
             }
-            15 | 38 | 39 if !self.unanswered.is_empty() => self.ask_again(at)?,
+            15 | 38 | 39 if !self.unanswered.is_empty() => self.repeat_command(at)?,
             _ => self.operate(at)?,
         }
         Ok(())
     }
 
-    /// One operation of somebody; most are refused by some rule. Now and then nobody is told what became of it.
+    /// Executes a random operation. Most are refused by some rule. Sometimes the reply is lost.
     fn operate(&mut self, at: usize) -> Result<(), String> {
         let (ids, receipt, now) = ((self.id(), self.id()), self.id(), self.clock(at));
         let registry = &self.trackers[at].registry;
@@ -237,11 +241,11 @@ impl World {
         let Ok(update) = command.run(registry, ids, receipt, now) else {
             return Ok(());
         };
-        if !command.is_repeated || self.rng.u8(..4) > 0 {
+        if !command.is_repeatable || self.rng.u8(..4) > 0 {
             return self.acknowledge(at, receipt, update);
         }
-        let rows = self.written(at, receipt, &update)?;
-        self.unanswered.push(Unanswered {
+        let rows = self.rows_written_by(at, receipt, &update)?;
+        self.unanswered.push(UnansweredCommand {
             command,
             ids,
             receipt,
@@ -250,10 +254,10 @@ impl World {
         self.store(at, update)
     }
 
-    /// Somebody who got no answer asks a tracker again.
-    fn ask_again(&mut self, at: usize) -> Result<(), String> {
+    /// Repeats an unanswered command at a tracker.
+    fn repeat_command(&mut self, at: usize) -> Result<(), String> {
         let asked = self.rng.usize(..self.unanswered.len());
-        let Unanswered {
+        let UnansweredCommand {
             command,
             mut ids,
             receipt,
@@ -273,7 +277,7 @@ impl World {
         self.acknowledge(at, receipt, update)
     }
 
-    /// An operation of somebody on a registry, under random ids.
+    /// A random operation on a registry.
     pub(crate) fn operation(rng: &mut Rng, registry: &Registry, seed: RowId) -> Command {
         let accounts = registry.accounts(None, 99).items;
         let groups = registry.groups(None, None, 99).items;
@@ -283,19 +287,19 @@ impl World {
         };
         let group = rng.choice(&groups).map(|it| it.label.clone());
         let group = group.unwrap_or(label("none"));
-        // Most acts of owners are tried as the owner, or little would ever happen.
+        // Most operations of owners are tried as the owner. Otherwise few of them would succeed.
         let owner = registry
             .group_id(&group)
             .ok()
             .and_then(|id| registry.owner(id));
-        let boss = owner.filter(|_| rng.u8(..8) > 0).unwrap_or(actor);
-        let asking = registry.requests(boss, &group, None, 99);
-        let asking = asking.map_or_else(|_| Vec::new(), |page| page.items);
-        let requester = rng.choice(&asking).map(|it| it.label.clone());
+        let acting_owner = owner.filter(|_| rng.u8(..8) > 0).unwrap_or(actor);
+        let requests = registry.requests(acting_owner, &group, None, 99);
+        let requests = requests.map_or_else(|_| Vec::new(), |page| page.items);
+        let requester = rng.choice(&requests).map(|it| it.label.clone());
         let requester = requester.unwrap_or(user.clone());
-        let inside = registry.members(boss, &group, None, 99);
-        let inside = inside.map_or_else(|_| Vec::new(), |page| page.items);
-        let member = rng.choice(&inside).map(|it| it.label.clone());
+        let members = registry.members(acting_owner, &group, None, 99);
+        let members = members.map_or_else(|_| Vec::new(), |page| page.items);
+        let member = rng.choice(&members).map(|it| it.label.clone());
         let member = member.unwrap_or(user);
         let name = *rng.choice(&USERS).unwrap();
         let new = move |id| NewAccount {
@@ -304,24 +308,24 @@ impl World {
             password: password(&format!("first of {id}")),
         };
         let code = CodeHash([rng.u8(..6); 32]);
-        let (one_of_three, group_name) = (rng.u8(..3), *rng.choice(&GROUPS).unwrap());
+        let (name_number, group_name) = (rng.u8(..3), *rng.choice(&GROUPS).unwrap());
         let kind = rng.u8(..24);
         let run: Box<Run> = match kind {
             0 => Box::new(move |it, (id, _), now| it.create_account(new(id), now)),
             2 => Box::new(move |it, (id, _), now| {
                 it.change_password(actor, password(&format!("{id}")), now)
             }),
-            3 => Box::new(move |it, _, now| it.revoke_tokens(actor, now)),
+            3 => Box::new(move |it, _, now| it.end_all_logins(actor, now)),
             4 => Box::new(move |it, (id, _), now| it.log_out(actor, id, now * 2, now)),
-            5 => Box::new(move |it, (id, _), now| it.invite(id, code, now * 2, now)),
-            6 => Box::new(move |it, (id, _), now| it.redeem(code, new(id), now)),
+            5 => Box::new(move |it, (id, _), now| it.create_invite(id, code, now * 2, now)),
+            6 => Box::new(move |it, (id, _), now| it.redeem_invite(code, new(id), now)),
             7 => Box::new(move |it, _, now| {
-                let name = format!("a{one_of_three}").parse().unwrap();
+                let name = format!("a{name_number}").parse().unwrap();
                 it.rename_account(actor, name, now)
             }),
             8 => Box::new(move |it, _, now| {
-                let name = format!("g{one_of_three}").parse().unwrap();
-                it.rename_group(boss, &group, name, now)
+                let name = format!("g{name_number}").parse().unwrap();
+                it.rename_group(acting_owner, &group, name, now)
             }),
             9 => Box::new(move |it, (id, membership), now| {
                 let new = NewGroup {
@@ -333,25 +337,25 @@ impl World {
                 it.create_group(actor, new, now)
             }),
             10..=13 => Box::new(move |it, (id, _), now| {
-                // As a label may mean another group elsewhere.
+                // The label may mean another group at another tracker.
                 let RowId(group_id) = it.group_id(&group)?;
                 let id = u128::from_be_bytes(id.0) ^ u128::from_be_bytes(group_id);
                 it.request_membership(actor, &group, RowId(id.to_be_bytes()), now)
             }),
-            14..=17 => Box::new(move |it, _, now| it.accept(boss, &group, &requester, now)),
-            18 => Box::new(move |it, _, now| it.reject(boss, &group, &requester, now)),
-            19 => Box::new(move |it, _, now| it.leave(actor, &group, Leaving::EndGroup, now)),
-            20 => Box::new(move |it, _, now| it.leave(actor, &group, Leaving::KeepGroup, now)),
-            _ => Box::new(move |it, _, now| it.remove_member(boss, &group, &member, now)),
+            14..=17 => Box::new(move |it, _, now| it.accept(acting_owner, &group, &requester, now)),
+            18 => Box::new(move |it, _, now| it.reject(acting_owner, &group, &requester, now)),
+            19 => Box::new(move |it, _, now| it.leave(actor, &group, IfLastMember::EndGroup, now)),
+            20 => Box::new(move |it, _, now| it.leave(actor, &group, IfLastMember::Refuse, now)),
+            _ => Box::new(move |it, _, now| it.remove_member(acting_owner, &group, &member, now)),
         };
         Command {
             run,
-            is_repeated: kind != 5,
+            is_repeatable: kind != 5,
         }
     }
 
-    /// What an own update that is not applied yet writes.
-    fn written(
+    /// The rows that an own update writes. The update is not applied yet.
+    fn rows_written_by(
         &mut self,
         at: usize,
         receipt: RowId,
@@ -379,9 +383,9 @@ impl World {
     fn acknowledge(&mut self, at: usize, receipt: RowId, update: Update) -> Result<(), String> {
         let change = update.change().cloned().ok_or("no change to push")?;
         let origin = self.trackers[at].registry.origin();
-        let written = self.written(at, receipt, &update)?;
+        let written = self.rows_written_by(at, receipt, &update)?;
         self.acknowledged.extend(written);
-        let ends = Ended::by(&change, &self.trackers[at].registry);
+        let ends = AcknowledgedEnd::by(&change, &self.trackers[at].registry);
         self.ends.extend(ends);
         self.store(at, update)?;
         let registry = &self.trackers[at].registry;
@@ -447,8 +451,8 @@ impl World {
         Ok(())
     }
 
-    /// Everyone takes over what everyone has.
-    fn heal(&mut self) -> Result<(), String> {
+    /// Sends everything from every tracker to every other tracker.
+    fn exchange_all(&mut self) -> Result<(), String> {
         for _ in 0..2 {
             for from in 0..self.trackers.len() {
                 for to in 0..self.trackers.len() {
@@ -476,22 +480,27 @@ impl World {
             }
         }
         for (version, written) in &self.acknowledged {
-            stands(first, *version, written)
+            is_kept_or_overruled(first, *version, written)
                 .then_some(())
                 .ok_or_else(|| format!("lost: write {version:?} of {written:?}"))?;
         }
-        self.ends.iter().try_for_each(|end| holds(first, end))?;
-        self.made.is_single(first)?;
-        names_are_held_by_the_earliest(first)
+        self.ends.iter().try_for_each(|end| check_end(first, end))?;
+        self.made.check_unique(first)?;
+        check_name_holders(first)
     }
 }
 
-/// Whether what a write wrote into a row is there, or a write that goes before it by the rule of its field.
-pub(crate) fn stands(registry: &Registry, version: Version, written: &Row) -> bool {
-    fn later<T>(now: &Register<T>, then: &Register<T>, version: Version) -> bool {
+/// Whether the registry contains what the write wrote into the row, or a write that overrules it by
+/// the rule of its field.
+pub(crate) fn is_kept_or_overruled(registry: &Registry, version: Version, written: &Row) -> bool {
+    fn last_writer_wins<T>(now: &Register<T>, then: &Register<T>, version: Version) -> bool {
         then.version != version || now.version.stamp >= version.stamp
     }
-    fn earlier<T>(now: Option<&Register<T>>, then: Option<&Register<T>>, version: Version) -> bool {
+    fn first_writer_wins<T>(
+        now: Option<&Register<T>>,
+        then: Option<&Register<T>>,
+        version: Version,
+    ) -> bool {
         then.is_none_or(|then| then.version != version)
             || now.is_some_and(|now| now.version.stamp <= version.stamp)
     }
@@ -504,22 +513,24 @@ pub(crate) fn stands(registry: &Registry, version: Version, written: &Row) -> bo
             let revoked = then.revoked.as_ref().is_none_or(|then| {
                 now.revoked
                     .as_ref()
-                    .is_some_and(|now| later(now, then, version))
+                    .is_some_and(|now| last_writer_wins(now, then, version))
             });
-            let password = later(&now.password, &then.password, version);
-            revoked && password && later(&now.name, &then.name, version)
+            let password = last_writer_wins(&now.password, &then.password, version);
+            revoked && password && last_writer_wins(&now.name, &then.name, version)
         }
-        (Some(Row::Group(now)), Row::Group(then)) => later(&now.name, &then.name, version),
+        (Some(Row::Group(now)), Row::Group(then)) => {
+            last_writer_wins(&now.name, &then.name, version)
+        }
         (Some(Row::Membership(now)), Row::Membership(then)) => {
             let ended = then.ended.as_ref().is_none_or(|then| {
                 now.ended
                     .as_ref()
-                    .is_some_and(|now| later(now, then, version))
+                    .is_some_and(|now| last_writer_wins(now, then, version))
             });
-            ended && earlier(now.accepted.as_ref(), then.accepted.as_ref(), version)
+            ended && first_writer_wins(now.accepted.as_ref(), then.accepted.as_ref(), version)
         }
         (Some(Row::Invite(now)), Row::Invite(then)) => {
-            earlier(now.used.as_ref(), then.used.as_ref(), version)
+            first_writer_wins(now.used.as_ref(), then.used.as_ref(), version)
         }
         (Some(Row::Revocation(_)), Row::Revocation(_)) => true,
         (Some(Row::Receipt(_)), Row::Receipt(_)) => true,
@@ -528,27 +539,27 @@ pub(crate) fn stands(registry: &Registry, version: Version, written: &Row) -> bo
     }
 }
 
-/// Whether an end holds: whoever is in the group all the same is there by a request that the end knew nothing of, that
-/// is later than it, and, for a member, that was accepted.
-pub(crate) fn holds(registry: &Registry, end: &Ended) -> Result<(), String> {
+/// Checks that an end was not undone. The account may only be in the group by a later request that
+/// was unknown when the membership ended. A member's request must also be accepted.
+pub(crate) fn check_end(registry: &Registry, end: &AcknowledgedEnd) -> Result<(), String> {
     let standing = registry.standing(end.group, end.account);
-    let anew = registry.rows().any(|row| match row {
+    let asked_later = registry.rows().any(|row| match row {
         Row::Membership(row) => {
-            let pair = (row.group, row.account) == (end.group, end.account);
-            let later = row.created.stamp > end.at && !end.known.contains(&row.id);
-            let accepted = row.accepted.is_some() || standing == Standing::Requester;
-            pair && later && accepted && row.ended.is_none()
+            let is_same_user = (row.group, row.account) == (end.group, end.account);
+            let is_later = row.created.stamp > end.at && !end.known.contains(&row.id);
+            let is_accepted = row.accepted.is_some() || standing == Standing::Requester;
+            is_same_user && is_later && is_accepted && row.ended.is_none()
         }
         _ => false,
     });
-    if standing == Standing::Stranger || anew {
+    if standing == Standing::Stranger || asked_later {
         Ok(())
     } else {
         Err(format!("{} is in {} again", end.account, end.group))
     }
 }
 
-pub(crate) fn names_are_held_by_the_earliest(registry: &Registry) -> Result<(), String> {
+pub(crate) fn check_name_holders(registry: &Registry) -> Result<(), String> {
     let mut earliest: BTreeMap<&UserName, (Stamp, RowId)> = BTreeMap::new();
     for row in registry.rows() {
         if let Row::Account(row) = row {
@@ -565,7 +576,7 @@ pub(crate) fn names_are_held_by_the_earliest(registry: &Registry) -> Result<(), 
     Ok(())
 }
 
-/// The change as whoever ignores ends would see it.
+/// The change as a tracker sees it that ignores ends.
 pub(crate) fn without_ends(mut change: Change) -> Change {
     for row in change.rows.values_mut() {
         if let Row::Membership(row) = row {
@@ -575,13 +586,13 @@ pub(crate) fn without_ends(mut change: Change) -> Change {
     change
 }
 
-/// Runs a whole story; gives what went wrong.
+/// Runs a random sequence of steps. Returns the first violation as the error.
 fn run(seed: u64, steps: usize, mutation: Mutation) -> Result<World, String> {
     let mut world = World::new(seed, mutation);
     for _ in 0..steps {
         world.step()?;
     }
-    world.heal()?;
+    world.exchange_all()?;
     world.check()?;
     Ok(world)
 }
@@ -590,7 +601,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_all_become_the_same_and_nothing_acknowledged_is_lost(seed in any::<u64>(), steps in 20usize..400) {
+    fn all_registries_become_equal_and_no_acknowledged_write_is_lost(seed in any::<u64>(), steps in 20usize..400) {
         if let Err(error) = run(seed, steps, Mutation::None) {
             panic!("run({seed}, {steps}, Mutation::None): {error}");
         }
@@ -598,44 +609,44 @@ proptest! {
 }
 
 #[test]
-fn the_stories_reach_conflicts_of_every_kind() {
-    let (mut ended, mut accepted, mut flagged, mut overtaken, mut twice) = (0, 0, 0, 0, 0);
+fn the_random_runs_reach_conflicts_of_every_kind() {
+    let (mut ended, mut accepted, mut name_lost, mut cancelled, mut two_requests) = (0, 0, 0, 0, 0);
     for seed in 0..40 {
         let world = run(seed, 400, Mutation::None).unwrap();
         let registry = &world.trackers[0].registry;
         for row in registry.rows() {
             match row {
-                Row::Account(row) => flagged += usize::from(registry.lost_name(row.id)),
+                Row::Account(row) => name_lost += usize::from(registry.has_lost_name(row.id)),
                 Row::Membership(row) => {
                     let stranger = registry.standing(row.group, row.account) == Standing::Stranger;
                     let open = row.ended.is_none();
                     ended += usize::from(row.ended.is_some());
                     accepted += usize::from(row.accepted.is_some());
-                    overtaken += usize::from(open && row.accepted.is_some() && stranger);
+                    cancelled += usize::from(open && row.accepted.is_some() && stranger);
                     let pair = registry.memberships(row.group, row.account);
-                    twice += usize::from(pair.filter(|row| row.ended.is_none()).count() > 1);
+                    two_requests += usize::from(pair.filter(|row| row.ended.is_none()).count() > 1);
                 }
                 _ => {}
             }
         }
     }
-    let all = [ended, accepted, flagged, overtaken, twice];
+    let all = [ended, accepted, name_lost, cancelled, two_requests];
     assert!(all.iter().all(|count| *count > 3), "{all:?}");
 }
 
 #[test]
-fn a_registry_that_ignored_ends_or_passwords_or_made_things_twice_would_be_caught() {
+fn ignored_ends_ignored_passwords_and_duplicate_rows_are_detected() {
     for mutation in [
         Mutation::IgnoreEnds,
         Mutation::IgnorePasswords,
         Mutation::FreshIds,
     ] {
-        let caught = (0..40)
+        let detected = (0..40)
             .filter(|seed| run(*seed, 300, mutation).is_err())
             .count();
         assert!(
-            caught > 20,
-            "{mutation:?} was caught in {caught} of 40 stories"
+            detected > 20,
+            "{mutation:?} was detected in {detected} of 40 runs"
         );
     }
 }

@@ -1,27 +1,26 @@
-//! Writes that are asked for again.
+//! Commands that are repeated.
 
 use super::*;
 
 const RECEIPT: RowId = RowId([0xee; 16]);
 const KEPT: Duration = Duration::from_secs(3_600);
 
-impl Side {
-    /// An operation under a receipt; its outcome is stored if it was not done before.
-    fn once(
+impl TestTracker {
+    /// Executes an operation with a receipt, unless it was executed before.
+    fn write_once(
         &mut self,
         receipt: RowId,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
     ) -> Result<(), Refusal> {
         let now = self.time();
         let registry = &self.registry;
-        registry.unmade(receipt)?;
+        registry.check_not_made(receipt)?;
         let update = operation(registry, now)?;
-        let update = registry.receipted(update, receipt, now + KEPT, now);
+        let update = registry.with_receipt(update, receipt, now + KEPT, now);
         self.apply(update)
     }
 }
 
-/// A group to be made, with a key that tells when.
 fn new_group(name: &str, key: &str) -> NewGroup {
     NewGroup {
         id: RowId([7; 16]),
@@ -32,32 +31,35 @@ fn new_group(name: &str, key: &str) -> NewGroup {
 }
 
 #[test]
-fn a_write_and_its_receipt_are_told_together_and_it_is_not_made_again() {
-    let (mut a, mut b, olga, _) = pair_with_group();
+fn a_write_is_sent_with_its_receipt_and_is_not_made_again() {
+    let (mut a, mut b, olga, _) = two_trackers_with_group();
     let make = |it: &Registry, now| it.create_group(olga, new_group("club", "k"), now);
-    a.once(RECEIPT, make).unwrap();
-    assert_eq!(kind(a.once(RECEIPT, make)), "id-in-use");
+    a.write_once(RECEIPT, make).unwrap();
+    assert_eq!(kind_of(a.write_once(RECEIPT, make)), "id-in-use");
     b.pull(&a);
     assert_eq!(b.registry.receipt(RECEIPT), a.registry.receipt(RECEIPT));
     assert!(b.registry.group_id(&label("club")).is_ok());
-    assert_eq!(kind(b.once(RECEIPT, make)), "id-in-use");
-    // An id of a row under another receipt is no receipt.
+    assert_eq!(kind_of(b.write_once(RECEIPT, make)), "id-in-use");
+    // A row id that exists under another receipt is in use, too.
     let again = |it: &Registry, now| it.create_group(olga, new_group("other", "k"), now);
-    assert_eq!(kind(a.once(RowId([0xef; 16]), again)), "id-in-use");
-    // Nor is a row a receipt.
+    assert_eq!(kind_of(a.write_once(RowId([0xef; 16]), again)), "id-in-use");
+    // A row of another kind is not a receipt.
     let now = a.time();
     assert!(a.registry.receipt(olga).is_none());
-    assert_eq!(kind(a.registry.confirm(olga, now, now)), "id-in-use");
+    assert_eq!(
+        kind_of(a.registry.renew_receipt(olga, now, now)),
+        "id-in-use"
+    );
 }
 
 #[test]
-fn who_knows_the_receipt_anew_knows_the_write() {
-    let (mut a, mut b, olga, _) = pair_with_group();
+fn a_tracker_that_has_a_renewed_receipt_has_the_write() {
+    let (mut a, mut b, olga, _) = two_trackers_with_group();
     let make = |it: &Registry, now| it.create_group(olga, new_group("club", "k"), now);
-    a.once(RECEIPT, make).unwrap();
+    a.write_once(RECEIPT, make).unwrap();
     let before = a.registry.receipt(RECEIPT).unwrap().clone();
     let now = a.time();
-    a.apply(a.registry.confirm(RECEIPT, now + KEPT, now))
+    a.apply(a.registry.renew_receipt(RECEIPT, now + KEPT, now))
         .unwrap();
     let after = a.registry.receipt(RECEIPT).unwrap();
     assert!(after.created > before.created && after.expires > before.expires);
@@ -66,69 +68,74 @@ fn who_knows_the_receipt_anew_knows_the_write() {
 }
 
 #[test]
-fn what_was_made_on_both_sides_is_one_row_with_the_later_key() {
-    let (mut a, mut b, olga, _) = pair_with_group();
+fn a_group_created_at_both_trackers_is_one_row_with_the_later_key() {
+    let (mut a, mut b, olga, _) = two_trackers_with_group();
     let make = |key: &'static str| {
         move |it: &Registry, now| it.create_group(olga, new_group("club", key), now)
     };
-    a.once(RECEIPT, make("first")).unwrap();
+    a.write_once(RECEIPT, make("first")).unwrap();
     b.now = a.now;
-    b.once(RECEIPT, make("second")).unwrap();
+    b.write_once(RECEIPT, make("second")).unwrap();
     let nik = b.member(olga, "club", "nik");
     sync(&mut a, &mut b);
-    for side in [&a, &b] {
-        let club = side.registry.group_id(&label("club")).unwrap();
-        let key = side.registry.group_key(nik, &label("club")).unwrap();
+    for tracker in [&a, &b] {
+        let club = tracker.registry.group_id(&label("club")).unwrap();
+        let key = tracker.registry.group_key(nik, &label("club")).unwrap();
         assert_eq!(key.expose(), "second", "the one that people use");
-        assert_eq!(side.standing(club, olga), Standing::Owner);
-        assert_eq!(side.registry.dump().groups.len(), 2);
-        // Who made it was let in by nobody else.
-        let answers = side
+        assert_eq!(tracker.standing(club, olga), Standing::Owner);
+        assert_eq!(tracker.registry.dump().groups.len(), 2);
+        // The creator of a group gets no decision.
+        let answers = tracker
             .registry
-            .answers(olga, &VersionVector::new(), None, 9)
+            .decisions(olga, &VersionVector::new(), None, 9)
             .items;
         assert_eq!(answers, []);
     }
 }
 
 #[test]
-fn an_account_a_request_a_share_and_a_log_out_made_on_both_sides_are_one_each() {
-    let (mut a, mut b, olga, lab) = pair_with_group();
+fn rows_of_other_kinds_created_at_both_trackers_are_one_row_each() {
+    let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let id = |number| RowId([number; 16]);
     let (invite, code, now) = (a.id(), CodeHash([3; 32]), a.time());
-    a.apply(a.registry.invite(invite, code, now * 100, now))
+    a.apply(a.registry.create_invite(invite, code, now * 100, now))
         .unwrap();
     sync(&mut a, &mut b);
     b.now = a.now + 500;
-    for side in [&mut a, &mut b] {
+    for tracker in [&mut a, &mut b] {
         let nik = NewAccount {
             id: id(20),
-            ..side.new_account("nik")
+            ..tracker.new_account("nik")
         };
-        side.once(id(30), |it, now| it.redeem(code, nik, now))
+        tracker
+            .write_once(id(30), |it, now| it.redeem_invite(code, nik, now))
             .unwrap();
-        side.once(id(31), |it, now| {
-            it.request_membership(id(20), &label("lab"), id(21), now)
-        })
-        .unwrap();
-        side.once(id(32), |it, now| {
-            it.accept(olga, &label("lab"), &label("nik"), now)
-        })
-        .unwrap();
+        tracker
+            .write_once(id(31), |it, now| {
+                it.request_membership(id(20), &label("lab"), id(21), now)
+            })
+            .unwrap();
+        tracker
+            .write_once(id(32), |it, now| {
+                it.accept(olga, &label("lab"), &label("nik"), now)
+            })
+            .unwrap();
         let share = NewShare {
             id: id(22),
             name: FileName::new("f").unwrap(),
             info_hash: InfoHash([5; 20]),
             length: 7,
         };
-        side.once(id(33), |it, now| {
-            it.publish(id(20), &label("lab"), share, now)
-        })
-        .unwrap();
-        side.once(id(34), |it, now| {
-            it.log_out(id(20), id(23), now + KEPT, now)
-        })
-        .unwrap();
+        tracker
+            .write_once(id(33), |it, now| {
+                it.publish(id(20), &label("lab"), share, now)
+            })
+            .unwrap();
+        tracker
+            .write_once(id(34), |it, now| {
+                it.log_out(id(20), id(23), now + KEPT, now)
+            })
+            .unwrap();
     }
     sync(&mut a, &mut b);
     let dump = a.registry.dump();
@@ -144,22 +151,22 @@ fn an_account_a_request_a_share_and_a_log_out_made_on_both_sides_are_one_each() 
     assert_eq!(a.shares(olga, "lab").unwrap(), ["f"]);
     let now = a.time();
     assert_eq!(
-        kind(a.registry.check_invite(&code, now)),
+        kind_of(a.registry.check_invite(&code, now)),
         "invite-used",
         "by one account"
     );
 }
 
 #[test]
-fn receipts_past_their_time_are_dropped_once_all_have_them() {
-    let (mut a, mut b, olga, _) = pair_with_group();
+fn expired_receipts_are_dropped_once_all_trackers_have_them() {
+    let (mut a, mut b, olga, _) = two_trackers_with_group();
     let make = |it: &Registry, now| it.create_group(olga, new_group("club", "k"), now);
-    a.once(RECEIPT, make).unwrap();
+    a.write_once(RECEIPT, make).unwrap();
     let later = a.time() + KEPT;
-    let known = |side: &Side| [side.registry.version_vector().clone()];
+    let known = |tracker: &TestTracker| [tracker.registry.version_vector().clone()];
     assert_eq!(a.registry.droppable(later, &known(&b)), []);
     let only = format!("receipt {RECEIPT}: in the first only");
-    let differences = |a: &Side, b: &Side, now| {
+    let differences = |a: &TestTracker, b: &TestTracker, now| {
         let found = a.registry.differences(&b.registry, now);
         found.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
@@ -168,8 +175,8 @@ fn receipts_past_their_time_are_dropped_once_all_have_them() {
     assert_eq!(a.registry.droppable(Duration::ZERO, &known(&b)), []);
     let dropped = a.registry.droppable(later, &known(&b));
     assert_eq!(dropped, [RECEIPT]);
-    a.registry.forget(&dropped);
+    a.registry.drop_rows(&dropped);
     assert_eq!(differences(&a, &b, later), [""; 0]);
-    // By then the row that was made says so itself.
-    assert_eq!(kind(a.once(RECEIPT, make)), "name-taken");
+    // The receipt is gone, but the created row prevents a second write.
+    assert_eq!(kind_of(a.write_once(RECEIPT, make)), "name-taken");
 }

@@ -1,34 +1,37 @@
-//! Many rows: lists in pages, indexes that agree with the rows, and a registry loaded from what was stored.
+//! Many rows: pages of lists, indexes that agree with the rows, and a registry that is loaded from
+//! its rows.
 
 use super::*;
 
-/// A registry of 2,000 users and 200 groups, each user a member of nine groups and requester of one: 22,000 rows.
-fn large() -> Side {
-    let mut side = Side::new(1);
+/// A registry of 2,000 users and 200 groups. Each user is a member of nine groups and has a request
+/// in one: 22,400 rows in all.
+fn large() -> TestTracker {
+    let mut tracker = TestTracker::new(1);
     let users: Vec<RowId> = (0..2_000)
-        .map(|number| side.user(&format!("user{number:04}")).unwrap())
+        .map(|number| tracker.user(&format!("user{number:04}")).unwrap())
         .collect();
     for (number, user) in users.iter().take(200).enumerate() {
-        side.group(*user, &format!("group{number:03}")).unwrap();
+        tracker.group(*user, &format!("group{number:03}")).unwrap();
     }
     for (number, user) in users.iter().enumerate() {
         for step in 1..=10 {
             let group = (number + step * 17) % 200;
             let name = format!("group{group:03}");
-            side.request(*user, &name).unwrap();
+            tracker.request(*user, &name).unwrap();
             if step < 10 {
-                side.accept(users[group], &name, &format!("user{number:04}"))
+                tracker
+                    .accept(users[group], &name, &format!("user{number:04}"))
                     .unwrap();
             }
         }
     }
-    side
+    tracker
 }
 
 #[test]
-fn pages_of_a_large_registry_are_sorted_whole_and_the_same_after_loading() {
-    let side = large();
-    let registry = &side.registry;
+fn pages_of_a_large_registry_are_sorted_and_complete_and_loading_keeps_them() {
+    let tracker = large();
+    let registry = &tracker.registry;
     assert_eq!(registry.rows().count(), 22_400);
     let mut labels = Vec::new();
     let mut after: Option<Cursor> = None;
@@ -76,8 +79,8 @@ fn pages_of_a_large_registry_are_sorted_whole_and_the_same_after_loading() {
 }
 
 #[test]
-fn catching_up_comes_in_batches_of_the_length_asked_for() {
-    let mut a = Side::new(1);
+fn a_catch_up_comes_in_batches_of_the_requested_length() {
+    let mut a = TestTracker::new(1);
     for number in 0..500 {
         a.user(&format!("user{number}")).unwrap();
     }
@@ -86,7 +89,7 @@ fn catching_up_comes_in_batches_of_the_length_asked_for() {
     while let Some(change) = a.registry.since(&known, 4_096) {
         assert!(change.encode().len() < 5_000, "{}", change.encode().len());
         rows += change.rows().count();
-        change.extend(&mut known);
+        change.advance(&mut known);
     }
     assert_eq!(rows, 500);
     assert_eq!(&known, a.registry.version_vector());

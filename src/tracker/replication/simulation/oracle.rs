@@ -4,7 +4,7 @@ use super::super::Copies;
 use super::Failure;
 use super::node::{Disk, Node, named_by};
 use crate::tracker::registry::tests::convergence::{
-    Ended, Made, holds, names_are_held_by_the_earliest, stands,
+    AcknowledgedEnd, CreatedRows, check_end, check_name_holders, is_kept_or_overruled,
 };
 use crate::tracker::registry::{Change, Registry, Row, Version};
 
@@ -13,7 +13,7 @@ use crate::tracker::registry::{Change, Registry, Row, Version};
 pub(super) struct Request {
     pub(super) version: Version,
     pub(super) rows: Vec<Row>,
-    pub(super) ends: Vec<Ended>,
+    pub(super) ends: Vec<AcknowledgedEnd>,
     /// What was asked for before, and is acknowledged with this.
     repeated: Option<Box<Request>>,
 }
@@ -78,7 +78,7 @@ impl Counts {
 pub(crate) struct Oracle {
     acknowledged: Vec<Acknowledged>,
     /// What each command made, acknowledged or not.
-    pub(super) made: Made,
+    pub(super) made: CreatedRows,
     /// Whether any disk has been lost.
     pub(super) losses: u32,
     pub(super) counts: Counts,
@@ -93,7 +93,7 @@ impl Request {
         let mut versions = rows.iter().flat_map(Row::versions);
         let own = |version: &Version| version.stamp.origin() == origin && version.sequence > known;
         let version = versions.find(own)?;
-        let ends = Ended::by(change, registry);
+        let ends = AcknowledgedEnd::by(change, registry);
         Some(Self {
             version,
             rows,
@@ -204,16 +204,16 @@ impl Oracle {
         for it in &self.acknowledged {
             let version = it.request.version;
             for row in &it.request.rows {
-                if !stands(first, version, row) && !is_forgotten(first, row) {
+                if !is_kept_or_overruled(first, version, row) && !is_forgotten(first, row) {
                     return fail(format!("lost: write {version:?} of {row:?}"));
                 }
             }
             for end in &it.request.ends {
-                holds(first, end).map_err(Failure)?;
+                check_end(first, end).map_err(Failure)?;
             }
         }
-        self.made.is_single(first).map_err(Failure)?;
-        names_are_held_by_the_earliest(first).map_err(Failure)
+        self.made.check_unique(first).map_err(Failure)?;
+        check_name_holders(first).map_err(Failure)
     }
 }
 

@@ -24,7 +24,9 @@ impl World {
         match (short, accounts.first()) {
             (0, _) => {
                 let code = CodeHash(other.0.repeat(2).try_into().unwrap());
-                return self.write(at, |_, registry| registry.invite(id, code, soon, wall));
+                return self.write(at, |_, registry| {
+                    registry.create_invite(id, code, soon, wall)
+                });
             }
             (1, Some((account, _))) => {
                 let account = *account;
@@ -48,7 +50,7 @@ impl World {
                 continue;
             }
             let first = self.command(at, &command, ids, receipt, |request| request)?;
-            let is_lost = command.is_repeated && self.rng.u8(..4) == 0;
+            let is_lost = command.is_repeatable && self.rng.u8(..4) == 0;
             if let Some((write, first)) = first.filter(|_| is_lost) {
                 self.say(|| format!("{at} is not heard of {}", write.number()));
                 // Nobody is told, and nothing was promised.

@@ -189,7 +189,9 @@ impl World {
                     .unwrap(),
             );
             let good = now.wall * 2;
-            self.write(at, |_, registry| registry.invite(id, code, good, now.wall))?;
+            self.write(at, |_, registry| {
+                registry.create_invite(id, code, good, now.wall)
+            })?;
         }
         self.settle()?;
         if self.days > 0 {

@@ -1,38 +1,39 @@
-//! Who asks, and what came of it.
+//! The context of a request, and its result.
 
-use super::token::Session;
+use super::token::Login;
 use crate::tracker::store::Written;
 use crate::wire::access::{Answer, Token};
 use std::cell::Cell;
 use std::net::IpAddr;
 
-/// Somebody who asks: with a session that holds, and from where.
-pub(super) struct Asker<'a> {
-    pub(super) session: &'a Session,
+/// The context of a request: the login and token that it was sent with, and the address it came
+/// from.
+pub(super) struct RequestContext<'a> {
+    pub(super) login: &'a Login,
     pub(super) token: &'a Token,
     pub(super) from: IpAddr,
-    /// Whether something was written that is only here so far.
+    /// Whether a write of this request is not yet stored at another tracker.
     only_here: Cell<bool>,
 }
 
-impl<'a> Asker<'a> {
-    pub(super) fn new(session: &'a Session, token: &'a Token, from: IpAddr) -> Self {
+impl<'a> RequestContext<'a> {
+    pub(super) fn new(login: &'a Login, token: &'a Token, from: IpAddr) -> Self {
         Self {
-            session,
+            login,
             token,
             from,
             only_here: Cell::new(false),
         }
     }
 
-    /// Something was written for it.
-    pub(super) fn note(&self, written: Written) {
+    /// Records where a write of this request is stored.
+    pub(super) fn record_write(&self, written: Written) {
         if written == Written::OnlyHere {
             self.only_here.set(true);
         }
     }
 
-    /// Where all that was written for it is durable.
+    /// Where all writes of this request are stored.
     pub(super) fn written(&self) -> Written {
         match self.only_here.get() {
             true => Written::OnlyHere,
@@ -41,14 +42,14 @@ impl<'a> Asker<'a> {
     }
 }
 
-/// What came of a request.
-pub(super) struct Done {
+/// The result of a request.
+pub(super) struct CompletedRequest {
     pub(super) renewed: Option<Token>,
     pub(super) answer: Answer,
     pub(super) written: Written,
 }
 
-impl From<Answer> for Done {
+impl From<Answer> for CompletedRequest {
     fn from(answer: Answer) -> Self {
         Self {
             renewed: None,

@@ -1,0 +1,24 @@
+//! The settings of a tracker for its users.
+
+use std::time::Duration;
+
+/// Who may create an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Registration {
+    /// Every user who can reach the tracker.
+    #[default]
+    Open,
+    /// Only users with an invite code, and the operator at the console.
+    Closed,
+}
+
+/// The settings of a tracker for its users.
+#[derive(Clone, Copy, Debug)]
+pub struct AccessSettings {
+    /// Who may create an account.
+    pub registration: Registration,
+    /// The interval between two announces of our peers. A peer that misses two is dropped.
+    pub announce_interval: Duration,
+    /// How long the certificate of a member is valid.
+    pub certificate_lifetime: Duration,
+}
