@@ -5,7 +5,7 @@
 //! means (see `control`), reading it from a socket, and the messages between peers, which frame themselves (BEP 3).
 
 /// Bytes of the length before each body.
-pub const HEADER: usize = 4;
+pub const HEADER_LENGTH: usize = 4;
 
 /// The body of a frame and what follows it.
 pub type Split<'a> = (&'a [u8], &'a [u8]);
@@ -31,7 +31,7 @@ pub enum FrameError {
 /// # Errors
 /// See [`FrameError`]; known as soon as the length has arrived.
 pub fn decode(input: &[u8], cap: u32) -> Result<Option<Split<'_>>, FrameError> {
-    let Some((header, rest)) = input.split_first_chunk::<HEADER>() else {
+    let Some((header, rest)) = input.split_first_chunk::<HEADER_LENGTH>() else {
         return Ok(None);
     };
     let prefix = u32::from_be_bytes(*header);
@@ -75,7 +75,7 @@ mod tests {
             let body = vec![7; length];
             let mut bytes = Vec::new();
             encode(&body, CAP, &mut bytes).unwrap();
-            assert_eq!(bytes.len(), length + HEADER);
+            assert_eq!(bytes.len(), length + HEADER_LENGTH);
             assert_eq!(decode(&bytes, CAP), Ok(Some((&body[..], &b""[..]))));
         }
     }

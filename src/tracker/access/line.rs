@@ -50,7 +50,7 @@ fn converse(
         };
         if !is_known && registrar.holds(request.token.as_ref()) {
             is_known = true;
-            reader.allow(MAX_FRAME);
+            reader.set_cap(MAX_FRAME);
         }
         // Whoever has given up asks elsewhere, and may have gone on from there since: done now, a write would be later.
         if request.ask.is_write() && stream.has_ended() {
