@@ -176,7 +176,7 @@ impl Registrar {
     }
 
     fn answer_member(&self, asker: &Asker<'_>, ask: Ask) -> Result<Answer, Refused> {
-        match ask.write() {
+        match ask.write_id() {
             Some(write) => {
                 let key = IdempotencyKey::of_account(asker.session.account, write);
                 self.answer_write(asker, &key, ask)
@@ -366,7 +366,7 @@ impl Registrar {
         ask: &Ask,
         from: IpAddr,
     ) -> Result<Option<Done>, Refused> {
-        let Some(write) = ask.write() else {
+        let Some(write) = ask.write_id() else {
             return Ok(None);
         };
         let key = IdempotencyKey::of_account(session.account, write);

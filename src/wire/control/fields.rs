@@ -1,4 +1,5 @@
-//! The entries of a message's dictionary, taken one by one and counted, so that no key goes unread.
+//! Reads the entries of a message. The entries that were read are counted, so that an unknown key
+//! is an error.
 
 use super::error::ControlError;
 use super::limits::MAX_PAGE;
@@ -10,7 +11,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
-/// How many values a message may hold: a page of the longest list, and room.
+/// The most bencode values in a message: enough for a full page of the largest entries.
 const MAX_VALUES: usize = 20 * MAX_PAGE;
 
 /// Reads the body of a frame.
@@ -18,21 +19,24 @@ pub(crate) fn parse(body: &[u8]) -> Result<Value<'_>, bencode::Error> {
     Value::parse_few(body, KeyOrder::Sorted, MAX_VALUES)
 }
 
-/// The keys of one message.
+/// The entries of one dictionary.
 pub(in crate::wire) struct Fields<'a> {
     entries: &'a Dictionary<'a>,
-    taken: usize,
+    read_count: usize,
 }
 
 impl<'a> Fields<'a> {
     pub(crate) fn new(value: &'a Value<'a>) -> Result<Self, ControlError> {
         let entries = value.dictionary().ok_or(ControlError::NoDictionary)?;
-        Ok(Self { entries, taken: 0 })
+        Ok(Self {
+            entries,
+            read_count: 0,
+        })
     }
 
-    /// Ends a message of that kind: every key must have been taken.
+    /// Checks that every entry of a message of this `kind` was read.
     pub(crate) fn end(self, kind: &'static str) -> Result<(), ControlError> {
-        if self.entries.entries().count() == self.taken {
+        if self.entries.entries().count() == self.read_count {
             Ok(())
         } else {
             Err(ControlError::ExtraKey(kind))
@@ -68,7 +72,7 @@ impl<'a> Fields<'a> {
         self.array(key).map(InfoHash)
     }
 
-    /// As many bytes as the array has.
+    /// A string of exactly `N` bytes.
     pub(crate) fn array<const N: usize>(
         &mut self,
         key: &'static str,
@@ -78,7 +82,7 @@ impl<'a> Fields<'a> {
         bytes.ok_or(ControlError::WrongValue(key))
     }
 
-    /// One of the words that `parse` knows.
+    /// A text that `parse` accepts.
     pub(crate) fn word<T>(
         &mut self,
         key: &'static str,
@@ -107,18 +111,18 @@ impl<'a> Fields<'a> {
         items.iter().map(entry).collect()
     }
 
-    /// A value that may be missing; `read` gets its key too.
+    /// A value that may be missing. `read` also gets the key.
     pub(crate) fn optional<T>(
         &mut self,
         key: &'static str,
         read: impl FnOnce(&'a Value<'a>, &'static str) -> Result<T, ControlError>,
     ) -> Result<Option<T>, ControlError> {
         let value = self.entries.value(key);
-        self.taken += usize::from(value.is_some());
+        self.read_count += usize::from(value.is_some());
         value.map(|value| read(value, key)).transpose()
     }
 
-    /// A value that `read` understands; it gets the key too.
+    /// A value that `read` accepts. `read` also gets the key.
     pub(crate) fn with<T>(
         &mut self,
         key: &'static str,
@@ -127,7 +131,7 @@ impl<'a> Fields<'a> {
         read(self.value(key)?, key)
     }
 
-    /// 1 to `most` bytes.
+    /// A string of 1 to `most` bytes.
     pub(crate) fn bytes(
         &mut self,
         key: &'static str,
@@ -139,12 +143,12 @@ impl<'a> Fields<'a> {
         bytes.ok_or(ControlError::WrongValue(key))
     }
 
-    /// Text that is read by its type's own rule.
+    /// A text that `T` parses.
     pub(crate) fn parsed<T: FromStr>(&mut self, key: &'static str) -> Result<T, ControlError> {
         parsed(self.value(key)?, key)
     }
 
-    /// 0 or 1.
+    /// A boolean: 0 or 1.
     pub(crate) fn flag(&mut self, key: &'static str) -> Result<bool, ControlError> {
         match self.value(key)?.integer() {
             Some(0) => Ok(false),
@@ -159,7 +163,7 @@ impl<'a> Fields<'a> {
     }
 
     pub(crate) fn value(&mut self, key: &'static str) -> Result<&'a Value<'a>, ControlError> {
-        self.taken += 1;
+        self.read_count += 1;
         let value = self.entries.value(key);
         value.ok_or(ControlError::Missing(key))
     }
@@ -184,7 +188,7 @@ pub(crate) fn large(value: &Value<'_>, key: &'static str) -> Result<u64, Control
     number.ok_or(ControlError::WrongValue(key))
 }
 
-/// Reads what `wire::compact` writes; port 0 is no address.
+/// Reads a compact address (see `wire::compact`). Port 0 is an error.
 pub(crate) fn address(value: &Value<'_>) -> Result<SocketAddr, ControlError> {
     let address = value.bytes().and_then(read_address);
     let address = address.filter(|address| address.port() != 0);
