@@ -464,7 +464,7 @@ mod tests {
             (format!("{good}&numwant=many"), NotNumber("numwant")),
             (format!("{good}&compact=2"), NotFlag("compact")),
             (format!("{good}&no_peer_id=yes"), NotFlag("no_peer_id")),
-            (format!("{good}&event=exploded"), Event),
+            (format!("{good}&event=exploded"), AnnounceError::Event),
             (format!("{good}&key={}", "k".repeat(101)), Key),
         ];
         for (query, error) in table {

@@ -460,8 +460,8 @@ mod tests {
             (start(2), Length(16)),
             ([hashes(1), vec![0]].concat(), Length(37)),
             (hashes(MAX_SCRAPE + 1), TooMany),
-            (bytes(5, TAIL), Event(5)),
-            (bytes(255, TAIL), Event(255)),
+            (bytes(5, TAIL), RequestError::Event(5)),
+            (bytes(255, TAIL), RequestError::Event(255)),
             (bytes(0, b"\xff\xff\xff\xff\0\0"), Port),
         ];
         for cut in 0..16 {
