@@ -41,8 +41,8 @@ impl Connections {
         }
     }
 
-    /// Adds a connection. Returns its number, or `None` if a cap is reached. Numbers count up
-    /// from 1.
+    /// Adds a connection. Returns its number, or `None` if a cap is reached. Numbers count up from
+    /// 1.
     pub(super) fn add(&self, stream: &Arc<TcpStream>, ip: IpAddr) -> Option<u64> {
         let mut open = self.lock_open();
         let prefix = AddressPrefix::of(ip);
@@ -79,8 +79,8 @@ impl Connections {
         self.lock_open().sockets.len()
     }
 
-    /// Shuts all sockets down, then waits at most `limit` until the threads that serve them
-    /// have removed them.
+    /// Shuts all sockets down, then waits at most `limit` until the threads that serve them have
+    /// removed them.
     pub(super) fn close_all(&self, limit: Duration) {
         for socket in self.lock_open().sockets.values() {
             let _ = socket.shutdown(Shutdown::Both);

@@ -56,8 +56,8 @@ impl<'a> FrameReader<'a> {
         self.cap = cap;
     }
 
-    /// The body of the next frame. The first byte must arrive within `idle`, and the whole
-    /// frame within `limit` after it.
+    /// The body of the next frame. The first byte must arrive within `idle`, and the whole frame
+    /// within `limit` after it.
     ///
     /// # Errors
     /// See [`FrameIoError`]. The connection cannot be used after an error.
@@ -65,9 +65,9 @@ impl<'a> FrameReader<'a> {
         self.read_frame(idle, limit, None)
     }
 
-    /// The body of the next frame from a trusted sender that may be slow. The whole frame has
-    /// no limit, but no two reads may be more than `silence` apart. `on_progress` is called
-    /// after each read that does not complete the frame.
+    /// The body of the next frame from a trusted sender that may be slow. The whole frame has no
+    /// limit, but no two reads may be more than `silence` apart. `on_progress` is called after each
+    /// read that does not complete the frame.
     ///
     /// # Errors
     /// See [`FrameIoError`]. The connection cannot be used after an error.

@@ -7,11 +7,10 @@ use std::time::Instant;
 /// An accepted connection, as its handler receives it.
 #[derive(Debug)]
 pub struct Incoming {
-    /// The socket. The server keeps a second handle, so that it can shut the socket down when
-    /// it stops.
+    /// The socket. The server keeps a second handle, so that it can shut the socket down when it
+    /// stops.
     pub stream: Arc<TcpStream>,
-    /// Address of the remote side. An IPv4 address stays one even if it came over an IPv6
-    /// socket.
+    /// Address of the remote side. An IPv4 address stays one even if it came over an IPv6 socket.
     pub address: SocketAddr,
     /// When it was accepted.
     pub accepted: Instant,

@@ -31,9 +31,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// Serves connections that have sent their first bytes. A closure serves each on its own thread.
 pub trait Serve: Send + Sync + 'static {
-    /// Serves a connection on the accept thread, if it can do so without waiting. Returns
-    /// whether it did; the connection is then closed. `peeked` is the start of the bytes that
-    /// have arrived. They are still unread.
+    /// Serves a connection on the accept thread, if it can do so without waiting. Returns whether
+    /// it did; the connection is then closed. `peeked` is the start of the bytes that have arrived.
+    /// They are still unread.
     fn serve_inline(&self, _incoming: &Incoming, _peeked: &[u8]) -> bool {
         false
     }
@@ -66,14 +66,12 @@ struct Dispatcher {
 }
 
 impl Server {
-    /// Starts to accept connections. `serve` serves them, on threads with `stack_bytes` of
-    /// stack. A connection that sends nothing within `silence_limit` is closed. A connection
-    /// counts against `caps` until it has been served. Threads are named `NAME-accept` and
-    /// `NAME`.
+    /// Starts to accept connections. `serve` serves them, on threads with `stack_bytes` of stack. A
+    /// connection that sends nothing within `silence_limit` is closed. A connection counts against
+    /// `caps` until it has been served. Threads are named `NAME-accept` and `NAME`.
     ///
     /// # Errors
-    /// The socket has no address, or the system cannot start a thread or has no free
-    /// descriptor.
+    /// The socket has no address, or the system cannot start a thread or has no free descriptor.
     pub fn start(
         name: &str,
         listener: TcpListener,
@@ -83,8 +81,8 @@ impl Server {
         serve: impl Serve,
     ) -> io::Result<Self> {
         let address = listener.local_addr()?;
-        // `std` sets a backlog of 128. A caller that finds the backlog full retries after a
-        // second, so a burst of callers needs a larger one.
+        // `std` sets a backlog of 128. A caller that finds the backlog full retries after a second,
+        // so a burst of callers needs a larger one.
         socket::listen(&listener, Backlog::MAXCONN)?;
         let pending = PendingConnections::new(listener, silence_limit)?;
         let dispatcher = Arc::new(Dispatcher {

@@ -70,8 +70,8 @@ impl ClusterTls {
         })
     }
 
-    /// Does the handshake with a tracker of the same cluster within `limit`. If the tracker
-    /// refuses our leaf, the first read reports it.
+    /// Does the handshake with a tracker of the same cluster within `limit`. If the tracker refuses
+    /// our leaf, the first read reports it.
     ///
     /// # Errors
     /// [`TlsError::OtherCluster`] before any data was sent; otherwise see [`TlsError`].

@@ -72,8 +72,7 @@ impl GroupTls {
     /// [`GroupTlsError::Setup`] if certificate and key cannot be used.
     pub fn new(identity: GroupIdentity) -> Result<Self, GroupTlsError> {
         let mut provider = rustls::crypto::ring::default_provider();
-        // The caller's order decides. AES-128 is safe enough here and costs less time per
-        // byte.
+        // The caller's order decides. AES-128 is safe enough here and costs less time per byte.
         provider.cipher_suites = vec![
             TLS13_AES_128_GCM_SHA256,
             TLS13_AES_256_GCM_SHA384,
@@ -94,9 +93,9 @@ impl GroupTls {
         &self.identity
     }
 
-    /// Does the handshake with the called member of the swarm `info_hash` within `limit`. In
-    /// TLS 1.3 a caller learns only from its first read that its own certificate was refused:
-    /// see [`MemberConnection::exchange`].
+    /// Does the handshake with the called member of the swarm `info_hash` within `limit`. In TLS
+    /// 1.3 a caller learns only from its first read that its own certificate was refused: see
+    /// [`MemberConnection::exchange`].
     ///
     /// # Errors
     /// See [`GroupTlsError`]. No data of the swarm was sent.
@@ -222,8 +221,7 @@ impl MemberConnection {
         limit: Duration,
     ) -> Result<(), GroupTlsError> {
         let deadline = Instant::now() + limit;
-        // If the write fails, the read returns the alert of the other side, which has the
-        // reason.
+        // If the write fails, the read returns the alert of the other side, which has the reason.
         let written = self.stream.write_all_until(ours, deadline);
         let read = self.stream.read_exact_until(theirs, deadline);
         read.and(written)

@@ -82,8 +82,8 @@ impl Inbound {
         }
     }
 
-    /// Gives bytes to the TLS connection until it has plaintext to read. Its plaintext buffer
-    /// is bounded, so some bytes may stay here.
+    /// Gives bytes to the TLS connection until it has plaintext to read. Its plaintext buffer is
+    /// bounded, so some bytes may stay here.
     pub(super) fn feed(&mut self, connection: &mut Connection) -> io::Result<()> {
         loop {
             match connection.read_tls(&mut self.unread())? {

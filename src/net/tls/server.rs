@@ -53,8 +53,8 @@ impl TlsServer {
         })
     }
 
-    /// Does the handshake with a peer within `limit`. No byte of the connection may have been
-    /// read before.
+    /// Does the handshake with a peer within `limit`. No byte of the connection may have been read
+    /// before.
     ///
     /// # Errors
     /// [`TlsError::Handshake`].
@@ -65,9 +65,9 @@ impl TlsServer {
             .map_err(handshake_error)
     }
 
-    /// Does the handshake with any caller within `limit` and returns the purpose of the
-    /// connection. A caller whose purpose is not [`Purpose::Peer`] has proved that it holds the
-    /// key of the cluster.
+    /// Does the handshake with any caller within `limit` and returns the purpose of the connection.
+    /// A caller whose purpose is not [`Purpose::Peer`] has proved that it holds the key of the
+    /// cluster.
     ///
     /// # Errors
     /// See [`TlsError`]. A refused caller has received a TLS alert.

@@ -34,19 +34,18 @@ pub struct TlsStream {
 #[derive(Debug, Default)]
 struct Outbound {
     ready: Vec<u8>,
-    /// Whether a write failed. A TLS record may then be incomplete, so nothing more may be
-    /// sent.
+    /// Whether a write failed. A TLS record may then be incomplete, so nothing more may be sent.
     has_failed: bool,
 }
 
 impl TlsStream {
-    /// Reads bytes into the front of `buffer` by `deadline` and returns their number: 0 after
-    /// the other side has sent `close_notify`.
+    /// Reads bytes into the front of `buffer` by `deadline` and returns their number: 0 after the
+    /// other side has sent `close_notify`.
     ///
     /// # Errors
-    /// `TimedOut` after `deadline`; `UnexpectedEof` if the connection ended without
-    /// `close_notify`; `InvalidData` if the bytes are not TLS or were changed on the way;
-    /// otherwise the error of the socket.
+    /// `TimedOut` after `deadline`; `UnexpectedEof` if the connection ended without `close_notify`;
+    /// `InvalidData` if the bytes are not TLS or were changed on the way; otherwise the error of
+    /// the socket.
     pub fn read_until(&self, buffer: &mut [u8], deadline: Instant) -> io::Result<usize> {
         self.read_vectored_until(&mut [IoSliceMut::new(buffer)], deadline)
     }
@@ -115,8 +114,8 @@ impl TlsStream {
     /// Writes all of `bytes` by `deadline`.
     ///
     /// # Errors
-    /// `TimedOut` after `deadline`; otherwise the error of the socket. Nothing can be written
-    /// after an error.
+    /// `TimedOut` after `deadline`; otherwise the error of the socket. Nothing can be written after
+    /// an error.
     pub fn write_all_until(&self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
         let mut outbound = lock(&self.outbound);
         loop {
@@ -167,8 +166,7 @@ impl TlsStream {
         limit: Duration,
     ) -> Result<Self, io::Error> {
         let deadline = Instant::now() + limit;
-        // TLS records are written whole. Waiting to fill a packet (Nagle) would only delay
-        // them.
+        // TLS records are written whole. Waiting to fill a packet (Nagle) would only delay them.
         socket.set_nodelay(true)?;
         let stream = Self {
             socket,
@@ -208,8 +206,8 @@ impl TlsStream {
         processed.inspect_err(|_| self.send_alert())
     }
 
-    /// Sends the alert that says why the received bytes were refused, if no thread is writing
-    /// and it takes at most [`CLOSE_LIMIT`].
+    /// Sends the alert that says why the received bytes were refused, if no thread is writing and
+    /// it takes at most [`CLOSE_LIMIT`].
     fn send_alert(&self) {
         if let Ok(mut outbound) = self.outbound.try_lock() {
             let taken = take_records(&mut self.connection(), &mut outbound);
