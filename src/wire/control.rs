@@ -32,7 +32,7 @@ use super::compact::compact;
 use super::words::words;
 use crate::bencode::Item;
 use crate::torrent::{FileName, InfoHash};
-pub(super) use fields::{Fields, address as read_address, large, line as read_line, parse, parsed};
+pub(super) use fields::{Fields, parse, read_address, read_line, read_parsed, read_u63};
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
 
@@ -223,7 +223,7 @@ impl Request {
                 parts: fields.list("parts", |item| {
                     let mut part = Fields::new(item)?;
                     let found = part.info_part()?;
-                    part.end("own")?;
+                    part.check_all_read("own")?;
                     Ok(found)
                 })?,
             },
@@ -252,7 +252,7 @@ impl Request {
             "finished" => Ask::Finished,
             other => return Err(ControlError::unknown(other)),
         };
-        fields.end(ask.kind())?;
+        fields.check_all_read(ask.kind())?;
         Ok(Self { id, ask })
     }
 }
@@ -327,23 +327,23 @@ impl Notice {
             })?,
             "owners" => answer(|fields| {
                 Ok(Answer::Owners {
-                    addresses: fields.list("addresses", fields::address)?,
+                    addresses: fields.list("addresses", fields::read_address)?,
                     whole: fields.number("whole")?,
                 })
             })?,
             "error" => answer(|fields| {
                 Ok(Answer::Error {
-                    kind: fields.word("kind", ErrorKind::parse)?,
+                    kind: fields.keyword("kind", ErrorKind::parse)?,
                     message: fields.line("message")?,
                 })
             })?,
             "release" => Self::Release,
             "end" => Self::End {
-                failures: fields.list("failures", |item| fields::line(item, "failures"))?,
+                failures: fields.list("failures", |item| fields::read_line(item, "failures"))?,
             },
             other => return Err(ControlError::unknown(other)),
         };
-        fields.end(notice.kind())?;
+        fields.check_all_read(notice.kind())?;
         Ok(notice)
     }
 

@@ -55,7 +55,7 @@ impl Message {
             "refused" => Self::Refused(fields.line("message")?),
             other => return Err(ControlError::unknown(other)),
         };
-        fields.end(message.kind())?;
+        fields.check_all_read(message.kind())?;
         Ok(message)
     }
 

@@ -223,21 +223,21 @@ impl Message {
                 protocol: fields.number("protocol")?,
                 number: fields.number("number")?,
                 origin: fields.array("origin")?,
-                versions: fields.with("versions", encoded)?,
+                versions: fields.read_by("versions", encoded)?,
                 serving: fields.flag("serving")?,
             },
             "ping" => Self::Ping {
-                clock: fields.large("clock")?,
-                versions: fields.with("versions", encoded)?,
+                clock: fields.u63("clock")?,
+                versions: fields.read_by("versions", encoded)?,
                 serving: fields.flag("serving")?,
             },
             "pong" => Self::Pong {
-                echo: fields.large("echo")?,
-                clock: fields.large("clock")?,
+                echo: fields.u63("echo")?,
+                clock: fields.u63("clock")?,
             },
             "pull" => Self::Pull {
                 id: fields.number("id")?,
-                known: fields.with("known", encoded)?,
+                known: fields.read_by("known", encoded)?,
             },
             "changes" => Self::Changes {
                 id: fields.number("id")?,
@@ -245,11 +245,11 @@ impl Message {
                 more: fields.flag("more")?,
             },
             "push" => Self::Push {
-                id: fields.large("id")?,
-                change: fields.with("change", encoded)?,
+                id: fields.u63("id")?,
+                change: fields.read_by("change", encoded)?,
             },
             "pushed" => Self::Pushed {
-                id: fields.large("id")?,
+                id: fields.u63("id")?,
             },
             "want-blob" => Self::WantBlob {
                 info_hash: fields.info_hash("info hash")?,
@@ -264,7 +264,7 @@ impl Message {
             },
             other => return Err(ControlError::unknown(other)),
         };
-        fields.end(message.kind())?;
+        fields.check_all_read(message.kind())?;
         Ok(message)
     }
 

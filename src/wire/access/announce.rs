@@ -6,7 +6,7 @@ use crate::bencode::{Item, Value};
 use crate::torrent::InfoHash;
 use crate::wire::PeerId;
 use crate::wire::compact::compact;
-use crate::wire::control::{ControlError, Fields, parsed, read_address};
+use crate::wire::control::{ControlError, Fields, read_address, read_parsed};
 use crate::wire::name::Label;
 use crate::wire::words::words;
 use std::net::SocketAddr;
@@ -124,15 +124,15 @@ impl Announce {
         let mut fields = Fields::new(value)?;
         let announce = Self {
             info_hash: fields.info_hash("info hash")?,
-            uploaded: fields.large("uploaded")?,
-            downloaded: fields.large("downloaded")?,
-            left: fields.large("left")?,
+            uploaded: fields.u63("uploaded")?,
+            downloaded: fields.u63("downloaded")?,
+            left: fields.u63("left")?,
             event: fields.optional("event", |value, key| {
                 let event = value.text().and_then(AnnounceEvent::parse);
                 event.ok_or(ControlError::WrongValue(key))
             })?,
         };
-        fields.end("announce")?;
+        fields.check_all_read("announce")?;
         Ok(announce)
     }
 }
@@ -162,11 +162,11 @@ impl Peers {
                     Some(kind) => Err(Refused::read(kind, &mut fields)?),
                     None => Ok(fields.list("addresses", read_address)?),
                 };
-                fields.end("peers")?;
+                fields.check_all_read("peers")?;
                 Ok(swarm)
             })?,
             interval: fields.number("interval")?,
-            barred: fields.list("barred", |user| parsed(user, "barred"))?,
+            barred: fields.list("barred", |user| read_parsed(user, "barred"))?,
         })
     }
 }

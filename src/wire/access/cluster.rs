@@ -2,7 +2,7 @@
 //! may ask for it.
 
 use crate::bencode::{Item, Value};
-use crate::wire::control::{ControlError, Fields, large};
+use crate::wire::control::{ControlError, Fields, read_u63};
 
 /// The cluster as one tracker sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,11 +83,11 @@ impl ReplicaView {
         let replica = Self {
             number: fields.number("number")?,
             up: fields.flag("up")?,
-            it_lacks: fields.optional("it lacks", large)?,
-            we_lack: fields.large("we lack")?,
-            silent: fields.optional("silent", large)?,
+            it_lacks: fields.optional("it lacks", read_u63)?,
+            we_lack: fields.u63("we lack")?,
+            silent: fields.optional("silent", read_u63)?,
         };
-        fields.end("twins")?;
+        fields.check_all_read("twins")?;
         Ok(replica)
     }
 }

@@ -3,7 +3,7 @@
 use super::fields::{self, Place};
 use crate::bencode::{Item, Value};
 use crate::torrent::InfoHash;
-use crate::wire::control::{ControlError, Fields, parsed};
+use crate::wire::control::{ControlError, Fields, read_parsed};
 use crate::wire::name::Label;
 use crate::wire::words::words;
 
@@ -110,7 +110,7 @@ pub(super) trait ListEntry: Sized {
     fn decode(value: &Value<'_>) -> Result<Self, ControlError> {
         let mut fields = Fields::new(value)?;
         let entry = Self::read(&mut fields)?;
-        fields.end(Self::KIND)?;
+        fields.check_all_read(Self::KIND)?;
         Ok(entry)
     }
 }
@@ -139,9 +139,9 @@ impl ListEntry for GroupEntry {
     fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
             name: fields.parsed("name")?,
-            owner: fields.optional("owner", parsed)?,
+            owner: fields.optional("owner", read_parsed)?,
             members: fields.number("members")?,
-            standing: fields.word("standing", Standing::parse)?,
+            standing: fields.keyword("standing", Standing::parse)?,
         })
     }
 }
@@ -160,7 +160,7 @@ impl ListEntry for MemberEntry {
     fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
             name: fields.parsed("name")?,
-            since: fields.large("since")?,
+            since: fields.u63("since")?,
             owner: fields.flag("owner")?,
         })
     }
@@ -176,7 +176,7 @@ impl ListEntry for RequestEntry {
     fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
             name: fields.parsed("name")?,
-            at: fields.large("at")?,
+            at: fields.u63("at")?,
         })
     }
 }
@@ -195,8 +195,8 @@ impl ListEntry for NewsEntry {
     fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
             group: fields.parsed("group")?,
-            outcome: fields.word("outcome", Outcome::parse)?,
-            at: fields.large("at")?,
+            outcome: fields.keyword("outcome", Outcome::parse)?,
+            at: fields.u63("at")?,
         })
     }
 }
@@ -220,11 +220,11 @@ impl ListEntry for FileEntry {
 
     fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
-            name: fields.with("name", fields::place)?,
+            name: fields.read_by("name", fields::read_place)?,
             info_hash: fields.info_hash("info hash")?,
-            length: fields.large("length")?,
-            publisher: fields.optional("publisher", parsed)?,
-            at: fields.large("at")?,
+            length: fields.u63("length")?,
+            publisher: fields.optional("publisher", read_parsed)?,
+            at: fields.u63("at")?,
             complete: fields.number("complete")?,
             partial: fields.number("partial")?,
         })

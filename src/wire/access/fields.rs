@@ -111,27 +111,30 @@ impl fmt::Debug for KeyRequest {
     }
 }
 
-pub(super) fn password(value: &Value<'_>, key: &'static str) -> Result<Password, ControlError> {
+pub(super) fn read_password(
+    value: &Value<'_>,
+    key: &'static str,
+) -> Result<Password, ControlError> {
     let password = value.text().and_then(|text| Password::new(text).ok());
     password.ok_or(ControlError::WrongValue(key))
 }
 
-pub(super) fn seen(value: &Value<'_>, key: &'static str) -> Result<Seen, ControlError> {
+pub(super) fn read_seen(value: &Value<'_>, key: &'static str) -> Result<Seen, ControlError> {
     let seen = value.bytes().map(<[u8]>::to_vec).and_then(Seen::new);
     seen.ok_or(ControlError::WrongValue(key))
 }
 
 /// Reads the position after which a page begins. `None` means the start of the list.
 pub(super) fn read_after(fields: &mut Fields<'_>) -> Result<Option<Place>, ControlError> {
-    fields.optional("after", place)
+    fields.optional("after", read_place)
 }
 
-pub(super) fn token(value: &Value<'_>, key: &'static str) -> Result<Token, ControlError> {
+pub(super) fn read_token(value: &Value<'_>, key: &'static str) -> Result<Token, ControlError> {
     let token = value.bytes().and_then(Token::new);
     token.ok_or(ControlError::WrongValue(key))
 }
 
-pub(super) fn place(value: &Value<'_>, key: &'static str) -> Result<Place, ControlError> {
+pub(super) fn read_place(value: &Value<'_>, key: &'static str) -> Result<Place, ControlError> {
     let place = value.text().and_then(Place::new);
     place.ok_or(ControlError::WrongValue(key))
 }

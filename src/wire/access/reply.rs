@@ -126,7 +126,7 @@ impl Reply {
         let value = control::parse(body)?;
         let mut fields = Fields::new(&value)?;
         let (kind, id) = (fields.text("type")?, fields.number("id")?);
-        let renewed = fields.optional("renewed", fields::token)?;
+        let renewed = fields.optional("renewed", fields::read_token)?;
         let only_here = fields.optional("copies", |value, _| match value.integer() {
             Some(1) => Ok(()),
             _ => Err(ControlError::WrongValue("copies")),
@@ -139,7 +139,7 @@ impl Reply {
             }
             "done" => Ok(Answer::Done),
             "session" => Ok(Answer::Session {
-                token: fields.with("token", fields::token)?,
+                token: fields.read_by("token", fields::read_token)?,
                 user: fields.parsed("user")?,
                 note: fields.optional("note", read_line)?,
             }),
@@ -155,7 +155,7 @@ impl Reply {
             "peers" => Ok(Answer::Peers(Peers::read(&mut fields)?)),
             "cluster" => Ok(Answer::Cluster(ClusterView::read(&mut fields)?)),
             NewsEntry::KIND => Ok(Answer::News {
-                seen: fields.with("seen", fields::seen)?,
+                seen: fields.read_by("seen", fields::read_seen)?,
                 page: read_page(&mut fields)?,
             }),
             other => return Err(ControlError::unknown(other)),
@@ -166,7 +166,7 @@ impl Reply {
             only_here,
             result,
         };
-        fields.end(reply.kind())?;
+        fields.check_all_read(reply.kind())?;
         Ok(reply)
     }
 
@@ -198,6 +198,6 @@ fn put_page<'a, T: ListEntry>(page: &'a Page<T>, entries: &mut Vec<(&'static str
 fn read_page<T: ListEntry>(fields: &mut Fields<'_>) -> Result<Page<T>, ControlError> {
     Ok(Page {
         entries: fields.list("entries", T::decode)?,
-        next: fields.optional("next", fields::place)?,
+        next: fields.optional("next", fields::read_place)?,
     })
 }

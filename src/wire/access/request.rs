@@ -253,12 +253,12 @@ impl Request {
         let value = control::parse(body)?;
         let mut fields = Fields::new(&value)?;
         let (kind, id) = (fields.text("type")?, fields.number("id")?);
-        let token = fields.optional("token", fields::token)?;
+        let token = fields.optional("token", fields::read_token)?;
         let ask = match Ask::read_account(kind, &mut fields)? {
             Some(ask) => ask,
             None => Ask::read_share(kind, &mut fields)?,
         };
-        fields.end(ask.kind())?;
+        fields.check_all_read(ask.kind())?;
         Ok(Self { id, token, ask })
     }
 }
@@ -297,20 +297,20 @@ impl Ask {
             "create_user" => Self::CreateUser {
                 write: WriteId(fields.array("write")?),
                 user: fields.parsed("user")?,
-                password: fields.with("password", fields::password)?,
-                invite: fields.optional("invite", fields::place)?,
+                password: fields.read_by("password", fields::read_password)?,
+                invite: fields.optional("invite", fields::read_place)?,
             },
             "login" => Self::Login {
                 user: fields.parsed("user")?,
-                password: fields.with("password", fields::password)?,
+                password: fields.read_by("password", fields::read_password)?,
             },
             "logout" => Self::Logout {
                 write: WriteId(fields.array("write")?),
             },
             "change_password" => Self::ChangePassword {
                 write: WriteId(fields.array("write")?),
-                old: fields.with("old", fields::password)?,
-                new: fields.with("new", fields::password)?,
+                old: fields.read_by("old", fields::read_password)?,
+                new: fields.read_by("new", fields::read_password)?,
             },
             "create_group" => Self::CreateGroup {
                 write: WriteId(fields.array("write")?),
@@ -373,18 +373,18 @@ impl Ask {
             },
             "metainfo" => Self::Metainfo {
                 group: fields.parsed("group")?,
-                name: fields.with("name", fields::place)?,
+                name: fields.read_by("name", fields::read_place)?,
                 offset: fields.number("offset")?,
             },
             "withdraw" => Self::Withdraw {
                 write: WriteId(fields.array("write")?),
                 group: fields.parsed("group")?,
-                name: fields.with("name", fields::place)?,
+                name: fields.read_by("name", fields::read_place)?,
             },
             "announce" => Self::Announce(Announces::read(fields)?),
             "cluster" => Self::Cluster,
             "news" => Self::News {
-                seen: fields.with("seen", fields::seen)?,
+                seen: fields.read_by("seen", fields::read_seen)?,
                 after: fields::read_after(fields)?,
             },
             other => return Err(ControlError::unknown(other)),

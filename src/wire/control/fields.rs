@@ -6,7 +6,7 @@ use super::limits::MAX_PAGE;
 use super::{InfoPart, Line};
 use crate::bencode::{self, Dictionary, KeyOrder, Value};
 use crate::torrent::{FileName, InfoHash};
-use crate::wire::compact::read_address;
+use crate::wire::compact;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::str::FromStr;
@@ -35,7 +35,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Checks that every entry of a message of this `kind` was read.
-    pub(crate) fn end(self, kind: &'static str) -> Result<(), ControlError> {
+    pub(crate) fn check_all_read(self, kind: &'static str) -> Result<(), ControlError> {
         if self.entries.entries().count() == self.read_count {
             Ok(())
         } else {
@@ -61,7 +61,7 @@ impl<'a> Fields<'a> {
     }
 
     pub(crate) fn line(&mut self, key: &'static str) -> Result<Line, ControlError> {
-        line(self.value(key)?, key)
+        read_line(self.value(key)?, key)
     }
 
     pub(super) fn name(&mut self, key: &'static str) -> Result<FileName, ControlError> {
@@ -83,7 +83,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A text that `parse` accepts.
-    pub(crate) fn word<T>(
+    pub(crate) fn keyword<T>(
         &mut self,
         key: &'static str,
         parse: fn(&str) -> Option<T>,
@@ -123,7 +123,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A value that `read` accepts. `read` also gets the key.
-    pub(crate) fn with<T>(
+    pub(crate) fn read_by<T>(
         &mut self,
         key: &'static str,
         read: impl FnOnce(&'a Value<'a>, &'static str) -> Result<T, ControlError>,
@@ -145,7 +145,7 @@ impl<'a> Fields<'a> {
 
     /// A text that `T` parses.
     pub(crate) fn parsed<T: FromStr>(&mut self, key: &'static str) -> Result<T, ControlError> {
-        parsed(self.value(key)?, key)
+        read_parsed(self.value(key)?, key)
     }
 
     /// A boolean: 0 or 1.
@@ -158,8 +158,8 @@ impl<'a> Fields<'a> {
     }
 
     /// A number of up to 63 bits: a time in milliseconds since 1970, or a count of bytes.
-    pub(crate) fn large(&mut self, key: &'static str) -> Result<u64, ControlError> {
-        self.with(key, large)
+    pub(crate) fn u63(&mut self, key: &'static str) -> Result<u64, ControlError> {
+        self.read_by(key, read_u63)
     }
 
     pub(crate) fn value(&mut self, key: &'static str) -> Result<&'a Value<'a>, ControlError> {
@@ -169,28 +169,31 @@ impl<'a> Fields<'a> {
     }
 }
 
-pub(crate) fn line(value: &Value<'_>, key: &'static str) -> Result<Line, ControlError> {
+pub(crate) fn read_line(value: &Value<'_>, key: &'static str) -> Result<Line, ControlError> {
     let text = value.text().ok_or(ControlError::WrongValue(key))?;
     Some(Line::new(text))
         .filter(|line| line.as_str() == text)
         .ok_or(ControlError::WrongValue(key))
 }
 
-pub(crate) fn parsed<T: FromStr>(value: &Value<'_>, key: &'static str) -> Result<T, ControlError> {
+pub(crate) fn read_parsed<T: FromStr>(
+    value: &Value<'_>,
+    key: &'static str,
+) -> Result<T, ControlError> {
     let text = value.text().ok_or(ControlError::WrongValue(key))?;
     text.parse().map_err(|_| ControlError::WrongValue(key))
 }
 
 /// Reads a number of up to 63 bits.
-pub(crate) fn large(value: &Value<'_>, key: &'static str) -> Result<u64, ControlError> {
+pub(crate) fn read_u63(value: &Value<'_>, key: &'static str) -> Result<u64, ControlError> {
     let number = value.integer().map(u64::try_from);
     let number = number.and_then(Result::ok);
     number.ok_or(ControlError::WrongValue(key))
 }
 
 /// Reads a compact address (see `wire::compact`). Port 0 is an error.
-pub(crate) fn address(value: &Value<'_>) -> Result<SocketAddr, ControlError> {
-    let address = value.bytes().and_then(read_address);
+pub(crate) fn read_address(value: &Value<'_>) -> Result<SocketAddr, ControlError> {
+    let address = value.bytes().and_then(compact::read_address);
     let address = address.filter(|address| address.port() != 0);
     address.ok_or(ControlError::WrongValue("addresses"))
 }
