@@ -1,4 +1,4 @@
-//! The connections that a server holds at once: counted, capped, and ended together.
+//! The open connections of a server: counted, capped, and closed together.
 
 use crate::base::AddressPrefix;
 use crate::system::{lock, recover};
@@ -7,94 +7,96 @@ use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// How many connections a server holds at once.
+/// The most connections that a server holds open at the same time.
 #[derive(Clone, Copy, Debug)]
 pub struct Caps {
-    /// In all.
+    /// From all addresses together.
     pub total: usize,
-    /// From one address prefix.
+    /// From one [`AddressPrefix`].
     pub per_address: usize,
 }
 
-/// Those that are open now.
+/// The connections that are open now.
 #[derive(Debug)]
 pub(super) struct Connections {
     caps: Caps,
-    live: Mutex<Live>,
-    ended: Condvar,
+    open: Mutex<OpenSockets>,
+    removed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Live {
-    next: u64,
+struct OpenSockets {
+    last_number: u64,
     sockets: HashMap<u64, Arc<TcpStream>>,
     per_address: HashMap<AddressPrefix, usize>,
 }
 
 impl Connections {
-    /// None yet.
+    /// No connection yet.
     pub(super) fn new(caps: Caps) -> Self {
         Self {
             caps,
-            live: Mutex::default(),
-            ended: Condvar::new(),
+            open: Mutex::default(),
+            removed: Condvar::new(),
         }
     }
 
-    /// Counts one in: its number, higher than all before and never 0, or `None` where the caps leave no room.
-    pub(super) fn enter(&self, stream: &Arc<TcpStream>, ip: IpAddr) -> Option<u64> {
-        let mut live = self.live();
+    /// Adds a connection. Returns its number, or `None` if a cap is reached. Numbers count up from
+    /// 1.
+    pub(super) fn add(&self, stream: &Arc<TcpStream>, ip: IpAddr) -> Option<u64> {
+        let mut open = self.lock_open();
         let prefix = AddressPrefix::of(ip);
-        let from_there = live.per_address.get(&prefix).copied().unwrap_or(0);
-        if live.sockets.len() >= self.caps.total || from_there >= self.caps.per_address {
+        let from_prefix = open.per_address.get(&prefix).copied().unwrap_or(0);
+        if open.sockets.len() >= self.caps.total || from_prefix >= self.caps.per_address {
             return None;
         }
-        live.next += 1;
-        let number = live.next;
-        live.sockets.insert(number, Arc::clone(stream));
-        *live.per_address.entry(prefix).or_default() += 1;
+        open.last_number += 1;
+        let number = open.last_number;
+        open.sockets.insert(number, Arc::clone(stream));
+        *open.per_address.entry(prefix).or_default() += 1;
         Some(number)
     }
 
-    /// Counts one out that came from `ip`.
-    pub(super) fn leave(&self, number: u64, ip: IpAddr) {
-        let mut live = self.live();
-        let socket = live.sockets.remove(&number);
+    /// Removes a connection that came from `ip`.
+    pub(super) fn remove(&self, number: u64, ip: IpAddr) {
+        let mut open = self.lock_open();
+        let socket = open.sockets.remove(&number);
         let prefix = AddressPrefix::of(ip);
-        if let Some(count) = live.per_address.get_mut(&prefix) {
+        if let Some(count) = open.per_address.get_mut(&prefix) {
             *count -= 1;
             if *count == 0 {
-                live.per_address.remove(&prefix);
+                open.per_address.remove(&prefix);
             }
         }
-        drop(live);
-        // Perhaps the last handle: it is closed outside the lock.
+        drop(open);
+        // This may be the last handle, so the socket closes here, outside the lock.
         drop(socket);
-        self.ended.notify_all();
+        self.removed.notify_all();
     }
 
-    /// How many there are.
-    pub(super) fn open(&self) -> usize {
-        self.live().sockets.len()
+    /// The number of open connections.
+    pub(super) fn count(&self) -> usize {
+        self.lock_open().sockets.len()
     }
 
-    /// Shuts all sockets and waits until those who hold them have counted them out, `limit` at most.
-    pub(super) fn end(&self, limit: Duration) {
-        for socket in self.live().sockets.values() {
+    /// Shuts all sockets down, then waits at most `limit` until the threads that serve them have
+    /// removed them.
+    pub(super) fn close_all(&self, limit: Duration) {
+        for socket in self.lock_open().sockets.values() {
             let _ = socket.shutdown(Shutdown::Both);
         }
         self.wait_until_none(limit);
     }
 
-    /// Waits until there is none, `limit` at most; says whether there is none.
+    /// Waits at most `limit` until no connection is open. Returns whether none is.
     pub(super) fn wait_until_none(&self, limit: Duration) -> bool {
         let waited = self
-            .ended
-            .wait_timeout_while(self.live(), limit, |live| !live.sockets.is_empty());
+            .removed
+            .wait_timeout_while(self.lock_open(), limit, |open| !open.sockets.is_empty());
         !recover(waited).1.timed_out()
     }
 
-    fn live(&self) -> MutexGuard<'_, Live> {
-        lock(&self.live)
+    fn lock_open(&self) -> MutexGuard<'_, OpenSockets> {
+        lock(&self.open)
     }
 }

@@ -1,10 +1,11 @@
-//! Whole-exchange deadlines: a peer that sends a byte now and then must not hold a line for ever.
+//! Deadlines for a whole exchange. A remote peer that sends a byte now and then cannot keep a
+//! connection open for ever.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// Reads from a socket until a deadline that covers all reads together.
+/// Reads from a socket. One deadline covers all reads together.
 #[derive(Debug)]
 pub struct DeadlineReader<'a> {
     stream: &'a TcpStream,
@@ -12,12 +13,12 @@ pub struct DeadlineReader<'a> {
 }
 
 impl<'a> DeadlineReader<'a> {
-    /// A reader that has `limit` from now for everything it reads.
+    /// A reader whose reads must all end within `limit` from now.
     pub fn new(stream: &'a TcpStream, limit: Duration) -> Self {
         Self::until(stream, Instant::now() + limit)
     }
 
-    /// A reader that has until `deadline` for everything it reads.
+    /// A reader whose reads must all end by `deadline`.
     pub fn until(stream: &'a TcpStream, deadline: Instant) -> Self {
         Self { stream, deadline }
     }
@@ -40,7 +41,7 @@ impl Read for DeadlineReader<'_> {
 /// Fills `buffer` within `limit`.
 ///
 /// # Errors
-/// `TimedOut` once the time is over, else what the socket says.
+/// `TimedOut` after `limit`; otherwise the error of the socket.
 pub fn read_exact_by(stream: &TcpStream, buffer: &mut [u8], limit: Duration) -> io::Result<()> {
     DeadlineReader::new(stream, limit).read_exact(buffer)
 }
@@ -48,7 +49,7 @@ pub fn read_exact_by(stream: &TcpStream, buffer: &mut [u8], limit: Duration) -> 
 /// Writes all of `bytes` within `limit`.
 ///
 /// # Errors
-/// `TimedOut` once the time is over, else what the socket says.
+/// `TimedOut` after `limit`; otherwise the error of the socket.
 pub fn write_all_by(stream: &TcpStream, bytes: &[u8], limit: Duration) -> io::Result<()> {
     write_all_until(stream, bytes, Instant::now() + limit)
 }
@@ -71,7 +72,7 @@ pub(super) fn write_all_until(
     Ok(())
 }
 
-/// The time left, never zero (which a socket would take for "no limit").
+/// The time left. Never zero, because a socket takes zero as "no limit".
 fn remaining(deadline: Instant) -> io::Result<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {
@@ -80,7 +81,7 @@ fn remaining(deadline: Instant) -> io::Result<Duration> {
     Ok(left.max(Duration::from_millis(1)))
 }
 
-/// Linux says `WouldBlock` when a socket's time is over.
+/// Linux reports `WouldBlock` when the timeout of a socket ends.
 fn timed_out(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::WouldBlock {
         io::ErrorKind::TimedOut.into()
@@ -95,7 +96,7 @@ mod tests {
     use std::net::TcpListener;
 
     #[test]
-    fn a_byte_now_and_then_does_not_move_the_deadline() {
+    fn single_bytes_do_not_extend_the_deadline() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut slow = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, _) = listener.accept().unwrap();

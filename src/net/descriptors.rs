@@ -1,9 +1,9 @@
-//! Room for many connections: the soft limit on open files is often far below what a process may have.
+//! The limit on open files. The soft limit is often far below the hard limit.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Raises this process's limit on open files to what it may have. It is not an error if that fails: the caps on
-/// connections then meet the system's refusals.
+/// Raises the soft limit on open files of this process to the hard limit. A failure is ignored: the
+/// system then refuses connections before the caps do.
 pub fn raise_descriptor_limit() {
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && soft < hard
@@ -17,7 +17,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_soft_limit_becomes_the_hard_one() {
+    fn the_soft_limit_becomes_the_hard_limit() {
         raise_descriptor_limit();
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         assert_eq!(soft, hard);

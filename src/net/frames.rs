@@ -1,41 +1,43 @@
-//! Frames of the control lines under TLS, each within a deadline of its own.
+//! Reads and writes frames (see [`crate::wire::frame`]) on TLS connections. Each frame has its own
+//! deadline.
 
 use super::TlsStream;
 use crate::wire::frame::{self, FrameError};
 use std::io;
 use std::time::{Duration, Instant};
 
-/// How much is read at a time, in bytes.
-const CHUNK: usize = 16 << 10;
+/// Bytes of one read.
+const CHUNK_BYTES: usize = 16 << 10;
 
-/// Why no frame came or went.
+/// Why a frame could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameIoError {
-    /// The other side ended the line between two frames.
+    /// The other side closed the connection between two frames.
     #[error("the line was closed")]
     Closed,
-    /// The other side ended the line inside a frame, or the connection ended without its goodbye.
+    /// The connection ended inside a frame, or without the `close_notify` of TLS.
     #[error("the line was cut off")]
     CutOff,
-    /// A frame that was begun took too long to arrive or to be taken, or none came in time.
+    /// No frame began to arrive in time, or a frame took too long to arrive or to be sent.
     #[error("no whole frame within {} s", .0.as_secs_f64())]
     TooSlow(Duration),
-    /// A length that no frame has.
+    /// The length before the body is not valid.
     #[error(transparent)]
     Frame(#[from] FrameError),
-    /// What TLS or the socket says.
+    /// TLS or the socket failed.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
-/// Takes frames off a line. What it holds is what has arrived, never what a length promises.
+/// Reads frames from a TLS connection. Its buffer grows with the bytes that have arrived, never
+/// with the length that a frame announces.
 #[derive(Debug)]
 pub struct FrameReader<'a> {
     stream: &'a TlsStream,
     cap: u32,
     arrived: Vec<u8>,
-    /// Bytes of the frame handed out last, still at the front of `arrived`.
-    taken: usize,
+    /// Bytes of the frame returned last, still at the front of `arrived`.
+    returned: usize,
 }
 
 impl<'a> FrameReader<'a> {
@@ -45,48 +47,50 @@ impl<'a> FrameReader<'a> {
             stream,
             cap,
             arrived: Vec::new(),
-            taken: 0,
+            returned: 0,
         }
     }
 
-    /// From the next frame on, bodies may have `cap` bytes.
-    pub fn allow(&mut self, cap: u32) {
+    /// Sets the largest body, in bytes, from the next frame on.
+    pub fn set_cap(&mut self, cap: u32) {
         self.cap = cap;
     }
 
-    /// The body of the next frame. Its first byte may take `idle`; from then on the whole frame has `limit`.
+    /// The body of the next frame. The first byte must arrive within `idle`, and the whole frame
+    /// within `limit` after it.
     ///
     /// # Errors
-    /// See [`FrameIoError`]; the line is of no use any more.
+    /// See [`FrameIoError`]. The connection cannot be used after an error.
     pub fn next(&mut self, idle: Duration, limit: Duration) -> Result<&[u8], FrameIoError> {
-        self.take(idle, limit, None)
+        self.read_frame(idle, limit, None)
     }
 
-    /// The same on a line to somebody who is trusted and may be slow: the whole frame may take as long as it likes, as long
-    /// as no two parts of it come more than `silence` apart. `arrives` is called for each that does not complete it.
+    /// The body of the next frame from a trusted sender that may be slow. The whole frame has no
+    /// limit, but no two reads may be more than `silence` apart. `on_progress` is called after each
+    /// read that does not complete the frame.
     ///
     /// # Errors
-    /// See [`FrameIoError`]; the line is of no use any more.
-    pub fn next_slowly(
+    /// See [`FrameIoError`]. The connection cannot be used after an error.
+    pub fn next_with_progress(
         &mut self,
         idle: Duration,
         silence: Duration,
-        mut arrives: impl FnMut(),
+        mut on_progress: impl FnMut(),
     ) -> Result<&[u8], FrameIoError> {
-        self.take(idle, silence, Some(&mut arrives))
+        self.read_frame(idle, silence, Some(&mut on_progress))
     }
 
-    fn take(
+    fn read_frame(
         &mut self,
         idle: Duration,
         limit: Duration,
-        mut arrives: Option<&mut dyn FnMut()>,
+        mut on_progress: Option<&mut dyn FnMut()>,
     ) -> Result<&[u8], FrameIoError> {
-        self.arrived.drain(..self.taken);
-        self.taken = 0;
+        self.arrived.drain(..self.returned);
+        self.returned = 0;
         if self.arrived.is_empty() {
-            // Room for a large frame is given back before a long wait.
-            self.arrived.shrink_to(CHUNK);
+            // The memory of a large frame is freed before a long wait.
+            self.arrived.shrink_to(CHUNK_BYTES);
             let deadline = Instant::now() + idle;
             if read_chunk(self.stream, &mut self.arrived, deadline, idle)? == 0 {
                 return Err(FrameIoError::Closed);
@@ -97,51 +101,51 @@ impl<'a> FrameReader<'a> {
             if let Some((body, _)) = frame::decode(&self.arrived, self.cap)? {
                 break body.len();
             }
-            if let Some(arrives) = &mut arrives {
-                arrives();
+            if let Some(on_progress) = &mut on_progress {
+                on_progress();
                 deadline = Instant::now() + limit;
             }
             if read_chunk(self.stream, &mut self.arrived, deadline, limit)? == 0 {
                 return Err(FrameIoError::CutOff);
             }
         };
-        self.taken = frame::HEADER + length;
-        let body = self.arrived.get(frame::HEADER..self.taken);
+        self.returned = frame::HEADER_LENGTH + length;
+        let body = self.arrived.get(frame::HEADER_LENGTH..self.returned);
         Ok(body.unwrap_or_default())
     }
 }
 
-/// Sends `body` as one frame within `limit`.
+/// Writes `body` as one frame within `limit`.
 ///
 /// # Errors
-/// See [`FrameIoError`]; the line is of no use any more.
+/// See [`FrameIoError`]. The connection cannot be used after an error.
 pub fn write_frame(
     stream: &TlsStream,
     body: &[u8],
     cap: u32,
     limit: Duration,
 ) -> Result<(), FrameIoError> {
-    let mut frame = Vec::with_capacity(frame::HEADER + body.len());
+    let mut frame = Vec::with_capacity(frame::HEADER_LENGTH + body.len());
     frame::encode(body, cap, &mut frame)?;
     let written = stream.write_all_until(&frame, Instant::now() + limit);
-    written.map_err(|error| told(error, limit))
+    written.map_err(|error| frame_error(error, limit))
 }
 
-/// Appends what the next read gives and says how much it was, 0 at the end.
+/// Appends the bytes of one read and returns their number, 0 at the end of the connection.
 fn read_chunk(
     stream: &TlsStream,
     arrived: &mut Vec<u8>,
     deadline: Instant,
     limit: Duration,
 ) -> Result<usize, FrameIoError> {
-    let mut chunk = [0; CHUNK];
+    let mut chunk = [0; CHUNK_BYTES];
     let read = stream.read_until(&mut chunk, deadline);
-    let read = read.map_err(|error| told(error, limit))?;
+    let read = read.map_err(|error| frame_error(error, limit))?;
     arrived.extend_from_slice(chunk.get(..read).unwrap_or_default());
     Ok(read)
 }
 
-fn told(error: io::Error, limit: Duration) -> FrameIoError {
+fn frame_error(error: io::Error, limit: Duration) -> FrameIoError {
     match error.kind() {
         io::ErrorKind::TimedOut => FrameIoError::TooSlow(limit),
         io::ErrorKind::UnexpectedEof => FrameIoError::CutOff,
@@ -168,9 +172,9 @@ mod tests {
     }
 
     #[test]
-    fn frames_arrive_whole_cut_or_many_in_one_read() {
+    fn frames_arrive_in_one_read_in_many_reads_or_several_in_one_read() {
         let (near, far, socket) = pair();
-        let bodies: Vec<Vec<u8>> = [1, CHUNK, 3, 500_000, 1 << 20, 2]
+        let bodies: Vec<Vec<u8>> = [1, CHUNK_BYTES, 3, 500_000, 1 << 20, 2]
             .iter()
             .map(|length| vec![*length as u8; *length])
             .collect();
@@ -203,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_too_large_is_refused_at_its_length() {
+    fn a_frame_that_is_too_large_is_refused_when_its_length_arrives() {
         let (near, far, _) = pair();
         write(&far, b"\xff\xff\xff\xff");
         let mut reader = FrameReader::new(&near, CAP);
@@ -212,13 +216,13 @@ mod tests {
             error,
             FrameIoError::Frame(FrameError::TooLarge { .. })
         ));
-        assert!(reader.arrived.capacity() <= 2 * CHUNK);
+        assert!(reader.arrived.capacity() <= 2 * CHUNK_BYTES);
         let large = vec![0; CAP as usize + 1];
         assert!(write_frame(&near, &large, CAP, LONG).is_err());
     }
 
     #[test]
-    fn a_frame_that_trickles_or_never_comes_is_given_up() {
+    fn a_frame_that_trickles_or_never_starts_times_out() {
         let (near, far, _) = pair();
         let started = Instant::now();
         let mut reader = FrameReader::new(&near, CAP);
@@ -242,32 +246,32 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_trickles_is_taken_from_whoever_may_be_slow() {
+    fn a_slow_frame_is_accepted_when_its_sender_may_be_slow() {
         let (near, far, _) = pair();
         let mut frame = Vec::new();
         frame::encode(&[7; 40], CAP, &mut frame).unwrap();
         let read = thread::scope(|scope| {
-            let (next, seen) = std::sync::mpsc::channel();
+            let (progress, progressed) = std::sync::mpsc::channel();
             scope.spawn(move || {
                 let mut rest = frame.chunks(10);
                 write(&far, rest.next().unwrap());
-                // Each part when the one before is here.
+                // Each part is sent after the part before it has arrived.
                 for part in rest {
-                    seen.recv_timeout(LONG).unwrap();
+                    progressed.recv_timeout(LONG).unwrap();
                     write(&far, part);
                 }
                 far
             });
             let mut reader = FrameReader::new(&near, CAP);
-            let read = reader.next_slowly(LONG, LONG, || next.send(()).unwrap());
+            let read = reader.next_with_progress(LONG, LONG, || progress.send(()).unwrap());
             read.map(<[u8]>::to_vec)
         });
         assert_eq!(read.unwrap(), [7; 40]);
     }
 
     #[test]
-    fn an_end_behind_what_was_read_is_seen_at_once() {
-        for goodbye in [true, false] {
+    fn an_end_of_the_connection_is_detected_as_soon_as_all_before_it_was_read() {
+        for is_clean in [true, false] {
             let (near, far, socket) = pair();
             write_frame(&far, b"ask", CAP, LONG).unwrap();
             let mut reader = FrameReader::new(&near, CAP);
@@ -275,7 +279,7 @@ mod tests {
             assert!(!near.has_ended());
             write_frame(&far, b"more", CAP, LONG).unwrap();
             assert_eq!(reader.next(LONG, LONG).unwrap(), b"more");
-            match goodbye {
+            match is_clean {
                 true => far.finish(LONG),
                 false => socket.shutdown(Shutdown::Both).unwrap(),
             }
@@ -289,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_who_takes_nothing_is_given_up() {
+    fn a_write_to_a_reader_that_reads_nothing_times_out() {
         let (near, _far, _) = pair();
         let body = vec![0; CAP as usize];
         let error = (0..100).find_map(|_| write_frame(&near, &body, CAP, SHORT).err());

@@ -4,12 +4,13 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A connection as its handler gets it.
+/// An accepted connection, as its handler receives it.
 #[derive(Debug)]
 pub struct Incoming {
-    /// The socket; the server keeps a second handle, to shut it when it stops.
+    /// The socket. The server keeps a second handle, so that it can shut the socket down when it
+    /// stops.
     pub stream: Arc<TcpStream>,
-    /// The other side; an IPv4 address even if it came in over an IPv6 socket.
+    /// Address of the remote side. An IPv4 address stays one even if it came over an IPv6 socket.
     pub address: SocketAddr,
     /// When it was accepted.
     pub accepted: Instant,

@@ -1,7 +1,8 @@
 //! Sockets and threads: servers, the fixed pool, deadlines, TLS, stopping.
 //!
-//! In scope: whatever holds a thread or bounds a wait, without knowing what is said over the lines. Every thread here has
-//! an owner that ends it, a name, and no wait without a bound.
+//! In scope: everything that holds a thread or bounds a wait. Out of scope: the meaning of the
+//! bytes on a connection. Every thread here has a name and an owner that ends it, and every wait
+//! has a bound.
 
 mod connections;
 mod deadline;
@@ -27,6 +28,6 @@ pub use stop::Stop;
 #[cfg(test)]
 pub(crate) use tls::testing as tls_testing;
 pub use tls::{
-    ClusterTls, GroupLine, GroupTls, GroupTlsError, Purpose, Refusal, TLS_FIRST_BYTE, TRACKER_NAME,
-    TlsError, TlsServer, TlsStream, accept_group, connect_tls,
+    ClusterTls, GroupTls, GroupTlsError, MemberConnection, Purpose, Refusal, TLS_FIRST_BYTE,
+    TRACKER_NAME, TlsError, TlsServer, TlsStream, accept_group, connect_tls,
 };

@@ -1,7 +1,8 @@
-//! Looking up host names within a time, whatever the system's resolver does.
+//! Host name look-up with a time limit, however long the resolver of the system takes.
 //!
-//! Each look-up runs on a thread of its own, called `look-up`, which is not joined: it holds nothing, and ends when the
-//! resolver does. What was found last is used again while a look-up takes too long or fails.
+//! Each look-up runs on its own thread, named `look-up`. The thread is not joined: it holds no
+//! resources and ends when the resolver returns. While a look-up takes too long or fails, the
+//! addresses found last are used again.
 
 use crate::system::lock;
 use crate::wire::HostPort;
@@ -13,67 +14,71 @@ use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
-/// Bytes of stack of a thread that looks up.
-const STACK: usize = 256 << 10;
+/// Stack of a look-up thread, in bytes.
+const STACK_BYTES: usize = 256 << 10;
 
-/// Host names, and where they led last.
+/// Looks up host names and keeps the addresses found last.
 #[derive(Debug, Default)]
 pub struct Names {
-    known: Mutex<HashMap<HostPort, Known>>,
+    hosts: Mutex<HashMap<HostPort, KnownHost>>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct KnownHost {
     addresses: Vec<SocketAddr>,
-    /// A look-up that took too long: there is one at a time.
-    late: Option<Receiver<io::Result<Vec<SocketAddr>>>>,
+    /// A look-up that took too long and still runs. Each host has at most one.
+    running: Option<Receiver<io::Result<Vec<SocketAddr>>>>,
 }
 
 impl Names {
-    /// The addresses of a host, looked up within `limit`, or those found last. A host that is an IP address is not looked up.
+    /// The addresses of a host: looked up within `limit`, or those found last. An IP address is
+    /// returned as it is.
     ///
     /// # Errors
-    /// What the resolver says, or `TimedOut`, of a host that has never been found.
+    /// The error of the resolver, or `TimedOut`, if the host has never been found.
     pub fn addresses(&self, host: &HostPort, limit: Duration) -> io::Result<Vec<SocketAddr>> {
         if let Ok(ip) = host.host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(ip, host.port)]);
         }
         let wanted = (host.host.clone(), host.port);
-        self.found(host, limit, move || {
+        self.addresses_by(host, limit, move || {
             wanted.to_socket_addrs().map(Iterator::collect)
         })
     }
 
-    fn found(
+    fn addresses_by(
         &self,
         host: &HostPort,
         limit: Duration,
         look_up: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static,
     ) -> io::Result<Vec<SocketAddr>> {
-        let late = self.known().get_mut(host).and_then(|it| it.late.take());
-        let asked = match late {
-            Some(late) => late,
+        let running = self
+            .lock_hosts()
+            .get_mut(host)
+            .and_then(|it| it.running.take());
+        let answer = match running {
+            Some(running) => running,
             None => {
-                let (told, asked) = channel();
+                let (sender, answer) = channel();
                 let thread = thread::Builder::new().name("look-up".into());
-                thread.stack_size(STACK).spawn(move || {
-                    // Whoever asked may have gone.
-                    let _ = told.send(look_up());
+                thread.stack_size(STACK_BYTES).spawn(move || {
+                    // The receiver may be gone.
+                    let _ = sender.send(look_up());
                 })?;
-                asked
+                answer
             }
         };
-        let found = match asked.recv_timeout(limit) {
+        let found = match answer.recv_timeout(limit) {
             Ok(found) => found,
             Err(error) => {
-                let mut known = self.known();
-                let known = known.entry(host.clone()).or_default();
-                known.late = (error == RecvTimeoutError::Timeout).then_some(asked);
+                let mut hosts = self.lock_hosts();
+                let known = hosts.entry(host.clone()).or_default();
+                known.running = (error == RecvTimeoutError::Timeout).then_some(answer);
                 Err(io::ErrorKind::TimedOut.into())
             }
         };
-        let mut known = self.known();
-        let known = known.entry(host.clone()).or_default();
+        let mut hosts = self.lock_hosts();
+        let known = hosts.entry(host.clone()).or_default();
         match found {
             Ok(addresses) => {
                 known.addresses.clone_from(&addresses);
@@ -84,8 +89,8 @@ impl Names {
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<HostPort, Known>> {
-        lock(&self.known)
+    fn lock_hosts(&self) -> MutexGuard<'_, HashMap<HostPort, KnownHost>> {
+        lock(&self.hosts)
     }
 }
 
@@ -108,24 +113,33 @@ mod tests {
     }
 
     #[test]
-    fn a_resolver_that_hangs_costs_the_limit_and_what_was_found_before_is_used() {
+    fn a_hanging_resolver_costs_the_limit_and_the_addresses_found_last_are_used() {
         let names = Names::default();
         let (release, hangs) = channel::<()>();
         let hang = move || {
             let _ = hangs.recv();
             Ok(vec![address(2)])
         };
-        let error = names.found(&host(), SHORT, hang).unwrap_err();
+        let error = names.addresses_by(&host(), SHORT, hang).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        // While one look-up hangs no other is begun; its answer counts when it comes.
+        // While one look-up hangs, no other starts. Its answer is used when it arrives.
         let none = || panic!("a second look-up");
-        assert!(names.found(&host(), SHORT, none).is_err());
+        assert!(names.addresses_by(&host(), SHORT, none).is_err());
         release.send(()).unwrap();
-        assert_eq!(names.found(&host(), LONG, none).unwrap(), [address(2)]);
+        assert_eq!(
+            names.addresses_by(&host(), LONG, none).unwrap(),
+            [address(2)]
+        );
         let fails = || Err(io::ErrorKind::NotFound.into());
-        assert_eq!(names.found(&host(), LONG, fails).unwrap(), [address(2)]);
+        assert_eq!(
+            names.addresses_by(&host(), LONG, fails).unwrap(),
+            [address(2)]
+        );
         let moved = || Ok(vec![address(3)]);
-        assert_eq!(names.found(&host(), LONG, moved).unwrap(), [address(3)]);
+        assert_eq!(
+            names.addresses_by(&host(), LONG, moved).unwrap(),
+            [address(3)]
+        );
     }
 
     #[test]

@@ -20,93 +20,94 @@ const BATCH: usize = 64;
 pub(super) struct PendingConnections {
     epoll: Epoll,
     listener: TcpListener,
-    patience: Duration,
+    silence_limit: Duration,
     /// By their numbers, which count up: the oldest connection is first.
     silent: BTreeMap<u64, Incoming>,
     events: [EpollEvent; BATCH],
 }
 
-/// What happened in a [`PendingConnections`].
+/// What [`PendingConnections::wait`] found.
 #[derive(Debug, Default)]
-pub(super) struct News {
+pub(super) struct PendingEvents {
     /// There may be a connection to accept.
-    pub(super) called: bool,
-    /// Connections with something to read, or that have ended.
-    pub(super) spoke: Vec<(u64, Incoming)>,
+    pub(super) may_accept: bool,
+    /// Connections that have bytes to read or have ended.
+    pub(super) readable: Vec<(u64, Incoming)>,
     /// Connections that were silent for too long.
-    pub(super) late: Vec<(u64, Incoming)>,
+    pub(super) timed_out: Vec<(u64, Incoming)>,
 }
 
 impl PendingConnections {
-    /// No connections yet; each may be silent for `patience`.
+    /// No connections yet. Each may be silent for `silence_limit`.
     ///
     /// # Errors
-    /// When the system has no descriptor to give.
-    pub(super) fn new(listener: TcpListener, patience: Duration) -> io::Result<Self> {
-        // The caller may be gone when it is accepted.
+    /// The system has no free descriptor.
+    pub(super) fn new(listener: TcpListener, silence_limit: Duration) -> io::Result<Self> {
+        // A caller that has gone before `accept` must not make it block.
         listener.set_nonblocking(true)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
         Ok(Self {
             epoll,
             listener,
-            patience,
+            silence_limit,
             silent: BTreeMap::new(),
             events: [EpollEvent::empty(); BATCH],
         })
     }
 
-    /// The listening socket; accepting from it does not block.
+    /// The listening socket. Accepting from it does not block.
     pub(super) fn listener(&self) -> &TcpListener {
         &self.listener
     }
 
-    /// Watches a connection, under a number higher than all before.
+    /// Watches a connection. `number` must be higher than all numbers before.
     ///
     /// # Errors
-    /// When the system cannot watch it.
-    pub(super) fn hold(&mut self, number: u64, incoming: Incoming) -> io::Result<()> {
+    /// The system cannot watch the socket.
+    pub(super) fn watch(&mut self, number: u64, incoming: Incoming) -> io::Result<()> {
         let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP, number);
         self.epoll.add(&*incoming.stream, event)?;
         self.silent.insert(number, incoming);
         Ok(())
     }
 
-    /// Stops watching a connection that is served elsewhere. A closed connection needs no release.
+    /// Stops watching a connection that another thread serves. A closed socket is unwatched by
+    /// itself.
     ///
     /// # Errors
-    /// What the system says.
-    pub(super) fn release(&self, incoming: &Incoming) -> io::Result<()> {
+    /// The error of the system.
+    pub(super) fn unwatch(&self, incoming: &Incoming) -> io::Result<()> {
         Ok(self.epoll.delete(&*incoming.stream)?)
     }
 
-    /// Waits until something happens. The returned connections are no longer held.
+    /// Waits until something happens. Returned connections are no longer owned by this type.
     ///
     /// # Errors
-    /// What the system says.
-    pub(super) fn wait(&mut self) -> io::Result<News> {
+    /// The error of the system.
+    pub(super) fn wait(&mut self) -> io::Result<PendingEvents> {
         let limit = self.time_left();
-        let heard = match self.epoll.wait(&mut self.events, limit) {
-            Ok(heard) => heard,
+        let count = match self.epoll.wait(&mut self.events, limit) {
+            Ok(count) => count,
             Err(nix::errno::Errno::EINTR) => 0,
             Err(error) => return Err(error.into()),
         };
-        let mut news = News::default();
-        for event in self.events.get(..heard).unwrap_or_default() {
+        let mut found = PendingEvents::default();
+        for event in self.events.get(..count).unwrap_or_default() {
             let number = event.data();
             if number == LISTENER {
-                news.called = true;
+                found.may_accept = true;
             } else if let Some(incoming) = self.silent.remove(&number) {
-                news.spoke.push((number, incoming));
+                found.readable.push((number, incoming));
             }
         }
         while let Some(first) = self.silent.first_entry() {
-            if first.get().accepted.elapsed() < self.patience {
+            if first.get().accepted.elapsed() < self.silence_limit {
                 break;
             }
-            news.late.push(first.remove_entry());
+            found.timed_out.push(first.remove_entry());
         }
-        Ok(news)
+        Ok(found)
     }
 
     /// Stops listening and returns all connections.
@@ -119,8 +120,8 @@ impl PendingConnections {
         let Some((_, first)) = self.silent.first_key_value() else {
             return EpollTimeout::NONE;
         };
-        let left = self.patience.saturating_sub(first.accepted.elapsed());
-        // Rounded up, so that the last millisecond is not spent in waits of zero.
+        let left = self.silence_limit.saturating_sub(first.accepted.elapsed());
+        // Rounded up, so that the last millisecond is not a busy loop of zero waits.
         EpollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(EpollTimeout::MAX)
     }
 }

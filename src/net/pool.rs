@@ -1,6 +1,6 @@
-//! The fixed pool: as many workers as asked for, from start to end, whatever the load.
+//! The fixed thread pool. The number of workers does not change with the load.
 //!
-//! A job holds a worker only while it computes or writes; nothing that waits for a peer belongs here.
+//! A job holds a worker only while it computes or writes. A job must not wait for a remote peer.
 
 use crate::system::{lock, processors};
 use crossbeam::channel::{Receiver, Sender, unbounded};
@@ -11,9 +11,10 @@ use std::thread::{self, JoinHandle};
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A fixed number of threads that run jobs in the order they came.
+/// A fixed number of threads that run jobs in the order of submission.
 ///
-/// The queue has no cap of its own: what is put in it is bounded by the block buffers its jobs hold.
+/// The queue has no cap. Its length is bounded because each job holds a block buffer, and the
+/// number of buffers is bounded.
 #[derive(Debug)]
 pub struct Pool {
     queue: Mutex<Option<Sender<Job>>>,
@@ -22,15 +23,15 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// How many workers a machine gets by default: two a core, four at least.
+    /// The default number of workers: two per processor, at least four.
     pub fn default_size() -> usize {
         processors().saturating_mul(2).max(4)
     }
 
-    /// Starts `size` workers (one at least), named `NAME-1` and so on.
+    /// Starts `size` workers (at least one), named `NAME-1`, `NAME-2` and so on.
     ///
     /// # Errors
-    /// When the system gives no further thread.
+    /// The system cannot start another thread.
     pub fn start(name: &str, size: usize) -> io::Result<Self> {
         let (queue, jobs) = unbounded::<Job>();
         let size = size.max(1);
@@ -38,7 +39,7 @@ impl Pool {
             let jobs = jobs.clone();
             thread::Builder::new()
                 .name(format!("{name}-{number}"))
-                .spawn(move || work(&jobs))
+                .spawn(move || run_jobs(&jobs))
         });
         let workers = workers.collect::<io::Result<_>>()?;
         Ok(Self {
@@ -53,7 +54,7 @@ impl Pool {
         self.size
     }
 
-    /// Queues a job; after [`Pool::stop`] it is dropped.
+    /// Queues a job. After [`Pool::stop`] the job is dropped.
     pub fn submit(&self, job: impl FnOnce() + Send + 'static) {
         let queue = lock(&self.queue);
         if let Some(queue) = queue.as_ref() {
@@ -61,7 +62,7 @@ impl Pool {
         }
     }
 
-    /// Takes no further job, lets queued ones finish and ends the workers.
+    /// Accepts no further jobs, waits for the queued ones to finish, and ends the workers.
     pub fn stop(&self) {
         drop(lock(&self.queue).take());
         let workers = std::mem::take(&mut *lock(&self.workers));
@@ -77,11 +78,11 @@ impl Drop for Pool {
     }
 }
 
-fn work(jobs: &Receiver<Job>) {
+fn run_jobs(jobs: &Receiver<Job>) {
     for job in jobs {
-        // One job's fault must not take a worker from all others.
+        // A panic in one job must not end the worker.
         if catch_unwind(AssertUnwindSafe(job)).is_err() {
-            log::error!("a job of the pool failed; the pool goes on");
+            log::error!("a job of the thread pool failed; the pool continues");
         }
     }
 }
@@ -93,7 +94,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
-    fn every_job_queued_before_the_stop_runs_even_after_a_panic() {
+    fn every_job_queued_before_the_stop_runs_even_if_another_job_panics() {
         let pool = Pool::start("test", 3).unwrap();
         let done = Arc::new(AtomicUsize::new(0));
         for number in 0..100 {

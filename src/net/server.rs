@@ -1,7 +1,8 @@
-//! A listening socket whose connections get a thread each, within caps, once they have said something.
+//! A server for a listening socket. A connection gets its own thread when it has sent its first
+//! bytes. Caps bound the number of connections.
 //!
-//! One thread accepts and waits for their first bytes. What can be answered without waiting for anything it may answer
-//! itself: to hand a connection over costs more than to serve one short request.
+//! The accept thread accepts connections and waits for their first bytes. It may serve a short
+//! request itself, because handing a connection to another thread costs more than such a request.
 
 use super::Stop;
 use super::connections::{Caps, Connections};
@@ -19,24 +20,25 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long a thread waits for its next connection before it ends.
-const IDLE: Duration = Duration::from_secs(10);
-/// How much of what a connection says first is looked at, in bytes.
-const LOOK: usize = 8 << 10;
-/// How long accepting rests when the system has no descriptor or thread to give.
-const EXHAUSTED: Duration = Duration::from_millis(50);
-/// How long a stop waits for connections to end once their sockets are shut.
-const STOP: Duration = Duration::from_secs(10);
+/// Time that a connection thread waits for its next connection before it ends.
+const THREAD_IDLE_LIMIT: Duration = Duration::from_secs(10);
+/// Bytes of the first data of a connection that [`Serve::serve_inline`] sees.
+const PEEK_BYTES: usize = 8 << 10;
+/// Pause after an accept that failed because the system has no free descriptor or thread.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+/// Time that a stop waits for connection threads after their sockets are shut down.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// What is done with connections that have said something. A closure serves all of them on threads of their own.
+/// Serves connections that have sent their first bytes. A closure serves each on its own thread.
 pub trait Serve: Send + Sync + 'static {
-    /// Whether the connection is done with, having been answered on the thread that all connections share: nothing may be
-    /// waited for here. `said` is the beginning of what there is to read, and still unread.
-    fn at_once(&self, _incoming: &Incoming, _said: &[u8]) -> bool {
+    /// Serves a connection on the accept thread, if it can do so without waiting. Returns whether
+    /// it did; the connection is then closed. `peeked` is the start of the bytes that have arrived.
+    /// They are still unread.
+    fn serve_inline(&self, _incoming: &Incoming, _peeked: &[u8]) -> bool {
         false
     }
 
-    /// Serves a connection, on a thread of its own, until it returns.
+    /// Serves a connection on its own thread. The connection ends when this returns.
     fn serve(&self, incoming: Incoming);
 }
 
@@ -46,80 +48,83 @@ impl<F: Fn(Incoming) + Send + Sync + 'static> Serve for F {
     }
 }
 
-/// A listening socket, the thread in front of it and the threads of its connections.
+/// A listening socket, its accept thread and its connection threads.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    shared: Arc<Shared>,
-    front: Mutex<Option<JoinHandle<()>>>,
+    dispatcher: Arc<Dispatcher>,
+    accept_thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-struct Shared {
+/// What the accept thread and the connection threads share.
+struct Dispatcher {
     name: String,
     connections: Connections,
-    stack: usize,
+    stack_bytes: usize,
     serve: Box<dyn Serve>,
     stop: Stop,
 }
 
 impl Server {
-    /// Starts accepting. What a connection says first goes to `serve`, which gets a thread (with `stack` bytes) for it if it
-    /// wants one; whoever says nothing within `patience` is hung up on. A connection counts against `caps` until it has been
-    /// served. Threads are called `NAME-accept` and `NAME`.
+    /// Starts to accept connections. `serve` serves them, on threads with `stack_bytes` of stack. A
+    /// connection that sends nothing within `silence_limit` is closed. A connection counts against
+    /// `caps` until it has been served. Threads are named `NAME-accept` and `NAME`.
     ///
     /// # Errors
-    /// When the socket has no address or the system gives no thread or descriptor.
+    /// The socket has no address, or the system cannot start a thread or has no free descriptor.
     pub fn start(
         name: &str,
         listener: TcpListener,
         caps: Caps,
-        stack: usize,
-        patience: Duration,
+        stack_bytes: usize,
+        silence_limit: Duration,
         serve: impl Serve,
     ) -> io::Result<Self> {
         let address = listener.local_addr()?;
-        // Room for a crowd that comes at once: what finds the 128 places of `std` taken tries again after a second.
+        // `std` sets a backlog of 128. A caller that finds the backlog full retries after a second,
+        // so a burst of callers needs a larger one.
         socket::listen(&listener, Backlog::MAXCONN)?;
-        let pending = PendingConnections::new(listener, patience)?;
-        let shared = Arc::new(Shared {
+        let pending = PendingConnections::new(listener, silence_limit)?;
+        let dispatcher = Arc::new(Dispatcher {
             name: name.to_owned(),
             connections: Connections::new(caps),
-            stack,
+            stack_bytes,
             serve: Box::new(serve),
             stop: Stop::new(),
         });
-        let front = Arc::clone(&shared);
-        let front = thread::Builder::new()
+        let accepting = Arc::clone(&dispatcher);
+        let accept_thread = thread::Builder::new()
             .name(format!("{name}-accept"))
-            .spawn(move || front.run(pending))?;
+            .spawn(move || accepting.accept_until_stopped(pending))?;
         Ok(Self {
             address,
-            shared,
-            front: Mutex::new(Some(front)),
+            dispatcher,
+            accept_thread: Mutex::new(Some(accept_thread)),
         })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many connections are open.
+    /// The number of open connections.
     pub fn connections(&self) -> usize {
-        self.shared.connections.open()
+        self.dispatcher.connections.count()
     }
 
-    /// Stops accepting, shuts every connection's socket and waits for the handlers to return.
+    /// Stops accepting, shuts the socket of every connection down and waits for the handlers to
+    /// return.
     pub fn stop(&self) {
-        let mut front = lock(&self.front);
-        let Some(front) = front.take() else {
+        let mut accept_thread = lock(&self.accept_thread);
+        let Some(accept_thread) = accept_thread.take() else {
             return;
         };
-        self.shared.stop.stop();
-        // The thread in front waits for connections: one to oneself wakes it.
+        self.dispatcher.stop.stop();
+        // A connection to our own port wakes the accept thread.
         let _ = TcpStream::connect_timeout(&reachable(self.address), Duration::from_secs(1));
-        let _ = front.join();
-        self.shared.connections.end(STOP);
+        let _ = accept_thread.join();
+        self.dispatcher.connections.close_all(STOP_LIMIT);
     }
 }
 
@@ -129,48 +134,51 @@ impl Drop for Server {
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for Dispatcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
+        f.debug_struct("Dispatcher")
             .field("name", &self.name)
             .field("connections", &self.connections)
             .finish_non_exhaustive()
     }
 }
 
-/// Where threads that have served a connection are given the next, if one waits.
-struct Threads {
-    give: Sender<(u64, Incoming)>,
-    take: Receiver<(u64, Incoming)>,
+/// A channel without buffer to connection threads that wait for their next connection.
+struct IdleThreads {
+    sender: Sender<(u64, Incoming)>,
+    receiver: Receiver<(u64, Incoming)>,
 }
 
-impl Shared {
-    /// What the thread in front does.
-    fn run(self: &Arc<Self>, mut pending: PendingConnections) {
-        let (give, take) = bounded(0);
-        let threads = Threads { give, take };
+impl Dispatcher {
+    fn accept_until_stopped(self: &Arc<Self>, mut pending: PendingConnections) {
+        let (sender, receiver) = bounded(0);
+        let threads = IdleThreads { sender, receiver };
         while !self.stop.is_stopped() {
-            let news = match pending.wait() {
-                Ok(news) => news,
+            let events = match pending.wait() {
+                Ok(events) => events,
                 Err(error) => {
                     log::warn!("{}: waiting for connections failed: {error}", self.name);
-                    self.stop.wait(EXHAUSTED);
+                    self.stop.wait(EXHAUSTED_PAUSE);
                     continue;
                 }
             };
-            for (number, incoming) in news.spoke {
-                self.spoke(number, incoming, &pending, &threads);
+            for (number, incoming) in events.readable {
+                self.on_readable(number, incoming, &pending, &threads);
             }
-            for (number, incoming) in news.late {
-                log::debug!("{}: {} said nothing", self.name, incoming.address);
-                self.connections.leave(number, incoming.address.ip());
+            for (number, incoming) in events.timed_out {
+                log::debug!(
+                    "{}: closed {}: it sent nothing",
+                    self.name,
+                    incoming.address
+                );
+                self.connections.remove(number, incoming.address.ip());
             }
-            if news.called {
+            if events.may_accept {
                 self.accept(&mut pending);
             }
         }
         for (number, incoming) in pending.close() {
-            self.connections.leave(number, incoming.address.ip());
+            self.connections.remove(number, incoming.address.ip());
         }
     }
 
@@ -180,14 +188,14 @@ impl Shared {
             Err(error) if is_about_one_connection(&error) => return,
             Err(error) => {
                 log::warn!("{}: accepting a connection failed: {error}", self.name);
-                self.stop.wait(EXHAUSTED);
+                self.stop.wait(EXHAUSTED_PAUSE);
                 return;
             }
         };
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         let stream = Arc::new(stream);
-        let Some(number) = self.connections.enter(&stream, address.ip()) else {
-            log::info!("{}: {address} turned away: too many connections", self.name);
+        let Some(number) = self.connections.add(&stream, address.ip()) else {
+            log::info!("{}: refused {address}: too many connections", self.name);
             return;
         };
         let accepted = Instant::now();
@@ -196,78 +204,82 @@ impl Shared {
             address,
             accepted,
         };
-        if let Err(error) = pending.hold(number, incoming) {
-            log::warn!("{}: {address} turned away: {error}", self.name);
-            self.connections.leave(number, address.ip());
+        if let Err(error) = pending.watch(number, incoming) {
+            log::warn!("{}: refused {address}: {error}", self.name);
+            self.connections.remove(number, address.ip());
         }
     }
 
-    fn spoke(
+    fn on_readable(
         self: &Arc<Self>,
         number: u64,
         incoming: Incoming,
         pending: &PendingConnections,
-        threads: &Threads,
+        threads: &IdleThreads,
     ) {
         let address = incoming.address;
-        let mut said = [0; LOOK];
-        let look = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
-        let said = match socket::recv(incoming.stream.as_raw_fd(), &mut said, look) {
+        let mut buffer = [0; PEEK_BYTES];
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        let peeked = match socket::recv(incoming.stream.as_raw_fd(), &mut buffer, flags) {
             Ok(0) | Err(_) => None,
-            Ok(length) => said.get(..length),
+            Ok(length) => buffer.get(..length),
         };
-        let Some(said) = said else {
-            return self.connections.leave(number, address.ip());
+        let Some(peeked) = peeked else {
+            return self.connections.remove(number, address.ip());
         };
-        let answered = catch_unwind(AssertUnwindSafe(|| self.serve.at_once(&incoming, said)));
-        let done = answered.unwrap_or_else(|_| {
-            log::error!("{}: the connection of {address} failed", self.name);
+        let served = catch_unwind(AssertUnwindSafe(|| {
+            self.serve.serve_inline(&incoming, peeked)
+        }));
+        let is_served = served.unwrap_or_else(|_| {
+            log::error!("{}: serving {address} failed", self.name);
             true
         });
-        if done {
+        if is_served {
             drop(incoming);
-            return self.connections.leave(number, address.ip());
+            return self.connections.remove(number, address.ip());
         }
         let handed_over = pending
-            .release(&incoming)
+            .unwatch(&incoming)
             .and_then(|()| self.hand_over(number, incoming, threads));
         if let Err(error) = handed_over {
-            log::warn!("{}: {address} turned away: {error}", self.name);
-            self.connections.leave(number, address.ip());
+            log::warn!("{}: refused {address}: {error}", self.name);
+            self.connections.remove(number, address.ip());
         }
     }
 
-    /// Has a connection served by a thread that waits for one, or by a new one.
+    /// Gives a connection to an idle thread, or to a new thread if none is idle.
     fn hand_over(
         self: &Arc<Self>,
         number: u64,
         incoming: Incoming,
-        threads: &Threads,
+        threads: &IdleThreads,
     ) -> io::Result<()> {
-        let next = match threads.give.try_send((number, incoming)) {
+        let first = match threads.sender.try_send((number, incoming)) {
             Ok(()) => return Ok(()),
-            Err(TrySendError::Full(next) | TrySendError::Disconnected(next)) => next,
+            Err(TrySendError::Full(first) | TrySendError::Disconnected(first)) => first,
         };
-        let (shared, take) = (Arc::clone(self), threads.take.clone());
+        let (dispatcher, receiver) = (Arc::clone(self), threads.receiver.clone());
         let thread = thread::Builder::new()
             .name(self.name.clone())
-            .stack_size(self.stack);
+            .stack_size(self.stack_bytes);
         thread.spawn(move || {
-            let mut next = Some(next);
+            let mut next = Some(first);
             while let Some((number, incoming)) = next {
                 let address = incoming.address;
-                if catch_unwind(AssertUnwindSafe(|| shared.serve.serve(incoming))).is_err() {
-                    log::error!("{}: the connection of {address} failed", shared.name);
+                let served = catch_unwind(AssertUnwindSafe(|| dispatcher.serve.serve(incoming)));
+                if served.is_err() {
+                    log::error!("{}: serving {address} failed", dispatcher.name);
                 }
-                shared.connections.leave(number, address.ip());
-                next = take.recv_timeout(IDLE).ok();
+                dispatcher.connections.remove(number, address.ip());
+                next = receiver.recv_timeout(THREAD_IDLE_LIMIT).ok();
             }
         })?;
         Ok(())
     }
 }
 
-/// Where a socket bound to "any address" can be reached from this machine.
+/// The address by which this machine reaches a socket bound to `address`: loopback for the
+/// unspecified address.
 pub fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -277,6 +289,7 @@ pub fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
+/// Whether an accept failed because of the connection, not because of the listening socket.
 fn is_about_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, WouldBlock};
     matches!(
@@ -291,7 +304,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::Shutdown;
 
-    const ROOMY: Caps = Caps {
+    const LARGE_CAPS: Caps = Caps {
         total: 10,
         per_address: 10,
     };
@@ -303,7 +316,7 @@ mod tests {
             listener,
             caps,
             64 << 10,
-            STOP,
+            STOP_LIMIT,
             |incoming: Incoming| {
                 let (mut byte, mut stream) = ([0], &*incoming.stream);
                 while matches!(stream.read(&mut byte), Ok(1)) {
@@ -315,13 +328,13 @@ mod tests {
     }
 
     #[test]
-    fn caps_turn_away_and_a_stop_ends_open_connections() {
+    fn a_connection_beyond_the_cap_is_refused_and_a_stop_closes_open_connections() {
         let server = echo(Caps {
             total: 2,
             per_address: 2,
         });
         let connect = || TcpStream::connect(server.address()).unwrap();
-        let talk = |mut stream: &TcpStream| {
+        let is_echoed = |mut stream: &TcpStream| {
             let mut answer = [0];
             stream
                 .write_all(b"x")
@@ -329,19 +342,22 @@ mod tests {
                 .is_ok()
         };
         let (first, second) = (connect(), connect());
-        assert!(talk(&first) && talk(&second));
-        assert!(!talk(&connect()), "the third is turned away");
+        assert!(is_echoed(&first) && is_echoed(&second));
+        assert!(!is_echoed(&connect()), "the third is refused");
         server.stop();
-        assert!(!talk(&first) && server.connections() == 0);
+        assert!(!is_echoed(&first) && server.connections() == 0);
     }
 
-    /// Says back what was said in one go if it fits a letter, and serves nothing else.
-    struct AtOnce;
+    /// Echoes a single byte inline. Serves everything else on a thread, by sending the thread's
+    /// name.
+    struct InlineEcho;
 
-    impl Serve for AtOnce {
-        fn at_once(&self, incoming: &Incoming, said: &[u8]) -> bool {
+    impl Serve for InlineEcho {
+        fn serve_inline(&self, incoming: &Incoming, peeked: &[u8]) -> bool {
             let mut stream = &*incoming.stream;
-            said.len() == 1 && stream.read_exact(&mut [0]).is_ok() && stream.write_all(said).is_ok()
+            peeked.len() == 1
+                && stream.read_exact(&mut [0]).is_ok()
+                && stream.write_all(peeked).is_ok()
         }
 
         fn serve(&self, incoming: Incoming) {
@@ -350,38 +366,54 @@ mod tests {
         }
     }
 
-    fn answer(server: &Server, said: &[u8]) -> String {
+    fn answer_to(server: &Server, sent: &[u8]) -> String {
         let mut stream = TcpStream::connect(server.address()).unwrap();
-        stream.write_all(said).unwrap();
+        stream.write_all(sent).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
         let mut answer = Vec::new();
-        // What was left unread resets the connection behind the answer.
+        // Bytes that the server left unread reset the connection after the answer.
         let _ = stream.read_to_end(&mut answer);
         String::from_utf8(answer).unwrap()
     }
 
     #[test]
-    fn what_is_answered_at_once_gets_no_thread_and_the_rest_does() {
+    fn a_connection_served_inline_gets_no_thread_and_others_do() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let server = Server::start("some", listener, ROOMY, 64 << 10, STOP, AtOnce).unwrap();
-        assert_eq!(answer(&server, b"x"), "x");
-        assert_eq!(answer(&server, b"xy"), "some");
-        assert_eq!(answer(&server, b"z"), "z");
-        assert_eq!(answer(&server, b""), "");
+        let server = Server::start(
+            "some",
+            listener,
+            LARGE_CAPS,
+            64 << 10,
+            STOP_LIMIT,
+            InlineEcho,
+        )
+        .unwrap();
+        assert_eq!(answer_to(&server, b"x"), "x");
+        assert_eq!(answer_to(&server, b"xy"), "some");
+        assert_eq!(answer_to(&server, b"z"), "z");
+        assert_eq!(answer_to(&server, b""), "");
         server.stop();
         assert_eq!(server.connections(), 0);
     }
 
     #[test]
-    fn who_says_nothing_is_hung_up_on_and_holds_up_nobody() {
+    fn a_silent_connection_is_closed_and_delays_no_other() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let patience = Duration::from_millis(300);
-        let server = Server::start("some", listener, ROOMY, 64 << 10, patience, AtOnce).unwrap();
-        let begun = Instant::now();
+        let silence_limit = Duration::from_millis(300);
+        let server = Server::start(
+            "some",
+            listener,
+            LARGE_CAPS,
+            64 << 10,
+            silence_limit,
+            InlineEcho,
+        )
+        .unwrap();
+        let started = Instant::now();
         let mut silent = TcpStream::connect(server.address()).unwrap();
-        assert_eq!(answer(&server, b"x"), "x");
+        assert_eq!(answer_to(&server, b"x"), "x");
         assert_eq!(silent.read(&mut [0]).unwrap(), 0);
-        assert!(begun.elapsed() >= patience);
+        assert!(started.elapsed() >= silence_limit);
         let late = TcpStream::connect(server.address()).unwrap();
         while server.connections() == 0 {
             thread::yield_now();
@@ -390,12 +422,12 @@ mod tests {
         assert_eq!(
             (&late).read(&mut [0]).unwrap(),
             0,
-            "a stop ends the silent too"
+            "a stop closes silent connections too"
         );
     }
 
     #[test]
-    fn a_connection_that_ended_makes_room() {
+    fn a_connection_that_has_ended_no_longer_counts_against_the_caps() {
         let server = echo(Caps {
             total: 1,
             per_address: 1,
@@ -407,7 +439,8 @@ mod tests {
             stream.read_exact(&mut answer).unwrap();
             stream.shutdown(Shutdown::Write).unwrap();
             assert_eq!(stream.read(&mut answer).unwrap(), 0);
-            assert!(server.shared.connections.wait_until_none(STOP));
+            let connections = &server.dispatcher.connections;
+            assert!(connections.wait_until_none(STOP_LIMIT));
         }
     }
 }

@@ -1,10 +1,10 @@
-//! One flag that ends everything that waits for it.
+//! A stop flag that wakes all threads that wait for it.
 
 use crate::system::{lock, recover};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// A flag that is raised once and wakes all threads that wait; clones share it.
+/// A flag that is raised once and wakes all waiting threads. Clones share the flag.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<Flag>);
 
@@ -15,23 +15,23 @@ struct Flag {
 }
 
 impl Stop {
-    /// A flag that is down.
+    /// A flag that is not raised.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Raises the flag and wakes all who wait.
+    /// Raises the flag and wakes all waiting threads.
     pub fn stop(&self) {
         *self.raised() = true;
         self.0.changed.notify_all();
     }
 
-    /// Whether the flag is up.
+    /// Whether the flag is raised.
     pub fn is_stopped(&self) -> bool {
         *self.raised()
     }
 
-    /// Waits until the flag is up, `limit` at most; says whether it is.
+    /// Waits at most `limit` until the flag is raised. Returns whether it is.
     pub fn wait(&self, limit: Duration) -> bool {
         let waited = self
             .0

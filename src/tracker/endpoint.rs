@@ -126,7 +126,7 @@ impl Endpoint {
         }
         let identity = cluster.issue(TRACKER_NAME)?;
         let members = ClusterTls::new(&identity)?;
-        let tls = TlsServer::new(identity)?.with_members(&members)?;
+        let tls = TlsServer::new(identity)?.with_cluster(&members)?;
         Ok(Self {
             number,
             listener,

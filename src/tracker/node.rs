@@ -152,7 +152,7 @@ fn control(store: &Arc<RegistryStore>, registrar: &Arc<Registrar>) -> ServeLine 
     let (store, registrar) = (Arc::clone(store), Arc::clone(registrar));
     Box::new(move |line, from, purpose| match purpose {
         Purpose::Peer => serve_peer(&registrar, line, from),
-        Purpose::Twin => serve_replica(&store, line, from),
+        Purpose::Replica => serve_replica(&store, line, from),
         Purpose::Operator => serve_operator(&store, line, from),
     })
 }

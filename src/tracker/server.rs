@@ -315,7 +315,7 @@ struct Acceptor {
 }
 
 impl Serve for Acceptor {
-    fn at_once(&self, incoming: &Incoming, said: &[u8]) -> bool {
+    fn serve_inline(&self, incoming: &Incoming, said: &[u8]) -> bool {
         let (from, now) = (incoming.address.ip(), self.epoch.elapsed());
         match connection::serve_at_once(&incoming.stream, said, from, &self.service, now) {
             Ok(served) => served,

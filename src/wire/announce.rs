@@ -1,7 +1,10 @@
 //! The request of an HTTP announce (BEP 3, "trackers"; keys of BEP 7 and BEP 23).
 //!
-//! In scope: query string to request and back. Out of scope: HTTP itself, and what a tracker makes of it. The query's
-//! `ip` is never read: the peer's address is the one it announces from, else anyone could turn a swarm on a victim.
+//! In scope: query string to request and back. Out of scope: HTTP, and what a tracker does with the
+//! request.
+//!
+//! The key `ip` is ignored. The address of a peer is the one that its announce comes from;
+//! otherwise anyone could direct a swarm at a victim.
 
 use super::PeerId;
 use super::query::{self, QueryError};
@@ -10,91 +13,97 @@ use crate::torrent::InfoHash;
 use std::fmt::Write;
 use std::num::NonZeroU16;
 
-/// The most peers a request asks for; a larger `numwant` is read as this.
+/// The most peers that a request asks for. A larger `numwant` is read as this number.
 pub const MAX_NUM_WANT: u32 = 200;
 
-/// The longest `key`, in bytes.
-const MAX_KEY: usize = 100;
+/// The most bytes of `key`.
+const MAX_KEY_BYTES: usize = 100;
 
-/// What a peer tells a tracker about itself in one swarm.
+/// An announce: what a peer reports to a tracker about itself in one swarm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnnounceRequest {
     /// The swarm.
     pub info_hash: InfoHash,
-    /// The peer's own id.
+    /// The id of the announcing peer.
     pub peer_id: PeerId,
-    /// The TCP port it listens on.
+    /// The TCP port that the peer listens on.
     pub port: NonZeroU16,
-    /// Bytes sent to others since `started`.
+    /// Bytes sent to other peers since `started`.
     pub uploaded: u64,
-    /// Bytes taken from others since `started`.
+    /// Bytes received from other peers since `started`.
     pub downloaded: u64,
-    /// Bytes still missing; 0 makes the peer a seed. Left out of the query, it is read as `u64::MAX`: not a seed.
+    /// Bytes that the peer still lacks. 0 means that it is a seed. If the query has no `left`, this
+    /// is `u64::MAX`, so that the peer does not count as a seed.
     pub left: u64,
-    /// Why it announces, if not merely because the interval is over.
+    /// The reason for the announce. `None` for a periodic announce.
     pub event: Option<Event>,
-    /// How many peers it wants; `None` leaves that to the tracker. Never more than [`MAX_NUM_WANT`] once read.
+    /// The number of peers that it asks for. `None` leaves the number to the tracker. After parsing
+    /// at most [`MAX_NUM_WANT`].
     pub num_want: Option<u32>,
-    /// Whether peers shall come as 6 or 18 bytes each (BEP 23), which is also what leaving it out asks for.
+    /// Whether the response has compact peers of 6 or 18 bytes (BEP 23). This is the default if the
+    /// query has no `compact`.
     pub compact: bool,
-    /// Whether a list of peers that is not compact may leave out their ids.
+    /// Whether a list of peers that is not compact may omit the peer ids.
     pub no_peer_id: bool,
-    /// A secret shared with the tracker alone, by which a peer proves to be the same at another address (BEP 7).
+    /// A secret that only the peer and the tracker know (BEP 7). It identifies the peer after its
+    /// address has changed.
     pub key: Option<Vec<u8>>,
-    /// Whether the peer is one of ours, which announces as often as it is told; the query key `pieceful` is our own.
+    /// Whether the peer is a pieceful peer, which accepts short intervals. The query key `pieceful`
+    /// is an extension of this program.
     pub pieceful: bool,
 }
 
-/// Why a peer announces (BEP 3, "event").
+/// The reason for an announce (BEP 3, "event").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The first announce.
     Started,
-    /// The download is complete since now.
+    /// The download has just completed.
     Completed,
     /// The peer leaves the swarm.
     Stopped,
-    /// The peer has what it wants and lacks the rest (BEP 21, "partial seeds"). Only sent: read, it is no event.
+    /// The peer has all that it wants, but not the whole torrent (BEP 21, "partial seeds"). It is
+    /// only sent. When read, it counts as no event.
     Paused,
 }
 
-/// Why a query string is no announce. What it displays is fit to be the tracker's `failure reason`.
+/// Why a query string is not an announce. The text is sent to the peer as `failure reason`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AnnounceError {
-    /// The query string itself is malformed.
+    /// The query string is malformed.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// A key that must be there is not.
+    /// A required key is missing.
     #[error("the announce lacks {0}")]
     Missing(&'static str),
-    /// A key stands twice.
-    #[error("the announce holds {0} twice")]
+    /// A key occurs twice.
+    #[error("the announce has {0} twice")]
     Repeated(&'static str),
-    /// A value that must be 20 bytes.
+    /// A value that is not 20 bytes.
     #[error("{0} must be 20 bytes")]
     NotTwentyBytes(&'static str),
-    /// A value that must be a decimal number.
+    /// A value that is not a decimal number.
     #[error("{0} must be a number from 0 to 2^64 - 1")]
     NotNumber(&'static str),
     /// A port that is not from 1 to 65535.
     #[error("port must be a number from 1 to 65535")]
     Port,
-    /// A value that must be 0 or 1.
+    /// A value that is neither 0 nor 1.
     #[error("{0} must be 0 or 1")]
     NotFlag(&'static str),
-    /// An event other than those of BEP 3 and `paused` of BEP 21.
+    /// An event that neither BEP 3 nor BEP 21 (`paused`) defines.
     #[error("event must be started, completed or stopped")]
     Event,
     /// A `key` of more than 100 bytes.
-    #[error("key has more than {MAX_KEY} bytes")]
+    #[error("key has more than {MAX_KEY_BYTES} bytes")]
     Key,
 }
 
 impl AnnounceRequest {
-    /// Reads a query string, what follows the `?`. Keys not known here are passed over.
+    /// Reads a query string, without the `?`. Unknown keys are ignored.
     ///
     /// # Errors
-    /// Any [`AnnounceError`].
+    /// See [`AnnounceError`].
     pub fn parse(query: &str) -> Result<Self, AnnounceError> {
         let mut values = Values::default();
         for pair in query::pairs(query)? {
@@ -117,7 +126,7 @@ impl AnnounceRequest {
         })
     }
 
-    /// The query string that says this, without the `?`.
+    /// The query string of this request, without the `?`.
     pub fn to_query(&self) -> String {
         let mut out = String::with_capacity(320);
         out.push_str("info_hash=");
@@ -154,8 +163,8 @@ impl AnnounceRequest {
         out
     }
 
-    /// The URL to fetch, given the tracker's announce URL, which may hold a query of its own, and the `tracker id` that it
-    /// named last.
+    /// The URL of this request. `announce` is the announce URL of the tracker and may have a query.
+    /// `tracker_id` is the `tracker id` of the tracker's last response.
     pub fn url(&self, announce: &str, tracker_id: Option<&[u8]>) -> String {
         let joint = if announce.contains('?') { '&' } else { '?' };
         let mut url = format!("{announce}{joint}{}", self.to_query());
@@ -180,7 +189,7 @@ impl Event {
     }
 }
 
-/// The keys that are read, in the order of [`Values::slots`].
+/// The known keys, in the order of [`Values::slots`].
 const KEYS: [&str; 12] = [
     "info_hash",
     "peer_id",
@@ -232,13 +241,13 @@ impl<'a> Values<'a> {
 
     fn number(&self, key: &'static str) -> Result<Option<u64>, AnnounceError> {
         self.value(key)
-            .map(|value| digits(value).ok_or(AnnounceError::NotNumber(key)))
+            .map(|value| parse_digits(value).ok_or(AnnounceError::NotNumber(key)))
             .transpose()
     }
 
     fn port(&self) -> Result<NonZeroU16, AnnounceError> {
         let value = self.value("port").ok_or(AnnounceError::Missing("port"))?;
-        let port = digits(value).and_then(|port| u16::try_from(port).ok());
+        let port = parse_digits(value).and_then(|port| u16::try_from(port).ok());
         port.and_then(NonZeroU16::new).ok_or(AnnounceError::Port)
     }
 
@@ -252,7 +261,8 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// A negative number leaves it to the tracker, as clients that send -1 mean it; a huge one is cut.
+    /// A negative number leaves the number to the tracker, because some clients send -1 for that. A
+    /// number that is too large is reduced to [`MAX_NUM_WANT`].
     fn num_want(&self) -> Result<Option<u32>, AnnounceError> {
         let Some(value) = self.value("numwant") else {
             return Ok(None);
@@ -280,16 +290,16 @@ impl<'a> Values<'a> {
         let Some(value) = self.value("key") else {
             return Ok(None);
         };
-        let key: Vec<u8> = query::unescaped(value).take(MAX_KEY + 1).collect();
-        if key.len() > MAX_KEY {
+        let key: Vec<u8> = query::unescaped(value).take(MAX_KEY_BYTES + 1).collect();
+        if key.len() > MAX_KEY_BYTES {
             return Err(AnnounceError::Key);
         }
         Ok(Some(key))
     }
 }
 
-/// A number of digits alone: no sign, no blank.
-fn digits(text: &str) -> Option<u64> {
+/// Parses a number that has only digits, without sign or blank.
+fn parse_digits(text: &str) -> Option<u64> {
     text.bytes()
         .all(|byte| byte.is_ascii_digit())
         .then(|| text.parse().ok())?
@@ -369,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn each_request_is_written_and_read_back() {
+    fn each_request_is_encoded_and_parsed_again() {
         for (request, query) in table() {
             assert_eq!(request.to_query(), query);
             assert_eq!(AnnounceRequest::parse(&query), Ok(request), "{query}");
@@ -380,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn what_other_clients_write_is_read() {
+    fn queries_of_other_clients_are_accepted() {
         let start = format!("{HASH}&{ID}&port=6881");
         let read = |tail: &str| AnnounceRequest::parse(&format!("{start}{tail}")).unwrap();
         assert_eq!(read("").left, u64::MAX);
@@ -400,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bad_query_gets_its_own_error() {
+    fn each_kind_of_bad_query_has_its_own_error() {
         use AnnounceError::*;
         let (nineteen, twenty_one) = ("a".repeat(19), "%61".repeat(21));
         let good = format!("{HASH}&{ID}&port=6881");
@@ -454,7 +464,7 @@ mod tests {
             (format!("{good}&numwant=many"), NotNumber("numwant")),
             (format!("{good}&compact=2"), NotFlag("compact")),
             (format!("{good}&no_peer_id=yes"), NotFlag("no_peer_id")),
-            (format!("{good}&event=exploded"), Event),
+            (format!("{good}&event=exploded"), AnnounceError::Event),
             (format!("{good}&key={}", "k".repeat(101)), Key),
         ];
         for (query, error) in table {
@@ -473,7 +483,7 @@ mod tests {
             Some(Event::Completed),
             Some(Event::Stopped),
         ]);
-        let key = prop::option::of(prop::collection::vec(any::<u8>(), 0..=MAX_KEY));
+        let key = prop::option::of(prop::collection::vec(any::<u8>(), 0..=MAX_KEY_BYTES));
         (
             any::<([u8; 20], [u8; 20], NonZeroU16, u64, u64, u64)>(),
             any::<(bool, bool, bool)>(),
@@ -497,12 +507,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(request in any_request()) {
+        fn every_encoded_request_is_parsed_again(request in any_request()) {
             prop_assert_eq!(AnnounceRequest::parse(&request.to_query()), Ok(request));
         }
 
         #[test]
-        fn any_text_gives_a_request_or_an_error(query in "[a-f_=&%0-9+\u{80}-\u{ff}]{0,80}") {
+        fn parsing_any_text_never_panics(query in "[a-f_=&%0-9+\u{80}-\u{ff}]{0,80}") {
             let _ = AnnounceRequest::parse(&query);
         }
     }

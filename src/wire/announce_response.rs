@@ -1,8 +1,9 @@
-//! The answer to an announce (BEP 3, "trackers"; BEP 23 compact peers; BEP 7 `peers6`; BEP 24 `external ip`; `tracker id` and
-//! `warning message` as wiki.theory.org's specification has them, "tracker response").
+//! The response to an announce (BEP 3, "trackers"; BEP 23 compact peers; BEP 7 `peers6`; BEP 24
+//! `external ip`; `tracker id` and `warning message` as in the specification of wiki.theory.org,
+//! "tracker response").
 //!
-//! In scope: answer to bytes, and bytes to answer. Reading takes what other trackers send, but bounded: their number of
-//! peers, their interval and the length of their text are not theirs to choose. Out of scope: HTTP.
+//! In scope: response to bytes and back. Responses of other trackers are accepted, but the number
+//! of peers, the interval and the length of texts are bounded here. Out of scope: HTTP.
 
 use super::PeerId;
 use super::compact::{octets, read_canonical, read_ip, write_compact};
@@ -10,57 +11,60 @@ use crate::bencode::{self, Dictionary, Item, KeyOrder, Value};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-/// The longest answer that is read, in bytes.
+/// The longest response that is read, in bytes.
 pub const MAX_RESPONSE: usize = 1 << 20;
-/// The most peers taken from one answer; the rest is passed over.
+/// The most peers that are read from one response. The rest is ignored.
 pub const MAX_PEERS: usize = 2_000;
 
-/// The interval assumed where an answer names none.
+/// The interval if a response has none.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(30 * 60);
-/// The shortest interval taken from a tracker that is not ours.
+/// The shortest interval that is accepted from a tracker of another program.
 const MIN_INTERVAL: Duration = Duration::from_secs(60);
-/// The shortest interval taken from one of our trackers.
+/// The shortest interval that is accepted from a pieceful tracker.
 const MIN_OWN_INTERVAL: Duration = Duration::from_secs(1);
-/// The longest interval taken from any tracker.
+/// The longest interval that is accepted from any tracker.
 const MAX_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
-/// How much of a failure reason or a warning is kept, in characters.
-const MAX_REASON: usize = 300;
-/// The longest `tracker id` that is taken, in bytes; it goes into a URL.
+/// The most characters of a failure reason or a warning. The rest is cut.
+const MAX_REASON_CHARS: usize = 300;
+/// The longest `tracker id` that is accepted, in bytes. It becomes part of a URL.
 const MAX_TRACKER_ID: usize = 200;
 
-/// What a tracker answers to an announce that it took.
+/// The response to an announce that the tracker accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnnounceResponse {
-    /// When to announce again, in whole seconds. Read: from a minute (one of ours: a second) to a day.
+    /// Time until the next announce, in whole seconds. After parsing it is at least a minute (a
+    /// second for a pieceful tracker) and at most a day.
     pub interval: Duration,
-    /// How soon an announce may come before that, in whole seconds.
+    /// The shortest time until the next announce that the tracker accepts, in whole seconds.
     pub min_interval: Option<Duration>,
-    /// Seeds in the swarm.
+    /// The number of seeds in the swarm.
     pub complete: Option<u32>,
-    /// Peers in the swarm that are not seeds.
+    /// The number of peers in the swarm that are not seeds.
     pub incomplete: Option<u32>,
-    /// Other peers. Read: only addresses that can be connected to, IPv4 before IPv6.
+    /// Other peers of the swarm. After parsing only addresses that can be connected to, IPv4 before
+    /// IPv6.
     pub peers: Vec<SwarmPeer>,
     /// The address that the announce came from (BEP 24).
     pub external_ip: Option<IpAddr>,
-    /// Whether the tracker is one of ours, and knows the peer for one of ours; the key `pieceful` is our own.
+    /// Whether the tracker is a pieceful tracker and knows that the peer is a pieceful peer. The
+    /// key `pieceful` is an extension of this program.
     pub pieceful: bool,
-    /// What the tracker wants to hear again as `trackerid` with each announce from now on. Read: 1 to 200 bytes.
+    /// The peer must repeat this as `trackerid` in later announces. After parsing 1 to 200 bytes.
     pub tracker_id: Option<Vec<u8>>,
-    /// What the peer's user should know, though the announce was taken. Read: unprintable characters are escaped.
+    /// A warning for the user of the peer. After parsing, unprintable characters are escaped.
     pub warning: Option<String>,
 }
 
-/// One peer of an answer.
+/// A peer in a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SwarmPeer {
-    /// Where it listens.
+    /// The address that the peer listens on.
     pub address: SocketAddr,
-    /// Its id, where the answer tells.
+    /// The id of the peer, if the response has it.
     pub id: Option<PeerId>,
 }
 
-/// How peers are written.
+/// The format of the peers in a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerList {
     /// 6 bytes each under `peers`, 18 under `peers6` (BEP 23, BEP 7).
@@ -69,10 +73,10 @@ pub enum PeerList {
     Dictionaries,
 }
 
-/// Why bytes are no answer that can be used.
+/// Why a response cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResponseError {
-    /// The tracker refuses, and says why; unprintable characters are escaped.
+    /// The tracker refused the request, for this reason. Unprintable characters are escaped.
     #[error("the tracker refuses: {0}")]
     Refused(String),
     /// More than [`MAX_RESPONSE`] bytes.
@@ -81,16 +85,16 @@ pub enum ResponseError {
     /// Not bencode.
     #[error("the tracker's answer is not bencode")]
     Bencode(#[from] bencode::Error),
-    /// Bencode, but no dictionary.
+    /// Bencode, but not a dictionary.
     #[error("the tracker's answer is not a dictionary")]
     NotDictionary,
-    /// A value of the wrong kind or length.
+    /// A value of the wrong type or length.
     #[error("{0} in the tracker's answer is malformed")]
     Malformed(&'static str),
 }
 
 impl AnnounceResponse {
-    /// The bencoded answer.
+    /// The bencoded response.
     pub fn encode(&self, list: PeerList) -> Vec<u8> {
         let mut entries = vec![("interval", self.interval.as_secs().into())];
         let optional = [
@@ -145,21 +149,22 @@ impl AnnounceResponse {
         Item::dictionary(entries).encode()
     }
 
-    /// Reads an answer. Addresses that nobody can be reached at (port 0, 0.0.0.0, multicast) are dropped.
+    /// Reads a response. Addresses that no peer can have (port 0, 0.0.0.0, multicast) are dropped.
     ///
     /// # Errors
-    /// Any [`ResponseError`].
+    /// See [`ResponseError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, ResponseError> {
         let value = parse_response(bytes)?;
         let dictionary = value.dictionary().ok_or(ResponseError::NotDictionary)?;
         let pieceful = integer(dictionary, "pieceful")? == Some(1);
-        let least = if pieceful {
+        let min_interval = if pieceful {
             MIN_OWN_INTERVAL
         } else {
             MIN_INTERVAL
         };
         let seconds = |number: i64| {
-            Duration::from_secs(u64::try_from(number).unwrap_or(0)).clamp(least, MAX_INTERVAL)
+            let seconds = u64::try_from(number).unwrap_or(0);
+            Duration::from_secs(seconds).clamp(min_interval, MAX_INTERVAL)
         };
         let count = |key| {
             integer(dictionary, key)
@@ -191,17 +196,17 @@ impl AnnounceResponse {
     }
 }
 
-/// The answer that refuses an announce or a scrape (BEP 3, "failure reason").
+/// The response that refuses an announce or a scrape (BEP 3, "failure reason").
 pub fn encode_failure(reason: &str) -> Vec<u8> {
     Item::dictionary([("failure reason", reason.into())]).encode()
 }
 
-/// The interval taken from a tracker that is not known for one of ours and names this one.
-pub(super) fn taken_interval(named: Duration) -> Duration {
-    named.clamp(MIN_INTERVAL, MAX_INTERVAL)
+/// The interval that is used if a tracker of another program asks for `interval`.
+pub(super) fn bounded_interval(interval: Duration) -> Duration {
+    interval.clamp(MIN_INTERVAL, MAX_INTERVAL)
 }
 
-/// Reads the value of an answer of any kind and tells refusals from the others.
+/// Reads the bencode of any response. A response with a failure reason is an error.
 pub(super) fn parse_response(bytes: &[u8]) -> Result<Value<'_>, ResponseError> {
     if bytes.len() > MAX_RESPONSE {
         return Err(ResponseError::TooLong);
@@ -231,10 +236,12 @@ pub(super) fn integer(
         .transpose()
 }
 
-/// Text fit to be shown: cut, and whatever could hide something escaped.
+/// Text that is safe to show: cut to [`MAX_REASON_CHARS`], with control characters and invisible
+/// characters escaped.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().take(MAX_REASON).fold(String::new(), |mut out, letter| {
-        // Formatting characters such as the bidirectional ones hide what stands there just as control characters do.
+    text.chars().take(MAX_REASON_CHARS).fold(String::new(), |mut out, letter| {
+        // Formatting characters, such as bidirectional ones, can hide text just as control
+        // characters can.
         if letter.is_control() || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}') {
             out.extend(letter.escape_unicode());
         } else {
@@ -263,7 +270,7 @@ fn peers(dictionary: &Dictionary<'_>) -> Result<Vec<SwarmPeer>, ResponseError> {
     Ok(peers)
 }
 
-/// Reads addresses of `length` bytes with two bytes of port after each.
+/// Reads compact peers: for each `length` bytes of IP address and two bytes of port.
 fn compact_peers(
     bytes: &[u8],
     length: usize,
@@ -281,7 +288,8 @@ fn compact_peers(
     Ok(())
 }
 
-/// One peer of BEP 3's list. Its `ip` may be a DNS name there: such peers are passed over, as this reader asks nobody.
+/// Reads a peer of the list of dictionaries (BEP 3). Its `ip` may be a DNS name there. Such peers
+/// are ignored, because this module looks up no names.
 fn dictionary_peer(value: &Value<'_>) -> Option<SwarmPeer> {
     let entries = value.dictionary()?;
     let ip: IpAddr = entries.value("ip")?.text()?.parse().ok()?;
@@ -293,7 +301,7 @@ fn dictionary_peer(value: &Value<'_>) -> Option<SwarmPeer> {
     })
 }
 
-/// Whether anybody could be reached there.
+/// Whether a peer can have this address.
 pub(super) fn is_reachable(address: SocketAddr) -> bool {
     let ip = address.ip();
     address.port() != 0
@@ -328,7 +336,7 @@ mod tests {
         }
     }
 
-    /// Answers, how each is written, and its bytes.
+    /// Responses, the format of each, and its bytes.
     fn table() -> Vec<(AnnounceResponse, PeerList, &'static [u8])> {
         let full = AnnounceResponse {
             interval: Duration::from_secs(20),
@@ -366,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn each_answer_is_written_and_read_back() {
+    fn each_response_is_encoded_and_parsed_again() {
         for (response, list, bytes) in table() {
             assert_eq!(
                 response.encode(list).escape_ascii().to_string(),
@@ -377,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn what_other_trackers_send_is_read_within_bounds() {
+    fn responses_of_other_trackers_are_accepted_within_bounds() {
         let interval = |bytes: &str| {
             AnnounceResponse::parse(bytes.as_bytes())
                 .unwrap()
@@ -397,16 +405,17 @@ mod tests {
         assert_eq!((odd.complete, odd.peers), (None, vec![peer("1.2.3.4:9")]));
 
         let read = |bytes: &str| AnnounceResponse::parse(bytes.as_bytes()).unwrap();
-        let told = read("d15:warning message9:a\x1b[2J\u{202e}be");
-        assert_eq!(told.warning.as_deref(), Some("a\\u{1b}[2J\\u{202e}b"));
+        let response = read("d15:warning message9:a\x1b[2J\u{202e}be");
+        assert_eq!(response.warning.as_deref(), Some("a\\u{1b}[2J\\u{202e}b"));
         let long = "x".repeat(301);
-        let told = read(&format!(
+        let response = read(&format!(
             "d10:tracker id201:{}15:warning message301:{long}e",
             &long[..201]
         ));
-        assert_eq!((told.tracker_id, told.warning.unwrap().len()), (None, 300));
-        let told = read("d10:tracker id0:15:warning messagei5ee");
-        assert_eq!((told.tracker_id, told.warning), (None, None));
+        let warning = response.warning.unwrap();
+        assert_eq!((response.tracker_id, warning.len()), (None, 300));
+        let response = read("d10:tracker id0:15:warning messagei5ee");
+        assert_eq!((response.tracker_id, response.warning), (None, None));
 
         let unreachable = b"d5:peers24:\0\0\0\0\x01\x01\x01\x01\x01\x01\0\0\xff\xff\xff\xff\x01\x01\xe0\0\0\x01\x01\x016:peers60:e";
         assert_eq!(AnnounceResponse::parse(unreachable).unwrap().peers, []);
@@ -421,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bad_answer_gets_its_own_error() {
+    fn each_kind_of_bad_response_has_its_own_error() {
         let long = [b"d1:a1048570:".as_slice(), &vec![b'x'; MAX_RESPONSE]].concat();
         let table: &[(&[u8], ResponseError)] = &[
             (b"", ResponseError::Bencode(bencode::Error::Truncated(0))),
@@ -457,7 +466,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_give_an_answer_or_an_error(bytes: Vec<u8>) {
+        fn parsing_any_bytes_never_panics(bytes: Vec<u8>) {
             let peers = [format!("d5:peers{}:", bytes.len()).as_bytes(), &bytes, b"e"].concat();
             prop_assert_eq!(AnnounceResponse::parse(&peers).is_ok(), bytes.len() % 6 == 0);
             let _ = AnnounceResponse::parse(&bytes);

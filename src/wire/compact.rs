@@ -1,4 +1,5 @@
-//! Addresses in compact form: the 4 or 16 bytes of the IP address and the 2 of the port, big-endian.
+//! Compact addresses (BEP 23, BEP 7): 4 or 16 bytes of IP address, then 2 bytes of port,
+//! big-endian.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,7 +16,7 @@ pub(super) fn compact(address: SocketAddr) -> Vec<u8> {
     bytes
 }
 
-/// Appends an address: an answer of a tracker holds many, so nothing is allocated for each.
+/// Appends an address to `out`. A tracker's answer has many addresses, so this allocates nothing.
 pub(super) fn write_compact(address: SocketAddr, out: &mut Vec<u8>) {
     match address.ip() {
         IpAddr::V4(ip) => out.extend(ip.octets()),
@@ -35,7 +36,7 @@ pub(super) fn read_address(bytes: &[u8]) -> Option<SocketAddr> {
     Some(SocketAddr::new(read_ip(ip)?, u16::from_be_bytes(*port)))
 }
 
-/// As [`read_address`]; an IPv4 address even if it is written as an IPv6 one.
+/// Like [`read_address`], but returns an IPv4-mapped IPv6 address as an IPv4 address.
 pub(super) fn read_canonical(bytes: &[u8]) -> Option<SocketAddr> {
     let address = read_address(bytes)?;
     Some(SocketAddr::new(address.ip().to_canonical(), address.port()))

@@ -1,12 +1,19 @@
-//! Messages of the control line between a peer and its tracker: a closed run's.
+//! Messages of a control connection between a client of a closed run and its tracker.
 //!
-//! In scope: the messages and their exact encoding. Each is the body of one frame (see `frame`, capped at
-//! [`MAX_FRAME`]): one bencoded dictionary in canonical form, its kind under `type`, with exactly the keys of that kind.
-//! A [`Request`] carries a number of the peer's choosing which its [`Answer`] repeats; [`Notice::Release`] and
-//! [`Notice::End`] come unasked at any time. Info dictionaries travel in parts (see [`InfoPart`]), lists in pages of at
-//! most [`MAX_PAGE`] entries.
+//! In scope: the messages and their exact encoding. Each message is the body of one frame (see
+//! [`crate::wire::frame`]) of at most [`MAX_FRAME`] bytes. It is one bencoded dictionary in
+//! canonical form: the key `type` names its kind, and the other keys are exactly those of that
+//! kind.
 //!
-//! Out of scope: in which order the messages make sense (see `tracker::ClosedRun`), sockets and time.
+//! A [`Request`] carries a number that the client chooses, and its [`Answer`] repeats the number.
+//! The tracker sends [`Notice::Release`] and [`Notice::End`] at any time, without a request. Info
+//! dictionaries travel in parts (see [`InfoPart`]). Lists come in pages of at most [`MAX_PAGE`]
+//! entries.
+//!
+//! The modules [`crate::wire::access`], [`crate::wire::replica`] and [`crate::wire::operator`] use
+//! the same encoding, so `Fields`, [`ControlError`], [`InfoPart`] and [`Line`] are shared.
+//!
+//! Out of scope: the order of the messages (see `tracker::ClosedRun`), sockets and time.
 
 mod error;
 mod fields;
@@ -25,75 +32,78 @@ use super::compact::compact;
 use super::words::words;
 use crate::bencode::Item;
 use crate::torrent::{FileName, InfoHash};
-pub(super) use fields::{Fields, address as read_address, large, line as read_line, parse, parsed};
+pub(super) use fields::{Fields, parse, read_address, read_line, read_parsed, read_u63};
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
 
 /// The number of a client in a closed run, from 1.
 pub type ClientNumber = NonZeroU32;
 
-/// What a peer asks of its tracker.
+/// A request of a client, with its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// The number that the answer repeats.
     pub id: u32,
-    /// What is asked.
+    /// The kind of request and its parameters.
     pub ask: Ask,
 }
 
-/// The kinds of a [`Request`]. Each is answered by [`Answer::Ok`] unless it says otherwise, or by [`Answer::Error`].
+/// The requests of a client, one variant per kind. The answer is [`Answer::Ok`] or
+/// [`Answer::Error`], unless the variant names another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
-    /// The first message on a line: who this is.
+    /// The first message of a connection: names the client.
     Hello {
-        /// Its number.
+        /// The number of the client.
         client: ClientNumber,
-        /// Where it listens for other peers, at the address the line comes from.
+        /// The port that the client listens on, at the address of this connection.
         port: NonZeroU16,
     },
-    /// Files it owns, as parts of their info dictionaries, which hold their names; a file's parts follow one another.
+    /// Files that the client owns: parts of their info dictionaries, which have the names. The
+    /// parts of one file are sent in order.
     Own {
         /// The next parts.
         parts: Vec<InfoPart>,
     },
-    /// Files it wants.
+    /// Files that the client wants.
     Want {
         /// The next names.
         names: Vec<FileName>,
     },
-    /// It has said all it owns and wants, and waits for the release.
+    /// The client has sent everything that it owns and wants. It waits for the release.
     Reported,
-    /// A part of the info dictionary of the file of that name; answered by [`Answer::Info`].
+    /// Requests a part of the info dictionary of a file. The answer is [`Answer::Info`].
     Lookup {
-        /// The file.
+        /// The name of the file.
         name: FileName,
         /// First byte of the part.
         offset: u32,
     },
-    /// Who has the file or is fetching it; answered by [`Answer::Owners`].
+    /// Requests the addresses of the clients that have a file or download it. The answer is
+    /// [`Answer::Owners`].
     Owners {
-        /// The file's info-hash.
+        /// The info-hash of the file.
         info_hash: InfoHash,
     },
-    /// A sign of life.
+    /// Keeps the connection alive.
     Ping,
-    /// A wanted file is whole and checked.
+    /// A wanted file is complete and verified.
     Complete {
-        /// The file.
+        /// The name of the file.
         name: FileName,
     },
-    /// A wanted file cannot be had.
+    /// A wanted file cannot be downloaded.
     Failed {
-        /// The file.
+        /// The name of the file.
         name: FileName,
-        /// Why.
+        /// The reason, for a person.
         reason: Line,
     },
     /// Every wanted file is complete or failed.
     Finished,
 }
 
-/// What a tracker tells a peer.
+/// A message of the tracker to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// The answer to one request.
@@ -103,37 +113,38 @@ pub enum Notice {
         /// The answer.
         answer: Answer,
     },
-    /// Everyone has reported: fetching may begin.
+    /// All clients have reported. Downloads may begin.
     Release,
-    /// The run is over: stop sharing and leave.
+    /// The run is over. The client stops sharing and leaves.
     End {
-        /// What went wrong, a line each; none when every client has finished with all it wanted.
+        /// One line per failure. Empty if every client has finished with all wanted files.
         failures: Vec<Line>,
     },
 }
 
-/// Answers to requests.
+/// The answers to requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It was taken note of.
+    /// The tracker has accepted the report.
     Ok,
     /// A part of an info dictionary.
     Info {
         /// The part.
         part: InfoPart,
     },
-    /// Who has a file.
+    /// The owners of a file.
     Owners {
-        /// Where the others listen that live and have it, whole or in part.
+        /// The listening addresses of the other living clients that have the file, whole or in
+        /// part.
         addresses: Vec<SocketAddr>,
-        /// How many of them have it whole.
+        /// The number of them that have the whole file.
         whole: u32,
     },
-    /// It cannot be done.
+    /// The tracker cannot carry out the request.
     Error {
-        /// What kind of error.
+        /// The kind of error.
         kind: ErrorKind,
-        /// The error for a person.
+        /// The reason, for a person.
         message: Line,
     },
 }
@@ -141,19 +152,19 @@ pub enum Answer {
 /// The closed list of errors in an [`Answer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// A client of that number has been here already.
+    /// Another client has used this number already.
     NumberTaken,
-    /// All clients the run is for have come.
+    /// All clients of the run have connected already.
     RunFull,
-    /// The clients have been released; nothing more is reported.
+    /// The clients have been released. Reports are no longer accepted.
     RunStarted,
     /// No living client has the file.
     NoOwner,
-    /// The tracker holds no closed run.
+    /// The tracker serves no closed run.
     NoRun,
-    /// The request makes no sense at this point.
+    /// The request is not valid at this point of the run.
     OutOfOrder,
-    /// More than the tracker keeps.
+    /// The report is larger than the tracker accepts.
     TooMuch,
     /// An info dictionary or its parts are wrong.
     BadInfo,
@@ -195,7 +206,7 @@ impl Request {
         Item::dictionary(entries).encode()
     }
 
-    /// Reads the body of a frame that came from a peer.
+    /// Reads the body of a frame from a client.
     ///
     /// # Errors
     /// See [`ControlError`].
@@ -212,7 +223,7 @@ impl Request {
                 parts: fields.list("parts", |item| {
                     let mut part = Fields::new(item)?;
                     let found = part.info_part()?;
-                    part.end("own")?;
+                    part.check_all_read("own")?;
                     Ok(found)
                 })?,
             },
@@ -241,13 +252,13 @@ impl Request {
             "finished" => Ask::Finished,
             other => return Err(ControlError::unknown(other)),
         };
-        fields.end(ask.kind())?;
+        fields.check_all_read(ask.kind())?;
         Ok(Self { id, ask })
     }
 }
 
 impl Ask {
-    /// The name of its kind on the wire.
+    /// The name of the kind on the wire.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Hello { .. } => "hello",
@@ -295,7 +306,7 @@ impl Notice {
         Item::dictionary(entries).encode()
     }
 
-    /// Reads the body of a frame that came from a tracker.
+    /// Reads the body of a frame from a tracker.
     ///
     /// # Errors
     /// See [`ControlError`].
@@ -316,23 +327,23 @@ impl Notice {
             })?,
             "owners" => answer(|fields| {
                 Ok(Answer::Owners {
-                    addresses: fields.list("addresses", fields::address)?,
+                    addresses: fields.list("addresses", fields::read_address)?,
                     whole: fields.number("whole")?,
                 })
             })?,
             "error" => answer(|fields| {
                 Ok(Answer::Error {
-                    kind: fields.word("kind", ErrorKind::parse)?,
+                    kind: fields.keyword("kind", ErrorKind::parse)?,
                     message: fields.line("message")?,
                 })
             })?,
             "release" => Self::Release,
             "end" => Self::End {
-                failures: fields.list("failures", |item| fields::line(item, "failures"))?,
+                failures: fields.list("failures", |item| fields::read_line(item, "failures"))?,
             },
             other => return Err(ControlError::unknown(other)),
         };
-        fields.end(notice.kind())?;
+        fields.check_all_read(notice.kind())?;
         Ok(notice)
     }
 

@@ -1,40 +1,42 @@
-//! The extension handshake of BEP 10: what a peer says of itself, at first and when something of it changes.
+//! The extension handshake (BEP 10, "handshake message"). A peer sends it first, and again when a
+//! value changes.
 
 use crate::bencode::{self, Item, KeyOrder, Value};
 
-/// The number of the handshake among the messages of extensions.
+/// The extension message id of the handshake (BEP 10).
 pub const HANDSHAKE_ID: u8 = 0;
-/// The longest text of another's handshake that is kept, in characters.
-const MAX_TEXT: usize = 64;
-/// How many values a handshake may hold.
+/// The most characters of a text from a remote peer. The rest is cut.
+const MAX_TEXT_CHARS: usize = 64;
+/// The most bencode values in a handshake.
 const MAX_VALUES: usize = 1_000;
 
-/// The keys of the handshake that concern this program; others are passed over.
+/// The keys of the handshake that this program uses. Other keys are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExtensionHandshake {
-    /// `v`: the program and its version.
+    /// `v`: the name and version of the client.
     pub client: Option<String>,
-    /// `name`: what the peer's owner calls it. A key of pieceful's own.
+    /// `name`: the name that the user gave to the peer. This key is an extension of this program.
     pub name: Option<String>,
-    /// `reqq`: how many requests the peer keeps before it drops some.
+    /// `reqq`: the number of outstanding requests that the peer accepts without dropping any.
     pub request_queue: Option<u32>,
-    /// `p`: the port the peer listens on.
+    /// `p`: the TCP port that the peer listens on.
     pub port: Option<u16>,
-    /// BEP 21, `upload_only`: the peer fetches nothing, whether or not it has everything.
+    /// BEP 21, `upload_only`: the peer downloads nothing more, whether or not it has everything.
     pub upload_only: Option<bool>,
-    /// `ut_metadata` in `m` (BEP 9): the number under which the peer takes its messages; 0 for not at all.
+    /// `ut_metadata` in `m` (BEP 9): the message id for this extension at the peer; 0 if disabled.
     pub metadata: Option<u8>,
-    /// BEP 9, `metadata_size`: how long the info dictionary is, from a peer that has it.
+    /// BEP 9, `metadata_size`: length of the info dictionary in bytes, if the peer has it.
     pub metadata_size: Option<u32>,
-    /// `ut_pex` in `m` (BEP 11): the number under which the peer takes its messages; 0 for not at all.
+    /// `ut_pex` in `m` (BEP 11): the message id for this extension at the peer; 0 if disabled.
     pub pex: Option<u8>,
 }
 
 impl ExtensionHandshake {
-    /// Reads a handshake; keys of another type are passed over, as are control characters in text.
+    /// Reads a handshake. Values of a wrong type are ignored. Control characters are removed from
+    /// texts.
     ///
     /// # Errors
-    /// When it is not bencode or no dictionary.
+    /// The payload is not bencode or not a dictionary.
     pub fn parse(payload: &[u8]) -> Result<Self, bencode::Error> {
         let value = Value::parse_few(payload, KeyOrder::Any, MAX_VALUES)?;
         let dictionary = value.dictionary().ok_or(bencode::Error::Unexpected(0))?;
@@ -43,7 +45,7 @@ impl ExtensionHandshake {
             let kept: String = text
                 .chars()
                 .filter(|c| !c.is_control())
-                .take(MAX_TEXT)
+                .take(MAX_TEXT_CHARS)
                 .collect();
             (!kept.is_empty()).then_some(kept)
         };
@@ -67,7 +69,7 @@ impl ExtensionHandshake {
         })
     }
 
-    /// Takes over what a later handshake of the same peer says; what it does not speak of stays.
+    /// Adopts the values of a later handshake of the same peer. Values that it does not have stay.
     pub fn update(&mut self, later: Self) {
         let known = std::mem::take(self);
         *self = Self {
@@ -82,7 +84,7 @@ impl ExtensionHandshake {
         };
     }
 
-    /// The bytes of the handshake.
+    /// The payload of the handshake.
     pub fn encode(&self) -> Vec<u8> {
         let numbers = [("ut_metadata", self.metadata), ("ut_pex", self.pex)];
         let numbers = numbers
@@ -106,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_handshake_is_written_and_read() {
+    fn a_handshake_is_encoded_and_parsed_again() {
         let handshake = ExtensionHandshake {
             client: Some("pieceful 0.1.0".into()),
             name: Some("desk".into()),
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_handshake_changes_only_what_it_speaks_of() {
+    fn a_later_handshake_changes_only_the_values_that_it_has() {
         let mut known = ExtensionHandshake::parse(b"d1:pi7e4:reqqi9e1:v1:xe").unwrap();
         known.update(ExtensionHandshake::parse(b"d1:md6:ut_pexi3eee").unwrap());
         known.update(ExtensionHandshake::parse(b"d1:mi0e4:reqqi5e11:upload_onlyi1ee").unwrap());
@@ -142,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_odd_is_passed_over_and_what_is_broken_is_refused() {
+    fn values_of_wrong_types_are_ignored_and_broken_bencode_is_refused() {
         let odd = b"d1:md11:ut_metadatai256e6:ut_pexi-1ee13:metadata_sizei-1e4:name2:\x1b[1:pi0e4:reqqi-1e1:vle1:zi1ee";
         let read = ExtensionHandshake::parse(odd).unwrap();
         assert_eq!(

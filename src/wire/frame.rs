@@ -1,37 +1,40 @@
-//! Frames of the control lines: a length of 4 bytes, big-endian, then so many bytes.
+//! Frames of control, replica and operator connections: a length of 4 bytes, big-endian, then a
+//! body of that length.
 //!
-//! In scope: splitting a frame off the front of what has arrived, and putting a length before a body. The largest body
-//! is the caller's choice and is checked on the length alone, before anything is allocated. Out of scope: what a body
-//! means (see `control`), reading it from a socket, and the messages between peers, which frame themselves (BEP 3).
+//! In scope: splitting a frame off the front of the received bytes, and writing a frame. The caller
+//! passes the largest body; a larger length is refused before anything is allocated. Out of scope:
+//! the meaning of a body (see [`crate::wire::control`]), reading from a socket, and the messages
+//! between peers, which have their own framing (BEP 3).
 
-/// Bytes of the length before each body.
-pub const HEADER: usize = 4;
+/// Bytes of the length field before each body.
+pub const HEADER_LENGTH: usize = 4;
 
-/// The body of a frame and what follows it.
-pub type Split<'a> = (&'a [u8], &'a [u8]);
+/// The body of a frame, and the bytes after the frame.
+pub type BodyAndRest<'a> = (&'a [u8], &'a [u8]);
 
-/// Why bytes are no frame.
+/// Why a frame is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// A body larger than the cap.
+    /// The body is larger than the cap.
     #[error("a frame of {length} bytes is larger than {cap}")]
     TooLarge {
-        /// Bytes of the body.
+        /// Length of the body in bytes.
         length: usize,
-        /// The most it may have.
+        /// The most bytes of a body.
         cap: u32,
     },
-    /// A body of no bytes, which no message has.
-    #[error("an empty frame")]
+    /// The body is empty. No message has an empty body.
+    #[error("the frame is empty")]
     Empty,
 }
 
-/// The body of the first frame in `input` and the bytes that follow the frame; `None` while its end has not arrived.
+/// The body of the first frame in `input`, and the bytes after it. `None` if the frame has not
+/// arrived completely.
 ///
 /// # Errors
-/// See [`FrameError`]; known as soon as the length has arrived.
-pub fn decode(input: &[u8], cap: u32) -> Result<Option<Split<'_>>, FrameError> {
-    let Some((header, rest)) = input.split_first_chunk::<HEADER>() else {
+/// See [`FrameError`]. An error is returned as soon as the length has arrived.
+pub fn decode(input: &[u8], cap: u32) -> Result<Option<BodyAndRest<'_>>, FrameError> {
+    let Some((header, rest)) = input.split_first_chunk::<HEADER_LENGTH>() else {
         return Ok(None);
     };
     let prefix = u32::from_be_bytes(*header);
@@ -43,10 +46,10 @@ pub fn decode(input: &[u8], cap: u32) -> Result<Option<Split<'_>>, FrameError> {
     }
 }
 
-/// Appends `body` with its length before it to `out`.
+/// Appends `body` as a frame to `out`.
 ///
 /// # Errors
-/// See [`FrameError`]; `out` is then as it was.
+/// See [`FrameError`]. `out` is then unchanged.
 pub fn encode(body: &[u8], cap: u32, out: &mut Vec<u8>) -> Result<(), FrameError> {
     match u32::try_from(body.len()) {
         Ok(0) => Err(FrameError::Empty),
@@ -70,12 +73,12 @@ mod tests {
     const CAP: u32 = 1000;
 
     #[test]
-    fn bodies_up_to_the_cap_pass_both_ways() {
+    fn bodies_up_to_the_cap_are_encoded_and_decoded_again() {
         for length in [1, 2, 255, 256, 1000] {
             let body = vec![7; length];
             let mut bytes = Vec::new();
             encode(&body, CAP, &mut bytes).unwrap();
-            assert_eq!(bytes.len(), length + HEADER);
+            assert_eq!(bytes.len(), length + HEADER_LENGTH);
             assert_eq!(decode(&bytes, CAP), Ok(Some((&body[..], &b""[..]))));
         }
     }
@@ -104,7 +107,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn frames_come_out_whole_however_they_are_cut(
+        fn frames_are_decoded_wherever_the_bytes_are_cut(
             bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 1..6),
             cuts in prop::collection::vec(1usize..50, 1..60),
         ) {

@@ -1,33 +1,35 @@
-//! The 68 bytes that open a line between peers (BEP 3, "peer protocol").
+//! The handshake of 68 bytes that begins a link (BEP 3, "peer protocol").
 
 use super::PeerId;
 use crate::torrent::InfoHash;
 
-/// The length of a handshake in bytes.
+/// Length of a handshake in bytes.
 pub const HANDSHAKE: usize = 68;
-/// The first byte of a handshake, by which a port tells it from TLS.
+/// The first byte of a handshake. It differs from the first byte of TLS, so one port can serve
+/// both.
 pub const FIRST_BYTE: u8 = 19;
 
-/// Where a reserved bit stands: which byte, which bit.
+/// A reserved bit: the index of its byte, and its mask.
 const FAST: (usize, u8) = (7, 0x04);
 const EXTENSIONS: (usize, u8) = (5, 0x10);
 
 const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
 
-/// Who calls, for which swarm, and what it can do.
+/// The contents of a handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handshake {
-    /// Which swarm.
+    /// The swarm.
     pub info_hash: InfoHash,
-    /// Who.
+    /// The id of the sender.
     pub peer_id: PeerId,
-    /// BEP 6: the fast extension (reserved bit 0x04 of the last byte).
+    /// Whether the sender supports the fast extension (BEP 6; reserved bit 0x04 of the last byte).
     pub fast: bool,
-    /// BEP 10: the extension protocol (reserved bit 0x10 of the sixth byte).
+    /// Whether the sender supports the extension protocol (BEP 10; reserved bit 0x10 of the sixth
+    /// byte).
     pub extensions: bool,
 }
 
-/// What is wrong with the first bytes of a line.
+/// The first bytes of a link are not a handshake.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a BitTorrent handshake; encrypted ones are not understood here")]
 pub struct NotBitTorrent;
@@ -36,7 +38,7 @@ impl Handshake {
     /// Reads a handshake.
     ///
     /// # Errors
-    /// When the protocol's name or its length is another.
+    /// The protocol name or its length is not that of BEP 3.
     pub fn parse(bytes: &[u8; HANDSHAKE]) -> Result<Self, NotBitTorrent> {
         let (protocol, rest) = bytes.split_first_chunk::<20>().ok_or(NotBitTorrent)?;
         let (reserved, rest) = rest.split_first_chunk::<8>().ok_or(NotBitTorrent)?;
@@ -72,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_handshake_is_written_and_read() {
+    fn a_handshake_is_encoded_and_parsed_again() {
         for (fast, extensions) in [(false, false), (true, false), (false, true), (true, true)] {
             let handshake = Handshake {
                 info_hash: InfoHash([1; 20]),
@@ -90,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn another_protocol_or_length_of_its_name_is_refused() {
+    fn another_protocol_name_or_length_is_refused() {
         let good = Handshake {
             info_hash: InfoHash([1; 20]),
             peer_id: PeerId([2; 20]),

@@ -1,61 +1,64 @@
-//! The messages by which peers hand on a torrent's info dictionary (BEP 9, "metadata exchange").
+//! The messages of the extension `ut_metadata`, by which peers exchange the info dictionary of a
+//! torrent (BEP 9, "metadata exchange").
 //!
-//! In scope: the three messages, bounded, and putting the pieces of one peer together. Pieces of several peers are never mixed:
-//! whoever sent what does not have the hash is known. Out of scope: the hash itself, and whom to ask.
+//! In scope: the three messages, with bounds, and assembling the metadata pieces of one peer.
+//! Pieces of several peers are never mixed, so that the sender of metadata with a wrong hash is
+//! known. Out of scope: checking the hash, and the choice of the peers.
 
 use crate::bencode::{self, Item, KeyOrder, Value};
 use crate::torrent::MAX_METAINFO;
 use std::collections::BTreeMap;
 
-/// The length of every piece of metadata but the last, in bytes.
+/// Length of a metadata piece in bytes (BEP 9). Only the last piece may be shorter.
 pub const METADATA_PIECE: usize = 16 << 10;
-/// How many pieces are asked of a peer at a time.
-const ASKED_AT_A_TIME: usize = 4;
+/// The most outstanding requests to one peer.
+const MAX_OUTSTANDING: usize = 4;
 
-/// How many values a message may hold: it has three numbers, others may have some more.
+/// The most bencode values in a message. The keys of BEP 9 are three numbers; other clients may add
+/// some.
 const MAX_VALUES: usize = 32;
 
-/// One message of the extension `ut_metadata`.
+/// A message of the extension `ut_metadata`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetadataMessage<'a> {
-    /// Asks for a piece.
+    /// Requests the metadata piece with this number.
     Request(u32),
-    /// A piece.
+    /// Sends a metadata piece.
     Data {
-        /// Its number.
+        /// The number of the piece.
         piece: u32,
-        /// `total_size`: the length of all metadata in bytes.
+        /// `total_size`: length of the whole metadata in bytes.
         total: u32,
-        /// Its bytes.
+        /// The bytes of the piece.
         bytes: &'a [u8],
     },
-    /// The sender will not send this piece.
+    /// The sender will not send the piece with this number.
     Reject(u32),
 }
 
-/// Why metadata cannot be taken from a peer. Each ends the line to it.
+/// Why a metadata message of a peer is not valid. Each error ends the link.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
-    /// Not bencode, or bytes behind a message that has none.
-    #[error("a bad message: {0}")]
+    /// Not bencode.
+    #[error(transparent)]
     Bencode(#[from] bencode::Error),
-    /// A field that is missing or no number of a piece.
-    #[error("a message without a sound {0:?}")]
+    /// A field is missing or not a number in range.
+    #[error("the field {0:?} is missing or wrong")]
     Field(&'static str),
-    /// Nothing, or more than a metainfo may have.
-    #[error("metadata of {0} bytes; 1 to {MAX_METAINFO} can be")]
+    /// The metadata is empty or larger than a metainfo may be.
+    #[error("its size is {0} bytes; it must be 1 to {MAX_METAINFO}")]
     Size(u32),
-    /// A piece that was not asked for.
-    #[error("piece {0} of the metadata, which was not asked for")]
+    /// A piece that was not requested.
+    #[error("piece {0} was not requested")]
     Unasked(u32),
-    /// A piece of another length than it must have.
-    #[error("piece {piece} of the metadata with {found} bytes where {expected} are due")]
+    /// A piece of a wrong length.
+    #[error("piece {piece} has {found} bytes, not {expected}")]
     Length {
-        /// Its number.
+        /// The number of the piece.
         piece: u32,
-        /// Bytes that came.
+        /// The number of bytes received.
         found: usize,
-        /// Bytes that are due.
+        /// The number of bytes that the piece must have.
         expected: usize,
     },
 }
@@ -68,7 +71,7 @@ mod kind {
 }
 
 impl<'a> MetadataMessage<'a> {
-    /// Reads a message; `None` for a kind that nobody here knows, which is to be passed over (BEP 9).
+    /// Reads a message. Returns `None` for an unknown `msg_type`, which BEP 9 says to ignore.
     ///
     /// # Errors
     /// See [`MetadataError`].
@@ -115,23 +118,24 @@ impl<'a> MetadataMessage<'a> {
     }
 }
 
-/// Piece `number` of metadata, if it has so many.
+/// The metadata piece with this number, or `None` if there is no such piece.
 pub fn metadata_piece(metadata: &[u8], number: u32) -> Option<&[u8]> {
     metadata.chunks(METADATA_PIECE).nth(number as usize)
 }
 
-/// Metadata as it comes from one peer.
+/// Assembles the metadata pieces of one peer.
 #[derive(Debug)]
 pub struct Assembly {
     size: u32,
-    /// The next piece to ask for.
+    /// The next piece to request.
     next: u32,
-    /// Pieces asked for, with their bytes once they are here: memory grows with what came, not with what is said to come.
+    /// Requested pieces, with their bytes after they have arrived. Memory grows only with the bytes
+    /// that have arrived, not with the announced size.
     pieces: BTreeMap<u32, Option<Vec<u8>>>,
 }
 
 impl Assembly {
-    /// Metadata of `size` bytes, of which nothing is here.
+    /// Metadata of `size` bytes, of which nothing has arrived.
     ///
     /// # Errors
     /// [`MetadataError::Size`].
@@ -146,15 +150,16 @@ impl Assembly {
         })
     }
 
-    /// How many pieces it has.
+    /// The number of metadata pieces.
     pub fn count(&self) -> u32 {
         self.size.div_ceil(METADATA_PIECE as u32)
     }
 
-    /// The next piece to ask for now; `None` while enough is asked for.
+    /// The next piece to request. `None` if all pieces are requested or too many requests are
+    /// outstanding.
     pub fn ask(&mut self) -> Option<u32> {
-        let waiting = self.pieces.values().filter(|piece| piece.is_none());
-        if self.next >= self.count() || waiting.count() >= ASKED_AT_A_TIME {
+        let outstanding = self.pieces.values().filter(|piece| piece.is_none());
+        if self.next >= self.count() || outstanding.count() >= MAX_OUTSTANDING {
             return None;
         }
         let piece = self.next;
@@ -163,10 +168,10 @@ impl Assembly {
         Some(piece)
     }
 
-    /// Takes a piece; gives all bytes once it was the last.
+    /// Adds a piece. Returns the whole metadata after the last missing piece.
     ///
     /// # Errors
-    /// When it was not asked for or has another length than is due.
+    /// [`MetadataError::Unasked`] and [`MetadataError::Length`].
     pub fn add(&mut self, piece: u32, bytes: &[u8]) -> Result<Option<Vec<u8>>, MetadataError> {
         let start = piece as usize * METADATA_PIECE;
         let expected = (self.size as usize)
@@ -183,11 +188,11 @@ impl Assembly {
             });
         }
         *slot = Some(bytes.to_vec());
-        let here = self.pieces.values().flatten();
-        if here.clone().count() < self.count() as usize {
+        let arrived = self.pieces.values().flatten();
+        if arrived.clone().count() < self.count() as usize {
             return Ok(None);
         }
-        Ok(Some(here.flatten().copied().collect()))
+        Ok(Some(arrived.flatten().copied().collect()))
     }
 }
 
@@ -195,7 +200,7 @@ impl Assembly {
 mod tests {
     use super::*;
 
-    /// Each message and its bytes: what is written, what is read, and back.
+    /// Each kind of message, and its bytes.
     const TABLE: &[(MetadataMessage<'static>, &[u8])] = &[
         (MetadataMessage::Request(0), b"d8:msg_typei0e5:piecei0ee"),
         (
@@ -213,7 +218,7 @@ mod tests {
     ];
 
     #[test]
-    fn messages_are_written_and_read() {
+    fn each_message_is_encoded_and_parsed_again() {
         for (message, bytes) in TABLE {
             assert_eq!(message.encode(), *bytes);
             assert_eq!(MetadataMessage::parse(bytes), Ok(Some(*message)));
@@ -223,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn few_values_are_read() {
+    fn a_message_with_too_many_values_is_refused() {
         let long = [
             &b"d8:msg_typei0e5:piecei0e1:xl"[..],
             &[b'd', b'e'].repeat(30),
@@ -235,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bad_message_gets_its_own_error() {
+    fn each_kind_of_bad_message_has_its_own_error() {
         use MetadataError::{Bencode, Field};
         type Check = fn(&MetadataError) -> bool;
         let table: &[(&[u8], Check)] = &[
@@ -262,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_make_the_whole_in_any_order_and_few_are_asked_for_at_a_time() {
+    fn pieces_may_arrive_in_any_order_and_few_are_requested_at_a_time() {
         let metadata: Vec<u8> = (0..100_000u32).map(|number| number as u8).collect();
         let mut assembly = Assembly::new(100_000).unwrap();
         let mut asked: Vec<u32> = std::iter::from_fn(|| assembly.ask()).collect();
@@ -278,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_asked_for_or_is_of_another_length_is_refused() {
+    fn pieces_that_were_not_requested_or_have_a_wrong_length_are_refused() {
         for size in [0, MAX_METAINFO as u32 + 1, u32::MAX] {
             assert_eq!(Assembly::new(size).err(), Some(MetadataError::Size(size)));
         }

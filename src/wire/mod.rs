@@ -1,6 +1,6 @@
-//! Bytes to messages and back: what goes over the lines between peers and trackers.
+//! The messages between peers and trackers, and their encoding: bytes to messages and back.
 //!
-//! No socket, thread or clock lives here: bytes are handed in.
+//! This module has no sockets, threads or clocks. The caller passes in the bytes.
 
 mod announce;
 mod announce_response;

@@ -1,19 +1,20 @@
-//! Names of users and groups, and the labels by which people name a row whose name is another's.
+//! Names of users and groups, and labels. A label also identifies a user or group that has the same
+//! name as another one.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The most characters a name may have.
+/// The most characters of a name.
 pub const MAX_NAME: usize = 64;
 
-/// Text that is no name.
+/// Why a text is not a name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// No character, or more than [`MAX_NAME`].
-    #[error("a name has 1 to {MAX_NAME} characters, not {0}")]
+    /// Empty, or longer than [`MAX_NAME`].
+    #[error("a name must have 1 to {MAX_NAME} characters, not {0}")]
     Length(usize),
-    /// A character that names do not have.
-    #[error("a name holds letters a to z and A to Z, digits, '.', '_' and '-', not {0:?}")]
+    /// A character that is not allowed in a name.
+    #[error("a name may contain letters a to z and A to Z, digits, '.', '_' and '-', not {0:?}")]
     Character(char),
 }
 
@@ -34,7 +35,7 @@ macro_rules! name {
             type Err = NameError;
 
             fn from_str(text: &str) -> Result<Self, NameError> {
-                checked(text).map(|text| Self(text.to_owned()))
+                check_name(text).map(|text| Self(text.to_owned()))
             }
         }
 
@@ -59,18 +60,18 @@ macro_rules! name {
 }
 
 name! {
-    /// The name of a user: 1 to 64 ASCII letters, digits, `.`, `_`, `-`; case counts.
+    /// The name of a user: 1 to 64 ASCII letters, digits, `.`, `_`, `-`. Case-sensitive.
     UserName
 }
 
 name! {
-    /// The name of a group: 1 to 64 ASCII letters, digits, `.`, `_`, `-`; case counts.
+    /// The name of a group: 1 to 64 ASCII letters, digits, `.`, `_`, `-`. Case-sensitive.
     GroupName
 }
 
-fn checked(text: &str) -> Result<&str, NameError> {
-    let is_named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if let Some(other) = text.chars().find(|c| !is_named(*c)) {
+fn check_name(text: &str) -> Result<&str, NameError> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if let Some(other) = text.chars().find(|c| !is_allowed(*c)) {
         return Err(NameError::Character(other));
     }
     match text.len() {
@@ -79,8 +80,9 @@ fn checked(text: &str) -> Result<&str, NameError> {
     }
 }
 
-/// How a person names an account or a group: `NAME` for the one that holds the name, `NAME~TAG` for another one that
-/// bears the same name because two trackers gave it while apart; TAG is 8 hex digits of its own.
+/// Identifies an account or a group for people: `NAME` for the one that owns the name, `NAME~TAG`
+/// for another one with the same name. Two can have the same name if two trackers created them
+/// while they were not connected. TAG is 8 hex digits.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Label {
     name: String,
@@ -88,7 +90,7 @@ pub struct Label {
 }
 
 impl Label {
-    /// The same name with a tag: for one that bears it without holding it.
+    /// The same name with a tag, for an account or group that does not own its name.
     #[must_use]
     pub fn tagged(self, tag: [u8; 4]) -> Self {
         Self {
@@ -102,20 +104,20 @@ impl Label {
         &self.name
     }
 
-    /// The tag, if it names one that does not hold the name.
+    /// The tag, if the account or group does not own its name.
     pub fn tag(&self) -> Option<[u8; 4]> {
         self.tag
     }
 }
 
-/// Text that is no label.
+/// Why a text is not a label.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LabelError {
-    /// What stands before the `~` is no name.
+    /// The part before the `~` is not a name.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// What follows the `~` is no tag.
-    #[error("after '~' stand 8 hex digits in lower case, as the lists show them")]
+    /// The part after the `~` is not a tag.
+    #[error("after '~' there must be 8 hex digits in lower case, as the lists show them")]
     Tag,
 }
 
@@ -135,7 +137,7 @@ impl FromStr for Label {
             }
         };
         Ok(Self {
-            name: checked(name)?.to_owned(),
+            name: check_name(name)?.to_owned(),
             tag,
         })
     }
@@ -162,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_the_rule_pass_and_others_get_their_error() {
+    fn valid_names_are_accepted_and_others_get_their_error() {
         let longest = "x".repeat(64);
         for good in ["a", "nik", "Ab.c_d-9", "..", &longest] {
             assert_eq!(good.parse::<UserName>().unwrap().as_str(), good);
@@ -183,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_written_and_read() {
+    fn labels_are_formatted_and_parsed() {
         for text in ["nik", "nik~00ab12ff"] {
             assert_eq!(text.parse::<Label>().unwrap().to_string(), text);
         }

@@ -1,7 +1,8 @@
-//! Messages of an operator's line: what somebody who has proved that it holds the cluster's key asks of a tracker.
+//! Messages of an operator connection. The operator has proved in the TLS handshake that it holds
+//! the key of the cluster.
 //!
-//! In scope: the messages and their exact encoding, each the body of one frame as on a control line. Out of scope: what a
-//! backup looks like.
+//! In scope: the messages and their exact encoding, which is that of [`crate::wire::control`]. Out
+//! of scope: the format of a backup.
 
 use super::control::{ControlError, Fields, Line};
 use crate::bencode::{Item, KeyOrder, Value};
@@ -9,16 +10,17 @@ use crate::bencode::{Item, KeyOrder, Value};
 /// The most bytes of a backup in one message.
 pub const MAX_PART: usize = 256 << 10;
 
-/// What the operator asks, and what the tracker answers.
+/// A message of the operator or of the tracker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// Asks for a backup; answered by its [`Message::Part`]s in order and [`Message::End`].
+    /// The operator requests a backup. The tracker answers with [`Message::Part`]s in order, then
+    /// [`Message::End`].
     Backup,
     /// A part of a backup: 1 to [`MAX_PART`] bytes.
     Part(Vec<u8>),
-    /// All parts have been told.
+    /// The tracker has sent all parts.
     End,
-    /// It could not be done, for this reason.
+    /// The tracker could not make the backup, for this reason.
     Refused(Line),
 }
 
@@ -53,7 +55,7 @@ impl Message {
             "refused" => Self::Refused(fields.line("message")?),
             other => return Err(ControlError::unknown(other)),
         };
-        fields.end(message.kind())?;
+        fields.check_all_read(message.kind())?;
         Ok(message)
     }
 
@@ -72,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_is_written_and_read_back_and_nothing_else_is() {
+    fn each_message_is_encoded_and_decoded_and_other_bytes_are_refused() {
         for (message, bytes) in [
             (Message::Backup, &b"d4:type6:backupe"[..]),
             (

@@ -1,4 +1,4 @@
-//! A password as a person chose it.
+//! A password of a user.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,29 +6,30 @@ use std::str::FromStr;
 /// The most bytes of a password.
 pub const MAX_PASSWORD: usize = 1024;
 
-/// 1 to [`MAX_PASSWORD`] bytes of text without control characters. It is never shown, and wiped when it is dropped.
+/// A text of 1 to [`MAX_PASSWORD`] bytes without control characters. `Debug` does not show it, and
+/// its memory is overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
 /// Text that cannot be a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
-    /// No text at all.
+    /// The text is empty.
     #[error("a password cannot be empty")]
     Empty,
-    /// Longer than [`MAX_PASSWORD`].
-    #[error("a password has at most {MAX_PASSWORD} bytes")]
+    /// More than [`MAX_PASSWORD`] bytes.
+    #[error("a password may have at most {MAX_PASSWORD} bytes")]
     Long,
-    /// Something that cannot be typed again.
-    #[error("a password holds no control characters")]
+    /// A control character, which cannot be typed.
+    #[error("a password cannot contain control characters")]
     Control,
 }
 
 impl Password {
-    /// Takes a password.
+    /// Checks `text` as a password.
     ///
     /// # Errors
-    /// See [`PasswordError`], which does not repeat the text.
+    /// See [`PasswordError`]. The error does not contain the text.
     pub fn new(text: impl Into<String>) -> Result<Self, PasswordError> {
         let password = Self(text.into());
         match password.0.len() {
@@ -41,7 +42,7 @@ impl Password {
         }
     }
 
-    /// The text, for whoever hashes or sends it.
+    /// The text, for code that hashes or sends it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -57,7 +58,7 @@ impl FromStr for Password {
 
 impl Drop for Password {
     fn drop(&mut self) {
-        // As well as safe code can: the bytes are overwritten before their memory is given back.
+        // Best effort without `unsafe`: the bytes are overwritten before their memory is freed.
         let mut bytes = std::mem::take(&mut self.0).into_bytes();
         bytes.fill(0);
         std::hint::black_box(&bytes);
@@ -75,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_one_is_refused_and_none_is_shown() {
+    fn a_bad_password_is_refused_and_debug_output_does_not_show_a_password() {
         assert_eq!(Password::new(""), Err(PasswordError::Empty));
         assert_eq!(
             Password::new("x".repeat(MAX_PASSWORD + 1)),

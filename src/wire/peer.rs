@@ -1,19 +1,21 @@
-//! The messages between peers: BEP 3 "peer messages", BEP 6 (fast extension) and BEP 10 (extension protocol).
+//! The messages on a link: BEP 3 "peer messages", BEP 6 (fast extension) and BEP 10 (extension
+//! protocol).
 //!
-//! In scope: exact length per message id; ids that nobody here knows are skipped by their length. A `piece` message is
-//! given as its header alone, so that its block can go from the socket straight to its place. Out of scope: whether an
-//! index belongs to the share at hand (`torrent::Lengths` says that).
+//! In scope: encoding and decoding, with an exact length check for each message id. Messages with
+//! an unknown id are skipped. For a `piece` message, [`decode`] returns only the header, so that
+//! the block can be read from the socket directly into its buffer. Out of scope: whether an index
+//! exists in the share (see `torrent::Lengths`).
 
 use crate::torrent::{BlockRange, MAX_BLOCK};
 
-/// The longest message that is skipped when its id is unknown, in bytes.
+/// The largest length prefix that is accepted. A longer message ends the link.
 pub const MAX_UNKNOWN: u32 = 1 << 20;
-/// The longest `extended` message that is read, in bytes.
+/// The largest `extended` message that is read, in bytes.
 pub const MAX_EXTENDED: u32 = 64 << 10;
-/// Length of a `piece` message up to its block: length prefix, id, index, begin.
+/// Bytes of a `piece` message before its block: length prefix, id, index, begin.
 pub const PIECE_HEADER: usize = 13;
 
-/// What a message is called on the wire.
+/// The message ids.
 mod id {
     pub(super) const CHOKE: u8 = 0;
     pub(super) const UNCHOKE: u8 = 1;
@@ -33,14 +35,14 @@ mod id {
     pub(super) const EXTENDED: u8 = 20;
 }
 
-/// A block as it is named on the wire, unchecked.
+/// A block as named in a message. It is not checked against a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// Number of the piece.
+    /// The number of the piece.
     pub index: u32,
-    /// First byte, from the start of the piece.
+    /// Position of the first byte in the piece.
     pub begin: u32,
-    /// Number of bytes.
+    /// Length of the block in bytes.
     pub length: u32,
 }
 
@@ -54,91 +56,91 @@ impl From<BlockRange> for Ask {
     }
 }
 
-/// One message, borrowing what it carries.
+/// A message. It borrows its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Message<'a> {
-    /// Length 0: says nothing but that the line is alive.
+    /// Length prefix 0: keeps the link alive.
     KeepAlive,
-    /// Requests will not be served.
+    /// The sender will not serve requests.
     Choke,
-    /// Requests will be served.
+    /// The sender will serve requests.
     Unchoke,
     /// The sender wants pieces that the receiver has.
     Interested,
-    /// The sender wants nothing.
+    /// The sender wants no piece that the receiver has.
     NotInterested,
-    /// The sender owns this piece now.
+    /// The sender now has this piece.
     Have(u32),
-    /// The pieces that the sender owns; only as the first message.
+    /// The pieces that the sender has. Only allowed as the first message.
     Bitfield(&'a [u8]),
-    /// Asks for a block.
+    /// Requests a block.
     Request(Ask),
-    /// A block.
+    /// Sends a block.
     Piece {
-        /// Number of the piece.
+        /// The number of the piece.
         index: u32,
-        /// First byte, from the start of the piece.
+        /// Position of the first byte in the piece.
         begin: u32,
-        /// The block itself.
+        /// The bytes of the block.
         block: &'a [u8],
     },
-    /// Takes a request back.
+    /// Cancels a request.
     Cancel(Ask),
-    /// The sender's DHT port (BEP 5); read and ignored.
+    /// BEP 5: the DHT port of the sender. It is ignored.
     Port(u16),
-    /// BEP 6: a piece that would suit the sender.
+    /// BEP 6: the sender suggests to download this piece.
     Suggest(u32),
-    /// BEP 6: the sender owns every piece.
+    /// BEP 6: the sender has every piece.
     HaveAll,
-    /// BEP 6: the sender owns no piece.
+    /// BEP 6: the sender has no piece.
     HaveNone,
-    /// BEP 6: a request that will not be served.
+    /// BEP 6: the sender will not serve this request.
     Reject(Ask),
-    /// BEP 6: a piece that may be asked for while choked.
+    /// BEP 6: the receiver may request this piece even while it is choked.
     AllowedFast(u32),
-    /// BEP 10: a message of an extension; id 0 is the extension handshake.
+    /// BEP 10: a message of an extension. Id 0 is the extension handshake.
     Extended {
-        /// Which extension, as the receiver numbered it.
+        /// The id that the receiver chose for the extension in its handshake.
         id: u8,
-        /// What it says.
+        /// The payload of the extension.
         payload: &'a [u8],
     },
 }
 
-/// What stands at the front of the bytes read so far.
+/// What [`decode`] found at the front of the received bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step<'a> {
-    /// Nothing whole yet: this many bytes must be there first.
+    /// The message is incomplete. This number of bytes must arrive before the next call.
     Incomplete(usize),
-    /// A message, and how many bytes it took.
+    /// A message, and its length in bytes.
     Message(Message<'a>, usize),
-    /// The [`PIECE_HEADER`] of a `piece` message; its block follows.
+    /// The header of a `piece` message, of [`PIECE_HEADER`] bytes. The block follows it.
     Piece(Ask),
-    /// A message of an unknown id: this many bytes are to be skipped.
+    /// A message with an unknown id. The caller skips this number of bytes.
     Unknown(usize),
 }
 
-/// What ends a line to a peer.
+/// Why a message is not valid. Each error ends the link.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
-    /// A known message of another length than its id asks for.
+    /// The length prefix does not fit the message id.
     #[error("message {id} has length {length}")]
     Length {
-        /// The message's id.
+        /// The message id.
         id: u8,
-        /// Its length prefix.
+        /// The length prefix.
         length: u32,
     },
-    /// A message longer than any that is read.
-    #[error("a message of {0} bytes")]
+    /// The length prefix is larger than [`MAX_UNKNOWN`].
+    #[error("a message of {0} bytes is too long")]
     TooLong(u32),
 }
 
-/// Looks at the front of `bytes`. A bitfield may have at most `max_bitfield` bytes (a share's own number, see
-/// `PieceSet::bytes_for`; its exact length is checked with the share at hand).
+/// Decodes the message at the front of `bytes`. A bitfield may have at most `max_bitfield` bytes
+/// (see `PieceSet::bytes_for`). The caller checks its exact length.
 ///
 /// # Errors
-/// See [`MessageError`]; the line is of no further use then.
+/// See [`MessageError`]. The link cannot be used after an error.
 pub fn decode(bytes: &[u8], max_bitfield: usize) -> Result<Step<'_>, MessageError> {
     let Some((prefix, rest)) = bytes.split_first_chunk::<4>() else {
         return Ok(Step::Incomplete(4));
@@ -205,7 +207,7 @@ pub fn decode(bytes: &[u8], max_bitfield: usize) -> Result<Step<'_>, MessageErro
     Ok(Step::Message(message, whole))
 }
 
-/// Number `at` of a body whose length is known to fit.
+/// The `at`-th 32-bit number of a body. The length of the body was checked before.
 fn number(body: &[u8], at: usize) -> u32 {
     let (numbers, _) = body.as_chunks::<4>();
     numbers
@@ -222,7 +224,7 @@ fn ask(body: &[u8]) -> Ask {
 }
 
 impl Message<'_> {
-    /// Appends the message as it goes over the line.
+    /// Appends the bytes of the message to `out`.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
         match *self {
             Self::KeepAlive => out.extend_from_slice(&[0; 4]),
@@ -254,7 +256,7 @@ impl Message<'_> {
     }
 }
 
-/// The header of a `piece` message, whose block is sent after it.
+/// The header of a `piece` message. The block is sent after it.
 pub fn piece_header(ask: Ask) -> [u8; PIECE_HEADER] {
     let mut header = [id::PIECE; PIECE_HEADER];
     let numbers = [(0, 9 + ask.length), (5, ask.index), (9, ask.begin)];
@@ -285,7 +287,7 @@ mod tests {
         length: 2,
     };
 
-    /// Each message and its bytes: what is written, what is read, and back.
+    /// Each kind of message, and its bytes.
     const TABLE: &[(Message<'static>, &[u8])] = &[
         (Message::KeepAlive, &[0, 0, 0, 0]),
         (Message::Choke, &[0, 0, 0, 1, 0]),
@@ -336,7 +338,7 @@ mod tests {
         ),
     ];
 
-    /// Reads all whole messages from the front, as a link does; gives what is left.
+    /// Decodes all complete messages, as a link does. Returns the remaining bytes.
     fn read_all<'a>(mut bytes: &'a [u8], out: &mut Vec<Message<'a>>) -> &'a [u8] {
         loop {
             match decode(bytes, 8).unwrap() {
@@ -366,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_written_and_read() {
+    fn each_message_is_encoded_and_decoded_again() {
         for (message, bytes) in TABLE {
             let mut written = Vec::new();
             message.encode_into(&mut written);
@@ -382,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_bytes_get_their_error() {
+    fn each_kind_of_bad_message_has_its_own_error() {
         let table: &[(&[u8], MessageError)] = &[
             (&[0xff, 0xff, 0xff, 0xff], MessageError::TooLong(u32::MAX)),
             (&[0x80, 0, 0, 0, 5], MessageError::TooLong(1 << 31)),
@@ -454,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_ids_are_skipped_by_their_length() {
+    fn messages_with_unknown_ids_are_skipped() {
         let bytes = [0, 0, 0, 3, 99, 1, 2, 0, 0, 0, 1, 1];
         let mut read = Vec::new();
         assert!(read_all(&bytes, &mut read).is_empty());
@@ -463,7 +465,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_sequence_cut_anywhere_is_the_same_sequence(
+        fn messages_are_decoded_wherever_the_bytes_are_cut(
             order in prop::collection::vec(0..TABLE.len(), 1..12),
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
         ) {
@@ -484,7 +486,7 @@ mod tests {
         }
 
         #[test]
-        fn every_message_cut_at_every_byte_asks_for_more(at in 0..TABLE.len(), cut in any::<prop::sample::Index>()) {
+        fn a_cut_message_is_incomplete(at in 0..TABLE.len(), cut in any::<prop::sample::Index>()) {
             let bytes = TABLE[at].1;
             let mut read = Vec::new();
             let part = &bytes[..cut.index(bytes.len())];
@@ -493,7 +495,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_break_the_reader(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+        fn decoding_any_bytes_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             let _ = decode(&bytes, 8);
         }
     }

@@ -1,13 +1,14 @@
 //! Peer ids (BEP 3, "peer_id"; BEP 20, peer id conventions).
 //!
-//! In scope: making one of our own, and naming the client behind somebody's. Out of scope: randomness, which is handed in.
+//! In scope: making a peer id for this program, and finding the client name in the id of another
+//! peer. Out of scope: randomness; the caller passes it in.
 
 use std::fmt;
 
-/// What every peer id of this version starts with (BEP 20, Azureus style: name, version, dashes).
+/// The prefix of the peer ids of this version (BEP 20, Azureus style: name, version, dashes).
 const OWN_PREFIX: &[u8; 8] = b"-PF0100-";
 
-/// The two letters of well-known clients (BEP 20).
+/// The two letters of well-known clients (BEP 20), and their names.
 const CLIENTS: &[(&[u8; 2], &str)] = &[
     (b"PF", "pieceful"),
     (b"LT", "libtorrent"),
@@ -24,12 +25,12 @@ const CLIENTS: &[(&[u8; 2], &str)] = &[
     (b"rQ", "rqbit"),
 ];
 
-/// The 20 bytes by which a peer calls itself in announces and handshakes.
+/// The id of a peer in announces and handshakes: 20 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerId(pub [u8; 20]);
 
 impl PeerId {
-    /// An id of this program: `-PF0100-` and these bytes, which the caller draws at random.
+    /// An id for this program: `-PF0100-` and 12 random bytes.
     pub fn new(random: [u8; 12]) -> Self {
         let mut bytes = [0; 20];
         let own = OWN_PREFIX.iter().chain(&random);
@@ -40,8 +41,8 @@ impl PeerId {
         Self(bytes)
     }
 
-    /// The client that such ids come from, as far as they tell: `pieceful 0.1.0`, `libtorrent 2.0.9`, else the id's
-    /// first eight bytes with everything unprintable escaped. Safe to show on a terminal.
+    /// The name and version of the client, such as `libtorrent 2.0.9`. For an unknown client the
+    /// first eight bytes, with unprintable bytes escaped. Safe to show on a terminal.
     pub fn client(&self) -> String {
         match self.0 {
             [b'-', a, b, major, minor, patch, _, b'-', ..] => {
@@ -62,7 +63,7 @@ impl PeerId {
     }
 }
 
-/// All 20 bytes, the unprintable ones escaped.
+/// All 20 bytes, with unprintable bytes escaped.
 impl fmt::Display for PeerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.escape_ascii().fmt(f)
@@ -80,14 +81,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_own_ids_carry_the_version_of_this_package() {
+    fn an_id_of_this_program_has_the_version_of_the_package() {
         let id = PeerId::new(*b"abcdefghijkl");
         assert_eq!(&id.0, b"-PF0100-abcdefghijkl");
         assert_eq!(id.client(), concat!("pieceful ", env!("CARGO_PKG_VERSION")));
     }
 
     #[test]
-    fn clients_are_named_and_strangers_escaped() {
+    fn known_clients_are_named_and_other_ids_are_escaped() {
         for (id, client) in [
             (b"-LT2090-abcdefghijkl", "libtorrent 2.0.9"),
             (b"-TR410Z-abcdefghijkl", "Transmission 4.1.0"),

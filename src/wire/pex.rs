@@ -1,41 +1,45 @@
-//! The message by which peers of an open swarm tell each other whom else they are linked to (BEP 11).
+//! The peer exchange message (BEP 11): the peers of an open swarm tell each other the addresses of
+//! peers that they have links with.
 //!
-//! In scope: reading it bounded, writing it. Out of scope: how often it may come, and who is told of whom.
+//! In scope: parsing the message with bounds, and encoding it. Out of scope: how often it may come,
+//! and which addresses are sent.
 
 use super::compact::{compact, read_canonical};
 use crate::bencode::{self, Dictionary, Item, KeyOrder, Value};
 use std::net::SocketAddr;
 
-/// The most contacts that a message names as new, and as gone (BEP 11: of each 50).
+/// The most contacts in each list of a sent message (BEP 11: 50 added and 50 dropped).
 pub const MAX_CONTACTS: usize = 50;
-/// The most that are read of each; a first message may have more than others. What is beyond is passed over.
+/// The most contacts that are read from each list. The first message of a peer may have more than
+/// later ones. The rest is ignored.
 const MAX_READ: usize = 100;
 
-/// How many values a message may hold: it has six strings, others may have some more.
+/// The most bencode values in a message. The keys of BEP 11 are six strings; other clients may add
+/// some.
 const MAX_VALUES: usize = 64;
 
-/// BEP 11, flag 0x02: the contact has everything, or fetches nothing more.
+/// BEP 11, flag 0x02: the contact is a seed, or downloads nothing more.
 pub const FLAG_SEED: u8 = 0x02;
-/// BEP 11, flag 0x10: the contact was reached at that address.
+/// BEP 11, flag 0x10: the sender has connected to the contact at this address.
 pub const FLAG_REACHABLE: u8 = 0x10;
 
-/// Who came and who went since the last message.
+/// The changes since the last message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PexMessage {
-    /// Contacts that are new, each with its flags.
+    /// New contacts, each with its flags.
     pub added: Vec<(SocketAddr, u8)>,
     /// Contacts that are gone.
     pub dropped: Vec<SocketAddr>,
 }
 
-/// Why a message is none. It ends the line.
+/// Why a message is not valid. Each error ends the link.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PexError {
     /// Not bencode.
     #[error(transparent)]
     Bencode(#[from] bencode::Error),
-    /// A list that is no string of whole contacts.
-    #[error("{0:?} is no list of whole contacts")]
+    /// The length of a list is not a multiple of the length of a contact.
+    #[error("{0:?} is not a list of whole contacts")]
     Contacts(&'static str),
 }
 
@@ -48,10 +52,10 @@ impl PexMessage {
         let value = Value::parse_few(payload, KeyOrder::Any, MAX_VALUES)?;
         let fields = value.dictionary().ok_or(bencode::Error::Unexpected(0))?;
         let mut added = Vec::new();
-        for (key, flags, of) in [("added", "added.f", 6), ("added6", "added6.f", 18)] {
+        for (key, flags, size) in [("added", "added.f", 6), ("added6", "added6.f", 18)] {
             let flags = fields.value(flags).and_then(Value::bytes);
             let mut flags = flags.unwrap_or_default().iter();
-            let contacts = contacts(fields, key, of)?;
+            let contacts = contacts(fields, key, size)?;
             added.extend(contacts.map(|address| (address, flags.next().copied().unwrap_or(0))));
         }
         let mut dropped: Vec<SocketAddr> = contacts(fields, "dropped", 6)?.collect();
@@ -63,27 +67,29 @@ impl PexMessage {
 
     /// The payload of the message.
     pub fn encode(&self) -> Vec<u8> {
-        let of = |v4: bool| {
+        let added_of = |v4: bool| {
             let added = self.added.iter();
             added.filter(move |(address, _)| address.is_ipv4() == v4)
         };
-        let (mut fields, gone) = (Vec::new(), self.dropped.iter());
-        for (v4, added, flags) in [(true, "added", "added.f"), (false, "added6", "added6.f")] {
-            let contacts: Vec<u8> = of(v4).flat_map(|(address, _)| compact(*address)).collect();
-            let bits: Vec<u8> = of(v4).map(|(_, flags)| *flags).collect();
-            fields.push((added, Item::from(contacts)));
-            fields.push((flags, Item::from(bits)));
+        let (mut fields, dropped) = (Vec::new(), self.dropped.iter());
+        for (v4, key, flags_key) in [(true, "added", "added.f"), (false, "added6", "added6.f")] {
+            let contacts: Vec<u8> = added_of(v4)
+                .flat_map(|(address, _)| compact(*address))
+                .collect();
+            let flags: Vec<u8> = added_of(v4).map(|(_, flags)| *flags).collect();
+            fields.push((key, Item::from(contacts)));
+            fields.push((flags_key, Item::from(flags)));
         }
         for (v4, key) in [(true, "dropped"), (false, "dropped6")] {
-            let gone = gone.clone().filter(|address| address.is_ipv4() == v4);
-            let contacts: Vec<u8> = gone.flat_map(|address| compact(*address)).collect();
+            let dropped = dropped.clone().filter(|address| address.is_ipv4() == v4);
+            let contacts: Vec<u8> = dropped.flat_map(|address| compact(*address)).collect();
             fields.push((key, Item::from(contacts)));
         }
         Item::dictionary(fields).encode()
     }
 }
 
-/// At most so many contacts of `size` bytes each.
+/// The first [`MAX_READ`] contacts of a list. Each contact has `size` bytes.
 fn contacts<'a>(
     fields: &Dictionary<'a>,
     key: &'static str,
@@ -104,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn contacts_of_both_families_are_written_and_read() {
+    fn contacts_of_both_families_are_encoded_and_parsed_again() {
         let message = PexMessage {
             added: vec![
                 ("10.1.2.3:258".parse().unwrap(), FLAG_SEED),
@@ -124,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_may_be_missing_and_a_mapped_address_is_what_it_stands_for() {
+    fn flags_may_be_missing_and_a_mapped_address_is_read_as_an_ipv4_address() {
         let read = PexMessage::parse(b"d5:added6:\x01\x02\x03\x04\x00\x05e").unwrap();
         assert_eq!(read.added, [("1.2.3.4:5".parse().unwrap(), 0)]);
         let mapped = [
@@ -139,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_gets_its_error_and_no_more_is_read_than_is_allowed() {
+    fn each_kind_of_bad_message_has_its_own_error_and_a_long_list_is_cut() {
         for (bytes, key) in [
             (&b"d5:added5:aaaaae"[..], "added"),
             (b"d5:addedi1ee", "added"),

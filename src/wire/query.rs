@@ -1,32 +1,33 @@
-//! Query strings of HTTP announces and scrapes: `key=value` pairs with `%`-escapes (RFC 3986, section 2.1).
+//! Query strings of HTTP announces and scrapes: `key=value` pairs with `%`-escapes (RFC 3986,
+//! section 2.1).
 //!
-//! In scope: splitting and unescaping, into arrays of known size so that nothing is allocated. Out of
-//! scope: what the keys mean.
+//! In scope: splitting and unescaping, without allocation. Out of scope: the meaning of the keys.
 
 use crate::base::hex;
 
-/// What is wrong with a query string as such.
+/// Why a query string is malformed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
-    /// A `%` that two hex digits do not follow.
-    #[error("the query holds a malformed %-escape")]
+    /// A `%` without two hex digits after it.
+    #[error("the query has a malformed %-escape")]
     Escape,
     /// A part between two `&` that has no `=`.
-    #[error("the query holds a part without =")]
+    #[error("the query has a part without =")]
     NoValue,
 }
 
-/// The pairs of `query`, still escaped. Nothing between two `&` is passed over.
+/// The pairs of `query`, still escaped. Empty parts between two `&` are ignored.
 ///
 /// # Errors
-/// [`QueryError::Escape`] for a malformed escape anywhere; an item is [`QueryError::NoValue`] where a `=` is missing.
+/// [`QueryError::Escape`] for a malformed escape anywhere. An item is [`QueryError::NoValue`] if it
+/// has no `=`.
 pub(super) fn pairs(
     query: &str,
 ) -> Result<impl Iterator<Item = Result<(&str, &str), QueryError>>, QueryError> {
-    let escaped = query.split('%').skip(1).all(|after| {
+    let is_well_formed = query.split('%').skip(1).all(|after| {
         matches!(after.as_bytes(), [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
     });
-    if !escaped {
+    if !is_well_formed {
         return Err(QueryError::Escape);
     }
     Ok(query
@@ -35,7 +36,7 @@ pub(super) fn pairs(
         .map(|pair| pair.split_once('=').ok_or(QueryError::NoValue)))
 }
 
-/// The bytes that `value` stands for. `+` is a blank, as in HTML forms: clients that mean a plus escape it.
+/// The unescaped bytes of `value`. A `+` is a blank, as in HTML forms. Clients escape a plus.
 pub(super) fn unescaped(value: &str) -> impl Iterator<Item = u8> {
     let mut bytes = value.bytes();
     std::iter::from_fn(move || {
@@ -47,7 +48,7 @@ pub(super) fn unescaped(value: &str) -> impl Iterator<Item = u8> {
     })
 }
 
-/// The 20 bytes that `value` stands for, if they are 20.
+/// The unescaped bytes of `value`, or `None` if there are not exactly 20.
 pub(super) fn twenty_bytes(value: &str) -> Option<[u8; 20]> {
     let mut out = [0; 20];
     let mut bytes = unescaped(value);
@@ -64,7 +65,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn malformed_queries_are_told_apart() {
+    fn each_kind_of_malformed_query_has_its_own_error() {
         let all = |query: &str| -> Result<Vec<_>, QueryError> {
             pairs(query)?
                 .map(|pair| pair.map(|(k, v)| format!("{k}:{v}")))
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn twenty_bytes_are_twenty() {
+    fn a_value_that_is_not_twenty_bytes_is_refused() {
         assert_eq!(
             twenty_bytes("a%62+%2bcccccccccccccccc"),
             Some(*b"ab +cccccccccccccccc")
@@ -93,7 +94,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_escaped_is_unescaped(bytes: Vec<u8>) {
+        fn unescaping_reverses_escaping(bytes: Vec<u8>) {
             let mut text = String::new();
             escape_into(&bytes, &mut text);
             let query = format!("a={text}");

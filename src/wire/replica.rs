@@ -1,14 +1,16 @@
-//! Messages of the line between two trackers of a cluster.
+//! Messages of a replica connection, between two trackers of a cluster.
 //!
-//! In scope: the messages and their exact encoding. Each is the body of one frame (see `frame`, capped at
-//! [`MAX_FRAME`]): one bencoded dictionary in canonical form, its kind under `type`, with exactly
-//! the keys of that kind. Both ends speak the same messages; the first one each sends is [`Message::Hello`].
+//! In scope: the messages and their exact encoding. Each message is the body of one frame (see
+//! [`crate::wire::frame`]) of at most [`MAX_FRAME`] bytes. It is one bencoded dictionary in
+//! canonical form: the key `type` names its kind, and the other keys are exactly those of that
+//! kind. Both sides send the same kinds of messages. The first message of each side is
+//! [`Message::Hello`].
 //!
-//! Version vectors and changes are carried as they are, as [`Encoded`] strings of bytes: whoever keeps a registry reads
-//! them. Blobs travel in parts (see [`InfoPart`]).
+//! Version vectors and changes are carried as opaque byte strings (see [`Encoded`]), which the
+//! registry reads. Blobs travel in parts (see [`InfoPart`]).
 //!
-//! Out of scope: in which order the messages make sense and what follows from them (see `tracker::replication`), TLS,
-//! sockets and time.
+//! Out of scope: the order of the messages and what follows from them (see `tracker::replication`),
+//! TLS, sockets and time.
 
 #[cfg(test)]
 mod tests;
@@ -19,104 +21,108 @@ use crate::torrent::InfoHash;
 use std::fmt;
 use std::num::NonZeroU32;
 
-/// The version of these messages and of their meaning. Trackers of different versions do not replicate.
+/// Version of these messages and their meaning. Trackers of different versions do not replicate.
 pub const PROTOCOL: u32 = 1;
-/// The most bytes of an [`Encoded`]: it fits into a frame with all that stands around it.
+/// The most bytes of an [`Encoded`], so that it fits into a frame with the other fields.
 pub const MAX_ENCODED: usize = MAX_FRAME as usize - 1024;
 
-/// The most bytes of a blob in one message: other messages wait for it on a slow line.
+/// The most bytes of a blob in one message. It is small because other messages wait behind it on a
+/// slow connection.
 pub const BLOB_PART: usize = 128 << 10;
 
-/// The number of a tracker: its place among the addresses of `TRACKER_INFO`, from 1.
+/// The number of a tracker: its position among the addresses of `TRACKER_INFO`, from 1.
 pub type TrackerNumber = NonZeroU32;
 
-/// What one tracker tells another.
+/// A message from one tracker to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// The first message of each end: who this is and what it knows.
+    /// The first message of each side: names the sender and the writes that it has.
     Hello {
-        /// The version of the protocol it speaks.
+        /// The protocol version of the sender.
         protocol: u32,
-        /// Its number.
+        /// The number of the sender.
         number: TrackerNumber,
-        /// Its origin, 128 random bits.
+        /// The origin of the sender, 128 random bits.
         origin: [u8; 16],
-        /// Its version vector, durable.
+        /// The version vector of the sender: only durable writes.
         versions: Encoded,
-        /// Whether it serves clients.
+        /// Whether the sender serves clients.
         serving: bool,
     },
-    /// A sign of life, with what the sender knows by now; answered by [`Message::Pong`].
+    /// Keeps the connection alive and reports the writes that the sender has by now. The answer is
+    /// [`Message::Pong`].
     Ping {
-        /// Its wall clock, in milliseconds since 1970.
+        /// The wall clock of the sender, in milliseconds since 1970.
         clock: u64,
-        /// Its version vector, durable.
+        /// The version vector of the sender: only durable writes.
         versions: Encoded,
-        /// Whether it serves clients.
+        /// Whether the sender serves clients.
         serving: bool,
     },
-    /// The answer to a ping.
+    /// The answer to [`Message::Ping`].
     Pong {
-        /// The clock of that ping.
+        /// The clock from the ping.
         echo: u64,
-        /// The wall clock of who answers, in milliseconds since 1970.
+        /// The wall clock of the sender, in milliseconds since 1970.
         clock: u64,
     },
-    /// Asks for the next batch of what the sender lacks; answered by [`Message::Changes`].
+    /// Requests the next batch of writes that the sender lacks. The answer is [`Message::Changes`].
     Pull {
-        /// A number which the answer repeats.
+        /// A number that the answer repeats.
         id: u32,
-        /// The version vector of all it has, kept or on its way to be.
+        /// The version vector of all writes that the sender has, durable or not.
         known: Encoded,
     },
-    /// One batch of what was asked for.
+    /// The answer to [`Message::Pull`]: one batch of writes.
     Changes {
-        /// The number of the pull.
+        /// The number from the pull.
         id: u32,
-        /// The change; none if nothing is lacking.
+        /// The batch. `None` if the receiver lacks nothing.
         change: Option<Encoded>,
-        /// Whether more is lacking after it.
+        /// Whether the receiver still lacks writes after this batch.
         more: bool,
     },
-    /// A write that the sender has just made durable; answered by [`Message::Pushed`] when it is durable there.
+    /// A write that the sender has just made durable. The answer is [`Message::Pushed`], after the
+    /// receiver has made it durable too.
     Push {
-        /// Which of its origin's writes it is.
+        /// Position of the write in its origin's log.
         id: u64,
-        /// The change.
+        /// The write.
         change: Encoded,
     },
-    /// All writes that bear the receiver's origin are durable here up to this one.
+    /// The answer to [`Message::Push`]: the sender has made all writes of the receiver's origin
+    /// durable, up to this one.
     Pushed {
-        /// The last of them.
+        /// Position of the last durable write in the origin's log.
         id: u64,
     },
-    /// Asks for a part of a blob; answered by [`Message::Blob`] or [`Message::NoBlob`].
+    /// Requests a part of a blob. The answer is [`Message::Blob`] or [`Message::NoBlob`].
     WantBlob {
-        /// Which blob.
+        /// The name of the blob.
         info_hash: InfoHash,
-        /// First byte of the part.
+        /// Position of the first byte of the part.
         offset: u32,
     },
-    /// A part of a blob.
+    /// The answer to [`Message::WantBlob`]: a part of the blob.
     Blob {
-        /// Which blob.
+        /// The name of the blob.
         info_hash: InfoHash,
         /// The part.
         part: InfoPart,
     },
-    /// That blob is not here.
+    /// The answer to [`Message::WantBlob`] if the sender does not have the blob.
     NoBlob {
-        /// Which blob.
+        /// The name of the blob.
         info_hash: InfoHash,
     },
 }
 
-/// A version vector or a change in its own encoding, at most [`MAX_ENCODED`] bytes.
+/// An encoded version vector or change of the registry, at most [`MAX_ENCODED`] bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Encoded(Vec<u8>);
 
 impl Encoded {
-    /// Takes the bytes; none if there are too many.
+    /// Returns `None` if there are more than [`MAX_ENCODED`] bytes.
     pub fn new(bytes: Vec<u8>) -> Option<Self> {
         (bytes.len() <= MAX_ENCODED).then_some(Self(bytes))
     }
@@ -127,7 +133,7 @@ impl Encoded {
     }
 }
 
-/// Rows hold hashes of passwords: only their length is shown.
+/// Shows only the length, because rows contain password hashes.
 impl fmt::Debug for Encoded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Encoded({} bytes)", self.0.len())
@@ -135,10 +141,11 @@ impl fmt::Debug for Encoded {
 }
 
 impl Message {
-    /// The answer to [`Message::WantBlob`]: the part of `blob` at `offset`, or that it is not here.
+    /// The answer to [`Message::WantBlob`]: the part of `blob` at `offset`, or [`Message::NoBlob`]
+    /// if there is no blob.
     ///
     /// # Errors
-    /// `offset` lies outside the blob, or the blob is larger than blobs may be.
+    /// `offset` is outside the blob, or the blob is too large.
     pub fn blob(info_hash: InfoHash, offset: u32, blob: Option<&[u8]>) -> Result<Self, PartError> {
         Ok(match blob {
             None => Self::NoBlob { info_hash },
@@ -216,21 +223,21 @@ impl Message {
                 protocol: fields.number("protocol")?,
                 number: fields.number("number")?,
                 origin: fields.array("origin")?,
-                versions: fields.with("versions", encoded)?,
+                versions: fields.read_by("versions", encoded)?,
                 serving: fields.flag("serving")?,
             },
             "ping" => Self::Ping {
-                clock: fields.large("clock")?,
-                versions: fields.with("versions", encoded)?,
+                clock: fields.u63("clock")?,
+                versions: fields.read_by("versions", encoded)?,
                 serving: fields.flag("serving")?,
             },
             "pong" => Self::Pong {
-                echo: fields.large("echo")?,
-                clock: fields.large("clock")?,
+                echo: fields.u63("echo")?,
+                clock: fields.u63("clock")?,
             },
             "pull" => Self::Pull {
                 id: fields.number("id")?,
-                known: fields.with("known", encoded)?,
+                known: fields.read_by("known", encoded)?,
             },
             "changes" => Self::Changes {
                 id: fields.number("id")?,
@@ -238,11 +245,11 @@ impl Message {
                 more: fields.flag("more")?,
             },
             "push" => Self::Push {
-                id: fields.large("id")?,
-                change: fields.with("change", encoded)?,
+                id: fields.u63("id")?,
+                change: fields.read_by("change", encoded)?,
             },
             "pushed" => Self::Pushed {
-                id: fields.large("id")?,
+                id: fields.u63("id")?,
             },
             "want-blob" => Self::WantBlob {
                 info_hash: fields.info_hash("info hash")?,
@@ -257,11 +264,11 @@ impl Message {
             },
             other => return Err(ControlError::unknown(other)),
         };
-        fields.end(message.kind())?;
+        fields.check_all_read(message.kind())?;
         Ok(message)
     }
 
-    /// The name of its kind on the wire.
+    /// The name of the kind on the wire.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Hello { .. } => "hello",

@@ -1,7 +1,8 @@
-//! Scrapes (BEP 48): how many seeds and leeches a swarm has.
+//! Scrapes (BEP 48): the number of seeds and leeches of swarms.
 //!
-//! In scope: query string to request and back, answer to bytes and back. Out of scope: a scrape of all swarms, which
-//! a request without info-hashes would be: what a tracker serves is not for strangers to list.
+//! In scope: query string to request and back, response to bytes and back. Out of scope: a scrape
+//! without info-hashes, which asks for all swarms. A tracker does not list its swarms to strangers,
+//! so such a scrape is refused.
 
 use super::ResponseError;
 use super::announce_response::{integer, parse_response};
@@ -11,19 +12,19 @@ use crate::bencode::{Item, Value};
 use crate::torrent::InfoHash;
 use std::collections::BTreeMap;
 
-/// The most swarms one scrape may name.
+/// The most swarms in one scrape.
 pub const MAX_SCRAPE: usize = 128;
 
-/// The swarms that a scrape asks about.
+/// A scrape of 1 to [`MAX_SCRAPE`] swarms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScrapeRequest {
     info_hashes: Vec<InfoHash>,
 }
 
-/// Why a query string is no scrape. What it displays is fit to be the tracker's `failure reason`.
+/// Why a query string is not a scrape. The text is sent to the client as `failure reason`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScrapeError {
-    /// The query string itself is malformed.
+    /// The query string is malformed.
     #[error(transparent)]
     Query(#[from] QueryError),
     /// An info-hash that is not 20 bytes.
@@ -50,10 +51,10 @@ impl ScrapeRequest {
         }
     }
 
-    /// Reads a query string, what follows the `?`. Keys other than `info_hash` are passed over.
+    /// Reads a query string, without the `?`. Keys other than `info_hash` are ignored.
     ///
     /// # Errors
-    /// Any [`ScrapeError`].
+    /// See [`ScrapeError`].
     pub fn parse(query: &str) -> Result<Self, ScrapeError> {
         let mut info_hashes = Vec::new();
         for pair in query::pairs(query)? {
@@ -68,7 +69,7 @@ impl ScrapeRequest {
         Self::new(info_hashes)
     }
 
-    /// The query string that says this, without the `?`.
+    /// The query string of this request, without the `?`.
     pub fn to_query(&self) -> String {
         let mut out = String::new();
         for info_hash in &self.info_hashes {
@@ -82,34 +83,35 @@ impl ScrapeRequest {
         out
     }
 
-    /// The swarms asked about, at least one, in the order of the query.
+    /// The swarms of the scrape, at least one, in the order of the query.
     pub fn info_hashes(&self) -> &[InfoHash] {
         &self.info_hashes
     }
 }
 
-/// What a tracker answers to a scrape: the swarms that it knows among those asked about.
+/// The response to a scrape. It has only the swarms that the tracker knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScrapeResponse {
     /// The counts of each swarm.
     pub files: BTreeMap<InfoHash, SwarmCounts>,
 }
 
-/// How many peers of each kind a swarm has.
+/// The counts of a swarm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SwarmCounts {
-    /// Seeds.
+    /// The number of seeds.
     pub complete: u32,
-    /// How often a download has been completed.
+    /// The number of completed downloads so far.
     pub downloaded: u32,
-    /// Peers that are not seeds.
+    /// The number of peers that are not seeds.
     pub incomplete: u32,
 }
 
 impl ScrapeResponse {
-    /// The bencoded answer.
+    /// The bencoded response.
     pub fn encode(&self) -> Vec<u8> {
-        // Info-hashes are keys that are no text, which `Item` does not write; the map holds them in bencode's order.
+        // `Item` does not support keys that are not text, so the dictionary is written here. The
+        // map has the info-hashes in the order that bencode requires.
         let mut files = vec![b'd'];
         for (info_hash, counts) in &self.files {
             Item::from(info_hash.0.as_slice()).encode_into(&mut files);
@@ -124,10 +126,10 @@ impl ScrapeResponse {
         Item::dictionary([("files", Item::Raw(&files))]).encode()
     }
 
-    /// Reads an answer. Counts that are absent or negative are 0.
+    /// Reads a response. Counts that are missing or negative are 0.
     ///
     /// # Errors
-    /// Any [`ResponseError`].
+    /// See [`ResponseError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, ResponseError> {
         let value = parse_response(bytes)?;
         let dictionary = value.dictionary().ok_or(ResponseError::NotDictionary)?;
@@ -159,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_request_is_written_and_read_back() {
+    fn each_request_is_encoded_and_parsed_again() {
         let (a, b) = (InfoHash([b'a'; 20]), InfoHash([0xff; 20]));
         let escaped = "%FF".repeat(20);
         for (hashes, query) in [
@@ -176,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bad_request_gets_its_own_error() {
+    fn each_kind_of_bad_request_has_its_own_error() {
         let hash = "info_hash=aaaaaaaaaaaaaaaaaaaa&";
         for (query, error) in [
             (String::new(), ScrapeError::Missing),
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn each_answer_is_written_and_read_back() {
+    fn each_response_is_encoded_and_parsed_again() {
         let counts = SwarmCounts {
             complete: 1,
             downloaded: 22,
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bad_answer_gets_its_own_error() {
+    fn each_kind_of_bad_response_has_its_own_error() {
         for (bytes, error) in [
             ("le", ResponseError::NotDictionary),
             ("de", ResponseError::Malformed("files")),

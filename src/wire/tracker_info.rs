@@ -1,84 +1,86 @@
-//! The text of a TRACKER_INFO file: the trackers of a cluster in order, and the fingerprint that pins it.
+//! The text of a TRACKER_INFO file: the addresses of the trackers of a cluster, in order, and
+//! optionally the fingerprint of the cluster.
 //!
-//! One `HOST:PORT` a line (IPv6 as `[::1]:5000`); `#` starts a comment; an optional line `fingerprint sha256:HEX`. In
-//! scope: reading it. Out of scope: the file itself, and asking anybody what a host name means.
+//! Each address is a line `HOST:PORT` (IPv6 as `[::1]:5000`). `#` starts a comment. The optional
+//! line `fingerprint sha256:HEX` pins the cluster. In scope: parsing the text. Out of scope:
+//! reading the file, and looking up host names.
 
 use crate::certificate::Fingerprint;
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-/// What a TRACKER_INFO file says.
+/// The contents of a TRACKER_INFO file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrackerInfo {
-    /// The trackers in order; the first is tracker number 1.
+    /// The addresses of the trackers, in order. The first is tracker number 1.
     pub addresses: Vec<HostPort>,
-    /// The cluster's, where the file pins it.
+    /// The fingerprint of the cluster, if the file pins it.
     pub fingerprint: Option<Fingerprint>,
 }
 
 /// A host, by name or address, and a port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HostPort {
-    /// A DNS name or an IP address, an IPv6 address without its brackets.
+    /// A DNS name or an IP address. An IPv6 address has no brackets here.
     pub host: String,
-    /// The port; 0 lets a tracker bind a free one.
+    /// The port. 0 lets a tracker bind a free port.
     pub port: u16,
 }
 
-/// Why a text is no TRACKER_INFO.
+/// Why a text is not a TRACKER_INFO.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TrackerInfoError {
-    /// A line that is neither an address nor a fingerprint.
+    /// A line is neither an address nor a fingerprint.
     #[error("line {line}: {source}")]
     Address {
-        /// The line, counted from 1.
+        /// The number of the line, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// Why the line is not an address.
         source: HostPortError,
     },
-    /// A fingerprint line of another form.
+    /// A fingerprint line is malformed.
     #[error("line {line}: a fingerprint is written as: fingerprint sha256: and 64 hex digits")]
     Fingerprint {
-        /// The line, counted from 1.
+        /// The number of the line, from 1.
         line: usize,
     },
-    /// A second fingerprint.
+    /// There is a second fingerprint.
     #[error("line {line}: a second fingerprint; a cluster has one")]
     SecondFingerprint {
-        /// The line, counted from 1.
+        /// The number of the line, from 1.
         line: usize,
     },
-    /// A tracker's number that no line has.
+    /// There is no address line with this number.
     #[error(
-        "there is no tracker {number}: the file names {count} (numbers count its address lines from 1)"
+        "there is no tracker {number}: the file has {count} address lines, which are numbered from 1"
     )]
     NoSuchTracker {
-        /// The number asked for.
+        /// The requested number.
         number: u32,
-        /// How many addresses there are.
+        /// The number of address lines.
         count: usize,
     },
 }
 
-/// Why a text is no `HOST:PORT`.
+/// Why a text is not a `HOST:PORT`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HostPortError {
-    /// No colon before a port.
+    /// There is no colon before a port.
     #[error("{0:?} lacks a port; write HOST:PORT, as in 127.0.0.1:5000")]
     NoPort(String),
-    /// The port is not a number up to 65535.
+    /// The port is not a number from 0 to 65535.
     #[error("{0:?} is not a port; it must be a number from 0 to 65535")]
     Port(String),
-    /// The host is empty or holds what no host name or address does.
+    /// The host is empty or has characters that host names and addresses do not have.
     #[error(
-        "{0:?} is not a host name or address (an IPv6 address stands in brackets, as in [::1]:5000)"
+        "{0:?} is not a host name or address (write an IPv6 address in brackets, as in [::1]:5000)"
     )]
     Host(String),
 }
 
 impl TrackerInfo {
-    /// The address of tracker `number`, counted from 1.
+    /// The address of tracker `number`, from 1.
     ///
     /// # Errors
     /// [`TrackerInfoError::NoSuchTracker`].
@@ -141,7 +143,7 @@ impl FromStr for HostPort {
             .and_then(|host| host.strip_suffix(']'));
         let is_host = match bracketed {
             Some(address) => address.parse::<Ipv6Addr>().is_ok(),
-            None => is_name(host),
+            None => is_host_name(host),
         };
         if !is_host {
             return Err(HostPortError::Host(shown(host)));
@@ -165,8 +167,9 @@ impl fmt::Display for HostPort {
     }
 }
 
-/// Whether `host` is a DNS name (RFC 1123, section 2.1, and underscores, which occur) or an IPv4 address.
-fn is_name(host: &str) -> bool {
+/// Whether `host` is a DNS name or an IPv4 address (RFC 1123, section 2.1). Underscores are
+/// accepted too, because they occur in practice.
+fn is_host_name(host: &str) -> bool {
     host.len() <= 253
         && host.trim_end_matches('.').split('.').all(|label| {
             let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -179,10 +182,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_read() {
+    fn a_file_is_parsed() {
         let hex = "00ff".repeat(16);
         let text = format!(
-            "\u{feff}# our trackers\r\n127.0.0.1:5000\n\n  tracker-2.example.org:65535  # the twin\n\
+            "\u{feff}# our trackers\r\n127.0.0.1:5000\n\n  tracker-2.example.org:65535  # the second\n\
              fingerprint  sha256:{hex}\n[::1]:0"
         );
         let info: TrackerInfo = text.parse().unwrap();
@@ -212,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bad_address_gets_its_own_error() {
+    fn each_kind_of_bad_address_has_its_own_error() {
         use HostPortError::*;
         let long = "a".repeat(254);
         for (text, error) in [
@@ -238,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_line() {
+    fn errors_name_the_number_of_the_line() {
         let hex = "ab".repeat(32);
         let pin = format!("fingerprint sha256:{hex}");
         for (text, start) in [

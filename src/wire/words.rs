@@ -1,18 +1,19 @@
-//! Enums whose values are words on the wire.
+//! Enums whose values are written as words in messages.
 
-/// Gives an enum without fields a word for each value, both ways.
+/// Defines for an enum without fields the word of each value, and the conversions in both
+/// directions.
 macro_rules! words {
     ($name:ident { $($variant:ident => $word:literal),* $(,)? }) => {
         impl $name {
             /// Every value.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
-            /// Its word.
+            /// The word of this value.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),* }
             }
 
-            /// The value of a word.
+            /// The value with this word.
             pub(in crate::wire) fn parse(text: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|value| value.as_str() == text)
             }

@@ -506,7 +506,7 @@ fn without_a_session_that_holds_nothing_is_done_or_told() {
     let mut line = service.line();
     for (typed, _) in TABLE {
         let ask = ask(typed, &nik, &lab);
-        if !ask.needs_session() {
+        if !ask.needs_login() {
             continue;
         }
         let refused = line.ask(None, ask.clone()).unwrap_err();

@@ -202,15 +202,15 @@ fn bad_announces_get_a_reason_and_the_connection_goes_on() {
         ),
         (
             format!("info_hash=%zz&{id}&port=1"),
-            "the query holds a malformed %-escape",
+            "the query has a malformed %-escape",
         ),
         (
             format!("{HASH}&{HASH}&{id}&port=1"),
-            "the announce holds info_hash twice",
+            "the announce has info_hash twice",
         ),
         (
             format!("{HASH}&{id}&port"),
-            "the query holds a part without =",
+            "the query has a part without =",
         ),
         (
             format!("{HASH}&{id}&port=1&left=all"),

@@ -155,7 +155,7 @@ fn who_is_no_member_by_certificate_gets_no_byte_and_is_logged() {
         ),
         (
             "a member that names a swarm unknown here",
-            "which no group has here",
+            "which no group of this peer has",
             tls(&unknown, Some(&right), lab),
         ),
         (
@@ -170,7 +170,7 @@ fn who_is_no_member_by_certificate_gets_no_byte_and_is_logged() {
         ),
         (
             "a member that names an open swarm",
-            "which no group has here",
+            "which no group of this peer has",
             tls(open, Some(&right), open),
         ),
         (

@@ -51,7 +51,7 @@ fn what_is_no_handshake_for_a_swarm_of_ours_is_closed_without_a_word() {
         (
             "TLS that is none",
             b"\x16\x03\x01\x00\x04none".to_vec(),
-            "refused: what came is not TLS",
+            "refused: the other side does not speak TLS",
         ),
         (
             "zeros",

@@ -334,7 +334,7 @@ fn one_that_insists_on_encryption_is_refused_clearly() {
     until("the log names what is wrong", || {
         let log = swarm.log("seed");
         // One encrypted line in 256 begins as TLS does.
-        let named = ["encrypted ones are not understood", "is not TLS"];
+        let named = ["encrypted ones are not understood", "does not speak TLS"];
         named.iter().any(|rule| log.contains(rule)).then_some(())
     });
     drop(theirs);

@@ -125,20 +125,20 @@ fn each_bad_message_ends_its_line_alone_with_the_rule_it_broke() {
         (b"d5:added", "bad message about contacts"),
         (
             b"d5:added5:aaaaae",
-            "\"added\" is no list of whole contacts",
+            "\"added\" is not a list of whole contacts",
         ),
-        (b"d5:addedi1ee", "\"added\" is no list of whole contacts"),
+        (b"d5:addedi1ee", "\"added\" is not a list of whole contacts"),
         (
             b"d7:dropped7:aaaaaaae",
-            "\"dropped\" is no list of whole contacts",
+            "\"dropped\" is not a list of whole contacts",
         ),
         (
             b"d6:added66:aaaaaae",
-            "\"added6\" is no list of whole contacts",
+            "\"added6\" is not a list of whole contacts",
         ),
         (
             b"d8:dropped6lee",
-            "\"dropped6\" is no list of whole contacts",
+            "\"dropped6\" is not a list of whole contacts",
         ),
     ];
     let (mut sound, _) = call(&leech, &TORRENT, "sound", 6_000);

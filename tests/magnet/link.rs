@@ -214,10 +214,10 @@ fn of_several_that_lie_reject_or_are_silent_none_keeps_it_from_a_sound_one() {
     for reason in [
         format!("{liar}: its metadata does not have the hash"),
         format!("{refuses}: no metadata: it will not send piece 0"),
-        format!("{short}: no metadata: metadata: piece 0 of the metadata with 1 bytes where 500"),
-        format!("{huge}: no metadata: metadata: metadata of 16777217 bytes"),
+        format!("{short}: no metadata: metadata: piece 0 has 1 bytes, not 500"),
+        format!("{huge}: no metadata: metadata: its size is 16777217 bytes"),
         format!("{knows_nothing}: no metadata: it has no metadata"),
-        format!("{other}: no metadata: metadata: piece 1 of the metadata, which was not asked for"),
+        format!("{other}: no metadata: metadata: piece 1 was not requested"),
     ] {
         logged(&leech.log, &[&reason]);
     }

@@ -168,7 +168,7 @@ fn what_one_tracker_did_and_told_of_the_other_does_not_do_again() {
     }
     // It is not by the write alone that a session begins.
     let guessed = Ask::ChangePassword {
-        write: change.write().unwrap(),
+        write: change.write_id().unwrap(),
         old: password("olga"),
         new: Password::new("guessed").unwrap(),
     };
@@ -206,7 +206,9 @@ fn what_two_trackers_made_by_one_command_is_one() {
     // Nothing that the first does is told to the second before it dies.
     pair.proxy.cut();
     wait_for("both know that they are apart", || {
-        [1, 2].iter().all(|it| !pair.view(*it).unwrap().twins[0].up)
+        [1, 2]
+            .iter()
+            .all(|it| !pair.view(*it).unwrap().replicas[0].up)
     });
     for part in ada.parts("old", write()) {
         ada.first.does(part.clone());

@@ -21,7 +21,7 @@ fn split(pair: &Pair) {
     crate::pair::wait_for("both know that they are apart", || {
         [1, 2]
             .iter()
-            .all(|number| !pair.view(*number).unwrap().twins[0].up)
+            .all(|number| !pair.view(*number).unwrap().replicas[0].up)
     });
 }
 

@@ -181,7 +181,7 @@ fn a_tracker_listed_later_joins_without_a_restart_of_the_others() {
     fs::write(&info, format!("{first}\n")).unwrap();
     pair.start(1, &[]);
     let mut nik = pair.user(1, "nik");
-    assert!(pair.view(1).unwrap().twins.is_empty());
+    assert!(pair.view(1).unwrap().replicas.is_empty());
     fs::write(&info, both).unwrap();
     pair.start(2, &[]);
     pair.wait_until_in_step();

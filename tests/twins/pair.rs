@@ -7,7 +7,7 @@ use pieceful::certificate::Authority;
 use pieceful::net::{ClusterTls, TRACKER_NAME};
 use pieceful::tracker::fetch_backup;
 use pieceful::tracker::registry::{Origin, Registry, Row, VersionVector};
-use pieceful::wire::access::{Answer, Ask, ClusterView, TwinView};
+use pieceful::wire::access::{Answer, Ask, ClusterView, ReplicaView};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -209,8 +209,8 @@ impl Pair {
         let is_in_step = |number| {
             self.view(number).is_some_and(|view| {
                 let is_level =
-                    |twin: &TwinView| twin.up && twin.we_lack == 0 && twin.it_lacks == Some(0);
-                view.serving && view.twins.first().is_some_and(is_level)
+                    |twin: &ReplicaView| twin.up && twin.we_lack == 0 && twin.it_lacks == Some(0);
+                view.serving && view.replicas.first().is_some_and(is_level)
             })
         };
         let start = Instant::now();

@@ -33,7 +33,7 @@ impl Fake {
 
     /// One that has said who it is.
     fn greeted(pair: &Pair, number: u32, registry: &Registry) -> Self {
-        let fake = Self::call(pair, &pair.tls(), Purpose::Twin).unwrap();
+        let fake = Self::call(pair, &pair.tls(), Purpose::Replica).unwrap();
         fake.send(&Message::Hello {
             protocol: PROTOCOL,
             number: TrackerNumber::new(number).unwrap(),
@@ -114,7 +114,7 @@ fn strangers_get_nothing_on_the_line_between_trackers() {
     let authority = || Authority::generate(CLUSTER_AUTHORITY).unwrap();
     // Another cluster's tracker.
     let foreign = ClusterTls::new(&authority().issue(TRACKER_NAME).unwrap()).unwrap();
-    for purpose in [Purpose::Twin, Purpose::Operator] {
+    for purpose in [Purpose::Replica, Purpose::Operator] {
         let refused = Fake::call(&pair, &foreign, purpose).map(|_| ());
         let refused = refused.unwrap_err();
         assert!(
@@ -151,7 +151,7 @@ fn whoever_breaks_the_rules_with_the_key_is_turned_away() {
         assert!(Fake::greeted(&pair, number, &stranger).is_cut_off());
         pair.wait_for_log(1, told);
     }
-    let other = Fake::call(&pair, &pair.tls(), Purpose::Twin).unwrap();
+    let other = Fake::call(&pair, &pair.tls(), Purpose::Replica).unwrap();
     other.send(&Message::Hello {
         protocol: PROTOCOL + 1,
         number: TrackerNumber::new(2).unwrap(),
@@ -183,7 +183,7 @@ fn whoever_breaks_the_rules_with_the_key_is_turned_away() {
     fake.send(&Message::Pushed { id: 1 });
     drop(fake);
     // Somebody who says nothing at all is not waited for longer than for a moment.
-    let silent = Fake::call(&pair, &pair.tls(), Purpose::Twin).unwrap();
+    let silent = Fake::call(&pair, &pair.tls(), Purpose::Replica).unwrap();
     assert!(silent.is_cut_off());
     let silent = Fake::call(&pair, &pair.tls(), Purpose::Operator).unwrap();
     silent.send_bytes(b"de");

@@ -1,4 +1,5 @@
-//! The side that checks the other's certificate: by the fingerprint of its cluster, never by date or address.
+//! The client side of a connection to a tracker. It checks the certificate of the tracker by the
+//! fingerprint of its cluster, never by date or address.
 
 use super::error::TlsError;
 use super::inbound::Inbound;
@@ -16,14 +17,14 @@ use std::net::TcpStream;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// The name that the leaf certificates of trackers carry.
+/// The name in the leaf certificates of trackers.
 pub const TRACKER_NAME: &str = "tracker";
 
-/// Does the handshake with a tracker of the cluster `expected`, or of any cluster if none is, within `limit`; gives the
-/// fingerprint of its cluster too.
+/// Does the handshake with a tracker within `limit`. The tracker must belong to the cluster
+/// `expected`, or to any cluster if that is `None`. Returns the fingerprint of its cluster too.
 ///
 /// # Errors
-/// [`TlsError::OtherCluster`] before anything was said; else see [`TlsError`].
+/// [`TlsError::OtherCluster`] before any data was sent; otherwise see [`TlsError`].
 pub fn connect_tls(
     socket: Arc<TcpStream>,
     expected: Option<Fingerprint>,
@@ -44,7 +45,7 @@ pub fn connect_tls(
     let connection = ClientConnection::new(Arc::new(config), name);
     let connection = connection.map_err(TlsError::Certificate)?;
     let done = TlsStream::handshake(socket, connection.into(), Inbound::default(), limit);
-    match (done, verifier.shown.get(), expected) {
+    match (done, verifier.found.get(), expected) {
         (_, Some(&found), Some(expected)) if found != expected => {
             Err(TlsError::OtherCluster { expected, found })
         }
@@ -56,12 +57,12 @@ pub fn connect_tls(
     }
 }
 
-/// Accepts a leaf called [`TRACKER_NAME`] that the authority beside it in the chain has signed, if that authority is the
-/// expected one.
+/// Accepts a leaf named [`TRACKER_NAME`] that is signed by the authority in its chain, if that
+/// authority is the expected one.
 #[derive(Debug)]
 pub(super) struct ClusterVerifier {
     expected: Option<Fingerprint>,
-    shown: OnceLock<Fingerprint>,
+    found: OnceLock<Fingerprint>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -69,14 +70,14 @@ impl ClusterVerifier {
     pub(super) fn new(expected: Option<Fingerprint>, provider: Arc<CryptoProvider>) -> Self {
         Self {
             expected,
-            shown: OnceLock::new(),
+            found: OnceLock::new(),
             provider,
         }
     }
 
-    /// The cluster that the other side showed.
+    /// The cluster of the other side's certificate, once it has arrived.
     pub(super) fn found(&self) -> Option<Fingerprint> {
-        self.shown.get().copied()
+        self.found.get().copied()
     }
 }
 
@@ -92,7 +93,7 @@ impl ServerCertVerifier for ClusterVerifier {
         let [authority] = intermediates else {
             return Err(CertificateError::UnknownIssuer.into());
         };
-        let found = *self.shown.get_or_init(|| Fingerprint::of(authority));
+        let found = *self.found.get_or_init(|| Fingerprint::of(authority));
         if self.expected.is_some_and(|expected| expected != found) {
             return Err(CertificateError::UnknownIssuer.into());
         }

@@ -1,7 +1,9 @@
-//! Lines between those who hold the cluster's key: both sides show a leaf called [`TRACKER_NAME`] of its authority.
+//! Replica connections and operator connections. Both sides hold the key of the cluster and show a
+//! leaf certificate named [`TRACKER_NAME`] that its authority signed.
 //!
-//! The caller says by ALPN (RFC 7301) what for it calls. One port takes such lines and those of peers, who say nothing by
-//! ALPN and show nothing. A caller that says it and shows no leaf of this cluster is refused within the handshake.
+//! The caller names its purpose by ALPN (RFC 7301). The same port serves peers, which send no ALPN
+//! and show no certificate. A caller that names a purpose but shows no leaf of this cluster is
+//! refused in the handshake.
 
 use super::client::{ClusterVerifier, TRACKER_NAME};
 use super::error::TlsError;
@@ -22,24 +24,25 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What somebody calls a tracker for.
+/// What a connection to a tracker is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To ask as a peer does.
+    /// A control connection of a peer.
     Peer,
-    /// As another tracker of the cluster.
-    Twin,
-    /// As its operator, who has the cluster's key.
+    /// A replica connection from another tracker of the cluster.
+    Replica,
+    /// An operator connection. The operator holds the key of the cluster.
     Operator,
 }
 
-/// What ALPN calls the purposes that need the cluster's key.
+/// The ALPN names of the purposes that need the key of the cluster.
 const PROTOCOLS: [(Purpose, &[u8]); 2] = [
-    (Purpose::Twin, b"pieceful-twin"),
+    (Purpose::Replica, b"pieceful-twin"),
     (Purpose::Operator, b"pieceful-operator"),
 ];
 
-/// What a holder of the cluster's key shows to others that hold it; clones share it.
+/// The certificates and the key for connections between two holders of the cluster's key. Clones
+/// share them.
 #[derive(Clone, Debug)]
 pub struct ClusterTls {
     shown: Arc<SingleCertAndKey>,
@@ -48,10 +51,10 @@ pub struct ClusterTls {
 }
 
 impl ClusterTls {
-    /// Shows this identity, a leaf and the cluster's authority.
+    /// Shows `identity`, whose chain is a leaf and the authority of the cluster.
     ///
     /// # Errors
-    /// [`TlsError::Certificate`].
+    /// [`TlsError::Certificate`] if the chain has no authority or the key cannot be used.
     pub fn new(identity: &Identity) -> Result<Self, TlsError> {
         let provider = rustls::crypto::ring::default_provider();
         let authority = identity.chain.get(1).cloned();
@@ -67,11 +70,11 @@ impl ClusterTls {
         })
     }
 
-    /// Calls a tracker of the same cluster within `limit`.
+    /// Does the handshake with a tracker of the same cluster within `limit`. If the tracker refuses
+    /// our leaf, the first read reports it.
     ///
     /// # Errors
-    /// [`TlsError::OtherCluster`] before anything was said; else see [`TlsError`]. That it refuses our leaf is told by the
-    /// first read.
+    /// [`TlsError::OtherCluster`] before any data was sent; otherwise see [`TlsError`].
     pub fn connect(
         &self,
         socket: Arc<TcpStream>,
@@ -93,7 +96,7 @@ impl ClusterTls {
         config.resumption = Resumption::disabled();
         let named = PROTOCOLS.iter().filter(|(named, _)| *named == purpose);
         config.alpn_protocols = named.map(|(_, name)| name.to_vec()).collect();
-        let connection = ClientConnection::new(Arc::new(config), name()?);
+        let connection = ClientConnection::new(Arc::new(config), tracker_name()?);
         let connection = connection.map_err(TlsError::Certificate)?;
         let done = TlsStream::handshake(socket, connection.into(), Inbound::default(), limit);
         done.map_err(|error| match verifier.found() {
@@ -102,8 +105,8 @@ impl ClusterTls {
         })
     }
 
-    /// What a tracker does handshakes with that need the key.
-    pub(super) fn server(&self) -> Result<Arc<ServerConfig>, TlsError> {
+    /// The configuration with which a tracker accepts connections that need the key.
+    pub(super) fn server_config(&self) -> Result<Arc<ServerConfig>, TlsError> {
         let mut roots = RootCertStore::empty();
         let added = roots.add(self.authority.clone());
         added.map_err(TlsError::Certificate)?;
@@ -127,13 +130,13 @@ impl ClusterTls {
     }
 }
 
-/// Whether a caller names a purpose that needs the key.
+/// Whether a caller names a purpose that needs the key of the cluster.
 pub(super) fn needs_key(hello: &ClientHello<'_>) -> bool {
     let mut named = hello.alpn().into_iter().flatten();
     named.any(|named| PROTOCOLS.iter().any(|(_, name)| *name == named))
 }
 
-/// What for a line was opened whose other side has shown a leaf of the cluster's authority.
+/// The purpose of a connection whose handshake needed the key of the cluster.
 pub(super) fn purpose(stream: &TlsStream) -> Result<Purpose, TlsError> {
     let connection = stream.connection();
     let unnamed = || TlsError::Certificate(CertificateError::NotValidForName.into());
@@ -142,13 +145,13 @@ pub(super) fn purpose(stream: &TlsStream) -> Result<Purpose, TlsError> {
         .and_then(|chain| chain.first())
         .ok_or_else(unnamed)?;
     let leaf = ParsedCertificate::try_from(leaf).map_err(TlsError::Certificate)?;
-    verify_server_name(&leaf, &name()?).map_err(TlsError::Certificate)?;
+    verify_server_name(&leaf, &tracker_name()?).map_err(TlsError::Certificate)?;
     let named = connection.alpn_protocol();
     let found = PROTOCOLS.iter().find(|(_, name)| Some(*name) == named);
     found.map(|(purpose, _)| *purpose).ok_or_else(unnamed)
 }
 
-fn name() -> Result<ServerName<'static>, TlsError> {
+fn tracker_name() -> Result<ServerName<'static>, TlsError> {
     let invalid = |_| TlsError::Certificate(rustls::Error::General("the name".to_owned()));
     ServerName::try_from(TRACKER_NAME).map_err(invalid)
 }
@@ -172,15 +175,15 @@ mod tests {
         ClusterTls::new(&authority.issue(name).unwrap()).unwrap()
     }
 
-    /// What the tracker makes of a caller.
+    /// What a tracker returns for a caller, and what the caller returns.
     fn accepted<T: Send>(
         authority: &Authority,
         call: impl FnOnce(Arc<TcpStream>) -> T + Send,
     ) -> (Result<Purpose, TlsError>, T) {
         let identity = authority.issue(TRACKER_NAME).unwrap();
-        let members = ClusterTls::new(&identity).unwrap();
+        let cluster = ClusterTls::new(&identity).unwrap();
         let server = TlsServer::new(identity).unwrap();
-        let server = server.with_members(&members).unwrap();
+        let server = server.with_cluster(&cluster).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         std::thread::scope(|scope| {
@@ -195,52 +198,52 @@ mod tests {
         })
     }
 
-    /// A tracker's word, by which a caller learns that it was taken.
-    fn heard(stream: &TlsStream) -> bool {
-        let mut word = [0];
+    /// Whether the byte arrives that a tracker sends after it has accepted a caller.
+    fn is_accepted(stream: &TlsStream) -> bool {
+        let mut byte = [0];
         stream
-            .read_exact_until(&mut word, Instant::now() + LONG)
+            .read_exact_until(&mut byte, Instant::now() + LONG)
             .is_ok()
     }
 
     #[test]
-    fn the_purpose_is_told_and_the_key_is_proven() {
+    fn a_tracker_learns_the_purpose_of_a_caller_that_holds_the_key() {
         let ours = authority();
-        for purpose in [Purpose::Twin, Purpose::Operator] {
+        for purpose in [Purpose::Replica, Purpose::Operator] {
             let tls = tls(&ours, TRACKER_NAME);
             let (found, taken) = accepted(&ours, |socket| {
-                heard(&tls.connect(socket, purpose, LONG).unwrap())
+                is_accepted(&tls.connect(socket, purpose, LONG).unwrap())
             });
             assert_eq!((found.unwrap(), taken), (purpose, true));
         }
         let (found, taken) = accepted(&ours, |socket| {
-            heard(&connect_tls(socket, None, LONG).unwrap().0)
+            is_accepted(&connect_tls(socket, None, LONG).unwrap().0)
         });
         assert_eq!((found.unwrap(), taken), (Purpose::Peer, true));
     }
 
     #[test]
-    fn nobody_else_gets_a_twins_line() {
+    fn a_caller_without_the_key_gets_no_replica_connection() {
         let ours = authority();
-        // Another cluster's key: the caller finds that out by itself.
+        // The key of another cluster: the caller itself refuses.
         let foreign = tls(&authority(), TRACKER_NAME);
-        let (found, told) = accepted(&ours, |socket| {
-            foreign.connect(socket, Purpose::Twin, LONG).map(drop)
+        let (found, refused) = accepted(&ours, |socket| {
+            foreign.connect(socket, Purpose::Replica, LONG).map(drop)
         });
-        assert!(found.is_err() && matches!(told, Err(TlsError::OtherCluster { .. })));
-        // It shows what another cluster signed, and trusts us.
+        assert!(found.is_err() && matches!(refused, Err(TlsError::OtherCluster { .. })));
+        // The caller trusts us and shows a leaf that another cluster signed.
         let mut liar = tls(&authority(), TRACKER_NAME);
         liar.authority = tls(&ours, TRACKER_NAME).authority;
         let (found, taken) = accepted(&ours, |socket| {
-            liar.connect(socket, Purpose::Twin, LONG)
-                .is_ok_and(|stream| heard(&stream))
+            liar.connect(socket, Purpose::Replica, LONG)
+                .is_ok_and(|stream| is_accepted(&stream))
         });
         assert!(found.is_err() && !taken);
-        // Of this cluster, and no tracker.
+        // A leaf of this cluster that does not have the tracker's name.
         let other = tls(&ours, "other");
         let (found, taken) = accepted(&ours, |socket| {
             let stream = other.connect(socket, Purpose::Operator, LONG);
-            stream.is_ok_and(|stream| heard(&stream))
+            stream.is_ok_and(|stream| is_accepted(&stream))
         });
         assert!(matches!(found, Err(TlsError::Certificate(_))) && !taken);
         // No certificate at all.
@@ -254,10 +257,11 @@ mod tests {
                 .with_custom_certificate_verifier(verifier)
                 .with_no_client_auth();
             config.alpn_protocols = vec![b"pieceful-twin".to_vec()];
-            let connection = ClientConnection::new(Arc::new(config), name().unwrap()).unwrap();
+            let name = tracker_name().unwrap();
+            let connection = ClientConnection::new(Arc::new(config), name).unwrap();
             let inbound = Inbound::default();
             TlsStream::handshake(socket, connection.into(), inbound, LONG)
-                .is_ok_and(|stream| heard(&stream))
+                .is_ok_and(|stream| is_accepted(&stream))
         });
         assert!(matches!(found, Err(TlsError::Handshake(_))) && !taken);
     }

@@ -1,23 +1,23 @@
-//! Why there is no line under TLS.
+//! Why a TLS connection cannot be made.
 
 use crate::certificate::Fingerprint;
 use std::io;
 
-/// Why there is no line under TLS.
+/// Why a TLS connection cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The handshake failed: no TLS 1.3, a bad certificate, too slow, or the connection broke.
-    #[error("no TLS handshake: {0}")]
+    #[error("the TLS handshake failed: {0}")]
     Handshake(#[source] io::Error),
-    /// The other side is of another cluster than expected.
+    /// The other side belongs to another cluster than expected.
     #[error("the fingerprint is {found}, not {expected}")]
     OtherCluster {
-        /// What was expected.
+        /// The fingerprint of the expected cluster.
         expected: Fingerprint,
-        /// What it showed.
+        /// The fingerprint of the other side's cluster.
         found: Fingerprint,
     },
-    /// Certificate and key cannot be used.
+    /// The certificate or the key cannot be used.
     #[error("the certificate cannot be used: {0}")]
     Certificate(#[source] rustls::Error),
 }

@@ -1,12 +1,15 @@
-//! Lines between members of a group: TLS 1.3 in which both sides show a certificate of the group's authority.
+//! Connections between members of a group: TLS 1.3 in which both sides show a certificate of the
+//! group's authority.
 //!
-//! As libtorrent's SSL torrents have it (libtorrent manual, "SSL torrents"), the caller names the swarm in the clear, as
-//! server name: its info-hash in hex. Addresses and names in certificates mean nothing; who signed a certificate, its
-//! dates by the system's clock and its use do. Above the line BEP 3 is spoken as anywhere, and its handshake must name the
-//! same info-hash.
+//! The caller names the swarm in the clear: the server name (SNI) is the info-hash in hex, as in
+//! the SSL torrents of libtorrent (libtorrent manual, "SSL torrents"). A certificate is checked by
+//! its signer, its dates (by the system's clock) and its key usage. Addresses and names in
+//! certificates have no meaning. On top of TLS both sides speak BEP 3 as usual, and its handshake
+//! must name the same info-hash.
 //!
-//! A caller that is no member, but knows info-hash and address, learns the certificate of the member it calls, hence the
-//! user's name: in TLS it is the called side that shows first. It gets nothing else, and no byte of the swarm.
+//! In TLS the called side shows its certificate first. A caller that is not a member, but knows the
+//! info-hash and the address, therefore learns the certificate of the called member, and with it
+//! the user's name. It gets nothing else, and no byte of the swarm.
 
 mod error;
 #[cfg(test)]
@@ -16,7 +19,7 @@ mod verifier;
 pub use error::{GroupTlsError, Refusal};
 
 use super::inbound::Inbound;
-use super::stream::{LAST_WORD, TlsStream};
+use super::stream::{CLOSE_LIMIT, TlsStream};
 use crate::certificate::{GroupIdentity, Member};
 use crate::net::DeadlineReader;
 use crate::torrent::InfoHash;
@@ -37,12 +40,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use verifier::GroupVerifier;
 
-/// The first byte of a TLS handshake (RFC 8446, section 5.1), by which a port tells it from that of BEP 3.
+/// The first byte of a TLS handshake (RFC 8446, section 5.1). It differs from the first byte of a
+/// BEP 3 handshake, so one port can serve both.
 pub const TLS_FIRST_BYTE: u8 = 0x16;
-/// How much is read of what a refused caller had sent, so that it learns why.
-const DRAINED: usize = 64 << 10;
+/// The most bytes that are read from a refused caller, so that it receives the alert.
+const MAX_DRAINED: usize = 64 << 10;
 
-/// What a member needs for its handshakes with others of a group; clones share it.
+/// What a member needs for handshakes with other members of a group. Clones share it.
 #[derive(Clone, Debug)]
 pub struct GroupTls {
     identity: GroupIdentity,
@@ -50,25 +54,25 @@ pub struct GroupTls {
     provider: Arc<CryptoProvider>,
 }
 
-/// A line to another member.
+/// A connection to another member of the group.
 #[derive(Debug)]
-pub struct GroupLine {
-    /// The line.
+pub struct MemberConnection {
+    /// The TLS connection.
     pub stream: TlsStream,
-    /// The swarm that the caller named; the handshake of BEP 3 must name the same.
+    /// The swarm that the caller named. The BEP 3 handshake must name the same swarm.
     pub info_hash: InfoHash,
-    /// Who the other side is, and when the line must end at the latest.
+    /// The member on the other side, and the time at which the connection must end.
     pub member: Member,
 }
 
 impl GroupTls {
-    /// Shows this identity.
+    /// Shows `identity` in handshakes.
     ///
     /// # Errors
-    /// [`GroupTlsError::Setup`].
+    /// [`GroupTlsError::Setup`] if certificate and key cannot be used.
     pub fn new(identity: GroupIdentity) -> Result<Self, GroupTlsError> {
         let mut provider = rustls::crypto::ring::default_provider();
-        // The caller's order counts. A key of 128 bits is as safe here and costs less for each byte.
+        // The caller's order decides. AES-128 is safe enough here and costs less time per byte.
         provider.cipher_suites = vec![
             TLS13_AES_128_GCM_SHA256,
             TLS13_AES_256_GCM_SHA384,
@@ -84,22 +88,23 @@ impl GroupTls {
         })
     }
 
-    /// What it shows.
+    /// The identity that it shows.
     pub fn identity(&self) -> &GroupIdentity {
         &self.identity
     }
 
-    /// Calls a member for the swarm `info_hash`, within `limit`. In TLS 1.3 a caller learns that its own certificate was
-    /// refused only from what it reads first: see [`GroupLine::exchange`].
+    /// Does the handshake with the called member of the swarm `info_hash` within `limit`. In TLS
+    /// 1.3 a caller learns only from its first read that its own certificate was refused: see
+    /// [`MemberConnection::exchange`].
     ///
     /// # Errors
-    /// See [`GroupTlsError`]; nothing was said.
+    /// See [`GroupTlsError`]. No data of the swarm was sent.
     pub fn connect(
         &self,
         socket: Arc<TcpStream>,
         info_hash: InfoHash,
         limit: Duration,
-    ) -> Result<GroupLine, GroupTlsError> {
+    ) -> Result<MemberConnection, GroupTlsError> {
         let verifier = Arc::new(GroupVerifier::new(self.identity.group(), &self.provider));
         let config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&version::TLS13])
@@ -115,8 +120,12 @@ impl GroupTls {
         let connection = ClientConnection::new(Arc::new(config), name);
         let connection = connection.map_err(GroupTlsError::Setup)?;
         let inbound = Inbound::default();
-        let line = finish(socket, connection.into(), inbound, limit, &verifier)?;
-        Ok(line.to(info_hash))
+        let (stream, member) = handshake(socket, connection.into(), inbound, limit, &verifier)?;
+        Ok(MemberConnection {
+            stream,
+            info_hash,
+            member,
+        })
     }
 
     fn accept(
@@ -125,7 +134,7 @@ impl GroupTls {
         accepted: Accepted,
         inbound: Inbound,
         limit: Duration,
-    ) -> Result<Line, GroupTlsError> {
+    ) -> Result<(TlsStream, Member), GroupTlsError> {
         let verifier = Arc::new(GroupVerifier::new(self.identity.group(), &self.provider));
         let config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&version::TLS13])
@@ -138,18 +147,20 @@ impl GroupTls {
         config.send_tls13_tickets = 0;
         let connection = accepted.into_connection(Arc::new(config));
         let connection = connection.map_err(|(error, _)| GroupTlsError::of_tls(error))?;
-        let kept = Arc::clone(&socket);
-        let line = finish(socket, connection.into(), inbound, limit, &verifier);
-        line.inspect_err(|error| {
+        let refused = Arc::clone(&socket);
+        let accepted = handshake(socket, connection.into(), inbound, limit, &verifier);
+        accepted.inspect_err(|error| {
             if error.is_about_certificates() {
-                linger(&kept);
+                close_after_alert(&refused);
             }
         })
     }
 }
 
-/// Does the handshake with a caller, of which `first` bytes were read already, within `limit`. `groups` says by what a
-/// swarm's handshakes are done, if it is served here. A caller that names no such swarm, or speaks no TLS, is told nothing.
+/// Does the handshake with a caller within `limit`. `first` holds bytes that were read from the
+/// socket before. `groups` returns the identity for handshakes of a swarm, or `None` if this peer
+/// does not serve the swarm. A caller that names no such swarm, or does not speak TLS, gets no
+/// answer.
 ///
 /// # Errors
 /// See [`GroupTlsError`].
@@ -158,46 +169,51 @@ pub fn accept_group(
     first: &[u8],
     groups: impl FnOnce(InfoHash) -> Option<GroupTls>,
     limit: Duration,
-) -> Result<GroupLine, GroupTlsError> {
+) -> Result<MemberConnection, GroupTlsError> {
     let deadline = Instant::now() + limit;
-    let told = |error| GroupTlsError::of_io(error, limit);
+    let io_error = |error| GroupTlsError::of_io(error, limit);
     let mut acceptor = Acceptor::default();
-    let mut inbound = Inbound::of(first);
-    if inbound.is_empty() && inbound.fill(&socket, deadline).map_err(told)? == 0 {
+    let mut inbound = Inbound::with_bytes(first);
+    if inbound.is_empty() && inbound.fill(&socket, deadline).map_err(io_error)? == 0 {
         return Err(GroupTlsError::Cut);
     }
-    if inbound.waiting().first() != Some(&TLS_FIRST_BYTE) {
+    if inbound.unread().first() != Some(&TLS_FIRST_BYTE) {
         return Err(GroupTlsError::NotTls);
     }
     let accepted = loop {
-        let taken = acceptor.read_tls(&mut inbound.waiting()).map_err(told)?;
-        inbound.take(taken);
+        let consumed = acceptor.read_tls(&mut inbound.unread()).map_err(io_error)?;
+        inbound.consume(consumed);
         let accepted = acceptor.accept();
         if let Some(accepted) = accepted.map_err(|(error, _)| GroupTlsError::of_tls(error))? {
             break accepted;
         }
-        if inbound.is_empty() && inbound.fill(&socket, deadline).map_err(told)? == 0 {
+        if inbound.is_empty() && inbound.fill(&socket, deadline).map_err(io_error)? == 0 {
             return Err(GroupTlsError::Cut);
         }
     };
     let hello = accepted.client_hello();
     let name = hello.server_name().ok_or(GroupTlsError::NoServerName)?;
-    let info_hash = named(name).ok_or(GroupTlsError::ServerName)?;
+    let info_hash = read_server_name(name).ok_or(GroupTlsError::ServerName)?;
     let group = groups(info_hash).ok_or(GroupTlsError::UnknownSwarm(info_hash))?;
     let left = deadline.saturating_duration_since(Instant::now());
-    let line = group.accept(socket, accepted, inbound, left);
-    line.map(|line| line.to(info_hash))
-        .map_err(|error| match error {
-            GroupTlsError::TimedOut(_) => GroupTlsError::TimedOut(limit),
-            error => error,
-        })
+    match group.accept(socket, accepted, inbound, left) {
+        Ok((stream, member)) => Ok(MemberConnection {
+            stream,
+            info_hash,
+            member,
+        }),
+        Err(GroupTlsError::TimedOut(_)) => Err(GroupTlsError::TimedOut(limit)),
+        Err(error) => Err(error),
+    }
 }
 
-impl GroupLine {
-    /// Sends our handshake and reads theirs, by which a caller also learns whether its certificate was taken.
+impl MemberConnection {
+    /// Sends our BEP 3 handshake and reads the one of the other peer. A caller also learns here
+    /// whether its certificate was accepted.
     ///
     /// # Errors
-    /// [`GroupTlsError::Refused`] when it was not; else see [`GroupTlsError`].
+    /// [`GroupTlsError::Refused`] if the other peer refused the certificate; otherwise see
+    /// [`GroupTlsError`].
     pub fn exchange(
         &self,
         ours: &[u8],
@@ -205,7 +221,7 @@ impl GroupLine {
         limit: Duration,
     ) -> Result<(), GroupTlsError> {
         let deadline = Instant::now() + limit;
-        // Where writing fails, what the other side said last tells why.
+        // If the write fails, the read returns the alert of the other side, which has the reason.
         let written = self.stream.write_all_until(ours, deadline);
         let read = self.stream.read_exact_until(theirs, deadline);
         read.and(written)
@@ -213,50 +229,38 @@ impl GroupLine {
     }
 }
 
-/// A line whose swarm is known elsewhere.
-struct Line(TlsStream, Member);
-
-impl Line {
-    fn to(self, info_hash: InfoHash) -> GroupLine {
-        GroupLine {
-            stream: self.0,
-            info_hash,
-            member: self.1,
-        }
-    }
-}
-
-fn finish(
+fn handshake(
     socket: Arc<TcpStream>,
     connection: Connection,
     inbound: Inbound,
     limit: Duration,
     verifier: &GroupVerifier,
-) -> Result<Line, GroupTlsError> {
+) -> Result<(TlsStream, Member), GroupTlsError> {
     let done = TlsStream::handshake(socket, connection, inbound, limit);
-    match (done, verifier.outcome()) {
-        (Ok(stream), Some(Ok(member))) => Ok(Line(stream, member)),
+    match (done, verifier.result()) {
+        (Ok(stream), Some(Ok(member))) => Ok((stream, member)),
         (_, Some(Err(error))) => Err(GroupTlsError::Member(error)),
         (Ok(_), None) => Err(GroupTlsError::NoCertificate),
         (Err(error), _) => Err(GroupTlsError::of_io(error, limit)),
     }
 }
 
-/// The info-hash that a server name is: 40 hex digits, in lower case.
-fn named(name: &str) -> Option<InfoHash> {
+/// The info-hash in a server name: 40 hex digits in lower case.
+fn read_server_name(name: &str) -> Option<InfoHash> {
     let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     let info_hash = name.bytes().all(is_digit).then(|| name.parse().ok());
     info_hash.flatten()
 }
 
-/// Closes so that the last word arrives: closing with bytes unread would make the system reset the connection.
-fn linger(socket: &TcpStream) {
+/// Closes the socket so that the alert arrives. If bytes were unread at the close, the system would
+/// reset the connection and the alert could be lost.
+fn close_after_alert(socket: &TcpStream) {
     if socket.shutdown(Shutdown::Write).is_err() {
         return;
     }
-    let (mut reader, mut drained) = (DeadlineReader::new(socket, LAST_WORD), 0);
+    let (mut reader, mut drained) = (DeadlineReader::new(socket, CLOSE_LIMIT), 0);
     let mut waste = [0; 4 << 10];
-    while drained < DRAINED {
+    while drained < MAX_DRAINED {
         match reader.read(&mut waste) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Ok(0) | Err(_) => return,

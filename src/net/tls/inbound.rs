@@ -1,4 +1,4 @@
-//! Bytes that came off the socket, on their way into a TLS connection.
+//! Bytes that were read from the socket and that the TLS connection has not read yet.
 
 use crate::net::DeadlineReader;
 use nix::sys::socket::{MsgFlags, recv};
@@ -8,44 +8,45 @@ use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::time::Instant;
 
-/// How much is read off the socket at a time, in bytes, and kept for writing by a line with little to say.
-pub(super) const CHUNK: usize = 16 << 10;
-/// The same for a line on which much comes.
-const LARGE_CHUNK: usize = 64 << 10;
+/// Bytes of one read from the socket, and the capacity of the write buffer that an idle connection
+/// keeps.
+pub(super) const CHUNK_BYTES: usize = 16 << 10;
+/// Bytes of one read from the socket while much data arrives.
+const LARGE_CHUNK_BYTES: usize = 64 << 10;
 
 /// Bytes from the socket that the TLS connection has not read yet.
 #[derive(Debug, Default)]
 pub(super) struct Inbound {
     buffer: Vec<u8>,
-    taken: usize,
+    consumed: usize,
     arrived: usize,
 }
 
 impl Inbound {
-    /// Starts with bytes that were read before.
-    pub(super) fn of(bytes: &[u8]) -> Self {
+    /// Starts with bytes that were read from the socket before.
+    pub(super) fn with_bytes(bytes: &[u8]) -> Self {
         Self {
             buffer: bytes.to_vec(),
-            taken: 0,
+            consumed: 0,
             arrived: bytes.len(),
         }
     }
 
-    pub(super) fn waiting(&self) -> &[u8] {
+    pub(super) fn unread(&self) -> &[u8] {
         self.buffer
-            .get(self.taken..self.arrived)
+            .get(self.consumed..self.arrived)
             .unwrap_or_default()
     }
 
-    pub(super) fn take(&mut self, count: usize) {
-        self.taken += count;
+    pub(super) fn consume(&mut self, count: usize) {
+        self.consumed += count;
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.taken >= self.arrived
+        self.consumed >= self.arrived
     }
 
-    /// Waits for bytes and returns their number, 0 at the end.
+    /// Waits for bytes and returns their number, 0 at the end of the connection.
     pub(super) fn fill(&mut self, socket: &TcpStream, deadline: Instant) -> io::Result<usize> {
         self.make_room();
         self.arrived = loop {
@@ -57,7 +58,11 @@ impl Inbound {
         Ok(self.arrived)
     }
 
-    /// Reads what is there and returns its length, 0 at the end; `WouldBlock` if nothing is there.
+    /// Reads bytes that have arrived already and returns their number, 0 at the end of the
+    /// connection.
+    ///
+    /// # Errors
+    /// `WouldBlock` if no bytes have arrived.
     pub(super) fn fill_now(&mut self, socket: &TcpStream) -> io::Result<usize> {
         self.make_room();
         self.arrived = recv(socket.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT)?;
@@ -67,24 +72,24 @@ impl Inbound {
     fn make_room(&mut self) {
         // A connection that fills its buffer gets a larger one, until less arrives.
         let room = match self.arrived {
-            CHUNK.. => LARGE_CHUNK,
-            _ => CHUNK,
+            CHUNK_BYTES.. => LARGE_CHUNK_BYTES,
+            _ => CHUNK_BYTES,
         };
-        (self.taken, self.arrived) = (0, 0);
+        (self.consumed, self.arrived) = (0, 0);
         if self.buffer.len() != room {
             self.buffer.resize(room, 0);
             self.buffer.shrink_to(room);
         }
     }
 
-    /// Feeds the TLS connection until it has plaintext to read. Its room for plaintext is bounded,
-    /// so the rest may have to wait.
+    /// Gives bytes to the TLS connection until it has plaintext to read. Its plaintext buffer is
+    /// bounded, so some bytes may stay here.
     pub(super) fn feed(&mut self, connection: &mut Connection) -> io::Result<()> {
         loop {
-            match connection.read_tls(&mut self.waiting())? {
-                // After `close_notify` nothing more is read.
+            match connection.read_tls(&mut self.unread())? {
+                // The connection reads nothing after `close_notify`.
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                taken => self.take(taken),
+                consumed => self.consume(consumed),
             }
             let processed = connection.process_new_packets();
             processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;

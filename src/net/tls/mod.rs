@@ -1,7 +1,9 @@
-//! TLS 1.3 on a socket that one thread reads while another writes.
+//! TLS 1.3 on a socket. One thread may read while another writes.
 //!
-//! In scope: handshakes, whole-exchange deadlines, ending a line so that the other side knows it was meant. Out of scope:
-//! what is said over the line, and where certificates come from. Sessions are never resumed: a handshake each time.
+//! In scope: handshakes, deadlines for a whole exchange, and closing a connection with
+//! `close_notify`, so that the other side can tell a close from a cut. Out of scope: the meaning of
+//! the bytes, and where certificates come from. TLS sessions are never resumed: each connection
+//! does a full handshake.
 
 mod client;
 mod cluster;
@@ -16,6 +18,6 @@ pub(crate) mod testing;
 pub use client::{TRACKER_NAME, connect_tls};
 pub use cluster::{ClusterTls, Purpose};
 pub use error::TlsError;
-pub use group::{GroupLine, GroupTls, GroupTlsError, Refusal, TLS_FIRST_BYTE, accept_group};
+pub use group::{GroupTls, GroupTlsError, MemberConnection, Refusal, TLS_FIRST_BYTE, accept_group};
 pub use server::TlsServer;
 pub use stream::TlsStream;

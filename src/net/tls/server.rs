@@ -1,9 +1,10 @@
-//! The side that shows a certificate and asks for none, but of those who say that they hold the cluster's key.
+//! The server side of a tracker's TLS connections. It shows a certificate. It requires one only
+//! from callers that name a purpose for which they need the key of the cluster.
 
 use super::cluster::{self, ClusterTls, Purpose};
 use super::error::TlsError;
 use super::inbound::Inbound;
-use super::stream::{LAST_WORD, TlsStream};
+use super::stream::{CLOSE_LIMIT, TlsStream};
 use crate::certificate::Identity;
 use crate::net::write_all_by;
 use rustls::server::{Accepted, AcceptedAlert, Acceptor, NoServerSessionStorage};
@@ -13,19 +14,19 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What a server needs for its handshakes; clones share it.
+/// The configuration of a server's handshakes. Clones share it.
 #[derive(Clone, Debug)]
 pub struct TlsServer {
-    anybody: Arc<ServerConfig>,
-    /// For those who hold the cluster's key.
-    members: Option<Arc<ServerConfig>>,
+    peers: Arc<ServerConfig>,
+    /// For callers that name a purpose for which they need the key of the cluster.
+    cluster: Option<Arc<ServerConfig>>,
 }
 
 impl TlsServer {
-    /// A server that shows this identity.
+    /// A server that shows `identity`.
     ///
     /// # Errors
-    /// [`TlsError::Certificate`].
+    /// [`TlsError::Certificate`] if the identity cannot be used.
     pub fn new(identity: Identity) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
@@ -36,59 +37,65 @@ impl TlsServer {
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(Self {
-            anybody: Arc::new(config),
-            members: None,
+            peers: Arc::new(config),
+            cluster: None,
         })
     }
 
-    /// The same, which also takes lines of others that hold the cluster's key.
+    /// Also accepts replica connections and operator connections of this cluster.
     ///
     /// # Errors
-    /// [`TlsError::Certificate`].
-    pub fn with_members(self, tls: &ClusterTls) -> Result<Self, TlsError> {
+    /// [`TlsError::Certificate`] if the authority of the cluster cannot be used.
+    pub fn with_cluster(self, tls: &ClusterTls) -> Result<Self, TlsError> {
         Ok(Self {
-            members: Some(tls.server()?),
+            cluster: Some(tls.server_config()?),
             ..self
         })
     }
 
-    /// Does the handshake with a client, whose first byte may be unread, within `limit`.
+    /// Does the handshake with a peer within `limit`. No byte of the connection may have been read
+    /// before.
     ///
     /// # Errors
     /// [`TlsError::Handshake`].
     pub fn accept(&self, socket: Arc<TcpStream>, limit: Duration) -> Result<TlsStream, TlsError> {
-        let connection = ServerConnection::new(Arc::clone(&self.anybody));
+        let connection = ServerConnection::new(Arc::clone(&self.peers));
         let connection = connection.map_err(TlsError::Certificate)?;
         TlsStream::handshake(socket, connection.into(), Inbound::default(), limit)
-            .map_err(explained)
+            .map_err(handshake_error)
     }
 
-    /// Does the handshake with whoever calls, within `limit`, and says what for. Whoever calls for more than peers do has
-    /// proved that it holds the cluster's key.
+    /// Does the handshake with any caller within `limit` and returns the purpose of the connection.
+    /// A caller whose purpose is not [`Purpose::Peer`] has proved that it holds the key of the
+    /// cluster.
     ///
     /// # Errors
-    /// See [`TlsError`]; the other side was told within TLS.
+    /// See [`TlsError`]. A refused caller has received a TLS alert.
     pub fn accept_any(
         &self,
         socket: Arc<TcpStream>,
         limit: Duration,
     ) -> Result<(TlsStream, Purpose), TlsError> {
-        let Some(members) = &self.members else {
+        let Some(cluster) = &self.cluster else {
             let stream = self.accept(socket, limit)?;
             return Ok((stream, Purpose::Peer));
         };
         let deadline = Instant::now() + limit;
         let mut inbound = Inbound::default();
-        let accepted = hello(&socket, &mut inbound, deadline).map_err(explained)?;
-        let is_member = cluster::needs_key(&accepted.client_hello());
-        let config = if is_member { members } else { &self.anybody };
-        let connection = accepted
-            .into_connection(Arc::clone(config))
-            .map_err(|(error, mut alert)| explained(refused(&socket, error, &mut alert)))?;
+        let accepted =
+            read_client_hello(&socket, &mut inbound, deadline).map_err(handshake_error)?;
+        let needs_key = cluster::needs_key(&accepted.client_hello());
+        let config = if needs_key { cluster } else { &self.peers };
+        let connection =
+            accepted
+                .into_connection(Arc::clone(config))
+                .map_err(|(error, mut alert)| {
+                    handshake_error(send_alert(&socket, error, &mut alert))
+                })?;
         let left = deadline.saturating_duration_since(Instant::now());
         let stream = TlsStream::handshake(socket, connection.into(), inbound, left);
-        let stream = stream.map_err(explained)?;
-        let purpose = match is_member {
+        let stream = stream.map_err(handshake_error)?;
+        let purpose = match needs_key {
             true => cluster::purpose(&stream).inspect_err(|_| stream.hang_up())?,
             false => Purpose::Peer,
         };
@@ -96,33 +103,37 @@ impl TlsServer {
     }
 }
 
-/// What a caller says first.
-fn hello(socket: &TcpStream, inbound: &mut Inbound, deadline: Instant) -> io::Result<Accepted> {
+fn read_client_hello(
+    socket: &TcpStream,
+    inbound: &mut Inbound,
+    deadline: Instant,
+) -> io::Result<Accepted> {
     let mut acceptor = Acceptor::default();
     loop {
         if inbound.is_empty() && inbound.fill(socket, deadline)? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let taken = acceptor.read_tls(&mut inbound.waiting())?;
-        inbound.take(taken);
+        let consumed = acceptor.read_tls(&mut inbound.unread())?;
+        inbound.consume(consumed);
         match acceptor.accept() {
             Ok(Some(accepted)) => return Ok(accepted),
             Ok(None) => {}
-            Err((error, mut alert)) => return Err(refused(socket, error, &mut alert)),
+            Err((error, mut alert)) => return Err(send_alert(socket, error, &mut alert)),
         }
     }
 }
 
-/// Tells the other side why its first word was refused, if that goes quickly.
-fn refused(socket: &TcpStream, error: rustls::Error, alert: &mut AcceptedAlert) -> io::Error {
-    let mut told = Vec::new();
-    let written = alert.write_all(&mut told);
-    let _ = written.and_then(|()| write_all_by(socket, &told, LAST_WORD));
+/// Sends the alert that refuses a client hello, if that is possible within [`CLOSE_LIMIT`]. Returns
+/// the reason as an I/O error.
+fn send_alert(socket: &TcpStream, error: rustls::Error, alert: &mut AcceptedAlert) -> io::Error {
+    let mut bytes = Vec::new();
+    let written = alert.write_all(&mut bytes);
+    let _ = written.and_then(|()| write_all_by(socket, &bytes, CLOSE_LIMIT));
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-/// Says what a client that knows no TLS 1.3 must do.
-fn explained(error: io::Error) -> TlsError {
+/// Adds to the error that the client must speak TLS 1.3, if that is the cause.
+fn handshake_error(error: io::Error) -> TlsError {
     TlsError::Handshake(match error.get_ref().and_then(|why| why.downcast_ref()) {
         Some(rustls::Error::PeerIncompatible(_)) => io::Error::new(
             error.kind(),

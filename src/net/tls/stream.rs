@@ -1,12 +1,13 @@
-//! A TLS 1.3 connection on a socket that one thread reads while another writes.
+//! A TLS 1.3 connection on a socket. One thread may read while another writes.
 //!
-//! Locks: `inbound` while one thread reads, `sending` while one writes, each over its socket calls so that bytes keep
-//! their order; `connection` inside either, for a moment and never over a socket call.
+//! Locks: a reading thread holds `inbound` and a writing thread holds `outbound`, each also during
+//! socket calls, so that bytes keep their order. `connection` is locked inside either of them,
+//! briefly and never during a socket call.
 
 #[cfg(test)]
 mod tests;
 
-use super::inbound::{CHUNK, Inbound};
+use super::inbound::{CHUNK_BYTES, Inbound};
 use crate::net::deadline::write_all_until;
 use crate::system::lock;
 use rustls::Connection;
@@ -15,41 +16,44 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
-/// From how many bytes on what is to be written goes to the socket, if there is more to come.
-const BURST: usize = 256 << 10;
-/// How long a last word may take, an alert or a goodbye, when the line is to end at once.
-pub(super) const LAST_WORD: Duration = Duration::from_millis(200);
+/// A write goes to the socket when this number of bytes is ready, even if more bytes follow.
+const BURST_BYTES: usize = 256 << 10;
+/// The longest time to send an alert or `close_notify` on a connection that is about to close.
+pub(super) const CLOSE_LIMIT: Duration = Duration::from_millis(200);
 
-/// A line under TLS 1.3. Its methods take `&self`: one thread may read while another writes.
+/// A TLS 1.3 connection. Its methods take `&self`, so one thread may read while another writes.
 #[derive(Debug)]
 pub struct TlsStream {
     socket: Arc<TcpStream>,
     connection: Mutex<Connection>,
     inbound: Mutex<Inbound>,
-    sending: Mutex<Sending>,
+    outbound: Mutex<Outbound>,
 }
 
-/// Bytes for the socket; whether a record was cut short, after which nothing more may follow.
+/// Encrypted bytes for the socket.
 #[derive(Debug, Default)]
-struct Sending {
+struct Outbound {
     ready: Vec<u8>,
-    is_cut: bool,
+    /// Whether a write failed. A TLS record may then be incomplete, so nothing more may be sent.
+    has_failed: bool,
 }
 
 impl TlsStream {
-    /// Fills the front of `buffer` by `deadline` and says how far: 0 when the other side said that it ends.
+    /// Reads bytes into the front of `buffer` by `deadline` and returns their number: 0 after the
+    /// other side has sent `close_notify`.
     ///
     /// # Errors
-    /// `TimedOut` once the time is over, `UnexpectedEof` when the line was cut off, `InvalidData` when what came is not
-    /// TLS or was changed on its way; else what the socket says.
+    /// `TimedOut` after `deadline`; `UnexpectedEof` if the connection ended without `close_notify`;
+    /// `InvalidData` if the bytes are not TLS or were changed on the way; otherwise the error of
+    /// the socket.
     pub fn read_until(&self, buffer: &mut [u8], deadline: Instant) -> io::Result<usize> {
         self.read_vectored_until(&mut [IoSliceMut::new(buffer)], deadline)
     }
 
-    /// Fills the front of `buffers`, one after the other, as [`TlsStream::read_until`] does with one.
+    /// Like [`TlsStream::read_until`], but fills several buffers in their order.
     ///
     /// # Errors
-    /// As [`TlsStream::read_until`].
+    /// See [`TlsStream::read_until`].
     pub fn read_vectored_until(
         &self,
         buffers: &mut [IoSliceMut<'_>],
@@ -57,7 +61,7 @@ impl TlsStream {
     ) -> io::Result<usize> {
         let mut inbound = lock(&self.inbound);
         loop {
-            match take_plaintext(&mut self.connection(), buffers) {
+            match read_plaintext(&mut self.connection(), buffers) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return read,
             }
@@ -65,8 +69,8 @@ impl TlsStream {
         }
     }
 
-    /// Whether the other side has ended the line, as far as that has arrived; nothing is waited for. Not seen is an end
-    /// behind something that has not been read yet.
+    /// Whether the other side has closed the connection, as far as is known without waiting. A
+    /// close that arrived after data is not detected before that data is read.
     pub fn has_ended(&self) -> bool {
         let mut inbound = lock(&self.inbound);
         loop {
@@ -96,7 +100,7 @@ impl TlsStream {
     /// Fills all of `buffer` by `deadline`.
     ///
     /// # Errors
-    /// As [`TlsStream::read_until`]; `UnexpectedEof` also when the other side ended before.
+    /// See [`TlsStream::read_until`]; `UnexpectedEof` also if `close_notify` arrives first.
     pub fn read_exact_until(&self, mut buffer: &mut [u8], deadline: Instant) -> io::Result<()> {
         while !buffer.is_empty() {
             match self.read_until(buffer, deadline)? {
@@ -110,20 +114,21 @@ impl TlsStream {
     /// Writes all of `bytes` by `deadline`.
     ///
     /// # Errors
-    /// `TimedOut` once the time is over, else what the socket says; nothing more can be written then.
+    /// `TimedOut` after `deadline`; otherwise the error of the socket. Nothing can be written after
+    /// an error.
     pub fn write_all_until(&self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
-        let mut sending = lock(&self.sending);
+        let mut outbound = lock(&self.outbound);
         loop {
             let mut connection = self.connection();
             let written = connection.writer().write(bytes)?;
-            take_ready(&mut connection, &mut sending)?;
+            take_records(&mut connection, &mut outbound)?;
             drop(connection);
-            let stuck = written == 0 && !bytes.is_empty();
+            let is_stuck = written == 0 && !bytes.is_empty();
             bytes = bytes.get(written..).unwrap_or_default();
-            if bytes.is_empty() || stuck || sending.ready.len() >= BURST {
-                sending.flush(&self.socket, deadline)?;
+            if bytes.is_empty() || is_stuck || outbound.ready.len() >= BURST_BYTES {
+                outbound.flush(&self.socket, deadline)?;
             }
-            if stuck {
+            if is_stuck {
                 return Err(io::ErrorKind::WriteZero.into());
             }
             if bytes.is_empty() {
@@ -132,26 +137,28 @@ impl TlsStream {
         }
     }
 
-    /// Says that nothing more will be written, and goes on reading.
+    /// Sends `close_notify` and closes the writing side. Reading is still possible.
     pub fn finish(&self, limit: Duration) {
-        let mut sending = lock(&self.sending);
-        self.say_goodbye(&mut sending, limit);
+        let mut outbound = lock(&self.outbound);
+        self.send_close_notify(&mut outbound, limit);
         let _ = self.socket.shutdown(Shutdown::Write);
     }
 
-    /// Ends the line both ways at once, with a goodbye if nobody is writing; wakes whoever reads or writes.
+    /// Closes the connection both ways now, and wakes threads that read or write. Sends
+    /// `close_notify` if no thread is writing.
     pub fn hang_up(&self) {
-        match self.sending.try_lock() {
-            Ok(mut sending) => self.say_goodbye(&mut sending, LAST_WORD),
-            Err(TryLockError::Poisoned(sending)) => {
-                self.say_goodbye(&mut sending.into_inner(), LAST_WORD);
+        match self.outbound.try_lock() {
+            Ok(mut outbound) => self.send_close_notify(&mut outbound, CLOSE_LIMIT),
+            Err(TryLockError::Poisoned(outbound)) => {
+                self.send_close_notify(&mut outbound.into_inner(), CLOSE_LIMIT);
             }
             Err(TryLockError::WouldBlock) => {}
         }
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 
-    /// A line whose handshake is done, within `limit`; `inbound` came off the socket before.
+    /// Does the handshake within `limit`. `inbound` holds bytes that were read from the socket
+    /// before.
     pub(super) fn handshake(
         socket: Arc<TcpStream>,
         connection: Connection,
@@ -159,13 +166,13 @@ impl TlsStream {
         limit: Duration,
     ) -> Result<Self, io::Error> {
         let deadline = Instant::now() + limit;
-        // Records are written whole; waiting to fill a packet would only delay them.
+        // TLS records are written whole. Waiting to fill a packet (Nagle) would only delay them.
         socket.set_nodelay(true)?;
         let stream = Self {
             socket,
             connection: Mutex::new(connection),
             inbound: Mutex::new(inbound),
-            sending: Mutex::default(),
+            outbound: Mutex::default(),
         };
         let mut inbound = lock(&stream.inbound);
         loop {
@@ -179,7 +186,8 @@ impl TlsStream {
         Ok(stream)
     }
 
-    /// Gives the connection what has arrived, or waits for more to arrive.
+    /// Gives the TLS connection the bytes that have arrived. Waits for more bytes if there are
+    /// none.
     fn advance(&self, inbound: &mut Inbound, deadline: Instant) -> io::Result<()> {
         if inbound.is_empty() {
             let ended = inbound.fill(&self.socket, deadline)? == 0;
@@ -198,21 +206,22 @@ impl TlsStream {
         processed.inspect_err(|_| self.send_alert())
     }
 
-    /// Tells the other side why its bytes were refused, if that goes quickly and nobody is writing.
+    /// Sends the alert that says why the received bytes were refused, if no thread is writing and
+    /// it takes at most [`CLOSE_LIMIT`].
     fn send_alert(&self) {
-        if let Ok(mut sending) = self.sending.try_lock() {
-            let taken = take_ready(&mut self.connection(), &mut sending);
-            let deadline = Instant::now() + LAST_WORD;
-            let _ = taken.and_then(|()| sending.flush(&self.socket, deadline));
+        if let Ok(mut outbound) = self.outbound.try_lock() {
+            let taken = take_records(&mut self.connection(), &mut outbound);
+            let deadline = Instant::now() + CLOSE_LIMIT;
+            let _ = taken.and_then(|()| outbound.flush(&self.socket, deadline));
         }
     }
 
-    fn say_goodbye(&self, sending: &mut Sending, limit: Duration) {
+    fn send_close_notify(&self, outbound: &mut Outbound, limit: Duration) {
         let mut connection = self.connection();
         connection.send_close_notify();
-        let taken = take_ready(&mut connection, sending);
+        let taken = take_records(&mut connection, outbound);
         drop(connection);
-        let _ = taken.and_then(|()| sending.flush(&self.socket, Instant::now() + limit));
+        let _ = taken.and_then(|()| outbound.flush(&self.socket, Instant::now() + limit));
     }
 
     pub(super) fn connection(&self) -> MutexGuard<'_, Connection> {
@@ -220,18 +229,18 @@ impl TlsStream {
     }
 }
 
-impl Sending {
+impl Outbound {
     fn flush(&mut self, socket: &TcpStream, deadline: Instant) -> io::Result<()> {
-        if self.is_cut {
+        if self.has_failed {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         let written = write_all_until(socket, &self.ready, deadline);
-        self.is_cut = written.is_err();
-        // Room for a burst is given back once the line has little to say again.
-        let kept = if self.ready.len() < CHUNK {
-            CHUNK
+        self.has_failed = written.is_err();
+        // The memory of a large buffer is freed when a small write follows.
+        let kept = if self.ready.len() < CHUNK_BYTES {
+            CHUNK_BYTES
         } else {
-            BURST
+            BURST_BYTES
         };
         self.ready.clear();
         self.ready.shrink_to(kept);
@@ -239,26 +248,27 @@ impl Sending {
     }
 }
 
-/// Takes what was decrypted, as much as is here.
-fn take_plaintext(
+/// Copies decrypted bytes that are available into `buffers` and returns their number.
+fn read_plaintext(
     connection: &mut Connection,
     buffers: &mut [IoSliceMut<'_>],
 ) -> io::Result<usize> {
-    let (mut reader, mut taken) = (connection.reader(), 0);
+    let (mut reader, mut total) = (connection.reader(), 0);
     for buffer in buffers {
         match reader.read(buffer) {
-            Ok(read) => taken += read,
-            // What is wrong with the rest is said to whoever reads that.
-            Err(_) if taken > 0 => break,
+            Ok(read) => total += read,
+            // The next read reports the error.
+            Err(_) if total > 0 => break,
             Err(error) => return Err(error),
         }
     }
-    Ok(taken)
+    Ok(total)
 }
 
-fn take_ready(connection: &mut Connection, sending: &mut Sending) -> io::Result<()> {
+/// Moves encrypted records from the TLS connection to `outbound`.
+fn take_records(connection: &mut Connection, outbound: &mut Outbound) -> io::Result<()> {
     while connection.wants_write() {
-        connection.write_tls(&mut sending.ready)?;
+        connection.write_tls(&mut outbound.ready)?;
     }
     Ok(())
 }

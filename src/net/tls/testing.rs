@@ -1,4 +1,4 @@
-//! Lines and servers for tests.
+//! TLS connections and servers for tests.
 
 use super::{TRACKER_NAME, TlsServer, TlsStream, connect_tls};
 use crate::certificate::Authority;
@@ -15,13 +15,13 @@ pub(crate) fn server() -> TlsServer {
     TlsServer::new(authority.issue(TRACKER_NAME).unwrap()).unwrap()
 }
 
-/// A line to a server of any cluster.
+/// A connection to a server of any cluster.
 pub(crate) fn connect(address: SocketAddr) -> TlsStream {
     let socket = Arc::new(TcpStream::connect(address).unwrap());
     connect_tls(socket, None, LONG).unwrap().0
 }
 
-/// Both ends of a line: the client's, the server's, and the server's socket.
+/// Both ends of a connection (client, server), and the socket of the server.
 pub(crate) fn pair() -> (TlsStream, TlsStream, Arc<TcpStream>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

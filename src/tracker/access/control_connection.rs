@@ -53,7 +53,7 @@ fn answer_requests(
         };
         if !has_login && registrar.is_logged_in(request.token.as_ref()) {
             has_login = true;
-            reader.allow(MAX_FRAME);
+            reader.set_cap(MAX_FRAME);
         }
         // A peer that has closed the connection repeats the command at another tracker, and may
         // have gone on since. If the write were made now, it would be later than what followed.

@@ -182,7 +182,7 @@ impl Registrar {
     }
 
     fn answer_with_login(&self, context: &RequestContext<'_>, ask: Ask) -> Result<Answer, Refused> {
-        match ask.write() {
+        match ask.write_id() {
             Some(write) => {
                 let key = IdempotencyKey::of_account(context.login.account, write);
                 self.answer_write(context, &key, ask)
@@ -374,7 +374,7 @@ impl Registrar {
         ask: &Ask,
         from: IpAddr,
     ) -> Result<Option<CompletedRequest>, Refused> {
-        let Some(write) = ask.write() else {
+        let Some(write) = ask.write_id() else {
             return Ok(None);
         };
         let key = IdempotencyKey::of_account(login.account, write);

@@ -5,8 +5,8 @@ use crate::tracker::registry::{self, GroupView, Label, MemberView, Refusal, Requ
 use crate::tracker::replication::{Serving, Status};
 use crate::tracker::store::RegistryStore;
 use crate::wire::access::{
-    ClusterView, ErrorKind, GroupEntry, MemberEntry, NewsEntry, Page, Place, Refused, RequestEntry,
-    TwinView,
+    ClusterView, ErrorKind, GroupEntry, MemberEntry, NewsEntry, Page, Place, Refused, ReplicaView,
+    RequestEntry,
 };
 use std::fmt::Display;
 use std::str::FromStr;
@@ -57,7 +57,7 @@ pub(super) fn request(view: RequestView) -> RequestEntry {
 
 /// The state of the connections to the other trackers.
 pub(super) fn cluster(status: &Status) -> ClusterView {
-    let twins = status.others.iter().map(|other| TwinView {
+    let replicas = status.others.iter().map(|other| ReplicaView {
         number: other.number.get(),
         up: other.is_up(),
         it_lacks: other.it_lacks,
@@ -69,7 +69,7 @@ pub(super) fn cluster(status: &Status) -> ClusterView {
     ClusterView {
         number: status.number.get(),
         serving: status.serving == Serving::Yes,
-        twins: twins.collect(),
+        replicas: replicas.collect(),
     }
 }
 

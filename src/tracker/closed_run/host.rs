@@ -57,7 +57,7 @@ impl RunHost {
         let (serving, aborted) = (Arc::clone(&run), Arc::clone(&run));
         let serve = move |line: &TlsStream, from: SocketAddr, purpose| match purpose {
             Purpose::Peer => serving.serve(line, from),
-            Purpose::Twin | Purpose::Operator => line.hang_up(),
+            Purpose::Replica | Purpose::Operator => line.hang_up(),
         };
         introduce(endpoint.address, endpoint.cluster.fingerprint());
         let tracker = Tracker::start(Options {

@@ -59,7 +59,7 @@ impl Reading<'_> {
         let mut reader = FrameReader::new(self.stream, MAX_FRAME);
         loop {
             let arrives = || self.store.arriving(self.line);
-            let message = match reader.next_slowly(IDLE, FRAME, arrives) {
+            let message = match reader.next_with_progress(IDLE, FRAME, arrives) {
                 Err(FrameIoError::Closed) => return Ok(()),
                 body => Message::decode(body?)?,
             };

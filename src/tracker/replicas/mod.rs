@@ -230,7 +230,7 @@ impl Shared {
             if stop.is_stopped() {
                 return Ok(Duration::ZERO);
             }
-            match self.tls.connect(socket, Purpose::Twin, HANDSHAKE) {
+            match self.tls.connect(socket, Purpose::Replica, HANDSHAKE) {
                 Ok(stream) => {
                     let begun = Instant::now();
                     line::serve(&self.store, &stream, address);

@@ -1,21 +1,22 @@
-//! Announces to the swarms of groups: what BEP 3 has over HTTP, in the name of a session.
+//! Announces to the swarms of groups. They have the content of a BEP 3 announce over HTTP, and are
+//! sent with the token of a login.
 
 use super::refused::Refused;
 use crate::bencode::{Item, Value};
 use crate::torrent::InfoHash;
 use crate::wire::PeerId;
 use crate::wire::compact::compact;
-use crate::wire::control::{ControlError, Fields, parsed, read_address};
+use crate::wire::control::{ControlError, Fields, read_address, read_parsed};
 use crate::wire::name::Label;
 use crate::wire::words::words;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 
-/// The most swarms that one request announces to.
+/// The most announces in one request.
 pub const MAX_ANNOUNCES: usize = 100;
 
-/// A peer tells in which swarms it is, 1 to [`MAX_ANNOUNCES`], all of shares of one group: who has many shares would else
-/// need a round trip for each.
+/// The announces of one peer to 1 to [`MAX_ANNOUNCES`] swarms, all of shares of one group. One
+/// request for all of them saves a round trip for each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announces {
     peer_id: PeerId,
@@ -23,48 +24,49 @@ pub struct Announces {
     swarms: Vec<Announce>,
 }
 
-/// A peer tells that it is in a swarm.
+/// The announce of a peer to one swarm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announce {
     /// The swarm.
     pub info_hash: InfoHash,
-    /// Bytes sent to others since it joined.
+    /// Bytes sent to other peers since `started`.
     pub uploaded: u64,
-    /// Bytes taken from others since it joined.
+    /// Bytes received from other peers since `started`.
     pub downloaded: u64,
-    /// Bytes still missing; 0 makes it a seed.
+    /// Bytes that the peer still lacks. 0 means that it is a seed.
     pub left: u64,
-    /// Why it announces, if not merely because the interval is over.
+    /// The reason for the announce. `None` for a periodic announce.
     pub event: Option<AnnounceEvent>,
 }
 
-/// Why a peer announces.
+/// The reason for an announce (BEP 3, "event").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnnounceEvent {
     /// The first announce.
     Started,
-    /// The download is complete since now.
+    /// The download has just completed.
     Completed,
     /// The peer leaves the swarm.
     Stopped,
 }
 
-/// Who else is in the swarms that were announced to.
+/// The answer to [`Announces`]: the other peers of the swarms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peers {
-    /// Where they listen, for each announce in the order of the request; or why that announce is not taken.
+    /// For each announce, in the order of the request: the listening addresses of the other peers,
+    /// or why the tracker refused the announce.
     pub swarms: Vec<Result<Vec<SocketAddr>, Refused>>,
-    /// After how many seconds to announce again; 0 if none was taken.
+    /// Seconds until the next announce. 0 if every announce was refused.
     pub interval: u32,
-    /// Who is no member any more, while certificates given to them may still hold: nobody to have a link with.
+    /// Former members whose certificates may still be valid. A peer must not have links with them.
     pub barred: Vec<Label>,
 }
 
 words!(AnnounceEvent { Started => "started", Completed => "completed", Stopped => "stopped" });
 
 impl Announces {
-    /// Of the peer with that id, which listens on that port at the address that the line comes from; none if there are too few
-    /// or too many.
+    /// The announces of the peer `peer_id`, which listens on `port` at the address of its control
+    /// connection. Returns `None` unless there are 1 to [`MAX_ANNOUNCES`].
     pub fn new(peer_id: PeerId, port: NonZeroU16, swarms: Vec<Announce>) -> Option<Self> {
         let fits = (1..=MAX_ANNOUNCES).contains(&swarms.len());
         fits.then_some(Self {
@@ -74,17 +76,17 @@ impl Announces {
         })
     }
 
-    /// The peer's own id.
+    /// The id of the announcing peer.
     pub fn peer_id(&self) -> PeerId {
         self.peer_id
     }
 
-    /// Where it listens.
+    /// The port that the peer listens on.
     pub fn port(&self) -> NonZeroU16 {
         self.port
     }
 
-    /// What it tells of each swarm.
+    /// The announces, one per swarm.
     pub fn swarms(&self) -> &[Announce] {
         &self.swarms
     }
@@ -122,15 +124,15 @@ impl Announce {
         let mut fields = Fields::new(value)?;
         let announce = Self {
             info_hash: fields.info_hash("info hash")?,
-            uploaded: fields.large("uploaded")?,
-            downloaded: fields.large("downloaded")?,
-            left: fields.large("left")?,
+            uploaded: fields.u63("uploaded")?,
+            downloaded: fields.u63("downloaded")?,
+            left: fields.u63("left")?,
             event: fields.optional("event", |value, key| {
                 let event = value.text().and_then(AnnounceEvent::parse);
                 event.ok_or(ControlError::WrongValue(key))
             })?,
         };
-        fields.end("announce")?;
+        fields.check_all_read("announce")?;
         Ok(announce)
     }
 }
@@ -160,11 +162,11 @@ impl Peers {
                     Some(kind) => Err(Refused::read(kind, &mut fields)?),
                     None => Ok(fields.list("addresses", read_address)?),
                 };
-                fields.end("peers")?;
+                fields.check_all_read("peers")?;
                 Ok(swarm)
             })?,
             interval: fields.number("interval")?,
-            barred: fields.list("barred", |user| parsed(user, "barred"))?,
+            barred: fields.list("barred", |user| read_parsed(user, "barred"))?,
         })
     }
 }

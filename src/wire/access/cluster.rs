@@ -1,48 +1,51 @@
-//! How a tracker stands with the others of its cluster: counts and times, which tell nobody's secrets.
+//! The state of a cluster as one tracker sees it: counts and times. It has no secrets, so anyone
+//! may ask for it.
 
 use crate::bencode::{Item, Value};
-use crate::wire::control::{ControlError, Fields, large};
+use crate::wire::control::{ControlError, Fields, read_u63};
 
-/// How a tracker sees its cluster.
+/// The cluster as one tracker sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterView {
-    /// Its number.
+    /// The number of this tracker.
     pub number: u32,
-    /// Whether it answers for accounts and groups.
+    /// Whether this tracker answers requests about accounts and groups.
     pub serving: bool,
-    /// The other trackers listed, by number.
-    pub twins: Vec<TwinView>,
+    /// The other listed trackers, by number.
+    pub replicas: Vec<ReplicaView>,
 }
 
-/// How it stands with one of them.
+/// Another tracker of the cluster, as this tracker sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TwinView {
-    /// Its number.
+pub struct ReplicaView {
+    /// The number of the other tracker.
     pub number: u32,
-    /// Whether there is a line to it.
+    /// Whether the replica connection to it is open.
     pub up: bool,
-    /// Writes that it lacks, as last told; none if it has not been heard of.
+    /// The number of writes that it lacks, by its last report. `None` if it has not reported.
     pub it_lacks: Option<u64>,
-    /// Writes it has told of that are not known here.
+    /// The number of writes that it has reported and that this tracker lacks.
     pub we_lack: u64,
-    /// How long ago it was last heard of, in milliseconds.
+    /// Milliseconds since its last message.
     pub silent: Option<u64>,
 }
 
 impl ClusterView {
-    /// How many writes tracker `number` lacks, as far as this one knows: itself, or another.
+    /// The number of writes that tracker `number` (this one or another) lacks, as far as this
+    /// tracker knows.
     pub fn lag(&self, number: u32) -> Option<u64> {
         if number == self.number {
             return Some(
-                self.twins
+                self.replicas
                     .iter()
-                    .map(|twin| twin.we_lack)
+                    .map(|replica| replica.we_lack)
                     .max()
                     .unwrap_or(0),
             );
         }
-        let twin = self.twins.iter().find(|twin| twin.number == number);
-        twin.and_then(|twin| twin.it_lacks)
+        let mut replicas = self.replicas.iter();
+        let replica = replicas.find(|replica| replica.number == number);
+        replica.and_then(|replica| replica.it_lacks)
     }
 
     pub(super) fn put<'a>(&'a self, entries: &mut Vec<(&'static str, Item<'a>)>) {
@@ -50,20 +53,20 @@ impl ClusterView {
             ("number", Item::from(self.number)),
             ("serving", u32::from(self.serving).into()),
         ]);
-        let twins = self.twins.iter().map(TwinView::item).collect();
-        entries.push(("twins", Item::List(twins)));
+        let replicas = self.replicas.iter().map(ReplicaView::item).collect();
+        entries.push(("twins", Item::List(replicas)));
     }
 
     pub(super) fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
             number: fields.number("number")?,
             serving: fields.flag("serving")?,
-            twins: fields.list("twins", TwinView::decode)?,
+            replicas: fields.list("twins", ReplicaView::decode)?,
         })
     }
 }
 
-impl TwinView {
+impl ReplicaView {
     fn item(&self) -> Item<'_> {
         let mut entries = vec![
             ("number", Item::from(self.number)),
@@ -77,14 +80,14 @@ impl TwinView {
 
     fn decode(value: &Value<'_>) -> Result<Self, ControlError> {
         let mut fields = Fields::new(value)?;
-        let twin = Self {
+        let replica = Self {
             number: fields.number("number")?,
             up: fields.flag("up")?,
-            it_lacks: fields.optional("it lacks", large)?,
-            we_lack: fields.large("we lack")?,
-            silent: fields.optional("silent", large)?,
+            it_lacks: fields.optional("it lacks", read_u63)?,
+            we_lack: fields.u63("we lack")?,
+            silent: fields.optional("silent", read_u63)?,
         };
-        fields.end("twins")?;
-        Ok(twin)
+        fields.check_all_read("twins")?;
+        Ok(replica)
     }
 }

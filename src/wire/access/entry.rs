@@ -1,31 +1,31 @@
-//! The entries of lists.
+//! The entries of the lists that a tracker returns.
 
 use super::fields::{self, Place};
 use crate::bencode::{Item, Value};
 use crate::torrent::InfoHash;
-use crate::wire::control::{ControlError, Fields, parsed};
+use crate::wire::control::{ControlError, Fields, read_parsed};
 use crate::wire::name::Label;
 use crate::wire::words::words;
 
-/// What the asker is to a group.
+/// The relation of a user to a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
-    /// Nothing.
+    /// The user has no relation to the group.
     Stranger,
-    /// It has asked and has not been answered.
+    /// The user has an open request to join.
     Requester,
-    /// A member.
+    /// The user is a member.
     Member,
-    /// The member that owns it.
+    /// The user is the member that owns the group.
     Owner,
 }
 
-/// What became of the asker's request or membership by the act of another.
+/// A decision by another user about a request or a membership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The request was accepted.
+    /// The owner accepted the request.
     Accepted,
-    /// The request was rejected.
+    /// The owner rejected the request.
     Rejected,
     /// The owner removed the member.
     Removed,
@@ -36,72 +36,72 @@ pub enum Outcome {
 words!(Standing { Stranger => "stranger", Requester => "requester", Member => "member", Owner => "owner" });
 words!(Outcome { Accepted => "accepted", Rejected => "rejected", Removed => "removed", GroupEnded => "group-ended" });
 
-/// A group in a list.
+/// A group, as an entry of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupEntry {
-    /// Its name.
+    /// The name of the group.
     pub name: Label,
-    /// Who owns it; none while that is not known to the tracker.
+    /// The owner of the group. `None` while the tracker does not know it.
     pub owner: Option<Label>,
-    /// How many members it has.
+    /// The number of members.
     pub members: u32,
-    /// What the asker is to it.
+    /// The relation of the requesting user to the group.
     pub standing: Standing,
 }
 
-/// A member in a list.
+/// A member of a group, as an entry of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberEntry {
-    /// Its name.
+    /// The name of the member.
     pub name: Label,
-    /// Since when, in milliseconds since 1970.
+    /// When the user became a member, in milliseconds since 1970.
     pub since: u64,
-    /// Whether it owns the group.
+    /// Whether the member owns the group.
     pub owner: bool,
 }
 
-/// A request in a list.
+/// A request to join a group, as an entry of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestEntry {
-    /// Who asks.
+    /// The name of the user who asks.
     pub name: Label,
-    /// When it asked, in milliseconds since 1970.
+    /// The time of the request, in milliseconds since 1970.
     pub at: u64,
 }
 
-/// A decision about the asker.
+/// A decision about the requesting user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewsEntry {
-    /// The group; if it has ended, by the name it had.
+    /// The name of the group, or the last name of a group that has ended.
     pub group: Label,
     /// What was decided.
     pub outcome: Outcome,
-    /// When, in milliseconds since 1970.
+    /// The time of the decision, in milliseconds since 1970.
     pub at: u64,
 }
 
 /// A share in the catalogue of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileEntry {
-    /// Its name: what it is asked for by.
+    /// The name by which peers request the share.
     pub name: Place,
-    /// Its swarm.
+    /// The swarm of the share.
     pub info_hash: InfoHash,
-    /// Its length in bytes.
+    /// The length of the share in bytes.
     pub length: u64,
-    /// Who shared it; none while that is not known to the tracker.
+    /// The user who published the share. `None` while the tracker does not know it.
     pub publisher: Option<Label>,
-    /// When, in milliseconds since 1970.
+    /// The time of publication, in milliseconds since 1970.
     pub at: u64,
-    /// How many peers that are there now have all of it.
+    /// The number of peers in the swarm that have the whole share.
     pub complete: u32,
-    /// How many peers that are there now have a part of it or none.
+    /// The number of peers in the swarm that have a part of the share or nothing.
     pub partial: u32,
 }
 
-/// An entry of a list of one kind.
-pub(super) trait Entry: Sized {
-    /// The kind of the message it comes in.
+/// An entry of a list. Each kind of list has one type of entries.
+pub(super) trait ListEntry: Sized {
+    /// The kind of the message that carries the list.
     const KIND: &'static str;
 
     fn item(&self) -> Item<'static>;
@@ -110,44 +110,48 @@ pub(super) trait Entry: Sized {
     fn decode(value: &Value<'_>) -> Result<Self, ControlError> {
         let mut fields = Fields::new(value)?;
         let entry = Self::read(&mut fields)?;
-        fields.end(Self::KIND)?;
+        fields.check_all_read(Self::KIND)?;
         Ok(entry)
     }
 }
 
-fn text(label: &Label) -> Item<'static> {
+fn label_item(label: &Label) -> Item<'static> {
     label.to_string().into()
 }
 
-impl Entry for GroupEntry {
+impl ListEntry for GroupEntry {
     const KIND: &'static str = "groups";
 
     fn item(&self) -> Item<'static> {
         let mut entries = vec![
             ("members", Item::from(self.members)),
-            ("name", text(&self.name)),
+            ("name", label_item(&self.name)),
             ("standing", self.standing.as_str().into()),
         ];
-        entries.extend(self.owner.as_ref().map(|owner| ("owner", text(owner))));
+        entries.extend(
+            self.owner
+                .as_ref()
+                .map(|owner| ("owner", label_item(owner))),
+        );
         Item::dictionary(entries)
     }
 
     fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
             name: fields.parsed("name")?,
-            owner: fields.optional("owner", parsed)?,
+            owner: fields.optional("owner", read_parsed)?,
             members: fields.number("members")?,
-            standing: fields.word("standing", Standing::parse)?,
+            standing: fields.keyword("standing", Standing::parse)?,
         })
     }
 }
 
-impl Entry for MemberEntry {
+impl ListEntry for MemberEntry {
     const KIND: &'static str = "members";
 
     fn item(&self) -> Item<'static> {
         Item::dictionary([
-            ("name", text(&self.name)),
+            ("name", label_item(&self.name)),
             ("owner", u32::from(self.owner).into()),
             ("since", self.since.into()),
         ])
@@ -156,34 +160,34 @@ impl Entry for MemberEntry {
     fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
             name: fields.parsed("name")?,
-            since: fields.large("since")?,
+            since: fields.u63("since")?,
             owner: fields.flag("owner")?,
         })
     }
 }
 
-impl Entry for RequestEntry {
+impl ListEntry for RequestEntry {
     const KIND: &'static str = "requests";
 
     fn item(&self) -> Item<'static> {
-        Item::dictionary([("at", self.at.into()), ("name", text(&self.name))])
+        Item::dictionary([("at", self.at.into()), ("name", label_item(&self.name))])
     }
 
     fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
             name: fields.parsed("name")?,
-            at: fields.large("at")?,
+            at: fields.u63("at")?,
         })
     }
 }
 
-impl Entry for NewsEntry {
+impl ListEntry for NewsEntry {
     const KIND: &'static str = "news";
 
     fn item(&self) -> Item<'static> {
         Item::dictionary([
             ("at", self.at.into()),
-            ("group", text(&self.group)),
+            ("group", label_item(&self.group)),
             ("outcome", self.outcome.as_str().into()),
         ])
     }
@@ -191,13 +195,13 @@ impl Entry for NewsEntry {
     fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
             group: fields.parsed("group")?,
-            outcome: fields.word("outcome", Outcome::parse)?,
-            at: fields.large("at")?,
+            outcome: fields.keyword("outcome", Outcome::parse)?,
+            at: fields.u63("at")?,
         })
     }
 }
 
-impl Entry for FileEntry {
+impl ListEntry for FileEntry {
     const KIND: &'static str = "files";
 
     fn item(&self) -> Item<'static> {
@@ -210,17 +214,17 @@ impl Entry for FileEntry {
             ("partial", self.partial.into()),
         ];
         let publisher = self.publisher.as_ref();
-        entries.extend(publisher.map(|publisher| ("publisher", text(publisher))));
+        entries.extend(publisher.map(|publisher| ("publisher", label_item(publisher))));
         Item::dictionary(entries)
     }
 
     fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
-            name: fields.with("name", fields::place)?,
+            name: fields.read_by("name", fields::read_place)?,
             info_hash: fields.info_hash("info hash")?,
-            length: fields.large("length")?,
-            publisher: fields.optional("publisher", parsed)?,
-            at: fields.large("at")?,
+            length: fields.u63("length")?,
+            publisher: fields.optional("publisher", read_parsed)?,
+            at: fields.u63("at")?,
             complete: fields.number("complete")?,
             partial: fields.number("partial")?,
         })

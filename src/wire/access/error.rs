@@ -1,9 +1,10 @@
-//! The closed list of reasons for which a tracker refuses.
+//! The closed list of reasons for which a tracker refuses a request.
 
-/// Makes the kinds of a list: each with its word on the wire, and what it means.
+/// Defines the kinds of refusal: for each the variant, its word on the wire and its meaning.
 macro_rules! error_kinds {
     ($($kind:ident $word:literal $meaning:literal,)*) => {
-        /// Every kind of refusal, sorted, and what it means. Kinds may be added; none changes its meaning.
+        /// Every kind of refusal with its meaning, sorted. Kinds may be added. The meaning of a
+        /// kind never changes.
         pub const ERROR_KINDS: &[(&str, &str)] = &[$(($word, $meaning)),*];
 
         /// One of [`ERROR_KINDS`].
@@ -15,7 +16,7 @@ macro_rules! error_kinds {
         impl ErrorKind {
             const ALL: &[Self] = &[$(Self::$kind),*];
 
-            /// Its word.
+            /// The word of this kind on the wire.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$kind => $word,)*
@@ -26,46 +27,47 @@ macro_rules! error_kinds {
 }
 
 error_kinds! {
-    AccountGone "account-gone" "the account of the session does not exist",
-    AlreadyAMember "already-a-member" "the user is in the group already",
-    AlreadyRequested "already-requested" "the user has asked already and waits",
+    AccountGone "account-gone" "the account of the login does not exist",
+    AlreadyAMember "already-a-member" "the user is a member of the group already",
+    AlreadyRequested "already-requested" "the user has an open request to join already",
     BadRequest "bad-request" "the tracker cannot read the request",
-    Busy "busy" "the tracker has too much to do; try again shortly",
+    Busy "busy" "the tracker is overloaded; try again shortly",
     IdInUse "id-in-use" "a random number was drawn twice; try again",
     InviteExpired "invite-expired" "the invite code is too old",
-    InviteNeeded "invite-needed" "accounts are made with an invite code only",
+    InviteNeeded "invite-needed" "a new account needs an invite code",
     InviteUsed "invite-used" "the invite code has been used",
-    LastMember "last-member" "leaving would end the group; --yes does it",
-    LoginRefused "login-refused" "no user of that name has that password",
+    LastMember "last-member" "the group ends if its last member leaves; confirm with --yes",
+    LoginRefused "login-refused" "the user name or the password is wrong",
     NameKept "name-kept" "the name cannot be changed",
-    NameTaken "name-taken" "the name belongs to somebody else",
+    NameTaken "name-taken" "another user or group has this name",
     NoRequest "no-request" "that user has no open request",
-    NotAMember "not-a-member" "for members of the group only",
-    NotInCatalogue "not-in-catalogue" "no group of the user has the share (any more)",
+    NotAMember "not-a-member" "only members of the group may do this",
+    NotInCatalogue "not-in-catalogue" "no group of the user has this share (any more)",
     NotLoggedIn "not-logged-in" "log in first",
     NotSaved "not-saved" "the tracker cannot write its database",
-    NotServing "not-serving" "the tracker does not serve with the data it has; another may",
-    NotTheOwner "not-the-owner" "for the owner of the group only",
-    NotThePublisher "not-the-publisher" "for who shared it or owns the group only",
-    OwnRemoval "own-removal" "one cannot remove oneself",
-    SessionEnded "session-ended" "the session is over; log in again",
+    NotServing "not-serving" "the tracker does not serve with the data it has; try another one",
+    NotTheOwner "not-the-owner" "only the owner of the group may do this",
+    NotThePublisher "not-the-publisher" "only the publisher of the share or the owner of the group may do this",
+    OwnRemoval "own-removal" "users cannot remove themselves from a group",
+    SessionEnded "session-ended" "the login has ended; log in again",
     ShareExists "share-exists" "the group has a share of that name already",
-    SlowDown "slow-down" "too many failed tries; wait",
-    Starting "starting" "the tracker is about to serve; try again in a moment",
+    SlowDown "slow-down" "too many failed attempts; wait",
+    Starting "starting" "the tracker is starting; try again in a moment",
     UnknownGroup "unknown-group" "there is no such group",
     UnknownInvite "unknown-invite" "there is no such invite code",
-    UnknownMember "unknown-member" "that user is not in the group",
+    UnknownMember "unknown-member" "that user is not a member of the group",
     UnknownShare "unknown-share" "the group has no such share",
     UnknownUser "unknown-user" "there is no such user",
 }
 
 impl ErrorKind {
-    /// The kind of that word.
+    /// The kind with this word.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.as_str() == word)
     }
 
-    /// Whether the tracker answers nobody, for now or altogether: nothing was done.
+    /// Whether the tracker serves no requests at all, now or permanently. The request was not
+    /// carried out.
     pub fn is_unserved(self) -> bool {
         matches!(self, Self::NotServing | Self::Starting)
     }
@@ -76,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_is_sorted_and_holds_the_constants() {
+    fn the_list_of_kinds_is_sorted_and_each_kind_is_parsed_from_its_word() {
         assert!(ERROR_KINDS.is_sorted_by(|a, b| a.0 < b.0));
         for kind in [
             ErrorKind::AccountGone,

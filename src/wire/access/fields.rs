@@ -1,23 +1,24 @@
-//! Small values of these messages, and how they are read.
+//! Small values of these messages, and functions that read them.
 
 use crate::bencode::{Item, Value};
 use crate::wire::control::{ControlError, Fields};
 use crate::wire::password::Password;
 use std::fmt;
 
-/// The most bytes of a token.
+/// The most bytes of a [`Token`].
 pub const MAX_TOKEN: usize = 256;
-/// The most bytes that say what has been seen.
+/// The most bytes of a [`Seen`].
 pub const MAX_SEEN: usize = 64 << 10;
-/// The most bytes of a place.
+/// The most bytes of a [`Place`].
 const MAX_PLACE: usize = 320;
 
-/// What proves a session to any tracker: 1 to [`MAX_TOKEN`] bytes that mean nothing to whoever holds them.
+/// Proves a login to every tracker of the cluster: 1 to [`MAX_TOKEN`] bytes. Only trackers can read
+/// them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(Vec<u8>);
 
 impl Token {
-    /// Takes the bytes; none if there are too few or too many.
+    /// A token of these bytes. `None` unless there are 1 to [`MAX_TOKEN`].
     pub fn new(bytes: &[u8]) -> Option<Self> {
         (1..=MAX_TOKEN)
             .contains(&bytes.len())
@@ -36,8 +37,9 @@ impl fmt::Debug for Token {
     }
 }
 
-/// One write: 16 random bytes that a peer draws for each command, and sends again with each request that belongs to it. What was
-/// done under them in the name of an account is not done again.
+/// Idempotency key of a write: 16 random bytes. A peer draws them for each command and repeats them
+/// in each request of that command. A tracker does not carry out the same write of an account
+/// twice.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct WriteId(pub [u8; 16]);
 
@@ -47,12 +49,13 @@ impl fmt::Debug for WriteId {
     }
 }
 
-/// What a peer has seen of the decisions about its user: bytes of the tracker's making, at most [`MAX_SEEN`]; none at first.
+/// Records which decisions about its user a peer has received: at most [`MAX_SEEN`] bytes that only
+/// trackers can read. Empty at first.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Seen(Vec<u8>);
 
 impl Seen {
-    /// Takes the bytes; none if there are too many.
+    /// A record of these bytes. `None` if there are more than [`MAX_SEEN`].
     pub fn new(bytes: Vec<u8>) -> Option<Self> {
         (bytes.len() <= MAX_SEEN).then_some(Self(bytes))
     }
@@ -69,14 +72,13 @@ impl fmt::Debug for Seen {
     }
 }
 
-/// A short text that one side hands to the other as it is: where a page ended, an invite code, the name
-/// of a share. 1 to 320 bytes without
-/// control characters.
+/// A text of 1 to 320 bytes without control characters: the position where a page of a list ended,
+/// an invite code, or the name of a share.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Place(String);
 
 impl Place {
-    /// Takes the text, if it is one.
+    /// Returns `None` if `text` has a wrong length or a control character.
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
         let fits = (1..=MAX_PLACE).contains(&text.len()) && !text.chars().any(char::is_control);
@@ -95,10 +97,11 @@ impl fmt::Debug for Place {
     }
 }
 
-/// The bytes of a [`KeyRequest`].
+/// Length of a [`KeyRequest`] in bytes.
 pub const KEY_REQUEST: usize = 129;
 
-/// A public key with the proof that the private one is at hand; read by `certificate::MemberPublicKey`.
+/// A public key, with a proof that the sender has the private key. `certificate::MemberPublicKey`
+/// reads it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct KeyRequest(pub [u8; KEY_REQUEST]);
 
@@ -108,33 +111,36 @@ impl fmt::Debug for KeyRequest {
     }
 }
 
-pub(super) fn password(value: &Value<'_>, key: &'static str) -> Result<Password, ControlError> {
+pub(super) fn read_password(
+    value: &Value<'_>,
+    key: &'static str,
+) -> Result<Password, ControlError> {
     let password = value.text().and_then(|text| Password::new(text).ok());
     password.ok_or(ControlError::WrongValue(key))
 }
 
-pub(super) fn seen(value: &Value<'_>, key: &'static str) -> Result<Seen, ControlError> {
+pub(super) fn read_seen(value: &Value<'_>, key: &'static str) -> Result<Seen, ControlError> {
     let seen = value.bytes().map(<[u8]>::to_vec).and_then(Seen::new);
     seen.ok_or(ControlError::WrongValue(key))
 }
 
-/// Where a page begins, if not at the start of the list.
+/// Reads the position after which a page begins. `None` means the start of the list.
 pub(super) fn read_after(fields: &mut Fields<'_>) -> Result<Option<Place>, ControlError> {
-    fields.optional("after", place)
+    fields.optional("after", read_place)
 }
 
-pub(super) fn token(value: &Value<'_>, key: &'static str) -> Result<Token, ControlError> {
+pub(super) fn read_token(value: &Value<'_>, key: &'static str) -> Result<Token, ControlError> {
     let token = value.bytes().and_then(Token::new);
     token.ok_or(ControlError::WrongValue(key))
 }
 
-pub(super) fn place(value: &Value<'_>, key: &'static str) -> Result<Place, ControlError> {
+pub(super) fn read_place(value: &Value<'_>, key: &'static str) -> Result<Place, ControlError> {
     let place = value.text().and_then(Place::new);
     place.ok_or(ControlError::WrongValue(key))
 }
 
-/// The entry that says where a page begins.
-pub(super) fn after(after: &Option<Place>) -> Option<(&'static str, Item<'_>)> {
+/// The entry with the position after which a page begins.
+pub(super) fn after_entry(after: &Option<Place>) -> Option<(&'static str, Item<'_>)> {
     let after = after.as_ref()?;
     Some(("after", after.as_str().into()))
 }

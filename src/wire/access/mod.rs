@@ -1,14 +1,19 @@
-//! Messages of the control line about accounts, groups and what these share: what a peer asks, what a tracker answers.
+//! Messages of a control connection about accounts, groups and their shares: the requests of a peer
+//! and the answers of a tracker.
 //!
-//! In scope: the messages and their exact encoding. Each is the body of one frame (see `frame`, capped at [`MAX_FRAME`]):
-//! one bencoded dictionary in canonical form, its kind under `type`, with exactly the keys of that kind. A [`Request`]
-//! carries a number of the peer's choosing which its [`Reply`] repeats, and the token of a session where it needs one;
-//! nothing is remembered of a line, so that any request may go to any tracker. One that writes carries a [`WriteId`]: asked
-//! again under the same one, of any tracker, it is done once. Lists come in pages of at most
-//! [`MAX_PAGE`] entries.
+//! In scope: the messages and their exact encoding. Each message is the body of one frame (see
+//! [`crate::wire::frame`]) of at most [`MAX_FRAME`] bytes. It is one bencoded dictionary in
+//! canonical form: the key `type` names its kind, and the other keys are exactly those of that
+//! kind.
 //!
-//! Out of scope: who may ask what, and what it does (see `tracker`). A closed run has messages of its own
-//! ([`crate::wire::control`]).
+//! A [`Request`] carries a number that the peer chooses, and its [`Reply`] repeats the number. It
+//! carries the token of a login if it needs one. A tracker keeps no state for a connection, so any
+//! request may go to any tracker. A request that changes the registry carries a [`WriteId`]: if the
+//! same request is sent again with the same id, to any tracker, it is carried out only once. Long
+//! lists come in pages of at most [`MAX_PAGE`] entries.
+//!
+//! Out of scope: who may send which request, and what it does (see `tracker`). The messages of a
+//! closed run are in [`crate::wire::control`].
 
 mod announce;
 mod cluster;
@@ -23,7 +28,7 @@ mod tests;
 
 pub use super::control::{MAX_FRAME, MAX_PAGE};
 pub use announce::{Announce, AnnounceEvent, Announces, MAX_ANNOUNCES, Peers};
-pub use cluster::{ClusterView, TwinView};
+pub use cluster::{ClusterView, ReplicaView};
 pub use entry::{FileEntry, GroupEntry, MemberEntry, NewsEntry, Outcome, RequestEntry, Standing};
 pub use error::{ERROR_KINDS, ErrorKind};
 pub use fields::{KEY_REQUEST, KeyRequest, MAX_SEEN, MAX_TOKEN, Place, Seen, Token, WriteId};

@@ -1,21 +1,22 @@
-//! Why a tracker does not do what it was asked for.
+//! The refusal of a request by a tracker.
 
 use super::error::ErrorKind;
 use crate::bencode::{Item, Value};
 use crate::wire::control::{ControlError, Fields, Line};
 
-/// A request that was refused, or could not be carried out. Unless its kind says otherwise, nothing was changed.
+/// Why a tracker refused a request or could not carry it out. Unless the kind says otherwise,
+/// nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refused {
-    /// What kind of error.
+    /// The kind of refusal.
     pub kind: ErrorKind,
-    /// The error for a person.
+    /// The reason, for a person.
     pub message: Line,
 }
 
 impl Refused {
-    /// The keys that say so.
+    /// The entries of the message.
     pub(super) fn entries(&self) -> [(&'static str, Item<'_>); 2] {
         [
             ("kind", self.kind.as_str().into()),
@@ -23,7 +24,7 @@ impl Refused {
         ]
     }
 
-    /// Reads the rest of a refusal of that `kind`.
+    /// Reads a refusal whose `kind` has been read already.
     pub(super) fn read(kind: &Value<'_>, fields: &mut Fields<'_>) -> Result<Self, ControlError> {
         let kind = kind.text().and_then(ErrorKind::parse);
         Ok(Self {

@@ -1,8 +1,8 @@
-//! What a tracker answers.
+//! The replies of a tracker.
 
 use super::announce::Peers;
 use super::cluster::ClusterView;
-use super::entry::{Entry, FileEntry, GroupEntry, MemberEntry, NewsEntry, RequestEntry};
+use super::entry::{FileEntry, GroupEntry, ListEntry, MemberEntry, NewsEntry, RequestEntry};
 use super::fields::{self, Place, Seen, Token};
 use super::refused::Refused;
 use crate::bencode::Item;
@@ -12,70 +12,71 @@ use crate::wire::name::Label;
 /// The most bytes of a certificate, as DER or PEM.
 const MAX_CERTIFICATE: usize = 8 << 10;
 
-/// What a tracker answers to one request.
+/// The reply of a tracker to one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// The number of the request.
     pub id: u32,
-    /// A token to use from now on: the one that came with the request grows old.
+    /// A new token that replaces the token of the request, because that one expires soon.
     pub renewed: Option<Token>,
-    /// Whether what was done is durable at this tracker alone, though others are listed: it is told to them when they are
-    /// back.
+    /// Whether the write is durable at this tracker alone, although other trackers are listed. They
+    /// receive it when they are reachable again.
     pub only_here: bool,
-    /// The answer, or why there is none.
+    /// The answer, or the refusal.
     pub result: Result<Answer, Refused>,
 }
 
-/// The kinds of an answer.
+/// The answers of a tracker, one variant per kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It was done, and is durable.
+    /// The request was carried out, and the result is durable.
     Done,
-    /// A session has begun.
+    /// The user is logged in.
     Session {
-        /// What proves it.
+        /// The token that proves the login.
         token: Token,
-        /// How the account is named.
+        /// The name of the account.
         user: Label,
-        /// What the person should know, if anything.
+        /// A notice for the person, if there is one.
         note: Option<Line>,
     },
-    /// Groups.
+    /// A page of the list of groups.
     Groups(Page<GroupEntry>),
-    /// Members of a group.
+    /// A page of the members of a group.
     Members(Page<MemberEntry>),
-    /// Open requests.
+    /// A page of the open requests to join a group.
     Requests(Page<RequestEntry>),
-    /// A certificate for the asker's key.
+    /// A certificate for the key of the request.
     Certificate {
-        /// The certificate (DER).
+        /// The leaf certificate (DER).
         leaf: Vec<u8>,
-        /// The certificate of the group's authority (PEM), as it stands in the group's torrents.
+        /// The certificate of the group's authority (PEM), the same as in the torrents of the
+        /// group.
         authority: Vec<u8>,
     },
-    /// Shares.
+    /// A page of the catalogue of a group.
     Files(Page<FileEntry>),
     /// A part of an info dictionary.
     Metainfo(InfoPart),
-    /// Who else is in swarms.
+    /// The other peers of the announced swarms.
     Peers(Peers),
-    /// How the tracker stands with the others.
+    /// The cluster as the tracker sees it.
     Cluster(ClusterView),
-    /// Decisions.
+    /// A page of the decisions about the user.
     News {
         /// The decisions.
         page: Page<NewsEntry>,
-        /// What has been seen once all pages were read.
+        /// What the peer has received after it has read all pages.
         seen: Seen,
     },
 }
 
-/// A part of a list.
+/// One page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
     /// The entries.
     pub entries: Vec<T>,
-    /// Where it ended; none at the end of the list.
+    /// The position where this page ended. `None` at the end of the list.
     pub next: Option<Place>,
 }
 
@@ -98,26 +99,26 @@ impl Reply {
                 ]);
                 entries.extend(note.as_ref().map(|note| ("note", note.as_str().into())));
             }
-            Ok(Answer::Groups(page)) => put(page, &mut entries),
-            Ok(Answer::Members(page)) => put(page, &mut entries),
-            Ok(Answer::Requests(page)) => put(page, &mut entries),
+            Ok(Answer::Groups(page)) => put_page(page, &mut entries),
+            Ok(Answer::Members(page)) => put_page(page, &mut entries),
+            Ok(Answer::Requests(page)) => put_page(page, &mut entries),
             Ok(Answer::Certificate { leaf, authority }) => entries.extend([
                 ("authority", Item::from(authority.as_slice())),
                 ("leaf", Item::from(leaf.as_slice())),
             ]),
-            Ok(Answer::Files(page)) => put(page, &mut entries),
+            Ok(Answer::Files(page)) => put_page(page, &mut entries),
             Ok(Answer::Metainfo(part)) => entries.extend(part.entries()),
             Ok(Answer::Peers(peers)) => peers.put(&mut entries),
             Ok(Answer::Cluster(view)) => view.put(&mut entries),
             Ok(Answer::News { page, seen }) => {
                 entries.push(("seen", Item::from(seen.as_bytes())));
-                put(page, &mut entries);
+                put_page(page, &mut entries);
             }
         }
         Item::dictionary(entries).encode()
     }
 
-    /// Reads the body of a frame that came from a tracker.
+    /// Reads the body of a frame from a tracker.
     ///
     /// # Errors
     /// See [`ControlError`].
@@ -125,7 +126,7 @@ impl Reply {
         let value = control::parse(body)?;
         let mut fields = Fields::new(&value)?;
         let (kind, id) = (fields.text("type")?, fields.number("id")?);
-        let renewed = fields.optional("renewed", fields::token)?;
+        let renewed = fields.optional("renewed", fields::read_token)?;
         let only_here = fields.optional("copies", |value, _| match value.integer() {
             Some(1) => Ok(()),
             _ => Err(ControlError::WrongValue("copies")),
@@ -138,24 +139,24 @@ impl Reply {
             }
             "done" => Ok(Answer::Done),
             "session" => Ok(Answer::Session {
-                token: fields.with("token", fields::token)?,
+                token: fields.read_by("token", fields::read_token)?,
                 user: fields.parsed("user")?,
                 note: fields.optional("note", read_line)?,
             }),
-            GroupEntry::KIND => Ok(Answer::Groups(read(&mut fields)?)),
-            MemberEntry::KIND => Ok(Answer::Members(read(&mut fields)?)),
-            RequestEntry::KIND => Ok(Answer::Requests(read(&mut fields)?)),
+            GroupEntry::KIND => Ok(Answer::Groups(read_page(&mut fields)?)),
+            MemberEntry::KIND => Ok(Answer::Members(read_page(&mut fields)?)),
+            RequestEntry::KIND => Ok(Answer::Requests(read_page(&mut fields)?)),
             "certificate" => Ok(Answer::Certificate {
                 leaf: fields.bytes("leaf", MAX_CERTIFICATE)?,
                 authority: fields.bytes("authority", MAX_CERTIFICATE)?,
             }),
-            FileEntry::KIND => Ok(Answer::Files(read(&mut fields)?)),
+            FileEntry::KIND => Ok(Answer::Files(read_page(&mut fields)?)),
             "metainfo" => Ok(Answer::Metainfo(fields.info_part()?)),
             "peers" => Ok(Answer::Peers(Peers::read(&mut fields)?)),
             "cluster" => Ok(Answer::Cluster(ClusterView::read(&mut fields)?)),
             NewsEntry::KIND => Ok(Answer::News {
-                seen: fields.with("seen", fields::seen)?,
-                page: read(&mut fields)?,
+                seen: fields.read_by("seen", fields::read_seen)?,
+                page: read_page(&mut fields)?,
             }),
             other => return Err(ControlError::unknown(other)),
         };
@@ -165,7 +166,7 @@ impl Reply {
             only_here,
             result,
         };
-        fields.end(reply.kind())?;
+        fields.check_all_read(reply.kind())?;
         Ok(reply)
     }
 
@@ -187,16 +188,16 @@ impl Reply {
     }
 }
 
-fn put<'a, T: Entry>(page: &'a Page<T>, entries: &mut Vec<(&'static str, Item<'a>)>) {
-    let list = page.entries.iter().map(Entry::item).collect();
+fn put_page<'a, T: ListEntry>(page: &'a Page<T>, entries: &mut Vec<(&'static str, Item<'a>)>) {
+    let list = page.entries.iter().map(ListEntry::item).collect();
     entries.push(("entries", Item::List(list)));
     let next = page.next.as_ref();
     entries.extend(next.map(|next| ("next", next.as_str().into())));
 }
 
-fn read<T: Entry>(fields: &mut Fields<'_>) -> Result<Page<T>, ControlError> {
+fn read_page<T: ListEntry>(fields: &mut Fields<'_>) -> Result<Page<T>, ControlError> {
     Ok(Page {
         entries: fields.list("entries", T::decode)?,
-        next: fields.optional("next", fields::place)?,
+        next: fields.optional("next", fields::read_place)?,
     })
 }

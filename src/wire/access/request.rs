@@ -1,4 +1,4 @@
-//! What a peer asks of a tracker.
+//! The requests of a peer to a tracker.
 
 use super::announce::Announces;
 use super::fields::{self, KeyRequest, Place, Seen, Token, WriteId};
@@ -7,175 +7,185 @@ use crate::wire::control::{self, ControlError, Fields, InfoPart};
 use crate::wire::name::{GroupName, Label, UserName};
 use crate::wire::password::Password;
 
-/// The most bytes that a frame may have before a request on its line has shown a session that holds: a tracker keeps no
-/// more for strangers. A peer that has more to say asks for something small first.
+/// The most bytes of a frame before a request with a valid token has arrived on its connection. A
+/// tracker buffers no more for a caller that it does not know. A peer with a larger request sends a
+/// small one first.
 pub const MAX_FIRST_FRAME: u32 = 16 << 10;
 
-/// What a peer asks of a tracker.
+/// A request of a peer, with its number and its token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// The number that the reply repeats.
     pub id: u32,
-    /// The session in whose name it is asked; none before a log-in.
+    /// The token of the login. `None` if the user is not logged in.
     pub token: Option<Token>,
-    /// What is asked.
+    /// The kind of request and its parameters.
     pub ask: Ask,
 }
 
-/// The kinds of a [`Request`]. Each is answered by [`super::Answer::Done`] unless it says otherwise, or refused.
+/// The requests of a peer, one variant per kind. A tracker refuses a request or answers it with
+/// [`super::Answer::Done`], unless the variant names another answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
-    /// Make an account.
+    /// Creates an account.
     CreateUser {
-        /// The write.
+        /// Idempotency key.
         write: WriteId,
-        /// Its name.
+        /// The name of the account.
         user: UserName,
-        /// Its password.
+        /// The password of the account.
         password: Password,
-        /// An invite code, where accounts need one; as the person typed it.
+        /// The invite code as the person typed it, if accounts need one.
         invite: Option<Place>,
     },
-    /// Begin a session; answered by [`super::Answer::Session`].
+    /// Logs in. The answer is [`super::Answer::Session`].
     Login {
-        /// Who.
+        /// The name of the account.
         user: Label,
-        /// The account's password.
+        /// The password of the account.
         password: Password,
     },
-    /// End the session.
+    /// Ends the login.
     Logout {
-        /// The write.
+        /// Idempotency key.
         write: WriteId,
     },
-    /// Change the password, which ends all other sessions; answered by [`super::Answer::Session`].
+    /// Changes the password and ends all other logins of the user. The answer is
+    /// [`super::Answer::Session`].
     ChangePassword {
-        /// The write.
+        /// Idempotency key.
         write: WriteId,
-        /// The one so far.
+        /// The old password.
         old: Password,
-        /// The one from now on.
+        /// The new password.
         new: Password,
     },
-    /// Make a group, which the asker owns.
+    /// Creates a group that the user owns.
     CreateGroup {
-        /// The write.
+        /// Idempotency key.
         write: WriteId,
-        /// Its name.
+        /// The name of the group.
         group: GroupName,
     },
-    /// Ask the owner of a group to be let in.
+    /// Asks the owner of a group for membership.
     JoinGroup {
-        /// The write.
+        /// Idempotency key.
         write: WriteId,
         /// The group.
         group: Label,
     },
-    /// Leave a group.
+    /// Leaves a group.
     LeaveGroup {
-        /// The write.
+        /// Idempotency key.
         write: WriteId,
         /// The group.
         group: Label,
-        /// Whether to leave as its last member too, which ends the group.
+        /// Whether the user leaves even as the last member, which ends the group.
         end: bool,
     },
-    /// All groups; answered by [`super::Answer::Groups`].
+    /// Lists all groups. The answer is [`super::Answer::Groups`].
     ListGroups {
-        /// Where the page before ended.
+        /// The position where the previous page ended.
         after: Option<Place>,
     },
-    /// The members of a group; answered by [`super::Answer::Members`].
+    /// Lists the members of a group. The answer is [`super::Answer::Members`].
     ListMembers {
         /// The group.
         group: Label,
-        /// Where the page before ended.
+        /// The position where the previous page ended.
         after: Option<Place>,
     },
-    /// Who waits to be let in; answered by [`super::Answer::Requests`].
+    /// Lists the open requests to join a group. The answer is [`super::Answer::Requests`].
     ListRequests {
         /// The group.
         group: Label,
-        /// Where the page before ended.
+        /// The position where the previous page ended.
         after: Option<Place>,
     },
-    /// Let somebody in who has asked.
+    /// Accepts a request to join a group.
     AcceptRequest {
-        /// The write.
+        /// Idempotency key.
         write: WriteId,
         /// The group.
         group: Label,
-        /// Who.
+        /// The user who asked.
         user: Label,
     },
-    /// Turn somebody away who has asked.
+    /// Rejects a request to join a group.
     RejectRequest {
-        /// The write.
+        /// Idempotency key.
         write: WriteId,
         /// The group.
         group: Label,
-        /// Who.
+        /// The user who asked.
         user: Label,
     },
-    /// Put a member out.
+    /// Removes a member from a group.
     RemoveMember {
-        /// The write.
+        /// Idempotency key.
         write: WriteId,
         /// The group.
         group: Label,
-        /// Who.
+        /// The member.
         user: Label,
     },
-    /// A certificate of a group's authority for the asker's key; answered by [`super::Answer::Certificate`].
+    /// Requests a certificate of the group's authority for a key. The answer is
+    /// [`super::Answer::Certificate`].
     Certify {
         /// The group.
         group: Label,
-        /// The public key, with a proof that the asker has the private one (see `certificate::MemberKey`).
+        /// The public key, with a proof that the peer has the private key (see
+        /// `certificate::MemberKey`).
         request: KeyRequest,
     },
-    /// Part of the info dictionary of a new share; with the last one the share is in the catalogue.
+    /// Sends a part of the info dictionary of a new share. With the last part the share enters the
+    /// catalogue.
     Publish {
-        /// The write.
+        /// Idempotency key.
         write: WriteId,
         /// The group.
         group: Label,
-        /// The part; the parts of one dictionary follow one another.
+        /// The part. The parts of one dictionary are sent in order.
         part: InfoPart,
     },
-    /// The catalogue of a group; answered by [`super::Answer::Files`].
+    /// Lists the catalogue of a group. The answer is [`super::Answer::Files`].
     ListFiles {
         /// The group.
         group: Label,
-        /// Where the page before ended.
+        /// The position where the previous page ended.
         after: Option<Place>,
     },
-    /// Part of the info dictionary of a share; answered by [`super::Answer::Metainfo`].
+    /// Requests a part of the info dictionary of a share. The answer is
+    /// [`super::Answer::Metainfo`].
     Metainfo {
         /// The group.
         group: Label,
-        /// The share's name, as the catalogue shows it.
+        /// The name of the share in the catalogue.
         name: Place,
         /// First byte of the part.
         offset: u32,
     },
-    /// Take a share off the catalogue.
+    /// Withdraws a share from the catalogue.
     Withdraw {
-        /// The write.
+        /// Idempotency key.
         write: WriteId,
         /// The group.
         group: Label,
-        /// The share's name, as the catalogue shows it.
+        /// The name of the share in the catalogue.
         name: Place,
     },
-    /// Take part in swarms of a group, or leave them; answered by [`super::Answer::Peers`], which says for each whether it is taken.
+    /// Announces to swarms of a group. The answer is [`super::Answer::Peers`], which has a result
+    /// for each announce.
     Announce(Announces),
-    /// How the tracker stands with the others of its cluster; answered by [`super::Answer::Cluster`], whether it serves or not.
+    /// Requests the state of the cluster. The answer is [`super::Answer::Cluster`], even if the
+    /// tracker does not serve other requests.
     Cluster,
-    /// What others decided about the asker that it has not seen; answered by [`super::Answer::News`].
+    /// Lists decisions of other users about this user that the peer has not received. The answer is
+    /// [`super::Answer::News`].
     News {
-        /// What it has seen: what the last answer said.
+        /// What the peer has received, from the last answer.
         seen: Seen,
-        /// Where the page before ended.
+        /// The position where the previous page ended.
         after: Option<Place>,
     },
 }
@@ -190,9 +200,9 @@ impl Request {
         if let Some(token) = &self.token {
             entries.push(("token", Item::from(token.as_bytes())));
         }
-        let write = self.ask.write();
+        let write = self.ask.write_id();
         entries.extend(write.map(|write| ("write", write.0.to_vec().into())));
-        let (group, user) = self.ask.names();
+        let (group, user) = self.ask.group_and_user();
         entries.extend(group.map(|group| ("group", group.into())));
         entries.extend(user.map(|user| ("user", user.into())));
         match &self.ask {
@@ -210,7 +220,7 @@ impl Request {
             Ask::LeaveGroup { end, .. } => entries.push(("end", u32::from(*end).into())),
             Ask::News { seen, after } => {
                 entries.push(("seen", Item::from(seen.as_bytes())));
-                entries.extend(fields::after(after));
+                entries.extend(fields::after_entry(after));
             }
             Ask::Certify { request, .. } => entries.push(("key", Item::from(&request.0[..]))),
             Ask::Publish { part, .. } => entries.extend(part.entries()),
@@ -223,7 +233,7 @@ impl Request {
             Ask::ListFiles { after, .. }
             | Ask::ListGroups { after }
             | Ask::ListMembers { after, .. }
-            | Ask::ListRequests { after, .. } => entries.extend(fields::after(after)),
+            | Ask::ListRequests { after, .. } => entries.extend(fields::after_entry(after)),
             Ask::Logout { .. }
             | Ask::Cluster
             | Ask::CreateGroup { .. }
@@ -235,7 +245,7 @@ impl Request {
         Item::dictionary(entries).encode()
     }
 
-    /// Reads the body of a frame that came from a peer.
+    /// Reads the body of a frame from a peer.
     ///
     /// # Errors
     /// See [`ControlError`].
@@ -243,18 +253,18 @@ impl Request {
         let value = control::parse(body)?;
         let mut fields = Fields::new(&value)?;
         let (kind, id) = (fields.text("type")?, fields.number("id")?);
-        let token = fields.optional("token", fields::token)?;
+        let token = fields.optional("token", fields::read_token)?;
         let ask = match Ask::read_account(kind, &mut fields)? {
             Some(ask) => ask,
             None => Ask::read_share(kind, &mut fields)?,
         };
-        fields.end(ask.kind())?;
+        fields.check_all_read(ask.kind())?;
         Ok(Self { id, token, ask })
     }
 }
 
 impl Ask {
-    /// The name of its kind on the wire: what the person types, where there is such a command.
+    /// The name of the kind on the wire. It is the name of the user's command, if there is one.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::CreateUser { .. } => "create_user",
@@ -281,26 +291,26 @@ impl Ask {
         }
     }
 
-    /// A request about accounts, if `kind` is one.
+    /// Reads a request about accounts or groups. Returns `None` if `kind` is not one.
     fn read_account(kind: &str, fields: &mut Fields<'_>) -> Result<Option<Self>, ControlError> {
         Ok(Some(match kind {
             "create_user" => Self::CreateUser {
                 write: WriteId(fields.array("write")?),
                 user: fields.parsed("user")?,
-                password: fields.with("password", fields::password)?,
-                invite: fields.optional("invite", fields::place)?,
+                password: fields.read_by("password", fields::read_password)?,
+                invite: fields.optional("invite", fields::read_place)?,
             },
             "login" => Self::Login {
                 user: fields.parsed("user")?,
-                password: fields.with("password", fields::password)?,
+                password: fields.read_by("password", fields::read_password)?,
             },
             "logout" => Self::Logout {
                 write: WriteId(fields.array("write")?),
             },
             "change_password" => Self::ChangePassword {
                 write: WriteId(fields.array("write")?),
-                old: fields.with("old", fields::password)?,
-                new: fields.with("new", fields::password)?,
+                old: fields.read_by("old", fields::read_password)?,
+                new: fields.read_by("new", fields::read_password)?,
             },
             "create_group" => Self::CreateGroup {
                 write: WriteId(fields.array("write")?),
@@ -345,7 +355,7 @@ impl Ask {
         }))
     }
 
-    /// A request about what a group shares, if `kind` is one.
+    /// Reads a request about shares, swarms, the cluster or decisions.
     fn read_share(kind: &str, fields: &mut Fields<'_>) -> Result<Self, ControlError> {
         Ok(match kind {
             "certify" => Self::Certify {
@@ -363,34 +373,34 @@ impl Ask {
             },
             "metainfo" => Self::Metainfo {
                 group: fields.parsed("group")?,
-                name: fields.with("name", fields::place)?,
+                name: fields.read_by("name", fields::read_place)?,
                 offset: fields.number("offset")?,
             },
             "withdraw" => Self::Withdraw {
                 write: WriteId(fields.array("write")?),
                 group: fields.parsed("group")?,
-                name: fields.with("name", fields::place)?,
+                name: fields.read_by("name", fields::read_place)?,
             },
             "announce" => Self::Announce(Announces::read(fields)?),
             "cluster" => Self::Cluster,
             "news" => Self::News {
-                seen: fields.with("seen", fields::seen)?,
+                seen: fields.read_by("seen", fields::read_seen)?,
                 after: fields::read_after(fields)?,
             },
             other => return Err(ControlError::unknown(other)),
         })
     }
 
-    /// Whether it is asked in the name of a session.
-    pub fn needs_session(&self) -> bool {
+    /// Whether the request needs the token of a login.
+    pub fn needs_login(&self) -> bool {
         !matches!(
             self,
             Self::CreateUser { .. } | Self::Login { .. } | Self::Cluster
         )
     }
 
-    /// Which write it asks for, if it changes what the trackers keep.
-    pub fn write(&self) -> Option<WriteId> {
+    /// The idempotency key, if the request changes the registry.
+    pub fn write_id(&self) -> Option<WriteId> {
         match self {
             Self::CreateUser { write, .. }
             | Self::Logout { write }
@@ -416,13 +426,13 @@ impl Ask {
         }
     }
 
-    /// Whether it changes what the trackers keep.
+    /// Whether the request changes the registry.
     pub fn is_write(&self) -> bool {
-        self.write().is_some()
+        self.write_id().is_some()
     }
 
-    /// What it names as group and as user.
-    fn names(&self) -> (Option<String>, Option<String>) {
+    /// The group and the user that the request names.
+    fn group_and_user(&self) -> (Option<String>, Option<String>) {
         match self {
             Self::CreateUser { user, .. } => (None, Some(user.to_string())),
             Self::Login { user, .. } => (None, Some(user.to_string())),

@@ -19,7 +19,7 @@ fn token() -> Token {
     Token::new(b"t\0k").unwrap()
 }
 
-/// As many announces as that.
+/// A number of equal announces.
 fn announces(count: usize) -> Announces {
     let announce = Announce {
         info_hash: InfoHash([b'h'; 20]),
@@ -34,7 +34,7 @@ fn announces(count: usize) -> Announces {
 
 const WRITE: WriteId = WriteId([b'w'; 16]);
 
-/// Every kind of request with its bytes.
+/// Every kind of request, and its bytes.
 fn requests() -> Vec<(Ask, &'static [u8])> {
     let user = || "nik".parse().unwrap();
     let place = |text: &str| Place::new(text).unwrap();
@@ -201,7 +201,7 @@ fn page<T>(entries: Vec<T>) -> Page<T> {
     }
 }
 
-/// Every kind of answer with its bytes.
+/// Every kind of answer, and its bytes.
 fn replies() -> Vec<(Result<Answer, Refused>, &'static [u8])> {
     vec![
         (Ok(Answer::Done), b"d2:idi7e4:type4:donee"),
@@ -280,7 +280,7 @@ fn replies() -> Vec<(Result<Answer, Refused>, &'static [u8])> {
             Ok(Answer::Cluster(ClusterView {
                 number: 1,
                 serving: true,
-                twins: vec![TwinView {
+                replicas: vec![ReplicaView {
                     number: 2,
                     up: false,
                     it_lacks: Some(3),
@@ -312,7 +312,7 @@ fn replies() -> Vec<(Result<Answer, Refused>, &'static [u8])> {
 }
 
 #[test]
-fn one_table_drives_writing_reading_and_round_trip() {
+fn each_message_is_encoded_to_its_bytes_and_decoded_again() {
     for (ask, bytes) in requests() {
         let token = Some(token());
         let request = Request { id: 7, token, ask };
@@ -349,7 +349,7 @@ fn one_table_drives_writing_reading_and_round_trip() {
 }
 
 #[test]
-fn bad_bytes_get_their_error() {
+fn each_kind_of_bad_bytes_has_its_own_error() {
     use ControlError::{ExtraKey, Missing, NoDictionary, UnknownType, WrongValue};
     let long = format!(
         "d2:idi7e8:password{}:{}4:type5:login4:user3:nike",
@@ -420,7 +420,7 @@ fn bad_bytes_get_their_error() {
 }
 
 #[test]
-fn as_many_swarms_as_one_request_may_name_fit_a_frame_and_their_answer_does() {
+fn the_largest_announce_request_and_its_answer_fit_into_a_frame() {
     let (id, port) = (PeerId([b'p'; 20]), NonZeroU16::MIN);
     let one = announces(1).swarms()[0].clone();
     for count in [0, MAX_ANNOUNCES + 1] {
@@ -454,7 +454,7 @@ fn as_many_swarms_as_one_request_may_name_fit_a_frame_and_their_answer_does() {
 }
 
 #[test]
-fn secrets_are_not_shown() {
+fn debug_output_shows_no_secrets() {
     for (ask, _) in requests() {
         let request = Request {
             id: 7,
@@ -471,7 +471,7 @@ fn secrets_are_not_shown() {
 
 proptest! {
     #[test]
-    fn no_bytes_break_it(at in 0usize..22, cut in 0usize..200, byte: u8, place in 0usize..200) {
+    fn decoding_any_bytes_never_panics(at in 0usize..22, cut in 0usize..200, byte: u8, place in 0usize..200) {
         let all = requests();
         let mut bytes = all[at % all.len()].1.to_vec();
         if let Some(changed) = bytes.get_mut(place) {

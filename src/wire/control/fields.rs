@@ -1,16 +1,17 @@
-//! The entries of a message's dictionary, taken one by one and counted, so that no key goes unread.
+//! Reads the entries of a message. The entries that were read are counted, so that an unknown key
+//! is an error.
 
 use super::error::ControlError;
 use super::limits::MAX_PAGE;
 use super::{InfoPart, Line};
 use crate::bencode::{self, Dictionary, KeyOrder, Value};
 use crate::torrent::{FileName, InfoHash};
-use crate::wire::compact::read_address;
+use crate::wire::compact;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
-/// How many values a message may hold: a page of the longest list, and room.
+/// The most bencode values in a message: enough for a full page of the largest entries.
 const MAX_VALUES: usize = 20 * MAX_PAGE;
 
 /// Reads the body of a frame.
@@ -18,21 +19,24 @@ pub(crate) fn parse(body: &[u8]) -> Result<Value<'_>, bencode::Error> {
     Value::parse_few(body, KeyOrder::Sorted, MAX_VALUES)
 }
 
-/// The keys of one message.
+/// The entries of one dictionary.
 pub(in crate::wire) struct Fields<'a> {
     entries: &'a Dictionary<'a>,
-    taken: usize,
+    read_count: usize,
 }
 
 impl<'a> Fields<'a> {
     pub(crate) fn new(value: &'a Value<'a>) -> Result<Self, ControlError> {
         let entries = value.dictionary().ok_or(ControlError::NoDictionary)?;
-        Ok(Self { entries, taken: 0 })
+        Ok(Self {
+            entries,
+            read_count: 0,
+        })
     }
 
-    /// Ends a message of that kind: every key must have been taken.
-    pub(crate) fn end(self, kind: &'static str) -> Result<(), ControlError> {
-        if self.entries.entries().count() == self.taken {
+    /// Checks that every entry of a message of this `kind` was read.
+    pub(crate) fn check_all_read(self, kind: &'static str) -> Result<(), ControlError> {
+        if self.entries.entries().count() == self.read_count {
             Ok(())
         } else {
             Err(ControlError::ExtraKey(kind))
@@ -57,7 +61,7 @@ impl<'a> Fields<'a> {
     }
 
     pub(crate) fn line(&mut self, key: &'static str) -> Result<Line, ControlError> {
-        line(self.value(key)?, key)
+        read_line(self.value(key)?, key)
     }
 
     pub(super) fn name(&mut self, key: &'static str) -> Result<FileName, ControlError> {
@@ -68,7 +72,7 @@ impl<'a> Fields<'a> {
         self.array(key).map(InfoHash)
     }
 
-    /// As many bytes as the array has.
+    /// A string of exactly `N` bytes.
     pub(crate) fn array<const N: usize>(
         &mut self,
         key: &'static str,
@@ -78,8 +82,8 @@ impl<'a> Fields<'a> {
         bytes.ok_or(ControlError::WrongValue(key))
     }
 
-    /// One of the words that `parse` knows.
-    pub(crate) fn word<T>(
+    /// A text that `parse` accepts.
+    pub(crate) fn keyword<T>(
         &mut self,
         key: &'static str,
         parse: fn(&str) -> Option<T>,
@@ -107,19 +111,19 @@ impl<'a> Fields<'a> {
         items.iter().map(entry).collect()
     }
 
-    /// A value that may be missing; `read` gets its key too.
+    /// A value that may be missing. `read` also gets the key.
     pub(crate) fn optional<T>(
         &mut self,
         key: &'static str,
         read: impl FnOnce(&'a Value<'a>, &'static str) -> Result<T, ControlError>,
     ) -> Result<Option<T>, ControlError> {
         let value = self.entries.value(key);
-        self.taken += usize::from(value.is_some());
+        self.read_count += usize::from(value.is_some());
         value.map(|value| read(value, key)).transpose()
     }
 
-    /// A value that `read` understands; it gets the key too.
-    pub(crate) fn with<T>(
+    /// A value that `read` accepts. `read` also gets the key.
+    pub(crate) fn read_by<T>(
         &mut self,
         key: &'static str,
         read: impl FnOnce(&'a Value<'a>, &'static str) -> Result<T, ControlError>,
@@ -127,7 +131,7 @@ impl<'a> Fields<'a> {
         read(self.value(key)?, key)
     }
 
-    /// 1 to `most` bytes.
+    /// A string of 1 to `most` bytes.
     pub(crate) fn bytes(
         &mut self,
         key: &'static str,
@@ -139,12 +143,12 @@ impl<'a> Fields<'a> {
         bytes.ok_or(ControlError::WrongValue(key))
     }
 
-    /// Text that is read by its type's own rule.
+    /// A text that `T` parses.
     pub(crate) fn parsed<T: FromStr>(&mut self, key: &'static str) -> Result<T, ControlError> {
-        parsed(self.value(key)?, key)
+        read_parsed(self.value(key)?, key)
     }
 
-    /// 0 or 1.
+    /// A boolean: 0 or 1.
     pub(crate) fn flag(&mut self, key: &'static str) -> Result<bool, ControlError> {
         match self.value(key)?.integer() {
             Some(0) => Ok(false),
@@ -154,39 +158,42 @@ impl<'a> Fields<'a> {
     }
 
     /// A number of up to 63 bits: a time in milliseconds since 1970, or a count of bytes.
-    pub(crate) fn large(&mut self, key: &'static str) -> Result<u64, ControlError> {
-        self.with(key, large)
+    pub(crate) fn u63(&mut self, key: &'static str) -> Result<u64, ControlError> {
+        self.read_by(key, read_u63)
     }
 
     pub(crate) fn value(&mut self, key: &'static str) -> Result<&'a Value<'a>, ControlError> {
-        self.taken += 1;
+        self.read_count += 1;
         let value = self.entries.value(key);
         value.ok_or(ControlError::Missing(key))
     }
 }
 
-pub(crate) fn line(value: &Value<'_>, key: &'static str) -> Result<Line, ControlError> {
+pub(crate) fn read_line(value: &Value<'_>, key: &'static str) -> Result<Line, ControlError> {
     let text = value.text().ok_or(ControlError::WrongValue(key))?;
     Some(Line::new(text))
         .filter(|line| line.as_str() == text)
         .ok_or(ControlError::WrongValue(key))
 }
 
-pub(crate) fn parsed<T: FromStr>(value: &Value<'_>, key: &'static str) -> Result<T, ControlError> {
+pub(crate) fn read_parsed<T: FromStr>(
+    value: &Value<'_>,
+    key: &'static str,
+) -> Result<T, ControlError> {
     let text = value.text().ok_or(ControlError::WrongValue(key))?;
     text.parse().map_err(|_| ControlError::WrongValue(key))
 }
 
 /// Reads a number of up to 63 bits.
-pub(crate) fn large(value: &Value<'_>, key: &'static str) -> Result<u64, ControlError> {
+pub(crate) fn read_u63(value: &Value<'_>, key: &'static str) -> Result<u64, ControlError> {
     let number = value.integer().map(u64::try_from);
     let number = number.and_then(Result::ok);
     number.ok_or(ControlError::WrongValue(key))
 }
 
-/// Reads what `wire::compact` writes; port 0 is no address.
-pub(crate) fn address(value: &Value<'_>) -> Result<SocketAddr, ControlError> {
-    let address = value.bytes().and_then(read_address);
+/// Reads a compact address (see `wire::compact`). Port 0 is an error.
+pub(crate) fn read_address(value: &Value<'_>) -> Result<SocketAddr, ControlError> {
+    let address = value.bytes().and_then(compact::read_address);
     let address = address.filter(|address| address.port() != 0);
     address.ok_or(ControlError::WrongValue("addresses"))
 }

@@ -1,6 +1,6 @@
-//! How much one message of a control line may hold.
+//! Limits of a message.
 
-/// The most bytes the body of a frame on the control line may have.
+/// The most bytes in the body of a frame.
 pub const MAX_FRAME: u32 = 1 << 20;
-/// The most entries a list in one message may have.
+/// The most entries of a list in one message.
 pub const MAX_PAGE: usize = 1000;

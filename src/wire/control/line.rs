@@ -1,16 +1,16 @@
-//! One line of text for a person, safe to send and to show.
+//! One line of text for a person. It is safe to send and to show on a terminal.
 
 use std::fmt;
 
 /// The most bytes of a [`Line`].
-const MAX_LINE: usize = 800;
+const MAX_LINE_BYTES: usize = 800;
 
 /// At most 800 bytes of text without control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line(String);
 
 impl Line {
-    /// `text` with each control character replaced by U+FFFD, and cut to the length.
+    /// `text` with each control character replaced by U+FFFD, cut to 800 bytes.
     pub fn new(text: &str) -> Self {
         let mut line = String::new();
         for character in text.chars() {
@@ -19,7 +19,7 @@ impl Line {
             } else {
                 character
             };
-            if line.len() + shown.len_utf8() > MAX_LINE {
+            if line.len() + shown.len_utf8() > MAX_LINE_BYTES {
                 break;
             }
             line.push(shown);
@@ -44,10 +44,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_one_line_of_bounded_length() {
+    fn control_characters_are_replaced_and_the_length_is_bounded() {
         assert_eq!(Line::new("a\nb\x1b[2J").as_str(), "a\u{fffd}b\u{fffd}[2J");
         let long = Line::new(&"\u{e9}\0".repeat(1000));
-        assert_eq!(long.as_str().len(), MAX_LINE);
+        assert_eq!(long.as_str().len(), MAX_LINE_BYTES);
         assert_eq!(Line::new(long.as_str()), long);
         assert_eq!(Line::new(&"\u{20ac}".repeat(1000)).as_str().len(), 798);
     }

@@ -1,4 +1,4 @@
-//! Info dictionaries in parts: one may be larger than a frame.
+//! Info dictionaries in parts, because a dictionary may be larger than a frame.
 
 use crate::bencode::Item;
 use crate::torrent::MAX_METAINFO;
@@ -6,8 +6,10 @@ use crate::torrent::MAX_METAINFO;
 /// The most bytes of one part.
 pub const MAX_PART: usize = 512 << 10;
 
-/// Some bytes of an info dictionary: at least one, at most [`MAX_PART`], inside a dictionary of at most
-/// [`MAX_METAINFO`] bytes.
+/// A part of an info dictionary.
+///
+/// Invariants, checked by [`InfoPart::new`]: it has 1 to [`MAX_PART`] bytes, it lies inside the
+/// dictionary, and the dictionary has at most [`MAX_METAINFO`] bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InfoPart {
     offset: u32,
@@ -15,30 +17,30 @@ pub struct InfoPart {
     bytes: Vec<u8>,
 }
 
-/// Why parts do not make an info dictionary.
+/// Why a part is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PartError {
     /// No bytes, or more than [`MAX_PART`].
-    #[error("a part of {0} bytes")]
+    #[error("a part of an info dictionary has {0} bytes; it must have 1 to {MAX_PART}")]
     Length(usize),
-    /// An info dictionary of more than [`MAX_METAINFO`] bytes.
-    #[error("an info dictionary of {0} bytes is larger than {MAX_METAINFO}")]
+    /// The info dictionary has more than [`MAX_METAINFO`] bytes.
+    #[error("an info dictionary has {0} bytes; the most is {MAX_METAINFO}")]
     TooLarge(u32),
-    /// It ends after the end of the dictionary.
+    /// The part ends after the end of the dictionary.
     #[error("a part ends after the {0} bytes of its info dictionary")]
     Outside(u32),
-    /// Not the part that follows the one before, or of a dictionary of another length.
-    #[error("a part of an info dictionary at byte {found} where byte {expected} is due")]
+    /// The part does not follow the previous part, or belongs to a dictionary of another length.
+    #[error("a part of an info dictionary starts at byte {found}, not at byte {expected}")]
     OutOfOrder {
         /// First byte of the part.
         found: u32,
-        /// First byte that is missing.
+        /// First byte that has not arrived.
         expected: u32,
     },
 }
 
 impl InfoPart {
-    /// `bytes` from `offset` on, of an info dictionary of `total` bytes.
+    /// `bytes` starting at `offset` of an info dictionary of `total` bytes.
     ///
     /// # Errors
     /// See [`PartError`].
@@ -64,12 +66,12 @@ impl InfoPart {
     /// The part of the info dictionary `info` that starts at `offset`.
     ///
     /// # Errors
-    /// See [`PartError`]; an `offset` past the end gives no bytes.
+    /// See [`PartError`]. An `offset` past the end is a [`PartError::Length`] of 0.
     pub fn of(info: &[u8], offset: u32) -> Result<Self, PartError> {
         Self::of_at_most(info, offset, MAX_PART)
     }
 
-    /// The same of at most `most` bytes.
+    /// The part of the info dictionary `info` that starts at `offset`, with at most `most` bytes.
     ///
     /// # Errors
     /// See [`PartError`].
@@ -81,24 +83,24 @@ impl InfoPart {
         Self::new(offset, total, bytes.to_vec())
     }
 
-    /// Its first byte.
+    /// Position of the first byte.
     pub fn offset(&self) -> u32 {
         self.offset
     }
 
-    /// Bytes of the whole dictionary.
+    /// Length of the whole dictionary in bytes.
     pub fn total(&self) -> u32 {
         self.total
     }
 
-    /// Its bytes.
+    /// The bytes of the part.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The first byte after it.
+    /// Position of the first byte after the part.
     pub fn end(&self) -> u32 {
-        // Checked by `new` to lie within `total`.
+        // `new` has checked that the end is at most `total`.
         u32::try_from(self.bytes.len()).map_or(self.total, |length| self.offset + length)
     }
 
@@ -111,7 +113,8 @@ impl InfoPart {
     }
 }
 
-/// Puts the parts of info dictionaries together as they arrive, in order; nothing is allocated ahead.
+/// Puts parts that arrive in order together to info dictionaries. Memory grows only with the bytes
+/// that have arrived.
 #[derive(Clone, Debug, Default)]
 pub struct InfoParts {
     total: u32,
@@ -119,12 +122,13 @@ pub struct InfoParts {
 }
 
 impl InfoParts {
-    /// None so far.
+    /// No parts yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes the next part; gives the dictionary's bytes when it was the last, and is then ready for the next dictionary.
+    /// Adds the next part. Returns the bytes of the dictionary after its last part. The next part
+    /// then begins another dictionary.
     ///
     /// # Errors
     /// [`PartError::OutOfOrder`].
@@ -141,7 +145,7 @@ impl InfoParts {
         Ok((part.end() == part.total).then(|| std::mem::take(&mut self.bytes)))
     }
 
-    /// The first byte that is missing.
+    /// Position of the first byte that has not arrived.
     pub fn offset(&self) -> u32 {
         u32::try_from(self.bytes.len()).unwrap_or(u32::MAX)
     }
@@ -152,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_large_dictionary_goes_in_parts_and_comes_back() {
+    fn a_large_dictionary_is_split_into_parts_and_put_together_again() {
         let info: Vec<u8> = (0..3 * MAX_PART + 5).map(|at| (at % 251) as u8).collect();
         let mut parts = InfoParts::new();
         for expected in [None, None, None, Some(&info)] {
@@ -167,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_that_cannot_be_are_refused() {
+    fn a_part_of_a_wrong_length_or_position_is_refused() {
         let part = |offset, total, length| InfoPart::new(offset, total, vec![0; length]);
         let large = u32::try_from(MAX_METAINFO + 1).unwrap();
         let table = [

@@ -12,7 +12,7 @@ fn part(offset: u32, total: u32, bytes: &[u8]) -> InfoPart {
     InfoPart::new(offset, total, bytes.to_vec()).unwrap()
 }
 
-/// Every kind of request with its bytes.
+/// Every kind of request, and its bytes.
 fn requests() -> Vec<(Ask, &'static [u8])> {
     let number = |number| ClientNumber::new(number).unwrap();
     vec![
@@ -78,7 +78,7 @@ fn requests() -> Vec<(Ask, &'static [u8])> {
     ]
 }
 
-/// Every kind of notice with its bytes.
+/// Every kind of notice, and its bytes.
 fn notices() -> Vec<(Notice, &'static [u8])> {
     let answer = |answer| Notice::Answer { id: 7, answer };
     vec![
@@ -123,7 +123,7 @@ fn notices() -> Vec<(Notice, &'static [u8])> {
 }
 
 #[test]
-fn every_message_has_its_bytes_and_is_read_back() {
+fn each_message_is_encoded_to_its_bytes_and_decoded_again() {
     for (ask, bytes) in requests() {
         let request = Request { id: 7, ask };
         assert_eq!(
@@ -145,7 +145,7 @@ fn every_message_has_its_bytes_and_is_read_back() {
 }
 
 #[test]
-fn each_bad_request_gets_its_own_error() {
+fn each_kind_of_bad_request_has_its_own_error() {
     use ControlError::{
         Bencode, ExtraKey, LongList, Missing, Name, NoDictionary, Part, UnknownType, WrongValue,
     };
@@ -229,7 +229,7 @@ fn each_bad_request_gets_its_own_error() {
 }
 
 #[test]
-fn each_bad_notice_gets_its_own_error() {
+fn each_kind_of_bad_notice_has_its_own_error() {
     use ControlError::{ExtraKey, Missing, UnknownType, WrongValue};
     let table: Vec<(&[u8], ControlError)> = vec![
         (b"d2:idi7e4:type4:pinge", UnknownType("ping".into())),
@@ -260,7 +260,7 @@ fn each_bad_notice_gets_its_own_error() {
 }
 
 #[test]
-fn the_largest_messages_fit_a_frame() {
+fn the_largest_messages_fit_into_a_frame() {
     let long = "\u{e9}".repeat(127);
     let full = Request {
         id: u32::MAX,
@@ -285,7 +285,7 @@ fn the_largest_messages_fit_a_frame() {
 
 proptest! {
     #[test]
-    fn frames_of_messages_cut_at_any_byte_give_the_same_messages(
+    fn messages_in_frames_are_decoded_wherever_the_bytes_are_cut(
         order in prop::collection::vec(any::<prop::sample::Index>(), 1..8),
         cut in any::<prop::sample::Index>(),
     ) {
@@ -313,7 +313,7 @@ proptest! {
     }
 
     #[test]
-    fn a_message_cut_short_is_an_error_and_any_read_is_canonical(
+    fn a_cut_message_is_an_error_and_every_accepted_message_is_canonical(
         index in any::<prop::sample::Index>(),
         cut in any::<prop::sample::Index>(),
         flip in any::<(prop::sample::Index, u8)>(),

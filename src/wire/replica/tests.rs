@@ -8,7 +8,7 @@ fn encoded(bytes: &[u8]) -> Encoded {
     Encoded::new(bytes.to_vec()).unwrap()
 }
 
-/// Every kind of message with its bytes.
+/// Every kind of message, and its bytes.
 fn messages() -> Vec<(Message, &'static [u8])> {
     let info_hash = InfoHash([b'h'; 20]);
     vec![
@@ -87,7 +87,7 @@ fn messages() -> Vec<(Message, &'static [u8])> {
 }
 
 #[test]
-fn every_message_has_its_bytes_and_is_read_back() {
+fn each_message_is_encoded_to_its_bytes_and_decoded_again() {
     for (message, bytes) in messages() {
         assert_eq!(
             String::from_utf8_lossy(&message.encode()),
@@ -98,7 +98,7 @@ fn every_message_has_its_bytes_and_is_read_back() {
 }
 
 #[test]
-fn each_bad_message_gets_its_own_error() {
+fn each_kind_of_bad_message_has_its_own_error() {
     use ControlError::{Bencode, ExtraKey, Missing, NoDictionary, Part, UnknownType, WrongValue};
     let table: &[(&[u8], ControlError)] = &[
         (b"", Bencode(bencode::Error::Truncated(0))),
@@ -187,7 +187,7 @@ fn the_longest_messages_fit_into_a_frame_and_longer_ones_cannot_be_made() {
 }
 
 #[test]
-fn a_blob_is_answered_part_by_part() {
+fn a_blob_is_sent_in_parts() {
     let info_hash = InfoHash([1; 20]);
     let none = Message::blob(info_hash, 0, None).unwrap();
     assert_eq!(none, Message::NoBlob { info_hash });
@@ -198,7 +198,7 @@ fn a_blob_is_answered_part_by_part() {
 }
 
 #[test]
-fn rows_are_not_shown() {
+fn debug_output_does_not_show_rows() {
     let push = Message::Push {
         id: 1,
         change: encoded(b"$argon2id$secret"),
@@ -211,12 +211,12 @@ fn rows_are_not_shown() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn decoding_any_bytes_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = Message::decode(&bytes);
     }
 
     #[test]
-    fn a_message_cut_or_changed_anywhere_is_read_as_canonical_or_refused(
+    fn a_cut_message_is_an_error_and_every_accepted_message_is_canonical(
         which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), byte in any::<u8>(),
     ) {
         let all = messages();

@@ -1,18 +1,18 @@
-//! Fields of fixed length, one after the other.
+//! Reads the fields of a datagram, which have fixed lengths and follow one another.
 
-/// What is left of a datagram.
+/// The bytes of a datagram that have not been read yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 
 impl<'a> Fields<'a> {
-    /// The next `N` bytes.
+    /// Reads the next `N` bytes.
     pub(super) fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (field, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(*field)
     }
 
-    /// The next `length` bytes.
+    /// Reads the next `length` bytes.
     pub(super) fn slice(&mut self, length: usize) -> Option<&'a [u8]> {
         let (field, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;

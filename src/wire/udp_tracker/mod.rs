@@ -1,8 +1,10 @@
-//! The packets of trackers over UDP (BEP 15; BEP 41 for what may follow an announce).
+//! The UDP tracker protocol (BEP 15), with the options that may follow an announce (BEP 41).
 //!
-//! In scope: datagrams to requests and responses, and back. Out of scope: sockets, how long a connection id lives, and
-//! when to send again. A datagram of the wrong length is refused whole; only the options behind an announce are read
-//! leniently, as BEP 41 asks. The `ip` of an announce is never read, as that of an HTTP announce is not.
+//! In scope: datagrams to requests and responses, and back. Out of scope: sockets, the lifetime of
+//! a connection id, and retransmission.
+//!
+//! A datagram of a wrong length is refused as a whole. Only the options after an announce are read
+//! leniently, as BEP 41 asks. The `ip` of an announce is ignored, like that of an HTTP announce.
 
 mod fields;
 mod ids;

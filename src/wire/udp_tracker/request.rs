@@ -1,4 +1,4 @@
-//! What a client sends.
+//! The requests of a client.
 
 use super::fields::Fields;
 use super::ids::{ConnectionId, NO_CONNECTION, TransactionId, action};
@@ -6,71 +6,73 @@ use crate::torrent::{InfoHash, Sha1};
 use crate::wire::{AnnounceRequest, Event, MAX_NUM_WANT, PeerId, ScrapeRequest};
 use std::num::NonZeroU16;
 
-/// The most swarms one scrape may name: what fits a datagram that no network cuts (BEP 15, "scrape": about 74).
+/// The most swarms in one scrape, so that the datagram is not fragmented (BEP 15, "scrape": about
+/// 74).
 pub const MAX_SCRAPE: usize = 74;
 
-/// Bytes of a request that asks for a connection, and of the start that all requests share.
-const HEAD: usize = 16;
-/// Bytes of an announce without options.
-const ANNOUNCE: usize = 98;
-/// The most bytes of BEP 41's URL data that are kept or sent.
+/// Length in bytes of a connect request, and of the header of all requests.
+const HEADER_LENGTH: usize = 16;
+/// Length in bytes of an announce without options.
+const ANNOUNCE_LENGTH: usize = 98;
+/// The most bytes of URL data (BEP 41) that are read or sent.
 const MAX_URL_DATA: usize = 1_024;
 
-/// A request.
+/// A request of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Asks for a connection id.
+    /// Requests a connection id.
     Connect {
-        /// To be repeated.
+        /// The response repeats it.
         transaction: TransactionId,
     },
     /// Announces a peer.
     Announce {
-        /// Shows that the client is where it says.
+        /// Proves the address of the client.
         connection: ConnectionId,
-        /// To be repeated.
+        /// The response repeats it.
         transaction: TransactionId,
-        /// What the peer tells of itself. Read: compact, without ids, not known for one of ours, and with a `key` of 8
-        /// hex digits. Written: a `key` of another form goes as the first four bytes of its SHA-1.
+        /// The announce. After parsing it asks for compact peers without ids, does not come from a
+        /// pieceful peer, and has a `key` of 8 hex digits. When encoded, a `key` of another form
+        /// becomes the first four bytes of its SHA-1.
         announce: AnnounceRequest,
-        /// Path and query of the announce URL (BEP 41); empty if not told.
+        /// Path and query of the announce URL (BEP 41). Empty if the client did not send them.
         url_data: Vec<u8>,
     },
-    /// Asks how many peers swarms have.
+    /// Requests the counts of swarms.
     Scrape {
-        /// Shows that the client is where it says.
+        /// Proves the address of the client.
         connection: ConnectionId,
-        /// To be repeated.
+        /// The response repeats it.
         transaction: TransactionId,
-        /// Which swarms.
+        /// The swarms.
         scrape: ScrapeRequest,
     },
 }
 
-/// What all requests begin with: enough to tell whether the rest deserves an answer.
+/// The header of a request. It is enough to decide whether the request gets an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// What it shows; [`NO_CONNECTION`] when it asks for one.
+    /// The connection id, or [`NO_CONNECTION`] in a connect request.
     pub connection: ConnectionId,
-    /// To be repeated.
+    /// The response repeats it.
     pub transaction: TransactionId,
     action: u32,
 }
 
-/// Why a datagram is no request. What it displays is fit to be sent back.
+/// Why a datagram is not a valid request. The text is sent to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// Shorter or longer than what it says it is.
+    /// The length does not fit the action.
     #[error("a request of {0} bytes has the wrong length")]
     Length(usize),
-    /// An action that is none of BEP 15's requests.
-    #[error("action {0} is none that a tracker knows")]
+    /// The action is not a request of BEP 15.
+    #[error("action {0} is not a request of the protocol")]
     Action(u32),
-    /// Asks for a connection without the magic number.
+    /// A connect request without the magic number.
     #[error("a connect request must carry the protocol's magic number")]
     Magic,
     /// An event that does not exist.
-    #[error("event {0} is none of started, completed and stopped")]
+    #[error("event {0} is not started, completed or stopped")]
     Event(u32),
     /// Port 0.
     #[error("port must be a number from 1 to 65535")]
@@ -81,7 +83,7 @@ pub enum RequestError {
 }
 
 impl Head {
-    /// Reads the start of a datagram; `None` for one that is too short to be any request.
+    /// Reads the header of a datagram. Returns `None` if the datagram is too short for a request.
     pub fn parse(datagram: &[u8]) -> Option<Self> {
         let mut fields = Fields(datagram);
         Some(Self {
@@ -91,14 +93,14 @@ impl Head {
         })
     }
 
-    /// Whether it asks for a connection id.
+    /// Whether it is the header of a connect request.
     pub fn is_connect(&self) -> bool {
         self.action == action::CONNECT && self.connection == NO_CONNECTION
     }
 }
 
 impl Request {
-    /// What the response repeats.
+    /// The transaction id, which the response repeats.
     pub fn transaction(&self) -> TransactionId {
         match self {
             Self::Connect { transaction }
@@ -110,24 +112,24 @@ impl Request {
     /// Reads a datagram.
     ///
     /// # Errors
-    /// Any [`RequestError`].
+    /// See [`RequestError`].
     pub fn parse(datagram: &[u8]) -> Result<Self, RequestError> {
         let wrong = RequestError::Length(datagram.len());
         let head = Head::parse(datagram).ok_or(wrong)?;
         let (connection, transaction) = (head.connection, head.transaction);
-        let body = Fields(datagram.get(HEAD..).unwrap_or_default());
+        let body = Fields(datagram.get(HEADER_LENGTH..).unwrap_or_default());
         match head.action {
             action::CONNECT if connection != NO_CONNECTION => Err(RequestError::Magic),
-            action::CONNECT if datagram.len() != HEAD => Err(wrong),
+            action::CONNECT if datagram.len() != HEADER_LENGTH => Err(wrong),
             action::CONNECT => Ok(Self::Connect { transaction }),
             action::ANNOUNCE => {
                 let mut fields = body;
-                let announce = announce(&mut fields).ok_or(wrong)??;
+                let announce = read_announce(&mut fields).ok_or(wrong)??;
                 Ok(Self::Announce {
                     connection,
                     transaction,
                     announce,
-                    url_data: url_data(fields),
+                    url_data: read_url_data(fields),
                 })
             }
             action::SCRAPE => {
@@ -150,14 +152,14 @@ impl Request {
         }
     }
 
-    /// The datagram that says this.
+    /// The datagram of this request.
     pub fn encode(&self) -> Vec<u8> {
         let (connection, action) = match self {
             Self::Connect { .. } => (&NO_CONNECTION, action::CONNECT),
             Self::Announce { connection, .. } => (connection, action::ANNOUNCE),
             Self::Scrape { connection, .. } => (connection, action::SCRAPE),
         };
-        let mut out = Vec::with_capacity(ANNOUNCE + HEAD);
+        let mut out = Vec::with_capacity(ANNOUNCE_LENGTH + HEADER_LENGTH);
         out.extend(connection.0);
         out.extend(action.to_be_bytes());
         out.extend(self.transaction().0);
@@ -178,8 +180,8 @@ impl Request {
     }
 }
 
-/// The fixed part of an announce; `None` if it is cut.
-fn announce(fields: &mut Fields<'_>) -> Option<Result<AnnounceRequest, RequestError>> {
+/// Reads an announce without its options. Returns `None` if the datagram is too short.
+fn read_announce(fields: &mut Fields<'_>) -> Option<Result<AnnounceRequest, RequestError>> {
     let (info_hash, peer_id) = (InfoHash(fields.bytes()?), PeerId(fields.bytes()?));
     let (downloaded, left, uploaded) = (fields.u64()?, fields.u64()?, fields.u64()?);
     let (event, _ip, key) = (fields.u32()?, fields.u32()?, fields.u32()?);
@@ -202,13 +204,13 @@ fn announce(fields: &mut Fields<'_>) -> Option<Result<AnnounceRequest, RequestEr
         downloaded,
         left,
         event,
-        // -1 leaves it to the tracker, and so does any other negative number.
+        // -1 leaves the number to the tracker. Other negative numbers mean the same.
         num_want: i32::try_from(num_want)
             .is_ok()
             .then(|| num_want.min(MAX_NUM_WANT)),
         compact: true,
         no_peer_id: true,
-        // As the clients that announce over both write the same number in HTTP.
+        // Clients that announce over both protocols write the same number in this form in HTTP.
         key: Some(format!("{key:08X}").into_bytes()),
         pieceful: false,
     }))
@@ -229,14 +231,14 @@ fn encode_announce(announce: &AnnounceRequest, out: &mut Vec<u8>) {
     };
     out.extend(event.to_be_bytes());
     out.extend([0; 4]);
-    out.extend(key(announce.key.as_deref().unwrap_or_default()).to_be_bytes());
+    out.extend(key_number(announce.key.as_deref().unwrap_or_default()).to_be_bytes());
     let num_want = announce.num_want.unwrap_or(u32::MAX);
     out.extend(num_want.to_be_bytes());
     out.extend(announce.port.get().to_be_bytes());
 }
 
-/// The 32 bits that stand for a `key`.
-fn key(key: &[u8]) -> u32 {
+/// The 32 bits that are sent for a `key`.
+fn key_number(key: &[u8]) -> u32 {
     let digits = str::from_utf8(key).ok().filter(|digits| {
         digits.len() == 8 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
     });
@@ -246,25 +248,26 @@ fn key(key: &[u8]) -> u32 {
     })
 }
 
-/// The numbers of an announce's event.
+/// The numbers of the event of an announce.
 mod event {
     pub(super) const NONE: u32 = 0;
     pub(super) const COMPLETED: u32 = 1;
     pub(super) const STARTED: u32 = 2;
     pub(super) const STOPPED: u32 = 3;
-    /// BEP 21's `paused` as libtorrent sends it.
+    /// `paused` of BEP 21, as libtorrent sends it.
     pub(super) const PAUSED: u32 = 4;
 }
 
-/// The options of BEP 41, each a type, and but for the first two a length and as many bytes.
+/// The option types of BEP 41. END and NOP are one byte. Other options have a length byte and a
+/// value.
 mod option {
     pub(super) const END: u8 = 0;
     pub(super) const NOP: u8 = 1;
     pub(super) const URL_DATA: u8 = 2;
 }
 
-/// The URL data among the options; what is cut, unknown or too long is passed over.
-fn url_data(mut options: Fields<'_>) -> Vec<u8> {
+/// Reads the URL data from the options. Cut, unknown and too long options are ignored.
+fn read_url_data(mut options: Fields<'_>) -> Vec<u8> {
     let mut data = Vec::new();
     while let Some([kind]) = options.bytes() {
         match kind {
@@ -327,7 +330,7 @@ mod tests {
         }
     }
 
-    fn announced(announce: AnnounceRequest, url_data: &[u8]) -> Request {
+    fn announce_request(announce: AnnounceRequest, url_data: &[u8]) -> Request {
         Request::Announce {
             connection: CONNECTION,
             transaction: TRANSACTION,
@@ -344,7 +347,7 @@ mod tests {
         }
     }
 
-    /// The bytes of an announce, given those of its event and what follows its key.
+    /// The bytes of an announce with this event. `tail` is the part after the key.
     fn bytes(event: u8, tail: &[u8]) -> Vec<u8> {
         [
             b"connecti\0\0\0\x01tran".as_slice(),
@@ -359,7 +362,7 @@ mod tests {
 
     const TAIL: &[u8] = b"\xff\xff\xff\xff\x1a\xe1";
 
-    /// Requests and the datagram each is written as and read from.
+    /// Each kind of request, and its datagram.
     fn table() -> Vec<(Request, Vec<u8>)> {
         let transaction = TRANSACTION;
         let with = |event, num_want| AnnounceRequest {
@@ -374,17 +377,17 @@ mod tests {
                 Request::Connect { transaction },
                 b"\0\0\x04\x17\x27\x10\x19\x80\0\0\0\0tran".to_vec(),
             ),
-            (announced(announce(), b""), bytes(0, TAIL)),
+            (announce_request(announce(), b""), bytes(0, TAIL)),
             (
-                announced(with(Some(Event::Completed), Some(0)), b""),
+                announce_request(with(Some(Event::Completed), Some(0)), b""),
                 bytes(1, b"\0\0\0\0\x1a\xe1"),
             ),
             (
-                announced(with(Some(Event::Started), Some(200)), b"/a?b"),
+                announce_request(with(Some(Event::Started), Some(200)), b"/a?b"),
                 bytes(2, b"\0\0\0\xc8\x1a\xe1\x02\x04/a?b"),
             ),
             (
-                announced(with(Some(Event::Stopped), None), &long),
+                announce_request(with(Some(Event::Stopped), None), &long),
                 bytes(
                     3,
                     &[TAIL, b"\x02\xff", &long[..255], b"\x02\x2d", &long[..45]].concat(),
@@ -395,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn each_request_is_written_and_read_back() {
+    fn each_request_is_encoded_and_parsed_again() {
         for (request, datagram) in table() {
             assert_eq!(request.encode(), datagram, "{request:?}");
             assert_eq!(Request::parse(&datagram), Ok(request));
@@ -403,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn what_other_clients_write_is_read() {
+    fn announces_of_other_clients_are_accepted() {
         let read = |event, tail: &[u8]| match Request::parse(&bytes(event, tail)) {
             Ok(Request::Announce {
                 announce, url_data, ..
@@ -434,16 +437,16 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_other_forms_become_a_number_that_stays() {
-        let of = |text: &str| key(text.as_bytes());
+    fn a_key_of_another_form_is_always_sent_as_the_same_number() {
+        let of = |text: &str| key_number(text.as_bytes());
         assert_eq!((of("0000BEEF"), of("ffffffff")), (0xbeef, u32::MAX));
         assert_eq!(of("abc"), 0xa999_3e36, "SHA-1 of abc");
-        assert_eq!(of("+000BEEF"), key(b"+000BEEF"));
+        assert_eq!(of("+000BEEF"), key_number(b"+000BEEF"));
         assert_ne!(of("+000BEEF"), 0xbeef);
     }
 
     #[test]
-    fn each_bad_datagram_gets_its_own_error() {
+    fn each_kind_of_bad_datagram_has_its_own_error() {
         use RequestError::*;
         let start = |action: u8| [b"connecti\0\0\0".as_slice(), &[action], b"tran"].concat();
         let hashes = |count| [start(2), vec![0; 20 * count]].concat();
@@ -457,14 +460,14 @@ mod tests {
             (start(2), Length(16)),
             ([hashes(1), vec![0]].concat(), Length(37)),
             (hashes(MAX_SCRAPE + 1), TooMany),
-            (bytes(5, TAIL), Event(5)),
-            (bytes(255, TAIL), Event(255)),
+            (bytes(5, TAIL), RequestError::Event(5)),
+            (bytes(255, TAIL), RequestError::Event(255)),
             (bytes(0, b"\xff\xff\xff\xff\0\0"), Port),
         ];
         for cut in 0..16 {
             table.push((start(1)[..cut].to_vec(), Length(cut)));
         }
-        for cut in 16..ANNOUNCE {
+        for cut in 16..ANNOUNCE_LENGTH {
             table.push((bytes(0, TAIL)[..cut].to_vec(), Length(cut)));
         }
         for (datagram, error) in table {
@@ -475,7 +478,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(action in 0u8..5, body: Vec<u8>, tail in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn parsing_any_bytes_never_panics(action in 0u8..5, body: Vec<u8>, tail in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Request::parse(&body);
             let _ = Head::parse(&body);
             let _ = Request::parse(&[b"connecti\0\0\0".as_slice(), &[action], b"tran", &body].concat());
@@ -484,7 +487,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_read_is_written_the_same(mut datagram in proptest::collection::vec(any::<u8>(), 98), event in 0u8..4, num_want in 0u8..=200) {
+        fn encoding_a_parsed_announce_restores_its_bytes(mut datagram in proptest::collection::vec(any::<u8>(), 98), event in 0u8..4, num_want in 0u8..=200) {
             datagram[8..12].copy_from_slice(&[0, 0, 0, 1]);
             datagram[80..84].copy_from_slice(&[0, 0, 0, event]);
             datagram[84..88].fill(0);

@@ -1,75 +1,76 @@
-//! What a tracker answers.
+//! The responses of a tracker.
 
 use super::fields::Fields;
 use super::ids::{ConnectionId, Family, TransactionId, action};
-use crate::wire::announce_response::{is_reachable, printable, taken_interval};
+use crate::wire::announce_response::{bounded_interval, is_reachable, printable};
 use crate::wire::{AnnounceResponse, SwarmCounts, SwarmPeer};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// The longest datagram that is sent, in bytes: what any IPv6 network carries uncut (RFC 8200, section 5), less the
-/// headers of IPv6 and UDP.
+/// The longest datagram that is sent, in bytes. Every IPv6 network carries 1280 bytes without
+/// fragmentation (RFC 8200, section 5); the headers of IPv6 and UDP take 48 of them.
 pub const MAX_DATAGRAM: usize = 1_232;
 
-/// A response.
+/// A response of a tracker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Response {
-    /// Here is a connection id.
+    /// Assigns a connection id.
     Connect {
-        /// The request's.
+        /// Repeated from the request.
         transaction: TransactionId,
-        /// To be shown from now on.
+        /// The client sends it in later requests.
         connection: ConnectionId,
     },
-    /// The announce was taken.
+    /// The tracker has accepted the announce.
     Announce {
-        /// The request's.
+        /// Repeated from the request.
         transaction: TransactionId,
-        /// What the peer is told.
+        /// The contents of the response.
         announced: Announced,
     },
-    /// How many peers the swarms have.
+    /// The counts of swarms.
     Scrape {
-        /// The request's.
+        /// Repeated from the request.
         transaction: TransactionId,
-        /// In the order asked for; all zero for a swarm that is not known.
+        /// In the order of the request. All counts of an unknown swarm are zero.
         counts: Vec<SwarmCounts>,
     },
-    /// The request is refused.
+    /// The tracker refuses the request.
     Error {
-        /// The request's.
+        /// Repeated from the request.
         transaction: TransactionId,
-        /// Why. Read: unprintable characters are escaped.
+        /// The reason. After parsing, unprintable characters are escaped.
         message: String,
     },
 }
 
-/// What a peer is told that announced.
+/// The contents of an announce response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announced {
-    /// Seconds after which to announce again.
+    /// Seconds until the next announce.
     pub interval: u32,
-    /// Peers in the swarm that are not seeds.
+    /// The number of peers in the swarm that are not seeds.
     pub leechers: u32,
-    /// Seeds in the swarm.
+    /// The number of seeds in the swarm.
     pub seeders: u32,
-    /// Other peers. Written: only those of the family, as many as a datagram holds.
+    /// Other peers of the swarm. Encoding drops peers of the other address family and peers that do
+    /// not fit into the datagram.
     pub peers: Vec<SocketAddr>,
 }
 
-/// Why a datagram is no response.
+/// Why a datagram is not a valid response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResponseError {
-    /// Shorter or longer than what it says it is.
+    /// The length does not fit the action.
     #[error("the tracker's datagram of {0} bytes has the wrong length")]
     Length(usize),
-    /// An action that is none of BEP 15's responses.
+    /// The action is not a response of BEP 15.
     #[error("the tracker's datagram has the unknown action {0}")]
     Action(u32),
 }
 
 impl Response {
-    /// The request's transaction.
+    /// The transaction id of the request.
     pub fn transaction(&self) -> TransactionId {
         match self {
             Self::Connect { transaction, .. }
@@ -82,7 +83,7 @@ impl Response {
     /// Reads a datagram that came over a socket of `family`.
     ///
     /// # Errors
-    /// Any [`ResponseError`].
+    /// See [`ResponseError`].
     pub fn parse(datagram: &[u8], family: Family) -> Result<Self, ResponseError> {
         let wrong = ResponseError::Length(datagram.len());
         let mut fields = Fields(datagram);
@@ -93,13 +94,15 @@ impl Response {
                 transaction,
                 connection: ConnectionId(connection),
             }),
-            action::ANNOUNCE => announced(&mut fields, family).map(|announced| Self::Announce {
-                transaction,
-                announced,
-            }),
+            action::ANNOUNCE => {
+                read_announced(&mut fields, family).map(|announced| Self::Announce {
+                    transaction,
+                    announced,
+                })
+            }
             action::SCRAPE => {
                 let mut counts = Vec::new();
-                while let Some(swarm) = swarm_counts(&mut fields) {
+                while let Some(swarm) = read_swarm_counts(&mut fields) {
                     counts.push(swarm);
                 }
                 Some(Self::Scrape {
@@ -120,7 +123,8 @@ impl Response {
         response.filter(|_| fields.0.is_empty()).ok_or(wrong)
     }
 
-    /// Replaces `out` with the datagram that says this over a socket of `family`, of [`MAX_DATAGRAM`] bytes at most.
+    /// Replaces the contents of `out` with the datagram of this response, for a socket of `family`.
+    /// It has at most [`MAX_DATAGRAM`] bytes.
     pub fn encode_into(&self, family: Family, out: &mut Vec<u8>) {
         out.clear();
         let action = match self {
@@ -144,7 +148,7 @@ impl Response {
                     out.extend(number.to_be_bytes());
                 }
                 for peer in peers {
-                    if out.len() + family.entry() > MAX_DATAGRAM {
+                    if out.len() + family.entry_length() > MAX_DATAGRAM {
                         break;
                     }
                     match (family, peer.ip()) {
@@ -170,11 +174,12 @@ impl Response {
 }
 
 impl Announced {
-    /// As an answer over HTTP would say it, its interval bounded in the same way and peers dropped that nobody can reach.
+    /// The same response in the form of HTTP. The interval is bounded and unreachable peers are
+    /// dropped, as for HTTP.
     pub fn into_response(self) -> AnnounceResponse {
         let peers = self.peers.into_iter().filter(|peer| is_reachable(*peer));
         AnnounceResponse {
-            interval: taken_interval(Duration::from_secs(self.interval.into())),
+            interval: bounded_interval(Duration::from_secs(self.interval.into())),
             min_interval: None,
             complete: Some(self.seeders),
             incomplete: Some(self.leechers),
@@ -189,9 +194,9 @@ impl Announced {
     }
 }
 
-fn announced(fields: &mut Fields<'_>, family: Family) -> Option<Announced> {
+fn read_announced(fields: &mut Fields<'_>, family: Family) -> Option<Announced> {
     let (interval, leechers, seeders) = (fields.u32()?, fields.u32()?, fields.u32()?);
-    let mut peers = Vec::with_capacity(fields.0.len() / family.entry());
+    let mut peers = Vec::with_capacity(fields.0.len() / family.entry_length());
     while !fields.0.is_empty() {
         let ip: IpAddr = match family {
             Family::V4 => fields.bytes::<4>()?.into(),
@@ -207,15 +212,15 @@ fn announced(fields: &mut Fields<'_>, family: Family) -> Option<Announced> {
     })
 }
 
-/// The next swarm's counts; a rest that is too short for them is left.
-fn swarm_counts(fields: &mut Fields<'_>) -> Option<SwarmCounts> {
-    let mut ahead = *fields;
+/// Reads the counts of the next swarm. If too few bytes are left, it reads nothing.
+fn read_swarm_counts(fields: &mut Fields<'_>) -> Option<SwarmCounts> {
+    let mut rest = *fields;
     let counts = SwarmCounts {
-        complete: ahead.u32()?,
-        downloaded: ahead.u32()?,
-        incomplete: ahead.u32()?,
+        complete: rest.u32()?,
+        downloaded: rest.u32()?,
+        incomplete: rest.u32()?,
     };
-    *fields = ahead;
+    *fields = rest;
     Some(counts)
 }
 
@@ -226,7 +231,7 @@ mod tests {
 
     const TRANSACTION: TransactionId = TransactionId(*b"tran");
 
-    fn announced(peers: &[&str]) -> Response {
+    fn announce_response(peers: &[&str]) -> Response {
         Response::Announce {
             transaction: TRANSACTION,
             announced: Announced {
@@ -240,7 +245,7 @@ mod tests {
 
     const COUNTS: &[u8] = b"\0\0\x07\x08\0\0\0\x02\0\0\0\x01";
 
-    /// Responses, the family of the socket, and the datagram each is written as and read from.
+    /// Each kind of response, the family of the socket, and the datagram.
     fn table() -> Vec<(Response, Family, Vec<u8>)> {
         let transaction = TRANSACTION;
         let counts = SwarmCounts {
@@ -259,9 +264,9 @@ mod tests {
                 Family::V4,
                 with(0, b"connecti"),
             ),
-            (announced(&[]), Family::V4, with(1, COUNTS)),
+            (announce_response(&[]), Family::V4, with(1, COUNTS)),
             (
-                announced(&["10.0.0.1:6881", "10.0.0.2:80"]),
+                announce_response(&["10.0.0.1:6881", "10.0.0.2:80"]),
                 Family::V4,
                 with(
                     1,
@@ -269,7 +274,7 @@ mod tests {
                 ),
             ),
             (
-                announced(&["[2001:db8::1]:6881"]),
+                announce_response(&["[2001:db8::1]:6881"]),
                 Family::V6,
                 with(
                     1,
@@ -303,8 +308,8 @@ mod tests {
     }
 
     #[test]
-    fn each_response_is_written_and_read_back() {
-        let mut out = b"what was there".to_vec();
+    fn each_response_is_encoded_and_parsed_again() {
+        let mut out = b"old bytes".to_vec();
         for (response, family, datagram) in table() {
             response.encode_into(family, &mut out);
             assert_eq!(out, datagram, "{response:?}");
@@ -313,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bad_datagram_gets_its_own_error() {
+    fn each_kind_of_bad_datagram_has_its_own_error() {
         let start = |action: u8| [&[0, 0, 0, action], b"tran".as_slice()].concat();
         for (datagram, error) in [
             (vec![], ResponseError::Length(0)),
@@ -340,17 +345,17 @@ mod tests {
     }
 
     #[test]
-    fn a_datagram_is_never_longer_than_networks_carry() {
+    fn a_datagram_is_never_longer_than_the_limit() {
         let mut out = Vec::new();
         for (peer, family, length) in [
             ("10.0.0.1:1", Family::V4, 1_232),
             ("[2001:db8::1]:1", Family::V6, 1_226),
         ] {
-            announced(&[peer; 500]).encode_into(family, &mut out);
+            announce_response(&[peer; 500]).encode_into(family, &mut out);
             assert_eq!(out.len(), length);
-            let mixed = announced(&["10.0.0.1:1", "[2001:db8::1]:1"]);
+            let mixed = announce_response(&["10.0.0.1:1", "[2001:db8::1]:1"]);
             mixed.encode_into(family, &mut out);
-            assert_eq!(out.len(), 20 + family.entry());
+            assert_eq!(out.len(), 20 + family.entry_length());
         }
         let error = Response::Error {
             transaction: TRANSACTION,
@@ -361,8 +366,8 @@ mod tests {
     }
 
     #[test]
-    fn what_a_tracker_tells_is_bounded() {
-        let told = |interval, peer: &str| {
+    fn the_interval_peers_and_message_of_a_response_are_bounded() {
+        let converted = |interval, peer: &str| {
             let announced = Announced {
                 interval,
                 leechers: 0,
@@ -372,9 +377,9 @@ mod tests {
             let response = announced.into_response();
             (response.interval.as_secs(), response.peers.len())
         };
-        assert_eq!(told(0, "0.0.0.0:1"), (60, 0));
-        assert_eq!(told(1_800, "10.0.0.1:0"), (1_800, 0));
-        assert_eq!(told(u32::MAX, "10.0.0.1:1"), (86_400, 1));
+        assert_eq!(converted(0, "0.0.0.0:1"), (60, 0));
+        assert_eq!(converted(1_800, "10.0.0.1:0"), (1_800, 0));
+        assert_eq!(converted(u32::MAX, "10.0.0.1:1"), (86_400, 1));
         let odd = [b"\0\0\0\x03tran\x1b[0m\xff".as_slice()].concat();
         let read = Response::parse(&odd, Family::V4);
         assert!(
@@ -385,7 +390,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(action in 0u8..5, body: Vec<u8>) {
+        fn parsing_any_bytes_never_panics(action in 0u8..5, body: Vec<u8>) {
             let datagram = [&[0, 0, 0, action], b"tran".as_slice(), &body].concat();
             for family in [Family::V4, Family::V6] {
                 let _ = Response::parse(&body, family);

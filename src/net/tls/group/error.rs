@@ -1,4 +1,4 @@
-//! Why there is no line between two members: what goes into the log.
+//! Why a connection between two members cannot be made, for the log.
 
 use crate::certificate::MemberError;
 use crate::torrent::InfoHash;
@@ -7,40 +7,40 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-/// Why there is no line to a member.
+/// Why a connection to a member cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum GroupTlsError {
     /// The other side does not speak TLS.
-    #[error("what came is not TLS")]
+    #[error("the other side does not speak TLS")]
     NotTls,
-    /// It knows only versions before TLS 1.3, or nothing else in common.
-    #[error("no TLS 1.3 in common: {0}")]
+    /// The two sides have no version (TLS 1.3) or no algorithm in common.
+    #[error("the other side does not support TLS 1.3 as required: {0}")]
     Incompatible(#[source] rustls::Error),
-    /// The caller names no swarm.
+    /// The caller sent no server name.
     #[error("the caller names no swarm")]
     NoServerName,
     /// The caller's server name is not 40 hex digits in lower case.
-    #[error("the caller's server name is no info-hash")]
+    #[error("the caller's server name is not an info-hash")]
     ServerName,
-    /// The caller names a swarm that no group has here.
-    #[error("the caller asks for {0}, which no group has here")]
+    /// The caller names a swarm that no group of this peer has.
+    #[error("the caller asks for the swarm {0}, which no group of this peer has")]
     UnknownSwarm(InfoHash),
     /// The other side shows no certificate.
     #[error("the other side shows no certificate")]
     NoCertificate,
-    /// The certificate of the other side is not a member's.
-    #[error("the other side's certificate is refused: {0}")]
+    /// The certificate of the other side is not that of a member.
+    #[error("the certificate of the other side is refused: {0}")]
     Member(#[source] MemberError),
-    /// The other side refused us, mostly for the certificate shown to it.
+    /// The other side refused us, mostly because of our certificate.
     #[error("the other side refused us: {0}")]
     Refused(Refusal),
-    /// The handshake was cut off.
-    #[error("the other side ended the handshake")]
+    /// The other side closed the connection during the handshake.
+    #[error("the other side closed the connection during the handshake")]
     Cut,
     /// The handshake took too long.
     #[error("the handshake took longer than {} s", .0.as_secs_f64())]
     TimedOut(Duration),
-    /// The handshake broke a rule of TLS, or was changed on its way.
+    /// The handshake broke a rule of TLS, or was changed on the way.
     #[error("the handshake failed: {0}")]
     Tls(#[source] rustls::Error),
     /// The socket failed.
@@ -49,30 +49,32 @@ pub enum GroupTlsError {
     /// Our certificate and key cannot be used.
     #[error("our certificate cannot be used: {0}")]
     Setup(#[source] rustls::Error),
-    /// An info-hash that cannot be sent as a server name: TLS has no names that look like a number.
-    #[error("{0} has no letter, which a server name must have")]
+    /// The info-hash cannot be sent as a server name, because TLS does not allow a name that looks
+    /// like a number.
+    #[error("the info-hash {0} has no letter, which a TLS server name must have")]
     Unnameable(InfoHash),
 }
 
 /// Why the other side refused, as far as TLS can tell (RFC 8446, section 6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Our certificate's dates are over, or still to come, by its clock.
+    /// Our certificate has expired, or is not valid yet, by the clock of the other side.
     Dates,
-    /// Our certificate is not one of its group.
+    /// Our certificate was not signed by the authority of its group.
     Group,
-    /// It wants a certificate.
+    /// It requires a certificate.
     Required,
-    /// It takes no such certificate.
+    /// It does not accept our certificate, for another reason.
     Certificate,
-    /// It serves no such swarm.
+    /// It does not serve the swarm.
     Swarm,
-    /// Another alert, by its number.
+    /// Another TLS alert, by its number.
     Other(u8),
 }
 
 impl GroupTlsError {
-    /// Whether it is about what either side showed, so that the other side was told.
+    /// Whether our side refused the certificate of the other side, or got none. The other side is
+    /// then sent an alert.
     pub(super) fn is_about_certificates(&self) -> bool {
         matches!(self, Self::Member(_) | Self::NoCertificate)
     }
@@ -120,12 +122,12 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Dates => "our certificate does not hold by its clock",
-            Self::Group => "our certificate is not one of its group",
-            Self::Required => "it wants a certificate",
-            Self::Certificate => "it takes no such certificate as ours",
-            Self::Swarm => "it serves no such swarm",
-            Self::Other(alert) => return write!(f, "alert {alert}"),
+            Self::Dates => "our certificate is not valid by its clock",
+            Self::Group => "our certificate is not of its group",
+            Self::Required => "it requires a certificate",
+            Self::Certificate => "it does not accept our certificate",
+            Self::Swarm => "it does not serve this swarm",
+            Self::Other(alert) => return write!(f, "TLS alert {alert}"),
         })
     }
 }

@@ -29,46 +29,48 @@ fn sockets() -> (Arc<TcpStream>, Arc<TcpStream>) {
     (Arc::new(near), Arc::new(listener.accept().unwrap().0))
 }
 
-/// What comes of a call: for the caller, who says its handshake and waits for the answer, and for the called, who answers.
-fn meet(
+/// Connects two peers, which exchange handshakes. Returns the results of the caller and of the
+/// called peer.
+fn connect_peers(
     caller: &GroupTls,
     swarm: InfoHash,
     called: &GroupTls,
 ) -> (
     Result<Member, GroupTlsError>,
-    Result<GroupLine, GroupTlsError>,
+    Result<MemberConnection, GroupTlsError>,
 ) {
     let (near, far) = sockets();
     thread::scope(|scope| {
         let calling = scope.spawn(move || {
-            let line = caller.connect(near, swarm, LONG)?;
-            line.exchange(OURS, &mut [0; 68], LONG)?;
-            Ok(line.member)
+            let connection = caller.connect(near, swarm, LONG)?;
+            connection.exchange(OURS, &mut [0; 68], LONG)?;
+            Ok(connection.member)
         });
         let groups = |named| (named == SWARM).then(|| called.clone());
         let accepted = accept_group(far, &[], groups, LONG);
-        let accepted = accepted.inspect(|line| {
-            line.exchange(OURS, &mut [0; 68], LONG).unwrap();
+        let accepted = accepted.inspect(|connection| {
+            connection.exchange(OURS, &mut [0; 68], LONG).unwrap();
         });
         (calling.join().unwrap(), accepted)
     })
 }
 
-/// What a member answers to these raw bytes: its error, and every byte that the caller gets.
-fn say(bytes: &[u8]) -> (GroupTlsError, Vec<u8>) {
+/// Sends raw bytes to a member. Returns the error of the member and all bytes that the caller
+/// receives.
+fn send_raw(bytes: &[u8]) -> (GroupTlsError, Vec<u8>) {
     let called = tls(member(&group(), "alice"));
     let (near, far) = sockets();
     (&*near).write_all(bytes).unwrap();
     near.shutdown(Shutdown::Write).unwrap();
     let groups = |named| (named == SWARM).then(|| called.clone());
     let error = accept_group(far, &[], groups, LONG).unwrap_err();
-    let mut told = Vec::new();
-    let _ = (&*near).read_to_end(&mut told);
-    (error, told)
+    let mut received = Vec::new();
+    let _ = (&*near).read_to_end(&mut received);
+    (error, received)
 }
 
-/// A caller built by hand: whatever configuration, whatever name.
-fn call_by_hand(
+/// Calls a member with any configuration and any server name.
+fn call_with(
     config: ClientConfig,
     name: ServerName<'static>,
 ) -> (io::Result<Vec<u8>>, GroupTlsError) {
@@ -77,10 +79,10 @@ fn call_by_hand(
     thread::scope(|scope| {
         let calling = scope.spawn(move || {
             let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-            let line = TlsStream::handshake(near, connection.into(), Inbound::default(), LONG)?;
+            let stream = TlsStream::handshake(near, connection.into(), Inbound::default(), LONG)?;
             let mut got = vec![0; 100];
-            let _ = line.write_all_until(OURS, Instant::now() + LONG);
-            let read = line.read_until(&mut got, Instant::now() + LONG)?;
+            let _ = stream.write_all_until(OURS, Instant::now() + LONG);
+            let read = stream.read_until(&mut got, Instant::now() + LONG)?;
             got.truncate(read);
             Ok(got)
         });
@@ -90,7 +92,7 @@ fn call_by_hand(
     })
 }
 
-/// A caller that takes any server for a member's, and shows nothing.
+/// A caller that accepts any server and shows no certificate.
 fn stranger() -> ClientConfig {
     let group = group();
     let insider = tls(member(&group, "eve"));
@@ -98,7 +100,7 @@ fn stranger() -> ClientConfig {
         .with_protocol_versions(&[&version::TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anything(GroupVerifier::new(
+        .with_custom_certificate_verifier(Arc::new(AcceptAnyServer(GroupVerifier::new(
             insider.identity.group(),
             &insider.provider,
         ))))
@@ -106,9 +108,9 @@ fn stranger() -> ClientConfig {
 }
 
 #[derive(Debug)]
-struct Anything(GroupVerifier);
+struct AcceptAnyServer(GroupVerifier);
 
-impl ServerCertVerifier for Anything {
+impl ServerCertVerifier for AcceptAnyServer {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,
@@ -148,10 +150,10 @@ fn swarm_name(swarm: InfoHash) -> ServerName<'static> {
 }
 
 #[test]
-fn members_meet_and_know_each_other() {
+fn two_members_connect_and_know_each_other() {
     let ours = group();
     let (alice, bob) = (tls(member(&ours, "alice")), tls(member(&ours, "bob")));
-    let (called, caller) = meet(&alice, SWARM, &bob);
+    let (called, caller) = connect_peers(&alice, SWARM, &bob);
     let (called, caller) = (called.unwrap(), caller.unwrap());
     assert_eq!(
         (called.user.as_str(), caller.member.user.as_str()),
@@ -163,7 +165,8 @@ fn members_meet_and_know_each_other() {
     assert!(end > now() && end <= now() + DAY);
 }
 
-/// Certificates that are no member's, and what is said of each by a side to which it is shown for that use.
+/// Certificates that are not those of a member. For each: a part of the error of the side that
+/// checks it for `usage`, and the refusal that it sends.
 fn no_members(ours: &GroupAuthority, usage: Use) -> Vec<(&'static str, LeafWithKey, Refusal)> {
     let other = GroupAuthority::generate("77aa").unwrap();
     let cluster = Authority::generate(CLUSTER_AUTHORITY).unwrap().to_pem();
@@ -201,12 +204,12 @@ fn no_members(ours: &GroupAuthority, usage: Use) -> Vec<(&'static str, LeafWithK
 }
 
 #[test]
-fn callers_that_are_no_members_are_refused_and_learn_why() {
+fn callers_that_are_not_members_are_refused_and_learn_why() {
     let ours = group();
     let alice = tls(member(&ours, "alice"));
     for (reason, shown, refusal) in no_members(&ours, Use::Client) {
         let eve = tls(pretender(&ours, shown));
-        let (calling, called) = meet(&eve, SWARM, &alice);
+        let (calling, called) = connect_peers(&eve, SWARM, &alice);
         let error = called.unwrap_err();
         assert!(
             matches!(&error, GroupTlsError::Member(_)),
@@ -222,12 +225,12 @@ fn callers_that_are_no_members_are_refused_and_learn_why() {
 }
 
 #[test]
-fn false_servers_are_refused_before_anything_is_said_to_them() {
+fn servers_that_are_not_members_are_refused_before_any_data_is_sent() {
     let ours = group();
     let alice = tls(member(&ours, "alice"));
     for (reason, shown, refusal) in no_members(&ours, Use::Server) {
         let eve = tls(pretender(&ours, shown));
-        let (calling, called) = meet(&alice, SWARM, &eve);
+        let (calling, called) = connect_peers(&alice, SWARM, &eve);
         let error = calling.unwrap_err();
         assert!(
             matches!(&error, GroupTlsError::Member(_)),
@@ -243,7 +246,7 @@ fn false_servers_are_refused_before_anything_is_said_to_them() {
 }
 
 #[test]
-fn whoever_copies_a_certificate_has_not_its_key() {
+fn a_copied_certificate_without_its_key_is_refused() {
     let ours = group();
     let alice = tls(member(&ours, "alice"));
     let copied = CertificateDer::from(issued(&ours, "eve", now()).leaf);
@@ -251,19 +254,19 @@ fn whoever_copies_a_certificate_has_not_its_key() {
     let key = rustls::crypto::ring::sign::any_ecdsa_type(&other).unwrap();
     let mut eve = alice.clone();
     eve.shown = Arc::new(CertifiedKey::new(vec![copied], key).into());
-    let (calling, called) = meet(&eve, SWARM, &alice);
+    let (calling, called) = connect_peers(&eve, SWARM, &alice);
     assert!(matches!(called.unwrap_err(), GroupTlsError::Tls(_)));
     assert!(calling.is_err());
-    let (calling, called) = meet(&alice, SWARM, &eve);
+    let (calling, called) = connect_peers(&alice, SWARM, &eve);
     assert!(matches!(calling.unwrap_err(), GroupTlsError::Tls(_)));
     assert!(called.is_err());
 }
 
 #[test]
-fn a_member_that_names_another_swarm_is_told_nothing() {
+fn a_member_that_names_another_swarm_gets_no_answer() {
     let ours = group();
     let (alice, bob) = (tls(member(&ours, "alice")), tls(member(&ours, "bob")));
-    let (calling, called) = meet(&alice, OTHER_SWARM, &bob);
+    let (calling, called) = connect_peers(&alice, OTHER_SWARM, &bob);
     assert!(
         matches!(called.unwrap_err(), GroupTlsError::UnknownSwarm(swarm) if swarm == OTHER_SWARM)
     );
@@ -276,7 +279,7 @@ fn a_member_that_names_another_swarm_is_told_nothing() {
 
 #[test]
 fn a_stranger_without_a_certificate_gets_nothing_of_the_swarm() {
-    let (got, error) = call_by_hand(stranger(), swarm_name(SWARM));
+    let (got, error) = call_with(stranger(), swarm_name(SWARM));
     assert!(matches!(error, GroupTlsError::NoCertificate), "{error}");
     let error = GroupTlsError::of_io(got.unwrap_err(), LONG);
     assert!(
@@ -286,10 +289,10 @@ fn a_stranger_without_a_certificate_gets_nothing_of_the_swarm() {
 }
 
 #[test]
-fn names_that_are_no_info_hash_are_told_nothing() {
+fn a_caller_whose_server_name_is_not_an_info_hash_gets_no_answer() {
     let short = SWARM.to_string()[1..].to_owned();
     for name in [short, "tracker".to_owned(), format!("{SWARM}.ab")] {
-        let (got, error) = call_by_hand(stranger(), name.clone().try_into().unwrap());
+        let (got, error) = call_with(stranger(), name.clone().try_into().unwrap());
         assert!(
             matches!(error, GroupTlsError::ServerName),
             "{name}: {error}"
@@ -302,13 +305,13 @@ fn names_that_are_no_info_hash_are_told_nothing() {
     }
     let mut nameless = stranger();
     nameless.enable_sni = false;
-    let (got, error) = call_by_hand(nameless, swarm_name(SWARM));
+    let (got, error) = call_with(nameless, swarm_name(SWARM));
     assert!(matches!(error, GroupTlsError::NoServerName), "{error}");
     assert!(got.is_err());
 }
 
 #[test]
-fn what_is_no_tls_is_told_nothing() {
+fn bytes_that_are_not_tls_get_no_answer() {
     let mut plain = [0; 68];
     plain[..20].copy_from_slice(b"\x13BitTorrent protocol");
     plain[28..48].copy_from_slice(&SWARM.0);
@@ -319,7 +322,7 @@ fn what_is_no_tls_is_told_nothing() {
         (b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", true),
         (b"", true),
     ] {
-        let (error, told) = say(bytes);
+        let (error, received) = send_raw(bytes);
         let shown = bytes.escape_ascii();
         assert_eq!(
             matches!(error, GroupTlsError::Cut),
@@ -330,12 +333,12 @@ fn what_is_no_tls_is_told_nothing() {
             is_tls || matches!(error, GroupTlsError::NotTls),
             "{shown}: {error}"
         );
-        assert_eq!(told, b"", "{shown}");
+        assert_eq!(received, b"", "{shown}");
     }
 }
 
 #[test]
-fn bytes_that_were_read_already_count() {
+fn bytes_that_were_read_before_are_used_in_the_handshake() {
     let ours = group();
     let (alice, bob) = (tls(member(&ours, "alice")), tls(member(&ours, "bob")));
     let (near, far) = sockets();
@@ -344,13 +347,13 @@ fn bytes_that_were_read_already_count() {
         let mut first = [0];
         (&*far).read_exact(&mut first).unwrap();
         assert_eq!(first, [TLS_FIRST_BYTE]);
-        let line = accept_group(far, &first, |_| Some(bob.clone()), LONG).unwrap();
-        assert_eq!(line.member.user, "alice");
+        let connection = accept_group(far, &first, |_| Some(bob.clone()), LONG).unwrap();
+        assert_eq!(connection.member.user, "alice");
     });
 }
 
 #[test]
-fn a_hello_that_trickles_and_a_server_that_is_silent_are_given_up() {
+fn a_trickling_client_hello_and_a_silent_server_time_out() {
     let alice = tls(member(&group(), "alice"));
     let (near, far) = sockets();
     let stop = Stop::new();
@@ -373,7 +376,7 @@ fn a_hello_that_trickles_and_a_server_that_is_silent_are_given_up() {
 }
 
 #[test]
-fn every_info_hash_but_one_of_digits_alone_can_be_named() {
+fn an_info_hash_of_digits_alone_cannot_be_a_server_name() {
     let alice = tls(member(&group(), "alice"));
     let digits = InfoHash([0x12; 20]);
     let error = alice.connect(sockets().0, digits, SHORT).unwrap_err();
@@ -384,6 +387,6 @@ fn every_info_hash_but_one_of_digits_alone_can_be_named() {
         (SWARM.to_string().to_uppercase(), None),
         (String::new(), None),
     ] {
-        assert_eq!(named(&name), expected, "{name}");
+        assert_eq!(read_server_name(&name), expected, "{name}");
     }
 }

@@ -1,4 +1,4 @@
-//! Checks the other side's certificate with the group's authority, for rustls.
+//! The certificate verifier for rustls: checks that the other side is a member of the group.
 
 use crate::certificate::{GroupCertificate, Member, MemberError, Use};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -11,12 +11,12 @@ use rustls::{
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// Requires a member's certificate, and keeps the result of one handshake.
+/// Requires the certificate of a member. Keeps the result of one handshake.
 #[derive(Debug)]
 pub(super) struct GroupVerifier {
     group: GroupCertificate,
     provider: Arc<CryptoProvider>,
-    outcome: OnceLock<Result<Member, MemberError>>,
+    result: OnceLock<Result<Member, MemberError>>,
 }
 
 impl GroupVerifier {
@@ -24,22 +24,22 @@ impl GroupVerifier {
         Self {
             group: group.clone(),
             provider: Arc::clone(provider),
-            outcome: OnceLock::new(),
+            result: OnceLock::new(),
         }
     }
 
-    /// The member, or why the certificate was refused; `None` before one was sent.
-    pub(super) fn outcome(&self) -> Option<Result<Member, MemberError>> {
-        self.outcome.get().cloned()
+    /// The member, or why the certificate was refused. `None` if no certificate has arrived.
+    pub(super) fn result(&self) -> Option<Result<Member, MemberError>> {
+        self.result.get().cloned()
     }
 
     fn check(&self, leaf: &[u8], usage: Use, now: UnixTime) -> Result<(), rustls::Error> {
         let now = Duration::from_secs(now.as_secs());
         let checked = self.group.check(leaf, usage, now);
-        let outcome = self.outcome.get_or_init(|| checked);
-        match outcome {
+        let result = self.result.get_or_init(|| checked);
+        match result {
             Ok(_) => Ok(()),
-            Err(error) => Err(told(error).into()),
+            Err(error) => Err(certificate_error(error).into()),
         }
     }
 
@@ -54,8 +54,8 @@ impl GroupVerifier {
     }
 }
 
-/// As which alert the other side learns of it.
-fn told(error: &MemberError) -> CertificateError {
+/// The error of rustls that decides which alert the other side receives.
+fn certificate_error(error: &MemberError) -> CertificateError {
     match error {
         MemberError::Expired(_) => CertificateError::Expired,
         MemberError::NotYetValid(_) => CertificateError::NotValidYet,
@@ -72,8 +72,8 @@ fn told(error: &MemberError) -> CertificateError {
     }
 }
 
-/// What leaves sign with: ECDSA on P-256, and nothing else.
-fn schemes() -> Vec<SignatureScheme> {
+/// The only signature scheme of leaf certificates: ECDSA on P-256.
+fn signature_schemes() -> Vec<SignatureScheme> {
     vec![SignatureScheme::ECDSA_NISTP256_SHA256]
 }
 
@@ -109,12 +109,12 @@ impl ServerCertVerifier for GroupVerifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        schemes()
+        signature_schemes()
     }
 }
 
 impl ClientCertVerifier for GroupVerifier {
-    /// None: a caller that is no member need not learn which authority it lacks.
+    /// Empty: a caller that is not a member need not learn the name of the authority.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
@@ -148,6 +148,6 @@ impl ClientCertVerifier for GroupVerifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        schemes()
+        signature_schemes()
     }
 }

@@ -39,7 +39,7 @@ fn read_all(stream: &TlsStream) -> Vec<u8> {
 }
 
 #[test]
-fn both_sides_read_and_write_at_once() {
+fn both_sides_read_and_write_at_the_same_time() {
     let (near, far, _) = pair();
     let (there, back) = (bytes(5_000_000, 1), bytes(7_000_000, 2));
     thread::scope(|scope| {
@@ -58,7 +58,7 @@ fn both_sides_read_and_write_at_once() {
 }
 
 #[test]
-fn several_buffers_are_filled_in_their_order() {
+fn a_vectored_read_fills_the_buffers_in_order() {
     let (near, far, _) = pair();
     let sent = bytes(3_000_000, 3);
     thread::scope(|scope| {
@@ -85,9 +85,9 @@ fn several_buffers_are_filled_in_their_order() {
 }
 
 #[test]
-fn a_burst_and_what_follows_it_arrive_whole_and_leave_little_room_behind() {
+fn a_large_write_and_the_next_one_arrive_whole_and_the_write_buffer_shrinks_again() {
     let (near, far, _) = pair();
-    let sent = bytes(2 * BURST + 77, 4);
+    let sent = bytes(2 * BURST_BYTES + 77, 4);
     thread::scope(|scope| {
         scope.spawn(|| {
             far.write_all_until(&sent, late()).unwrap();
@@ -100,14 +100,14 @@ fn a_burst_and_what_follows_it_arrive_whole_and_leave_little_room_behind() {
         near.read_exact_until(&mut last, late()).unwrap();
         assert_eq!(&last, b"last");
     });
-    assert!(far.sending.lock().unwrap().ready.capacity() <= CHUNK);
+    assert!(far.outbound.lock().unwrap().ready.capacity() <= CHUNK_BYTES);
     far.hang_up();
     let error = near.read_exact_until(&mut [0], late()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
 }
 
 #[test]
-fn a_goodbye_and_a_cut_are_told_apart() {
+fn a_close_and_a_cut_connection_are_distinguished() {
     let (near, far, _) = pair();
     far.write_all_until(b"last", late()).unwrap();
     far.hang_up();
@@ -119,7 +119,7 @@ fn a_goodbye_and_a_cut_are_told_apart() {
 }
 
 #[test]
-fn bytes_that_are_no_tls_end_the_line() {
+fn bytes_that_are_not_tls_end_the_connection() {
     let (near, far, socket) = pair();
     (&*socket)
         .write_all(b"\x17\x03\x03\0\x20 this was not encrypted by us..")
@@ -128,17 +128,17 @@ fn bytes_that_are_no_tls_end_the_line() {
     let error = near.read_until(&mut [0], late()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     let error = far.read_until(&mut [0], late()).unwrap_err();
-    assert!(error.to_string().contains("alert"), "told why: {error}");
+    assert!(error.to_string().contains("alert"), "the reason: {error}");
 }
 
 #[test]
-fn a_read_has_its_deadline_however_records_trickle() {
+fn a_read_times_out_even_if_a_record_trickles_in() {
     let (near, far, _) = pair();
     let error = near.read_until(&mut [0], soon()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     far.write_all_until(b"x", late()).unwrap();
     assert_eq!(near.read_until(&mut [0], late()).unwrap(), 1);
-    // A record begun and never ended, a byte at a time.
+    // A record that arrives byte by byte and never ends.
     let (near, _far, socket) = pair();
     let stop = Stop::new();
     thread::scope(|scope| {
@@ -155,7 +155,7 @@ fn a_read_has_its_deadline_however_records_trickle() {
 }
 
 #[test]
-fn a_write_that_nobody_takes_has_its_deadline_and_is_the_last() {
+fn a_write_times_out_if_the_other_side_does_not_read_and_no_write_is_possible_after_it() {
     let (near, _far, _) = pair();
     let large = vec![0; 1 << 20];
     let error = (0..100).find_map(|_| near.write_all_until(&large, soon()).err());
@@ -166,7 +166,7 @@ fn a_write_that_nobody_takes_has_its_deadline_and_is_the_last() {
 }
 
 #[test]
-fn a_reader_is_woken_when_the_line_is_hung_up() {
+fn hang_up_wakes_a_reader() {
     let (near, _far, _) = pair();
     let started = Instant::now();
     thread::scope(|scope| {
@@ -178,7 +178,7 @@ fn a_reader_is_woken_when_the_line_is_hung_up() {
 }
 
 #[test]
-fn a_handshake_that_stalls_or_trickles_is_given_up() {
+fn a_handshake_that_stalls_or_trickles_times_out() {
     let (near, far) = sockets();
     let started = Instant::now();
     let stop = Stop::new();
@@ -205,15 +205,15 @@ fn a_handshake_that_stalls_or_trickles_is_given_up() {
 }
 
 #[test]
-fn a_client_that_hangs_up_in_the_handshake_is_no_line() {
+fn a_handshake_fails_if_the_client_closes_the_connection() {
     let (near, far) = sockets();
     drop(near);
     let error = server().accept(far, LONG).unwrap_err();
     assert!(matches!(error, TlsError::Handshake(_)));
 }
 
-/// Connects to a server with that identity.
-fn meet(
+/// Connects to a server with that identity and returns the fingerprint that the client found.
+fn connect_to(
     identity: crate::certificate::Identity,
     expected: Option<Fingerprint>,
 ) -> Result<Fingerprint, TlsError> {
@@ -226,25 +226,34 @@ fn meet(
 }
 
 #[test]
-fn only_a_tracker_of_the_expected_cluster_is_talked_to() {
+fn a_client_accepts_only_a_tracker_of_the_expected_cluster() {
     let (ours, other) = (
         Authority::generate("a").unwrap(),
         Authority::generate("a").unwrap(),
     );
     let pin = Some(ours.fingerprint());
     let issue = |authority: &Authority| authority.issue(TRACKER_NAME).unwrap();
-    assert_eq!(meet(issue(&ours), None).unwrap(), ours.fingerprint());
-    assert_eq!(meet(issue(&ours), pin).unwrap(), ours.fingerprint());
-    let refused = meet(issue(&other), pin).unwrap_err();
+    assert_eq!(connect_to(issue(&ours), None).unwrap(), ours.fingerprint());
+    assert_eq!(connect_to(issue(&ours), pin).unwrap(), ours.fingerprint());
+    let refused = connect_to(issue(&other), pin).unwrap_err();
     assert!(matches!(refused, TlsError::OtherCluster { expected, found }
             if expected == ours.fingerprint() && found == other.fingerprint()));
-    // Whoever copies the authority's public certificate has not its key.
+    // The server copied the public certificate of the authority but does not have its key.
     let mut forged = issue(&other);
     forged.chain[1] = issue(&ours).chain[1].clone();
-    assert!(matches!(meet(forged, pin), Err(TlsError::Handshake(_))));
+    assert!(matches!(
+        connect_to(forged, pin),
+        Err(TlsError::Handshake(_))
+    ));
     let misnamed = ours.issue("peer").unwrap();
-    assert!(matches!(meet(misnamed, pin), Err(TlsError::Handshake(_))));
+    assert!(matches!(
+        connect_to(misnamed, pin),
+        Err(TlsError::Handshake(_))
+    ));
     let mut alone = issue(&ours);
     alone.chain.truncate(1);
-    assert!(matches!(meet(alone, pin), Err(TlsError::Handshake(_))));
+    assert!(matches!(
+        connect_to(alone, pin),
+        Err(TlsError::Handshake(_))
+    ));
 }
