@@ -1,14 +1,14 @@
-//! Pieces that are being fetched, cut into runs of blocks.
+//! Pieces that are being fetched, divided into runs of blocks.
 //!
-//! A run is what is buffered and written as one: at most [`RUN_BLOCKS`] consecutive blocks of a
-//! piece. A piece of the usual 512 KiB is one run; one of 64 MiB is 128, so that buffers stay
-//! bounded whatever the length of a piece.
+//! A run is the unit that is buffered and written: at most [`RUN_BLOCKS`] consecutive blocks of a
+//! piece. A piece of the usual 512 KiB is one run. A piece of 64 MiB is 128 runs, so that the
+//! buffers stay bounded whatever the piece length.
 
 use super::link_id::LinkId;
 use crate::torrent::{BLOCK, BlockRange, Lengths, PieceIndex};
 use std::time::Duration;
 
-/// The most blocks of one run: 512 KiB.
+/// The largest number of blocks in one run: 512 KiB.
 pub const RUN_BLOCKS: u32 = 32;
 
 /// A run: blocks `first` to `first + blocks - 1` of a piece.
@@ -16,14 +16,14 @@ pub const RUN_BLOCKS: u32 = 32;
 pub struct Run {
     /// The piece.
     pub piece: PieceIndex,
-    /// Which run of the piece, from 0.
+    /// Position of the run in the piece, from 0.
     pub number: u32,
-    /// How many blocks it has.
+    /// Number of blocks.
     pub blocks: u32,
 }
 
 impl Run {
-    /// How many runs a piece has.
+    /// Number of runs in a piece.
     pub fn count(lengths: &Lengths, piece: PieceIndex) -> u32 {
         lengths.blocks(piece).div_ceil(RUN_BLOCKS)
     }
@@ -48,12 +48,12 @@ impl Run {
         self.blocks == lengths.blocks(self.piece)
     }
 
-    /// Where it starts, in bytes from the start of the share.
+    /// Offset in bytes from the start of the share.
     pub fn offset(&self, lengths: &Lengths) -> u64 {
         lengths.offset(self.piece) + u64::from(self.first_block()) * u64::from(BLOCK)
     }
 
-    /// How many bytes it has.
+    /// Length in bytes.
     pub fn bytes(&self, lengths: &Lengths) -> u64 {
         let after = u64::from(lengths.length(self.piece))
             - u64::from(self.first_block()) * u64::from(BLOCK);
@@ -66,11 +66,11 @@ impl Run {
     }
 }
 
-/// What is known of one block.
+/// The state of one block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Block {
     Free,
-    /// Asked of a link at a time, in endgame of a second one too.
+    /// Requested from a link; in endgame also from a second one.
     Asked {
         of: LinkId,
         at: Duration,
@@ -84,33 +84,36 @@ pub(super) enum Block {
 pub(super) struct ActivePiece {
     piece: PieceIndex,
     runs: Vec<Vec<Block>>,
-    /// How many runs were begun; the others' blocks are not to be asked for yet.
+    /// Number of runs begun. Blocks of the other runs are not requested yet.
     begun: u32,
-    /// Blocks of begun runs that are free.
+    /// Number of free blocks in the runs that were begun.
     free: u32,
-    /// Blocks that did not arrive.
+    /// Number of blocks that have not arrived.
     missing: u32,
-    /// Links that blocks came from.
+    /// Links that delivered blocks.
     sources: Vec<LinkId>,
-    /// Who began its latest run: a fast link finishes its own runs before it begins another.
+    /// The link that began the latest run. A fast link finishes its own runs before it begins
+    /// another.
     opener: Option<LinkId>,
-    /// A piece that failed with several sources is fetched from one alone, to tell who lies.
+    /// A piece that failed with several sources is fetched from one link alone, to find out which
+    /// one sends bad data.
     alone: bool,
-    /// Which one that is.
+    /// That link, once it is chosen.
     only: Option<LinkId>,
 }
 
-/// What came of a block.
+/// What a block that has just arrived changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Arrived {
-    /// Other links that are asked for it: two if it came from one that it was taken from before.
+    /// Other links from which the block is requested. There are two if the block comes late, from a
+    /// link that had lost it to others.
     pub(super) also_asked: [Option<LinkId>; 2],
     /// The run, if this was its last block.
     pub(super) completed: Option<Run>,
 }
 
 impl ActivePiece {
-    /// None of it is asked for yet. `only` one link is to deliver it, if that is given.
+    /// No block is requested yet. If `only` is given, that link alone delivers the piece.
     pub(super) fn new(piece: PieceIndex, lengths: &Lengths, only: Option<LinkId>) -> Self {
         let blocks = lengths.blocks(piece);
         let runs = (0..blocks.div_ceil(RUN_BLOCKS))
@@ -128,29 +131,29 @@ impl ActivePiece {
         }
     }
 
-    /// Whether `link` may be asked for blocks of it.
+    /// Whether blocks of the piece may be requested from `link`.
     pub(super) fn open_to(&self, link: LinkId) -> bool {
         self.only.is_none_or(|only| only == link)
     }
 
-    /// Whether `link` began its latest run.
+    /// Whether `link` began the latest run.
     pub(super) fn was_begun_by(&self, link: LinkId) -> bool {
         self.opener == Some(link)
     }
 
-    /// If `link` was to deliver it alone, others may again.
+    /// Opens the piece to all links, if `link` was to deliver it alone.
     pub(super) fn let_others_fetch(&mut self, link: LinkId) {
         if self.only == Some(link) {
             self.only = None;
         }
     }
 
-    /// The links that blocks came from.
+    /// The links that delivered blocks.
     pub(super) fn into_sources(self) -> Vec<LinkId> {
         self.sources
     }
 
-    /// Whether blocks of begun runs are free.
+    /// Whether a run that was begun has free blocks.
     pub(super) fn has_free(&self) -> bool {
         self.free > 0
     }
@@ -160,7 +163,7 @@ impl ActivePiece {
         self.missing == 0
     }
 
-    /// The next run that was not begun.
+    /// The next run to begin.
     pub(super) fn next_run(&self) -> Option<Run> {
         let blocks = self.runs.get(self.begun as usize)?;
         Some(Run {
@@ -170,7 +173,7 @@ impl ActivePiece {
         })
     }
 
-    /// Begins what [`ActivePiece::next_run`] names, with `link`.
+    /// Begins the run that [`ActivePiece::next_run`] returns, on behalf of `link`.
     pub(super) fn begin_run(&mut self, link: LinkId) {
         self.opener = Some(link);
         if let Some(run) = self.next_run() {
@@ -217,8 +220,8 @@ impl ActivePiece {
         }
     }
 
-    /// Takes, for a second link, up to `count` blocks that another is late with, as whom and when
-    /// it was asked tells.
+    /// Takes up to `count` blocks for `link` that were requested from another link and are late.
+    /// `is_late` gets that link and the time of the request.
     pub(super) fn take_again(
         &mut self,
         link: LinkId,
@@ -248,7 +251,7 @@ impl ActivePiece {
         }
     }
 
-    /// Whether `link` is asked for blocks of it.
+    /// Whether blocks of the piece are requested from `link`.
     fn is_asked_of(&self, link: LinkId) -> bool {
         let mut blocks = self.runs.iter().flatten();
         blocks.any(|block| {
@@ -256,7 +259,7 @@ impl ActivePiece {
         })
     }
 
-    /// Whether a block would be of use if it came from `link` now.
+    /// Whether a block would be of use if it arrived from `link` now.
     pub(super) fn awaits(&self, link: LinkId, number: u32) -> bool {
         let run = number / RUN_BLOCKS;
         let blocks = self.runs.get(run as usize);
@@ -264,8 +267,8 @@ impl ActivePiece {
         run < self.begun && self.open_to(link) && block.is_some_and(|it| *it != Block::Arrived)
     }
 
-    /// A block came from `link`; `None` if it was here already or not asked for since its run was
-    /// begun.
+    /// A block arrived from `link`. Returns `None` if the block arrived before, or if its run has
+    /// not begun: then the request is older than this fetch of the piece.
     pub(super) fn arrived(&mut self, link: LinkId, number: u32) -> Option<Arrived> {
         let run = number / RUN_BLOCKS;
         if run >= self.begun {
@@ -300,22 +303,22 @@ impl ActivePiece {
         })
     }
 
-    /// A block will not come from `link`.
+    /// `link` will not send this block.
     pub(super) fn release(&mut self, link: LinkId, number: u32) {
         self.free_block(link, number);
-        // One that was to deliver it alone, and does not, must not keep it from others.
+        // A link that was to deliver the piece alone and does not must not block the others.
         if self.only == Some(link) && !self.is_asked_of(link) {
             self.only = None;
         }
     }
 
-    /// Whether a link may still be asked for something of it that nobody was asked for.
+    /// Whether the piece has blocks that may be requested and are not.
     #[cfg(test)]
     pub(super) fn gives(&self) -> bool {
         self.has_free() || self.next_run().is_some()
     }
 
-    /// How many requests for its blocks there are.
+    /// Number of requests for blocks of the piece.
     #[cfg(test)]
     pub(super) fn asked(&self) -> usize {
         let blocks = self.runs.iter().flatten();
@@ -326,7 +329,7 @@ impl ActivePiece {
         asked.sum()
     }
 
-    /// The blocks that are asked of a link.
+    /// The blocks that are requested from a link.
     #[cfg(test)]
     pub(super) fn asked_of(&self, link: LinkId, lengths: &Lengths) -> Vec<BlockRange> {
         let blocks = self.runs.iter().flatten().enumerate();
@@ -337,7 +340,7 @@ impl ActivePiece {
         ranges.collect()
     }
 
-    /// Runs that were begun and lack blocks.
+    /// The runs that were begun and lack blocks.
     #[cfg(test)]
     pub(super) fn unfinished_runs(&self) -> Vec<Run> {
         let begun = self.runs.iter().take(self.begun as usize).enumerate();
@@ -350,7 +353,7 @@ impl ActivePiece {
         runs.collect()
     }
 
-    /// Panics if a count is wrong, or a block of a run that was not begun is not free.
+    /// Panics if a count is wrong, or if a run that was not begun has a block that is not free.
     #[cfg(test)]
     pub(super) fn check(&self) {
         let is_free = |block: &&Block| **block == Block::Free;

@@ -1,16 +1,16 @@
-//! The pieces that a choked peer may ask for all the same (BEP 6, "allowed fast set generation").
+//! The pieces that a choked peer may still request (BEP 6, "allowed fast set generation").
 
 use crate::torrent::{InfoHash, Lengths, PieceIndex, Sha1};
 use std::net::IpAddr;
 
-/// How many pieces the set has at most.
+/// The largest number of pieces in the set.
 const MOST_PIECES: u32 = 10;
-/// How many bytes it has at most: it comes on top of what those get who are unchoked.
+/// The largest number of bytes in the set. These uploads come on top of those to unchoked peers.
 const MOST_BYTES: u32 = 4 << 20;
 
-/// The set for whoever is at `address`: the same for all of its /24 network, so that an address
-/// more is of no use. Whoever owns as many pieces as it has gets no more by it. BEP 6 defines it
-/// for IPv4 alone; others get none.
+/// The set for the peer at `address`. All addresses of one /24 network get the same set, so that a
+/// second address gains nothing. A peer that owns as many pieces as the set has is not served while
+/// choked. BEP 6 defines the set for IPv4 only; other addresses get an empty one.
 pub fn allowed_fast(address: IpAddr, info_hash: InfoHash, lengths: &Lengths) -> Vec<PieceIndex> {
     let IpAddr::V4(address) = address.to_canonical() else {
         return Vec::new();

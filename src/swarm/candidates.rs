@@ -1,17 +1,17 @@
-//! Addresses where owners may be: whom to call next, and when again after a failure.
+//! Addresses that may be called: which one to call next, and when to call again after a failure.
 
 use fastrand::Rng;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// The most addresses kept for one swarm; further ones are passed over.
+/// The largest number of addresses kept for one swarm. Further ones are ignored.
 pub const MAX_CANDIDATES: usize = 1_000;
-/// The pause after the first failure; it doubles with each.
+/// The pause after the first failure. It doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause between two calls of one address.
+/// The longest pause between two calls to one address.
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
-/// Failures after which an address is forgotten until a tracker names it again.
+/// After this many failures an address is forgotten, until a tracker names it again.
 const MOST_FAILURES: u32 = 12;
 
 /// The addresses of one swarm.
@@ -30,14 +30,15 @@ struct Candidate {
 enum State {
     /// May be called from this time on.
     Waiting(Duration),
-    /// A call is under way or the link stands.
+    /// A call is under way or a link is open.
     Busy,
-    /// Not to be called before this: one that sent a bad piece, or, for ever, ourselves.
+    /// Not to be called before this time: the address sent a bad piece. Without an end
+    /// (`Duration::MAX`) it is our own.
     Barred(Duration),
 }
 
 impl Candidates {
-    /// A tracker or a person names an address. One that waits after failures keeps waiting.
+    /// A tracker or a user names an address. An address that waits after failures keeps waiting.
     pub fn add(&mut self, address: SocketAddr) {
         if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
             return;
@@ -52,15 +53,16 @@ impl Candidates {
         self.addresses.insert(address, fresh);
     }
 
-    /// Another peer names an address. Such ones take no more than half of all places: trackers find
-    /// the others free.
+    /// Another peer names an address. Such addresses fill at most half of the places, so that
+    /// trackers find room for theirs.
     pub fn add_hearsay(&mut self, address: SocketAddr) {
         if self.addresses.len() < MAX_CANDIDATES / 2 {
             self.add(address);
         }
     }
 
-    /// Whether one more address can be kept; the one that failed most often gives way.
+    /// Whether one more address can be kept. If all places are taken, the address with the most
+    /// failures makes room.
     fn has_room(&mut self) -> bool {
         if self.addresses.len() < MAX_CANDIDATES {
             return true;
@@ -73,8 +75,8 @@ impl Candidates {
         worst.is_some_and(|address| self.addresses.remove(&address).is_some())
     }
 
-    /// An address to call now: of those due, one of the least failed ones, at random. It counts as
-    /// busy from then on.
+    /// An address to call now: of those that are due, a random one among those with the fewest
+    /// failures. It becomes busy.
     pub fn next(&mut self, now: Duration, rng: &mut Rng) -> Option<SocketAddr> {
         let due = self
             .addresses
@@ -89,7 +91,7 @@ impl Candidates {
         Some(address)
     }
 
-    /// The soonest time at which an address is due.
+    /// The earliest time at which an address is due.
     pub fn next_due(&self) -> Option<Duration> {
         let waiting = self
             .addresses
@@ -101,7 +103,7 @@ impl Candidates {
         waiting.min()
     }
 
-    /// A link with the address stands, whoever called.
+    /// A link with the address is open, whichever side called.
     pub fn on_linked(&mut self, address: SocketAddr) {
         if let Some(candidate) = self.addresses.get_mut(&address)
             && !matches!(candidate.state, State::Barred(_))
@@ -110,22 +112,23 @@ impl Candidates {
         }
     }
 
-    /// The link with the address was of use: what failed before counts no more. A handshake alone
-    /// is no use; whoever answers one and then goes would be called again every second for ever.
+    /// The link with the address was of use: earlier failures are forgotten. A handshake alone does
+    /// not count. Otherwise we would call every second, for ever, an address that answers and then
+    /// hangs up.
     pub fn on_proved(&mut self, address: SocketAddr) {
         if let Some(candidate) = self.addresses.get_mut(&address) {
             candidate.failures = 0;
         }
     }
 
-    /// The call failed or the link ended; the next try waits longer with each failure in a row.
+    /// The call failed or the link ended. The pause grows with each failure in a row.
     pub fn on_failed(&mut self, address: SocketAddr, now: Duration, rng: &mut Rng) {
         let Some(candidate) = self.addresses.get_mut(&address) else {
             return;
         };
         match candidate.state {
             State::Barred(_) => return,
-            // It was let go for reasons of our own before its link ended.
+            // We closed this link ourselves and released its address before the link ended.
             State::Waiting(until) if until > now => return,
             State::Waiting(_) | State::Busy => {}
         }
@@ -135,13 +138,14 @@ impl Candidates {
             return;
         }
         let doubled = FIRST_PAUSE.saturating_mul(1 << (candidate.failures - 1).min(16));
-        // Half of the pause is random, so that many peers do not call a returned owner in one
-        // moment.
+        // Half of the pause is random, so that the peers of a swarm do not all call a returning one
+        // at the same moment.
         let pause = doubled.min(LONGEST_PAUSE).mul_f64(0.5 + 0.5 * rng.f64());
         candidate.state = State::Waiting(now + pause);
     }
 
-    /// The address is free again without blame: it was let go for reasons of our own.
+    /// We ended the call or link for reasons of our own: the address may be called again from
+    /// `until` on, and no failure is counted.
     pub fn release(&mut self, address: SocketAddr, until: Duration) {
         if let Some(candidate) = self.addresses.get_mut(&address)
             && candidate.state == State::Busy
@@ -150,7 +154,7 @@ impl Candidates {
         }
     }
 
-    /// Do not call the address before `until`: it is ourselves, or it sent a bad piece.
+    /// Do not call the address before `until`: it is our own, or it sent a bad piece.
     pub fn bar(&mut self, address: SocketAddr, until: Duration) {
         if self.addresses.contains_key(&address) || self.has_room() {
             let state = State::Barred(until);
@@ -159,8 +163,7 @@ impl Candidates {
         }
     }
 
-    /// The same addresses for whoever goes on in this one's place: each may be called at once, but
-    /// for those barred.
+    /// The addresses for a successor. Each may be called at once, except those that are barred.
     pub fn handed_on(&self) -> Self {
         let fresh = |candidate: &Candidate| Candidate {
             state: match candidate.state {
@@ -177,7 +180,7 @@ impl Candidates {
         }
     }
 
-    /// Only those that are not to be called.
+    /// The barred addresses only.
     pub fn barred_alone(&self) -> Self {
         let barred = self
             .addresses
@@ -197,7 +200,8 @@ impl Candidates {
             .is_some_and(|candidate| matches!(candidate.state, State::Barred(until) if until > now))
     }
 
-    /// Whether some address is barred for a while; one that is barred for ever is our own.
+    /// Whether some address is barred for a limited time. An address that is barred for ever is our
+    /// own.
     pub fn has_barred(&self, now: Duration) -> bool {
         let mut states = self.addresses.values().map(|candidate| candidate.state);
         states.any(
@@ -205,7 +209,7 @@ impl Candidates {
         )
     }
 
-    /// Whether it is an address that may be called, now or later.
+    /// Whether the address may be called, now or later.
     pub fn has(&self, address: SocketAddr) -> bool {
         let candidate = self.addresses.get(&address);
         candidate.is_some_and(|candidate| !matches!(candidate.state, State::Barred(_)))

@@ -1,15 +1,20 @@
-//! Who is served: choking, unchoking and upload slots (BEP 3, "choking and optimistic unchoking").
+//! Choking and upload slots: which peers are served (BEP 3, "choking and optimistic unchoking").
 //!
-//! A *slot* is the right of an interested peer to have its requests served. Most slots are *regular*: they go by rank, anew
-//! every 10 seconds. The others are *turns*: they go round, so that everyone is tried or served now and then.
+//! An upload *slot* is the right of an interested peer to have its requests served. Most slots are
+//! *regular*: every 10 seconds they go to the peers of the highest rank. The other slots are
+//! *turns*: they go round, so that every peer is tried or served from time to time.
 //!
-//! - While we lack pieces, rank is what a peer gave us lately, and turns are BEP 3's optimistic unchokes: drawn at random
-//!   every 30 seconds, those who never had a slot being three times as likely as others. Whoever owes us what we asked for
-//!   and delivers nothing for a minute has no rank.
-//! - As a seed, rank is how fast a peer takes what it is given, and turns go to those who waited longest.
+//! | | while we download | as a seed |
+//! |---|---|---|
+//! | rank | the rate at which the peer sent to us lately | the rate at which the peer takes what we send |
+//! | turns | BEP 3's optimistic unchokes: drawn at random every 30 seconds; a peer that never had a slot is three times as likely | the peers that have waited longest |
+//! | no rank | a peer that has owed us requested blocks for a minute and delivered none | |
 //!
-//! As long as everyone who is interested can have a slot, everyone has one at once, and keeps it through a loss of
-//! interest unless another needs it: never are more unchoked than there are slots. In scope: who. Out of scope: what a choke does to requests.
+//! While there are slots for all interested peers, each gets one at once. A peer that loses
+//! interest keeps its slot until another one needs it. There are never more unchoked peers than
+//! slots.
+//!
+//! In scope: which peers are choked. Out of scope: what a choke does to requests.
 
 #[cfg(test)]
 use super::mutation::{Mutation, is_planted};
@@ -19,70 +24,72 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Regular slots are given anew this often.
+/// Interval between two rankings, which give out the regular slots.
 const RANK_EVERY: Duration = Duration::from_secs(10);
-/// A turn lasts this long.
+/// Length of a turn.
 const TURN: Duration = Duration::from_secs(30);
-/// What peers gave and took counts for this long.
+/// Traffic counts for this long in the ranking.
 const LATELY: Duration = Duration::from_secs(20);
-/// Over how long it is seen whether there is bandwidth for more slots.
+/// Span over which the upload rate is measured, to see whether there is bandwidth for more slots.
 const NOW: Duration = Duration::from_secs(2);
-/// A peer that delivers nothing of what it owes for this long has snubbed us.
+/// A peer that owes us blocks and has delivered nothing for this long has snubbed us.
 const SNUBBED: Duration = Duration::from_secs(60);
-/// How much likelier one that never had a slot is drawn for a turn.
+/// Weight of a peer that never had a slot, when turns are drawn. All others have 1.
 const NEWCOMER: u32 = 3;
-/// The fewest slots where their number is not fixed.
+/// The smallest number of slots by rate, unless a low upload limit reduces it.
 const FEWEST_SLOTS: u64 = 8;
-/// There is a slot more for each so many bytes a second that go out: on a fast network everyone has one.
+/// Upload rate in bytes a second for each additional slot. On a fast network every peer gets one.
 const BYTES_PER_SLOT: u64 = 512 << 10;
-/// Under a limit, a slot is to carry at least so many bytes a second: a block each second.
+/// With an upload limit, each slot is to carry at least this many bytes a second: one block a
+/// second.
 const LEAST_PER_SLOT: u64 = 16 << 10;
 
 /// How many peers of one share are served at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UploadSlots {
-    /// So many, at least one.
+    /// This number, but at least one.
     Fixed(usize),
-    /// As many as the rate of what goes out allows: at least eight, fewer only below a low limit of upload.
+    /// As many as the upload rate allows: at least eight, or fewer with a low upload limit.
     ByRate {
         /// The limit in bytes a second, if there is one.
         limit: Option<u64>,
     },
 }
 
-/// What is seen of a peer now and then.
+/// The traffic of a peer so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seen {
-    /// Bytes it sent since its link began.
+    /// Bytes that we received from the peer since its link began.
     pub gave: u64,
-    /// Bytes it was sent since then.
+    /// Bytes that we sent to the peer since its link began.
     pub took: u64,
-    /// It has unchoked us and owes us blocks that we asked for.
+    /// The peer has unchoked us and owes us blocks that we requested.
     pub owes: bool,
 }
 
-/// What is to be told to a peer.
+/// A peer is to be choked or unchoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Whom.
+    /// The link to the peer.
     pub link: LinkId,
-    /// Whether it is choked from now on, or unchoked.
+    /// Whether the peer is choked from now on.
     pub choked: bool,
 }
 
-/// The slots of one share.
+/// The upload slots of one share.
 #[derive(Debug)]
 pub struct Choker {
     slots: UploadSlots,
-    /// How many there are now.
+    /// The number of slots now.
     number: usize,
     peers: BTreeMap<LinkId, Peer>,
     seeding: bool,
-    /// All that went out.
+    /// All uploads, over two spans.
     out_now: Rate,
     out_lately: Rate,
     rank_at: Duration,
-    /// One that held a slot went or lost interest, or what counts has changed.
+    /// The slots must be ranked again: a peer that held one is gone or lost interest, or the kind
+    /// of rank has changed.
     disturbed: bool,
     rng: Rng,
 }
@@ -94,9 +101,9 @@ struct Peer {
     gave: Rate,
     took: Rate,
     seen: Seen,
-    /// Since when it owes us and delivers nothing, and when it was last seen to.
+    /// Since when the peer owes us blocks without delivering any, and when it last did owe.
     owes: Option<(Duration, Duration)>,
-    /// When it last held a slot; never, at first.
+    /// When the peer last held a slot.
     served: Option<Duration>,
 }
 
@@ -104,7 +111,7 @@ struct Peer {
 enum Slot {
     Choked,
     Regular,
-    /// A turn, since when, and what had been taken by then.
+    /// A turn: when it began, and how much we had sent to the peer by then.
     Turn {
         since: Duration,
         took: u64,
@@ -121,7 +128,7 @@ impl Peer {
             .is_some_and(|(since, _)| now.saturating_sub(since) >= SNUBBED)
     }
 
-    /// A turn of which nothing was made is over early.
+    /// A turn that the peer does not use ends early.
     fn has_its_turn(&self, now: Duration) -> bool {
         let Slot::Turn { since, took } = self.slot else {
             return false;
@@ -136,7 +143,7 @@ impl Peer {
 }
 
 impl Choker {
-    /// Slots that nobody has yet. Equal seeds give equal choices.
+    /// Nobody has a slot yet. Equal seeds give equal choices.
     pub fn new(slots: UploadSlots, seed: u64) -> Self {
         let number = match slots {
             UploadSlots::Fixed(number) => number.max(1),
@@ -157,7 +164,7 @@ impl Choker {
         }
     }
 
-    /// A link came up; its peer is choked and not interested.
+    /// A link came up. Its peer is choked and not interested.
     pub fn add(&mut self, id: LinkId) {
         let peer = Peer {
             interested: false,
@@ -180,7 +187,7 @@ impl Choker {
         self.disturbed |= held;
     }
 
-    /// The peer is interested in our pieces, or is so no more.
+    /// The peer is interested in our pieces, or no longer.
     pub fn on_interested(&mut self, id: LinkId, interested: bool) {
         if let Some(peer) = self.peers.get_mut(&id) {
             self.disturbed |= peer.interested && !interested && peer.is_served();
@@ -193,12 +200,12 @@ impl Choker {
         self.peers.get(&id).is_some_and(|peer| peer.interested)
     }
 
-    /// Whether the requests of the peer are served.
+    /// Whether the peer's requests are served.
     pub fn is_served(&self, id: LinkId) -> bool {
         self.peers.get(&id).is_some_and(Peer::is_served)
     }
 
-    /// Takes in what is seen of a peer.
+    /// Takes in the traffic of a peer.
     pub fn observe(&mut self, id: LinkId, now: Duration, seen: Seen) {
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
@@ -213,7 +220,7 @@ impl Choker {
             self.out_now.add(now, took);
             self.out_lately.add(now, took);
         }
-        // Between two tries nothing is owed for a moment, which clears nothing.
+        // Between two requests the peer owes nothing for a moment. That does not clear the debt.
         let over = |(_, last)| gave > 0 || now.saturating_sub(last) > RANK_EVERY;
         if peer.owes.is_some_and(over) {
             peer.owes = None;
@@ -224,20 +231,20 @@ impl Choker {
         peer.seen = seen;
     }
 
-    /// The peer choked us: it owes us nothing any more.
+    /// The peer choked us, so it no longer owes us anything.
     pub fn on_choke(&mut self, id: LinkId) {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.owes = None;
         }
     }
 
-    /// How many slots there are now.
+    /// The number of slots now.
     pub fn slots(&self) -> usize {
         self.number
     }
 
-    /// Gives out the slots and names what changed. To be called after each change and now and then besides; what is not
-    /// due yet stays as it is.
+    /// Gives out the slots and returns what changed. To be called after each change, and regularly.
+    /// What is not due stays as it is.
     pub fn decide(&mut self, now: Duration, seeding: bool) -> Vec<Change> {
         self.disturbed |= seeding != self.seeding;
         self.seeding = seeding;
@@ -270,7 +277,7 @@ impl Choker {
         changes
     }
 
-    /// Those who lost interest make room where there are more unchoked than slots.
+    /// Chokes peers that lost interest, where there are more unchoked peers than slots.
     fn choke_idle(&mut self, now: Duration, changes: &mut Vec<Change>) {
         let held = self.peers.values().filter(|peer| peer.is_served()).count();
         let idle = self
@@ -282,7 +289,7 @@ impl Choker {
         }
     }
 
-    /// The number of slots follows the rate at once when it grows, at the next ranking when it falls.
+    /// The number of slots grows with the rate at once. It falls at the next ranking only.
     fn count_slots(&mut self, now: Duration, ranking: bool) {
         let UploadSlots::ByRate { limit } = self.slots else {
             return;
@@ -297,13 +304,14 @@ impl Choker {
             .max(least);
     }
 
-    /// How many of the slots are turns: one in five while we trade, half of them as a seed, at least one.
+    /// The number of slots that are turns: one in five while we download, half of them as a seed,
+    /// at least one.
     fn turns(&self) -> usize {
         let part = if self.seeding { 2 } else { 5 };
         (self.number / part).max(1)
     }
 
-    /// Gives out all slots anew.
+    /// Gives out all slots again.
     fn rank(&mut self, now: Duration, changes: &mut Vec<Change>) {
         let seeding = self.seeding;
         let mut ranked: Vec<(LinkId, &Peer)> = self
@@ -312,7 +320,7 @@ impl Choker {
             .map(|(id, peer)| (*id, peer))
             .filter(|(_, peer)| peer.interested && (seeding || !peer.has_snubbed(now)))
             .collect();
-        // Among equals, whoever has a slot keeps it.
+        // Among equals, a peer that has a slot keeps it.
         ranked.sort_by_cached_key(|(id, peer)| {
             let rate = if seeding { &peer.took } else { &peer.gave };
             (
@@ -338,7 +346,7 @@ impl Choker {
                 ended.push(*id);
             }
         }
-        // Those who had theirs are drawn again only if nobody else waits.
+        // Peers whose turn has ended are drawn again only if no other waits.
         let waiting = self.waiting(&ended);
         let mut drawn = self.draw(waiting, left, now);
         if drawn.len() < left {
@@ -354,7 +362,7 @@ impl Choker {
         self.begin_turns(&drawn, now, changes);
     }
 
-    /// Gives slots that nobody has to those who wait.
+    /// Gives free slots to peers that wait.
     fn fill(&mut self, now: Duration, changes: &mut Vec<Change>) {
         let held = self.peers.values().filter(|peer| peer.is_served()).count();
         let waiting = self.waiting(&[]);
@@ -412,7 +420,7 @@ impl Choker {
     }
 }
 
-/// The fewest slots under a limit of upload.
+/// The smallest number of slots with this upload limit.
 fn fewest(limit: Option<u64>) -> usize {
     let carried = limit.map_or(FEWEST_SLOTS, |limit| limit / LEAST_PER_SLOT);
     carried.clamp(2, FEWEST_SLOTS) as usize

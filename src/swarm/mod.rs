@@ -1,10 +1,10 @@
-//! Decisions of a peer: which piece next, from whom, how much in flight, whom to serve, how fast,
-//! whom to call.
+//! Decisions of a peer in one swarm: which piece to fetch next and from which link, how many
+//! requests to keep in flight, which peers to serve and how fast, which addresses to call.
 //!
-//! In scope: rarest first, the bookkeeping of blocks in flight, endgame, windows by bandwidth x
-//! delay, attribution of bad pieces, choking, limits on rates, back-off. Out of scope: sockets,
-//! files, threads and clocks. Time is handed in as the [`Duration`] since an epoch of the caller's
-//! choosing, randomness as a generator, so that every schedule can be replayed.
+//! In scope: rarest first, the state of blocks in flight, endgame, request windows by bandwidth x
+//! delay, blame for bad pieces, choking, rate limits, back-off. Out of scope: sockets, files,
+//! threads and clocks. The caller passes the time as the [`Duration`] since an epoch of its choice
+//! and a seed for all random choices, so that every schedule can be replayed.
 //!
 //! [`Duration`]: std::time::Duration
 

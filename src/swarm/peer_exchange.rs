@@ -1,37 +1,39 @@
-//! What one link is told of the others, and how often it may tell us (BEP 11).
+//! Peer exchange on one link (BEP 11): which addresses we send and when, and how often we accept a
+//! message.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Messages go out no more often than this (BEP 11: once a minute).
+/// The shortest time between two messages that we send (BEP 11: once a minute).
 const PAUSE: Duration = Duration::from_secs(60);
-/// While there is nothing to tell, it is looked for again so soon: at first, and later.
+/// While there is nothing to send, the next look comes this soon: before the first message, and
+/// after it.
 const LOOK: Duration = Duration::from_secs(1);
 const LOOK_LATER: Duration = Duration::from_secs(10);
-/// A message that comes sooner than this after the last is passed over; clocks and lines are not
-/// exact.
+/// A message that comes sooner than this after the last one is ignored. It is less than a minute,
+/// because clocks and connections are not exact.
 const TOO_SOON: Duration = Duration::from_secs(45);
-/// How many of those in a row are borne.
+/// The largest number of early messages in a row that is accepted.
 const MOST_EARLY: u32 = 10;
 
-/// The talk about contacts on one link.
+/// The peer exchange of one link.
 #[derive(Debug, Default)]
 pub struct PeerExchange {
     told: BTreeSet<SocketAddr>,
-    /// When something may be told next.
+    /// The earliest time of the next message to send.
     next: Duration,
-    /// When a message last counted.
+    /// When a message was last accepted.
     heard: Option<Duration>,
     early: u32,
 }
 
-/// What a link is to be told.
+/// What a message to a link says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct News {
-    /// Contacts that it was not told of.
+    /// New addresses, which the link does not have from us.
     pub added: Vec<SocketAddr>,
-    /// Contacts that it was told of and that are gone.
+    /// Addresses that we sent to the link and that are gone.
     pub dropped: Vec<SocketAddr>,
 }
 
@@ -41,13 +43,13 @@ pub struct News {
 pub struct TooOften;
 
 impl PeerExchange {
-    /// Whether it is time to look for something to tell.
+    /// Whether it is time to look for something to send.
     pub fn is_due(&self, now: Duration) -> bool {
         now >= self.next
     }
 
-    /// What to tell of `current` contacts now, at most `most` new and `most` gone ones; the others
-    /// wait for the next time. The link's `own` address is no news to it.
+    /// The message to send now, with at most `most` added and `most` dropped addresses out of
+    /// `current`. The others wait for the next message. The peer's `own` address is left out.
     pub fn tell(
         &mut self,
         now: Duration,
@@ -77,10 +79,10 @@ impl PeerExchange {
         Some(news)
     }
 
-    /// A message came; says whether it counts.
+    /// A message arrived. Returns whether it is accepted.
     ///
     /// # Errors
-    /// When too many came too soon.
+    /// Too many messages in a row came too early.
     pub fn hear(&mut self, now: Duration) -> Result<bool, TooOften> {
         if self
             .heard
@@ -120,7 +122,7 @@ mod tests {
         for second in 3..62 {
             assert_eq!(gossip.tell(at(second), &contacts(0..70), None, 50), None);
         }
-        // 60 to 69 were never told of, so that nobody need hear that they are gone.
+        // 60 to 69 were never sent, so they are not reported as dropped.
         let second = gossip.tell(at(62), &contacts(10..60), None, 50).unwrap();
         assert_eq!(second.added.len(), 10);
         assert_eq!(second.dropped.len(), 10);

@@ -1,20 +1,24 @@
-//! Which blocks to ask of which link: rarest first, no block twice outside endgame.
+//! The picker: which blocks to request from which link. Rarest first; no block twice outside
+//! endgame.
 //!
 //! Each piece of the share is in exactly one of four sets:
 //!
-//! | set | held in | a piece comes in by | and leaves by |
+//! | set | held in | a piece enters by | a piece leaves by |
 //! |---|---|---|---|
-//! | not needed | neither `needed` nor `owned` | [`Picker::of`] | [`Picker::on_verified`] |
-//! | waiting | `Rarity` | [`Picker::of`]; `on_failed`, `abandon_active` | `next_blocks`, which begins it |
+//! | not needed | neither `needed` nor `owned` | `with_needed` | `on_verified` |
+//! | waiting | `Rarity` | `with_needed`, `on_failed`, `abandon_active` | `next_blocks`, which begins it |
 //! | active | `active` | `next_blocks` | `on_verified`, `on_failed`, `abandon_active` |
-//! | owned | `owned` | [`Picker::of`], `on_verified` | never |
+//! | owned | `owned` | `with_needed`, `on_verified` | never |
 //!
-//! An active piece that has blocks to give out is also in `open`. A piece that failed with several
-//! sources is also in `doubtful`, until it is owned.
+//! Further invariants:
 //!
-//! A block of an active piece is free, asked of one link (in endgame of two), or has arrived. A
-//! request is in flight at a link if and only if its block is asked of that link. `check` says all
-//! this as code.
+//! - An active piece is in `open` if and only if it has blocks to request.
+//! - A piece that failed with several sources is in `doubtful` until it is owned.
+//! - A block of an active piece is free, requested from one link (in endgame from two), or has
+//!   arrived.
+//! - A request is in flight at a link if and only if its block is requested from that link.
+//!
+//! `Picker::check` asserts all of them.
 
 mod link;
 mod pieces;
@@ -35,14 +39,14 @@ use pieces::Pieces;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What came of a block that arrived.
+/// What a block that arrived means for the download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// It was never asked of this link: a breach of the protocol.
+    /// The block was never requested from this link: a breach of the protocol.
     Unasked,
-    /// It is not needed any more; its bytes are to be dropped.
+    /// The block is no longer needed. Its bytes are dropped.
     Late,
-    /// It is wanted.
+    /// The block is wanted.
     Fresh {
         /// Links at which the same request is to be cancelled.
         cancel: [Option<LinkId>; 2],
@@ -51,21 +55,21 @@ pub enum Arrival {
     },
 }
 
-/// Which of the pieces that wait is begun next.
+/// Which waiting piece is begun next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
-    /// The one with the fewest owners; among equals any.
+    /// The piece with the fewest owners; among equals a random one.
     #[default]
     RarestFirst,
-    /// The first.
+    /// The first piece.
     InOrder,
-    /// The first while nobody else could use what is fetched here, as all links are those of seeds
-    /// that speak BEP 3; else the rarest. What hashes whole files keeps up with a download that
-    /// comes in order.
+    /// The first piece while every link is to a seed and none is a web seed, because then nobody
+    /// else could use what we fetch; otherwise the rarest. When pieces come in order, whole files
+    /// can be hashed while they arrive.
     InOrderAmongSeeds,
 }
 
-/// The bookkeeping of one download.
+/// All pieces and links of one download.
 #[derive(Debug)]
 pub struct Picker {
     pieces: Pieces,
@@ -74,13 +78,12 @@ pub struct Picker {
 }
 
 impl Picker {
-    /// The bookkeeping for a share of which `owned` is here already. Equal seeds give equal
-    /// choices.
+    /// For a share that needs every piece and has `owned` already. Equal seeds give equal choices.
     pub fn new(lengths: Lengths, owned: PieceSet, seed: u64) -> Self {
         Self::of(lengths, owned, PieceSet::full(&lengths), seed)
     }
 
-    /// As [`Picker::new`], for a share of which only `needed` is wanted.
+    /// The same, for a share that needs only the pieces in `needed`.
     pub fn of(lengths: Lengths, owned: PieceSet, needed: PieceSet, seed: u64) -> Self {
         Self {
             pieces: Pieces::new(lengths, owned, needed, seed),
@@ -94,7 +97,7 @@ impl Picker {
         &self.pieces.owned
     }
 
-    /// Which of the pieces that wait is begun next, from now on.
+    /// Changes which waiting piece is begun next.
     pub fn set_order(&mut self, order: Order) {
         self.order = order;
     }
@@ -104,15 +107,15 @@ impl Picker {
         self.pieces.missing == 0
     }
 
-    /// A link is open; it is choked and has announced no piece. At most `largest_window` blocks are
-    /// requested from it at a time.
+    /// A link is open. It chokes us and has announced no piece. At most `largest_window` of its
+    /// requests are in flight.
     pub fn add_link(&mut self, id: LinkId, largest_window: u32) {
         let link = Link::new(id, &self.pieces.lengths, largest_window);
         self.links.insert(id, link);
     }
 
-    /// A source that has everything and serves every request; it delivers long stretches of pieces
-    /// best.
+    /// A web seed is used from now on: it has every piece and serves every request. Long ranges of
+    /// pieces suit it best.
     pub fn add_server(&mut self, id: LinkId, largest_window: u32) {
         self.add_link(id, largest_window);
         self.on_pieces(id, PieceSet::full(&self.pieces.lengths));
@@ -122,7 +125,7 @@ impl Picker {
         }
     }
 
-    /// A link is closed; the blocks requested from it are free again.
+    /// A link is closed. The blocks requested from it are free again.
     pub fn remove_link(&mut self, id: LinkId) {
         #[cfg(test)]
         if is_planted(Mutation::LostLinkKeepsBlocks)
@@ -140,7 +143,7 @@ impl Picker {
         }
     }
 
-    /// The link sent all its pieces at once.
+    /// The peer announced all its pieces at once.
     pub fn on_pieces(&mut self, id: LinkId, has: PieceSet) {
         if let Some(link) = self.links.get_mut(&id) {
             let wanted = self.pieces.wanted_of(&has);
@@ -151,8 +154,8 @@ impl Picker {
         }
     }
 
-    /// The link sent all its pieces again. Returns `false`, and changes nothing, if a piece is
-    /// missing that the link had before.
+    /// The peer announced all its pieces again. Returns `false`, and changes nothing, if a piece is
+    /// missing that it had announced before.
     pub fn on_pieces_again(&mut self, id: LinkId, has: &PieceSet) -> bool {
         let Some(link) = self.links.get_mut(&id) else {
             return true;
@@ -172,7 +175,7 @@ impl Picker {
         true
     }
 
-    /// The link owns one piece more.
+    /// The peer owns one more piece.
     pub fn on_have(&mut self, id: LinkId, piece: PieceIndex) {
         let wanted = self.pieces.wants(piece);
         if let Some(link) = self.links.get_mut(&id)
@@ -182,36 +185,36 @@ impl Picker {
         }
     }
 
-    /// The pieces that a link has announced.
+    /// The pieces that the peer has announced.
     pub fn pieces_of(&self, id: LinkId) -> Option<&PieceSet> {
         self.links.get(&id).map(|link| &link.has)
     }
 
-    /// Whether the link has announced its pieces.
+    /// Whether the peer has announced its pieces.
     pub fn has_announced(&self, id: LinkId) -> bool {
         self.links.get(&id).is_some_and(|link| link.told)
     }
 
-    /// Whether the link has a piece that is wanted here.
+    /// Whether the peer has a piece that is wanted here.
     pub fn is_interesting(&self, id: LinkId) -> bool {
         self.links.get(&id).is_some_and(Link::is_interesting)
     }
 
-    /// Whether blocks of the link are under way.
+    /// Whether requests to the link are in flight.
     pub fn is_fetching(&self, id: LinkId) -> bool {
         let link = self.links.get(&id);
         link.is_some_and(|link| link.requests.flying() > 0)
     }
 
-    /// The link serves requests from now on.
+    /// The peer serves our requests from now on.
     pub fn on_unchoke(&mut self, id: LinkId) {
         if let Some(link) = self.links.get_mut(&id) {
             link.choked = false;
         }
     }
 
-    /// The link serves requests no longer. With `forget`, pending requests are dropped (BEP 3: a
-    /// choke drops requests; with BEP 6 each is rejected on its own).
+    /// The peer no longer serves our requests. With `forget`, all requests in flight are dropped:
+    /// in BEP 3 a choke drops them, with BEP 6 the peer rejects each on its own.
     pub fn on_choke(&mut self, id: LinkId, forget: bool) {
         #[cfg(test)]
         let forget = forget && !is_planted(Mutation::ChokeKeepsRequests);
@@ -227,42 +230,42 @@ impl Picker {
         self.pieces.let_others_fetch(id);
     }
 
-    /// Whether the link does not serve requests.
+    /// Whether the peer does not serve our requests.
     pub fn is_choked(&self, id: LinkId) -> bool {
         self.links.get(&id).is_none_or(|link| link.choked)
     }
 
-    /// The link will send this piece even while it chokes us (BEP 6, "allowed fast").
+    /// The peer serves requests for this piece even while it chokes us (BEP 6, "allowed fast").
     pub fn on_allowed_fast(&mut self, id: LinkId, piece: PieceIndex) {
         if let Some(link) = self.links.get_mut(&id) {
             link.allow(piece);
         }
     }
 
-    /// The link would like to send this piece before others (BEP 6, "suggest piece").
+    /// The peer suggests to request this piece before others (BEP 6, "suggest piece").
     pub fn on_suggest(&mut self, id: LinkId, piece: PieceIndex) {
         if let Some(link) = self.links.get_mut(&id) {
             link.suggest(piece);
         }
     }
 
-    /// Nothing arrived because we did not read: the link is not to blame.
+    /// Nothing arrived because we did not read: the link is not late.
     pub fn excuse(&mut self, id: LinkId, now: Duration) {
         if let Some(link) = self.links.get_mut(&id) {
             link.requests.excuse(now);
         }
     }
 
-    /// The other side keeps at most this many requests.
+    /// The peer keeps at most this many requests.
     pub fn limit_window(&mut self, id: LinkId, largest: u32) {
         if let Some(link) = self.links.get_mut(&id) {
             link.requests.limit(largest);
         }
     }
 
-    /// Appends to `out` the blocks to ask of a link now. Before a run is begun, `reserve` is asked
-    /// for buffers for its blocks; where it gives none, only blocks of runs already begun are
-    /// taken.
+    /// Appends to `out` the blocks to request from a link now. Before a run is begun, `reserve` is
+    /// called to reserve buffers for its blocks. If that fails, only blocks of runs that were begun
+    /// before are taken.
     pub fn next_blocks(
         &mut self,
         id: LinkId,
@@ -288,8 +291,8 @@ impl Picker {
         let fast = window >= RUN_BLOCKS as usize / 2;
         loop {
             let left = (start + room).saturating_sub(out.len());
-            // A seed's blocks go to what nobody else has yet: others can give the rest of an open
-            // piece.
+            // A seed first delivers what no other link has: other links can deliver the rest of an
+            // open piece.
             let own = fast || has_others && pieces.is_unique_of(link);
             let begun = own
                 && left > 0
@@ -312,19 +315,19 @@ impl Picker {
         }
     }
 
-    /// How many blocks the link is to be asked for now; none if it is to be left alone.
+    /// How many blocks to request from the link now; `None` if it is not to get requests.
     fn room(&mut self, id: LinkId, now: Duration) -> Option<usize> {
         let link = self.links.get_mut(&id)?;
         let (window, flying) = (link.requests.window(), link.requests.flying());
         let room = window.saturating_sub(flying);
-        // Requests go in batches: a trickle of single ones costs a system call each.
+        // Requests go in batches: single ones would cost a system call each.
         let is_trickle = flying > 0 && room < (window / 4).max(1);
         let pieces = &self.pieces;
         let is_asked = !link.requests.rests(now) && !is_trickle;
         (is_asked && link.serves(|piece| pieces.wants(piece))).then_some(room)
     }
 
-    /// Whether pieces are begun in their order now.
+    /// Whether pieces are begun in order now.
     fn is_in_order(&self) -> bool {
         let is_seed = |link: &Link| link.has.is_full() && link.stretch.is_none();
         match self.order {
@@ -334,7 +337,7 @@ impl Picker {
         }
     }
 
-    /// Endgame: nothing is left to ask for but what others are late with.
+    /// Endgame: only blocks are left that other links are late with.
     fn take_again(&mut self, id: LinkId, now: Duration, room: usize, out: &mut Vec<BlockRange>) {
         let Self { pieces, links, .. } = self;
         let is_late = |of: LinkId, asked: Duration| {
@@ -346,7 +349,7 @@ impl Picker {
         }
     }
 
-    /// A block arrived whole.
+    /// A complete block arrived.
     pub fn on_block(&mut self, id: LinkId, range: BlockRange, now: Duration) -> Arrival {
         let link = self.links.get_mut(&id);
         if !link.is_some_and(|link| link.requests.arrived(range, now)) {
@@ -366,13 +369,13 @@ impl Picker {
         }
     }
 
-    /// Whether a block that the link was asked for would still be wanted of it.
+    /// Whether a block that was requested from the link is still wanted from it.
     pub fn awaits(&self, id: LinkId, range: BlockRange) -> bool {
         let may_bring = |link: &Link| link.requests.may_bring(range);
         self.pieces.awaits(id, range) && self.links.get(&id).is_some_and(may_bring)
     }
 
-    /// The link will not send this block.
+    /// The peer will not send this block.
     pub fn on_reject(&mut self, id: LinkId, range: BlockRange) {
         if let Some(link) = self.links.get_mut(&id)
             && link.requests.rejected(range)
@@ -388,7 +391,7 @@ impl Picker {
         }
     }
 
-    /// A piece is here, verified and written. The caller frees its buffers.
+    /// A piece is verified and written. The caller frees its buffers.
     pub fn on_verified(&mut self, piece: PieceIndex) {
         if self.pieces.verified(piece) {
             for link in self.links.values_mut() {
@@ -397,18 +400,18 @@ impl Picker {
         }
     }
 
-    /// A piece was complete and did not verify; it waits to be fetched again.
+    /// All blocks of a piece arrived, and it does not verify. The piece waits to be fetched again.
     pub fn on_failed(&mut self, piece: PieceIndex) -> Verdict {
         self.pieces.failed(piece)
     }
 
-    /// Whether every block of an active piece arrived.
+    /// Whether every block of an active piece has arrived.
     pub fn all_arrived(&self, piece: PieceIndex) -> bool {
         self.pieces.all_arrived(piece)
     }
 
-    /// Takes their blocks from links that deliver nothing; names both, so that the requests can be
-    /// cancelled.
+    /// Takes the requests away from links that deliver nothing. Returns links and blocks, so that
+    /// the requests can be cancelled.
     pub fn take_from_stalled(&mut self, now: Duration) -> Vec<(LinkId, Vec<BlockRange>)> {
         let stalled = self.links.values();
         let stalled = stalled.filter(|link| link.requests.is_stalled(now));
@@ -421,7 +424,7 @@ impl Picker {
                 continue;
             }
             self.release_all(*id);
-            // Long stretches have long answers, of which the first byte may come late.
+            // The answer to a request for a long range may begin late.
             if let Some(link) = self.links.get_mut(id)
                 && link.stretch.is_none()
             {
@@ -431,9 +434,9 @@ impl Picker {
         stalled
     }
 
-    /// Gives up what is half fetched, so that its buffers can serve others; it waits to be fetched
-    /// anew. Names the links that have requests, so that these can be cancelled. To be called only
-    /// while no run is on its way to the disk.
+    /// Gives up all active pieces, so that their buffers can serve other downloads. The pieces wait
+    /// to be fetched again. Returns the requests that are to be cancelled. To be called only while
+    /// no run is being written.
     pub fn abandon_active(&mut self) -> Vec<(LinkId, Vec<BlockRange>)> {
         let asked = self.links.values();
         let asked = asked.filter(|link| link.requests.flying() > 0);
@@ -447,7 +450,7 @@ impl Picker {
         asked
     }
 
-    /// Whether pieces are half fetched.
+    /// Whether pieces are active.
     pub fn has_active(&self) -> bool {
         !self.pieces.active.is_empty()
     }
@@ -459,7 +462,7 @@ impl Picker {
         pieces.filter(move |_| !any_full)
     }
 
-    /// Panics if an invariant of the table above does not hold.
+    /// Panics if an invariant of the module documentation does not hold.
     #[cfg(test)]
     pub(crate) fn check(&self) {
         let links: Vec<&Link> = self.links.values().collect();
@@ -480,7 +483,7 @@ impl Picker {
         }
     }
 
-    /// The requests to a link that are not answered, in order.
+    /// The requests in flight at a link, in order.
     #[cfg(test)]
     pub(crate) fn in_flight(&self, id: LinkId) -> Vec<BlockRange> {
         let link = self.links.get(&id);
@@ -490,7 +493,7 @@ impl Picker {
         blocks
     }
 
-    /// Runs that were begun and lack blocks.
+    /// The runs that were begun and lack blocks.
     #[cfg(test)]
     pub(crate) fn unfinished_runs(&self) -> Vec<Run> {
         let active = self.pieces.active.values();

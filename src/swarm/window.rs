@@ -1,29 +1,33 @@
-//! How many blocks to keep asked for on one link: bandwidth x delay, measured.
+//! The request window: how many requests to keep in flight on one link, by measured bandwidth x
+//! delay.
 //!
-//! A window follows twice the best recent rate times the shortest delay seen. A slack of some
-//! milliseconds is added to the delay, so that a sender whose thread sleeps for a moment does not
-//! run dry. As long as the rate grows with it, the window also grows by each block that arrives, to
-//! eight times what fills the link: by one block, which doubles it each round trip, and by seven on
-//! a far link that rests for most of the round trip. How fast the blocks of one burst follow one
-//! another tells that. Never a fixed pipeline: a far, fat link is filled, a slow one holds few
-//! blocks that others could fetch, and a near one no more than the slack is worth.
+//! - The window follows twice the best recent rate times the shortest delay seen. Some milliseconds
+//!   of slack are added to the delay, so that the sender does not run dry when one of its threads
+//!   sleeps for a moment.
+//! - While the rate grows with the window, the window also grows with each block that arrives, to
+//!   at most eight times what fills the link. It grows by one block, which doubles it each round
+//!   trip. On a far link that is idle for most of the round trip it grows by seven. The pace of the
+//!   blocks inside one burst shows whether that is so.
+//!
+//! The window is never fixed: a long fat link is filled, a slow link holds few blocks that others
+//! could fetch, and a near link holds no more than the slack is worth.
 
 use std::time::Duration;
 
 /// The smallest window, in blocks.
 const SMALLEST: u32 = 4;
-/// What a window starts with, in blocks.
+/// The first window, in blocks.
 const FIRST: u32 = 16;
-/// Added to the measured delay: threads of a busy machine are not always at hand.
+/// Added to the measured delay, because threads of a busy machine do not always run at once.
 const SLACK: Duration = Duration::from_millis(5);
-/// How many times as large a window may be a round trip later.
+/// By what factor a window may grow in one round trip.
 const GROWTH: u32 = 8;
-/// What a window may hold beside [`GROWTH`] times rate x delay, in blocks: 8 MiB. On a near link it
-/// is nearly all.
+/// What a window may hold on top of [`GROWTH`] times rate x delay, in blocks: 8 MiB. On a near link
+/// it is nearly all of the window.
 const NEAR: u32 = 512;
 /// A rate is measured over at least this long.
 const ROUND: Duration = Duration::from_millis(10);
-/// Rounds over which the best rate counts.
+/// The best rate of this many rounds counts.
 const ROUNDS: usize = 8;
 
 /// The window of one link.
@@ -35,15 +39,15 @@ pub struct Window {
     growing: bool,
     rates: [f64; ROUNDS],
     rounds: usize,
-    /// What arrived since when in this round.
+    /// The round that is being measured.
     round: Option<Round>,
     burst: Burst,
-    /// The shortest delay of this link so far. It is not forgotten: while the window is full, every
-    /// newer delay holds the queue that the window itself makes.
+    /// The shortest delay of this link so far. It is never forgotten: while the window is full,
+    /// every later delay includes the queue that the window itself makes.
     shortest: Option<Duration>,
 }
 
-/// The time over which a rate is measured: a round trip, from one arrival to another.
+/// A round, over which one rate is measured: a round trip, from one arrival to another.
 #[derive(Clone, Copy, Debug)]
 struct Round {
     start: Duration,
@@ -56,12 +60,12 @@ struct Round {
 struct Burst {
     start: Duration,
     last: Duration,
-    /// How many followed the first.
+    /// The number of blocks after the first.
     blocks: u32,
 }
 
 impl Window {
-    /// A window that never grows over `largest` blocks.
+    /// A window of at most `largest` blocks.
     pub fn new(largest: u32) -> Self {
         let largest = largest.max(1);
         Self {
@@ -76,7 +80,7 @@ impl Window {
         }
     }
 
-    /// How many blocks may be in flight.
+    /// How many requests may be in flight.
     pub fn blocks(&self) -> u32 {
         self.blocks
     }
@@ -86,19 +90,20 @@ impl Window {
         self.shortest.unwrap_or_default()
     }
 
-    /// The other side said how many requests it keeps.
+    /// The peer keeps at most this many requests.
     pub fn limit(&mut self, largest: u32) {
         self.largest = largest.max(1);
         self.blocks = self.blocks.min(self.largest);
     }
 
-    /// A block of `bytes` arrived at `now` that was asked for at `asked`.
+    /// A block of `bytes` arrived at `now` that was requested at `asked`.
     pub fn arrived(&mut self, now: Duration, asked: Duration, bytes: u32) {
         let delay = now.saturating_sub(asked);
         let shortest = self.shortest.map_or(delay, |shortest| shortest.min(delay));
         self.shortest = Some(shortest);
         let rests = self.burst.arrived(now, shortest, self.blocks);
-        // The first block begins the first round and is no part of it: it was on its way before.
+        // The first block begins the first round and does not count in it: it was on its way
+        // before.
         let Some(round) = &mut self.round else {
             self.round = Some(Round::start(now));
             self.grow(rests);
@@ -113,7 +118,7 @@ impl Window {
         }
     }
 
-    /// Nothing arrived for too long: starts anew from the smallest window.
+    /// Nothing arrived for too long: starts again from the smallest window.
     pub fn stalled(&mut self) {
         *self = Self {
             blocks: SMALLEST.min(self.largest),
@@ -121,7 +126,8 @@ impl Window {
         };
     }
 
-    /// Grows by a block that arrived, on a link that rests for most of the round trip by more.
+    /// A block arrived. On a link that is idle for most of the round trip (`rests`) the window
+    /// grows by more.
     fn grow(&mut self, rests: bool) {
         if self.growing {
             let more = if rests { GROWTH - 1 } else { 1 };
@@ -137,7 +143,7 @@ impl Window {
         let block = round.bytes as f64 / f64::from(round.blocks);
         let best = self.best_rate() / block;
         let (distance, slack) = (best * shortest.as_secs_f64(), best * SLACK.as_secs_f64());
-        // Casting a float saturates, whatever the measurement was.
+        // Casting a float saturates, whatever was measured.
         let most = ((f64::from(GROWTH) * distance) as u32)
             .saturating_add(NEAR)
             .min(self.largest);
@@ -168,7 +174,7 @@ impl Round {
 }
 
 impl Burst {
-    /// A block arrived; returns whether more than `window` blocks would arrive within `delay` at
+    /// A block arrived. Returns whether more than `window` blocks would arrive within `delay` at
     /// the pace of the burst.
     fn arrived(&mut self, now: Duration, delay: Duration, window: u32) -> bool {
         if now.saturating_sub(self.last) > delay / 4 {
@@ -191,7 +197,7 @@ mod tests {
     use std::collections::VecDeque;
 
     const BLOCK: u32 = 16 << 10;
-    /// As many as are ever asked of a link.
+    /// The largest window that a peer uses.
     const LARGEST: u32 = 4_096;
 
     /// A link of `rate` bytes a second and `delay` each way that is kept filled.
@@ -199,7 +205,7 @@ mod tests {
         rate: f64,
         delay: Duration,
         window: Window,
-        /// When each block was asked for and will arrive.
+        /// When each block was requested and when it will arrive.
         in_flight: VecDeque<(Duration, Duration)>,
         now: Duration,
         free: Duration,
@@ -221,7 +227,7 @@ mod tests {
             }
         }
 
-        /// Until `end`; returns bytes a second reached from the start.
+        /// Runs until `end`. Returns the bytes a second reached since the start.
         fn run(&mut self, end: Duration) -> f64 {
             while self.now < end {
                 self.ask();
@@ -234,7 +240,7 @@ mod tests {
             self.bytes as f64 / self.now.as_secs_f64()
         }
 
-        /// In batches of a quarter of the window, as the picker does.
+        /// Sends requests in batches of a quarter of the window, as the picker does.
         fn ask(&mut self) {
             let (flying, window) = (self.in_flight.len() as u32, self.window.blocks());
             let room = window.saturating_sub(flying);
@@ -266,14 +272,14 @@ mod tests {
             let round_trip = 2 * ms(one_way);
             line.run(5 * round_trip);
             let before = line.bytes;
-            // What it took to get there: what the link brings in two and a half round trips, beside
-            // the one until the first block.
+            // What the start costs: what the link brings in two and a half round trips, on top of
+            // the round trip until the first block.
             let lost = 5.0 * round_trip.as_secs_f64() - before as f64 / 125e6;
             assert!(lost < 3.5 * round_trip.as_secs_f64(), "{lost} s");
             line.run(6 * round_trip);
             let reached = (line.bytes - before) as f64 / round_trip.as_secs_f64();
             assert!(reached > 0.95 * 125e6, "{reached} with {:?}", line.window);
-            // It is twice what fills the link then, which is 763 blocks for each 100 ms.
+            // The window is then twice what fills the link, which is 763 blocks for each 100 ms.
             line.run(20 * round_trip);
             let full = 763 * (one_way as u32) / 50;
             let window = line.window.blocks();

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 
 const MIB: u64 = 1 << 20;
 
-/// A choker and what its peers were told, moved on in steps of a second.
+/// A choker and its peers. The clock moves in steps of a second.
 struct World {
     choker: Choker,
     now: Duration,
     seeding: bool,
     seen: BTreeMap<LinkId, Seen>,
-    /// What a peer gives and takes a second, the latter only while it is unchoked.
+    /// Bytes a second that a peer sends to us.
     gives: BTreeMap<LinkId, u64>,
     takes: BTreeMap<LinkId, u64>,
     served: HashSet<LinkId>,
@@ -72,7 +72,7 @@ impl World {
         self.check();
     }
 
-    /// What must hold at all times.
+    /// The invariants.
     fn check(&self) {
         let interested: Vec<LinkId> = self
             .seen
@@ -125,24 +125,24 @@ const OPEN: UploadSlots = UploadSlots::ByRate { limit: None };
 fn whoever_is_interested_is_served_at_once_while_there_are_slots() {
     let mut world = World::interested(FIVE, true, 5);
     assert_eq!(world.served.len(), 5);
-    // A loss of interest costs nothing as long as nobody waits.
+    // A peer that loses interest keeps its slot while no other waits.
     world.interest(3, false);
     assert!(world.serves(3));
     world.interest(3, true);
     assert!(world.serves(3));
-    // The sixth has to wait, and gets the slot of the first that goes, at once.
+    // The sixth peer waits. It gets the first slot that becomes free, at once.
     world.add(6);
     world.interest(6, true);
     assert_eq!(world.served.len(), 5);
     assert!(!world.serves(6));
     world.interest(2, false);
     assert!(world.serves(6) && !world.serves(2));
-    // Back again it has to wait until another goes.
+    // When it is interested again, it waits until another is gone.
     world.interest(2, true);
     assert!(!world.serves(2));
     world.remove(6);
     assert!(world.serves(2));
-    // One that wants nothing gives way to one that does.
+    // A peer that wants nothing makes room for one that does.
     world.interest(3, false);
     assert!(world.serves(3));
     world.add(7);
@@ -163,12 +163,12 @@ fn those_who_give_most_are_served_while_we_trade() {
         "{:?}",
         world.served
     );
-    // Who gives no more loses its place within the time that counts.
+    // A peer that sends no more loses its slot once its traffic no longer counts.
     world.gives.insert(LinkId(12), 0);
     world.gives.insert(LinkId(1), 900_000);
     world.seconds(30);
     assert!(world.serves(1) && [9, 10, 11].iter().all(|peer| world.serves(*peer)));
-    // As a seed all of that is of no account.
+    // As a seed, what peers send no longer counts.
     world.seeding = true;
     world.takes.insert(LinkId(3), MIB);
     world.seconds(300);
@@ -178,7 +178,8 @@ fn those_who_give_most_are_served_while_we_trade() {
 #[test]
 fn who_owes_and_delivers_nothing_for_a_minute_has_no_regular_slot() {
     let mut world = World::interested(UploadSlots::Fixed(6), false, 12);
-    // The first five have ranks by what they gave, then one of them falls silent. Its bytes still count for a while.
+    // The first five have ranks by what they sent. Then one of them falls silent. Its bytes still
+    // count for a while.
     for peer in 1..=5 {
         world.gives.insert(LinkId(peer), 50_000);
     }
@@ -207,7 +208,7 @@ fn who_owes_and_delivers_nothing_for_a_minute_has_no_regular_slot() {
     }
     assert!(world.choker.peers[&silent].has_snubbed(world.now));
     assert_eq!(slots_held, 0);
-    // A block makes it good, as does a choke.
+    // A block clears the debt, and so does a choke.
     world.gives.insert(silent, 90_000);
     world.seconds(11);
     assert!(world.choker.peers[&silent].slot == Slot::Regular);
@@ -280,7 +281,7 @@ fn a_turn_ends_after_thirty_seconds_and_early_if_it_is_not_used() {
             whole.iter().all(|(_, seconds)| *seconds == lasts),
             "{turns:?}"
         );
-        // In turn.
+        // Each peer has its turn.
         assert!(
             whole
                 .windows(3)
@@ -333,7 +334,7 @@ fn the_number_of_slots_follows_options() {
 
 #[test]
 fn idle_holders_of_slots_do_not_starve_one_that_takes() {
-    // Nineteen say that they are interested and ask for nothing.
+    // Nineteen peers say that they are interested and request nothing.
     let mut world = World::interested(OPEN, true, 20);
     world.takes.insert(LinkId(20), 100_000);
     let mut served = 0;
@@ -376,7 +377,7 @@ proptest! {
         slots in prop_oneof![(1usize..12).prop_map(UploadSlots::Fixed), Just(OPEN)],
         seed in any::<u64>(),
     ) {
-        // The world checks all of it after each decision.
+        // `TestSwarm` checks the invariants after each decision.
         let mut world = World::new(slots, false, seed);
         for step in steps {
             match step {

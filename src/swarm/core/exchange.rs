@@ -1,4 +1,5 @@
-//! Peer exchange (BEP 11): which links hear of which others, and whom we believe.
+//! Peer exchange (BEP 11): which addresses we send to which link, and which received addresses we
+//! accept.
 
 use super::link::Link;
 use crate::swarm::LinkId;
@@ -7,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// A message that is due: to whom, the number of `ut_pex` there, and what it says.
+/// A message that is due: the link, the number of `ut_pex` there, and the message.
 pub(super) type Due = (LinkId, u8, PexMessage);
 
-/// What links are to be told of the others now. `has_all` says whether a link has every piece.
+/// The messages that are due now. `has_all` returns whether the peer of a link has every piece.
 pub(super) fn due(
     links: &mut BTreeMap<LinkId, Link>,
     has_all: impl Fn(LinkId) -> bool,
@@ -47,8 +48,8 @@ pub(super) fn due(
     messages.collect()
 }
 
-/// Whether a peer at `teller` may name that address. One that is elsewhere knows nobody on this
-/// machine, and must not make us call what listens here.
+/// Whether we accept `address` from a peer at `teller`. A peer on another machine must not make us
+/// call a service on this machine.
 pub(super) fn is_believable(address: SocketAddr, teller: IpAddr) -> bool {
     let (ip, teller) = (address.ip().to_canonical(), teller.to_canonical());
     !ip.is_loopback() || teller.is_loopback()

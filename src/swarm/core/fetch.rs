@@ -1,5 +1,4 @@
-//! What is fetched and of whom: requests to links and web seeds, blocks that come, and what becomes
-//! of their pieces.
+//! The fetching half of a core: requests to links and web seeds, and blocks that arrive.
 
 use super::block::{Block, Source, Sources};
 use super::download::{Budget, Download, Taken};
@@ -16,10 +15,10 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::Duration;
 
-/// A download into which nothing came for this long lends its buffers to others.
+/// A download that gets nothing for this long lends its buffers to other downloads.
 const IDLE: Duration = Duration::from_secs(15);
 
-/// A block that has just come, of the link with this number. A web seed says who it is.
+/// A block that has just arrived over a link. `source` is given for a web seed only.
 pub(super) struct Incoming<'a, B> {
     pub(super) id: LinkId,
     pub(super) source: Option<&'a Source>,
@@ -34,12 +33,12 @@ pub(super) struct Fetch<B> {
     servers: Servers,
     progress: Progress,
     lengths: Lengths,
-    /// Reused for the blocks that a link is asked for.
+    /// Reused for the blocks to request.
     blocks: Vec<BlockRange>,
 }
 
 impl<B: Debug> Fetch<B> {
-    /// Nothing has been asked for yet.
+    /// Nothing has been requested yet.
     pub(super) fn new(
         picker: Picker,
         lengths: Lengths,
@@ -79,7 +78,7 @@ impl<B: Debug> Fetch<B> {
         self.download.with_workers()
     }
 
-    /// Goes on with the pieces of another picker.
+    /// Continues with the pieces of another picker.
     pub(super) fn begin(&mut self, picker: Picker) {
         let owned = picker.owned();
         let pieces = self.lengths.all_pieces();
@@ -89,16 +88,16 @@ impl<B: Debug> Fetch<B> {
         self.download.begin(picker);
     }
 
-    /// Drops what is half fetched.
+    /// Drops everything that is not verified.
     pub(super) fn stop(&mut self) {
         self.download.drop_pending();
     }
 
-    /// A block arrived; `fetches` says whether any is wanted. Returns its buffer if it is not
-    /// needed.
+    /// A block arrived. `fetches` is whether the download needs any. Returns the buffer if the
+    /// block is not needed.
     ///
     /// # Errors
-    /// When it was not asked for.
+    /// The block was not requested.
     pub(super) fn on_block(
         &mut self,
         incoming: Incoming<'_, B>,
@@ -122,7 +121,7 @@ impl<B: Debug> Fetch<B> {
         let source = match (source, &link) {
             (Some(source), _) => source.clone(),
             (None, Some(link)) => link.source(),
-            // A block of a link that has just been closed from here.
+            // A block of a link that we have just closed.
             (None, None) => return Ok(Some(buffer)),
         };
         let block = Block {
@@ -138,7 +137,8 @@ impl<B: Debug> Fetch<B> {
                     link.stalls = 0;
                 }
                 self.progress.on_wanted(length, now);
-                // A web seed takes no messages; it sees that the block is not awaited any more.
+                // A web seed gets no cancel. It notices by `Core::awaits` that the block is no
+                // longer wanted.
                 let asked = cancel.into_iter().flatten();
                 for other in asked.filter(|other| links.contains_key(other)) {
                     #[cfg(test)]
@@ -155,14 +155,14 @@ impl<B: Debug> Fetch<B> {
         }
     }
 
-    /// Asks a link for as many blocks as its window has room for.
+    /// Requests as many blocks from a link as its window has room for.
     pub(super) fn request(&mut self, id: LinkId, now: Duration, effects: &mut Vec<Effect<B>>) {
         self.download.next_blocks(id, now, &mut self.blocks);
         let requests = self.blocks.drain(..).map(Outgoing::Request);
         effects.extend(requests.map(|request| Effect::Send(id, request)));
     }
 
-    /// Asks the links of which nothing is being fetched.
+    /// Sends requests to the links that have none in flight.
     pub(super) fn request_idle(
         &mut self,
         links: &BTreeMap<LinkId, Link>,
@@ -176,7 +176,7 @@ impl<B: Debug> Fetch<B> {
         }
     }
 
-    /// Tells a link that it has what we want, if so and if it was not told.
+    /// Sends `interested` to a link that has wanted pieces, unless it was sent before.
     pub(super) fn show_interest(
         &self,
         (id, link): (LinkId, &mut Link),
@@ -188,7 +188,7 @@ impl<B: Debug> Fetch<B> {
         }
     }
 
-    /// Tells links whose missing pieces have all come that we want nothing of them.
+    /// Sends `not interested` to links that no longer have wanted pieces.
     pub(super) fn end_interest(
         &self,
         links: &mut BTreeMap<LinkId, Link>,
@@ -206,8 +206,8 @@ impl<B: Debug> Fetch<B> {
         }
     }
 
-    /// Takes their requests from links that deliver nothing, so that others are asked. One that
-    /// lets them go stale too often in a row is closed.
+    /// Takes the requests away from stalled links, so that other links get them. Closes links that
+    /// stall too often in a row.
     pub(super) fn take_from_stalled(
         &mut self,
         links: &mut BTreeMap<LinkId, Link>,
@@ -229,15 +229,15 @@ impl<B: Debug> Fetch<B> {
         }
     }
 
-    /// Gives up what is half fetched while nothing comes, so that its buffers can serve others. A
-    /// web seed that is being read from may take long until it comes to what is wanted; it has
+    /// Gives up all active pieces while nothing arrives, so that their buffers can serve other
+    /// downloads. Not while a web seed is read: it may take long to reach a wanted block, and has
     /// limits of its own.
     pub(super) fn abandon_idle(&mut self, now: Duration, effects: &mut Vec<Effect<B>>) {
         if self.picker().has_active()
             && !self.servers.any_asked()
             && self.download.with_workers() == 0
             && self.progress.idle(now) > IDLE
-            // What is asked for after that has as long: it would be given up again at once.
+            // New requests get as much time. Otherwise they would be given up at once.
             && self.download.since_restart(now) > IDLE
         {
             for (id, blocks) in self.download.abandon(now) {
@@ -251,27 +251,22 @@ impl<B: Debug> Fetch<B> {
         }
     }
 
-    /// A worker has written a run of a piece of several.
     pub(super) fn on_run_written(&mut self, run: Run, blocks: &[Block<B>]) -> Option<Hasher> {
         self.download.on_run_written(run, blocks)
     }
 
-    /// A worker has hashed the runs before `next`.
     pub(super) fn on_run_hashed(&mut self, next: Run, hasher: Hasher) -> Option<Hasher> {
         self.download.on_run_hashed(next, hasher)
     }
 
-    /// A piece of several runs is hashed.
     pub(super) fn on_piece_hashed(&mut self, piece: PieceIndex) -> Option<Sources> {
         self.download.on_piece_hashed(piece)
     }
 
-    /// A worker gives back the buffers of so many blocks.
     pub(super) fn on_worker_done(&mut self, blocks: u32) {
         self.download.on_worker_done(blocks);
     }
 
-    /// A piece is verified and written.
     pub(super) fn on_piece_written(
         &mut self,
         piece: PieceIndex,
@@ -289,7 +284,6 @@ impl<B: Debug> Fetch<B> {
         effects.push(Effect::SendHaves(piece));
     }
 
-    /// A piece does not verify.
     pub(super) fn on_piece_failed(&mut self, piece: PieceIndex, sources: &Sources) -> Verdict {
         let verdict = self.download.on_failed(piece);
         let proven = matches!(verdict, Verdict::Proven(_));
@@ -297,19 +291,18 @@ impl<B: Debug> Fetch<B> {
         verdict
     }
 
-    /// A web seed is asked from now on.
     pub(super) fn on_server_up(&mut self, id: LinkId, largest_window: u32) {
         self.download.picker_mut().add_server(id, largest_window);
         self.servers.add(id);
     }
 
-    /// A web seed is left, at least for a while.
     pub(super) fn on_server_down(&mut self, id: LinkId) {
         self.download.picker_mut().remove_link(id);
         self.servers.set_asked(id, false);
     }
 
-    /// Appends what to ask a web seed for next. Returns `false` once it is not believed.
+    /// Appends the blocks to request from a web seed next. Returns `false` if it is not trusted any
+    /// more.
     pub(super) fn next_for_server(
         &mut self,
         id: LinkId,

@@ -1,4 +1,4 @@
-//! The peers of a swarm: who is linked, whom we call, who is served.
+//! The peers of a swarm: their links, the addresses we call, and the peers we serve.
 
 use super::effect::{CloseReason, Effect, Outgoing};
 use super::exchange;
@@ -17,18 +17,18 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Requests kept by a program that does not say how many it keeps (what libtorrent and others
-/// assume).
+/// The number of requests that a peer keeps if it does not say. libtorrent and others assume the
+/// same.
 const USUAL_REQUEST_QUEUE: u32 = 250;
-/// A link over which no block goes for this long may have to make room for another.
+/// A link over which no block moves for this long may have to make room for another.
 const USELESS: Duration = Duration::from_secs(5);
-/// A link over which nothing went for so long gives way to a new one of the same peer.
+/// A link that has been idle this long is replaced when the same peer connects again in the same
+/// direction.
 const LOST: Duration = Duration::from_secs(10);
-/// Fellow seeds have nothing for each other. They call each other again after so long, should one
-/// have lost something.
+/// Pause before two seeds call each other again. By then one of them may have lost something.
 const SEED_AGAIN: Duration = Duration::from_secs(1_800);
 
-/// Why a peer is not admitted.
+/// Why a link is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// All places are taken.
@@ -37,13 +37,14 @@ pub enum Refusal {
     /// The same peer has a link.
     #[error("linked already")]
     Linked,
-    /// It sent bad data.
+    /// The peer sent bad data.
     #[error("barred for bad data")]
     Barred,
     /// Nothing is served in this phase.
     #[error("not served now")]
     NotServed,
-    /// It was called at the word of a tracker that has failed since (BEP 27).
+    /// We called the address because a tracker named it, and that tracker has failed since (BEP
+    /// 27).
     #[error("the tracker that named it has failed")]
     GivenUp,
 }
@@ -57,7 +58,7 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    /// Nobody is known yet.
+    /// No peer is known yet.
     pub(super) fn new(terms: &Terms, seed: u64) -> Self {
         Self {
             links: BTreeMap::new(),
@@ -82,12 +83,10 @@ impl Peers {
         &mut self.contacts
     }
 
-    /// Lets a link in. Two peers that call each other at once keep the call of the one with the
-    /// lower id, on both sides. A call of ours that is not let in has failed, unless the same peer
-    /// has a link.
+    /// Lets a link in: see [`Core::on_link_up`](super::Core::on_link_up).
     ///
     /// # Errors
-    /// Why it is not let in.
+    /// Why the link is refused.
     pub(super) fn on_link_up<B>(
         &mut self,
         (id, remote): (LinkId, Remote),
@@ -118,7 +117,7 @@ impl Peers {
         admitted
     }
 
-    /// A call that nobody may answer now has failed.
+    /// A link came up while nothing is served. If we called, the call has failed.
     pub(super) fn on_not_served(&mut self, remote: &Remote, now: Duration) {
         if remote.outgoing {
             self.contacts.on_failed(remote.address, now);
@@ -153,8 +152,8 @@ impl Peers {
         };
         let is_due = |outgoing| outgoing == (terms.own_id.0 < remote.peer_id.0);
         let way = link.remote().outgoing;
-        // One that calls again by the same way has lost its former connection, though we may not
-        // have noticed.
+        // A peer that connects again in the same direction has lost its former connection, although
+        // we may not have noticed.
         let is_lost = way == remote.outgoing && link.idle(now) > LOST;
         if !is_lost && (is_due(way) || !is_due(remote.outgoing)) {
             return Err(Refusal::Linked);
@@ -177,7 +176,7 @@ impl Peers {
         };
         link.observe(activity);
         if let Some(address) = link.listens_at() {
-            // One that was of use and goes is called again soon; one that never was, later each
+            // An address that was of use is called again soon. Other addresses wait longer each
             // time.
             if link.has_proved(now) {
                 self.contacts.on_proved(address);
@@ -193,9 +192,8 @@ impl Peers {
         self.links.remove(&id)
     }
 
-    /// Removes a link before it has come to its end, for reasons of our own: its address may be
-    /// called again after a while. Nothing else frees the address, as the end of the link changes
-    /// nothing then.
+    /// Removes a link before it has ended, for reasons of our own. Its address may be called again
+    /// after a while. Nothing else releases the address: when the link ends, it is no longer known.
     fn let_go(&mut self, id: LinkId, picker: &mut Picker, now: Duration) {
         let link = self.remove(id, picker);
         if let Some(address) = link.and_then(|link| link.listens_at()) {
@@ -203,7 +201,7 @@ impl Peers {
         }
     }
 
-    /// Removes all links before they have come to their end.
+    /// Removes all links before they have ended.
     pub(super) fn let_all_go(&mut self, picker: &mut Picker, now: Duration) {
         while let Some((id, _)) = self.links.first_key_value() {
             self.let_go(*id, picker, now);
@@ -219,9 +217,9 @@ impl Peers {
         effects.extend(self.links.keys().map(close));
     }
 
-    /// When all places are taken, one over which no block went for a while is for another; first
-    /// one that has nothing we want and wants nothing, and of those the one that was of no use for
-    /// longest.
+    /// When all places are taken, a link over which no block has moved for a while makes room.
+    /// First a link that has nothing we want; then one whose peer wants nothing; of those the one
+    /// that has been idle for longest.
     fn make_room<B>(
         &mut self,
         picker: &mut Picker,
@@ -245,7 +243,7 @@ impl Peers {
         true
     }
 
-    /// The other side told of itself. Returns whether its link goes on.
+    /// The peer sent an extension handshake. Returns whether the link goes on.
     pub(super) fn on_handshake<B>(
         &mut self,
         (id, handshake): (LinkId, ExtensionHandshake),
@@ -272,10 +270,10 @@ impl Peers {
         true
     }
 
-    /// The other side names others, of whom some are called if we `fetch`.
+    /// The peer sent addresses of others. They are kept for calls if we fetch.
     ///
     /// # Errors
-    /// When it names them too often, or its message is none.
+    /// The messages come too often, or the message is malformed.
     pub(super) fn on_peer_exchange(
         &mut self,
         id: LinkId,
@@ -286,7 +284,7 @@ impl Peers {
         let Some(link) = self.links.get_mut(&id) else {
             return Ok(());
         };
-        // What comes too soon is not even read.
+        // A message that comes too soon is not parsed.
         if !link.exchange.hear(now)? || !fetches {
             return Ok(());
         }
@@ -299,26 +297,23 @@ impl Peers {
         Ok(())
     }
 
-    /// The thread that called the address has ended.
     pub(super) fn on_call_ended(&mut self, address: SocketAddr, now: Duration) {
         let mut links = self.links.values();
         let is_linked = links.any(|link| link.listens_at() == Some(address));
         self.contacts.on_call_ended(address, is_linked, now);
     }
 
-    /// The other side chokes us: it owes us nothing.
     pub(super) fn on_choke(&mut self, id: LinkId) {
         self.choker.on_choke(id);
     }
 
-    /// The other side is interested in our pieces, or no longer.
     pub(super) fn on_interested(&mut self, id: LinkId, is_interested: bool) {
         self.choker.on_interested(id, is_interested);
     }
 
-    /// The other side asks for a block: it is served, if the other side is unchoked or may ask all
-    /// the same. BEP 6: each request gets its block or a reject. Without it nothing tells of it;
-    /// who is choked knows (BEP 3).
+    /// The peer requests a block. It is served if the peer is unchoked or the piece is allowed.
+    /// Otherwise, with BEP 6 the request is rejected. Without BEP 6 there is no answer: the choke
+    /// has dropped the request (BEP 3).
     pub(super) fn on_request<B>(
         &mut self,
         id: LinkId,
@@ -344,14 +339,14 @@ impl Peers {
         }
     }
 
-    /// Whether the other side has everything, or says that it only uploads (BEP 21).
+    /// Whether the peer has every piece, or says that it only uploads (BEP 21).
     pub(super) fn fetches_nothing(&self, id: LinkId, link: &Link, picker: &Picker) -> bool {
         let pieces = picker.pieces_of(id);
         pieces.is_some_and(PieceSet::is_full)
             || link.only_uploads() && !self.choker.is_interested(id)
     }
 
-    /// From now on we only upload: links that fetch nothing either end, the others hear of it.
+    /// From now on we only upload: ends links to peers that fetch nothing, and informs the others.
     pub(super) fn on_finished<B>(
         &mut self,
         picker: &Picker,
@@ -371,7 +366,8 @@ impl Peers {
         effects.extend(told.map(|(id, _)| Effect::SendHandshake(*id)));
     }
 
-    /// Takes in what every link moved lately. Returns whether one is not read, for a limit of ours.
+    /// Takes in the traffic of every link. Returns whether we do not read from some link, to keep a
+    /// rate limit.
     pub(super) fn observe<B>(
         &mut self,
         activity: impl Fn(LinkId) -> Activity,
@@ -386,7 +382,7 @@ impl Peers {
             link.observe(activity);
             any_paused |= activity.paused;
             if activity.paused {
-                // What we do not read on purpose is late by no fault of theirs.
+                // The link is not late while we do not read.
                 picker.excuse(*id, now);
             }
             let seen = Seen {
@@ -402,7 +398,7 @@ impl Peers {
         any_paused
     }
 
-    /// Gives out upload slots as they are due.
+    /// Gives out upload slots, as far as that is due.
     pub(super) fn serve<B>(
         &mut self,
         only_uploads: bool,
@@ -421,7 +417,7 @@ impl Peers {
         }
     }
 
-    /// Tells links of the others, as far as it is time.
+    /// Sends peer exchange messages, as far as they are due.
     pub(super) fn exchange<B>(
         &mut self,
         picker: &Picker,
@@ -435,8 +431,8 @@ impl Peers {
         }
     }
 
-    /// Calls those who are due, as far as there are places. A download into which nothing has come
-    /// for so long calls others though all its places are taken: one will make room.
+    /// Calls the addresses that are due, up to the number of free places. A download that gets
+    /// nothing for a while also calls when all places are taken: one of its links will make room.
     pub(super) fn connect<B>(
         &mut self,
         terms: &Terms,

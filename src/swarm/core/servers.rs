@@ -4,31 +4,31 @@ use super::block::{Source, Sources};
 use crate::swarm::LinkId;
 use std::collections::HashMap;
 
-/// What is known of a web seed, from its first use to the end of the download: what it gave is
-/// blamed on it whenever that turns out.
+/// What is known of a web seed, from its first use to the end of the download, so that a bad piece
+/// is blamed on it even later.
 #[derive(Debug, Default)]
 struct Server {
-    /// A piece that came from it alone did not verify.
+    /// A piece that came from this web seed alone did not verify.
     lied: bool,
-    /// A piece that it gave a part of did not verify, and since then none that came from it alone
-    /// did.
+    /// A piece that came partly from this web seed did not verify, and since then no piece from it
+    /// alone did.
     doubted: bool,
-    /// It was asked for blocks, and is read from or waited for.
+    /// Blocks were requested, and the web seed is read or waited for.
     asked: bool,
 }
 
-/// Why a web seed is left, if so.
+/// How far a web seed is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// Nothing speaks against it.
+    /// There is no reason for doubt.
     Full,
-    /// A piece that it gave a part of does not verify.
+    /// A piece that came partly from it does not verify.
     Doubted,
     /// It is proven to send bad data.
     Lost,
 }
 
-/// The web seeds that were asked so far.
+/// The web seeds used so far.
 #[derive(Debug, Default)]
 pub(super) struct Servers {
     known: HashMap<LinkId, Server>,
@@ -51,19 +51,19 @@ impl Servers {
         }
     }
 
-    /// Whether one is read from, or waited for.
+    /// Whether some web seed is read or waited for.
     pub(super) fn any_asked(&self) -> bool {
         self.known.values().any(|server| server.asked)
     }
 
-    /// It was asked for blocks, or has nothing to deliver.
+    /// Blocks are requested from the web seed, or no longer.
     pub(super) fn set_asked(&mut self, id: LinkId, asked: bool) {
         if let Some(server) = self.known.get_mut(&id) {
             server.asked = asked;
         }
     }
 
-    /// A piece was verified. What came from one alone speaks for it.
+    /// A piece was verified. If it came from one web seed alone, that ends its doubt.
     pub(super) fn on_verified(&mut self, sources: &Sources) {
         if let [Source::Web(id, _)] = sources.keys().collect::<Vec<_>>().as_slice()
             && let Some(server) = self.known.get_mut(id)
@@ -72,7 +72,7 @@ impl Servers {
         }
     }
 
-    /// A piece from these does not verify; `proven`: it came from one alone.
+    /// A piece from these sources does not verify. `proven`: it came from one source alone.
     pub(super) fn on_failed(&mut self, sources: &Sources, proven: bool) {
         for source in sources.keys() {
             if let Source::Web(id, _) = source {

@@ -1,5 +1,4 @@
-//! All pieces of a share: owned, waiting or being fetched; and which blocks a link is asked for
-//! next.
+//! All pieces of a share: owned, waiting or active; and which blocks to request from a link next.
 
 use super::link::Link;
 use crate::swarm::LinkId;
@@ -15,9 +14,9 @@ use std::time::Duration;
 /// Who is to blame for a piece that did not verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// All of it came from this link: it is proven to send bad data.
+    /// All of it came from this link, which is proven to send bad data.
     Proven(LinkId),
-    /// It came from several; it will be fetched anew from one alone.
+    /// It came from several links. It will be fetched again from one of them alone.
     Unclear,
 }
 
@@ -26,15 +25,15 @@ pub enum Verdict {
 pub(super) struct Pieces {
     pub(super) lengths: Lengths,
     pub(super) owned: PieceSet,
-    /// Pieces that are wanted; the others stay missing.
+    /// Pieces that are wanted. The others stay missing.
     needed: PieceSet,
-    /// How many of them are missing.
+    /// The number of needed pieces that are not owned.
     pub(super) missing: u32,
     /// No piece before this one waits.
     first: u32,
     rarity: Rarity,
     pub(super) active: BTreeMap<PieceIndex, ActivePiece>,
-    /// Active pieces with blocks to give out, in the order they were begun.
+    /// Active pieces with blocks to request, in the order in which they were begun.
     open: VecDeque<PieceIndex>,
     /// Pieces that failed with several sources.
     doubtful: HashSet<PieceIndex>,
@@ -42,7 +41,7 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// The pieces of a share of which `owned` is here already and only `needed` is wanted.
+    /// A share that has `owned` already and wants only `needed`.
     pub(super) fn new(lengths: Lengths, owned: PieceSet, needed: PieceSet, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let missing = lengths
@@ -76,19 +75,20 @@ impl Pieces {
         missing.filter(|piece| has.contains(*piece)).count() as u32
     }
 
-    /// Whether every block of an active piece arrived.
+    /// Whether every block of an active piece has arrived.
     pub(super) fn all_arrived(&self, piece: PieceIndex) -> bool {
         let active = self.active.get(&piece);
         active.is_some_and(ActivePiece::is_complete)
     }
 
-    /// Whether the block would be of use if it came from `link` now.
+    /// Whether the block would be of use if it arrived from `link` now.
     pub(super) fn awaits(&self, link: LinkId, range: BlockRange) -> bool {
         let active = self.active.get(&range.piece());
         active.is_some_and(|active| active.awaits(link, range.number()))
     }
 
-    /// Missing pieces that no link has, if no link has everything.
+    /// Missing pieces that have no partial owner and whose blocks have not all arrived. The caller
+    /// makes sure that there is no full owner.
     pub(super) fn without_owner(&self) -> impl Iterator<Item = PieceIndex> {
         let missing = self.lengths.all_pieces().filter(|piece| self.wants(*piece));
         missing.filter(|piece| self.rarity.owners(*piece) == 0 && !self.all_arrived(*piece))
@@ -108,10 +108,10 @@ impl Pieces {
         }
     }
 
-    /// A link has one piece more; `is_full`: it has all pieces now.
+    /// A link has one more piece. `is_full`: it has all pieces now.
     pub(super) fn add_owner_of(&mut self, piece: PieceIndex, is_full: bool) {
         if is_full {
-            // Owners of everything are not counted: take back what was counted of this one.
+            // Full owners are not counted: take back what was counted for this one.
             for other in self.lengths.all_pieces().filter(|other| *other != piece) {
                 self.rarity.decrease(other, &mut self.rng);
             }
@@ -120,24 +120,24 @@ impl Pieces {
         }
     }
 
-    /// A block arrived from `link`; `None` if it is no longer needed.
+    /// A block arrived from `link`. Returns `None` if the block is no longer needed.
     pub(super) fn arrived(&mut self, link: LinkId, range: BlockRange) -> Option<Arrived> {
         let active = self.active.get_mut(&range.piece())?;
         if !active.open_to(link) {
-            // It was asked for before the piece was another's alone.
+            // It was requested before another link got the piece alone.
             self.release(link, range);
             return None;
         }
         let had_free = active.has_free();
         let arrived = active.arrived(link, range.number());
-        // The block was free: it was taken from the link, and came late.
+        // The block was free: the link had lost it to others and delivers it late.
         if had_free && !active.has_free() && active.next_run().is_none() {
             self.open.retain(|open| *open != range.piece());
         }
         arrived
     }
 
-    /// A piece is here, verified and written; returns whether it was wanted.
+    /// A piece is verified and written. Returns whether it was wanted.
     pub(super) fn verified(&mut self, piece: PieceIndex) -> bool {
         self.forget_active(piece);
         self.doubtful.remove(&piece);
@@ -149,7 +149,7 @@ impl Pieces {
         was_wanted
     }
 
-    /// A piece was complete and did not verify; it waits to be fetched again.
+    /// All blocks of a piece arrived, and it does not verify. The piece waits to be fetched again.
     pub(super) fn failed(&mut self, piece: PieceIndex) -> Verdict {
         let sources = self.forget_active(piece);
         #[cfg(test)]
@@ -168,7 +168,7 @@ impl Pieces {
         }
     }
 
-    /// A block will not come from `link`.
+    /// `link` will not send this block.
     pub(super) fn release(&mut self, link: LinkId, range: BlockRange) {
         if let Some(active) = self.active.get_mut(&range.piece()) {
             active.release(link, range.number());
@@ -178,14 +178,14 @@ impl Pieces {
         }
     }
 
-    /// Pieces that the link was to deliver alone are for others.
+    /// Opens the pieces that `link` was to deliver alone to all links.
     pub(super) fn let_others_fetch(&mut self, link: LinkId) {
         for active in self.active.values_mut() {
             active.let_others_fetch(link);
         }
     }
 
-    /// Gives up what is half fetched.
+    /// Gives up all active pieces.
     pub(super) fn abandon_active(&mut self) {
         for piece in std::mem::take(&mut self.active).into_keys() {
             self.wait_again(piece);
@@ -193,13 +193,13 @@ impl Pieces {
         self.open.clear();
     }
 
-    /// Whether the link has a piece that waits and that no partial owner has.
+    /// Whether the link has a waiting piece that no partial owner has.
     pub(super) fn is_unique_of(&self, link: &Link) -> bool {
         let rarest = self.rarity.rarest_first().next();
         rarest.is_some_and(|piece| self.rarity.is_unique(piece) && link.has.is_full())
     }
 
-    /// Begins the next run of an open piece, or another piece that the link has: the next
+    /// Begins the next run of an open piece, or of a waiting piece that the link has: the next
     /// `in_order`, or the rarest.
     pub(super) fn begin_run(
         &mut self,
@@ -241,7 +241,7 @@ impl Pieces {
         true
     }
 
-    /// Endgame: nothing is left to ask for but what others were asked for and are late with.
+    /// Endgame: requests blocks again that other links are late with.
     pub(super) fn take_again(
         &mut self,
         link: &Link,
@@ -257,7 +257,7 @@ impl Pieces {
         }
     }
 
-    /// Takes free blocks of the first open piece that will do.
+    /// Takes free blocks of the first open piece that suits.
     pub(super) fn take_where(
         &mut self,
         link: &Link,
@@ -287,8 +287,8 @@ impl Pieces {
         true
     }
 
-    /// The piece to begin with a link: one that it hints at, else the rarest of those it has; or
-    /// the next in order.
+    /// The piece to begin with a link: the next in order; or one that the peer suggests; or the
+    /// rarest of those it has.
     fn waiting_piece(&self, link: &Link, in_order: bool) -> Option<PieceIndex> {
         let from = |first: u32| {
             let pieces = (first..self.lengths.pieces()).filter_map(|at| self.lengths.piece(at));
@@ -307,7 +307,7 @@ impl Pieces {
         hinted.or_else(|| self.rarity.rarest_first().find(|piece| link.offers(*piece)))
     }
 
-    /// Panics if a piece is in no set or in two, or a count is wrong.
+    /// Panics if a piece is in no set or in two, or if a count is wrong.
     #[cfg(test)]
     pub(super) fn check(&self, links: &[&Link]) {
         let mut missing = 0;
@@ -333,7 +333,7 @@ impl Pieces {
         assert!(doubtful.copied().all(|piece| self.wants(piece)));
     }
 
-    /// The blocks that are asked of a link.
+    /// The blocks that are requested from a link.
     #[cfg(test)]
     pub(super) fn asked_of(&self, link: LinkId) -> Vec<BlockRange> {
         let active = self.active.values();
@@ -346,7 +346,7 @@ impl Pieces {
         self.first = piece.number().min(self.first);
     }
 
-    /// An active piece is done with; returns the links it came from.
+    /// Removes an active piece. Returns the links that delivered blocks of it.
     fn forget_active(&mut self, piece: PieceIndex) -> Vec<LinkId> {
         self.open.retain(|open| *open != piece);
         let active = self.active.remove(&piece);

@@ -1,44 +1,44 @@
-//! The requests to one link: those it has not answered yet, and how many it may have.
+//! The requests to one link: those in flight, and how many there may be.
 
 use crate::swarm::Window;
 use crate::torrent::BlockRange;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A link that delivers nothing for this long loses its blocks to others.
+/// A link that delivers nothing for this long loses its requests to other links.
 pub(super) const STALLED: Duration = Duration::from_secs(6);
-/// A block may be asked of a second link once the first was asked this long ago, and for
-/// [`ROUND_TRIPS`] of it.
+/// Endgame: a block may be requested from a second link once this time, and [`ROUND_TRIPS`] times
+/// the delay of the first link, have passed since the first request.
 const ENDGAME_AFTER: Duration = Duration::from_millis(200);
-/// A window holds two round trips' worth of blocks: a block of the last one is that old before it
-/// is late.
+/// A window holds the blocks of two round trips. So a block is not late before three round trips.
 const ROUND_TRIPS: u32 = 3;
-/// Pause after a refused request, so that another link gets the block. Without it, a link that
-/// refuses every request at once is asked again at once and keeps the last blocks from all others.
+/// Pause after a rejected request, so that another link gets the block. Otherwise a link that
+/// rejects every request would get it again at once, and would keep the last blocks from all
+/// others.
 const AFTER_REFUSAL: Duration = Duration::from_millis(250);
-/// How many blocks a link may still send after they were taken from it; the largest window and
-/// more.
+/// The number of blocks that a link may still deliver after they were cancelled: more than the
+/// largest window.
 const FORGIVEN: u32 = 8_192;
 
 /// The requests to one link.
 #[derive(Debug)]
 pub(super) struct Requests {
     window: Window,
-    /// When each was asked for. Windows hold thousands of blocks, and a link may answer in any
+    /// The time of each request. A window holds thousands of blocks, and a link may answer in any
     /// order.
     in_flight: BTreeMap<BlockRange, Duration>,
-    /// Blocks that may still arrive, which then is no breach of the protocol.
+    /// Cancelled blocks that may still arrive without a breach of the protocol.
     forgiven: Forgiven,
-    /// When something last arrived, or the first request of an idle link went out.
+    /// When a block last arrived, or when the first request to an idle link was sent.
     heard: Duration,
-    /// Requests were refused since the link was last asked.
+    /// Requests were rejected since the last request was sent.
     refused: bool,
-    /// Nothing is asked for before this.
+    /// No request is sent before this time.
     quiet_until: Duration,
 }
 
 impl Requests {
-    /// No requests yet, and never more than `largest_window`.
+    /// No requests yet. At most `largest_window` will be in flight.
     pub(super) fn new(largest_window: u32) -> Self {
         Self {
             window: Window::new(largest_window),
@@ -50,12 +50,12 @@ impl Requests {
         }
     }
 
-    /// How many blocks may be in flight.
+    /// How many requests may be in flight.
     pub(super) fn window(&self) -> usize {
         self.window.blocks() as usize
     }
 
-    /// How many blocks are in flight.
+    /// How many requests are in flight.
     pub(super) fn flying(&self) -> usize {
         self.in_flight.len()
     }
@@ -65,7 +65,7 @@ impl Requests {
         self.in_flight.keys().copied()
     }
 
-    /// Whether no request is to be sent now, because requests were refused.
+    /// Whether no request is to be sent now, because requests were rejected.
     pub(super) fn rests(&mut self, now: Duration) -> bool {
         if std::mem::take(&mut self.refused) {
             self.quiet_until = now + AFTER_REFUSAL;
@@ -82,20 +82,20 @@ impl Requests {
             .extend(asked.iter().map(|range| (*range, now)));
     }
 
-    /// A block arrived; returns whether it was requested.
+    /// A block arrived. Returns whether it was requested.
     pub(super) fn arrived(&mut self, range: BlockRange, now: Duration) -> bool {
         let Some(asked) = self.in_flight.remove(&range) else {
             return self.forgiven.take(range);
         };
         self.heard = now;
-        // Of what was taken from it and asked for again nobody knows which request this answers.
+        // If the block was requested twice, nobody knows which request this answers.
         if !self.forgiven.contains(range) {
             self.window.arrived(now, asked, range.length());
         }
         true
     }
 
-    /// A block was refused; returns whether it was in flight.
+    /// A block was rejected. Returns whether it was in flight.
     pub(super) fn rejected(&mut self, range: BlockRange) -> bool {
         let was_asked = self.in_flight.remove(&range).is_some();
         if was_asked {
@@ -106,7 +106,7 @@ impl Requests {
         was_asked
     }
 
-    /// A block is no longer needed from this link, but may still arrive.
+    /// A block is no longer needed from this link. It may still arrive.
     pub(super) fn cancel(&mut self, range: BlockRange) {
         self.in_flight.remove(&range);
         self.forgiven.add(range);
@@ -119,17 +119,17 @@ impl Requests {
         Some(range)
     }
 
-    /// The link dropped all requests: they count as refused.
+    /// The peer dropped all requests. They count as rejected.
     pub(super) fn dropped(&mut self) {
         self.refused |= !self.in_flight.is_empty();
     }
 
-    /// Whether the block is in flight or may still arrive.
+    /// Whether the block is in flight, or may still arrive after a cancel.
     pub(super) fn may_bring(&self, range: BlockRange) -> bool {
         self.in_flight.contains_key(&range) || self.forgiven.contains(range)
     }
 
-    /// How long after it was asked for a block is late.
+    /// How long after its request a block is late.
     pub(super) fn patience(&self) -> Duration {
         ENDGAME_AFTER.max(self.window.shortest_delay() * ROUND_TRIPS)
     }
@@ -139,31 +139,31 @@ impl Requests {
         !self.in_flight.is_empty() && now.saturating_sub(self.heard) >= STALLED
     }
 
-    /// Shrinks the window: the link has stalled.
+    /// Shrinks the window of a link that has stalled.
     pub(super) fn shrink(&mut self) {
         self.window.stalled();
     }
 
-    /// That nothing arrived is not the link's fault.
+    /// Nothing arrived because we did not read: the link is not late.
     pub(super) fn excuse(&mut self, now: Duration) {
         self.heard = now;
     }
 
-    /// The other side keeps at most this many requests.
+    /// The peer keeps at most this many requests.
     pub(super) fn limit(&mut self, largest: u32) {
         self.window.limit(largest);
     }
 }
 
-/// Blocks that were taken from a link and may still arrive, each as often as it was taken: the
-/// latest [`FORGIVEN`] at least, and at most twice as many.
+/// Cancelled blocks that may still arrive, each as many times as it was cancelled. The latest
+/// [`FORGIVEN`] ones are kept, and at most twice as many.
 #[derive(Debug, Default)]
 struct Forgiven {
     newer: Counted,
     older: Counted,
 }
 
-/// Blocks with how often they are in it.
+/// Blocks and how many times each is held.
 #[derive(Debug, Default)]
 struct Counted {
     blocks: BTreeMap<BlockRange, u32>,
@@ -182,7 +182,7 @@ impl Forgiven {
         self.newer.blocks.contains_key(&range) || self.older.blocks.contains_key(&range)
     }
 
-    /// Takes a block once; returns whether it was there.
+    /// Removes a block once. Returns whether it was held.
     fn take(&mut self, range: BlockRange) -> bool {
         self.older.take(range) || self.newer.take(range)
     }

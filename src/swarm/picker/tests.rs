@@ -20,7 +20,7 @@ fn a_later_bitfield_adds_pieces_and_takes_none_back() {
     assert!(picker.on_pieces_again(OWNER, &PieceSet::full(&lengths)));
     assert!(picker.pieces_of(OWNER).unwrap().is_full());
     assert!(!picker.on_pieces_again(OWNER, &set([0xff, 0])));
-    // Counted down to nothing again, or this would be more than the pieces there are.
+    // The counts are back at zero, otherwise this would make more pieces than there are.
     picker.remove_link(OWNER);
     assert_eq!(picker.pieces_of(OWNER), None);
 }
@@ -44,7 +44,7 @@ fn a_block_is_awaited_of_whoever_was_asked_until_it_is_here_and_stalling_a_serve
         panic!("{asked:?}")
     };
     assert!(picker.awaits(server, first) && !picker.awaits(OWNER, first));
-    // Taken from it, it would still be of use, until another gave it.
+    // The server lost the block, but it is still of use from there until another link delivers it.
     let late = now + STALLED;
     assert_eq!(picker.take_from_stalled(late).len(), 1);
     let taken = ask(&mut picker, OWNER, late);
@@ -136,7 +136,7 @@ fn while_choked_only_allowed_pieces_are_asked_for_and_a_refusal_ends_it() {
     has.remove(piece(9));
     picker.on_pieces(id, has);
     assert!(ask(&mut picker, now).is_empty());
-    // One that the link does not have itself waits until it has.
+    // An allowed piece that the peer does not have yet waits until the peer has it.
     picker.on_allowed_fast(id, piece(9));
     assert!(ask(&mut picker, now).is_empty());
     picker.on_allowed_fast(id, piece(7));
@@ -167,8 +167,8 @@ fn what_is_suggested_comes_first_and_the_list_is_bounded() {
     assert_eq!(blocks[0].piece(), piece(999));
 }
 
-/// Fetches everything from one sound link, a block at a time; gives the pieces in the order they
-/// were begun.
+/// Fetches everything from one honest link, a block at a time. Returns the pieces in the order in
+/// which they were begun.
 fn fetched(picker: &mut Picker, id: LinkId) -> Vec<u32> {
     let mut begun = Vec::new();
     for second in 1.. {

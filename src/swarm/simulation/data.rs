@@ -1,4 +1,4 @@
-//! Blocks without bytes, and the buffers that a peer has for them.
+//! Blocks without bytes, and the block buffers of a peer.
 
 use crate::swarm::Budget;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ pub(super) enum Data {
     Bad,
 }
 
-/// The buffers of one peer. Clones count the same buffers.
+/// The buffers of one peer. Clones share the same counts.
 #[derive(Clone, Debug)]
 pub(super) struct Buffers {
     all: u32,
@@ -28,7 +28,7 @@ impl Buffers {
         }
     }
 
-    /// Whether a reservation has failed since this was asked last.
+    /// Whether a reservation has failed since the last call.
     pub(super) fn take_denied(&self) -> bool {
         self.denied.swap(false, Relaxed)
     }

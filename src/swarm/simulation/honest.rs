@@ -1,5 +1,5 @@
-//! An honest peer: a [`Core`], and around it what `peer` does there. The effects of the core are
-//! carried out over the simulated network, with workers that take their time.
+//! An honest peer: a [`Core`], and around it what `peer` does. The effects of the core are carried
+//! out over the simulated network, by workers that take time.
 
 use super::data::{Buffers, Data};
 use super::environment::Environment;
@@ -14,9 +14,9 @@ use crate::torrent::{Lengths, PieceIndex};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How often the clock ticks.
+/// Interval between ticks.
 const TICK: Duration = Duration::from_millis(100);
-/// How long a worker writes or hashes a run.
+/// How long a worker takes to write or hash a run.
 const WORK: Duration = Duration::from_millis(3);
 /// How long files take to get their final names.
 const FINISHING: Duration = Duration::from_millis(150);
@@ -28,7 +28,7 @@ pub(super) struct Honest {
     lengths: Lengths,
     core: Core<Data>,
     buffers: Buffers,
-    /// Links that are up, and whether only greetings came over them.
+    /// Open links. The value is whether only handshakes have arrived.
     links: BTreeMap<LinkId, bool>,
     /// What was written of each run.
     disk: BTreeMap<(PieceIndex, u32), Data>,
@@ -56,7 +56,7 @@ impl Honest {
         }
     }
 
-    /// Has everything checked now and then only: large worlds take long otherwise.
+    /// Checks everything now and then only, because large simulations would take long otherwise.
     pub(super) fn check_rarely(&mut self) {
         self.is_checked = false;
     }
@@ -69,21 +69,21 @@ impl Honest {
         &self.watch
     }
 
-    /// When it was complete.
+    /// When the peer became complete.
     pub(super) fn complete_at(&self) -> Option<Duration> {
         self.complete
     }
 
-    /// It knows where that peer listens.
+    /// The peer learns the address of another.
     pub(super) fn learn(&mut self, peer: PeerNo) {
         self.core.contacts_mut().add(Network::address(peer));
     }
 
-    /// Its files were checked.
+    /// The files of the peer were checked.
     pub(super) fn begin(&mut self, checked: Checked, env: &mut Environment) {
         self.core.begin(checked, env.events.now());
         self.act(env);
-        // The clocks of different peers tick at different times.
+        // The ticks of different peers are at different times.
         let first = TICK.mul_f64(env.rng.f64());
         env.events.after(first, Event::Tick(self.no));
     }
@@ -220,7 +220,7 @@ impl Honest {
         told.expect("nobody breaks the protocol");
     }
 
-    /// A worker has done a step: it has written the run, or hashed one.
+    /// A worker has finished a step: it has written the run, or hashed one.
     pub(super) fn on_worker(&mut self, mut job: Job, env: &mut Environment) {
         let run = job.run;
         let mut hashed = None;
@@ -290,7 +290,7 @@ impl Honest {
         self.act(env);
     }
 
-    /// Panics if something is left over once it is complete.
+    /// Panics if something is left over after completion.
     pub(super) fn check_end(&mut self) {
         self.watch.check(&self.core);
         self.watch.check_end(&self.core);
@@ -307,7 +307,7 @@ impl Honest {
         }
     }
 
-    /// Sends what goes over a link first, as in `peer/link/reader.rs`.
+    /// Sends the first messages of a link, as `peer/link/reader.rs` does.
     fn greet(&mut self, connection: ConnectionNo, env: &mut Environment) {
         let id = Network::link_id(connection);
         let link = self.core.link(id).expect("it was just admitted");
@@ -327,7 +327,7 @@ impl Honest {
         });
     }
 
-    /// Carries out what the core asks for.
+    /// Carries out the effects of the core.
     fn act(&mut self, env: &mut Environment) {
         let effects: Vec<Effect<Data>> = self.core.take_effects().collect();
         let has_buffers = !self.buffers.take_denied();

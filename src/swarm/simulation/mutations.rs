@@ -1,11 +1,11 @@
-//! Each planted fault is caught: some small world breaks a property with it.
+//! Each planted fault is caught: with it, a property fails in some small simulation.
 
 use super::plan::Plan;
 use super::world::World;
 use crate::swarm::mutation::{Mutation, with};
 use std::panic::catch_unwind;
 
-/// So many worlds are tried at most.
+/// The largest number of simulations that are tried.
 const SEEDS: u64 = 1_000;
 
 /// Panics unless the fault is caught.

@@ -1,4 +1,4 @@
-//! What a world is made of: the share, and each peer with its pieces, its line and its manner.
+//! The plan of a simulation: the share, and the peers with their pieces, connections and behaviour.
 
 use super::data::Data;
 use super::network::{Access, PeerNo};
@@ -8,25 +8,25 @@ use crate::torrent::{Lengths, PieceSet};
 use fastrand::Rng;
 use std::time::Duration;
 
-/// What a peer is.
+/// The kind of a peer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Role {
-    /// Honest, with everything.
+    /// Honest, and has every piece.
     Seed,
-    /// Honest, with some pieces, and content with them.
+    /// Honest, has some pieces, and needs no others.
     Partial,
     /// Honest, and fetches what it lacks.
     Downloader,
     Rogue(Manner),
 }
 
-/// One peer of a world.
+/// One peer.
 #[derive(Clone, Debug)]
 pub(super) struct PeerPlan {
     pub(super) role: Role,
-    /// Of a hundred pieces, how many it has.
+    /// How many percent of the pieces the peer has.
     pub(super) share: u8,
-    /// Of a hundred pieces, how many a downloader needs.
+    /// How many percent of the pieces a downloader needs.
     pub(super) needs: u8,
     pub(super) fast: bool,
     /// Bytes a second of each of its connections.
@@ -34,23 +34,23 @@ pub(super) struct PeerPlan {
     pub(super) delay: Duration,
     pub(super) slots: usize,
     pub(super) max_peers: usize,
-    /// Buffers for so many blocks.
+    /// Buffers for this many blocks.
     pub(super) buffers: u32,
     /// Which piece it begins next.
     pub(super) order: Order,
 }
 
-/// Who knows where whom to find at first. Peers name others to each other later (BEP 11).
+/// Which addresses the peers know at first. Later they get others by peer exchange (BEP 11).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Known {
-    /// Peer 0 knows all others, and they know nobody.
+    /// Peer 0 knows all others, and the others know no address.
     Star,
-    /// Each knows peer 0 and about so many others.
+    /// Each peer knows peer 0 and about this many others.
     Some(usize),
 }
 
 impl Known {
-    /// Whom a peer knows, of so many.
+    /// The peers that `peer` knows, out of `all`.
     pub(super) fn of(self, peer: PeerNo, all: usize, rng: &mut Rng) -> Vec<PeerNo> {
         let mut known: Vec<PeerNo> = match self {
             Self::Star if peer == 0 => (1..all).collect(),
@@ -66,13 +66,13 @@ impl Known {
     }
 }
 
-/// A world before it begins.
+/// A simulation before it begins.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) lengths: Lengths,
     pub(super) peers: Vec<PeerPlan>,
     pub(super) known: Known,
-    /// The most virtual time until everybody has everything.
+    /// The largest virtual time until every honest peer is complete.
     pub(super) bound: Duration,
     /// Whether everything is checked after each event.
     pub(super) is_checked: bool,
@@ -80,7 +80,7 @@ pub(super) struct Plan {
 }
 
 impl PeerPlan {
-    /// A peer on a fast and near line.
+    /// A peer with a fast, near connection.
     pub(super) fn new(role: Role) -> Self {
         Self {
             role,
@@ -96,12 +96,12 @@ impl PeerPlan {
         }
     }
 
-    /// The same on a line of so many bytes a second.
+    /// The same with this rate, in bytes a second.
     pub(super) fn at(self, rate: u64) -> Self {
         Self { rate, ..self }
     }
 
-    /// How it is linked to the network.
+    /// How the peer is connected to the network.
     pub(super) fn access(&self) -> Access {
         let lies = self.role == Role::Rogue(Manner::Lying);
         Access {
@@ -113,7 +113,7 @@ impl PeerPlan {
         }
     }
 
-    /// The pieces that it has.
+    /// Draws the pieces that the peer has.
     pub(super) fn has(&self, lengths: &Lengths, rng: &mut Rng) -> PieceSet {
         draw(self.share, lengths, rng)
     }
@@ -148,7 +148,7 @@ impl PeerPlan {
 }
 
 impl Plan {
-    /// A world in which peer 0 calls the others, checked now and then only.
+    /// A plan in which peer 0 calls the others. It is checked now and then only.
     pub(super) fn of(lengths: Lengths, peers: Vec<PeerPlan>, seed: u64) -> Self {
         Self {
             lengths,
@@ -160,7 +160,7 @@ impl Plan {
         }
     }
 
-    /// A small world: a seed, some downloaders, and others of any kind.
+    /// A small plan: a seed, some downloaders, and others of any kind.
     pub(super) fn small(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let lengths = [16_384, 16_384, 20_000, 50_000, 100_000, 600_000];
@@ -181,7 +181,7 @@ impl Plan {
         }
     }
 
-    /// A world of two hundred peers, of whom most download at once.
+    /// A plan with two hundred peers, of which most download at the same time.
     pub(super) fn large(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let lengths = Lengths::new(28 * 32_768 - 5, 32_768).expect("these are lengths");
@@ -208,7 +208,7 @@ impl Plan {
     }
 }
 
-/// Of a hundred pieces, so many.
+/// Draws this percentage of the pieces.
 pub(super) fn draw(share: u8, lengths: &Lengths, rng: &mut Rng) -> PieceSet {
     let mut pieces = PieceSet::empty(lengths);
     for piece in lengths.all_pieces() {

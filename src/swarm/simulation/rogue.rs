@@ -1,4 +1,4 @@
-//! Peers that misbehave. None has a core: each does the little that its manner needs.
+//! Rogue peers. They have no core: each does only what its misbehaviour needs.
 
 use super::environment::Environment;
 use super::events::Event;
@@ -9,44 +9,44 @@ use crate::wire::extension::ExtensionHandshake;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// One that chokes again and again does so after this many blocks.
+/// A choking peer chokes after this many blocks.
 const BETWEEN_CHOKES: u32 = 8;
-/// One that tells late of what it has tells of a piece this often.
+/// A late peer announces one piece in each interval of this length.
 const LATE: Duration = Duration::from_millis(400);
-/// One that asks much asks for everything this often.
+/// A greedy peer requests everything in each interval of this length.
 const GREED: Duration = Duration::from_secs(1);
 
 /// How a peer misbehaves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Manner {
-    /// Its blocks are wrong.
+    /// Its blocks are bad.
     Lying,
     /// It answers no request.
     Silent,
-    /// It rejects half of the requests; without BEP 6 it drops them.
+    /// It rejects half of the requests. Without BEP 6 it drops them.
     Rejecting,
-    /// It goes after this many blocks, and does not come back.
+    /// It leaves for good after this many blocks.
     Leaving(u32),
-    /// After each eight blocks it chokes for so long, and drops what it was asked for.
+    /// After every eight blocks it chokes for this long and drops all requests.
     Choking(Duration),
-    /// It tells of its pieces one by one, and of none at first.
+    /// It announces its pieces one by one, and none at first.
     Late,
-    /// It asks for everything again and again, and never reads.
+    /// It requests everything again and again, and never reads.
     Greedy,
 }
 
-/// A peer that misbehaves.
+/// A rogue peer.
 #[derive(Debug)]
 pub(super) struct Rogue {
     no: PeerNo,
     lengths: Lengths,
     manner: Manner,
-    /// What it has told of.
+    /// The pieces that it has announced.
     told: PieceSet,
-    /// What it has not told of yet.
+    /// The pieces that it has not announced yet.
     untold: Vec<PieceIndex>,
     links: BTreeSet<ConnectionNo>,
-    /// Blocks that it sent.
+    /// The number of blocks sent.
     sent: u32,
     /// It serves nothing now.
     chokes: bool,
@@ -54,7 +54,7 @@ pub(super) struct Rogue {
 }
 
 impl Rogue {
-    /// One that has these pieces.
+    /// A rogue peer that has these pieces.
     pub(super) fn new(no: PeerNo, manner: Manner, lengths: Lengths, has: PieceSet) -> Self {
         let (told, untold) = match manner {
             Manner::Late => {
@@ -76,7 +76,7 @@ impl Rogue {
         }
     }
 
-    /// It calls these peers, and begins to do what it does from time to time.
+    /// Calls these peers, and starts the timer if there is one.
     pub(super) fn begin(&mut self, calls: &[PeerNo], env: &mut Environment) {
         calls.iter().for_each(|peer| env.call(self.no, *peer));
         match self.manner {
@@ -150,7 +150,7 @@ impl Rogue {
         }
     }
 
-    /// Some blocks went out.
+    /// This many blocks were written.
     pub(super) fn on_sent(&mut self, blocks: u32, env: &mut Environment) {
         self.sent += blocks;
         match self.manner {
@@ -174,7 +174,7 @@ impl Rogue {
         }
     }
 
-    /// It does what it does from time to time.
+    /// The timer has fired.
     pub(super) fn on_woken(&mut self, env: &mut Environment) {
         match self.manner {
             Manner::Choking(_) => {

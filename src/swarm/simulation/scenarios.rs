@@ -1,4 +1,4 @@
-//! Worlds of one kind, and what is expected of that kind. The downloader is peer 0.
+//! Simulations of one kind, and what is expected of that kind. Peer 0 is the downloader.
 
 use super::network::Network;
 use super::plan::{PeerPlan, Plan, Role};
@@ -12,7 +12,7 @@ const PIECE: i64 = 512 << 10;
 /// A block takes 200 us.
 const RATE: u64 = 80_000_000;
 
-/// One downloader of so many MiB, and these others.
+/// A share of this many MiB, with one downloader and the other peers.
 fn world(mib: u64, others: impl IntoIterator<Item = PeerPlan>, seed: u64) -> World {
     let lengths = Lengths::new(mib << 20, PIECE).unwrap();
     let downloader = PeerPlan::new(Role::Downloader).at(8 * RATE);
@@ -120,7 +120,7 @@ fn one_that_never_reads_and_one_that_delivers_nothing_lose_their_links() {
 fn a_silent_link_does_not_keep_what_it_is_to_deliver_alone() {
     let silent = rogue(Manner::Silent);
     for seed_of_all in 0..10 {
-        // A piece that failed is to come from one link alone, perhaps from a silent one.
+        // A piece that failed is fetched from one link alone, perhaps from a silent one.
         let far = Duration::from_millis(30);
         let others = [
             PeerPlan {

@@ -1,6 +1,6 @@
-//! Worlds drawn from seeds.
+//! Simulations drawn from seeds.
 //!
-//! A failing seed prints itself. `PIECEFUL_SEED=N cargo test --lib swarm::simulation::schedules`
+//! A failing seed is printed. `PIECEFUL_SEED=N cargo test --lib swarm::simulation::schedules`
 //! replays it. The long mode is `PIECEFUL_SCHEDULES=1000000 cargo test --release --lib
 //! swarm::simulation::schedules`.
 
@@ -8,7 +8,7 @@ use super::plan::{Plan, Role};
 use super::world::World;
 use std::time::Duration;
 
-/// Prints the seed of a world that fails.
+/// Prints the seed when a simulation fails.
 struct Named(&'static str, u64);
 
 impl Drop for Named {
@@ -19,7 +19,7 @@ impl Drop for Named {
     }
 }
 
-/// The seeds to run: the one that the environment names, or so many.
+/// The seeds to run: the one in the environment, or the number in the environment, or `usual`.
 fn seeds(usual: u64) -> std::ops::Range<u64> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
     match number("PIECEFUL_SEED") {
@@ -46,9 +46,9 @@ fn many_small_worlds_end_with_every_piece_everywhere() {
     run_small_worlds(2_000);
 }
 
-/// Runs worlds of two hundred peers. Nobody starves while others finish: a download takes at most
-/// twice as long as the middle one and as its own line would need for everything over one
-/// connection.
+/// Runs simulations of two hundred peers. No download starves while others finish. Its time limit
+/// is twice the sum of two times: that of the middle download, and that for fetching everything
+/// over one of its own connections.
 fn run_large_worlds(usual: u64) {
     for seed in seeds(usual) {
         let _named = Named("large", seed);

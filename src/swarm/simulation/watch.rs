@@ -1,17 +1,17 @@
-//! What must hold at an honest peer, judged by what goes over its links and not by what its core
-//! believes.
+//! Checks an honest peer against the properties below. It judges by what moves over the links, not
+//! by what the core believes.
 //!
-//! | property | where |
+//! | property | checked in |
 //! |---|---|
-//! | a block is asked only of a link that is up, has the piece, and does not choke or allows it | `on_request` |
-//! | no block is asked twice of a link, of two links only in endgame, of more never | `on_request` |
-//! | the core has the same requests in flight as the links | `check` |
-//! | whoever has a piece that is wanted is told of interest | `check` |
-//! | no more are unchoked than there are slots | `check` |
-//! | only owned pieces are served, only to the unchoked or where allowed | `on_serve` |
-//! | who is blamed lied, and who alone sent a bad piece is blamed and barred | `on_failed` |
-//! | each piece is told of exactly once | `on_haves`, `check_end` |
-//! | phases go from fetching over finishing to complete; nothing is asked for after that | `on_phase`, `on_request` |
+//! | a block is requested only from an open link whose peer has the piece and does not choke us, or allows the piece | `on_request` |
+//! | no block is requested twice from one link; from two links only in endgame; from more links never | `on_request` |
+//! | the core and the links agree on the requests in flight | `check` |
+//! | a peer that has a wanted piece has got `interested` | `check` |
+//! | no more peers are unchoked than there are slots | `check` |
+//! | only owned pieces are served, and only to unchoked peers or if allowed | `on_serve` |
+//! | a peer that is blamed did lie; the only source of a bad piece is blamed and barred | `on_failed` |
+//! | each new piece is announced exactly once | `on_haves`, `check_end` |
+//! | phases go from fetching over finishing to complete; nothing is requested after that | `on_phase`, `on_request` |
 //! | the invariants of [`Core::check`] | `check` |
 
 use super::data::Data;
@@ -31,11 +31,11 @@ struct Seen {
     allowed: BTreeSet<PieceIndex>,
     /// Requests without an answer.
     asked: BTreeSet<BlockRange>,
-    /// We said that we are interested.
+    /// We have sent `interested`.
     interested: bool,
-    /// We serve it.
+    /// We have unchoked the peer.
     unchoked: bool,
-    /// The core has ended it.
+    /// The core has ended the link.
     ends: bool,
 }
 
@@ -45,21 +45,22 @@ impl Seen {
     }
 }
 
-/// What was seen of one honest peer.
+/// The checker of one honest peer.
 #[derive(Debug)]
 pub(super) struct Watch {
     lengths: Lengths,
-    /// Pieces that are to come.
+    /// Pieces that are to be fetched.
     missing: PieceSet,
     slots: usize,
     links: BTreeMap<LinkId, Seen>,
-    /// From which links the blocks of a piece were kept since it was last written or failed.
+    /// The links that delivered kept blocks of a piece, since the piece was last verified or
+    /// failed.
     kept: BTreeMap<PieceIndex, BTreeSet<LinkId>>,
     haves: BTreeMap<PieceIndex, u32>,
     phase: Phase,
-    /// Requests, and those that another link had then.
+    /// The number of requests, and of those that another link also had.
     requests: (u32, u32),
-    /// Why the core ended links.
+    /// Why the core ended links, in order.
     ends: Vec<CloseReason>,
 }
 
@@ -78,7 +79,7 @@ impl Watch {
         }
     }
 
-    /// How many requests were sent, and how many of them while another link had the same.
+    /// The number of requests, and of those that another link also had.
     pub(super) fn requests(&self) -> (u32, u32) {
         self.requests
     }
@@ -107,7 +108,7 @@ impl Watch {
         self.links.remove(&id);
     }
 
-    /// The core ends a link. What still goes over it does not count.
+    /// The core ends a link. What still moves over it does not count.
     pub(super) fn on_end(&mut self, id: LinkId, reason: CloseReason) {
         self.ends.push(reason);
         if let Some(seen) = self.links.get_mut(&id) {
@@ -116,7 +117,7 @@ impl Watch {
         }
     }
 
-    /// A packet has come.
+    /// A packet has arrived.
     pub(super) fn on_packet(&mut self, id: LinkId, packet: &Packet) {
         let Some(seen) = self.links.get_mut(&id) else {
             return;
@@ -137,7 +138,7 @@ impl Watch {
                 seen.allowed.insert(*piece);
             }
             Packet::Short(Outgoing::Reject(range)) => {
-                // BEP 6: what is rejected though it was allowed is not asked for again.
+                // BEP 6: a piece that was rejected although it was allowed is not requested again.
                 if seen.asked.remove(range) && seen.chokes {
                     seen.allowed.remove(&range.piece());
                 }
@@ -149,12 +150,12 @@ impl Watch {
         }
     }
 
-    /// A block has come, and the core keeps it.
+    /// A block has arrived, and the core keeps it.
     pub(super) fn on_kept(&mut self, id: LinkId, range: BlockRange) {
         self.kept.entry(range.piece()).or_default().insert(id);
     }
 
-    /// The core sends a message. `has_buffers`: no reservation failed meanwhile.
+    /// The core sends a message. `has_buffers`: no reservation has failed in this step.
     pub(super) fn on_send(
         &mut self,
         id: LinkId,
@@ -200,7 +201,7 @@ impl Watch {
         seen.asked.insert(range);
     }
 
-    /// A piece that is missing, that the link would send, and of which nobody was asked anything.
+    /// A missing piece that the peer would send and of which no block is requested or kept.
     fn untouched(&self, seen: &Seen, core: &Core<Data>) -> Option<PieceIndex> {
         let is_asked = |piece| {
             let asked = self.links.values().flat_map(|link| &link.asked);
@@ -245,7 +246,7 @@ impl Watch {
         );
     }
 
-    /// The peer tells all links of a piece.
+    /// The core announces a piece to all links.
     pub(super) fn on_haves(&mut self, piece: PieceIndex) {
         assert!(self.missing.contains(piece), "{piece:?} was here before");
         let times = self.haves.entry(piece).or_default();
@@ -258,7 +259,7 @@ impl Watch {
         self.kept.remove(&piece);
     }
 
-    /// A piece does not verify. `liars` says for each of its sources whether it lies, `barred`
+    /// A piece does not verify. For each of its sources `liars` is whether it lies, and `barred`
     /// whether it is barred now.
     pub(super) fn on_failed(
         &mut self,
@@ -280,7 +281,7 @@ impl Watch {
         }
     }
 
-    /// The core has taken something in, which may have changed its phase.
+    /// The phase of the core may have changed.
     pub(super) fn on_phase(&mut self, core: &Core<Data>) {
         let next = core.phase().clone();
         if next != self.phase {
@@ -316,7 +317,7 @@ impl Watch {
         }
     }
 
-    /// Panics if something is left over once the download has ended.
+    /// Panics if something is left over after completion.
     pub(super) fn check_end(&self, core: &Core<Data>) {
         let mut pieces = self.lengths.all_pieces();
         let untold =

@@ -1,4 +1,4 @@
-//! A world: its peers, and the loop that hands each event to whom it concerns.
+//! A simulation: its peers, and the loop that passes each event to its peer.
 
 use super::environment::Environment;
 use super::events::{Event, Events};
@@ -12,23 +12,23 @@ use crate::torrent::{InfoHash, Lengths, PieceSet};
 use fastrand::Rng;
 use std::time::Duration;
 
-/// How long a world goes on after all downloads have ended, so that what is left over is seen.
+/// How long a simulation goes on after all downloads have ended, to find what is left over.
 const AFTERMATH: Duration = Duration::from_secs(2);
-/// Requests become stale so often in a row before a link ends.
+/// A link ends when it has stalled this many times in a row.
 const MAX_STALLS: u32 = 3;
-/// How long a peer may leave unread what it is sent.
+/// A link ends when its peer has read nothing for this long.
 const MAX_UNREAD: Duration = Duration::from_secs(20);
-/// The most blocks asked of one link at a time, as `peer` has it.
+/// The largest number of requests in flight on one link.
 const LARGEST_WINDOW: u32 = 512;
 
-/// A peer of a world.
+/// A peer.
 #[derive(Debug)]
 enum Peer {
     Honest(Box<Honest>),
     Rogue(Rogue),
 }
 
-/// A world.
+/// A simulation.
 #[derive(Debug)]
 pub(super) struct World {
     peers: Vec<Peer>,
@@ -64,8 +64,8 @@ impl World {
         }
     }
 
-    /// Runs until every honest peer is complete and a while longer, and checks what is left over.
-    /// Returns how long it took.
+    /// Runs until every honest peer is complete and a while longer, and checks that nothing is left
+    /// over. Returns when the last peer became complete.
     pub(super) fn run(&mut self) -> Duration {
         let mut end = None;
         while end.is_none_or(|end| self.env.events.now() < end + AFTERMATH) {
@@ -200,7 +200,7 @@ fn honest(
     honest
 }
 
-/// The first pieces without the second.
+/// `pieces` without `others`.
 fn without(pieces: &PieceSet, others: &PieceSet, lengths: &Lengths) -> PieceSet {
     let mut left = pieces.clone();
     for piece in lengths.all_pieces().filter(|piece| others.contains(*piece)) {

@@ -1,4 +1,4 @@
-//! Whom a core calls, when, how many at a time; and what a download lacks.
+//! Which addresses a core calls, when, and how many at a time; and the source status of a download.
 
 use super::fixture::*;
 use crate::swarm::core::{Activity, Effect, Lack, Received, Refusal, Remote};
@@ -40,7 +40,7 @@ fn a_download_that_starves_calls_more_than_it_has_places_for() {
     swarm.wait(1);
     assert_eq!(connects(&swarm.tick()).len(), MAX_CALLING - 4);
     assert_eq!(connects(&swarm.tick()), []);
-    // What is not read on purpose does not come: that is not to starve.
+    // A download does not starve while we do not read on purpose.
     let mut swarm = Swarm::fetching();
     let id = swarm.up(50);
     let paused = Activity {
@@ -73,7 +73,7 @@ fn an_address_is_called_again_a_while_after_its_call_has_ended_without_blame() {
     assert_eq!(connects(&swarm.tick()), []);
     swarm.wait(1);
     assert_eq!(connects(&swarm.tick()), [address(1)]);
-    // It stays busy while another link listens there.
+    // The address stays busy while another link listens there.
     let id = swarm.up(1);
     swarm.listens(id);
     swarm.step(|core, now| core.on_call_ended(address(1), now));
@@ -81,7 +81,7 @@ fn an_address_is_called_again_a_while_after_its_call_has_ended_without_blame() {
     assert_eq!(connects(&swarm.tick()), []);
 }
 
-/// In which second from now the address is called.
+/// In how many seconds from now the address is called.
 fn called_after(swarm: &mut Swarm) -> u64 {
     let begun = swarm.now;
     while connects(&swarm.tick()).is_empty() {
@@ -148,7 +148,7 @@ fn a_call_that_is_refused_here_counts_as_failed_unless_the_peer_is_linked_alread
     }
     knows(&mut swarm, 9..=9);
     swarm.wait(5);
-    // It starves, so it calls; but by then all four are of use.
+    // The download starves, so it calls. But by then all four links are of use.
     assert_eq!(connects(&swarm.tick()), [address(9)]);
     for number in 1..=4 {
         let used = Activity {
@@ -163,7 +163,7 @@ fn a_call_that_is_refused_here_counts_as_failed_unless_the_peer_is_linked_alread
     assert_eq!(admitted, Err(Refusal::Full));
     swarm.step(|core, now| core.on_call_ended(address(9), now));
     assert_eq!(called_after(&mut swarm), 1);
-    // The same peer by another address.
+    // The same peer at another address.
     let linked = Remote {
         peer_id: caller(1).peer_id,
         ..called(9)
@@ -178,7 +178,7 @@ fn an_address_whose_peer_is_linked_already_is_called_again_after_a_while() {
     let mut swarm = Swarm::fetching();
     knows(&mut swarm, 1..=1);
     assert_eq!(connects(&swarm.tick()), [address(1)]);
-    // It calls us at the same time, and has the lower id.
+    // The peer calls us at the same time, and has the lower id.
     let id = swarm.up(1);
     swarm.listens(id);
     assert_eq!(swarm.link(LinkId(9), called(1)).0, Err(Refusal::Linked));
@@ -203,7 +203,7 @@ fn what_a_download_lacks_is_told_by_what_is_known() {
     swarm.has(id, &[3]);
     assert_eq!(swarm.core.lack(swarm.now), Lack::Nothing);
     assert!(swarm.core.has_source());
-    // A web seed that was asked may be asked again.
+    // A web seed that was used may be used again.
     swarm.down(id);
     assert_eq!(swarm.core.lack(swarm.now), Lack::Links);
     swarm.step(|core, _| core.on_server_up(SERVER, 8));

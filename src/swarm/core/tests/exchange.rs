@@ -1,5 +1,5 @@
-//! Peer exchange (BEP 11): which links hear of which others, and what is believed of what they
-//! tell.
+//! Peer exchange (BEP 11): which addresses we send to which link, and which received addresses we
+//! accept.
 
 use super::fixture::*;
 use crate::swarm::LinkId;
@@ -9,7 +9,7 @@ use crate::wire::extension::ExtensionHandshake;
 use crate::wire::pex::{FLAG_REACHABLE, FLAG_SEED, PexMessage};
 use std::net::SocketAddr;
 
-/// Says where the other side listens, and that it takes `ut_pex` messages under this number.
+/// The peer says where it listens, and that it takes `ut_pex` messages under this number.
 fn takes_exchange(swarm: &mut Swarm, id: LinkId, number: u8) {
     let handshake = ExtensionHandshake {
         port: Some(address(1).port()),
@@ -19,7 +19,7 @@ fn takes_exchange(swarm: &mut Swarm, id: LinkId, number: u8) {
     swarm.tell(id, Received::Handshake(handshake));
 }
 
-/// What a link is told, and under which number.
+/// The messages sent to a link, each with its extension number.
 fn told(effects: &Effects, to: LinkId) -> Vec<(u8, PexMessage)> {
     let messages = effects.iter().filter_map(|effect| match effect {
         Effect::SendExtended { link, id, payload } if *link == to => {
@@ -60,13 +60,13 @@ fn a_link_hears_of_the_others_how_they_were_reached_and_whether_they_are_seeds()
         ..ExtensionHandshake::default()
     };
     swarm.tell(uploader, Received::Handshake(uploads));
-    // Nobody knows where this one listens.
+    // The listening port of this peer is not known.
     swarm.up(4);
     swarm.wait(1);
     let effects = swarm.tick();
     let due = news(&[(2, FLAG_SEED | FLAG_REACHABLE), (3, FLAG_SEED)], &[]);
     assert_eq!(told(&effects, id), [(7, due)]);
-    // No others take such messages.
+    // The other links do not take such messages.
     assert_eq!(
         kinds(&effects)
             .iter()
@@ -74,7 +74,7 @@ fn a_link_hears_of_the_others_how_they_were_reached_and_whether_they_are_seeds()
             .count(),
         1
     );
-    // What changes is told a minute later.
+    // Changes are sent a minute later.
     swarm.down(uploader);
     swarm.wait(59);
     assert_eq!(told(&swarm.tick(), id), []);

@@ -1,4 +1,4 @@
-//! What is asked of whom, and what becomes of the blocks that arrive.
+//! Which blocks are requested from which link, and what happens to the blocks that arrive.
 
 use super::fixture::*;
 use crate::swarm::LinkId;
@@ -49,7 +49,7 @@ fn a_choke_without_bep_6_drops_the_requests_and_one_with_it_rejects_each() {
         swarm.tell(first, Received::Choke);
         let taken = requests(&swarm.tick(), second);
         assert_eq!(taken.len(), left);
-        // It may still deliver what it had been asked for.
+        // The first link may still deliver what was requested from it.
         assert!(swarm.arrives(first, asked[0]).0.is_ok());
     }
 }
@@ -61,7 +61,7 @@ fn a_rejected_block_is_asked_of_another_and_the_link_rests() {
     swarm.source(2, ALL);
     assert_eq!(swarm.tell(first, Received::Reject(asked[3])), []);
     assert_eq!(requests(&swarm.tick(), LinkId(2)), [asked[3]]);
-    // A reject of what was not asked for changes nothing.
+    // A reject without a request changes nothing.
     let never = swarm.block(0, 0);
     let (third, _) = swarm.source(3, &[]);
     assert_eq!(swarm.tell(third, Received::Reject(never)), []);
@@ -111,8 +111,8 @@ fn a_suggested_piece_comes_first() {
     }
 }
 
-/// Has a link that says so give everything, and returns how many requests it had at most. Each
-/// block that comes lets the window grow by one.
+/// Has a link deliver everything. Returns the largest number of requests in flight. The window
+/// grows by one with each block.
 fn most_in_flight(swarm: &mut Swarm, id: LinkId) -> usize {
     let pieces = PieceSet::full(&swarm.lengths);
     let is_first = true;
@@ -218,10 +218,10 @@ fn a_block_that_was_not_asked_for_is_a_breach_and_one_that_is_here_goes_back() {
     swarm.now += Duration::from_millis(200);
     assert_eq!(requests(&swarm.tick(), second), asked);
     swarm.deliver(id, &asked[..1]);
-    // The other had sent it before it heard of the cancel.
+    // The second link had sent the block before it got the cancel.
     assert_eq!(swarm.arrives(second, asked[0]), (Ok(Some(0)), vec![]));
     assert_eq!(swarm.arrives(second, asked[0]), (Err(Unasked), vec![]));
-    // All of it was taken, wanted or not.
+    // Every block counts, wanted or not.
     assert_eq!(swarm.core.progress().downloaded(), 4 * (16 << 10));
 }
 

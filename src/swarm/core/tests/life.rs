@@ -1,4 +1,4 @@
-//! What the beginning and the end of a share change, beside its phase.
+//! What else changes when a share begins and ends.
 
 use super::fixture::*;
 use crate::swarm::core::{Budget, CloseReason, Effect, Outgoing, Received};
@@ -65,7 +65,7 @@ fn once_finished_it_leaves_those_that_fetch_nothing_and_tells_the_others() {
     };
     let uploader = swarm.up(2);
     swarm.tell(uploader, uploads(true));
-    // It says that it only uploads, but asks for pieces all the same.
+    // It says that it only uploads, but is interested in pieces.
     let wants = swarm.up(3);
     swarm.tell(wants, uploads(true));
     swarm.tell(wants, Received::Interested);
@@ -78,7 +78,7 @@ fn once_finished_it_leaves_those_that_fetch_nothing_and_tells_the_others() {
     );
     assert!(effects.contains(&Effect::SendHandshake(wants)));
     assert!(!effects.contains(&Effect::SendHandshake(plain)));
-    // A fellow seed is called again after half an hour, should it have lost something.
+    // Another seed is called again after half an hour. By then it may have lost something.
     swarm.down(seed);
     swarm.down(uploader);
     swarm.wait(1_799);
@@ -115,12 +115,12 @@ fn what_ends_a_download_gives_its_buffers_back() {
         let first = swarm.deliver(id, &asked[..2]);
         assert_eq!(kinds(&first), ["Hash"]);
         end(&mut swarm);
-        // What is with a worker is given back by the worker.
+        // Buffers of a worker are returned by the worker.
         assert_eq!(
             (swarm.buffers.reserved(), swarm.core.with_workers()),
             (2, 2)
         );
-        // What still comes is nobody's.
+        // A block that arrives later is not kept.
         assert_eq!(swarm.arrives(id, asked[2]), (Ok(Some(0)), vec![]));
         let (_, effects) = swarm.step(|core, now| core.on_worker_done(2, now));
         assert_eq!((effects, swarm.buffers.reserved()), (vec![], 0));
@@ -164,7 +164,7 @@ fn a_successor_goes_on_with_the_peers_and_counts_of_another() {
     let known = BTreeMap::from([("10.0.0.9:1", 40 << 10), ("disk", 24 << 10)]);
     assert_eq!(sources(&swarm), known);
     assert_eq!(connects(&swarm.tick()), [address(1)]);
-    // Who gave what is not known if less is good than was counted.
+    // If fewer bytes verify than were counted, the senders are not known.
     let mut swarm = Swarm::new();
     swarm.step(|core, _| core.take_over(Candidates::default(), counted, 77));
     swarm.begin(&[0]);

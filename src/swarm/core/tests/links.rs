@@ -1,4 +1,4 @@
-//! Who is let in, who gives way, and what the end of a link means.
+//! Which links are let in, which make room, and what the end of a link changes.
 
 use super::fixture::*;
 use crate::swarm::LinkId;
@@ -36,7 +36,7 @@ fn in_a_private_swarm_a_call_to_a_forgotten_address_is_given_up() {
     assert_eq!(connects(&swarm.tick()), [address(1)]);
     swarm.step(|core, now| core.give_up_peers("its tracker failed", now));
     assert_eq!(refused(&mut swarm, called(1)), Refusal::GivenUp);
-    // Whoever calls us was told of us by a tracker.
+    // A peer that calls us has our address from a tracker.
     assert_eq!(swarm.link(NEW, caller(1)).0, Ok(()));
     let mut open = Swarm::fetching();
     assert_eq!(open.link(NEW, called(1)).0, Ok(()));
@@ -74,7 +74,7 @@ fn the_link_that_is_of_least_use_for_longest_makes_room() {
         let (admitted, effects) = swarm.link(LinkId(number), caller(number as u8));
         assert_eq!(admitted, Ok(()));
         assert_eq!(closed(&effects), [(gone, CloseReason::MadeRoom)]);
-        // Its end changes nothing more.
+        // When it ends, nothing more changes.
         assert_eq!(swarm.down(gone), []);
     }
     assert_eq!(swarm.core.links().len(), 4);
@@ -88,7 +88,7 @@ fn the_link_that_is_of_least_use_for_longest_makes_room() {
 
 #[test]
 fn of_two_links_of_one_peer_the_call_of_the_lower_id_stays() {
-    // Our id is 100: theirs, whether theirs is lower, whether we called first.
+    // Our id is 100. The peer's number; whether we called first; whether the first link stays.
     for (number, first_is_ours, stays) in [
         (1, false, true),
         (1, true, false),
@@ -127,7 +127,7 @@ fn a_link_that_is_silent_for_long_gives_way_to_one_by_the_same_way() {
             swarm.wait(10);
             assert_eq!(refused(&mut swarm, remote), Refusal::Linked);
             swarm.now += Duration::from_millis(1);
-            // By the other way, who has the lower id counts, however long it is silent.
+            // With calls in both directions the lower id decides, however long the link is silent.
             let stays = remote.outgoing == (number > 100);
             if stays {
                 assert_eq!(refused(&mut swarm, other_way), Refusal::Linked);
@@ -149,7 +149,7 @@ fn the_address_of_a_replaced_link_is_called_again_if_the_new_one_does_not_listen
     swarm.down(old);
     swarm.wait(60);
     assert_eq!(connects(&swarm.tick()), [address(1)]);
-    // It is not, while the new one listens there.
+    // It is not called while the new link listens there.
     let mut swarm = Swarm::fetching();
     let old = swarm.up(1);
     swarm.listens(old);
@@ -159,7 +159,7 @@ fn the_address_of_a_replaced_link_is_called_again_if_the_new_one_does_not_listen
     swarm.listens(NEW);
     swarm.wait(60);
     assert_eq!(connects(&swarm.tick()), []);
-    // Nor while the new one is our call to that address.
+    // Nor while the new link is our call to that address.
     let mut swarm = Swarm::fetching();
     swarm.core.contacts_mut().add(address(200));
     assert_eq!(connects(&swarm.tick()), [address(200)]);
@@ -251,7 +251,7 @@ fn we_say_once_that_we_are_interested_and_once_that_we_are_not_any_more() {
     assert_eq!(swarm.tick(), []);
     let message = have(&swarm, 2);
     assert_eq!(swarm.tell(id, message)[..1], interested);
-    // What is owned here is of no interest.
+    // Owned pieces are of no interest.
     let other = swarm.up(2);
     assert_eq!(swarm.has(other, &[0, 1]), []);
 }

@@ -1,5 +1,5 @@
-//! Every way from one phase to another through the functions of a core, with the effects that come
-//! with it; and everything else is refused, with no effect.
+//! All transitions through the functions of a core, with their effects. Everything else is refused,
+//! without effects.
 
 use super::fixture::*;
 use crate::swarm::LinkId;
@@ -16,7 +16,7 @@ const PHASES: [&str; 8] = [
     "Failed",
     "Retired",
 ];
-/// Those in which nothing is over.
+/// The phases before a final one.
 const ALIVE: &[&str] = &[
     "Checking",
     "Fetching",
@@ -39,7 +39,7 @@ fn name(phase: &Phase) -> &'static str {
     }
 }
 
-/// A swarm in that phase; with a link to a leech if it serves.
+/// A swarm in that phase. If it serves, it has a link to a leech.
 fn at(phase: &str) -> Swarm {
     let mut swarm = Swarm::new();
     let core = &mut swarm.core;
@@ -66,7 +66,7 @@ fn at(phase: &str) -> Swarm {
     swarm
 }
 
-/// What may be done to a share: a name, how, and what it returns if that is of interest.
+/// An action on a share: its name, the function, and the returned flag if there is one.
 type Act = (&'static str, fn(&mut Swarm) -> (Option<bool>, Effects));
 
 const ACTS: [Act; 14] = [
@@ -118,7 +118,7 @@ fn some<R>(
     (told(result), effects)
 }
 
-/// From where, what, to where, with which effects.
+/// The phases it is allowed in, the action, the next phase, the effects.
 type Row = (
     &'static [&'static str],
     &'static str,
@@ -201,7 +201,7 @@ fn each_way_from_a_phase_has_its_effects_and_all_else_is_refused_without_any() {
                         "{phase}: {act}"
                     );
                 }
-                // The trouble is told of, see below.
+                // The trouble is shown: see below.
                 None if (phase, act) == ("Fetching", "unservable") => assert!(effects.is_empty()),
                 None => assert_eq!((after, &effects), (&before, &vec![]), "{phase}: {act}"),
             }
@@ -294,7 +294,7 @@ fn it_offers_what_is_good_and_no_more() {
     let (owned, all) = (swarm.pieces(&[0, 2]), PieceSet::full(&swarm.lengths));
     let effects = swarm.begin_with(owned.clone(), all, true);
     assert_eq!(effects.first(), Some(&Effect::Offer(owned.clone())));
-    // In its place it fetches nothing more, whatever it lacks.
+    // In its final place it fetches nothing more, even if pieces are missing.
     let (id, asked) = swarm.source(1, &[1, 3]);
     assert!(asked.is_empty() && !swarm.core.picker().is_interesting(id));
     swarm.step(|core, now| core.withdraw("out", now));

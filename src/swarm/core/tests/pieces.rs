@@ -1,4 +1,4 @@
-//! The way of a piece after its blocks have arrived: hashed, written and told of, or blamed.
+//! Pieces after their blocks have arrived: hashed, written and announced, or failed and blamed.
 
 use super::fixture::*;
 use crate::swarm::core::{
@@ -40,7 +40,7 @@ fn a_piece_that_is_written_is_told_of_and_counted_for_who_gave_it() {
     assert!(progress.rate(swarm.now) > 0);
 }
 
-/// A bad piece, all of it of the link of peer 1, which listens at its address.
+/// A bad piece that came from peer 1 alone, which listens at its address.
 fn bad_piece_of_one() -> (Swarm, LinkId, Effects) {
     let mut swarm = Swarm::fetching();
     swarm.core.contacts_mut().add(address(1));
@@ -73,12 +73,12 @@ fn one_that_is_barred_does_not_come_back_by_calling_us() {
     let (mut swarm, id, effects) = bad_piece_of_one();
     swarm.spoil(&effects);
     swarm.down(id);
-    // It calls from another port, and is known once it says where it listens.
+    // It calls from another port, and is recognized when it says where it listens.
     let id = swarm.up(1);
     let effects = swarm.listens(id);
     assert_eq!(effects, [Effect::Close(id, CloseReason::Barred)]);
     assert!(swarm.core.contacts().is_barred(address(1), swarm.now));
-    // That is its end, whatever else the handshake says.
+    // The link ends, whatever else the handshake says.
     let mut swarm = Swarm::complete();
     let until = swarm.now + Duration::from_secs(600);
     swarm.core.contacts_mut().bar(address(1), until);
@@ -127,7 +127,7 @@ fn where_several_gave_a_bad_piece_nobody_is_left_and_one_alone_gives_it_anew() {
     assert_eq!(requests(&swarm.tick(), second).len(), 2);
 }
 
-/// A download of a piece of three runs.
+/// A download of one piece of three runs.
 fn long_piece() -> (Swarm, [Run; 3]) {
     let swarm = Swarm::fetching_with(|terms| terms.lengths = lengths(1, 3 * RUN_BLOCKS));
     let runs = [0, 1, 2].map(|number| Run::numbered(&swarm.lengths, swarm.piece(0), number));
@@ -153,7 +153,7 @@ fn runs_are_hashed_in_their_order_whatever_the_order_they_are_written_in() {
     assert!(written(&mut swarm, third, 1).is_none());
     let mut hasher = written(&mut swarm, first, 2).unwrap();
     hasher.update(b"first");
-    // The hasher is away: this one waits on disk.
+    // A worker has the hasher, so this run waits on disk.
     assert!(written(&mut swarm, second, 1).is_none());
     let hashed =
         |swarm: &mut Swarm, next, hasher| swarm.step(|core, _| core.on_run_hashed(next, hasher)).0;

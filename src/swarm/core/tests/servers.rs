@@ -1,4 +1,4 @@
-//! Web seeds: asked beside peers, doubted, proven, left.
+//! Web seeds: used beside peers, doubted, proven to lie, left.
 
 use super::fixture::*;
 use crate::swarm::LinkId;
@@ -9,7 +9,7 @@ use std::time::Duration;
 const SERVER: LinkId = LinkId(99);
 const OTHER: LinkId = LinkId(98);
 
-/// A download with a web seed that is asked for at most so many blocks at a time.
+/// A download with a web seed and at most this many requests to it in flight.
 fn with_server(largest_window: u32) -> Swarm {
     let mut swarm = Swarm::fetching();
     add(&mut swarm, SERVER, largest_window);
@@ -21,7 +21,7 @@ fn add(swarm: &mut Swarm, id: LinkId, largest_window: u32) {
     assert_eq!((goes_on, effects), (true, vec![]));
 }
 
-/// What it is to be asked for next; none if it is not asked any more.
+/// The blocks to request next, or `None` if the web seed is not to be used any more.
 fn next(swarm: &mut Swarm, id: LinkId) -> Option<Vec<BlockRange>> {
     let mut blocks = Vec::new();
     let goes_on = swarm.step(|core, now| core.next_for_server(id, now, &mut blocks));
@@ -89,7 +89,7 @@ fn a_request_that_a_web_seed_has_too_is_not_cancelled_there() {
     let (peer, _) = swarm.source(1, &[0, 1, 2, 3]);
     swarm.wait(1);
     assert_eq!(requests(&swarm.tick(), peer).len(), 8);
-    // A web seed sees that a block is not awaited any more; it takes no messages.
+    // A web seed gets no message. It notices that the block is no longer awaited.
     let effects = swarm.deliver(peer, &asked[..1]);
     assert_eq!(effects, []);
     assert!(!swarm.core.awaits(SERVER, asked[0]));
@@ -132,7 +132,7 @@ fn a_web_seed_that_a_bad_piece_came_from_alone_is_left_for_good() {
     assert_eq!((verdicts, effects), (vec![Verdict::Proven(SERVER)], vec![]));
     assert_eq!(swarm.core.trust(SERVER), Trust::Lost);
     assert_eq!(next(&mut swarm, SERVER), None);
-    // That another try changes nothing: it is known from its first use to the end.
+    // Another attempt changes nothing: a web seed is remembered until the download ends.
     swarm.step(|core, _| core.on_server_down(SERVER));
     add(&mut swarm, SERVER, 2);
     assert_eq!(next(&mut swarm, SERVER), None);
@@ -171,13 +171,13 @@ fn a_piece_of_several_proves_nothing_for_a_web_seed() {
     effects.extend(swarm.deliver(peer, &asked[1..]));
     swarm.spoil(&effects);
     swarm.down(peer);
-    // Another gives the next piece: that speaks for that one alone.
+    // The other web seed delivers the next piece. That only ends doubt about that one.
     let asked = next(&mut swarm, OTHER).unwrap();
     let effects = gives(&mut swarm, OTHER, &asked);
     swarm.write(&effects);
     assert_eq!(swarm.core.trust(SERVER), Trust::Doubted);
     assert_eq!(swarm.core.trust(OTHER), Trust::Full);
-    // Nor does a good piece that it gave a part of, in whatever order its sources are looked at.
+    // Nor does a good piece that came partly from it, in whatever order the sources are visited.
     for _ in 0..20 {
         let peer = Source::Peer(address(1));
         let sources = Sources::from([(web_source(SERVER), 1), (peer, 1)]);

@@ -1,4 +1,4 @@
-//! Who is served, and what becomes of requests.
+//! Which peers are served, and what happens to their requests.
 
 use super::fixture::*;
 use crate::swarm::LinkId;
@@ -6,7 +6,7 @@ use crate::swarm::core::{Activity, Effect, Outgoing, Received, Remote};
 use crate::swarm::{UploadSlots, allowed_fast};
 use crate::torrent::{InfoHash, MAX_BLOCK};
 
-/// A peer that may ask for nothing while it is choked: by IPv6 no pieces are allowed.
+/// A peer that may request nothing while it is choked: over IPv6 no pieces are allowed.
 fn by_ipv6(number: u8) -> Remote {
     Remote {
         address: ([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(number)], 50_000).into(),
@@ -27,7 +27,7 @@ fn one_that_is_interested_gets_a_slot_as_long_as_there_are_some() {
         [Effect::Unchoke(second)]
     );
     assert_eq!(swarm.tell(third, Received::Interested), []);
-    // One that wants nothing any more makes room.
+    // A peer that wants nothing any more makes room.
     let effects = swarm.tell(first, Received::NotInterested);
     assert_eq!(effects.len(), 2);
     assert!(effects.contains(&Effect::Choke(first)));
@@ -88,7 +88,7 @@ fn one_that_has_a_slot_is_served_what_is_owned_and_nothing_else() {
             swarm.tell(id, Received::Request(owned)),
             [Effect::Serve(id, owned)]
         );
-        // Each request gets its block or a reject, if both sides know BEP 6.
+        // With BEP 6 each request gets its block or a reject.
         let rejected = [Effect::Send(id, Outgoing::Reject(other))];
         let due = if remote.fast { &rejected[..] } else { &[] };
         assert_eq!(swarm.tell(id, Received::Request(other)), due);
@@ -151,7 +151,7 @@ fn one_that_has_little_may_ask_for_some_pieces_while_it_is_choked() {
     let other = swarm.lengths.block(other, 0).unwrap();
     let rejected = |block| [Effect::Send(id, Outgoing::Reject(block))];
     assert_eq!(swarm.tell(id, Received::Request(other)), rejected(other));
-    // Once it owns as many pieces it has something to trade with.
+    // Once it owns as many pieces as are allowed, it has something to trade with.
     swarm.has(id, &[0, 1, 2, 3, 4, 5, 6, 7, 8]);
     assert_eq!(
         swarm.tell(id, Received::Request(block)),
@@ -177,7 +177,7 @@ fn what_a_choked_link_gets_is_bounded() {
     }
     let rejected = Effect::Send(id, Outgoing::Reject(block));
     assert_eq!(swarm.tell(id, Received::Request(block)), [rejected]);
-    // In a slot it gets what it asks for.
+    // With a slot it gets what it requests.
     swarm.tell(id, Received::Interested);
     assert_eq!(
         swarm.tell(id, Received::Request(block)),
@@ -211,8 +211,8 @@ fn a_share_serves_those_who_take_fastest() {
     assert!(choked.contains(&first) && !choked.contains(&fast));
 }
 
-/// Whether the link loses its slot to others within 90 seconds in which it delivers nothing. Each
-/// second something else may happen.
+/// Whether the link loses its slot to others within 90 seconds in which it delivers nothing. `act`
+/// runs every second.
 fn loses_slot(swarm: &mut Swarm, id: LinkId, mut act: impl FnMut(&mut Swarm, u64)) -> bool {
     for id in [id, swarm.up(2), swarm.up(3)] {
         swarm.tell(id, Received::Interested);
@@ -226,7 +226,7 @@ fn loses_slot(swarm: &mut Swarm, id: LinkId, mut act: impl FnMut(&mut Swarm, u64
     is_choked
 }
 
-/// A download with a web seed that is read from, so that nothing is given up.
+/// A download with a web seed that is read, so that nothing is given up.
 fn with_web_seed() -> Swarm {
     let mut swarm = Swarm::fetching_with(|terms| terms.max_stalls = 1_000);
     swarm.step(|core, _| core.on_server_up(LinkId(99), 1));
@@ -261,7 +261,7 @@ fn one_that_chokes_us_owes_nothing() {
         }
     });
     assert!(!is_choked);
-    // Always, though it may be asked for some pieces.
+    // Always, although some pieces may be requested from it.
     let mut swarm = with_web_seed();
     let id = swarm.up(1);
     swarm.has(id, &[0, 1, 2, 3]);

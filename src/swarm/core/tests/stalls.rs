@@ -35,7 +35,7 @@ fn a_link_that_stalls_too_often_in_a_row_ends() {
         assert!(effects.contains(&Effect::Stalled(id)));
         assert_eq!(closed(&effects), []);
     }
-    // A wanted block begins a new row.
+    // A wanted block ends the row of stalls.
     swarm.deliver(id, &asked[..1]);
     for stalls in 1..=3 {
         swarm.wait(6);
@@ -78,7 +78,7 @@ fn one_that_takes_nothing_of_what_it_is_sent_is_left() {
     assert_eq!(swarm.tick(), [Effect::Close(id, CloseReason::DoesNotRead)]);
 }
 
-/// A download with one link that has given a block of the two that it was asked for.
+/// A download with one link that has delivered one of two requested blocks.
 fn half_fetched() -> (Swarm, LinkId) {
     let mut swarm = Swarm::fetching_with(|terms| terms.max_stalls = 1_000);
     let (id, asked) = swarm.source(1, &[0]);
@@ -87,7 +87,7 @@ fn half_fetched() -> (Swarm, LinkId) {
     (swarm, id)
 }
 
-/// Whether it has lent its buffers so many seconds later.
+/// Whether the download has lent its buffers this many seconds later.
 fn has_lent(swarm: &mut Swarm, seconds: u64) -> bool {
     for _ in 0..seconds {
         swarm.wait(1);
@@ -102,7 +102,7 @@ fn a_download_into_which_nothing_comes_lends_its_buffers() {
     assert!(!has_lent(&mut swarm, 15));
     assert!(has_lent(&mut swarm, 1));
     assert!(!swarm.core.picker().has_active());
-    // What comes all the same is not kept, and the piece is fetched anew.
+    // A block that still arrives is not kept. The piece is fetched again.
     let late = swarm.block(0, 1);
     let (spare, effects) = swarm.arrives(id, late);
     assert_eq!(spare, Ok(Some(1)));
@@ -122,7 +122,7 @@ fn what_is_asked_for_first_is_not_given_up_at_once_however_long_nobody_was_there
 fn buffers_are_not_lent_while_a_block_comes_now_and_then() {
     let mut swarm = Swarm::fetching();
     let (id, asked) = swarm.source(1, &[0, 1, 2, 3]);
-    // Of each piece one of two blocks, so that no worker gets any.
+    // One of the two blocks of each piece, so that no worker gets a run.
     for block in asked.iter().step_by(2) {
         assert!(!has_lent(&mut swarm, 5));
         assert_eq!(swarm.deliver(id, &[*block]), []);
