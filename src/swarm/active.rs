@@ -68,13 +68,13 @@ impl Run {
 
 /// The state of one block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Block {
+pub(super) enum BlockState {
     Free,
     /// Requested from a link; in endgame also from a second one.
-    Asked {
+    Requested {
         of: LinkId,
         at: Duration,
-        again: Option<LinkId>,
+        second: Option<LinkId>,
     },
     Arrived,
 }
@@ -83,7 +83,7 @@ pub(super) enum Block {
 #[derive(Debug)]
 pub(super) struct ActivePiece {
     piece: PieceIndex,
-    runs: Vec<Vec<Block>>,
+    runs: Vec<Vec<BlockState>>,
     /// Number of runs begun. Blocks of the other runs are not requested yet.
     begun: u32,
     /// Number of free blocks in the runs that were begun.
@@ -94,30 +94,30 @@ pub(super) struct ActivePiece {
     sources: Vec<LinkId>,
     /// The link that began the latest run. A fast link finishes its own runs before it begins
     /// another.
-    opener: Option<LinkId>,
+    begun_by: Option<LinkId>,
     /// A piece that failed with several sources is fetched from one link alone, to find out which
     /// one sends bad data.
-    alone: bool,
+    single_source: bool,
     /// That link, once it is chosen.
-    only: Option<LinkId>,
+    single_link: Option<LinkId>,
 }
 
 /// What a block that has just arrived changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Arrived {
+pub(super) struct FreshArrival {
     /// Other links from which the block is requested. There are two if the block comes late, from a
     /// link that had lost it to others.
-    pub(super) also_asked: [Option<LinkId>; 2],
+    pub(super) also_requested_from: [Option<LinkId>; 2],
     /// The run, if this was its last block.
     pub(super) completed: Option<Run>,
 }
 
 impl ActivePiece {
-    /// No block is requested yet. If `only` is given, that link alone delivers the piece.
-    pub(super) fn new(piece: PieceIndex, lengths: &Lengths, only: Option<LinkId>) -> Self {
+    /// No block is requested yet. If `single_link` is given, that link alone delivers the piece.
+    pub(super) fn new(piece: PieceIndex, lengths: &Lengths, single_link: Option<LinkId>) -> Self {
         let blocks = lengths.blocks(piece);
         let runs = (0..blocks.div_ceil(RUN_BLOCKS))
-            .map(|run| vec![Block::Free; RUN_BLOCKS.min(blocks - run * RUN_BLOCKS) as usize]);
+            .map(|run| vec![BlockState::Free; RUN_BLOCKS.min(blocks - run * RUN_BLOCKS) as usize]);
         Self {
             piece,
             runs: runs.collect(),
@@ -125,26 +125,27 @@ impl ActivePiece {
             free: 0,
             missing: blocks,
             sources: Vec::new(),
-            opener: None,
-            alone: only.is_some(),
-            only,
+            begun_by: None,
+            single_source: single_link.is_some(),
+            single_link,
         }
     }
 
     /// Whether blocks of the piece may be requested from `link`.
-    pub(super) fn open_to(&self, link: LinkId) -> bool {
-        self.only.is_none_or(|only| only == link)
+    pub(super) fn is_open_to(&self, link: LinkId) -> bool {
+        self.single_link
+            .is_none_or(|single_link| single_link == link)
     }
 
     /// Whether `link` began the latest run.
     pub(super) fn was_begun_by(&self, link: LinkId) -> bool {
-        self.opener == Some(link)
+        self.begun_by == Some(link)
     }
 
     /// Opens the piece to all links, if `link` was to deliver it alone.
     pub(super) fn let_others_fetch(&mut self, link: LinkId) {
-        if self.only == Some(link) {
-            self.only = None;
+        if self.single_link == Some(link) {
+            self.single_link = None;
         }
     }
 
@@ -175,7 +176,7 @@ impl ActivePiece {
 
     /// Begins the run that [`ActivePiece::next_run`] returns, on behalf of `link`.
     pub(super) fn begin_run(&mut self, link: LinkId) {
-        self.opener = Some(link);
+        self.begun_by = Some(link);
         if let Some(run) = self.next_run() {
             self.begun += 1;
             self.free += run.blocks;
@@ -191,8 +192,8 @@ impl ActivePiece {
         lengths: &Lengths,
         out: &mut Vec<BlockRange>,
     ) {
-        if self.alone && self.only.is_none() {
-            self.only = Some(link);
+        if self.single_source && self.single_link.is_none() {
+            self.single_link = Some(link);
         }
         let mut left = count;
         let runs = self
@@ -205,13 +206,13 @@ impl ActivePiece {
             if left == 0 || self.free == 0 {
                 return;
             }
-            if *block == Block::Free
+            if *block == BlockState::Free
                 && let Some(range) = lengths.block(self.piece, number as u32)
             {
-                *block = Block::Asked {
+                *block = BlockState::Requested {
                     of: link,
                     at: now,
-                    again: None,
+                    second: None,
                 };
                 self.free -= 1;
                 left -= 1;
@@ -222,7 +223,7 @@ impl ActivePiece {
 
     /// Takes up to `count` blocks for `link` that were requested from another link and are late.
     /// `is_late` gets that link and the time of the request.
-    pub(super) fn take_again(
+    pub(super) fn take_late(
         &mut self,
         link: LinkId,
         is_late: &dyn Fn(LinkId, Duration) -> bool,
@@ -235,16 +236,16 @@ impl ActivePiece {
             if left == 0 {
                 return;
             }
-            if let Block::Asked {
+            if let BlockState::Requested {
                 of,
                 at,
-                again: again @ None,
+                second: second @ None,
             } = block
                 && *of != link
                 && is_late(*of, *at)
                 && let Some(range) = lengths.block(self.piece, number as u32)
             {
-                *again = Some(link);
+                *second = Some(link);
                 left -= 1;
                 out.push(range);
             }
@@ -252,10 +253,10 @@ impl ActivePiece {
     }
 
     /// Whether blocks of the piece are requested from `link`.
-    fn is_asked_of(&self, link: LinkId) -> bool {
+    fn is_requested_from(&self, link: LinkId) -> bool {
         let mut blocks = self.runs.iter().flatten();
         blocks.any(|block| {
-            matches!(block, Block::Asked { of, again, .. } if *of == link || *again == Some(link))
+            matches!(block, BlockState::Requested { of, second, .. } if *of == link || *second == Some(link))
         })
     }
 
@@ -264,41 +265,43 @@ impl ActivePiece {
         let run = number / RUN_BLOCKS;
         let blocks = self.runs.get(run as usize);
         let block = blocks.and_then(|blocks| blocks.get((number % RUN_BLOCKS) as usize));
-        run < self.begun && self.open_to(link) && block.is_some_and(|it| *it != Block::Arrived)
+        run < self.begun
+            && self.is_open_to(link)
+            && block.is_some_and(|it| *it != BlockState::Arrived)
     }
 
     /// A block arrived from `link`. Returns `None` if the block arrived before, or if its run has
     /// not begun: then the request is older than this fetch of the piece.
-    pub(super) fn arrived(&mut self, link: LinkId, number: u32) -> Option<Arrived> {
+    pub(super) fn on_block(&mut self, link: LinkId, number: u32) -> Option<FreshArrival> {
         let run = number / RUN_BLOCKS;
         if run >= self.begun {
             return None;
         }
         let blocks = self.runs.get_mut(run as usize)?;
         let block = blocks.get_mut((number % RUN_BLOCKS) as usize)?;
-        let also_asked = match *block {
-            Block::Arrived => return None,
-            Block::Free => {
+        let also_requested_from = match *block {
+            BlockState::Arrived => return None,
+            BlockState::Free => {
                 self.free -= 1;
                 [None; 2]
             }
-            Block::Asked { of, again, .. } => {
-                [Some(of), again].map(|asked| asked.filter(|other| *other != link))
+            BlockState::Requested { of, second, .. } => {
+                [Some(of), second].map(|requested| requested.filter(|other| *other != link))
             }
         };
-        *block = Block::Arrived;
+        *block = BlockState::Arrived;
         self.missing -= 1;
         if !self.sources.contains(&link) {
             self.sources.push(link);
         }
-        let whole = blocks.iter().all(|block| *block == Block::Arrived);
-        let completed = whole.then_some(Run {
+        let is_whole = blocks.iter().all(|block| *block == BlockState::Arrived);
+        let completed = is_whole.then_some(Run {
             piece: self.piece,
             number: run,
             blocks: blocks.len() as u32,
         });
-        Some(Arrived {
-            also_asked,
+        Some(FreshArrival {
+            also_requested_from,
             completed,
         })
     }
@@ -307,36 +310,36 @@ impl ActivePiece {
     pub(super) fn release(&mut self, link: LinkId, number: u32) {
         self.free_block(link, number);
         // A link that was to deliver the piece alone and does not must not block the others.
-        if self.only == Some(link) && !self.is_asked_of(link) {
-            self.only = None;
+        if self.single_link == Some(link) && !self.is_requested_from(link) {
+            self.single_link = None;
         }
     }
 
     /// Whether the piece has blocks that may be requested and are not.
     #[cfg(test)]
-    pub(super) fn gives(&self) -> bool {
+    pub(super) fn has_unrequested(&self) -> bool {
         self.has_free() || self.next_run().is_some()
     }
 
     /// Number of requests for blocks of the piece.
     #[cfg(test)]
-    pub(super) fn asked(&self) -> usize {
+    pub(super) fn request_count(&self) -> usize {
         let blocks = self.runs.iter().flatten();
-        let asked = blocks.map(|block| match block {
-            Block::Asked { again, .. } => 1 + usize::from(again.is_some()),
-            Block::Free | Block::Arrived => 0,
+        let requested = blocks.map(|block| match block {
+            BlockState::Requested { second, .. } => 1 + usize::from(second.is_some()),
+            BlockState::Free | BlockState::Arrived => 0,
         });
-        asked.sum()
+        requested.sum()
     }
 
     /// The blocks that are requested from a link.
     #[cfg(test)]
-    pub(super) fn asked_of(&self, link: LinkId, lengths: &Lengths) -> Vec<BlockRange> {
+    pub(super) fn requested_from(&self, link: LinkId, lengths: &Lengths) -> Vec<BlockRange> {
         let blocks = self.runs.iter().flatten().enumerate();
-        let asked = blocks.filter(|(_, block)| {
-            matches!(block, Block::Asked { of, again, .. } if *of == link || *again == Some(link))
+        let requested = blocks.filter(|(_, block)| {
+            matches!(block, BlockState::Requested { of, second, .. } if *of == link || *second == Some(link))
         });
-        let ranges = asked.filter_map(|(at, _)| lengths.block(self.piece, at as u32));
+        let ranges = requested.filter_map(|(at, _)| lengths.block(self.piece, at as u32));
         ranges.collect()
     }
 
@@ -344,7 +347,7 @@ impl ActivePiece {
     #[cfg(test)]
     pub(super) fn unfinished_runs(&self) -> Vec<Run> {
         let begun = self.runs.iter().take(self.begun as usize).enumerate();
-        let unfinished = begun.filter(|(_, run)| run.iter().any(|it| *it != Block::Arrived));
+        let unfinished = begun.filter(|(_, run)| run.iter().any(|it| *it != BlockState::Arrived));
         let runs = unfinished.map(|(number, blocks)| Run {
             piece: self.piece,
             number: number as u32,
@@ -356,13 +359,15 @@ impl ActivePiece {
     /// Panics if a count is wrong, or if a run that was not begun has a block that is not free.
     #[cfg(test)]
     pub(super) fn check(&self) {
-        let is_free = |block: &&Block| **block == Block::Free;
+        let is_free = |block: &&BlockState| **block == BlockState::Free;
         let (begun, later) = self.runs.split_at(self.begun as usize);
         let free = begun.iter().flatten().filter(is_free).count();
         assert_eq!(free, self.free as usize, "{:?}", self.piece);
         assert!(later.iter().flatten().all(|block| is_free(&block)));
         let blocks = self.runs.iter().flatten();
-        let missing = blocks.filter(|block| **block != Block::Arrived).count();
+        let missing = blocks
+            .filter(|block| **block != BlockState::Arrived)
+            .count();
         assert_eq!(missing, self.missing as usize, "{:?}", self.piece);
     }
 
@@ -371,21 +376,21 @@ impl ActivePiece {
         let Some(block) = run.and_then(|run| run.get_mut((number % RUN_BLOCKS) as usize)) else {
             return;
         };
-        if let Block::Asked { of, at, again } = *block {
-            *block = match again {
-                Some(second) if of == link => Block::Asked {
+        if let BlockState::Requested { of, at, second } = *block {
+            *block = match second {
+                Some(second) if of == link => BlockState::Requested {
                     of: second,
                     at,
-                    again: None,
+                    second: None,
                 },
-                Some(second) if second == link => Block::Asked {
+                Some(second) if second == link => BlockState::Requested {
                     of,
                     at,
-                    again: None,
+                    second: None,
                 },
                 None if of == link => {
                     self.free += 1;
-                    Block::Free
+                    BlockState::Free
                 }
                 _ => return,
             };

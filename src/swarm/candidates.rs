@@ -12,7 +12,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause between two calls to one address.
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 /// After this many failures an address is forgotten, until a tracker names it again.
-const MOST_FAILURES: u32 = 12;
+const MAX_FAILURES: u32 = 12;
 
 /// The addresses of one swarm.
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ impl Candidates {
         if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
             return;
         }
-        if self.addresses.contains_key(&address) || !self.has_room() {
+        if self.addresses.contains_key(&address) || !self.make_room() {
             return;
         }
         let fresh = Candidate {
@@ -55,7 +55,7 @@ impl Candidates {
 
     /// Another peer names an address. Such addresses fill at most half of the places, so that
     /// trackers find room for theirs.
-    pub fn add_hearsay(&mut self, address: SocketAddr) {
+    pub fn add_from_peer(&mut self, address: SocketAddr) {
         if self.addresses.len() < MAX_CANDIDATES / 2 {
             self.add(address);
         }
@@ -63,7 +63,7 @@ impl Candidates {
 
     /// Whether one more address can be kept. If all places are taken, the address with the most
     /// failures makes room.
-    fn has_room(&mut self) -> bool {
+    fn make_room(&mut self) -> bool {
         if self.addresses.len() < MAX_CANDIDATES {
             return true;
         }
@@ -133,7 +133,7 @@ impl Candidates {
             State::Waiting(_) | State::Busy => {}
         }
         candidate.failures += 1;
-        if candidate.failures > MOST_FAILURES {
+        if candidate.failures > MAX_FAILURES {
             self.addresses.remove(&address);
             return;
         }
@@ -156,7 +156,7 @@ impl Candidates {
 
     /// Do not call the address before `until`: it is our own, or it sent a bad piece.
     pub fn bar(&mut self, address: SocketAddr, until: Duration) {
-        if self.addresses.contains_key(&address) || self.has_room() {
+        if self.addresses.contains_key(&address) || self.make_room() {
             let state = State::Barred(until);
             self.addresses
                 .insert(address, Candidate { state, failures: 0 });
@@ -210,7 +210,7 @@ impl Candidates {
     }
 
     /// Whether the address may be called, now or later.
-    pub fn has(&self, address: SocketAddr) -> bool {
+    pub fn may_call(&self, address: SocketAddr) -> bool {
         let candidate = self.addresses.get(&address);
         candidate.is_some_and(|candidate| !matches!(candidate.state, State::Barred(_)))
     }
@@ -240,10 +240,10 @@ mod tests {
     }
 
     #[test]
-    fn hearsay_leaves_half_of_the_places_free() {
+    fn addresses_from_peers_leave_half_of_the_places_free() {
         let mut candidates = Candidates::default();
         for port in 1..=2_000 {
-            candidates.add_hearsay(([10, 0, 0, 1], port).into());
+            candidates.add_from_peer(([10, 0, 0, 1], port).into());
         }
         assert_eq!(candidates.known().count(), MAX_CANDIDATES / 2);
         for port in 1..=2_000 {
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_goes_on_calls_all_but_the_barred() {
+    fn a_successor_calls_all_but_the_barred_addresses() {
         let mut candidates = Candidates::default();
         let mut rng = Rng::with_seed(1);
         let address = |port| SocketAddr::from(([10, 0, 0, 1], port));
@@ -267,8 +267,12 @@ mod tests {
         assert_eq!(called.iter().flatten().count(), 2);
         assert!(!called.contains(&Some(address(1))));
         assert!(after.is_barred(address(1), Duration::ZERO));
-        assert!([2, 3].iter().all(|port| candidates.has(address(*port))));
-        assert!(!candidates.has(address(1)) && !candidates.has(address(9)));
+        assert!(
+            [2, 3]
+                .iter()
+                .all(|port| candidates.may_call(address(*port)))
+        );
+        assert!(!candidates.may_call(address(1)) && !candidates.may_call(address(9)));
         let mut barred = candidates.barred_alone();
         assert_eq!(barred.known().count(), 0);
         assert!(barred.is_barred(address(1), Duration::ZERO));
@@ -276,11 +280,11 @@ mod tests {
     }
 
     #[test]
-    fn failures_double_the_pause_and_a_link_forgives_them() {
+    fn failures_double_the_pause_and_a_useful_link_resets_it() {
         let (mut candidates, mut rng) = (Candidates::default(), Rng::with_seed(1));
         candidates.add(address(1));
         let mut now = Duration::ZERO;
-        for failure in 0..MOST_FAILURES {
+        for failure in 0..MAX_FAILURES {
             assert_eq!(candidates.next(now, &mut rng), Some(address(1)));
             assert_eq!(candidates.next(now, &mut rng), None, "busy");
             candidates.on_failed(address(1), now, &mut rng);
@@ -297,10 +301,10 @@ mod tests {
     }
 
     #[test]
-    fn one_that_never_answers_is_forgotten_and_one_that_is_barred_never_called() {
+    fn an_address_that_never_answers_is_forgotten_and_a_barred_one_is_not_called() {
         let (mut candidates, mut rng) = (Candidates::default(), Rng::with_seed(1));
         candidates.add(address(1));
-        for call in 0..=MOST_FAILURES {
+        for call in 0..=MAX_FAILURES {
             let now = LONGEST_PAUSE * call;
             assert_eq!(candidates.next(now, &mut rng), Some(address(1)));
             candidates.on_failed(address(1), now, &mut rng);
@@ -318,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_link_that_was_let_go_does_not_shorten_its_pause() {
+    fn the_end_of_a_link_that_we_closed_does_not_shorten_its_pause() {
         let (mut candidates, mut rng) = (Candidates::default(), Rng::with_seed(1));
         candidates.add(address(1));
         candidates.next(Duration::ZERO, &mut rng);
@@ -329,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_passed_over_and_the_number_is_bounded() {
+    fn invalid_addresses_are_ignored_and_the_number_is_bounded() {
         let mut candidates = Candidates::default();
         for odd in ["0.0.0.0:1", "[::]:1", "127.0.0.1:0", "224.0.0.1:1"] {
             candidates.add(odd.parse().unwrap());

@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The largest number of calls of one swarm that may be under way.
-pub const MAX_CALLING: usize = 16;
+pub const MAX_CALLS: usize = 16;
 /// Pause before an address is called again that turned out to be linked already, or to be another
 /// seed.
-const CALL_AGAIN: Duration = Duration::from_secs(60);
+const CALL_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// The contacts of one swarm.
 #[derive(Debug)]
@@ -43,8 +43,8 @@ impl Contacts {
     }
 
     /// Another peer names an address.
-    pub fn add_hearsay(&mut self, address: SocketAddr) {
-        self.candidates.add_hearsay(address);
+    pub fn add_from_peer(&mut self, address: SocketAddr) {
+        self.candidates.add_from_peer(address);
     }
 
     /// The addresses for a successor: see [`Candidates::handed_on`].
@@ -104,7 +104,7 @@ impl Contacts {
     /// The link with the address is gone, or was a second one. The address may be called again
     /// after a while.
     pub fn release(&mut self, address: SocketAddr, now: Duration) {
-        self.candidates.release(address, now + CALL_AGAIN);
+        self.candidates.release(address, now + CALL_AGAIN_AFTER);
     }
 
     /// The same, with the time given by the caller.
@@ -128,8 +128,8 @@ impl Contacts {
     }
 
     /// Whether the address may be called, now or later.
-    pub fn has(&self, address: SocketAddr) -> bool {
-        self.candidates.has(address)
+    pub fn may_call(&self, address: SocketAddr) -> bool {
+        self.candidates.may_call(address)
     }
 
     /// The number of addresses that may be called, now or later.
@@ -162,7 +162,7 @@ impl Contacts {
         let calling = self.calls.len().saturating_sub(linked);
         let free = places.saturating_sub(taken + calling);
         let mut calls = Vec::new();
-        for _ in 0..free.min(MAX_CALLING.saturating_sub(calling)) {
+        for _ in 0..free.min(MAX_CALLS.saturating_sub(calling)) {
             let Some(address) = self.candidates.next(now, &mut self.rng) else {
                 break;
             };

@@ -10,8 +10,9 @@
 //! block, [`Budget`] counts them). A web seed is a link that has every piece. It requests its
 //! blocks itself ([`Core::next_for_server`]), because one HTTP request covers a long range.
 
+mod assembly;
 mod block;
-mod download;
+mod config;
 mod effect;
 mod exchange;
 mod fetch;
@@ -20,21 +21,20 @@ mod message;
 mod peers;
 mod phase;
 mod progress;
-mod servers;
-mod terms;
 #[cfg(test)]
 mod tests;
+mod web_seeds;
 
+pub use assembly::Budget;
 pub use block::{Block, Source, Sources, add_sources};
-pub use download::Budget;
+pub use config::{Checked, Terms};
 pub use effect::{CloseReason, Effect, Outgoing};
 pub use link::{Activity, Link, Remote};
 pub use message::{Breach, Received, Unasked};
 pub use peers::Refusal;
 pub use phase::Phase;
 pub use progress::Progress;
-pub use servers::Trust;
-pub use terms::{Checked, Terms};
+pub use web_seeds::Trust;
 
 use super::contacts::Contacts;
 #[cfg(test)]
@@ -42,9 +42,9 @@ use super::mutation::{Mutation, is_planted};
 use super::{Candidates, LinkId, Picker, Run, Verdict};
 use crate::torrent::{BlockRange, Hasher, PieceIndex, PieceSet};
 use crate::wire::Event;
-use fetch::{Fetch, Incoming};
+use fetch::{Fetch, IncomingBlock};
 use peers::Peers;
-use phase::{Life, Transition};
+use phase::{Lifecycle, Transition};
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::net::SocketAddr;
@@ -52,7 +52,7 @@ use std::time::Duration;
 
 /// How long an address is barred after a bad piece. Not for ever: it may be the only owner, and its
 /// disk may be repaired.
-const BARRED: Duration = Duration::from_secs(600);
+const BAR_TIME: Duration = Duration::from_secs(600);
 
 /// Whether a download has a source for what it misses, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub enum Lack {
 #[derive(Debug)]
 pub struct Core<B> {
     terms: Terms,
-    life: Life,
+    lifecycle: Lifecycle,
     peers: Peers,
     fetch: Fetch<B>,
     effects: Vec<Effect<B>>,
@@ -86,7 +86,7 @@ impl<B: Debug> Core<B> {
         let lengths = terms.lengths;
         let picker = Picker::new(lengths, PieceSet::empty(&lengths), seed);
         Self {
-            life: Life::new(now),
+            lifecycle: Lifecycle::new(now),
             peers: Peers::new(&terms, seed),
             fetch: Fetch::new(picker, lengths, budget, now),
             effects: Vec::new(),
@@ -110,26 +110,26 @@ impl<B: Debug> Core<B> {
             needed,
             is_whole,
         } = checked;
-        if !self.life.change(Transition::Begin { is_whole }, now) {
+        if !self.lifecycle.change(Transition::Begin { is_whole }, now) {
             return false;
         }
         // Links of the previous life are closed, but may not have ended yet.
-        self.peers.let_all_go(self.fetch.picker_mut(), now);
+        self.peers.remove_all_early(self.fetch.picker_mut(), now);
         // A share in its final place fetches nothing more, even if pieces are missing.
         let needed = if is_whole { owned.clone() } else { needed };
         let lengths = self.terms.lengths;
-        let mut picker = Picker::of(lengths, owned.clone(), needed, self.seed);
+        let mut picker = Picker::with_needed(lengths, owned.clone(), needed, self.seed);
         picker.set_order(self.terms.order);
         self.fetch.begin(picker);
         self.effects.push(Effect::Offer(owned));
         self.effects.push(Effect::Announce(Event::Started));
-        self.look_whether_all_is_here(now);
+        self.complete_if_all_owned(now);
         true
     }
 
     /// The files have their final names: from now on the peer only uploads.
     pub fn on_finished(&mut self, now: Duration) {
-        if self.life.change(Transition::Finished, now) {
+        if self.lifecycle.change(Transition::Finished, now) {
             let picker = self.fetch.picker();
             self.peers.on_finished(picker, now, &mut self.effects);
         }
@@ -142,14 +142,16 @@ impl<B: Debug> Core<B> {
             return self.lose(reason, now);
         }
         let trouble = format!("cannot serve it: {reason}");
-        self.life.change(Transition::Trouble(trouble), now);
+        self.lifecycle.change(Transition::Trouble(trouble), now);
         false
     }
 
     /// The files of a complete share are no longer what was verified. Returns whether the phase
     /// changed.
     pub fn lose(&mut self, reason: &str, now: Duration) -> bool {
-        let is_lost = self.life.change(Transition::Lose(reason.to_owned()), now);
+        let is_lost = self
+            .lifecycle
+            .change(Transition::Lose(reason.to_owned()), now);
         if is_lost {
             self.effects.push(Effect::Withhold);
             self.close_links(reason);
@@ -160,19 +162,19 @@ impl<B: Debug> Core<B> {
     /// A further check of a lost share found this. Returns whether the share is lost.
     pub fn on_still_lost(&mut self, reason: &str, now: Duration) -> bool {
         let reason = reason.to_owned();
-        self.life.change(Transition::StillLost(reason), now)
+        self.lifecycle.change(Transition::StillLost(reason), now)
     }
 
     /// A further check found that the files of a lost share are what was verified: the share is
     /// checked and begun again. Returns whether the phase changed.
     pub fn regain(&mut self, now: Duration) -> bool {
-        self.life.change(Transition::Regain, now)
+        self.lifecycle.change(Transition::Regain, now)
     }
 
     /// A complete share may no longer be served, for this reason. Returns whether it was served.
     pub fn withdraw(&mut self, reason: &str, now: Duration) -> bool {
         let shown = format!("not shared any more: {reason}");
-        let was_served = self.life.change(Transition::Withdraw(shown), now);
+        let was_served = self.lifecycle.change(Transition::Withdraw(shown), now);
         if was_served {
             self.effects.push(Effect::Withhold);
             self.close_links(reason);
@@ -182,7 +184,7 @@ impl<B: Debug> Core<B> {
 
     /// A withdrawn share may be served again. Returns whether it was withdrawn.
     pub fn restore(&mut self, now: Duration) -> bool {
-        let is_back = self.life.change(Transition::Restore, now);
+        let is_back = self.lifecycle.change(Transition::Restore, now);
         if is_back {
             let owned = self.owned().clone();
             self.effects.push(Effect::Offer(owned));
@@ -193,7 +195,7 @@ impl<B: Debug> Core<B> {
     /// Stops, so that a download of more files can replace this one. Returns whether the phase
     /// changed.
     pub fn set_aside(&mut self, reason: &str, now: Duration) -> bool {
-        let is_aside = self.life.change(Transition::SetAside, now);
+        let is_aside = self.lifecycle.change(Transition::SetAside, now);
         if is_aside {
             self.stop(reason);
         }
@@ -202,7 +204,10 @@ impl<B: Debug> Core<B> {
 
     /// Stops for good, for this reason.
     pub fn fail(&mut self, reason: &str, now: Duration) {
-        if self.life.change(Transition::Fail(reason.to_owned()), now) {
+        if self
+            .lifecycle
+            .change(Transition::Fail(reason.to_owned()), now)
+        {
             self.stop(reason);
             self.effects.push(Effect::Failed(reason.to_owned()));
         }
@@ -211,14 +216,14 @@ impl<B: Debug> Core<B> {
     /// The share leaves the map of transfers.
     pub fn retire(&mut self, now: Duration) {
         let served = self.phase().serves();
-        if self.life.change(Transition::Retire, now) && served {
+        if self.lifecycle.change(Transition::Retire, now) && served {
             self.stop("it is not shared any more");
         }
     }
 
     /// The share returns to the map of transfers.
     pub fn put_back(&mut self, now: Duration) {
-        self.life.change(Transition::PutBack, now);
+        self.lifecycle.change(Transition::PutBack, now);
     }
 
     // Links.
@@ -332,7 +337,7 @@ impl<B: Debug> Core<B> {
         buffer: B,
         now: Duration,
     ) -> Result<Option<B>, Unasked> {
-        let incoming = Incoming {
+        let incoming = IncomingBlock {
             id,
             source,
             range,
@@ -377,7 +382,7 @@ impl<B: Debug> Core<B> {
     pub fn on_piece_written(&mut self, piece: PieceIndex, sources: &Sources, now: Duration) {
         let effects = &mut self.effects;
         self.fetch.on_piece_written(piece, sources, effects);
-        self.look_whether_all_is_here(now);
+        self.complete_if_all_owned(now);
     }
 
     /// A piece does not verify. Returns whether the source is proven. The addresses are barred even
@@ -396,7 +401,7 @@ impl<B: Debug> Core<B> {
                     continue;
                 }
                 if let Source::Peer(address) = source {
-                    self.peers.contacts_mut().bar(*address, now + BARRED);
+                    self.peers.contacts_mut().bar(*address, now + BAR_TIME);
                 }
             }
             if self.peers.links().contains_key(&id) {
@@ -447,7 +452,7 @@ impl<B: Debug> Core<B> {
 
     /// Whether a web seed is trusted.
     pub fn trust(&self, id: LinkId) -> Trust {
-        self.fetch.servers().trust(id)
+        self.fetch.web_seeds().trust(id)
     }
 
     // The clock.
@@ -495,7 +500,7 @@ impl<B: Debug> Core<B> {
     pub fn give_up_peers(&mut self, reason: &str, now: Duration) {
         self.contacts_mut().give_up();
         self.close_links(reason);
-        self.peers.let_all_go(self.fetch.picker_mut(), now);
+        self.peers.remove_all_early(self.fetch.picker_mut(), now);
         self.serve(now);
     }
 
@@ -519,12 +524,12 @@ impl<B: Debug> Core<B> {
 
     /// The phase of the share.
     pub fn phase(&self) -> &Phase {
-        self.life.phase()
+        self.lifecycle.phase()
     }
 
     /// From the beginning of the download to its end, or to `now`.
     pub fn elapsed(&self, now: Duration) -> Duration {
-        self.life.elapsed(now)
+        self.lifecycle.elapsed(now)
     }
 
     /// Verified bytes, their sources, and the rate.
@@ -565,9 +570,9 @@ impl<B: Debug> Core<B> {
 
     /// Whether the download has a source, and if not, why.
     pub fn lack(&self, now: Duration) -> Lack {
-        let (has_servers, contacts) = (!self.fetch.servers().is_empty(), self.contacts());
+        let (has_web_seeds, contacts) = (!self.fetch.web_seeds().is_empty(), self.contacts());
         match (self.peers.links().is_empty(), contacts.known()) {
-            _ if has_servers || self.has_source() => Lack::Nothing,
+            _ if has_web_seeds || self.has_source() => Lack::Nothing,
             (false, _) => Lack::Pieces,
             (true, 0) if contacts.has_barred(now) => Lack::SoundPeers,
             (true, 0) => Lack::Peers,
@@ -599,8 +604,8 @@ impl<B: Debug> Core<B> {
         self.close_links(reason);
     }
 
-    fn look_whether_all_is_here(&mut self, now: Duration) {
-        if self.picker().is_complete() && self.life.change(Transition::AllHere, now) {
+    fn complete_if_all_owned(&mut self, now: Duration) {
+        if self.picker().is_complete() && self.lifecycle.change(Transition::AllOwned, now) {
             self.effects.push(Effect::Complete);
         }
     }

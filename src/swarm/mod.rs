@@ -10,7 +10,6 @@
 
 mod active;
 mod allowed_fast;
-mod bucket;
 mod candidates;
 mod choke;
 mod contacts;
@@ -24,21 +23,22 @@ mod rarity;
 mod rate;
 #[cfg(test)]
 mod simulation;
+mod token_bucket;
 mod window;
 
 pub use active::{RUN_BLOCKS, Run};
 pub use allowed_fast::allowed_fast;
-pub use bucket::{Bucket, MAX_LIMIT, MIN_LIMIT};
 pub use candidates::{Candidates, MAX_CANDIDATES};
-pub use choke::{Change, Choker, Seen, UploadSlots};
-pub use contacts::{Contacts, MAX_CALLING, Unreached};
+pub use choke::{ChokeChange, Choker, PeerTraffic, UploadSlots};
+pub use contacts::{Contacts, MAX_CALLS, Unreached};
 pub use core::{
     Activity, Block, Breach, Budget, Checked, CloseReason, Core, Effect, Lack, Link, Outgoing,
     Phase, Progress, Received, Refusal, Remote, Source, Sources, Terms, Trust, Unasked,
     add_sources,
 };
 pub use link_id::LinkId;
-pub use peer_exchange::{News, PeerExchange, TooOften};
+pub use peer_exchange::{ContactChanges, PeerExchange, TooOften};
 pub use picker::{Arrival, Order, Picker, Verdict};
 pub use rate::Rate;
+pub use token_bucket::{Bucket, MAX_RATE_LIMIT, MIN_RATE_LIMIT};
 pub use window::Window;

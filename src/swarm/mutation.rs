@@ -9,21 +9,21 @@ use std::cell::Cell;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mutation {
     /// A block is requested from a second link although others are free.
-    AskedTwice,
+    RequestedTwice,
     /// The blocks that were requested from a lost link stay requested.
-    LostLinkKeepsBlocks,
+    LostLinkKeepsRequests,
     /// A link whose block came from another gets no cancel.
     CancelLeftOut,
     /// After a choke without BEP 6 the requests stay in flight.
     ChokeKeepsRequests,
     /// A rejected block stays requested.
-    RejectKeepsBlock,
+    RejectKeepsRequest,
     /// A stalled link keeps its requests.
-    StalledKeepsBlocks,
+    StalledKeepsRequests,
     /// Requests that are given up are not cancelled at their links.
-    GivenUpUntold,
+    GivenUpNotCancelled,
     /// Blocks are requested from links that choke us.
-    AskedWhileChoked,
+    RequestedWhileChoked,
     /// Choked peers are served.
     ChokedServed,
     /// Pieces that are not owned are served.
@@ -31,7 +31,7 @@ pub(crate) enum Mutation {
     /// A peer that loses its slot is not choked.
     ChokeLeftOut,
     /// There is one slot too many.
-    SlotTooMany,
+    OneSlotTooMany,
     /// After a `not interested`, interest in new pieces is never sent again.
     InterestNotRenewed,
     /// Links get no `have` for a new piece.
@@ -43,7 +43,7 @@ pub(crate) enum Mutation {
     /// A peer that sent a bad piece alone is not barred.
     LiarNotBarred,
     /// One of several sources of a bad piece is blamed.
-    WrongOneBlamed,
+    OneOfSeveralBlamed,
     /// A peer has two links.
     TwoLinks,
 }
@@ -58,7 +58,7 @@ pub(super) fn is_planted(mutation: Mutation) -> bool {
 }
 
 /// Runs `act` with the fault planted. `act` must not panic.
-pub(super) fn with<R>(mutation: Mutation, act: impl FnOnce() -> R) -> R {
+pub(super) fn with_planted<R>(mutation: Mutation, act: impl FnOnce() -> R) -> R {
     PLANTED.set(Some(mutation));
     let result = act();
     PLANTED.set(None);

@@ -65,7 +65,7 @@ impl Rarity {
         self.owners[piece.index()] += 1;
         if self.waits(piece) {
             self.move_up(piece, bucket);
-            self.mix(piece, bucket + 1, rng);
+            self.swap_with_random(piece, bucket + 1, rng);
         }
     }
 
@@ -77,7 +77,7 @@ impl Rarity {
         self.owners[piece.index()] -= 1;
         if self.waits(piece) {
             self.move_down(piece, bucket + 1);
-            self.mix(piece, bucket, rng);
+            self.swap_with_random(piece, bucket, rng);
         }
     }
 
@@ -112,7 +112,7 @@ impl Rarity {
         for above in (bucket + 1..self.ends.len()).rev() {
             self.move_down(piece, above);
         }
-        self.mix(piece, bucket, rng);
+        self.swap_with_random(piece, bucket, rng);
     }
 
     pub(super) fn waits(&self, piece: PieceIndex) -> bool {
@@ -135,7 +135,7 @@ impl Rarity {
     }
 
     /// Swaps the piece with a random one of its bucket.
-    fn mix(&mut self, piece: PieceIndex, bucket: usize, rng: &mut Rng) {
+    fn swap_with_random(&mut self, piece: PieceIndex, bucket: usize, rng: &mut Rng) {
         let start = bucket.checked_sub(1).map_or(0, |below| self.ends[below]);
         self.swap(piece, rng.usize(start..self.ends[bucket]));
     }
@@ -157,7 +157,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_changes_keep_the_rarest_first(
+        fn after_any_changes_the_rarest_pieces_come_first(
             steps in prop::collection::vec((0u32..12, 0..4), 0..300),
             seed in any::<u64>(),
         ) {
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn equals_come_in_random_order() {
+    fn pieces_of_equal_rarity_come_in_random_order() {
         let lengths = Lengths::new(50, 1).unwrap();
         let first = |seed| {
             let mut rng = Rng::with_seed(seed);

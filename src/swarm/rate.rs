@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rate_follows_what_comes_and_falls_to_nothing() {
+    fn the_rate_follows_the_traffic_and_falls_to_zero() {
         let mut rate = Rate::over(Duration::from_secs(3));
         for at in 0..100 {
             rate.add(Duration::from_millis(at * 50), 50_000);

@@ -23,16 +23,16 @@
 //!
 //! [`Core`]: super::Core
 
-mod data;
+mod checker;
+mod content;
+mod direction;
 mod environment;
 mod events;
 mod honest;
-mod line;
 mod mutations;
 mod network;
 mod plan;
 mod rogue;
+mod runner;
 mod scenarios;
 mod schedules;
-mod watch;
-mod world;

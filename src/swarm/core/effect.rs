@@ -110,7 +110,7 @@ impl fmt::Display for CloseReason {
                 return write!(f, "piece {} from it does not verify", piece.number());
             }
             Self::Barred => "it sent bad data a while ago",
-            Self::Replaced => "another line to the same peer takes its place",
+            Self::Replaced => "another link of the same peer replaces it",
             Self::MadeRoom => "it makes room for another",
             Self::Ended(reason) => reason,
         })

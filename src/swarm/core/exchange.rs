@@ -9,14 +9,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// A message that is due: the link, the number of `ut_pex` there, and the message.
-pub(super) type Due = (LinkId, u8, PexMessage);
+pub(super) type DueMessage = (LinkId, u8, PexMessage);
 
 /// The messages that are due now. `has_all` returns whether the peer of a link has every piece.
-pub(super) fn due(
+pub(super) fn due_messages(
     links: &mut BTreeMap<LinkId, Link>,
     has_all: impl Fn(LinkId) -> bool,
     now: Duration,
-) -> Vec<Due> {
+) -> Vec<DueMessage> {
     let takes = |link: &Link| link.handshake().pex.filter(|id| *id > 0);
     let is_due = |link: &Link| takes(link).is_some() && link.exchange.is_due(now);
     if !links.values().any(is_due) {
@@ -36,23 +36,25 @@ pub(super) fn due(
     let messages = links.iter_mut().filter_map(|(id, link)| {
         let number = takes(link)?;
         let own = link.listens_at();
-        let news = link.exchange.tell(now, &current, own, MAX_CONTACTS)?;
+        let changes = link
+            .exchange
+            .next_message(now, &current, own, MAX_CONTACTS)?;
         let flags = |address| flags.get(&address).copied().unwrap_or(0);
-        let added = news.added.into_iter();
+        let added = changes.added.into_iter();
         let message = PexMessage {
             added: added.map(|address| (address, flags(address))).collect(),
-            dropped: news.dropped,
+            dropped: changes.dropped,
         };
         Some((*id, number, message))
     });
     messages.collect()
 }
 
-/// Whether we accept `address` from a peer at `teller`. A peer on another machine must not make us
+/// Whether we accept `address` from a peer at `sender`. A peer on another machine must not make us
 /// call a service on this machine.
-pub(super) fn is_believable(address: SocketAddr, teller: IpAddr) -> bool {
-    let (ip, teller) = (address.ip().to_canonical(), teller.to_canonical());
-    !ip.is_loopback() || teller.is_loopback()
+pub(super) fn is_believable(address: SocketAddr, sender: IpAddr) -> bool {
+    let (ip, sender) = (address.ip().to_canonical(), sender.to_canonical());
+    !ip.is_loopback() || sender.is_loopback()
 }
 
 #[cfg(test)]
@@ -60,9 +62,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_elsewhere_has_us_call_this_machine() {
-        let believable = |address: &str, teller: &str| {
-            is_believable(address.parse().unwrap(), teller.parse().unwrap())
+    fn a_peer_on_another_machine_cannot_make_us_call_this_machine() {
+        let believable = |address: &str, sender: &str| {
+            is_believable(address.parse().unwrap(), sender.parse().unwrap())
         };
         assert!(believable("127.0.0.2:1", "127.0.0.1"));
         assert!(believable("10.0.0.1:1", "192.0.2.1"));

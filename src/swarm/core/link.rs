@@ -9,10 +9,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// A link that lasted this long was of use.
-const PROVED: Duration = Duration::from_secs(60);
+const USEFUL_AFTER: Duration = Duration::from_secs(60);
 /// The largest number of bytes served while the peer is choked: twice the length of the allowed
 /// pieces.
-const MAX_ALLOWED: u64 = 8 << 20;
+const MAX_CHOKED_BYTES: u64 = 8 << 20;
 
 /// The remote peer of a link, as its handshake and its connection show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub struct Activity {
 #[derive(Debug)]
 pub struct Link {
     remote: Remote,
-    since: Duration,
+    began: Duration,
     /// The peer's extension handshakes so far.
     handshake: ExtensionHandshake,
     /// The port in the peer's first extension handshake; the outer `None` if none has arrived.
@@ -54,9 +54,9 @@ pub struct Link {
     /// Pieces that the peer may request while choked.
     allowed_fast: Vec<PieceIndex>,
     /// Bytes of blocks served while the peer was choked.
-    allowed_bytes: u64,
+    choked_bytes: u64,
     /// We have sent `interested`.
-    pub(super) interested: bool,
+    pub(super) sent_interested: bool,
     /// How many times in a row the link has stalled.
     pub(super) stalls: u32,
     pub(super) exchange: PeerExchange,
@@ -79,12 +79,12 @@ impl Link {
         };
         Self {
             remote,
-            since: now,
+            began: now,
             handshake: ExtensionHandshake::default(),
             port: None,
             allowed_fast,
-            allowed_bytes: 0,
-            interested: false,
+            choked_bytes: 0,
+            sent_interested: false,
             stalls: 0,
             exchange: PeerExchange::default(),
             received: 0,
@@ -156,12 +156,12 @@ impl Link {
 
     /// Whether a block that a choked peer requests may be served. Counts it if so. A peer that owns
     /// as many pieces as are allowed (`owned`) has something to trade and can wait (BEP 6).
-    pub(super) fn serves_choked(&mut self, block: BlockRange, owned: u32) -> bool {
+    pub(super) fn serve_choked(&mut self, block: BlockRange, owned: u32) -> bool {
         let serves = self.allowed_fast.contains(&block.piece())
             && (owned as usize) < self.allowed_fast.len()
-            && self.allowed_bytes < MAX_ALLOWED;
+            && self.choked_bytes < MAX_CHOKED_BYTES;
         if serves {
-            self.allowed_bytes += u64::from(block.length());
+            self.choked_bytes += u64::from(block.length());
         }
         serves
     }
@@ -172,8 +172,8 @@ impl Link {
     }
 
     /// Whether the link was of use: it lasted long, or a block moved over it.
-    pub(super) fn has_proved(&self, now: Duration) -> bool {
-        let lived = now.saturating_sub(self.since);
-        lived > PROVED || self.received + self.activity.sent > 0
+    pub(super) fn was_useful(&self, now: Duration) -> bool {
+        let lived = now.saturating_sub(self.began);
+        lived > USEFUL_AFTER || self.received + self.activity.sent > 0
     }
 }

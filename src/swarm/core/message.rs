@@ -45,10 +45,10 @@ pub enum Received<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Breach {
     /// A later bitfield lacks pieces that were announced before.
-    #[error("a later bitfield takes back pieces that were told of")]
+    #[error("a later bitfield lacks pieces that were announced before")]
     TakenBack,
     /// A malformed `ut_pex` message.
-    #[error("bad message about contacts: {0}")]
+    #[error("malformed peer exchange message: {0}")]
     PeerExchange(#[from] PexError),
     /// `ut_pex` messages come far too often.
     #[error("{0}")]

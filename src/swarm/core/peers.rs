@@ -1,14 +1,14 @@
 //! The peers of a swarm: their links, the addresses we call, and the peers we serve.
 
+use super::config::Terms;
 use super::effect::{CloseReason, Effect, Outgoing};
 use super::exchange;
 use super::link::{Activity, Link, Remote};
 use super::message::Breach;
-use super::terms::Terms;
-use crate::swarm::contacts::{Contacts, MAX_CALLING};
+use crate::swarm::contacts::{Contacts, MAX_CALLS};
 #[cfg(test)]
 use crate::swarm::mutation::{Mutation, is_planted};
-use crate::swarm::{Choker, LinkId, Picker, Seen};
+use crate::swarm::{Choker, LinkId, PeerTraffic, Picker};
 use crate::torrent::{BlockRange, PieceSet};
 use crate::wire::extension::ExtensionHandshake;
 use crate::wire::pex::PexMessage;
@@ -21,12 +21,12 @@ use std::time::Duration;
 /// same.
 const USUAL_REQUEST_QUEUE: u32 = 250;
 /// A link over which no block moves for this long may have to make room for another.
-const USELESS: Duration = Duration::from_secs(5);
+const USELESS_AFTER: Duration = Duration::from_secs(5);
 /// A link that has been idle this long is replaced when the same peer connects again in the same
 /// direction.
-const LOST: Duration = Duration::from_secs(10);
+const LOST_AFTER: Duration = Duration::from_secs(10);
 /// Pause before two seeds call each other again. By then one of them may have lost something.
-const SEED_AGAIN: Duration = Duration::from_secs(1_800);
+const SEED_CALL_AFTER: Duration = Duration::from_secs(1_800);
 
 /// Why a link is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -136,7 +136,7 @@ impl Peers {
         if self.contacts.is_barred(address, now) {
             return Err(Refusal::Barred);
         }
-        if remote.outgoing && terms.is_private && !self.contacts.has(address) {
+        if remote.outgoing && terms.is_private && !self.contacts.may_call(address) {
             return Err(Refusal::GivenUp);
         }
         let mut others = self.links.iter();
@@ -154,11 +154,11 @@ impl Peers {
         let way = link.remote().outgoing;
         // A peer that connects again in the same direction has lost its former connection, although
         // we may not have noticed.
-        let is_lost = way == remote.outgoing && link.idle(now) > LOST;
+        let is_lost = way == remote.outgoing && link.idle(now) > LOST_AFTER;
         if !is_lost && (is_due(way) || !is_due(remote.outgoing)) {
             return Err(Refusal::Linked);
         }
-        self.let_go(other, picker, now);
+        self.remove_early(other, picker, now);
         effects.push(Effect::Close(other, CloseReason::Replaced));
         Ok(())
     }
@@ -178,7 +178,7 @@ impl Peers {
         if let Some(address) = link.listens_at() {
             // An address that was of use is called again soon. Other addresses wait longer each
             // time.
-            if link.has_proved(now) {
+            if link.was_useful(now) {
                 self.contacts.on_proved(address);
             }
             self.contacts.on_failed(address, now);
@@ -194,7 +194,7 @@ impl Peers {
 
     /// Removes a link before it has ended, for reasons of our own. Its address may be called again
     /// after a while. Nothing else releases the address: when the link ends, it is no longer known.
-    fn let_go(&mut self, id: LinkId, picker: &mut Picker, now: Duration) {
+    fn remove_early(&mut self, id: LinkId, picker: &mut Picker, now: Duration) {
         let link = self.remove(id, picker);
         if let Some(address) = link.and_then(|link| link.listens_at()) {
             self.contacts.release(address, now);
@@ -202,9 +202,9 @@ impl Peers {
     }
 
     /// Removes all links before they have ended.
-    pub(super) fn let_all_go(&mut self, picker: &mut Picker, now: Duration) {
+    pub(super) fn remove_all_early(&mut self, picker: &mut Picker, now: Duration) {
         while let Some((id, _)) = self.links.first_key_value() {
-            self.let_go(*id, picker, now);
+            self.remove_early(*id, picker, now);
         }
     }
 
@@ -227,7 +227,7 @@ impl Peers {
         effects: &mut Vec<Effect<B>>,
     ) -> bool {
         let useless = self.links.iter();
-        let useless = useless.filter(|(_, link)| link.idle(now) >= USELESS);
+        let useless = useless.filter(|(_, link)| link.idle(now) >= USELESS_AFTER);
         let chosen = useless.min_by_key(|(id, link)| {
             (
                 picker.is_interesting(**id),
@@ -238,7 +238,7 @@ impl Peers {
         let Some(id) = chosen.map(|(id, _)| *id) else {
             return false;
         };
-        self.let_go(id, picker, now);
+        self.remove_early(id, picker, now);
         effects.push(Effect::Close(id, CloseReason::MadeRoom));
         true
     }
@@ -285,13 +285,13 @@ impl Peers {
             return Ok(());
         };
         // A message that comes too soon is not parsed.
-        if !link.exchange.hear(now)? || !fetches {
+        if !link.exchange.on_message(now)? || !fetches {
             return Ok(());
         }
-        let teller = link.remote().address.ip();
+        let sender = link.remote().address.ip();
         for (address, _) in PexMessage::parse(payload)?.added {
-            if exchange::is_believable(address, teller) {
-                self.contacts.add_hearsay(address);
+            if exchange::is_believable(address, sender) {
+                self.contacts.add_from_peer(address);
             }
         }
         Ok(())
@@ -332,7 +332,7 @@ impl Peers {
         let is_served = self.choker.is_served(id);
         #[cfg(test)]
         let is_served = is_served || is_planted(Mutation::ChokedServed);
-        if is_owned && (is_served || link.serves_choked(block, theirs)) {
+        if is_owned && (is_served || link.serve_choked(block, theirs)) {
             effects.push(Effect::Serve(id, block));
         } else if link.remote().fast {
             effects.push(Effect::Send(id, Outgoing::Reject(block)));
@@ -356,7 +356,7 @@ impl Peers {
         for (id, link) in &self.links {
             if self.fetches_nothing(*id, link, picker) {
                 if let Some(address) = link.listens_at() {
-                    self.contacts.release_until(address, now + SEED_AGAIN);
+                    self.contacts.release_until(address, now + SEED_CALL_AFTER);
                 }
                 effects.push(Effect::Close(*id, CloseReason::NothingToFetch));
             }
@@ -385,12 +385,12 @@ impl Peers {
                 // The link is not late while we do not read.
                 picker.excuse(*id, now);
             }
-            let seen = Seen {
-                gave: link.received(),
-                took: activity.sent,
-                owes: !activity.paused && !picker.is_choked(*id) && picker.is_fetching(*id),
+            let traffic = PeerTraffic {
+                received: link.received(),
+                sent: activity.sent,
+                owes_blocks: !activity.paused && !picker.is_choked(*id) && picker.is_fetching(*id),
             };
-            self.choker.observe(*id, now, seen);
+            self.choker.observe(*id, now, traffic);
             if activity.unread_for > terms.max_unread {
                 effects.push(Effect::Close(*id, CloseReason::DoesNotRead));
             }
@@ -425,7 +425,7 @@ impl Peers {
         effects: &mut Vec<Effect<B>>,
     ) {
         let has_all = |id| picker.pieces_of(id).is_some_and(PieceSet::is_full);
-        for (link, id, message) in exchange::due(&mut self.links, has_all, now) {
+        for (link, id, message) in exchange::due_messages(&mut self.links, has_all, now) {
             let payload = message.encode();
             effects.push(Effect::SendExtended { link, id, payload });
         }
@@ -440,8 +440,8 @@ impl Peers {
         now: Duration,
         effects: &mut Vec<Effect<B>>,
     ) {
-        let starves = idle.is_some_and(|idle| idle >= USELESS);
-        let places = terms.max_peers + if starves { MAX_CALLING } else { 0 };
+        let starves = idle.is_some_and(|idle| idle >= USELESS_AFTER);
+        let places = terms.max_peers + if starves { MAX_CALLS } else { 0 };
         let links = self.links.values();
         let linked = links.filter(|link| self.contacts.is_called(link.remote().address));
         let taken = (self.links.len(), linked.count());

@@ -92,7 +92,7 @@ pub(super) enum Transition {
         is_whole: bool,
     },
     /// Every needed piece is owned.
-    AllHere,
+    AllOwned,
     /// Owned pieces cannot be served, for this reason. Fetching goes on.
     Trouble(String),
     /// The files have their final names.
@@ -119,13 +119,13 @@ pub(super) enum Transition {
 
 /// The phase, and when the share began and ended.
 #[derive(Debug)]
-pub(super) struct Life {
+pub(super) struct Lifecycle {
     phase: Phase,
     started: Duration,
     ended: Option<Duration>,
 }
 
-impl Life {
+impl Lifecycle {
     /// A share that is being checked since `now`.
     pub(super) fn new(now: Duration) -> Self {
         Self {
@@ -151,7 +151,7 @@ impl Life {
         let next = match (&self.phase, transition) {
             (Checking, Transition::Begin { is_whole: true }) => Complete,
             (Checking, Transition::Begin { is_whole: false }) => Fetching { trouble: None },
-            (Fetching { .. }, Transition::AllHere) => Finishing,
+            (Fetching { .. }, Transition::AllOwned) => Finishing,
             (Fetching { .. }, Transition::Trouble(trouble)) => Fetching {
                 trouble: Some(trouble),
             },
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_what_the_code_does_and_all_else_is_refused() {
+    fn the_code_makes_the_transitions_of_the_table_and_refuses_all_others() {
         let alive = [
             "Checking",
             "Fetching",
@@ -242,7 +242,7 @@ mod tests {
                 &["Checking"],
                 "Fetching",
             ),
-            (Transition::AllHere, &["Fetching"], "Finishing"),
+            (Transition::AllOwned, &["Fetching"], "Finishing"),
             (Transition::Trouble(text()), &["Fetching"], "Fetching"),
             (Transition::Finished, &["Finishing"], "Complete"),
             (Transition::Withdraw(text()), &["Complete"], "Withdrawn"),
@@ -262,12 +262,12 @@ mod tests {
         let now = Duration::from_secs(1);
         for (transition, from, to) in table {
             for (at, phase) in phases() {
-                let mut life = Life::new(now);
-                life.phase = phase.clone();
-                let changed = life.change(transition.clone(), now);
+                let mut lifecycle = Lifecycle::new(now);
+                lifecycle.phase = phase.clone();
+                let changed = lifecycle.change(transition.clone(), now);
                 assert_eq!(changed, from.contains(&at), "{at}: {transition:?}");
                 let expected = if changed { to } else { at };
-                assert_eq!(name(life.phase()), expected, "{at}: {transition:?}");
+                assert_eq!(name(lifecycle.phase()), expected, "{at}: {transition:?}");
             }
         }
     }
@@ -275,16 +275,16 @@ mod tests {
     #[test]
     fn time_runs_from_the_beginning_to_the_end() {
         let at = Duration::from_secs;
-        let mut life = Life::new(at(1));
-        life.change(Transition::Begin { is_whole: false }, at(3));
-        assert_eq!(life.elapsed(at(7)), at(4));
-        life.change(Transition::AllHere, at(8));
-        life.change(Transition::Finished, at(9));
-        assert_eq!(life.elapsed(at(20)), at(6));
-        life.change(Transition::Withdraw(text()), at(21));
-        life.change(Transition::Restore, at(22));
-        assert_eq!(life.elapsed(at(23)), at(6));
-        let mut whole = Life::new(at(1));
+        let mut lifecycle = Lifecycle::new(at(1));
+        lifecycle.change(Transition::Begin { is_whole: false }, at(3));
+        assert_eq!(lifecycle.elapsed(at(7)), at(4));
+        lifecycle.change(Transition::AllOwned, at(8));
+        lifecycle.change(Transition::Finished, at(9));
+        assert_eq!(lifecycle.elapsed(at(20)), at(6));
+        lifecycle.change(Transition::Withdraw(text()), at(21));
+        lifecycle.change(Transition::Restore, at(22));
+        assert_eq!(lifecycle.elapsed(at(23)), at(6));
+        let mut whole = Lifecycle::new(at(1));
         whole.change(Transition::Begin { is_whole: true }, at(3));
         assert_eq!(whole.elapsed(at(9)), at(0));
         whole.change(Transition::Fail(text()), at(9));

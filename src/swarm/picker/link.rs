@@ -9,15 +9,15 @@ use crate::torrent::{Lengths, PieceIndex, PieceSet};
 
 /// The largest number of allowed and of suggested pieces kept for a link. BEP 6 has ten allowed
 /// ones.
-const HINTS: usize = 32;
+const MAX_HINTS: usize = 32;
 
 /// One link.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct PickerLink {
     pub(super) id: LinkId,
-    pub(super) has: PieceSet,
+    pub(super) pieces: PieceSet,
     /// The peer has announced its pieces.
-    pub(super) told: bool,
+    pub(super) announced: bool,
     /// The number of its pieces that are wanted here.
     wanted: u32,
     pub(super) choked: bool,
@@ -26,22 +26,22 @@ pub(super) struct Link {
     /// Pieces that the peer suggests, the latest last.
     suggested: Vec<PieceIndex>,
     /// For a web seed: the piece after the last one that it began. Its next range starts there.
-    pub(super) stretch: Option<u32>,
+    pub(super) next_in_range: Option<u32>,
     pub(super) requests: Requests,
 }
 
-impl Link {
+impl PickerLink {
     /// A link that chokes us and has announced no piece.
     pub(super) fn new(id: LinkId, lengths: &Lengths, largest_window: u32) -> Self {
         Self {
             id,
-            has: PieceSet::empty(lengths),
-            told: false,
+            pieces: PieceSet::empty(lengths),
+            announced: false,
             wanted: 0,
             choked: true,
             allowed: Vec::new(),
             suggested: Vec::new(),
-            stretch: None,
+            next_in_range: None,
             requests: Requests::new(largest_window),
         }
     }
@@ -60,21 +60,21 @@ impl Link {
     /// Whether the peer has the piece and would send it.
     pub(super) fn offers(&self, piece: PieceIndex) -> bool {
         #[cfg(test)]
-        if is_planted(Mutation::AskedWhileChoked) {
-            return self.has.contains(piece);
+        if is_planted(Mutation::RequestedWhileChoked) {
+            return self.pieces.contains(piece);
         }
-        self.has.contains(piece) && (!self.choked || self.allowed.contains(&piece))
+        self.pieces.contains(piece) && (!self.choked || self.allowed.contains(&piece))
     }
 
     /// Whether the peer would send any wanted piece.
     pub(super) fn serves(&self, wants: impl Fn(PieceIndex) -> bool) -> bool {
         #[cfg(test)]
-        if is_planted(Mutation::AskedWhileChoked) {
+        if is_planted(Mutation::RequestedWhileChoked) {
             return self.wanted > 0;
         }
         let mut allowed = self.allowed.iter();
         self.wanted > 0
-            && (!self.choked || allowed.any(|piece| self.has.contains(*piece) && wants(*piece)))
+            && (!self.choked || allowed.any(|piece| self.pieces.contains(*piece) && wants(*piece)))
     }
 
     /// The pieces that the peer suggests, the latest first.
@@ -83,46 +83,46 @@ impl Link {
     }
 
     /// The link begins a piece. Its next range starts after it.
-    pub(super) fn begin(&mut self, piece: PieceIndex) {
-        self.stretch = self.stretch.map(|_| piece.number() + 1);
+    pub(super) fn on_piece_begun(&mut self, piece: PieceIndex) {
+        self.next_in_range = self.next_in_range.map(|_| piece.number() + 1);
     }
 
     /// The peer announced all its pieces. `wanted` of them are wanted here.
-    pub(super) fn set_pieces(&mut self, has: PieceSet, wanted: u32) {
-        (self.has, self.wanted, self.told) = (has, wanted, true);
+    pub(super) fn set_pieces(&mut self, pieces: PieceSet, wanted: u32) {
+        (self.pieces, self.wanted, self.announced) = (pieces, wanted, true);
     }
 
     /// The peer announced one piece. Returns whether that is new.
     pub(super) fn add_piece(&mut self, piece: PieceIndex, wanted: bool) -> bool {
-        self.told = true;
-        let is_new = self.has.insert(piece);
+        self.announced = true;
+        let is_new = self.pieces.insert(piece);
         self.wanted += u32::from(is_new && wanted);
         is_new
     }
 
     /// A piece is owned here now.
-    pub(super) fn owned_here(&mut self, piece: PieceIndex) {
-        if self.has.contains(piece) {
+    pub(super) fn on_owned(&mut self, piece: PieceIndex) {
+        if self.pieces.contains(piece) {
             self.wanted -= 1;
         }
     }
 
     /// The peer serves requests for this piece even while it chokes us.
-    pub(super) fn allow(&mut self, piece: PieceIndex) {
-        if self.allowed.len() < HINTS && !self.allowed.contains(&piece) {
+    pub(super) fn add_allowed(&mut self, piece: PieceIndex) {
+        if self.allowed.len() < MAX_HINTS && !self.allowed.contains(&piece) {
             self.allowed.push(piece);
         }
     }
 
     /// BEP 6: a piece that was rejected although it was allowed is not requested again.
-    pub(super) fn disallow(&mut self, piece: PieceIndex) {
+    pub(super) fn remove_allowed(&mut self, piece: PieceIndex) {
         self.allowed.retain(|allowed| *allowed != piece);
     }
 
     /// The peer suggests to request this piece before others.
-    pub(super) fn suggest(&mut self, piece: PieceIndex) {
+    pub(super) fn add_suggested(&mut self, piece: PieceIndex) {
         self.suggested.retain(|other| *other != piece);
-        if self.suggested.len() >= HINTS {
+        if self.suggested.len() >= MAX_HINTS {
             self.suggested.remove(0);
         }
         self.suggested.push(piece);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A link that delivers nothing for this long loses its requests to other links.
-pub(super) const STALLED: Duration = Duration::from_secs(6);
+pub(super) const STALLED_AFTER: Duration = Duration::from_secs(6);
 /// Endgame: a block may be requested from a second link once this time, and [`ROUND_TRIPS`] times
 /// the delay of the first link, have passed since the first request.
 const ENDGAME_AFTER: Duration = Duration::from_millis(200);
@@ -15,10 +15,10 @@ const ROUND_TRIPS: u32 = 3;
 /// Pause after a rejected request, so that another link gets the block. Otherwise a link that
 /// rejects every request would get it again at once, and would keep the last blocks from all
 /// others.
-const AFTER_REFUSAL: Duration = Duration::from_millis(250);
+const REJECT_PAUSE: Duration = Duration::from_millis(250);
 /// The number of blocks that a link may still deliver after they were cancelled: more than the
 /// largest window.
-const FORGIVEN: u32 = 8_192;
+const MIN_KEPT_CANCELLED: u32 = 8_192;
 
 /// The requests to one link.
 #[derive(Debug)]
@@ -28,13 +28,13 @@ pub(super) struct Requests {
     /// order.
     in_flight: BTreeMap<BlockRange, Duration>,
     /// Cancelled blocks that may still arrive without a breach of the protocol.
-    forgiven: Forgiven,
+    cancelled: CancelledBlocks,
     /// When a block last arrived, or when the first request to an idle link was sent.
-    heard: Duration,
+    last_arrival: Duration,
     /// Requests were rejected since the last request was sent.
-    refused: bool,
+    any_rejected: bool,
     /// No request is sent before this time.
-    quiet_until: Duration,
+    rest_until: Duration,
 }
 
 impl Requests {
@@ -43,10 +43,10 @@ impl Requests {
         Self {
             window: Window::new(largest_window),
             in_flight: BTreeMap::new(),
-            forgiven: Forgiven::default(),
-            heard: Duration::ZERO,
-            refused: false,
-            quiet_until: Duration::ZERO,
+            cancelled: CancelledBlocks::default(),
+            last_arrival: Duration::ZERO,
+            any_rejected: false,
+            rest_until: Duration::ZERO,
         }
     }
 
@@ -56,7 +56,7 @@ impl Requests {
     }
 
     /// How many requests are in flight.
-    pub(super) fn flying(&self) -> usize {
+    pub(super) fn in_flight_count(&self) -> usize {
         self.in_flight.len()
     }
 
@@ -66,113 +66,113 @@ impl Requests {
     }
 
     /// Whether no request is to be sent now, because requests were rejected.
-    pub(super) fn rests(&mut self, now: Duration) -> bool {
-        if std::mem::take(&mut self.refused) {
-            self.quiet_until = now + AFTER_REFUSAL;
+    pub(super) fn check_rest(&mut self, now: Duration) -> bool {
+        if std::mem::take(&mut self.any_rejected) {
+            self.rest_until = now + REJECT_PAUSE;
         }
-        now < self.quiet_until
+        now < self.rest_until
     }
 
     /// These blocks were requested.
-    pub(super) fn sent(&mut self, asked: &[BlockRange], now: Duration) {
+    pub(super) fn on_sent(&mut self, requested: &[BlockRange], now: Duration) {
         if self.in_flight.is_empty() {
-            self.heard = now;
+            self.last_arrival = now;
         }
         self.in_flight
-            .extend(asked.iter().map(|range| (*range, now)));
+            .extend(requested.iter().map(|range| (*range, now)));
     }
 
     /// A block arrived. Returns whether it was requested.
-    pub(super) fn arrived(&mut self, range: BlockRange, now: Duration) -> bool {
-        let Some(asked) = self.in_flight.remove(&range) else {
-            return self.forgiven.take(range);
+    pub(super) fn on_block(&mut self, range: BlockRange, now: Duration) -> bool {
+        let Some(requested) = self.in_flight.remove(&range) else {
+            return self.cancelled.take(range);
         };
-        self.heard = now;
+        self.last_arrival = now;
         // If the block was requested twice, nobody knows which request this answers.
-        if !self.forgiven.contains(range) {
-            self.window.arrived(now, asked, range.length());
+        if !self.cancelled.contains(range) {
+            self.window.on_block(now, requested, range.length());
         }
         true
     }
 
     /// A block was rejected. Returns whether it was in flight.
-    pub(super) fn rejected(&mut self, range: BlockRange) -> bool {
-        let was_asked = self.in_flight.remove(&range).is_some();
-        if was_asked {
-            self.refused = true;
+    pub(super) fn on_reject(&mut self, range: BlockRange) -> bool {
+        let was_requested = self.in_flight.remove(&range).is_some();
+        if was_requested {
+            self.any_rejected = true;
         } else {
-            self.forgiven.take(range);
+            self.cancelled.take(range);
         }
-        was_asked
+        was_requested
     }
 
     /// A block is no longer needed from this link. It may still arrive.
     pub(super) fn cancel(&mut self, range: BlockRange) {
         self.in_flight.remove(&range);
-        self.forgiven.add(range);
+        self.cancelled.add(range);
     }
 
     /// Cancels the first request, in the order of the share.
     pub(super) fn cancel_first(&mut self) -> Option<BlockRange> {
         let (range, _) = self.in_flight.pop_first()?;
-        self.forgiven.add(range);
+        self.cancelled.add(range);
         Some(range)
     }
 
     /// The peer dropped all requests. They count as rejected.
-    pub(super) fn dropped(&mut self) {
-        self.refused |= !self.in_flight.is_empty();
+    pub(super) fn on_all_dropped(&mut self) {
+        self.any_rejected |= !self.in_flight.is_empty();
     }
 
     /// Whether the block is in flight, or may still arrive after a cancel.
-    pub(super) fn may_bring(&self, range: BlockRange) -> bool {
-        self.in_flight.contains_key(&range) || self.forgiven.contains(range)
+    pub(super) fn may_deliver(&self, range: BlockRange) -> bool {
+        self.in_flight.contains_key(&range) || self.cancelled.contains(range)
     }
 
     /// How long after its request a block is late.
-    pub(super) fn patience(&self) -> Duration {
+    pub(super) fn late_after(&self) -> Duration {
         ENDGAME_AFTER.max(self.window.shortest_delay() * ROUND_TRIPS)
     }
 
     /// Whether nothing has arrived for too long.
     pub(super) fn is_stalled(&self, now: Duration) -> bool {
-        !self.in_flight.is_empty() && now.saturating_sub(self.heard) >= STALLED
+        !self.in_flight.is_empty() && now.saturating_sub(self.last_arrival) >= STALLED_AFTER
     }
 
     /// Shrinks the window of a link that has stalled.
     pub(super) fn shrink(&mut self) {
-        self.window.stalled();
+        self.window.on_stall();
     }
 
     /// Nothing arrived because we did not read: the link is not late.
     pub(super) fn excuse(&mut self, now: Duration) {
-        self.heard = now;
+        self.last_arrival = now;
     }
 
     /// The peer keeps at most this many requests.
-    pub(super) fn limit(&mut self, largest: u32) {
+    pub(super) fn limit_window(&mut self, largest: u32) {
         self.window.limit(largest);
     }
 }
 
 /// Cancelled blocks that may still arrive, each as many times as it was cancelled. The latest
-/// [`FORGIVEN`] ones are kept, and at most twice as many.
+/// [`MIN_KEPT_CANCELLED`] ones are kept, and at most twice as many.
 #[derive(Debug, Default)]
-struct Forgiven {
-    newer: Counted,
-    older: Counted,
+struct CancelledBlocks {
+    newer: BlockCounts,
+    older: BlockCounts,
 }
 
 /// Blocks and how many times each is held.
 #[derive(Debug, Default)]
-struct Counted {
+struct BlockCounts {
     blocks: BTreeMap<BlockRange, u32>,
     all: u32,
 }
 
-impl Forgiven {
+impl CancelledBlocks {
     fn add(&mut self, range: BlockRange) {
-        if self.newer.all >= FORGIVEN {
+        if self.newer.all >= MIN_KEPT_CANCELLED {
             self.older = std::mem::take(&mut self.newer);
         }
         self.newer.add(range);
@@ -188,7 +188,7 @@ impl Forgiven {
     }
 }
 
-impl Counted {
+impl BlockCounts {
     fn add(&mut self, range: BlockRange) {
         *self.blocks.entry(range).or_default() += 1;
         self.all += 1;
@@ -223,46 +223,45 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_from_a_full_window_may_still_arrive_and_no_more_often_than_it_was_asked_for()
-    {
+    fn cancelled_blocks_may_still_arrive_once_for_each_request() {
         let blocks = blocks(LARGEST);
         let mut requests = Requests::new(LARGEST);
         let now = Duration::from_secs(1);
         for _ in 0..2 {
-            requests.sent(&blocks, now);
-            assert_eq!(requests.flying(), blocks.len());
+            requests.on_sent(&blocks, now);
+            assert_eq!(requests.in_flight_count(), blocks.len());
             let taken: Vec<_> = std::iter::from_fn(|| requests.cancel_first()).collect();
             assert_eq!(taken, blocks);
         }
         for _ in 0..2 {
-            assert!(blocks.iter().rev().all(|it| requests.may_bring(*it)));
-            assert!(blocks.iter().rev().all(|it| requests.arrived(*it, now)));
+            assert!(blocks.iter().rev().all(|it| requests.may_deliver(*it)));
+            assert!(blocks.iter().rev().all(|it| requests.on_block(*it, now)));
         }
-        assert!(!blocks.iter().any(|it| requests.may_bring(*it)));
-        assert!(!blocks.iter().any(|it| requests.arrived(*it, now)));
+        assert!(!blocks.iter().any(|it| requests.may_deliver(*it)));
+        assert!(!blocks.iter().any(|it| requests.on_block(*it, now)));
     }
 
     #[test]
-    fn what_is_forgiven_is_bounded_and_the_oldest_goes_first() {
-        let blocks = blocks(2 * FORGIVEN + 1);
+    fn the_number_of_kept_cancelled_blocks_is_bounded_and_the_oldest_are_dropped_first() {
+        let blocks = blocks(2 * MIN_KEPT_CANCELLED + 1);
         let mut requests = Requests::new(LARGEST);
         blocks.iter().for_each(|it| requests.cancel(*it));
-        let kept: Vec<bool> = blocks.iter().map(|it| requests.may_bring(*it)).collect();
-        assert!(kept[FORGIVEN as usize..].iter().all(|kept| *kept));
-        assert!(!kept[..FORGIVEN as usize].iter().any(|kept| *kept));
+        let kept: Vec<bool> = blocks.iter().map(|it| requests.may_deliver(*it)).collect();
+        assert!(kept[MIN_KEPT_CANCELLED as usize..].iter().all(|kept| *kept));
+        assert!(!kept[..MIN_KEPT_CANCELLED as usize].iter().any(|kept| *kept));
     }
 
     #[test]
-    fn an_answer_to_an_older_request_tells_nothing_of_the_delay() {
+    fn an_answer_to_an_older_request_does_not_count_as_a_delay() {
         let blocks = blocks(2);
         let mut requests = Requests::new(LARGEST);
-        let (asked, again) = (Duration::from_secs(1), Duration::from_secs(7));
-        requests.sent(&blocks, asked);
+        let (requested, again) = (Duration::from_secs(1), Duration::from_secs(7));
+        requests.on_sent(&blocks, requested);
         requests.cancel(blocks[0]);
-        requests.sent(&blocks[..1], again);
-        assert!(requests.arrived(blocks[0], again + Duration::from_millis(1)));
+        requests.on_sent(&blocks[..1], again);
+        assert!(requests.on_block(blocks[0], again + Duration::from_millis(1)));
         assert_eq!(requests.window.shortest_delay(), Duration::ZERO);
-        assert!(requests.arrived(blocks[1], again));
-        assert_eq!(requests.window.shortest_delay(), again - asked);
+        assert!(requests.on_block(blocks[1], again));
+        assert_eq!(requests.window.shortest_delay(), again - requested);
     }
 }

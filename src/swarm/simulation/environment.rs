@@ -1,7 +1,7 @@
 //! What all peers of a simulation share.
 
+use super::direction::Direction;
 use super::events::Events;
-use super::line::Line;
 use super::network::{ConnectionNo, Network, Packet, PeerNo};
 use fastrand::Rng;
 
@@ -19,7 +19,7 @@ impl Environment {
     }
 
     pub(super) fn send(&mut self, connection: ConnectionNo, from: PeerNo, packet: Packet) {
-        self.write(connection, from, |line| line.send(packet));
+        self.write(connection, from, |direction| direction.send(packet));
     }
 
     /// Changes the send queue of a peer, and sends what may go.
@@ -27,7 +27,7 @@ impl Environment {
         &mut self,
         connection: ConnectionNo,
         from: PeerNo,
-        change: impl FnOnce(&mut Line) -> R,
+        change: impl FnOnce(&mut Direction) -> R,
     ) -> R {
         let events = &mut self.events;
         self.network.write(connection, from, events, change)

@@ -1,6 +1,6 @@
 //! The virtual clock of a simulation, and its queue of events.
 
-use super::data::Data;
+use super::content::Content;
 use super::network::{ConnectionNo, Packet, PeerNo};
 use crate::swarm::{Block, Run};
 use crate::torrent::Hasher;
@@ -23,7 +23,7 @@ pub(super) enum Event {
     /// A peer notices that a connection has ended.
     Closed(ConnectionNo, PeerNo),
     /// A worker of an honest peer has finished a step of its job.
-    Worker(PeerNo, Job),
+    Worker(PeerNo, HashJob),
     /// The files of an honest peer have their final names.
     Finished(PeerNo),
     /// A timer of a rogue peer fires.
@@ -32,15 +32,15 @@ pub(super) enum Event {
 
 /// The work on one run of blocks.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(super) struct HashJob {
     pub(super) run: Run,
-    pub(super) blocks: Vec<Block<Data>>,
+    pub(super) blocks: Vec<Block<Content>>,
     /// The hasher and the next run, once a run is hashed.
     pub(super) hashed: Option<(Hasher, u32)>,
 }
 
-impl Job {
-    pub(super) fn new(run: Run, blocks: Vec<Block<Data>>) -> Self {
+impl HashJob {
+    pub(super) fn new(run: Run, blocks: Vec<Block<Content>>) -> Self {
         Self {
             run,
             blocks,

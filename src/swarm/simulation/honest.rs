@@ -1,11 +1,11 @@
 //! An honest peer: a [`Core`], and around it what `peer` does. The effects of the core are carried
 //! out over the simulated network, by workers that take time.
 
-use super::data::{Buffers, Data};
+use super::checker::Checker;
+use super::content::{Buffers, Content};
 use super::environment::Environment;
-use super::events::{Event, Job};
+use super::events::{Event, HashJob};
 use super::network::{ConnectionNo, Network, Packet, PeerNo};
-use super::watch::Watch;
 use crate::swarm::{
     Budget, Checked, Core, Effect, LinkId, Outgoing, Phase, Received, Refusal, Remote, Run, Source,
     Sources, Terms, add_sources,
@@ -23,23 +23,23 @@ const FINISHING: Duration = Duration::from_millis(150);
 
 /// An honest peer.
 #[derive(Debug)]
-pub(super) struct Honest {
+pub(super) struct HonestPeer {
     no: PeerNo,
     lengths: Lengths,
-    core: Core<Data>,
+    core: Core<Content>,
     buffers: Buffers,
     /// Open links. The value is whether only handshakes have arrived.
     links: BTreeMap<LinkId, bool>,
     /// What was written of each run.
-    disk: BTreeMap<(PieceIndex, u32), Data>,
-    watch: Watch,
+    disk: BTreeMap<(PieceIndex, u32), Content>,
+    checker: Checker,
     /// Whether everything is checked after each event, or only now and then.
-    is_checked: bool,
+    checks_each_event: bool,
     complete: Option<Duration>,
 }
 
-impl Honest {
-    pub(super) fn new(no: PeerNo, terms: Terms, watch: Watch, buffers: u32, seed: u64) -> Self {
+impl HonestPeer {
+    pub(super) fn new(no: PeerNo, terms: Terms, checker: Checker, buffers: u32, seed: u64) -> Self {
         let lengths = terms.lengths;
         let buffers = Buffers::new(buffers);
         let budget = Box::new(buffers.clone());
@@ -50,23 +50,23 @@ impl Honest {
             buffers,
             links: BTreeMap::new(),
             disk: BTreeMap::new(),
-            watch,
-            is_checked: true,
+            checker,
+            checks_each_event: true,
             complete: None,
         }
     }
 
     /// Checks everything now and then only, because large simulations would take long otherwise.
-    pub(super) fn check_rarely(&mut self) {
-        self.is_checked = false;
+    pub(super) fn check_now_and_then(&mut self) {
+        self.checks_each_event = false;
     }
 
-    pub(super) fn core(&self) -> &Core<Data> {
+    pub(super) fn core(&self) -> &Core<Content> {
         &self.core
     }
 
-    pub(super) fn watch(&self) -> &Watch {
-        &self.watch
+    pub(super) fn checker(&self) -> &Checker {
+        &self.checker
     }
 
     /// When the peer became complete.
@@ -91,11 +91,11 @@ impl Honest {
     pub(super) fn on_tick(&mut self, env: &mut Environment) {
         let now = env.events.now();
         let (no, network) = (self.no, &env.network);
-        let activity = |id: LinkId| network.line(id.0 as ConnectionNo, no).activity(now);
+        let activity = |id: LinkId| network.direction(id.0 as ConnectionNo, no).activity(now);
         self.core.on_tick(now, activity);
         self.act(env);
-        if !self.is_checked && env.rng.u8(..) < 8 {
-            self.watch.check(&self.core);
+        if !self.checks_each_event && env.rng.u8(..) < 8 {
+            self.checker.check(&self.core);
         }
         env.events.after(TICK, Event::Tick(self.no));
     }
@@ -145,8 +145,8 @@ impl Honest {
             return;
         }
         let now = env.events.now();
-        let activity = env.network.line(connection, self.no).activity(now);
-        self.watch.on_link_down(id);
+        let activity = env.network.direction(connection, self.no).activity(now);
+        self.checker.on_link_down(id);
         self.core.on_link_down(id, activity, now);
         let [caller, callee] = env.network.ends(connection);
         if caller == self.no {
@@ -168,7 +168,7 @@ impl Honest {
             };
             let was_first = *is_first;
             *is_first &= matches!(packet, Packet::Handshake(_));
-            self.watch.on_packet(id, &packet);
+            self.checker.on_packet(id, &packet);
             self.on_packet(connection, packet, was_first, env);
             self.act(env);
         }
@@ -192,7 +192,9 @@ impl Honest {
             Packet::Short(Reject(range)) => Received::Reject(range),
             Packet::Short(Cancel(range)) => {
                 let fast = env.network.is_fast(connection);
-                env.write(connection, self.no, |line| line.cancel_block(range, fast));
+                env.write(connection, self.no, |direction| {
+                    direction.cancel_block(range, fast)
+                });
                 return;
             }
             Packet::Have(piece) => Received::Have(piece),
@@ -200,35 +202,35 @@ impl Honest {
             Packet::Pieces(pieces) => Received::Pieces { pieces, is_first },
             Packet::Handshake(handshake) => Received::Handshake(handshake),
             Packet::PeerExchange(payload) => {
-                let told = self
+                let result = self
                     .core
                     .on_message(id, Received::PeerExchange(&payload), now);
-                return told.expect("nobody breaks the protocol");
+                return result.expect("no peer breaks the protocol");
             }
             Packet::Block(range, data) => {
                 let taken = self.core.on_block(id, None, range, data, now);
                 if taken
-                    .expect("nobody sends what was not asked for")
+                    .expect("no peer sends a block without a request")
                     .is_none()
                 {
-                    self.watch.on_kept(id, range);
+                    self.checker.on_kept(id, range);
                 }
                 return;
             }
         };
-        let told = self.core.on_message(id, message, now);
-        told.expect("nobody breaks the protocol");
+        let result = self.core.on_message(id, message, now);
+        result.expect("no peer breaks the protocol");
     }
 
     /// A worker has finished a step: it has written the run, or hashed one.
-    pub(super) fn on_worker(&mut self, mut job: Job, env: &mut Environment) {
+    pub(super) fn on_worker(&mut self, mut job: HashJob, env: &mut Environment) {
         let run = job.run;
         let mut hashed = None;
         let next = match job.hashed.take() {
             _ if !self.core.phase().fetches() => None,
             None => {
-                let is_good = job.blocks.iter().all(|block| block.buffer == Data::Good);
-                let data = if is_good { Data::Good } else { Data::Bad };
+                let is_good = job.blocks.iter().all(|block| block.buffer == Content::Good);
+                let data = if is_good { Content::Good } else { Content::Bad };
                 self.disk.insert((run.piece, run.number), data);
                 if run.is_whole_piece(&self.lengths) {
                     let mut sources = Sources::new();
@@ -264,8 +266,8 @@ impl Honest {
     fn on_hashed(&mut self, piece: PieceIndex, sources: &Sources, env: &mut Environment) {
         let now = env.events.now();
         let mut runs = 0..Run::count(&self.lengths, piece);
-        if runs.all(|run| self.disk.get(&(piece, run)) == Some(&Data::Good)) {
-            self.watch.on_verified(piece);
+        if runs.all(|run| self.disk.get(&(piece, run)) == Some(&Content::Good)) {
+            self.checker.on_verified(piece);
             self.core.on_piece_written(piece, sources, now);
             return self.act(env);
         }
@@ -279,7 +281,7 @@ impl Honest {
             liars.push(env.network.lies(Network::peer_at(*address)));
             barred.push(self.core.contacts().is_barred(*address, now));
         }
-        self.watch.on_failed(piece, verdict, &liars, &barred);
+        self.checker.on_failed(piece, verdict, &liars, &barred);
     }
 
     pub(super) fn on_finished(&mut self, env: &mut Environment) {
@@ -292,8 +294,8 @@ impl Honest {
 
     /// Panics if something is left over after completion.
     pub(super) fn check_end(&mut self) {
-        self.watch.check(&self.core);
-        self.watch.check_end(&self.core);
+        self.checker.check(&self.core);
+        self.checker.check_end(&self.core);
         assert_eq!(self.buffers.reserved(), 0, "buffers are lost");
     }
 
@@ -313,7 +315,7 @@ impl Honest {
         let link = self.core.link(id).expect("it was just admitted");
         self.links.insert(id, true);
         let fast = env.network.is_fast(connection);
-        self.watch.on_link_up(id, fast, link.allowed_fast());
+        self.checker.on_link_up(id, fast, link.allowed_fast());
         let owned = self.core.owned();
         let allowed = link.allowed_fast().iter().copied();
         let allowed: Vec<_> = allowed.filter(|piece| owned.contains(*piece)).collect();
@@ -322,31 +324,33 @@ impl Honest {
             Packet::handshake(self.core.phase().only_uploads()),
         ];
         packets.extend(allowed.into_iter().map(Packet::AllowedFast));
-        env.write(connection, self.no, |line| {
-            packets.into_iter().for_each(|packet| line.send(packet));
+        env.write(connection, self.no, |direction| {
+            packets
+                .into_iter()
+                .for_each(|packet| direction.send(packet));
         });
     }
 
     /// Carries out the effects of the core.
     fn act(&mut self, env: &mut Environment) {
-        let effects: Vec<Effect<Data>> = self.core.take_effects().collect();
+        let effects: Vec<Effect<Content>> = self.core.take_effects().collect();
         let has_buffers = !self.buffers.take_denied();
         for effect in effects {
             self.carry_out(effect, has_buffers, env);
         }
-        self.watch.on_phase(&self.core);
-        if self.is_checked {
-            self.watch.check(&self.core);
+        self.checker.on_phase(&self.core);
+        if self.checks_each_event {
+            self.checker.check(&self.core);
         }
     }
 
-    fn carry_out(&mut self, effect: Effect<Data>, has_buffers: bool, env: &mut Environment) {
+    fn carry_out(&mut self, effect: Effect<Content>, has_buffers: bool, env: &mut Environment) {
         let connection = |id: LinkId| id.0 as ConnectionNo;
         let no = self.no;
         match effect {
             Effect::Send(id, message) => {
-                let watch = &mut self.watch;
-                watch.on_send(id, message, &self.core, has_buffers);
+                let checker = &mut self.checker;
+                checker.on_send(id, message, &self.core, has_buffers);
                 env.send(connection(id), no, Packet::Short(message));
             }
             Effect::SendExtended { link, payload, .. } => {
@@ -358,38 +362,40 @@ impl Honest {
                 Packet::handshake(self.core.phase().only_uploads()),
             ),
             Effect::SendHaves(piece) => {
-                self.watch.on_haves(piece);
+                self.checker.on_haves(piece);
                 for id in self.links.keys() {
                     env.send(connection(*id), no, Packet::Have(piece));
                 }
             }
             Effect::Choke(id) => {
-                self.watch.on_choke(id);
+                self.checker.on_choke(id);
                 let fast = env.network.is_fast(connection(id));
                 let allowed = self.core.link(id).map(|link| link.allowed_fast());
                 let allowed = allowed.unwrap_or_default();
-                env.write(connection(id), no, |line| line.choke(fast, allowed));
+                env.write(connection(id), no, |direction| {
+                    direction.choke(fast, allowed)
+                });
             }
             Effect::Unchoke(id) => {
-                self.watch.on_unchoke(id);
+                self.checker.on_unchoke(id);
                 env.send(connection(id), no, Packet::Unchoke);
             }
             Effect::Serve(id, range) => {
-                self.watch.on_serve(id, range, &self.core);
-                env.write(connection(id), no, |line| line.push_block(range));
+                self.checker.on_serve(id, range, &self.core);
+                env.write(connection(id), no, |direction| direction.push_block(range));
             }
             Effect::Close(id, reason) => {
-                self.watch.on_end(id, reason);
+                self.checker.on_end(id, reason);
                 env.network.close(connection(id), no, &mut env.events);
             }
             Effect::Connect(address) => env.call(no, Network::peer_at(address)),
             Effect::Hash(run, blocks) => {
-                let job = Job::new(run, blocks);
+                let job = HashJob::new(run, blocks);
                 let work = WORK.mul_f64(1.0 + env.rng.f64());
                 env.events.after(work, Event::Worker(no, job));
             }
             Effect::Complete => env.events.after(FINISHING, Event::Finished(no)),
-            Effect::Failed(reason) => panic!("it fails: {reason}"),
+            Effect::Failed(reason) => panic!("the download fails: {reason}"),
             Effect::Stalled(_) | Effect::Announce(_) | Effect::Offer(_) | Effect::Withhold => {}
         }
     }

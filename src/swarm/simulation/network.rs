@@ -4,9 +4,9 @@
 //! A write works as in `peer/link/writer.rs`: all queued messages, then one block. It takes time by
 //! the rate, during which nothing else is written. What was written arrives after the delay.
 
-use super::data::Data;
+use super::content::Content;
+use super::direction::Direction;
 use super::events::{Event, Events};
-use super::line::Line;
 use crate::swarm::{LinkId, Outgoing};
 use crate::torrent::{BlockRange, PieceIndex, PieceSet};
 use crate::wire::PeerId;
@@ -35,7 +35,7 @@ pub(super) enum Packet {
     Pieces(PieceSet),
     Handshake(ExtensionHandshake),
     PeerExchange(Vec<u8>),
-    Block(BlockRange, Data),
+    Block(BlockRange, Content),
 }
 
 impl Packet {
@@ -67,7 +67,7 @@ impl Packet {
 
 /// How a peer is connected to the network.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Access {
+pub(super) struct PeerAccess {
     /// Bytes a second in each direction of each connection.
     pub(super) rate: u64,
     /// The peer's part of the delay of a connection.
@@ -77,7 +77,7 @@ pub(super) struct Access {
     /// Whether the peer reads what it gets.
     pub(super) reads: bool,
     /// The content of the peer's blocks.
-    pub(super) data: Data,
+    pub(super) data: Content,
 }
 
 /// A connection between two peers.
@@ -86,19 +86,19 @@ struct Connection {
     /// The caller and the called peer.
     ends: [PeerNo; 2],
     /// From the caller, and from the called peer.
-    lines: [Line; 2],
+    directions: [Direction; 2],
     is_open: bool,
 }
 
 /// All connections, including those that have ended.
 #[derive(Debug)]
 pub(super) struct Network {
-    accesses: Vec<Access>,
+    accesses: Vec<PeerAccess>,
     connections: Vec<Connection>,
 }
 
 impl Network {
-    pub(super) fn new(accesses: Vec<Access>) -> Self {
+    pub(super) fn new(accesses: Vec<PeerAccess>) -> Self {
         Self {
             accesses,
             connections: Vec::new(),
@@ -116,7 +116,7 @@ impl Network {
     pub(super) fn peer_at(address: SocketAddr) -> PeerNo {
         match address.ip() {
             IpAddr::V4(ip) => PeerNo::from(ip.octets()[1]) << 8 | PeerNo::from(ip.octets()[2]),
-            IpAddr::V6(_) => panic!("nobody has {address}"),
+            IpAddr::V6(_) => panic!("no peer has {address}"),
         }
     }
 
@@ -135,11 +135,12 @@ impl Network {
     pub(super) fn call(&mut self, caller: PeerNo, callee: PeerNo, events: &mut Events) {
         let (from, to) = (self.accesses[caller], self.accesses[callee]);
         let (rate, delay) = (from.rate.min(to.rate), from.delay + to.delay);
-        let line =
-            |sender: Access, reader: Access| Line::new(rate, delay, sender.data, reader.reads);
+        let direction = |sender: PeerAccess, reader: PeerAccess| {
+            Direction::new(rate, delay, sender.data, reader.reads)
+        };
         self.connections.push(Connection {
             ends: [caller, callee],
-            lines: [line(from, to), line(to, from)],
+            directions: [direction(from, to), direction(to, from)],
             is_open: true,
         });
         events.after(delay, Event::Called(self.connections.len() - 1));
@@ -147,14 +148,14 @@ impl Network {
 
     /// The called peer answers a call.
     pub(super) fn answer(&mut self, connection: ConnectionNo, admits: bool, events: &mut Events) {
-        let delay = self.connections[connection].lines[1].delay();
+        let delay = self.connections[connection].directions[1].delay();
         self.connections[connection].is_open = admits;
         events.after(delay, Event::Answered(connection, admits));
     }
 
     /// Whether the blocks of a peer are bad.
     pub(super) fn lies(&self, peer: PeerNo) -> bool {
-        self.accesses[peer].data == Data::Bad
+        self.accesses[peer].data == Content::Bad
     }
 
     /// The caller and the called peer.
@@ -184,16 +185,16 @@ impl Network {
     }
 
     /// The direction in which a peer sends.
-    pub(super) fn line(&self, connection: ConnectionNo, from: PeerNo) -> &Line {
+    pub(super) fn direction(&self, connection: ConnectionNo, from: PeerNo) -> &Direction {
         let side = self.side(connection, from);
-        &self.connections[connection].lines[side]
+        &self.connections[connection].directions[side]
     }
 
     /// How many bytes of blocks a peer has sent.
     pub(super) fn sent(&self, peer: PeerNo) -> u64 {
         let connections = 0..self.connections.len();
         let own = connections.filter(|at| self.connections[*at].ends.contains(&peer));
-        own.map(|at| self.line(at, peer).activity(Duration::MAX).sent)
+        own.map(|at| self.direction(at, peer).activity(Duration::MAX).sent)
             .sum()
     }
 
@@ -203,14 +204,18 @@ impl Network {
         connection: ConnectionNo,
         from: PeerNo,
         events: &mut Events,
-        change: impl FnOnce(&mut Line) -> R,
+        change: impl FnOnce(&mut Direction) -> R,
     ) -> R {
         let side = self.side(connection, from);
         let to = self.other_end(connection, from);
-        let Connection { lines, is_open, .. } = &mut self.connections[connection];
-        let line = &mut lines[side];
-        let result = change(line);
-        if *is_open && let Some(sent) = line.next(events.now()) {
+        let Connection {
+            directions,
+            is_open,
+            ..
+        } = &mut self.connections[connection];
+        let direction = &mut directions[side];
+        let result = change(direction);
+        if *is_open && let Some(sent) = direction.next(events.now()) {
             let arrival = Event::Arrived(connection, to, sent.packets);
             events.at(sent.arrives, arrival);
             if let Some(free) = sent.free {
@@ -227,18 +232,22 @@ impl Network {
         from: PeerNo,
         events: &mut Events,
     ) {
-        self.write(connection, from, events, Line::on_written);
+        self.write(connection, from, events, Direction::on_written);
     }
 
     /// Ends a connection. The other end notices it after everything that is on its way.
     pub(super) fn close(&mut self, connection: ConnectionNo, by: PeerNo, events: &mut Events) {
         let side = self.side(connection, by);
         let other = self.other_end(connection, by);
-        let Connection { lines, is_open, .. } = &mut self.connections[connection];
+        let Connection {
+            directions,
+            is_open,
+            ..
+        } = &mut self.connections[connection];
         if std::mem::take(is_open) {
-            let seen = lines[side]
+            let seen = directions[side]
                 .last_arrival()
-                .max(events.now() + lines[side].delay());
+                .max(events.now() + directions[side].delay());
             events.after(CLOSING, Event::Closed(connection, by));
             events.at(seen, Event::Closed(connection, other));
         }

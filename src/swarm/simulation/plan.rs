@@ -1,8 +1,8 @@
 //! The plan of a simulation: the share, and the peers with their pieces, connections and behaviour.
 
-use super::data::Data;
-use super::network::{Access, PeerNo};
-use super::rogue::Manner;
+use super::content::Content;
+use super::network::{PeerAccess, PeerNo};
+use super::rogue::Misbehaviour;
 use crate::swarm::Order;
 use crate::torrent::{Lengths, PieceSet};
 use fastrand::Rng;
@@ -11,13 +11,13 @@ use std::time::Duration;
 /// The kind of a peer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Role {
-    /// Honest, and has every piece.
+    /// HonestPeer, and has every piece.
     Seed,
-    /// Honest, has some pieces, and needs no others.
+    /// HonestPeer, has some pieces, and needs no others.
     Partial,
-    /// Honest, and fetches what it lacks.
+    /// HonestPeer, and fetches what it lacks.
     Downloader,
-    Rogue(Manner),
+    Rogue(Misbehaviour),
 }
 
 /// One peer.
@@ -42,14 +42,14 @@ pub(super) struct PeerPlan {
 
 /// Which addresses the peers know at first. Later they get others by peer exchange (BEP 11).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Known {
+pub(super) enum KnownPeers {
     /// Peer 0 knows all others, and the others know no address.
     Star,
     /// Each peer knows peer 0 and about this many others.
     Some(usize),
 }
 
-impl Known {
+impl KnownPeers {
     /// The peers that `peer` knows, out of `all`.
     pub(super) fn of(self, peer: PeerNo, all: usize, rng: &mut Rng) -> Vec<PeerNo> {
         let mut known: Vec<PeerNo> = match self {
@@ -71,11 +71,11 @@ impl Known {
 pub(super) struct Plan {
     pub(super) lengths: Lengths,
     pub(super) peers: Vec<PeerPlan>,
-    pub(super) known: Known,
+    pub(super) known: KnownPeers,
     /// The largest virtual time until every honest peer is complete.
     pub(super) bound: Duration,
     /// Whether everything is checked after each event.
-    pub(super) is_checked: bool,
+    pub(super) checks_each_event: bool,
     pub(super) seed: u64,
 }
 
@@ -102,14 +102,14 @@ impl PeerPlan {
     }
 
     /// How the peer is connected to the network.
-    pub(super) fn access(&self) -> Access {
-        let lies = self.role == Role::Rogue(Manner::Lying);
-        Access {
+    pub(super) fn access(&self) -> PeerAccess {
+        let lies = self.role == Role::Rogue(Misbehaviour::Lying);
+        PeerAccess {
             rate: self.rate,
             delay: self.delay,
             fast: self.fast,
-            reads: self.role != Role::Rogue(Manner::Greedy),
-            data: if lies { Data::Bad } else { Data::Good },
+            reads: self.role != Role::Rogue(Misbehaviour::Greedy),
+            data: if lies { Content::Bad } else { Content::Good },
         }
     }
 
@@ -152,10 +152,10 @@ impl Plan {
     pub(super) fn of(lengths: Lengths, peers: Vec<PeerPlan>, seed: u64) -> Self {
         Self {
             lengths,
-            known: Known::Star,
+            known: KnownPeers::Star,
             peers,
             bound: Duration::from_secs(1_800),
-            is_checked: false,
+            checks_each_event: false,
             seed,
         }
     }
@@ -175,8 +175,8 @@ impl Plan {
         let mut peers: Vec<PeerPlan> = peers.collect();
         peers[0].share = 100;
         Self {
-            known: Known::Some(rng.usize(1..8)),
-            is_checked: true,
+            known: KnownPeers::Some(rng.usize(1..8)),
+            checks_each_event: true,
             ..Self::of(lengths, peers, seed)
         }
     }
@@ -201,8 +201,8 @@ impl Plan {
             peers.push(peer);
         }
         Self {
-            known: Known::Some(12),
-            is_checked: false,
+            known: KnownPeers::Some(12),
+            checks_each_event: false,
             ..Self::of(lengths, peers, seed)
         }
     }
@@ -224,12 +224,12 @@ fn any_role(rng: &mut Rng) -> Role {
         0..4 => return Role::Downloader,
         4 => return Role::Seed,
         5 => return Role::Partial,
-        6 | 7 => Manner::Lying,
-        8 => Manner::Silent,
-        9 => Manner::Rejecting,
-        10 => Manner::Leaving(rng.u32(1..40)),
-        11 => Manner::Choking(Duration::from_millis(rng.u64(1..8_000))),
-        12 => Manner::Late,
-        _ => Manner::Greedy,
+        6 | 7 => Misbehaviour::Lying,
+        8 => Misbehaviour::Silent,
+        9 => Misbehaviour::Rejecting,
+        10 => Misbehaviour::Leaving(rng.u32(1..40)),
+        11 => Misbehaviour::Choking(Duration::from_millis(rng.u64(1..8_000))),
+        12 => Misbehaviour::Late,
+        _ => Misbehaviour::Greedy,
     })
 }

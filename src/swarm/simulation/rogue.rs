@@ -18,7 +18,7 @@ const GREED: Duration = Duration::from_secs(1);
 
 /// How a peer misbehaves.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Manner {
+pub(super) enum Misbehaviour {
     /// Its blocks are bad.
     Lying,
     /// It answers no request.
@@ -40,11 +40,11 @@ pub(super) enum Manner {
 pub(super) struct Rogue {
     no: PeerNo,
     lengths: Lengths,
-    manner: Manner,
+    misbehaviour: Misbehaviour,
     /// The pieces that it has announced.
-    told: PieceSet,
+    announced: PieceSet,
     /// The pieces that it has not announced yet.
-    untold: Vec<PieceIndex>,
+    unannounced: Vec<PieceIndex>,
     links: BTreeSet<ConnectionNo>,
     /// The number of blocks sent.
     sent: u32,
@@ -55,9 +55,14 @@ pub(super) struct Rogue {
 
 impl Rogue {
     /// A rogue peer that has these pieces.
-    pub(super) fn new(no: PeerNo, manner: Manner, lengths: Lengths, has: PieceSet) -> Self {
-        let (told, untold) = match manner {
-            Manner::Late => {
+    pub(super) fn new(
+        no: PeerNo,
+        misbehaviour: Misbehaviour,
+        lengths: Lengths,
+        has: PieceSet,
+    ) -> Self {
+        let (announced, unannounced) = match misbehaviour {
+            Misbehaviour::Late => {
                 let has = lengths.all_pieces().filter(|piece| has.contains(*piece));
                 (PieceSet::empty(&lengths), has.collect())
             }
@@ -66,9 +71,9 @@ impl Rogue {
         Self {
             no,
             lengths,
-            manner,
-            told,
-            untold,
+            misbehaviour,
+            announced,
+            unannounced,
             links: BTreeSet::new(),
             sent: 0,
             chokes: false,
@@ -79,9 +84,9 @@ impl Rogue {
     /// Calls these peers, and starts the timer if there is one.
     pub(super) fn begin(&mut self, calls: &[PeerNo], env: &mut Environment) {
         calls.iter().for_each(|peer| env.call(self.no, *peer));
-        match self.manner {
-            Manner::Late => env.events.after(LATE, Event::Woken(self.no)),
-            Manner::Greedy => env.events.after(GREED, Event::Woken(self.no)),
+        match self.misbehaviour {
+            Misbehaviour::Late => env.events.after(LATE, Event::Woken(self.no)),
+            Misbehaviour::Greedy => env.events.after(GREED, Event::Woken(self.no)),
             _ => {}
         }
     }
@@ -106,7 +111,7 @@ impl Rogue {
             port: Some(Network::address(self.no).port()),
             ..ExtensionHandshake::default()
         };
-        env.send(connection, self.no, Packet::Pieces(self.told.clone()));
+        env.send(connection, self.no, Packet::Pieces(self.announced.clone()));
         env.send(connection, self.no, Packet::Handshake(handshake));
     }
 
@@ -120,7 +125,7 @@ impl Rogue {
         packets: Vec<Packet>,
         env: &mut Environment,
     ) {
-        if !self.links.contains(&connection) || self.manner == Manner::Greedy {
+        if !self.links.contains(&connection) || self.misbehaviour == Misbehaviour::Greedy {
             return;
         }
         for packet in packets {
@@ -130,16 +135,18 @@ impl Rogue {
                     env.send(connection, self.no, Packet::Unchoke);
                 }
                 Packet::Short(Outgoing::Cancel(range)) => {
-                    env.write(connection, self.no, |line| line.cancel_block(range, fast));
+                    env.write(connection, self.no, |direction| {
+                        direction.cancel_block(range, fast)
+                    });
                 }
                 Packet::Short(Outgoing::Request(range)) => {
-                    let drops = match self.manner {
-                        Manner::Silent => continue,
-                        Manner::Rejecting => env.rng.bool(),
+                    let drops = match self.misbehaviour {
+                        Misbehaviour::Silent => continue,
+                        Misbehaviour::Rejecting => env.rng.bool(),
                         _ => self.chokes,
                     };
                     if !drops {
-                        env.write(connection, self.no, |line| line.push_block(range));
+                        env.write(connection, self.no, |direction| direction.push_block(range));
                     } else if fast {
                         let reject = Packet::Short(Outgoing::Reject(range));
                         env.send(connection, self.no, reject);
@@ -153,20 +160,20 @@ impl Rogue {
     /// This many blocks were written.
     pub(super) fn on_sent(&mut self, blocks: u32, env: &mut Environment) {
         self.sent += blocks;
-        match self.manner {
-            Manner::Leaving(after) if self.sent >= after => {
+        match self.misbehaviour {
+            Misbehaviour::Leaving(after) if self.sent >= after => {
                 self.is_gone = true;
                 for connection in &self.links {
                     env.network.close(*connection, self.no, &mut env.events);
                 }
             }
-            Manner::Choking(pause)
+            Misbehaviour::Choking(pause)
                 if blocks > 0 && !self.chokes && self.sent.is_multiple_of(BETWEEN_CHOKES) =>
             {
                 self.chokes = true;
                 for connection in &self.links {
                     let fast = env.network.is_fast(*connection);
-                    env.write(*connection, self.no, |line| line.choke(fast, &[]));
+                    env.write(*connection, self.no, |direction| direction.choke(fast, &[]));
                 }
                 env.events.after(pause, Event::Woken(self.no));
             }
@@ -176,20 +183,20 @@ impl Rogue {
 
     /// The timer has fired.
     pub(super) fn on_woken(&mut self, env: &mut Environment) {
-        match self.manner {
-            Manner::Choking(_) => {
+        match self.misbehaviour {
+            Misbehaviour::Choking(_) => {
                 self.chokes = false;
                 self.send_all(&Packet::Unchoke, env);
             }
-            Manner::Late => {
-                let Some(piece) = self.untold.pop() else {
+            Misbehaviour::Late => {
+                let Some(piece) = self.unannounced.pop() else {
                     return;
                 };
-                self.told.insert(piece);
+                self.announced.insert(piece);
                 self.send_all(&Packet::Have(piece), env);
                 env.events.after(LATE, Event::Woken(self.no));
             }
-            Manner::Greedy => {
+            Misbehaviour::Greedy => {
                 self.send_all(&Packet::Short(Outgoing::Interested), env);
                 for piece in self.lengths.all_pieces().take(100) {
                     let block = self.lengths.block(piece, 0).expect("each piece has one");

@@ -10,11 +10,11 @@ pub(super) type Effects = Vec<Effect<u32>>;
 /// The blocks that are requested from a link.
 pub(super) fn requests(effects: &Effects, of: LinkId) -> Vec<BlockRange> {
     let sent = sent(effects, of).into_iter();
-    let asked = sent.filter_map(|message| match message {
+    let requested = sent.filter_map(|message| match message {
         Outgoing::Request(range) => Some(range),
         _ => None,
     });
-    asked.collect()
+    requested.collect()
 }
 
 /// The messages to a link.

@@ -187,11 +187,11 @@ impl Swarm {
     }
 
     /// Lets in a call from the peer of that number. Returns the link.
-    pub(super) fn up(&mut self, number: u8) -> LinkId {
-        self.up_as(caller(number))
+    pub(super) fn link_up(&mut self, number: u8) -> LinkId {
+        self.link_up_as(caller(number))
     }
 
-    pub(super) fn up_as(&mut self, remote: Remote) -> LinkId {
+    pub(super) fn link_up_as(&mut self, remote: Remote) -> LinkId {
         let PeerId([number, ..]) = remote.peer_id;
         let id = LinkId(number.into());
         let (admitted, effects) = self.link(id, remote);
@@ -204,16 +204,16 @@ impl Swarm {
         self.core.contacts_mut().add(address(number));
         let effects = self.tick();
         assert!(effects.contains(&Effect::Connect(address(number))));
-        self.up_as(called(number))
+        self.link_up_as(called(number))
     }
 
-    pub(super) fn down(&mut self, id: LinkId) -> Effects {
+    pub(super) fn link_down(&mut self, id: LinkId) -> Effects {
         let activity = self.activity_of(id);
         self.step(|core, now| core.on_link_down(id, activity, now))
             .1
     }
 
-    pub(super) fn try_tell(
+    pub(super) fn try_receive(
         &mut self,
         id: LinkId,
         message: Received<'_>,
@@ -221,37 +221,37 @@ impl Swarm {
         self.step(|core, now| core.on_message(id, message, now))
     }
 
-    pub(super) fn tell(&mut self, id: LinkId, message: Received<'_>) -> Effects {
-        let (result, effects) = self.try_tell(id, message);
+    pub(super) fn receive(&mut self, id: LinkId, message: Received<'_>) -> Effects {
+        let (result, effects) = self.try_receive(id, message);
         assert_eq!(result, Ok(()));
         effects
     }
 
     /// The peer announces its pieces.
-    pub(super) fn has(&mut self, id: LinkId, pieces: &[u32]) -> Effects {
+    pub(super) fn announce_pieces(&mut self, id: LinkId, pieces: &[u32]) -> Effects {
         let pieces = self.pieces(pieces);
         let is_first = true;
-        self.tell(id, Received::Pieces { pieces, is_first })
+        self.receive(id, Received::Pieces { pieces, is_first })
     }
 
     /// The peer says at which port it listens: it can be called at `address` of its number.
-    pub(super) fn listens(&mut self, id: LinkId) -> Effects {
+    pub(super) fn announce_port(&mut self, id: LinkId) -> Effects {
         let handshake = ExtensionHandshake {
             port: Some(PORT),
             ..ExtensionHandshake::default()
         };
-        self.tell(id, Received::Handshake(handshake))
+        self.receive(id, Received::Handshake(handshake))
     }
 
     /// Lets in a link that has these pieces and serves us. Returns the blocks requested from it.
     pub(super) fn source(&mut self, number: u8, pieces: &[u32]) -> (LinkId, Vec<BlockRange>) {
-        let id = self.up(number);
-        self.has(id, pieces);
-        let effects = self.tell(id, Received::Unchoke);
+        let id = self.link_up(number);
+        self.announce_pieces(id, pieces);
+        let effects = self.receive(id, Received::Unchoke);
         (id, requests(&effects, id))
     }
 
-    pub(super) fn arrives(
+    pub(super) fn on_block(
         &mut self,
         id: LinkId,
         range: BlockRange,
@@ -263,7 +263,7 @@ impl Swarm {
     pub(super) fn deliver(&mut self, id: LinkId, ranges: &[BlockRange]) -> Effects {
         let mut all = Vec::new();
         for range in ranges {
-            let (spare, effects) = self.arrives(id, *range);
+            let (spare, effects) = self.on_block(id, *range);
             assert_eq!(spare, Ok(None), "{range:?}");
             all.extend(effects);
         }

@@ -10,37 +10,37 @@ use std::time::Duration;
 
 /// Unused time counts for this long, so that a thread that wakes up late does not lose its share.
 /// It bounds the burst above the rate to a tenth of a second's worth.
-const CREDIT: Duration = Duration::from_millis(100);
+const MAX_UNUSED: Duration = Duration::from_millis(100);
 
 /// The lowest limit in bytes a second. A block takes 16 seconds then, which other programs still
 /// wait for.
-pub const MIN_LIMIT: u64 = 1 << 10;
+pub const MIN_RATE_LIMIT: u64 = 1 << 10;
 /// The highest limit in bytes a second: 1 TiB.
-pub const MAX_LIMIT: u64 = 1 << 40;
+pub const MAX_RATE_LIMIT: u64 = 1 << 40;
 
 /// The token bucket of one direction.
 #[derive(Debug)]
 pub struct Bucket {
     bytes_per_second: f64,
     /// The time at which everything reserved so far has moved.
-    free: Duration,
+    free_at: Duration,
 }
 
 impl Bucket {
     /// A bucket for this rate, clamped to [`MIN_LIMIT`] and [`MAX_LIMIT`].
     pub fn new(bytes_per_second: u64) -> Self {
         Self {
-            bytes_per_second: bytes_per_second.clamp(MIN_LIMIT, MAX_LIMIT) as f64,
-            free: Duration::ZERO,
+            bytes_per_second: bytes_per_second.clamp(MIN_RATE_LIMIT, MAX_RATE_LIMIT) as f64,
+            free_at: Duration::ZERO,
         }
     }
 
     /// Reserves up to one block and returns the time from which these bytes may move. For more than
     /// a block the caller reserves several times.
     pub fn reserve(&mut self, now: Duration, bytes: u32) -> Duration {
-        let due = self.free.max(now.saturating_sub(CREDIT));
+        let due = self.free_at.max(now.saturating_sub(MAX_UNUSED));
         let takes = f64::from(bytes.min(BLOCK)) / self.bytes_per_second;
-        self.free = due + Duration::from_secs_f64(takes);
+        self.free_at = due + Duration::from_secs_f64(takes);
         due
     }
 }
@@ -82,7 +82,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
-        fn any_five_seconds_hold_what_the_limit_says(
+        fn in_any_five_seconds_the_rate_is_near_the_limit(
             rate in (512u64 << 10)..(16 << 20),
             links in 1usize..20,
             late in 0u64..3_000,
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn idle_time_is_no_store_and_the_limit_is_kept_in_its_bounds() {
+    fn idle_time_is_not_saved_up_and_the_limit_stays_in_its_bounds() {
         let mut bucket = Bucket::new(1 << 20);
         let now = Duration::from_secs(3_600);
         let mut at_once = 0;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 /// The content of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Data {
+pub(super) enum Content {
     Good,
     Bad,
 }
@@ -46,7 +46,10 @@ impl Budget for Buffers {
     }
 
     fn release(&mut self, blocks: u32) {
-        assert!(blocks <= self.reserved(), "more is given back than taken");
+        assert!(
+            blocks <= self.reserved(),
+            "more buffers are returned than reserved"
+        );
         self.reserved.fetch_sub(blocks, Relaxed);
     }
 

@@ -1,7 +1,7 @@
 //! One direction of a connection: its send queue (like `peer/link/outbox.rs`), its rate and its
 //! delay.
 
-use super::data::Data;
+use super::content::Content;
 use super::network::Packet;
 use crate::swarm::{Activity, Outgoing};
 use crate::torrent::{BlockRange, PieceIndex};
@@ -13,10 +13,10 @@ const SOCKET_BUFFERS: u64 = 256 << 10;
 
 /// One direction of a connection.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct Direction {
     rate: u64,
     delay: Duration,
-    data: Data,
+    data: Content,
     /// Bytes that may still be written; `None` if the peer reads.
     room: Option<u64>,
     messages: Vec<Packet>,
@@ -29,7 +29,7 @@ pub(super) struct Line {
 }
 
 /// The result of one write.
-pub(super) struct Sent {
+pub(super) struct Write {
     pub(super) packets: Vec<Packet>,
     /// The number of blocks in it.
     pub(super) blocks: u32,
@@ -38,8 +38,8 @@ pub(super) struct Sent {
     pub(super) free: Option<Duration>,
 }
 
-impl Line {
-    pub(super) fn new(rate: u64, delay: Duration, data: Data, is_read: bool) -> Self {
+impl Direction {
+    pub(super) fn new(rate: u64, delay: Duration, data: Content, is_read: bool) -> Self {
         Self {
             rate,
             delay,
@@ -114,7 +114,7 @@ impl Line {
     }
 
     /// What is written now, if the writer is free and anything is queued.
-    pub(super) fn next(&mut self, now: Duration) -> Option<Sent> {
+    pub(super) fn next(&mut self, now: Duration) -> Option<Write> {
         if self.busy.is_some() || self.messages.is_empty() && self.blocks.is_empty() {
             return None;
         }
@@ -130,7 +130,7 @@ impl Line {
         self.last_arrival = now + takes + self.delay;
         let has_room = self.room.is_none_or(|room| bytes <= room);
         self.room = self.room.map(|room| room.saturating_sub(bytes));
-        Some(Sent {
+        Some(Write {
             packets,
             blocks: u32::from(block.is_some()),
             arrives: self.last_arrival,

@@ -7,14 +7,14 @@ use std::collections::HashMap;
 /// What is known of a web seed, from its first use to the end of the download, so that a bad piece
 /// is blamed on it even later.
 #[derive(Debug, Default)]
-struct Server {
+struct WebSeed {
     /// A piece that came from this web seed alone did not verify.
-    lied: bool,
+    is_liar: bool,
     /// A piece that came partly from this web seed did not verify, and since then no piece from it
     /// alone did.
-    doubted: bool,
+    is_doubted: bool,
     /// Blocks were requested, and the web seed is read or waited for.
-    asked: bool,
+    in_use: bool,
 }
 
 /// How far a web seed is trusted.
@@ -30,45 +30,47 @@ pub enum Trust {
 
 /// The web seeds used so far.
 #[derive(Debug, Default)]
-pub(super) struct Servers {
-    known: HashMap<LinkId, Server>,
+pub(super) struct WebSeeds {
+    by_link: HashMap<LinkId, WebSeed>,
 }
 
-impl Servers {
+impl WebSeeds {
     pub(super) fn is_empty(&self) -> bool {
-        self.known.is_empty()
+        self.by_link.is_empty()
     }
 
     pub(super) fn add(&mut self, id: LinkId) {
-        self.known.entry(id).or_default();
+        self.by_link.entry(id).or_default();
     }
 
     pub(super) fn trust(&self, id: LinkId) -> Trust {
-        match self.known.get(&id) {
-            Some(Server { lied: true, .. }) => Trust::Lost,
-            Some(Server { doubted: true, .. }) => Trust::Doubted,
+        match self.by_link.get(&id) {
+            Some(WebSeed { is_liar: true, .. }) => Trust::Lost,
+            Some(WebSeed {
+                is_doubted: true, ..
+            }) => Trust::Doubted,
             _ => Trust::Full,
         }
     }
 
     /// Whether some web seed is read or waited for.
-    pub(super) fn any_asked(&self) -> bool {
-        self.known.values().any(|server| server.asked)
+    pub(super) fn any_in_use(&self) -> bool {
+        self.by_link.values().any(|server| server.in_use)
     }
 
     /// Blocks are requested from the web seed, or no longer.
-    pub(super) fn set_asked(&mut self, id: LinkId, asked: bool) {
-        if let Some(server) = self.known.get_mut(&id) {
-            server.asked = asked;
+    pub(super) fn set_in_use(&mut self, id: LinkId, in_use: bool) {
+        if let Some(server) = self.by_link.get_mut(&id) {
+            server.in_use = in_use;
         }
     }
 
     /// A piece was verified. If it came from one web seed alone, that ends its doubt.
     pub(super) fn on_verified(&mut self, sources: &Sources) {
         if let [Source::Web(id, _)] = sources.keys().collect::<Vec<_>>().as_slice()
-            && let Some(server) = self.known.get_mut(id)
+            && let Some(server) = self.by_link.get_mut(id)
         {
-            server.doubted = false;
+            server.is_doubted = false;
         }
     }
 
@@ -76,9 +78,9 @@ impl Servers {
     pub(super) fn on_failed(&mut self, sources: &Sources, proven: bool) {
         for source in sources.keys() {
             if let Source::Web(id, _) = source {
-                let server = self.known.entry(*id).or_default();
-                server.lied |= proven;
-                server.doubted |= !proven;
+                let server = self.by_link.entry(*id).or_default();
+                server.is_liar |= proven;
+                server.is_doubted |= !proven;
             }
         }
     }

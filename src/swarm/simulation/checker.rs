@@ -3,18 +3,22 @@
 //!
 //! | property | checked in |
 //! |---|---|
-//! | a block is requested only from an open link whose peer has the piece and does not choke us, or allows the piece | `on_request` |
-//! | no block is requested twice from one link; from two links only in endgame; from more links never | `on_request` |
+//! | a block is requested only from an open link whose peer has the piece | `on_request` |
+//! | a block is requested only from a peer that does not choke us, or that allows it | `on_request` |
+//! | no block is requested twice from one link, or from more than two links | `on_request` |
+//! | a block is requested from two links only in endgame | `on_request` |
 //! | the core and the links agree on the requests in flight | `check` |
 //! | a peer that has a wanted piece has got `interested` | `check` |
 //! | no more peers are unchoked than there are slots | `check` |
 //! | only owned pieces are served, and only to unchoked peers or if allowed | `on_serve` |
-//! | a peer that is blamed did lie; the only source of a bad piece is blamed and barred | `on_failed` |
+//! | a peer that is blamed did lie | `on_failed` |
+//! | the only source of a bad piece is blamed and barred | `on_failed` |
 //! | each new piece is announced exactly once | `on_haves`, `check_end` |
-//! | phases go from fetching over finishing to complete; nothing is requested after that | `on_phase`, `on_request` |
+//! | phases go from fetching over finishing to complete | `on_phase` |
+//! | no piece is requested that is not needed | `on_request` |
 //! | the invariants of [`Core::check`] | `check` |
 
-use super::data::Data;
+use super::content::Content;
 use super::network::Packet;
 use crate::swarm::{CloseReason, Core, LinkId, Outgoing, Phase, Verdict};
 use crate::torrent::{BlockRange, Lengths, PieceIndex, PieceSet};
@@ -22,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// One link, by what was sent and received over it.
 #[derive(Debug)]
-struct Seen {
+struct WatchedLink {
     fast: bool,
     /// Pieces that we serve even while we choke.
     served_choked: Vec<PieceIndex>,
@@ -30,7 +34,7 @@ struct Seen {
     chokes: bool,
     allowed: BTreeSet<PieceIndex>,
     /// Requests without an answer.
-    asked: BTreeSet<BlockRange>,
+    requested: BTreeSet<BlockRange>,
     /// We have sent `interested`.
     interested: bool,
     /// We have unchoked the peer.
@@ -39,7 +43,7 @@ struct Seen {
     ends: bool,
 }
 
-impl Seen {
+impl WatchedLink {
     fn offers(&self, piece: PieceIndex) -> bool {
         self.has.contains(piece) && (!self.chokes || self.allowed.contains(&piece))
     }
@@ -47,12 +51,12 @@ impl Seen {
 
 /// The checker of one honest peer.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct Checker {
     lengths: Lengths,
     /// Pieces that are to be fetched.
     missing: PieceSet,
     slots: usize,
-    links: BTreeMap<LinkId, Seen>,
+    links: BTreeMap<LinkId, WatchedLink>,
     /// The links that delivered kept blocks of a piece, since the piece was last verified or
     /// failed.
     kept: BTreeMap<PieceIndex, BTreeSet<LinkId>>,
@@ -64,7 +68,7 @@ pub(super) struct Watch {
     ends: Vec<CloseReason>,
 }
 
-impl Watch {
+impl Checker {
     pub(super) fn new(lengths: Lengths, missing: PieceSet, slots: usize) -> Self {
         Self {
             lengths,
@@ -90,18 +94,18 @@ impl Watch {
     }
 
     pub(super) fn on_link_up(&mut self, id: LinkId, fast: bool, served_choked: &[PieceIndex]) {
-        let seen = Seen {
+        let link = WatchedLink {
             fast,
             served_choked: served_choked.to_vec(),
             has: PieceSet::empty(&self.lengths),
             chokes: true,
             allowed: BTreeSet::new(),
-            asked: BTreeSet::new(),
+            requested: BTreeSet::new(),
             interested: false,
             unchoked: false,
             ends: false,
         };
-        self.links.insert(id, seen);
+        self.links.insert(id, link);
     }
 
     pub(super) fn on_link_down(&mut self, id: LinkId) {
@@ -111,40 +115,40 @@ impl Watch {
     /// The core ends a link. What still moves over it does not count.
     pub(super) fn on_end(&mut self, id: LinkId, reason: CloseReason) {
         self.ends.push(reason);
-        if let Some(seen) = self.links.get_mut(&id) {
-            seen.ends = true;
-            seen.unchoked = false;
+        if let Some(link) = self.links.get_mut(&id) {
+            link.ends = true;
+            link.unchoked = false;
         }
     }
 
     /// A packet has arrived.
     pub(super) fn on_packet(&mut self, id: LinkId, packet: &Packet) {
-        let Some(seen) = self.links.get_mut(&id) else {
+        let Some(link) = self.links.get_mut(&id) else {
             return;
         };
         match packet {
             Packet::Choke => {
-                seen.chokes = true;
-                if !seen.fast {
-                    seen.asked.clear();
+                link.chokes = true;
+                if !link.fast {
+                    link.requested.clear();
                 }
             }
-            Packet::Unchoke => seen.chokes = false,
+            Packet::Unchoke => link.chokes = false,
             Packet::Have(piece) => {
-                seen.has.insert(*piece);
+                link.has.insert(*piece);
             }
-            Packet::Pieces(pieces) => seen.has = pieces.clone(),
+            Packet::Pieces(pieces) => link.has = pieces.clone(),
             Packet::AllowedFast(piece) => {
-                seen.allowed.insert(*piece);
+                link.allowed.insert(*piece);
             }
             Packet::Short(Outgoing::Reject(range)) => {
                 // BEP 6: a piece that was rejected although it was allowed is not requested again.
-                if seen.asked.remove(range) && seen.chokes {
-                    seen.allowed.remove(&range.piece());
+                if link.requested.remove(range) && link.chokes {
+                    link.allowed.remove(&range.piece());
                 }
             }
             Packet::Block(range, _) => {
-                seen.asked.remove(range);
+                link.requested.remove(range);
             }
             Packet::Short(_) | Packet::Handshake(_) | Packet::PeerExchange(_) => {}
         }
@@ -160,98 +164,107 @@ impl Watch {
         &mut self,
         id: LinkId,
         message: Outgoing,
-        core: &Core<Data>,
+        core: &Core<Content>,
         has_buffers: bool,
     ) {
-        let seen = self.links.get_mut(&id);
-        let seen = seen.unwrap_or_else(|| panic!("{message:?} to {id:?}, which is gone"));
-        if seen.ends {
+        let link = self.links.get_mut(&id);
+        let link = link.unwrap_or_else(|| panic!("{message:?} to {id:?}, which is gone"));
+        if link.ends {
             return;
         }
         match message {
-            Outgoing::Interested => seen.interested = true,
-            Outgoing::NotInterested => seen.interested = false,
+            Outgoing::Interested => link.interested = true,
+            Outgoing::NotInterested => link.interested = false,
             Outgoing::Cancel(range) => {
-                seen.asked.remove(&range);
+                link.requested.remove(&range);
             }
             Outgoing::Request(range) => self.on_request(id, range, core, has_buffers),
-            Outgoing::Reject(_) => assert!(seen.fast, "a reject without BEP 6"),
+            Outgoing::Reject(_) => assert!(link.fast, "a reject without BEP 6"),
         }
     }
 
-    fn on_request(&mut self, id: LinkId, range: BlockRange, core: &Core<Data>, has_buffers: bool) {
-        let seen = &self.links[&id];
+    fn on_request(
+        &mut self,
+        id: LinkId,
+        range: BlockRange,
+        core: &Core<Content>,
+        has_buffers: bool,
+    ) {
+        let link = &self.links[&id];
         assert!(
             self.missing.contains(range.piece()),
             "{range:?} is not needed"
         );
-        assert!(seen.has.contains(range.piece()), "{id:?} lacks {range:?}");
-        assert!(seen.offers(range.piece()), "{id:?} chokes: {range:?}");
+        assert!(link.has.contains(range.piece()), "{id:?} lacks {range:?}");
+        assert!(link.offers(range.piece()), "{id:?} chokes: {range:?}");
         let up = self.links.values().filter(|link| !link.ends);
-        let others = up.filter(|link| link.asked.contains(&range)).count();
+        let others = up.filter(|link| link.requested.contains(&range)).count();
         self.requests.0 += 1;
         if others > 0 {
-            assert!(!seen.asked.contains(&range), "asked twice of {id:?}");
-            assert!(others == 1, "{range:?} is asked of more than two");
-            let untouched = self.untouched(seen, core).filter(|_| has_buffers);
-            assert_eq!(untouched, None, "asked twice outside endgame");
+            assert!(
+                !link.requested.contains(&range),
+                "requested twice from {id:?}"
+            );
+            assert!(others == 1, "{range:?} is requested from more than two");
+            let unbegun_piece = self.unbegun_piece(link, core).filter(|_| has_buffers);
+            assert_eq!(unbegun_piece, None, "requested twice outside endgame");
             self.requests.1 += 1;
         }
-        let seen = self.links.get_mut(&id).expect("it is there");
-        seen.asked.insert(range);
+        let link = self.links.get_mut(&id).expect("the link is known");
+        link.requested.insert(range);
     }
 
     /// A missing piece that the peer would send and of which no block is requested or kept.
-    fn untouched(&self, seen: &Seen, core: &Core<Data>) -> Option<PieceIndex> {
-        let is_asked = |piece| {
-            let asked = self.links.values().flat_map(|link| &link.asked);
-            asked.into_iter().any(|range| range.piece() == piece)
+    fn unbegun_piece(&self, link: &WatchedLink, core: &Core<Content>) -> Option<PieceIndex> {
+        let is_requested = |piece| {
+            let requested = self.links.values().flat_map(|link| &link.requested);
+            requested.into_iter().any(|range| range.piece() == piece)
         };
         let mut pieces = self.lengths.all_pieces();
         pieces.find(|piece| {
             let is_missing = self.missing.contains(*piece) && !core.owned().contains(*piece);
-            let is_begun = self.kept.contains_key(piece) || is_asked(*piece);
-            is_missing && seen.offers(*piece) && !is_begun
+            let is_begun = self.kept.contains_key(piece) || is_requested(*piece);
+            is_missing && link.offers(*piece) && !is_begun
         })
     }
 
     pub(super) fn on_choke(&mut self, id: LinkId) {
-        let seen = self
+        let link = self
             .links
             .get_mut(&id)
             .expect("a link that is up is choked");
-        let was_unchoked = std::mem::take(&mut seen.unchoked);
-        assert!(was_unchoked || seen.ends, "{id:?} is choked twice");
+        let was_unchoked = std::mem::take(&mut link.unchoked);
+        assert!(was_unchoked || link.ends, "{id:?} is choked twice");
     }
 
     pub(super) fn on_unchoke(&mut self, id: LinkId) {
-        let seen = self
+        let link = self
             .links
             .get_mut(&id)
             .expect("a link that is up is unchoked");
-        assert!(!seen.unchoked, "{id:?} is unchoked twice");
-        seen.unchoked = !seen.ends;
+        assert!(!link.unchoked, "{id:?} is unchoked twice");
+        link.unchoked = !link.ends;
     }
 
-    pub(super) fn on_serve(&self, id: LinkId, range: BlockRange, core: &Core<Data>) {
-        let seen = &self.links[&id];
+    pub(super) fn on_serve(&self, id: LinkId, range: BlockRange, core: &Core<Content>) {
+        let link = &self.links[&id];
         assert!(
             core.owned().contains(range.piece()),
-            "{range:?} is not here"
+            "{range:?} is not owned"
         );
-        let is_allowed = seen.fast && seen.served_choked.contains(&range.piece());
+        let is_allowed = link.fast && link.served_choked.contains(&range.piece());
         assert!(
-            seen.ends || seen.unchoked || is_allowed,
+            link.ends || link.unchoked || is_allowed,
             "{id:?} is choked and served"
         );
     }
 
     /// The core announces a piece to all links.
     pub(super) fn on_haves(&mut self, piece: PieceIndex) {
-        assert!(self.missing.contains(piece), "{piece:?} was here before");
+        assert!(self.missing.contains(piece), "{piece:?} was owned before");
         let times = self.haves.entry(piece).or_default();
         *times += 1;
-        assert_eq!(*times, 1, "{piece:?} is told of again");
+        assert_eq!(*times, 1, "{piece:?} is announced again");
     }
 
     /// A piece verifies.
@@ -269,12 +282,15 @@ impl Watch {
         barred: &[bool],
     ) {
         let links = self.kept.remove(&piece).unwrap_or_default();
-        assert!(liars.contains(&true), "{piece:?} came from sound peers");
+        assert!(
+            liars.contains(&true),
+            "{piece:?} came from honest peers only"
+        );
         match verdict {
             Verdict::Proven(id) => {
                 assert_eq!(liars, [true], "{piece:?}: blamed on one of several");
                 assert_eq!(barred, [true], "{piece:?}: the liar is not barred");
-                let closed = self.links.get(&id).is_none_or(|seen| seen.ends);
+                let closed = self.links.get(&id).is_none_or(|link| link.ends);
                 assert!(closed, "the liar keeps its link");
             }
             Verdict::Unclear => assert!(links.len() != 1, "{piece:?} came from one alone"),
@@ -282,7 +298,7 @@ impl Watch {
     }
 
     /// The phase of the core may have changed.
-    pub(super) fn on_phase(&mut self, core: &Core<Data>) {
+    pub(super) fn on_phase(&mut self, core: &Core<Content>) {
         let next = core.phase().clone();
         if next != self.phase {
             let is_due = matches!(
@@ -297,35 +313,41 @@ impl Watch {
     }
 
     /// Panics if a property does not hold now.
-    pub(super) fn check(&self, core: &Core<Data>) {
+    pub(super) fn check(&self, core: &Core<Content>) {
         core.check();
-        let unchoked = self.links.values().filter(|seen| seen.unchoked).count();
+        let unchoked = self.links.values().filter(|link| link.unchoked).count();
         assert!(
             unchoked <= self.slots,
-            "{unchoked} have {} slots",
+            "{unchoked} peers have {} slots",
             self.slots
         );
         for (id, _) in core.links() {
-            let seen = &self.links[&id];
-            if seen.ends {
+            let link = &self.links[&id];
+            if link.ends {
                 continue;
             }
-            let asked: Vec<BlockRange> = seen.asked.iter().copied().collect();
-            assert_eq!(core.picker().in_flight(id), asked, "in flight at {id:?}");
-            let is_told = seen.interested || !core.picker().is_interesting(id);
+            let requested: Vec<BlockRange> = link.requested.iter().copied().collect();
+            assert_eq!(
+                core.picker().in_flight(id),
+                requested,
+                "in flight at {id:?}"
+            );
+            let is_told = link.interested || !core.picker().is_interesting(id);
             assert!(is_told || !self.phase.fetches(), "no interest in {id:?}");
         }
     }
 
     /// Panics if something is left over after completion.
-    pub(super) fn check_end(&self, core: &Core<Data>) {
+    pub(super) fn check_end(&self, core: &Core<Content>) {
         let mut pieces = self.lengths.all_pieces();
-        let untold =
+        let unannounced =
             pieces.find(|piece| self.missing.contains(*piece) && !self.haves.contains_key(piece));
-        assert_eq!(untold, None, "not told of");
+        assert_eq!(unannounced, None, "never announced");
         assert_eq!(core.with_workers(), 0);
-        let asked = self.links.iter().filter(|(_, seen)| !seen.ends);
-        let asked = asked.map(|(_, seen)| seen.asked.len()).sum::<usize>();
-        assert_eq!(asked, 0, "requests of a complete peer");
+        let requested = self.links.iter().filter(|(_, link)| !link.ends);
+        let requested = requested
+            .map(|(_, link)| link.requested.len())
+            .sum::<usize>();
+        assert_eq!(requested, 0, "requests of a complete peer");
     }
 }

@@ -27,7 +27,7 @@ pub trait Budget: Debug + Send {
 }
 
 /// What happens to a block.
-pub(super) enum Taken<B> {
+pub(super) enum BlockOutcome<B> {
     /// The block was not requested from this link.
     Unasked,
     /// The block is not needed any more.
@@ -43,7 +43,7 @@ pub(super) enum Taken<B> {
 
 /// The blocks and pieces that are being fetched.
 #[derive(Debug)]
-pub(super) struct Download<B> {
+pub(super) struct Assembly<B> {
     picker: Picker,
     lengths: Lengths,
     /// Arrived blocks of runs that are not complete.
@@ -55,10 +55,10 @@ pub(super) struct Download<B> {
     with_workers: u32,
     /// When the download last had no active piece: at its first request, or when it gave up all
     /// active pieces.
-    restarted: Duration,
+    active_since: Duration,
 }
 
-impl<B> Download<B> {
+impl<B> Assembly<B> {
     /// Nothing has been requested yet.
     pub(super) fn new(picker: Picker, lengths: Lengths, budget: Box<dyn Budget>) -> Self {
         Self {
@@ -68,7 +68,7 @@ impl<B> Download<B> {
             hashes: HashMap::new(),
             budget,
             with_workers: 0,
-            restarted: Duration::ZERO,
+            active_since: Duration::ZERO,
         }
     }
 
@@ -99,7 +99,7 @@ impl<B> Download<B> {
         self.picker.next_blocks(id, now, &mut reserve, out);
         // The first requests get their full time, however long the download was idle before.
         if !had_active && self.picker.has_active() {
-            self.restarted = now;
+            self.active_since = now;
         }
     }
 
@@ -111,13 +111,13 @@ impl<B> Download<B> {
         block: Block<B>,
         now: Duration,
         fetches: bool,
-    ) -> Taken<B> {
+    ) -> BlockOutcome<B> {
         let (cancel, completed) = match self.picker.on_block(id, range, now) {
-            Arrival::Unasked => return Taken::Unasked,
+            Arrival::Unasked => return BlockOutcome::Unasked,
             Arrival::Fresh { cancel, completed } if fetches => (cancel, completed),
             // After the end of a download, blocks may still arrive. Their buffers were returned, so
             // they are not kept.
-            Arrival::Late | Arrival::Fresh { .. } => return Taken::Spare(block.buffer),
+            Arrival::Late | Arrival::Fresh { .. } => return BlockOutcome::Spare(block.buffer),
         };
         let run = Run::containing(&self.lengths, range);
         let blocks = self.pending.entry(run).or_insert_with(|| {
@@ -132,7 +132,7 @@ impl<B> Download<B> {
             self.with_workers += run.blocks;
             (run, blocks.into_iter().flatten().collect())
         });
-        Taken::Kept { cancel, completed }
+        BlockOutcome::Kept { cancel, completed }
     }
 
     /// A worker has written a run of a piece of several runs. Returns the hasher if the worker is
@@ -172,17 +172,17 @@ impl<B> Download<B> {
     }
 
     /// The time since the download last had no active piece.
-    pub(super) fn since_restart(&self, now: Duration) -> Duration {
-        now.saturating_sub(self.restarted)
+    pub(super) fn active_for(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.active_since)
     }
 
     /// Gives up all active pieces, so that their buffers can serve other downloads. Returns the
     /// requests that are to be cancelled. To be called only while workers have no blocks.
     pub(super) fn abandon(&mut self, now: Duration) -> Vec<(LinkId, Vec<BlockRange>)> {
-        self.restarted = now;
-        let asked = self.picker.abandon_active();
+        self.active_since = now;
+        let requested = self.picker.abandon_active();
         self.drop_pending();
-        asked
+        requested
     }
 
     /// Drops the blocks of runs that will not be completed, and their reservations.
