@@ -66,13 +66,13 @@ fn pieces_told() -> Vec<Row> {
             "a short bitfield",
             BOTH,
             frame(5, &[0, 0]),
-            "a bitfield of 2 bytes where 3 are due",
+            "a bitfield has 2 bytes instead of 3",
         ),
         (
             "an empty bitfield",
             BOTH,
             frame(5, &[]),
-            "a bitfield of 0 bytes where 3 are due",
+            "a bitfield has 0 bytes instead of 3",
         ),
         (
             "a long bitfield",
