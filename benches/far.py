@@ -99,14 +99,14 @@ class Tracker:
 
     def __init__(self):
         tracker = self
-        self.address_port = None
+        self.peer_port = None
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
                 peers = b""
-                if query.get("left") != ["0"] and query.get("event") != ["stopped"] and tracker.address_port:
-                    peers = socket.inet_aton("127.0.0.1") + tracker.address_port.to_bytes(2, "big")
+                if query.get("left") != ["0"] and query.get("event") != ["stopped"] and tracker.peer_port:
+                    peers = socket.inet_aton("127.0.0.1") + tracker.peer_port.to_bytes(2, "big")
                 body = b"d8:intervali600e5:peers%d:%se" % (len(peers), peers)
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
@@ -144,7 +144,7 @@ class Pieceful:
         self.run(self.seeding, "wait")
 
     def fetch(self, torrent, folder, port):
-        self.tracker.address_port = port
+        self.tracker.peer_port = port
         leech = self.peer("leech")
         peak, begun = Peak(leech.process.pid), time.monotonic()
         self.run(leech, f"download {torrent} {folder}/copy")

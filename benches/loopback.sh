@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Transfers from one seed to one leech over loopback, with files in memory. Prints the rate, the peak
-# memory of each side, and the time from the command to the complete file for a file of 1 MiB.
+# Transfers from one seed to one leech over loopback, with files in memory. Prints the rate, the
+# peak memory of each side, and the time from the command to the complete file for a file of 1 MiB.
 #
 #   benches/loopback.sh [MIB [ROUNDS]]     default: 1024 MiB and 5 rounds
 #

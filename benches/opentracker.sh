@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Announces a second of our tracker and of opentracker, in turns in one run. HTTP is measured by wrk,
-# with connections that stay open and with a connection for each announce; UDP is measured by
+# Announces a second of our tracker and of opentracker, in turns in one run. HTTP is measured by
+# wrk, with connections that stay open and with a connection for each announce; UDP is measured by
 # benches/announces.rs. Both trackers have the same swarms and peers.
 #
-#   benches/opentracker.sh [SECONDS [ROUNDS]]     default: 5 seconds for each measurement and 3 rounds
+#   benches/opentracker.sh [SECONDS [ROUNDS]]     default: 5 s for each measurement and 3 rounds
 #
-# Needs opentracker and wrk (Debian has both). $PIECEFUL names the binary (default: target/release/pieceful).
+# Needs opentracker and wrk (Debian has both). $PIECEFUL names the binary (default:
+# target/release/pieceful).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 pieceful=${PIECEFUL:-$here/target/release/pieceful}
