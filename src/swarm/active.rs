@@ -11,7 +11,7 @@ use std::time::Duration;
 /// The largest number of blocks in one run: 512 KiB.
 pub const RUN_BLOCKS: u32 = 32;
 
-/// A run: blocks `first` to `first + blocks - 1` of a piece.
+/// A run: `blocks` consecutive blocks of a piece, the first of which is [`Run::first_block`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Run {
     /// The piece.
@@ -72,7 +72,7 @@ pub(super) enum BlockState {
     Free,
     /// Requested from a link; in endgame also from a second one.
     Requested {
-        of: LinkId,
+        first: LinkId,
         at: Duration,
         second: Option<LinkId>,
     },
@@ -210,7 +210,7 @@ impl ActivePiece {
                 && let Some(range) = lengths.block(self.piece, number as u32)
             {
                 *block = BlockState::Requested {
-                    of: link,
+                    first: link,
                     at: now,
                     second: None,
                 };
@@ -237,12 +237,12 @@ impl ActivePiece {
                 return;
             }
             if let BlockState::Requested {
-                of,
+                first,
                 at,
                 second: second @ None,
             } = block
-                && *of != link
-                && is_late(*of, *at)
+                && *first != link
+                && is_late(*first, *at)
                 && let Some(range) = lengths.block(self.piece, number as u32)
             {
                 *second = Some(link);
@@ -256,7 +256,7 @@ impl ActivePiece {
     fn is_requested_from(&self, link: LinkId) -> bool {
         let mut blocks = self.runs.iter().flatten();
         blocks.any(|block| {
-            matches!(block, BlockState::Requested { of, second, .. } if *of == link || *second == Some(link))
+            matches!(block, BlockState::Requested { first, second, .. } if *first == link || *second == Some(link))
         })
     }
 
@@ -285,8 +285,8 @@ impl ActivePiece {
                 self.free -= 1;
                 [None; 2]
             }
-            BlockState::Requested { of, second, .. } => {
-                [Some(of), second].map(|requested| requested.filter(|other| *other != link))
+            BlockState::Requested { first, second, .. } => {
+                [Some(first), second].map(|requested| requested.filter(|other| *other != link))
             }
         };
         *block = BlockState::Arrived;
@@ -337,7 +337,7 @@ impl ActivePiece {
     pub(super) fn requested_from(&self, link: LinkId, lengths: &Lengths) -> Vec<BlockRange> {
         let blocks = self.runs.iter().flatten().enumerate();
         let requested = blocks.filter(|(_, block)| {
-            matches!(block, BlockState::Requested { of, second, .. } if *of == link || *second == Some(link))
+            matches!(block, BlockState::Requested { first, second, .. } if *first == link || *second == Some(link))
         });
         let ranges = requested.filter_map(|(at, _)| lengths.block(self.piece, at as u32));
         ranges.collect()
@@ -376,19 +376,19 @@ impl ActivePiece {
         let Some(block) = run.and_then(|run| run.get_mut((number % RUN_BLOCKS) as usize)) else {
             return;
         };
-        if let BlockState::Requested { of, at, second } = *block {
+        if let BlockState::Requested { first, at, second } = *block {
             *block = match second {
-                Some(second) if of == link => BlockState::Requested {
-                    of: second,
+                Some(second) if first == link => BlockState::Requested {
+                    first: second,
                     at,
                     second: None,
                 },
                 Some(second) if second == link => BlockState::Requested {
-                    of,
+                    first,
                     at,
                     second: None,
                 },
-                None if of == link => {
+                None if first == link => {
                     self.free += 1;
                     BlockState::Free
                 }

@@ -87,7 +87,7 @@ pub struct Choker {
     slot_count: usize,
     peers: BTreeMap<LinkId, Peer>,
     seeding: bool,
-    /// All uploads, over two spans.
+    /// The rate of all uploads, over two spans.
     rate_now: Rate,
     rate_lately: Rate,
     next_ranking: Duration,

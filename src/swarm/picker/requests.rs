@@ -84,13 +84,13 @@ impl Requests {
 
     /// A block arrived. Returns whether it was requested.
     pub(super) fn on_block(&mut self, range: BlockRange, now: Duration) -> bool {
-        let Some(requested) = self.in_flight.remove(&range) else {
+        let Some(requested_at) = self.in_flight.remove(&range) else {
             return self.cancelled.take(range);
         };
         self.last_arrival = now;
         // If the block was requested twice, nobody knows which request this answers.
         if !self.cancelled.contains(range) {
-            self.window.on_block(now, requested, range.length());
+            self.window.on_block(now, requested_at, range.length());
         }
         true
     }

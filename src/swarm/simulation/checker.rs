@@ -4,7 +4,7 @@
 //! | property | checked in |
 //! |---|---|
 //! | a block is requested only from an open link whose peer has the piece | `on_request` |
-//! | a block is requested only from a peer that does not choke us or that allows it | `on_request` |
+//! | a block is requested only from a peer that does not choke us or allows it | `on_request` |
 //! | no block is requested twice from one link, or from more than two links | `on_request` |
 //! | a block is requested from two links only in endgame | `on_request` |
 //! | the core and the links agree on the requests in flight | `check` |
