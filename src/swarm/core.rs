@@ -100,7 +100,7 @@ impl<B: Debug> Core<B> {
         self.effects.drain(..)
     }
 
-    // The life of the share.
+    // The lifecycle of the share.
 
     /// The files were checked: serves the owned pieces and fetches the needed ones. Returns `false`
     /// if the phase does not allow it, because the share was stopped meanwhile.
@@ -113,7 +113,7 @@ impl<B: Debug> Core<B> {
         if !self.lifecycle.change(Transition::Begin { is_whole }, now) {
             return false;
         }
-        // Links of the previous life are closed, but may not have ended yet.
+        // Links from before are closed, but may not have ended yet.
         self.peers.remove_all_early(self.fetch.picker_mut(), now);
         // A share in its final place fetches nothing more, even if pieces are missing.
         let needed = if is_whole { owned.clone() } else { needed };

@@ -63,8 +63,8 @@ pub enum Order {
     RarestFirst,
     /// The first piece.
     InOrder,
-    /// The first piece while every link is to a seed and none is a web seed, because then nobody
-    /// else could use what we fetch; otherwise the rarest. When pieces come in order, whole files
+    /// The first piece while every link is to a seed and none is a web seed, because then no other
+    /// peer could use what we fetch; otherwise the rarest. When pieces come in order, whole files
     /// can be hashed while they arrive.
     InOrderAmongSeeds,
 }

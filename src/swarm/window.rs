@@ -96,9 +96,9 @@ impl Window {
         self.blocks = self.blocks.min(self.largest);
     }
 
-    /// A block of `bytes` arrived at `now` that was requested at `requested`.
-    pub fn on_block(&mut self, now: Duration, requested: Duration, bytes: u32) {
-        let delay = now.saturating_sub(requested);
+    /// A block of `bytes` arrived at `now` that was requested at `requested_at`.
+    pub fn on_block(&mut self, now: Duration, requested_at: Duration, bytes: u32) {
+        let delay = now.saturating_sub(requested_at);
         let shortest = self.shortest.map_or(delay, |shortest| shortest.min(delay));
         self.shortest = Some(shortest);
         let is_mostly_idle = self.burst.on_block(now, shortest, self.blocks);
@@ -126,8 +126,7 @@ impl Window {
         };
     }
 
-    /// A block arrived. On a link that is idle for most of the round trip (`is_mostly_idle`) the window
-    /// grows by more.
+    /// A block arrived. On a link that is idle for most of the round trip the window grows by more.
     fn grow(&mut self, is_mostly_idle: bool) {
         if self.growing {
             let more = if is_mostly_idle { GROWTH - 1 } else { 1 };

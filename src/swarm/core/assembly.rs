@@ -1,4 +1,4 @@
-//! Puts blocks together to runs and pieces: which blocks to request, which have arrived, and the
+//! Assembles blocks into runs and pieces: which blocks to request, which have arrived, and the
 //! buffers reserved for them.
 //!
 //! Before a run is begun, buffers for all its blocks are reserved from the [`Budget`]. So the

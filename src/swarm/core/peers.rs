@@ -150,12 +150,13 @@ impl Peers {
                 false => Ok(()),
             };
         };
-        let is_due = |outgoing| outgoing == (terms.own_id.0 < remote.peer_id.0);
-        let way = link.remote().outgoing;
+        // The call of the peer with the lower id is kept.
+        let is_kept = |outgoing| outgoing == (terms.own_id.0 < remote.peer_id.0);
+        let other_outgoing = link.remote().outgoing;
         // A peer that connects again in the same direction has lost its former connection, although
         // we may not have noticed.
-        let is_lost = way == remote.outgoing && link.idle(now) > LOST_AFTER;
-        if !is_lost && (is_due(way) || !is_due(remote.outgoing)) {
+        let is_lost = other_outgoing == remote.outgoing && link.idle(now) > LOST_AFTER;
+        if !is_lost && (is_kept(other_outgoing) || !is_kept(remote.outgoing)) {
             return Err(Refusal::Linked);
         }
         self.remove_early(other, picker, now);
@@ -311,9 +312,9 @@ impl Peers {
         self.choker.on_interested(id, is_interested);
     }
 
-    /// The peer requests a block. It is served if the peer is unchoked or the piece is allowed.
-    /// Otherwise, with BEP 6 the request is rejected. Without BEP 6 there is no answer: the choke
-    /// has dropped the request (BEP 3).
+    /// The peer requests a block. We serve it if we own the piece, and if the peer is unchoked or
+    /// may request the piece while choked. Otherwise, with BEP 6 the request is rejected. Without
+    /// BEP 6 there is no answer: a choked peer knows that its requests are dropped (BEP 3).
     pub(super) fn on_request<B>(
         &mut self,
         id: LinkId,

@@ -16,7 +16,7 @@ const SOCKET_BUFFERS: u64 = 256 << 10;
 pub(super) struct Direction {
     rate: u64,
     delay: Duration,
-    data: Content,
+    content: Content,
     /// Bytes that may still be written; `None` if the peer reads.
     room: Option<u64>,
     messages: Vec<Packet>,
@@ -39,11 +39,11 @@ pub(super) struct Write {
 }
 
 impl Direction {
-    pub(super) fn new(rate: u64, delay: Duration, data: Content, is_read: bool) -> Self {
+    pub(super) fn new(rate: u64, delay: Duration, content: Content, is_read: bool) -> Self {
         Self {
             rate,
             delay,
-            data,
+            content,
             room: (!is_read).then_some(SOCKET_BUFFERS),
             messages: Vec::new(),
             blocks: VecDeque::new(),
@@ -120,7 +120,7 @@ impl Direction {
         }
         let mut packets = std::mem::take(&mut self.messages);
         let block = self.blocks.pop_front();
-        packets.extend(block.map(|range| Packet::Block(range, self.data)));
+        packets.extend(block.map(|range| Packet::Block(range, self.content)));
         let bytes: u64 = packets.iter().map(Packet::bytes).sum();
         let takes = Duration::from_secs_f64(bytes as f64 / self.rate as f64);
         self.busy = Some(now);

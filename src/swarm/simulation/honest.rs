@@ -82,7 +82,7 @@ impl HonestPeer {
     /// The files of the peer were checked.
     pub(super) fn begin(&mut self, checked: Checked, env: &mut Environment) {
         self.core.begin(checked, env.events.now());
-        self.act(env);
+        self.carry_out_effects(env);
         // The ticks of different peers are at different times.
         let first = TICK.mul_f64(env.rng.f64());
         env.events.after(first, Event::Tick(self.no));
@@ -93,7 +93,7 @@ impl HonestPeer {
         let (no, network) = (self.no, &env.network);
         let activity = |id: LinkId| network.direction(id.0 as ConnectionNo, no).activity(now);
         self.core.on_tick(now, activity);
-        self.act(env);
+        self.carry_out_effects(env);
         if !self.checks_each_event && env.rng.u8(..) < 8 {
             self.checker.check(&self.core);
         }
@@ -109,7 +109,7 @@ impl HonestPeer {
         if admitted.is_ok() {
             self.greet(connection, env);
         }
-        self.act(env);
+        self.carry_out_effects(env);
     }
 
     pub(super) fn on_answered(
@@ -136,7 +136,7 @@ impl HonestPeer {
                 self.core.on_call_ended(remote.address, now);
             }
         }
-        self.act(env);
+        self.carry_out_effects(env);
     }
 
     pub(super) fn on_closed(&mut self, connection: ConnectionNo, env: &mut Environment) {
@@ -152,7 +152,7 @@ impl HonestPeer {
         if caller == self.no {
             self.core.on_call_ended(Network::address(callee), now);
         }
-        self.act(env);
+        self.carry_out_effects(env);
     }
 
     pub(super) fn on_packets(
@@ -170,7 +170,7 @@ impl HonestPeer {
             *is_first &= matches!(packet, Packet::Handshake(_));
             self.checker.on_packet(id, &packet);
             self.on_packet(connection, packet, was_first, env);
-            self.act(env);
+            self.carry_out_effects(env);
         }
     }
 
@@ -207,8 +207,8 @@ impl HonestPeer {
                     .on_message(id, Received::PeerExchange(&payload), now);
                 return result.expect("no peer breaks the protocol");
             }
-            Packet::Block(range, data) => {
-                let taken = self.core.on_block(id, None, range, data, now);
+            Packet::Block(range, content) => {
+                let taken = self.core.on_block(id, None, range, content, now);
                 if taken
                     .expect("no peer sends a block without a request")
                     .is_none()
@@ -230,8 +230,8 @@ impl HonestPeer {
             _ if !self.core.phase().fetches() => None,
             None => {
                 let is_good = job.blocks.iter().all(|block| block.buffer == Content::Good);
-                let data = if is_good { Content::Good } else { Content::Bad };
-                self.disk.insert((run.piece, run.number), data);
+                let content = if is_good { Content::Good } else { Content::Bad };
+                self.disk.insert((run.piece, run.number), content);
                 if run.is_whole_piece(&self.lengths) {
                     let mut sources = Sources::new();
                     add_sources(&mut sources, &job.blocks);
@@ -257,7 +257,7 @@ impl HonestPeer {
             return env.events.after(WORK, Event::Worker(self.no, job));
         }
         self.core.on_worker_done(run.blocks, env.events.now());
-        self.act(env);
+        self.carry_out_effects(env);
         if let Some(sources) = hashed {
             self.on_hashed(run.piece, &sources, env);
         }
@@ -269,10 +269,10 @@ impl HonestPeer {
         if runs.all(|run| self.disk.get(&(piece, run)) == Some(&Content::Good)) {
             self.checker.on_verified(piece);
             self.core.on_piece_written(piece, sources, now);
-            return self.act(env);
+            return self.carry_out_effects(env);
         }
         let verdict = self.core.on_piece_failed(piece, sources, now);
-        self.act(env);
+        self.carry_out_effects(env);
         let (mut liars, mut barred) = (Vec::new(), Vec::new());
         for source in sources.keys() {
             let Source::Peer(address) = source else {
@@ -289,7 +289,7 @@ impl HonestPeer {
         assert_eq!(*self.core.phase(), Phase::Finishing);
         self.core.on_finished(now);
         self.complete = Some(now);
-        self.act(env);
+        self.carry_out_effects(env);
     }
 
     /// Panics if something is left over after completion.
@@ -332,7 +332,7 @@ impl HonestPeer {
     }
 
     /// Carries out the effects of the core.
-    fn act(&mut self, env: &mut Environment) {
+    fn carry_out_effects(&mut self, env: &mut Environment) {
         let effects: Vec<Effect<Content>> = self.core.take_effects().collect();
         let has_buffers = !self.buffers.take_denied();
         for effect in effects {

@@ -77,7 +77,7 @@ pub(super) struct PeerAccess {
     /// Whether the peer reads what it gets.
     pub(super) reads: bool,
     /// The content of the peer's blocks.
-    pub(super) data: Content,
+    pub(super) content: Content,
 }
 
 /// A connection between two peers.
@@ -136,7 +136,7 @@ impl Network {
         let (from, to) = (self.accesses[caller], self.accesses[callee]);
         let (rate, delay) = (from.rate.min(to.rate), from.delay + to.delay);
         let direction = |sender: PeerAccess, reader: PeerAccess| {
-            Direction::new(rate, delay, sender.data, reader.reads)
+            Direction::new(rate, delay, sender.content, reader.reads)
         };
         self.connections.push(Connection {
             ends: [caller, callee],
@@ -155,7 +155,7 @@ impl Network {
 
     /// Whether the blocks of a peer are bad.
     pub(super) fn lies(&self, peer: PeerNo) -> bool {
-        self.accesses[peer].data == Content::Bad
+        self.accesses[peer].content == Content::Bad
     }
 
     /// The caller and the called peer.

@@ -25,9 +25,9 @@ pub(super) enum Role {
 pub(super) struct PeerPlan {
     pub(super) role: Role,
     /// How many percent of the pieces the peer has.
-    pub(super) share: u8,
+    pub(super) owned_percent: u8,
     /// How many percent of the pieces a downloader needs.
-    pub(super) needs: u8,
+    pub(super) needed_percent: u8,
     pub(super) fast: bool,
     /// Bytes a second of each of its connections.
     pub(super) rate: u64,
@@ -46,7 +46,7 @@ pub(super) enum KnownPeers {
     /// Peer 0 knows all others, and the others know no address.
     Star,
     /// Each peer knows peer 0 and about this many others.
-    Some(usize),
+    Random(usize),
 }
 
 impl KnownPeers {
@@ -55,7 +55,7 @@ impl KnownPeers {
         let mut known: Vec<PeerNo> = match self {
             Self::Star if peer == 0 => (1..all).collect(),
             Self::Star => Vec::new(),
-            Self::Some(number) => {
+            Self::Random(number) => {
                 let others = (0..number).map(|_| rng.usize(..all));
                 others.chain([0]).filter(|other| *other != peer).collect()
             }
@@ -84,8 +84,8 @@ impl PeerPlan {
     pub(super) fn new(role: Role) -> Self {
         Self {
             role,
-            share: if role == Role::Downloader { 0 } else { 100 },
-            needs: 100,
+            owned_percent: if role == Role::Downloader { 0 } else { 100 },
+            needed_percent: 100,
             fast: true,
             rate: 20 << 20,
             delay: Duration::from_micros(500),
@@ -109,24 +109,24 @@ impl PeerPlan {
             delay: self.delay,
             fast: self.fast,
             reads: self.role != Role::Rogue(Misbehaviour::Greedy),
-            data: if lies { Content::Bad } else { Content::Good },
+            content: if lies { Content::Bad } else { Content::Good },
         }
     }
 
     /// Draws the pieces that the peer has.
-    pub(super) fn has(&self, lengths: &Lengths, rng: &mut Rng) -> PieceSet {
-        draw(self.share, lengths, rng)
+    pub(super) fn draw_pieces(&self, lengths: &Lengths, rng: &mut Rng) -> PieceSet {
+        draw(self.owned_percent, lengths, rng)
     }
 
     fn any(role: Role, rng: &mut Rng) -> Self {
         let fetches = role == Role::Downloader;
         Self {
-            share: match (fetches, rng.u8(0..4)) {
+            owned_percent: match (fetches, rng.u8(0..4)) {
                 (true, 0 | 1) => 0,
                 (false, 0 | 1) => 100,
                 _ => rng.u8(0..100),
             },
-            needs: if rng.u8(0..6) == 0 { 70 } else { 100 },
+            needed_percent: if rng.u8(0..6) == 0 { 70 } else { 100 },
             fast: rng.bool(),
             rate: rng.u64(50..5_000) << 10,
             delay: Duration::from_micros(rng.u64(100..60_000)),
@@ -173,9 +173,9 @@ impl Plan {
         }
         let peers = roles.into_iter().map(|role| PeerPlan::any(role, &mut rng));
         let mut peers: Vec<PeerPlan> = peers.collect();
-        peers[0].share = 100;
+        peers[0].owned_percent = 100;
         Self {
-            known: KnownPeers::Some(rng.usize(1..8)),
+            known: KnownPeers::Random(rng.usize(1..8)),
             checks_each_event: true,
             ..Self::of(lengths, peers, seed)
         }
@@ -195,13 +195,13 @@ impl Plan {
             let mut peer = PeerPlan::any(role, &mut rng);
             peer.rate /= 10;
             if number < 4 {
-                (peer.share, peer.rate) = (100, 200 << 10);
+                (peer.owned_percent, peer.rate) = (100, 200 << 10);
             }
             (peer.slots, peer.max_peers) = (rng.usize(3..8), 12);
             peers.push(peer);
         }
         Self {
-            known: KnownPeers::Some(12),
+            known: KnownPeers::Random(12),
             checks_each_event: false,
             ..Self::of(lengths, peers, seed)
         }
@@ -209,10 +209,10 @@ impl Plan {
 }
 
 /// Draws this percentage of the pieces.
-pub(super) fn draw(share: u8, lengths: &Lengths, rng: &mut Rng) -> PieceSet {
+pub(super) fn draw(percent: u8, lengths: &Lengths, rng: &mut Rng) -> PieceSet {
     let mut pieces = PieceSet::empty(lengths);
     for piece in lengths.all_pieces() {
-        if rng.u8(0..100) < share {
+        if rng.u8(0..100) < percent {
             pieces.insert(piece);
         }
     }

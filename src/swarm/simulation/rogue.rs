@@ -12,9 +12,9 @@ use std::time::Duration;
 /// A choking peer chokes after this many blocks.
 const BETWEEN_CHOKES: u32 = 8;
 /// A late peer announces one piece in each interval of this length.
-const LATE: Duration = Duration::from_millis(400);
+const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(400);
 /// A greedy peer requests everything in each interval of this length.
-const GREED: Duration = Duration::from_secs(1);
+const REQUEST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How a peer misbehaves.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -85,8 +85,8 @@ impl Rogue {
     pub(super) fn begin(&mut self, calls: &[PeerNo], env: &mut Environment) {
         calls.iter().for_each(|peer| env.call(self.no, *peer));
         match self.misbehaviour {
-            Misbehaviour::Late => env.events.after(LATE, Event::Woken(self.no)),
-            Misbehaviour::Greedy => env.events.after(GREED, Event::Woken(self.no)),
+            Misbehaviour::Late => env.events.after(ANNOUNCE_INTERVAL, Event::Woken(self.no)),
+            Misbehaviour::Greedy => env.events.after(REQUEST_INTERVAL, Event::Woken(self.no)),
             _ => {}
         }
     }
@@ -194,7 +194,7 @@ impl Rogue {
                 };
                 self.announced.insert(piece);
                 self.send_all(&Packet::Have(piece), env);
-                env.events.after(LATE, Event::Woken(self.no));
+                env.events.after(ANNOUNCE_INTERVAL, Event::Woken(self.no));
             }
             Misbehaviour::Greedy => {
                 self.send_all(&Packet::Short(Outgoing::Interested), env);
@@ -202,7 +202,7 @@ impl Rogue {
                     let block = self.lengths.block(piece, 0).expect("each piece has one");
                     self.send_all(&Packet::Short(Outgoing::Request(block)), env);
                 }
-                env.events.after(GREED, Event::Woken(self.no));
+                env.events.after(REQUEST_INTERVAL, Event::Woken(self.no));
             }
             _ => {}
         }

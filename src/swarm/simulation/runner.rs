@@ -46,7 +46,7 @@ impl Simulation {
         let mut peers = Vec::new();
         for (no, peer) in plan.peers.iter().enumerate() {
             let others = plan.known.of(no, plan.peers.len(), &mut env.rng);
-            let has = peer.has(&plan.lengths, &mut env.rng);
+            let has = peer.draw_pieces(&plan.lengths, &mut env.rng);
             peers.push(match peer.role {
                 Role::Rogue(misbehaviour) => {
                     let mut rogue = Rogue::new(no, misbehaviour, plan.lengths, has);
@@ -168,7 +168,7 @@ fn honest(
 ) -> HonestPeer {
     let peer = &plan.peers[no];
     let needed = match peer.role {
-        Role::Downloader => draw(peer.needs, &plan.lengths, &mut env.rng),
+        Role::Downloader => draw(peer.needed_percent, &plan.lengths, &mut env.rng),
         _ => owned.clone(),
     };
     let missing = without(&needed, &owned, &plan.lengths);

@@ -28,9 +28,12 @@ fn rogue(misbehaviour: Misbehaviour) -> PeerPlan {
     PeerPlan::new(Role::Rogue(misbehaviour)).at(RATE)
 }
 
-fn partial(share: u8, rate: u64) -> PeerPlan {
+fn partial(owned_percent: u8, rate: u64) -> PeerPlan {
     let peer = PeerPlan::new(Role::Partial).at(rate);
-    PeerPlan { share, ..peer }
+    PeerPlan {
+        owned_percent,
+        ..peer
+    }
 }
 
 #[test]

@@ -67,9 +67,9 @@ fn at(phase: &str) -> Swarm {
 }
 
 /// An action on a share: its name, the function, and the returned flag if there is one.
-type Act = (&'static str, fn(&mut Swarm) -> (Option<bool>, Effects));
+type Action = (&'static str, fn(&mut Swarm) -> (Option<bool>, Effects));
 
-const ACTS: [Act; 14] = [
+const ACTIONS: [Action; 14] = [
     ("begin", |swarm| (None, swarm.begin(&[0]))),
     ("begin with all", |swarm| (None, swarm.begin(&[0, 1, 2, 3]))),
     ("begin whole", |swarm| (None, swarm.begin_whole())),
@@ -113,9 +113,9 @@ const ACTS: [Act; 14] = [
 
 fn some<R>(
     (result, effects): (R, Effects),
-    exchange_messages: impl FnOnce(R) -> Option<bool>,
+    to_flag: impl FnOnce(R) -> Option<bool>,
 ) -> (Option<bool>, Effects) {
-    (exchange_messages(result), effects)
+    (to_flag(result), effects)
 }
 
 /// The phases it is allowed in, the action, the next phase, the effects.
@@ -185,30 +185,32 @@ const TABLE: &[Row] = &[
 #[test]
 fn each_transition_has_its_effects_and_all_else_is_refused_without_any() {
     for phase in PHASES {
-        for (act, run) in ACTS {
+        for (action, run) in ACTIONS {
             let mut swarm = at(phase);
             let before = swarm.core.phase().clone();
-            let (exchange_messages, effects) = run(&mut swarm);
+            let (returned, effects) = run(&mut swarm);
             let row = TABLE
                 .iter()
-                .find(|(from, what, ..)| *what == act && from.contains(&phase));
+                .find(|(from, what, ..)| *what == action && from.contains(&phase));
             let after = swarm.core.phase();
             match row {
                 Some((_, _, to, due)) => {
                     assert_eq!(
                         (name(after), &*kinds(&effects)),
                         (*to, *due),
-                        "{phase}: {act}"
+                        "{phase}: {action}"
                     );
                 }
                 // The trouble is shown: see below.
-                None if (phase, act) == ("Fetching", "unservable") => assert!(effects.is_empty()),
-                None => assert_eq!((after, &effects), (&before, &vec![]), "{phase}: {act}"),
+                None if (phase, action) == ("Fetching", "unservable") => {
+                    assert!(effects.is_empty())
+                }
+                None => assert_eq!((after, &effects), (&before, &vec![]), "{phase}: {action}"),
             }
             assert_eq!(
-                exchange_messages.unwrap_or(row.is_some()),
+                returned.unwrap_or(row.is_some()),
                 row.is_some(),
-                "{phase}: {act}"
+                "{phase}: {action}"
             );
         }
     }

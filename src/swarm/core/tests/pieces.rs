@@ -118,7 +118,11 @@ fn a_bad_piece_of_several_sources_closes_no_link_and_is_fetched_again_from_one_a
     assert_eq!((alone.len(), requests(&effects, second).len()), (2, 0));
     // Now it is clear who sends bad data.
     swarm.wait(1);
-    assert_eq!(swarm.tick(), [], "nobody else is requested in endgame");
+    assert_eq!(
+        swarm.tick(),
+        [],
+        "no other link gets the request in endgame"
+    );
     let effects = swarm.deliver(first, &alone);
     let (verdicts, effects) = swarm.spoil(&effects);
     assert_eq!(verdicts, [Verdict::Proven(first)]);
