@@ -78,7 +78,8 @@ pub struct Picker {
 }
 
 impl Picker {
-    /// For a share that needs every piece and has `owned` already. Equal seeds give equal choices.
+    /// A picker for a share that needs every piece and owns `owned` already. Equal seeds give equal
+    /// choices.
     pub fn new(lengths: Lengths, owned: PieceSet, seed: u64) -> Self {
         Self::with_needed(lengths, owned, PieceSet::full(&lengths), seed)
     }
@@ -107,8 +108,8 @@ impl Picker {
         self.pieces.missing == 0
     }
 
-    /// A link is open. It chokes us and has announced no piece. At most `largest_window` of its
-    /// requests are in flight.
+    /// A link is open. It chokes us and has announced no piece. At most `largest_window` requests
+    /// to it are in flight.
     pub fn add_link(&mut self, id: LinkId, largest_window: u32) {
         let link = PickerLink::new(id, &self.pieces.lengths, largest_window);
         self.links.insert(id, link);

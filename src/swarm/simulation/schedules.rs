@@ -46,9 +46,9 @@ fn in_many_small_simulations_every_peer_becomes_complete() {
     run_small_simulations(2_000);
 }
 
-/// Runs simulations of two hundred peers. No download starves while others finish. Its time limit
-/// is twice the sum of two times: that of the middle download, and that for fetching everything
-/// over one of its own connections.
+/// Runs simulations of two hundred peers. No download starves while others finish: each ends within
+/// twice the sum of two times. These are the time of the middle download, and the time that it
+/// would take to fetch everything over one of its own connections.
 fn run_large_simulations(usual: u64) {
     for seed in seeds(usual) {
         let _print = PrintSeedOnFailure("large", seed);
