@@ -109,7 +109,8 @@ pub struct Lengths {
 }
 
 impl Lengths {
-    /// The lengths of a share of `total` bytes in pieces of `piece_length` bytes. A share of 0 bytes has no piece.
+    /// The lengths of a share of `total` bytes in pieces of `piece_length` bytes. A share of 0
+    /// bytes has no piece.
     ///
     /// # Errors
     /// See [`LengthsError`].

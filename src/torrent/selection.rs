@@ -118,7 +118,8 @@ impl Selection {
 mod tests {
     use super::*;
 
-    /// Files a (30,000), pad (2,768), b (20,000), empty, sub/c (12,768) and d (5) in pieces of 16 KiB.
+    /// Files a (30,000), pad (2,768), b (20,000), empty, sub/c (12,768) and d (5) in pieces of 16
+    /// KiB.
     fn info() -> Info {
         let file = |length: u32, path: &str, attributes: &str| {
             format!("d{attributes}6:lengthi{length}e4:pathl{path}ee")
