@@ -1,5 +1,5 @@
--- Announces for wrk: of 50 peers in each of 1,000 swarms, as benches/announces.rs has them. With the argument `close`
--- each announce gets a connection of its own.
+-- Announces for wrk: 50 peers in each of 1,000 swarms, the same as in benches/announces.rs. With the
+-- argument `close` each announce gets a separate connection.
 
 local swarms, peers = 1000, 50
 local number = 0

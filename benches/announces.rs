@@ -1,14 +1,15 @@
-//! How many announces a second a tracker answers to one client thread: over HTTP on a connection that stays, one at a time
-//! and sent ahead, and over UDP, one at a time and several at once.
+//! Announces a second that a tracker answers to one client thread. HTTP on one connection that
+//! stays open, one at a time and 16 sent ahead; UDP, one at a time and 16 at the same time.
 //!
-//! `cargo bench --bench announces` starts the tracker as a process of its own on loopback, fills 1,000 swarms with 50 peers each and
-//! prints one line a way: the rate, and the tracker's own processor time for one announce, which says more on a machine that
-//! others use. Every answer names 49 peers.
+//! `cargo bench --bench announces` starts the tracker as a separate process on loopback, fills
+//! 1,000 swarms with 50 peers each, and prints one line for each way. The line has the rate, and
+//! the processor time of the tracker for one announce, which is more reliable on a machine that
+//! others use. Every answer has 49 peers.
 //!
-//! `$PIECEFUL` may name another binary, and one argument `SECONDS` how long each way is measured.
+//! `$PIECEFUL` names another binary. One argument `SECONDS` sets how long each way is measured.
 //!
-//! With the arguments `ADDRESS PROCESS [SECONDS]` it measures UDP alone, at a tracker that runs already: any that serves these
-//! swarms (see `benches/opentracker.sh`).
+//! With the arguments `ADDRESS PROCESS [SECONDS]` it measures only UDP, at a running tracker that
+//! serves these swarms (see `benches/opentracker.sh`).
 
 use pieceful::torrent::InfoHash;
 use pieceful::wire::udp_tracker::{ConnectionId, Family, Request, Response, TransactionId};
@@ -21,11 +22,11 @@ use std::time::{Duration, Instant};
 
 const SWARMS: u32 = 1_000;
 const PEERS: u32 = 50;
-/// How long each way is measured, unless told otherwise.
+/// How long each way is measured by default.
 const RUN: Duration = Duration::from_secs(5);
 
 fn main() {
-    // Cargo adds a flag of its own.
+    // Cargo adds an argument of its own.
     let arguments = std::env::args().skip(1).filter(|word| word != "--bench");
     match &arguments.collect::<Vec<_>>()[..] {
         [] => measure_ours(RUN),
@@ -47,7 +48,7 @@ fn measure_udp(address: SocketAddr, process: u32, run: Duration) {
         let name = format!("UDP, {at_once} at a time");
         measure(&name, process, run, at_once, |number| {
             let length = udp.announce(number, at_once);
-            // Some trackers name the asker too.
+            // Some trackers also send the peer its own address.
             assert!((49..=50).contains(&((length - 20) / 6)), "{length} bytes");
         });
     }
@@ -74,7 +75,7 @@ fn measure_ours(run: Duration) {
             assert_eq!(length, 20 + 49 * 6, "a refusal, or few peers");
         });
     }
-    // Gracefully, so that it takes its temporary folder with it.
+    // A graceful end, so that the tracker removes its temporary folder.
     let id = tracker.id().to_string();
     assert!(Command::new("kill").arg(id).status().unwrap().success());
     tracker.wait().unwrap();
@@ -95,11 +96,12 @@ fn start() -> (Child, SocketAddr) {
     (tracker, address)
 }
 
-/// Runs `some`, which makes `count` announces beginning with the number it is given.
-fn measure(name: &str, tracker: u32, run: Duration, count: u32, mut some: impl FnMut(u32)) {
+/// Calls `act` until `run` is over. Each call makes `count` announces, beginning with the number
+/// that it gets.
+fn measure(name: &str, tracker: u32, run: Duration, count: u32, mut act: impl FnMut(u32)) {
     let (begun, busy, mut done) = (Instant::now(), processor_time(tracker), 0u32);
     while begun.elapsed() < run {
-        some(done);
+        act(done);
         done += count;
     }
     let rate = f64::from(done) / begun.elapsed().as_secs_f64();
@@ -108,7 +110,8 @@ fn measure(name: &str, tracker: u32, run: Duration, count: u32, mut some: impl F
     println!("{name}: {rate:.0} announces/s, {each:.1} us of the tracker's processor time each");
 }
 
-/// What a process has used so far (proc(5), fields 14 and 15 of `stat`, in hundredths of a second).
+/// The processor time that a process has used so far (proc(5), fields 14 and 15 of `stat`, in
+/// hundredths of a second).
 fn processor_time(process: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     let fields = stat.rsplit(')').next().unwrap().split_whitespace().skip(11);
@@ -212,9 +215,9 @@ impl Udp {
         }
     }
 
-    /// Gives the length of the last answer.
+    /// Returns the length of the last answer.
     fn announce(&mut self, number: u32, at_once: u32) -> usize {
-        // As clients do, which may use an id for a minute.
+        // Like other clients, which may use a connection id for a minute.
         if self.connected.elapsed() > Duration::from_secs(60) {
             (self.connection, self.connected) = (connect(&self.socket), Instant::now());
         }

@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
-"""Long, fat links: one seed to one leech through a program that delays, by turns with libtorrent.
+"""Long fat links: one seed to one leech through a proxy that adds a delay, in turns with libtorrent.
 
-    benches/far.py DELAY NEW [OLD] [--python PYTHON] [--rounds N] [--ms MS,...] [--mib MIB,...] [--rate BYTES]
+    benches/far.py DELAY NEW [OLD] [--python PYTHON] [--rounds N] [--ms MS,...] [--mib MIB,...]
+                   [--rate BYTES]
 
-DELAY is a TCP proxy with the arguments LISTEN TARGET ONE_WAY_MS BYTES_PER_SECOND; `$DELAY` serves if the first argument is `-`.
-NEW and OLD are binaries of pieceful; PYTHON is one that has libtorrent (`$PIECEFUL_INTEROP_PYTHON` unless named; without it
-libtorrent is left out). Unless told otherwise there are 3 rounds, round trips of 100 and 200 ms, files of 256 and 1,024 MiB, and
-125 MB/s each way.
+DELAY is a TCP proxy with the arguments LISTEN TARGET ONE_WAY_MS BYTES_PER_SECOND. If the first
+argument is `-`, `$DELAY` names it. NEW and OLD are binaries of pieceful. PYTHON is a Python with
+libtorrent (default: `$PIECEFUL_INTEROP_PYTHON`); without it libtorrent is not measured. Defaults:
+3 rounds, round trips of 100 and 200 ms, files of 256 and 1,024 MiB, 125 MB/s in each direction.
 
-In each round every program fetches the same file from a seed of its own kind, one after the other, all files in memory. The rate
-is the length of the file by the time from the command to the complete file, connecting and the start included. Seed and leech of
-libtorrent run with its settings for high performance, as its usual ones ask for 8 MiB at most. Memory is the most that the leech
-has beyond mapped files, looked at every 20 ms. Printed are medians, and of the rates the ends. Near is the same without the proxy.
+In each round every program fetches the same file from a seed of its own kind, one program after the
+other, with all files in memory. The rate is the length of the file divided by the time from the
+command to the complete file, which includes connecting and the start. Seed and leech of libtorrent
+use its settings for high performance, because with its default settings it requests at most 8 MiB
+ahead. Memory is the largest memory of the leech without mapped files, read every 20 ms. The table
+has medians, and the smallest and largest rate. "near" is without the proxy (0 ms).
 """
 import argparse
 import http.server
@@ -33,12 +36,12 @@ import urllib.parse
 HERE = os.path.dirname(os.path.abspath(__file__))
 SESSION = f"{HERE}/../tests/interop/session.py"
 ANON = re.compile(r"^RssAnon:\s+(\d+) kB", re.MULTILINE)
-# What libtorrent's high_performance_seed() sets of the bounds that matter here.
+# The limits of libtorrent's high_performance_seed() that matter here.
 FAST = {
     "max_out_request_queue": 1500, "max_allowed_in_request_queue": 2000, "send_buffer_watermark": 3 << 20,
     "send_buffer_low_watermark": 1 << 20, "send_buffer_watermark_factor": 150, "max_queued_disk_bytes": 7 << 20,
     "unchoke_slots_limit": 500, "aio_threads": 4,
-    # The seed would call the leech beside the proxy, where all have one address.
+    # Otherwise the seed would call the leech directly, past the proxy: all have one address.
     "allow_multiple_connections_per_ip": False, "connection_speed": 0,
 }
 
@@ -50,20 +53,20 @@ def free_port():
 
 
 class Process:
-    """A program that reads commands from us and answers each with one line of JSON."""
+    """A program that reads commands and answers each with one line of JSON."""
 
     def __init__(self, arguments):
         self.process = subprocess.Popen(
             arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
 
-    def hear(self):
+    def read_answer(self):
         return json.loads(self.process.stdout.readline())
 
     def ask(self, line):
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
-        return self.hear()
+        return self.read_answer()
 
     def end(self):
         self.process.stdin.close()
@@ -72,14 +75,14 @@ class Process:
 
 
 class Peak:
-    """The most memory that a process has beyond mapped files, in MiB, while it is looked at."""
+    """The largest memory of a process without mapped files, in MiB, while this object watches it."""
 
     def __init__(self, process):
         self.status, self.most, self.ended = f"/proc/{process}/status", 0, threading.Event()
-        self.thread = threading.Thread(target=self.look)
+        self.thread = threading.Thread(target=self.sample)
         self.thread.start()
 
-    def look(self):
+    def sample(self):
         while not self.ended.wait(0.02):
             with open(self.status) as status:
                 found = ANON.search(status.read())
@@ -92,18 +95,18 @@ class Peak:
 
 
 class Tracker:
-    """Names one address to whoever has not all of the file."""
+    """A tracker that sends one address to every peer that does not have the whole file."""
 
     def __init__(self):
         tracker = self
-        self.named = None
+        self.peer_port = None
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
                 peers = b""
-                if query.get("left") != ["0"] and query.get("event") != ["stopped"] and tracker.named:
-                    peers = socket.inet_aton("127.0.0.1") + tracker.named.to_bytes(2, "big")
+                if query.get("left") != ["0"] and query.get("event") != ["stopped"] and tracker.peer_port:
+                    peers = socket.inet_aton("127.0.0.1") + tracker.peer_port.to_bytes(2, "big")
                 body = b"d8:intervali600e5:peers%d:%se" % (len(peers), peers)
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
@@ -126,7 +129,7 @@ class Pieceful:
 
     def peer(self, name, port=0):
         peer = Process([self.binary, "peer", f"127.0.0.1:{port}", f"{self.work}/none", "--dir", f"{self.work}/{name}", "--json"])
-        # Where it listens.
+        # The line with its address.
         peer.process.stdout.readline()
         return peer
 
@@ -141,7 +144,7 @@ class Pieceful:
         self.run(self.seeding, "wait")
 
     def fetch(self, torrent, folder, port):
-        self.tracker.named = port
+        self.tracker.peer_port = port
         leech = self.peer("leech")
         peak, begun = Peak(leech.process.pid), time.monotonic()
         self.run(leech, f"download {torrent} {folder}/copy")
@@ -192,7 +195,7 @@ class Libtorrent:
 
 
 def measure(programs, asked, work, tracker, mib):
-    """Rates in MB/s and peaks in MiB by program and round trip, for a file of that length."""
+    """Returns rates in MB/s and peaks in MiB by program and round trip, for a file of `mib` MiB."""
     file, torrent = f"{work}/file", f"{work}/torrent"
     with open(file, "wb") as out:
         for _ in range(mib):

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The same file through a group and through an open swarm, one seed to one leech over loopback, in turns: the ratio of their rates.
+# Transfers the same file through a group and through an open swarm in turns, from one seed to one
+# leech over loopback. Prints both rates and their ratio.
 #
-#   benches/groups.sh [MIB [ROUNDS]]     512 MiB and 4 rounds unless told otherwise
+#   benches/groups.sh [MIB [ROUNDS]]     default: 512 MiB and 4 rounds
 #
 # $PIECEFUL names the binary (default: target/release/pieceful).
 set -euo pipefail
@@ -22,7 +23,7 @@ trap 'exit 130' INT TERM
 
 wait_for() { while ! grep -q -- "$2" "$1" 2>/dev/null; do sleep 0.02; done; }
 
-# Runs a peer with the state folder $1 and the commands given, to its end.
+# Runs a peer with the state folder $1 and the given commands until it ends.
 run_peer() {
     local name=$1 command arguments=()
     shift

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# One seed to one leech over loopback, in memory-backed files: rate, peak memory of each side, and how long a file of
-# 1 MiB takes from the command to its end.
+# Transfers from one seed to one leech over loopback, with files in memory. Prints the rate, the
+# peak memory of each side, and the time from the command to the complete file for a file of 1 MiB.
 #
-#   benches/loopback.sh [MIB [ROUNDS]]     1024 MiB and 5 rounds unless told otherwise
+#   benches/loopback.sh [MIB [ROUNDS]]     default: 1024 MiB and 5 rounds
 #
-# $PIECEFUL names the binary (default: target/release/pieceful). $LIMIT may name a program `LIMIT FILE OUT` that does the
-# bare work of moving FILE over one link; it is run before each round, so that ratios compare moments of one machine.
+# $PIECEFUL names the binary (default: target/release/pieceful). $LIMIT names an optional program
+# `LIMIT FILE OUT` that does only the bare work of moving FILE over one link. It runs before each
+# round, so that both rates of a ratio are measured at nearly the same time.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 pieceful=${PIECEFUL:-$here/target/release/pieceful}
@@ -24,7 +25,7 @@ trap 'exit 130' INT TERM
 
 wait_for() { while ! grep -q -- "$2" "$1" 2>/dev/null; do sleep 0.02; done; }
 
-# Runs a peer that takes the commands given and stays; its id is in `peer`.
+# Starts a peer that runs the given commands and stays. Its process id is in `peer`.
 start_peer() {
     local name=$1 command arguments=()
     shift
@@ -39,7 +40,7 @@ end() {
     wait "$1" 2>/dev/null || true
 }
 
-# Peak of what a process held in memory, in KiB, without mapped files.
+# The peak memory of a process in KiB, without mapped files.
 peak() { awk '/VmHWM/ { all = $2 } /RssFile/ { file = $2 } END { print all - file }' "/proc/$1/status"; }
 
 "$pieceful" tracker --listen 127.0.0.1:0 --open --data "$work/tracker" >"$work/tracker.out" </dev/null &
@@ -81,7 +82,7 @@ for round in $(seq 1 "$rounds"); do
     end=$(date +%s%N)
     case $answer in *'"ok":true'*) ;; *) echo "$answer"; exit 1 ;; esac
     printf '1 MiB, round %s: %s ms\n' "$round" "$(((end - start) / 1000000))"
-    # The next round is to fetch it anew: a complete one is not downloaded twice.
+    # The next round needs a new state folder: a complete file is not downloaded twice.
     kill "$leech_PID"; wait "$leech_PID" 2>/dev/null || true
     rm -rf "$work/quick"
     [ "$round" = "$rounds" ] && break

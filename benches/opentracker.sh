@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
-# Announces a second, ours beside opentracker, by turns in one run: over HTTP by wrk with connections that stay and with
-# one for each announce, and over UDP by benches/announces.rs. Same swarms and peers for both.
+# Announces a second of our tracker and of opentracker, in turns in one run. HTTP is measured by
+# wrk, with connections that stay open and with a connection for each announce; UDP is measured by
+# benches/announces.rs. Both trackers have the same swarms and peers.
 #
-#   benches/opentracker.sh [SECONDS [ROUNDS]]     5 seconds a measurement and 3 rounds unless told otherwise
+#   benches/opentracker.sh [SECONDS [ROUNDS]]     default: 5 s for each measurement and 3 rounds
 #
-# Needs opentracker and wrk (Debian has both). $PIECEFUL names the binary (default: target/release/pieceful).
+# Needs opentracker and wrk (Debian has both). $PIECEFUL names the binary (default:
+# target/release/pieceful).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 pieceful=${PIECEFUL:-$here/target/release/pieceful}
 seconds=${1:-5}
 rounds=${2:-3}
 work=$(mktemp -d)
-chmod 755 "$work" # opentracker, started by root, looks into it as nobody
+chmod 755 "$work" # opentracker, started by root, reads it as the user nobody
 started=()
 clean_up() {
     local id
@@ -22,7 +24,7 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-# Debian's opentracker serves only swarms that are listed.
+# Debian's opentracker serves only listed swarms.
 rest=$(printf '01%.0s' {1..16})
 for swarm in $(seq 0 999); do printf '%08x%s\n' "$swarm" "$rest"; done >"$work/listed"
 theirs=127.0.0.1:$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')

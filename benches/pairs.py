@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Two binaries by turns: processor time for each GiB, and for each announce.
+"""Two binaries in turns: processor time for one GiB, and for one announce.
 
-    benches/pairs.py OLD NEW [PAIRS [MIB]]     20 pairs and 512 MiB unless told otherwise
+    benches/pairs.py OLD NEW [PAIRS [MIB]]     default: 20 pairs and 512 MiB
 
-Each binary has a tracker and a seed of its own on loopback, all files in memory. In each pair OLD and NEW fetch the same file through
-an open swarm, then through a group; the processor time is that of seed and leech, from /proc. Then both trackers answer the announces of
-`cargo bench --bench announces`, a second for each way. Printed are the medians of both, and of NEW / OLD pair by pair the
-median, the quartiles and the ends. OLD beside itself shows what the machine alone makes of it.
+Each binary has a tracker and a seed of its own on loopback, with all files in memory. In each pair
+OLD and NEW fetch the same file through an open swarm, then through a group. The processor time is
+that of seed and leech, from /proc. Then both trackers answer the announces of
+`cargo bench --bench announces`, for one second in each way. The output has the medians of both, and
+for NEW / OLD of each pair the median, the quartiles, the smallest and the largest ratio. Run OLD
+with itself to see the variation of the machine alone.
 """
 import json
 import os
@@ -23,14 +25,14 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def used(process):
-    """Processor time of a process in seconds."""
+    """Returns the processor time of a process in seconds."""
     with open(f"/proc/{process}/stat") as file:
         fields = file.read().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Peer:
-    """A peer that reads its commands from us; answers are lines of JSON."""
+    """A peer that reads commands and answers each with one line of JSON."""
 
     def __init__(self, side, name):
         arguments = ["peer", "127.0.0.1:0", f"{side.folder}/info", "--dir", f"{side.folder}/{name}", "--json"]
@@ -47,7 +49,7 @@ class Peer:
         return answer
 
     def end(self):
-        """Ends it; returns the processor time of its whole life."""
+        """Ends the peer; returns the processor time of its whole life."""
         before = os.times()
         self.process.stdin.close()
         self.process.stdout.read()
@@ -94,11 +96,11 @@ class Side:
         return time, rate
 
     def announces(self, bench):
-        """Processor time of the tracker for an announce in microseconds, by way."""
-        told = subprocess.run(
+        """Returns for each way the processor time of the tracker for one announce, in microseconds, and the rate."""
+        output = subprocess.run(
             [bench, "1"], env={**os.environ, "PIECEFUL": self.binary}, check=True, stdout=subprocess.PIPE, text=True,
         )
-        found = (ANNOUNCE.match(line) for line in told.stdout.splitlines())
+        found = (ANNOUNCE.match(line) for line in output.stdout.splitlines())
         return {match[1]: (float(match[3]), int(match[2])) for match in found if match}
 
     def end(self):
@@ -109,11 +111,11 @@ class Side:
 
 def announces_bench():
     """Builds benches/announces.rs; returns the path of the program."""
-    told = subprocess.run(
+    output = subprocess.run(
         ["cargo", "bench", "--quiet", "--bench", "announces", "--no-run", "--message-format", "json"],
         cwd=HERE, check=True, stdout=subprocess.PIPE, text=True,
     )
-    built = (json.loads(line) for line in told.stdout.splitlines())
+    built = (json.loads(line) for line in output.stdout.splitlines())
     return next(it["executable"] for it in built if it.get("executable") and it["target"]["name"] == "announces")
 
 
@@ -122,7 +124,7 @@ def print_ratios(what, unit, old, new):
     low, middle, high = statistics.quantiles(ratios, n=4)
     print(
         f"{what}: {statistics.median(old):.3f} and {statistics.median(new):.3f} {unit}, ratio {middle:.3f}"
-        f" ({low:.3f} to {high:.3f}, ends {ratios[0]:.3f} and {ratios[-1]:.3f})",
+        f" ({low:.3f} to {high:.3f}, from {ratios[0]:.3f} to {ratios[-1]:.3f})",
         flush=True,
     )
 

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""Processor time for each stage of a transfer, of two binaries by turns: open links and links between members of a group.
+"""Processor time for each stage of a transfer, of two binaries in turns, in an open swarm and in a group.
 
-    benches/stages.py OLD NEW [ROUNDS [MIB]]     5 rounds and 1,024 MiB unless told otherwise
+    benches/stages.py OLD NEW [ROUNDS [MIB]]     default: 5 rounds and 1,024 MiB
 
-One seed and one leech of each binary on loopback, all files in memory. Each round fetches the same file with OLD and NEW, through an open
-swarm and through a group. `perf` samples both processes 2,000 times a second of processor time: a sample counts for the stage of the
-system call or of the function that it met, and the samples of a process share its processor time, from /proc. Printed are medians over
-the rounds in milliseconds for a GiB, and the rates, which sampling lowers a little.
+Each binary has one seed and one leech on loopback, with all files in memory. Each round fetches the
+same file with OLD and NEW, through an open swarm and through a group. `perf` samples both processes
+2,000 times in each second of processor time. A sample counts for the stage of its system call or
+function. The processor time of a process, from /proc, is divided among its samples. The table has
+medians over the rounds in milliseconds for one GiB, and the rates, which sampling lowers a little.
 
-Needs `perf`, the right to sample kernel and processes (as root, or with kernel.perf_event_paranoid at -1), and binaries with their
-symbols, as `cargo build --release` makes them.
+Needs `perf`, the right to sample the kernel and processes (as root, or with
+kernel.perf_event_paranoid at -1), and binaries with symbols, as `cargo build --release` makes them.
 """
 import os
 import shutil
@@ -22,7 +23,7 @@ from collections import Counter
 
 from pairs import Peer, Side, used
 
-# What the innermost frames of these names are doing; the first that fits counts.
+# Stages by the name of the innermost function. The first that fits counts.
 FUNCTIONS = [
     ("hash", ["sha1::", "sha1_smol::"]),
     ("encrypt, decrypt", ["ring_core_", "ring::", "gcm", "ghash"]),
@@ -30,7 +31,8 @@ FUNCTIONS = [
     ("TLS besides", ["rustls::", "::net::tls::"]),
     ("allocate", ["malloc", "free", "realloc", "calloc", "malloc_consolidate", "unlink_chunk"]),
 ]
-# What system calls do. The kernel enters one by `__x64_sys_NAME`, or that is inlined and the frame is of what it calls.
+# Stages by system call. The frame of a call is `__x64_sys_NAME`, or, where that is inlined, the
+# function that it calls.
 CALLS = {
     "receive": ["recvfrom", "readv", "recvmsg", "read"],
     "send": ["sendto", "sendmsg", "sendfile64", "writev", "write"],
@@ -41,7 +43,7 @@ CALLS = {
 }
 CALL_STAGE = {f"{way}_{name}": stage for stage, names in CALLS.items() for name in names for way in ["__x64_sys", "ksys", "do"]}
 REST, KERNEL = "rest", "rest of the system"
-# What a thread of this name does comes after the last piece, when nothing else has work.
+# A thread of this name works after the last piece, when nothing else has work.
 LAST, AT_THE_END = "finish", "of that after the last piece"
 STAGES = ["read file", "receive", "encrypt, decrypt", "copy, clear", "TLS besides", "hash", "write file", "send",
           "wait, wake", "set time-outs", "allocate", REST, KERNEL]
@@ -49,7 +51,7 @@ ROWS = [*STAGES, "all", AT_THE_END]
 
 
 def stage_of(frames):
-    """The stage of one sample, given its frames with the innermost first: pairs of symbol and object."""
+    """Returns the stage of one sample. `frames` are pairs of symbol and object, the innermost first."""
     for symbol, _ in frames:
         if symbol in CALL_STAGE:
             return CALL_STAGE[symbol]
@@ -63,7 +65,7 @@ def stage_of(frames):
 
 
 def samples(data):
-    """The samples of a recording: process id, thread's name, frames."""
+    """Yields the samples of a recording: process id, thread name, frames."""
     fields = ["-F", "comm,pid,ip,sym,dso"]
     script = subprocess.run(["perf", "script", "-i", data, *fields], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     for block in script.stdout.split("\n\n"):
@@ -79,7 +81,7 @@ def samples(data):
 
 
 class Recording:
-    """`perf record` of some processes, which has begun when this is made."""
+    """A running `perf record` of some processes."""
 
     def __init__(self, processes, folder):
         self.data = f"{folder}/perf.data"
@@ -102,7 +104,7 @@ class Recording:
         assert self.answers.readline().strip("\0\n") == "ack"
 
     def end(self):
-        """Ends it; returns the samples of each process by stage."""
+        """Ends the recording; returns the samples of each process by stage."""
         self.say("disable")
         self.process.send_signal(signal.SIGINT)
         self.process.wait()
@@ -120,7 +122,7 @@ class Recording:
 
 
 class Staged(Side):
-    """A side whose fetches are recorded."""
+    """A side whose downloads are recorded."""
 
     def fetch_stages(self, group):
         """Fetches the file; returns seconds by stage for seed and leech, and the rate in bytes a second."""

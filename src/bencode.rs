@@ -1,73 +1,77 @@
-//! Bencode (BEP 3, "bencoding"): the one encoding of the house.
+//! Bencode (BEP 3, "bencoding").
 //!
-//! In scope: a reader that borrows from its input and keeps the span of every value (an info-hash is taken over the raw
-//! bytes of `info`), and a writer that sorts keys. The reader is strict: no leading zeros, no `-0`, no duplicate keys,
-//! nothing after the value; unsorted keys pass only where the caller asks for [`KeyOrder::Any`].
+//! In scope: a reader that borrows from its input and keeps the span of every value (an info-hash
+//! is taken over the raw bytes of `info`), and a writer that sorts keys. The reader is strict: no
+//! leading zeros, no `-0`, no duplicate keys, nothing after the value. Unsorted keys are accepted
+//! only with [`KeyOrder::Any`].
 //!
-//! Out of scope: what the values mean. Integers are 64-bit signed; larger ones are an error.
+//! Out of scope: what the values mean. Integers have 64 bits with a sign; larger ones are an error.
 //!
-//! Nesting and the number of values are bounded, so neither the stack nor the size of an allocation is the sender's choice.
+//! The nesting and the number of values are bounded. So the sender of an input cannot choose the
+//! depth of the stack or the size of an allocation.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// How deep lists and dictionaries may nest.
+/// The largest depth of nested lists and dictionaries.
 pub const MAX_DEPTH: usize = 64;
-/// How many values (integers, strings, lists, dictionaries) one input may hold, unless the caller takes fewer.
+/// The largest number of values (integers, strings, lists, dictionaries) in one input, unless the
+/// caller allows fewer.
 pub const MAX_VALUES: usize = 1_000_000;
 
-/// Which orders of dictionary keys the reader takes.
+/// Which orders of dictionary keys the reader accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyOrder {
-    /// Sorted as raw strings, as BEP 3 asks: the canonical form.
+    /// Sorted as raw strings, as BEP 3 requires: the canonical form.
     Sorted,
-    /// Any order, for files that others wrote. Duplicate keys are refused all the same.
+    /// Any order, for files of other programs. Duplicate keys are still an error.
     Any,
 }
 
-/// What is wrong with an input; every offset is in bytes from its start.
+/// What is wrong with an input. Every offset is in bytes from the start of the input.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The input ends inside a value.
     #[error("bencode ends too early, at byte {0}")]
     Truncated(usize),
-    /// A byte that starts no value, or a missing delimiter.
+    /// A byte that begins no value, or a missing delimiter.
     #[error("unexpected byte in bencode at byte {0}")]
     Unexpected(usize),
-    /// An integer with leading zeros, `-0`, no digits, or outside 64 bits; or such a string length.
+    /// An integer with leading zeros, `-0`, no digits, or more than 64 bits; or a string length
+    /// like that.
     #[error("malformed number in bencode at byte {0}")]
     Number(usize),
-    /// Lists and dictionaries nest deeper than [`MAX_DEPTH`].
+    /// Lists and dictionaries are nested deeper than [`MAX_DEPTH`].
     #[error("bencode nests deeper than {MAX_DEPTH} levels at byte {0}")]
     TooDeep(usize),
-    /// More values than the caller takes.
+    /// More values than the caller allows.
     #[error("bencode holds more than {0} values")]
     TooMany(usize),
-    /// Keys out of order where [`KeyOrder::Sorted`] was asked for.
+    /// Keys are not in order, and the caller asked for [`KeyOrder::Sorted`].
     #[error("dictionary keys are not sorted at byte {0}")]
     Unsorted(usize),
-    /// One key twice in a dictionary.
-    #[error("a dictionary key stands twice, at byte {0}")]
+    /// A dictionary has a key twice.
+    #[error("a dictionary has a key twice, at byte {0}")]
     DuplicateKey(usize),
     /// Bytes after the value.
     #[error("bytes after the end of the bencoded value, at byte {0}")]
     Trailing(usize),
 }
 
-/// One value together with the bytes it was read from.
+/// One value, together with the bytes it was read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value<'a> {
     raw: &'a [u8],
     kind: Kind<'a>,
 }
 
-/// What a [`Value`] is.
+/// The kind of a [`Value`], and its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind<'a> {
     /// `i42e`.
     Integer(i64),
-    /// `4:spam`: bytes, not necessarily text.
+    /// `4:spam`: bytes, not always text.
     Bytes(&'a [u8]),
     /// `l...e`.
     List(Vec<Value<'a>>),
@@ -75,28 +79,33 @@ pub enum Kind<'a> {
     Dictionary(Dictionary<'a>),
 }
 
-/// A dictionary, kept sorted by key whatever order it arrived in.
+/// A dictionary. Its entries are sorted by key, in whatever order they arrived.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dictionary<'a> {
     entries: Vec<(&'a [u8], Value<'a>)>,
 }
 
 impl<'a> Value<'a> {
-    /// Reads one value that fills `input` to its end.
+    /// Reads one value, which must fill `input` to its end.
     ///
     /// # Errors
-    /// Any [`Error`].
+    /// The input is not one value in strict bencode.
     pub fn parse(input: &'a [u8], order: KeyOrder) -> Result<Self, Error> {
-        Self::parse_few(input, order, MAX_VALUES)
+        Self::parse_bounded(input, order, MAX_VALUES)
     }
 
-    /// The same of at most so many values: each takes a multiple of its bytes, so that an input of the caller's cap may
-    /// else take more memory than the caller means to give.
+    /// The same, with at most `max_values` values. Each value takes a multiple of its bytes in
+    /// memory. So an input that is short enough for the caller could still take more memory than
+    /// the caller wants.
     ///
     /// # Errors
-    /// Any [`Error`].
-    pub fn parse_few(input: &'a [u8], order: KeyOrder, most: usize) -> Result<Self, Error> {
-        let (value, rest) = Self::parse_prefix(input, order, most)?;
+    /// The input is not one value in strict bencode, or has too many values.
+    pub fn parse_bounded(
+        input: &'a [u8],
+        order: KeyOrder,
+        max_values: usize,
+    ) -> Result<Self, Error> {
+        let (value, rest) = Self::parse_prefix(input, order, max_values)?;
         if rest.is_empty() {
             Ok(value)
         } else {
@@ -104,33 +113,33 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Reads one value of at most so many from the front of `input`, and gives what follows it (BEP 9 sends data after a
-    /// dictionary).
+    /// Reads one value of at most `max_values` values from the front of `input`. Returns it with
+    /// the bytes after it: BEP 9 sends data after a dictionary.
     ///
     /// # Errors
-    /// Any [`Error`] but [`Error::Trailing`].
+    /// The input does not begin with a value in strict bencode, or the value has too many values.
     pub fn parse_prefix(
         input: &'a [u8],
         order: KeyOrder,
-        most: usize,
+        max_values: usize,
     ) -> Result<(Self, &'a [u8]), Error> {
         let mut reader = Reader {
             input,
             at: 0,
             values: 0,
-            most,
+            max_values,
             order,
         };
         let value = reader.value(0)?;
         Ok((value, input.get(reader.at..).unwrap_or_default()))
     }
 
-    /// The bytes this value was read from, delimiters and all.
+    /// The bytes of this value, with its delimiters.
     pub fn raw(&self) -> &'a [u8] {
         self.raw
     }
 
-    /// What the value is.
+    /// The kind of the value, and its content.
     pub fn kind(&self) -> &Kind<'a> {
         &self.kind
     }
@@ -151,7 +160,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The bytes of a string as text, if it is a string of UTF-8.
+    /// The string as text, if it is a string in UTF-8.
     pub fn text(&self) -> Option<&'a str> {
         self.bytes()
             .and_then(|bytes| std::str::from_utf8(bytes).ok())
@@ -194,16 +203,16 @@ struct Reader<'a> {
     input: &'a [u8],
     at: usize,
     values: usize,
-    /// How many there may be.
-    most: usize,
+    /// The largest number of values.
+    max_values: usize,
     order: KeyOrder,
 }
 
 impl<'a> Reader<'a> {
     fn value(&mut self, depth: usize) -> Result<Value<'a>, Error> {
         self.values += 1;
-        if self.values > self.most {
-            return Err(Error::TooMany(self.most));
+        if self.values > self.max_values {
+            return Err(Error::TooMany(self.max_values));
         }
         let start = self.at;
         let kind = match self.peek()? {
@@ -276,7 +285,8 @@ impl<'a> Reader<'a> {
     /// Reads digits up to `delimiter` and the delimiter itself.
     fn number(&mut self, delimiter: u8) -> Result<i64, Error> {
         let start = self.at;
-        // 20 characters hold every 64-bit number; a longer run of digits need not be read to its end.
+        // 20 characters hold every 64-bit number. A longer run of digits does not have to be read
+        // to its end.
         let window = self
             .input
             .get(start..self.input.len().min(start + 21))
@@ -310,7 +320,7 @@ impl<'a> Reader<'a> {
             .ok_or(Error::Number(start))
     }
 
-    /// Whether the list or dictionary ends here; steps over the `e` if so.
+    /// Whether the list or dictionary ends here. If so, skips the `e`.
     fn end(&mut self) -> Result<bool, Error> {
         let end = self.peek()? == b'e';
         self.at += usize::from(end);
@@ -331,7 +341,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A value to be written; what it holds may be borrowed.
+/// A value to be written. It may borrow its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item<'a> {
     /// An integer.
@@ -342,12 +352,12 @@ pub enum Item<'a> {
     List(Vec<Item<'a>>),
     /// A dictionary; the map keeps its keys sorted.
     Dictionary(BTreeMap<&'a str, Item<'a>>),
-    /// Bytes that are bencode already, taken as they are.
+    /// Bytes that are bencode already, written as they are.
     Raw(&'a [u8]),
 }
 
 impl<'a> Item<'a> {
-    /// A dictionary of these entries.
+    /// A dictionary with these entries.
     pub fn dictionary(entries: impl IntoIterator<Item = (&'a str, Item<'a>)>) -> Self {
         Self::Dictionary(entries.into_iter().collect())
     }
@@ -399,7 +409,7 @@ impl From<u32> for Item<'_> {
     }
 }
 
-/// Numbers past 2^63 do not occur in what this program writes; they would be written as 2^63 - 1.
+/// This program never writes numbers of 2^63 or more. They would become 2^63 - 1.
 impl From<u64> for Item<'_> {
     fn from(number: u64) -> Self {
         Self::Integer(i64::try_from(number).unwrap_or(i64::MAX))

@@ -1,22 +1,29 @@
-//! pieceful gets large files to everyone in a team, and to no one else: a private BitTorrent in one binary.
+//! pieceful hands large files to all members of a team, and to nobody else: a private BitTorrent in
+//! one binary.
 //!
-//! Modules by floors; a module uses only the floors below its own:
+//! The modules stand on floors. A module uses only modules on lower floors:
 //!
-//! | floor | modules |
-//! |---|---|
-//! | 7 | [`cli`]: what a person sees: arguments, prompt, commands, tables, progress, JSON |
-//! | 6 | [`scenario`]: a closed run from `inR.txt` files |
-//! | 5 | [`peer`]: a running peer; [`tracker`]: a running tracker |
-//! | 4 | [`storage`]: bytes that last; [`net`]: sockets and threads |
-//! | 3 | [`swarm`]: which piece next, from whom, how much in flight |
-//! | 2 | [`wire`]: bytes to messages and back |
-//! | 1 | [`torrent`]: what is shared: hashes, lengths, metainfo, magnet links; [`certificate`]: certificates made and signed |
-//! | 0 | [`bencode`]: the one encoding; [`base`]: hexadecimal text, `%`-escapes, address prefixes; [`system`]: locks, the wall clock, processors |
+//! | floor | module | what it does |
+//! |---|---|---|
+//! | 7 | [`cli`] | arguments, prompt, commands, tables, progress, JSON |
+//! | 6 | [`scenario`] | a closed run from `inR.txt` files |
+//! | 5 | [`peer`] | a running peer |
+//! | 5 | [`tracker`] | a running tracker |
+//! | 4 | [`storage`] | files, databases and other bytes that last |
+//! | 4 | [`net`] | sockets and threads |
+//! | 3 | [`swarm`] | which piece next, from which link, how many requests in flight |
+//! | 2 | [`wire`] | bytes to messages, and messages to bytes |
+//! | 1 | [`torrent`] | hashes, lengths, metainfo, magnet links |
+//! | 1 | [`certificate`] | making and signing certificates |
+//! | 0 | [`bencode`] | the encoding of BEP 3 |
+//! | 0 | [`base`] | hexadecimal text, `%`-escapes, address prefixes |
+//! | 0 | [`system`] | locks, the wall clock, processors, memory |
 //!
-//! `base`, `bencode`, `certificate`, `torrent`, `wire` and `swarm` hold no socket, file, thread, lock or clock: bytes and
-//! the time are handed in. They do not use `system`.
+//! `base`, `bencode`, `certificate`, `torrent`, `wire` and `swarm` hold no socket, file, thread,
+//! lock or clock. Their callers pass bytes and the time. They do not use `system`.
 //!
-//! `docs/overview.md` beside the sources tells the way of a piece, the threads, the locks and what is assumed.
+//! `docs/overview.md`, beside the sources, describes how a piece is fetched, the threads, the locks and
+//! the assumptions.
 #![warn(unreachable_pub)]
 #![cfg_attr(
     not(test),

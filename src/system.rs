@@ -1,6 +1,7 @@
-//! Locks, the wall clock, the number of processors and the size of memory, each in the one way this program uses them.
+//! Locks, the wall clock, the number of processors and the size of memory, each in the one way in
+//! which this program uses them.
 //!
-//! Not for the pure floors: those get the time as an argument and hold no lock.
+//! Not for the pure floors: they get the time as an argument and hold no lock.
 
 use std::fs;
 use std::path::Path;
@@ -8,32 +9,32 @@ use std::sync::{LockResult, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-/// Locks `mutex`, even after a thread has panicked while it held the lock.
+/// Locks `mutex`, even if a thread has panicked while it held the lock.
 ///
-/// No data here is left half changed by a panic, so that the other threads can go on.
+/// In this program a panic leaves no data half changed, so the other threads can go on.
 pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     recover(mutex.lock())
 }
 
-/// What a lock or a wait for a condition returned, poisoned or not: see [`lock`].
+/// Takes the guard out of the result of a lock or of a wait, poisoned or not: see [`lock`].
 pub fn recover<T>(result: LockResult<T>) -> T {
     result.unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The time by the wall clock since 1970; zero if the clock is set before that.
+/// The wall clock time since 1970; zero if the clock is set before that.
 pub fn since_1970() -> Duration {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()
 }
 
-/// How many threads can compute at one time, at least one.
+/// The number of threads that can compute at the same time, at least one.
 pub fn processors() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// How many bytes of memory this process may fill: those of the machine, or those of its control groups if they are fewer.
-/// `None` where the system does not say.
+/// The number of bytes of memory that this process may fill: that of the machine, or that of its
+/// control groups if it is smaller. `None` if the system does not report it.
 pub fn memory() -> Option<u64> {
     let read = |path: &Path| fs::read_to_string(path).ok();
     let machine = read("/proc/meminfo".as_ref()).and_then(|text| machine_memory(&text));
@@ -42,13 +43,13 @@ pub fn memory() -> Option<u64> {
     let group = Path::new("/sys/fs/cgroup").join(group.unwrap_or_default());
     let limits = group.ancestors().filter_map(|folder| {
         let limit = read(&folder.join("memory.max"))?;
-        // Without a limit it is "max".
+        // "max" means no limit.
         limit.trim().parse().ok()
     });
     machine.into_iter().chain(limits).min()
 }
 
-/// What `/proc/meminfo` says of all memory.
+/// The size of memory in `/proc/meminfo`, in bytes.
 fn machine_memory(text: &str) -> Option<u64> {
     let rest = text
         .lines()
@@ -62,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_memory_is_read_where_the_system_says_it() {
+    fn the_size_of_memory_is_read_if_the_system_reports_it() {
         let text = "MemFree:  7 kB\nMemTotal:       24683520 kB\nMemAvailable: 5 kB\n";
         assert_eq!(machine_memory(text), Some(24_683_520 << 10));
         for other in ["", "MemTotal: 5", "MemTotal: x kB", "MemFree: 5 kB"] {

@@ -1,13 +1,15 @@
-//! Which addresses count as one host.
+//! Address prefixes: which addresses count as one host.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// An IPv4 address, or the first 64 bits of an IPv6 address: one subscriber has all the rest.
+/// An IPv4 address, or the first 64 bits of an IPv6 address. One subscriber usually has all
+/// addresses with the same 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AddressPrefix(IpAddr);
 
 impl AddressPrefix {
-    /// The prefix of `ip`; an IPv4 address in IPv6 form counts as IPv4. The loopback address stays one.
+    /// The prefix of `ip`. An IPv4 address in IPv6 form counts as IPv4. The IPv6 loopback address
+    /// is kept whole.
     pub fn of(ip: IpAddr) -> Self {
         Self(match ip.to_canonical() {
             IpAddr::V6(ip) if !ip.is_loopback() => {
@@ -17,7 +19,7 @@ impl AddressPrefix {
         })
     }
 
-    /// The first address under the prefix.
+    /// The first address with the prefix.
     pub fn ip(self) -> IpAddr {
         self.0
     }
@@ -28,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_subscriber_counts_once() {
+    fn all_addresses_of_a_subscriber_have_one_prefix() {
         let of = |text: &str| AddressPrefix::of(text.parse().unwrap());
         assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:0:0:2"));
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Bytes to be shown as digits in lower case.
+/// Bytes to be shown as hexadecimal digits in lower case.
 #[derive(Clone, Copy, Debug)]
 pub struct Hex<'a>(pub &'a [u8]);
 
@@ -12,7 +12,7 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-/// The `N` bytes that `text` stands for, if it is `2 * N` digits of either case.
+/// The `N` bytes that `text` encodes, if it is `2 * N` digits of either case.
 pub fn read<const N: usize>(text: &str) -> Option<[u8; N]> {
     let (pairs, []) = text.as_bytes().as_chunks() else {
         return None;
@@ -27,7 +27,7 @@ pub fn read<const N: usize>(text: &str) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// The byte of two digits.
+/// The byte that two digits encode.
 pub fn byte([high, low]: [u8; 2]) -> Option<u8> {
     let digit = |digit: u8| char::from(digit).to_digit(16);
     u8::try_from(digit(high)? << 4 | digit(low)?).ok()
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_read_as_they_are_written() {
+    fn written_bytes_are_read_back() {
         let text = Hex(&[0, 0x1f, 0xab]).to_string();
         assert_eq!(text, "001fab");
         assert_eq!(read(&text), Some([0, 0x1f, 0xab]));

@@ -1,4 +1,5 @@
-//! Helpers without state that several floors share: hexadecimal text, `%`-escapes, and which addresses count as one host.
+//! Small helpers without state that several floors share: hexadecimal text, `%`-escapes, address
+//! prefixes.
 
 mod address_prefix;
 pub mod hex;

@@ -1,6 +1,6 @@
 //! `%`-escapes of URLs (RFC 3986, section 2.1).
 
-/// Appends `bytes`, everything but unreserved characters (section 2.3) escaped.
+/// Appends `bytes`. Everything except unreserved characters (section 2.3) is escaped.
 pub fn escape_into(bytes: &[u8], out: &mut String) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let digit = |at: u8| DIGITS.get(usize::from(at)).copied().map_or('0', char::from);
@@ -13,7 +13,7 @@ pub fn escape_into(bytes: &[u8], out: &mut String) {
     }
 }
 
-/// `text` as [`escape_into`] writes it.
+/// `text`, escaped as by [`escape_into`].
 pub fn escape(text: &str) -> String {
     let mut out = String::new();
     escape_into(text.as_bytes(), &mut out);

@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 #[test]
-fn good_inputs_are_read_and_written_back_to_the_byte() {
+fn good_inputs_are_read_and_written_back_unchanged() {
     for input in [
         "i0e",
         "i-1e",
@@ -73,7 +73,7 @@ fn each_bad_input_gets_its_own_error() {
 }
 
 #[test]
-fn unsorted_keys_pass_where_asked_for_and_duplicates_never() {
+fn unsorted_keys_are_accepted_if_allowed_and_duplicates_never() {
     let value = Value::parse(b"d1:bi2e1:ai1ee", KeyOrder::Any).unwrap();
     let dictionary = value.dictionary().unwrap();
     assert_eq!(dictionary.value("a").and_then(Value::integer), Some(1));
@@ -86,7 +86,7 @@ fn unsorted_keys_pass_where_asked_for_and_duplicates_never() {
 }
 
 #[test]
-fn a_prefix_gives_what_follows() {
+fn parsing_a_prefix_returns_the_bytes_after_it() {
     let (value, rest) = Value::parse_prefix(b"de\xff\x00", KeyOrder::Sorted, 1).unwrap();
     assert_eq!((value.raw(), rest), (&b"de"[..], &b"\xff\x00"[..]));
     let more = Value::parse_prefix(b"leff", KeyOrder::Sorted, 0);
@@ -123,14 +123,14 @@ fn any_item() -> impl Strategy<Value = Item<'static>> {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read_back(item in any_item()) {
+    fn written_values_are_read_back(item in any_item()) {
         let bytes = item.encode();
         let value = Value::parse(&bytes, KeyOrder::Sorted).unwrap();
         prop_assert_eq!(item_of(&value), item);
     }
 
     #[test]
-    fn any_bytes_give_a_value_or_an_error(bytes in prop::collection::vec(prop::sample::select(&b"ilde0123456789:-ax"[..]), 0..64)) {
+    fn any_bytes_are_a_value_or_an_error(bytes in prop::collection::vec(prop::sample::select(&b"ilde0123456789:-ax"[..]), 0..64)) {
         if let Ok(value) = Value::parse(&bytes, KeyOrder::Sorted) {
             prop_assert_eq!(item_of(&value).encode(), bytes);
         }

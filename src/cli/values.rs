@@ -3,7 +3,7 @@
 //! In scope: text to value, with an error that says what is asked for. Out of scope: addresses, which are
 //! [`crate::wire`]'s.
 
-use crate::swarm::{MAX_LIMIT, MIN_LIMIT};
+use crate::swarm::{MAX_RATE_LIMIT, MIN_RATE_LIMIT};
 use crate::torrent::MAX_PIECE_LENGTH;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -77,7 +77,7 @@ pub(super) fn rate(text: &str) -> Result<u64, String> {
         .and_then(|(digits, unit)| Some((digits.parse::<f64>().ok()?, unit)))
         // Casting a float saturates, however long the digits are.
         .map(|(number, unit)| (number * unit as f64) as u64)
-        .filter(|rate| (MIN_LIMIT..=MAX_LIMIT).contains(rate))
+        .filter(|rate| (MIN_RATE_LIMIT..=MAX_RATE_LIMIT).contains(rate))
         .ok_or_else(|| {
             "bytes a second are asked for, at least 1K, such as 500K, 10MB/s or 1.5MiB: K, KB and KiB are 1024, M and G likewise"
                 .to_owned()

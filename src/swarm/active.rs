@@ -1,29 +1,29 @@
-//! Pieces that are being fetched, cut into runs of blocks.
+//! Pieces that are being fetched, divided into runs of blocks.
 //!
-//! A run is what is buffered and written as one: at most [`RUN_BLOCKS`] consecutive blocks of a
-//! piece. A piece of the usual 512 KiB is one run; one of 64 MiB is 128, so that buffers stay
-//! bounded whatever the length of a piece.
+//! A run is the unit that is buffered and written: at most [`RUN_BLOCKS`] consecutive blocks of a
+//! piece. A piece of the usual 512 KiB is one run. A piece of 64 MiB is 128 runs, so that the
+//! buffers stay bounded whatever the piece length.
 
 use super::link_id::LinkId;
 use crate::torrent::{BLOCK, BlockRange, Lengths, PieceIndex};
 use std::time::Duration;
 
-/// The most blocks of one run: 512 KiB.
+/// The largest number of blocks in one run: 512 KiB.
 pub const RUN_BLOCKS: u32 = 32;
 
-/// A run: blocks `first` to `first + blocks - 1` of a piece.
+/// A run: `blocks` consecutive blocks of a piece, the first of which is [`Run::first_block`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Run {
     /// The piece.
     pub piece: PieceIndex,
-    /// Which run of the piece, from 0.
+    /// Position of the run in the piece, from 0.
     pub number: u32,
-    /// How many blocks it has.
+    /// Number of blocks.
     pub blocks: u32,
 }
 
 impl Run {
-    /// How many runs a piece has.
+    /// Number of runs in a piece.
     pub fn count(lengths: &Lengths, piece: PieceIndex) -> u32 {
         lengths.blocks(piece).div_ceil(RUN_BLOCKS)
     }
@@ -48,12 +48,12 @@ impl Run {
         self.blocks == lengths.blocks(self.piece)
     }
 
-    /// Where it starts, in bytes from the start of the share.
+    /// Offset in bytes from the start of the share.
     pub fn offset(&self, lengths: &Lengths) -> u64 {
         lengths.offset(self.piece) + u64::from(self.first_block()) * u64::from(BLOCK)
     }
 
-    /// How many bytes it has.
+    /// Length in bytes.
     pub fn bytes(&self, lengths: &Lengths) -> u64 {
         let after = u64::from(lengths.length(self.piece))
             - u64::from(self.first_block()) * u64::from(BLOCK);
@@ -66,15 +66,15 @@ impl Run {
     }
 }
 
-/// What is known of one block.
+/// The state of one block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Block {
+pub(super) enum BlockState {
     Free,
-    /// Asked of a link at a time, in endgame of a second one too.
-    Asked {
-        of: LinkId,
+    /// Requested from a link; in endgame also from a second one.
+    Requested {
+        first: LinkId,
         at: Duration,
-        again: Option<LinkId>,
+        second: Option<LinkId>,
     },
     Arrived,
 }
@@ -83,38 +83,41 @@ pub(super) enum Block {
 #[derive(Debug)]
 pub(super) struct ActivePiece {
     piece: PieceIndex,
-    runs: Vec<Vec<Block>>,
-    /// How many runs were begun; the others' blocks are not to be asked for yet.
+    runs: Vec<Vec<BlockState>>,
+    /// Number of runs begun. Blocks of the other runs are not requested yet.
     begun: u32,
-    /// Blocks of begun runs that are free.
+    /// Number of free blocks in the runs that were begun.
     free: u32,
-    /// Blocks that did not arrive.
+    /// Number of blocks that have not arrived.
     missing: u32,
-    /// Links that blocks came from.
+    /// Links that delivered blocks.
     sources: Vec<LinkId>,
-    /// Who began its latest run: a fast link finishes its own runs before it begins another.
-    opener: Option<LinkId>,
-    /// A piece that failed with several sources is fetched from one alone, to tell who lies.
-    alone: bool,
-    /// Which one that is.
-    only: Option<LinkId>,
+    /// The link that began the latest run. A fast link finishes its own runs before it begins
+    /// another.
+    begun_by: Option<LinkId>,
+    /// A piece that failed with several sources is fetched from one link alone, to find out which
+    /// one sends bad data.
+    single_source: bool,
+    /// That link, once it is chosen.
+    single_link: Option<LinkId>,
 }
 
-/// What came of a block.
+/// What a block that has just arrived changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Arrived {
-    /// Other links that are asked for it: two if it came from one that it was taken from before.
-    pub(super) also_asked: [Option<LinkId>; 2],
+pub(super) struct FreshArrival {
+    /// Other links from which the block is requested. There are two if the block comes late, from a
+    /// link that had lost it to others.
+    pub(super) also_requested_from: [Option<LinkId>; 2],
     /// The run, if this was its last block.
     pub(super) completed: Option<Run>,
 }
 
 impl ActivePiece {
-    /// None of it is asked for yet. `only` one link is to deliver it, if that is given.
-    pub(super) fn new(piece: PieceIndex, lengths: &Lengths, only: Option<LinkId>) -> Self {
+    /// No block is requested yet. If `single_link` is given, that link alone delivers the piece.
+    pub(super) fn new(piece: PieceIndex, lengths: &Lengths, single_link: Option<LinkId>) -> Self {
         let blocks = lengths.blocks(piece);
         let runs = (0..blocks.div_ceil(RUN_BLOCKS))
-            .map(|run| vec![Block::Free; RUN_BLOCKS.min(blocks - run * RUN_BLOCKS) as usize]);
+            .map(|run| vec![BlockState::Free; RUN_BLOCKS.min(blocks - run * RUN_BLOCKS) as usize]);
         Self {
             piece,
             runs: runs.collect(),
@@ -122,35 +125,36 @@ impl ActivePiece {
             free: 0,
             missing: blocks,
             sources: Vec::new(),
-            opener: None,
-            alone: only.is_some(),
-            only,
+            begun_by: None,
+            single_source: single_link.is_some(),
+            single_link,
         }
     }
 
-    /// Whether `link` may be asked for blocks of it.
-    pub(super) fn open_to(&self, link: LinkId) -> bool {
-        self.only.is_none_or(|only| only == link)
+    /// Whether blocks of the piece may be requested from `link`.
+    pub(super) fn is_open_to(&self, link: LinkId) -> bool {
+        self.single_link
+            .is_none_or(|single_link| single_link == link)
     }
 
-    /// Whether `link` began its latest run.
+    /// Whether `link` began the latest run.
     pub(super) fn was_begun_by(&self, link: LinkId) -> bool {
-        self.opener == Some(link)
+        self.begun_by == Some(link)
     }
 
-    /// If `link` was to deliver it alone, others may again.
+    /// Opens the piece to all links, if `link` was to deliver it alone.
     pub(super) fn let_others_fetch(&mut self, link: LinkId) {
-        if self.only == Some(link) {
-            self.only = None;
+        if self.single_link == Some(link) {
+            self.single_link = None;
         }
     }
 
-    /// The links that blocks came from.
+    /// The links that delivered blocks.
     pub(super) fn into_sources(self) -> Vec<LinkId> {
         self.sources
     }
 
-    /// Whether blocks of begun runs are free.
+    /// Whether a run that was begun has free blocks.
     pub(super) fn has_free(&self) -> bool {
         self.free > 0
     }
@@ -160,7 +164,7 @@ impl ActivePiece {
         self.missing == 0
     }
 
-    /// The next run that was not begun.
+    /// The next run to begin.
     pub(super) fn next_run(&self) -> Option<Run> {
         let blocks = self.runs.get(self.begun as usize)?;
         Some(Run {
@@ -170,9 +174,9 @@ impl ActivePiece {
         })
     }
 
-    /// Begins what [`ActivePiece::next_run`] names, with `link`.
+    /// Begins the run that [`ActivePiece::next_run`] returns, on behalf of `link`.
     pub(super) fn begin_run(&mut self, link: LinkId) {
-        self.opener = Some(link);
+        self.begun_by = Some(link);
         if let Some(run) = self.next_run() {
             self.begun += 1;
             self.free += run.blocks;
@@ -188,8 +192,8 @@ impl ActivePiece {
         lengths: &Lengths,
         out: &mut Vec<BlockRange>,
     ) {
-        if self.alone && self.only.is_none() {
-            self.only = Some(link);
+        if self.single_source && self.single_link.is_none() {
+            self.single_link = Some(link);
         }
         let mut left = count;
         let runs = self
@@ -202,13 +206,13 @@ impl ActivePiece {
             if left == 0 || self.free == 0 {
                 return;
             }
-            if *block == Block::Free
+            if *block == BlockState::Free
                 && let Some(range) = lengths.block(self.piece, number as u32)
             {
-                *block = Block::Asked {
-                    of: link,
+                *block = BlockState::Requested {
+                    first: link,
                     at: now,
-                    again: None,
+                    second: None,
                 };
                 self.free -= 1;
                 left -= 1;
@@ -217,9 +221,9 @@ impl ActivePiece {
         }
     }
 
-    /// Takes, for a second link, up to `count` blocks that another is late with, as whom and when
-    /// it was asked tells.
-    pub(super) fn take_again(
+    /// Takes up to `count` blocks for `link` that were requested from another link and are late.
+    /// `is_late` gets that link and the time of the request.
+    pub(super) fn take_late(
         &mut self,
         link: LinkId,
         is_late: &dyn Fn(LinkId, Duration) -> bool,
@@ -232,116 +236,118 @@ impl ActivePiece {
             if left == 0 {
                 return;
             }
-            if let Block::Asked {
-                of,
+            if let BlockState::Requested {
+                first,
                 at,
-                again: again @ None,
+                second: second @ None,
             } = block
-                && *of != link
-                && is_late(*of, *at)
+                && *first != link
+                && is_late(*first, *at)
                 && let Some(range) = lengths.block(self.piece, number as u32)
             {
-                *again = Some(link);
+                *second = Some(link);
                 left -= 1;
                 out.push(range);
             }
         }
     }
 
-    /// Whether `link` is asked for blocks of it.
-    fn is_asked_of(&self, link: LinkId) -> bool {
+    /// Whether blocks of the piece are requested from `link`.
+    fn is_requested_from(&self, link: LinkId) -> bool {
         let mut blocks = self.runs.iter().flatten();
         blocks.any(|block| {
-            matches!(block, Block::Asked { of, again, .. } if *of == link || *again == Some(link))
+            matches!(block, BlockState::Requested { first, second, .. } if *first == link || *second == Some(link))
         })
     }
 
-    /// Whether a block would be of use if it came from `link` now.
+    /// Whether a block would be of use if it arrived from `link` now.
     pub(super) fn awaits(&self, link: LinkId, number: u32) -> bool {
         let run = number / RUN_BLOCKS;
         let blocks = self.runs.get(run as usize);
         let block = blocks.and_then(|blocks| blocks.get((number % RUN_BLOCKS) as usize));
-        run < self.begun && self.open_to(link) && block.is_some_and(|it| *it != Block::Arrived)
+        run < self.begun
+            && self.is_open_to(link)
+            && block.is_some_and(|it| *it != BlockState::Arrived)
     }
 
-    /// A block came from `link`; `None` if it was here already or not asked for since its run was
-    /// begun.
-    pub(super) fn arrived(&mut self, link: LinkId, number: u32) -> Option<Arrived> {
+    /// A block arrived from `link`. Returns `None` if the block arrived before, or if its run has
+    /// not begun: then the request is older than this fetch of the piece.
+    pub(super) fn on_block(&mut self, link: LinkId, number: u32) -> Option<FreshArrival> {
         let run = number / RUN_BLOCKS;
         if run >= self.begun {
             return None;
         }
         let blocks = self.runs.get_mut(run as usize)?;
         let block = blocks.get_mut((number % RUN_BLOCKS) as usize)?;
-        let also_asked = match *block {
-            Block::Arrived => return None,
-            Block::Free => {
+        let also_requested_from = match *block {
+            BlockState::Arrived => return None,
+            BlockState::Free => {
                 self.free -= 1;
                 [None; 2]
             }
-            Block::Asked { of, again, .. } => {
-                [Some(of), again].map(|asked| asked.filter(|other| *other != link))
+            BlockState::Requested { first, second, .. } => {
+                [Some(first), second].map(|requested| requested.filter(|other| *other != link))
             }
         };
-        *block = Block::Arrived;
+        *block = BlockState::Arrived;
         self.missing -= 1;
         if !self.sources.contains(&link) {
             self.sources.push(link);
         }
-        let whole = blocks.iter().all(|block| *block == Block::Arrived);
-        let completed = whole.then_some(Run {
+        let is_whole = blocks.iter().all(|block| *block == BlockState::Arrived);
+        let completed = is_whole.then_some(Run {
             piece: self.piece,
             number: run,
             blocks: blocks.len() as u32,
         });
-        Some(Arrived {
-            also_asked,
+        Some(FreshArrival {
+            also_requested_from,
             completed,
         })
     }
 
-    /// A block will not come from `link`.
+    /// `link` will not send this block.
     pub(super) fn release(&mut self, link: LinkId, number: u32) {
         self.free_block(link, number);
-        // One that was to deliver it alone, and does not, must not keep it from others.
-        if self.only == Some(link) && !self.is_asked_of(link) {
-            self.only = None;
+        // A link that was to deliver the piece alone and does not must not block the others.
+        if self.single_link == Some(link) && !self.is_requested_from(link) {
+            self.single_link = None;
         }
     }
 
-    /// Whether a link may still be asked for something of it that nobody was asked for.
+    /// Whether the piece has blocks that may be requested and are not.
     #[cfg(test)]
-    pub(super) fn gives(&self) -> bool {
+    pub(super) fn has_unrequested(&self) -> bool {
         self.has_free() || self.next_run().is_some()
     }
 
-    /// How many requests for its blocks there are.
+    /// Number of requests for blocks of the piece.
     #[cfg(test)]
-    pub(super) fn asked(&self) -> usize {
+    pub(super) fn request_count(&self) -> usize {
         let blocks = self.runs.iter().flatten();
-        let asked = blocks.map(|block| match block {
-            Block::Asked { again, .. } => 1 + usize::from(again.is_some()),
-            Block::Free | Block::Arrived => 0,
+        let requested = blocks.map(|block| match block {
+            BlockState::Requested { second, .. } => 1 + usize::from(second.is_some()),
+            BlockState::Free | BlockState::Arrived => 0,
         });
-        asked.sum()
+        requested.sum()
     }
 
-    /// The blocks that are asked of a link.
+    /// The blocks that are requested from a link.
     #[cfg(test)]
-    pub(super) fn asked_of(&self, link: LinkId, lengths: &Lengths) -> Vec<BlockRange> {
+    pub(super) fn requested_from(&self, link: LinkId, lengths: &Lengths) -> Vec<BlockRange> {
         let blocks = self.runs.iter().flatten().enumerate();
-        let asked = blocks.filter(|(_, block)| {
-            matches!(block, Block::Asked { of, again, .. } if *of == link || *again == Some(link))
+        let requested = blocks.filter(|(_, block)| {
+            matches!(block, BlockState::Requested { first, second, .. } if *first == link || *second == Some(link))
         });
-        let ranges = asked.filter_map(|(at, _)| lengths.block(self.piece, at as u32));
+        let ranges = requested.filter_map(|(at, _)| lengths.block(self.piece, at as u32));
         ranges.collect()
     }
 
-    /// Runs that were begun and lack blocks.
+    /// The runs that were begun and lack blocks.
     #[cfg(test)]
     pub(super) fn unfinished_runs(&self) -> Vec<Run> {
         let begun = self.runs.iter().take(self.begun as usize).enumerate();
-        let unfinished = begun.filter(|(_, run)| run.iter().any(|it| *it != Block::Arrived));
+        let unfinished = begun.filter(|(_, run)| run.iter().any(|it| *it != BlockState::Arrived));
         let runs = unfinished.map(|(number, blocks)| Run {
             piece: self.piece,
             number: number as u32,
@@ -350,16 +356,18 @@ impl ActivePiece {
         runs.collect()
     }
 
-    /// Panics if a count is wrong, or a block of a run that was not begun is not free.
+    /// Panics if a count is wrong, or if a run that was not begun has a block that is not free.
     #[cfg(test)]
     pub(super) fn check(&self) {
-        let is_free = |block: &&Block| **block == Block::Free;
+        let is_free = |block: &&BlockState| **block == BlockState::Free;
         let (begun, later) = self.runs.split_at(self.begun as usize);
         let free = begun.iter().flatten().filter(is_free).count();
         assert_eq!(free, self.free as usize, "{:?}", self.piece);
         assert!(later.iter().flatten().all(|block| is_free(&block)));
         let blocks = self.runs.iter().flatten();
-        let missing = blocks.filter(|block| **block != Block::Arrived).count();
+        let missing = blocks
+            .filter(|block| **block != BlockState::Arrived)
+            .count();
         assert_eq!(missing, self.missing as usize, "{:?}", self.piece);
     }
 
@@ -368,21 +376,21 @@ impl ActivePiece {
         let Some(block) = run.and_then(|run| run.get_mut((number % RUN_BLOCKS) as usize)) else {
             return;
         };
-        if let Block::Asked { of, at, again } = *block {
-            *block = match again {
-                Some(second) if of == link => Block::Asked {
-                    of: second,
+        if let BlockState::Requested { first, at, second } = *block {
+            *block = match second {
+                Some(second) if first == link => BlockState::Requested {
+                    first: second,
                     at,
-                    again: None,
+                    second: None,
                 },
-                Some(second) if second == link => Block::Asked {
-                    of,
+                Some(second) if second == link => BlockState::Requested {
+                    first,
                     at,
-                    again: None,
+                    second: None,
                 },
-                None if of == link => {
+                None if first == link => {
                     self.free += 1;
-                    Block::Free
+                    BlockState::Free
                 }
                 _ => return,
             };

@@ -1,34 +1,34 @@
-//! The pieces that a choked peer may ask for all the same (BEP 6, "allowed fast set generation").
+//! The pieces that a choked peer may still request (BEP 6, "allowed fast set generation").
 
 use crate::torrent::{InfoHash, Lengths, PieceIndex, Sha1};
 use std::net::IpAddr;
 
-/// How many pieces the set has at most.
-const MOST_PIECES: u32 = 10;
-/// How many bytes it has at most: it comes on top of what those get who are unchoked.
-const MOST_BYTES: u32 = 4 << 20;
+/// The largest number of pieces in the set.
+const MAX_PIECES: u32 = 10;
+/// The largest number of bytes in the set. These uploads come on top of those to unchoked peers.
+const MAX_BYTES: u32 = 4 << 20;
 
-/// The set for whoever is at `address`: the same for all of its /24 network, so that an address
-/// more is of no use. Whoever owns as many pieces as it has gets no more by it. BEP 6 defines it
-/// for IPv4 alone; others get none.
+/// The set for the peer at `address`. All addresses of one /24 network get the same set, so that a
+/// second address gains nothing. A peer that owns as many pieces as the set has is not served while
+/// choked. BEP 6 defines the set for IPv4 only; other addresses get an empty one.
 pub fn allowed_fast(address: IpAddr, info_hash: InfoHash, lengths: &Lengths) -> Vec<PieceIndex> {
     let IpAddr::V4(address) = address.to_canonical() else {
         return Vec::new();
     };
     let [a, b, c, _] = address.octets();
     let pieces = lengths.pieces();
-    let most = MOST_PIECES.min(MOST_BYTES / lengths.piece_length());
-    let due = most.min(pieces) as usize;
-    let mut set = Vec::with_capacity(due);
+    let max_pieces = MAX_PIECES.min(MAX_BYTES / lengths.piece_length());
+    let count = max_pieces.min(pieces) as usize;
+    let mut set = Vec::with_capacity(count);
     let mut bytes = vec![a, b, c, 0];
     bytes.extend(info_hash.0);
-    while set.len() < due {
+    while set.len() < count {
         let Sha1(hash) = Sha1::of(&bytes);
         let (numbers, _) = hash.as_chunks::<4>();
         for number in numbers {
             let index = u32::from_be_bytes(*number) % pieces.max(1);
             if let Some(piece) = lengths.piece(index)
-                && set.len() < due
+                && set.len() < count
                 && !set.contains(&piece)
             {
                 set.push(piece);
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_the_set_of_the_standards_example() {
+    fn the_set_is_that_of_the_example_in_bep_6() {
         let lengths = Lengths::new(1313 * 16_384, 16_384).unwrap();
         let set = allowed_fast([80, 4, 4, 200].into(), InfoHash([0xaa; 20]), &lengths);
         let numbers: Vec<u32> = set.iter().map(|piece| piece.number()).collect();
@@ -56,16 +56,16 @@ mod tests {
     }
 
     #[test]
-    fn long_pieces_are_few_or_none() {
-        for (length, due) in [(512 << 10, 8), (1 << 20, 4), (4 << 20, 1), (8 << 20, 0)] {
+    fn of_long_pieces_few_or_none_are_allowed() {
+        for (length, count) in [(512 << 10, 8), (1 << 20, 4), (4 << 20, 1), (8 << 20, 0)] {
             let lengths = Lengths::new(1 << 30, length).unwrap();
             let set = allowed_fast([127, 0, 0, 1].into(), InfoHash([7; 20]), &lengths);
-            assert_eq!(set.len(), due);
+            assert_eq!(set.len(), count);
         }
     }
 
     #[test]
-    fn a_small_share_is_allowed_whole_and_other_networks_get_nothing() {
+    fn a_small_share_is_allowed_whole_and_ipv6_gets_nothing() {
         for pieces in [1, 3, 10] {
             let lengths = Lengths::new(pieces * 1_000, 1_000).unwrap();
             let set = allowed_fast([127, 0, 0, 1].into(), InfoHash([7; 20]), &lengths);

@@ -1,18 +1,18 @@
-//! Addresses where owners may be: whom to call next, and when again after a failure.
+//! Addresses that may be called: which one to call next, and when to call again after a failure.
 
 use fastrand::Rng;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// The most addresses kept for one swarm; further ones are passed over.
+/// The largest number of addresses kept for one swarm. Further ones are ignored.
 pub const MAX_CANDIDATES: usize = 1_000;
-/// The pause after the first failure; it doubles with each.
+/// The pause after the first failure. It doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause between two calls of one address.
+/// The longest pause between two calls to one address.
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
-/// Failures after which an address is forgotten until a tracker names it again.
-const MOST_FAILURES: u32 = 12;
+/// After this many failures an address is forgotten, until a tracker names it again.
+const MAX_FAILURES: u32 = 12;
 
 /// The addresses of one swarm.
 #[derive(Debug, Default)]
@@ -30,19 +30,20 @@ struct Candidate {
 enum State {
     /// May be called from this time on.
     Waiting(Duration),
-    /// A call is under way or the link stands.
+    /// A call is under way or a link is open.
     Busy,
-    /// Not to be called before this: one that sent a bad piece, or, for ever, ourselves.
+    /// Not to be called before this time: the address sent a bad piece. Without an end
+    /// (`Duration::MAX`) it is our own.
     Barred(Duration),
 }
 
 impl Candidates {
-    /// A tracker or a person names an address. One that waits after failures keeps waiting.
+    /// A tracker or a user names an address. An address that waits after failures keeps waiting.
     pub fn add(&mut self, address: SocketAddr) {
         if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
             return;
         }
-        if self.addresses.contains_key(&address) || !self.has_room() {
+        if self.addresses.contains_key(&address) || !self.make_room() {
             return;
         }
         let fresh = Candidate {
@@ -52,16 +53,17 @@ impl Candidates {
         self.addresses.insert(address, fresh);
     }
 
-    /// Another peer names an address. Such ones take no more than half of all places: trackers find
-    /// the others free.
-    pub fn add_hearsay(&mut self, address: SocketAddr) {
+    /// Another peer names an address. Such addresses fill at most half of the places, so that
+    /// trackers find room for theirs.
+    pub fn add_from_peer(&mut self, address: SocketAddr) {
         if self.addresses.len() < MAX_CANDIDATES / 2 {
             self.add(address);
         }
     }
 
-    /// Whether one more address can be kept; the one that failed most often gives way.
-    fn has_room(&mut self) -> bool {
+    /// Whether one more address can be kept. If all places are taken, the address with the most
+    /// failures makes room.
+    fn make_room(&mut self) -> bool {
         if self.addresses.len() < MAX_CANDIDATES {
             return true;
         }
@@ -73,8 +75,8 @@ impl Candidates {
         worst.is_some_and(|address| self.addresses.remove(&address).is_some())
     }
 
-    /// An address to call now: of those due, one of the least failed ones, at random. It counts as
-    /// busy from then on.
+    /// An address to call now: of those that are due, a random one among those with the fewest
+    /// failures. It becomes busy.
     pub fn next(&mut self, now: Duration, rng: &mut Rng) -> Option<SocketAddr> {
         let due = self
             .addresses
@@ -89,7 +91,7 @@ impl Candidates {
         Some(address)
     }
 
-    /// The soonest time at which an address is due.
+    /// The earliest time at which an address is due.
     pub fn next_due(&self) -> Option<Duration> {
         let waiting = self
             .addresses
@@ -101,7 +103,7 @@ impl Candidates {
         waiting.min()
     }
 
-    /// A link with the address stands, whoever called.
+    /// A link with the address is open, whichever side called.
     pub fn on_linked(&mut self, address: SocketAddr) {
         if let Some(candidate) = self.addresses.get_mut(&address)
             && !matches!(candidate.state, State::Barred(_))
@@ -110,38 +112,40 @@ impl Candidates {
         }
     }
 
-    /// The link with the address was of use: what failed before counts no more. A handshake alone
-    /// is no use; whoever answers one and then goes would be called again every second for ever.
+    /// The link with the address was of use: earlier failures are forgotten. A handshake alone does
+    /// not count. Otherwise we would call every second, for ever, an address that answers and then
+    /// hangs up.
     pub fn on_proved(&mut self, address: SocketAddr) {
         if let Some(candidate) = self.addresses.get_mut(&address) {
             candidate.failures = 0;
         }
     }
 
-    /// The call failed or the link ended; the next try waits longer with each failure in a row.
+    /// The call failed or the link ended. The pause grows with each failure in a row.
     pub fn on_failed(&mut self, address: SocketAddr, now: Duration, rng: &mut Rng) {
         let Some(candidate) = self.addresses.get_mut(&address) else {
             return;
         };
         match candidate.state {
             State::Barred(_) => return,
-            // It was let go for reasons of our own before its link ended.
+            // We closed this link ourselves and released its address before the link ended.
             State::Waiting(until) if until > now => return,
             State::Waiting(_) | State::Busy => {}
         }
         candidate.failures += 1;
-        if candidate.failures > MOST_FAILURES {
+        if candidate.failures > MAX_FAILURES {
             self.addresses.remove(&address);
             return;
         }
         let doubled = FIRST_PAUSE.saturating_mul(1 << (candidate.failures - 1).min(16));
-        // Half of the pause is random, so that many peers do not call a returned owner in one
-        // moment.
+        // Half of the pause is random, so that the peers of a swarm do not all call a returning one
+        // at the same moment.
         let pause = doubled.min(LONGEST_PAUSE).mul_f64(0.5 + 0.5 * rng.f64());
         candidate.state = State::Waiting(now + pause);
     }
 
-    /// The address is free again without blame: it was let go for reasons of our own.
+    /// We ended the call or link for reasons of our own: the address may be called again from
+    /// `until` on, and no failure is counted.
     pub fn release(&mut self, address: SocketAddr, until: Duration) {
         if let Some(candidate) = self.addresses.get_mut(&address)
             && candidate.state == State::Busy
@@ -150,17 +154,16 @@ impl Candidates {
         }
     }
 
-    /// Do not call the address before `until`: it is ourselves, or it sent a bad piece.
+    /// Do not call the address before `until`: it is our own, or it sent a bad piece.
     pub fn bar(&mut self, address: SocketAddr, until: Duration) {
-        if self.addresses.contains_key(&address) || self.has_room() {
+        if self.addresses.contains_key(&address) || self.make_room() {
             let state = State::Barred(until);
             self.addresses
                 .insert(address, Candidate { state, failures: 0 });
         }
     }
 
-    /// The same addresses for whoever goes on in this one's place: each may be called at once, but
-    /// for those barred.
+    /// The addresses for a successor. Each may be called at once, except those that are barred.
     pub fn handed_on(&self) -> Self {
         let fresh = |candidate: &Candidate| Candidate {
             state: match candidate.state {
@@ -177,7 +180,7 @@ impl Candidates {
         }
     }
 
-    /// Only those that are not to be called.
+    /// The barred addresses only.
     pub fn barred_alone(&self) -> Self {
         let barred = self
             .addresses
@@ -197,7 +200,8 @@ impl Candidates {
             .is_some_and(|candidate| matches!(candidate.state, State::Barred(until) if until > now))
     }
 
-    /// Whether some address is barred for a while; one that is barred for ever is our own.
+    /// Whether some address is barred for a limited time. An address that is barred for ever is our
+    /// own.
     pub fn has_barred(&self, now: Duration) -> bool {
         let mut states = self.addresses.values().map(|candidate| candidate.state);
         states.any(
@@ -205,8 +209,8 @@ impl Candidates {
         )
     }
 
-    /// Whether it is an address that may be called, now or later.
-    pub fn has(&self, address: SocketAddr) -> bool {
+    /// Whether the address may be called, now or later.
+    pub fn may_call(&self, address: SocketAddr) -> bool {
         let candidate = self.addresses.get(&address);
         candidate.is_some_and(|candidate| !matches!(candidate.state, State::Barred(_)))
     }
@@ -236,10 +240,10 @@ mod tests {
     }
 
     #[test]
-    fn hearsay_leaves_half_of_the_places_free() {
+    fn addresses_from_peers_leave_half_of_the_places_free() {
         let mut candidates = Candidates::default();
         for port in 1..=2_000 {
-            candidates.add_hearsay(([10, 0, 0, 1], port).into());
+            candidates.add_from_peer(([10, 0, 0, 1], port).into());
         }
         assert_eq!(candidates.known().count(), MAX_CANDIDATES / 2);
         for port in 1..=2_000 {
@@ -249,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_goes_on_calls_all_but_the_barred() {
+    fn a_successor_calls_all_but_the_barred_addresses() {
         let mut candidates = Candidates::default();
         let mut rng = Rng::with_seed(1);
         let address = |port| SocketAddr::from(([10, 0, 0, 1], port));
@@ -263,8 +267,12 @@ mod tests {
         assert_eq!(called.iter().flatten().count(), 2);
         assert!(!called.contains(&Some(address(1))));
         assert!(after.is_barred(address(1), Duration::ZERO));
-        assert!([2, 3].iter().all(|port| candidates.has(address(*port))));
-        assert!(!candidates.has(address(1)) && !candidates.has(address(9)));
+        assert!(
+            [2, 3]
+                .iter()
+                .all(|port| candidates.may_call(address(*port)))
+        );
+        assert!(!candidates.may_call(address(1)) && !candidates.may_call(address(9)));
         let mut barred = candidates.barred_alone();
         assert_eq!(barred.known().count(), 0);
         assert!(barred.is_barred(address(1), Duration::ZERO));
@@ -272,11 +280,11 @@ mod tests {
     }
 
     #[test]
-    fn failures_double_the_pause_and_a_link_forgives_them() {
+    fn failures_double_the_pause_and_a_useful_link_resets_it() {
         let (mut candidates, mut rng) = (Candidates::default(), Rng::with_seed(1));
         candidates.add(address(1));
         let mut now = Duration::ZERO;
-        for failure in 0..MOST_FAILURES {
+        for failure in 0..MAX_FAILURES {
             assert_eq!(candidates.next(now, &mut rng), Some(address(1)));
             assert_eq!(candidates.next(now, &mut rng), None, "busy");
             candidates.on_failed(address(1), now, &mut rng);
@@ -293,10 +301,10 @@ mod tests {
     }
 
     #[test]
-    fn one_that_never_answers_is_forgotten_and_one_that_is_barred_never_called() {
+    fn an_address_that_never_answers_is_forgotten_and_a_barred_one_is_not_called() {
         let (mut candidates, mut rng) = (Candidates::default(), Rng::with_seed(1));
         candidates.add(address(1));
-        for call in 0..=MOST_FAILURES {
+        for call in 0..=MAX_FAILURES {
             let now = LONGEST_PAUSE * call;
             assert_eq!(candidates.next(now, &mut rng), Some(address(1)));
             candidates.on_failed(address(1), now, &mut rng);
@@ -314,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_link_that_was_let_go_does_not_shorten_its_pause() {
+    fn the_end_of_a_link_that_we_closed_does_not_shorten_its_pause() {
         let (mut candidates, mut rng) = (Candidates::default(), Rng::with_seed(1));
         candidates.add(address(1));
         candidates.next(Duration::ZERO, &mut rng);
@@ -325,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_passed_over_and_the_number_is_bounded() {
+    fn invalid_addresses_are_ignored_and_the_number_is_bounded() {
         let mut candidates = Candidates::default();
         for odd in ["0.0.0.0:1", "[::]:1", "127.0.0.1:0", "224.0.0.1:1"] {
             candidates.add(odd.parse().unwrap());

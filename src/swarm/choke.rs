@@ -1,15 +1,23 @@
-//! Who is served: choking, unchoking and upload slots (BEP 3, "choking and optimistic unchoking").
+//! Choking and upload slots: which peers are served (BEP 3, "choking and optimistic unchoking").
 //!
-//! A *slot* is the right of an interested peer to have its requests served. Most slots are *regular*: they go by rank, anew
-//! every 10 seconds. The others are *turns*: they go round, so that everyone is tried or served now and then.
+//! An upload *slot* is the right of an interested peer to have its requests served. Most slots are
+//! *regular*: every 10 seconds they go to the peers of the highest rank. The other slots are
+//! *turns*: they go round, so that every peer is tried or served from time to time.
 //!
-//! - While we lack pieces, rank is what a peer gave us lately, and turns are BEP 3's optimistic unchokes: drawn at random
-//!   every 30 seconds, those who never had a slot being three times as likely as others. Whoever owes us what we asked for
-//!   and delivers nothing for a minute has no rank.
-//! - As a seed, rank is how fast a peer takes what it is given, and turns go to those who waited longest.
+//! | | while we download | as a seed |
+//! |---|---|---|
+//! | rank | the recent rate from the peer to us | the recent rate from us to the peer |
+//! | no rank | the peer has owed us blocks for a minute | |
+//! | turns | drawn at random (BEP 3's optimistic unchokes) | the peers that have waited longest |
 //!
-//! As long as everyone who is interested can have a slot, everyone has one at once, and keeps it through a loss of
-//! interest unless another needs it: never are more unchoked than there are slots. In scope: who. Out of scope: what a choke does to requests.
+//! A turn lasts 30 seconds. When turns are drawn at random, a peer that never had a slot is three
+//! times as likely as another.
+//!
+//! While there are slots for all interested peers, each gets one at once. A peer that loses
+//! interest keeps its slot until another one needs it. There are never more unchoked peers than
+//! slots.
+//!
+//! In scope: which peers are choked. Out of scope: what a choke does to requests.
 
 #[cfg(test)]
 use super::mutation::{Mutation, is_planted};
@@ -19,154 +27,156 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Regular slots are given anew this often.
-const RANK_EVERY: Duration = Duration::from_secs(10);
-/// A turn lasts this long.
-const TURN: Duration = Duration::from_secs(30);
-/// What peers gave and took counts for this long.
-const LATELY: Duration = Duration::from_secs(20);
-/// Over how long it is seen whether there is bandwidth for more slots.
-const NOW: Duration = Duration::from_secs(2);
-/// A peer that delivers nothing of what it owes for this long has snubbed us.
-const SNUBBED: Duration = Duration::from_secs(60);
-/// How much likelier one that never had a slot is drawn for a turn.
-const NEWCOMER: u32 = 3;
-/// The fewest slots where their number is not fixed.
-const FEWEST_SLOTS: u64 = 8;
-/// There is a slot more for each so many bytes a second that go out: on a fast network everyone has one.
+/// Interval between two rankings, which give out the regular slots.
+const RANK_INTERVAL: Duration = Duration::from_secs(10);
+/// Length of a turn.
+const TURN_LENGTH: Duration = Duration::from_secs(30);
+/// Traffic counts for this long in the ranking.
+const RANKED_SPAN: Duration = Duration::from_secs(20);
+/// Span over which the upload rate is measured, to see whether there is bandwidth for more slots.
+const BANDWIDTH_SPAN: Duration = Duration::from_secs(2);
+/// A peer that owes us blocks and has delivered nothing for this long has snubbed us.
+const SNUBBED_AFTER: Duration = Duration::from_secs(60);
+/// Weight of a peer that never had a slot, when turns are drawn. All others have 1.
+const NEWCOMER_WEIGHT: u32 = 3;
+/// The smallest number of slots by rate, unless a low upload limit reduces it.
+const MIN_SLOTS: u64 = 8;
+/// Upload rate in bytes a second for each additional slot. On a fast network every peer gets one.
 const BYTES_PER_SLOT: u64 = 512 << 10;
-/// Under a limit, a slot is to carry at least so many bytes a second: a block each second.
-const LEAST_PER_SLOT: u64 = 16 << 10;
+/// With an upload limit, each slot is to carry at least this many bytes a second: one block a
+/// second.
+const MIN_BYTES_PER_SLOT: u64 = 16 << 10;
 
 /// How many peers of one share are served at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UploadSlots {
-    /// So many, at least one.
+    /// This number, but at least one.
     Fixed(usize),
-    /// As many as the rate of what goes out allows: at least eight, fewer only below a low limit of upload.
+    /// As many as the upload rate allows: at least eight, or fewer with a low upload limit.
     ByRate {
         /// The limit in bytes a second, if there is one.
         limit: Option<u64>,
     },
 }
 
-/// What is seen of a peer now and then.
+/// The traffic of a peer so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Seen {
-    /// Bytes it sent since its link began.
-    pub gave: u64,
-    /// Bytes it was sent since then.
-    pub took: u64,
-    /// It has unchoked us and owes us blocks that we asked for.
-    pub owes: bool,
+pub struct PeerTraffic {
+    /// Bytes that we received from the peer since its link began.
+    pub received: u64,
+    /// Bytes that we sent to the peer since its link began.
+    pub sent: u64,
+    /// The peer has unchoked us and owes us blocks that we requested.
+    pub owes_blocks: bool,
 }
 
-/// What is to be told to a peer.
+/// A peer is to be choked or unchoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// Whom.
+pub struct ChokeChange {
+    /// The link to the peer.
     pub link: LinkId,
-    /// Whether it is choked from now on, or unchoked.
+    /// Whether the peer is choked from now on.
     pub choked: bool,
 }
 
-/// The slots of one share.
+/// The upload slots of one share.
 #[derive(Debug)]
 pub struct Choker {
     slots: UploadSlots,
-    /// How many there are now.
-    number: usize,
+    /// The number of slots now.
+    slot_count: usize,
     peers: BTreeMap<LinkId, Peer>,
     seeding: bool,
-    /// All that went out.
-    out_now: Rate,
-    out_lately: Rate,
-    rank_at: Duration,
-    /// One that held a slot went or lost interest, or what counts has changed.
-    disturbed: bool,
+    /// The rate of all uploads, over two spans.
+    rate_now: Rate,
+    rate_lately: Rate,
+    next_ranking: Duration,
+    /// The slots must be ranked again: a peer that held one is gone or lost interest, or the kind
+    /// of rank has changed.
+    must_rank: bool,
     rng: Rng,
 }
 
 #[derive(Debug)]
 struct Peer {
     interested: bool,
-    slot: Slot,
-    gave: Rate,
-    took: Rate,
-    seen: Seen,
-    /// Since when it owes us and delivers nothing, and when it was last seen to.
-    owes: Option<(Duration, Duration)>,
-    /// When it last held a slot; never, at first.
-    served: Option<Duration>,
+    slot: SlotState,
+    received_rate: Rate,
+    sent_rate: Rate,
+    traffic: PeerTraffic,
+    /// Since when the peer owes us blocks without delivering any, and when it last did owe.
+    debt: Option<(Duration, Duration)>,
+    /// When the peer last held a slot.
+    last_served: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Slot {
+enum SlotState {
     Choked,
     Regular,
-    /// A turn, since when, and what had been taken by then.
+    /// A turn: when it began, and how much we had sent to the peer by then.
     Turn {
         since: Duration,
-        took: u64,
+        sent: u64,
     },
 }
 
 impl Peer {
     fn is_served(&self) -> bool {
-        self.slot != Slot::Choked
+        self.slot != SlotState::Choked
     }
 
     fn has_snubbed(&self, now: Duration) -> bool {
-        self.owes
-            .is_some_and(|(since, _)| now.saturating_sub(since) >= SNUBBED)
+        self.debt
+            .is_some_and(|(since, _)| now.saturating_sub(since) >= SNUBBED_AFTER)
     }
 
-    /// A turn of which nothing was made is over early.
-    fn has_its_turn(&self, now: Duration) -> bool {
-        let Slot::Turn { since, took } = self.slot else {
+    /// A turn that the peer does not use ends early.
+    fn is_in_turn(&self, now: Duration) -> bool {
+        let SlotState::Turn { since, sent } = self.slot else {
             return false;
         };
-        let lasts = if self.seen.took > took {
-            TURN
+        let length = if self.traffic.sent > sent {
+            TURN_LENGTH
         } else {
-            RANK_EVERY
+            RANK_INTERVAL
         };
-        now.saturating_sub(since) < lasts
+        now.saturating_sub(since) < length
     }
 }
 
 impl Choker {
-    /// Slots that nobody has yet. Equal seeds give equal choices.
+    /// Nobody has a slot yet. Equal seeds give equal choices.
     pub fn new(slots: UploadSlots, seed: u64) -> Self {
-        let number = match slots {
-            UploadSlots::Fixed(number) => number.max(1),
-            UploadSlots::ByRate { limit } => fewest(limit),
+        let slot_count = match slots {
+            UploadSlots::Fixed(slot_count) => slot_count.max(1),
+            UploadSlots::ByRate { limit } => min_slots(limit),
         };
         #[cfg(test)]
-        let number = number + usize::from(is_planted(Mutation::SlotTooMany));
+        let slot_count = slot_count + usize::from(is_planted(Mutation::OneSlotTooMany));
         Self {
             slots,
-            number,
+            slot_count,
             peers: BTreeMap::new(),
             seeding: false,
-            out_now: Rate::over(NOW),
-            out_lately: Rate::over(LATELY),
-            rank_at: Duration::ZERO,
-            disturbed: false,
+            rate_now: Rate::over(BANDWIDTH_SPAN),
+            rate_lately: Rate::over(RANKED_SPAN),
+            next_ranking: Duration::ZERO,
+            must_rank: false,
             rng: Rng::with_seed(seed),
         }
     }
 
-    /// A link came up; its peer is choked and not interested.
+    /// A link came up. Its peer is choked and not interested.
     pub fn add(&mut self, id: LinkId) {
         let peer = Peer {
             interested: false,
-            slot: Slot::Choked,
-            gave: Rate::over(LATELY),
-            took: Rate::over(LATELY),
-            seen: Seen::default(),
-            owes: None,
-            served: None,
+            slot: SlotState::Choked,
+            received_rate: Rate::over(RANKED_SPAN),
+            sent_rate: Rate::over(RANKED_SPAN),
+            traffic: PeerTraffic::default(),
+            debt: None,
+            last_served: None,
         };
         self.peers.insert(id, peer);
     }
@@ -177,13 +187,13 @@ impl Choker {
             .peers
             .remove(&id)
             .is_some_and(|peer| peer.interested && peer.is_served());
-        self.disturbed |= held;
+        self.must_rank |= held;
     }
 
-    /// The peer is interested in our pieces, or is so no more.
+    /// The peer is interested in our pieces, or no longer.
     pub fn on_interested(&mut self, id: LinkId, interested: bool) {
         if let Some(peer) = self.peers.get_mut(&id) {
-            self.disturbed |= peer.interested && !interested && peer.is_served();
+            self.must_rank |= peer.interested && !interested && peer.is_served();
             peer.interested = interested;
         }
     }
@@ -193,66 +203,66 @@ impl Choker {
         self.peers.get(&id).is_some_and(|peer| peer.interested)
     }
 
-    /// Whether the requests of the peer are served.
+    /// Whether the peer's requests are served.
     pub fn is_served(&self, id: LinkId) -> bool {
         self.peers.get(&id).is_some_and(Peer::is_served)
     }
 
-    /// Takes in what is seen of a peer.
-    pub fn observe(&mut self, id: LinkId, now: Duration, seen: Seen) {
+    /// Takes in the traffic of a peer.
+    pub fn observe(&mut self, id: LinkId, now: Duration, traffic: PeerTraffic) {
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
-        let gave = seen.gave.saturating_sub(peer.seen.gave);
-        let took = seen.took.saturating_sub(peer.seen.took);
-        if gave > 0 {
-            peer.gave.add(now, gave);
+        let received = traffic.received.saturating_sub(peer.traffic.received);
+        let sent = traffic.sent.saturating_sub(peer.traffic.sent);
+        if received > 0 {
+            peer.received_rate.add(now, received);
         }
-        if took > 0 {
-            peer.took.add(now, took);
-            self.out_now.add(now, took);
-            self.out_lately.add(now, took);
+        if sent > 0 {
+            peer.sent_rate.add(now, sent);
+            self.rate_now.add(now, sent);
+            self.rate_lately.add(now, sent);
         }
-        // Between two tries nothing is owed for a moment, which clears nothing.
-        let over = |(_, last)| gave > 0 || now.saturating_sub(last) > RANK_EVERY;
-        if peer.owes.is_some_and(over) {
-            peer.owes = None;
+        // Between two requests the peer owes nothing for a moment. That does not clear the debt.
+        let is_over = |(_, last)| received > 0 || now.saturating_sub(last) > RANK_INTERVAL;
+        if peer.debt.is_some_and(is_over) {
+            peer.debt = None;
         }
-        if seen.owes {
-            peer.owes.get_or_insert((now, now)).1 = now;
+        if traffic.owes_blocks {
+            peer.debt.get_or_insert((now, now)).1 = now;
         }
-        peer.seen = seen;
+        peer.traffic = traffic;
     }
 
-    /// The peer choked us: it owes us nothing any more.
+    /// The peer choked us, so it no longer owes us anything.
     pub fn on_choke(&mut self, id: LinkId) {
         if let Some(peer) = self.peers.get_mut(&id) {
-            peer.owes = None;
+            peer.debt = None;
         }
     }
 
-    /// How many slots there are now.
+    /// The number of slots now.
     pub fn slots(&self) -> usize {
-        self.number
+        self.slot_count
     }
 
-    /// Gives out the slots and names what changed. To be called after each change and now and then besides; what is not
-    /// due yet stays as it is.
-    pub fn decide(&mut self, now: Duration, seeding: bool) -> Vec<Change> {
-        self.disturbed |= seeding != self.seeding;
+    /// Gives out the slots and returns what changed. To be called after each change, and regularly.
+    /// What is not due stays as it is.
+    pub fn decide(&mut self, now: Duration, seeding: bool) -> Vec<ChokeChange> {
+        self.must_rank |= seeding != self.seeding;
         self.seeding = seeding;
-        let due = now >= self.rank_at;
-        self.count_slots(now, due);
+        let due = now >= self.next_ranking;
+        self.update_slot_count(now, due);
         if due {
-            self.rank_at = now + RANK_EVERY;
+            self.next_ranking = now + RANK_INTERVAL;
         }
         let interested = self.peers.values().filter(|peer| peer.interested).count();
         let mut changes = Vec::new();
-        if interested <= self.number {
-            self.disturbed = false;
+        if interested <= self.slot_count {
+            self.must_rank = false;
             for (id, peer) in &mut self.peers {
                 if peer.interested && !peer.is_served() {
-                    set_slot(*id, peer, Slot::Regular, now, &mut changes);
+                    set_slot(*id, peer, SlotState::Regular, now, &mut changes);
                 }
             }
             self.choke_idle(now, &mut changes);
@@ -260,51 +270,52 @@ impl Choker {
         }
         let held = self.peers.values().filter(|peer| peer.is_served());
         let (kept, idle): (Vec<&Peer>, Vec<&Peer>) = held.partition(|peer| peer.interested);
-        let crowded = kept.len() > self.number || !idle.is_empty();
-        if due || crowded || std::mem::take(&mut self.disturbed) {
-            self.disturbed = false;
+        let must_choke = kept.len() > self.slot_count || !idle.is_empty();
+        if due || must_choke || std::mem::take(&mut self.must_rank) {
+            self.must_rank = false;
             self.rank(now, &mut changes);
         } else {
-            self.fill(now, &mut changes);
+            self.fill_free_slots(now, &mut changes);
         }
         changes
     }
 
-    /// Those who lost interest make room where there are more unchoked than slots.
-    fn choke_idle(&mut self, now: Duration, changes: &mut Vec<Change>) {
+    /// Chokes peers that lost interest, where there are more unchoked peers than slots.
+    fn choke_idle(&mut self, now: Duration, changes: &mut Vec<ChokeChange>) {
         let held = self.peers.values().filter(|peer| peer.is_served()).count();
         let idle = self
             .peers
             .iter_mut()
             .filter(|(_, peer)| peer.is_served() && !peer.interested);
-        for (id, peer) in idle.take(held.saturating_sub(self.number)) {
-            set_slot(*id, peer, Slot::Choked, now, changes);
+        for (id, peer) in idle.take(held.saturating_sub(self.slot_count)) {
+            set_slot(*id, peer, SlotState::Choked, now, changes);
         }
     }
 
-    /// The number of slots follows the rate at once when it grows, at the next ranking when it falls.
-    fn count_slots(&mut self, now: Duration, ranking: bool) {
+    /// The number of slots grows with the rate at once. It falls at the next ranking only.
+    fn update_slot_count(&mut self, now: Duration, ranking: bool) {
         let UploadSlots::ByRate { limit } = self.slots else {
             return;
         };
         let carried = |rate: &Rate| {
             usize::try_from(rate.bytes_per_second(now) / BYTES_PER_SLOT).unwrap_or(usize::MAX)
         };
-        let least = if ranking { 0 } else { self.number };
-        self.number = carried(&self.out_now)
-            .max(carried(&self.out_lately))
-            .max(fewest(limit))
+        let least = if ranking { 0 } else { self.slot_count };
+        self.slot_count = carried(&self.rate_now)
+            .max(carried(&self.rate_lately))
+            .max(min_slots(limit))
             .max(least);
     }
 
-    /// How many of the slots are turns: one in five while we trade, half of them as a seed, at least one.
+    /// The number of slots that are turns: one in five while we download, half of them as a seed,
+    /// at least one.
     fn turns(&self) -> usize {
         let part = if self.seeding { 2 } else { 5 };
-        (self.number / part).max(1)
+        (self.slot_count / part).max(1)
     }
 
-    /// Gives out all slots anew.
-    fn rank(&mut self, now: Duration, changes: &mut Vec<Change>) {
+    /// Gives out all slots again.
+    fn rank(&mut self, now: Duration, changes: &mut Vec<ChokeChange>) {
         let seeding = self.seeding;
         let mut ranked: Vec<(LinkId, &Peer)> = self
             .peers
@@ -312,33 +323,37 @@ impl Choker {
             .map(|(id, peer)| (*id, peer))
             .filter(|(_, peer)| peer.interested && (seeding || !peer.has_snubbed(now)))
             .collect();
-        // Among equals, whoever has a slot keeps it.
+        // Among equals, a peer that has a slot keeps it.
         ranked.sort_by_cached_key(|(id, peer)| {
-            let rate = if seeding { &peer.took } else { &peer.gave };
+            let rate = if seeding {
+                &peer.sent_rate
+            } else {
+                &peer.received_rate
+            };
             (
                 Reverse(rate.bytes_per_second(now)),
-                !matches!(peer.slot, Slot::Regular),
+                !matches!(peer.slot, SlotState::Regular),
                 *id,
             )
         });
-        let regular = self.number - self.turns().min(self.number);
+        let regular = self.slot_count - self.turns().min(self.slot_count);
         let regular: Vec<LinkId> = ranked.iter().take(regular).map(|(id, _)| *id).collect();
-        let mut left = self.number - regular.len();
+        let mut left = self.slot_count - regular.len();
         let mut ended = Vec::new();
         for (id, peer) in &mut self.peers {
             if regular.contains(id) {
                 if peer.is_served() {
-                    peer.slot = Slot::Regular;
+                    peer.slot = SlotState::Regular;
                 } else {
-                    set_slot(*id, peer, Slot::Regular, now, changes);
+                    set_slot(*id, peer, SlotState::Regular, now, changes);
                 }
-            } else if peer.interested && left > 0 && peer.has_its_turn(now) {
+            } else if peer.interested && left > 0 && peer.is_in_turn(now) {
                 left -= 1;
             } else if peer.is_served() {
                 ended.push(*id);
             }
         }
-        // Those who had theirs are drawn again only if nobody else waits.
+        // Peers whose turn has ended are drawn again only if no other waits.
         let waiting = self.waiting(&ended);
         let mut drawn = self.draw(waiting, left, now);
         if drawn.len() < left {
@@ -348,17 +363,17 @@ impl Choker {
         }
         for id in ended.into_iter().filter(|id| !drawn.contains(id)) {
             if let Some(peer) = self.peers.get_mut(&id) {
-                set_slot(id, peer, Slot::Choked, now, changes);
+                set_slot(id, peer, SlotState::Choked, now, changes);
             }
         }
         self.begin_turns(&drawn, now, changes);
     }
 
-    /// Gives slots that nobody has to those who wait.
-    fn fill(&mut self, now: Duration, changes: &mut Vec<Change>) {
+    /// Gives free slots to peers that wait.
+    fn fill_free_slots(&mut self, now: Duration, changes: &mut Vec<ChokeChange>) {
         let held = self.peers.values().filter(|peer| peer.is_served()).count();
         let waiting = self.waiting(&[]);
-        let drawn = self.draw(waiting, self.number.saturating_sub(held), now);
+        let drawn = self.draw(waiting, self.slot_count.saturating_sub(held), now);
         self.begin_turns(&drawn, now, changes);
     }
 
@@ -373,7 +388,7 @@ impl Choker {
 
     /// Draws up to `count` of `waiting` for a turn.
     fn draw(&mut self, mut waiting: Vec<LinkId>, count: usize, now: Duration) -> Vec<LinkId> {
-        let served = |id: &LinkId| self.peers.get(id).and_then(|peer| peer.served);
+        let served = |id: &LinkId| self.peers.get(id).and_then(|peer| peer.last_served);
         if self.seeding {
             waiting.sort_by_key(|id| (served(id).is_some(), served(id).unwrap_or(now), *id));
             waiting.truncate(count);
@@ -382,7 +397,16 @@ impl Choker {
         let mut drawn = Vec::new();
         let mut weighed: Vec<(LinkId, u32)> = waiting
             .into_iter()
-            .map(|id| (id, if served(&id).is_none() { NEWCOMER } else { 1 }))
+            .map(|id| {
+                (
+                    id,
+                    if served(&id).is_none() {
+                        NEWCOMER_WEIGHT
+                    } else {
+                        1
+                    },
+                )
+            })
             .collect();
         while drawn.len() < count && !weighed.is_empty() {
             let all: u32 = weighed.iter().map(|(_, weight)| weight).sum();
@@ -397,11 +421,11 @@ impl Choker {
         drawn
     }
 
-    fn begin_turns(&mut self, drawn: &[LinkId], now: Duration, changes: &mut Vec<Change>) {
+    fn begin_turns(&mut self, drawn: &[LinkId], now: Duration, changes: &mut Vec<ChokeChange>) {
         for id in drawn {
             if let Some(peer) = self.peers.get_mut(id) {
-                let took = peer.seen.took;
-                let turn = Slot::Turn { since: now, took };
+                let sent = peer.traffic.sent;
+                let turn = SlotState::Turn { since: now, sent };
                 if peer.is_served() {
                     peer.slot = turn;
                 } else {
@@ -412,17 +436,23 @@ impl Choker {
     }
 }
 
-/// The fewest slots under a limit of upload.
-fn fewest(limit: Option<u64>) -> usize {
-    let carried = limit.map_or(FEWEST_SLOTS, |limit| limit / LEAST_PER_SLOT);
-    carried.clamp(2, FEWEST_SLOTS) as usize
+/// The smallest number of slots with this upload limit.
+fn min_slots(limit: Option<u64>) -> usize {
+    let carried = limit.map_or(MIN_SLOTS, |limit| limit / MIN_BYTES_PER_SLOT);
+    carried.clamp(2, MIN_SLOTS) as usize
 }
 
-fn set_slot(link: LinkId, peer: &mut Peer, slot: Slot, now: Duration, changes: &mut Vec<Change>) {
+fn set_slot(
+    link: LinkId,
+    peer: &mut Peer,
+    slot: SlotState,
+    now: Duration,
+    changes: &mut Vec<ChokeChange>,
+) {
     peer.slot = slot;
-    peer.served = Some(now);
-    let choked = slot == Slot::Choked;
-    changes.push(Change { link, choked });
+    peer.last_served = Some(now);
+    let choked = slot == SlotState::Choked;
+    changes.push(ChokeChange { link, choked });
 }
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! Whom a swarm calls: the addresses that may be called, the calls under way, how the last ones
-//! went.
+//! The addresses that a swarm may call, the calls under way, and how the last calls went.
 
 use super::{Candidates, MAX_CANDIDATES};
 use fastrand::Rng;
@@ -7,27 +6,27 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How many calls of one swarm may be under way at once.
-pub const MAX_CALLING: usize = 16;
-/// After this long an address that turned out to be linked already, or a fellow seed, may be called
-/// again.
-const CALL_AGAIN: Duration = Duration::from_secs(60);
+/// The largest number of calls of one swarm that may be under way.
+pub const MAX_CALLS: usize = 16;
+/// Pause before an address is called again that turned out to be linked already, or to be another
+/// seed.
+const CALL_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// The contacts of one swarm.
 #[derive(Debug)]
 pub struct Contacts {
     candidates: Candidates,
-    /// Addresses being called or linked by a call.
+    /// Addresses that are being called or were linked by a call.
     calls: HashSet<SocketAddr>,
-    /// Why the last call failed; none if it was answered.
+    /// Why the last call failed. `None` if it was answered.
     unreached: Option<String>,
-    /// Addresses that hung up at our handshake.
+    /// Addresses that hung up after our handshake.
     hung_up: HashSet<SocketAddr>,
     rng: Rng,
 }
 
 impl Contacts {
-    /// Nobody is known yet. Equal seeds give equal choices.
+    /// No address is known yet. Equal seeds give equal choices.
     pub fn new(seed: u64) -> Self {
         Self {
             candidates: Candidates::default(),
@@ -38,32 +37,32 @@ impl Contacts {
         }
     }
 
-    /// A tracker or a person names an address.
+    /// A tracker or a user names an address.
     pub fn add(&mut self, address: SocketAddr) {
         self.candidates.add(address);
     }
 
     /// Another peer names an address.
-    pub fn add_hearsay(&mut self, address: SocketAddr) {
-        self.candidates.add_hearsay(address);
+    pub fn add_from_peer(&mut self, address: SocketAddr) {
+        self.candidates.add_from_peer(address);
     }
 
-    /// The addresses, for whoever goes on in this one's place: see [`Candidates::handed_on`].
+    /// The addresses for a successor: see [`Candidates::handed_on`].
     pub fn handed_on(&self) -> Candidates {
         self.candidates.handed_on()
     }
 
-    /// The addresses that are not to be called.
+    /// The barred addresses only.
     pub fn barred_alone(&self) -> Candidates {
         self.candidates.barred_alone()
     }
 
-    /// Goes on with the addresses that another swarm handed on.
+    /// Continues with the addresses of a predecessor.
     pub fn take_over(&mut self, candidates: Candidates) {
         self.candidates = candidates;
     }
 
-    /// Forgets all addresses but those that are not to be called.
+    /// Forgets all addresses except the barred ones.
     pub fn give_up(&mut self) {
         self.candidates = self.candidates.barred_alone();
     }
@@ -73,9 +72,9 @@ impl Contacts {
         self.unreached = None;
     }
 
-    /// A call came to nothing, for this reason: the address is called again later. Returns whether
-    /// it hung up at our handshake for the first time. No more of those are kept than can be
-    /// called.
+    /// A call failed. The address is called again later. Returns whether it hung up after our
+    /// handshake for the first time. The number of such addresses kept is bounded by
+    /// [`MAX_CANDIDATES`].
     pub fn on_unreached(&mut self, address: SocketAddr, now: Duration, why: Unreached) -> bool {
         self.on_failed(address, now);
         self.unreached = Some(why.reason);
@@ -87,12 +86,12 @@ impl Contacts {
         self.unreached.as_deref()
     }
 
-    /// The call failed or the link ended: the address is called again later.
+    /// The call failed or the link ended. The address is called again later.
     pub fn on_failed(&mut self, address: SocketAddr, now: Duration) {
         self.candidates.on_failed(address, now, &mut self.rng);
     }
 
-    /// A link with the address is open, whoever called.
+    /// A link with the address is open, whichever side called.
     pub fn on_linked(&mut self, address: SocketAddr) {
         self.candidates.on_linked(address);
     }
@@ -102,18 +101,18 @@ impl Contacts {
         self.candidates.on_proved(address);
     }
 
-    /// There is no link with the address any more, or another: it may be called again after a
-    /// while.
+    /// The link with the address is gone, or was a second one. The address may be called again
+    /// after a while.
     pub fn release(&mut self, address: SocketAddr, now: Duration) {
-        self.candidates.release(address, now + CALL_AGAIN);
+        self.candidates.release(address, now + CALL_AGAIN_AFTER);
     }
 
-    /// The same, where the caller says when.
+    /// The same, with the time given by the caller.
     pub fn release_until(&mut self, address: SocketAddr, until: Duration) {
         self.candidates.release(address, until);
     }
 
-    /// The address is not called before then.
+    /// The address is not called before `until`.
     pub fn bar(&mut self, address: SocketAddr, until: Duration) {
         self.candidates.bar(address, until);
     }
@@ -123,28 +122,28 @@ impl Contacts {
         self.candidates.is_barred(address, now)
     }
 
-    /// Whether somebody is barred for a while.
+    /// Whether some address is barred for a limited time.
     pub fn has_barred(&self, now: Duration) -> bool {
         self.candidates.has_barred(now)
     }
 
     /// Whether the address may be called, now or later.
-    pub fn has(&self, address: SocketAddr) -> bool {
-        self.candidates.has(address)
+    pub fn may_call(&self, address: SocketAddr) -> bool {
+        self.candidates.may_call(address)
     }
 
-    /// How many addresses may be called, now or later.
+    /// The number of addresses that may be called, now or later.
     pub fn known(&self) -> usize {
         self.candidates.known().count()
     }
 
-    /// Whether the address is being called, or linked by a call.
+    /// Whether the address is being called, or was linked by a call.
     pub fn is_called(&self, address: SocketAddr) -> bool {
         self.calls.contains(&address)
     }
 
-    /// The thread that called the address has ended. Unless a link with it is `linked` all the
-    /// same, it may be called again.
+    /// The thread that called the address has ended. The address may be called again, unless a link
+    /// with it is open (`linked`).
     pub fn on_call_ended(&mut self, address: SocketAddr, linked: bool, now: Duration) {
         self.calls.remove(&address);
         if !linked {
@@ -152,8 +151,8 @@ impl Contacts {
         }
     }
 
-    /// Addresses to call now, so that no more than `places` are taken. `taken` are, and `linked`
-    /// calls have become links.
+    /// Addresses to call now, so that at most `places` are taken. `taken` is the number of links,
+    /// and `linked` the number of calls that have become links.
     pub fn next_calls(
         &mut self,
         (taken, linked): (usize, usize),
@@ -163,7 +162,7 @@ impl Contacts {
         let calling = self.calls.len().saturating_sub(linked);
         let free = places.saturating_sub(taken + calling);
         let mut calls = Vec::new();
-        for _ in 0..free.min(MAX_CALLING.saturating_sub(calling)) {
+        for _ in 0..free.min(MAX_CALLS.saturating_sub(calling)) {
             let Some(address) = self.candidates.next(now, &mut self.rng) else {
                 break;
             };
@@ -174,11 +173,11 @@ impl Contacts {
     }
 }
 
-/// Why a call came to nothing.
+/// Why a call failed.
 #[derive(Clone, Debug)]
 pub struct Unreached {
-    /// As a person sees it.
+    /// As shown to a user.
     pub reason: String,
-    /// The other side hung up at our handshake.
+    /// The other side hung up after our handshake.
     pub hung_up: bool,
 }

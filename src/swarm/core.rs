@@ -1,18 +1,18 @@
-//! The pure state of one swarm at a peer: what is fetched of whom, who is served, whom we call, and
-//! where the share is in its life.
+//! The core: the pure state of one swarm at a peer. It decides which block to request from which
+//! link, which peers to serve, which addresses to call, and in which phase the share is.
 //!
-//! Inputs are functions: a link came up or went down, a message or a block arrived, a run was
-//! written or a piece verified, the clock ticked. Each may append [`Effect`]s, which the caller
-//! takes with
-//! [`Core::take_effects`] and carries out in their order. Time is handed in as the [`Duration`] since
-//! an epoch of the caller's choosing.
+//! The inputs are functions: a link came up or went down, a message or a block arrived, a run was
+//! written, a piece was verified, the clock ticked. Each may append [`Effect`]s. The caller takes
+//! them with [`Core::take_effects`] and carries them out in order. Time is the [`Duration`] since
+//! an epoch of the caller's choice.
 //!
-//! Out of scope: sockets, files, buffers (`B` holds a block's bytes, [`Budget`] counts them),
-//! certificates, trackers. A web seed is a link that has every piece; it asks for its blocks itself
-//! ([`Core::next_for_server`]), as HTTP takes a stretch at a time.
+//! Out of scope: sockets, files, certificates, trackers, and buffers (`B` holds the bytes of a
+//! block, [`Budget`] counts them). A web seed is a link that has every piece. It requests its
+//! blocks itself ([`Core::next_for_server`]), because one HTTP request covers a long range.
 
+mod assembly;
 mod block;
-mod download;
+mod config;
 mod effect;
 mod exchange;
 mod fetch;
@@ -21,21 +21,20 @@ mod message;
 mod peers;
 mod phase;
 mod progress;
-mod servers;
-mod terms;
 #[cfg(test)]
 mod tests;
+mod web_seeds;
 
+pub use assembly::Budget;
 pub use block::{Block, Source, Sources, add_sources};
-pub use download::Budget;
+pub use config::{Checked, Terms};
 pub use effect::{CloseReason, Effect, Outgoing};
 pub use link::{Activity, Link, Remote};
 pub use message::{Breach, Received, Unasked};
 pub use peers::Refusal;
 pub use phase::Phase;
 pub use progress::Progress;
-pub use servers::Trust;
-pub use terms::{Checked, Terms};
+pub use web_seeds::Trust;
 
 use super::contacts::Contacts;
 #[cfg(test)]
@@ -43,30 +42,30 @@ use super::mutation::{Mutation, is_planted};
 use super::{Candidates, LinkId, Picker, Run, Verdict};
 use crate::torrent::{BlockRange, Hasher, PieceIndex, PieceSet};
 use crate::wire::Event;
-use fetch::{Fetch, Incoming};
+use fetch::{Fetch, IncomingBlock};
 use peers::Peers;
-use phase::{Life, Transition};
+use phase::{Lifecycle, Transition};
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How long one that sent a bad piece is left alone; not for ever, since it may be the only owner
-/// and mend its disk.
-const BARRED: Duration = Duration::from_secs(600);
+/// How long an address is barred after a bad piece. Not for ever: it may be the only owner, and its
+/// disk may be repaired.
+const BAR_TIME: Duration = Duration::from_secs(600);
 
-/// Why a download gets nothing, as far as the core knows.
+/// Whether a download has a source for what it misses, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lack {
-    /// Nothing: some source has what is missing.
+    /// Some source has a missing piece.
     Nothing,
-    /// There are links, and none has a missing piece.
+    /// There are links, but none has a missing piece.
     Pieces,
     /// Every known peer is barred for bad data.
     SoundPeers,
-    /// Nobody is known.
+    /// No peer is known.
     Peers,
-    /// Peers are known, and none is linked.
+    /// Peers are known, but none is linked.
     Links,
 }
 
@@ -74,7 +73,7 @@ pub enum Lack {
 #[derive(Debug)]
 pub struct Core<B> {
     terms: Terms,
-    life: Life,
+    lifecycle: Lifecycle,
     peers: Peers,
     fetch: Fetch<B>,
     effects: Vec<Effect<B>>,
@@ -87,7 +86,7 @@ impl<B: Debug> Core<B> {
         let lengths = terms.lengths;
         let picker = Picker::new(lengths, PieceSet::empty(&lengths), seed);
         Self {
-            life: Life::new(now),
+            lifecycle: Lifecycle::new(now),
             peers: Peers::new(&terms, seed),
             fetch: Fetch::new(picker, lengths, budget, now),
             effects: Vec::new(),
@@ -96,61 +95,63 @@ impl<B: Debug> Core<B> {
         }
     }
 
-    /// What is to be done, in order; the core keeps the memory.
+    /// The effects to carry out, in order. The core keeps the memory of the list.
     pub fn take_effects(&mut self) -> std::vec::Drain<'_, Effect<B>> {
         self.effects.drain(..)
     }
 
-    // The life of the share.
+    // The lifecycle of the share.
 
-    /// The files were checked: serves what is owned, and fetches what is needed. Returns whether it
-    /// does; it may have been stopped meanwhile.
+    /// The files were checked: serves the owned pieces and fetches the needed ones. Returns `false`
+    /// if the phase does not allow it, because the share was stopped meanwhile.
     pub fn begin(&mut self, checked: Checked, now: Duration) -> bool {
         let Checked {
             owned,
             needed,
             is_whole,
         } = checked;
-        if !self.life.change(Transition::Begin { is_whole }, now) {
+        if !self.lifecycle.change(Transition::Begin { is_whole }, now) {
             return false;
         }
-        // Links of before are closed, but may not have come to their end.
-        self.peers.let_all_go(self.fetch.picker_mut(), now);
-        // One that is in its place fetches nothing more, whatever it lacks.
+        // Links from before are closed, but may not have ended yet.
+        self.peers.remove_all_early(self.fetch.picker_mut(), now);
+        // A share in its final place fetches nothing more, even if pieces are missing.
         let needed = if is_whole { owned.clone() } else { needed };
         let lengths = self.terms.lengths;
-        let mut picker = Picker::of(lengths, owned.clone(), needed, self.seed);
+        let mut picker = Picker::with_needed(lengths, owned.clone(), needed, self.seed);
         picker.set_order(self.terms.order);
         self.fetch.begin(picker);
         self.effects.push(Effect::Offer(owned));
         self.effects.push(Effect::Announce(Event::Started));
-        self.look_whether_all_is_here(now);
+        self.complete_if_all_owned(now);
         true
     }
 
-    /// The files have their final names: from now on it only uploads.
+    /// The files have their final names: from now on the peer only uploads.
     pub fn on_finished(&mut self, now: Duration) {
-        if self.life.change(Transition::Finished, now) {
+        if self.lifecycle.change(Transition::Finished, now) {
             let picker = self.fetch.picker();
             self.peers.on_finished(picker, now, &mut self.effects);
         }
     }
 
-    /// Owned pieces cannot be served for this reason: what is complete is lost. Returns whether it
-    /// is lost by this.
+    /// Owned pieces cannot be served, for this reason. A complete share is lost by this. Returns
+    /// whether it is.
     pub fn on_unservable(&mut self, reason: &str, now: Duration) -> bool {
         if matches!(self.phase(), Phase::Complete | Phase::Withdrawn { .. }) {
             return self.lose(reason, now);
         }
         let trouble = format!("cannot serve it: {reason}");
-        self.life.change(Transition::Trouble(trouble), now);
+        self.lifecycle.change(Transition::Trouble(trouble), now);
         false
     }
 
-    /// The files of a share that was complete are not what was verified. Returns whether that is
-    /// new.
+    /// The files of a complete share are no longer what was verified. Returns whether the phase
+    /// changed.
     pub fn lose(&mut self, reason: &str, now: Duration) -> bool {
-        let is_lost = self.life.change(Transition::Lose(reason.to_owned()), now);
+        let is_lost = self
+            .lifecycle
+            .change(Transition::Lose(reason.to_owned()), now);
         if is_lost {
             self.effects.push(Effect::Withhold);
             self.close_links(reason);
@@ -158,22 +159,22 @@ impl<B: Debug> Core<B> {
         is_lost
     }
 
-    /// Another look at the files of a lost share found this. Returns whether it is lost still.
+    /// A further check of a lost share found this. Returns whether the share is lost.
     pub fn on_still_lost(&mut self, reason: &str, now: Duration) -> bool {
         let reason = reason.to_owned();
-        self.life.change(Transition::StillLost(reason), now)
+        self.lifecycle.change(Transition::StillLost(reason), now)
     }
 
-    /// The files of a lost share are what was verified: it is about to begin again. Returns whether
-    /// it may.
+    /// A further check found that the files of a lost share are what was verified: the share is
+    /// checked and begun again. Returns whether the phase changed.
     pub fn regain(&mut self, now: Duration) -> bool {
-        self.life.change(Transition::Regain, now)
+        self.lifecycle.change(Transition::Regain, now)
     }
 
-    /// What is complete may no longer be served, for this reason. Returns whether it was served.
+    /// A complete share may no longer be served, for this reason. Returns whether it was served.
     pub fn withdraw(&mut self, reason: &str, now: Duration) -> bool {
         let withdraw = Transition::Withdraw(reason.to_owned());
-        let was_served = self.life.change(withdraw, now);
+        let was_served = self.lifecycle.change(withdraw, now);
         if was_served {
             self.effects.push(Effect::Withhold);
             self.close_links(reason);
@@ -181,9 +182,9 @@ impl<B: Debug> Core<B> {
         was_served
     }
 
-    /// What was withdrawn may be served again. Returns whether it was withdrawn.
+    /// A withdrawn share may be served again. Returns whether it was withdrawn.
     pub fn restore(&mut self, now: Duration) -> bool {
-        let is_back = self.life.change(Transition::Restore, now);
+        let is_back = self.lifecycle.change(Transition::Restore, now);
         if is_back {
             let owned = self.owned().clone();
             self.effects.push(Effect::Offer(owned));
@@ -191,9 +192,10 @@ impl<B: Debug> Core<B> {
         is_back
     }
 
-    /// Stops, so that a download of more files can take its place. Returns whether it did.
+    /// Stops, so that a download of more files can replace this one. Returns whether the phase
+    /// changed.
     pub fn set_aside(&mut self, reason: &str, now: Duration) -> bool {
-        let is_aside = self.life.change(Transition::SetAside, now);
+        let is_aside = self.lifecycle.change(Transition::SetAside, now);
         if is_aside {
             self.stop(reason);
         }
@@ -202,33 +204,36 @@ impl<B: Debug> Core<B> {
 
     /// Stops for good, for this reason.
     pub fn fail(&mut self, reason: &str, now: Duration) {
-        if self.life.change(Transition::Fail(reason.to_owned()), now) {
+        if self
+            .lifecycle
+            .change(Transition::Fail(reason.to_owned()), now)
+        {
             self.stop(reason);
             self.effects.push(Effect::Failed(reason.to_owned()));
         }
     }
 
-    /// It leaves the map of transfers, and does not come back by itself.
+    /// The share leaves the map of transfers.
     pub fn retire(&mut self, now: Duration) {
         let served = self.phase().serves();
-        if self.life.change(Transition::Retire, now) && served {
+        if self.lifecycle.change(Transition::Retire, now) && served {
             self.stop("it is not shared any more");
         }
     }
 
-    /// It is put into the map of transfers, perhaps again.
+    /// The share returns to the map of transfers.
     pub fn put_back(&mut self, now: Duration) {
-        self.life.change(Transition::PutBack, now);
+        self.lifecycle.change(Transition::PutBack, now);
     }
 
     // Links.
 
-    /// Lets a link in. Two peers that call each other at once keep the call of the one with the
-    /// lower id, on both sides. A call of ours that is not let in has failed, unless the same peer
-    /// has a link.
+    /// Lets a link in. When two peers call each other at the same time, both keep the call of the
+    /// peer with the lower id. A call of ours that is not let in counts as failed, unless the same
+    /// peer has a link.
     ///
     /// # Errors
-    /// Why it is not let in.
+    /// Why the link is refused.
     pub fn on_link_up(&mut self, id: LinkId, remote: Remote, now: Duration) -> Result<(), Refusal> {
         if !self.phase().serves() {
             self.peers.on_not_served(&remote, now);
@@ -256,7 +261,7 @@ impl<B: Debug> Core<B> {
     /// Acts on a message.
     ///
     /// # Errors
-    /// When it breaks the protocol.
+    /// The message breaks the protocol.
     pub fn on_message(
         &mut self,
         id: LinkId,
@@ -287,7 +292,7 @@ impl<B: Debug> Core<B> {
                 is_first: true,
             } => picker.on_pieces(id, pieces),
             Received::Pieces { pieces, .. } => {
-                // If something is taken back, nothing changes.
+                // If the peer takes a piece back, nothing changes.
                 if !picker.on_pieces_again(id, &pieces) {
                     return Err(Breach::TakenBack);
                 }
@@ -319,10 +324,11 @@ impl<B: Debug> Core<B> {
         Ok(())
     }
 
-    /// A block arrived. Returns its buffer if it is not needed. A web seed says who it is.
+    /// A block arrived. Returns its buffer if the block is not needed. `source` is given for a web
+    /// seed only.
     ///
     /// # Errors
-    /// When it was not asked for.
+    /// The block was not requested.
     pub fn on_block(
         &mut self,
         id: LinkId,
@@ -331,7 +337,7 @@ impl<B: Debug> Core<B> {
         buffer: B,
         now: Duration,
     ) -> Result<Option<B>, Unasked> {
-        let incoming = Incoming {
+        let incoming = IncomingBlock {
             id,
             source,
             range,
@@ -348,39 +354,39 @@ impl<B: Debug> Core<B> {
 
     // Workers.
 
-    /// A worker has written a run of a piece of several. Returns the hasher if the worker is to
-    /// hash the run; otherwise the run waits on disk for its turn.
+    /// A worker has written a run of a piece of several runs. Returns the hasher if the worker is
+    /// to hash the run. Otherwise the run waits on disk for its turn.
     pub fn on_run_written(&mut self, run: Run, blocks: &[Block<B>]) -> Option<Hasher> {
         self.fetch.on_run_written(run, blocks)
     }
 
-    /// A worker has hashed the runs before `next`. Returns the hasher if it is to read that one
-    /// back and to go on with it.
+    /// A worker has hashed the runs before `next`. Returns the hasher if the worker is to read
+    /// `next` back and hash it too.
     pub fn on_run_hashed(&mut self, next: Run, hasher: Hasher) -> Option<Hasher> {
         self.fetch.on_run_hashed(next, hasher)
     }
 
-    /// A piece of several runs is hashed. Returns who delivered it; none if it was given up.
+    /// A piece of several runs is hashed. Returns its sources, or `None` if the piece was given up.
     pub fn on_piece_hashed(&mut self, piece: PieceIndex) -> Option<Sources> {
         self.fetch.on_piece_hashed(piece)
     }
 
-    /// A worker gives back the buffers of so many blocks.
+    /// A worker returns the buffers of this many blocks.
     pub fn on_worker_done(&mut self, blocks: u32, now: Duration) {
         self.fetch.on_worker_done(blocks);
-        // Links that found no buffers need not wait for the next tick.
+        // Links that found no buffers do not have to wait for the next tick.
         self.request_idle(now);
     }
 
-    /// A piece is verified and written: all links hear of it.
+    /// A piece is verified and written. All links get a `have`.
     pub fn on_piece_written(&mut self, piece: PieceIndex, sources: &Sources, now: Duration) {
         let effects = &mut self.effects;
         self.fetch.on_piece_written(piece, sources, effects);
-        self.look_whether_all_is_here(now);
+        self.complete_if_all_owned(now);
     }
 
-    /// A piece does not verify. Returns who is to blame. The link may have ended since; its address
-    /// is known all the same.
+    /// A piece does not verify. Returns whether the source is proven. The addresses are barred even
+    /// if their links have ended.
     pub fn on_piece_failed(
         &mut self,
         piece: PieceIndex,
@@ -395,7 +401,7 @@ impl<B: Debug> Core<B> {
                     continue;
                 }
                 if let Source::Peer(address) = source {
-                    self.peers.contacts_mut().bar(*address, now + BARRED);
+                    self.peers.contacts_mut().bar(*address, now + BAR_TIME);
                 }
             }
             if self.peers.links().contains_key(&id) {
@@ -408,7 +414,7 @@ impl<B: Debug> Core<B> {
 
     // Web seeds.
 
-    /// A web seed is asked from now on. Returns `false` once nothing is fetched any more.
+    /// A web seed is used from now on. Returns `false` if nothing is fetched any more.
     pub fn on_server_up(&mut self, id: LinkId, largest_window: u32) -> bool {
         let fetches = self.phase().fetches();
         if fetches {
@@ -417,13 +423,13 @@ impl<B: Debug> Core<B> {
         fetches
     }
 
-    /// A web seed is left, at least for a while. What it was asked for is free for others.
+    /// A web seed is no longer used, at least for a while. Others may fetch its blocks.
     pub fn on_server_down(&mut self, id: LinkId) {
         self.fetch.on_server_down(id);
     }
 
-    /// A web seed has delivered all it was asked for: appends what to ask for next. Returns `false`
-    /// once it is not asked any more.
+    /// A web seed has delivered everything that was requested: appends what to request next.
+    /// Returns `false` if it is not to be used any more.
     pub fn next_for_server(
         &mut self,
         id: LinkId,
@@ -433,25 +439,25 @@ impl<B: Debug> Core<B> {
         self.phase().fetches() && self.fetch.next_for_server(id, now, out)
     }
 
-    /// Whether a block that a web seed was asked for is still wanted of it.
+    /// Whether a block that was requested from a web seed is still wanted from it.
     pub fn awaits(&self, id: LinkId, range: BlockRange) -> bool {
         self.phase().fetches() && self.picker().awaits(id, range)
     }
 
-    /// A web seed is not read from, to keep a limit of our own: it is not late.
+    /// We do not read from a web seed for now, to keep a rate limit: it is not late.
     pub fn excuse(&mut self, id: LinkId, now: Duration) {
         self.fetch.picker_mut().excuse(id, now);
         self.fetch.progress_mut().excuse(now);
     }
 
-    /// Whether a web seed is believed.
+    /// Whether a web seed is trusted.
     pub fn trust(&self, id: LinkId) -> Trust {
-        self.fetch.servers().trust(id)
+        self.fetch.web_seeds().trust(id)
     }
 
     // The clock.
 
-    /// Does what is due. `activity` tells what the connection of a link knows.
+    /// Does what is due. `activity` returns what the connection of a link knows.
     pub fn on_tick(&mut self, now: Duration, activity: impl Fn(LinkId) -> Activity) {
         if !self.phase().serves() {
             return;
@@ -480,21 +486,21 @@ impl<B: Debug> Core<B> {
 
     // Contacts.
 
-    /// Whom the swarm calls.
+    /// The addresses that the swarm calls.
     pub fn contacts(&self) -> &Contacts {
         self.peers.contacts()
     }
 
-    /// Whom the swarm calls, to be changed.
+    /// The addresses that the swarm calls, for changes.
     pub fn contacts_mut(&mut self) -> &mut Contacts {
         self.peers.contacts_mut()
     }
 
-    /// Ends all links, and forgets the peers known so far.
+    /// Ends all links and forgets all known addresses, except the barred ones.
     pub fn give_up_peers(&mut self, reason: &str, now: Duration) {
         self.contacts_mut().give_up();
         self.close_links(reason);
-        self.peers.let_all_go(self.fetch.picker_mut(), now);
+        self.peers.remove_all_early(self.fetch.picker_mut(), now);
         self.serve(now);
     }
 
@@ -503,7 +509,7 @@ impl<B: Debug> Core<B> {
         self.peers.close_all(reason, &mut self.effects);
     }
 
-    /// Goes on in the place of another: with its peers, and with what it counted.
+    /// Continues the work of a predecessor, with its addresses and its counts.
     pub fn take_over(
         &mut self,
         candidates: Candidates,
@@ -514,24 +520,24 @@ impl<B: Debug> Core<B> {
         self.fetch.progress_mut().take_over(sources, downloaded);
     }
 
-    // What others see.
+    // Views.
 
-    /// Where the share is in its life.
+    /// The phase of the share.
     pub fn phase(&self) -> &Phase {
-        self.life.phase()
+        self.lifecycle.phase()
     }
 
     /// From the beginning of the download to its end, or to `now`.
     pub fn elapsed(&self, now: Duration) -> Duration {
-        self.life.elapsed(now)
+        self.lifecycle.elapsed(now)
     }
 
-    /// How far the share is.
+    /// Verified bytes, their sources, and the rate.
     pub fn progress(&self) -> &Progress {
         self.fetch.progress()
     }
 
-    /// Which pieces are owned, and of which link what is fetched.
+    /// The pieces, and what is fetched from which link.
     pub fn picker(&self) -> &Picker {
         self.fetch.picker()
     }
@@ -551,7 +557,7 @@ impl<B: Debug> Core<B> {
         self.peers.links().get(&id)
     }
 
-    /// Blocks that are with workers.
+    /// The number of blocks that workers have.
     pub fn with_workers(&self) -> u32 {
         self.fetch.with_workers()
     }
@@ -562,11 +568,11 @@ impl<B: Debug> Core<B> {
         links.any(|id| self.picker().is_interesting(*id))
     }
 
-    /// What a download lacks.
+    /// Whether the download has a source, and if not, why.
     pub fn lack(&self, now: Duration) -> Lack {
-        let (has_servers, contacts) = (!self.fetch.servers().is_empty(), self.contacts());
+        let (has_web_seeds, contacts) = (!self.fetch.web_seeds().is_empty(), self.contacts());
         match (self.peers.links().is_empty(), contacts.known()) {
-            _ if has_servers || self.has_source() => Lack::Nothing,
+            _ if has_web_seeds || self.has_source() => Lack::Nothing,
             (false, _) => Lack::Pieces,
             (true, 0) if contacts.has_barred(now) => Lack::SoundPeers,
             (true, 0) => Lack::Peers,
@@ -589,22 +595,22 @@ impl<B: Debug> Core<B> {
         assert!(self.links().len() <= self.terms.max_peers);
     }
 
-    // Steps of the above.
+    // Helpers.
 
-    /// Serves and fetches nothing any more.
+    /// Ends all serving and fetching.
     fn stop(&mut self, reason: &str) {
         self.effects.push(Effect::Withhold);
         self.fetch.stop();
         self.close_links(reason);
     }
 
-    fn look_whether_all_is_here(&mut self, now: Duration) {
-        if self.picker().is_complete() && self.life.change(Transition::AllHere, now) {
+    fn complete_if_all_owned(&mut self, now: Duration) {
+        if self.picker().is_complete() && self.lifecycle.change(Transition::AllOwned, now) {
             self.effects.push(Effect::Complete);
         }
     }
 
-    /// Interest and requests after whatever a link told.
+    /// A message has changed a link: updates interest and sends requests.
     fn follow_up(&mut self, id: LinkId, now: Duration) {
         let is_complete = *self.phase() == Phase::Complete;
         let (peers, fetch) = (&mut self.peers, &self.fetch);

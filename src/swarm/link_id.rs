@@ -1,5 +1,5 @@
-//! Which link of a swarm.
+//! The number of a link.
 
-/// One link of a swarm; its owner chooses the number.
+/// One link of a swarm. The caller chooses the number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinkId(pub u64);

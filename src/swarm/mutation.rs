@@ -1,49 +1,49 @@
-//! Faults that tests plant, to see that the simulation catches each of them.
+//! Faults that tests plant, to show that the simulation catches each of them.
 //!
-//! A fault is planted for the thread of one test. The hooks are marked `cfg(test)`: of all this
-//! nothing is in the program.
+//! A fault is planted for the thread of one test. The hooks are `cfg(test)`: the product does not
+//! contain them.
 
 use std::cell::Cell;
 
 /// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mutation {
-    /// A block is asked of a second link though others are free.
-    AskedTwice,
-    /// The blocks that a lost link was asked for stay asked.
-    LostLinkKeepsBlocks,
-    /// A link whose block came from another is not told.
+    /// A block is requested from a second link although others are free.
+    RequestedTwice,
+    /// The blocks that were requested from a lost link stay requested.
+    LostLinkKeepsRequests,
+    /// A link whose block came from another gets no cancel.
     CancelLeftOut,
     /// After a choke without BEP 6 the requests stay in flight.
     ChokeKeepsRequests,
-    /// A rejected block stays asked.
-    RejectKeepsBlock,
+    /// A rejected block stays requested.
+    RejectKeepsRequest,
     /// A stalled link keeps its requests.
-    StalledKeepsBlocks,
-    /// Links do not hear that what they were asked for is given up.
-    GivenUpUntold,
-    /// Links that choke are asked.
-    AskedWhileChoked,
-    /// Who is choked is served.
+    StalledKeepsRequests,
+    /// Requests that are given up are not cancelled at their links.
+    GivenUpNotCancelled,
+    /// Blocks are requested from links that choke us.
+    RequestedWhileChoked,
+    /// Choked peers are served.
     ChokedServed,
-    /// Pieces that are not here are served.
+    /// Pieces that are not owned are served.
     UnownedServed,
-    /// Whoever loses its slot is not choked.
+    /// A peer that loses its slot is not choked.
     ChokeLeftOut,
-    /// One is unchoked for whom there is no slot.
-    SlotTooMany,
-    /// Interest in new pieces is not told, once there was none.
+    /// There is one slot too many.
+    OneSlotTooMany,
+    /// After a `not interested`, interest in new pieces is never sent again.
     InterestNotRenewed,
-    /// Links do not hear of a new piece.
+    /// Links get no `have` for a new piece.
     HaveLeftOut,
-    /// The buffers of a run are not given back.
+    /// The buffers of a run are not returned.
     BuffersKept,
     /// A piece that failed is not fetched again.
     FailedNotFetched,
-    /// Who sent a bad piece alone is not barred.
+    /// A peer that sent a bad piece alone is not barred.
     LiarNotBarred,
-    /// One of several that sent a bad piece is blamed.
-    WrongOneBlamed,
+    /// One of several sources of a bad piece is blamed.
+    OneOfSeveralBlamed,
     /// A peer has two links.
     TwoLinks,
 }
@@ -52,13 +52,13 @@ thread_local! {
     static PLANTED: Cell<Option<Mutation>> = const { Cell::new(None) };
 }
 
-/// Whether this fault is planted here.
+/// Whether this fault is planted in this thread.
 pub(super) fn is_planted(mutation: Mutation) -> bool {
     PLANTED.get() == Some(mutation)
 }
 
-/// Runs `act`, which does not panic, with the fault planted.
-pub(super) fn with<R>(mutation: Mutation, act: impl FnOnce() -> R) -> R {
+/// Runs `act` with the fault planted. `act` must not panic.
+pub(super) fn with_planted<R>(mutation: Mutation, act: impl FnOnce() -> R) -> R {
     PLANTED.set(Some(mutation));
     let result = act();
     PLANTED.set(None);

@@ -1,20 +1,24 @@
-//! Which blocks to ask of which link: rarest first, no block twice outside endgame.
+//! The picker: which blocks to request from which link. Rarest first; no block twice outside
+//! endgame.
 //!
 //! Each piece of the share is in exactly one of four sets:
 //!
-//! | set | held in | a piece comes in by | and leaves by |
+//! | set | held in | a piece enters by | a piece leaves by |
 //! |---|---|---|---|
-//! | not needed | neither `needed` nor `owned` | [`Picker::of`] | [`Picker::on_verified`] |
-//! | waiting | `Rarity` | [`Picker::of`]; `on_failed`, `abandon_active` | `next_blocks`, which begins it |
+//! | not needed | neither `needed` nor `owned` | `with_needed` | `on_verified` |
+//! | waiting | `Rarity` | `with_needed`, `on_failed`, `abandon_active` | `next_blocks` (begun) |
 //! | active | `active` | `next_blocks` | `on_verified`, `on_failed`, `abandon_active` |
-//! | owned | `owned` | [`Picker::of`], `on_verified` | never |
+//! | owned | `owned` | `with_needed`, `on_verified` | never |
 //!
-//! An active piece that has blocks to give out is also in `open`. A piece that failed with several
-//! sources is also in `doubtful`, until it is owned.
+//! Further invariants:
 //!
-//! A block of an active piece is free, asked of one link (in endgame of two), or has arrived. A
-//! request is in flight at a link if and only if its block is asked of that link. `check` says all
-//! this as code.
+//! - An active piece is in `open` if and only if it has blocks to request.
+//! - A piece that failed with several sources is in `doubtful` until it is owned.
+//! - A block of an active piece is free, requested from one link (in endgame from two), or has
+//!   arrived.
+//! - A request is in flight at a link if and only if its block is requested from that link.
+//!
+//! `Picker::check` asserts all of them.
 
 mod link;
 mod pieces;
@@ -30,19 +34,19 @@ use super::active::ActivePiece;
 use super::mutation::{Mutation, is_planted};
 use super::{LinkId, RUN_BLOCKS, Run};
 use crate::torrent::{BlockRange, Lengths, PieceIndex, PieceSet};
-use link::Link;
+use link::PickerLink;
 use pieces::Pieces;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What came of a block that arrived.
+/// What a block that arrived means for the download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// It was never asked of this link: a breach of the protocol.
+    /// The block was never requested from this link: a breach of the protocol.
     Unasked,
-    /// It is not needed any more; its bytes are to be dropped.
+    /// The block is no longer needed. Its bytes are dropped.
     Late,
-    /// It is wanted.
+    /// The block is wanted.
     Fresh {
         /// Links at which the same request is to be cancelled.
         cancel: [Option<LinkId>; 2],
@@ -51,37 +55,37 @@ pub enum Arrival {
     },
 }
 
-/// Which of the pieces that wait is begun next.
+/// Which waiting piece is begun next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
-    /// The one with the fewest owners; among equals any.
+    /// The piece with the fewest owners; among equals a random one.
     #[default]
     RarestFirst,
-    /// The first.
+    /// The first piece.
     InOrder,
-    /// The first while nobody else could use what is fetched here, as all links are those of seeds
-    /// that speak BEP 3; else the rarest. What hashes whole files keeps up with a download that
-    /// comes in order.
+    /// The first piece while every link is to a seed and none is a web seed, because then no other
+    /// peer could use what we fetch; otherwise the rarest. When pieces come in order, whole files
+    /// can be hashed while they arrive.
     InOrderAmongSeeds,
 }
 
-/// The bookkeeping of one download.
+/// All pieces and links of one download.
 #[derive(Debug)]
 pub struct Picker {
     pieces: Pieces,
-    links: BTreeMap<LinkId, Link>,
+    links: BTreeMap<LinkId, PickerLink>,
     order: Order,
 }
 
 impl Picker {
-    /// The bookkeeping for a share of which `owned` is here already. Equal seeds give equal
+    /// A picker for a share that needs every piece and owns `owned` already. Equal seeds give equal
     /// choices.
     pub fn new(lengths: Lengths, owned: PieceSet, seed: u64) -> Self {
-        Self::of(lengths, owned, PieceSet::full(&lengths), seed)
+        Self::with_needed(lengths, owned, PieceSet::full(&lengths), seed)
     }
 
-    /// As [`Picker::new`], for a share of which only `needed` is wanted.
-    pub fn of(lengths: Lengths, owned: PieceSet, needed: PieceSet, seed: u64) -> Self {
+    /// The same, for a share that needs only the pieces in `needed`.
+    pub fn with_needed(lengths: Lengths, owned: PieceSet, needed: PieceSet, seed: u64) -> Self {
         Self {
             pieces: Pieces::new(lengths, owned, needed, seed),
             links: BTreeMap::new(),
@@ -94,7 +98,7 @@ impl Picker {
         &self.pieces.owned
     }
 
-    /// Which of the pieces that wait is begun next, from now on.
+    /// Changes which waiting piece is begun next.
     pub fn set_order(&mut self, order: Order) {
         self.order = order;
     }
@@ -104,28 +108,28 @@ impl Picker {
         self.pieces.missing == 0
     }
 
-    /// A link is open; it is choked and has announced no piece. At most `largest_window` blocks are
-    /// requested from it at a time.
+    /// A link is open. It chokes us and has announced no piece. At most `largest_window` requests
+    /// to it are in flight.
     pub fn add_link(&mut self, id: LinkId, largest_window: u32) {
-        let link = Link::new(id, &self.pieces.lengths, largest_window);
+        let link = PickerLink::new(id, &self.pieces.lengths, largest_window);
         self.links.insert(id, link);
     }
 
-    /// A source that has everything and serves every request; it delivers long stretches of pieces
-    /// best.
-    pub fn add_server(&mut self, id: LinkId, largest_window: u32) {
+    /// A web seed is used from now on: it has every piece and serves every request. Long ranges of
+    /// pieces suit it best.
+    pub fn add_web_seed(&mut self, id: LinkId, largest_window: u32) {
         self.add_link(id, largest_window);
         self.on_pieces(id, PieceSet::full(&self.pieces.lengths));
         self.on_unchoke(id);
         if let Some(link) = self.links.get_mut(&id) {
-            link.stretch = Some(0);
+            link.next_in_range = Some(0);
         }
     }
 
-    /// A link is closed; the blocks requested from it are free again.
+    /// A link is closed. The blocks requested from it are free again.
     pub fn remove_link(&mut self, id: LinkId) {
         #[cfg(test)]
-        if is_planted(Mutation::LostLinkKeepsBlocks)
+        if is_planted(Mutation::LostLinkKeepsRequests)
             && let Some(link) = self.links.get_mut(&id)
         {
             while link.requests.cancel_first().is_some() {}
@@ -135,90 +139,90 @@ impl Picker {
             return;
         };
         self.pieces.let_others_fetch(id);
-        if !link.has.is_full() {
-            self.pieces.remove_owner(&link.has);
+        if !link.pieces.is_full() {
+            self.pieces.remove_owner(&link.pieces);
         }
     }
 
-    /// The link sent all its pieces at once.
-    pub fn on_pieces(&mut self, id: LinkId, has: PieceSet) {
+    /// The peer announced all its pieces at once.
+    pub fn on_pieces(&mut self, id: LinkId, pieces: PieceSet) {
         if let Some(link) = self.links.get_mut(&id) {
-            let wanted = self.pieces.wanted_of(&has);
-            if !has.is_full() {
-                self.pieces.add_owner(&has);
+            let wanted = self.pieces.wanted_of(&pieces);
+            if !pieces.is_full() {
+                self.pieces.add_owner(&pieces);
             }
-            link.set_pieces(has, wanted);
+            link.set_pieces(pieces, wanted);
         }
     }
 
-    /// The link sent all its pieces again. Returns `false`, and changes nothing, if a piece is
-    /// missing that the link had before.
-    pub fn on_pieces_again(&mut self, id: LinkId, has: &PieceSet) -> bool {
+    /// The peer announced all its pieces again. Returns `false`, and changes nothing, if a piece is
+    /// missing that it had announced before.
+    pub fn on_pieces_again(&mut self, id: LinkId, pieces: &PieceSet) -> bool {
         let Some(link) = self.links.get_mut(&id) else {
             return true;
         };
-        if link.has.is_full() {
-            return has.is_full();
+        if link.pieces.is_full() {
+            return pieces.is_full();
         }
         let lengths = self.pieces.lengths;
-        let mut told = lengths.all_pieces();
-        if told.any(|piece| link.has.contains(piece) && !has.contains(piece)) {
+        let mut announced = lengths.all_pieces();
+        if announced.any(|piece| link.pieces.contains(piece) && !pieces.contains(piece)) {
             return false;
         }
-        link.told = true;
-        for piece in lengths.all_pieces().filter(|piece| has.contains(*piece)) {
+        link.announced = true;
+        for piece in lengths.all_pieces().filter(|piece| pieces.contains(*piece)) {
             self.on_have(id, piece);
         }
         true
     }
 
-    /// The link owns one piece more.
+    /// The peer owns one more piece.
     pub fn on_have(&mut self, id: LinkId, piece: PieceIndex) {
         let wanted = self.pieces.wants(piece);
         if let Some(link) = self.links.get_mut(&id)
             && link.add_piece(piece, wanted)
         {
-            self.pieces.add_owner_of(piece, link.has.is_full());
+            self.pieces.add_owner_of(piece, link.pieces.is_full());
         }
     }
 
-    /// The pieces that a link has announced.
+    /// The pieces that the peer has announced.
     pub fn pieces_of(&self, id: LinkId) -> Option<&PieceSet> {
-        self.links.get(&id).map(|link| &link.has)
+        self.links.get(&id).map(|link| &link.pieces)
     }
 
-    /// Whether the link has announced its pieces.
+    /// Whether the peer has announced its pieces.
     pub fn has_announced(&self, id: LinkId) -> bool {
-        self.links.get(&id).is_some_and(|link| link.told)
+        self.links.get(&id).is_some_and(|link| link.announced)
     }
 
-    /// Whether the link has a piece that is wanted here.
+    /// Whether the peer has a piece that is wanted here.
     pub fn is_interesting(&self, id: LinkId) -> bool {
-        self.links.get(&id).is_some_and(Link::is_interesting)
+        self.links.get(&id).is_some_and(PickerLink::is_interesting)
     }
 
-    /// Whether blocks of the link are under way.
+    /// Whether requests to the link are in flight.
     pub fn is_fetching(&self, id: LinkId) -> bool {
         let link = self.links.get(&id);
-        link.is_some_and(|link| link.requests.flying() > 0)
+        link.is_some_and(|link| link.requests.in_flight_count() > 0)
     }
 
-    /// The link serves requests from now on.
+    /// The peer serves our requests from now on.
     pub fn on_unchoke(&mut self, id: LinkId) {
         if let Some(link) = self.links.get_mut(&id) {
             link.choked = false;
         }
     }
 
-    /// The link serves requests no longer. With `forget`, pending requests are dropped (BEP 3: a
-    /// choke drops requests; with BEP 6 each is rejected on its own).
+    /// The peer no longer serves our requests. With `forget`, all requests in flight are dropped:
+    /// in BEP 3 a choke drops them, with BEP 6 the peer rejects each on its own.
     pub fn on_choke(&mut self, id: LinkId, forget: bool) {
         #[cfg(test)]
         let forget = forget && !is_planted(Mutation::ChokeKeepsRequests);
         if let Some(link) = self.links.get_mut(&id) {
             link.choked = true;
             if forget {
-                link.requests.dropped();
+                link.requests.on_all_dropped();
             }
         }
         if forget {
@@ -227,42 +231,42 @@ impl Picker {
         self.pieces.let_others_fetch(id);
     }
 
-    /// Whether the link does not serve requests.
+    /// Whether the peer does not serve our requests.
     pub fn is_choked(&self, id: LinkId) -> bool {
         self.links.get(&id).is_none_or(|link| link.choked)
     }
 
-    /// The link will send this piece even while it chokes us (BEP 6, "allowed fast").
+    /// The peer serves requests for this piece even while it chokes us (BEP 6, "allowed fast").
     pub fn on_allowed_fast(&mut self, id: LinkId, piece: PieceIndex) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.allow(piece);
+            link.add_allowed(piece);
         }
     }
 
-    /// The link would like to send this piece before others (BEP 6, "suggest piece").
+    /// The peer suggests to request this piece before others (BEP 6, "suggest piece").
     pub fn on_suggest(&mut self, id: LinkId, piece: PieceIndex) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.suggest(piece);
+            link.add_suggested(piece);
         }
     }
 
-    /// Nothing arrived because we did not read: the link is not to blame.
+    /// Nothing arrived because we did not read: the link is not late.
     pub fn excuse(&mut self, id: LinkId, now: Duration) {
         if let Some(link) = self.links.get_mut(&id) {
             link.requests.excuse(now);
         }
     }
 
-    /// The other side keeps at most this many requests.
+    /// The peer keeps at most this many requests.
     pub fn limit_window(&mut self, id: LinkId, largest: u32) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.requests.limit(largest);
+            link.requests.limit_window(largest);
         }
     }
 
-    /// Appends to `out` the blocks to ask of a link now. Before a run is begun, `reserve` is asked
-    /// for buffers for its blocks; where it gives none, only blocks of runs already begun are
-    /// taken.
+    /// Appends to `out` the blocks to request from a link now. Before a run is begun, `reserve` is
+    /// called to reserve buffers for its blocks. If that fails, only blocks of runs that were begun
+    /// before are taken.
     pub fn next_blocks(
         &mut self,
         id: LinkId,
@@ -270,7 +274,7 @@ impl Picker {
         reserve: &mut dyn FnMut(u32) -> bool,
         out: &mut Vec<BlockRange>,
     ) {
-        let Some(room) = self.room(id, now) else {
+        let Some(free_window) = self.free_window(id, now) else {
             return;
         };
         let (has_others, in_order) = (self.links.len() > 1, self.is_in_order());
@@ -278,55 +282,55 @@ impl Picker {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
-        let (window, flying) = (link.requests.window(), link.requests.flying());
+        let (window, in_flight_count) = (link.requests.window(), link.requests.in_flight_count());
         let start = out.len();
         #[cfg(test)]
-        if is_planted(Mutation::AskedTwice) {
-            let is_late = |_, asked| now >= asked + Duration::from_millis(200);
-            pieces.take_again(link, &is_late, room, out);
+        if is_planted(Mutation::RequestedTwice) {
+            let is_late = |_, requested| now >= requested + Duration::from_millis(200);
+            pieces.take_late(link, &is_late, free_window, out);
         }
         let fast = window >= RUN_BLOCKS as usize / 2;
         loop {
-            let left = (start + room).saturating_sub(out.len());
-            // A seed's blocks go to what nobody else has yet: others can give the rest of an open
-            // piece.
-            let own = fast || has_others && pieces.is_unique_of(link);
+            let left = (start + free_window).saturating_sub(out.len());
+            // A seed first delivers what no other link has: other links can deliver the rest of an
+            // open piece.
+            let own = fast || has_others && pieces.has_unique_piece(link);
             let begun = own
                 && left > 0
-                && (pieces.take_where(link, now, left, out, |active| active.was_begun_by(id))
+                && (pieces.take_free(link, now, left, out, |active| active.was_begun_by(id))
                     || pieces.begin_run(link, in_order, reserve));
             let more = begun
                 || left > 0
-                    && (pieces.take_where(link, now, left, out, |_| true)
+                    && (pieces.take_free(link, now, left, out, |_| true)
                         || !fast && pieces.begin_run(link, in_order, reserve));
             if !more {
                 break;
             }
         }
-        if out.len() == start && flying == 0 {
-            self.take_again(id, now, room, out);
+        if out.len() == start && in_flight_count == 0 {
+            self.take_late(id, now, free_window, out);
         }
-        let asked = out.get(start..).unwrap_or_default();
+        let requested = out.get(start..).unwrap_or_default();
         if let Some(link) = self.links.get_mut(&id) {
-            link.requests.sent(asked, now);
+            link.requests.on_sent(requested, now);
         }
     }
 
-    /// How many blocks the link is to be asked for now; none if it is to be left alone.
-    fn room(&mut self, id: LinkId, now: Duration) -> Option<usize> {
+    /// How many blocks to request from the link now; `None` if it is not to get requests.
+    fn free_window(&mut self, id: LinkId, now: Duration) -> Option<usize> {
         let link = self.links.get_mut(&id)?;
-        let (window, flying) = (link.requests.window(), link.requests.flying());
-        let room = window.saturating_sub(flying);
-        // Requests go in batches: a trickle of single ones costs a system call each.
-        let is_trickle = flying > 0 && room < (window / 4).max(1);
+        let (window, in_flight_count) = (link.requests.window(), link.requests.in_flight_count());
+        let free_window = window.saturating_sub(in_flight_count);
+        // Requests go in batches: single ones would cost a system call each.
+        let is_trickle = in_flight_count > 0 && free_window < (window / 4).max(1);
         let pieces = &self.pieces;
-        let is_asked = !link.requests.rests(now) && !is_trickle;
-        (is_asked && link.serves(|piece| pieces.wants(piece))).then_some(room)
+        let may_request = !link.requests.check_rest(now) && !is_trickle;
+        (may_request && link.serves(|piece| pieces.wants(piece))).then_some(free_window)
     }
 
-    /// Whether pieces are begun in their order now.
+    /// Whether pieces are begun in order now.
     fn is_in_order(&self) -> bool {
-        let is_seed = |link: &Link| link.has.is_full() && link.stretch.is_none();
+        let is_seed = |link: &PickerLink| link.pieces.is_full() && link.next_in_range.is_none();
         match self.order {
             Order::RarestFirst => false,
             Order::InOrder => true,
@@ -334,81 +338,87 @@ impl Picker {
         }
     }
 
-    /// Endgame: nothing is left to ask for but what others are late with.
-    fn take_again(&mut self, id: LinkId, now: Duration, room: usize, out: &mut Vec<BlockRange>) {
+    /// Endgame: only blocks are left that other links are late with.
+    fn take_late(
+        &mut self,
+        id: LinkId,
+        now: Duration,
+        free_window: usize,
+        out: &mut Vec<BlockRange>,
+    ) {
         let Self { pieces, links, .. } = self;
-        let is_late = |of: LinkId, asked: Duration| {
-            let patience = links.get(&of).map(|link| link.requests.patience());
-            now.saturating_sub(asked) >= patience.unwrap_or_default()
+        let is_late = |of: LinkId, requested: Duration| {
+            let late_after = links.get(&of).map(|link| link.requests.late_after());
+            now.saturating_sub(requested) >= late_after.unwrap_or_default()
         };
         if let Some(link) = links.get(&id) {
-            pieces.take_again(link, &is_late, room, out);
+            pieces.take_late(link, &is_late, free_window, out);
         }
     }
 
-    /// A block arrived whole.
+    /// A complete block arrived.
     pub fn on_block(&mut self, id: LinkId, range: BlockRange, now: Duration) -> Arrival {
         let link = self.links.get_mut(&id);
-        if !link.is_some_and(|link| link.requests.arrived(range, now)) {
+        if !link.is_some_and(|link| link.requests.on_block(range, now)) {
             return Arrival::Unasked;
         }
-        let Some(arrived) = self.pieces.arrived(id, range) else {
+        let Some(arrived) = self.pieces.on_block(id, range) else {
             return Arrival::Late;
         };
-        for other in arrived.also_asked.into_iter().flatten() {
+        for other in arrived.also_requested_from.into_iter().flatten() {
             if let Some(other) = self.links.get_mut(&other) {
                 other.requests.cancel(range);
             }
         }
         Arrival::Fresh {
-            cancel: arrived.also_asked,
+            cancel: arrived.also_requested_from,
             completed: arrived.completed,
         }
     }
 
-    /// Whether a block that the link was asked for would still be wanted of it.
+    /// Whether a block that was requested from the link is still wanted from it.
     pub fn awaits(&self, id: LinkId, range: BlockRange) -> bool {
-        let may_bring = |link: &Link| link.requests.may_bring(range);
-        self.pieces.awaits(id, range) && self.links.get(&id).is_some_and(may_bring)
+        let may_deliver = |link: &PickerLink| link.requests.may_deliver(range);
+        self.pieces.awaits(id, range) && self.links.get(&id).is_some_and(may_deliver)
     }
 
-    /// The link will not send this block.
+    /// The peer will not send this block.
     pub fn on_reject(&mut self, id: LinkId, range: BlockRange) {
         if let Some(link) = self.links.get_mut(&id)
-            && link.requests.rejected(range)
+            && link.requests.on_reject(range)
         {
             if link.choked {
-                link.disallow(range.piece());
+                link.remove_allowed(range.piece());
             }
             #[cfg(test)]
-            if is_planted(Mutation::RejectKeepsBlock) {
+            if is_planted(Mutation::RejectKeepsRequest) {
                 return;
             }
             self.pieces.release(id, range);
         }
     }
 
-    /// A piece is here, verified and written. The caller frees its buffers.
+    /// A piece is verified and written. The caller frees its buffers.
     pub fn on_verified(&mut self, piece: PieceIndex) {
-        if self.pieces.verified(piece) {
+        if self.pieces.on_verified(piece) {
             for link in self.links.values_mut() {
-                link.owned_here(piece);
+                link.on_owned(piece);
             }
         }
     }
 
-    /// A piece was complete and did not verify; it waits to be fetched again.
+    /// All blocks of a piece arrived, and it does not verify. The piece waits to be fetched again.
     pub fn on_failed(&mut self, piece: PieceIndex) -> Verdict {
-        self.pieces.failed(piece)
+        self.pieces.on_failed(piece)
     }
 
-    /// Whether every block of an active piece arrived.
+    /// Whether every block of an active piece has arrived.
     pub fn all_arrived(&self, piece: PieceIndex) -> bool {
         self.pieces.all_arrived(piece)
     }
 
-    /// Takes their blocks from links that deliver nothing; names both, so that the requests can be
-    /// cancelled.
+    /// Takes the requests away from links that deliver nothing. Returns links and blocks, so that
+    /// the requests can be cancelled.
     pub fn take_from_stalled(&mut self, now: Duration) -> Vec<(LinkId, Vec<BlockRange>)> {
         let stalled = self.links.values();
         let stalled = stalled.filter(|link| link.requests.is_stalled(now));
@@ -417,13 +427,13 @@ impl Picker {
             .collect();
         for (id, _) in &stalled {
             #[cfg(test)]
-            if is_planted(Mutation::StalledKeepsBlocks) {
+            if is_planted(Mutation::StalledKeepsRequests) {
                 continue;
             }
             self.release_all(*id);
-            // Long stretches have long answers, of which the first byte may come late.
+            // The answer to a request for a long range may begin late.
             if let Some(link) = self.links.get_mut(id)
-                && link.stretch.is_none()
+                && link.next_in_range.is_none()
             {
                 link.requests.shrink();
             }
@@ -431,56 +441,59 @@ impl Picker {
         stalled
     }
 
-    /// Gives up what is half fetched, so that its buffers can serve others; it waits to be fetched
-    /// anew. Names the links that have requests, so that these can be cancelled. To be called only
-    /// while no run is on its way to the disk.
+    /// Gives up all active pieces, so that their buffers can serve other downloads. The pieces wait
+    /// to be fetched again. Returns the requests that are to be cancelled. To be called only while
+    /// no run is being written.
     pub fn abandon_active(&mut self) -> Vec<(LinkId, Vec<BlockRange>)> {
-        let asked = self.links.values();
-        let asked = asked.filter(|link| link.requests.flying() > 0);
-        let asked: Vec<(LinkId, Vec<BlockRange>)> = asked
+        let requested = self.links.values();
+        let requested = requested.filter(|link| link.requests.in_flight_count() > 0);
+        let requested: Vec<(LinkId, Vec<BlockRange>)> = requested
             .map(|link| (link.id, link.requests.in_flight().collect()))
             .collect();
-        for (id, _) in &asked {
+        for (id, _) in &requested {
             self.release_all(*id);
         }
         self.pieces.abandon_active();
-        asked
+        requested
     }
 
-    /// Whether pieces are half fetched.
+    /// Whether pieces are active.
     pub fn has_active(&self) -> bool {
         !self.pieces.active.is_empty()
     }
 
     /// Missing pieces that no link has.
     pub fn without_owner(&self) -> impl Iterator<Item = PieceIndex> {
-        let any_full = self.links.values().any(|link| link.has.is_full());
+        let any_full = self.links.values().any(|link| link.pieces.is_full());
         let pieces = self.pieces.without_owner();
         pieces.filter(move |_| !any_full)
     }
 
-    /// Panics if an invariant of the table above does not hold.
+    /// Panics if an invariant of the module documentation does not hold.
     #[cfg(test)]
     pub(crate) fn check(&self) {
-        let links: Vec<&Link> = self.links.values().collect();
+        let links: Vec<&PickerLink> = self.links.values().collect();
         self.pieces.check(&links);
-        let in_flight: usize = links.iter().map(|link| link.requests.flying()).sum();
-        let asked = self.pieces.active.values().map(ActivePiece::asked);
+        let in_flight: usize = links
+            .iter()
+            .map(|link| link.requests.in_flight_count())
+            .sum();
+        let requested = self.pieces.active.values().map(ActivePiece::request_count);
         assert_eq!(
             in_flight,
-            asked.sum::<usize>(),
-            "blocks are asked of links that are gone"
+            requested.sum::<usize>(),
+            "blocks are requested from links that are gone"
         );
         for link in links {
             let mut in_flight: Vec<BlockRange> = link.requests.in_flight().collect();
             in_flight.sort();
-            let mut asked = self.pieces.asked_of(link.id);
-            asked.sort();
-            assert_eq!(in_flight, asked, "requests to {:?}", link.id);
+            let mut requested = self.pieces.requested_from(link.id);
+            requested.sort();
+            assert_eq!(in_flight, requested, "requests to {:?}", link.id);
         }
     }
 
-    /// The requests to a link that are not answered, in order.
+    /// The requests in flight at a link, in order.
     #[cfg(test)]
     pub(crate) fn in_flight(&self, id: LinkId) -> Vec<BlockRange> {
         let link = self.links.get(&id);
@@ -490,7 +503,7 @@ impl Picker {
         blocks
     }
 
-    /// Runs that were begun and lack blocks.
+    /// The runs that were begun and lack blocks.
     #[cfg(test)]
     pub(crate) fn unfinished_runs(&self) -> Vec<Run> {
         let active = self.pieces.active.values();

@@ -1,28 +1,29 @@
-//! Pieces that are wanted and not begun, ordered by how few owners they have.
+//! Wanted pieces that are not begun, ordered by the number of their owners.
 
 use crate::torrent::PieceIndex;
 use fastrand::Rng;
 
 const ABSENT: u32 = u32::MAX;
 
-/// Pieces in buckets of equal availability, the rarest first; in random order within a bucket.
+/// Waiting pieces in buckets of equal availability, the rarest first; in random order inside a
+/// bucket.
 ///
-/// A change of one piece's availability costs one swap, whatever the number of pieces. Owners of
-/// everything are not counted here, since they move all pieces alike.
+/// A change of one piece's availability costs one swap, whatever the number of pieces. Full owners
+/// are not counted, because they do not change the order.
 #[derive(Debug)]
 pub(super) struct Rarity {
     /// All waiting pieces, bucket after bucket.
     order: Vec<PieceIndex>,
-    /// Where in `order` each piece stands, or `ABSENT`.
+    /// Position of each piece in `order`, or `ABSENT`.
     position: Vec<u32>,
-    /// How many partial owners each piece has, waiting or not.
+    /// Number of partial owners of each piece, waiting or not.
     owners: Vec<u32>,
-    /// Where the bucket of each availability ends in `order`.
+    /// End of the bucket of each availability in `order`.
     ends: Vec<usize>,
 }
 
 impl Rarity {
-    /// Pieces that all wait and have no owner yet; `waiting` names them.
+    /// All pieces of `waiting` wait, and no piece has an owner yet.
     pub(super) fn new(
         pieces: u32,
         waiting: impl Iterator<Item = PieceIndex>,
@@ -43,7 +44,7 @@ impl Rarity {
         }
     }
 
-    /// How many partial owners a piece has.
+    /// The number of partial owners of a piece.
     pub(super) fn owners(&self, piece: PieceIndex) -> u32 {
         self.owners[piece.index()]
     }
@@ -64,7 +65,7 @@ impl Rarity {
         self.owners[piece.index()] += 1;
         if self.waits(piece) {
             self.move_up(piece, bucket);
-            self.mix(piece, bucket + 1, rng);
+            self.swap_with_random(piece, bucket + 1, rng);
         }
     }
 
@@ -76,11 +77,11 @@ impl Rarity {
         self.owners[piece.index()] -= 1;
         if self.waits(piece) {
             self.move_down(piece, bucket + 1);
-            self.mix(piece, bucket, rng);
+            self.swap_with_random(piece, bucket, rng);
         }
     }
 
-    /// The piece waits no longer: it was begun or is owned.
+    /// The piece no longer waits: it was begun or is owned.
     pub(super) fn remove(&mut self, piece: PieceIndex) {
         if !self.waits(piece) {
             return;
@@ -88,13 +89,13 @@ impl Rarity {
         for bucket in self.owners(piece) as usize..self.ends.len() {
             self.move_up(piece, bucket);
         }
-        // The last bucket has grown by the piece, which stands last.
+        // The last bucket has grown by the piece, which is its last element now.
         self.ends.truncate(self.ends.len() - 1);
         self.order.pop();
         self.position[piece.index()] = ABSENT;
     }
 
-    /// The piece waits again: what was begun came to nothing.
+    /// The piece waits again, because it failed or was given up.
     pub(super) fn insert(&mut self, piece: PieceIndex, rng: &mut Rng) {
         if self.waits(piece) {
             return;
@@ -111,14 +112,14 @@ impl Rarity {
         for above in (bucket + 1..self.ends.len()).rev() {
             self.move_down(piece, above);
         }
-        self.mix(piece, bucket, rng);
+        self.swap_with_random(piece, bucket, rng);
     }
 
     pub(super) fn waits(&self, piece: PieceIndex) -> bool {
         self.position[piece.index()] != ABSENT
     }
 
-    /// From the end of its bucket to the start of the next.
+    /// Moves the piece from its bucket to the start of the next one.
     fn move_up(&mut self, piece: PieceIndex, bucket: usize) {
         self.swap(piece, self.ends[bucket] - 1);
         self.ends[bucket] -= 1;
@@ -127,14 +128,14 @@ impl Rarity {
         }
     }
 
-    /// From the start of its bucket to the end of the one before.
+    /// Moves the piece from its bucket to the end of the previous one.
     fn move_down(&mut self, piece: PieceIndex, bucket: usize) {
         self.swap(piece, self.ends[bucket - 1]);
         self.ends[bucket - 1] += 1;
     }
 
-    /// Changes places with a random piece of its bucket.
-    fn mix(&mut self, piece: PieceIndex, bucket: usize, rng: &mut Rng) {
+    /// Swaps the piece with a random one of its bucket.
+    fn swap_with_random(&mut self, piece: PieceIndex, bucket: usize, rng: &mut Rng) {
         let start = bucket.checked_sub(1).map_or(0, |below| self.ends[below]);
         self.swap(piece, rng.usize(start..self.ends[bucket]));
     }
@@ -156,7 +157,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_changes_keep_the_rarest_first(
+        fn after_any_changes_the_rarest_pieces_come_first(
             steps in prop::collection::vec((0u32..12, 0..4), 0..300),
             seed in any::<u64>(),
         ) {
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn equals_come_in_random_order() {
+    fn pieces_of_equal_rarity_come_in_random_order() {
         let lengths = Lengths::new(50, 1).unwrap();
         let first = |seed| {
             let mut rng = Rng::with_seed(seed);

@@ -1,12 +1,12 @@
-//! The rate at which bytes moved lately.
+//! The rate of recent traffic.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Into so many slots the span is cut; bytes of one slot are counted together.
+/// The span is divided into this many slots. The bytes of one slot are counted together.
 const SLOTS: u32 = 30;
 
-/// Counts bytes and tells the rate over the last seconds.
+/// Counts bytes and returns their rate over a recent span.
 #[derive(Debug)]
 pub struct Rate {
     span: Duration,
@@ -15,7 +15,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// A rate that is taken over `span`.
+    /// A rate measured over `span`.
     pub fn over(span: Duration) -> Self {
         Self {
             span,
@@ -24,7 +24,7 @@ impl Rate {
         }
     }
 
-    /// So many bytes moved at `now`.
+    /// This many bytes moved at `now`.
     pub fn add(&mut self, now: Duration, bytes: u64) {
         let (span, slot) = (self.span, self.span / SLOTS);
         self.first.get_or_insert(now);
@@ -36,7 +36,7 @@ impl Rate {
             .retain(|(start, _)| now.saturating_sub(*start) < span);
     }
 
-    /// Bytes that moved within the span before `now`.
+    /// Bytes that moved in the span before `now`.
     pub fn bytes(&self, now: Duration) -> u64 {
         let recent = self
             .slots
@@ -45,8 +45,7 @@ impl Rate {
         recent.map(|(_, bytes)| bytes).sum()
     }
 
-    /// Bytes a second over the span before `now`, or since the first of them if that is less long
-    /// ago.
+    /// Bytes a second over the span before `now`, or since the first byte if that is more recent.
     pub fn bytes_per_second(&self, now: Duration) -> u64 {
         let Some(first) = self.first else { return 0 };
         let over = now
@@ -61,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rate_follows_what_comes_and_falls_to_nothing() {
+    fn the_rate_follows_the_traffic_and_falls_to_zero() {
         let mut rate = Rate::over(Duration::from_secs(3));
         for at in 0..100 {
             rate.add(Duration::from_millis(at * 50), 50_000);

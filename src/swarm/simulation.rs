@@ -1,35 +1,38 @@
-//! Whole swarms, simulated: honest peers are real [`Core`]s, everything around them is made up.
+//! Simulation of whole swarms: honest peers are real [`Core`]s, everything around them is
+//! simulated.
 //!
-//! A world has a virtual clock and a queue of events (`events`); nothing in it takes real time. Its
-//! peers are joined by connections with a rate and a delay in each direction (`network`, `line`),
-//! so that messages and blocks take time and keep their order. An honest peer (`honest`) carries
-//! out the effects of its core as `peer` does: requests and blocks over the link, a queue of
-//! uploads for each link, hashing on a worker that takes its time, a tick each 100 ms, a budget of
-//! buffers. Blocks have no bytes: they are good or bad (`data`). Other peers lie, keep silent,
-//! reject, leave, choke, tell late of what they have, or ask and never read (`rogue`).
+//! A simulation has a virtual clock and a queue of events (`events`); nothing in it takes real
+//! time. Its peers have connections with a rate and a delay in each direction (`network`,
+//! `direction`), so that messages and blocks take time and keep their order. An honest peer
+//! (`honest`) carries out the effects of its core as `peer` does: requests and blocks over the
+//! link, an upload queue for each link, hashing by a worker that takes time, a tick every 100 ms, a
+//! buffer budget. Blocks have no bytes: they are good or bad (`content`). Rogue peers (`rogue`)
+//! lie, keep silent, reject, leave, choke, announce their pieces late, or send requests and never
+//! read.
 //!
-//! `plan` says what a world is made of; equal plans make equal schedules. While a world runs, each
-//! honest peer is watched (`watch`, with the table of properties). At the end every honest peer has
-//! every piece that it needs, within a bound of virtual time, and nothing is left over.
+//! A plan (`plan`) describes a simulation. Equal plans give equal schedules. A checker watches each
+//! honest peer (`checker`, with the table of properties). At the end every honest peer has every
+//! piece that it needs, within a bound of virtual time, and no request, buffer or `have` is left
+//! over.
 //!
 //! | tests | what they run |
 //! |---|---|
-//! | `schedules` | worlds drawn from a seed: many small ones, some of 200 peers |
-//! | `scenarios` | worlds of one kind, with what is expected of that kind |
-//! | `mutations` | small worlds with a fault planted in the program: each is caught |
+//! | `schedules` | plans drawn from a seed: many small ones, some of 200 peers |
+//! | `scenarios` | plans of one kind, and what is expected of that kind |
+//! | `mutations` | small plans with a fault planted in the product: each fault is caught |
 //!
 //! [`Core`]: super::Core
 
-mod data;
+mod checker;
+mod content;
+mod direction;
 mod environment;
 mod events;
 mod honest;
-mod line;
 mod mutations;
 mod network;
 mod plan;
 mod rogue;
+mod runner;
 mod scenarios;
 mod schedules;
-mod watch;
-mod world;

@@ -1,30 +1,34 @@
-//! How many blocks to keep asked for on one link: bandwidth x delay, measured.
+//! The request window: how many requests to keep in flight on one link, by measured bandwidth x
+//! delay.
 //!
-//! A window follows twice the best recent rate times the shortest delay seen. A slack of some
-//! milliseconds is added to the delay, so that a sender whose thread sleeps for a moment does not
-//! run dry. As long as the rate grows with it, the window also grows by each block that arrives, to
-//! eight times what fills the link: by one block, which doubles it each round trip, and by seven on
-//! a far link that rests for most of the round trip. How fast the blocks of one burst follow one
-//! another tells that. Never a fixed pipeline: a far, fat link is filled, a slow one holds few
-//! blocks that others could fetch, and a near one no more than the slack is worth.
+//! - The window follows twice the best recent rate times the shortest delay seen. Some milliseconds
+//!   of slack are added to the delay, so that the sender does not run dry when one of its threads
+//!   sleeps for a moment.
+//! - While the rate grows with the window, the window also grows with each block that arrives, to
+//!   at most eight times what fills the link. It grows by one block, which doubles it each round
+//!   trip. On a far link that is idle for most of the round trip it grows by seven. The pace of the
+//!   blocks inside one burst shows whether that is so.
+//!
+//! The window is never fixed: a long fat link is filled, a slow link holds few blocks that others
+//! could fetch, and a near link holds no more than the slack is worth.
 
 use std::time::Duration;
 
 /// The smallest window, in blocks.
-const SMALLEST: u32 = 4;
-/// What a window starts with, in blocks.
-const FIRST: u32 = 16;
-/// Added to the measured delay: threads of a busy machine are not always at hand.
+const MIN_WINDOW: u32 = 4;
+/// The first window, in blocks.
+const FIRST_WINDOW: u32 = 16;
+/// Added to the measured delay, because threads of a busy machine do not always run at once.
 const SLACK: Duration = Duration::from_millis(5);
-/// How many times as large a window may be a round trip later.
+/// By what factor a window may grow in one round trip.
 const GROWTH: u32 = 8;
-/// What a window may hold beside [`GROWTH`] times rate x delay, in blocks: 8 MiB. On a near link it
-/// is nearly all.
-const NEAR: u32 = 512;
+/// What a window may hold on top of [`GROWTH`] times rate x delay, in blocks: 8 MiB. On a near link
+/// it is nearly all of the window.
+const NEAR_ALLOWANCE: u32 = 512;
 /// A rate is measured over at least this long.
-const ROUND: Duration = Duration::from_millis(10);
-/// Rounds over which the best rate counts.
-const ROUNDS: usize = 8;
+const MIN_ROUND: Duration = Duration::from_millis(10);
+/// The best rate of this many rounds counts.
+const KEPT_RATES: usize = 8;
 
 /// The window of one link.
 #[derive(Debug)]
@@ -33,17 +37,17 @@ pub struct Window {
     largest: u32,
     /// The rate grew with the window in the last round.
     growing: bool,
-    rates: [f64; ROUNDS],
+    rates: [f64; KEPT_RATES],
     rounds: usize,
-    /// What arrived since when in this round.
+    /// The round that is being measured.
     round: Option<Round>,
     burst: Burst,
-    /// The shortest delay of this link so far. It is not forgotten: while the window is full, every
-    /// newer delay holds the queue that the window itself makes.
+    /// The shortest delay of this link so far. It is never forgotten: while the window is full,
+    /// every later delay includes the queue that the window itself makes.
     shortest: Option<Duration>,
 }
 
-/// The time over which a rate is measured: a round trip, from one arrival to another.
+/// A round, over which one rate is measured: a round trip, from one arrival to another.
 #[derive(Clone, Copy, Debug)]
 struct Round {
     start: Duration,
@@ -56,19 +60,19 @@ struct Round {
 struct Burst {
     start: Duration,
     last: Duration,
-    /// How many followed the first.
+    /// The number of blocks after the first.
     blocks: u32,
 }
 
 impl Window {
-    /// A window that never grows over `largest` blocks.
+    /// A window of at most `largest` blocks.
     pub fn new(largest: u32) -> Self {
         let largest = largest.max(1);
         Self {
-            blocks: FIRST.min(largest),
+            blocks: FIRST_WINDOW.min(largest),
             largest,
             growing: true,
-            rates: [0.0; ROUNDS],
+            rates: [0.0; KEPT_RATES],
             rounds: 0,
             round: None,
             burst: Burst::default(),
@@ -76,7 +80,7 @@ impl Window {
         }
     }
 
-    /// How many blocks may be in flight.
+    /// How many requests may be in flight.
     pub fn blocks(&self) -> u32 {
         self.blocks
     }
@@ -86,45 +90,46 @@ impl Window {
         self.shortest.unwrap_or_default()
     }
 
-    /// The other side said how many requests it keeps.
+    /// The peer keeps at most this many requests.
     pub fn limit(&mut self, largest: u32) {
         self.largest = largest.max(1);
         self.blocks = self.blocks.min(self.largest);
     }
 
-    /// A block of `bytes` arrived at `now` that was asked for at `asked`.
-    pub fn arrived(&mut self, now: Duration, asked: Duration, bytes: u32) {
-        let delay = now.saturating_sub(asked);
+    /// A block of `bytes` arrived at `now` that was requested at `requested_at`.
+    pub fn on_block(&mut self, now: Duration, requested_at: Duration, bytes: u32) {
+        let delay = now.saturating_sub(requested_at);
         let shortest = self.shortest.map_or(delay, |shortest| shortest.min(delay));
         self.shortest = Some(shortest);
-        let rests = self.burst.arrived(now, shortest, self.blocks);
-        // The first block begins the first round and is no part of it: it was on its way before.
+        let is_mostly_idle = self.burst.on_block(now, shortest, self.blocks);
+        // The first block begins the first round and does not count in it: it was on its way
+        // before.
         let Some(round) = &mut self.round else {
             self.round = Some(Round::start(now));
-            self.grow(rests);
+            self.grow(is_mostly_idle);
             return;
         };
         round.bytes += u64::from(bytes);
         round.blocks += 1;
         let round = *round;
-        self.grow(rests);
-        if now.saturating_sub(round.start) >= ROUND.max(shortest) {
+        self.grow(is_mostly_idle);
+        if now.saturating_sub(round.start) >= MIN_ROUND.max(shortest) {
             self.end_round(now, round, shortest);
         }
     }
 
-    /// Nothing arrived for too long: starts anew from the smallest window.
-    pub fn stalled(&mut self) {
+    /// Nothing arrived for too long: starts again from the smallest window.
+    pub fn on_stall(&mut self) {
         *self = Self {
-            blocks: SMALLEST.min(self.largest),
+            blocks: MIN_WINDOW.min(self.largest),
             ..Self::new(self.largest)
         };
     }
 
-    /// Grows by a block that arrived, on a link that rests for most of the round trip by more.
-    fn grow(&mut self, rests: bool) {
+    /// A block arrived. On a link that is idle for most of the round trip the window grows by more.
+    fn grow(&mut self, is_mostly_idle: bool) {
         if self.growing {
-            let more = if rests { GROWTH - 1 } else { 1 };
+            let more = if is_mostly_idle { GROWTH - 1 } else { 1 };
             self.blocks = (self.blocks + more).min(self.largest);
         }
     }
@@ -132,17 +137,18 @@ impl Window {
     fn end_round(&mut self, now: Duration, round: Round, shortest: Duration) {
         let rate = round.bytes as f64 / (now - round.start).as_secs_f64();
         self.growing = rate > self.best_rate() * 1.25;
-        self.rates[self.rounds % ROUNDS] = rate;
+        self.rates[self.rounds % KEPT_RATES] = rate;
         self.rounds += 1;
         let block = round.bytes as f64 / f64::from(round.blocks);
         let best = self.best_rate() / block;
         let (distance, slack) = (best * shortest.as_secs_f64(), best * SLACK.as_secs_f64());
-        // Casting a float saturates, whatever the measurement was.
-        let most = ((f64::from(GROWTH) * distance) as u32)
-            .saturating_add(NEAR)
+        // Casting a float saturates, whatever was measured.
+        let max_window = ((f64::from(GROWTH) * distance) as u32)
+            .saturating_add(NEAR_ALLOWANCE)
             .min(self.largest);
         let due = |factor: f64| {
-            ((factor * (distance + slack)) as u32).clamp(SMALLEST.min(self.largest), most.max(1))
+            ((factor * (distance + slack)) as u32)
+                .clamp(MIN_WINDOW.min(self.largest), max_window.max(1))
         };
         self.blocks = if self.growing {
             self.blocks.min(due(GROWTH.into()))
@@ -168,9 +174,9 @@ impl Round {
 }
 
 impl Burst {
-    /// A block arrived; returns whether more than `window` blocks would arrive within `delay` at
+    /// A block arrived. Returns whether more than `window` blocks would arrive within `delay` at
     /// the pace of the burst.
-    fn arrived(&mut self, now: Duration, delay: Duration, window: u32) -> bool {
+    fn on_block(&mut self, now: Duration, delay: Duration, window: u32) -> bool {
         if now.saturating_sub(self.last) > delay / 4 {
             *self = Self {
                 start: now,
@@ -191,23 +197,23 @@ mod tests {
     use std::collections::VecDeque;
 
     const BLOCK: u32 = 16 << 10;
-    /// As many as are ever asked of a link.
-    const LARGEST: u32 = 4_096;
+    /// The largest window that a peer uses.
+    const LARGEST_WINDOW: u32 = 4_096;
 
     /// A link of `rate` bytes a second and `delay` each way that is kept filled.
-    struct Line {
+    struct TestLink {
         rate: f64,
         delay: Duration,
         window: Window,
-        /// When each block was asked for and will arrive.
+        /// When each block was requested and when it will arrive.
         in_flight: VecDeque<(Duration, Duration)>,
         now: Duration,
         free: Duration,
         bytes: u64,
-        most: u32,
+        max_window: u32,
     }
 
-    impl Line {
+    impl TestLink {
         fn new(rate: f64, delay: Duration, largest: u32) -> Self {
             Self {
                 rate,
@@ -217,24 +223,24 @@ mod tests {
                 now: Duration::ZERO,
                 free: Duration::ZERO,
                 bytes: 0,
-                most: 0,
+                max_window: 0,
             }
         }
 
-        /// Until `end`; returns bytes a second reached from the start.
+        /// Runs until `end`. Returns the bytes a second reached since the start.
         fn run(&mut self, end: Duration) -> f64 {
             while self.now < end {
                 self.ask();
-                let (asked, arrives) = self.in_flight.pop_front().unwrap();
+                let (requested, arrives) = self.in_flight.pop_front().unwrap();
                 self.now = arrives;
                 self.bytes += u64::from(BLOCK);
-                self.window.arrived(self.now, asked, BLOCK);
-                self.most = self.most.max(self.window.blocks());
+                self.window.on_block(self.now, requested, BLOCK);
+                self.max_window = self.max_window.max(self.window.blocks());
             }
             self.bytes as f64 / self.now.as_secs_f64()
         }
 
-        /// In batches of a quarter of the window, as the picker does.
+        /// Sends requests in batches of a quarter of the window, as the picker does.
         fn ask(&mut self) {
             let (flying, window) = (self.in_flight.len() as u32, self.window.blocks());
             let room = window.saturating_sub(flying);
@@ -254,29 +260,29 @@ mod tests {
     }
 
     #[test]
-    fn a_far_fat_link_is_filled() {
-        let reached = Line::new(50e6, ms(50), 2_000).run(ms(10_000));
+    fn a_long_fat_link_is_filled() {
+        let reached = TestLink::new(50e6, ms(50), 2_000).run(ms(10_000));
         assert!(reached > 0.9 * 50e6, "{reached}");
     }
 
     #[test]
     fn a_link_of_125_megabytes_a_second_is_full_after_five_round_trips() {
         for one_way in [50, 100] {
-            let mut line = Line::new(125e6, ms(one_way), LARGEST);
+            let mut link = TestLink::new(125e6, ms(one_way), LARGEST_WINDOW);
             let round_trip = 2 * ms(one_way);
-            line.run(5 * round_trip);
-            let before = line.bytes;
-            // What it took to get there: what the link brings in two and a half round trips, beside
-            // the one until the first block.
+            link.run(5 * round_trip);
+            let before = link.bytes;
+            // What the start costs: what the link brings in two and a half round trips, on top of
+            // the round trip until the first block.
             let lost = 5.0 * round_trip.as_secs_f64() - before as f64 / 125e6;
             assert!(lost < 3.5 * round_trip.as_secs_f64(), "{lost} s");
-            line.run(6 * round_trip);
-            let reached = (line.bytes - before) as f64 / round_trip.as_secs_f64();
-            assert!(reached > 0.95 * 125e6, "{reached} with {:?}", line.window);
-            // It is twice what fills the link then, which is 763 blocks for each 100 ms.
-            line.run(20 * round_trip);
+            link.run(6 * round_trip);
+            let reached = (link.bytes - before) as f64 / round_trip.as_secs_f64();
+            assert!(reached > 0.95 * 125e6, "{reached} with {:?}", link.window);
+            // The window is then twice what fills the link, which is 763 blocks for each 100 ms.
+            link.run(20 * round_trip);
             let full = 763 * (one_way as u32) / 50;
-            let window = line.window.blocks();
+            let window = link.window.blocks();
             assert!((2 * full..5 * full / 2).contains(&window), "{window}");
         }
     }
@@ -284,46 +290,50 @@ mod tests {
     #[test]
     fn a_slow_link_holds_few_blocks() {
         for delay in [0, 20, 100] {
-            let mut line = Line::new(200e3, ms(delay), LARGEST);
-            let reached = line.run(ms(60_000));
+            let mut link = TestLink::new(200e3, ms(delay), LARGEST_WINDOW);
+            let reached = link.run(ms(60_000));
             assert!(reached > 0.9 * 200e3, "{reached}");
-            assert!(line.window.blocks() <= 16, "{:?}", line.window);
-            assert!(line.most <= 2 * FIRST, "{}", line.most);
+            assert!(link.window.blocks() <= 16, "{:?}", link.window);
+            assert!(link.max_window <= 2 * FIRST_WINDOW, "{}", link.max_window);
         }
     }
 
     #[test]
     fn a_near_link_holds_what_the_slack_is_worth() {
         for rate in [250e6, 1e9, 4e9] {
-            let mut line = Line::new(rate, Duration::from_micros(50), LARGEST);
-            let reached = line.run(ms(1_000));
+            let mut link = TestLink::new(rate, Duration::from_micros(50), LARGEST_WINDOW);
+            let reached = link.run(ms(1_000));
             assert!(reached > 0.95 * rate, "{reached}");
-            assert!(line.window.blocks() <= NEAR + NEAR / 2, "{:?}", line.window);
+            assert!(
+                link.window.blocks() <= NEAR_ALLOWANCE + NEAR_ALLOWANCE / 2,
+                "{:?}",
+                link.window
+            );
         }
     }
 
     #[test]
     fn a_link_that_gets_faster_is_filled_again() {
-        let mut line = Line::new(1e6, ms(50), LARGEST);
-        line.run(ms(10_000));
-        assert!(line.window.blocks() <= 16, "{:?}", line.window);
-        line.rate = 125e6;
-        line.run(ms(11_500));
-        let before = line.bytes;
-        line.run(ms(12_500));
-        let reached = (line.bytes - before) as f64;
+        let mut link = TestLink::new(1e6, ms(50), LARGEST_WINDOW);
+        link.run(ms(10_000));
+        assert!(link.window.blocks() <= 16, "{:?}", link.window);
+        link.rate = 125e6;
+        link.run(ms(11_500));
+        let before = link.bytes;
+        link.run(ms(12_500));
+        let reached = (link.bytes - before) as f64;
         assert!(reached > 0.95 * 125e6, "{reached}");
     }
 
     #[test]
-    fn the_other_sides_limit_holds_and_a_stall_starts_anew() {
-        let mut line = Line::new(1e9, ms(1), 250);
-        line.run(ms(1_000));
-        let mut window = line.window;
-        assert!(line.most <= 250);
+    fn the_limit_of_the_peer_holds_and_a_stall_starts_again() {
+        let mut link = TestLink::new(1e9, ms(1), 250);
+        link.run(ms(1_000));
+        let mut window = link.window;
+        assert!(link.max_window <= 250);
         window.limit(10);
         assert!(window.blocks() <= 10);
-        window.stalled();
-        assert_eq!(window.blocks(), SMALLEST);
+        window.on_stall();
+        assert_eq!(window.blocks(), MIN_WINDOW);
     }
 }

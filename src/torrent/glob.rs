@@ -1,8 +1,15 @@
 //! Patterns that choose files of a share by their paths.
 //!
-//! `*` stands for any characters but `/`, `?` for one of them, `**` for any characters at all; `**/` also for no folder.
-//! A pattern without `/` is held against the last name of a path, wherever the file lies; one that ends in `/` means all
-//! below that folder. Every other character stands for itself.
+//! | in a pattern | matches |
+//! |---|---|
+//! | `?` | one character except `/` |
+//! | `*` | any number of characters except `/` |
+//! | `**` | any number of any characters |
+//! | `**/` at the start or after `/` | any number of folders, also none |
+//! | `/` at the end | everything in that folder and below |
+//! | any other character | itself |
+//!
+//! A pattern without `/` is compared with the last name of a path, in whatever folder the file is.
 
 use super::FilePath;
 use std::fmt;
@@ -16,20 +23,20 @@ const MAX_PATTERN: usize = 1_024;
 pub struct Glob {
     pattern: String,
     parts: Vec<Part>,
-    /// The last name of a path alone is looked at.
+    /// Only the last name of a path is compared.
     is_name: bool,
 }
 
-/// Why text is no pattern.
+/// Why text is not a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GlobError {
-    /// No text.
+    /// The text is empty.
     #[error("the pattern is empty")]
     Empty,
     /// More than 1,024 bytes.
     #[error("a pattern has at most {MAX_PATTERN} bytes")]
     TooLong,
-    /// It starts with `/`, as no path of a share does.
+    /// It starts with `/`, which no path of a share does.
     #[error("a pattern is held against paths inside the share and does not start with /")]
     Absolute,
 }
@@ -39,17 +46,17 @@ enum Part {
     /// This character.
     Exactly(char),
     /// `?`
-    One,
+    AnyOne,
     /// `*`
-    Some,
+    AnyInName,
     /// `**`
-    All,
+    AnyInPath,
     /// `**/`
-    Folders,
+    AnyFolders,
 }
 
 impl Glob {
-    /// Whether a file of that path is meant.
+    /// Whether the pattern chooses a file with this path.
     pub fn matches(&self, path: &FilePath) -> bool {
         let names = path.components().iter().map(|name| name.as_str());
         let names: Vec<&str> = names.collect();
@@ -60,10 +67,11 @@ impl Glob {
         self.matches_text(&text)
     }
 
-    /// Works on all ways through the pattern at once, so that no pattern takes longer than its length times the text's.
+    /// Follows all ways through the pattern at the same time. So the time is at most the length of
+    /// the pattern times that of the text.
     fn matches_text(&self, text: &str) -> bool {
         let text: Vec<char> = text.chars().collect();
-        // Which starts of the text the pattern so far can stand for, by their length.
+        // For each length, whether the parts so far can match that many characters from the start.
         let mut reached = vec![false; text.len() + 1];
         if let Some(first) = reached.first_mut() {
             *first = true;
@@ -72,19 +80,20 @@ impl Glob {
             let mut next = vec![false; text.len() + 1];
             let mut open = false;
             for (at, slot) in next.iter_mut().enumerate() {
-                let here = reached.get(at).is_some_and(|here| *here);
+                let matches_here = reached.get(at).is_some_and(|reached| *reached);
                 let before = at.checked_sub(1);
                 let last = before.and_then(|at| text.get(at)).copied();
-                let came = before.is_some_and(|at| reached.get(at).is_some_and(|here| *here));
+                let matches_before =
+                    before.is_some_and(|at| reached.get(at).is_some_and(|reached| *reached));
                 open = match part {
-                    Part::Some => here || open && last != Some('/'),
-                    _ => here || open,
+                    Part::AnyInName => matches_here || open && last != Some('/'),
+                    _ => matches_here || open,
                 };
                 *slot = match part {
-                    Part::Exactly(character) => came && last == Some(*character),
-                    Part::One => came && last != Some('/'),
-                    Part::Some | Part::All => open,
-                    Part::Folders => open && last.is_none_or(|last| last == '/'),
+                    Part::Exactly(character) => matches_before && last == Some(*character),
+                    Part::AnyOne => matches_before && last != Some('/'),
+                    Part::AnyInName | Part::AnyInPath => open,
+                    Part::AnyFolders => open && last.is_none_or(|last| last == '/'),
                 };
             }
             reached = next;
@@ -107,21 +116,21 @@ impl FromStr for Glob {
         let mut rest = pattern.chars().peekable();
         while let Some(character) = rest.next() {
             parts.push(match character {
-                '?' => Part::One,
-                '*' if rest.next_if_eq(&'*').is_none() => Part::Some,
+                '?' => Part::AnyOne,
+                '*' if rest.next_if_eq(&'*').is_none() => Part::AnyInName,
                 '*' => {
                     while rest.next_if_eq(&'*').is_some() {}
                     let at_start = matches!(parts.last(), None | Some(Part::Exactly('/')));
                     match at_start && rest.next_if_eq(&'/').is_some() {
-                        true => Part::Folders,
-                        false => Part::All,
+                        true => Part::AnyFolders,
+                        false => Part::AnyInPath,
                     }
                 }
                 other => Part::Exactly(other),
             });
         }
         if pattern.ends_with('/') {
-            parts.push(Part::All);
+            parts.push(Part::AnyInPath);
         }
         Ok(Self {
             pattern: pattern.to_owned(),
@@ -183,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pattern_says_why() {
+    fn text_that_is_not_a_pattern_gets_its_own_error() {
         for (pattern, error) in [
             ("", GlobError::Empty),
             ("/a", GlobError::Absolute),
@@ -194,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn no_pattern_takes_long() {
+    fn matching_is_fast_for_every_pattern() {
         let begun = Instant::now();
         assert!(!matches(&"*a".repeat(500), &"a".repeat(255)));
         assert!(begun.elapsed() < Duration::from_secs(5));

@@ -1,7 +1,7 @@
-//! SHA-1 and the hashes made with it.
+//! SHA-1, and the hashes made with it.
 //!
-//! SHA-1 is what BEP 3 prescribes; whoever publishes a torrent can forge collisions in it, whoever only downloads or
-//! passes it on cannot.
+//! BEP 3 prescribes SHA-1. The publisher of a torrent can forge collisions in it. A peer that only
+//! downloads and uploads cannot.
 
 use crate::base::hex::{self, Hex};
 use sha1::Digest;
@@ -37,18 +37,19 @@ impl fmt::Debug for Sha1 {
 /// Text that is not 40 hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a SHA-1 of 40 hex digits")]
-pub struct HexError(String);
+pub struct ParseHashError(String);
 
 impl FromStr for Sha1 {
-    type Err = HexError;
+    type Err = ParseHashError;
 
-    fn from_str(text: &str) -> Result<Self, HexError> {
-        let error = || HexError(text.chars().take(60).collect());
+    fn from_str(text: &str) -> Result<Self, ParseHashError> {
+        let error = || ParseHashError(text.chars().take(60).collect());
         hex::read(text).map(Self).ok_or_else(error)
     }
 }
 
-/// The name of a swarm: SHA-1 over the raw bytes of `info` (BEP 3, "metainfo files").
+/// The info-hash, which identifies a swarm: SHA-1 over the raw bytes of `info` (BEP 3, "metainfo
+/// files").
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InfoHash(pub [u8; 20]);
 
@@ -65,14 +66,15 @@ impl fmt::Debug for InfoHash {
 }
 
 impl FromStr for InfoHash {
-    type Err = HexError;
+    type Err = ParseHashError;
 
-    fn from_str(text: &str) -> Result<Self, HexError> {
+    fn from_str(text: &str) -> Result<Self, ParseHashError> {
         text.parse().map(|Sha1(bytes)| Self(bytes))
     }
 }
 
-/// SHA-1 over bytes that come in parts, by the processor's SHA instructions where it has them.
+/// SHA-1 over bytes that arrive in parts. Uses the SHA instructions of the processor if it has
+/// them.
 #[derive(Clone)]
 pub struct Hasher(Engine);
 
@@ -83,7 +85,7 @@ enum Engine {
 }
 
 impl Hasher {
-    /// A hasher that has seen no bytes.
+    /// A hasher without bytes so far.
     pub fn new() -> Self {
         Self(if has_sha_instructions() {
             Engine::Hardware(sha1::Sha1::new())
@@ -92,7 +94,7 @@ impl Hasher {
         })
     }
 
-    /// Takes in the next bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.0 {
             Engine::Hardware(engine) => engine.update(bytes),
@@ -100,7 +102,7 @@ impl Hasher {
         }
     }
 
-    /// The hash of all bytes taken in.
+    /// The hash of all bytes added.
     pub fn finish(self) -> Sha1 {
         Sha1(match self.0 {
             Engine::Hardware(engine) => engine.finalize().into(),
@@ -153,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_hash_is_refused() {
+    fn text_that_is_not_a_hash_is_refused() {
         for text in [
             "",
             "a9993e",

@@ -1,16 +1,19 @@
 //! The `info` dictionary of a torrent (BEP 3), read strictly.
 //!
-//! In scope: what is read here needs no further check: names are safe to create, lengths add up, every piece has its
-//! hash. Unknown keys are kept in the raw bytes, over which the info-hash is taken. Where a name stands in UTF-8 beside one in
-//! another encoding (`name.utf-8`, `path.utf-8`: no BEP, but what older programs write), that one counts. A hybrid of BEP 52 is read by its v1
-//! half; a torrent of v2 alone is refused. Out of scope: files on disk (see `storage`).
+//! What is read here needs no further check: names are safe to create, lengths add up, every piece
+//! has its hash. Unknown keys stay in the raw bytes, over which the info-hash is taken. Older
+//! programs write `name.utf-8` and `path.utf-8` (in no BEP) beside a name in another encoding; then
+//! the UTF-8 name counts. Of a hybrid torrent (BEP 52) the v1 part is read. A torrent of v2 alone
+//! is an error.
+//!
+//! Out of scope: files on disk (see `storage`).
 
 use super::metainfo_error::{MetainfoError, integer, text};
 use super::path::NameError;
 use super::{FileName, FilePath, InfoHash, Lengths, PieceIndex, Sha1};
 use crate::bencode::{Dictionary, KeyOrder, Value};
 
-/// The `info` dictionary: names, lengths and hashes of what is shared.
+/// The `info` dictionary: names, lengths and hashes of a share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Info {
     raw: Vec<u8>,
@@ -27,31 +30,31 @@ pub struct Info {
 /// Whether a share is one file or a folder of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// One file, called by the share's name.
+    /// One file, with the name of the share.
     File,
-    /// Files in a folder called by the share's name.
+    /// Files in a folder with the name of the share.
     Folder,
 }
 
 /// One file of a share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileEntry {
-    /// Its path in the share's folder; the share's name for [`Layout::File`].
+    /// The path in the folder of the share; the name of the share for [`Layout::File`].
     pub path: FilePath,
-    /// Its length in bytes.
+    /// The length in bytes.
     pub length: u64,
-    /// Its first byte, counted from the start of the share.
+    /// Offset of the first byte from the start of the share.
     pub offset: u64,
-    /// SHA-1 of its content, where the publisher gave it (BEP 47 `sha1`).
+    /// SHA-1 of the content, if the publisher gave it (BEP 47 `sha1`).
     pub sha1: Option<Sha1>,
-    /// What BEP 47's `attr` says of it.
+    /// BEP 47's `attr`.
     pub attributes: Attributes,
 }
 
-/// BEP 47's `attr`, as far as it concerns this program.
+/// The attributes of BEP 47's `attr` that this program uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
-    /// `x`: may be executed.
+    /// `x`: executable.
     pub executable: bool,
     /// `p`: zeros between files, never stored.
     pub padding: bool,
@@ -108,7 +111,7 @@ impl Info {
         })
     }
 
-    /// The bytes as they arrived.
+    /// The bytes as they were read.
     pub fn raw(&self) -> &[u8] {
         &self.raw
     }
@@ -118,19 +121,20 @@ impl Info {
         self.info_hash
     }
 
-    /// What the share is called: the name of its file or folder.
+    /// The name of the share: that of its file or folder.
     pub fn name(&self) -> &FileName {
         &self.name
     }
 
-    /// Lengths of the share and its pieces.
+    /// The lengths of the share and its pieces.
     pub fn lengths(&self) -> &Lengths {
         &self.lengths
     }
 
-    /// The hash that a piece must have.
+    /// The expected hash of a piece.
     pub fn piece_hash(&self, piece: PieceIndex) -> Sha1 {
-        // A `PieceIndex` of these lengths always has its hash; another's never matches any content.
+        // A `PieceIndex` of these lengths always has its hash. For an index of another share, the
+        // hash matches no content.
         Sha1(self.hashes.get(piece.index()).copied().unwrap_or_default())
     }
 
@@ -139,19 +143,19 @@ impl Info {
         self.layout
     }
 
-    /// The files in the order of their bytes.
+    /// The files, in the order of their bytes.
     pub fn files(&self) -> &[FileEntry] {
         &self.files
     }
 
-    /// Whether only the torrent's own trackers may be asked for peers (BEP 27): `private` is any number but 0, as other programs
-    /// read it.
+    /// Whether only the trackers of the torrent may name peers (BEP 27). Any number but 0 in
+    /// `private` means yes, as in other programs.
     pub fn private(&self) -> bool {
         self.private
     }
 
-    /// The certificate, as PEM text, of the authority whose members alone may enter the swarm (libtorrent manual, "SSL
-    /// torrents"); none for a swarm that is open.
+    /// The certificate, as PEM text, of the authority whose members alone may join the swarm
+    /// (libtorrent manual, "SSL torrents"). `None` for an open swarm.
     pub fn ssl_cert(&self) -> Option<&str> {
         self.ssl_cert.as_deref()
     }
@@ -236,7 +240,7 @@ fn end_of(file: &FileEntry) -> Result<u64, MetainfoError> {
         .ok_or(MetainfoError::LengthOverflow)
 }
 
-/// In sorted order, whatever lies below a path follows directly after it.
+/// In sorted order, all paths below a path follow directly after it.
 fn check_conflicts(files: &[FileEntry]) -> Result<(), MetainfoError> {
     let stored = files.iter().filter(|file| !file.attributes.padding);
     let mut paths: Vec<&FilePath> = stored.map(|file| &file.path).collect();
@@ -259,7 +263,7 @@ mod tests {
     use super::super::{LengthsError, MAX_METAINFO, Metainfo};
     use super::*;
 
-    /// One defect each, in an otherwise sound info dictionary.
+    /// One defect in each, in an otherwise correct info dictionary.
     #[test]
     fn each_defect_gets_its_own_error() {
         type Check = fn(&MetainfoError) -> bool;
@@ -432,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_in_utf_8_counts_before_one_in_another_encoding() {
+    fn a_name_in_utf_8_is_preferred_to_one_in_another_encoding() {
         let one =
             b"d6:lengthi0e4:name2:\xd6\xd010:name.utf-83:\xe4\xb8\xad12:piece lengthi1e6:pieces0:e";
         assert_eq!(Info::parse(one).unwrap().name().as_str(), "中");

@@ -1,15 +1,15 @@
-//! How a share's bytes divide into pieces and blocks, and indices that cannot be wrong.
+//! How the bytes of a share are divided into pieces and blocks; and indices that cannot be wrong.
 //!
-//! Every [`PieceIndex`] and [`BlockRange`] is made by a [`Lengths`], which checks it; inside the house nothing checks
-//! again. An index belongs to the `Lengths` that made it.
+//! Only a [`Lengths`] makes a [`PieceIndex`] or a [`BlockRange`], and checks it. So no other code
+//! checks again. An index belongs to the `Lengths` that made it.
 
 /// The usual length of a block, the unit of a request: 16 KiB (BEP 3, "peer messages").
 pub const BLOCK: u32 = 16 << 10;
-/// The longest block another client may ask for, in bytes; longer requests end the connection.
+/// The longest block that a peer may request, in bytes. A longer request ends the connection.
 pub const MAX_BLOCK: u32 = 128 << 10;
-/// The longest piece this program takes, in bytes.
+/// The longest piece that this program accepts, in bytes.
 pub const MAX_PIECE_LENGTH: u32 = 1 << 30;
-/// The most pieces a share may have.
+/// The largest number of pieces in a share.
 pub const MAX_PIECES: u32 = 1 << 21;
 
 /// The number of a piece, from 0.
@@ -17,12 +17,12 @@ pub const MAX_PIECES: u32 = 1 << 21;
 pub struct PieceIndex(u32);
 
 impl PieceIndex {
-    /// The number as it stands on the wire.
+    /// The number as in messages.
     pub fn number(self) -> u32 {
         self.0
     }
 
-    /// The number as an index into tables with an entry a piece.
+    /// The number as an index into tables with one entry for each piece.
     pub fn index(self) -> usize {
         self.0 as usize
     }
@@ -37,22 +37,22 @@ pub struct BlockRange {
 }
 
 impl BlockRange {
-    /// The piece it lies in.
+    /// The piece.
     pub fn piece(self) -> PieceIndex {
         self.piece
     }
 
-    /// Its first byte, counted from the start of the piece.
+    /// Offset of the first byte from the start of the piece.
     pub fn begin(self) -> u32 {
         self.begin
     }
 
-    /// How many bytes it has, at least one.
+    /// The number of bytes, at least one.
     pub fn length(self) -> u32 {
         self.length
     }
 
-    /// Which of the piece's blocks it is, if the piece is cut into blocks of [`BLOCK`].
+    /// The number of the block in its piece, if the piece is divided into blocks of [`BLOCK`].
     pub fn number(self) -> u32 {
         self.begin / BLOCK
     }
@@ -64,7 +64,7 @@ pub enum LengthsError {
     /// A piece length of 0, negative, or over [`MAX_PIECE_LENGTH`].
     #[error("piece length {0} is not between 1 and {MAX_PIECE_LENGTH}")]
     PieceLength(i64),
-    /// More bytes than fit 63 bits, or more than [`MAX_PIECES`] pieces.
+    /// The share has more bytes than fit in 63 bits, or more than [`MAX_PIECES`] pieces.
     #[error("{total} bytes in pieces of {piece_length} are more than {MAX_PIECES} pieces")]
     TooManyPieces {
         /// Length of the share in bytes.
@@ -74,21 +74,21 @@ pub enum LengthsError {
     },
 }
 
-/// Why a range of bytes named from outside is none of this share.
+/// Why a range in a message is not part of the share.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BlockError {
     /// No such piece.
     #[error("piece {index} of {pieces}")]
     Piece {
-        /// The number asked for.
+        /// The requested number.
         index: u32,
-        /// How many pieces there are.
+        /// The number of pieces.
         pieces: u32,
     },
     /// A length of 0 or over [`MAX_BLOCK`].
     #[error("a block of {0} bytes")]
     Length(u32),
-    /// It ends after the end of its piece.
+    /// The range ends after the end of its piece.
     #[error("bytes {begin}+{length} of a piece of {piece_length}")]
     Outside {
         /// First byte, from the start of the piece.
@@ -100,7 +100,7 @@ pub enum BlockError {
     },
 }
 
-/// The lengths of a share: all bytes, a piece, the number of pieces.
+/// The lengths of a share: all bytes, one piece, the number of pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lengths {
     total: u64,
@@ -109,7 +109,8 @@ pub struct Lengths {
 }
 
 impl Lengths {
-    /// The lengths of a share of `total` bytes in pieces of `piece_length` bytes. A share of 0 bytes has no piece.
+    /// The lengths of a share of `total` bytes in pieces of `piece_length` bytes. A share of 0
+    /// bytes has no piece.
     ///
     /// # Errors
     /// See [`LengthsError`].
@@ -133,12 +134,12 @@ impl Lengths {
         })
     }
 
-    /// All bytes.
+    /// The length of the share in bytes.
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// Bytes of every piece but the last, which may be shorter.
+    /// The length of every piece except the last, which may be shorter.
     pub fn piece_length(&self) -> u32 {
         self.piece_length
     }
@@ -158,7 +159,7 @@ impl Lengths {
         (0..self.pieces).map(PieceIndex)
     }
 
-    /// Where a piece starts, in bytes from the start of the share.
+    /// Offset of a piece in bytes from the start of the share.
     pub fn offset(&self, piece: PieceIndex) -> u64 {
         u64::from(piece.0) * u64::from(self.piece_length)
     }
@@ -169,12 +170,12 @@ impl Lengths {
         u32::try_from(left).map_or(self.piece_length, |left| left.min(self.piece_length))
     }
 
-    /// The number of blocks of [`BLOCK`] bytes in a piece; its last may be shorter.
+    /// The number of blocks of [`BLOCK`] bytes in a piece. The last one may be shorter.
     pub fn blocks(&self, piece: PieceIndex) -> u32 {
         self.length(piece).div_ceil(BLOCK)
     }
 
-    /// Block `number` of a piece, if it has so many.
+    /// Block `number` of a piece, if the piece has it.
     pub fn block(&self, piece: PieceIndex, number: u32) -> Option<BlockRange> {
         let begin = number.checked_mul(BLOCK)?;
         let left = self
@@ -188,7 +189,7 @@ impl Lengths {
         })
     }
 
-    /// A range named from outside, checked.
+    /// Checks a range from a message.
     ///
     /// # Errors
     /// See [`BlockError`].
@@ -218,7 +219,7 @@ impl Lengths {
         })
     }
 
-    /// Where a range starts, in bytes from the start of the share.
+    /// Offset of a range in bytes from the start of the share.
     pub fn range_offset(&self, range: BlockRange) -> u64 {
         self.offset(range.piece) + u64::from(range.begin)
     }
@@ -230,7 +231,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn lengths_refuse_what_cannot_be() {
+    fn impossible_lengths_are_refused() {
         for piece_length in [0, -1, i64::MIN, i64::MAX, i64::from(MAX_PIECE_LENGTH) + 1] {
             assert_eq!(
                 Lengths::new(1, piece_length),
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_from_outside_are_checked() {
+    fn ranges_from_messages_are_checked() {
         let lengths = Lengths::new(100_000, 40_000).unwrap();
         let outside = |begin, length, piece_length| {
             Err(BlockError::Outside {

@@ -1,23 +1,24 @@
-//! Magnet links (BEP 9, "magnet URI format"): an info-hash, a name to show, trackers, peers, web seeds.
+//! Magnet links (BEP 9, "magnet URI format"): an info-hash, a name, trackers, peers and web seeds.
 
-use super::{HexError, InfoHash};
+use super::{InfoHash, ParseHashError};
 use crate::base::{hex, percent::escape};
 use std::fmt;
 use std::str::FromStr;
 
 /// The longest link that is read, in bytes.
 const MAX_LINK: usize = 64 << 10;
-/// What stands before an info-hash of BitTorrent v1, in any case (RFC 8141, section 3.1).
+/// The text before an info-hash of BitTorrent v1, in any case (RFC 8141, section 3.1).
 const BTIH: &str = "urn:btih:";
-/// The most trackers, peers and web seeds that one link may name, of each; further ones are dropped.
+/// The largest number of trackers, of peers and of web seeds taken from one link. Further ones are
+/// ignored.
 const MAX_NAMED: usize = 64;
 
-/// What a magnet link says.
+/// The content of a magnet link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Magnet {
-    /// Which swarm.
+    /// The info-hash.
     pub info_hash: InfoHash,
-    /// `dn`: a name to show until the metainfo is there. Not checked: never a path.
+    /// `dn`: a name to show until the metainfo is known. Not checked, never used as a path.
     pub name: Option<String>,
     /// `tr`: announce URLs in their order.
     pub trackers: Vec<String>,
@@ -27,10 +28,10 @@ pub struct Magnet {
     pub web_seeds: Vec<String>,
 }
 
-/// Why text is no magnet link that this program can follow.
+/// Why text is not a magnet link that this program can use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MagnetError {
-    /// It does not start with `magnet:?`, or is absurdly long.
+    /// It does not start with `magnet:?`, or is too long.
     #[error("a magnet link starts with magnet:? and has at most {MAX_LINK} bytes")]
     NotMagnet,
     /// No `xt=urn:btih:`.
@@ -41,7 +42,7 @@ pub enum MagnetError {
     TwoInfoHashes,
     /// An info-hash that is neither 40 hex digits nor 32 of base 32.
     #[error("the magnet link's info-hash is neither 40 hex digits nor 32 base-32 digits")]
-    InfoHash(#[source] HexError),
+    InfoHash(#[source] ParseHashError),
 }
 
 impl FromStr for Magnet {
@@ -59,7 +60,7 @@ impl FromStr for Magnet {
         let (mut trackers, mut peers, mut web_seeds) = (Vec::new(), Vec::new(), Vec::new());
         for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
             let value = unescape(value);
-            // BEP 9 lets parameters be numbered: tr.1, tr.2.
+            // BEP 9 allows numbered parameters: tr.1, tr.2.
             let named = match key {
                 "x.pe" => key,
                 _ => key.split('.').next().unwrap_or(key),
@@ -144,7 +145,8 @@ fn parse_hash(text: &str) -> Result<InfoHash, MagnetError> {
     text.parse().map_err(MagnetError::InfoHash)
 }
 
-/// A `%` that two hex digits do not follow stands for itself, and what is not UTF-8 is replaced: people type and cut links.
+/// A `%` without two hex digits is kept, and bytes that are not UTF-8 are replaced, because people
+/// type links and cut them off.
 fn unescape(text: &str) -> String {
     let (mut out, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
     while let Some((first, after)) = rest.split_first() {
@@ -199,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_cut_off_or_in_another_encoding_is_no_reason_to_refuse_a_link() {
+    fn a_link_is_read_even_if_its_name_is_cut_off_or_not_utf_8() {
         for (name, shown) in [
             ("100%", "100%"),
             ("100%+%4", "100% %4"),
@@ -215,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_taken_from_a_link_than_a_bounded_number() {
+    fn the_number_of_values_taken_from_a_link_is_bounded() {
         let mut link = format!("magnet:?xt=urn:btih:{HASH}&tr=&tr=same&tr=same");
         (0..2_000)
             .for_each(|number| link.push_str(&format!("&tr.{number}=t{number}&x.pe=p{number}")));

@@ -1,19 +1,19 @@
 //! Metainfo: a `.torrent` file (BEP 3, "metainfo files"; BEP 12 for its trackers).
 //!
-//! In scope: reading in any key order, as other programs write them, and writing canonically. The `info` dictionary is
-//! `info.rs`'s matter.
+//! In scope: reading with keys in any order, as other programs write them, and canonical writing.
+//! Out of scope: the `info` dictionary (see `info.rs`).
 
 use super::Info;
 use super::metainfo_error::{MAX_METAINFO, MetainfoError, text};
 use crate::bencode::{Dictionary, Item, KeyOrder, Value};
 
-/// The most trackers one `.torrent` may name; further ones are dropped.
+/// The largest number of trackers read from one `.torrent`. Further ones are ignored.
 const MAX_TRACKERS: usize = 64;
 
-/// The most web seeds one `.torrent` may name; further ones are dropped.
+/// The largest number of web seeds read from one `.torrent`. Further ones are ignored.
 const MAX_WEB_SEEDS: usize = 64;
 
-/// A `.torrent`: what is shared and which trackers know who has it.
+/// The content of a `.torrent`: a share, its trackers and its web seeds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metainfo {
     info: Info,
@@ -22,7 +22,7 @@ pub struct Metainfo {
 }
 
 impl Metainfo {
-    /// Joins an info dictionary with tiers of announce URLs (BEP 12).
+    /// An info dictionary with tiers of announce URLs (BEP 12).
     pub fn new(info: Info, trackers: Vec<Vec<String>>) -> Self {
         Self {
             info,
@@ -37,7 +37,7 @@ impl Metainfo {
         Self { web_seeds, ..self }
     }
 
-    /// Reads a `.torrent`; keys may stand in any order, as other programs write them.
+    /// Reads a `.torrent`. Its keys may be in any order, as other programs write them.
     ///
     /// # Errors
     /// See [`MetainfoError`].
@@ -57,7 +57,7 @@ impl Metainfo {
         })
     }
 
-    /// The bytes of the `.torrent`.
+    /// Encodes the `.torrent`.
     pub fn encode(&self) -> Vec<u8> {
         let mut top = vec![
             (
@@ -83,12 +83,12 @@ impl Metainfo {
         Item::dictionary(top).encode()
     }
 
-    /// What is shared.
+    /// The info dictionary of the share.
     pub fn info(&self) -> &Info {
         &self.info
     }
 
-    /// Announce URLs by tiers (BEP 12).
+    /// Announce URLs in tiers (BEP 12).
     pub fn trackers(&self) -> &[Vec<String>] {
         &self.trackers
     }
@@ -99,7 +99,7 @@ impl Metainfo {
     }
 }
 
-/// One URL or a list of them (BEP 19, "metadata extension"); whatever else stands there is no reason to refuse a torrent.
+/// One URL or a list of them (BEP 19, "metadata extension"). Any other value is ignored.
 fn web_seeds(top: &Dictionary<'_>) -> Vec<String> {
     let Some(value) = top.value("url-list") else {
         return Vec::new();
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn web_seeds_stand_alone_or_in_a_list_and_odd_ones_are_passed_over() {
+    fn web_seeds_are_one_url_or_a_list_and_other_values_are_ignored() {
         for (list, urls) in [
             ("", &[][..]),
             ("8:url-list1:a", &["a"]),

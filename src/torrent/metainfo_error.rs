@@ -1,4 +1,4 @@
-//! What can be wrong with metainfo, and its values that are read with these errors.
+//! What can be wrong with metainfo, and readers of values that return these errors.
 
 use super::LengthsError;
 use super::path::NameError;
@@ -6,7 +6,7 @@ use crate::bencode::{self, Dictionary};
 
 /// The largest `.torrent` that is read, in bytes.
 pub const MAX_METAINFO: usize = 16 << 20;
-/// Why bytes are no metainfo that this program takes.
+/// Why bytes are not metainfo that this program accepts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MetainfoError {
     /// More than [`MAX_METAINFO`] bytes.
@@ -15,37 +15,35 @@ pub enum MetainfoError {
     /// Not bencode.
     #[error("not a torrent: {0}")]
     Bencode(#[from] bencode::Error),
-    /// A key that must be there is not.
+    /// A required key is missing.
     #[error("the torrent lacks {0:?}")]
     Missing(&'static str),
-    /// A value of another type or form than its key asks for.
+    /// A value has another type or form than its key requires.
     #[error("{0:?} in the torrent has the wrong type")]
     WrongType(&'static str),
-    /// Text that is not UTF-8, and names no file.
+    /// Text that is not UTF-8 and is not a file name.
     #[error("{0:?} in the torrent is not UTF-8 text")]
     NotText(&'static str),
     /// Both `length` and `files`, or neither.
     #[error("a torrent has either \"length\" or \"files\"")]
     LengthOrFiles,
-    /// `total length`, which is no key of BEP 3.
-    #[error(
-        "\"total length\" is no key of a torrent: \"length\" (one file) or \"files\" belongs there"
-    )]
+    /// `total length`, which is not a key of BEP 3.
+    #[error("\"total length\" is not a key of a torrent: use \"length\" (one file) or \"files\"")]
     TotalLength,
-    /// Only BEP 52's v2 half.
-    #[error("a torrent of BitTorrent v2 alone; a v1 or hybrid one is needed")]
+    /// Only the v2 part of BEP 52.
+    #[error("the torrent is for BitTorrent v2 only: use a v1 or hybrid torrent")]
     V2Only,
     /// A file length below 0.
-    #[error("a file length of {0}")]
+    #[error("a file in the torrent has the negative length {0}")]
     NegativeLength(i64),
     /// The lengths of all files exceed 63 bits.
     #[error("the lengths of the files overflow")]
     LengthOverflow,
-    /// A piece length or number of pieces that cannot be.
+    /// An impossible piece length or number of pieces.
     #[error(transparent)]
     Lengths(#[from] LengthsError),
-    /// `pieces` does not hold 20 bytes for each piece.
-    #[error("\"pieces\" has {found} bytes where {expected} are due")]
+    /// `pieces` does not have 20 bytes for each piece.
+    #[error("\"pieces\" has {found} bytes instead of {expected}")]
     Pieces {
         /// Bytes in the torrent.
         found: usize,
@@ -55,13 +53,13 @@ pub enum MetainfoError {
     /// A name that is unsafe or impossible.
     #[error("unsafe name in the torrent: {0}")]
     Name(#[from] NameError),
-    /// `files` holds nothing.
-    #[error("the torrent holds no files")]
+    /// `files` is empty.
+    #[error("the torrent has no files")]
     NoFiles,
     /// A symbolic link (BEP 47 `l`).
     #[error("{0} in the torrent is a symbolic link, which is not followed")]
     Symlink(String),
-    /// Two files of one path, or a file where another needs a folder.
+    /// Two files with one path, or a file where another one needs a folder.
     #[error("{0} and {1} in the torrent cannot both exist")]
     Conflict(String, String),
 }

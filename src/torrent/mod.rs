@@ -1,7 +1,7 @@
-//! What is shared: hashes, lengths, sets of pieces, metainfo and magnet links.
+//! The content of a share: hashes, lengths, sets of pieces, metainfo and magnet links.
 //!
-//! In scope: the types of BEP 3's metainfo with their rules, as values that cannot be wrong once they exist. Out of
-//! scope: files, sockets, threads and clocks; bytes are handed in.
+//! In scope: the types of BEP 3's metainfo with their rules, as values that cannot be wrong once
+//! they exist. Out of scope: files, sockets, threads and clocks. The callers pass bytes.
 
 mod glob;
 mod hash;
@@ -17,7 +17,7 @@ mod selection;
 mod web_seed;
 
 pub use glob::{Glob, GlobError};
-pub use hash::{Hasher, HexError, InfoHash, Sha1};
+pub use hash::{Hasher, InfoHash, ParseHashError, Sha1};
 pub use info::{Attributes, FileEntry, Info, Layout};
 pub use lengths::{
     BLOCK, BlockError, BlockRange, Lengths, LengthsError, MAX_BLOCK, MAX_PIECE_LENGTH, MAX_PIECES,

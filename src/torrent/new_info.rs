@@ -1,43 +1,44 @@
-//! Making an `info` dictionary (BEP 3; BEP 47 for `attr` and `sha1`).
+//! Makes a new `info` dictionary (BEP 3; BEP 47 for `attr` and `sha1`).
 
 use super::metainfo_error::MetainfoError;
 use super::{FileName, FilePath, Info, Layout, Sha1};
 use crate::bencode::Item;
 
-/// What a new info dictionary is made of.
+/// The content of a new info dictionary.
 #[derive(Clone, Debug)]
 pub struct NewInfo {
-    /// The name of the file or folder.
+    /// The name of the file or folder of the share.
     pub name: FileName,
     /// One file or a folder.
     pub layout: Layout,
-    /// The files in the order of their bytes; exactly one for [`Layout::File`].
+    /// The files, in the order of their bytes; exactly one for [`Layout::File`].
     pub files: Vec<NewFile>,
-    /// Length of a piece in bytes.
+    /// The length of a piece in bytes.
     pub piece_length: u32,
     /// The hash of each piece.
     pub pieces: Vec<Sha1>,
     /// Whether it is private (BEP 27).
     pub private: bool,
-    /// The certificate of the authority whose members alone may enter the swarm, as PEM text.
+    /// The certificate, as PEM text, of the authority whose members alone may join the swarm.
     pub ssl_cert: Option<String>,
 }
 
 /// One file of a [`NewInfo`].
 #[derive(Clone, Debug)]
 pub struct NewFile {
-    /// Its path in the folder; not used for [`Layout::File`].
+    /// The path in the folder of the share; not used for [`Layout::File`].
     pub path: FilePath,
-    /// Its length in bytes.
+    /// The length in bytes.
     pub length: u64,
-    /// SHA-1 of its content, if it shall be in the torrent.
+    /// SHA-1 of the content, if the torrent is to have it.
     pub sha1: Option<Sha1>,
-    /// Whether it may be executed.
+    /// Whether the file is executable.
     pub executable: bool,
 }
 
 impl NewInfo {
-    /// Encodes it and reads it back by the strict reader, so that nothing is made here that would be refused elsewhere.
+    /// Encodes the dictionary and reads it back with the strict reader. So this program never makes
+    /// a torrent that it would refuse.
     ///
     /// # Errors
     /// See [`MetainfoError`].
@@ -125,7 +126,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_hundred_thousand_files_are_no_trouble() {
+    fn a_torrent_may_have_a_hundred_thousand_files() {
         let mut info = folder();
         info.files = (0..100_000)
             .map(|number| NewFile {

@@ -1,19 +1,20 @@
-//! Names and relative paths of shared files that are safe to create below a folder.
+//! Names and relative paths of shared files. All of them are safe to create in a folder.
 
 use super::InfoHash;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// The longest name of a file or folder, in bytes; what common file systems take.
+/// The longest name of a file or folder, in bytes. Common file systems accept this length.
 const MAX_NAME: usize = 255;
-/// The most folders above a file inside a share.
+/// The largest number of folders above a file inside a share.
 const MAX_FOLDERS: usize = 100;
 
-/// One component of a path: the name of a file or a folder, nothing that leads elsewhere.
+/// One component of a path: the name of a file or folder in the current folder, and nothing that
+/// leads elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileName(String);
 
-/// Why text is no [`FileName`] or [`FilePath`].
+/// Why text is not a [`FileName`] or [`FilePath`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// No characters, or no components.
@@ -23,13 +24,13 @@ pub enum NameError {
     #[error("the name {0:?} leads to another folder")]
     Dots(String),
     /// A slash or a backslash.
-    #[error("the name {0:?} holds a path separator")]
+    #[error("the name {0:?} contains a path separator")]
     Separator(String),
-    /// A letter and a colon at the start, which Windows reads as a drive.
-    #[error("the name {0:?} starts like a drive")]
+    /// A letter and a colon at the start. Windows reads them as a drive.
+    #[error("the name {0:?} starts like a drive letter")]
     Drive(String),
     /// NUL or another control character.
-    #[error("the name {0:?} holds a control character")]
+    #[error("the name {0:?} contains a control character")]
     Control(String),
     /// More than 255 bytes.
     #[error("a name of {0} bytes is longer than {MAX_NAME}")]
@@ -43,7 +44,7 @@ pub enum NameError {
 }
 
 impl FileName {
-    /// A name, if it can be nothing but the name of a file in the folder at hand.
+    /// Checks that `name` can only be the name of a file in the current folder.
     ///
     /// # Errors
     /// See [`NameError`].
@@ -72,7 +73,7 @@ impl fmt::Display for FileName {
     }
 }
 
-/// Hex digits, which are always a name.
+/// An info-hash in hex digits is always a valid name.
 impl From<InfoHash> for FileName {
     fn from(hash: InfoHash) -> Self {
         Self(hash.to_string())
@@ -85,7 +86,7 @@ impl AsRef<Path> for FileName {
     }
 }
 
-/// A path below a share's own folder: at least one name.
+/// A path in the folder of a share: at least one name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FilePath(Vec<FileName>);
 

@@ -1,4 +1,4 @@
-//! A set of pieces, as BEP 3's bitfield lays it out: the high bit of the first byte is piece 0.
+//! Sets of pieces, in the layout of BEP 3's bitfield: the high bit of the first byte is piece 0.
 
 use super::{Lengths, PieceIndex};
 
@@ -10,15 +10,15 @@ pub struct PieceSet {
     count: u32,
 }
 
-/// What is wrong with a bitfield from outside (BEP 3, "peer messages").
+/// What is wrong with the bitfield in a message (BEP 3, "peer messages").
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BitfieldError {
     /// Too few or too many bytes.
-    #[error("a bitfield of {found} bytes where {expected} are due")]
+    #[error("a bitfield has {found} bytes instead of {expected}")]
     Length {
-        /// Bytes that arrived.
+        /// The number of bytes that arrived.
         found: usize,
-        /// Bytes that so many pieces take.
+        /// The number of bytes that the pieces take.
         expected: usize,
     },
     /// A spare bit at the end is set.
@@ -27,7 +27,7 @@ pub enum BitfieldError {
 }
 
 impl PieceSet {
-    /// The set of no piece.
+    /// The empty set.
     pub fn empty(lengths: &Lengths) -> Self {
         Self {
             bits: vec![0; Self::bytes_for(lengths.pieces())],
@@ -77,7 +77,7 @@ impl PieceSet {
         &self.bits
     }
 
-    /// How many bytes a bitfield of `pieces` pieces takes.
+    /// The number of bytes in a bitfield of `pieces` pieces.
     pub fn bytes_for(pieces: u32) -> usize {
         pieces.div_ceil(8) as usize
     }
@@ -89,7 +89,7 @@ impl PieceSet {
             .is_some_and(|byte| byte & Self::bit(piece) != 0)
     }
 
-    /// Adds a piece; says whether it was new.
+    /// Adds a piece. Returns whether it was new.
     pub fn insert(&mut self, piece: PieceIndex) -> bool {
         let new = !self.contains(piece);
         if new && let Some(byte) = self.bits.get_mut(piece.index() / 8) {
@@ -99,7 +99,7 @@ impl PieceSet {
         new
     }
 
-    /// Takes a piece out; says whether it was there.
+    /// Removes a piece. Returns whether it was in the set.
     pub fn remove(&mut self, piece: PieceIndex) -> bool {
         let there = self.contains(piece);
         if there && let Some(byte) = self.bits.get_mut(piece.index() / 8) {

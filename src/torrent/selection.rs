@@ -1,30 +1,30 @@
-//! Which files of a share are wanted, and so which pieces.
+//! Which files of a share are wanted, and therefore which pieces.
 //!
-//! A piece at the edge of a wanted file holds bytes of its neighbour too; it is needed all the same, since only whole
-//! pieces can be verified.
+//! A piece at the edge of a wanted file also holds bytes of the next file. It is needed, because
+//! only whole pieces can be verified.
 
 use super::{Glob, Info, PieceSet};
 
 /// The files of one share that are wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
-    /// For each file of the share; none means all of them.
+    /// For each file of the share, whether it is wanted; `None` if all are.
     files: Option<Vec<bool>>,
     needed: PieceSet,
     bytes: u64,
     mixed: bool,
 }
 
-/// No file of a share is meant.
+/// The patterns choose no file of a share.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no file of the share is chosen by {}: `pieceful torrent show` lists its files", .patterns.join(" "))]
+#[error("no file of the share matches {}: `pieceful torrent show` lists its files", .patterns.join(" "))]
 pub struct NothingChosen {
-    /// The patterns that mean none.
+    /// The patterns.
     pub patterns: Vec<String>,
 }
 
 impl Selection {
-    /// All of a share.
+    /// All files of a share.
     pub fn all(info: &Info) -> Self {
         Self {
             files: None,
@@ -34,10 +34,10 @@ impl Selection {
         }
     }
 
-    /// Files that one of the patterns means; without patterns, all.
+    /// The files that at least one pattern chooses; without patterns, all.
     ///
     /// # Errors
-    /// When there are patterns and no file is meant.
+    /// There are patterns, and they choose no file.
     pub fn of(info: &Info, patterns: &[Glob]) -> Result<Self, NothingChosen> {
         if patterns.is_empty() {
             return Ok(Self::all(info));
@@ -103,12 +103,12 @@ impl Selection {
         &self.needed
     }
 
-    /// How many bytes the needed pieces have.
+    /// The number of bytes in the needed pieces.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Whether needed pieces hold bytes of files that are not wanted.
+    /// Whether needed pieces also hold bytes of files that are not wanted.
     pub fn is_mixed(&self) -> bool {
         self.mixed
     }
@@ -118,7 +118,8 @@ impl Selection {
 mod tests {
     use super::*;
 
-    /// Files a (30,000), pad (2,768), b (20,000), empty, sub/c (12,768) and d (5) in pieces of 16 KiB.
+    /// Files a (30,000), pad (2,768), b (20,000), empty, sub/c (12,768) and d (5) in pieces of 16
+    /// KiB.
     fn info() -> Info {
         let file = |length: u32, path: &str, attributes: &str| {
             format!("d{attributes}6:lengthi{length}e4:pathl{path}ee")
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn wanted_files_need_the_pieces_at_their_edges_too() {
+    fn wanted_files_also_need_the_pieces_at_their_edges() {
         for (patterns, files, pieces, bytes, mixed) in [
             (&["a"][..], &[0][..], &[0, 1][..], 32_768, false),
             (&["b"], &[2], &[2, 3], 32_768, true),
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn no_pattern_or_one_for_everything_means_all_and_one_for_nothing_is_an_error() {
+    fn no_pattern_or_one_for_all_files_chooses_all_and_one_for_none_is_an_error() {
         let info = info();
         for patterns in [&[][..], &["**".parse().unwrap()]] {
             assert_eq!(Selection::of(&info, patterns), Ok(Selection::all(&info)));
@@ -171,6 +172,6 @@ mod tests {
         let error = Selection::of(&info, &["*.txt".parse().unwrap()]).unwrap_err();
         assert!(error.to_string().contains("*.txt"), "{error}");
         let padding = Selection::of(&info, &["pad".parse().unwrap()]);
-        assert!(padding.is_err(), "padding is no file");
+        assert!(padding.is_err(), "padding is not a file");
     }
 }

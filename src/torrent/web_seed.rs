@@ -1,21 +1,23 @@
-//! Where the bytes of a share lie at a web seed (BEP 19): the URL of each file, and which part of which file a run of bytes is.
+//! The files of a share at a web seed (BEP 19): the URL of each file, and the parts of files in a
+//! range of the share.
 
 use super::{Info, Layout};
 use crate::base::percent::escape;
 
-/// A run of bytes inside one file.
+/// A range of bytes in one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FilePart {
-    /// Which of [`Info::files`].
+    /// Index of the file in [`Info::files`].
     pub index: usize,
-    /// Its first byte in the file.
+    /// Offset of the first byte in the file.
     pub offset: u64,
-    /// How many bytes.
+    /// The number of bytes.
     pub length: u64,
 }
 
-/// The URL of a file at a web seed; none if the seed's own URL is not one of HTTP. One that ends in `/` is of the folder in
-/// which the share lies; another one is of a single file itself, or of a folder whose `/` was forgotten.
+/// The URL of a file at a web seed, or `None` if the URL of the web seed is not an HTTP URL. A URL
+/// that ends in `/` is the folder that contains the share. Any other URL is that of a single file,
+/// or that of such a folder without its `/`.
 pub fn url_at(info: &Info, web_seed: &str, index: usize) -> Option<String> {
     let (scheme, rest) = web_seed.split_once("://")?;
     let http = ["http", "https"]
@@ -43,7 +45,7 @@ pub fn url_at(info: &Info, web_seed: &str, index: usize) -> Option<String> {
     Some(url)
 }
 
-/// The parts of files that `length` bytes from `offset` of the share on are, in order.
+/// The parts of files in the `length` bytes from `offset` of the share, in order.
 pub fn parts(info: &Info, offset: u64, length: u64) -> impl Iterator<Item = FilePart> {
     let end = offset.saturating_add(length);
     let files = info.files();
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_of_bytes_is_parts_of_files() {
+    fn a_range_of_the_share_is_parts_of_files() {
         let part = |index, offset, length| FilePart {
             index,
             offset,

@@ -38,7 +38,7 @@ impl ExtensionHandshake {
     /// # Errors
     /// The payload is not bencode or not a dictionary.
     pub fn parse(payload: &[u8]) -> Result<Self, bencode::Error> {
-        let value = Value::parse_few(payload, KeyOrder::Any, MAX_VALUES)?;
+        let value = Value::parse_bounded(payload, KeyOrder::Any, MAX_VALUES)?;
         let dictionary = value.dictionary().ok_or(bencode::Error::Unexpected(0))?;
         let text = |key| {
             let text = dictionary.value(key).and_then(Value::text)?;

@@ -49,7 +49,7 @@ impl PexMessage {
     /// # Errors
     /// See [`PexError`].
     pub fn parse(payload: &[u8]) -> Result<Self, PexError> {
-        let value = Value::parse_few(payload, KeyOrder::Any, MAX_VALUES)?;
+        let value = Value::parse_bounded(payload, KeyOrder::Any, MAX_VALUES)?;
         let fields = value.dictionary().ok_or(bencode::Error::Unexpected(0))?;
         let mut added = Vec::new();
         for (key, flags, size) in [("added", "added.f", 6), ("added6", "added6.f", 18)] {

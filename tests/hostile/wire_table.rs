@@ -66,13 +66,13 @@ fn pieces_told() -> Vec<Row> {
             "a short bitfield",
             BOTH,
             frame(5, &[0, 0]),
-            "a bitfield of 2 bytes where 3 are due",
+            "a bitfield has 2 bytes instead of 3",
         ),
         (
             "an empty bitfield",
             BOTH,
             frame(5, &[]),
-            "a bitfield of 0 bytes where 3 are due",
+            "a bitfield has 0 bytes instead of 3",
         ),
         (
             "a long bitfield",
@@ -90,19 +90,19 @@ fn pieces_told() -> Vec<Row> {
             "a second bitfield without the piece of the first",
             BOTH,
             [one.clone(), frame(5, &[0x40, 0, 0])].concat(),
-            "a later bitfield takes back pieces that were told of",
+            "a later bitfield lacks pieces that were announced before",
         ),
         (
             "a bitfield without the piece of a have before it",
             BOTH,
             [bodies(4, &[1]), one.clone()].concat(),
-            "a later bitfield takes back pieces that were told of",
+            "a later bitfield lacks pieces that were announced before",
         ),
         (
             "have none after a bitfield",
             BOTH,
             [one, frame(15, &[])].concat(),
-            "a later bitfield takes back pieces that were told of",
+            "a later bitfield lacks pieces that were announced before",
         ),
         (
             "have of piece 20 of 20",

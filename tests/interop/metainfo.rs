@@ -510,7 +510,7 @@ fn defects() -> Vec<(&'static str, Bencode, &'static str, They)> {
         (
             "negative length",
             length("-1"),
-            "a file length of -1",
+            "the negative length -1",
             Refuse,
         ),
         (
@@ -540,31 +540,31 @@ fn defects() -> Vec<(&'static str, Bencode, &'static str, They)> {
         (
             "a negative member",
             member_with("length", number(-1)),
-            "a file length of -1",
+            "the negative length -1",
             Refuse,
         ),
         (
             "a hash too few",
             with("pieces", hashes(2)),
-            "40 bytes where 60 are due",
+            "40 bytes instead of 60",
             Refuse,
         ),
         (
             "a hash too many",
             with("pieces", hashes(4)),
-            "80 bytes where 60 are due",
+            "80 bytes instead of 60",
             Refuse,
         ),
         (
             "half a hash",
             with("pieces", text([b'h'; 50])),
-            "50 bytes where 60 are due",
+            "50 bytes instead of 60",
             Refuse,
         ),
         (
             "no hash",
             with("pieces", text("")),
-            "0 bytes where 60 are due",
+            "0 bytes instead of 60",
             Refuse,
         ),
         (

@@ -120,9 +120,9 @@ fn each_bad_message_ends_its_line_alone_with_the_rule_it_broke() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
     let tables: &[(&[u8], &str)] = &[
-        (b"", "bad message about contacts"),
-        (b"le", "bad message about contacts"),
-        (b"d5:added", "bad message about contacts"),
+        (b"", "malformed peer exchange message"),
+        (b"le", "malformed peer exchange message"),
+        (b"d5:added", "malformed peer exchange message"),
         (
             b"d5:added5:aaaaae",
             "\"added\" is not a list of whole contacts",

@@ -1,4 +1,4 @@
-//! Blocks that have arrived and are not verified yet, and where they came from.
+//! Blocks that have arrived and are not verified yet, with their sources.
 
 use crate::swarm::LinkId;
 use crate::torrent::Hasher;
@@ -7,23 +7,23 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// A block that arrived, and from where. `B` holds its bytes.
+/// A block that arrived. `B` holds its bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Block<B> {
     /// The bytes.
     pub buffer: B,
-    /// How many.
+    /// The number of bytes.
     pub length: u32,
-    /// Who sent them.
+    /// The peer or web seed that sent them.
     pub source: Source,
 }
 
-/// Where bytes came from.
+/// A peer or web seed that sent bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// A peer, by the address that stands for it.
+    /// A peer, by its [shown address](super::Link::shown_address).
     Peer(SocketAddr),
-    /// A web seed, by its number, and its URL as it is shown.
+    /// A web seed, by its link and its URL as shown to a user.
     Web(LinkId, Arc<str>),
 }
 
@@ -39,17 +39,17 @@ impl fmt::Display for Source {
 /// Bytes of one piece, by source.
 pub type Sources = HashMap<Source, u64>;
 
-/// Adds blocks to what their sources delivered.
+/// Adds blocks to the bytes of their sources.
 pub fn add_sources<B>(sources: &mut Sources, blocks: &[Block<B>]) {
     for block in blocks {
         *sources.entry(block.source.clone()).or_default() += u64::from(block.length);
     }
 }
 
-/// The hash of a piece of several runs, which arrive in any order but are hashed in theirs.
+/// The hash of a piece of several runs. The runs arrive in any order and are hashed in order.
 #[derive(Debug)]
 pub(super) struct PieceHash {
-    /// Away while a worker hashes.
+    /// `None` while a worker hashes.
     hasher: Option<Hasher>,
     /// The next run to hash.
     next: u32,
@@ -69,8 +69,8 @@ impl PieceHash {
         }
     }
 
-    /// A run was written. Returns the hasher if it is this run's turn and no worker has it;
-    /// otherwise the run waits on disk.
+    /// A run was written. Returns the hasher if it is this run's turn and no worker has the hasher.
+    /// Otherwise the run waits on disk.
     pub(super) fn on_written<B>(&mut self, run: u32, blocks: &[Block<B>]) -> Option<Hasher> {
         add_sources(&mut self.sources, blocks);
         let hasher = match self.next == run {
@@ -83,7 +83,7 @@ impl PieceHash {
         hasher
     }
 
-    /// The runs before `next` are hashed. Returns the hasher again if that run is on disk already.
+    /// The runs before `next` are hashed. Returns the hasher if `next` is on disk already.
     pub(super) fn on_hashed(&mut self, next: u32, hasher: Hasher) -> Option<Hasher> {
         if self.waiting.remove(&next) {
             return Some(hasher);
@@ -92,7 +92,7 @@ impl PieceHash {
         None
     }
 
-    /// Who delivered the piece.
+    /// The bytes of the piece by source.
     pub(super) fn into_sources(self) -> Sources {
         self.sources
     }

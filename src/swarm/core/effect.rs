@@ -1,4 +1,4 @@
-//! What a core asks of the world around it.
+//! What a core asks its environment to do.
 
 use super::block::Block;
 use crate::swarm::{LinkId, Run};
@@ -8,62 +8,62 @@ use crate::wire::peer::Message;
 use std::fmt;
 use std::net::SocketAddr;
 
-/// One thing to be done. Effects are carried out in their order.
+/// One action for the environment. Effects are carried out in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect<B> {
     /// Send this message.
     Send(LinkId, Outgoing),
     /// Send a message of an extension (BEP 10).
     SendExtended {
-        /// To whom.
+        /// The link.
         link: LinkId,
-        /// The number of the extension at the other side.
+        /// The number that the peer gave the extension.
         id: u8,
-        /// What it says.
+        /// The payload.
         payload: Vec<u8>,
     },
     /// Send our extension handshake again: from now on we fetch nothing (BEP 21).
     SendHandshake(LinkId),
     /// Serve this piece from now on, and send a `have` for it over every link.
     SendHaves(PieceIndex),
-    /// Choke the other side, and drop what it asked for.
+    /// Choke the peer, and drop its requests.
     Choke(LinkId),
-    /// Unchoke the other side.
+    /// Unchoke the peer.
     Unchoke(LinkId),
-    /// Queue this block for the other side.
+    /// Queue this block for the peer.
     Serve(LinkId, BlockRange),
-    /// The link let its requests go stale, and others are asked: a person may want to know.
+    /// The link has stalled, and its requests went to other links. A user may want to know.
     Stalled(LinkId),
     /// End the link.
     Close(LinkId, CloseReason),
     /// Call this address.
     Connect(SocketAddr),
-    /// Hash these blocks, which are all of the run, and write them.
+    /// Hash the blocks of this run, and write them.
     Hash(Run, Vec<Block<B>>),
     /// Announce the share, with this event.
     Announce(Event),
-    /// Serve these pieces from now on, and those that come.
+    /// Serve these pieces from now on, and those of later `SendHaves`.
     Offer(PieceSet),
     /// Serve nothing any more.
     Withhold,
-    /// Every piece that is needed is owned: check whole files, and give them their final names.
+    /// Every needed piece is owned: check whole files, and give them their final names.
     Complete,
-    /// The share or download has stopped for good: leave the trackers, and record it.
+    /// The share has stopped for good, for this reason: leave the trackers, and record it.
     Failed(String),
 }
 
-/// A message that takes no memory of its own.
+/// A message of fixed size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outgoing {
-    /// We want pieces of theirs.
+    /// We want pieces of the peer.
     Interested,
-    /// We want nothing.
+    /// We want no piece of the peer.
     NotInterested,
-    /// We ask for a block.
+    /// We request a block.
     Request(BlockRange),
-    /// We take a request back.
+    /// We cancel a request.
     Cancel(BlockRange),
-    /// Their request will not be served (BEP 6).
+    /// We will not serve this request (BEP 6).
     Reject(BlockRange),
 }
 
@@ -82,21 +82,21 @@ impl From<Outgoing> for Message<'_> {
 /// Why a core ends a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CloseReason {
-    /// Two peers that fetch nothing have nothing for each other.
+    /// Both peers are seeds or fetch nothing more.
     NothingToFetch,
-    /// Its requests went stale too often in a row.
+    /// The link stalled too often in a row.
     DeliversNothing,
-    /// It takes nothing of what it is sent.
+    /// The peer does not read what we send.
     DoesNotRead,
-    /// All of a piece came from it, and the piece does not verify.
+    /// The peer alone sent all blocks of this piece, and the piece does not verify.
     BadPiece(PieceIndex),
-    /// It sent bad data a while ago.
+    /// The peer sent bad data a while ago.
     Barred,
     /// The same peer has another link.
     Replaced,
-    /// All places are taken, and nothing moved over this link.
+    /// All places are taken, and no block moved over this link.
     MadeRoom,
-    /// The share or download ends, or its owner says so.
+    /// The share ends, or the caller ends its links.
     Ended(String),
 }
 
@@ -110,7 +110,7 @@ impl fmt::Display for CloseReason {
                 return write!(f, "piece {} from it does not verify", piece.number());
             }
             Self::Barred => "it sent bad data a while ago",
-            Self::Replaced => "another line to the same peer takes its place",
+            Self::Replaced => "another link of the same peer replaces it",
             Self::MadeRoom => "it makes room for another",
             Self::Ended(reason) => reason,
         })

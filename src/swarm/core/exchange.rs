@@ -1,4 +1,5 @@
-//! Peer exchange (BEP 11): which links hear of which others, and whom we believe.
+//! Peer exchange (BEP 11): which addresses we send to which link, and which received addresses we
+//! accept.
 
 use super::link::Link;
 use crate::swarm::LinkId;
@@ -7,15 +8,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// A message that is due: to whom, the number of `ut_pex` there, and what it says.
-pub(super) type Due = (LinkId, u8, PexMessage);
+/// A message that is due: the link, the number of `ut_pex` there, and the message.
+pub(super) type DueMessage = (LinkId, u8, PexMessage);
 
-/// What links are to be told of the others now. `has_all` says whether a link has every piece.
-pub(super) fn due(
+/// The messages that are due now. `has_all` returns whether the peer of a link has every piece.
+pub(super) fn due_messages(
     links: &mut BTreeMap<LinkId, Link>,
     has_all: impl Fn(LinkId) -> bool,
     now: Duration,
-) -> Vec<Due> {
+) -> Vec<DueMessage> {
     let takes = |link: &Link| link.handshake().pex.filter(|id| *id > 0);
     let is_due = |link: &Link| takes(link).is_some() && link.exchange.is_due(now);
     if !links.values().any(is_due) {
@@ -35,23 +36,25 @@ pub(super) fn due(
     let messages = links.iter_mut().filter_map(|(id, link)| {
         let number = takes(link)?;
         let own = link.listens_at();
-        let news = link.exchange.tell(now, &current, own, MAX_CONTACTS)?;
+        let changes = link
+            .exchange
+            .next_message(now, &current, own, MAX_CONTACTS)?;
         let flags = |address| flags.get(&address).copied().unwrap_or(0);
-        let added = news.added.into_iter();
+        let added = changes.added.into_iter();
         let message = PexMessage {
             added: added.map(|address| (address, flags(address))).collect(),
-            dropped: news.dropped,
+            dropped: changes.dropped,
         };
         Some((*id, number, message))
     });
     messages.collect()
 }
 
-/// Whether a peer at `teller` may name that address. One that is elsewhere knows nobody on this
-/// machine, and must not make us call what listens here.
-pub(super) fn is_believable(address: SocketAddr, teller: IpAddr) -> bool {
-    let (ip, teller) = (address.ip().to_canonical(), teller.to_canonical());
-    !ip.is_loopback() || teller.is_loopback()
+/// Whether we accept `address` from a peer at `sender`. A peer on another machine must not make us
+/// call a service on this machine.
+pub(super) fn is_believable(address: SocketAddr, sender: IpAddr) -> bool {
+    let (ip, sender) = (address.ip().to_canonical(), sender.to_canonical());
+    !ip.is_loopback() || sender.is_loopback()
 }
 
 #[cfg(test)]
@@ -59,9 +62,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_elsewhere_has_us_call_this_machine() {
-        let believable = |address: &str, teller: &str| {
-            is_believable(address.parse().unwrap(), teller.parse().unwrap())
+    fn a_peer_on_another_machine_cannot_make_us_call_this_machine() {
+        let believable = |address: &str, sender: &str| {
+            is_believable(address.parse().unwrap(), sender.parse().unwrap())
         };
         assert!(believable("127.0.0.2:1", "127.0.0.1"));
         assert!(believable("10.0.0.1:1", "192.0.2.1"));

@@ -1,13 +1,12 @@
-//! What is fetched and of whom: requests to links and web seeds, blocks that come, and what becomes
-//! of their pieces.
+//! The fetching half of a core: requests to links and web seeds, and blocks that arrive.
 
+use super::assembly::{Assembly, BlockOutcome, Budget};
 use super::block::{Block, Source, Sources};
-use super::download::{Budget, Download, Taken};
 use super::effect::{CloseReason, Effect, Outgoing};
 use super::link::Link;
 use super::message::Unasked;
 use super::progress::Progress;
-use super::servers::{Servers, Trust};
+use super::web_seeds::{Trust, WebSeeds};
 #[cfg(test)]
 use crate::swarm::mutation::{Mutation, is_planted};
 use crate::swarm::{LinkId, Picker, Run, Verdict};
@@ -16,11 +15,11 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::Duration;
 
-/// A download into which nothing came for this long lends its buffers to others.
-const IDLE: Duration = Duration::from_secs(15);
+/// A download that gets nothing for this long lends its buffers to other downloads.
+const LEND_AFTER: Duration = Duration::from_secs(15);
 
-/// A block that has just come, of the link with this number. A web seed says who it is.
-pub(super) struct Incoming<'a, B> {
+/// A block that has just arrived over a link. `source` is given for a web seed only.
+pub(super) struct IncomingBlock<'a, B> {
     pub(super) id: LinkId,
     pub(super) source: Option<&'a Source>,
     pub(super) range: BlockRange,
@@ -30,16 +29,16 @@ pub(super) struct Incoming<'a, B> {
 /// The fetching half of a core.
 #[derive(Debug)]
 pub(super) struct Fetch<B> {
-    download: Download<B>,
-    servers: Servers,
+    assembly: Assembly<B>,
+    web_seeds: WebSeeds,
     progress: Progress,
     lengths: Lengths,
-    /// Reused for the blocks that a link is asked for.
+    /// Reused for the blocks to request.
     blocks: Vec<BlockRange>,
 }
 
 impl<B: Debug> Fetch<B> {
-    /// Nothing has been asked for yet.
+    /// Nothing has been requested yet.
     pub(super) fn new(
         picker: Picker,
         lengths: Lengths,
@@ -47,8 +46,8 @@ impl<B: Debug> Fetch<B> {
         now: Duration,
     ) -> Self {
         Self {
-            download: Download::new(picker, lengths, budget),
-            servers: Servers::default(),
+            assembly: Assembly::new(picker, lengths, budget),
+            web_seeds: WebSeeds::default(),
             progress: Progress::new(now),
             lengths,
             blocks: Vec::new(),
@@ -56,11 +55,11 @@ impl<B: Debug> Fetch<B> {
     }
 
     pub(super) fn picker(&self) -> &Picker {
-        self.download.picker()
+        self.assembly.picker()
     }
 
     pub(super) fn picker_mut(&mut self) -> &mut Picker {
-        self.download.picker_mut()
+        self.assembly.picker_mut()
     }
 
     pub(super) fn progress(&self) -> &Progress {
@@ -71,43 +70,43 @@ impl<B: Debug> Fetch<B> {
         &mut self.progress
     }
 
-    pub(super) fn servers(&self) -> &Servers {
-        &self.servers
+    pub(super) fn web_seeds(&self) -> &WebSeeds {
+        &self.web_seeds
     }
 
     pub(super) fn with_workers(&self) -> u32 {
-        self.download.with_workers()
+        self.assembly.with_workers()
     }
 
-    /// Goes on with the pieces of another picker.
+    /// Continues with the pieces of another picker.
     pub(super) fn begin(&mut self, picker: Picker) {
         let owned = picker.owned();
         let pieces = self.lengths.all_pieces();
         let good = pieces.filter(|piece| owned.contains(*piece));
         let verified = good.map(|piece| u64::from(self.lengths.length(piece)));
         self.progress.on_checked(verified.sum());
-        self.download.begin(picker);
+        self.assembly.begin(picker);
     }
 
-    /// Drops what is half fetched.
+    /// Drops everything that is not verified.
     pub(super) fn stop(&mut self) {
-        self.download.drop_pending();
+        self.assembly.drop_pending();
     }
 
-    /// A block arrived; `fetches` says whether any is wanted. Returns its buffer if it is not
-    /// needed.
+    /// A block arrived. `fetches` is whether the download needs any. Returns the buffer if the
+    /// block is not needed.
     ///
     /// # Errors
-    /// When it was not asked for.
+    /// The block was not requested.
     pub(super) fn on_block(
         &mut self,
-        incoming: Incoming<'_, B>,
+        incoming: IncomingBlock<'_, B>,
         links: &mut BTreeMap<LinkId, Link>,
         fetches: bool,
         now: Duration,
         effects: &mut Vec<Effect<B>>,
     ) -> Result<Option<B>, Unasked> {
-        let Incoming {
+        let IncomingBlock {
             id,
             source,
             range,
@@ -122,7 +121,7 @@ impl<B: Debug> Fetch<B> {
         let source = match (source, &link) {
             (Some(source), _) => source.clone(),
             (None, Some(link)) => link.source(),
-            // A block of a link that has just been closed from here.
+            // A block of a link that we have just closed.
             (None, None) => return Ok(Some(buffer)),
         };
         let block = Block {
@@ -130,17 +129,18 @@ impl<B: Debug> Fetch<B> {
             length,
             source,
         };
-        match self.download.on_block(id, range, block, now, fetches) {
-            Taken::Unasked => Err(Unasked),
-            Taken::Spare(buffer) => Ok(Some(buffer)),
-            Taken::Kept { cancel, completed } => {
+        match self.assembly.on_block(id, range, block, now, fetches) {
+            BlockOutcome::Unasked => Err(Unasked),
+            BlockOutcome::Spare(buffer) => Ok(Some(buffer)),
+            BlockOutcome::Kept { cancel, completed } => {
                 if let Some(link) = link {
                     link.stalls = 0;
                 }
                 self.progress.on_wanted(length, now);
-                // A web seed takes no messages; it sees that the block is not awaited any more.
-                let asked = cancel.into_iter().flatten();
-                for other in asked.filter(|other| links.contains_key(other)) {
+                // A web seed gets no cancel. It notices by `Core::awaits` that the block is no
+                // longer wanted.
+                let requested = cancel.into_iter().flatten();
+                for other in requested.filter(|other| links.contains_key(other)) {
                     #[cfg(test)]
                     if is_planted(Mutation::CancelLeftOut) {
                         continue;
@@ -155,14 +155,14 @@ impl<B: Debug> Fetch<B> {
         }
     }
 
-    /// Asks a link for as many blocks as its window has room for.
+    /// Requests as many blocks from a link as its window has room for.
     pub(super) fn request(&mut self, id: LinkId, now: Duration, effects: &mut Vec<Effect<B>>) {
-        self.download.next_blocks(id, now, &mut self.blocks);
+        self.assembly.next_blocks(id, now, &mut self.blocks);
         let requests = self.blocks.drain(..).map(Outgoing::Request);
         effects.extend(requests.map(|request| Effect::Send(id, request)));
     }
 
-    /// Asks the links of which nothing is being fetched.
+    /// Sends requests to the links that have none in flight.
     pub(super) fn request_idle(
         &mut self,
         links: &BTreeMap<LinkId, Link>,
@@ -176,38 +176,38 @@ impl<B: Debug> Fetch<B> {
         }
     }
 
-    /// Tells a link that it has what we want, if so and if it was not told.
+    /// Sends `interested` to a link that has wanted pieces, unless it was sent before.
     pub(super) fn show_interest(
         &self,
         (id, link): (LinkId, &mut Link),
         effects: &mut Vec<Effect<B>>,
     ) {
-        if self.picker().is_interesting(id) && !link.interested {
-            link.interested = true;
+        if self.picker().is_interesting(id) && !link.sent_interested {
+            link.sent_interested = true;
             effects.push(Effect::Send(id, Outgoing::Interested));
         }
     }
 
-    /// Tells links whose missing pieces have all come that we want nothing of them.
+    /// Sends `not interested` to links that no longer have wanted pieces.
     pub(super) fn end_interest(
         &self,
         links: &mut BTreeMap<LinkId, Link>,
         effects: &mut Vec<Effect<B>>,
     ) {
         for (id, link) in links {
-            if link.interested && !self.picker().is_interesting(*id) {
-                link.interested = false;
+            if link.sent_interested && !self.picker().is_interesting(*id) {
+                link.sent_interested = false;
                 #[cfg(test)]
                 if is_planted(Mutation::InterestNotRenewed) {
-                    link.interested = true;
+                    link.sent_interested = true;
                 }
                 effects.push(Effect::Send(*id, Outgoing::NotInterested));
             }
         }
     }
 
-    /// Takes their requests from links that deliver nothing, so that others are asked. One that
-    /// lets them go stale too often in a row is closed.
+    /// Takes the requests away from stalled links, so that other links get them. Closes links that
+    /// stall too often in a row.
     pub(super) fn take_from_stalled(
         &mut self,
         links: &mut BTreeMap<LinkId, Link>,
@@ -215,7 +215,7 @@ impl<B: Debug> Fetch<B> {
         now: Duration,
         effects: &mut Vec<Effect<B>>,
     ) {
-        for (id, blocks) in self.download.picker_mut().take_from_stalled(now) {
+        for (id, blocks) in self.assembly.picker_mut().take_from_stalled(now) {
             let Some(link) = links.get_mut(&id) else {
                 continue;
             };
@@ -229,20 +229,20 @@ impl<B: Debug> Fetch<B> {
         }
     }
 
-    /// Gives up what is half fetched while nothing comes, so that its buffers can serve others. A
-    /// web seed that is being read from may take long until it comes to what is wanted; it has
+    /// Gives up all active pieces while nothing arrives, so that their buffers can serve other
+    /// downloads. Not while a web seed is read: it may take long to reach a wanted block, and has
     /// limits of its own.
     pub(super) fn abandon_idle(&mut self, now: Duration, effects: &mut Vec<Effect<B>>) {
         if self.picker().has_active()
-            && !self.servers.any_asked()
-            && self.download.with_workers() == 0
-            && self.progress.idle(now) > IDLE
-            // What is asked for after that has as long: it would be given up again at once.
-            && self.download.since_restart(now) > IDLE
+            && !self.web_seeds.any_in_use()
+            && self.assembly.with_workers() == 0
+            && self.progress.idle(now) > LEND_AFTER
+            // New requests get as much time. Otherwise they would be given up at once.
+            && self.assembly.active_for(now) > LEND_AFTER
         {
-            for (id, blocks) in self.download.abandon(now) {
+            for (id, blocks) in self.assembly.abandon(now) {
                 #[cfg(test)]
-                if is_planted(Mutation::GivenUpUntold) {
+                if is_planted(Mutation::GivenUpNotCancelled) {
                     continue;
                 }
                 let cancels = blocks.into_iter().map(Outgoing::Cancel);
@@ -251,37 +251,32 @@ impl<B: Debug> Fetch<B> {
         }
     }
 
-    /// A worker has written a run of a piece of several.
     pub(super) fn on_run_written(&mut self, run: Run, blocks: &[Block<B>]) -> Option<Hasher> {
-        self.download.on_run_written(run, blocks)
+        self.assembly.on_run_written(run, blocks)
     }
 
-    /// A worker has hashed the runs before `next`.
     pub(super) fn on_run_hashed(&mut self, next: Run, hasher: Hasher) -> Option<Hasher> {
-        self.download.on_run_hashed(next, hasher)
+        self.assembly.on_run_hashed(next, hasher)
     }
 
-    /// A piece of several runs is hashed.
     pub(super) fn on_piece_hashed(&mut self, piece: PieceIndex) -> Option<Sources> {
-        self.download.on_piece_hashed(piece)
+        self.assembly.on_piece_hashed(piece)
     }
 
-    /// A worker gives back the buffers of so many blocks.
     pub(super) fn on_worker_done(&mut self, blocks: u32) {
-        self.download.on_worker_done(blocks);
+        self.assembly.on_worker_done(blocks);
     }
 
-    /// A piece is verified and written.
     pub(super) fn on_piece_written(
         &mut self,
         piece: PieceIndex,
         sources: &Sources,
         effects: &mut Vec<Effect<B>>,
     ) {
-        self.download.picker_mut().on_verified(piece);
+        self.assembly.picker_mut().on_verified(piece);
         let length = self.lengths.length(piece);
         self.progress.on_verified(length, sources);
-        self.servers.on_verified(sources);
+        self.web_seeds.on_verified(sources);
         #[cfg(test)]
         if is_planted(Mutation::HaveLeftOut) {
             return;
@@ -289,44 +284,42 @@ impl<B: Debug> Fetch<B> {
         effects.push(Effect::SendHaves(piece));
     }
 
-    /// A piece does not verify.
     pub(super) fn on_piece_failed(&mut self, piece: PieceIndex, sources: &Sources) -> Verdict {
-        let verdict = self.download.on_failed(piece);
+        let verdict = self.assembly.on_failed(piece);
         let proven = matches!(verdict, Verdict::Proven(_));
-        self.servers.on_failed(sources, proven);
+        self.web_seeds.on_failed(sources, proven);
         verdict
     }
 
-    /// A web seed is asked from now on.
     pub(super) fn on_server_up(&mut self, id: LinkId, largest_window: u32) {
-        self.download.picker_mut().add_server(id, largest_window);
-        self.servers.add(id);
+        self.assembly.picker_mut().add_web_seed(id, largest_window);
+        self.web_seeds.add(id);
     }
 
-    /// A web seed is left, at least for a while.
     pub(super) fn on_server_down(&mut self, id: LinkId) {
-        self.download.picker_mut().remove_link(id);
-        self.servers.set_asked(id, false);
+        self.assembly.picker_mut().remove_link(id);
+        self.web_seeds.set_in_use(id, false);
     }
 
-    /// Appends what to ask a web seed for next. Returns `false` once it is not believed.
+    /// Appends the blocks to request from a web seed next. Returns `false` if it is not trusted any
+    /// more.
     pub(super) fn next_for_server(
         &mut self,
         id: LinkId,
         now: Duration,
         out: &mut Vec<BlockRange>,
     ) -> bool {
-        if self.servers.trust(id) == Trust::Lost {
+        if self.web_seeds.trust(id) == Trust::Lost {
             return false;
         }
-        self.download.next_blocks(id, now, out);
-        self.servers.set_asked(id, !out.is_empty());
+        self.assembly.next_blocks(id, now, out);
+        self.web_seeds.set_in_use(id, !out.is_empty());
         true
     }
 
     /// Panics if an invariant does not hold.
     #[cfg(test)]
     pub(super) fn check(&self) {
-        self.download.check();
+        self.assembly.check();
     }
 }

@@ -8,12 +8,13 @@ use crate::wire::extension::ExtensionHandshake;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// A link that stood for so long was no failure.
-const PROVED: Duration = Duration::from_secs(60);
-/// How many bytes a link gets while it is choked, at most: twice what the allowed pieces can have.
-const MAX_ALLOWED: u64 = 8 << 20;
+/// A link that lasted this long was of use.
+const USEFUL_AFTER: Duration = Duration::from_secs(60);
+/// The largest number of bytes served while the peer is choked: twice the length of the allowed
+/// pieces.
+const MAX_CHOKED_BYTES: u64 = 8 << 20;
 
-/// The other side of a link, as its handshake and its connection tell.
+/// The remote peer of a link, as its handshake and its connection show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remote {
     /// The other end of the connection.
@@ -22,9 +23,9 @@ pub struct Remote {
     pub outgoing: bool,
     /// Its peer id.
     pub peer_id: PeerId,
-    /// BEP 6 on both sides.
+    /// Both sides support BEP 6.
     pub fast: bool,
-    /// BEP 10 on both sides.
+    /// Both sides support BEP 10.
     pub extensions: bool,
 }
 
@@ -35,9 +36,9 @@ pub struct Activity {
     pub sent: u64,
     /// When the last block was sent; zero if none was.
     pub last_sent: Duration,
-    /// We do not read, to keep a limit of our own.
+    /// We do not read now, to keep a rate limit.
     pub paused: bool,
-    /// For how long the other side has not taken what it is sent.
+    /// For how long the peer has read nothing although data is waiting.
     pub unread_for: Duration,
 }
 
@@ -45,18 +46,18 @@ pub struct Activity {
 #[derive(Debug)]
 pub struct Link {
     remote: Remote,
-    since: Duration,
-    /// What it said of itself.
+    began: Duration,
+    /// The peer's extension handshakes so far.
     handshake: ExtensionHandshake,
-    /// The port of its first handshake, once one has come.
+    /// The port in the peer's first extension handshake; the outer `None` if none has arrived.
     port: Option<Option<u16>>,
-    /// Pieces that it may ask for while choked.
+    /// Pieces that the peer may request while choked.
     allowed_fast: Vec<PieceIndex>,
-    /// Bytes of blocks that were served while it was choked.
-    allowed_bytes: u64,
-    /// It was told that we are interested.
-    pub(super) interested: bool,
-    /// How often in a row it let its requests go stale.
+    /// Bytes of blocks served while the peer was choked.
+    choked_bytes: u64,
+    /// We have sent `interested`.
+    pub(super) sent_interested: bool,
+    /// How many times in a row the link has stalled.
     pub(super) stalls: u32,
     pub(super) exchange: PeerExchange,
     /// Bytes of blocks received.
@@ -78,12 +79,12 @@ impl Link {
         };
         Self {
             remote,
-            since: now,
+            began: now,
             handshake: ExtensionHandshake::default(),
             port: None,
             allowed_fast,
-            allowed_bytes: 0,
-            interested: false,
+            choked_bytes: 0,
+            sent_interested: false,
             stalls: 0,
             exchange: PeerExchange::default(),
             received: 0,
@@ -92,17 +93,18 @@ impl Link {
         }
     }
 
-    /// The other side.
+    /// The remote peer.
     pub fn remote(&self) -> &Remote {
         &self.remote
     }
 
-    /// What the other side said of itself (BEP 10).
+    /// The peer's extension handshakes so far (BEP 10).
     pub fn handshake(&self) -> &ExtensionHandshake {
         &self.handshake
     }
 
-    /// Where the other side can be called: for a caller, the port it told of.
+    /// Where the peer accepts calls. If the peer called us, this needs the port of its extension
+    /// handshake.
     pub fn listens_at(&self) -> Option<SocketAddr> {
         if self.remote.outgoing {
             return Some(self.remote.address);
@@ -111,7 +113,7 @@ impl Link {
         port.map(|port| SocketAddr::new(self.remote.address.ip(), port))
     }
 
-    /// The address that stands for the other side in what a person sees.
+    /// The address by which a user sees the peer: where it accepts calls, if known.
     pub fn shown_address(&self) -> SocketAddr {
         self.listens_at().unwrap_or(self.remote.address)
     }
@@ -121,7 +123,7 @@ impl Link {
         self.received
     }
 
-    /// Pieces that the other side may ask for while it is choked (BEP 6).
+    /// Pieces that the peer may request while it is choked (BEP 6).
     pub fn allowed_fast(&self) -> &[PieceIndex] {
         &self.allowed_fast
     }
@@ -130,51 +132,48 @@ impl Link {
         Source::Peer(self.shown_address())
     }
 
-    /// Whether it says that it fetches nothing (BEP 21).
+    /// Whether the peer says that it fetches nothing (BEP 21).
     pub(super) fn only_uploads(&self) -> bool {
         self.handshake.upload_only == Some(true)
     }
 
-    /// The other side says something of itself. The port of the first time counts, or it could name
-    /// any number of them.
+    /// The peer sent an extension handshake. Only the port of the first one counts. Otherwise a
+    /// peer could name any number of ports.
     pub(super) fn on_handshake(&mut self, handshake: ExtensionHandshake) {
         self.port.get_or_insert(handshake.port);
-        // A later handshake says what has changed (BEP 10).
+        // A later handshake holds changes only (BEP 10).
         self.handshake.update(handshake);
     }
 
-    /// A block came.
     pub(super) fn on_block(&mut self, length: u32, now: Duration) {
         self.received += u64::from(length);
         self.last_received = now;
     }
 
-    /// Takes in what its connection tells.
     pub(super) fn observe(&mut self, activity: Activity) {
         self.activity = activity;
     }
 
-    /// Whether a block that is asked for in spite of a choke may be served; counts it if so.
-    /// Whoever owns as many pieces as are allowed, `owned`, has something to trade with, and can
-    /// wait (BEP 6).
-    pub(super) fn serves_choked(&mut self, block: BlockRange, owned: u32) -> bool {
+    /// Whether a block that a choked peer requests may be served. Counts it if so. A peer that owns
+    /// as many pieces as are allowed (`owned`) has something to trade and can wait (BEP 6).
+    pub(super) fn serve_choked(&mut self, block: BlockRange, owned: u32) -> bool {
         let serves = self.allowed_fast.contains(&block.piece())
             && (owned as usize) < self.allowed_fast.len()
-            && self.allowed_bytes < MAX_ALLOWED;
+            && self.choked_bytes < MAX_CHOKED_BYTES;
         if serves {
-            self.allowed_bytes += u64::from(block.length());
+            self.choked_bytes += u64::from(block.length());
         }
         serves
     }
 
-    /// For how long no block went either way; at first, since the link began.
+    /// The time since the last block in either direction; at first, since the link began.
     pub(super) fn idle(&self, now: Duration) -> Duration {
         now.saturating_sub(self.last_received.max(self.activity.last_sent))
     }
 
-    /// Whether it was of use: it stood for long, or a block went over it.
-    pub(super) fn has_proved(&self, now: Duration) -> bool {
-        let lived = now.saturating_sub(self.since);
-        lived > PROVED || self.received + self.activity.sent > 0
+    /// Whether the link was of use: it lasted long, or a block moved over it.
+    pub(super) fn was_useful(&self, now: Duration) -> bool {
+        let lived = now.saturating_sub(self.began);
+        lived > USEFUL_AFTER || self.received + self.activity.sent > 0
     }
 }

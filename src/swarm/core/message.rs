@@ -1,59 +1,60 @@
-//! What arrives over a link, as it was parsed for the share at hand, and what breaks the protocol.
+//! Messages that arrive over a link, parsed for the share, and breaches of the protocol.
 
 use crate::swarm::TooOften;
 use crate::torrent::{BlockRange, PieceIndex, PieceSet};
 use crate::wire::extension::ExtensionHandshake;
 use crate::wire::pex::PexError;
 
-/// A message of the other side, but for blocks and what the link itself answers.
+/// A message from the peer. Blocks are not among them, nor messages that the link itself answers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Received<'a> {
-    /// Our requests are not served.
+    /// The peer does not serve our requests.
     Choke,
-    /// Our requests are served.
+    /// The peer serves our requests.
     Unchoke,
-    /// It wants pieces of ours.
+    /// The peer wants pieces of ours.
     Interested,
-    /// It wants nothing.
+    /// The peer wants nothing.
     NotInterested,
-    /// It owns one piece more.
+    /// The peer owns one more piece.
     Have(PieceIndex),
-    /// All pieces that it owns.
+    /// All pieces that the peer owns.
     Pieces {
-        /// Which.
+        /// The pieces.
         pieces: PieceSet,
-        /// Whether none but greetings came before it. BEP 3 has a bitfield only there. But aria2
-        /// sends one, or BEP 6's have all, in the place of several `have`s, where that is shorter.
+        /// Whether only handshakes came before this message. In BEP 3 a bitfield may come only
+        /// then. But aria2 also sends a bitfield, or BEP 6's `have all`, later, instead of many
+        /// `have`s.
         is_first: bool,
     },
-    /// It asks for a block.
+    /// The peer requests a block.
     Request(BlockRange),
-    /// It will not send a block (BEP 6).
+    /// The peer will not send a block (BEP 6).
     Reject(BlockRange),
-    /// It would like to send this piece before others (BEP 6).
+    /// The peer suggests to request this piece before others (BEP 6).
     Suggest(PieceIndex),
-    /// It sends this piece even while it chokes us (BEP 6).
+    /// The peer serves requests for this piece even while it chokes us (BEP 6).
     AllowedFast(PieceIndex),
-    /// What it says of itself (BEP 10).
+    /// The peer's extension handshake (BEP 10).
     Handshake(ExtensionHandshake),
-    /// Whom else it is linked to: the payload of a `ut_pex` message (BEP 11).
+    /// Addresses of other peers: the payload of a `ut_pex` message (BEP 11).
     PeerExchange(&'a [u8]),
 }
 
-/// The other side broke the protocol: its link ends.
+/// A breach of the protocol by the peer: its link ends.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Breach {
-    /// A bitfield lacks pieces that were announced before.
-    #[error("a later bitfield takes back pieces that were told of")]
+    /// A later bitfield lacks pieces that were announced before.
+    #[error("a later bitfield lacks pieces that were announced before")]
     TakenBack,
-    /// A `ut_pex` message that is none.
-    #[error("bad message about contacts: {0}")]
+    /// A malformed `ut_pex` message.
+    #[error("malformed peer exchange message: {0}")]
     PeerExchange(#[from] PexError),
     /// `ut_pex` messages come far too often.
     #[error("{0}")]
     TooOften(#[from] TooOften),
 }
 
-/// A block came that nobody asked this link for.
+/// A block that was not requested from this link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unasked;

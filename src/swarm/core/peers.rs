@@ -1,14 +1,14 @@
-//! The peers of a swarm: who is linked, whom we call, who is served.
+//! The peers of a swarm: their links, the addresses we call, and the peers we serve.
 
+use super::config::Terms;
 use super::effect::{CloseReason, Effect, Outgoing};
 use super::exchange;
 use super::link::{Activity, Link, Remote};
 use super::message::Breach;
-use super::terms::Terms;
-use crate::swarm::contacts::{Contacts, MAX_CALLING};
+use crate::swarm::contacts::{Contacts, MAX_CALLS};
 #[cfg(test)]
 use crate::swarm::mutation::{Mutation, is_planted};
-use crate::swarm::{Choker, LinkId, Picker, Seen};
+use crate::swarm::{Choker, LinkId, PeerTraffic, Picker};
 use crate::torrent::{BlockRange, PieceSet};
 use crate::wire::extension::ExtensionHandshake;
 use crate::wire::pex::PexMessage;
@@ -17,18 +17,18 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Requests kept by a program that does not say how many it keeps (what libtorrent and others
-/// assume).
+/// The number of requests that a peer keeps if it does not say. libtorrent and others assume the
+/// same.
 const USUAL_REQUEST_QUEUE: u32 = 250;
-/// A link over which no block goes for this long may have to make room for another.
-const USELESS: Duration = Duration::from_secs(5);
-/// A link over which nothing went for so long gives way to a new one of the same peer.
-const LOST: Duration = Duration::from_secs(10);
-/// Fellow seeds have nothing for each other. They call each other again after so long, should one
-/// have lost something.
-const SEED_AGAIN: Duration = Duration::from_secs(1_800);
+/// A link over which no block moves for this long may have to make room for another.
+const USELESS_AFTER: Duration = Duration::from_secs(5);
+/// A link that has been idle this long is replaced when the same peer connects again in the same
+/// direction.
+const LOST_AFTER: Duration = Duration::from_secs(10);
+/// Pause before two seeds call each other again. By then one of them may have lost something.
+const SEED_CALL_AFTER: Duration = Duration::from_secs(1_800);
 
-/// Why a peer is not admitted.
+/// Why a link is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// All places are taken.
@@ -37,13 +37,14 @@ pub enum Refusal {
     /// The same peer has a link.
     #[error("linked already")]
     Linked,
-    /// It sent bad data.
+    /// The peer sent bad data.
     #[error("barred for bad data")]
     Barred,
     /// Nothing is served in this phase.
     #[error("not served now")]
     NotServed,
-    /// It was called at the word of a tracker that has failed since (BEP 27).
+    /// We called the address because a tracker named it, and that tracker has failed since (BEP
+    /// 27).
     #[error("the tracker that named it has failed")]
     GivenUp,
 }
@@ -57,7 +58,7 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    /// Nobody is known yet.
+    /// No peer is known yet.
     pub(super) fn new(terms: &Terms, seed: u64) -> Self {
         Self {
             links: BTreeMap::new(),
@@ -82,12 +83,10 @@ impl Peers {
         &mut self.contacts
     }
 
-    /// Lets a link in. Two peers that call each other at once keep the call of the one with the
-    /// lower id, on both sides. A call of ours that is not let in has failed, unless the same peer
-    /// has a link.
+    /// Lets a link in: see [`Core::on_link_up`](super::Core::on_link_up).
     ///
     /// # Errors
-    /// Why it is not let in.
+    /// Why the link is refused.
     pub(super) fn on_link_up<B>(
         &mut self,
         (id, remote): (LinkId, Remote),
@@ -118,7 +117,7 @@ impl Peers {
         admitted
     }
 
-    /// A call that nobody may answer now has failed.
+    /// A link came up while nothing is served. If we called, the call has failed.
     pub(super) fn on_not_served(&mut self, remote: &Remote, now: Duration) {
         if remote.outgoing {
             self.contacts.on_failed(remote.address, now);
@@ -137,7 +136,7 @@ impl Peers {
         if self.contacts.is_barred(address, now) {
             return Err(Refusal::Barred);
         }
-        if remote.outgoing && terms.is_private && !self.contacts.has(address) {
+        if remote.outgoing && terms.is_private && !self.contacts.may_call(address) {
             return Err(Refusal::GivenUp);
         }
         let mut others = self.links.iter();
@@ -151,15 +150,16 @@ impl Peers {
                 false => Ok(()),
             };
         };
-        let is_due = |outgoing| outgoing == (terms.own_id.0 < remote.peer_id.0);
-        let way = link.remote().outgoing;
-        // One that calls again by the same way has lost its former connection, though we may not
-        // have noticed.
-        let is_lost = way == remote.outgoing && link.idle(now) > LOST;
-        if !is_lost && (is_due(way) || !is_due(remote.outgoing)) {
+        // The call of the peer with the lower id is kept.
+        let is_kept = |outgoing| outgoing == (terms.own_id.0 < remote.peer_id.0);
+        let other_outgoing = link.remote().outgoing;
+        // A peer that connects again in the same direction has lost its former connection, although
+        // we may not have noticed.
+        let is_lost = other_outgoing == remote.outgoing && link.idle(now) > LOST_AFTER;
+        if !is_lost && (is_kept(other_outgoing) || !is_kept(remote.outgoing)) {
             return Err(Refusal::Linked);
         }
-        self.let_go(other, picker, now);
+        self.remove_early(other, picker, now);
         effects.push(Effect::Close(other, CloseReason::Replaced));
         Ok(())
     }
@@ -177,9 +177,9 @@ impl Peers {
         };
         link.observe(activity);
         if let Some(address) = link.listens_at() {
-            // One that was of use and goes is called again soon; one that never was, later each
+            // An address that was of use is called again soon. Other addresses wait longer each
             // time.
-            if link.has_proved(now) {
+            if link.was_useful(now) {
                 self.contacts.on_proved(address);
             }
             self.contacts.on_failed(address, now);
@@ -193,20 +193,19 @@ impl Peers {
         self.links.remove(&id)
     }
 
-    /// Removes a link before it has come to its end, for reasons of our own: its address may be
-    /// called again after a while. Nothing else frees the address, as the end of the link changes
-    /// nothing then.
-    fn let_go(&mut self, id: LinkId, picker: &mut Picker, now: Duration) {
+    /// Removes a link before it has ended, for reasons of our own. Its address may be called again
+    /// after a while. Nothing else releases the address: when the link ends, it is no longer known.
+    fn remove_early(&mut self, id: LinkId, picker: &mut Picker, now: Duration) {
         let link = self.remove(id, picker);
         if let Some(address) = link.and_then(|link| link.listens_at()) {
             self.contacts.release(address, now);
         }
     }
 
-    /// Removes all links before they have come to their end.
-    pub(super) fn let_all_go(&mut self, picker: &mut Picker, now: Duration) {
+    /// Removes all links before they have ended.
+    pub(super) fn remove_all_early(&mut self, picker: &mut Picker, now: Duration) {
         while let Some((id, _)) = self.links.first_key_value() {
-            self.let_go(*id, picker, now);
+            self.remove_early(*id, picker, now);
         }
     }
 
@@ -219,9 +218,9 @@ impl Peers {
         effects.extend(self.links.keys().map(close));
     }
 
-    /// When all places are taken, one over which no block went for a while is for another; first
-    /// one that has nothing we want and wants nothing, and of those the one that was of no use for
-    /// longest.
+    /// When all places are taken, a link over which no block has moved for a while makes room.
+    /// First a link that has nothing we want; then one whose peer wants nothing; of those the one
+    /// that has been idle for longest.
     fn make_room<B>(
         &mut self,
         picker: &mut Picker,
@@ -229,7 +228,7 @@ impl Peers {
         effects: &mut Vec<Effect<B>>,
     ) -> bool {
         let useless = self.links.iter();
-        let useless = useless.filter(|(_, link)| link.idle(now) >= USELESS);
+        let useless = useless.filter(|(_, link)| link.idle(now) >= USELESS_AFTER);
         let chosen = useless.min_by_key(|(id, link)| {
             (
                 picker.is_interesting(**id),
@@ -240,12 +239,12 @@ impl Peers {
         let Some(id) = chosen.map(|(id, _)| *id) else {
             return false;
         };
-        self.let_go(id, picker, now);
+        self.remove_early(id, picker, now);
         effects.push(Effect::Close(id, CloseReason::MadeRoom));
         true
     }
 
-    /// The other side told of itself. Returns whether its link goes on.
+    /// The peer sent an extension handshake. Returns whether the link goes on.
     pub(super) fn on_handshake<B>(
         &mut self,
         (id, handshake): (LinkId, ExtensionHandshake),
@@ -272,10 +271,10 @@ impl Peers {
         true
     }
 
-    /// The other side names others, of whom some are called if we `fetch`.
+    /// The peer sent addresses of others. They are kept for calls if we fetch.
     ///
     /// # Errors
-    /// When it names them too often, or its message is none.
+    /// The messages come too often, or the message is malformed.
     pub(super) fn on_peer_exchange(
         &mut self,
         id: LinkId,
@@ -286,39 +285,36 @@ impl Peers {
         let Some(link) = self.links.get_mut(&id) else {
             return Ok(());
         };
-        // What comes too soon is not even read.
-        if !link.exchange.hear(now)? || !fetches {
+        // A message that comes too soon is not parsed.
+        if !link.exchange.on_message(now)? || !fetches {
             return Ok(());
         }
-        let teller = link.remote().address.ip();
+        let sender = link.remote().address.ip();
         for (address, _) in PexMessage::parse(payload)?.added {
-            if exchange::is_believable(address, teller) {
-                self.contacts.add_hearsay(address);
+            if exchange::is_believable(address, sender) {
+                self.contacts.add_from_peer(address);
             }
         }
         Ok(())
     }
 
-    /// The thread that called the address has ended.
     pub(super) fn on_call_ended(&mut self, address: SocketAddr, now: Duration) {
         let mut links = self.links.values();
         let is_linked = links.any(|link| link.listens_at() == Some(address));
         self.contacts.on_call_ended(address, is_linked, now);
     }
 
-    /// The other side chokes us: it owes us nothing.
     pub(super) fn on_choke(&mut self, id: LinkId) {
         self.choker.on_choke(id);
     }
 
-    /// The other side is interested in our pieces, or no longer.
     pub(super) fn on_interested(&mut self, id: LinkId, is_interested: bool) {
         self.choker.on_interested(id, is_interested);
     }
 
-    /// The other side asks for a block: it is served, if the other side is unchoked or may ask all
-    /// the same. BEP 6: each request gets its block or a reject. Without it nothing tells of it;
-    /// who is choked knows (BEP 3).
+    /// The peer requests a block. We serve it if we own the piece, and if the peer is unchoked or
+    /// may request the piece while choked. Otherwise, with BEP 6 the request is rejected. Without
+    /// BEP 6 there is no answer: a choked peer knows that its requests are dropped (BEP 3).
     pub(super) fn on_request<B>(
         &mut self,
         id: LinkId,
@@ -337,21 +333,21 @@ impl Peers {
         let is_served = self.choker.is_served(id);
         #[cfg(test)]
         let is_served = is_served || is_planted(Mutation::ChokedServed);
-        if is_owned && (is_served || link.serves_choked(block, theirs)) {
+        if is_owned && (is_served || link.serve_choked(block, theirs)) {
             effects.push(Effect::Serve(id, block));
         } else if link.remote().fast {
             effects.push(Effect::Send(id, Outgoing::Reject(block)));
         }
     }
 
-    /// Whether the other side has everything, or says that it only uploads (BEP 21).
+    /// Whether the peer has every piece, or says that it only uploads (BEP 21).
     pub(super) fn fetches_nothing(&self, id: LinkId, link: &Link, picker: &Picker) -> bool {
         let pieces = picker.pieces_of(id);
         pieces.is_some_and(PieceSet::is_full)
             || link.only_uploads() && !self.choker.is_interested(id)
     }
 
-    /// From now on we only upload: links that fetch nothing either end, the others hear of it.
+    /// From now on we only upload: ends links to peers that fetch nothing, and informs the others.
     pub(super) fn on_finished<B>(
         &mut self,
         picker: &Picker,
@@ -361,7 +357,7 @@ impl Peers {
         for (id, link) in &self.links {
             if self.fetches_nothing(*id, link, picker) {
                 if let Some(address) = link.listens_at() {
-                    self.contacts.release_until(address, now + SEED_AGAIN);
+                    self.contacts.release_until(address, now + SEED_CALL_AFTER);
                 }
                 effects.push(Effect::Close(*id, CloseReason::NothingToFetch));
             }
@@ -371,7 +367,8 @@ impl Peers {
         effects.extend(told.map(|(id, _)| Effect::SendHandshake(*id)));
     }
 
-    /// Takes in what every link moved lately. Returns whether one is not read, for a limit of ours.
+    /// Takes in the traffic of every link. Returns whether we do not read from some link, to keep a
+    /// rate limit.
     pub(super) fn observe<B>(
         &mut self,
         activity: impl Fn(LinkId) -> Activity,
@@ -386,15 +383,15 @@ impl Peers {
             link.observe(activity);
             any_paused |= activity.paused;
             if activity.paused {
-                // What we do not read on purpose is late by no fault of theirs.
+                // The link is not late while we do not read.
                 picker.excuse(*id, now);
             }
-            let seen = Seen {
-                gave: link.received(),
-                took: activity.sent,
-                owes: !activity.paused && !picker.is_choked(*id) && picker.is_fetching(*id),
+            let traffic = PeerTraffic {
+                received: link.received(),
+                sent: activity.sent,
+                owes_blocks: !activity.paused && !picker.is_choked(*id) && picker.is_fetching(*id),
             };
-            self.choker.observe(*id, now, seen);
+            self.choker.observe(*id, now, traffic);
             if activity.unread_for > terms.max_unread {
                 effects.push(Effect::Close(*id, CloseReason::DoesNotRead));
             }
@@ -402,7 +399,7 @@ impl Peers {
         any_paused
     }
 
-    /// Gives out upload slots as they are due.
+    /// Gives out upload slots, as far as that is due.
     pub(super) fn serve<B>(
         &mut self,
         only_uploads: bool,
@@ -421,7 +418,7 @@ impl Peers {
         }
     }
 
-    /// Tells links of the others, as far as it is time.
+    /// Sends peer exchange messages, as far as they are due.
     pub(super) fn exchange<B>(
         &mut self,
         picker: &Picker,
@@ -429,14 +426,14 @@ impl Peers {
         effects: &mut Vec<Effect<B>>,
     ) {
         let has_all = |id| picker.pieces_of(id).is_some_and(PieceSet::is_full);
-        for (link, id, message) in exchange::due(&mut self.links, has_all, now) {
+        for (link, id, message) in exchange::due_messages(&mut self.links, has_all, now) {
             let payload = message.encode();
             effects.push(Effect::SendExtended { link, id, payload });
         }
     }
 
-    /// Calls those who are due, as far as there are places. A download into which nothing has come
-    /// for so long calls others though all its places are taken: one will make room.
+    /// Calls the addresses that are due, up to the number of free places. A download that gets
+    /// nothing for a while also calls when all places are taken: one of its links will make room.
     pub(super) fn connect<B>(
         &mut self,
         terms: &Terms,
@@ -444,8 +441,8 @@ impl Peers {
         now: Duration,
         effects: &mut Vec<Effect<B>>,
     ) {
-        let starves = idle.is_some_and(|idle| idle >= USELESS);
-        let places = terms.max_peers + if starves { MAX_CALLING } else { 0 };
+        let starves = idle.is_some_and(|idle| idle >= USELESS_AFTER);
+        let places = terms.max_peers + if starves { MAX_CALLS } else { 0 };
         let links = self.links.values();
         let linked = links.filter(|link| self.contacts.is_called(link.remote().address));
         let taken = (self.links.len(), linked.count());

@@ -1,10 +1,10 @@
-//! Where a share or download is in its life, and every way from one phase to another.
+//! The phases of a share, and all transitions between them.
 //!
-//! | from | change | to |
+//! | from | transition | to |
 //! |---|---|---|
 //! | `Checking` | `Begin`, the files are in their final place | `Complete` |
 //! | `Checking` | `Begin`, otherwise | `Fetching` |
-//! | `Fetching` | `AllHere` | `Finishing` |
+//! | `Fetching` | `AllOwned` | `Finishing` |
 //! | `Fetching` | `Trouble` | `Fetching`, with the trouble |
 //! | `Finishing` | `Finished` | `Complete` |
 //! | `Complete` | `Withdraw` | `Withdrawn` |
@@ -17,41 +17,41 @@
 //! | any but `Failed` | `Retire` | `Retired` |
 //! | `Retired` | `PutBack` | `Checking` |
 //!
-//! Everything else is refused and changes nothing. So `Failed` is final, and what was retired does
-//! not come back by itself.
+//! Everything else is refused and changes nothing. So `Failed` is final, and a retired share stays
+//! retired until it is put back.
 
 use std::time::Duration;
 
-/// Where a share or download is in its life.
+/// The phase of a share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The files on disk are being checked; nothing is served or fetched yet.
+    /// The files on disk are being checked. Nothing is served or fetched yet.
     Checking,
     /// Missing pieces are fetched, owned pieces are served.
     Fetching {
-        /// The latest trouble with serving it.
+        /// Why owned pieces cannot be served, if there was trouble.
         trouble: Option<String>,
     },
-    /// Every piece that is needed is owned. Whole files are checked and get their final name.
+    /// Every needed piece is owned. Whole files are checked and get their final names.
     Finishing,
     /// Everything that is wanted is owned and served.
     Complete,
-    /// Complete, but not served: its user may not have it now, or it is being stopped.
+    /// The share is complete but not served: its user may not have it now, or it is being stopped.
     Withdrawn {
         /// Why.
         reason: String,
     },
-    /// It was complete, but the files are no longer what was verified; nothing is served.
+    /// The share was complete, but its files are no longer what was verified. Nothing is served.
     Lost {
         /// Why.
         reason: String,
     },
-    /// It has stopped for good.
+    /// The share has stopped for good.
     Failed {
         /// Why.
         reason: String,
     },
-    /// Another has taken its place, or nobody wants it any more.
+    /// The share has left the map of transfers: another replaces it, or it is no longer wanted.
     Retired,
 }
 
@@ -69,7 +69,7 @@ impl Phase {
         matches!(self, Self::Fetching { .. })
     }
 
-    /// Whether everything that is wanted was here under its final name, and may still be.
+    /// Whether everything wanted was complete under its final name, and may still be.
     pub fn was_complete(&self) -> bool {
         matches!(
             self,
@@ -77,56 +77,56 @@ impl Phase {
         )
     }
 
-    /// Whether it serves and fetches nothing more (BEP 21, `upload_only`).
+    /// Whether the share is served and nothing more is fetched (BEP 21, `upload_only`).
     pub fn only_uploads(&self) -> bool {
         matches!(self, Self::Finishing | Self::Complete)
     }
 }
 
-/// What changes the phase.
+/// The cause of a phase change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Transition {
     /// The files were checked.
     Begin {
-        /// Whether they are in their final place.
+        /// Whether the files are in their final place.
         is_whole: bool,
     },
-    /// Every piece that is needed is owned.
-    AllHere,
-    /// Owned pieces cannot be served for this reason; fetching goes on.
+    /// Every needed piece is owned.
+    AllOwned,
+    /// Owned pieces cannot be served, for this reason. Fetching goes on.
     Trouble(String),
     /// The files have their final names.
     Finished,
-    /// It may no longer be served.
+    /// The share may no longer be served.
     Withdraw(String),
-    /// It may be served again.
+    /// The share may be served again.
     Restore,
     /// The files are no longer what was verified.
     Lose(String),
-    /// Another look found this.
+    /// A further check of a lost share found this.
     StillLost(String),
     /// The files are what was verified again.
     Regain,
-    /// It stops so that a download of more files can take its place.
+    /// The share stops, so that a download of more files can replace it.
     SetAside,
-    /// It stops for good.
+    /// The share stops for good.
     Fail(String),
-    /// It leaves the map of transfers.
+    /// The share leaves the map of transfers.
     Retire,
-    /// It is put back into the map.
+    /// The share returns to the map of transfers.
     PutBack,
 }
 
-/// The phase, and when the share or download began and ended.
+/// The phase, and when the share began and ended.
 #[derive(Debug)]
-pub(super) struct Life {
+pub(super) struct Lifecycle {
     phase: Phase,
     started: Duration,
     ended: Option<Duration>,
 }
 
-impl Life {
-    /// One that is being checked since `now`.
+impl Lifecycle {
+    /// A share that is being checked since `now`.
     pub(super) fn new(now: Duration) -> Self {
         Self {
             phase: Phase::Checking,
@@ -139,7 +139,7 @@ impl Life {
         &self.phase
     }
 
-    /// From its start to its end, or to `now`.
+    /// From the beginning to the end, or to `now`.
     pub(super) fn elapsed(&self, now: Duration) -> Duration {
         self.ended.unwrap_or(now).saturating_sub(self.started)
     }
@@ -151,7 +151,7 @@ impl Life {
         let next = match (&self.phase, transition) {
             (Checking, Transition::Begin { is_whole: true }) => Complete,
             (Checking, Transition::Begin { is_whole: false }) => Fetching { trouble: None },
-            (Fetching { .. }, Transition::AllHere) => Finishing,
+            (Fetching { .. }, Transition::AllOwned) => Finishing,
             (Fetching { .. }, Transition::Trouble(trouble)) => Fetching {
                 trouble: Some(trouble),
             },
@@ -188,7 +188,7 @@ mod tests {
         "x".to_owned()
     }
 
-    /// Every phase, by the row of the table in which it is.
+    /// One phase of each kind, with its name in the table.
     fn phases() -> [(&'static str, Phase); 8] {
         let reason = text();
         [
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_what_the_code_does_and_all_else_is_refused() {
+    fn the_code_makes_the_transitions_of_the_table_and_refuses_all_others() {
         let alive = [
             "Checking",
             "Fetching",
@@ -242,7 +242,7 @@ mod tests {
                 &["Checking"],
                 "Fetching",
             ),
-            (Transition::AllHere, &["Fetching"], "Finishing"),
+            (Transition::AllOwned, &["Fetching"], "Finishing"),
             (Transition::Trouble(text()), &["Fetching"], "Fetching"),
             (Transition::Finished, &["Finishing"], "Complete"),
             (Transition::Withdraw(text()), &["Complete"], "Withdrawn"),
@@ -262,12 +262,12 @@ mod tests {
         let now = Duration::from_secs(1);
         for (transition, from, to) in table {
             for (at, phase) in phases() {
-                let mut life = Life::new(now);
-                life.phase = phase.clone();
-                let changed = life.change(transition.clone(), now);
+                let mut lifecycle = Lifecycle::new(now);
+                lifecycle.phase = phase.clone();
+                let changed = lifecycle.change(transition.clone(), now);
                 assert_eq!(changed, from.contains(&at), "{at}: {transition:?}");
                 let expected = if changed { to } else { at };
-                assert_eq!(name(life.phase()), expected, "{at}: {transition:?}");
+                assert_eq!(name(lifecycle.phase()), expected, "{at}: {transition:?}");
             }
         }
     }
@@ -275,16 +275,16 @@ mod tests {
     #[test]
     fn time_runs_from_the_beginning_to_the_end() {
         let at = Duration::from_secs;
-        let mut life = Life::new(at(1));
-        life.change(Transition::Begin { is_whole: false }, at(3));
-        assert_eq!(life.elapsed(at(7)), at(4));
-        life.change(Transition::AllHere, at(8));
-        life.change(Transition::Finished, at(9));
-        assert_eq!(life.elapsed(at(20)), at(6));
-        life.change(Transition::Withdraw(text()), at(21));
-        life.change(Transition::Restore, at(22));
-        assert_eq!(life.elapsed(at(23)), at(6));
-        let mut whole = Life::new(at(1));
+        let mut lifecycle = Lifecycle::new(at(1));
+        lifecycle.change(Transition::Begin { is_whole: false }, at(3));
+        assert_eq!(lifecycle.elapsed(at(7)), at(4));
+        lifecycle.change(Transition::AllOwned, at(8));
+        lifecycle.change(Transition::Finished, at(9));
+        assert_eq!(lifecycle.elapsed(at(20)), at(6));
+        lifecycle.change(Transition::Withdraw(text()), at(21));
+        lifecycle.change(Transition::Restore, at(22));
+        assert_eq!(lifecycle.elapsed(at(23)), at(6));
+        let mut whole = Lifecycle::new(at(1));
         whole.change(Transition::Begin { is_whole: true }, at(3));
         assert_eq!(whole.elapsed(at(9)), at(0));
         whole.change(Transition::Fail(text()), at(9));

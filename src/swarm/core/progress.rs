@@ -1,25 +1,25 @@
-//! How far a share is: verified bytes, who they came from, and how fast bytes come.
+//! The progress of a share: verified bytes, their sources, and the download rate.
 
 use super::block::Sources;
 use crate::swarm::Rate;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// The source of bytes that were here at the start and that nobody is known to have sent.
+/// The source of verified bytes that were on disk at the start and whose sender is not known.
 const DISK: &str = "disk";
-/// Over how long the rate that a person sees is taken.
+/// The span over which the shown rate is measured.
 const SHOWN_RATE: Duration = Duration::from_secs(3);
 
 /// The progress of one share.
 #[derive(Debug)]
 pub struct Progress {
     verified: u64,
-    /// Verified bytes by source, as a person sees it.
+    /// Verified bytes by source, as shown to a user.
     sources: HashMap<String, u64>,
-    /// Bytes of blocks that came, verified or not.
+    /// Bytes of blocks that arrived, verified or not.
     downloaded: u64,
     rate: Rate,
-    /// When a wanted block last came.
+    /// When a wanted block last arrived.
     last_arrival: Duration,
 }
 
@@ -45,34 +45,33 @@ impl Progress {
         sources.map(|(source, bytes)| (source.as_str(), *bytes))
     }
 
-    /// Verified bytes that were not here at the start.
+    /// Verified bytes that were not on disk at the start.
     pub fn fetched(&self) -> u64 {
         let here = self.sources.get(DISK).copied().unwrap_or(0);
         self.verified - here.min(self.verified)
     }
 
-    /// Bytes of blocks taken from others so far, verified or not.
+    /// Bytes of blocks that arrived from others, verified or not.
     pub fn downloaded(&self) -> u64 {
         self.downloaded
     }
 
-    /// Bytes a second that came lately.
+    /// The recent download rate, in bytes a second.
     pub fn rate(&self, now: Duration) -> u64 {
         self.rate.bytes_per_second(now)
     }
 
-    /// For how long no wanted block has come.
+    /// The time since a wanted block last arrived.
     pub fn idle(&self, now: Duration) -> Duration {
         now.saturating_sub(self.last_arrival)
     }
 
-    /// Goes on with what another counted in its place.
+    /// Continues the counts of a predecessor.
     pub(super) fn take_over(&mut self, sources: HashMap<String, u64>, downloaded: u64) {
         (self.sources, self.downloaded) = (sources, downloaded);
     }
 
-    /// So many bytes were found to be good. Those that are not known to come from a peer count as
-    /// from disk.
+    /// The check found this many verified bytes. Those without a known sender count as from disk.
     pub(super) fn on_checked(&mut self, verified: u64) {
         self.verified = verified;
         if self.sources.values().sum::<u64>() > verified {
@@ -84,23 +83,23 @@ impl Progress {
         }
     }
 
-    /// A block came, wanted or not.
+    /// A block arrived, wanted or not.
     pub(super) fn on_block(&mut self, length: u32) {
         self.downloaded += u64::from(length);
     }
 
-    /// A wanted block came.
+    /// A wanted block arrived.
     pub(super) fn on_wanted(&mut self, length: u32, now: Duration) {
         self.last_arrival = now;
         self.rate.add(now, length.into());
     }
 
-    /// Nothing came because we did not read.
+    /// Nothing arrived because we did not read.
     pub(super) fn excuse(&mut self, now: Duration) {
         self.last_arrival = now;
     }
 
-    /// A piece of so many bytes was verified.
+    /// A piece of this length was verified.
     pub(super) fn on_verified(&mut self, length: u32, sources: &Sources) {
         self.verified += u64::from(length);
         for (source, bytes) in sources {

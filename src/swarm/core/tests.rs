@@ -10,6 +10,6 @@ mod life;
 mod links;
 mod phases;
 mod pieces;
-mod servers;
 mod serving;
 mod stalls;
+mod web_seeds;

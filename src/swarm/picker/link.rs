@@ -1,4 +1,5 @@
-//! One link as the picker sees it: its pieces, whether it sends them, and the requests to it.
+//! One link as the picker sees it: the peer's pieces, whether it sends them, and the requests in
+//! flight.
 
 use super::requests::Requests;
 use crate::swarm::LinkId;
@@ -6,122 +7,122 @@ use crate::swarm::LinkId;
 use crate::swarm::mutation::{Mutation, is_planted};
 use crate::torrent::{Lengths, PieceIndex, PieceSet};
 
-/// How many pieces are kept that a link allows while it chokes us, and how many that it suggests;
-/// BEP 6 has ten of them.
-const HINTS: usize = 32;
+/// The largest number of allowed and of suggested pieces kept for a link. BEP 6 has ten allowed
+/// ones.
+const MAX_HINTS: usize = 32;
 
 /// One link.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct PickerLink {
     pub(super) id: LinkId,
-    pub(super) has: PieceSet,
-    /// It has announced its pieces.
-    pub(super) told: bool,
-    /// Pieces it has that are not owned here.
+    pub(super) pieces: PieceSet,
+    /// The peer has announced its pieces.
+    pub(super) announced: bool,
+    /// The number of its pieces that are wanted here.
     wanted: u32,
     pub(super) choked: bool,
-    /// Pieces that may be asked for while choked.
+    /// Pieces that we may request while the peer chokes us.
     allowed: Vec<PieceIndex>,
-    /// Pieces that it would like to send, the latest last.
+    /// Pieces that the peer suggests, the latest last.
     suggested: Vec<PieceIndex>,
-    /// For one that delivers long stretches best: the piece after the last that it began.
-    pub(super) stretch: Option<u32>,
+    /// For a web seed: the piece after the last one that it began. Its next range starts there.
+    pub(super) next_in_range: Option<u32>,
     pub(super) requests: Requests,
 }
 
-impl Link {
-    /// A link that is choked and has announced no piece.
+impl PickerLink {
+    /// A link that chokes us and has announced no piece.
     pub(super) fn new(id: LinkId, lengths: &Lengths, largest_window: u32) -> Self {
         Self {
             id,
-            has: PieceSet::empty(lengths),
-            told: false,
+            pieces: PieceSet::empty(lengths),
+            announced: false,
             wanted: 0,
             choked: true,
             allowed: Vec::new(),
             suggested: Vec::new(),
-            stretch: None,
+            next_in_range: None,
             requests: Requests::new(largest_window),
         }
     }
 
-    /// Whether it has a piece that is not owned here.
+    /// Whether the peer has a piece that is wanted here.
     pub(super) fn is_interesting(&self) -> bool {
         self.wanted > 0
     }
 
-    /// How many pieces it has that are wanted here.
+    /// The number of its pieces that are wanted here.
     #[cfg(test)]
     pub(super) fn wanted(&self) -> u32 {
         self.wanted
     }
 
-    /// Whether it has the piece and would send it.
+    /// Whether the peer has the piece and would send it.
     pub(super) fn offers(&self, piece: PieceIndex) -> bool {
         #[cfg(test)]
-        if is_planted(Mutation::AskedWhileChoked) {
-            return self.has.contains(piece);
+        if is_planted(Mutation::RequestedWhileChoked) {
+            return self.pieces.contains(piece);
         }
-        self.has.contains(piece) && (!self.choked || self.allowed.contains(&piece))
+        self.pieces.contains(piece) && (!self.choked || self.allowed.contains(&piece))
     }
 
-    /// Whether it would send any piece that is wanted.
+    /// Whether the peer would send any wanted piece.
     pub(super) fn serves(&self, wants: impl Fn(PieceIndex) -> bool) -> bool {
         #[cfg(test)]
-        if is_planted(Mutation::AskedWhileChoked) {
+        if is_planted(Mutation::RequestedWhileChoked) {
             return self.wanted > 0;
         }
         let mut allowed = self.allowed.iter();
         self.wanted > 0
-            && (!self.choked || allowed.any(|piece| self.has.contains(*piece) && wants(*piece)))
+            && (!self.choked || allowed.any(|piece| self.pieces.contains(*piece) && wants(*piece)))
     }
 
-    /// The pieces it would like to send, the latest first.
+    /// The pieces that the peer suggests, the latest first.
     pub(super) fn suggested(&self) -> impl Iterator<Item = PieceIndex> {
         self.suggested.iter().rev().copied()
     }
 
-    /// A piece of it is begun: its stretch goes on after that.
-    pub(super) fn begin(&mut self, piece: PieceIndex) {
-        self.stretch = self.stretch.map(|_| piece.number() + 1);
+    /// The link begins a piece. Its next range starts after it.
+    pub(super) fn on_piece_begun(&mut self, piece: PieceIndex) {
+        self.next_in_range = self.next_in_range.map(|_| piece.number() + 1);
     }
 
-    /// It announced all its pieces, of which `wanted` are missing here.
-    pub(super) fn set_pieces(&mut self, has: PieceSet, wanted: u32) {
-        (self.has, self.wanted, self.told) = (has, wanted, true);
+    /// The peer announced all its pieces. `wanted` of them are wanted here.
+    pub(super) fn set_pieces(&mut self, pieces: PieceSet, wanted: u32) {
+        (self.pieces, self.wanted, self.announced) = (pieces, wanted, true);
     }
 
-    /// It announced one piece; returns whether that is new.
+    /// The peer announced one piece. Returns whether that is new.
     pub(super) fn add_piece(&mut self, piece: PieceIndex, wanted: bool) -> bool {
-        self.told = true;
-        let is_new = self.has.insert(piece);
+        self.announced = true;
+        let is_new = self.pieces.insert(piece);
         self.wanted += u32::from(is_new && wanted);
         is_new
     }
 
     /// A piece is owned here now.
-    pub(super) fn owned_here(&mut self, piece: PieceIndex) {
-        if self.has.contains(piece) {
+    pub(super) fn on_owned(&mut self, piece: PieceIndex) {
+        if self.pieces.contains(piece) {
             self.wanted -= 1;
         }
     }
 
-    /// It will send this piece even while it chokes us.
-    pub(super) fn allow(&mut self, piece: PieceIndex) {
-        if self.allowed.len() < HINTS && !self.allowed.contains(&piece) {
+    /// The peer serves requests for this piece even while it chokes us.
+    pub(super) fn add_allowed(&mut self, piece: PieceIndex) {
+        if self.allowed.len() < MAX_HINTS && !self.allowed.contains(&piece) {
             self.allowed.push(piece);
         }
     }
 
-    /// BEP 6: what is refused though it was allowed is not asked for again.
-    pub(super) fn disallow(&mut self, piece: PieceIndex) {
+    /// BEP 6: a piece that was rejected although it was allowed is not requested again.
+    pub(super) fn remove_allowed(&mut self, piece: PieceIndex) {
         self.allowed.retain(|allowed| *allowed != piece);
     }
 
-    /// It would like to send this piece before others.
-    pub(super) fn suggest(&mut self, piece: PieceIndex) {
+    /// The peer suggests to request this piece before others.
+    pub(super) fn add_suggested(&mut self, piece: PieceIndex) {
         self.suggested.retain(|other| *other != piece);
-        if self.suggested.len() >= HINTS {
+        if self.suggested.len() >= MAX_HINTS {
             self.suggested.remove(0);
         }
         self.suggested.push(piece);

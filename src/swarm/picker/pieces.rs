@@ -1,9 +1,8 @@
-//! All pieces of a share: owned, waiting or being fetched; and which blocks a link is asked for
-//! next.
+//! All pieces of a share: owned, waiting or active; and which blocks to request from a link next.
 
-use super::link::Link;
+use super::link::PickerLink;
 use crate::swarm::LinkId;
-use crate::swarm::active::{ActivePiece, Arrived};
+use crate::swarm::active::{ActivePiece, FreshArrival};
 #[cfg(test)]
 use crate::swarm::mutation::{Mutation, is_planted};
 use crate::swarm::rarity::Rarity;
@@ -15,9 +14,9 @@ use std::time::Duration;
 /// Who is to blame for a piece that did not verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// All of it came from this link: it is proven to send bad data.
+    /// All of it came from this link, which is proven to send bad data.
     Proven(LinkId),
-    /// It came from several; it will be fetched anew from one alone.
+    /// It came from several links. It will be fetched again from one of them alone.
     Unclear,
 }
 
@@ -26,15 +25,15 @@ pub enum Verdict {
 pub(super) struct Pieces {
     pub(super) lengths: Lengths,
     pub(super) owned: PieceSet,
-    /// Pieces that are wanted; the others stay missing.
+    /// Pieces that are wanted. The others stay missing.
     needed: PieceSet,
-    /// How many of them are missing.
+    /// The number of needed pieces that are not owned.
     pub(super) missing: u32,
     /// No piece before this one waits.
-    first: u32,
+    first_waiting: u32,
     rarity: Rarity,
     pub(super) active: BTreeMap<PieceIndex, ActivePiece>,
-    /// Active pieces with blocks to give out, in the order they were begun.
+    /// Active pieces with blocks to request, in the order in which they were begun.
     open: VecDeque<PieceIndex>,
     /// Pieces that failed with several sources.
     doubtful: HashSet<PieceIndex>,
@@ -42,7 +41,7 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// The pieces of a share of which `owned` is here already and only `needed` is wanted.
+    /// A share that has `owned` already and wants only `needed`.
     pub(super) fn new(lengths: Lengths, owned: PieceSet, needed: PieceSet, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let missing = lengths
@@ -56,7 +55,7 @@ impl Pieces {
             owned,
             needed,
             missing: count,
-            first: 0,
+            first_waiting: 0,
             rarity,
             active: BTreeMap::new(),
             open: VecDeque::new(),
@@ -71,47 +70,48 @@ impl Pieces {
     }
 
     /// How many of these pieces are wanted.
-    pub(super) fn wanted_of(&self, has: &PieceSet) -> u32 {
+    pub(super) fn wanted_of(&self, pieces: &PieceSet) -> u32 {
         let missing = self.lengths.all_pieces().filter(|piece| self.wants(*piece));
-        missing.filter(|piece| has.contains(*piece)).count() as u32
+        missing.filter(|piece| pieces.contains(*piece)).count() as u32
     }
 
-    /// Whether every block of an active piece arrived.
+    /// Whether every block of an active piece has arrived.
     pub(super) fn all_arrived(&self, piece: PieceIndex) -> bool {
         let active = self.active.get(&piece);
         active.is_some_and(ActivePiece::is_complete)
     }
 
-    /// Whether the block would be of use if it came from `link` now.
+    /// Whether the block would be of use if it arrived from `link` now.
     pub(super) fn awaits(&self, link: LinkId, range: BlockRange) -> bool {
         let active = self.active.get(&range.piece());
         active.is_some_and(|active| active.awaits(link, range.number()))
     }
 
-    /// Missing pieces that no link has, if no link has everything.
+    /// Missing pieces that have no partial owner and whose blocks have not all arrived. The caller
+    /// makes sure that there is no full owner.
     pub(super) fn without_owner(&self) -> impl Iterator<Item = PieceIndex> {
         let missing = self.lengths.all_pieces().filter(|piece| self.wants(*piece));
         missing.filter(|piece| self.rarity.owners(*piece) == 0 && !self.all_arrived(*piece))
     }
 
     /// A link has these pieces, which are not all.
-    pub(super) fn add_owner(&mut self, has: &PieceSet) {
-        for piece in self.lengths.all_pieces().filter(|it| has.contains(*it)) {
+    pub(super) fn add_owner(&mut self, pieces: &PieceSet) {
+        for piece in self.lengths.all_pieces().filter(|it| pieces.contains(*it)) {
             self.rarity.increase(piece, &mut self.rng);
         }
     }
 
     /// A link that had these pieces, which are not all, is gone.
-    pub(super) fn remove_owner(&mut self, has: &PieceSet) {
-        for piece in self.lengths.all_pieces().filter(|it| has.contains(*it)) {
+    pub(super) fn remove_owner(&mut self, pieces: &PieceSet) {
+        for piece in self.lengths.all_pieces().filter(|it| pieces.contains(*it)) {
             self.rarity.decrease(piece, &mut self.rng);
         }
     }
 
-    /// A link has one piece more; `is_full`: it has all pieces now.
+    /// A link has one more piece. `is_full`: it has all pieces now.
     pub(super) fn add_owner_of(&mut self, piece: PieceIndex, is_full: bool) {
         if is_full {
-            // Owners of everything are not counted: take back what was counted of this one.
+            // Full owners are not counted: take back what was counted for this one.
             for other in self.lengths.all_pieces().filter(|other| *other != piece) {
                 self.rarity.decrease(other, &mut self.rng);
             }
@@ -120,25 +120,25 @@ impl Pieces {
         }
     }
 
-    /// A block arrived from `link`; `None` if it is no longer needed.
-    pub(super) fn arrived(&mut self, link: LinkId, range: BlockRange) -> Option<Arrived> {
+    /// A block arrived from `link`. Returns `None` if the block is no longer needed.
+    pub(super) fn on_block(&mut self, link: LinkId, range: BlockRange) -> Option<FreshArrival> {
         let active = self.active.get_mut(&range.piece())?;
-        if !active.open_to(link) {
-            // It was asked for before the piece was another's alone.
+        if !active.is_open_to(link) {
+            // It was requested before another link got the piece alone.
             self.release(link, range);
             return None;
         }
         let had_free = active.has_free();
-        let arrived = active.arrived(link, range.number());
-        // The block was free: it was taken from the link, and came late.
+        let arrived = active.on_block(link, range.number());
+        // The block was free: the link had lost it to others and delivers it late.
         if had_free && !active.has_free() && active.next_run().is_none() {
             self.open.retain(|open| *open != range.piece());
         }
         arrived
     }
 
-    /// A piece is here, verified and written; returns whether it was wanted.
-    pub(super) fn verified(&mut self, piece: PieceIndex) -> bool {
+    /// A piece is verified and written. Returns whether it was wanted.
+    pub(super) fn on_verified(&mut self, piece: PieceIndex) -> bool {
         self.forget_active(piece);
         self.doubtful.remove(&piece);
         let was_wanted = self.owned.insert(piece) && self.needed.contains(piece);
@@ -149,17 +149,17 @@ impl Pieces {
         was_wanted
     }
 
-    /// A piece was complete and did not verify; it waits to be fetched again.
-    pub(super) fn failed(&mut self, piece: PieceIndex) -> Verdict {
+    /// All blocks of a piece arrived, and it does not verify. The piece waits to be fetched again.
+    pub(super) fn on_failed(&mut self, piece: PieceIndex) -> Verdict {
         let sources = self.forget_active(piece);
         #[cfg(test)]
         if is_planted(Mutation::FailedNotFetched) {
             return Verdict::Unclear;
         }
-        self.wait_again(piece);
+        self.return_to_waiting(piece);
         match sources.as_slice() {
             #[cfg(test)]
-            [first, ..] if is_planted(Mutation::WrongOneBlamed) => Verdict::Proven(*first),
+            [first, ..] if is_planted(Mutation::OneOfSeveralBlamed) => Verdict::Proven(*first),
             [only] => Verdict::Proven(*only),
             _ => {
                 self.doubtful.insert(piece);
@@ -168,7 +168,7 @@ impl Pieces {
         }
     }
 
-    /// A block will not come from `link`.
+    /// `link` will not send this block.
     pub(super) fn release(&mut self, link: LinkId, range: BlockRange) {
         if let Some(active) = self.active.get_mut(&range.piece()) {
             active.release(link, range.number());
@@ -178,45 +178,45 @@ impl Pieces {
         }
     }
 
-    /// Pieces that the link was to deliver alone are for others.
+    /// Opens the pieces that `link` was to deliver alone to all links.
     pub(super) fn let_others_fetch(&mut self, link: LinkId) {
         for active in self.active.values_mut() {
             active.let_others_fetch(link);
         }
     }
 
-    /// Gives up what is half fetched.
+    /// Gives up all active pieces.
     pub(super) fn abandon_active(&mut self) {
         for piece in std::mem::take(&mut self.active).into_keys() {
-            self.wait_again(piece);
+            self.return_to_waiting(piece);
         }
         self.open.clear();
     }
 
-    /// Whether the link has a piece that waits and that no partial owner has.
-    pub(super) fn is_unique_of(&self, link: &Link) -> bool {
+    /// Whether the link has a waiting piece that no partial owner has.
+    pub(super) fn has_unique_piece(&self, link: &PickerLink) -> bool {
         let rarest = self.rarity.rarest_first().next();
-        rarest.is_some_and(|piece| self.rarity.is_unique(piece) && link.has.is_full())
+        rarest.is_some_and(|piece| self.rarity.is_unique(piece) && link.pieces.is_full())
     }
 
-    /// Begins the next run of an open piece, or another piece that the link has: the next
+    /// Begins the next run of an open piece, or of a waiting piece that the link has: the next
     /// `in_order`, or the rarest.
     pub(super) fn begin_run(
         &mut self,
-        link: &mut Link,
+        link: &mut PickerLink,
         in_order: bool,
         reserve: &mut dyn FnMut(u32) -> bool,
     ) -> bool {
-        while let Some(piece) = self.lengths.piece(self.first)
+        while let Some(piece) = self.lengths.piece(self.first_waiting)
             && !self.rarity.waits(piece)
         {
-            self.first += 1;
+            self.first_waiting += 1;
         }
         let id = link.id;
         let open = self.open.iter().copied().find(|piece| {
             let active = self.active.get(piece);
             link.offers(*piece)
-                && active.is_some_and(|active| active.open_to(id) && active.next_run().is_some())
+                && active.is_some_and(|active| active.is_open_to(id) && active.next_run().is_some())
         });
         if let Some(active) = open.and_then(|piece| self.active.get_mut(&piece)) {
             let begun = active.next_run().is_some_and(|run| reserve(run.blocks));
@@ -237,30 +237,30 @@ impl Pieces {
         self.rarity.remove(piece);
         self.open.push_back(piece);
         self.active.insert(piece, fresh);
-        link.begin(piece);
+        link.on_piece_begun(piece);
         true
     }
 
-    /// Endgame: nothing is left to ask for but what others were asked for and are late with.
-    pub(super) fn take_again(
+    /// Endgame: requests blocks again that other links are late with.
+    pub(super) fn take_late(
         &mut self,
-        link: &Link,
+        link: &PickerLink,
         is_late: &dyn Fn(LinkId, Duration) -> bool,
-        room: usize,
+        free_window: usize,
         out: &mut Vec<BlockRange>,
     ) {
-        let end = out.len() + room;
+        let end = out.len() + free_window;
         for (piece, active) in &mut self.active {
-            if active.open_to(link.id) && link.offers(*piece) {
-                active.take_again(link.id, is_late, end - out.len(), &self.lengths, out);
+            if active.is_open_to(link.id) && link.offers(*piece) {
+                active.take_late(link.id, is_late, end - out.len(), &self.lengths, out);
             }
         }
     }
 
-    /// Takes free blocks of the first open piece that will do.
-    pub(super) fn take_where(
+    /// Takes free blocks of the first open piece that suits.
+    pub(super) fn take_free(
         &mut self,
-        link: &Link,
+        link: &PickerLink,
         now: Duration,
         left: usize,
         out: &mut Vec<BlockRange>,
@@ -270,8 +270,9 @@ impl Pieces {
         let found = self.open.iter().position(|piece| {
             let active = self.active.get(piece);
             link.offers(*piece)
-                && active
-                    .is_some_and(|active| active.has_free() && active.open_to(id) && suits(active))
+                && active.is_some_and(|active| {
+                    active.has_free() && active.is_open_to(id) && suits(active)
+                })
         });
         let piece = found.and_then(|at| self.open.get(at).map(|piece| (at, *piece)));
         let Some((at, piece)) = piece else {
@@ -287,9 +288,9 @@ impl Pieces {
         true
     }
 
-    /// The piece to begin with a link: one that it hints at, else the rarest of those it has; or
-    /// the next in order.
-    fn waiting_piece(&self, link: &Link, in_order: bool) -> Option<PieceIndex> {
+    /// The piece to begin with a link: the next in order; or one that the peer suggests; or the
+    /// rarest of those it has.
+    fn waiting_piece(&self, link: &PickerLink, in_order: bool) -> Option<PieceIndex> {
         let from = |first: u32| {
             let pieces = (first..self.lengths.pieces()).filter_map(|at| self.lengths.piece(at));
             let mut waiting = pieces.filter(|piece| self.rarity.waits(*piece));
@@ -297,9 +298,9 @@ impl Pieces {
         };
         self.rarity.rarest_first().next()?;
         if in_order {
-            return from(self.first);
+            return from(self.first_waiting);
         }
-        if let Some(next) = link.stretch {
+        if let Some(next) = link.next_in_range {
             return from(next).or_else(|| from(0));
         }
         let mut waiting = link.suggested().filter(|piece| self.rarity.waits(*piece));
@@ -307,9 +308,9 @@ impl Pieces {
         hinted.or_else(|| self.rarity.rarest_first().find(|piece| link.offers(*piece)))
     }
 
-    /// Panics if a piece is in no set or in two, or a count is wrong.
+    /// Panics if a piece is in no set or in two, or if a count is wrong.
     #[cfg(test)]
-    pub(super) fn check(&self, links: &[&Link]) {
+    pub(super) fn check(&self, links: &[&PickerLink]) {
         let mut missing = 0;
         for piece in self.lengths.all_pieces() {
             let wanted = self.wants(piece);
@@ -317,36 +318,39 @@ impl Pieces {
             let sets = [self.rarity.waits(piece), self.active.contains_key(&piece)];
             let sets = sets.into_iter().filter(|is_in| *is_in).count();
             assert_eq!(sets, usize::from(wanted), "sets of {piece:?}");
-            let partial = links.iter().filter(|link| !link.has.is_full());
-            let owners = partial.filter(|link| link.has.contains(piece)).count();
+            let partial = links.iter().filter(|link| !link.pieces.is_full());
+            let owners = partial.filter(|link| link.pieces.contains(piece)).count();
             assert_eq!(owners, self.rarity.owners(piece) as usize, "{piece:?}");
-            let gives = self.active.get(&piece).is_some_and(ActivePiece::gives);
+            let has_unrequested = self
+                .active
+                .get(&piece)
+                .is_some_and(ActivePiece::has_unrequested);
             let open = self.open.iter().filter(|open| **open == piece).count();
-            assert_eq!(open, usize::from(gives), "{piece:?} in `open`");
+            assert_eq!(open, usize::from(has_unrequested), "{piece:?} in `open`");
         }
         assert_eq!(self.missing, missing);
         for link in links {
-            assert_eq!(link.wanted(), self.wanted_of(&link.has), "{:?}", link.id);
+            assert_eq!(link.wanted(), self.wanted_of(&link.pieces), "{:?}", link.id);
         }
         self.active.values().for_each(ActivePiece::check);
         let doubtful = self.doubtful.iter();
         assert!(doubtful.copied().all(|piece| self.wants(piece)));
     }
 
-    /// The blocks that are asked of a link.
+    /// The blocks that are requested from a link.
     #[cfg(test)]
-    pub(super) fn asked_of(&self, link: LinkId) -> Vec<BlockRange> {
+    pub(super) fn requested_from(&self, link: LinkId) -> Vec<BlockRange> {
         let active = self.active.values();
-        let asked = active.flat_map(|active| active.asked_of(link, &self.lengths));
-        asked.collect()
+        let requested = active.flat_map(|active| active.requested_from(link, &self.lengths));
+        requested.collect()
     }
 
-    fn wait_again(&mut self, piece: PieceIndex) {
+    fn return_to_waiting(&mut self, piece: PieceIndex) {
         self.rarity.insert(piece, &mut self.rng);
-        self.first = piece.number().min(self.first);
+        self.first_waiting = piece.number().min(self.first_waiting);
     }
 
-    /// An active piece is done with; returns the links it came from.
+    /// Removes an active piece. Returns the links that delivered blocks of it.
     fn forget_active(&mut self, piece: PieceIndex) -> Vec<LinkId> {
         self.open.retain(|open| *open != piece);
         let active = self.active.remove(&piece);

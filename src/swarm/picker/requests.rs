@@ -1,62 +1,62 @@
-//! The requests to one link: those it has not answered yet, and how many it may have.
+//! The requests to one link: those in flight, and how many there may be.
 
 use crate::swarm::Window;
 use crate::torrent::BlockRange;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A link that delivers nothing for this long loses its blocks to others.
-pub(super) const STALLED: Duration = Duration::from_secs(6);
-/// A block may be asked of a second link once the first was asked this long ago, and for
-/// [`ROUND_TRIPS`] of it.
+/// A link that delivers nothing for this long loses its requests to other links.
+pub(super) const STALLED_AFTER: Duration = Duration::from_secs(6);
+/// Endgame: a block may be requested from a second link once this time, and [`ROUND_TRIPS`] times
+/// the delay of the first link, have passed since the first request.
 const ENDGAME_AFTER: Duration = Duration::from_millis(200);
-/// A window holds two round trips' worth of blocks: a block of the last one is that old before it
-/// is late.
+/// A window holds the blocks of two round trips. So a block is not late before three round trips.
 const ROUND_TRIPS: u32 = 3;
-/// Pause after a refused request, so that another link gets the block. Without it, a link that
-/// refuses every request at once is asked again at once and keeps the last blocks from all others.
-const AFTER_REFUSAL: Duration = Duration::from_millis(250);
-/// How many blocks a link may still send after they were taken from it; the largest window and
-/// more.
-const FORGIVEN: u32 = 8_192;
+/// Pause after a rejected request, so that another link gets the block. Otherwise a link that
+/// rejects every request would get it again at once, and would keep the last blocks from all
+/// others.
+const REJECT_PAUSE: Duration = Duration::from_millis(250);
+/// The number of blocks that a link may still deliver after they were cancelled: more than the
+/// largest window.
+const MIN_KEPT_CANCELLED: u32 = 8_192;
 
 /// The requests to one link.
 #[derive(Debug)]
 pub(super) struct Requests {
     window: Window,
-    /// When each was asked for. Windows hold thousands of blocks, and a link may answer in any
+    /// The time of each request. A window holds thousands of blocks, and a link may answer in any
     /// order.
     in_flight: BTreeMap<BlockRange, Duration>,
-    /// Blocks that may still arrive, which then is no breach of the protocol.
-    forgiven: Forgiven,
-    /// When something last arrived, or the first request of an idle link went out.
-    heard: Duration,
-    /// Requests were refused since the link was last asked.
-    refused: bool,
-    /// Nothing is asked for before this.
-    quiet_until: Duration,
+    /// Cancelled blocks that may still arrive without a breach of the protocol.
+    cancelled: CancelledBlocks,
+    /// When a block last arrived, or when the first request to an idle link was sent.
+    last_arrival: Duration,
+    /// Requests were rejected since the last request was sent.
+    any_rejected: bool,
+    /// No request is sent before this time.
+    rest_until: Duration,
 }
 
 impl Requests {
-    /// No requests yet, and never more than `largest_window`.
+    /// No requests yet. At most `largest_window` will be in flight.
     pub(super) fn new(largest_window: u32) -> Self {
         Self {
             window: Window::new(largest_window),
             in_flight: BTreeMap::new(),
-            forgiven: Forgiven::default(),
-            heard: Duration::ZERO,
-            refused: false,
-            quiet_until: Duration::ZERO,
+            cancelled: CancelledBlocks::default(),
+            last_arrival: Duration::ZERO,
+            any_rejected: false,
+            rest_until: Duration::ZERO,
         }
     }
 
-    /// How many blocks may be in flight.
+    /// How many requests may be in flight.
     pub(super) fn window(&self) -> usize {
         self.window.blocks() as usize
     }
 
-    /// How many blocks are in flight.
-    pub(super) fn flying(&self) -> usize {
+    /// How many requests are in flight.
+    pub(super) fn in_flight_count(&self) -> usize {
         self.in_flight.len()
     }
 
@@ -65,114 +65,114 @@ impl Requests {
         self.in_flight.keys().copied()
     }
 
-    /// Whether no request is to be sent now, because requests were refused.
-    pub(super) fn rests(&mut self, now: Duration) -> bool {
-        if std::mem::take(&mut self.refused) {
-            self.quiet_until = now + AFTER_REFUSAL;
+    /// Whether no request is to be sent now, because requests were rejected.
+    pub(super) fn check_rest(&mut self, now: Duration) -> bool {
+        if std::mem::take(&mut self.any_rejected) {
+            self.rest_until = now + REJECT_PAUSE;
         }
-        now < self.quiet_until
+        now < self.rest_until
     }
 
     /// These blocks were requested.
-    pub(super) fn sent(&mut self, asked: &[BlockRange], now: Duration) {
+    pub(super) fn on_sent(&mut self, requested: &[BlockRange], now: Duration) {
         if self.in_flight.is_empty() {
-            self.heard = now;
+            self.last_arrival = now;
         }
         self.in_flight
-            .extend(asked.iter().map(|range| (*range, now)));
+            .extend(requested.iter().map(|range| (*range, now)));
     }
 
-    /// A block arrived; returns whether it was requested.
-    pub(super) fn arrived(&mut self, range: BlockRange, now: Duration) -> bool {
-        let Some(asked) = self.in_flight.remove(&range) else {
-            return self.forgiven.take(range);
+    /// A block arrived. Returns whether it was requested.
+    pub(super) fn on_block(&mut self, range: BlockRange, now: Duration) -> bool {
+        let Some(requested_at) = self.in_flight.remove(&range) else {
+            return self.cancelled.take(range);
         };
-        self.heard = now;
-        // Of what was taken from it and asked for again nobody knows which request this answers.
-        if !self.forgiven.contains(range) {
-            self.window.arrived(now, asked, range.length());
+        self.last_arrival = now;
+        // If the block was requested twice, nobody knows which request this answers.
+        if !self.cancelled.contains(range) {
+            self.window.on_block(now, requested_at, range.length());
         }
         true
     }
 
-    /// A block was refused; returns whether it was in flight.
-    pub(super) fn rejected(&mut self, range: BlockRange) -> bool {
-        let was_asked = self.in_flight.remove(&range).is_some();
-        if was_asked {
-            self.refused = true;
+    /// A block was rejected. Returns whether it was in flight.
+    pub(super) fn on_reject(&mut self, range: BlockRange) -> bool {
+        let was_requested = self.in_flight.remove(&range).is_some();
+        if was_requested {
+            self.any_rejected = true;
         } else {
-            self.forgiven.take(range);
+            self.cancelled.take(range);
         }
-        was_asked
+        was_requested
     }
 
-    /// A block is no longer needed from this link, but may still arrive.
+    /// A block is no longer needed from this link. It may still arrive.
     pub(super) fn cancel(&mut self, range: BlockRange) {
         self.in_flight.remove(&range);
-        self.forgiven.add(range);
+        self.cancelled.add(range);
     }
 
     /// Cancels the first request, in the order of the share.
     pub(super) fn cancel_first(&mut self) -> Option<BlockRange> {
         let (range, _) = self.in_flight.pop_first()?;
-        self.forgiven.add(range);
+        self.cancelled.add(range);
         Some(range)
     }
 
-    /// The link dropped all requests: they count as refused.
-    pub(super) fn dropped(&mut self) {
-        self.refused |= !self.in_flight.is_empty();
+    /// The peer dropped all requests. They count as rejected.
+    pub(super) fn on_all_dropped(&mut self) {
+        self.any_rejected |= !self.in_flight.is_empty();
     }
 
-    /// Whether the block is in flight or may still arrive.
-    pub(super) fn may_bring(&self, range: BlockRange) -> bool {
-        self.in_flight.contains_key(&range) || self.forgiven.contains(range)
+    /// Whether the block is in flight, or may still arrive after a cancel.
+    pub(super) fn may_deliver(&self, range: BlockRange) -> bool {
+        self.in_flight.contains_key(&range) || self.cancelled.contains(range)
     }
 
-    /// How long after it was asked for a block is late.
-    pub(super) fn patience(&self) -> Duration {
+    /// How long after its request a block is late.
+    pub(super) fn late_after(&self) -> Duration {
         ENDGAME_AFTER.max(self.window.shortest_delay() * ROUND_TRIPS)
     }
 
     /// Whether nothing has arrived for too long.
     pub(super) fn is_stalled(&self, now: Duration) -> bool {
-        !self.in_flight.is_empty() && now.saturating_sub(self.heard) >= STALLED
+        !self.in_flight.is_empty() && now.saturating_sub(self.last_arrival) >= STALLED_AFTER
     }
 
-    /// Shrinks the window: the link has stalled.
+    /// Shrinks the window of a link that has stalled.
     pub(super) fn shrink(&mut self) {
-        self.window.stalled();
+        self.window.on_stall();
     }
 
-    /// That nothing arrived is not the link's fault.
+    /// Nothing arrived because we did not read: the link is not late.
     pub(super) fn excuse(&mut self, now: Duration) {
-        self.heard = now;
+        self.last_arrival = now;
     }
 
-    /// The other side keeps at most this many requests.
-    pub(super) fn limit(&mut self, largest: u32) {
+    /// The peer keeps at most this many requests.
+    pub(super) fn limit_window(&mut self, largest: u32) {
         self.window.limit(largest);
     }
 }
 
-/// Blocks that were taken from a link and may still arrive, each as often as it was taken: the
-/// latest [`FORGIVEN`] at least, and at most twice as many.
+/// Cancelled blocks that may still arrive, each as many times as it was cancelled. The latest
+/// [`MIN_KEPT_CANCELLED`] ones are kept, and at most twice as many.
 #[derive(Debug, Default)]
-struct Forgiven {
-    newer: Counted,
-    older: Counted,
+struct CancelledBlocks {
+    newer: BlockCounts,
+    older: BlockCounts,
 }
 
-/// Blocks with how often they are in it.
+/// Blocks and how many times each is held.
 #[derive(Debug, Default)]
-struct Counted {
+struct BlockCounts {
     blocks: BTreeMap<BlockRange, u32>,
     all: u32,
 }
 
-impl Forgiven {
+impl CancelledBlocks {
     fn add(&mut self, range: BlockRange) {
-        if self.newer.all >= FORGIVEN {
+        if self.newer.all >= MIN_KEPT_CANCELLED {
             self.older = std::mem::take(&mut self.newer);
         }
         self.newer.add(range);
@@ -182,13 +182,13 @@ impl Forgiven {
         self.newer.blocks.contains_key(&range) || self.older.blocks.contains_key(&range)
     }
 
-    /// Takes a block once; returns whether it was there.
+    /// Removes a block once. Returns whether it was held.
     fn take(&mut self, range: BlockRange) -> bool {
         self.older.take(range) || self.newer.take(range)
     }
 }
 
-impl Counted {
+impl BlockCounts {
     fn add(&mut self, range: BlockRange) {
         *self.blocks.entry(range).or_default() += 1;
         self.all += 1;
@@ -223,46 +223,45 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_from_a_full_window_may_still_arrive_and_no_more_often_than_it_was_asked_for()
-    {
+    fn cancelled_blocks_may_still_arrive_once_for_each_request() {
         let blocks = blocks(LARGEST);
         let mut requests = Requests::new(LARGEST);
         let now = Duration::from_secs(1);
         for _ in 0..2 {
-            requests.sent(&blocks, now);
-            assert_eq!(requests.flying(), blocks.len());
+            requests.on_sent(&blocks, now);
+            assert_eq!(requests.in_flight_count(), blocks.len());
             let taken: Vec<_> = std::iter::from_fn(|| requests.cancel_first()).collect();
             assert_eq!(taken, blocks);
         }
         for _ in 0..2 {
-            assert!(blocks.iter().rev().all(|it| requests.may_bring(*it)));
-            assert!(blocks.iter().rev().all(|it| requests.arrived(*it, now)));
+            assert!(blocks.iter().rev().all(|it| requests.may_deliver(*it)));
+            assert!(blocks.iter().rev().all(|it| requests.on_block(*it, now)));
         }
-        assert!(!blocks.iter().any(|it| requests.may_bring(*it)));
-        assert!(!blocks.iter().any(|it| requests.arrived(*it, now)));
+        assert!(!blocks.iter().any(|it| requests.may_deliver(*it)));
+        assert!(!blocks.iter().any(|it| requests.on_block(*it, now)));
     }
 
     #[test]
-    fn what_is_forgiven_is_bounded_and_the_oldest_goes_first() {
-        let blocks = blocks(2 * FORGIVEN + 1);
+    fn the_number_of_kept_cancelled_blocks_is_bounded_and_the_oldest_are_dropped_first() {
+        let blocks = blocks(2 * MIN_KEPT_CANCELLED + 1);
         let mut requests = Requests::new(LARGEST);
         blocks.iter().for_each(|it| requests.cancel(*it));
-        let kept: Vec<bool> = blocks.iter().map(|it| requests.may_bring(*it)).collect();
-        assert!(kept[FORGIVEN as usize..].iter().all(|kept| *kept));
-        assert!(!kept[..FORGIVEN as usize].iter().any(|kept| *kept));
+        let kept: Vec<bool> = blocks.iter().map(|it| requests.may_deliver(*it)).collect();
+        assert!(kept[MIN_KEPT_CANCELLED as usize..].iter().all(|kept| *kept));
+        assert!(!kept[..MIN_KEPT_CANCELLED as usize].iter().any(|kept| *kept));
     }
 
     #[test]
-    fn an_answer_to_an_older_request_tells_nothing_of_the_delay() {
+    fn an_answer_to_an_older_request_does_not_count_as_a_delay() {
         let blocks = blocks(2);
         let mut requests = Requests::new(LARGEST);
-        let (asked, again) = (Duration::from_secs(1), Duration::from_secs(7));
-        requests.sent(&blocks, asked);
+        let (requested, again) = (Duration::from_secs(1), Duration::from_secs(7));
+        requests.on_sent(&blocks, requested);
         requests.cancel(blocks[0]);
-        requests.sent(&blocks[..1], again);
-        assert!(requests.arrived(blocks[0], again + Duration::from_millis(1)));
+        requests.on_sent(&blocks[..1], again);
+        assert!(requests.on_block(blocks[0], again + Duration::from_millis(1)));
         assert_eq!(requests.window.shortest_delay(), Duration::ZERO);
-        assert!(requests.arrived(blocks[1], again));
-        assert_eq!(requests.window.shortest_delay(), again - asked);
+        assert!(requests.on_block(blocks[1], again));
+        assert_eq!(requests.window.shortest_delay(), again - requested);
     }
 }

@@ -1,4 +1,4 @@
-use super::requests::STALLED;
+use super::requests::STALLED_AFTER;
 use super::*;
 use std::collections::HashSet;
 
@@ -20,52 +20,52 @@ fn a_later_bitfield_adds_pieces_and_takes_none_back() {
     assert!(picker.on_pieces_again(OWNER, &PieceSet::full(&lengths)));
     assert!(picker.pieces_of(OWNER).unwrap().is_full());
     assert!(!picker.on_pieces_again(OWNER, &set([0xff, 0])));
-    // Counted down to nothing again, or this would be more than the pieces there are.
+    // The counts are back at zero, otherwise this would make more pieces than there are.
     picker.remove_link(OWNER);
     assert_eq!(picker.pieces_of(OWNER), None);
 }
 
 #[test]
-fn a_block_is_awaited_of_whoever_was_asked_until_it_is_here_and_stalling_a_server_keeps_its_window()
-{
+fn a_block_is_awaited_until_it_arrives_and_a_stalled_web_seed_keeps_its_window() {
     let lengths = Lengths::new(8 * 16_384, 16_384).unwrap();
     let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
-    let server = LinkId(2);
-    picker.add_server(server, 8);
-    picker.add_server(OWNER, 8);
+    let web_seed = LinkId(2);
+    picker.add_web_seed(web_seed, 8);
+    picker.add_web_seed(OWNER, 8);
     let ask = |picker: &mut Picker, id, now| {
         let mut blocks = Vec::new();
         picker.next_blocks(id, now, &mut |_| true, &mut blocks);
         blocks
     };
     let now = Duration::from_secs(1);
-    let asked = ask(&mut picker, server, now);
-    let [first, second, ..] = asked[..] else {
-        panic!("{asked:?}")
+    let requested = ask(&mut picker, web_seed, now);
+    let [first, second, ..] = requested[..] else {
+        panic!("{requested:?}")
     };
-    assert!(picker.awaits(server, first) && !picker.awaits(OWNER, first));
-    // Taken from it, it would still be of use, until another gave it.
-    let late = now + STALLED;
+    assert!(picker.awaits(web_seed, first) && !picker.awaits(OWNER, first));
+    // The web seed lost the block, but it is still of use from there until another link delivers
+    // it.
+    let late = now + STALLED_AFTER;
     assert_eq!(picker.take_from_stalled(late).len(), 1);
     let taken = ask(&mut picker, OWNER, late);
-    assert!(taken.contains(&first) && picker.awaits(server, first));
+    assert!(taken.contains(&first) && picker.awaits(web_seed, first));
     assert!(matches!(
         picker.on_block(OWNER, first, late),
         Arrival::Fresh { .. }
     ));
-    assert!(!picker.awaits(server, first) && picker.awaits(server, second));
-    let still_asked = taken.into_iter().filter(|block| *block != first);
-    let mut still_asked: Vec<BlockRange> = still_asked.collect();
-    still_asked.sort();
-    assert_eq!(picker.abandon_active(), [(OWNER, still_asked)]);
-    assert!(!picker.awaits(server, second));
-    assert_eq!(ask(&mut picker, server, late).len(), asked.len());
-    picker.remove_link(server);
-    assert!(!picker.awaits(server, second));
+    assert!(!picker.awaits(web_seed, first) && picker.awaits(web_seed, second));
+    let still_requested = taken.into_iter().filter(|block| *block != first);
+    let mut still_requested: Vec<BlockRange> = still_requested.collect();
+    still_requested.sort();
+    assert_eq!(picker.abandon_active(), [(OWNER, still_requested)]);
+    assert!(!picker.awaits(web_seed, second));
+    assert_eq!(ask(&mut picker, web_seed, late).len(), requested.len());
+    picker.remove_link(web_seed);
+    assert!(!picker.awaits(web_seed, second));
 }
 
 #[test]
-fn a_block_that_comes_after_it_was_taken_from_a_stalled_link_leaves_nothing_to_ask_for() {
+fn a_late_block_of_a_stalled_link_is_not_requested_again() {
     let lengths = Lengths::new(2 * 16_384, 2 * 16_384).unwrap();
     let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
     picker.add_link(OWNER, 100);
@@ -75,7 +75,7 @@ fn a_block_that_comes_after_it_was_taken_from_a_stalled_link_leaves_nothing_to_a
     let now = Duration::from_secs(1);
     picker.next_blocks(OWNER, now, &mut |_| true, &mut blocks);
     assert_eq!(blocks.len(), 2);
-    let late = now + STALLED;
+    let late = now + STALLED_AFTER;
     picker.take_from_stalled(late);
     for block in &blocks {
         picker.on_block(OWNER, *block, late);
@@ -85,7 +85,7 @@ fn a_block_that_comes_after_it_was_taken_from_a_stalled_link_leaves_nothing_to_a
 }
 
 #[test]
-fn a_block_that_comes_late_is_cancelled_at_both_links_that_are_asked_for_it_meanwhile() {
+fn a_late_block_is_cancelled_at_both_links_that_have_the_request_now() {
     let lengths = Lengths::new(16_384, 16_384).unwrap();
     let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
     let ask = |picker: &mut Picker, id, now| {
@@ -101,7 +101,7 @@ fn a_block_that_comes_late_is_cancelled_at_both_links_that_are_asked_for_it_mean
     }
     let mut now = Duration::from_secs(1);
     let block = ask(&mut picker, late, now);
-    now += STALLED;
+    now += STALLED_AFTER;
     assert_eq!(picker.take_from_stalled(now), [(late, block.clone())]);
     assert_eq!(ask(&mut picker, second, now), block);
     now += Duration::from_secs(1);
@@ -117,7 +117,7 @@ fn a_block_that_comes_late_is_cancelled_at_both_links_that_are_asked_for_it_mean
 }
 
 #[test]
-fn while_choked_only_allowed_pieces_are_asked_for_and_a_refusal_ends_it() {
+fn while_choked_only_allowed_pieces_are_requested_and_a_reject_ends_that() {
     let lengths = Lengths::new(20 * 32_768, 32_768).unwrap();
     let piece = |number| lengths.piece(number).unwrap();
     let id = LinkId(1);
@@ -136,7 +136,7 @@ fn while_choked_only_allowed_pieces_are_asked_for_and_a_refusal_ends_it() {
     has.remove(piece(9));
     picker.on_pieces(id, has);
     assert!(ask(&mut picker, now).is_empty());
-    // One that the link does not have itself waits until it has.
+    // An allowed piece that the peer does not have yet waits until the peer has it.
     picker.on_allowed_fast(id, piece(9));
     assert!(ask(&mut picker, now).is_empty());
     picker.on_allowed_fast(id, piece(7));
@@ -150,7 +150,7 @@ fn while_choked_only_allowed_pieces_are_asked_for_and_a_refusal_ends_it() {
 }
 
 #[test]
-fn what_is_suggested_comes_first_and_the_list_is_bounded() {
+fn suggested_pieces_come_first_and_their_number_is_bounded() {
     let lengths = Lengths::new(1_000 * 16_384, 16_384).unwrap();
     let piece = |number| lengths.piece(number).unwrap();
     let id = LinkId(1);
@@ -167,8 +167,8 @@ fn what_is_suggested_comes_first_and_the_list_is_bounded() {
     assert_eq!(blocks[0].piece(), piece(999));
 }
 
-/// Fetches everything from one sound link, a block at a time; gives the pieces in the order they
-/// were begun.
+/// Fetches everything from one honest link, a block at a time. Returns the pieces in the order in
+/// which they were begun.
 fn fetched(picker: &mut Picker, id: LinkId) -> Vec<u32> {
     let mut begun = Vec::new();
     for second in 1.. {
@@ -193,7 +193,7 @@ fn fetched(picker: &mut Picker, id: LinkId) -> Vec<u32> {
 }
 
 #[test]
-fn pieces_that_are_not_needed_are_not_asked_for_and_the_rest_is_complete_without_them() {
+fn only_needed_pieces_are_requested_and_make_a_download_complete() {
     let lengths = Lengths::new(40 * 32_768, 32_768).unwrap();
     let piece = |number| lengths.piece(number).unwrap();
     let mut needed = PieceSet::empty(&lengths);
@@ -204,7 +204,7 @@ fn pieces_that_are_not_needed_are_not_asked_for_and_the_rest_is_complete_without
     for number in [7, 20] {
         owned.insert(piece(number));
     }
-    let mut picker = Picker::of(lengths, owned, needed, 1);
+    let mut picker = Picker::with_needed(lengths, owned, needed, 1);
     let id = LinkId(1);
     picker.add_link(id, 100);
     picker.on_unchoke(id);
@@ -221,7 +221,7 @@ fn pieces_that_are_not_needed_are_not_asked_for_and_the_rest_is_complete_without
 }
 
 #[test]
-fn in_order_the_first_piece_comes_first_and_again_after_it_failed() {
+fn in_order_the_first_piece_is_begun_first_and_again_after_it_failed() {
     let lengths = Lengths::new(60 * 32_768, 32_768).unwrap();
     let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
     picker.set_order(Order::InOrder);
@@ -244,24 +244,24 @@ fn in_order_the_first_piece_comes_first_and_again_after_it_failed() {
 }
 
 #[test]
-fn a_server_is_asked_for_long_stretches_around_what_others_fetch() {
+fn a_web_seed_gets_requests_for_long_ranges_around_the_pieces_of_others() {
     let lengths = Lengths::new(60 * 32_768, 32_768).unwrap();
     let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
-    let (server, peer) = (LinkId(1), LinkId(2));
+    let (web_seed, peer) = (LinkId(1), LinkId(2));
     picker.add_link(peer, 4);
     picker.on_pieces(peer, PieceSet::full(&lengths));
     picker.on_unchoke(peer);
     let mut taken = Vec::new();
     picker.next_blocks(peer, Duration::from_millis(1), &mut |_| true, &mut taken);
     let taken: HashSet<u32> = taken.iter().map(|block| block.piece().number()).collect();
-    picker.add_server(server, 16);
-    let begun = fetched(&mut picker, server);
+    picker.add_web_seed(web_seed, 16);
+    let begun = fetched(&mut picker, web_seed);
     let free: Vec<u32> = (0..60).filter(|number| !taken.contains(number)).collect();
     assert_eq!(begun[..free.len()], free);
 }
 
 #[test]
-fn the_last_free_block_may_come_late_from_a_link_that_it_was_taken_from() {
+fn the_last_free_block_may_come_late_from_a_stalled_link() {
     let lengths = Lengths::new(16_384, 16_384).unwrap();
     let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
     picker.add_link(OWNER, 8);
@@ -270,7 +270,7 @@ fn the_last_free_block_may_come_late_from_a_link_that_it_was_taken_from() {
     let now = Duration::from_secs(1);
     let mut blocks = Vec::new();
     picker.next_blocks(OWNER, now, &mut |_| true, &mut blocks);
-    let late = now + STALLED;
+    let late = now + STALLED_AFTER;
     assert_eq!(picker.take_from_stalled(late).len(), 1);
     let arrival = picker.on_block(OWNER, blocks[0], late);
     assert!(matches!(arrival, Arrival::Fresh { .. }), "{arrival:?}");
@@ -278,7 +278,7 @@ fn the_last_free_block_may_come_late_from_a_link_that_it_was_taken_from() {
 }
 
 #[test]
-fn in_order_among_seeds_lasts_until_somebody_lacks_a_piece() {
+fn in_order_among_seeds_ends_when_a_peer_lacks_a_piece() {
     let lengths = Lengths::new(60 * 32_768, 32_768).unwrap();
     let in_order = |others: &[PieceSet]| {
         let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
@@ -300,7 +300,7 @@ fn in_order_among_seeds_lasts_until_somebody_lacks_a_piece() {
 }
 
 #[test]
-fn in_endgame_a_block_is_asked_again_once_the_first_link_is_late_for_its_distance() {
+fn in_endgame_a_block_is_requested_again_once_it_is_late_for_the_distance_of_the_first_link() {
     let lengths = Lengths::new(8 * 16_384, 16_384).unwrap();
     let second = LinkId(2);
     for (delay, late) in [(1, 200), (60, 200), (200, 600)] {
@@ -316,9 +316,9 @@ fn in_endgame_a_block_is_asked_again_once_the_first_link_is_late_for_its_distanc
             picker.next_blocks(id, now, &mut |_| true, &mut blocks);
             blocks
         };
-        let asked = ask(&mut picker, OWNER, 0);
-        assert_eq!(asked.len(), 8);
-        picker.on_block(OWNER, asked[0], Duration::from_millis(1_000 + delay));
+        let requested = ask(&mut picker, OWNER, 0);
+        assert_eq!(requested.len(), 8);
+        picker.on_block(OWNER, requested[0], Duration::from_millis(1_000 + delay));
         assert!(ask(&mut picker, second, late - 1).is_empty(), "{delay} ms");
         assert_eq!(ask(&mut picker, second, late).len(), 7, "{delay} ms");
     }

@@ -1,11 +1,11 @@
-//! What all peers of a world share.
+//! What all peers of a simulation share.
 
+use super::direction::Direction;
 use super::events::Events;
-use super::line::Line;
 use super::network::{ConnectionNo, Network, Packet, PeerNo};
 use fastrand::Rng;
 
-/// The clock, the network and the dice.
+/// The clock, the network and the random numbers.
 #[derive(Debug)]
 pub(super) struct Environment {
     pub(super) events: Events,
@@ -19,15 +19,15 @@ impl Environment {
     }
 
     pub(super) fn send(&mut self, connection: ConnectionNo, from: PeerNo, packet: Packet) {
-        self.write(connection, from, |line| line.send(packet));
+        self.write(connection, from, |direction| direction.send(packet));
     }
 
-    /// Changes what waits to be sent by a peer, and sends what may go.
+    /// Changes the send queue of a peer, and sends what may go.
     pub(super) fn write<R>(
         &mut self,
         connection: ConnectionNo,
         from: PeerNo,
-        change: impl FnOnce(&mut Line) -> R,
+        change: impl FnOnce(&mut Direction) -> R,
     ) -> R {
         let events = &mut self.events;
         self.network.write(connection, from, events, change)

@@ -1,13 +1,13 @@
-//! The virtual clock of a world, and what will happen in it.
+//! The virtual clock of a simulation, and its queue of events.
 
-use super::data::Data;
+use super::content::Content;
 use super::network::{ConnectionNo, Packet, PeerNo};
 use crate::swarm::{Block, Run};
 use crate::torrent::Hasher;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// One thing that happens.
+/// One event.
 #[derive(Debug)]
 pub(super) enum Event {
     /// The clock of an honest peer ticks.
@@ -18,29 +18,29 @@ pub(super) enum Event {
     Answered(ConnectionNo, bool),
     /// Packets reach a peer.
     Arrived(ConnectionNo, PeerNo, Vec<Packet>),
-    /// What a peer wrote last is out: it writes the next. The number of blocks in it.
+    /// A peer has written this many blocks, or none, and can write again.
     Written(ConnectionNo, PeerNo, u32),
-    /// A peer sees that a connection has ended.
+    /// A peer notices that a connection has ended.
     Closed(ConnectionNo, PeerNo),
-    /// A worker of an honest peer has done a step of its job.
-    Worker(PeerNo, Job),
+    /// A worker of an honest peer has finished a step of its job.
+    Worker(PeerNo, HashJob),
     /// The files of an honest peer have their final names.
     Finished(PeerNo),
-    /// A misbehaving peer does what it does from time to time.
+    /// A timer of a rogue peer fires.
     Woken(PeerNo),
 }
 
-/// What a worker does with a run of blocks.
+/// The work on one run of blocks.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(super) struct HashJob {
     pub(super) run: Run,
-    pub(super) blocks: Vec<Block<Data>>,
-    /// The hasher, and the run that comes next, once this one or a later one is hashed.
+    pub(super) blocks: Vec<Block<Content>>,
+    /// The hasher and the next run, once a run is hashed.
     pub(super) hashed: Option<(Hasher, u32)>,
 }
 
-impl Job {
-    pub(super) fn new(run: Run, blocks: Vec<Block<Data>>) -> Self {
+impl HashJob {
+    pub(super) fn new(run: Run, blocks: Vec<Block<Content>>) -> Self {
         Self {
             run,
             blocks,
@@ -49,7 +49,8 @@ impl Job {
     }
 }
 
-/// What will happen, in the order of time; what happens at one time is in the order of its making.
+/// Future events, in the order of their time; at the same time, in the order in which they were
+/// added.
 #[derive(Debug, Default)]
 pub(super) struct Events {
     now: Duration,
@@ -62,12 +63,12 @@ impl Events {
         self.now
     }
 
-    /// Has the event happen this much later than now.
+    /// Adds an event that happens this much later than now.
     pub(super) fn after(&mut self, pause: Duration, event: Event) {
         self.at(self.now + pause, event);
     }
 
-    /// Has the event happen at this time.
+    /// Adds an event that happens at this time.
     pub(super) fn at(&mut self, time: Duration, event: Event) {
         self.made += 1;
         self.due.insert((time, self.made), event);

@@ -1,11 +1,11 @@
-//! An honest peer: a [`Core`], and around it what `peer` does there. The effects of the core are
-//! carried out over the simulated network, with workers that take their time.
+//! An honest peer: a [`Core`], and around it what `peer` does. The effects of the core are carried
+//! out over the simulated network, by workers that take time.
 
-use super::data::{Buffers, Data};
+use super::checker::Checker;
+use super::content::{Buffers, Content};
 use super::environment::Environment;
-use super::events::{Event, Job};
+use super::events::{Event, HashJob};
 use super::network::{ConnectionNo, Network, Packet, PeerNo};
-use super::watch::Watch;
 use crate::swarm::{
     Budget, Checked, Core, Effect, LinkId, Outgoing, Phase, Received, Refusal, Remote, Run, Source,
     Sources, Terms, add_sources,
@@ -14,32 +14,32 @@ use crate::torrent::{Lengths, PieceIndex};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How often the clock ticks.
+/// Interval between ticks.
 const TICK: Duration = Duration::from_millis(100);
-/// How long a worker writes or hashes a run.
+/// How long a worker takes to write or hash a run.
 const WORK: Duration = Duration::from_millis(3);
 /// How long files take to get their final names.
 const FINISHING: Duration = Duration::from_millis(150);
 
 /// An honest peer.
 #[derive(Debug)]
-pub(super) struct Honest {
+pub(super) struct HonestPeer {
     no: PeerNo,
     lengths: Lengths,
-    core: Core<Data>,
+    core: Core<Content>,
     buffers: Buffers,
-    /// Links that are up, and whether only greetings came over them.
+    /// Open links. The value is whether only handshakes have arrived.
     links: BTreeMap<LinkId, bool>,
     /// What was written of each run.
-    disk: BTreeMap<(PieceIndex, u32), Data>,
-    watch: Watch,
+    disk: BTreeMap<(PieceIndex, u32), Content>,
+    checker: Checker,
     /// Whether everything is checked after each event, or only now and then.
-    is_checked: bool,
+    checks_each_event: bool,
     complete: Option<Duration>,
 }
 
-impl Honest {
-    pub(super) fn new(no: PeerNo, terms: Terms, watch: Watch, buffers: u32, seed: u64) -> Self {
+impl HonestPeer {
+    pub(super) fn new(no: PeerNo, terms: Terms, checker: Checker, buffers: u32, seed: u64) -> Self {
         let lengths = terms.lengths;
         let buffers = Buffers::new(buffers);
         let budget = Box::new(buffers.clone());
@@ -50,40 +50,40 @@ impl Honest {
             buffers,
             links: BTreeMap::new(),
             disk: BTreeMap::new(),
-            watch,
-            is_checked: true,
+            checker,
+            checks_each_event: true,
             complete: None,
         }
     }
 
-    /// Has everything checked now and then only: large worlds take long otherwise.
-    pub(super) fn check_rarely(&mut self) {
-        self.is_checked = false;
+    /// Checks everything now and then only, because large simulations would take long otherwise.
+    pub(super) fn check_now_and_then(&mut self) {
+        self.checks_each_event = false;
     }
 
-    pub(super) fn core(&self) -> &Core<Data> {
+    pub(super) fn core(&self) -> &Core<Content> {
         &self.core
     }
 
-    pub(super) fn watch(&self) -> &Watch {
-        &self.watch
+    pub(super) fn checker(&self) -> &Checker {
+        &self.checker
     }
 
-    /// When it was complete.
+    /// When the peer became complete.
     pub(super) fn complete_at(&self) -> Option<Duration> {
         self.complete
     }
 
-    /// It knows where that peer listens.
+    /// The peer learns the address of another.
     pub(super) fn learn(&mut self, peer: PeerNo) {
         self.core.contacts_mut().add(Network::address(peer));
     }
 
-    /// Its files were checked.
+    /// The files of the peer were checked.
     pub(super) fn begin(&mut self, checked: Checked, env: &mut Environment) {
         self.core.begin(checked, env.events.now());
-        self.act(env);
-        // The clocks of different peers tick at different times.
+        self.carry_out_effects(env);
+        // The ticks of different peers are at different times.
         let first = TICK.mul_f64(env.rng.f64());
         env.events.after(first, Event::Tick(self.no));
     }
@@ -91,11 +91,11 @@ impl Honest {
     pub(super) fn on_tick(&mut self, env: &mut Environment) {
         let now = env.events.now();
         let (no, network) = (self.no, &env.network);
-        let activity = |id: LinkId| network.line(id.0 as ConnectionNo, no).activity(now);
+        let activity = |id: LinkId| network.direction(id.0 as ConnectionNo, no).activity(now);
         self.core.on_tick(now, activity);
-        self.act(env);
-        if !self.is_checked && env.rng.u8(..) < 8 {
-            self.watch.check(&self.core);
+        self.carry_out_effects(env);
+        if !self.checks_each_event && env.rng.u8(..) < 8 {
+            self.checker.check(&self.core);
         }
         env.events.after(TICK, Event::Tick(self.no));
     }
@@ -109,7 +109,7 @@ impl Honest {
         if admitted.is_ok() {
             self.greet(connection, env);
         }
-        self.act(env);
+        self.carry_out_effects(env);
     }
 
     pub(super) fn on_answered(
@@ -136,7 +136,7 @@ impl Honest {
                 self.core.on_call_ended(remote.address, now);
             }
         }
-        self.act(env);
+        self.carry_out_effects(env);
     }
 
     pub(super) fn on_closed(&mut self, connection: ConnectionNo, env: &mut Environment) {
@@ -145,14 +145,14 @@ impl Honest {
             return;
         }
         let now = env.events.now();
-        let activity = env.network.line(connection, self.no).activity(now);
-        self.watch.on_link_down(id);
+        let activity = env.network.direction(connection, self.no).activity(now);
+        self.checker.on_link_down(id);
         self.core.on_link_down(id, activity, now);
         let [caller, callee] = env.network.ends(connection);
         if caller == self.no {
             self.core.on_call_ended(Network::address(callee), now);
         }
-        self.act(env);
+        self.carry_out_effects(env);
     }
 
     pub(super) fn on_packets(
@@ -168,9 +168,9 @@ impl Honest {
             };
             let was_first = *is_first;
             *is_first &= matches!(packet, Packet::Handshake(_));
-            self.watch.on_packet(id, &packet);
+            self.checker.on_packet(id, &packet);
             self.on_packet(connection, packet, was_first, env);
-            self.act(env);
+            self.carry_out_effects(env);
         }
     }
 
@@ -192,7 +192,9 @@ impl Honest {
             Packet::Short(Reject(range)) => Received::Reject(range),
             Packet::Short(Cancel(range)) => {
                 let fast = env.network.is_fast(connection);
-                env.write(connection, self.no, |line| line.cancel_block(range, fast));
+                env.write(connection, self.no, |direction| {
+                    direction.cancel_block(range, fast)
+                });
                 return;
             }
             Packet::Have(piece) => Received::Have(piece),
@@ -200,36 +202,36 @@ impl Honest {
             Packet::Pieces(pieces) => Received::Pieces { pieces, is_first },
             Packet::Handshake(handshake) => Received::Handshake(handshake),
             Packet::PeerExchange(payload) => {
-                let told = self
+                let result = self
                     .core
                     .on_message(id, Received::PeerExchange(&payload), now);
-                return told.expect("nobody breaks the protocol");
+                return result.expect("no peer breaks the protocol");
             }
-            Packet::Block(range, data) => {
-                let taken = self.core.on_block(id, None, range, data, now);
+            Packet::Block(range, content) => {
+                let taken = self.core.on_block(id, None, range, content, now);
                 if taken
-                    .expect("nobody sends what was not asked for")
+                    .expect("no peer sends a block without a request")
                     .is_none()
                 {
-                    self.watch.on_kept(id, range);
+                    self.checker.on_kept(id, range);
                 }
                 return;
             }
         };
-        let told = self.core.on_message(id, message, now);
-        told.expect("nobody breaks the protocol");
+        let result = self.core.on_message(id, message, now);
+        result.expect("no peer breaks the protocol");
     }
 
-    /// A worker has done a step: it has written the run, or hashed one.
-    pub(super) fn on_worker(&mut self, mut job: Job, env: &mut Environment) {
+    /// A worker has finished a step: it has written the run, or hashed one.
+    pub(super) fn on_worker(&mut self, mut job: HashJob, env: &mut Environment) {
         let run = job.run;
         let mut hashed = None;
         let next = match job.hashed.take() {
             _ if !self.core.phase().fetches() => None,
             None => {
-                let is_good = job.blocks.iter().all(|block| block.buffer == Data::Good);
-                let data = if is_good { Data::Good } else { Data::Bad };
-                self.disk.insert((run.piece, run.number), data);
+                let is_good = job.blocks.iter().all(|block| block.buffer == Content::Good);
+                let content = if is_good { Content::Good } else { Content::Bad };
+                self.disk.insert((run.piece, run.number), content);
                 if run.is_whole_piece(&self.lengths) {
                     let mut sources = Sources::new();
                     add_sources(&mut sources, &job.blocks);
@@ -255,7 +257,7 @@ impl Honest {
             return env.events.after(WORK, Event::Worker(self.no, job));
         }
         self.core.on_worker_done(run.blocks, env.events.now());
-        self.act(env);
+        self.carry_out_effects(env);
         if let Some(sources) = hashed {
             self.on_hashed(run.piece, &sources, env);
         }
@@ -264,13 +266,13 @@ impl Honest {
     fn on_hashed(&mut self, piece: PieceIndex, sources: &Sources, env: &mut Environment) {
         let now = env.events.now();
         let mut runs = 0..Run::count(&self.lengths, piece);
-        if runs.all(|run| self.disk.get(&(piece, run)) == Some(&Data::Good)) {
-            self.watch.on_verified(piece);
+        if runs.all(|run| self.disk.get(&(piece, run)) == Some(&Content::Good)) {
+            self.checker.on_verified(piece);
             self.core.on_piece_written(piece, sources, now);
-            return self.act(env);
+            return self.carry_out_effects(env);
         }
         let verdict = self.core.on_piece_failed(piece, sources, now);
-        self.act(env);
+        self.carry_out_effects(env);
         let (mut liars, mut barred) = (Vec::new(), Vec::new());
         for source in sources.keys() {
             let Source::Peer(address) = source else {
@@ -279,7 +281,7 @@ impl Honest {
             liars.push(env.network.lies(Network::peer_at(*address)));
             barred.push(self.core.contacts().is_barred(*address, now));
         }
-        self.watch.on_failed(piece, verdict, &liars, &barred);
+        self.checker.on_failed(piece, verdict, &liars, &barred);
     }
 
     pub(super) fn on_finished(&mut self, env: &mut Environment) {
@@ -287,13 +289,13 @@ impl Honest {
         assert_eq!(*self.core.phase(), Phase::Finishing);
         self.core.on_finished(now);
         self.complete = Some(now);
-        self.act(env);
+        self.carry_out_effects(env);
     }
 
-    /// Panics if something is left over once it is complete.
+    /// Panics if something is left over after completion.
     pub(super) fn check_end(&mut self) {
-        self.watch.check(&self.core);
-        self.watch.check_end(&self.core);
+        self.checker.check(&self.core);
+        self.checker.check_end(&self.core);
         assert_eq!(self.buffers.reserved(), 0, "buffers are lost");
     }
 
@@ -307,13 +309,13 @@ impl Honest {
         }
     }
 
-    /// Sends what goes over a link first, as in `peer/link/reader.rs`.
+    /// Sends the first messages of a link, as `peer/link/reader.rs` does.
     fn greet(&mut self, connection: ConnectionNo, env: &mut Environment) {
         let id = Network::link_id(connection);
         let link = self.core.link(id).expect("it was just admitted");
         self.links.insert(id, true);
         let fast = env.network.is_fast(connection);
-        self.watch.on_link_up(id, fast, link.allowed_fast());
+        self.checker.on_link_up(id, fast, link.allowed_fast());
         let owned = self.core.owned();
         let allowed = link.allowed_fast().iter().copied();
         let allowed: Vec<_> = allowed.filter(|piece| owned.contains(*piece)).collect();
@@ -322,31 +324,33 @@ impl Honest {
             Packet::handshake(self.core.phase().only_uploads()),
         ];
         packets.extend(allowed.into_iter().map(Packet::AllowedFast));
-        env.write(connection, self.no, |line| {
-            packets.into_iter().for_each(|packet| line.send(packet));
+        env.write(connection, self.no, |direction| {
+            packets
+                .into_iter()
+                .for_each(|packet| direction.send(packet));
         });
     }
 
-    /// Carries out what the core asks for.
-    fn act(&mut self, env: &mut Environment) {
-        let effects: Vec<Effect<Data>> = self.core.take_effects().collect();
+    /// Carries out the effects of the core.
+    fn carry_out_effects(&mut self, env: &mut Environment) {
+        let effects: Vec<Effect<Content>> = self.core.take_effects().collect();
         let has_buffers = !self.buffers.take_denied();
         for effect in effects {
             self.carry_out(effect, has_buffers, env);
         }
-        self.watch.on_phase(&self.core);
-        if self.is_checked {
-            self.watch.check(&self.core);
+        self.checker.on_phase(&self.core);
+        if self.checks_each_event {
+            self.checker.check(&self.core);
         }
     }
 
-    fn carry_out(&mut self, effect: Effect<Data>, has_buffers: bool, env: &mut Environment) {
+    fn carry_out(&mut self, effect: Effect<Content>, has_buffers: bool, env: &mut Environment) {
         let connection = |id: LinkId| id.0 as ConnectionNo;
         let no = self.no;
         match effect {
             Effect::Send(id, message) => {
-                let watch = &mut self.watch;
-                watch.on_send(id, message, &self.core, has_buffers);
+                let checker = &mut self.checker;
+                checker.on_send(id, message, &self.core, has_buffers);
                 env.send(connection(id), no, Packet::Short(message));
             }
             Effect::SendExtended { link, payload, .. } => {
@@ -358,38 +362,40 @@ impl Honest {
                 Packet::handshake(self.core.phase().only_uploads()),
             ),
             Effect::SendHaves(piece) => {
-                self.watch.on_haves(piece);
+                self.checker.on_haves(piece);
                 for id in self.links.keys() {
                     env.send(connection(*id), no, Packet::Have(piece));
                 }
             }
             Effect::Choke(id) => {
-                self.watch.on_choke(id);
+                self.checker.on_choke(id);
                 let fast = env.network.is_fast(connection(id));
                 let allowed = self.core.link(id).map(|link| link.allowed_fast());
                 let allowed = allowed.unwrap_or_default();
-                env.write(connection(id), no, |line| line.choke(fast, allowed));
+                env.write(connection(id), no, |direction| {
+                    direction.choke(fast, allowed)
+                });
             }
             Effect::Unchoke(id) => {
-                self.watch.on_unchoke(id);
+                self.checker.on_unchoke(id);
                 env.send(connection(id), no, Packet::Unchoke);
             }
             Effect::Serve(id, range) => {
-                self.watch.on_serve(id, range, &self.core);
-                env.write(connection(id), no, |line| line.push_block(range));
+                self.checker.on_serve(id, range, &self.core);
+                env.write(connection(id), no, |direction| direction.push_block(range));
             }
             Effect::Close(id, reason) => {
-                self.watch.on_end(id, reason);
+                self.checker.on_end(id, reason);
                 env.network.close(connection(id), no, &mut env.events);
             }
             Effect::Connect(address) => env.call(no, Network::peer_at(address)),
             Effect::Hash(run, blocks) => {
-                let job = Job::new(run, blocks);
+                let job = HashJob::new(run, blocks);
                 let work = WORK.mul_f64(1.0 + env.rng.f64());
                 env.events.after(work, Event::Worker(no, job));
             }
             Effect::Complete => env.events.after(FINISHING, Event::Finished(no)),
-            Effect::Failed(reason) => panic!("it fails: {reason}"),
+            Effect::Failed(reason) => panic!("the download fails: {reason}"),
             Effect::Stalled(_) | Effect::Announce(_) | Effect::Offer(_) | Effect::Withhold => {}
         }
     }

@@ -1,12 +1,12 @@
-//! The network: connections of two directions, each with a rate and a delay, which keep the order.
+//! The network: connections with two directions. Each direction has a rate and a delay, and keeps
+//! the order.
 //!
-//! A direction is written to as `peer/link/writer.rs` does it: all messages that wait, then one
-//! block. While that goes out, at the rate of the direction, nothing else does; the delay later it
-//! arrives.
+//! A write works as in `peer/link/writer.rs`: all queued messages, then one block. It takes time by
+//! the rate, during which nothing else is written. What was written arrives after the delay.
 
-use super::data::Data;
+use super::content::Content;
+use super::direction::Direction;
 use super::events::{Event, Events};
-use super::line::Line;
 use crate::swarm::{LinkId, Outgoing};
 use crate::torrent::{BlockRange, PieceIndex, PieceSet};
 use crate::wire::PeerId;
@@ -14,14 +14,14 @@ use crate::wire::extension::ExtensionHandshake;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-/// The number of a peer in its world.
+/// The number of a peer in its simulation.
 pub(super) type PeerNo = usize;
-/// The number of a connection in its world.
+/// The number of a connection in its simulation.
 pub(super) type ConnectionNo = usize;
 
-/// Where every peer listens.
+/// The listening port of every peer.
 const PORT: u16 = 6_881;
-/// How long a peer takes to see that a connection which it closed has ended.
+/// How long a peer takes to notice the end of a connection that it closed.
 const CLOSING: Duration = Duration::from_millis(1);
 
 /// A message or block on its way.
@@ -35,11 +35,11 @@ pub(super) enum Packet {
     Pieces(PieceSet),
     Handshake(ExtensionHandshake),
     PeerExchange(Vec<u8>),
-    Block(BlockRange, Data),
+    Block(BlockRange, Content),
 }
 
 impl Packet {
-    /// What an honest peer says of itself.
+    /// The extension handshake of an honest peer.
     pub(super) fn handshake(upload_only: bool) -> Self {
         Self::Handshake(ExtensionHandshake {
             request_queue: Some(2_000),
@@ -50,7 +50,7 @@ impl Packet {
         })
     }
 
-    /// Its length on the wire, about.
+    /// The approximate length on the wire.
     pub(super) fn bytes(&self) -> u64 {
         match self {
             Self::Choke | Self::Unchoke => 5,
@@ -65,58 +65,58 @@ impl Packet {
     }
 }
 
-/// How a peer is linked to the network.
+/// How a peer is connected to the network.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Access {
-    /// Bytes a second of each direction of each connection.
+pub(super) struct PeerAccess {
+    /// Bytes a second in each direction of each connection.
     pub(super) rate: u64,
-    /// Its part of the delay of a connection.
+    /// The peer's part of the delay of a connection.
     pub(super) delay: Duration,
-    /// Whether it knows BEP 6.
+    /// Whether the peer supports BEP 6.
     pub(super) fast: bool,
-    /// Whether it reads what it is sent.
+    /// Whether the peer reads what it gets.
     pub(super) reads: bool,
-    /// What its blocks are.
-    pub(super) data: Data,
+    /// The content of the peer's blocks.
+    pub(super) content: Content,
 }
 
-/// Two directions between two peers.
+/// A connection between two peers.
 #[derive(Debug)]
 struct Connection {
     /// The caller and the called peer.
     ends: [PeerNo; 2],
     /// From the caller, and from the called peer.
-    lines: [Line; 2],
+    directions: [Direction; 2],
     is_open: bool,
 }
 
-/// All connections there ever were.
+/// All connections, including those that have ended.
 #[derive(Debug)]
 pub(super) struct Network {
-    accesses: Vec<Access>,
+    accesses: Vec<PeerAccess>,
     connections: Vec<Connection>,
 }
 
 impl Network {
-    pub(super) fn new(accesses: Vec<Access>) -> Self {
+    pub(super) fn new(accesses: Vec<PeerAccess>) -> Self {
         Self {
             accesses,
             connections: Vec::new(),
         }
     }
 
-    /// Where a peer listens. Each has a network of its own, as the allowed pieces of BEP 6 go by
-    /// networks.
+    /// The listening address of a peer. Each peer has its own /24 network, because BEP 6 allows
+    /// pieces by network.
     pub(super) fn address(peer: PeerNo) -> SocketAddr {
         let [.., high, low] = (peer as u32).to_be_bytes();
         SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, high, low, 1)), PORT)
     }
 
-    /// Who listens there.
+    /// The peer that listens at the address.
     pub(super) fn peer_at(address: SocketAddr) -> PeerNo {
         match address.ip() {
             IpAddr::V4(ip) => PeerNo::from(ip.octets()[1]) << 8 | PeerNo::from(ip.octets()[2]),
-            IpAddr::V6(_) => panic!("nobody has {address}"),
+            IpAddr::V6(_) => panic!("no peer has {address}"),
         }
     }
 
@@ -126,7 +126,7 @@ impl Network {
         PeerId(id)
     }
 
-    /// The number of a connection as its two peers' cores know it.
+    /// The link of a connection, for the cores of both peers.
     pub(super) fn link_id(connection: ConnectionNo) -> LinkId {
         LinkId(connection as u64)
     }
@@ -135,11 +135,12 @@ impl Network {
     pub(super) fn call(&mut self, caller: PeerNo, callee: PeerNo, events: &mut Events) {
         let (from, to) = (self.accesses[caller], self.accesses[callee]);
         let (rate, delay) = (from.rate.min(to.rate), from.delay + to.delay);
-        let line =
-            |sender: Access, reader: Access| Line::new(rate, delay, sender.data, reader.reads);
+        let direction = |sender: PeerAccess, reader: PeerAccess| {
+            Direction::new(rate, delay, sender.content, reader.reads)
+        };
         self.connections.push(Connection {
             ends: [caller, callee],
-            lines: [line(from, to), line(to, from)],
+            directions: [direction(from, to), direction(to, from)],
             is_open: true,
         });
         events.after(delay, Event::Called(self.connections.len() - 1));
@@ -147,14 +148,14 @@ impl Network {
 
     /// The called peer answers a call.
     pub(super) fn answer(&mut self, connection: ConnectionNo, admits: bool, events: &mut Events) {
-        let delay = self.connections[connection].lines[1].delay();
+        let delay = self.connections[connection].directions[1].delay();
         self.connections[connection].is_open = admits;
         events.after(delay, Event::Answered(connection, admits));
     }
 
-    /// Whether the blocks of a peer are wrong.
+    /// Whether the blocks of a peer are bad.
     pub(super) fn lies(&self, peer: PeerNo) -> bool {
-        self.accesses[peer].data == Data::Bad
+        self.accesses[peer].content == Content::Bad
     }
 
     /// The caller and the called peer.
@@ -167,13 +168,13 @@ impl Network {
         if peer == caller { callee } else { caller }
     }
 
-    /// Whether both ends know BEP 6.
+    /// Whether both ends support BEP 6.
     pub(super) fn is_fast(&self, connection: ConnectionNo) -> bool {
         let ends = self.connections[connection].ends;
         ends.iter().all(|peer| self.accesses[*peer].fast)
     }
 
-    /// The address of the other end as a peer sees it: a caller has a port of the moment.
+    /// The address of the other end as a peer sees it: a caller has a temporary port.
     pub(super) fn seen_address(&self, connection: ConnectionNo, peer: PeerNo) -> SocketAddr {
         let [caller, callee] = self.connections[connection].ends;
         if peer == caller {
@@ -184,33 +185,37 @@ impl Network {
     }
 
     /// The direction in which a peer sends.
-    pub(super) fn line(&self, connection: ConnectionNo, from: PeerNo) -> &Line {
+    pub(super) fn direction(&self, connection: ConnectionNo, from: PeerNo) -> &Direction {
         let side = self.side(connection, from);
-        &self.connections[connection].lines[side]
+        &self.connections[connection].directions[side]
     }
 
     /// How many bytes of blocks a peer has sent.
     pub(super) fn sent(&self, peer: PeerNo) -> u64 {
         let connections = 0..self.connections.len();
         let own = connections.filter(|at| self.connections[*at].ends.contains(&peer));
-        own.map(|at| self.line(at, peer).activity(Duration::MAX).sent)
+        own.map(|at| self.direction(at, peer).activity(Duration::MAX).sent)
             .sum()
     }
 
-    /// Changes what waits to be sent by a peer, and sends what may go.
+    /// Changes the send queue of a peer, and sends what may go.
     pub(super) fn write<R>(
         &mut self,
         connection: ConnectionNo,
         from: PeerNo,
         events: &mut Events,
-        change: impl FnOnce(&mut Line) -> R,
+        change: impl FnOnce(&mut Direction) -> R,
     ) -> R {
         let side = self.side(connection, from);
         let to = self.other_end(connection, from);
-        let Connection { lines, is_open, .. } = &mut self.connections[connection];
-        let line = &mut lines[side];
-        let result = change(line);
-        if *is_open && let Some(sent) = line.next(events.now()) {
+        let Connection {
+            directions,
+            is_open,
+            ..
+        } = &mut self.connections[connection];
+        let direction = &mut directions[side];
+        let result = change(direction);
+        if *is_open && let Some(sent) = direction.next(events.now()) {
             let arrival = Event::Arrived(connection, to, sent.packets);
             events.at(sent.arrives, arrival);
             if let Some(free) = sent.free {
@@ -220,25 +225,29 @@ impl Network {
         result
     }
 
-    /// What a peer wrote is out: the next may go.
+    /// A write has ended: the next may begin.
     pub(super) fn on_written(
         &mut self,
         connection: ConnectionNo,
         from: PeerNo,
         events: &mut Events,
     ) {
-        self.write(connection, from, events, Line::on_written);
+        self.write(connection, from, events, Direction::on_written);
     }
 
-    /// Ends a connection. The other end sees it after what is on its way to it.
+    /// Ends a connection. The other end notices it after everything that is on its way.
     pub(super) fn close(&mut self, connection: ConnectionNo, by: PeerNo, events: &mut Events) {
         let side = self.side(connection, by);
         let other = self.other_end(connection, by);
-        let Connection { lines, is_open, .. } = &mut self.connections[connection];
+        let Connection {
+            directions,
+            is_open,
+            ..
+        } = &mut self.connections[connection];
         if std::mem::take(is_open) {
-            let seen = lines[side]
+            let seen = directions[side]
                 .last_arrival()
-                .max(events.now() + lines[side].delay());
+                .max(events.now() + directions[side].delay());
             events.after(CLOSING, Event::Closed(connection, by));
             events.at(seen, Event::Closed(connection, other));
         }

@@ -1,61 +1,61 @@
-//! What a world is made of: the share, and each peer with its pieces, its line and its manner.
+//! The plan of a simulation: the share, and the peers with their pieces, connections and behaviour.
 
-use super::data::Data;
-use super::network::{Access, PeerNo};
-use super::rogue::Manner;
+use super::content::Content;
+use super::network::{PeerAccess, PeerNo};
+use super::rogue::Misbehaviour;
 use crate::swarm::Order;
 use crate::torrent::{Lengths, PieceSet};
 use fastrand::Rng;
 use std::time::Duration;
 
-/// What a peer is.
+/// The kind of a peer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Role {
-    /// Honest, with everything.
+    /// HonestPeer, and has every piece.
     Seed,
-    /// Honest, with some pieces, and content with them.
+    /// HonestPeer, has some pieces, and needs no others.
     Partial,
-    /// Honest, and fetches what it lacks.
+    /// HonestPeer, and fetches what it lacks.
     Downloader,
-    Rogue(Manner),
+    Rogue(Misbehaviour),
 }
 
-/// One peer of a world.
+/// One peer.
 #[derive(Clone, Debug)]
 pub(super) struct PeerPlan {
     pub(super) role: Role,
-    /// Of a hundred pieces, how many it has.
-    pub(super) share: u8,
-    /// Of a hundred pieces, how many a downloader needs.
-    pub(super) needs: u8,
+    /// How many percent of the pieces the peer has.
+    pub(super) owned_percent: u8,
+    /// How many percent of the pieces a downloader needs.
+    pub(super) needed_percent: u8,
     pub(super) fast: bool,
     /// Bytes a second of each of its connections.
     pub(super) rate: u64,
     pub(super) delay: Duration,
     pub(super) slots: usize,
     pub(super) max_peers: usize,
-    /// Buffers for so many blocks.
+    /// Buffers for this many blocks.
     pub(super) buffers: u32,
     /// Which piece it begins next.
     pub(super) order: Order,
 }
 
-/// Who knows where whom to find at first. Peers name others to each other later (BEP 11).
+/// Which addresses the peers know at first. Later they get others by peer exchange (BEP 11).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Known {
-    /// Peer 0 knows all others, and they know nobody.
+pub(super) enum KnownPeers {
+    /// Peer 0 knows all others, and the others know no address.
     Star,
-    /// Each knows peer 0 and about so many others.
-    Some(usize),
+    /// Each peer knows peer 0 and about this many others.
+    Random(usize),
 }
 
-impl Known {
-    /// Whom a peer knows, of so many.
+impl KnownPeers {
+    /// The peers that `peer` knows, out of `all`.
     pub(super) fn of(self, peer: PeerNo, all: usize, rng: &mut Rng) -> Vec<PeerNo> {
         let mut known: Vec<PeerNo> = match self {
             Self::Star if peer == 0 => (1..all).collect(),
             Self::Star => Vec::new(),
-            Self::Some(number) => {
+            Self::Random(number) => {
                 let others = (0..number).map(|_| rng.usize(..all));
                 others.chain([0]).filter(|other| *other != peer).collect()
             }
@@ -66,26 +66,26 @@ impl Known {
     }
 }
 
-/// A world before it begins.
+/// A simulation before it begins.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) lengths: Lengths,
     pub(super) peers: Vec<PeerPlan>,
-    pub(super) known: Known,
-    /// The most virtual time until everybody has everything.
+    pub(super) known: KnownPeers,
+    /// The largest virtual time until every honest peer is complete.
     pub(super) bound: Duration,
     /// Whether everything is checked after each event.
-    pub(super) is_checked: bool,
+    pub(super) checks_each_event: bool,
     pub(super) seed: u64,
 }
 
 impl PeerPlan {
-    /// A peer on a fast and near line.
+    /// A peer with a fast, near connection.
     pub(super) fn new(role: Role) -> Self {
         Self {
             role,
-            share: if role == Role::Downloader { 0 } else { 100 },
-            needs: 100,
+            owned_percent: if role == Role::Downloader { 0 } else { 100 },
+            needed_percent: 100,
             fast: true,
             rate: 20 << 20,
             delay: Duration::from_micros(500),
@@ -96,37 +96,37 @@ impl PeerPlan {
         }
     }
 
-    /// The same on a line of so many bytes a second.
+    /// The same with this rate, in bytes a second.
     pub(super) fn at(self, rate: u64) -> Self {
         Self { rate, ..self }
     }
 
-    /// How it is linked to the network.
-    pub(super) fn access(&self) -> Access {
-        let lies = self.role == Role::Rogue(Manner::Lying);
-        Access {
+    /// How the peer is connected to the network.
+    pub(super) fn access(&self) -> PeerAccess {
+        let lies = self.role == Role::Rogue(Misbehaviour::Lying);
+        PeerAccess {
             rate: self.rate,
             delay: self.delay,
             fast: self.fast,
-            reads: self.role != Role::Rogue(Manner::Greedy),
-            data: if lies { Data::Bad } else { Data::Good },
+            reads: self.role != Role::Rogue(Misbehaviour::Greedy),
+            content: if lies { Content::Bad } else { Content::Good },
         }
     }
 
-    /// The pieces that it has.
-    pub(super) fn has(&self, lengths: &Lengths, rng: &mut Rng) -> PieceSet {
-        draw(self.share, lengths, rng)
+    /// Draws the pieces that the peer has.
+    pub(super) fn draw_pieces(&self, lengths: &Lengths, rng: &mut Rng) -> PieceSet {
+        draw(self.owned_percent, lengths, rng)
     }
 
     fn any(role: Role, rng: &mut Rng) -> Self {
         let fetches = role == Role::Downloader;
         Self {
-            share: match (fetches, rng.u8(0..4)) {
+            owned_percent: match (fetches, rng.u8(0..4)) {
                 (true, 0 | 1) => 0,
                 (false, 0 | 1) => 100,
                 _ => rng.u8(0..100),
             },
-            needs: if rng.u8(0..6) == 0 { 70 } else { 100 },
+            needed_percent: if rng.u8(0..6) == 0 { 70 } else { 100 },
             fast: rng.bool(),
             rate: rng.u64(50..5_000) << 10,
             delay: Duration::from_micros(rng.u64(100..60_000)),
@@ -148,19 +148,19 @@ impl PeerPlan {
 }
 
 impl Plan {
-    /// A world in which peer 0 calls the others, checked now and then only.
+    /// A plan in which peer 0 calls the others. It is checked now and then only.
     pub(super) fn of(lengths: Lengths, peers: Vec<PeerPlan>, seed: u64) -> Self {
         Self {
             lengths,
-            known: Known::Star,
+            known: KnownPeers::Star,
             peers,
             bound: Duration::from_secs(1_800),
-            is_checked: false,
+            checks_each_event: false,
             seed,
         }
     }
 
-    /// A small world: a seed, some downloaders, and others of any kind.
+    /// A small plan: a seed, some downloaders, and others of any kind.
     pub(super) fn small(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let lengths = [16_384, 16_384, 20_000, 50_000, 100_000, 600_000];
@@ -173,15 +173,15 @@ impl Plan {
         }
         let peers = roles.into_iter().map(|role| PeerPlan::any(role, &mut rng));
         let mut peers: Vec<PeerPlan> = peers.collect();
-        peers[0].share = 100;
+        peers[0].owned_percent = 100;
         Self {
-            known: Known::Some(rng.usize(1..8)),
-            is_checked: true,
+            known: KnownPeers::Random(rng.usize(1..8)),
+            checks_each_event: true,
             ..Self::of(lengths, peers, seed)
         }
     }
 
-    /// A world of two hundred peers, of whom most download at once.
+    /// A plan with two hundred peers, of which most download at the same time.
     pub(super) fn large(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let lengths = Lengths::new(28 * 32_768 - 5, 32_768).expect("these are lengths");
@@ -195,24 +195,24 @@ impl Plan {
             let mut peer = PeerPlan::any(role, &mut rng);
             peer.rate /= 10;
             if number < 4 {
-                (peer.share, peer.rate) = (100, 200 << 10);
+                (peer.owned_percent, peer.rate) = (100, 200 << 10);
             }
             (peer.slots, peer.max_peers) = (rng.usize(3..8), 12);
             peers.push(peer);
         }
         Self {
-            known: Known::Some(12),
-            is_checked: false,
+            known: KnownPeers::Random(12),
+            checks_each_event: false,
             ..Self::of(lengths, peers, seed)
         }
     }
 }
 
-/// Of a hundred pieces, so many.
-pub(super) fn draw(share: u8, lengths: &Lengths, rng: &mut Rng) -> PieceSet {
+/// Draws this percentage of the pieces.
+pub(super) fn draw(percent: u8, lengths: &Lengths, rng: &mut Rng) -> PieceSet {
     let mut pieces = PieceSet::empty(lengths);
     for piece in lengths.all_pieces() {
-        if rng.u8(0..100) < share {
+        if rng.u8(0..100) < percent {
             pieces.insert(piece);
         }
     }
@@ -224,12 +224,12 @@ fn any_role(rng: &mut Rng) -> Role {
         0..4 => return Role::Downloader,
         4 => return Role::Seed,
         5 => return Role::Partial,
-        6 | 7 => Manner::Lying,
-        8 => Manner::Silent,
-        9 => Manner::Rejecting,
-        10 => Manner::Leaving(rng.u32(1..40)),
-        11 => Manner::Choking(Duration::from_millis(rng.u64(1..8_000))),
-        12 => Manner::Late,
-        _ => Manner::Greedy,
+        6 | 7 => Misbehaviour::Lying,
+        8 => Misbehaviour::Silent,
+        9 => Misbehaviour::Rejecting,
+        10 => Misbehaviour::Leaving(rng.u32(1..40)),
+        11 => Misbehaviour::Choking(Duration::from_millis(rng.u64(1..8_000))),
+        12 => Misbehaviour::Late,
+        _ => Misbehaviour::Greedy,
     })
 }

@@ -1,4 +1,4 @@
-//! Peers that misbehave. None has a core: each does the little that its manner needs.
+//! Rogue peers. They have no core: each does only what its misbehaviour needs.
 
 use super::environment::Environment;
 use super::events::Event;
@@ -9,44 +9,44 @@ use crate::wire::extension::ExtensionHandshake;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// One that chokes again and again does so after this many blocks.
+/// A choking peer chokes after this many blocks.
 const BETWEEN_CHOKES: u32 = 8;
-/// One that tells late of what it has tells of a piece this often.
-const LATE: Duration = Duration::from_millis(400);
-/// One that asks much asks for everything this often.
-const GREED: Duration = Duration::from_secs(1);
+/// A late peer announces one piece in each interval of this length.
+const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(400);
+/// A greedy peer requests everything in each interval of this length.
+const REQUEST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How a peer misbehaves.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Manner {
-    /// Its blocks are wrong.
+pub(super) enum Misbehaviour {
+    /// Its blocks are bad.
     Lying,
     /// It answers no request.
     Silent,
-    /// It rejects half of the requests; without BEP 6 it drops them.
+    /// It rejects half of the requests. Without BEP 6 it drops them.
     Rejecting,
-    /// It goes after this many blocks, and does not come back.
+    /// It leaves for good after this many blocks.
     Leaving(u32),
-    /// After each eight blocks it chokes for so long, and drops what it was asked for.
+    /// After every eight blocks it chokes for this long and drops all requests.
     Choking(Duration),
-    /// It tells of its pieces one by one, and of none at first.
+    /// It announces its pieces one by one, and none at first.
     Late,
-    /// It asks for everything again and again, and never reads.
+    /// It requests everything again and again, and never reads.
     Greedy,
 }
 
-/// A peer that misbehaves.
+/// A rogue peer.
 #[derive(Debug)]
 pub(super) struct Rogue {
     no: PeerNo,
     lengths: Lengths,
-    manner: Manner,
-    /// What it has told of.
-    told: PieceSet,
-    /// What it has not told of yet.
-    untold: Vec<PieceIndex>,
+    misbehaviour: Misbehaviour,
+    /// The pieces that it has announced.
+    announced: PieceSet,
+    /// The pieces that it has not announced yet.
+    unannounced: Vec<PieceIndex>,
     links: BTreeSet<ConnectionNo>,
-    /// Blocks that it sent.
+    /// The number of blocks sent.
     sent: u32,
     /// It serves nothing now.
     chokes: bool,
@@ -54,10 +54,15 @@ pub(super) struct Rogue {
 }
 
 impl Rogue {
-    /// One that has these pieces.
-    pub(super) fn new(no: PeerNo, manner: Manner, lengths: Lengths, has: PieceSet) -> Self {
-        let (told, untold) = match manner {
-            Manner::Late => {
+    /// A rogue peer that has these pieces.
+    pub(super) fn new(
+        no: PeerNo,
+        misbehaviour: Misbehaviour,
+        lengths: Lengths,
+        has: PieceSet,
+    ) -> Self {
+        let (announced, unannounced) = match misbehaviour {
+            Misbehaviour::Late => {
                 let has = lengths.all_pieces().filter(|piece| has.contains(*piece));
                 (PieceSet::empty(&lengths), has.collect())
             }
@@ -66,9 +71,9 @@ impl Rogue {
         Self {
             no,
             lengths,
-            manner,
-            told,
-            untold,
+            misbehaviour,
+            announced,
+            unannounced,
             links: BTreeSet::new(),
             sent: 0,
             chokes: false,
@@ -76,12 +81,12 @@ impl Rogue {
         }
     }
 
-    /// It calls these peers, and begins to do what it does from time to time.
+    /// Calls these peers, and starts the timer if there is one.
     pub(super) fn begin(&mut self, calls: &[PeerNo], env: &mut Environment) {
         calls.iter().for_each(|peer| env.call(self.no, *peer));
-        match self.manner {
-            Manner::Late => env.events.after(LATE, Event::Woken(self.no)),
-            Manner::Greedy => env.events.after(GREED, Event::Woken(self.no)),
+        match self.misbehaviour {
+            Misbehaviour::Late => env.events.after(ANNOUNCE_INTERVAL, Event::Woken(self.no)),
+            Misbehaviour::Greedy => env.events.after(REQUEST_INTERVAL, Event::Woken(self.no)),
             _ => {}
         }
     }
@@ -106,7 +111,7 @@ impl Rogue {
             port: Some(Network::address(self.no).port()),
             ..ExtensionHandshake::default()
         };
-        env.send(connection, self.no, Packet::Pieces(self.told.clone()));
+        env.send(connection, self.no, Packet::Pieces(self.announced.clone()));
         env.send(connection, self.no, Packet::Handshake(handshake));
     }
 
@@ -120,7 +125,7 @@ impl Rogue {
         packets: Vec<Packet>,
         env: &mut Environment,
     ) {
-        if !self.links.contains(&connection) || self.manner == Manner::Greedy {
+        if !self.links.contains(&connection) || self.misbehaviour == Misbehaviour::Greedy {
             return;
         }
         for packet in packets {
@@ -130,16 +135,18 @@ impl Rogue {
                     env.send(connection, self.no, Packet::Unchoke);
                 }
                 Packet::Short(Outgoing::Cancel(range)) => {
-                    env.write(connection, self.no, |line| line.cancel_block(range, fast));
+                    env.write(connection, self.no, |direction| {
+                        direction.cancel_block(range, fast)
+                    });
                 }
                 Packet::Short(Outgoing::Request(range)) => {
-                    let drops = match self.manner {
-                        Manner::Silent => continue,
-                        Manner::Rejecting => env.rng.bool(),
+                    let drops = match self.misbehaviour {
+                        Misbehaviour::Silent => continue,
+                        Misbehaviour::Rejecting => env.rng.bool(),
                         _ => self.chokes,
                     };
                     if !drops {
-                        env.write(connection, self.no, |line| line.push_block(range));
+                        env.write(connection, self.no, |direction| direction.push_block(range));
                     } else if fast {
                         let reject = Packet::Short(Outgoing::Reject(range));
                         env.send(connection, self.no, reject);
@@ -150,23 +157,23 @@ impl Rogue {
         }
     }
 
-    /// Some blocks went out.
+    /// This many blocks were written.
     pub(super) fn on_sent(&mut self, blocks: u32, env: &mut Environment) {
         self.sent += blocks;
-        match self.manner {
-            Manner::Leaving(after) if self.sent >= after => {
+        match self.misbehaviour {
+            Misbehaviour::Leaving(after) if self.sent >= after => {
                 self.is_gone = true;
                 for connection in &self.links {
                     env.network.close(*connection, self.no, &mut env.events);
                 }
             }
-            Manner::Choking(pause)
+            Misbehaviour::Choking(pause)
                 if blocks > 0 && !self.chokes && self.sent.is_multiple_of(BETWEEN_CHOKES) =>
             {
                 self.chokes = true;
                 for connection in &self.links {
                     let fast = env.network.is_fast(*connection);
-                    env.write(*connection, self.no, |line| line.choke(fast, &[]));
+                    env.write(*connection, self.no, |direction| direction.choke(fast, &[]));
                 }
                 env.events.after(pause, Event::Woken(self.no));
             }
@@ -174,28 +181,28 @@ impl Rogue {
         }
     }
 
-    /// It does what it does from time to time.
+    /// The timer has fired.
     pub(super) fn on_woken(&mut self, env: &mut Environment) {
-        match self.manner {
-            Manner::Choking(_) => {
+        match self.misbehaviour {
+            Misbehaviour::Choking(_) => {
                 self.chokes = false;
                 self.send_all(&Packet::Unchoke, env);
             }
-            Manner::Late => {
-                let Some(piece) = self.untold.pop() else {
+            Misbehaviour::Late => {
+                let Some(piece) = self.unannounced.pop() else {
                     return;
                 };
-                self.told.insert(piece);
+                self.announced.insert(piece);
                 self.send_all(&Packet::Have(piece), env);
-                env.events.after(LATE, Event::Woken(self.no));
+                env.events.after(ANNOUNCE_INTERVAL, Event::Woken(self.no));
             }
-            Manner::Greedy => {
+            Misbehaviour::Greedy => {
                 self.send_all(&Packet::Short(Outgoing::Interested), env);
                 for piece in self.lengths.all_pieces().take(100) {
                     let block = self.lengths.block(piece, 0).expect("each piece has one");
                     self.send_all(&Packet::Short(Outgoing::Request(block)), env);
                 }
-                env.events.after(GREED, Event::Woken(self.no));
+                env.events.after(REQUEST_INTERVAL, Event::Woken(self.no));
             }
             _ => {}
         }

@@ -1,9 +1,9 @@
-//! Worlds of one kind, and what is expected of that kind. The downloader is peer 0.
+//! Simulations of one kind, and what is expected of that kind. Peer 0 is the downloader.
 
 use super::network::Network;
 use super::plan::{PeerPlan, Plan, Role};
-use super::rogue::Manner;
-use super::world::World;
+use super::rogue::Misbehaviour;
+use super::runner::Simulation;
 use crate::swarm::CloseReason;
 use crate::torrent::{BLOCK, Lengths};
 use std::time::Duration;
@@ -12,60 +12,63 @@ const PIECE: i64 = 512 << 10;
 /// A block takes 200 us.
 const RATE: u64 = 80_000_000;
 
-/// One downloader of so many MiB, and these others.
-fn world(mib: u64, others: impl IntoIterator<Item = PeerPlan>, seed: u64) -> World {
+/// A share of this many MiB, with one downloader and the other peers.
+fn simulation(mib: u64, others: impl IntoIterator<Item = PeerPlan>, seed: u64) -> Simulation {
     let lengths = Lengths::new(mib << 20, PIECE).unwrap();
     let downloader = PeerPlan::new(Role::Downloader).at(8 * RATE);
     let peers = std::iter::once(downloader).chain(others).collect();
-    World::new(&Plan::of(lengths, peers, seed))
+    Simulation::new(&Plan::of(lengths, peers, seed))
 }
 
 fn seed() -> PeerPlan {
     PeerPlan::new(Role::Seed).at(RATE)
 }
 
-fn rogue(manner: Manner) -> PeerPlan {
-    PeerPlan::new(Role::Rogue(manner)).at(RATE)
+fn rogue(misbehaviour: Misbehaviour) -> PeerPlan {
+    PeerPlan::new(Role::Rogue(misbehaviour)).at(RATE)
 }
 
-fn partial(share: u8, rate: u64) -> PeerPlan {
+fn partial(owned_percent: u8, rate: u64) -> PeerPlan {
     let peer = PeerPlan::new(Role::Partial).at(rate);
-    PeerPlan { share, ..peer }
-}
-
-#[test]
-fn owners_of_one_pace_give_alike() {
-    let mut world = world(64, vec![seed(); 4], 7);
-    world.run();
-    let blocks = (64 << 20) / u64::from(BLOCK);
-    for no in 1..=4 {
-        let sent = world.sent(no) / u64::from(BLOCK);
-        let alike = blocks / 5..blocks / 3;
-        assert!(alike.contains(&sent), "{no} gave {sent} of {blocks}");
+    PeerPlan {
+        owned_percent,
+        ..peer
     }
 }
 
 #[test]
-fn outside_endgame_no_block_is_asked_for_twice() {
+fn seeds_of_equal_rate_deliver_equal_shares() {
+    let mut simulation = simulation(64, vec![seed(); 4], 7);
+    simulation.run();
+    let blocks = (64 << 20) / u64::from(BLOCK);
+    for no in 1..=4 {
+        let sent = simulation.sent(no) / u64::from(BLOCK);
+        let alike = blocks / 5..blocks / 3;
+        assert!(alike.contains(&sent), "{no} sent {sent} of {blocks}");
+    }
+}
+
+#[test]
+fn outside_endgame_no_block_is_requested_twice() {
     let others = [
         seed().at(2 * RATE),
         partial(60, RATE / 2),
         partial(30, RATE / 5),
     ];
-    let mut world = world(32, others, 3);
-    world.run();
+    let mut simulation = simulation(32, others, 3);
+    simulation.run();
     let blocks = (32 << 20) / BLOCK;
-    let (asked, again) = world.peer(0).watch().requests();
+    let (requested, again) = simulation.peer(0).checker().requests();
     assert!(
-        asked <= blocks + again && again < 64,
-        "{asked} for {blocks}, {again} again"
+        requested <= blocks + again && again < 64,
+        "{requested} for {blocks}, {again} again"
     );
 }
 
 #[test]
-fn a_silent_owner_does_not_hold_up_the_end() {
-    let others = [seed().at(2 * RATE), rogue(Manner::Silent)];
-    let took = world(4, others, 5).run();
+fn a_silent_peer_does_not_delay_the_end() {
+    let others = [seed().at(2 * RATE), rogue(Misbehaviour::Silent)];
+    let took = simulation(4, others, 5).run();
     assert!(
         took < Duration::from_secs(1),
         "endgame comes before the time-out: {took:?}"
@@ -73,31 +76,31 @@ fn a_silent_owner_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn owners_that_choke_again_and_again_do_not_stall_a_download() {
+fn peers_that_choke_again_and_again_do_not_stall_a_download() {
     for fast in [false, true] {
         let pause = Duration::from_secs(2);
         let choking = PeerPlan {
             fast,
-            ..rogue(Manner::Choking(pause))
+            ..rogue(Misbehaviour::Choking(pause))
         };
-        let took = world(4, vec![choking; 2], 5).run();
+        let took = simulation(4, vec![choking; 2], 5).run();
         // 256 blocks, eight at a time from each of the two.
         assert!(took < 16 * pause + Duration::from_secs(1), "{took:?}");
     }
-    let choking = rogue(Manner::Choking(Duration::from_secs(3_600)));
-    let took = world(4, [seed(), choking], 5).run();
+    let choking = rogue(Misbehaviour::Choking(Duration::from_secs(3_600)));
+    let took = simulation(4, [seed(), choking], 5).run();
     assert!(took < Duration::from_secs(1), "{took:?}");
 }
 
 #[test]
-fn a_liar_among_sound_owners_is_found_and_nobody_else_blamed() {
-    let others = [seed(), rogue(Manner::Lying), seed().at(RATE * 2 / 3)];
-    let mut world = world(8, others, 11);
-    let end = world.run();
-    let contacts = world.peer(0).core().contacts();
+fn a_liar_among_honest_peers_is_found_and_no_other_is_blamed() {
+    let others = [seed(), rogue(Misbehaviour::Lying), seed().at(RATE * 2 / 3)];
+    let mut simulation = simulation(8, others, 11);
+    let end = simulation.run();
+    let contacts = simulation.peer(0).core().contacts();
     let barred = (0..4).filter(|no| contacts.is_barred(Network::address(*no), end));
     assert_eq!(barred.collect::<Vec<_>>(), [2]);
-    let ends = world.peer(0).watch().ends();
+    let ends = simulation.peer(0).checker().ends();
     let proofs = ends
         .iter()
         .filter(|end| matches!(end, CloseReason::BadPiece(_)));
@@ -105,22 +108,26 @@ fn a_liar_among_sound_owners_is_found_and_nobody_else_blamed() {
 }
 
 #[test]
-fn one_that_never_reads_and_one_that_delivers_nothing_lose_their_links() {
+fn a_peer_that_never_reads_and_a_peer_that_delivers_nothing_lose_their_links() {
     // Half a minute for everything.
     let slow = PeerPlan::new(Role::Seed).at(256 << 10);
-    let others = [slow, rogue(Manner::Greedy), rogue(Manner::Silent)];
-    let mut world = world(8, others, 2);
-    world.run();
-    let ends = world.peer(0).watch().ends();
+    let others = [
+        slow,
+        rogue(Misbehaviour::Greedy),
+        rogue(Misbehaviour::Silent),
+    ];
+    let mut simulation = simulation(8, others, 2);
+    simulation.run();
+    let ends = simulation.peer(0).checker().ends();
     assert!(ends.contains(&CloseReason::DoesNotRead), "{ends:?}");
     assert!(ends.contains(&CloseReason::DeliversNothing), "{ends:?}");
 }
 
 #[test]
-fn a_silent_link_does_not_keep_what_it_is_to_deliver_alone() {
-    let silent = rogue(Manner::Silent);
+fn a_silent_link_does_not_keep_a_piece_that_it_was_to_deliver_alone() {
+    let silent = rogue(Misbehaviour::Silent);
     for seed_of_all in 0..10 {
-        // A piece that failed is to come from one link alone, perhaps from a silent one.
+        // A piece that failed is fetched from one link alone, perhaps from a silent one.
         let far = Duration::from_millis(30);
         let others = [
             PeerPlan {
@@ -129,12 +136,12 @@ fn a_silent_link_does_not_keep_what_it_is_to_deliver_alone() {
             },
             PeerPlan {
                 delay: far,
-                ..rogue(Manner::Lying)
+                ..rogue(Misbehaviour::Lying)
             },
             silent.clone(),
             silent.clone(),
         ];
-        let took = world(2, others, seed_of_all).run();
+        let took = simulation(2, others, seed_of_all).run();
         assert!(took < Duration::from_secs(60), "{took:?}");
     }
 }

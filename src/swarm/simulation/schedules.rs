@@ -1,25 +1,25 @@
-//! Worlds drawn from seeds.
+//! Simulations drawn from seeds.
 //!
-//! A failing seed prints itself. `PIECEFUL_SEED=N cargo test --lib swarm::simulation::schedules`
+//! A failing seed is printed. `PIECEFUL_SEED=N cargo test --lib swarm::simulation::schedules`
 //! replays it. The long mode is `PIECEFUL_SCHEDULES=1000000 cargo test --release --lib
 //! swarm::simulation::schedules`.
 
 use super::plan::{Plan, Role};
-use super::world::World;
+use super::runner::Simulation;
 use std::time::Duration;
 
-/// Prints the seed of a world that fails.
-struct Named(&'static str, u64);
+/// Prints the seed when a simulation fails.
+struct PrintSeedOnFailure(&'static str, u64);
 
-impl Drop for Named {
+impl Drop for PrintSeedOnFailure {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            println!("the {} world of seed {} fails", self.0, self.1);
+            println!("the {} simulation of seed {} fails", self.0, self.1);
         }
     }
 }
 
-/// The seeds to run: the one that the environment names, or so many.
+/// The seeds to run: the one in the environment, or the number in the environment, or `usual`.
 fn seeds(usual: u64) -> std::ops::Range<u64> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
     match number("PIECEFUL_SEED") {
@@ -28,34 +28,34 @@ fn seeds(usual: u64) -> std::ops::Range<u64> {
     }
 }
 
-fn run_small_worlds(usual: u64) {
+fn run_small_simulations(usual: u64) {
     for seed in seeds(usual) {
-        let _named = Named("small", seed);
-        World::new(&Plan::small(seed)).run();
+        let _print = PrintSeedOnFailure("small", seed);
+        Simulation::new(&Plan::small(seed)).run();
     }
 }
 
 #[test]
-fn small_worlds_end_with_every_piece_everywhere() {
-    run_small_worlds(200);
+fn in_small_simulations_every_peer_becomes_complete() {
+    run_small_simulations(200);
 }
 
 #[test]
 #[ignore = "takes a minute or more"]
-fn many_small_worlds_end_with_every_piece_everywhere() {
-    run_small_worlds(2_000);
+fn in_many_small_simulations_every_peer_becomes_complete() {
+    run_small_simulations(2_000);
 }
 
-/// Runs worlds of two hundred peers. Nobody starves while others finish: a download takes at most
-/// twice as long as the middle one and as its own line would need for everything over one
-/// connection.
-fn run_large_worlds(usual: u64) {
+/// Runs simulations of two hundred peers. No download starves while others finish: each ends within
+/// twice the sum of two times. These are the time of the middle download, and the time that it
+/// would take to fetch everything over one of its own connections.
+fn run_large_simulations(usual: u64) {
     for seed in seeds(usual) {
-        let _named = Named("large", seed);
+        let _print = PrintSeedOnFailure("large", seed);
         let plan = Plan::large(seed);
-        let mut world = World::new(&plan);
-        let last = world.run();
-        let ends = world.honest().filter_map(|(no, peer)| {
+        let mut simulation = Simulation::new(&plan);
+        let last = simulation.run();
+        let ends = simulation.honest().filter_map(|(no, peer)| {
             let is_download = plan.peers[no].role == Role::Downloader;
             let end = peer.complete_at().filter(|_| is_download)?;
             let alone = plan.lengths.total() as f64 / plan.peers[no].rate as f64;
@@ -73,19 +73,19 @@ fn run_large_worlds(usual: u64) {
             let fair = 2 * (middle + alone);
             assert!(
                 end <= fair,
-                "one took {end:?}, {middle:?} and {alone:?} are fair"
+                "one took {end:?}; fair are twice {middle:?} and {alone:?}"
             );
         }
     }
 }
 
 #[test]
-fn two_hundred_peers_end_with_every_piece_everywhere_and_nobody_starves() {
-    run_large_worlds(1);
+fn two_hundred_peers_become_complete_and_none_starves() {
+    run_large_simulations(1);
 }
 
 #[test]
 #[ignore = "takes a minute or more"]
-fn two_hundred_peers_fare_as_well_in_many_worlds() {
-    run_large_worlds(10);
+fn two_hundred_peers_become_complete_in_many_simulations() {
+    run_large_simulations(10);
 }

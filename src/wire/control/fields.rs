@@ -16,7 +16,7 @@ const MAX_VALUES: usize = 20 * MAX_PAGE;
 
 /// Reads the body of a frame.
 pub(crate) fn parse(body: &[u8]) -> Result<Value<'_>, bencode::Error> {
-    Value::parse_few(body, KeyOrder::Sorted, MAX_VALUES)
+    Value::parse_bounded(body, KeyOrder::Sorted, MAX_VALUES)
 }
 
 /// The entries of one dictionary.

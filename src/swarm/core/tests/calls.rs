@@ -1,87 +1,87 @@
-//! Whom a core calls, when, how many at a time; and what a download lacks.
+//! Which addresses a core calls, when, and how many at a time; and the source status of a download.
 
 use super::fixture::*;
 use crate::swarm::core::{Activity, Effect, Lack, Received, Refusal, Remote};
-use crate::swarm::{LinkId, MAX_CALLING};
+use crate::swarm::{LinkId, MAX_CALLS};
 use std::time::Duration;
 
-const SERVER: LinkId = LinkId(99);
+const WEB_SEED: LinkId = LinkId(99);
 
-fn knows(swarm: &mut Swarm, numbers: std::ops::RangeInclusive<u8>) {
+fn learn(swarm: &mut Swarm, numbers: std::ops::RangeInclusive<u8>) {
     numbers.for_each(|number| swarm.core.contacts_mut().add(address(number)));
 }
 
 #[test]
-fn no_more_are_called_than_there_are_places_and_nobody_twice() {
+fn calls_fill_the_free_places_and_no_address_is_called_twice() {
     let mut swarm = Swarm::fetching();
-    knows(&mut swarm, 1..=3);
+    learn(&mut swarm, 1..=3);
     let mut calls = connects(&swarm.tick());
     assert_eq!(calls, [address(1), address(2), address(3)]);
-    knows(&mut swarm, 4..=9);
+    learn(&mut swarm, 4..=9);
     calls.extend(connects(&swarm.tick()));
     assert_eq!(calls.len(), 4);
     // A call that has become a link takes one place, not two.
     for address in &calls {
-        swarm.up_as(called(number(*address)));
+        swarm.link_up_as(called(number(*address)));
     }
     assert_eq!(connects(&swarm.tick()), []);
-    swarm.down(LinkId(number(calls[0]).into()));
+    swarm.link_down(LinkId(number(calls[0]).into()));
     swarm.step(|core, now| core.on_call_ended(calls[0], now));
     assert_eq!(connects(&swarm.tick()).len(), 1);
 }
 
 #[test]
-fn a_download_that_starves_calls_more_than_it_has_places_for() {
+fn a_starving_download_calls_more_than_it_has_places_for() {
     let mut swarm = Swarm::fetching();
-    knows(&mut swarm, 1..=40);
+    learn(&mut swarm, 1..=40);
     assert_eq!(connects(&swarm.tick()).len(), 4);
     swarm.wait(4);
     assert_eq!(connects(&swarm.tick()), []);
     swarm.wait(1);
-    assert_eq!(connects(&swarm.tick()).len(), MAX_CALLING - 4);
+    assert_eq!(connects(&swarm.tick()).len(), MAX_CALLS - 4);
     assert_eq!(connects(&swarm.tick()), []);
-    // What is not read on purpose does not come: that is not to starve.
+    // A download does not starve while we do not read on purpose.
     let mut swarm = Swarm::fetching();
-    let id = swarm.up(50);
+    let id = swarm.link_up(50);
     let paused = Activity {
         paused: true,
         ..Activity::default()
     };
     swarm.activity.insert(id, paused);
-    knows(&mut swarm, 1..=40);
+    learn(&mut swarm, 1..=40);
     assert_eq!(connects(&swarm.tick()).len(), 3);
     swarm.wait(60);
     assert_eq!(connects(&swarm.tick()), []);
 }
 
 #[test]
-fn one_that_is_complete_does_not_starve() {
+fn a_complete_share_does_not_starve() {
     let mut swarm = Swarm::complete();
-    knows(&mut swarm, 1..=40);
+    learn(&mut swarm, 1..=40);
     assert_eq!(connects(&swarm.tick()).len(), 4);
     swarm.wait(60);
     assert_eq!(connects(&swarm.tick()), []);
 }
 
 #[test]
-fn an_address_is_called_again_a_while_after_its_call_has_ended_without_blame() {
+fn an_address_is_called_again_a_while_after_its_call_ended_without_failure() {
     let mut swarm = Swarm::fetching();
-    knows(&mut swarm, 1..=1);
+    learn(&mut swarm, 1..=1);
     assert_eq!(connects(&swarm.tick()), [address(1)]);
     swarm.step(|core, now| core.on_call_ended(address(1), now));
     swarm.wait(59);
     assert_eq!(connects(&swarm.tick()), []);
     swarm.wait(1);
     assert_eq!(connects(&swarm.tick()), [address(1)]);
-    // It stays busy while another link listens there.
-    let id = swarm.up(1);
-    swarm.listens(id);
+    // The address stays busy while another link listens there.
+    let id = swarm.link_up(1);
+    swarm.announce_port(id);
     swarm.step(|core, now| core.on_call_ended(address(1), now));
     swarm.wait(60);
     assert_eq!(connects(&swarm.tick()), []);
 }
 
-/// In which second from now the address is called.
+/// In how many seconds from now the address is called.
 fn called_after(swarm: &mut Swarm) -> u64 {
     let begun = swarm.now;
     while connects(&swarm.tick()).is_empty() {
@@ -92,14 +92,14 @@ fn called_after(swarm: &mut Swarm) -> u64 {
 }
 
 #[test]
-fn a_link_of_no_use_is_called_later_each_time_and_one_that_was_of_use_soon() {
+fn an_address_without_use_is_called_later_each_time_and_a_useful_one_soon() {
     let mut swarm = Swarm::complete();
-    knows(&mut swarm, 1..=1);
+    learn(&mut swarm, 1..=1);
     let fails = |swarm: &mut Swarm, lives: u64| {
         assert_eq!(connects(&swarm.tick()), []);
-        let id = swarm.up_as(called(1));
+        let id = swarm.link_up_as(called(1));
         swarm.wait(lives);
-        swarm.down(id);
+        swarm.link_down(id);
         swarm.step(|core, now| core.on_call_ended(address(1), now));
         called_after(swarm)
     };
@@ -122,16 +122,16 @@ fn a_link_of_no_use_is_called_later_each_time_and_one_that_was_of_use_soon() {
 }
 
 #[test]
-fn a_link_that_gave_a_block_was_of_use() {
+fn a_link_that_delivered_a_block_was_of_use() {
     let mut swarm = Swarm::fetching();
-    knows(&mut swarm, 1..=1);
+    learn(&mut swarm, 1..=1);
     assert_eq!(called_after(&mut swarm), 0);
     let mut again_after = |gives: usize| {
-        let id = swarm.up_as(called(1));
-        swarm.has(id, &[0]);
-        let effects = swarm.tell(id, Received::Unchoke);
+        let id = swarm.link_up_as(called(1));
+        swarm.announce_pieces(id, &[0]);
+        let effects = swarm.receive(id, Received::Unchoke);
         swarm.deliver(id, &requests(&effects, id)[..gives]);
-        swarm.down(id);
+        swarm.link_down(id);
         swarm.step(|core, now| core.on_call_ended(address(1), now));
         called_after(&mut swarm)
     };
@@ -141,14 +141,14 @@ fn a_link_that_gave_a_block_was_of_use() {
 }
 
 #[test]
-fn a_call_that_is_refused_here_counts_as_failed_unless_the_peer_is_linked_already() {
+fn a_call_that_is_refused_here_counts_as_failed_unless_the_peer_has_a_link() {
     let mut swarm = Swarm::fetching();
     for number in 1..=4 {
-        swarm.up(number);
+        swarm.link_up(number);
     }
-    knows(&mut swarm, 9..=9);
+    learn(&mut swarm, 9..=9);
     swarm.wait(5);
-    // It starves, so it calls; but by then all four are of use.
+    // The download starves, so it calls. But by then all four links are of use.
     assert_eq!(connects(&swarm.tick()), [address(9)]);
     for number in 1..=4 {
         let used = Activity {
@@ -163,7 +163,7 @@ fn a_call_that_is_refused_here_counts_as_failed_unless_the_peer_is_linked_alread
     assert_eq!(admitted, Err(Refusal::Full));
     swarm.step(|core, now| core.on_call_ended(address(9), now));
     assert_eq!(called_after(&mut swarm), 1);
-    // The same peer by another address.
+    // The same peer at another address.
     let linked = Remote {
         peer_id: caller(1).peer_id,
         ..called(9)
@@ -174,20 +174,20 @@ fn a_call_that_is_refused_here_counts_as_failed_unless_the_peer_is_linked_alread
 }
 
 #[test]
-fn an_address_whose_peer_is_linked_already_is_called_again_after_a_while() {
+fn an_address_whose_peer_has_a_link_is_called_again_after_a_while() {
     let mut swarm = Swarm::fetching();
-    knows(&mut swarm, 1..=1);
+    learn(&mut swarm, 1..=1);
     assert_eq!(connects(&swarm.tick()), [address(1)]);
-    // It calls us at the same time, and has the lower id.
-    let id = swarm.up(1);
-    swarm.listens(id);
+    // The peer calls us at the same time, and has the lower id.
+    let id = swarm.link_up(1);
+    swarm.announce_port(id);
     assert_eq!(swarm.link(LinkId(9), called(1)).0, Err(Refusal::Linked));
     swarm.step(|core, now| core.on_call_ended(address(1), now));
     assert_eq!(called_after(&mut swarm), 60);
 }
 
 #[test]
-fn what_a_download_lacks_is_told_by_what_is_known() {
+fn the_source_status_follows_links_addresses_and_web_seeds() {
     let mut swarm = Swarm::fetching();
     assert_eq!(swarm.core.lack(swarm.now), Lack::Peers);
     let until = swarm.now + Duration::from_secs(5);
@@ -195,25 +195,25 @@ fn what_a_download_lacks_is_told_by_what_is_known() {
     assert_eq!(swarm.core.lack(swarm.now), Lack::SoundPeers);
     swarm.wait(5);
     assert_eq!(swarm.core.lack(swarm.now), Lack::Peers);
-    knows(&mut swarm, 2..=2);
+    learn(&mut swarm, 2..=2);
     assert_eq!(swarm.core.lack(swarm.now), Lack::Links);
-    let id = swarm.up(2);
+    let id = swarm.link_up(2);
     assert_eq!(swarm.core.lack(swarm.now), Lack::Pieces);
     assert!(!swarm.core.has_source());
-    swarm.has(id, &[3]);
+    swarm.announce_pieces(id, &[3]);
     assert_eq!(swarm.core.lack(swarm.now), Lack::Nothing);
     assert!(swarm.core.has_source());
-    // A web seed that was asked may be asked again.
-    swarm.down(id);
+    // A web seed that was used may be used again.
+    swarm.link_down(id);
     assert_eq!(swarm.core.lack(swarm.now), Lack::Links);
-    swarm.step(|core, _| core.on_server_up(SERVER, 8));
+    swarm.step(|core, _| core.on_server_up(WEB_SEED, 8));
     assert_eq!(swarm.core.lack(swarm.now), Lack::Nothing);
-    swarm.step(|core, _| core.on_server_down(SERVER));
+    swarm.step(|core, _| core.on_server_down(WEB_SEED));
     assert_eq!(swarm.core.lack(swarm.now), Lack::Nothing);
 }
 
 #[test]
-fn an_address_of_our_own_is_never_called_and_bars_nobody() {
+fn our_own_address_is_never_called_and_does_not_count_as_barred() {
     let mut swarm = Swarm::fetching();
     swarm.core.contacts_mut().bar(address(1), Duration::MAX);
     assert_eq!(swarm.core.lack(swarm.now), Lack::Peers);

@@ -1,4 +1,4 @@
-//! Reading what a core asks of the world around it.
+//! Helpers that read effects.
 
 use crate::swarm::LinkId;
 use crate::swarm::core::{CloseReason, Effect, Outgoing};
@@ -7,14 +7,14 @@ use std::net::SocketAddr;
 
 pub(super) type Effects = Vec<Effect<u32>>;
 
-/// The blocks that a link is asked for.
+/// The blocks that are requested from a link.
 pub(super) fn requests(effects: &Effects, of: LinkId) -> Vec<BlockRange> {
     let sent = sent(effects, of).into_iter();
-    let asked = sent.filter_map(|message| match message {
+    let requested = sent.filter_map(|message| match message {
         Outgoing::Request(range) => Some(range),
         _ => None,
     });
-    asked.collect()
+    requested.collect()
 }
 
 /// The messages to a link.
@@ -26,7 +26,7 @@ pub(super) fn sent(effects: &Effects, to: LinkId) -> Vec<Outgoing> {
     messages.collect()
 }
 
-/// The addresses to call, in order.
+/// The addresses to call, sorted.
 pub(super) fn connects(effects: &Effects) -> Vec<SocketAddr> {
     let addresses = effects.iter().filter_map(|effect| match effect {
         Effect::Connect(address) => Some(*address),
@@ -37,7 +37,7 @@ pub(super) fn connects(effects: &Effects) -> Vec<SocketAddr> {
     addresses
 }
 
-/// Why links are ended.
+/// The links to end, and why.
 pub(super) fn closed(effects: &Effects) -> Vec<(LinkId, CloseReason)> {
     let closed = effects.iter().filter_map(|effect| match effect {
         Effect::Close(id, reason) => Some((*id, reason.clone())),
@@ -46,7 +46,7 @@ pub(super) fn closed(effects: &Effects) -> Vec<(LinkId, CloseReason)> {
     closed.collect()
 }
 
-/// The link that something is to be done with, if it is with one.
+/// The link that an effect concerns.
 pub(super) fn link_of(effect: &Effect<u32>) -> Option<LinkId> {
     match effect {
         Effect::Send(id, _)
@@ -68,7 +68,7 @@ pub(super) fn link_of(effect: &Effect<u32>) -> Option<LinkId> {
     }
 }
 
-/// The kind of each effect. Whoever adds one comes here, and tests when it comes and when not.
+/// The name of each effect. With a new effect, add it here and test when it comes and when not.
 pub(super) fn kinds(effects: &Effects) -> Vec<&'static str> {
     let kind = |effect: &Effect<u32>| match effect {
         Effect::Send(..) => "Send",

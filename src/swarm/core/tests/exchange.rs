@@ -1,5 +1,5 @@
-//! Peer exchange (BEP 11): which links hear of which others, and what is believed of what they
-//! tell.
+//! Peer exchange (BEP 11): which addresses we send to which link, and which received addresses we
+//! accept.
 
 use super::fixture::*;
 use crate::swarm::LinkId;
@@ -9,18 +9,18 @@ use crate::wire::extension::ExtensionHandshake;
 use crate::wire::pex::{FLAG_REACHABLE, FLAG_SEED, PexMessage};
 use std::net::SocketAddr;
 
-/// Says where the other side listens, and that it takes `ut_pex` messages under this number.
-fn takes_exchange(swarm: &mut Swarm, id: LinkId, number: u8) {
+/// The peer says where it listens, and that it takes `ut_pex` messages under this number.
+fn enable_exchange(swarm: &mut Swarm, id: LinkId, number: u8) {
     let handshake = ExtensionHandshake {
         port: Some(address(1).port()),
         pex: Some(number),
         ..ExtensionHandshake::default()
     };
-    swarm.tell(id, Received::Handshake(handshake));
+    swarm.receive(id, Received::Handshake(handshake));
 }
 
-/// What a link is told, and under which number.
-fn told(effects: &Effects, to: LinkId) -> Vec<(u8, PexMessage)> {
+/// The messages sent to a link, each with its extension number.
+fn exchange_messages(effects: &Effects, to: LinkId) -> Vec<(u8, PexMessage)> {
     let messages = effects.iter().filter_map(|effect| match effect {
         Effect::SendExtended { link, id, payload } if *link == to => {
             Some((*id, PexMessage::parse(payload).unwrap()))
@@ -30,7 +30,7 @@ fn told(effects: &Effects, to: LinkId) -> Vec<(u8, PexMessage)> {
     messages.collect()
 }
 
-fn news(added: &[(u8, u8)], dropped: &[u8]) -> PexMessage {
+fn exchange_message(added: &[(u8, u8)], dropped: &[u8]) -> PexMessage {
     let added = added
         .iter()
         .map(|(number, flags)| (address(*number), *flags));
@@ -47,26 +47,26 @@ fn message(added: &[SocketAddr]) -> Vec<u8> {
 }
 
 #[test]
-fn a_link_hears_of_the_others_how_they_were_reached_and_whether_they_are_seeds() {
+fn a_link_gets_the_addresses_of_the_others_with_their_flags() {
     let mut swarm = Swarm::fetching();
-    let id = swarm.up(1);
-    takes_exchange(&mut swarm, id, 7);
+    let id = swarm.link_up(1);
+    enable_exchange(&mut swarm, id, 7);
     let seed = swarm.call(2);
-    swarm.has(seed, &[0, 1, 2, 3]);
-    let uploader = swarm.up(3);
-    swarm.listens(uploader);
+    swarm.announce_pieces(seed, &[0, 1, 2, 3]);
+    let uploader = swarm.link_up(3);
+    swarm.announce_port(uploader);
     let uploads = ExtensionHandshake {
         upload_only: Some(true),
         ..ExtensionHandshake::default()
     };
-    swarm.tell(uploader, Received::Handshake(uploads));
-    // Nobody knows where this one listens.
-    swarm.up(4);
+    swarm.receive(uploader, Received::Handshake(uploads));
+    // The listening port of this peer is not known.
+    swarm.link_up(4);
     swarm.wait(1);
     let effects = swarm.tick();
-    let due = news(&[(2, FLAG_SEED | FLAG_REACHABLE), (3, FLAG_SEED)], &[]);
-    assert_eq!(told(&effects, id), [(7, due)]);
-    // No others take such messages.
+    let due = exchange_message(&[(2, FLAG_SEED | FLAG_REACHABLE), (3, FLAG_SEED)], &[]);
+    assert_eq!(exchange_messages(&effects, id), [(7, due)]);
+    // The other links do not take such messages.
     assert_eq!(
         kinds(&effects)
             .iter()
@@ -74,89 +74,98 @@ fn a_link_hears_of_the_others_how_they_were_reached_and_whether_they_are_seeds()
             .count(),
         1
     );
-    // What changes is told a minute later.
-    swarm.down(uploader);
+    // Changes are sent a minute later.
+    swarm.link_down(uploader);
     swarm.wait(59);
-    assert_eq!(told(&swarm.tick(), id), []);
+    assert_eq!(exchange_messages(&swarm.tick(), id), []);
     swarm.wait(1);
-    assert_eq!(told(&swarm.tick(), id), [(7, news(&[], &[3]))]);
+    assert_eq!(
+        exchange_messages(&swarm.tick(), id),
+        [(7, exchange_message(&[], &[3]))]
+    );
 }
 
 #[test]
-fn number_0_means_that_no_such_messages_are_taken() {
+fn extension_number_0_means_that_no_messages_are_taken() {
     let mut swarm = Swarm::fetching();
-    let id = swarm.up(1);
-    takes_exchange(&mut swarm, id, 0);
-    let other = swarm.up(2);
-    takes_exchange(&mut swarm, other, 1);
+    let id = swarm.link_up(1);
+    enable_exchange(&mut swarm, id, 0);
+    let other = swarm.link_up(2);
+    enable_exchange(&mut swarm, other, 1);
     swarm.wait(1);
     let effects = swarm.tick();
-    assert_eq!(told(&effects, id), []);
-    assert_eq!(told(&effects, other), [(1, news(&[(1, 0)], &[]))]);
+    assert_eq!(exchange_messages(&effects, id), []);
+    assert_eq!(
+        exchange_messages(&effects, other),
+        [(1, exchange_message(&[(1, 0)], &[]))]
+    );
 }
 
 #[test]
-fn addresses_that_a_link_names_are_called_while_something_is_fetched() {
+fn addresses_from_a_link_are_called_only_while_something_is_fetched() {
     let mut swarm = Swarm::fetching();
-    let id = swarm.up(1);
+    let id = swarm.link_up(1);
     let payload = message(&[address(8), address(9)]);
-    assert_eq!(swarm.tell(id, Received::PeerExchange(&payload)), []);
+    assert_eq!(swarm.receive(id, Received::PeerExchange(&payload)), []);
     assert_eq!(connects(&swarm.tick()), [address(8), address(9)]);
     let mut swarm = Swarm::complete();
-    let id = swarm.up(1);
-    assert_eq!(swarm.tell(id, Received::PeerExchange(&payload)), []);
+    let id = swarm.link_up(1);
+    assert_eq!(swarm.receive(id, Received::PeerExchange(&payload)), []);
     assert_eq!(swarm.core.contacts().known(), 0);
 }
 
 #[test]
-fn one_that_is_elsewhere_knows_nobody_on_this_machine() {
+fn loopback_addresses_from_another_machine_are_not_called() {
     let mut swarm = Swarm::fetching();
-    let id = swarm.up(1);
+    let id = swarm.link_up(1);
     let here = ([127, 0, 0, 1], 6_881).into();
     let payload = message(&[here, address(9)]);
-    assert_eq!(swarm.tell(id, Received::PeerExchange(&payload)), []);
+    assert_eq!(swarm.receive(id, Received::PeerExchange(&payload)), []);
     assert_eq!(connects(&swarm.tick()), [address(9)]);
 }
 
 #[test]
-fn where_peers_may_not_name_each_other_nothing_is_told_or_believed() {
+fn without_peer_exchange_nothing_is_sent_or_accepted() {
     let mut swarm = Swarm::fetching_with(|terms| terms.exchanges_peers = false);
     for number in [1, 2] {
-        let id = swarm.up(number);
-        takes_exchange(&mut swarm, id, 1);
+        let id = swarm.link_up(number);
+        enable_exchange(&mut swarm, id, 1);
     }
     swarm.wait(1);
     assert_eq!(swarm.tick(), []);
     let payload = message(&[address(9)]);
     for _ in 0..20 {
-        assert_eq!(swarm.tell(LinkId(1), Received::PeerExchange(&payload)), []);
+        assert_eq!(
+            swarm.receive(LinkId(1), Received::PeerExchange(&payload)),
+            []
+        );
     }
-    assert!(!swarm.core.contacts().has(address(9)));
-    assert_eq!(swarm.tell(LinkId(1), Received::PeerExchange(b"x")), []);
+    assert!(!swarm.core.contacts().may_call(address(9)));
+    assert_eq!(swarm.receive(LinkId(1), Received::PeerExchange(b"x")), []);
 }
 
 #[test]
-fn what_is_no_message_is_a_breach_but_what_comes_too_soon_is_not_even_read() {
+fn a_malformed_message_is_a_breach_but_an_early_one_is_not_parsed() {
     let mut swarm = Swarm::fetching();
-    let id = swarm.up(1);
+    let id = swarm.link_up(1);
     let payload = message(&[address(9)]);
-    swarm.tell(id, Received::PeerExchange(&payload));
-    assert_eq!(swarm.tell(id, Received::PeerExchange(b"x")), []);
+    swarm.receive(id, Received::PeerExchange(&payload));
+    assert_eq!(swarm.receive(id, Received::PeerExchange(b"x")), []);
     swarm.wait(60);
-    let (result, effects) = swarm.try_tell(id, Received::PeerExchange(b"x"));
+    let (result, effects) = swarm.try_receive(id, Received::PeerExchange(b"x"));
     assert!(matches!(result, Err(Breach::PeerExchange(_))), "{result:?}");
     assert_eq!(effects, []);
 }
 
 #[test]
-fn messages_that_come_far_too_often_are_a_breach_whatever_the_phase() {
+fn messages_that_come_far_too_often_are_a_breach_in_every_phase() {
     for mut swarm in [Swarm::fetching(), Swarm::complete()] {
-        let id = swarm.up(1);
+        let id = swarm.link_up(1);
         let payload = message(&[]);
         for _ in 0..11 {
-            swarm.tell(id, Received::PeerExchange(&payload));
+            swarm.receive(id, Received::PeerExchange(&payload));
         }
-        let told = swarm.try_tell(id, Received::PeerExchange(&payload));
-        assert_eq!(told, (Err(Breach::TooOften(TooOften)), vec![]));
+        let result = swarm.try_receive(id, Received::PeerExchange(&payload));
+        assert_eq!(result, (Err(Breach::TooOften(TooOften)), vec![]));
     }
 }

@@ -1,4 +1,4 @@
-//! What is asked of whom, and what becomes of the blocks that arrive.
+//! Which blocks are requested from which link, and what happens to the blocks that arrive.
 
 use super::fixture::*;
 use crate::swarm::LinkId;
@@ -11,25 +11,31 @@ use std::time::Duration;
 const ALL: &[u32] = &[0, 1, 2, 3];
 
 #[test]
-fn one_that_serves_us_is_asked_for_each_missing_block_once() {
+fn each_missing_block_is_requested_once_from_a_peer_that_serves_us() {
     let mut swarm = Swarm::new();
     swarm.begin(&[1]);
-    let (id, mut asked) = swarm.source(1, ALL);
-    asked.sort();
+    let (id, mut requested) = swarm.source(1, ALL);
+    requested.sort();
     let due = [(0, 0), (0, 1), (2, 0), (2, 1), (3, 0), (3, 1)];
-    assert_eq!(asked, due.map(|(piece, block)| swarm.block(piece, block)));
+    assert_eq!(
+        requested,
+        due.map(|(piece, block)| swarm.block(piece, block))
+    );
     assert_eq!(swarm.tick(), []);
-    assert_eq!(swarm.tell(id, Received::Unchoke), []);
+    assert_eq!(swarm.receive(id, Received::Unchoke), []);
 }
 
 #[test]
-fn one_that_chokes_us_is_asked_for_nothing_but_what_it_allows() {
+fn only_allowed_pieces_are_requested_from_a_peer_that_chokes_us() {
     let mut swarm = Swarm::fetching();
-    let id = swarm.up(1);
-    assert_eq!(swarm.has(id, ALL), [Effect::Send(id, Outgoing::Interested)]);
+    let id = swarm.link_up(1);
+    assert_eq!(
+        swarm.announce_pieces(id, ALL),
+        [Effect::Send(id, Outgoing::Interested)]
+    );
     assert_eq!(swarm.tick(), []);
     let piece = swarm.piece(2);
-    let effects = swarm.tell(id, Received::AllowedFast(piece));
+    let effects = swarm.receive(id, Received::AllowedFast(piece));
     assert_eq!(
         requests(&effects, id),
         [swarm.block(2, 0), swarm.block(2, 1)]
@@ -40,43 +46,43 @@ fn one_that_chokes_us_is_asked_for_nothing_but_what_it_allows() {
 fn a_choke_without_bep_6_drops_the_requests_and_one_with_it_rejects_each() {
     for (remote, left) in [(plain(1), 8), (caller(1), 0)] {
         let mut swarm = Swarm::fetching();
-        let first = swarm.up_as(remote);
-        swarm.has(first, ALL);
-        let effects = swarm.tell(first, Received::Unchoke);
-        let asked = requests(&effects, first);
+        let first = swarm.link_up_as(remote);
+        swarm.announce_pieces(first, ALL);
+        let effects = swarm.receive(first, Received::Unchoke);
+        let requested = requests(&effects, first);
         let (second, none) = swarm.source(2, ALL);
-        assert_eq!((asked.len(), none.len()), (8, 0));
-        swarm.tell(first, Received::Choke);
+        assert_eq!((requested.len(), none.len()), (8, 0));
+        swarm.receive(first, Received::Choke);
         let taken = requests(&swarm.tick(), second);
         assert_eq!(taken.len(), left);
-        // It may still deliver what it had been asked for.
-        assert!(swarm.arrives(first, asked[0]).0.is_ok());
+        // The first link may still deliver what was requested from it.
+        assert!(swarm.on_block(first, requested[0]).0.is_ok());
     }
 }
 
 #[test]
-fn a_rejected_block_is_asked_of_another_and_the_link_rests() {
+fn a_rejected_block_is_requested_from_another_link_and_the_first_one_rests() {
     let mut swarm = Swarm::fetching();
-    let (first, asked) = swarm.source(1, ALL);
+    let (first, requested) = swarm.source(1, ALL);
     swarm.source(2, ALL);
-    assert_eq!(swarm.tell(first, Received::Reject(asked[3])), []);
-    assert_eq!(requests(&swarm.tick(), LinkId(2)), [asked[3]]);
-    // A reject of what was not asked for changes nothing.
+    assert_eq!(swarm.receive(first, Received::Reject(requested[3])), []);
+    assert_eq!(requests(&swarm.tick(), LinkId(2)), [requested[3]]);
+    // A reject without a request changes nothing.
     let never = swarm.block(0, 0);
     let (third, _) = swarm.source(3, &[]);
-    assert_eq!(swarm.tell(third, Received::Reject(never)), []);
+    assert_eq!(swarm.receive(third, Received::Reject(never)), []);
 }
 
 #[test]
-fn a_link_that_says_that_it_has_pieces_is_asked_for_them_at_once() {
+fn announced_pieces_are_requested_at_once() {
     let mut swarm = Swarm::fetching();
-    let id = swarm.up(1);
-    swarm.tell(id, Received::Unchoke);
-    let effects = swarm.tell(id, Received::Have(swarm.lengths.piece(1).unwrap()));
+    let id = swarm.link_up(1);
+    swarm.receive(id, Received::Unchoke);
+    let effects = swarm.receive(id, Received::Have(swarm.lengths.piece(1).unwrap()));
     assert_eq!(kinds(&effects), ["Send", "Send", "Send"]);
     let pieces = swarm.pieces(&[1, 3]);
     let is_first = false;
-    let effects = swarm.tell(id, Received::Pieces { pieces, is_first });
+    let effects = swarm.receive(id, Received::Pieces { pieces, is_first });
     assert_eq!(
         requests(&effects, id),
         [swarm.block(3, 0), swarm.block(3, 1)]
@@ -84,14 +90,14 @@ fn a_link_that_says_that_it_has_pieces_is_asked_for_them_at_once() {
 }
 
 #[test]
-fn a_later_bitfield_that_takes_a_piece_back_is_a_breach() {
+fn a_later_bitfield_that_lacks_an_announced_piece_is_a_breach() {
     let mut swarm = Swarm::fetching();
-    let id = swarm.up(1);
-    swarm.has(id, &[0, 1]);
+    let id = swarm.link_up(1);
+    swarm.announce_pieces(id, &[0, 1]);
     let pieces = swarm.pieces(&[1, 2]);
     let is_first = false;
-    let told = swarm.try_tell(id, Received::Pieces { pieces, is_first });
-    assert_eq!(told, (Err(Breach::TakenBack), vec![]));
+    let result = swarm.try_receive(id, Received::Pieces { pieces, is_first });
+    assert_eq!(result, (Err(Breach::TakenBack), vec![]));
     assert_eq!(
         swarm.core.picker().pieces_of(id),
         Some(&swarm.pieces(&[0, 1]))
@@ -102,35 +108,35 @@ fn a_later_bitfield_that_takes_a_piece_back_is_a_breach() {
 fn a_suggested_piece_comes_first() {
     for number in 0..4 {
         let mut swarm = Swarm::fetching();
-        let id = swarm.up(1);
-        swarm.has(id, ALL);
+        let id = swarm.link_up(1);
+        swarm.announce_pieces(id, ALL);
         let piece = swarm.piece(number);
-        assert_eq!(swarm.tell(id, Received::Suggest(piece)), []);
-        let effects = swarm.tell(id, Received::Unchoke);
+        assert_eq!(swarm.receive(id, Received::Suggest(piece)), []);
+        let effects = swarm.receive(id, Received::Unchoke);
         assert_eq!(requests(&effects, id)[0], swarm.block(number, 0));
     }
 }
 
-/// Has a link that says so give everything, and returns how many requests it had at most. Each
-/// block that comes lets the window grow by one.
+/// Has a link deliver everything. Returns the largest number of requests in flight. The window
+/// grows by one with each block.
 fn most_in_flight(swarm: &mut Swarm, id: LinkId) -> usize {
     let pieces = PieceSet::full(&swarm.lengths);
     let is_first = true;
-    swarm.tell(id, Received::Pieces { pieces, is_first });
-    let effects = swarm.tell(id, Received::Unchoke);
-    let mut asked = requests(&effects, id);
-    let mut most = asked.len();
-    while let Some(block) = asked.pop() {
+    swarm.receive(id, Received::Pieces { pieces, is_first });
+    let effects = swarm.receive(id, Received::Unchoke);
+    let mut requested = requests(&effects, id);
+    let mut most = requested.len();
+    while let Some(block) = requested.pop() {
         swarm.now += Duration::from_micros(10);
         let effects = swarm.deliver(id, &[block]);
-        asked.extend(requests(&effects, id));
-        most = most.max(asked.len());
+        requested.extend(requests(&effects, id));
+        most = most.max(requested.len());
     }
     most
 }
 
 #[test]
-fn no_more_is_asked_for_than_the_other_side_keeps_and_we_allow() {
+fn requests_in_flight_are_bounded_by_what_the_peer_keeps_and_we_allow() {
     for (largest_window, request_queue, most) in [
         (100, Some(3), 3),
         (100, Some(0), 1),
@@ -141,24 +147,24 @@ fn no_more_is_asked_for_than_the_other_side_keeps_and_we_allow() {
             terms.largest_window = largest_window;
             terms.lengths = lengths(20, 2);
         });
-        let id = swarm.up(1);
+        let id = swarm.link_up(1);
         let handshake = ExtensionHandshake {
             request_queue,
             ..ExtensionHandshake::default()
         };
-        swarm.tell(id, Received::Handshake(handshake));
+        swarm.receive(id, Received::Handshake(handshake));
         assert_eq!(most_in_flight(&mut swarm, id), most);
     }
 }
 
 #[test]
-fn what_does_not_say_how_much_it_keeps_is_taken_to_keep_250() {
+fn a_peer_that_does_not_say_how_many_requests_it_keeps_gets_250() {
     let most = |remote| {
         let mut swarm = Swarm::fetching_with(|terms| {
             terms.largest_window = 1_000;
             terms.lengths = lengths(560, 1);
         });
-        let id = swarm.up_as(remote);
+        let id = swarm.link_up_as(remote);
         most_in_flight(&mut swarm, id)
     };
     assert_eq!(most(plain(1)), 250);
@@ -166,11 +172,11 @@ fn what_does_not_say_how_much_it_keeps_is_taken_to_keep_250() {
 }
 
 #[test]
-fn a_run_whose_blocks_are_all_here_is_hashed_with_its_blocks_in_order() {
+fn a_complete_run_is_hashed_with_its_blocks_in_order() {
     let mut swarm = Swarm::fetching();
-    let (id, asked) = swarm.source(1, &[1]);
-    assert_eq!(swarm.deliver(id, &asked[1..]), []);
-    let effects = swarm.deliver(id, &asked[..1]);
+    let (id, requested) = swarm.source(1, &[1]);
+    assert_eq!(swarm.deliver(id, &requested[1..]), []);
+    let effects = swarm.deliver(id, &requested[..1]);
     let piece = swarm.piece(1);
     let run = Run {
         piece,
@@ -193,11 +199,11 @@ fn a_run_whose_blocks_are_all_here_is_hashed_with_its_blocks_in_order() {
 }
 
 #[test]
-fn a_block_is_of_whoever_listens_at_the_address_that_stands_for_the_link() {
+fn the_source_of_a_block_is_the_listening_address_if_it_is_known() {
     let mut swarm = Swarm::fetching();
-    let (id, asked) = swarm.source(1, &[1]);
-    swarm.listens(id);
-    let effects = swarm.deliver(id, &asked);
+    let (id, requested) = swarm.source(1, &[1]);
+    swarm.announce_port(id);
+    let effects = swarm.deliver(id, &requested);
     let Effect::Hash(_, blocks) = &effects[0] else {
         panic!("{effects:?}");
     };
@@ -209,45 +215,51 @@ fn a_block_is_of_whoever_listens_at_the_address_that_stands_for_the_link() {
 }
 
 #[test]
-fn a_block_that_was_not_asked_for_is_a_breach_and_one_that_is_here_goes_back() {
+fn a_block_without_a_request_is_a_breach_and_one_that_came_before_is_returned() {
     let mut swarm = Swarm::fetching();
-    let (id, asked) = swarm.source(1, &[1]);
+    let (id, requested) = swarm.source(1, &[1]);
     let other = swarm.block(2, 0);
-    assert_eq!(swarm.arrives(id, other), (Err(Unasked), vec![]));
+    assert_eq!(swarm.on_block(id, other), (Err(Unasked), vec![]));
     let (second, _) = swarm.source(2, &[1]);
     swarm.now += Duration::from_millis(200);
-    assert_eq!(requests(&swarm.tick(), second), asked);
-    swarm.deliver(id, &asked[..1]);
-    // The other had sent it before it heard of the cancel.
-    assert_eq!(swarm.arrives(second, asked[0]), (Ok(Some(0)), vec![]));
-    assert_eq!(swarm.arrives(second, asked[0]), (Err(Unasked), vec![]));
-    // All of it was taken, wanted or not.
+    assert_eq!(requests(&swarm.tick(), second), requested);
+    swarm.deliver(id, &requested[..1]);
+    // The second link had sent the block before it got the cancel.
+    assert_eq!(swarm.on_block(second, requested[0]), (Ok(Some(0)), vec![]));
+    assert_eq!(swarm.on_block(second, requested[0]), (Err(Unasked), vec![]));
+    // Every block counts, wanted or not.
     assert_eq!(swarm.core.progress().downloaded(), 4 * (16 << 10));
 }
 
 #[test]
-fn in_endgame_the_second_request_is_cancelled_when_a_block_comes() {
+fn in_endgame_the_other_request_is_cancelled_when_a_block_arrives() {
     let mut swarm = Swarm::fetching();
-    let (first, asked) = swarm.source(1, &[1]);
+    let (first, requested) = swarm.source(1, &[1]);
     let (second, none) = swarm.source(2, &[1]);
     assert_eq!(none, []);
     swarm.now += Duration::from_millis(199);
     assert_eq!(swarm.tick(), []);
     swarm.now += Duration::from_millis(1);
-    assert_eq!(requests(&swarm.tick(), second), asked);
-    let effects = swarm.deliver(second, &asked[..1]);
-    assert_eq!(effects, [Effect::Send(first, Outgoing::Cancel(asked[0]))]);
-    let effects = swarm.deliver(first, &asked[1..]);
-    assert_eq!(effects[0], Effect::Send(second, Outgoing::Cancel(asked[1])));
+    assert_eq!(requests(&swarm.tick(), second), requested);
+    let effects = swarm.deliver(second, &requested[..1]);
+    assert_eq!(
+        effects,
+        [Effect::Send(first, Outgoing::Cancel(requested[0]))]
+    );
+    let effects = swarm.deliver(first, &requested[1..]);
+    assert_eq!(
+        effects[0],
+        Effect::Send(second, Outgoing::Cancel(requested[1]))
+    );
 }
 
 #[test]
-fn without_buffers_nothing_is_begun_until_a_worker_gives_some_back() {
+fn without_buffers_no_run_is_begun_until_a_worker_returns_some() {
     let mut swarm = Swarm::fetching();
     swarm.buffers.set_total(2);
-    let (id, asked) = swarm.source(1, ALL);
-    assert_eq!(asked.len(), 2);
-    let effects = swarm.deliver(id, &asked);
+    let (id, requested) = swarm.source(1, ALL);
+    assert_eq!(requested.len(), 2);
+    let effects = swarm.deliver(id, &requested);
     assert_eq!(kinds(&effects), ["Hash"]);
     assert_eq!(swarm.tick(), []);
     let (_, effects) = swarm.step(|core, now| core.on_worker_done(2, now));
@@ -257,11 +269,11 @@ fn without_buffers_nothing_is_begun_until_a_worker_gives_some_back() {
 #[test]
 fn a_long_piece_is_hashed_run_by_run() {
     let mut swarm = Swarm::fetching_with(|terms| terms.lengths = lengths(1, RUN_BLOCKS + 1));
-    let (id, mut asked) = swarm.source(1, &[0]);
+    let (id, mut requested) = swarm.source(1, &[0]);
     let mut runs = Vec::new();
-    while let Some(block) = asked.pop() {
+    while let Some(block) = requested.pop() {
         let effects = swarm.deliver(id, &[block]);
-        asked.extend(requests(&effects, id));
+        requested.extend(requests(&effects, id));
         runs.extend(effects.into_iter().filter_map(|effect| match effect {
             Effect::Hash(run, blocks) => Some((run.number, blocks.len())),
             _ => None,

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Buffers that the test sees too.
+/// Buffers that the test can see.
 #[derive(Clone, Debug)]
 pub(super) struct Buffers {
     total: Arc<AtomicU32>,
@@ -49,14 +49,14 @@ impl Budget for Buffers {
     }
 }
 
-/// One swarm at a peer whose id is all 100, with four pieces of two blocks if the test does not say
+/// One swarm at a peer whose id is all 100. It has four pieces of two blocks unless the test says
 /// otherwise.
 pub(super) struct Swarm {
     pub(super) core: Core<u32>,
     pub(super) now: Duration,
     pub(super) buffers: Buffers,
     pub(super) lengths: Lengths,
-    /// What the connections tell at a tick.
+    /// What the connections report at a tick.
     pub(super) activity: HashMap<LinkId, Activity>,
 }
 
@@ -94,7 +94,7 @@ impl Swarm {
         }
     }
 
-    /// A download of everything that has nothing yet.
+    /// A download of everything that owns nothing yet.
     pub(super) fn fetching() -> Self {
         Self::fetching_with(|_| {})
     }
@@ -105,15 +105,15 @@ impl Swarm {
         swarm
     }
 
-    /// A share that has everything.
+    /// A complete share.
     pub(super) fn complete() -> Self {
         let mut swarm = Self::new();
         swarm.begin_whole();
         swarm
     }
 
-    /// Does something, and returns what came of it and what is to be done. Nothing is to be done
-    /// with a link that was gone before.
+    /// Calls the core and returns its result and its effects. Checks that no effect concerns a link
+    /// that was gone before.
     pub(super) fn step<R>(
         &mut self,
         act: impl FnOnce(&mut Core<u32>, Duration) -> R,
@@ -161,7 +161,7 @@ impl Swarm {
         self.begin_with(owned, needed, false)
     }
 
-    /// Begins with files that are in their final place.
+    /// Begins with files in their final place.
     pub(super) fn begin_whole(&mut self) -> Effects {
         let all = PieceSet::full(&self.lengths);
         self.begin_with(all.clone(), all, true)
@@ -181,17 +181,17 @@ impl Swarm {
         self.step(|core, now| core.begin(checked, now)).1
     }
 
-    /// Tries to let a link in; its id is `id` for a remote side of any number.
+    /// Tries to let a link in under this id.
     pub(super) fn link(&mut self, id: LinkId, remote: Remote) -> (Result<(), Refusal>, Effects) {
         self.step(|core, now| core.on_link_up(id, remote, now))
     }
 
-    /// Lets in the link of that number, which they made, and returns its id.
-    pub(super) fn up(&mut self, number: u8) -> LinkId {
-        self.up_as(caller(number))
+    /// Lets in a call from the peer of that number. Returns the link.
+    pub(super) fn link_up(&mut self, number: u8) -> LinkId {
+        self.link_up_as(caller(number))
     }
 
-    pub(super) fn up_as(&mut self, remote: Remote) -> LinkId {
+    pub(super) fn link_up_as(&mut self, remote: Remote) -> LinkId {
         let PeerId([number, ..]) = remote.peer_id;
         let id = LinkId(number.into());
         let (admitted, effects) = self.link(id, remote);
@@ -199,21 +199,21 @@ impl Swarm {
         id
     }
 
-    /// Calls every address that is due, and lets in the link with this one.
+    /// Calls every address that is due, and lets in the link to this one.
     pub(super) fn call(&mut self, number: u8) -> LinkId {
         self.core.contacts_mut().add(address(number));
         let effects = self.tick();
         assert!(effects.contains(&Effect::Connect(address(number))));
-        self.up_as(called(number))
+        self.link_up_as(called(number))
     }
 
-    pub(super) fn down(&mut self, id: LinkId) -> Effects {
+    pub(super) fn link_down(&mut self, id: LinkId) -> Effects {
         let activity = self.activity_of(id);
         self.step(|core, now| core.on_link_down(id, activity, now))
             .1
     }
 
-    pub(super) fn try_tell(
+    pub(super) fn try_receive(
         &mut self,
         id: LinkId,
         message: Received<'_>,
@@ -221,37 +221,37 @@ impl Swarm {
         self.step(|core, now| core.on_message(id, message, now))
     }
 
-    pub(super) fn tell(&mut self, id: LinkId, message: Received<'_>) -> Effects {
-        let (result, effects) = self.try_tell(id, message);
+    pub(super) fn receive(&mut self, id: LinkId, message: Received<'_>) -> Effects {
+        let (result, effects) = self.try_receive(id, message);
         assert_eq!(result, Ok(()));
         effects
     }
 
-    /// The other side announces its pieces.
-    pub(super) fn has(&mut self, id: LinkId, pieces: &[u32]) -> Effects {
+    /// The peer announces its pieces.
+    pub(super) fn announce_pieces(&mut self, id: LinkId, pieces: &[u32]) -> Effects {
         let pieces = self.pieces(pieces);
         let is_first = true;
-        self.tell(id, Received::Pieces { pieces, is_first })
+        self.receive(id, Received::Pieces { pieces, is_first })
     }
 
-    /// The other side says at which port it listens: it is called at `address` of its number.
-    pub(super) fn listens(&mut self, id: LinkId) -> Effects {
+    /// The peer says at which port it listens: it can be called at `address` of its number.
+    pub(super) fn announce_port(&mut self, id: LinkId) -> Effects {
         let handshake = ExtensionHandshake {
             port: Some(PORT),
             ..ExtensionHandshake::default()
         };
-        self.tell(id, Received::Handshake(handshake))
+        self.receive(id, Received::Handshake(handshake))
     }
 
-    /// Lets in a link that has these pieces and serves us, and returns what it is asked for.
+    /// Lets in a link that has these pieces and serves us. Returns the blocks requested from it.
     pub(super) fn source(&mut self, number: u8, pieces: &[u32]) -> (LinkId, Vec<BlockRange>) {
-        let id = self.up(number);
-        self.has(id, pieces);
-        let effects = self.tell(id, Received::Unchoke);
+        let id = self.link_up(number);
+        self.announce_pieces(id, pieces);
+        let effects = self.receive(id, Received::Unchoke);
         (id, requests(&effects, id))
     }
 
-    pub(super) fn arrives(
+    pub(super) fn on_block(
         &mut self,
         id: LinkId,
         range: BlockRange,
@@ -259,25 +259,25 @@ impl Swarm {
         self.step(|core, now| core.on_block(id, None, range, range.number(), now))
     }
 
-    /// Blocks that are wanted arrive.
+    /// Wanted blocks arrive.
     pub(super) fn deliver(&mut self, id: LinkId, ranges: &[BlockRange]) -> Effects {
         let mut all = Vec::new();
         for range in ranges {
-            let (spare, effects) = self.arrives(id, *range);
+            let (spare, effects) = self.on_block(id, *range);
             assert_eq!(spare, Ok(None), "{range:?}");
             all.extend(effects);
         }
         all
     }
 
-    /// A worker finds the runs that are to be hashed good, and writes them: each is a whole piece.
+    /// A worker verifies the runs to hash and writes them. Each is a whole piece.
     pub(super) fn write(&mut self, effects: &Effects) -> Effects {
         self.work(effects, |core, piece, sources, now| {
             core.on_piece_written(piece, sources, now);
         })
     }
 
-    /// A worker finds them bad.
+    /// A worker finds that the runs to hash do not verify.
     pub(super) fn spoil(&mut self, effects: &Effects) -> (Vec<Verdict>, Effects) {
         let mut verdicts = Vec::new();
         let effects = self.work(effects, |core, piece, sources, now| {
@@ -319,7 +319,7 @@ impl Swarm {
 
 const PORT: u16 = 6_881;
 
-/// A share of so many pieces of so many blocks.
+/// A share of this many pieces of this many blocks.
 pub(super) fn lengths(pieces: u64, blocks: u32) -> Lengths {
     let length = blocks * BLOCK;
     Lengths::new(pieces * u64::from(length), length.into()).unwrap()
@@ -330,7 +330,7 @@ pub(super) fn address(number: u8) -> SocketAddr {
     ([10, 0, 0, number], PORT).into()
 }
 
-/// Whose address it is.
+/// The number of the peer that listens there.
 pub(super) fn number(address: SocketAddr) -> u8 {
     let SocketAddr::V4(address) = address else {
         panic!("{address}");
@@ -338,7 +338,7 @@ pub(super) fn number(address: SocketAddr) -> u8 {
     address.ip().octets()[3]
 }
 
-/// The peer of that number, as it calls us.
+/// The peer of that number, when it calls us.
 pub(super) fn caller(number: u8) -> Remote {
     Remote {
         address: ([10, 0, 0, number], 50_000).into(),
@@ -349,7 +349,7 @@ pub(super) fn caller(number: u8) -> Remote {
     }
 }
 
-/// The same, as we call it.
+/// The same, when we call it.
 pub(super) fn called(number: u8) -> Remote {
     Remote {
         address: address(number),
@@ -367,7 +367,7 @@ pub(super) fn plain(number: u8) -> Remote {
     }
 }
 
-/// What a web seed of that number is known by.
+/// The source of blocks from this web seed.
 pub(super) fn web_source(id: LinkId) -> Source {
     Source::Web(id, "http://example.org/".into())
 }

@@ -1,4 +1,4 @@
-//! What the beginning and the end of a share change, beside its phase.
+//! What else changes when a share begins and ends.
 
 use super::fixture::*;
 use crate::swarm::core::{Budget, CloseReason, Effect, Outgoing, Received};
@@ -12,7 +12,7 @@ fn sources(swarm: &Swarm) -> BTreeMap<&str, u64> {
 }
 
 #[test]
-fn what_is_here_at_the_start_counts_as_verified_and_as_from_disk() {
+fn pieces_owned_at_the_start_count_as_verified_and_as_from_disk() {
     let mut swarm = Swarm::new();
     let effects = swarm.begin(&[0, 2]);
     let owned = swarm.pieces(&[0, 2]);
@@ -26,12 +26,12 @@ fn what_is_here_at_the_start_counts_as_verified_and_as_from_disk() {
 }
 
 #[test]
-fn only_what_is_needed_is_fetched() {
+fn only_needed_pieces_are_fetched() {
     let mut swarm = Swarm::new();
     swarm.begin_for(&[0], &[0, 1]);
-    let (id, asked) = swarm.source(1, &[0, 1, 2, 3]);
-    assert_eq!(asked, [swarm.block(1, 0), swarm.block(1, 1)]);
-    let effects = swarm.deliver(id, &asked);
+    let (id, requested) = swarm.source(1, &[0, 1, 2, 3]);
+    assert_eq!(requested, [swarm.block(1, 0), swarm.block(1, 1)]);
+    let effects = swarm.deliver(id, &requested);
     let effects = swarm.write(&effects);
     assert_eq!(
         effects,
@@ -40,36 +40,36 @@ fn only_what_is_needed_is_fetched() {
 }
 
 #[test]
-fn the_last_piece_completes_it_once() {
+fn the_last_piece_completes_a_download_once() {
     let mut swarm = Swarm::new();
     swarm.begin(&[0, 1, 2]);
-    let (id, asked) = swarm.source(1, &[3]);
-    let effects = swarm.deliver(id, &asked);
+    let (id, requested) = swarm.source(1, &[3]);
+    let effects = swarm.deliver(id, &requested);
     assert_eq!(kinds(&effects), ["Hash"]);
     assert_eq!(kinds(&swarm.write(&effects)), ["SendHaves", "Complete"]);
     assert!(swarm.core.phase().only_uploads() && !swarm.core.phase().fetches());
 }
 
 #[test]
-fn once_finished_it_leaves_those_that_fetch_nothing_and_tells_the_others() {
+fn a_finished_download_closes_links_that_fetch_nothing_and_informs_the_others() {
     let mut swarm = Swarm::new();
     swarm.begin(&[0, 1, 2, 3]);
-    let seed = swarm.up(1);
-    swarm.has(seed, &[0, 1, 2, 3]);
-    swarm.listens(seed);
+    let seed = swarm.link_up(1);
+    swarm.announce_pieces(seed, &[0, 1, 2, 3]);
+    swarm.announce_port(seed);
     let uploads = |upload_only| {
         Received::Handshake(ExtensionHandshake {
             upload_only: Some(upload_only),
             ..ExtensionHandshake::default()
         })
     };
-    let uploader = swarm.up(2);
-    swarm.tell(uploader, uploads(true));
-    // It says that it only uploads, but asks for pieces all the same.
-    let wants = swarm.up(3);
-    swarm.tell(wants, uploads(true));
-    swarm.tell(wants, Received::Interested);
-    let plain = swarm.up_as(plain(4));
+    let uploader = swarm.link_up(2);
+    swarm.receive(uploader, uploads(true));
+    // It says that it only uploads, but is interested in pieces.
+    let wants = swarm.link_up(3);
+    swarm.receive(wants, uploads(true));
+    swarm.receive(wants, Received::Interested);
+    let plain = swarm.link_up_as(plain(4));
     let (_, effects) = swarm.step(|core, now| core.on_finished(now));
     let nothing = CloseReason::NothingToFetch;
     assert_eq!(
@@ -78,9 +78,9 @@ fn once_finished_it_leaves_those_that_fetch_nothing_and_tells_the_others() {
     );
     assert!(effects.contains(&Effect::SendHandshake(wants)));
     assert!(!effects.contains(&Effect::SendHandshake(plain)));
-    // A fellow seed is called again after half an hour, should it have lost something.
-    swarm.down(seed);
-    swarm.down(uploader);
+    // Another seed is called again after half an hour. By then it may have lost something.
+    swarm.link_down(seed);
+    swarm.link_down(uploader);
     swarm.wait(1_799);
     assert_eq!(connects(&swarm.tick()), []);
     swarm.wait(1);
@@ -88,21 +88,21 @@ fn once_finished_it_leaves_those_that_fetch_nothing_and_tells_the_others() {
 }
 
 #[test]
-fn when_complete_a_link_ends_as_soon_as_it_turns_out_to_fetch_nothing() {
+fn a_complete_share_closes_a_link_as_soon_as_its_peer_fetches_nothing() {
     let mut swarm = Swarm::complete();
-    let leech = swarm.up(1);
-    assert_eq!(swarm.has(leech, &[0, 1, 2]), []);
-    let effects = swarm.tell(leech, Received::Have(swarm.piece(3)));
+    let leech = swarm.link_up(1);
+    assert_eq!(swarm.announce_pieces(leech, &[0, 1, 2]), []);
+    let effects = swarm.receive(leech, Received::Have(swarm.piece(3)));
     assert_eq!(closed(&effects), [(leech, CloseReason::NothingToFetch)]);
     // While something is fetched, a seed is welcome.
     let mut swarm = Swarm::fetching();
-    let seed = swarm.up(1);
-    let effects = swarm.has(seed, &[0, 1, 2, 3]);
+    let seed = swarm.link_up(1);
+    let effects = swarm.announce_pieces(seed, &[0, 1, 2, 3]);
     assert_eq!(effects, [Effect::Send(seed, Outgoing::Interested)]);
 }
 
 #[test]
-fn what_ends_a_download_gives_its_buffers_back() {
+fn the_end_of_a_download_returns_its_buffers() {
     let ends: [fn(&mut Swarm); 3] = [
         |swarm| drop(swarm.step(|core, now| core.set_aside("more", now))),
         |swarm| drop(swarm.step(|core, now| core.fail("full", now))),
@@ -110,49 +110,52 @@ fn what_ends_a_download_gives_its_buffers_back() {
     ];
     for end in ends {
         let mut swarm = Swarm::fetching();
-        let (id, asked) = swarm.source(1, &[0, 1]);
-        assert_eq!((asked.len(), swarm.buffers.reserved()), (4, 4));
-        let first = swarm.deliver(id, &asked[..2]);
+        let (id, requested) = swarm.source(1, &[0, 1]);
+        assert_eq!((requested.len(), swarm.buffers.reserved()), (4, 4));
+        let first = swarm.deliver(id, &requested[..2]);
         assert_eq!(kinds(&first), ["Hash"]);
         end(&mut swarm);
-        // What is with a worker is given back by the worker.
+        // Buffers of a worker are returned by the worker.
         assert_eq!(
             (swarm.buffers.reserved(), swarm.core.with_workers()),
             (2, 2)
         );
-        // What still comes is nobody's.
-        assert_eq!(swarm.arrives(id, asked[2]), (Ok(Some(0)), vec![]));
+        // A block that arrives later is not kept.
+        assert_eq!(swarm.on_block(id, requested[2]), (Ok(Some(0)), vec![]));
         let (_, effects) = swarm.step(|core, now| core.on_worker_done(2, now));
         assert_eq!((effects, swarm.buffers.reserved()), (vec![], 0));
     }
 }
 
 #[test]
-fn what_begins_again_has_no_links_and_calls_their_addresses_again() {
+fn a_share_that_begins_again_has_no_links_and_calls_their_addresses_again() {
     let mut swarm = Swarm::complete();
-    let id = swarm.up(1);
-    swarm.listens(id);
+    let id = swarm.link_up(1);
+    swarm.announce_port(id);
     let (_, effects) = swarm.step(|core, now| core.lose("changed", now));
     let reason = CloseReason::Ended("changed".to_owned());
     assert_eq!(effects, [Effect::Withhold, Effect::Close(id, reason)]);
     swarm.step(|core, now| core.regain(now));
     swarm.begin_whole();
     assert_eq!(swarm.core.links().len(), 0);
-    assert_eq!(swarm.down(id), []);
+    assert_eq!(swarm.link_down(id), []);
     swarm.wait(60);
     assert_eq!(connects(&swarm.tick()), [address(1)]);
 }
 
 #[test]
-fn in_order_pieces_come_from_the_first_on() {
+fn in_order_the_first_pieces_are_requested_first() {
     let mut swarm = Swarm::fetching_with(|terms| terms.order = Order::InOrder);
-    let (_, asked) = swarm.source(1, &[0, 1, 2, 3]);
-    let pieces: Vec<u32> = asked.iter().map(|range| range.piece().number()).collect();
+    let (_, requested) = swarm.source(1, &[0, 1, 2, 3]);
+    let pieces: Vec<u32> = requested
+        .iter()
+        .map(|range| range.piece().number())
+        .collect();
     assert_eq!(pieces, [0, 0, 1, 1, 2, 2, 3, 3]);
 }
 
 #[test]
-fn a_successor_goes_on_with_the_peers_and_counts_of_another() {
+fn a_successor_continues_with_the_addresses_and_counts_of_its_predecessor() {
     let mut swarm = Swarm::new();
     let mut candidates = Candidates::default();
     candidates.add(address(1));
@@ -164,7 +167,7 @@ fn a_successor_goes_on_with_the_peers_and_counts_of_another() {
     let known = BTreeMap::from([("10.0.0.9:1", 40 << 10), ("disk", 24 << 10)]);
     assert_eq!(sources(&swarm), known);
     assert_eq!(connects(&swarm.tick()), [address(1)]);
-    // Who gave what is not known if less is good than was counted.
+    // If fewer bytes verify than were counted, the senders are not known.
     let mut swarm = Swarm::new();
     swarm.step(|core, _| core.take_over(Candidates::default(), counted, 77));
     swarm.begin(&[0]);
@@ -172,12 +175,12 @@ fn a_successor_goes_on_with_the_peers_and_counts_of_another() {
 }
 
 #[test]
-fn what_a_link_says_after_its_end_changes_nothing() {
+fn messages_of_a_link_that_has_ended_change_nothing() {
     let mut swarm = Swarm::fetching();
-    let (id, asked) = swarm.source(1, &[0]);
-    swarm.down(id);
-    assert_eq!(swarm.tell(id, Received::Interested), []);
-    assert_eq!(swarm.arrives(id, asked[0]), (Ok(Some(0)), vec![]));
-    assert_eq!(swarm.down(id), []);
-    assert_eq!(swarm.down(LinkId(77)), []);
+    let (id, requested) = swarm.source(1, &[0]);
+    swarm.link_down(id);
+    assert_eq!(swarm.receive(id, Received::Interested), []);
+    assert_eq!(swarm.on_block(id, requested[0]), (Ok(Some(0)), vec![]));
+    assert_eq!(swarm.link_down(id), []);
+    assert_eq!(swarm.link_down(LinkId(77)), []);
 }

@@ -1,4 +1,4 @@
-//! Who is let in, who gives way, and what the end of a link means.
+//! Which links are let in, which make room, and what the end of a link changes.
 
 use super::fixture::*;
 use crate::swarm::LinkId;
@@ -14,13 +14,13 @@ fn refused(swarm: &mut Swarm, remote: Remote) -> Refusal {
 }
 
 #[test]
-fn nobody_is_let_in_while_nothing_is_served() {
+fn no_link_is_let_in_while_nothing_is_served() {
     let mut swarm = Swarm::new();
     assert_eq!(refused(&mut swarm, caller(1)), Refusal::NotServed);
 }
 
 #[test]
-fn one_that_is_barred_is_not_let_in_until_its_time_is_over() {
+fn a_barred_peer_is_not_let_in_until_its_time_is_over() {
     let mut swarm = Swarm::fetching();
     let until = swarm.now + Duration::from_secs(600);
     swarm.core.contacts_mut().bar(address(1), until);
@@ -36,32 +36,32 @@ fn in_a_private_swarm_a_call_to_a_forgotten_address_is_given_up() {
     assert_eq!(connects(&swarm.tick()), [address(1)]);
     swarm.step(|core, now| core.give_up_peers("its tracker failed", now));
     assert_eq!(refused(&mut swarm, called(1)), Refusal::GivenUp);
-    // Whoever calls us was told of us by a tracker.
+    // A peer that calls us has our address from a tracker.
     assert_eq!(swarm.link(NEW, caller(1)).0, Ok(()));
     let mut open = Swarm::fetching();
     assert_eq!(open.link(NEW, called(1)).0, Ok(()));
 }
 
 #[test]
-fn when_all_places_are_taken_by_links_of_use_nobody_is_let_in() {
+fn when_useful_links_take_all_places_no_other_is_let_in() {
     let mut swarm = Swarm::fetching();
     for number in 1..=4 {
-        swarm.up(number);
+        swarm.link_up(number);
     }
     swarm.wait(4);
     assert_eq!(refused(&mut swarm, caller(5)), Refusal::Full);
 }
 
 #[test]
-fn the_link_that_is_of_least_use_for_longest_makes_room() {
+fn the_least_useful_link_makes_room() {
     let mut swarm = Swarm::fetching();
-    let interesting = swarm.up(1);
-    swarm.has(interesting, &[0]);
-    let interested = swarm.up(2);
-    swarm.tell(interested, Received::Interested);
-    let long = swarm.up(3);
-    swarm.listens(long);
-    let short = swarm.up(4);
+    let interesting = swarm.link_up(1);
+    swarm.announce_pieces(interesting, &[0]);
+    let interested = swarm.link_up(2);
+    swarm.receive(interested, Received::Interested);
+    let long = swarm.link_up(3);
+    swarm.announce_port(long);
+    let short = swarm.link_up(4);
     let activity = Activity {
         sent: 1,
         last_sent: swarm.now + Duration::from_secs(2),
@@ -74,12 +74,12 @@ fn the_link_that_is_of_least_use_for_longest_makes_room() {
         let (admitted, effects) = swarm.link(LinkId(number), caller(number as u8));
         assert_eq!(admitted, Ok(()));
         assert_eq!(closed(&effects), [(gone, CloseReason::MadeRoom)]);
-        // Its end changes nothing more.
-        assert_eq!(swarm.down(gone), []);
+        // When it ends, nothing more changes.
+        assert_eq!(swarm.link_down(gone), []);
     }
     assert_eq!(swarm.core.links().len(), 4);
     // Its address is called again after a while.
-    (5..=8).for_each(|number| drop(swarm.down(LinkId(number))));
+    (5..=8).for_each(|number| drop(swarm.link_down(LinkId(number))));
     swarm.wait(59);
     assert_eq!(connects(&swarm.tick()), []);
     swarm.wait(1);
@@ -88,7 +88,7 @@ fn the_link_that_is_of_least_use_for_longest_makes_room() {
 
 #[test]
 fn of_two_links_of_one_peer_the_call_of_the_lower_id_stays() {
-    // Our id is 100: theirs, whether theirs is lower, whether we called first.
+    // Our id is 100. The peer's number; whether we called first; whether the first link stays.
     for (number, first_is_ours, stays) in [
         (1, false, true),
         (1, true, false),
@@ -101,7 +101,7 @@ fn of_two_links_of_one_peer_the_call_of_the_lower_id_stays() {
             false => (caller(number), called(number)),
         };
         swarm.core.contacts_mut().add(address(number));
-        let old = swarm.up_as(first);
+        let old = swarm.link_up_as(first);
         let (admitted, effects) = swarm.link(NEW, second);
         let links: Vec<LinkId> = swarm.core.links().map(|(id, _)| id).collect();
         if stays {
@@ -116,18 +116,18 @@ fn of_two_links_of_one_peer_the_call_of_the_lower_id_stays() {
 }
 
 #[test]
-fn a_link_that_is_silent_for_long_gives_way_to_one_by_the_same_way() {
+fn a_link_that_is_idle_for_long_is_replaced_by_one_in_the_same_direction() {
     for number in [1, 200] {
         for (remote, other_way) in [
             (caller(number), called(number)),
             (called(number), caller(number)),
         ] {
             let mut swarm = Swarm::fetching();
-            let old = swarm.up_as(remote);
+            let old = swarm.link_up_as(remote);
             swarm.wait(10);
             assert_eq!(refused(&mut swarm, remote), Refusal::Linked);
             swarm.now += Duration::from_millis(1);
-            // By the other way, who has the lower id counts, however long it is silent.
+            // With calls in both directions the lower id decides, however long the link is silent.
             let stays = remote.outgoing == (number > 100);
             if stays {
                 assert_eq!(refused(&mut swarm, other_way), Refusal::Linked);
@@ -142,31 +142,31 @@ fn a_link_that_is_silent_for_long_gives_way_to_one_by_the_same_way() {
 #[test]
 fn the_address_of_a_replaced_link_is_called_again_if_the_new_one_does_not_listen_there() {
     let mut swarm = Swarm::fetching();
-    let old = swarm.up(1);
-    swarm.listens(old);
+    let old = swarm.link_up(1);
+    swarm.announce_port(old);
     swarm.wait(11);
     assert_eq!(swarm.link(NEW, caller(1)).0, Ok(()));
-    swarm.down(old);
+    swarm.link_down(old);
     swarm.wait(60);
     assert_eq!(connects(&swarm.tick()), [address(1)]);
-    // It is not, while the new one listens there.
+    // It is not called while the new link listens there.
     let mut swarm = Swarm::fetching();
-    let old = swarm.up(1);
-    swarm.listens(old);
+    let old = swarm.link_up(1);
+    swarm.announce_port(old);
     swarm.wait(11);
     assert_eq!(swarm.link(NEW, caller(1)).0, Ok(()));
-    swarm.down(old);
-    swarm.listens(NEW);
+    swarm.link_down(old);
+    swarm.announce_port(NEW);
     swarm.wait(60);
     assert_eq!(connects(&swarm.tick()), []);
-    // Nor while the new one is our call to that address.
+    // Nor while the new link is our call to that address.
     let mut swarm = Swarm::fetching();
     swarm.core.contacts_mut().add(address(200));
     assert_eq!(connects(&swarm.tick()), [address(200)]);
-    let old = swarm.up(200);
-    swarm.listens(old);
+    let old = swarm.link_up(200);
+    swarm.announce_port(old);
     assert_eq!(swarm.link(NEW, called(200)).0, Ok(()));
-    swarm.down(old);
+    swarm.link_down(old);
     swarm.wait(60);
     assert_eq!(connects(&swarm.tick()), []);
 }
@@ -174,36 +174,36 @@ fn the_address_of_a_replaced_link_is_called_again_if_the_new_one_does_not_listen
 #[test]
 fn a_link_that_ends_frees_its_requests_and_its_slot() {
     let mut swarm = Swarm::fetching_with(|terms| terms.largest_window = 8);
-    let (first, asked) = swarm.source(1, &[0, 1, 2, 3]);
-    assert_eq!(asked.len(), 8);
+    let (first, requested) = swarm.source(1, &[0, 1, 2, 3]);
+    assert_eq!(requested.len(), 8);
     let (second, none) = swarm.source(2, &[0, 1, 2, 3]);
     assert!(none.is_empty());
-    for (id, unchoked) in [(first, true), (second, true), (swarm.up(3), false)] {
-        let effects = swarm.tell(id, Received::Interested);
+    for (id, unchoked) in [(first, true), (second, true), (swarm.link_up(3), false)] {
+        let effects = swarm.receive(id, Received::Interested);
         assert_eq!(effects.contains(&Effect::Unchoke(id)), unchoked);
     }
-    assert_eq!(swarm.down(first), [Effect::Unchoke(LinkId(3))]);
+    assert_eq!(swarm.link_down(first), [Effect::Unchoke(LinkId(3))]);
     assert_eq!(requests(&swarm.tick(), second).len(), 8);
 }
 
 #[test]
-fn one_that_listens_nowhere_is_not_called() {
+fn a_peer_without_a_listening_port_is_not_called() {
     let mut swarm = Swarm::fetching();
-    let id = swarm.up(1);
-    swarm.down(id);
+    let id = swarm.link_up(1);
+    swarm.link_down(id);
     swarm.wait(3_600);
     assert_eq!(connects(&swarm.tick()), []);
     // The port of its first handshake counts.
-    let id = swarm.up(1);
-    swarm.tell(id, Received::Handshake(Default::default()));
-    swarm.listens(id);
+    let id = swarm.link_up(1);
+    swarm.receive(id, Received::Handshake(Default::default()));
+    swarm.announce_port(id);
     assert_eq!(swarm.core.link(id).unwrap().listens_at(), None);
 }
 
 #[test]
-fn every_link_hears_why_all_links_end() {
+fn every_link_gets_the_reason_when_all_links_end() {
     let mut swarm = Swarm::fetching();
-    let ids = [swarm.up(1), swarm.up(2)];
+    let ids = [swarm.link_up(1), swarm.link_up(2)];
     let all = |reason: &str| {
         let reason = CloseReason::Ended(reason.to_owned());
         ids.map(|id| Effect::Close(id, reason.clone()))
@@ -218,7 +218,7 @@ fn every_link_hears_why_all_links_end() {
 }
 
 #[test]
-fn peers_that_are_given_up_are_forgotten_but_for_the_barred() {
+fn all_addresses_but_the_barred_ones_are_forgotten_with_the_peers() {
     let mut swarm = Swarm::fetching();
     let id = swarm.call(1);
     swarm.core.contacts_mut().add(address(2));
@@ -235,29 +235,29 @@ fn peers_that_are_given_up_are_forgotten_but_for_the_barred() {
 }
 
 #[test]
-fn we_say_once_that_we_are_interested_and_once_that_we_are_not_any_more() {
+fn interested_and_not_interested_are_each_sent_once() {
     let mut swarm = Swarm::fetching();
-    let id = swarm.up(1);
+    let id = swarm.link_up(1);
     let have = |swarm: &Swarm, piece| Received::Have(swarm.piece(piece));
     let message = have(&swarm, 0);
     let interested = [Effect::Send(id, Outgoing::Interested)];
-    assert_eq!(swarm.tell(id, message), interested);
+    assert_eq!(swarm.receive(id, message), interested);
     let message = have(&swarm, 1);
-    assert_eq!(swarm.tell(id, message), []);
-    let effects = swarm.tell(id, Received::Unchoke);
+    assert_eq!(swarm.receive(id, message), []);
+    let effects = swarm.receive(id, Received::Unchoke);
     let effects = swarm.deliver(id, &requests(&effects, id));
     swarm.write(&effects);
     assert_eq!(swarm.tick(), [Effect::Send(id, Outgoing::NotInterested)]);
     assert_eq!(swarm.tick(), []);
     let message = have(&swarm, 2);
-    assert_eq!(swarm.tell(id, message)[..1], interested);
-    // What is owned here is of no interest.
-    let other = swarm.up(2);
-    assert_eq!(swarm.has(other, &[0, 1]), []);
+    assert_eq!(swarm.receive(id, message)[..1], interested);
+    // Owned pieces are of no interest.
+    let other = swarm.link_up(2);
+    assert_eq!(swarm.announce_pieces(other, &[0, 1]), []);
 }
 
 #[test]
-fn each_reason_to_end_a_link_reads_well() {
+fn each_reason_to_end_a_link_has_its_text() {
     let swarm = Swarm::new();
     for (reason, text) in [
         (CloseReason::NothingToFetch, "neither side fetches anything"),
@@ -270,7 +270,7 @@ fn each_reason_to_end_a_link_reads_well() {
         (CloseReason::Barred, "it sent bad data a while ago"),
         (
             CloseReason::Replaced,
-            "another line to the same peer takes its place",
+            "another link of the same peer replaces it",
         ),
         (CloseReason::MadeRoom, "it makes room for another"),
         (CloseReason::Ended("it is late".to_owned()), "it is late"),

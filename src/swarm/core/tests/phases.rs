@@ -1,5 +1,5 @@
-//! Every way from one phase to another through the functions of a core, with the effects that come
-//! with it; and everything else is refused, with no effect.
+//! All transitions through the functions of a core, with their effects. Everything else is refused,
+//! without effects.
 
 use super::fixture::*;
 use crate::swarm::LinkId;
@@ -16,7 +16,7 @@ const PHASES: [&str; 8] = [
     "Failed",
     "Retired",
 ];
-/// Those in which nothing is over.
+/// The phases before a final one.
 const ALIVE: &[&str] = &[
     "Checking",
     "Fetching",
@@ -39,7 +39,7 @@ fn name(phase: &Phase) -> &'static str {
     }
 }
 
-/// A swarm in that phase; with a link to a leech if it serves.
+/// A swarm in that phase. If it serves, it has a link to a leech.
 fn at(phase: &str) -> Swarm {
     let mut swarm = Swarm::new();
     let core = &mut swarm.core;
@@ -61,15 +61,15 @@ fn at(phase: &str) -> Swarm {
     swarm.step(|_, _| ());
     assert_eq!(name(swarm.core.phase()), phase);
     if swarm.core.phase().serves() {
-        swarm.up(1);
+        swarm.link_up(1);
     }
     swarm
 }
 
-/// What may be done to a share: a name, how, and what it returns if that is of interest.
-type Act = (&'static str, fn(&mut Swarm) -> (Option<bool>, Effects));
+/// An action on a share: its name, the function, and the returned flag if there is one.
+type Action = (&'static str, fn(&mut Swarm) -> (Option<bool>, Effects));
 
-const ACTS: [Act; 14] = [
+const ACTIONS: [Action; 14] = [
     ("begin", |swarm| (None, swarm.begin(&[0]))),
     ("begin with all", |swarm| (None, swarm.begin(&[0, 1, 2, 3]))),
     ("begin whole", |swarm| (None, swarm.begin_whole())),
@@ -113,12 +113,12 @@ const ACTS: [Act; 14] = [
 
 fn some<R>(
     (result, effects): (R, Effects),
-    told: impl FnOnce(R) -> Option<bool>,
+    to_flag: impl FnOnce(R) -> Option<bool>,
 ) -> (Option<bool>, Effects) {
-    (told(result), effects)
+    (to_flag(result), effects)
 }
 
-/// From where, what, to where, with which effects.
+/// The phases it is allowed in, the action, the next phase, the effects.
 type Row = (
     &'static [&'static str],
     &'static str,
@@ -183,32 +183,34 @@ const TABLE: &[Row] = &[
 ];
 
 #[test]
-fn each_way_from_a_phase_has_its_effects_and_all_else_is_refused_without_any() {
+fn each_transition_has_its_effects_and_all_else_is_refused_without_any() {
     for phase in PHASES {
-        for (act, run) in ACTS {
+        for (action, run) in ACTIONS {
             let mut swarm = at(phase);
             let before = swarm.core.phase().clone();
-            let (told, effects) = run(&mut swarm);
+            let (returned, effects) = run(&mut swarm);
             let row = TABLE
                 .iter()
-                .find(|(from, what, ..)| *what == act && from.contains(&phase));
+                .find(|(from, what, ..)| *what == action && from.contains(&phase));
             let after = swarm.core.phase();
             match row {
                 Some((_, _, to, due)) => {
                     assert_eq!(
                         (name(after), &*kinds(&effects)),
                         (*to, *due),
-                        "{phase}: {act}"
+                        "{phase}: {action}"
                     );
                 }
-                // The trouble is told of, see below.
-                None if (phase, act) == ("Fetching", "unservable") => assert!(effects.is_empty()),
-                None => assert_eq!((after, &effects), (&before, &vec![]), "{phase}: {act}"),
+                // The trouble is shown: see below.
+                None if (phase, action) == ("Fetching", "unservable") => {
+                    assert!(effects.is_empty())
+                }
+                None => assert_eq!((after, &effects), (&before, &vec![]), "{phase}: {action}"),
             }
             assert_eq!(
-                told.unwrap_or(row.is_some()),
+                returned.unwrap_or(row.is_some()),
                 row.is_some(),
-                "{phase}: {act}"
+                "{phase}: {action}"
             );
         }
     }
@@ -236,7 +238,7 @@ fn a_reason_that_is_given_is_shown() {
 }
 
 #[test]
-fn a_link_is_let_in_and_the_clock_counts_only_while_it_serves() {
+fn links_are_let_in_and_ticks_count_only_while_the_share_is_served() {
     for phase in PHASES {
         let serves = ["Fetching", "Finishing", "Complete"].contains(&phase);
         let mut swarm = at(phase);
@@ -249,14 +251,14 @@ fn a_link_is_let_in_and_the_clock_counts_only_while_it_serves() {
 }
 
 #[test]
-fn web_seeds_are_asked_and_peers_are_believed_only_while_it_fetches() {
-    let server = LinkId(99);
+fn web_seeds_and_received_addresses_are_used_only_while_something_is_fetched() {
+    let web_seed = LinkId(99);
     for phase in PHASES {
         let mut swarm = at(phase);
-        let begun = swarm.step(|core, _| core.on_server_up(server, 8)).0;
+        let begun = swarm.step(|core, _| core.on_server_up(web_seed, 8)).0;
         assert_eq!(begun, phase == "Fetching", "{phase}");
         let mut blocks = Vec::new();
-        let goes_on = swarm.step(|core, now| core.next_for_server(server, now, &mut blocks));
+        let goes_on = swarm.step(|core, now| core.next_for_server(web_seed, now, &mut blocks));
         assert_eq!(goes_on.0, phase == "Fetching", "{phase}");
         assert_eq!(blocks.is_empty(), phase != "Fetching", "{phase}");
     }
@@ -274,7 +276,7 @@ fn time_runs_from_the_beginning_to_the_end() {
 }
 
 #[test]
-fn what_fails_for_good_says_why_to_its_links() {
+fn a_share_that_fails_closes_its_links_with_the_reason() {
     for phase in ALIVE {
         let mut swarm = at(phase);
         let (_, effects) = swarm.step(|core, now| core.fail("disk full", now));
@@ -289,14 +291,14 @@ fn what_fails_for_good_says_why_to_its_links() {
 }
 
 #[test]
-fn it_offers_what_is_good_and_no_more() {
+fn only_verified_pieces_are_offered() {
     let mut swarm = Swarm::new();
     let (owned, all) = (swarm.pieces(&[0, 2]), PieceSet::full(&swarm.lengths));
     let effects = swarm.begin_with(owned.clone(), all, true);
     assert_eq!(effects.first(), Some(&Effect::Offer(owned.clone())));
-    // In its place it fetches nothing more, whatever it lacks.
-    let (id, asked) = swarm.source(1, &[1, 3]);
-    assert!(asked.is_empty() && !swarm.core.picker().is_interesting(id));
+    // In its final place it fetches nothing more, even if pieces are missing.
+    let (id, requested) = swarm.source(1, &[1, 3]);
+    assert!(requested.is_empty() && !swarm.core.picker().is_interesting(id));
     swarm.step(|core, now| core.withdraw("out", now));
     let (_, effects) = swarm.step(|core, now| core.restore(now));
     assert_eq!(effects, [Effect::Offer(owned)]);

@@ -1,4 +1,4 @@
-//! The way of a piece after its blocks have arrived: hashed, written and told of, or blamed.
+//! Pieces after their blocks have arrived: hashed, written and announced, or failed and blamed.
 
 use super::fixture::*;
 use crate::swarm::core::{
@@ -11,15 +11,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 #[test]
-fn a_piece_that_is_written_is_told_of_and_counted_for_who_gave_it() {
+fn a_written_piece_is_announced_and_counted_for_its_sources() {
     let mut swarm = Swarm::new();
     swarm.begin(&[0]);
-    let (first, asked) = swarm.source(1, &[1]);
+    let (first, requested) = swarm.source(1, &[1]);
     let (second, _) = swarm.source(2, &[1]);
     swarm.wait(1);
     swarm.tick();
-    let mut effects = swarm.deliver(first, &asked[..1]);
-    effects.extend(swarm.deliver(second, &asked[1..]));
+    let mut effects = swarm.deliver(first, &requested[..1]);
+    effects.extend(swarm.deliver(second, &requested[1..]));
     let effects = swarm.write(&effects);
     assert_eq!(effects, [Effect::SendHaves(swarm.piece(1))]);
     let progress = swarm.core.progress();
@@ -40,27 +40,27 @@ fn a_piece_that_is_written_is_told_of_and_counted_for_who_gave_it() {
     assert!(progress.rate(swarm.now) > 0);
 }
 
-/// A bad piece, all of it of the link of peer 1, which listens at its address.
+/// A bad piece that came from peer 1 alone, which listens at its address.
 fn bad_piece_of_one() -> (Swarm, LinkId, Effects) {
     let mut swarm = Swarm::fetching();
     swarm.core.contacts_mut().add(address(1));
-    let id = swarm.up(1);
-    swarm.listens(id);
-    swarm.has(id, &[2]);
-    let effects = swarm.tell(id, Received::Unchoke);
+    let id = swarm.link_up(1);
+    swarm.announce_port(id);
+    swarm.announce_pieces(id, &[2]);
+    let effects = swarm.receive(id, Received::Unchoke);
     let effects = swarm.deliver(id, &requests(&effects, id));
     (swarm, id, effects)
 }
 
 #[test]
-fn one_that_all_of_a_bad_piece_came_from_is_left_and_barred_for_a_while() {
+fn the_only_source_of_a_bad_piece_is_closed_and_barred_for_a_while() {
     let (mut swarm, id, effects) = bad_piece_of_one();
     let (verdicts, effects) = swarm.spoil(&effects);
     assert_eq!(verdicts, [Verdict::Proven(id)]);
     let reason = CloseReason::BadPiece(swarm.piece(2));
     assert_eq!(closed(&effects), [(id, reason)]);
     assert_eq!(swarm.core.progress().verified(), 0);
-    swarm.down(id);
+    swarm.link_down(id);
     assert_eq!(swarm.link(id, called(1)).0, Err(Refusal::Barred));
     swarm.wait(599);
     assert_eq!(connects(&swarm.tick()), []);
@@ -69,47 +69,47 @@ fn one_that_all_of_a_bad_piece_came_from_is_left_and_barred_for_a_while() {
 }
 
 #[test]
-fn one_that_is_barred_does_not_come_back_by_calling_us() {
+fn a_barred_peer_does_not_come_back_by_calling_us() {
     let (mut swarm, id, effects) = bad_piece_of_one();
     swarm.spoil(&effects);
-    swarm.down(id);
-    // It calls from another port, and is known once it says where it listens.
-    let id = swarm.up(1);
-    let effects = swarm.listens(id);
+    swarm.link_down(id);
+    // It calls from another port, and is recognized when it says where it listens.
+    let id = swarm.link_up(1);
+    let effects = swarm.announce_port(id);
     assert_eq!(effects, [Effect::Close(id, CloseReason::Barred)]);
     assert!(swarm.core.contacts().is_barred(address(1), swarm.now));
-    // That is its end, whatever else the handshake says.
+    // The link ends, whatever else the handshake says.
     let mut swarm = Swarm::complete();
     let until = swarm.now + Duration::from_secs(600);
     swarm.core.contacts_mut().bar(address(1), until);
-    let id = swarm.up(1);
+    let id = swarm.link_up(1);
     let handshake = ExtensionHandshake {
         port: Some(address(1).port()),
         upload_only: Some(true),
         ..ExtensionHandshake::default()
     };
-    let effects = swarm.tell(id, Received::Handshake(handshake));
+    let effects = swarm.receive(id, Received::Handshake(handshake));
     assert_eq!(effects, [Effect::Close(id, CloseReason::Barred)]);
 }
 
 #[test]
-fn one_is_barred_though_its_link_has_ended() {
+fn a_peer_is_barred_even_if_its_link_has_ended() {
     let (mut swarm, id, effects) = bad_piece_of_one();
-    swarm.down(id);
+    swarm.link_down(id);
     let (verdicts, effects) = swarm.spoil(&effects);
     assert_eq!((verdicts, effects), (vec![Verdict::Proven(id)], vec![]));
     assert!(swarm.core.contacts().is_barred(address(1), swarm.now));
 }
 
 #[test]
-fn where_several_gave_a_bad_piece_nobody_is_left_and_one_alone_gives_it_anew() {
+fn a_bad_piece_of_several_sources_closes_no_link_and_is_fetched_again_from_one_alone() {
     let mut swarm = Swarm::fetching();
-    let (first, asked) = swarm.source(1, &[2]);
+    let (first, requested) = swarm.source(1, &[2]);
     let (second, _) = swarm.source(2, &[2]);
     swarm.wait(1);
     swarm.tick();
-    let mut effects = swarm.deliver(first, &asked[..1]);
-    effects.extend(swarm.deliver(second, &asked[1..]));
+    let mut effects = swarm.deliver(first, &requested[..1]);
+    effects.extend(swarm.deliver(second, &requested[1..]));
     let (verdicts, effects) = swarm.spoil(&effects);
     assert_eq!((verdicts, effects), (vec![Verdict::Unclear], vec![]));
     assert!(!swarm.core.contacts().has_barred(swarm.now));
@@ -118,16 +118,20 @@ fn where_several_gave_a_bad_piece_nobody_is_left_and_one_alone_gives_it_anew() {
     assert_eq!((alone.len(), requests(&effects, second).len()), (2, 0));
     // Now it is clear who sends bad data.
     swarm.wait(1);
-    assert_eq!(swarm.tick(), [], "nobody else is asked in endgame");
+    assert_eq!(
+        swarm.tick(),
+        [],
+        "no other link gets the request in endgame"
+    );
     let effects = swarm.deliver(first, &alone);
     let (verdicts, effects) = swarm.spoil(&effects);
     assert_eq!(verdicts, [Verdict::Proven(first)]);
     assert_eq!(closed(&effects).len(), 1);
-    swarm.down(first);
+    swarm.link_down(first);
     assert_eq!(requests(&swarm.tick(), second).len(), 2);
 }
 
-/// A download of a piece of three runs.
+/// A download of one piece of three runs.
 fn long_piece() -> (Swarm, [Run; 3]) {
     let swarm = Swarm::fetching_with(|terms| terms.lengths = lengths(1, 3 * RUN_BLOCKS));
     let runs = [0, 1, 2].map(|number| Run::numbered(&swarm.lengths, swarm.piece(0), number));
@@ -148,12 +152,12 @@ fn written(swarm: &mut Swarm, run: Run, number: u8) -> Option<Hasher> {
 }
 
 #[test]
-fn runs_are_hashed_in_their_order_whatever_the_order_they_are_written_in() {
+fn runs_are_hashed_in_order_whatever_the_order_of_writing() {
     let (mut swarm, [first, second, third]) = long_piece();
     assert!(written(&mut swarm, third, 1).is_none());
     let mut hasher = written(&mut swarm, first, 2).unwrap();
     hasher.update(b"first");
-    // The hasher is away: this one waits on disk.
+    // A worker has the hasher, so this run waits on disk.
     assert!(written(&mut swarm, second, 1).is_none());
     let hashed =
         |swarm: &mut Swarm, next, hasher| swarm.step(|core, _| core.on_run_hashed(next, hasher)).0;
@@ -185,7 +189,7 @@ fn the_hasher_waits_for_a_run_that_is_not_written_yet() {
 }
 
 #[test]
-fn a_piece_that_was_given_up_is_not_hashed_on() {
+fn a_piece_that_was_given_up_is_not_hashed_further() {
     let (mut swarm, [first, second, _]) = long_piece();
     let hasher = written(&mut swarm, first, 1).unwrap();
     swarm.step(|core, now| core.set_aside("more", now));
@@ -198,10 +202,10 @@ fn a_piece_that_was_given_up_is_not_hashed_on() {
 }
 
 #[test]
-fn a_long_piece_that_is_bad_is_hashed_anew_from_its_first_run() {
+fn a_long_bad_piece_is_hashed_again_from_its_first_run() {
     let (mut swarm, runs) = long_piece();
-    let (id, asked) = swarm.source(1, &[0]);
-    let mut left = asked;
+    let (id, requested) = swarm.source(1, &[0]);
+    let mut left = requested;
     while let Some(block) = left.pop() {
         let effects = swarm.deliver(id, &[block]);
         left.extend(requests(&effects, id));
@@ -216,7 +220,7 @@ fn a_long_piece_that_is_bad_is_hashed_anew_from_its_first_run() {
 }
 
 #[test]
-fn an_outgoing_message_is_that_message_of_the_protocol() {
+fn each_outgoing_message_becomes_the_same_message_of_the_protocol() {
     use crate::wire::peer::Message;
     let swarm = Swarm::new();
     let block = swarm.block(1, 1);
@@ -232,20 +236,20 @@ fn an_outgoing_message_is_that_message_of_the_protocol() {
 }
 
 #[test]
-fn a_handshake_is_kept_and_a_later_one_changes_what_it_names() {
+fn a_later_handshake_changes_only_what_it_names() {
     let mut swarm = Swarm::fetching();
-    let id = swarm.up(1);
+    let id = swarm.link_up(1);
     let first = ExtensionHandshake {
         client: Some("x 1".to_owned()),
         upload_only: Some(false),
         ..ExtensionHandshake::default()
     };
-    swarm.tell(id, Received::Handshake(first));
+    swarm.receive(id, Received::Handshake(first));
     let later = ExtensionHandshake {
         upload_only: Some(true),
         ..ExtensionHandshake::default()
     };
-    swarm.tell(id, Received::Handshake(later));
+    swarm.receive(id, Received::Handshake(later));
     let handshake = swarm.core.link(id).unwrap().handshake();
     assert_eq!(
         (handshake.client.as_deref(), handshake.upload_only),

@@ -1,4 +1,4 @@
-//! Who is served, and what becomes of requests.
+//! Which peers are served, and what happens to their requests.
 
 use super::fixture::*;
 use crate::swarm::LinkId;
@@ -6,7 +6,7 @@ use crate::swarm::core::{Activity, Effect, Outgoing, Received, Remote};
 use crate::swarm::{UploadSlots, allowed_fast};
 use crate::torrent::{InfoHash, MAX_BLOCK};
 
-/// A peer that may ask for nothing while it is choked: by IPv6 no pieces are allowed.
+/// A peer that may request nothing while it is choked: over IPv6 no pieces are allowed.
 fn by_ipv6(number: u8) -> Remote {
     Remote {
         address: ([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(number)], 50_000).into(),
@@ -15,31 +15,31 @@ fn by_ipv6(number: u8) -> Remote {
 }
 
 #[test]
-fn one_that_is_interested_gets_a_slot_as_long_as_there_are_some() {
+fn an_interested_peer_gets_a_slot_while_there_are_free_ones() {
     let mut swarm = Swarm::complete();
-    let [first, second, third] = [1, 2, 3].map(|number| swarm.up(number));
+    let [first, second, third] = [1, 2, 3].map(|number| swarm.link_up(number));
     assert_eq!(
-        swarm.tell(first, Received::Interested),
+        swarm.receive(first, Received::Interested),
         [Effect::Unchoke(first)]
     );
     assert_eq!(
-        swarm.tell(second, Received::Interested),
+        swarm.receive(second, Received::Interested),
         [Effect::Unchoke(second)]
     );
-    assert_eq!(swarm.tell(third, Received::Interested), []);
-    // One that wants nothing any more makes room.
-    let effects = swarm.tell(first, Received::NotInterested);
+    assert_eq!(swarm.receive(third, Received::Interested), []);
+    // A peer that wants nothing any more makes room.
+    let effects = swarm.receive(first, Received::NotInterested);
     assert_eq!(effects.len(), 2);
     assert!(effects.contains(&Effect::Choke(first)));
     assert!(effects.contains(&Effect::Unchoke(third)));
 }
 
 #[test]
-fn slots_go_round_by_the_clock() {
+fn slots_go_round_with_time() {
     let mut swarm = Swarm::complete();
-    let ids = [1, 2, 3].map(|number| swarm.up(number));
+    let ids = [1, 2, 3].map(|number| swarm.link_up(number));
     for id in ids {
-        swarm.tell(id, Received::Interested);
+        swarm.receive(id, Received::Interested);
     }
     let mut served = vec![ids[0], ids[1]];
     for _ in 0..120 {
@@ -60,79 +60,79 @@ fn slots_go_round_by_the_clock() {
 }
 
 #[test]
-fn a_download_serves_those_who_gave_most() {
+fn a_download_serves_the_peers_that_deliver_most() {
     let mut swarm = Swarm::fetching_with(|terms| terms.upload_slots = UploadSlots::Fixed(2));
-    let (giver, asked) = swarm.source(1, &[0, 1, 2, 3]);
-    let ids = [swarm.up(2), swarm.up(3), swarm.up(4)];
-    swarm.deliver(giver, &asked[..1]);
+    let (giver, requested) = swarm.source(1, &[0, 1, 2, 3]);
+    let ids = [swarm.link_up(2), swarm.link_up(3), swarm.link_up(4)];
+    swarm.deliver(giver, &requested[..1]);
     swarm.wait(11);
     swarm.tick();
     for id in ids.into_iter().chain([giver]) {
-        swarm.tell(id, Received::Interested);
+        swarm.receive(id, Received::Interested);
     }
-    swarm.deliver(giver, &asked[1..2]);
+    swarm.deliver(giver, &requested[1..2]);
     swarm.wait(11);
     let effects = swarm.tick();
     assert!(effects.contains(&Effect::Unchoke(giver)));
 }
 
 #[test]
-fn one_that_has_a_slot_is_served_what_is_owned_and_nothing_else() {
+fn a_peer_with_a_slot_is_served_owned_pieces_and_nothing_else() {
     for remote in [by_ipv6(1), plain(1)] {
         let mut swarm = Swarm::new();
         swarm.begin(&[0]);
-        let id = swarm.up_as(remote);
-        swarm.tell(id, Received::Interested);
+        let id = swarm.link_up_as(remote);
+        swarm.receive(id, Received::Interested);
         let (owned, other) = (swarm.block(0, 1), swarm.block(1, 0));
         assert_eq!(
-            swarm.tell(id, Received::Request(owned)),
+            swarm.receive(id, Received::Request(owned)),
             [Effect::Serve(id, owned)]
         );
-        // Each request gets its block or a reject, if both sides know BEP 6.
+        // With BEP 6 each request gets its block or a reject.
         let rejected = [Effect::Send(id, Outgoing::Reject(other))];
         let due = if remote.fast { &rejected[..] } else { &[] };
-        assert_eq!(swarm.tell(id, Received::Request(other)), due);
+        assert_eq!(swarm.receive(id, Received::Request(other)), due);
     }
 }
 
 #[test]
-fn one_that_is_choked_is_not_served() {
+fn a_choked_peer_is_not_served() {
     for remote in [by_ipv6(1), plain(1)] {
         let mut swarm = Swarm::complete();
-        let id = swarm.up_as(remote);
+        let id = swarm.link_up_as(remote);
         let block = swarm.block(0, 1);
         let rejected = [Effect::Send(id, Outgoing::Reject(block))];
         let due = if remote.fast { &rejected[..] } else { &[] };
-        assert_eq!(swarm.tell(id, Received::Request(block)), due);
-        swarm.tell(id, Received::Interested);
+        assert_eq!(swarm.receive(id, Received::Request(block)), due);
+        swarm.receive(id, Received::Interested);
         assert_eq!(
-            swarm.tell(id, Received::Request(block)),
+            swarm.receive(id, Received::Request(block)),
             [Effect::Serve(id, block)]
         );
     }
 }
 
 #[test]
-fn nothing_is_served_once_it_is_withdrawn() {
+fn a_withdrawn_share_is_not_served() {
     let mut swarm = Swarm::complete();
-    let id = swarm.up(1);
-    swarm.tell(id, Received::Interested);
+    let id = swarm.link_up(1);
+    swarm.receive(id, Received::Interested);
     swarm.step(|core, now| core.withdraw("out", now));
     let block = swarm.block(0, 0);
     let rejected = Effect::Send(id, Outgoing::Reject(block));
-    assert_eq!(swarm.tell(id, Received::Request(block)), [rejected]);
+    assert_eq!(swarm.receive(id, Received::Request(block)), [rejected]);
     swarm.step(|core, now| core.restore(now));
     assert_eq!(
-        swarm.tell(id, Received::Request(block)),
+        swarm.receive(id, Received::Request(block)),
         [Effect::Serve(id, block)]
     );
 }
 
 #[test]
-fn one_that_has_little_may_ask_for_some_pieces_while_it_is_choked() {
+fn a_choked_peer_with_few_pieces_may_request_the_allowed_ones() {
     let mut swarm = Swarm::with(|terms| terms.lengths = lengths(100, 2));
     swarm.begin_whole();
-    let id = swarm.up(1);
+    let id = swarm.link_up(1);
     let allowed = allowed_fast(caller(1).address.ip(), InfoHash([7; 20]), &swarm.lengths);
     assert_eq!(
         (swarm.core.link(id).unwrap().allowed_fast(), allowed.len()),
@@ -140,7 +140,7 @@ fn one_that_has_little_may_ask_for_some_pieces_while_it_is_choked() {
     );
     let block = swarm.lengths.block(allowed[0], 1).unwrap();
     assert_eq!(
-        swarm.tell(id, Received::Request(block)),
+        swarm.receive(id, Received::Request(block)),
         [Effect::Serve(id, block)]
     );
     let other = swarm
@@ -150,47 +150,47 @@ fn one_that_has_little_may_ask_for_some_pieces_while_it_is_choked() {
         .unwrap();
     let other = swarm.lengths.block(other, 0).unwrap();
     let rejected = |block| [Effect::Send(id, Outgoing::Reject(block))];
-    assert_eq!(swarm.tell(id, Received::Request(other)), rejected(other));
-    // Once it owns as many pieces it has something to trade with.
-    swarm.has(id, &[0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(swarm.receive(id, Received::Request(other)), rejected(other));
+    // Once it owns as many pieces as are allowed, it has something to trade with.
+    swarm.announce_pieces(id, &[0, 1, 2, 3, 4, 5, 6, 7, 8]);
     assert_eq!(
-        swarm.tell(id, Received::Request(block)),
+        swarm.receive(id, Received::Request(block)),
         [Effect::Serve(id, block)]
     );
     let tenth = swarm.piece(9);
-    swarm.tell(id, Received::Have(tenth));
-    assert_eq!(swarm.tell(id, Received::Request(block)), rejected(block));
+    swarm.receive(id, Received::Have(tenth));
+    assert_eq!(swarm.receive(id, Received::Request(block)), rejected(block));
 }
 
 #[test]
-fn what_a_choked_link_gets_is_bounded() {
+fn the_bytes_for_a_choked_peer_are_bounded() {
     let mut swarm = Swarm::with(|terms| terms.lengths = lengths(100, 16));
     swarm.begin_whole();
-    let id = swarm.up(1);
+    let id = swarm.link_up(1);
     let piece = swarm.core.link(id).unwrap().allowed_fast()[0];
     let block = swarm.lengths.range(piece.number(), 0, MAX_BLOCK).unwrap();
     for _ in 0..(8 << 20) / MAX_BLOCK {
         assert_eq!(
-            swarm.tell(id, Received::Request(block)),
+            swarm.receive(id, Received::Request(block)),
             [Effect::Serve(id, block)]
         );
     }
     let rejected = Effect::Send(id, Outgoing::Reject(block));
-    assert_eq!(swarm.tell(id, Received::Request(block)), [rejected]);
-    // In a slot it gets what it asks for.
-    swarm.tell(id, Received::Interested);
+    assert_eq!(swarm.receive(id, Received::Request(block)), [rejected]);
+    // With a slot it gets what it requests.
+    swarm.receive(id, Received::Interested);
     assert_eq!(
-        swarm.tell(id, Received::Request(block)),
+        swarm.receive(id, Received::Request(block)),
         [Effect::Serve(id, block)]
     );
 }
 
 #[test]
-fn a_share_serves_those_who_take_fastest() {
+fn a_complete_share_serves_the_peers_that_take_fastest() {
     let mut swarm = Swarm::complete();
-    let [first, fast, third] = [1, 2, 3].map(|number| swarm.up(number));
+    let [first, fast, third] = [1, 2, 3].map(|number| swarm.link_up(number));
     for id in [first, fast, third] {
-        swarm.tell(id, Received::Interested);
+        swarm.receive(id, Received::Interested);
     }
     let mut choked = Vec::new();
     for second in 1..=120 {
@@ -211,11 +211,11 @@ fn a_share_serves_those_who_take_fastest() {
     assert!(choked.contains(&first) && !choked.contains(&fast));
 }
 
-/// Whether the link loses its slot to others within 90 seconds in which it delivers nothing. Each
-/// second something else may happen.
+/// Whether the link loses its slot to others within 90 seconds in which it delivers nothing. `act`
+/// runs every second.
 fn loses_slot(swarm: &mut Swarm, id: LinkId, mut act: impl FnMut(&mut Swarm, u64)) -> bool {
-    for id in [id, swarm.up(2), swarm.up(3)] {
-        swarm.tell(id, Received::Interested);
+    for id in [id, swarm.link_up(2), swarm.link_up(3)] {
+        swarm.receive(id, Received::Interested);
     }
     let mut is_choked = false;
     for second in 1..=90 {
@@ -226,7 +226,7 @@ fn loses_slot(swarm: &mut Swarm, id: LinkId, mut act: impl FnMut(&mut Swarm, u64
     is_choked
 }
 
-/// A download with a web seed that is read from, so that nothing is given up.
+/// A download with a web seed that is read, so that nothing is given up.
 fn with_web_seed() -> Swarm {
     let mut swarm = Swarm::fetching_with(|terms| terms.max_stalls = 1_000);
     swarm.step(|core, _| core.on_server_up(LinkId(99), 1));
@@ -236,7 +236,7 @@ fn with_web_seed() -> Swarm {
 }
 
 #[test]
-fn one_that_owes_us_blocks_for_long_loses_its_slot_unless_we_do_not_read() {
+fn a_peer_that_owes_us_blocks_for_long_loses_its_slot_unless_we_do_not_read() {
     for paused in [false, true] {
         let mut swarm = with_web_seed();
         let (id, _) = swarm.source(1, &[0, 1, 2, 3]);
@@ -250,24 +250,24 @@ fn one_that_owes_us_blocks_for_long_loses_its_slot_unless_we_do_not_read() {
 }
 
 #[test]
-fn one_that_chokes_us_owes_nothing() {
+fn a_peer_that_chokes_us_owes_nothing() {
     // Now and then.
     let mut swarm = with_web_seed();
     let (id, _) = swarm.source(1, &[0, 1, 2, 3]);
     let is_choked = loses_slot(&mut swarm, id, |swarm, second| {
         if second % 40 == 0 {
-            swarm.tell(id, Received::Choke);
-            swarm.tell(id, Received::Unchoke);
+            swarm.receive(id, Received::Choke);
+            swarm.receive(id, Received::Unchoke);
         }
     });
     assert!(!is_choked);
-    // Always, though it may be asked for some pieces.
+    // Always, although some pieces may be requested from it.
     let mut swarm = with_web_seed();
-    let id = swarm.up(1);
-    swarm.has(id, &[0, 1, 2, 3]);
+    let id = swarm.link_up(1);
+    swarm.announce_pieces(id, &[0, 1, 2, 3]);
     for number in 0..4 {
         let piece = swarm.piece(number);
-        swarm.tell(id, Received::AllowedFast(piece));
+        swarm.receive(id, Received::AllowedFast(piece));
     }
     assert!(swarm.core.picker().is_fetching(id));
     assert!(!loses_slot(&mut swarm, id, |_, _| {}));

@@ -5,19 +5,19 @@ use crate::swarm::LinkId;
 use crate::swarm::core::{Activity, Budget, CloseReason, Effect, Outgoing};
 use std::time::Duration;
 
-const SERVER: LinkId = LinkId(99);
+const WEB_SEED: LinkId = LinkId(99);
 
 #[test]
 fn a_link_that_delivers_nothing_for_six_seconds_loses_its_requests_to_others() {
     let mut swarm = Swarm::fetching();
-    let (first, asked) = swarm.source(1, &[0]);
+    let (first, requested) = swarm.source(1, &[0]);
     swarm.now += Duration::from_millis(5_999);
     let (second, none) = swarm.source(2, &[0, 1]);
     assert_eq!(none.len(), 2);
     assert_eq!(swarm.tick(), []);
     swarm.now += Duration::from_millis(1);
     let effects = swarm.tick();
-    let cancelled = asked.iter().map(|range| Outgoing::Cancel(*range));
+    let cancelled = requested.iter().map(|range| Outgoing::Cancel(*range));
     let cancelled: Vec<_> = cancelled.collect();
     assert_eq!(sent(&effects, first)[..2], cancelled);
     assert!(effects.contains(&Effect::Stalled(first)));
@@ -28,15 +28,15 @@ fn a_link_that_delivers_nothing_for_six_seconds_loses_its_requests_to_others() {
 #[test]
 fn a_link_that_stalls_too_often_in_a_row_ends() {
     let mut swarm = Swarm::fetching_with(|terms| terms.max_stalls = 3);
-    let (id, asked) = swarm.source(1, &[0, 1, 2, 3]);
+    let (id, requested) = swarm.source(1, &[0, 1, 2, 3]);
     for _ in 0..2 {
         swarm.wait(6);
         let effects = swarm.tick();
         assert!(effects.contains(&Effect::Stalled(id)));
         assert_eq!(closed(&effects), []);
     }
-    // A wanted block begins a new row.
-    swarm.deliver(id, &asked[..1]);
+    // A wanted block ends the row of stalls.
+    swarm.deliver(id, &requested[..1]);
     for stalls in 1..=3 {
         swarm.wait(6);
         let effects = swarm.tick();
@@ -46,7 +46,7 @@ fn a_link_that_stalls_too_often_in_a_row_ends() {
 }
 
 #[test]
-fn what_we_do_not_read_on_purpose_is_not_late() {
+fn a_link_is_not_late_while_we_do_not_read_it() {
     let mut swarm = Swarm::fetching();
     let (id, _) = swarm.source(1, &[0]);
     let paused = Activity {
@@ -65,9 +65,9 @@ fn what_we_do_not_read_on_purpose_is_not_late() {
 }
 
 #[test]
-fn one_that_takes_nothing_of_what_it_is_sent_is_left() {
+fn a_peer_that_does_not_read_loses_its_link() {
     let mut swarm = Swarm::complete();
-    let id = swarm.up(1);
+    let id = swarm.link_up(1);
     let unread = |seconds| Activity {
         unread_for: Duration::from_secs(seconds),
         ..Activity::default()
@@ -78,16 +78,16 @@ fn one_that_takes_nothing_of_what_it_is_sent_is_left() {
     assert_eq!(swarm.tick(), [Effect::Close(id, CloseReason::DoesNotRead)]);
 }
 
-/// A download with one link that has given a block of the two that it was asked for.
+/// A download with one link that has delivered one of two requested blocks.
 fn half_fetched() -> (Swarm, LinkId) {
     let mut swarm = Swarm::fetching_with(|terms| terms.max_stalls = 1_000);
-    let (id, asked) = swarm.source(1, &[0]);
-    swarm.deliver(id, &asked[..1]);
+    let (id, requested) = swarm.source(1, &[0]);
+    swarm.deliver(id, &requested[..1]);
     assert_eq!(swarm.buffers.reserved(), 2);
     (swarm, id)
 }
 
-/// Whether it has lent its buffers so many seconds later.
+/// Whether the download has lent its buffers this many seconds later.
 fn has_lent(swarm: &mut Swarm, seconds: u64) -> bool {
     for _ in 0..seconds {
         swarm.wait(1);
@@ -97,33 +97,33 @@ fn has_lent(swarm: &mut Swarm, seconds: u64) -> bool {
 }
 
 #[test]
-fn a_download_into_which_nothing_comes_lends_its_buffers() {
+fn a_download_that_gets_nothing_lends_its_buffers() {
     let (mut swarm, id) = half_fetched();
     assert!(!has_lent(&mut swarm, 15));
     assert!(has_lent(&mut swarm, 1));
     assert!(!swarm.core.picker().has_active());
-    // What comes all the same is not kept, and the piece is fetched anew.
+    // A block that still arrives is not kept. The piece is fetched again.
     let late = swarm.block(0, 1);
-    let (spare, effects) = swarm.arrives(id, late);
+    let (spare, effects) = swarm.on_block(id, late);
     assert_eq!(spare, Ok(Some(1)));
     assert_eq!(requests(&effects, id).len(), 2);
 }
 
 #[test]
-fn what_is_asked_for_first_is_not_given_up_at_once_however_long_nobody_was_there() {
+fn the_first_requests_are_not_given_up_at_once_after_a_long_time_without_peers() {
     let mut swarm = Swarm::fetching_with(|terms| terms.max_stalls = 1_000);
     swarm.wait(100);
-    let (_, asked) = swarm.source(1, &[0]);
-    assert_eq!(asked.len(), 2);
+    let (_, requested) = swarm.source(1, &[0]);
+    assert_eq!(requested.len(), 2);
     assert!(!has_lent(&mut swarm, 5));
 }
 
 #[test]
-fn buffers_are_not_lent_while_a_block_comes_now_and_then() {
+fn buffers_are_not_lent_while_a_block_arrives_now_and_then() {
     let mut swarm = Swarm::fetching();
-    let (id, asked) = swarm.source(1, &[0, 1, 2, 3]);
-    // Of each piece one of two blocks, so that no worker gets any.
-    for block in asked.iter().step_by(2) {
+    let (id, requested) = swarm.source(1, &[0, 1, 2, 3]);
+    // One of the two blocks of each piece, so that no worker gets a run.
+    for block in requested.iter().step_by(2) {
         assert!(!has_lent(&mut swarm, 5));
         assert_eq!(swarm.deliver(id, &[*block]), []);
     }
@@ -132,8 +132,8 @@ fn buffers_are_not_lent_while_a_block_comes_now_and_then() {
 #[test]
 fn buffers_are_not_lent_while_workers_have_blocks() {
     let mut swarm = Swarm::fetching_with(|terms| terms.max_stalls = 1_000);
-    let (id, asked) = swarm.source(1, &[0, 1]);
-    assert_eq!(kinds(&swarm.deliver(id, &asked[..2])), ["Hash"]);
+    let (id, requested) = swarm.source(1, &[0, 1]);
+    assert_eq!(kinds(&swarm.deliver(id, &requested[..2])), ["Hash"]);
     assert!(!has_lent(&mut swarm, 30));
     assert_eq!(swarm.buffers.reserved(), 4);
     swarm.step(|core, now| core.on_worker_done(2, now));
@@ -141,14 +141,14 @@ fn buffers_are_not_lent_while_workers_have_blocks() {
 }
 
 #[test]
-fn buffers_are_not_lent_while_a_web_seed_is_read_from() {
+fn buffers_are_not_lent_while_a_web_seed_is_read() {
     let (mut swarm, id) = half_fetched();
-    swarm.down(id);
-    swarm.step(|core, _| core.on_server_up(SERVER, 1));
+    swarm.link_down(id);
+    swarm.step(|core, _| core.on_server_up(WEB_SEED, 1));
     let mut blocks = Vec::new();
-    swarm.step(|core, now| core.next_for_server(SERVER, now, &mut blocks));
+    swarm.step(|core, now| core.next_for_server(WEB_SEED, now, &mut blocks));
     assert_eq!(blocks.len(), 1);
     assert!(!has_lent(&mut swarm, 30));
-    swarm.step(|core, _| core.on_server_down(SERVER));
+    swarm.step(|core, _| core.on_server_down(WEB_SEED));
     assert!(has_lent(&mut swarm, 1));
 }

@@ -1,46 +1,46 @@
-//! A limit on a rate, shared by many: a token bucket whose tokens are reserved in the order they
-//! are asked for.
+//! A rate limit that several links share: a token bucket with reservations in the order of the
+//! calls.
 //!
-//! Whoever wants to move bytes reserves them and is told when it may. As each asks for one block at
-//! a time and waits for its turn, links that always have something to move get alike, and a lost
-//! reservation costs a block at most.
+//! A link reserves a block before it moves it, and gets the time at which it may. Each link
+//! reserves one block at a time and waits for its turn. So links that always have something to move
+//! get equal shares, and a reservation that is not used costs one block at most.
 
 use crate::torrent::BLOCK;
 use std::time::Duration;
 
-/// Time that nobody used counts for this long, so that a thread that wakes late does not lose by
-/// it. It bounds what goes beyond the rate: a tenth of a second's worth.
-const CREDIT: Duration = Duration::from_millis(100);
+/// Unused time counts for this long, so that a thread that wakes up late does not lose its share.
+/// It bounds the burst above the rate to a tenth of a second's worth.
+const MAX_UNUSED: Duration = Duration::from_millis(100);
 
-/// The lowest limit in bytes a second: a block takes 16 seconds then, which other programs still
+/// The lowest limit in bytes a second. A block takes 16 seconds then, which other programs still
 /// wait for.
-pub const MIN_LIMIT: u64 = 1 << 10;
+pub const MIN_RATE_LIMIT: u64 = 1 << 10;
 /// The highest limit in bytes a second: 1 TiB.
-pub const MAX_LIMIT: u64 = 1 << 40;
+pub const MAX_RATE_LIMIT: u64 = 1 << 40;
 
-/// The bucket of one direction.
+/// The token bucket of one direction.
 #[derive(Debug)]
 pub struct Bucket {
     bytes_per_second: f64,
-    /// When all that was reserved so far will have moved.
-    free: Duration,
+    /// The time at which everything reserved so far has moved.
+    free_at: Duration,
 }
 
 impl Bucket {
-    /// A bucket for so many bytes a second, at least [`MIN_LIMIT`] and at most [`MAX_LIMIT`].
+    /// A bucket for this rate, clamped to [`MIN_LIMIT`] and [`MAX_LIMIT`].
     pub fn new(bytes_per_second: u64) -> Self {
         Self {
-            bytes_per_second: bytes_per_second.clamp(MIN_LIMIT, MAX_LIMIT) as f64,
-            free: Duration::ZERO,
+            bytes_per_second: bytes_per_second.clamp(MIN_RATE_LIMIT, MAX_RATE_LIMIT) as f64,
+            free_at: Duration::ZERO,
         }
     }
 
-    /// Reserves up to a block; gives from when on so many bytes may move. More than a block is
-    /// reserved in turns.
+    /// Reserves up to one block and returns the time from which these bytes may move. For more than
+    /// a block the caller reserves several times.
     pub fn reserve(&mut self, now: Duration, bytes: u32) -> Duration {
-        let due = self.free.max(now.saturating_sub(CREDIT));
+        let due = self.free_at.max(now.saturating_sub(MAX_UNUSED));
         let takes = f64::from(bytes.min(BLOCK)) / self.bytes_per_second;
-        self.free = due + Duration::from_secs_f64(takes);
+        self.free_at = due + Duration::from_secs_f64(takes);
         due
     }
 }
@@ -50,8 +50,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Each of `links` reserves a block, waits for it, up to `late` microseconds longer if it has
-    /// to wait at all, and reserves the next 20 microseconds later; gives who moved a block when.
+    /// Each of `links` reserves a block and waits for its time, if it has to wait at all up to
+    /// `late` microseconds longer. It reserves the next block 20 microseconds later. Returns which
+    /// link moved a block at which time.
     fn moved(rate: u64, links: usize, seconds: u64, late: u64) -> Vec<(usize, Duration)> {
         let mut bucket = Bucket::new(rate);
         let mut rng = fastrand::Rng::with_seed(rate);
@@ -81,7 +82,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
-        fn any_five_seconds_hold_what_the_limit_says(
+        fn in_any_five_seconds_the_rate_is_near_the_limit(
             rate in (512u64 << 10)..(16 << 20),
             links in 1usize..20,
             late in 0u64..3_000,
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn idle_time_is_no_store_and_the_limit_is_kept_in_its_bounds() {
+    fn idle_time_is_not_saved_up_and_the_limit_stays_in_its_bounds() {
         let mut bucket = Bucket::new(1 << 20);
         let now = Duration::from_secs(3_600);
         let mut at_once = 0;

@@ -1,4 +1,4 @@
-//! Blocks without bytes, and the buffers that a peer has for them.
+//! Blocks without bytes, and the block buffers of a peer.
 
 use crate::swarm::Budget;
 use std::sync::Arc;
@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 /// The content of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Data {
+pub(super) enum Content {
     Good,
     Bad,
 }
 
-/// The buffers of one peer. Clones count the same buffers.
+/// The buffers of one peer. Clones share the same counts.
 #[derive(Clone, Debug)]
 pub(super) struct Buffers {
     all: u32,
@@ -28,7 +28,7 @@ impl Buffers {
         }
     }
 
-    /// Whether a reservation has failed since this was asked last.
+    /// Whether a reservation has failed since the last call.
     pub(super) fn take_denied(&self) -> bool {
         self.denied.swap(false, Relaxed)
     }
@@ -46,7 +46,10 @@ impl Budget for Buffers {
     }
 
     fn release(&mut self, blocks: u32) {
-        assert!(blocks <= self.reserved(), "more is given back than taken");
+        assert!(
+            blocks <= self.reserved(),
+            "more buffers are returned than reserved"
+        );
         self.reserved.fetch_sub(blocks, Relaxed);
     }
 

@@ -1,41 +1,41 @@
-//! What a core is made with and does not change.
+//! The settings of a core, which do not change, and the result of a check.
 
 use crate::swarm::{Order, UploadSlots};
 use crate::torrent::{InfoHash, Lengths, PieceSet};
 use crate::wire::PeerId;
 use std::time::Duration;
 
-/// The terms of one swarm.
+/// The settings of one swarm.
 #[derive(Clone, Debug)]
 pub struct Terms {
-    /// Which swarm.
+    /// The info-hash.
     pub info_hash: InfoHash,
-    /// How the share divides into pieces.
+    /// How the share is divided into pieces.
     pub lengths: Lengths,
     /// Our own peer id.
     pub own_id: PeerId,
-    /// Whether only addresses that a tracker named are linked by a call (BEP 27).
+    /// Whether we link only with addresses that a tracker named, when we call (BEP 27).
     pub is_private: bool,
     /// Whether peers may name each other (BEP 11).
     pub exchanges_peers: bool,
     /// Which piece is begun next.
     pub order: Order,
-    /// The most links.
+    /// The largest number of links.
     pub max_peers: usize,
     /// How many peers are served at a time.
     pub upload_slots: UploadSlots,
-    /// The most blocks asked of one link at a time.
+    /// The largest number of requests in flight on one link.
     pub largest_window: u32,
-    /// How often in a row the requests to a link may go stale before the link ends.
+    /// A link ends when it has stalled this many times in a row.
     pub max_stalls: u32,
-    /// How long the other side may take nothing of what it is sent.
+    /// A link ends when its peer has read nothing for this long.
     pub max_unread: Duration,
 }
 
-/// What a check of the files found.
+/// The result of checking the files of a share.
 #[derive(Clone, Debug)]
 pub struct Checked {
-    /// Pieces that are good.
+    /// Pieces that verify.
     pub owned: PieceSet,
     /// Pieces that are wanted.
     pub needed: PieceSet,

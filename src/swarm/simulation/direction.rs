@@ -1,49 +1,49 @@
-//! One direction of a connection: what waits to be sent (as in `peer/link/outbox.rs`), and how long
-//! it takes.
+//! One direction of a connection: its send queue (like `peer/link/outbox.rs`), its rate and its
+//! delay.
 
-use super::data::Data;
+use super::content::Content;
 use super::network::Packet;
 use crate::swarm::{Activity, Outgoing};
 use crate::torrent::{BlockRange, PieceIndex};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// How many bytes reach one that never reads, before its sender can write no more.
+/// The number of bytes that can be written to a peer that never reads.
 const SOCKET_BUFFERS: u64 = 256 << 10;
 
 /// One direction of a connection.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct Direction {
     rate: u64,
     delay: Duration,
-    data: Data,
-    /// Bytes that may still be written; no limit if the other side reads.
+    content: Content,
+    /// Bytes that may still be written; `None` if the peer reads.
     room: Option<u64>,
     messages: Vec<Packet>,
     blocks: VecDeque<BlockRange>,
-    /// Since when the writer has been busy with one thing.
+    /// Since when the writer has been busy with one write.
     busy: Option<Duration>,
     last_arrival: Duration,
-    /// Bytes of blocks that were sent, and when the last one was.
+    /// Bytes of blocks sent, and when the last one was sent.
     sent: (u64, Duration),
 }
 
-/// What goes out at one time.
-pub(super) struct Sent {
+/// The result of one write.
+pub(super) struct Write {
     pub(super) packets: Vec<Packet>,
     /// The number of blocks in it.
     pub(super) blocks: u32,
     pub(super) arrives: Duration,
-    /// When the writer is free again; never, if the other side does not read.
+    /// When the writer is free again; `None` if the peer does not read.
     pub(super) free: Option<Duration>,
 }
 
-impl Line {
-    pub(super) fn new(rate: u64, delay: Duration, data: Data, is_read: bool) -> Self {
+impl Direction {
+    pub(super) fn new(rate: u64, delay: Duration, content: Content, is_read: bool) -> Self {
         Self {
             rate,
             delay,
-            data,
+            content,
             room: (!is_read).then_some(SOCKET_BUFFERS),
             messages: Vec::new(),
             blocks: VecDeque::new(),
@@ -57,12 +57,12 @@ impl Line {
         self.delay
     }
 
-    /// When the last of what was sent so far arrives.
+    /// When the last packet sent so far arrives.
     pub(super) fn last_arrival(&self) -> Duration {
         self.last_arrival
     }
 
-    /// What its sender knows of it.
+    /// What the sender knows of this direction.
     pub(super) fn activity(&self, now: Duration) -> Activity {
         let (sent, last_sent) = self.sent;
         Activity {
@@ -83,8 +83,8 @@ impl Line {
         self.blocks.push_back(range);
     }
 
-    /// Takes a queued block back. BEP 6: each request gets its block or a reject, a cancelled one
-    /// too.
+    /// Removes a block from the queue. BEP 6: each request gets its block or a reject, even a
+    /// cancelled one.
     pub(super) fn cancel_block(&mut self, range: BlockRange, fast: bool) {
         let at = self.blocks.iter().position(|queued| *queued == range);
         if at.and_then(|at| self.blocks.remove(at)).is_some() && fast {
@@ -92,8 +92,8 @@ impl Line {
         }
     }
 
-    /// Drops the blocks that wait. Between two sides that know BEP 6 each is rejected after the
-    /// choke, and those of `allowed` pieces stay.
+    /// Sends a choke and drops the queued blocks. With BEP 6 each dropped block is rejected after
+    /// the choke, and those of `allowed` pieces stay.
     pub(super) fn choke(&mut self, fast: bool, allowed: &[PieceIndex]) {
         let Self {
             messages, blocks, ..
@@ -113,14 +113,14 @@ impl Line {
         self.busy = None;
     }
 
-    /// What goes out now, if the writer is free and anything waits.
-    pub(super) fn next(&mut self, now: Duration) -> Option<Sent> {
+    /// What is written now, if the writer is free and anything is queued.
+    pub(super) fn next(&mut self, now: Duration) -> Option<Write> {
         if self.busy.is_some() || self.messages.is_empty() && self.blocks.is_empty() {
             return None;
         }
         let mut packets = std::mem::take(&mut self.messages);
         let block = self.blocks.pop_front();
-        packets.extend(block.map(|range| Packet::Block(range, self.data)));
+        packets.extend(block.map(|range| Packet::Block(range, self.content)));
         let bytes: u64 = packets.iter().map(Packet::bytes).sum();
         let takes = Duration::from_secs_f64(bytes as f64 / self.rate as f64);
         self.busy = Some(now);
@@ -130,7 +130,7 @@ impl Line {
         self.last_arrival = now + takes + self.delay;
         let has_room = self.room.is_none_or(|room| bytes <= room);
         self.room = self.room.map(|room| room.saturating_sub(bytes));
-        Some(Sent {
+        Some(Write {
             packets,
             blocks: u32::from(block.is_some()),
             arrives: self.last_arrival,

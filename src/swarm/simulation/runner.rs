@@ -1,42 +1,42 @@
-//! A world: its peers, and the loop that hands each event to whom it concerns.
+//! A simulation: its peers, and the loop that passes each event to its peer.
 
+use super::checker::Checker;
 use super::environment::Environment;
 use super::events::{Event, Events};
-use super::honest::Honest;
+use super::honest::HonestPeer;
 use super::network::{Network, PeerNo};
 use super::plan::{PeerPlan, Plan, Role, draw};
 use super::rogue::Rogue;
-use super::watch::Watch;
 use crate::swarm::{Checked, Phase, Terms, UploadSlots};
 use crate::torrent::{InfoHash, Lengths, PieceSet};
 use fastrand::Rng;
 use std::time::Duration;
 
-/// How long a world goes on after all downloads have ended, so that what is left over is seen.
+/// How long a simulation goes on after all downloads have ended, to find what is left over.
 const AFTERMATH: Duration = Duration::from_secs(2);
-/// Requests become stale so often in a row before a link ends.
+/// A link ends when it has stalled this many times in a row.
 const MAX_STALLS: u32 = 3;
-/// How long a peer may leave unread what it is sent.
+/// A link ends when its peer has read nothing for this long.
 const MAX_UNREAD: Duration = Duration::from_secs(20);
-/// The most blocks asked of one link at a time, as `peer` has it.
+/// The largest number of requests in flight on one link.
 const LARGEST_WINDOW: u32 = 512;
 
-/// A peer of a world.
+/// A peer.
 #[derive(Debug)]
 enum Peer {
-    Honest(Box<Honest>),
+    Honest(Box<HonestPeer>),
     Rogue(Rogue),
 }
 
-/// A world.
+/// A simulation.
 #[derive(Debug)]
-pub(super) struct World {
+pub(super) struct Simulation {
     peers: Vec<Peer>,
     env: Environment,
     bound: Duration,
 }
 
-impl World {
+impl Simulation {
     pub(super) fn new(plan: &Plan) -> Self {
         let mut env = Environment {
             events: Events::default(),
@@ -46,10 +46,10 @@ impl World {
         let mut peers = Vec::new();
         for (no, peer) in plan.peers.iter().enumerate() {
             let others = plan.known.of(no, plan.peers.len(), &mut env.rng);
-            let has = peer.has(&plan.lengths, &mut env.rng);
+            let has = peer.draw_pieces(&plan.lengths, &mut env.rng);
             peers.push(match peer.role {
-                Role::Rogue(manner) => {
-                    let mut rogue = Rogue::new(no, manner, plan.lengths, has);
+                Role::Rogue(misbehaviour) => {
+                    let mut rogue = Rogue::new(no, misbehaviour, plan.lengths, has);
                     let called = env.rng.usize(..=others.len().min(4));
                     rogue.begin(&others[..called], &mut env);
                     Peer::Rogue(rogue)
@@ -64,12 +64,12 @@ impl World {
         }
     }
 
-    /// Runs until every honest peer is complete and a while longer, and checks what is left over.
-    /// Returns how long it took.
+    /// Runs until every honest peer is complete and a while longer, and checks that nothing is left
+    /// over. Returns when the last peer became complete.
     pub(super) fn run(&mut self) -> Duration {
         let mut end = None;
         while end.is_none_or(|end| self.env.events.now() < end + AFTERMATH) {
-            let event = self.env.events.advance().expect("clocks tick for ever");
+            let event = self.env.events.advance().expect("ticks never end");
             let may_end = matches!(event, Event::Finished(_));
             self.handle(event);
             let now = self.env.events.now();
@@ -78,7 +78,7 @@ impl World {
             }
             if now > self.bound {
                 let late = self.honest().find(|(_, peer)| !is_complete(peer));
-                assert!(late.is_none(), "it does not end: {late:#?}");
+                assert!(late.is_none(), "the simulation does not end: {late:#?}");
             }
         }
         for peer in &mut self.peers {
@@ -90,7 +90,7 @@ impl World {
     }
 
     /// The honest peers and their numbers.
-    pub(super) fn honest(&self) -> impl Iterator<Item = (PeerNo, &Honest)> {
+    pub(super) fn honest(&self) -> impl Iterator<Item = (PeerNo, &HonestPeer)> {
         let peers = self.peers.iter().enumerate();
         peers.filter_map(|(no, peer)| match peer {
             Peer::Honest(peer) => Some((no, &**peer)),
@@ -99,7 +99,7 @@ impl World {
     }
 
     /// An honest peer.
-    pub(super) fn peer(&self, no: PeerNo) -> &Honest {
+    pub(super) fn peer(&self, no: PeerNo) -> &HonestPeer {
         match &self.peers[no] {
             Peer::Honest(peer) => peer,
             Peer::Rogue(_) => panic!("{no} is not honest"),
@@ -155,7 +155,7 @@ impl World {
     }
 }
 
-fn is_complete(peer: &Honest) -> bool {
+fn is_complete(peer: &HonestPeer) -> bool {
     *peer.core().phase() == Phase::Complete
 }
 
@@ -165,10 +165,10 @@ fn honest(
     owned: PieceSet,
     others: &[PeerNo],
     env: &mut Environment,
-) -> Honest {
+) -> HonestPeer {
     let peer = &plan.peers[no];
     let needed = match peer.role {
-        Role::Downloader => draw(peer.needs, &plan.lengths, &mut env.rng),
+        Role::Downloader => draw(peer.needed_percent, &plan.lengths, &mut env.rng),
         _ => owned.clone(),
     };
     let missing = without(&needed, &owned, &plan.lengths);
@@ -185,10 +185,10 @@ fn honest(
         max_stalls: MAX_STALLS,
         max_unread: MAX_UNREAD,
     };
-    let watch = Watch::new(plan.lengths, missing, peer.slots);
-    let mut honest = Honest::new(no, terms, watch, peer.buffers, plan.seed);
-    if !plan.is_checked {
-        honest.check_rarely();
+    let checker = Checker::new(plan.lengths, missing, peer.slots);
+    let mut honest = HonestPeer::new(no, terms, checker, peer.buffers, plan.seed);
+    if !plan.checks_each_event {
+        honest.check_now_and_then();
     }
     others.iter().for_each(|other| honest.learn(*other));
     let checked = Checked {
@@ -200,7 +200,7 @@ fn honest(
     honest
 }
 
-/// The first pieces without the second.
+/// `pieces` without `others`.
 fn without(pieces: &PieceSet, others: &PieceSet, lengths: &Lengths) -> PieceSet {
     let mut left = pieces.clone();
     for piece in lengths.all_pieces().filter(|piece| others.contains(*piece)) {

@@ -1,8 +1,9 @@
-//! The fetching half of a core: which blocks are asked for, those that have arrived, and the
-//! buffers that are reserved for them.
+//! Assembles blocks into runs and pieces: which blocks to request, which have arrived, and the
+//! buffers reserved for them.
 //!
-//! Before a run is begun, buffers for all its blocks are reserved of the [`Budget`]. So the blocks
-//! that are reserved are those of begun runs that are not whole, and those that are with workers.
+//! Before a run is begun, buffers for all its blocks are reserved from the [`Budget`]. So the
+//! number of reserved buffers is the number of blocks of begun runs that are not complete, plus the
+//! number of blocks that workers have.
 
 use super::block::{Block, PieceHash, Sources};
 #[cfg(test)]
@@ -13,51 +14,52 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 use std::time::Duration;
 
-/// Buffers that several downloads share.
+/// Block buffers that several downloads share.
 pub trait Budget: Debug + Send {
-    /// Reserves buffers for so many blocks, all or none.
+    /// Reserves this many buffers, all or none.
     fn reserve(&mut self, blocks: u32) -> bool;
 
-    /// Gives back as many.
+    /// Returns this many buffers.
     fn release(&mut self, blocks: u32);
 
-    /// How many are reserved.
+    /// The number of reserved buffers.
     fn reserved(&self) -> u32;
 }
 
-/// What became of a block.
-pub(super) enum Taken<B> {
-    /// Nobody asked this link for it.
+/// What happens to a block.
+pub(super) enum BlockOutcome<B> {
+    /// The block was not requested from this link.
     Unasked,
-    /// It is not needed any more.
+    /// The block is not needed any more.
     Spare(B),
-    /// It is kept.
+    /// The block is kept.
     Kept {
         /// Links at which the same request is to be cancelled.
         cancel: [Option<LinkId>; 2],
-        /// The run and its blocks, if this was its last one.
+        /// The run and its blocks, if this was its last block.
         completed: Option<(Run, Vec<Block<B>>)>,
     },
 }
 
-/// The fetching half of a core.
+/// The blocks and pieces that are being fetched.
 #[derive(Debug)]
-pub(super) struct Download<B> {
+pub(super) struct Assembly<B> {
     picker: Picker,
     lengths: Lengths,
-    /// Blocks of runs that are not complete.
+    /// Arrived blocks of runs that are not complete.
     pending: HashMap<Run, Vec<Option<Block<B>>>>,
     /// Hashes of pieces of several runs.
     hashes: HashMap<PieceIndex, PieceHash>,
     budget: Box<dyn Budget>,
-    /// Blocks of runs that are with workers.
+    /// The number of blocks that workers have.
     with_workers: u32,
-    /// When it last had nothing half fetched: at its first request, or when it gave all of it up.
-    restarted: Duration,
+    /// When the download last had no active piece: at its first request, or when it gave up all
+    /// active pieces.
+    active_since: Duration,
 }
 
-impl<B> Download<B> {
-    /// Nothing has been asked for yet.
+impl<B> Assembly<B> {
+    /// Nothing has been requested yet.
     pub(super) fn new(picker: Picker, lengths: Lengths, budget: Box<dyn Budget>) -> Self {
         Self {
             picker,
@@ -66,7 +68,7 @@ impl<B> Download<B> {
             hashes: HashMap::new(),
             budget,
             with_workers: 0,
-            restarted: Duration::ZERO,
+            active_since: Duration::ZERO,
         }
     }
 
@@ -78,30 +80,30 @@ impl<B> Download<B> {
         &mut self.picker
     }
 
-    /// Goes on with the pieces of another picker.
+    /// Continues with the pieces of another picker.
     pub(super) fn begin(&mut self, picker: Picker) {
         self.drop_pending();
         self.picker = picker;
     }
 
-    /// How many blocks are with workers.
+    /// The number of blocks that workers have.
     pub(super) fn with_workers(&self) -> u32 {
         self.with_workers
     }
 
-    /// Appends the blocks to ask of a link now.
+    /// Appends the blocks to request from a link now.
     pub(super) fn next_blocks(&mut self, id: LinkId, now: Duration, out: &mut Vec<BlockRange>) {
         let had_active = self.picker.has_active();
         let budget = &mut self.budget;
         let mut reserve = |blocks| budget.reserve(blocks);
         self.picker.next_blocks(id, now, &mut reserve, out);
-        // However long nothing came before: what is asked for first has its time too.
+        // The first requests get their full time, however long the download was idle before.
         if !had_active && self.picker.has_active() {
-            self.restarted = now;
+            self.active_since = now;
         }
     }
 
-    /// A block arrived; it is kept if it is needed and `fetches` says that anything is.
+    /// A block arrived. It is kept if it is needed and the download still `fetches`.
     pub(super) fn on_block(
         &mut self,
         id: LinkId,
@@ -109,12 +111,13 @@ impl<B> Download<B> {
         block: Block<B>,
         now: Duration,
         fetches: bool,
-    ) -> Taken<B> {
+    ) -> BlockOutcome<B> {
         let (cancel, completed) = match self.picker.on_block(id, range, now) {
-            Arrival::Unasked => return Taken::Unasked,
+            Arrival::Unasked => return BlockOutcome::Unasked,
             Arrival::Fresh { cancel, completed } if fetches => (cancel, completed),
-            // What still comes after a download was ended is nobody's: its buffers were given back.
-            Arrival::Late | Arrival::Fresh { .. } => return Taken::Spare(block.buffer),
+            // After the end of a download, blocks may still arrive. Their buffers were returned, so
+            // they are not kept.
+            Arrival::Late | Arrival::Fresh { .. } => return BlockOutcome::Spare(block.buffer),
         };
         let run = Run::containing(&self.lengths, range);
         let blocks = self.pending.entry(run).or_insert_with(|| {
@@ -129,23 +132,24 @@ impl<B> Download<B> {
             self.with_workers += run.blocks;
             (run, blocks.into_iter().flatten().collect())
         });
-        Taken::Kept { cancel, completed }
+        BlockOutcome::Kept { cancel, completed }
     }
 
-    /// A worker has written a run of a piece of several. Returns the hasher if it is to hash the
-    /// run.
+    /// A worker has written a run of a piece of several runs. Returns the hasher if the worker is
+    /// to hash the run.
     pub(super) fn on_run_written(&mut self, run: Run, blocks: &[Block<B>]) -> Option<Hasher> {
         let hash = self.hashes.entry(run.piece).or_insert_with(PieceHash::new);
         hash.on_written(run.number, blocks)
     }
 
-    /// A worker has hashed the runs before `next`. Returns the hasher if it is to go on with that.
+    /// A worker has hashed the runs before `next`. Returns the hasher if the worker is to go on
+    /// with `next`.
     pub(super) fn on_run_hashed(&mut self, next: Run, hasher: Hasher) -> Option<Hasher> {
         let hash = self.hashes.get_mut(&next.piece)?;
         hash.on_hashed(next.number, hasher)
     }
 
-    /// A piece of several runs is hashed. Returns who delivered it; none if it was given up.
+    /// A piece of several runs is hashed. Returns its sources, or `None` if the piece was given up.
     pub(super) fn on_piece_hashed(&mut self, piece: PieceIndex) -> Option<Sources> {
         let hash = self.hashes.remove(&piece);
         hash.map(PieceHash::into_sources)
@@ -157,7 +161,7 @@ impl<B> Download<B> {
         self.picker.on_failed(piece)
     }
 
-    /// A worker has done with so many blocks.
+    /// A worker returns the buffers of this many blocks.
     pub(super) fn on_worker_done(&mut self, blocks: u32) {
         self.with_workers = self.with_workers.saturating_sub(blocks);
         #[cfg(test)]
@@ -167,21 +171,21 @@ impl<B> Download<B> {
         self.budget.release(blocks);
     }
 
-    /// For how long something has been half fetched.
-    pub(super) fn since_restart(&self, now: Duration) -> Duration {
-        now.saturating_sub(self.restarted)
+    /// The time since the download last had no active piece.
+    pub(super) fn active_for(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.active_since)
     }
 
-    /// Gives up what is half fetched, so that its buffers can serve others. Returns the requests
-    /// that are to be cancelled. To be called only while nothing is with workers.
+    /// Gives up all active pieces, so that their buffers can serve other downloads. Returns the
+    /// requests that are to be cancelled. To be called only while workers have no blocks.
     pub(super) fn abandon(&mut self, now: Duration) -> Vec<(LinkId, Vec<BlockRange>)> {
-        self.restarted = now;
-        let asked = self.picker.abandon_active();
+        self.active_since = now;
+        let requested = self.picker.abandon_active();
         self.drop_pending();
-        asked
+        requested
     }
 
-    /// Drops blocks of runs that will not be completed, and what was reserved for them.
+    /// Drops the blocks of runs that will not be completed, and their reservations.
     pub(super) fn drop_pending(&mut self) {
         self.pending.clear();
         self.hashes.clear();

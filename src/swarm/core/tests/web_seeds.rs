@@ -1,0 +1,200 @@
+//! Web seeds: used beside peers, doubted, proven to lie, left.
+
+use super::fixture::*;
+use crate::swarm::LinkId;
+use crate::swarm::core::{Budget, Effect, Outgoing, Source, Sources, Trust, Unasked, Verdict};
+use crate::torrent::BlockRange;
+use std::time::Duration;
+
+const WEB_SEED: LinkId = LinkId(99);
+const OTHER: LinkId = LinkId(98);
+
+/// A download with a web seed and at most this many requests to it in flight.
+fn with_web_seed(largest_window: u32) -> Swarm {
+    let mut swarm = Swarm::fetching();
+    add(&mut swarm, WEB_SEED, largest_window);
+    swarm
+}
+
+fn add(swarm: &mut Swarm, id: LinkId, largest_window: u32) {
+    let (goes_on, effects) = swarm.step(|core, _| core.on_server_up(id, largest_window));
+    assert_eq!((goes_on, effects), (true, vec![]));
+}
+
+/// The blocks to request next, or `None` if the web seed is not to be used any more.
+fn next(swarm: &mut Swarm, id: LinkId) -> Option<Vec<BlockRange>> {
+    let mut blocks = Vec::new();
+    let goes_on = swarm.step(|core, now| core.next_for_server(id, now, &mut blocks));
+    assert_eq!(goes_on.1, []);
+    goes_on.0.then_some(blocks)
+}
+
+fn gives(swarm: &mut Swarm, id: LinkId, ranges: &[BlockRange]) -> Effects {
+    let source = web_source(id);
+    let mut all = Vec::new();
+    for range in ranges {
+        let arrived =
+            swarm.step(|core, now| core.on_block(id, Some(&source), *range, range.number(), now));
+        assert_eq!(arrived.0, Ok(None));
+        all.extend(arrived.1);
+    }
+    all
+}
+
+#[test]
+fn a_web_seed_has_every_piece_and_requests_its_blocks_itself() {
+    let mut swarm = with_web_seed(4);
+    assert_eq!(swarm.tick(), []);
+    let requested = next(&mut swarm, WEB_SEED).unwrap();
+    assert_eq!(requested.len(), 4);
+    assert_eq!(next(&mut swarm, WEB_SEED), Some(vec![]));
+    let effects = gives(&mut swarm, WEB_SEED, &requested);
+    assert_eq!(kinds(&effects), ["Hash", "Hash"]);
+    let effects = swarm.write(&effects);
+    assert_eq!(kinds(&effects), ["SendHaves", "SendHaves"]);
+    let sources: Vec<_> = swarm.core.progress().sources().collect();
+    assert_eq!(sources, [("http://example.org/", 64 << 10)]);
+    assert_eq!(next(&mut swarm, WEB_SEED).unwrap().len(), 4);
+}
+
+#[test]
+fn a_block_is_awaited_from_a_web_seed_until_it_arrives() {
+    let mut swarm = with_web_seed(2);
+    let requested = next(&mut swarm, WEB_SEED).unwrap();
+    assert!(
+        requested
+            .iter()
+            .all(|range| swarm.core.awaits(WEB_SEED, *range))
+    );
+    gives(&mut swarm, WEB_SEED, &requested[..1]);
+    assert!(
+        !swarm.core.awaits(WEB_SEED, requested[0]) && swarm.core.awaits(WEB_SEED, requested[1])
+    );
+    swarm.step(|core, now| core.fail("full", now));
+    assert!(!swarm.core.awaits(WEB_SEED, requested[1]));
+    assert_eq!(next(&mut swarm, WEB_SEED), None);
+}
+
+#[test]
+fn the_blocks_of_a_web_seed_that_is_left_are_requested_from_others() {
+    let mut swarm = with_web_seed(8);
+    let requested = next(&mut swarm, WEB_SEED).unwrap();
+    let (peer, none) = swarm.source(1, &[0, 1, 2, 3]);
+    assert_eq!((requested.len(), none.len()), (8, 0));
+    swarm.step(|core, _| core.on_server_down(WEB_SEED));
+    assert_eq!(requests(&swarm.tick(), peer).len(), 8);
+    let source = web_source(WEB_SEED);
+    let late = swarm.step(|core, now| core.on_block(WEB_SEED, Some(&source), requested[0], 0, now));
+    assert_eq!(late, (Err(Unasked), vec![]));
+}
+
+#[test]
+fn no_cancel_is_sent_to_a_web_seed() {
+    let mut swarm = with_web_seed(8);
+    let requested = next(&mut swarm, WEB_SEED).unwrap();
+    let (peer, _) = swarm.source(1, &[0, 1, 2, 3]);
+    swarm.wait(1);
+    assert_eq!(requests(&swarm.tick(), peer).len(), 8);
+    // A web seed gets no message. It notices that the block is no longer awaited.
+    let effects = swarm.deliver(peer, &requested[..1]);
+    assert_eq!(effects, []);
+    assert!(!swarm.core.awaits(WEB_SEED, requested[0]));
+    let effects = gives(&mut swarm, WEB_SEED, &requested[1..2]);
+    assert_eq!(
+        effects[0],
+        Effect::Send(peer, Outgoing::Cancel(requested[1]))
+    );
+}
+
+#[test]
+fn a_web_seed_that_stalls_loses_its_requests_without_effects() {
+    let mut swarm = with_web_seed(8);
+    next(&mut swarm, WEB_SEED);
+    let (peer, _) = swarm.source(1, &[0, 1, 2, 3]);
+    swarm.wait(6);
+    let effects = swarm.tick();
+    assert_eq!((requests(&effects, peer).len(), effects.len()), (8, 8));
+}
+
+#[test]
+fn a_web_seed_is_not_late_while_we_do_not_read_it() {
+    let mut swarm = with_web_seed(8);
+    next(&mut swarm, WEB_SEED);
+    let (peer, _) = swarm.source(1, &[]);
+    for _ in 0..10 {
+        swarm.wait(3);
+        swarm.step(|core, now| core.excuse(WEB_SEED, now));
+        assert_eq!(swarm.core.progress().idle(swarm.now), Duration::ZERO);
+        assert_eq!(requests(&swarm.tick(), peer), []);
+    }
+    assert_eq!(swarm.buffers.reserved(), 8);
+    assert!(next(&mut swarm, WEB_SEED).unwrap().is_empty());
+}
+
+#[test]
+fn a_web_seed_that_is_the_only_source_of_a_bad_piece_is_left_for_good() {
+    let mut swarm = with_web_seed(2);
+    let requested = next(&mut swarm, WEB_SEED).unwrap();
+    assert_eq!(swarm.core.trust(WEB_SEED), Trust::Full);
+    let effects = gives(&mut swarm, WEB_SEED, &requested);
+    let (verdicts, effects) = swarm.spoil(&effects);
+    assert_eq!(
+        (verdicts, effects),
+        (vec![Verdict::Proven(WEB_SEED)], vec![])
+    );
+    assert_eq!(swarm.core.trust(WEB_SEED), Trust::Lost);
+    assert_eq!(next(&mut swarm, WEB_SEED), None);
+    // Another attempt changes nothing: a web seed is remembered until the download ends.
+    swarm.step(|core, _| core.on_server_down(WEB_SEED));
+    add(&mut swarm, WEB_SEED, 2);
+    assert_eq!(next(&mut swarm, WEB_SEED), None);
+    assert!(!swarm.core.contacts().has_barred(swarm.now));
+}
+
+#[test]
+fn a_web_seed_is_doubted_after_a_part_of_a_bad_piece_until_a_piece_from_it_alone_verifies() {
+    let mut swarm = with_web_seed(2);
+    let requested = next(&mut swarm, WEB_SEED).unwrap();
+    let piece = requested[0].piece().number();
+    let (peer, _) = swarm.source(1, &[piece]);
+    swarm.wait(1);
+    swarm.tick();
+    let mut effects = gives(&mut swarm, WEB_SEED, &requested[..1]);
+    effects.extend(swarm.deliver(peer, &requested[1..]));
+    let (verdicts, effects) = swarm.spoil(&effects);
+    assert_eq!((verdicts, effects), (vec![Verdict::Unclear], vec![]));
+    assert_eq!(swarm.core.trust(WEB_SEED), Trust::Doubted);
+    swarm.link_down(peer);
+    let requested = next(&mut swarm, WEB_SEED).unwrap();
+    let effects = gives(&mut swarm, WEB_SEED, &requested);
+    swarm.write(&effects);
+    assert_eq!(swarm.core.trust(WEB_SEED), Trust::Full);
+}
+
+#[test]
+fn a_good_piece_of_several_sources_does_not_end_doubt() {
+    let mut swarm = with_web_seed(2);
+    add(&mut swarm, OTHER, 2);
+    let requested = next(&mut swarm, WEB_SEED).unwrap();
+    let (peer, _) = swarm.source(1, &[requested[0].piece().number()]);
+    swarm.wait(1);
+    swarm.tick();
+    let mut effects = gives(&mut swarm, WEB_SEED, &requested[..1]);
+    effects.extend(swarm.deliver(peer, &requested[1..]));
+    swarm.spoil(&effects);
+    swarm.link_down(peer);
+    // The other web seed delivers the next piece. That only ends doubt about that one.
+    let requested = next(&mut swarm, OTHER).unwrap();
+    let effects = gives(&mut swarm, OTHER, &requested);
+    swarm.write(&effects);
+    assert_eq!(swarm.core.trust(WEB_SEED), Trust::Doubted);
+    assert_eq!(swarm.core.trust(OTHER), Trust::Full);
+    // Nor does a good piece that came partly from it, in whatever order the sources are visited.
+    for _ in 0..20 {
+        let peer = Source::Peer(address(1));
+        let sources = Sources::from([(web_source(WEB_SEED), 1), (peer, 1)]);
+        let piece = swarm.piece(3);
+        swarm.step(|core, now| core.on_piece_written(piece, &sources, now));
+    }
+    assert_eq!(swarm.core.trust(WEB_SEED), Trust::Doubted);
+}

@@ -1,0 +1,87 @@
+//! Web seeds (BEP 19) as a core knows them: links that have every piece and serve every request.
+
+use super::block::{Source, Sources};
+use crate::swarm::LinkId;
+use std::collections::HashMap;
+
+/// What is known of a web seed, from its first use to the end of the download, so that a bad piece
+/// is blamed on it even later.
+#[derive(Debug, Default)]
+struct WebSeed {
+    /// A piece that came from this web seed alone did not verify.
+    is_liar: bool,
+    /// A piece that came partly from this web seed did not verify, and since then no piece from it
+    /// alone did.
+    is_doubted: bool,
+    /// Blocks were requested, and the web seed is read or waited for.
+    in_use: bool,
+}
+
+/// How far a web seed is trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// There is no reason for doubt.
+    Full,
+    /// A piece that came partly from it does not verify.
+    Doubted,
+    /// It is proven to send bad data.
+    Lost,
+}
+
+/// The web seeds used so far.
+#[derive(Debug, Default)]
+pub(super) struct WebSeeds {
+    by_link: HashMap<LinkId, WebSeed>,
+}
+
+impl WebSeeds {
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_link.is_empty()
+    }
+
+    pub(super) fn add(&mut self, id: LinkId) {
+        self.by_link.entry(id).or_default();
+    }
+
+    pub(super) fn trust(&self, id: LinkId) -> Trust {
+        match self.by_link.get(&id) {
+            Some(WebSeed { is_liar: true, .. }) => Trust::Lost,
+            Some(WebSeed {
+                is_doubted: true, ..
+            }) => Trust::Doubted,
+            _ => Trust::Full,
+        }
+    }
+
+    /// Whether some web seed is read or waited for.
+    pub(super) fn any_in_use(&self) -> bool {
+        self.by_link.values().any(|server| server.in_use)
+    }
+
+    /// Blocks are requested from the web seed, or no longer.
+    pub(super) fn set_in_use(&mut self, id: LinkId, in_use: bool) {
+        if let Some(server) = self.by_link.get_mut(&id) {
+            server.in_use = in_use;
+        }
+    }
+
+    /// A piece was verified. If it came from one web seed alone, that ends its doubt.
+    pub(super) fn on_verified(&mut self, sources: &Sources) {
+        if let [Source::Web(id, _)] = sources.keys().collect::<Vec<_>>().as_slice()
+            && let Some(server) = self.by_link.get_mut(id)
+        {
+            server.is_doubted = false;
+        }
+    }
+
+    /// A piece from these sources does not verify. `proven`: it came from one source alone.
+    pub(super) fn on_failed(&mut self, sources: &Sources, proven: bool) {
+        for source in sources.keys() {
+            if let Source::Web(id, _) = source {
+                let server = self.by_link.entry(*id).or_default();
+                server.is_liar |= proven;
+                server.is_doubted |= !proven;
+            }
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! Checks an honest peer against the properties below. It judges by what moves over the links, not
+//! by what the core believes.
+//!
+//! | property | checked in |
+//! |---|---|
+//! | a block is requested only from an open link whose peer has the piece | `on_request` |
+//! | a block is requested only from a peer that does not choke us or allows it | `on_request` |
+//! | no block is requested twice from one link, or from more than two links | `on_request` |
+//! | a block is requested from two links only in endgame | `on_request` |
+//! | the core and the links agree on the requests in flight | `check` |
+//! | a peer that has a wanted piece has got `interested` | `check` |
+//! | no more peers are unchoked than there are slots | `check` |
+//! | only owned pieces are served, and only to unchoked peers or if allowed | `on_serve` |
+//! | a peer that is blamed did lie | `on_failed` |
+//! | the only source of a bad piece is blamed and barred | `on_failed` |
+//! | each new piece is announced exactly once | `on_haves`, `check_end` |
+//! | phases go from fetching over finishing to complete | `on_phase` |
+//! | no piece is requested that is not needed | `on_request` |
+//! | the invariants of [`Core::check`] | `check` |
+
+use super::content::Content;
+use super::network::Packet;
+use crate::swarm::{CloseReason, Core, LinkId, Outgoing, Phase, Verdict};
+use crate::torrent::{BlockRange, Lengths, PieceIndex, PieceSet};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One link, by what was sent and received over it.
+#[derive(Debug)]
+struct WatchedLink {
+    fast: bool,
+    /// Pieces that we serve even while we choke.
+    served_choked: Vec<PieceIndex>,
+    has: PieceSet,
+    chokes: bool,
+    allowed: BTreeSet<PieceIndex>,
+    /// Requests without an answer.
+    requested: BTreeSet<BlockRange>,
+    /// We have sent `interested`.
+    interested: bool,
+    /// We have unchoked the peer.
+    unchoked: bool,
+    /// The core has ended the link.
+    ends: bool,
+}
+
+impl WatchedLink {
+    fn offers(&self, piece: PieceIndex) -> bool {
+        self.has.contains(piece) && (!self.chokes || self.allowed.contains(&piece))
+    }
+}
+
+/// The checker of one honest peer.
+#[derive(Debug)]
+pub(super) struct Checker {
+    lengths: Lengths,
+    /// Pieces that are to be fetched.
+    missing: PieceSet,
+    slots: usize,
+    links: BTreeMap<LinkId, WatchedLink>,
+    /// The links that delivered kept blocks of a piece, since the piece was last verified or
+    /// failed.
+    kept: BTreeMap<PieceIndex, BTreeSet<LinkId>>,
+    haves: BTreeMap<PieceIndex, u32>,
+    phase: Phase,
+    /// The number of requests, and of those that another link also had.
+    requests: (u32, u32),
+    /// Why the core ended links, in order.
+    ends: Vec<CloseReason>,
+}
+
+impl Checker {
+    pub(super) fn new(lengths: Lengths, missing: PieceSet, slots: usize) -> Self {
+        Self {
+            lengths,
+            missing,
+            slots,
+            links: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            haves: BTreeMap::new(),
+            phase: Phase::Checking,
+            requests: (0, 0),
+            ends: Vec::new(),
+        }
+    }
+
+    /// The number of requests, and of those that another link also had.
+    pub(super) fn requests(&self) -> (u32, u32) {
+        self.requests
+    }
+
+    /// Why the core ended links, in order.
+    pub(super) fn ends(&self) -> &[CloseReason] {
+        &self.ends
+    }
+
+    pub(super) fn on_link_up(&mut self, id: LinkId, fast: bool, served_choked: &[PieceIndex]) {
+        let link = WatchedLink {
+            fast,
+            served_choked: served_choked.to_vec(),
+            has: PieceSet::empty(&self.lengths),
+            chokes: true,
+            allowed: BTreeSet::new(),
+            requested: BTreeSet::new(),
+            interested: false,
+            unchoked: false,
+            ends: false,
+        };
+        self.links.insert(id, link);
+    }
+
+    pub(super) fn on_link_down(&mut self, id: LinkId) {
+        self.links.remove(&id);
+    }
+
+    /// The core ends a link. What still moves over it does not count.
+    pub(super) fn on_end(&mut self, id: LinkId, reason: CloseReason) {
+        self.ends.push(reason);
+        if let Some(link) = self.links.get_mut(&id) {
+            link.ends = true;
+            link.unchoked = false;
+        }
+    }
+
+    /// A packet has arrived.
+    pub(super) fn on_packet(&mut self, id: LinkId, packet: &Packet) {
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        match packet {
+            Packet::Choke => {
+                link.chokes = true;
+                if !link.fast {
+                    link.requested.clear();
+                }
+            }
+            Packet::Unchoke => link.chokes = false,
+            Packet::Have(piece) => {
+                link.has.insert(*piece);
+            }
+            Packet::Pieces(pieces) => link.has = pieces.clone(),
+            Packet::AllowedFast(piece) => {
+                link.allowed.insert(*piece);
+            }
+            Packet::Short(Outgoing::Reject(range)) => {
+                // BEP 6: a piece that was rejected although it was allowed is not requested again.
+                if link.requested.remove(range) && link.chokes {
+                    link.allowed.remove(&range.piece());
+                }
+            }
+            Packet::Block(range, _) => {
+                link.requested.remove(range);
+            }
+            Packet::Short(_) | Packet::Handshake(_) | Packet::PeerExchange(_) => {}
+        }
+    }
+
+    /// A block has arrived, and the core keeps it.
+    pub(super) fn on_kept(&mut self, id: LinkId, range: BlockRange) {
+        self.kept.entry(range.piece()).or_default().insert(id);
+    }
+
+    /// The core sends a message. `has_buffers`: no reservation has failed in this step.
+    pub(super) fn on_send(
+        &mut self,
+        id: LinkId,
+        message: Outgoing,
+        core: &Core<Content>,
+        has_buffers: bool,
+    ) {
+        let link = self.links.get_mut(&id);
+        let link = link.unwrap_or_else(|| panic!("{message:?} to {id:?}, which is gone"));
+        if link.ends {
+            return;
+        }
+        match message {
+            Outgoing::Interested => link.interested = true,
+            Outgoing::NotInterested => link.interested = false,
+            Outgoing::Cancel(range) => {
+                link.requested.remove(&range);
+            }
+            Outgoing::Request(range) => self.on_request(id, range, core, has_buffers),
+            Outgoing::Reject(_) => assert!(link.fast, "a reject without BEP 6"),
+        }
+    }
+
+    fn on_request(
+        &mut self,
+        id: LinkId,
+        range: BlockRange,
+        core: &Core<Content>,
+        has_buffers: bool,
+    ) {
+        let link = &self.links[&id];
+        assert!(
+            self.missing.contains(range.piece()),
+            "{range:?} is not needed"
+        );
+        assert!(link.has.contains(range.piece()), "{id:?} lacks {range:?}");
+        assert!(link.offers(range.piece()), "{id:?} chokes: {range:?}");
+        let up = self.links.values().filter(|link| !link.ends);
+        let others = up.filter(|link| link.requested.contains(&range)).count();
+        self.requests.0 += 1;
+        if others > 0 {
+            assert!(
+                !link.requested.contains(&range),
+                "requested twice from {id:?}"
+            );
+            assert!(others == 1, "{range:?} is requested from more than two");
+            let unbegun_piece = self.unbegun_piece(link, core).filter(|_| has_buffers);
+            assert_eq!(unbegun_piece, None, "requested twice outside endgame");
+            self.requests.1 += 1;
+        }
+        let link = self.links.get_mut(&id).expect("the link is known");
+        link.requested.insert(range);
+    }
+
+    /// A missing piece that the peer would send and of which no block is requested or kept.
+    fn unbegun_piece(&self, link: &WatchedLink, core: &Core<Content>) -> Option<PieceIndex> {
+        let is_requested = |piece| {
+            let requested = self.links.values().flat_map(|link| &link.requested);
+            requested.into_iter().any(|range| range.piece() == piece)
+        };
+        let mut pieces = self.lengths.all_pieces();
+        pieces.find(|piece| {
+            let is_missing = self.missing.contains(*piece) && !core.owned().contains(*piece);
+            let is_begun = self.kept.contains_key(piece) || is_requested(*piece);
+            is_missing && link.offers(*piece) && !is_begun
+        })
+    }
+
+    pub(super) fn on_choke(&mut self, id: LinkId) {
+        let link = self
+            .links
+            .get_mut(&id)
+            .expect("a link that is up is choked");
+        let was_unchoked = std::mem::take(&mut link.unchoked);
+        assert!(was_unchoked || link.ends, "{id:?} is choked twice");
+    }
+
+    pub(super) fn on_unchoke(&mut self, id: LinkId) {
+        let link = self
+            .links
+            .get_mut(&id)
+            .expect("a link that is up is unchoked");
+        assert!(!link.unchoked, "{id:?} is unchoked twice");
+        link.unchoked = !link.ends;
+    }
+
+    pub(super) fn on_serve(&self, id: LinkId, range: BlockRange, core: &Core<Content>) {
+        let link = &self.links[&id];
+        assert!(
+            core.owned().contains(range.piece()),
+            "{range:?} is not owned"
+        );
+        let is_allowed = link.fast && link.served_choked.contains(&range.piece());
+        assert!(
+            link.ends || link.unchoked || is_allowed,
+            "{id:?} is choked and served"
+        );
+    }
+
+    /// The core announces a piece to all links.
+    pub(super) fn on_haves(&mut self, piece: PieceIndex) {
+        assert!(self.missing.contains(piece), "{piece:?} was owned before");
+        let times = self.haves.entry(piece).or_default();
+        *times += 1;
+        assert_eq!(*times, 1, "{piece:?} is announced again");
+    }
+
+    /// A piece verifies.
+    pub(super) fn on_verified(&mut self, piece: PieceIndex) {
+        self.kept.remove(&piece);
+    }
+
+    /// A piece does not verify. For each of its sources `liars` is whether it lies, and `barred`
+    /// whether it is barred now.
+    pub(super) fn on_failed(
+        &mut self,
+        piece: PieceIndex,
+        verdict: Verdict,
+        liars: &[bool],
+        barred: &[bool],
+    ) {
+        let links = self.kept.remove(&piece).unwrap_or_default();
+        assert!(
+            liars.contains(&true),
+            "{piece:?} came from honest peers only"
+        );
+        match verdict {
+            Verdict::Proven(id) => {
+                assert_eq!(liars, [true], "{piece:?}: blamed on one of several");
+                assert_eq!(barred, [true], "{piece:?}: the liar is not barred");
+                let closed = self.links.get(&id).is_none_or(|link| link.ends);
+                assert!(closed, "the liar keeps its link");
+            }
+            Verdict::Unclear => assert!(links.len() != 1, "{piece:?} came from one alone"),
+        }
+    }
+
+    /// The phase of the core may have changed.
+    pub(super) fn on_phase(&mut self, core: &Core<Content>) {
+        let next = core.phase().clone();
+        if next != self.phase {
+            let is_due = matches!(
+                (&self.phase, &next),
+                (Phase::Checking, Phase::Fetching { .. } | Phase::Complete)
+                    | (Phase::Checking | Phase::Fetching { .. }, Phase::Finishing)
+                    | (Phase::Finishing, Phase::Complete)
+            );
+            assert!(is_due, "from {:?} to {next:?}", self.phase);
+            self.phase = next;
+        }
+    }
+
+    /// Panics if a property does not hold now.
+    pub(super) fn check(&self, core: &Core<Content>) {
+        core.check();
+        let unchoked = self.links.values().filter(|link| link.unchoked).count();
+        assert!(
+            unchoked <= self.slots,
+            "{unchoked} peers have {} slots",
+            self.slots
+        );
+        for (id, _) in core.links() {
+            let link = &self.links[&id];
+            if link.ends {
+                continue;
+            }
+            let requested: Vec<BlockRange> = link.requested.iter().copied().collect();
+            assert_eq!(
+                core.picker().in_flight(id),
+                requested,
+                "in flight at {id:?}"
+            );
+            let is_told = link.interested || !core.picker().is_interesting(id);
+            assert!(is_told || !self.phase.fetches(), "no interest in {id:?}");
+        }
+    }
+
+    /// Panics if something is left over after completion.
+    pub(super) fn check_end(&self, core: &Core<Content>) {
+        let mut pieces = self.lengths.all_pieces();
+        let unannounced =
+            pieces.find(|piece| self.missing.contains(*piece) && !self.haves.contains_key(piece));
+        assert_eq!(unannounced, None, "never announced");
+        assert_eq!(core.with_workers(), 0);
+        let requested = self.links.iter().filter(|(_, link)| !link.ends);
+        let requested = requested
+            .map(|(_, link)| link.requested.len())
+            .sum::<usize>();
+        assert_eq!(requested, 0, "requests of a complete peer");
+    }
+}
