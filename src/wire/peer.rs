@@ -9,7 +9,7 @@
 use crate::torrent::{BlockRange, MAX_BLOCK};
 
 /// The largest length prefix that is accepted. A longer message ends the link.
-pub const MAX_UNKNOWN: u32 = 1 << 20;
+pub const MAX_MESSAGE_LENGTH: u32 = 1 << 20;
 /// The largest `extended` message that is read, in bytes.
 pub const MAX_EXTENDED: u32 = 64 << 10;
 /// Bytes of a `piece` message before its block: length prefix, id, index, begin.
@@ -131,7 +131,7 @@ pub enum MessageError {
         /// The length prefix.
         length: u32,
     },
-    /// The length prefix is larger than [`MAX_UNKNOWN`].
+    /// The length prefix is larger than [`MAX_MESSAGE_LENGTH`].
     #[error("a message of {0} bytes is too long")]
     TooLong(u32),
 }
@@ -149,7 +149,7 @@ pub fn decode(bytes: &[u8], max_bitfield: usize) -> Result<Step<'_>, MessageErro
     if length == 0 {
         return Ok(Step::Message(Message::KeepAlive, 4));
     }
-    if length > MAX_UNKNOWN {
+    if length > MAX_MESSAGE_LENGTH {
         return Err(MessageError::TooLong(length));
     }
     let Some(id) = rest.first().copied() else {
@@ -388,7 +388,10 @@ mod tests {
         let table: &[(&[u8], MessageError)] = &[
             (&[0xff, 0xff, 0xff, 0xff], MessageError::TooLong(u32::MAX)),
             (&[0x80, 0, 0, 0, 5], MessageError::TooLong(1 << 31)),
-            (&[0, 0x10, 0, 1, 7], MessageError::TooLong(MAX_UNKNOWN + 1)),
+            (
+                &[0, 0x10, 0, 1, 7],
+                MessageError::TooLong(MAX_MESSAGE_LENGTH + 1),
+            ),
             (
                 &[0, 0, 0, 2, 0, 0],
                 MessageError::Length { id: 0, length: 2 },
