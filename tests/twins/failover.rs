@@ -36,7 +36,9 @@ fn a_session_goes_on_at_the_other_tracker_and_back() {
     let person = pair.person("nik2", 1, &["create_user olga pw-of-olga", "status"]);
     assert_eq!(person.code, Some(0), "{person:?}");
     assert!(
-        person.stderr.contains("one tracker alone has this so far"),
+        person
+            .stderr
+            .contains("only one tracker has stored this so far"),
         "{person:?}"
     );
     for part in ["unreachable  2 writes behind", "serving  up to date"] {
@@ -145,8 +147,8 @@ fn what_was_done_and_not_answered_is_done_once() {
     let code = code.split(' ').next().unwrap();
     let invited = format!("create_user guest pw-of-guest --invite {code}");
     let steps = [
-        (true, "create_user extra pw-of-extra", "user extra is made"),
-        (true, invited.as_str(), "user guest is made"),
+        (true, "create_user extra pw-of-extra", "user extra created"),
+        (true, invited.as_str(), "user guest created"),
         (true, "create_group lab", "nik at 127.0.0.1 makes group lab"),
         (
             false,
