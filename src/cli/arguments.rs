@@ -48,7 +48,7 @@ pub(super) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Invo
     }
 }
 
-fn definition() -> Command {
+pub(super) fn definition() -> Command {
     Command::new("pieceful")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Private BitTorrent for a team: trackers and peers in one program")

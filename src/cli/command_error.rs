@@ -7,7 +7,7 @@ use crate::wire::password::PasswordError;
 
 /// The error kinds that a peer finds by itself, each with its meaning. Scripts rely on this list:
 /// kinds may be added, but no kind changes its meaning or is removed.
-const KINDS: &[(&str, &str)] = &[
+pub(super) const PEER_KINDS: &[(&str, &str)] = &[
     (
         "syntax",
         "the line cannot be split into words, or is not UTF-8 text",
@@ -76,7 +76,7 @@ const KINDS: &[(&str, &str)] = &[
 
 /// All kinds: those that a peer finds by itself, then the refusals of a tracker.
 pub(super) fn kinds() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
-    KINDS.iter().chain(ERROR_KINDS)
+    PEER_KINDS.iter().chain(ERROR_KINDS)
 }
 
 /// Why a command failed. Every variant has a kind of [`kinds`].

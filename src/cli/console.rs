@@ -19,7 +19,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// The commands, each with its help.
-const COMMANDS: &[(&str, &str)] = &[
+pub(super) const CONSOLE_COMMANDS: &[(&str, &str)] = &[
     (
         "status",
         "show this tracker's address, users and groups, and the state of the other trackers",
@@ -57,6 +57,8 @@ enum ConsoleError {
     Unknown(String),
     #[error("usage: {0}")]
     Usage(&'static str),
+    #[error("this command has no arguments; type it alone")]
+    NoArguments,
     #[error(transparent)]
     Name(#[from] NameError),
     #[error(transparent)]
@@ -132,7 +134,7 @@ impl Console {
                 vec![format!("invite {code}")]
             }
             ["help"] => {
-                let shown = COMMANDS.iter();
+                let shown = CONSOLE_COMMANDS.iter();
                 shown
                     .map(|(usage, what)| format!("{usage:16}  {what}"))
                     .collect()
@@ -145,7 +147,7 @@ impl Console {
                 "status" | "users" | "groups" | "invite" | "help" | "quit",
                 ..,
             ] => {
-                return Err(ConsoleError::Usage("this command has no arguments"));
+                return Err(ConsoleError::NoArguments);
             }
             [other, ..] => {
                 let other = other.chars().take(60).collect();

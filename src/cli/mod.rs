@@ -21,6 +21,8 @@ mod output;
 mod peer;
 mod progress;
 mod prompt;
+#[cfg(test)]
+mod reference;
 mod render;
 mod scenario;
 mod signals;

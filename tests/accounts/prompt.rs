@@ -16,7 +16,7 @@ fn passwords_are_asked_for_unseen_and_nothing_of_them_is_kept() {
     nik.press("hidden-1\r");
     nik.shows("the same password again: ");
     nik.press("hidden-2\r");
-    nik.shows("error: the two passwords are not the same");
+    nik.shows("error: the two passwords differ");
     // Either key ends the question, whatever was typed, and not the peer.
     for key in [CTRL_C, CTRL_D] {
         nik.press("create_user nik\r");

@@ -28,7 +28,7 @@ pub(in crate::cli) enum Command {
     ShowDownloads,
     /// List links.
     ShowPeers,
-    /// End a download and remove its files.
+    /// End an unfinished download and remove its files.
     Cancel(String),
     /// Wait for downloads, without a limit or at most this long.
     Wait(Option<Duration>),

@@ -31,7 +31,7 @@ pub(in crate::cli) static AREAS: &[CommandArea] = &[
         entries: run::OPEN,
     },
     CommandArea {
-        title: "run",
+        title: "downloads and this peer",
         entries: run::RUN,
     },
 ];

@@ -225,7 +225,7 @@ pub(super) static FILES: &[CommandEntry] = &[
         name: "list_files",
         arguments: &[required("G", ArgumentKind::Other)],
         flags: &[],
-        summary: "list the files and folders that a group shares",
+        summary: "list the shares of a group",
         details: "For members of the group. One line per share: name, size, publisher, time, how many peers have all of \
                   it now, how many a part of it, and here if this peer has it.",
         read: |words| Ok(Command::File(FileCommand::List(words.name(0)?))),
@@ -238,8 +238,8 @@ pub(super) static FILES: &[CommandEntry] = &[
             optional("DEST", ArgumentKind::Path),
         ],
         flags: &[flag("--force", None)],
-        summary: "start a download from a group in the background",
-        details: "NAME is a name that list_files shows. The share goes to DEST, which is an existing folder or the path of \
+        summary: "start a download from a group",
+        details: "The download runs in the background. NAME is a name that list_files shows. The share goes to DEST, which is an existing folder or the path of \
                   the new file or folder; without DEST it goes into the current folder. A file that is there with the same \
                   content is used as it is. With --force, another file there is replaced by the file, and another folder \
                   with everything in it by the folder, once the download is complete. The peer serves each piece as soon \
@@ -260,7 +260,7 @@ pub(super) static FILES: &[CommandEntry] = &[
             required("NAME", ArgumentKind::Other),
         ],
         flags: &[],
-        summary: "stop sharing a file or folder from this peer",
+        summary: "stop sharing a file or folder",
         details: "The files are kept. If you published the share or own the group, it is also removed from the group's \
                   catalogue.\n\
                   With - for G: leaves an open swarm and forgets it. NAME can be an info-hash. An unfinished download is \

@@ -14,7 +14,7 @@ pub(super) static OPEN: &[CommandEntry] = &[
             optional("OUT.torrent", ArgumentKind::Path),
         ],
         flags: &[],
-        summary: "share a file or folder and write its .torrent",
+        summary: "share a file or folder, write its .torrent",
         details: "Hashes the file or folder, writes NAME.torrent into the current folder (or OUT.torrent), and shares it, \
                   also after a restart. Everybody who has the .torrent can download it.\n\
                   Example: send disk.img",
@@ -36,8 +36,8 @@ pub(super) static OPEN: &[CommandEntry] = &[
             flag("--sequential", None),
             flag("--force", None),
         ],
-        summary: "start a download from an open swarm in the background",
-        details: "The share goes to DEST, which is an existing folder or the path of the new file or folder; without DEST \
+        summary: "start a download from an open swarm",
+        details: "The download runs in the background. The share goes to DEST, which is an existing folder or the path of the new file or folder; without DEST \
                   it goes into the current folder. Files that are there with the same content are used as they are. The peer \
                   serves each piece as soon as it has it.\n\
                   --only GLOB downloads only matching files of a folder; repeat it for more. * and ? match anything but /, \
@@ -84,7 +84,7 @@ pub(super) static RUN: &[CommandEntry] = &[
         name: "cancel",
         arguments: &[required("NAME", ArgumentKind::Download)],
         flags: &[],
-        summary: "end an unfinished download and remove its files",
+        summary: "end a download and remove its files",
         details: "NAME is a name that show_downloads shows. Files that were complete before more files of the same share \
                   were asked for are kept. A complete download cannot be cancelled; stop_share ends its sharing.\n\
                   Example: cancel disk.img",
@@ -108,8 +108,8 @@ pub(super) static RUN: &[CommandEntry] = &[
         name: "status",
         arguments: &[],
         flags: &[],
-        summary: "show the peer's address, user, trackers, shares and downloads",
-        details: "Asks each tracker of TRACKER_INFO whether it serves accounts and groups, and how many writes it lacks \
+        summary: "show the state of this peer",
+        details: "Shows its address, user, trackers, shares and downloads. Asks each tracker of TRACKER_INFO whether it serves accounts and groups, and how many writes it lacks \
                   that another tracker has.",
         read: |_| Ok(Command::Status),
     },
@@ -139,7 +139,7 @@ pub(super) static RUN: &[CommandEntry] = &[
             optional("DEST", ArgumentKind::Path),
         ],
         flags: &[],
-        summary: "another way to type send, download and quit",
+        summary: "other ways to type send, download, quit",
         details: "torrent -setMode send FILE and torrent -setMode upload FILE mean send FILE. torrent -setMode download \
                   FILE means download FILE. torrent -setMode exit and torrent exit mean quit.",
         read: |words| words.torrent_command(),
