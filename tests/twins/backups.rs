@@ -78,7 +78,7 @@ fn a_comparison_names_each_difference() {
     assert_eq!(told.code, Some(1), "{told:?}");
     for part in [
         "group more (",
-        "only in the first",
+        "in the first only",
         "group lab (",
         "owner is ",
         "ended is ",

@@ -64,7 +64,7 @@ pub(super) fn check(first: &Path, second: &Path, output: &Output) -> Result<Exit
         .map(ToString::to_string)
         .collect();
     let blob_line =
-        |place| move |hash: &InfoHash| format!("info dictionary {hash}: only in the {place}");
+        |place| move |hash: &InfoHash| format!("info dictionary {hash}: in the {place} only");
     // Blobs of removed shares do not count: each tracker drops them at a time of its own.
     let named: BTreeSet<InfoHash> = registry_1
         .rows()
