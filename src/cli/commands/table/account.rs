@@ -239,7 +239,8 @@ pub(super) static FILES: &[CommandEntry] = &[
         ],
         flags: &[flag("--force", None)],
         summary: "start a download from a group",
-        details: "The download runs in the background. NAME is a name that list_files shows. The share goes to DEST, which is an existing folder or the path of \
+        details: "The download runs in the background. NAME is a name that list_files shows. The share goes to \
+                  DEST, which is an existing folder or the path of \
                   the new file or folder; without DEST it goes into the current folder. A file that is there with the same \
                   content is used as it is. With --force, another file there is replaced by the file, and another folder \
                   with everything in it by the folder, once the download is complete. The peer serves each piece as soon \

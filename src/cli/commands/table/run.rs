@@ -37,7 +37,8 @@ pub(super) static OPEN: &[CommandEntry] = &[
             flag("--force", None),
         ],
         summary: "start a download from an open swarm",
-        details: "The download runs in the background. The share goes to DEST, which is an existing folder or the path of the new file or folder; without DEST \
+        details: "The download runs in the background. The share goes to DEST, which is an existing folder or \
+                  the path of the new file or folder; without DEST \
                   it goes into the current folder. Files that are there with the same content are used as they are. The peer \
                   serves each piece as soon as it has it.\n\
                   --only GLOB downloads only matching files of a folder; repeat it for more. * and ? match anything but /, \
