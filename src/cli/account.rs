@@ -1,31 +1,34 @@
-//! Commands about accounts and groups, carried out: what is asked of a person on the way, and what came of it.
+//! Runs the commands about accounts and groups.
+//!
+//! In scope: passwords and answers that are read on the way, and the result. Out of scope: talking
+//! to trackers (`peer::account`).
 
+use super::command_error::CommandError;
 use super::commands::AccountCommand;
-use super::failure::Failure;
 use super::outcome::AccountOutcome;
 use super::output::Output;
-use super::prompt::{Input, Lines};
+use super::prompt::{InputLines, NextInput};
 use crate::peer::{AccountError, LoggedIn, LoggedOut, Peer};
 use crate::wire::access::ErrorKind;
 use crate::wire::name::Label;
 use crate::wire::password::Password;
 
-/// Who carries a command out, and whom may be asked.
+/// Runs a command on `peer`; reads passwords and answers from `lines`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Teller<'a> {
+pub(super) struct AccountRunner<'a> {
     pub(super) peer: &'a Peer,
-    pub(super) lines: &'a Lines,
+    pub(super) lines: &'a InputLines,
     pub(super) output: &'a Output,
 }
 
-impl Teller<'_> {
-    /// Carries out a command.
+impl AccountRunner<'_> {
+    /// Runs a command.
     ///
     /// # Errors
-    /// Why it failed.
-    pub(super) fn run(&self, command: AccountCommand) -> Result<AccountOutcome, Failure> {
+    /// No tracker answers, the tracker refuses, or a password is missing.
+    pub(super) fn run(&self, command: AccountCommand) -> Result<AccountOutcome, CommandError> {
         let account = self.peer.account();
-        let said = match command {
+        let done = match command {
             AccountCommand::CreateUser {
                 user,
                 password,
@@ -33,7 +36,7 @@ impl Teller<'_> {
             } => {
                 let password = self.new_password(password, &format!("password for {user}: "))?;
                 account.create_user(user.clone(), password, invite)?;
-                format!("user {user} is made; login {user} logs in")
+                format!("user {user} created; to log in, type: login {user}")
             }
             AccountCommand::Login { user, password } => {
                 let password = self.password(password, &format!("password of {user}: "))?;
@@ -46,15 +49,15 @@ impl Teller<'_> {
             }
             AccountCommand::ChangePassword { old, new } => {
                 let user = self.change_password(old, new)?;
-                format!("the password of {user} is changed; other sessions have ended")
+                format!("password of {user} changed; all other logins of {user} have ended")
             }
             AccountCommand::CreateGroup(group) => {
                 account.create_group(group.clone())?;
-                format!("group {group} is made; you own it")
+                format!("group {group} created; you own it")
             }
             AccountCommand::JoinGroup(group) => {
                 account.join_group(group.clone())?;
-                format!("asked to join {group}; its owner decides")
+                format!("asked to join {group}; its owner accepts or rejects the request")
             }
             AccountCommand::LeaveGroup { group, end } => {
                 self.leave(&group, end)?;
@@ -62,15 +65,15 @@ impl Teller<'_> {
             }
             AccountCommand::AcceptRequest { group, user } => {
                 account.accept_request(group.clone(), user.clone())?;
-                format!("{user} is a member of {group}")
+                format!("{user} is now a member of {group}")
             }
             AccountCommand::RejectRequest { group, user } => {
                 account.reject_request(group.clone(), user.clone())?;
-                format!("the request of {user} to join {group} is rejected")
+                format!("rejected the request of {user} to join {group}")
             }
             AccountCommand::RemoveMember { group, user } => {
                 account.remove_member(group.clone(), user.clone())?;
-                format!("{user} is no member of {group} any more")
+                format!("removed {user} from {group}")
             }
             AccountCommand::ListGroups => {
                 let groups = account.groups()?;
@@ -84,30 +87,30 @@ impl Teller<'_> {
                 return Ok(AccountOutcome::Requests(account.requests(&group)?));
             }
         };
-        Ok(AccountOutcome::Said(said))
+        Ok(AccountOutcome::Done(done))
     }
 
-    fn logged_in(&self, session: LoggedIn) -> AccountOutcome {
-        if let Some(note) = &session.note {
+    fn logged_in(&self, login: LoggedIn) -> AccountOutcome {
+        if let Some(note) = &login.note {
             self.output.note(note);
         }
-        // The session stands, whatever becomes of this.
+        // The login has succeeded, even if this fails.
         let news = self.peer.news().unwrap_or_else(|error| {
-            log::warn!("what is new could not be asked: {error}");
+            log::warn!("cannot ask the tracker for news after the login: {error}");
             Vec::new()
         });
         AccountOutcome::LoggedIn {
-            user: session.user,
+            user: login.user,
             news,
         }
     }
 
-    /// Asks for what was left out, and says whose password is another now.
+    /// Changes the password, asks for passwords that were left out, and returns the user.
     fn change_password(
         &self,
         old: Option<Password>,
         new: Option<Password>,
-    ) -> Result<Label, Failure> {
+    ) -> Result<Label, CommandError> {
         let account = self.peer.account();
         let Some(user) = account.user() else {
             self.lines.drop_passwords(if old.is_none() { 2 } else { 0 });
@@ -123,47 +126,51 @@ impl Teller<'_> {
         Ok(user)
     }
 
-    /// Leaves a group; whether it shall end is asked of a person at a terminal.
-    fn leave(&self, group: &Label, end: bool) -> Result<(), Failure> {
+    /// Leaves a group. If that would end the group, a person at a terminal is asked.
+    fn leave(&self, group: &Label, end: bool) -> Result<(), CommandError> {
         let left = self.peer.leave_group(group, end);
         let Err(AccountError::Refused(refused)) = &left else {
             return Ok(left?);
         };
         let question =
-            format!("you are the last member of {group}: leaving ends the group. Go on? [y/N] ");
+            format!("you are the last member of {group}; leaving ends the group. Leave? [y/N] ");
         if refused.kind != ErrorKind::LastMember || !self.lines.can_ask() {
             return Ok(left?);
         }
         match self.lines.ask(&question) {
-            Input::Line(answer) if matches!(answer.trim(), "y" | "Y" | "yes") => {
+            NextInput::Line(answer) if matches!(answer.trim(), "y" | "Y" | "yes") => {
                 Ok(self.peer.leave_group(group, true)?)
             }
             _ => Ok(left?),
         }
     }
 
-    /// A password that is chosen now: on a terminal it is asked for twice.
-    fn new_password(&self, given: Option<Password>, question: &str) -> Result<Password, Failure> {
+    /// A new password. A terminal asks for it twice.
+    fn new_password(
+        &self,
+        given: Option<Password>,
+        question: &str,
+    ) -> Result<Password, CommandError> {
         let was_given = given.is_some();
         let password = self.password(given, question)?;
         if was_given || !self.lines.can_ask() {
             return Ok(password);
         }
-        if self.password(None, "the same again: ")? == password {
+        if self.password(None, "the same password again: ")? == password {
             Ok(password)
         } else {
-            Err(Failure::PasswordsDiffer)
+            Err(CommandError::PasswordsDiffer)
         }
     }
 
-    fn password(&self, given: Option<Password>, question: &str) -> Result<Password, Failure> {
+    fn password(&self, given: Option<Password>, question: &str) -> Result<Password, CommandError> {
         if let Some(given) = given {
             return Ok(given);
         }
-        match self.lines.hidden(question) {
-            Input::Line(line) => Ok(Password::new(line.trim_end_matches('\r'))?),
-            Input::Stopped => Err(Failure::cut_short("the question for a password")),
-            _ => Err(Failure::NoPassword),
+        match self.lines.ask_hidden(question) {
+            NextInput::Line(line) => Ok(Password::new(line.trim_end_matches('\r'))?),
+            NextInput::Stopped => Err(CommandError::cut_short("reading a password")),
+            _ => Err(CommandError::NoPassword),
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The arguments of the binary, read into types.
+//! Reads the arguments of the program into types.
 //!
-//! In scope: which options there are, their help, and which go together; wrong usage becomes one line and exit code 2.
-//! Out of scope: doing anything.
+//! In scope: the options, their help, and which of them go together; wrong usage becomes one line
+//! and exit code 2. Out of scope: acting on them.
 
 mod options;
 mod peer;
@@ -10,13 +10,13 @@ mod tracker;
 
 pub(super) use peer::{PeerArguments, ScenarioArguments};
 pub(super) use torrent::{CreateArguments, TorrentArguments};
-pub(super) use tracker::{Instead, TrackerArguments};
+pub(super) use tracker::{MaintenanceTask, TrackerArguments};
 
 use clap::Command;
 use clap::error::ErrorKind;
 use std::ffi::OsString;
 
-/// What the binary is asked to do.
+/// What the program is to do.
 #[derive(Debug)]
 pub(super) enum Invocation {
     /// Run a tracker.
@@ -29,10 +29,10 @@ pub(super) enum Invocation {
     Print(String),
 }
 
-/// Reads the arguments, the binary's own name first.
+/// Reads the arguments; the first one is the program's name.
 ///
 /// # Errors
-/// What is wrong, in one line.
+/// One line that says what is wrong.
 pub(super) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, String> {
     let matches = match definition().try_get_matches_from(arguments) {
         Ok(matches) => matches,
@@ -48,17 +48,17 @@ pub(super) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Invo
     }
 }
 
-fn definition() -> Command {
+pub(super) fn definition() -> Command {
     Command::new("pieceful")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Private BitTorrent for a team: peers, trackers and the swarm in one binary")
+        .about("Private BitTorrent for a team: trackers and peers in one program")
         .after_help(
-            "Two terminals are enough to try it:\n  \
+            "To try it, open two terminals:\n  \
              pieceful tracker --open\n  \
              echo 127.0.0.1:5000 > tracker_info.txt && pieceful peer -c 'send disk.img' --stay\n\
              and on another machine, with tracker_info.txt and disk.img.torrent copied there:\n  \
              pieceful peer -c 'download disk.img.torrent' -c wait\n\n\
-             pieceful SUBCOMMAND --help tells more of each.",
+             pieceful SUBCOMMAND --help shows the options of each.",
         )
         .subcommand_required(true)
         .subcommand_value_name("SUBCOMMAND")
@@ -69,7 +69,7 @@ fn definition() -> Command {
         .subcommand(torrent::definition())
 }
 
-/// `--help` and `--version` are errors to clap, too.
+/// Turns an error of clap into one line. For clap, `--help` and `--version` are errors too.
 fn explain(error: &clap::Error) -> Result<Invocation, String> {
     let text = error.render().to_string();
     if matches!(
@@ -87,13 +87,13 @@ fn explain(error: &clap::Error) -> Result<Invocation, String> {
             .map(|tip| format!(" (a similar {tip})"))
     });
     Err(format!(
-        "{what}{}; --help tells more",
+        "{what}{}; --help lists all options",
         tip.unwrap_or_default()
     ))
 }
 
 fn no_subcommand() -> String {
-    "a subcommand is missing; --help tells more".to_owned()
+    "a subcommand is missing; --help lists them".to_owned()
 }
 
 #[cfg(test)]
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn the_definitions_are_sound() {
+    fn clap_accepts_the_definitions() {
         definition().debug_assert();
     }
 

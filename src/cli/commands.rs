@@ -1,33 +1,33 @@
-//! The commands of a peer: one table that drives reading, help and completion.
+//! The commands of a peer: one table for reading, help and completion.
 //!
-//! In scope: words to [`Command`]. Out of scope: doing it (`execute`).
+//! In scope: a line of words becomes a [`Command`]. Out of scope: running it (`execute`).
 
 mod account;
 mod command;
+mod command_words;
 mod entry;
 mod nearest;
 mod table;
-mod typed;
 
 pub(super) use account::AccountCommand;
-pub(super) use command::{Command, FileCommand, OPEN_SWARMS, Source};
-pub(super) use entry::{Entry, What};
+pub(super) use command::{Command, DownloadSource, FileCommand, OPEN_SWARMS};
+pub(super) use entry::{ArgumentKind, CommandEntry};
 pub(super) use table::{AREAS, entries};
 
+use super::command_error::CommandError;
 use super::escape::escape;
-use super::failure::Failure;
 use super::words;
 
-/// A line read: the command's name as JSON has it, and the command.
-pub(super) struct Line {
-    /// The name of the table, else the first word as typed.
+/// A line of input as a command.
+pub(super) struct ParsedLine {
+    /// The command's name in the table and in JSON; of an unknown command, the first word as typed.
     pub(super) name: String,
-    /// What is to be done, or why the line means nothing.
-    pub(super) command: Result<Command, Failure>,
+    /// The command, or why the line is not one.
+    pub(super) command: Result<Command, CommandError>,
 }
 
-/// Reads a line; `None` if it holds no words.
-pub(super) fn read(line: &str) -> Option<Line> {
+/// Parses a line; `None` if it has no words.
+pub(super) fn parse_line(line: &str) -> Option<ParsedLine> {
     let words = match words::split(line) {
         Ok(words) => words,
         Err(error) => {
@@ -36,7 +36,7 @@ pub(super) fn read(line: &str) -> Option<Line> {
                 .next()
                 .unwrap_or_default()
                 .to_owned();
-            return Some(Line {
+            return Some(ParsedLine {
                 name,
                 command: Err(error.into()),
             });
@@ -45,15 +45,15 @@ pub(super) fn read(line: &str) -> Option<Line> {
     let (name, arguments) = words.split_first()?;
     Some(match find(name) {
         Ok(entry) => {
-            let command = entry.read(arguments, read_as).and_then(known_in_help);
+            let command = entry.read(arguments, read_as).and_then(check_help_argument);
             let usual = command.as_ref().ok().and_then(Command::usual_name);
             let name = usual.unwrap_or(entry.name);
-            Line {
+            ParsedLine {
                 name: name.to_owned(),
                 command,
             }
         }
-        Err(failure) => Line {
+        Err(failure) => ParsedLine {
             name: name.clone(),
             command: Err(failure),
         },
@@ -61,35 +61,36 @@ pub(super) fn read(line: &str) -> Option<Line> {
 }
 
 /// Reads `words` as the arguments of the command called `name`.
-fn read_as(name: &str, words: &[String]) -> Result<Command, Failure> {
+fn read_as(name: &str, words: &[String]) -> Result<Command, CommandError> {
     find(name)?.read(words, read_as)
 }
 
-/// Help tells of commands that exist only.
-fn known_in_help(command: Command) -> Result<Command, Failure> {
+/// Refuses `help NAME` for a name that is not in the table.
+fn check_help_argument(command: Command) -> Result<Command, CommandError> {
     if let Command::Help(Some(name)) = &command {
         find(name)?;
     }
     Ok(command)
 }
 
-fn find(name: &str) -> Result<&'static Entry, Failure> {
+fn find(name: &str) -> Result<&'static CommandEntry, CommandError> {
     let entry = entries().find(|entry| entry.name == name);
-    entry.ok_or_else(|| Failure::Unknown {
+    entry.ok_or_else(|| CommandError::Unknown {
         word: escape(&name.chars().take(60).collect::<String>()).into_owned(),
         nearest: nearest::nearest(name),
     })
 }
 
-/// Whether a line holds a password.
-pub(super) fn holds_password(line: &Line) -> bool {
+/// Whether a line contains a password.
+pub(super) fn holds_password(line: &ParsedLine) -> bool {
     matches!(&line.command, Ok(Command::Account(command)) if command.holds_password())
 }
 
-/// How many lines of standard input belong to a line, off a terminal: the passwords that it leaves out. So many are taken even
-/// if the command fails before it asks for them: read as commands, they would be shown and logged.
+/// The number of password lines that follow this line on standard input (not on a terminal): the
+/// passwords that the command line leaves out. They are consumed even if the command fails before
+/// it asks for them; read as commands, they would be shown and logged.
 pub(super) fn passwords_that_follow(line: &str) -> usize {
-    // A line with a quote too many is split as well as can be.
+    // A line with an open quote is split at its blanks instead.
     let words =
         words::split(line).unwrap_or_else(|_| line.split_whitespace().map(str::to_owned).collect());
     let Some((name, words)) = words.split_first() else {
@@ -98,25 +99,27 @@ pub(super) fn passwords_that_follow(line: &str) -> usize {
     let Ok(entry) = find(name) else {
         return 0;
     };
-    let given = entry.sort(words).map_or(0, |(words, _)| words.len());
+    let given = entry.split_flags(words).map_or(0, |(words, _)| words.len());
     let all = entry.arguments.iter();
-    let secrets = all.filter(|argument| argument.what == What::Secret).count();
+    let secrets = all
+        .filter(|argument| argument.kind == ArgumentKind::Secret)
+        .count();
     let others = entry.arguments.len() - secrets;
     if given > others { 0 } else { secrets }
 }
 
-/// A line as it may be kept and shown again: without passwords. None if nothing of it may: where no command is known, it may
-/// be one that takes passwords mistyped, or a password alone.
+/// The line as it may be kept in the history: without passwords. `None` for an unknown command: it
+/// may be a mistyped command that takes passwords, or a password alone.
 pub(super) fn without_passwords(line: &str) -> Option<String> {
     let words = words::split(line).ok()?;
     let entry = find(words.first()?).ok()?;
     let arguments = entry.arguments.iter();
     let kept = match entry.name {
-        // What is asked about is a word; what follows may be all that the person was about to type.
+        // More words than the command's name may be a whole command line with its password.
         "help" => 1,
         _ if !entry.takes_secrets() => return Some(line.to_owned()),
         _ => arguments
-            .take_while(|argument| argument.what != What::Secret)
+            .take_while(|argument| argument.kind != ArgumentKind::Secret)
             .count(),
     };
     let plain =
@@ -138,12 +141,12 @@ mod tests {
     use std::time::Duration;
 
     fn ok(line: &str) -> (String, Command) {
-        let line = read(line).unwrap();
+        let line = parse_line(line).unwrap();
         (line.name, line.command.unwrap())
     }
 
-    fn failure(line: &str) -> (String, Failure) {
-        let line = read(line).unwrap();
+    fn failure(line: &str) -> (String, CommandError) {
+        let line = parse_line(line).unwrap();
         (line.name, line.command.unwrap_err())
     }
 
@@ -158,10 +161,10 @@ mod tests {
             choice,
         };
         let download = |destination: Option<&str>| Command::Download {
-            source: Source::Torrent("x.torrent".into()),
+            source: DownloadSource::Torrent("x.torrent".into()),
             options: options(destination, FileChoice::default()),
         };
-        let part = FileChoice {
+        let choice = FileChoice {
             only: vec!["*.a".parse().unwrap(), "b/**".parse().unwrap()],
             sequential: true,
             force: true,
@@ -182,15 +185,15 @@ mod tests {
                 "download x.torrent --only *.a d --sequential --force --only b/**",
                 "download",
                 Command::Download {
-                    source: Source::Torrent("x.torrent".into()),
-                    options: options(Some("d"), part),
+                    source: DownloadSource::Torrent("x.torrent".into()),
+                    options: options(Some("d"), choice),
                 },
             ),
             (
                 "torrent -setMode download MAGNET:?x=1&y",
                 "download",
                 Command::Download {
-                    source: Source::Magnet("MAGNET:?x=1&y".into()),
+                    source: DownloadSource::Magnet("MAGNET:?x=1&y".into()),
                     options: DownloadOptions::default(),
                 },
             ),
@@ -220,11 +223,11 @@ mod tests {
             assert_eq!(ok(line), (name.to_owned(), command), "{line}");
         }
         assert!(matches!(ok("help send").1, Command::Help(Some(name)) if name == "send"));
-        assert!(read(" \t").is_none());
+        assert!(parse_line(" \t").is_none());
     }
 
     #[test]
-    fn passwords_are_taken_out_of_what_is_kept() {
+    fn the_history_contains_no_passwords() {
         for (line, kept) in [
             ("login nik secret", Some("login nik")),
             ("login  'n k' secret", Some("login")),
@@ -249,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_stand_anywhere() {
+    fn flags_are_read_anywhere_in_the_line() {
         let leave = |end| {
             let group = "lab".parse().unwrap();
             Command::Account(AccountCommand::LeaveGroup { group, end })
@@ -262,11 +265,11 @@ mod tests {
             assert_eq!(ok(line).1, leave(end), "{line}");
         }
         let (_, failure) = failure("create_user nik --invite");
-        assert!(failure.to_string().starts_with("nothing follows --invite"));
+        assert!(failure.to_string().starts_with("--invite needs a value"));
     }
 
     #[test]
-    fn each_bad_line_has_its_kind_and_says_what_is_wrong() {
+    fn each_bad_line_has_its_kind_and_message() {
         for (line, name, kind, message) in [
             (
                 "send",
@@ -274,67 +277,62 @@ mod tests {
                 "arguments",
                 "PATH is missing; usage: send PATH [OUT.torrent]",
             ),
-            ("send ''", "send", "arguments", "a name is empty"),
+            ("send ''", "send", "arguments", "an argument is empty"),
             (
                 "quit now",
                 "quit",
                 "arguments",
-                "\"now\" is one word too many; usage: quit",
+                "too many arguments: \"now\"; usage: quit",
             ),
             (
                 "send a b c",
                 "send",
                 "arguments",
-                "\"c\" is one word too many",
+                "too many arguments: \"c\"",
             ),
             (
                 "wait soon",
                 "wait",
                 "arguments",
-                "a time in seconds is asked for",
+                "expected a time in seconds",
             ),
-            (
-                "wait -1",
-                "wait",
-                "arguments",
-                "a time in seconds is asked for",
-            ),
+            ("wait -1", "wait", "arguments", "expected a time in seconds"),
             (
                 "sned x",
                 "sned",
                 "unknown-command",
-                "there is no command \"sned\", did you mean send?",
+                "unknown command \"sned\"; did you mean send?",
             ),
             (
                 "Show_Download",
                 "Show_Download",
                 "unknown-command",
-                "there is no command \"Show_Download\", did you mean show_downloads?",
+                "unknown command \"Show_Download\"; did you mean show_downloads?",
             ),
             (
                 "# x",
                 "#",
                 "unknown-command",
-                "there is no command \"#\"; help lists all",
+                "unknown command \"#\"; help lists all commands",
             ),
             (
                 "help me",
                 "help",
                 "unknown-command",
-                "there is no command \"me\"",
+                "unknown command \"me\"",
             ),
             ("send 'x", "send", "syntax", "the quote ' is not closed"),
             (
                 "create_group -",
                 "create_group",
                 "bad-name",
-                "- stands for open swarms",
+                "a group cannot be named -",
             ),
             (
                 "download x --only",
                 "download",
                 "arguments",
-                "nothing follows --only",
+                "--only needs a value",
             ),
             (
                 "download x --only /a",
@@ -346,7 +344,7 @@ mod tests {
                 "torrent -setMode fly x",
                 "torrent",
                 "arguments",
-                "the mode is one of",
+                "the mode must be",
             ),
             (
                 "torrent",

@@ -1,6 +1,6 @@
-//! What Tab offers at the prompt: commands, then what the command's argument names.
+//! Completion at the prompt: Tab offers commands, then values for the command's arguments.
 
-use super::commands::{What, entries};
+use super::commands::{ArgumentKind, entries};
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
 use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
@@ -10,35 +10,35 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Tells the names of downloads that can be cancelled.
-pub(super) type Names = Box<dyn Fn() -> Vec<String> + Send>;
+/// Returns the names of the downloads that can be cancelled.
+pub(super) type DownloadNames = Box<dyn Fn() -> Vec<String> + Send>;
 
-/// What the prompt knows while a line is typed.
-pub(super) struct Typing {
+/// Completes the line that is being typed, and hides passwords.
+pub(super) struct PromptHelper {
     files: FilenameCompleter,
-    downloads: Names,
-    typed: AtomicBool,
+    downloads: DownloadNames,
+    has_text: AtomicBool,
     hidden: AtomicBool,
 }
 
-impl Typing {
-    /// Completes names of downloads by asking `downloads`.
-    pub(super) fn new(downloads: Names) -> Self {
+impl PromptHelper {
+    /// A helper that takes the names of downloads from `downloads`.
+    pub(super) fn new(downloads: DownloadNames) -> Self {
         Self {
             files: FilenameCompleter::new(),
             downloads,
-            typed: AtomicBool::new(false),
+            has_text: AtomicBool::new(false),
             hidden: AtomicBool::new(false),
         }
     }
 
-    /// A new line begins.
+    /// Prepares for a new, empty line.
     pub(super) fn begin_line(&self) {
-        self.typed.store(false, Ordering::Relaxed);
+        self.has_text.store(false, Ordering::Relaxed);
     }
 
-    /// Whether what is typed is kept from view.
-    pub(super) fn hide(&self, hidden: bool) {
+    /// Hides the text that is typed, or shows it again.
+    pub(super) fn set_hidden(&self, hidden: bool) {
         self.hidden.store(hidden, Ordering::Relaxed);
     }
 
@@ -46,23 +46,26 @@ impl Typing {
         self.hidden.load(Ordering::Relaxed)
     }
 
-    /// Whether the line holds anything.
-    pub(super) fn has_typed(&self) -> bool {
-        self.typed.load(Ordering::Relaxed)
+    /// Whether the line has any text.
+    pub(super) fn has_text(&self) -> bool {
+        self.has_text.load(Ordering::Relaxed)
     }
 
-    /// Where the word at the end of `before` starts, and what it could be; `None` if it names a file or nothing known.
-    fn words(&self, before: &str) -> Option<(usize, Vec<Pair>)> {
+    /// The start of the last word of `before`, and its possible completions. `None` if the word is
+    /// a path, or an argument of an unknown command.
+    fn complete_word(&self, before: &str) -> Option<(usize, Vec<Pair>)> {
         let start = before.rfind([' ', '\t']).map_or(0, |blank| blank + 1);
         let (earlier, word) = before.split_at(start);
         let mut earlier = earlier.split_whitespace();
         let candidates: Vec<String> = match earlier.next() {
             None => entries().map(|entry| entry.name.to_owned()).collect(),
-            Some(command) => match what(command, earlier.count())? {
-                What::Command => entries().map(|entry| entry.name.to_owned()).collect(),
-                What::Download => (self.downloads)().iter().map(|name| quote(name)).collect(),
-                What::Path => return None,
-                What::Other | What::Secret => Vec::new(),
+            Some(command) => match argument_kind(command, earlier.count())? {
+                ArgumentKind::Command => entries().map(|entry| entry.name.to_owned()).collect(),
+                ArgumentKind::Download => {
+                    (self.downloads)().iter().map(|name| quote(name)).collect()
+                }
+                ArgumentKind::Path => return None,
+                ArgumentKind::Other | ArgumentKind::Secret => Vec::new(),
             },
         };
         let fitting = candidates
@@ -76,18 +79,18 @@ impl Typing {
     }
 }
 
-/// What the argument number `at` of `command` names.
-fn what(command: &str, at: usize) -> Option<What> {
+/// The kind of the argument at position `at` of `command`; `None` if there is no such command.
+fn argument_kind(command: &str, at: usize) -> Option<ArgumentKind> {
     let entry = entries().find(|entry| entry.name == command)?;
     Some(
         entry
             .arguments
             .get(at)
-            .map_or(What::Other, |argument| argument.what),
+            .map_or(ArgumentKind::Other, |argument| argument.kind),
     )
 }
 
-/// A name as one word of a line.
+/// Quotes a name so that it is one word of a line.
 fn quote(name: &str) -> String {
     let mut quoted = String::with_capacity(name.len());
     for character in name.chars() {
@@ -99,7 +102,7 @@ fn quote(name: &str) -> String {
     super::escape::escape(&quoted).into_owned()
 }
 
-impl Completer for Typing {
+impl Completer for PromptHelper {
     type Candidate = Pair;
 
     fn complete(
@@ -112,7 +115,7 @@ impl Completer for Typing {
             return Ok((position, Vec::new()));
         }
         let before = line.get(..position).unwrap_or_default();
-        match self.words(before) {
+        match self.complete_word(before) {
             Some(found) => Ok(found),
             None => {
                 let (start, mut files) = self.files.complete_path(line, position)?;
@@ -131,18 +134,18 @@ impl Completer for Typing {
     }
 }
 
-impl Hinter for Typing {
+impl Hinter for PromptHelper {
     type Hint = String;
 
-    /// Called whenever the line has changed; shows nothing.
+    /// Notes whether the line has text: the editor calls this after each change. Shows no hint.
     fn hint(&self, line: &str, _: usize, _: &Context<'_>) -> Option<String> {
-        self.typed.store(!line.is_empty(), Ordering::Relaxed);
+        self.has_text.store(!line.is_empty(), Ordering::Relaxed);
         None
     }
 }
 
-impl Highlighter for Typing {
-    /// What is hidden is shown as nothing, as wide as it is.
+impl Highlighter for PromptHelper {
+    /// Shows hidden text as blanks of the same width.
     fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
         if self.is_hidden() {
             Cow::Owned(" ".repeat(line.chars().count()))
@@ -156,12 +159,12 @@ impl Highlighter for Typing {
     }
 }
 
-impl Validator for Typing {}
-impl Helper for Typing {}
+impl Validator for PromptHelper {}
+impl Helper for PromptHelper {}
 
-impl fmt::Debug for Typing {
+impl fmt::Debug for PromptHelper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Typing")
+        f.debug_struct("PromptHelper").finish_non_exhaustive()
     }
 }
 
@@ -171,10 +174,10 @@ mod tests {
     use super::*;
 
     fn offered(line: &str) -> Option<(usize, Vec<String>)> {
-        let typing = Typing::new(Box::new(|| {
+        let helper = PromptHelper::new(Box::new(|| {
             vec!["a b".into(), "it's".into(), "x\x1b".into()]
         }));
-        let (start, pairs) = typing.words(line)?;
+        let (start, pairs) = helper.complete_word(line)?;
         Some((
             start,
             pairs.into_iter().map(|pair| pair.replacement).collect(),
@@ -208,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quoted_name_is_read_back() {
+    fn a_quoted_name_is_one_word_again() {
         for name in ["a b", "it's", "a\\b\"c", "plain"] {
             assert_eq!(words::split(&quote(name)), Ok(vec![name.to_owned()]));
         }

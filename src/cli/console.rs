@@ -1,11 +1,11 @@
-//! The tracker's console: what its operator types, or pipes, into standard input.
+//! The tracker's console: commands that the operator types or pipes into standard input.
 //!
-//! In scope: reading and answering, a line at a time; the end of input leaves the tracker running. Out of scope: what the
-//! commands do (`tracker::OperatorAccess`).
+//! In scope: reading commands and printing the answers. The tracker keeps running after the end of
+//! input. Out of scope: the work of the commands (`tracker::OperatorAccess`).
 
-use super::failure::Failure;
+use super::command_error::CommandError;
 use super::output::Output;
-use super::prompt::{Input, Lines};
+use super::prompt::{InputLines, NextInput};
 use super::words;
 use crate::net::Stop;
 use crate::tracker::replication::{ReplicaStatus, Serving, Status};
@@ -18,27 +18,27 @@ use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// What can be typed, and what it does.
-const COMMANDS: &[(&str, &str)] = &[
+/// The commands, each with its help.
+pub(super) const CONSOLE_COMMANDS: &[(&str, &str)] = &[
     (
         "status",
-        "where this tracker listens, how much it holds, and how the others of TRACKER_INFO do",
+        "show this tracker's address, users and groups, and the state of the other trackers",
     ),
-    ("users", "all users, one a line"),
-    ("groups", "all groups, one a line"),
+    ("users", "list all users"),
+    ("groups", "list all groups with their owners"),
     (
         "create_user USER",
-        "make an account; the password is the next line, hidden on a terminal",
+        "create an account; the password is the next line, hidden on a terminal",
     ),
     (
         "invite",
-        "a code that one account may be made with, good for 7 days",
+        "make an invite code, which is valid for one account and for 7 days",
     ),
-    ("help", "this list"),
+    ("help", "list these commands"),
     ("quit", "end the tracker"),
 ];
 
-/// What the console is for.
+/// The console of a running tracker.
 #[derive(Debug)]
 pub(super) struct Console {
     pub(super) operator: OperatorAccess,
@@ -48,15 +48,17 @@ pub(super) struct Console {
     pub(super) stop: Stop,
 }
 
-/// Why a line of the console failed.
+/// Why a command of the console failed.
 #[derive(Debug, thiserror::Error)]
 enum ConsoleError {
     #[error(transparent)]
-    Words(#[from] words::WordsError),
-    #[error("there is no command {0:?}; help lists all")]
+    Words(#[from] words::SplitWordsError),
+    #[error("unknown command {0:?}; help lists all commands")]
     Unknown(String),
     #[error("usage: {0}")]
     Usage(&'static str),
+    #[error("this command has no arguments; type it alone")]
+    NoArguments,
     #[error(transparent)]
     Name(#[from] NameError),
     #[error(transparent)]
@@ -68,21 +70,22 @@ enum ConsoleError {
 }
 
 impl Console {
-    /// Reads standard input on a thread of its own until it ends, `quit` is typed, or the tracker stops.
+    /// Starts a thread that reads standard input until it ends, `quit` is typed, or the tracker
+    /// stops.
     ///
     /// # Errors
-    /// When the system gives no thread.
-    pub(super) fn start(self, interactive: bool) -> io::Result<JoinHandle<()>> {
-        let lines = Lines::plain(BufReader::new(io::stdin()), &self.stop)?;
+    /// No thread can be started.
+    pub(super) fn start(self, is_interactive: bool) -> io::Result<JoinHandle<()>> {
+        let lines = InputLines::plain(BufReader::new(io::stdin()), &self.stop)?;
         let started = Instant::now();
         thread::Builder::new()
             .name("console".into())
             .spawn(move || {
                 let output = Output::new(false);
-                if interactive {
-                    output.note("help lists the console's commands; Ctrl-C ends the tracker");
+                if is_interactive {
+                    output.note("help lists all commands; Ctrl-C ends the tracker");
                 }
-                while let Some(line) = next(&lines, &output) {
+                while let Some(line) = next_line(&lines, &output) {
                     if let Err(error) = self.run(&line, &lines, started, &output) {
                         output.error(&error.to_string());
                     }
@@ -93,18 +96,18 @@ impl Console {
     fn run(
         &self,
         line: &str,
-        lines: &Lines,
+        lines: &InputLines,
         started: Instant,
         output: &Output,
     ) -> Result<(), ConsoleError> {
         let words = words::split(line)?;
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let told: Vec<String> = match words.as_slice() {
+        let answer: Vec<String> = match words.as_slice() {
             [] => Vec::new(),
             ["status"] => {
-                let mut told = vec![self.status(started)];
-                told.extend(cluster(&self.operator.cluster()));
-                told
+                let mut lines = vec![self.status_line(started)];
+                lines.extend(cluster_lines(&self.operator.cluster()));
+                lines
             }
             ["users"] => {
                 let users = self.operator.users();
@@ -127,11 +130,11 @@ impl Console {
             }
             ["invite"] => {
                 let (code, written) = self.operator.create_invite()?;
-                tell_of(written, output);
+                note_if_only_here(written, output);
                 vec![format!("invite {code}")]
             }
             ["help"] => {
-                let shown = COMMANDS.iter();
+                let shown = CONSOLE_COMMANDS.iter();
                 shown
                     .map(|(usage, what)| format!("{usage:16}  {what}"))
                     .collect()
@@ -144,14 +147,14 @@ impl Console {
                 "status" | "users" | "groups" | "invite" | "help" | "quit",
                 ..,
             ] => {
-                return Err(ConsoleError::Usage("this command takes nothing after it"));
+                return Err(ConsoleError::NoArguments);
             }
             [other, ..] => {
                 let other = other.chars().take(60).collect();
                 return Err(ConsoleError::Unknown(other));
             }
         };
-        for line in told {
+        for line in answer {
             output.result(&line);
         }
         Ok(())
@@ -160,16 +163,17 @@ impl Console {
     fn create_user(
         &self,
         name: &str,
-        lines: &Lines,
+        lines: &InputLines,
         output: &Output,
     ) -> Result<String, ConsoleError> {
         let name: UserName = name.parse().inspect_err(|_| lines.drop_passwords(1))?;
         let password = password(lines, &name)?;
-        tell_of(self.operator.create_user(name.clone(), &password)?, output);
-        Ok(format!("user {name} is made"))
+        let written = self.operator.create_user(name.clone(), &password)?;
+        note_if_only_here(written, output);
+        Ok(format!("user {name} created"))
     }
 
-    fn status(&self, started: Instant) -> String {
+    fn status_line(&self, started: Instant) -> String {
         let counts = self.operator.counts();
         let registration = match self.operator.registration() {
             Registration::Open => "open",
@@ -186,49 +190,50 @@ impl Console {
     }
 }
 
-/// Says so if what was written is only here.
-fn tell_of(written: Written, output: &Output) {
+/// Writes a note if no other tracker has stored the write yet.
+fn note_if_only_here(written: Written, output: &Output) {
     if written == Written::OnlyHere {
-        output.note("this tracker alone has it so far; the others get it when they are back");
+        output.note(
+            "only this tracker has stored this so far; the others copy it when they are back",
+        );
     }
 }
 
-/// A line for each other tracker, and one if this one does not serve.
-fn cluster(status: &Status) -> Vec<String> {
+/// One line per other tracker, after lines about problems of this one.
+fn cluster_lines(status: &Status) -> Vec<String> {
     let mut lines = Vec::new();
     if status.serving != Serving::Yes {
         lines.push(format!("not serving: {}", status.serving));
     }
     if status.lacking_blobs > 0 {
-        let count = counted(status.lacking_blobs, "info dictionary");
-        lines.push(format!("shares whose metainfo is at no tracker: {count}"));
+        let count = counted(status.lacking_blobs, "share");
+        lines.push(format!(
+            "{count} cannot be downloaded: no tracker has the metainfo"
+        ));
     }
-    lines.extend(status.others.iter().map(other));
+    lines.extend(status.others.iter().map(replica_line));
     lines
 }
 
-fn other(other: &ReplicaStatus) -> String {
+fn replica_line(other: &ReplicaStatus) -> String {
     let state = match (other.is_up(), other.current) {
-        (false, _) => "not reachable",
-        (true, true) => "in step",
+        (false, _) => "unreachable",
+        (true, true) => "up to date",
         (true, false) => "catching up",
     };
     let lacks = match other.it_lacks {
         Some(lacks) => format!("lacks {}", counted_long(lacks, "write")),
-        None => "not heard of since the start".to_owned(),
+        None => "no contact since this tracker started".to_owned(),
     };
     let mut line = format!("tracker {}  {state}  {lacks}", other.number);
     if other.we_lack > 0 {
         line.push_str(&format!(
-            "  has {} more",
+            "  has {} that this tracker lacks",
             counted_long(other.we_lack, "write")
         ));
     }
     if let Some(silent) = other.last_contact {
-        line.push_str(&format!(
-            "  last heard of {:.1} s ago",
-            silent.as_secs_f64()
-        ));
+        line.push_str(&format!("  last contact {:.1} s ago", silent.as_secs_f64()));
     }
     if let Some(ahead) = other.clock_ahead {
         let seconds = Duration::from_millis(ahead.unsigned_abs()).as_secs_f64();
@@ -249,34 +254,36 @@ fn counted(count: usize, what: &str) -> String {
     }
 }
 
-/// The next line; none at the end.
-fn next(lines: &Lines, output: &Output) -> Option<String> {
+/// The next line; `None` at the end of input.
+fn next_line(lines: &InputLines, output: &Output) -> Option<String> {
     loop {
         match lines.next() {
-            Input::Line(line) => return Some(line),
-            Input::NotText => output.error(&Failure::NotText.to_string()),
-            Input::End | Input::Quit | Input::Stopped => return None,
-            Input::Failed(why) => {
-                output.error(&format!("cannot read the console's input: {why}"));
+            NextInput::Line(line) => return Some(line),
+            NextInput::NotText => output.error(&CommandError::NotText.to_string()),
+            NextInput::End | NextInput::Quit | NextInput::Stopped => return None,
+            NextInput::Failed(why) => {
+                output.error(&format!("cannot read commands: {why}"));
                 return None;
             }
         }
     }
 }
 
-fn password(lines: &Lines, user: &UserName) -> Result<Password, ConsoleError> {
+fn password(lines: &InputLines, user: &UserName) -> Result<Password, ConsoleError> {
     let first = read_password(lines, &format!("password for {user}: "))?;
-    if lines.can_ask() && read_password(lines, "the same again: ")? != first {
+    if lines.can_ask() && read_password(lines, "the same password again: ")? != first {
         return Err(ConsoleError::NoPassword(
-            Failure::PasswordsDiffer.to_string(),
+            CommandError::PasswordsDiffer.to_string(),
         ));
     }
     Ok(first)
 }
 
-fn read_password(lines: &Lines, question: &str) -> Result<Password, ConsoleError> {
-    match lines.hidden(question) {
-        Input::Line(line) => Ok(Password::new(line.trim_end_matches('\r'))?),
-        _ => Err(ConsoleError::NoPassword(Failure::NoPassword.to_string())),
+fn read_password(lines: &InputLines, question: &str) -> Result<Password, ConsoleError> {
+    match lines.ask_hidden(question) {
+        NextInput::Line(line) => Ok(Password::new(line.trim_end_matches('\r'))?),
+        _ => Err(ConsoleError::NoPassword(
+            CommandError::NoPassword.to_string(),
+        )),
     }
 }

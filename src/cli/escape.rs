@@ -1,18 +1,18 @@
-//! Text from outside made fit for a terminal.
+//! Makes text from outside safe for a terminal.
 //!
-//! In scope: characters that move the cursor, change colours, reorder what is shown or cannot be seen are written as
-//! `\u{...}`. Out of scope: JSON, which keeps names as they are.
+//! In scope: characters that move the cursor, change colours, reorder the text or are invisible are
+//! written as `\u{...}`. Out of scope: JSON, which keeps names unchanged.
 
 use std::borrow::Cow;
 
-/// `text` with everything replaced that a terminal would act on or hide. The result is one line.
+/// Returns `text` on one line, without characters that a terminal would act on or hide.
 pub(super) fn escape(text: &str) -> Cow<'_, str> {
     let mut escaped: Option<String> = None;
     let mut previous = None;
     let mut characters = text.char_indices().peekable();
     while let Some((at, character)) = characters.next() {
         let next = characters.peek().map(|(_, next)| *next);
-        if is_hidden(previous, character, next) {
+        if must_escape(previous, character, next) {
             let out = escaped.get_or_insert_with(|| text.get(..at).unwrap_or_default().to_owned());
             out.extend(character.escape_default());
         } else if let Some(out) = &mut escaped {
@@ -23,9 +23,10 @@ pub(super) fn escape(text: &str) -> Cow<'_, str> {
     escaped.map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
-fn is_hidden(previous: Option<char>, character: char, next: Option<char>) -> bool {
+fn must_escape(previous: Option<char>, character: char, next: Option<char>) -> bool {
     match character {
-        // Joiners belong to the spelling of some scripts and of emoji, between two letters; alone they only hide.
+        // Between two letters, joiners are part of the spelling of some scripts and of emoji;
+        // elsewhere they are only invisible.
         '\u{200c}' | '\u{200d}' => {
             let joined =
                 |side: Option<char>| side.is_some_and(|side| !side.is_ascii() && !is_format(side));
@@ -35,8 +36,8 @@ fn is_hidden(previous: Option<char>, character: char, next: Option<char>) -> boo
     }
 }
 
-/// Separators of lines and paragraphs, and the format characters (Unicode general category Cf): the bidirectional
-/// controls among them, except the joiners.
+/// Line and paragraph separators, and the format characters (Unicode general category Cf), which
+/// include the bidirectional controls; without the joiners.
 fn is_format(character: char) -> bool {
     matches!(character,
         '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_reaches_the_terminal_that_acts_on_it() {
+    fn characters_that_a_terminal_acts_on_are_escaped() {
         for (text, shown) in [
             ("\x1b[2Jgone", "\\u{1b}[2Jgone"),
             ("a\nb\tc\r", "a\\nb\\tc\\r"),
@@ -68,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_people_use_stay() {
+    fn ordinary_names_are_not_changed() {
         let family = "👩\u{200d}👩\u{200d}👧";
         let persian = "می\u{200c}خواهم";
         for name in [

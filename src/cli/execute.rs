@@ -1,87 +1,88 @@
-//! Commands carried out against a running peer, one at a time, and told of.
+//! Runs commands against a running peer, one at a time, and prints their results.
 //!
-//! In scope: what each command calls, what is printed of it, whether all succeeded. Out of scope: where lines come from.
+//! In scope: what each command calls, what is printed, whether all commands succeeded. Out of
+//! scope: where the lines come from (`peer`, `prompt`).
 
-use super::account::Teller;
+use super::account::AccountRunner;
+use super::command_error::CommandError;
 use super::commands::{
-    Command, FileCommand, Line, OPEN_SWARMS, Source, entries, holds_password,
-    passwords_that_follow, read,
+    Command, DownloadSource, FileCommand, OPEN_SWARMS, ParsedLine, entries, holds_password,
+    parse_line, passwords_that_follow,
 };
-use super::failure::Failure;
-use super::hashing::Hashing;
-use super::outcome::Outcome;
+use super::hashing::HashingProgress;
+use super::outcome::CommandOutcome;
 use super::output::Output;
 use super::progress::is_running;
-use super::prompt::Lines;
-use super::wait::{self, Covered};
+use super::prompt::InputLines;
+use super::wait::{self, WaitCoverage};
 use super::{json, render};
 use crate::net::Stop;
 use crate::peer::{DownloadOptions, DownloadState, DownloadStatus, Peer, PeerError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The commands of one run.
+/// Runs the commands of one process.
 #[derive(Debug)]
-pub(super) struct PromptSession<'a> {
+pub(super) struct CommandRunner<'a> {
     peer: &'a Peer,
     output: &'a Output,
-    lines: &'a Lines,
+    lines: &'a InputLines,
     stop: &'a Stop,
-    covered: Covered,
+    coverage: WaitCoverage,
     all_succeeded: bool,
     has_quit: bool,
 }
 
-impl<'a> PromptSession<'a> {
-    /// Commands for `peer`, until `stop` is raised; what they ask for comes from `lines`.
+impl<'a> CommandRunner<'a> {
+    /// Commands for `peer`, until `stop` is raised. Passwords and answers are read from `lines`.
     pub(super) fn new(
         peer: &'a Peer,
         output: &'a Output,
-        lines: &'a Lines,
+        lines: &'a InputLines,
         stop: &'a Stop,
     ) -> Self {
-        let covered = Covered::new(&peer.downloads());
+        let coverage = WaitCoverage::new(&peer.downloads());
         Self {
             peer,
             output,
             lines,
             stop,
-            covered,
+            coverage,
             all_succeeded: true,
             has_quit: false,
         }
     }
 
-    /// Carries out a line; one without words does nothing.
+    /// Runs a line. A line without words does nothing.
     pub(super) fn run(&mut self, line: &str) {
-        let Some(Line { name, command }) = read(line) else {
+        let Some(ParsedLine { name, command }) = parse_line(line) else {
             return;
         };
-        // What is no command may be a password.
-        if !matches!(command, Err(Failure::Unknown { .. })) {
+        // An unknown command may be a password: it is not logged.
+        if !matches!(command, Err(CommandError::Unknown { .. })) {
             log::debug!("command {name}");
         }
         if command.is_err() {
             self.lines.drop_passwords(passwords_that_follow(line));
         }
         let result = command.and_then(|command| self.execute(&name, command));
-        self.tell(&name, &result);
+        self.report(&name, &result);
     }
 
-    /// Carries out a line that stands among the arguments, where everybody on the machine can read it.
+    /// Runs the value of an option `-c`, which every user of the machine can read.
     pub(super) fn run_argument(&mut self, line: &str) {
-        if read(line).is_some_and(|line| holds_password(&line)) {
+        if parse_line(line).is_some_and(|line| holds_password(&line)) {
             self.output.note(
-                "a password in an argument can be seen by others on this machine: left out, it is asked for, or read from \
-                 standard input",
+                "other users of this machine can see a password in an argument; leave it out, and write it as the next \
+                 line of standard input",
             );
         }
         self.run(line);
     }
 
-    /// Tells of a line that is no text.
-    pub(super) fn refuse(&mut self, failure: Failure) {
-        self.tell("", &Err(failure));
+    /// Reports a line that is not text.
+    pub(super) fn refuse(&mut self, error: CommandError) {
+        self.report("", &Err(error));
     }
 
     /// Whether every command so far succeeded.
@@ -89,69 +90,69 @@ impl<'a> PromptSession<'a> {
         self.all_succeeded
     }
 
-    /// Whether `quit` was among them.
+    /// Whether one of them was `quit`.
     pub(super) fn has_quit(&self) -> bool {
         self.has_quit
     }
 
-    fn execute(&mut self, name: &str, command: Command) -> Result<Outcome, Failure> {
+    fn execute(&mut self, name: &str, command: Command) -> Result<CommandOutcome, CommandError> {
         if self.stop.is_stopped() {
-            return Err(Failure::not_run(name));
+            return Err(CommandError::not_run(name));
         }
         match command {
             Command::Send { path, torrent } => self.send(&path, torrent),
             Command::Download { source, options } => self.download(source, options),
-            Command::ShowDownloads => Ok(Outcome::Downloads(self.peer.downloads())),
-            Command::ShowPeers => Ok(Outcome::Links(self.peer.links())),
+            Command::ShowDownloads => Ok(CommandOutcome::Downloads(self.peer.downloads())),
+            Command::ShowPeers => Ok(CommandOutcome::Links(self.peer.links())),
             Command::Cancel(name) => match self.peer.cancel(&name) {
-                Ok(()) => Ok(Outcome::Cancelled(name)),
+                Ok(()) => Ok(CommandOutcome::Cancelled(name)),
                 Err(error @ PeerError::NoSuchDownload(_)) => {
-                    Err(match self.group_of_complete(&name) {
-                        Some(group) => Failure::Complete(name, group),
+                    Err(match self.group_of_complete_download(&name) {
+                        Some(group) => CommandError::Complete(name, group),
                         None => error.into(),
                     })
                 }
                 Err(error) => Err(error.into()),
             },
             Command::Wait(limit) => {
-                wait::wait(self.peer, &mut self.covered, limit, self.stop, self.output)
-                    .map(Outcome::Waited)
+                wait::wait(self.peer, &mut self.coverage, limit, self.stop, self.output)
+                    .map(CommandOutcome::Waited)
             }
-            Command::Status => Ok(Outcome::Status(self.peer.status())),
+            Command::Status => Ok(CommandOutcome::Status(self.peer.status())),
             Command::Help(name) => {
                 let mut entries = entries();
                 let entry = name.and_then(|name| entries.find(|entry| entry.name == name));
-                Ok(Outcome::Help(entry))
+                Ok(CommandOutcome::Help(entry))
             }
             Command::Account(command) => {
-                let teller = Teller {
+                let runner = AccountRunner {
                     peer: self.peer,
                     lines: self.lines,
                     output: self.output,
                 };
-                teller.run(command).map(Outcome::Account)
+                runner.run(command).map(CommandOutcome::Account)
             }
             Command::File(command) => self.file(command),
             Command::Quit => {
                 self.has_quit = true;
-                Ok(Outcome::Quit)
+                Ok(CommandOutcome::Quit)
             }
         }
     }
 
-    fn file(&mut self, command: FileCommand) -> Result<Outcome, Failure> {
+    fn file(&mut self, command: FileCommand) -> Result<CommandOutcome, CommandError> {
         match command {
             FileCommand::Upload { group, path } => {
-                let hashing = Hashing::new("hashing", self.output);
+                let hashing = HashingProgress::new("hashing", self.output);
                 let step = |done, total| hashing.step(done, total);
                 let uploaded = self.peer.upload_file(&group, &path, &step);
                 hashing.finish();
                 match uploaded {
-                    Err(_) if self.stop.is_stopped() => Err(Failure::cut_short("upload_file")),
-                    uploaded => Ok(Outcome::Uploaded(uploaded?)),
+                    Err(_) if self.stop.is_stopped() => Err(CommandError::cut_short("upload_file")),
+                    uploaded => Ok(CommandOutcome::Uploaded(uploaded?)),
                 }
             }
-            FileCommand::List(group) => Ok(Outcome::Files(self.peer.list_files(&group)?)),
+            FileCommand::List(group) => Ok(CommandOutcome::Files(self.peer.list_files(&group)?)),
             FileCommand::Download {
                 group,
                 name,
@@ -160,8 +161,8 @@ impl<'a> PromptSession<'a> {
             } => {
                 let destination = destination.as_deref();
                 let started = self.peer.download_file(&group, &name, destination, force)?;
-                self.covered.started(started.info_hash);
-                Ok(Outcome::Started(started))
+                self.coverage.on_started(started.info_hash);
+                Ok(CommandOutcome::Started(started))
             }
             FileCommand::Stop { group, name } => {
                 let withdrawn = match group {
@@ -171,13 +172,14 @@ impl<'a> PromptSession<'a> {
                         false
                     }
                 };
-                Ok(Outcome::StoppedShare(name, withdrawn))
+                Ok(CommandOutcome::StoppedShare(name, withdrawn))
             }
         }
     }
 
-    /// Of a complete download of that name: whose share it is, as a command names that.
-    fn group_of_complete(&self, name: &str) -> Option<String> {
+    /// The group of the complete download of this name, as an argument of a command; `None` if
+    /// there is no such download.
+    fn group_of_complete_download(&self, name: &str) -> Option<String> {
         let downloads = self.peer.downloads();
         let is_it = |download: &&DownloadStatus| {
             download.name == name && download.state == DownloadState::Complete
@@ -191,7 +193,7 @@ impl<'a> PromptSession<'a> {
         )
     }
 
-    fn send(&self, path: &Path, torrent: Option<PathBuf>) -> Result<Outcome, Failure> {
+    fn send(&self, path: &Path, torrent: Option<PathBuf>) -> Result<CommandOutcome, CommandError> {
         let torrent = match torrent {
             Some(torrent) => torrent,
             None => torrent_name(path).map_err(|source| PeerError::File {
@@ -199,23 +201,27 @@ impl<'a> PromptSession<'a> {
                 source,
             })?,
         };
-        let hashing = Hashing::new("hashing", self.output);
+        let hashing = HashingProgress::new("hashing", self.output);
         let sent = self
             .peer
             .send(path, &torrent, &|done, total| hashing.step(done, total));
         hashing.finish();
         match sent {
-            Err(_) if self.stop.is_stopped() => Err(Failure::cut_short("send")),
-            sent => Ok(Outcome::Sent(sent?)),
+            Err(_) if self.stop.is_stopped() => Err(CommandError::cut_short("send")),
+            sent => Ok(CommandOutcome::Sent(sent?)),
         }
     }
 
-    fn download(&mut self, source: Source, options: DownloadOptions) -> Result<Outcome, Failure> {
+    fn download(
+        &mut self,
+        source: DownloadSource,
+        options: DownloadOptions,
+    ) -> Result<CommandOutcome, CommandError> {
         let started = match source {
-            Source::Magnet(link) => self.peer.download_magnet(&link, options),
-            Source::Torrent(torrent) => {
-                // It is hashed only where something stands at its place.
-                let hashing = Hashing::new("hashing what is there", self.output);
+            DownloadSource::Magnet(link) => self.peer.download_magnet(&link, options),
+            DownloadSource::Torrent(torrent) => {
+                // The peer hashes only if there are files at the destination.
+                let hashing = HashingProgress::new("hashing existing files", self.output);
                 let step = |done, total| hashing.step(done, total);
                 let started = self.peer.download(&torrent, options, &step);
                 hashing.finish();
@@ -223,69 +229,71 @@ impl<'a> PromptSession<'a> {
             }
         };
         match started {
-            Err(_) if self.stop.is_stopped() => Err(Failure::cut_short("download")),
+            Err(_) if self.stop.is_stopped() => Err(CommandError::cut_short("download")),
             started => {
                 let started = started?;
-                self.covered.started(started.info_hash);
-                Ok(Outcome::Started(started))
+                self.coverage.on_started(started.info_hash);
+                Ok(CommandOutcome::Started(started))
             }
         }
     }
 
-    fn tell(&mut self, name: &str, result: &Result<Outcome, Failure>) {
+    fn report(&mut self, name: &str, result: &Result<CommandOutcome, CommandError>) {
         self.all_succeeded &= result.is_ok();
         let only_one = self.peer.account().take_only_one();
         if only_one && !self.output.is_json() {
-            self.output
-                .note("one tracker alone has this so far; the others get it when they are back");
+            self.output.note(
+                "only one tracker has stored this so far; the others copy it when they are back",
+            );
         }
         match result {
             _ if self.output.is_json() => {
-                self.output.result(&json::line(name, result, only_one));
+                self.output
+                    .result(&json::result_line(name, result, only_one));
             }
             Ok(outcome) => {
-                for line in render::lines(outcome) {
+                for line in render::outcome_lines(outcome) {
                     self.output.result(&line);
                 }
             }
-            Err(failure) => {
-                for line in failure.lines() {
+            Err(error) => {
+                for line in error.lines() {
                     self.output.error(&line);
                 }
             }
         }
         match result {
-            Err(Failure::Unknown { .. }) => {
-                log::warn!("a command failed: there is none of that name")
+            Err(CommandError::Unknown { .. }) => {
+                log::warn!("unknown command; it is not logged, because it may be a password")
             }
-            Err(failure) => log::warn!("command {name} failed: {failure}"),
+            Err(error) => log::warn!("command {name} failed: {error}"),
             Ok(_) => {}
         }
     }
 
-    /// Names on standard error the downloads that end before they are complete. `lasts` says whether the state folder is
-    /// there at the next start.
-    pub(super) fn tell_of_unfinished(&self, lasts: bool) {
-        let then = if lasts {
-            "it goes on at the next start with the same --dir"
+    /// Writes a note about each download that is not complete when the peer ends. `keeps_state`:
+    /// the state folder exists at the next start.
+    pub(super) fn note_unfinished_downloads(&self, keeps_state: bool) {
+        let then = if keeps_state {
+            "it continues at the next start with the same --dir"
         } else {
-            "start it again with the same destination to go on (with --dir it would by itself)"
+            "start it again with the same destination to continue (with --dir it continues by itself)"
         };
         for download in self.peer.downloads() {
             if is_running(&download) {
                 let (name, percent) = (&download.name, render::percent(&download));
                 self.output
-                    .note(&format!("{name}: cut short at {percent}%; {then}"));
+                    .note(&format!("{name}: stopped at {percent}%; {then}"));
             }
         }
     }
 }
 
-/// `NAME.torrent` in the current folder.
+/// The default path of the `.torrent` of a file or folder: `NAME.torrent` in the current folder.
 pub(super) fn torrent_name(path: &Path) -> io::Result<PathBuf> {
     let mut name = match path.file_name() {
         Some(name) => name.to_owned(),
-        // `.` and `..` have no name of their own.
+        // The path is `.` or `..`: find the folder's name.
         None => path
             .canonicalize()?
             .file_name()
@@ -301,7 +309,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_torrent_is_called_as_what_it_describes() {
+    fn a_torrent_has_the_name_of_its_file_or_folder() {
         assert_eq!(
             torrent_name(Path::new("/a/b.iso")).unwrap(),
             Path::new("b.iso.torrent")

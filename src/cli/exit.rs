@@ -1,17 +1,17 @@
-//! How a run ends, and its exit code.
+//! Exit codes of the program.
 
 use std::fmt;
 
-/// How a run ended.
+/// How the program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exit {
-    /// All that was asked for succeeded.
+    /// Everything succeeded.
     Success,
-    /// Something failed and was told.
+    /// Something failed; an error was printed.
     Failure,
-    /// The arguments make no sense together.
+    /// The arguments are wrong.
     Usage,
-    /// A second Ctrl-C.
+    /// A second Ctrl-C ended it.
     Killed,
 }
 
@@ -26,7 +26,7 @@ impl Exit {
         }
     }
 
-    /// Whether all succeeded.
+    /// Success or failure.
     pub(super) fn of(succeeded: bool) -> Self {
         if succeeded {
             Self::Success
@@ -36,10 +36,10 @@ impl Exit {
     }
 }
 
-/// Why a run did not come to its work, for a person, and the exit code of that.
-pub(super) type Refused = (String, Exit);
+/// Why the program ended before its work: a message for the user, and the exit code.
+pub(super) type EarlyExit = (String, Exit);
 
-/// A run that failed before its work.
-pub(super) fn failure(why: impl fmt::Display) -> Refused {
+/// An [`EarlyExit`] with exit code 1.
+pub(super) fn early_failure(why: impl fmt::Display) -> EarlyExit {
     (why.to_string(), Exit::Failure)
 }

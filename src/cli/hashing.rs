@@ -1,4 +1,5 @@
-//! How far hashing is, shown once it takes longer than a moment: a bar on a terminal, a plain line now and then elsewhere.
+//! Progress of hashing that takes longer than a second: a bar on a terminal, otherwise a line from
+//! time to time.
 
 use super::output::Output;
 use super::units::size;
@@ -7,17 +8,17 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// What takes no longer than this is not worth showing.
-const MOMENT: Duration = Duration::from_secs(1);
-/// The time between two plain lines.
-const PAUSE: Duration = Duration::from_secs(5);
-/// The time between two pictures of the bar.
-const PICTURE: Duration = Duration::from_millis(100);
+/// Time before the first progress is shown.
+const DELAY: Duration = Duration::from_secs(1);
+/// Interval between two plain lines.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+/// Interval between two updates of the bar.
+const BAR_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Progress over bytes, told by any thread.
+/// Shows how many bytes are hashed. Any thread may report progress.
 #[derive(Debug)]
-pub(super) struct Hashing<'a> {
-    what: &'static str,
+pub(super) struct HashingProgress<'a> {
+    activity: &'static str,
     output: &'a Output,
     state: Mutex<State>,
 }
@@ -25,55 +26,56 @@ pub(super) struct Hashing<'a> {
 #[derive(Debug)]
 struct State {
     bar: Option<ProgressBar>,
-    next: Instant,
-    most: u64,
+    next_update: Instant,
+    /// The largest number of bytes reported so far: reports of threads may overtake each other.
+    done: u64,
 }
 
-impl<'a> Hashing<'a> {
-    /// Nothing shown so far; `what` says what goes on.
-    pub(super) fn new(what: &'static str, output: &'a Output) -> Self {
+impl<'a> HashingProgress<'a> {
+    /// Shows nothing yet. `activity` is shown before the numbers, such as `hashing`.
+    pub(super) fn new(activity: &'static str, output: &'a Output) -> Self {
         let state = State {
             bar: None,
-            next: Instant::now() + MOMENT,
-            most: 0,
+            next_update: Instant::now() + DELAY,
+            done: 0,
         };
         Self {
-            what,
+            activity,
             output,
             state: Mutex::new(state),
         }
     }
 
-    /// `done` of `total` bytes are hashed.
+    /// Reports that `done` of `total` bytes are hashed.
     pub(super) fn step(&self, done: u64, total: u64) {
-        // Whoever shows it already shows it for all: workers do not queue here.
+        // If another thread is updating the display, this update is skipped: workers do not wait.
         let Ok(mut state) = self.state.try_lock() else {
             return;
         };
-        state.most = state.most.max(done);
-        if self.output.is_json() || Instant::now() < state.next {
+        state.done = state.done.max(done);
+        if self.output.is_json() || Instant::now() < state.next_update {
             return;
         }
         if self.output.shows_bars() {
-            state.next = Instant::now() + PICTURE;
+            state.next_update = Instant::now() + BAR_INTERVAL;
             let bar = state
                 .bar
-                .get_or_insert_with(|| bar(self.what, total))
+                .get_or_insert_with(|| bar(self.activity, total))
                 .clone();
-            bar.set_position(state.most);
-            bar.set_message(format!("{} of {}", size(state.most), size(total)));
+            bar.set_position(state.done);
+            bar.set_message(format!("{} of {}", size(state.done), size(total)));
         } else {
-            state.next = Instant::now() + PAUSE;
+            state.next_update = Instant::now() + LINE_INTERVAL;
             self.output.note(&format!(
                 "{} {} of {}",
-                self.what,
-                size(state.most),
+                self.activity,
+                size(state.done),
                 size(total)
             ));
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(super) fn finish(self) {
         let state = recover(self.state.into_inner());
         if let Some(bar) = state.bar {
@@ -82,11 +84,11 @@ impl<'a> Hashing<'a> {
     }
 }
 
-fn bar(what: &'static str, total: u64) -> ProgressBar {
+fn bar(activity: &'static str, total: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix} [{bar:24}] {percent:3}%  {wide_msg}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::new(total).with_style(style.progress_chars("=> "));
-    bar.set_prefix(what);
+    bar.set_prefix(activity);
     bar
 }
 
@@ -95,12 +97,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_takes_a_moment_shows_nothing_and_numbers_never_fall() {
+    fn nothing_is_shown_at_first_and_the_number_never_decreases() {
         let output = Output::new(false);
-        let hashing = Hashing::new("hashing", &output);
+        let hashing = HashingProgress::new("hashing", &output);
         hashing.step(7, 10);
         hashing.step(3, 10);
         let state = hashing.state.lock().unwrap();
-        assert!(state.bar.is_none() && state.most == 7);
+        assert!(state.bar.is_none() && state.done == 7);
     }
 }

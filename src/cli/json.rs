@@ -1,56 +1,61 @@
-//! Results as JSON for scripts: one object a command, on one line, keys in the order written here.
+//! Results of commands as JSON: one object per command, on one line, with the keys in the order of
+//! this file. `docs/cli.md` describes every field.
 
 mod account;
 mod value;
 
-use super::commands::{Entry, entries};
-use super::failure::Failure;
-use super::outcome::{AccountOutcome, Outcome};
+use super::command_error::CommandError;
+use super::commands::{CommandEntry, entries};
+use super::outcome::{AccountOutcome, CommandOutcome};
 use crate::peer::{DownloadState, DownloadStatus, LinkStatus, ShareStatus, TrackerStatus};
 use account::{file, group, member, news, request};
-use value::{Json, list, object, plain};
+use value::{JsonValue, list, object, plain};
 
-/// The object that tells how `command` ended, and whether only one tracker of several has what it did.
-pub(super) fn line(command: &str, result: &Result<Outcome, Failure>, only_one: bool) -> String {
-    let mut reply = vec![("command", plain(command)), ("ok", plain(result.is_ok()))];
+/// The object of a command's result. `only_one`: only one tracker of several has stored its effect.
+pub(super) fn result_line(
+    command: &str,
+    result: &Result<CommandOutcome, CommandError>,
+    only_one: bool,
+) -> String {
+    let mut fields = vec![("command", plain(command)), ("ok", plain(result.is_ok()))];
     if only_one {
-        reply.push(("copies", plain(1)));
+        fields.push(("copies", plain(1)));
     }
     match result {
-        Ok(outcome) => reply.extend(body(outcome)),
-        Err(failure) => {
+        Ok(outcome) => fields.extend(outcome_fields(outcome)),
+        Err(error) => {
             let error = [
-                ("kind", plain(failure.kind())),
-                ("message", plain(failure.to_string())),
+                ("kind", plain(error.kind())),
+                ("message", plain(error.to_string())),
             ];
-            reply.push(("error", object(error)));
+            fields.push(("error", object(error)));
         }
     }
-    // Nothing in these values can fail: keys are strings and no number is out of JSON's range.
-    serde_json::to_string(&object(reply)).unwrap_or_default()
+    // Cannot fail: keys are strings and no number is out of JSON's range.
+    serde_json::to_string(&object(fields)).unwrap_or_default()
 }
 
-/// What stands behind `ok`.
-fn body(outcome: &Outcome) -> Vec<(&str, Json<'_>)> {
+/// The fields after `ok` of a command that succeeded.
+fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
     match outcome {
-        Outcome::Sent(sent) => vec![
+        CommandOutcome::Sent(sent) => vec![
             ("name", plain(&*sent.name)),
             ("info_hash", plain(sent.info_hash.to_string())),
             ("torrent", plain(sent.torrent.to_string_lossy())),
             ("length", plain(sent.length)),
             ("pieces", plain(sent.pieces)),
         ],
-        Outcome::Started(started) => vec![
+        CommandOutcome::Started(started) => vec![
             ("name", plain(&*started.name)),
             ("info_hash", plain(started.info_hash.to_string())),
             ("path", plain(started.path.to_string_lossy())),
         ],
-        Outcome::Downloads(downloads) | Outcome::Waited(downloads) => {
+        CommandOutcome::Downloads(downloads) | CommandOutcome::Waited(downloads) => {
             vec![("downloads", list(downloads, download))]
         }
-        Outcome::Links(links) => vec![("peers", list(links, link))],
-        Outcome::Cancelled(name) => vec![("name", plain(&**name))],
-        Outcome::Status(status) => vec![
+        CommandOutcome::Links(links) => vec![("peers", list(links, link))],
+        CommandOutcome::Cancelled(name) => vec![("name", plain(&**name))],
+        CommandOutcome::Status(status) => vec![
             ("address", plain(status.address.to_string())),
             ("name", plain(&*status.name)),
             ("user", plain(status.user.as_deref())),
@@ -59,43 +64,52 @@ fn body(outcome: &Outcome) -> Vec<(&str, Json<'_>)> {
             ("shares", list(&status.shares, share)),
             ("downloads", list(&status.downloads, download)),
         ],
-        Outcome::Help(None) => vec![("commands", list(entries(), help))],
-        Outcome::Help(Some(entry)) => vec![("commands", list([*entry], help))],
-        Outcome::Account(outcome) => account(outcome),
-        Outcome::Uploaded(uploaded) => vec![
+        CommandOutcome::Help(None) => vec![("commands", list(entries(), help))],
+        CommandOutcome::Help(Some(entry)) => vec![("commands", list([*entry], help))],
+        CommandOutcome::Account(outcome) => account_fields(outcome),
+        CommandOutcome::Uploaded(uploaded) => vec![
             ("name", plain(&*uploaded.name)),
             ("info_hash", plain(uploaded.info_hash.to_string())),
             ("length", plain(uploaded.length)),
             ("pieces", plain(uploaded.pieces)),
             ("again", plain(uploaded.again)),
         ],
-        Outcome::Files(files) => vec![("files", list(files, file))],
-        Outcome::StoppedShare(name, withdrawn) => {
+        CommandOutcome::Files(files) => vec![("files", list(files, file))],
+        CommandOutcome::StoppedShare(name, withdrawn) => {
             vec![("name", plain(&**name)), ("withdrawn", plain(*withdrawn))]
         }
-        Outcome::Quit => Vec::new(),
+        CommandOutcome::Quit => Vec::new(),
     }
 }
 
-fn account(outcome: &AccountOutcome) -> Vec<(&str, Json<'_>)> {
+fn account_fields(outcome: &AccountOutcome) -> Vec<(&str, JsonValue<'_>)> {
     match outcome {
-        AccountOutcome::Said(_) => Vec::new(),
-        AccountOutcome::LoggedIn { user, news: told } => {
+        AccountOutcome::Done(_) => Vec::new(),
+        AccountOutcome::LoggedIn {
+            user,
+            news: entries,
+        } => {
             vec![
                 ("user", plain(user.to_string())),
-                ("news", list(told, news)),
+                ("news", list(entries, news)),
             ]
         }
         AccountOutcome::LoggedOut { everywhere, .. } => vec![("everywhere", plain(*everywhere))],
-        AccountOutcome::Groups { groups, news: told } => {
-            vec![("groups", list(groups, group)), ("news", list(told, news))]
+        AccountOutcome::Groups {
+            groups,
+            news: entries,
+        } => {
+            vec![
+                ("groups", list(groups, group)),
+                ("news", list(entries, news)),
+            ]
         }
         AccountOutcome::Members(members) => vec![("members", list(members, member))],
         AccountOutcome::Requests(requests) => vec![("requests", list(requests, request))],
     }
 }
 
-fn download(status: &DownloadStatus) -> Json<'_> {
+fn download(status: &DownloadStatus) -> JsonValue<'_> {
     let (state, reason) = match &status.state {
         DownloadState::Checking => ("checking", None),
         DownloadState::Downloading => ("downloading", None),
@@ -126,7 +140,7 @@ fn download(status: &DownloadStatus) -> Json<'_> {
     object(fields)
 }
 
-fn link(link: &LinkStatus) -> Json<'_> {
+fn link(link: &LinkStatus) -> JsonValue<'_> {
     object([
         ("share", plain(&*link.share)),
         ("address", plain(link.address.to_string())),
@@ -140,7 +154,7 @@ fn link(link: &LinkStatus) -> Json<'_> {
     ])
 }
 
-fn tracker(tracker: &TrackerStatus) -> Json<'_> {
+fn tracker(tracker: &TrackerStatus) -> JsonValue<'_> {
     let line = tracker.control.as_ref();
     let trouble = tracker.trouble.as_deref();
     let trouble = trouble.or(line.and_then(|line| line.trouble.as_deref()));
@@ -153,7 +167,7 @@ fn tracker(tracker: &TrackerStatus) -> Json<'_> {
     ])
 }
 
-fn share(share: &ShareStatus) -> Json<'_> {
+fn share(share: &ShareStatus) -> JsonValue<'_> {
     object([
         ("name", plain(&*share.name)),
         ("info_hash", plain(share.info_hash.to_string())),
@@ -164,7 +178,7 @@ fn share(share: &ShareStatus) -> Json<'_> {
     ])
 }
 
-fn help(entry: &'static Entry) -> Json<'static> {
+fn help(entry: &'static CommandEntry) -> JsonValue<'static> {
     object([
         ("name", plain(entry.name)),
         ("usage", plain(entry.usage())),
@@ -179,12 +193,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_stand_in_the_order_of_the_contract() {
+    fn keys_have_a_fixed_order() {
         let mut status = running("a\n\u{202e}\"");
         status.state = DownloadState::Failed("disk full".into());
-        let text = line(
+        let text = result_line(
             "show_downloads",
-            &Ok(Outcome::Downloads(vec![status])),
+            &Ok(CommandOutcome::Downloads(vec![status])),
             false,
         );
         let start = "{\"command\":\"show_downloads\",\"ok\":true,\"downloads\":[{\"name\":\"a\\n\u{202e}\\\"\",\
@@ -199,7 +213,7 @@ mod tests {
 
     #[test]
     fn errors_have_kind_and_message() {
-        let text = line("\"x\n", &Err(Failure::cut_short("wait")), false);
+        let text = result_line("\"x\n", &Err(CommandError::cut_short("wait")), false);
         assert_eq!(
             text,
             "{\"command\":\"\\\"x\\n\",\"ok\":false,\"error\":{\"kind\":\"interrupted\",\"message\":\"wait: stopped before it was done\"}}"
@@ -207,21 +221,21 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_result_is_ok_alone() {
+    fn a_result_without_data_has_only_command_and_ok() {
         assert_eq!(
-            line("quit", &Ok(Outcome::Quit), false),
+            result_line("quit", &Ok(CommandOutcome::Quit), false),
             "{\"command\":\"quit\",\"ok\":true}"
         );
         assert_eq!(
-            line("quit", &Ok(Outcome::Quit), true),
+            result_line("quit", &Ok(CommandOutcome::Quit), true),
             "{\"command\":\"quit\",\"ok\":true,\"copies\":1}"
         );
-        let cancelled = line("cancel", &Ok(Outcome::Cancelled("x".into())), false);
+        let cancelled = result_line("cancel", &Ok(CommandOutcome::Cancelled("x".into())), false);
         assert_eq!(
             cancelled,
             "{\"command\":\"cancel\",\"ok\":true,\"name\":\"x\"}"
         );
-        let help = line("help", &Ok(Outcome::Help(None)), false);
+        let help = result_line("help", &Ok(CommandOutcome::Help(None)), false);
         assert!(help.starts_with("{\"command\":\"help\",\"ok\":true,\"commands\":[{\"name\":\"create_user\",\"usage\":\"create_user USER"));
     }
 }

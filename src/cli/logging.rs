@@ -1,7 +1,8 @@
-//! The log: one line an event in a file of the state folder; nothing of it goes to standard output or standard error.
+//! The log file in the state folder: one line per event. Events do not go to standard output or
+//! standard error.
 //!
-//! In scope: the form of a line (time in UTC, level, where in the program, what and who) and where it goes. Out of scope:
-//! what is worth telling.
+//! In scope: the format of a line (time in UTC, level, module, message) and the file. Out of scope:
+//! which events are logged.
 
 use super::escape::escape;
 use log::{Level, LevelFilter};
@@ -11,14 +12,15 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Starts the log in the file `name` of `folder`, behind what it holds already. To be called once in a process.
+/// Starts the log in the file `name` of `folder`, after the lines that it already has. Call it once
+/// in a process.
 ///
 /// # Errors
-/// Why there can be no log, as text for a person.
+/// A message for the user: the file cannot be opened, or the process has a log already.
 pub(super) fn start(folder: &Path, name: &str, level: LevelFilter) -> Result<(), String> {
     let path = folder.join(name);
     let file = open(&path).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-    let log = Lasting {
+    let log = ResilientLog {
         to: BufWriter::new(file),
         path,
         has_failed: false,
@@ -31,7 +33,7 @@ pub(super) fn start(folder: &Path, name: &str, level: LevelFilter) -> Result<(),
                 line(SystemTime::now(), record.level(), record.target(), &message)
             ));
         })
-        // What libraries tell of themselves is no event of ours.
+        // Libraries log only their warnings and errors.
         .level(level.min(LevelFilter::Warn))
         .level_for("pieceful", level)
         .chain(Box::new(log) as Box<dyn Write + Send>)
@@ -39,46 +41,48 @@ pub(super) fn start(folder: &Path, name: &str, level: LevelFilter) -> Result<(),
         .map_err(|error| format!("cannot start the log: {error}"))
 }
 
-/// Who shares what with whom is for the owner of the folder to read, also where the folder itself is open to others.
+/// The file is readable only by its owner, even if the folder is readable by others: it says who
+/// shares what with whom.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.create(true).append(true).mode(0o600).open(path)
 }
 
-/// A log that goes on without what cannot be written, such as on a full disk, and says so once on standard error.
-struct Lasting<W> {
+/// A log that drops lines which cannot be written (full disk) and reports the first such error on
+/// standard error.
+struct ResilientLog<W> {
     to: W,
     path: PathBuf,
     has_failed: bool,
 }
 
-impl<W> Lasting<W> {
-    fn tell(&mut self, result: io::Result<()>) {
+impl<W> ResilientLog<W> {
+    fn report_first_error(&mut self, result: io::Result<()>) {
         if let Err(error) = result
             && !self.has_failed
         {
             self.has_failed = true;
             let path = self.path.to_string_lossy();
-            let told = format!(
-                "error: cannot write {}: {error}: events are not logged",
+            let message = format!(
+                "error: cannot write the log {}: {error}; events are lost until it can be written",
                 escape(&path)
             );
-            // Without standard error there is nobody to tell.
-            let _ = writeln!(io::stderr(), "{told}");
+            // A failure of standard error cannot be reported anywhere.
+            let _ = writeln!(io::stderr(), "{message}");
         }
     }
 }
 
-impl<W: Write> Write for Lasting<W> {
+impl<W: Write> Write for ResilientLog<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.to.write_all(bytes);
-        self.tell(written);
+        self.report_first_error(written);
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         let written = self.to.flush();
-        self.tell(written);
+        self.report_first_error(written);
         Ok(())
     }
 }
@@ -95,7 +99,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn an_event_is_one_line_whatever_it_quotes() {
+    fn an_event_is_one_line_even_if_it_quotes_control_characters() {
         let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
         let text = line(
             time,
@@ -110,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_costs_the_log_and_nothing_else() {
+    fn a_log_that_cannot_be_written_does_not_fail_its_callers() {
         struct Full;
         impl Write for Full {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {
@@ -120,7 +124,7 @@ mod tests {
                 self.write(&[]).map(drop)
             }
         }
-        let mut log = Lasting {
+        let mut log = ResilientLog {
             to: Full,
             path: "peer.log".into(),
             has_failed: false,

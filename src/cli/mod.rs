@@ -1,17 +1,17 @@
-//! What a person sees: arguments, prompt, commands, tables, progress, JSON.
+//! The user interface: arguments, prompt, commands, tables, progress, JSON.
 //!
-//! In scope: the command line as scripts and people rely on it, exit codes, signals, the log file. Out of scope: what the
-//! commands do: see the floors below.
+//! In scope: the command line that people and scripts rely on (`docs/cli.md`), exit codes, signals,
+//! the log file. Out of scope: the work of the commands, which the lower floors do.
 
 mod account;
 mod arguments;
+mod command_error;
 mod commands;
 mod completion;
 mod console;
 mod escape;
 mod execute;
 mod exit;
-mod failure;
 mod hashing;
 mod json;
 mod logging;
@@ -21,10 +21,12 @@ mod output;
 mod peer;
 mod progress;
 mod prompt;
+#[cfg(test)]
+mod reference;
 mod render;
 mod scenario;
 mod signals;
-mod state;
+mod state_folder;
 mod torrent;
 mod tracker;
 mod units;
@@ -38,8 +40,8 @@ use output::Output;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Does what the arguments ask for, the binary's own name first, and says how it ended. To be called once in a process:
-/// it takes over signals and the log.
+/// Runs the program with these arguments (the first one is the program's name) and returns its exit
+/// code. Call it once in a process: it installs signal handlers and the log.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     crate::net::raise_descriptor_limit();
     let exit = match arguments::read(arguments) {

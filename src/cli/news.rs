@@ -1,4 +1,4 @@
-//! What others decide about the user, told above a standing prompt.
+//! Shows news above the prompt: decisions of others about the user, such as an accepted request.
 
 use super::render;
 use crate::net::Stop;
@@ -10,25 +10,25 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-/// How often the tracker is asked.
-const PAUSE: Duration = Duration::from_secs(3);
+/// Interval between two requests to the tracker.
+const INTERVAL: Duration = Duration::from_secs(3);
 
-/// How long the end waits for a tracker that is being asked.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// The longest time that dropping waits for a request that is under way.
+const STOP_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Asks now and then as long as it lives.
+/// Asks the tracker for news until it is dropped.
 #[derive(Debug)]
-pub(super) struct NewsTeller {
+pub(super) struct NewsWatcher {
     stop: Stop,
-    /// Says by its end that the thread has ended.
+    /// Disconnected once the thread has ended.
     ended: Receiver<()>,
 }
 
-impl NewsTeller {
-    /// Tells by `printer`.
+impl NewsWatcher {
+    /// Starts the thread, which shows news with `printer`.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// No thread can be started.
     pub(super) fn start(
         peer: &Arc<Peer>,
         mut printer: impl ExternalPrinter + Send + 'static,
@@ -38,7 +38,7 @@ impl NewsTeller {
         let (ending, ended) = channel();
         thread::Builder::new().name("news".into()).spawn(move || {
             let _ending: Sender<()> = ending;
-            while !stopping.wait(PAUSE) {
+            while !stopping.wait(INTERVAL) {
                 let Some(peer) = peer.upgrade() else { return };
                 if peer.account().user().is_none() {
                     continue;
@@ -46,11 +46,11 @@ impl NewsTeller {
                 match peer.news() {
                     Ok(news) => {
                         for entry in &news {
-                            // A terminal that is gone needs nothing.
-                            let _ = printer.print(format!("{}\n", render::news(entry)));
+                            // Fails only if the terminal was closed.
+                            let _ = printer.print(format!("{}\n", render::news_line(entry)));
                         }
                     }
-                    Err(error) => log::debug!("what is new could not be asked: {error}"),
+                    Err(error) => log::debug!("cannot ask the tracker for news: {error}"),
                 }
             }
         })?;
@@ -58,10 +58,10 @@ impl NewsTeller {
     }
 }
 
-impl Drop for NewsTeller {
+impl Drop for NewsWatcher {
     fn drop(&mut self) {
         self.stop.stop();
-        // One that waits for a tracker which does not answer is left to the end of the process.
-        let _ = self.ended.recv_timeout(PATIENCE);
+        // A thread that waits for a silent tracker ends with the process.
+        let _ = self.ended.recv_timeout(STOP_TIMEOUT);
     }
 }

@@ -1,13 +1,13 @@
-//! What commands bring about, before it is told: as text (`render`) or as JSON (`json`).
+//! The results of commands, before they are printed as text (`render`) or as JSON (`json`).
 
-use super::commands::Entry;
+use super::commands::CommandEntry;
 use crate::peer::{DownloadStatus, LinkStatus, ListedFile, Sent, Started, Status, Uploaded};
 use crate::wire::access::{GroupEntry, MemberEntry, NewsEntry, RequestEntry};
 use crate::wire::name::Label;
 
-/// What a command brought about.
+/// The result of a command.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum CommandOutcome {
     /// `send`.
     Sent(Sent),
     /// `download`.
@@ -16,34 +16,34 @@ pub(super) enum Outcome {
     Downloads(Vec<DownloadStatus>),
     /// `show_peers`.
     Links(Vec<LinkStatus>),
-    /// `cancel`, with the name.
+    /// `cancel`: the name of the download.
     Cancelled(String),
-    /// `wait`, with the downloads that are complete.
+    /// `wait`: the downloads that are complete.
     Waited(Vec<DownloadStatus>),
     /// `status`.
     Status(Status),
-    /// `help`, of one command or all.
-    Help(Option<&'static Entry>),
-    /// Something about accounts and groups.
+    /// `help`: of one command, or of all.
+    Help(Option<&'static CommandEntry>),
+    /// A command about accounts and groups.
     Account(AccountOutcome),
     /// `upload_file`.
     Uploaded(Uploaded),
     /// `list_files`.
     Files(Vec<ListedFile>),
-    /// `stop_share`: the name, and whether it is off the catalogue.
+    /// `stop_share`: the name, and whether the share was removed from the catalogue.
     StoppedShare(String, bool),
     /// `quit`.
     Quit,
 }
 
-/// What a command about accounts and groups brought about.
+/// The result of a command about accounts and groups.
 #[derive(Debug)]
 pub(super) enum AccountOutcome {
-    /// It was done, as this says.
-    Said(String),
+    /// A command without data: one line that says what was done.
+    Done(String),
     /// `login`.
     LoggedIn { user: Label, news: Vec<NewsEntry> },
-    /// `logout`, at the trackers or here alone.
+    /// `logout`: at the trackers too (`everywhere`), or only at this peer.
     LoggedOut { user: Label, everywhere: bool },
     /// `list_groups`.
     Groups {

@@ -1,7 +1,7 @@
-//! Where results, errors and progress go.
+//! Writes results to standard output, and errors and notes to standard error.
 //!
-//! In scope: one line at a time, flushed, fit for a terminal, and what to do when nobody reads. Out of scope: what the
-//! lines say.
+//! In scope: one line at a time, flushed and safe for a terminal; a closed or full standard output.
+//! Out of scope: the text of the lines.
 
 use super::escape::escape;
 use crate::system::lock;
@@ -12,34 +12,36 @@ use std::sync::Mutex;
 #[derive(Debug)]
 pub(super) struct Output {
     json: bool,
-    broken: Mutex<Option<io::Error>>,
+    /// The first error of writing to standard output.
+    first_error: Mutex<Option<io::Error>>,
 }
 
 impl Output {
-    /// For results as JSON, or as text.
+    /// With `json`, results are JSON objects, else text.
     pub(super) fn new(json: bool) -> Self {
         Self {
             json,
-            broken: Mutex::new(None),
+            first_error: Mutex::new(None),
         }
     }
 
-    /// Whether results go out as JSON.
+    /// Whether results are JSON objects.
     pub(super) fn is_json(&self) -> bool {
         self.json
     }
 
-    /// Whether progress is shown as bars: standard error is a terminal and no script reads along.
+    /// Whether progress is shown as bars: standard error is a terminal and results are text.
     pub(super) fn shows_bars(&self) -> bool {
         !self.json && io::stderr().is_terminal()
     }
 
-    /// Whether a person at a terminal types and reads.
+    /// Whether standard input and standard output are terminals.
     pub(super) fn is_interactive(&self) -> bool {
         io::stdin().is_terminal() && io::stdout().is_terminal()
     }
 
-    /// One line of results, as it is, flushed. Says whether somebody may still read.
+    /// Writes and flushes one line of results, unchanged. Returns whether standard output still
+    /// works.
     pub(super) fn result(&self, line: &str) -> bool {
         let mut stdout = io::stdout().lock();
         let mut text = String::with_capacity(line.len() + 1);
@@ -48,28 +50,28 @@ impl Output {
         let written = stdout
             .write_all(text.as_bytes())
             .and_then(|()| stdout.flush());
-        let mut broken = lock(&self.broken);
+        let mut first_error = lock(&self.first_error);
         if let Err(error) = written {
-            broken.get_or_insert(error);
+            first_error.get_or_insert(error);
         }
-        broken.is_none()
+        first_error.is_none()
     }
 
-    /// One line `error: ...` on standard error.
+    /// Writes one line `error: ...` to standard error.
     pub(super) fn error(&self, message: &str) {
         stderr_line(&format!("error: {}", escape(message)));
     }
 
-    /// One line on standard error that is no error.
+    /// Writes one line that is not an error to standard error.
     pub(super) fn note(&self, message: &str) {
         stderr_line(&escape(message));
     }
 
-    /// Whether all results were written. A reader that went away (`| head`) wanted no more of them; anything else,
-    /// such as a full disk, is told here.
+    /// Returns whether all results were written. A closed pipe (`| head`) counts as success; any
+    /// other error, such as a full disk, is reported on standard error.
     pub(super) fn finish(&self) -> bool {
-        let broken = lock(&self.broken).take();
-        match broken {
+        let first_error = lock(&self.first_error).take();
+        match first_error {
             Some(error) if error.kind() != ErrorKind::BrokenPipe => {
                 self.error(&format!("cannot write results to standard output: {error}"));
                 false
@@ -79,7 +81,7 @@ impl Output {
     }
 }
 
-/// Nobody can be told that standard error is gone.
+/// Ignores errors: a failure of standard error cannot be reported anywhere.
 fn stderr_line(line: &str) {
     let _ = io::stderr()
         .lock()

@@ -1,15 +1,15 @@
-//! Running a peer: its commands, then sharing on if asked to, then a graceful end.
+//! `pieceful peer`: runs the commands, keeps sharing with `--stay`, and ends gracefully.
 
 use super::arguments::PeerArguments;
-use super::completion::Typing;
-use super::execute::PromptSession;
-use super::exit::{Exit, Refused, failure};
-use super::failure::Failure;
-use super::news::NewsTeller;
+use super::command_error::CommandError;
+use super::completion::PromptHelper;
+use super::execute::CommandRunner;
+use super::exit::{EarlyExit, Exit, early_failure};
+use super::news::NewsWatcher;
 use super::output::Output;
-use super::prompt::{Input, Lines};
-use super::signals::Stopped;
-use super::{logging, scenario, signals, state};
+use super::prompt::{InputLines, NextInput};
+use super::signals::wait_for_stop;
+use super::{logging, scenario, signals, state_folder};
 use crate::net::Stop;
 use crate::peer::{Deadlines, DownloadState, FirstUseNotice, Options, Peer};
 use crate::storage::StateKind;
@@ -29,17 +29,17 @@ pub(super) fn run(arguments: PeerArguments) -> Exit {
     if output.finish() { exit } else { Exit::Failure }
 }
 
-fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, Refused> {
-    let part = arguments
+fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
+    let scenario = arguments
         .scenario
         .as_ref()
         .map(scenario::read)
         .transpose()
-        .map_err(failure)?;
-    let listen = resolve(&arguments.listen).map_err(failure)?;
-    let folder = state::open(StateKind::Peer, arguments.dir.clone(), listen.port())?;
-    logging::start(folder.path(), "peer.log", arguments.log).map_err(failure)?;
-    let signals = signals::watch().map_err(failure)?;
+        .map_err(early_failure)?;
+    let listen = resolve(&arguments.listen).map_err(early_failure)?;
+    let folder = state_folder::open(StateKind::Peer, arguments.dir.clone(), listen.port())?;
+    logging::start(folder.path(), "peer.log", arguments.log).map_err(early_failure)?;
+    let signals = signals::watch().map_err(early_failure)?;
     if arguments.dir.is_none() && listen.port() == 0 {
         signals.remove_when_killed(folder.path());
     }
@@ -57,15 +57,15 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, Refused> {
         limits: arguments.limits,
         deadlines: Deadlines::default(),
     };
-    let peer = Arc::new(Peer::start(options).map_err(failure)?);
+    let peer = Arc::new(Peer::start(options).map_err(early_failure)?);
     output.result(&format!("peer listening on {}", peer.address()));
-    let watcher =
-        watch(&peer, &stop).map_err(|error| failure(format!("cannot start a thread: {error}")))?;
-    let succeeded = match &part {
+    let watcher = watch(&peer, &stop)
+        .map_err(|error| early_failure(format!("cannot start a thread: {error}")))?;
+    let succeeded = match &scenario {
         Some((client, scenario)) => {
-            scenario::play(&peer, &arguments, *client, scenario, &stop, output)
+            scenario::run_client(&peer, &arguments, *client, scenario, &stop, output)
         }
-        None => commands(&peer, &arguments, output, &stop),
+        None => run_commands(&peer, &arguments, output, &stop),
     };
     stop.stop();
     let _ = watcher.join();
@@ -73,88 +73,89 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, Refused> {
     Ok(Exit::of(succeeded))
 }
 
-/// Carries out all commands; says whether each succeeded.
-fn commands(peer: &Arc<Peer>, arguments: &PeerArguments, output: &Output, stop: &Stop) -> bool {
+/// Runs all commands; returns whether all succeeded.
+fn run_commands(peer: &Arc<Peer>, arguments: &PeerArguments, output: &Output, stop: &Stop) -> bool {
     let from_input = arguments.commands.is_empty();
-    let (lines, news) = match lines(peer, from_input && output.is_interactive(), output, stop) {
+    let at_prompt = from_input && output.is_interactive();
+    let (lines, news) = match input_lines(peer, at_prompt, output, stop) {
         Ok(lines) => lines,
         Err(error) => {
             output.error(&format!("cannot read commands: {error}"));
             return false;
         }
     };
-    let mut session = PromptSession::new(peer, output, &lines, stop);
-    let mut told_to_end = false;
+    let mut runner = CommandRunner::new(peer, output, &lines, stop);
+    let mut is_stopped = false;
     let mut input_failed = None;
-    while from_input && !session.has_quit() && !told_to_end && input_failed.is_none() {
+    while from_input && !runner.has_quit() && !is_stopped && input_failed.is_none() {
         match lines.next() {
-            Input::Line(line) => session.run(&line),
-            Input::NotText => session.refuse(Failure::NotText),
-            Input::End => break,
-            Input::Quit | Input::Stopped => told_to_end = true,
-            Input::Failed(why) => input_failed = Some(why),
+            NextInput::Line(line) => runner.run(&line),
+            NextInput::NotText => runner.refuse(CommandError::NotText),
+            NextInput::End => break,
+            NextInput::Quit | NextInput::Stopped => is_stopped = true,
+            NextInput::Failed(why) => input_failed = Some(why),
         }
     }
     drop(news);
     for command in &arguments.commands {
-        if !session.has_quit() {
-            session.run_argument(command);
+        if !runner.has_quit() {
+            runner.run_argument(command);
         }
     }
     if let Some(why) = &input_failed {
         output.error(&format!("cannot read commands: {why}"));
     }
-    if arguments.stay && !session.has_quit() && !told_to_end {
-        Stopped::wait(stop);
+    if arguments.stay && !runner.has_quit() && !is_stopped {
+        wait_for_stop(stop);
     }
     // With port 0 and no folder named, the state folder is temporary.
-    session.tell_of_unfinished(arguments.dir.is_some() || arguments.listen.port != 0);
-    session.all_succeeded() && input_failed.is_none()
+    runner.note_unfinished_downloads(arguments.dir.is_some() || arguments.listen.port != 0);
+    runner.all_succeeded() && input_failed.is_none()
 }
 
-/// Where commands and answers come from; and, at a prompt, who tells what is new.
-fn lines(
+/// The source of commands and answers; at a prompt, also the thread that shows news.
+fn input_lines(
     peer: &Arc<Peer>,
     at_prompt: bool,
     output: &Output,
     stop: &Stop,
-) -> io::Result<(Lines, Option<NewsTeller>)> {
+) -> io::Result<(InputLines, Option<NewsWatcher>)> {
     if !at_prompt {
-        let lines = Lines::plain(BufReader::new(io::stdin()), stop)?;
+        let lines = InputLines::plain(BufReader::new(io::stdin()), stop)?;
         return Ok((lines, None));
     }
-    // Weak, as the thread that reads is never joined and must not keep the peer.
-    let asked = Arc::downgrade(peer);
+    // Weak: the reading thread is never joined and must not keep the peer alive.
+    let weak_peer = Arc::downgrade(peer);
     let names = move || {
-        let downloads = asked
+        let downloads = weak_peer
             .upgrade()
             .map(|peer| peer.downloads())
             .unwrap_or_default();
         downloads
             .into_iter()
-            // What can be cancelled.
+            // Only these can be cancelled.
             .filter(|download| download.state != DownloadState::Complete)
             .map(|download| download.name)
             .collect()
     };
-    output.note("help lists the commands; Ctrl-D leaves");
+    output.note("help lists all commands; Ctrl-D ends the peer");
     let history = peer.folder().path().join("history");
-    let (lines, printer) = Lines::prompt(history, Typing::new(Box::new(names)), stop)?;
-    Ok((lines, Some(NewsTeller::start(peer, printer)?)))
+    let (lines, printer) = InputLines::prompt(history, PromptHelper::new(Box::new(names)), stop)?;
+    Ok((lines, Some(NewsWatcher::start(peer, printer)?)))
 }
 
-/// Lets a wish to stop end the hashing that a command waits for.
+/// Starts a thread that interrupts hashing once `stop` is raised: a command waits for the hashing.
 fn watch(peer: &Arc<Peer>, stop: &Stop) -> io::Result<JoinHandle<()>> {
     let (peer, stop) = (Arc::downgrade(peer), stop.clone());
     thread::Builder::new().name("stop".into()).spawn(move || {
-        Stopped::wait(&stop);
+        wait_for_stop(&stop);
         if let Some(peer) = peer.upgrade() {
             peer.interrupt();
         }
     })
 }
 
-/// The first address of a host.
+/// The first address that the host name resolves to.
 fn resolve(address: &HostPort) -> Result<SocketAddr, String> {
     let unknown = |why: String| format!("cannot listen on {address}: {why}");
     let mut found = (address.host.as_str(), address.port)
@@ -170,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_and_names_are_found() {
+    fn addresses_and_names_are_resolved() {
         for (text, found) in [("127.0.0.1:5", "127.0.0.1:5"), ("[::1]:0", "[::1]:0")] {
             assert_eq!(resolve(&text.parse().unwrap()), Ok(found.parse().unwrap()));
         }

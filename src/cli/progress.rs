@@ -1,4 +1,4 @@
-//! How far downloads are, while somebody waits: bars on a terminal, a plain line now and then elsewhere.
+//! Progress of downloads during `wait`: bars on a terminal, otherwise a line from time to time.
 
 use super::escape::escape;
 use super::output::Output;
@@ -9,49 +9,49 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// The time between two plain lines of a download.
-const PAUSE: Duration = Duration::from_secs(5);
-/// The most bars shown at once; a terminal is not higher than that in most cases.
-const MOST_BARS: usize = 20;
+/// Interval between two plain lines of a download.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+/// The largest number of bars at a time, so that they fit on a terminal.
+const MAX_BARS: usize = 20;
 /// Characters of a name that a bar shows.
 const NAME_WIDTH: usize = 20;
 
-/// What is shown of downloads; nothing is left of it when it is dropped.
+/// Shows the progress of downloads. Dropping it clears the bars.
 #[derive(Debug)]
-pub(super) struct Progress<'a> {
+pub(super) struct DownloadProgress<'a> {
     output: &'a Output,
     bars: Option<Bars>,
-    last: Instant,
+    last_lines: Instant,
 }
 
 #[derive(Debug)]
 struct Bars {
     all: MultiProgress,
-    each: HashMap<InfoHash, ProgressBar>,
+    by_download: HashMap<InfoHash, ProgressBar>,
 }
 
-impl<'a> Progress<'a> {
-    /// Nothing shown so far.
+impl<'a> DownloadProgress<'a> {
+    /// Shows nothing until [`show`](Self::show) is called.
     pub(super) fn new(output: &'a Output) -> Self {
         let bars = output.shows_bars().then(|| Bars {
             all: MultiProgress::new(),
-            each: HashMap::new(),
+            by_download: HashMap::new(),
         });
         Self {
             output,
             bars,
-            last: Instant::now(),
+            last_lines: Instant::now(),
         }
     }
 
-    /// Shows how far each download is, if it is time.
+    /// Updates the bars, or writes lines if [`LINE_INTERVAL`] has passed.
     pub(super) fn show(&mut self, downloads: &[DownloadStatus]) {
         if let Some(bars) = &mut self.bars {
             bars.show(downloads);
-        } else if !self.output.is_json() && self.last.elapsed() >= PAUSE {
-            self.last = Instant::now();
+        } else if !self.output.is_json() && self.last_lines.elapsed() >= LINE_INTERVAL {
+            self.last_lines = Instant::now();
             for download in downloads.iter().filter(|download| is_running(download)) {
-                self.output.note(&render::download(download));
+                self.output.note(&render::download_line(download));
             }
         }
     }
@@ -65,10 +65,10 @@ pub(super) fn is_running(download: &DownloadStatus) -> bool {
     )
 }
 
-impl Drop for Progress<'_> {
+impl Drop for DownloadProgress<'_> {
     fn drop(&mut self) {
         if let Some(bars) = &self.bars {
-            // Nobody can be told if the terminal is gone.
+            // Fails only if the terminal was closed.
             let _ = bars.all.clear();
         }
     }
@@ -78,37 +78,39 @@ impl Bars {
     fn show(&mut self, downloads: &[DownloadStatus]) {
         for download in downloads {
             if !is_running(download) {
-                if let Some(bar) = self.each.remove(&download.info_hash) {
+                if let Some(bar) = self.by_download.remove(&download.info_hash) {
                     bar.finish_and_clear();
                 }
                 continue;
             }
-            if self.each.len() >= MOST_BARS && !self.each.contains_key(&download.info_hash) {
+            let known = self.by_download.contains_key(&download.info_hash);
+            if !known && self.by_download.len() >= MAX_BARS {
                 continue;
             }
             let all = &self.all;
             let bar = self
-                .each
+                .by_download
                 .entry(download.info_hash)
                 .or_insert_with(|| all.add(bar(&download.name, download.bytes_total)));
             bar.set_position(download.bytes_done);
-            bar.set_message(message(download));
+            bar.set_message(bar_message(download));
         }
     }
 }
 
-fn message(download: &DownloadStatus) -> String {
+fn bar_message(download: &DownloadStatus) -> String {
     let percent = render::percent(download);
     match (&download.state, &download.trouble) {
-        (DownloadState::Checking, _) => format!("{percent:3}%  checking what is here"),
+        (DownloadState::Checking, _) => format!("{percent:3}%  checking existing files"),
         (_, Some(trouble)) if download.rate == 0 => format!("{percent:3}%  {}", escape(trouble)),
         _ => format!("{percent:3}%  {}", render::pace(download)),
     }
 }
 
-/// Hidden until it is added to the others: alone it would draw where they do not know of it.
+/// A bar that is hidden until it is added to a [`MultiProgress`]: drawn alone, it would overwrite
+/// the others.
 fn bar(name: &str, total: u64) -> ProgressBar {
-    // Narrow enough that all of a pace stands in 80 columns.
+    // Narrow, so that the message fits into 80 columns.
     let style = ProgressStyle::with_template("{prefix} [{bar:14}] {wide_msg}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     let name = escape(name);
@@ -129,19 +131,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bar_tells_what_holds_a_download_up() {
+    fn a_bar_shows_why_a_download_stalls() {
         let mut download = running("x");
-        assert_eq!(message(&download), " 42%  118.3 MiB/s  5 peers  eta 0s");
+        assert_eq!(bar_message(&download), " 42%  118.3 MiB/s  5 peers  eta 0s");
         download.trouble = Some("no\nowner".into());
-        assert!(message(&download).contains("118.3"));
+        assert!(bar_message(&download).contains("118.3"));
         download.rate = 0;
-        assert_eq!(message(&download), " 42%  no\\nowner");
+        assert_eq!(bar_message(&download), " 42%  no\\nowner");
         download.state = DownloadState::Checking;
-        assert_eq!(message(&download), " 42%  checking what is here");
+        assert_eq!(bar_message(&download), " 42%  checking existing files");
     }
 
     #[test]
-    fn long_and_odd_names_keep_the_bars_in_line() {
+    fn bars_are_aligned_for_long_and_unusual_names() {
         let shown = bar(&"ü".repeat(40), 1).prefix();
         assert_eq!(shown, format!("{}…", "ü".repeat(19)));
         assert_eq!(bar("a\x1b", 1).prefix().trim_end(), "a\\u{1b}");

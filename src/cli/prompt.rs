@@ -1,11 +1,12 @@
-//! Commands from standard input: a prompt with history and completion on a terminal, plain lines otherwise.
+//! Reads lines from standard input: a prompt with history and completion on a terminal, plain lines
+//! otherwise.
 //!
-//! In scope: reading on a thread of its own, so that a wish to stop is heard while nobody types. Out of scope: what the
-//! lines mean.
+//! In scope: reading on a thread of its own, so that the stop flag interrupts a read. Out of scope:
+//! the meaning of the lines.
 
 use super::commands::without_passwords;
-use super::completion::Typing;
-use super::signals::Stopped;
+use super::completion::PromptHelper;
+use super::signals::wait_for_stop;
 use crate::net::Stop;
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
@@ -19,86 +20,88 @@ use std::thread;
 
 /// The longest line that is read, in bytes.
 const MAX_LINE: u64 = 64 << 10;
-/// How many lines of history are kept.
-const HISTORY: usize = 1_000;
-/// What standard input brings next.
+/// The number of lines of history that are kept.
+const MAX_HISTORY: usize = 1_000;
+
+/// The result of one read from standard input.
 #[derive(Debug)]
-pub(super) enum Input {
-    /// A line without its end.
+pub(super) enum NextInput {
+    /// A line, without its newline.
     Line(String),
     /// A line that is not UTF-8.
     NotText,
     /// The end of input.
     End,
-    /// Ctrl-C at an empty prompt: a wish to end gracefully.
+    /// Ctrl-C at an empty prompt: end gracefully.
     Quit,
     /// The stop flag was raised.
     Stopped,
-    /// Reading failed.
+    /// Reading failed, with a message for the user.
     Failed(String),
 }
 
-/// What is read next, and how.
+/// A request to the reading thread, with the question that it shows.
 #[derive(Debug)]
-enum Wanted {
-    /// A command.
+enum InputRequest {
+    /// Read a command.
     Command,
-    /// The answer to a question, which is no command.
+    /// Read an answer that is not a command.
     Answer(String),
-    /// An answer that nobody shall see: it is neither echoed nor kept.
-    Hidden(String),
+    /// Read an answer without echo; it does not go into the history.
+    HiddenAnswer(String),
 }
 
-/// Lines, one at a time and each only when it is asked for: no prompt stands while a command runs.
+/// Lines of input. A line is read only on request, so that no prompt is shown while a command runs.
 #[derive(Debug)]
-pub(super) struct Lines {
-    wanted: Sender<Wanted>,
-    answers: Receiver<Input>,
+pub(super) struct InputLines {
+    requests: Sender<InputRequest>,
+    inputs: Receiver<NextInput>,
     stop: Stop,
-    /// How the terminal was, as a prompt that is left standing keeps it in raw mode.
+    /// The terminal's settings at the start. A prompt that is interrupted leaves it in raw mode.
     terminal: Option<Termios>,
 }
 
-impl Lines {
-    /// A prompt on the terminal, its history kept in the file `history`; and what prints above a standing prompt.
+impl InputLines {
+    /// A prompt on the terminal with the history in the file `history`, and a printer that writes
+    /// lines above the prompt.
     ///
     /// # Errors
-    /// When the terminal cannot be set up or the system gives no thread.
+    /// The terminal cannot be set up, or no thread can be started.
     pub(super) fn prompt(
         history: PathBuf,
-        typing: Typing,
+        helper: PromptHelper,
         stop: &Stop,
     ) -> io::Result<(Self, impl ExternalPrinter + Send + 'static)> {
         let config = Config::builder()
             .completion_type(CompletionType::List)
             .bracketed_paste(false)
-            // What is hidden is hidden by its highlighting.
+            // Passwords are hidden by the highlighter, which needs this.
             .color_mode(ColorMode::Forced)
             .auto_add_history(false)
-            .max_history_size(HISTORY)
+            .max_history_size(MAX_HISTORY)
             .map_err(io::Error::other)?
             .build();
         let mut editor =
-            Editor::<Typing, FileHistory>::with_config(config).map_err(io::Error::other)?;
-        editor.set_helper(Some(typing));
+            Editor::<PromptHelper, FileHistory>::with_config(config).map_err(io::Error::other)?;
+        editor.set_helper(Some(helper));
         editor.set_history_ignore_space(true);
-        // There is none at the first start.
+        // The file does not exist at the first start.
         let _ = editor.load_history(&history);
         let printer = editor.create_external_printer().map_err(io::Error::other)?;
-        let lines = Self::start(stop, move |wanted| match wanted {
-            Wanted::Command => {
-                let input = ask(&mut editor, "pieceful> ", true);
-                if let Input::Line(line) = &input {
-                    keep(&mut editor, line, &history);
+        let lines = Self::start(stop, move |request| match request {
+            InputRequest::Command => {
+                let input = edit_line(&mut editor, "pieceful> ", true);
+                if let NextInput::Line(line) = &input {
+                    add_to_history(&mut editor, line, &history);
                 }
                 input
             }
-            Wanted::Answer(question) => ask(&mut editor, &question, false),
-            Wanted::Hidden(question) => {
-                let _quiet = Quiet::begin();
-                hide(&mut editor, true);
-                let input = ask(&mut editor, &question, false);
-                hide(&mut editor, false);
+            InputRequest::Answer(question) => edit_line(&mut editor, &question, false),
+            InputRequest::HiddenAnswer(question) => {
+                let _echo_off = EchoOff::begin();
+                set_hidden(&mut editor, true);
+                let input = edit_line(&mut editor, &question, false);
+                set_hidden(&mut editor, false);
                 input
             }
         })?;
@@ -108,63 +111,64 @@ impl Lines {
     /// Plain lines, without a prompt.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// No thread can be started.
     pub(super) fn plain(mut input: impl BufRead + Send + 'static, stop: &Stop) -> io::Result<Self> {
-        Self::start(stop, move |wanted| match wanted {
-            Wanted::Command => read_line(&mut input),
-            Wanted::Answer(question) => {
-                show(&question);
+        Self::start(stop, move |request| match request {
+            InputRequest::Command => read_line(&mut input),
+            InputRequest::Answer(question) => {
+                show_question(&question);
                 read_line(&mut input)
             }
-            Wanted::Hidden(question) => {
-                let quiet = Quiet::begin();
-                if quiet.is_some() {
-                    show(&question);
+            InputRequest::HiddenAnswer(question) => {
+                let echo_off = EchoOff::begin();
+                if echo_off.is_some() {
+                    show_question(&question);
                 }
                 let line = read_line(&mut input);
-                if quiet.is_some() {
-                    show("\n");
+                if echo_off.is_some() {
+                    show_question("\n");
                 }
                 line
             }
         })
     }
 
-    /// The next line, waiting for it.
-    pub(super) fn next(&self) -> Input {
-        self.want(Wanted::Command)
+    /// Waits for the next line and returns it.
+    pub(super) fn next(&self) -> NextInput {
+        self.request(InputRequest::Command)
     }
 
-    /// Whether a person at a terminal can be asked something.
+    /// Whether a person at a terminal can answer a question.
     pub(super) fn can_ask(&self) -> bool {
         self.terminal.is_some() && io::stderr().is_terminal()
     }
 
-    /// The answer of a person at the terminal.
-    pub(super) fn ask(&self, question: &str) -> Input {
-        self.want(Wanted::Answer(question.to_owned()))
+    /// Shows a question and returns the answer.
+    pub(super) fn ask(&self, question: &str) -> NextInput {
+        self.request(InputRequest::Answer(question.to_owned()))
     }
 
-    /// An answer that is not echoed on a terminal; off one, the next line.
-    pub(super) fn hidden(&self, question: &str) -> Input {
-        self.want(Wanted::Hidden(question.to_owned()))
+    /// Shows a question on a terminal and returns the answer, which is not echoed. Without a
+    /// terminal: returns the next line.
+    pub(super) fn ask_hidden(&self, question: &str) -> NextInput {
+        self.request(InputRequest::HiddenAnswer(question.to_owned()))
     }
 
-    /// Takes lines that hold passwords which nobody asks for any more: read as commands, they would be shown and logged. At
-    /// a terminal nobody has typed any.
+    /// Reads and drops the passwords of a command that has failed before it asked for them. Read as
+    /// commands, they would be shown and logged. On a terminal they have not been typed yet.
     pub(super) fn drop_passwords(&self, count: usize) {
         if self.terminal.is_none() {
-            (0..count).for_each(|_| drop(self.hidden("")));
+            (0..count).for_each(|_| drop(self.ask_hidden("")));
         }
     }
 
-    fn want(&self, wanted: Wanted) -> Input {
-        if self.stop.is_stopped() || self.wanted.send(wanted).is_err() {
-            return Input::Stopped;
+    fn request(&self, request: InputRequest) -> NextInput {
+        if self.stop.is_stopped() || self.requests.send(request).is_err() {
+            return NextInput::Stopped;
         }
-        let input = self.answers.recv().unwrap_or(Input::End);
-        if matches!(input, Input::Stopped) && self.terminal.is_some() {
-            // What is told next shall not stand behind what was typed.
+        let input = self.inputs.recv().unwrap_or(NextInput::End);
+        if matches!(input, NextInput::Stopped) && self.terminal.is_some() {
+            // The next message goes on a new line, below the text that was typed.
             let _ = io::stdout().write_all(b"\r\n");
         }
         input
@@ -172,15 +176,16 @@ impl Lines {
 
     fn start(
         stop: &Stop,
-        mut read: impl FnMut(Wanted) -> Input + Send + 'static,
+        mut read: impl FnMut(InputRequest) -> NextInput + Send + 'static,
     ) -> io::Result<Self> {
-        let (wanted, asked) = bounded(1);
-        let (answer, answers) = unbounded();
-        let (stopping, stopped) = (stop.clone(), answer.clone());
-        // Neither thread is joined: one may be in a read that only a key or the end of the process ends.
+        let (requests, requested) = bounded(1);
+        let (input, inputs) = unbounded();
+        let (stopping, stopped) = (stop.clone(), input.clone());
+        // The threads are not joined: the first one may be in a read that only a key or the end of
+        // the process ends.
         thread::Builder::new().name("input".into()).spawn(move || {
-            while let Ok(wanted) = asked.recv() {
-                if answer.send(read(wanted)).is_err() {
+            while let Ok(request) = requested.recv() {
+                if input.send(read(request)).is_err() {
                     break;
                 }
             }
@@ -188,105 +193,110 @@ impl Lines {
         thread::Builder::new()
             .name("input-stop".into())
             .spawn(move || {
-                Stopped::wait(&stopping);
-                let _ = stopped.send(Input::Stopped);
+                wait_for_stop(&stopping);
+                let _ = stopped.send(NextInput::Stopped);
             })?;
         Ok(Self {
-            wanted,
-            answers,
+            requests,
+            inputs,
             stop: stop.clone(),
             terminal: termios::tcgetattr(io::stdin()).ok(),
         })
     }
 }
 
-impl Drop for Lines {
+impl Drop for InputLines {
     fn drop(&mut self) {
         if let Some(terminal) = &self.terminal {
-            // A terminal that is gone needs nothing.
+            // Fails if the terminal was closed; then there is nothing to restore.
             let _ = termios::tcsetattr(io::stdin(), SetArg::TCSADRAIN, terminal);
         }
     }
 }
 
-/// A terminal without echo, until it is dropped.
-struct Quiet(Termios);
+/// Turns the terminal's echo off until it is dropped.
+struct EchoOff(Termios);
 
-impl Quiet {
-    /// None if standard input is no terminal.
+impl EchoOff {
+    /// `None` if standard input is not a terminal.
     fn begin() -> Option<Self> {
         let before = termios::tcgetattr(io::stdin()).ok()?;
-        let mut quiet = before.clone();
-        quiet.local_flags.remove(LocalFlags::ECHO);
-        termios::tcsetattr(io::stdin(), SetArg::TCSADRAIN, &quiet).ok()?;
+        let mut without_echo = before.clone();
+        without_echo.local_flags.remove(LocalFlags::ECHO);
+        termios::tcsetattr(io::stdin(), SetArg::TCSADRAIN, &without_echo).ok()?;
         Some(Self(before))
     }
 }
 
-impl Drop for Quiet {
+impl Drop for EchoOff {
     fn drop(&mut self) {
         let _ = termios::tcsetattr(io::stdin(), SetArg::TCSADRAIN, &self.0);
     }
 }
 
-/// Text of a question, which belongs to no result.
-fn show(text: &str) {
+/// Writes a question to standard error: standard output has results only.
+fn show_question(text: &str) {
     let mut stderr = io::stderr().lock();
     let _ = stderr
         .write_all(text.as_bytes())
         .and_then(|()| stderr.flush());
 }
 
-/// Keeps a line in the history, without its passwords.
-fn keep(editor: &mut Editor<Typing, FileHistory>, line: &str, history: &Path) {
+/// Adds a line without its passwords to the history.
+fn add_to_history(editor: &mut Editor<PromptHelper, FileHistory>, line: &str, history: &Path) {
     if let Some(kept) = without_passwords(line) {
         let added = editor.add_history_entry(kept);
         if let Err(error) = added.and_then(|_| editor.append_history(history)) {
-            log::warn!("cannot write {}: {error}", history.display());
+            log::warn!("cannot write the history {}: {error}", history.display());
         }
     }
 }
 
-fn hide(editor: &mut Editor<Typing, FileHistory>, hidden: bool) {
-    if let Some(typing) = editor.helper() {
-        typing.hide(hidden);
+fn set_hidden(editor: &mut Editor<PromptHelper, FileHistory>, hidden: bool) {
+    if let Some(helper) = editor.helper() {
+        helper.set_hidden(hidden);
     }
 }
 
-/// With `again`, Ctrl-C throws away what was typed, as in a shell; a question is ended by it, whatever was typed.
-fn ask(editor: &mut Editor<Typing, FileHistory>, prompt: &str, again: bool) -> Input {
+/// Reads a line with the editor. With `ctrl_c_clears`, Ctrl-C drops the text that was typed and
+/// shows the prompt again, as in a shell; at an empty prompt, or without it, Ctrl-C means quit.
+fn edit_line(
+    editor: &mut Editor<PromptHelper, FileHistory>,
+    prompt: &str,
+    ctrl_c_clears: bool,
+) -> NextInput {
     loop {
-        if let Some(typing) = editor.helper() {
-            typing.begin_line();
+        if let Some(helper) = editor.helper() {
+            helper.begin_line();
         }
         match editor.readline(prompt) {
-            Ok(line) => return Input::Line(line),
-            Err(ReadlineError::Eof) => return Input::End,
+            Ok(line) => return NextInput::Line(line),
+            Err(ReadlineError::Eof) => return NextInput::End,
             Err(ReadlineError::Interrupted)
-                if again && editor.helper().is_some_and(Typing::has_typed) => {}
-            Err(ReadlineError::Interrupted) => return Input::Quit,
-            Err(error) => return Input::Failed(error.to_string()),
+                if ctrl_c_clears && editor.helper().is_some_and(PromptHelper::has_text) => {}
+            Err(ReadlineError::Interrupted) => return NextInput::Quit,
+            Err(error) => return NextInput::Failed(error.to_string()),
         }
     }
 }
 
-fn read_line(input: &mut impl BufRead) -> Input {
+fn read_line(input: &mut impl BufRead) -> NextInput {
     let mut line = Vec::new();
     match input
         .by_ref()
         .take(MAX_LINE + 1)
         .read_until(b'\n', &mut line)
     {
-        Ok(0) => return Input::End,
+        Ok(0) => return NextInput::End,
         Ok(_) => {}
-        Err(error) => return Input::Failed(error.to_string()),
+        Err(error) => return NextInput::Failed(error.to_string()),
     }
     if line.last() == Some(&b'\n') {
         line.pop();
     } else if line.len() as u64 > MAX_LINE {
-        return Input::Failed(format!("a line is longer than {MAX_LINE} bytes"));
+        return NextInput::Failed(format!("a line has more than {MAX_LINE} bytes"));
     }
-    String::from_utf8(line).map_or(Input::NotText, Input::Line)
+    String::from_utf8(line).map_or(NextInput::NotText, NextInput::Line)
 }
 
 #[cfg(test)]
@@ -294,38 +304,41 @@ mod tests {
     use super::*;
     use std::io::{BufReader, Cursor};
 
-    fn plain(bytes: &[u8], stop: &Stop) -> Lines {
-        Lines::plain(Cursor::new(bytes.to_vec()), stop).unwrap()
+    fn plain(bytes: &[u8], stop: &Stop) -> InputLines {
+        InputLines::plain(Cursor::new(bytes.to_vec()), stop).unwrap()
     }
 
     #[test]
-    fn lines_come_one_by_one_to_the_end() {
+    fn lines_are_read_one_by_one_to_the_end() {
         let lines = plain(b"one\ntwo\r\n\n\xff\nlast", &Stop::new());
-        assert!(matches!(lines.next(), Input::Line(line) if line == "one"));
-        assert!(matches!(lines.next(), Input::Line(line) if line == "two\r"));
-        assert!(matches!(lines.next(), Input::Line(line) if line.is_empty()));
-        assert!(matches!(lines.next(), Input::NotText));
-        assert!(matches!(lines.next(), Input::Line(line) if line == "last"));
-        assert!(matches!(lines.next(), Input::End));
+        assert!(matches!(lines.next(), NextInput::Line(line) if line == "one"));
+        assert!(matches!(lines.next(), NextInput::Line(line) if line == "two\r"));
+        assert!(matches!(lines.next(), NextInput::Line(line) if line.is_empty()));
+        assert!(matches!(lines.next(), NextInput::NotText));
+        assert!(matches!(lines.next(), NextInput::Line(line) if line == "last"));
+        assert!(matches!(lines.next(), NextInput::End));
     }
 
     #[test]
-    fn a_line_without_end_is_bounded() {
+    fn a_line_that_is_too_long_is_refused() {
         let long = vec![b'x'; MAX_LINE as usize + 1];
         assert!(matches!(
             plain(&long, &Stop::new()).next(),
-            Input::Failed(_)
+            NextInput::Failed(_)
         ));
         let mut fits = long;
         fits[MAX_LINE as usize] = b'\n';
-        assert!(matches!(plain(&fits, &Stop::new()).next(), Input::Line(_)));
+        assert!(matches!(
+            plain(&fits, &Stop::new()).next(),
+            NextInput::Line(_)
+        ));
     }
 
     #[test]
-    fn a_wish_to_stop_is_heard_while_a_read_waits() {
+    fn the_stop_flag_interrupts_a_read() {
         let (reader, writer) = io::pipe().unwrap();
         let stop = Stop::new();
-        let lines = Lines::plain(BufReader::new(reader), &stop).unwrap();
+        let lines = InputLines::plain(BufReader::new(reader), &stop).unwrap();
         let stopper = stop.clone();
         let (asked, asking) = bounded(0);
         let waiting = thread::spawn(move || {
@@ -336,7 +349,7 @@ mod tests {
         stopper.stop();
         assert!(matches!(
             waiting.join().unwrap(),
-            (Input::Stopped, Input::Stopped)
+            (NextInput::Stopped, NextInput::Stopped)
         ));
         drop(writer);
     }

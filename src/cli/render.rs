@@ -1,22 +1,23 @@
-//! Results as text for a person.
+//! Results of commands as text.
 //!
-//! In scope: lines, numbers with units, names made fit for a terminal. Out of scope: JSON (`json`), and progress bars.
+//! In scope: lines, numbers with units, names that are safe for a terminal. Out of scope: JSON
+//! (`json`) and progress bars (`progress`).
 
 mod account;
 
-pub(super) use account::{news, time};
+pub(super) use account::{news_line, time};
 
-use super::commands::{AREAS, Entry, OPEN_SWARMS, entries};
+use super::commands::{AREAS, CommandEntry, OPEN_SWARMS, entries};
 use super::escape::escape;
-use super::outcome::Outcome;
+use super::outcome::CommandOutcome;
 use super::units::{duration, size};
 use crate::peer::{ControlStatus, DownloadState, DownloadStatus, LinkStatus, Status, TrackerState};
 use std::time::Duration;
 
-/// The lines that tell of a command's outcome.
-pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
+/// The lines of a command's result.
+pub(super) fn outcome_lines(outcome: &CommandOutcome) -> Vec<String> {
     match outcome {
-        Outcome::Sent(sent) => vec![format!(
+        CommandOutcome::Sent(sent) => vec![format!(
             "sharing {}  {}  {} pieces  info-hash {}  torrent {}",
             escape(&sent.name),
             size(sent.length),
@@ -24,48 +25,48 @@ pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
             sent.info_hash,
             escape(&sent.torrent.to_string_lossy()),
         )],
-        Outcome::Started(started) => vec![format!(
+        CommandOutcome::Started(started) => vec![format!(
             "downloading {}  info-hash {}  to {}",
             escape(&started.name),
             started.info_hash,
             escape(&started.path.to_string_lossy()),
         )],
-        Outcome::Downloads(downloads) => downloads.iter().map(download).collect(),
-        Outcome::Waited(downloads) => downloads.iter().map(completed).collect(),
-        Outcome::Links(links) => links.iter().map(link).collect(),
-        Outcome::Cancelled(name) => vec![format!("cancelled {}", escape(name))],
-        Outcome::Status(status) => status_lines(status),
-        Outcome::Help(None) => help(),
-        Outcome::Help(Some(entry)) => help_of(entry),
-        Outcome::Account(outcome) => account::lines(outcome),
-        Outcome::Uploaded(uploaded) => vec![format!(
+        CommandOutcome::Downloads(downloads) => downloads.iter().map(download_line).collect(),
+        CommandOutcome::Waited(downloads) => downloads.iter().map(complete_line).collect(),
+        CommandOutcome::Links(links) => links.iter().map(link_line).collect(),
+        CommandOutcome::Cancelled(name) => vec![format!("cancelled {}", escape(name))],
+        CommandOutcome::Status(status) => status_lines(status),
+        CommandOutcome::Help(None) => help_lines(),
+        CommandOutcome::Help(Some(entry)) => command_help_lines(entry),
+        CommandOutcome::Account(outcome) => account::outcome_lines(outcome),
+        CommandOutcome::Uploaded(uploaded) => vec![format!(
             "sharing {}  {}  {} pieces  info-hash {}{}",
             escape(&uploaded.name),
             size(uploaded.length),
             uploaded.pieces,
             uploaded.info_hash,
             if uploaded.again {
-                "  (the group has it already; it is shared from here too)"
+                "  (the group has this share already; this peer shares it too)"
             } else {
                 ""
             },
         )],
-        Outcome::Files(files) => files.iter().map(account::file).collect(),
-        Outcome::StoppedShare(name, withdrawn) => vec![format!(
-            "{} is not shared from here any more{}",
+        CommandOutcome::Files(files) => files.iter().map(account::file_line).collect(),
+        CommandOutcome::StoppedShare(name, withdrawn) => vec![format!(
+            "stopped sharing {}{}",
             escape(name),
             if *withdrawn {
-                ", and off the catalogue"
+                "; removed it from the catalogue"
             } else {
                 ""
             },
         )],
-        Outcome::Quit => Vec::new(),
+        CommandOutcome::Quit => Vec::new(),
     }
 }
 
-/// One download, as `show_downloads` has it.
-pub(super) fn download(download: &DownloadStatus) -> String {
+/// A download as `show_downloads` prints it; scripts rely on this format.
+pub(super) fn download_line(download: &DownloadStatus) -> String {
     let group = download.group.as_deref().unwrap_or(OPEN_SWARMS);
     let (group, name) = (escape(group), escape(&download.name));
     match &download.state {
@@ -81,7 +82,7 @@ pub(super) fn download(download: &DownloadStatus) -> String {
     }
 }
 
-/// How fast a download runs, from how many peers, and how long it will take.
+/// The rate of a download, its number of peers, and the time left.
 pub(super) fn pace(download: &DownloadStatus) -> String {
     let left = download.bytes_total.saturating_sub(download.bytes_done);
     let eta = match left.checked_div(download.rate) {
@@ -95,14 +96,14 @@ pub(super) fn pace(download: &DownloadStatus) -> String {
     )
 }
 
-/// Whole percents of the bytes that are here; 100 only if all are.
+/// The percentage of bytes that this peer has, rounded down: 100 only if it has all.
 pub(super) fn percent(download: &DownloadStatus) -> u64 {
     let done = u128::from(download.bytes_done) * 100;
     let percent = done.checked_div(download.bytes_total.into()).unwrap_or(0);
     u64::try_from(percent).unwrap_or(100).min(100)
 }
 
-fn completed(download: &DownloadStatus) -> String {
+fn complete_line(download: &DownloadStatus) -> String {
     let name = escape(&download.name);
     let (all, seconds) = (size(download.bytes_total), download.elapsed.as_secs_f64());
     format!(
@@ -111,7 +112,7 @@ fn completed(download: &DownloadStatus) -> String {
     )
 }
 
-fn link(link: &LinkStatus) -> String {
+fn link_line(link: &LinkStatus) -> String {
     let name = link.name.as_deref().unwrap_or("-");
     format!(
         "{}  {}  {}  {}  {}  {}/{} pieces  down {}  up {}",
@@ -141,17 +142,17 @@ fn status_lines(status: &Status) -> Vec<String> {
     )];
     lines.push(match &status.user {
         Some(user) => format!("user {user}"),
-        None => "user -  (login USER logs in)".to_owned(),
+        None => "user -  (not logged in; type: login USER)".to_owned(),
     });
     for tracker in &status.trackers {
         let state = match tracker.reachable {
             Some(true) => "answers",
-            // It may not answer, or answer that it refuses: the trouble tells.
+            // No answer, or a refusal: `trouble` has the reason.
             Some(false) => "fails",
             None if tracker.control.is_some() => "not announced to",
             None => "not asked yet",
         };
-        let trouble = trouble(tracker.trouble.as_deref());
+        let trouble = in_parentheses(tracker.trouble.as_deref());
         let line = tracker
             .control
             .as_ref()
@@ -163,7 +164,7 @@ fn status_lines(status: &Status) -> Vec<String> {
     }
     for share in &status.shares {
         let (all, up) = (size(share.length), size(share.uploaded));
-        let trouble = trouble(share.trouble.as_deref());
+        let trouble = in_parentheses(share.trouble.as_deref());
         lines.push(format!(
             "share {}  {all}  up {up}  {} peers{trouble}",
             escape(&share.name),
@@ -171,13 +172,13 @@ fn status_lines(status: &Status) -> Vec<String> {
         ));
     }
     for status in &status.downloads {
-        let trouble = trouble(status.trouble.as_deref());
-        lines.push(format!("download {}{trouble}", download(status)));
+        let trouble = in_parentheses(status.trouble.as_deref());
+        lines.push(format!("download {}{trouble}", download_line(status)));
     }
     lines
 }
 
-/// How a tracker does for accounts and groups.
+/// The state of a tracker's service for accounts and groups.
 fn tracker_line(line: &ControlStatus) -> String {
     let state = match line.state {
         TrackerState::Serving => "serving",
@@ -191,14 +192,14 @@ fn tracker_line(line: &ControlStatus) -> String {
         Some(lag) => format!("  {lag} writes behind"),
         None => String::new(),
     };
-    format!("  {state}{lag}{}", trouble(line.trouble.as_deref()))
+    format!("  {state}{lag}{}", in_parentheses(line.trouble.as_deref()))
 }
 
-fn trouble(trouble: Option<&str>) -> String {
-    trouble.map_or_else(String::new, |trouble| format!("  ({})", escape(trouble)))
+fn in_parentheses(text: Option<&str>) -> String {
+    text.map_or_else(String::new, |text| format!("  ({})", escape(text)))
 }
 
-fn help() -> Vec<String> {
+fn help_lines() -> Vec<String> {
     let width = entries()
         .map(|entry| entry.usage().len())
         .max()
@@ -212,7 +213,7 @@ fn help() -> Vec<String> {
     lines
 }
 
-fn help_of(entry: &Entry) -> Vec<String> {
+fn command_help_lines(entry: &CommandEntry) -> Vec<String> {
     let head = format!("{}: {}", entry.usage(), entry.summary);
     [head]
         .into_iter()
@@ -244,28 +245,31 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn downloads_are_shown_as_scripts_expect() {
+    fn downloads_have_the_format_that_scripts_expect() {
         let mut status = running("a b.iso");
         status.bytes_total = 1_000_000_000_000;
         status.bytes_done = status.bytes_total / 100 * 42;
         status.rate = 118 << 20;
         assert_eq!(
-            download(&status),
+            download_line(&status),
             "[D] [-] a b.iso  42%  118.0 MiB/s  5 peers  eta 1h 18m"
         );
         status.rate = 0;
         status.state = DownloadState::Checking;
         status.bytes_done = status.bytes_total - 1;
         assert_eq!(
-            download(&status),
+            download_line(&status),
             "[D] [-] a b.iso  99%  0 B/s  5 peers  eta -"
         );
         status.state = DownloadState::Complete;
         status.group = Some("lab\n3".into());
-        assert_eq!(download(&status), "[C] [lab\\n3] a b.iso");
+        assert_eq!(download_line(&status), "[C] [lab\\n3] a b.iso");
         status.name = "\x1b[2J".into();
         status.state = DownloadState::Failed("disk full".into());
-        assert_eq!(download(&status), "[F] [lab\\n3] \\u{1b}[2J  disk full");
+        assert_eq!(
+            download_line(&status),
+            "[F] [lab\\n3] \\u{1b}[2J  disk full"
+        );
         status.bytes_total = 0;
         assert_eq!(percent(&status), 0);
     }
@@ -294,7 +298,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_status_tells_all_on_lines_of_their_own() {
+    fn each_part_of_a_status_is_a_line() {
         let mut stuck = running("x");
         stuck.trouble = Some("no owner".into());
         let status = Status {
@@ -331,12 +335,12 @@ pub(super) mod tests {
             ],
             links: 2,
         };
-        let lines = lines(&Outcome::Status(status));
+        let lines = outcome_lines(&CommandOutcome::Status(status));
         assert_eq!(
             lines[..5],
             [
                 "peer Lab\\n3  on 127.0.0.1:6881  2 links",
-                "user -  (login USER logs in)",
+                "user -  (not logged in; type: login USER)",
                 "tracker http://t/  not asked yet",
                 "tracker http://u/  answers  unreachable  2 writes behind  (refused)",
                 "share s\\u{202e}  1.0 KiB  up 5 B  1 peers  (gone)",
@@ -346,7 +350,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_link_shows_no_control_characters() {
+    fn control_characters_of_a_link_are_escaped() {
         let status = LinkStatus {
             share: "x".into(),
             address: "[::1]:1".parse().unwrap(),
@@ -357,7 +361,7 @@ pub(super) mod tests {
             downloaded: 1,
             uploaded: 2,
         };
-        let text = lines(&Outcome::Links(vec![status])).concat();
+        let text = outcome_lines(&CommandOutcome::Links(vec![status])).concat();
         assert_eq!(
             text,
             "x  [::1]:1  \\u{7}  \\u{1b}]0;  out  1/2 pieces  down 1 B  up 2 B"
@@ -367,10 +371,12 @@ pub(super) mod tests {
     #[test]
     fn help_lists_every_command() {
         assert_eq!(
-            lines(&Outcome::Help(None)).len(),
+            outcome_lines(&CommandOutcome::Help(None)).len(),
             entries().count() + AREAS.len()
         );
-        let one = lines(&Outcome::Help(entries().find(|entry| entry.name == "send")));
+        let one = outcome_lines(&CommandOutcome::Help(
+            entries().find(|entry| entry.name == "send"),
+        ));
         assert!(one[0].starts_with("send PATH [OUT.torrent]: share") && one.len() > 1);
     }
 }

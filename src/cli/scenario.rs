@@ -1,16 +1,16 @@
-//! A peer's part in a closed run: its `inR.txt`, read before anything starts, and how the run is told of.
+//! `pieceful peer --scenario`: reads `inR.txt`, runs the client, and reports how it ended.
 
 use super::arguments::{PeerArguments, ScenarioArguments};
 use super::output::Output;
 use crate::net::Stop;
 use crate::peer::{FirstUse, Peer};
-use crate::scenario::{Part, Scenario, client_number, run};
+use crate::scenario::{ClientTask, Scenario, client_number, run};
 use crate::wire::control::ClientNumber;
 
-/// Reads `inR.txt`: the client's number and what it owns and wants.
+/// Reads `inR.txt` and returns the client's number, and the files that it owns and wants.
 ///
 /// # Errors
-/// What is wrong, with the file and its line.
+/// A message for the user with the file and the line.
 pub(super) fn read(arguments: &ScenarioArguments) -> Result<(ClientNumber, Scenario), String> {
     let path = &arguments.file;
     let number = client_number(path).map_err(|error| error.to_string())?;
@@ -20,8 +20,8 @@ pub(super) fn read(arguments: &ScenarioArguments) -> Result<(ClientNumber, Scena
     Ok((number, scenario))
 }
 
-/// Plays the client's part; says whether it had all it wanted.
-pub(super) fn play(
+/// Runs the client; returns whether it got all wanted files.
+pub(super) fn run_client(
     peer: &Peer,
     arguments: &PeerArguments,
     client: ClientNumber,
@@ -33,16 +33,16 @@ pub(super) fn play(
         return false;
     };
     let first_use = |first: FirstUse<'_>| output.note(&first_use_note(first));
-    let part = Part {
+    let task = ClientTask {
         client,
         scenario,
         tracker_info: &arguments.tracker_info,
         out: &files.out,
         first_use: &first_use,
     };
-    match run(peer, &part, stop) {
+    match run(peer, &task, stop) {
         Ok(()) => {
-            output.note(&format!("client {client} has finished"));
+            output.note(&format!("client {client} has got all its files"));
             true
         }
         Err(error) => {
@@ -52,10 +52,12 @@ pub(super) fn play(
     }
 }
 
-/// What a person is told who may compare the fingerprint with the one that the tracker printed.
+/// The note about a fingerprint that this peer has stored because it knew none: the user can
+/// compare it with the one that the tracker printed.
 pub(super) fn first_use_note(first: FirstUse<'_>) -> String {
     format!(
-        "the tracker at {} is new to this peer: fingerprint {}, stored in {}",
+        "the tracker at {} is new to this peer; its fingerprint {} is stored in {}, compare it with the one that the \
+         tracker printed",
         first.address,
         first.fingerprint,
         first.path.display()
@@ -67,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bad_file_is_named_with_its_line() {
+    fn an_error_names_the_file_and_the_line() {
         let folder = tempfile::tempdir().unwrap();
         let read = |name: &str, text: &str| {
             let file = folder.path().join(name);

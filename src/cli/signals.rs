@@ -1,4 +1,5 @@
-//! SIGINT, SIGTERM and SIGHUP: the first asks for a graceful end, the second ends at once. SIGXFSZ does nothing.
+//! SIGINT, SIGTERM and SIGHUP: the first one ends the process gracefully, the second one at once.
+//! SIGXFSZ is blocked.
 
 use super::exit::Exit;
 use crate::net::Stop;
@@ -9,51 +10,52 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How long a thread sleeps between two looks at nothing: the flag wakes it.
+/// Timeout of one wait for the stop flag. The flag wakes the thread earlier; the value does not
+/// matter.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// What the first signal raises.
+/// Flags that the first signal raises.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Stopped {
+pub(super) struct StopSignals {
     /// For threads that wait.
     pub(super) stop: Stop,
     /// For threads that check it while they compute.
     pub(super) flag: Arc<AtomicBool>,
-    folder: Arc<Mutex<Option<PathBuf>>>,
+    temporary_folder: Arc<Mutex<Option<PathBuf>>>,
 }
 
-impl Stopped {
-    /// Waits until a signal or another thread raises the flag.
-    pub(super) fn wait(stop: &Stop) {
-        while !stop.wait(LONG) {}
-    }
-
-    /// A second signal removes this folder before it ends the process.
+impl StopSignals {
+    /// Makes a second signal remove this folder before it ends the process.
     pub(super) fn remove_when_killed(&self, folder: &Path) {
-        *lock(&self.folder) = Some(folder.to_owned());
+        *lock(&self.temporary_folder) = Some(folder.to_owned());
     }
 }
 
-/// Takes the signals over. To be called once in a process, before it has other threads.
+/// Waits until a signal or another thread raises the flag.
+pub(super) fn wait_for_stop(stop: &Stop) {
+    while !stop.wait(LONG) {}
+}
+
+/// Installs the signal handlers. Call it once in a process, before other threads start.
 ///
 /// # Errors
-/// Why the system did not allow it, as text for a person.
-pub(super) fn watch() -> Result<Stopped, String> {
-    // A file that may not grow is a failed write like any other; the signal beside it would end the process. All threads
-    // that are started from here on have it blocked too.
+/// A message for the user: the system did not allow it.
+pub(super) fn watch() -> Result<StopSignals, String> {
+    // A write beyond the file size limit then fails like any other write; unblocked, SIGXFSZ would
+    // end the process. Threads started later inherit the block.
     let blocked = SigSet::from(Signal::SIGXFSZ).thread_block();
     blocked.map_err(|errno| format!("cannot block SIGXFSZ: {errno}"))?;
-    let stopped = Stopped::default();
-    let raised = stopped.clone();
+    let signals = StopSignals::default();
+    let raised = signals.clone();
     let handler = move || {
         if raised.flag.swap(true, Ordering::SeqCst) {
-            let folder = lock(&raised.folder).take();
-            // Whatever cannot be removed stays: the process ends now.
+            let folder = lock(&raised.temporary_folder).take();
+            // Files that cannot be removed stay: the process ends now.
             let _ = folder.map(std::fs::remove_dir_all);
             std::process::exit(Exit::Killed.code().into());
         }
         raised.stop.stop();
     };
-    ctrlc::set_handler(handler).map_err(|error| format!("cannot take over signals: {error}"))?;
-    Ok(stopped)
+    ctrlc::set_handler(handler).map_err(|error| format!("cannot handle signals: {error}"))?;
+    Ok(signals)
 }

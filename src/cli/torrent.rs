@@ -1,10 +1,10 @@
-//! `pieceful torrent`: making, showing and checking a `.torrent`.
+//! `pieceful torrent`: creates, shows and checks a `.torrent`.
 
 use super::arguments::{CreateArguments, TorrentArguments};
 use super::escape::escape;
 use super::execute::torrent_name;
 use super::exit::Exit;
-use super::hashing::Hashing;
+use super::hashing::HashingProgress;
 use super::output::Output;
 use super::signals;
 use super::units::size;
@@ -18,30 +18,30 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Does what the arguments ask for.
+/// Runs `torrent create`, `show` or `check`.
 pub(super) fn run(arguments: TorrentArguments) -> Exit {
     let output = Output::new(false);
-    let done = match &arguments {
-        TorrentArguments::Create(arguments) => make(arguments, &output),
+    let result = match &arguments {
+        TorrentArguments::Create(arguments) => create_torrent(arguments, &output),
         TorrentArguments::Show { torrent } => show(torrent, &output),
-        TorrentArguments::Check { torrent, path } => compare(torrent, path, &output),
+        TorrentArguments::Check { torrent, path } => check_files(torrent, path, &output),
     };
-    let succeeded = done.unwrap_or_else(|message| {
+    let succeeded = result.unwrap_or_else(|message| {
         output.error(&message);
         false
     });
     Exit::of(output.finish() && succeeded)
 }
 
-fn make(arguments: &CreateArguments, output: &Output) -> Result<bool, String> {
+fn create_torrent(arguments: &CreateArguments, output: &Output) -> Result<bool, String> {
     let path = &arguments.path;
     let target = match &arguments.output {
         Some(target) => target.clone(),
         None => torrent_name(path).map_err(|error| format!("{}: {error}", path.display()))?,
     };
-    // Known before hours of hashing; the write refuses it all the same.
+    // Checked before the hashing, which may take hours. The write checks it again.
     if !arguments.force && target.symlink_metadata().is_ok() {
-        return Err(exists(&target));
+        return Err(exists_message(&target));
     }
     let flag = signals::watch()?.flag;
     let options = CreateOptions {
@@ -50,7 +50,7 @@ fn make(arguments: &CreateArguments, output: &Output) -> Result<bool, String> {
         file_sha1: arguments.file_sha1,
         ssl_cert: None,
     };
-    let hashing = Hashing::new("hashing", output);
+    let hashing = HashingProgress::new("hashing", output);
     let info = create(
         path,
         &options,
@@ -78,7 +78,7 @@ fn make(arguments: &CreateArguments, output: &Output) -> Result<bool, String> {
     Ok(true)
 }
 
-/// Writes the file whole or not at all.
+/// Writes the file completely or not at all.
 fn write(target: &Path, bytes: &[u8], force: bool) -> Result<(), String> {
     let failed = |error: &dyn Display| format!("cannot write {}: {error}", target.display());
     let folder = target
@@ -86,25 +86,25 @@ fn write(target: &Path, bytes: &[u8], force: bool) -> Result<(), String> {
         .filter(|folder| !folder.as_os_str().is_empty());
     let mut file = tempfile::Builder::new()
         .prefix(".torrent-")
-        // What the user's umask leaves of it: a torrent is made to be handed on.
+        // Readable by others, as far as the umask allows: people pass a .torrent on.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder.unwrap_or(Path::new(".")))
-        .map_err(|error| failed(&plain(&error)))?;
+        .map_err(|error| failed(&without_temporary_name(&error)))?;
     file.write_all(bytes).map_err(|error| failed(&error))?;
     if force {
         file.persist(target).map_err(|error| failed(&error.error))?;
     } else {
         file.persist_noclobber(target)
             .map_err(|error| match error.error.kind() {
-                io::ErrorKind::AlreadyExists => exists(target),
+                io::ErrorKind::AlreadyExists => exists_message(target),
                 _ => failed(&error.error),
             })?;
     }
     Ok(())
 }
 
-/// The error without the name of the temporary file, which nobody chose.
-fn plain(error: &io::Error) -> String {
+/// The error's text without the name of the temporary file, which means nothing to the user.
+fn without_temporary_name(error: &io::Error) -> String {
     use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
     match error.kind() {
         NotFound => "its folder does not exist".to_owned(),
@@ -113,9 +113,9 @@ fn plain(error: &io::Error) -> String {
     }
 }
 
-fn exists(target: &Path) -> String {
+fn exists_message(target: &Path) -> String {
     format!(
-        "{} exists already: name another file with -o, or replace it with --force",
+        "{} exists already; name another file with -o, or replace it with --force",
         target.display()
     )
 }
@@ -123,7 +123,7 @@ fn exists(target: &Path) -> String {
 fn read(path: &Path) -> Result<Metainfo, String> {
     let mut bytes = Vec::new();
     File::open(path)
-        // One byte more than is taken, so that a larger file is seen to be one.
+        // One byte more than the limit, so that the parser sees that a file is too large.
         .and_then(|file| file.take(MAX_METAINFO as u64 + 1).read_to_end(&mut bytes))
         .map_err(|error| format!("{}: {error}", path.display()))?;
     Metainfo::parse(&bytes).map_err(|error| format!("{}: {error}", path.display()))
@@ -131,7 +131,7 @@ fn read(path: &Path) -> Result<Metainfo, String> {
 
 fn show(path: &Path, output: &Output) -> Result<bool, String> {
     let metainfo = read(path)?;
-    // Nobody may want all of the lines (`| head`).
+    // Stops early if the reader has gone (`| head`).
     let _ = description(&metainfo).all(|line| output.result(&line));
     Ok(true)
 }
@@ -187,18 +187,18 @@ fn description(metainfo: &Metainfo) -> impl Iterator<Item = String> {
     head.into_iter()
         .chain(trackers)
         .chain([match info.private() {
-            // Its metadata is given to nobody (BEP 27): a link to it would lead nowhere.
-            true => "magnet     none: a private torrent is joined by its .torrent alone".to_owned(),
+            // Peers do not send the metadata of a private torrent (BEP 27), so a link is useless.
+            true => "magnet     none: a private torrent needs its .torrent".to_owned(),
             false => format!("magnet     {magnet}"),
         }])
         .chain(files)
 }
 
-fn compare(torrent: &Path, path: &Path, output: &Output) -> Result<bool, String> {
+fn check_files(torrent: &Path, path: &Path, output: &Output) -> Result<bool, String> {
     let metainfo = read(torrent)?;
     let flag = signals::watch()?.flag;
     let threads = processors();
-    let hashing = Hashing::new("checking", output);
+    let hashing = HashingProgress::new("checking", output);
     let info = Arc::new(metainfo.info().clone());
     let report = check_share(info, path, threads, &flag, &|done, total| {
         hashing.step(done, total)
@@ -212,7 +212,7 @@ fn compare(torrent: &Path, path: &Path, output: &Output) -> Result<bool, String>
         };
         is_one.then(|| {
             format!(
-                "{} holds nothing of what the torrent says, but {} may be it: name that one",
+                "nothing in {} matches the torrent; did you mean {}?",
                 path.display(),
                 inside.display()
             )
@@ -237,17 +237,17 @@ fn compare(torrent: &Path, path: &Path, output: &Output) -> Result<bool, String>
     }
     if report.is_whole() {
         output.result(&format!(
-            "{} is as the torrent says: {}",
+            "{} matches the torrent: {}",
             escape(&path.to_string_lossy()),
             match pieces {
-                1 => "its one piece verifies".to_owned(),
-                _ => format!("all {pieces} pieces verify"),
+                1 => "its only piece is good".to_owned(),
+                _ => format!("all {pieces} pieces are good"),
             }
         ));
         return Ok(true);
     }
     Err(format!(
-        "{} is not as the torrent says: {} of {pieces} pieces verify",
+        "{} does not match the torrent: {} of {pieces} pieces are good",
         path.display(),
         report.good.count()
     ))
@@ -255,7 +255,7 @@ fn compare(torrent: &Path, path: &Path, output: &Output) -> Result<bool, String>
 
 fn fault_line(file: &Path, fault: &FileFault) -> String {
     match fault {
-        // These name the file themselves.
+        // Its message names the file already.
         FileFault::File(error) => error.to_string(),
         other => format!("{}: {other}", file.display()),
     }
@@ -266,12 +266,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_torrent_that_cannot_be_written_is_told_by_its_own_name() {
+    fn a_write_error_names_the_torrent_and_not_the_temporary_file() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("missing/x.torrent");
-        let told = write(&target, b"d", false).unwrap_err();
+        let error = write(&target, b"d", false).unwrap_err();
         assert_eq!(
-            told,
+            error,
             format!(
                 "cannot write {}: its folder does not exist",
                 target.display()

@@ -1,12 +1,13 @@
-//! Running a tracker until it is told to end, or until its closed run has ended.
+//! `pieceful tracker`: runs a tracker until it is stopped or its closed run has ended, or does a
+//! task on a tracker's data.
 
-mod instead;
+mod maintenance;
 
-use super::arguments::{Instead, TrackerArguments};
+use super::arguments::{MaintenanceTask, TrackerArguments};
 use super::console::Console;
-use super::exit::{Exit, Refused, failure};
+use super::exit::{EarlyExit, Exit, early_failure};
 use super::output::Output;
-use super::{logging, signals, state};
+use super::{logging, signals, state_folder};
 use crate::certificate::Fingerprint;
 use crate::storage::{CLUSTER_FILE, StateKind};
 use crate::tracker::{
@@ -28,26 +29,26 @@ pub(super) fn run(arguments: TrackerArguments) -> Exit {
     if output.finish() { exit } else { Exit::Failure }
 }
 
-fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> {
+fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit> {
     let number = arguments.number;
-    if let Some(Instead::Check(first, second)) = &arguments.instead {
-        return instead::check(first, second, output);
+    if let Some(MaintenanceTask::Check(first, second)) = &arguments.maintenance {
+        return maintenance::check(first, second, output);
     }
     let info = trackers(arguments.tracker_info.as_deref())?;
     let line = address(&info, arguments.tracker_info.as_deref(), number)?;
     let address = arguments.listen.unwrap_or(line);
     let (data, port) = (arguments.data.clone(), address.port);
-    match &arguments.instead {
-        Some(Instead::Dump) => return instead::dump(data, port, output),
-        Some(Instead::Backup(file)) => {
-            return instead::backup(data, port, arguments.cluster, file, output);
+    match &arguments.maintenance {
+        Some(MaintenanceTask::Dump) => return maintenance::dump(data, port, output),
+        Some(MaintenanceTask::Backup(file)) => {
+            return maintenance::backup(data, port, arguments.cluster, file, output);
         }
-        Some(Instead::Check(..)) | None => {}
+        Some(MaintenanceTask::Check(..)) | None => {}
     }
     let is_temporary = arguments.data.is_none() && address.port == 0;
-    let folder = state::open(StateKind::Tracker, arguments.data, address.port)?;
-    logging::start(folder.path(), "tracker.log", arguments.log).map_err(failure)?;
-    let signals = signals::watch().map_err(failure)?;
+    let folder = state_folder::open(StateKind::Tracker, arguments.data, address.port)?;
+    logging::start(folder.path(), "tracker.log", arguments.log).map_err(early_failure)?;
+    let signals = signals::watch().map_err(early_failure)?;
     if is_temporary {
         signals.remove_when_killed(folder.path());
     }
@@ -75,7 +76,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> 
         return hold_run(options, output);
     }
     let options = NodeOptions {
-        listed: count(&info)?,
+        listed: tracker_count(&info)?,
         tracker_info: arguments.tracker_info,
         alone: arguments.alone,
         restore: arguments.restore,
@@ -90,13 +91,13 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, Refused> 
     serve_cluster(options, output)
 }
 
-fn serve_cluster(options: NodeOptions, output: &Output) -> Result<Exit, Refused> {
+fn serve_cluster(options: NodeOptions, output: &Output) -> Result<Exit, EarlyExit> {
     let (number, stop) = (options.endpoint.number, options.endpoint.stop.clone());
     let open = options.open;
     let node = Node::start(options, |address, cluster| {
-        introduce(number, address, cluster, output)
+        print_first_lines(number, address, cluster, output)
     });
-    let node = node.map_err(failure)?;
+    let node = node.map_err(early_failure)?;
     let console = Console {
         operator: node.operator(),
         address: node.address(),
@@ -104,19 +105,20 @@ fn serve_cluster(options: NodeOptions, output: &Output) -> Result<Exit, Refused>
         stop,
     };
     let console = console.start(output.is_interactive());
-    let console = console.map_err(|error| failure(format!("cannot start a thread: {error}")))?;
+    let console =
+        console.map_err(|error| early_failure(format!("cannot start a thread: {error}")))?;
     node.run();
     let _ = console.join();
     Ok(Exit::Success)
 }
 
-/// Holds a closed run; nothing else is served.
-fn hold_run(options: RunOptions, output: &Output) -> Result<Exit, Refused> {
+/// Holds a closed run and serves nothing else.
+fn hold_run(options: RunOptions, output: &Output) -> Result<Exit, EarlyExit> {
     let (number, expected) = (options.endpoint.number, options.expected);
     let host = RunHost::start(options, |address, cluster| {
-        introduce(number, address, cluster, output)
+        print_first_lines(number, address, cluster, output)
     });
-    let host = host.map_err(failure)?;
+    let host = host.map_err(early_failure)?;
     let outcome = host.wait_until_ended();
     for failure in &outcome.failures {
         output.error(&failure.to_string());
@@ -127,25 +129,33 @@ fn hold_run(options: RunOptions, output: &Output) -> Result<Exit, Refused> {
     Ok(Exit::of(outcome.failures.is_empty()))
 }
 
-/// The first two lines of every tracker.
-fn introduce(number: NonZeroU32, address: SocketAddr, cluster: Fingerprint, output: &Output) {
+/// Prints the first two lines of a tracker's output, which scripts rely on.
+fn print_first_lines(
+    number: NonZeroU32,
+    address: SocketAddr,
+    cluster: Fingerprint,
+    output: &Output,
+) {
     output.result(&format!("tracker {number} listening on {address}"));
     output.result(&format!("fingerprint {cluster}"));
 }
 
-/// How many trackers are listed, if they may be so many.
-fn count(info: &TrackerInfo) -> Result<usize, Refused> {
+/// The number of trackers that are listed.
+///
+/// # Errors
+/// There are more than [`MAX_TRACKERS`].
+fn tracker_count(info: &TrackerInfo) -> Result<usize, EarlyExit> {
     let count = info.addresses.len();
     if count > MAX_TRACKERS {
-        return Err(failure(format!(
-            "TRACKER_INFO names {count} trackers; a cluster has {MAX_TRACKERS} at most"
+        return Err(early_failure(format!(
+            "TRACKER_INFO lists {count} trackers; a cluster has at most {MAX_TRACKERS}"
         )));
     }
     Ok(count)
 }
 
-/// What the file says; without it there is one tracker, on loopback.
-fn trackers(tracker_info: Option<&Path>) -> Result<TrackerInfo, Refused> {
+/// The contents of TRACKER_INFO. Without the file there is one tracker, on loopback.
+fn trackers(tracker_info: Option<&Path>) -> Result<TrackerInfo, EarlyExit> {
     let Some(path) = tracker_info else {
         return Ok(TrackerInfo {
             addresses: vec![HostPort {
@@ -156,17 +166,17 @@ fn trackers(tracker_info: Option<&Path>) -> Result<TrackerInfo, Refused> {
         });
     };
     let text = std::fs::read_to_string(path)
-        .map_err(|error| failure(format!("{}: {error}", path.display())))?;
+        .map_err(|error| early_failure(format!("{}: {error}", path.display())))?;
     text.parse::<TrackerInfo>()
-        .map_err(|error| failure(format!("{}: {error}", path.display())))
+        .map_err(|error| early_failure(format!("{}: {error}", path.display())))
 }
 
-/// Where tracker `number` listens.
+/// The address of tracker `number`.
 fn address(
     info: &TrackerInfo,
     tracker_info: Option<&Path>,
     number: u32,
-) -> Result<HostPort, Refused> {
+) -> Result<HostPort, EarlyExit> {
     let address = info.address(number).cloned();
     address.map_err(|error| match (error, tracker_info) {
         (error @ TrackerInfoError::NoSuchTracker { .. }, Some(path)) => {
@@ -180,12 +190,12 @@ fn address(
 mod tests {
     use super::*;
 
-    fn address(path: Option<&Path>, number: u32) -> Result<HostPort, Refused> {
+    fn address(path: Option<&Path>, number: u32) -> Result<HostPort, EarlyExit> {
         super::address(&trackers(path)?, path, number)
     }
 
     #[test]
-    fn the_file_says_where_each_tracker_listens() {
+    fn each_tracker_listens_on_its_address_in_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("info.txt");
         std::fs::write(&path, "# ours\nlocalhost:5000\n[::1]:5001\n").unwrap();
@@ -199,8 +209,8 @@ mod tests {
         assert_eq!(address(None, 2).unwrap_err().1, Exit::Usage);
         std::fs::write(&path, "localhost:1\n".repeat(6)).unwrap();
         let six = trackers(Some(&path)).unwrap();
-        let (message, _) = count(&six).unwrap_err();
-        assert!(message.contains("a cluster has 5 at most"), "{message}");
+        let (message, _) = tracker_count(&six).unwrap_err();
+        assert!(message.contains("a cluster has at most 5"), "{message}");
         std::fs::write(&path, "localhost\n").unwrap();
         let (message, exit) = address(Some(&path), 1).unwrap_err();
         assert!(

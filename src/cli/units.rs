@@ -1,14 +1,14 @@
-//! Numbers with their units, for people.
+//! Sizes and times as text with units.
 
 use std::time::Duration;
 
-/// Bytes in the largest unit that leaves at least 1, one decimal.
+/// A number of bytes in the largest unit in which it is at least 1, with one decimal.
 pub(super) fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let mut value = bytes as f64;
     let mut unit = None;
     for larger in UNITS {
-        // What would be written as 1024.0 belongs to the next unit.
+        // From here on it would be written as 1024.0: use the next unit.
         if value < 1023.95 {
             break;
         }

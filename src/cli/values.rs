@@ -1,16 +1,16 @@
-//! The values that options and commands take: times, sizes, counts, names.
+//! Parses the values of options and arguments: times, sizes, counts, names.
 //!
-//! In scope: text to value, with an error that says what is asked for. Out of scope: addresses, which are
-//! [`crate::wire`]'s.
+//! In scope: text becomes a value, or an error that says what was expected. Out of scope: addresses
+//! ([`crate::wire`]).
 
 use crate::swarm::{MAX_RATE_LIMIT, MIN_RATE_LIMIT};
 use crate::torrent::MAX_PIECE_LENGTH;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// The longest time that can be asked for, in seconds: ten years.
+/// The longest time that is accepted, in seconds: ten years.
 const MAX_SECONDS: f64 = 10.0 * 365.0 * 86_400.0;
-/// The least and the most memory that can be asked for, in bytes.
+/// The values that `--memory` accepts, in bytes.
 const MEMORY: RangeInclusive<u64> = 1 << 20..=64 << 30;
 /// The longest name of a peer, in bytes.
 const MAX_NAME: usize = 64;
@@ -24,7 +24,7 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
         .ok()
         .filter(|seconds| digits && *seconds <= MAX_SECONDS)
         .map(Duration::from_secs_f64)
-        .ok_or_else(|| "a time in seconds is asked for, such as 20 or 0.5".to_owned())
+        .ok_or_else(|| "expected a time in seconds, such as 20 or 0.5".to_owned())
 }
 
 /// A time in whole seconds, from 1 to a day.
@@ -33,8 +33,8 @@ pub(super) fn whole_seconds(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(number as u64))
 }
 
-/// Splits a number and its unit, which is given in bytes: `K`, `KB` and `KiB` mean 1024 of them, `M` and `G` likewise; upper and
-/// lower case are the same.
+/// Splits a text into its digits and the number of bytes that its unit stands for. `K`, `KB` and
+/// `KiB` are 1024 bytes, `M` and `G` likewise, in upper or lower case; no unit or `B` is one byte.
 fn with_unit(text: &str) -> Option<(&str, u64)> {
     let split = text
         .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
@@ -50,36 +50,36 @@ fn with_unit(text: &str) -> Option<(&str, u64)> {
     Some((digits, unit))
 }
 
-/// The length of a piece: bytes, or with a unit behind.
+/// The length of a piece: a number of bytes, or a number with a unit.
 pub(super) fn piece_length(text: &str) -> Result<u32, String> {
     with_unit(text)
         .and_then(|(digits, unit)| digits.parse::<u64>().ok()?.checked_mul(unit))
         .and_then(|length| u32::try_from(length).ok())
         .filter(|length| (1..=MAX_PIECE_LENGTH).contains(length))
         .ok_or_else(|| {
-            "a length in bytes is asked for, such as 524288, 512K or 1M, at most 1024M".to_owned()
+            "expected a length in bytes, such as 524288, 512K or 1M, at most 1024M".to_owned()
         })
 }
 
-/// A size of memory: bytes, or with a unit behind.
+/// A size of memory: a number of bytes, or a number with a unit.
 pub(super) fn memory(text: &str) -> Result<u64, String> {
     with_unit(text)
         .and_then(|(digits, unit)| digits.parse::<u64>().ok()?.checked_mul(unit))
         .filter(|size| MEMORY.contains(size))
         .ok_or_else(|| {
-            "a size in bytes is asked for, from 1M to 64G, such as 64M or 1G: K, KB and KiB are 1024, M and G likewise".to_owned()
+            "expected a size from 1M to 64G, such as 64M or 1G (1K is 1024 bytes)".to_owned()
         })
 }
 
-/// A rate in bytes a second: digits, perhaps with a fraction, a unit behind or not, and behind that `/s` or not.
+/// A rate in bytes per second: a number, perhaps with a fraction, a unit, and `/s`.
 pub(super) fn rate(text: &str) -> Result<u64, String> {
     with_unit(text.strip_suffix("/s").unwrap_or(text))
         .and_then(|(digits, unit)| Some((digits.parse::<f64>().ok()?, unit)))
-        // Casting a float saturates, however long the digits are.
+        // The cast of a float saturates, so long numbers are safe.
         .map(|(number, unit)| (number * unit as f64) as u64)
         .filter(|rate| (MIN_RATE_LIMIT..=MAX_RATE_LIMIT).contains(rate))
         .ok_or_else(|| {
-            "bytes a second are asked for, at least 1K, such as 500K, 10MB/s or 1.5MiB: K, KB and KiB are 1024, M and G likewise"
+            "expected bytes per second, at least 1K, such as 500K, 10MB/s or 1.5MiB (1K is 1024 bytes)"
                 .to_owned()
         })
 }
@@ -88,15 +88,15 @@ pub(super) fn rate(text: &str) -> Result<u64, String> {
 pub(super) fn count(most: usize) -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync {
     move |text| {
         let number = text.parse().ok().filter(|count| (1..=most).contains(count));
-        number.ok_or_else(|| format!("a number from 1 to {most} is asked for"))
+        number.ok_or_else(|| format!("expected a number from 1 to {most}"))
     }
 }
 
-/// The name of a peer: what others may show in a terminal.
+/// The name of a peer. Other peers show it in their terminals.
 pub(super) fn peer_name(text: &str) -> Result<String, String> {
     if text.is_empty() || text.len() > MAX_NAME || super::escape::escape(text) != text {
         return Err(format!(
-            "a name of 1 to {MAX_NAME} bytes without control characters is asked for"
+            "expected a name of 1 to {MAX_NAME} bytes without control characters"
         ));
     }
     Ok(text.to_owned())
@@ -111,7 +111,7 @@ pub(super) fn announce_url(text: &str) -> Result<String, String> {
     if rest.is_some_and(|rest| !rest.is_empty()) && plain {
         return Ok(text.to_owned());
     }
-    Err("an announce URL is asked for, such as http://127.0.0.1:5000/announce".to_owned())
+    Err("expected an announce URL, such as http://127.0.0.1:5000/announce".to_owned())
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! `wait`: which downloads it covers, and how it ends.
+//! The command `wait`: which downloads it covers, and its result.
 //!
-//! In scope: the rule (downloads that run when it starts or ended since the last `wait`) and its result. Out of scope:
-//! how progress looks (`progress`).
+//! In scope: the rule (downloads that run when `wait` starts, or ended since the last `wait`) and
+//! the result. Out of scope: the display of progress (`progress`).
 
-use super::failure::Failure;
+use super::command_error::CommandError;
 use super::output::Output;
-use super::progress::{Progress, is_running};
+use super::progress::{DownloadProgress, is_running};
 use super::render;
 use crate::net::Stop;
 use crate::peer::{DownloadState, DownloadStatus, Peer};
@@ -13,39 +13,40 @@ use crate::torrent::InfoHash;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-/// The longest time between two looks at the downloads: how soon a wish to stop is heard.
-const LOOK: Duration = Duration::from_millis(100);
+/// The longest time between two checks of the downloads and of the stop flag.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Which ended downloads an earlier `wait` told of, or ended before this run.
+/// Remembers the ended downloads that the next `wait` leaves out: those that an earlier `wait` has
+/// reported, and those that ended before this process started.
 #[derive(Debug)]
-pub(super) struct Covered {
-    told: HashSet<InfoHash>,
+pub(super) struct WaitCoverage {
+    reported: HashSet<InfoHash>,
 }
 
-impl Covered {
-    /// At the start of a run, when these downloads were taken up again.
+impl WaitCoverage {
+    /// `downloads` are those that the peer has restored at its start.
     pub(super) fn new(downloads: &[DownloadStatus]) -> Self {
         let ended = downloads.iter().filter(|download| !is_running(download));
         Self {
-            told: ended.map(|download| download.info_hash).collect(),
+            reported: ended.map(|download| download.info_hash).collect(),
         }
     }
 
-    /// A download was started, perhaps one that had ended before.
-    pub(super) fn started(&mut self, info_hash: InfoHash) {
-        self.told.remove(&info_hash);
+    /// Notes that a download was started; it may have ended and been reported before.
+    pub(super) fn on_started(&mut self, info_hash: InfoHash) {
+        self.reported.remove(&info_hash);
     }
 
-    /// The downloads that a `wait` which starts now covers.
-    fn covers(&self, downloads: &[DownloadStatus]) -> HashSet<InfoHash> {
-        let covered = downloads
-            .iter()
-            .filter(|download| is_running(download) || !self.told.contains(&download.info_hash));
+    /// The downloads that a `wait` covers if it starts now.
+    fn covered(&self, downloads: &[DownloadStatus]) -> HashSet<InfoHash> {
+        let covered = downloads.iter().filter(|download| {
+            is_running(download) || !self.reported.contains(&download.info_hash)
+        });
         covered.map(|download| download.info_hash).collect()
     }
 
-    /// How a `wait` that covers these downloads ends, as they are now.
-    fn end(&mut self, covered: &[DownloadStatus]) -> Result<Vec<DownloadStatus>, Failure> {
+    /// The result of a `wait` that covers these downloads and ends now.
+    fn finish(&mut self, covered: &[DownloadStatus]) -> Result<Vec<DownloadStatus>, CommandError> {
         let mut complete = Vec::new();
         let (mut failed, mut late) = (Vec::new(), Vec::new());
         for download in covered {
@@ -62,48 +63,52 @@ impl Covered {
                 }
             }
             if !is_running(download) {
-                self.told.insert(download.info_hash);
+                self.reported.insert(download.info_hash);
             }
         }
         match (failed.is_empty(), late.is_empty()) {
             (true, true) => Ok(complete),
-            (true, false) => Err(Failure::NotComplete(late)),
+            (true, false) => Err(CommandError::NotComplete(late)),
             (false, _) => {
                 failed.append(&mut late);
-                Err(Failure::DownloadFailed(failed))
+                Err(CommandError::DownloadFailed(failed))
             }
         }
     }
 }
 
-/// Waits until every download it covers has ended, `limit` at most, and returns the complete ones.
+/// Waits until all covered downloads have ended, at most for `limit`, and returns the complete
+/// ones.
 ///
 /// # Errors
-/// When one failed, was not complete in time, or `stop` was raised.
+/// A download failed or was not complete in time, or `stop` was raised.
 pub(super) fn wait(
     peer: &Peer,
-    covered: &mut Covered,
+    coverage: &mut WaitCoverage,
     limit: Option<Duration>,
     stop: &Stop,
     output: &Output,
-) -> Result<Vec<DownloadStatus>, Failure> {
+) -> Result<Vec<DownloadStatus>, CommandError> {
     let started = Instant::now();
-    let covers = covered.covers(&peer.downloads());
-    let mut progress = Progress::new(output);
+    let covered = coverage.covered(&peer.downloads());
+    let mut progress = DownloadProgress::new(output);
     loop {
         let seen = peer.changes();
         let mut downloads = peer.downloads();
-        downloads.retain(|download| covers.contains(&download.info_hash));
+        downloads.retain(|download| covered.contains(&download.info_hash));
         let left = limit.map(|limit| limit.saturating_sub(started.elapsed()));
         if left.is_some_and(|left| left.is_zero()) || !downloads.iter().any(is_running) {
             drop(progress);
-            return covered.end(&downloads);
+            return coverage.finish(&downloads);
         }
         if stop.is_stopped() {
-            return Err(Failure::cut_short("wait"));
+            return Err(CommandError::cut_short("wait"));
         }
         progress.show(&downloads);
-        peer.wait_for_change(seen, left.map_or(LOOK, |left| left.min(LOOK)));
+        peer.wait_for_change(
+            seen,
+            left.map_or(CHECK_INTERVAL, |left| left.min(CHECK_INTERVAL)),
+        );
     }
 }
 
@@ -119,9 +124,9 @@ mod tests {
         download
     }
 
-    fn numbers(covered: &Covered, downloads: &[DownloadStatus]) -> Vec<u8> {
-        let mut numbers: Vec<u8> = covered
-            .covers(downloads)
+    fn numbers(coverage: &WaitCoverage, downloads: &[DownloadStatus]) -> Vec<u8> {
+        let mut numbers: Vec<u8> = coverage
+            .covered(downloads)
             .iter()
             .map(|hash| hash.0[0])
             .collect();
@@ -130,14 +135,14 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_covers_what_runs_or_ended_since_the_last() {
+    fn a_wait_covers_downloads_that_run_or_ended_since_the_last_wait() {
         let failed = || DownloadState::Failed("disk full".into());
         let old = [
             download(1, DownloadState::Complete),
             download(2, failed()),
             download(3, DownloadState::Checking),
         ];
-        let mut covered = Covered::new(&old);
+        let mut coverage = WaitCoverage::new(&old);
         let mut now = vec![
             download(1, DownloadState::Complete),
             download(2, failed()),
@@ -145,24 +150,24 @@ mod tests {
             download(4, DownloadState::Complete),
             download(5, DownloadState::Downloading),
         ];
-        assert_eq!(numbers(&covered, &now), [3, 4, 5]);
+        assert_eq!(numbers(&coverage, &now), [3, 4, 5]);
         now[4].state = DownloadState::Complete;
-        assert_eq!(covered.end(&now[2..]).unwrap().len(), 3);
-        assert!(numbers(&covered, &now).is_empty());
-        covered.started(now[1].info_hash);
-        assert_eq!(numbers(&covered, &now), [2]);
+        assert_eq!(coverage.finish(&now[2..]).unwrap().len(), 3);
+        assert!(numbers(&coverage, &now).is_empty());
+        coverage.on_started(now[1].info_hash);
+        assert_eq!(numbers(&coverage, &now), [2]);
     }
 
     #[test]
     fn a_wait_that_fails_names_each_download_and_why() {
-        let mut covered = Covered::new(&[]);
+        let mut coverage = WaitCoverage::new(&[]);
         let mut stuck = download(2, DownloadState::Downloading);
-        let late = covered.end(std::slice::from_ref(&stuck)).unwrap_err();
+        let late = coverage.finish(std::slice::from_ref(&stuck)).unwrap_err();
         assert_eq!(late.lines(), ["file-2: not complete, 42%: still running"]);
         stuck.trouble = Some("no owner".into());
         let failed = download(1, DownloadState::Failed("disk full".into()));
-        let failure = covered
-            .end(&[
+        let failure = coverage
+            .finish(&[
                 stuck.clone(),
                 failed.clone(),
                 download(3, DownloadState::Complete),
@@ -174,8 +179,8 @@ mod tests {
             ["file-1: disk full", "file-2: not complete, 42%: no owner"]
         );
         assert_eq!(failure.to_string(), failure.lines().join("; "));
-        let late = covered.end(std::slice::from_ref(&stuck)).unwrap_err();
+        let late = coverage.finish(std::slice::from_ref(&stuck)).unwrap_err();
         assert_eq!(late.kind(), "not-complete");
-        assert_eq!(numbers(&covered, &[stuck, failed]), [2]);
+        assert_eq!(numbers(&coverage, &[stuck, failed]), [2]);
     }
 }

@@ -1,24 +1,25 @@
-//! A line of input split into words.
+//! Splits a line of input into words.
 //!
-//! In scope: blanks between words, quotes and backslash as in sh (POSIX shell, section 2.2). No other character is
-//! special: `#`, `$` and `*` are ordinary. Out of scope: what the words mean.
+//! In scope: blanks between words, quotes and backslash as in sh (POSIX shell, section 2.2). No
+//! other character is special: `#`, `$` and `*` are ordinary. Out of scope: the meaning of the
+//! words.
 
 /// Why a line cannot be split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum WordsError {
-    /// A quote without its partner.
-    #[error("the quote {0} is not closed")]
+pub(super) enum SplitWordsError {
+    /// A quote without a closing quote.
+    #[error("the quote {0} is not closed; close it, or write \\{0} for the character itself")]
     Unclosed(char),
-    /// Nothing follows the last backslash.
-    #[error("nothing follows the backslash at the end")]
+    /// A backslash at the end of the line.
+    #[error("the line ends with a backslash; write \\\\ for the character itself")]
     Backslash,
 }
 
-/// Splits `line` into words; a pair of quotes makes a word even if it holds nothing.
+/// Splits `line` into words. A pair of quotes is a word even if it is empty.
 ///
 /// # Errors
-/// See [`WordsError`].
-pub(super) fn split(line: &str) -> Result<Vec<String>, WordsError> {
+/// See [`SplitWordsError`].
+pub(super) fn split(line: &str) -> Result<Vec<String>, SplitWordsError> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut characters = line.chars();
@@ -28,7 +29,7 @@ pub(super) fn split(line: &str) -> Result<Vec<String>, WordsError> {
             '\'' => quoted(&mut characters, word.get_or_insert_default())?,
             '"' => double_quoted(&mut characters, word.get_or_insert_default())?,
             '\\' => {
-                let next = characters.next().ok_or(WordsError::Backslash)?;
+                let next = characters.next().ok_or(SplitWordsError::Backslash)?;
                 word.get_or_insert_default().push(next);
             }
             other => word.get_or_insert_default().push(other),
@@ -41,21 +42,21 @@ pub(super) fn split(line: &str) -> Result<Vec<String>, WordsError> {
 fn quoted(
     characters: &mut impl Iterator<Item = char>,
     word: &mut String,
-) -> Result<(), WordsError> {
+) -> Result<(), SplitWordsError> {
     loop {
-        match characters.next().ok_or(WordsError::Unclosed('\''))? {
+        match characters.next().ok_or(SplitWordsError::Unclosed('\''))? {
             '\'' => return Ok(()),
             other => word.push(other),
         }
     }
 }
 
-/// Between double quotes a backslash quotes only what would be special there in sh.
+/// Between double quotes, a backslash quotes only the characters that are special there in sh.
 fn double_quoted(
     characters: &mut impl Iterator<Item = char>,
     word: &mut String,
-) -> Result<(), WordsError> {
-    let unclosed = WordsError::Unclosed('"');
+) -> Result<(), SplitWordsError> {
+    let unclosed = SplitWordsError::Unclosed('"');
     loop {
         match characters.next().ok_or(unclosed)? {
             '"' => return Ok(()),
@@ -99,12 +100,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_closed_is_an_error() {
+    fn an_open_quote_or_a_backslash_at_the_end_is_an_error() {
         for (line, error) in [
-            ("send 'a", WordsError::Unclosed('\'')),
-            ("send \"a", WordsError::Unclosed('"')),
-            ("send \"a\\\"", WordsError::Unclosed('"')),
-            ("send a\\", WordsError::Backslash),
+            ("send 'a", SplitWordsError::Unclosed('\'')),
+            ("send \"a", SplitWordsError::Unclosed('"')),
+            ("send \"a\\\"", SplitWordsError::Unclosed('"')),
+            ("send a\\", SplitWordsError::Backslash),
         ] {
             assert_eq!(split(line), Err(error), "{line}");
         }

@@ -1,13 +1,16 @@
-//! A closed run from `inR.txt` files: what one client owns and wants.
+//! A client of a closed run.
+//!
+//! In scope: the file `inR.txt` with the files that the client owns and wants, and the client's
+//! side of the run. Out of scope: the tracker's side (`tracker::closed_run`).
 
-mod file;
-mod names;
+mod file_names;
+mod input_file;
 mod owned_file;
 mod run;
 #[cfg(test)]
 mod tests;
 
-pub use file::{Defect, MAX_SEGMENTS, Scenario, ScenarioError};
-pub use names::{BadFileName, client_number, output_name};
+pub use file_names::{BadFileName, client_number, output_name};
+pub use input_file::{MAX_SEGMENTS, Scenario, ScenarioDefect, ScenarioError};
 pub use owned_file::{EMPTY_FILE_PIECE, OwnedFile};
-pub use run::{Part, RunError, run};
+pub use run::{ClientRunError, ClientTask, run};

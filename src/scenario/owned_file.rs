@@ -1,4 +1,4 @@
-//! A file that a client owns, and its info dictionary: a piece for each segment.
+//! A file that a client owns, and its info dictionary: each segment is one piece.
 
 use crate::torrent::{
     BLOCK, FileName, FilePath, Info, Layout, MetainfoError, NewFile, NewInfo, Sha1,
@@ -10,19 +10,20 @@ pub const EMPTY_FILE_PIECE: u32 = BLOCK;
 /// A file that a client owns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnedFile {
-    /// What it is called.
+    /// The file's name.
     pub name: FileName,
-    /// Its identifiers in order, a newline after each.
+    /// Its identifiers in order, each with a newline.
     pub content: Vec<u8>,
-    /// Bytes of a segment with its newline; 0 for an empty file.
+    /// The length of a segment in bytes, with its newline; 0 for an empty file.
     pub segment: u32,
 }
 
 impl OwnedFile {
-    /// The file as a share of one file, a piece for each segment.
+    /// The info dictionary of a share with this file only. Each segment is one piece.
     ///
     /// # Errors
-    /// None for what [`Scenario::parse`](super::Scenario::parse) gave, whose limits are those of a torrent.
+    /// None for files from [`Scenario::parse`](super::Scenario::parse), which checks the limits of
+    /// a torrent.
     pub fn info(&self) -> Result<Info, MetainfoError> {
         let piece_length = match self.segment {
             0 => EMPTY_FILE_PIECE,
@@ -73,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn other_content_is_another_info_hash_and_an_empty_file_has_one() {
+    fn the_info_hash_depends_on_the_content_and_empty_files_have_one_too() {
         let hash = |text| owned(text).info().unwrap().info_hash();
         assert_ne!(hash("1\nf 1\na\n0\n"), hash("1\nf 1\nb\n0\n"));
         assert_ne!(hash("1\nf 1\na\n0\n"), hash("1\nf 0\n0\n"));
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_segments_fit_the_largest_metainfo() {
+    fn a_file_with_the_most_segments_fits_into_the_largest_metainfo() {
         let text = format!(
             "1\nf {MAX_SEGMENTS}\n{}0\n",
             "a\n".repeat(MAX_SEGMENTS as usize)

@@ -1,7 +1,8 @@
-//! One client's part in a closed run, from its report to the end that the tracker gives.
+//! The client's side of a closed run, from its report to the end of the run.
 //!
-//! In scope: what is owned is laid out as files, what is wanted is fetched, both by the same peer and the same swarm code
-//! as any share. Out of scope: the tracker's side (`tracker::RunningRun`).
+//! In scope: owned files are written to the state folder and served, wanted files are downloaded,
+//! both with the same peer and swarm code as any share. Out of scope: the tracker's side
+//! (`tracker::closed_run`).
 
 use super::{Scenario, output_name};
 use crate::certificate::Fingerprint;
@@ -23,176 +24,184 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A client asks again who owns a file each time it has verified so many more pieces of it.
+/// The client asks for a file's owners again each time it has verified this many more pieces.
 const PIECES_PER_REFRESH: u32 = 10;
-/// It also asks again after so long without that.
+/// It also asks again when this time has passed since the last request.
 const REFRESH: Duration = Duration::from_millis(500);
-/// How long the state of downloads is left alone while nothing changes.
-const LOOK: Duration = Duration::from_millis(20);
-/// How long a tracker is looked for before the client gives up.
-const TRACKER: Duration = Duration::from_secs(60);
-/// The pause between two looks for a tracker.
+/// The longest time between two checks of the downloads.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
+/// The client gives up if it cannot reach a tracker within this time.
+const TRACKER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Pause between two attempts to reach a tracker.
 const TRACKER_PAUSE: Duration = Duration::from_millis(100);
-/// An owner that lives but cannot be linked is given up when nothing else has come for so long.
+/// If pieces are missing because no link to their owners comes up, the client gives the file up
+/// when no piece has arrived for this time.
 const UNREACHABLE: Duration = Duration::from_secs(20);
 
-/// What a client is to do.
-pub struct Part<'a> {
-    /// Its number.
+/// The client's number, files and folders in a closed run.
+pub struct ClientTask<'a> {
+    /// The client's number.
     pub client: ClientNumber,
-    /// What it owns and wants.
+    /// The files that it owns and wants.
     pub scenario: &'a Scenario,
     /// The TRACKER_INFO file, which may be written later.
     pub tracker_info: &'a Path,
-    /// Where `clientR_NAME` is written for each wanted file.
+    /// The folder in which `clientR_NAME` is written for each wanted file.
     pub out: &'a Path,
-    /// Is told of a cluster met for the first time.
+    /// Called when the fingerprint of an unknown cluster is stored.
     pub first_use: &'a (dyn Fn(FirstUse<'_>) + Sync),
 }
 
-/// Why a client's part failed.
+/// Why a client did not finish its part of a closed run.
 #[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// A file or folder of its own.
+pub enum ClientRunError {
+    /// A file or folder cannot be written.
     #[error("{}: {source}", path.display())]
     File {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// TRACKER_INFO names no tracker that answers.
+    /// No tracker of TRACKER_INFO answers.
     #[error("no tracker answers: {0}")]
     NoTracker(String),
-    /// The tracker refused, or the line to it is lost.
+    /// The tracker refused, or the control connection was lost.
     #[error(transparent)]
-    Line(#[from] RunConnectionError),
-    /// The peer could not offer or fetch.
+    Control(#[from] RunConnectionError),
+    /// The peer cannot serve an owned file or start a download.
     #[error(transparent)]
     Peer(#[from] PeerError),
-    /// An owned file makes no share.
+    /// An owned file cannot be a share.
     #[error(transparent)]
     Info(#[from] MetainfoError),
-    /// Wanted files that could not be had, each with its reason.
+    /// Wanted files that could not be downloaded, each with its reason.
     #[error("{}", .0.join("; "))]
-    NotHad(Vec<String>),
+    NotDownloaded(Vec<String>),
     /// The tracker ended the run.
     #[error("the run has failed: {}", .0.join("; "))]
     Ended(Vec<String>),
-    /// The person ended it.
+    /// `stop` was raised.
     #[error("stopped before the end of the run")]
     Stopped,
 }
 
-/// Plays the part; returns when the tracker ends the run. A raised `stop` ends it early.
+/// Runs the client; returns when the tracker ends the run. Raising `stop` ends it early.
 ///
 /// # Errors
-/// When not every wanted file was had, or the run ended before.
-pub fn run(peer: &Peer, part: &Part<'_>, stop: &Stop) -> Result<(), RunError> {
-    let owned = offer(peer, part)?;
-    fs::create_dir_all(part.out).map_err(|source| RunError::File {
-        path: part.out.to_owned(),
+/// A wanted file could not be downloaded, or the run ended early.
+pub fn run(peer: &Peer, task: &ClientTask<'_>, stop: &Stop) -> Result<(), ClientRunError> {
+    let owned = serve_owned_files(peer, task)?;
+    fs::create_dir_all(task.out).map_err(|source| ClientRunError::File {
+        path: task.out.to_owned(),
         source,
     })?;
-    let line = Arc::new(reach_tracker(peer, part, stop)?);
+    let connection = Arc::new(reach_tracker(peer, task, stop)?);
     let done = Stop::new();
     let watcher = {
-        let (line, stop, done) = (Arc::clone(&line), stop.clone(), done.clone());
+        let (connection, stop, done) = (Arc::clone(&connection), stop.clone(), done.clone());
         thread::Builder::new()
             .name("scenario-stop".to_owned())
             .spawn(move || {
-                // Two flags, one of them not ours: the end of the run is looked for now and then.
+                // Waits for either of two flags: sleeps on one of them and polls the other.
                 while !done.is_stopped() && !stop.wait(Duration::from_millis(50)) {}
                 if stop.is_stopped() {
-                    line.stop();
+                    connection.stop();
                 }
             })
     };
-    let played = play(peer, part, &line, &owned);
+    let result = report_and_download(peer, task, &connection, &owned);
     done.stop();
     if let Ok(watcher) = watcher {
         let _ = watcher.join();
     }
-    match played {
-        Err(RunError::Line(RunConnectionError::Ended(failures))) => Err(RunError::Ended(
-            failures.iter().map(ToString::to_string).collect(),
-        )),
-        Err(RunError::Line(RunConnectionError::Stopped)) => Err(RunError::Stopped),
-        played => played,
+    match result {
+        Err(ClientRunError::Control(RunConnectionError::Ended(failures))) => {
+            let failures = failures.iter().map(ToString::to_string);
+            Err(ClientRunError::Ended(failures.collect()))
+        }
+        Err(ClientRunError::Control(RunConnectionError::Stopped)) => Err(ClientRunError::Stopped),
+        result => result,
     }
 }
 
-fn play(
+/// Reports, downloads the wanted files and waits for the end of the run.
+fn report_and_download(
     peer: &Peer,
-    part: &Part<'_>,
-    line: &RunConnection,
+    task: &ClientTask<'_>,
+    connection: &RunConnection,
     owned: &HashMap<FileName, PathBuf>,
-) -> Result<(), RunError> {
-    let infos = part.scenario.owned.iter().map(|file| file.info());
-    line.report(
+) -> Result<(), ClientRunError> {
+    let infos = task.scenario.owned.iter().map(|file| file.info());
+    connection.report(
         &infos.collect::<Result<Vec<Info>, _>>()?,
-        &part.scenario.wanted,
+        &task.scenario.wanted,
     )?;
-    line.wait_released()?;
+    connection.wait_released()?;
     let mut failures = Vec::new();
-    let mut fetches = Vec::new();
-    for name in &part.scenario.wanted {
-        let begun = begin(peer, part, line, owned, name);
-        match begun {
-            Ok(Some(fetch)) => fetches.push(fetch),
-            Ok(None) => line.complete(name)?,
-            Err(BeginError::This(reason)) => give_up(line, name, &reason, &mut failures)?,
-            Err(BeginError::Run(error)) => return Err(error),
+    let mut downloads = Vec::new();
+    for name in &task.scenario.wanted {
+        match start_download(peer, task, connection, owned, name) {
+            Ok(Some(download)) => downloads.push(download),
+            Ok(None) => connection.complete(name)?,
+            Err(StartError::File(reason)) => give_up(connection, name, &reason, &mut failures)?,
+            Err(StartError::Run(error)) => return Err(error),
         }
     }
-    while !fetches.is_empty() {
+    while !downloads.is_empty() {
         let seen = peer.changes();
-        let mut running = Vec::with_capacity(fetches.len());
-        for mut fetch in fetches {
-            match fetch.look(peer, line)? {
-                Look::Running => running.push(fetch),
-                Look::Complete => line.complete(&fetch.name)?,
-                Look::Failed(reason) => give_up(line, &fetch.name, &reason, &mut failures)?,
+        let mut running = Vec::with_capacity(downloads.len());
+        for mut download in downloads {
+            match download.check(peer, connection)? {
+                WantedState::Running => running.push(download),
+                WantedState::Complete => connection.complete(&download.name)?,
+                WantedState::Failed(reason) => {
+                    give_up(connection, &download.name, &reason, &mut failures)?;
+                }
             }
         }
-        fetches = running;
-        if !fetches.is_empty() {
-            peer.wait_for_change(seen, LOOK);
+        downloads = running;
+        if !downloads.is_empty() {
+            peer.wait_for_change(seen, CHECK_INTERVAL);
         }
-        if let Some(error) = line.ended() {
+        if let Some(error) = connection.ended() {
             return Err(error.into());
         }
     }
-    line.finished()?;
-    line.wait_end()?;
+    connection.finished()?;
+    connection.wait_end()?;
     if failures.is_empty() {
         Ok(())
     } else {
-        Err(RunError::NotHad(failures))
+        Err(ClientRunError::NotDownloaded(failures))
     }
 }
 
+/// Reports to the tracker that a wanted file cannot be downloaded.
 fn give_up(
-    line: &RunConnection,
+    connection: &RunConnection,
     name: &FileName,
     reason: &str,
     failures: &mut Vec<String>,
 ) -> Result<(), RunConnectionError> {
-    log::warn!("{name}: given up: {reason}");
+    log::warn!("{name}: cannot be downloaded: {reason}");
     failures.push(format!("{name}: {reason}"));
-    line.failed(name, reason)
+    connection.failed(name, reason)
 }
 
-/// Lays the owned files out and offers them.
-fn offer(peer: &Peer, part: &Part<'_>) -> Result<HashMap<FileName, PathBuf>, RunError> {
+/// Writes the owned files to the state folder and serves them.
+fn serve_owned_files(
+    peer: &Peer,
+    task: &ClientTask<'_>,
+) -> Result<HashMap<FileName, PathBuf>, ClientRunError> {
     let folder = peer.folder().path().join("owned");
     let file = |path: &Path| {
         let path = path.to_owned();
-        move |source| RunError::File { path, source }
+        move |source| ClientRunError::File { path, source }
     };
     fs::create_dir_all(&folder).map_err(file(&folder))?;
     let mut owned = HashMap::new();
-    for shared in &part.scenario.owned {
+    for shared in &task.scenario.owned {
         let path = folder.join(&shared.name);
         fs::write(&path, &shared.content).map_err(file(&path))?;
         peer.offer_unlisted(shared.info()?, &path)?;
@@ -201,20 +210,25 @@ fn offer(peer: &Peer, part: &Part<'_>) -> Result<HashMap<FileName, PathBuf>, Run
     Ok(owned)
 }
 
-/// Looks for a tracker, reading TRACKER_INFO anew each time: it may be written after the start.
-fn reach_tracker(peer: &Peer, part: &Part<'_>, stop: &Stop) -> Result<RunConnection, RunError> {
+/// Connects to a tracker. Reads TRACKER_INFO again before each attempt, because it may be written
+/// after the start.
+fn reach_tracker(
+    peer: &Peer,
+    task: &ClientTask<'_>,
+    stop: &Stop,
+) -> Result<RunConnection, ClientRunError> {
     let port = NonZeroU16::new(peer.address().port());
-    let port = port.ok_or_else(|| RunError::NoTracker("this peer has no port".to_owned()))?;
-    let begun = Instant::now();
+    let port = port.ok_or_else(|| ClientRunError::NoTracker("this peer has no port".to_owned()))?;
+    let started = Instant::now();
     loop {
-        let trouble = match trackers(part.tracker_info) {
+        let trouble = match trackers(task.tracker_info) {
             Err(trouble) => trouble,
             Ok((addresses, pinned)) => {
-                let trust = Trust::new(pinned, peer.folder().path(), part.first_use);
-                let mut trouble = format!("{} names none", part.tracker_info.display());
+                let trust = Trust::new(pinned, peer.folder().path(), task.first_use);
+                let mut trouble = format!("{} lists none", task.tracker_info.display());
                 for address in addresses {
-                    match RunConnection::connect(address, part.client, port, &trust) {
-                        Ok(line) => return Ok(line),
+                    match RunConnection::connect(address, task.client, port, &trust) {
+                        Ok(connection) => return Ok(connection),
                         Err(RunConnectionError::NoLine(error)) if error.may_pass() => {
                             trouble = error.to_string();
                         }
@@ -228,16 +242,16 @@ fn reach_tracker(peer: &Peer, part: &Part<'_>, stop: &Stop) -> Result<RunConnect
                 trouble
             }
         };
-        if begun.elapsed() > TRACKER {
-            return Err(RunError::NoTracker(trouble));
+        if started.elapsed() > TRACKER_TIMEOUT {
+            return Err(ClientRunError::NoTracker(trouble));
         }
         if stop.wait(TRACKER_PAUSE) {
-            return Err(RunError::Stopped);
+            return Err(ClientRunError::Stopped);
         }
     }
 }
 
-/// Where the trackers are, and which cluster they must be of.
+/// The addresses of the trackers, and the fingerprint of their cluster if TRACKER_INFO has it.
 type Trackers = (Vec<SocketAddr>, Option<Fingerprint>);
 
 fn trackers(tracker_info: &Path) -> Result<Trackers, String> {
@@ -252,127 +266,143 @@ fn trackers(tracker_info: &Path) -> Result<Trackers, String> {
     Ok((addresses, info.fingerprint))
 }
 
-/// Why a wanted file could not be begun: a matter of this file, or the end of the run.
-enum BeginError {
-    This(String),
-    Run(RunError),
+/// Why the download of a wanted file did not start.
+enum StartError {
+    /// The reason concerns this file only.
+    File(String),
+    /// The run cannot go on.
+    Run(ClientRunError),
 }
 
-impl From<RunConnectionError> for BeginError {
+impl From<RunConnectionError> for StartError {
     fn from(error: RunConnectionError) -> Self {
         match error {
             RunConnectionError::Refused {
                 kind: ErrorKind::NoOwner,
                 ..
-            } => Self::This("no living owner".to_owned()),
+            } => Self::File("no living owner".to_owned()),
             other => Self::Run(other.into()),
         }
     }
 }
 
-/// Begins to fetch a file; `None` for one that is owned already, which is written at once.
-fn begin(
+/// Starts the download of a wanted file. A file that the client owns is copied instead: `None`.
+fn start_download(
     peer: &Peer,
-    part: &Part<'_>,
-    line: &RunConnection,
+    task: &ClientTask<'_>,
+    connection: &RunConnection,
     owned: &HashMap<FileName, PathBuf>,
     name: &FileName,
-) -> Result<Option<Fetch>, BeginError> {
-    let this = |error: &dyn std::fmt::Display| BeginError::This(error.to_string());
-    let written = output_name(part.client, name).map_err(|error| this(&error))?;
-    let path = part.out.join(&written);
-    // What an earlier run wrote under this name gives way to this run's.
+) -> Result<Option<WantedFile>, StartError> {
+    let failed = |error: &dyn std::fmt::Display| StartError::File(error.to_string());
+    let file_name = output_name(task.client, name).map_err(|error| failed(&error))?;
+    let path = task.out.join(&file_name);
+    // Removes the output of an earlier run.
     if path.symlink_metadata().is_ok_and(|found| found.is_file()) {
-        fs::remove_file(&path).map_err(|error| this(&format!("{}: {error}", path.display())))?;
+        fs::remove_file(&path).map_err(|error| failed(&format!("{}: {error}", path.display())))?;
     }
     if let Some(own) = owned.get(name) {
-        fs::copy(own, &path).map_err(|error| this(&format!("{}: {error}", path.display())))?;
+        fs::copy(own, &path).map_err(|error| failed(&format!("{}: {error}", path.display())))?;
         return Ok(None);
     }
-    let info = line.lookup(name)?;
+    let info = connection.lookup(name)?;
     let info_hash = info.info_hash();
     let place = Place {
-        folder: part.out.to_owned(),
-        name: written.to_string(),
+        folder: task.out.to_owned(),
+        name: file_name.to_string(),
     };
-    let mut fetch = Fetch {
+    let mut download = WantedFile {
         name: name.clone(),
         info_hash,
         owners: Vec::new(),
-        asked_at: 0,
-        asked: Instant::now(),
+        verified_at_refresh: 0,
+        refreshed: Instant::now(),
         verified: 0,
-        moved: Instant::now(),
+        last_piece: Instant::now(),
     };
     peer.fetch_unlisted(info, place)
-        .map_err(|error| this(&error))?;
-    fetch.refresh(peer, line)?;
-    Ok(Some(fetch))
+        .map_err(|error| failed(&error))?;
+    download.refresh_owners(peer, connection)?;
+    Ok(Some(download))
 }
 
-/// A wanted file that is being fetched.
-struct Fetch {
+/// A wanted file that is being downloaded.
+struct WantedFile {
     name: FileName,
     info_hash: InfoHash,
-    /// The living owners as last told, without ourselves.
+    /// The living owners at the last refresh, without this peer.
     owners: Vec<SocketAddr>,
-    /// How many pieces were verified when the owners were last asked for, and when that was.
-    asked_at: u32,
-    asked: Instant,
-    /// How many pieces are verified, and when that last changed.
+    /// The number of verified pieces at the last refresh of the owners.
+    verified_at_refresh: u32,
+    /// The time of the last refresh.
+    refreshed: Instant,
+    /// The number of verified pieces.
     verified: u32,
-    moved: Instant,
+    /// The time at which `verified` last changed.
+    last_piece: Instant,
 }
 
-enum Look {
+/// The state of a [`WantedFile`].
+enum WantedState {
     Running,
     Complete,
     Failed(String),
 }
 
-impl Fetch {
-    fn look(&mut self, peer: &Peer, line: &RunConnection) -> Result<Look, RunConnectionError> {
+impl WantedFile {
+    /// Returns the state of the download, and asks the tracker for the owners if that is due.
+    fn check(
+        &mut self,
+        peer: &Peer,
+        connection: &RunConnection,
+    ) -> Result<WantedState, RunConnectionError> {
         let Some(now) = peer.unlisted(self.info_hash, &self.owners) else {
-            return Ok(Look::Failed("it is gone from this peer".to_owned()));
+            let reason = "this peer has no such download any more";
+            return Ok(WantedState::Failed(reason.to_owned()));
         };
         match now.state {
-            DownloadState::Complete => return Ok(Look::Complete),
-            DownloadState::Failed(reason) => return Ok(Look::Failed(reason)),
+            DownloadState::Complete => return Ok(WantedState::Complete),
+            DownloadState::Failed(reason) => return Ok(WantedState::Failed(reason)),
             DownloadState::Checking | DownloadState::Downloading => {}
         }
         if now.verified != self.verified {
-            (self.verified, self.moved) = (now.verified, Instant::now());
+            (self.verified, self.last_piece) = (now.verified, Instant::now());
         }
-        let due =
-            self.verified >= self.asked_at + PIECES_PER_REFRESH || self.asked.elapsed() > REFRESH;
-        if !due {
-            return Ok(Look::Running);
+        let is_due = self.verified >= self.verified_at_refresh + PIECES_PER_REFRESH
+            || self.refreshed.elapsed() > REFRESH;
+        if !is_due {
+            return Ok(WantedState::Running);
         }
-        self.refresh(peer, line)?;
-        // With the owners of this moment: a piece that none of them has will never be had, since owners only ever get
-        // pieces from each other.
+        self.refresh_owners(peer, connection)?;
+        // A piece that none of the present owners has cannot appear later: owners get pieces only
+        // from each other.
         let missing = peer
             .unlisted(self.info_hash, &self.owners)
             .map(|now| now.missing);
         Ok(match missing {
             Some(Missing::Owners(count)) => {
-                Look::Failed(format!("no living owner of {count} of its segments"))
+                WantedState::Failed(format!("no living owner of {count} of its segments"))
             }
-            Some(Missing::Links(owners)) if self.moved.elapsed() > UNREACHABLE => {
+            Some(Missing::Links(owners)) if self.last_piece.elapsed() > UNREACHABLE => {
                 let owners: Vec<String> = owners.iter().map(ToString::to_string).collect();
-                Look::Failed(format!(
+                WantedState::Failed(format!(
                     "its owners cannot be reached: {}",
                     owners.join(", ")
                 ))
             }
-            _ => Look::Running,
+            _ => WantedState::Running,
         })
     }
 
-    fn refresh(&mut self, peer: &Peer, line: &RunConnection) -> Result<(), RunConnectionError> {
-        self.owners = line.owners(self.info_hash)?.addresses;
+    /// Asks the tracker for the living owners and passes them to the peer.
+    fn refresh_owners(
+        &mut self,
+        peer: &Peer,
+        connection: &RunConnection,
+    ) -> Result<(), RunConnectionError> {
+        self.owners = connection.owners(self.info_hash)?.addresses;
         self.owners.retain(|owner| *owner != peer.address());
-        (self.asked_at, self.asked) = (self.verified, Instant::now());
+        (self.verified_at_refresh, self.refreshed) = (self.verified, Instant::now());
         peer.name_owners(self.info_hash, &self.owners);
         Ok(())
     }

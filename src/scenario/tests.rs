@@ -1,4 +1,4 @@
-//! The scenarios in `testdata/`, as far as their files go; running them is the end-to-end tests' matter.
+//! Reads the scenarios in `testdata/`. The end-to-end tests run them.
 
 use super::*;
 use crate::torrent::FileName;
@@ -17,7 +17,7 @@ fn testdata(folder: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_scenario_is_read_and_its_expected_files_are_its_content() {
+fn every_scenario_is_read_and_its_content_is_in_the_expected_files() {
     for folder in testdata("scenarios") {
         let (mut content, mut wanted) = (HashMap::new(), Vec::new());
         for entry in fs::read_dir(&folder).unwrap() {
@@ -48,7 +48,7 @@ fn every_scenario_is_read_and_its_expected_files_are_its_content() {
 }
 
 #[test]
-fn every_malformed_file_is_refused_at_the_line_in_its_name() {
+fn every_malformed_file_is_refused_at_the_line_that_its_name_says() {
     for path in testdata("scenarios-malformed") {
         let name = path.file_name().unwrap().to_str().unwrap();
         let line: usize = name.split('-').nth(1).unwrap().parse().unwrap();

@@ -187,8 +187,8 @@ fn words_too_few_and_too_many_show_the_usage() {
         "NEW is missing",
     );
     for (typed, says) in [
-        ("create_user x --invite", "nothing follows --invite"),
-        ("create_user x --invite ''", "an invite code is asked for"),
+        ("create_user x --invite", "--invite needs a value"),
+        ("create_user x --invite ''", "the invite code is malformed"),
     ] {
         expect(&mut peer, &format!("{typed}\nsecret"), "arguments", says);
     }

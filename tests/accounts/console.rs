@@ -21,7 +21,7 @@ fn it_tells_what_there_is_and_makes_accounts_and_invites() {
         assert!(status.contains(part), "{status}");
     }
     service.tracker.write_line("create_user nik");
-    assert_eq!(service.console("secret of nik"), "user nik is made");
+    assert_eq!(service.console("secret of nik"), "user nik created");
     let mut line = service.line();
     let secret = Password::new("secret of nik").unwrap();
     let answer = line.ask(None, login("nik", &secret));
@@ -58,15 +58,15 @@ fn bad_lines_are_told_of_and_the_end_of_input_leaves_it_running() {
     let mut service = Service::new();
     service.user("nik");
     let bad = [
-        ("stauts", "there is no command"),
-        ("status now", "takes nothing after it"),
+        ("stauts", "unknown command"),
+        ("status now", "has no arguments"),
         ("users 'x", "quote"),
         ("create_user\nhunter2", "usage: create_user USER"),
         ("create_user a b\nhunter2", "usage: create_user USER"),
         ("create_user n!k\nhunter2", "letters a to z"),
         ("create_user nik\nhunter2", "taken"),
         ("create_user uma\n", "password cannot be empty"),
-        ("\u{1b}[2J", "there is no command"),
+        ("\u{1b}[2J", "unknown command"),
         ("   ", ""),
     ];
     for (line, _) in bad {
@@ -118,7 +118,7 @@ fn where_registration_is_closed_accounts_are_by_invitation() {
     assert_eq!(refused.kind.as_str(), "invite-needed", "{refused}");
     assert!(refused.message.as_str().contains("--invite CODE"));
     service.tracker.write_line("create_user nik");
-    assert_eq!(service.console("pw of nik"), "user nik is made");
+    assert_eq!(service.console("pw of nik"), "user nik created");
     User::login(service.line(), "nik");
     let invite = service.console("invite");
     let code = invite.strip_prefix("invite ").unwrap();

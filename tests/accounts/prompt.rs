@@ -14,28 +14,28 @@ fn passwords_are_asked_for_unseen_and_nothing_of_them_is_kept() {
     nik.press("create_user nik\r");
     nik.shows("password for nik: ");
     nik.press("hidden-1\r");
-    nik.shows("the same again: ");
+    nik.shows("the same password again: ");
     nik.press("hidden-2\r");
-    nik.shows("error: the two passwords are not the same");
+    nik.shows("error: the two passwords differ");
     // Either key ends the question, whatever was typed, and not the peer.
     for key in [CTRL_C, CTRL_D] {
         nik.press("create_user nik\r");
         nik.shows("password for nik: ");
         nik.press(key);
-        nik.shows("error: a password is asked for");
+        nik.shows("error: a password is missing");
     }
     nik.press("create_user nik\r");
     nik.shows("password for nik: ");
     nik.press("hidden-3");
     nik.press(CTRL_C);
-    nik.shows("error: a password is asked for");
+    nik.shows("error: a password is missing");
     nik.shows("pieceful> ");
     // Among the words of a line, quoted, mistyped, and pasted with what it is the answer to.
     nik.types("create_user nik 'typed-1 and more'");
     nik.types("logni nik typed-1");
     nik.types("login nik 'typed-1");
     nik.press("change_password\rlogin nik\rtyped-1 and more\rcreate_group lab\r");
-    nik.shows("group lab is made");
+    nik.shows("group lab created");
     // Between two prompts the terminal is not the editor's: a key pressed there is not the one it would get.
     nik.shows("pieceful> ");
     nik.press(CTRL_D);
@@ -65,7 +65,7 @@ fn the_last_member_is_asked_before_the_group_ends() {
     nik.types("create_group lab");
     for no in ["n\r", "\r", "what\r", CTRL_C, CTRL_D] {
         nik.press("leave_group lab\r");
-        nik.shows("Go on? [y/N] ");
+        nik.shows("Leave? [y/N] ");
         nik.press(no);
         nik.shows("--yes");
         nik.shows("pieceful> ");
@@ -73,7 +73,7 @@ fn the_last_member_is_asked_before_the_group_ends() {
     let shown = nik.types("list_groups");
     assert!(shown.contains("you own it"), "{shown}");
     nik.press("leave_group lab\r");
-    nik.shows("Go on? [y/N] ");
+    nik.shows("Leave? [y/N] ");
     nik.press("y\r");
     nik.shows("left lab");
     nik.shows("pieceful> ");
@@ -93,7 +93,7 @@ fn an_answer_is_told_above_the_line_that_is_being_typed() {
     uma.press("list_mem");
     uma.shows("list_mem");
     owner.does(group("accept_request lab uma"));
-    uma.shows("lab: your request was accepted: you are a member");
+    uma.shows("lab: your request was accepted, you are a member");
     // What was typed stands again below, and goes on.
     uma.shows("pieceful> list_mem");
     uma.press("bers lab\r");

@@ -12,25 +12,25 @@ const STORY: &[(&str, &str, &[&str])] = &[
     (
         "nik",
         "create_user nik",
-        &["user nik is made; login nik logs in"],
+        &["user nik created; to log in, type: login nik"],
     ),
     (
         "mayank",
         "create_user mayank",
-        &["user mayank is made; login mayank logs in"],
+        &["user mayank created; to log in, type: login mayank"],
     ),
     ("nik", "login nik", &["logged in as nik"]),
     ("mayank", "login mayank", &["logged in as mayank"]),
     (
         "nik",
         "create_group lab",
-        &["group lab is made; you own it"],
+        &["group lab created; you own it"],
     ),
     ("mayank", "list_groups", &["lab  owner nik  1 member"]),
     (
         "mayank",
         "join_group lab",
-        &["asked to join lab; its owner decides"],
+        &["asked to join lab; its owner accepts or rejects the request"],
     ),
     (
         "mayank",
@@ -41,7 +41,7 @@ const STORY: &[(&str, &str, &[&str])] = &[
     (
         "nik",
         "accept_request lab mayank",
-        &["mayank is a member of lab"],
+        &["mayank is now a member of lab"],
     ),
     ("nik", "list_requests lab", &[]),
     (
@@ -49,7 +49,7 @@ const STORY: &[(&str, &str, &[&str])] = &[
         "list_groups",
         &[
             "lab  owner nik  2 members  you are a member",
-            "lab: your request was accepted: you are a member",
+            "lab: your request was accepted, you are a member",
         ],
     ),
     (
@@ -64,13 +64,13 @@ const STORY: &[(&str, &str, &[&str])] = &[
         &["lab  owner mayank  1 member  you own it"],
     ),
     ("nik", "list_groups", &["lab  owner mayank  1 member"]),
-    ("nik", "logout", &["nik is logged out"]),
+    ("nik", "logout", &["logged out nik"]),
     ("mayank", "leave_group lab --yes", &["left lab"]),
     ("mayank", "list_groups", &[]),
 ];
 
 /// What is told above the prompt, or by the next `list_groups`.
-const NEWS: &str = "lab: your request was accepted: you are a member";
+const NEWS: &str = "lab: your request was accepted, you are a member";
 
 fn secret(user: &str) -> String {
     format!("secret-of-{user}")
@@ -155,7 +155,7 @@ fn at_the_prompt() {
             peer.press(&format!("{}\r", secret(user)));
         }
         if typed.starts_with("create_user") {
-            peer.shows("the same again: ");
+            peer.shows("the same password again: ");
             peer.press(&format!("{}\r", secret(user)));
         }
         peer.shows("\n");
@@ -235,7 +235,7 @@ fn in_words(object: &Value, typed: &str) -> Vec<String> {
         assert_eq!(masked(&text(&news["at"])), "TIME");
         let group = text(&news["group"]);
         lines.push(format!(
-            "{group}: your request was accepted: you are a member"
+            "{group}: your request was accepted, you are a member"
         ));
     }
     for member in list("members") {
@@ -258,12 +258,14 @@ fn in_words(object: &Value, typed: &str) -> Vec<String> {
     }
     // What is done and gives nothing has no more to say than `ok`.
     let done = match first_line.split(' ').collect::<Vec<_>>()[..] {
-        ["create_user", user] => format!("user {user} is made; login {user} logs in"),
-        ["create_group", group] => format!("group {group} is made; you own it"),
-        ["join_group", group] => format!("asked to join {group}; its owner decides"),
-        ["accept_request", group, user] => format!("{user} is a member of {group}"),
+        ["create_user", user] => format!("user {user} created; to log in, type: login {user}"),
+        ["create_group", group] => format!("group {group} created; you own it"),
+        ["join_group", group] => {
+            format!("asked to join {group}; its owner accepts or rejects the request")
+        }
+        ["accept_request", group, user] => format!("{user} is now a member of {group}"),
         ["leave_group", group, ..] => format!("left {group}"),
-        ["logout"] => "nik is logged out".to_owned(),
+        ["logout"] => "logged out nik".to_owned(),
         _ => return lines,
     };
     vec![done]

@@ -113,8 +113,8 @@ fn of_two_with_one_name_the_info_hash_says_which_and_people_are_told_in_words() 
         "stop_share - data",
     ]);
     let shown: Vec<&str> = ended.stdout.lines().skip(1).collect();
-    let first = format!("{hash} is not shared from here any more");
-    assert_eq!(shown, [&first, "data is not shared from here any more"]);
+    let first = format!("stopped sharing {hash}");
+    assert_eq!(shown, [&first, "stopped sharing data"]);
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("status lists all"), "{ended:?}");
 }

@@ -36,7 +36,7 @@ fn at_the_prompt() {
         let mut peer = Terminal::peer(&service.sandbox, user);
         for (line, questions) in [("create_user", 2), ("login", 1)] {
             peer.press(&format!("{line} {user}\r"));
-            for question in [format!(" {user}: "), "the same again: ".to_owned()]
+            for question in [format!(" {user}: "), "the same password again: ".to_owned()]
                 .iter()
                 .take(questions)
             {
@@ -100,10 +100,10 @@ fn nik(sandbox: &Sandbox, file: &Path) -> Process {
     for (line, told) in [
         (
             "create_user nik\nsecret",
-            "user nik is made; login nik logs in",
+            "user nik created; to log in, type: login nik",
         ),
         ("login nik\nsecret", "logged in as nik"),
-        ("create_group lab", "group lab is made; you own it"),
+        ("create_group lab", "group lab created; you own it"),
         (
             &format!("upload_file lab {}", word(file)),
             "sharing gift  3.0 MiB  6 pieces",
@@ -118,7 +118,7 @@ fn nik(sandbox: &Sandbox, file: &Path) -> Process {
 
 fn accept(nik: &mut Process) {
     nik.write_line("accept_request lab mayank");
-    assert_eq!(nik.line(), "mayank is a member of lab");
+    assert_eq!(nik.line(), "mayank is now a member of lab");
 }
 
 /// What the last step of a script or of arguments printed.

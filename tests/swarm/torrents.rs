@@ -50,18 +50,18 @@ impl Scene {
     }
 }
 
-const NOT: &str = "error: set is not as the torrent says: ";
+const NOT: &str = "error: set does not match the torrent: ";
 
 #[test]
 fn each_file_that_is_not_as_it_should_be_is_named() {
     let scene = Scene::new(&[]);
-    let well = "set is as the torrent says: all 5 pieces verify";
+    let well = "set matches the torrent: all 5 pieces are good";
     assert_eq!(scene.check("set"), [well]);
     assert_eq!(scene.check("./set/"), [well.replacen("set", "./set/", 1)]);
     scene.flip("a", 0);
     let expected = [
         "error: set/a: 1 bad piece".to_owned(),
-        format!("{NOT}4 of 5 pieces verify"),
+        format!("{NOT}4 of 5 pieces are good"),
     ];
     assert_eq!(scene.check("set"), expected);
     scene.write("a", 24_576);
@@ -70,7 +70,7 @@ fn each_file_that_is_not_as_it_should_be_is_named() {
     let expected = [
         "error: set/a: may be bad: 1 bad piece in common with other files".to_owned(),
         "error: set/b: may be bad: 1 bad piece in common with other files".to_owned(),
-        format!("{NOT}4 of 5 pieces verify"),
+        format!("{NOT}4 of 5 pieces are good"),
     ];
     assert_eq!(scene.check("set"), expected);
     scene.flip("b", 10_000);
@@ -80,7 +80,7 @@ fn each_file_that_is_not_as_it_should_be_is_named() {
     fs::remove_file(scene.sandbox.path("set/sub/c")).unwrap();
     let expected = [
         "error: set/sub/c is missing".to_owned(),
-        format!("{NOT}4 of 5 pieces verify"),
+        format!("{NOT}4 of 5 pieces are good"),
     ];
     assert_eq!(scene.check("set"), expected);
     fs::write(scene.sandbox.path("set/sub/c"), bytes(16_385, 16_384)).unwrap();
@@ -108,9 +108,7 @@ fn where_files_have_a_sha1_of_their_own_the_right_one_is_blamed() {
 fn who_names_the_folder_around_it_is_told_where_it_is() {
     let scene = Scene::new(&[]);
     let hint = |place: &str, inside: &str| {
-        format!(
-            "error: {place} holds nothing of what the torrent says, but {inside} may be it: name that one"
-        )
+        format!("error: nothing in {place} matches the torrent; did you mean {inside}?")
     };
     assert_eq!(scene.check("."), [hint(".", "./set")]);
     let missing = scene.check("nowhere");
@@ -121,7 +119,7 @@ fn who_names_the_folder_around_it_is_told_where_it_is() {
     assert_eq!(made.code, Some(0), "{made:?}");
     assert_eq!(
         scene.check("one"),
-        ["one is as the torrent says: its one piece verifies"]
+        ["one matches the torrent: its only piece is good"]
     );
     assert_eq!(scene.check("."), [hint(".", "./one")]);
     assert_eq!(scene.check("set"), ["error: set is not a regular file"]);

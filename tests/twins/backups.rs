@@ -22,7 +22,9 @@ fn a_backup_is_private_whole_and_only_for_who_holds_the_key() {
         assert_eq!(taken.code, Some(0), "{taken:?}");
         let length = file.metadata().unwrap().len();
         assert!(
-            taken.stdout.starts_with(&format!("{length} bytes in ")),
+            taken
+                .stdout
+                .starts_with(&format!("wrote {length} bytes to ")),
             "{taken:?}"
         );
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
@@ -51,7 +53,7 @@ fn a_backup_is_private_whole_and_only_for_who_holds_the_key() {
     pair.quit(1);
     let refused = take(&pair, &[]);
     assert!(
-        refused.stderr.contains("no tracker runs with"),
+        refused.stderr.contains("no tracker is running with"),
         "{refused:?}"
     );
     let refused = pair.refused("1", &["--data", &data, "--restore", &backup]);
@@ -95,7 +97,7 @@ fn a_comparison_names_each_difference() {
     pair.same_when_stopped();
     let nothing = pair.run(&["--check", &one, "/nowhere"]);
     assert!(
-        nothing.stderr.contains("holds no tracker's registry"),
+        nothing.stderr.contains("has no tracker's registry"),
         "{nothing:?}"
     );
 }

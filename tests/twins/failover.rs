@@ -36,7 +36,9 @@ fn a_session_goes_on_at_the_other_tracker_and_back() {
     let person = pair.person("nik2", 1, &["create_user olga pw-of-olga", "status"]);
     assert_eq!(person.code, Some(0), "{person:?}");
     assert!(
-        person.stderr.contains("one tracker alone has this so far"),
+        person
+            .stderr
+            .contains("only one tracker has stored this so far"),
         "{person:?}"
     );
     for part in ["unreachable  2 writes behind", "serving  up to date"] {

@@ -30,11 +30,11 @@ fn a_split_is_seen_everywhere_and_so_is_its_end() {
     assert!(status.contains("1 user"), "{status}");
     let twin = pair.tracker(1).line();
     assert!(
-        twin.starts_with("tracker 2  in step  lacks 0 writes"),
+        twin.starts_with("tracker 2  up to date  lacks 0 writes"),
         "{twin}"
     );
     assert!(
-        twin.contains("last heard of") && twin.contains("clock "),
+        twin.contains("last contact") && twin.contains("clock "),
         "{twin}"
     );
     pair.proxy.cut();
@@ -44,7 +44,7 @@ fn a_split_is_seen_everywhere_and_so_is_its_end() {
     pair.console(1, "status");
     let twin = pair.tracker(1).line();
     assert!(
-        twin.starts_with("tracker 2  not reachable  lacks 1 write"),
+        twin.starts_with("tracker 2  unreachable  lacks 1 write"),
         "{twin}"
     );
     pair.proxy.mend();

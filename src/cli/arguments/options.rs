@@ -1,10 +1,10 @@
-//! Kinds of options, and `--log LEVEL`, which tracker and peer have in common.
+//! Builders of options, and `--log LEVEL`, which tracker and peer share.
 
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use log::LevelFilter;
 use std::path::PathBuf;
 
-/// `--NAME`, which is there or not.
+/// `--NAME`, without a value.
 pub(super) fn flag(name: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue)
 }
@@ -32,10 +32,10 @@ pub(super) fn log_option() -> Arg {
         .ignore_case(true)
         .value_parser(["error", "warn", "info", "debug", "trace"])
         .hide_possible_values(true)
-        .help("How much goes into the log in the state folder: error, warn, info, debug or trace")
+        .help("Which events go to the log in the state folder: error, warn, info, debug or trace")
 }
 
-/// What was given.
+/// The value of `--log`.
 pub(super) fn log_level(matches: &ArgMatches) -> LevelFilter {
     let level = matches
         .get_one::<String>("log")

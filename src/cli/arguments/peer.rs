@@ -1,8 +1,8 @@
-//! `pieceful peer`.
+//! The arguments of `pieceful peer`.
 
 use super::options::{flag, log_level, log_option, option, path, path_option};
+use crate::cli::command_error::kinds;
 use crate::cli::commands::entries;
-use crate::cli::failure::kinds;
 use crate::cli::values;
 use crate::net::Pool;
 use crate::peer::Limits;
@@ -11,50 +11,50 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use log::LevelFilter;
 use std::path::PathBuf;
 
-/// Peers a download is connected to at most, unless asked otherwise.
+/// The default of `--max-peers`.
 const MAX_PEERS: usize = 50;
 
-/// How a peer shall run.
+/// The arguments of a peer.
 #[derive(Debug)]
 pub(in crate::cli) struct PeerArguments {
-    /// Where to listen.
+    /// The address to listen on.
     pub(in crate::cli) listen: HostPort,
-    /// The file that names the trackers; it may come to be later.
+    /// The file that names the trackers; it may be written after the start.
     pub(in crate::cli) tracker_info: PathBuf,
     /// The state folder.
     pub(in crate::cli) dir: Option<PathBuf>,
-    /// Commands instead of standard input, if any.
+    /// The commands of `-c`; if there are none, commands come from standard input.
     pub(in crate::cli) commands: Vec<String>,
-    /// Whether it shares on after the last command.
+    /// Whether the peer keeps running after the last command.
     pub(in crate::cli) stay: bool,
     /// Whether results are JSON.
     pub(in crate::cli) json: bool,
-    /// What its owner calls it; empty if not named.
+    /// The peer's name; empty if it has none.
     pub(in crate::cli) name: String,
-    /// Workers that fetch pieces at one time.
+    /// The number of worker threads.
     pub(in crate::cli) threads: usize,
-    /// Links of a download at most.
+    /// The largest number of links of a download.
     pub(in crate::cli) max_peers: usize,
-    /// How much it gives and takes.
+    /// Limits of rate and memory.
     pub(in crate::cli) limits: Limits,
     /// A closed run instead of commands.
     pub(in crate::cli) scenario: Option<ScenarioArguments>,
-    /// What goes into the log.
+    /// The log level.
     pub(in crate::cli) log: LevelFilter,
 }
 
-/// The part of one client in a closed run.
+/// The files of one client in a closed run.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::cli) struct ScenarioArguments {
     /// Its `inR.txt`.
     pub(in crate::cli) file: PathBuf,
-    /// The folder for what it fetches.
+    /// The folder for the wanted files.
     pub(in crate::cli) out: PathBuf,
 }
 
 pub(super) fn definition() -> Command {
     Command::new("peer")
-        .about("Run a peer: it shares files and downloads them")
+        .about("Run a peer, which shares and downloads files")
         .after_help(examples())
         .args(general_options())
         .args(limits())
@@ -62,18 +62,18 @@ pub(super) fn definition() -> Command {
             path_option("scenario", "FILE")
                 .conflicts_with("command")
                 .help(
-                    "Take part in a closed run as this inR.txt says, R being the client's number",
+                    "Take part in a closed run with this file inR.txt, where R is the client's number",
                 ),
             path_option("out", "DIR")
                 .requires("scenario")
-                .help("Where a closed run writes clientR_NAME [default: the current folder]"),
+                .help("The folder in which a closed run writes clientR_NAME [default: the current folder]"),
             log_option(),
         ])
 }
 
 fn general_options() -> [Arg; 9] {
     let threads = format!(
-        "How many pieces are worked on at one time [default: 2 x cores, at least 4; here {}]",
+        "Number of worker threads [default: 2 x cores, at least 4; here {}]",
         Pool::default_size()
     );
     [
@@ -81,29 +81,29 @@ fn general_options() -> [Arg; 9] {
             .value_name("LISTEN")
             .default_value("0.0.0.0:6881")
             .value_parser(value_parser!(HostPort))
-            .help("HOST:PORT to listen on; port 0 takes a free one"),
+            .help("HOST:PORT to listen on; port 0 means any free port"),
         path("tracker_info", "TRACKER_INFO").default_value("tracker_info.txt")
-            .help("The file that names the trackers; it may be written or changed later"),
+            .help("The file that lists the trackers; it may be written or changed later"),
         path_option("dir", "DIR")
-            .help("The state folder [default: $XDG_DATA_HOME/pieceful/peer-PORT; with port 0 a temporary one]"),
+            .help("The state folder [default: $XDG_DATA_HOME/pieceful/peer-PORT; with port 0 a temporary folder]"),
         Arg::new("command")
             .short('c')
             .value_name("COMMAND")
             .action(ArgAction::Append)
-            .help("Run one command instead of reading standard input; repeat it for more"),
+            .help("Run this command instead of reading standard input; repeat -c for more commands"),
         flag("stay")
-            .help("Share on after the last command, until SIGINT or SIGTERM"),
+            .help("Keep sharing after the last command, until SIGINT, SIGTERM or SIGHUP"),
         flag("json")
-            .help("Print one JSON object a command, on one line each"),
+            .help("Print one JSON object per command, each on one line"),
         option("name", "NAME")
             .value_parser(values::peer_name)
-            .help("What this peer is called, shown by other peers' show_peers and in logs"),
+            .help("The name of this peer, which other peers show in show_peers and in their logs"),
         option("threads", "N")
             .value_parser(values::count(1_024))
             .help(threads),
         option("max-peers", "N")
             .value_parser(values::count(2_000))
-            .help(format!("How many peers a download is connected to at most [default: {MAX_PEERS}]")),
+            .help(format!("The most peers that one download connects to [default: {MAX_PEERS}]")),
     ]
 }
 
@@ -112,12 +112,12 @@ fn limits() -> [Arg; 4] {
     [
         option("upload-slots", "N")
             .value_parser(values::count(2_000))
-            .help("How many peers are served at one time, for each share [default: as many as the rate allows, at least 8]"),
-        rate("up").help("The most that is sent, in bytes of files a second, such as 500K, 10MB/s or 1.5MiB; K, KB and KiB are 1024, M and G likewise [default: no limit]"),
-        rate("down").help("The most that is received, likewise [default: no limit]"),
+            .help("The number of peers that each share serves at a time [default: as many as the rate allows, at least 8]"),
+        rate("up").help("The upload limit in bytes of files per second, such as 500K, 10MB/s or 1.5MiB; K, KB and KiB are 1024 bytes, M and G likewise [default: no limit]"),
+        rate("down").help("The download limit, written as for --up [default: no limit]"),
         option("memory", "SIZE")
             .value_parser(values::memory)
-            .help("The most memory for what is being received, such as 64M or 1G; far, fast links need it [default: an eighth of the machine's, at most 256M]"),
+            .help("The memory limit for data being received, such as 64M or 1G; only fast links over long distances need much [default: an eighth of the machine's memory, at most 256M]"),
     ]
 }
 
@@ -145,16 +145,16 @@ fn examples() -> String {
     );
     format!(
         "Examples:\n  \
-         pieceful peer                                            a prompt\n  \
+         pieceful peer                                            start a prompt\n  \
          pieceful peer -c 'send disk.img' --stay                  share a file until Ctrl-C\n  \
-         pieceful peer -c 'download disk.img.torrent' -c 'wait'   download it and leave\n  \
-         echo status | pieceful peer 127.0.0.1:0 --json           for scripts\n\n\
+         pieceful peer -c 'download disk.img.torrent' -c 'wait'   download it and end\n  \
+         echo status | pieceful peer 127.0.0.1:0 --json           from a script\n\n\
          Commands (blanks separate words; quotes and backslash as in sh):\n{commands}\n\
          With --json each command prints {{\"command\":...,\"ok\":true,...}} or\n\
          {{\"command\":...,\"ok\":false,\"error\":{{\"kind\":...,\"message\":...}}}}, where kind is one of:\n{kinds}\n\
-         Beside ok stands \"copies\":1 where one tracker of several has it so far; the others get it when they are back.\n\
-         Ctrl-C ends the peer gracefully, a second one at once. Exit codes: 0 all commands succeeded; 1 one or more \
-         failed; 2 wrong usage; 130 killed by a second Ctrl-C."
+         \"copies\":1 after ok means that only one of several trackers has stored it so far; the others copy it when they are back.\n\
+         Ctrl-C ends the peer gracefully, a second Ctrl-C at once. Exit codes: 0 all commands succeeded; 1 a command \
+         failed; 2 wrong usage; 130 ended by a second Ctrl-C."
     )
 }
 
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_those_of_a_plain_peer() {
+    fn options_that_are_left_out_have_their_defaults() {
         let plain = peer("peer");
         assert_eq!(plain.listen.to_string(), "0.0.0.0:6881");
         assert_eq!(plain.tracker_info, PathBuf::from("tracker_info.txt"));

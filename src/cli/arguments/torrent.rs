@@ -1,21 +1,21 @@
-//! `pieceful torrent`.
+//! The arguments of `pieceful torrent`.
 
 use super::options::{flag, option, path, path_option};
 use crate::cli::values;
 use clap::{ArgAction, ArgMatches, Command};
 use std::path::PathBuf;
 
-/// What shall be done with a `.torrent`.
+/// What to do with a `.torrent`.
 #[derive(Debug)]
 pub(in crate::cli) enum TorrentArguments {
-    /// Make one.
+    /// Create one.
     Create(CreateArguments),
-    /// Tell what is in it.
+    /// Show its contents.
     Show {
         /// The `.torrent`.
         torrent: PathBuf,
     },
-    /// Compare it to what is on disk.
+    /// Compare it with files on disk.
     Check {
         /// The `.torrent`.
         torrent: PathBuf,
@@ -24,29 +24,29 @@ pub(in crate::cli) enum TorrentArguments {
     },
 }
 
-/// How a `.torrent` shall be made.
+/// The arguments of `torrent create`.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::cli) struct CreateArguments {
     /// The file or folder.
     pub(in crate::cli) path: PathBuf,
-    /// Where the `.torrent` goes.
+    /// The path of the `.torrent`.
     pub(in crate::cli) output: Option<PathBuf>,
-    /// Whether a file there is replaced.
+    /// Whether an existing file is replaced.
     pub(in crate::cli) force: bool,
-    /// Announce URLs, a tier each.
+    /// Announce URLs, one per tier.
     pub(in crate::cli) trackers: Vec<String>,
-    /// Bytes of a piece.
+    /// The piece length in bytes.
     pub(in crate::cli) piece_length: Option<u32>,
-    /// Whether only these trackers may be asked for peers.
+    /// Whether clients may get peers from these trackers only (BEP 27).
     pub(in crate::cli) private: bool,
-    /// Whether each file's SHA-1 is written down.
+    /// Whether the SHA-1 of each file is included (BEP 47).
     pub(in crate::cli) file_sha1: bool,
 }
 
 pub(super) fn definition() -> Command {
     let torrent = || path("torrent", "FILE").required(true).help("The .torrent");
     Command::new("torrent")
-        .about("Make, show or check a .torrent")
+        .about("Create, show or check a .torrent")
         .after_help(
             "Examples:\n  \
              pieceful torrent create disk.img -t http://127.0.0.1:5000/announce\n  \
@@ -60,31 +60,31 @@ pub(super) fn definition() -> Command {
         .subcommand(create_definition())
         .subcommand(
             Command::new("show")
-                .about("Tell what is in a .torrent: name, files, sizes, info-hash, trackers, magnet link")
+                .about("Show the contents of a .torrent: name, files, sizes, info-hash, trackers, magnet link")
                 .after_help("Example:\n  pieceful torrent show disk.img.torrent")
                 .arg(torrent()),
         )
         .subcommand(
             Command::new("check")
-                .about("Compare a file or folder to its .torrent; exit code 1 names what is bad")
+                .about("Compare a file or folder with its .torrent; exit code 1 if they differ")
                 .after_help(
-                    "Every piece is hashed, and every file whose SHA-1 the .torrent gives.\n\n\
+                    "Hashes every piece, and every file whose SHA-1 is in the .torrent, and names each damaged file.\n\n\
                      Example:\n  pieceful torrent check disk.img.torrent ./disk.img",
                 )
                 .arg(torrent())
                 .arg(
                     path("path", "PATH").required(true)
-                        .help("The file or folder itself, not the one it lies in"),
+                        .help("The file or folder itself, not the folder that contains it"),
                 ),
         )
 }
 
 fn create_definition() -> Command {
     Command::new("create")
-        .about("Make a .torrent of a file or folder")
+        .about("Create a .torrent of a file or folder")
         .after_help(
-            "The same content gives the same .torrent on any machine. Pieces are 512 KiB, longer where there would be more \
-             than 16384.\n\n\
+            "The same content and options make the same .torrent on any machine. Pieces have 512 KiB, or more if there \
+             would be more than 16384 of them.\n\n\
              Examples:\n  \
              pieceful torrent create disk.img -t http://127.0.0.1:5000/announce\n  \
              pieceful torrent create photos/ -o /tmp/photos.torrent --piece-length 1M --file-sha1",
@@ -93,24 +93,24 @@ fn create_definition() -> Command {
             path("path", "PATH").required(true)
                 .help("The file or folder"),
             path_option("output", "FILE").short('o')
-                .help("Where the .torrent goes [default: NAME.torrent in the current folder]"),
+                .help("The path of the .torrent [default: NAME.torrent in the current folder]"),
             flag("force")
-                .help("Replace a .torrent that is there already"),
+                .help("Replace the .torrent if it exists"),
             option("tracker", "URL").short('t')
                 .action(ArgAction::Append)
                 .value_parser(values::announce_url)
-                .help("An announce URL; repeat it for more, asked in this order"),
+                .help("An announce URL; repeat -t for more, which clients ask in this order"),
             option("piece-length", "N")
                 .value_parser(values::piece_length)
-                .help("Length of a piece in bytes, or as 512K or 1M"),
+                .help("The piece length in bytes, or with a unit such as 512K or 1M"),
             flag("private")
-                .help("Let clients ask these trackers alone for peers (BEP 27)"),
+                .help("Let clients get peers from these trackers only (BEP 27)"),
             flag("file-sha1")
-                .help("Write down the SHA-1 of each file (BEP 47), checked once it is downloaded"),
+                .help("Include the SHA-1 of each file (BEP 47), which clients check at the end of a download"),
         ])
 }
 
-/// `None` if no subcommand was given.
+/// `None` without a subcommand.
 pub(super) fn read(matches: &ArgMatches) -> Option<TorrentArguments> {
     let (name, matches) = matches.subcommand()?;
     let path = |name: &str| matches.get_one::<PathBuf>(name).cloned();

@@ -1,4 +1,4 @@
-//! `pieceful tracker`.
+//! The arguments of `pieceful tracker`.
 
 use super::options::{flag, log_level, log_option, option, path, path_option};
 use crate::cli::values;
@@ -10,167 +10,168 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How a tracker shall run.
+/// The arguments of a tracker.
 #[derive(Debug)]
 pub(in crate::cli) struct TrackerArguments {
-    /// The file that names the trackers.
+    /// The file that lists the trackers.
     pub(in crate::cli) tracker_info: Option<PathBuf>,
-    /// Which of its lines, counted from 1.
+    /// The address line of this tracker in that file, counted from 1.
     pub(in crate::cli) number: u32,
-    /// Where to listen instead of that line's address.
+    /// The address to listen on instead of the one in that line.
     pub(in crate::cli) listen: Option<HostPort>,
     /// The state folder.
     pub(in crate::cli) data: Option<PathBuf>,
-    /// The file with the cluster's key, if not in its usual place.
+    /// The file with the cluster's key; `None` for the default path.
     pub(in crate::cli) cluster: Option<PathBuf>,
-    /// Whether anybody may announce.
+    /// Whether open swarms are served.
     pub(in crate::cli) open: bool,
-    /// What it grants to its own peers.
+    /// Settings for peers with accounts.
     pub(in crate::cli) service: ServiceArguments,
-    /// What to do instead of running a tracker.
-    pub(in crate::cli) instead: Option<Instead>,
+    /// A task instead of running the tracker.
+    pub(in crate::cli) maintenance: Option<MaintenanceTask>,
     /// The backup to start from.
     pub(in crate::cli) restore: Option<PathBuf>,
-    /// Whether it serves at once, whatever its data.
+    /// Whether the tracker serves without first catching up with another one.
     pub(in crate::cli) alone: bool,
     /// A closed run instead of a service.
     pub(in crate::cli) closed_run: Option<ClosedRunArguments>,
-    /// What goes into the log.
+    /// The log level.
     pub(in crate::cli) log: LevelFilter,
 }
 
-/// What a tracker grants to its own peers.
+/// Settings for peers with accounts.
 #[derive(Debug)]
 pub(in crate::cli) struct ServiceArguments {
-    /// How often our own peers announce.
+    /// The announce interval of pieceful's own peers.
     pub(in crate::cli) interval: Duration,
-    /// Who may make an account.
+    /// Who may create an account.
     pub(in crate::cli) registration: Registration,
-    /// How long a certificate of a group's member holds.
+    /// The lifetime of a member's certificate.
     pub(in crate::cli) certificate_life: Duration,
 }
 
-/// Something else than running a tracker.
+/// A task on a tracker's data, done instead of running a tracker.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::cli) enum Instead {
-    /// Print the state of one that does not run.
+pub(in crate::cli) enum MaintenanceTask {
+    /// Print the registry of a stopped tracker.
     Dump,
-    /// Take a backup of one that runs, into this file.
+    /// Write a backup of a running tracker to this file.
     Backup(PathBuf),
-    /// Compare the state of two that do not run.
+    /// Compare the registries of two stopped trackers.
     Check(PathBuf, PathBuf),
 }
 
 /// A closed run.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::cli) struct ClosedRunArguments {
-    /// How many clients take part.
+    /// The number of clients.
     pub(in crate::cli) expect: NonZeroU32,
-    /// How long they may take to report.
+    /// The time within which all clients must report.
     pub(in crate::cli) wait: Duration,
 }
 
 pub(super) fn definition() -> Command {
     Command::new("tracker")
-        .about("Run a tracker: it tells peers of one another")
+        .about("Run a tracker, which keeps accounts and groups and lets peers find each other")
         .after_help(HELP)
-        .args(place_and_service())
+        .args(address_and_service())
         .args(data())
         .args(run())
         .arg(log_option())
 }
 
 const HELP: &str = "Examples:\n  \
-    pieceful tracker --open                     on 127.0.0.1:5000, for anybody who has a .torrent\n  \
+    pieceful tracker --open                     on 127.0.0.1:5000, with open swarms\n  \
     pieceful tracker tracker_info.txt 2 --open  the second tracker of tracker_info.txt\n  \
-    pieceful tracker --listen 0.0.0.0:0         on a free port, which the first line of output tells\n  \
-    pieceful tracker --registration closed      accounts by invitation only\n  \
-    pieceful tracker --data DIR --dump          the state of a stopped tracker, as JSON\n  \
-    pieceful tracker --data DIR --backup FILE   a copy of all that the running tracker of DIR keeps\n  \
-    pieceful tracker --check DIR DIR            what differs between two stopped trackers\n  \
+    pieceful tracker --listen 0.0.0.0:0         on a free port, which the first line of output shows\n  \
+    pieceful tracker --registration closed      new accounts only with an invite code\n  \
+    pieceful tracker --data DIR --dump          print the registry of a stopped tracker as JSON\n  \
+    pieceful tracker --data DIR --backup FILE   back up the running tracker of DIR\n  \
+    pieceful tracker --check DIR DIR            compare two stopped trackers\n  \
     pieceful tracker --expect 3                 a closed run of three clients\n\n\
-    While it runs, standard input is its console: status, users, groups, create_user USER, invite, help, quit.\n\n\
-    TRACKER_INFO is a text file, one HOST:PORT a line ([::1]:5000 for IPv6); # starts a comment; a line\n\
-    fingerprint sha256:HEX, as the tracker prints it, lets peers talk to trackers of that cluster only.\n\
-    With --open it takes announces over HTTP and, on the same number, over UDP. GET /stats (JSON) and /metrics\n\
-    (Prometheus) tell counts to everybody. Swarms last over a restart, in the state folder.\n\
-    Ctrl-C ends the tracker, a second one at once. Exit codes: 0 done; 1 failed; 2 wrong usage; 130 killed by a \
+    A running tracker reads commands from standard input: status, users, groups, create_user USER, invite, help, quit.\n\n\
+    TRACKER_INFO is a text file with one HOST:PORT per line ([::1]:5000 for IPv6); # starts a comment. With a line\n\
+    fingerprint sha256:HEX, as the tracker prints it, peers accept trackers of that cluster only.\n\
+    With --open the tracker accepts announces over HTTP and UDP on its one port. GET /stats (JSON) and /metrics\n\
+    (Prometheus) show counts to everybody. Open swarms are kept in the state folder over a restart.\n\
+    Ctrl-C ends the tracker, a second Ctrl-C at once. Exit codes: 0 success; 1 failure; 2 wrong usage; 130 ended by a \
     second Ctrl-C.";
 
-/// Where it is, and whom it serves.
-fn place_and_service() -> [Arg; 8] {
+/// The options about addresses and service.
+fn address_and_service() -> [Arg; 8] {
     [
         path("tracker_info", "TRACKER_INFO")
-            .help("The file that names the trackers; without it this is the only one, on 127.0.0.1:5000"),
+            .help("The file that lists the trackers; without it this is the only tracker, on 127.0.0.1:5000"),
         Arg::new("number")
             .value_name("NUMBER")
             .value_parser(values::count(1_000_000))
-            .help("Which address line of TRACKER_INFO this tracker is, counted from 1 [default: 1]"),
+            .help("The address line of this tracker in TRACKER_INFO, counted from 1 [default: 1]"),
         option("listen", "ADDR")
             .value_parser(value_parser!(HostPort))
-            .help("HOST:PORT to listen on instead of that line's; port 0 takes a free one"),
+            .help("HOST:PORT to listen on instead of the address in that line; port 0 means any free port"),
         path_option("data", "DIR")
-            .help("The state folder [default: $XDG_DATA_HOME/pieceful/tracker-PORT; with port 0 a temporary one]"),
+            .help("The state folder [default: $XDG_DATA_HOME/pieceful/tracker-PORT; with port 0 a temporary folder]"),
         path_option("cluster", "FILE")
-            .help("The cluster's key, the same for all its trackers; tracker 1 makes it [default: cluster.pem beside TRACKER_INFO, or in the state folder]"),
+            .help("The file with the cluster's key, the same for all its trackers; tracker 1 creates it [default: cluster.pem beside TRACKER_INFO, or in the state folder]"),
         flag("open")
-            .help("Serve open swarms: anybody who has a .torrent may announce"),
+            .help("Serve open swarms: everybody who has a .torrent may announce"),
         option("registration", "open|closed")
             .default_value("open")
             .value_parser(["open", "closed"])
-            .help("Who may make an account: anybody who reaches the tracker, or only holders of an invite code"),
+            .hide_possible_values(true)
+            .help("Who may create an account: everybody who reaches the tracker, or only people with an invite code"),
         option("certificate-life", "SECONDS")
             .default_value("86400")
             .value_parser(values::whole_seconds)
-            .help("How long a certificate of a group's member holds; peers fetch a new one in time"),
+            .help("The lifetime of a group member's certificate; peers renew theirs in time"),
     ]
 }
 
-/// What it starts from, or what is done with its data instead.
+/// The options about the tracker's data.
 fn data() -> [Arg; 5] {
     [
         flag("dump")
             .conflicts_with_all(["expect", "open"])
-            .help("Print all of a stopped tracker's accounts and groups as JSON, without secrets, and leave"),
+            .help("Print all accounts and groups of a stopped tracker as JSON, without secrets, and exit"),
         path_option("backup", "FILE")
             .conflicts_with_all(["expect", "open", "dump", "restore"])
-            .help("Write all that the running tracker of --data keeps to FILE, which then holds secret keys, and leave"),
+            .help("Write a backup of the running tracker of --data to FILE, which contains secret keys, and exit"),
         path_option("restore", "FILE")
             .conflicts_with_all(["expect", "dump"])
-            .help("Start from a backup; it serves once it has caught up with another tracker"),
+            .help("Start from a backup; the tracker serves once it has caught up with another one"),
         flag("alone")
             .conflicts_with_all(["expect", "dump", "backup"])
-            .help("Serve at once: no other tracker has newer data"),
+            .help("Serve at once; use it only if no other tracker has newer data"),
         path_option("check", "DIR")
             .num_args(2)
             .conflicts_with_all(["expect", "open", "dump", "backup", "restore", "data"])
-            .help("Compare the state folders of two stopped trackers, name each difference, and leave"),
+            .help("Compare the state folders of two stopped trackers, print each difference, and exit"),
     ]
 }
 
-/// How it runs.
+/// The options about announces and closed runs.
 fn run() -> [Arg; 3] {
     [
         option("interval", "SECONDS")
             .default_value("20")
             .value_parser(values::whole_seconds)
-            .help("How often pieceful peers announce; one that misses two is dropped"),
+            .help("The announce interval of pieceful peers; a peer that misses two announces is dropped"),
         option("expect", "N")
             .value_parser(clients)
             .conflicts_with("open")
             .help(
-                "A closed run: hold N clients until all have reported, end when all have finished",
+                "Hold a closed run: start when N clients have reported, end when all have finished",
             ),
         option("wait", "SECONDS")
             .value_parser(values::seconds)
             .requires("expect")
-            .help("How long the clients of a closed run may take to report [default: 60]"),
+            .help("The time within which all clients of a closed run must report [default: 60]"),
     ]
 }
 
 fn clients(text: &str) -> Result<NonZeroU32, String> {
     let clients = text.parse().ok();
-    clients.ok_or_else(|| format!("a number from 1 to {} is asked for", u32::MAX))
+    clients.ok_or_else(|| format!("expected a number from 1 to {}", u32::MAX))
 }
 
 pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
@@ -197,7 +198,7 @@ pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
                 .copied()
                 .unwrap_or(Duration::from_secs(86_400)),
         },
-        instead: instead(matches),
+        maintenance: maintenance(matches),
         restore: matches.get_one("restore").cloned(),
         alone: matches.get_flag("alone"),
         closed_run: matches.get_one("expect").map(|expect| ClosedRunArguments {
@@ -208,20 +209,20 @@ pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
     }
 }
 
-fn instead(matches: &ArgMatches) -> Option<Instead> {
+fn maintenance(matches: &ArgMatches) -> Option<MaintenanceTask> {
     let mut folders = matches
         .get_many::<PathBuf>("check")
         .into_iter()
         .flatten()
         .cloned();
     if let (Some(first), Some(second)) = (folders.next(), folders.next()) {
-        return Some(Instead::Check(first, second));
+        return Some(MaintenanceTask::Check(first, second));
     }
     if matches.get_flag("dump") {
-        return Some(Instead::Dump);
+        return Some(MaintenanceTask::Dump);
     }
     let backup = matches.get_one::<PathBuf>("backup");
-    backup.map(|file| Instead::Backup(file.clone()))
+    backup.map(|file| MaintenanceTask::Backup(file.clone()))
 }
 
 #[cfg(test)]
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_those_of_one_tracker() {
+    fn options_that_are_left_out_have_their_defaults() {
         let plain = tracker("tracker");
         assert_eq!(
             (plain.tracker_info, plain.number, plain.listen),
@@ -252,7 +253,7 @@ mod tests {
         assert_eq!(
             (
                 plain.service.registration,
-                plain.instead,
+                plain.maintenance,
                 plain.restore,
                 plain.alone
             ),
@@ -284,21 +285,27 @@ mod tests {
         );
         let closed = tracker("tracker --registration closed --data d --dump");
         assert_eq!(
-            (closed.service.registration, closed.instead),
-            (Registration::Closed, Some(Instead::Dump))
+            (closed.service.registration, closed.maintenance),
+            (Registration::Closed, Some(MaintenanceTask::Dump))
         );
         let backup = tracker("tracker --data d --backup f");
-        assert_eq!(backup.instead, Some(Instead::Backup("f".into())));
+        assert_eq!(
+            backup.maintenance,
+            Some(MaintenanceTask::Backup("f".into()))
+        );
         let check = tracker("tracker --check a b");
-        assert_eq!(check.instead, Some(Instead::Check("a".into(), "b".into())));
+        assert_eq!(
+            check.maintenance,
+            Some(MaintenanceTask::Check("a".into(), "b".into()))
+        );
         let restored = tracker("tracker info.txt 2 --data d --restore f --alone");
         assert_eq!((restored.restore, restored.alone), (Some("f".into()), true));
         for bad in ["--check a", "--dump --backup f", "--backup f --restore f"] {
             assert!(parse(&format!("tracker {bad}")).is_err(), "{bad}");
         }
         for bad in ["0", "x", "-1", ""] {
-            let told = clients(bad).unwrap_err();
-            assert_eq!(told, "a number from 1 to 4294967295 is asked for", "{bad}");
+            let error = clients(bad).unwrap_err();
+            assert_eq!(error, "expected a number from 1 to 4294967295", "{bad}");
         }
         assert_eq!(
             tracker("tracker --expect 1").closed_run.unwrap().wait,

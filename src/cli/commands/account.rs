@@ -1,13 +1,13 @@
-//! What a person asks of a peer about accounts and groups.
+//! The commands about accounts and groups.
 
 use crate::wire::access::Place;
 use crate::wire::name::{GroupName, Label, UserName};
 use crate::wire::password::Password;
 
-/// A command about accounts and groups. A password that is left out is asked for.
+/// A command about accounts and groups. `None` for a password: the peer asks for it.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::cli) enum AccountCommand {
-    /// Make an account.
+    /// Create an account.
     CreateUser {
         user: UserName,
         password: Option<Password>,
@@ -20,16 +20,16 @@ pub(in crate::cli) enum AccountCommand {
     },
     /// Log out.
     Logout,
-    /// Change the password: both are given or none.
+    /// Change the password. Either both are `Some` or neither.
     ChangePassword {
         old: Option<Password>,
         new: Option<Password>,
     },
-    /// Make a group.
+    /// Create a group.
     CreateGroup(GroupName),
-    /// Ask to be let in.
+    /// Ask to join a group.
     JoinGroup(Label),
-    /// Leave, as the last member too if `end` says so.
+    /// Leave a group. The last member leaves, and so ends the group, only with `end`.
     LeaveGroup { group: Label, end: bool },
     /// List groups.
     ListGroups,
@@ -37,16 +37,16 @@ pub(in crate::cli) enum AccountCommand {
     ListMembers(Label),
     /// List requests.
     ListRequests(Label),
-    /// Let somebody in.
+    /// Accept a user's request to join.
     AcceptRequest { group: Label, user: Label },
-    /// Turn somebody away.
+    /// Reject a user's request to join.
     RejectRequest { group: Label, user: Label },
-    /// Put a member out.
+    /// Remove a member.
     RemoveMember { group: Label, user: Label },
 }
 
 impl AccountCommand {
-    /// Whether a password was typed with it.
+    /// Whether the command contains a password.
     pub(super) fn holds_password(&self) -> bool {
         match self {
             Self::CreateUser { password, .. } | Self::Login { password, .. } => password.is_some(),

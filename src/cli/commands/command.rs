@@ -1,4 +1,4 @@
-//! What a person asks of a peer.
+//! The commands of a peer.
 
 use super::account::AccountCommand;
 use crate::peer::DownloadOptions;
@@ -6,81 +6,79 @@ use crate::wire::name::Label;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What stands for open swarms where a group is named.
+/// The argument that means open swarms in the place of a group's name.
 pub(in crate::cli) const OPEN_SWARMS: &str = "-";
 
-/// What a person asks of a peer.
+/// A command of a peer.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::cli) enum Command {
-    /// Make a `.torrent` of a file or folder and share it.
+    /// Write a `.torrent` of a file or folder, and share it.
     Send {
         /// The file or folder.
         path: PathBuf,
-        /// Where the `.torrent` goes; without it `NAME.torrent` in the current folder.
+        /// Path of the `.torrent`. `None`: `NAME.torrent` in the current folder.
         torrent: Option<PathBuf>,
     },
-    /// Start a download.
+    /// Start a download in an open swarm.
     Download {
-        /// What names it.
-        source: Source,
-        /// Where it goes and what of it is wanted.
+        source: DownloadSource,
         options: DownloadOptions,
     },
     /// List downloads.
     ShowDownloads,
     /// List links.
     ShowPeers,
-    /// End a download and forget it.
+    /// End an unfinished download and remove its files.
     Cancel(String),
-    /// Wait for downloads, as long as it takes or this long.
+    /// Wait for downloads, without a limit or at most this long.
     Wait(Option<Duration>),
-    /// Tell of the peer as a whole.
+    /// Show the state of the peer.
     Status,
-    /// Tell of all commands or of the one of that name.
+    /// Show help on all commands, or on one.
     Help(Option<String>),
-    /// Something about accounts and groups.
+    /// A command about accounts and groups.
     Account(AccountCommand),
-    /// Something about what groups share.
+    /// A command about the shares of groups.
     File(FileCommand),
     /// End the peer.
     Quit,
 }
 
-/// What names a share of an open swarm.
+/// How a download of an open swarm is named.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::cli) enum Source {
+pub(in crate::cli) enum DownloadSource {
     /// A `.torrent`.
     Torrent(PathBuf),
     /// A magnet link.
     Magnet(String),
 }
 
-/// A command about what groups share.
+/// A command about the shares of groups.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::cli) enum FileCommand {
-    /// Share a file or folder.
+    /// Share a file or folder with a group.
     Upload { group: Label, path: PathBuf },
-    /// List the catalogue.
+    /// List a group's catalogue.
     List(Label),
-    /// Start a download.
+    /// Start a download from a group.
     Download {
         group: Label,
         name: String,
-        /// A folder to put it in, or the new file or folder's own path.
+        /// An existing folder to put the share in, or the path of the new file or folder.
         destination: Option<PathBuf>,
-        /// Whether something else that stands there is replaced.
+        /// Whether another file or folder at the destination is replaced.
         force: bool,
     },
-    /// End the sharing.
+    /// Stop sharing.
     Stop {
-        /// Whose it is; none for an open swarm.
+        /// `None` for a share of an open swarm.
         group: Option<Label>,
         name: String,
     },
 }
 
 impl Command {
-    /// What is typed for it, if it is one of those that can be spelled in another way.
+    /// The name in the table of a command that `torrent ...` can also express.
     pub(super) fn usual_name(&self) -> Option<&'static str> {
         match self {
             Self::Send { .. } => Some("send"),

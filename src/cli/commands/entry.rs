@@ -1,24 +1,24 @@
-//! One command of the table: what is typed, what help says of it, and how its words are read.
+//! One command of the table: its name and arguments, its help, and how its arguments are read.
 
 use super::command::Command;
-use super::typed::{Flags, ReadAs, Words};
-use crate::cli::failure::Failure;
+use super::command_words::{CommandWords, GivenFlags, ReadOtherCommand};
+use crate::cli::command_error::CommandError;
 
 /// One command of the table.
 #[derive(Debug)]
-pub(in crate::cli) struct Entry {
-    /// What is typed, and `command` in JSON.
+pub(in crate::cli) struct CommandEntry {
+    /// The name as typed, and the value of `command` in JSON.
     pub(in crate::cli) name: &'static str,
-    /// What follows it.
+    /// The arguments in their order: required ones first.
     pub(in crate::cli) arguments: &'static [Argument],
-    /// What may stand anywhere behind it.
+    /// The flags, allowed anywhere after the name.
     pub(in crate::cli) flags: &'static [Flag],
-    /// What it does, in one line.
+    /// One line of help.
     pub(in crate::cli) summary: &'static str,
-    /// What else there is to know, with an example.
+    /// The rest of the help, with an example.
     pub(in crate::cli) details: &'static str,
-    /// Reads its arguments.
-    pub(super) read: fn(Words<'_>) -> Result<Command, Failure>,
+    /// Makes the command from its arguments.
+    pub(super) read: fn(CommandWords<'_>) -> Result<Command, CommandError>,
 }
 
 /// One argument of a command.
@@ -26,36 +26,35 @@ pub(in crate::cli) struct Entry {
 pub(in crate::cli) struct Argument {
     pub(super) name: &'static str,
     pub(super) required: bool,
-    /// What it names, for completion.
-    pub(in crate::cli) what: What,
+    pub(in crate::cli) kind: ArgumentKind,
 }
 
-/// A word that changes what a command does.
+/// A word such as `--force` that changes what a command does.
 #[derive(Debug)]
 pub(in crate::cli) struct Flag {
     /// As it is typed.
     pub(in crate::cli) name: &'static str,
-    /// What must follow it, if anything.
+    /// The name of the value that must follow, if there is one.
     pub(in crate::cli) value: Option<&'static str>,
 }
 
-/// What an argument names.
+/// What an argument names; completion depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cli) enum What {
+pub(in crate::cli) enum ArgumentKind {
     /// A file or folder.
     Path,
     /// A download.
     Download,
     /// A command.
     Command,
-    /// A password: never kept, never shown.
+    /// A password: never kept in the history, never shown.
     Secret,
-    /// Something that cannot be completed.
+    /// Anything else: no completion.
     Other,
 }
 
-impl Entry {
-    /// The command with its arguments, as help shows it.
+impl CommandEntry {
+    /// The command with its arguments and flags, as help shows it.
     pub(in crate::cli) fn usage(&self) -> String {
         let mut usage = self.name.to_owned();
         for Argument { name, required, .. } in self.arguments {
@@ -73,9 +72,13 @@ impl Entry {
         usage
     }
 
-    /// Reads what follows the command; `read_as` reads it as another's.
-    pub(super) fn read(&self, words: &[String], read_as: ReadAs) -> Result<Command, Failure> {
-        let (words, flags) = self.sort(words)?;
+    /// Reads the words after the command's name. `read_as` reads them as another command's.
+    pub(super) fn read(
+        &self,
+        words: &[String],
+        read_as: ReadOtherCommand,
+    ) -> Result<Command, CommandError> {
+        let (words, flags) = self.split_flags(words)?;
         let least = self
             .arguments
             .iter()
@@ -85,21 +88,24 @@ impl Entry {
             .arguments
             .get(words.len())
             .filter(|_| words.len() < least);
-        let words = Words::new(&words, &flags, self.usage(), read_as);
+        let words = CommandWords::new(&words, &flags, self.usage(), read_as);
         match (missing, words.get(self.arguments.len())) {
-            (Some(missing), _) => Err(words.wrong(format!("{} is missing", missing.name))),
-            // It may be part of a password.
+            (Some(missing), _) => Err(words.error(format!("{} is missing", missing.name))),
+            // The message does not quote the word: it may be part of a password.
             (_, Some(_)) if self.takes_secrets() => {
-                Err(words.wrong("there are words too many".to_owned()))
+                Err(words.error("too many arguments".to_owned()))
             }
-            (_, Some(extra)) => Err(words.wrong(format!("{extra:?} is one word too many"))),
+            (_, Some(extra)) => Err(words.error(format!("too many arguments: {extra:?}"))),
             _ => (self.read)(words),
         }
     }
 
-    /// Takes the flags of this command out of the words.
-    pub(super) fn sort(&self, words: &[String]) -> Result<(Vec<String>, Flags), Failure> {
-        let (mut rest, mut flags) = (Vec::new(), Flags::new());
+    /// Splits the words into arguments and the flags of this command.
+    pub(super) fn split_flags(
+        &self,
+        words: &[String],
+    ) -> Result<(Vec<String>, GivenFlags), CommandError> {
+        let (mut rest, mut flags) = (Vec::new(), GivenFlags::new());
         let mut words = words.iter();
         while let Some(word) = words.next() {
             match self.flags.iter().find(|flag| flag.name == word) {
@@ -110,8 +116,8 @@ impl Entry {
                         Some(_) => words.next().cloned(),
                     };
                     let value = value.ok_or_else(|| {
-                        let what = format!("nothing follows {}", flag.name);
-                        Failure::Arguments(what, self.usage())
+                        let message = format!("{} needs a value", flag.name);
+                        CommandError::Arguments(message, self.usage())
                     })?;
                     flags.push((flag.name, value));
                 }
@@ -120,32 +126,32 @@ impl Entry {
         Ok((rest, flags))
     }
 
-    /// Whether passwords may follow it.
+    /// Whether a password is among the arguments.
     pub(super) fn takes_secrets(&self) -> bool {
         let mut arguments = self.arguments.iter();
-        arguments.any(|argument| argument.what == What::Secret)
+        arguments.any(|argument| argument.kind == ArgumentKind::Secret)
     }
 }
 
-/// An argument that must be there.
-pub(super) const fn required(name: &'static str, what: What) -> Argument {
+/// A required argument.
+pub(super) const fn required(name: &'static str, kind: ArgumentKind) -> Argument {
     Argument {
         name,
         required: true,
-        what,
+        kind,
     }
 }
 
-/// An argument that may be left out.
-pub(super) const fn optional(name: &'static str, what: What) -> Argument {
+/// An optional argument.
+pub(super) const fn optional(name: &'static str, kind: ArgumentKind) -> Argument {
     Argument {
         name,
         required: false,
-        what,
+        kind,
     }
 }
 
-/// A word that may stand anywhere, and what must follow it.
+/// A flag, and the name of its value if it has one.
 pub(super) const fn flag(name: &'static str, value: Option<&'static str>) -> Flag {
     Flag { name, value }
 }

@@ -1,8 +1,8 @@
-//! Which command somebody may have meant.
+//! Finds the command that was probably meant by a mistyped one.
 
 use super::table::entries;
 
-/// The command that takes the fewest changed letters, three at most and half of it at most.
+/// The command with the smallest edit distance: at most 3, and at most half of the name's length.
 pub(super) fn nearest(word: &str) -> Option<&'static str> {
     let word = word.to_lowercase();
     if word == "exit" {
@@ -14,7 +14,7 @@ pub(super) fn nearest(word: &str) -> Option<&'static str> {
         .map(|(_, name)| name)
 }
 
-/// Levenshtein's distance, over the beginning of `typed`: that bounds the work.
+/// The Levenshtein distance to the first 64 characters of `typed`, which bounds the work.
 fn distance(typed: &str, name: &str) -> usize {
     let typed: String = typed.chars().take(64).collect();
     strsim::levenshtein(&typed, name)
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn distances_are_levenshteins() {
+    fn distances_are_levenshtein_distances() {
         for (typed, name, expected) in [
             ("kitten", "sitting", 3),
             ("", "abc", 3),
@@ -37,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn slips_of_the_finger_are_understood() {
+    fn a_mistyped_command_is_found() {
         for (typed, meant) in [
             ("sned", Some("send")),
             ("DOWNLOAD", Some("download")),

@@ -1,45 +1,43 @@
-//! The table of all commands, by area.
+//! The table of all commands, grouped by area.
 
 mod account;
 mod run;
 
-use super::entry::Entry;
+use super::entry::CommandEntry;
 
-/// Commands that belong together.
+/// A group of commands, as `help` lists them.
 #[derive(Debug)]
-pub(in crate::cli) struct Area {
-    /// What they are about.
+pub(in crate::cli) struct CommandArea {
     pub(in crate::cli) title: &'static str,
-    /// The commands.
-    pub(in crate::cli) entries: &'static [Entry],
+    pub(in crate::cli) entries: &'static [CommandEntry],
 }
 
-/// All commands, in the order in which `help` lists them.
-pub(in crate::cli) static AREAS: &[Area] = &[
-    Area {
+/// All areas, in the order of `help`.
+pub(in crate::cli) static AREAS: &[CommandArea] = &[
+    CommandArea {
         title: "account",
         entries: account::ACCOUNT,
     },
-    Area {
+    CommandArea {
         title: "groups",
         entries: account::GROUPS,
     },
-    Area {
+    CommandArea {
         title: "files of groups",
         entries: account::FILES,
     },
-    Area {
+    CommandArea {
         title: "open swarms",
         entries: run::OPEN,
     },
-    Area {
-        title: "run",
+    CommandArea {
+        title: "downloads and this peer",
         entries: run::RUN,
     },
 ];
 
 /// All commands.
-pub(in crate::cli) fn entries() -> impl Iterator<Item = &'static Entry> {
+pub(in crate::cli) fn entries() -> impl Iterator<Item = &'static CommandEntry> {
     AREAS.iter().flat_map(|area| area.entries)
 }
 
@@ -49,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_sound() {
+    fn required_arguments_come_first_and_summaries_are_one_line() {
         for entry in entries() {
             let first_optional = entry
                 .arguments

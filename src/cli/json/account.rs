@@ -1,12 +1,12 @@
-//! Accounts and groups, as objects.
+//! Accounts and groups as JSON objects.
 
-use super::value::{Json, object, plain};
+use super::value::{JsonValue, object, plain};
 use crate::cli::render::time;
 use crate::peer::ListedFile;
 use crate::wire::access::{GroupEntry, MemberEntry, NewsEntry, RequestEntry};
 use crate::wire::name::Label;
 
-pub(super) fn file(file: &ListedFile) -> Json<'_> {
+pub(super) fn file(file: &ListedFile) -> JsonValue<'_> {
     let entry = &file.entry;
     object([
         ("name", plain(entry.name.as_str())),
@@ -20,7 +20,7 @@ pub(super) fn file(file: &ListedFile) -> Json<'_> {
     ])
 }
 
-pub(super) fn group(entry: &GroupEntry) -> Json<'_> {
+pub(super) fn group(entry: &GroupEntry) -> JsonValue<'_> {
     object([
         ("name", plain(entry.name.to_string())),
         ("owner", optional(entry.owner.as_ref())),
@@ -29,7 +29,7 @@ pub(super) fn group(entry: &GroupEntry) -> Json<'_> {
     ])
 }
 
-pub(super) fn member(entry: &MemberEntry) -> Json<'_> {
+pub(super) fn member(entry: &MemberEntry) -> JsonValue<'_> {
     object([
         ("name", plain(entry.name.to_string())),
         ("since", plain(time(entry.since))),
@@ -37,14 +37,14 @@ pub(super) fn member(entry: &MemberEntry) -> Json<'_> {
     ])
 }
 
-pub(super) fn request(entry: &RequestEntry) -> Json<'_> {
+pub(super) fn request(entry: &RequestEntry) -> JsonValue<'_> {
     object([
         ("name", plain(entry.name.to_string())),
         ("asked", plain(time(entry.at))),
     ])
 }
 
-pub(super) fn news(entry: &NewsEntry) -> Json<'_> {
+pub(super) fn news(entry: &NewsEntry) -> JsonValue<'_> {
     object([
         ("group", plain(entry.group.to_string())),
         ("outcome", plain(entry.outcome.as_str())),
@@ -52,6 +52,6 @@ pub(super) fn news(entry: &NewsEntry) -> Json<'_> {
     ])
 }
 
-fn optional(label: Option<&Label>) -> Json<'_> {
+fn optional(label: Option<&Label>) -> JsonValue<'_> {
     plain(label.map(Label::to_string))
 }

@@ -1,4 +1,4 @@
-//! Accounts and groups, as lines for a person.
+//! Accounts and groups as text.
 
 use crate::cli::escape::escape;
 use crate::cli::outcome::AccountOutcome;
@@ -7,42 +7,42 @@ use crate::peer::ListedFile;
 use crate::wire::access::{GroupEntry, MemberEntry, NewsEntry, Outcome, RequestEntry, Standing};
 use std::time::{Duration, SystemTime};
 
-/// The lines that tell of an outcome.
-pub(super) fn lines(outcome: &AccountOutcome) -> Vec<String> {
+/// The lines of a result.
+pub(super) fn outcome_lines(outcome: &AccountOutcome) -> Vec<String> {
     match outcome {
-        AccountOutcome::Said(said) => vec![said.clone()],
-        AccountOutcome::LoggedIn { user, news: told } => {
+        AccountOutcome::Done(line) => vec![line.clone()],
+        AccountOutcome::LoggedIn { user, news } => {
             let mut lines = vec![format!("logged in as {user}")];
-            lines.extend(told.iter().map(news));
+            lines.extend(news.iter().map(news_line));
             lines
         }
         AccountOutcome::LoggedOut { user, everywhere } => vec![match everywhere {
-            true => format!("{user} is logged out"),
+            true => format!("logged out {user}"),
             false => format!(
-                "{user} is logged out here; no tracker could be told, where the session ends within 12 hours"
+                "logged out {user} at this peer; no tracker could be reached, they end the login within 12 hours"
             ),
         }],
-        AccountOutcome::Groups { groups, news: told } => {
-            let groups = groups.iter().map(group);
-            groups.chain(told.iter().map(news)).collect()
+        AccountOutcome::Groups { groups, news } => {
+            let groups = groups.iter().map(group_line);
+            groups.chain(news.iter().map(news_line)).collect()
         }
-        AccountOutcome::Members(members) => members.iter().map(member).collect(),
-        AccountOutcome::Requests(requests) => requests.iter().map(request).collect(),
+        AccountOutcome::Members(members) => members.iter().map(member_line).collect(),
+        AccountOutcome::Requests(requests) => requests.iter().map(request_line).collect(),
     }
 }
 
-/// What was decided about the user, as a line.
-pub(in crate::cli) fn news(entry: &NewsEntry) -> String {
+/// A decision of others about the user.
+pub(in crate::cli) fn news_line(entry: &NewsEntry) -> String {
     let group = &entry.group;
     match entry.outcome {
-        Outcome::Accepted => format!("{group}: your request was accepted: you are a member"),
+        Outcome::Accepted => format!("{group}: your request was accepted, you are a member"),
         Outcome::Rejected => format!("{group}: your request was rejected"),
         Outcome::Removed => format!("{group}: its owner removed you"),
         Outcome::GroupEnded => format!("{group}: the group ended before your request was answered"),
     }
 }
 
-fn group(group: &GroupEntry) -> String {
+fn group_line(group: &GroupEntry) -> String {
     let owner = group.owner.as_ref().map(ToString::to_string);
     let members = match group.members {
         1 => "1 member".to_owned(),
@@ -58,8 +58,8 @@ fn group(group: &GroupEntry) -> String {
     format!("{}  owner {owner}  {members}{standing}", group.name)
 }
 
-/// A share, as `list_files` shows it.
-pub(super) fn file(file: &ListedFile) -> String {
+/// A share of a group's catalogue.
+pub(super) fn file_line(file: &ListedFile) -> String {
     let entry = &file.entry;
     let by = entry.publisher.as_ref().map(ToString::to_string);
     let here = if file.here { "  here" } else { "" };
@@ -74,20 +74,20 @@ pub(super) fn file(file: &ListedFile) -> String {
     )
 }
 
-fn member(member: &MemberEntry) -> String {
+fn member_line(member: &MemberEntry) -> String {
     let owner = if member.owner { "  owner" } else { "" };
     format!("{}  since {}{owner}", member.name, time(member.since))
 }
 
-fn request(request: &RequestEntry) -> String {
+fn request_line(request: &RequestEntry) -> String {
     format!("{}  asked {}", request.name, time(request.at))
 }
 
-/// A time in milliseconds since 1970, as people and programs write it (RFC 3339, whole seconds, UTC).
+/// A time in milliseconds since 1970 as RFC 3339 text: whole seconds, UTC.
 pub(in crate::cli) fn time(millis: u64) -> String {
     let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis));
     let shown = time.map(humantime::format_rfc3339_seconds);
-    // What lies outside the years that it writes is no time of ours.
+    // Fails for years after 9999.
     let mut text = String::new();
     match shown {
         Some(shown) if std::fmt::write(&mut text, format_args!("{shown}")).is_ok() => text,
@@ -100,9 +100,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_group_is_one_line_that_says_what_one_is_to_it() {
+    fn a_group_is_one_line_with_the_role_of_the_user() {
         let shown = |standing, members| {
-            group(&GroupEntry {
+            group_line(&GroupEntry {
                 name: "lab".parse().unwrap(),
                 owner: Some("nik".parse().unwrap()),
                 members,

@@ -1,66 +1,71 @@
-//! Commands about accounts, groups and what these share.
+//! The commands about accounts, groups and their shares.
 
+use crate::cli::command_error::CommandError;
 use crate::cli::commands::account::AccountCommand;
 use crate::cli::commands::command::{Command, FileCommand, OPEN_SWARMS};
-use crate::cli::commands::entry::{Entry, What, flag, optional, required};
-use crate::cli::failure::Failure;
+use crate::cli::commands::entry::{ArgumentKind, CommandEntry, flag, optional, required};
 
-/// Accounts and sessions.
-pub(super) static ACCOUNT: &[Entry] = &[
-    Entry {
+/// Accounts and logins.
+pub(super) static ACCOUNT: &[CommandEntry] = &[
+    CommandEntry {
         name: "create_user",
         arguments: &[
-            required("USER", What::Other),
-            optional("PASSWORD", What::Secret),
+            required("USER", ArgumentKind::Other),
+            optional("PASSWORD", ArgumentKind::Secret),
         ],
         flags: &[flag("--invite", Some("CODE"))],
-        summary: "make an account",
-        details: "A name has 1 to 64 letters, digits, '.', '_' and '-'. Without PASSWORD it is asked for, without echo; off \
-                  a terminal it is the next line of standard input. Where the tracker's registration is closed, its \
-                  operator gives out invite codes.\nExample: create_user nik",
+        summary: "create an account",
+        details: "A name has 1 to 64 letters, digits, '.', '_' and '-'. Without PASSWORD the peer asks for it without \
+                  echo; without a terminal it reads the next line of standard input. A tracker with closed registration \
+                  needs an invite code, which its operator makes with invite.\nExample: create_user nik",
         read: |words| {
             Ok(Command::Account(AccountCommand::CreateUser {
-                user: words.parsed(0)?,
+                user: words.name(0)?,
                 password: words.password(1)?,
                 invite: words.invite()?,
             }))
         },
     },
-    Entry {
+    CommandEntry {
         name: "login",
         arguments: &[
-            required("USER", What::Other),
-            optional("PASSWORD", What::Secret),
+            required("USER", ArgumentKind::Other),
+            optional("PASSWORD", ArgumentKind::Secret),
         ],
         flags: &[],
         summary: "log in",
-        details: "A peer has one user at a time, who stays logged in across restarts with the same --dir. Without PASSWORD \
-                  it is asked for, without echo; off a terminal it is the next line of standard input.\nExample: login nik",
+        details: "A peer has one user at a time. The user stays logged in after a restart with the same --dir. Without \
+                  PASSWORD the peer asks for it without echo; without a terminal it reads the next line of standard \
+                  input.\nExample: login nik",
         read: |words| {
             Ok(Command::Account(AccountCommand::Login {
-                user: words.parsed(0)?,
+                user: words.name(0)?,
                 password: words.password(1)?,
             }))
         },
     },
-    Entry {
+    CommandEntry {
         name: "logout",
         arguments: &[],
         flags: &[],
         summary: "log out",
-        details: "Ends the session here and at the trackers; sessions of the same user at other peers go on.",
+        details: "Ends the login at this peer and at the trackers. Shares and downloads of groups pause until the next \
+                  login. Logins of the same user at other peers are not changed.",
         read: |_| Ok(Command::Account(AccountCommand::Logout)),
     },
-    Entry {
+    CommandEntry {
         name: "change_password",
-        arguments: &[optional("OLD", What::Secret), optional("NEW", What::Secret)],
+        arguments: &[
+            optional("OLD", ArgumentKind::Secret),
+            optional("NEW", ArgumentKind::Secret),
+        ],
         flags: &[],
-        summary: "change the password",
-        details: "Ends all other sessions of the user. Without OLD and NEW both are asked for.",
+        summary: "change the password of the user",
+        details: "Ends all other logins of the user. Without OLD and NEW the peer asks for both.",
         read: |words| {
             let (old, new) = (words.password(0)?, words.password(1)?);
             if old.is_some() != new.is_some() {
-                return Err(words.wrong("NEW is missing".to_owned()));
+                return Err(words.error("NEW is missing".to_owned()));
             }
             Ok(Command::Account(AccountCommand::ChangePassword {
                 old,
@@ -71,186 +76,202 @@ pub(super) static ACCOUNT: &[Entry] = &[
 ];
 
 /// Groups.
-pub(super) static GROUPS: &[Entry] = &[
-    Entry {
+pub(super) static GROUPS: &[CommandEntry] = &[
+    CommandEntry {
         name: "create_group",
-        arguments: &[required("G", What::Other)],
+        arguments: &[required("G", ArgumentKind::Other)],
         flags: &[],
-        summary: "make a group, which you own",
-        details: "A name has 1 to 64 letters, digits, '.', '_' and '-'. Everybody who can log in sees it; only members see who \
-                  is in it.\nExample: create_group lab",
+        summary: "create a group, which you own",
+        details: "A name has 1 to 64 letters, digits, '.', '_' and '-'. Every user sees the group; only its members see \
+                  its members and its files.\nExample: create_group lab",
         read: |words| {
             if words.names_open_swarms(0) {
-                let taken = format!("{OPEN_SWARMS} stands for open swarms, and is no group's name");
-                return Err(Failure::BadName(taken));
+                let message = format!(
+                    "a group cannot be named {OPEN_SWARMS}: commands use it for open swarms"
+                );
+                return Err(CommandError::BadName(message));
             }
             Ok(Command::Account(AccountCommand::CreateGroup(
-                words.parsed(0)?,
+                words.name(0)?,
             )))
         },
     },
-    Entry {
+    CommandEntry {
         name: "join_group",
-        arguments: &[required("G", What::Other)],
+        arguments: &[required("G", ArgumentKind::Other)],
         flags: &[],
-        summary: "ask the owner of a group to let you in",
-        details: "The owner sees the request in list_requests. You are told the answer at the prompt, at the next login and by \
+        summary: "ask the owner of a group to accept you",
+        details: "The owner sees the request in list_requests. The answer appears at the prompt, at your next login and in \
                   list_groups.",
-        read: |words| {
-            Ok(Command::Account(AccountCommand::JoinGroup(
-                words.parsed(0)?,
-            )))
-        },
+        read: |words| Ok(Command::Account(AccountCommand::JoinGroup(words.name(0)?))),
     },
-    Entry {
+    CommandEntry {
         name: "leave_group",
-        arguments: &[required("G", What::Other)],
+        arguments: &[required("G", ArgumentKind::Other)],
         flags: &[flag("--yes", None)],
         summary: "leave a group",
-        details: "If you own it, it belongs to whoever has been a member longest from then on. When its last member leaves, \
-                  the group ends; that is asked about before, and --yes is the answer.",
+        details: "If you own the group, the member who has been in it longest becomes its owner. If you are its last member, the group \
+                  ends: a terminal asks you first, elsewhere --yes is needed.",
         read: |words| {
             Ok(Command::Account(AccountCommand::LeaveGroup {
-                group: words.parsed(0)?,
-                end: words.has("--yes"),
+                group: words.name(0)?,
+                end: words.has_flag("--yes"),
             }))
         },
     },
-    Entry {
+    CommandEntry {
         name: "list_groups",
         arguments: &[],
         flags: &[],
-        summary: "list all groups, and what you are to each",
-        details: "One line a group: its name, its owner, how many members it has, and whether you own it, are a member or \
-                  have asked to be one.",
+        summary: "list all groups and your role in each",
+        details: "One line per group: name, owner, number of members, and whether you own it, are a member or have asked \
+                  to join. Answers to your requests follow.",
         read: |_| Ok(Command::Account(AccountCommand::ListGroups)),
     },
-    Entry {
+    CommandEntry {
         name: "list_members",
-        arguments: &[required("G", What::Other)],
+        arguments: &[required("G", ArgumentKind::Other)],
         flags: &[],
-        summary: "list the members of a group of yours",
-        details: "One line a member, with the time since when.",
+        summary: "list the members of a group",
+        details: "For members of the group. One line per member: name, the time since when, and whether it is the owner.",
         read: |words| {
             Ok(Command::Account(AccountCommand::ListMembers(
-                words.parsed(0)?,
+                words.name(0)?,
             )))
         },
     },
-    Entry {
+    CommandEntry {
         name: "list_requests",
-        arguments: &[required("G", What::Other)],
+        arguments: &[required("G", ArgumentKind::Other)],
         flags: &[],
-        summary: "list who asks to be let into a group that you own",
-        details: "One line a request, with the time when it was made.",
+        summary: "list the open requests to join a group",
+        details: "For the owner of the group. One line per request: the user and the time of the request.",
         read: |words| {
             Ok(Command::Account(AccountCommand::ListRequests(
-                words.parsed(0)?,
+                words.name(0)?,
             )))
         },
     },
-    Entry {
+    CommandEntry {
         name: "accept_request",
-        arguments: &[required("G", What::Other), required("USER", What::Other)],
+        arguments: &[
+            required("G", ArgumentKind::Other),
+            required("USER", ArgumentKind::Other),
+        ],
         flags: &[],
-        summary: "let somebody in",
+        summary: "accept a user's request to join a group",
         details: "For the owner of the group.\nExample: accept_request lab mayank",
         read: |words| {
             Ok(Command::Account(AccountCommand::AcceptRequest {
-                group: words.parsed(0)?,
-                user: words.parsed(1)?,
+                group: words.name(0)?,
+                user: words.name(1)?,
             }))
         },
     },
-    Entry {
+    CommandEntry {
         name: "reject_request",
-        arguments: &[required("G", What::Other), required("USER", What::Other)],
+        arguments: &[
+            required("G", ArgumentKind::Other),
+            required("USER", ArgumentKind::Other),
+        ],
         flags: &[],
-        summary: "turn somebody away",
-        details: "For the owner of the group. Who was turned away may ask again.",
+        summary: "reject a user's request to join a group",
+        details: "For the owner of the group. The user can ask again.",
         read: |words| {
             Ok(Command::Account(AccountCommand::RejectRequest {
-                group: words.parsed(0)?,
-                user: words.parsed(1)?,
+                group: words.name(0)?,
+                user: words.name(1)?,
             }))
         },
     },
-    Entry {
+    CommandEntry {
         name: "remove_member",
-        arguments: &[required("G", What::Other), required("USER", What::Other)],
+        arguments: &[
+            required("G", ArgumentKind::Other),
+            required("USER", ArgumentKind::Other),
+        ],
         flags: &[],
-        summary: "put a member out of a group",
-        details: "For the owner of the group. Who was removed may ask again, and keeps what was downloaded.",
+        summary: "remove a member from a group",
+        details: "For the owner of the group. The user keeps downloaded files and can ask to join again.",
         read: |words| {
             Ok(Command::Account(AccountCommand::RemoveMember {
-                group: words.parsed(0)?,
-                user: words.parsed(1)?,
+                group: words.name(0)?,
+                user: words.name(1)?,
             }))
         },
     },
 ];
 
-/// What groups share.
-pub(super) static FILES: &[Entry] = &[
-    Entry {
+/// Shares of groups.
+pub(super) static FILES: &[CommandEntry] = &[
+    CommandEntry {
         name: "upload_file",
-        arguments: &[required("G", What::Other), required("PATH", What::Path)],
+        arguments: &[
+            required("G", ArgumentKind::Other),
+            required("PATH", ArgumentKind::Path),
+        ],
         flags: &[],
         summary: "share a file or folder with a group",
-        details: "Hashes the file or folder, puts it into the group's catalogue under its own name and serves it from then on, \
-                  also after a restart. Only members of the group can have it.\nExample: upload_file lab disk.img",
+        details: "Hashes the file or folder, adds it to the group's catalogue under its own name, and serves it to members \
+                  of the group, also after a restart.\nExample: upload_file lab disk.img",
         read: |words| {
             Ok(Command::File(FileCommand::Upload {
-                group: words.parsed(0)?,
+                group: words.name(0)?,
                 path: words.path(1)?,
             }))
         },
     },
-    Entry {
+    CommandEntry {
         name: "list_files",
-        arguments: &[required("G", What::Other)],
+        arguments: &[required("G", ArgumentKind::Other)],
         flags: &[],
-        summary: "list what a group shares",
-        details: "One line a share: its name, how large it is, who shared it and when, and how many peers have all of it or a \
-                  part of it now.",
-        read: |words| Ok(Command::File(FileCommand::List(words.parsed(0)?))),
+        summary: "list the shares of a group",
+        details: "For members of the group. One line per share: name, size, publisher, time, how many peers have all of \
+                  it now, how many a part of it, and here if this peer has it.",
+        read: |words| Ok(Command::File(FileCommand::List(words.name(0)?))),
     },
-    Entry {
+    CommandEntry {
         name: "download_file",
         arguments: &[
-            required("G", What::Other),
-            required("NAME", What::Other),
-            optional("DEST", What::Path),
+            required("G", ArgumentKind::Other),
+            required("NAME", ArgumentKind::Other),
+            optional("DEST", ArgumentKind::Path),
         ],
         flags: &[flag("--force", None)],
-        summary: "start a download from a group in the background",
-        details: "NAME is what list_files shows. It goes into the current folder, or to DEST: a folder that exists, or the new \
-                  file's own name. A file that is there with the same content is taken as it is; another one is replaced only \
-                  with --force, a file by a file or a folder, with all that is in it, by a folder, and not before the download is \
-                  whole. What is here is shared on at once.\nExample: download_file lab disk.img /srv/images",
+        summary: "start a download from a group",
+        details: "The download runs in the background. NAME is a name that list_files shows. The share goes to \
+                  DEST, which is an existing folder or the path of \
+                  the new file or folder; without DEST it goes into the current folder. A file that is there with the same \
+                  content is used as it is. With --force, another file there is replaced by the file, and another folder \
+                  with everything in it by the folder, once the download is complete. The peer serves each piece as soon \
+                  as it has it.\nExample: download_file lab disk.img /srv/images",
         read: |words| {
             Ok(Command::File(FileCommand::Download {
-                group: words.parsed(0)?,
+                group: words.name(0)?,
                 name: words.word(1)?.to_owned(),
                 destination: words.optional_path(2)?,
-                force: words.has("--force"),
+                force: words.has_flag("--force"),
             }))
         },
     },
-    Entry {
+    CommandEntry {
         name: "stop_share",
-        arguments: &[required("G", What::Other), required("NAME", What::Other)],
+        arguments: &[
+            required("G", ArgumentKind::Other),
+            required("NAME", ArgumentKind::Other),
+        ],
         flags: &[],
-        summary: "end the sharing of a file from here",
-        details: "Files stay where they are. If you shared it, or own the group, it is also taken off the group's catalogue.\n\
-                  With - for G it ends what is shared or downloaded in an open swarm: trackers are told, and it is forgotten, also \
-                  over a restart. A download that is not complete stays as NAME.part, and goes on when it is asked for again at the \
-                  same place; cancel removes that. NAME may be an info-hash.\nExample: stop_share - disk.img",
+        summary: "stop sharing a file or folder",
+        details: "The files are kept. If you published the share or own the group, it is also removed from the group's \
+                  catalogue.\n\
+                  With - for G: leaves an open swarm and forgets it. NAME can be an info-hash. An unfinished download is \
+                  kept as NAME.part and continues when you start it again with the same destination; cancel removes it \
+                  instead.\nExample: stop_share - disk.img",
         read: |words| {
             Ok(Command::File(FileCommand::Stop {
                 group: match words.names_open_swarms(0) {
                     true => None,
-                    false => Some(words.parsed(0)?),
+                    false => Some(words.name(0)?),
                 },
                 name: words.word(1)?.to_owned(),
             }))

@@ -1,22 +1,22 @@
-//! Commands about open swarms, and about the run itself.
+//! The commands about open swarms, downloads and the peer itself.
 
 use crate::cli::commands::command::Command;
-use crate::cli::commands::entry::{Entry, What, flag, optional, required};
+use crate::cli::commands::entry::{ArgumentKind, CommandEntry, flag, optional, required};
 use crate::cli::values;
 use crate::peer::DownloadOptions;
 
 /// Open swarms.
-pub(super) static OPEN: &[Entry] = &[
-    Entry {
+pub(super) static OPEN: &[CommandEntry] = &[
+    CommandEntry {
         name: "send",
         arguments: &[
-            required("PATH", What::Path),
-            optional("OUT.torrent", What::Path),
+            required("PATH", ArgumentKind::Path),
+            optional("OUT.torrent", ArgumentKind::Path),
         ],
         flags: &[],
-        summary: "share a file or folder and write its .torrent",
-        details: "Hashes the file or folder, writes NAME.torrent into the current folder (or OUT.torrent) and shares it \
-                  from then on, also after a restart. Hand the .torrent to whoever shall download it.\n\
+        summary: "share a file or folder, write its .torrent",
+        details: "Hashes the file or folder, writes NAME.torrent into the current folder (or OUT.torrent), and shares it, \
+                  also after a restart. Everybody who has the .torrent can download it.\n\
                   Example: send disk.img",
         read: |words| {
             Ok(Command::Send {
@@ -25,27 +25,28 @@ pub(super) static OPEN: &[Entry] = &[
             })
         },
     },
-    Entry {
+    CommandEntry {
         name: "download",
         arguments: &[
-            required("FILE.torrent|MAGNET", What::Path),
-            optional("DEST", What::Path),
+            required("FILE.torrent|MAGNET", ArgumentKind::Path),
+            optional("DEST", ArgumentKind::Path),
         ],
         flags: &[
             flag("--only", Some("GLOB")),
             flag("--sequential", None),
             flag("--force", None),
         ],
-        summary: "start a download in the background",
-        details: "Downloads what FILE.torrent or a magnet link describes into the current folder, or to DEST: a folder \
-                  that exists, or the new file's own name. `wait` waits for it, `show_downloads` shows how far it is. What is \
-                  here is shared on at once; what stands at its place already is taken as it is, if it is the same; with --force it is replaced once \
-                  the download is whole: what of it fits is not fetched again, other files in a folder stay, and until then, or if it is cancelled, \
-                  all stands as it was.\n\
-                  --only (as often as you like) chooses files of a folder: * and ? stand for what is no /, ** for anything; a \
-                  pattern without / means names of files in any folder, FOLDER/ all below it. Asked for again with another \
-                  choice, or with none, those files are fetched too, and what is there stays. --sequential fetches from \
-                  front to back.\n\
+        summary: "start a download from an open swarm",
+        details: "The download runs in the background. The share goes to DEST, which is an existing folder or \
+                  the path of the new file or folder; without DEST \
+                  it goes into the current folder. Files that are there with the same content are used as they are. The peer \
+                  serves each piece as soon as it has it.\n\
+                  --only GLOB downloads only matching files of a folder; repeat it for more. * and ? match anything but /, \
+                  ** matches everything. A pattern without / matches file names in any folder; FOLDER/ matches all files \
+                  below it. The same download with another choice, or with none, adds those files.\n\
+                  --sequential downloads from front to back.\n\
+                  --force replaces another file or folder at the destination once the download is complete: matching pieces \
+                  of it are not downloaded again, other files in a folder are kept, and nothing changes before the end.\n\
                   Example: download disk.img.torrent /srv/images\n\
                   Example: download photos.torrent --only '*.raw' --only 2024/",
         read: |words| {
@@ -53,96 +54,95 @@ pub(super) static OPEN: &[Entry] = &[
                 source: words.source(0)?,
                 options: DownloadOptions {
                     destination: words.optional_path(1)?,
-                    choice: words.choice()?,
+                    choice: words.file_choice()?,
                 },
             })
         },
     },
 ];
 
-/// Downloads, and the run.
-pub(super) static RUN: &[Entry] = &[
-    Entry {
+/// Downloads and the peer itself.
+pub(super) static RUN: &[CommandEntry] = &[
+    CommandEntry {
         name: "show_downloads",
         arguments: &[],
         flags: &[],
-        summary: "list downloads and how far they are",
-        details: "One line a download: [D] running, [C] complete, [F] failed; its group (- for none); its name; how \
-                  much is here, how fast, from how many peers, and the time left.",
+        summary: "list the downloads and their progress",
+        details: "One line per download: [D] running, [C] complete or [F] failed; the group (- for an open swarm); the \
+                  name; while it runs the percentage, rate, number of peers and time left, or the reason of a failure.",
         read: |_| Ok(Command::ShowDownloads),
     },
-    Entry {
+    CommandEntry {
         name: "show_peers",
         arguments: &[],
         flags: &[],
-        summary: "list connected peers",
-        details: "One line a connection: the share, the other side's address, name and program, who called, how many \
-                  pieces it has, and how much went each way.",
+        summary: "list the connected peers",
+        details: "One line per connection: the share; the other peer's address, name and program; out if this peer has \
+                  opened the connection, else in; its pieces; the bytes downloaded from it and uploaded to it.",
         read: |_| Ok(Command::ShowPeers),
     },
-    Entry {
+    CommandEntry {
         name: "cancel",
-        arguments: &[required("NAME", What::Download)],
+        arguments: &[required("NAME", ArgumentKind::Download)],
         flags: &[],
-        summary: "end a download and remove what is there of it",
-        details: "NAME is the download's name as show_downloads tells it. A complete download is not touched, nor files that \
-                  were complete before more of the same share was asked for; stop_share ends the sharing of these.\n\
+        summary: "end a download and remove its files",
+        details: "NAME is a name that show_downloads shows. Files that were complete before more files of the same share \
+                  were asked for are kept. A complete download cannot be cancelled; stop_share ends its sharing.\n\
                   Example: cancel disk.img",
         read: |words| Ok(Command::Cancel(words.word(0)?.to_owned())),
     },
-    Entry {
+    CommandEntry {
         name: "wait",
-        arguments: &[optional("SECONDS", What::Other)],
+        arguments: &[optional("SECONDS", ArgumentKind::Other)],
         flags: &[],
-        summary: "wait until downloads are complete",
-        details: "Covers downloads that run now or ended since the last wait. Fails if one failed, or was not complete \
-                  in SECONDS; without SECONDS there is no limit.\nExample: wait 60",
+        summary: "wait until the downloads are complete",
+        details: "Covers the downloads that run now and those that ended since the last wait. Fails if one of them failed, \
+                  or was not complete after SECONDS; without SECONDS there is no limit.\nExample: wait 60",
         read: |words| {
             let limit = words.get(0).map(values::seconds);
             Ok(Command::Wait(
-                limit.transpose().map_err(|what| words.wrong(what))?,
+                limit.transpose().map_err(|what| words.error(what))?,
             ))
         },
     },
-    Entry {
+    CommandEntry {
         name: "status",
         arguments: &[],
         flags: &[],
-        summary: "tell of shares, downloads, trackers and links",
-        details: "Shows where this peer listens, its trackers and how they answered, what it shares and what it \
-                  downloads.\nThe trackers of TRACKER_INFO are asked now whether they serve accounts and groups, and how \
-                  many writes each lacks that another one has.",
+        summary: "show the state of this peer",
+        details: "Shows its address, user, trackers, shares and downloads. Asks each tracker of TRACKER_INFO whether it serves accounts and groups, and how many writes it lacks \
+                  that another tracker has.",
         read: |_| Ok(Command::Status),
     },
-    Entry {
+    CommandEntry {
         name: "help",
-        arguments: &[optional("COMMAND", What::Command)],
+        arguments: &[optional("COMMAND", ArgumentKind::Command)],
         flags: &[],
-        summary: "list commands, or tell of one",
+        summary: "list all commands, or explain one",
         details: "Example: help wait",
         read: |words| Ok(Command::Help(words.get(0).map(str::to_owned))),
     },
-    Entry {
+    CommandEntry {
         name: "quit",
         arguments: &[],
         flags: &[],
         summary: "end this peer",
-        details: "Tells the trackers and ends, even with --stay. Downloads cut short go on at the next start with the \
+        details: "Leaves the swarms and ends, even with --stay. Unfinished downloads continue at the next start with the \
                   same --dir.",
         read: |_| Ok(Command::Quit),
     },
-    Entry {
+    CommandEntry {
         name: "torrent",
         arguments: &[
-            required("-setMode|exit", What::Other),
-            optional("MODE", What::Other),
-            optional("FILE", What::Path),
-            optional("DEST", What::Path),
+            required("-setMode|exit", ArgumentKind::Other),
+            optional("MODE", ArgumentKind::Other),
+            optional("FILE", ArgumentKind::Path),
+            optional("DEST", ArgumentKind::Path),
         ],
         flags: &[],
-        summary: "other spellings of send, download and quit",
-        details: "torrent -setMode send FILE and torrent -setMode upload FILE mean send FILE; torrent -setMode download \
-                  FILE means download FILE; torrent -setMode exit and torrent exit mean quit.",
-        read: |words| words.other_spelling(),
+        summary: "other ways to type send, download, quit",
+        details: "torrent -setMode send FILE and torrent -setMode upload FILE mean send FILE. torrent -setMode download \
+                  FILE means download FILE. torrent -setMode exit and torrent exit mean quit.",
+        read: |words| words.torrent_command(),
     },
 ];

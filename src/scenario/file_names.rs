@@ -1,4 +1,4 @@
-//! The names of input and output files.
+//! The names of input and output files: `inR.txt` and `clientR_NAME`.
 
 use crate::torrent::{FileName, NameError};
 use crate::wire::control::ClientNumber;
@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 /// A path whose last component is not `inR.txt`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} is not called inR.txt with a client's number R from 1 to 4294967295", .0.display())]
+#[error("{} is not named inR.txt with a client number R from 1 to 4294967295; rename it", .0.display())]
 pub struct BadFileName(PathBuf);
 
-/// The number R of the client whose file `inR.txt` this is.
+/// The client number R in the file name `inR.txt`.
 ///
 /// # Errors
-/// [`BadFileName`] when the file is called otherwise; a number has no leading zeros, so that each client has one file.
+/// [`BadFileName`] for any other name. R has no leading zeros, so that each client has one file.
 pub fn client_number(path: &Path) -> Result<ClientNumber, BadFileName> {
     path.file_name()
         .and_then(|name| name.to_str())
@@ -23,10 +23,11 @@ pub fn client_number(path: &Path) -> Result<ClientNumber, BadFileName> {
         .ok_or_else(|| BadFileName(path.to_owned()))
 }
 
-/// The name `clientR_NAME` that a wanted file is written under.
+/// The name `clientR_NAME` under which a wanted file is written.
 ///
 /// # Errors
-/// [`NameError::TooLong`] for a name that did not come from a [`Scenario`](super::Scenario).
+/// [`NameError::TooLong`], but not for names from a [`Scenario`](super::Scenario), which are
+/// shorter.
 pub fn output_name(client: ClientNumber, name: &FileName) -> Result<FileName, NameError> {
     FileName::new(&format!("client{client}_{name}"))
 }
@@ -37,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_client_number_stands_in_the_file_name() {
+    fn the_file_name_contains_the_client_number() {
         let number = |path: &str| client_number(Path::new(path)).ok().map(ClientNumber::get);
         assert_eq!(number("in1.txt"), Some(1));
         assert_eq!(number("/some/where/in12.txt"), Some(12));

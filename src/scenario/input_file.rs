@@ -1,90 +1,93 @@
-//! Reading an `inR.txt` file.
+//! Reads the text of a file `inR.txt`.
 //!
-//! In scope: the format. A count of owned files; for each a line `NAME SEGMENTS` and that many lines, one identifier
-//! each; a count of wanted files; for each a line with its name. A segment's content is its identifier's line with the
-//! newline, so all identifiers of a file have one length. White space at the end of a line does not count, blank lines
-//! at the end of the file neither. Every defect is named with its line, and no count chooses the size of an allocation.
+//! The format: the number of owned files; for each a line `NAME SEGMENTS`, and then one line per
+//! segment with its identifier; the number of wanted files; for each a line with its name. The
+//! content of a segment is its identifier with a newline, so all identifiers of a file must have
+//! the same length. White space at the end of a line is ignored, and so are blank lines at the end
+//! of the file.
 //!
-//! Out of scope: files on disk, and what a client does with what it owns and wants.
+//! Each error has its line number. A number in the file never decides how much memory is allocated.
+//!
+//! Out of scope: files on disk, and the client's part in the run.
 
 use super::owned_file::OwnedFile;
 use crate::torrent::{FileName, MAX_METAINFO, MAX_PIECE_LENGTH, NameError};
 use std::collections::HashSet;
 
-/// The most segments a file may have: so many hashes fit the largest metainfo.
+/// The largest number of segments of a file: their hashes fit into the largest metainfo.
 pub const MAX_SEGMENTS: u32 = ((MAX_METAINFO - 4096) / 20) as u32;
 
 /// What one client of a closed run owns and wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scenario {
-    /// The files it owns, whole.
+    /// The files that it owns completely.
     pub owned: Vec<OwnedFile>,
-    /// The names of the files it wants.
+    /// The names of the files that it wants.
     pub wanted: Vec<FileName>,
 }
 
-/// What is wrong with an `inR.txt`, and where.
+/// A defect of a file `inR.txt`, with its line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {defect}")]
 pub struct ScenarioError {
-    /// The line, from 1.
+    /// The line, counted from 1.
     pub line: usize,
-    /// What is wrong there.
-    pub defect: Defect,
+    /// The defect in that line.
+    pub defect: ScenarioDefect,
 }
 
-/// The kinds of a [`ScenarioError`].
+/// The defects of a file `inR.txt`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Defect {
-    /// Fewer lines than promised.
-    #[error("the file ends where {0} is due")]
+pub enum ScenarioDefect {
+    /// The file has fewer lines than its numbers say.
+    #[error("the file ends, but {0} is missing")]
     Ends(String),
-    /// No decimal number where a count is due, or one past 32 bits.
-    #[error("{found:?} is no number of {of} from 0 to 4294967295")]
+    /// Not a decimal number, or one with more than 32 bits.
+    #[error("expected the number of {of} (0 to 4294967295), found {found:?}")]
     Count {
-        /// What is counted.
+        /// The things that are counted.
         of: &'static str,
-        /// What stands there.
+        /// The text in the file.
         found: String,
     },
     /// No blank between a name and a number.
-    #[error("{0:?} is no file name and number of segments")]
+    #[error("expected a file name and its number of segments, found {0:?}")]
     Header(String),
     /// A name that is unsafe.
     #[error(transparent)]
     Name(#[from] NameError),
     /// A wanted name too long to be written as `clientR_NAME`.
-    #[error("a wanted name of {0} bytes is longer than {MAX_WANTED_NAME}")]
+    #[error("the wanted name has {0} bytes, more than {MAX_WANTED_NAME}")]
     LongName(usize),
-    /// A file owned twice.
+    /// Two owned files have this name.
     #[error("{0} is owned twice")]
     OwnedTwice(FileName),
-    /// A file wanted twice.
+    /// Two wanted files have this name.
     #[error("{0} is wanted twice")]
     WantedTwice(FileName),
     /// More than [`MAX_SEGMENTS`].
-    #[error("{0} segments are more than {MAX_SEGMENTS}")]
+    #[error("the file has {0} segments, more than {MAX_SEGMENTS}")]
     TooManySegments(u32),
-    /// A blank line where an identifier is due.
-    #[error("an empty identifier")]
+    /// A blank line instead of an identifier.
+    #[error("the identifier is empty")]
     EmptyIdentifier,
-    /// An identifier as long as a piece may not be.
-    #[error("an identifier of {0} bytes is too long")]
+    /// An identifier that is longer than a piece may be.
+    #[error("the identifier has {0} bytes, which is too long")]
     LongIdentifier(usize),
-    /// An identifier of another length than the first of its file.
-    #[error("an identifier of {found} bytes in a file whose first has {first}")]
+    /// An identifier whose length is not that of the first one of its file.
+    #[error("the identifier has {found} bytes, but the first one of this file has {first}")]
     OtherLength {
-        /// Bytes of this identifier.
+        /// The length of this identifier in bytes.
         found: usize,
-        /// Bytes of the first one.
+        /// The length of the first one in bytes.
         first: usize,
     },
     /// Text after the last wanted file.
-    #[error("{0:?} follows after the last wanted file")]
+    #[error("unexpected text after the last wanted file: {0:?}")]
     Trailing(String),
 }
 
-/// The longest name that fits after `client4294967295_` in a file name of 255 bytes.
+/// The longest name for which `client4294967295_NAME` has at most 255 bytes.
 const MAX_WANTED_NAME: usize = 255 - "client4294967295_".len();
 
 impl Scenario {
@@ -93,7 +96,7 @@ impl Scenario {
     /// # Errors
     /// See [`ScenarioError`].
     pub fn parse(text: &[u8]) -> Result<Self, ScenarioError> {
-        let mut lines = Lines {
+        let mut lines = ScenarioLines {
             rest: Some(text).filter(|text| !text.is_empty()),
             number: 0,
         };
@@ -106,33 +109,33 @@ impl Scenario {
         let count = lines.count("wanted files")?;
         let (mut wanted, mut names) = (Vec::new(), HashSet::new());
         for number in 1..=count {
-            let line = lines.due(|| format!("wanted file {number} of {count}"))?;
+            let line = lines.expect(|| format!("wanted file {number} of {count}"))?;
             let name = lines.name(line)?;
             if name.as_str().len() > MAX_WANTED_NAME {
-                return Err(lines.error(Defect::LongName(name.as_str().len())));
+                return Err(lines.error(ScenarioDefect::LongName(name.as_str().len())));
             }
             if !names.insert(name.clone()) {
-                return Err(lines.error(Defect::WantedTwice(name)));
+                return Err(lines.error(ScenarioDefect::WantedTwice(name)));
             }
             wanted.push(name);
         }
         while let Some(line) = lines.next() {
             if !line.is_empty() {
-                return Err(lines.error(Defect::Trailing(shown(line))));
+                return Err(lines.error(ScenarioDefect::Trailing(shown(line))));
             }
         }
         Ok(Self { owned, wanted })
     }
 }
 
-/// The lines of a file with their numbers.
-struct Lines<'a> {
-    /// What follows the last line taken; `None` after the last newline.
+/// The lines of the file and the number of the current one.
+struct ScenarioLines<'a> {
+    /// The text after the last line read; `None` at the end.
     rest: Option<&'a [u8]>,
     number: usize,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> ScenarioLines<'a> {
     /// The next line without the white space at its end.
     fn next(&mut self) -> Option<&'a [u8]> {
         let rest = self.rest?;
@@ -145,14 +148,15 @@ impl<'a> Lines<'a> {
         Some(line.trim_ascii_end())
     }
 
-    fn due(&mut self, what: impl FnOnce() -> String) -> Result<&'a [u8], ScenarioError> {
+    /// The next line; at the end of the file, an error that says what is `missing`.
+    fn expect(&mut self, missing: impl FnOnce() -> String) -> Result<&'a [u8], ScenarioError> {
         self.next().ok_or_else(|| ScenarioError {
             line: self.number + 1,
-            defect: Defect::Ends(what()),
+            defect: ScenarioDefect::Ends(missing()),
         })
     }
 
-    fn error(&self, defect: Defect) -> ScenarioError {
+    fn error(&self, defect: ScenarioDefect) -> ScenarioError {
         ScenarioError {
             line: self.number,
             defect,
@@ -160,7 +164,7 @@ impl<'a> Lines<'a> {
     }
 
     fn count(&mut self, of: &'static str) -> Result<u32, ScenarioError> {
-        let line = self.due(|| format!("the number of {of}"))?;
+        let line = self.expect(|| format!("the number of {of}"))?;
         self.number(line, of)
     }
 
@@ -171,7 +175,7 @@ impl<'a> Lines<'a> {
             .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))
             .and_then(|digits| digits.parse().ok())
             .ok_or_else(|| {
-                self.error(Defect::Count {
+                self.error(ScenarioDefect::Count {
                     of,
                     found: shown(field),
                 })
@@ -191,32 +195,32 @@ impl<'a> Lines<'a> {
         count: u32,
         names: &mut HashSet<FileName>,
     ) -> Result<OwnedFile, ScenarioError> {
-        let line = self.due(|| format!("owned file {number} of {count}"))?;
+        let line = self.expect(|| format!("owned file {number} of {count}"))?;
         let blank = line.iter().rposition(u8::is_ascii_whitespace);
         let (name, segments) = blank
             .and_then(|at| line.split_at_checked(at))
-            .ok_or_else(|| self.error(Defect::Header(shown(line))))?;
+            .ok_or_else(|| self.error(ScenarioDefect::Header(shown(line))))?;
         let name = self.name(name)?;
         let segments = self.number(segments, "segments")?;
         if segments > MAX_SEGMENTS {
-            return Err(self.error(Defect::TooManySegments(segments)));
+            return Err(self.error(ScenarioDefect::TooManySegments(segments)));
         }
         if !names.insert(name.clone()) {
-            return Err(self.error(Defect::OwnedTwice(name)));
+            return Err(self.error(ScenarioDefect::OwnedTwice(name)));
         }
         let (mut content, mut first) = (Vec::new(), None);
         for segment in 1..=segments {
-            let line = self.due(|| format!("identifier {segment} of {segments} of {name}"))?;
+            let line = self.expect(|| format!("identifier {segment} of {segments} of {name}"))?;
             let first = *first.get_or_insert(line.len());
             if line.is_empty() {
-                return Err(self.error(Defect::EmptyIdentifier));
+                return Err(self.error(ScenarioDefect::EmptyIdentifier));
             }
             if line.len() != first {
                 let found = line.len();
-                return Err(self.error(Defect::OtherLength { found, first }));
+                return Err(self.error(ScenarioDefect::OtherLength { found, first }));
             }
             if line.len() >= MAX_PIECE_LENGTH as usize {
-                return Err(self.error(Defect::LongIdentifier(line.len())));
+                return Err(self.error(ScenarioDefect::LongIdentifier(line.len())));
             }
             content.extend_from_slice(line);
             content.push(b'\n');
@@ -254,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_whatever_its_line_ends() {
+    fn line_endings_and_trailing_blanks_make_no_difference() {
         let text = "2\nfile1 3\naaa\nbbb\naaa\nmy file 0\n1\nfile2\n";
         let expected = Scenario {
             owned: vec![
@@ -280,15 +284,15 @@ mod tests {
     }
 
     #[test]
-    fn every_defect_is_named_with_its_line() {
-        let ends = |what: &str| Defect::Ends(what.to_owned());
-        let count = |of, found: &str| Defect::Count {
+    fn every_defect_is_reported_with_its_line() {
+        let ends = |what: &str| ScenarioDefect::Ends(what.to_owned());
+        let count = |of, found: &str| ScenarioDefect::Count {
             of,
             found: found.to_owned(),
         };
         let long = "x".repeat(239);
         let long = format!("0\n1\n{long}\n");
-        let table: Vec<(&[u8], usize, Defect)> = vec![
+        let table: Vec<(&[u8], usize, ScenarioDefect)> = vec![
             (b"", 1, ends("the number of owned files")),
             (b"\n", 1, count("owned files", "")),
             (b"one\n", 1, count("owned files", "one")),
@@ -297,10 +301,14 @@ mod tests {
             (b"4294967296\n", 1, count("owned files", "4294967296")),
             (b"1\n", 2, ends("owned file 1 of 1")),
             (b"4294967295\na 0\n", 3, ends("owned file 2 of 4294967295")),
-            (b"1\nfile1\n", 2, Defect::Header("file1".into())),
-            (b"1\n\n", 2, Defect::Header(String::new())),
+            (b"1\nfile1\n", 2, ScenarioDefect::Header("file1".into())),
+            (b"1\n\n", 2, ScenarioDefect::Header(String::new())),
             (b"1\nfile1 x\n", 2, count("segments", " x")),
-            (b"1\nf 4294967295\n", 2, Defect::TooManySegments(u32::MAX)),
+            (
+                b"1\nf 4294967295\n",
+                2,
+                ScenarioDefect::TooManySegments(u32::MAX),
+            ),
             (
                 b"1\n../f 1\n",
                 2,
@@ -309,22 +317,26 @@ mod tests {
             (b"1\n\xff 1\n", 2, NameError::NotText.into()),
             (b"1\n 1\n", 2, NameError::Empty.into()),
             (b"1\nf 2\naa\n", 4, ends("identifier 2 of 2 of f")),
-            (b"1\nf 2\naa\n\n0\n", 4, Defect::EmptyIdentifier),
-            (b"1\nf 1\n  \n0\n", 3, Defect::EmptyIdentifier),
+            (b"1\nf 2\naa\n\n0\n", 4, ScenarioDefect::EmptyIdentifier),
+            (b"1\nf 1\n  \n0\n", 3, ScenarioDefect::EmptyIdentifier),
             (
                 b"1\nf 2\naa\naaa\n0\n",
                 4,
-                Defect::OtherLength { found: 3, first: 2 },
+                ScenarioDefect::OtherLength { found: 3, first: 2 },
             ),
-            (b"2\nf 0\nf 0\n0\n", 3, Defect::OwnedTwice(name("f"))),
+            (
+                b"2\nf 0\nf 0\n0\n",
+                3,
+                ScenarioDefect::OwnedTwice(name("f")),
+            ),
             (b"0\n", 2, ends("the number of wanted files")),
             (b"0\nx\n", 2, count("wanted files", "x")),
             (b"0\n2\na\n", 4, ends("wanted file 2 of 2")),
             (b"0\n1\n..\n", 3, NameError::Dots("..".into()).into()),
             (b"0\n1\n\n", 3, NameError::Empty.into()),
-            (b"0\n2\na\na\n", 4, Defect::WantedTwice(name("a"))),
-            (long.as_bytes(), 3, Defect::LongName(239)),
-            (b"0\n1\na\n\nb\n", 5, Defect::Trailing("b".into())),
+            (b"0\n2\na\na\n", 4, ScenarioDefect::WantedTwice(name("a"))),
+            (long.as_bytes(), 3, ScenarioDefect::LongName(239)),
+            (b"0\n1\na\n\nb\n", 5, ScenarioDefect::Trailing("b".into())),
         ];
         for (text, line, defect) in table {
             let shown = String::from_utf8_lossy(text);
@@ -337,18 +349,18 @@ mod tests {
     }
 
     #[test]
-    fn a_promise_of_too_many_segments_is_refused_before_they_are_read() {
+    fn too_many_segments_are_refused_before_they_are_read() {
         let text = format!("1\nf {}\n", MAX_SEGMENTS + 1);
         let error = Scenario::parse(text.as_bytes()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "line 2: 838657 segments are more than 838656"
+            "line 2: the file has 838657 segments, more than 838656"
         );
     }
 
     proptest! {
         #[test]
-        fn any_text_gives_a_scenario_or_a_line_of_it(text in "[0-3ab ./\r\n]{0,60}") {
+        fn any_text_is_a_scenario_or_an_error_with_a_line_of_it(text in "[0-3ab ./\r\n]{0,60}") {
             if let Err(error) = Scenario::parse(text.as_bytes()) {
                 prop_assert!((1..=text.lines().count() + 1).contains(&error.line));
             }

@@ -1,10 +1,11 @@
-//! Which folder a tracker or peer keeps its state in.
+//! Chooses the state folder of a tracker or peer.
 
-use super::exit::{Exit, Refused};
+use super::exit::{EarlyExit, Exit};
 use crate::storage::{StateFolder, StateFolderError, StateKind};
 use std::path::PathBuf;
 
-/// Opens the folder that an option names, else the one of `port`, else, with port 0, a temporary one.
+/// Opens the folder that an option names (`named`), else the default folder of `port`, else, with
+/// port 0, a temporary folder.
 ///
 /// # Errors
 /// See [`StateFolderError`]; [`StateFolderError::NoHome`] is wrong usage.
@@ -12,11 +13,11 @@ pub(super) fn open(
     kind: StateKind,
     named: Option<PathBuf>,
     port: u16,
-) -> Result<StateFolder, Refused> {
+) -> Result<StateFolder, EarlyExit> {
     let opened = match (named, port) {
         (Some(named), _) => StateFolder::open(&named),
         (None, 0) => StateFolder::temporary(),
-        (None, port) => default(kind, port).and_then(|path| StateFolder::open(&path)),
+        (None, port) => default_path(kind, port).and_then(|path| StateFolder::open(&path)),
     };
     opened.map_err(|error| match &error {
         StateFolderError::NoHome(_) => (error.to_string(), Exit::Usage),
@@ -24,11 +25,11 @@ pub(super) fn open(
     })
 }
 
-/// The folder of `port` unless an option names one.
+/// The default state folder of `port`.
 ///
 /// # Errors
 /// [`StateFolderError::NoHome`].
-pub(super) fn default(kind: StateKind, port: u16) -> Result<PathBuf, StateFolderError> {
+pub(super) fn default_path(kind: StateKind, port: u16) -> Result<PathBuf, StateFolderError> {
     let (data, home) = (std::env::var_os("XDG_DATA_HOME"), std::env::var_os("HOME"));
     StateFolder::default_for(kind, port, data.as_deref(), home.as_deref())
 }
@@ -38,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_in_use_is_refused_and_a_temporary_one_goes() {
+    fn a_folder_in_use_is_refused_and_a_temporary_one_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let named = || open(StateKind::Peer, Some(folder.path().join("state")), 0);
         let first = named().unwrap();

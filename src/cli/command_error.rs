@@ -1,49 +1,46 @@
-//! Why a command failed, and the closed list of kinds that scripts see in JSON.
+//! The errors of commands, and the closed list of error kinds that JSON has.
 
-use super::words::WordsError;
+use super::words::SplitWordsError;
 use crate::peer::{AccountError, PeerError};
 use crate::wire::access::ERROR_KINDS;
 use crate::wire::password::PasswordError;
 
-/// Every `kind` an error in JSON can have, and what it means. A script may rely on this list: kinds may be added to it,
-/// none changes its meaning.
-const KINDS: &[(&str, &str)] = &[
+/// The error kinds that a peer finds by itself, each with its meaning. Scripts rely on this list:
+/// kinds may be added, but no kind changes its meaning or is removed.
+pub(super) const PEER_KINDS: &[(&str, &str)] = &[
     (
         "syntax",
-        "the line cannot be split into words, or is no UTF-8 text",
+        "the line cannot be split into words, or is not UTF-8 text",
     ),
     ("unknown-command", "there is no command of that name"),
     (
         "arguments",
-        "a command got too few or too many words, or one it cannot read",
+        "too few or too many arguments, or one that the command cannot read",
     ),
     (
         "interrupted",
-        "the peer was told to stop before the command was done",
+        "the peer was stopped before the command was done",
     ),
-    ("download-failed", "a download that wait covers failed"),
+    ("download-failed", "a download that wait covers has failed"),
     (
         "not-complete",
         "a download that wait covers was not complete in time",
     ),
-    (
-        "no-such-download",
-        "there is no unfinished download of that name",
-    ),
+    ("no-such-download", "no unfinished download has that name"),
     (
         "no-such-share",
-        "nothing of that name is shared or downloaded in an open swarm",
+        "no share or download of an open swarm has that name",
     ),
     (
         "several-shares",
-        "more than one share has that name; their info-hashes tell them apart",
+        "several shares have that name; use the info-hash instead",
     ),
-    ("already", "it is shared or downloading already"),
+    ("already", "this peer shares or downloads it already"),
     ("bad-torrent", "the .torrent is malformed or unsafe"),
-    ("nothing-chosen", "no file is meant by --only"),
+    ("nothing-chosen", "no file of the torrent matches --only"),
     (
         "bad-magnet",
-        "the magnet link is malformed, or names no swarm that can be joined",
+        "the magnet link is malformed, or names no swarm that this peer can join",
     ),
     ("create", "no torrent can be made of the file or folder"),
     (
@@ -53,103 +50,101 @@ const KINDS: &[(&str, &str)] = &[
     ("storage", "the files of a share or download cannot be used"),
     ("record", "the state folder cannot be written"),
     ("no-tracker", "no tracker is known"),
-    ("listen", "the address cannot be bound"),
+    ("listen", "the peer cannot listen on the address"),
     ("system", "the system refused a thread or another resource"),
-    ("stopping", "the peer is ending"),
-    ("bad-name", "the name is none that a user or group can have"),
+    ("stopping", "the peer is stopping"),
+    ("bad-name", "no user or group can have that name"),
     (
         "bad-password",
-        "no password was given, or one that cannot be",
+        "no password was given, or it is not allowed, or the two differ",
     ),
     (
         "of-a-group",
-        "the torrent is a group's, for its members only",
+        "the torrent belongs to a group; only members can download it",
     ),
     (
         "exists",
-        "something else stands where the download is to go",
+        "another file or folder is at the destination already",
     ),
     ("logged-in", "another user is logged in at this peer"),
     ("unreachable", "no tracker answers as it should"),
     (
         "untrusted",
-        "the tracker has another fingerprint than it should have",
+        "the tracker's fingerprint is not the expected one",
     ),
 ];
 
-/// The whole list: what a peer finds by itself, then what a tracker refuses.
+/// All kinds: those that a peer finds by itself, then the refusals of a tracker.
 pub(super) fn kinds() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
-    KINDS.iter().chain(ERROR_KINDS)
+    PEER_KINDS.iter().chain(ERROR_KINDS)
 }
 
-/// Why a command failed. Every variant has a kind of [`KINDS`].
+/// Why a command failed. Every variant has a kind of [`kinds`].
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    /// The line cannot be split.
+pub(super) enum CommandError {
+    /// The line cannot be split into words.
     #[error(transparent)]
-    Words(#[from] WordsError),
+    Words(#[from] SplitWordsError),
     /// The line is not UTF-8.
-    #[error("the line is not UTF-8 text")]
+    #[error("the line is not UTF-8 text; nothing was done")]
     NotText,
-    /// No such command.
-    #[error("there is no command \"{word}\"{}; help lists all", suggestion(.nearest))]
+    /// The table has no such command.
+    #[error("unknown command \"{word}\"; {}", suggestion(.nearest))]
     Unknown {
-        /// As typed, made fit for a terminal.
+        /// As typed, made safe for a terminal.
         word: String,
-        /// What may have been meant.
+        /// The command that was probably meant.
         nearest: Option<&'static str>,
     },
-    /// Too few or too many words.
+    /// Wrong arguments: what is wrong, and the command's usage.
     #[error("{0}; usage: {1}")]
     Arguments(String, String),
-    /// The peer was told to stop; the command, and how far it was.
+    /// The peer was stopped: the command, and how far it got.
     #[error("{0}: {1}")]
     Interrupted(String, &'static str),
-    /// Downloads that failed (and perhaps others that were not complete in time), each with its reason.
+    /// `NAME: REASON` of each download that failed, then of each that was not complete in time.
     #[error("{}", .0.join("; "))]
     DownloadFailed(Vec<String>),
-    /// Downloads that were not complete in time, each with what is known of it.
+    /// `NAME: STATE` of each download that was not complete in time.
     #[error("{}", .0.join("; "))]
     NotComplete(Vec<String>),
-    /// A download that shall be cancelled is complete.
-    #[error(
-        "{0} is complete, so there is nothing to cancel; it stays and is shared: stop_share {1} {0} ends that"
-    )]
+    /// A complete download cannot be cancelled: its name, and its group (`-` for an open swarm).
+    #[error("{0} is complete and shared; cancel cannot end it, use: stop_share {1} {0}")]
     Complete(String, String),
     /// A name that no user or group can have.
     #[error("{0}")]
     BadName(String),
-    /// A password that cannot be one.
+    /// A password that is not allowed.
     #[error(transparent)]
     BadPassword(#[from] PasswordError),
     /// The two passwords typed are not the same.
-    #[error("the two passwords are not the same; nothing was changed")]
+    #[error("the two passwords differ; nothing was changed, try again")]
     PasswordsDiffer,
-    /// No password came.
+    /// Input ended before the password.
     #[error(
-        "a password is asked for: give it at the prompt, or as the next line of standard input"
+        "a password is missing; type it at the prompt, or write it as the next line of standard input"
     )]
     NoPassword,
-    /// Something about accounts and groups.
+    /// A command about accounts and groups failed.
     #[error(transparent)]
     Account(#[from] AccountError),
-    /// The peer refused.
+    /// Another command failed.
     #[error(transparent)]
     Peer(#[from] PeerError),
 }
 
-impl Failure {
-    /// `command` runs and is ended by a wish to stop.
+impl CommandError {
+    /// `command` was running when the peer was stopped.
     pub(super) fn cut_short(command: &str) -> Self {
         Self::Interrupted(command.to_owned(), "stopped before it was done")
     }
 
-    /// `command` comes after a wish to stop.
+    /// `command` came after the peer was stopped.
     pub(super) fn not_run(command: &str) -> Self {
-        Self::Interrupted(command.to_owned(), "not run, as the peer was told to stop")
+        Self::Interrupted(command.to_owned(), "not run, because the peer is stopping")
     }
 
-    /// The word for it in JSON: one of [`KINDS`].
+    /// The error kind: one of [`kinds`].
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Words(_) | Self::NotText => "syntax",
@@ -166,7 +161,7 @@ impl Failure {
         }
     }
 
-    /// The message as lines for a person, one a download where there are several.
+    /// The message as lines of text: one per download if several downloads failed.
     pub(super) fn lines(&self) -> Vec<String> {
         match self {
             Self::DownloadFailed(each) | Self::NotComplete(each) => each.clone(),
@@ -176,7 +171,10 @@ impl Failure {
 }
 
 fn suggestion(nearest: &Option<&'static str>) -> String {
-    nearest.map_or_else(String::new, |name| format!(", did you mean {name}?"))
+    match nearest {
+        Some(name) => format!("did you mean {name}?"),
+        None => "help lists all commands".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -189,17 +187,17 @@ mod tests {
     fn every_kind_is_in_the_list_once() {
         let source = || io::Error::other("x");
         let failures = [
-            Failure::Words(WordsError::Backslash),
-            Failure::NotText,
-            Failure::Unknown {
+            CommandError::Words(SplitWordsError::Backslash),
+            CommandError::NotText,
+            CommandError::Unknown {
                 word: "x".into(),
                 nearest: None,
             },
-            Failure::Arguments("x".into(), "y".into()),
-            Failure::Interrupted("x".into(), "y"),
-            Failure::DownloadFailed(Vec::new()),
-            Failure::NotComplete(Vec::new()),
-            Failure::Complete("x".into(), "-".into()),
+            CommandError::Arguments("x".into(), "y".into()),
+            CommandError::Interrupted("x".into(), "y"),
+            CommandError::DownloadFailed(Vec::new()),
+            CommandError::NotComplete(Vec::new()),
+            CommandError::Complete("x".into(), "-".into()),
             PeerError::Listen {
                 address: ([127, 0, 0, 1], 1).into(),
                 source: source(),

@@ -1,0 +1,146 @@
+//! The arguments and flags of one command, as typed.
+
+use super::command::{Command, DownloadSource, OPEN_SWARMS};
+use crate::cli::command_error::CommandError;
+use crate::peer::FileChoice;
+use crate::torrent::GlobError;
+use crate::wire::access::Place;
+use crate::wire::password::Password;
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// The flags of a line, each with its value; the value of a flag without one is empty.
+pub(super) type GivenFlags = Vec<(&'static str, String)>;
+/// Reads words as the arguments of the command with this name.
+pub(super) type ReadOtherCommand = fn(&str, &[String]) -> Result<Command, CommandError>;
+
+/// The arguments and flags as typed. [`CommandEntry::read`](super::CommandEntry) checks their
+/// number.
+pub(super) struct CommandWords<'a> {
+    words: &'a [String],
+    flags: &'a GivenFlags,
+    usage: String,
+    read_as: ReadOtherCommand,
+}
+
+impl<'a> CommandWords<'a> {
+    /// The words typed for a command with this usage.
+    pub(super) fn new(
+        words: &'a [String],
+        flags: &'a GivenFlags,
+        usage: String,
+        read_as: ReadOtherCommand,
+    ) -> Self {
+        Self {
+            words,
+            flags,
+            usage,
+            read_as,
+        }
+    }
+
+    /// The value of a flag; `None` if the flag was not typed.
+    pub(super) fn flag(&self, name: &str) -> Option<&str> {
+        let found = self.flags.iter().find(|(flag, _)| *flag == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// Whether the flag was typed.
+    pub(super) fn has_flag(&self, flag: &str) -> bool {
+        self.flag(flag).is_some()
+    }
+
+    /// The argument at this position, if there is one; it may be empty.
+    pub(super) fn get(&self, at: usize) -> Option<&str> {
+        self.words.get(at).map(String::as_str)
+    }
+
+    /// The argument at this position; an empty one is an error.
+    pub(super) fn word(&self, at: usize) -> Result<&str, CommandError> {
+        let word = self.words.get(at).filter(|word| !word.is_empty());
+        word.map(String::as_str)
+            .ok_or_else(|| self.error("an argument is empty".to_owned()))
+    }
+
+    /// Whether this argument is [`OPEN_SWARMS`] instead of a group.
+    pub(super) fn names_open_swarms(&self, at: usize) -> bool {
+        self.words.get(at).is_some_and(|word| word == OPEN_SWARMS)
+    }
+
+    /// A file or folder.
+    pub(super) fn path(&self, at: usize) -> Result<PathBuf, CommandError> {
+        self.word(at).map(PathBuf::from)
+    }
+
+    /// A file or folder, if there is such an argument.
+    pub(super) fn optional_path(&self, at: usize) -> Result<Option<PathBuf>, CommandError> {
+        self.words.get(at).map(|_| self.path(at)).transpose()
+    }
+
+    /// A `.torrent` or a magnet link.
+    pub(super) fn source(&self, at: usize) -> Result<DownloadSource, CommandError> {
+        let word = self.word(at)?;
+        let start = word.get(..7).unwrap_or_default();
+        Ok(match start.eq_ignore_ascii_case("magnet:") {
+            true => DownloadSource::Magnet(word.to_owned()),
+            false => DownloadSource::Torrent(word.into()),
+        })
+    }
+
+    /// The flags of `download`.
+    pub(super) fn file_choice(&self) -> Result<FileChoice, CommandError> {
+        let patterns = self.flags.iter().filter(|(flag, _)| *flag == "--only");
+        let only = patterns.map(|(_, pattern)| pattern.parse());
+        let only = only.collect::<Result<_, GlobError>>();
+        Ok(FileChoice {
+            only: only.map_err(|error| self.error(error.to_string()))?,
+            sequential: self.has_flag("--sequential"),
+            force: self.has_flag("--force"),
+        })
+    }
+
+    /// The command that `torrent -setMode MODE FILE` or `torrent exit` means.
+    pub(super) fn torrent_command(&self) -> Result<Command, CommandError> {
+        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        let rest = self.words.get(2..).unwrap_or_default();
+        match words.as_slice() {
+            ["exit"] | ["-setMode", "exit"] => Ok(Command::Quit),
+            ["-setMode", "send" | "upload", ..] => (self.read_as)("send", rest),
+            ["-setMode", "download", ..] => (self.read_as)("download", rest),
+            _ => Err(self.error("the mode must be send, upload, download or exit".to_owned())),
+        }
+    }
+
+    /// An error about the arguments, with the command's usage.
+    pub(super) fn error(&self, message: String) -> CommandError {
+        CommandError::Arguments(message, self.usage.clone())
+    }
+
+    /// The name of a user or group.
+    pub(super) fn name<T: FromStr<Err: Display>>(&self, at: usize) -> Result<T, CommandError> {
+        let word = self.words.get(at).map_or("", String::as_str);
+        word.parse()
+            .map_err(|error: T::Err| CommandError::BadName(error.to_string()))
+    }
+
+    /// A password, if there is such an argument.
+    pub(super) fn password(&self, at: usize) -> Result<Option<Password>, CommandError> {
+        let word = self.words.get(at);
+        let password = word.map(|word| Password::new(word.as_str()));
+        Ok(password.transpose()?)
+    }
+
+    /// The value of `--invite`, if it was typed.
+    pub(super) fn invite(&self) -> Result<Option<Place>, CommandError> {
+        let code = self.flag("--invite");
+        let place = code.map(Place::new);
+        match place {
+            Some(None) => Err(self.error(
+                "the invite code is malformed; copy it as the tracker's operator sent it"
+                    .to_owned(),
+            )),
+            other => Ok(other.flatten()),
+        }
+    }
+}

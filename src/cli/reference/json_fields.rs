@@ -1,0 +1,305 @@
+//! Tests that `docs/cli.md` lists the fields of every JSON object, each with its types.
+//!
+//! The test prints samples of all results of commands and compares their fields. The samples of an
+//! object contain each of its optional fields, and `null` where a field can be `null`.
+
+use super::super::commands::entries;
+use super::super::json::result_line;
+use super::super::outcome::{AccountOutcome, CommandOutcome};
+use super::assert_documented;
+use super::document::items;
+use crate::cli::command_error::CommandError;
+use crate::peer::{
+    ControlStatus, DownloadState, DownloadStatus, LinkStatus, ListedFile, Sent, ShareStatus,
+    Started, Status, TrackerState, TrackerStatus, Uploaded,
+};
+use crate::torrent::InfoHash;
+use crate::wire::access::{
+    FileEntry, GroupEntry, MemberEntry, NewsEntry, Outcome, Place, RequestEntry, Standing,
+};
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+const HASH: InfoHash = InfoHash([7; 20]);
+
+type Object = Map<String, Value>;
+
+/// The commands that have a result of this kind.
+fn commands(outcome: &CommandOutcome) -> &'static [&'static str] {
+    match outcome {
+        CommandOutcome::Sent(_) => &["send"],
+        CommandOutcome::Started(_) => &["download", "download_file"],
+        CommandOutcome::Downloads(_) => &["show_downloads"],
+        CommandOutcome::Links(_) => &["show_peers"],
+        CommandOutcome::Cancelled(_) => &["cancel"],
+        CommandOutcome::Waited(_) => &["wait"],
+        CommandOutcome::Status(_) => &["status"],
+        CommandOutcome::Help(_) => &["help"],
+        CommandOutcome::Uploaded(_) => &["upload_file"],
+        CommandOutcome::Files(_) => &["list_files"],
+        CommandOutcome::StoppedShare(..) => &["stop_share"],
+        CommandOutcome::Quit => &["quit"],
+        CommandOutcome::Account(outcome) => match outcome {
+            AccountOutcome::Done(_) => &[
+                "create_user",
+                "change_password",
+                "create_group",
+                "join_group",
+                "leave_group",
+                "accept_request",
+                "reject_request",
+                "remove_member",
+            ],
+            AccountOutcome::LoggedIn { .. } => &["login"],
+            AccountOutcome::LoggedOut { .. } => &["logout"],
+            AccountOutcome::Groups { .. } => &["list_groups"],
+            AccountOutcome::Members(_) => &["list_members"],
+            AccountOutcome::Requests(_) => &["list_requests"],
+        },
+    }
+}
+
+fn samples() -> Vec<CommandOutcome> {
+    let mut samples = vec![
+        CommandOutcome::Sent(Sent {
+            name: "x".into(),
+            info_hash: HASH,
+            torrent: "x.torrent".into(),
+            length: 1,
+            pieces: 1,
+        }),
+        CommandOutcome::Started(Started {
+            name: "x".into(),
+            info_hash: HASH,
+            path: "/x".into(),
+        }),
+        CommandOutcome::Downloads(downloads()),
+        CommandOutcome::Links(links()),
+        CommandOutcome::Cancelled("x".into()),
+        CommandOutcome::Waited(downloads()),
+        CommandOutcome::Status(status(None)),
+        CommandOutcome::Status(status(Some("nik".into()))),
+        CommandOutcome::Help(None),
+        CommandOutcome::Uploaded(Uploaded {
+            name: "x".into(),
+            info_hash: HASH,
+            length: 1,
+            pieces: 1,
+            again: false,
+        }),
+        CommandOutcome::Files(files()),
+        CommandOutcome::StoppedShare("x".into(), true),
+        CommandOutcome::Quit,
+    ];
+    samples.extend(account_samples().into_iter().map(CommandOutcome::Account));
+    samples
+}
+
+fn account_samples() -> Vec<AccountOutcome> {
+    let (lab, nik) = (|| "lab".parse().unwrap(), || "nik".parse().unwrap());
+    let news = || NewsEntry {
+        group: lab(),
+        outcome: Outcome::Accepted,
+        at: 0,
+    };
+    let group = |owner| GroupEntry {
+        name: lab(),
+        owner,
+        members: 1,
+        standing: Standing::Owner,
+    };
+    vec![
+        AccountOutcome::Done("done".into()),
+        AccountOutcome::LoggedIn {
+            user: nik(),
+            news: vec![news()],
+        },
+        AccountOutcome::LoggedOut {
+            user: nik(),
+            everywhere: true,
+        },
+        AccountOutcome::Groups {
+            groups: vec![group(None), group(Some(nik()))],
+            news: vec![news()],
+        },
+        AccountOutcome::Members(vec![MemberEntry {
+            name: nik(),
+            since: 0,
+            owner: true,
+        }]),
+        AccountOutcome::Requests(vec![RequestEntry { name: nik(), at: 0 }]),
+    ]
+}
+
+fn downloads() -> Vec<DownloadStatus> {
+    let download = |group, state, trouble| DownloadStatus {
+        info_hash: HASH,
+        name: "x".into(),
+        group,
+        state,
+        bytes_done: 1,
+        bytes_total: 2,
+        elapsed: Duration::from_secs(1),
+        rate: 1,
+        peers: 1,
+        from: vec![("disk".into(), 1)],
+        path: "/x".into(),
+        trouble,
+    };
+    let failed = DownloadState::Failed("disk full".into());
+    vec![
+        download(None, failed, None),
+        download(
+            Some("lab".into()),
+            DownloadState::Downloading,
+            Some("no owner".into()),
+        ),
+    ]
+}
+
+fn links() -> Vec<LinkStatus> {
+    let link = |name| LinkStatus {
+        share: "x".into(),
+        address: ([127, 0, 0, 1], 1).into(),
+        name,
+        client: "x 1".into(),
+        outgoing: true,
+        pieces: (1, 2),
+        downloaded: 1,
+        uploaded: 1,
+    };
+    vec![link(None), link(Some("x".into()))]
+}
+
+fn files() -> Vec<ListedFile> {
+    let file = |publisher| ListedFile {
+        entry: FileEntry {
+            name: Place::new("x").unwrap(),
+            info_hash: HASH,
+            length: 1,
+            publisher,
+            at: 0,
+            complete: 1,
+            partial: 1,
+        },
+        here: true,
+    };
+    vec![file(None), file(Some("nik".parse().unwrap()))]
+}
+
+fn status(user: Option<String>) -> Status {
+    let share = |trouble| ShareStatus {
+        info_hash: HASH,
+        name: "x".into(),
+        length: 1,
+        uploaded: 1,
+        peers: 1,
+        trouble,
+    };
+    let tracker = |reachable, trouble, control| TrackerStatus {
+        url: "http://t/".into(),
+        reachable,
+        trouble,
+        control,
+    };
+    let control = ControlStatus {
+        tracker: "t:1".into(),
+        state: TrackerState::Serving,
+        lag: Some(0),
+        trouble: None,
+    };
+    Status {
+        address: ([127, 0, 0, 1], 1).into(),
+        name: String::new(),
+        user,
+        shares: vec![share(None), share(Some("gone".into()))],
+        downloads: downloads(),
+        trackers: vec![
+            tracker(None, None, None),
+            tracker(Some(true), Some("refused".into()), Some(control)),
+        ],
+        links: 1,
+    }
+}
+
+fn parse_object(control: &str) -> Object {
+    serde_json::from_str(control).unwrap()
+}
+
+fn value_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "list",
+        Value::Object(_) => "object",
+    }
+}
+
+/// Compares all samples of an object with the list below a heading of the document, and then the
+/// objects inside it with their own lists.
+fn assert_object_documented(heading: &str, objects: &[Object]) {
+    let documented = items(heading);
+    let mut types: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (name, value) in objects.iter().flatten() {
+        types.entry(name).or_default().insert(value_type(value));
+    }
+    let program = types.keys().map(|name| (*name).to_owned());
+    let document = documented.iter().flat_map(|item| item.names.clone());
+    assert_documented(heading, program, document);
+    for item in documented {
+        let [name] = item.names.as_slice() else {
+            panic!("{heading}: more than one name: {item:?}");
+        };
+        let (plain, inner) = match item.value_type.split_once('`') {
+            Some((before, inner)) => (before, inner.strip_suffix('`')),
+            None => (item.value_type.as_str(), None),
+        };
+        let plain = plain.trim_end().trim_end_matches(" of");
+        let documented_types: BTreeSet<&str> = plain.split(" or ").collect();
+        assert_eq!(types[name.as_str()], documented_types, "{heading}: {name}");
+        if let Some(inner) = inner {
+            let values = objects.iter().filter_map(|object| object.get(name));
+            let inside: Vec<Object> = values.flat_map(objects_inside).collect();
+            assert!(!inside.is_empty(), "{heading}: no sample of {inner}");
+            assert_object_documented(&format!("### Object `{inner}`"), &inside);
+        } else {
+            let is_list = documented_types.contains("list");
+            assert!(!is_list, "{heading}: {name}: a list of which objects?");
+        }
+    }
+}
+
+fn objects_inside(value: &Value) -> Vec<Object> {
+    match value {
+        Value::Object(object) => vec![object.clone()],
+        Value::Array(values) => values.iter().flat_map(objects_inside).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn the_fields_of_every_command_are_documented() {
+    let common = result_line("wait", &Err(CommandError::NotText), true);
+    let common = parse_object(&common);
+    assert_object_documented("### Fields of every command", std::slice::from_ref(&common));
+    let mut objects: BTreeMap<&str, Vec<Object>> = BTreeMap::new();
+    for outcome in samples() {
+        let commands = commands(&outcome);
+        let mut object = parse_object(&result_line("x", &Ok(outcome), false));
+        object.retain(|name, _| !common.contains_key(name));
+        for command in commands {
+            objects.entry(command).or_default().push(object.clone());
+        }
+    }
+    // `torrent` prints the object of the command that it means.
+    objects.insert("torrent", Vec::new());
+    for entry in entries() {
+        let samples = objects.remove(entry.name);
+        let samples = samples.unwrap_or_else(|| panic!("no sample of {}", entry.name));
+        assert_object_documented(&format!("### `{}`", entry.usage()), &samples);
+    }
+    assert!(objects.is_empty(), "no such commands: {:?}", objects.keys());
+}

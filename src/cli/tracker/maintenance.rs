@@ -1,0 +1,127 @@
+//! Tasks on a tracker's data, done instead of running a tracker: dump, backup, comparison.
+
+use crate::certificate::Authority;
+use crate::cli::escape::escape;
+use crate::cli::exit::{EarlyExit, Exit, early_failure};
+use crate::cli::output::Output;
+use crate::cli::state_folder;
+use crate::net::{ClusterTls, TRACKER_NAME, reachable};
+use crate::storage::{DATABASE_FILE, RunningTracker, StateFolder, StateKind, wait_for_cluster};
+use crate::system::since_1970;
+use crate::torrent::InfoHash;
+use crate::tracker::registry::Registry;
+use crate::tracker::{RegistryStore, fetch_backup, named_by};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Prints the registry of a stopped tracker as JSON.
+pub(super) fn dump(data: Option<PathBuf>, port: u16, output: &Output) -> Result<Exit, EarlyExit> {
+    let (registry, _) = read_registry(&folder(data, port)?)?;
+    let text = serde_json::to_string_pretty(&registry.dump()).map_err(early_failure)?;
+    output.result(&text);
+    Ok(Exit::Success)
+}
+
+/// Downloads a backup from a running tracker. The cluster's key proves the right to do so.
+pub(super) fn backup(
+    data: Option<PathBuf>,
+    port: u16,
+    cluster: Option<PathBuf>,
+    file: &Path,
+    output: &Output,
+) -> Result<Exit, EarlyExit> {
+    let folder = folder(data, port)?;
+    let running = RunningTracker::load(&folder).ok_or_else(|| {
+        let shown = folder.display();
+        early_failure(format!(
+            "no tracker is running with the state folder {shown}; start it, or name another folder with --data"
+        ))
+    })?;
+    let key = cluster.unwrap_or(running.cluster);
+    let cluster: Authority =
+        wait_for_cluster(&key, Duration::ZERO, |_| true).map_err(early_failure)?;
+    let identity = cluster.issue(TRACKER_NAME).map_err(early_failure)?;
+    let tls = ClusterTls::new(&identity).map_err(early_failure)?;
+    let bytes = fetch_backup(&tls, reachable(running.address), file).map_err(early_failure)?;
+    output.result(&format!(
+        "wrote {bytes} bytes to {}",
+        escape(&file.to_string_lossy())
+    ));
+    output.note(
+        "the backup contains the keys of groups and the hashes of passwords; keep it as safe as the trackers",
+    );
+    Ok(Exit::Success)
+}
+
+/// Prints each difference between the registries of two stopped trackers.
+pub(super) fn check(first: &Path, second: &Path, output: &Output) -> Result<Exit, EarlyExit> {
+    let (registry_1, blobs_1) = read_registry(first)?;
+    let (registry_2, blobs_2) = read_registry(second)?;
+    let mut differences: Vec<String> = registry_1
+        .differences(&registry_2, since_1970())
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let blob_line =
+        |place| move |hash: &InfoHash| format!("info dictionary {hash}: in the {place} only");
+    // Blobs of removed shares do not count: each tracker drops them at a time of its own.
+    let named: BTreeSet<InfoHash> = registry_1
+        .rows()
+        .chain(registry_2.rows())
+        .filter_map(named_by)
+        .collect();
+    let only = |blobs: &BTreeSet<InfoHash>, others: &BTreeSet<InfoHash>| -> BTreeSet<InfoHash> {
+        let only = blobs.difference(others).copied();
+        only.filter(|hash| named.contains(hash)).collect()
+    };
+    differences.extend(only(&blobs_1, &blobs_2).iter().map(blob_line("first")));
+    differences.extend(only(&blobs_2, &blobs_1).iter().map(blob_line("second")));
+    let (known_1, known_2) = (registry_1.version_vector(), registry_2.version_vector());
+    for (name, lacks) in [
+        ("first", known_1.behind(known_2)),
+        ("second", known_2.behind(known_1)),
+    ] {
+        if lacks > 0 {
+            differences.push(format!(
+                "the {name} lacks {lacks} writes that the other has"
+            ));
+        }
+    }
+    for line in &differences {
+        output.result(&escape(line));
+    }
+    if differences.is_empty() {
+        output.result(&format!(
+            "both have the same {} rows",
+            registry_1.rows().count()
+        ));
+    }
+    Ok(Exit::of(differences.is_empty()))
+}
+
+/// The state folder to work on: the one of `--data`, else the default one of `port`.
+fn folder(data: Option<PathBuf>, port: u16) -> Result<PathBuf, EarlyExit> {
+    let path = data.map_or_else(
+        || state_folder::default_path(StateKind::Tracker, port).ok(),
+        Some,
+    );
+    path.ok_or_else(|| {
+        (
+            "no state folder is known; name it with --data DIR".to_owned(),
+            Exit::Usage,
+        )
+    })
+}
+
+fn read_registry(path: &Path) -> Result<(Registry, BTreeSet<InfoHash>), EarlyExit> {
+    // Checked first, because opening a state folder creates it.
+    if !path.join(DATABASE_FILE).exists() {
+        let shown = path.display();
+        return Err(early_failure(format!(
+            "{shown} has no tracker's registry; name the state folder of a tracker"
+        )));
+    }
+    let folder = StateFolder::open(path).map_err(early_failure)?;
+    RegistryStore::look(folder.path()).map_err(early_failure)
+}
