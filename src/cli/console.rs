@@ -8,7 +8,7 @@ use super::output::Output;
 use super::prompt::{Input, Lines};
 use super::words;
 use crate::net::Stop;
-use crate::tracker::replication::{ReplicaStatus, Serving, Status};
+use crate::tracker::replication::{ClusterStatus, ReplicaStatus, Serving};
 use crate::tracker::{Operator, Registration, Written};
 use crate::wire::access::Refused;
 use crate::wire::name::{NameError, UserName};
@@ -194,13 +194,13 @@ fn tell_of(written: Written, output: &Output) {
 }
 
 /// A line for each other tracker, and one if this one does not serve.
-fn cluster(status: &Status) -> Vec<String> {
+fn cluster(status: &ClusterStatus) -> Vec<String> {
     let mut lines = Vec::new();
     if status.serving != Serving::Yes {
         lines.push(format!("not serving: {}", status.serving));
     }
-    if status.lacking_blobs > 0 {
-        let count = counted(status.lacking_blobs, "info dictionary");
+    if status.missing_blobs > 0 {
+        let count = counted(status.missing_blobs, "info dictionary");
         lines.push(format!("shares whose metainfo is at no tracker: {count}"));
     }
     lines.extend(status.others.iter().map(other));

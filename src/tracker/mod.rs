@@ -43,16 +43,16 @@ pub use operator::{OperatorError, fetch_backup};
 pub use quotas::Limits;
 use quotas::Quotas;
 pub use replicas::MAX_TRACKERS;
-use replicas::{Replicas, numbers, serve_replica};
+use replicas::{ReplicaConnections, numbers, serve_replica};
 pub use saved::SavedError;
 use saved::{MAX_SAVED, Saved, SavedSwarm};
 pub use server::{
-    ControlLines, DEFAULT_INTERVAL, Options, ServeLine, Tracker, TrackerError, bind, bind_with_udp,
+    DEFAULT_INTERVAL, Options, ServeTls, TlsService, Tracker, TrackerError, bind, bind_with_udp,
 };
 pub use service::Access;
 use service::Service;
-pub(crate) use store::named_by;
-pub use store::{OpenError, Position, RegistryStore, WriteError, Written};
+pub(crate) use store::blob_named_by;
+pub use store::{OpenError, RegistryStore, StoreOptions, WriteError, Written};
 use swarm::{Renewed, Swarm, Traffic};
 pub use swarms::Swarms;
 use threads::Threads;

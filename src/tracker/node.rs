@@ -11,8 +11,9 @@
 
 use super::access::{Operator, Registrar, Terms, serve_peer};
 use super::{
-    Access, ControlLines, Endpoint, EndpointOptions, NodeError, Options, Position, RegistryStore,
-    Replicas, RunningFile, ServeLine, Tracker, numbers, serve_operator, serve_replica,
+    Access, Endpoint, EndpointOptions, NodeError, Options, RegistryStore, ReplicaConnections,
+    RunningFile, ServeTls, StoreOptions, TlsService, Tracker, numbers, serve_operator,
+    serve_replica,
 };
 use crate::certificate::Fingerprint;
 use crate::net::{Purpose, Stop};
@@ -48,7 +49,7 @@ pub struct NodeOptions {
 pub struct Node {
     store: Arc<RegistryStore>,
     registrar: Arc<Registrar>,
-    replicas: Option<Replicas>,
+    replicas: Option<ReplicaConnections>,
     tracker: Tracker,
     stop: Stop,
     _running: RunningFile,
@@ -69,7 +70,7 @@ impl Node {
         if let Some(backup) = &options.restore {
             Database::restore(&endpoint.folder, backup)?;
         }
-        let position = Position {
+        let position = StoreOptions {
             number: endpoint.number,
             listed: numbers(options.listed),
             alone: options.alone,
@@ -88,7 +89,7 @@ impl Node {
                 true => Access::Open,
                 false => Access::NotOpen,
             },
-            control: Some(ControlLines {
+            tls_service: Some(TlsService {
                 tls: endpoint.tls,
                 serve: control(&store, &registrar),
             }),
@@ -97,7 +98,7 @@ impl Node {
             ..Options::new(endpoint.listener)
         })?;
         let replicas = options.tracker_info.map(|info| {
-            Replicas::start(Arc::clone(&store), endpoint.members, info, endpoint.number)
+            ReplicaConnections::start(Arc::clone(&store), endpoint.members, info, endpoint.number)
                 .map_err(NodeError::Thread)
         });
         Ok(Self {
@@ -135,7 +136,7 @@ impl Node {
         if let Some(replicas) = &self.replicas {
             replicas.stop();
         }
-        self.store.close_lines();
+        self.store.close_connections();
         self.tracker.stop();
         self.store.stop();
     }
@@ -148,11 +149,11 @@ impl Drop for Node {
 }
 
 /// Serves control lines, each by its purpose.
-fn control(store: &Arc<RegistryStore>, registrar: &Arc<Registrar>) -> ServeLine {
+fn control(store: &Arc<RegistryStore>, registrar: &Arc<Registrar>) -> ServeTls {
     let (store, registrar) = (Arc::clone(store), Arc::clone(registrar));
-    Box::new(move |line, from, purpose| match purpose {
-        Purpose::Peer => serve_peer(&registrar, line, from),
-        Purpose::Twin => serve_replica(&store, line, from),
-        Purpose::Operator => serve_operator(&store, line, from),
+    Box::new(move |connection, from, purpose| match purpose {
+        Purpose::Peer => serve_peer(&registrar, connection, from),
+        Purpose::Twin => serve_replica(&store, connection, from),
+        Purpose::Operator => serve_operator(&store, connection, from),
     })
 }

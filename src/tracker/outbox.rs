@@ -108,7 +108,7 @@ impl<T> Outbox<T> {
 
 /// Why a line that is read ends before its other end closes it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LineError {
+pub(super) enum ConnectionReadError {
     /// A frame does not arrive whole.
     #[error(transparent)]
     Frame(#[from] FrameIoError),

@@ -28,15 +28,15 @@ const TRIES: usize = 100;
 const LONG: Duration = Duration::from_secs(3600);
 
 /// Serves connections under TLS.
-pub struct ControlLines {
+pub struct TlsService {
     /// What is shown to those who open one.
     pub tls: TlsServer,
     /// Serves one until it ends.
-    pub serve: ServeLine,
+    pub serve: ServeTls,
 }
 
 /// Serves a connection under TLS that was opened for that purpose.
-pub type ServeLine = Box<dyn Fn(&TlsStream, SocketAddr, Purpose) + Send + Sync>;
+pub type ServeTls = Box<dyn Fn(&TlsStream, SocketAddr, Purpose) + Send + Sync>;
 
 /// The first byte of a TLS handshake (RFC 8446, section 5.1).
 const TLS: u8 = 0x16;
@@ -56,7 +56,7 @@ pub struct Options {
     /// Whom it lets announce and scrape.
     pub access: Access,
     /// Its control lines; without it there are none.
-    pub control: Option<ControlLines>,
+    pub tls_service: Option<TlsService>,
     /// The cluster it is of, if it serves groups.
     pub cluster: Option<Arc<RegistryStore>>,
     /// Ends the tracker when raised, whoever raises it.
@@ -79,7 +79,7 @@ impl Options {
             swarms: None,
             interval: DEFAULT_INTERVAL,
             access: Access::NotOpen,
-            control: None,
+            tls_service: None,
             cluster: None,
             stop: Stop::new(),
             limits: Limits::default(),
@@ -177,7 +177,7 @@ impl Tracker {
             listener,
             interval,
             access,
-            control,
+            tls_service,
             stop,
             deadlines,
             ..
@@ -195,7 +195,7 @@ impl Tracker {
         });
         let acceptor = Acceptor {
             service: Arc::clone(&service),
-            control,
+            tls_service,
             deadlines,
             epoch,
         };
@@ -309,7 +309,7 @@ fn expire(swarms: &Swarms, stop: &Stop, interval: Duration, epoch: Instant) {
 /// Accepts connections of either kind.
 struct Acceptor {
     service: Arc<Service>,
-    control: Option<ControlLines>,
+    tls_service: Option<TlsService>,
     deadlines: Deadlines,
     epoch: Instant,
 }
@@ -328,12 +328,12 @@ impl Serve for Acceptor {
 
     fn serve(&self, incoming: Incoming) {
         let address = incoming.address;
-        match &self.control {
-            Some(control) if begins_with(&incoming.stream, TLS) => {
+        match &self.tls_service {
+            Some(service) if begins_with(&incoming.stream, TLS) => {
                 let head = self.deadlines.head;
                 let left = head.saturating_sub(incoming.accepted.elapsed());
-                match control.tls.accept_any(incoming.stream, left) {
-                    Ok((line, purpose)) => (control.serve)(&line, address, purpose),
+                match service.tls.accept_any(incoming.stream, left) {
+                    Ok((line, purpose)) => (service.serve)(&line, address, purpose),
                     Err(error) => log::info!("no control line from {address}: {error}"),
                 }
             }

@@ -19,8 +19,8 @@ use super::Threads;
 use super::outbox::Outbox;
 use super::registry::{Refusal, Registry, Row, Sequence, Update};
 use super::replication::{
-    BATCH, Blobs, Copies, Effect, LineId, Moment, Replica, Report, Serving, Settings, Start,
-    Status, WriteError as ReplicaError,
+    BATCH_BYTES, BlobRules, ClusterStatus, Copies, Effect, Moment, Replica, ReplicaConnectionId,
+    ReplicaError, ReplicaSettings, Report, Serving, StartData,
 };
 use crate::net::Stop;
 use crate::storage::{Database, DatabaseError};
@@ -47,12 +47,12 @@ pub(super) enum Outgoing {
 }
 
 /// What is still to be written to one.
-pub(super) type LineOutbox = Outbox<Outgoing>;
+pub(super) type ReplicaOutbox = Outbox<Outgoing>;
 
 /// How often time passes for the replica.
-const TICK: Duration = Duration::from_millis(100);
+const TICK_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a write or an answer waits for a disk that does not get on.
-const DISK: Duration = Duration::from_secs(60);
+const DISK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A registry, where it lasts, and its other copies.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ pub struct RegistryStore {
 
 /// Which tracker this is.
 #[derive(Clone, Debug)]
-pub struct Position {
+pub struct StoreOptions {
     /// Its number.
     pub number: TrackerNumber,
     /// The numbers of all trackers listed.
@@ -98,23 +98,23 @@ impl RegistryStore {
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub fn open(folder: &Path, position: Position) -> Result<Self, OpenError> {
+    pub fn open(folder: &Path, position: StoreOptions) -> Result<Self, OpenError> {
         let (database, stored) = Database::open(folder)?;
         let blobs: Vec<InfoHash> = stored.blobs.iter().copied().map(InfoHash).collect();
         let restored = stored.restored;
         let start = match (position.alone, restored, stored.versions.is_empty()) {
-            (true, _, _) => Start::Alone,
-            (_, true, _) => Start::Restored,
-            (_, _, true) => Start::Empty,
-            _ => Start::Resumed,
+            (true, _, _) => StartData::Alone,
+            (_, true, _) => StartData::Restored,
+            (_, _, true) => StartData::Empty,
+            _ => StartData::Resumed,
         };
-        let settings = Settings {
+        let settings = ReplicaSettings {
             number: position.number,
             listed: position.listed,
-            batch: BATCH,
-            blobs: Blobs {
-                named_by,
-                is_sound: |hash, bytes| Info::parse(bytes).is_ok_and(|it| it.info_hash() == hash),
+            batch: BATCH_BYTES,
+            blobs: BlobRules {
+                named_by: blob_named_by,
+                is_valid: |hash, bytes| Info::parse(bytes).is_ok_and(|it| it.info_hash() == hash),
             },
             spare: spare(folder)?,
         };
@@ -124,9 +124,9 @@ impl RegistryStore {
         let shared = Arc::new(Shared {
             state: RwLock::new(State {
                 replica,
-                lines: HashMap::new(),
-                last_line: 0,
-                waiting: HashMap::new(),
+                connections: HashMap::new(),
+                last_connection: 0,
+                waiting_writes: HashMap::new(),
                 issued: 0,
                 restored,
                 failed: false,
@@ -142,7 +142,7 @@ impl RegistryStore {
             threads: Threads::default(),
         };
         // What followed from the start is done now, before anybody asks.
-        store.shared.happens(Replica::tick);
+        store.shared.apply(Replica::tick);
         let saving = Arc::clone(&store.shared);
         let registry = Builder::new().name("registry".to_owned());
         let started = store.threads.start(registry, move || saving.save());
@@ -150,8 +150,8 @@ impl RegistryStore {
         let (ticking, stop) = (Arc::clone(&store.shared), store.stop.clone());
         let replica = Builder::new().name("replica".to_owned());
         let started = store.threads.start(replica, move || {
-            while !stop.wait(TICK) {
-                ticking.happens(Replica::tick);
+            while !stop.wait(TICK_INTERVAL) {
+                ticking.apply(Replica::tick);
             }
         });
         started.map_err(OpenError::Thread)?;
@@ -163,7 +163,7 @@ impl RegistryStore {
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub fn look(folder: &Path) -> Result<(Registry, BTreeSet<InfoHash>), OpenError> {
+    pub fn read_offline(folder: &Path) -> Result<(Registry, BTreeSet<InfoHash>), OpenError> {
         let stored = Database::read(folder)?;
         let blobs = stored.blobs.iter().copied().map(InfoHash).collect();
         Ok((load(folder, stored)?, blobs))
@@ -175,58 +175,58 @@ impl RegistryStore {
     }
 
     /// Ends all lines to other trackers, and takes no more: nothing waits for them from now on.
-    pub fn close_lines(&self) {
+    pub fn close_connections(&self) {
         self.stop.stop();
-        let lines = {
-            let mut state = self.shared.state();
+        let connections = {
+            let mut state = self.shared.write_state();
             state.ending = true;
-            state.close_lines()
+            state.close_connections()
         };
-        for line in lines {
-            self.line_down(line);
+        for connection in connections {
+            self.on_disconnected(connection);
         }
     }
 
     /// Ends the lines and, once all is saved, the threads.
     pub fn stop(&self) {
-        self.close_lines();
+        self.close_connections();
         self.shared.saves.end();
         self.threads.wait();
     }
 
     /// Whether this tracker serves; after a failed commit it does not.
-    pub(super) fn serving(&self) -> Result<(), WriteError> {
+    pub(super) fn check_serving(&self) -> Result<(), WriteError> {
         let now = moment(self.shared.epoch);
         // A request that lay here while this process stood still, before the first tick since.
-        let stood_still = self.shared.look().replica.stood_still(now).is_some();
-        if stood_still {
-            self.shared.happens(Replica::tick);
+        let stalled_for = self.shared.read_state().replica.stalled_for(now).is_some();
+        if stalled_for {
+            self.shared.apply(Replica::tick);
         }
-        match self.shared.look().serving() {
+        match self.shared.read_state().serving() {
             Serving::Yes => Ok(()),
             why => Err(ReplicaError::NotServing(why).into()),
         }
     }
 
     /// How it stands with the other trackers.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> ClusterStatus {
         let now = moment(self.shared.epoch);
-        let state = self.shared.look();
-        Status {
+        let state = self.shared.read_state();
+        ClusterStatus {
             serving: state.serving(),
             ..state.replica.status(now)
         }
     }
 
-    /// Looks at the registry as it is now. It may not be on the disk yet: see [`RegistryStore::settle`].
+    /// Looks at the registry as it is now. It may not be on the disk yet: see [`RegistryStore::wait_until_durable`].
     pub(super) fn read<T>(&self, look: impl FnOnce(&Registry) -> T) -> T {
-        look(self.shared.look().replica.registry())
+        look(self.shared.read_state().replica.registry())
     }
 
     /// Waits until all that could be read so far is durable.
-    pub(super) fn settle(&self) -> Result<(), WriteError> {
-        let issued = self.shared.look().issued;
-        match self.shared.saves.wait_for(issued, DISK) {
+    pub(super) fn wait_until_durable(&self) -> Result<(), WriteError> {
+        let issued = self.shared.read_state().issued;
+        match self.shared.saves.wait_for(issued, DISK_TIMEOUT) {
             true => Ok(()),
             false => Err(WriteError::NotSaved),
         }
@@ -249,18 +249,18 @@ impl RegistryStore {
         let blobs = info.map(|info| (info.info_hash(), info.raw().to_vec()));
         let (done, single, reports) = {
             let now = moment(self.shared.epoch);
-            let mut state = self.shared.state();
+            let mut state = self.shared.write_state();
             if state.failed {
                 return Err(ReplicaError::NotServing(Serving::Failed).into());
             }
             let blobs = blobs.into_iter().collect();
             let (write, effects) = state.replica.write(blobs, now, operation)?;
             let done = state.wait_for(write);
-            let reports = self.shared.act(&mut state, effects);
+            let reports = self.shared.perform(&mut state, effects);
             (done, state.replica.is_single(), reports)
         };
-        reports.iter().for_each(tell);
-        match done.recv_timeout(DISK) {
+        reports.iter().for_each(log_report);
+        match done.recv_timeout(DISK_TIMEOUT) {
             Ok(Copies::OnlyHere) if !single => Ok(Written::OnlyHere),
             Ok(_) => Ok(Written::Safe),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
@@ -275,45 +275,47 @@ impl RegistryStore {
     }
 
     /// These trackers are listed now.
-    pub(super) fn list(&self, listed: Vec<TrackerNumber>) {
+    pub(super) fn set_listed(&self, listed: Vec<TrackerNumber>) {
         self.shared
-            .happens(|replica, now| replica.list(listed, now));
+            .apply(|replica, now| replica.set_listed(listed, now));
     }
 
     /// A line to another tracker is up, and takes messages by that outbox.
-    pub(super) fn line_up(&self, outbox: &Arc<LineOutbox>) -> LineId {
-        let mut state = self.shared.state();
-        state.last_line += 1;
-        let line = LineId(state.last_line);
+    pub(super) fn on_connected(&self, outbox: &Arc<ReplicaOutbox>) -> ReplicaConnectionId {
+        let mut state = self.shared.write_state();
+        state.last_connection += 1;
+        let connection = ReplicaConnectionId(state.last_connection);
         if state.failed || self.stop.is_stopped() {
             outbox.give_up();
-            return line;
+            return connection;
         }
-        state.lines.insert(line, Arc::clone(outbox));
-        let effects = state.replica.line_up(line, moment(self.shared.epoch));
-        let reports = self.shared.act(&mut state, effects);
+        state.connections.insert(connection, Arc::clone(outbox));
+        let effects = state
+            .replica
+            .on_connected(connection, moment(self.shared.epoch));
+        let reports = self.shared.perform(&mut state, effects);
         drop(state);
-        reports.iter().for_each(tell);
-        line
+        reports.iter().for_each(log_report);
+        connection
     }
 
     /// A message has come over a line.
-    pub(super) fn received(&self, line: LineId, message: Message) {
+    pub(super) fn on_message(&self, connection: ReplicaConnectionId, message: Message) {
         self.shared
-            .happens(|replica, now| replica.received(line, message, now));
+            .apply(|replica, now| replica.on_message(connection, message, now));
     }
 
     /// A part of a message has come over a line.
-    pub(super) fn arriving(&self, line: LineId) {
+    pub(super) fn on_bytes(&self, connection: ReplicaConnectionId) {
         self.shared
-            .happens(|replica, now| replica.arriving(line, now));
+            .apply(|replica, now| replica.on_bytes(connection, now));
     }
 
     /// A line has ended.
-    pub(super) fn line_down(&self, line: LineId) {
-        self.shared.state().lines.remove(&line);
+    pub(super) fn on_disconnected(&self, connection: ReplicaConnectionId) {
+        self.shared.write_state().connections.remove(&connection);
         self.shared
-            .happens(|replica, now| replica.line_down(line, now));
+            .apply(|replica, now| replica.on_disconnected(connection, now));
     }
 }
 
@@ -336,10 +338,10 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     replica: Replica,
-    lines: HashMap<LineId, Arc<LineOutbox>>,
-    last_line: u64,
+    connections: HashMap<ReplicaConnectionId, Arc<ReplicaOutbox>>,
+    last_connection: u64,
     /// Who waits for which write.
-    waiting: HashMap<Sequence, SyncSender<Copies>>,
+    waiting_writes: HashMap<Sequence, SyncSender<Copies>>,
     /// The last commit handed out.
     issued: u64,
     /// Restored, and not caught up so far as the disk knows.
@@ -349,40 +351,42 @@ struct State {
 }
 
 impl Shared {
-    fn look(&self) -> RwLockReadGuard<'_, State> {
+    fn read_state(&self) -> RwLockReadGuard<'_, State> {
         recover(self.state.read())
     }
 
-    fn state(&self) -> RwLockWriteGuard<'_, State> {
+    fn write_state(&self) -> RwLockWriteGuard<'_, State> {
         recover(self.state.write())
     }
 
     /// Tells the replica what has happened and does what it says, in one go.
-    fn happens(&self, event: impl FnOnce(&mut Replica, Moment) -> Vec<Effect>) {
-        let mut state = self.state();
+    fn apply(&self, event: impl FnOnce(&mut Replica, Moment) -> Vec<Effect>) {
+        let mut state = self.write_state();
         if state.failed {
             return;
         }
         let effects = event(&mut state.replica, moment(self.epoch));
-        let reports = self.act(&mut state, effects);
+        let reports = self.perform(&mut state, effects);
         drop(state);
-        reports.iter().for_each(tell);
+        reports.iter().for_each(log_report);
     }
 
     /// Does what the replica says; gives what the operator is to be told once the lock is free, as that writes a file.
     #[must_use]
-    fn act(&self, state: &mut State, effects: Vec<Effect>) -> Vec<Report> {
+    fn perform(&self, state: &mut State, effects: Vec<Effect>) -> Vec<Report> {
         let mut reports = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Send(line, message) => state.send(line, Outgoing::Message(message)),
+                Effect::Send(connection, message) => {
+                    state.send(connection, Outgoing::Message(message))
+                }
                 Effect::SendBlob {
-                    line,
+                    connection,
                     info_hash,
                     offset,
-                } => state.send(line, Outgoing::Blob(info_hash, offset)),
-                Effect::Close(line) => {
-                    if let Some(outbox) = state.lines.remove(&line) {
+                } => state.send(connection, Outgoing::Blob(info_hash, offset)),
+                Effect::Close(connection) => {
+                    if let Some(outbox) = state.connections.remove(&connection) {
                         outbox.give_up();
                     }
                 }
@@ -391,14 +395,14 @@ impl Shared {
                     self.saves.push(Save::Commit(commit));
                 }
                 Effect::Acknowledge { write, copies } => {
-                    if let Some(waiting) = state.waiting.remove(&write) {
+                    if let Some(waiting) = state.waiting_writes.remove(&write) {
                         // Who has given up waiting is told nothing.
                         let _ = waiting.try_send(copies);
                     }
                 }
-                Effect::Abandon { write } => drop(state.waiting.remove(&write)),
+                Effect::Abandon { write } => drop(state.waiting_writes.remove(&write)),
                 // An end of its own making is no news.
-                Effect::Report(Report::Split { .. }) if state.ending => {}
+                Effect::Report(Report::Lost { .. }) if state.ending => {}
                 Effect::Report(report) => {
                     if report == Report::Serves && std::mem::take(&mut state.restored) {
                         self.saves.push(Save::CaughtUp);
@@ -413,14 +417,14 @@ impl Shared {
     /// Saves until the end. Runs on the thread `registry`.
     fn save(&self) {
         let saved = self.saves.save(&self.database, |last| {
-            self.happens(|replica, now| replica.committed(last, now));
+            self.apply(|replica, now| replica.on_committed(last, now));
         });
         if let Err(error) = saved {
             log::error!("accounts and groups are not served any more: {error}");
-            let mut state = self.state();
+            let mut state = self.write_state();
             state.failed = true;
-            state.waiting.clear();
-            state.close_lines();
+            state.waiting_writes.clear();
+            state.close_connections();
         }
     }
 }
@@ -433,34 +437,34 @@ impl State {
         }
     }
 
-    fn send(&self, line: LineId, outgoing: Outgoing) {
-        if let Some(outbox) = self.lines.get(&line) {
+    fn send(&self, connection: ReplicaConnectionId, outgoing: Outgoing) {
+        if let Some(outbox) = self.connections.get(&connection) {
             outbox.push(outgoing);
         }
     }
 
     fn wait_for(&mut self, write: Sequence) -> Receiver<Copies> {
         let (done, waiting) = sync_channel(1);
-        self.waiting.insert(write, done);
+        self.waiting_writes.insert(write, done);
         waiting
     }
 
-    fn close_lines(&mut self) -> Vec<LineId> {
-        let lines = self.lines.drain();
-        lines
-            .map(|(line, outbox)| {
+    fn close_connections(&mut self) -> Vec<ReplicaConnectionId> {
+        let connections = self.connections.drain();
+        connections
+            .map(|(connection, outbox)| {
                 outbox.give_up();
-                line
+                connection
             })
             .collect()
     }
 }
 
 /// Tells the operator.
-fn tell(report: &Report) {
+fn log_report(report: &Report) {
     match report {
         Report::Halted(_) => log::error!("{report}"),
-        Report::Serves | Report::Healed { .. } => log::info!("{report}"),
+        Report::Serves | Report::InSync { .. } => log::info!("{report}"),
         _ => log::warn!("{report}"),
     }
 }
@@ -473,7 +477,7 @@ fn moment(epoch: Instant) -> Moment {
 }
 
 /// The info dictionary that a row needs beside it. A share that was withdrawn needs none any more.
-pub(crate) fn named_by(row: &Row) -> Option<InfoHash> {
+pub(crate) fn blob_named_by(row: &Row) -> Option<InfoHash> {
     match row {
         Row::Share(share) if share.withdrawn.is_none() => Some(share.info_hash),
         _ => None,

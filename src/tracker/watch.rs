@@ -1,7 +1,7 @@
 //! What a tracker tells those who watch it: counts over all swarms, which name no swarm, no peer and no address, so that
 //! everybody may see them.
 
-use super::replication::{ReplicaStatus, Serving, Status};
+use super::replication::{ClusterStatus, ReplicaStatus, Serving};
 use super::totals::Stats;
 use serde::Serialize;
 use std::fmt::{Display, Write};
@@ -73,7 +73,7 @@ pub(super) fn metrics(stats: &Stats, uptime: Duration) -> String {
 }
 
 /// The same of the cluster, appended: whether this tracker serves, and how it stands with each other one.
-pub(super) fn cluster_metrics(status: &Status, out: &mut String) {
+pub(super) fn cluster_metrics(status: &ClusterStatus, out: &mut String) {
     let flag = |flag: bool| if flag { "1" } else { "0" }.to_owned();
     let seconds = |time: Duration| format!("{:.3}", time.as_secs_f64());
     let mut metric = |name: &str, help: &str, samples: Vec<(String, String)>| {
@@ -93,7 +93,7 @@ pub(super) fn cluster_metrics(status: &Status, out: &mut String) {
     metric(
         "lacking_info_dictionaries",
         "Info dictionaries of shares that are not here yet.",
-        one(status.lacking_blobs.to_string()),
+        one(status.missing_blobs.to_string()),
     );
     let each = |value: &dyn Fn(&ReplicaStatus) -> Option<String>| -> Vec<(String, String)> {
         let others = status.others.iter();
@@ -219,12 +219,12 @@ mod tests {
             last_contact,
             clock_ahead: last_contact.map(|_| -7_250),
         };
-        let status = Status {
+        let status = ClusterStatus {
             number: number(1),
             origin: Origin([1; 16]),
             serving: Serving::Waiting,
             waiting: 3,
-            lacking_blobs: 0,
+            missing_blobs: 0,
             others: vec![other(2, Some(Duration::from_millis(1_500))), other(3, None)],
         };
         let mut text = String::new();

@@ -10,7 +10,7 @@ use crate::storage::{DATABASE_FILE, Running, StateFolder, StateKind, wait_for_cl
 use crate::system::since_1970;
 use crate::torrent::InfoHash;
 use crate::tracker::registry::Registry;
-use crate::tracker::{RegistryStore, fetch_backup, named_by};
+use crate::tracker::{RegistryStore, blob_named_by, fetch_backup};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -66,7 +66,7 @@ pub(super) fn check(first: &Path, second: &Path, output: &Output) -> Result<Exit
     let named: BTreeSet<InfoHash> = ours
         .rows()
         .chain(theirs.rows())
-        .filter_map(named_by)
+        .filter_map(blob_named_by)
         .collect();
     let only = |blobs: &BTreeSet<InfoHash>, others: &BTreeSet<InfoHash>| -> BTreeSet<InfoHash> {
         let only = blobs.difference(others).copied();
@@ -112,5 +112,5 @@ fn look(path: &Path) -> Result<(Registry, BTreeSet<InfoHash>), Refused> {
         return Err(failure(format!("{shown} holds no tracker's registry")));
     }
     let folder = StateFolder::open(path).map_err(failure)?;
-    RegistryStore::look(folder.path()).map_err(failure)
+    RegistryStore::read_offline(folder.path()).map_err(failure)
 }

@@ -6,7 +6,7 @@ use super::{INVITE, InviteCode, Logins, Registration, no_randomness, told, unwri
 use crate::tracker::registry::{
     Cursor, GroupView, Label, NewAccount, Page, Refusal, Registry, UserName,
 };
-use crate::tracker::replication::Status;
+use crate::tracker::replication::ClusterStatus;
 use crate::tracker::store::{RegistryStore, Written};
 use crate::wire::access::Refused;
 use crate::wire::password::Password;
@@ -59,7 +59,7 @@ impl Operator {
     }
 
     /// How it stands with the other trackers.
-    pub fn cluster(&self) -> Status {
+    pub fn cluster(&self) -> ClusterStatus {
         self.store.status()
     }
 

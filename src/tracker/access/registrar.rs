@@ -91,7 +91,7 @@ impl Registrar {
         let serves = !matches!(&result, Err(refused) if refused.kind.is_unserved());
         if lasts
             && serves
-            && let Err(error) = self.store.settle()
+            && let Err(error) = self.store.wait_until_durable()
         {
             result = Err(unwritten(error));
         }
@@ -110,7 +110,7 @@ impl Registrar {
         if ask == Ask::Cluster {
             return Ok(Answer::Cluster(views::cluster(&self.store.status())).into());
         }
-        self.store.serving().map_err(unwritten)?;
+        self.store.check_serving().map_err(unwritten)?;
         Ok(match ask {
             Ask::CreateUser {
                 write,

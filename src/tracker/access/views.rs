@@ -2,7 +2,7 @@
 
 use super::refusals::{refused, told};
 use crate::tracker::registry::{self, GroupView, Label, MemberView, Refusal, RequestView, RowId};
-use crate::tracker::replication::{Serving, Status};
+use crate::tracker::replication::{ClusterStatus, Serving};
 use crate::tracker::store::RegistryStore;
 use crate::wire::access::{
     ClusterView, ErrorKind, GroupEntry, MemberEntry, NewsEntry, Page, Place, Refused, RequestEntry,
@@ -53,7 +53,7 @@ pub(super) fn request(view: RequestView) -> RequestEntry {
 }
 
 /// How the tracker stands with the others.
-pub(super) fn cluster(status: &Status) -> ClusterView {
+pub(super) fn cluster(status: &ClusterStatus) -> ClusterView {
     let twins = status.others.iter().map(|other| TwinView {
         number: other.number.get(),
         up: other.is_up(),

@@ -6,7 +6,7 @@ use super::{Outcome, RunningRun};
 use crate::certificate::Fingerprint;
 use crate::net::{Purpose, Stop, TlsStream};
 use crate::tracker::endpoint::{Endpoint, EndpointOptions, NodeError, RunningFile};
-use crate::tracker::server::{ControlLines, Options, Tracker};
+use crate::tracker::server::{Options, TlsService, Tracker};
 use crate::tracker::service::Access;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -63,7 +63,7 @@ impl RunHost {
         let tracker = Tracker::start(Options {
             number: endpoint.number.get(),
             access: CLOSED_RUN_ONLY,
-            control: Some(ControlLines {
+            tls_service: Some(TlsService {
                 tls: endpoint.tls,
                 serve: Box::new(serve),
             }),

@@ -11,7 +11,7 @@ use super::{ClosedRun, ConnectionId, Effect, Outcome};
 use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
 use crate::system::{lock, recover};
 use crate::tracker::Threads;
-use crate::tracker::outbox::{LineError, Outbox};
+use crate::tracker::outbox::{ConnectionReadError, Outbox};
 use crate::wire::control::{Answer, ErrorKind, Line, MAX_FRAME, Notice, Request};
 use std::collections::HashMap;
 use std::io;
@@ -206,7 +206,7 @@ struct Serving<'a> {
 }
 
 impl Serving<'_> {
-    fn read(&self, stream: &TlsStream) -> Result<(), LineError> {
+    fn read(&self, stream: &TlsStream) -> Result<(), ConnectionReadError> {
         let mut reader = FrameReader::new(stream, MAX_FRAME);
         loop {
             self.outbox.wait_for_room();
