@@ -1,7 +1,8 @@
-//! A running tracker: announces and scrapes over HTTP and UDP, the swarms it keeps, closed runs.
+//! A running tracker: announces and scrapes over HTTP and UDP, its swarms, accounts and groups,
+//! replication, closed runs.
 //!
-//! In scope: what one tracker process serves on its port. Out of scope: arguments, and the bytes of each message, which
-//! are [`crate::wire`]'s.
+//! In scope: everything that one tracker process serves on its port. Out of scope: arguments, and
+//! the encoding of messages (see [`crate::wire`]).
 
 mod access;
 mod announcing;

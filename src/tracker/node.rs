@@ -1,13 +1,14 @@
-//! A whole tracker: its registry, who may have what, the other trackers, HTTP, control lines and UDP on one port.
+//! A whole tracker: the registry, access rights, replication, HTTP, control connections and UDP on
+//! one port.
 //!
-//! In scope: putting the parts together, and the order in which they end. Out of scope: what each part does; arguments,
-//! signals, and what a person sees.
+//! In scope: assembling the parts, and the order in which they end. Out of scope: what each part
+//! does, arguments, signals, and output to the user.
 //!
 //! # The end
-//! 1. Those who wait for a password to be checked are answered, and their lines end.
-//! 2. The lines to other trackers end, and no write waits for them any more.
-//! 3. The port is closed, and all connections end; the open swarms are saved.
-//! 4. The registry's threads end once all is on the disk.
+//! 1. Requests that wait for a password check are answered, and their control connections close.
+//! 2. The replica connections close, and no write waits for another tracker any longer.
+//! 3. The port and all connections are closed, and the open swarms are saved.
+//! 4. The registry's threads end once everything is on the disk.
 
 use super::access::{Operator, Registrar, Terms, serve_peer};
 use super::{
@@ -23,29 +24,31 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often silent peers of groups' swarms are looked for.
-const EXPIRE: Duration = Duration::from_secs(1);
+/// Interval between two searches for silent peers in the swarms of groups.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How a tracker runs.
+/// Options of a tracker.
 #[derive(Debug)]
 pub struct NodeOptions {
-    /// Where, and as which tracker of which cluster.
+    /// Its address, its number and its cluster.
     pub endpoint: EndpointOptions,
-    /// The number of trackers that are listed.
+    /// Number of trackers in the list.
     pub listed: usize,
-    /// The file that lists them, which is read again and again; without it there are no others.
+    /// The file that lists the trackers. It is read repeatedly. Without it there are no other
+    /// trackers.
     pub tracker_info: Option<PathBuf>,
-    /// Whether it serves at once, whatever its data: the operator says that no other tracker has newer ones.
+    /// Whether it serves at once with any data: the operator guarantees that no other tracker has
+    /// newer data.
     pub alone: bool,
-    /// A backup that takes the place of the state folder's registry.
+    /// A backup that replaces the registry in the state folder.
     pub restore: Option<PathBuf>,
-    /// What it grants.
+    /// Settings of accounts and groups.
     pub terms: Terms,
     /// Whether it serves open swarms.
     pub open: bool,
 }
 
-/// A running tracker. It ends when it is dropped, if not before.
+/// A running tracker. Dropping it stops it.
 pub struct Node {
     store: Arc<RegistryStore>,
     registrar: Arc<Registrar>,
@@ -56,8 +59,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts a tracker. `introduce` is called with its address and its cluster once it can serve and
-    /// before it does.
+    /// Starts a tracker. Calls `introduce` with its address and its cluster's fingerprint when it
+    /// is ready to serve, before it serves.
     ///
     /// # Errors
     /// See [`NodeError`].
@@ -70,15 +73,15 @@ impl Node {
         if let Some(backup) = &options.restore {
             Database::restore(&endpoint.folder, backup)?;
         }
-        let position = StoreOptions {
+        let store_options = StoreOptions {
             number: endpoint.number,
             listed: numbers(options.listed),
             alone: options.alone,
         };
-        let store = Arc::new(RegistryStore::open(&endpoint.folder, position)?);
+        let store = Arc::new(RegistryStore::open(&endpoint.folder, store_options)?);
         let registrar = Registrar::start(Arc::clone(&store), &endpoint.cluster, terms);
         let registrar = Arc::new(registrar.map_err(NodeError::Thread)?);
-        let running = RunningFile::leave(&endpoint);
+        let running = RunningFile::create(&endpoint);
         introduce(endpoint.address, endpoint.cluster.fingerprint());
         let tracker = Tracker::start(Options {
             number: endpoint.number.get(),
@@ -91,15 +94,20 @@ impl Node {
             },
             tls_service: Some(TlsService {
                 tls: endpoint.tls,
-                serve: control(&store, &registrar),
+                serve: serve_tls(&store, &registrar),
             }),
             cluster: Some(Arc::clone(&store)),
             stop: endpoint.stop.clone(),
             ..Options::new(endpoint.listener)
         })?;
         let replicas = options.tracker_info.map(|info| {
-            ReplicaConnections::start(Arc::clone(&store), endpoint.members, info, endpoint.number)
-                .map_err(NodeError::Thread)
+            ReplicaConnections::start(
+                Arc::clone(&store),
+                endpoint.replica_tls,
+                info,
+                endpoint.number,
+            )
+            .map_err(NodeError::Thread)
         });
         Ok(Self {
             store,
@@ -111,25 +119,26 @@ impl Node {
         })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.tracker.address()
     }
 
-    /// What its operator works with.
+    /// The operator's interface to the accounts.
     pub fn operator(&self) -> Operator {
         self.registrar.operator()
     }
 
-    /// Serves until the stop flag is raised, then ends everything. Drops silent peers of groups meanwhile.
+    /// Serves until the stop flag is raised, then ends everything. Removes silent peers of groups
+    /// meanwhile.
     pub fn run(&self) {
-        while !self.stop.wait(EXPIRE) {
+        while !self.stop.wait(EXPIRY_INTERVAL) {
             self.registrar.expire();
         }
         self.stop();
     }
 
-    /// Ends everything, in the order above; returns when it has ended.
+    /// Ends everything in the order above. Returns when it has ended.
     pub fn stop(&self) {
         self.stop.stop();
         self.registrar.stop();
@@ -148,8 +157,8 @@ impl Drop for Node {
     }
 }
 
-/// Serves control lines, each by its purpose.
-fn control(store: &Arc<RegistryStore>, registrar: &Arc<Registrar>) -> ServeTls {
+/// Serves TLS connections, each by its purpose.
+fn serve_tls(store: &Arc<RegistryStore>, registrar: &Arc<Registrar>) -> ServeTls {
     let (store, registrar) = (Arc::clone(store), Arc::clone(registrar));
     Box::new(move |connection, from, purpose| match purpose {
         Purpose::Peer => serve_peer(&registrar, connection, from),

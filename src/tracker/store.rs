@@ -1,14 +1,16 @@
-//! The registry of one tracker, with the database below it and the other trackers beside it: what it says is durable.
+//! The registry of one tracker, together with its database and its replication.
 //!
-//! In scope: opening, reading, writing one operation at a time, and driving the [`Replica`] that owns the registry: its
-//! commits go to the thread `registry`, its messages to the outboxes of lines, its time comes from the thread `replica`.
-//! Out of scope: who may do what, what is told to whom (`replication`), and the lines themselves (`replicas`).
+//! In scope: opening, reading, applying one write at a time, and driving the [`Replica`] that owns
+//! the registry. Its commits go to the thread `registry`, its messages to the outboxes of the
+//! replica connections. The thread `replica` calls its ticks. Out of scope: access rights, the
+//! decisions of replication (`replication`), and the connections themselves (`replicas`).
 //!
-//! A write returns when it is durable here and at another tracker, or here alone if none is in step. Only whoever asked for it
-//! waits: the registry is free for others meanwhile. After a failed commit memory is ahead of the disk: nothing is read,
-//! written or told to anybody any more.
+//! A write returns when it is durable here and at another tracker, or here alone if no other
+//! tracker is current. Only its caller waits; others use the registry meanwhile. After a failed
+//! commit, memory is ahead of the disk: from then on nothing is read, written or sent.
 //!
-//! Locks: `state`, then the queue of `saves` or an outbox. `state` is never held over I/O or a wait.
+//! Locks: `state`, then the queue of `saves` or an outbox. `state` is never held over I/O or a
+//! wait.
 
 mod opening;
 mod saving;
@@ -37,24 +39,24 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-/// Something to be written to a line between trackers.
+/// What is written to a replica connection.
 #[derive(Debug)]
 pub(super) enum Outgoing {
-    /// This message.
+    /// A message.
     Message(Message),
-    /// The part of a blob from this byte on, read when its turn comes.
+    /// The part of a blob from this byte on. It is read just before it is sent.
     Blob(InfoHash, u32),
 }
 
-/// What is still to be written to one.
+/// The outbox of one replica connection.
 pub(super) type ReplicaOutbox = Outbox<Outgoing>;
 
-/// How often time passes for the replica.
+/// Interval between two ticks of the replica.
 const TICK_INTERVAL: Duration = Duration::from_millis(100);
-/// How long a write or an answer waits for a disk that does not get on.
+/// How long a write or an answer waits for the disk.
 const DISK_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A registry, where it lasts, and its other copies.
+/// A registry with its database and its replication.
 #[derive(Debug)]
 pub struct RegistryStore {
     shared: Arc<Shared>,
@@ -62,55 +64,56 @@ pub struct RegistryStore {
     threads: Threads,
 }
 
-/// Which tracker this is.
+/// Number and start options of a tracker's registry.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    /// Its number.
+    /// Number of this tracker.
     pub number: TrackerNumber,
-    /// The numbers of all trackers listed.
+    /// Numbers of all listed trackers.
     pub listed: Vec<TrackerNumber>,
-    /// Whether it serves at once, whatever its data: the operator says that no other tracker has newer ones.
+    /// Whether it serves at once with any data: the operator guarantees that no other tracker has
+    /// newer data.
     pub alone: bool,
 }
 
-/// Why something was not written.
+/// Why a write failed.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// A rule forbids it, or this tracker does not serve; nothing was changed.
+    /// A rule forbids it, or this tracker does not serve. Nothing has changed.
     #[error(transparent)]
     Replica(#[from] ReplicaError),
-    /// It could not be made durable. Whether it was is known when the tracker is started again.
-    #[error("the tracker cannot write its database; its log says why")]
+    /// It could not be made durable. Whether it was is known after the next start of the tracker.
+    #[error("the tracker cannot write its database; see its log")]
     NotSaved,
 }
 
-/// Where what was written is durable.
+/// Where a write is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// At each tracker that there must be: two, or the only one.
+    /// At as many trackers as possible: two, or the only one that is listed.
     Safe,
-    /// Only here so far, though others are listed.
+    /// Only here so far, although other trackers are listed.
     OnlyHere,
 }
 
 impl RegistryStore {
-    /// Opens the registry in a state folder, and makes an empty one if there is none.
+    /// Opens the registry in a state folder. Creates an empty one if there is none.
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub fn open(folder: &Path, position: StoreOptions) -> Result<Self, OpenError> {
+    pub fn open(folder: &Path, options: StoreOptions) -> Result<Self, OpenError> {
         let (database, stored) = Database::open(folder)?;
         let blobs: Vec<InfoHash> = stored.blobs.iter().copied().map(InfoHash).collect();
         let restored = stored.restored;
-        let start = match (position.alone, restored, stored.versions.is_empty()) {
+        let start = match (options.alone, restored, stored.versions.is_empty()) {
             (true, _, _) => StartData::Alone,
             (_, true, _) => StartData::Restored,
             (_, _, true) => StartData::Empty,
             _ => StartData::Resumed,
         };
         let settings = ReplicaSettings {
-            number: position.number,
-            listed: position.listed,
+            number: options.number,
+            listed: options.listed,
             batch: BATCH_BYTES,
             blobs: BlobRules {
                 named_by: blob_named_by,
@@ -141,7 +144,7 @@ impl RegistryStore {
             stop: Stop::new(),
             threads: Threads::default(),
         };
-        // What followed from the start is done now, before anybody asks.
+        // The first tick performs what follows from the start, before the first request.
         store.shared.apply(Replica::tick);
         let saving = Arc::clone(&store.shared);
         let registry = Builder::new().name("registry".to_owned());
@@ -158,8 +161,8 @@ impl RegistryStore {
         Ok(store)
     }
 
-    /// The registry in the state folder of a tracker that does not run, and the info dictionaries beside it; nothing is
-    /// changed there.
+    /// Reads the registry and the info-hashes of its info dictionaries from the state folder of a
+    /// tracker that does not run. Changes nothing there.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -169,12 +172,13 @@ impl RegistryStore {
         Ok((load(folder, stored)?, blobs))
     }
 
-    /// Writes a backup of all that is durable now.
+    /// Writes a backup of everything that is durable now.
     pub(super) fn back_up(&self, out: &mut dyn Write) -> Result<(), DatabaseError> {
         self.shared.database.back_up(out)
     }
 
-    /// Ends all lines to other trackers, and takes no more: nothing waits for them from now on.
+    /// Closes all replica connections and accepts no more. From then on no write waits for another
+    /// tracker.
     pub fn close_connections(&self) {
         self.stop.stop();
         let connections = {
@@ -187,17 +191,17 @@ impl RegistryStore {
         }
     }
 
-    /// Ends the lines and, once all is saved, the threads.
+    /// Closes the replica connections, and ends the threads once everything is saved.
     pub fn stop(&self) {
         self.close_connections();
         self.shared.saves.end();
         self.threads.wait();
     }
 
-    /// Whether this tracker serves; after a failed commit it does not.
+    /// Fails if this tracker does not serve, or after a failed commit.
     pub(super) fn check_serving(&self) -> Result<(), WriteError> {
         let now = moment(self.shared.epoch);
-        // A request that lay here while this process stood still, before the first tick since.
+        // This process may have stalled while the request waited, and no tick has come since.
         let stalled_for = self.shared.read_state().replica.stalled_for(now).is_some();
         if stalled_for {
             self.shared.apply(Replica::tick);
@@ -208,7 +212,7 @@ impl RegistryStore {
         }
     }
 
-    /// How it stands with the other trackers.
+    /// State of this tracker and of its replication with each other tracker.
     pub fn status(&self) -> ClusterStatus {
         let now = moment(self.shared.epoch);
         let state = self.shared.read_state();
@@ -218,12 +222,13 @@ impl RegistryStore {
         }
     }
 
-    /// Looks at the registry as it is now. It may not be on the disk yet: see [`RegistryStore::wait_until_durable`].
+    /// Reads the registry in memory. Its last changes may not be durable yet: see
+    /// [`RegistryStore::wait_until_durable`].
     pub(super) fn read<T>(&self, look: impl FnOnce(&Registry) -> T) -> T {
         look(self.shared.read_state().replica.registry())
     }
 
-    /// Waits until all that could be read so far is durable.
+    /// Waits until everything that could be read so far is durable.
     pub(super) fn wait_until_durable(&self) -> Result<(), WriteError> {
         let issued = self.shared.read_state().issued;
         match self.shared.saves.wait_for(issued, DISK_TIMEOUT) {
@@ -232,7 +237,7 @@ impl RegistryStore {
         }
     }
 
-    /// Carries out one operation; when it returns, the outcome is durable.
+    /// Applies one operation. When it returns, the result is durable.
     pub(super) fn write(
         &self,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
@@ -240,7 +245,7 @@ impl RegistryStore {
         self.write_with(None, operation)
     }
 
-    /// Carries out one operation whose rows name an info dictionary, which lasts together with them.
+    /// Applies one operation whose rows name an info dictionary. Both are stored in one commit.
     pub(super) fn write_with(
         &self,
         info: Option<&Info>,
@@ -269,18 +274,18 @@ impl RegistryStore {
         }
     }
 
-    /// The info dictionary of that info-hash, if some row named it.
+    /// The info dictionary with that info-hash, if it is stored here.
     pub(super) fn info(&self, info_hash: InfoHash) -> Result<Option<Vec<u8>>, DatabaseError> {
         self.shared.database.blob(&info_hash.0)
     }
 
-    /// These trackers are listed now.
+    /// Replaces the list of trackers.
     pub(super) fn set_listed(&self, listed: Vec<TrackerNumber>) {
         self.shared
             .apply(|replica, now| replica.set_listed(listed, now));
     }
 
-    /// A line to another tracker is up, and takes messages by that outbox.
+    /// A connection to another tracker is open. Its messages go to `outbox`.
     pub(super) fn on_connected(&self, outbox: &Arc<ReplicaOutbox>) -> ReplicaConnectionId {
         let mut state = self.shared.write_state();
         state.last_connection += 1;
@@ -299,19 +304,19 @@ impl RegistryStore {
         connection
     }
 
-    /// A message has come over a line.
+    /// A message has arrived over a connection.
     pub(super) fn on_message(&self, connection: ReplicaConnectionId, message: Message) {
         self.shared
             .apply(|replica, now| replica.on_message(connection, message, now));
     }
 
-    /// A part of a message has come over a line.
+    /// A part of a message has arrived over a connection.
     pub(super) fn on_bytes(&self, connection: ReplicaConnectionId) {
         self.shared
             .apply(|replica, now| replica.on_bytes(connection, now));
     }
 
-    /// A line has ended.
+    /// A connection has closed.
     pub(super) fn on_disconnected(&self, connection: ReplicaConnectionId) {
         self.shared.write_state().connections.remove(&connection);
         self.shared
@@ -325,7 +330,7 @@ impl Drop for RegistryStore {
     }
 }
 
-/// What the threads of the registry store share.
+/// State that the threads of the registry store share.
 #[derive(Debug)]
 struct Shared {
     state: RwLock<State>,
@@ -334,17 +339,17 @@ struct Shared {
     epoch: Instant,
 }
 
-/// What its one lock guards.
+/// State behind the lock.
 #[derive(Debug)]
 struct State {
     replica: Replica,
     connections: HashMap<ReplicaConnectionId, Arc<ReplicaOutbox>>,
     last_connection: u64,
-    /// Who waits for which write.
+    /// Callers that wait for their writes.
     waiting_writes: HashMap<Sequence, SyncSender<Copies>>,
-    /// The last commit handed out.
+    /// Number of the last commit that was handed out.
     issued: u64,
-    /// Restored, and not caught up so far as the disk knows.
+    /// Whether the stored registry is marked as restored and not caught up yet.
     restored: bool,
     failed: bool,
     ending: bool,
@@ -359,7 +364,7 @@ impl Shared {
         recover(self.state.write())
     }
 
-    /// Tells the replica what has happened and does what it says, in one go.
+    /// Passes an event to the replica and performs the effects, under one lock.
     fn apply(&self, event: impl FnOnce(&mut Replica, Moment) -> Vec<Effect>) {
         let mut state = self.write_state();
         if state.failed {
@@ -371,7 +376,8 @@ impl Shared {
         reports.iter().for_each(log_report);
     }
 
-    /// Does what the replica says; gives what the operator is to be told once the lock is free, as that writes a file.
+    /// Performs effects. Returns the reports: the caller logs them after it has released the lock,
+    /// because logging writes a file.
     #[must_use]
     fn perform(&self, state: &mut State, effects: Vec<Effect>) -> Vec<Report> {
         let mut reports = Vec::new();
@@ -396,12 +402,12 @@ impl Shared {
                 }
                 Effect::Acknowledge { write, copies } => {
                     if let Some(waiting) = state.waiting_writes.remove(&write) {
-                        // Who has given up waiting is told nothing.
+                        // The caller may have stopped waiting.
                         let _ = waiting.try_send(copies);
                     }
                 }
                 Effect::Abandon { write } => drop(state.waiting_writes.remove(&write)),
-                // An end of its own making is no news.
+                // This tracker closed the connection itself.
                 Effect::Report(Report::Lost { .. }) if state.ending => {}
                 Effect::Report(report) => {
                     if report == Report::Serves && std::mem::take(&mut state.restored) {
@@ -414,13 +420,13 @@ impl Shared {
         reports
     }
 
-    /// Saves until the end. Runs on the thread `registry`.
+    /// Saves commits until the end. Runs on the thread `registry`.
     fn save(&self) {
         let saved = self.saves.save(&self.database, |last| {
             self.apply(|replica, now| replica.on_committed(last, now));
         });
         if let Err(error) = saved {
-            log::error!("accounts and groups are not served any more: {error}");
+            log::error!("accounts and groups are no longer served: {error}");
             let mut state = self.write_state();
             state.failed = true;
             state.waiting_writes.clear();
@@ -460,7 +466,7 @@ impl State {
     }
 }
 
-/// Tells the operator.
+/// Logs a report.
 fn log_report(report: &Report) {
     match report {
         Report::Halted(_) => log::error!("{report}"),
@@ -476,7 +482,7 @@ fn moment(epoch: Instant) -> Moment {
     }
 }
 
-/// The info dictionary that a row needs beside it. A share that was withdrawn needs none any more.
+/// The info dictionary that a row names. A withdrawn share names none.
 pub(crate) fn blob_named_by(row: &Row) -> Option<InfoHash> {
     match row {
         Row::Share(share) if share.withdrawn.is_none() => Some(share.info_hash),

@@ -51,7 +51,7 @@ impl RunHost {
         introduce: impl FnOnce(SocketAddr, Fingerprint),
     ) -> Result<Self, NodeError> {
         let endpoint = Endpoint::open(options.endpoint)?;
-        let running = RunningFile::leave(&endpoint);
+        let running = RunningFile::create(&endpoint);
         let run = RunningRun::start(options.expected, options.wait);
         let run = Arc::new(run.map_err(NodeError::Thread)?);
         let (serving, aborted) = (Arc::clone(&run), Arc::clone(&run));

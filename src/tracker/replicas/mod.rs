@@ -44,7 +44,7 @@ const STACK: usize = 256 << 10;
 /// The calling side of the connections to other trackers.
 #[derive(Debug)]
 pub(super) struct ReplicaConnections {
-    shared: Arc<CallContext>,
+    context: Arc<CallContext>,
     stop: Stop,
     listing: Threads,
 }
@@ -56,7 +56,7 @@ struct CallContext {
     tracker_info: PathBuf,
     number: TrackerNumber,
     /// Sockets of outgoing connections, so that they can be closed at the stop.
-    called: Mutex<BTreeMap<TrackerNumber, Arc<TcpStream>>>,
+    outgoing: Mutex<BTreeMap<TrackerNumber, Arc<TcpStream>>>,
     names: Names,
 }
 
@@ -85,21 +85,21 @@ impl ReplicaConnections {
         tracker_info: PathBuf,
         number: TrackerNumber,
     ) -> io::Result<Self> {
-        let shared = Arc::new(CallContext {
+        let context = Arc::new(CallContext {
             store,
             tls,
             tracker_info,
             number,
-            called: Mutex::default(),
+            outgoing: Mutex::default(),
             names: Names::default(),
         });
         let stop = Stop::new();
-        let (listing, stopping) = (Arc::clone(&shared), stop.clone());
+        let (listing, stopping) = (Arc::clone(&context), stop.clone());
         let threads = Threads::default();
         let thread = thread::Builder::new().name("replicas".into());
-        threads.start(thread, move || list(&listing, &stopping))?;
+        threads.start(thread, move || follow_list(&listing, &stopping))?;
         Ok(Self {
-            shared,
+            context,
             stop,
             listing: threads,
         })
@@ -108,7 +108,7 @@ impl ReplicaConnections {
     /// Closes the connections and joins the threads.
     pub(super) fn stop(&self) {
         self.stop.stop();
-        for socket in self.shared.called().values() {
+        for socket in self.context.outgoing().values() {
             let _ = socket.shutdown(std::net::Shutdown::Both);
         }
         self.listing.wait();
@@ -135,26 +135,26 @@ pub(super) fn numbers(count: usize) -> Vec<TrackerNumber> {
 
 /// Follows the list of trackers, and starts a calling thread for each lower number. Runs on the
 /// thread `replicas`.
-fn list(shared: &Arc<CallContext>, stop: &Stop) {
+fn follow_list(context: &Arc<CallContext>, stop: &Stop) {
     let mut calling: BTreeMap<TrackerNumber, JoinHandle<()>> = BTreeMap::new();
     let mut count = None;
     loop {
         // An unreadable list is being written, or the calling threads report the problem.
-        let listed = shared.info().ok().map(|info| info.addresses.len());
+        let listed = context.info().ok().map(|info| info.addresses.len());
         let listed = listed.filter(|listed| (1..=MAX_TRACKERS).contains(listed));
         if let Some(listed) = listed.filter(|listed| count != Some(*listed)) {
-            shared.store.set_listed(numbers(listed));
+            context.store.set_listed(numbers(listed));
             count = Some(listed);
         }
         for number in numbers(count.unwrap_or_default()) {
-            if number >= shared.number || calling.contains_key(&number) {
+            if number >= context.number || calling.contains_key(&number) {
                 continue;
             }
-            let (shared, stop) = (Arc::clone(shared), stop.clone());
+            let (context, stop) = (Arc::clone(context), stop.clone());
             let thread = thread::Builder::new()
                 .name(format!("replica-call-{number}"))
                 .stack_size(STACK)
-                .spawn(move || call(&shared, number, &stop));
+                .spawn(move || call_repeatedly(&context, number, &stop));
             match thread {
                 Ok(thread) => drop(calling.insert(number, thread)),
                 Err(error) => log::warn!("cannot start a thread to call tracker {number}: {error}"),
@@ -170,13 +170,13 @@ fn list(shared: &Arc<CallContext>, stop: &Stop) {
 }
 
 /// Calls one tracker again and again.
-fn call(shared: &CallContext, number: TrackerNumber, stop: &Stop) {
+fn call_repeatedly(context: &CallContext, number: TrackerNumber, stop: &Stop) {
     let mut pause = CALL_PAUSE.0;
-    let (mut told, mut was_up) = (String::new(), false);
+    let (mut last_trouble, mut was_up) = (String::new(), false);
     while !stop.is_stopped() {
-        match shared.call(number, stop) {
+        match context.call(number, stop) {
             Ok(lived) => {
-                told.clear();
+                last_trouble.clear();
                 was_up = true;
                 if lived >= STABLE_AFTER {
                     pause = CALL_PAUSE.0;
@@ -184,7 +184,7 @@ fn call(shared: &CallContext, number: TrackerNumber, stop: &Stop) {
             }
             Err(error) => {
                 let trouble = error.to_string();
-                if trouble != told {
+                if trouble != last_trouble {
                     // The loss of a tracker that was connected is already in the log.
                     let level = match error {
                         CallError::Connect(..) | CallError::Tls(_, TlsError::Handshake(_))
@@ -196,7 +196,7 @@ fn call(shared: &CallContext, number: TrackerNumber, stop: &Stop) {
                         CallError::TrackerInfo(_) | CallError::Tls(..) => log::Level::Warn,
                     };
                     log::log!(level, "no connection to tracker {number}: {trouble}");
-                    told = trouble;
+                    last_trouble = trouble;
                 }
             }
         }
@@ -229,7 +229,7 @@ impl CallContext {
                     continue;
                 }
             };
-            self.called().insert(number, Arc::clone(&socket));
+            self.outgoing().insert(number, Arc::clone(&socket));
             if stop.is_stopped() {
                 return Ok(Duration::ZERO);
             }
@@ -237,12 +237,12 @@ impl CallContext {
                 Ok(stream) => {
                     let begun = Instant::now();
                     connection::serve(&self.store, &stream, address);
-                    self.called().remove(&number);
+                    self.outgoing().remove(&number);
                     return Ok(begun.elapsed());
                 }
                 Err(error) => last = CallError::Tls(address, error),
             }
-            self.called().remove(&number);
+            self.outgoing().remove(&number);
         }
         Err(last)
     }
@@ -254,7 +254,7 @@ impl CallContext {
         text.parse().map_err(|error| unusable(&error))
     }
 
-    fn called(&self) -> MutexGuard<'_, BTreeMap<TrackerNumber, Arc<TcpStream>>> {
-        lock(&self.called)
+    fn outgoing(&self) -> MutexGuard<'_, BTreeMap<TrackerNumber, Arc<TcpStream>>> {
+        lock(&self.outgoing)
     }
 }
