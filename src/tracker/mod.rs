@@ -29,11 +29,11 @@ mod udp;
 mod watch;
 
 pub use access::{Counts, INVITE, InviteCode, Operator, Registration, Terms};
-use announcing::Announcing;
+use announcing::PeerAnnounce;
 pub use announcing::{Reach, Refusal};
 pub use closed_run::{
-    CLOSED_RUN_ONLY, ClosedRun, ConnectionId, DEFAULT_WAIT, Effect, HELLO, NO_LIVING_OWNER,
-    Outcome, RunHost, RunOptions, RunningRun, SILENCE,
+    CLIENT_TIMEOUT, CLOSED_RUN_ONLY, ClosedRun, DEFAULT_WAIT, HELLO_TIMEOUT, NO_LIVING_OWNER,
+    RunConnectionId, RunEffect, RunHost, RunOptions, RunOutcome, RunningRun,
 };
 pub use connection::Deadlines;
 use endpoint::{Endpoint, RunningFile};
@@ -46,7 +46,7 @@ use quotas::Quotas;
 pub use replicas::MAX_TRACKERS;
 use replicas::{ReplicaConnections, numbers, serve_replica};
 pub use saved::SavedError;
-use saved::{MAX_SAVED, Saved, SavedSwarm};
+use saved::{MAX_SAVED, SavedSwarm, SavedSwarms};
 pub use server::{
     DEFAULT_INTERVAL, Options, ServeTls, TlsService, Tracker, TrackerError, bind, bind_with_udp,
 };
@@ -54,7 +54,7 @@ pub use service::Access;
 use service::Service;
 pub(crate) use store::blob_named_by;
 pub use store::{OpenError, RegistryStore, StoreOptions, WriteError, Written};
-use swarm::{Renewed, Swarm, Traffic};
+use swarm::{Renewal, Swarm, Traffic};
 pub use swarms::Swarms;
 use threads::Threads;
 pub use totals::Stats;

@@ -123,7 +123,7 @@ fn strangers_get_nothing_on_the_line_between_trackers() {
         );
     }
     wait_for("it is in the log", || {
-        pair.log(1).matches("no control line from").count() == 2
+        pair.log(1).matches("the TLS handshake with").count() == 2
     });
     // A peer's line takes no message of a tracker's.
     let line = pair.line(1);

@@ -19,7 +19,7 @@ const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 /// The slowest useful connection. A long frame may take the time it needs at this rate.
 const MIN_BYTES_PER_SECOND: usize = 4 << 10;
 /// Bytes of stack of a writing thread.
-const STACK: usize = 128 << 10;
+const STACK_BYTES: usize = 128 << 10;
 
 /// Serves a connection until it closes. Reads on the calling thread and writes on a thread
 /// `replica-write`.
@@ -35,7 +35,7 @@ pub(super) fn serve(store: &RegistryStore, stream: &TlsStream, address: SocketAd
         let reading = reading;
         let writer = thread::Builder::new()
             .name("replica-write".into())
-            .stack_size(STACK)
+            .stack_size(STACK_BYTES)
             .spawn_scoped(scope, || write(store, stream, &outbox));
         match writer.map(|_| reading.read()) {
             Ok(Ok(())) => log::debug!("the connection to the tracker at {address} has closed"),

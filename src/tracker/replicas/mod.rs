@@ -39,7 +39,7 @@ const CALL_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::f
 /// A connection that lasted this long resets the pause.
 const STABLE_AFTER: Duration = Duration::from_secs(5);
 /// Stack size of a calling thread in bytes.
-const STACK: usize = 256 << 10;
+const STACK_BYTES: usize = 256 << 10;
 
 /// The calling side of the connections to other trackers.
 #[derive(Debug)]
@@ -153,7 +153,7 @@ fn follow_list(context: &Arc<CallContext>, stop: &Stop) {
             let (context, stop) = (Arc::clone(context), stop.clone());
             let thread = thread::Builder::new()
                 .name(format!("replica-call-{number}"))
-                .stack_size(STACK)
+                .stack_size(STACK_BYTES)
                 .spawn(move || call_repeatedly(&context, number, &stop));
             match thread {
                 Ok(thread) => drop(calling.insert(number, thread)),
