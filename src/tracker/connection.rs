@@ -39,7 +39,7 @@ impl Default for Deadlines {
     }
 }
 
-/// Answers the connection's only announce, if the received bytes `received` are exactly that request.
+/// Answers the connection's only announce, if the bytes `received` are exactly that request.
 /// Returns whether they were. Never blocks: the request is already here, and an empty socket buffer
 /// takes the response.
 ///

@@ -10,6 +10,7 @@ mod closed_run;
 mod connection;
 mod endpoint;
 mod http;
+mod monitoring;
 mod node;
 mod operator;
 mod outbox;
@@ -26,7 +27,6 @@ mod swarms;
 mod threads;
 mod totals;
 mod udp;
-mod watch;
 
 pub use access::{Counts, INVITE, InviteCode, Operator, Registration, Terms};
 use announcing::PeerAnnounce;

@@ -89,7 +89,7 @@ impl SavedSwarms {
             return Err(SavedError::Damaged);
         }
         let content = content.get(MAGIC.len()..).unwrap_or_default();
-        all(Reader(content)).ok_or(SavedError::Damaged)
+        read_swarms(Reader(content)).ok_or(SavedError::Damaged)
     }
 }
 
@@ -129,13 +129,13 @@ fn encode_peer(peer: &SavedPeer, out: &mut Vec<u8>) {
     {
         out.extend(number.to_be_bytes());
     }
-    for place in peer.addresses.iter().flatten() {
-        match place.address.ip() {
+    for timed in peer.addresses.iter().flatten() {
+        match timed.address.ip() {
             IpAddr::V4(ip) => out.extend(ip.octets()),
             IpAddr::V6(ip) => out.extend(ip.octets()),
         }
-        out.extend(place.address.port().to_be_bytes());
-        let left = u32::try_from(place.until.as_millis()).unwrap_or(u32::MAX);
+        out.extend(timed.address.port().to_be_bytes());
+        let left = u32::try_from(timed.until.as_millis()).unwrap_or(u32::MAX);
         out.extend(left.to_be_bytes());
     }
 }
@@ -159,21 +159,21 @@ impl Reader<'_> {
     }
 }
 
-fn all(mut reader: Reader<'_>) -> Option<SavedSwarms> {
+fn read_swarms(mut reader: Reader<'_>) -> Option<SavedSwarms> {
     let wall_clock = Duration::from_millis(reader.u64()?);
     let mut swarms = Vec::new();
     while !reader.0.is_empty() {
-        swarms.push(swarm(&mut reader)?);
+        swarms.push(read_swarm(&mut reader)?);
     }
     Some(SavedSwarms { wall_clock, swarms })
 }
 
-fn swarm(reader: &mut Reader<'_>) -> Option<SavedSwarm> {
+fn read_swarm(reader: &mut Reader<'_>) -> Option<SavedSwarm> {
     let info_hash = InfoHash(reader.bytes()?);
     let downloaded = reader.u32()?;
     let founder = IpAddr::from(reader.bytes::<16>()?).to_canonical();
     let count = reader.u32()?;
-    let peers: Option<Vec<_>> = (0..count).map(|_| peer(reader)).collect();
+    let peers: Option<Vec<_>> = (0..count).map(|_| read_peer(reader)).collect();
     Some(SavedSwarm {
         info_hash,
         downloaded,
@@ -182,37 +182,37 @@ fn swarm(reader: &mut Reader<'_>) -> Option<SavedSwarm> {
     })
 }
 
-fn peer(reader: &mut Reader<'_>) -> Option<SavedPeer> {
+fn read_peer(reader: &mut Reader<'_>) -> Option<SavedPeer> {
     let id = PeerId(reader.bytes()?);
-    let [has] = reader.bytes()?;
+    let [flags] = reader.bytes()?;
     let reported = Traffic {
         uploaded: reader.u64()?,
         downloaded: reader.u64()?,
     };
     let recent = reader.u64()?;
-    let key = match has & flag::KEY {
+    let key = match flags & flag::KEY {
         0 => None,
         _ => Some(reader.u64()?),
     };
-    let v4 = match has & flag::V4 {
+    let v4 = match flags & flag::V4 {
         0 => None,
-        _ => Some(place(reader.bytes::<4>()?.into(), reader)?),
+        _ => Some(read_address(reader.bytes::<4>()?.into(), reader)?),
     };
-    let v6 = match has & flag::V6 {
+    let v6 = match flags & flag::V6 {
         0 => None,
-        _ => Some(place(reader.bytes::<16>()?.into(), reader)?),
+        _ => Some(read_address(reader.bytes::<16>()?.into(), reader)?),
     };
     Some(SavedPeer {
         id,
         key,
-        is_seed: has & flag::ALL_PIECES != 0,
+        is_seed: flags & flag::ALL_PIECES != 0,
         addresses: [v4, v6],
         reported,
         recent,
     })
 }
 
-fn place(ip: IpAddr, reader: &mut Reader<'_>) -> Option<TimedAddress> {
+fn read_address(ip: IpAddr, reader: &mut Reader<'_>) -> Option<TimedAddress> {
     let port = u16::from_be_bytes(reader.bytes()?);
     let left = Duration::from_millis(reader.u32()?.into());
     Some(TimedAddress {
@@ -226,7 +226,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn place(address: &str, seconds: u64) -> Option<TimedAddress> {
+    fn timed_address(address: &str, seconds: u64) -> Option<TimedAddress> {
         Some(TimedAddress {
             address: address.parse().unwrap(),
             until: Duration::from_secs(seconds),
@@ -245,8 +245,8 @@ mod tests {
             },
             recent: u64::from(id),
         };
-        let v4 = place("10.0.0.1:6881", 50);
-        let v6 = place("[2001:db8::1]:1", 900);
+        let v4 = timed_address("10.0.0.1:6881", 50);
+        let v6 = timed_address("[2001:db8::1]:1", 900);
         let swarm = |info_hash, founder: &str, peers| SavedSwarm {
             info_hash: InfoHash([info_hash; 20]),
             downloaded: 3,

@@ -4,7 +4,7 @@
 //! passes the time. Out of scope: sockets.
 
 use super::http::{self, Request};
-use super::watch;
+use super::monitoring;
 use super::{Reach, RegistryStore, Swarms};
 use crate::wire::{
     AnnounceRequest, AnnounceResponse, Event, PeerList, ScrapeRequest, ScrapeResponse,
@@ -46,15 +46,21 @@ impl Service {
             "/announce" => self.announce_query(request.query, from, now),
             "/scrape" => self.scrape_query(request.query),
             "/stats" if self.shows_counts() => {
-                let text = watch::json(&self.swarms.stats(), now);
-                return http::respond_as(request, "200 OK", watch::JSON, text.as_bytes(), out);
+                let text = monitoring::json(&self.swarms.stats(), now);
+                return http::respond_as(request, "200 OK", monitoring::JSON, text.as_bytes(), out);
             }
             "/metrics" if self.shows_counts() => {
-                let mut text = watch::metrics(&self.swarms.stats(), now);
+                let mut text = monitoring::metrics(&self.swarms.stats(), now);
                 if let Some(cluster) = &self.cluster {
-                    watch::cluster_metrics(&cluster.status(), &mut text);
+                    monitoring::cluster_metrics(&cluster.status(), &mut text);
                 }
-                return http::respond_as(request, "200 OK", watch::METRICS, text.as_bytes(), out);
+                return http::respond_as(
+                    request,
+                    "200 OK",
+                    monitoring::METRICS,
+                    text.as_bytes(),
+                    out,
+                );
             }
             "/" => {
                 let text = concat!("pieceful ", env!("CARGO_PKG_VERSION"), " tracker\n");

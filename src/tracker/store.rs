@@ -59,7 +59,7 @@ const DISK_TIMEOUT: Duration = Duration::from_secs(60);
 /// A registry with its database and its replication.
 #[derive(Debug)]
 pub struct RegistryStore {
-    shared: Arc<Shared>,
+    shared: Arc<SharedStore>,
     stop: Stop,
     threads: Threads,
 }
@@ -124,7 +124,7 @@ impl RegistryStore {
         let epoch = Instant::now();
         let registry = load(folder, stored)?;
         let replica = Replica::new(settings, registry, blobs, start, moment(epoch));
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedStore {
             state: RwLock::new(State {
                 replica,
                 connections: HashMap::new(),
@@ -332,7 +332,7 @@ impl Drop for RegistryStore {
 
 /// State that the threads of the registry store share.
 #[derive(Debug)]
-struct Shared {
+struct SharedStore {
     state: RwLock<State>,
     saves: Saves,
     database: Database,
@@ -355,7 +355,7 @@ struct State {
     ending: bool,
 }
 
-impl Shared {
+impl SharedStore {
     fn read_state(&self) -> RwLockReadGuard<'_, State> {
         recover(self.state.read())
     }

@@ -182,7 +182,7 @@ impl Swarm {
                 let Some(peer) = self.ranked(is_seed).peers.get_mut(at) else {
                     continue;
                 };
-                if !peer.is_alive(now) {
+                if !peer.expire_addresses(now) {
                     let id = peer.id;
                     self.remove(&id).into_iter().for_each(&mut gone);
                 }

@@ -42,12 +42,12 @@ const STACK_BYTES: usize = 128 << 10;
 /// A running closed run. The connections of its clients share it.
 #[derive(Debug)]
 pub struct RunningRun {
-    shared: Arc<Shared>,
+    shared: Arc<SharedRun>,
     ticker: Threads,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct SharedRun {
     start: Instant,
     state: Mutex<State>,
     /// Notified when the run or a connection has ended, or the ticker must end.
@@ -70,7 +70,7 @@ impl RunningRun {
     /// # Errors
     /// The system cannot start a thread.
     pub fn start(expected: NonZeroU32, wait: Duration) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedRun {
             start: Instant::now(),
             state: Mutex::new(State {
                 run: ClosedRun::new(expected, wait),
@@ -152,7 +152,7 @@ impl Drop for RunningRun {
     }
 }
 
-impl Shared {
+impl SharedRun {
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
@@ -216,7 +216,7 @@ impl Shared {
 
 /// Reads a connection. When it ends, even by a panic, the run is notified and the writer ends.
 struct ConnectionReader<'a> {
-    shared: &'a Shared,
+    shared: &'a SharedRun,
     connection: RunConnectionId,
     outbox: &'a Outbox<Notice>,
 }

@@ -23,5 +23,6 @@ pub const BATCH_BYTES: usize = 64 << 10;
 /// Minimum time between the expiry of a row and its deletion. It is long, so that clocks that are
 /// wrong by hours delete nothing too early.
 pub const EXPIRED_ROW_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
-/// Interval between garbage collections. The first one waits until connections have had time to come up.
+/// Interval between garbage collections. The first one waits until connections have had time to
+/// open.
 pub const GC_INTERVAL: Duration = Duration::from_secs(60);

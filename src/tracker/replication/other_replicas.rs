@@ -2,7 +2,7 @@
 //!
 //! Invariants: this tracker's own number is never in `listed`. The connection of a
 //! [`ConnectedReplica`] is in `connections`, and its owner is that tracker. The version vector of a
-//! tracker only grows while it stays connected.
+//! tracker only grows until its next hello, or until this tracker stalls.
 
 use super::{
     Effects, IDLE_TIMEOUT, Moment, PING_INTERVAL, ReplicaConnectionId, ReplicaStatus, Report,
@@ -48,13 +48,13 @@ pub(super) struct OtherReplica {
     pub(super) last_contact: Option<Duration>,
     /// Milliseconds by which its wall clock is ahead.
     clock_ahead: Option<i64>,
-    reported_clock: bool,
+    clock_trouble_reported: bool,
     /// It is not asked for anything before this time.
     paused_until: Duration,
     /// The last reported trouble, so that the same trouble is reported once.
     last_trouble: Option<String>,
-    /// Whether its loss was reported, or it was never connected.
-    reported_lost: bool,
+    /// Whether its loss was reported since both were last in sync.
+    loss_reported: bool,
 }
 
 /// What is known about a tracker from its hello until its connection closes.
@@ -71,7 +71,7 @@ struct ConnectedReplica {
     ping: Option<(u64, Duration)>,
     next_ping: Duration,
     /// Whether [`Report::InSync`] was sent for this connection.
-    reported_in_sync: bool,
+    in_sync_reported: bool,
     /// Blobs that it does not have, and when to ask again.
     lacking_blobs: BTreeMap<InfoHash, Duration>,
 }
@@ -150,7 +150,7 @@ impl OtherReplicas {
         if ended.is_none() {
             return false;
         }
-        if !std::mem::replace(&mut other.reported_lost, true) {
+        if !std::mem::replace(&mut other.loss_reported, true) {
             effects.report(Report::Lost { other: number });
         }
         true
@@ -214,7 +214,7 @@ impl OtherReplicas {
             confirmed: Sequence::ZERO,
             ping: None,
             next_ping: now.elapsed,
-            reported_in_sync: false,
+            in_sync_reported: false,
             lacking_blobs: BTreeMap::new(),
         });
         other.serving = hello.serving;
@@ -243,10 +243,10 @@ impl OtherReplicas {
         let ahead = !ours.includes(told);
         let connected = other.connected.as_mut()?;
         connected.current |= has >= ours.of(origin);
-        if connected.current && !ahead && !connected.reported_in_sync {
-            connected.reported_in_sync = true;
+        if connected.current && !ahead && !connected.in_sync_reported {
+            connected.in_sync_reported = true;
             other.last_trouble = None;
-            other.reported_lost = false;
+            other.loss_reported = false;
             effects.report(Report::InSync { other: number });
         }
         Some(has)
@@ -374,8 +374,8 @@ impl OtherReplicas {
         let ahead = theirs.saturating_sub(ours);
         other.clock_ahead = Some(ahead);
         let wrong = Duration::from_millis(ahead.unsigned_abs()) > MAX_DRIFT;
-        if wrong != other.reported_clock {
-            other.reported_clock = wrong;
+        if wrong != other.clock_trouble_reported {
+            other.clock_trouble_reported = wrong;
             let other = number;
             effects.report(Report::ClockOffset { other, ahead });
         }
@@ -439,7 +439,10 @@ impl OtherReplicas {
     /// The version vectors of all listed trackers, if all have reported and no clock is known to be
     /// wrong.
     pub(super) fn all_versions(&self) -> Option<Vec<VersionVector>> {
-        let right = self.listed.values().filter(|other| !other.reported_clock);
+        let right = self
+            .listed
+            .values()
+            .filter(|other| !other.clock_trouble_reported);
         let versions: Vec<_> = right.map_while(|other| other.versions.clone()).collect();
         (versions.len() == self.listed.len()).then_some(versions)
     }

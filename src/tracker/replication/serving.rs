@@ -42,7 +42,7 @@ pub enum Serving {
 pub enum HaltReason {
     /// Other trackers know writes of its origin that it does not know itself.
     #[error(
-        "another tracker knows write {heard} of this one, which knows only {known}: these data are an older copy; start with a restore of them, which gives them a new origin"
+        "another tracker knows write {heard} of this one, which knows only {known}: these data are an older copy; restore them with --restore, which gives them a new origin"
     )]
     Rewound {
         /// Number of the last write of its origin known here.
@@ -52,7 +52,7 @@ pub enum HaltReason {
     },
     /// Another tracker runs with a copy of its data.
     #[error(
-        "tracker {other} runs with a copy of this one's data folder; give one of them an empty folder, and it copies the data from the others, or start it with a restore"
+        "tracker {other} runs with a copy of this one's data folder; give one of them an empty folder, and it copies the data from the others, or start it with --restore"
     )]
     Copied {
         /// The other tracker.

@@ -64,10 +64,10 @@ impl SavedPeer {
     /// Takes `age` off the time left, of which at most `most` counts. Expired addresses are
     /// removed.
     pub(in crate::tracker) fn age_by(&mut self, age: Duration, most: Duration) {
-        for place in &mut self.addresses {
-            *place = place.and_then(|place| {
-                let until = place.until.min(most).checked_sub(age)?;
-                (!until.is_zero()).then_some(TimedAddress { until, ..place })
+        for timed in &mut self.addresses {
+            *timed = timed.and_then(|timed| {
+                let until = timed.until.min(most).checked_sub(age)?;
+                (!until.is_zero()).then_some(TimedAddress { until, ..timed })
             });
         }
         let half_lives = age.as_secs_f64() / HALF_LIFE.as_secs_f64();
@@ -76,8 +76,8 @@ impl SavedPeer {
 
     /// The address prefix whose quota it counts towards: that of its first address.
     pub(in crate::tracker) fn origin(&self) -> Option<AddressPrefix> {
-        let place = self.addresses.iter().flatten().next()?;
-        Some(AddressPrefix::of(place.address.ip()))
+        let timed = self.addresses.iter().flatten().next()?;
+        Some(AddressPrefix::of(timed.address.ip()))
     }
 }
 
@@ -102,7 +102,7 @@ impl Peer {
     pub(super) fn is_same_peer(&self, announce: &PeerAnnounce) -> bool {
         let ip = announce.address.ip();
         let mut addresses = self.addresses.iter().flatten();
-        addresses.any(|place| place.address.ip() == ip)
+        addresses.any(|timed| timed.address.ip() == ip)
             || (announce.key.is_some() && announce.key == self.key)
     }
 
@@ -146,17 +146,17 @@ impl Peer {
 
     fn set_address(&mut self, announce: &PeerAnnounce) {
         let [v4, v6] = &mut self.addresses;
-        let place = if announce.address.is_ipv4() { v4 } else { v6 };
-        *place = Some(TimedAddress {
+        let timed = if announce.address.is_ipv4() { v4 } else { v6 };
+        *timed = Some(TimedAddress {
             address: announce.address,
             until: announce.until,
         });
     }
 
     /// Removes expired addresses. Returns whether any is left.
-    pub(super) fn is_alive(&mut self, now: Duration) -> bool {
-        for place in &mut self.addresses {
-            *place = place.filter(|place| place.until > now);
+    pub(super) fn expire_addresses(&mut self, now: Duration) -> bool {
+        for timed in &mut self.addresses {
+            *timed = timed.filter(|timed| timed.until > now);
         }
         self.addresses.iter().any(Option::is_some)
     }
@@ -164,7 +164,7 @@ impl Peer {
     /// The peer as it appears in an answer: by an address of the asking peer's family if it has
     /// one.
     pub(super) fn as_seen_by(&self, asking: &PeerAnnounce, now: Duration) -> Option<SwarmPeer> {
-        let is_live = |place: &Option<TimedAddress>| place.filter(|place| place.until > now);
+        let is_live = |timed: &Option<TimedAddress>| timed.filter(|timed| timed.until > now);
         let [v4, v6] = &self.addresses;
         let (near, far) = if asking.address.is_ipv4() {
             (v4, v6)
@@ -180,14 +180,14 @@ impl Peer {
     }
 
     pub(super) fn save(&self, is_seed: bool, now: Duration) -> Option<SavedPeer> {
-        let left = |place: TimedAddress| {
-            let until = place
+        let left = |timed: TimedAddress| {
+            let until = timed
                 .until
                 .checked_sub(now)
                 .filter(|left| !left.is_zero())?;
-            Some(TimedAddress { until, ..place })
+            Some(TimedAddress { until, ..timed })
         };
-        let addresses = self.addresses.map(|place| place.and_then(left));
+        let addresses = self.addresses.map(|timed| timed.and_then(left));
         addresses.iter().any(Option::is_some).then(|| SavedPeer {
             id: self.id,
             key: self.key,
@@ -199,10 +199,10 @@ impl Peer {
     }
 
     pub(super) fn restore(saved: &SavedPeer, origin: AddressPrefix, now: Duration) -> Self {
-        let addresses = saved.addresses.map(|place| {
-            place.map(|place| TimedAddress {
-                until: now + place.until,
-                ..place
+        let addresses = saved.addresses.map(|timed| {
+            timed.map(|timed| TimedAddress {
+                until: now + timed.until,
+                ..timed
             })
         });
         Self {
