@@ -87,7 +87,9 @@ fn answer(store: &RegistryStore, stream: &TlsStream) -> Result<(), OperatorError
         Ok(()) => Message::End,
         Err(error) => {
             log::error!("cannot make a backup: {error}");
-            Message::Refused(Line::new(&format!("the tracker cannot make one: {error}")))
+            Message::Refused(Line::new(&format!(
+                "the tracker cannot make a backup: {error}"
+            )))
         }
     };
     Ok(write_frame(

@@ -344,7 +344,7 @@ impl Serve for Acceptor {
                 let head = self.deadlines.head;
                 let left = head.saturating_sub(incoming.accepted.elapsed());
                 match service.tls.accept_any(incoming.stream, left) {
-                    Ok((line, purpose)) => (service.serve)(&line, address, purpose),
+                    Ok((stream, purpose)) => (service.serve)(&stream, address, purpose),
                     Err(error) => log::info!("the TLS handshake with {address} failed: {error}"),
                 }
             }

@@ -202,8 +202,8 @@ impl RegistryStore {
     pub(super) fn check_serving(&self) -> Result<(), WriteError> {
         let now = moment(self.shared.epoch);
         // This process may have stalled while the request waited, and no tick has come since.
-        let stalled_for = self.shared.read_state().replica.stalled_for(now).is_some();
-        if stalled_for {
+        let is_stalled = self.shared.read_state().replica.stalled_for(now).is_some();
+        if is_stalled {
             self.shared.apply(Replica::tick);
         }
         match self.shared.read_state().serving() {

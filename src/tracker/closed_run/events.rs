@@ -12,8 +12,7 @@ pub struct RunConnectionId(pub u64);
 pub enum RunEffect {
     /// Send this notice.
     Send(RunConnectionId, Notice),
-    /// Close the connection once its notices have been sent. The caller reports no more events of
-    /// it.
+    /// Close the connection once its notices have been sent. Its later events are ignored.
     Close(RunConnectionId),
 }
 
@@ -33,6 +32,6 @@ pub(super) fn out_of_order(ask: &Ask) -> Refused {
 }
 
 pub(super) fn not_wanted(name: &FileName) -> Refused {
-    let message = format!("{name} is not a wanted file still to be fetched");
+    let message = format!("{name} is not wanted, or has already ended");
     (ErrorKind::OutOfOrder, message)
 }

@@ -55,7 +55,7 @@ struct CallContext {
     tls: ClusterTls,
     tracker_info: PathBuf,
     number: TrackerNumber,
-    /// Sockets of outgoing connections, so that they can be closed at the stop.
+    /// Sockets of outgoing connections, so that `stop` can close them.
     outgoing: Mutex<BTreeMap<TrackerNumber, Arc<TcpStream>>>,
     names: Names,
 }
@@ -172,13 +172,13 @@ fn follow_list(context: &Arc<CallContext>, stop: &Stop) {
 /// Calls one tracker again and again.
 fn call_repeatedly(context: &CallContext, number: TrackerNumber, stop: &Stop) {
     let mut pause = CALL_PAUSE.0;
-    let (mut last_trouble, mut was_up) = (String::new(), false);
+    let (mut last_trouble, mut was_connected) = (String::new(), false);
     while !stop.is_stopped() {
         match context.call(number, stop) {
-            Ok(lived) => {
+            Ok(open_for) => {
                 last_trouble.clear();
-                was_up = true;
-                if lived >= STABLE_AFTER {
+                was_connected = true;
+                if open_for >= STABLE_AFTER {
                     pause = CALL_PAUSE.0;
                 }
             }
@@ -188,7 +188,7 @@ fn call_repeatedly(context: &CallContext, number: TrackerNumber, stop: &Stop) {
                     // The loss of a tracker that was connected is already in the log.
                     let level = match error {
                         CallError::Connect(..) | CallError::Tls(_, TlsError::Handshake(_))
-                            if was_up =>
+                            if was_connected =>
                         {
                             log::Level::Debug
                         }
@@ -211,16 +211,16 @@ impl CallContext {
     /// Calls a tracker, and serves the connection until it closes. Returns how long it was open.
     fn call(&self, number: TrackerNumber, stop: &Stop) -> Result<Duration, CallError> {
         let info = self.info()?;
-        let unlisted = |error: &dyn Display| CallError::TrackerInfo(error.to_string());
+        let list_error = |error: &dyn Display| CallError::TrackerInfo(error.to_string());
         let tracker = info
             .address(number.get())
-            .map_err(|error| unlisted(&error))?;
+            .map_err(|error| list_error(&error))?;
         if tracker.port == 0 {
             return Err(CallError::NoPort(number));
         }
         let found = self.names.addresses(tracker, LOOKUP_TIMEOUT);
-        let found = found.map_err(|error| unlisted(&format!("{tracker}: {error}")))?;
-        let mut last = unlisted(&format!("{tracker} has no address"));
+        let found = found.map_err(|error| list_error(&format!("{tracker}: {error}")))?;
+        let mut last = list_error(&format!("{tracker} has no address"));
         for address in found {
             let socket = match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
                 Ok(socket) => Arc::new(socket),

@@ -237,19 +237,19 @@ impl OtherReplicas {
     ) -> Option<Sequence> {
         let (origin, ours) = (registry.origin(), registry.version_vector());
         let other = self.listed.get_mut(&number)?;
-        let told = other.versions.get_or_insert_default();
-        told.join(versions);
-        let has = told.of(origin);
-        let ahead = !ours.includes(told);
+        let reported = other.versions.get_or_insert_default();
+        reported.join(versions);
+        let known = reported.of(origin);
+        let ahead = !ours.includes(reported);
         let connected = other.connected.as_mut()?;
-        connected.current |= has >= ours.of(origin);
+        connected.current |= known >= ours.of(origin);
         if connected.current && !ahead && !connected.in_sync_reported {
             connected.in_sync_reported = true;
             other.last_trouble = None;
             other.loss_reported = false;
             effects.report(Report::InSync { other: number });
         }
-        Some(has)
+        Some(known)
     }
 
     /// Reports what is wrong with a tracker, once while the reason stays the same.
@@ -293,9 +293,9 @@ impl OtherReplicas {
     /// Trackers that lack `write` of `origin` are no longer current until they have caught up.
     pub(super) fn stop_waiting_for_laggards(&mut self, origin: Origin, write: Sequence) {
         for other in self.listed.values_mut() {
-            let has = other.versions.as_ref().map(|told| told.of(origin));
+            let known = other.versions.as_ref().map(|reported| reported.of(origin));
             if let Some(connected) = &mut other.connected
-                && has.unwrap_or_default() < write
+                && known.unwrap_or_default() < write
             {
                 connected.current = false;
             }
@@ -308,16 +308,16 @@ impl OtherReplicas {
         &mut self,
         ours: &VersionVector,
     ) -> Vec<(ReplicaConnectionId, Sequence)> {
-        let mut news = Vec::new();
+        let mut confirmations = Vec::new();
         let others = self.listed.values_mut();
         for connected in others.filter_map(|other| other.connected.as_mut()) {
             let known = ours.of(connected.origin);
             if known > connected.confirmed {
                 connected.confirmed = known;
-                news.push((connected.connection, known));
+                confirmations.push((connected.connection, known));
             }
         }
-        news
+        confirmations
     }
 
     /// The last of a tracker's writes that is known here.
@@ -464,8 +464,9 @@ impl OtherReplicas {
             .values()
             .filter(|other| other.connected.is_some());
         up.any(|other| {
-            let told = other.versions.as_ref();
-            (other.serving || !and_serves) && told.is_some_and(|told| ours.includes(told))
+            let reported = other.versions.as_ref();
+            (other.serving || !and_serves)
+                && reported.is_some_and(|reported| ours.includes(reported))
         })
     }
 
@@ -486,15 +487,15 @@ impl OtherReplicas {
 
     pub(super) fn status(&self, ours: &VersionVector, now: Moment) -> Vec<ReplicaStatus> {
         let status = |(number, other): (&TrackerNumber, &OtherReplica)| {
-            let (connected, told) = (other.connected.as_ref(), other.versions.as_ref());
+            let (connected, reported) = (other.connected.as_ref(), other.versions.as_ref());
             let last_contact = other.last_contact;
             ReplicaStatus {
                 number: *number,
                 origin: connected.map(|connected| connected.origin),
                 serving: other.serving,
                 current: connected.is_some_and(|connected| connected.current),
-                it_lacks: told.map(|told| told.behind(ours)),
-                we_lack: told.map_or(0, |told| ours.behind(told)),
+                it_lacks: reported.map(|reported| reported.behind(ours)),
+                we_lack: reported.map_or(0, |reported| ours.behind(reported)),
                 last_contact: last_contact.map(|last| now.elapsed.saturating_sub(last)),
                 clock_ahead: other.clock_ahead,
             }

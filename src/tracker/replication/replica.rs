@@ -308,8 +308,8 @@ impl Replica {
                 serving,
             } => {
                 let (echo, clock) = (clock, now.wall_millis());
-                self.effects
-                    .push(Effect::Send(connection, Message::Pong { echo, clock }));
+                let pong = Message::Pong { echo, clock };
+                self.effects.push(Effect::Send(connection, pong));
                 if let Some(other) = self.others.listed.get_mut(&other) {
                     other.serving = serving;
                 }
@@ -319,8 +319,8 @@ impl Replica {
                 }
             }
             Message::Pong { echo, clock } => {
-                self.others
-                    .on_pong(other, (echo, clock), now, &mut self.effects);
+                let effects = &mut self.effects;
+                self.others.on_pong(other, (echo, clock), now, effects);
             }
             Message::Pull { id, known } => match VersionVector::decode(known.as_bytes()) {
                 Ok(known) => self.on_pull(connection, other, id, &known),
@@ -349,15 +349,7 @@ impl Replica {
                 }
             }
             Message::WantBlob { info_hash, offset } => {
-                self.effects
-                    .hold(match self.blobs.stored.contains(&info_hash) {
-                        true => Effect::SendBlob {
-                            connection,
-                            info_hash,
-                            offset,
-                        },
-                        false => Effect::Send(connection, Message::NoBlob { info_hash }),
-                    });
+                self.on_want_blob(connection, info_hash, offset);
             }
             Message::Blob { info_hash, part } => {
                 self.on_blob_part(connection, info_hash, &part, now)
@@ -486,12 +478,12 @@ impl Replica {
         change: &Change,
         now: Moment,
     ) {
-        let mut theirs = VersionVector::new();
+        let mut their_versions = VersionVector::new();
         for (origin, span) in change.covers() {
-            theirs.note(origin, span.upto);
+            their_versions.note(origin, span.upto);
         }
         let versions = self.registry.version_vector();
-        let known = versions.includes(&theirs);
+        let known = versions.includes(&their_versions);
         let complete = change.complete_for(versions) && self.blobs.to_fetch(change).is_empty();
         if known {
             if !self.registry.holds(change, now.wall) {
@@ -506,7 +498,19 @@ impl Replica {
         } else if complete {
             self.merge(connection, other, change, now);
         }
-        self.on_versions(other, &theirs);
+        self.on_versions(other, &their_versions);
+    }
+
+    fn on_want_blob(&mut self, connection: ReplicaConnectionId, info_hash: InfoHash, offset: u32) {
+        let answer = match self.blobs.stored.contains(&info_hash) {
+            true => Effect::SendBlob {
+                connection,
+                info_hash,
+                offset,
+            },
+            false => Effect::Send(connection, Message::NoBlob { info_hash }),
+        };
+        self.effects.hold(answer);
     }
 
     fn on_blob_part(
@@ -637,12 +641,12 @@ impl Replica {
         self.merge(caught_up.connection, other, &caught_up.staged, now);
         let versions = self.registry.version_vector();
         if let Some(known) = self.others.listed.get(&other) {
-            let told = known.versions.clone().unwrap_or_default();
+            let reported = known.versions.clone().unwrap_or_default();
             if !versions.includes(&caught_up.reached) {
                 self.others.pause_until(other, now.elapsed + RETRY_PAUSE);
             }
 
-            self.on_versions(other, &told);
+            self.on_versions(other, &reported);
         }
     }
 
@@ -680,9 +684,10 @@ impl Replica {
                 }
                 self.commit_update(update, Vec::new());
             }
-            Err(MergeError::Rewound { known, heard }) => {
-                self.halt(HaltReason::Rewound { known, heard })
-            }
+            Err(MergeError::Rewound { known, heard }) => self.halt(HaltReason::Rewound {
+                known,
+                known_elsewhere: heard,
+            }),
             Err(error) => self.reject(connection, Some(other), error.to_string()),
         }
     }
@@ -733,9 +738,9 @@ impl Replica {
         if self.lifecycle.is_halted() {
             return;
         }
-        if let Some(told) = self.others.all_versions() {
+        if let Some(all_versions) = self.others.all_versions() {
             let before = now.wall.saturating_sub(EXPIRED_ROW_GRACE);
-            let forgotten = self.registry.droppable(before, &told);
+            let forgotten = self.registry.droppable(before, &all_versions);
             if !forgotten.is_empty() {
                 self.registry.forget(&forgotten);
                 self.commit(Commit {
@@ -790,14 +795,20 @@ impl Replica {
 
     /// Halts if another tracker knows writes of this origin that are not known here. Returns
     /// whether it did.
-    fn halt_if_rewound(&mut self, theirs: &VersionVector) -> bool {
+    fn halt_if_rewound(&mut self, their_versions: &VersionVector) -> bool {
         let origin = self.registry.origin();
-        let (known, heard) = (self.registry.version_vector().of(origin), theirs.of(origin));
-        if heard > known {
-            let (known, heard) = (known.number(), heard.number());
-            self.halt(HaltReason::Rewound { known, heard });
+        let (known, known_elsewhere) = (
+            self.registry.version_vector().of(origin),
+            their_versions.of(origin),
+        );
+        if known_elsewhere > known {
+            let (known, known_elsewhere) = (known.number(), known_elsewhere.number());
+            self.halt(HaltReason::Rewound {
+                known,
+                known_elsewhere,
+            });
         }
-        heard > known
+        known_elsewhere > known
     }
 
     /// Ends all activity for good.

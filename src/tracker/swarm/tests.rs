@@ -204,11 +204,11 @@ fn a_peer_with_two_families_is_one_peer_and_appears_by_the_family_of_the_asking_
 fn silent_peers_are_removed_and_the_index_stays_correct() {
     let mut swarm = swarm(50, 50);
     for number in (0..100).filter(|number| number % 3 == 0) {
-        let heard = PeerAnnounce {
+        let repeated = PeerAnnounce {
             until: LATER * 2,
             ..announcing(number, number % 2 == 0)
         };
-        assert_eq!(swarm.renew(&heard), Ok(Some(Renewal::Stays)));
+        assert_eq!(swarm.renew(&repeated), Ok(Some(Renewal::Stays)));
     }
     let mut gone = 0;
     swarm.expire(LATER, |_| gone += 1);
@@ -247,13 +247,13 @@ fn the_best_uploaders_come_first_and_a_quarter_is_random() {
         let is_seed = number >= 80;
         swarm.renew(&uploaded(number, is_seed, bytes, 1)).unwrap();
     }
-    let stranger = announcing(500, false);
+    let newcomer = announcing(500, false);
     let mut others: HashSet<u32> = HashSet::new();
     for _ in 0..1_000 {
-        let chosen = chosen_numbers(&swarm, &stranger, 8);
+        let chosen = chosen_numbers(&swarm, &newcomer, 8);
         assert_eq!(chosen[..4], [4, 90, 7, 3]);
         others.extend(chosen[4..].iter().copied());
-        let few = self::chosen_numbers(&swarm, &stranger, 4);
+        let few = self::chosen_numbers(&swarm, &newcomer, 4);
         assert_eq!((&few[..3], few.len()), (&[4, 90, 7][..], 4));
         assert_eq!(
             self::chosen_numbers(&swarm, &announcing(500, true), 4)[..3],

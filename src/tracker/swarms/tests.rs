@@ -160,26 +160,43 @@ fn each_limit_refuses_what_exceeds_it_and_leaving_peers_make_room() {
         peers_per_address: 4,
     };
     let swarms = Swarms::new(INTERVAL, limits);
-    let come = |swarm, peer, from| {
+    let announce_from = |swarm, peer, from| {
         announce(&swarms, Duration::ZERO, &request(swarm, peer), ip(from)).map(drop)
     };
-    assert_eq!([come(1, 1, 1), come(2, 1, 1)], [Ok(()); 2]);
     assert_eq!(
-        come(3, 1, 1),
+        [announce_from(1, 1, 1), announce_from(2, 1, 1)],
+        [Ok(()); 2]
+    );
+    assert_eq!(
+        announce_from(3, 1, 1),
         Err(Refusal::AddressFull),
         "a third swarm of one address"
     );
-    assert_eq!([come(1, 2, 1), come(1, 3, 1)], [Ok(()); 2]);
     assert_eq!(
-        come(2, 2, 1),
+        [announce_from(1, 2, 1), announce_from(1, 3, 1)],
+        [Ok(()); 2]
+    );
+    assert_eq!(
+        announce_from(2, 2, 1),
         Err(Refusal::AddressFull),
         "a fifth peer of one address"
     );
-    assert_eq!(come(1, 4, 2), Err(Refusal::SwarmFull));
-    assert_eq!([come(3, 1, 2), come(4, 1, 2)], [Ok(()); 2]);
-    assert_eq!(come(5, 1, 3), Err(Refusal::TrackerFull), "a fifth swarm");
-    assert_eq!(come(4, 2, 3), Err(Refusal::TrackerFull), "a seventh peer");
-    assert_eq!(come(1, 1, 1), Ok(()), "a known peer may stay");
+    assert_eq!(announce_from(1, 4, 2), Err(Refusal::SwarmFull));
+    assert_eq!(
+        [announce_from(3, 1, 2), announce_from(4, 1, 2)],
+        [Ok(()); 2]
+    );
+    assert_eq!(
+        announce_from(5, 1, 3),
+        Err(Refusal::TrackerFull),
+        "a fifth swarm"
+    );
+    assert_eq!(
+        announce_from(4, 2, 3),
+        Err(Refusal::TrackerFull),
+        "a seventh peer"
+    );
+    assert_eq!(announce_from(1, 1, 1), Ok(()), "a known peer may stay");
     assert_eq!((swarms.swarms(), swarms.peers()), (4, 6));
 
     let stopped = AnnounceRequest {
@@ -188,10 +205,13 @@ fn each_limit_refuses_what_exceeds_it_and_leaving_peers_make_room() {
     };
     announce(&swarms, Duration::ZERO, &stopped, ip(1)).unwrap();
     assert_eq!((swarms.swarms(), swarms.peers()), (3, 5));
-    assert_eq!(come(5, 1, 1), Ok(()));
+    assert_eq!(announce_from(5, 1, 1), Ok(()));
     assert_eq!(swarms.expire(INTERVAL * 3), 6);
     assert_eq!((swarms.swarms(), swarms.peers()), (0, 0));
-    assert_eq!([come(6, 1, 1), come(7, 1, 1)], [Ok(()); 2]);
+    assert_eq!(
+        [announce_from(6, 1, 1), announce_from(7, 1, 1)],
+        [Ok(()); 2]
+    );
 }
 
 #[test]
@@ -296,12 +316,12 @@ fn a_restart_keeps_peers_that_have_not_expired() {
     assert_eq!(after.swarms(), 1);
     let moved = announce(&after, Duration::ZERO, &other, ip(77));
     assert!(moved.is_ok(), "the key identifies it");
-    let stranger = AnnounceRequest {
+    let newcomer = AnnounceRequest {
         key: Some(b"guess".to_vec()),
         ..other
     };
-    let stranger = announce(&after, Duration::ZERO, &stranger, ip(88));
-    assert_eq!(stranger, Err(Refusal::IdTaken));
+    let newcomer = announce(&after, Duration::ZERO, &newcomer, ip(88));
+    assert_eq!(newcomer, Err(Refusal::IdTaken));
     after.expire(Duration::from_secs(10_000));
     assert_eq!((after.swarms(), after.peers()), (0, 0));
 

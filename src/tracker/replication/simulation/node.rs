@@ -49,7 +49,7 @@ impl Disk {
 pub(super) struct Node {
     /// `None` while the process is down.
     pub(super) replica: Option<Replica>,
-    /// Number of starts so far. Events of an earlier process are ignored.
+    /// Number of crashes so far. Events for an earlier generation are ignored.
     pub(super) generation: u32,
     pub(super) disk: Disk,
     pub(super) backup: Option<Disk>,

@@ -115,7 +115,7 @@ impl Request {
 
 impl Oracle {
     /// The tracker `at` has acknowledged a write.
-    pub(super) fn acknowledged(
+    pub(super) fn on_acknowledged(
         &mut self,
         mut request: Request,
         copies: Copies,
@@ -123,7 +123,7 @@ impl Oracle {
         nodes: &[Node],
     ) -> Result<(), Failure> {
         if let Some(first) = request.repeated.take() {
-            self.acknowledged(*first, copies, at, nodes)?;
+            self.on_acknowledged(*first, copies, at, nodes)?;
         }
         let on = |node: &Node| request.is_on(&node.disk);
         if !on(&nodes[at]) {
@@ -152,7 +152,7 @@ impl Oracle {
 
     /// The tracker `at` has lost its disk and has another one. Writes that only the old disk held
     /// are lost. That is allowed if they were acknowledged as "only here".
-    pub(super) fn lost(&mut self, at: usize, nodes: &[Node]) -> Result<(), Failure> {
+    pub(super) fn on_disk_lost(&mut self, at: usize, nodes: &[Node]) -> Result<(), Failure> {
         let mut broken = None;
         self.acknowledged.retain(|it| {
             let kept = nodes.iter().any(|node| it.request.is_on(&node.disk));

@@ -87,7 +87,10 @@ fn an_older_copy_of_the_data_does_not_serve() {
     assert_eq!(older.acknowledged.len(), 2);
     let mut oldest = TestTracker::new(1, StartData::Resumed);
     connect(&mut oldest, &mut b, 2);
-    let halt = HaltReason::Rewound { known: 0, heard: 1 };
+    let halt = HaltReason::Rewound {
+        known: 0,
+        known_elsewhere: 1,
+    };
     assert_eq!(oldest.replica.serving(), Serving::Halted(halt));
     assert!(oldest.reports.contains(&Report::Halted(halt)));
     assert!(oldest.closed.contains(&ReplicaConnectionId(2)));

@@ -180,6 +180,6 @@ impl World {
             counts.note("disk lost with what only it had");
         }
         self.log_step(|| format!("{at} has another disk"));
-        self.oracle.lost(at, &self.nodes).map(|()| true)
+        self.oracle.on_disk_lost(at, &self.nodes).map(|()| true)
     }
 }

@@ -26,7 +26,7 @@ const CALL_MILLIS: u64 = 900;
 /// Milliseconds in which all trackers must recover after the last fault.
 const SETTLE_MILLIS: u64 = 60_000;
 
-/// An event for one tracker process.
+/// An event for one generation of a tracker.
 enum Event {
     Message(ReplicaConnectionId, Message),
     Disconnected(ReplicaConnectionId),
@@ -45,7 +45,7 @@ struct Unanswered {
 pub(crate) struct World {
     rng: Rng,
     nodes: Vec<Node>,
-    /// Future events by time and order: the tracker, its number of starts, and the event.
+    /// Future events by time and order: the tracker, its generation, and the event.
     events: BTreeMap<(u64, u64), (usize, u32, Event)>,
     order: u64,
     connections: u64,
@@ -231,7 +231,7 @@ impl World {
             match self.unsettled() {
                 None => return Ok(()),
                 Some(reason) if self.now >= end => {
-                    return Err(Failure(format!("it does not settle: {reason}")));
+                    return Err(Failure(format!("the trackers do not recover: {reason}")));
                 }
                 Some(_) => {}
             }
@@ -391,7 +391,8 @@ impl World {
                 Effect::Acknowledge { write, copies } => {
                     self.log_step(|| format!("{at} acknowledges {} {copies:?}", write.number()));
                     if let Some(request) = self.nodes[at].requests.remove(&write) {
-                        self.oracle.acknowledged(request, copies, at, &self.nodes)?;
+                        self.oracle
+                            .on_acknowledged(request, copies, at, &self.nodes)?;
                     }
                 }
                 Effect::Abandon { write } => {
