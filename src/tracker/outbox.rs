@@ -2,7 +2,7 @@
 //!
 //! In scope: the queue between the threads that send and the connection's writer. The senders bound
 //! its length: `replication` by what it sends to a connection, and a closed run by reading no
-//! request while [`ROOM`] notices are queued.
+//! request while [`MAX_QUEUED`] notices are queued.
 
 use crate::net::FrameIoError;
 use crate::system::{lock, recover};
@@ -12,7 +12,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// While this number of notices is queued, a closed run reads no request.
-const ROOM: usize = 8;
+const MAX_QUEUED: usize = 8;
 
 /// The queue of one connection.
 #[derive(Debug)]
@@ -43,11 +43,11 @@ impl<T> Default for Outbox<T> {
 }
 
 impl<T> Outbox<T> {
-    /// Appends `it`, unless the queue is closed.
-    pub(super) fn push(&self, it: T) {
+    /// Appends an entry, unless the queue is closed.
+    pub(super) fn push(&self, entry: T) {
         self.change(|queue| {
             if !queue.closed {
-                queue.waiting.push_back(it);
+                queue.waiting.push_back(entry);
             }
         });
     }
@@ -58,7 +58,7 @@ impl<T> Outbox<T> {
     }
 
     /// Closes the queue and drops its contents: the connection accepts nothing more.
-    pub(super) fn give_up(&self) {
+    pub(super) fn close_and_clear(&self) {
         self.change(|queue| {
             queue.closed = true;
             queue.waiting.clear();
@@ -66,7 +66,7 @@ impl<T> Outbox<T> {
     }
 
     /// The connection's reader has ended. Closes the queue.
-    pub(super) fn reader_ended(&self) {
+    pub(super) fn on_reader_end(&self) {
         self.change(|queue| {
             queue.closed = true;
             queue.reader_ended = true;
@@ -82,9 +82,9 @@ impl<T> Outbox<T> {
         next
     }
 
-    /// Waits until fewer than [`ROOM`] entries are queued. The writer's deadline bounds the wait.
+    /// Waits until fewer than [`MAX_QUEUED`] entries are queued. The writer's deadline bounds the wait.
     pub(super) fn wait_for_room(&self) {
-        let full = |queue: &mut Queue<T>| queue.waiting.len() >= ROOM;
+        let full = |queue: &mut Queue<T>| queue.waiting.len() >= MAX_QUEUED;
         drop(self.changed.wait_while(self.queue(), full));
     }
 

@@ -291,7 +291,7 @@ impl RegistryStore {
         state.last_connection += 1;
         let connection = ReplicaConnectionId(state.last_connection);
         if state.failed || self.stop.is_stopped() {
-            outbox.give_up();
+            outbox.close_and_clear();
             return connection;
         }
         state.connections.insert(connection, Arc::clone(outbox));
@@ -393,7 +393,7 @@ impl SharedStore {
                 } => state.send(connection, Outgoing::Blob(info_hash, offset)),
                 Effect::Close(connection) => {
                     if let Some(outbox) = state.connections.remove(&connection) {
-                        outbox.give_up();
+                        outbox.close_and_clear();
                     }
                 }
                 Effect::Commit(commit) => {
@@ -459,7 +459,7 @@ impl State {
         let connections = self.connections.drain();
         connections
             .map(|(connection, outbox)| {
-                outbox.give_up();
+                outbox.close_and_clear();
                 connection
             })
             .collect()

@@ -241,7 +241,7 @@ impl Drop for ConnectionReader<'_> {
         self.shared.state().outboxes.remove(&self.connection);
         self.shared
             .apply(|run, _| run.on_disconnected(self.connection));
-        self.outbox.reader_ended();
+        self.outbox.on_reader_end();
     }
 }
 
@@ -251,7 +251,7 @@ fn write(stream: &TlsStream, outbox: &Outbox<Notice>) {
     while let Some(notice) = outbox.next() {
         if let Err(error) = write_frame(stream, &notice.encode(), MAX_FRAME, FRAME_TIMEOUT) {
             log::info!("cannot write to a control connection: {error}");
-            outbox.give_up();
+            outbox.close_and_clear();
             stream.hang_up();
             return;
         }

@@ -76,7 +76,7 @@ impl ConnectionReader<'_> {
 impl Drop for ConnectionReader<'_> {
     fn drop(&mut self) {
         self.store.on_disconnected(self.connection);
-        self.outbox.give_up();
+        self.outbox.close_and_clear();
         // The writer may be blocked in a frame that the other end does not read.
         self.stream.hang_up();
     }
@@ -98,7 +98,7 @@ fn write(store: &RegistryStore, stream: &TlsStream, outbox: &ReplicaOutbox) {
             break;
         }
     }
-    outbox.give_up();
+    outbox.close_and_clear();
     stream.hang_up();
 }
 

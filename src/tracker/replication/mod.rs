@@ -78,7 +78,7 @@
 //! | a write | [`MAX_ENCODED`](crate::wire::replica::MAX_ENCODED), checked when it is made |
 //! | staged rows | the registry of one other tracker: one catch-up runs or is kept at a time |
 //! | blobs in memory | one of at most 16 MiB, requested in parts of at most 128 KiB |
-//! | messages to a tracker that reads nothing | [`PUSH_WAIT`] of pushes, then answers and pings until [`IDLE_TIMEOUT`] |
+//! | messages to a tracker that reads nothing | pushes: [`PUSH_WAIT`]; all: [`IDLE_TIMEOUT`] |
 //! | time a write waits for other trackers | [`PUSH_WAIT`] |
 //! | time an unanswered request blocks others | [`ANSWER_TIMEOUT`]; then another tracker is asked |
 
