@@ -82,7 +82,8 @@ impl<T> Outbox<T> {
         next
     }
 
-    /// Waits until fewer than [`MAX_QUEUED`] entries are queued. The writer's deadline bounds the wait.
+    /// Waits until fewer than [`MAX_QUEUED`] entries are queued. The writer's deadline bounds the
+    /// wait.
     pub(super) fn wait_for_room(&self) {
         let full = |queue: &mut Queue<T>| queue.waiting.len() >= MAX_QUEUED;
         drop(self.changed.wait_while(self.queue(), full));
