@@ -8,7 +8,7 @@ use super::output::Output;
 use super::prompt::{InputLines, NextInput};
 use super::words;
 use crate::net::Stop;
-use crate::tracker::replication::{ReplicaStatus, Serving, Status};
+use crate::tracker::replication::{ClusterStatus, ReplicaStatus, Serving};
 use crate::tracker::{OperatorAccess, Registration, Written};
 use crate::wire::access::Refused;
 use crate::wire::name::{NameError, UserName};
@@ -200,13 +200,13 @@ fn note_if_only_here(written: Written, output: &Output) {
 }
 
 /// One line per other tracker, after lines about problems of this one.
-fn cluster_lines(status: &Status) -> Vec<String> {
+fn cluster_lines(status: &ClusterStatus) -> Vec<String> {
     let mut lines = Vec::new();
     if status.serving != Serving::Yes {
         lines.push(format!("not serving: {}", status.serving));
     }
-    if status.lacking_blobs > 0 {
-        let count = counted(status.lacking_blobs, "share");
+    if status.missing_blobs > 0 {
+        let count = counted(status.missing_blobs, "share");
         lines.push(format!(
             "{count} cannot be downloaded: no tracker has the metainfo"
         ));

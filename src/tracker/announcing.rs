@@ -1,59 +1,60 @@
-//! An announce as a swarm takes it, whose it is, and why it is refused.
+//! An announce in the form that a swarm handles, and the reasons to refuse one.
 
 use crate::wire::{AnnounceRequest, Event, PeerId};
 use ring::digest::{SHA256, digest};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// What kinds of addresses an answer can hold.
+/// Address families that an answer may contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// Both, those of the asking peer's own family first.
+    /// Both families, the announcing peer's own first.
     Both,
-    /// Only those of the asking peer's family, as over UDP (BEP 15).
+    /// Only the announcing peer's own family, as over UDP (BEP 15).
     OwnFamily,
 }
 
-/// Why an announce is not taken. What it displays is fit to be the tracker's `failure reason`.
+/// Why an announce is refused. Its text is the tracker's `failure reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The id belongs to a peer at another address whose `key` the announce does not show.
+    /// The id belongs to a peer at another address, and the announce does not show that peer's
+    /// `key`.
     #[error(
         "another peer uses this peer_id; announce with the key used before, or choose a new peer_id"
     )]
     IdTaken,
-    /// The swarm has as many peers as one may have.
+    /// The swarm has the maximum number of peers.
     #[error("this swarm is full; try again later")]
     SwarmFull,
-    /// The tracker holds as much as it may.
+    /// The tracker holds the maximum number of swarms or peers.
     #[error("this tracker is full; try again later")]
     TrackerFull,
-    /// One address has brought as much as one may.
+    /// The address has the maximum number of swarms or peers.
     #[error("too many swarms or peers from your address; try again later")]
     AddressFull,
 }
 
-/// An announce as a swarm takes it.
+/// An announce in the form that a swarm handles.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Announcing {
+pub(super) struct PeerAnnounce {
     pub(super) id: PeerId,
-    /// A hash of the peer's `key`, which need not be kept itself.
+    /// A hash of the peer's `key`. The key itself is not kept.
     pub(super) key: Option<u64>,
-    /// Where it listens: the address it announces from, with the port it names.
+    /// Where the peer listens: the source address of the announce with the announced port.
     pub(super) address: SocketAddr,
     pub(super) is_seed: bool,
     pub(super) event: Option<Event>,
-    /// Bytes as it tells them, since its start.
+    /// Bytes since the peer's start, as it reports them.
     pub(super) uploaded: u64,
     pub(super) downloaded: u64,
-    /// Whether it can only be told addresses of its own family (BEP 15).
+    /// Whether the answer may only contain addresses of the peer's own family (BEP 15).
     pub(super) own_family_only: bool,
     pub(super) now: Duration,
-    /// When it counts as gone unless it announces again.
+    /// When the peer counts as gone unless it announces again.
     pub(super) until: Duration,
 }
 
-impl Announcing {
+impl PeerAnnounce {
     pub(super) fn new(
         request: &AnnounceRequest,
         from: IpAddr,
@@ -76,18 +77,20 @@ impl Announcing {
     }
 }
 
-/// How the peer ids of aria2 and rqbit begin, which say that nothing is left as long as they have a magnet link alone.
+/// Peer id prefixes of aria2 and rqbit. They report that nothing is left while they have only a
+/// magnet link.
 const SEEKERS: [&[u8]; 2] = [b"A2-", b"-rQ"];
 
-/// As a seed it would hear of no seed, and never get the metadata from a swarm of seeds; so its first word does not make
-/// it one.
+/// Whether the peer may still lack the metadata. A seed gets no seeds in its answer, so such a peer
+/// would never get the metadata from a swarm of seeds. It does not count as a seed by its first
+/// announce.
 fn may_seek_metadata(request: &AnnounceRequest) -> bool {
     let first = request.event == Some(Event::Started) && request.downloaded == 0;
     let id = &request.peer_id.0;
     first && SEEKERS.iter().any(|seeker| id.starts_with(seeker))
 }
 
-/// The start of a key's SHA-256: the same after a restart, and nobody finds another key for it.
+/// The first 8 bytes of the key's SHA-256. The hash stays the same over restarts.
 fn hash(key: &[u8]) -> u64 {
     let digest = digest(&SHA256, key);
     let start = digest.as_ref().first_chunk().copied();
@@ -102,7 +105,7 @@ mod tests {
     use std::num::NonZeroU16;
 
     #[test]
-    fn who_may_lack_metadata_is_no_seed_by_its_first_word() {
+    fn a_peer_that_may_lack_metadata_is_no_seed_by_its_first_announce() {
         let is_seed = |id: &[u8; 20], event| {
             let request = AnnounceRequest {
                 info_hash: InfoHash([1; 20]),
@@ -119,7 +122,7 @@ mod tests {
                 pieceful: false,
             };
             let from = [10, 0, 0, 1].into();
-            Announcing::new(&request, from, false, Duration::ZERO, Duration::ZERO).is_seed
+            PeerAnnounce::new(&request, from, false, Duration::ZERO, Duration::ZERO).is_seed
         };
         assert!(!is_seed(b"A2-1-36-0-0123456789", Some(Event::Started)));
         assert!(!is_seed(b"-rQ9100-0123456789ab", Some(Event::Started)));

@@ -1,7 +1,7 @@
-//! One HTTP connection at the tracker: requests in, responses out, until either side has had enough.
+//! One HTTP connection: requests in, responses out, until one end closes it.
 //!
-//! In scope: deadlines, keeping alive, requests sent ahead (RFC 9112, section 9.3.2), closing so that a refusal arrives.
-//! Out of scope: what a request means.
+//! In scope: deadlines, keep-alive, pipelined requests (RFC 9112, section 9.3.2), and closing so
+//! that a refusal arrives. Out of scope: the meaning of a request.
 
 use super::http::{self, HttpError, MAX_HEAD};
 use super::service::Service;
@@ -10,19 +10,21 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-/// Responses to requests sent ahead are gathered up to this many bytes before they are sent.
-const GATHERED: usize = 16 << 10;
-/// The first response goes without a time limit if it has at most this many bytes: an empty socket takes it at once.
-const UNHINDERED: usize = 4 << 10;
-/// What is read of a refused request's rest, so that the refusal is not lost with the connection.
-const DRAINED: usize = 256 << 10;
-/// How long that may take.
-const DRAINING: Duration = Duration::from_secs(1);
+/// Responses to pipelined requests are gathered up to this number of bytes before they are sent.
+const PIPELINE_BUFFER: usize = 16 << 10;
+/// A first response of at most this number of bytes is sent without a time limit: an empty socket
+/// buffer takes it at once.
+const UNLIMITED_RESPONSE: usize = 4 << 10;
+/// Maximum number of bytes read from the rest of a refused request, so that the refusal is not lost
+/// when the connection closes.
+const MAX_DRAINED: usize = 256 << 10;
+/// How long reading the rest may take.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long an HTTP client may take.
+/// Time limits of an HTTP client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
-    /// For a whole request head to arrive, however it trickles, and for responses to be taken.
+    /// For a whole request head to arrive, even in small pieces, and for responses to be read.
     pub head: Duration,
     /// For the next request to begin.
     pub idle: Duration,
@@ -37,38 +39,40 @@ impl Default for Deadlines {
     }
 }
 
-/// Answers an announce that is all a connection is for, if `said`, the beginning of what is to be read, is just that;
-/// whether it was. Waits for nothing: what is read is here, and an empty socket takes the response.
+/// Answers the connection's only announce, if the bytes `received` are exactly that request.
+/// Returns whether they were. Never blocks: the request is already here, and an empty socket buffer
+/// takes the response.
 ///
 /// # Errors
-/// What the socket says; the connection is of no use any more.
+/// Errors of the socket. The connection cannot be used any longer.
 pub(super) fn serve_at_once(
     mut stream: &TcpStream,
-    said: &[u8],
+    received: &[u8],
     from: IpAddr,
     service: &Service,
     now: Duration,
 ) -> io::Result<bool> {
-    let request = match http::parse(said) {
-        Ok(Some((request, length))) if length == said.len() => request,
+    let request = match http::parse(received) {
+        Ok(Some((request, length))) if length == received.len() => request,
         _ => return Ok(false),
     };
     if request.keep_alive || request.path != "/announce" {
         return Ok(false);
     }
-    // With nothing left unread, closing resets nothing.
+    // With nothing unread, closing does not reset the connection.
     let mut rest = [0; MAX_HEAD];
-    stream.read_exact(rest.get_mut(..said.len()).unwrap_or_default())?;
-    let mut out = Vec::with_capacity(UNHINDERED);
+    stream.read_exact(rest.get_mut(..received.len()).unwrap_or_default())?;
+    let mut out = Vec::with_capacity(UNLIMITED_RESPONSE);
     service.respond(&request, from, now, &mut out);
     stream.write_all(&out)?;
     Ok(true)
 }
 
-/// Serves requests until the connection ends. Its first bytes are here. `epoch` is when the tracker's time began.
+/// Serves requests until the connection closes. Its first bytes have already arrived. `epoch` is
+/// the start of the tracker's time.
 ///
 /// # Errors
-/// What the socket says; the connection is of no use any more.
+/// Errors of the socket. The connection cannot be used any longer.
 pub(super) fn serve(
     stream: &TcpStream,
     from: IpAddr,
@@ -79,11 +83,11 @@ pub(super) fn serve(
     let mut reader = DeadlineReader::new(stream, deadlines.head);
     let mut buffer = vec![0; MAX_HEAD];
     let (mut filled, mut idle, mut out) = (0, false, Vec::new());
-    let mut stays = false;
+    let mut is_kept_alive = false;
     loop {
         let unread = buffer.get_mut(filled..).unwrap_or_default();
-        // What is first is here already.
-        let is_first = filled == 0 && !stays;
+        // The first bytes have already arrived.
+        let is_first = filled == 0 && !is_kept_alive;
         let read = match read(stream, &mut reader, is_first, unread) {
             Ok(0) => return Ok(()),
             Ok(read) => read,
@@ -107,21 +111,22 @@ pub(super) fn serve(
                 Ok(Some((request, length))) => {
                     service.respond(&request, from, epoch.elapsed(), &mut out);
                     start += length;
-                    if !stays && (request.keep_alive || out.len() > UNHINDERED) {
-                        stays = true;
-                        // Responses are written whole; waiting to fill a packet would only delay them.
+                    if !is_kept_alive && (request.keep_alive || out.len() > UNLIMITED_RESPONSE) {
+                        is_kept_alive = true;
+                        // Responses are written whole. Waiting to fill a packet would only delay
+                        // them.
                         stream.set_nodelay(true)?;
                         stream.set_write_timeout(Some(deadlines.head))?;
                     }
                     if !request.keep_alive {
                         send(stream, &mut out, deadlines)?;
-                        // With nothing left unread, closing resets nothing.
+                        // With nothing unread, closing does not reset the connection.
                         return match start == filled {
                             true => Ok(()),
                             false => close(stream),
                         };
                     }
-                    if out.len() > GATHERED {
+                    if out.len() > PIPELINE_BUFFER {
                         send(stream, &mut out, deadlines)?;
                     }
                 }
@@ -151,13 +156,13 @@ fn read(
     }
 }
 
-/// Whether a connection that begins with this byte, or a request that does, may be HTTP.
+/// Whether an HTTP request may begin with this byte.
 fn is_http(byte: u8) -> bool {
     byte.is_ascii_graphic() || matches!(byte, b'\r' | b'\n')
 }
 
 fn send(mut stream: &TcpStream, out: &mut Vec<u8>, deadlines: Deadlines) -> io::Result<()> {
-    // One call does nearly always; only what it left needs a deadline of its own.
+    // One call is nearly always enough. Only the rest needs a deadline.
     let sent = stream.write(out)?;
     if let Some(rest) = out.get(sent..).filter(|rest| !rest.is_empty()) {
         write_all_by(stream, rest, deadlines.head)?;
@@ -178,12 +183,13 @@ fn refuse(
     close(stream)
 }
 
-/// Closes so that the last response arrives: closing with bytes unread would make the system reset the connection.
+/// Closes so that the last response arrives. If bytes were unread, the system would reset the
+/// connection.
 fn close(stream: &TcpStream) -> io::Result<()> {
     stream.shutdown(Shutdown::Write)?;
-    let mut reader = DeadlineReader::new(stream, DRAINING);
+    let mut reader = DeadlineReader::new(stream, DRAIN_TIMEOUT);
     let (mut drained, mut waste) = (0, [0; 4 << 10]);
-    while drained < DRAINED {
+    while drained < MAX_DRAINED {
         match reader.read(&mut waste) {
             Ok(0) | Err(_) => break,
             Ok(read) => drained += read,

@@ -1,7 +1,8 @@
-//! Where a tracker listens, and how it proves which cluster it is of.
+//! The port of a tracker and its identity in the cluster.
 //!
-//! In scope: binding the port, the cluster's key and the certificates that follow from it, the file that tells an operator
-//! on this machine where the tracker runs. Out of scope: what is served there.
+//! In scope: binding the port, the cluster's key and the certificates derived from it, and the file
+//! by which an operator on this machine finds the running tracker. Out of scope: what the port
+//! serves.
 
 use super::{OpenError, TrackerError, bind, bind_with_udp};
 use crate::certificate::{Authority, CertificateError, Fingerprint};
@@ -16,43 +17,43 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 
-/// Where a tracker is to listen, and as which tracker of which cluster.
+/// Address, number and cluster of a tracker.
 #[derive(Debug)]
 pub struct EndpointOptions {
-    /// Its number. Number 1 makes the cluster's key if there is none; others wait for it.
+    /// Its number. Tracker 1 creates the cluster's key if there is none; the others wait for it.
     pub number: TrackerNumber,
     /// The address to bind.
     pub address: HostPort,
-    /// Whether it listens over UDP too.
+    /// Whether it also listens over UDP.
     pub udp: bool,
     /// Its state folder.
     pub folder: PathBuf,
     /// The file with the cluster's key.
     pub key: PathBuf,
-    /// The fingerprint that the cluster must have.
+    /// The fingerprint that the cluster must have, if pinned.
     pub pinned: Option<Fingerprint>,
-    /// Ends the tracker when raised, whoever raises it.
+    /// Stops the tracker when raised.
     pub stop: Stop,
 }
 
-/// Why a tracker cannot run.
+/// Why a tracker cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// Its port cannot be had, or it cannot be served.
+    /// Its port cannot be bound or served.
     #[error(transparent)]
     Tracker(#[from] TrackerError),
     /// The bound socket has no address.
     #[error("cannot listen on {address}: {source}")]
     Address {
-        /// The address asked for.
+        /// The requested address.
         address: HostPort,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// The cluster's key cannot be had.
+    /// The cluster's key cannot be created or read.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// It is another cluster than the one that is pinned.
+    /// The key belongs to another cluster than the pinned one.
     #[error(
         "{} has the fingerprint {found}, but TRACKER_INFO pins {pinned}: put the key of that cluster there, or \
          correct the fingerprint line", .key.display()
@@ -62,7 +63,7 @@ pub enum NodeError {
         key: PathBuf,
         /// The fingerprint of that key.
         found: Fingerprint,
-        /// The one that is pinned.
+        /// The pinned fingerprint.
         pinned: Fingerprint,
     },
     /// No certificate can be issued.
@@ -77,21 +78,21 @@ pub enum NodeError {
     /// The registry cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The system gives no thread.
+    /// The system cannot start a thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
 }
 
-/// A bound port and the cluster that it is of.
+/// A bound port and the identity of its tracker.
 pub(super) struct Endpoint {
     pub(super) number: TrackerNumber,
     pub(super) listener: TcpListener,
     pub(super) udp: Option<UdpSocket>,
     pub(super) address: SocketAddr,
     pub(super) cluster: Authority,
-    /// For lines between trackers.
-    pub(super) members: ClusterTls,
-    /// For all lines that come in.
+    /// For replica connections.
+    pub(super) replica_tls: ClusterTls,
+    /// For all incoming TLS connections.
     pub(super) tls: TlsServer,
     pub(super) folder: PathBuf,
     pub(super) key: PathBuf,
@@ -99,7 +100,7 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Binds the port, then takes the cluster's key.
+    /// Binds the port, then creates or reads the cluster's key.
     pub(super) fn open(options: EndpointOptions) -> Result<Self, NodeError> {
         let EndpointOptions {
             number,
@@ -125,15 +126,15 @@ impl Endpoint {
             return Err(NodeError::OtherCluster { key, found, pinned });
         }
         let identity = cluster.issue(TRACKER_NAME)?;
-        let members = ClusterTls::new(&identity)?;
-        let tls = TlsServer::new(identity)?.with_cluster(&members)?;
+        let replica_tls = ClusterTls::new(&identity)?;
+        let tls = TlsServer::new(identity)?.with_cluster(&replica_tls)?;
         Ok(Self {
             number,
             listener,
             udp,
             address,
             cluster,
-            members,
+            replica_tls,
             tls,
             folder,
             key,
@@ -142,18 +143,18 @@ impl Endpoint {
     }
 }
 
-/// The file that says where a tracker runs, until this is dropped.
+/// The file that says where the tracker runs. Dropping this deletes it.
 #[derive(Debug)]
 pub(super) struct RunningFile(PathBuf);
 
 impl RunningFile {
-    pub(super) fn leave(endpoint: &Endpoint) -> Self {
+    pub(super) fn create(endpoint: &Endpoint) -> Self {
         let running = RunningTracker {
             address: endpoint.address,
             cluster: endpoint.key.clone(),
         };
         if let Err(error) = running.store(&endpoint.folder) {
-            log::warn!("no backup can be asked for: {error}");
+            log::warn!("backups of this tracker are not possible while it runs: {error}");
         }
         Self(endpoint.folder.clone())
     }

@@ -1,30 +1,31 @@
-//! The little of HTTP that announces and scrapes need (RFC 9112): one request head in, one response out.
+//! The part of HTTP that announces and scrapes need (RFC 9112): one request head in, one response
+//! out.
 //!
-//! In scope: reading a head out of bytes that may hold less or more than one, and writing responses. Out of scope:
-//! sockets and deadlines, and requests with a body: nothing here takes one, and what is not read as a body cannot be
-//! smuggled in as the next request.
+//! In scope: parsing a head from bytes that may hold less or more than one, and writing responses.
+//! Out of scope: sockets, deadlines, and requests with a body. A request with a body is refused, so
+//! that its body cannot be parsed as the next request.
 
-/// The longest head that is read, in bytes.
+/// Maximum length of a request head in bytes.
 pub(super) const MAX_HEAD: usize = 8 << 10;
-/// The most header lines.
+/// Maximum number of header lines.
 const MAX_HEADERS: usize = 64;
 
-/// A request, as far as it matters here.
+/// The parts of a request that the tracker uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Request<'a> {
     /// `HEAD`: the response goes without its body.
     pub(super) head_only: bool,
     /// The path of the target, without the query.
     pub(super) path: &'a str,
-    /// What follows the `?`.
+    /// The part of the target after `?`.
     pub(super) query: &'a str,
     /// Whether another request may follow on the connection.
     pub(super) keep_alive: bool,
-    /// HTTP/1.0, whose clients must be told that the connection stays open.
-    pub(super) old: bool,
+    /// HTTP/1.0, whose clients expect an explicit `Connection: keep-alive`.
+    pub(super) is_http_1_0: bool,
 }
 
-/// Why a request is not served; the connection ends after the answer.
+/// Why a request is not served. The connection closes after the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum HttpError {
     #[error("the request is not HTTP/1: {0}")]
@@ -33,7 +34,7 @@ pub(super) enum HttpError {
     TooLarge,
     #[error("this tracker answers GET and HEAD only")]
     Method,
-    #[error("a request with a body is not taken")]
+    #[error("this tracker accepts no request with a body")]
     Body,
     #[error("the request's head did not arrive in time")]
     TooSlow,
@@ -49,7 +50,7 @@ impl HttpError {
         }
     }
 
-    /// Appends the response that tells this and ends the connection.
+    /// Appends the error response, which also closes the connection.
     pub(super) fn write(self, out: &mut Vec<u8>) {
         let status = self.status();
         let allow = if self == Self::Method {
@@ -68,7 +69,8 @@ impl HttpError {
     }
 }
 
-/// Reads the head at the start of `bytes`: the request and the length of its head, or `None` if there is more to come.
+/// Parses the head at the start of `bytes`. Returns the request and the length of its head, or
+/// `None` if the head is incomplete.
 pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, HttpError> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
@@ -78,15 +80,15 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, HttpEr
         Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(HttpError::TooLarge),
         Err(error) => return Err(error.into()),
     };
-    let old = request.version == Some(0);
-    let mut keep_alive = !old;
+    let is_http_1_0 = request.version == Some(0);
+    let mut keep_alive = !is_http_1_0;
     for header in &*request.headers {
         if header.name.eq_ignore_ascii_case("connection") {
             for word in header.value.split(|byte| *byte == b',') {
                 let word = word.trim_ascii();
                 if word.eq_ignore_ascii_case(b"close") {
                     keep_alive = false;
-                } else if word.eq_ignore_ascii_case(b"keep-alive") && old {
+                } else if word.eq_ignore_ascii_case(b"keep-alive") && is_http_1_0 {
                     keep_alive = true;
                 }
             }
@@ -104,7 +106,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, HttpEr
         _ => return Err(HttpError::Method),
     };
     let target = request.path.unwrap_or_default();
-    // A target may be a whole URL (RFC 9112, section 3.2.2), of which only the path matters.
+    // A target may be a whole URL (RFC 9112, section 3.2.2). Only its path matters.
     let target = match target.strip_prefix("http://") {
         Some(rest) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/"),
         None => target,
@@ -115,7 +117,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, HttpEr
         path,
         query,
         keep_alive,
-        old,
+        is_http_1_0,
     };
     Ok(Some((request, length)))
 }
@@ -133,7 +135,7 @@ pub(super) fn respond_as(
     body: &[u8],
     out: &mut Vec<u8>,
 ) {
-    let connection = match (request.keep_alive, request.old) {
+    let connection = match (request.keep_alive, request.is_http_1_0) {
         (true, true) => "Connection: keep-alive\r\n",
         (true, false) => "",
         (false, _) => "Connection: close\r\n",
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_are_read_and_what_follows_is_left() {
+    fn heads_are_parsed_and_later_bytes_are_left() {
         let table: &[(&str, Request<'_>)] = &[
             (
                 "GET /announce?a=b?c HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -176,7 +178,7 @@ mod tests {
                     path: "/announce",
                     query: "a=b?c",
                     keep_alive: true,
-                    old: false,
+                    is_http_1_0: false,
                 },
             ),
             (
@@ -186,7 +188,7 @@ mod tests {
                     path: "/",
                     query: "",
                     keep_alive: true,
-                    old: true,
+                    is_http_1_0: true,
                 },
             ),
             (
@@ -196,7 +198,7 @@ mod tests {
                     path: "/scrape",
                     query: "",
                     keep_alive: false,
-                    old: true,
+                    is_http_1_0: true,
                 },
             ),
             (
@@ -206,7 +208,7 @@ mod tests {
                     path: "/",
                     query: "",
                     keep_alive: false,
-                    old: false,
+                    is_http_1_0: false,
                 },
             ),
         ];
@@ -265,13 +267,13 @@ mod tests {
     }
 
     #[test]
-    fn responses_say_their_length_and_whether_the_connection_stays() {
-        let request = |keep_alive, old, head_only| Request {
+    fn responses_contain_their_length_and_whether_the_connection_stays_open() {
+        let request = |keep_alive, is_http_1_0, head_only| Request {
             head_only,
             path: "/",
             query: "",
             keep_alive,
-            old,
+            is_http_1_0,
         };
         let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n";
         for (request, tail) in [

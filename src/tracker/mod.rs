@@ -1,7 +1,8 @@
-//! A running tracker: announces and scrapes over HTTP and UDP, the swarms it keeps, closed runs.
+//! A running tracker: announces and scrapes over HTTP and UDP, its swarms, accounts and groups,
+//! replication, closed runs.
 //!
-//! In scope: what one tracker process serves on its port. Out of scope: arguments, and the bytes of each message, which
-//! are [`crate::wire`]'s.
+//! In scope: everything that one tracker process serves on its port. Out of scope: arguments, and
+//! the encoding of messages (see [`crate::wire`]).
 
 mod access;
 mod announcing;
@@ -9,6 +10,7 @@ mod closed_run;
 mod connection;
 mod endpoint;
 mod http;
+mod monitoring;
 mod node;
 mod operator;
 mod outbox;
@@ -25,16 +27,15 @@ mod swarms;
 mod threads;
 mod totals;
 mod udp;
-mod watch;
 
 pub use access::{
     AccessSettings, INVITE_LIFETIME, InviteCode, OperatorAccess, Registration, RegistryCounts,
 };
-use announcing::Announcing;
+use announcing::PeerAnnounce;
 pub use announcing::{Reach, Refusal};
 pub use closed_run::{
-    CLOSED_RUN_ONLY, ClosedRun, ConnectionId, DEFAULT_WAIT, Effect, HELLO, NO_LIVING_OWNER,
-    Outcome, RunHost, RunOptions, RunningRun, SILENCE,
+    CLIENT_TIMEOUT, CLOSED_RUN_ONLY, ClosedRun, DEFAULT_WAIT, HELLO_TIMEOUT, NO_LIVING_OWNER,
+    RunConnectionId, RunEffect, RunHost, RunOptions, RunOutcome, RunningRun,
 };
 pub use connection::Deadlines;
 use endpoint::{Endpoint, RunningFile};
@@ -45,17 +46,17 @@ pub use operator::{OperatorError, fetch_backup};
 pub use quotas::Limits;
 use quotas::Quotas;
 pub use replicas::MAX_TRACKERS;
-use replicas::{Replicas, numbers, serve_replica};
+use replicas::{ReplicaConnections, numbers, serve_replica};
 pub use saved::SavedError;
-use saved::{MAX_SAVED, Saved, SavedSwarm};
+use saved::{MAX_SAVED, SavedSwarm, SavedSwarms};
 pub use server::{
-    ControlLines, DEFAULT_INTERVAL, Options, ServeLine, Tracker, TrackerError, bind, bind_with_udp,
+    DEFAULT_INTERVAL, Options, ServeTls, TlsService, Tracker, TrackerError, bind, bind_with_udp,
 };
 pub use service::Access;
 use service::Service;
-pub(crate) use store::named_by;
-pub use store::{OpenError, Position, RegistryStore, WriteError, Written};
-use swarm::{Renewed, Swarm, Traffic};
+pub(crate) use store::blob_named_by;
+pub use store::{OpenError, RegistryStore, StoreOptions, WriteError, Written};
+use swarm::{Renewal, Swarm, Traffic};
 pub use swarms::Swarms;
 use threads::Threads;
 pub use totals::Stats;

@@ -1,18 +1,20 @@
-//! A whole tracker: its registry, who may have what, the other trackers, HTTP, control lines and UDP on one port.
+//! A whole tracker: the registry, access rights, replication, HTTP, control connections and UDP on
+//! one port.
 //!
-//! In scope: putting the parts together, and the order in which they end. Out of scope: what each part does; arguments,
-//! signals, and what a person sees.
+//! In scope: assembling the parts, and the order in which they end. Out of scope: what each part
+//! does, arguments, signals, and output to the user.
 //!
 //! # The end
-//! 1. Those who wait for a password to be checked are answered, and their lines end.
-//! 2. The lines to other trackers end, and no write waits for them any more.
-//! 3. The port is closed, and all connections end; the open swarms are saved.
-//! 4. The registry's threads end once all is on the disk.
+//! 1. Requests that wait for a password check are answered, and their control connections close.
+//! 2. The replica connections close, and no write waits for another tracker any longer.
+//! 3. The port and all connections are closed, and the open swarms are saved.
+//! 4. The registry's threads end once everything is on the disk.
 
 use super::access::{AccessSettings, OperatorAccess, Registrar, serve_peer};
 use super::{
-    Access, ControlLines, Endpoint, EndpointOptions, NodeError, Options, Position, RegistryStore,
-    Replicas, RunningFile, ServeLine, Tracker, numbers, serve_operator, serve_replica,
+    Access, Endpoint, EndpointOptions, NodeError, Options, RegistryStore, ReplicaConnections,
+    RunningFile, ServeTls, StoreOptions, TlsService, Tracker, numbers, serve_operator,
+    serve_replica,
 };
 use crate::certificate::Fingerprint;
 use crate::net::{Purpose, Stop};
@@ -22,41 +24,43 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often silent peers of groups' swarms are looked for.
-const EXPIRE: Duration = Duration::from_secs(1);
+/// Interval between two searches for silent peers in the swarms of groups.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How a tracker runs.
+/// Options of a tracker.
 #[derive(Debug)]
 pub struct NodeOptions {
-    /// Where, and as which tracker of which cluster.
+    /// Its address, its number and its cluster.
     pub endpoint: EndpointOptions,
-    /// The number of trackers that are listed.
+    /// Number of trackers in the list.
     pub listed: usize,
-    /// The file that lists them, which is read again and again; without it there are no others.
+    /// The file that lists the trackers. It is read repeatedly. Without it there are no other
+    /// trackers.
     pub tracker_info: Option<PathBuf>,
-    /// Whether it serves at once, whatever its data: the operator says that no other tracker has newer ones.
+    /// Whether it serves at once with any data: the operator guarantees that no other tracker has
+    /// newer data.
     pub alone: bool,
-    /// A backup that takes the place of the state folder's registry.
+    /// A backup that replaces the registry in the state folder.
     pub restore: Option<PathBuf>,
-    /// What it grants.
+    /// Settings of accounts and groups.
     pub access: AccessSettings,
     /// Whether it serves open swarms.
     pub open: bool,
 }
 
-/// A running tracker. It ends when it is dropped, if not before.
+/// A running tracker. Dropping it stops it.
 pub struct Node {
     store: Arc<RegistryStore>,
     registrar: Arc<Registrar>,
-    replicas: Option<Replicas>,
+    replicas: Option<ReplicaConnections>,
     tracker: Tracker,
     stop: Stop,
     _running: RunningFile,
 }
 
 impl Node {
-    /// Starts a tracker. `introduce` is called with its address and its cluster once it can serve and
-    /// before it does.
+    /// Starts a tracker. Calls `introduce` with its address and its cluster's fingerprint when it
+    /// is ready to serve, before it serves.
     ///
     /// # Errors
     /// See [`NodeError`].
@@ -69,15 +73,15 @@ impl Node {
         if let Some(backup) = &options.restore {
             Database::restore(&endpoint.folder, backup)?;
         }
-        let position = Position {
+        let store_options = StoreOptions {
             number: endpoint.number,
             listed: numbers(options.listed),
             alone: options.alone,
         };
-        let store = Arc::new(RegistryStore::open(&endpoint.folder, position)?);
+        let store = Arc::new(RegistryStore::open(&endpoint.folder, store_options)?);
         let registrar = Registrar::start(Arc::clone(&store), &endpoint.cluster, settings);
         let registrar = Arc::new(registrar.map_err(NodeError::Thread)?);
-        let running = RunningFile::leave(&endpoint);
+        let running = RunningFile::create(&endpoint);
         introduce(endpoint.address, endpoint.cluster.fingerprint());
         let tracker = Tracker::start(Options {
             number: endpoint.number.get(),
@@ -88,17 +92,22 @@ impl Node {
                 true => Access::Open,
                 false => Access::NotOpen,
             },
-            control: Some(ControlLines {
+            tls_service: Some(TlsService {
                 tls: endpoint.tls,
-                serve: control(&store, &registrar),
+                serve: serve_tls(&store, &registrar),
             }),
             cluster: Some(Arc::clone(&store)),
             stop: endpoint.stop.clone(),
             ..Options::new(endpoint.listener)
         })?;
         let replicas = options.tracker_info.map(|info| {
-            Replicas::start(Arc::clone(&store), endpoint.members, info, endpoint.number)
-                .map_err(NodeError::Thread)
+            ReplicaConnections::start(
+                Arc::clone(&store),
+                endpoint.replica_tls,
+                info,
+                endpoint.number,
+            )
+            .map_err(NodeError::Thread)
         });
         Ok(Self {
             store,
@@ -110,32 +119,33 @@ impl Node {
         })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.tracker.address()
     }
 
-    /// What its operator works with.
+    /// The operator's interface to the accounts.
     pub fn operator(&self) -> OperatorAccess {
         self.registrar.operator()
     }
 
-    /// Serves until the stop flag is raised, then ends everything. Drops silent peers of groups meanwhile.
+    /// Serves until the stop flag is raised, then ends everything. Removes silent peers of groups
+    /// meanwhile.
     pub fn run(&self) {
-        while !self.stop.wait(EXPIRE) {
+        while !self.stop.wait(EXPIRY_INTERVAL) {
             self.registrar.expire();
         }
         self.stop();
     }
 
-    /// Ends everything, in the order above; returns when it has ended.
+    /// Ends everything in the order above. Returns when it has ended.
     pub fn stop(&self) {
         self.stop.stop();
         self.registrar.stop();
         if let Some(replicas) = &self.replicas {
             replicas.stop();
         }
-        self.store.close_lines();
+        self.store.close_connections();
         self.tracker.stop();
         self.store.stop();
     }
@@ -147,12 +157,12 @@ impl Drop for Node {
     }
 }
 
-/// Serves control lines, each by its purpose.
-fn control(store: &Arc<RegistryStore>, registrar: &Arc<Registrar>) -> ServeLine {
+/// Serves TLS connections, each by its purpose.
+fn serve_tls(store: &Arc<RegistryStore>, registrar: &Arc<Registrar>) -> ServeTls {
     let (store, registrar) = (Arc::clone(store), Arc::clone(registrar));
-    Box::new(move |line, from, purpose| match purpose {
-        Purpose::Peer => serve_peer(&registrar, line, from),
-        Purpose::Replica => serve_replica(&store, line, from),
-        Purpose::Operator => serve_operator(&store, line, from),
+    Box::new(move |connection, from, purpose| match purpose {
+        Purpose::Peer => serve_peer(&registrar, connection, from),
+        Purpose::Replica => serve_replica(&store, connection, from),
+        Purpose::Operator => serve_operator(&store, connection, from),
     })
 }

@@ -1,6 +1,8 @@
-//! An operator's line: somebody who has proved that it holds the cluster's key asks a running tracker for a backup.
+//! The operator connection: an operator who has proved that it holds the cluster's key requests a
+//! backup from a running tracker.
 //!
-//! In scope: both ends of the line. Out of scope: what a backup looks like (`storage`), and the proof (`net`).
+//! In scope: both ends of the connection. Out of scope: the format of a backup (`storage`) and the
+//! proof (`net`).
 
 use super::store::RegistryStore;
 use crate::net::{
@@ -20,84 +22,91 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(5);
-/// How long its handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long a frame may take to arrive or to be taken.
-const FRAME: Duration = Duration::from_secs(30);
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long receiving or sending a frame may take.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why there is no backup.
+/// Why a backup failed.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
     /// The tracker cannot be reached.
     #[error("cannot reach the tracker at {0}: {1}; is it running?")]
     Connect(SocketAddr, #[source] io::Error),
-    /// It is none of this cluster, or does not take our key for its cluster's.
+    /// The tracker belongs to another cluster, or rejects our key.
     #[error("the tracker at {0}: {1}")]
     Tls(SocketAddr, #[source] TlsError),
-    /// The line broke.
-    #[error("the line to the tracker broke: {0}")]
+    /// The connection failed.
+    #[error("the connection to the tracker failed: {0}")]
     Frame(#[from] FrameIoError),
-    /// What came is no message, or not the one that is due.
+    /// The tracker sent an invalid message.
     #[error("the tracker sent no backup: {0}")]
     Message(#[from] ControlError),
-    /// It came out of turn.
-    #[error("the tracker answered something else than a backup; it may be of another version")]
+    /// The tracker sent a valid message at the wrong time.
+    #[error("the tracker sent something else than a backup; it may run another version")]
     OtherAnswer,
-    /// The tracker refuses.
+    /// The tracker refused, for this reason.
     #[error("{0}")]
     Refused(Line),
-    /// The file cannot be written.
+    /// The backup file cannot be written.
     #[error("cannot write {}: {source}", .path.display())]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// What came is not whole.
+    /// The backup is not complete.
     #[error(transparent)]
     Backup(#[from] BackupError),
 }
 
-/// Serves an operator's line until it ends.
+/// Serves an operator connection until it closes.
 pub(super) fn serve_operator(store: &RegistryStore, stream: &TlsStream, from: SocketAddr) {
     match answer(store, stream) {
-        Ok(()) => log::info!("a backup was taken from {from}"),
-        Err(error) => log::warn!("the operator's line of {from} ended: {error}"),
+        Ok(()) => log::info!("an operator at {from} fetched a backup"),
+        Err(error) => log::warn!("the operator connection of {from} failed: {error}"),
     }
-    stream.finish(FRAME);
+    stream.finish(FRAME_TIMEOUT);
     stream.hang_up();
 }
 
 fn answer(store: &RegistryStore, stream: &TlsStream) -> Result<(), OperatorError> {
     let mut reader = FrameReader::new(stream, MAX_FRAME);
-    match Message::decode(reader.next(FRAME, FRAME)?)? {
+    match Message::decode(reader.next(FRAME_TIMEOUT, FRAME_TIMEOUT)?)? {
         Message::Backup => {}
         _ => return Err(OperatorError::OtherAnswer),
     }
-    let mut parts = Parts {
+    let mut parts = PartWriter {
         stream,
         waiting: Vec::with_capacity(MAX_PART),
     };
     let last = match store.back_up(&mut parts) {
         Ok(()) => Message::End,
         Err(error) => {
-            log::error!("no backup: {error}");
-            Message::Refused(Line::new(&format!("the tracker cannot make one: {error}")))
+            log::error!("cannot make a backup: {error}");
+            Message::Refused(Line::new(&format!(
+                "the tracker cannot make a backup: {error}"
+            )))
         }
     };
-    Ok(write_frame(stream, &last.encode(), MAX_FRAME, FRAME)?)
+    Ok(write_frame(
+        stream,
+        &last.encode(),
+        MAX_FRAME,
+        FRAME_TIMEOUT,
+    )?)
 }
 
-/// Sends what is written to it, a part at a time.
-struct Parts<'a> {
+/// Sends the written bytes in parts.
+struct PartWriter<'a> {
     stream: &'a TlsStream,
     waiting: Vec<u8>,
 }
 
-impl Write for Parts<'_> {
+impl Write for PartWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.waiting.len() == MAX_PART {
             self.flush()?;
@@ -116,23 +125,23 @@ impl Write for Parts<'_> {
             &mut self.waiting,
             Vec::with_capacity(MAX_PART),
         ));
-        write_frame(self.stream, &part.encode(), MAX_FRAME, FRAME).map_err(io::Error::other)
+        write_frame(self.stream, &part.encode(), MAX_FRAME, FRAME_TIMEOUT).map_err(io::Error::other)
     }
 }
 
-/// Asks the tracker at `address` for a backup, and puts it whole into `file` (mode 0600), in place of one that is there.
-/// Gives its length in bytes.
+/// Fetches a backup from the tracker at `address` and replaces `file` with it (mode 0600). Returns
+/// its length in bytes.
 ///
 /// # Errors
-/// See [`OperatorError`]; the file is as it was.
+/// See [`OperatorError`]. On an error, `file` is unchanged.
 pub fn fetch_backup(
     tls: &ClusterTls,
     address: SocketAddr,
     file: &Path,
 ) -> Result<u64, OperatorError> {
-    let connected = TcpStream::connect_timeout(&address, CONNECT);
+    let connected = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT);
     let socket = connected.map_err(|error| OperatorError::Connect(address, error))?;
-    let stream = tls.connect(Arc::new(socket), Purpose::Operator, HANDSHAKE);
+    let stream = tls.connect(Arc::new(socket), Purpose::Operator, HANDSHAKE_TIMEOUT);
     let stream = stream.map_err(|error| OperatorError::Tls(address, error))?;
     let fetched = fetch(&stream, file);
     stream.hang_up();
@@ -148,12 +157,12 @@ fn fetch(stream: &TlsStream, path: &Path) -> Result<u64, OperatorError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let file = Unnamed::in_folder(folder).map_err(unwritten)?;
-    write_frame(stream, &Message::Backup.encode(), MAX_FRAME, FRAME)?;
+    let file = UnnamedFile::in_folder(folder).map_err(unwritten)?;
+    write_frame(stream, &Message::Backup.encode(), MAX_FRAME, FRAME_TIMEOUT)?;
     let mut reader = FrameReader::new(stream, MAX_FRAME);
     let mut length = 0u64;
     loop {
-        match Message::decode(reader.next(FRAME, FRAME)?)? {
+        match Message::decode(reader.next(FRAME_TIMEOUT, FRAME_TIMEOUT)?)? {
             Message::Part(bytes) => {
                 file.as_file().write_all(&bytes).map_err(unwritten)?;
                 length = length.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
@@ -164,23 +173,24 @@ fn fetch(stream: &TlsStream, path: &Path) -> Result<u64, OperatorError> {
         }
     }
     file.as_file().sync_all().map_err(unwritten)?;
-    // It is taken for one only if it can be read as one.
+    // Only a readable backup may replace the file.
     read_backup(&file.path())?;
-    file.place(path).map_err(unwritten)?;
+    file.rename_to(path).map_err(unwritten)?;
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     synced.map_err(unwritten)?;
     Ok(length)
 }
 
-/// A file that has no name until it is whole, so that nothing is left of it however the process ends. Where the file system
-/// has no such files, it has a name of its own, and is removed unless the process is killed.
-enum Unnamed {
+/// A file without a name until it is complete, so that nothing is left if the process ends before.
+/// File systems that lack such files use a temporary name; then the file is removed unless the
+/// process is killed.
+enum UnnamedFile {
     Unlinked(File),
     Named(tempfile::NamedTempFile),
 }
 
-impl Unnamed {
-    /// A new one of mode 0600.
+impl UnnamedFile {
+    /// Creates a file with mode 0600.
     fn in_folder(folder: &Path) -> io::Result<Self> {
         let unlinked = File::options()
             .read(true)
@@ -190,7 +200,7 @@ impl Unnamed {
             .open(folder);
         match unlinked {
             Ok(file) => Ok(Self::Unlinked(file)),
-            // Of a file system or a kernel without them.
+            // The file system or the kernel has no files without a name.
             Err(error)
                 if matches!(
                     error.kind(),
@@ -213,7 +223,7 @@ impl Unnamed {
         }
     }
 
-    /// Where it can be opened.
+    /// A path that opens it.
     fn path(&self) -> PathBuf {
         match self {
             Self::Unlinked(file) => format!("/proc/self/fd/{}", file.as_raw_fd()).into(),
@@ -221,11 +231,12 @@ impl Unnamed {
         }
     }
 
-    /// Gives it its name, in place of a file that has it.
-    fn place(self, path: &Path) -> io::Result<()> {
+    /// Names the file `path`, replacing an existing file.
+    fn rename_to(self, path: &Path) -> io::Result<()> {
         match self {
             Self::Unlinked(_) => {
-                // A link replaces nothing, a rename does: between the two it stands whole under another name.
+                // `linkat` cannot replace a file, `rename` can. In between, the complete file has
+                // the name `PATH.new`.
                 let mut new = path.as_os_str().to_owned();
                 new.push(".new");
                 let new = PathBuf::from(new);
@@ -247,7 +258,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_backup_under_way_has_no_name_and_takes_the_place_of_the_last_one() {
+    fn an_unfinished_backup_has_no_name_and_a_finished_one_replaces_the_last() {
         let folder = tempfile::tempdir().unwrap();
         let names = || {
             let entries = fs::read_dir(folder.path()).unwrap();
@@ -256,22 +267,22 @@ mod tests {
         };
         let path = folder.path().join("backup");
         for text in ["first", "second"] {
-            // Left by one that was killed between the two steps.
+            // Left by a process that was killed between the two steps.
             fs::write(folder.path().join("backup.new"), "old").unwrap();
-            let file = Unnamed::in_folder(folder.path()).unwrap();
+            let file = UnnamedFile::in_folder(folder.path()).unwrap();
             file.as_file().write_all(text.as_bytes()).unwrap();
-            if let Unnamed::Unlinked(_) = file {
+            if let UnnamedFile::Unlinked(_) = file {
                 assert!(names().len() <= 2, "{:?}", names());
             }
             assert_eq!(fs::read_to_string(file.path()).unwrap(), text);
-            file.place(&path).unwrap();
+            file.rename_to(&path).unwrap();
             assert_eq!(names(), ["backup"]);
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
             let mode = path.metadata().unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }
-        // One that comes to nothing leaves nothing.
-        drop(Unnamed::in_folder(folder.path()).unwrap());
+        // An unfinished backup leaves nothing.
+        drop(UnnamedFile::in_folder(folder.path()).unwrap());
         assert_eq!(names(), ["backup"]);
     }
 }

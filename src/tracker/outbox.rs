@@ -1,8 +1,8 @@
-//! What is still to be written to one line.
+//! Queue of what is still to be written to one connection.
 //!
-//! In scope: a queue between those who have something to say and the line's writer. How much waits is bounded by those who
-//! put it there: by what `replication` sends to a line, and in a closed run by what its reader lets in, as no request is
-//! read while [`ROOM`] notices wait.
+//! In scope: the queue between the threads that send and the connection's writer. The senders bound
+//! its length: `replication` by what it sends to a connection, and a closed run by reading no
+//! request while [`MAX_QUEUED`] notices are queued.
 
 use crate::net::FrameIoError;
 use crate::system::{lock, recover};
@@ -11,10 +11,10 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// How many may wait before the next request is read.
-const ROOM: usize = 8;
+/// While this number of notices is queued, a closed run reads no request.
+const MAX_QUEUED: usize = 8;
 
-/// A queue of one line.
+/// The queue of one connection.
 #[derive(Debug)]
 pub(super) struct Outbox<T> {
     state: Mutex<Queue<T>>,
@@ -43,37 +43,37 @@ impl<T> Default for Outbox<T> {
 }
 
 impl<T> Outbox<T> {
-    /// Puts something behind the others, unless the line is closed.
-    pub(super) fn push(&self, it: T) {
+    /// Appends an entry, unless the queue is closed.
+    pub(super) fn push(&self, entry: T) {
         self.change(|queue| {
             if !queue.closed {
-                queue.waiting.push_back(it);
+                queue.waiting.push_back(entry);
             }
         });
     }
 
-    /// Takes nothing more; what is in it is still written.
+    /// Closes the queue. What is in it is still written.
     pub(super) fn close(&self) {
         self.change(|queue| queue.closed = true);
     }
 
-    /// Closes it and drops what is in it: the line takes nothing.
-    pub(super) fn give_up(&self) {
+    /// Closes the queue and drops its contents: the connection accepts nothing more.
+    pub(super) fn close_and_clear(&self) {
         self.change(|queue| {
             queue.closed = true;
             queue.waiting.clear();
         });
     }
 
-    /// Nothing more is read: closes it.
-    pub(super) fn reader_ended(&self) {
+    /// The connection's reader has ended. Closes the queue.
+    pub(super) fn on_reader_end(&self) {
         self.change(|queue| {
             queue.closed = true;
             queue.reader_ended = true;
         });
     }
 
-    /// Waits for what is next; `None` once it is closed and empty.
+    /// Waits for the next entry. `None` once the queue is closed and empty.
     pub(super) fn next(&self) -> Option<T> {
         let waiting = |queue: &mut Queue<T>| queue.waiting.is_empty() && !queue.closed;
         let queue = self.changed.wait_while(self.queue(), waiting);
@@ -82,13 +82,14 @@ impl<T> Outbox<T> {
         next
     }
 
-    /// Waits until fewer than [`ROOM`] wait, which the writer's deadline bounds.
+    /// Waits until fewer than [`MAX_QUEUED`] entries are queued. The writer's deadline bounds the
+    /// wait.
     pub(super) fn wait_for_room(&self) {
-        let full = |queue: &mut Queue<T>| queue.waiting.len() >= ROOM;
+        let full = |queue: &mut Queue<T>| queue.waiting.len() >= MAX_QUEUED;
         drop(self.changed.wait_while(self.queue(), full));
     }
 
-    /// Waits until nothing more is read, `limit` at most.
+    /// Waits until the connection's reader has ended, at most `limit`.
     pub(super) fn wait_for_reader(&self, limit: Duration) {
         let reading = |queue: &mut Queue<T>| !queue.reader_ended;
         let _ = self
@@ -106,13 +107,13 @@ impl<T> Outbox<T> {
     }
 }
 
-/// Why a line that is read ends before its other end closes it.
+/// Why reading a connection failed before the other end closed it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LineError {
-    /// A frame does not arrive whole.
+pub(super) enum ConnectionReadError {
+    /// A frame did not arrive whole.
     #[error(transparent)]
     Frame(#[from] FrameIoError),
-    /// A frame holds no message.
+    /// A frame contains no valid message.
     #[error(transparent)]
     Message(#[from] ControlError),
 }

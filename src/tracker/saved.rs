@@ -1,23 +1,26 @@
-//! Swarms as bytes that outlive a restart.
+//! Encoding of the swarms that outlive a restart.
 //!
-//! In scope: the form of the file. Out of scope: the file itself, and who of those in it has expired. Layout: [`MAGIC`];
-//! the wall clock in milliseconds (8 bytes); each swarm with its peers; SHA-256 of all that. Numbers are big-endian.
+//! In scope: the format of the file. Out of scope: the file itself, and which peers have expired.
+//!
+//! Layout: [`MAGIC`]; the wall clock in milliseconds (8 bytes); each swarm with its peers; SHA-256
+//! of everything before. Numbers are big-endian.
 
-use super::swarm::{Place, SavedPeer, Traffic};
+use super::swarm::{SavedPeer, TimedAddress, Traffic};
 use crate::torrent::InfoHash;
 use crate::wire::PeerId;
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// The longest file, in bytes: about what the most peers that a tracker holds take. Further swarms are left out.
+/// Maximum length of the file in bytes: about the size of the maximum number of peers. Further
+/// swarms are left out.
 pub(super) const MAX_SAVED: usize = 64 << 20;
 
-/// What the file begins with; the number is the layout's.
+/// The start of the file. Its number is the version of the layout.
 const MAGIC: &[u8; 18] = b"pieceful swarms 1\n";
 
-/// What a peer has, as bits.
-mod has {
+/// Flags of a saved peer.
+mod flag {
     pub(super) const ALL_PIECES: u8 = 1;
     pub(super) const KEY: u8 = 2;
     pub(super) const V4: u8 = 4;
@@ -26,8 +29,8 @@ mod has {
 
 /// All swarms of a tracker at one time.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Saved {
-    /// When, since the Unix epoch.
+pub(super) struct SavedSwarms {
+    /// Time of saving, since the Unix epoch.
     pub(super) wall_clock: Duration,
     pub(super) swarms: Vec<SavedSwarm>,
 }
@@ -37,24 +40,24 @@ pub(super) struct Saved {
 pub(super) struct SavedSwarm {
     pub(super) info_hash: InfoHash,
     pub(super) downloaded: u32,
-    /// Who pays for it.
+    /// The address whose quota it counts towards.
     pub(super) founder: IpAddr,
     pub(super) peers: Vec<SavedPeer>,
 }
 
-/// Why saved swarms cannot be taken back.
+/// Why saved swarms cannot be restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SavedError {
-    /// Of another program or version.
-    #[error("it does not hold swarms as this version writes them")]
+    /// Another program or version wrote the file.
+    #[error("it does not contain swarms in the format of this version")]
     Foreign,
-    /// Cut, or changed since it was written.
+    /// The file is cut or was changed.
     #[error("it is damaged")]
     Damaged,
 }
 
-impl Saved {
-    /// The bytes of these swarms, but for those for which there is no room.
+impl SavedSwarms {
+    /// Encodes these swarms. Swarms that exceed [`MAX_SAVED`] are left out.
     pub(super) fn encode(
         wall_clock: Duration,
         swarms: impl Iterator<Item = SavedSwarm>,
@@ -86,14 +89,14 @@ impl Saved {
             return Err(SavedError::Damaged);
         }
         let content = content.get(MAGIC.len()..).unwrap_or_default();
-        all(Reader(content)).ok_or(SavedError::Damaged)
+        read_swarms(Reader(content)).ok_or(SavedError::Damaged)
     }
 }
 
 fn encode_swarm(swarm: &SavedSwarm, out: &mut Vec<u8>) {
     out.extend(swarm.info_hash.0);
     out.extend(swarm.downloaded.to_be_bytes());
-    // IPv4 addresses go mapped into IPv6.
+    // IPv4 addresses are written as IPv4-mapped IPv6 addresses.
     let founder = match swarm.founder {
         IpAddr::V4(ip) => ip.to_ipv6_mapped(),
         IpAddr::V6(ip) => ip,
@@ -107,37 +110,37 @@ fn encode_swarm(swarm: &SavedSwarm, out: &mut Vec<u8>) {
 }
 
 fn encode_peer(peer: &SavedPeer, out: &mut Vec<u8>) {
-    let [v4, v6] = &peer.places;
+    let [v4, v6] = &peer.addresses;
     let bit = |has: bool, bit: u8| if has { bit } else { 0 };
     out.extend(peer.id.0);
     out.push(
-        bit(peer.is_seed, has::ALL_PIECES)
-            | bit(peer.key.is_some(), has::KEY)
-            | bit(v4.is_some(), has::V4)
-            | bit(v6.is_some(), has::V6),
+        bit(peer.is_seed, flag::ALL_PIECES)
+            | bit(peer.key.is_some(), flag::KEY)
+            | bit(v4.is_some(), flag::V4)
+            | bit(v6.is_some(), flag::V6),
     );
     let Traffic {
         uploaded,
         downloaded,
-    } = peer.told;
+    } = peer.reported;
     for number in [uploaded, downloaded, peer.recent]
         .into_iter()
         .chain(peer.key)
     {
         out.extend(number.to_be_bytes());
     }
-    for place in peer.places.iter().flatten() {
-        match place.address.ip() {
+    for timed in peer.addresses.iter().flatten() {
+        match timed.address.ip() {
             IpAddr::V4(ip) => out.extend(ip.octets()),
             IpAddr::V6(ip) => out.extend(ip.octets()),
         }
-        out.extend(place.address.port().to_be_bytes());
-        let left = u32::try_from(place.until.as_millis()).unwrap_or(u32::MAX);
+        out.extend(timed.address.port().to_be_bytes());
+        let left = u32::try_from(timed.until.as_millis()).unwrap_or(u32::MAX);
         out.extend(left.to_be_bytes());
     }
 }
 
-/// What is left of the bytes.
+/// The bytes that are not parsed yet.
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
@@ -156,21 +159,21 @@ impl Reader<'_> {
     }
 }
 
-fn all(mut reader: Reader<'_>) -> Option<Saved> {
+fn read_swarms(mut reader: Reader<'_>) -> Option<SavedSwarms> {
     let wall_clock = Duration::from_millis(reader.u64()?);
     let mut swarms = Vec::new();
     while !reader.0.is_empty() {
-        swarms.push(swarm(&mut reader)?);
+        swarms.push(read_swarm(&mut reader)?);
     }
-    Some(Saved { wall_clock, swarms })
+    Some(SavedSwarms { wall_clock, swarms })
 }
 
-fn swarm(reader: &mut Reader<'_>) -> Option<SavedSwarm> {
+fn read_swarm(reader: &mut Reader<'_>) -> Option<SavedSwarm> {
     let info_hash = InfoHash(reader.bytes()?);
     let downloaded = reader.u32()?;
     let founder = IpAddr::from(reader.bytes::<16>()?).to_canonical();
     let count = reader.u32()?;
-    let peers: Option<Vec<_>> = (0..count).map(|_| peer(reader)).collect();
+    let peers: Option<Vec<_>> = (0..count).map(|_| read_peer(reader)).collect();
     Some(SavedSwarm {
         info_hash,
         downloaded,
@@ -179,40 +182,40 @@ fn swarm(reader: &mut Reader<'_>) -> Option<SavedSwarm> {
     })
 }
 
-fn peer(reader: &mut Reader<'_>) -> Option<SavedPeer> {
+fn read_peer(reader: &mut Reader<'_>) -> Option<SavedPeer> {
     let id = PeerId(reader.bytes()?);
-    let [has] = reader.bytes()?;
-    let told = Traffic {
+    let [flags] = reader.bytes()?;
+    let reported = Traffic {
         uploaded: reader.u64()?,
         downloaded: reader.u64()?,
     };
     let recent = reader.u64()?;
-    let key = match has & has::KEY {
+    let key = match flags & flag::KEY {
         0 => None,
         _ => Some(reader.u64()?),
     };
-    let v4 = match has & has::V4 {
+    let v4 = match flags & flag::V4 {
         0 => None,
-        _ => Some(place(reader.bytes::<4>()?.into(), reader)?),
+        _ => Some(read_address(reader.bytes::<4>()?.into(), reader)?),
     };
-    let v6 = match has & has::V6 {
+    let v6 = match flags & flag::V6 {
         0 => None,
-        _ => Some(place(reader.bytes::<16>()?.into(), reader)?),
+        _ => Some(read_address(reader.bytes::<16>()?.into(), reader)?),
     };
     Some(SavedPeer {
         id,
         key,
-        is_seed: has & has::ALL_PIECES != 0,
-        places: [v4, v6],
-        told,
+        is_seed: flags & flag::ALL_PIECES != 0,
+        addresses: [v4, v6],
+        reported,
         recent,
     })
 }
 
-fn place(ip: IpAddr, reader: &mut Reader<'_>) -> Option<Place> {
+fn read_address(ip: IpAddr, reader: &mut Reader<'_>) -> Option<TimedAddress> {
     let port = u16::from_be_bytes(reader.bytes()?);
     let left = Duration::from_millis(reader.u32()?.into());
-    Some(Place {
+    Some(TimedAddress {
         address: SocketAddr::new(ip, port),
         until: left,
     })
@@ -223,34 +226,34 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn place(address: &str, seconds: u64) -> Option<Place> {
-        Some(Place {
+    fn timed_address(address: &str, seconds: u64) -> Option<TimedAddress> {
+        Some(TimedAddress {
             address: address.parse().unwrap(),
             until: Duration::from_secs(seconds),
         })
     }
 
-    fn saved() -> Saved {
-        let peer = |id, is_seed, key, places| SavedPeer {
+    fn saved() -> SavedSwarms {
+        let peer = |id, is_seed, key, addresses| SavedPeer {
             id: PeerId([id; 20]),
             key,
             is_seed,
-            places,
-            told: Traffic {
+            addresses,
+            reported: Traffic {
                 uploaded: 1 << 40,
                 downloaded: 7,
             },
             recent: u64::from(id),
         };
-        let v4 = place("10.0.0.1:6881", 50);
-        let v6 = place("[2001:db8::1]:1", 900);
+        let v4 = timed_address("10.0.0.1:6881", 50);
+        let v6 = timed_address("[2001:db8::1]:1", 900);
         let swarm = |info_hash, founder: &str, peers| SavedSwarm {
             info_hash: InfoHash([info_hash; 20]),
             downloaded: 3,
             founder: founder.parse().unwrap(),
             peers,
         };
-        Saved {
+        SavedSwarms {
             wall_clock: Duration::from_millis(1_790_000_000_123),
             swarms: vec![
                 swarm(1, "10.0.0.1", vec![peer(1, true, Some(5), [v4, None])]),
@@ -267,46 +270,46 @@ mod tests {
         }
     }
 
-    fn encode(saved: &Saved) -> Vec<u8> {
-        Saved::encode(saved.wall_clock, saved.swarms.iter().cloned())
+    fn encode(saved: &SavedSwarms) -> Vec<u8> {
+        SavedSwarms::encode(saved.wall_clock, saved.swarms.iter().cloned())
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn saved_swarms_are_parsed_back() {
         let saved = saved();
-        assert_eq!(Saved::parse(&encode(&saved)), Ok(saved.clone()));
-        let empty = Saved {
+        assert_eq!(SavedSwarms::parse(&encode(&saved)), Ok(saved.clone()));
+        let empty = SavedSwarms {
             swarms: vec![],
             ..saved
         };
-        assert_eq!(Saved::parse(&encode(&empty)), Ok(empty));
+        assert_eq!(SavedSwarms::parse(&encode(&empty)), Ok(empty));
     }
 
     #[test]
     fn a_file_that_is_cut_or_changed_anywhere_is_refused() {
         let whole = encode(&saved());
         for cut in 0..whole.len() {
-            assert!(Saved::parse(&whole[..cut]).is_err(), "cut at {cut}");
+            assert!(SavedSwarms::parse(&whole[..cut]).is_err(), "cut at {cut}");
             let mut changed = whole.clone();
             changed[cut] ^= 0x10;
-            assert!(Saved::parse(&changed).is_err(), "changed at {cut}");
+            assert!(SavedSwarms::parse(&changed).is_err(), "changed at {cut}");
         }
         let long = [whole.as_slice(), b"x"].concat();
-        assert_eq!(Saved::parse(&long), Err(SavedError::Damaged));
+        assert_eq!(SavedSwarms::parse(&long), Err(SavedError::Damaged));
         assert_eq!(
-            Saved::parse(b"pieceful swarms 2\n"),
+            SavedSwarms::parse(b"pieceful swarms 2\n"),
             Err(SavedError::Foreign)
         );
     }
 
     proptest! {
         #[test]
-        fn no_content_makes_it_panic(content: Vec<u8>) {
+        fn no_content_causes_a_panic(content: Vec<u8>) {
             let mut bytes = [MAGIC.as_slice(), &content].concat();
-            let _ = Saved::parse(&bytes);
+            let _ = SavedSwarms::parse(&bytes);
             let sum = digest(&SHA256, &bytes);
             bytes.extend_from_slice(sum.as_ref());
-            let _ = Saved::parse(&bytes);
+            let _ = SavedSwarms::parse(&bytes);
         }
     }
 }

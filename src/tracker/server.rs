@@ -1,7 +1,7 @@
-//! The tracker as a process holds it: its port, its threads, its end.
+//! The port of a tracker, its threads and its end.
 //!
-//! In scope: binding, telling kinds of connection apart by their first byte, dropping silent peers, keeping the swarms over
-//! a restart, stopping. Out of scope: arguments and signals.
+//! In scope: binding, telling kinds of connection apart by their first byte, removing silent peers,
+//! keeping the swarms over a restart, stopping. Out of scope: arguments and signals.
 
 use super::connection::{self, Deadlines};
 use super::{Access, Limits, MAX_SAVED, RegistryStore, Service, Swarms, UdpServer};
@@ -15,62 +15,65 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How often our own peers announce unless the tracker is told otherwise.
+/// Default interval between two announces of a `pieceful` peer.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(20);
 
-/// Bytes of stack of a connection's thread.
-const STACK: usize = 256 << 10;
-/// The longest time between two looks for silent peers.
-const SWEEP: Duration = Duration::from_secs(5);
-/// How many ports are tried until one is free for TCP and UDP.
-const TRIES: usize = 100;
-/// How long a waiting thread sleeps between two looks at nothing: the flag wakes it.
-const LONG: Duration = Duration::from_secs(3600);
+/// Stack size of a connection's thread in bytes.
+const STACK_BYTES: usize = 256 << 10;
+/// The longest time between two searches for silent peers.
+const MAX_EXPIRY_PAUSE: Duration = Duration::from_secs(5);
+/// Maximum number of attempts to find a port that is free for TCP and UDP.
+const MAX_BIND_ATTEMPTS: usize = 100;
+/// How long a thread sleeps that waits for the stop flag. The flag wakes it at once.
+const LONG_SLEEP: Duration = Duration::from_secs(3600);
 
-/// Serves connections under TLS.
-pub struct ControlLines {
-    /// What is shown to those who open one.
+/// Accepts and serves TLS connections.
+pub struct TlsService {
+    /// Performs the handshake of an incoming connection.
     pub tls: TlsServer,
-    /// Serves one until it ends.
-    pub serve: ServeLine,
+    /// Serves one connection until it closes.
+    pub serve: ServeTls,
 }
 
-/// Serves a connection under TLS that was opened for that purpose.
-pub type ServeLine = Box<dyn Fn(&TlsStream, SocketAddr, Purpose) + Send + Sync>;
+/// Serves a TLS connection according to its purpose.
+pub type ServeTls = Box<dyn Fn(&TlsStream, SocketAddr, Purpose) + Send + Sync>;
 
 /// The first byte of a TLS handshake (RFC 8446, section 5.1).
-const TLS: u8 = 0x16;
+const TLS_FIRST_BYTE: u8 = 0x16;
 
-/// How a tracker runs.
+/// Options of a tracker.
 pub struct Options {
-    /// Which line of TRACKER_INFO it is, counted from 1; for the log.
+    /// Position of its address in TRACKER_INFO, counted from 1. For the log.
     pub number: u32,
-    /// Its port, from [`bind`].
+    /// Its listening socket, from [`bind`].
     pub listener: TcpListener,
-    /// The UDP socket of the same number, from [`bind_with_udp`]; read only where open swarms are served.
+    /// The UDP socket with the same port, from [`bind_with_udp`]. It is read only if open swarms
+    /// are served.
     pub udp: Option<UdpSocket>,
-    /// Where open swarms lie between a graceful stop and the next start; without it they go with the process.
+    /// The file that keeps open swarms between a graceful stop and the next start. Without it they
+    /// are lost at the end.
     pub swarms: Option<SwarmsFile>,
-    /// How often our own peers announce; one that misses two is dropped. Whole seconds, at least one.
+    /// Announce interval for `pieceful` peers. One that misses two announces is removed. Whole
+    /// seconds, at least one.
     pub interval: Duration,
-    /// Whom it lets announce and scrape.
+    /// Which peers may announce and scrape.
     pub access: Access,
-    /// Its control lines; without it there are none.
-    pub control: Option<ControlLines>,
-    /// The cluster it is of, if it serves groups.
+    /// TLS connections. Without it none are accepted.
+    pub tls_service: Option<TlsService>,
+    /// The registry of its cluster, if it serves groups.
     pub cluster: Option<Arc<RegistryStore>>,
-    /// Ends the tracker when raised, whoever raises it.
+    /// Stops the tracker when raised.
     pub stop: Stop,
-    /// How much it holds at most.
+    /// Limits of swarms and peers.
     pub limits: Limits,
-    /// How many connections it holds at most.
+    /// Limits of connections.
     pub caps: Caps,
-    /// How long HTTP clients, and handshakes of control lines, may take.
+    /// Deadlines of HTTP clients and TLS handshakes.
     pub deadlines: Deadlines,
 }
 
 impl Options {
-    /// A tracker with number 1 at this port that serves no open swarms, everything else as by default.
+    /// Default options: tracker number 1 on `listener`, without open swarms.
     pub fn new(listener: TcpListener) -> Self {
         Self {
             number: 1,
@@ -79,7 +82,7 @@ impl Options {
             swarms: None,
             interval: DEFAULT_INTERVAL,
             access: Access::NotOpen,
-            control: None,
+            tls_service: None,
             cluster: None,
             stop: Stop::new(),
             limits: Limits::default(),
@@ -95,30 +98,31 @@ impl Options {
 /// Why a tracker cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum TrackerError {
-    /// Its port cannot be had.
+    /// Its port cannot be bound.
     #[error("cannot listen on {address}: {source}; another address can be given with --listen")]
     Bind {
-        /// The address asked for.
+        /// The requested address.
         address: HostPort,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// The UDP port of the same number cannot be had.
+    /// The UDP port with the same number cannot be bound.
     #[error(
         "cannot listen on {address} for UDP: {source}; another address can be given with --listen"
     )]
     BindUdp {
-        /// The address asked for.
+        /// The requested address.
         address: SocketAddr,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// The system gives no thread, or the socket has no address.
+    /// The system cannot start a thread, or the socket has no address.
     #[error("cannot start the tracker: {0}")]
     Start(#[source] io::Error),
 }
 
-/// Binds a tracker's port; port 0 takes a free one. A name is asked for here, and its first address that can be had is it.
+/// Binds a tracker's port; port 0 takes a free one. A name is looked up here, and its first usable
+/// address is bound.
 ///
 /// # Errors
 /// [`TrackerError::Bind`].
@@ -129,7 +133,8 @@ pub fn bind(address: &HostPort) -> Result<TcpListener, TrackerError> {
     })
 }
 
-/// Binds a tracker's port for TCP and for UDP. If port 0 gave a number that is taken in UDP, both are bound anew.
+/// Binds a tracker's port for TCP and UDP. If port 0 chose a port that is taken in UDP, it tries
+/// another one.
 ///
 /// # Errors
 /// [`TrackerError::Bind`] and [`TrackerError::BindUdp`].
@@ -143,7 +148,7 @@ pub fn bind_with_udp(address: &HostPort) -> Result<(TcpListener, UdpSocket), Tra
             Ok(udp) => return Ok((listener, udp)),
             Err(error)
                 if address.port == 0
-                    && tries < TRIES
+                    && tries < MAX_BIND_ATTEMPTS
                     && error.kind() == io::ErrorKind::AddrInUse => {}
             Err(source) => {
                 return Err(TrackerError::BindUdp {
@@ -155,7 +160,7 @@ pub fn bind_with_udp(address: &HostPort) -> Result<(TcpListener, UdpSocket), Tra
     }
 }
 
-/// A running tracker. It ends when it is dropped, if not before.
+/// A running tracker. Dropping it stops it.
 pub struct Tracker {
     server: Server,
     udp: Option<UdpServer>,
@@ -177,7 +182,7 @@ impl Tracker {
             listener,
             interval,
             access,
-            control,
+            tls_service,
             stop,
             deadlines,
             ..
@@ -195,7 +200,7 @@ impl Tracker {
         });
         let acceptor = Acceptor {
             service: Arc::clone(&service),
-            control,
+            tls_service,
             deadlines,
             epoch,
         };
@@ -203,7 +208,7 @@ impl Tracker {
             "tracker",
             listener,
             options.caps,
-            STACK,
+            STACK_BYTES,
             deadlines.head,
             acceptor,
         );
@@ -232,12 +237,13 @@ impl Tracker {
         })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    /// Ends all connections and threads, and returns when they have ended and the swarms are on disk.
+    /// Closes all connections and ends all threads. Returns when they have ended and the swarms are
+    /// saved.
     pub fn stop(&self) {
         self.stop.stop();
         if let Some(udp) = &self.udp {
@@ -254,9 +260,9 @@ impl Tracker {
         }
     }
 
-    /// Waits until somebody raises the stop flag or calls [`Tracker::stop`], then ends everything as that does.
+    /// Waits until the stop flag is raised or [`Tracker::stop`] is called, then ends everything.
     pub fn wait_until_stopped(&self) {
-        while !self.stop.wait(LONG) {}
+        while !self.stop.wait(LONG_SLEEP) {}
         self.stop();
     }
 }
@@ -267,8 +273,8 @@ impl Drop for Tracker {
     }
 }
 
-/// Takes the swarms back that the process before left. The file is deleted once it has been read, so that a crash
-/// cannot bring older swarms back.
+/// Restores the swarms that the last process saved. The file is deleted once it has been read, so
+/// that a crash cannot reload stale swarms.
 fn restore(swarms: &Swarms, file: &SwarmsFile, epoch: Instant) {
     let path = file.path().display();
     let restored = match file.load(MAX_SAVED) {
@@ -280,47 +286,52 @@ fn restore(swarms: &Swarms, file: &SwarmsFile, epoch: Instant) {
     };
     match restored {
         Ok(peers) => {
-            log::info!("{peers} peers of {} swarms are back", swarms.swarms());
+            log::info!("restored {peers} peers of {} swarms", swarms.swarms());
             if let Err(error) = file.remove() {
-                log::warn!("{path} cannot be removed: {error}");
+                log::warn!("cannot remove {path}: {error}");
             }
         }
-        Err(error) => log::warn!("{path} is not used, swarms begin empty: {error}"),
+        Err(error) => {
+            log::warn!("{path} is not used, and the tracker starts without swarms: {error}")
+        }
     }
 }
 
 fn save(swarms: &Swarms, file: &SwarmsFile, epoch: Instant) {
     let bytes = swarms.save(epoch.elapsed(), since_1970());
     if let Err(error) = file.replace(&bytes) {
-        log::warn!("{} cannot be written: {error}", file.path().display());
+        log::warn!("cannot write {}: {error}", file.path().display());
     }
 }
 
 fn expire(swarms: &Swarms, stop: &Stop, interval: Duration, epoch: Instant) {
-    let pause = (interval / 4).clamp(Duration::from_millis(50), SWEEP);
+    let pause = (interval / 4).clamp(Duration::from_millis(50), MAX_EXPIRY_PAUSE);
     while !stop.wait(pause) {
         let dropped = swarms.expire(epoch.elapsed());
         if dropped > 0 {
-            log::info!("{dropped} silent peers dropped");
+            log::info!("removed {dropped} silent peers");
         }
     }
 }
 
-/// Accepts connections of either kind.
+/// Accepts HTTP and TLS connections.
 struct Acceptor {
     service: Arc<Service>,
-    control: Option<ControlLines>,
+    tls_service: Option<TlsService>,
     deadlines: Deadlines,
     epoch: Instant,
 }
 
 impl Serve for Acceptor {
-    fn serve_inline(&self, incoming: &Incoming, said: &[u8]) -> bool {
+    fn serve_inline(&self, incoming: &Incoming, received: &[u8]) -> bool {
         let (from, now) = (incoming.address.ip(), self.epoch.elapsed());
-        match connection::serve_at_once(&incoming.stream, said, from, &self.service, now) {
+        match connection::serve_at_once(&incoming.stream, received, from, &self.service, now) {
             Ok(served) => served,
             Err(error) => {
-                log::debug!("the connection of {} ended: {error}", incoming.address);
+                log::debug!(
+                    "the HTTP connection of {} failed: {error}",
+                    incoming.address
+                );
                 true
             }
         }
@@ -328,13 +339,13 @@ impl Serve for Acceptor {
 
     fn serve(&self, incoming: Incoming) {
         let address = incoming.address;
-        match &self.control {
-            Some(control) if begins_with(&incoming.stream, TLS) => {
+        match &self.tls_service {
+            Some(service) if first_byte_is(&incoming.stream, TLS_FIRST_BYTE) => {
                 let head = self.deadlines.head;
                 let left = head.saturating_sub(incoming.accepted.elapsed());
-                match control.tls.accept_any(incoming.stream, left) {
-                    Ok((line, purpose)) => (control.serve)(&line, address, purpose),
-                    Err(error) => log::info!("no control line from {address}: {error}"),
+                match service.tls.accept_any(incoming.stream, left) {
+                    Ok((stream, purpose)) => (service.serve)(&stream, address, purpose),
+                    Err(error) => log::info!("the TLS handshake with {address} failed: {error}"),
                 }
             }
             _ => {
@@ -342,15 +353,15 @@ impl Serve for Acceptor {
                 let (stream, from) = (&incoming.stream, address.ip());
                 if let Err(error) = connection::serve(stream, from, service, deadlines, self.epoch)
                 {
-                    log::debug!("the connection of {address} ended: {error}");
+                    log::debug!("the HTTP connection of {address} failed: {error}");
                 }
             }
         }
     }
 }
 
-/// Whether this is the first byte that waits to be read; it stays unread.
-fn begins_with(stream: &TcpStream, byte: u8) -> bool {
+/// Whether the next byte of the stream is `byte`. The byte stays unread.
+fn first_byte_is(stream: &TcpStream, byte: u8) -> bool {
     let mut first = [0];
     matches!(stream.peek(&mut first), Ok(1)) && first == [byte]
 }

@@ -1,10 +1,10 @@
-//! What a tracker answers to each HTTP request, and to announces and scrapes of any kind: which path leads where, and who
-//! may announce.
+//! Answers to HTTP requests, and to announces and scrapes of any kind.
 //!
-//! In scope: request to response, the time handed in. Out of scope: sockets.
+//! In scope: which path leads where, which peers may announce, request to response. The caller
+//! passes the time. Out of scope: sockets.
 
 use super::http::{self, Request};
-use super::watch;
+use super::monitoring;
 use super::{Reach, RegistryStore, Swarms};
 use crate::wire::{
     AnnounceRequest, AnnounceResponse, Event, PeerList, ScrapeRequest, ScrapeResponse,
@@ -14,18 +14,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Whom a tracker lets announce and scrape.
+/// Which peers may announce and scrape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Anybody, any swarm.
+    /// All peers, in any swarm.
     Open,
-    /// Nobody: the tracker was not started with `--open`.
+    /// None: the tracker was started without `--open`.
     NotOpen,
-    /// Nobody, for the reason given, and it shows no counts: the tracker serves something else.
+    /// None, for this reason, and no counts are shown: the tracker is used for something else.
     Nothing(&'static str),
 }
 
-/// Answers requests out of the swarms.
+/// Answers requests from the swarms.
 pub(super) struct Service {
     pub(super) swarms: Swarms,
     pub(super) access: Access,
@@ -33,8 +33,8 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// Appends the response to `request`, which came from `from`. A refusal is a `failure reason` under status 200, as
-    /// clients read no other answer's body.
+    /// Appends the response to `request`, which came from `from`. A refusal is a `failure reason`
+    /// with status 200, because clients do not read the body of any other status.
     pub(super) fn respond(
         &self,
         request: &Request<'_>,
@@ -46,15 +46,21 @@ impl Service {
             "/announce" => self.announce_query(request.query, from, now),
             "/scrape" => self.scrape_query(request.query),
             "/stats" if self.shows_counts() => {
-                let text = watch::json(&self.swarms.stats(), now);
-                return http::respond_as(request, "200 OK", watch::JSON, text.as_bytes(), out);
+                let text = monitoring::json(&self.swarms.stats(), now);
+                return http::respond_as(request, "200 OK", monitoring::JSON, text.as_bytes(), out);
             }
             "/metrics" if self.shows_counts() => {
-                let mut text = watch::metrics(&self.swarms.stats(), now);
+                let mut text = monitoring::metrics(&self.swarms.stats(), now);
                 if let Some(cluster) = &self.cluster {
-                    watch::cluster_metrics(&cluster.status(), &mut text);
+                    monitoring::cluster_metrics(&cluster.status(), &mut text);
                 }
-                return http::respond_as(request, "200 OK", watch::METRICS, text.as_bytes(), out);
+                return http::respond_as(
+                    request,
+                    "200 OK",
+                    monitoring::METRICS,
+                    text.as_bytes(),
+                    out,
+                );
             }
             "/" => {
                 let text = concat!("pieceful ", env!("CARGO_PKG_VERSION"), " tracker\n");
@@ -73,7 +79,7 @@ impl Service {
         http::respond(request, "200 OK", &body, out);
     }
 
-    /// Takes an announce, however it came.
+    /// Handles an announce from any transport.
     pub(super) fn announce(
         &self,
         request: &AnnounceRequest,
@@ -101,7 +107,7 @@ impl Service {
         Ok(response)
     }
 
-    /// Answers a scrape, however it came.
+    /// Answers a scrape from any transport.
     pub(super) fn scrape(&self, request: &ScrapeRequest) -> Result<ScrapeResponse, String> {
         self.admit()?;
         Ok(self.swarms.scrape(request))

@@ -1,14 +1,16 @@
-//! The registry of one tracker, with the database below it and the other trackers beside it: what it says is durable.
+//! The registry of one tracker, together with its database and its replication.
 //!
-//! In scope: opening, reading, writing one operation at a time, and driving the [`Replica`] that owns the registry: its
-//! commits go to the thread `registry`, its messages to the outboxes of lines, its time comes from the thread `replica`.
-//! Out of scope: who may do what, what is told to whom (`replication`), and the lines themselves (`replicas`).
+//! In scope: opening, reading, applying one write at a time, and driving the [`Replica`] that owns
+//! the registry. Its commits go to the thread `registry`, its messages to the outboxes of the
+//! replica connections. The thread `replica` calls its ticks. Out of scope: access rights, the
+//! decisions of replication (`replication`), and the connections themselves (`replicas`).
 //!
-//! A write returns when it is durable here and at another tracker, or here alone if none is in step. Only whoever asked for it
-//! waits: the registry is free for others meanwhile. After a failed commit memory is ahead of the disk: nothing is read,
-//! written or told to anybody any more.
+//! A write returns when it is durable here and at another tracker, or here alone if no other
+//! tracker is current. Only its caller waits; others use the registry meanwhile. After a failed
+//! commit, memory is ahead of the disk: from then on nothing is read, written or sent.
 //!
-//! Locks: `state`, then the queue of `saves` or an outbox. `state` is never held over I/O or a wait.
+//! Locks: `state`, then the queue of `saves` or an outbox. `state` is never held over I/O or a
+//! wait.
 
 mod opening;
 mod saving;
@@ -19,8 +21,8 @@ use super::Threads;
 use super::outbox::Outbox;
 use super::registry::{Refusal, Registry, Row, Sequence, Update};
 use super::replication::{
-    BATCH, Blobs, Copies, Effect, LineId, Moment, Replica, Report, Serving, Settings, Start,
-    Status, WriteError as ReplicaError,
+    BATCH_BYTES, BlobRules, ClusterStatus, Copies, Effect, Moment, Replica, ReplicaConnectionId,
+    ReplicaError, ReplicaSettings, Report, Serving, StartData,
 };
 use crate::net::Stop;
 use crate::storage::{Database, DatabaseError};
@@ -37,96 +39,97 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-/// Something to be written to a line between trackers.
+/// What is written to a replica connection.
 #[derive(Debug)]
 pub(super) enum Outgoing {
-    /// This message.
+    /// A message.
     Message(Message),
-    /// The part of a blob from this byte on, read when its turn comes.
+    /// The part of a blob from this byte on. It is read just before it is sent.
     Blob(InfoHash, u32),
 }
 
-/// What is still to be written to one.
-pub(super) type LineOutbox = Outbox<Outgoing>;
+/// The outbox of one replica connection.
+pub(super) type ReplicaOutbox = Outbox<Outgoing>;
 
-/// How often time passes for the replica.
-const TICK: Duration = Duration::from_millis(100);
-/// How long a write or an answer waits for a disk that does not get on.
-const DISK: Duration = Duration::from_secs(60);
+/// Interval between two ticks of the replica.
+const TICK_INTERVAL: Duration = Duration::from_millis(100);
+/// How long a write or an answer waits for the disk.
+const DISK_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A registry, where it lasts, and its other copies.
+/// A registry with its database and its replication.
 #[derive(Debug)]
 pub struct RegistryStore {
-    shared: Arc<Shared>,
+    shared: Arc<SharedStore>,
     stop: Stop,
     threads: Threads,
 }
 
-/// Which tracker this is.
+/// Number and start options of a tracker's registry.
 #[derive(Clone, Debug)]
-pub struct Position {
-    /// Its number.
+pub struct StoreOptions {
+    /// Number of this tracker.
     pub number: TrackerNumber,
-    /// The numbers of all trackers listed.
+    /// Numbers of all listed trackers.
     pub listed: Vec<TrackerNumber>,
-    /// Whether it serves at once, whatever its data: the operator says that no other tracker has newer ones.
+    /// Whether it serves at once with any data: the operator guarantees that no other tracker has
+    /// newer data.
     pub alone: bool,
 }
 
-/// Why something was not written.
+/// Why a write failed.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// A rule forbids it, or this tracker does not serve; nothing was changed.
+    /// A rule forbids it, or this tracker does not serve. Nothing has changed.
     #[error(transparent)]
     Replica(#[from] ReplicaError),
-    /// It could not be made durable. Whether it was is known when the tracker is started again.
-    #[error("the tracker cannot write its database; its log says why")]
+    /// It could not be made durable. Whether it was is known after the next start of the tracker.
+    #[error("the tracker cannot write its database; see its log")]
     NotSaved,
 }
 
-/// Where what was written is durable.
+/// Where a write is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// At each tracker that there must be: two, or the only one.
+    /// At as many trackers as possible: two, or the only one that is listed.
     Safe,
-    /// Only here so far, though others are listed.
+    /// Only here so far, although other trackers are listed.
     OnlyHere,
 }
 
 impl RegistryStore {
-    /// Opens the registry in a state folder, and makes an empty one if there is none.
+    /// Opens the registry in a state folder. Creates an empty one if there is none.
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub fn open(folder: &Path, position: Position) -> Result<Self, OpenError> {
+    pub fn open(folder: &Path, options: StoreOptions) -> Result<Self, OpenError> {
         let (database, stored) = Database::open(folder)?;
         let blobs: Vec<InfoHash> = stored.blobs.iter().copied().map(InfoHash).collect();
         let restored = stored.restored;
-        let start = match (position.alone, restored, stored.versions.is_empty()) {
-            (true, _, _) => Start::Alone,
-            (_, true, _) => Start::Restored,
-            (_, _, true) => Start::Empty,
-            _ => Start::Resumed,
+        let start = match (options.alone, restored, stored.versions.is_empty()) {
+            (true, _, _) => StartData::Alone,
+            (_, true, _) => StartData::Restored,
+            (_, _, true) => StartData::Empty,
+            _ => StartData::Resumed,
         };
-        let settings = Settings {
-            number: position.number,
-            listed: position.listed,
-            batch: BATCH,
-            blobs: Blobs {
-                named_by,
-                is_sound: |hash, bytes| Info::parse(bytes).is_ok_and(|it| it.info_hash() == hash),
+        let settings = ReplicaSettings {
+            number: options.number,
+            listed: options.listed,
+            batch: BATCH_BYTES,
+            blobs: BlobRules {
+                named_by: blob_named_by,
+                is_valid: |hash, bytes| Info::parse(bytes).is_ok_and(|it| it.info_hash() == hash),
             },
             spare: spare(folder)?,
         };
         let epoch = Instant::now();
         let registry = load(folder, stored)?;
         let replica = Replica::new(settings, registry, blobs, start, moment(epoch));
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedStore {
             state: RwLock::new(State {
                 replica,
-                lines: HashMap::new(),
-                last_line: 0,
-                waiting: HashMap::new(),
+                connections: HashMap::new(),
+                last_connection: 0,
+                waiting_writes: HashMap::new(),
                 issued: 0,
                 restored,
                 failed: false,
@@ -141,8 +144,8 @@ impl RegistryStore {
             stop: Stop::new(),
             threads: Threads::default(),
         };
-        // What followed from the start is done now, before anybody asks.
-        store.shared.happens(Replica::tick);
+        // The first tick performs what follows from the start, before the first request.
+        store.shared.apply(Replica::tick);
         let saving = Arc::clone(&store.shared);
         let registry = Builder::new().name("registry".to_owned());
         let started = store.threads.start(registry, move || saving.save());
@@ -150,89 +153,91 @@ impl RegistryStore {
         let (ticking, stop) = (Arc::clone(&store.shared), store.stop.clone());
         let replica = Builder::new().name("replica".to_owned());
         let started = store.threads.start(replica, move || {
-            while !stop.wait(TICK) {
-                ticking.happens(Replica::tick);
+            while !stop.wait(TICK_INTERVAL) {
+                ticking.apply(Replica::tick);
             }
         });
         started.map_err(OpenError::Thread)?;
         Ok(store)
     }
 
-    /// The registry in the state folder of a tracker that does not run, and the info dictionaries beside it; nothing is
-    /// changed there.
+    /// Reads the registry and the info-hashes of its info dictionaries from the state folder of a
+    /// tracker that does not run. Changes nothing there.
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub fn look(folder: &Path) -> Result<(Registry, BTreeSet<InfoHash>), OpenError> {
+    pub fn read_offline(folder: &Path) -> Result<(Registry, BTreeSet<InfoHash>), OpenError> {
         let stored = Database::read(folder)?;
         let blobs = stored.blobs.iter().copied().map(InfoHash).collect();
         Ok((load(folder, stored)?, blobs))
     }
 
-    /// Writes a backup of all that is durable now.
+    /// Writes a backup of everything that is durable now.
     pub(super) fn back_up(&self, out: &mut dyn Write) -> Result<(), DatabaseError> {
         self.shared.database.back_up(out)
     }
 
-    /// Ends all lines to other trackers, and takes no more: nothing waits for them from now on.
-    pub fn close_lines(&self) {
+    /// Closes all replica connections and accepts no more. From then on no write waits for another
+    /// tracker.
+    pub fn close_connections(&self) {
         self.stop.stop();
-        let lines = {
-            let mut state = self.shared.state();
+        let connections = {
+            let mut state = self.shared.write_state();
             state.ending = true;
-            state.close_lines()
+            state.close_connections()
         };
-        for line in lines {
-            self.line_down(line);
+        for connection in connections {
+            self.on_disconnected(connection);
         }
     }
 
-    /// Ends the lines and, once all is saved, the threads.
+    /// Closes the replica connections, and ends the threads once everything is saved.
     pub fn stop(&self) {
-        self.close_lines();
+        self.close_connections();
         self.shared.saves.end();
         self.threads.wait();
     }
 
-    /// Whether this tracker serves; after a failed commit it does not.
-    pub(super) fn serving(&self) -> Result<(), WriteError> {
+    /// Fails if this tracker does not serve, or after a failed commit.
+    pub(super) fn check_serving(&self) -> Result<(), WriteError> {
         let now = moment(self.shared.epoch);
-        // A request that lay here while this process stood still, before the first tick since.
-        let stood_still = self.shared.look().replica.stood_still(now).is_some();
-        if stood_still {
-            self.shared.happens(Replica::tick);
+        // This process may have stalled while the request waited, and no tick has come since.
+        let is_stalled = self.shared.read_state().replica.stalled_for(now).is_some();
+        if is_stalled {
+            self.shared.apply(Replica::tick);
         }
-        match self.shared.look().serving() {
+        match self.shared.read_state().serving() {
             Serving::Yes => Ok(()),
             why => Err(ReplicaError::NotServing(why).into()),
         }
     }
 
-    /// How it stands with the other trackers.
-    pub fn status(&self) -> Status {
+    /// State of this tracker and of its replication with each other tracker.
+    pub fn status(&self) -> ClusterStatus {
         let now = moment(self.shared.epoch);
-        let state = self.shared.look();
-        Status {
+        let state = self.shared.read_state();
+        ClusterStatus {
             serving: state.serving(),
             ..state.replica.status(now)
         }
     }
 
-    /// Looks at the registry as it is now. It may not be on the disk yet: see [`RegistryStore::settle`].
+    /// Reads the registry in memory. Its last changes may not be durable yet: see
+    /// [`RegistryStore::wait_until_durable`].
     pub(super) fn read<T>(&self, look: impl FnOnce(&Registry) -> T) -> T {
-        look(self.shared.look().replica.registry())
+        look(self.shared.read_state().replica.registry())
     }
 
-    /// Waits until all that could be read so far is durable.
-    pub(super) fn settle(&self) -> Result<(), WriteError> {
-        let issued = self.shared.look().issued;
-        match self.shared.saves.wait_for(issued, DISK) {
+    /// Waits until everything that could be read so far is durable.
+    pub(super) fn wait_until_durable(&self) -> Result<(), WriteError> {
+        let issued = self.shared.read_state().issued;
+        match self.shared.saves.wait_for(issued, DISK_TIMEOUT) {
             true => Ok(()),
             false => Err(WriteError::NotSaved),
         }
     }
 
-    /// Carries out one operation; when it returns, the outcome is durable.
+    /// Applies one operation. When it returns, the result is durable.
     pub(super) fn write(
         &self,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
@@ -240,7 +245,7 @@ impl RegistryStore {
         self.write_with(None, operation)
     }
 
-    /// Carries out one operation whose rows name an info dictionary, which lasts together with them.
+    /// Applies one operation whose rows name an info dictionary. Both are stored in one commit.
     pub(super) fn write_with(
         &self,
         info: Option<&Info>,
@@ -249,18 +254,18 @@ impl RegistryStore {
         let blobs = info.map(|info| (info.info_hash(), info.raw().to_vec()));
         let (done, single, reports) = {
             let now = moment(self.shared.epoch);
-            let mut state = self.shared.state();
+            let mut state = self.shared.write_state();
             if state.failed {
                 return Err(ReplicaError::NotServing(Serving::Failed).into());
             }
             let blobs = blobs.into_iter().collect();
             let (write, effects) = state.replica.write(blobs, now, operation)?;
             let done = state.wait_for(write);
-            let reports = self.shared.act(&mut state, effects);
+            let reports = self.shared.perform(&mut state, effects);
             (done, state.replica.is_single(), reports)
         };
-        reports.iter().for_each(tell);
-        match done.recv_timeout(DISK) {
+        reports.iter().for_each(log_report);
+        match done.recv_timeout(DISK_TIMEOUT) {
             Ok(Copies::OnlyHere) if !single => Ok(Written::OnlyHere),
             Ok(_) => Ok(Written::Safe),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
@@ -269,51 +274,53 @@ impl RegistryStore {
         }
     }
 
-    /// The info dictionary of that info-hash, if some row named it.
+    /// The info dictionary with that info-hash, if it is stored here.
     pub(super) fn info(&self, info_hash: InfoHash) -> Result<Option<Vec<u8>>, DatabaseError> {
         self.shared.database.blob(&info_hash.0)
     }
 
-    /// These trackers are listed now.
-    pub(super) fn list(&self, listed: Vec<TrackerNumber>) {
+    /// Replaces the list of trackers.
+    pub(super) fn set_listed(&self, listed: Vec<TrackerNumber>) {
         self.shared
-            .happens(|replica, now| replica.list(listed, now));
+            .apply(|replica, now| replica.set_listed(listed, now));
     }
 
-    /// A line to another tracker is up, and takes messages by that outbox.
-    pub(super) fn line_up(&self, outbox: &Arc<LineOutbox>) -> LineId {
-        let mut state = self.shared.state();
-        state.last_line += 1;
-        let line = LineId(state.last_line);
+    /// A connection to another tracker is open. Its messages go to `outbox`.
+    pub(super) fn on_connected(&self, outbox: &Arc<ReplicaOutbox>) -> ReplicaConnectionId {
+        let mut state = self.shared.write_state();
+        state.last_connection += 1;
+        let connection = ReplicaConnectionId(state.last_connection);
         if state.failed || self.stop.is_stopped() {
-            outbox.give_up();
-            return line;
+            outbox.close_and_clear();
+            return connection;
         }
-        state.lines.insert(line, Arc::clone(outbox));
-        let effects = state.replica.line_up(line, moment(self.shared.epoch));
-        let reports = self.shared.act(&mut state, effects);
+        state.connections.insert(connection, Arc::clone(outbox));
+        let effects = state
+            .replica
+            .on_connected(connection, moment(self.shared.epoch));
+        let reports = self.shared.perform(&mut state, effects);
         drop(state);
-        reports.iter().for_each(tell);
-        line
+        reports.iter().for_each(log_report);
+        connection
     }
 
-    /// A message has come over a line.
-    pub(super) fn received(&self, line: LineId, message: Message) {
+    /// A message has arrived over a connection.
+    pub(super) fn on_message(&self, connection: ReplicaConnectionId, message: Message) {
         self.shared
-            .happens(|replica, now| replica.received(line, message, now));
+            .apply(|replica, now| replica.on_message(connection, message, now));
     }
 
-    /// A part of a message has come over a line.
-    pub(super) fn arriving(&self, line: LineId) {
+    /// A part of a message has arrived over a connection.
+    pub(super) fn on_bytes(&self, connection: ReplicaConnectionId) {
         self.shared
-            .happens(|replica, now| replica.arriving(line, now));
+            .apply(|replica, now| replica.on_bytes(connection, now));
     }
 
-    /// A line has ended.
-    pub(super) fn line_down(&self, line: LineId) {
-        self.shared.state().lines.remove(&line);
+    /// A connection has closed.
+    pub(super) fn on_disconnected(&self, connection: ReplicaConnectionId) {
+        self.shared.write_state().connections.remove(&connection);
         self.shared
-            .happens(|replica, now| replica.line_down(line, now));
+            .apply(|replica, now| replica.on_disconnected(connection, now));
     }
 }
 
@@ -323,67 +330,70 @@ impl Drop for RegistryStore {
     }
 }
 
-/// What the threads of the registry store share.
+/// State that the threads of the registry store share.
 #[derive(Debug)]
-struct Shared {
+struct SharedStore {
     state: RwLock<State>,
     saves: Saves,
     database: Database,
     epoch: Instant,
 }
 
-/// What its one lock guards.
+/// State behind the lock.
 #[derive(Debug)]
 struct State {
     replica: Replica,
-    lines: HashMap<LineId, Arc<LineOutbox>>,
-    last_line: u64,
-    /// Who waits for which write.
-    waiting: HashMap<Sequence, SyncSender<Copies>>,
-    /// The last commit handed out.
+    connections: HashMap<ReplicaConnectionId, Arc<ReplicaOutbox>>,
+    last_connection: u64,
+    /// Callers that wait for their writes.
+    waiting_writes: HashMap<Sequence, SyncSender<Copies>>,
+    /// Number of the last commit that was handed out.
     issued: u64,
-    /// Restored, and not caught up so far as the disk knows.
+    /// Whether the stored registry is marked as restored and not caught up yet.
     restored: bool,
     failed: bool,
     ending: bool,
 }
 
-impl Shared {
-    fn look(&self) -> RwLockReadGuard<'_, State> {
+impl SharedStore {
+    fn read_state(&self) -> RwLockReadGuard<'_, State> {
         recover(self.state.read())
     }
 
-    fn state(&self) -> RwLockWriteGuard<'_, State> {
+    fn write_state(&self) -> RwLockWriteGuard<'_, State> {
         recover(self.state.write())
     }
 
-    /// Tells the replica what has happened and does what it says, in one go.
-    fn happens(&self, event: impl FnOnce(&mut Replica, Moment) -> Vec<Effect>) {
-        let mut state = self.state();
+    /// Passes an event to the replica and performs the effects, under one lock.
+    fn apply(&self, event: impl FnOnce(&mut Replica, Moment) -> Vec<Effect>) {
+        let mut state = self.write_state();
         if state.failed {
             return;
         }
         let effects = event(&mut state.replica, moment(self.epoch));
-        let reports = self.act(&mut state, effects);
+        let reports = self.perform(&mut state, effects);
         drop(state);
-        reports.iter().for_each(tell);
+        reports.iter().for_each(log_report);
     }
 
-    /// Does what the replica says; gives what the operator is to be told once the lock is free, as that writes a file.
+    /// Performs effects. Returns the reports: the caller logs them after it has released the lock,
+    /// because logging writes a file.
     #[must_use]
-    fn act(&self, state: &mut State, effects: Vec<Effect>) -> Vec<Report> {
+    fn perform(&self, state: &mut State, effects: Vec<Effect>) -> Vec<Report> {
         let mut reports = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Send(line, message) => state.send(line, Outgoing::Message(message)),
+                Effect::Send(connection, message) => {
+                    state.send(connection, Outgoing::Message(message))
+                }
                 Effect::SendBlob {
-                    line,
+                    connection,
                     info_hash,
                     offset,
-                } => state.send(line, Outgoing::Blob(info_hash, offset)),
-                Effect::Close(line) => {
-                    if let Some(outbox) = state.lines.remove(&line) {
-                        outbox.give_up();
+                } => state.send(connection, Outgoing::Blob(info_hash, offset)),
+                Effect::Close(connection) => {
+                    if let Some(outbox) = state.connections.remove(&connection) {
+                        outbox.close_and_clear();
                     }
                 }
                 Effect::Commit(commit) => {
@@ -391,14 +401,14 @@ impl Shared {
                     self.saves.push(Save::Commit(commit));
                 }
                 Effect::Acknowledge { write, copies } => {
-                    if let Some(waiting) = state.waiting.remove(&write) {
-                        // Who has given up waiting is told nothing.
+                    if let Some(waiting) = state.waiting_writes.remove(&write) {
+                        // The caller may have stopped waiting.
                         let _ = waiting.try_send(copies);
                     }
                 }
-                Effect::Abandon { write } => drop(state.waiting.remove(&write)),
-                // An end of its own making is no news.
-                Effect::Report(Report::Split { .. }) if state.ending => {}
+                Effect::Abandon { write } => drop(state.waiting_writes.remove(&write)),
+                // This tracker closed the connection itself.
+                Effect::Report(Report::Lost { .. }) if state.ending => {}
                 Effect::Report(report) => {
                     if report == Report::Serves && std::mem::take(&mut state.restored) {
                         self.saves.push(Save::CaughtUp);
@@ -410,17 +420,17 @@ impl Shared {
         reports
     }
 
-    /// Saves until the end. Runs on the thread `registry`.
+    /// Saves commits until the end. Runs on the thread `registry`.
     fn save(&self) {
         let saved = self.saves.save(&self.database, |last| {
-            self.happens(|replica, now| replica.committed(last, now));
+            self.apply(|replica, now| replica.on_committed(last, now));
         });
         if let Err(error) = saved {
-            log::error!("accounts and groups are not served any more: {error}");
-            let mut state = self.state();
+            log::error!("accounts and groups are no longer served: {error}");
+            let mut state = self.write_state();
             state.failed = true;
-            state.waiting.clear();
-            state.close_lines();
+            state.waiting_writes.clear();
+            state.close_connections();
         }
     }
 }
@@ -433,34 +443,34 @@ impl State {
         }
     }
 
-    fn send(&self, line: LineId, outgoing: Outgoing) {
-        if let Some(outbox) = self.lines.get(&line) {
+    fn send(&self, connection: ReplicaConnectionId, outgoing: Outgoing) {
+        if let Some(outbox) = self.connections.get(&connection) {
             outbox.push(outgoing);
         }
     }
 
     fn wait_for(&mut self, write: Sequence) -> Receiver<Copies> {
         let (done, waiting) = sync_channel(1);
-        self.waiting.insert(write, done);
+        self.waiting_writes.insert(write, done);
         waiting
     }
 
-    fn close_lines(&mut self) -> Vec<LineId> {
-        let lines = self.lines.drain();
-        lines
-            .map(|(line, outbox)| {
-                outbox.give_up();
-                line
+    fn close_connections(&mut self) -> Vec<ReplicaConnectionId> {
+        let connections = self.connections.drain();
+        connections
+            .map(|(connection, outbox)| {
+                outbox.close_and_clear();
+                connection
             })
             .collect()
     }
 }
 
-/// Tells the operator.
-fn tell(report: &Report) {
+/// Logs a report.
+fn log_report(report: &Report) {
     match report {
         Report::Halted(_) => log::error!("{report}"),
-        Report::Serves | Report::Healed { .. } => log::info!("{report}"),
+        Report::Serves | Report::InSync { .. } => log::info!("{report}"),
         _ => log::warn!("{report}"),
     }
 }
@@ -472,8 +482,8 @@ fn moment(epoch: Instant) -> Moment {
     }
 }
 
-/// The info dictionary that a row needs beside it. A share that was withdrawn needs none any more.
-pub(crate) fn named_by(row: &Row) -> Option<InfoHash> {
+/// The info dictionary that a row names. A withdrawn share names none.
+pub(crate) fn blob_named_by(row: &Row) -> Option<InfoHash> {
     match row {
         Row::Share(share) if share.withdrawn.is_none() => Some(share.info_hash),
         _ => None,

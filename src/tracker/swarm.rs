@@ -1,47 +1,49 @@
-//! One swarm at a tracker: who is in it, where each listens, and who of them is told to whom.
+//! One swarm at a tracker: its peers, and which of them an answer contains.
 //!
-//! In scope: the peers of one info-hash. Out of scope: other swarms, caps over all of them, and locks.
+//! In scope: the peers of one info-hash. Out of scope: other swarms, limits over all swarms, and
+//! locks.
 
 mod best;
 mod peer;
 
-use super::announcing::Announcing;
+use super::announcing::PeerAnnounce;
 use crate::base::AddressPrefix;
 use crate::wire::{Event, PeerId, SwarmCounts, SwarmPeer};
-use best::Best;
+use best::BestUploaders;
 use peer::Peer;
 use std::collections::HashMap;
 use std::time::Duration;
 
-pub(super) use peer::{Place, SavedPeer, Traffic};
+pub(super) use peer::{SavedPeer, TimedAddress, Traffic};
 
-/// One of how many peers in an answer is drawn at random, so that newcomers get their chance.
-const NEWCOMERS: usize = 4;
+/// One of this number of peers in an answer is chosen at random, so that new peers get their
+/// chance.
+const RANDOM_SHARE: usize = 4;
 
-/// Somebody announces with the id of a peer that lives at another address and has another key.
+/// An announce uses the id of a peer that has another address and another key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct IdTaken;
 
 /// The peers of one info-hash.
 #[derive(Debug)]
 pub(super) struct Swarm {
-    /// Who announced to it first, and pays for it.
+    /// The address that announced to it first. The swarm counts towards its quota.
     pub(super) founder: AddressPrefix,
     downloaded: u32,
     index: HashMap<PeerId, Slot>,
-    leeches: Side,
-    seeds: Side,
+    leeches: RankedPeers,
+    seeds: RankedPeers,
     traffic: Traffic,
 }
 
-/// All peers of one kind.
+/// All seeds or all leeches of a swarm.
 #[derive(Debug, Default)]
-struct Side {
+struct RankedPeers {
     peers: Vec<Peer>,
-    best: Best,
+    best: BestUploaders,
 }
 
-/// Where in which list a peer stands.
+/// Index of a peer in the list of seeds or of leeches.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     is_seed: bool,
@@ -54,8 +56,8 @@ impl Swarm {
             founder,
             downloaded: 0,
             index: HashMap::new(),
-            leeches: Side::default(),
-            seeds: Side::default(),
+            leeches: RankedPeers::default(),
+            seeds: RankedPeers::default(),
             traffic: Traffic::default(),
         }
     }
@@ -64,13 +66,13 @@ impl Swarm {
         self.index.len()
     }
 
-    /// How many seeds there are.
+    /// Number of seeds.
     pub(super) fn seeds(&self) -> usize {
         self.seeds.peers.len()
     }
 
     pub(super) fn counts(&self) -> SwarmCounts {
-        let count = |side: &Side| u32::try_from(side.peers.len()).unwrap_or(u32::MAX);
+        let count = |ranked: &RankedPeers| u32::try_from(ranked.peers.len()).unwrap_or(u32::MAX);
         SwarmCounts {
             complete: count(&self.seeds),
             downloaded: self.downloaded,
@@ -78,56 +80,57 @@ impl Swarm {
         }
     }
 
-    /// Notes what a peer that is known already says, or gives `Ok(None)` for one that is not. A peer that stops is gone
-    /// at once: its origin is given back.
-    pub(super) fn renew(&mut self, peer: &Announcing) -> Result<Option<Renewed>, IdTaken> {
+    /// Updates a known peer. Returns `Ok(None)` if the peer is not known. A peer that stops is
+    /// removed at once, and its origin is returned.
+    pub(super) fn renew(&mut self, peer: &PeerAnnounce) -> Result<Option<Renewal>, IdTaken> {
         let Some(&slot) = self.index.get(&peer.id) else {
             return Ok(None);
         };
-        let Some(known) = self.side(slot.is_seed).peers.get_mut(slot.at) else {
+        let Some(known) = self.ranked(slot.is_seed).peers.get_mut(slot.at) else {
             return Ok(None);
         };
-        if !known.is(peer) {
+        if !known.is_same_peer(peer) {
             return Err(IdTaken);
         }
-        let (traffic, rank) = (known.hear(peer), known.rank());
+        let (traffic, rank) = (known.update(peer), known.rank());
         self.traffic += traffic;
         if peer.event == Some(Event::Stopped) {
-            return Ok(self.remove(&peer.id).map(Renewed::Left));
+            return Ok(self.remove(&peer.id).map(Renewal::Left));
         }
         if let Some(rank) = rank.filter(|_| traffic.uploaded > 0) {
-            self.side(slot.is_seed).best.put(slot.at, rank);
+            self.ranked(slot.is_seed).best.put(slot.at, rank);
         }
         if slot.is_seed != peer.is_seed {
-            if let Some(moved) = self.take(slot) {
+            if let Some(moved) = self.remove_slot(slot) {
                 self.push(peer.is_seed, moved);
             }
             self.count_completion(peer);
         }
-        Ok(Some(Renewed::Stays))
+        Ok(Some(Renewal::Stays))
     }
 
-    /// Takes in a peer that is not known yet.
-    pub(super) fn join(&mut self, peer: &Announcing) {
+    /// Adds a peer that is not known yet.
+    pub(super) fn join(&mut self, peer: &PeerAnnounce) {
         self.push(peer.is_seed, Peer::new(peer));
         self.count_completion(peer);
     }
 
-    /// The bytes moved that were told since the last time this was asked.
+    /// Traffic reported since the last call.
     pub(super) fn take_traffic(&mut self) -> Traffic {
         std::mem::take(&mut self.traffic)
     }
 
-    /// Up to `amount` other peers, for a seed none but leeches: first those that lately uploaded most, then, for a
-    /// quarter of the answer and whatever else is left, others at random. Each of these is about equally likely: the
-    /// list is cut into as many strata as peers are wanted, and one is drawn from each. Nothing is copied but them.
+    /// Up to `amount` other peers; only leeches for a seed. First come those that recently uploaded
+    /// most. A quarter of the answer, and what is left, are chosen at random with about equal
+    /// chances: the list is cut into as many strata as peers are wanted, and one peer is drawn from
+    /// each. Only chosen peers are copied.
     pub(super) fn choose(
         &self,
-        asking: &Announcing,
+        asking: &PeerAnnounce,
         amount: usize,
         now: Duration,
     ) -> Vec<SwarmPeer> {
-        let ranked = amount - amount.div_ceil(NEWCOMERS);
+        let ranked = amount - amount.div_ceil(RANDOM_SHARE);
         let (mut chosen, mut taken) = (Vec::with_capacity(amount.min(self.len())), Vec::new());
         for position in self.best(asking.is_seed) {
             if chosen.len() == ranked {
@@ -148,7 +151,7 @@ impl Swarm {
             self.seeds.peers.len()
         };
         let candidates = self.leeches.peers.len() + seeds;
-        // As many more than are wanted as may turn out to be taken already or the one who asks.
+        // One more than wanted, because a drawn peer may be the announcing one.
         let strata = candidates.min(amount + 1);
         if strata == 0 || amount == 0 {
             return Vec::new();
@@ -171,20 +174,20 @@ impl Swarm {
         chosen
     }
 
-    /// Drops every peer that has been silent for too long, telling `gone` whose it was.
+    /// Removes every peer that has been silent for too long, and calls `gone` with its origin.
     pub(super) fn expire(&mut self, now: Duration, mut gone: impl FnMut(AddressPrefix)) {
         for is_seed in [false, true] {
-            // From the back: what is moved into a gap has been looked at already.
-            for at in (0..self.side(is_seed).peers.len()).rev() {
-                let Some(peer) = self.side(is_seed).peers.get_mut(at) else {
+            // From the back: a peer that moves into a gap has been checked already.
+            for at in (0..self.ranked(is_seed).peers.len()).rev() {
+                let Some(peer) = self.ranked(is_seed).peers.get_mut(at) else {
                     continue;
                 };
-                if !peer.is_alive(now) {
+                if !peer.expire_addresses(now) {
                     let id = peer.id;
                     self.remove(&id).into_iter().for_each(&mut gone);
                 }
             }
-            let list = &mut self.side(is_seed).peers;
+            let list = &mut self.ranked(is_seed).peers;
             if list.len() < list.capacity() / 4 {
                 list.shrink_to_fit();
             }
@@ -194,39 +197,39 @@ impl Swarm {
         }
     }
 
-    /// What is to be known of it after a restart: how often it was completed, and its living peers.
+    /// State that outlives a restart: the number of completed downloads, and the living peers.
     pub(super) fn save(&self, now: Duration) -> (u32, Vec<SavedPeer>) {
-        let sides = [(false, &self.leeches), (true, &self.seeds)];
-        let peers = sides.into_iter().flat_map(|(is_seed, side)| {
+        let kinds = [(false, &self.leeches), (true, &self.seeds)];
+        let peers = kinds.into_iter().flat_map(|(is_seed, ranked)| {
             let saved = move |peer: &Peer| peer.save(is_seed, now);
-            side.peers.iter().filter_map(saved)
+            ranked.peers.iter().filter_map(saved)
         });
         (self.downloaded, peers.collect())
     }
 
-    /// Takes back a saved peer that is not known yet.
+    /// Restores a saved peer that is not known yet.
     pub(super) fn restore(&mut self, peer: &SavedPeer, origin: AddressPrefix, now: Duration) {
         self.push(peer.is_seed, Peer::restore(peer, origin, now));
     }
 
-    /// Whether a peer of this id is in it.
+    /// Whether a peer with this id is in the swarm.
     pub(super) fn knows(&self, id: &PeerId) -> bool {
         self.index.contains_key(id)
     }
 
-    /// Takes back how often it was completed.
+    /// Restores the number of completed downloads.
     pub(super) fn set_downloaded(&mut self, downloaded: u32) {
         self.downloaded = downloaded;
     }
 
-    fn count_completion(&mut self, peer: &Announcing) {
+    fn count_completion(&mut self, peer: &PeerAnnounce) {
         if peer.is_seed && peer.event == Some(Event::Completed) {
             self.downloaded = self.downloaded.saturating_add(1);
         }
     }
 
-    /// Where the best uploaders stand in the list of leeches with that of seeds behind it, most first; for a seed none but
-    /// leeches.
+    /// Positions of the best uploaders, best first, in the list of leeches followed by seeds. Only
+    /// leeches for a seed.
     fn best(&self, for_seed: bool) -> impl Iterator<Item = usize> {
         let behind = self.leeches.peers.len();
         let mut leeches = self.leeches.best.iter().peekable();
@@ -242,7 +245,7 @@ impl Swarm {
         })
     }
 
-    /// The peer at a position in the list of leeches with that of seeds behind it.
+    /// The peer at a position in the list of leeches followed by seeds.
     fn at(&self, position: usize) -> Option<&Peer> {
         match position.checked_sub(self.leeches.peers.len()) {
             None => self.leeches.peers.get(position),
@@ -250,7 +253,7 @@ impl Swarm {
         }
     }
 
-    fn side(&mut self, is_seed: bool) -> &mut Side {
+    fn ranked(&mut self, is_seed: bool) -> &mut RankedPeers {
         if is_seed {
             &mut self.seeds
         } else {
@@ -259,33 +262,33 @@ impl Swarm {
     }
 
     fn push(&mut self, is_seed: bool, peer: Peer) {
-        let side = self.side(is_seed);
-        let (id, at) = (peer.id, side.peers.len());
+        let ranked = self.ranked(is_seed);
+        let (id, at) = (peer.id, ranked.peers.len());
         if let Some(rank) = peer.rank() {
-            side.best.put(at, rank);
+            ranked.best.put(at, rank);
         }
-        side.peers.push(peer);
+        ranked.peers.push(peer);
         self.index.insert(id, Slot { is_seed, at });
     }
 
     fn remove(&mut self, id: &PeerId) -> Option<AddressPrefix> {
         let slot = self.index.remove(id)?;
-        self.take(slot).map(|peer| peer.origin)
+        self.remove_slot(slot).map(|peer| peer.origin)
     }
 
-    /// Takes a peer out of its list; the last one fills the gap.
-    fn take(&mut self, slot: Slot) -> Option<Peer> {
-        let side = self.side(slot.is_seed);
-        if slot.at >= side.peers.len() {
+    /// Removes a peer from its list. The last one fills the gap.
+    fn remove_slot(&mut self, slot: Slot) -> Option<Peer> {
+        let ranked = self.ranked(slot.is_seed);
+        if slot.at >= ranked.peers.len() {
             return None;
         }
-        let peer = side.peers.swap_remove(slot.at);
+        let peer = ranked.peers.swap_remove(slot.at);
         if peer.rank().is_some() {
-            side.best.remove(slot.at);
+            ranked.best.remove(slot.at);
         }
-        let last = side.peers.len();
-        if let Some(moved) = side.peers.get(slot.at).map(|moved| moved.id) {
-            side.best.moved(last, slot.at);
+        let last = ranked.peers.len();
+        if let Some(moved) = ranked.peers.get(slot.at).map(|moved| moved.id) {
+            ranked.best.moved(last, slot.at);
             self.index.insert(moved, slot);
         }
         Some(peer)
@@ -294,10 +297,10 @@ impl Swarm {
 
 /// What became of a known peer that announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Renewed {
-    /// It is still there.
+pub(super) enum Renewal {
+    /// It is still in the swarm.
     Stays,
-    /// It stopped; this is whose it was.
+    /// It stopped. This was its origin.
     Left(AddressPrefix),
 }
 

@@ -1,12 +1,14 @@
-//! All swarms of a tracker: soft state in memory, in shards of a lock each so that announces do not queue on one.
+//! All swarms of a tracker. They are soft state in memory, in shards with a lock each, so that
+//! announces do not wait for one lock.
 //!
-//! In scope: who is told what, when a silent peer counts as gone, and caps that keep strangers from filling the
-//! memory. Out of scope: sockets and clocks: the time is handed in, since an epoch of the caller's choosing. Order of
-//! locks: a shard's before that of the quotas, never two of a kind.
+//! In scope: answers to announces and scrapes, removal of silent peers, and limits on memory. Out
+//! of scope: sockets and clocks; the caller passes the time since an epoch of its choice.
+//!
+//! Locks: a shard's, then that of the quotas. Never two shards at once.
 
 use super::{
-    Announcing, Limits, Quotas, Reach, Refusal, Renewed, Saved, SavedError, SavedSwarm, Stats,
-    Swarm, Totals, Traffic,
+    Limits, PeerAnnounce, Quotas, Reach, Refusal, Renewal, SavedError, SavedSwarm, SavedSwarms,
+    Stats, Swarm, Totals, Traffic,
 };
 use crate::base::AddressPrefix;
 use crate::system::lock;
@@ -22,15 +24,15 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-/// How many shards there are: many times the threads that can run at once.
+/// Number of shards: many times the number of threads that can run at once.
 const SHARDS: usize = 64;
-/// How many peers are given to one that names no number.
+/// Number of peers in an answer if the announce asks for no number.
 const DEFAULT_NUM_WANT: u32 = 50;
-/// How many peers are given at most.
-/// When other clients are asked to announce again.
-const OTHER_INTERVAL: Duration = Duration::from_secs(120);
-/// How long other clients may be silent: they raise short intervals by themselves, to 300 s and more.
-const OTHER_LIFETIME: Duration = Duration::from_secs(15 * 60);
+/// Announce interval for other clients.
+const OTHER_CLIENT_INTERVAL: Duration = Duration::from_secs(120);
+/// How long other clients may be silent. They raise short intervals by themselves, to 300 s and
+/// more.
+const OTHER_CLIENT_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
 /// The swarms of a tracker.
 #[derive(Debug)]
@@ -39,25 +41,25 @@ pub struct Swarms {
     shards: Box<[Mutex<HashMap<InfoHash, Swarm>>; SHARDS]>,
     quotas: Quotas,
     totals: Totals,
-    keyed: RandomState,
+    shard_hasher: RandomState,
 }
 
 impl Swarms {
-    /// No swarms yet. `interval` is how often our own peers are told to announce.
+    /// No swarms yet. `interval` is the announce interval for `pieceful` peers.
     pub fn new(interval: Duration, limits: Limits) -> Self {
         Self {
             interval,
             shards: Box::new(std::array::from_fn(|_| Mutex::default())),
             quotas: Quotas::new(limits),
             totals: Totals::default(),
-            keyed: RandomState::new(),
+            shard_hasher: RandomState::new(),
         }
     }
 
-    /// Takes an announce that came from `from`, and answers it.
+    /// Handles an announce from `from` and returns its answer.
     ///
     /// # Errors
-    /// Any [`Refusal`]; nothing has changed then.
+    /// Any [`Refusal`]. Nothing has changed then.
     pub fn announce(
         &self,
         now: Duration,
@@ -65,9 +67,9 @@ impl Swarms {
         from: IpAddr,
         reach: Reach,
     ) -> Result<AnnounceResponse, Refusal> {
-        let (interval, lifetime) = self.terms(request.pieceful);
+        let (interval, lifetime) = self.interval_and_lifetime(request.pieceful);
         let family = reach == Reach::OwnFamily;
-        let peer = Announcing::new(request, from, family, now, now + lifetime);
+        let peer = PeerAnnounce::new(request, from, family, now, now + lifetime);
         let amount = match request.event {
             Some(Event::Stopped) => 0,
             _ => request
@@ -76,7 +78,7 @@ impl Swarms {
                 .min(MAX_NUM_WANT),
         };
         let mut shard = self.shard(&request.info_hash);
-        self.take(&mut shard, &request.info_hash, &peer)?;
+        self.apply_announce(&mut shard, &request.info_hash, &peer)?;
         let swarm = shard.get(&request.info_hash);
         let counts = swarm.map(Swarm::counts).unwrap_or_default();
         let amount = usize::try_from(amount).unwrap_or(0);
@@ -102,7 +104,7 @@ impl Swarms {
         })
     }
 
-    /// The counts of the swarms asked about, as far as there are any.
+    /// The counts of those requested swarms that exist.
     pub fn scrape(&self, request: &ScrapeRequest) -> ScrapeResponse {
         self.totals.count_scrape();
         let counts = request.info_hashes().iter().filter_map(|info_hash| {
@@ -114,13 +116,13 @@ impl Swarms {
         }
     }
 
-    /// How many peers a swarm has.
+    /// The counts of one swarm, zero if it does not exist.
     pub(super) fn counts(&self, info_hash: &InfoHash) -> SwarmCounts {
         let shard = self.shard(info_hash);
         shard.get(info_hash).map(Swarm::counts).unwrap_or_default()
     }
 
-    /// Drops the peers that have been silent for too long, and swarms that nobody is left in; says how many peers.
+    /// Removes silent peers and empty swarms. Returns the number of removed peers.
     pub fn expire(&self, now: Duration) -> usize {
         let mut dropped = 0;
         for shard in self.shards.iter() {
@@ -144,22 +146,23 @@ impl Swarms {
         dropped
     }
 
-    /// How many peers there are in all swarms.
+    /// Number of peers in all swarms.
     pub fn peers(&self) -> usize {
         self.quotas.peers()
     }
 
-    /// How many swarms there are.
+    /// Number of swarms.
     pub fn swarms(&self) -> usize {
         self.quotas.swarms()
     }
 
-    /// How much there is of everything, naming nothing.
+    /// All counts. They name no swarm and no peer.
     pub fn stats(&self) -> Stats {
         self.totals.stats(self.swarms(), self.peers())
     }
 
-    /// All of it as bytes, for [`Swarms::restore`] of a later process. `wall_clock` is the time since the Unix epoch.
+    /// Encodes all swarms for [`Swarms::restore`] by a later process. `wall_clock` is the time
+    /// since the Unix epoch.
     pub fn save(&self, now: Duration, wall_clock: Duration) -> Vec<u8> {
         let swarms = self.shards.iter().flat_map(|shard| {
             let shard = lock(shard);
@@ -174,33 +177,34 @@ impl Swarms {
             });
             saved.collect::<Vec<_>>()
         });
-        Saved::encode(wall_clock, swarms)
+        SavedSwarms::encode(wall_clock, swarms)
     }
 
-    /// Takes back what [`Swarms::save`] gave, but for what has expired since by the wall clock; says how many peers.
-    /// What is here already stays as it is, and limits hold.
+    /// Restores the swarms that [`Swarms::save`] encoded, except peers that have expired since by
+    /// the wall clock. Peers that are already here stay unchanged, and limits hold. Returns the
+    /// number of restored peers.
     ///
     /// # Errors
-    /// Any [`SavedError`]; nothing has changed then.
+    /// Any [`SavedError`]. Nothing has changed then.
     pub fn restore(
         &self,
         bytes: &[u8],
         now: Duration,
         wall_clock: Duration,
     ) -> Result<usize, SavedError> {
-        let saved = Saved::parse(bytes)?;
-        // A clock that was set back makes the age nothing, not a failure.
+        let saved = SavedSwarms::parse(bytes)?;
+        // If the clock was set back, the age is zero.
         let age = wall_clock.saturating_sub(saved.wall_clock);
         let mut restored = 0;
         for swarm in saved.swarms {
             let mut shard = self.shard(&swarm.info_hash);
             let founder = AddressPrefix::of(swarm.founder);
             for mut peer in swarm.peers {
-                peer.grow_older(age, OTHER_LIFETIME);
+                peer.age_by(age, OTHER_CLIENT_LIFETIME);
                 let Some(origin) = peer.origin() else {
                     continue;
                 };
-                let booked = match shard.entry(swarm.info_hash) {
+                let admitted = match shard.entry(swarm.info_hash) {
                     Entry::Occupied(known) if known.get().knows(&peer.id) => continue,
                     Entry::Occupied(known) => self
                         .quotas
@@ -215,7 +219,7 @@ impl Swarms {
                         })
                     }
                 };
-                if let Ok(known) = booked {
+                if let Ok(known) = admitted {
                     let seeds = known.seeds();
                     known.restore(&peer, origin, now);
                     self.totals.seeds_changed(seeds, known.seeds());
@@ -226,21 +230,22 @@ impl Swarms {
         Ok(restored)
     }
 
-    /// The interval a peer is told, and how long it may be silent. Our own do what they are told: one that missed two
-    /// announces, and half an interval for the way of the third, is gone.
-    fn terms(&self, pieceful: bool) -> (Duration, Duration) {
+    /// The announce interval of a peer, and how long it may be silent. A `pieceful` peer keeps to
+    /// the interval: it is gone after two missed announces and half an interval for the delay of
+    /// the third.
+    fn interval_and_lifetime(&self, pieceful: bool) -> (Duration, Duration) {
         if pieceful {
             (self.interval, self.interval * 5 / 2)
         } else {
-            (OTHER_INTERVAL, OTHER_LIFETIME)
+            (OTHER_CLIENT_INTERVAL, OTHER_CLIENT_LIFETIME)
         }
     }
 
-    fn take(
+    fn apply_announce(
         &self,
         shard: &mut HashMap<InfoHash, Swarm>,
         info_hash: &InfoHash,
-        peer: &Announcing,
+        peer: &PeerAnnounce,
     ) -> Result<(), Refusal> {
         let renewed = match shard.get_mut(info_hash) {
             Some(swarm) => {
@@ -257,8 +262,8 @@ impl Swarms {
             None => None,
         };
         match renewed {
-            Some(Renewed::Stays) => {}
-            Some(Renewed::Left(origin)) => {
+            Some(Renewal::Stays) => {}
+            Some(Renewal::Left(origin)) => {
                 self.quotas.remove_peer(origin);
                 if let Entry::Occupied(swarm) = shard.entry(*info_hash)
                     && swarm.get().len() == 0
@@ -287,8 +292,9 @@ impl Swarms {
     }
 
     fn shard(&self, info_hash: &InfoHash) -> MutexGuard<'_, HashMap<InfoHash, Swarm>> {
-        // By a keyed hash, so that nobody can choose info-hashes that all fall on one shard.
-        let number = self.keyed.hash_one(info_hash) % SHARDS as u64;
+        // The hash is keyed, so that clients cannot choose info-hashes that all fall into one
+        // shard.
+        let number = self.shard_hasher.hash_one(info_hash) % SHARDS as u64;
         lock(&self.shards[number as usize])
     }
 }

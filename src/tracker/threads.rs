@@ -1,16 +1,16 @@
-//! Threads that somebody has to wait for.
+//! Threads that are joined at the end.
 
 use crate::system::lock;
 use std::io;
 use std::sync::Mutex;
 use std::thread::{Builder, JoinHandle};
 
-/// Threads that were started and not yet waited for.
+/// Started threads that have not been joined yet.
 #[derive(Debug, Default)]
 pub(super) struct Threads(Mutex<Vec<JoinHandle<()>>>);
 
 impl Threads {
-    /// Starts one more.
+    /// Starts a thread.
     pub(super) fn start(
         &self,
         thread: Builder,
@@ -21,7 +21,7 @@ impl Threads {
         Ok(())
     }
 
-    /// Waits until all have ended.
+    /// Joins all threads.
     pub(super) fn wait(&self) {
         let threads = std::mem::take(&mut *lock(&self.0));
         for thread in threads {

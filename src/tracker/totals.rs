@@ -1,32 +1,32 @@
-//! Counts over all swarms, for those who watch a tracker: they name no swarm and no peer.
+//! Counts over all swarms, for monitoring. They name no swarm and no peer.
 
 use serde::Serialize;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// How much a tracker holds and has done since its start.
+/// Present size and work since the start of a tracker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Stats {
     /// Swarms with at least one peer.
     pub swarms: usize,
     /// Peers, in all swarms together.
     pub peers: usize,
-    /// Those of them that have everything.
+    /// Peers that have everything.
     pub seeds: usize,
-    /// The others.
+    /// All other peers.
     pub leeches: usize,
-    /// Announces taken.
+    /// Announces accepted.
     pub announces: u64,
     /// Scrapes answered.
     pub scrapes: u64,
-    /// Bytes uploaded, as peers told it.
+    /// Bytes uploaded, as reported by peers.
     #[serde(rename = "uploaded_bytes")]
     pub uploaded: u64,
-    /// Bytes downloaded, as peers told it.
+    /// Bytes downloaded, as reported by peers.
     #[serde(rename = "downloaded_bytes")]
     pub downloaded: u64,
 }
 
-/// What is counted as it happens.
+/// Counters that are updated with each event.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
     seeds: AtomicUsize,
@@ -54,7 +54,7 @@ impl Totals {
         }
     }
 
-    /// A swarm's seeds have become more or fewer.
+    /// The number of seeds of a swarm has changed.
     pub(super) fn seeds_changed(&self, before: usize, after: usize) {
         if after > before {
             self.seeds.fetch_add(after - before, Ordering::Relaxed);
@@ -69,7 +69,7 @@ impl Totals {
             swarms,
             peers,
             seeds,
-            // The counts are not of one instant.
+            // The counts are not read at the same instant.
             leeches: peers.saturating_sub(seeds),
             announces: self.announces.load(Ordering::Relaxed),
             scrapes: self.scrapes.load(Ordering::Relaxed),

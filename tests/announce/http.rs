@@ -3,7 +3,7 @@
 use crate::client::{Client, HASH, announce, options, tracker};
 use pieceful::certificate::Authority;
 use pieceful::net::{Purpose, Stop, TRACKER_NAME, TlsServer, TlsStream, connect_tls};
-use pieceful::tracker::{Access, CLOSED_RUN_ONLY, ControlLines, Deadlines, Options, Tracker, bind};
+use pieceful::tracker::{Access, CLOSED_RUN_ONLY, Deadlines, Options, TlsService, Tracker, bind};
 use pieceful::wire::AnnounceResponse;
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -191,7 +191,7 @@ fn only_an_open_tracker_takes_announces() {
     };
     let closed = Tracker::start(Options {
         access: CLOSED_RUN_ONLY,
-        control: Some(ControlLines {
+        tls_service: Some(TlsService {
             tls: TlsServer::new(identity).unwrap(),
             serve: Box::new(echo),
         }),

@@ -92,7 +92,7 @@ fn a_kill_or_a_damaged_file_leaves_an_empty_tracker_that_works() {
         let log = fs::read_to_string(data.join("tracker.log")).unwrap();
         let last = log
             .lines()
-            .rfind(|line| line.contains("swarms begin empty"));
+            .rfind(|line| line.contains("starts without swarms"));
         assert!(last.is_some(), "{log}");
         fs::write(data.join("tracker.log"), "").unwrap();
     }

@@ -4,7 +4,7 @@ use crate::support::{PATIENCE, Sandbox};
 use crate::trust::Run;
 use pieceful::certificate::Authority;
 use pieceful::net::{TRACKER_NAME, TlsServer};
-use pieceful::tracker::{ControlLines, Deadlines, Options, Tracker, bind};
+use pieceful::tracker::{Deadlines, Options, TlsService, Tracker, bind};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -86,7 +86,7 @@ fn a_handshake_that_stalls_or_trickles_is_ended() {
         .issue(TRACKER_NAME)
         .unwrap();
     let tracker = Tracker::start(Options {
-        control: Some(ControlLines {
+        tls_service: Some(TlsService {
             tls: TlsServer::new(identity).unwrap(),
             serve: Box::new(|line, _, _| line.hang_up()),
         }),

@@ -112,7 +112,7 @@ fn a_tracker_whose_disk_is_full_leaves_its_peers_to_the_other() {
     let mut made = 0;
     while !pair
         .log(1)
-        .contains("accounts and groups are not served any more")
+        .contains("accounts and groups are no longer served")
     {
         nik.run(&format!("create_group group{made}"));
         made += 1;

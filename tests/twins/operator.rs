@@ -57,7 +57,7 @@ fn a_split_is_seen_everywhere_and_so_is_its_end() {
         let told: Vec<bool> = log
             .lines()
             .filter_map(|line| {
-                let healed = line.contains(&format!("in step with tracker {other}"));
+                let healed = line.contains(&format!("in sync with tracker {other}"));
                 (healed || line.contains(&format!("lost tracker {other}"))).then_some(healed)
             })
             .collect();

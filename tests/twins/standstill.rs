@@ -74,7 +74,7 @@ fn what_others_did_while_a_tracker_stood_still_is_not_undone_by_what_lay_in_its_
     pair.tracker(1).signal("-CONT");
     let refused = hear(&patient).result.unwrap_err();
     assert_eq!(refused.kind.as_str(), "starting", "{refused}");
-    pair.wait_for_log(1, "stood still");
+    pair.wait_for_log(1, "stalled for");
     pair.proxy.mend();
     pair.wait_until_in_step();
     for number in [1, 2] {

@@ -123,7 +123,7 @@ fn strangers_get_nothing_on_the_line_between_trackers() {
         );
     }
     wait_for("it is in the log", || {
-        pair.log(1).matches("no control line from").count() == 2
+        pair.log(1).matches("the TLS handshake with").count() == 2
     });
     // A peer's line takes no message of a tracker's.
     let line = pair.line(1);
@@ -145,8 +145,8 @@ fn whoever_breaks_the_rules_with_the_key_is_turned_away() {
     let own = pair.user(1, "nik");
     let stranger = Registry::new(Origin([9; 16]));
     for (told, number) in [
-        ("says it is number 1, as this one", 1),
-        ("says it is number 4, which is not listed here", 4),
+        ("has number 1, as this tracker does", 1),
+        ("has number 4, which TRACKER_INFO here does not list", 4),
     ] {
         assert!(Fake::greeted(&pair, number, &stranger).is_cut_off());
         pair.wait_for_log(1, told);
@@ -160,7 +160,7 @@ fn whoever_breaks_the_rules_with_the_key_is_turned_away() {
         serving: true,
     });
     assert!(other.is_cut_off());
-    pair.wait_for_log(1, "run one version on all");
+    pair.wait_for_log(1, "run the same version on all trackers");
     for bytes in [
         &b"hello"[..],
         b"de",
@@ -225,7 +225,7 @@ fn a_clock_wrong_by_hours_is_reported_and_does_no_harm() {
         _ => None,
     });
     assert_eq!(confirmed, Some(1));
-    pair.wait_for_log(1, "s in the future: a clock is or was wrong");
+    pair.wait_for_log(1, "s in the future; a clock is or was wrong");
     let answering = std::thread::scope(|scope| {
         let fake = &fake;
         let answering = scope.spawn(move || fake.is_cut_off());

@@ -10,7 +10,7 @@ use crate::storage::{DATABASE_FILE, RunningTracker, StateFolder, StateKind, wait
 use crate::system::since_1970;
 use crate::torrent::InfoHash;
 use crate::tracker::registry::Registry;
-use crate::tracker::{RegistryStore, fetch_backup, named_by};
+use crate::tracker::{RegistryStore, blob_named_by, fetch_backup};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -69,7 +69,7 @@ pub(super) fn check(first: &Path, second: &Path, output: &Output) -> Result<Exit
     let named: BTreeSet<InfoHash> = registry_1
         .rows()
         .chain(registry_2.rows())
-        .filter_map(named_by)
+        .filter_map(blob_named_by)
         .collect();
     let only = |blobs: &BTreeSet<InfoHash>, others: &BTreeSet<InfoHash>| -> BTreeSet<InfoHash> {
         let only = blobs.difference(others).copied();
@@ -123,5 +123,5 @@ fn read_registry(path: &Path) -> Result<(Registry, BTreeSet<InfoHash>), EarlyExi
         )));
     }
     let folder = StateFolder::open(path).map_err(early_failure)?;
-    RegistryStore::look(folder.path()).map_err(early_failure)
+    RegistryStore::read_offline(folder.path()).map_err(early_failure)
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::tracker::registry::{
     Cursor, GroupView, Label, NewAccount, Page, Refusal, Registry, UserName,
 };
-use crate::tracker::replication::Status;
+use crate::tracker::replication::ClusterStatus;
 use crate::tracker::store::{RegistryStore, Written};
 use crate::wire::access::Refused;
 use crate::wire::password::Password;
@@ -63,7 +63,7 @@ impl OperatorAccess {
     }
 
     /// The state of the connections to the other trackers.
-    pub fn cluster(&self) -> Status {
+    pub fn cluster(&self) -> ClusterStatus {
         self.store.status()
     }
 

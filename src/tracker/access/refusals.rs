@@ -2,7 +2,7 @@
 
 use super::passwords::HashingError;
 use crate::tracker::registry::Refusal;
-use crate::tracker::replication::{Serving, WriteError as ReplicaError};
+use crate::tracker::replication::{ReplicaError, Serving};
 use crate::tracker::store::WriteError;
 use crate::wire::access::{ErrorKind, Refused};
 use crate::wire::control::Line;

@@ -92,7 +92,7 @@ impl Registrar {
         let is_serving = !matches!(&result, Err(refused) if refused.kind.is_unserved());
         if must_be_durable
             && is_serving
-            && let Err(error) = self.store.settle()
+            && let Err(error) = self.store.wait_until_durable()
         {
             result = Err(from_write_error(error));
         }
@@ -116,7 +116,7 @@ impl Registrar {
         if ask == Ask::Cluster {
             return Ok(Answer::Cluster(views::cluster(&self.store.status())).into());
         }
-        self.store.serving().map_err(from_write_error)?;
+        self.store.check_serving().map_err(from_write_error)?;
         Ok(match ask {
             Ask::CreateUser {
                 write,

@@ -2,7 +2,7 @@
 
 use super::refusals::{from_refusal, refused};
 use crate::tracker::registry::{self, GroupView, Label, MemberView, Refusal, RequestView, RowId};
-use crate::tracker::replication::{Serving, Status};
+use crate::tracker::replication::{ClusterStatus, Serving};
 use crate::tracker::store::RegistryStore;
 use crate::wire::access::{
     ClusterView, ErrorKind, GroupEntry, MemberEntry, NewsEntry, Page, Place, Refused, ReplicaView,
@@ -56,7 +56,7 @@ pub(super) fn request(view: RequestView) -> RequestEntry {
 }
 
 /// The state of the connections to the other trackers.
-pub(super) fn cluster(status: &Status) -> ClusterView {
+pub(super) fn cluster(status: &ClusterStatus) -> ClusterView {
     let replicas = status.others.iter().map(|other| ReplicaView {
         number: other.number.get(),
         up: other.is_up(),

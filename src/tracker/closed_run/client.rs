@@ -1,53 +1,53 @@
 //! One client of a closed run.
 
-use super::events::{ConnectionId, Refused, not_wanted};
+use super::events::{Refused, RunConnectionId, not_wanted};
 use crate::torrent::{FileName, InfoHash};
 use crate::wire::control::{ErrorKind, InfoPart, InfoParts};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
-/// The most files one client may own, and the most it may want.
+/// Maximum number of files that one client may own, and that it may want.
 const MAX_FILES: usize = 100_000;
 
-/// What is known of a client, living or dead.
+/// State of a client, living or dead.
 #[derive(Debug)]
 pub(super) struct Client {
-    /// Its connection; `None` once it is dead.
-    pub(super) connection: Option<ConnectionId>,
+    /// Its connection. `None` once it is dead.
+    pub(super) connection: Option<RunConnectionId>,
     /// Where it listens.
     pub(super) address: SocketAddr,
-    stage: Stage,
-    /// The info dictionary it is reporting.
+    progress: Progress,
+    /// The info dictionary that it is reporting.
     parts: InfoParts,
-    /// What it has whole: what it reported, and what it completed.
+    /// Files that it has whole: those it reported and those it completed.
     pub(super) owned: HashSet<InfoHash>,
-    /// What it has looked up, of which it has a part by now.
+    /// Files that it has looked up. It is downloading them.
     pub(super) fetching: HashSet<InfoHash>,
-    wanted: HashMap<FileName, Want>,
+    wanted: HashMap<FileName, WantedFile>,
 }
 
-/// How far a client has come.
+/// Progress of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum Progress {
     Reporting,
     Reported,
     Finished,
 }
 
-/// What has become of a wanted file.
+/// State of a wanted file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Want {
+enum WantedFile {
     Open,
     Complete,
     Failed,
 }
 
 impl Client {
-    pub(super) fn new(connection: ConnectionId, address: SocketAddr) -> Self {
+    pub(super) fn new(connection: RunConnectionId, address: SocketAddr) -> Self {
         Self {
             connection: Some(connection),
             address,
-            stage: Stage::Reporting,
+            progress: Progress::Reporting,
             parts: InfoParts::new(),
             owned: HashSet::new(),
             fetching: HashSet::new(),
@@ -55,21 +55,21 @@ impl Client {
         }
     }
 
-    /// Whether it lives and has that file, whole or in part.
+    /// Whether it is alive and has that file, whole or in part.
     pub(super) fn has(&self, info_hash: &InfoHash) -> bool {
         self.connection.is_some()
             && (self.owned.contains(info_hash) || self.fetching.contains(info_hash))
     }
 
     pub(super) fn is_reported_or_ended(&self) -> bool {
-        self.connection.is_none() || self.stage != Stage::Reporting
+        self.connection.is_none() || self.progress != Progress::Reporting
     }
 
     pub(super) fn is_ended(&self) -> bool {
-        self.connection.is_none() || self.stage == Stage::Finished
+        self.connection.is_none() || self.progress == Progress::Finished
     }
 
-    /// It reports a part of an info dictionary; returns the whole if it was the last one.
+    /// The client reports a part of an info dictionary. Returns the whole after the last part.
     pub(super) fn report_part(&mut self, part: &InfoPart) -> Result<Option<Vec<u8>>, Refused> {
         self.check_reporting("own")?;
         let raw = self.parts.add(part);
@@ -80,62 +80,62 @@ impl Client {
         Ok(raw)
     }
 
-    /// It reports what it wants.
+    /// The client reports what it wants.
     pub(super) fn want(&mut self, names: Vec<FileName>) -> Result<(), Refused> {
         self.check_reporting("want")?;
         if self.wanted.len().saturating_add(names.len()) > MAX_FILES {
             return Err(too_many_files());
         }
-        let open = names.into_iter().map(|name| (name, Want::Open));
+        let open = names.into_iter().map(|name| (name, WantedFile::Open));
         self.wanted.extend(open);
         Ok(())
     }
 
-    /// It has reported everything.
+    /// The client has reported everything.
     pub(super) fn end_report(&mut self) -> Result<(), Refused> {
         self.check_reporting("reported")?;
         if self.parts.offset() > 0 {
-            let message = "the last info dictionary is not whole".into();
+            let message = "the last info dictionary is incomplete".into();
             return Err((ErrorKind::BadInfo, message));
         }
-        self.stage = Stage::Reported;
+        self.progress = Progress::Reported;
         Ok(())
     }
 
-    /// It has completed a wanted file.
+    /// The client has completed a wanted file.
     pub(super) fn complete(&mut self, name: &FileName, info_hash: InfoHash) -> Result<(), Refused> {
-        self.settle(name, Want::Complete)?;
+        self.settle(name, WantedFile::Complete)?;
         self.owned.insert(info_hash);
         Ok(())
     }
 
-    /// It cannot get a wanted file.
+    /// The client cannot get a wanted file.
     pub(super) fn give_up(&mut self, name: &FileName) -> Result<(), Refused> {
-        self.settle(name, Want::Failed)
+        self.settle(name, WantedFile::Failed)
     }
 
-    /// It has finished; returns whether that makes sense at this point.
+    /// The client has finished. Returns whether it may finish now.
     pub(super) fn finish(&mut self) -> bool {
-        let open = self.wanted.values().any(|want| *want == Want::Open);
-        let makes_sense = self.stage == Stage::Reported && !open;
+        let open = self.wanted.values().any(|want| *want == WantedFile::Open);
+        let makes_sense = self.progress == Progress::Reported && !open;
         if makes_sense {
-            self.stage = Stage::Finished;
+            self.progress = Progress::Finished;
         }
         makes_sense
     }
 
     fn check_reporting(&self, kind: &str) -> Result<(), Refused> {
-        if self.stage == Stage::Reporting {
+        if self.progress == Progress::Reporting {
             return Ok(());
         }
         let message = format!("{kind} after everything was reported");
         Err((ErrorKind::OutOfOrder, message))
     }
 
-    /// Notes what has become of a wanted file, once.
-    fn settle(&mut self, name: &FileName, end: Want) -> Result<(), Refused> {
+    /// Sets the final state of a wanted file, once.
+    fn settle(&mut self, name: &FileName, end: WantedFile) -> Result<(), Refused> {
         let want = self.wanted.get_mut(name);
-        let want = want.filter(|want| **want == Want::Open);
+        let want = want.filter(|want| **want == WantedFile::Open);
         *want.ok_or_else(|| not_wanted(name))? = end;
         Ok(())
     }

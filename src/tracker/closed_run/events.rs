@@ -1,29 +1,29 @@
-//! What goes in and out of a closed run's decisions.
+//! Inputs and outputs of a closed run's decisions.
 
 use crate::torrent::FileName;
 use crate::wire::control::{Ask, ErrorKind, Line, Notice};
 
-/// A connection, numbered by whoever accepts it; never reused.
+/// A client's connection. The caller numbers connections and never reuses a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnectionId(pub u64);
+pub struct RunConnectionId(pub u64);
 
-/// What is to be done.
+/// An action for the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Send this.
-    Send(ConnectionId, Notice),
-    /// Close the connection once what was to be sent has been; nothing more comes of it.
-    Close(ConnectionId),
+pub enum RunEffect {
+    /// Send this notice.
+    Send(RunConnectionId, Notice),
+    /// Close the connection once its notices have been sent. Its later events are ignored.
+    Close(RunConnectionId),
 }
 
-/// How a run ended.
+/// Result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// What went wrong, in the order it happened, a line each; none when all clients finished with all they wanted.
+pub struct RunOutcome {
+    /// What went wrong, in order. Empty if all clients finished with everything they wanted.
     pub failures: Vec<Line>,
 }
 
-/// An error to be answered with.
+/// An error answer: its kind and its message.
 pub(super) type Refused = (ErrorKind, String);
 
 pub(super) fn out_of_order(ask: &Ask) -> Refused {
@@ -32,6 +32,6 @@ pub(super) fn out_of_order(ask: &Ask) -> Refused {
 }
 
 pub(super) fn not_wanted(name: &FileName) -> Refused {
-    let message = format!("{name} is not a wanted file still to be fetched");
+    let message = format!("{name} is not wanted, or has already ended");
     (ErrorKind::OutOfOrder, message)
 }

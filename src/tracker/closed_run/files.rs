@@ -5,10 +5,10 @@ use crate::torrent::{FileName, Info, InfoHash, Layout};
 use crate::wire::control::{ClientNumber, ErrorKind};
 use std::collections::HashMap;
 
-/// The most bytes of info dictionaries kept for a run.
+/// Maximum number of bytes of info dictionaries kept for a run.
 const MAX_BYTES: usize = 256 << 20;
 
-/// Every file that some client reported.
+/// All files that clients have reported.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     names: HashMap<FileName, (InfoHash, ClientNumber)>,
@@ -16,11 +16,11 @@ pub(super) struct Files {
     bytes: usize,
 }
 
-/// A file that was added.
+/// A file that was just reported.
 #[derive(Debug)]
 pub(super) struct Added {
     pub(super) info_hash: InfoHash,
-    /// Its name and another client that reported other content under it.
+    /// Its name, and another client that reported different content under it.
     pub(super) conflict: Option<(FileName, ClientNumber)>,
 }
 
@@ -36,7 +36,7 @@ impl Files {
         let conflict = match self.names.get(info.name()) {
             Some((known, _)) if *known == info_hash => None,
             Some((_, owner)) if *owner == client => {
-                let message = format!("{} has two contents", info.name());
+                let message = format!("{} was reported with two different contents", info.name());
                 return Err((ErrorKind::BadInfo, message));
             }
             Some((_, owner)) => Some((info.name().clone(), *owner)),

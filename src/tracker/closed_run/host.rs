@@ -1,12 +1,12 @@
 //! The tracker around a closed run.
 //!
-//! In scope: its port, who may speak there, its end. Out of scope: the run itself.
+//! In scope: its port, which connections it accepts, its end. Out of scope: the run itself.
 
-use super::{Outcome, RunningRun};
+use super::{RunOutcome, RunningRun};
 use crate::certificate::Fingerprint;
 use crate::net::{Purpose, Stop, TlsStream};
 use crate::tracker::endpoint::{Endpoint, EndpointOptions, NodeError, RunningFile};
-use crate::tracker::server::{ControlLines, Options, Tracker};
+use crate::tracker::server::{Options, TlsService, Tracker};
 use crate::tracker::service::Access;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -14,25 +14,25 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// What a tracker that holds a closed run says to announces and scrapes.
+/// The answer of a tracker with a closed run to announces and scrapes.
 pub const CLOSED_RUN_ONLY: Access =
     Access::Nothing("this tracker serves a closed run and nothing else");
 
-/// How long a thread sleeps between two looks at nothing: the flag wakes it.
-const LONG: Duration = Duration::from_secs(3600);
+/// How long a thread sleeps that waits for the stop flag. The flag wakes it at once.
+const LONG_SLEEP: Duration = Duration::from_secs(3600);
 
-/// Which run is to be held, and where.
+/// Options of a closed run.
 #[derive(Debug)]
 pub struct RunOptions {
-    /// Where, and as which tracker.
+    /// The tracker's address and number.
     pub endpoint: EndpointOptions,
-    /// The number of clients.
+    /// Number of clients.
     pub expected: NonZeroU32,
-    /// How long they may take to report.
+    /// How long clients may take to report.
     pub wait: Duration,
 }
 
-/// A tracker that holds a closed run and serves nothing else.
+/// A tracker that serves a closed run and nothing else.
 pub struct RunHost {
     run: Arc<RunningRun>,
     tracker: Tracker,
@@ -51,19 +51,19 @@ impl RunHost {
         introduce: impl FnOnce(SocketAddr, Fingerprint),
     ) -> Result<Self, NodeError> {
         let endpoint = Endpoint::open(options.endpoint)?;
-        let running = RunningFile::leave(&endpoint);
+        let running = RunningFile::create(&endpoint);
         let run = RunningRun::start(options.expected, options.wait);
         let run = Arc::new(run.map_err(NodeError::Thread)?);
         let (serving, aborted) = (Arc::clone(&run), Arc::clone(&run));
-        let serve = move |line: &TlsStream, from: SocketAddr, purpose| match purpose {
-            Purpose::Peer => serving.serve(line, from),
-            Purpose::Replica | Purpose::Operator => line.hang_up(),
+        let serve = move |connection: &TlsStream, from: SocketAddr, purpose| match purpose {
+            Purpose::Peer => serving.serve(connection, from),
+            Purpose::Replica | Purpose::Operator => connection.hang_up(),
         };
         introduce(endpoint.address, endpoint.cluster.fingerprint());
         let tracker = Tracker::start(Options {
             number: endpoint.number.get(),
             access: CLOSED_RUN_ONLY,
-            control: Some(ControlLines {
+            tls_service: Some(TlsService {
                 tls: endpoint.tls,
                 serve: Box::new(serve),
             }),
@@ -72,7 +72,7 @@ impl RunHost {
         })?;
         let (stop, raised) = (endpoint.stop.clone(), endpoint.stop);
         let aborting = thread::Builder::new().name("stop".into()).spawn(move || {
-            while !raised.wait(LONG) {}
+            while !raised.wait(LONG_SLEEP) {}
             aborted.abort("the tracker was stopped");
         });
         Ok(Self {
@@ -84,8 +84,8 @@ impl RunHost {
         })
     }
 
-    /// Waits until the run has ended and its clients know, then ends everything.
-    pub fn wait_until_ended(self) -> Outcome {
+    /// Waits until the run has ended and its clients have been notified, then ends everything.
+    pub fn wait_until_ended(self) -> RunOutcome {
         let outcome = self.run.wait_until_ended();
         self.tracker.stop();
         self.stop.stop();

@@ -4,7 +4,7 @@
 //! and the tracker around it (`host`). Out of scope: the client's side (`scenario`), arguments and
 //! exit codes.
 //!
-//! Invariant: whoever decides holds no socket, file, thread or clock.
+//! Invariant: the deciding code holds no socket, file, thread or clock.
 
 mod client;
 mod events;
@@ -14,10 +14,10 @@ mod run;
 mod running;
 
 use client::Client;
-pub use events::{ConnectionId, Effect, Outcome};
 use events::{Refused, not_wanted, out_of_order};
+pub use events::{RunConnectionId, RunEffect, RunOutcome};
 use files::Files;
 pub use host::{CLOSED_RUN_ONLY, RunHost, RunOptions};
-pub use run::{ClosedRun, DEFAULT_WAIT, HELLO, NO_LIVING_OWNER, SILENCE};
+pub use run::{CLIENT_TIMEOUT, ClosedRun, DEFAULT_WAIT, HELLO_TIMEOUT, NO_LIVING_OWNER};
 pub use running::RunningRun;
 pub(super) use running::no_run;

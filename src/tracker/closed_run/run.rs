@@ -1,14 +1,21 @@
-//! A closed run as the tracker sees it: who has reported, who owns what, who is done, who is gone.
+//! The decisions of a closed run: which clients have reported, which own what, which have finished
+//! or died.
 //!
-//! The rules: everyone is held until all expected clients have reported what they own, then all are released; when all
-//! have finished, all are told to end. A client that does not report in time or dies counts as ended and is named, and so
-//! is one that cannot get a file; the others go on. Two owners with different content under one name end the run; clients
-//! that come only then are told why.
+//! The rules:
+//! - All clients are held until every expected client has reported what it owns. Then all are
+//!   released together. When all have finished, the run ends for all.
+//! - A client that does not report in time, or dies, counts as ended and is named. So is a client
+//!   that cannot get a file. The others go on.
+//! - Two owners with different content under one name end the run. A client that comes afterwards
+//!   gets the reason.
 //!
-//! In scope: these decisions. Events go in with the time they happen at, as a [`Duration`] since the run's start; what
-//! is to be done comes out as [`Effect`]s, in order. Out of scope: sockets, threads and clocks (see `running`).
+//! In scope: these decisions. Each event goes in with its time, a [`Duration`] since the run's
+//! start; the resulting actions come out as [`RunEffect`]s, in order. Out of scope: sockets,
+//! threads and clocks (see `running`).
 
-use super::{Client, ConnectionId, Effect, Files, Outcome, Refused, not_wanted, out_of_order};
+use super::{
+    Client, Files, Refused, RunConnectionId, RunEffect, RunOutcome, not_wanted, out_of_order,
+};
 use crate::torrent::{FileName, InfoHash};
 use crate::wire::control::{
     Answer, Ask, ClientNumber, ErrorKind, InfoPart, Line, MAX_PAGE, Notice, Request,
@@ -18,31 +25,31 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// How long clients may take to report, counted from the run's start, unless told otherwise.
+/// Default time for clients to report, counted from the run's start.
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(60);
-/// How long a connection may be silent before its client counts as dead.
-pub const SILENCE: Duration = Duration::from_secs(20);
-/// How long a connection may take to say whose it is.
-pub const HELLO: Duration = Duration::from_secs(10);
-/// Why a file cannot be had whose owners are dead or never were.
+/// A client whose connection has been silent this long counts as dead.
+pub const CLIENT_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a new connection may take to send its hello.
+pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// Reason why a file cannot be had: its owners are dead, or it never had one.
 pub const NO_LIVING_OWNER: &str = "no living owner";
 
-/// The most failures told to the clients; the outcome holds all.
-const MAX_TOLD: usize = 100;
+/// Maximum number of failures sent to the clients. The outcome contains all.
+const MAX_REPORTED: usize = 100;
 
-/// The state of a closed run.
+/// State of a closed run.
 #[derive(Debug)]
 pub struct ClosedRun {
     expected: NonZeroU32,
     wait: Duration,
     phase: Phase,
-    connections: HashMap<ConnectionId, Connection>,
+    connections: HashMap<RunConnectionId, Connection>,
     clients: BTreeMap<ClientNumber, Client>,
     files: Files,
     failures: Vec<Line>,
-    outcome: Option<Outcome>,
-    /// Ended by a conflict: who came only then; none otherwise.
-    late: Option<BTreeSet<ClientNumber>>,
+    outcome: Option<RunOutcome>,
+    /// Clients that came after a conflict had ended the run. `None` without a conflict.
+    refused_after_conflict: Option<BTreeSet<ClientNumber>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,12 +62,12 @@ enum Phase {
 #[derive(Debug)]
 struct Connection {
     ip: IpAddr,
-    heard: Duration,
+    last_request: Duration,
     client: Option<ClientNumber>,
 }
 
 impl ClosedRun {
-    /// A run of `expected` clients that have `wait` to report.
+    /// Creates a run of `expected` clients that have `wait` to report.
     pub fn new(expected: NonZeroU32, wait: Duration) -> Self {
         Self {
             expected,
@@ -71,68 +78,68 @@ impl ClosedRun {
             files: Files::default(),
             failures: Vec::new(),
             outcome: None,
-            late: None,
+            refused_after_conflict: None,
         }
     }
 
-    /// Whether a run that a conflict ended has clients that have not come yet, to be told so.
-    pub fn awaits_the_late(&self) -> bool {
-        let late = self.late.as_ref();
+    /// Whether a conflict has ended the run and some clients have not come yet to get the reason.
+    pub fn expects_more_clients(&self) -> bool {
+        let late = self.refused_after_conflict.as_ref();
         late.is_some_and(|late| {
             let came = self.clients.len().saturating_add(late.len());
             (came as u64) < u64::from(self.expected.get())
         })
     }
 
-    /// How the run ended, once it has.
-    pub fn outcome(&self) -> Option<&Outcome> {
+    /// The result, once the run has ended.
+    pub fn outcome(&self) -> Option<&RunOutcome> {
         self.outcome.as_ref()
     }
 
-    /// When [`ClosedRun::tick`] has something to do, if nothing else happens before.
+    /// When [`ClosedRun::tick`] is due if no other event comes first.
     pub fn next_tick(&self) -> Option<Duration> {
         let silences = self.connections.values().map(Connection::deadline);
         let report = (self.phase == Phase::Gathering).then_some(self.wait);
         silences.chain(report).min()
     }
 
-    /// Somebody connected from `ip`.
-    pub fn connected(
+    /// A client has connected from `ip`.
+    pub fn on_connected(
         &mut self,
-        connection: ConnectionId,
+        connection: RunConnectionId,
         ip: IpAddr,
         now: Duration,
-    ) -> Vec<Effect> {
-        if self.phase == Phase::Ended && !self.awaits_the_late() {
-            return vec![Effect::Close(connection)];
+    ) -> Vec<RunEffect> {
+        if self.phase == Phase::Ended && !self.expects_more_clients() {
+            return vec![RunEffect::Close(connection)];
         }
         let state = Connection {
             ip: ip.to_canonical(),
-            heard: now,
+            last_request: now,
             client: None,
         };
         self.connections.insert(connection, state);
         Vec::new()
     }
 
-    /// A request arrived.
-    pub fn request(
+    /// A request has arrived.
+    pub fn on_request(
         &mut self,
-        connection: ConnectionId,
+        connection: RunConnectionId,
         request: Request,
         now: Duration,
-    ) -> Vec<Effect> {
+    ) -> Vec<RunEffect> {
         let Some(state) = self.connections.get_mut(&connection) else {
             return Vec::new();
         };
-        state.heard = now;
+        state.last_request = now;
         let (ip, client) = (state.ip, state.client);
         let answer = match (client, request.ask) {
             (None, Ask::Hello { client, port }) => {
-                self.hello(connection, client, SocketAddr::new(ip, port.get()))
+                self.on_hello(connection, client, SocketAddr::new(ip, port.get()))
             }
             (None, _) => Err((ErrorKind::OutOfOrder, "the first message is hello".into())),
-            (Some(client), ask) => self.ask(client, ask),
+            (Some(client), ask) => self.on_ask(client, ask),
         };
         let refused = answer.is_err() && client.is_none();
         let answer = answer.unwrap_or_else(|(kind, message)| Answer::Error {
@@ -143,47 +150,47 @@ impl ClosedRun {
         let answer = Notice::Answer { id, answer };
         let mut effects = Vec::new();
         if self.connections.contains_key(&connection) {
-            effects.push(Effect::Send(connection, answer));
+            effects.push(RunEffect::Send(connection, answer));
         }
         if refused {
             self.connections.remove(&connection);
-            effects.push(Effect::Close(connection));
+            effects.push(RunEffect::Close(connection));
         }
         self.advance(&mut effects);
         effects
     }
 
-    /// A connection ended by itself.
-    pub fn gone(&mut self, connection: ConnectionId) -> Vec<Effect> {
-        self.lose(connection);
+    /// A connection was closed by its client, or failed.
+    pub fn on_disconnected(&mut self, connection: RunConnectionId) -> Vec<RunEffect> {
+        self.drop_connection(connection);
         let mut effects = Vec::new();
         self.advance(&mut effects);
         effects
     }
 
     /// Time has passed.
-    pub fn tick(&mut self, now: Duration) -> Vec<Effect> {
+    pub fn tick(&mut self, now: Duration) -> Vec<RunEffect> {
         let mut effects = Vec::new();
         let silent = self.connections.iter();
         let silent = silent.filter(|(_, state)| state.deadline() <= now);
-        let mut silent: Vec<ConnectionId> = silent.map(|(id, _)| *id).collect();
+        let mut silent: Vec<RunConnectionId> = silent.map(|(id, _)| *id).collect();
         silent.sort_unstable();
         for connection in silent {
-            self.lose(connection);
-            effects.push(Effect::Close(connection));
+            self.drop_connection(connection);
+            effects.push(RunEffect::Close(connection));
         }
         if self.phase == Phase::Gathering && now >= self.wait {
-            self.end_the_late(&mut effects);
+            self.end_unreported_clients(&mut effects);
             self.release(&mut effects);
         }
         self.advance(&mut effects);
         effects
     }
 
-    /// Ends the run before its time, as a failure for that reason.
-    pub fn abort(&mut self, reason: &str) -> Vec<Effect> {
+    /// Ends the run early as a failure with this reason.
+    pub fn abort(&mut self, reason: &str) -> Vec<RunEffect> {
         let mut effects = Vec::new();
-        self.late = None;
+        self.refused_after_conflict = None;
         if self.phase != Phase::Ended {
             self.failures.push(Line::new(reason));
             self.end(&mut effects);
@@ -191,20 +198,20 @@ impl ClosedRun {
         effects
     }
 
-    fn hello(
+    fn on_hello(
         &mut self,
-        connection: ConnectionId,
+        connection: RunConnectionId,
         number: ClientNumber,
         address: SocketAddr,
     ) -> Result<Answer, Refused> {
-        if let Some(late) = &mut self.late {
+        if let Some(late) = &mut self.refused_after_conflict {
             late.insert(number);
             let outcome = self.outcome.iter().flat_map(|outcome| &outcome.failures);
             let why = outcome.map(Line::as_str).collect::<Vec<_>>().join("; ");
             return Err((ErrorKind::RunStarted, format!("the run has failed: {why}")));
         }
         if self.clients.contains_key(&number) {
-            let message = format!("there is a client {number} already");
+            let message = format!("client {number} has already connected");
             return Err((ErrorKind::NumberTaken, message));
         }
         if self.phase != Phase::Gathering {
@@ -223,7 +230,7 @@ impl ClosedRun {
         Ok(Answer::Ok)
     }
 
-    fn ask(&mut self, number: ClientNumber, ask: Ask) -> Result<Answer, Refused> {
+    fn on_ask(&mut self, number: ClientNumber, ask: Ask) -> Result<Answer, Refused> {
         match ask {
             Ask::Hello { .. } => Err(out_of_order(&ask)),
             Ask::Ping => Ok(Answer::Ok),
@@ -233,7 +240,7 @@ impl ClosedRun {
                 let message = "the run has started; nothing more can be reported".into();
                 Err((ErrorKind::RunStarted, message))
             }
-            Ask::Own { parts } => self.own(number, &parts),
+            Ask::Own { parts } => self.on_own(number, &parts),
             Ask::Want { names } => {
                 self.client(number)?.want(names)?;
                 Ok(Answer::Ok)
@@ -264,7 +271,7 @@ impl ClosedRun {
         }
     }
 
-    fn own(&mut self, number: ClientNumber, parts: &[InfoPart]) -> Result<Answer, Refused> {
+    fn on_own(&mut self, number: ClientNumber, parts: &[InfoPart]) -> Result<Answer, Refused> {
         for part in parts {
             let Some(raw) = self.client(number)?.report_part(part)? else {
                 continue;
@@ -277,7 +284,7 @@ impl ClosedRun {
                     "clients {low} and {high} own different content under the name {name}"
                 ));
                 self.phase = Phase::Ended;
-                self.late = Some(BTreeSet::new());
+                self.refused_after_conflict = Some(BTreeSet::new());
                 return Ok(Answer::Ok);
             }
         }
@@ -302,8 +309,8 @@ impl ClosedRun {
         Ok(Answer::Info { part })
     }
 
-    /// Owners of the whole file first; among equals each client's list starts behind itself, so that the first are not
-    /// the same for all.
+    /// Addresses of clients that have the file. Those with the whole file come first. Each client's
+    /// list starts with the next higher number, so that not all clients ask the same owner first.
     fn owners(&self, number: ClientNumber, info_hash: InfoHash) -> Answer {
         use std::ops::Bound::{Excluded, Unbounded};
         let after = self.clients.range((Excluded(number), Unbounded));
@@ -330,12 +337,12 @@ impl ClosedRun {
         })
     }
 
-    fn fail(&mut self, line: &str) {
-        self.failures.push(Line::new(line));
+    fn fail(&mut self, failure: &str) {
+        self.failures.push(Line::new(failure));
     }
 
-    /// Forgets a connection; its client, if it is one's, is dead.
-    fn lose(&mut self, connection: ConnectionId) {
+    /// Drops a connection. If it belongs to a client, the client is dead.
+    fn drop_connection(&mut self, connection: RunConnectionId) {
         let number = self.connections.remove(&connection);
         let Some(number) = number.and_then(|state| state.client) else {
             return;
@@ -346,9 +353,10 @@ impl ClosedRun {
         self.fail(&format!("client {number} is gone"));
     }
 
-    /// Ends the clients that have not reported in time, and names those that never came as far as their numbers are
-    /// clear: when all that came have numbers up to the expected one, the others are the numbers that are left.
-    fn end_the_late(&mut self, effects: &mut Vec<Effect>) {
+    /// Ends the clients that have not reported in time. It also names those that never connected,
+    /// if their numbers are certain: if no client has a number above the expected count, they are
+    /// the numbers that are missing.
+    fn end_unreported_clients(&mut self, effects: &mut Vec<RunEffect>) {
         let late = format!("did not report within {} s", self.wait.as_secs_f64());
         for (number, client) in &mut self.clients {
             if client.is_reported_or_ended() {
@@ -358,8 +366,8 @@ impl ClosedRun {
                 let line = Line::new(&format!("client {number} {late}"));
                 self.connections.remove(&connection);
                 let failures = vec![line.clone()];
-                effects.push(Effect::Send(connection, Notice::End { failures }));
-                effects.push(Effect::Close(connection));
+                effects.push(RunEffect::Send(connection, Notice::End { failures }));
+                effects.push(RunEffect::Close(connection));
                 self.failures.push(line);
             }
         }
@@ -369,7 +377,7 @@ impl ClosedRun {
         let clear = self.clients.keys().all(|number| number.get() <= expected);
         let absent = (1..=expected).filter_map(NonZeroU32::new);
         let absent = absent.filter(|number| !self.clients.contains_key(number));
-        let named = if clear { MAX_TOLD } else { 0 };
+        let named = if clear { MAX_REPORTED } else { 0 };
         for number in absent.take(named) {
             self.failures
                 .push(Line::new(&format!("client {number} {late}")));
@@ -382,8 +390,8 @@ impl ClosedRun {
         }
     }
 
-    /// Moves on if nothing holds the run any more.
-    fn advance(&mut self, effects: &mut Vec<Effect>) {
+    /// Goes to the next phase if nothing holds the run any longer.
+    fn advance(&mut self, effects: &mut Vec<RunEffect>) {
         let all_came = self.clients.len() as u64 >= u64::from(self.expected.get());
         let mut settled = self.clients.values();
         if self.phase == Phase::Gathering && all_came && settled.all(Client::is_reported_or_ended) {
@@ -392,7 +400,7 @@ impl ClosedRun {
         let ended = match self.phase {
             Phase::Gathering => false,
             Phase::Released => self.clients.values().all(Client::is_ended),
-            // A conflict was found.
+            // A conflict has ended the run.
             Phase::Ended => true,
         };
         if ended && self.outcome.is_none() {
@@ -400,31 +408,31 @@ impl ClosedRun {
         }
     }
 
-    fn release(&mut self, effects: &mut Vec<Effect>) {
+    fn release(&mut self, effects: &mut Vec<RunEffect>) {
         self.phase = Phase::Released;
         for client in self.clients.values() {
             if let Some(connection) = client.connection {
-                effects.push(Effect::Send(connection, Notice::Release));
+                effects.push(RunEffect::Send(connection, Notice::Release));
             }
         }
     }
 
-    fn end(&mut self, effects: &mut Vec<Effect>) {
+    fn end(&mut self, effects: &mut Vec<RunEffect>) {
         self.phase = Phase::Ended;
-        let mut told: Vec<Line> = self.failures.iter().take(MAX_TOLD).cloned().collect();
-        if let Some(more) = self.failures.len().checked_sub(MAX_TOLD + 1) {
-            told.push(Line::new(&format!("and {} more", more + 1)));
+        let mut reported: Vec<Line> = self.failures.iter().take(MAX_REPORTED).cloned().collect();
+        if let Some(more) = self.failures.len().checked_sub(MAX_REPORTED + 1) {
+            reported.push(Line::new(&format!("and {} more", more + 1)));
         }
         let mut connections: Vec<_> = self.connections.drain().collect();
         connections.sort_unstable_by_key(|(connection, _)| *connection);
         for (connection, state) in connections {
             if state.client.is_some() {
-                let failures = told.clone();
-                effects.push(Effect::Send(connection, Notice::End { failures }));
+                let failures = reported.clone();
+                effects.push(RunEffect::Send(connection, Notice::End { failures }));
             }
-            effects.push(Effect::Close(connection));
+            effects.push(RunEffect::Close(connection));
         }
-        self.outcome = Some(Outcome {
+        self.outcome = Some(RunOutcome {
             failures: std::mem::take(&mut self.failures),
         });
     }
@@ -432,7 +440,7 @@ impl ClosedRun {
 
 impl Connection {
     fn deadline(&self) -> Duration {
-        self.heard + self.client.map_or(HELLO, |_| SILENCE)
+        self.last_request + self.client.map_or(HELLO_TIMEOUT, |_| CLIENT_TIMEOUT)
     }
 }
 

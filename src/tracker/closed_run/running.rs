@@ -1,17 +1,20 @@
-//! The control lines of a closed run: connections, their threads, the run's time.
+//! The control connections of a closed run: their threads, and the run's clock.
 //!
-//! In scope: reading requests and writing notices within deadlines, feeding the run's decisions ([`ClosedRun`]) with
-//! what happens and when, telling when it has ended. Bad bytes end the line they came on and nothing else. Out of scope:
-//! the decisions, accepting connections, TLS, exit codes.
+//! In scope: reading requests and writing notices within deadlines, passing events and their times
+//! to the run's decisions ([`ClosedRun`]), reporting the end of the run. Invalid bytes close their
+//! own connection and nothing else. Out of scope: the decisions, accepting connections, TLS, exit
+//! codes.
 //!
-//! Each line has the thread that calls [`RunningRun::serve`], which reads, and one that writes; the run has one thread
-//! that looks at the time. Locks: the run's state, then a line's outbox; none is held while a socket is used.
+//! The thread that calls [`RunningRun::serve`] reads a connection; another thread writes it. One
+//! thread per run calls its ticks.
+//!
+//! Locks: the run's state, then a connection's outbox. No lock is held while a socket is used.
 
-use super::{ClosedRun, ConnectionId, Effect, Outcome};
+use super::{ClosedRun, RunConnectionId, RunEffect, RunOutcome};
 use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
 use crate::system::{lock, recover};
 use crate::tracker::Threads;
-use crate::tracker::outbox::{LineError, Outbox};
+use crate::tracker::outbox::{ConnectionReadError, Outbox};
 use crate::wire::control::{Answer, ErrorKind, Line, MAX_FRAME, Notice, Request};
 use std::collections::HashMap;
 use std::io;
@@ -21,41 +24,43 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a frame that has begun may take to arrive, and one that is sent to be taken.
-const FRAME: Duration = Duration::from_secs(10);
-/// How long a line may be silent as far as its socket goes; the run's own rule is stricter and closes it before.
-const IDLE: Duration = Duration::from_secs(60);
-/// How long a client may take to leave once its line is closed from this side.
-const LINGER: Duration = Duration::from_secs(5);
-/// How long a run that failed before all had come stays for those who have not, so that they are told.
-const LATE: Duration = Duration::from_secs(10);
-/// The longest time between two looks at the clock; shorter than any of the run's time-outs for new connections.
-const TICK: Duration = Duration::from_secs(1);
-/// Bytes of stack of a writing thread.
-const STACK: usize = 128 << 10;
+/// How long receiving a frame that has begun, or sending one, may take.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the socket may be silent. The run closes a silent connection before that.
+const SOCKET_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a client may take to close its end after this end has closed.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a run that a conflict ended waits for clients that have not connected, so that they get
+/// the reason.
+const LATE_CLIENT_WAIT: Duration = Duration::from_secs(10);
+/// The longest time between two ticks. It is shorter than all timeouts of the run for new
+/// connections.
+const MAX_TICK_PAUSE: Duration = Duration::from_secs(1);
+/// Stack size of a writing thread in bytes.
+const STACK_BYTES: usize = 128 << 10;
 
-/// A closed run that goes on, shared by the connections of its clients.
+/// A running closed run. The connections of its clients share it.
 #[derive(Debug)]
 pub struct RunningRun {
-    shared: Arc<Shared>,
+    shared: Arc<SharedRun>,
     ticker: Threads,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct SharedRun {
     start: Instant,
     state: Mutex<State>,
-    /// The run has ended, a line has, or the ticker shall.
+    /// Notified when the run or a connection has ended, or the ticker must end.
     changed: Condvar,
 }
 
 #[derive(Debug)]
 struct State {
     run: ClosedRun,
-    lines: HashMap<ConnectionId, Arc<Outbox<Notice>>>,
+    outboxes: HashMap<RunConnectionId, Arc<Outbox<Notice>>>,
     next: u64,
-    /// How many lines are being served, closed ones that linger included.
-    serving: usize,
+    /// Number of connections being served, including closed ones whose client has not left yet.
+    open_connections: usize,
     dropped: bool,
 }
 
@@ -63,15 +68,15 @@ impl RunningRun {
     /// Starts a run of `expected` clients that have `wait` from now to report.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// The system cannot start a thread.
     pub fn start(expected: NonZeroU32, wait: Duration) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedRun {
             start: Instant::now(),
             state: Mutex::new(State {
                 run: ClosedRun::new(expected, wait),
-                lines: HashMap::new(),
+                outboxes: HashMap::new(),
                 next: 0,
-                serving: 0,
+                open_connections: 0,
                 dropped: false,
             }),
             changed: Condvar::new(),
@@ -83,53 +88,58 @@ impl RunningRun {
         Ok(Self { shared, ticker })
     }
 
-    /// Serves one client's line until it ends.
+    /// Serves one client's connection until it closes.
     pub fn serve(&self, stream: &TlsStream, address: SocketAddr) {
         let outbox = Arc::new(Outbox::default());
-        let connection = self.shared.enter(address, &outbox);
+        let connection = self.shared.register(address, &outbox);
         thread::scope(|scope| {
-            let serving = Serving {
+            let reader = ConnectionReader {
                 shared: &self.shared,
                 connection,
                 outbox: &outbox,
             };
             let writer = thread::Builder::new()
                 .name("control-write".into())
-                .stack_size(STACK)
+                .stack_size(STACK_BYTES)
                 .spawn_scoped(scope, || write(stream, &outbox));
-            match writer.map(|_| serving.read(stream)) {
-                Ok(Ok(())) => log::debug!("the control line of {address} ended"),
-                Ok(Err(error)) => log::info!("the control line of {address} ended: {error}"),
-                Err(error) => log::warn!("the control line of {address} has no thread: {error}"),
+            match writer.map(|_| reader.read(stream)) {
+                Ok(Ok(())) => log::debug!("the control connection of {address} has closed"),
+                Ok(Err(error)) => {
+                    log::info!("the control connection of {address} has failed: {error}")
+                }
+                Err(error) => log::warn!(
+                    "cannot start a thread for the control connection of {address}: {error}"
+                ),
             }
         });
         stream.hang_up();
-        self.shared.state().serving -= 1;
+        self.shared.state().open_connections -= 1;
         self.shared.changed.notify_all();
     }
 
-    /// Waits until the run has ended and its clients have been told.
-    pub fn wait_until_ended(&self) -> Outcome {
+    /// Waits until the run has ended and its clients have been notified.
+    pub fn wait_until_ended(&self) -> RunOutcome {
         let mut state = self.shared.state();
         loop {
             if let Some(outcome) = state.run.outcome().cloned() {
-                let told = Duration::saturating_add(FRAME, LINGER);
+                let limit = Duration::saturating_add(FRAME_TIMEOUT, LEAVE_TIMEOUT);
                 let changed = &self.shared.changed;
-                let state = changed.wait_timeout_while(state, told, |state| state.serving > 0);
+                let state =
+                    changed.wait_timeout_while(state, limit, |state| state.open_connections > 0);
                 let (state, _) = recover(state);
-                let _ = changed.wait_timeout_while(state, LATE, |state| {
-                    state.run.awaits_the_late() || state.serving > 0
+                let _ = changed.wait_timeout_while(state, LATE_CLIENT_WAIT, |state| {
+                    state.run.expects_more_clients() || state.open_connections > 0
                 });
                 return outcome;
             }
-            let woken = self.shared.changed.wait_timeout(state, TICK);
+            let woken = self.shared.changed.wait_timeout(state, MAX_TICK_PAUSE);
             state = recover(woken).0;
         }
     }
 
-    /// Ends the run before its time, as a failure for that reason; nothing if it has ended.
+    /// Ends the run early as a failure with this reason. Does nothing if it has ended.
     pub fn abort(&self, reason: &str) {
-        self.shared.event(|run, _| run.abort(reason));
+        self.shared.apply(|run, _| run.abort(reason));
     }
 }
 
@@ -142,41 +152,45 @@ impl Drop for RunningRun {
     }
 }
 
-impl Shared {
+impl SharedRun {
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
 
-    fn enter(&self, address: SocketAddr, outbox: &Arc<Outbox<Notice>>) -> ConnectionId {
+    fn register(&self, address: SocketAddr, outbox: &Arc<Outbox<Notice>>) -> RunConnectionId {
         let connection = {
             let mut state = self.state();
-            let connection = ConnectionId(state.next);
+            let connection = RunConnectionId(state.next);
             state.next += 1;
-            state.serving += 1;
-            state.lines.insert(connection, Arc::clone(outbox));
+            state.open_connections += 1;
+            state.outboxes.insert(connection, Arc::clone(outbox));
             connection
         };
-        self.event(|run, now| run.connected(connection, address.ip(), now));
+        self.apply(|run, now| run.on_connected(connection, address.ip(), now));
         connection
     }
 
-    /// Tells the run what has happened and does what it says.
-    fn event(&self, event: impl FnOnce(&mut ClosedRun, Duration) -> Vec<Effect>) {
+    /// Passes an event to the run and performs the effects.
+    fn apply(&self, event: impl FnOnce(&mut ClosedRun, Duration) -> Vec<RunEffect>) {
         let mut state = self.state();
-        self.act(&mut state, event);
+        self.perform(&mut state, event);
     }
 
-    fn act(&self, state: &mut State, event: impl FnOnce(&mut ClosedRun, Duration) -> Vec<Effect>) {
+    fn perform(
+        &self,
+        state: &mut State,
+        event: impl FnOnce(&mut ClosedRun, Duration) -> Vec<RunEffect>,
+    ) {
         for effect in event(&mut state.run, self.start.elapsed()) {
             match effect {
-                Effect::Send(connection, notice) => {
-                    if let Some(line) = state.lines.get(&connection) {
-                        line.push(notice);
+                RunEffect::Send(connection, notice) => {
+                    if let Some(outbox) = state.outboxes.get(&connection) {
+                        outbox.push(notice);
                     }
                 }
-                Effect::Close(connection) => {
-                    if let Some(line) = state.lines.remove(&connection) {
-                        line.close();
+                RunEffect::Close(connection) => {
+                    if let Some(outbox) = state.outboxes.remove(&connection) {
+                        outbox.close();
                     }
                 }
             }
@@ -189,62 +203,66 @@ impl Shared {
     fn tick(&self) {
         let mut state = self.state();
         while !state.dropped && state.run.outcome().is_none() {
-            self.act(&mut state, ClosedRun::tick);
+            self.perform(&mut state, ClosedRun::tick);
             let next = state.run.next_tick().unwrap_or(Duration::MAX);
-            let wait = next.saturating_sub(self.start.elapsed()).min(TICK);
+            let wait = next
+                .saturating_sub(self.start.elapsed())
+                .min(MAX_TICK_PAUSE);
             let woken = self.changed.wait_timeout(state, wait);
             state = recover(woken).0;
         }
     }
 }
 
-/// A line being read; when that ends, by a panic too, the run knows and the line's writer ends.
-struct Serving<'a> {
-    shared: &'a Shared,
-    connection: ConnectionId,
+/// Reads a connection. When it ends, even by a panic, the run is notified and the writer ends.
+struct ConnectionReader<'a> {
+    shared: &'a SharedRun,
+    connection: RunConnectionId,
     outbox: &'a Outbox<Notice>,
 }
 
-impl Serving<'_> {
-    fn read(&self, stream: &TlsStream) -> Result<(), LineError> {
+impl ConnectionReader<'_> {
+    fn read(&self, stream: &TlsStream) -> Result<(), ConnectionReadError> {
         let mut reader = FrameReader::new(stream, MAX_FRAME);
         loop {
             self.outbox.wait_for_room();
-            let request = match reader.next(IDLE, FRAME) {
+            let request = match reader.next(SOCKET_IDLE_TIMEOUT, FRAME_TIMEOUT) {
                 Err(FrameIoError::Closed) => return Ok(()),
                 body => Request::decode(body?)?,
             };
             self.shared
-                .event(|run, now| run.request(self.connection, request, now));
+                .apply(|run, now| run.on_request(self.connection, request, now));
         }
     }
 }
 
-impl Drop for Serving<'_> {
+impl Drop for ConnectionReader<'_> {
     fn drop(&mut self) {
-        self.shared.state().lines.remove(&self.connection);
-        self.shared.event(|run, _| run.gone(self.connection));
-        self.outbox.reader_ended();
+        self.shared.state().outboxes.remove(&self.connection);
+        self.shared
+            .apply(|run, _| run.on_disconnected(self.connection));
+        self.outbox.on_reader_end();
     }
 }
 
-/// Writes what comes into the outbox until it is closed and empty, then gives the other side time to leave.
+/// Writes notices from the outbox until it is closed and empty, then gives the client time to
+/// leave.
 fn write(stream: &TlsStream, outbox: &Outbox<Notice>) {
     while let Some(notice) = outbox.next() {
-        if let Err(error) = write_frame(stream, &notice.encode(), MAX_FRAME, FRAME) {
-            log::info!("a control line takes nothing more: {error}");
-            outbox.give_up();
+        if let Err(error) = write_frame(stream, &notice.encode(), MAX_FRAME, FRAME_TIMEOUT) {
+            log::info!("cannot write to a control connection: {error}");
+            outbox.close_and_clear();
             stream.hang_up();
             return;
         }
     }
-    stream.finish(FRAME);
-    outbox.wait_for_reader(LINGER);
+    stream.finish(FRAME_TIMEOUT);
+    outbox.wait_for_reader(LEAVE_TIMEOUT);
     stream.hang_up();
 }
 
-/// What a tracker that holds no run answers to a client's request, if `body` is one: such a client
-/// reads errors of its own kinds only.
+/// The answer of a tracker without a closed run to `body`, if that is a request of a closed run's
+/// client. Such a client understands only the error kinds of closed runs.
 pub(in crate::tracker) fn no_run(body: &[u8]) -> Option<Vec<u8>> {
     let request = Request::decode(body).ok()?;
     let answer = Answer::Error {

@@ -1,12 +1,13 @@
-//! The lines to the other trackers of TRACKER_INFO: who calls whom, and when again.
+//! Connections to the other trackers of TRACKER_INFO: which tracker calls which, and when it tries
+//! again.
 //!
-//! In scope: calling, taking calls, ending with the tracker. TRACKER_INFO is read again before each call, and each second
-//! for who is listed. Out of scope: what is said (`replication`), and proving who one is (`net`).
+//! In scope: calling, accepting, closing. TRACKER_INFO is read before each call, and once a second
+//! for the list of trackers. Out of scope: the messages (`replication`) and authentication (`net`).
 //!
-//! Of two trackers the one with the higher number calls, on a thread of its own for each; the threads are called
-//! `twin-call-N`, and the one that reads who is listed `twins`.
+//! Of two trackers the one with the higher number calls. A thread `replica-call-N` calls tracker N;
+//! the thread `replicas` reads the list.
 
-mod line;
+mod connection;
 
 use super::{RegistryStore, Threads};
 use crate::net::{ClusterTls, Names, Purpose, Stop, TlsError, TlsStream};
@@ -22,142 +23,144 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// The most trackers of a cluster.
+/// The maximum number of trackers in a cluster.
 pub const MAX_TRACKERS: usize = 5;
 
-/// How often it is looked who is listed.
-const LOOK: Duration = Duration::from_secs(1);
-/// How long looking up a name may take.
-const LOOK_UP: Duration = Duration::from_secs(2);
-/// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(2);
-/// How long its handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(5);
-/// The pause before another call: at first, and at most. It doubles with each call in vain.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// How long a line must have lived for the next call to be a first one.
-const LIVED: Duration = Duration::from_secs(5);
-/// Bytes of stack of a calling thread.
-const STACK: usize = 256 << 10;
+/// Interval between two readings of the list of trackers.
+const LISTING_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a name lookup may take.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The pause before the next call: first and longest. It doubles with each failed call.
+const CALL_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// A connection that lasted this long resets the pause.
+const STABLE_AFTER: Duration = Duration::from_secs(5);
+/// Stack size of a calling thread in bytes.
+const STACK_BYTES: usize = 256 << 10;
 
-/// The lines to other trackers.
+/// The calling side of the connections to other trackers.
 #[derive(Debug)]
-pub(super) struct Replicas {
-    shared: Arc<Shared>,
+pub(super) struct ReplicaConnections {
+    context: Arc<CallContext>,
     stop: Stop,
     listing: Threads,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct CallContext {
     store: Arc<RegistryStore>,
     tls: ClusterTls,
     tracker_info: PathBuf,
     number: TrackerNumber,
-    /// The lines that were called, to be ended at the stop.
-    called: Mutex<BTreeMap<TrackerNumber, Arc<TcpStream>>>,
+    /// Sockets of outgoing connections, so that `stop` can close them.
+    outgoing: Mutex<BTreeMap<TrackerNumber, Arc<TcpStream>>>,
     names: Names,
 }
 
-/// Why there is no line to another tracker.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 enum CallError {
     #[error("{0}")]
     TrackerInfo(String),
     #[error("cannot reach {0}: {1}")]
     Connect(SocketAddr, #[source] io::Error),
-    #[error("the one at {0}: {1}")]
+    #[error("the tracker at {0}: {1}")]
     Tls(SocketAddr, #[source] TlsError),
     #[error("the port of tracker {0} is not known yet")]
     NoPort(TrackerNumber),
 }
 
-impl Replicas {
-    /// Calls the trackers that TRACKER_INFO lists before `number`, and keeps to who is listed.
+impl ReplicaConnections {
+    /// Starts to call the trackers that TRACKER_INFO lists before `number`, and to follow changes
+    /// of the list.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// The system cannot start a thread.
     pub(super) fn start(
         store: Arc<RegistryStore>,
         tls: ClusterTls,
         tracker_info: PathBuf,
         number: TrackerNumber,
     ) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
+        let context = Arc::new(CallContext {
             store,
             tls,
             tracker_info,
             number,
-            called: Mutex::default(),
+            outgoing: Mutex::default(),
             names: Names::default(),
         });
         let stop = Stop::new();
-        let (listing, stopping) = (Arc::clone(&shared), stop.clone());
+        let (listing, stopping) = (Arc::clone(&context), stop.clone());
         let threads = Threads::default();
-        let thread = thread::Builder::new().name("twins".into());
-        threads.start(thread, move || list(&listing, &stopping))?;
+        let thread = thread::Builder::new().name("replicas".into());
+        threads.start(thread, move || follow_list(&listing, &stopping))?;
         Ok(Self {
-            shared,
+            context,
             stop,
             listing: threads,
         })
     }
 
-    /// Ends the lines and joins the threads.
+    /// Closes the connections and joins the threads.
     pub(super) fn stop(&self) {
         self.stop.stop();
-        for socket in self.shared.called().values() {
+        for socket in self.context.outgoing().values() {
             let _ = socket.shutdown(std::net::Shutdown::Both);
         }
         self.listing.wait();
     }
 }
 
-impl Drop for Replicas {
+impl Drop for ReplicaConnections {
     fn drop(&mut self) {
         self.stop();
     }
 }
 
-/// Serves a line that another tracker opened until it ends.
+/// Serves a connection that another tracker opened, until it closes.
 pub(super) fn serve_replica(store: &RegistryStore, stream: &TlsStream, address: SocketAddr) {
     log::debug!("a tracker calls from {address}");
-    line::serve(store, stream, address);
+    connection::serve(store, stream, address);
 }
 
-/// The numbers of that many trackers.
+/// The numbers of the first `count` trackers.
 pub(super) fn numbers(count: usize) -> Vec<TrackerNumber> {
     let count = u32::try_from(count).unwrap_or(u32::MAX);
     (1..=count).filter_map(TrackerNumber::new).collect()
 }
 
-/// Keeps to who is listed, and has each called that is to be. Runs on the thread `twins`.
-fn list(shared: &Arc<Shared>, stop: &Stop) {
+/// Follows the list of trackers, and starts a calling thread for each lower number. Runs on the
+/// thread `replicas`.
+fn follow_list(context: &Arc<CallContext>, stop: &Stop) {
     let mut calling: BTreeMap<TrackerNumber, JoinHandle<()>> = BTreeMap::new();
     let mut count = None;
     loop {
-        // One that cannot be read is being written, or its trouble is told by who calls.
-        let listed = shared.info().ok().map(|info| info.addresses.len());
+        // An unreadable list is being written, or the calling threads report the problem.
+        let listed = context.info().ok().map(|info| info.addresses.len());
         let listed = listed.filter(|listed| (1..=MAX_TRACKERS).contains(listed));
         if let Some(listed) = listed.filter(|listed| count != Some(*listed)) {
-            shared.store.list(numbers(listed));
+            context.store.set_listed(numbers(listed));
             count = Some(listed);
         }
         for number in numbers(count.unwrap_or_default()) {
-            if number >= shared.number || calling.contains_key(&number) {
+            if number >= context.number || calling.contains_key(&number) {
                 continue;
             }
-            let (shared, stop) = (Arc::clone(shared), stop.clone());
+            let (context, stop) = (Arc::clone(context), stop.clone());
             let thread = thread::Builder::new()
-                .name(format!("twin-call-{number}"))
-                .stack_size(STACK)
-                .spawn(move || call(&shared, number, &stop));
+                .name(format!("replica-call-{number}"))
+                .stack_size(STACK_BYTES)
+                .spawn(move || call_repeatedly(&context, number, &stop));
             match thread {
                 Ok(thread) => drop(calling.insert(number, thread)),
-                Err(error) => log::warn!("tracker {number} is not called: {error}"),
+                Err(error) => log::warn!("cannot start a thread to call tracker {number}: {error}"),
             }
         }
-        if stop.wait(LOOK) {
+        if stop.wait(LISTING_INTERVAL) {
             break;
         }
     }
@@ -167,79 +170,82 @@ fn list(shared: &Arc<Shared>, stop: &Stop) {
 }
 
 /// Calls one tracker again and again.
-fn call(shared: &Shared, number: TrackerNumber, stop: &Stop) {
-    let mut pause = PAUSE.0;
-    let (mut told, mut was_up) = (String::new(), false);
+fn call_repeatedly(context: &CallContext, number: TrackerNumber, stop: &Stop) {
+    let mut pause = CALL_PAUSE.0;
+    let (mut last_trouble, mut was_connected) = (String::new(), false);
     while !stop.is_stopped() {
-        match shared.call(number, stop) {
-            Ok(lived) => {
-                told.clear();
-                was_up = true;
-                if lived >= LIVED {
-                    pause = PAUSE.0;
+        match context.call(number, stop) {
+            Ok(open_for) => {
+                last_trouble.clear();
+                was_connected = true;
+                if open_for >= STABLE_AFTER {
+                    pause = CALL_PAUSE.0;
                 }
             }
             Err(error) => {
                 let trouble = error.to_string();
-                if trouble != told {
-                    // That a tracker is gone which was here has been told.
+                if trouble != last_trouble {
+                    // The loss of a tracker that was connected is already in the log.
                     let level = match error {
                         CallError::Connect(..) | CallError::Tls(_, TlsError::Handshake(_))
-                            if was_up =>
+                            if was_connected =>
                         {
                             log::Level::Debug
                         }
                         CallError::Connect(..) | CallError::NoPort(_) => log::Level::Info,
                         CallError::TrackerInfo(_) | CallError::Tls(..) => log::Level::Warn,
                     };
-                    log::log!(level, "no line to tracker {number}: {trouble}");
-                    told = trouble;
+                    log::log!(level, "no connection to tracker {number}: {trouble}");
+                    last_trouble = trouble;
                 }
             }
         }
         if stop.wait(pause) {
             return;
         }
-        pause = (pause * 2).min(PAUSE.1);
+        pause = (pause * 2).min(CALL_PAUSE.1);
     }
 }
 
-impl Shared {
-    /// Calls a tracker, and serves the line until it ends; gives how long that was.
+impl CallContext {
+    /// Calls a tracker, and serves the connection until it closes. Returns how long it was open.
     fn call(&self, number: TrackerNumber, stop: &Stop) -> Result<Duration, CallError> {
         let info = self.info()?;
-        let unlisted = |error: &dyn Display| CallError::TrackerInfo(error.to_string());
+        let list_error = |error: &dyn Display| CallError::TrackerInfo(error.to_string());
         let tracker = info
             .address(number.get())
-            .map_err(|error| unlisted(&error))?;
+            .map_err(|error| list_error(&error))?;
         if tracker.port == 0 {
             return Err(CallError::NoPort(number));
         }
-        let found = self.names.addresses(tracker, LOOK_UP);
-        let found = found.map_err(|error| unlisted(&format!("{tracker}: {error}")))?;
-        let mut last = unlisted(&format!("{tracker} has no address"));
+        let found = self.names.addresses(tracker, LOOKUP_TIMEOUT);
+        let found = found.map_err(|error| list_error(&format!("{tracker}: {error}")))?;
+        let mut last = list_error(&format!("{tracker} has no address"));
         for address in found {
-            let socket = match TcpStream::connect_timeout(&address, CONNECT) {
+            let socket = match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
                 Ok(socket) => Arc::new(socket),
                 Err(error) => {
                     last = CallError::Connect(address, error);
                     continue;
                 }
             };
-            self.called().insert(number, Arc::clone(&socket));
+            self.outgoing().insert(number, Arc::clone(&socket));
             if stop.is_stopped() {
                 return Ok(Duration::ZERO);
             }
-            match self.tls.connect(socket, Purpose::Replica, HANDSHAKE) {
+            match self
+                .tls
+                .connect(socket, Purpose::Replica, HANDSHAKE_TIMEOUT)
+            {
                 Ok(stream) => {
                     let begun = Instant::now();
-                    line::serve(&self.store, &stream, address);
-                    self.called().remove(&number);
+                    connection::serve(&self.store, &stream, address);
+                    self.outgoing().remove(&number);
                     return Ok(begun.elapsed());
                 }
                 Err(error) => last = CallError::Tls(address, error),
             }
-            self.called().remove(&number);
+            self.outgoing().remove(&number);
         }
         Err(last)
     }
@@ -251,7 +257,7 @@ impl Shared {
         text.parse().map_err(|error| unusable(&error))
     }
 
-    fn called(&self) -> MutexGuard<'_, BTreeMap<TrackerNumber, Arc<TcpStream>>> {
-        lock(&self.called)
+    fn outgoing(&self) -> MutexGuard<'_, BTreeMap<TrackerNumber, Arc<TcpStream>>> {
+        lock(&self.outgoing)
     }
 }

@@ -1,6 +1,7 @@
-//! Blobs that rows name: fetched before the rows, one at a time, and kept under their info-hash.
+//! Blobs that rows name. They are fetched before the rows, one at a time, and stored under their
+//! info-hash.
 
-use super::{LineId, Moment, PATIENCE};
+use super::{ANSWER_TIMEOUT, Moment, ReplicaConnectionId};
 use crate::torrent::InfoHash;
 use crate::tracker::registry::{Change, Registry, Row};
 use crate::wire::control::{InfoPart, InfoParts};
@@ -8,179 +9,182 @@ use crate::wire::replica::TrackerNumber;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// What rows have to do with blobs.
+/// How rows name blobs, and when a blob is valid.
 #[derive(Clone, Copy, Debug)]
-pub struct Blobs {
-    /// The blob that must be there where the row is.
+pub struct BlobRules {
+    /// The blob that a row names.
     pub named_by: fn(&Row) -> Option<InfoHash>,
-    /// Whether bytes are the blob of that info-hash.
-    pub is_sound: fn(InfoHash, &[u8]) -> bool,
+    /// Whether the bytes are the blob with that info-hash.
+    pub is_valid: fn(InfoHash, &[u8]) -> bool,
 }
 
-/// Which blobs are here, which are not, and the one that is being asked for.
+/// Which blobs are stored, which are missing, and the one that is being fetched.
 #[derive(Debug)]
 pub(super) struct BlobFetcher {
-    blobs: Blobs,
-    /// The blobs that are here.
+    rules: BlobRules,
+    /// Blobs that are stored here.
     pub(super) stored: BTreeSet<InfoHash>,
-    /// Blobs that rows name and that are not here.
-    pub(super) lacking: BTreeSet<InfoHash>,
-    /// Blobs that no row named at the last look.
+    /// Blobs that rows name and that could not be fetched so far.
+    pub(super) missing: BTreeSet<InfoHash>,
+    /// Stored blobs that no row named at the last garbage collection.
     unnamed: BTreeSet<InfoHash>,
-    pub(super) fetch: Option<Fetch>,
+    pub(super) fetch: Option<BlobFetch>,
 }
 
-/// A blob that is being asked for.
+/// A blob that is being fetched.
 #[derive(Debug)]
-pub(super) struct Fetch {
+pub(super) struct BlobFetch {
     other: TrackerNumber,
-    line: LineId,
+    connection: ReplicaConnectionId,
     info_hash: InfoHash,
     parts: InfoParts,
-    /// When it last got on.
+    /// Time of the last progress.
     progress: Duration,
 }
 
-/// What came of a part of a blob.
-pub(super) enum Part {
-    /// It was not due: sent twice, or the answer to an earlier question.
+/// Result of a received part of a blob.
+pub(super) enum PartOutcome {
+    /// It was not expected: a duplicate, or the answer to an earlier request.
     Ignored,
-    /// The next one begins there.
+    /// The next part begins at this byte.
     Next(u32),
-    /// It was the last one; the blob is here.
+    /// It was the last part. These are the bytes of the blob.
     Whole(Vec<u8>),
-    /// It was the last one, and the blob is another than the one asked for.
-    Unsound,
+    /// It was the last part, and the bytes are not the requested blob.
+    Invalid,
 }
 
 impl BlobFetcher {
     pub(super) fn new(
-        blobs: Blobs,
+        rules: BlobRules,
         stored: impl IntoIterator<Item = InfoHash>,
         registry: &Registry,
     ) -> Self {
         let mut fetcher = Self {
-            blobs,
+            rules,
             stored: stored.into_iter().collect(),
-            lacking: BTreeSet::new(),
+            missing: BTreeSet::new(),
             unnamed: BTreeSet::new(),
             fetch: None,
         };
-        fetcher.note(registry.rows(), []);
+        fetcher.add(registry.rows(), []);
         fetcher
     }
 
-    /// The blobs that a change needs and that are neither here nor known to be missing.
-    pub(super) fn missing(&self, change: &Change) -> BTreeSet<InfoHash> {
-        let named = change.rows().filter_map(self.blobs.named_by);
+    /// Blobs that a change names and that are neither stored nor known to be missing.
+    pub(super) fn to_fetch(&self, change: &Change) -> BTreeSet<InfoHash> {
+        let named = change.rows().filter_map(self.rules.named_by);
         named
-            .filter(|blob| !self.stored.contains(blob) && !self.lacking.contains(blob))
+            .filter(|blob| !self.stored.contains(blob) && !self.missing.contains(blob))
             .collect()
     }
 
-    /// A blob that rows name and that is neither here nor among the given ones.
-    pub(super) fn not_given(
+    /// The first blob that these rows name and that is neither stored nor in `given`.
+    pub(super) fn first_unavailable(
         &self,
         rows: &[Row],
         given: &[(InfoHash, Vec<u8>)],
     ) -> Option<InfoHash> {
-        let mut named = rows.iter().filter_map(self.blobs.named_by);
+        let mut named = rows.iter().filter_map(self.rules.named_by);
         let given = |blob: &InfoHash| given.iter().any(|(hash, _)| hash == blob);
         named.find(|blob| !self.stored.contains(blob) && !given(blob))
     }
 
-    /// These rows are here now, and these blobs with them.
-    pub(super) fn note<'a>(
+    /// Adds rows and new blobs that are stored here now.
+    pub(super) fn add<'a>(
         &mut self,
         rows: impl IntoIterator<Item = &'a Row>,
         new: impl IntoIterator<Item = InfoHash>,
     ) {
         self.stored.extend(new);
-        let named = rows.into_iter().filter_map(self.blobs.named_by);
-        let lacking = named.filter(|blob| !self.stored.contains(blob));
-        self.lacking.extend(lacking);
+        let named = rows.into_iter().filter_map(self.rules.named_by);
+        let missing = named.filter(|blob| !self.stored.contains(blob));
+        self.missing.extend(missing);
     }
 
-    pub(super) fn fetch(
+    pub(super) fn start_fetch(
         &mut self,
         other: TrackerNumber,
-        line: LineId,
+        connection: ReplicaConnectionId,
         info_hash: InfoHash,
         now: Moment,
     ) {
-        self.fetch = Some(Fetch {
+        self.fetch = Some(BlobFetch {
             other,
-            line,
+            connection,
             info_hash,
             parts: InfoParts::new(),
             progress: now.elapsed,
         });
     }
 
-    /// A part of a blob has come.
-    pub(super) fn part(
+    /// A part of a blob has arrived.
+    pub(super) fn on_part(
         &mut self,
-        line: LineId,
+        connection: ReplicaConnectionId,
         info_hash: InfoHash,
         part: &InfoPart,
         now: Moment,
-    ) -> Part {
+    ) -> PartOutcome {
         let fetch = self.fetch.as_mut();
-        let Some(fetch) = fetch.filter(|it| (it.line, it.info_hash) == (line, info_hash)) else {
-            return Part::Ignored;
+        let Some(fetch) =
+            fetch.filter(|it| (it.connection, it.info_hash) == (connection, info_hash))
+        else {
+            return PartOutcome::Ignored;
         };
         let Ok(whole) = fetch.parts.add(part) else {
-            return Part::Ignored;
+            return PartOutcome::Ignored;
         };
         fetch.progress = now.elapsed;
         let Some(bytes) = whole else {
-            return Part::Next(part.end());
+            return PartOutcome::Next(part.end());
         };
-        if !(self.blobs.is_sound)(info_hash, &bytes) {
-            return Part::Unsound;
+        if !(self.rules.is_valid)(info_hash, &bytes) {
+            return PartOutcome::Invalid;
         }
         self.fetch = None;
         self.stored.insert(info_hash);
-        self.lacking.remove(&info_hash);
-        Part::Whole(bytes)
+        self.missing.remove(&info_hash);
+        PartOutcome::Whole(bytes)
     }
 
-    /// The tracker that is asked for a blob has not got it: rows do not wait for what is not to be had. Returns which
-    /// tracker, and whether the blob has not been known to be missing before.
-    pub(super) fn is_missing(
+    /// The other tracker does not have the blob it was asked for. Rows no longer wait for that
+    /// blob. Returns the tracker, and whether the blob was not known to be missing before.
+    pub(super) fn on_no_blob(
         &mut self,
-        line: LineId,
+        connection: ReplicaConnectionId,
         info_hash: InfoHash,
     ) -> Option<(TrackerNumber, bool)> {
         let fetch = self
             .fetch
-            .take_if(|it| (it.line, it.info_hash) == (line, info_hash))?;
-        Some((fetch.other, self.lacking.insert(info_hash)))
+            .take_if(|it| (it.connection, it.info_hash) == (connection, info_hash))?;
+        Some((fetch.other, self.missing.insert(info_hash)))
     }
 
-    /// A part of a message has come over a line.
-    pub(super) fn arriving(&mut self, line: LineId, now: Moment) {
-        if let Some(fetch) = self.fetch.as_mut().filter(|it| it.line == line) {
+    /// A part of a message has arrived over a connection.
+    pub(super) fn note_progress(&mut self, connection: ReplicaConnectionId, now: Moment) {
+        if let Some(fetch) = self.fetch.as_mut().filter(|it| it.connection == connection) {
             fetch.progress = now.elapsed;
         }
     }
 
-    /// Ends what goes on over a line.
-    pub(super) fn line_down(&mut self, line: LineId) {
-        self.fetch.take_if(|it| it.line == line);
+    /// Ends a fetch over a closed connection.
+    pub(super) fn on_disconnected(&mut self, connection: ReplicaConnectionId) {
+        self.fetch.take_if(|it| it.connection == connection);
     }
 
-    /// Gives up what does not get on; returns the line it was asked for over.
-    pub(super) fn give_up_if_stuck(&mut self, now: Moment) -> Option<LineId> {
-        let stuck = |fetch: &mut Fetch| now.elapsed >= fetch.progress + PATIENCE;
-        self.fetch.take_if(stuck).map(|fetch| fetch.line)
+    /// Gives up a fetch without progress. Returns its connection.
+    pub(super) fn give_up_if_stuck(&mut self, now: Moment) -> Option<ReplicaConnectionId> {
+        let stuck = |fetch: &mut BlobFetch| now.elapsed >= fetch.progress + ANSWER_TIMEOUT;
+        self.fetch.take_if(stuck).map(|fetch| fetch.connection)
     }
 
-    /// Drops blobs that no row named at the look before, nor does now; returns which. What is fetched for rows that are
-    /// still to come has as long to be named.
+    /// Removes blobs that no row named at the last garbage collection or names now, and returns
+    /// them. A blob that was fetched before its rows has at least one interval until a row names
+    /// it.
     pub(super) fn drop_unnamed(&mut self, registry: &Registry) -> Vec<InfoHash> {
         let rows = registry.rows();
-        let named: BTreeSet<InfoHash> = rows.filter_map(self.blobs.named_by).collect();
+        let named: BTreeSet<InfoHash> = rows.filter_map(self.rules.named_by).collect();
         let unnamed: BTreeSet<InfoHash> = self.stored.difference(&named).copied().collect();
         let gone: Vec<InfoHash> = unnamed.intersection(&self.unnamed).copied().collect();
         self.unnamed = unnamed;

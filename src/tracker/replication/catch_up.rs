@@ -1,85 +1,89 @@
-//! Catching up with a tracker that knows more: batch by batch, then its blobs, then all in one step.
+//! Catching up with a tracker that knows more: batch by batch, then the blobs, then one merge.
 
-use super::{Effects, LineId, Moment, PATIENCE};
+use super::{ANSWER_TIMEOUT, Effects, Moment, ReplicaConnectionId};
 use crate::tracker::registry::{Change, VersionVector};
 use crate::wire::replica::{Encoded, Message, TrackerNumber};
 use std::time::Duration;
 
-/// How long what was staged is kept: far shorter than any row after its end, so that nothing forgotten comes back by it.
-const KEPT: Duration = Duration::from_secs(60);
+/// How long staged batches are kept. This is far shorter than the time between the expiry of a row
+/// and its deletion, so that they cannot bring a deleted row back.
+const KEEP_STAGED: Duration = Duration::from_secs(60);
 
-/// Catching up with one tracker at a time.
+/// The catch-up that runs, if any. There is one at a time.
 #[derive(Debug, Default)]
-pub(super) struct CatchingUp {
-    pub(super) current: Option<CatchUp>,
-    /// What was staged when a catching up was given up.
-    kept: Option<Kept>,
-    /// The number of pulls so far.
+pub(super) struct CatchUp {
+    pub(super) current: Option<OngoingCatchUp>,
+    /// The batches of a catch-up that was given up.
+    kept: Option<KeptBatches>,
+    /// Number of pulls sent so far.
     pulls: u32,
 }
 
-/// A catching up that goes on.
+/// A running catch-up.
 #[derive(Debug)]
-pub(super) struct CatchUp {
+pub(super) struct OngoingCatchUp {
     pub(super) other: TrackerNumber,
-    pub(super) line: LineId,
-    /// The pull that has not been answered; none when all batches are here.
+    pub(super) connection: ReplicaConnectionId,
+    /// The unanswered pull. `None` when all batches have arrived.
     pull: Option<u32>,
-    /// The batches so far.
+    /// The batches so far, joined.
     pub(super) staged: Change,
-    /// What is known here together with them.
+    /// The version vector of this tracker's rows and the staged batches together.
     pub(super) reached: VersionVector,
-    /// When it last got on.
+    /// Time of the last progress.
     progress: Duration,
 }
 
-/// What was staged. It is gone on from over the same line: at the other end of another one may be an older copy of that
-/// tracker's data, which gives the numbers of these writes to others.
+/// Staged batches of a catch-up that was given up. They are only used again over the same
+/// connection: over another one the tracker may run with an older copy of its data, which gives the
+/// numbers of these writes to other writes.
 #[derive(Debug)]
-struct Kept {
-    line: LineId,
+struct KeptBatches {
+    connection: ReplicaConnectionId,
     staged: Change,
     reached: VersionVector,
     since: Duration,
 }
 
-/// What is wrong with a batch: which tracker sent it, and the reason.
-pub(super) type Bad = (TrackerNumber, String);
+/// The tracker that sent a bad batch, and what is wrong with it.
+pub(super) type BadBatch = (TrackerNumber, String);
 
-impl CatchingUp {
-    /// Begins, and asks for the first batch. `ours` is what is known here.
+impl CatchUp {
+    /// Starts a catch-up and requests the first batch. `ours` is the version vector of this
+    /// tracker.
     pub(super) fn begin(
         &mut self,
         other: TrackerNumber,
-        line: LineId,
+        connection: ReplicaConnectionId,
         ours: &VersionVector,
         now: Moment,
         effects: &mut Effects,
     ) {
         let mut reached = ours.clone();
-        // What a third tracker has sent since would leave a gap between it and what comes next.
-        let good = |kept: &Kept| {
+        // Changes that a third tracker sent since would leave a gap between these batches and the
+        // next one.
+        let good = |kept: &KeptBatches| {
             let mut covers = kept.staged.covers();
-            kept.line == line
-                && now.elapsed < kept.since + KEPT
+            kept.connection == connection
+                && now.elapsed < kept.since + KEEP_STAGED
                 && covers.all(|(origin, span)| ours.of(origin) <= span.upto)
         };
         let staged = self.kept.take().filter(good).map(|kept| {
             reached.join(&kept.reached);
             kept.staged
         });
-        self.current = Some(CatchUp {
+        self.current = Some(OngoingCatchUp {
             other,
-            line,
+            connection,
             pull: None,
             staged: staged.unwrap_or_default(),
             reached,
             progress: now.elapsed,
         });
-        self.pull(effects);
+        self.send_pull(effects);
     }
 
-    fn pull(&mut self, effects: &mut Effects) {
+    fn send_pull(&mut self, effects: &mut Effects) {
         self.pulls = self.pulls.wrapping_add(1);
         let id = self.pulls;
         let Some(catch_up) = &mut self.current else {
@@ -89,24 +93,26 @@ impl CatchingUp {
             return;
         };
         catch_up.pull = Some(id);
-        effects.send(catch_up.line, Message::Pull { id, known });
+        effects.send(catch_up.connection, Message::Pull { id, known });
     }
 
-    /// Takes the answer to a pull, and asks for the next batch if there is one; returns whether it was the last one.
+    /// Takes the answer to a pull, and requests the next batch if there is one. Returns whether
+    /// this was the last batch.
     ///
     /// # Errors
-    /// What is wrong with it; it was not taken.
-    pub(super) fn batch(
+    /// What is wrong with the batch. It was not staged.
+    pub(super) fn on_batch(
         &mut self,
-        line: LineId,
+        connection: ReplicaConnectionId,
         id: u32,
         change: Option<Encoded>,
         more: bool,
         now: Moment,
         effects: &mut Effects,
-    ) -> Result<bool, Bad> {
+    ) -> Result<bool, BadBatch> {
         let asked = self.current.as_mut();
-        let Some(catch_up) = asked.filter(|it| it.line == line && it.pull == Some(id)) else {
+        let Some(catch_up) = asked.filter(|it| it.connection == connection && it.pull == Some(id))
+        else {
             return Ok(false);
         };
         let bad = |reason: String| (catch_up.other, reason);
@@ -116,43 +122,46 @@ impl CatchingUp {
         let before = catch_up.reached.clone();
         change.advance(&mut catch_up.reached);
         if more && catch_up.reached == before {
-            return Err(bad("it says there is more and does not tell it".to_owned()));
+            return Err(bad("it announced more changes and sent none".to_owned()));
         }
         let joined = catch_up.staged.join(change);
         joined.map_err(|error| bad(error.to_string()))?;
         catch_up.progress = now.elapsed;
         match more {
-            true => self.pull(effects),
+            true => self.send_pull(effects),
             false => catch_up.pull = None,
         }
         Ok(!more)
     }
 
-    /// The one that goes on, if all its batches are here.
-    pub(super) fn staged(&self) -> Option<&CatchUp> {
+    /// The running catch-up, if all its batches have arrived.
+    pub(super) fn fully_staged(&self) -> Option<&OngoingCatchUp> {
         self.current.as_ref().filter(|it| it.pull.is_none())
     }
 
-    /// What it waits for came nearer, over that line or, with none, over any.
-    pub(super) fn got_on(&mut self, line: Option<LineId>, now: Moment) {
+    /// Notes progress, if the catch-up runs over `connection` (or over any if `None`).
+    pub(super) fn note_progress(&mut self, connection: Option<ReplicaConnectionId>, now: Moment) {
         let current = self.current.as_mut();
-        if let Some(it) = current.filter(|it| line.is_none_or(|line| it.line == line)) {
+        if let Some(it) =
+            current.filter(|it| connection.is_none_or(|connection| it.connection == connection))
+        {
             it.progress = now.elapsed;
         }
     }
 
-    /// Ends what goes on over a line, and drops what was kept of it.
-    pub(super) fn line_down(&mut self, line: LineId) {
-        self.current.take_if(|it| it.line == line);
-        self.kept.take_if(|it| it.line == line);
+    /// Ends a catch-up over a closed connection, and drops the batches kept for it.
+    pub(super) fn on_disconnected(&mut self, connection: ReplicaConnectionId) {
+        self.current.take_if(|it| it.connection == connection);
+        self.kept.take_if(|it| it.connection == connection);
     }
 
-    /// Gives up one that does not get on, and keeps what was staged; returns whom it was asked of.
+    /// Gives up a catch-up without progress and keeps its batches. Returns the tracker that was
+    /// asked.
     pub(super) fn give_up_if_stuck(&mut self, now: Moment) -> Option<TrackerNumber> {
-        let stuck = |it: &mut CatchUp| now.elapsed >= it.progress + PATIENCE;
+        let stuck = |it: &mut OngoingCatchUp| now.elapsed >= it.progress + ANSWER_TIMEOUT;
         let catch_up = self.current.take_if(stuck)?;
-        self.kept = Some(Kept {
-            line: catch_up.line,
+        self.kept = Some(KeptBatches {
+            connection: catch_up.connection,
             staged: catch_up.staged,
             reached: catch_up.reached,
             since: now.elapsed,

@@ -1,7 +1,7 @@
-//! What is to be done, and what of it waits until commits are durable.
+//! The actions that follow from events, and those of them that wait until commits are durable.
 //!
-//! Invariant: whatever was held leaves in the order in which it came, and not before all commits that were handed out
-//! before it are durable.
+//! Invariant: held effects become due in the order in which they were added, and only after all
+//! commits handed out before them are durable.
 
 use super::report::Report;
 use crate::torrent::InfoHash;
@@ -10,12 +10,12 @@ use crate::wire::replica::Message;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// When something happens.
+/// The time of an event, by both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// Time that never jumps, since an epoch of the caller's choosing.
+    /// Time since an epoch that the caller chose. It never jumps.
     pub elapsed: Duration,
-    /// What the wall clock says: time since 1970. It may be wrong and may jump.
+    /// The wall clock: time since 1970. It may be wrong and may jump.
     pub wall: Duration,
 }
 
@@ -26,48 +26,52 @@ impl Moment {
     }
 }
 
-/// A line to another tracker, numbered by whoever opens and accepts them: each greater than all before.
+/// A connection to another tracker. The caller numbers connections; each number is greater than all
+/// before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LineId(pub u64);
+pub struct ReplicaConnectionId(pub u64);
 
-/// What is to be done, in this order.
+/// An action for the caller. Actions are performed in the order in which they are returned.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Send this; if the line is gone, nothing.
-    Send(LineId, Message),
-    /// Read the blob and send the part of it from `offset` on (see [`Message::blob`]); if that cannot be, end the line.
+    /// Send this message. If the connection has closed, do nothing.
+    Send(ReplicaConnectionId, Message),
+    /// Read the blob and send its part from `offset` on (see [`Message::blob`]). If that is not
+    /// possible, close the connection.
     SendBlob {
-        /// To whom.
-        line: LineId,
-        /// Which blob.
+        /// The connection.
+        connection: ReplicaConnectionId,
+        /// The blob.
         info_hash: InfoHash,
         /// First byte of the part.
         offset: u32,
     },
-    /// End the line. [`Replica::line_down`](super::Replica::line_down) need not be called.
-    Close(LineId),
-    /// Make this durable, then call [`Replica::committed`](super::Replica::committed).
+    /// Close the connection. A call of
+    /// [`Replica::on_disconnected`](super::Replica::on_disconnected) is not needed.
+    Close(ReplicaConnectionId),
+    /// Make this durable, then call [`Replica::on_committed`](super::Replica::on_committed).
     Commit(Commit),
-    /// Tell the client that its write is done.
+    /// Report to the client that its write is done.
     Acknowledge {
-        /// Which write.
+        /// The write.
         write: Sequence,
         /// Where it is durable.
         copies: Copies,
     },
-    /// Tell the client that this tracker has stopped serving and what became of its write is not known.
+    /// Report to the client that this tracker has stopped serving, and that it is not known whether
+    /// its write was done.
     Abandon {
-        /// Which write.
+        /// The write.
         write: Sequence,
     },
-    /// Tell the operator.
+    /// Write this to the log.
     Report(Report),
 }
 
-/// What must be on the disk, all of it or nothing.
+/// Changes that become durable together or not at all.
 #[derive(Clone, Debug, Default)]
 pub struct Commit {
-    /// Its number: commits are made durable in this order.
+    /// Its number. Commits are made durable in this order.
     pub number: u64,
     /// Rows, each replacing what is stored under its id.
     pub rows: Vec<Row>,
@@ -75,11 +79,11 @@ pub struct Commit {
     pub forgotten: Vec<RowId>,
     /// The version vector, replacing the stored one.
     pub versions: VersionVector,
-    /// The origin, replacing the stored one, if it is new.
+    /// The origin, replacing the stored one, if it has changed.
     pub origin: Option<Origin>,
     /// Blobs to be deleted, before the new ones are stored.
     pub dropped: Vec<InfoHash>,
-    /// Blobs that are new.
+    /// New blobs.
     pub blobs: Vec<(InfoHash, Vec<u8>)>,
 }
 
@@ -88,22 +92,23 @@ pub struct Commit {
 pub enum Copies {
     /// Here and at another tracker.
     Two,
-    /// Only here so far: no other tracker is up, or none has answered in time. It goes to them when they are back.
+    /// Only here so far: no other tracker is connected, or none has answered in time. They receive
+    /// it when they are back.
     OnlyHere,
 }
 
-/// Effects that are due, and those that are held.
+/// Effects that are due, and effects that wait for commits.
 #[derive(Debug, Default)]
 pub(super) struct Effects {
     issued: u64,
     durable: u64,
-    /// Each with the commit it waits for.
+    /// Held effects, each with the number of the commit that it waits for.
     pub(super) held: VecDeque<(u64, Effect)>,
     pub(super) due: Vec<Effect>,
 }
 
 impl Effects {
-    /// Adds one that waits for nothing.
+    /// Adds an effect that waits for nothing.
     pub(super) fn push(&mut self, effect: Effect) {
         self.due.push(effect);
     }
@@ -112,7 +117,8 @@ impl Effects {
         self.push(Effect::Report(report));
     }
 
-    /// Adds one that speaks of the present state: it waits until all commits handed out so far are durable.
+    /// Adds an effect that reveals the present state. It waits until all commits handed out so far
+    /// are durable.
     pub(super) fn hold(&mut self, effect: Effect) {
         match self.durable == self.issued {
             true => self.push(effect),
@@ -120,12 +126,12 @@ impl Effects {
         }
     }
 
-    /// Sends a message that speaks of the present state.
-    pub(super) fn send(&mut self, line: LineId, message: Message) {
-        self.hold(Effect::Send(line, message));
+    /// Sends a message that reveals the present state.
+    pub(super) fn send(&mut self, connection: ReplicaConnectionId, message: Message) {
+        self.hold(Effect::Send(connection, message));
     }
 
-    /// Hands out a commit; returns its number, which it is given here.
+    /// Numbers a commit, hands it out, and returns its number.
     pub(super) fn commit(&mut self, commit: Commit) -> u64 {
         self.issued += 1;
         let number = self.issued;
@@ -133,13 +139,13 @@ impl Effects {
         number
     }
 
-    /// Whether that commit is durable.
+    /// Whether the commit `number` is durable.
     pub(super) fn is_durable(&self, number: u64) -> bool {
         number <= self.durable
     }
 
-    /// A commit, and all before it, are durable: what waited for them is due.
-    pub(super) fn committed(&mut self, number: u64) {
+    /// The commit `number` and all before it are durable. Effects that waited for them are due.
+    pub(super) fn on_committed(&mut self, number: u64) {
         self.durable = self.durable.max(number.min(self.issued));
         let durable = self.durable;
         let ready = self

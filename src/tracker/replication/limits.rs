@@ -2,24 +2,27 @@
 
 use std::time::Duration;
 
-/// How long a write waits for another tracker to have it.
+/// How long a write waits until another tracker has it.
 pub const PUSH_WAIT: Duration = Duration::from_secs(2);
-/// How long after the start a tracker waits to be in step with another one.
+/// How long a starting tracker waits to be in sync with another one.
 pub const START_WAIT: Duration = Duration::from_secs(2);
-/// How long without a tick a tracker counts as having stood still. The monotonic clock does not count a machine's sleep, the
-/// wall clock does; one that is set forward by as much looks the same, and costs a moment.
-pub const STANDSTILL: Duration = Duration::from_secs(2);
-/// How often another tracker is sent what is known here.
-pub const PING: Duration = Duration::from_secs(1);
-/// How long a line may be silent before it is closed.
-pub const SILENCE: Duration = Duration::from_secs(5);
+/// Time without a tick after which a tracker counts as stalled. The monotonic clock does not count
+/// a machine's sleep, so the wall clock is checked too. A wall clock that is set forward by as much
+/// looks like a stall, which costs one short restart.
+pub const STALL_LIMIT: Duration = Duration::from_secs(2);
+/// Interval between two reports of the version vector to another tracker.
+pub const PING_INTERVAL: Duration = Duration::from_secs(1);
+/// A connection that has been silent this long is closed.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the answer to a pull, or the next part of a blob, may take.
-pub const PATIENCE: Duration = Duration::from_secs(3);
-/// How long another tracker that failed to answer is not asked again.
-pub const PAUSE: Duration = Duration::from_secs(1);
-/// About how many bytes one batch of changes has.
-pub const BATCH: usize = 64 << 10;
-/// How long past its time a row is kept at least: clocks that are wrong by hours drop nothing too early.
-pub const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
-/// Interval between garbage collections. The first one waits until connections have had time to come up.
-pub const FORGET: Duration = Duration::from_secs(60);
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long another tracker that did not answer is not asked again.
+pub const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Approximate size of one batch of changes in bytes.
+pub const BATCH_BYTES: usize = 64 << 10;
+/// Minimum time between the expiry of a row and its deletion. It is long, so that clocks that are
+/// wrong by hours delete nothing too early.
+pub const EXPIRED_ROW_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Interval between garbage collections. The first one waits until connections have had time to
+/// open.
+pub const GC_INTERVAL: Duration = Duration::from_secs(60);

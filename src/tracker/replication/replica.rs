@@ -1,12 +1,15 @@
-//! The replica: what happens is handed on to the parts that it is about, and what follows from it is done.
+//! The replica: it passes each event to the parts concerned and performs what follows.
 //!
-//! The parts know nothing of each other: [`Others`] the trackers and lines, [`CatchingUp`] and [`BlobFetcher`] what is asked
-//! for, [`Writes`] who waits, [`Stage`] whether this tracker serves, [`Effects`] what is to be done.
+//! The parts do not know each other: [`OtherReplicas`] keeps the other trackers and the connections
+//! to them, [`CatchUp`] and [`BlobFetcher`] what is being requested, [`PendingWrites`] the writes
+//! without an acknowledgement, [`Lifecycle`] whether this tracker serves, and [`Effects`] the
+//! resulting actions.
 
 use super::{
-    BlobFetcher, Blobs, CatchingUp, Commit, Effect, Effects, FORGET, Halt, Hello, KEEP, LineId,
-    Moment, Others, PAUSE, Part, Report, SILENCE, STANDSTILL, Serving, Stage, Start, Status,
-    WriteError, Writes,
+    BlobFetcher, BlobRules, CatchUp, ClusterStatus, Commit, EXPIRED_ROW_GRACE, Effect, Effects,
+    GC_INTERVAL, HaltReason, Hello, IDLE_TIMEOUT, Lifecycle, Moment, OtherReplicas, PartOutcome,
+    PendingWrites, RETRY_PAUSE, ReplicaConnectionId, ReplicaError, Report, STALL_LIMIT, Serving,
+    StartData,
 };
 use crate::torrent::InfoHash;
 use crate::tracker::registry::{
@@ -17,270 +20,286 @@ use crate::wire::replica::{Encoded, Message, PROTOCOL, TrackerNumber};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How long the same drift is not reported again.
+/// Minimum time between two reports of the same drift.
 const DRIFT_REPEAT: Duration = Duration::from_secs(60 * 60);
 
-/// Who this tracker is among which others.
+/// Number and options of this tracker, and which other trackers are listed.
 #[derive(Clone, Debug)]
-pub struct Settings {
-    /// Its number.
+pub struct ReplicaSettings {
+    /// Number of this tracker.
     pub number: TrackerNumber,
-    /// The numbers of all trackers listed, its own among them or not.
+    /// Numbers of all listed trackers. It does not matter whether this tracker's own is among them.
     pub listed: Vec<TrackerNumber>,
-    /// About how many bytes one batch of changes has, as [`BATCH`](super::BATCH).
+    /// Approximate size of one batch of changes in bytes, as [`BATCH_BYTES`](super::BATCH_BYTES).
     pub batch: usize,
-    /// What rows have to do with blobs.
-    pub blobs: Blobs,
-    /// Random bits that are in use nowhere, for the case that the stored origin may not be used any more.
+    /// How rows name blobs, and when a blob is valid.
+    pub blobs: BlobRules,
+    /// A fresh random origin, used if the stored origin must not be used any longer.
     pub spare: Origin,
 }
 
-/// A tracker's registry and what it has to do with the other trackers.
+/// A tracker's registry and its replication with the other trackers.
 #[derive(Debug)]
 pub struct Replica {
     pub(super) registry: Registry,
-    others: Others,
+    others: OtherReplicas,
     effects: Effects,
-    writes: Writes,
-    catching_up: CatchingUp,
+    writes: PendingWrites,
+    catch_up: CatchUp,
     pub(super) blobs: BlobFetcher,
-    stage: Stage,
-    origin: OriginUse,
+    lifecycle: Lifecycle,
+    origin: OriginState,
     pub(super) batch: usize,
-    /// When the last tick was.
-    ticked: Moment,
-    next_forget: Duration,
-    /// Whose stamps were last reported as far ahead, and when.
-    drifts: BTreeMap<Origin, Duration>,
+    /// Time of the last tick.
+    last_tick: Moment,
+    next_gc: Duration,
+    /// Origins whose stamps were reported as far ahead, with the time of the last report.
+    drift_reports: BTreeMap<Origin, Duration>,
 }
 
-/// What may become of the stored origin.
+/// How the stored origin may be replaced.
 #[derive(Debug)]
-struct OriginUse {
-    /// The one that takes its place if others may know own writes that are not known here.
+struct OriginState {
+    /// Replaces the stored origin if other trackers may know writes of it that are not known here.
     spare: Option<Origin>,
-    /// Whether the next commit is to store the origin.
+    /// Whether the next commit has to store the origin.
     is_new: bool,
 }
 
 impl Replica {
-    /// The replica with that registry, as it was loaded, and the blobs that are stored beside it.
+    /// Creates a replica from a loaded registry and the info-hashes of the blobs stored beside it.
     pub fn new(
-        settings: Settings,
+        settings: ReplicaSettings,
         registry: Registry,
         stored: impl IntoIterator<Item = InfoHash>,
-        start: Start,
+        start: StartData,
         now: Moment,
     ) -> Self {
         let mut replica = Self {
-            others: Others::new(settings.number, settings.listed),
+            others: OtherReplicas::new(settings.number, settings.listed),
             effects: Effects::default(),
-            writes: Writes::default(),
-            catching_up: CatchingUp::default(),
+            writes: PendingWrites::default(),
+            catch_up: CatchUp::default(),
             blobs: BlobFetcher::new(settings.blobs, stored, &registry),
-            stage: Stage::new(start, now),
-            origin: OriginUse {
+            lifecycle: Lifecycle::new(start, now),
+            origin: OriginState {
                 spare: Some(settings.spare),
                 is_new: false,
             },
             batch: settings.batch,
-            ticked: now,
-            next_forget: now.elapsed + SILENCE,
-            drifts: BTreeMap::new(),
+            last_tick: now,
+            next_gc: now.elapsed + IDLE_TIMEOUT,
+            drift_reports: BTreeMap::new(),
             registry,
         };
-        replica.consider_serving(now);
+        replica.start_serving_if_ready(now);
         replica
     }
 
-    /// The registry, to be asked: what it says may still be on its way to the disk.
+    /// The registry in memory. Its last changes may not be durable yet.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    /// Whether there is no other tracker to keep current.
+    /// Whether no other tracker is listed.
     pub fn is_single(&self) -> bool {
-        self.others.all.is_empty()
+        self.others.listed.is_empty()
     }
 
     /// Whether this tracker serves.
     pub fn serving(&self) -> Serving {
-        self.stage.serving()
+        self.lifecycle.serving()
     }
 
-    /// How this tracker stands with the others now.
-    pub fn status(&self, now: Moment) -> Status {
-        Status {
+    /// State of this tracker and of its replication with each other tracker.
+    pub fn status(&self, now: Moment) -> ClusterStatus {
+        ClusterStatus {
             number: self.others.own,
             origin: self.registry.origin(),
             serving: self.serving(),
             waiting: self.writes.0.len(),
-            lacking_blobs: self.blobs.lacking.len(),
+            missing_blobs: self.blobs.missing.len(),
             others: self.others.status(self.registry.version_vector(), now),
         }
     }
 
-    /// For how long this tracker has stood still at `now`, if it has.
-    pub fn stood_still(&self, now: Moment) -> Option<Duration> {
-        let elapsed = now.elapsed.saturating_sub(self.ticked.elapsed);
-        let passed = elapsed.max(now.wall.saturating_sub(self.ticked.wall));
-        let halted = self.stage.is_halted() || self.is_single();
-        (passed >= STANDSTILL && !halted).then_some(passed)
+    /// Time since the last tick, if it reaches [`STALL_LIMIT`] and other trackers are listed.
+    pub fn stalled_for(&self, now: Moment) -> Option<Duration> {
+        let elapsed = now.elapsed.saturating_sub(self.last_tick.elapsed);
+        let passed = elapsed.max(now.wall.saturating_sub(self.last_tick.wall));
+        let halted = self.lifecycle.is_halted() || self.is_single();
+        (passed >= STALL_LIMIT && !halted).then_some(passed)
     }
 
-    /// These are the numbers of all trackers listed now, its own among them or not.
-    pub fn list(
+    /// Replaces the list of tracker numbers. It does not matter whether this tracker's own is among
+    /// them.
+    pub fn set_listed(
         &mut self,
         listed: impl IntoIterator<Item = TrackerNumber>,
         now: Moment,
     ) -> Vec<Effect> {
         let listed: BTreeSet<TrackerNumber> = listed.into_iter().collect();
-        for line in self.others.lines_of_unlisted(&listed) {
-            self.close(line);
+        for connection in self.others.connections_of_unlisted(&listed) {
+            self.close(connection);
         }
-        self.others.list(&listed);
-        self.acknowledge_unless_awaited();
-        self.done(now)
+        self.others.set_listed(&listed);
+        self.acknowledge_unless_replicating();
+        self.finish(now)
     }
 
-    /// A line is up; both ends have proved that they are of the cluster.
-    pub fn line_up(&mut self, line: LineId, now: Moment) -> Vec<Effect> {
-        self.notice_standstill(now);
-        if self.stage.is_halted() {
-            return vec![Effect::Close(line)];
+    /// A connection to another tracker is open. Both ends have proved that they belong to the
+    /// cluster.
+    pub fn on_connected(&mut self, connection: ReplicaConnectionId, now: Moment) -> Vec<Effect> {
+        self.restart_if_stalled(now);
+        if self.lifecycle.is_halted() {
+            return vec![Effect::Close(connection)];
         }
-        self.others.line_up(line, now);
+        self.others.on_connected(connection, now);
         if let Some(versions) = self.encoded_versions() {
             let hello = Message::Hello {
                 protocol: PROTOCOL,
                 number: self.others.own,
                 origin: self.registry.origin().0,
                 versions,
-                serving: self.stage.serves(),
+                serving: self.lifecycle.serves(),
             };
-            self.effects.send(line, hello);
+            self.effects.send(connection, hello);
         }
-        self.done(now)
+        self.finish(now)
     }
 
-    /// A line has ended.
-    pub fn line_down(&mut self, line: LineId, now: Moment) -> Vec<Effect> {
-        self.forget_line(line);
-        self.done(now)
+    /// A connection has closed.
+    pub fn on_disconnected(&mut self, connection: ReplicaConnectionId, now: Moment) -> Vec<Effect> {
+        self.drop_connection(connection);
+        self.finish(now)
     }
 
-    /// A part of a message has come: the line is slow, not silent, and what is asked for over it is on its way.
-    pub fn arriving(&mut self, line: LineId, now: Moment) -> Vec<Effect> {
-        self.notice_standstill(now);
-        if self.others.heard(line, now) {
-            self.catching_up.got_on(Some(line), now);
-            self.blobs.arriving(line, now);
+    /// A part of a message has arrived. The connection is slow, not silent, and what was requested
+    /// over it is on its way.
+    pub fn on_bytes(&mut self, connection: ReplicaConnectionId, now: Moment) -> Vec<Effect> {
+        self.restart_if_stalled(now);
+        if self.others.note_received(connection, now) {
+            self.catch_up.note_progress(Some(connection), now);
+            self.blobs.note_progress(connection, now);
         }
-        self.done(now)
+        self.finish(now)
     }
 
-    /// A message has come.
-    pub fn received(&mut self, line: LineId, message: Message, now: Moment) -> Vec<Effect> {
-        self.notice_standstill(now);
-        // What comes over a line that has ended says nothing of the present.
-        if !self.others.heard(line, now) {
-            return self.done(now);
+    /// A message has arrived.
+    pub fn on_message(
+        &mut self,
+        connection: ReplicaConnectionId,
+        message: Message,
+        now: Moment,
+    ) -> Vec<Effect> {
+        self.restart_if_stalled(now);
+        // A message from a closed connection may be out of date.
+        if !self.others.note_received(connection, now) {
+            return self.finish(now);
         }
-        match (self.others.owner(line), message) {
-            (None, message @ Message::Hello { .. }) => self.on_hello(line, message, now),
-            // Before it has said who it is, or once more.
+        match (self.others.owner(connection), message) {
+            (None, message @ Message::Hello { .. }) => self.on_hello(connection, message, now),
+            // A message before the hello, or a second hello.
             (None, _) | (_, Message::Hello { .. }) => {}
             (Some(other), message) => {
-                if let Some(other) = self.others.all.get_mut(&other) {
+                if let Some(other) = self.others.listed.get_mut(&other) {
                     other.last_contact = Some(now.elapsed);
                 }
-                self.on_message(line, other, message, now);
+                self.handle_message(connection, other, message, now);
             }
         }
-        self.done(now)
+        self.finish(now)
     }
 
-    /// A commit, and all before it, are durable.
-    pub fn committed(&mut self, number: u64, now: Moment) -> Vec<Effect> {
-        self.effects.committed(number);
-        self.writes.note_durable(&self.effects, now);
-        self.acknowledge_unless_awaited();
-        self.done(now)
+    /// The commit `number` and all commits before it are durable.
+    pub fn on_committed(&mut self, number: u64, now: Moment) -> Vec<Effect> {
+        self.effects.on_committed(number);
+        self.writes.on_committed(&self.effects, now);
+        self.acknowledge_unless_replicating();
+        self.finish(now)
     }
 
-    /// Makes a write by an operation of the registry, which is given the wall time; `blobs` are those that its rows name
-    /// and that are not here yet. [`Effect::Acknowledge`] says, under the number returned, when it is done.
+    /// Applies a write. `operation` gets the registry and the wall clock. `blobs` are blobs that
+    /// the new rows name and that are not stored here yet. [`Effect::Acknowledge`] with the
+    /// returned number follows when the write is done.
     ///
     /// # Errors
-    /// See [`WriteError`].
+    /// See [`ReplicaError`].
     pub fn write(
         &mut self,
         blobs: Vec<(InfoHash, Vec<u8>)>,
         now: Moment,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
-    ) -> Result<(Sequence, Vec<Effect>), WriteError> {
-        self.notice_standstill(now);
-        if !self.stage.serves() {
-            return Err(WriteError::NotServing(self.serving()));
+    ) -> Result<(Sequence, Vec<Effect>), ReplicaError> {
+        self.restart_if_stalled(now);
+        if !self.lifecycle.serves() {
+            return Err(ReplicaError::NotServing(self.serving()));
         }
         let update = operation(&self.registry, now.wall)?;
-        if let Some(blob) = self.blobs.not_given(update.rows(), &blobs) {
-            return Err(WriteError::NoBlob(blob));
+        if let Some(blob) = self.blobs.first_unavailable(update.rows(), &blobs) {
+            return Err(ReplicaError::NoBlob(blob));
         }
         let bytes = update.change().map(Change::encode).unwrap_or_default();
         let length = bytes.len();
-        let change = Encoded::new(bytes).ok_or(WriteError::TooLarge(length))?;
+        let change = Encoded::new(bytes).ok_or(ReplicaError::TooLarge(length))?;
         let commit = self.commit_update(update, blobs);
         let versions = self.registry.version_vector();
         let write = versions.of(self.registry.origin());
         let id = write.number();
         let push = Message::Push { id, change };
-        for line in self.others.current_lines() {
-            self.effects.send(line, push.clone());
+        for connection in self.others.current_connections() {
+            self.effects.send(connection, push.clone());
         }
         self.writes.add(write, commit);
-        Ok((write, self.done(now)))
+        Ok((write, self.finish(now)))
     }
 
-    /// Time has passed; to be called about every 100 ms.
+    /// Time has passed. The caller calls this about every 100 ms.
     pub fn tick(&mut self, now: Moment) -> Vec<Effect> {
-        self.notice_standstill(now);
-        self.ticked = now;
-        for line in self.others.silent_lines(now) {
-            self.close(line);
+        self.restart_if_stalled(now);
+        self.last_tick = now;
+        for connection in self.others.idle_connections(now) {
+            self.close(connection);
         }
-        self.give_up_waiting(now);
-        if let Some(other) = self.catching_up.give_up_if_stuck(now) {
+        self.acknowledge_overdue_writes(now);
+        if let Some(other) = self.catch_up.give_up_if_stuck(now) {
             self.blobs.fetch = None;
-            self.others.pause(other, now.elapsed + PAUSE);
+            self.others.pause_until(other, now.elapsed + RETRY_PAUSE);
         }
-        if let Some(line) = self.blobs.give_up_if_stuck(now)
-            && let Some(other) = self.others.owner(line)
+        if let Some(connection) = self.blobs.give_up_if_stuck(now)
+            && let Some(other) = self.others.owner(connection)
         {
-            self.others.pause(other, now.elapsed + PAUSE);
+            self.others.pause_until(other, now.elapsed + RETRY_PAUSE);
         }
         self.ping(now);
-        if now.elapsed >= self.next_forget {
-            self.next_forget = now.elapsed + FORGET;
-            self.forget(now);
+        if now.elapsed >= self.next_gc {
+            self.next_gc = now.elapsed + GC_INTERVAL;
+            self.collect_garbage(now);
         }
-        self.done(now)
+        self.finish(now)
     }
 
-    /// What follows from whatever has happened, and all effects so far.
-    fn done(&mut self, now: Moment) -> Vec<Effect> {
-        self.consider_catching_up(now);
-        self.consider_fetching(now);
-        self.consider_serving(now);
+    /// Starts whatever the last event allows, and returns all effects so far.
+    fn finish(&mut self, now: Moment) -> Vec<Effect> {
+        self.start_catch_up_if_behind(now);
+        self.start_blob_fetch(now);
+        self.start_serving_if_ready(now);
         std::mem::take(&mut self.effects.due)
     }
 
-    /// The own version vector as it is sent. One of more than twenty thousand lost disks cannot be.
+    /// Encoded version vector of this tracker. `None` only after more than twenty thousand lost
+    /// disks.
     fn encoded_versions(&self) -> Option<Encoded> {
         Encoded::new(self.registry.version_vector().encode())
     }
 
-    fn on_message(&mut self, line: LineId, other: TrackerNumber, message: Message, now: Moment) {
+    fn handle_message(
+        &mut self,
+        connection: ReplicaConnectionId,
+        other: TrackerNumber,
+        message: Message,
+        now: Moment,
+    ) {
         match message {
             Message::Hello { .. } => {}
             Message::Ping {
@@ -289,36 +308,38 @@ impl Replica {
                 serving,
             } => {
                 let (echo, clock) = (clock, now.wall_millis());
-                self.effects
-                    .push(Effect::Send(line, Message::Pong { echo, clock }));
-                if let Some(other) = self.others.all.get_mut(&other) {
+                let pong = Message::Pong { echo, clock };
+                self.effects.push(Effect::Send(connection, pong));
+                if let Some(other) = self.others.listed.get_mut(&other) {
                     other.serving = serving;
                 }
                 match VersionVector::decode(versions.as_bytes()) {
                     Ok(versions) => self.on_versions(other, &versions),
-                    Err(error) => self.turn_away(line, Some(other), error.to_string()),
+                    Err(error) => self.reject(connection, Some(other), error.to_string()),
                 }
             }
             Message::Pong { echo, clock } => {
-                self.others
-                    .measure(other, (echo, clock), now, &mut self.effects);
+                let effects = &mut self.effects;
+                self.others.on_pong(other, (echo, clock), now, effects);
             }
             Message::Pull { id, known } => match VersionVector::decode(known.as_bytes()) {
-                Ok(known) => self.on_pull(line, other, id, &known),
-                Err(error) => self.turn_away(line, Some(other), error.to_string()),
+                Ok(known) => self.on_pull(connection, other, id, &known),
+                Err(error) => self.reject(connection, Some(other), error.to_string()),
             },
             Message::Changes { id, change, more } => {
                 let effects = &mut self.effects;
-                let taken = self.catching_up.batch(line, id, change, more, now, effects);
+                let taken = self
+                    .catch_up
+                    .on_batch(connection, id, change, more, now, effects);
                 match taken {
-                    Ok(true) => self.finish_catching_up(now),
+                    Ok(true) => self.merge_staged_if_complete(now),
                     Ok(false) => {}
-                    Err((other, reason)) => self.turn_away(line, Some(other), reason),
+                    Err((other, reason)) => self.reject(connection, Some(other), reason),
                 }
             }
             Message::Push { change, .. } => match Change::decode(change.as_bytes()) {
-                Ok(change) => self.on_push(line, other, &change, now),
-                Err(error) => self.turn_away(line, Some(other), error.to_string()),
+                Ok(change) => self.on_push(connection, other, &change, now),
+                Err(error) => self.reject(connection, Some(other), error.to_string()),
             },
             Message::Pushed { id } => {
                 if let Some(last) = Sequence::new(id) {
@@ -328,23 +349,17 @@ impl Replica {
                 }
             }
             Message::WantBlob { info_hash, offset } => {
-                self.effects
-                    .hold(match self.blobs.stored.contains(&info_hash) {
-                        true => Effect::SendBlob {
-                            line,
-                            info_hash,
-                            offset,
-                        },
-                        false => Effect::Send(line, Message::NoBlob { info_hash }),
-                    });
+                self.on_want_blob(connection, info_hash, offset);
             }
-            Message::Blob { info_hash, part } => self.on_blob_part(line, info_hash, &part, now),
-            Message::NoBlob { info_hash } => self.on_no_blob(line, info_hash, now),
+            Message::Blob { info_hash, part } => {
+                self.on_blob_part(connection, info_hash, &part, now)
+            }
+            Message::NoBlob { info_hash } => self.on_no_blob(connection, info_hash, now),
         }
     }
 
-    /// Somebody says who it is.
-    fn on_hello(&mut self, line: LineId, hello: Message, now: Moment) {
+    /// Another tracker introduces itself.
+    fn on_hello(&mut self, connection: ReplicaConnectionId, hello: Message, now: Moment) {
         let Message::Hello {
             protocol,
             number,
@@ -358,38 +373,40 @@ impl Replica {
         let origin = Origin(origin);
         if protocol != PROTOCOL {
             let reason = format!(
-                "it speaks version {protocol} of the protocol between trackers, this one {PROTOCOL}; run one version on all"
+                "it speaks version {protocol} of the replication protocol, this tracker speaks {PROTOCOL}; run the same version on all trackers"
             );
-            return self.turn_away(line, Some(number), reason);
+            return self.reject(connection, Some(number), reason);
         }
         if number == self.others.own {
-            let reason = format!("it says it is number {number}, as this one: give each its own");
-            return self.turn_away(line, None, reason);
+            let reason = format!(
+                "it has number {number}, as this tracker does; give each tracker its own number"
+            );
+            return self.reject(connection, None, reason);
         }
-        if !self.others.all.contains_key(&number) {
-            let reason = format!("it says it is number {number}, which is not listed here");
-            return self.turn_away(line, None, reason);
+        if !self.others.listed.contains_key(&number) {
+            let reason = format!("it has number {number}, which TRACKER_INFO here does not list");
+            return self.reject(connection, None, reason);
         }
         if origin == self.registry.origin() {
-            return self.halt(Halt::Copied { other: number });
+            return self.halt(HaltReason::Copied { other: number });
         }
-        // Which of the two has the copy is not known here: the one that came first is listened to.
-        if let Some(other) = self.others.of_origin(origin, number) {
+        // It is not known which of the two has the copy. The one that connected first stays.
+        if let Some(other) = self.others.other_with_origin(origin, number) {
             let reason = format!(
-                "it runs with a copy of the data folder of tracker {other}; give one of them an empty folder, which fills itself"
+                "it runs with a copy of the data folder of tracker {other}; give one of them an empty folder, and it copies the data from the others"
             );
-            return self.turn_away(line, Some(number), reason);
+            return self.reject(connection, Some(number), reason);
         }
         let versions = match VersionVector::decode(versions.as_bytes()) {
             Ok(versions) => versions,
-            Err(error) => return self.turn_away(line, Some(number), error.to_string()),
+            Err(error) => return self.reject(connection, Some(number), error.to_string()),
         };
         if self.halt_if_rewound(&versions) {
             return;
         }
-        match self.others.line_of(number) {
-            // A late word on an older line.
-            Some(newer) if newer > line => return self.close(line),
+        match self.others.connection_to(number) {
+            // A hello that arrived late over an older connection.
+            Some(newer) if newer > connection => return self.close(connection),
             Some(older) => self.close(older),
             None => {}
         }
@@ -400,24 +417,34 @@ impl Replica {
             origin,
             serving,
         };
-        self.others.greeted(line, &hello, current, now);
+        self.others.on_hello(connection, &hello, current, now);
         self.on_versions(number, &versions);
         self.ping(now);
     }
 
-    /// A tracker has told what it knows.
+    /// Another tracker has reported its version vector.
     fn on_versions(&mut self, other: TrackerNumber, versions: &VersionVector) {
         if self.halt_if_rewound(versions) {
             return;
         }
         let effects = &mut self.effects;
-        if let Some(has) = self.others.told(other, versions, &self.registry, effects) {
+        if let Some(has) = self
+            .others
+            .on_versions(other, versions, &self.registry, effects)
+        {
             self.writes.acknowledge_upto(has, effects);
         }
     }
 
-    /// Answers a pull. Whoever was sent the last batch has all there is, and is pushed what comes next.
-    fn on_pull(&mut self, line: LineId, other: TrackerNumber, id: u32, known: &VersionVector) {
+    /// Answers a pull. A tracker that gets the last batch is current from then on, and new writes
+    /// are pushed to it.
+    fn on_pull(
+        &mut self,
+        connection: ReplicaConnectionId,
+        other: TrackerNumber,
+        id: u32,
+        known: &VersionVector,
+    ) {
         if self.halt_if_rewound(known) {
             return;
         }
@@ -430,189 +457,226 @@ impl Replica {
         let encoded = change.map(|change| change.encode());
         let change = match encoded.map(|bytes| (bytes.len(), Encoded::new(bytes))) {
             Some((length, None)) => {
-                let reason = format!("a change of {length} bytes is too large to be told");
-                return self.turn_away(line, Some(other), reason);
+                let reason = format!("a change of {length} bytes is too large to send");
+                return self.reject(connection, Some(other), reason);
             }
             change => change.and_then(|(_, change)| change),
         };
         if !more {
-            self.others.is_current(other);
+            self.others.mark_current(other);
         }
         self.effects
-            .send(line, Message::Changes { id, change, more });
+            .send(connection, Message::Changes { id, change, more });
     }
 
-    /// Another tracker has made a write. If anything that it was made in knowledge of is not known here, or a blob that it
-    /// names is not, that tracker is asked for all that is lacking instead.
-    fn on_push(&mut self, line: LineId, other: TrackerNumber, change: &Change, now: Moment) {
-        let mut theirs = VersionVector::new();
+    /// Another tracker pushes a write. If writes that it builds on, or a blob that it names, are
+    /// missing here, this tracker catches up with the sender instead.
+    fn on_push(
+        &mut self,
+        connection: ReplicaConnectionId,
+        other: TrackerNumber,
+        change: &Change,
+        now: Moment,
+    ) {
+        let mut their_versions = VersionVector::new();
         for (origin, span) in change.covers() {
-            theirs.note(origin, span.upto);
+            their_versions.note(origin, span.upto);
         }
         let versions = self.registry.version_vector();
-        let known = versions.includes(&theirs);
-        let complete = change.complete_for(versions) && self.blobs.missing(change).is_empty();
+        let known = versions.includes(&their_versions);
+        let complete = change.complete_for(versions) && self.blobs.to_fetch(change).is_empty();
         if known {
             if !self.registry.contains(change, now.wall) {
-                let reason = "it tells another write under a number that is known here: two trackers write under one origin";
-                return self.turn_away(line, Some(other), reason.to_owned());
+                let reason = "it sent a different write under a known number, so two trackers write under one origin";
+                return self.reject(connection, Some(other), reason.to_owned());
             }
-            // Told again: perhaps the confirmation was lost.
-            if let Some(upto) = self.others.known_of(other, versions) {
+            // A repeated push: perhaps the confirmation was lost.
+            if let Some(upto) = self.others.known_writes_of(other, versions) {
                 let id = upto.number();
-                self.effects.send(line, Message::Pushed { id });
+                self.effects.send(connection, Message::Pushed { id });
             }
         } else if complete {
-            self.merge(line, other, change, now);
+            self.merge(connection, other, change, now);
         }
-        self.on_versions(other, &theirs);
+        self.on_versions(other, &their_versions);
     }
 
-    fn on_blob_part(&mut self, line: LineId, info_hash: InfoHash, part: &InfoPart, now: Moment) {
-        let part = self.blobs.part(line, info_hash, part, now);
-        if !matches!(part, Part::Ignored) {
-            self.catching_up.got_on(None, now);
+    fn on_want_blob(&mut self, connection: ReplicaConnectionId, info_hash: InfoHash, offset: u32) {
+        let answer = match self.blobs.stored.contains(&info_hash) {
+            true => Effect::SendBlob {
+                connection,
+                info_hash,
+                offset,
+            },
+            false => Effect::Send(connection, Message::NoBlob { info_hash }),
+        };
+        self.effects.hold(answer);
+    }
+
+    fn on_blob_part(
+        &mut self,
+        connection: ReplicaConnectionId,
+        info_hash: InfoHash,
+        part: &InfoPart,
+        now: Moment,
+    ) {
+        let part = self.blobs.on_part(connection, info_hash, part, now);
+        if !matches!(part, PartOutcome::Ignored) {
+            self.catch_up.note_progress(None, now);
         }
         match part {
-            Part::Ignored => {}
-            Part::Next(offset) => {
+            PartOutcome::Ignored => {}
+            PartOutcome::Next(offset) => {
                 let next = Message::WantBlob { info_hash, offset };
-                self.effects.send(line, next);
+                self.effects.send(connection, next);
             }
-            Part::Unsound => self.on_no_blob(line, info_hash, now),
-            Part::Whole(bytes) => {
+            PartOutcome::Invalid => self.on_no_blob(connection, info_hash, now),
+            PartOutcome::Whole(bytes) => {
                 self.commit(Commit {
                     blobs: vec![(info_hash, bytes)],
                     ..Commit::default()
                 });
-                self.finish_catching_up(now);
+                self.merge_staged_if_complete(now);
             }
         }
     }
 
-    fn on_no_blob(&mut self, line: LineId, info_hash: InfoHash, now: Moment) {
-        let Some((other, is_news)) = self.blobs.is_missing(line, info_hash) else {
+    fn on_no_blob(&mut self, connection: ReplicaConnectionId, info_hash: InfoHash, now: Moment) {
+        let Some((other, is_news)) = self.blobs.on_no_blob(connection, info_hash) else {
             return;
         };
-        self.others.has_not(other, info_hash, now);
+        self.others.on_no_blob(other, info_hash, now);
         if is_news {
             self.effects.report(Report::BlobMissing { info_hash });
         }
-        self.finish_catching_up(now);
+        self.merge_staged_if_complete(now);
     }
 
-    /// Ends a line with whoever breaks the rules, or cannot be understood.
-    fn turn_away(&mut self, line: LineId, other: Option<TrackerNumber>, reason: String) {
-        self.others.complain(other, reason, &mut self.effects);
-        self.close(line);
+    /// Closes the connection to a tracker that breaks the protocol or is not accepted.
+    fn reject(
+        &mut self,
+        connection: ReplicaConnectionId,
+        other: Option<TrackerNumber>,
+        reason: String,
+    ) {
+        self.others.report_trouble(other, reason, &mut self.effects);
+        self.close(connection);
     }
 
-    fn close(&mut self, line: LineId) {
-        self.effects.push(Effect::Close(line));
-        self.forget_line(line);
+    fn close(&mut self, connection: ReplicaConnectionId) {
+        self.effects.push(Effect::Close(connection));
+        self.drop_connection(connection);
     }
 
-    fn close_all(&mut self) {
-        for line in self.others.lines() {
-            self.close(line);
+    fn close_all_connections(&mut self) {
+        for connection in self.others.connections() {
+            self.close(connection);
         }
     }
 
-    fn forget_line(&mut self, line: LineId) {
-        if self.others.line_down(line, &mut self.effects) {
-            self.catching_up.line_down(line);
-            self.blobs.line_down(line);
-            self.acknowledge_unless_awaited();
+    fn drop_connection(&mut self, connection: ReplicaConnectionId) {
+        if self.others.on_disconnected(connection, &mut self.effects) {
+            self.catch_up.on_disconnected(connection);
+            self.blobs.on_disconnected(connection);
+            self.acknowledge_unless_replicating();
         }
     }
 
-    /// With nobody to wait for, what is durable here is acknowledged.
-    fn acknowledge_unless_awaited(&mut self) {
-        if !self.others.are_awaited() {
+    /// Acknowledges all durable writes if no other tracker is current.
+    fn acknowledge_unless_replicating(&mut self) {
+        if !self.others.any_current() {
             self.writes.acknowledge_alone(None, &mut self.effects);
         }
     }
 
-    /// Acknowledges writes that have waited long enough. Who let them wait is not waited for until it has caught up.
-    fn give_up_waiting(&mut self, now: Moment) {
+    /// Acknowledges writes that have waited for [`PUSH_WAIT`](super::PUSH_WAIT). Trackers that lack
+    /// one of them are not waited for until they have caught up.
+    fn acknowledge_overdue_writes(&mut self, now: Moment) {
         let Some(overdue) = self.writes.overdue(now) else {
             return;
         };
-        self.others.wait_no_more(self.registry.origin(), overdue);
+        self.others
+            .stop_waiting_for_laggards(self.registry.origin(), overdue);
         self.writes.acknowledge_alone(Some(now), &mut self.effects);
-        self.acknowledge_unless_awaited();
+        self.acknowledge_unless_replicating();
     }
 
-    /// Sends each tracker whose turn it is what is known here.
+    /// Sends the version vector to each tracker whose ping is due.
     fn ping(&mut self, now: Moment) {
-        let (clock, serving) = (now.wall_millis(), self.stage.serves());
-        for line in self.others.due_for_ping(now) {
+        let (clock, serving) = (now.wall_millis(), self.lifecycle.serves());
+        for connection in self.others.start_due_pings(now) {
             if let Some(versions) = self.encoded_versions() {
                 let ping = Message::Ping {
                     clock,
                     versions,
                     serving,
                 };
-                self.effects.send(line, ping);
+                self.effects.send(connection, ping);
             }
         }
     }
 
-    /// Begins to catch up with the tracker that has most to tell, unless that is under way.
-    fn consider_catching_up(&mut self, now: Moment) {
-        if self.catching_up.current.is_some() || self.stage.is_halted() {
+    /// Starts to catch up with the tracker that knows most more, unless a catch-up is running.
+    fn start_catch_up_if_behind(&mut self, now: Moment) {
+        if self.catch_up.current.is_some() || self.lifecycle.is_halted() {
             return;
         }
         let ours = self.registry.version_vector();
-        if let Some((other, line)) = self.others.most_ahead(ours, now) {
+        if let Some((other, connection)) = self.others.most_ahead(ours, now) {
             let effects = &mut self.effects;
-            self.catching_up.begin(other, line, ours, now, effects);
+            self.catch_up.begin(other, connection, ours, now, effects);
         }
     }
 
-    /// Merges what was staged, if all is here that it needs.
-    fn finish_catching_up(&mut self, now: Moment) {
-        let staged = self.catching_up.staged();
-        if !staged.is_some_and(|it| self.blobs.missing(&it.staged).is_empty()) {
+    /// Merges the staged batches once all blobs that they need are here.
+    fn merge_staged_if_complete(&mut self, now: Moment) {
+        let staged = self.catch_up.fully_staged();
+        if !staged.is_some_and(|it| self.blobs.to_fetch(&it.staged).is_empty()) {
             return;
         }
-        let Some(caught_up) = self.catching_up.current.take() else {
+        let Some(caught_up) = self.catch_up.current.take() else {
             return;
         };
         let other = caught_up.other;
-        self.merge(caught_up.line, other, &caught_up.staged, now);
+        self.merge(caught_up.connection, other, &caught_up.staged, now);
         let versions = self.registry.version_vector();
-        if let Some(known) = self.others.all.get(&other) {
-            let told = known.told.clone().unwrap_or_default();
+        if let Some(known) = self.others.listed.get(&other) {
+            let reported = known.versions.clone().unwrap_or_default();
             if !versions.includes(&caught_up.reached) {
-                self.others.pause(other, now.elapsed + PAUSE);
+                self.others.pause_until(other, now.elapsed + RETRY_PAUSE);
             }
 
-            self.on_versions(other, &told);
+            self.on_versions(other, &reported);
         }
     }
 
-    /// Asks for a blob: first those that catching up waits for, then those that are lacking.
-    fn consider_fetching(&mut self, now: Moment) {
-        if self.blobs.fetch.is_some() || self.stage.is_halted() {
+    /// Requests one blob: first those that a catch-up waits for, then missing ones.
+    fn start_blob_fetch(&mut self, now: Moment) {
+        if self.blobs.fetch.is_some() || self.lifecycle.is_halted() {
             return;
         }
-        let needed = self.catching_up.staged().and_then(|it| {
-            let first = self.blobs.missing(&it.staged).pop_first()?;
-            Some((it.other, it.line, first))
+        let needed = self.catch_up.fully_staged().and_then(|it| {
+            let first = self.blobs.to_fetch(&it.staged).pop_first()?;
+            Some((it.other, it.connection, first))
         });
-        let lacking = || self.others.may_have(&self.blobs.lacking, now);
-        let Some((other, line, info_hash)) = needed.or_else(lacking) else {
+        let lacking = || self.others.blob_source(&self.blobs.missing, now);
+        let Some((other, connection, info_hash)) = needed.or_else(lacking) else {
             return;
         };
-        self.blobs.fetch(other, line, info_hash, now);
+        self.blobs.start_fetch(other, connection, info_hash, now);
         let offset = 0;
         self.effects
-            .send(line, Message::WantBlob { info_hash, offset });
+            .send(connection, Message::WantBlob { info_hash, offset });
     }
 
     /// Merges a change of another tracker.
-    fn merge(&mut self, line: LineId, other: TrackerNumber, change: &Change, now: Moment) {
+    fn merge(
+        &mut self,
+        connection: ReplicaConnectionId,
+        other: TrackerNumber,
+        change: &Change,
+        now: Moment,
+    ) {
         match self.registry.merge(change, now.wall) {
             Ok(update) => {
                 if let Some(drift) = update.drift() {
@@ -620,41 +684,47 @@ impl Replica {
                 }
                 self.commit_update(update, Vec::new());
             }
-            Err(MergeError::Rewound { known, heard }) => self.halt(Halt::Rewound { known, heard }),
-            Err(error) => self.turn_away(line, Some(other), error.to_string()),
+            Err(MergeError::Rewound { known, heard }) => self.halt(HaltReason::Rewound {
+                known,
+                known_elsewhere: heard,
+            }),
+            Err(error) => self.reject(connection, Some(other), error.to_string()),
         }
     }
 
-    /// Reports stamps from far ahead, once an hour for each origin.
+    /// Reports stamps that are far ahead, once an hour per origin.
     fn note_drift(&mut self, Drift { origin, ahead }: Drift, now: Moment) {
-        let last = self.drifts.get(&origin);
+        let last = self.drift_reports.get(&origin);
         if last.is_none_or(|last| now.elapsed >= *last + DRIFT_REPEAT) {
-            self.drifts.insert(origin, now.elapsed);
+            self.drift_reports.insert(origin, now.elapsed);
             self.effects.report(Report::Drift { origin, ahead });
         }
     }
 
-    /// Applies an update that was just made and hands out its commit, then confirms to its makers what it brought.
+    /// Applies a new update, hands out its commit, and confirms its writes to the trackers that
+    /// made them.
     fn commit_update(&mut self, update: Update, blobs: Vec<(InfoHash, Vec<u8>)>) -> u64 {
         let rows: Vec<Row> = update.rows().to_vec();
-        // Made from the present state: it cannot be stale.
+        // The update was made from the present state, so it cannot be stale.
         let applied = self.registry.apply(update);
         debug_assert_eq!(applied, Ok(()));
-        self.blobs.note(&rows, blobs.iter().map(|(hash, _)| *hash));
+        self.blobs.add(&rows, blobs.iter().map(|(hash, _)| *hash));
         let number = self.commit(Commit {
             rows,
             blobs,
             ..Commit::default()
         });
-        let confirmed = self.others.confirm(self.registry.version_vector());
-        for (line, upto) in confirmed {
+        let confirmed = self
+            .others
+            .take_confirmations(self.registry.version_vector());
+        for (connection, upto) in confirmed {
             let id = upto.number();
-            self.effects.send(line, Message::Pushed { id });
+            self.effects.send(connection, Message::Pushed { id });
         }
         number
     }
 
-    /// Hands out a commit of these, of the present version vector, and of the origin if it is new.
+    /// Hands out `commit` together with the present version vector, and the origin if it is new.
     fn commit(&mut self, mut commit: Commit) -> u64 {
         commit.versions = self.registry.version_vector().clone();
         let is_new = std::mem::take(&mut self.origin.is_new);
@@ -662,15 +732,15 @@ impl Replica {
         self.effects.commit(commit)
     }
 
-    /// Forgets rows that say nothing any more, if all trackers have them and no clock is known to be wrong, and drops blobs
+    /// Deletes expired rows that all trackers have, if no clock is known to be wrong, and blobs
     /// that no row names.
-    fn forget(&mut self, now: Moment) {
-        if self.stage.is_halted() {
+    fn collect_garbage(&mut self, now: Moment) {
+        if self.lifecycle.is_halted() {
             return;
         }
-        if let Some(told) = self.others.told_by_all() {
-            let before = now.wall.saturating_sub(KEEP);
-            let forgotten = self.registry.droppable(before, &told);
+        if let Some(all_versions) = self.others.all_versions() {
+            let before = now.wall.saturating_sub(EXPIRED_ROW_GRACE);
+            let forgotten = self.registry.droppable(before, &all_versions);
             if !forgotten.is_empty() {
                 self.registry.drop_rows(&forgotten);
                 self.commit(Commit {
@@ -679,7 +749,7 @@ impl Replica {
                 });
             }
         }
-        if self.catching_up.current.is_some() {
+        if self.catch_up.current.is_some() {
             return;
         }
         let dropped = self.blobs.drop_unnamed(&self.registry);
@@ -691,59 +761,67 @@ impl Replica {
         }
     }
 
-    fn consider_serving(&mut self, now: Moment) {
+    fn start_serving_if_ready(&mut self, now: Moment) {
         let ours = self.registry.version_vector();
-        if !self.stage.is_ready(&self.others, ours, now) {
+        if !self.lifecycle.may_serve(&self.others, ours, now) {
             return;
         }
-        // Data that have been served once in this run are no older copy. Somebody who has not been heard of may know own
-        // writes that are not known here: then writes from now on bear an origin that has none.
-        let all_heard_of = self.others.all_heard_of();
-        if let Some(spare) = self.origin.spare.take().filter(|_| !all_heard_of) {
+        // Data that were served once in this run are no older copy. Before that, a tracker that has
+        // not reported may know writes of this origin that are not known here. Then new writes get
+        // a fresh origin, under which no write exists.
+        let all_have_reported = self.others.all_have_reported();
+        if let Some(spare) = self.origin.spare.take().filter(|_| !all_have_reported) {
             self.registry.change_origin(spare);
             self.origin.is_new = true;
             self.commit(Commit::default());
-            // They were told another one.
-            self.close_all();
+            // The other trackers know this one by its old origin.
+            self.close_all_connections();
         }
-        self.stage = Stage::Serving;
+        self.lifecycle = Lifecycle::Serving;
         self.effects.report(Report::Serves);
     }
 
-    /// Starts again if this tracker has stood still: what lies in its lines is of a time before others went on.
-    fn notice_standstill(&mut self, now: Moment) {
-        let Some(passed) = self.stood_still(now) else {
+    /// Starts again after a stall: messages in the open connections date from before the stall.
+    fn restart_if_stalled(&mut self, now: Moment) {
+        let Some(passed) = self.stalled_for(now) else {
             return;
         };
-        self.ticked = now;
-        self.effects.report(Report::StoodStill { passed });
-        self.close_all();
-        self.others.forget_told();
-        self.stage = self.stage.again(now);
+        self.last_tick = now;
+        self.effects.report(Report::Stalled { passed });
+        self.close_all_connections();
+        self.others.forget_versions();
+        self.lifecycle = self.lifecycle.restarted(now);
     }
 
-    /// Halts if others know own writes that are not known here; returns whether it did.
-    fn halt_if_rewound(&mut self, theirs: &VersionVector) -> bool {
+    /// Halts if another tracker knows writes of this origin that are not known here. Returns
+    /// whether it did.
+    fn halt_if_rewound(&mut self, their_versions: &VersionVector) -> bool {
         let origin = self.registry.origin();
-        let (known, heard) = (self.registry.version_vector().of(origin), theirs.of(origin));
-        if heard > known {
-            let (known, heard) = (known.number(), heard.number());
-            self.halt(Halt::Rewound { known, heard });
+        let (known, known_elsewhere) = (
+            self.registry.version_vector().of(origin),
+            their_versions.of(origin),
+        );
+        if known_elsewhere > known {
+            let (known, known_elsewhere) = (known.number(), known_elsewhere.number());
+            self.halt(HaltReason::Rewound {
+                known,
+                known_elsewhere,
+            });
         }
-        heard > known
+        known_elsewhere > known
     }
 
-    /// Ends all that goes on, for good.
-    fn halt(&mut self, halt: Halt) {
-        if self.stage.is_halted() {
+    /// Ends all activity for good.
+    fn halt(&mut self, halt: HaltReason) {
+        if self.lifecycle.is_halted() {
             return;
         }
-        self.stage = Stage::Halted(halt);
+        self.lifecycle = Lifecycle::Halted(halt);
         self.effects.held.clear();
-        self.catching_up.current = None;
+        self.catch_up.current = None;
         self.blobs.fetch = None;
-        for line in self.others.hang_up() {
-            self.effects.push(Effect::Close(line));
+        for connection in self.others.remove_all_connections() {
+            self.effects.push(Effect::Close(connection));
         }
         self.writes.abandon(&mut self.effects);
         self.effects.report(Report::Halted(halt));

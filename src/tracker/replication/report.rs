@@ -1,6 +1,6 @@
-//! Reports to the operator, a line each.
+//! Reports to the operator, one log line each.
 
-use super::serving::Halt;
+use super::serving::HaltReason;
 use crate::torrent::InfoHash;
 use crate::tracker::registry::Origin;
 use crate::wire::replica::TrackerNumber;
@@ -12,56 +12,59 @@ pub enum Report {
     /// This tracker serves from now on.
     #[error("serving accounts and groups")]
     Serves,
-    /// It refuses to serve from now on.
+    /// This tracker refuses to serve from now on.
     #[error("refusing to serve: {0}")]
-    Halted(Halt),
-    /// It has stood still, and starts again.
-    #[error("this tracker stood still for {} s, or its clock was set: it serves again once it knows what has changed", .passed.as_secs())]
-    StoodStill {
-        /// For how long, by the clock that says more.
+    Halted(HaltReason),
+    /// This tracker has stalled and starts again.
+    #[error("this tracker stalled for {} s, or its clock was set; it serves again once it has caught up", .passed.as_secs())]
+    Stalled {
+        /// Duration of the stall: the larger value of the two clocks.
         passed: Duration,
     },
-    /// Another tracker is gone.
-    #[error("lost tracker {other}: writes are kept for it")]
-    Split {
-        /// Which.
+    /// The connection to another tracker is lost.
+    #[error("lost tracker {other}; it receives new writes when it is back")]
+    Lost {
+        /// The other tracker.
         other: TrackerNumber,
     },
-    /// Another tracker is here, and both know the same.
-    #[error("in step with tracker {other}")]
-    Healed {
-        /// Which.
+    /// Another tracker is connected, and both know the same writes.
+    #[error("in sync with tracker {other}")]
+    InSync {
+        /// The other tracker.
         other: TrackerNumber,
     },
-    /// The clock of another tracker differs from the own one by more than [`MAX_DRIFT`](crate::tracker::registry::MAX_DRIFT),
-    /// or no longer does.
-    #[error("the clock of tracker {other} is {} s {} the one here: set the wrong one", .ahead.unsigned_abs() / 1_000, way(*.ahead))]
+    /// The clock of another tracker differs from this one's by more than
+    /// [`MAX_DRIFT`](crate::tracker::registry::MAX_DRIFT), or no longer does.
+    #[error("the clock of tracker {other} is {} s {} the clock of this one; set the wrong clock", .ahead.unsigned_abs() / 1_000, way(*.ahead))]
     ClockOffset {
-        /// Which.
+        /// The other tracker.
         other: TrackerNumber,
-        /// By how many milliseconds it is ahead.
+        /// Milliseconds by which its clock is ahead.
         ahead: i64,
     },
-    /// Writes are stamped from the future.
-    #[error("writes of origin {origin} are stamped {} s in the future: a clock is or was wrong", .ahead.as_secs())]
+    /// Writes have stamps in the future.
+    #[error("writes of origin {origin} have stamps {} s in the future; a clock is or was wrong", .ahead.as_secs())]
     Drift {
-        /// By which origin.
+        /// The origin of the writes.
         origin: Origin,
-        /// How far ahead of the own clock.
+        /// How far the stamps are ahead of this tracker's clock.
         ahead: Duration,
     },
-    /// No replication with another tracker, or none that works; reported once as long as the reason stays the same.
+    /// Replication with another tracker is not possible. Reported once while the reason stays the
+    /// same.
     #[error("{}: {reason}", trouble(*.other))]
     Trouble {
-        /// Which; none if it did not say, or is none that is listed.
+        /// The other tracker, if it introduced itself and is listed.
         other: Option<TrackerNumber>,
         /// Why.
         reason: String,
     },
-    /// A row names a blob that the tracker it came from has not got.
-    #[error("the metainfo {info_hash} is at neither tracker; it is asked of each that comes")]
+    /// A row names a blob that the sender of the row does not have.
+    #[error(
+        "the metainfo {info_hash} is missing here and at the tracker that listed it; every tracker that connects is asked for it"
+    )]
     BlobMissing {
-        /// Which blob.
+        /// The blob.
         info_hash: InfoHash,
     },
 }
@@ -71,7 +74,7 @@ fn way(ahead: i64) -> &'static str {
 }
 
 fn trouble(other: Option<TrackerNumber>) -> String {
-    other.map_or("a tracker was turned away".to_owned(), |other| {
+    other.map_or("a tracker was refused".to_owned(), |other| {
         format!("no replication with tracker {other}")
     })
 }

@@ -1,12 +1,16 @@
-//! Whole clusters simulated: two to five trackers on a network that loses, delays, repeats and reorders messages and is cut
-//! in one direction or both, with disks that forget what was not synced or are lost, clocks that are wrong and jump,
-//! backups restored, older copies of a disk put back, processes stopped and gone, and operations of every kind meanwhile. After healing all trackers hold
-//! the same rows and blobs, every acknowledged write is present or overruled by a rule of the registry's table, and nobody
-//! removed is a member again.
+//! Simulations of whole clusters.
 //!
-//! One seed makes one schedule. A failing one prints itself and is replayed, with all that happens in it, by
-//! `PIECEFUL_SEED=N cargo test --lib replication::simulation::schedules -- --nocapture`. The long mode is
-//! `PIECEFUL_SCHEDULES=1000000 cargo test --release --lib replication::simulation::schedules`.
+//! Two to five trackers run on a network that loses, delays, repeats and reorders messages and is
+//! cut in one or both directions. Disks lose what was not synced, or everything. Clocks are wrong
+//! and jump. Backups are restored, older copies of a disk are put back, and processes stall and
+//! crash, while clients request operations of every kind. When all faults have ended, every tracker
+//! must hold the same rows and blobs, every acknowledged write must be present or overruled by a
+//! rule of the registry's table, and no removed user may be a member again.
+//!
+//! One seed makes one schedule. A failing schedule prints its seed; `PIECEFUL_SEED=N cargo test
+//! --lib replication::simulation::schedules -- --nocapture` replays it and prints each step. The
+//! long mode is `PIECEFUL_SCHEDULES=1000000 cargo test --release --lib
+//! replication::simulation::schedules`.
 
 mod node;
 mod oracle;
@@ -15,25 +19,25 @@ mod world;
 use std::fmt;
 use world::World;
 
-/// What is wrong on purpose in every tracker, to see that the test sees it.
+/// A fault built into every tracker, to check that the simulation finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mutation {
     None,
-    /// What others tell of ends of memberships is ignored.
+    /// Reported ends of memberships are ignored.
     IgnoreEnds,
-    /// What is handed to the disk counts as durable.
-    TellBeforeCommit,
+    /// A commit counts as durable as soon as it is handed out.
+    AcknowledgeBeforeCommit,
     /// A push is confirmed and dropped.
     DropPushes,
-    /// A tracker that lost its disk goes on under its former origin.
-    KeepOrigin,
-    /// What is asked for again is made under other ids.
-    FreshIds,
-    /// A tracker that serves alone goes on under its stored origin.
-    WriteOn,
+    /// A tracker that lost its disk keeps its old origin.
+    KeepOriginAfterDiskLoss,
+    /// A repeated request creates rows under new ids.
+    NewIdsOnRepeat,
+    /// A tracker that serves alone keeps its stored origin.
+    KeepOriginOfOlderCopy,
 }
 
-/// What went wrong in a schedule.
+/// Why a schedule failed.
 struct Failure(String);
 
 impl fmt::Display for Failure {
@@ -51,7 +55,7 @@ impl fmt::Debug for Failure {
 /// Runs one schedule.
 fn run(seed: u64, mutation: Mutation, trace: bool) -> Result<World, Failure> {
     let mut world = World::new(seed, mutation, trace);
-    world.suffer()?;
+    world.run_faults()?;
     world.heal()?;
     world.check()?;
     Ok(world)
@@ -100,37 +104,37 @@ fn caught(mutation: Mutation, schedules: u64) -> usize {
 }
 
 #[test]
-fn trackers_that_ignored_ends_would_be_caught() {
+fn the_simulation_detects_ignored_ends() {
     let caught = caught(Mutation::IgnoreEnds, 100);
     assert!(caught > 10, "caught in {caught} of 100 schedules");
 }
 
 #[test]
-fn trackers_that_told_before_they_committed_would_be_caught() {
-    let caught = caught(Mutation::TellBeforeCommit, 100);
+fn the_simulation_detects_acknowledgements_before_commits() {
+    let caught = caught(Mutation::AcknowledgeBeforeCommit, 100);
     assert!(caught > 10, "caught in {caught} of 100 schedules");
 }
 
 #[test]
-fn trackers_that_confirmed_pushes_and_dropped_them_would_be_caught() {
+fn the_simulation_detects_dropped_pushes() {
     let caught = caught(Mutation::DropPushes, 100);
     assert!(caught > 10, "caught in {caught} of 100 schedules");
 }
 
 #[test]
-fn trackers_that_kept_their_origin_without_their_disk_would_be_caught() {
-    let caught = caught(Mutation::KeepOrigin, 300);
+fn the_simulation_detects_an_origin_kept_after_a_lost_disk() {
+    let caught = caught(Mutation::KeepOriginAfterDiskLoss, 300);
     assert!(caught > 10, "caught in {caught} of 300 schedules");
 }
 
 #[test]
-fn trackers_that_wrote_on_with_an_older_copy_would_be_caught() {
-    let caught = caught(Mutation::WriteOn, 300);
+fn the_simulation_detects_writes_on_an_older_copy() {
+    let caught = caught(Mutation::KeepOriginOfOlderCopy, 300);
     assert!(caught > 10, "caught in {caught} of 300 schedules");
 }
 
 #[test]
-fn trackers_that_made_again_what_was_asked_for_again_would_be_caught() {
-    let caught = caught(Mutation::FreshIds, 1_000);
+fn the_simulation_detects_repeated_requests_that_are_done_twice() {
+    let caught = caught(Mutation::NewIdsOnRepeat, 1_000);
     assert!(caught > 10, "caught in {caught} of 1,000 schedules");
 }

@@ -1,13 +1,13 @@
-//! How this tracker stands with the others, for the operator.
+//! The state of replication, for the operator.
 
 use super::serving::Serving;
 use crate::tracker::registry::Origin;
 use crate::wire::replica::TrackerNumber;
 use std::time::Duration;
 
-/// How this tracker stands with the others.
+/// State of this tracker and of its replication with each other tracker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
+pub struct ClusterStatus {
     /// The number of this tracker.
     pub number: TrackerNumber,
     /// Its origin.
@@ -16,35 +16,36 @@ pub struct Status {
     pub serving: Serving,
     /// Writes that wait for another tracker or the disk.
     pub waiting: usize,
-    /// Blobs that rows name and that are not here.
-    pub lacking_blobs: usize,
+    /// Blobs that rows name and that are not stored here.
+    pub missing_blobs: usize,
     /// The other trackers listed, by number.
     pub others: Vec<ReplicaStatus>,
 }
 
-/// How it stands with one of them.
+/// State of one other tracker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaStatus {
     /// Its number.
     pub number: TrackerNumber,
-    /// Its origin, while there is a line to it.
+    /// Its origin, while it is connected.
     pub origin: Option<Origin>,
-    /// Whether it serves, as last told.
+    /// Whether it serves clients, as last reported.
     pub serving: bool,
-    /// Whether writes wait for it: it has all of them but those under way.
+    /// Whether writes wait for it: it has all of them except those in transit.
     pub current: bool,
-    /// Writes known here that it lacks, as last told; none if it has not been heard of in this run.
+    /// Writes known here that it lacks, as last reported. `None` before its first report in this
+    /// run.
     pub it_lacks: Option<u64>,
-    /// Writes it has told of that are not known here.
+    /// Writes it has reported that are not known here.
     pub we_lack: u64,
-    /// How long ago it was last heard of.
+    /// Time since its last message.
     pub last_contact: Option<Duration>,
-    /// By how many milliseconds its wall clock is ahead of the one here.
+    /// Milliseconds by which its wall clock is ahead of this tracker's.
     pub clock_ahead: Option<i64>,
 }
 
 impl ReplicaStatus {
-    /// Whether there is a line to it.
+    /// Whether it is connected.
     pub fn is_up(&self) -> bool {
         self.origin.is_some()
     }

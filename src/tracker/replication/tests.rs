@@ -1,7 +1,7 @@
-//! One story a rule: replicas whose messages and commits the test hands on by itself.
+//! One scenario per rule. The test itself delivers messages and makes commits durable.
 
 mod catching_up;
-mod lines;
+mod connections;
 mod starting;
 mod time;
 mod writes;
@@ -23,72 +23,72 @@ fn number(number: u32) -> TrackerNumber {
     TrackerNumber::new(number).unwrap()
 }
 
-fn settings(own: u32) -> Settings {
-    Settings {
+fn settings(own: u32) -> ReplicaSettings {
+    ReplicaSettings {
         number: number(own),
         listed: [1, 2].map(number).to_vec(),
-        batch: BATCH,
+        batch: BATCH_BYTES,
         spare: Origin([own as u8 + 100; 16]),
-        blobs: Blobs {
+        blobs: BlobRules {
             named_by: |row| match row {
                 Row::Group(row) if row.name.value.as_str() == "blob" => Some(BLOB),
                 _ => None,
             },
-            is_sound: |_, bytes| bytes.iter().all(|byte| *byte == 7),
+            is_valid: |_, bytes| bytes.iter().all(|byte| *byte == 7),
         },
     }
 }
 
 const BLOB: InfoHash = InfoHash([9; 20]);
 
-/// A tracker that does as it is told at once, unless the test holds something back.
-struct Side {
+/// A tracker that performs all effects at once, unless the test holds something back.
+struct TestTracker {
     replica: Replica,
     disk: Vec<Commit>,
-    /// Commits that are not durable yet, while the disk is slow.
-    slow: Option<Vec<Commit>>,
-    sent: Vec<(LineId, Message)>,
-    told: Vec<(u64, Copies)>,
+    /// Commits that are not durable yet. `None` makes every commit durable at once.
+    unsynced: Option<Vec<Commit>>,
+    sent: Vec<(ReplicaConnectionId, Message)>,
+    acknowledged: Vec<(u64, Copies)>,
     reports: Vec<Report>,
-    closed: Vec<LineId>,
+    closed: Vec<ReplicaConnectionId>,
     abandoned: usize,
     now: Moment,
     ids: u8,
 }
 
-impl Side {
-    fn new(own: u32, start: Start) -> Self {
+impl TestTracker {
+    fn new(own: u32, start: StartData) -> Self {
         Self::of(own, Registry::new(Origin([own as u8; 16])), start)
     }
 
-    fn of(own: u32, registry: Registry, start: Start) -> Self {
+    fn of(own: u32, registry: Registry, start: StartData) -> Self {
         let now = Moment {
             elapsed: Duration::from_secs(100),
             wall: Duration::from_secs(1_000_000),
         };
-        let mut side = Self {
+        let mut tracker = Self {
             replica: Replica::new(settings(own), registry, [], start, now),
             disk: Vec::new(),
-            slow: None,
+            unsynced: None,
             sent: Vec::new(),
-            told: Vec::new(),
+            acknowledged: Vec::new(),
             reports: Vec::new(),
             closed: Vec::new(),
             abandoned: 0,
             now,
             ids: 0,
         };
-        let effects = side.replica.tick(now);
-        side.perform(effects);
-        side
+        let effects = tracker.replica.tick(now);
+        tracker.perform(effects);
+        tracker
     }
 
     fn perform(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Send(line, message) => self.sent.push((line, message)),
+                Effect::Send(connection, message) => self.sent.push((connection, message)),
                 Effect::SendBlob {
-                    line,
+                    connection,
                     info_hash,
                     offset,
                 } => {
@@ -96,19 +96,21 @@ impl Side {
                     let blob = blobs.find(|(hash, _)| *hash == info_hash);
                     let bytes = blob.map(|(_, bytes)| bytes.as_slice());
                     let message = Message::blob(info_hash, offset, bytes).unwrap();
-                    self.sent.push((line, message));
+                    self.sent.push((connection, message));
                 }
-                Effect::Close(line) => self.closed.push(line),
-                Effect::Commit(commit) => match &mut self.slow {
-                    Some(slow) => slow.push(commit),
+                Effect::Close(connection) => self.closed.push(connection),
+                Effect::Commit(commit) => match &mut self.unsynced {
+                    Some(unsynced) => unsynced.push(commit),
                     None => {
                         let number = commit.number;
                         self.disk.push(commit);
-                        let effects = self.replica.committed(number, self.now);
+                        let effects = self.replica.on_committed(number, self.now);
                         self.perform(effects);
                     }
                 },
-                Effect::Acknowledge { write, copies } => self.told.push((write.number(), copies)),
+                Effect::Acknowledge { write, copies } => {
+                    self.acknowledged.push((write.number(), copies))
+                }
                 Effect::Abandon { .. } => self.abandoned += 1,
                 Effect::Report(report) => self.reports.push(report),
             }
@@ -119,7 +121,7 @@ impl Side {
         &mut self,
         blobs: Vec<(InfoHash, Vec<u8>)>,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
-    ) -> Result<u64, WriteError> {
+    ) -> Result<u64, ReplicaError> {
         let (write, effects) = self.replica.write(blobs, self.now, operation)?;
         self.perform(effects);
         Ok(write.number())
@@ -132,7 +134,7 @@ impl Side {
         RowId(id)
     }
 
-    fn user(&mut self, name: &str) -> Result<u64, WriteError> {
+    fn user(&mut self, name: &str) -> Result<u64, ReplicaError> {
         let new = NewAccount {
             id: self.id(),
             name: name.parse().unwrap(),
@@ -143,8 +145,8 @@ impl Side {
         })
     }
 
-    /// Makes a group that names the blob.
-    fn group_with_blob(&mut self, blob: Vec<(InfoHash, Vec<u8>)>) -> Result<u64, WriteError> {
+    /// Creates a group whose row names the blob.
+    fn group_with_blob(&mut self, blob: Vec<(InfoHash, Vec<u8>)>) -> Result<u64, ReplicaError> {
         let actor = self.replica.registry().rows().next().unwrap().id();
         let (id, membership) = (self.id(), self.id());
         let name = "blob".parse().unwrap();
@@ -157,33 +159,37 @@ impl Side {
         self.write(blob, |registry, now| registry.create_group(actor, new, now))
     }
 
-    fn receive(&mut self, line: LineId, message: Message) {
-        let effects = self.replica.received(line, message, self.now);
+    fn receive(&mut self, connection: ReplicaConnectionId, message: Message) {
+        let effects = self.replica.on_message(connection, message, self.now);
         self.perform(effects);
     }
 
-    fn up(&mut self, line: u64) {
-        let effects = self.replica.line_up(LineId(line), self.now);
+    fn open(&mut self, connection: u64) {
+        let effects = self
+            .replica
+            .on_connected(ReplicaConnectionId(connection), self.now);
         self.perform(effects);
     }
 
-    fn down(&mut self, line: u64) {
-        let effects = self.replica.line_down(LineId(line), self.now);
+    fn close(&mut self, connection: u64) {
+        let effects = self
+            .replica
+            .on_disconnected(ReplicaConnectionId(connection), self.now);
         self.perform(effects);
         self.sent.clear();
     }
 
-    /// Time passes, with a tick each second.
-    fn later(&mut self, mut passed: Duration) {
+    /// Lets time pass, with a tick each second.
+    fn advance(&mut self, mut passed: Duration) {
         while !passed.is_zero() {
             let step = passed.min(SECOND);
-            self.pass(step);
+            self.jump(step);
             passed -= step;
         }
     }
 
-    /// Time passes at once.
-    fn pass(&mut self, passed: Duration) {
+    /// Lets time pass in one step, with one tick at the end.
+    fn jump(&mut self, passed: Duration) {
         self.now.elapsed += passed;
         self.now.wall += passed;
         self.tick();
@@ -194,9 +200,9 @@ impl Side {
         self.perform(effects);
     }
 
-    /// The disk is done.
+    /// Makes the held commits durable.
     fn sync(&mut self) {
-        for commit in self.slow.take().unwrap_or_default() {
+        for commit in self.unsynced.take().unwrap_or_default() {
             self.perform(vec![Effect::Commit(commit)]);
         }
     }
@@ -213,29 +219,32 @@ impl Side {
     }
 }
 
-/// Hands messages on, each way, until there are none.
-fn talk(a: &mut Side, b: &mut Side) {
+/// Delivers messages in both directions until there are none.
+fn exchange_messages(a: &mut TestTracker, b: &mut TestTracker) {
     while !a.sent.is_empty() || !b.sent.is_empty() {
-        for (line, message) in std::mem::take(&mut a.sent) {
-            b.receive(line, message);
+        for (connection, message) in std::mem::take(&mut a.sent) {
+            b.receive(connection, message);
         }
-        for (line, message) in std::mem::take(&mut b.sent) {
-            a.receive(line, message);
+        for (connection, message) in std::mem::take(&mut b.sent) {
+            a.receive(connection, message);
         }
     }
 }
 
-fn connect(a: &mut Side, b: &mut Side, line: u64) {
-    a.up(line);
-    b.up(line);
-    talk(a, b);
+fn connect(a: &mut TestTracker, b: &mut TestTracker, connection: u64) {
+    a.open(connection);
+    b.open(connection);
+    exchange_messages(a, b);
 }
 
-/// Two that are in step.
-fn pair() -> (Side, Side) {
-    let (mut a, mut b) = (Side::new(1, Start::Empty), Side::new(2, Start::Empty));
+/// Two trackers that are in sync.
+fn pair() -> (TestTracker, TestTracker) {
+    let (mut a, mut b) = (
+        TestTracker::new(1, StartData::Empty),
+        TestTracker::new(2, StartData::Empty),
+    );
     connect(&mut a, &mut b, 1);
     assert!(a.serves() && b.serves());
-    assert!(a.reports.contains(&Report::Healed { other: number(2) }));
+    assert!(a.reports.contains(&Report::InSync { other: number(2) }));
     (a, b)
 }

@@ -1,4 +1,5 @@
-//! Writes of this tracker that wait: until they are durable here, then for another tracker.
+//! Writes of this tracker without an acknowledgement. Each waits until it is durable here, then for
+//! another tracker.
 
 use super::{Copies, Effect, Effects, Moment, PUSH_WAIT, Serving};
 use crate::torrent::InfoHash;
@@ -7,50 +8,50 @@ use crate::wire::replica::MAX_ENCODED;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Why a write was not made. Nothing was changed.
+/// Why a write was not made. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WriteError {
+pub enum ReplicaError {
     /// This tracker does not serve.
     #[error(transparent)]
     NotServing(Serving),
-    /// A rule of the registry.
+    /// A rule of the registry forbids it.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// A row names a blob that is neither here nor handed in.
+    /// A row names a blob that is neither stored here nor passed in.
     #[error("the metainfo {0} has not been sent; send it first")]
     NoBlob(InfoHash),
-    /// It is too large to be told to another tracker.
-    #[error("a write of {0} bytes is larger than {MAX_ENCODED}")]
+    /// It is too large to send to another tracker.
+    #[error("a write of {0} bytes is larger than the limit of {MAX_ENCODED} bytes")]
     TooLarge(usize),
 }
 
-/// The writes that have not been acknowledged.
+/// The writes without an acknowledgement.
 #[derive(Debug, Default)]
-pub(super) struct Writes(pub(super) BTreeMap<Sequence, Waiting>);
+pub(super) struct PendingWrites(pub(super) BTreeMap<Sequence, PendingWrite>);
 
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct PendingWrite {
     commit: u64,
-    /// Until when another tracker is waited for, once it is durable here.
+    /// End of the wait for another tracker. Set when the write is durable here.
     deadline: Option<Duration>,
 }
 
-impl Writes {
+impl PendingWrites {
     pub(super) fn add(&mut self, write: Sequence, commit: u64) {
         let deadline = None;
-        self.0.insert(write, Waiting { commit, deadline });
+        self.0.insert(write, PendingWrite { commit, deadline });
     }
 
-    /// Those that have become durable here wait for another tracker from now on.
-    pub(super) fn note_durable(&mut self, effects: &Effects, now: Moment) {
-        for waiting in self.0.values_mut() {
-            if waiting.deadline.is_none() && effects.is_durable(waiting.commit) {
-                waiting.deadline = Some(now.elapsed + PUSH_WAIT);
+    /// Starts the wait for another tracker for all writes that are durable here now.
+    pub(super) fn on_committed(&mut self, effects: &Effects, now: Moment) {
+        for pending in self.0.values_mut() {
+            if pending.deadline.is_none() && effects.is_durable(pending.commit) {
+                pending.deadline = Some(now.elapsed + PUSH_WAIT);
             }
         }
     }
 
-    /// Another tracker has all own writes up to this one.
+    /// Another tracker has all writes of this tracker up to `last`.
     pub(super) fn acknowledge_upto(&mut self, last: Sequence, effects: &mut Effects) {
         let later = self.0.split_off(&last.next());
         let copies = Copies::Two;
@@ -59,11 +60,12 @@ impl Writes {
         }
     }
 
-    /// Acknowledges what is durable here and has waited long enough, or all that is durable here if there is no time given.
+    /// Acknowledges writes that are durable here as "only here": those whose wait is over at `now`,
+    /// or all if `now` is `None`.
     pub(super) fn acknowledge_alone(&mut self, now: Option<Moment>, effects: &mut Effects) {
         let copies = Copies::OnlyHere;
-        self.0.retain(|&write, waiting| {
-            let over = waiting
+        self.0.retain(|&write, pending| {
+            let over = pending
                 .deadline
                 .is_some_and(|deadline| now.is_none_or(|now| now.elapsed >= deadline));
             if over {
@@ -73,15 +75,15 @@ impl Writes {
         });
     }
 
-    /// The last write that has waited too long for other trackers.
+    /// The last write whose wait for other trackers is over.
     pub(super) fn overdue(&self, now: Moment) -> Option<Sequence> {
         let mut latest_first = self.0.iter().rev();
         let is_over = |deadline: Duration| now.elapsed >= deadline;
-        let overdue = latest_first.find(|(_, waiting)| waiting.deadline.is_some_and(is_over));
+        let overdue = latest_first.find(|(_, pending)| pending.deadline.is_some_and(is_over));
         overdue.map(|(write, _)| *write)
     }
 
-    /// What became of them is not known.
+    /// Drops all pending writes. Whether they survive is not known.
     pub(super) fn abandon(&mut self, effects: &mut Effects) {
         for write in std::mem::take(&mut self.0).into_keys() {
             effects.push(Effect::Abandon { write });

@@ -1,4 +1,4 @@
-//! A registry out of what the database holds.
+//! Loading a registry from its database.
 
 use crate::storage::{DatabaseContents, DatabaseError};
 use crate::tracker::registry::{
@@ -15,27 +15,27 @@ pub enum OpenError {
     #[error(transparent)]
     Database(#[from] DatabaseError),
     /// A stored row or version vector cannot be read.
-    #[error("the registry in {folder} cannot be read: {source}; restore a copy of it")]
+    #[error("the registry in {folder} cannot be read: {source}; restore a backup of it")]
     Row {
-        /// The folder it lies in.
+        /// The state folder.
         folder: String,
         /// What is wrong.
         source: DecodeError,
     },
     /// The rows contradict each other.
-    #[error("the registry in {folder}: {source}; restore a copy of it")]
+    #[error("the registry in {folder} is inconsistent: {source}; restore a backup of it")]
     Load {
-        /// The folder it lies in.
+        /// The state folder.
         folder: String,
         /// What is wrong.
         source: LoadError,
     },
-    /// The system gives no thread.
+    /// The system cannot start a thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
 }
 
-/// Bits that are in use nowhere.
+/// A fresh random origin.
 pub(super) fn spare(folder: &Path) -> Result<Origin, OpenError> {
     let mut origin = Origin([0; 16]);
     let filled = SystemRandom::new().fill(&mut origin.0);

@@ -1,5 +1,5 @@
-//! The queue to the database, and what is durable: the one thread that writes goes through it, and takes all that waits in
-//! one commit.
+//! The queue of commits to the database. One thread takes everything that is queued and writes it
+//! in one transaction.
 
 use crate::storage::{Batch, Database, DatabaseError};
 use crate::system::{lock, recover};
@@ -7,16 +7,16 @@ use crate::tracker::replication::Commit;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// What is to be saved.
+/// A change to be saved.
 #[derive(Debug)]
 pub(super) enum Save {
-    /// What the replica hands out.
+    /// A commit of the replica.
     Commit(Commit),
-    /// A restored registry has caught up.
+    /// A restored registry has caught up: its mark is removed.
     CaughtUp,
 }
 
-/// What waits to be saved.
+/// The queue of changes.
 #[derive(Debug, Default)]
 pub(super) struct Saves {
     queue: Mutex<Queue>,
@@ -26,9 +26,9 @@ pub(super) struct Saves {
 #[derive(Debug, Default)]
 struct Queue {
     waiting: Vec<Save>,
-    /// The last commit that is on the disk.
+    /// Number of the last durable commit.
     durable: u64,
-    /// Nothing more comes.
+    /// Whether no more changes follow.
     ended: bool,
     failed: bool,
 }
@@ -39,13 +39,13 @@ impl Saves {
         self.changed.notify_all();
     }
 
-    /// Has [`Saves::save`] end when all is saved.
+    /// Makes [`Saves::save`] return once everything is saved.
     pub(super) fn end(&self) {
         self.queue().ended = true;
         self.changed.notify_all();
     }
 
-    /// Waits until a commit, and all before it, are durable; says whether they are.
+    /// Waits until a commit and all before it are durable. Returns whether they are.
     pub(super) fn wait_for(&self, commit: u64, limit: Duration) -> bool {
         let pending = |queue: &mut Queue| queue.durable < commit && !queue.failed;
         let waited = self
@@ -54,7 +54,8 @@ impl Saves {
         recover(waited).0.durable >= commit
     }
 
-    /// Saves what comes until the end. `done` is told the last commit of each batch; after a failure nothing is saved.
+    /// Saves changes until the end. Calls `done` with the number of the last commit of each batch.
+    /// Returns after the first failure.
     pub(super) fn save(
         &self,
         database: &Database,
@@ -76,7 +77,7 @@ impl Saves {
         Ok(())
     }
 
-    /// All that waits, once there is something; `None` at the end.
+    /// Everything that is queued, once there is something. `None` at the end.
     fn next(&self) -> Option<Vec<Save>> {
         let idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.ended;
         let waited = self.changed.wait_while(self.queue(), idle);
@@ -90,7 +91,7 @@ impl Saves {
     }
 }
 
-/// All of it as one batch, and the number of the last commit in it.
+/// All changes as one batch, and the number of the last commit in it.
 fn batch(saves: Vec<Save>) -> (Batch, Option<u64>) {
     let (mut batch, mut last) = (Batch::new(), None);
     for save in saves {

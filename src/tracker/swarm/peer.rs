@@ -1,40 +1,40 @@
-//! One peer of a swarm: where it listens, and what it gave lately.
+//! One peer of a swarm: where it listens, and what it uploaded recently.
 
-use super::super::announcing::Announcing;
+use super::super::announcing::PeerAnnounce;
 use crate::base::AddressPrefix;
 use crate::wire::{Event, PeerId, SwarmPeer};
 use std::net::SocketAddr;
 use std::ops::AddAssign;
 use std::time::Duration;
 
-/// After how long an upload counts for half as much.
+/// After this time an upload counts for half as much.
 const HALF_LIFE: Duration = Duration::from_secs(600);
-/// No more bytes a second are believed.
+/// Maximum credible upload or download rate in bytes per second.
 const MAX_RATE: u64 = 1 << 30;
 
-/// A peer as its swarm knows it.
+/// State of a peer in its swarm.
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) id: PeerId,
     key: Option<u64>,
     pub(super) origin: AddressPrefix,
-    /// Where it listens over IPv4 and over IPv6: a peer may announce over both.
-    places: [Option<Place>; 2],
-    /// What it told last.
-    told: Traffic,
-    heard: Duration,
+    /// Where it listens over IPv4 and over IPv6. A peer may announce over both.
+    addresses: [Option<TimedAddress>; 2],
+    /// Its last reported totals.
+    reported: Traffic,
+    last_announce: Duration,
     rank: Option<f64>,
 }
 
-/// Where a peer listens.
+/// Where a peer listens, with an expiry time.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::tracker) struct Place {
+pub(in crate::tracker) struct TimedAddress {
     pub(in crate::tracker) address: SocketAddr,
-    /// When it counts as gone unless it announces again; of a saved peer: in how long.
+    /// When the address expires unless the peer announces again. For a saved peer: the time left.
     pub(in crate::tracker) until: Duration,
 }
 
-/// Bytes moved.
+/// Bytes uploaded and downloaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::tracker) struct Traffic {
     pub(in crate::tracker) uploaded: u64,
@@ -48,79 +48,83 @@ impl AddAssign for Traffic {
     }
 }
 
-/// A peer as it outlives a restart.
+/// State of a peer that outlives a restart.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::tracker) struct SavedPeer {
     pub(in crate::tracker) id: PeerId,
     pub(in crate::tracker) key: Option<u64>,
     pub(in crate::tracker) is_seed: bool,
-    pub(in crate::tracker) places: [Option<Place>; 2],
-    pub(in crate::tracker) told: Traffic,
-    /// What its uploads count for, in bytes.
+    pub(in crate::tracker) addresses: [Option<TimedAddress>; 2],
+    pub(in crate::tracker) reported: Traffic,
+    /// Weight of its uploads in bytes.
     pub(in crate::tracker) recent: u64,
 }
 
 impl SavedPeer {
-    /// Takes `age` off the time it has left, which was `most` at most; a place without any is forgotten.
-    pub(in crate::tracker) fn grow_older(&mut self, age: Duration, most: Duration) {
-        for place in &mut self.places {
-            *place = place.and_then(|place| {
-                let until = place.until.min(most).checked_sub(age)?;
-                (!until.is_zero()).then_some(Place { until, ..place })
+    /// Takes `age` off the time left, of which at most `most` counts. Expired addresses are
+    /// removed.
+    pub(in crate::tracker) fn age_by(&mut self, age: Duration, most: Duration) {
+        for timed in &mut self.addresses {
+            *timed = timed.and_then(|timed| {
+                let until = timed.until.min(most).checked_sub(age)?;
+                (!until.is_zero()).then_some(TimedAddress { until, ..timed })
             });
         }
         let half_lives = age.as_secs_f64() / HALF_LIFE.as_secs_f64();
         self.recent = (self.recent as f64 * (-half_lives).exp2()) as u64;
     }
 
-    /// Whom it counts as: who announced from the first address known.
+    /// The address prefix whose quota it counts towards: that of its first address.
     pub(in crate::tracker) fn origin(&self) -> Option<AddressPrefix> {
-        let place = self.places.iter().flatten().next()?;
-        Some(AddressPrefix::of(place.address.ip()))
+        let timed = self.addresses.iter().flatten().next()?;
+        Some(AddressPrefix::of(timed.address.ip()))
     }
 }
 
 impl Peer {
-    pub(super) fn new(announcing: &Announcing) -> Self {
+    pub(super) fn new(announce: &PeerAnnounce) -> Self {
         let mut peer = Self {
-            id: announcing.id,
-            key: announcing.key,
-            origin: AddressPrefix::of(announcing.address.ip()),
-            places: [None; 2],
-            told: Traffic::default(),
-            heard: announcing.now,
+            id: announce.id,
+            key: announce.key,
+            origin: AddressPrefix::of(announce.address.ip()),
+            addresses: [None; 2],
+            reported: Traffic::default(),
+            last_announce: announce.now,
             rank: None,
         };
-        peer.told = traffic(announcing);
-        peer.put(announcing);
+        peer.reported = traffic(announce);
+        peer.set_address(announce);
         peer
     }
 
-    /// Whether whoever announces under this peer's id is this peer: ids are known to the whole swarm, so it must come
-    /// from an address of the peer's or show its key (BEP 7 gives the key for that).
-    pub(super) fn is(&self, announcing: &Announcing) -> bool {
-        let ip = announcing.address.ip();
-        let mut places = self.places.iter().flatten();
-        places.any(|place| place.address.ip() == ip)
-            || (announcing.key.is_some() && announcing.key == self.key)
+    /// Whether the announce comes from this peer. Ids are known to the whole swarm, so it must come
+    /// from an address of the peer or show its key (BEP 7 defines the key for this).
+    pub(super) fn is_same_peer(&self, announce: &PeerAnnounce) -> bool {
+        let ip = announce.address.ip();
+        let mut addresses = self.addresses.iter().flatten();
+        addresses.any(|timed| timed.address.ip() == ip)
+            || (announce.key.is_some() && announce.key == self.key)
     }
 
-    /// Notes what it says now; gives what it moved since its last word. Of that no more is believed than a fast network
-    /// could have carried: who boasts would stand first in every answer.
-    pub(super) fn hear(&mut self, announcing: &Announcing) -> Traffic {
-        self.key = announcing.key.or(self.key);
-        self.put(announcing);
-        let now = announcing.now;
-        let passed = now.saturating_sub(self.heard).as_secs().max(1);
+    /// Updates the peer. Returns its traffic since the last announce, limited to what a fast
+    /// network can carry: otherwise a peer with false reports would be first in every answer.
+    pub(super) fn update(&mut self, announce: &PeerAnnounce) -> Traffic {
+        self.key = announce.key.or(self.key);
+        self.set_address(announce);
+        let now = announce.now;
+        let passed = now.saturating_sub(self.last_announce).as_secs().max(1);
         let most = MAX_RATE.saturating_mul(passed);
-        let (before, told) = (self.told, traffic(announcing));
-        (self.told, self.heard) = (told, now);
-        if announcing.event == Some(Event::Started) {
+        let (before, reported) = (self.reported, traffic(announce));
+        (self.reported, self.last_announce) = (reported, now);
+        if announce.event == Some(Event::Started) {
             return Traffic::default();
         }
         let moved = Traffic {
-            uploaded: told.uploaded.saturating_sub(before.uploaded).min(most),
-            downloaded: told.downloaded.saturating_sub(before.downloaded).min(most),
+            uploaded: reported.uploaded.saturating_sub(before.uploaded).min(most),
+            downloaded: reported
+                .downloaded
+                .saturating_sub(before.downloaded)
+                .min(most),
         };
         if moved.uploaded > 0 {
             self.rank = Some(rank(self.recent(now) + moved.uploaded as f64, now));
@@ -128,38 +132,40 @@ impl Peer {
         moved
     }
 
-    /// Its rank by what it uploaded, more being better. Ranks decay alike, so that of two the better one stays it.
+    /// Rank by recent uploads; higher is better. All ranks decay equally, so that the order of two
+    /// peers stays while both are silent.
     pub(super) fn rank(&self) -> Option<f64> {
         self.rank
     }
 
-    /// What its uploads count for now, in bytes.
+    /// Present weight of its uploads in bytes.
     fn recent(&self, now: Duration) -> f64 {
         let bytes = |rank: f64| (rank - half_lives(now)).exp2();
         self.rank.map_or(0.0, bytes)
     }
 
-    fn put(&mut self, announcing: &Announcing) {
-        let [v4, v6] = &mut self.places;
-        let place = if announcing.address.is_ipv4() { v4 } else { v6 };
-        *place = Some(Place {
-            address: announcing.address,
-            until: announcing.until,
+    fn set_address(&mut self, announce: &PeerAnnounce) {
+        let [v4, v6] = &mut self.addresses;
+        let timed = if announce.address.is_ipv4() { v4 } else { v6 };
+        *timed = Some(TimedAddress {
+            address: announce.address,
+            until: announce.until,
         });
     }
 
-    /// Forgets where it was silent for too long; says whether any place is left.
-    pub(super) fn is_alive(&mut self, now: Duration) -> bool {
-        for place in &mut self.places {
-            *place = place.filter(|place| place.until > now);
+    /// Removes expired addresses. Returns whether any is left.
+    pub(super) fn expire_addresses(&mut self, now: Duration) -> bool {
+        for timed in &mut self.addresses {
+            *timed = timed.filter(|timed| timed.until > now);
         }
-        self.places.iter().any(Option::is_some)
+        self.addresses.iter().any(Option::is_some)
     }
 
-    /// The peer as others are told of it: by an address of the asking one's family if it has one.
-    pub(super) fn as_seen_by(&self, asking: &Announcing, now: Duration) -> Option<SwarmPeer> {
-        let is_live = |place: &Option<Place>| place.filter(|place| place.until > now);
-        let [v4, v6] = &self.places;
+    /// The peer as it appears in an answer: by an address of the asking peer's family if it has
+    /// one.
+    pub(super) fn as_seen_by(&self, asking: &PeerAnnounce, now: Duration) -> Option<SwarmPeer> {
+        let is_live = |timed: &Option<TimedAddress>| timed.filter(|timed| timed.until > now);
+        let [v4, v6] = &self.addresses;
         let (near, far) = if asking.address.is_ipv4() {
             (v4, v6)
         } else {
@@ -174,51 +180,51 @@ impl Peer {
     }
 
     pub(super) fn save(&self, is_seed: bool, now: Duration) -> Option<SavedPeer> {
-        let left = |place: Place| {
-            let until = place
+        let left = |timed: TimedAddress| {
+            let until = timed
                 .until
                 .checked_sub(now)
                 .filter(|left| !left.is_zero())?;
-            Some(Place { until, ..place })
+            Some(TimedAddress { until, ..timed })
         };
-        let places = self.places.map(|place| place.and_then(left));
-        places.iter().any(Option::is_some).then(|| SavedPeer {
+        let addresses = self.addresses.map(|timed| timed.and_then(left));
+        addresses.iter().any(Option::is_some).then(|| SavedPeer {
             id: self.id,
             key: self.key,
             is_seed,
-            places,
-            told: self.told,
+            addresses,
+            reported: self.reported,
             recent: self.recent(now) as u64,
         })
     }
 
     pub(super) fn restore(saved: &SavedPeer, origin: AddressPrefix, now: Duration) -> Self {
-        let places = saved.places.map(|place| {
-            place.map(|place| Place {
-                until: now + place.until,
-                ..place
+        let addresses = saved.addresses.map(|timed| {
+            timed.map(|timed| TimedAddress {
+                until: now + timed.until,
+                ..timed
             })
         });
         Self {
             id: saved.id,
             key: saved.key,
             origin,
-            places,
-            told: saved.told,
-            heard: now,
+            addresses,
+            reported: saved.reported,
+            last_announce: now,
             rank: (saved.recent > 0).then(|| rank(saved.recent as f64, now)),
         }
     }
 }
 
-fn traffic(announcing: &Announcing) -> Traffic {
+fn traffic(announce: &PeerAnnounce) -> Traffic {
     Traffic {
-        uploaded: announcing.uploaded,
-        downloaded: announcing.downloaded,
+        uploaded: announce.uploaded,
+        downloaded: announce.downloaded,
     }
 }
 
-/// Bytes that count in full at `now`, on a scale on which nothing decays.
+/// The rank of `bytes` with full weight at `now`. Ranks of different times are comparable.
 fn rank(bytes: f64, now: Duration) -> f64 {
     bytes.max(1.0).log2() + half_lives(now)
 }

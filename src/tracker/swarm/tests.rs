@@ -1,4 +1,4 @@
-//! What a swarm tells whom.
+//! Which peers an answer contains.
 
 use super::*;
 use crate::base::AddressPrefix;
@@ -7,11 +7,11 @@ use std::net::{IpAddr, SocketAddr};
 
 const LATER: Duration = Duration::from_secs(50);
 
-fn announcing(number: u32, is_seed: bool) -> Announcing {
+fn announcing(number: u32, is_seed: bool) -> PeerAnnounce {
     let mut id = [0; 20];
     id[..4].copy_from_slice(&number.to_be_bytes());
     let ip = IpAddr::from((0x0a00_0000 + number).to_be_bytes());
-    Announcing {
+    PeerAnnounce {
         id: PeerId(id),
         key: None,
         address: SocketAddr::new(ip, 6881),
@@ -34,7 +34,7 @@ fn swarm(leeches: u32, seeds: u32) -> Swarm {
 }
 
 #[test]
-fn a_choice_is_of_others_each_once_and_as_many_as_asked_for() {
+fn an_answer_contains_the_wanted_number_of_distinct_other_peers() {
     let swarm = swarm(60, 40);
     for amount in [0, 1, 7, 50, 98, 99, 100, 200] {
         for asking in [announcing(3, false), announcing(500, false)] {
@@ -55,7 +55,7 @@ fn a_choice_is_of_others_each_once_and_as_many_as_asked_for() {
 }
 
 #[test]
-fn a_choice_is_fair() {
+fn random_peers_have_equal_chances() {
     let swarm = swarm(70, 30);
     let mut drawn: HashMap<SocketAddr, u32> = HashMap::new();
     for _ in 0..4_000 {
@@ -72,7 +72,7 @@ fn a_choice_is_fair() {
 }
 
 #[test]
-fn a_seed_is_given_no_seeds() {
+fn a_seed_gets_no_seeds() {
     let swarm = swarm(2, 50);
     assert_eq!(
         swarm
@@ -89,7 +89,7 @@ fn a_seed_is_given_no_seeds() {
 }
 
 #[test]
-fn a_restarted_peer_is_not_given_its_former_self() {
+fn a_restarted_peer_does_not_get_its_own_address() {
     let mut restarted = announcing(7, false);
     restarted.id = PeerId([0xff; 20]);
     let chosen = swarm(10, 0).choose(&restarted, 50, Duration::ZERO);
@@ -102,21 +102,21 @@ fn a_restarted_peer_is_not_given_its_former_self() {
 }
 
 #[test]
-fn only_a_download_that_ended_counts_as_one() {
+fn only_a_completed_download_is_counted() {
     let mut swarm = swarm(3, 0);
-    let completed = |number| Announcing {
+    let completed = |number| PeerAnnounce {
         event: Some(Event::Completed),
         ..announcing(number, true)
     };
-    assert_eq!(swarm.renew(&completed(0)), Ok(Some(Renewed::Stays)));
+    assert_eq!(swarm.renew(&completed(0)), Ok(Some(Renewal::Stays)));
     assert_eq!(
         swarm.renew(&completed(0)),
-        Ok(Some(Renewed::Stays)),
-        "said twice"
+        Ok(Some(Renewal::Stays)),
+        "announced twice"
     );
     assert_eq!(
         swarm.renew(&announcing(1, true)),
-        Ok(Some(Renewed::Stays)),
+        Ok(Some(Renewal::Stays)),
         "a re-check"
     );
     assert_eq!(swarm.renew(&completed(9)), Ok(None));
@@ -133,12 +133,12 @@ fn only_a_download_that_ended_counts_as_one() {
 #[test]
 fn an_id_belongs_to_its_address_and_key() {
     let mut swarm = swarm(0, 0);
-    let owner = Announcing {
+    let owner = PeerAnnounce {
         key: Some(1),
         ..announcing(1, false)
     };
     swarm.join(&owner);
-    let elsewhere = |key, event| Announcing {
+    let elsewhere = |key, event| PeerAnnounce {
         key,
         event,
         id: owner.id,
@@ -153,7 +153,7 @@ fn an_id_belongs_to_its_address_and_key() {
     }
     assert_eq!(
         swarm.renew(&elsewhere(Some(1), None)),
-        Ok(Some(Renewed::Stays))
+        Ok(Some(Renewal::Stays))
     );
     let chosen = swarm.choose(&announcing(3, false), 50, Duration::ZERO);
     assert_eq!(
@@ -163,27 +163,27 @@ fn an_id_belongs_to_its_address_and_key() {
     );
     let stopped = elsewhere(None, Some(Event::Stopped));
     let origin = AddressPrefix::of(owner.address.ip());
-    assert_eq!(swarm.renew(&stopped), Ok(Some(Renewed::Left(origin))));
+    assert_eq!(swarm.renew(&stopped), Ok(Some(Renewal::Left(origin))));
     assert_eq!(swarm.len(), 0);
 }
 
 #[test]
-fn a_peer_of_two_families_is_one_and_seen_by_the_asking_ones_own() {
+fn a_peer_with_two_families_is_one_peer_and_appears_by_the_family_of_the_asking_peer() {
     let mut swarm = swarm(0, 0);
-    let v4 = Announcing {
+    let v4 = PeerAnnounce {
         key: Some(1),
         ..announcing(1, false)
     };
-    let v6 = Announcing {
+    let v6 = PeerAnnounce {
         address: "[2001:db8::1]:7000".parse().unwrap(),
         until: LATER * 2,
         ..v4
     };
     swarm.join(&v4);
-    assert_eq!(swarm.renew(&v6), Ok(Some(Renewed::Stays)));
+    assert_eq!(swarm.renew(&v6), Ok(Some(Renewal::Stays)));
     assert_eq!(swarm.counts().incomplete, 1);
     let ask = |address: &str, now| {
-        let asking = Announcing {
+        let asking = PeerAnnounce {
             address: address.parse().unwrap(),
             ..announcing(9, false)
         };
@@ -201,37 +201,37 @@ fn a_peer_of_two_families_is_one_and_seen_by_the_asking_ones_own() {
 }
 
 #[test]
-fn the_silent_go_and_the_index_stays_true() {
+fn silent_peers_are_removed_and_the_index_stays_correct() {
     let mut swarm = swarm(50, 50);
     for number in (0..100).filter(|number| number % 3 == 0) {
-        let heard = Announcing {
+        let repeated = PeerAnnounce {
             until: LATER * 2,
             ..announcing(number, number % 2 == 0)
         };
-        assert_eq!(swarm.renew(&heard), Ok(Some(Renewed::Stays)));
+        assert_eq!(swarm.renew(&repeated), Ok(Some(Renewal::Stays)));
     }
     let mut gone = 0;
     swarm.expire(LATER, |_| gone += 1);
     assert_eq!((gone, swarm.len()), (66, 34));
     for (id, slot) in swarm.index.clone() {
-        assert_eq!(swarm.side(slot.is_seed).peers[slot.at].id, id);
+        assert_eq!(swarm.ranked(slot.is_seed).peers[slot.at].id, id);
     }
     assert_eq!(swarm.leeches.peers.len() + swarm.seeds.peers.len(), 34);
     swarm.expire(LATER * 2, |_| gone += 1);
     assert_eq!((gone, swarm.len()), (100, 0));
 }
 
-/// What a peer says which has uploaded so much in all.
-fn uploaded(number: u32, is_seed: bool, uploaded: u64, seconds: u64) -> Announcing {
-    Announcing {
+/// An announce of a peer that has uploaded this number of bytes in total.
+fn uploaded(number: u32, is_seed: bool, uploaded: u64, seconds: u64) -> PeerAnnounce {
+    PeerAnnounce {
         uploaded,
         now: Duration::from_secs(seconds),
         ..announcing(number, is_seed)
     }
 }
 
-/// The numbers of those whom a stranger is told, in order.
-fn told(swarm: &Swarm, asking: &Announcing, amount: usize) -> Vec<u32> {
+/// The numbers of the peers in an answer, in order.
+fn chosen_numbers(swarm: &Swarm, asking: &PeerAnnounce, amount: usize) -> Vec<u32> {
     let chosen = swarm.choose(asking, amount, Duration::ZERO);
     let number = |peer: &SwarmPeer| peer.id.and_then(|id| id.0.first_chunk().copied());
     chosen
@@ -241,71 +241,85 @@ fn told(swarm: &Swarm, asking: &Announcing, amount: usize) -> Vec<u32> {
 }
 
 #[test]
-fn those_that_uploaded_most_come_first_and_a_quarter_is_drawn() {
+fn the_best_uploaders_come_first_and_a_quarter_is_random() {
     let mut swarm = swarm(80, 20);
     for (number, bytes) in [(3, 1 << 20), (90, 3 << 20), (7, 2 << 20), (4, 4 << 20)] {
         let is_seed = number >= 80;
         swarm.renew(&uploaded(number, is_seed, bytes, 1)).unwrap();
     }
-    let stranger = announcing(500, false);
+    let newcomer = announcing(500, false);
     let mut others: HashSet<u32> = HashSet::new();
     for _ in 0..1_000 {
-        let told = told(&swarm, &stranger, 8);
-        assert_eq!(told[..4], [4, 90, 7, 3]);
-        others.extend(told[4..].iter().copied());
-        let few = self::told(&swarm, &stranger, 4);
+        let chosen = chosen_numbers(&swarm, &newcomer, 8);
+        assert_eq!(chosen[..4], [4, 90, 7, 3]);
+        others.extend(chosen[4..].iter().copied());
+        let few = self::chosen_numbers(&swarm, &newcomer, 4);
         assert_eq!((&few[..3], few.len()), (&[4, 90, 7][..], 4));
         assert_eq!(
-            self::told(&swarm, &announcing(500, true), 4)[..3],
+            self::chosen_numbers(&swarm, &announcing(500, true), 4)[..3],
             [4, 7, 3]
         );
         assert_eq!(
-            self::told(&swarm, &announcing(7, false), 4)[..3],
+            self::chosen_numbers(&swarm, &announcing(7, false), 4)[..3],
             [4, 90, 3]
         );
     }
-    assert_eq!(others.len(), 96, "everybody else was drawn some time");
+    assert_eq!(others.len(), 96, "every other peer was drawn at least once");
     assert_eq!(swarm.take_traffic().uploaded, 10 << 20);
     assert_eq!(swarm.take_traffic(), Traffic::default());
 }
 
 #[test]
-fn what_was_uploaded_long_ago_counts_for_less() {
+fn old_uploads_count_for_less() {
     let mut swarm = swarm(10, 0);
     swarm.renew(&uploaded(1, false, 8 << 20, 1)).unwrap();
     swarm.renew(&uploaded(2, false, 1 << 20, 1)).unwrap();
-    assert_eq!(told(&swarm, &announcing(500, false), 8)[..2], [1, 2]);
-    // Three half-lives later 8 MiB count for one.
+    assert_eq!(
+        chosen_numbers(&swarm, &announcing(500, false), 8)[..2],
+        [1, 2]
+    );
+    // Three half-lives later, 8 MiB count as 1 MiB.
     swarm
         .renew(&uploaded(2, false, (2 << 20) + 1, 1801))
         .unwrap();
-    assert_eq!(told(&swarm, &announcing(500, false), 8)[..2], [2, 1]);
+    assert_eq!(
+        chosen_numbers(&swarm, &announcing(500, false), 8)[..2],
+        [2, 1]
+    );
 }
 
 #[test]
-fn only_what_can_have_been_uploaded_since_the_last_word_counts() {
+fn only_a_credible_upload_since_the_last_announce_counts() {
     let mut swarm = swarm(10, 0);
-    let boasting = Announcing {
+    let boasting = PeerAnnounce {
         uploaded: u64::MAX,
         ..announcing(20, false)
     };
     swarm.join(&boasting);
     let asking = announcing(500, false);
     swarm.renew(&uploaded(1, false, 5, 1)).unwrap();
-    assert_eq!(told(&swarm, &asking, 8)[0], 1, "a first word is no upload");
-    let restarted = Announcing {
+    assert_eq!(
+        chosen_numbers(&swarm, &asking, 8)[0],
+        1,
+        "a first announce is no upload"
+    );
+    let restarted = PeerAnnounce {
         event: Some(Event::Started),
         ..uploaded(2, false, 1 << 40, 1)
     };
     swarm.renew(&restarted).unwrap();
     swarm.renew(&uploaded(20, false, 7, 1)).unwrap();
-    assert_eq!(told(&swarm, &asking, 8)[0], 1, "nor is a smaller number");
+    assert_eq!(
+        chosen_numbers(&swarm, &asking, 8)[0],
+        1,
+        "nor is a smaller number"
+    );
     swarm.renew(&uploaded(3, false, u64::MAX, 2)).unwrap();
     assert_eq!(swarm.take_traffic().uploaded, 5 + (2 << 30));
 }
 
 #[test]
-fn the_best_of_many_stay_true_when_they_finish_and_leave() {
+fn the_best_list_stays_correct_when_peers_finish_and_leave() {
     let mut swarm = swarm(1_000, 0);
     for number in 0..1_000 {
         let bytes = 1_000 + u64::from(number);
@@ -313,42 +327,46 @@ fn the_best_of_many_stay_true_when_they_finish_and_leave() {
     }
     let asking = announcing(5_000, false);
     let first: Vec<u32> = (850..1_000).rev().collect();
-    assert_eq!(told(&swarm, &asking, 200)[..150], first);
+    assert_eq!(chosen_numbers(&swarm, &asking, 200)[..150], first);
     swarm.renew(&announcing(999, true)).unwrap();
-    assert_eq!(told(&swarm, &asking, 200)[..2], [999, 998]);
-    assert_eq!(told(&swarm, &announcing(5_000, true), 200)[0], 998);
-    // The last of the list, one whose gap another of the best fills, and one of the best with such a gap.
+    assert_eq!(chosen_numbers(&swarm, &asking, 200)[..2], [999, 998]);
+    assert_eq!(
+        chosen_numbers(&swarm, &announcing(5_000, true), 200)[0],
+        998
+    );
+    // The last of the list; a peer whose gap another of the best fills; one of the best with such a
+    // gap.
     for gone in [998, 5, 900] {
-        let stopped = Announcing {
+        let stopped = PeerAnnounce {
             event: Some(Event::Stopped),
             ..announcing(gone, false)
         };
         swarm.renew(&stopped).unwrap();
     }
-    let told = told(&swarm, &asking, 200);
+    let chosen = chosen_numbers(&swarm, &asking, 200);
     let best: Vec<u32> = (850..1_000)
         .rev()
         .filter(|number| ![998, 900].contains(number))
         .collect();
-    assert_eq!((&told[..148], told.len()), (&best[..], 200));
-    let distinct: HashSet<u32> = told.into_iter().collect();
+    assert_eq!((&chosen[..148], chosen.len()), (&best[..], 200));
+    let distinct: HashSet<u32> = chosen.into_iter().collect();
     assert_eq!(distinct.len(), 200);
 }
 
 #[test]
-fn who_can_only_be_told_one_family_is_told_no_other() {
+fn an_answer_limited_to_one_family_contains_no_other() {
     let mut swarm = swarm(5, 0);
-    let v6 = Announcing {
+    let v6 = PeerAnnounce {
         address: "[2001:db8::1]:7000".parse().unwrap(),
         ..announcing(9, false)
     };
     swarm.join(&v6);
-    let asking = Announcing {
+    let asking = PeerAnnounce {
         own_family_only: true,
         ..announcing(500, false)
     };
     assert_eq!(swarm.choose(&asking, 50, Duration::ZERO).len(), 5);
-    let asking = Announcing {
+    let asking = PeerAnnounce {
         address: "[2001:db8::2]:7000".parse().unwrap(),
         ..asking
     };
@@ -360,7 +378,7 @@ fn who_can_only_be_told_one_family_is_told_no_other() {
 }
 
 #[test]
-fn what_is_saved_is_taken_back() {
+fn saved_peers_are_restored() {
     let mut swarm = swarm(3, 2);
     swarm.renew(&uploaded(1, false, 1 << 20, 1)).unwrap();
     swarm.renew(&uploaded(4, true, 2 << 20, 1)).unwrap();
@@ -383,5 +401,5 @@ fn what_is_saved_is_taken_back() {
     let first = again.choose(&asking, 50, start);
     assert_eq!(first[0].address, announcing(4, true).address);
     assert_eq!(first[1].address, announcing(1, false).address);
-    assert!(swarm.save(LATER).1.is_empty(), "the silent are not kept");
+    assert!(swarm.save(LATER).1.is_empty(), "silent peers are not saved");
 }

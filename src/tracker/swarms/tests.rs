@@ -45,7 +45,7 @@ fn seen(swarms: &Swarms, seconds: u64, peer: u8) -> usize {
 }
 
 #[test]
-fn our_own_are_gone_after_missing_two_announces_even_before_the_sweep() {
+fn pieceful_peers_are_gone_after_two_missed_announces_even_before_the_expiry() {
     let swarms = swarms();
     assert_eq!(seen(&swarms, 0, 1), 0);
     assert_eq!(seen(&swarms, 49, 2), 1);
@@ -57,41 +57,44 @@ fn our_own_are_gone_after_missing_two_announces_even_before_the_sweep() {
 }
 
 #[test]
-fn others_are_gone_after_fifteen_minutes() {
+fn other_clients_are_gone_after_fifteen_minutes() {
     let swarms = swarms();
     let other = AnnounceRequest {
         pieceful: false,
         ..request(1, 1)
     };
-    let told = announce(&swarms, Duration::ZERO, &other, ip(1)).unwrap();
-    assert_eq!((told.interval, told.min_interval), (OTHER_INTERVAL, None));
+    let response = announce(&swarms, Duration::ZERO, &other, ip(1)).unwrap();
+    assert_eq!(
+        (response.interval, response.min_interval),
+        (OTHER_CLIENT_INTERVAL, None)
+    );
     assert_eq!(seen(&swarms, 899, 2), 1);
     assert_eq!(seen(&swarms, 900, 2), 0);
-    let told = announce(&swarms, Duration::ZERO, &request(2, 1), ip(1)).unwrap();
+    let response = announce(&swarms, Duration::ZERO, &request(2, 1), ip(1)).unwrap();
     assert_eq!(
-        (told.interval, told.min_interval),
+        (response.interval, response.min_interval),
         (INTERVAL, Some(INTERVAL / 2))
     );
 }
 
 #[test]
-fn one_that_stops_is_gone_at_once_and_an_empty_swarm_with_it() {
+fn a_stopped_peer_is_removed_at_once_together_with_an_empty_swarm() {
     let swarms = swarms();
     let stopped = AnnounceRequest {
         event: Some(Event::Stopped),
         ..request(1, 1)
     };
     for _ in 0..2 {
-        let told = announce(&swarms, Duration::ZERO, &stopped, ip(1)).unwrap();
+        let response = announce(&swarms, Duration::ZERO, &stopped, ip(1)).unwrap();
         assert_eq!(
-            (swarms.swarms(), told.peers.len()),
+            (swarms.swarms(), response.peers.len()),
             (0, 0),
-            "a stranger that stops makes no swarm"
+            "an unknown peer that stops creates no swarm"
         );
         assert_eq!(seen(&swarms, 0, 1), 0);
         assert_eq!(seen(&swarms, 0, 2), 1);
-        let told = announce(&swarms, Duration::ZERO, &stopped, ip(1)).unwrap();
-        assert_eq!((told.incomplete, told.peers.len()), (Some(1), 0));
+        let response = announce(&swarms, Duration::ZERO, &stopped, ip(1)).unwrap();
+        assert_eq!((response.incomplete, response.peers.len()), (Some(1), 0));
         let other = AnnounceRequest {
             peer_id: PeerId([2; 20]),
             ..stopped.clone()
@@ -102,7 +105,7 @@ fn one_that_stops_is_gone_at_once_and_an_empty_swarm_with_it() {
 }
 
 #[test]
-fn as_many_as_wanted_fifty_by_default_two_hundred_at_most() {
+fn an_answer_contains_as_many_peers_as_wanted_50_by_default_200_at_most() {
     let swarms = swarms();
     for number in 0..=255 {
         announce(&swarms, Duration::ZERO, &request(1, number), ip(number)).unwrap();
@@ -118,8 +121,8 @@ fn as_many_as_wanted_fifty_by_default_two_hundred_at_most() {
             num_want: want,
             ..request(1, 0)
         };
-        let told = announce(&swarms, Duration::ZERO, &request, ip(0)).unwrap();
-        assert_eq!(told.peers.len(), given);
+        let response = announce(&swarms, Duration::ZERO, &request, ip(0)).unwrap();
+        assert_eq!(response.peers.len(), given);
     }
 }
 
@@ -127,14 +130,14 @@ fn as_many_as_wanted_fifty_by_default_two_hundred_at_most() {
 fn an_ipv4_peer_over_an_ipv6_socket_is_an_ipv4_peer() {
     let swarms = swarms();
     let mapped = "::ffff:10.0.0.7".parse().unwrap();
-    let told = announce(&swarms, Duration::ZERO, &request(1, 7), mapped).unwrap();
-    assert_eq!(told.external_ip, Some(ip(7)));
-    let told = announce(&swarms, Duration::ZERO, &request(1, 8), ip(8)).unwrap();
-    assert_eq!(told.peers[0].address.ip(), ip(7));
+    let response = announce(&swarms, Duration::ZERO, &request(1, 7), mapped).unwrap();
+    assert_eq!(response.external_ip, Some(ip(7)));
+    let response = announce(&swarms, Duration::ZERO, &request(1, 8), ip(8)).unwrap();
+    assert_eq!(response.peers[0].address.ip(), ip(7));
 }
 
 #[test]
-fn ids_are_told_unless_not_wanted() {
+fn an_answer_contains_peer_ids_unless_they_are_not_wanted() {
     let swarms = swarms();
     seen(&swarms, 0, 1);
     for no_peer_id in [false, true] {
@@ -142,13 +145,13 @@ fn ids_are_told_unless_not_wanted() {
             no_peer_id,
             ..request(1, 2)
         };
-        let told = announce(&swarms, Duration::ZERO, &request, ip(2)).unwrap();
-        assert_eq!(told.peers[0].id.is_none(), no_peer_id);
+        let response = announce(&swarms, Duration::ZERO, &request, ip(2)).unwrap();
+        assert_eq!(response.peers[0].id.is_none(), no_peer_id);
     }
 }
 
 #[test]
-fn each_cap_refuses_what_is_past_it_and_what_goes_makes_room() {
+fn each_limit_refuses_what_exceeds_it_and_leaving_peers_make_room() {
     let limits = Limits {
         swarms: 4,
         peers: 6,
@@ -157,26 +160,43 @@ fn each_cap_refuses_what_is_past_it_and_what_goes_makes_room() {
         peers_per_address: 4,
     };
     let swarms = Swarms::new(INTERVAL, limits);
-    let come = |swarm, peer, from| {
+    let announce_from = |swarm, peer, from| {
         announce(&swarms, Duration::ZERO, &request(swarm, peer), ip(from)).map(drop)
     };
-    assert_eq!([come(1, 1, 1), come(2, 1, 1)], [Ok(()); 2]);
     assert_eq!(
-        come(3, 1, 1),
+        [announce_from(1, 1, 1), announce_from(2, 1, 1)],
+        [Ok(()); 2]
+    );
+    assert_eq!(
+        announce_from(3, 1, 1),
         Err(Refusal::AddressFull),
         "a third swarm of one address"
     );
-    assert_eq!([come(1, 2, 1), come(1, 3, 1)], [Ok(()); 2]);
     assert_eq!(
-        come(2, 2, 1),
+        [announce_from(1, 2, 1), announce_from(1, 3, 1)],
+        [Ok(()); 2]
+    );
+    assert_eq!(
+        announce_from(2, 2, 1),
         Err(Refusal::AddressFull),
         "a fifth peer of one address"
     );
-    assert_eq!(come(1, 4, 2), Err(Refusal::SwarmFull));
-    assert_eq!([come(3, 1, 2), come(4, 1, 2)], [Ok(()); 2]);
-    assert_eq!(come(5, 1, 3), Err(Refusal::TrackerFull), "a fifth swarm");
-    assert_eq!(come(4, 2, 3), Err(Refusal::TrackerFull), "a seventh peer");
-    assert_eq!(come(1, 1, 1), Ok(()), "who is there may stay");
+    assert_eq!(announce_from(1, 4, 2), Err(Refusal::SwarmFull));
+    assert_eq!(
+        [announce_from(3, 1, 2), announce_from(4, 1, 2)],
+        [Ok(()); 2]
+    );
+    assert_eq!(
+        announce_from(5, 1, 3),
+        Err(Refusal::TrackerFull),
+        "a fifth swarm"
+    );
+    assert_eq!(
+        announce_from(4, 2, 3),
+        Err(Refusal::TrackerFull),
+        "a seventh peer"
+    );
+    assert_eq!(announce_from(1, 1, 1), Ok(()), "a known peer may stay");
     assert_eq!((swarms.swarms(), swarms.peers()), (4, 6));
 
     let stopped = AnnounceRequest {
@@ -185,14 +205,17 @@ fn each_cap_refuses_what_is_past_it_and_what_goes_makes_room() {
     };
     announce(&swarms, Duration::ZERO, &stopped, ip(1)).unwrap();
     assert_eq!((swarms.swarms(), swarms.peers()), (3, 5));
-    assert_eq!(come(5, 1, 1), Ok(()));
+    assert_eq!(announce_from(5, 1, 1), Ok(()));
     assert_eq!(swarms.expire(INTERVAL * 3), 6);
     assert_eq!((swarms.swarms(), swarms.peers()), (0, 0));
-    assert_eq!([come(6, 1, 1), come(7, 1, 1)], [Ok(()); 2]);
+    assert_eq!(
+        [announce_from(6, 1, 1), announce_from(7, 1, 1)],
+        [Ok(()); 2]
+    );
 }
 
 #[test]
-fn a_scrape_counts_the_swarms_that_are_known() {
+fn a_scrape_contains_the_existing_swarms() {
     let swarms = swarms();
     seen(&swarms, 0, 1);
     let done = AnnounceRequest {
@@ -202,9 +225,9 @@ fn a_scrape_counts_the_swarms_that_are_known() {
     };
     announce(&swarms, Duration::ZERO, &done, ip(2)).unwrap();
     let asked = vec![InfoHash([1; 20]), InfoHash([2; 20]), InfoHash([1; 20])];
-    let told = swarms.scrape(&ScrapeRequest::new(asked).unwrap());
-    assert_eq!(told.files.len(), 1);
-    let counts = told.files[&InfoHash([1; 20])];
+    let response = swarms.scrape(&ScrapeRequest::new(asked).unwrap());
+    assert_eq!(response.files.len(), 1);
+    let counts = response.files[&InfoHash([1; 20])];
     assert_eq!(
         (counts.complete, counts.downloaded, counts.incomplete),
         (1, 1, 1)
@@ -212,7 +235,7 @@ fn a_scrape_counts_the_swarms_that_are_known() {
 }
 
 #[test]
-fn one_address_may_be_in_as_many_swarms_of_groups_as_there_are() {
+fn one_address_may_be_in_any_number_of_group_swarms() {
     let most = Limits::default().swarms_per_address;
     let in_all = |limits| {
         let swarms = Swarms::new(INTERVAL, limits);
@@ -228,9 +251,9 @@ fn one_address_may_be_in_as_many_swarms_of_groups_as_there_are() {
 }
 
 #[test]
-fn the_stats_count_and_name_nobody() {
+fn the_stats_contain_counts_and_no_names() {
     let swarms = swarms();
-    let told = |peer, left, bytes, event, at| {
+    let response = |peer, left, bytes, event, at| {
         let request = AnnounceRequest {
             left,
             uploaded: bytes,
@@ -242,10 +265,10 @@ fn the_stats_count_and_name_nobody() {
         let stats = swarms.stats();
         (stats.swarms, stats.seeds, stats.leeches)
     };
-    assert_eq!(told(1, 1, 100, None, 0), (1, 0, 1));
-    assert_eq!(told(2, 0, 0, None, 0), (1, 1, 1));
-    assert_eq!(told(1, 0, 150, Some(Event::Completed), 1), (1, 2, 0));
-    assert_eq!(told(2, 0, 7, Some(Event::Stopped), 1), (1, 1, 0));
+    assert_eq!(response(1, 1, 100, None, 0), (1, 0, 1));
+    assert_eq!(response(2, 0, 0, None, 0), (1, 1, 1));
+    assert_eq!(response(1, 0, 150, Some(Event::Completed), 1), (1, 2, 0));
+    assert_eq!(response(2, 0, 7, Some(Event::Stopped), 1), (1, 1, 0));
     let stats = swarms.stats();
     assert_eq!((stats.uploaded, stats.downloaded), (57, 114));
     let asked = vec![InfoHash([1; 20])];
@@ -258,7 +281,7 @@ fn the_stats_count_and_name_nobody() {
 }
 
 #[test]
-fn a_restart_keeps_whoever_has_not_expired_meanwhile() {
+fn a_restart_keeps_peers_that_have_not_expired() {
     let before = swarms();
     let wall = |seconds: u64| Duration::from_secs(1_000_000 + seconds);
     let other = AnnounceRequest {
@@ -272,7 +295,8 @@ fn a_restart_keeps_whoever_has_not_expired_meanwhile() {
     announce(&before, Duration::ZERO, &request(2, 3), ip(3)).unwrap();
     let saved = before.save(Duration::from_secs(10), wall(0));
 
-    // 10 s before the save and 39 after it make less than the 50 s that our own may be silent.
+    // 10 s before the save and 39 s after it are less than the 50 s that `pieceful` peers may be
+    // silent.
     let after = swarms();
     assert_eq!(after.restore(&saved, Duration::ZERO, wall(39)), Ok(3));
     assert_eq!(
@@ -280,7 +304,7 @@ fn a_restart_keeps_whoever_has_not_expired_meanwhile() {
         (2, 3, 1)
     );
     assert_eq!(seen(&after, 0, 9), 2);
-    assert_eq!(seen(&after, 1, 9), 1, "with their time");
+    assert_eq!(seen(&after, 1, 9), 1, "with the time they have left");
     assert_eq!(
         after.restore(&saved, Duration::ZERO, wall(0)),
         Ok(0),
@@ -291,13 +315,13 @@ fn a_restart_keeps_whoever_has_not_expired_meanwhile() {
     assert_eq!(after.restore(&saved, Duration::ZERO, wall(41)), Ok(1));
     assert_eq!(after.swarms(), 1);
     let moved = announce(&after, Duration::ZERO, &other, ip(77));
-    assert!(moved.is_ok(), "it is known by its key");
-    let stranger = AnnounceRequest {
+    assert!(moved.is_ok(), "the key identifies it");
+    let newcomer = AnnounceRequest {
         key: Some(b"guess".to_vec()),
         ..other
     };
-    let stranger = announce(&after, Duration::ZERO, &stranger, ip(88));
-    assert_eq!(stranger, Err(Refusal::IdTaken));
+    let newcomer = announce(&after, Duration::ZERO, &newcomer, ip(88));
+    assert_eq!(newcomer, Err(Refusal::IdTaken));
     after.expire(Duration::from_secs(10_000));
     assert_eq!((after.swarms(), after.peers()), (0, 0));
 

@@ -13,16 +13,17 @@ use std::sync::Arc;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-/// How many threads read the socket: one more than keeps a core busy with the protocol.
+/// Number of threads that read the socket: one more than keeps a core busy with the protocol.
 const THREADS: usize = 2;
-/// Bytes of stack of each.
-const STACK: usize = 256 << 10;
-/// The longest wait for a datagram before the flag is looked at; a stop sends one to wake them sooner.
-const LOOK: Duration = Duration::from_secs(1);
-/// How long a thread rests when the system has nothing to give.
-const EXHAUSTED: Duration = Duration::from_millis(50);
-/// Room for a datagram: more than the longest request, so that one that is too long shows.
-const ROOM: usize = 4 << 10;
+/// Stack size of each thread in bytes.
+const STACK_BYTES: usize = 256 << 10;
+/// The longest wait for a datagram before the stop flag is checked. [`UdpServer::stop`] sends
+/// datagrams to wake the threads sooner.
+const RECEIVE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Pause after a failed receive.
+const ERROR_PAUSE: Duration = Duration::from_millis(50);
+/// Size of the receive buffer. It exceeds the longest request, so that a longer one is noticed.
+const BUFFER_BYTES: usize = 4 << 10;
 
 /// A bound socket and its threads.
 #[derive(Debug)]
@@ -33,8 +34,8 @@ pub(in crate::tracker) struct UdpServer {
 }
 
 impl UdpServer {
-    /// Starts answering out of `service`; `epoch` is when the tracker's time began. Raising `stop` alone ends the
-    /// threads within a second, [`UdpServer::stop`] at once.
+    /// Starts answering from `service`. `epoch` is the start of the tracker's time. Raising `stop`
+    /// alone ends the threads within a second; [`UdpServer::stop`] ends them at once.
     pub(in crate::tracker) fn start(
         socket: UdpSocket,
         service: Arc<Service>,
@@ -42,8 +43,8 @@ impl UdpServer {
         stop: Stop,
     ) -> io::Result<Self> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
-            .map_err(|_| io::Error::other("the system gives no random bytes"))?;
-        socket.set_read_timeout(Some(LOOK))?;
+            .map_err(|_| io::Error::other("the system has no random bytes"))?;
+        socket.set_read_timeout(Some(RECEIVE_TIMEOUT))?;
         let socket = Arc::new(socket);
         let udp = Arc::new(UdpService::new(service, key));
         let server = Self {
@@ -55,7 +56,7 @@ impl UdpServer {
             let (socket, udp, stop) = (Arc::clone(&socket), Arc::clone(&udp), server.stop.clone());
             let thread = Builder::new()
                 .name(format!("udp-{number}"))
-                .stack_size(STACK);
+                .stack_size(STACK_BYTES);
             server
                 .threads
                 .start(thread, move || serve(&socket, &udp, epoch, &stop))?;
@@ -82,7 +83,7 @@ impl Drop for UdpServer {
 }
 
 fn serve(socket: &UdpSocket, udp: &UdpService, epoch: Instant, stop: &Stop) {
-    let (mut datagram, mut out) = ([0; ROOM], Vec::new());
+    let (mut datagram, mut out) = ([0; BUFFER_BYTES], Vec::new());
     loop {
         let received = socket.recv_from(&mut datagram);
         if stop.is_stopped() {
@@ -90,31 +91,31 @@ fn serve(socket: &UdpSocket, udp: &UdpService, epoch: Instant, stop: &Stop) {
         }
         let (length, from) = match received {
             Ok(received) => received,
-            Err(error) if is_nothing(&error) => continue,
+            Err(error) if is_harmless(&error) => continue,
             Err(error) => {
-                log::warn!("receiving a datagram failed: {error}");
-                stop.wait(EXHAUSTED);
+                log::warn!("cannot receive a datagram: {error}");
+                stop.wait(ERROR_PAUSE);
                 continue;
             }
         };
-        // Port 0 cannot be answered, and a datagram that fills the room was cut.
+        // Port 0 cannot be answered. A datagram that fills the buffer was cut.
         let Some(datagram) = datagram
             .get(..length)
-            .filter(|_| length < ROOM && from.port() != 0)
+            .filter(|_| length < BUFFER_BYTES && from.port() != 0)
         else {
             continue;
         };
         if let Some(response) = udp.answer(datagram, from.ip(), epoch.elapsed()) {
             response.encode_into(Family::of(from.ip()), &mut out);
             if let Err(error) = socket.send_to(&out, from) {
-                log::debug!("{from} cannot be answered: {error}");
+                log::debug!("cannot answer {from}: {error}");
             }
         }
     }
 }
 
-/// Whether nothing was received, or only word of an earlier answer that nobody took.
-fn is_nothing(error: &io::Error) -> bool {
+/// Whether nothing was received, or only an error report about an earlier answer.
+fn is_harmless(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::WouldBlock

@@ -1,6 +1,6 @@
-//! Which datagram gets which answer.
+//! Answers to UDP datagrams.
 
-use super::connections::Connections;
+use super::connection_ids::ConnectionIds;
 use crate::tracker::announcing::Reach;
 use crate::tracker::service::Service;
 use crate::wire::ScrapeResponse;
@@ -13,35 +13,35 @@ use std::time::Duration;
 /// Answers datagrams.
 pub(super) struct UdpService {
     service: Arc<Service>,
-    connections: Connections,
+    connection_ids: ConnectionIds,
 }
 
 impl UdpService {
-    /// Answers out of `service`; `key` signs the connection ids.
+    /// Answers from `service`. `key` signs the connection ids.
     pub(super) fn new(service: Arc<Service>, key: hmac::Key) -> Self {
-        let connections = Connections::new(key);
+        let connection_ids = ConnectionIds::new(key);
         Self {
             service,
-            connections,
+            connection_ids,
         }
     }
 
-    /// The response to a datagram that came from `from`; most of what is not one of the protocol gets none.
+    /// The response to a datagram from `from`. Datagrams outside the protocol mostly get none.
     pub(super) fn answer(&self, datagram: &[u8], from: IpAddr, now: Duration) -> Option<Response> {
         let head = Head::parse(datagram)?;
         let (from, transaction) = (from.to_canonical(), head.transaction);
-        if !head.is_connect() && !self.connections.proves(head.connection, from, now) {
+        if !head.is_connect() && !self.connection_ids.is_valid(head.connection, from, now) {
             return None;
         }
         let answered = match Request::parse(datagram) {
             Ok(Request::Connect { .. }) => {
-                let connection = self.connections.issue(from, now);
+                let connection = self.connection_ids.issue(from, now);
                 return Some(Response::Connect {
                     transaction,
                     connection,
                 });
             }
-            // What is not quite a connect request proves nothing.
+            // A malformed connect request shows no valid connection id.
             Err(_) if head.is_connect() => return None,
             Ok(Request::Announce { announce, .. }) => self
                 .service
@@ -57,8 +57,8 @@ impl UdpService {
                 }),
             Ok(Request::Scrape { scrape, .. }) => {
                 let asked = scrape.info_hashes();
-                let told = self.service.scrape(&scrape);
-                told.map(|ScrapeResponse { files }| Response::Scrape {
+                let response = self.service.scrape(&scrape);
+                response.map(|ScrapeResponse { files }| Response::Scrape {
                     transaction,
                     counts: asked
                         .iter()

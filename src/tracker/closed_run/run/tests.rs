@@ -17,7 +17,7 @@ fn name(name: &str) -> FileName {
     FileName::new(name).unwrap()
 }
 
-/// A file of that name with one segment.
+/// A file with that name and one segment.
 fn file(name: &str, identifier: &str) -> Info {
     let text = format!("1\n{name} 1\n{identifier}\n0\n");
     let scenario = Scenario::parse(text.as_bytes()).unwrap();
@@ -43,18 +43,18 @@ fn lookup(file: &str) -> Ask {
     Ask::Lookup { name, offset }
 }
 
-fn released(connections: &[u64]) -> Vec<Effect> {
-    let release = |id: &u64| Effect::Send(ConnectionId(*id), Notice::Release);
+fn released(connections: &[u64]) -> Vec<RunEffect> {
+    let release = |id: &u64| RunEffect::Send(RunConnectionId(*id), Notice::Release);
     connections.iter().map(release).collect()
 }
 
-fn ended(connections: &[u64], failures: &[&str]) -> Vec<Effect> {
+fn ended(connections: &[u64], failures: &[&str]) -> Vec<RunEffect> {
     let failures: Vec<Line> = failures.iter().map(|line| Line::new(line)).collect();
     let end = |id: &u64| {
-        let (id, failures) = (ConnectionId(*id), failures.clone());
+        let (id, failures) = (RunConnectionId(*id), failures.clone());
         [
-            Effect::Send(id, Notice::End { failures }),
-            Effect::Close(id),
+            RunEffect::Send(id, Notice::End { failures }),
+            RunEffect::Close(id),
         ]
     };
     connections.iter().flat_map(end).collect()
@@ -74,7 +74,7 @@ impl Run {
         }
     }
 
-    /// All of these clients report what `files` gives them, in order.
+    /// Each client reports its own and its wanted files, in order.
     fn released(clients: &[(u32, &[&Info], &[&str])]) -> Self {
         let mut run = Self::of(clients.len() as u32);
         for (client, files, wanted) in clients {
@@ -91,8 +91,8 @@ impl Run {
 
     fn connect(&mut self, connection: u64) {
         let ip = "127.0.0.1".parse().unwrap();
-        let connection = ConnectionId(connection);
-        assert_eq!(self.run.connected(connection, ip, self.now), []);
+        let connection = RunConnectionId(connection);
+        assert_eq!(self.run.on_connected(connection, ip, self.now), []);
     }
 
     fn hello(&mut self, client: u32) {
@@ -100,29 +100,29 @@ impl Run {
         self.ok(client, hello(client));
     }
 
-    /// The answer to a request on a connection, and what else comes of it.
-    fn ask(&mut self, connection: u32, ask: Ask) -> (Answer, Vec<Effect>) {
-        let connection = ConnectionId(connection.into());
+    /// The answer to a request, and the other effects.
+    fn ask(&mut self, connection: u32, ask: Ask) -> (Answer, Vec<RunEffect>) {
+        let connection = RunConnectionId(connection.into());
         let mut effects = self
             .run
-            .request(connection, Request { id: 7, ask }, self.now);
+            .on_request(connection, Request { id: 7, ask }, self.now);
         match effects.remove(0) {
-            Effect::Send(to, Notice::Answer { id: 7, answer }) if to == connection => {
+            RunEffect::Send(to, Notice::Answer { id: 7, answer }) if to == connection => {
                 (answer, effects)
             }
             other => panic!("{other:?}"),
         }
     }
 
-    /// What comes of a request that must be answered with `Ok`.
-    fn ok(&mut self, connection: u32, ask: Ask) -> Vec<Effect> {
+    /// The effects of a request that must be answered with `Ok`.
+    fn ok(&mut self, connection: u32, ask: Ask) -> Vec<RunEffect> {
         let (answer, effects) = self.ask(connection, ask);
         assert_eq!(answer, Answer::Ok);
         effects
     }
 
-    /// The error that a request must be answered with.
-    fn refused(&mut self, connection: u32, ask: Ask) -> (ErrorKind, String, Vec<Effect>) {
+    /// The error with which a request must be answered, and the other effects.
+    fn refused(&mut self, connection: u32, ask: Ask) -> (ErrorKind, String, Vec<RunEffect>) {
         match self.ask(connection, ask) {
             (Answer::Error { kind, message }, effects) => {
                 (kind, message.as_str().to_owned(), effects)
@@ -131,11 +131,11 @@ impl Run {
         }
     }
 
-    fn gone(&mut self, connection: u64) -> Vec<Effect> {
-        self.run.gone(ConnectionId(connection))
+    fn gone(&mut self, connection: u64) -> Vec<RunEffect> {
+        self.run.on_disconnected(RunConnectionId(connection))
     }
 
-    fn tick(&mut self, now: Duration) -> Vec<Effect> {
+    fn tick(&mut self, now: Duration) -> Vec<RunEffect> {
         self.now = now;
         self.run.tick(now)
     }
@@ -176,12 +176,12 @@ fn all_are_held_until_the_last_has_reported_and_end_when_the_last_has_finished()
     assert_eq!((run.gone(1), run.tick(WAIT * 2)), (vec![], vec![]));
     assert!(
         run.failures().is_empty(),
-        "leaving after the end is no death"
+        "leaving after the end is no failure"
     );
 }
 
 #[test]
-fn owners_are_those_alive_that_have_the_file_whole_or_look_for_it() {
+fn owners_are_living_clients_that_have_the_file_or_are_fetching_it() {
     let f = file("f", "a");
     let mut run = Run::released(&[
         (1, &[&f], &[]),
@@ -203,7 +203,11 @@ fn owners_are_those_alive_that_have_the_file_whole_or_look_for_it() {
     run.ask(3, lookup("f"));
     assert_eq!(owners(&mut run, 3), (vec![1, 2], 2), "not itself");
     assert_eq!(owners(&mut run, 2), (vec![1, 3], 1), "whole ones first");
-    assert_eq!(owners(&mut run, 1), (vec![2, 3], 1), "behind itself");
+    assert_eq!(
+        owners(&mut run, 1),
+        (vec![2, 3], 1),
+        "starting after its own number"
+    );
     run.ask(4, lookup("f"));
     run.ok(3, complete("f"));
     assert_eq!(owners(&mut run, 4), (vec![1, 2, 3], 3));
@@ -222,7 +226,7 @@ fn owners_are_those_alive_that_have_the_file_whole_or_look_for_it() {
 }
 
 #[test]
-fn a_file_nobody_owns_fails_its_client_and_the_others_finish() {
+fn a_file_without_an_owner_fails_its_client_and_the_others_finish() {
     let f = file("f", "a");
     let mut run = Run::released(&[(1, &[&f], &[]), (4, &[], &["f", "file7"])]);
     assert_eq!(run.refused(4, lookup("file7")).0, ErrorKind::NoOwner);
@@ -281,14 +285,14 @@ fn a_dead_client_counts_as_ended_whenever_it_dies() {
 }
 
 #[test]
-fn silence_is_death_and_a_ping_is_not() {
+fn a_silent_client_counts_as_dead_and_a_ping_keeps_it_alive() {
     let mut run = Run::released(&[(1, &[], &[]), (2, &[], &[])]);
-    assert_eq!(run.run.next_tick(), Some(SILENCE));
+    assert_eq!(run.run.next_tick(), Some(CLIENT_TIMEOUT));
     run.now = seconds(10);
     run.ok(1, Ask::Ping);
-    assert_eq!(run.tick(SILENCE - Duration::from_millis(1)), []);
-    let close = vec![Effect::Close(ConnectionId(2))];
-    assert_eq!(run.tick(SILENCE), close);
+    assert_eq!(run.tick(CLIENT_TIMEOUT - Duration::from_millis(1)), []);
+    let close = vec![RunEffect::Close(RunConnectionId(2))];
+    assert_eq!(run.tick(CLIENT_TIMEOUT), close);
     assert_eq!(run.run.next_tick(), Some(seconds(30)));
     assert_eq!(run.gone(2), [], "gone only once");
     let end = run.ok(1, Ask::Finished);
@@ -311,14 +315,14 @@ fn clients_that_do_not_report_in_time_are_named_and_the_others_go_on() {
     run.connect(4);
     let (kind, _, effects) = run.refused(4, hello(4));
     assert_eq!(kind, ErrorKind::RunStarted);
-    assert_eq!(effects, [Effect::Close(ConnectionId(4))]);
+    assert_eq!(effects, [RunEffect::Close(RunConnectionId(4))]);
     run.ok(1, Ask::Finished);
     let missing = [2, 4].map(|client| format!("client {client} did not report within 60 s"));
     assert_eq!(run.failures(), [late, &missing[0], &missing[1]]);
 }
 
 #[test]
-fn those_missing_are_counted_where_their_numbers_are_not_clear() {
+fn missing_clients_are_counted_if_their_numbers_are_not_certain() {
     let mut run = Run::of(3);
     run.hello(7);
     run.ok(7, Ask::Reported);
@@ -330,14 +334,14 @@ fn those_missing_are_counted_where_their_numbers_are_not_clear() {
 }
 
 #[test]
-fn a_run_nobody_comes_to_ends_in_time() {
+fn a_run_without_clients_ends_in_time() {
     let mut run = Run::of(u32::MAX);
     assert_eq!(run.tick(WAIT), []);
     let failures = run.failures();
-    assert_eq!(failures.len(), MAX_TOLD + 1);
+    assert_eq!(failures.len(), MAX_REPORTED + 1);
     assert_eq!(failures[0], "client 1 did not report within 60 s");
     assert_eq!(
-        failures[MAX_TOLD],
+        failures[MAX_REPORTED],
         "4294967195 more clients did not report within 60 s"
     );
 }
@@ -354,40 +358,42 @@ fn different_content_under_one_name_ends_the_run_naming_both_owners() {
     let line = "clients 1 and 3 own different content under the name f";
     assert_eq!(run.ok(1, own(&file("f", "b"))), ended(&[1, 2, 3], &[line]));
     assert_eq!(run.failures(), [line]);
-    assert!(!run.run.awaits_the_late());
+    assert!(!run.run.expects_more_clients());
 }
 
 #[test]
-fn who_comes_to_a_run_that_a_conflict_has_ended_is_told_why() {
+fn a_client_that_comes_after_a_conflict_gets_the_reason() {
     let mut run = Run::of(4);
     run.hello(1);
     run.hello(3);
     run.ok(3, own(&file("f", "a")));
     run.ok(1, own(&file("f", "b")));
     for (client, more) in [(2, true), (2, true), (4, false)] {
-        assert!(run.run.awaits_the_late());
+        assert!(run.run.expects_more_clients());
         run.connect(90);
         let (kind, message, effects) = run.refused(90, hello(client));
         assert_eq!(kind, ErrorKind::RunStarted);
         let why = "the run has failed: clients 1 and 3 own different content under the name f";
         assert_eq!(message, why);
-        assert_eq!(effects, [Effect::Close(ConnectionId(90))]);
-        assert_eq!(run.run.awaits_the_late(), more);
+        assert_eq!(effects, [RunEffect::Close(RunConnectionId(90))]);
+        assert_eq!(run.run.expects_more_clients(), more);
     }
     let ip = "127.0.0.1".parse().unwrap();
-    let closed = run.run.connected(ConnectionId(91), ip, Duration::ZERO);
-    assert_eq!(closed, [Effect::Close(ConnectionId(91))]);
+    let closed = run
+        .run
+        .on_connected(RunConnectionId(91), ip, Duration::ZERO);
+    assert_eq!(closed, [RunEffect::Close(RunConnectionId(91))]);
     let mut aborted = Run::of(3);
     aborted.hello(1);
     aborted.hello(3);
     aborted.ok(3, own(&file("f", "a")));
     aborted.ok(1, own(&file("f", "b")));
     assert_eq!(aborted.run.abort("stopped"), []);
-    assert!(!aborted.run.awaits_the_late());
+    assert!(!aborted.run.expects_more_clients());
 }
 
 #[test]
-fn a_number_taken_a_run_full_or_started_and_a_first_message_else_are_refused() {
+fn a_duplicate_number_a_full_or_started_run_and_a_missing_hello_are_refused() {
     let mut run = Run::of(2);
     run.hello(1);
     for (ask, expected) in [
@@ -398,7 +404,7 @@ fn a_number_taken_a_run_full_or_started_and_a_first_message_else_are_refused() {
         run.connect(99);
         let (kind, _, effects) = run.refused(99, ask);
         assert_eq!(kind, expected);
-        assert_eq!(effects, [Effect::Close(ConnectionId(99))]);
+        assert_eq!(effects, [RunEffect::Close(RunConnectionId(99))]);
     }
     run.hello(2);
     run.connect(99);
@@ -413,7 +419,7 @@ fn a_number_taken_a_run_full_or_started_and_a_first_message_else_are_refused() {
         ErrorKind::NumberTaken,
         "not even when the first is dead"
     );
-    assert_eq!(message, "there is a client 2 already");
+    assert_eq!(message, "client 2 has already connected");
 }
 
 #[test]
@@ -433,7 +439,7 @@ fn reports_after_the_report_or_the_release_are_refused() {
 }
 
 #[test]
-fn info_dictionaries_that_are_none_are_refused() {
+fn invalid_info_dictionaries_are_refused() {
     let parts = |offset, total, bytes: &[u8]| Ask::Own {
         parts: vec![InfoPart::new(offset, total, bytes.to_vec()).unwrap()],
     };
@@ -455,11 +461,14 @@ fn info_dictionaries_that_are_none_are_refused() {
 }
 
 #[test]
-fn a_connection_that_says_nothing_is_closed_and_is_nobody() {
+fn a_silent_new_connection_is_closed_and_counts_as_no_client() {
     let mut run = Run::of(1);
     run.connect(5);
-    assert_eq!(run.run.next_tick(), Some(HELLO));
-    assert_eq!(run.tick(HELLO), [Effect::Close(ConnectionId(5))]);
+    assert_eq!(run.run.next_tick(), Some(HELLO_TIMEOUT));
+    assert_eq!(
+        run.tick(HELLO_TIMEOUT),
+        [RunEffect::Close(RunConnectionId(5))]
+    );
     run.connect(6);
     assert_eq!(run.gone(6), []);
     run.hello(1);
@@ -468,8 +477,8 @@ fn a_connection_that_says_nothing_is_closed_and_is_nobody() {
     assert!(run.failures().is_empty());
     let late = run
         .run
-        .connected(ConnectionId(8), "::1".parse().unwrap(), run.now);
-    assert_eq!(late, [Effect::Close(ConnectionId(8))]);
+        .on_connected(RunConnectionId(8), "::1".parse().unwrap(), run.now);
+    assert_eq!(late, [RunEffect::Close(RunConnectionId(8))]);
 }
 
 #[test]
@@ -478,7 +487,7 @@ fn an_aborted_run_is_a_failure() {
     run.hello(1);
     run.connect(5);
     let mut effects = ended(&[1], &["stopped"]);
-    effects.push(Effect::Close(ConnectionId(5)));
+    effects.push(RunEffect::Close(RunConnectionId(5)));
     assert_eq!(run.run.abort("stopped"), effects);
     assert_eq!(run.failures(), ["stopped"]);
     assert_eq!(run.run.abort("again"), []);

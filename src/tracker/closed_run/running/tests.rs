@@ -30,8 +30,8 @@ impl Tracker {
             256 << 10,
             LONG,
             move |incoming: Incoming| {
-                let line = tls.accept(incoming.stream, LONG).unwrap();
-                serving.serve(&line, incoming.address);
+                let connection = tls.accept(incoming.stream, LONG).unwrap();
+                serving.serve(&connection, incoming.address);
             },
         );
         let server = server.unwrap();
@@ -42,54 +42,60 @@ impl Tracker {
         tls_testing::connect(self.server.address())
     }
 
-    /// A client that has said hello.
+    /// Connects a client and sends its hello.
     fn client(&self, client: u32) -> TlsStream {
-        let line = self.connect();
+        let connection = self.connect();
         let ask = Ask::Hello {
             client: ClientNumber::new(client).unwrap(),
             port: NonZeroU16::MIN,
         };
-        send(&line, ask);
-        assert_eq!(answer(&line), Answer::Ok);
-        line
+        send(&connection, ask);
+        assert_eq!(answer(&connection), Answer::Ok);
+        connection
     }
 }
 
-fn send(line: &TlsStream, ask: Ask) {
+fn send(connection: &TlsStream, ask: Ask) {
     let body = Request { id: 7, ask }.encode();
-    write_frame(line, &body, MAX_FRAME, LONG).unwrap();
+    write_frame(connection, &body, MAX_FRAME, LONG).unwrap();
 }
 
-fn write(line: &TlsStream, bytes: &[u8]) {
-    line.write_all_until(bytes, Instant::now() + LONG).unwrap();
+fn write(connection: &TlsStream, bytes: &[u8]) {
+    connection
+        .write_all_until(bytes, Instant::now() + LONG)
+        .unwrap();
 }
 
-fn fill(line: &TlsStream, mut buffer: &mut [u8]) {
+fn fill(connection: &TlsStream, mut buffer: &mut [u8]) {
     while !buffer.is_empty() {
-        let read = line.read_until(buffer, Instant::now() + LONG).unwrap();
-        assert_ne!(read, 0, "the line ended");
+        let read = connection
+            .read_until(buffer, Instant::now() + LONG)
+            .unwrap();
+        assert_ne!(read, 0, "the connection ended");
         buffer = &mut buffer[read..];
     }
 }
 
-/// The next notice, and no byte of the one after it.
-fn notice(line: &TlsStream) -> Notice {
+/// Reads the next notice, and no byte after it.
+fn notice(connection: &TlsStream) -> Notice {
     let mut header = [0; 4];
-    fill(line, &mut header);
+    fill(connection, &mut header);
     let mut body = vec![0; u32::from_be_bytes(header) as usize];
-    fill(line, &mut body);
+    fill(connection, &mut body);
     Notice::decode(&body).unwrap()
 }
 
-fn answer(line: &TlsStream) -> Answer {
-    match notice(line) {
+fn answer(connection: &TlsStream) -> Answer {
+    match notice(connection) {
         Notice::Answer { id: 7, answer } => answer,
         other => panic!("{other:?}"),
     }
 }
 
-fn assert_closed(line: &TlsStream) {
-    let end = FrameReader::new(line, MAX_FRAME).next(LONG, LONG).err();
+fn assert_closed(connection: &TlsStream) {
+    let end = FrameReader::new(connection, MAX_FRAME)
+        .next(LONG, LONG)
+        .err();
     assert!(
         matches!(
             end,
@@ -100,7 +106,7 @@ fn assert_closed(line: &TlsStream) {
 }
 
 #[test]
-fn bad_bytes_end_their_own_line_and_the_run_goes_on() {
+fn invalid_bytes_close_their_own_connection_and_the_run_goes_on() {
     let tracker = Tracker::of(2);
     let good = tracker.client(1);
     for bytes in [
@@ -139,13 +145,13 @@ fn bad_bytes_end_their_own_line_and_the_run_goes_on() {
     assert_eq!(notice(&good), end);
     assert_closed(&good);
     drop(good);
-    assert_eq!(tracker.run.wait_until_ended(), Outcome { failures });
+    assert_eq!(tracker.run.wait_until_ended(), RunOutcome { failures });
 }
 
 #[test]
 fn requests_cut_anywhere_or_sent_together_are_answered_in_order() {
     let tracker = Tracker::of(1);
-    let line = tracker.client(1);
+    let connection = tracker.client(1);
     let mut bytes = Vec::new();
     for id in 0..100 {
         let ask = if id % 2 == 0 {
@@ -157,10 +163,10 @@ fn requests_cut_anywhere_or_sent_together_are_answered_in_order() {
         crate::wire::frame::encode(&body, MAX_FRAME, &mut bytes).unwrap();
     }
     let (first, rest) = bytes.split_at(7);
-    write(&line, first);
-    write(&line, rest);
+    write(&connection, first);
+    write(&connection, rest);
     for expected in 0..100 {
-        match notice(&line) {
+        match notice(&connection) {
             Notice::Answer { id, answer } => {
                 assert_eq!(id, expected);
                 assert_eq!(answer == Answer::Ok, id % 2 == 0);
@@ -171,37 +177,37 @@ fn requests_cut_anywhere_or_sent_together_are_answered_in_order() {
 }
 
 #[test]
-fn the_run_is_over_when_everybody_was_told_and_has_left() {
+fn the_run_ends_when_all_clients_were_notified_and_have_left() {
     let tracker = Tracker::of(20);
-    let lines: Vec<TlsStream> = (1..=20).map(|client| tracker.client(client)).collect();
+    let connections: Vec<TlsStream> = (1..=20).map(|client| tracker.client(client)).collect();
     let (ended, outcome) = mpsc::channel();
     let run = Arc::clone(&tracker.run);
     let waiting = thread::spawn(move || ended.send(run.wait_until_ended()).unwrap());
     tracker.run.abort("the tracker was stopped");
     let failures = vec![Line::new("the tracker was stopped")];
-    for line in &lines {
+    for connection in &connections {
         let end = Notice::End {
             failures: failures.clone(),
         };
-        assert_eq!(notice(line), end);
-        assert_closed(line);
+        assert_eq!(notice(connection), end);
+        assert_closed(connection);
     }
     assert!(outcome.recv_timeout(Duration::from_millis(100)).is_err());
-    for line in &lines {
-        line.hang_up();
+    for connection in &connections {
+        connection.hang_up();
     }
     let left = Instant::now();
-    assert_eq!(outcome.recv_timeout(LONG), Ok(Outcome { failures }));
+    assert_eq!(outcome.recv_timeout(LONG), Ok(RunOutcome { failures }));
     assert!(
-        left.elapsed() < LINGER / 2,
-        "not held up by those that left"
+        left.elapsed() < LEAVE_TIMEOUT / 2,
+        "clients that left cause no delay"
     );
     waiting.join().unwrap();
     assert_closed(&tracker.connect());
 }
 
 #[test]
-fn a_client_that_reads_nothing_holds_up_nobody() {
+fn a_client_that_reads_nothing_does_not_delay_the_others() {
     let tracker = Tracker::of(2);
     let deaf = tracker.client(1);
     let body = Request {
@@ -209,7 +215,7 @@ fn a_client_that_reads_nothing_holds_up_nobody() {
         ask: Ask::Ping,
     }
     .encode();
-    // Until its answers fill both sides' buffers and the tracker reads no further.
+    // Until its answers fill both ends' buffers and the tracker stops reading.
     while write_frame(&deaf, &body, MAX_FRAME, Duration::from_millis(200)).is_ok() {}
     let other = tracker.client(2);
     send(&other, Ask::Reported);

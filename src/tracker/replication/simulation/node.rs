@@ -1,6 +1,9 @@
-//! A simulated tracker: its replica while it runs, its disk, and the commits that are not on it yet.
+//! A simulated tracker: its replica while it runs, its disk, and the commits that are not durable
+//! yet.
 
-use super::super::{Blobs, Commit, LineId, Moment, Replica, Settings, Start};
+use super::super::{
+    BlobRules, Commit, Moment, Replica, ReplicaConnectionId, ReplicaSettings, StartData,
+};
 use super::Failure;
 use super::oracle::Request;
 use crate::torrent::InfoHash;
@@ -44,24 +47,24 @@ impl Disk {
 }
 
 pub(super) struct Node {
-    /// None while the process is down.
+    /// `None` while the process is down.
     pub(super) replica: Option<Replica>,
-    /// How many times it has started: what belongs to a former life says nothing to a later one.
-    pub(super) life: u32,
+    /// Number of crashes so far. Events for an earlier generation are ignored.
+    pub(super) generation: u32,
     pub(super) disk: Disk,
     pub(super) backup: Option<Disk>,
-    /// Handed to the disk and not durable yet.
+    /// Commits that are handed out and not durable yet.
     pub(super) commits: VecDeque<Commit>,
-    /// The lines it holds, and who is at the other end.
-    pub(super) lines: BTreeMap<LineId, usize>,
-    /// Milliseconds its wall clock is wrong by.
+    /// Its open connections, and the tracker at the other end of each.
+    pub(super) connections: BTreeMap<ReplicaConnectionId, usize>,
+    /// Error of its wall clock in milliseconds.
     pub(super) skew: i64,
-    /// Until when it stands still.
-    pub(super) stopped: u64,
+    /// It is stalled until this time.
+    pub(super) stalled_until: u64,
     /// Whether it was last started from a backup.
     pub(super) restored: bool,
     /// Whether its disk is an older copy of the one it had.
-    pub(super) older: bool,
+    pub(super) has_older_copy: bool,
     pub(super) requests: BTreeMap<Sequence, Request>,
 }
 
@@ -69,20 +72,20 @@ impl Node {
     pub(super) fn new(origin: Origin) -> Self {
         Self {
             replica: None,
-            life: 0,
+            generation: 0,
             disk: Disk::new(origin),
             backup: None,
             commits: VecDeque::new(),
-            lines: BTreeMap::new(),
+            connections: BTreeMap::new(),
             skew: 0,
-            stopped: 0,
+            stalled_until: 0,
             restored: false,
-            older: false,
+            has_older_copy: false,
             requests: BTreeMap::new(),
         }
     }
 
-    /// Starts the process from what is on the disk.
+    /// Starts the process with the data on its disk.
     pub(super) fn start(
         &mut self,
         at: usize,
@@ -98,34 +101,35 @@ impl Node {
             blobs,
         } = self.disk.clone();
         let start = match (self.restored, versions == VersionVector::new()) {
-            (true, _) => Start::Restored,
-            (false, true) => Start::Empty,
-            (false, false) => Start::Resumed,
+            (true, _) => StartData::Restored,
+            (false, true) => StartData::Empty,
+            (false, false) => StartData::Resumed,
         };
         let loaded = Registry::load(origin, versions, rows.into_values());
         let registry = loaded.map_err(|error| Failure(format!("tracker {at}: {error}")))?;
-        let settings = Settings {
+        let settings = ReplicaSettings {
             number: number(at),
             listed: (0..nodes).map(number).collect(),
             batch,
             spare,
-            blobs: Blobs {
+            blobs: BlobRules {
                 named_by,
-                is_sound: |hash, bytes| bytes == blob(hash),
+                is_valid: |hash, bytes| bytes == blob(hash),
             },
         };
         self.replica = Some(Replica::new(settings, registry, blobs, start, now));
         Ok(())
     }
 
-    /// Ends the process: what was not durable is gone, but for the first `kept` commits, of which nobody was told.
+    /// Ends the process. Commits that were not durable are lost, except the first `kept`, which no
+    /// client knows about.
     pub(super) fn crash(&mut self, kept: usize) {
         for commit in self.commits.drain(..).take(kept) {
             self.disk.store(commit);
         }
         self.replica = None;
-        self.life += 1;
-        self.lines.clear();
+        self.generation += 1;
+        self.connections.clear();
         self.requests.clear();
     }
 }
@@ -134,7 +138,7 @@ pub(super) fn number(at: usize) -> TrackerNumber {
     TrackerNumber::new(at as u32 + 1).unwrap()
 }
 
-/// Here a group names a blob.
+/// In the simulation, every group names a blob.
 pub(super) fn named_by(row: &Row) -> Option<InfoHash> {
     let Row::Group(row) = row else { return None };
     let mut hash = [0; 20];

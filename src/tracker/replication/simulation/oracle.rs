@@ -1,4 +1,4 @@
-//! What was promised to whom, and whether it was kept.
+//! The oracle: what was promised to clients, and whether it holds.
 
 use super::super::Copies;
 use super::Failure;
@@ -14,7 +14,7 @@ pub(super) struct Request {
     pub(super) version: Version,
     pub(super) rows: Vec<Row>,
     pub(super) ends: Vec<AcknowledgedEnd>,
-    /// What was asked for before, and is acknowledged with this.
+    /// An earlier request that got no answer and is acknowledged together with this one.
     repeated: Option<Box<Request>>,
 }
 
@@ -24,7 +24,7 @@ struct Acknowledged {
     copies: Copies,
 }
 
-/// How often what has happened.
+/// Number of occurrences of each event.
 #[derive(Default)]
 pub(crate) struct Counts {
     entries: std::collections::BTreeMap<&'static str, u32>,
@@ -41,21 +41,21 @@ impl Counts {
         }
     }
 
-    /// All kinds, and how often each occurred.
+    /// All kinds of events, each with its count.
     pub(super) fn list(&self) -> Vec<(&'static str, u32)> {
         let kinds = [
             "acknowledged with two copies",
             "acknowledged with one copy",
             "answer lost",
-            "asked again and done anew",
-            "asked again and done before",
+            "repeated and done anew",
+            "repeated and done before",
             "backup restored",
             "blob lost",
             "catching up in several batches",
             "clock jump",
             "crash",
             "crash between commit and acknowledgement",
-            "cut line",
+            "cut connection",
             "day",
             "disk lost",
             "disk lost with what only it had",
@@ -65,7 +65,7 @@ impl Counts {
             "older copy refused",
             "older copy serves",
             "one-way partition",
-            "stood still",
+            "stall",
             "stop",
             "write refused while not serving",
         ];
@@ -77,15 +77,15 @@ impl Counts {
 #[derive(Default)]
 pub(crate) struct Oracle {
     acknowledged: Vec<Acknowledged>,
-    /// What each command made, acknowledged or not.
+    /// The rows of each command, acknowledged or not.
     pub(super) made: CreatedRows,
-    /// Whether any disk has been lost.
+    /// Number of disks lost so far.
     pub(super) losses: u32,
     pub(super) counts: Counts,
 }
 
 impl Request {
-    /// What the operation that made this change, in this registry's present state, will have promised.
+    /// What an operation promises that makes this change in this state of the registry.
     pub(super) fn new(change: &Change, registry: &Registry) -> Option<Self> {
         let origin = registry.origin();
         let known = registry.version_vector().of(origin);
@@ -102,8 +102,8 @@ impl Request {
         })
     }
 
-    /// The one that confirms `first`, of which nobody was told.
-    pub(super) fn repeats(self, first: Self) -> Self {
+    /// The request that also confirms `first`, whose answer was lost.
+    pub(super) fn confirming(self, first: Self) -> Self {
         let repeated = Some(Box::new(first));
         Self { repeated, ..self }
     }
@@ -115,7 +115,7 @@ impl Request {
 
 impl Oracle {
     /// The tracker `at` has acknowledged a write.
-    pub(super) fn acknowledged(
+    pub(super) fn on_acknowledged(
         &mut self,
         mut request: Request,
         copies: Copies,
@@ -123,7 +123,7 @@ impl Oracle {
         nodes: &[Node],
     ) -> Result<(), Failure> {
         if let Some(first) = request.repeated.take() {
-            self.acknowledged(*first, copies, at, nodes)?;
+            self.on_acknowledged(*first, copies, at, nodes)?;
         }
         let on = |node: &Node| request.is_on(&node.disk);
         if !on(&nodes[at]) {
@@ -150,8 +150,9 @@ impl Oracle {
         Ok(())
     }
 
-    /// The tracker `at` has lost its disk and has another: what only it had is lost, if that was said.
-    pub(super) fn lost(&mut self, at: usize, nodes: &[Node]) -> Result<(), Failure> {
+    /// The tracker `at` has lost its disk and has another one. Writes that only the old disk held
+    /// are lost. That is allowed if they were acknowledged as "only here".
+    pub(super) fn on_disk_lost(&mut self, at: usize, nodes: &[Node]) -> Result<(), Failure> {
         let mut broken = None;
         self.acknowledged.retain(|it| {
             let kept = nodes.iter().any(|node| it.request.is_on(&node.disk));
@@ -168,7 +169,7 @@ impl Oracle {
         }
     }
 
-    /// All hold the same, and all that was promised.
+    /// Checks that all trackers hold the same data, and everything that was promised.
     pub(super) fn check(&self, nodes: &[Node]) -> Result<(), Failure> {
         let fail = |text: String| Err(Failure(text));
         let registries: Vec<&Registry> = nodes
@@ -217,7 +218,8 @@ impl Oracle {
     }
 }
 
-/// Rows with a time may go once all know them; that they go only after it, the world checks.
+/// Rows that expire may be deleted once all trackers have them. The world checks that they are not
+/// deleted before they expire.
 fn is_forgotten(registry: &Registry, row: &Row) -> bool {
     row.expires().is_some() && registry.row(row.id()).is_none()
 }

@@ -1,65 +1,77 @@
-//! Who may serve after a start, with which data.
+//! When a tracker serves after a start, and with which data.
 
 use super::*;
 
 #[test]
-fn a_resumed_tracker_waits_to_be_in_step_with_a_twin_or_two_seconds() {
-    let mut a = Side::new(1, Start::Resumed);
+fn a_resumed_tracker_waits_until_it_is_in_sync_or_for_two_seconds() {
+    let mut a = TestTracker::new(1, StartData::Resumed);
     assert_eq!(
         a.user("olga"),
-        Err(WriteError::NotServing(Serving::Waiting))
+        Err(ReplicaError::NotServing(Serving::Waiting))
     );
-    a.later(START_WAIT);
+    a.advance(START_WAIT);
     assert!(a.serves());
-    let (mut a, mut b) = (Side::new(1, Start::Resumed), Side::new(2, Start::Alone));
+    let (mut a, mut b) = (
+        TestTracker::new(1, StartData::Resumed),
+        TestTracker::new(2, StartData::Alone),
+    );
     b.user("olga").unwrap();
-    a.up(1);
-    b.up(1);
-    for (line, message) in std::mem::take(&mut b.sent) {
-        a.receive(line, message);
+    a.open(1);
+    b.open(1);
+    for (connection, message) in std::mem::take(&mut b.sent) {
+        a.receive(connection, message);
     }
-    assert!(!a.serves(), "it would answer out of what has changed");
-    talk(&mut a, &mut b);
+    assert!(!a.serves(), "it would answer from stale data");
+    exchange_messages(&mut a, &mut b);
     assert!(a.serves() && a.replica.registry().rows().count() == 1);
 }
 
 #[test]
-fn a_tracker_that_is_listed_later_is_a_twin_and_one_that_is_no_more_is_not() {
-    let (mut a, mut b) = (Side::new(1, Start::Alone), Side::new(2, Start::Empty));
-    let effects = a.replica.list([number(1)], a.now);
+fn a_tracker_replicates_with_exactly_the_listed_trackers() {
+    let (mut a, mut b) = (
+        TestTracker::new(1, StartData::Alone),
+        TestTracker::new(2, StartData::Empty),
+    );
+    let effects = a.replica.set_listed([number(1)], a.now);
     a.perform(effects);
     assert!(a.replica.is_single());
     a.user("olga").unwrap();
     connect(&mut a, &mut b, 1);
-    assert!(!b.serves() && a.closed == [LineId(1)]);
-    let effects = a.replica.list([1, 2].map(number), a.now);
+    assert!(!b.serves() && a.closed == [ReplicaConnectionId(1)]);
+    let effects = a.replica.set_listed([1, 2].map(number), a.now);
     a.perform(effects);
-    b.down(1);
+    b.close(1);
     connect(&mut a, &mut b, 2);
     assert!(b.serves() && b.replica.registry().rows().count() == 1);
     a.user("nik").unwrap();
-    let effects = a.replica.list([number(1)], a.now);
+    let effects = a.replica.set_listed([number(1)], a.now);
     a.perform(effects);
-    assert_eq!(a.told.last(), Some(&(2, Copies::OnlyHere)));
-    assert!(a.replica.is_single() && a.closed.ends_with(&[LineId(2)]));
+    assert_eq!(a.acknowledged.last(), Some(&(2, Copies::OnlyHere)));
+    assert!(a.replica.is_single() && a.closed.ends_with(&[ReplicaConnectionId(2)]));
 }
 
 #[test]
 fn a_restored_tracker_serves_only_when_it_has_caught_up_with_one_that_serves() {
-    let (mut a, mut b) = (Side::new(1, Start::Restored), Side::new(2, Start::Restored));
+    let (mut a, mut b) = (
+        TestTracker::new(1, StartData::Restored),
+        TestTracker::new(2, StartData::Restored),
+    );
     connect(&mut a, &mut b, 1);
-    a.later(START_WAIT * 2);
+    a.advance(START_WAIT * 2);
     assert_eq!(a.replica.serving(), Serving::Restoring);
     assert_eq!(b.replica.serving(), Serving::Restoring);
-    let (mut a, mut b) = (Side::new(1, Start::Restored), Side::new(2, Start::Alone));
+    let (mut a, mut b) = (
+        TestTracker::new(1, StartData::Restored),
+        TestTracker::new(2, StartData::Alone),
+    );
     b.user("olga").unwrap();
-    a.up(1);
-    b.up(1);
-    for (line, message) in std::mem::take(&mut b.sent) {
-        a.receive(line, message);
+    a.open(1);
+    b.open(1);
+    for (connection, message) in std::mem::take(&mut b.sent) {
+        a.receive(connection, message);
     }
     assert!(!a.serves(), "it has not caught up");
-    talk(&mut a, &mut b);
+    exchange_messages(&mut a, &mut b);
     assert!(a.serves() && a.replica.registry().rows().count() == 1);
 }
 
@@ -67,21 +79,24 @@ fn a_restored_tracker_serves_only_when_it_has_caught_up_with_one_that_serves() {
 fn an_older_copy_of_the_data_does_not_serve() {
     let (mut a, mut b) = pair();
     a.user("olga").unwrap();
-    talk(&mut a, &mut b);
-    b.down(1);
-    let mut older = Side::new(1, Start::Alone);
+    exchange_messages(&mut a, &mut b);
+    b.close(1);
+    let mut older = TestTracker::new(1, StartData::Alone);
     older.user("nik").unwrap();
     older.user("ada").unwrap();
-    assert_eq!(older.told.len(), 2);
-    let mut oldest = Side::new(1, Start::Resumed);
+    assert_eq!(older.acknowledged.len(), 2);
+    let mut oldest = TestTracker::new(1, StartData::Resumed);
     connect(&mut oldest, &mut b, 2);
-    let halt = Halt::Rewound { known: 0, heard: 1 };
+    let halt = HaltReason::Rewound {
+        known: 0,
+        known_elsewhere: 1,
+    };
     assert_eq!(oldest.replica.serving(), Serving::Halted(halt));
     assert!(oldest.reports.contains(&Report::Halted(halt)));
-    assert!(oldest.closed.contains(&LineId(2)));
-    assert!(matches!(oldest.user("x"), Err(WriteError::NotServing(_))));
-    oldest.up(3);
-    assert_eq!(oldest.closed.last(), Some(&LineId(3)));
+    assert!(oldest.closed.contains(&ReplicaConnectionId(2)));
+    assert!(matches!(oldest.user("x"), Err(ReplicaError::NotServing(_))));
+    oldest.open(3);
+    assert_eq!(oldest.closed.last(), Some(&ReplicaConnectionId(3)));
 }
 
 #[test]
@@ -89,75 +104,82 @@ fn an_older_copy_that_serves_alone_writes_under_a_new_origin() {
     let (mut a, mut b) = pair();
     a.user("olga").unwrap();
     a.user("ada").unwrap();
-    talk(&mut a, &mut b);
-    b.down(1);
-    // Empty as it was before all that, and nobody there to tell.
-    let mut older = Side::new(1, Start::Resumed);
-    older.later(START_WAIT);
+    exchange_messages(&mut a, &mut b);
+    b.close(1);
+    // An empty copy from before these writes, and no other tracker to report them.
+    let mut older = TestTracker::new(1, StartData::Resumed);
+    older.advance(START_WAIT);
     let origin = Origin([101; 16]);
     assert_eq!(older.disk[0].origin, Some(origin), "durable before a write");
     assert_eq!(older.user("nik"), Ok(1));
     assert_eq!(older.disk[1].origin, None);
     connect(&mut older, &mut b, 2);
     assert!(older.serves() && b.serves());
-    for side in [&older, &b] {
-        assert_eq!(side.replica.registry().rows().count(), 3);
+    for tracker in [&older, &b] {
+        assert_eq!(tracker.replica.registry().rows().count(), 3);
     }
-    // In step with all who are listed, it keeps its own.
+    // A tracker that is in sync with all listed trackers keeps its origin.
     let (a, _) = pair_of_resumed();
     assert_eq!(a.replica.registry().origin(), Origin([1; 16]));
     assert!(a.disk.iter().all(|commit| commit.origin.is_none()));
 }
 
-fn pair_of_resumed() -> (Side, Side) {
-    let (mut a, mut b) = (Side::new(1, Start::Resumed), Side::new(2, Start::Resumed));
+fn pair_of_resumed() -> (TestTracker, TestTracker) {
+    let (mut a, mut b) = (
+        TestTracker::new(1, StartData::Resumed),
+        TestTracker::new(2, StartData::Resumed),
+    );
     connect(&mut a, &mut b, 1);
     assert!(a.serves() && b.serves());
     (a, b)
 }
 
 #[test]
-fn a_tracker_that_stood_still_starts_again_and_says_nothing_out_of_what_has_changed() {
+fn a_stalled_tracker_starts_again_and_answers_nothing_from_stale_data() {
     for by_wall_alone in [false, true] {
         let (mut a, mut b) = pair();
         b.user("olga").unwrap();
-        // Told before, and read after.
+        // Sent before the stall, and received after it.
         let late = std::mem::take(&mut b.sent);
-        let passed = STANDSTILL + SECOND;
+        let passed = STALL_LIMIT + SECOND;
         a.now.wall += passed;
         if !by_wall_alone {
             a.now.elapsed += passed;
         }
-        assert!(a.replica.stood_still(a.now).is_some());
-        // Whatever comes first.
-        let refused = Err(WriteError::NotServing(Serving::Waiting));
+        assert!(a.replica.stalled_for(a.now).is_some());
+        // Any call detects the stall.
+        let refused = Err(ReplicaError::NotServing(Serving::Waiting));
         assert_eq!(a.user("nik"), refused);
-        for (line, message) in late {
-            a.receive(line, message);
+        for (connection, message) in late {
+            a.receive(connection, message);
         }
-        assert!(!a.serves() && a.closed == [LineId(1)]);
-        assert!(a.reports.contains(&Report::StoodStill { passed }));
+        assert!(!a.serves() && a.closed == [ReplicaConnectionId(1)]);
+        assert!(a.reports.contains(&Report::Stalled { passed }));
         a.tick();
         assert_eq!(a.replica.registry().rows().count(), 0);
-        b.down(1);
+        b.close(1);
         connect(&mut a, &mut b, 2);
         assert!(a.serves() && a.replica.registry().rows().count() == 1);
         assert_eq!(a.replica.registry().origin(), Origin([1; 16]));
-        // With nobody there it waits as after a start.
-        a.pass(STANDSTILL);
+        // With no other tracker it waits as after a start.
+        a.jump(STALL_LIMIT);
         assert!(!a.serves());
-        a.later(START_WAIT);
+        a.advance(START_WAIT);
         assert!(a.serves());
     }
-    let mut single = Side::new(1, Start::Alone);
-    let effects = single.replica.list([number(1)], single.now);
+    let mut single = TestTracker::new(1, StartData::Alone);
+    let effects = single.replica.set_listed([number(1)], single.now);
     single.perform(effects);
-    single.now.wall += STANDSTILL * 100;
-    assert_eq!(single.user("nik"), Ok(1), "nobody went on without it");
+    single.now.wall += STALL_LIMIT * 100;
+    assert_eq!(
+        single.user("nik"),
+        Ok(1),
+        "no other tracker went on without it"
+    );
 }
 
 #[test]
-fn what_waits_when_a_tracker_halts_is_abandoned() {
+fn pending_writes_are_abandoned_when_a_tracker_halts() {
     let (mut a, mut b) = pair();
     a.user("olga").unwrap();
     let versions = {
@@ -167,38 +189,41 @@ fn what_waits_when_a_tracker_halts_is_abandoned() {
     };
     let (clock, serving) = (0, true);
     a.receive(
-        LineId(1),
+        ReplicaConnectionId(1),
         Message::Ping {
             clock,
             versions,
             serving,
         },
     );
-    assert_eq!((a.abandoned, a.told.len()), (1, 0));
+    assert_eq!((a.abandoned, a.acknowledged.len()), (1, 0));
     b.sent.clear();
 }
 
 #[test]
-fn a_copy_of_ones_own_folder_halts_both() {
-    let (mut a, mut b) = (Side::new(1, Start::Alone), Side::new(2, Start::Alone));
+fn two_trackers_with_copies_of_one_folder_both_halt() {
+    let (mut a, mut b) = (
+        TestTracker::new(1, StartData::Alone),
+        TestTracker::new(2, StartData::Alone),
+    );
     b.replica.registry = Registry::new(a.replica.registry().origin());
-    a.up(1);
-    b.up(1);
+    a.open(1);
+    b.open(1);
     let (from_a, from_b) = (a.sent.remove(0), b.sent.remove(0));
     a.receive(from_b.0, from_b.1);
     b.receive(from_a.0, from_a.1);
-    let of = |twin| {
-        Serving::Halted(Halt::Copied {
-            other: number(twin),
+    let of = |other| {
+        Serving::Halted(HaltReason::Copied {
+            other: number(other),
         })
     };
     assert_eq!((a.replica.serving(), b.replica.serving()), (of(2), of(1)));
 }
 
 #[test]
-fn of_two_others_with_one_folder_the_second_is_turned_away() {
+fn of_two_other_trackers_with_one_origin_the_second_is_rejected() {
     let (mut a, mut b) = pair();
-    let effects = a.replica.list([1, 2, 3].map(number), a.now);
+    let effects = a.replica.set_listed([1, 2, 3].map(number), a.now);
     a.perform(effects);
     let hello = Message::Hello {
         protocol: PROTOCOL,
@@ -207,20 +232,21 @@ fn of_two_others_with_one_folder_the_second_is_turned_away() {
         versions: Encoded::new(VersionVector::new().encode()).unwrap(),
         serving: true,
     };
-    a.up(2);
-    a.receive(LineId(2), hello);
-    assert_eq!(a.closed, [LineId(2)]);
+    a.open(2);
+    a.receive(ReplicaConnectionId(2), hello);
+    assert_eq!(a.closed, [ReplicaConnectionId(2)]);
     assert!(
         matches!(a.reports.last(), Some(Report::Trouble { other, .. }) if *other == Some(number(3)))
     );
     a.sent.clear();
-    // A copy that came to be while nobody looked gives another write the number of one that is known.
+    // The folder was copied while the trackers were not connected. The copy gives a known number to
+    // a different write.
     b.user("olga").unwrap();
-    let (line, push) = b.sent.remove(0);
-    a.receive(line, push.clone());
+    let (connection, push) = b.sent.remove(0);
+    a.receive(connection, push.clone());
     assert_eq!(a.kinds(), ["pushed"]);
-    a.receive(line, push);
-    assert_eq!(a.kinds(), ["pushed", "pushed"], "the same, told again");
+    a.receive(connection, push);
+    assert_eq!(a.kinds(), ["pushed", "pushed"], "the same push again");
     let origin = b.replica.registry().origin();
     let registry = Registry::new(origin);
     let new = NewAccount {
@@ -231,7 +257,7 @@ fn of_two_others_with_one_folder_the_second_is_turned_away() {
     let update = registry.create_account(new, b.now.wall).unwrap();
     let change = update.change().unwrap().encode();
     let change = Encoded::new(change).unwrap();
-    a.receive(line, Message::Push { id: 1, change });
+    a.receive(connection, Message::Push { id: 1, change });
     assert_eq!(a.kinds(), ["pushed", "pushed"]);
-    assert_eq!(a.closed.last(), Some(&line));
+    assert_eq!(a.closed.last(), Some(&connection));
 }

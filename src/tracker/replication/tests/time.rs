@@ -1,4 +1,4 @@
-//! What clocks and days bring.
+//! Clocks and expiry.
 
 use super::*;
 
@@ -7,14 +7,14 @@ fn a_clock_that_is_hours_ahead_is_reported_once_and_again_when_it_is_right() {
     let (mut a, mut b) = pair();
     b.now.wall += SECOND * 7_200;
     b.tick();
-    a.down(1);
+    a.close(1);
     connect(&mut a, &mut b, 2);
     for _ in 0..3 {
-        a.later(PING);
-        talk(&mut a, &mut b);
+        a.advance(PING_INTERVAL);
+        exchange_messages(&mut a, &mut b);
     }
-    let ahead = |side: &Side| {
-        let all = side.reports.iter();
+    let ahead = |tracker: &TestTracker| {
+        let all = tracker.reports.iter();
         let found = all.filter_map(|report| match report {
             Report::ClockOffset { ahead, .. } => Some(*ahead),
             _ => None,
@@ -23,7 +23,7 @@ fn a_clock_that_is_hours_ahead_is_reported_once_and_again_when_it_is_right() {
     };
     assert_eq!(ahead(&a), [7_200_000]);
     b.user("olga").unwrap();
-    talk(&mut a, &mut b);
+    exchange_messages(&mut a, &mut b);
     assert!(
         a.reports
             .iter()
@@ -31,15 +31,15 @@ fn a_clock_that_is_hours_ahead_is_reported_once_and_again_when_it_is_right() {
     );
     b.now = a.now;
     b.tick();
-    a.down(2);
+    a.close(2);
     connect(&mut a, &mut b, 3);
-    a.later(PING);
-    talk(&mut a, &mut b);
+    a.advance(PING_INTERVAL);
+    exchange_messages(&mut a, &mut b);
     assert_eq!(ahead(&a).len(), 2);
 }
 
 #[test]
-fn expired_rows_go_a_day_later_when_all_have_them_and_not_while_a_clock_is_wrong() {
+fn expired_rows_are_deleted_a_day_later_once_all_have_them_and_no_clock_is_wrong() {
     let (mut a, mut b) = pair();
     a.user("olga").unwrap();
     let actor = a.replica.registry().rows().next().unwrap().id();
@@ -49,41 +49,41 @@ fn expired_rows_go_a_day_later_when_all_have_them_and_not_while_a_clock_is_wrong
         registry.log_out(actor, session, end, now)
     })
     .unwrap();
-    talk(&mut a, &mut b);
-    let has = |side: &Side| side.replica.registry().row(session).is_some();
-    let day = |side: &mut Side| side.now.wall += KEEP + SECOND;
+    exchange_messages(&mut a, &mut b);
+    let has = |tracker: &TestTracker| tracker.replica.registry().row(session).is_some();
+    let day = |tracker: &mut TestTracker| tracker.now.wall += EXPIRED_ROW_GRACE + SECOND;
     day(&mut a);
-    a.later(PING);
-    talk(&mut a, &mut b);
-    a.later(FORGET);
+    a.advance(PING_INTERVAL);
+    exchange_messages(&mut a, &mut b);
+    a.advance(GC_INTERVAL);
     assert!(has(&a), "the two clocks are a day apart");
     day(&mut b);
-    b.later(FORGET + PING);
+    b.advance(GC_INTERVAL + PING_INTERVAL);
     connect(&mut a, &mut b, 2);
-    a.later(FORGET);
+    a.advance(GC_INTERVAL);
     assert!(!has(&a));
     assert!(a.disk.last().unwrap().forgotten == [session]);
-    b.later(FORGET);
-    assert!(!has(&b), "each by itself");
+    b.advance(GC_INTERVAL);
+    assert!(!has(&b), "each tracker deletes by itself");
 }
 
 #[test]
-fn blobs_go_once_no_row_has_named_them_for_two_looks() {
+fn blobs_are_deleted_after_two_garbage_collections_without_a_row() {
     let other = InfoHash([8; 20]);
-    let mut a = Side::new(1, Start::Alone);
+    let mut a = TestTracker::new(1, StartData::Alone);
     a.user("olga").unwrap();
     a.group_with_blob(vec![(BLOB, vec![7])]).unwrap();
     a.replica.blobs.stored.insert(other);
-    let dropped = |side: &Side| {
-        let commits = side.disk.iter();
+    let dropped = |tracker: &TestTracker| {
+        let commits = tracker.disk.iter();
         commits
             .flat_map(|it| it.dropped.clone())
             .collect::<Vec<_>>()
     };
-    a.later(FORGET);
-    assert_eq!(dropped(&a), [], "a row may be on its way");
-    a.later(FORGET);
-    a.later(FORGET);
+    a.advance(GC_INTERVAL);
+    assert_eq!(dropped(&a), [], "a row that names it may arrive");
+    a.advance(GC_INTERVAL);
+    a.advance(GC_INTERVAL);
     assert_eq!(dropped(&a), [other], "once, and no other");
     assert!(a.replica.blobs.stored.contains(&BLOB));
 }

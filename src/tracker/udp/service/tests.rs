@@ -1,4 +1,4 @@
-//! Which datagram gets which answer.
+//! Answers to UDP datagrams.
 
 use super::*;
 use crate::torrent::InfoHash;
@@ -80,7 +80,7 @@ fn announced(udp: &UdpService, from: &str, peer: u8, left: u64) -> Announced {
 }
 
 #[test]
-fn peers_of_one_family_are_told_of_each_other_and_a_scrape_counts_all() {
+fn answers_contain_peers_of_one_family_and_a_scrape_counts_all() {
     let udp = udp(Access::Open);
     assert_eq!(announced(&udp, "10.0.0.1", 1, 0).peers, []);
     let second = announced(&udp, "10.0.0.2", 2, 5);
@@ -99,19 +99,19 @@ fn peers_of_one_family_are_told_of_each_other_and_a_scrape_counts_all() {
         downloaded: 0,
         incomplete: 3,
     };
-    let told = udp.answer(&asked, ip("10.0.0.2"), NOW);
+    let response = udp.answer(&asked, ip("10.0.0.2"), NOW);
     let none = SwarmCounts::default();
     assert!(
-        matches!(&told, Some(Response::Scrape { counts: all, .. }) if *all == [none, counts, none]),
-        "{told:?}"
+        matches!(&response, Some(Response::Scrape { counts: all, .. }) if *all == [none, counts, none]),
+        "{response:?}"
     );
 }
 
 #[test]
-fn who_has_no_valid_id_gets_no_answer_whatever_it_sends() {
+fn a_client_without_a_valid_id_gets_no_answer() {
     let udp = udp(Access::Open);
     let theirs = connect(&udp, "10.0.0.9");
-    let old = udp.connections.issue(ip("10.0.0.1"), Duration::ZERO);
+    let old = udp.connection_ids.issue(ip("10.0.0.1"), Duration::ZERO);
     for connection in [theirs, old, NO_CONNECTION, ConnectionId([0; 8])] {
         let whole = announce(connection, 1, 5);
         for datagram in [
@@ -122,8 +122,8 @@ fn who_has_no_valid_id_gets_no_answer_whatever_it_sends() {
             &scrape(connection, &[1]),
             b"",
         ] {
-            let told = udp.answer(datagram, ip("10.0.0.1"), NOW);
-            assert_eq!(told, None, "{connection:?} {datagram:?}");
+            let response = udp.answer(datagram, ip("10.0.0.1"), NOW);
+            assert_eq!(response, None, "{connection:?} {datagram:?}");
         }
     }
     assert_eq!(udp.service.swarms.peers(), 0);
@@ -135,31 +135,31 @@ fn who_has_no_valid_id_gets_no_answer_whatever_it_sends() {
 }
 
 #[test]
-fn who_has_one_is_told_what_is_wrong() {
+fn a_client_with_a_valid_id_gets_an_error() {
     for (access, start) in [
         (Access::Open, "a request of 97 bytes"),
         (Access::NotOpen, "a request of 97 bytes"),
     ] {
         let udp = udp(access);
         let cut = &announce(connect(&udp, "::1"), 1, 5)[..97];
-        let told = udp.answer(cut, ip("::1"), NOW);
+        let response = udp.answer(cut, ip("::1"), NOW);
         assert!(
-            matches!(&told, Some(Response::Error { message, transaction })
+            matches!(&response, Some(Response::Error { message, transaction })
                 if message.starts_with(start) && *transaction == TRANSACTION),
-            "{told:?}"
+            "{response:?}"
         );
     }
     let shut = udp(Access::NotOpen);
     let whole = announce(connect(&shut, "::1"), 1, 5);
-    let told = shut.answer(&whole, ip("::1"), NOW);
+    let response = shut.answer(&whole, ip("::1"), NOW);
     assert!(
-        matches!(&told, Some(Response::Error { message, .. }) if message.contains("--open")),
-        "{told:?}"
+        matches!(&response, Some(Response::Error { message, .. }) if message.contains("--open")),
+        "{response:?}"
     );
 }
 
 #[test]
-fn an_answer_holds_as_many_peers_as_a_datagram() {
+fn an_answer_contains_as_many_peers_as_fit_into_a_datagram() {
     let udp = udp(Access::Open);
     for peer in 0..=255 {
         let from = format!("2001:db8::{peer:x}");
@@ -169,21 +169,21 @@ fn an_answer_holds_as_many_peers_as_a_datagram() {
     let mut datagram = announce(connection, 7, 5);
     datagram[92..96].copy_from_slice(&200u32.to_be_bytes());
     datagram[36..56].fill(0xaa);
-    let told = udp.answer(&datagram, ip("::1"), NOW).unwrap();
+    let response = udp.answer(&datagram, ip("::1"), NOW).unwrap();
     let mut out = Vec::new();
-    told.encode_into(Family::V6, &mut out);
+    response.encode_into(Family::V6, &mut out);
     assert_eq!(out.len(), 20 + 67 * 18);
 }
 
 proptest! {
     #[test]
-    fn no_datagram_makes_it_panic_nor_says_more_than_it_got(body: Vec<u8>, proven: bool, action in 0u8..5) {
+    fn no_datagram_causes_a_panic_or_a_longer_answer_without_a_valid_id(body: Vec<u8>, proven: bool, action in 0u8..5) {
         let udp = udp(Access::Open);
         let connection = if proven { connect(&udp, "10.0.0.1") } else { NO_CONNECTION };
         let datagram = [&connection.0[..], &[0, 0, 0, action], b"tran", &body].concat();
         let mut out = Vec::new();
-        if let Some(told) = udp.answer(&datagram, ip("10.0.0.1"), NOW) {
-            told.encode_into(Family::V4, &mut out);
+        if let Some(response) = udp.answer(&datagram, ip("10.0.0.1"), NOW) {
+            response.encode_into(Family::V4, &mut out);
         }
         prop_assert!(proven || out.len() <= datagram.len());
         prop_assert!(udp.answer(&body, ip("10.0.0.1"), NOW).is_none());

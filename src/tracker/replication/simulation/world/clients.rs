@@ -1,6 +1,6 @@
-//! Those who ask for something, and ask again where no answer came.
+//! Clients that make requests, and repeat those that got no answer.
 
-use super::super::super::{Replica, WriteError};
+use super::super::super::{Replica, ReplicaError};
 use super::super::node::{blob, named_by};
 use super::super::oracle::Request;
 use super::super::{Failure, Mutation};
@@ -11,8 +11,8 @@ use fastrand::Rng;
 use std::time::Duration;
 
 impl World {
-    /// A client of a tracker does something. Now and then it is not told what became of it.
-    pub(super) fn operate(&mut self, at: usize) -> Result<(), Failure> {
+    /// A client requests an operation of a tracker. Sometimes its answer is lost.
+    pub(super) fn request_operation(&mut self, at: usize) -> Result<(), Failure> {
         let (id, other, wall) = (self.id(), self.id(), self.moment(at).wall);
         let soon = wall + Duration::from_secs(3_600);
         let short = self.rng.u8(..12);
@@ -52,8 +52,8 @@ impl World {
             let first = self.command(at, &command, ids, receipt, |request| request)?;
             let is_lost = command.is_repeatable && self.rng.u8(..4) == 0;
             if let Some((write, first)) = first.filter(|_| is_lost) {
-                self.say(|| format!("{at} is not heard of {}", write.number()));
-                // Nobody is told, and nothing was promised.
+                self.log_step(|| format!("{at} : the answer is lost for write {}", write.number()));
+                // The client gets no answer, so nothing was promised.
                 self.nodes[at].requests.remove(&write);
                 self.oracle.counts.note("answer lost");
                 self.unanswered.push(Unanswered {
@@ -71,8 +71,8 @@ impl World {
         Ok(())
     }
 
-    /// Somebody who got no answer asks another tracker, or the same.
-    pub(super) fn ask_again(&mut self, at: usize) -> Result<(), Failure> {
+    /// A client that got no answer repeats its request at the same or another tracker.
+    pub(super) fn repeat_request(&mut self, at: usize) -> Result<(), Failure> {
         let asked = self.rng.usize(..self.unanswered.len());
         let Unanswered {
             command,
@@ -80,7 +80,7 @@ impl World {
             receipt,
             first,
         } = self.unanswered.swap_remove(asked);
-        if self.mutation == Mutation::FreshIds {
+        if self.mutation == Mutation::NewIdsOnRepeat {
             ids = (self.id(), self.id());
         }
         let Some(replica) = &self.nodes[at].replica else {
@@ -88,17 +88,17 @@ impl World {
         };
         let is_done = Replica::registry(replica).receipt(receipt).is_some();
         self.oracle.counts.note(match is_done {
-            true => "asked again and done before",
-            false => "asked again and done anew",
+            true => "repeated and done before",
+            false => "repeated and done anew",
         });
         let request = |request: Request| match is_done {
-            true => request.repeats(first),
+            true => request.confirming(first),
             false => request,
         };
         self.command(at, &command, ids, receipt, request).map(drop)
     }
 
-    /// A tracker is asked for something.
+    /// A client sends one command to a tracker.
     pub(super) fn command(
         &mut self,
         at: usize,
@@ -130,7 +130,11 @@ impl World {
     ) -> Result<Option<(Sequence, Request)>, Failure> {
         let now = self.moment(at);
         let node = &mut self.nodes[at];
-        let Some(replica) = node.replica.as_mut().filter(|_| node.stopped <= self.now) else {
+        let Some(replica) = node
+            .replica
+            .as_mut()
+            .filter(|_| node.stalled_until <= self.now)
+        else {
             return Ok(None);
         };
         let registry: &Registry = Replica::registry(replica);
@@ -155,7 +159,7 @@ impl World {
                 self.perform(at, effects)?;
                 Ok(Some((write, request)))
             }
-            Err(WriteError::NotServing(_)) => {
+            Err(ReplicaError::NotServing(_)) => {
                 let what = "write refused while not serving";
                 self.oracle.counts.note(what);
                 Ok(None)

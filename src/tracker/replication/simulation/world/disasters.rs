@@ -1,37 +1,37 @@
-//! What happens to a tracker and its disk: crashes, older copies, restores.
+//! Faults of a tracker and its disk: crashes, older copies, restores.
 
 use super::super::super::Serving;
 use super::super::node::{Disk, Node, named_by};
 use super::super::{Failure, Mutation};
-use super::{Event, TICK, World};
+use super::{Event, TICK_MILLIS, World};
 
 impl World {
-    pub(super) fn work_of_disk(&mut self, at: usize) {
+    pub(super) fn schedule_disk(&mut self, at: usize) {
         let delay = match self.rng.u8(..16) {
-            _ if self.calm => 3,
+            _ if self.faults_ended => 3,
             0 => self.rng.u64(..4_000),
             _ => self.rng.u64(1..15),
         };
-        let life = self.nodes[at].life;
-        self.at(self.now + delay, at, life, Event::Disk);
+        let generation = self.nodes[at].generation;
+        self.schedule(self.now + delay, at, generation, Event::Disk);
     }
 
     pub(super) fn start(&mut self, at: usize) -> Result<(), Failure> {
-        self.say(|| format!("{at} starts"));
+        self.log_step(|| format!("{at} starts"));
         let (now, count) = (self.moment(at), self.nodes.len());
         let batch = self.rng.usize(1..3_000);
         let spare = match self.mutation {
-            Mutation::WriteOn => self.nodes[at].disk.origin,
+            Mutation::KeepOriginOfOlderCopy => self.nodes[at].disk.origin,
             _ => self.origin(),
         };
         self.nodes[at].start(at, count, batch, spare, now)?;
-        let life = self.nodes[at].life;
-        let first = self.now + self.rng.u64(1..TICK);
-        self.at(first, at, life, Event::Tick);
+        let generation = self.nodes[at].generation;
+        let first = self.now + self.rng.u64(1..TICK_MILLIS);
+        self.schedule(first, at, generation, Event::Tick);
         Ok(())
     }
 
-    /// Ends the process; it starts again later.
+    /// Ends the process and schedules its next start.
     pub(super) fn crash(&mut self, at: usize) {
         if self.nodes[at].replica.is_none() {
             return;
@@ -43,14 +43,14 @@ impl World {
             self.oracle.counts.note(what);
         }
         self.oracle.counts.note("crash");
-        self.say(|| format!("{at} crashes, {kept} of {waiting} commits kept"));
-        let lines: Vec<_> = self.nodes[at].lines.clone().into_iter().collect();
+        self.log_step(|| format!("{at} crashes, {kept} of {waiting} commits kept"));
+        let connections: Vec<_> = self.nodes[at].connections.clone().into_iter().collect();
         self.nodes[at].crash(kept);
-        if !self.calm && self.rng.bool() {
+        if !self.faults_ended && self.rng.bool() {
             self.lose_blob(at);
         }
-        for (line, other) in lines {
-            self.tell_of_end(at, other, line);
+        for (connection, other) in connections {
+            self.schedule_disconnect(at, other, connection);
         }
         let away = match self.rng.u8(..3) {
             0 => 8_000,
@@ -60,7 +60,7 @@ impl World {
         self.starts.insert(at, start);
     }
 
-    /// A blob cannot be read any more, if another tracker still has it.
+    /// A stored blob is lost. Another tracker must still have it.
     pub(super) fn lose_blob(&mut self, at: usize) {
         let others = self.nodes.iter().enumerate().filter(|(it, _)| *it != at);
         let others: Vec<&Node> = others.map(|(_, node)| node).collect();
@@ -72,17 +72,18 @@ impl World {
         }
     }
 
-    /// A tracker loses its disk. The first time it may be one that holds writes that nobody else has; later ones have
-    /// nothing of their own, or too much could be gone.
+    /// A tracker loses its disk. The first lost disk may hold writes that no other disk holds.
+    /// Later ones may not, so that not too much is lost.
     pub(super) fn lose_disk(&mut self, at: usize) -> Result<(), Failure> {
         let origin = match self.mutation {
-            Mutation::KeepOrigin => self.nodes[at].disk.origin,
+            Mutation::KeepOriginAfterDiskLoss => self.nodes[at].disk.origin,
             _ => self.origin(),
         };
         self.replace_disk(at, Disk::new(origin), false).map(|_| ())
     }
 
-    /// A tracker starts from its backup, under a new origin. Only one at a time, or they would wait for each other.
+    /// A tracker starts from its backup, under a new origin. Only one does so at a time: two would
+    /// wait for each other.
     pub(super) fn restore(&mut self, at: usize) -> Result<(), Failure> {
         let waits = |node: &Node| {
             node.restored
@@ -101,14 +102,15 @@ impl World {
         self.replace_disk(at, disk, true).map(|_| ())
     }
 
-    /// An older copy of its disk is put back, with the origin that is on it, and often it starts with nobody to tell it so.
+    /// An older copy of a tracker's disk is put back with the same origin. Often the tracker then
+    /// starts with no other tracker to report this.
     pub(super) fn put_older_copy_back(&mut self, at: usize) -> Result<(), Failure> {
         let disk = match (self.rng.bool(), self.nodes[at].backup.clone()) {
             (true, Some(backup)) => backup,
             _ => {
                 let disk = self.nodes[at].disk.clone();
                 for _ in 0..self.rng.u8(1..6) {
-                    self.operate(at)?;
+                    self.request_operation(at)?;
                     let pause = self.rng.u64(..300);
                     self.pass(pause)?;
                 }
@@ -120,7 +122,7 @@ impl World {
         if !is_older || !self.replace_disk(at, disk, false)? {
             return Ok(());
         }
-        self.nodes[at].older = true;
+        self.nodes[at].has_older_copy = true;
         self.oracle.counts.note("older copy put back");
         self.starts.insert(at, self.now);
         if self.rng.bool() {
@@ -129,21 +131,22 @@ impl World {
             }
             self.pass(4_000)?;
             for _ in 0..3 {
-                self.operate(at)?;
+                self.request_operation(at)?;
             }
         }
         Ok(())
     }
 
-    /// A tracker refuses its disk as an older copy: its operator gives it a new origin, as a restore does.
+    /// A tracker has refused its disk as an older copy. Its operator gives it a new origin, as a
+    /// restore does.
     pub(super) fn start_under_new_origin(&mut self, at: usize) {
         self.crash(at);
         self.nodes[at].disk.origin = self.origin();
-        self.nodes[at].older = false;
+        self.nodes[at].has_older_copy = false;
         self.oracle.counts.note("older copy refused");
     }
 
-    /// Says whether it was done.
+    /// Returns whether the disk was replaced.
     pub(super) fn replace_disk(
         &mut self,
         at: usize,
@@ -154,7 +157,7 @@ impl World {
         let others = self.nodes.iter().enumerate().filter(|(it, _)| *it != at);
         let others: Vec<&Disk> = others.map(|(_, node)| &node.disk).collect();
         let spare = others.iter().any(|disk| disk.versions.includes(lost));
-        // A blob that was lost elsewhere must not be lost here too.
+        // A blob that another tracker lost must not be lost here too.
         let rows = others.iter().flat_map(|disk| disk.rows.values());
         let kept = |blob| others.iter().any(|disk| disk.blobs.contains(&blob));
         let mut named = disk.rows.values().filter_map(named_by);
@@ -165,7 +168,7 @@ impl World {
         }
         self.crash(at);
         self.nodes[at].disk = disk;
-        self.nodes[at].older = false;
+        self.nodes[at].has_older_copy = false;
         self.nodes[at].restored = restored;
         self.oracle.losses += 1;
         let counts = &mut self.oracle.counts;
@@ -176,7 +179,7 @@ impl World {
         if !spare {
             counts.note("disk lost with what only it had");
         }
-        self.say(|| format!("{at} has another disk"));
-        self.oracle.lost(at, &self.nodes).map(|()| true)
+        self.log_step(|| format!("{at} has another disk"));
+        self.oracle.on_disk_lost(at, &self.nodes).map(|()| true)
     }
 }

@@ -4,7 +4,10 @@ mod clients;
 mod disasters;
 mod network;
 
-use super::super::{Effect, Halt, KEEP, LineId, Moment, Report, SILENCE, Serving};
+use super::super::{
+    EXPIRED_ROW_GRACE, Effect, HaltReason, IDLE_TIMEOUT, Moment, ReplicaConnectionId, Report,
+    Serving,
+};
 use super::node::{Node, blob};
 use super::oracle::{Oracle, Request};
 use super::{Failure, Mutation};
@@ -15,23 +18,23 @@ use fastrand::Rng;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-const HOUR: i64 = 3_600_000;
+const HOUR_MILLIS: i64 = 3_600_000;
 /// Milliseconds between two ticks of a tracker.
-const TICK: u64 = 400;
-/// Milliseconds between two tries to call another tracker.
-const CALL: u64 = 900;
-/// Milliseconds in which all must be well again once nothing is wrong any more.
-const PATIENCE: u64 = 60_000;
+const TICK_MILLIS: u64 = 400;
+/// Milliseconds between two attempts to call another tracker.
+const CALL_MILLIS: u64 = 900;
+/// Milliseconds in which all trackers must recover after the last fault.
+const SETTLE_MILLIS: u64 = 60_000;
 
-/// Something that will happen to a tracker, in the life it was meant for.
+/// An event for one generation of a tracker.
 enum Event {
-    Message(LineId, Message),
-    LineDown(LineId),
+    Message(ReplicaConnectionId, Message),
+    Disconnected(ReplicaConnectionId),
     Disk,
     Tick,
 }
 
-/// Somebody who asked for something and got no answer.
+/// A request that got no answer.
 struct Unanswered {
     command: Command,
     ids: (RowId, RowId),
@@ -42,25 +45,25 @@ struct Unanswered {
 pub(crate) struct World {
     rng: Rng,
     nodes: Vec<Node>,
-    /// What is to come: when, in which order; to which tracker, in which life.
+    /// Future events by time and order: the tracker, its generation, and the event.
     events: BTreeMap<(u64, u64), (usize, u32, Event)>,
     order: u64,
-    lines: u64,
-    /// Milliseconds since the start, and since 1970.
+    connections: u64,
+    /// Milliseconds since the start of the simulation, and since 1970.
     now: u64,
     wall: i64,
     ids: u64,
     next_call: u64,
-    /// When a tracker that is down starts.
+    /// Start times of trackers that are down.
     starts: BTreeMap<usize, u64>,
-    /// Whether what the first sends reaches the second.
+    /// Whether messages from the first to the second tracker are lost.
     cut: [[bool; 5]; 5],
-    /// Of 100 messages, how many are lost.
+    /// Lost messages per 100.
     loss: u8,
-    /// Whether nothing is wrong any more.
-    calm: bool,
+    /// Whether faults have ended.
+    faults_ended: bool,
     days: u32,
-    /// Those who got no answer, and will ask again.
+    /// Requests that got no answer and will be repeated.
     unanswered: Vec<Unanswered>,
     mutation: Mutation,
     trace: bool,
@@ -76,15 +79,15 @@ impl World {
             nodes: Vec::new(),
             events: BTreeMap::new(),
             order: 0,
-            lines: 0,
+            connections: 0,
             now: 0,
-            wall: 1_000 * HOUR,
+            wall: 1_000 * HOUR_MILLIS,
             ids: 0,
             next_call: 0,
             starts: BTreeMap::new(),
             cut: Default::default(),
             loss: 0,
-            calm: false,
+            faults_ended: false,
             days: 0,
             unanswered: Vec::new(),
             mutation,
@@ -95,7 +98,7 @@ impl World {
             let origin = world.origin();
             world.nodes.push(Node::new(origin));
             if world.rng.u8(..4) == 0 {
-                world.nodes[at].skew = world.rng.i64(-3 * HOUR..=3 * HOUR);
+                world.nodes[at].skew = world.rng.i64(-3 * HOUR_MILLIS..=3 * HOUR_MILLIS);
             }
             let late = if world.rng.u8(..4) == 0 { 4_000 } else { 5 };
             let start = world.rng.u64(..late);
@@ -104,8 +107,8 @@ impl World {
         world
     }
 
-    /// The part of the schedule in which things go wrong.
-    pub(super) fn suffer(&mut self) -> Result<(), Failure> {
+    /// The part of the schedule in which faults happen.
+    pub(super) fn run_faults(&mut self) -> Result<(), Failure> {
         let steps = self.rng.u32(8..36);
         let first = self.rng.u64(..2_500);
         self.pass(first)?;
@@ -128,22 +131,22 @@ impl World {
                     let to = self.rng.usize(..self.nodes.len());
                     self.cut[at][to] = self.rng.bool();
                     self.oracle.counts.note("one-way partition");
-                    self.say(|| format!("cut from {at}: {:?}", self.cut[at]));
+                    self.log_step(|| format!("cut from {at}: {:?}", self.cut[at]));
                 }
                 8 => self.cut = Default::default(),
                 9 => self.loss = *self.rng.choice(&[0, 0, 5, 30]).unwrap_or(&0),
                 10 => {
-                    self.nodes[at].skew = self.rng.i64(-3 * HOUR..=3 * HOUR);
+                    self.nodes[at].skew = self.rng.i64(-3 * HOUR_MILLIS..=3 * HOUR_MILLIS);
                     self.oracle.counts.note("clock jump");
                 }
-                11..=12 => self.cut_line(at),
+                11..=12 => self.cut_connection(at),
                 13 => {
-                    self.nodes[at].stopped = self.now + self.rng.u64(..7_000);
+                    self.nodes[at].stalled_until = self.now + self.rng.u64(..7_000);
                     self.oracle.counts.note("stop");
-                    self.say(|| format!("{at} stands still"));
+                    self.log_step(|| format!("{at} stalls"));
                 }
                 14 if self.rng.u8(..6) == 0 => {
-                    self.wall += 30 * HOUR;
+                    self.wall += 30 * HOUR_MILLIS;
                     self.days += 1;
                     self.oracle.counts.note("day");
                 }
@@ -151,11 +154,11 @@ impl World {
                     self.crash(at);
                     self.lose_blob(at);
                 }
-                16..=24 if !self.unanswered.is_empty() => self.ask_again(at)?,
+                16..=24 if !self.unanswered.is_empty() => self.repeat_request(at)?,
                 _ => {
                     for _ in 0..self.rng.u8(1..3) {
                         let at = self.rng.usize(..self.nodes.len());
-                        self.operate(at)?;
+                        self.request_operation(at)?;
                     }
                 }
             }
@@ -163,16 +166,16 @@ impl World {
         Ok(())
     }
 
-    /// Nothing is wrong any more: all must come to the same, and serve.
+    /// Ends all faults. All trackers must reach the same state and serve.
     pub(super) fn heal(&mut self) -> Result<(), Failure> {
-        self.say(|| "nothing is wrong any more".to_owned());
-        self.calm = true;
+        self.log_step(|| "faults end".to_owned());
+        self.faults_ended = true;
         self.cut = Default::default();
         self.loss = 0;
         let due: Vec<usize> = (0..self.nodes.len()).collect();
         for at in due {
             self.nodes[at].skew = 0;
-            self.nodes[at].stopped = 0;
+            self.nodes[at].stalled_until = 0;
             if let Some(start) = self.starts.get_mut(&at) {
                 *start = self.now;
             }
@@ -195,16 +198,20 @@ impl World {
         }
         self.settle()?;
         if self.days > 0 {
-            self.wall += 30 * HOUR;
-            // Who has just started looks for what it may forget before long.
+            self.wall += 30 * HOUR_MILLIS;
+            // The first garbage collection after a start comes early.
             for at in 0..self.nodes.len() {
                 self.crash(at);
                 self.starts.insert(at, self.now + 1);
             }
-            self.pass(u64::try_from(SILENCE.as_millis()).unwrap() + 2 * TICK)?;
+            self.pass(u64::try_from(IDLE_TIMEOUT.as_millis()).unwrap() + 2 * TICK_MILLIS)?;
             self.settle()?;
             for (at, node) in self.nodes.iter().enumerate() {
-                let over = self.moment(at).wall.saturating_sub(KEEP).as_millis();
+                let over = self
+                    .moment(at)
+                    .wall
+                    .saturating_sub(EXPIRED_ROW_GRACE)
+                    .as_millis();
                 let old = |row: &&Row| row.expires().is_some_and(|it| u128::from(it) <= over);
                 if let Some(row) = node.disk.rows.values().find(old) {
                     return Err(Failure(format!("tracker {at} still has {row:?}")));
@@ -218,15 +225,15 @@ impl World {
         self.oracle.check(&self.nodes)
     }
 
-    /// Lets time pass until all is well.
+    /// Lets time pass until all trackers have recovered.
     fn settle(&mut self) -> Result<(), Failure> {
-        let end = self.now + PATIENCE;
+        let end = self.now + SETTLE_MILLIS;
         loop {
             self.pass(500)?;
             match self.unsettled() {
                 None => return Ok(()),
                 Some(reason) if self.now >= end => {
-                    return Err(Failure(format!("it does not settle: {reason}")));
+                    return Err(Failure(format!("the trackers do not recover: {reason}")));
                 }
                 Some(_) => {}
             }
@@ -245,8 +252,8 @@ impl World {
             let behind = status
                 .others
                 .iter()
-                .any(|twin| !twin.current || twin.it_lacks != Some(0) || twin.we_lack > 0);
-            if behind || status.waiting > 0 || status.lacking_blobs > 0 || !node.commits.is_empty()
+                .any(|other| !other.current || other.it_lacks != Some(0) || other.we_lack > 0);
+            if behind || status.waiting > 0 || status.missing_blobs > 0 || !node.commits.is_empty()
             {
                 return Some(format!("{status:?}, {} commits", node.commits.len()));
             }
@@ -254,7 +261,7 @@ impl World {
         None
     }
 
-    /// Lets time pass.
+    /// Lets `millis` milliseconds pass.
     fn pass(&mut self, millis: u64) -> Result<(), Failure> {
         let end = self.now + millis;
         loop {
@@ -272,10 +279,10 @@ impl World {
                     self.start(at)?;
                 }
             } else if self.next_call == next {
-                self.next_call += CALL;
+                self.next_call += CALL_MILLIS;
                 self.call()?;
-            } else if let Some((_, (to, life, event))) = self.events.pop_first() {
-                self.happen(to, life, event)?;
+            } else if let Some((_, (to, generation, event))) = self.events.pop_first() {
+                self.handle_event(to, generation, event)?;
             }
         }
         self.advance(end);
@@ -288,13 +295,13 @@ impl World {
         self.wall += i64::try_from(passed).unwrap();
     }
 
-    fn happen(&mut self, to: usize, life: u32, event: Event) -> Result<(), Failure> {
-        if self.nodes[to].life != life {
+    fn handle_event(&mut self, to: usize, generation: u32, event: Event) -> Result<(), Failure> {
+        if self.nodes[to].generation != generation {
             return Ok(());
         }
-        if self.nodes[to].stopped > self.now {
-            let then = self.nodes[to].stopped;
-            self.at(then, to, life, event);
+        if self.nodes[to].stalled_until > self.now {
+            let then = self.nodes[to].stalled_until;
+            self.schedule(then, to, generation, event);
             return Ok(());
         }
         let now = self.moment(to);
@@ -303,17 +310,17 @@ impl World {
             return Ok(());
         };
         let effects = match event {
-            Event::Message(line, message) => {
+            Event::Message(connection, message) => {
                 if self.trace {
-                    eprintln!("{:>7} {to} <- {} {message:?}", self.now, line.0);
+                    eprintln!("{:>7} {to} <- {} {message:?}", self.now, connection.0);
                 }
-                return self.deliver(to, line, message);
+                return self.deliver(to, connection, message);
             }
-            Event::LineDown(line) => {
-                if node.lines.remove(&line).is_none() {
+            Event::Disconnected(connection) => {
+                if node.connections.remove(&connection).is_none() {
                     return Ok(());
                 }
-                replica.line_down(line, now)
+                replica.on_disconnected(connection, now)
             }
             Event::Disk => {
                 let count = match self.rng.u8(..4) {
@@ -326,15 +333,15 @@ impl World {
                     node.disk.store(commit);
                 }
                 let more = !node.commits.is_empty();
-                let effects = last.map_or_else(Vec::new, |last| replica.committed(last, now));
+                let effects = last.map_or_else(Vec::new, |last| replica.on_committed(last, now));
                 if more {
-                    self.work_of_disk(to);
+                    self.schedule_disk(to);
                 }
                 effects
             }
             Event::Tick => {
                 let effects = replica.tick(now);
-                self.at(self.now + TICK, to, life, Event::Tick);
+                self.schedule(self.now + TICK_MILLIS, to, generation, Event::Tick);
                 effects
             }
         };
@@ -345,9 +352,9 @@ impl World {
         let mut effects = VecDeque::from(effects);
         while let Some(effect) = effects.pop_front() {
             match effect {
-                Effect::Send(line, message) => self.transmit(at, line, message)?,
+                Effect::Send(connection, message) => self.transmit(at, connection, message)?,
                 Effect::SendBlob {
-                    line,
+                    connection,
                     info_hash,
                     offset,
                 } => {
@@ -357,12 +364,12 @@ impl World {
                         return Err(Failure(format!("tracker {at} sends a blob it has not got")));
                     }
                     if let Ok(message) = Message::blob(info_hash, offset, bytes.as_deref()) {
-                        self.transmit(at, line, message)?;
+                        self.transmit(at, connection, message)?;
                     }
                 }
-                Effect::Close(line) => {
-                    if let Some(other) = self.nodes[at].lines.remove(&line) {
-                        self.tell_of_end(at, other, line);
+                Effect::Close(connection) => {
+                    if let Some(other) = self.nodes[at].connections.remove(&connection) {
+                        self.schedule_disconnect(at, other, connection);
                     }
                 }
                 Effect::Commit(commit) => {
@@ -374,40 +381,41 @@ impl World {
                     node.commits.push_back(commit);
                     let first = node.commits.len() == 1;
                     if first {
-                        self.work_of_disk(at);
+                        self.schedule_disk(at);
                     }
-                    if self.mutation == Mutation::TellBeforeCommit {
+                    if self.mutation == Mutation::AcknowledgeBeforeCommit {
                         let now = self.moment(at);
                         if let Some(replica) = &mut self.nodes[at].replica {
-                            effects.extend(replica.committed(number, now));
+                            effects.extend(replica.on_committed(number, now));
                         }
                     }
                 }
                 Effect::Acknowledge { write, copies } => {
-                    self.say(|| format!("{at} acknowledges {} {copies:?}", write.number()));
+                    self.log_step(|| format!("{at} acknowledges {} {copies:?}", write.number()));
                     if let Some(request) = self.nodes[at].requests.remove(&write) {
-                        self.oracle.acknowledged(request, copies, at, &self.nodes)?;
+                        self.oracle
+                            .on_acknowledged(request, copies, at, &self.nodes)?;
                     }
                 }
                 Effect::Abandon { write } => {
                     self.nodes[at].requests.remove(&write);
                 }
                 Effect::Report(report) => {
-                    self.say(|| format!("{at}: {report}"));
+                    self.log_step(|| format!("{at}: {report}"));
                     if report == Report::Serves {
                         self.nodes[at].restored = false;
                     }
-                    if report == Report::Serves && self.nodes[at].older {
-                        self.nodes[at].older = false;
+                    if report == Report::Serves && self.nodes[at].has_older_copy {
+                        self.nodes[at].has_older_copy = false;
                         self.oracle.counts.note("older copy serves");
                     }
-                    let rewound = matches!(report, Report::Halted(Halt::Rewound { .. }));
-                    if rewound && self.nodes[at].older {
+                    let rewound = matches!(report, Report::Halted(HaltReason::Rewound { .. }));
+                    if rewound && self.nodes[at].has_older_copy {
                         self.start_under_new_origin(at);
                         return Ok(());
                     }
-                    if matches!(report, Report::StoodStill { .. }) {
-                        self.oracle.counts.note("stood still");
+                    if matches!(report, Report::Stalled { .. }) {
+                        self.oracle.counts.note("stall");
                     }
                     if matches!(report, Report::Halted(_) | Report::Trouble { .. }) {
                         return Err(Failure(format!("tracker {at}: {report}")));
@@ -418,9 +426,10 @@ impl World {
         Ok(())
     }
 
-    fn at(&mut self, when: u64, to: usize, life: u32, event: Event) {
+    fn schedule(&mut self, when: u64, to: usize, generation: u32, event: Event) {
         self.order += 1;
-        self.events.insert((when, self.order), (to, life, event));
+        self.events
+            .insert((when, self.order), (to, generation, event));
     }
 
     fn moment(&self, at: usize) -> Moment {
@@ -442,7 +451,7 @@ impl World {
         Origin(self.id().0)
     }
 
-    fn say(&self, what: impl FnOnce() -> String) {
+    fn log_step(&self, what: impl FnOnce() -> String) {
         if self.trace {
             eprintln!("{:>7} {}", self.now, what());
         }
@@ -458,8 +467,8 @@ fn new_account(rng: &mut Rng, id: RowId) -> NewAccount {
     }
 }
 
-/// The change as whoever ignores ends would see it.
-fn blind(change: &Encoded) -> Encoded {
+/// The change as a tracker sees it that ignores ends of memberships.
+fn without_end_fields(change: &Encoded) -> Encoded {
     let change = Change::decode(change.as_bytes()).unwrap();
     Encoded::new(without_ends(change).encode()).unwrap()
 }

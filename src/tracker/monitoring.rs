@@ -1,7 +1,6 @@
-//! What a tracker tells those who watch it: counts over all swarms, which name no swarm, no peer and no address, so that
-//! everybody may see them.
+//! Counts for monitoring a tracker. They name no swarm, no peer and no address, so they are public.
 
-use super::replication::{ReplicaStatus, Serving, Status};
+use super::replication::{ClusterStatus, ReplicaStatus, Serving};
 use super::totals::Stats;
 use serde::Serialize;
 use std::fmt::{Display, Write};
@@ -15,7 +14,7 @@ pub(super) const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 #[derive(Serialize)]
-struct Told<'a> {
+struct StatsDocument<'a> {
     version: &'static str,
     uptime_seconds: u64,
     #[serde(flatten)]
@@ -24,18 +23,18 @@ struct Told<'a> {
 
 /// The counts as one JSON object on one line.
 pub(super) fn json(stats: &Stats, uptime: Duration) -> String {
-    let told = Told {
+    let document = StatsDocument {
         version: VERSION,
         uptime_seconds: uptime.as_secs(),
         stats,
     };
-    // Numbers and a fixed text: nothing of it can fail to be written.
-    let mut line = serde_json::to_string(&told).unwrap_or_default();
+    // Numbers and a fixed text: serialization cannot fail.
+    let mut line = serde_json::to_string(&document).unwrap_or_default();
     line.push('\n');
     line
 }
 
-/// The counts as Prometheus reads them.
+/// The counts in Prometheus format.
 pub(super) fn metrics(stats: &Stats, uptime: Duration) -> String {
     let mut out = String::with_capacity(2 << 10);
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
@@ -54,16 +53,16 @@ pub(super) fn metrics(stats: &Stats, uptime: Duration) -> String {
         metric(&mut out, name, "gauge", help, samples);
     }
     for (name, help, value) in [
-        ("announces_total", "Announces taken.", stats.announces),
+        ("announces_total", "Announces accepted.", stats.announces),
         ("scrapes_total", "Scrapes answered.", stats.scrapes),
         (
             "uploaded_bytes_total",
-            "Bytes uploaded, as peers told it.",
+            "Bytes uploaded, as reported by peers.",
             stats.uploaded,
         ),
         (
             "downloaded_bytes_total",
-            "Bytes downloaded, as peers told it.",
+            "Bytes downloaded, as reported by peers.",
             stats.downloaded,
         ),
     ] {
@@ -72,8 +71,9 @@ pub(super) fn metrics(stats: &Stats, uptime: Duration) -> String {
     out
 }
 
-/// The same of the cluster, appended: whether this tracker serves, and how it stands with each other one.
-pub(super) fn cluster_metrics(status: &Status, out: &mut String) {
+/// Appends the state of the cluster: whether this tracker serves, and its replication with each
+/// other tracker.
+pub(super) fn cluster_metrics(status: &ClusterStatus, out: &mut String) {
     let flag = |flag: bool| if flag { "1" } else { "0" }.to_owned();
     let seconds = |time: Duration| format!("{:.3}", time.as_secs_f64());
     let mut metric = |name: &str, help: &str, samples: Vec<(String, String)>| {
@@ -92,8 +92,8 @@ pub(super) fn cluster_metrics(status: &Status, out: &mut String) {
     );
     metric(
         "lacking_info_dictionaries",
-        "Info dictionaries of shares that are not here yet.",
-        one(status.lacking_blobs.to_string()),
+        "Info dictionaries of shares that are missing here.",
+        one(status.missing_blobs.to_string()),
     );
     let each = |value: &dyn Fn(&ReplicaStatus) -> Option<String>| -> Vec<(String, String)> {
         let others = status.others.iter();
@@ -103,27 +103,27 @@ pub(super) fn cluster_metrics(status: &Status, out: &mut String) {
     };
     metric(
         "twin_reachable",
-        "Whether there is a line to the other tracker.",
+        "Whether the other tracker is connected.",
         each(&|other| Some(flag(other.is_up()))),
     );
     metric(
         "twin_lacks_writes",
-        "Writes known here that the other tracker lacks, as last told.",
+        "Writes known here that the other tracker lacks, as last reported.",
         each(&|other| other.it_lacks.map(|lacks| lacks.to_string())),
     );
     metric(
         "twin_ahead_writes",
-        "Writes the other tracker has told of that are not known here.",
+        "Writes reported by the other tracker that are not known here.",
         each(&|other| Some(other.we_lack.to_string())),
     );
     metric(
         "twin_last_contact_seconds",
-        "Time since the other tracker was last heard of.",
+        "Time since the last message of the other tracker.",
         each(&|other| other.last_contact.map(seconds)),
     );
     metric(
         "twin_clock_offset_seconds",
-        "By how much the other tracker's clock is ahead of the one here.",
+        "How far the other tracker's clock is ahead of this tracker's.",
         each(&|other| {
             let millis = other.clock_ahead?;
             let sign = if millis < 0 { "-" } else { "" };
@@ -169,9 +169,9 @@ mod tests {
     fn json_is_one_object_on_one_line() {
         let line = json(&STATS, Duration::from_millis(61_900));
         assert!(line.ends_with("}\n") && line.lines().count() == 1);
-        let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let document: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(
-            told,
+            document,
             serde_json::json!({
                 "version": VERSION, "uptime_seconds": 61, "swarms": 2, "peers": 7, "seeds": 3, "leeches": 4,
                 "announces": 50, "scrapes": 6, "uploaded_bytes": 1u64 << 40, "downloaded_bytes": u64::MAX,
@@ -219,12 +219,12 @@ mod tests {
             last_contact,
             clock_ahead: last_contact.map(|_| -7_250),
         };
-        let status = Status {
+        let status = ClusterStatus {
             number: number(1),
             origin: Origin([1; 16]),
             serving: Serving::Waiting,
             waiting: 3,
-            lacking_blobs: 0,
+            missing_blobs: 0,
             others: vec![other(2, Some(Duration::from_millis(1_500))), other(3, None)],
         };
         let mut text = String::new();

@@ -1,0 +1,81 @@
+//! Whether this tracker serves: not before it knows enough, and never with data that other trackers
+//! know to be old.
+//!
+//! | from | by | to |
+//! |---|---|---|
+//! | starting | enough is known ([`Lifecycle::may_serve`]) | serving |
+//! | starting, serving | the tracker stalled ([`Lifecycle::restarted`]) | starting |
+//! | starting, serving | another tracker has newer data, or the same origin | halted, for good |
+
+use super::{HaltReason, Moment, OtherReplicas, START_WAIT, Serving, StartData};
+use crate::tracker::registry::VersionVector;
+use std::time::Duration;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Lifecycle {
+    Starting { start: StartData, since: Duration },
+    Serving,
+    Halted(HaltReason),
+}
+
+impl Lifecycle {
+    pub(super) fn new(start: StartData, now: Moment) -> Self {
+        let since = now.elapsed;
+        Self::Starting { start, since }
+    }
+
+    /// The state after a stall: the tracker starts again.
+    #[must_use]
+    pub(super) fn restarted(self, now: Moment) -> Self {
+        match self {
+            Self::Starting { start, .. } => Self::new(start, now),
+            Self::Serving | Self::Halted(_) => Self::new(StartData::Resumed, now),
+        }
+    }
+
+    /// Whether this tracker serves.
+    pub(super) fn serving(self) -> Serving {
+        match self {
+            Self::Serving => Serving::Yes,
+            Self::Halted(halt) => Serving::Halted(halt),
+            Self::Starting {
+                start: StartData::Restored,
+                ..
+            } => Serving::Restoring,
+            Self::Starting { .. } => Serving::Waiting,
+        }
+    }
+
+    pub(super) fn serves(self) -> bool {
+        matches!(self, Self::Serving)
+    }
+
+    pub(super) fn is_halted(self) -> bool {
+        matches!(self, Self::Halted(_))
+    }
+
+    /// Whether a starting tracker whose version vector is `ours` may serve from now on.
+    pub(super) fn may_serve(
+        self,
+        others: &OtherReplicas,
+        ours: &VersionVector,
+        now: Moment,
+    ) -> bool {
+        let Self::Starting { start, since } = self else {
+            return false;
+        };
+        let waited = now.elapsed >= since + START_WAIT;
+        let ready = match start {
+            StartData::Alone => true,
+            StartData::Resumed => {
+                (others.all_have_reported() && others.any_in_sync(ours, false)) || waited
+            }
+            StartData::Empty => {
+                others.any_in_sync(ours, false) || (!others.any_connected() && waited)
+            }
+            StartData::Restored => others.any_in_sync(ours, true),
+        };
+        // A single tracker, even a restored one, has no other tracker to wait for.
+        ready || others.listed.is_empty()
+    }
+}

@@ -1,0 +1,514 @@
+//! The other trackers: which are listed, which connections are open, what each tracker knows.
+//!
+//! Invariants: this tracker's own number is never in `listed`. The connection of a
+//! [`ConnectedReplica`] is in `connections`, and its owner is that tracker. The version vector of a
+//! tracker only grows until its next hello, or until this tracker stalls.
+
+use super::{
+    Effects, IDLE_TIMEOUT, Moment, PING_INTERVAL, ReplicaConnectionId, ReplicaStatus, Report,
+};
+use crate::torrent::InfoHash;
+use crate::tracker::registry::{MAX_DRIFT, Origin, Registry, Sequence, VersionVector};
+use crate::wire::replica::TrackerNumber;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Time before a tracker that lacks a blob is asked for it again.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
+
+/// All listed trackers except this one, and the connections to them.
+#[derive(Debug)]
+pub(super) struct OtherReplicas {
+    pub(super) own: TrackerNumber,
+    pub(super) listed: BTreeMap<TrackerNumber, OtherReplica>,
+    connections: BTreeMap<ReplicaConnectionId, OpenConnection>,
+    /// The last reported trouble with a tracker that is not listed.
+    unlisted_trouble: Option<String>,
+}
+
+/// An open connection.
+#[derive(Debug)]
+struct OpenConnection {
+    /// Time of the last received byte or message.
+    last_received: Duration,
+    /// The tracker at the other end, known after its hello.
+    owner: Option<TrackerNumber>,
+}
+
+/// A listed tracker, connected or not.
+#[derive(Debug, Default)]
+pub(super) struct OtherReplica {
+    /// Set from its hello until its connection closes.
+    connected: Option<ConnectedReplica>,
+    /// Its version vector as last reported. `None` before its first report in this run.
+    pub(super) versions: Option<VersionVector>,
+    /// Whether it serves clients, as last reported.
+    pub(super) serving: bool,
+    pub(super) last_contact: Option<Duration>,
+    /// Milliseconds by which its wall clock is ahead.
+    clock_ahead: Option<i64>,
+    clock_trouble_reported: bool,
+    /// It is not asked for anything before this time.
+    paused_until: Duration,
+    /// The last reported trouble, so that the same trouble is reported once.
+    last_trouble: Option<String>,
+    /// Whether its loss was reported since both were last in sync.
+    loss_reported: bool,
+}
+
+/// What is known about a tracker from its hello until its connection closes.
+#[derive(Debug)]
+struct ConnectedReplica {
+    connection: ReplicaConnectionId,
+    origin: Origin,
+    /// Whether writes are pushed to it: it has all writes of this tracker or is receiving them in
+    /// order.
+    current: bool,
+    /// Last of its writes that was confirmed to it as durable here.
+    confirmed: Sequence,
+    /// The unanswered ping: its clock value and when it was sent.
+    ping: Option<(u64, Duration)>,
+    next_ping: Duration,
+    /// Whether [`Report::InSync`] was sent for this connection.
+    in_sync_reported: bool,
+    /// Blobs that it does not have, and when to ask again.
+    lacking_blobs: BTreeMap<InfoHash, Duration>,
+}
+
+/// Contents of a tracker's hello.
+pub(super) struct Hello {
+    pub(super) number: TrackerNumber,
+    pub(super) origin: Origin,
+    pub(super) serving: bool,
+}
+
+impl OtherReplicas {
+    pub(super) fn new(own: TrackerNumber, listed: impl IntoIterator<Item = TrackerNumber>) -> Self {
+        let mut others = Self {
+            own,
+            listed: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            unlisted_trouble: None,
+        };
+        others.set_listed(&listed.into_iter().collect());
+        others
+    }
+
+    /// Removes trackers that are no longer listed, whose connections were closed before, and adds
+    /// new ones.
+    pub(super) fn set_listed(&mut self, listed: &BTreeSet<TrackerNumber>) {
+        self.listed.retain(|number, _| listed.contains(number));
+        for number in listed.iter().filter(|number| **number != self.own) {
+            self.listed.entry(*number).or_default();
+        }
+    }
+
+    /// Connections to trackers that are not in `listed`.
+    pub(super) fn connections_of_unlisted(
+        &self,
+        listed: &BTreeSet<TrackerNumber>,
+    ) -> Vec<ReplicaConnectionId> {
+        let gone = self
+            .listed
+            .iter()
+            .filter(|(number, _)| !listed.contains(number));
+        gone.filter_map(|(_, other)| Some(other.connected.as_ref()?.connection))
+            .collect()
+    }
+
+    pub(super) fn on_connected(&mut self, connection: ReplicaConnectionId, now: Moment) {
+        let (last_received, owner) = (now.elapsed, None);
+        self.connections.insert(
+            connection,
+            OpenConnection {
+                last_received,
+                owner,
+            },
+        );
+    }
+
+    /// A connection has closed. Returns whether a connected tracker was lost with it.
+    pub(super) fn on_disconnected(
+        &mut self,
+        connection: ReplicaConnectionId,
+        effects: &mut Effects,
+    ) -> bool {
+        let Some(number) = self
+            .connections
+            .remove(&connection)
+            .and_then(|connection| connection.owner)
+        else {
+            return false;
+        };
+        let Some(other) = self.listed.get_mut(&number) else {
+            return false;
+        };
+        let ended = other
+            .connected
+            .take_if(|connected| connected.connection == connection);
+        if ended.is_none() {
+            return false;
+        }
+        if !std::mem::replace(&mut other.loss_reported, true) {
+            effects.report(Report::Lost { other: number });
+        }
+        true
+    }
+
+    /// Notes that something arrived over a connection. Returns whether it is open.
+    pub(super) fn note_received(&mut self, connection: ReplicaConnectionId, now: Moment) -> bool {
+        let connection = self.connections.get_mut(&connection);
+        connection
+            .map(|connection| connection.last_received = now.elapsed)
+            .is_some()
+    }
+
+    /// The tracker at the other end, known after its hello.
+    pub(super) fn owner(&self, connection: ReplicaConnectionId) -> Option<TrackerNumber> {
+        self.connections.get(&connection)?.owner
+    }
+
+    pub(super) fn connections(&self) -> Vec<ReplicaConnectionId> {
+        self.connections.keys().copied().collect()
+    }
+
+    pub(super) fn idle_connections(&self, now: Moment) -> Vec<ReplicaConnectionId> {
+        let connections = self.connections.iter();
+        let silent = connections
+            .filter(|(_, connection)| now.elapsed >= connection.last_received + IDLE_TIMEOUT);
+        silent.map(|(connection, _)| *connection).collect()
+    }
+
+    /// The connection to a tracker after its hello.
+    pub(super) fn connection_to(&self, number: TrackerNumber) -> Option<ReplicaConnectionId> {
+        Some(self.listed.get(&number)?.connected.as_ref()?.connection)
+    }
+
+    /// A connected tracker other than `but` that has this origin.
+    pub(super) fn other_with_origin(
+        &self,
+        origin: Origin,
+        but: TrackerNumber,
+    ) -> Option<TrackerNumber> {
+        let mut all_connected = self.all_connected();
+        let same = all_connected.find(|(number, it)| *number != but && it.origin == origin);
+        same.map(|(number, _)| number)
+    }
+
+    /// A tracker has introduced itself. `current` says whether it has all writes of this tracker.
+    pub(super) fn on_hello(
+        &mut self,
+        connection: ReplicaConnectionId,
+        hello: &Hello,
+        current: bool,
+        now: Moment,
+    ) {
+        let Some(other) = self.listed.get_mut(&hello.number) else {
+            return;
+        };
+        other.connected = Some(ConnectedReplica {
+            connection,
+            origin: hello.origin,
+            current,
+            confirmed: Sequence::ZERO,
+            ping: None,
+            next_ping: now.elapsed,
+            in_sync_reported: false,
+            lacking_blobs: BTreeMap::new(),
+        });
+        other.serving = hello.serving;
+        other.paused_until = now.elapsed;
+        // What an earlier process of that tracker knew does not count.
+        other.versions = None;
+        if let Some(connection) = self.connections.get_mut(&connection) {
+            connection.owner = Some(hello.number);
+        }
+    }
+
+    /// A tracker has reported its version vector. Returns the last of this tracker's writes up to
+    /// which it has all, if it is connected.
+    pub(super) fn on_versions(
+        &mut self,
+        number: TrackerNumber,
+        versions: &VersionVector,
+        registry: &Registry,
+        effects: &mut Effects,
+    ) -> Option<Sequence> {
+        let (origin, ours) = (registry.origin(), registry.version_vector());
+        let other = self.listed.get_mut(&number)?;
+        let reported = other.versions.get_or_insert_default();
+        reported.join(versions);
+        let known = reported.of(origin);
+        let ahead = !ours.includes(reported);
+        let connected = other.connected.as_mut()?;
+        connected.current |= known >= ours.of(origin);
+        if connected.current && !ahead && !connected.in_sync_reported {
+            connected.in_sync_reported = true;
+            other.last_trouble = None;
+            other.loss_reported = false;
+            effects.report(Report::InSync { other: number });
+        }
+        Some(known)
+    }
+
+    /// Reports what is wrong with a tracker, once while the reason stays the same.
+    pub(super) fn report_trouble(
+        &mut self,
+        other: Option<TrackerNumber>,
+        reason: String,
+        effects: &mut Effects,
+    ) {
+        let other = other.filter(|number| self.listed.contains_key(number));
+        let last = match other.and_then(|number| self.listed.get_mut(&number)) {
+            Some(other) => &mut other.last_trouble,
+            None => &mut self.unlisted_trouble,
+        };
+        if last.as_ref() != Some(&reason) {
+            *last = Some(reason.clone());
+            effects.report(Report::Trouble { other, reason });
+        }
+    }
+
+    /// The connections over which writes are pushed.
+    pub(super) fn current_connections(&self) -> Vec<ReplicaConnectionId> {
+        let current = self
+            .all_connected()
+            .filter(|(_, connected)| connected.current);
+        current.map(|(_, connected)| connected.connection).collect()
+    }
+
+    /// Whether writes wait for another tracker.
+    pub(super) fn any_current(&self) -> bool {
+        self.all_connected().any(|(_, connected)| connected.current)
+    }
+
+    /// The tracker was sent everything known here. From now on writes are pushed to it.
+    pub(super) fn mark_current(&mut self, number: TrackerNumber) {
+        if let Some(connected) = self.connected_mut(number) {
+            connected.current = true;
+        }
+    }
+
+    /// Trackers that lack `write` of `origin` are no longer current until they have caught up.
+    pub(super) fn stop_waiting_for_laggards(&mut self, origin: Origin, write: Sequence) {
+        for other in self.listed.values_mut() {
+            let known = other.versions.as_ref().map(|reported| reported.of(origin));
+            if let Some(connected) = &mut other.connected
+                && known.unwrap_or_default() < write
+            {
+                connected.current = false;
+            }
+        }
+    }
+
+    /// For each connected tracker, the last of its writes that is known here, if it grew since the
+    /// last call.
+    pub(super) fn take_confirmations(
+        &mut self,
+        ours: &VersionVector,
+    ) -> Vec<(ReplicaConnectionId, Sequence)> {
+        let mut confirmations = Vec::new();
+        let others = self.listed.values_mut();
+        for connected in others.filter_map(|other| other.connected.as_mut()) {
+            let known = ours.of(connected.origin);
+            if known > connected.confirmed {
+                connected.confirmed = known;
+                confirmations.push((connected.connection, known));
+            }
+        }
+        confirmations
+    }
+
+    /// The last of a tracker's writes that is known here.
+    pub(super) fn known_writes_of(
+        &self,
+        number: TrackerNumber,
+        ours: &VersionVector,
+    ) -> Option<Sequence> {
+        let connected = self.listed.get(&number)?.connected.as_ref()?;
+        Some(ours.of(connected.origin))
+    }
+
+    /// Connections whose ping is due. Marks them as pinged.
+    pub(super) fn start_due_pings(&mut self, now: Moment) -> Vec<ReplicaConnectionId> {
+        let mut connections = Vec::new();
+        for other in self.listed.values_mut() {
+            if let Some(connected) = &mut other.connected
+                && connected.next_ping <= now.elapsed
+            {
+                connected.next_ping = now.elapsed + PING_INTERVAL;
+                // Only one ping is measured at a time, so that a slow answer counts too.
+                let lost = |(_, sent): (u64, Duration)| now.elapsed >= sent + IDLE_TIMEOUT;
+                if connected.ping.is_none_or(lost) {
+                    connected.ping = Some((now.wall_millis(), now.elapsed));
+                }
+                connections.push(connected.connection);
+            }
+        }
+        connections
+    }
+
+    /// Measures the clock of a tracker from its answer to a ping. `clock` was read half-way between
+    /// sending the ping and receiving the answer.
+    pub(super) fn on_pong(
+        &mut self,
+        number: TrackerNumber,
+        (echo, clock): (u64, u64),
+        now: Moment,
+        effects: &mut Effects,
+    ) {
+        let Some(other) = self.listed.get_mut(&number) else {
+            return;
+        };
+        let connected = other.connected.as_mut();
+        let answered = |ping: &mut (u64, Duration)| ping.0 == echo;
+        let Some((_, sent)) = connected.and_then(|it| it.ping.take_if(answered)) else {
+            return;
+        };
+        let half = now.elapsed.saturating_sub(sent) / 2;
+        let ours = i64::try_from(now.wall.saturating_sub(half).as_millis());
+        let (Ok(ours), Ok(theirs)) = (ours, i64::try_from(clock)) else {
+            return;
+        };
+        let ahead = theirs.saturating_sub(ours);
+        other.clock_ahead = Some(ahead);
+        let wrong = Duration::from_millis(ahead.unsigned_abs()) > MAX_DRIFT;
+        if wrong != other.clock_trouble_reported {
+            other.clock_trouble_reported = wrong;
+            let other = number;
+            effects.report(Report::ClockOffset { other, ahead });
+        }
+    }
+
+    /// The connected tracker that knows most more than `ours`, and the connection to it.
+    pub(super) fn most_ahead(
+        &self,
+        ours: &VersionVector,
+        now: Moment,
+    ) -> Option<(TrackerNumber, ReplicaConnectionId)> {
+        let ahead = self.listed.iter().filter_map(|(number, other)| {
+            let lacking = ours.behind(other.versions.as_ref()?);
+            let connected = other.connected.as_ref()?;
+            (lacking > 0 && other.paused_until <= now.elapsed).then_some((
+                lacking,
+                Reverse(*number),
+                connected.connection,
+            ))
+        });
+        let (_, Reverse(number), connection) = ahead.max()?;
+        Some((number, connection))
+    }
+
+    /// A tracker that can be asked for one of these blobs now, its connection, and the blob.
+    pub(super) fn blob_source<'a>(
+        &self,
+        blobs: impl IntoIterator<Item = &'a InfoHash>,
+        now: Moment,
+    ) -> Option<(TrackerNumber, ReplicaConnectionId, InfoHash)> {
+        blobs.into_iter().find_map(|blob| {
+            self.listed.iter().find_map(|(number, other)| {
+                let connected = other.connected.as_ref()?;
+                let again = connected
+                    .lacking_blobs
+                    .get(blob)
+                    .copied()
+                    .unwrap_or_default();
+                let asked = again.max(other.paused_until) > now.elapsed;
+                (!asked).then_some((*number, connected.connection, *blob))
+            })
+        })
+    }
+
+    /// A tracker does not have a blob.
+    pub(super) fn on_no_blob(&mut self, number: TrackerNumber, blob: InfoHash, now: Moment) {
+        if let Some(connected) = self.connected_mut(number) {
+            connected
+                .lacking_blobs
+                .insert(blob, now.elapsed + ASK_AGAIN);
+        }
+    }
+
+    /// A tracker is not asked for anything before `until`.
+    pub(super) fn pause_until(&mut self, number: TrackerNumber, until: Duration) {
+        if let Some(other) = self.listed.get_mut(&number) {
+            other.paused_until = until;
+        }
+    }
+
+    /// The version vectors of all listed trackers, if all have reported and no clock is known to be
+    /// wrong.
+    pub(super) fn all_versions(&self) -> Option<Vec<VersionVector>> {
+        let right = self
+            .listed
+            .values()
+            .filter(|other| !other.clock_trouble_reported);
+        let versions: Vec<_> = right.map_while(|other| other.versions.clone()).collect();
+        (versions.len() == self.listed.len()).then_some(versions)
+    }
+
+    /// Whether all have reported in this run, or since this tracker stalled.
+    pub(super) fn all_have_reported(&self) -> bool {
+        self.listed.values().all(|other| other.versions.is_some())
+    }
+
+    pub(super) fn any_connected(&self) -> bool {
+        self.all_connected().next().is_some()
+    }
+
+    /// Whether a connected tracker has reported nothing beyond `ours`. With `and_serves`, only
+    /// trackers that serve count.
+    pub(super) fn any_in_sync(&self, ours: &VersionVector, and_serves: bool) -> bool {
+        let mut up = self
+            .listed
+            .values()
+            .filter(|other| other.connected.is_some());
+        up.any(|other| {
+            let reported = other.versions.as_ref();
+            (other.serving || !and_serves)
+                && reported.is_some_and(|reported| ours.includes(reported))
+        })
+    }
+
+    /// Forgets all version vectors: they date from before this tracker stalled.
+    pub(super) fn forget_versions(&mut self) {
+        self.listed
+            .values_mut()
+            .for_each(|other| other.versions = None);
+    }
+
+    /// Removes all connections without reports, and returns them.
+    pub(super) fn remove_all_connections(&mut self) -> Vec<ReplicaConnectionId> {
+        self.listed
+            .values_mut()
+            .for_each(|other| other.connected = None);
+        std::mem::take(&mut self.connections).into_keys().collect()
+    }
+
+    pub(super) fn status(&self, ours: &VersionVector, now: Moment) -> Vec<ReplicaStatus> {
+        let status = |(number, other): (&TrackerNumber, &OtherReplica)| {
+            let (connected, reported) = (other.connected.as_ref(), other.versions.as_ref());
+            let last_contact = other.last_contact;
+            ReplicaStatus {
+                number: *number,
+                origin: connected.map(|connected| connected.origin),
+                serving: other.serving,
+                current: connected.is_some_and(|connected| connected.current),
+                it_lacks: reported.map(|reported| reported.behind(ours)),
+                we_lack: reported.map_or(0, |reported| ours.behind(reported)),
+                last_contact: last_contact.map(|last| now.elapsed.saturating_sub(last)),
+                clock_ahead: other.clock_ahead,
+            }
+        };
+        self.listed.iter().map(status).collect()
+    }
+
+    fn all_connected(&self) -> impl Iterator<Item = (TrackerNumber, &ConnectedReplica)> {
+        let all = self.listed.iter();
+        all.filter_map(|(number, other)| Some((*number, other.connected.as_ref()?)))
+    }
+
+    fn connected_mut(&mut self, number: TrackerNumber) -> Option<&mut ConnectedReplica> {
+        self.listed.get_mut(&number)?.connected.as_mut()
+    }
+}

@@ -1,0 +1,70 @@
+//! Connections that are silent, unknown, old or broken.
+
+use super::*;
+
+#[test]
+fn a_silent_connection_is_closed_and_later_messages_on_it_are_ignored() {
+    let (mut a, mut b) = pair();
+    b.user("olga").unwrap();
+    let late = std::mem::take(&mut b.sent);
+    a.advance(IDLE_TIMEOUT);
+    assert_eq!(a.closed, [ReplicaConnectionId(1)]);
+    for (connection, message) in late {
+        a.receive(connection, message);
+    }
+    assert_eq!(a.replica.registry().rows().count(), 0);
+}
+
+#[test]
+fn unlisted_trackers_and_other_versions_are_rejected_and_reported_once() {
+    let mut a = TestTracker::new(1, StartData::Alone);
+    let hello = |protocol, of: u32| Message::Hello {
+        protocol,
+        number: number(of),
+        origin: [77; 16],
+        versions: crate::wire::replica::Encoded::new(b"le".to_vec()).unwrap(),
+        serving: true,
+    };
+    for (connection, (protocol, of)) in [(1, 3), (1, 3), (1, 1), (2, 2), (2, 2)].iter().enumerate()
+    {
+        let connection = connection as u64;
+        a.open(connection);
+        a.receive(ReplicaConnectionId(connection), hello(*protocol, *of));
+        assert_eq!(a.closed.last(), Some(&ReplicaConnectionId(connection)));
+    }
+    let troubles = a.reports.iter();
+    let troubles = troubles.filter(|report| matches!(report, Report::Trouble { .. }));
+    assert_eq!(troubles.count(), 3, "{:?}", a.reports);
+}
+
+#[test]
+fn a_newer_connection_replaces_the_older_one() {
+    let (mut a, mut b) = pair();
+    connect(&mut a, &mut b, 2);
+    assert_eq!(
+        (a.closed.as_slice(), b.closed.as_slice()),
+        (&[ReplicaConnectionId(1)][..], &[ReplicaConnectionId(1)][..])
+    );
+    a.user("olga").unwrap();
+    exchange_messages(&mut a, &mut b);
+    assert_eq!(a.acknowledged, [(1, Copies::Two)]);
+}
+
+#[test]
+fn an_undecodable_change_closes_the_connection() {
+    let (mut a, _) = pair();
+    let rubbish = || crate::wire::replica::Encoded::new(b"i1e".to_vec()).unwrap();
+    a.receive(
+        ReplicaConnectionId(1),
+        Message::Push {
+            id: 1,
+            change: rubbish(),
+        },
+    );
+    assert_eq!(a.closed, [ReplicaConnectionId(1)]);
+    assert!(matches!(
+        a.reports.last(),
+        Some(Report::Lost { .. } | Report::Trouble { .. })
+    ));
+    assert!(Change::decode(b"de").is_err());
+}
