@@ -90,7 +90,7 @@ fn every_wrong_state_has_its_own_error() {
         (
             "join_group lab",
             "already-a-member",
-            "member of lab already",
+            "already a member of lab",
         ),
         ("join_group none", "unknown-group", "list_groups shows"),
         ("leave_group none", "unknown-group", "list_groups shows"),

@@ -33,7 +33,7 @@ fn a_name_is_given_once_and_the_same_content_may_have_several() {
         &mut mayank,
         &format!("upload_file lab {}", word(&other)),
         "share-exists",
-        "has a share gift already; rename yours",
+        "already has a share gift; rename yours",
     );
     assert!(
         share(&mut mayank, "gift").is_null(),

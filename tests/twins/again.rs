@@ -216,7 +216,7 @@ fn what_two_trackers_made_by_one_command_is_one() {
     }
     let invited = format!("create_user guest pw-of-guest --invite {code}");
     let steps = [
-        (true, invited.as_str(), "user guest is made"),
+        (true, invited.as_str(), "user guest is created"),
         (true, "create_group lab", "nik at 127.0.0.1 makes group lab"),
         (
             false,

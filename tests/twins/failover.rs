@@ -147,8 +147,12 @@ fn what_was_done_and_not_answered_is_done_once() {
     let code = code.split(' ').next().unwrap();
     let invited = format!("create_user guest pw-of-guest --invite {code}");
     let steps = [
-        (true, "create_user extra pw-of-extra", "user extra is made"),
-        (true, invited.as_str(), "user guest is made"),
+        (
+            true,
+            "create_user extra pw-of-extra",
+            "user extra is created",
+        ),
+        (true, invited.as_str(), "user guest is created"),
         (true, "create_group lab", "nik at 127.0.0.1 makes group lab"),
         (
             false,

@@ -68,8 +68,8 @@ impl Logins {
     ) -> Result<Answer, Refused> {
         let attempt = self.begin_attempt(Some(user), from)?;
         let accounts: Vec<Account> = self.store.read(|registry| login_candidates(registry, user));
-        // For an unknown name one hash is computed as well, so that the reply takes as long as for a
-        // wrong password.
+        // For an unknown name one hash is computed as well, so that the reply takes as long as for
+        // a wrong password.
         let mut found = None;
         if accounts.is_empty() {
             self.verify(password, None)?;

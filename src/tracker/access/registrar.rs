@@ -127,7 +127,7 @@ impl Registrar {
                 let key = IdempotencyKey::of_name(&user, write);
                 let before = self
                     .writes
-                    .find_previous(&key, || format!("user {user} is created from {from}"))?;
+                    .find_previous(&key, || format!("user {user} was created from {from}"))?;
                 let written = match before {
                     Some(written) => written,
                     None => self.create_user(&key, user, &password, invite.as_ref(), from)?,
