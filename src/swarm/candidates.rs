@@ -61,8 +61,8 @@ impl Candidates {
         }
     }
 
-    /// Whether one more address can be kept. If all places are taken, the address with the most
-    /// failures makes room.
+    /// Makes room for one more address: if all places are taken, removes the address with the most
+    /// failures. Returns whether there is room.
     fn make_room(&mut self) -> bool {
         if self.addresses.len() < MAX_CANDIDATES {
             return true;

@@ -27,7 +27,7 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// A bucket for this rate, clamped to [`MIN_LIMIT`] and [`MAX_LIMIT`].
+    /// A bucket for this rate, clamped to [`MIN_RATE_LIMIT`] and [`MAX_RATE_LIMIT`].
     pub fn new(bytes_per_second: u64) -> Self {
         Self {
             bytes_per_second: bytes_per_second.clamp(MIN_RATE_LIMIT, MAX_RATE_LIMIT) as f64,
