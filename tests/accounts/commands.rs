@@ -1,8 +1,8 @@
 //! Commands in every wrong state and with every bad input: each error has its `kind` and one line that says what to do, and
 //! no password stands anywhere it can be read later.
 
-use crate::service::Service;
-use crate::support::Peer;
+use crate::common::account_tracker::Service;
+use crate::common::peer::Peer;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;

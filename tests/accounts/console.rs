@@ -1,7 +1,8 @@
 //! The tracker's console, as its operator pipes lines into it.
 
-use crate::service::{Service, User, create_user, create_user_with, group, login};
-use crate::support::run;
+use crate::common::account_tracker::Service;
+use crate::common::control_connection::{User, create_user, create_user_with, group, login};
+use crate::common::process::run;
 use pieceful::wire::access::Answer;
 use pieceful::wire::password::Password;
 use std::thread;

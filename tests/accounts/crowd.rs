@@ -1,7 +1,8 @@
 //! A storm of log-ins while many peers announce: nobody's announce waits for it.
 
-use crate::http::Client;
-use crate::service::{Line, Service, User, connect_from, create_user, login, password};
+use crate::common::account_tracker::Service;
+use crate::common::control_connection::{Line, User, connect_from, create_user, login, password};
+use crate::common::http_client::Client;
 use pieceful::net::raise_descriptor_limit;
 use pieceful::wire::AnnounceResponse;
 use pieceful::wire::access::Answer;

@@ -4,8 +4,9 @@
 //! tracker is killed, at most one request of each pair is in doubt. After each restart what the tracker tells both users
 //! must be what was acknowledged, with that one request either carried out or not.
 
-use crate::service::{Line, Service, User, dump, group};
-use crate::support::PATIENCE;
+use crate::common::account_tracker::{Service, dump};
+use crate::common::control_connection::{Line, User, group};
+use crate::common::waiting::PATIENCE;
 use pieceful::wire::access::{Answer, Ask, Standing};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

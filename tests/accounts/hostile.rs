@@ -1,7 +1,8 @@
 //! Bytes on a control line that are no request: an error reply or a closed line, never more, while others are served.
 
-use crate::service::{Line, Service, User, connect_from, group};
-use crate::support::PATIENCE;
+use crate::common::account_tracker::Service;
+use crate::common::control_connection::{Line, User, connect_from, group};
+use crate::common::waiting::PATIENCE;
 use pieceful::bencode::Item;
 use pieceful::net::{FrameIoError, FrameReader, TlsStream, raise_descriptor_limit};
 use pieceful::wire::access::{Answer, MAX_FRAME, Reply};

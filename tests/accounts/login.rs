@@ -1,9 +1,11 @@
 //! Log-ins: who is slowed down, what ends a session and what does not, one user at many peers.
 
-use crate::service::{
-    Line, Service, User, connect_from, create_user, group, login, password, write,
+use crate::common::account_tracker::Service;
+use crate::common::control_connection::{
+    Line, User, connect_from, create_user, group, login, password, write,
 };
-use crate::support::{PATIENCE, Peer};
+use crate::common::peer::Peer;
+use crate::common::waiting::PATIENCE;
 use pieceful::wire::access::{Answer, Ask, Refused, Token};
 use pieceful::wire::password::Password;
 use std::time::{Duration, Instant};

@@ -1,7 +1,8 @@
 //! A person at the prompt: questions for passwords, what is kept of them, news above a line that is being typed.
 
-use crate::service::{Service, create_user, group};
-use crate::terminal::Terminal;
+use crate::common::account_tracker::Service;
+use crate::common::control_connection::{create_user, group};
+use crate::common::terminal::Terminal;
 use std::fs;
 
 const CTRL_C: &str = "\x03";

@@ -1,7 +1,8 @@
 //! Every control request against every role. What is not allowed changes nothing, by the tracker's whole state as `--dump`
 //! shows it, and tells nothing.
 
-use crate::service::{Service, User, create_user, group, login, password, write};
+use crate::common::account_tracker::Service;
+use crate::common::control_connection::{User, create_user, group, login, password, write};
 use pieceful::certificate::{Authority, MemberKey};
 use pieceful::torrent::Info;
 use pieceful::wire::PeerId;

@@ -1,6 +1,7 @@
 //! How fast the tracker answers with few and with many accounts. What it prints stands in benches/README.md.
 
-use crate::service::{Line, Service, User, create_user, group, login, password};
+use crate::common::account_tracker::Service;
+use crate::common::control_connection::{Line, User, create_user, group, login, password};
 use pieceful::wire::access::Answer;
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! What an eavesdropper and other users of the machine see: nothing that is anybody's secret.
 
-use crate::service::Service;
-use crate::support::Peer;
+use crate::common::account_tracker::Service;
+use crate::common::peer::Peer;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -1,9 +1,11 @@
 //! The course work's story: nik makes a group, mayank asks to be let in, nik sees that and accepts. Typed at a prompt, from a
 //! script, as arguments and in JSON, it comes to the same.
 
-use crate::service::Service;
-use crate::support::{Output, Peer, Sandbox, run};
-use crate::terminal::Terminal;
+use crate::common::account_tracker::Service;
+use crate::common::peer::Peer;
+use crate::common::process::{Output, run};
+use crate::common::sandbox::Sandbox;
+use crate::common::terminal::Terminal;
 use serde_json::Value;
 use std::collections::BTreeMap;
 

@@ -1,7 +1,8 @@
 //! What a tracker tells of how much it holds and has done.
 
-use crate::client::{Client, Udp};
-use crate::support::Sandbox;
+use crate::common::http_client::Client;
+use crate::common::sandbox::Sandbox;
+use crate::common::udp_client::Udp;
 use std::collections::HashMap;
 
 /// The query of an announce: a swarm, a peer, what it lacks, what it uploaded and downloaded.

@@ -1,6 +1,7 @@
 //! HTTP as such: connections, deadlines, malformed requests, and what is not HTTP at all.
 
-use crate::client::{Client, HASH, announce, options, tracker};
+use super::trackers::{options, tracker};
+use crate::common::http_client::{Client, HASH, announce};
 use pieceful::certificate::Authority;
 use pieceful::net::{Purpose, Stop, TRACKER_NAME, TlsServer, TlsStream, connect_tls};
 use pieceful::tracker::{Access, CLOSED_RUN_ONLY, ControlLines, Deadlines, Options, Tracker, bind};

@@ -1,7 +1,8 @@
 //! What a tracker holds at most: what is past it is refused with the reason, and costs no memory.
 
-use crate::client::{Client, HASH, Udp, announce};
-use crate::support::Sandbox;
+use crate::common::http_client::{Client, HASH, announce};
+use crate::common::sandbox::Sandbox;
+use crate::common::udp_client::Udp;
 use pieceful::tracker::{Access, Limits, Options, Tracker, bind_with_udp};
 use pieceful::wire::AnnounceResponse;
 use pieceful::wire::udp_tracker::{Request, Response as UdpResponse};

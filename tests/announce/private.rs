@@ -1,12 +1,16 @@
 //! Private torrents (BEP 27): one tracker of their own at a time, and nobody but whom it names.
 
-use crate::extension::{data, give, info, link, peer_parameter};
-use crate::others::Other;
-use crate::peers::peer;
-use crate::script::*;
-use crate::support::{PATIENCE, Process, Sandbox, run};
-use crate::tiers::{announces, other_tracker, tiered};
-use crate::torrent::{Torrent, word};
+use super::fake_tracker::Other;
+use super::tiers::{announces, other_tracker, tiered};
+use crate::common::extensions::{data, give, info, link, peer_parameter};
+use crate::common::fake_peer::*;
+use crate::common::handmade_torrent::Torrent;
+use crate::common::log::logged;
+use crate::common::open_swarm::peer;
+use crate::common::peer::word;
+use crate::common::process::{Process, run};
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::PATIENCE;
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;

@@ -1,7 +1,8 @@
 //! Swarms that outlive the process, and what is done with a file that is no good.
 
-use crate::client::{Client, addresses};
-use crate::support::{Process, Sandbox};
+use crate::common::http_client::{Client, addresses};
+use crate::common::process::Process;
+use crate::common::sandbox::Sandbox;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;

@@ -1,11 +1,14 @@
 //! Where announces of real peers come from: whom a tracker names must be there.
 
-use crate::client::{Client, addresses, announce, udp_tracker};
-use crate::peers::TORRENT;
-use crate::script::wait_for;
-use crate::support::{Peer, Process, Sandbox};
-use crate::tiers::tiered;
-use crate::torrent::word;
+use super::tiers::tiered;
+use super::trackers::udp_tracker;
+use crate::common::http_client::{Client, addresses, announce};
+use crate::common::open_swarm::TORRENT;
+use crate::common::peer::Peer;
+use crate::common::peer::word;
+use crate::common::process::Process;
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::wait_for;
 use pieceful::tracker::Tracker;
 use pieceful::wire::AnnounceResponse;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};

@@ -1,8 +1,10 @@
 //! Shares and downloads of open swarms that a person ends.
 
-use crate::client::Client;
-use crate::script::wait_for;
-use crate::support::{Peer, Process, Sandbox, run};
+use crate::common::http_client::Client;
+use crate::common::peer::Peer;
+use crate::common::process::{Process, run};
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::wait_for;
 use serde_json::Value;
 use std::fs;
 

@@ -1,10 +1,13 @@
 //! Real peers with trackers of several kinds and tiers (BEP 12).
 
-use crate::client::Client;
-use crate::others::Other;
-use crate::peers::{TORRENT, peer, seed};
-use crate::support::{PATIENCE, Process, Sandbox};
-use crate::torrent::{Torrent, word};
+use super::fake_tracker::Other;
+use crate::common::handmade_torrent::Torrent;
+use crate::common::http_client::Client;
+use crate::common::open_swarm::{TORRENT, peer, seed};
+use crate::common::peer::word;
+use crate::common::process::Process;
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::PATIENCE;
 use pieceful::torrent::Metainfo;
 use std::fs;
 use std::net::TcpListener;
@@ -12,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 /// A sandbox with an open tracker, and a peer that shares `data` there.
-fn share() -> (Sandbox, Process, crate::support::Peer, PathBuf) {
+fn share() -> (Sandbox, Process, crate::common::peer::Peer, PathBuf) {
     let sandbox = Sandbox::new();
     let tracker = sandbox.tracker(&[]);
     let data = sandbox.file("seed/data", 1_000_000, 1);
@@ -153,7 +156,7 @@ pub(crate) fn magnet(torrent: &Torrent, trackers: &[&Other]) -> String {
     let trackers = trackers
         .iter()
         .map(|tracker| format!("&tr={}", tracker.url()));
-    crate::extension::link(torrent, &trackers.collect::<String>())
+    crate::common::extensions::link(torrent, &trackers.collect::<String>())
 }
 
 #[test]

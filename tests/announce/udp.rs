@@ -1,7 +1,10 @@
 //! Announces and scrapes over UDP, as they should be and as strangers send them.
 
-use crate::client::{Client, HASH, Udp, addresses, announce, options, tracker, udp_tracker};
-use crate::support::{Process, Sandbox};
+use super::trackers::{options, tracker, udp_tracker};
+use crate::common::http_client::{Client, HASH, addresses, announce};
+use crate::common::process::Process;
+use crate::common::sandbox::Sandbox;
+use crate::common::udp_client::Udp;
 use pieceful::torrent::InfoHash;
 use pieceful::tracker::{Tracker, bind_with_udp};
 use pieceful::wire::udp_tracker::{ConnectionId, NO_CONNECTION, Request, Response, TransactionId};

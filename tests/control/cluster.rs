@@ -1,6 +1,7 @@
 //! `cluster.pem` with real trackers: made once, private, never touched again.
 
-use crate::support::{Output, Process, Sandbox, run};
+use crate::common::process::{Output, Process, run};
+use crate::common::sandbox::Sandbox;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

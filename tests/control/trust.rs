@@ -1,6 +1,7 @@
 //! Whom a peer talks to: on first use, pinned, changed.
 
-use crate::support::{Output, Process, Sandbox, run};
+use crate::common::process::{Output, Process, run};
+use crate::common::sandbox::Sandbox;
 use std::fs;
 
 /// A closed run of one client, by the cluster whose key lies in the sandbox under `cluster`.

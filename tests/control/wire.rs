@@ -1,7 +1,8 @@
 //! The tracker's port as strangers and eavesdroppers see it.
 
-use crate::support::{PATIENCE, Sandbox};
-use crate::trust::Run;
+use super::trust::Run;
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::PATIENCE;
 use pieceful::certificate::Authority;
 use pieceful::net::{TRACKER_NAME, TlsServer};
 use pieceful::tracker::{ControlLines, Deadlines, Options, Tracker, bind};

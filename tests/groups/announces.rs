@@ -1,8 +1,9 @@
 //! Announces of many shares in one request, and of a peer that has more shares than one request takes.
 
-use crate::service::{Service, User};
-use crate::support::Peer;
-use crate::team::{join, logged_in, peer, session, until, word};
+use super::team::{join, logged_in, peer, session, until, word};
+use crate::common::account_tracker::Service;
+use crate::common::control_connection::User;
+use crate::common::peer::Peer;
 use pieceful::torrent::InfoHash;
 use pieceful::wire::PeerId;
 use pieceful::wire::access::{

@@ -1,8 +1,8 @@
 //! The catalogue of a group: names, who may take a share off it, the end of the group; and where downloads may go.
 
-use crate::service::Service;
-use crate::support::Peer;
-use crate::team::{entry, join, logged_in, refuses, share, team, until, word};
+use super::team::{entry, join, logged_in, refuses, share, team, until, word};
+use crate::common::account_tracker::Service;
+use crate::common::peer::Peer;
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
@@ -116,7 +116,7 @@ fn a_share_is_stopped_by_who_has_it_and_withdrawn_by_its_publisher_or_the_owner(
     nik.run("stop_share lab gift");
     assert_eq!(names(&mut nik), [""; 0]);
     nik.process.kill();
-    let mut nik = crate::team::peer(&service.sandbox, "nik", &[]);
+    let mut nik = super::team::peer(&service.sandbox, "nik", &[]);
     assert!(share(&mut nik, "gift").is_null());
     nik.run(&format!("upload_file lab {}", word(&file)));
     assert_eq!(names(&mut uma), ["gift"]);

@@ -1,10 +1,12 @@
 //! A share whose files change or vanish: no wrong byte goes out, others hear that it is not owned any more, `status` says so, and
 //! it comes back with the files.
 
-use crate::service::Service;
-use crate::support::{Peer, Process, bytes};
-use crate::team::{entry, log_of, logged, peer, session, share, team, until, word};
-use crate::wire::{BLOCK, Bytes, Leech, call, call_tls, certify};
+use super::fake_member::{BLOCK, Bytes, Leech, call, call_tls, certify};
+use super::team::{entry, log_of, logged, peer, session, share, team, until, word};
+use crate::common::account_tracker::Service;
+use crate::common::peer::Peer;
+use crate::common::process::Process;
+use crate::common::sandbox::bytes;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -224,8 +226,8 @@ fn a_download_waits_for_the_files_to_come_back() {
     let [mut nik, _] = team(&service, ["nik", "uma"]);
     let path = service.sandbox.file("gift", 8 << 20, 3);
     nik.run(&format!("upload_file lab {}", word(&path)));
-    let mut mayank = crate::team::logged_in(&service, "mayank", &["--down", "4M"]);
-    crate::team::join(&mut nik, &mut mayank, "mayank");
+    let mut mayank = super::team::logged_in(&service, "mayank", &["--down", "4M"]);
+    super::team::join(&mut nik, &mut mayank, "mayank");
     mayank.run("download_file lab gift copy");
     mayank.until("gift", |download| {
         download["bytes_done"].as_u64().unwrap() >= 1 << 20

@@ -1,8 +1,9 @@
 //! What somebody hears who records the line between two members: neither the file's name nor a byte of it.
 
-use crate::service::Service;
-use crate::support::{Peer, Process};
-use crate::team::word;
+use super::team::word;
+use crate::common::account_tracker::Service;
+use crate::common::peer::Peer;
+use crate::common::process::Process;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -1,9 +1,9 @@
 //! What members hear of in extensions (BEP 10): in a group's swarm nobody is named (BEP 11) and no metadata given (BEP 9).
 
-use crate::service::Service;
-use crate::support::Peer;
-use crate::team::{session, team, word};
-use crate::wire::{Bytes, Shown, call_tls, certify, handshake};
+use super::fake_member::{Bytes, Shown, call_tls, certify, handshake};
+use super::team::{session, team, word};
+use crate::common::account_tracker::Service;
+use crate::common::peer::Peer;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 

@@ -1,8 +1,9 @@
 //! Downloads that are to replace what stands at their destination: it stands untouched until they are whole.
 
-use crate::service::Service;
-use crate::support::{Peer, bytes};
-use crate::team::{peer, refuses, team, word};
+use super::team::{peer, refuses, team, word};
+use crate::common::account_tracker::Service;
+use crate::common::peer::Peer;
+use crate::common::sandbox::bytes;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

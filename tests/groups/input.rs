@@ -1,8 +1,9 @@
 //! Bad input to the commands about shares: each wrong state and each bad argument has its kind and one line that says what it is.
 
-use crate::service::Service;
-use crate::support::{Process, bytes};
-use crate::team::{error, logged_in, refuses, team, until, word};
+use super::team::{error, logged_in, refuses, team, until, word};
+use crate::common::account_tracker::Service;
+use crate::common::process::Process;
+use crate::common::sandbox::bytes;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::Write;
@@ -249,7 +250,7 @@ fn a_destination_that_is_full_fails_the_download_with_the_reason() {
         "mount -t tmpfs -o size=1m tmpfs {} && exec \"$@\"; echo skipped",
         word(&folder)
     );
-    let plain = crate::support::command(&folder, &[]);
+    let plain = crate::common::process::command(&folder, &[]);
     let mut shell = Command::new("unshare");
     shell.args(["--mount", "bash", "-c", &mount, "bash"]);
     shell.arg(plain.get_program()).args(["peer", "127.0.0.1:0"]);

@@ -1,10 +1,11 @@
 //! What comes in between: log-outs, restarts, kills in the middle of a download. It completes, and what was verified is not
 //! fetched again.
 
-use crate::service::Service;
-use crate::support::{Peer, bytes};
-use crate::team::{join, log_of, logged, logged_in, peer, share, team, until, word};
-use crate::wire::certify;
+use super::fake_member::certify;
+use super::team::{join, log_of, logged, logged_in, peer, share, team, until, word};
+use crate::common::account_tracker::Service;
+use crate::common::peer::Peer;
+use crate::common::sandbox::bytes;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -299,9 +300,9 @@ fn a_share_of_a_group_is_taken_up_after_a_kill_only_when_its_user_is_still_logge
         },
         || "it is not suspended".to_owned(),
     );
-    let (shown, _) = certify(&mut crate::team::session(&service, "mayank"), "lab");
-    let line = crate::wire::call_tls(nik.process.address, lab, Some(&shown));
-    assert!(crate::wire::Leech::greet(line, lab, "mayank").is_none());
+    let (shown, _) = certify(&mut super::team::session(&service, "mayank"), "lab");
+    let line = super::fake_member::call_tls(nik.process.address, lab, Some(&shown));
+    assert!(super::fake_member::Leech::greet(line, lab, "mayank").is_none());
     nik.run("login nik\npw of nik");
     mayank.run("download_file lab gift");
     mayank.run("wait");

@@ -1,7 +1,7 @@
 //! A member whose copy is not what it was: what it sends does not verify, is asked of another, and it is not asked again.
 
-use crate::service::Service;
-use crate::team::{entry, join, log_of, logged, logged_in, share, until, word};
+use super::team::{entry, join, log_of, logged, logged_in, share, until, word};
+use crate::common::account_tracker::Service;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 

@@ -1,10 +1,11 @@
 //! Who comes and goes: groups that end and are made anew, members put out and let in again, log-outs; and shares that take
 //! the name of another.
 
-use crate::service::Service;
-use crate::support::{Peer, bytes};
-use crate::team::{entry, join, logged_in, refuses, session, share, team, until, word};
-use crate::wire::{Leech, call_tls, certify};
+use super::fake_member::{Leech, call_tls, certify};
+use super::team::{entry, join, logged_in, refuses, session, share, team, until, word};
+use crate::common::account_tracker::Service;
+use crate::common::peer::Peer;
+use crate::common::sandbox::bytes;
 use std::fs;
 use std::path::PathBuf;
 

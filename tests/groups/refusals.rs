@@ -1,10 +1,13 @@
 //! Who gets nothing of a group's swarm: everybody who is no member by his certificate, whatever else he knows. Each is refused,
 //! told nothing but why, and logged with the reason.
 
-use crate::service::{Line, Service, User, create_user, group};
-use crate::support::Peer;
-use crate::team::{log_of, logged, peer, session, share, until, word};
-use crate::wire::{BLOCK, Leech, Shown, answer, call, call_tls, certify, handshake, public_key};
+use super::fake_member::{
+    BLOCK, Leech, Shown, answer, call, call_tls, certify, handshake, public_key,
+};
+use super::team::{log_of, logged, peer, session, share, until, word};
+use crate::common::account_tracker::Service;
+use crate::common::control_connection::{Line, User, create_user, group};
+use crate::common::peer::Peer;
 use pieceful::certificate::{Authority, GroupAuthority};
 use pieceful::wire::access::Ask;
 use rustls::pki_types::pem::PemObject;

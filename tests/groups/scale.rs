@@ -1,7 +1,8 @@
 //! How fast catalogues are with few and with many shares, and how soon a tracker that keeps them is there again. What it prints
 //! stands in benches/README.md.
 
-use crate::service::{Service, User, group, write};
+use crate::common::account_tracker::Service;
+use crate::common::control_connection::{User, group, write};
 use pieceful::certificate::MemberKey;
 use pieceful::wire::access::{Answer, Ask, FileEntry, KeyRequest};
 use pieceful::wire::control::InfoPart;

@@ -1,7 +1,10 @@
 //! A team at one tracker: peers whose users are members of the group `lab`.
 
-use crate::service::{Service, User};
-use crate::support::{PATIENCE, Peer, Sandbox};
+use crate::common::account_tracker::Service;
+use crate::common::control_connection::User;
+use crate::common::peer::Peer;
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::PATIENCE;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,10 +1,11 @@
 //! The whole tour: users, a group, a share, a member let in, the catalogue, a download. Typed at a prompt, from a script, as
 //! arguments and in JSON; the copies are what was shared.
 
-use crate::service::Service;
-use crate::support::{Process, Sandbox, bytes, run};
-use crate::team::{entry, team, until, word};
-use crate::terminal::Terminal;
+use super::team::{entry, team, until, word};
+use crate::common::account_tracker::Service;
+use crate::common::process::{Process, run};
+use crate::common::sandbox::{Sandbox, bytes};
+use crate::common::terminal::Terminal;
 use pieceful::torrent::Sha1;
 use std::fs;
 use std::path::{Path, PathBuf};

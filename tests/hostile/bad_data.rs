@@ -1,10 +1,13 @@
 //! Owners that send wrong data, or none, beside one that is sound.
 
-use crate::calling::{Logged, TORRENT, leech, peer};
-use crate::lying_tracker::{announce_to, downloading, naming};
-use crate::script::*;
-use crate::support::Sandbox;
-use crate::torrent::{Torrent, word};
+use super::calling::{Logged, TORRENT, leech, peer};
+use super::lying_tracker::{announce_to, downloading, naming};
+use crate::common::fake_peer::*;
+use crate::common::handmade_torrent::Torrent;
+use crate::common::log::line_with;
+use crate::common::log::logged;
+use crate::common::peer::word;
+use crate::common::sandbox::Sandbox;
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -163,7 +166,9 @@ fn completes_beside(bad: impl Fn(Wire, Sender<()>) + Send + Sync + 'static) -> (
         bad(wire, was_asked.lock().unwrap().clone())
     });
     let mut peer = downloading(&sandbox, naming(&[bad, owner]));
-    asked.recv_timeout(crate::support::PATIENCE).unwrap();
+    asked
+        .recv_timeout(crate::common::waiting::PATIENCE)
+        .unwrap();
     go.send(()).unwrap();
     let waited = peer.try_run("wait 25");
     assert_eq!(

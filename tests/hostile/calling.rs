@@ -1,11 +1,14 @@
 //! Callers of a peer that has everything: what is odd but allowed, and what is too much.
 
-pub(crate) use crate::peers::{Logged, TORRENT, leech, peer, seed};
+pub(crate) use crate::common::open_swarm::{Logged, TORRENT, leech, peer, seed};
 
-use crate::peers::seed_with;
-use crate::script::*;
-use crate::support::Sandbox;
-use crate::torrent::Torrent;
+use crate::common::fake_peer::*;
+use crate::common::handmade_torrent::Torrent;
+use crate::common::log::line_with;
+use crate::common::log::logged;
+use crate::common::open_swarm::seed_with;
+use crate::common::process::resident;
+use crate::common::sandbox::Sandbox;
 
 /// Asks the peer for a block on a line of its own.
 pub(crate) fn assert_serves(peer: &Logged, torrent: &Torrent) {

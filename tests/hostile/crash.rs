@@ -1,12 +1,17 @@
 //! kill -9 and what stands on disk afterwards.
 
-use crate::calling::{Logged, TORRENT, assert_serves, peer, seed};
-use crate::disk::halfway;
-use crate::late;
-use crate::lying_tracker::{announce_to, naming};
-use crate::script::*;
-use crate::support::{PATIENCE, Sandbox};
-use crate::torrent::{Torrent, word};
+use super::calling::{Logged, TORRENT, assert_serves, peer, seed};
+use super::disk::halfway;
+use super::late;
+use super::lying_tracker::{announce_to, naming};
+use crate::common::fake_peer::*;
+use crate::common::handmade_torrent::Torrent;
+use crate::common::log::line_with;
+use crate::common::log::logged;
+use crate::common::peer::word;
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::PATIENCE;
+use crate::common::waiting::wait_for;
 use pieceful::peer::{Deadlines, DownloadState};
 use std::fs::{self, File};
 use std::path::PathBuf;

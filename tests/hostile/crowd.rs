@@ -1,9 +1,12 @@
 //! Many connections that do nothing.
 
-use crate::calling::{TORRENT, assert_serves, leech, seed};
-use crate::lying_tracker::{announce_to, answer_soon, http, naming, tracker};
-use crate::script::*;
-use crate::support::Sandbox;
+use super::calling::{TORRENT, assert_serves, leech, seed};
+use super::lying_tracker::{announce_to, answer_soon, http, naming, tracker};
+use crate::common::fake_peer::*;
+use crate::common::log::line_with;
+use crate::common::process::resident;
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::wait_for;
 use std::fs;
 use std::io::Read;
 use std::net::TcpStream;
@@ -103,7 +106,7 @@ fn one_address_may_not_take_every_line() {
     }
     // The one that was turned away sees its line closed.
     let mut last = lines.pop().unwrap();
-    last.set_read_timeout(Some(crate::support::PATIENCE))
+    last.set_read_timeout(Some(crate::common::waiting::PATIENCE))
         .unwrap();
     assert_eq!(last.read(&mut [0; 1]).unwrap_or(0), 0);
     drop(lines);

@@ -1,10 +1,14 @@
 //! Destinations that must not be written, disks that fill up, files that change while they are shared.
 
-use crate::calling::{Logged, TORRENT, leech, peer, seed};
-use crate::lying_tracker::{announce_to, naming};
-use crate::script::*;
-use crate::support::{BINARY, Process, Sandbox, bytes, limited, wait_for_end};
-use crate::torrent::word;
+use super::calling::{Logged, TORRENT, leech, peer, seed};
+use super::lying_tracker::{announce_to, naming};
+use crate::common::fake_peer::*;
+use crate::common::log::line_with;
+use crate::common::log::logged;
+use crate::common::peer::word;
+use crate::common::process::{BINARY, Process, limited, wait_for_end};
+use crate::common::sandbox::{Sandbox, bytes};
+use crate::common::waiting::wait_for;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{Write, stderr};
@@ -362,7 +366,7 @@ fn a_state_folder_in_use_is_refused() {
     let sandbox = Sandbox::new();
     let first = peer(&sandbox, "one", &[]);
     let state = sandbox.path("one.state");
-    let output = crate::support::run(
+    let output = crate::common::process::run(
         &sandbox.folder("two"),
         &[
             "peer",

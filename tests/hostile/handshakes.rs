@@ -1,10 +1,12 @@
 //! Lines that do not begin as they should.
 
-use crate::calling::{TORRENT, assert_serves, seed};
-use crate::lying_tracker::{announce_to, naming};
-use crate::script::*;
-use crate::support::Sandbox;
-use crate::torrent::word;
+use super::calling::{TORRENT, assert_serves, seed};
+use super::lying_tracker::{announce_to, naming};
+use crate::common::fake_peer::*;
+use crate::common::log::logged;
+use crate::common::peer::word;
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::wait_for;
 use std::fs;
 use std::io::Read;
 use std::sync::Arc;

@@ -2,9 +2,10 @@
 //!
 //! The peers here run in this process, where their deadlines can be short.
 
-use crate::peers::TORRENT;
-use crate::script::*;
-use crate::support::Sandbox;
+use crate::common::fake_peer::*;
+use crate::common::open_swarm::TORRENT;
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::wait_for;
 use log::{LevelFilter, Log, Metadata, Record};
 use pieceful::peer::{
     Deadlines, DownloadOptions, DownloadState, FirstUseNotice, Limits, Options, Peer,
@@ -99,7 +100,7 @@ fn listen_a_while(wire: &mut Wire) -> bool {
     let read = wire.stream.read(&mut [0; 1 << 10]);
     let late = [std::io::ErrorKind::WouldBlock, std::io::ErrorKind::TimedOut];
     wire.stream
-        .set_read_timeout(Some(crate::support::PATIENCE))
+        .set_read_timeout(Some(crate::common::waiting::PATIENCE))
         .unwrap();
     match read {
         Ok(read) => read > 0,

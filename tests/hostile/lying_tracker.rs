@@ -1,9 +1,14 @@
 //! Trackers that answer what they should not.
 
-use crate::calling::{Logged, TORRENT, leech, peer};
-use crate::script::*;
-use crate::support::{Peer, Sandbox, run};
-use crate::torrent::word;
+use super::calling::{Logged, TORRENT, leech, peer};
+use crate::common::fake_peer::*;
+use crate::common::log::logged;
+use crate::common::peer::Peer;
+use crate::common::peer::word;
+use crate::common::process::resident;
+use crate::common::process::run;
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::wait_for;
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -1,9 +1,11 @@
 //! Torrents that would write where they must not, take all memory, or end the process.
 
-use crate::calling::{leech, peer};
-use crate::script::resident;
-use crate::support::{Sandbox, run};
-use crate::torrent::{Torrent, word};
+use super::calling::{leech, peer};
+use crate::common::handmade_torrent::Torrent;
+use crate::common::peer::word;
+use crate::common::process::resident;
+use crate::common::process::run;
+use crate::common::sandbox::Sandbox;
 use std::fs;
 
 fn text(text: &str) -> String {
@@ -171,8 +173,8 @@ fn unknown_keys_and_foreign_order_count_into_the_info_hash_as_they_are() {
     torrent.info_hash = sha1_of(&info);
     torrent.bytes = [b"d4:info", info.as_slice(), b"e"].concat();
     drop(leech(&sandbox, "leech", &torrent));
-    let peer = crate::calling::seed(&sandbox, "seed", &torrent);
-    crate::calling::assert_serves(&peer, &torrent);
+    let peer = super::calling::seed(&sandbox, "seed", &torrent);
+    super::calling::assert_serves(&peer, &torrent);
 }
 
 fn sha1_of(bytes: &[u8]) -> [u8; 20] {

@@ -1,8 +1,10 @@
 //! Each message that breaks the protocol ends its link, and the log names the rule.
 
-use crate::calling::{TORRENT, seed};
-use crate::script::*;
-use crate::support::Sandbox;
+use super::calling::{TORRENT, seed};
+use crate::common::fake_peer::*;
+use crate::common::log::logged;
+use crate::common::process::resident;
+use crate::common::sandbox::Sandbox;
 
 /// What is sent after the handshakes, and what the log must say of it.
 type Row = (&'static str, [u8; 8], Vec<u8>, &'static str);

@@ -1,12 +1,12 @@
 //! aria2: one process a torrent.
 
-use crate::contents::{self, NAMES, assert_same};
-use crate::exchange::{
+use super::contents::{self, NAMES, assert_same};
+use super::exchange::{
     Client, Over, Swarm, make, they_fetch_by_link, they_fetch_what_we_seed, until_fetched,
     we_fetch_by_link, we_fetch_what_they_seed,
 };
-use crate::others::{Other, Running, are_here, command, free_port, until};
-use crate::server::{Server, sound, status};
+use super::programs::{Other, Running, are_here, command, free_port, until};
+use crate::common::web_server::{Server, sound, status};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! What is shared: files and folders at the edges of pieces and blocks.
 
-use crate::others::PATIENCE;
-use crate::support::Sandbox;
+use super::programs::PATIENCE;
+use crate::common::sandbox::Sandbox;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,10 @@
 //! A tracker of ours, peers of ours, and whoever else there is: who has what goes to the others.
 
-use crate::contents::{self, EMPTY, NAMES, assert_same};
-use crate::others::until;
-use crate::support::{Peer, Process, Sandbox, run};
+use super::contents::{self, EMPTY, NAMES, assert_same};
+use super::programs::until;
+use crate::common::peer::Peer;
+use crate::common::process::{Process, run};
+use crate::common::sandbox::Sandbox;
 use pieceful::torrent::Metainfo;
 use serde_json::Value;
 use std::fs;

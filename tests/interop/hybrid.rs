@@ -1,11 +1,11 @@
 //! Hybrids (BEP 52) that libtorrent makes: in both directions, by their v1 half.
 
-use crate::contents::{self, NAMES};
-use crate::exchange::{
+use super::contents::{self, NAMES};
+use super::exchange::{
     Client, Over, Swarm, link, until_copied, we_fetch_by_link, we_fetch_what_they_seed,
 };
-use crate::libtorrent::Libtorrent;
-use crate::others::{Other, are_here};
+use super::libtorrent::Libtorrent;
+use super::programs::{Other, are_here};
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,12 +1,12 @@
 //! libtorrent, by its Python package.
 
-use crate::contents::{self, assert_same};
-use crate::exchange::{
+use super::contents::{self, assert_same};
+use super::exchange::{
     Client, Over, Swarm, assert_calm, assert_content, link, they_fetch_by_link,
     they_fetch_what_we_seed, until_fetched, we_fetch_by_link, we_fetch_what_they_seed,
 };
-use crate::others::{DISK, Other, PATIENCE, Running, are_here, command, python, until};
-use crate::support::Peer;
+use super::programs::{DISK, Other, PATIENCE, Running, are_here, command, python, until};
+use crate::common::peer::Peer;
 use pieceful::torrent::Metainfo;
 use serde_json::{Value, json};
 use std::fs::{self, File};

@@ -1,9 +1,9 @@
 //! Torrents, sound and with one defect each: what libtorrent makes of them, and what we do.
 
-use crate::contents;
-use crate::exchange::Swarm;
-use crate::libtorrent::Libtorrent;
-use crate::others::{Other, are_here};
+use super::contents;
+use super::exchange::Swarm;
+use super::libtorrent::Libtorrent;
+use super::programs::{Other, are_here};
 use pieceful::torrent::Metainfo;
 use serde_json::{Value, json};
 use std::fs;

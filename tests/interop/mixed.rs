@@ -1,12 +1,12 @@
 //! One swarm of everybody: a seed and six leeches by five authors.
 
-use crate::aria2::Aria2;
-use crate::contents::assert_same;
-use crate::exchange::{Client, Over, Swarm, assert_calm, make_with, until_fetched};
-use crate::libtorrent::Libtorrent;
-use crate::others::{DISK, Other, are_here, until};
-use crate::rqbit::Rqbit;
-use crate::transmission::Transmission;
+use super::aria2::Aria2;
+use super::contents::assert_same;
+use super::exchange::{Client, Over, Swarm, assert_calm, make_with, until_fetched};
+use super::libtorrent::Libtorrent;
+use super::programs::{DISK, Other, are_here, until};
+use super::rqbit::Rqbit;
+use super::transmission::Transmission;
 use serde_json::json;
 use std::sync::PoisonError;
 

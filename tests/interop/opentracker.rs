@@ -1,9 +1,9 @@
 //! Swarms whose tracker is opentracker, over HTTP and UDP.
 
-use crate::contents::{self, NAMES, assert_same};
-use crate::exchange::{Client, Over, Swarm, assert_calm, assert_content, make, until_fetched};
-use crate::libtorrent::Libtorrent;
-use crate::others::{Other, Running, are_here, command, free_port, until};
+use super::contents::{self, NAMES, assert_same};
+use super::exchange::{Client, Over, Swarm, assert_calm, assert_content, make, until_fetched};
+use super::libtorrent::Libtorrent;
+use super::programs::{Other, Running, are_here, command, free_port, until};
 use pieceful::torrent::Metainfo;
 use serde_json::json;
 use std::fs::{self, Permissions};

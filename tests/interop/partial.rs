@@ -1,9 +1,9 @@
 //! A peer of ours that has all it wanted, which is not everything (BEP 21).
 
-use crate::exchange::{Over, Swarm, assert_calm, until_fetched};
-use crate::libtorrent::Libtorrent;
-use crate::others::{Other, are_here, until};
-use crate::server::{Server, whole};
+use super::exchange::{Over, Swarm, assert_calm, until_fetched};
+use super::libtorrent::Libtorrent;
+use super::programs::{Other, are_here, until};
+use crate::common::web_server::{Server, whole};
 use pieceful::torrent::Metainfo;
 use serde_json::json;
 use std::fs;

@@ -1,10 +1,10 @@
 //! rqbit: a server with every torrent of a test, told what to do over its HTTP interface.
 
-use crate::exchange::{
+use super::exchange::{
     Client, Over, Swarm, they_fetch_by_link, they_fetch_what_we_seed, we_fetch_by_link,
     we_fetch_what_they_seed,
 };
-use crate::others::{Other, Running, are_here, command, free_port, rqbit, until};
+use super::programs::{Other, Running, are_here, command, free_port, rqbit, until};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::net::{IpAddr, SocketAddr};

@@ -1,10 +1,11 @@
 //! Files chosen out of a share, pieces in their order, data that is there already.
 
-use crate::extension::*;
-use crate::peers::{Logged, TORRENT, peer};
-use crate::script::*;
-use crate::support::Sandbox;
-use crate::torrent::{Torrent, word};
+use crate::common::extensions::*;
+use crate::common::fake_peer::*;
+use crate::common::handmade_torrent::Torrent;
+use crate::common::open_swarm::{Logged, TORRENT, peer};
+use crate::common::peer::word;
+use crate::common::sandbox::Sandbox;
 use sha1::{Digest, Sha1};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,10 +1,14 @@
 //! Peers that name each other (BEP 11).
 
-use crate::extension::*;
-use crate::peers::{Logged, TORRENT, leech, leech_with, peer};
-use crate::script::*;
-use crate::support::{Sandbox, run};
-use crate::torrent::{Torrent, word};
+use crate::common::extensions::*;
+use crate::common::fake_peer::*;
+use crate::common::handmade_torrent::Torrent;
+use crate::common::log::line_with;
+use crate::common::log::logged;
+use crate::common::open_swarm::{Logged, TORRENT, leech, leech_with, peer};
+use crate::common::peer::word;
+use crate::common::process::run;
+use crate::common::sandbox::Sandbox;
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,10 +1,15 @@
 //! Downloads by magnet link (BEP 9).
 
-use crate::extension::*;
-use crate::peers::{TORRENT, leech, peer, seed};
-use crate::script::*;
-use crate::support::{PATIENCE, Sandbox, bytes, run};
-use crate::torrent::{Torrent, word};
+use crate::common::extensions::*;
+use crate::common::fake_peer::*;
+use crate::common::handmade_torrent::Torrent;
+use crate::common::log::logged;
+use crate::common::open_swarm::{TORRENT, leech, peer, seed};
+use crate::common::peer::word;
+use crate::common::process::run;
+use crate::common::sandbox::{Sandbox, bytes};
+use crate::common::waiting::PATIENCE;
+use crate::common::waiting::wait_for;
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
@@ -92,7 +97,7 @@ fn a_peer_that_the_link_names_is_enough_and_metadata_of_many_pieces_comes_whole(
     assert!(fs::read(sandbox.path("third/long")).unwrap() == LONG.content);
 }
 
-fn seed_of(sandbox: &Sandbox, torrent: &Torrent) -> crate::peers::Logged {
+fn seed_of(sandbox: &Sandbox, torrent: &Torrent) -> crate::common::open_swarm::Logged {
     let mut peer = peer(sandbox, "seed", &[]);
     let name = String::from_utf8_lossy(info(torrent)).into_owned();
     let name = name

@@ -1,12 +1,16 @@
 //! Web seeds (BEP 19).
 
-use crate::chosen::SET;
-use crate::extension::*;
-use crate::peers::{Logged, TORRENT, peer};
-use crate::script::*;
-use crate::server::*;
-use crate::support::Sandbox;
-use crate::torrent::{Torrent, word};
+use super::chosen::SET;
+use crate::common::extensions::*;
+use crate::common::fake_peer::*;
+use crate::common::handmade_torrent::Torrent;
+use crate::common::log::line_with;
+use crate::common::log::logged;
+use crate::common::open_swarm::{Logged, TORRENT, peer};
+use crate::common::peer::word;
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::wait_for;
+use crate::common::web_server::*;
 use std::fs;
 use std::io::Write;
 use std::net::TcpStream;

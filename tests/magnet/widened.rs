@@ -1,12 +1,13 @@
 //! More files of a share of which some were chosen before.
 
-use crate::chosen::{SET, download, files};
-use crate::extension::{self, data, hello, info, link, next_extended};
-use crate::peers::{Logged, peer};
-use crate::script::*;
-use crate::server::{Server, whole};
-use crate::support::Sandbox;
-use crate::torrent::word;
+use super::chosen::{SET, download, files};
+use crate::common::extensions::{self, data, hello, info, link, next_extended};
+use crate::common::fake_peer::*;
+use crate::common::open_swarm::{Logged, peer};
+use crate::common::peer::word;
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::wait_for;
+use crate::common::web_server::{Server, whole};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -342,7 +343,7 @@ fn what_a_link_asks_for_is_widened_before_the_files_are_known() {
     let owner = Wire::greet(leech.process.address, &SET, BOTH, "knows");
     let given = thread::spawn(move || {
         let (mut wire, metadata) = (owner, info(&SET));
-        extension::give(&mut wire, metadata.len(), |piece| data(piece, metadata));
+        extensions::give(&mut wire, metadata.len(), |piece| data(piece, metadata));
     });
     leech.until("set", |download| download["bytes_total"] == 3 * 32_768);
     given.join().unwrap();

@@ -1,8 +1,8 @@
 //! Whom a peer serves, and what becomes of requests when it chokes.
 
-use crate::peers::{Logged, TORRENT, seed_with};
-use crate::script::*;
-use crate::support::Sandbox;
+use crate::common::fake_peer::*;
+use crate::common::open_swarm::{Logged, TORRENT, seed_with};
+use crate::common::sandbox::Sandbox;
 use std::collections::HashSet;
 use std::fs;
 

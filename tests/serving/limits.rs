@@ -1,9 +1,14 @@
 //! Limits on rates: kept, shared, shown, and no hindrance to a stop.
 
-use crate::peers::{TORRENT, leech_with, seed_with};
-use crate::script::*;
-use crate::support::{Sandbox, run};
-use crate::torrent::{Torrent, word};
+use crate::common::fake_peer::*;
+use crate::common::handmade_torrent::Torrent;
+use crate::common::log::line_with;
+use crate::common::log::logged;
+use crate::common::open_swarm::{TORRENT, leech_with, seed_with};
+use crate::common::peer::word;
+use crate::common::process::run;
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::wait_for;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

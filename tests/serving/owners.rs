@@ -1,9 +1,9 @@
 //! Owners that choke: those who never serve, those who stop in the middle.
 
-use crate::peers::{Logged, TORRENT, leech};
-use crate::script::*;
-use crate::support::Sandbox;
-use crate::torrent::Torrent;
+use crate::common::fake_peer::*;
+use crate::common::handmade_torrent::Torrent;
+use crate::common::open_swarm::{Logged, TORRENT, leech};
+use crate::common::sandbox::Sandbox;
 use std::fs;
 use std::thread::{self, JoinHandle};
 

@@ -1,8 +1,11 @@
 //! A tracker and two peers go on with what the version before left.
 
-use crate::fixture::{Before, copied, files, stored};
-use crate::http::Client;
-use crate::support::{PATIENCE, Peer, Sandbox, run};
+use super::fixture::{Before, copied, files, stored};
+use crate::common::http_client::Client;
+use crate::common::peer::Peer;
+use crate::common::process::run;
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::PATIENCE;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;

@@ -7,7 +7,8 @@
 //! | the times of logins | they hold for 12 hours | they begin now, signed with the cluster's key |
 //! | stamps of files in records | copies are other files | left: the files are verified by their hashes |
 
-use crate::support::{Process, Sandbox};
+use crate::common::process::Process;
+use crate::common::sandbox::Sandbox;
 use pieceful::bencode::{Item, KeyOrder, Kind, Value};
 use pieceful::certificate::Authority;
 use pieceful::torrent::Sha1;

@@ -1,6 +1,8 @@
 //! What one peer sends, others have: files, folders, many at once, by whom.
 
-use crate::support::{Peer, Process, Sandbox, bytes};
+use crate::common::peer::Peer;
+use crate::common::process::Process;
+use crate::common::sandbox::{Sandbox, bytes};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -115,7 +117,7 @@ fn pieces_of_many_runs_arrive_from_two_owners() {
     let _tracker = sandbox.tracker(&[]);
     let file = sandbox.file("big.bin", (9 << 20) + 5, 1);
     let folder = sandbox.folder("made");
-    let made = crate::support::run(
+    let made = crate::common::process::run(
         &folder,
         &[
             "torrent",

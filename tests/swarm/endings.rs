@@ -1,7 +1,8 @@
 //! What is left after a download ended: for the next download, for the trackers, for the end of the process.
 
-use crate::downloads::send;
-use crate::support::{Sandbox, bytes, run};
+use super::downloads::send;
+use crate::common::process::run;
+use crate::common::sandbox::{Sandbox, bytes};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,7 +1,8 @@
 //! Peers that die, return, or never come: downloads go on with whoever is left, and by themselves.
 
-use crate::downloads::send;
-use crate::support::{Peer, Sandbox};
+use super::downloads::send;
+use crate::common::peer::Peer;
+use crate::common::sandbox::Sandbox;
 use std::fs;
 
 /// A download that is under way but cannot have finished: the seed's upload is held up by stopping its process.

@@ -1,7 +1,8 @@
 //! Processes as scripts see them: first lines, exit codes, streams, signals.
 
-use crate::downloads::send;
-use crate::support::{Process, Sandbox, bytes, command, run};
+use super::downloads::send;
+use crate::common::process::{Process, command, run};
+use crate::common::sandbox::{Sandbox, bytes};
 use nix::pty::openpty;
 use std::fs;
 use std::io::{Read, Write};

@@ -1,10 +1,11 @@
 //! `run_local.sh` as typed, with the binary under test instead of one it builds.
 
-use crate::support::{Sandbox, wait_for_end};
+use crate::common::process::wait_for_end;
+use crate::common::sandbox::Sandbox;
 use std::path::Path;
 use std::process::Command;
 
-pub fn run_local(argument: &Path, settings: &[(&str, &str)]) -> crate::support::Output {
+pub fn run_local(argument: &Path, settings: &[(&str, &str)]) -> crate::common::process::Output {
     let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/run_local.sh"));
     command
         .arg(argument)

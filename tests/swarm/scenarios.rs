@@ -1,7 +1,8 @@
 //! Closed runs: every scenario folder through `run_local.sh`, and the ways in which clients fail.
 
-use crate::run_local::run_local;
-use crate::support::{Process, Sandbox, run};
+use super::run_local::run_local;
+use crate::common::process::{Process, run};
+use crate::common::sandbox::Sandbox;
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,7 @@
 //! `pieceful torrent` as a person runs it.
 
-use crate::support::{Output, Sandbox, bytes, run};
+use crate::common::process::{Output, run};
+use crate::common::sandbox::{Sandbox, bytes};
 use std::fs;
 
 /// A folder `set` in pieces of 16 KiB: `a` ends in the middle of the second one, where `b` begins.

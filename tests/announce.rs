@@ -1,0 +1,20 @@
+//! Announces and scrapes: trackers against clients that send any bytes over HTTP and UDP, and peers against
+//! trackers of several tiers.
+
+mod common;
+
+/// The tests; their files are in `tests/announce/`.
+mod announce {
+    mod answers;
+    mod counts;
+    mod fake_tracker;
+    mod http;
+    mod limits;
+    mod private;
+    mod restart;
+    mod source;
+    mod stopped;
+    mod tiers;
+    mod trackers;
+    mod udp;
+}

@@ -1,0 +1,127 @@
+//! Backups as an operator takes them, and the comparison of two trackers' data.
+
+use super::pair::Pair;
+use crate::common::control_connection::{User, group};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+#[test]
+fn a_backup_is_private_whole_and_only_for_who_holds_the_key() {
+    let mut pair = Pair::new();
+    let mut nik = pair.user(1, "nik");
+    nik.does(group("create_group lab"));
+    let file = pair.sandbox.path("all.backup");
+    let (data, backup) = (pair.data(1), file.to_str().unwrap().to_owned());
+    let take = |pair: &Pair, more: &[&str]| {
+        let mut all = vec!["--data", &data, "--backup", &backup];
+        all.extend(more);
+        pair.run(&all)
+    };
+    for _ in 0..2 {
+        let taken = take(&pair, &[]);
+        assert_eq!(taken.code, Some(0), "{taken:?}");
+        let length = file.metadata().unwrap().len();
+        assert!(
+            taken.stdout.starts_with(&format!("{length} bytes in ")),
+            "{taken:?}"
+        );
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    // Another cluster's key opens nothing, and the last backup stays.
+    let before = fs::read(&file).unwrap();
+    let other = pair.sandbox.path("other");
+    let other = other.to_str().unwrap();
+    let foreign = Pair::none();
+    let made = foreign.refused("1", &["--data", other, "--restore", "/nowhere"]);
+    assert_eq!(made.code, Some(1), "{made:?}");
+    let key = foreign.sandbox.path("cluster/cluster.pem");
+    let refused = take(&pair, &["--cluster", key.to_str().unwrap()]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("fingerprint"), "{refused:?}");
+    assert!(fs::read(&file).unwrap() == before);
+    // One that is cut is no backup.
+    let cut = pair.sandbox.path("cut");
+    fs::write(&cut, &before[..before.len() - 1]).unwrap();
+    let refused = pair.refused("1", &["--data", other, "--restore", cut.to_str().unwrap()]);
+    assert!(
+        refused.code == Some(1) && refused.stderr.contains("damaged"),
+        "{refused:?}"
+    );
+    // One that does not run has none to give; a folder that is not empty takes none.
+    pair.quit(1);
+    let refused = take(&pair, &[]);
+    assert!(
+        refused.stderr.contains("no tracker runs with"),
+        "{refused:?}"
+    );
+    let refused = pair.refused("1", &["--data", &data, "--restore", &backup]);
+    assert!(
+        refused.code == Some(1) && refused.stderr.contains("exists"),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_comparison_names_each_difference() {
+    let mut pair = Pair::new();
+    let mut nik = pair.user(1, "nik");
+    nik.does(group("create_group lab"));
+    pair.wait_until_in_step();
+    pair.kill(2);
+    nik.does(group("create_group more"));
+    nik.does(group("leave_group lab --yes"));
+    pair.quit(1);
+    let [one, two] = [1, 2].map(|number| pair.data(number));
+    let told = pair.run(&["--check", &one, &two]);
+    assert_eq!(told.code, Some(1), "{told:?}");
+    for part in [
+        "group more (",
+        "in the first only",
+        "group lab (",
+        "owner is ",
+        "ended is ",
+        "the second lacks 2 writes",
+    ] {
+        assert!(told.stdout.contains(part), "{part}: {told:?}");
+    }
+    pair.start(1, &[]);
+    pair.start(2, &[]);
+    pair.wait_until_in_step();
+    let running = pair.run(&["--check", &one, &two]);
+    assert!(
+        running.code == Some(1) && running.stderr.contains("in use"),
+        "{running:?}"
+    );
+    pair.same_when_stopped();
+    let nothing = pair.run(&["--check", &one, "/nowhere"]);
+    assert!(
+        nothing.stderr.contains("holds no tracker's registry"),
+        "{nothing:?}"
+    );
+}
+
+#[test]
+fn a_backup_is_of_one_moment_while_others_write() {
+    let pair = Pair::new();
+    let mut nik = pair.user(1, "nik");
+    std::thread::scope(|scope| {
+        let stop = pieceful::net::Stop::new();
+        let stopping = stop.clone();
+        let writer = scope.spawn(move || {
+            let mut made = 0;
+            while !stopping.is_stopped() {
+                nik.does(group(&format!("create_group group{made}")));
+                made += 1;
+            }
+            made
+        });
+        for _ in 0..10 {
+            pair.backup(1);
+        }
+        stop.stop();
+        assert!(writer.join().unwrap() > 0);
+    });
+    pair.wait_until_in_step();
+    pair.same();
+    drop(User::login(pair.line(2), "nik"));
+}

@@ -1,0 +1,119 @@
+//! A tracker that stood still carries out nothing of what was given up meanwhile, and serves only once it knows what others
+//! have done without it.
+
+use super::pair::{Pair, wait_for};
+use crate::common::control_connection::{User, group};
+use crate::common::waiting::PATIENCE;
+use pieceful::net::{FrameReader, write_frame};
+use pieceful::wire::access::{Ask, MAX_FRAME, Reply, Request, Standing};
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long it stands still.
+const STILL: Duration = Duration::from_secs(5);
+
+/// Stops the first tracker; when this returns, none of its threads runs any more.
+fn stop(pair: &mut Pair) {
+    let tracker = pair.tracker(1);
+    tracker.signal("-STOP");
+    let tasks = format!("/proc/{}/task", tracker.id());
+    let is_stopped = |task: fs::DirEntry| {
+        let about = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        // Behind the name, which stands in brackets.
+        about
+            .rsplit_once(") ")
+            .is_none_or(|(_, rest)| rest.starts_with('T'))
+    };
+    wait_for("it stands still", || {
+        let mut tasks = fs::read_dir(&tasks).unwrap();
+        tasks.all(|task| task.is_ok_and(is_stopped))
+    });
+}
+
+fn send(user: &User, ask: Ask) {
+    let request = Request {
+        id: 7,
+        token: Some(user.token.clone()),
+        ask,
+    };
+    write_frame(&user.line.stream, &request.encode(), MAX_FRAME, PATIENCE).unwrap();
+}
+
+/// What came of it, if the tracker says anything.
+fn hear(user: &User) -> Reply {
+    let mut frames = FrameReader::new(&user.line.stream, MAX_FRAME);
+    Reply::decode(frames.next(PATIENCE, PATIENCE).unwrap()).unwrap()
+}
+
+#[test]
+fn what_others_did_while_a_tracker_stood_still_is_not_undone_by_what_lay_in_its_lines() {
+    let mut pair = Pair::new();
+    let (mut owner, mut eve) = (pair.user(1, "owner"), pair.user(1, "eve"));
+    owner.does(group("create_group lab"));
+    eve.does(group("join_group lab"));
+    owner.does(group("accept_request lab eve"));
+    pair.wait_until_in_step();
+    let patient = User::login(pair.line(1), "owner");
+    stop(&mut pair);
+    let begun = Instant::now();
+    // Asked of the first, once by somebody who waits on and once by somebody who gives up.
+    let remove = || group("remove_member lab eve");
+    send(&patient, remove());
+    send(&owner, remove());
+    owner.line.stream.hang_up();
+    // Done at the second; she is let in again.
+    let mut owner = User::login(pair.line(2), "owner");
+    let mut eve = User::login(pair.line(2), "eve");
+    owner.does(remove());
+    eve.does(group("join_group lab"));
+    owner.does(group("accept_request lab eve"));
+    thread::sleep(STILL.saturating_sub(begun.elapsed()));
+    // With nobody to tell it, it does not serve at once.
+    pair.proxy.cut();
+    pair.tracker(1).signal("-CONT");
+    let refused = hear(&patient).result.unwrap_err();
+    assert_eq!(refused.kind.as_str(), "starting", "{refused}");
+    pair.wait_for_log(1, "stood still");
+    pair.proxy.mend();
+    pair.wait_until_in_step();
+    for number in [1, 2] {
+        let mut eve = User::login(pair.line(number), "eve");
+        assert_eq!(eve.groups()[0].standing, Standing::Member, "at {number}");
+    }
+    let memberships = pair.same()["memberships"].as_array().unwrap().len();
+    assert_eq!(memberships, 3, "the owner's, and both of eve's");
+}
+
+#[test]
+fn a_write_whose_line_was_ended_behind_it_is_not_carried_out() {
+    let mut pair = Pair::new();
+    let nik = pair.user(1, "nik");
+    pair.wait_until_in_step();
+    // Shorter than what counts as standing still.
+    stop(&mut pair);
+    send(&nik, group("create_group lab"));
+    nik.line.stream.hang_up();
+    pair.tracker(1).signal("-CONT");
+    pair.wait_for_log(1, "has given up create_group");
+    let mut nik = User::login(pair.line(1), "nik");
+    wait_for("it serves", || pair.view(1).is_some_and(|it| it.serving));
+    assert!(nik.groups().is_empty());
+}
+
+#[test]
+fn catching_up_ends_on_a_line_that_is_slower_than_any_patience() {
+    let mut pair = Pair::new();
+    let mut nik = pair.user(1, "nik");
+    pair.kill(2);
+    for number in 0..60 {
+        nik.does(group(&format!("create_group group{number}")));
+    }
+    // A batch takes longer than a silent line lasts.
+    pair.proxy.slow_down(8 << 10);
+    pair.start(2, &[]);
+    pair.wait_until_in_step();
+    assert_eq!(pair.log(2).matches("lost tracker 1").count(), 0);
+    pair.proxy.mend();
+    assert_eq!(pair.same()["groups"].as_array().unwrap().len(), 60);
+}

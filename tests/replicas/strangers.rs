@@ -1,0 +1,248 @@
+//! Who has no business on the line between trackers, who breaks its rules, and whose clock is wrong: nobody learns
+//! anything, nothing is lost, and the tracker serves on.
+
+use super::pair::{Pair, wait_for};
+use crate::common::control_connection::{User, create_user, group};
+use crate::common::waiting::PATIENCE;
+use pieceful::certificate::{Authority, CLUSTER_AUTHORITY};
+use pieceful::net::{
+    ClusterTls, FrameReader, Purpose, TRACKER_NAME, TlsError, TlsStream, write_frame,
+};
+use pieceful::tracker::registry::{
+    NewAccount, Origin, PasswordHash, Registry, RowId, VersionVector,
+};
+use pieceful::wire::access::MAX_FRAME;
+use pieceful::wire::replica::{Encoded, Message, PROTOCOL, TrackerNumber};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+const HOURS: Duration = Duration::from_secs(3 * 3600);
+
+/// One that claims to be another tracker, and speaks for itself.
+struct Fake {
+    stream: TlsStream,
+}
+
+impl Fake {
+    fn call(pair: &Pair, tls: &ClusterTls, purpose: Purpose) -> Result<Self, TlsError> {
+        let socket = Arc::new(TcpStream::connect(pair.address(1)).unwrap());
+        let stream = tls.connect(socket, purpose, PATIENCE)?;
+        Ok(Self { stream })
+    }
+
+    /// One that has said who it is.
+    fn greeted(pair: &Pair, number: u32, registry: &Registry) -> Self {
+        let fake = Self::call(pair, &pair.tls(), Purpose::Twin).unwrap();
+        fake.send(&Message::Hello {
+            protocol: PROTOCOL,
+            number: TrackerNumber::new(number).unwrap(),
+            origin: registry.origin().0,
+            versions: versions(registry.version_vector()),
+            serving: true,
+        });
+        fake
+    }
+
+    fn send(&self, message: &Message) {
+        self.send_bytes(&message.encode());
+    }
+
+    fn send_bytes(&self, body: &[u8]) {
+        // It may have been cut off already.
+        let _ = write_frame(&self.stream, body, MAX_FRAME, PATIENCE);
+    }
+
+    /// Answers pings by that clock until something else comes that is wanted; none at the end of the line.
+    fn until<T>(
+        &self,
+        ahead: Duration,
+        mut wanted: impl FnMut(&Message) -> Option<T>,
+    ) -> Option<T> {
+        let mut reader = FrameReader::new(&self.stream, MAX_FRAME);
+        loop {
+            let message = Message::decode(reader.next(PATIENCE, PATIENCE).ok()?).unwrap();
+            if let Some(found) = wanted(&message) {
+                return Some(found);
+            }
+            if let Message::Ping { clock: echo, .. } = message {
+                let clock = (since_1970() + ahead).as_millis() as u64;
+                self.send(&Message::Pong { echo, clock });
+            }
+        }
+    }
+
+    fn is_cut_off(&self) -> bool {
+        self.until(Duration::ZERO, |_| None::<()>).is_none()
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        self.stream.hang_up();
+    }
+}
+
+fn versions(versions: &VersionVector) -> Encoded {
+    Encoded::new(versions.encode()).unwrap()
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+}
+
+fn account(id: u8, name: &str) -> NewAccount {
+    NewAccount {
+        id: RowId([id; 16]),
+        name: name.parse().unwrap(),
+        password: PasswordHash::new("$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$aGFzaA").unwrap(),
+    }
+}
+
+/// A tracker that is listed with another one, which is not there.
+fn alone() -> Pair {
+    let mut pair = Pair::none();
+    pair.start(1, &["--alone"]);
+    pair
+}
+
+#[test]
+fn strangers_get_nothing_on_the_line_between_trackers() {
+    let pair = alone();
+    let authority = || Authority::generate(CLUSTER_AUTHORITY).unwrap();
+    // Another cluster's tracker.
+    let foreign = ClusterTls::new(&authority().issue(TRACKER_NAME).unwrap()).unwrap();
+    for purpose in [Purpose::Twin, Purpose::Operator] {
+        let refused = Fake::call(&pair, &foreign, purpose).map(|_| ());
+        let refused = refused.unwrap_err();
+        assert!(
+            matches!(refused, TlsError::OtherCluster { .. }),
+            "{refused}"
+        );
+    }
+    wait_for("it is in the log", || {
+        pair.log(1).matches("no control line from").count() == 2
+    });
+    // A peer's line takes no message of a tracker's.
+    let line = pair.line(1);
+    let hello = Message::Ping {
+        clock: 1,
+        versions: versions(&VersionVector::new()),
+        serving: true,
+    };
+    write_frame(&line.stream, &hello.encode(), MAX_FRAME, PATIENCE).unwrap();
+    let mut reader = FrameReader::new(&line.stream, MAX_FRAME);
+    let told = String::from_utf8_lossy(reader.next(PATIENCE, PATIENCE).unwrap()).into_owned();
+    assert!(told.contains("bad-request"), "{told}");
+    pair.user(1, "nik");
+}
+
+#[test]
+fn whoever_breaks_the_rules_with_the_key_is_turned_away() {
+    let pair = alone();
+    let own = pair.user(1, "nik");
+    let stranger = Registry::new(Origin([9; 16]));
+    for (told, number) in [
+        ("says it is number 1, as this one", 1),
+        ("says it is number 4, which is not listed here", 4),
+    ] {
+        assert!(Fake::greeted(&pair, number, &stranger).is_cut_off());
+        pair.wait_for_log(1, told);
+    }
+    let other = Fake::call(&pair, &pair.tls(), Purpose::Twin).unwrap();
+    other.send(&Message::Hello {
+        protocol: PROTOCOL + 1,
+        number: TrackerNumber::new(2).unwrap(),
+        origin: [9; 16],
+        versions: versions(&VersionVector::new()),
+        serving: true,
+    });
+    assert!(other.is_cut_off());
+    pair.wait_for_log(1, "run one version on all");
+    for bytes in [
+        &b"hello"[..],
+        b"de",
+        b"d4:type4:push2:idi1e6:change3:abce",
+        b"d6:change3:abc2:idi1e4:type4:pushe",
+        b"d2:idi-1e4:type6:pushede",
+        b"d5:known3:abc2:idi1e4:type4:pulle",
+    ] {
+        let fake = Fake::greeted(&pair, 2, &stranger);
+        fake.send_bytes(bytes);
+        assert!(fake.is_cut_off(), "{:?}", String::from_utf8_lossy(bytes));
+    }
+    // An answer to a question that nobody asked changes nothing.
+    let fake = Fake::greeted(&pair, 2, &stranger);
+    fake.send(&Message::Changes {
+        id: 77,
+        change: None,
+        more: true,
+    });
+    fake.send(&Message::Pushed { id: 1 });
+    drop(fake);
+    // Somebody who says nothing at all is not waited for longer than for a moment.
+    let silent = Fake::call(&pair, &pair.tls(), Purpose::Twin).unwrap();
+    assert!(silent.is_cut_off());
+    let silent = Fake::call(&pair, &pair.tls(), Purpose::Operator).unwrap();
+    silent.send_bytes(b"de");
+    assert!(silent.is_cut_off());
+    let mut again = User::login(pair.line(1), &own.name);
+    again.does(group("create_group lab"));
+}
+
+#[test]
+fn a_clock_wrong_by_hours_is_reported_and_does_no_harm() {
+    let pair = alone();
+    let mut nik = pair.user(1, "nik");
+    let mut twin = Registry::new(Origin([9; 16]));
+    let fake = Fake::greeted(&pair, 2, &twin);
+    // It takes what there is, by its wrong clock.
+    let change = fake.until(HOURS, |message| match message {
+        Message::Ping { .. } => {
+            fake.send(&Message::Pull {
+                id: 1,
+                known: versions(&VersionVector::new()),
+            });
+            None
+        }
+        Message::Changes { change, .. } => Some(change.clone().unwrap()),
+        _ => None,
+    });
+    let change = pieceful::tracker::registry::Change::decode(change.unwrap().as_bytes()).unwrap();
+    let now = since_1970() + HOURS;
+    twin.apply(twin.merge(&change, now).unwrap()).unwrap();
+    let update = twin.create_account(account(3, "mayank"), now).unwrap();
+    let pushed = update.change().unwrap().encode();
+    twin.apply(update).unwrap();
+    fake.send(&Message::Push {
+        id: 1,
+        change: Encoded::new(pushed).unwrap(),
+    });
+    let confirmed = fake.until(HOURS, |message| match message {
+        Message::Pushed { id } => Some(*id),
+        _ => None,
+    });
+    assert_eq!(confirmed, Some(1));
+    pair.wait_for_log(1, "s in the future: a clock is or was wrong");
+    let answering = std::thread::scope(|scope| {
+        let fake = &fake;
+        let answering = scope.spawn(move || fake.is_cut_off());
+        pair.wait_for_log(1, "the clock of tracker 2 is");
+        fake.stream.hang_up();
+        answering.join().unwrap()
+    });
+    assert!(answering);
+    // What is written now comes after what was written by the wrong clock.
+    let refused = pair.line(1).ask(None, create_user("mayank")).unwrap_err();
+    assert_eq!(refused.kind.as_str(), "name-taken");
+    nik.does(group("create_group lab"));
+    let mut olga = pair.user(1, "olga");
+    olga.does(group("join_group lab"));
+    nik.does(group("accept_request lab olga"));
+    nik.does(group("remove_member lab olga"));
+    olga.does(group("join_group lab"));
+    let pending = olga.ask(group("join_group lab")).unwrap_err();
+    assert_eq!(pending.kind.as_str(), "already-requested");
+}
